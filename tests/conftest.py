@@ -16,8 +16,8 @@ from django.db import connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.utils import timezone, translation
 
-from tests import services
-from tests.make import NOW
+from tests.factories.make import NOW
+from tests.helpers import services
 
 # By the wall, beside other processes, an example may take any time.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -36,7 +36,15 @@ CACHES = [
 MOST_PROCESSES = 8  # Of some 400 MB each. With more, all would wait for the longest files anyway.
 #: Files and folders that take longest. What begins with them ends sooner, on several processes.
 LONGEST = tuple(
-    f"tests/{name}" for name in ("faults/", "volleys/", "test_processes", "test_r", "test_browser")
+    f"tests/{name}"
+    for name in (
+        "faults/",
+        "subscriptions/delivery/",
+        "test_processes",
+        "digest/ranking/",
+        "digest/planning/",
+        "test_browser",
+    )
 )
 #: What lets a test use the database.
 DATABASE = {"django_db_setup", "db", "transactional_db"}

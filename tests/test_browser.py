@@ -14,9 +14,9 @@ from digest.topics import starter_topics
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Subscriber, Topic
 from subscriptions.security import tokens
-from tests import make
-from tests.make import NOW
-from tests.pages import web_copy_of
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.pages import web_copy_of
 
 DAY = timedelta(days=1)
 

@@ -22,9 +22,10 @@ from digest.models import Paper
 from subscriptions import hooks, models
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
-from tests import emails, make, pages, services
-from tests.make import NOW
-from tests.pages import web_copy_of
+from tests.factories import emails, make
+from tests.factories.make import NOW
+from tests.helpers import pages, services
+from tests.helpers.pages import web_copy_of
 
 pytestmark = services.once  # Words are the same on every database.
 

@@ -29,10 +29,10 @@ from django.core.management import get_commands, load_command_class
 
 from digest.operations import alarms
 from digest.sources.base import MalformedFeed
-from tests import services
+from tests.digest.operations.test_metrics import METRICS
 from tests.faults.ports import free_port
-from tests.postfix import Pipe, Postfix, wait_until
-from tests.test_metrics import METRICS
+from tests.helpers import services
+from tests.servers.postfix import Pipe, Postfix, wait_until
 
 DAY = date(2026, 6, 1)
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,8 +22,8 @@ from subscriptions.delivery import queue
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import suppression_list
-from tests import make
-from tests.make import NOW
+from tests.factories import make
+from tests.factories.make import NOW
 from tests.test_migrations import INSTALLED
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ import pytest
 from django.test import Client
 from django.test.signals import template_rendered
 
-from tests import atom, pages, services
-from tests.tables import everything
+from tests.helpers import atom_validator, pages, services
+from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
 
@@ -152,7 +152,7 @@ def test_every_feed_is_valid(furnished):
     for sample in pages.samples():
         answer = sample.answer(furnished)
         if answer["Content-Type"].startswith("application/atom+xml"):
-            assert atom.faults(answer.content) == [], sample
+            assert atom_validator.faults(answer.content) == [], sample
 
 
 @services.once

@@ -30,9 +30,9 @@ import yaml
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from tests import services
 from tests.faults.ports import free_port
-from tests.postfix import wait_until
+from tests.helpers import services
+from tests.servers.postfix import wait_until
 
 pytestmark = pytest.mark.services
 

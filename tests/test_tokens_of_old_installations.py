@@ -14,7 +14,7 @@ from digest.operations import heartbeats
 from subscriptions.delivery import message_ids, verp
 from subscriptions.models import Letter, Seal, Subscriber
 from subscriptions.security import suppression_list, tokens
-from tests import came_back, make
+from tests.factories import make, returned_mail
 
 KEY = "the-key-of-an-old-installation-0123456789"
 SUBSCRIBER_ID = uuid.UUID("0123456789abcdef0123456789abcdef")
@@ -89,7 +89,7 @@ def installation(request, settings):
 def test_links_in_old_emails_open_their_pages(client, page, token, has_moved):
     moved_at = MOVED_AT if has_moved else None
     reader = make.subscriber(public_id=SUBSCRIBER_ID, moved_at=moved_at)
-    letter = came_back.letter(reader)
+    letter = returned_mail.letter(reader)
     Digest.objects.create(public_id=DIGEST_ID, subscriber=reader, letter=letter, day=letter.day)
     assert client.get(f"/{page}/{token}/").status_code == 200
     assert client.get(f"/{page}/{token[:-3]}aaa/").status_code == 404

@@ -1,6 +1,6 @@
 """Delete old rows.
 
-tests/test_retention.py says for every table how its size is limited.
+tests/digest/operations/test_retention.py says for every table how its size is limited.
 """
 
 from dataclasses import dataclass

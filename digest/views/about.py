@@ -24,7 +24,8 @@ NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face", **SERVERS}
 
 @public_page
 def privacy(request):
-    """What data is kept, what for and how long. tests/test_about.py knows all tables."""
+    """What data is kept, what for and how long. tests/digest/views/test_about.py knows all
+    tables."""
     esp = esps.esp_of(settings.EMAIL_URL)
     context = {
         "days": days_kept(),

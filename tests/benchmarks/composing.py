@@ -117,10 +117,10 @@ def mime(letter, content):
 
 def alone(letter):
     from digest.letters import compose
-    from tests import letters_alone
+    from tests.factories import reference_letter
 
     (material,) = compose.load_each([letter])
-    return mime(letter, letters_alone.alone(material))
+    return mime(letter, reference_letter.alone(material))
 
 
 # ---- What is stored

@@ -186,7 +186,7 @@ def sent_as_usual(folder) -> SimpleNamespace:
     from digest.letters.compose import load_each
     from subscriptions.mail import render
     from subscriptions.models import Letter
-    from tests.letters_alone import alone
+    from tests.factories.reference_letter import alone
 
     letters = Letter.objects.filter(kind="digest", digest__picks__position=1).order_by("-pk")
     letters, made = list(letters.select_related("subscriber")[:SAMPLE]), []

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests import services
 from tests.faults.cluster import Postgres
 from tests.faults.house import House, make_template
 from tests.faults.mailserver import MailServer
+from tests.helpers import services
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests import services
 from tests.faults.house import LETTERS, PEOPLE, PICKS
 from tests.faults.invariants import weigh
 from tests.faults.test_crashes import consult_log, give_times
+from tests.helpers import services
 
 pytestmark = pytest.mark.services
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests import services
 from tests.faults.cluster import Postgres
 from tests.faults.conftest import open_house
 from tests.faults.house import make_template
 from tests.faults.invariants import check
+from tests.helpers import services
 
 pytestmark = [pytest.mark.services, pytest.mark.nightly]
 

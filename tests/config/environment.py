@@ -1,0 +1,26 @@
+"""Environments that hold nothing else, and commands in processes that have no other."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLIC = {
+    "SITE_URL": "https://papers.example.org",
+    "SECRET_KEY": "a secret of more than 32 characters",
+    "ALLOWED_HOSTS": "papers.example.org",
+}
+DATABASE = {"DATABASE_URL": "postgres://you@127.0.0.1/papers"}
+
+
+def manage(*arguments, **environment):
+    """Run a command in a process of its own, in an environment that holds nothing else."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

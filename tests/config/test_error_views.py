@@ -1,0 +1,136 @@
+"""What is answered where something goes wrong: the right status, a page that helps, no database."""
+
+from uuid import uuid4
+
+import lxml.html
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InternalError,
+    OperationalError,
+    connection,
+)
+from django.test import Client
+
+from digest.views import about
+from subscriptions.security import tokens
+from tests.factories import make
+
+
+@pytest.fixture
+def visitor():
+    """A client that gets a page for every error, as a visitor does, and whose forms are checked."""
+    return Client(raise_request_exception=False, enforce_csrf_checks=True)
+
+
+def is_helpful(response, status, said):
+    """Return whether it is a page of ours that says this, and leads on."""
+    assert response.status_code == status
+    page = lxml.html.fromstring(response.content)
+    assert page.xpath("string(//h1)") == said
+    assert page.xpath("string(//title)") == f"{said} · Paperboy"
+    assert {"/", "/topics/", "/subscribe/"} <= set(page.xpath("//main//a/@href"))
+    assert "Traceback" not in page.text_content()
+    assert "default-src 'none'" in response["Content-Security-Policy"]
+    return True
+
+
+# None of these may ask the database, so none is marked with it, but the last.
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "said"),
+    [
+        ("get", "/nowhere/", {}, 404, "This page does not exist"),
+        ("get", "/", {"host": "elsewhere.example"}, 400, "This request could not be read"),
+        ("post", "/admin/login/", {}, 403, "This form could not be checked"),
+        *(
+            ("get", f"/{page}/nothing/", {}, 404, "This link does not work")
+            for page in ("confirm", "preferences", "unsubscribe", "digests", "why")
+        ),
+    ],
+)
+def test_what_can_not_be_answered(visitor, method, path, headers, status, said):
+    response = getattr(visitor, method)(path, headers=headers)
+    assert is_helpful(response, status, said)
+    assert (b'action="/search/"' in response.content) or path != "/nowhere/"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (PermissionDenied, 403, "You may not see this page"),
+        (RuntimeError, 500, "Something went wrong"),
+    ],
+)
+def test_a_page_that_breaks_or_refuses(visitor, monkeypatch, error, status, said):
+    def breaks():
+        raise error("a secret")
+
+    monkeypatch.setattr(about, "days_kept", breaks)
+    response = visitor.get("/privacy/")
+    assert is_helpful(response, status, said)
+    assert b"a secret" not in response.content
+
+
+def test_with_debug_on_the_page_of_an_error_shows_no_password(visitor, settings, monkeypatch):
+    def breaks():
+        raise RuntimeError
+
+    monkeypatch.setattr(about, "days_kept", breaks)
+    settings.DEBUG = True
+    secret = uuid4().hex
+    settings.EMAIL_URL = f"smtp://you:{secret}@mail.example.org"
+    settings.CELERY_BROKER_URL = settings.ALARM_WEBHOOK = f"redis://:{secret}@redis.example.org"
+    settings.CACHES = {"default": {"LOCATION": f"redis://:{secret}@redis.example.org"}}
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = secret, [secret]
+    response = visitor.get("/privacy/")
+    assert response.status_code == 500
+    assert "RuntimeError" in response.text
+    assert secret not in response.text
+
+
+# ---- Where the database goes away while a page is made
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/", "/topics/", "/subscribe/", "hers"])
+def test_topics_that_cannot_be_read_are_not_taken_for_none(visitor, path):
+    """Her preferences, saved without them, would lose all that she follows."""
+    make.topic("Bread")
+    path = tokens.preferences_url(make.subscriber()) if path == "hers" else path
+
+    def refuse(execute, sql, params, many, context):
+        if 'FROM "subscriptions_topic"' in sql:
+            raise OperationalError("gone")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        assert is_helpful(visitor.get(path), 503, "Not at the moment")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OperationalError("database or disk is full"), 503),
+        (InternalError("cannot execute UPDATE in a read-only transaction"), 503),
+        (DatabaseError("database disk image is malformed"), 503),
+        (IntegrityError("UNIQUE constraint failed"), 500),  # A mistake of ours.
+    ],
+)
+def test_what_is_not_saved_since_the_database_is_out_of_order_says_so(visitor, error, status):
+    """Nor does it promise that letters leave all the same."""
+    page = tokens.preferences_url(make.subscriber())
+
+    def refuse(execute, sql, params, many, context):
+        if sql.startswith(("UPDATE", "INSERT")):
+            raise error
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        response = visitor.post(page, {"hour": "9"})
+    assert response.status_code == status
+    assert ("they are sent all the same" in response.text) == (status == 500)

@@ -1,0 +1,145 @@
+"""What a line of the log tells, and what it never does."""
+
+import json
+import logging
+import sys
+import time
+
+import pytest
+from celery import shared_task
+
+from config import log_format
+from config.log_format import FORMATTERS, LogContext
+from subscriptions.security import tokens
+from tests.factories import make
+
+pytestmark = pytest.mark.django_db
+
+
+def written(form, message, *args, exc_info=None):
+    """Return the line that a logger of ours would write."""
+    record = logging.LogRecord("a.room", logging.ERROR, "x.py", 1, message, args, exc_info)
+    LogContext().filter(record)
+    chosen = FORMATTERS[form]
+    return chosen["()"](chosen.get("format")).format(record)
+
+
+@pytest.fixture(autouse=True)
+def of_no_request():
+    """Forget the request of the test before."""
+    log_format._request.set("")
+
+
+@pytest.fixture
+def lines(settings):
+    """Return a function that returns what was logged so far, as JSON tells it."""
+    chosen, kept = FORMATTERS["json"], []
+
+    class Keeping(logging.Handler):
+        def emit(self, record):
+            kept.append(self.format(record))
+
+    handler = Keeping()
+    for name in settings.LOGGING["handlers"]["console"]["filters"]:
+        handler.addFilter(settings.LOGGING["filters"][name]["()"]())
+    handler.setFormatter(chosen["()"]())
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield lambda: [json.loads(line) for line in kept]
+    root.setLevel(level)
+    root.removeHandler(handler)
+
+
+def test_a_line_says_when_how_grave_by_whom_and_what():
+    line = json.loads(written("json", "%d letters left", 3))
+    assert {"level": "ERROR", "logger": "a.room", "message": "3 letters left"}.items() <= (
+        line.items()
+    )
+    assert line["at"].endswith("+00:00")
+    assert {"request", "task"}.isdisjoint(line)
+    assert written("text", "it broke").endswith("ERROR a.room [-]: it broke")
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "reader@example.org",
+        "/unsubscribe/SECRET-token/",
+        "/search/?q=SECRET",
+        "/?topics=robotics&interests=SECRET",
+        "a@b.example\nx",
+    ],
+)
+def test_no_line_tells_an_address_a_token_or_a_search(form, secret):
+    try:
+        raise ValueError(secret)
+    except ValueError:
+        line = written(form, "%s and %r", secret, secret, exc_info=sys.exc_info())
+    assert "SECRET" not in line
+    assert "reader@" not in line
+    assert "a@b" not in line
+    assert "ValueError" in line
+    if form == "json":
+        assert "\n" not in line
+        assert "trace" in json.loads(line)
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_a_long_address_of_a_page_is_told_at_once(form):
+    """Whoever asks for it isn't known, and may ask again and again."""
+    begun = time.monotonic()
+    assert "Forbidden" in written(form, "Forbidden: %s", f"/{'a' * 30_000}")
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_taken"),
+    [("a1b2c3d4-proxy", True), ("short", False), ("x" * 65, False), ('a"},{"b": 1', False)],
+)
+def test_each_request_has_an_id_of_its_own_or_that_of_the_proxy(client, lines, asked, is_taken):
+    for _ in range(2):
+        client.get("/topics/", headers={"X-Request-ID": asked})
+    first, second = [line for line in lines() if line["logger"] == "config.log_format"]
+    assert first["message"].startswith("GET /topics/: 200 in ")
+    assert (first["request"] == asked) == (first["request"] == second["request"]) == is_taken
+    assert is_taken or len(first["request"]) == len(second["request"]) == 32
+
+
+def test_a_page_is_told_by_its_pattern_and_never_by_its_token(client, lines):
+    token = tokens.token("preferences", make.subscriber().public_id)
+    client.get(f"/preferences/{token}/")
+    client.get(f"/no-such-page/{token}/")
+    told = [line["message"] for line in lines() if line["logger"] == "config.log_format"]
+    assert told[0].startswith("GET /preferences/…/: 200")
+    assert told[1].startswith("GET /(no page): 404")
+    assert token not in json.dumps(lines())
+
+
+def test_a_page_that_breaks_is_told_with_its_requests_id(client, lines, monkeypatch):
+    monkeypatch.setattr("digest.operations.health.reasons_not_ready", lambda: 1 / 0)
+    client.raise_request_exception = False
+    assert client.get("/healthz/").status_code == 500
+    (line,) = [line for line in lines() if line["logger"] == "django.request"]
+    assert "ZeroDivisionError" in line["trace"]
+    assert len(line["request"]) == 32
+
+
+def test_a_request_to_a_host_that_is_not_ours_is_a_warning_without_a_trace(client, lines):
+    assert client.get("/", headers={"host": "203.0.113.9"}).status_code == 400
+    (line,) = [line for line in lines() if "203.0.113.9" in line["message"]]
+    assert line["level"] == "WARNING"
+    assert "ALLOWED_HOSTS" in line["message"]
+    assert "trace" not in line
+
+
+def test_each_line_of_a_task_bears_its_id(lines):
+    @shared_task
+    def told():
+        logging.getLogger("a.room").error("at work")
+
+    told.apply(task_id="the-task")
+    (line,) = [line for line in lines() if line["logger"] == "a.room"]
+    assert line["task"] == "the-task"

@@ -1,0 +1,97 @@
+"""With nothing set, or little: everything is embedded."""
+
+import re
+import stat
+
+import pytest
+
+from config.env import generated_secret
+from tests.config.environment import ROOT, manage
+from tests.helpers.threads import at_once
+
+
+def test_with_nothing_set_everything_is_embedded(read_settings, data_dir):
+    settings = read_settings()
+    database = settings["DATABASES"]["default"]
+    assert database["ENGINE"] == "django.db.backends.sqlite3"
+    assert database["NAME"] == str(data_dir / "paperboy.sqlite3")
+    assert settings["CELERY_BROKER_URL"].startswith("memory:")
+    assert settings["EMAIL_URL"] == "file:"
+    assert settings["SITE_URL"] == "http://127.0.0.1:8000"
+    assert settings["DEBUG"] is False
+    assert "*" not in settings["ALLOWED_HOSTS"]
+
+
+def test_an_empty_variable_is_as_good_as_none(read_settings):
+    """Files for `docker compose` are full of them."""
+    names = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    names += ["CACHE_URL", "DEBUG", "NEW_DAYS"]
+    with_nothing, with_empty = read_settings(), read_settings(**dict.fromkeys(names, ""))
+    plain = {key for key, value in with_nothing.items() if isinstance(value, str | int | list)}
+    plain |= {"LOGGING", "DATABASES", "CACHES"}
+    assert {key: with_nothing[key] for key in plain if key.isupper()} == {
+        key: with_empty[key] for key in plain if key.isupper()
+    }
+
+
+def test_the_key_is_made_once_and_only_its_owner_can_read_it(read_settings, data_dir):
+    keys = {read_settings()["SECRET_KEY"] for _ in range(2)}
+    (key,) = keys
+    assert len(key) >= 50
+    assert stat.S_IMODE((data_dir / "secret-key").stat().st_mode) == 0o600
+    assert (data_dir / "secret-key").read_text() == key
+
+
+def test_a_key_that_is_given_leaves_no_file(read_settings, data_dir):
+    assert read_settings(SECRET_KEY="a secret")["SECRET_KEY"] == "a secret"
+    assert list(data_dir.iterdir()) == []
+
+
+def test_the_embedded_database_has_its_folder_also_where_the_key_is_given(tmp_path):
+    data_dir = tmp_path / "a" / "new one"
+    checked = manage("check", DATA_DIR=str(data_dir), SECRET_KEY="a secret")
+    assert checked.returncode == 0, checked.stderr
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+
+
+def test_processes_that_start_at_once_have_one_key(data_dir):
+    keys = at_once(*20 * [lambda: generated_secret(data_dir / "new" / "secret-key")])
+    assert len(set(keys)) == 1
+    assert [file.name for file in (data_dir / "new").iterdir()] == ["secret-key"]
+
+
+def test_limits_are_changed_one_by_one(read_settings):
+    limits = read_settings(LIMITS="network=50, all=5000")["LIMITS"]
+    assert (limits["network"], limits["all"], limits["mailbox"]) == (50, 5000, 3)
+
+
+def test_the_limits_are_those_that_the_documentation_tells(read_settings):
+    limits = read_settings()["LIMITS"]
+    told = (ROOT / "docs" / "security.md").read_text()
+    assert dict(re.findall(r"^\| `([a-z]+)` \| (\d+) \|", told, re.MULTILINE)) == {
+        name: str(most) for name, most in limits.items()
+    }
+    said = ",".join(f"{name}={most}" for name, most in limits.items())
+    assert f"| `LIMITS` | `{said}` |" in (ROOT / "docs" / "configuration.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("named", "leads_to"),
+    [
+        ({}, "http://127.0.0.1:8117"),
+        ({"SITE_URL": ""}, "http://127.0.0.1:8117"),
+        ({"SITE_URL": "http://papers.example.org"}, "http://papers.example.org"),
+        ({"SITE_URL_FILE": "{folder}/address"}, "http://papers.example.org"),
+    ],
+)
+def test_links_lead_to_the_port_that_is_served_unless_the_site_is_elsewhere(
+    data_dir, named, leads_to
+):
+    (data_dir / "address").write_text("http://papers.example.org")
+    named = {name: text.format(folder=data_dir) for name, text in named.items()}
+    program = (
+        "from django.conf import settings; from digest import embedded; "
+        "embedded.use_port(8117); print(settings.SITE_URL)"
+    )
+    told = manage("shell", "-v0", "-c", program, DATA_DIR=str(data_dir), **named)
+    assert told.stdout.strip() == leads_to, told.stderr

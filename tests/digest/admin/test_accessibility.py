@@ -1,0 +1,215 @@
+"""The panel's pages in a browser: everyone can use what is ours, and Unfold's faults are known."""
+
+from importlib.resources import files
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from digest.models import Digest
+from subscriptions.models import Letter, Subscriber
+from tests.digest.admin.test_roles import furnished, reader, routes, told  # noqa: F401
+from tests.factories import make
+from tests.helpers import services
+from tests.test_pages import JUDGE, LARGE, SMALL, in_corners, judged, open_browser
+
+pytestmark = [pytest.mark.django_db, pytest.mark.services, pytest.mark.usefixtures("furnished")]
+
+#: What axe-core finds of Unfold's and Django's own, by rule and by what stands in the element or in
+#: the way to it. All else is ours.
+UNFOLDS = [
+    ("landmark-one-main", "", "no page of its layout has a main"),
+    ("region", "", "nor a landmark beside the menu"),
+    ("scrollable-region-focusable", "formset-wrapper", "a table of rows without any link"),
+    ("scrollable-region-focusable", "lg\\:rounded-t-none", "a list in which nothing leads on"),
+    ("empty-table-header", "", "the column of its boxes to delete rows has no name"),
+]
+#: What the browser says of frames, in which letters stand: they are shut in, and here the page
+#: itself is what they get.
+OF_FRAMES = ("Blocked script execution", "Framing ")
+#: The pages with templates of our own. The night looks at all.
+OURS = (
+    "admin_logentry_changelist",
+    "auth_user_change",
+    "digest_digest_change",
+    "index",
+    "subscriptions_sending_changelist",
+    "subscriptions_sending_stop",
+    "subscriptions_subscriber_change",
+    "subscriptions_subscriber_pause",
+    "subscriptions_topic_change",
+    "suppress_selected",
+)
+
+
+class Files:
+    """What pages load besides: files, and Django's words for scripts, asked for beforehand. In the
+    browser's loop, there is no session.
+    """
+
+    def __init__(self, client):
+        self.words = client.get(reverse("admin:jsi18n"))
+
+    def get(self, path):
+        return self.words if path.endswith("/jsi18n/") else Client().get(path)
+
+
+def shown(client):
+    """Yield the name of each page of the panel with what it answers."""
+    for name, route in sorted(routes()):
+        answer = client.get(reverse(f"admin:{name}", kwargs=told(name, route)))
+        is_page = answer.status_code == 200 and b"<body" in answer.content
+        if is_page and not name.endswith("_preview"):  # Letters: see test_accessibility.py.
+            yield name, answer
+    asked = {"action": "suppress_selected", "_selected_action": [reader("reader")]}
+    url = reverse("admin:subscriptions_subscriber_changelist")
+    yield "suppress_selected", client.post(url, asked)
+
+
+def is_unfolds(rule, where):
+    return any(rule == known and part in where for known, part, _ in UNFOLDS)
+
+
+def ours(found):
+    return (page for page in found if page[0] in OURS)
+
+
+@services.once
+@in_corners(ours)
+def test_everyone_can_use_every_page_of_the_panel(chromium, which, corners):
+    services.require("axe")
+    client = Client()
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    pages = list(which(shown(client)))
+    page, complaints = open_browser(chromium, Files(client))
+    for name, answer in pages:
+        page.answer = answer
+        for corner, found in judged(page, reverse("admin:index"), corners):
+            complaints += [
+                f"{name} {corner} {rule}: {where} {said}"
+                for rule, where, said in found
+                if not is_unfolds(rule, where)
+            ]
+    page.context.close()
+    assert [one for one in complaints if not one.startswith(OF_FRAMES)] == []
+
+
+#: What has the focus of the keyboard and looks as if it hadn't. A search's frame shows it instead.
+UNSEEN = """() => {
+    const all = [...document.querySelectorAll("a[href], button, input, select, [tabindex='0']")];
+    const reached = all.filter(one => one.checkVisibility() && one.tabIndex >= 0);
+    const unseen = reached.filter(one => {
+        one.focus();
+        const {outlineStyle, boxShadow} = getComputedStyle(one);
+        return document.activeElement === one && outlineStyle === "none" && boxShadow === "none";
+    });
+    return [reached.length, unseen.filter(one => one.name !== "q").map(one => one.outerHTML)];
+}"""
+
+
+@pytest.fixture
+def panel(chromium, live_server):
+    """Open a page of the panel, at this size, as an operator who has a password."""
+    user = User.objects.create_superuser("you", password="a long secret")
+    client = Client()
+    client.force_login(user)
+    with chromium.new_context(color_scheme="dark") as context:
+        context.add_init_script(path=files("axe_playwright_python") / "axe.min.js")
+        session = client.cookies["sessionid"].value
+        context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        page = context.new_page()
+
+        def opened(name, size, *args):
+            page.set_viewport_size(size)
+            page.goto(live_server.url + reverse(f"admin:{name}", args=args))
+            return page
+
+        yield opened
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["subscriber_change", "subscriber_changelist", "topic_add"])
+def test_where_the_keyboard_is_can_be_seen(panel, name):
+    args = [reader("reader")] if name.endswith("change") else []
+    page = panel(f"subscriptions_{name}", LARGE, *args)
+    page.keyboard.press("Tab")
+    reached, unseen = page.evaluate(UNSEEN)
+    assert reached > 10
+    assert unseen == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("width", "is_open"), [(1279, False), (1280, True), (1281, True)])
+def test_the_menu_is_open_where_there_is_room(panel, width, is_open):
+    page = panel("index", {"width": width, "height": 900})
+    menu, states = page.locator("#nav-sidebar"), ["visible", "hidden"]
+    first, then = states if is_open else reversed(states)
+    menu.wait_for(state=first)
+    page.get_by_text("dock_to_right").click()
+    menu.wait_for(state=then)
+    page.reload()
+    page.wait_for_function("typeof Alpine.$data(document.documentElement).sidebarOpen == 'boolean'")
+    menu.wait_for(state="hidden")  # Because it was closed, or again for want of room.
+
+
+#: How wide the first column is, boxes to tick left aside.
+FIRST_COLUMN = """() => {
+    const cell = document.querySelector(".data-row th, .data-row td:not(.action-checkbox)");
+    return cell.getBoundingClientRect().width;
+}"""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("size", "widest"), [(SMALL, 300), (LARGE, 900)], ids=["phone", "desk"])
+def test_a_word_without_an_end_pushes_no_column_out_of_a_table(panel, size, widest):
+    endless = make.topic("W" * 200)
+    address = f"{'a' * 60}@{'.'.join('b' * 60 for _ in range(3))}.example"
+    reader = make.subscriber(address, topics=[endless])
+    moments = {"created_at": make.NOW, "closes_at": make.NOW}
+    letter = Letter.objects.create(subscriber=reader, kind="digest", day=make.NOW.date(), **moments)
+    digest = Digest.objects.create(subscriber=reader, day=letter.day, letter=letter)
+    digest.picks.create(subscriber=reader, paper=make.paper("W" * 2000), position=1, score=1)
+    pages = [("subscriptions_topic_readers", endless.pk)]
+    for name in ("subscriber", "topic", "letter"):
+        pages.append((f"subscriptions_{name}_changelist",))
+    pages += [("digest_paper_changelist",), ("digest_digest_changelist",)]
+    widths = {name: panel(name, size, *args).evaluate(FIRST_COLUMN) for name, *args in pages}
+    assert {name: width for name, width in widths.items() if width > widest} == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_page_of_one_who_has_a_password_fits_a_phone(panel):
+    page = panel("auth_user_change", SMALL, User.objects.get(username="you").pk)
+    assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"]
+    reset = page.get_by_role("link", name="Reset password").bounding_box()
+    assert reset["x"] + reset["width"] < SMALL["width"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(panel):
+    services.require("axe")
+    subscriber = Subscriber.objects.get(pk=reader("reader"))
+    page = panel("subscriptions_subscriber_change", SMALL, subscriber.pk)
+    page.get_by_role("button", name="Keep letters from her").click()
+    page.get_by_text("only an operator takes it back").wait_for()
+    page.wait_for_function("document.getAnimations().length === 0")  # It fades in.
+    assert [one for one in page.evaluate(JUDGE, []) if not is_unfolds(*one[:2])] == []
+    submit = page.locator("#dialog").get_by_role("button", name="Keep letters from her")
+    submit.click()
+    page.get_by_text("This field is required.").wait_for()
+    page.get_by_label("Reason").fill("asked by phone")
+    submit.click()
+    page.get_by_text("Kept letters from: 1.").wait_for()
+    subscriber.refresh_from_db()
+    assert subscriber.suppressed_reason == "asked by phone"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_topic_of_one_long_word_pushes_no_form_sideways(panel, live_server):
+    make.topic("W" * 200)
+    page = panel("index", SMALL)
+    for path in ("/", "/subscribe/"):
+        page.goto(live_server.url + path)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"], path

@@ -1,0 +1,225 @@
+"""The admin panel: what it lists and shows, and that looking changes nothing."""
+
+from datetime import date, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from digest.indexing import model_store
+from digest.models import Coverage, Harvest
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.admin.widgets import SUBSCRIBER_TONES
+from subscriptions.models import Letter, Subscriber, Topic
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.admin_pages import SUBSCRIBERS, page, planned_digest
+from tests.helpers.pages import text_of
+
+pytestmark = pytest.mark.django_db
+
+LISTS = [
+    "subscriptions_subscriber",
+    "subscriptions_topic",
+    "subscriptions_letter",
+    "subscriptions_sending",
+    "digest_paper",
+    "digest_digest",
+    "digest_fittedmodel",
+    "digest_harvest",
+    "digest_coverage",
+    "auth_user",
+    "admin_logentry",
+]
+
+
+def test_a_list_asks_as_many_queries_for_many_rows_as_for_few(panel, django_assert_max_num_queries):
+    topic = make.topic("Sparse attention")
+    for n in range(20):
+        make.paper(f"Sparse attention {n}")
+        make.topic()
+        make.subscriber(topics=[topic], interests="attention")
+        User.objects.create(username=f"operator-{n}")
+        Harvest.objects.create(source="arxiv", today=NOW, started_at=NOW, touched_at=NOW)
+        day = NOW.date() - timedelta(days=n)
+        Coverage.objects.create(source="arxiv", day=day, state="fresh", checked_at=NOW)
+    plan.plan(NOW)
+    for name in LISTS:
+        with django_assert_max_num_queries(12, info=name):
+            assert panel.get(reverse(f"admin:{name}_changelist")).status_code == 200, name
+
+
+def test_the_first_page_counts_readers_letters_and_papers_of_today(panel):
+    planned_digest()
+    make.subscriber(confirmed=False)
+    refused = make.subscriber()
+    letter = refused.letters.create(
+        kind="confirm", state="failed", reason="refused: 550", created_at=NOW, closes_at=NOW
+    )
+    text = text_of(panel.get(reverse("admin:index")))
+    assert "active 2 pending 1 paused 0" in text
+    assert "waiting 1 could not be sent refused 1" in text
+    assert "Of today 1" in text
+    assert letter.reason not in text
+
+
+def test_a_reason_that_says_no_more_than_the_state_is_not_said_beside_it(panel):
+    planned_digest()
+    Letter.objects.update(state="missed", reason="its day ended first", ended_at=NOW)
+    text = text_of(panel.get(reverse("admin:index")))
+    assert text.count("its day ended first") == 1
+
+
+def test_the_state_filter_agrees_with_what_is_said_of_each_subscriber():
+    for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"]:
+        for days in (-1, 0, 1, 2):
+            make.subscriber(timezone=zone, paused_until=NOW.date() + timedelta(days=days))
+    make.subscriber(confirmed=False)
+    make.subscriber(unsubscribed_at=NOW)
+    make.subscriber(suppressed_at=NOW, unsubscribed_at=NOW)
+    for moment in [NOW, NOW.replace(hour=5), NOW.replace(hour=23)]:
+        found = {
+            state: set(Subscriber.objects.in_state(state, moment).values_list("pk", flat=True))
+            for state in SUBSCRIBER_TONES
+        }
+        counts = {state: len(ids) for state, ids in found.items()}
+        assert Subscriber.objects.count_by_state(moment) == counts
+        for subscriber in Subscriber.objects.all():
+            said = subscriber.state_at(moment)
+            assert [state for state, ids in found.items() if subscriber.pk in ids] == [said]
+
+
+def test_only_what_is_changed_here_leads_to_a_history(panel):
+    digest = planned_digest()
+    for row, is_changed in [(digest.subscriber, True), (digest, False), (digest.letter, False)]:
+        url = reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_history", args=[row.pk])
+        assert (url in page(panel, row).content.decode()) == is_changed
+
+
+def test_an_address_is_found_however_its_domain_is_written(panel):
+    make.subscriber("you@xn--bcher-kva.example")
+    make.subscriber("other@example.org")
+    text = text_of(panel.get(reverse(SUBSCRIBERS), {"q": "you@Bücher.example"}))
+    assert "you@bücher.example" in text
+    assert "other@example.org" not in text
+
+
+def test_topics_of_the_house_are_listed_and_readers_own_on_request(panel):
+    followed = make.topic("Sparse attention")
+    make.subscriber(topics=[followed], interests="bread")
+    make.subscriber(topics=[followed], confirmed=False)
+    url = reverse("admin:subscriptions_topic_changelist")
+    text = text_of(panel.get(url))
+    assert "bread" not in text
+    row = panel.get(url).context["cl"].result_list[0]
+    assert row.follower_count == 1
+    text = text_of(panel.get(url, {"owner": "readers"}))
+    assert "bread" in text
+    assert "Sparse attention" not in text
+
+
+def test_subjects_and_categories_are_listed_apart(panel):
+    make.topic("Sparse attention")
+    make.topic("Machine learning", slug="arxiv-cs-lg", categories=["cs.LG"])
+    url = reverse("admin:subscriptions_topic_changelist")
+    for owner, names in (("subjects", ["Sparse attention"]), ("categories", ["Machine learning"])):
+        listed = panel.get(url, {"owner": owner}).context["cl"].result_list
+        assert [topic.name for topic in listed] == names
+
+
+def test_a_topics_page_tells_which_new_papers_match_and_by_which_words(panel):
+    make.paper("Attention that is sparse for <long> documents")
+    make.paper("Sparse attention last month", day=date(2026, 5, 1))
+    make.paper("Bread and butter")
+    model_store.fit(NOW)
+    html = page(panel, make.topic("Sparse attention")).content.decode()
+    assert "Attention that is sparse for &lt;long&gt; documents" in html
+    assert "Sparse, attention" in html
+    assert "last month" not in html
+    assert "Bread" not in html
+
+
+def test_a_topic_of_the_house_needs_a_slug(panel):
+    data = {"name": "Attention", "slug": "", "query": "attention"}
+    response = panel.post(reverse("admin:subscriptions_topic_add"), data)
+    assert response.context["adminform"].form.errors == {"slug": ["This field is required."]}
+
+
+def test_a_readers_own_topic_can_be_seen_but_not_changed(panel):
+    make.subscriber(interests="bread")
+    own = Topic.objects.get()
+    assert page(panel, own).status_code == 200
+    url = reverse("admin:subscriptions_topic_change", args=[own.pk])
+    assert panel.post(url, {"name": "x", "query": "x"}).status_code == 403
+    data = {"action": "delete_selected", "_selected_action": [own.pk], "post": "yes"}
+    panel.post(reverse("admin:subscriptions_topic_changelist") + "?owner=all", data)
+    assert Topic.objects.get().name == "bread"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"topic_name": "Trees", "terms": ["graph", "edge"]}, "Trees: graph, edge"),
+        ({"topic_name": "Graphs", "terms": ["graphs"]}, "Graphs"),
+        ({"basis": "trend", "terms": ["graphs"]}, "Trending: 0 upvotes (graphs)"),
+    ],
+)
+def test_a_digest_says_the_words_that_brought_a_paper_once(panel, fields, said):
+    digest = planned_digest()
+    digest.picks.update(**fields)
+    assert f" {said} The letter" in text_of(page(panel, digest))
+
+
+def test_a_digest_shows_its_letter_and_writes_nothing(panel):
+    digest = planned_digest()
+    assert reverse("admin:digest_digest_preview", args=[digest.pk, "html"]) in (
+        page(panel, digest).content.decode()
+    )
+    before = list(Letter.objects.values())
+    response = panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, "html"]))
+    assert "Sparse attention for &lt;long&gt; documents" in response.content.decode()
+    text = panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, "text"]))
+    assert "1. Sparse attention for <long> documents" in text.content.decode()
+    assert text["Content-Type"] == "text/plain; charset=utf-8"
+    assert list(Letter.objects.values()) == before
+
+
+def test_a_preview_is_shut_in(panel):
+    digest = planned_digest()
+    response = panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, "html"]))
+    assert response["X-Frame-Options"] == "SAMEORIGIN"
+    policy = response["Content-Security-Policy"].split("; ")
+    assert {"sandbox", "default-src 'none'", "style-src 'unsafe-inline'"} <= set(policy)
+    panel.logout()
+    asked = panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, "html"]))
+    assert asked.status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("state", "has"),
+    [
+        ("planned", {"next_try_at"}),
+        ("claimed", {"lease_until"}),
+        ("transmitting", {"lease_until"}),
+        ("uncertain", {"next_try_at"}),
+        ("accepted", {"ended_at"}),
+        ("missed", {"ended_at"}),
+    ],
+)
+def test_a_letters_page_has_the_moments_that_its_state_may_have(panel, state, has):
+    letter = planned_digest().letter
+    moments = dict.fromkeys(["next_try_at", "lease_until", "ended_at"], NOW)
+    Letter.objects.filter(pk=letter.pk).update(state=state, **moments)
+    fieldsets = page(panel, letter).context["adminform"].fieldsets
+    fields = {name for _, options in fieldsets for name in options["fields"]}
+    assert fields & moments.keys() == has
+
+
+def test_a_letters_page_tells_what_happened(panel):
+    digest = planned_digest()
+    signup.unsubscribe(digest.subscriber.public_id, source=signup.ConsentSource("a test"), now=NOW)
+    text = text_of(page(panel, digest.letter))
+    assert "State not sent" in text
+    assert "It was not sent: unsubscribed." in text
+    assert "planned skipped" in text

@@ -1,0 +1,320 @@
+"""Two operators at one moment: nothing is done twice, nothing is lost, and nothing breaks."""
+
+import time
+from datetime import timedelta
+from functools import partial
+from threading import Event
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.core import signing
+from django.db import IntegrityError, connection
+from django.db.models.sql import DeleteQuery
+from django.test import Client
+from django.urls import reverse
+
+from subscriptions import forms
+from subscriptions.actions import erase as erasing
+from subscriptions.actions import preferences, signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.models import Letter, Sending, Subscriber, Topic, TopicPreference
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.admin_pages import form_of
+from tests.helpers.threads import at_once, errors_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+rounds = pytest.mark.usefixtures("again")
+PACK = """
+- {slug: reefs, name: Reefs, query: coral reefs}
+- {slug: graphs, name: Graphs, query: graph networks}
+"""
+
+
+class Operator:
+    """Somebody at the panel, with a session of her own."""
+
+    def __init__(self, name):
+        self.client = Client(raise_request_exception=False)
+        user, _ = User.objects.get_or_create(username=name, is_staff=True, is_superuser=True)
+        self.client.force_login(user)
+
+    def act(self, subscriber, act, **sent):
+        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
+        return self.send(url, {"_form_submitted": "on"} | sent)
+
+    def send(self, url, sent):
+        """Return the status of the answer, which is none of an error."""
+        answer = self.client.post(url, sent)
+        assert answer.status_code < 500, answer.exc_info
+        return answer.status_code
+
+    def take_in(self, pack):
+        sent = {"import_file_name": signing.dumps(pack, salt="import"), "format": "0"}
+        url = reverse("admin:subscriptions_topic_process_import")
+        return self.send(url, sent | {"original_file_name": "topics.yaml"})
+
+
+@pytest.fixture(params=[0, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(1, 9))])
+def again():
+    """Race once, and at night more often."""
+
+
+@pytest.fixture
+def ada():
+    return Operator("ada")
+
+
+@pytest.fixture
+def bob():
+    return Operator("bob")
+
+
+def both(*acts):
+    assert errors_of(at_once(*acts)) == []
+
+
+def trail():
+    return [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")]
+
+
+def assert_forgotten():
+    rows = [str(row) for row in LogEntry.objects.values_list("object_repr", "change_message")]
+    assert not [row for row in rows if "@example.org" in row]
+
+
+ACTS = {
+    "pause": {"until": "2026-06-20"},
+    "suppress": {"reason": "asked by phone"},
+    "unsubscribe": {},
+    "erase": {},
+}
+
+
+@rounds
+@pytest.mark.parametrize("act", ACTS)
+def test_one_erases_a_reader_while_another_does_something_else_to_her(ada, bob, act):
+    subscriber = make.subscriber("reader@example.org", interests="graphs")
+    both(partial(ada.act, subscriber, act, **ACTS[act]), partial(bob.act, subscriber, "erase"))
+    assert not Subscriber.objects.exists()
+    assert_forgotten()
+    assert LogEntry.objects.filter(action_flag=3).count() == 1
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_who_was_erased_before_or_after_an_act_is_not_named_in_the_trail(
+    ada, monkeypatch, is_before
+):
+    subscriber, pause = make.subscriber("reader@example.org"), preferences.pause
+
+    def pause_and_erase(whom, until, *, now):
+        if is_before:
+            erasing.erase(whom, now=now)
+        is_paused = pause(whom, until, now=now)
+        if not is_before:
+            erasing.erase(whom, now=now)
+        return is_paused
+
+    monkeypatch.setattr(preferences, "pause", pause_and_erase)
+    ada.act(subscriber, "pause", until="2026-06-20")
+    page = ada.client.get(reverse("admin:subscriptions_subscriber_changelist")).content.decode()
+    assert ("Not paused: 1. They were erased meanwhile." in page) is is_before
+    assert not LogEntry.objects.exists()
+
+
+@rounds
+def test_one_suppresses_a_reader_whose_pause_another_ends(ada, bob):
+    subscriber = make.subscriber(paused_until=NOW.date().replace(day=20))
+    both(
+        partial(ada.act, subscriber, "suppress", reason="asked by phone"),
+        partial(bob.act, subscriber, "resume"),
+    )
+    subscriber.refresh_from_db()
+    ended = ["Ended the pause."] if subscriber.paused_until is None else []  # Bob came too late.
+    assert subscriber.state_at(NOW) == "suppressed"
+    assert sorted(trail()) == [*ended, "Kept letters from the address: asked by phone"]
+
+
+SAME = {
+    "resume": ({"paused_until": NOW.date().replace(day=20)}, {}),
+    "ask_to_confirm": ({"confirmed": False}, {}),
+    "send_link": ({}, {}),
+    "ask": ({"suppressed_at": NOW, "suppressed_by": "bounced"}, {}),
+    "lift": ({"suppressed_at": NOW, "suppressed_by": "operator"}, {}),
+    "suppress": ({}, {"reason": "asked by phone"}),
+}
+
+
+@rounds
+@pytest.mark.parametrize("act", SAME)
+def test_two_do_the_same_to_a_reader_and_it_is_done_once(ada, bob, act):
+    fields, sent = SAME[act]
+    subscriber = make.subscriber(**fields)
+    signup.record_consent(subscriber, "asked", signup.ConsentSource("test"), NOW)
+    both(*(partial(one.act, subscriber, act, **sent) for one in (ada, bob)))
+    assert len(trail()) == 1
+    assert Letter.objects.count() == (act in ("ask_to_confirm", "send_link", "ask"))
+
+
+@rounds
+def test_one_changes_a_readers_page_while_another_erases_her(ada, bob):
+    subscriber = make.subscriber("reader@example.org", interests="graphs")
+    url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
+    sent = form_of(ada.client.get(url)) | {"hour": "20", "preferences-0-weight": "2"}
+    both(partial(ada.send, url, sent), partial(bob.act, subscriber, "erase"))
+    assert not Subscriber.objects.exists()
+    assert not Topic.objects.exists()
+    assert_forgotten()
+
+
+def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
+    subscriber = make.subscriber("reader@example.org", interests="graphs")
+    url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
+    sent = form_of(ada.client.get(url)) | {"hour": "20"}
+    change, has_begun = preferences.change, Event()
+
+    def change_slowly(*args, **kwargs):
+        has_begun.set()
+        time.sleep(0.5)  # Meanwhile she would go.
+        change(*args, **kwargs)
+
+    def erase():
+        has_begun.wait(10)
+        erasing.erase(subscriber, now=NOW)
+
+    monkeypatch.setattr(preferences, "change", change_slowly)
+    both(partial(ada.send, url, sent), erase)
+    assert not Subscriber.objects.exists()
+    assert_forgotten()
+
+
+@rounds
+def test_a_reader_changes_her_topics_while_her_page_is_saved(ada):
+    kept = make.topic("Kept")
+    subscriber = make.subscriber("reader@example.org", interests="graphs\nreefs", topics=[kept])
+    url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
+    sent = form_of(ada.client.get(url)) | {"preferences-1-weight": "2", "preferences-2-weight": "3"}
+    wishes = TopicSelection(follow=[kept], interests=["bread"])
+    both(
+        partial(ada.send, url, sent),
+        partial(preferences.change, subscriber, wishes, {}, now=NOW),
+    )
+    assert set(subscriber.preferences.values_list("topic__name", flat=True)) >= {"Kept", "bread"}
+
+
+@rounds
+def test_two_take_the_same_pack_in_and_each_topic_is_there_once(ada, bob):
+    both(*(partial(one.take_in, PACK) for one in (ada, bob)))
+    assert sorted(Topic.objects.values_list("slug", flat=True)) == ["graphs", "reefs"]
+    assert LogEntry.objects.count() == 2
+
+
+@rounds
+def test_two_take_in_packs_that_change_the_same_topics_the_other_way_round(ada, bob):
+    for slug in ("reefs", "graphs"):
+        make.topic(slug)
+    other = "\n".join(reversed(PACK.splitlines())).replace("coral", "blue")
+    both(partial(ada.take_in, PACK), partial(bob.take_in, other))
+    assert Topic.objects.get(slug="reefs").query in ("coral reefs", "blue reefs")
+
+
+@rounds
+def test_two_make_the_same_topic_and_it_is_there_once(ada, bob):
+    sent = {"name": "Reefs", "slug": "reefs", "query": "coral reefs", "categories": ""}
+    url = reverse("admin:subscriptions_topic_add")
+    answers = at_once(*(partial(one.send, url, sent | {"is_offered": "on"}) for one in (ada, bob)))
+    assert sorted(answers) == [200, 302]  # Who comes second keeps what she wrote.
+    assert Topic.objects.get().slug == "reefs"
+    assert LogEntry.objects.count() == 1
+
+
+@rounds
+def test_one_deletes_a_topic_that_a_reader_begins_to_follow(ada):
+    topic = make.topic("Reefs")
+    subscriber = make.subscriber()
+    url = reverse("admin:subscriptions_topic_delete", args=[topic.pk])
+    begin = partial(preferences.change, subscriber, TopicSelection(follow=[topic]), {}, now=NOW)
+    deleted, _ = at_once(partial(ada.send, url, {"post": "yes"}), begin)
+    assert not isinstance(deleted, Exception)
+    assert not subscriber.preferences.exists() or Topic.objects.exists()
+
+
+def test_who_begins_to_follow_a_topic_as_it_is_deleted_loses_it_and_nothing_breaks(
+    ada, monkeypatch
+):
+    if connection.vendor == "sqlite":
+        pytest.skip("there, who writes is alone")
+    topic, subscriber, delete = make.topic("Reefs"), make.subscriber(), DeleteQuery.delete_batch
+    begin = partial(preferences.change, subscriber, TopicSelection(follow=[topic]), {}, now=NOW)
+
+    def delete_late(self, *told):  # What is to go with the topic has gone by then.
+        monkeypatch.setattr(DeleteQuery, "delete_batch", delete)
+        both(begin)
+        return delete(self, *told)
+
+    monkeypatch.setattr(DeleteQuery, "delete_batch", delete_late)
+    ada.send(reverse("admin:subscriptions_topic_delete", args=[topic.pk]), {"post": "yes"})
+    assert not Topic.objects.exists()
+    assert not subscriber.preferences.exists()
+
+
+@pytest.mark.parametrize("form", [forms.SignUpForm, forms.PreferencesForm])
+def test_a_topic_that_is_deleted_as_a_form_names_it_is_told_as_one_that_is_not_there(
+    client, monkeypatch, form
+):
+    """Of the form, nothing is kept then: the page asks again, with the topics that there are."""
+    topic, reader, is_valid = make.topic("Reefs"), make.subscriber(), form.is_valid
+    is_sign_up = form is forms.SignUpForm
+    address = reverse("subscribe") if is_sign_up else tokens.preferences_url(reader)
+
+    def found_and_gone(self):
+        is_found = is_valid(self)
+        Topic.objects.filter(pk=topic.pk).delete()
+        return is_found
+
+    monkeypatch.setattr(form, "is_valid", found_and_gone)
+    answer = client.post(address, {"email": "new@example.org", "topics": ["reefs"], "hour": 9})
+    assert answer.status_code == 400
+    assert "There is no topic called “reefs”" in answer.text
+    assert not TopicPreference.objects.exists()
+    assert not Subscriber.objects.filter(email="new@example.org").exists()
+    reader.refresh_from_db()
+    assert reader.hour == 7
+
+
+def test_who_confirms_as_a_topic_that_she_asked_for_is_deleted_is_back_all_the_same(
+    client, monkeypatch
+):
+    gone = make.topic("Reefs")
+    left = {"unsubscribed_at": NOW, "confirmed_at": NOW - timedelta(days=1), "asked_at": NOW}
+    asked = {"topics": [gone.pk], "interests": [], "timezone": "UTC", "hour": 9}
+    reader = make.subscriber(**left, next_due_at=None, asked_for=asked)
+    set_preferences, calls = signup.set_preferences, []
+
+    def too_late(subscriber, wishes):
+        calls.append(wishes)
+        if len(calls) == 1:
+            raise IntegrityError("violates foreign key constraint")
+        set_preferences(subscriber, wishes)
+
+    monkeypatch.setattr(signup, "set_preferences", too_late)
+    answer = client.post(tokens.confirm_url(reader))
+    assert answer.status_code == 200
+    assert len(calls) == 2
+    reader.refresh_from_db()
+    assert reader.unsubscribed_at is None
+    assert reader.hour == 9
+
+
+@rounds
+def test_one_stops_all_letters_while_another_resumes_them(ada, bob):
+    stop, resume = (reverse(f"admin:subscriptions_sending_{act}") for act in ("stop", "resume"))
+    both(
+        partial(ada.send, stop, {"_form_submitted": "on"}),
+        partial(bob.send, resume, {"_form_submitted": "on"}),
+    )
+    assert Sending.objects.count() == 1
+    assert sorted(trail()) == ["Resumed sending.", "Stopped sending."]

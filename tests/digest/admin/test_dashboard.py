@@ -1,0 +1,180 @@
+"""The charts on the panel's first page: what they show, and that everyone can read them."""
+
+import json
+import re
+from datetime import date, timedelta
+
+import lxml.html
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+
+from digest.admin import charts
+from digest.models import Tally
+from digest.operations import daily_stats
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers import services
+from tests.helpers.pages import text_of
+from tests.test_pages import JUDGE, LARGE, SMALL, VISIBLE, open_browser
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+TODAY = NOW.date()
+INDEX = "admin:index"
+
+
+def tally(measure, counts, day=TODAY):
+    return Tally.objects.create(day=day, measure=measure, counts=counts, counted_at=NOW)
+
+
+def plot(title, days=30):
+    return next(one for one in charts.plots_of(days, TODAY) if one.kind.title == title)
+
+
+def figures(response):
+    """Return the tables of the plots, each a list of rows, by title."""
+    tree = lxml.html.fromstring(response.content.decode())
+    return {
+        figure.find(".//h3").text_content(): [
+            [cell.text_content().strip() for cell in row] for row in figure.iter("tr")
+        ]
+        for figure in tree.iter("figure")
+    }
+
+
+def test_a_fresh_installation_says_that_nothing_was_counted_yet(panel):
+    text = text_of(panel.get(reverse(INDEX)))
+    assert "Nothing was counted yet" in text
+    assert text.count("Nothing in this time.") == len(charts.KINDS)
+    assert "active –" in text
+
+
+def test_each_plot_has_its_figures_as_a_table_and_in_words(panel):
+    tally("letters", {"digest accepted": 1200, "confirm accepted": 3, "digest failed": 2})
+    tally("letters", {"digest accepted": 7}, TODAY - DAY)
+    response = panel.get(reverse(INDEX))
+    rows = figures(response)["Letters"]
+    assert rows[0] == ["Day", "Sent", "Open", "Did not leave"]
+    assert rows[1:4] == [
+        ["1 Jun 2026", "1,203", "0", "2"],
+        ["31 May 2026", "7", "0", "0"],
+        ["30 May 2026", "–", "–", "–"],
+    ]
+    assert len(rows) == 31
+    assert (
+        'role="img" aria-label="Letters from 3 May 2026 to 1 Jun 2026, letters of all kinds a day; '
+        "today so far: sent 1,203, open 0, did not leave 2. The table below has all figures."
+    ) in response.text
+
+
+def test_the_plots_of_what_was_really_counted_show_it(panel):
+    make.subscriber(now=NOW - 3 * DAY)
+    make.subscriber(confirmed=False)
+    daily_stats.count(NOW)
+    rows = figures(panel.get(reverse(INDEX)))["Subscribers"]
+    assert rows[1] == ["1 Jun 2026", "1", "0", "1", "0", "0"]
+
+
+@pytest.mark.parametrize(("asked", "columns"), [("30", 30), ("90", 90), ("364", 52), ("x", 30)])
+def test_the_period_is_chosen_by_a_link(panel, asked, columns):
+    tally("feedback", {"more": 1})
+    response = panel.get(reverse(INDEX), {"days": asked})
+    assert len(figures(response)["Feedback"]) == columns + 1
+    current = re.search(r'aria-current="true">([^<]+)<', response.content.decode())[1]
+    period = charts.parse_period(asked)
+    assert current == next(name for days, name, _ in charts.PERIODS if days == period)
+
+
+def test_a_year_is_shown_in_weeks_which_are_sums_and_of_levels_the_last_day():
+    for back in range(8):
+        tally("feedback", {"more": 1, "less": 2}, TODAY - back * DAY)
+        tally("subscribers", {"active": 100 - back}, TODAY - back * DAY)
+    weeks = plot("Feedback", 364).columns
+    assert (weeks[-1].first, weeks[-1].last) == (TODAY - 6 * DAY, TODAY)
+    assert [week.values for week in weeks[-3:]] == [None, [1, 0, 2], [7, 0, 14]]
+    levels = plot("Subscribers", 364).columns
+    assert [week.values and week.values[0] for week in levels[-3:]] == [None, 93, 100]
+
+
+def drawn(title):
+    """Return what Chart.js gets: for each series the last three columns."""
+    datasets = json.loads(plot(title).data)["datasets"]
+    assert len({one["stack"] for one in datasets}) == 1
+    return {one["label"]: one["data"][-3:] for one in datasets}
+
+
+def test_days_that_nobody_counted_are_gaps_and_not_zeros(panel):
+    tally("feedback", {"more": 5})
+    tally("feedback", {}, TODAY - 2 * DAY)
+    rows = figures(panel.get(reverse(INDEX)))["Feedback"]
+    assert [row[1] for row in rows[1:4]] == ["5", "–", "0"]
+    assert drawn("Feedback")["more like this"] == [0, None, 5]
+
+
+def test_leavers_stand_beneath_the_ground():
+    tally("consents", {"asked": 9, "confirmed": 3, "unsubscribed": 1})
+    assert drawn("Came and left") == {
+        "confirmed": [None, None, 3],
+        "unsubscribed": [None, None, -1],
+    }
+
+
+def test_what_came_back_is_told_by_what_it_says_of_the_address():
+    tally("facts", {"hard bounced": 3, "soft bounced": 2, "delivered": 900, "complained": 1})
+    assert plot("What came back").columns[-1].values == [3, 0, 2, 1]
+
+
+def test_a_letter_that_asks_whether_an_address_is_right_is_a_letter_as_others():
+    tally("letters", {"bounced accepted": 3, "digest missed": 1})
+    assert plot("Letters").columns[-1].values == [3, 0, 1]
+
+
+def test_a_plot_leads_to_a_list_that_one_may_see_and_to_no_other(client):
+    user = User.objects.create(username="curator", is_staff=True)
+    rights = ("view_figures", "view_harvest")
+    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    client.force_login(user)
+    links = {url for _, url in client.get(reverse(INDEX)).context["plots"] if url}
+    assert links == {reverse("admin:digest_harvest_changelist")}
+
+
+def test_the_first_page_asks_as_many_questions_for_a_year_as_for_a_day(
+    panel, django_assert_max_num_queries
+):
+    Tally.objects.bulk_create(
+        Tally(day=TODAY - back * DAY, measure=measure, counted_at=NOW)
+        for back in range(365)
+        for measure in {kind.measure for kind in charts.KINDS[:3]}
+    )
+    with django_assert_max_num_queries(80):
+        panel.get(reverse(INDEX), {"days": 364})
+
+
+@services.once
+@pytest.mark.services
+def test_everyone_can_read_the_plots_on_a_phone_and_in_the_dark(panel, chromium):
+    """axe-core finds nothing in them, and nothing scrolls sideways, also when all is open."""
+    services.require("axe")
+    for back in range(30):
+        day = TODAY - back * DAY
+        tally("subscribers", {"active": 81_778, "pending": 44, "unsubscribed": 11_001}, day)
+        tally("letters", {"digest accepted": 99_199, "digest skipped": 502}, day)
+        tally("consents", {"confirmed": 250 + back, "unsubscribed": 3 * back}, day)
+    page, complaints = open_browser(chromium, panel)
+    page.answer = panel.get(reverse(INDEX))
+    judge = JUDGE.replace("axe.run(document,", "axe.run('section[aria-labelledby=plots]',")
+    for size, scheme, rules in [(SMALL, "dark", []), (LARGE, "light", VISIBLE)]:
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)
+        page.goto("http://127.0.0.1:8000/admin/")
+        complaints += page.evaluate(judge, rules)
+        assert complaints == [], (size, scheme)
+        assert page.evaluate("Object.values(Chart.instances).map(one => one.height)") == 4 * [180]
+    page.context.close()
+
+
+def test_the_first_day_of_a_plot_is_so_many_days_back():
+    assert plot("Letters", 30).columns[0].first == date(2026, 5, 3)
+    assert plot("Letters", 364).columns[0].first == TODAY - 363 * DAY

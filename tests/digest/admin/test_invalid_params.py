@@ -1,0 +1,248 @@
+"""Rubbish in the panel's addresses and forms: it breaks no page, and shows no more than without."""
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin import helpers
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import RequestFactory
+from django.urls import reverse
+
+from subscriptions.admin.base import MAX_SEARCH_LENGTH, BaseModelAdmin
+from subscriptions.models import Letter, Sending, Subscriber
+from tests.digest.admin.test_roles import ROLES, furnished, make_user, reader, routes, told  # noqa: F401
+from tests.factories import make
+from tests.helpers import services
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("furnished")]
+
+#: What is no number, day, choice or field, though each looks like one to somebody.
+RUBBISH = ["\u00b2", "9" * 30, "9999-12-31"]
+MORE = [
+    *("9" * 5000, "0", "-1", "abc", "", "2026-02-31", "0001-01-01", "0000-00-00", "1.2.3", "%"),
+    *("(", "\u0663", "1e400", "None", "a" * 300),
+]
+#: What every list of Django's takes, and other pages.
+TAKEN = ["p", "o", "q", "all", "_popup", "_to_field", "_facets", "_changelist_filters", "e"]
+ELSEWHERE = ["page", "days", "letter", "s", "letters-page", "observations-page", "groups", "owner"]
+LOOKUPS = ["", "__startswith", "__in"]
+
+
+def short(value):
+    return ascii(value[:20])
+
+
+def at_night(*cases):
+    return [pytest.param(*one, marks=pytest.mark.nightly) for one in cases]
+
+
+#: What no database can hold is for each to refuse; what isn't read as a number is so before that.
+by_day = [("o", RUBBISH[1]), pytest.param("c", RUBBISH[0], marks=services.once)]
+others = [(role, value) for role in ROLES for value in [*RUBBISH, *MORE]]
+roles_and_values = pytest.mark.parametrize(
+    ("role", "value"), [*by_day, *at_night(*others)], ids=short
+)
+
+
+@pytest.fixture
+def visit(client):
+    """Return a function that logs in an account of a role, and returns its client: it gets a page
+    for an error.
+    """
+
+    def log_in(role):
+        client.force_login(make_user(role))
+        client.raise_request_exception = False
+        return client
+
+    return log_in
+
+
+def address(model, verb="changelist"):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{verb}")
+
+
+def request_of(user):
+    request = RequestFactory().get("/")
+    request.user = user
+    return request
+
+
+def lists(role):
+    """Yield each list that a role may see: its page, and a request of somebody who has it."""
+    request = request_of(make_user(role, f"looks as {role}"))
+    for page in admin.site._registry.values():
+        if page.model is not Sending and page.has_view_permission(request):  # That is no list.
+            yield page, request
+
+
+def rows_of(response):
+    """Return the numbers of the rows that a list shows; none where it answers otherwise."""
+    if response.status_code == 200 and "cl" in (response.context or {}):
+        return {row.pk for row in response.context["cl"].result_list}
+    return set()
+
+
+def fields_within(model, depth=2):
+    """Yield the names of a model's fields, and of those that these lead to."""
+    for field in model._meta.get_fields():
+        yield field.name
+        if field.is_relation and field.related_model and depth > 1:
+            for name in fields_within(field.related_model, depth - 1):
+                yield f"{field.name}__{name}"
+
+
+@roles_and_values
+def test_a_list_breaks_by_no_parameter_and_shows_no_row_that_is_not_its_readers(visit, role, value):
+    client = visit(role)
+    for number, (page, request) in enumerate(lists(role)):
+        own = set(page.get_queryset(request).values_list("pk", flat=True))
+        names = [
+            *page.allowed_parameters(request),
+            *(TAKEN if number == 0 else ()),
+        ]  # Django's own are alike.
+        for asked in [*({name: value} for name in names), dict.fromkeys(TAKEN, value)]:
+            answer = client.get(address(page.model), asked)
+            assert answer.status_code < 500, (page, asked)
+            assert rows_of(answer) <= own, (page, asked)
+
+
+@roles_and_values
+def test_no_page_breaks_by_what_its_address_asks_besides(visit, role, value):
+    client = visit(role)
+    asked = dict.fromkeys([*TAKEN, *ELSEWHERE], value)
+    del asked["_to_field"]  # Which is refused at once.
+    for name, route in routes():
+        if name != "logout":
+            answer = client.get(reverse(f"admin:{name}", kwargs=told(name, route)), asked)
+            assert answer.status_code < 500, name
+            is_told = b"@example.org" in answer.content
+            assert role == "o" or not is_told, name
+
+
+@pytest.mark.parametrize("value", [RUBBISH[1], MORE[0], *at_night(*zip(MORE[1:]))], ids=short)
+def test_no_page_breaks_by_a_row_that_is_none(visit, value):
+    client = visit("o")
+    for name, route in routes():
+        if "<path:object_id>" in route:
+            kwargs = told(name, route) | {"object_id": value or "_"}
+            url = reverse(f"admin:{name}", kwargs=kwargs)
+            for answer in (client.get(url), client.post(url, {"_form_submitted": "on"})):
+                assert answer.status_code < 500, name
+
+
+#: What the panel's forms send, under their names.
+SENT = [
+    *("topic", "query", "categories", "into", "confirmed", "name", "slug", "readers"),
+    *("import_file_name", "original_file_name", "format", "resource", "export_items"),
+    *("action", "index", "select_across", "_selected_action", "_form_submitted", "post"),
+    *("username", "password1", "old_password", "email", "groups", "next", "_popup", "_to_field"),
+    *("until", "reason", "timezone", "hour", "size", "paused_until", "days", "floor", "latent"),
+]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["\0", pytest.param("", marks=services.once), *at_night(("a\0b",), *zip([*RUBBISH, *MORE]))],
+    ids=short,
+)
+def test_no_page_breaks_by_what_a_form_sends(visit, value):
+    client = visit("o")
+    for name, route in routes():
+        if name != "logout":
+            url = reverse(f"admin:{name}", kwargs=told(name, route))
+            with transaction.atomic():
+                answer = client.post(url, dict.fromkeys(SENT, value))
+                transaction.set_rollback(True)  # So that the next page is shown as much.
+            assert answer.status_code < 500, name
+
+
+@pytest.mark.parametrize("role", ["o", "v"])
+def test_a_list_is_asked_by_nothing_that_it_does_not_offer(role):
+    """Else a viewer finds out, letter by letter, what no page shows."""
+    assert [
+        page for page in admin.site._registry.values() if not isinstance(page, BaseModelAdmin)
+    ] == []
+    for page, request in lists(role):
+        offered = page.allowed_parameters(request)
+        names = {f"{name}{look}" for name in fields_within(page.model) for look in LOOKUPS}
+        assert [one for one in names - offered if page.lookup_allowed(one, "x", request)] == []
+
+
+def test_what_a_list_does_not_offer_is_refused_and_not_ignored(visit):
+    client = visit("o")
+    for url, asked in [
+        ("digest_paper", "picks__digest__subscriber__email__startswith"),
+        ("digest_paper", "picks"),
+        ("subscriptions_topic", "preferences__subscriber"),
+        ("subscriptions_topic", "follower_count"),
+        ("auth_user", "password__startswith"),
+        ("admin_logentry", "user__password__startswith"),
+        ("subscriptions_letter", "mime__contains"),
+        ("subscriptions_seal", "seal__startswith"),
+        ("digest_harvest", "cursor__contains"),
+    ]:
+        answer = client.get(reverse(f"admin:{url}_changelist"), {asked: "1"})
+        assert answer.status_code == 400, asked
+
+
+def test_no_widget_looks_up_rows(visit):
+    client = visit("o")
+    for model, field in [("letter", "subscriber"), ("topicpreference", "subscriber")]:
+        asked = {"app_label": "subscriptions", "model_name": model, "field_name": field}
+        answer = client.get(reverse("admin:autocomplete"), asked | {"term": "reader"})
+        assert answer.status_code == 404
+
+
+def test_a_search_for_too_much_shows_all_and_says_so(visit):
+    client, longest = visit("o"), "a " * (MAX_SEARCH_LENGTH // 2)
+    for page, _ in lists("o"):
+        if page.search_fields:
+            found, refused = (
+                client.get(address(page.model), {"q": words}) for words in (longest, longest + "a")
+            )
+            assert "This list is not searched." not in found.content.decode(), page
+            assert "This list is not searched." in refused.content.decode(), page
+            assert rows_of(refused) == rows_of(client.get(address(page.model))), page
+
+
+# ---- What is said
+
+
+def test_a_page_of_a_list_that_is_not_there_is_the_first_and_it_is_said(visit):
+    client = visit("o")
+    for number in range(60):
+        make.subscriber(f"many{number}@example.org")
+    answer = client.get(address(Subscriber), {"p": "99", "state": "active"}, follow=True)
+    assert len(rows_of(answer)) == 50
+    assert "isn't in this list" in answer.content.decode().replace("&#x27;", "'")
+    again = client.get(address(Subscriber), {"e": "1", "p": "99"}, follow=True)
+    assert len(rows_of(again)) == 50
+
+
+def test_a_page_of_the_panels_search_that_is_not_there_is_not_found(visit):
+    client, url = visit("o"), reverse("admin:search")
+    assert "Subscribers" in client.get(url, {"s": "subscr"}).content.decode()
+    for number in ("99", "0", "-1", "abc", "\u00b2", "9" * 5000):
+        assert client.get(url, {"s": "subscr", "page": number}).status_code == 404, short(number)
+
+
+def test_an_act_on_what_is_no_row_does_nothing_and_says_so(visit):
+    client, sent = visit("o"), {"confirmed": "yes", "until": "2026-06-20"}
+    for act, number in [
+        *(("pause_selected", one) for one in ["abc", "", "\0", "1, 2", "9" * 5000, "\u00b2"]),
+        *((act, "9" * 30) for act in ("pause_selected", "erase_selected", "plan_anew_selected")),
+    ]:
+        rows = {"action": act, helpers.ACTION_CHECKBOX_NAME: [reader("reader"), number]}
+        answer = client.post(address(Subscriber), sent | rows, follow=True)
+        assert "Nothing was done." in answer.content.decode(), (act, short(number))
+    assert Subscriber.objects.get(pk=reader("reader")).paused_until is None
+    assert User.objects.get(username="the-operator").logentry_set.count() == 0
+
+
+def test_a_page_of_a_subscribers_letters_that_is_not_there_is_the_first(visit):
+    client, letter = visit("o"), Letter.objects.filter(subscriber=reader("reader")).get()
+    url = reverse("admin:subscriptions_subscriber_change", args=[reader("reader")])
+    first = reverse("admin:subscriptions_letter_change", args=[letter.pk])
+    for number in ("\u00b2", "00", "9" * 5000, "99"):
+        assert first in client.get(url, {"letters-page": number}).content.decode(), short(number)

@@ -1,0 +1,220 @@
+"""The panel's lists of tables that grow: quick however long they are, and what they find."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.urls import reverse
+
+from digest.models import Digest
+from subscriptions.admin import widgets
+from subscriptions.delivery import message_ids
+from subscriptions.models import Letter, LetterFact, Subscriber
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.pages import text_of
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+LETTERS, FACTS = (
+    "admin:subscriptions_letter_changelist",
+    "admin:subscriptions_letterfact_changelist",
+)
+READERS, DIGESTS = "admin:subscriptions_subscriber_changelist", "admin:digest_digest_changelist"
+
+
+def letter(reader, at=NOW, state="accepted", kind="digest", **fields):
+    day = at.date() if kind == "digest" else None
+    moments = {"created_at": at, "closes_at": at + DAY, "ended_at": at}
+    made = reader.letters.create(kind=kind, state=state, day=day, **moments | fields)
+    if day:
+        Digest.objects.create(subscriber=reader, day=day, letter=made)
+    return made
+
+
+def fact(of, kind="bounced", grade="hard", at=NOW, **fields):
+    return LetterFact.objects.create(
+        letter=of, kind=kind, grade=grade, noted_at=at, via="mail", key=f"{of.pk} {kind}", **fields
+    )
+
+
+def rows(panel, name, **asked):
+    response = panel.get(reverse(name), asked)
+    assert response.status_code == 200
+    return list(response.context["cl"].result_list)
+
+
+def test_a_long_list_shows_its_first_pages_and_says_so(panel, monkeypatch):
+    monkeypatch.setattr(widgets.CappedPaginator, "MAX_ROWS", 60)
+    for number in range(62):
+        make.subscriber(f"reader{number}@example.org")
+    text = text_of(panel.get(reverse(READERS)))
+    assert "the first 60 subscribers: filters and the search lead to others" in text
+    assert "60 results" not in text_of(panel.get(reverse(READERS), {"state": "active"}))
+    assert len(rows(panel, READERS, p=2)) == 10
+    Subscriber.objects.order_by("pk").first().delete()
+    Subscriber.objects.order_by("pk").first().delete()
+    assert "60 subscribers" in text_of(panel.get(reverse(READERS)))
+    assert "the first" not in text_of(panel.get(reverse(READERS)))
+
+
+def test_pages_follow_one_another_without_a_row_twice(panel):
+    for number in range(120):
+        make.subscriber(f"reader{number}@example.org")
+    seen = [one.pk for page in (1, 2, 3) for one in rows(panel, READERS, p=page)]
+    assert seen == sorted(seen, reverse=True)
+    assert len(set(seen)) == 120
+
+
+def test_no_address_makes_a_list_sort_by_what_takes_long(panel):
+    reader = make.subscriber()
+    letters = [letter(reader, NOW + days * DAY) for days in range(3)]
+    for column in range(1, 9):
+        assert rows(panel, LETTERS, o=column) == letters[::-1]
+
+
+def test_readers_are_still_sorted_by_address(panel):
+    for name in ("b", "a", "c"):
+        make.subscriber(f"{name}@example.org")
+    assert [one.email[0] for one in rows(panel, READERS, o="1")] == ["a", "b", "c"]
+
+
+def test_letters_are_found_by_a_part_of_an_address_and_by_their_name(panel, settings):
+    first, other = make.subscriber("ada@example.org"), make.subscriber("bob@example.org")
+    named = letter(first, message_id="")
+    Letter.objects.filter(pk=named.pk).update(message_id=message_ids.of(named))
+    named.refresh_from_db()
+    also = letter(other)
+    assert rows(panel, LETTERS, q="ADA@") == [named]
+    assert rows(panel, LETTERS, q="example.org") == [also, named]
+    assert rows(panel, LETTERS, q=named.message_id) == [named]
+    assert rows(panel, LETTERS, q=f"<digest.2026-06-01.{'0' * 32}@{settings.MAIL_DOMAIN}>") == []
+    assert rows(panel, LETTERS, q="nobody") == []
+    assert [one.letter for one in rows(panel, DIGESTS, q="bob")] == [also]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("digest", "Digest of 1 Jun 2026"), ("confirm", "Confirm")]
+)
+def test_the_first_column_tells_the_kind_and_the_day_of_a_letter(panel, kind, told):
+    """All that a phone shows of a row are its first two columns."""
+    letter(make.subscriber("ada@example.org"), kind=kind)
+    for name in (LETTERS, DIGESTS)[: 2 if kind == "digest" else 1]:
+        page = panel.get(reverse(name)).content.decode()
+        (first,) = re.findall(r"<tbody.*?<tr.*?(<th.*?</th>)", page, re.DOTALL)
+        assert " ".join(re.sub(r"<[^>]+>", " ", first).split()) == f"ada@example.org {told}"
+
+
+def test_of_many_readers_like_it_the_newest_are_shown_and_it_is_said(panel, monkeypatch):
+    monkeypatch.setattr(widgets, "MAX_MATCHES", 2)
+    letters = [letter(make.subscriber(f"ada{number}@example.org")) for number in range(3)]
+    assert rows(panel, LETTERS, q="ada") == letters[:0:-1]
+    words = text_of(panel.get(reverse(LETTERS), {"q": "ada"}))
+    assert "More than 2 readers" in words
+    assert "More than" not in text_of(panel.get(reverse(LETTERS), {"q": "ada1"}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("graph SPARSE", ["2606.1", "math/0309136"]),
+        ("graph", ["2606.1", "2606.12", "math/0309136"]),
+        ("2606.1", ["2606.1"]),
+        ("2606.", ["2606.1", "2606.12"]),
+        (" math/03", ["math/0309136"]),
+        ("rxiv:9", []),
+        ("biorxiv:9", ["biorxiv:9"]),
+        ("50: robots", ["biorxiv:9"]),
+        ("%", []),
+    ],
+)
+def test_papers_are_found_by_words_of_the_title_or_the_id_or_its_beginning(panel, asked, found):
+    make.paper("Sparse graphs", id="2606.1")
+    make.paper("On graphs", id="2606.12")
+    make.paper("Graphs that are sparse", id="math/0309136")
+    make.paper("Of 50: robots", id="biorxiv:9")
+    assert sorted(one.pk for one in rows(panel, "admin:digest_paper_changelist", q=asked)) == found
+
+
+def test_letters_of_some_days_are_found_though_no_index_knows_days(panel):
+    reader = make.subscriber()
+    letters = [letter(reader, NOW + days * DAY) for days in range(-9, 1)]
+    letter(reader, kind="confirm")
+    asked = {"day_from": "2026-05-25", "day_to": "2026-05-27"}
+    found = rows(panel, LETTERS, **asked)
+    assert found == [one for one in reversed(letters) if 25 <= one.day.day <= 27]
+    assert [one.letter for one in rows(panel, DIGESTS, **asked)] == found
+    assert rows(panel, LETTERS, day_from="2026-06-01") == [letters[-1]]
+    assert rows(panel, LETTERS, day_to="2026-05-23") == [letters[0]]
+    for rubbish in ("rubbish", "0001-01-01", "2026-02-31"):
+        assert len(rows(panel, LETTERS, day_from=rubbish)) == 11
+    assert len(rows(panel, LETTERS, day_to="9999-12-31")) == 11
+
+
+@pytest.mark.parametrize("hours", [-36, 40])
+def test_a_letter_that_was_written_long_before_or_after_its_day_is_found(panel, hours):
+    reader = make.subscriber()
+    at = datetime(2026, 6, 1, tzinfo=UTC) + timedelta(hours=hours)
+    made = letter(reader, at)
+    Letter.objects.filter(pk=made.pk).update(day=NOW.date())
+    for days in (6, 7, 8):  # Others, so that there is something to halve.
+        letter(make.subscriber(), NOW + days * DAY)
+    assert rows(panel, LETTERS, day_from="2026-06-01", day_to="2026-06-01") == [made]
+
+
+def test_what_came_back_is_found_by_the_address_or_by_the_servers_words(panel):
+    first = fact(letter(make.subscriber("ada@example.org")), said="550 no such user")
+    other = fact(letter(make.subscriber("bob@example.org")), said="552 mailbox full")
+    fact(letter(make.subscriber()), kind="delivered", grade="", said="250 ok")
+    assert rows(panel, FACTS, q="ada@") == [first]
+    assert rows(panel, FACTS, q="mailbox full") == [other]
+    assert rows(panel, FACTS, q="250 ok") == []
+    assert rows(panel, FACTS, kind__exact="bounced") == [other, first]
+
+
+@pytest.mark.parametrize("state", ["planned", "accepted", "failed"])
+def test_letters_are_found_by_their_state(panel, state):
+    reader = make.subscriber()
+    letter(reader)
+    letter(reader, NOW - DAY, state="planned", ended_at=None)
+    letter(reader, NOW - 2 * DAY, state="failed", reason="refused: 550 no")
+    assert [one.state for one in rows(panel, LETTERS, state__exact=state)] == [state]
+    digests = rows(panel, DIGESTS, letter__state__exact=state)
+    assert [one.letter.state for one in digests] == [state]
+
+
+def test_what_came_back_on_the_last_day_of_a_range_is_in_it(panel):
+    reader = make.subscriber()
+    facts = [fact(letter(reader, NOW + days * DAY), at=NOW + days * DAY) for days in range(4)]
+    asked = {"noted_at_from": "2026-06-02", "noted_at_to": "2026-06-03"}
+    assert rows(panel, FACTS, **asked) == [facts[2], facts[1]]
+    assert rows(panel, FACTS, noted_at_to="9999-12-31") == facts[::-1]
+
+
+def test_the_last_digest_that_was_sent_is_told_of_each_reader(panel):
+    reader = make.subscriber()
+    letter(reader, NOW - 3 * DAY)
+    sent = letter(reader, NOW - DAY)
+    letter(reader, NOW, state="failed")
+    letter(reader, NOW, kind="link")
+    assert rows(panel, READERS)[0].last_sent_at == sent.ended_at
+
+
+@pytest.mark.parametrize(
+    ("found", "index"),
+    [
+        (lambda: Letter.objects.exclude(reason="").order_by("-pk"), "letters_with_reason"),
+        (lambda: Letter.objects.filter(kind="confirm").order_by("-pk"), "letters_but_digests"),
+        (lambda: LetterFact.objects.filter(kind="complained"), "facts_but_deliveries"),
+        (lambda: LetterFact.objects.filter(grade="policy"), "facts_by_grade"),
+    ],
+)
+def test_the_few_among_the_many_are_found_by_an_index(found, index):
+    if connection.vendor != "postgresql":
+        pytest.skip("runs with the tests on PostgreSQL")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+    assert index in found().values_list("pk")[:50].explain()

@@ -1,0 +1,371 @@
+"""Who may do what in the panel: each of its addresses, asked by each role, against one table."""
+
+import re
+from datetime import timedelta
+from html import unescape
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.urls import URLResolver, resolve, reverse
+
+from digest.models import Coverage, Digest, Harvest, Paper
+from digest.operations import roles
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import transitions
+from subscriptions.models import Attempt, Letter, LetterFact, Sending, Subscriber, Topic
+from subscriptions.security import suppression_list
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers import services
+from tests.helpers.tables import everything
+
+pytestmark = [pytest.mark.django_db, services.once]
+
+ROLES = {"o": "operator", "c": "curator", "v": "viewer", "n": None}
+#: Whom a GET, and whom an empty POST, lets in: operator, curator, viewer, and n, who has no role.
+NOBODY, ALL = ("", ""), ("ocvn", "ocvn")
+SHOWN = {"changelist": "gp", "change": "g", "history": "gp", "add": "", "delete": ""}
+
+
+def pages(model, who, **others):
+    """Return the rows of a model's pages: seen by these roles, changed by none but `others`."""
+    table = {}
+    for verb, methods in SHOWN.items():
+        table[f"{model}_{verb}"] = tuple(who if method in methods else "" for method in "gp")
+    return table | {f"{model}_{verb}": (whose, whose) for verb, whose in others.items()}
+
+
+ACTS = [
+    *("pause", "resume", "ask_to_confirm", "send_link", "ask", "lift", "suppress"),
+    *("unsubscribe", "erase"),
+]
+TABLE = {
+    "index": ALL,
+    "login": ALL,
+    "logout": ("", "ocvn"),
+    "password_change": ALL,
+    "password_change_done": ("ocvn", ""),
+    "jsi18n": ("ocvn", ""),
+    "search": ALL,
+    "view_on_site": ALL,
+    "autocomplete": NOBODY,
+    "app_list": ("ocv", "ocv"),
+    **pages("digest_paper", "ocv"),
+    **pages("digest_harvest", "ocv"),
+    **pages("digest_coverage", "ocv"),
+    **pages("digest_fittedmodel", "ocv"),
+    **pages("digest_digest", "o"),
+    "digest_digest_preview": ("o", "o"),
+    **pages("subscriptions_topic", "oc", change="oc", add="oc", delete="oc"),
+    "subscriptions_topic_matches": ("", "oc"),
+    **{f"subscriptions_topic_{act}": ("oc", "oc") for act in ("readers", "import", "export")},
+    "subscriptions_topic_process_import": ("", "oc"),
+    **pages("subscriptions_subscriber", "o", change="o"),
+    **{f"subscriptions_subscriber_{act}": ("o", "o") for act in ACTS},
+    "subscriptions_subscriber_preview": ("o", ""),
+    **pages("subscriptions_letter", "o"),
+    **pages("subscriptions_letterfact", "o"),
+    **pages("subscriptions_seal", "o", delete="o"),
+    **pages("subscriptions_sending", "o"),
+    "subscriptions_sending_change": ALL,  # It leads to the list, which is the page.
+    "subscriptions_sending_stop": ("o", "o"),
+    "subscriptions_sending_resume": ("o", "o"),
+    **pages("auth_user", "o", change="o", add="o", delete="o"),
+    "auth_user_password_change": ("o", "o"),
+    **pages("admin_logentry", "o"),
+}
+
+
+@pytest.fixture
+def furnished():
+    """Give every page something to show, and every act someone to be done to."""
+    Harvest.objects.create(source="arxiv", today=NOW, started_at=NOW, touched_at=NOW)
+    Coverage.objects.create(
+        source="arxiv", category="cs.LG", day=NOW, state="fresh", checked_at=NOW
+    )
+    make.paper("Graphs")
+    make.topic("Graphs")
+    make.subscriber("reader@example.org", interests="graphs")
+    make.subscriber("failed@example.org", interests="graphs")
+    plan.plan(NOW)
+    failed = Letter.objects.get(subscriber__email="failed@example.org")
+    transitions.end([failed], "failed", "refused: 554 no", NOW)
+    LetterFact.objects.create(letter=failed, kind="delayed", noted_at=NOW, via="mail", key="x")
+    LetterFact.objects.all().update(letter=Letter.objects.exclude(pk=failed.pk).get())
+    make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
+    make.subscriber("away@example.org", paused_until=NOW.date() + timedelta(days=9))
+    signup.record_consent(make.subscriber("new@example.org", confirmed=False), "asked", DOOR, NOW)
+    suppression_list.add("gone@example.org", "asked", NOW)
+    Sending.objects.create(pk=1)
+    someone = User.objects.create(username="someone")
+    LogEntry.objects.create(user=make_user("v", "writer"), action_flag=1, object_repr="x")
+    assert not someone.logentry_set.exists()
+
+
+DOOR = signup.ConsentSource("test")
+
+
+def make_user(role, name=None):
+    """Make an account of a role, by its letter in the table."""
+    user = User.objects.create(username=name or f"the-{ROLES[role]}", is_staff=True)
+    if ROLES[role]:
+        user.groups.add(Group.objects.get(name=ROLES[role]))
+    return user
+
+
+def reader(name):
+    return Subscriber.objects.get(email=f"{name}@example.org").pk
+
+
+def told(name, route):
+    """Return what the address of a page names: the row, and what else."""
+    subjects = {"ask": "back", "lift": "back", "resume": "away", "ask_to_confirm": "new"}
+    verb = name.removeprefix("subscriptions_subscriber_")
+    special = {
+        "view_on_site": {
+            "content_type_id": ContentType.objects.get_for_model(Paper).pk,
+            "object_id": Paper.objects.get().pk,
+        },
+        "app_list": {"app_label": "digest"},
+        "digest_digest_preview": {"digest_id": Digest.objects.first().pk, "part": "text"},
+        "auth_user_password_change": {"id": User.objects.get(username="someone").pk},
+    }
+    if name in special:
+        return special[name]
+    if "<path:object_id>" not in route:
+        return {}
+    if name.startswith("subscriptions_subscriber_"):
+        return {"object_id": reader(subjects.get(verb, "reader"))}
+    if name.startswith("auth_user"):
+        return {"object_id": User.objects.get(username="someone").pk}
+    if name.startswith("subscriptions_topic"):
+        return {"object_id": Topic.objects.curated().get().pk}
+    model = apps.get_model(*name.split("_")[:2])
+    return {"object_id": model.objects.last().pk}
+
+
+def routes(patterns=None, before=""):
+    """Yield the name and the route of each address of the panel."""
+    for pattern in admin.site.get_urls() if patterns is None else patterns:
+        route = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        elif pattern.name is not None:
+            yield pattern.name, route
+        else:  # What leads to a row's page, and what is found nowhere.
+            assert route.endswith("/<path:object_id>/") or route == "(?P<url>.*)$"
+
+
+def is_let_in(response):
+    assert response.status_code < 500
+    is_sent_away = response.status_code == 302 and response["Location"].startswith("/admin/login")
+    return response.status_code not in (403, 404, 405) and not is_sent_away
+
+
+def walk(client):
+    """Yield what each address answers to a GET and to an empty POST. To log out comes last."""
+    for name, route in sorted(routes(), key=lambda found: found[0] == "logout"):
+        url = reverse(f"admin:{name}", kwargs=told(name, route))
+        yield name, client.get(url), client.post(url)
+
+
+def test_every_address_of_the_panel_is_in_the_table_and_no_other():
+    assert {name for name, _ in routes()} == set(TABLE)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_address_lets_in_whom_the_table_says(furnished, client, role):
+    """Who is no operator meets no subscriber, and changes nothing by an empty form."""
+    client.force_login(make_user(role))
+    User.objects.update(last_login=None)
+    before = everything()
+    for name, got, sent in walk(client):
+        assert [is_let_in(got), is_let_in(sent)] == [role in whom for whom in TABLE[name]], name
+        assert role == "o" or "@example.org" not in got.text + sent.text, name
+    if role != "o":
+        User.objects.update(last_login=None)
+        after = everything()
+        assert {table for table in after if before[table] != after[table]} <= {Session, Attempt}
+
+
+def links_of(response):
+    """Yield where the links of a page lead within the panel: one of each page and its parameters,
+    whatever these are.
+    """
+    for link in re.findall(r'href="([^"]+)"', response.content.decode()):
+        parts = urlsplit(urljoin(response.request["PATH_INFO"], unescape(link)))
+        if parts.path.startswith("/admin/") and not parts.netloc and "logout" not in parts.path:
+            name = resolve(parts.path).view_name
+            yield (name, *parse_qs(parts.query)), f"{parts.path}?{parts.query}"
+
+
+@pytest.mark.parametrize(
+    "role", ["o", *(pytest.param(one, marks=pytest.mark.nightly) for one in "cvn")]
+)
+def test_each_link_of_a_page_leads_to_one_that_lets_the_same_person_in(furnished, client, role):
+    client.force_login(make_user(role))
+    pages = [
+        client.get(reverse(f"admin:{name}", kwargs=told(name, route)))
+        for name, route in routes()
+        if name != "logout" and role in TABLE[name][0]
+    ]
+    links = dict(link for page in pages if page.status_code == 200 for link in links_of(page))
+    for link in links.values():
+        assert client.get(link).status_code in (200, 302), link
+
+
+def test_a_stranger_gets_the_log_in_and_nothing_else(furnished, client):
+    found = {name for name, got, sent in walk(client) if is_let_in(got) or is_let_in(sent)}
+    assert found == {"login", "logout"}
+
+
+# ---- The roles themselves
+
+
+def test_a_migration_makes_the_roles_what_they_are_and_leaves_other_groups_alone():
+    viewer, others = Group.objects.get(name="viewer"), Group.objects.create(name="others")
+    right = Permission.objects.get(codename="delete_subscriber")
+    before = set(viewer.permissions.values_list("codename", flat=True))
+    for group in (viewer, others):
+        group.permissions.add(right)
+    call_command("migrate", verbosity=0)
+    assert set(viewer.permissions.values_list("codename", flat=True)) == before
+    assert list(others.permissions.all()) == [right]
+    assert Group.objects.count() == 4
+
+
+def test_every_right_that_a_role_names_is_there():
+    for role, names in [("viewer", roles.VIEWED), ("curator", [*roles.VIEWED, *roles.CURATED])]:
+        held = Group.objects.get(name=role).permissions.all()
+        assert {f"{one.content_type.app_label}.{one.codename}" for one in held} == set(names)
+    held = Group.objects.get(name="operator").permissions.values_list("codename", flat=True)
+    assert {"erase", "delete_subscriber", "view_logentry", "add_user"} - set(held) == {"erase"}
+    assert not {"add_group", "change_permission", "delete_logentry"} & set(held)
+
+
+# ---- Nobody gives more than they have
+
+
+def form_of(response):
+    """Return what a browser would send if the page's form were sent as it stands."""
+    fields = response.context["adminform"].form
+    return {one.html_name: one.value() for one in fields if one.value() not in (None, False)}
+
+
+def page_of(user, verb="change"):
+    return reverse(f"admin:auth_user_{verb}", args=[user.pk])
+
+
+def test_an_operator_gives_a_role_to_a_new_account(client):
+    client.force_login(make_user("o"))
+    words = {"usable_password": "true", "password1": "a long one", "password2": "a long one"}
+    client.post(reverse("admin:auth_user_add"), {"username": "ada"} | words)
+    ada = User.objects.get(username="ada")
+    response = client.get(page_of(ada))
+    role = Group.objects.get(name="curator")
+    sent = form_of(response) | {"is_staff": "on", "groups": [role.pk]}
+    assert client.post(page_of(ada), sent).status_code == 302
+    ada.refresh_from_db()
+    assert (ada.is_staff, list(ada.groups.all())) == (True, [role])
+
+
+def test_an_operator_can_make_nobody_a_superuser_nor_give_single_rights(client):
+    me, other = make_user("o"), make_user("v")
+    client.force_login(me)
+    every = list(Permission.objects.values_list("pk", flat=True))
+    for user in (me, other):
+        sent = form_of(client.get(page_of(user)))
+        sent |= {"groups": list(user.groups.values_list("pk", flat=True))}
+        sent |= {"is_superuser": "on", "user_permissions": every}
+        assert client.post(page_of(user), sent).status_code == 302
+        user.refresh_from_db()
+        assert not user.is_superuser
+        assert not user.user_permissions.exists()
+
+
+def test_an_operator_gives_no_group_that_holds_more_than_they_have(client):
+    client.force_login(make_user("o"))
+    more = Group.objects.create(name="more")
+    more.permissions.add(Permission.objects.get(codename="add_group"))
+    other = make_user("v")
+    response = client.get(page_of(other))
+    assert "more" not in dict(response.context["adminform"].form.fields["groups"].choices).values()
+    answered = client.post(page_of(other), form_of(response) | {"groups": [more.pk]})
+    assert "groups" in answered.context["adminform"].form.errors
+    assert not other.groups.filter(pk=more.pk).exists()
+
+
+def beyond():
+    """Yield accounts that have more than an operator, also locked out."""
+    for is_active in (True, False):
+        yield User.objects.create(username=f"root-{is_active}", is_superuser=True, password="hash")
+        more = User.objects.create(username=f"more-{is_active}", is_staff=True)
+        more.user_permissions.add(Permission.objects.get(codename="add_group"))
+        User.objects.filter(username__endswith=is_active).update(is_active=is_active)
+
+
+def test_an_operator_changes_nobody_who_has_more(client):
+    client.force_login(make_user("o"))
+    words = {"usable_password": "true", "password1": "a long one", "password2": "a long one"}
+    for user in beyond():
+        before = User.objects.filter(pk=user.pk).values().get()
+        assert client.get(page_of(user)).status_code == 200
+        for verb, sent in [
+            ("change", {"username": "x", "is_active": "on", "groups": []}),
+            ("password_change", words),
+            ("delete", {"post": "yes"}),
+        ]:
+            assert client.post(page_of(user, verb), sent).status_code == 403, (user, verb)
+        assert User.objects.filter(pk=user.pk).values().get() == before
+
+
+def test_nobody_reads_a_password_hash(client):
+    client.force_login(make_user("o"))
+    root = User.objects.create_superuser("root", password="a long one")
+    assert root.password[-20:] not in client.get(page_of(root)).content.decode()
+
+
+def test_who_did_something_can_be_locked_out_but_not_deleted_with_their_trail(furnished, client):
+    client.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
+    writer = User.objects.get(username="writer")
+    assert client.post(page_of(writer, "delete"), {"post": "yes"}).status_code == 403
+    someone = User.objects.get(username="someone")
+    many = {"action": "delete_selected", "_selected_action": [writer.pk, someone.pk], "post": "yes"}
+    client.post(reverse("admin:auth_user_changelist"), many)
+    assert client.post(page_of(someone, "delete"), {"post": "yes"}).status_code == 302
+    assert list(User.objects.filter(username__in=["writer", "someone"])) == [writer]
+
+
+def test_who_may_not_see_a_page_is_led_back_to_the_panel(client):
+    client.force_login(make_user("v"))
+    response = client.get(reverse("admin:subscriptions_subscriber_changelist"))
+    assert response.status_code == 403
+    assert "Your account has no role that opens it." in response.text
+    assert f'href="{reverse("admin:index")}"' in response.text
+
+
+def test_the_first_page_and_the_menu_lead_to_what_one_may_see(furnished, client):
+    counts = {"o": 5, "c": 5, "v": 5, "n": 0}
+    for role in ROLES:
+        client.force_login(make_user(role))
+        response = client.get(reverse("admin:index"))
+        cards = ("sources", "subscribers", "letters", "papers", "ranking")
+        shown = [response.context[name] for name in cards if name in response.context]
+        assert len(shown) == counts[role]
+        for row in [row for card in shown for row in card["rows"] if row["url"]]:
+            assert is_let_in(client.get(row["url"])), (role, row)
+        for entry in [
+            one for group in response.context["sidebar_navigation"] for one in group["items"]
+        ]:
+            assert entry["has_permission"] == is_let_in(client.get(str(entry["link"]))), entry
+        assert ("You have no role yet" in response.content.decode()) == (role == "n")
+        subscribers = reverse("admin:subscriptions_subscriber_changelist")
+        assert (subscribers in response.content.decode()) == (role == "o")

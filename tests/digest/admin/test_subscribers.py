@@ -1,0 +1,274 @@
+"""Readers in the panel: what is done for them is asked first, done once, and on record."""
+
+from datetime import date, timedelta
+
+import lxml.html
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from digest.indexing import model_store
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.admin import subscriber_actions
+from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.admin_pages import SUBSCRIBERS, act_on, form_of, page, planned_digest
+from tests.helpers.pages import text_of
+from tests.helpers.tables import everything
+
+pytestmark = pytest.mark.django_db
+
+
+def test_another_hour_moves_the_next_digest_and_nothing_else(panel):
+    reader = make.subscriber(topics=[make.topic()], interests="sparse attention", hour=7)
+    reader.preferences.update(weight=2.5)
+    response = page(panel, reader)
+    data = form_of(response) | {"hour": "23", "timezone": "Asia/Tokyo"}
+    assert panel.post(response.request["PATH_INFO"], data).status_code == 302
+    reader.refresh_from_db()
+    assert (reader.hour, reader.next_due_at) == (23, NOW.replace(hour=14))
+    assert list(reader.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
+
+
+def test_beside_her_hour_in_her_zone_the_panel_says_which_zone_its_own_times_are_of(panel):
+    assert "times in UTC" in text_of(page(panel, make.subscriber(timezone="Asia/Tokyo")))
+
+
+def test_a_pause_calls_off_the_letter_that_waits(panel):
+    digest = planned_digest()
+    response = page(panel, digest.subscriber)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"paused_until": "2026-06-20"})
+    digest.letter.refresh_from_db()
+    assert digest.letter.said == "not sent: paused"
+
+
+def test_her_own_words_go_when_their_row_is_removed(panel):
+    reader = make.subscriber(interests="sparse attention")
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-DELETE": "on"})
+    assert not reader.preferences.exists()
+    assert not Topic.objects.exists()
+
+
+def test_beside_a_topic_in_her_table_is_no_button_that_leads_away_from_her(panel):
+    response = page(panel, make.subscriber(interests="sparse attention"))
+    shown = lxml.html.fromstring(response.content)
+    assert shown.xpath("//select[@name='preferences-0-topic']")
+    assert not shown.xpath("//a[contains(@class, 'related-widget-wrapper-link')]")
+
+
+def test_the_topics_are_asked_for_once_however_many_rows_offer_them(panel):
+    counts = []
+    for size in (1, 4):
+        reader = make.subscriber(topics=[make.topic() for _ in range(size)])
+        page(panel, reader)
+        with CaptureQueriesContext(connection) as asked:
+            page(panel, reader)
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+
+
+def test_unsubscribing_from_the_list_asks_first_and_then_is_recorded(panel):
+    reader, other = make.subscriber(), make.subscriber()
+    data = {"action": "unsubscribe_selected", "_selected_action": [reader.pk]}
+    asked = text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert reader.email in asked
+    assert other.email not in asked
+    assert Subscriber.objects.subscribed().count() == 2
+    panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"})
+    assert list(Subscriber.objects.subscribed()) == [other]
+    assert reader.consents.get().via == "admin panel"
+    assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
+
+
+def bouncing(**fields):
+    return make.subscriber(suppressed_at=NOW, suppressed_by="bounced", **fields)
+
+
+def test_asking_from_the_list_asks_first_and_only_those_whose_letters_came_back(panel):
+    readers = [bouncing(), make.subscriber(suppressed_at=NOW, suppressed_by="complained")]
+    data = {"action": "ask_selected", "_selected_action": [one.pk for one in readers]}
+    assert readers[0].email in text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert not Letter.objects.exists()
+    answered = panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"}, follow=True)
+    assert Letter.objects.get().subscriber == readers[0]
+    assert "Asked: 1." in text_of(answered)
+    assert "Not asked: 1. Only those are asked whose letters came back" in text_of(answered)
+    assert LogEntry.objects.get().object_id == str(readers[0].pk)
+
+
+@pytest.mark.parametrize(
+    ("act", "fields"),
+    [
+        ("ask", {}),
+        ("ask", {"suppressed_at": NOW, "suppressed_by": "complained"}),
+        ("suppress", {"suppressed_at": NOW, "suppressed_by": "operator"}),
+    ],
+)
+def test_there_is_no_such_button_where_it_has_no_sense(panel, act, fields):
+    reader = make.subscriber(**fields)
+    url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
+    assert url not in page(panel, reader).content.decode()
+    assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
+    assert not Letter.objects.exists()
+
+
+def waiting_to_confirm():
+    reader = make.subscriber(confirmed=False)
+    signup.record_consent(reader, "asked", signup.ConsentSource("test"), NOW)
+    return reader
+
+
+@pytest.mark.parametrize(
+    ("act", "made", "told", "noted"),
+    [
+        ("pause", make.subscriber, {"until": "2026-06-20"}, "Paused until 20 Jun 2026."),
+        (
+            "resume",
+            lambda: make.subscriber(paused_until=date(2026, 6, 9)),
+            {},
+            "Ended the pause.",
+        ),
+        ("ask_to_confirm", waiting_to_confirm, {}, "Sent the confirmation again."),
+        ("send_link", make.subscriber, {}, "Sent the link to the preferences."),
+        ("ask", bouncing, {}, "Asked whether the address is right."),
+        (
+            "suppress",
+            make.subscriber,
+            {"reason": "a call"},
+            "Kept letters from the address: a call",
+        ),
+        ("suppress", bouncing, {"reason": "a call"}, "Kept letters from the address: a call"),
+        ("unsubscribe", make.subscriber, {}, "Unsubscribed."),
+    ],
+)
+def test_each_act_says_what_follows_is_done_once_and_stands_in_the_trail(
+    panel, act, made, told, noted
+):
+    reader = made()
+    assert ": 1. " in act_on(panel, reader, act, **told)
+    (entry,) = LogEntry.objects.all()
+    assert (entry.get_change_message(), entry.user.username) == (noted, "you")
+    many = {"action": f"{act}_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+    answered = text_of(panel.post(reverse(SUBSCRIBERS), many | told, follow=True))
+    again = {"pause", "unsubscribe"}  # To say it twice is no harm.
+    assert ("Not " in answered) == (act not in again)
+    assert LogEntry.objects.count() == (2 if act in again else 1)
+
+
+@pytest.mark.parametrize(
+    ("act", "colour"), [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
+)
+def test_what_takes_something_away_is_asked_in_red_and_nothing_else_is(panel, act, colour):
+    reader = make.subscriber()
+    many = {"action": f"{act}_selected", "_selected_action": [reader.pk]}
+    for asked in (
+        panel.get(reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])),
+        panel.post(reverse(SUBSCRIBERS), many),
+    ):
+        (button,) = lxml.html.fromstring(asked.content).xpath(
+            "//form//button[contains(@class, '-600 ')]"
+        )
+        assert f"bg-{colour}-600" in button.get("class")
+
+
+def test_what_is_missing_on_a_form_is_asked_for_and_nothing_is_done(panel):
+    reader = make.subscriber()
+    for act, told in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("suppress", {})]:
+        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
+        asked = panel.post(url, {"_form_submitted": "on"} | told)
+        assert "HX-Redirect" not in asked
+        said = text_of(asked)
+        assert reader.email in said
+        assert "still to come" in said or "This field is required" in said
+        data = {"action": f"{act}_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+        text = text_of(panel.post(reverse(SUBSCRIBERS), data | told))
+        assert "still to come" in text or "This field is required" in text
+    assert not LogEntry.objects.exists()
+    reader.refresh_from_db()
+    assert reader.state_at(NOW) == "active"
+
+
+def test_her_mailbox_gets_no_more_letters_from_operators_than_from_strangers(panel, clock):
+    reader = make.subscriber()
+    for _ in range(5):
+        act_on(panel, reader, "send_link")
+        clock.now += timedelta(minutes=20)
+    assert reader.letters.filter(kind="link").count() == 3
+
+
+def select(panel, act, readers):
+    """Do it to several readers from the list. Return what the list says then."""
+    told = {"action": f"{act}_selected", "_selected_action": [one.pk for one in readers]}
+    return text_of(panel.post(reverse(SUBSCRIBERS), told | {"confirmed": "yes"}, follow=True))
+
+
+def test_for_whom_there_is_no_time_is_left_as_he_is_and_it_is_said(panel, monkeypatch):
+    monkeypatch.setattr(subscriber_actions, "MAX_SECONDS", -1)
+    readers = [make.subscriber(paused_until=date(2026, 6, 9)) for _ in range(3)]
+    text = select(panel, "resume", readers)
+    assert "Ended the pause of: 1." in text
+    assert "There was no time for 2 more" in text
+    assert Subscriber.objects.filter(paused_until=None).count() == 1
+    assert LogEntry.objects.count() == 1
+
+
+def preview_of(panel, reader):
+    return panel.get(reverse("admin:subscriptions_subscriber_preview", args=[reader.pk]))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"confirmed": False}, {"unsubscribed_at": NOW}, {"suppressed_at": NOW}],
+    ids=["active", "pending", "unsubscribed", "suppressed"],
+)
+def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel, fields):
+    make.paper("Sparse attention for <long> documents")
+    reader = make.subscriber(interests="sparse attention", **fields)
+    model_store.fit(NOW)
+    before = everything()
+    answer = preview_of(panel, reader)
+    assert "Sparse attention for &lt;long&gt; documents" in answer.text
+    for purpose in ("preferences", "unsubscribe", "feedback"):
+        assert tokens.token(purpose, reader.public_id) not in answer.text
+    policy = set(answer["Content-Security-Policy"].split("; "))
+    assert {"sandbox", "default-src 'none'", "frame-ancestors 'self'"} <= policy
+    assert everything() == before
+
+
+def test_the_preview_of_a_day_that_was_planned_is_the_digest_that_was_planned(panel):
+    digest = planned_digest()
+    make.paper("Sparse attention that came later")
+    text = preview_of(panel, digest.subscriber).text
+    assert "Sparse attention for &lt;long&gt; documents" in text
+    assert "came later" not in text
+
+
+def test_the_preview_says_why_there_is_none(panel):
+    make.paper("Bread")
+    reader = make.subscriber(interests="graphs")
+    assert "There is no model yet." in preview_of(panel, reader).text
+    model_store.fit(NOW)
+    assert preview_of(panel, reader).text == "Today's digest has no papers."
+
+
+def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):
+    make.paper("Sparse attention for <long> documents")
+    week = timedelta(days=7)
+    reader = make.subscriber(
+        topics=[make.topic("Sparse attention")], confirmed_at=NOW - week, weekdays=0b0000011
+    )
+    plan.plan(NOW)
+    text = text_of(page(panel, reader))
+    assert "Mon 1 June waiting" in text
+    assert "1 paper of 1 that were new to her" in text
+    assert "1. Sparse attention for &lt;long&gt; documents" in text
+    assert "Sun 31 May It is not one of her days of the week." in text
+    assert "Tue 26 May None was written down" in text
+    assert "Sun 24 May" not in text
+    assert "has not confirmed yet" in text_of(page(panel, make.subscriber(confirmed=False)))

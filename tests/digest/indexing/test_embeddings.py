@@ -1,0 +1,290 @@
+"""Sentence embeddings: encoded, computed in the background, stored, refused if damaged."""
+
+import shutil
+import sys
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from digest import tasks
+from digest.indexing import embeddings
+from digest.indexing.encoder import Encoder, EncoderError, paper_text
+from digest.models import Paper, PaperEmbedding
+from digest.models.locks import Lease
+from digest.operations import doctor as checkup
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers import services
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+
+
+class FakeEncoder:
+    """Gives each text a vector of its own, and notes the texts."""
+
+    identity, dimensions = "fake", 8
+
+    def __init__(self):
+        self.texts = []
+
+    def encode(self, texts):
+        self.texts += texts
+        vectors = np.array([np.random.default_rng(len(text)).normal(size=8) for text in texts])
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def fake(settings, monkeypatch):
+    encoder = FakeEncoder()
+    settings.SEMANTIC_MODEL = "fake"
+    monkeypatch.setattr(Encoder, "load", lambda *args, **options: encoder)
+    return encoder
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded(monkeypatch):
+    monkeypatch.setattr(embeddings, "_loaded", {})
+    monkeypatch.setattr(embeddings, "_logged", set())
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    services.require("semantic")
+    return Encoder.load(str(services.semantic_model()), tmp_path_factory.mktemp("none"))
+
+
+def titles(encoder):
+    return [text.partition("\n")[0] for text in encoder.texts]
+
+
+def doctor():
+    found = next(one for one in checkup.examine(NOW) if one.what == "embeddings")
+    return found.grade, found.said
+
+
+# ---- The model
+
+
+@pytest.mark.services
+def test_texts_that_mean_the_same_are_nearer_than_others(real):
+    texts = ["Robots that talk with people", "Humanoid chatbots", "Proton decay in the early sun"]
+    vectors = real.encode(texts)
+    assert vectors.shape == (3, real.dimensions) == (3, 384)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    assert vectors[0] @ vectors[1] > 0.3 + vectors[0] @ vectors[2]
+
+
+@pytest.mark.services
+def test_a_text_has_the_same_vector_alone_and_beside_others_and_is_cut_at_256_tokens(real):
+    long = "a study of corals " * 100
+    together = real.encode(["Corals", long, f"{long} and galaxies"])
+    np.testing.assert_array_equal(together[:1], real.encode(["Corals"]))
+    np.testing.assert_array_equal(together[1], together[2])
+    assert not np.array_equal(together[1], real.encode(["a study of corals " * 10])[0])
+
+
+@pytest.mark.services
+def test_a_named_model_is_downloaded_once_and_only_where_that_is_asked_for(
+    tmp_path, monkeypatch, real
+):
+    calls = []
+
+    def snapshot_download(name, *, local_dir, allow_patterns):
+        calls.append(name)
+        shutil.copytree(services.semantic_model(), local_dir)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    with pytest.raises(EncoderError, match="some/model can't be used: it is not downloaded yet"):
+        Encoder.load("some/model", tmp_path, download=False)
+    assert Encoder.load("some/model", tmp_path).identity == real.identity
+    assert Encoder.load("some/model", tmp_path, download=False).identity == real.identity
+    assert calls == ["some/model"]
+
+
+@pytest.mark.services
+def test_another_model_has_another_identity(tmp_path, real):
+    folder = shutil.copytree(services.semantic_model(), tmp_path / "model")
+    with (folder / "tokenizer.json").open("a") as file:
+        file.write("\n")
+    assert Encoder.load(str(folder), tmp_path).identity != real.identity
+
+
+@pytest.mark.services
+def test_a_folder_without_a_model_is_refused_in_words(tmp_path, real):
+    with pytest.raises(EncoderError, match=r"No such file or directory: .*model\.onnx"):
+        Encoder.load(str(tmp_path), tmp_path)
+    for name in ("model.onnx", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(EncoderError, match="can't be used"):
+        Encoder.load(str(tmp_path), tmp_path)
+
+
+def test_without_its_packages_the_log_and_the_doctor_say_so_and_all_else_goes_on(
+    settings, monkeypatch, caplog
+):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    settings.SEMANTIC_MODEL = "/srv/minilm"
+    assert embeddings.vectors_of(["1"]).shape == (1, 0)
+    assert embeddings.encode_queries(["corals"]).shape == (1, 0)
+    tasks.embed_new_papers()
+    said = "onnxruntime is not installed: run `uv sync --group semantic`."
+    assert [record.message for record in caplog.records] == [
+        f"Papers are ranked without embeddings: {said}"
+    ]
+    grade, found = doctor()
+    assert (grade, found.startswith(said)) == ("wrong", True)
+    with pytest.raises(CommandError, match="uv sync --group semantic"):
+        call_command("embed")
+
+
+def test_without_a_setting_nothing_is_loaded(caplog):
+    make.paper()
+    assert embeddings.vectors_of(["1", "2"]).shape == (2, 0)
+    tasks.embed_new_papers()
+    tasks.throw_old_away()
+    assert not PaperEmbedding.objects.exists()
+    assert doctor()[0] == "ok"
+    assert not caplog.records
+    with pytest.raises(CommandError, match="SEMANTIC_MODEL is empty"):
+        call_command("embed")
+
+
+# ---- Vectors of papers
+
+
+def test_the_newest_papers_of_the_corpus_window_come_first(fake, settings):
+    settings.CORPUS_DAYS = 3
+    for ago in (1, 3, 0, 2):
+        make.paper(f"{ago} days old", "Corals.", day=NOW.date() - ago * DAY)
+    assert embeddings.embed_missing(NOW) == 3
+    assert titles(fake) == ["0 days old", "1 days old", "2 days old"]
+    assert fake.texts[0] == paper_text("0 days old", "Corals.")
+    assert embeddings.embed_missing(NOW) == 0
+    assert embeddings.embed_missing(NOW, since=NOW.date() - 9 * DAY) == 1
+
+
+def test_papers_that_come_in_meanwhile_are_next(fake, monkeypatch):
+    monkeypatch.setattr(embeddings, "LISTED", 1)
+    for ago in (2, 3):
+        make.paper(f"{ago} days old", day=NOW.date() - ago * DAY)
+    arriving = iter(["New"])
+    embeddings.embed_missing(NOW, on_batch=lambda _: [make.paper(title) for title in arriving])
+    assert titles(fake) == ["2 days old", "New", "3 days old"]
+
+
+def test_it_stops_after_so_many_seconds_or_when_it_is_killed_and_goes_on_later(fake, monkeypatch):
+    monkeypatch.setattr(embeddings, "BATCH", 2)
+    for _ in range(9):
+        make.paper()
+    clock = iter([0, 100, 239, 240, *range(99)])
+    monkeypatch.setattr(embeddings, "monotonic", clock.__next__)
+    assert embeddings.embed_missing(NOW, seconds=240) == 4
+    assert embeddings.embed_missing(NOW, is_stopping=lambda: True) == 0
+    encode = fake.encode
+    monkeypatch.setattr(fake, "encode", lambda texts: encode(texts) if len(fake.texts) < 6 else 1)
+    with pytest.raises(TypeError):
+        embeddings.embed_missing(NOW)
+    monkeypatch.setattr(fake, "encode", encode)
+    assert PaperEmbedding.objects.count() == 6
+    assert embeddings.embed_missing(NOW) == 3
+    assert len(set(titles(fake))) == 9
+
+
+def test_two_never_compute_at_once(fake):
+    make.paper()
+    other = Lease("embeddings", embeddings.LEASE)
+    assert other.acquire()
+    assert embeddings.embed_missing(NOW) == 0
+    with pytest.raises(CommandError, match="1 are left to another process"):
+        call_command("embed")
+    other.release()
+    assert embeddings.embed_missing(NOW) == 1
+
+
+def test_a_paper_that_changed_gets_a_new_vector(fake):
+    paper = make.paper("Corals")
+    embeddings.embed_missing(NOW)
+    Paper.objects.update(title="Corals, revised", changed_at=NOW + DAY)
+    embeddings.embed_missing(NOW)
+    assert titles(fake) == ["Corals", "Corals, revised"]
+    (expected,) = fake.encode(["Corals, revised\n"])
+    np.testing.assert_allclose(embeddings.vectors_of([paper.pk])[0], expected, atol=1e-3)
+
+
+def test_vectors_are_read_in_the_order_of_their_papers_and_are_zeros_without(fake, monkeypatch):
+    monkeypatch.setattr(embeddings, "READ", 2)
+    papers = [make.paper("x" * number) for number in range(1, 6)]
+    embeddings.embed_missing(NOW)
+    ids = [papers[3].pk, "unknown", papers[0].pk, papers[4].pk, papers[3].pk]
+    vectors = embeddings.vectors_of(ids)
+    expected = fake.encode(["xxxx\n", "x\n", "xxxxx\n", "xxxx\n"])
+    np.testing.assert_allclose(vectors[[0, 2, 3, 4]], expected, atol=1e-3)
+    assert not vectors[1].any()
+    assert embeddings.vectors_of([]).shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "other"},
+        {"vector": b""},
+        {"vector": np.ones(4, "<f2").tobytes()},
+        {"vector": np.ones(8, "<f2").tobytes()},
+        {"vector": np.full(8, np.nan, "<f2").tobytes()},
+        {"vector": np.full(8, np.inf, "<f2").tobytes()},
+        {"vector": b"\x01\x7c" * 8},  # Signalling NaNs.
+    ],
+    ids=["other model", "empty", "short", "long", "nan", "inf", "snan"],
+)
+def test_a_foreign_or_damaged_vector_is_refused_and_made_anew(fake, fields):
+    ids = [make.paper("Corals").pk, make.paper("Reefs").pk]
+    embeddings.embed_missing(NOW)
+    before = embeddings.vectors_of(ids)
+    PaperEmbedding.objects.filter(pk=ids[0]).update(**fields)
+    refused = embeddings.vectors_of(ids)
+    assert not refused[0].any()
+    np.testing.assert_array_equal(refused[1], before[1])
+    tasks.throw_old_away()
+    tasks.embed_new_papers()
+    np.testing.assert_array_equal(embeddings.vectors_of(ids), before)
+    assert titles(fake) == ["Corals", "Reefs", "Corals"]
+
+
+def test_a_query_is_encoded_once(fake):
+    first = embeddings.encode_queries(["corals", "reefs"])
+    np.testing.assert_array_equal(embeddings.encode_queries(["reefs", "corals"]), first[::-1])
+    assert fake.texts == ["corals", "reefs"]
+    assert embeddings.encode_queries([]).shape == (0, 8)
+
+
+# ---- The command and the doctor
+
+
+def test_the_command_computes_all_and_the_doctor_counts(fake, capsys):
+    for ago in (0, 1, 200):
+        make.paper(day=NOW.date() - ago * DAY)
+    assert doctor()[0] == "note"
+    assert doctor()[1].startswith("0 of 2 papers of the last 90 days")
+    PaperEmbedding.objects.create(paper=Paper.objects.first(), model="fake", changed_at=NOW)
+    call_command("embed")
+    assert capsys.readouterr().out == "2 papers embedded.\n"
+    assert doctor() == ("ok", "2 of 2 papers of the last 90 days")
+    call_command("embed", "--since=2025-01-01")
+    assert capsys.readouterr().out == "1 paper embedded.\n"
+
+
+def test_the_command_may_be_interrupted(fake, monkeypatch):
+    make.paper()
+
+    def interrupted(texts):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fake, "encode", interrupted)
+    with pytest.raises(CommandError, match="Run it again to go on"):
+        call_command("embed")
+    assert Lease("embeddings", embeddings.LEASE).acquire()

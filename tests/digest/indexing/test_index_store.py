@@ -1,0 +1,245 @@
+"""The index's life: written by workers, read by all, refused where it is damaged."""
+
+import errno
+import hashlib
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from digest import tasks
+from digest.indexing import array_file, file_storage, index_store, model_store, search
+from digest.models import ArchiveFile, FittedModel, Paper
+from digest.models.locks import Lease
+from digest.operations import doctor, retention
+from digest.ranking import model as ranking_model
+from tests.factories import make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+def found(asked):
+    return search.search(*search.in_use(), asked)[0]
+
+
+def path_of(row):
+    return default_storage.path(row.name)
+
+
+def test_nothing_is_written_without_a_model():
+    assert index_store.write(NOW) is None
+    assert index_store.refresh(NOW) is False
+    assert index_store.current() is None
+
+
+def test_a_new_paper_is_found_once_the_index_is_refreshed():
+    first = make.paper("Graph networks")
+    index_store.renew(NOW)
+    assert found("graph") == [first.pk]
+    assert index_store.refresh(NOW) is False
+    second = make.paper("Graphs of xylophones", now=NOW + timedelta(minutes=1))
+    tasks.keep_archive()
+    assert set(found("graph")) == {first.pk, second.pk}
+    assert found("xylophone") == [second.pk]  # Which the model doesn't know.
+    second.delete()
+    assert index_store.refresh(NOW) is True
+    assert found("graph") == [first.pk]
+
+
+@pytest.mark.parametrize("after", [DAY, timedelta(minutes=-30)])
+def test_a_paper_that_changed_is_found_by_its_new_words(after):
+    """Also where the change was begun before the index, and committed after it."""
+    paper = make.paper("Graph networks")
+    index_store.renew(NOW)
+    Paper.objects.filter(pk=paper.pk).update(title="Molecules", changed_at=NOW + after)
+    assert index_store.refresh(NOW + DAY) is True
+    assert found("graph") == []
+    assert found("molecule") == [paper.pk]
+
+
+def test_the_index_is_read_once_and_asked_for_seldom(django_assert_num_queries):
+    make.paper("Graph networks")
+    index_store.renew(NOW)
+    with django_assert_num_queries(1):
+        first = index_store.current()
+        assert index_store.current() is first
+
+
+def test_a_process_notices_in_a_while_what_another_has_written(monkeypatch):
+    make.paper("Graph networks")
+    index_store.renew(NOW)
+    first = index_store.current()
+    assert index_store.current() is first
+    paper = make.paper("Molecules", now=NOW + DAY)
+    noticed = index_store._noticed
+    index_store.renew(NOW + DAY)
+    index_store._noticed = noticed  # As in another process.
+    assert index_store.current() is first
+    monkeypatch.setattr("time.monotonic", lambda: noticed + 1)
+    assert found("molecule") == [paper.pk]
+
+
+def test_old_files_go_with_their_models():
+    make.paper("Graph networks")
+    for n in range(5):
+        make.paper(f"Paper {n}", now=NOW + n * DAY)
+        index_store.renew(NOW + n * DAY)
+    assert ArchiveFile.objects.count() == index_store.KEPT
+    assert len(default_storage.listdir("archives")[1]) == index_store.KEPT
+    assert FittedModel.objects.count() <= index_store.KEPT + 1
+
+
+def test_a_file_for_which_there_is_no_room_leaves_nothing_behind():
+    """It would fill the disk with what is never read, and the next try with as much again."""
+
+    class TooLarge(ContentFile):
+        def chunks(self, chunk_size=None):
+            yield b"as much as there is room for"
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        file_storage.keep("archives", "arrays", TooLarge(b"all of it"))
+    assert default_storage.listdir("archives")[1] == []
+
+
+def test_a_file_that_no_row_names_goes_after_a_day():
+    """Whoever wrote it was killed."""
+    make.paper("Graph networks")
+    index_store.renew(NOW)
+    stray = default_storage.save("archives/begun.arrays", ContentFile(b"half"))
+    now = default_storage.get_modified_time(stray)
+    retention.purge(now + timedelta(hours=23))
+    assert default_storage.exists(stray)
+    retention.purge(now + timedelta(hours=25))
+    assert not default_storage.exists(stray)
+    assert found("graph")
+
+
+def test_two_do_not_write_it_at_once():
+    make.paper("Graph networks")
+    model_store.fit(NOW)
+    other = Lease("archive", index_store.LEASE)
+    assert other.acquire()
+    assert index_store.write(NOW) is None
+    other.release()
+    assert index_store.write(NOW) is not None
+
+
+def cut(path):
+    os.truncate(path, os.path.getsize(path) // 2)
+
+
+def empty(path):
+    os.truncate(path, 0)
+
+
+def scribble(path):
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
+        file.write(b"\xff" * 8)
+
+
+def replace(path):
+    with open(path, "wb") as file:
+        file.write(b"\x80\x04cposix\nsystem\n.")
+
+
+@pytest.mark.parametrize("damage", [os.remove, cut, empty, scribble, replace])
+def test_a_damaged_index_is_refused_and_written_anew(damage, caplog):
+    paper = make.paper("Graph networks")
+    index_store.renew(NOW)
+    damage(path_of(ArchiveFile.objects.get()))
+    assert index_store.current() is None
+    assert "The index is refused" in caplog.text
+    caplog.clear()
+    assert index_store.current() is None  # Looked at again only after a while.
+    assert not caplog.text
+    index_store.renew(NOW)
+    assert found("graph") == [paper.pk]
+
+
+@pytest.mark.parametrize("damage", [os.remove, cut, scribble])
+def test_a_damaged_file_is_noticed_by_the_worker_and_told_by_the_doctor(damage):
+    def said():
+        return next(one for one in doctor.examine(NOW) if one.what == "archive")
+
+    assert said().grade == "note"
+    make.paper("Graph networks")
+    index_store.renew(NOW)
+    assert said().grade == "ok"
+    damage(path_of(ArchiveFile.objects.get()))
+    assert said().grade == "note"
+    assert index_store.refresh(NOW) is True
+    assert index_store.current() is not None
+
+
+def test_the_last_but_one_is_used_where_the_last_is_damaged():
+    paper = make.paper("Graph networks")
+    index_store.renew(NOW)
+    make.paper("Graphs", now=NOW + DAY)
+    index_store.renew(NOW + DAY)
+    os.remove(path_of(ArchiveFile.objects.first()))
+    assert found("graph") == [paper.pk]
+
+
+@pytest.mark.parametrize("had_index", [True, False])
+def test_a_model_that_is_refused_is_fitted_anew_by_the_worker(monkeypatch, had_index, caplog):
+    """After an upgrade that changed its form, or a backup that was restored without its files."""
+    paper = make.paper("Graph networks")
+    old = index_store.renew(NOW) if had_index else model_store.fit(NOW)
+    monkeypatch.setattr(ranking_model, "FORMAT", ranking_model.FORMAT + 1)
+    model_store._loaded = index_store._loaded = None
+    tasks.keep_archive()
+    assert "is wanted" in caplog.text
+    caplog.clear()
+    assert found("graph") == [paper.pk]
+    assert FittedModel.objects.first() != old
+    tasks.keep_archive()
+    assert FittedModel.objects.count() == 2
+    assert not caplog.text
+
+
+def test_a_model_whose_file_is_gone_is_stored_again_by_a_worker_that_still_has_it_in_memory():
+    """Others may not: a web server that starts now finds none."""
+    make.paper("Graph networks")
+    os.remove(path_of(index_store.renew(NOW)))
+    model_store.kept(FittedModel.objects.first())
+    tasks.keep_archive()
+    model_store.load(FittedModel.objects.first())
+    assert index_store.is_current()
+
+
+def test_a_storage_that_is_no_folder_is_read_whole(settings):
+    in_memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.STORAGES = {**settings.STORAGES, "default": in_memory}
+    paper = make.paper("Graph networks")
+    index_store.renew(NOW)
+    assert found("graph") == [paper.pk]
+
+
+def test_a_file_of_the_version_before_is_refused_and_written_anew_from_the_papers(caplog):
+    paper = make.paper("Graph networks")
+    index_store.renew(NOW)
+    row = ArchiveFile.objects.get()
+    with open(path_of(row), "wb") as file:
+        array_file.write({"format": np.array([1]), "ids": np.array([b"x"])}, file)
+    row.sha256 = hashlib.sha256(Path(path_of(row)).read_bytes()).hexdigest()
+    row.save()
+    assert index_store.current() is None
+    assert "format [1], where" in caplog.text
+    tasks.keep_archive()
+    assert found("graph") == [paper.pk]
+
+
+def test_a_new_model_needs_no_new_index():
+    make.paper("Graph networks")
+    index_store.renew(NOW)
+    model_store.fit(NOW + DAY)
+    assert index_store.is_current()
+    assert index_store.refresh(NOW + DAY) is False

@@ -1,0 +1,380 @@
+"""The letters as they lie in the outbox: what they say, and what mail programs make of them."""
+
+import json
+import re
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from email import message_from_bytes, policy
+
+import lxml.html
+import pytest
+
+from digest.letters import compose
+from digest.models import Digest, Paper, Pick
+from digest.papers import store
+from digest.sources import import_files
+from subscriptions.actions import signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.delivery import queue
+from subscriptions.mail import plaintext, render
+from subscriptions.models import Letter, Topic
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+DOOR = signup.ConsentSource("test")
+NUMBERED = re.compile(r"^[^\S\n]*(\[?\d+[\].)])\s", re.MULTILINE)
+
+
+@pytest.fixture
+def sent(data_dir):
+    """Return a function that delivers a letter and returns its bytes."""
+
+    def send(letter):
+        assert queue.deliver(letter.pk, NOW)
+        (file,) = (data_dir / "outbox").glob(f"*-{letter.pk}.eml")
+        return file.read_bytes()
+
+    return send
+
+
+@pytest.fixture
+def digest(sent):
+    """Return a function that delivers a digest of these papers and returns it, parsed."""
+
+    def send(*papers, topics=("Graph learning",), **fields):
+        return parsed(sent(digest_letter(*papers, topics=topics, **fields)))
+
+    return send
+
+
+def digest_letter(*papers, topics=("Graph learning",), kind="digest", **fields):
+    followed = [Topic.objects.get_or_create(name=name, slug=name[:9])[0] for name in topics]
+    subscriber = make.subscriber(topics=followed, **fields)
+    letter = queue.write(subscriber, kind, now=NOW, closes_at=NOW + timedelta(days=1))
+    digest = Digest.objects.create(
+        subscriber=subscriber, day=NOW.date(), letter=letter, considered=400
+    )
+    for position, paper in enumerate(papers, start=1):
+        Pick.objects.create(
+            digest=digest,
+            subscriber=subscriber,
+            paper=paper,
+            position=position,
+            score=0.5,
+            basis="topic" if topics else "new",
+            topic_name=topics[0] if topics else "",
+            terms=["graph", "node"],
+        )
+    return letter
+
+
+def parsed(mime):
+    return message_from_bytes(mime, policy=policy.default)
+
+
+def text_of(message):
+    return message.get_body(["plain"]).get_content().replace("\r\n", "\n")
+
+
+def html_of(message):
+    return message.get_body(["html"]).get_content()
+
+
+def shown(message):
+    """Return the HTML part's words, on one line."""
+    return " ".join(lxml.html.fromstring(html_of(message).encode()).text_content().split())
+
+
+def stored(**row):
+    """Store a paper as a source would bring it."""
+    record = import_files.parse(json.dumps(row).encode())
+    store.store([record], now=NOW)
+    return Paper.objects.get(pk=record.id)
+
+
+def test_both_parts_tell_of_each_paper_with_the_reason(digest):
+    paper = make.paper(
+        "Graphs that forget",
+        "We let graphs forget.",
+        authors=["Ada Example", "Bo Example"],
+        categories=["cs.LG", "68T05"],
+        upvotes=12,
+        comments="Accepted at NeurIPS 2026",
+        hugging_face={
+            "summary": "Their words.",
+            "organization": "Bread & Co",
+            "project_page": "https://example.org/a?b&c",
+        },
+    )
+    letter = digest(paper)
+    for said in (
+        "1. Graphs that forget",
+        "Ada Example, Bo Example",
+        "Why: Graph learning: graph, node",
+        "We let graphs forget.",
+        "cs.LG · 12 upvotes · accepted at NeurIPS 2026 · Bread & Co",
+        "Project page",
+    ):
+        assert said in " ".join(text_of(letter).split())
+        assert said in shown(letter)
+    assert paper.link in text_of(letter)
+    assert "Project page: https://example.org/a?b&c\n" in text_of(letter)
+    assert "Their words" not in shown(letter)
+    assert "68T05" not in shown(letter)
+
+
+def test_where_no_sentence_is_short_enough_both_parts_have_the_summary_of_hugging_face(digest):
+    theirs = {"summary": "Graphs < trees."}
+    letter = digest(make.paper("Graphs", "so it goes " * 40, hugging_face=theirs))
+    for part in (text_of(letter), shown(letter)):
+        assert "Summary by Hugging Face: Graphs < trees." in part
+        assert "so it goes" not in part
+
+
+def test_what_is_markup_in_a_title_is_shown_as_text_in_both_parts(digest):
+    title = "AT&T <script>alert(1)</script> {{ site_url }} {% now 'Y' %} 5 > 4"
+    letter = digest(make.paper(title))
+    for part in (text_of(letter), shown(letter)):
+        assert title in part
+    assert "AT&amp;T &lt;script&gt;" in html_of(letter)
+    assert "<script" not in html_of(letter)
+
+
+def test_while_a_letter_is_written_nobody_is_asked_for_a_style_sheet_or_an_image(monkeypatch):
+    asked = []
+
+    def connect(self, address):
+        asked.append(address)
+        raise OSError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    url = "http://127.0.0.1:9/x"
+    render.inline_css(
+        f'<html><head><link rel="stylesheet" href="{url}"></head>'
+        f'<body><img src="{url}" style="background: url({url})"></body></html>'
+    )
+    assert asked == []
+
+
+def test_latex_arrives_as_readable_characters(digest):
+    paper = stored(id="2606.00001", title=r"When $\alpha<\beta$ & more", abstract=r"Let $x \in X$.")
+    letter = digest(paper, topics=[r"$\alpha$-stable graphs"])
+    for part in (text_of(letter), shown(letter)):
+        assert "When α<β & more" in part
+        assert "Let x ∈ X." in part
+        assert "Why: α-stable graphs: graph, node" in part
+        assert "chosen for your topics: α-stable graphs" in " ".join(part.split())
+
+
+def test_an_abstract_as_a_topic_leaves_room_for_words_that_count_and_for_others(digest):
+    abstract = "We study how agents that call tools learn to plan far ahead. " * 3
+    letter = digest(make.paper("Graphs"), topics=[abstract.strip(), "Rye bread"])
+    named = "We study how agents that call tools learn to plan far…"
+    for part in (text_of(letter), shown(letter)):
+        said = " ".join(part.split())
+        assert f"Why: {named}: graph, node" in said
+        assert f"chosen for your topics: {named}, Rye bread" in said
+
+
+def test_control_characters_and_bidi_overrides_do_not_arrive(digest):
+    letter = digest(
+        make.paper("Escape\x1b bell\x07 \u202eright to left", "a\x0bb", id="2606.00001")
+    )
+    for part in (letter["Subject"], text_of(letter), html_of(letter)):
+        assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]", part)
+    assert "right to left" in shown(letter)
+
+
+def test_only_the_papers_of_the_text_part_are_numbered(digest):
+    papers = [
+        make.paper("2. Another beginning", "1. We show this. 2. We show that.", authors=["3. Ada"]),
+        make.paper(
+            "A title that goes on until the line is full, as it was in the year of 2019. It"
+        ),
+        make.paper("Long", "It was said before " * 3 + "(1) and 12. " + "and in Table 3. We " * 40),
+        make.paper("x" * 90 + " 4. y", "z" * 200),
+    ]
+    text = text_of(digest(*papers, topics=["5. Ways of graphs"]))
+    assert NUMBERED.findall(text) == ["1.", "2.", "3.", "4."]
+    assert "\n1. 2. Another beginning\n    (3) Ada\n" in text
+
+
+def test_lines_of_the_text_part_are_short_but_for_addresses(digest):
+    papers = [
+        make.paper("Lange Wörter " * 30, "Donaudampfschifffahrt" * 30, authors=["Ada Example"] * 9),
+        make.paper("图神经网络" * 60, "我们研究图" * 100),
+        make.paper("One", url="https://example.org/" + "path/" * 40),
+    ]
+    text = text_of(digest(*papers))
+    long = [line for line in text.splitlines() if plaintext.columns(line) > 76]
+    assert long
+    assert all(
+        line.strip().startswith("http://127.0.0.1:8000/") or "example.org" in line for line in long
+    )
+    assert "\n\n\n" not in text
+
+
+def test_a_letter_of_fifty_long_papers_is_not_cut_off_by_gmail(digest):
+    papers = [
+        make.paper(
+            "A long & winding title " * 40,
+            "Some words of it & more, " * 200,
+            authors=["Ada Maria Example-Sample"] * 30,
+            categories=["cs.LG"] * 9,
+        )
+        for _ in range(50)
+    ]
+    html = html_of(digest(*papers, size=50))
+    assert len(html.encode()) <= 100_000  # It cuts at 102,000.
+    assert html.count("data-paper-id") == 50
+    assert "unsubscribe" in html
+
+
+def test_a_paper_of_which_little_is_known_is_fine(digest):
+    letter = digest(make.paper("Bare", id="title:0123456789"))
+    assert "1. Bare" in text_of(letter)
+    assert "None" not in shown(letter)
+    assert 'href=""' not in html_of(letter)
+
+
+def test_the_headers_are_those_of_a_list_that_one_click_leaves(sent):
+    letter = digest_letter(make.paper("Graphs"))
+    url = tokens.unsubscribe_url(letter.subscriber).encode()
+    head = sent(letter).partition(b"\r\n\r\n")[0]
+    assert b"\r\nList-Unsubscribe: <" + url + b">\r\n" in head
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in head
+    assert b"\r\nList-Id: Daily papers <daily.paperboy.example>\r\n" in head
+    assert b"\r\nAuto-Submitted: auto-generated\r\n" in head
+    assert re.search(
+        rb"\r\nMessage-ID: <digest\.2026-06-01\.[0-9a-f]{32}@paperboy\.example>\r\n", head
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_the_subject_is_the_best_title_in_sixty_characters(digest, count):
+    papers = [make.paper(f"{n} bottles of very good wine " * 5) for n in range(count)]
+    subject = digest(*papers)["Subject"]
+    assert subject.startswith("0 bottles of very good wine")
+    assert len(subject) <= 60
+    assert subject.endswith(f"… + {count - 1} more" if count > 1 else "…")
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["Re: Fwd: an old question", "RE : zero", "Aw: wieder", "RE： x", "Re[2]: x", "\u200eSV: x"],
+)
+def test_a_title_like_an_answers_subject_looks_like_none(digest, title):
+    assert digest(make.paper(title))["Subject"] == f"“{title}”"
+
+
+def test_one_without_topics_is_invited_to_choose_some(sent):
+    letter = digest_letter(make.paper("Graphs"), topics=())
+    message = parsed(sent(letter))
+    assert "Choose your topics" in shown(message)
+    assert "You follow no topic yet" in text_of(message)
+    # To choose, to change anything, and to pause.
+    assert text_of(message).count(tokens.preferences_url(letter.subscriber)) == 3
+
+
+def test_a_welcome_without_papers_says_so(sent):
+    message = parsed(sent(digest_letter(kind="welcome")))
+    assert message["Subject"] == "Welcome to Paperboy"
+    assert "nothing new on your topics today" in shown(message)
+    assert not NUMBERED.search(text_of(message))
+    assert "List-Unsubscribe" in message
+
+
+def test_a_digest_whose_papers_are_gone_is_not_sent_and_can_be_looked_at_all_the_same():
+    letter = digest_letter()
+    assert not queue.deliver(letter.pk, NOW)
+    assert Letter.objects.get().said == "not sent: its papers are gone"
+    assert compose.preview(letter.digest, []).subject == "No new papers for you today"
+
+
+def test_the_confirmation_asks_and_one_who_reads_here_is_told_so_instead(sent):
+    topics = TopicSelection(interests=["Buy at https://spam.example now"])
+    request = signup.SignUpRequest(topics)
+    letter = signup.subscribe("reader@example.org", request, source=DOOR, now=NOW)
+    asked, url = parsed(sent(letter)), tokens.confirm_url(letter.subscriber)
+    assert html_of(asked).count(f'href="{url}"') == 2
+    assert f"\n{url}\n" in text_of(asked)
+    assert "spam" not in text_of(asked) + html_of(asked)  # Anyone may type anyone's address.
+
+    signup.confirm(letter.subscriber, letter.subscriber.asked_at, source=DOOR, now=NOW)
+    again = signup.subscribe(
+        "reader@example.org", request, source=DOOR, now=NOW + timedelta(days=2)
+    )
+    Letter.objects.filter(pk=again.pk).update(next_try_at=NOW)
+    told = parsed(sent(again))
+    assert told["Subject"] == "You already get Paperboy"
+    assert "/confirm/" not in text_of(told) + html_of(told)
+    assert tokens.preferences_url(letter.subscriber) in text_of(told)
+
+
+def test_rules_for_dark_mode_and_small_screens_survive_the_inlining(digest):
+    page = lxml.html.fromstring(html_of(digest(make.paper("Graphs"))).encode())
+    (style,) = page.iter("style")
+    rules = re.findall(r"\.([a-z]+)[^{}]*\{([^{}]*)\}", style.text)
+    assert rules
+    for name, declarations in rules:
+        assert page.find_class(name), f"no element of class {name} is left"
+        assert declarations.count("!important") == declarations.count(":")
+    assert all("!important" not in element.get("style", "") for element in page.iter("*"))
+
+
+def test_a_title_of_unseen_characters_breaks_no_letter(digest):
+    letter = digest(make.paper("\U0001fffe"), make.paper("Graphs"))
+    assert letter["Subject"] == "Paperboy + 1 more"
+    assert "2. Graphs" in text_of(letter)
+
+
+def test_what_the_operator_says_of_the_house_never_looks_like_a_paper(digest, settings):
+    settings.SITE_NAME, settings.POSTAL_ADDRESS = "7. Stock", "8. Haus\nHauptstr. 5\n2. Stock"
+    letter = digest(make.paper("Graphs"))
+    assert NUMBERED.findall(text_of(letter)) == ["1."]
+    for line in ("(7) Stock", "(8) Haus, Hauptstr. 5, 2. Stock"):
+        assert f"\n{line}\n" in f"\n{text_of(letter)}"
+    assert "Hauptstr. 5<br>" in html_of(letter)
+
+
+def test_a_letter_waits_while_an_address_is_wrong(settings):
+    letter = digest_letter(make.paper("Graphs"))
+    settings.REPLY_TO_EMAIL = "nonsense"
+    for attempt in range(1, 9):
+        queue.deliver(letter.pk, NOW)
+        letter.refresh_from_db()
+        assert (letter.state, letter.attempt, letter.stumbles) == ("planned", attempt, 0)
+        Letter.objects.filter(pk=letter.pk).update(next_try_at=NOW)
+    settings.REPLY_TO_EMAIL = "Editor <editor@paperboy.example>"
+    assert queue.deliver(letter.pk, NOW)
+
+
+def test_papers_leave_room_for_the_news_of_saved_ones():
+    letter = digest_letter(*[make.paper("A long & winding title " * 9) for _ in range(50)], size=50)
+    (material,) = compose.load([letter.digest])
+    material.news = [{"title": "&" * 160, "link": "http://x/", "said": "y."}] * 20
+    assert len(compose.render(material).html.encode()) < 80_000
+
+
+def test_each_news_of_a_saved_paper_is_a_paragraph_of_the_text_part():
+    (material,) = compose.load([digest_letter(make.paper("Graphs")).digest])
+    material.news = [{"title": f"News {n}", "link": "http://x/", "said": "y."} for n in range(3)]
+    paragraphs = compose.render(material).text.split("\n\n")
+    assert [one.count("News") for one in paragraphs if "News" in one] == [1, 1, 1]
+
+
+def test_threads_that_inline_at_once_write_what_one_alone_does():
+    page = "<style>p { color: red } @media (max-width: 9px) { p { margin: 0 !important } }</style>"
+    alone = render.inline_css(f"<html><head>{page}</head><body><p>x</p></body></html>")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            pages = [f"<html><head>{page}</head><body><p>x</p></body></html>"] * 200
+            assert set(pool.map(render.inline_css, pages)) == {alone}
+    finally:
+        sys.setswitchinterval(interval)

@@ -1,0 +1,237 @@
+"""The whole service as one process: its port, its web server, and how it stops."""
+
+import email.policy
+import http.client
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from contextlib import ExitStack, closing, contextmanager
+from email.parser import BytesParser
+from types import SimpleNamespace
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.http import HttpResponse
+
+from digest.management import embedded_server
+from digest.topics import starter_topics
+from subscriptions import tasks
+from subscriptions.models import Topic
+from tests.config.environment import ROOT
+from tests.faults.ports import free_port
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", ["demo", "serve"])
+def test_nothing_is_made_or_promised_where_the_port_is_taken(command, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(CommandError, match=f"Port {port} .* Choose another with --port"):
+            call_command(command, port=port)
+    assert capsys.readouterr().out == ""
+    assert not Topic.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", ["demo", "serve"])
+def test_nobody_takes_the_port_while_what_is_served_there_is_made(command, monkeypatch):
+    port = free_port()
+
+    def take_it():
+        assert not is_free(port)
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("SITE_URL", "http://127.0.0.1:8000")  # Or the links of other tests change.
+    monkeypatch.setattr(starter_topics, "make_topics", take_it)
+    with pytest.raises(KeyboardInterrupt):
+        call_command(command, port=port)
+    wait_for(lambda: is_free(port), 10)  # Somebody else may happen to have got it for a moment.
+
+
+def test_a_service_that_is_told_to_stop_lets_rounds_claim_nothing_more(monkeypatch):
+    seen = []
+    thread = SimpleNamespace(start=lambda: None, stop=lambda: None, join=lambda patience: None)
+    worker = SimpleNamespace(
+        start=lambda: None, stop=lambda in_sighandler: seen.append(tasks.is_stopping())
+    )
+    monkeypatch.setattr(tasks, "_stopping", threading.Event())
+    monkeypatch.setattr(embedded_server, "WorkController", lambda **options: worker)
+    monkeypatch.setattr(embedded_server, "EmbeddedService", lambda *args, **options: thread)
+    with embedded_server.worker_and_beat():
+        assert not tasks.is_stopping()
+    assert seen == [True]
+
+
+def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
+    """The embedded service as a process, with its own worker and beat, in real time."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "SITE_URL")
+    } | {"DATA_DIR": str(tmp_path), "SOURCES": "", "TRUSTED_PROXIES": "1"}
+    environment["SITE_NAME"] = "Papers – 论文"  # Which no header can hold as it is.
+    port = free_port()
+    command = [sys.executable, "manage.py", "demo", "--port", str(port)]
+    log = (tmp_path / "log").open("wb")
+    service = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        wait_for(lambda: answers(port), 60)
+        assert refuses_a_large_body(port)
+        assert sends_no_body_for_head(port)
+        assert refuses_odd_codecs(port)
+        with slow_clients(port, 40):  # Many more than it has threads.
+            wishes = {"email": "stranger@example.org", "interests": "graph neural networks"}
+            post(port, "/subscribe/", **wishes)
+        (letter,) = wait_for(lambda: letters_to(tmp_path, "stranger@example.org"), 10)
+        text = letter.get_body(("plain",)).get_content()
+        post(port, re.search(r"/confirm/\S+", text)[0])
+        _, digest = wait_for(lambda: at_least(2, letters_to(tmp_path, "stranger@example.org")), 10)
+        assert "data-paper-id=" in digest.get_body(("html",)).get_content()
+        os.kill(service.pid, signal.SIGTERM)
+        assert service.wait(15) == 0
+    finally:
+        if service.poll() is None:
+            os.killpg(service.pid, signal.SIGKILL)
+            service.wait()
+        log.close()
+    said = (tmp_path / "log").read_text()
+    assert "stranger@example.org" not in said
+    assert "Traceback" not in said
+    with closing(sqlite3.connect(tmp_path / "paperboy.sqlite3")) as database:
+        seen = database.execute(
+            "SELECT DISTINCT ip FROM subscriptions_consent WHERE ip IS NOT NULL"
+        )
+        assert seen.fetchall() == [("198.51.100.9",)]
+
+
+def test_gunicorn_refuses_odd_codecs(tmp_path):
+    port = free_port()
+    command = ["gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path)}
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    try:
+        wait_for(lambda: not is_free(port), 30)
+        assert refuses_odd_codecs(port)
+    finally:
+        server.terminate()
+        server.wait()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_what_serve_answers_to_head_has_no_body_and_is_closed_all_the_same(rf):
+    closed = []
+    response = HttpResponse("a page")
+    response.close = lambda: closed.append(True)
+    app = embedded_server.without_body_for_head(lambda environ, start_response: response)
+    assert list(app(rf.head("/").environ, None)) == []
+    assert closed == [True]
+    assert list(app(rf.get("/").environ, None)) == [b"a page"]
+
+
+def is_free(port):
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_for(look, seconds):
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"nothing within {seconds} s"
+        time.sleep(0.2)
+    return found
+
+
+def answers(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz/", timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+def refuses_a_large_body(port):
+    """Return whether its mere announcement is refused, so that nothing of it is kept anywhere."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(
+            b"POST /subscribe/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 400000000\r\n\r\n"
+        )
+        return connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def sends_no_body_for_head(port):
+    """Return whether what comes next on the connection is the answer to the next request."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"HEAD /search/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        connection.sendall(b"HEAD / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        with connection.makefile("rb") as answers:
+            _, _, rest = answers.read().partition(b"\r\n\r\n")
+    return rest.startswith(b"HTTP/1.1 200 ") and rest.endswith(b"\r\n\r\n")
+
+
+def refuses_odd_codecs(port):
+    """Return whether requests that name a codec are refused, by the application or the server."""
+    for content_type, query in [
+        *[("text/plain; charset=hex", "a"), ("text/plain; charset=klingon", "a")],
+        *[("text/plain; charset*=utf-8''a%00b", ""), ("text/plain; charset*=foo''abc", "")],
+        ("text/plain; charset=punycode", "-" + "a" * 3_000),
+    ]:
+        status, headers = get(port, f"/?q={query}", content_type)
+        if status != 400 or "Content-Security-Policy" not in headers:
+            return False
+    assert get(port, "/", "a" * 12_000)[0] in (400, 431)
+    assert get(port, "/?q=" + "a" * 20_000, "")[0] in (414, 431)
+    return get(port, "/robots.txt", "text/plain; charset=utf-8")[0] == 200
+
+
+def get(port, path, content_type):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("GET", path, headers={"Content-Type": content_type})
+        answer = connection.getresponse()
+        return answer.status, answer.headers
+
+
+@contextmanager
+def slow_clients(port, count):
+    """Let so many clients hang in the middle of their requests."""
+    with ExitStack() as stack:
+        for n in range(count):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            head = b"POST /subscribe/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            connection.sendall(head + b"Content-Length: 9\r\n\r\ne" * (n % 2))
+        yield
+
+
+def post(port, path, **fields):
+    body = urllib.parse.urlencode(fields).encode()
+    proxied = {"X-Forwarded-For": "6.6.6.6, 198.51.100.9"}
+    url = f"http://127.0.0.1:{port}{path}"
+    request = urllib.request.Request(url, data=body, headers=proxied, method="POST")
+    with urllib.request.urlopen(request, timeout=5) as response:
+        assert response.status == 200
+
+
+def letters_to(data_dir, address):
+    parser = BytesParser(policy=email.policy.default)
+    files = sorted((data_dir / "outbox").glob("*.eml"), key=lambda f: int(f.stem.split("-")[2]))
+    letters = [parser.parsebytes(file.read_bytes()) for file in files]
+    return [letter for letter in letters if letter["To"] == address]
+
+
+def at_least(count, letters):
+    return letters if len(letters) >= count else None

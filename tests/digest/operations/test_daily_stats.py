@@ -1,0 +1,183 @@
+"""What each day was like is counted while its rows are there, and stays when they are gone."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from digest.models import Coverage, Feedback, Harvest, Tally
+from digest.operations import daily_stats, retention
+from subscriptions.models import Letter, LetterFact, Subscriber
+from tests.digest.admin.test_lists import letter
+from tests.factories import make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+TODAY = NOW.date()
+
+
+def counted(measure, day=TODAY):
+    return Tally.objects.get(measure=measure, day=day).counts
+
+
+def harvest(at=NOW, source="arxiv", **fields):
+    moments = {"started_at": at, "touched_at": at, "today": at.date()}
+    return Harvest.objects.create(source=source, state="done", **moments | fields)
+
+
+def coverage(day=TODAY, category="cs", **fields):
+    told = {"source": "arxiv", "state": "fresh", "checked_at": NOW}
+    return Coverage.objects.create(category=category, day=day, **told | fields)
+
+
+def test_readers_are_counted_by_their_state_at_the_end_of_the_day():
+    before = NOW - DAY
+    make.subscriber(now=before)
+    make.subscriber(now=before, paused_until=TODAY + 5 * DAY)
+    make.subscriber(now=before, confirmed=False)
+    make.subscriber(now=before, unsubscribed_at=NOW - timedelta(hours=1))
+    make.subscriber(now=before, suppressed_at=before, unsubscribed_at=before)
+    make.subscriber(now=NOW - timedelta(minutes=1))
+    harvest(before)
+    daily_stats.count(NOW)
+    by_state = {"active": 2, "paused": 1, "pending": 1, "unsubscribed": 1, "suppressed": 1}
+    assert counted("subscribers") == by_state
+    by_state = {"active": 2, "paused": 1, "pending": 1, "unsubscribed": 0, "suppressed": 1}
+    assert counted("subscribers", TODAY - DAY) == by_state
+
+
+def test_a_reader_who_comes_back_does_not_change_the_days_on_which_she_was_gone():
+    make.subscriber(now=NOW - DAY, unsubscribed_at=NOW - timedelta(hours=1))
+    harvest()
+    daily_stats.count(NOW + DAY)
+    assert counted("subscribers")["unsubscribed"] == 1
+    Subscriber.objects.update(unsubscribed_at=None)
+    daily_stats.count(NOW + 2 * DAY)
+    assert counted("subscribers")["unsubscribed"] == 1
+    assert counted("subscribers", TODAY + 2 * DAY)["unsubscribed"] == 0
+
+
+def test_letters_are_counted_by_kind_and_state_on_the_day_they_were_written():
+    readers = [make.subscriber() for _ in range(3)]
+    letter(readers[1], NOW - DAY, state="missed")
+    for reader in readers:
+        letter(reader)
+    letter(readers[0], kind="confirm", state="failed")
+    daily_stats.count(NOW)
+    assert counted("letters") == {"digest accepted": 3, "confirm failed": 1}
+    assert counted("letters", TODAY - DAY) == {"digest missed": 1}
+
+
+def test_a_letter_of_the_last_moment_belongs_to_its_day():
+    midnight = datetime(2026, 6, 1, tzinfo=UTC)
+    reader = make.subscriber()
+    letter(reader, midnight - timedelta(microseconds=1))
+    letter(reader, midnight)
+    daily_stats.count(NOW)
+    assert counted("letters") == {"digest accepted": 1}
+    assert counted("letters", TODAY - DAY) == {"digest accepted": 1}
+
+
+def test_facts_feedback_and_consents_are_counted():
+    reader = make.subscriber()
+    one = letter(reader)
+    for number, (kind, grade) in enumerate([("bounced", "hard"), ("bounced", ""), ("relayed", "")]):
+        LetterFact.objects.create(
+            letter=one, kind=kind, grade=grade, noted_at=NOW, via="mail", key=str(number)
+        )
+    for value in ("more", "more", "less"):
+        Feedback.objects.create(subscriber=reader, paper=make.paper(), value=value, at=NOW)
+    reader.consents.create(act="asked", at=NOW, via="form")
+    reader.consents.create(act="confirmed", at=NOW, via="link")
+    daily_stats.count(NOW)
+    assert counted("facts") == {"hard bounced": 1, "bounced": 1, "relayed": 1}
+    assert counted("feedback") == {"more": 2, "less": 1}
+    assert counted("consents") == {"asked": 1, "confirmed": 1}
+
+
+def test_runs_and_what_they_covered_are_summed_up_without_backfills():
+    harvest(seen=90, new=5, changed=2)
+    harvest(seen=10, new=1)
+    harvest(seen=9_000, new=9_000, since=TODAY - 300 * DAY)
+    coverage(announced=300, had=298)
+    coverage(category="math", announced=100, had=100)
+    daily_stats.count(NOW)
+    seen = {"arxiv seen": 100, "arxiv new": 6, "arxiv changed": 2, "arxiv bad": 0}
+    assert counted("harvests") == seen
+    assert counted("coverage") == {"arxiv had": 398, "arxiv missing": 2}
+
+
+def test_counting_again_changes_nothing_and_adds_no_row():
+    letter(make.subscriber())
+    daily_stats.count(NOW)
+    rows = list(Tally.objects.values())
+    daily_stats.count(NOW)
+    assert list(Tally.objects.values()) == rows
+
+
+def test_a_letter_that_ends_later_is_counted_as_it_ended():
+    one = letter(make.subscriber(), state="uncertain")
+    daily_stats.count(NOW)
+    Letter.objects.update(state="failed")
+    daily_stats.count(NOW + 2 * DAY)
+    assert counted("letters", one.day) == {"digest failed": 1}
+
+
+def test_a_day_that_has_settled_is_not_counted_any_more():
+    letter(make.subscriber())
+    for days in range(8):
+        daily_stats.count(NOW + days * DAY)
+    Letter.objects.all().delete()
+    daily_stats.count(NOW + 8 * DAY)
+    assert counted("letters") == {"digest accepted": 1}
+    assert daily_stats.count(NOW + 8 * DAY) == 1  # Today.
+
+
+def test_days_on_which_beat_was_still_are_counted_later():
+    letter(make.subscriber(now=NOW - 20 * DAY), NOW - 20 * DAY)
+    daily_stats.count(NOW - 20 * DAY)
+    letter(make.subscriber(now=NOW - 10 * DAY), NOW - 10 * DAY)
+    daily_stats.count(NOW)
+    assert counted("letters", TODAY - 10 * DAY) == {"digest accepted": 1}
+    assert Tally.objects.filter(measure="letters").count() == 21
+
+
+def test_a_first_run_after_an_upgrade_counts_some_days_and_the_next_goes_on(monkeypatch):
+    monkeypatch.setattr(daily_stats, "MAX_DAYS_PER_RUN", 5)
+    letter(make.subscriber(), NOW - 11 * DAY)
+    counts = [daily_stats.count(NOW) for _ in range(4)]
+    assert counts == [5, 5, 4, 1]
+    assert Tally.objects.filter(measure="letters").count() == 12
+    assert counted("letters", TODAY - 11 * DAY) == {"digest accepted": 1}
+
+
+def test_a_day_whose_rows_were_thrown_away_is_left_out_and_not_said_to_be_empty(settings):
+    settings.KEEP_EVENTS = settings.KEEP_HARVESTS = 9 * DAY
+    letter(make.subscriber(now=NOW - 20 * DAY), NOW - 20 * DAY)
+    daily_stats.count(NOW)
+    old = Tally.objects.filter(day=TODAY - 20 * DAY)
+    assert set(old.values_list("measure", flat=True)) == {
+        "subscribers",
+        "consents",
+        "letters",
+        "feedback",
+    }
+
+
+def test_what_was_counted_stays_when_its_rows_go(settings):
+    reader = make.subscriber()
+    letter(reader, reason="x", state="skipped", kind="confirm")
+    harvest(seen=9)
+    daily_stats.count(NOW)
+    daily_stats.count(NOW + 9 * DAY)
+    retention.purge(NOW + 500 * DAY)
+    assert not Letter.objects.exists()
+    daily_stats.count(NOW + 500 * DAY)
+    assert counted("letters") == {"confirm skipped": 1}
+    assert counted("harvests")["arxiv seen"] == 9
+
+
+def test_nothing_is_counted_before_anything_has_happened():
+    daily_stats.count(NOW)
+    assert set(Tally.objects.values_list("day", flat=True)) == {TODAY}

@@ -1,0 +1,441 @@
+"""The promises as queries: kept on a day that went well, and each found broken where it is."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.urls import reverse
+
+from digest import tasks
+from digest.models import Alarm, Coverage, Digest
+from digest.operations import delivery_stats, invariants
+from digest.planning import plan
+from subscriptions import schedule
+from subscriptions.actions import signup
+from subscriptions.delivery import transitions
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.invariants import broken
+from tests.helpers.pages import text_of
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+INDEX = reverse("admin:index")
+State = Letter.State
+
+
+@pytest.fixture
+def sent():
+    """A letter that was planned and sent at NOW, with its paper."""
+    make.paper("Graph networks")
+    make.subscriber(interests="graph networks")
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW)
+    return Letter.objects.get(state=State.ACCEPTED)
+
+
+def planned():
+    """Make a reader whose digest waits."""
+    make.paper("Graph networks")
+    make.subscriber(interests="graph networks")
+    plan.plan(NOW)
+    return Letter.objects.get(state=State.PLANNED)
+
+
+def beside(letter, **fields):
+    """Write another letter to the same reader, which waits."""
+    written = {"kind": "confirm", "created_at": NOW, "closes_at": NOW + DAY, "next_try_at": NOW}
+    other = letter.subscriber.letters.create(**written, **fields)
+    other.events.create(at=NOW, became=State.PLANNED, attempt=0)
+    return other
+
+
+def past_the_fence(letter):
+    """Bring a letter that waits past the fence, as a worker that died there would leave it."""
+    (claimed,), _ = transitions.claim(NOW, 1)
+    frozen = transitions.Frozen(b"Subject: x\r\n\r\nx\r\n", "<x@paperboy.example>", NOW)
+    assert transitions.final_check([claimed], {claimed.pk: frozen}, NOW).passed
+    letter.refresh_from_db()
+    return letter
+
+
+def change(letter, **fields):
+    Letter.objects.filter(pk=letter.pk).update(**fields)
+
+
+def test_all_are_kept_on_a_day_that_went_well(sent):
+    make.subscriber(confirmed=False)
+    left = make.subscriber()
+    signup.unsubscribe(left.public_id, source=signup.ConsentSource("a test"), now=NOW)
+    assert broken(NOW) == {}
+
+
+def test_all_are_kept_through_a_silence_and_a_repeat():
+    letter = past_the_fence(planned())
+    later = NOW + transitions.LEASE + MINUTE
+    sweep.sweep(later)
+    assert broken(later) == {}
+    much_later = later + sweep.HOLD + MINUTE
+    Letter.objects.update(next_try_at=later)
+    sweep._act_on("unknown", Letter.objects.select_related("subscriber").get(), later)
+    assert Letter.objects.get().repeats == 1
+    rounds.deliver_due(lambda: much_later)
+    letter.refresh_from_db()
+    assert letter.state == State.ACCEPTED
+    assert broken(much_later) == {}
+
+
+def test_who_is_due_and_has_no_letter_is_found_once_it_is_late():
+    late = make.subscriber()
+    assert broken(NOW + timedelta(minutes=29)) == {}
+    assert broken(NOW + timedelta(minutes=31)) == {"planned": [late.pk]}
+
+
+def test_who_is_due_may_wait_for_a_letter_that_is_sent_again(sent):
+    late = NOW + DAY + timedelta(minutes=31)
+    Subscriber.objects.update(next_due_at=NOW + DAY)
+    assert broken(late) == {"planned": [sent.subscriber_id]}
+    fields = {"ended_at": None, "next_try_at": late, "closes_at": late + MINUTE}
+    change(sent, state="planned", repeats=1, **fields)
+    assert "planned" not in broken(late)
+    other = make.subscriber(next_due_at=NOW + DAY)
+    assert broken(late)["planned"] == [other.pk]  # She waits for none of another's,
+    change(beside(sent, repeats=1), closes_at=late + MINUTE)
+    change(sent, closes_at=late)
+    assert broken(late)["planned"] == [sent.subscriber_id, other.pk]  # nor for what is no digest.
+
+
+def test_who_is_due_may_wait_for_the_days_papers(settings):
+    Coverage.objects.create(
+        source="arxiv", category="cs", day=NOW.date() - DAY, state="fresh", checked_at=NOW
+    )
+    late = make.subscriber()
+    grace = settings.HARVEST_GRACE
+    assert broken(NOW + grace + timedelta(minutes=29)) == {}
+    assert broken(NOW + grace + timedelta(minutes=31)) == {"planned": [late.pk]}
+
+
+def test_who_wants_digests_and_is_due_never_or_in_a_month_is_found_unless_she_has_paused():
+    forgotten, far = (make.subscriber(next_due_at=due) for due in (None, NOW + 17 * DAY))
+    make.subscriber(next_due_at=NOW + 15 * DAY)
+    make.subscriber(next_due_at=NOW + 30 * DAY, paused_until=NOW.date() + 30 * DAY)
+    assert broken(NOW) == {"due": [forgotten.pk, far.pk]}
+
+
+def test_a_letter_that_is_open_after_its_day_is_found():
+    letter = planned()
+    change(letter, closes_at=NOW - timedelta(minutes=46))
+    assert broken(NOW) == {"ended": [letter.pk]}
+
+
+@pytest.mark.parametrize(
+    ("state", "fields"),
+    [
+        ("claimed", {"lease_until": NOW - timedelta(minutes=11)}),
+        ("claimed", {"lease_until": None}),
+        ("transmitting", {"lease_until": None}),
+        ("transmitting", {"lease_until": NOW - timedelta(minutes=11)}),
+        ("uncertain", {"next_try_at": NOW - timedelta(minutes=11)}),
+        ("uncertain", {"next_try_at": None}),
+        ("planned", {"next_try_at": None}),
+    ],
+)
+def test_an_open_letter_that_nobody_comes_back_to_is_found(state, fields):
+    letter = planned()
+    change(letter, state=state, **fields)
+    assert broken(NOW)["held"] == [letter.pk]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("moments", {"ended_at": None}),
+        ("moments", {"state": "planned"}),
+        ("reasons", {"state": "skipped", "reason": ""}),
+        ("reasons", {"state": "failed", "reason": ""}),
+        ("reasons", {"state": "missed", "reason": ""}),
+        ("days", {"day": NOW.date() - DAY}),
+        ("days", {"day": None}),
+        ("once", {"repeats": 2}),
+        ("picks", {"state": "failed", "reason": "refused: 550"}),
+        ("picks", {"state": "skipped", "reason": "paused"}),
+        ("picks", {"state": "missed", "reason": "its day ended first"}),
+        ("claims", {"attempt": 2}),
+        ("states", {"state": "failed", "reason": "unknown"}),
+        ("proofs", {"last_reply": ""}),
+        ("proofs", {"message_id": ""}),
+        ("proofs", {"frozen_at": None}),
+    ],
+)
+def test_a_row_that_can_not_be_is_found(sent, name, fields):
+    change(sent, **fields)
+    assert broken(NOW)[name] == [sent.pk]
+
+
+def test_a_letter_whose_digest_is_gone_is_found(sent):
+    Digest.objects.all().delete()
+    assert broken(NOW) == {"days": [sent.pk]}
+
+
+def test_picks_of_a_letter_that_may_have_arrived_are_its_own(sent):
+    for reason in ["unknown: the mail server never answered", "refused: 550"]:
+        change(sent, state="failed", reason=reason, repeats=1)
+        assert "picks" not in broken(NOW)
+    change(sent, repeats=0, reason="unknown: the mail server never answered")
+    assert "picks" not in broken(NOW)
+
+
+def test_a_try_after_a_silence_that_was_not_counted_is_found(sent):
+    event = {"letter": sent, "at": NOW, "attempt": 1}
+    LetterEvent.objects.create(was="transmitting", became="uncertain", **event)
+    LetterEvent.objects.create(was="uncertain", became="planned", **event)
+    assert broken(NOW)["counted"] == [sent.pk]
+
+
+@pytest.mark.parametrize("fields", [{"repeats": 1}, {"stumbles": 1}])
+def test_a_try_after_a_silence_is_counted_as_a_repeat_or_a_stumble(sent, fields):
+    event = {"letter": sent, "at": NOW, "attempt": 1}
+    for _ in range(2):
+        LetterEvent.objects.create(was="uncertain", became="planned", **event)
+    change(sent, **fields)
+    assert broken(NOW)["counted"] == [sent.pk]
+    LetterEvent.objects.filter(was="uncertain").last().delete()
+    assert "counted" not in broken(NOW)
+
+
+@pytest.fixture
+def next_day(sent):
+    """Her digest of the day after, which has left as well."""
+    make.paper("Graph networks of tomorrow", now=NOW + DAY)
+    plan.plan(NOW + DAY)
+    rounds.deliver_due(lambda: NOW + DAY)
+    return Letter.objects.get(day=sent.day + DAY)
+
+
+def test_a_digest_that_leaves_too_soon_after_the_last_is_found(sent, next_day, monkeypatch):
+    assert next_day.left_at - sent.left_at == DAY
+    assert broken(NOW + DAY) == {}
+    monkeypatch.setattr(invariants, "RANGE_SIZE", 1)
+    change(sent, left_at=next_day.left_at - schedule.MIN_GAP_AFTER_FIRST + MINUTE)
+    assert broken(NOW + DAY) == {}  # The clocks of two machines may differ.
+    change(sent, left_at=next_day.left_at - schedule.MIN_GAP_AFTER_FIRST + 2 * MINUTE)
+    assert broken(NOW + DAY) == {"apart": [next_day.pk]}
+    change(sent, left_at=next_day.left_at + MINUTE)  # It went out again, when its day was over.
+    assert broken(NOW + DAY) == {"apart": [next_day.pk]}
+
+
+def test_digests_that_are_apart_may_have_their_dates_in_the_other_order(sent, next_day):
+    """She moved across the date line, left, and signed up anew on a date that was over before."""
+    rest = schedule.MIN_GAP_AFTER_FIRST - MINUTE
+    change(sent, left_at=next_day.left_at + rest)
+    assert broken(NOW + DAY) == {}
+    change(sent, left_at=next_day.left_at + rest - timedelta(seconds=1))
+    assert broken(NOW + DAY) == {"apart": [next_day.pk]}
+
+
+def test_of_the_digests_before_the_last_one_counts(sent, next_day):
+    first = beside(sent, day=sent.day - 9 * DAY)
+    change(first, left_at=next_day.left_at - 9 * DAY)
+    change(sent, left_at=next_day.left_at - MINUTE)
+    assert broken(NOW + DAY)["apart"] == [next_day.pk]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_digest_that_surely_did_not_arrive_is_none_too_soon(sent, next_day, which):
+    change(sent, left_at=next_day.left_at - MINUTE)
+    one = [sent, next_day][which]
+    change(one, state="missed", reason="its day ended first")
+    assert "apart" not in broken(NOW + DAY)
+    change(one, repeats=1)
+    assert broken(NOW + DAY)["apart"] == [next_day.pk]
+
+
+def test_a_letter_that_can_not_be_sent_again_as_it_was_is_found():
+    letter = past_the_fence(planned())
+    assert broken(NOW) == {}
+    Volley.objects.all().delete()
+    assert broken(NOW) == {"bytes": [letter.pk]}
+
+
+def test_a_dot_after_its_reader_has_left_is_found(sent):
+    Subscriber.objects.update(unsubscribed_at=NOW - timedelta(seconds=59), next_due_at=None)
+    assert broken(NOW) == {}
+    Subscriber.objects.update(unsubscribed_at=NOW - timedelta(seconds=61))
+    assert broken(NOW) == {"leavers": [sent.pk]}
+
+
+def test_whoever_leaves_after_a_day_that_was_only_told_is_not_said_to_have_left_before(sent):
+    told = NOW - DAY  # By the clock, the letter left a day later: tick was told so.
+    signup.unsubscribe(sent.subscriber.public_id, source=signup.ConsentSource("a link"), now=told)
+    assert broken(NOW) == {}
+
+
+def test_a_dot_after_a_goodbye_is_found(sent):
+    signup.unsubscribe(
+        sent.subscriber.public_id, source=signup.ConsentSource("a link"), now=NOW - DAY
+    )
+    fence = sent.events.get(became="transmitting")
+    sent.events.filter(pk__gte=fence.pk).delete()
+    LetterEvent.objects.create(
+        letter=sent, at=NOW, was="claimed", became="transmitting", attempt=fence.attempt
+    )
+    assert broken(NOW)["leavers"] == [sent.pk]
+
+
+def test_who_leaves_twice_while_the_clock_is_set_back_had_no_dot_between_after_leaving(sent):
+    reader, hour = sent.subscriber, timedelta(hours=1)
+    door = signup.ConsentSource("a link")
+    signup.unsubscribe(reader.public_id, source=door, now=NOW + hour)
+    signup.confirm(reader, NOW + hour, kind="goodbye", source=door, now=NOW + 2 * hour)
+    make.paper("Graph networks of tomorrow", now=NOW + DAY)
+    plan.plan(NOW + DAY)
+    rounds.deliver_due(lambda: NOW + DAY)
+    assert Letter.objects.filter(day=sent.day + DAY, state="accepted").exists()
+    signup.unsubscribe(reader.public_id, source=door, now=NOW + hour - MINUTE)
+    assert broken(NOW + hour) == {}
+
+
+@pytest.mark.parametrize("kind", ["confirm", "goodbye", "link"])
+def test_a_letter_that_leaving_does_not_stop_is_not_blamed(sent, kind):
+    Subscriber.objects.update(unsubscribed_at=NOW - DAY, next_due_at=None)
+    change(sent, kind=kind)
+    assert broken(NOW) == {}
+
+
+def test_a_missing_step_is_found(sent):
+    sent.events.get(became="transmitting").delete()
+    assert broken(NOW) == {"steps": [sent.pk], "proofs": [sent.pk]}
+    sent.events.filter(became="claimed").delete()
+    assert broken(NOW)["claims"] == [sent.pk]
+
+
+def test_a_letter_that_was_found_out_to_have_arrived_needs_no_fence(sent):
+    sent.events.filter(became__in=["claimed", "transmitting"]).delete()
+    sent.events.filter(became="accepted").update(was="planned", note="found by reconcile")
+    change(sent, attempt=0, last_reply="", frozen_at=None)
+    assert broken(NOW) == {}
+
+
+def test_events_are_not_asked_for_where_they_may_be_purged(sent, settings):
+    LetterEvent.objects.all().delete()
+    assert set(broken(NOW)) == {"claims", "states", "proofs"}
+    Subscriber.objects.update(next_due_at=NOW + settings.KEEP_EVENTS + DAY)
+    assert broken(NOW + settings.KEEP_EVENTS) == {}
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_slices_leave_no_letter_out_and_no_more_than_some_examples_are_told(
+    sent, size, monkeypatch
+):
+    monkeypatch.setattr(invariants, "RANGE_SIZE", size)
+    make_skipped = {"kind": "confirm", "state": "skipped", "created_at": NOW, "closes_at": NOW}
+    for _ in range(8):
+        sent.subscriber.letters.create(**make_skipped)
+    found = next(one for one in invariants.examine(NOW) if one.invariant.name == "reasons")
+    assert (found.count, len(found.examples)) == (8, invariants.MAX_EXAMPLES)
+    assert found.text.startswith("broken by 8 rows (letter ")
+    assert found.text.endswith(", …)")
+
+
+def test_letters_of_long_ago_are_left_to_the_doctor(sent):
+    change(sent, repeats=2, created_at=NOW - 3 * DAY)
+    other = sent.subscriber.letters.create(
+        kind="confirm", repeats=2, created_at=NOW, closes_at=NOW + DAY, next_try_at=NOW
+    )
+    assert broken(NOW)["once"] == [sent.pk, other.pk]
+    assert broken(NOW, NOW - invariants.RECENT)["once"] == [other.pk]
+
+
+def test_very_many_letters_are_asked_of_in_two_parts_that_leave_none_out(sent):
+    """The newest each five minutes, the others of these days each hour."""
+    broken = [beside(sent, repeats=2).pk for _ in range(5)]
+    for newest in (1, 2, 3, 100):
+        parts = (
+            invariants.examine(NOW, NOW - invariants.RECENT, newest),
+            invariants.examine_older(NOW, NOW - invariants.RECENT, newest),
+        )
+        once = [pk for part in parts for one in part for pk in one.examples]
+        assert sorted(once) == broken
+        assert len(once) == len(broken)
+
+
+def test_an_older_letter_that_breaks_a_promise_is_found_within_the_hour(sent, monkeypatch, clock):
+    monkeypatch.setattr(invariants, "NEWEST", 1)
+    change(sent, repeats=2)
+    beside(sent)
+    tasks.check_promises()
+    assert not Alarm.objects.exists()
+    tasks.check_older_promises()
+    alarm = Alarm.objects.get()
+    assert alarm.subject == "once"
+    assert alarm.holds_until > NOW + timedelta(hours=1)
+    clock.now = NOW + MINUTE
+    monkeypatch.setattr(invariants, "NEWEST", 2)
+    tasks.check_promises()  # Which finds it too, and would hold it for a shorter time.
+    assert Alarm.objects.get().holds_until == alarm.holds_until
+
+
+def test_a_broken_promise_is_an_error_with_its_name_and_told_of_once(sent, caplog):
+    change(sent, repeats=2)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            tasks.check_promises()
+    (record,) = caplog.records
+    assert "A promise is broken (once)" in record.getMessage()
+    assert "@" not in record.getMessage()
+
+
+def test_the_figures_tell_of_the_lag_and_of_doubts():
+    make.paper("Graph networks")
+    for _ in range(3):
+        make.subscriber(interests="graph networks")
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW + MINUTE)
+    slowest = Letter.objects.last()
+    change(slowest, ended_at=NOW + 9 * MINUTE, repeats=1)
+    LetterEvent.objects.create(
+        letter=slowest, at=NOW, was="transmitting", became="uncertain", attempt=1
+    )
+    figures = delivery_stats.figures(NOW + timedelta(hours=1))
+    assert (figures.lag_median, figures.lag_p99) == (MINUTE, 9 * MINUTE)
+    assert (figures.accepted, figures.left, figures.doubted, figures.repeated) == (3, 3, 1, 1)
+    (day,) = figures.days
+    assert (day.written, day.states) == (3, {"accepted": 3})
+
+
+def test_figures_of_nothing_are_none():
+    figures = delivery_stats.figures(NOW)
+    assert (figures.accepted, figures.lag_p99, figures.days) == (0, None, [])
+
+
+def test_the_panel_says_what_the_last_check_found_and_leads_to_the_rows(panel, sent):
+    assert "Invariants were not checked yet." in text_of(panel.get(INDEX))
+    tasks.check_promises()
+    text = text_of(panel.get(INDEX))
+    assert f"All {len(invariants.INVARIANTS)} invariants hold. Checked on 1 Jun 2026, 12:00" in text
+    change(sent, repeats=2)
+    change(beside(sent), repeats=2)
+    late = make.subscriber(next_due_at=NOW - DAY)
+    tasks.check_promises()
+    answer = panel.get(INDEX)
+    assert "2 letters violate “once”:" in text_of(answer)
+    assert "1 subscriber violates “planned”:" in text_of(answer)
+    assert "invariants hold" not in text_of(answer)
+    assert f'href="{reverse("admin:subscriptions_letter_change", args=[sent.pk])}"' in answer.text
+    assert reverse("admin:subscriptions_subscriber_change", args=[late.pk]) in answer.text
+
+
+def test_who_may_not_see_readers_sees_counts_alone(client, sent):
+    change(sent, repeats=2)
+    tasks.check_promises()
+    viewer = User.objects.create(username="viewer", is_staff=True)
+    viewer.groups.add(Group.objects.get(name="viewer"))
+    client.force_login(viewer)
+    answer = client.get(INDEX)
+    assert "1 letter violates “once”" in text_of(answer)
+    assert reverse("admin:subscriptions_letter_change", args=[sent.pk]) not in answer.text

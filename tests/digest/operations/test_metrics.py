@@ -1,0 +1,239 @@
+"""The figures: who gets them, that Prometheus can read them, and that they are true."""
+
+import json
+import socket
+from datetime import timedelta
+
+import pytest
+from celery import Celery, current_app
+from django.db import OperationalError, connection
+from prometheus_client.parser import text_string_to_metric_families
+
+from digest.models import Coverage, Harvest
+from digest.operations import alarms, heartbeats, metrics
+from digest.personalization import feedback
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import circuit_breaker
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers import services
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+TOKEN = "a-token-of-this-test"
+#: Name, type and label of each, on which operators' dashboards and alerts rely.
+METRICS = {
+    ("paperboy_alarms", "gauge", "name"),
+    ("paperboy_breaker_failures", "gauge", ""),
+    ("paperboy_broker_up", "gauge", ""),
+    ("paperboy_consents_last_day", "gauge", "act"),
+    ("paperboy_digest_letters_two_days", "gauge", "state"),
+    ("paperboy_digests_due", "gauge", ""),
+    ("paperboy_disk_free_bytes", "gauge", ""),
+    ("paperboy_feedback_last_day", "gauge", "value"),
+    ("paperboy_harvest_age_seconds", "gauge", "source"),
+    ("paperboy_harvest_failed", "gauge", "source"),
+    ("paperboy_letter_lag_seconds", "summary", "quantile"),
+    ("paperboy_letters", "gauge", "state"),
+    ("paperboy_letters_accepted_last_day", "gauge", ""),
+    ("paperboy_letters_doubted_last_day", "gauge", ""),
+    ("paperboy_letters_repeated_last_day", "gauge", ""),
+    ("paperboy_letters_unknown_last_day", "gauge", ""),
+    ("paperboy_oldest_due_letter_seconds", "gauge", ""),
+    ("paperboy_papers_announced", "gauge", ""),
+    ("paperboy_papers_had", "gauge", ""),
+    ("paperboy_papers_verified", "gauge", ""),
+    ("paperboy_planning_lag_seconds", "gauge", ""),
+    ("paperboy_queue_length", "gauge", "queue"),
+    ("paperboy_sending_stopped", "gauge", ""),
+    ("paperboy_subscribers", "gauge", "state"),
+    ("paperboy_tick_age_seconds", "gauge", ""),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch):
+    for remembered in (metrics.FREQUENT, metrics.RARE):
+        monkeypatch.setattr(remembered, "collected_at", None)
+
+
+def families():
+    return list(text_string_to_metric_families(metrics.text().decode()))
+
+
+def figures():
+    """Return each figure by its name, or by name and label."""
+    found = {}
+    for family in families():
+        assert family.documentation.endswith(".")
+        for sample in family.samples:
+            key = (sample.name, *sample.labels.values()) if sample.labels else sample.name
+            found[key] = sample.value
+    return found
+
+
+@pytest.fixture
+def scraped(client, settings):
+    """Return a function that asks as Prometheus does."""
+    settings.METRICS_TOKEN = TOKEN
+
+    def scrape(authorization=f"Bearer {TOKEN}"):
+        return client.get("/metrics", headers={"Authorization": authorization})
+
+    return scrape
+
+
+def test_the_token_opens_the_figures_and_nothing_else_does(scraped, settings):
+    response = scraped()
+    assert response.status_code == 200
+    assert response["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"\npaperboy_letters{" in response.content
+    for settings.METRICS_TOKEN in (TOKEN, ""):
+        for said in ("", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ü"):
+            assert scraped(said).status_code == 404, said
+
+
+def test_a_database_that_is_away_is_503(scraped):
+    def refuse(*args):
+        raise OperationalError("gone")
+
+    with connection.execute_wrapper(refuse):
+        response = scraped()
+    assert response.status_code == 503
+    assert response.content == b"No figures: OperationalError.\n"
+
+
+def test_a_quiet_house_has_figures_too(settings, tmp_path):
+    settings.DATA_DIR = tmp_path / "not" / "yet"
+    with current_app.connection_for_write() as broker:
+        for queue in current_app.amqp.queues:  # Of what tests before this one hinted at.
+            broker.default_channel.queue_purge(queue)
+    found = figures()
+    assert found["paperboy_letters", "planned"] == 0
+    assert found["paperboy_oldest_due_letter_seconds"] == 0
+    assert found["paperboy_planning_lag_seconds"] == 0
+    assert found["paperboy_alarms", "beat"] == 0
+    assert found["paperboy_broker_up"] == 1
+    assert [found["paperboy_queue_length", name] for name in ("tick", "send", "ingest")] == [0] * 3
+    assert found["paperboy_disk_free_bytes"] > 0
+    assert "paperboy_tick_age_seconds" not in found
+    assert "paperboy_papers_announced" not in found
+
+
+def test_the_figures_are_those_of_the_database(clock):
+    make.paper("Graphs")
+    late, later = make.subscriber(), make.subscriber()
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW + MINUTE)
+    make.subscriber(next_due_at=NOW - HOUR)
+    make.subscriber(confirmed=False)
+    tomorrow = NOW.date() + DAY  # On Kiritimati, it has begun.
+    for zone in ("Pacific/Kiritimati", "UTC"):
+        make.subscriber(timezone=zone, paused_until=tomorrow, next_due_at=NOW + DAY)
+    waits = Letter.objects.filter(subscriber=later)
+    waits.update(state="planned", ended_at=None, next_try_at=NOW - 2 * MINUTE)
+    signup.unsubscribe(make.subscriber().public_id, source=signup.ConsentSource("a test"), now=NOW)
+    feedback.record(late, make.paper(), "more", NOW)
+    heartbeats.beat(heartbeats.TICK, NOW - MINUTE)
+    circuit_breaker.trip("auth", "535", NOW)
+    alarms.record([alarms.ActiveAlarm("beat", "dead")], NOW)
+    Harvest.objects.create(
+        source="arxiv", state="done", today=NOW, started_at=NOW, touched_at=NOW - 3 * HOUR
+    )
+    Coverage.objects.create(
+        source="arxiv", category="cs", day="2026-06-01", announced=9, had=8, checked_at=NOW
+    )
+    found = figures()
+    expected = {
+        ("paperboy_letters", "planned"): 2,  # Theirs, and a goodbye.
+        ("paperboy_letters", "uncertain"): 0,
+        "paperboy_oldest_due_letter_seconds": 120,
+        "paperboy_digests_due": 1,
+        "paperboy_planning_lag_seconds": 3600,
+        "paperboy_tick_age_seconds": 60,
+        "paperboy_sending_stopped": 0,
+        "paperboy_breaker_failures": 1,
+        ("paperboy_alarms", "beat"): 1,
+        ("paperboy_alarms", "disk"): 0,
+        ("paperboy_harvest_age_seconds", "arxiv"): 3 * 3600,
+        ("paperboy_harvest_failed", "arxiv"): 0,
+        "paperboy_papers_announced": 9,
+        "paperboy_papers_had": 8,
+        "paperboy_papers_verified": 0,
+        ("paperboy_subscribers", "active"): 4,
+        ("paperboy_subscribers", "paused"): 1,
+        ("paperboy_subscribers", "pending"): 1,
+        ("paperboy_subscribers", "unsubscribed"): 1,
+        ("paperboy_consents_last_day", "unsubscribed"): 1,
+        ("paperboy_feedback_last_day", "more"): 1,
+        ("paperboy_digest_letters_two_days", "accepted"): 1,
+        ("paperboy_letter_lag_seconds", "0.99"): 60,
+        "paperboy_letters_accepted_last_day": 1,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+    told = {
+        (one.name, one.type, ",".join({label for it in one.samples for label in it.labels}))
+        for one in families()
+    }
+    assert told == METRICS
+
+
+def test_questions_do_not_grow_nor_name_anybody_and_are_not_asked_again_within_seconds(
+    django_assert_max_num_queries,
+):
+    make.paper("Graphs")
+    for number in range(20):
+        make.subscriber(f"someone{number}@example.org", interests="secrets")
+    plan.plan(NOW)
+    with django_assert_max_num_queries(60):
+        text = metrics.text().decode()
+    with django_assert_max_num_queries(0):
+        assert metrics.text().decode() == text
+    assert "someone" not in text
+    assert "secrets" not in text
+
+
+def test_a_broker_that_says_nothing_is_asked_once(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        app = Celery("mute", broker=url, set_as_current=False)
+        monkeypatch.setattr(metrics, "current_app", app)
+        monkeypatch.setattr(metrics, "BROKER_SECONDS", 0.2)
+        found = figures()
+        assert found["paperboy_broker_up"] == 0
+        assert ("paperboy_queue_length", "tick") not in found
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+def test_a_question_that_takes_too_long_costs_itself_alone(caplog):
+    def cut_off(execute, sql, *rest):
+        if "digest_feedback" in sql:
+            raise OperationalError("canceling statement due to statement timeout")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(cut_off):
+        found = figures()
+    assert ("paperboy_feedback_last_day", "more") not in found
+    assert found["paperboy_subscribers", "active"] == 0
+    assert "figures can't be had: last_day" in caplog.text
+
+
+@pytest.mark.services
+def test_messages_that_wait_in_redis_are_counted(settings):
+    services.require("redis")
+    app = Celery("here", broker="redis://127.0.0.1:6379/7", set_as_current=False)
+    app.conf.broker_transport_options = {"global_keyprefix": f"test-{id(app)}:"}
+    with app.connection_for_write() as broker, pytest.MonkeyPatch.context() as patch:
+        queue = broker.SimpleQueue("tick")
+        queue.put(json.dumps({}))
+        patch.setattr(metrics, "current_app", app)
+        assert figures()["paperboy_queue_length", "tick"] == 1
+        queue.clear()
+        queue.queue.delete()

@@ -1,0 +1,88 @@
+"""What digests have of a harvest: they wait for it, and tell news of saved papers once."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest import hooks
+from digest.models import Digest, Feedback
+from digest.personalization import feedback
+from digest.planning import plan
+from subscriptions.models import Letter, Subscriber
+from tests.factories import make, returned_mail
+from tests.factories.announcements import at, run
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("comes", "said"),
+    [
+        (False, "Of arXiv’s list of Tuesday, 2 June, only 6 papers had come in"),
+        (True, "arXiv announced 9 papers on Tuesday, 2 June; 9 of them were looked at"),
+    ],
+)
+def test_digests_wait_for_the_list_an_hour_at_most_and_say_what_came(server, days, comes, said):
+    run(server, days[0])
+    reader = make.subscriber(interests="graph networks", timezone="America/New_York", hour=7)
+    plan.plan(at(days[0], 8))
+    server.faults["cs"] = "stale"
+    run(server, days[1])
+    due = at(days[1], 7)
+    assert plan.plan(due).letters == plan.plan(due + timedelta(minutes=59)).letters == 0
+    if comes:
+        server.faults.clear()
+        run(server, days[1], hour=7)
+    assert plan.plan(due + timedelta(minutes=59 if comes else 60)).letters == 1
+    digest = Digest.objects.get(subscriber=reader, day=days[1])
+    assert said in " ".join(make.composed(digest.letter, due).text.split())
+
+
+@pytest.mark.parametrize(("ago", "letters"), [(10, 0), (11, 1)])
+def test_digests_wait_for_no_source_that_was_left_alone_for_long(server, days, ago, letters):
+    run(server, days[0])
+    make.subscriber(wants_quiet_days=True, timezone="America/New_York", hour=7)
+    plan.plan(at(days[0], 8))
+    due = at(days[0] + timedelta(days=ago), 7)
+    Subscriber.objects.update(next_due_at=due)
+    assert plan.plan(due).letters == letters
+
+
+def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days):
+    make.paper("Graph networks", day=days[1])
+    make.subscriber(interests="graph networks")
+    assert plan.plan(at(days[1])).letters == 1
+    run(server, days[0])
+    make.subscriber(interests="graph networks")
+    assert plan.plan(at(days[1])).letters == 1
+
+
+def test_news_of_saved_papers_leave_out_what_another_saved_or_was_told():
+    one, other = make.subscriber(), make.subscriber()
+    for whose, paper in ((one, make.paper("Roads")), (other, make.paper("Seas"))):
+        feedback.record(whose, paper, "save", NOW)
+        paper.events.create(kind="revised", note="version 2", at=NOW)
+    had = returned_mail.letter(other, left_at=NOW + timedelta(hours=1))
+    Digest.objects.create(subscriber=other, day=had.day, letter=had)
+    (told,) = hooks.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
+    assert told.paper.title == "Roads"
+
+
+def test_what_happened_to_saved_papers_is_told_once_in_the_next_digest(server, days):
+    run(server, days[0])
+    reader = make.subscriber(interests="graph networks", size=2)
+    Feedback.objects.create(subscriber=reader, paper_id="2606.00001", value="save", at=at(days[0]))
+    said = []
+    for day in days[:3]:
+        run(server, day)
+        moment = at(day, 9)
+        plan.plan(moment)
+        letter = Letter.objects.get(subscriber=reader, day=day)
+        said.append(make.composed(letter, moment).text)
+        letter.state, letter.frozen_at, letter.ended_at = "accepted", moment, moment
+        letter.save()
+        server.days[days[2]] = [p for p in server.days[days[2]] if p.get("kind") != "replace"]
+    assert "Papers you saved" not in said[0]
+    assert "Graph networks number 1 has a new version: v2." in " ".join(said[1].split())
+    assert "Papers you saved" not in said[2]

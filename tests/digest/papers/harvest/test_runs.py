@@ -1,0 +1,348 @@
+"""Runs of sources: everything that was announced, each paper once, also after a run that failed."""
+
+import time
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import count, pairwise
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from digest import tasks
+from digest.models import Coverage, Harvest, Observation, Paper
+from digest.papers import coverage, harvest
+from digest.papers import store as storing
+from digest.papers.http_throttle import DatabaseCache, DatabaseGate
+from digest.sources.base import Batch
+from digest.sources.huggingface import HuggingFace
+from digest.sources.records import Record
+from tests.factories.announcements import (
+    MONDAY,
+    Library,
+    arxiv,
+    at,
+    expected_papers,
+    run,
+    stored,
+    web,
+)
+from tests.helpers.local_web import OpenGate
+from tests.helpers.threads import at_once
+from tests.servers.arxiv import unavailable
+from tests.servers.daily_lists import HuggingFaceServer, too_many
+
+pytestmark = pytest.mark.django_db
+
+
+# ---- Runs of sources: everything that was announced, each paper once
+
+
+def test_twenty_days_in_order_give_each_paper_once_with_its_announcement_day(server, days):
+    for day in days:
+        row = run(server, day)
+        assert row.state == "done", row.said
+    assert stored() == expected_papers(server, days[-1])
+    assert not Paper.objects.filter(day_is_estimate=True).exists()
+    receipt = coverage.receipt(at(days[-1]))
+    assert (receipt.announced, receipt.had, receipt.is_verified) == (9, 9, True)
+
+
+def test_killed_at_any_request_and_started_again_it_ends_the_same(server, days):
+    class Killed(BaseException):
+        pass
+
+    class DyingGate(OpenGate):
+        left = 0
+
+        def turn(self):
+            if DyingGate.left == 0:
+                raise Killed
+            DyingGate.left -= 1
+            return super().turn()
+
+    server.today = days[1]
+    source = arxiv(server)
+
+    def clock():
+        return at(days[1])
+
+    for requests in range(1, 12):
+        Paper.objects.all().delete()
+        Harvest.objects.all().delete()
+        Coverage.objects.all().delete()
+        kept = web(source, clock)
+        kept.gate = DyingGate()
+        DyingGate.left = requests
+        try:
+            harvest.run(source, kept, clock=clock)
+        except Killed:
+            DyingGate.left = 100
+            row = harvest.run(source, kept, clock=clock)
+            assert row.state == "done", row.said
+            assert Harvest.objects.count() == 1
+        assert stored() == expected_papers(server, days[1])
+        assert coverage.is_verified(clock())
+
+
+def test_a_run_names_some_bad_records_and_counts_all(days, monkeypatch):
+    bad = [f"row {number}: it has no title" for number in range(9)]
+    monkeypatch.setattr(Library, "harvest", lambda *_, **__: iter([Batch([], bad, note="Cut.")]))
+    row = harvest.run(Library(), None, clock=lambda: at(days[0]))
+    assert "9 could not be read. Cut; row 0: it has no title; " in row.said
+    assert row.said.endswith("row 3: it has no title.")
+
+
+def test_a_backfill_has_all_papers_with_their_days_estimated(server, days):
+    row = run(server, days[-1], since=days[0])
+    assert row.state == "done", row.said
+    assert stored().keys() == expected_papers(server, days[-1]).keys()
+    for key, day in expected_papers(server, days[-1]).items():
+        assert abs((stored()[key] - day).days) <= 4
+
+
+def test_a_mistake_of_ours_is_in_the_log_and_its_name_in_the_run(days, monkeypatch, caplog):
+    monkeypatch.setattr(Library, "harvest", lambda *_, **__: 1 / 0)
+    row = harvest.run(Library(), None, clock=lambda: at(days[0]))
+    assert (row.state, row.said.partition("It ")[2]) == ("failed", "broke: ZeroDivisionError.")
+    assert [one.exc_info[0] for one in caplog.records] == [ZeroDivisionError]
+
+
+def test_sources_are_asked_whatever_letters_call_us(days, settings):
+    settings.DEFAULT_FROM_EMAIL = "Täglich Neues <digest@papers.example>"
+    with closing(HuggingFaceServer(today=days[0])) as server:
+        source = server.source()
+        row = harvest.run(source, harvest.web_for(source), clock=lambda: at(days[0]))
+    assert row.state == "done", row.said
+
+
+def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatch, capsys):
+    hugging = HuggingFaceServer(today=days[0])
+    hugging.answers.extend([too_many(900)] * 20)
+    server.today = days[0]
+    monkeypatch.setattr(
+        harvest,
+        "SOURCES",
+        {"huggingface": hugging.source, "arxiv": lambda: arxiv(server)},
+    )
+    monkeypatch.setattr(harvest, "web_for", lambda source: web(source, timezone.now))
+    with closing(hugging), pytest.raises(CommandError, match="huggingface"):
+        call_command("harvest")
+    assert "arxiv: " in capsys.readouterr().out
+    assert Paper.objects.count() == 9
+    assert not Coverage.objects.filter(source="huggingface").exists()  # Nothing waits for it.
+
+
+def test_votes_are_observed_day_by_day_of_the_source_that_tells_them(monkeypatch):
+    voted = {MONDAY: (3, 9, 7), MONDAY.replace(day=2): (20,)}  # Some were taken back.
+    for day, votes in voted.items():
+        for upvotes in votes:
+            batch = Batch([Record("library:1", "On bread", upvotes=upvotes)])
+            monkeypatch.setattr(Library, "harvest", lambda *_, batch=batch, **__: iter([batch]))
+            harvest.run(Library(), None, clock=lambda day=day: at(day))
+    seen = Observation.objects.filter(source="library").values_list("day", "upvotes")
+    assert list(seen) == [(MONDAY, 7), (MONDAY.replace(day=2), 20)]
+    assert Paper.objects.get().upvotes == 20
+
+
+def test_the_command_names_the_sources_that_it_knows(settings):
+    with pytest.raises(CommandError, match=r"There is no source pubmed\. There are: arxiv"):
+        call_command("harvest", "pubmed")
+    settings.SOURCES = []
+    with pytest.raises(CommandError, match="Name one here: arxiv, huggingface"):
+        call_command("harvest")
+
+
+# ---- What could not be fetched is owed: it is gone on with, or fetched by a later run
+
+
+def test_days_without_a_run_are_owed_until_they_are_fetched(server, days):
+    run(server, days[0])
+    server.answers["oai"].extend([None] * 8 + [unavailable()] * 4)
+    run(server, days[9])
+    runs = Harvest.objects.order_by("pk").values_list("since", "state")
+    assert list(runs) == [(None, "done"), (days[0], "failed"), (None, "done")]
+    run(server, days[9], hour=9)
+    assert Harvest.objects.filter(since=days[0]).get().state == "done"
+    assert stored().keys() == expected_papers(server, days[9]).keys()
+
+
+def test_a_run_that_was_cut_off_yesterday_begins_anew_today(days):
+    last = {"started_at": at(days[0]), "touched_at": at(days[0]), "cursor": "2"}
+    Harvest.objects.create(source="library", today=days[0], state="failed", **last)
+    row = harvest.run(Library(), None, clock=lambda: at(days[1]))
+    assert (row.today, Harvest.objects.count()) == (days[1], 2)
+
+
+def test_owed_days_are_fetched_in_the_order_of_their_runs_which_count_as_running(days):
+    """Else another worker would fetch the same beside it."""
+    for hour, since in enumerate((days[1], days[0])):
+        moments = dict.fromkeys(("started_at", "touched_at", "ended_at"), at(days[2], hour))
+        Harvest.objects.create(
+            source="library", since=since, today=days[2], state="failed", **moments
+        )
+    seen = []
+
+    class Slow(Library):
+        def harvest(self, web, *, since, **others):
+            row = Harvest.objects.get(since=since, today=days[2])
+            seen.append((since, harvest.is_running("library", at(days[2])), row.ended_at))
+            yield Batch([])
+
+    harvest.run(Slow(), None, clock=lambda: at(days[2]))
+    assert seen == [(since, True, None) for since in (None, days[1], days[0])]
+
+
+def test_a_run_that_has_no_time_left_says_so_and_is_gone_on_with(server, days, monkeypatch):
+    run(server, days[0])
+    store, stores = storing.store, count()
+
+    def slow_at_last(*told, **more):
+        if next(stores) == 1:
+            raise SoftTimeLimitExceeded
+        return store(*told, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "store", slow_at_last)
+        with pytest.raises(SoftTimeLimitExceeded):  # The task has to end: nothing owed is begun.
+            run(server, days[3])
+    late, owed = (Harvest.objects.get(today=days[3], since=since) for since in (None, days[0]))
+    assert late.state == "failed"
+    assert late.said.endswith("It took too long; the next run goes on from there.")
+    assert late.cursor
+    assert not owed.seen
+    assert run(server, days[3]).state == "done"
+    assert stored() == expected_papers(server, days[3])
+
+
+# ---- Papers that only others told of are looked up, in arXiv and wherever it can be done
+
+
+def test_papers_that_only_others_told_of_are_looked_up_at_arxiv(server, days):
+    told = [Record(id=id, title="Told", day=days[4]) for id in ("2606.00004", "2606.99999")]
+    old = Record(id="2606.00002", title="Told long ago", day=days[4] - harvest.MAX_UNLISTED_AGE)
+    elsewhere = Record(id="biorxiv:1", title="Of another archive", day=days[4])
+    storing.store([*told, old, elsewhere], now=at(days[4]), source="huggingface")
+    sample = replace(old, id="2606.00005", day=days[4])
+    storing.store([sample], now=at(days[4]), is_sample=True)
+    row = run(server, days[4])
+    assert row.state == "done", row.said
+    assert Paper.objects.get(pk="2606.00004").categories == ["cs.LG"]
+    assert Paper.objects.get(pk="2606.00004").authors == ["A. One", "B. Two"]
+    assert set(Paper.objects.filter(categories=[]).values_list("pk", flat=True)) == {
+        *("2606.99999", "2606.00002", "2606.00005", "biorxiv:1")
+    }
+    (asked,) = server.paths("/api")
+    assert asked.count("2606.") == 2
+    run(server, days[4], since=days[3])
+    assert server.paths("/api") == [asked]
+
+
+def test_any_source_that_can_is_asked_for_the_newest_papers_that_only_others_told_of(
+    days, monkeypatch
+):
+    monkeypatch.setattr(harvest, "MAX_UNLISTED", 2)
+    storing.store([Record(id="biorxiv:1", title="Told", day=days[3])], now=at(days[3]))
+    for n, day in enumerate(days[:4]):
+        storing.store([Record(id=f"2606.0000{n}", title=f"Told {n}", day=day)], now=at(day))
+    row = harvest.run(Library(), None, clock=lambda: at(days[3]))
+    assert (row.state, row.seen) == ("done", 2), row.said
+    found = Paper.objects.exclude(categories=[]).values_list("pk", flat=True)
+    assert set(found) == {"2606.00002", "2606.00003"}
+
+
+def test_a_day_is_whole_though_nothing_can_be_looked_up(server, days):
+    told = Record(id="2606.00004", title="Told", day=days[4])
+    storing.store([told], now=at(days[4]), source="huggingface")
+    server.faults["api"] = "html"
+    row = run(server, days[4])
+    assert row.state == "done"
+    assert "can't be looked up" in row.said
+    assert coverage.is_verified(at(days[4]))
+
+
+# ---- When a source is asked, and by whom: in its time, by one at a time
+
+
+@pytest.mark.parametrize(("name", "day"), [("arxiv", 1), ("library", 2)])
+def test_the_day_of_arxivs_run_is_that_of_new_york(monkeypatch, name, day):
+    monkeypatch.setattr(Library, "name", name)
+    late = datetime(2026, 6, 2, 2, tzinfo=UTC)
+    assert harvest.run(Library(), None, clock=lambda: late).today == date(2026, 6, day)
+
+
+@pytest.mark.parametrize(
+    ("state", "minutes", "may"), [("running", 9, False), ("running", 11, True), ("done", 1, True)]
+)
+def test_a_run_keeps_others_from_its_source_until_it_ends_or_is_dead(days, state, minutes, may):
+    now = at(days[0])
+    last = {"started_at": now, "touched_at": now - timedelta(minutes=minutes)}
+    Harvest.objects.create(source="library", today=days[0], state=state, **last)
+    assert harvest.try_start("library", now) is may
+
+
+def test_two_tasks_at_once_harvest_a_source_once(monkeypatch):
+    """As two beats tell them: neither run is there yet when the other looks."""
+    begun = []
+
+    class Counting(Library):
+        def harvest(self, web, **_):
+            begun.append(self)
+            yield Batch([])
+
+    monkeypatch.setitem(harvest.SOURCES, "library", Counting)
+    monkeypatch.setattr(harvest, "is_running", lambda name, now: False)
+    for _ in range(2):
+        tasks.harvest_source("library")
+    assert len(begun) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_and_three_sources_send_arxiv_one_request_at_a_time(server, days):
+    """In seconds a tenth as long as the real ones."""
+    hugging = HuggingFaceServer(today=days[0])
+    server.today = days[0]
+    moment = at(days[0])
+
+    def work(source):
+        gate = DatabaseGate(source.name, 0.3, time.sleep)
+        shared = web(source, lambda: moment)
+        shared.gate, shared.cache = gate, DatabaseCache()
+        harvest.run(source, shared, clock=lambda: moment)
+
+    sources = [arxiv(server), arxiv(server), HuggingFace(hugging.base)]
+    at_once(*[partial(work, source) for source in sources])
+    hugging.close()
+
+    moments = sorted(asked.at for asked in server.asked)
+    assert len(moments) >= 6
+    assert min(later - earlier for earlier, later in pairwise(moments)) >= 0.3
+    assert max(asked.connections for asked in server.asked) == 1
+    assert stored() == expected_papers(server, days[0])
+
+
+def test_others_are_asked_every_two_hours(days, settings):
+    settings.SOURCES, begun = ["huggingface"], at(days[0])
+    assert harvest.due(begun) == ["huggingface"]
+    Harvest.objects.create(
+        source="huggingface", today=days[0], state="done", started_at=begun, touched_at=begun
+    )
+    assert harvest.due(begun + timedelta(minutes=119)) == []
+    assert harvest.due(begun + timedelta(minutes=121)) == ["huggingface"]
+
+
+def test_arxiv_is_asked_until_its_list_is_here_and_then_left_alone(server, days, settings):
+    settings.SOURCES = ["arxiv"]
+    now = at(days[0])
+    assert harvest.due(now) == ["arxiv"]
+    server.faults["cs"] = "empty"
+    run(server, days[0])
+    assert harvest.due(now + timedelta(minutes=19)) == []
+    assert harvest.due(now + timedelta(minutes=21)) == ["arxiv"]
+    server.faults.clear()
+    run(server, days[0])
+    assert harvest.due(now + timedelta(hours=5)) == []
+    assert harvest.due(at(days[1], 1)) == ["arxiv"]

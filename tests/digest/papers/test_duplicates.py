@@ -1,0 +1,291 @@
+"""A work that is stored under two ids is sent once."""
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest.indexing import candidates, index_store, model_store
+from digest.models import Paper, Pick
+from digest.papers.duplicates import aliases_of
+from digest.personalization import library
+from digest.planning import explain, plan, preview
+from digest.ranking.profile import Interest, Profile
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Topic
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.factories.planning import DAY, TODAY, TOOK_OFF, crowd, observed, ranked
+from tests.helpers.tables import uses_index
+
+pytestmark = pytest.mark.django_db
+
+TITLE = "Graph networks of roads"
+EARLIER, ON_ARXIV = "biorxiv:2026.04.01.1", "2605.00001"
+GRAPHS = Profile(follows=(Interest("graph networks", "graph networks"),))
+ABSTRACT = "Roads are drawn as graphs, and networks say where they lead."
+
+
+def earlier(days=20, **fields):
+    """Make the work as another source has told of it so many days ago."""
+    said = {"id": EARLIER, "authors": ["Lovelace, A.", "Hopper, G. M."], "abstract": ABSTRACT}
+    return make.paper(**{"title": TITLE, "day": TODAY - days * DAY} | said | fields)
+
+
+def on_arxiv(**fields):
+    """Make the work as arXiv tells of it today."""
+    said = {"id": ON_ARXIV, "authors": ["Ada Lovelace"], "abstract": f"{ABSTRACT} Much later."}
+    return make.paper(**{"title": TITLE.title()} | said | fields)
+
+
+def reader():
+    return make.subscriber(interests="graph networks")
+
+
+def had(someone, paper, days=20):
+    """Send her this paper so many days ago, and since then only what is new of each day."""
+    for moment in sorted({NOW - days * DAY, NOW - DAY}):
+        plan.plan(moment)
+        rounds.deliver_due(lambda moment=moment: moment)
+    assert Pick.objects.filter(subscriber=someone, paper=paper).exists()
+
+
+def came(days=0):
+    """Return the papers that are picked for so many days after today."""
+    plan.plan(NOW + days * DAY)
+    return set(
+        Pick.objects.filter(digest__day=TODAY + days * DAY).values_list("paper_id", flat=True)
+    )
+
+
+def early_reader(days=20):
+    """Make a reader whose first digest was due so many days ago."""
+    return make.subscriber(interests="graph networks", now=NOW - days * DAY)
+
+
+def same():
+    """Return the works that are found under two ids, by each of these."""
+    return aliases_of(Paper.objects.all())
+
+
+# ---- Which are one work
+
+
+def test_a_work_by_the_same_people_is_found_under_its_other_id():
+    earlier()
+    on_arxiv()
+    make.paper("Graph networks of rivers")
+    assert same() == {EARLIER: [ON_ARXIV], ON_ARXIV: [EARLIER]}
+    assert aliases_of(Paper.objects.filter(pk=ON_ARXIV)) == {EARLIER: [ON_ARXIV]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ada Lovelace", "Lovelace, A."),
+        ("Ada B. Lovelace", "A Lovelace"),
+        ("Florian Grötschla", "GROTSCHLA F"),
+        ("Stanisław Łojasiewicz", "Lojasiewicz, S."),
+        ("OpenAI", "OpenAI"),
+        ("王伟", "王伟"),
+    ],
+)
+def test_one_author_in_common_is_enough_however_the_name_is_written(one, other):
+    earlier(authors=["Someone Else", one])
+    on_arxiv(authors=[other])
+    assert EARLIER in same()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ada Lovelace", "Grace Hopper"),
+        ("Ada Lovelace", "B. Lovelace"),
+        ("A. Lovelace", "A. Lamarr"),
+        ("王伟", "李娜"),
+        ("-", "?"),
+    ],
+)
+def test_a_title_alone_makes_no_two_papers_one_work(one, other):
+    earlier(title="Editorial", authors=[one])
+    on_arxiv(title="Editorial", authors=[other])
+    assert same() == {}
+
+
+def test_where_no_authors_are_known_the_abstracts_tell():
+    earlier(authors=[], id="title:0123")
+    paper = on_arxiv(abstract=ABSTRACT.upper())
+    assert same() == {"title:0123": [ON_ARXIV], ON_ARXIV: ["title:0123"]}
+    Paper.objects.filter(pk=paper.pk).update(abstract="Rice is cooked.")
+    assert same() == {}
+
+
+@pytest.mark.parametrize("ids", [("2605.00001", "2511.00001"), ("biorxiv:1", "biorxiv:2")])
+def test_a_source_tells_its_own_works_apart(ids):
+    for one in ids:
+        on_arxiv(id=one)
+    assert same() == {}
+
+
+def test_titles_that_begin_alike_for_long_are_not_the_same():
+    begins = "Graph networks, and all that is like them in one way or another, with some examples"
+    earlier(title=f"{begins}: part one")
+    on_arxiv(title=f"{begins}: part two")
+    assert same() == {}
+
+
+@pytest.mark.parametrize("title", ["ΛCDM and its rivals", "Gauß sums", "Étude", "ﬁne-tuning"])
+def test_a_title_is_the_same_in_any_script(title):
+    earlier(title=title)
+    on_arxiv(title=title)
+    assert EARLIER in same()
+
+
+def test_whatever_stands_in_titles_and_names_is_read():
+    for identity in (EARLIER, ON_ARXIV):
+        make.paper("100% \\ _ ' \" %s", id=identity, authors=[" ".join("ab" * 40), "", "()"] * 50)
+    assert EARLIER in same()
+
+
+def test_namesakes_are_found_by_an_index():
+    earlier()
+    on_arxiv()
+    with CaptureQueriesContext(connection) as queries:
+        aliases_of(Paper.objects.new_on(TODAY))
+    assert len(queries) == 2
+    assert all(uses_index(query["sql"], "papers_by_title") for query in queries)
+
+
+# ---- What a reader gets
+
+
+@pytest.mark.parametrize(("first", "then"), [(earlier, on_arxiv), (on_arxiv, earlier)])
+@pytest.mark.parametrize("days", [1, 20])
+def test_a_work_that_she_had_does_not_come_under_its_other_id(days, first, then):
+    someone, paper = early_reader(days), first(day=TODAY - days * DAY)
+    had(someone, paper, days)
+    then(day=TODAY)
+    make.paper("Graph networks of rivers", id="2606.1")
+    assert came() == {"2606.1"}
+
+
+def test_a_work_that_she_brought_along_does_not_come_under_its_other_id():
+    someone, paper = early_reader(1), earlier()
+    bibliography = f"@misc{{a, title = {{{paper.title}}}}}\n@misc{{b, title = {{On bread}}}}"
+    library.add(someone, bibliography, NOW - DAY)
+    assert someone.library.filter(identity=EARLIER).exists()
+    on_arxiv()
+    make.paper("Graph networks of rivers", id="2606.1")
+    assert came() == {"2606.1"}
+
+
+def test_who_never_had_the_work_gets_it():
+    earlier()
+    on_arxiv()
+    reader()
+    assert came() == {ON_ARXIV}
+
+
+@pytest.mark.parametrize("third", [[], ["title:0123"]])
+def test_a_work_that_comes_under_all_its_ids_at_once_is_one_entry(third):
+    """Also where one has next to no text, so that nothing but this shows that it is the same."""
+    earlier(0, abstract="", upvotes=9)
+    on_arxiv(upvotes=5)
+    for one in third:
+        make.paper(TITLE, id=one, authors=["A. Lovelace"])
+    reader()
+    assert came() == {EARLIER, ON_ARXIV, *third}
+    assert Pick.objects.leading().count() == 1
+
+
+def test_a_letter_names_where_the_work_is_as_well_and_not_its_title_twice(outbox):
+    earlier(0, url="https://doi.org/10.1101/2026.04.01.1", abstract="")
+    on_arxiv()
+    reader()
+    call_command("tick", now=NOW)
+    text = outbox()[0].get_body(["plain"]).get_content().replace("\r\n", "\n")
+    assert f"1. {TITLE}\n" in text
+    also = f"arXiv:{ON_ARXIV}\n    https://arxiv.org/abs/{ON_ARXIV}\n"
+    assert f"    And 1 on the same idea:\n    {also}" in text
+
+
+crowd = pytest.fixture(crowd)
+
+
+def test_what_took_off_has_no_second_chance_where_she_had_it_under_its_other_id(crowd):
+    someone, paper = early_reader(), earlier()
+    had(someone, paper)
+    observed(on_arxiv(day=TODAY - 15 * DAY), TOOK_OFF)
+    assert came() == set()
+
+
+def test_what_took_off_has_no_second_chance_where_it_is_new_under_its_other_id(crowd):
+    observed(earlier(), TOOK_OFF)
+    on_arxiv()
+    reader()
+    assert came() == {ON_ARXIV}
+
+
+def test_planning_asks_as_many_queries_for_many_readers_as_for_one():
+    earlier()
+    on_arxiv()
+    model_store.fit(NOW)
+    asked = []
+    for readers in (1, 5):
+        someone = [reader() for _ in range(readers)]
+        candidates._last.clear()
+        with CaptureQueriesContext(connection) as queries:
+            ranked(*someone)
+        asked.append(len(queries))
+    assert asked[0] == asked[1]
+
+
+# ---- What pages say
+
+
+@pytest.fixture(params=["texts", "archive"])
+def ranked_of(request):
+    """Return what makes pages rank by what is stored by now, of texts or of the archive."""
+    return (
+        (lambda: index_store.renew(NOW))
+        if request.param == "archive"
+        else lambda: model_store.fit(NOW)
+    )
+
+
+def test_asked_why_it_does_not_come_the_day_is_told_on_which_she_had_it(ranked_of):
+    someone, paper = early_reader(), earlier()
+    had(someone, paper)
+    on_arxiv()
+    ranked_of()
+    answer = explain.explain(someone, ON_ARXIV, TODAY, NOW)
+    assert answer.paper.pk == ON_ARXIV
+    assert answer.pick.paper == paper
+    assert answer.pick.digest.day == TODAY - 20 * DAY
+
+
+def test_a_preview_of_eight_days_has_a_work_once(ranked_of):
+    earlier(3)
+    on_arxiv()
+    ranked_of()
+    days = preview.rehearse(GRAPHS, NOW).days
+    assert [pick.paper.pk for day in days for pick in day.picks] == [EARLIER]
+
+
+def test_a_change_of_wishes_would_bring_no_work_that_she_had_under_its_other_id(ranked_of):
+    someone, paper = early_reader(30), earlier(30)
+    had(someone, paper, 30)
+    on_arxiv()
+    ranked_of()
+    Topic.objects.update(name="cooking", query="cooking")
+    assert preview.compare(someone, GRAPHS, NOW).added == []
+
+
+def test_who_had_both_before_they_were_one_work_is_told_of_the_first():
+    someone, paper = early_reader(), earlier()
+    had(someone, paper)
+    other = on_arxiv(title="Another title of graph networks")
+    assert came() == {ON_ARXIV}
+    Paper.objects.filter(pk=other.pk).update(title=TITLE)
+    for asked in (EARLIER, ON_ARXIV):
+        assert explain.explain(someone, asked, TODAY, NOW).pick.paper == paper

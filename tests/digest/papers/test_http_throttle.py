@@ -1,0 +1,60 @@
+"""One request at a time to a source, for all workers together."""
+
+import time
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from django.utils import timezone
+
+from digest.models import Turn
+from digest.papers.http_throttle import DatabaseCache, DatabaseGate
+from digest.sources.http import Entry
+from tests.helpers.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_workers_take_turns_with_the_seconds_between():
+    def ask():
+        gate = DatabaseGate("arxiv", 0.3, time.sleep)
+        with gate.turn():
+            began = time.monotonic()
+            time.sleep(0.05)
+            return began, time.monotonic()
+
+    spans = sorted(at_once(*4 * [ask]))
+    gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
+    assert min(gaps) >= 0.29
+
+
+def test_sources_do_not_wait_for_each_other():
+    with DatabaseGate("arxiv", 60, time.sleep).turn():
+        pass
+    began = time.monotonic()
+    with DatabaseGate("huggingface", 60, time.sleep).turn():
+        pass
+    assert time.monotonic() - began < 1
+
+
+def test_a_worker_that_died_with_its_turn_does_not_keep_it_for_ever():
+    past = timezone.now() - timedelta(days=365 * 30)
+    Turn.objects.create(source="arxiv", holder="11111111-1111-1111-1111-111111111111", free_at=past)
+    with DatabaseGate("arxiv", 0, time.sleep).turn():
+        assert str(Turn.objects.get().holder) != "11111111-1111-1111-1111-111111111111"
+
+
+def test_a_request_that_breaks_gives_its_turn_back():
+    gate = DatabaseGate("arxiv", 0, time.sleep)
+    with pytest.raises(OSError, match="cut"), gate.turn():
+        raise OSError("cut")
+    assert Turn.objects.get().holder is None
+
+
+def test_an_answer_is_kept_as_it_came():
+    cache = DatabaseCache()
+    assert cache.get("https://example.org/a") is None
+    for body in (b"\x00\xff first", b"second"):
+        entry = Entry(body, {"etag": '"1"'}, timezone.now())
+        cache.put("https://example.org/a", entry)
+        assert cache.get("https://example.org/a") == entry

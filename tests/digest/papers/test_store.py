@@ -1,0 +1,242 @@
+"""Records become papers, and the same record twice changes nothing."""
+
+import gzip
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.utils import timezone
+
+from digest import samples
+from digest.indexing import index_store
+from digest.models import ArchiveFile, FittedModel, Observation, Paper, PaperEvent
+from digest.papers import store
+from digest.sources.records import Record
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+RECORD = Record("2506.00001", "Title", "Abstract", date(2025, 6, 7), authors=["A. One"], upvotes=5)
+
+
+def rows():
+    return list(Paper.objects.order_by("pk").values())
+
+
+def test_the_same_records_again_change_no_row():
+    records = [RECORD, replace(RECORD, id="2506.00002"), replace(RECORD, id="2506.00003")]
+    store.store(records, now=NOW)
+    before = rows()
+
+    tally = store.store(records, now=NOW + timedelta(days=1))
+
+    assert rows() == before
+    assert (tally.new, tally.changed, tally.unchanged) == (0, 0, 3)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("known", [True, False])
+def test_two_imports_at_once_lose_nothing_that_either_tells(known):
+    if known:
+        store.store([RECORD], now=NOW)
+
+    def tell_more():
+        store.store([replace(RECORD, github="https://github.com/a/b")], now=NOW)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            store.store([replace(RECORD, journal_ref="Journal 1")], now=NOW)
+            other = pool.submit(tell_more)
+            time.sleep(0.2)  # In which the other comes as far as it can.
+        other.result(timeout=10)
+
+    paper = Paper.objects.get()
+    assert (paper.journal_ref, paper.github) == ("Journal 1", "https://github.com/a/b")
+
+
+def test_a_paper_told_of_twice_in_one_run_is_one_paper_with_the_earlier_day():
+    later = replace(RECORD, day=date(2025, 6, 9), upvotes=9)
+    store.store([later, RECORD], now=NOW)
+    paper = Paper.objects.get()
+    assert (paper.day, paper.upvotes) == (date(2025, 6, 7), 9)
+    assert store.store([later, RECORD], now=NOW).changed == 0
+
+
+def test_what_a_later_record_does_not_know_is_kept():
+    store.store([RECORD], now=NOW)
+    later = NOW + timedelta(days=1)
+    assert store.store([Record(RECORD.id, "New title")], now=later).changed == 1
+    paper = Paper.objects.get()
+    assert paper.changed_at == later
+    assert (paper.title, paper.abstract, paper.authors) == ("New title", "Abstract", ["A. One"])
+    assert (paper.day, paper.day_is_estimate) == (date(2025, 6, 7), False)
+
+
+def test_what_hugging_face_says_is_kept_when_another_source_tells_of_the_paper():
+    said = {"summary": "It rises.", "keywords": ["rye"]}
+    for first, second in ((said, None), (None, said)):
+        records = (
+            Record("2606.00001", "Bread", hugging_face=first),
+            Record("2606.00002", "Rye", hugging_face=second),
+        )
+        store.store(records, now=NOW)
+    assert [paper.hugging_face for paper in Paper.objects.order_by("pk")] == [said, said]
+
+
+def test_a_withdrawn_paper_that_comes_back_as_a_new_version_is_withdrawn_no_more():
+    withdrawn = replace(RECORD, version=2, is_withdrawn=True)
+    store.store([replace(RECORD, version=1), withdrawn], now=NOW)
+    store.store([replace(RECORD, version=2)], now=NOW)  # As a feed tells it, without comments.
+    assert Paper.objects.get().is_withdrawn
+    store.store([replace(RECORD, version=3)], now=NOW)
+    assert not Paper.objects.get().is_withdrawn
+    assert store.store([withdrawn], now=NOW).changed == 0
+
+
+def test_what_happens_to_a_known_paper_is_noted_once_and_an_earlier_version_tells_nothing():
+    known = replace(RECORD, version=2, upvotes=None)
+    told = {"journal_ref": "Journal 1", "github": "https://github.com/a/b", "is_withdrawn": True}
+    store.store([replace(known, version=1)], now=NOW, is_sample=True)
+    for nothing_new in (known, RECORD, replace(known, version=1, **told)):
+        store.store([nothing_new], now=NOW)
+    assert not PaperEvent.objects.exists()
+    more = replace(known, version=3, **told)
+    for record in (more, replace(more, journal_ref="J. 1, p. 7", github="https://github.com/b")):
+        store.store([record], now=NOW, source="arxiv")
+    assert set(PaperEvent.objects.values_list("kind", "note")) == {
+        ("revised", "version 3"),
+        ("withdrawn", ""),
+        ("published", "Journal 1"),
+        ("code", "https://github.com/a/b"),
+    }
+    assert not Observation.objects.exists()  # Nothing was counted.
+
+
+@pytest.mark.parametrize(
+    ("identity", "day"), [("newsource:1", date(2026, 6, 1)), ("2501.00001", date(2025, 1, 1))]
+)
+def test_a_revision_of_a_paper_that_we_never_had_is_not_new(identity, day):
+    revised = Record(identity, "Title", announced_as="replace")
+    store.store([revised], now=NOW + timedelta(days=9))
+    assert Paper.objects.get().day == day
+
+
+def test_a_paper_of_unknown_day_is_of_the_day_it_was_stored_until_told():
+    store.store([replace(RECORD, day=None)], now=NOW)
+    assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (NOW.date(), True)
+    store.store([replace(RECORD, day=None)], now=NOW + timedelta(days=3))
+    assert Paper.objects.get().day == NOW.date()
+    for told in (RECORD, replace(RECORD, day=date(2025, 1, 1), day_is_estimate=True)):
+        store.store([told], now=NOW)
+        assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (RECORD.day, False)
+
+
+def test_samples_never_cover_real_papers_and_real_papers_replace_samples():
+    for days in (0, 1):  # Laid out on one day, and on the next.
+        store.store([RECORD], now=NOW, is_sample=True, shift=timedelta(days))
+    assert Paper.objects.get().day == RECORD.day + timedelta(1)
+    real = replace(RECORD, abstract="The real one", day=date(2025, 6, 9))
+    store.store([real], now=NOW)
+    store.store([RECORD], now=NOW, is_sample=True, shift=timedelta(0))
+    paper = Paper.objects.get()
+    assert (paper.abstract, paper.is_sample, paper.day) == ("The real one", False, real.day)
+
+
+def test_the_samples_are_real_papers_over_ten_days_marked_as_samples():
+    count = samples.lay_out(NOW.date(), NOW)
+    papers = Paper.objects.all()
+    assert count == papers.count() >= 160
+    assert len({paper.day for paper in papers}) == samples.DAYS
+    assert max(paper.day for paper in papers) == NOW.date()
+    assert all(paper.is_sample and len(paper.abstract.split()) >= 25 for paper in papers)
+    assert papers.filter(upvotes__isnull=False).count() >= 80
+    assert sum(bool(paper.authors and paper.categories) for paper in papers) >= 80
+
+
+def lines(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_import_papers_moves_all_days_so_that_the_last_is_the_given_one(tmp_path):
+    path = lines(
+        tmp_path / "papers.jsonl",
+        {"id": "2506.00001", "title": "First", "date": "2025-06-01"},
+        {"id": "2506.00002", "title": "Last", "date": "2025-06-09"},
+    )
+    for shift_to, day in [("2026-06-09", 9), ("today", timezone.now().day)]:
+        call_command("import_papers", path, "--shift-to", shift_to)
+        days = [paper.day for paper in Paper.objects.order_by("pk")]
+        assert (days[1].day, days[1] - days[0]) == (day, timedelta(8))
+
+
+def test_import_papers_reports_each_bad_line_by_number_and_stores_the_rest(tmp_path, capsys):
+    path = tmp_path / "papers.jsonl"
+    cut = 60 * '{"title": "cut in ha\n'
+    path.write_text(f'{{"title": "One"}}\n{cut}{{"title": "Three"}}\n')
+    call_command("import_papers", str(path))
+    out, err = capsys.readouterr()
+    for number in range(2, 62):
+        assert f"papers.jsonl, line {number}: this is not JSON. Skipped." in err
+    assert re.search(
+        r"2 new, 0 changed, 0 unchanged, 60 bad lines skipped\. "
+        r"Stored in \d+\.\d s, [1-9][\d,]* papers a second\.\n",
+        out,
+    )
+    assert Paper.objects.count() == 2
+
+
+def test_a_file_that_tells_nothing_new_leaves_the_ranking_as_it_is(tmp_path, capsys):
+    path = lines(tmp_path / "papers.jsonl", {"title": "Bread and ovens"}, {"title": "Ovens"})
+    call_command("import_papers", path)
+    fitted = list(FittedModel.objects.values())
+    call_command("import_papers", path)
+    assert list(FittedModel.objects.values()) == fitted
+    fit, *told = [line for line in capsys.readouterr().out.splitlines() if "anking" in line]
+    assert fit == "Fitting the ranking …"
+    assert told == ["Ranking fitted on 2 papers, 1 term."] * 2
+    call_command("import_papers", lines(tmp_path / "new.jsonl", {"title": "Butter"}))
+    assert FittedModel.objects.first().documents == 3
+
+
+def test_what_an_import_stored_that_was_cut_off_is_fitted_by_the_next(tmp_path):
+    path = lines(tmp_path / "papers.jsonl", {"title": "Bread and ovens"}, {"title": "Ovens"})
+    call_command("import_papers", path)
+    store.store([RECORD], now=timezone.now())
+    call_command("import_papers", path)
+    assert FittedModel.objects.first().documents == 3
+    default_storage.delete(ArchiveFile.objects.first().name)
+    call_command("import_papers", path)
+    assert index_store.is_current()
+
+
+def test_a_file_without_a_paper_or_a_whole_end_is_no_success(tmp_path, capsys):
+    path, packed = tmp_path / "notes.txt", gzip.compress(b'{"title": "Bread"}\n' * 9)
+    for octets, said in [
+        (None, "is no file"),
+        (b"bread\nbutter\n", r"No line is a paper in .*notes\.txt"),
+        (packed[:-8], "Not read to the end"),
+    ]:
+        if octets is not None:
+            path.write_bytes(octets)
+        with pytest.raises(CommandError, match=said):
+            call_command("import_papers", str(path))
+    assert "the gzip file is broken after line" in capsys.readouterr().err
+    assert Paper.objects.get().title == "Bread"
+
+
+def test_import_papers_says_where_the_ranking_cannot_be_kept(tmp_path, settings):
+    """As on a full disk. The papers are stored."""
+    settings.MEDIA_ROOT = "/dev/null/files"
+    (tmp_path / "papers.jsonl").write_text('{"title": "Bread", "abstract": "Of dough."}\n')
+    with pytest.raises(CommandError, match=r"^/dev/null/files can't be written: Not a directory"):
+        call_command("import_papers", tmp_path / "papers.jsonl")
+    assert Paper.objects.count() == 1

@@ -1,0 +1,411 @@
+"""What was learned of a reader: what she changes of it, and the page that shows it."""
+
+import json
+import re
+
+import lxml.html
+import pytest
+from django.core.serializers.json import DjangoJSONEncoder
+
+from digest.models import Feedback, ReaderModel
+from digest.personalization import feedback
+from digest.personalization.profiles import profiles_of
+from subscriptions.actions import erase, export
+from subscriptions.models import Subscriber
+from tests.factories import make
+from tests.factories.feedback import (
+    DAY,
+    SECOND,
+    address,
+    picks_of,
+    reader,
+    say,
+    taught,
+    themes_of,
+    two_themes,
+    weights_of,
+    words_of,
+)
+from tests.factories.make import NOW
+from tests.helpers.pages import text_of
+from tests.helpers.tables import everything
+from tests.helpers.threads import once_before
+
+pytestmark = pytest.mark.django_db
+
+world = pytest.fixture(two_themes)
+
+
+# ---- What was learned, and how she changes it
+
+
+def test_a_word_taken_out_is_out_at_once_and_stays_out(client, clock, world):
+    someone = taught(reader(), "more", world["roads"][0])
+    (heaviest, second, *_) = words_of(someone)
+    clock.now = NOW + 5 * SECOND
+    response = client.post(address("learned", someone), {"remove": heaviest}, follow=True)
+    assert response.redirect_chain
+    assert f'name="restore" value="{heaviest}"' in response.content.decode()
+    assert words_of(someone)[0] == second
+    assert heaviest not in profiles_of([someone])[0].learned.terms
+
+    feedback.learn(NOW + 5 * SECOND)
+    assert heaviest not in words_of(someone)
+    say(someone, "more", *world["roads"][:4], now=NOW + 6 * SECOND)
+    feedback.learn(NOW + DAY)
+    feedback.learn(NOW + DAY + ReaderModel.FRESH + SECOND)
+    assert second in words_of(someone)
+    assert heaviest not in words_of(someone)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"remove": "road"}, "Taken out. Further down, you can let it count again."),
+        ({"restore": "road"}, "It counts again."),
+        ({"learning": "off"}, "Learning is switched off."),
+        ({"learning": "on"}, "Learning is switched on."),
+    ],
+)
+def test_what_was_done_is_told_where_programs_that_read_pages_aloud_begin(
+    client, world, sent, said
+):
+    someone = taught(reader(), "more", world["roads"][0])
+    response = client.post(address("learned", someone), sent, follow=True)
+    page = lxml.html.fromstring(response.content)
+    assert [one.text for one in page.xpath("//main//*[@role='status']")] == [said]
+    assert page.findtext(".//title").startswith(said)
+    assert not client.get(f"{address('learned', someone)}?done=x").content.count(b'role="status"')
+
+
+def test_a_word_taken_out_while_fitting_stays_out(world):
+    someone = reader()
+    say(someone, "more", world["roads"][0])
+    feedback.learn(NOW)
+    say(someone, "more", world["roads"][1], now=NOW + SECOND)
+    word = words_of(someone)[0]
+
+    def interrupt():
+        feedback.remove_word(someone, word)
+
+    with once_before('UPDATE "digest_readermodel"', interrupt):
+        feedback.learn(NOW + SECOND)
+    assert word not in words_of(someone)
+    feedback.learn(NOW + 3 * SECOND)
+    assert words_of(someone)
+    assert word not in words_of(someone)
+
+
+def test_a_word_that_is_let_in_again_counts_again(client, clock, world):
+    someone = taught(reader(), "more", world["roads"][0])
+    before = feedback.learned_words(someone)
+    clock.now = NOW + 5 * SECOND
+    client.post(address("learned", someone), {"remove": before[0]["term"]})
+    feedback.learn(clock.now)
+    clock.now = NOW + 6 * SECOND
+    client.post(address("learned", someone), {"restore": before[0]["term"]})
+    feedback.learn(clock.now)
+    assert feedback.learned_words(someone) == before
+    assert feedback.removed_words(someone) == []
+
+
+def test_with_all_words_taken_out_her_topics_alone_count(world):
+    someone, quiet = reader(), reader()
+    taught(someone, "more", world["roads"][0])
+    while words := words_of(someone):
+        feedback.remove_word(someone, words[0])
+    assert picks_of(someone) == picks_of(quiet)
+    feedback.learn(NOW + 5 * SECOND)
+    assert picks_of(someone) == picks_of(quiet)
+
+
+def test_taking_out_twice_or_where_nothing_was_learned_changes_nothing(client, world):
+    quiet, someone = reader(), taught(reader(), "more", world["roads"][0])
+    word = words_of(someone)[0]
+    feedback.remove_word(someone, word)
+    before = everything()
+    feedback.remove_word(someone, word)
+    feedback.restore_word(someone, "never taken out")
+    for act in ("remove", "restore"):
+        assert client.post(address("learned", quiet), {act: "road"}).status_code == 302
+    assert everything() == before
+
+
+def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(client, clock, world):
+    someone, quiet = taught(reader(), "more", world["roads"][0]), reader()
+    response = client.post(address("learned", someone), {"learning": "off"}, follow=True)
+    assert "Nothing is learned from what you say of papers" in text_of(response)
+    assert words_of(someone) == []
+    assert picks_of(someone) == picks_of(quiet)
+
+    clock.now = NOW + 10 * SECOND
+    sent = {"paper": world["roads"][1].pk, "value": "more"}
+    response = client.post(address("feedback", someone), sent)
+    assert "You switched off learning" in text_of(response)
+    assert feedback.learn(NOW + DAY) == 0
+    assert feedback.learn(NOW + ReaderModel.FRESH + 2 * DAY) == 0
+    assert words_of(someone) == []
+    assert picks_of(someone) == picks_of(quiet)
+    assert Feedback.objects.count() == 2, "What she said stays hers."
+
+
+def test_switched_off_nothing_is_left_of_what_was_learned(world):
+    someone = taught(reader(), "more", *world["roads"][:3])
+    learned = ("terms", "words", "weights", "liked", "floor", "fitted_at", "learned")
+    rows = ReaderModel.objects.filter(subscriber=someone).values(*learned)
+    assert all(rows.get().values())
+    feedback.set_learning(someone, False)
+    nothing = ReaderModel()
+    assert rows.get() == {name: getattr(nothing, name) for name in learned}
+
+
+def test_switched_on_twice_it_keeps_what_was_learned(world):
+    someone = taught(reader(), "more", world["roads"][0])
+    learned = words_of(someone)
+    feedback.set_learning(someone, True)
+    assert words_of(someone) == learned != []
+
+
+def test_where_nothing_was_liked_no_paper_is_near_enough(world):
+    someone = taught(reader(), "less", world["roads"][0])
+    assert ReaderModel.objects.get(subscriber=someone).floor is None  # JSON has no infinity.
+    assert profiles_of([someone])[0].learned.floor == float("inf")
+
+
+def test_switched_off_while_fitting_nothing_is_learned(world):
+    someone = reader()
+    say(someone, "more", world["roads"][0])
+    with once_before('UPDATE "digest_readermodel"', lambda: feedback.set_learning(someone, False)):
+        feedback.learn(NOW)
+    assert words_of(someone) == []
+
+
+def test_switched_on_again_it_learns_from_all_that_is_kept(client, clock, world):
+    someone = taught(reader(), "more", world["roads"][0])
+    client.post(address("learned", someone), {"learning": "off"})
+    someone.refresh_from_db()
+    say(someone, "more", world["roads"][1], now=NOW + 5 * SECOND)
+    clock.now = NOW + 10 * SECOND
+    response = client.post(address("learned", someone), {"learning": "on"}, follow=True)
+    assert "the words stand here in a few minutes" in text_of(response)
+    someone.refresh_from_db()
+    assert feedback.learn(clock.now) == 1
+    assert ReaderModel.objects.get().liked == 2
+    assert themes_of(someone) == "rrrrr"
+
+
+def test_a_word_taken_out_stays_out_when_learning_was_off_meanwhile(world):
+    someone = taught(reader(), "more", world["roads"][0])
+    word = words_of(someone)[0]
+    feedback.remove_word(someone, word)
+    feedback.set_learning(someone, False)
+    feedback.set_learning(someone, True)
+    feedback.learn(NOW + 7 * SECOND)
+    assert words_of(someone)
+    assert word not in words_of(someone)
+
+
+def test_what_one_says_and_switches_off_is_nothing_to_another():
+    one, other, paper = make.subscriber(), make.subscriber(), make.paper("Roads")
+    feedback.record(other, paper, "more", NOW)
+    model = ReaderModel.objects.filter(subscriber=other)
+    model.update(terms=["road"], words=["roads"], weights=[1.0], removed={"sea": "seas"})
+    assert feedback.value_of(one, paper) == ""
+    assert feedback.learned_words(one) == feedback.removed_words(one) == []
+    for term in ("road", "sea"):
+        feedback.remove_word(one, term)
+        feedback.restore_word(one, term)
+    feedback.set_learning(one, False)
+    feedback.set_learning(one, True)
+    assert not ReaderModel.objects.filter(subscriber=one).exists()
+    assert [word["word"] for word in feedback.learned_words(other)] == ["roads"]
+    assert [word["word"] for word in feedback.removed_words(other)] == ["seas"]
+    erase.reset(one)
+    assert feedback.value_of(other, paper) == "more"
+    assert feedback.removed_words(other)
+
+
+def test_what_is_said_in_the_moment_she_switches_off_is_not_learned(world):
+    someone = reader()
+    as_read_before = Subscriber.objects.get(pk=someone.pk)
+    feedback.set_learning(someone, False)
+    say(as_read_before, "more", world["roads"][0])
+    feedback.learn(NOW)
+    assert not ReaderModel.objects.exclude(terms=[]).exists()
+
+
+def test_a_reset_forgets_all_and_the_digest_is_as_without(client, world):
+    someone, quiet = reader(), reader()
+    taught(someone, "more", *world["roads"][:3])
+    feedback.remove_word(someone, words_of(someone)[0])
+    assert picks_of(someone) != picks_of(quiet)
+    url = address("preferences", someone)
+    response = client.post(url, {"action": "reset"}, follow=True)
+    assert "forgotten" in text_of(response)
+    assert not Feedback.objects.exists()
+    assert not ReaderModel.objects.exists()
+    assert feedback.learn(NOW + DAY) == 0
+    assert picks_of(someone) == picks_of(quiet)
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_before_all_is_forgotten_the_page_says_that_saved_papers_are_too(client, learns):
+    someone = reader(learns=learns)
+    say(someone, "save", make.paper("Graphs of roads"))
+    page = lxml.html.fromstring(client.get(address("learned", someone)).content)
+    (form,) = page.xpath("//form[.//button[text()='Forget all that I said']]")
+    assert "Papers that you saved are saved no more." in form.text_content()
+    client.post(form.get("action"), dict(form.fields))
+    assert not Feedback.objects.exists()
+
+
+def test_what_was_learned_is_in_her_export(world):
+    someone = taught(reader(), "more", world["roads"][0])
+    taught(reader(), "more", world["molecules"][0])
+    exported = json.loads(json.dumps(export.export(someone), cls=DjangoJSONEncoder))
+    learned, weights = map(list, zip(*exported["learned"], strict=True))
+    assert weights == list(weights_of(someone).values())
+    assert "vehicles" in learned
+    assert "drug" not in learned
+    assert exported["feedback"] == [
+        {"paper": world["roads"][0].pk, "value": "more", "at": "2026-06-01T12:00:00Z"}
+    ]
+
+
+# ---- The page of what was learned
+
+
+def test_the_page_says_that_nothing_was_learned_yet(client):
+    page = text_of(client.get(address("learned", reader())))
+    assert "Nothing yet. Say more, less or save under a paper" in page
+    assert "Learn nothing from me" in page
+    assert "Forget all that I said" not in page
+
+
+def test_each_thing_that_was_said_can_be_taken_back_by_the_page(client):
+    someone = reader()
+    say(someone, "more", make.paper("Graphs of roads"))
+    say(someone, "less", make.paper("Molecules of & at sea", id="bread:1/2"), now=NOW + SECOND)
+    page = lxml.html.fromstring(client.get(address("learned", someone)).content)
+    (link,) = page.xpath("//a[@aria-label='Take it back: Molecules of & at sea']/@href")
+    asked = lxml.html.fromstring(client.get(link).content)
+    assert "Take it back?" in asked.text_content()
+    button = asked.xpath("//form[.//button[text()='Take it back']]")[0]
+    client.post(link, dict(button.fields))
+    assert list(someone.feedback.values_list("value", flat=True)) == ["more"]
+
+
+def test_the_page_shows_the_words_with_their_weights_for_and_against(client, world):
+    someone = reader()
+    say(someone, "more", world["roads"][0])
+    say(someone, "less", world["molecules"][0], now=NOW + SECOND)
+    feedback.learn(NOW + SECOND)
+    response = client.get(address("learned", someone))
+    shown = re.findall(
+        r'class="word" dir="auto">([^<]*)</span>\s*<span class="weight(?: against)?">([^<]*)<',
+        response.content.decode(),
+    )
+    words = {one["word"]: round(one["weight"], 2) for one in feedback.learned_words(someone)}
+    weights = [float(weight.replace("\N{MINUS SIGN}", "-")) for _, weight in shown]
+    assert dict(zip([word for word, _ in shown], weights, strict=True)) == words
+    assert weights == sorted(weights, key=lambda weight: (weight < 0, -abs(weight)))
+    assert {weight[0] for _, weight in shown} == {"+", "\N{MINUS SIGN}"}
+    assert "More like this: Graph neural networks: sensors" in text_of(response)
+    assert "Less like this: Graph neural networks: message" in text_of(response)
+
+
+def test_however_much_she_likes_some_words_are_shown_that_count_against(world, monkeypatch):
+    monkeypatch.setattr(feedback, "MAX_WORDS", 5)
+    monkeypatch.setattr(feedback, "MIN_NEGATIVE_WORDS", 2)
+    someone = reader()
+    say(someone, "less", world["molecules"][0])
+    feedback.learn(NOW)
+    assert len(feedback.learned_words(someone)) == 5
+    say(someone, "more", *world["roads"][:3], now=NOW + SECOND)
+    feedback.learn(NOW + SECOND)
+    signs = [word["weight"] > 0 for word in feedback.learned_words(someone)]
+    assert signs == [True, True, True, False, False]
+
+
+def test_the_panel_among_her_preferences_tells_each_state(client, world):
+    someone = reader()
+    url = address("preferences", someone)
+    assert "Nothing is learned yet" in text_of(client.get(url))
+    for value, sign in (("more", ""), ("less", "−")):
+        taught(someone, value, world["roads"][0])
+        word = feedback.learned_words(someone)[0]["word"]
+        assert f"Learned from what you said of papers: {sign}{word}," in text_of(client.get(url))
+    feedback.set_learning(someone, False)
+    for page in ("preferences", "learned"):
+        said = text_of(client.get(address(page, someone)))
+        assert "Nothing is learned from what you say of papers" in said
+    assert "Learn from what I say" in said
+
+
+@pytest.mark.parametrize("page", ["learned", "preferences", "why"])
+def test_looking_at_a_page_changes_nothing(client, world, page):
+    someone = taught(reader(), "more", world["roads"][0])
+    feedback.remove_word(someone, words_of(someone)[0])
+    before = everything()
+    for sent in ({}, {"remove": "road"}, {"learning": "off"}, {"paper": world["new"][0].pk}):
+        assert client.get(address(page, someone), sent).status_code == 200
+        assert client.head(address(page, someone), sent).status_code == 200
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"remove": ""},
+        {"learning": "maybe"},
+        {"learning": "ON"},
+        {"action": "erase"},
+        {"delete": "road"},
+    ],
+)
+def test_an_action_that_is_none_is_a_400(client, world, sent):
+    someone = taught(reader(), "more", world["roads"][0])
+    before = everything()
+    response = client.post(address("learned", someone), sent)
+    assert response.status_code == 400
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "term",
+    ["no word of hers", "<script>alert(1)</script>", "ro\0ad", "x" * 100_000, "%", "\ud7ff", "é"],
+)
+def test_a_term_that_was_never_learned_is_neither_taken_out_nor_kept(client, world, term):
+    someone = taught(reader(), "more", world["roads"][0])
+    before = everything()
+    for act in ("remove", "restore"):
+        assert client.post(address("learned", someone), {act: term}).status_code in (302, 400)
+    assert everything() == before
+
+
+def test_a_word_taken_out_is_shown_as_people_write_it(client, world):
+    someone = taught(reader(), "more", world["roads"][0])
+    client.post(address("learned", someone), {"remove": "vehicl"})
+    page = text_of(client.get(address("learned", someone)))
+    assert "vehicles" in page.partition("Taken out")[2].partition("What you said")[0]
+
+
+def test_words_that_are_markup_stay_text(client):
+    """The model makes none, and a page shouldn't have to know."""
+    someone = reader()
+    hostile = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7|add:7 }}"]
+    ReaderModel.objects.create(
+        subscriber=someone,
+        terms=hostile,
+        words=hostile,
+        weights=[0.5, -0.4, 0.3],
+        removed={"<b>": "<b>"},
+    )
+    for page in ("learned", "preferences"):
+        html = client.get(address(page, someone)).content.decode()
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+        assert "{{ 7|add:7 }}" in html
+        assert "<script>alert" not in html
+        assert "<img src=x" not in html
+        assert "<b>" not in html

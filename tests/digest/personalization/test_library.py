@@ -1,0 +1,462 @@
+"""What is kept of it, shown, and taken out again."""
+
+from functools import partial
+
+import lxml.html
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from digest import tasks
+from digest.indexing import model_store
+from digest.models import LibraryPaper, LibraryUpload, Pick, ReaderModel
+from digest.personalization import feedback
+from digest.personalization import library as personalization_library
+from digest.planning import plan
+from digest.sources import bibliographies
+from digest.views import library
+from subscriptions.actions import erase, export
+from subscriptions.models import Subscriber
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.libraries import BIBTEX, address, known_to, look, paste, taught, words_of
+from tests.factories.make import NOW
+from tests.helpers.threads import at_once, errors_of
+
+YEARS = range(2020, 2025)
+
+pytestmark = pytest.mark.django_db
+
+
+def entries_of(*years):
+    """Return an entry of BibTeX for each year."""
+    entries = (f"@misc{{k{year}, title = {{Soups of {year}}}, year = {year}}}" for year in years)
+    return "\n".join(entries)
+
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".decode("cp1252")
+OTHERS = [
+    PNG,
+    "%PDF-1.7\n\0",
+    "PK\x03\x04\x14\0",
+    "\x1f\x8b\x08\0",
+    f"{BIBTEX}\0",
+    BIBTEX.encode("utf-16").decode("latin-1"),
+]
+
+
+@pytest.mark.parametrize("text", OTHERS, ids=["png", "pdf", "zip", "gzip", "nul", "utf-16"])
+def test_what_is_no_text_is_refused_with_the_formats_that_are_read(client, text):
+    reader = make.subscriber()
+    for sent in ({}, {"add": "1"}):
+        response = look(client, reader, text, **sent)
+        assert response.status_code == 400
+        said = lxml.html.fromstring(response.content).get_element_by_id("said").text
+        assert "This is not plain text" in said
+        assert "BibTeX, RIS, or one title or arXiv id a line can be read" in said
+    part = client.post(f"{address(reader)}?part", {"text": text}).json()
+    assert part == {"problem": said}
+    assert not reader.library.exists()
+
+
+def test_a_nul_is_told_by_what_stands_before_it(client):
+    page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all\0 soups}}"))
+    assert "a control character after “@misc{a, title = {On all”" in page
+
+
+def test_of_more_formulas_than_any_library_has_the_first_are_read_as_latex(monkeypatch):
+    """To read thousands of them takes half a minute."""
+    monkeypatch.setattr(bibliographies, "MAX_MARKS", 5)
+    first, second = (f"@misc{{{n}, title = {{Soup {n} of $\\frac{{a}}{{b}}$}}}}" for n in "xy")
+    titles = [record.title for record in bibliographies.read(f"{first}\n{second}").records]
+    assert "Soup x of a/b" in titles
+    assert len(titles) == 2
+    assert "Soup y of a/b" not in titles
+
+
+def test_a_control_character_from_a_pdf_spoils_nothing(client):
+    page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all the sou\x02ps}}"))
+    assert "1 paper found" in page
+
+
+def test_a_text_that_would_not_go_through_the_preview_is_refused(client):
+    text = "On all the soups\n" * (library.MAX_TEXT // 17 + 1)
+    response = look(client, make.subscriber(), text)
+    assert response.status_code == 400
+    assert "larger than 1 MB" in words_of(response)
+
+
+# ---- The preview
+
+
+def test_a_preview_lists_what_would_be_added_and_adds_nothing(client):
+    reader = make.subscriber()
+    page = lxml.html.fromstring(look(client, reader, BIBTEX).content)
+    assert page.xpath("//h1")[0].text == "2 papers found"
+    titles = [one.text for one in page.xpath("//main//li//*[@dir='auto']")]
+    assert titles == ["A second work on noodles", "Spätzle and the ℓ₁ norm"]
+    assert not reader.library.exists()
+    form = page.forms[0]
+    button = form.xpath(".//button")[0]
+    sent = {**form.fields, button.get("name"): button.get("value")}
+    page = words_of(client.post(form.action, sent, follow=True))
+    assert "2 papers are new in your library." in page
+    assert "A second work on noodles 2024, title alone" in page
+    assert known_to(reader) == titles
+
+
+def test_a_preview_tells_what_is_known_and_offers_to_add_what_is_new_alone(client):
+    reader = make.subscriber()
+    paste(client, reader, BIBTEX)
+    page = words_of(look(client, reader, f"{BIBTEX}@misc{{c, title = {{A third one}}}}"))
+    assert "2 are in your library already." in page
+    assert "Add 1 paper" in page
+    page = lxml.html.fromstring(look(client, reader, BIBTEX).content)
+    assert "No paper is new" in page.text_content()
+    assert not page.xpath("//main//button")
+
+
+# ---- Undo
+
+
+def undo(client, reader):
+    """Press the button of the library's page. Return the page that follows."""
+    page = lxml.html.fromstring(client.get(address(reader)).content)
+    (button,) = page.xpath("//button[@name='undo']")
+    return client.post(address(reader), {"undo": button.get("value")}, follow=True)
+
+
+def rows_of(reader):
+    return list(reader.library.values())
+
+
+def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, monkeypatch):
+    monkeypatch.setattr(personalization_library, "MAX_PAPERS", 3)
+    reader = make.subscriber()
+    paste(client, reader, entries_of(2020, 2021, 2022))
+    before = rows_of(reader)
+    paste(client, reader, "@misc{a, title = {Soups of 2022}, abstract = {Hot.}, year = 2022}")
+    changed = rows_of(reader)
+    paste(client, reader, entries_of(2023, 2024))
+    assert "Your last upload is undone." in words_of(undo(client, reader))
+    assert rows_of(reader) == changed != before
+    assert "Undo" not in words_of(client.get(address(reader)))
+
+
+def test_an_upload_is_undone_once_and_no_other_one_instead(client):
+    reader = make.subscriber()
+    ids = []
+    for text in ("On all the soups", "On all the breads"):
+        paste(client, reader, text)
+        ids.append(LibraryUpload.objects.get().pk)
+    for pk in (ids[0], 10**30):
+        page = client.post(address(reader), {"undo": pk}, follow=True)
+        assert "There is nothing to undo" in words_of(page)
+    assert reader.library.count() == 2
+    for _ in range(2):
+        client.post(address(reader), {"undo": ids[1]})
+    assert known_to(reader) == ["On all the soups"]
+
+
+def test_an_upload_that_adds_nothing_keeps_the_one_before_to_be_undone(client):
+    reader = make.subscriber()
+    for _ in range(2):
+        paste(client, reader, BIBTEX)
+    undo(client, reader)
+    assert not reader.library.exists()
+
+
+def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client):
+    reader = make.subscriber()
+    paste(client, reader, "On all the soups\nOn all the breads")
+    with_abstract = "@misc{{a, title = {{On all the {}}}, abstract = {{Hot.}}}}".format
+    paste(client, reader, with_abstract("soups") + "\n" + with_abstract("breads"))
+    soups = reader.library.get(title="On all the soups")
+    client.post(address(reader), {"paper": soups.pk})
+    undo(client, reader)
+    assert list(reader.library.values_list("title", "abstract")) == [("On all the breads", "")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once():
+    reader = make.subscriber()
+    adding = [
+        partial(personalization_library.add, reader, f"On all the {what}", NOW)
+        for what in ("soups", "pies")
+    ]
+    assert errors_of(at_once(*adding)) == []
+    assert reader.library.count() == 2
+    undoing = partial(personalization_library.undo, reader, LibraryUpload.objects.get().pk)
+    assert sorted(at_once(undoing, undoing)) == [False, True]
+    assert reader.library.count() == 1
+
+
+@pytest.mark.parametrize("forget", [personalization_library.forget, erase.reset])
+def test_a_library_that_is_forgotten_can_not_be_brought_back(monkeypatch, forget):
+    monkeypatch.setattr(personalization_library, "MAX_PAPERS", 1)
+    reader = make.subscriber()
+    personalization_library.add(reader, entries_of(2020), NOW)
+    personalization_library.add(reader, entries_of(2021), NOW)
+    forget(reader)
+    assert not LibraryUpload.objects.exists()
+    assert not reader.library.exists()
+
+
+def test_another_readers_upload_is_not_undone(client):
+    reader, other = make.subscriber(), make.subscriber()
+    personalization_library.add(reader, BIBTEX, NOW)
+    client.post(address(other), {"undo": LibraryUpload.objects.get().pk})
+    assert reader.library.count() == 2
+    assert LibraryUpload.objects.exists()
+
+
+# ---- What is kept
+
+
+def test_what_is_pasted_again_is_there_once(client):
+    reader = make.subscriber()
+    paste(client, reader, BIBTEX)
+    said = ReaderModel.objects.get(subscriber=reader).said
+    assert "No paper is new in your library." in words_of(paste(client, reader, BIBTEX))
+    assert reader.library.count() == 2
+    assert ReaderModel.objects.get(subscriber=reader).said == said  # Nothing is learned anew.
+
+
+def test_an_abstract_that_comes_later_is_taken(client):
+    reader = make.subscriber()
+    paste(client, reader, "@misc{a, title = {On all soups}}")
+    paste(client, reader, "@misc{a, title = {On all soups}, abstract = {They are hot.}}")
+    paste(client, reader, "@misc{a, title = {On all soups}}")
+    assert [paper.abstract for paper in reader.library.all()] == ["They are hot."]
+
+
+def test_our_papers_say_what_a_bibliography_does_not():
+    reader = make.subscriber()
+    ours = make.paper("On all the soups", "They are hot.")
+    other = make.paper("On bread", "It is brown." + " So it is." * 400)
+    personalization_library.add(
+        reader, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999", NOW
+    )
+    assert {paper.year for paper in reader.library.all()} == {ours.day.year}
+    kept = {paper.title: paper.abstract for paper in reader.library.all()}
+    assert kept == {
+        "on all the SOUPS": ours.abstract,
+        "On bread": other.abstract[: bibliographies.MAX_ABSTRACT],
+    }
+
+
+def test_what_is_in_her_library_is_not_sent_and_the_page_says_why(client):
+    by_id, by_title, new = (make.paper(title) for title in ("Soup", "On all soups", "Hot soup"))
+    model_store.fit(NOW)
+    reader = make.subscriber(interests="soup")
+    other = make.subscriber(interests="soup")
+    personalization_library.add(
+        reader, f"@misc{{a, eprint={{{by_id.pk}}}}}\n@misc{{b, title={{On All Soups}}}}", NOW
+    )
+    plan.plan(NOW)
+    assert [pick.paper for pick in Pick.objects.filter(subscriber=reader)] == [new]
+    assert Pick.objects.filter(subscriber=other).count() == 3
+    why = reverse("why", args=[tokens.token("preferences", reader.public_id)])
+    assert "it is in your library" in words_of(client.get(why, {"paper": by_title.pk}))
+
+
+def test_a_paper_of_ours_that_is_named_twice_is_there_once():
+    reader = make.subscriber()
+    ours = make.paper("On all the soups", "They are hot.")
+    added = personalization_library.add(reader, f"arXiv:{ours.pk}\nOn all the soups", NOW)
+    assert (len(added.new), added.known, added.bad) == (1, 0, 0)
+    assert known_to(reader) == ["On all the soups"]
+
+
+def test_of_an_id_that_is_not_here_the_title_is_asked_for(client):
+    reader = make.subscriber()
+    page = words_of(look(client, reader, "On all the soups\narXiv:2101.99999\nsoup"))
+    assert "1 arXiv id is of a paper that is not here: give its title instead." in page
+    assert "1 entry could not be read: soup" in page
+    response = look(client, reader, "2101.99999\n2101.99998")
+    page = " ".join(response.content.decode().split())
+    assert response.status_code == 400
+    assert "2 arXiv ids are of papers that are not here: give their titles" in page
+    assert "No paper could be read" not in page
+
+
+def test_the_latest_papers_are_kept(client, monkeypatch):
+    monkeypatch.setattr(personalization_library, "MAX_PAPERS", 3)
+    reader = make.subscriber()
+    text = "@misc{a, title = {Of no year}}\n" + entries_of(*YEARS)
+    assert "3 older ones are left out: the 3 latest are kept." in words_of(
+        look(client, reader, text)
+    )
+    assert "3 papers are new" in words_of(paste(client, reader, text))
+    assert known_to(reader) == ["Soups of 2024", "Soups of 2023", "Soups of 2022"]
+    later = "@misc{a, title = {Soups of now}, year = 2025}\n@misc{b, title = {Old}, year = 1999}"
+    page = words_of(paste(client, reader, later))
+    assert "1 paper is new" in page
+    assert known_to(reader) == ["Soups of now", "Soups of 2024", "Soups of 2023"]
+
+
+def test_the_page_names_what_could_not_be_read_shortened_and_escaped(client):
+    bad = ["<b>x", "y" * 200, "z", "w"]
+    page = look(client, make.subscriber(), "\n".join(["On all the soups", *bad]))
+    said = lxml.html.fromstring(page.content).get_element_by_id("unread")
+    assert [one.text for one in said.iter("bdi")] == ["<b>x", "y" * 39 + "…", "z"]
+    assert said.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
+
+
+def test_what_could_not_be_read_stands_in_no_address(client):
+    """Proxies keep addresses in their logs."""
+    reader = make.subscriber()
+    for text in ("On all the soups\nsecret", "secret", "On all the soups"):
+        for answers in (look(client, reader, text), paste(client, reader, text)):
+            assert "secret" not in str(getattr(answers, "redirect_chain", ""))
+            assert not answers.cookies
+
+
+def test_a_script_has_a_piece_read_and_the_page_tell_of_all(client):
+    reader = make.subscriber()
+    text = "On all the soups\nsoup\nstew"
+    piece = client.post(f"{address(reader)}?part", {"text": text}).json()
+    assert piece == {
+        "papers": [["TY  - GEN\nTI  - On all the soups\nER  - \n", ""]],
+        "bad": 2,
+        "unread": ["soup", "stew"],
+    }
+    ((text, _),) = piece.pop("papers")
+    page = words_of(look(client, reader, text, left=7, **piece))
+    assert "8 papers found" in page
+    assert "7 older ones are left out" in page
+    assert "2 entries could not be read: soup, stew" in page
+
+
+def test_entries_without_a_name_that_could_not_be_read_are_counted(client):
+    page = look(client, make.subscriber(), "On all the soups", bad=2, unread=[" ", ""])
+    assert "2 entries could not be read." in words_of(page)
+
+
+def test_names_that_a_form_made_up_are_shortened_and_escaped(client):
+    made_up = {"left": "x", "bad": 9, "unread": ["<b>" * 99, "b", "c", "d"]}
+    page = look(client, make.subscriber(), "On all the soups", **made_up)
+    assert "<b>" not in page.content.decode()
+    assert words_of(page).count("b>…, b, c") == 1
+
+
+def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):
+    response = client.post(address(make.subscriber()), {"text": "hello\nthere"})
+    assert response.status_code == 400
+    page = lxml.html.fromstring(response.content)
+    assert page.xpath("//textarea")[0].text.strip() == "hello\nthere"
+    assert "No paper could be read" in page.xpath("//*[@role='alert']")[0].text
+
+
+def test_a_file_of_which_no_piece_could_be_read_is_told(client):
+    page = look(client, make.subscriber(), "", bad=2, left=0)
+    assert page.status_code == 400
+    assert "No paper could be read" in words_of(page)
+
+
+@pytest.mark.parametrize(
+    "told", ["new=x", "new=" + "9" * 5000, "new=-1", "undone=" + "9" * 5000, "page=9"]
+)
+def test_an_address_that_was_made_up_shows_the_library(client, told):
+    assert client.get(f"{address(taught())}?{told}").status_code == 200
+
+
+def test_a_paper_is_taken_out_by_its_reader_alone(client):
+    reader, other = make.subscriber(), make.subscriber()
+    personalization_library.add(reader, BIBTEX, NOW)
+    personalization_library.add(other, BIBTEX, NOW)
+    hers = reader.library.get(title__startswith="Sp")
+    client.post(address(other), {"paper": hers.pk})
+    assert reader.library.count() == other.library.count() == 2
+    client.post(address(reader), {"paper": hers.pk})
+    assert known_to(reader) == ["A second work on noodles"]
+
+
+def test_what_she_changes_is_learned_from_soon(client, monkeypatch):
+    asked = []
+    monkeypatch.setattr(library, "enqueue", asked.append)
+    reader = make.subscriber()
+    paste(client, reader, BIBTEX)
+    undo(client, reader)
+    client.post(address(reader), {"all": "forget"})
+    assert asked == [tasks.learn_from_feedback] * 3
+
+
+def test_of_one_who_was_erased_no_paper_is_taken_out():
+    reader = make.subscriber()
+    personalization_library.add(reader, BIBTEX, NOW)
+    papers = reader.library.all()
+    erase.erase(Subscriber.objects.get(), now=NOW)
+    with pytest.raises(Subscriber.DoesNotExist):
+        personalization_library.remove(reader, papers)
+
+
+def test_who_takes_out_nothing_has_nothing_learned_anew(client):
+    reader = taught()
+    assert not ReaderModel.objects.outdated(NOW).exists()
+    client.post(address(reader), {"paper": 10**9})
+    assert not ReaderModel.objects.outdated(NOW).exists()
+
+
+def test_numbers_of_thousands_of_digits_break_no_page(client):
+    reader, digits = make.subscriber(), "9" * 5_000
+    personalization_library.add(reader, BIBTEX, NOW)
+    assert client.post(address(reader), {"paper": digits}).status_code == 302
+    assert reader.library.count() == 2
+
+
+def test_who_takes_papers_out_stays_on_the_page_that_she_is_on(client, monkeypatch):
+    monkeypatch.setattr(library, "PAGE", 2)
+    reader = make.subscriber()
+    personalization_library.add(reader, "\n".join(f"On the soups of {year}" for year in YEARS), NOW)
+    page = lxml.html.fromstring(client.get(f"{address(reader)}?page=2").content)
+    form = page.xpath("//main//ul//form")[0]
+    answer = client.post(form.action, dict(form.fields), follow=True)
+    assert reader.library.count() == 4
+    assert answer.context["page"].number == 2
+
+
+def test_a_library_is_forgotten_and_what_it_taught_with_it(client):
+    reader = taught()
+    client.post(address(reader), {"all": "forget"})
+    feedback.learn(NOW)
+    assert not reader.library.exists()
+    assert feedback.learned_words(reader) == []
+
+
+@pytest.mark.parametrize("sent", [{}, {"paper": "x"}, {"all": "no"}, {"undo": "x"}])
+def test_other_wishes_are_refused(client, sent):
+    reader = taught()
+    assert client.post(address(reader), sent).status_code == 400
+    assert reader.library.exists()
+
+
+def test_only_the_link_to_her_preferences_opens_it(client):
+    reader = make.subscriber()
+    for purpose in ("feedback", "unsubscribe", "feed"):
+        other = reverse("library", args=[tokens.token(purpose, reader.public_id)])
+        assert client.get(other).status_code == 404
+        assert client.post(other, {"text": BIBTEX}).status_code == 404
+    assert not LibraryPaper.objects.exists()
+
+
+def test_the_export_has_the_library_and_erasing_leaves_none_of_it():
+    reader = make.subscriber()
+    personalization_library.add(reader, BIBTEX, NOW)
+    (_, one) = export.export(reader)["library"][::-1]
+    assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
+    erase.erase(reader, now=NOW)
+    assert not LibraryPaper.objects.exists()
+
+
+def test_the_version_before_which_knows_no_library_can_erase_a_reader_who_has_one():
+    reader = make.subscriber()
+    personalization_library.add(reader, BIBTEX, NOW)
+    reader.reader_model.delete()
+    reader.consents.all().delete()
+    with CaptureQueriesContext(connection) as queries:
+        Subscriber.objects.filter(pk=reader.pk)._raw_delete("default")
+    assert "library" not in str(queries.captured_queries)
+    assert not LibraryPaper.objects.exists()
+    connection.check_constraints()

@@ -1,0 +1,285 @@
+"""Papers on the same idea become one entry of a digest, and are told of there."""
+
+import re
+from datetime import timedelta
+
+import lxml.html
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from digest.models import Digest, Paper, Pick
+from digest.planning import plan
+from subscriptions.actions import export, preferences
+from subscriptions.delivery import queue
+from subscriptions.models import Letter
+from tests.factories import make
+from tests.factories.explanations import ABSTRACT, kitchen
+from tests.factories.make import NOW
+from tests.factories.planning import plan_and_send
+from tests.helpers.invariants import broken
+from tests.helpers.pages import web_copy_of
+
+pytestmark = pytest.mark.django_db
+
+TODAY, DAY = NOW.date(), timedelta(days=1)
+LEADER = "Contrastive graph networks of molecules"
+RELATIVE = "Contrastive graph networks for molecules, revisited"
+ON_ONE_IDEA = "And 1 on the same idea: "
+
+
+@pytest.fixture
+def alike():
+    """Two papers whose long abstracts are nearly alike, the more popular first."""
+    kitchen()
+    return [
+        make.paper(LEADER, ABSTRACT, upvotes=9),
+        make.paper(RELATIVE, ABSTRACT.replace("eleven", "nine")),
+    ]
+
+
+@pytest.fixture
+def others():
+    """Two more papers for the same reader, on ideas of their own."""
+    return [make.paper("Graph networks of roads"), make.paper("Graph networks of cars")]
+
+
+def reader(**fields):
+    return make.subscriber("you@example.org", interests="graph networks", **fields)
+
+
+def words(html):
+    return " ".join(lxml.html.fromstring(html).text_content().split())
+
+
+def titles(digest):
+    return [pick.paper.title for pick in digest.picks.whole()]
+
+
+def test_two_papers_on_one_idea_are_one_entry_and_the_second_is_a_row_without_a_place(alike):
+    leader, relative = alike
+    reader()
+    plan.plan(NOW)
+    first, second = Pick.objects.order_by("pk")
+    assert (first.paper, first.position, first.leader) == (leader, 1, None)
+    assert (second.paper, second.position, second.leader) == (relative, None, first)
+    assert (second.digest, second.subscriber) == (first.digest, first.subscriber)
+    assert list(Pick.objects.leading()) == [first]
+    assert [pick.folded for pick in first.digest.picks.whole()] == [[relative]]
+
+
+def test_a_place_and_a_leader_exclude_each_other(alike):
+    reader()
+    plan.plan(NOW)
+    first, second = Pick.objects.order_by("pk")
+    for pick, changes in (
+        (second, {"position": 7}),
+        (second, {"leader": None}),
+        (first, {"position": None}),
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Pick.objects.filter(pk=pick.pk).update(**changes)
+
+
+def test_what_is_alike_in_a_few_words_alone_is_not_folded():
+    kitchen()
+    make.paper("Graph networks of roads", "Graph networks of roads.")
+    make.paper("Graph networks of roads", "Graph networks of roads.")
+    reader()
+    plan.plan(NOW)
+    assert [pick.position for pick in Pick.objects.order_by("pk")] == [1, 2]
+
+
+def test_long_abstracts_on_different_ideas_are_not_folded(alike):
+    make.paper(
+        "Graph networks of roads",
+        "Travel times between junctions are forecast an hour ahead from loop detectors: congestion "
+        "spreads along segments, accidents reroute drivers, weather and holidays shift demand, and "
+        "buses share lanes; we learn attention over streets and compare with timetables.",
+    )
+    reader()
+    plan.plan(NOW)
+    assert len(titles(Digest.objects.get())) == 2
+
+
+def test_the_letter_and_its_web_copy_tell_of_it_under_its_leader(client, alike, others, outbox):
+    leader, relative = alike
+    reader(size=3)  # Of which it takes no place.
+    call_command("tick")
+    (letter,) = outbox()
+    html = letter.get_body(["html"]).get_content()
+    for page in (html, client.get(web_copy_of(Digest.objects.get())).content.decode()):
+        tree = lxml.html.fromstring(page)
+        (block,) = tree.cssselect(f'[data-paper-id="{leader.pk}"]')
+        assert f"{ON_ONE_IDEA}{RELATIVE}" in " ".join(block.text_content().split())
+        assert block.cssselect(f'a[href="{relative.link}"]')
+        shown = [one.get("data-paper-id") for one in tree.cssselect("[data-paper-id]")]
+        assert sorted(shown) == sorted(one.pk for one in [leader, *others])
+
+    text = letter.get_body(["plain"]).get_content().replace("\r\n", "\n")
+    entry = text.partition(f"{LEADER}\n")[2]
+    assert re.search(rf"And 1 on the same idea:\n +{RELATIVE}\n +{relative.link}\n", entry)
+    assert re.findall(r"^\s*(\d+)\.\s", text, re.MULTILINE) == ["1", "2", "3"]
+    assert "Monday, 1 June" in words(html)
+    assert broken(NOW) == {}
+
+
+@pytest.mark.parametrize("hostile", ["4.", "1)", "[2]", "4. We fold."])
+def test_a_folded_title_that_begins_like_a_paper_of_the_letter_is_no_such_line(
+    alike, others, outbox, hostile
+):
+    relative = alike[1]
+    relative.title = f"{hostile} {RELATIVE}"
+    relative.save()
+    reader()
+    call_command("tick")
+    assert Pick.objects.get(paper=relative).leader is not None
+    (letter,) = outbox()
+    text = letter.get_body(["plain"]).get_content().replace("\r\n", "\n")
+    numbered = re.findall(r"^\s*\[?(\d+)[\].)]\s", text, re.MULTILINE)
+    assert numbered == ["1", "2", "3"]
+
+
+def test_a_folded_title_that_is_markup_is_text_everywhere(client, alike, outbox):
+    relative = alike[1]
+    relative.title = f"<script>alert(1)</script> & {RELATIVE}"
+    relative.save()
+    reader()
+    call_command("tick")
+    (letter,) = outbox()
+    web_copy = client.get(web_copy_of(Digest.objects.get())).content.decode()
+    for html in (letter.get_body(["html"]).get_content(), web_copy):
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Contrastive" in html
+        assert "<script>alert" not in html
+    assert relative.title in " ".join(letter.get_body(["plain"]).get_content().split())
+
+
+@pytest.mark.parametrize("is_planned", [False, True])
+def test_the_terminal_tells_of_it_under_its_leader(alike, others, capsys, is_planned, tmp_path):
+    someone = reader()
+    if is_planned:
+        plan.plan(NOW)
+    file = tmp_path / "digest.eml"
+    call_command("digest", someone.email, output=file)
+    shown = capsys.readouterr().out
+    assert "3 are picked" in shown
+    entry = shown.partition(f". {LEADER}\n")[2]
+    assert f"     on the same idea: {RELATIVE}\n" in entry.partition("\n\n")[0]
+    assert re.findall(r"^ *(\d)\. ", shown, re.MULTILINE) == ["1", "2", "3"]
+    assert b"And 1 on the same idea" in file.read_bytes()
+    assert Pick.objects.count() == (4 if is_planned else 0)
+
+
+def test_the_panel_shows_it_below_its_leader_and_in_its_previews(panel, alike, others):
+    reader()
+    plan.plan(NOW)
+    digest = Digest.objects.get()
+    page = panel.get(reverse("admin:digest_digest_change", args=[digest.pk]))
+    (inline,) = page.context["inline_admin_formsets"]
+    shown = [form.instance for form in inline.formset.forms]
+    place = next(n for n, pick in enumerate(shown) if pick.leader is not None)
+    assert shown[place - 1] == shown[place].leader
+    assert [pick.position for pick in shown if pick.leader is None] == [1, 2, 3]
+    html, text = (
+        panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, part])).content.decode()
+        for part in ("html", "text")
+    )
+    assert f"{ON_ONE_IDEA}{RELATIVE}" in words(html)
+    assert f"And 1 on the same idea: {RELATIVE}" in " ".join(text.split())
+
+
+def test_it_never_comes_again(alike, others):
+    relative = alike[1]
+    someone = reader()
+    for day in range(9):
+        plan_and_send(NOW + day * DAY)
+    picks = Pick.objects.filter(subscriber=someone)
+    assert picks.filter(paper=relative).count() == 1
+    assert picks.count() == 4
+    assert [titles(digest) for digest in Digest.objects.order_by("day")[1:]] == [[]] * 8
+
+
+def test_who_had_one_of_them_gets_the_other_alone_and_who_had_none_gets_both(alike):
+    relative = alike[1]
+    had = reader()
+    plan_and_send(NOW)
+    Pick.objects.filter(paper=relative).delete()
+    Paper.objects.filter(pk=relative.pk).update(came_in_at=None)  # It came in late.
+    fresh = make.subscriber(interests="graph networks", next_due_at=NOW + DAY)
+    plan.plan(NOW + DAY)
+    (again,) = Pick.objects.filter(subscriber=had, digest__day=TODAY + DAY)
+    assert (again.paper, again.position) == (relative, 1)
+    assert Pick.objects.filter(subscriber=fresh).count() == 2
+
+
+def test_a_muted_one_is_not_folded_in_but_gone(alike):
+    reader(muted=[make.topic("revisited")])
+    plan.plan(NOW)
+    assert [pick.paper for pick in Pick.objects.all()] == [alike[0]]
+
+
+@pytest.mark.parametrize("how", ["missed", "paused"])
+def test_a_letter_that_never_left_frees_both(alike, how):
+    leader, relative = alike
+    someone = reader()
+    plan.plan(NOW)
+    if how == "missed":
+        queue.sweep(NOW + 2 * DAY)
+    else:
+        until = TODAY + 2 * DAY
+        preferences.change(someone, None, {"paused_until": until}, now=NOW)
+    assert Letter.objects.get().state == {"missed": "missed", "paused": "skipped"}[how]
+    assert not Pick.objects.exists()
+    plan.plan(NOW + 2 * DAY)
+    first, second = Pick.objects.order_by("pk")
+    assert (first.paper, second.paper, second.leader) == (leader, relative, first)
+
+
+def test_the_export_lists_both(alike):
+    leader, relative = alike
+    someone = reader()
+    plan.plan(NOW)
+    exported = export.export(someone)["papers"]
+    assert [one["paper"] for one in exported] == [leader.pk, relative.pk]
+    assert exported[0]["why"].startswith("graph networks")
+    assert exported[1]["why"] == "graph networks"  # The topic, without words.
+
+
+@pytest.fixture
+def many(alike):
+    """Four more papers on the idea of the two."""
+    numbers = ("ten", "twelve", "seven", "six")
+    more = [make.paper(f"{LEADER}, {n}", ABSTRACT.replace("eleven", n)) for n in numbers]
+    return [*alike, *more]
+
+
+def test_many_on_one_idea_are_one_entry_which_says_how_many(client, many, outbox):
+    reader()
+    call_command("tick")
+    assert titles(Digest.objects.get()) == [LEADER]
+    assert Pick.objects.count() == 6
+    (letter,) = outbox()
+    html = words(letter.get_body(["html"]).get_content())
+    assert "And 5 on the same idea: " in html
+    assert "and 2 more" in html
+    assert "2 more" in letter.get_body(["plain"]).get_content()
+    page = client.get(web_copy_of(Digest.objects.get())).content.decode()
+    for paper in many:
+        assert paper.title in words(page)
+
+
+def test_showing_a_digest_asks_a_constant_number_of_queries(client, many, others):
+    someone = reader()
+    plan.plan(NOW)
+    url = web_copy_of(Digest.objects.get())
+    counts = []
+    for _ in range(2):
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(url).status_code == 200
+        counts.append(len(queries))
+        Pick.objects.filter(leader=None).exclude(paper=many[0]).delete()
+        Pick.objects.exclude(leader=None).exclude(paper=many[1]).delete()
+    assert someone.picks.count() == 2
+    assert counts[0] == counts[1]

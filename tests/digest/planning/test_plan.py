@@ -1,0 +1,243 @@
+"""What is written down for those who are due, once, whatever happens meanwhile."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest.indexing import model_store
+from digest.indexing.candidates import announced
+from digest.models import Digest, Pick
+from digest.planning import plan as planning
+from digest.planning import selection, spacing
+from subscriptions.actions import signup
+from subscriptions.delivery import queue, suppress
+from subscriptions.models import Letter, Subscriber
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.factories.planning import (
+    DAY,
+    TODAY,
+    digests,
+    papers_about,
+    plan_and_send,
+    ranked,
+    titles,
+)
+from tests.helpers.threads import uncommitted
+from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
+
+DOOR = signup.ConsentSource("test")
+
+#: What SQLite's ANALYZE says of tables and indexes: how many rows, and how many are alike.
+A_MONTH_OF_5_000_READERS = [
+    ("digest_paper", "digest_paper_day_6071cc10", "9300 300"),
+    ("digest_paper", "sqlite_autoindex_digest_paper_1", "9300 1"),
+    ("digest_pick", "digest_pick_paper_id_ec391b08", "750000 84"),
+    ("digest_pick", "sqlite_autoindex_digest_pick_1", "750000 150 1"),
+    ("digest_pick", "sqlite_autoindex_digest_pick_2", "750000 5 1"),
+    ("digest_digest", "sqlite_autoindex_digest_digest_3", "150000 30 1"),
+]
+
+pytestmark = pytest.mark.django_db
+
+
+def test_running_the_day_again_writes_nothing_more():
+    papers_about("graphs", 3)
+    make.subscriber(interests="graphs")
+    planning.plan(NOW)
+
+    assert planning.plan(NOW).letters == 0
+    assert planning.plan(NOW + timedelta(hours=1)).letters == 0
+    assert Digest.objects.count() == Letter.objects.count() == 1
+
+
+def test_delivery_can_begin_after_each_batch(monkeypatch):
+    monkeypatch.setattr(planning, "BATCH", 1)
+    papers_about("graphs", 1)
+    for _ in range(3):
+        make.subscriber(interests="graphs")
+    saved = []
+    planning.plan(NOW, on_saved=lambda: saved.append(Letter.objects.count()))
+    assert saved == [1, 2, 3]
+
+
+def test_no_paper_comes_twice_in_a_week_of_digests():
+    papers_about("graphs", 12)
+    make.subscriber(interests="graphs", size=5)
+    for day in range(5):
+        plan_and_send(NOW + timedelta(days=day))
+
+    picked = list(Pick.objects.values_list("paper_id", flat=True))
+    assert len(picked) == len(set(picked)) == 5
+    assert [len(titles(digest)) for digest in digests()] == [5, 0, 0, 0, 0]  # And no leftovers.
+
+
+def test_a_first_digest_without_papers_is_a_welcome():
+    make.subscriber(interests="graphs")
+    assert planning.plan(NOW).letters == 1
+    assert Letter.objects.get().kind == "welcome"
+
+
+def test_a_later_day_with_nothing_to_say_ends_with_that_reason():
+    make.subscriber(interests="graphs")
+    plan_and_send(NOW)
+
+    plan = planning.plan(NOW + timedelta(days=1))
+
+    letter = Letter.objects.order_by("pk").last()
+    assert (plan.letters, plan.quiet) == (0, 1)
+    assert (letter.state, letter.reason) == ("skipped", "nothing to say")
+    assert letter.events.count() == 1
+
+
+def test_who_asked_for_it_gets_a_short_letter_on_a_quiet_day(outbox):
+    make.paper("Bread")
+    subscriber = make.subscriber(interests="graphs", wants_quiet_days=True)
+    plan_and_send(NOW)
+    make.paper("More bread")
+    planning.plan(NOW + DAY)
+    letter = subscriber.letters.get(day=(NOW + DAY).date())
+    assert (letter.kind, letter.state) == ("digest", "planned")
+    assert queue.deliver(letter.pk, NOW + DAY)
+    _, message = outbox()
+    assert message["Subject"] == "No new papers for you today"
+    for part in message.iter_parts():
+        assert "1 new paper was looked at, and it is not about what you follow." in " ".join(
+            part.get_content().split()
+        )
+    assert "/digests/" not in message.as_string()
+
+
+def test_planning_a_shard_asks_a_constant_number_of_queries():
+    papers_about("graphs", 20)
+    make.subscriber(interests="graphs")
+    planning.plan(NOW)  # The model is fitted and loaded, the papers are read.
+    counts = []
+    for size in (2, 40):
+        for _ in range(size):
+            make.subscriber(interests="graphs\nrice")
+        with CaptureQueriesContext(connection) as queries:
+            planning.plan(NOW)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_what_readers_had_is_read_by_reader_though_sqlite_knows_how_large_its_tables_are():
+    """Each paper would be sought for each reader, once an operator has let it ANALYZE."""
+    if connection.vendor != "sqlite":
+        pytest.skip("runs with the tests on SQLite")
+    papers_about("graphs", 3)
+    window = announced(model_store.current(NOW), TODAY)
+    nothing = selection.Recovered({}, {})
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        cursor.execute("DELETE FROM sqlite_stat1")
+        cursor.executemany("INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", A_MONTH_OF_5_000_READERS)
+        cursor.execute("ANALYZE sqlite_schema")  # They are read again.
+        with CaptureQueriesContext(connection) as queries:
+            subscribers = [Subscriber(pk=number) for number in range(2_000)]
+            selection._seen(subscribers, window, nothing, selection._had_since(subscribers, TODAY))
+        said = ""
+        for query in queries:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            said += str(cursor.fetchall())
+    assert "digest_paper_day" not in said
+    assert "(subscriber_id=? AND day>?)" in said  # However long their histories are.
+
+
+def test_a_shard_is_followed_by_the_next(monkeypatch):
+    monkeypatch.setattr(planning, "BATCH", 3)
+    for _ in range(8):
+        make.subscriber()
+    planning.plan(NOW)
+    assert Digest.objects.count() == 8
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda reader: signup.unsubscribe(reader.public_id, source=DOOR, now=NOW),
+        lambda reader: suppress.after_complaint(reader.pk, "abuse", NOW),
+    ],
+    ids=["unsubscribed", "complained"],
+)
+def test_who_wants_it_no_more_once_the_ranking_ran_is_left_out(end):
+    make.paper("Graphs")
+    reader = make.subscriber(interests="graphs")
+    dues = ranked(reader)
+    end(reader)
+
+    planning.save_plan(dues, {}, NOW)
+
+    assert not Digest.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_unsubscribes_while_her_day_is_written_down_is_left_out(monkeypatch):
+    if connection.vendor != "postgresql":
+        pytest.skip("on SQLite, writers come one after the other")
+    make.paper("Graphs")
+    reader = make.subscriber(interests="graphs")
+    lock = spacing.lock_unchanged
+    thread, commit = uncommitted(lambda: signup.unsubscribe(reader.public_id, door=DOOR, now=NOW))
+
+    def lock_while_they_leave(subscribers):
+        threading.Timer(0.5, commit.set).start()
+        return lock(subscribers)
+
+    monkeypatch.setattr(spacing, "lock_unchanged", lock_while_they_leave)
+    planning.plan(NOW)
+    thread.join(30)
+    reader.refresh_from_db()
+    assert reader.next_due_at is None
+    assert digests() == []
+
+
+def test_a_preview_writes_nothing_not_even_a_model():
+    make.paper("Graphs")
+    reader = make.subscriber(interests="graphs")
+
+    digest, picks = planning.preview(reader, TODAY, NOW)
+
+    assert [pick.paper.title for pick in picks] == ["Graphs"]
+    assert digest.pk is None
+    assert not Digest.objects.exists()
+    assert not model_store.FittedModel.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_paper_that_is_committed_late_is_in_the_next_digest_once():
+    """Rows become visible in another order than they were numbered in (fault 48)."""
+    if connection.vendor != "postgresql":
+        pytest.skip("on SQLite, writers come one after the other")
+    make.subscriber("reader@example.org", interests="graphs")
+    thread, commit = uncommitted(lambda: make.paper("Graphs, told of first", id="2606.00001"))
+    make.paper("Graphs, told of second", id="2606.00002")
+    plan_and_send(NOW)
+    assert list(Pick.objects.values_list("paper_id", flat=True)) == ["2606.00002"]
+    commit.set()
+    thread.join(30)
+    for day in (1, 2):
+        plan_and_send(NOW + timedelta(days=day))
+    picks = Pick.objects.order_by("digest__day").values_list("digest__day", "paper_id")
+    assert list(picks) == [
+        (NOW.date(), "2606.00002"),
+        ((NOW + timedelta(days=1)).date(), "2606.00001"),
+    ]
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_whose_row_is_held_keeps_no_other_from_being_planned():
+    held, other = make.subscriber(wants_quiet_days=True), make.subscriber(wants_quiet_days=True)
+    with another_session() as session:
+        session.execute(
+            "SELECT 1 FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk]
+        )
+        assert planning.plan(NOW).letters == 1
+        assert other.letters.count() == 1
+    assert planning.plan(NOW).letters == 1
+    assert held.letters.count() == 1

@@ -1,0 +1,344 @@
+"""What someone's digests would have been: ranked as planning ranks, with a memory, and stored
+nowhere."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.files.storage import default_storage
+
+from digest.indexing import candidates, index_store, model_store
+from digest.models import Digest, Paper, Pick
+from digest.personalization.profiles import profiles_of, wished
+from digest.planning import plan, preview
+from digest.ranking.profile import Interest, Profile
+from subscriptions.actions import preferences
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.models import Topic
+from tests.factories import make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+DAY, TODAY = timedelta(days=1), NOW.date()
+WORDS = "graph protein quantum speech robot vision causal battery galaxy retrieval".split()  # noqa: SIM905
+
+
+def world(days=15, a_day=4):
+    """Make papers of many days up to tomorrow, each about two things, and fit the model."""
+    for ago in range(-1, days):
+        for number in range(a_day):
+            about = WORDS[(ago + number) % 10], WORDS[(ago * 3 + number) % 10]
+            make.paper(
+                f"On {about[0]} networks and {about[1]} {number} of {ago}",
+                f"We study {about[0]} networks. A {about[1]} is used in case{ago}x{number}.",
+                day=NOW.date() - ago * DAY,
+                came_in_at=NOW - ago * DAY - timedelta(hours=12),
+                upvotes=(ago * 7 + number) % 5,
+                categories=[f"cs.{'LG' if number % 2 else 'AI'}"],
+            )
+    model_store.fit(NOW)
+
+
+def following(*queries, size=10):
+    return wished(TopicSelection(interests=list(queries)), size)
+
+
+def notes_on(*lines):
+    return preview.rehearse(following(*lines), NOW).notes
+
+
+def papers_of(day):
+    return [pick.paper.pk for pick in day.picks]
+
+
+def test_each_day_has_the_very_papers_that_planning_would_choose():
+    world()
+    reader = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
+    *before, today = reversed(preview.rehearse(profiles_of([reader])[0], NOW).days)
+    assert [day.day for day in before] == [NOW.date() - ago * DAY for ago in range(7, 0, -1)]
+    future = Paper.objects.filter(day__gt=before[0].day)
+    later = {paper.pk: paper.day for paper in future}
+    future.update(day=NOW.date() + 30 * DAY)
+    for day in [*before, today]:
+        # On this day, nobody knew of the later ones.
+        for paper, of in later.items():
+            if of <= day.day or day is today:
+                Paper.objects.filter(pk=paper).update(day=of)
+        candidates._last.clear()
+        digest, picks = plan.preview(reader, day.day, NOW)
+        assert sorted(told(picks)) == sorted(told(day.picks))
+        assert digest.considered == day.considered
+        remember(reader, day)
+    assert len(today.picks) == 5
+
+
+def told(picks):
+    return [(one.paper.pk, one.why, one.group, one.folded) for one in picks]
+
+
+def remember(reader, day):
+    """Store a day's digest, as if it had been sent."""
+    at = {"created_at": NOW - (TODAY - day.day), "closes_at": NOW, "ended_at": NOW}
+    letter = reader.letters.create(kind="digest", day=day.day, state="accepted", **at)
+    digest = Digest.objects.create(subscriber=reader, day=day.day, letter=letter)
+    for pick in day.picks:
+        pick.digest, pick.subscriber = digest, reader
+        pick.save()
+        for paper in pick.folded:
+            Pick.objects.create(
+                digest=digest, subscriber=reader, paper=paper, leader=pick, score=0, basis="topic"
+            )
+
+
+def test_a_day_without_anything_new_is_empty():
+    make.paper("Graph networks", day=NOW.date() - 7 * DAY)
+    model_store.fit(NOW)
+    days = preview.rehearse(following("graph"), NOW).days
+    assert [len(day.picks) for day in days] == [0] * 7 + [1]
+    assert [day.considered for day in days] == [0] * 7 + [1]
+
+
+def test_no_model_is_fitted_for_a_page():
+    make.paper("Graph networks")
+    with pytest.raises(model_store.NotFitted):
+        preview.rehearse(following("graph"), NOW)
+    row = model_store.fit(NOW)
+    model_store._loaded = None
+    with open(default_storage.path(row.name), "ab") as file:
+        file.write(b"damaged")
+    with pytest.raises(model_store.NotFitted):
+        preview.rehearse(following("graph"), NOW)
+
+
+def test_a_paper_that_comes_in_is_seen_at_once():
+    world(days=2)
+    assert len(preview.rehearse(following("soup"), NOW).days[0].picks) == 0
+    make.paper("On graph soup", "A quantum soup.", now=NOW + DAY, day=NOW.date())
+    model_store.fit(NOW)
+    assert len(preview.rehearse(following("soup"), NOW).days[0].picks) == 1
+
+
+def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its_others():
+    world()
+    lines = (
+        "Quantm networks, graph",
+        '"robot visoin"',
+        "graph",
+        "quantum networks of speech and vision for gardeneers",
+        "quantum Gartenzwerge Zaunkönige Maulwürfe Schnecken",
+    )
+    told = ["Quantm", "visoin", "gardeneers", "Gartenzwerge", "Zaunkönige", "Maulwürfe"]
+    told.append("Schnecken")
+    profile = following(*lines)
+    assert preview.rehearse(profile, NOW).notes.unknown_words == told
+    reader = make.subscriber(interests="graph")
+    assert preview.compare(reader, profile, NOW).notes.unknown_words == told
+
+
+def test_of_an_abstract_that_was_pasted_no_word_is_told_unless_few_of_them_are_known():
+    world()
+    words = [f"{one} networks study" for one in WORDS]
+    pasted = f"GraphOfMine: {' '.join(words)} {' '.join(words)} {' '.join(words)}"
+    assert len(pasted) > 400
+    assert notes_on(pasted).unknown_words == []
+    german = ["Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
+    in_german = " ".join(10 * german) + " graph"
+    assert len(in_german) > 400
+    assert notes_on(in_german).unknown_words == german
+
+
+def test_words_of_the_house_that_no_paper_says_are_not_told_of_as_hers():
+    world()
+    topic = make.topic("Gardens", query="gardeneers, graph")
+    profile = wished(TopicSelection(follow=[topic], muted_interests=["visoin"]), 10)
+    assert preview.rehearse(profile, NOW).notes.unknown_words == []
+
+
+def test_a_topic_of_categories_alone_lacks_no_words():
+    topic = make.topic("Learning", query="", categories=["cs.LG"])
+    world()
+    profile = wished(TopicSelection(follow=[topic], interests=["of the"]), 10)
+    assert preview.rehearse(profile, NOW).notes.without_terms == ["of the"]
+
+
+def test_names_of_authors_that_she_writes_as_words_are_told():
+    world()
+    make.paper("Rings of graphs", authors=["Emmy Noether", "Kurt Gödel"])
+    model_store.fit(NOW)
+    assert notes_on("Emmy Noether").author_matches == []  # There is no index yet.
+    index_store.write(NOW)
+    lines = ("Goedel, kurt godel", '"Emmy Noether"', "author: Emmy Noether", "Noether", "graph")
+    told = ["kurt godel", '"Emmy Noether"', "Noether"]
+    found = preview.rehearse(following(*lines), NOW)
+    assert found.notes.author_matches == told
+    assert found.notes.unknown_words == ["Goedel"]  # The others are told of once.
+    reader = make.subscriber(interests="graph")
+    assert preview.compare(reader, following(*lines), NOW).notes.author_matches == told
+
+
+def test_a_name_among_words_that_say_nothing_is_told():
+    world()
+    make.paper("Rings of graphs", authors=["Emmy Noether", "Will Graph"])
+    model_store.fit(NOW)
+    index_store.write(NOW)
+    lines = ("recent papers by Emmy Noether", "Will Graph", "work of Noether", "what of a graph?")
+    found = preview.rehearse(following(*lines), NOW)
+    assert found.notes.author_matches == ["Emmy Noether", "Will Graph", "Noether"]
+    assert found.notes.unknown_words == []
+
+
+def test_names_that_no_author_has_are_told():
+    world()
+    make.paper("Rings of graphs", authors=["Emmy Noether", "Günter O’Brien-Gödel"])
+    model_store.fit(NOW)
+    lines = ("author: Emy Noether, Jr.; Prof. N. Gunter", "autor: Goedel, G.", "author: O'Brien")
+    told = ["Emy", "Prof", "Goedel"]
+    assert notes_on(*lines).unknown_authors == []  # There is no index yet.
+    index_store.write(NOW)
+    assert notes_on(*lines, "graph").unknown_authors == told
+    reader = make.subscriber(interests="graph")
+    assert preview.compare(reader, following(*lines), NOW).notes.unknown_authors == told
+
+
+def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
+    world()
+    lines = ("graph OR robot", "NOT (vision)", "graph AND speech, causal", "the OR, not AND")
+    assert notes_on(*lines).ignored_operators == ["OR", "NOT", "AND"]
+    quiet = ('"graph OR robot"', "graph or robot", "schedules of the OR", "NOT")
+    assert notes_on(*quiet).ignored_operators == []
+    for line in ("graph; not robots", "graphs but not robots", "graph, without any robot"):
+        assert notes_on(line).ignored_operators == ["NOT"]
+    line = "everything on how a robot learns from speech and vision of people, {} driving a car"
+    for but in ("but not", "but nothing about", "except", "excluding", "but no"):
+        assert notes_on(line.format(but)).ignored_operators == ["NOT"]
+    quiet = (
+        line.format("and not only for"),
+        line.format("but also of"),
+        "learning without forgetting",
+        "not only graphs",
+        "we study robots that see, not those which only hear",
+    )
+    assert notes_on(*quiet, '"graph, not robot"').ignored_operators == []
+    topic = make.topic("Graphs", query="graph OR robot")
+    muting = TopicSelection(follow=[topic], muted_interests=["NOT vision AND speech"])
+    assert preview.rehearse(wished(muting, 10), NOW).notes.ignored_operators == []
+    muting = wished(TopicSelection(muted_interests=["vision OR speech"]), 10)
+    assert preview.compare(make.subscriber(), muting, NOW).notes.ignored_operators == ["OR"]
+
+
+def test_a_rehearsal_asks_three_queries_however_much_there_is(django_assert_num_queries):
+    world()
+    index_store.write(NOW)
+    preview.rehearse(following("graph"), NOW)
+    with django_assert_num_queries(3):
+        preview.rehearse(following("graph", "speech", "cs.LG"), NOW)
+
+
+def test_a_change_is_told_by_the_papers_that_come_and_go():
+    world()
+    reader = make.subscriber(interests="graph\nrobot")
+    changed = wished(TopicSelection(interests=["graph", "quantum"]), 10, reader)
+    difference = preview.compare(reader, changed, NOW)
+    assert all("quantum" in one.paper.abstract for one in difference.added)
+    assert all("robot" in one.paper.abstract for one in difference.removed)
+    assert {pick.why for pick in difference.added} == {"quantum"}
+    assert {pick.why for pick in difference.removed} == {"robot"}
+    days = [pick.paper.day for pick in difference.added]
+    assert len(difference.added) == len({pick.paper for pick in difference.added})
+    assert days[0] > days[-1]
+
+
+def test_saying_the_same_again_changes_nothing():
+    world()
+    topic = make.topic("graph")
+    reader = make.subscriber(interests="robot", topics=[topic], size=7)
+    reader.preferences.filter(topic=topic).update(weight=3)
+    changed = wished(TopicSelection(follow=[topic], interests=["robot"]), 7, reader)
+    assert set(changed.follows) == set(profiles_of([reader])[0].follows)
+    difference = preview.compare(reader, changed, NOW)
+    assert (difference.added, difference.removed) == ([], [])
+
+
+def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
+    world()
+    ranked = preview._ranked
+
+    def then_gone(*args, **how):
+        days = ranked(*args, **how)
+        Paper.objects.filter(pk__in=[one for day in days for one in day.papers[:1]]).delete()
+        return days
+
+    monkeypatch.setattr(preview, "_ranked", then_gone)
+    day = preview.rehearse(following("graph"), NOW).days[0]
+    assert [pick.position for pick in day.picks] == [*range(1, len(papers_of(day)) + 1)]
+    reader = make.subscriber(interests="robot")
+    assert preview.compare(reader, following("quantum"), NOW).added
+
+
+def test_a_long_line_is_called_as_it_is_once_it_is_saved():
+    reader, wishes = make.subscriber(), TopicSelection(interests=["graph networks " * 20 + "end"])
+    preferences.change(reader, wishes, {}, now=NOW)
+    assert wished(wishes, 10, reader) == profiles_of([reader])[0]
+
+
+def test_what_she_had_within_the_days_is_no_reason_against_a_paper():
+    world()
+    reader = make.subscriber(interests="graph")
+    for day in reversed(preview.rehearse(profiles_of([reader])[0], NOW).days):
+        remember(reader, day)
+    difference = preview.compare(
+        reader, wished(TopicSelection(interests=["robot"]), 10, reader), NOW
+    )
+    assert len(difference.removed) > 3
+
+
+def test_what_she_had_before_the_days_is_hidden_on_both_sides():
+    world()
+    reader = make.subscriber(interests="graph")
+    old = preview.Day(NOW.date() - 8 * DAY, 0)
+    robots = Paper.objects.filter(abstract__contains="robot", day__lt=NOW.date() - 7 * DAY)
+    old.picks = [
+        Pick(paper=one, position=place, score=1, basis="topic")
+        for place, one in enumerate(robots, start=1)
+    ]
+    for pick in old.picks:
+        pick.would_fold = []
+    remember(reader, old)
+    difference = preview.compare(
+        reader, wished(TopicSelection(interests=["robot"]), 10, reader), NOW
+    )
+    assert old.picks
+    assert difference.added
+    assert not {pick.paper for pick in difference.added} & set(robots)
+    other = make.subscriber(interests="graph")  # Who has had none of them.
+    difference = preview.compare(other, wished(TopicSelection(interests=["robot"]), 10, other), NOW)
+    assert {pick.paper for pick in difference.added} & set(robots)
+
+
+def test_muting_wins_over_following_as_it_does_when_saved():
+    topic = make.topic("graph")
+    profile = wished(
+        TopicSelection(follow=[topic], mute=[topic], interests=["a"], muted_interests=["a", "b"]),
+        10,
+    )
+    assert profile.follows == ()
+    assert [one.name for one in profile.mutes] == ["graph", "a", "b"]
+    assert Topic.objects.count() == 1
+
+
+def test_only_so_many_words_are_looked_at():
+    few, is_cut = preview.bounded(Profile((Interest("a", "graph networks"),)))
+    assert (len(few.follows), is_cut) == (1, False)
+    many = tuple(Interest(f"{n}", ", ".join(f"word{n}x{m}" for m in range(40))) for n in range(50))
+    cut, is_cut = preview.bounded(Profile(many))
+    assert (len(cut.follows), is_cut) == (2, True)
+    people = Interest("many", "", authors=tuple(f"Ada Lovelace {n}" for n in range(60)))
+    assert preview.bounded(Profile((people, people))) == (Profile((people,)), True)
+
+
+def test_what_is_not_looked_at_is_not_even_read(monkeypatch):
+    read = []
+    monkeypatch.setattr(preview, "queries", lambda text: read.append(text) or ())
+    many = tuple(Interest(f"{n}", f"{n}" * 2_000) for n in range(50))
+    assert preview.bounded(Profile(many))[1]
+    assert len(read) == 3

@@ -1,0 +1,283 @@
+"""Papers that took off after they were new come once more, to who would have wanted them."""
+
+import lxml.html
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest.indexing import candidates, model_store
+from digest.models import Digest, Observation, Paper, Pick
+from digest.papers import store
+from digest.personalization import feedback
+from digest.planning import plan as planning
+from digest.sources.records import Record
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.factories.planning import DAY, TODAY, TOOK_OFF, crowd, observed, older, ranked
+from tests.helpers.invariants import broken
+
+pytestmark = pytest.mark.django_db
+
+
+crowd = pytest.fixture(autouse=True)(crowd)
+
+
+HER = "author: Emmy Noether"  # She writes a paper a day: without a new one, no digest is sent.
+
+
+def reader(**fields):
+    return make.subscriber(interests=f"graph networks\n{HER}", **fields)
+
+
+def plan(days=0):
+    """Plan and send the digests of so many days after today."""
+    make.paper(f"Notes of day {days}", authors=["Emmy Noether"], day=TODAY + days * DAY)
+    plan = planning.plan(NOW + days * DAY)
+    rounds.deliver_due(lambda: NOW + days * DAY)
+    return plan
+
+
+def digest_of(subscriber, days=0):
+    """Return the titles of a digest and what it says of each."""
+    digest = Digest.objects.get(subscriber=subscriber, day=TODAY + days * DAY)
+    picks = [(pick.paper.title, pick.why) for pick in digest.picks.whole()]
+    return [pick for pick in picks if not pick[0].startswith("Notes")]
+
+
+SECOND = ("Graph networks of roads", "Taken off since: 300 upvotes (graph networks)")
+
+
+def test_a_paper_that_took_off_comes_last_to_who_follows_its_topic_and_says_why():
+    older("Graph networks of roads", TOOK_OFF)
+    for number in range(3):
+        make.paper(f"Graph networks {number}")
+    someone = reader()
+    plan()
+    *new, last = digest_of(someone)
+    assert last == SECOND
+    assert [title for title, _ in new] == [f"Graph networks {number}" for number in range(3)]
+    pick = Pick.objects.get(basis="second")
+    assert (pick.position, pick.group) == (5, "missed")
+    assert (pick.topic_name, pick.leader) == ("graph networks", None)
+
+
+def test_the_letter_says_it_in_both_parts(outbox):
+    paper = older("Graph networks of roads", TOOK_OFF)
+    make.paper("Graph networks of cars")
+    reader()
+    call_command("tick")
+    (letter,) = outbox()
+    text = letter.get_body(["plain"]).get_content()
+    assert text.count("300 upvotes") == 1
+    html = lxml.html.fromstring(letter.get_body(["html"]).get_content())
+    (block,) = html.cssselect(f'[data-paper-id="{paper.pk}"]')
+    for said in (text.partition("2. Graph networks of roads")[2], block.text_content()):
+        assert SECOND[1] in " ".join(said.split())
+    assert text.index("You may have missed") < text.index("2. Graph networks of roads")
+    assert broken(NOW) == {}
+
+
+@pytest.mark.parametrize(
+    ("interests", "why"),
+    [
+        ("cs.lg", ["Taken off since: 300 upvotes (cs.lg)"]),
+        ("", ["Taken off since: 300 upvotes"]),
+        ("medieval monasteries", []),
+    ],
+)
+def test_it_comes_to_who_follows_its_category_or_nothing_and_not_something_else(interests, why):
+    older("Bread", TOOK_OFF, categories=["cs.LG"])
+    someone = make.subscriber(interests=interests and f"{interests}\n{HER}")
+    plan()
+    assert [why for title, why in digest_of(someone) if title == "Bread"] == why
+
+
+def test_it_comes_to_who_chose_papers_like_it():
+    older("Trout in winter", TOOK_OFF, abstract="Trout spawn.")
+    seasons = ("spring", "summer", "autumn")
+    chosen = [
+        make.paper(f"Trout in {season}", "Trout spawn.", day=TODAY - 70 * DAY) for season in seasons
+    ]
+    someone = make.subscriber(interests=HER)
+    for paper in chosen:
+        feedback.record(someone, paper, "more", NOW)
+    feedback.learn(NOW)
+    plan()
+    assert digest_of(someone) == [("Trout in winter", "Taken off since: 300 upvotes")]
+
+
+def test_it_doesnt_come_to_who_had_it_when_it_was_new():
+    paper = make.paper("Graph networks of roads", upvotes=300)
+    came_at = NOW + 20 * DAY
+    had, late = reader(), reader(confirmed_at=came_at, next_due_at=came_at)
+    plan()
+    assert [title for title, _ in digest_of(had)] == ["Graph networks of roads"]
+    Letter.objects.update(state="accepted", ended_at=NOW)
+    observed(paper, {1: 5, 19: 300})
+    for rice in Paper.objects.filter(title__startswith="Cooking"):
+        observed(rice, {19: 130})
+    plan(20)
+    assert digest_of(had, 20) == []
+    assert digest_of(late, 20) == [SECOND]
+
+
+@pytest.mark.parametrize(("until", "comes"), [(20, False), (21, True)])
+def test_it_doesnt_come_to_who_may_have_had_it_in_an_email_that_a_backup_lacks(until, comes):
+    older("Graph networks of roads", TOOK_OFF, age=20)
+    someone = reader()
+    for days, recovered in ((until, {"until": str(TODAY - until * DAY)}), (1, None)):
+        day, at = TODAY - days * DAY, NOW - days * DAY
+        fields = {"created_at": at, "closes_at": at, "ended_at": at, "state": "accepted"}
+        letter = someone.letters.create(kind="digest", day=day, **fields)
+        Digest.objects.create(subscriber=someone, day=day, letter=letter, recovered=recovered)
+    plan()
+    assert Pick.objects.filter(basis="second").exists() == comes
+
+
+@pytest.mark.parametrize("muted", ["roads", "graph networks", "cs.LG"])
+def test_it_doesnt_come_to_who_muted_it(muted):
+    older("Graph networks of roads", TOOK_OFF, categories=["cs.LG"])
+    someone = reader(muted=[make.topic(muted)])
+    plan()
+    assert digest_of(someone) == []
+
+
+def test_there_is_one_a_week_at_most_and_none_comes_twice():
+    older("Graph networks of roads", {-9: 5, -1: 300})
+    older("Graph networks of cars", {-9: 5, -1: 250, 6: 900, 13: 3000})
+    someone = reader()
+    for day in range(16):
+        plan(day)
+    came = {day: digest_of(someone, day) for day in range(16) if digest_of(someone, day)}
+    assert list(came) == [0, 7]
+    assert came[0] == [SECOND]
+    assert [title for title, _ in came[7]] == ["Graph networks of cars"]
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        {-9: 200, -1: 300},  # It didn't double,
+        {-9: 300, -1: 300},
+        {-9: 300, -1: 200},  # lost some,
+        {-9: 300},  # wasn't looked at lately,
+        {-20: 5, -8: 300},  # doubled weeks ago,
+        {-9: 1, -1: 9},  # gained a few,
+        {-9: 1, -1: 12},  # no more than all others,
+        {-9: 5, 1: 300},  # or only tomorrow.
+        {},
+    ],
+    ids=str,
+)
+def test_what_did_not_take_off_doesnt_come(votes):
+    older("Graph networks of roads", votes)
+    someone = reader()
+    plan()
+    assert digest_of(someone) == []
+
+
+@pytest.mark.parametrize(("votes", "comes"), [(10, False), (11, True)])
+def test_few_upvotes_are_nothing_even_where_others_gained_fewer(votes, comes):
+    Observation.objects.filter(day=TODAY - DAY).update(upvotes=2)
+    older("Graph networks of roads", {-9: 1, -1: votes})
+    someone = reader()
+    plan()
+    assert bool(digest_of(someone)) == comes
+
+
+@pytest.mark.parametrize(("age", "comes"), [(7, False), (8, True), (60, True), (61, False)])
+def test_it_is_older_than_what_is_new_and_not_too_old(age, comes):
+    older("Graph networks of roads", TOOK_OFF, age=age)
+    someone = reader()
+    plan()
+    seconds = [pick.paper.title for pick in Pick.objects.filter(basis="second")]
+    assert seconds == (["Graph networks of roads"] if comes else [])
+    assert len(digest_of(someone)) == (1 if age <= 60 else 0)
+
+
+def test_what_was_looked_at_only_now_has_not_taken_off():
+    record = Record(
+        id="2605.00001",
+        title="Graph networks of roads",
+        day=TODAY - 20 * DAY,
+        upvotes=300,
+    )
+    store.store([record], now=NOW, source="huggingface")
+    someone = reader()
+    plan()
+    assert digest_of(someone) == []
+
+
+@pytest.mark.parametrize(("size", "new"), [(2, 1), (3, 2), (5, 4)])
+def test_the_digest_stays_within_its_size(size, new):
+    older("Graph networks of roads", TOOK_OFF)
+    for number in range(6):
+        make.paper(f"Graph networks {number}")
+    reader(size=size)
+    plan()
+    (last,) = Pick.objects.filter(basis="second")
+    assert (last.position, Pick.objects.count()) == (size, new + 1)
+    positions = Pick.objects.order_by("position").values_list("position", flat=True)
+    assert list(positions) == list(range(1, size + 1))
+
+
+def test_it_waits_for_a_day_with_something_new(outbox):
+    someone = reader()
+    plan()
+    older("Graph networks of roads", {-9: 5, 1: 300})
+    Observation.objects.filter(paper__title__startswith="Cooking", day=TODAY - DAY).update(
+        day=TODAY + DAY
+    )
+    call_command("tick", now=NOW + DAY)
+    assert someone.letters.get(day=TODAY + DAY).reason == "nothing to say"
+    plan(2)
+    assert digest_of(someone, 2) == [SECOND]
+
+
+def test_new_observations_are_seen_at_once():
+    paper = older("Graph networks of roads", {-9: 5})
+    model_store.fit(NOW)
+    make.paper("Notes", authors=["Emmy Noether"])
+    someone = reader()
+    assert len(planning.preview(someone, TODAY, NOW)[1]) == 1
+    observed(paper, {-1: 300})
+    Paper.objects.filter(pk=paper.pk).update(upvotes=300)
+    assert planning.preview(someone, TODAY, NOW)[1][1].why == SECOND[1]
+
+
+def test_it_is_ranked_by_what_it_gained_lately():
+    older("Graph networks of roads", {-9: 900, -1: 2000})
+    older("Graph networks of cars", {-9: 5, -1: 80})
+    model_store.fit(NOW)
+    window = candidates.announced(model_store.in_use(), TODAY)
+    second = candidates.second_chances(window).papers
+    gains = dict(zip(second.ids, second.upvotes.tolist(), strict=True))
+    titles = dict(Paper.objects.values_list("title", "pk"))
+    assert gains[titles["Graph networks of roads"]] == 1100
+
+
+def test_a_shard_asks_a_constant_number_of_queries_for_all_that_steers_it():
+    older("Graph networks of roads", TOOK_OFF)
+    for number in range(6):
+        make.paper(f"Graph networks {number}", "We train graph networks.")
+    liked = [make.paper(f"Graph networks of old {n}", day=TODAY - 30 * DAY) for n in range(3)]
+    muted = make.topic("medieval monasteries")
+    ranked(reader())  # The model is fitted and loaded, the papers are read.
+    counts = []
+    for size in (5, 50):
+        shard = [
+            make.subscriber(interests="graph networks\ncs.LG", muted=[muted]) for _ in range(size)
+        ]
+        for subscriber in shard:
+            for paper in liked:
+                feedback.record(subscriber, paper, "more", NOW)
+        feedback.learn(NOW)
+        with CaptureQueriesContext(connection) as queries:
+            dues = ranked(*shard)
+        counts.append(len(queries))
+        assert [due.papers[-1].is_second for due in dues] == [True] * size
+        assert [len(due.papers) for due in dues] == [7] * size
+    assert counts[0] == counts[1] <= 12

@@ -1,0 +1,291 @@
+"""Two digests are hours apart: after a night asleep, a silence, an evening."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from django.db import connection, transaction
+
+from digest.models import Pick
+from digest.operations import invariants
+from digest.planning import plan
+from digest.planning.due import due_of
+from subscriptions import schedule
+from subscriptions.actions import change_address, preferences
+from subscriptions.delivery import circuit_breaker, letter_sql, queue, transitions
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter, Subscriber
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.factories.simulation import (
+    DAY,
+    DOOR,
+    HOUR,
+    MINUTE,
+    TODAY,
+    YESTERDAY,
+    arrivals,
+    at,
+    on_one_database,
+    reader,
+    tick,
+)
+from tests.helpers.threads import uncommitted
+
+pytestmark = pytest.mark.django_db
+
+
+def test_after_a_night_asleep_the_day_before_comes_and_the_next_keeps_its_distance():
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    for now in (at(TODAY, 5, 59), at(TODAY, 6), at(TODAY, 17, 58), at(TODAY, 17, 59)):
+        tick(now)
+    for hours in range(24):
+        tick(at(TODAY, 18) + hours * HOUR)
+    assert arrivals() == [
+        (YESTERDAY, at(TODAY, 5, 59)),
+        (TODAY, at(TODAY, 17, 59)),
+        (TODAY + DAY, at(TODAY + DAY, 6)),
+    ]
+    assert set(one.letters.values_list("state", flat=True)) == {"accepted"}
+
+
+@pytest.mark.parametrize("hour", [0, 7, *on_one_database(*zip([4, 5, 6, 12, 23]))])
+@pytest.mark.parametrize("asleep", [2, 17, 23, 26, 72])
+def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
+    one = reader(hour=hour, next_due_at=at(YESTERDAY, hour))
+    woke = at(YESTERDAY, hour) + asleep * HOUR + 50 * MINUTE
+    for hours in range(50):
+        tick(woke + hours * HOUR)
+    moments = [moment for _, moment in arrivals()]
+    assert moments[0] - woke <= timedelta(hours=18)
+    assert all(schedule.MIN_GAP <= b - a <= 37 * HOUR for a, b in pairwise(moments))
+    days = list(one.letters.order_by("day").values_list("day", "state", "reason"))
+    assert [day for day, _, _ in days] == [YESTERDAY + n * DAY for n in range(len(days))]
+    for _, state, reason in days:
+        assert (state, reason) in {("accepted", ""), ("missed", "its day ended first")}
+
+
+@pytest.mark.parametrize("hours", [3, 28, *on_one_database(*zip([17, 52, 100]))])
+def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hours):
+    """Hers of yesterday waited; another's was not planned yet. The alarms keep quiet meanwhile."""
+    make.paper("Graph networks", day=YESTERDAY)
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6), interests="graph networks")
+    other = reader(hour=7, next_due_at=at(YESTERDAY, 7), interests="graph networks")
+    plan.plan(at(YESTERDAY, 6))
+    circuit_breaker.stop("Ada", at(YESTERDAY, 6))
+    for past in range(1, hours + 1):
+        tick(now := at(YESTERDAY, 6) + past * HOUR)
+        assert {result.text for result in invariants.examine(now)} == {"kept"}
+    assert Letter.objects.get().state == "planned"  # As it was: nobody has closed it.
+
+    circuit_breaker.resume("Ada", now)
+    assert not invariants.overdue(now, 15 * MINUTE).exists()
+    assert {result.text for result in invariants.examine(now)} == {"kept"}
+    tick(now + MINUTE)
+    day = (now - 7 * HOUR).date()
+    assert arrivals() == [(day, now + MINUTE)] * 2
+    for letters in (one.letters, other.letters):
+        assert Pick.objects.filter(digest__letter=letters.get(day=day)).exists()
+    for later in range(1, 12):
+        tick(now + later * HOUR)
+    assert len(arrivals()) == 2
+    assert {result.text for result in invariants.examine(now + 12 * HOUR)} == {"kept"}
+
+
+def test_digests_that_are_due_after_sending_was_resumed_are_overdue_in_time():
+    reader(next_due_at=NOW)
+    circuit_breaker.stop("Ada", NOW - HOUR)
+    circuit_breaker.resume("Ada", NOW + HOUR)
+    assert not invariants.overdue(NOW + 74 * MINUTE, 15 * MINUTE).exists()
+    assert invariants.overdue(NOW + 75 * MINUTE, 15 * MINUTE).exists()
+
+
+def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():
+    make.paper("Graph networks", day=YESTERDAY)
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0), interests="graph networks")
+    other = reader(hour=1, next_due_at=at(YESTERDAY, 0))
+    plan.plan(at(YESTERDAY, 0))
+    assert Pick.objects.get(subscriber=one).digest.day == YESTERDAY
+
+    plan.plan(at(TODAY, 0))
+    assert other.letters.get().state == "planned"  # She has an hour yet.
+
+    states = one.letters.order_by("day").values_list("day", "state", "reason")
+    assert list(states) == [
+        (YESTERDAY, "missed", "the next day's was due"),
+        (TODAY, "planned", ""),
+    ]
+    assert Pick.objects.get(subscriber=one).digest.day == TODAY
+
+
+def test_one_whose_day_has_just_closed_gives_its_papers_to_the_next_as_well():
+    """The sweeper, which comes after, would give them back too late for that."""
+    make.paper("Graph networks", day=YESTERDAY)
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6), interests="graph networks")
+    plan.plan(at(YESTERDAY, 6))
+    assert one.letters.get().closes_at == at(TODAY, 6)
+
+    tick(at(TODAY, 6))
+    assert Pick.objects.get().digest.day == TODAY
+    states = one.letters.order_by("day").values_list("state", flat=True)
+    assert list(states) == ["missed", "accepted"]
+
+
+def test_the_next_digest_waits_while_one_may_be_arriving_and_then_for_its_distance():
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    plan.plan(at(YESTERDAY, 0))
+    late = one.letters.get()
+    transitions.claim(at(YESTERDAY, 23, 55), 1)
+    late.refresh_from_db()
+    assert transitions.move(
+        [late], "transmitting", at(YESTERDAY, 23, 58), left_at=at(YESTERDAY, 23, 58)
+    )
+
+    assert plan.plan(at(TODAY, 0)).letters == 0
+    one.refresh_from_db()
+    assert one.next_due_at == at(TODAY, 11, 58)
+    assert plan.plan(at(TODAY, 11, 58)).letters == 1
+
+
+@pytest.mark.parametrize("hour", [9, 23])
+def test_what_goes_out_again_after_a_silence_is_not_overtaken(hour):
+    """It may have arrived: its papers stay its own, and the next digest comes after it, also where
+    the first try was long ago.
+    """
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    plan.plan(at(YESTERDAY, 0))
+    one.letters.update(repeats=1, left_at=at(YESTERDAY, hour, 30))
+
+    assert plan.plan(at(TODAY, 0)).letters == 0
+    assert [letter.state for letter in one.letters.all()] == ["planned"]
+
+
+def test_what_was_to_go_out_again_as_its_day_ended_is_kept_at_a_distance():
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    plan.plan(at(YESTERDAY, 6))
+    late = one.letters.get()
+    one.letters.update(repeats=1, left_at=at(TODAY, 5, 40))
+    assert late.closes_at == at(TODAY, 6)
+
+    assert plan.plan(at(TODAY, 6)).letters == 0
+    queue.sweep(at(TODAY, 6, 1))
+    assert plan.plan(at(TODAY, 6, 1)).letters == 0
+    one.refresh_from_db()
+    assert one.next_due_at == at(TODAY, 17, 40)
+
+
+@pytest.mark.parametrize("state", ["transmitting", "uncertain"])
+def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state):
+    """As after a day without power: nobody has asked yet what became of it."""
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    plan.plan(at(YESTERDAY, 0))
+    began, woke = at(YESTERDAY, 0, 1), at(TODAY, 0, 1)
+    one.letters.update(state=state, left_at=began, lease_until=began, next_try_at=began)
+
+    assert plan.plan(woke).letters == 0
+    assert invariants.overdue(woke + HOUR, invariants.MAX_PLANNING_DELAY).count() == 0
+    queue.sweep(woke)
+    while one.letters.get().state != "planned":
+        queue.sweep(woke := woke + 15 * MINUTE)
+    rounds.deliver_due(lambda: woke)
+    assert plan.plan(woke + MINUTE).letters == 0
+    one.refresh_from_db()
+    assert one.next_due_at == woke + schedule.MIN_GAP
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
+@pytest.mark.django_db(transaction=True)
+def test_what_passes_the_fence_as_its_day_ends_is_seen_by_who_plans_the_next(monkeypatch):
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    plan.plan(at(YESTERDAY, 6))
+    closes_at = one.letters.get().closes_at
+    assert closes_at == at(TODAY, 6)
+    with transaction.atomic():
+        ((late,), _) = transitions.claim(closes_at - MINUTE, 1)
+    moment = closes_at - timedelta(milliseconds=10)
+    frozen = {late.pk: transitions.Frozen(b"Date: now", "<m@x>", moment)}
+    thread, commit = uncommitted(lambda: transitions.final_check([late], frozen, moment))
+
+    rank = plan.rank_due
+
+    def rank_behind_it(*told, **options):
+        commit.set()
+        thread.join()
+        return rank(*told, **options)
+
+    monkeypatch.setattr(plan, "rank_due", rank_behind_it)
+    for _ in range(2):
+        assert plan.plan(closes_at).letters == 0
+    assert one.letters.get().state == "transmitting"
+    one.refresh_from_db()
+    assert one.next_due_at == moment + schedule.MIN_GAP
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
+@pytest.mark.django_db(transaction=True)
+def test_what_somebody_is_at_in_this_moment_is_waited_for():
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    plan.plan(at(YESTERDAY, 0))
+    late = one.letters.get()
+    thread, commit = uncommitted(lambda: letter_sql.held([late.pk]))
+    assert plan.plan(at(TODAY, 0)).letters == 0
+    commit.set()
+    thread.join()
+    assert plan.plan(at(TODAY, 0)).letters == 1
+
+
+def test_a_planner_that_read_before_another_wrote_calls_nothing_off(monkeypatch):
+    one = reader(hour=0, next_due_at=at(TODAY, 0))
+    read_before = [due_of(Subscriber.objects.get(), at(TODAY, 1))]
+    plan.plan(at(TODAY, 0))
+    reader(hour=1, next_due_at=at(TODAY, 1))
+    monkeypatch.setattr(plan, "due_batches", lambda *_: [read_before])
+    plan.plan(at(TODAY, 1))
+    assert [letter.state for letter in one.letters.all()] == ["planned"]
+
+
+@pytest.mark.parametrize("state", ["planned", "missed"])
+def test_a_digest_that_was_put_off_by_the_server_to_the_end_keeps_nobody_waiting(state):
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    plan.plan(at(YESTERDAY, 0))
+    one.letters.update(left_at=at(YESTERDAY, 23, 58), attempt=3, state=state)
+    assert plan.plan(at(TODAY, 0)).letters == 1
+
+
+def test_who_moves_to_another_address_keeps_her_distance_to_a_digest_that_was_late():
+    """What she confirms then is an address: it makes that digest no first one."""
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    plan.plan(at(YESTERDAY, 6))
+    rounds.deliver_due(lambda: at(YESTERDAY, 23))
+    change_address.request(one, "new@example.org", now=at(YESTERDAY, 23, 20))
+    for side in ("old", "new"):
+        change_address.approve(
+            one, side, at(YESTERDAY, 23, 20), source=DOOR, now=at(YESTERDAY, 23, 30)
+        )
+
+    assert plan.plan(at(TODAY, 6)).letters == 0
+    one.refresh_from_db()
+    assert (one.email, one.next_due_at) == ("new@example.org", at(TODAY, 11))
+
+
+@pytest.mark.parametrize("changed", [{}, {"hour": 8}])
+def test_the_digest_after_a_first_one_in_the_evening_comes_at_her_hour(changed):
+    """Also where she chooses that hour after the first one."""
+    one = make.subscriber(hour=7, wants_quiet_days=True, now=at(TODAY, 22))
+    tick(at(TODAY, 22))
+    preferences.change(one, None, changed, now=at(TODAY, 22, 30))
+    one.refresh_from_db()
+    tick(one.next_due_at)
+    due = at(TODAY + DAY, changed.get("hour", 7))
+    assert arrivals() == [(TODAY, at(TODAY, 22)), (TODAY + DAY, due)]
+
+
+def test_the_digest_after_a_first_one_just_before_her_hour_comes_six_hours_later():
+    make.subscriber(hour=0, wants_quiet_days=True, now=at(TODAY, 23, 50))
+    for hours in range(9):
+        tick(at(TODAY, 23, 50) + hours * HOUR)
+    # At midnight, ten minutes later, it would be no news.
+    assert arrivals() == [
+        (TODAY, at(TODAY, 23, 50)),
+        (TODAY + DAY, at(TODAY + DAY, 5, 50)),
+    ]

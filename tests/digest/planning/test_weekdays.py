@@ -1,0 +1,425 @@
+"""Days of the week, and what is new to who has had no digest for days."""
+
+import re
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Count
+from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.indexing import candidates
+from digest.models import Digest, Pick
+from digest.operations import invariants
+from digest.planning import plan
+from subscriptions import schedule
+from subscriptions.actions import change_address, preferences, signup
+from subscriptions.models import Letter, Subscriber
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.factories.planning import ranked
+from tests.factories.simulation import DAY, DOOR, TODAY, at, tick
+from tests.helpers.invariants import broken
+
+pytestmark = pytest.mark.django_db
+
+MONDAYS, WORKDAYS, WEEKENDS = 0b0000001, 0b0011111, 0b1100000  # TODAY is a Monday.
+
+
+def live(first, days):
+    """Let so many days pass."""
+    for n in range(days):
+        for hour in (0, 7, 19):
+            tick(at(first + n * DAY, hour))
+
+
+def reader(**fields):
+    """Make a reader of long standing."""
+    return make.subscriber(**{"confirmed_at": NOW - 400 * DAY} | fields)
+
+
+def had(subscriber, day, state="accepted", reason=""):
+    """Write down that she had the digest of a day, or how else it ended."""
+    at_seven = at(day, 7)
+    letter = Letter.objects.create(
+        subscriber=subscriber,
+        kind="digest",
+        day=day,
+        state=state,
+        reason=reason,
+        created_at=at_seven,
+        closes_at=at_seven + DAY,
+        ended_at=at_seven,
+        left_at=at_seven,
+    )
+    return Digest.objects.create(subscriber=subscriber, day=day, letter=letter)
+
+
+def days_of(subscriber, *states):
+    return list(
+        subscriber.letters.filter(state__in=states or ["accepted"])
+        .order_by("day")
+        .values_list("day", flat=True)
+    )
+
+
+# ---- Days of the week
+
+
+@given(
+    day=st.dates(date(2020, 1, 1), date(2035, 1, 1)),
+    weekdays=st.integers(1, schedule.EVERY_DAY),
+    zone=st.sampled_from(["UTC", "Pacific/Auckland", "America/New_York"]),
+)
+def test_the_first_due_day_is_the_next_of_hers_and_none_is_left_out(day, weekdays, zone):
+    found, moment = schedule.next_due(day, 7, ZoneInfo(zone), weekdays)
+    assert schedule.local_day(moment, ZoneInfo(zone)) == found
+    passed = [(day + n * DAY).weekday() for n in range((found - day).days)]
+    assert [weekdays >> one & 1 for one in [*passed, found.weekday()]] == [0] * len(passed) + [1]
+
+
+def test_a_friday_that_never_was_is_not_waited_for_on_another_day():
+    apia = ZoneInfo("Pacific/Apia")
+    friday = 0b0010000
+    assert schedule.next_due(date(2011, 12, 28), 7, apia, friday)[0] == date(2012, 1, 6)
+
+
+@pytest.mark.parametrize("bits", [0, 128])
+def test_no_day_at_all_is_none_that_can_be_kept(bits):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make.subscriber(weekdays=bits)
+
+
+def test_digests_come_on_her_days_and_the_others_are_no_broken_promise():
+    one = reader(weekdays=WORKDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
+    live(TODAY, 9)
+    assert days_of(one) == [TODAY + n * DAY for n in (0, 1, 2, 3, 4, 7, 8)]
+    assert set(one.letters.values_list("state", flat=True)) == {"accepted"}
+    assert broken(at(TODAY + 9 * DAY, 0)) == {}
+
+
+def test_the_first_digest_comes_at_once_also_on_another_day():
+    one = make.subscriber(weekdays=WEEKENDS, wants_quiet_days=True, next_due_at=NOW)
+    live(TODAY, 7)
+    assert days_of(one) == [TODAY, date(2026, 6, 6), date(2026, 6, 7)]
+
+
+@pytest.mark.parametrize(
+    ("weekdays", "due"),
+    [(WEEKENDS, at(date(2026, 6, 6), 7)), (MONDAYS, at(TODAY + 7 * DAY, 7))],
+)
+def test_a_change_of_days_moves_the_next_digest(weekdays, due):
+    one = reader(next_due_at=at(TODAY + DAY, 7))
+    had(one, TODAY)
+    preferences.change(one, None, {"weekdays": weekdays}, now=NOW)
+    one.refresh_from_db()
+    assert one.next_due_at == due
+
+
+def test_a_pause_ends_on_the_first_of_her_days():
+    one = reader(weekdays=MONDAYS)
+    preferences.change(one, None, {"paused_until": date(2026, 6, 10)}, now=NOW)
+    one.refresh_from_db()
+    assert one.next_due_at == at(date(2026, 6, 15), 7)
+
+
+def test_a_distance_that_ends_on_another_day_ends_on_the_next_of_hers():
+    """Sunday's left late, so Monday's would come twelve hours later: on Tuesday."""
+    one = reader(weekdays=MONDAYS, hour=23, next_due_at=at(TODAY, 23))
+    had(one, TODAY - DAY)
+    Letter.objects.update(left_at=at(TODAY, 14))
+    plan.plan(at(TODAY, 23))
+    one.refresh_from_db()
+    assert one.next_due_at == at(TODAY + 7 * DAY, 23)
+    assert days_of(one, "planned") == []
+
+
+def test_a_machine_that_slept_over_days_she_does_not_want_has_missed_none():
+    one = reader(weekdays=MONDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
+    tick(at(TODAY, 7))
+    tick(at(TODAY + 15 * DAY, 7))
+    states = one.letters.order_by("day").values_list("day", "state")
+    assert list(states) == [
+        (TODAY, "accepted"),
+        (TODAY + 7 * DAY, "missed"),
+        (TODAY + 14 * DAY, "missed"),
+    ]
+
+
+def test_who_is_not_due_for_weeks_is_found_unless_she_pauses():
+    lost = make.subscriber(next_due_at=NOW + 17 * DAY)
+    make.subscriber(next_due_at=NOW + 15 * DAY, weekdays=MONDAYS)
+    pausing = {"paused_until": TODAY + 90 * DAY, "next_due_at": NOW + 90 * DAY}
+    make.subscriber(**pausing)
+    (found,) = [one for one in invariants.examine(NOW) if one.count]
+    assert (found.invariant.name, found.examples) == ("due", [lost.pk])
+
+
+# ---- What is new after days without a digest
+
+
+@pytest.mark.parametrize(
+    ("gap", "days"),
+    [(None, 0), (-1, 7), (1, 7), (7, 7), (8, 14), (14, 14), (15, 30), (30, 30), (400, 30)],
+)
+def test_few_lengths_of_time_hold_all_that_came_since_her_last_digest(settings, gap, days):
+    new = None if gap is None else at(TODAY - gap * DAY, 7)
+    assert candidates.days_back(TODAY, new) == days
+    settings.NEW_DAYS = 45  # Then nothing is longer.
+    assert candidates.days_back(TODAY, new) == (days and 45)
+
+
+def test_a_weekly_reader_loses_no_paper_of_the_week():
+    """Also those of her last digest's own day, which came in after it had left."""
+    one = reader(weekdays=MONDAYS, next_due_at=at(TODAY, 7), size=50)
+    had(one, TODAY - 7 * DAY)
+    days = [TODAY - n * DAY for n in range(16)]
+    papers = [make.paper(f"Graphs {n.day}", day=n, came_in_at=at(n, 8)).pk for n in days]
+    plan.plan(at(TODAY, 7))
+    picked = set(Pick.objects.values_list("paper", flat=True))
+    assert set(papers[:8]) <= picked
+    assert not set(papers[14:]) & picked
+    assert Digest.objects.get(day=TODAY).since is None  # It is her rhythm.
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Honolulu", "Pacific/Auckland"])
+def test_where_her_days_are_not_those_of_papers_no_paper_of_a_pause_is_lost(zone):
+    """By her calendar six days lie between the two digests, and by UTC, seven."""
+    one = reader(timezone=zone, hour=7, next_due_at=NOW)
+    one.schedule_from(TODAY)
+    one.save()
+    left_at = one.next_due_at
+    tick(left_at)
+    pause = {"hour": 20, "paused_until": TODAY + 6 * DAY}
+    preferences.change(one, None, pause, now=left_at + timedelta(hours=1))
+    late = make.paper("Graph networks", day=left_at.date())
+    one.refresh_from_db()
+    again = one.next_due_at
+    assert again.date() - left_at.date() == 7 * DAY
+    _, picks = plan.preview(one, TODAY + 6 * DAY, again)
+    assert [pick.paper for pick in picks] == [late]
+    plan.plan(again)
+    assert Pick.objects.get().paper == late
+
+
+@pytest.mark.parametrize(("state", "reason"), [("accepted", ""), ("skipped", "nothing to say")])
+def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, state, reason):
+    one = reader(interests="graph networks", next_due_at=at(TODAY - 12 * DAY, 7))
+    had(one, TODAY - 13 * DAY)
+    had(one, TODAY - 12 * DAY, state, reason)
+    preferences.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY, 8))
+    old = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
+    for number in range(12):
+        make.paper(f"Cooking rice {number}", day=TODAY - 11 * DAY)
+    live(TODAY, 1)
+    digest = Digest.objects.get(day=TODAY)
+    assert (digest.since, digest.considered) == (TODAY - 12 * DAY, 13)
+    assert [pick.paper for pick in digest.picks.all()] == [old]
+    (letter,) = outbox()
+    for kind in ("plain", "html"):
+        said = " ".join(letter.get_body([kind]).get_content().split())
+        # A day on which nothing was sent has no "last digest" that she would know of.
+        assert "last looked through for you 12 days ago. Here is the best of the 13 that" in said
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either(moves):
+    one = make.subscriber(now=at(TODAY - 12 * DAY), began_at=at(TODAY - 12 * DAY))
+    plan.plan(at(TODAY - 12 * DAY))
+    preferences.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
+    if moves:
+        move(one, TODAY - DAY)
+    paper = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
+    before = TODAY - 21 * DAY
+    older = make.paper("Graph networks of before", day=before, came_in_at=at(before, 8))
+    live(TODAY, 1)
+    digest = Digest.objects.get(day=TODAY)
+    assert digest.since is None  # She had none that it could be compared with.
+    picked = {pick.paper for pick in digest.picks.all()}
+    assert (paper in picked, older in picked) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "since"),
+    [
+        ("missed", "its day ended first", TODAY - 3 * DAY),
+        ("failed", "refused: 550", TODAY - 3 * DAY),
+        ("skipped", "paused", TODAY - 3 * DAY),
+        ("failed", "unknown: the mail server never answered", TODAY - 3 * DAY),
+        ("accepted", "", None),
+    ],
+)
+def test_a_digest_whose_papers_were_given_back_was_none(state, reason, since):
+    one = reader(next_due_at=at(TODAY, 7))
+    had(one, TODAY - 3 * DAY)
+    had(one, TODAY - 2 * DAY, state, reason)
+    had(one, TODAY - DAY, state, reason)
+    plan.plan(at(TODAY, 7))
+    assert one.digests.get(day=TODAY).since == since
+
+
+def leave(one, day):
+    signup.unsubscribe(one.public_id, source=DOOR, now=at(day))
+
+
+def undo(one, day):
+    """Follow the link in her last goodbye."""
+    goodbye = one.letters.filter(kind="goodbye").latest("pk")
+    signup.confirm(one, goodbye.created_at, kind="goodbye", source=DOOR, now=at(day))
+
+
+def sign_up_anew(one, day):
+    signup.subscribe(one.email, signup.SignUpRequest(), source=DOOR, now=at(day, 11))
+    one.refresh_from_db()
+    signup.confirm(one, one.asked_at, source=DOOR, now=at(day))
+
+
+def move(one, day):
+    """Let her digest go to another address."""
+    change_address.request(one, "new@example.org", now=at(day, 11))
+    for side in ("old", "new"):
+        change_address.approve(one, side, at(day, 11), source=DOOR, now=at(day))
+    one.refresh_from_db()
+
+
+def paused_for_weeks():
+    """Make one who had a digest twenty days ago, and a paper that came in her pause since then."""
+    day = TODAY - 20 * DAY
+    one = reader(interests="graph networks", hour=7, next_due_at=at(day, 7))
+    make.paper("Graph networks of before", day=day)
+    live(day, 1)
+    preferences.pause(one, TODAY + DAY, now=at(day, 20))
+    assert days_of(one) == [day]
+    return one, make.paper("Graph networks", day=TODAY - 10 * DAY)
+
+
+def test_who_takes_a_leaving_back_gets_what_came_in_her_pause_and_until_then():
+    one, in_pause = paused_for_weeks()
+    while_away = make.paper("Graph networks of late", day=TODAY - DAY)
+    leave(one, TODAY - 2 * DAY)
+    for _ in range(2):
+        undo(one, TODAY)
+    live(TODAY, 1)
+    assert days_of(one) == [TODAY - 20 * DAY]  # She is paused, as she was.
+    live(TODAY + DAY, 1)
+    digest = one.digests.get(day=TODAY + DAY)
+    assert (digest.since, digest.letter.state) == (TODAY - 20 * DAY, "accepted")
+    assert {pick.paper for pick in digest.picks.all()} == {in_pause, while_away}
+    assert broken(at(TODAY + DAY, 19)) == {}
+
+
+@pytest.mark.parametrize(
+    ("acts", "since"),
+    [
+        ([leave, undo], TODAY - 20 * DAY),
+        ([leave, undo, leave, undo], TODAY - 20 * DAY),
+        ([move], TODAY - 20 * DAY),
+        ([leave, undo, move], TODAY - 20 * DAY),
+        ([move, leave, undo], TODAY - 20 * DAY),
+        ([leave, sign_up_anew], None),
+        ([leave, undo, leave, sign_up_anew], None),
+        ([leave, undo, move, leave, sign_up_anew], None),
+        ([leave, sign_up_anew, move], None),
+        ([leave, sign_up_anew, leave, undo], None),
+    ],
+)
+def test_who_leaves_begins_anew_by_a_sign_up_and_by_nothing_else(acts, since):
+    one, _ = paused_for_weeks()
+    for number, act in enumerate(acts):
+        act(one, TODAY - (len(acts) - number) * DAY)
+    live(TODAY, 2)
+    first = one.digests.completed().filter(day__gt=TODAY - 20 * DAY).earliest("day")
+    assert (first.since, first.picks.count()) == (since, 0 if since is None else 1)
+
+
+def test_readers_with_gaps_of_all_lengths_are_planned_together_and_share_editions(monkeypatch):
+    made, make_window = [], candidates._make
+    monkeypatch.setattr(
+        candidates, "_make", lambda *told: made.append(told[2]) or make_window(*told)
+    )
+    for number in range(40):
+        day = TODAY - number * DAY
+        make.paper(f"Graph networks {number}", day=day, came_in_at=at(day, 8))
+    for gap in range(1, 36):
+        had(reader(interests="graph networks", size=50), TODAY - gap * DAY)
+    assert plan.plan(NOW).letters == 35
+    assert [made.count(days) for days in (7, 14, 30)] == [1, 1, 1]
+    assert not {"arrived in 14 days", "arrived in 30 days"} & candidates._last.keys()  # Let go.
+    new = Pick.objects.filter(group="new")
+    counts = dict(new.values_list("subscriber_id").annotate(n=Count("pk")))
+    assert set(counts.values()) == {min(gap + 1, 31) for gap in range(1, 36)}
+
+
+def test_a_second_chance_is_none_where_it_is_still_new():
+    """UNIQUE(subscriber, paper) would cost the whole shard its day."""
+    one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
+    had(one, TODAY - 12 * DAY)
+    paper = make.paper("Graph networks", day=TODAY - 10 * DAY, upvotes=90)
+    for day, votes in ((TODAY - 9 * DAY, 5), (TODAY - DAY, 90)):
+        paper.observations.create(source="huggingface", day=day, upvotes=votes)
+    plan.plan(at(TODAY, 7))
+    (pick,) = one.digests.get(day=TODAY).picks.all()
+    assert (pick.paper, pick.basis) == (paper, "topic")
+
+
+def test_where_nobody_was_away_no_more_is_asked():
+    make.paper("Graph networks")
+    for _ in range(3):
+        had(reader(interests="graph networks"), TODAY - DAY)
+    ranked(*Subscriber.objects.all())
+    with CaptureQueriesContext(connection) as asked:
+        ranked(*Subscriber.objects.all())
+    assert len(asked) <= 12
+
+
+def test_no_paper_comes_twice_to_who_was_away_either():
+    one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
+    paper = make.paper("Graph networks", day=TODAY - 10 * DAY)
+    pick = {"subscriber": one, "paper": paper, "position": 1, "score": 1, "basis": "topic"}
+    had(one, TODAY - 9 * DAY).picks.create(**pick)
+    plan.plan(at(TODAY, 7))
+    assert one.letters.get(day=TODAY).reason == "nothing to say"
+
+
+def test_a_paper_that_was_sent_long_ago_and_comes_in_again_is_not_sent_again():
+    """As after a restored backup. Planning reads no more than the last digests at first."""
+    one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
+    old, new = (make.paper(f"Graph networks of {what}") for what in ("roads", "cars"))
+    pick = {"subscriber": one, "paper": old, "position": 1, "score": 1, "basis": "topic"}
+    had(one, TODAY - 40 * DAY).picks.create(**pick)
+    had(one, TODAY - DAY)
+    assert plan.plan(at(TODAY, 7)).letters == 1
+    assert [pick.paper for pick in one.digests.get(day=TODAY).picks.all()] == [new]
+
+
+# ---- The form
+
+
+def save(client, subscriber, **sent):
+    response = client.post(tokens.preferences_url(subscriber), sent)
+    subscriber.refresh_from_db()
+    return response
+
+
+def test_days_are_chosen_by_name_kept_where_absent_and_shown(client):
+    one = reader(next_due_at=at(TODAY + DAY, 7))
+    assert save(client, one, days=["", "wed", "sun"]).status_code == 302
+    assert (one.weekdays, one.next_due_at) == (0b1000100, at(date(2026, 6, 3), 7))
+    assert save(client, one, hour=8).status_code == 302
+    assert (one.weekdays, one.hour) == (0b1000100, 8)
+    page = client.get(tokens.preferences_url(one)).content.decode()
+    checked = re.findall(r'name="days" value="(\w+)" checked', page)
+    assert checked == ["wed", "sun"]
+
+
+@pytest.mark.parametrize("days", [[""], ["", "someday"], ["mon", "8"]])
+def test_no_day_and_no_such_day_are_refused(client, days):
+    one = reader(weekdays=MONDAYS)
+    response = save(client, one, days=days, hour=9)
+    assert response.status_code == 400
+    assert 'id="id_days_error"' in response.content.decode()
+    assert (one.weekdays, one.hour) == (MONDAYS, 7)

@@ -1,0 +1,258 @@
+"""Who follows an author gets what she writes, and who mutes one gets none of it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations
+
+import lxml.html
+import pytest
+from django.utils import translation
+
+from digest.indexing import candidates, index_store
+from digest.indexing.index import MAX_AUTHORS
+from digest.models import Pick
+from digest.personalization.profiles import wished
+from digest.planning import plan, preview
+from digest.ranking import authors
+from digest.ranking.authors import asked_for, is_called
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.selection import choose
+from digest.views import search
+from subscriptions.actions.preferences import TopicSelection
+from tests.factories import make
+from tests.factories.corpora import choices_of, paper, papers_of, word
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+SUBJECTS = "rings fields ideals modules proteins galaxies robots batteries".split()  # noqa: SIM905
+
+
+def papers():
+    """Make papers about graph networks and something else, two by Emmy Noether. Fit the model."""
+    for number, subject in enumerate(SUBJECTS):
+        make.paper(
+            f"Graph networks and {subject}",
+            f"We learn {subject} by graph networks.",
+            authors=["Kurt Gödel", "Noether, E."] if number in (3, 6) else ["Fritz Noether"],
+            categories=["cs.LG" if number == 3 else "math.RA"],
+            upvotes=number,
+        )
+    index_store.renew(NOW)
+
+
+def planned(reader):
+    plan.plan(NOW)
+    return list(Pick.objects.filter(subscriber=reader).leading().order_by("position"))
+
+
+@pytest.mark.parametrize(
+    ("author", "name", "is_her"),
+    [
+        ("Emmy Noether", "emmy noether", True),
+        ("Noether, Emmy", "Emmy Noether", True),
+        ("E. Noether", "Emmy Noether", True),
+        ("E. A. Noether", "Emmy Noether", True),
+        ("Amalie Emmy Noether", "Emmy Noether", True),
+        ("Amalie E. Noether", "Amalie Noether", True),
+        ("Amalie Noether", "Amalie E. Noether", True),
+        ("Petar Veličković", "Velickovic", True),
+        ("Jean-Baptiste Alayrac", "J.-B. Alayrac", True),
+        ("Jean-Baptiste Alayrac", "Jean Baptiste Alayrac", True),
+        ("Ian J. Goodfellow", "Ian Goodfellow", True),
+        ("Patrick O’Neill", "P. O'Neill", True),
+        ("王伟", "王伟", True),
+        ("Fritz Noether", "Emmy Noether", False),
+        ("F. Noether", "Emmy Noether", False),
+        ("A. Noether", "A. E. Noether", False),
+        ("Wei Lin Xu", "Wei Lin Li", False),
+        ("Emmy Noetherian", "Emmy Noether", False),
+        ("Wei-Lin Wang", "Wei Wang", False),  # A double name is had whole.
+        ("E. N.", "Emmy Noether", False),  # Initials alone are anybody's.
+        ("Emmy Braun", "Emmy Noether", False),
+        ("Emmy N. Xu", "Emmy Noether", False),
+        ("Amalie Emmy Noether", "N. Emmy", False),
+        ("Noether", "Emmy Noether", False),
+    ],
+)
+def test_a_name_is_the_set_of_its_words_and_initials_stand_for_them(author, name, is_her):
+    assert is_called(author, name) is is_her
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("author: Emmy Noether", ["Emmy Noether"]),
+        (
+            " Authors :  Emmy   Noether, Kurt Gödel and Ada Lovelace",
+            ["Emmy Noether", "Kurt Gödel", "Ada Lovelace"],
+        ),
+        ("author: van der Waals, Johannes", ["van der Waals, Johannes"]),
+        ("Autorin: Noether, Emmy; Gödel, K.", ["Noether, Emmy", "Gödel, K."]),
+        ("au: Noether, E.", ["Noether, E."]),
+        (
+            "author: Emmy Noether, Kurt Gödel, and Ada Lovelace,",
+            ["Emmy Noether", "Kurt Gödel", "Ada Lovelace"],
+        ),
+        ("author: E. Noether, K. Gödel", ["E. Noether", "K. Gödel"]),
+        ("author: Noether, E., Gödel, K.", ["Noether, E.", "Gödel, K."]),
+        ("author: Noether, Gödel, Lovelace", ["Noether", "Gödel", "Lovelace"]),
+        ("author: Noether, Emmy, Jr.", ["Noether, Emmy, Jr."]),
+        ("author：Emmy Noether，Kurt Gödel", ["Emmy Noether", "Kurt Gödel"]),
+        ("author: 王伟、李娜", ["王伟", "李娜"]),
+        ("author: Emmy Noether OR Kurt Gödel", ["Emmy Noether", "Kurt Gödel"]),
+        ("author: Emmy Noether, Or Patashnik", ["Emmy Noether", "Or Patashnik"]),
+        ("authors of fake news", []),
+        ("author attribution: who wrote it", []),
+        ("author:", []),
+        ("author: E. N.", []),
+    ],
+)
+def test_a_line_that_begins_with_author_asks_for_people(said, names):
+    assert list(asked_for(said)) == names
+
+
+def test_who_follows_an_author_gets_her_papers_and_is_told_by_whom_they_are():
+    papers()
+    picks = planned(make.subscriber(interests="author: Emmy Noether"))
+    assert [pick.paper.authors for pick in picks] == [["Kurt Gödel", "Noether, E."]] * 2
+    assert {pick.why for pick in picks} == {"By Emmy Noether"}
+    with translation.override("de"):
+        assert picks[0].why == "Von Emmy Noether"
+
+
+def test_what_an_author_writes_has_its_place_beside_many_other_interests():
+    papers()
+    others = [f"graph networks for {subject}" for subject in SUBJECTS]
+    reader = make.subscriber(interests="\n".join([*others, "author: K Godel"]), size=2)
+    assert "By K Godel" in [pick.why for pick in planned(reader)]
+
+
+def test_of_several_authors_the_one_is_named_who_wrote_the_paper():
+    papers()
+    theirs = make.topic("Our group", query="author: Emil Artin; Kurt Gödel", categories=["cs.LG"])
+    reader = make.subscriber(topics=[theirs], interests="author: Emmy Noether; Emil Artin")
+    assert sorted(pick.why for pick in planned(reader)) == [
+        "By Emmy Noether",
+        "Our group: Kurt Gödel",
+    ]
+
+
+def test_a_line_of_many_authors_tells_whose_paper_it_is_in_the_room_there_is():
+    papers()
+    many = "; ".join(f"Ada Lovelace {letter}ite" for letter in "abcdefghijklm")
+    reader = make.subscriber(interests=f"author: {many}; Emmy Noether")
+    dots = make.subscriber(interests=f"au:Emmy Noether{184 * '.'}")
+    assert [pick.why for pick in planned(reader)] == ["By Emmy Noether"] * 2
+    assert {len(pick.topic_name) for pick in planned(dots)} == {200}  # As many as have room.
+
+
+def test_few_papers_are_looked_at_for_a_name_and_none_that_is_hers_is_missed(monkeypatch):
+    words = "emmy e ada a kurt gödel noether n. wei-lin w.-l. artin".split()  # noqa: SIM905
+    names = [" ".join(some) for length in (2, 3) for some in permutations(words, length)]
+    hers = {name: [n for n, one in enumerate(names) if is_called(one, name)] for name in names[:99]}
+    looked_at, really = [], authors._is_called
+    monkeypatch.setattr(
+        authors, "_is_called", lambda *both: looked_at.append(both) or really(*both)
+    )
+    known = authors.Authors([[name] for name in names])
+    assert {name: known.by(name) for name in hers} == hers
+    looked_at.clear()
+    assert known.by(" ".join(words)) == []  # A line of words that many are called by.
+    assert not looked_at
+
+
+def test_a_muted_author_wins_over_all_that_is_followed():
+    papers()
+    muted = make.topic("author: Noether, Emmy")
+    picks = planned(make.subscriber(interests="graph networks\nau: Kurt Gödel", muted=[muted]))
+    assert len(picks) == len(SUBJECTS) - 2
+    assert not any("Noether, E." in pick.paper.authors for pick in picks)
+
+
+def test_an_authors_papers_come_whole_and_in_the_categories_alone():
+    names = [["Emmy Noether"], ["E. Noether", "K. Gödel"], ["Fritz Noether"], []] * 6
+    known = {
+        "authors_of": lambda ids: names,
+        "categories": [("a",)] * 12 + [("b",)] * 12,
+    }
+    texts = [paper(f"Graph networks {word(n)}") for n in range(24)]
+    hers = Interest("Hers", "", authors=("Emmy Noether", "K. Gödel"))
+    choices = choices_of(Profile((hers,), size=24), texts, **known)
+    assert {one.paper for one in choices} == {n for n in range(24) if n % 4 < 2}
+    assert {one.score for one in choices} == {1}
+    assert {one.topic for one in choices} == {"Hers"}
+    in_a = replace(hers, categories=("a",))
+    assert all(n < 12 for n in papers_of(Profile((in_a,), size=24), texts, **known))
+    everything = Interest("all", "", categories=("a", "b"))
+    left = papers_of(Profile((everything,), (hers,), 24), texts, **known)
+    assert {n % 4 for n in left} == {2, 3}
+
+
+def test_previews_know_authors_as_planning_does(django_assert_max_num_queries):
+    papers()
+    profile = wished(TopicSelection(interests=["author: Emmy Noether"]), 10)
+    there = preview.rehearse(profile, NOW).days[0].picks
+    here = planned(make.subscriber(interests="author: Emmy Noether"))
+    assert [one.paper for one in there] == [one.paper for one in here]
+    assert len(here) == 2
+    window = candidates.for_pages(NOW.date())
+    with django_assert_max_num_queries(0):  # Read once, whoever is asked for next.
+        choose(
+            window.model, window.papers, [wished(TopicSelection(interests=["au: Gödel"]), 9)], [()]
+        )
+
+
+def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
+    papers()
+    # So that the papers of the last days don't begin where those of all days do.
+    make.paper("Older", "Things.", authors=["Kurt Gödel"], day=NOW.date() - timedelta(9))
+    make.paper("Invariant", "Variational", authors=["E Noether"], day=NOW.date() - timedelta(3))
+    index_store.renew(NOW)
+    profile = wished(TopicSelection(interests=["author: Emmy Noether"]), 10)
+    found = [len(day.picks) for day in reversed(preview.rehearse(profile, NOW).days)]
+    assert found == [0, 0, 0, 0, 1, 0, 0, 2]
+
+
+def test_a_search_for_an_author_finds_her_papers_alone():
+    papers()
+    make.paper("Of Kurt Gödel", "A life.", authors=["Ada Lovelace"])
+    index_store.renew(NOW)
+    found = search.find("author: Gödel, Kurt")
+    assert (found.asked, found.count) == ("author: Gödel, Kurt", 2)
+    assert all("<mark>Kurt Gödel</mark>" in result.byline for result in found.results)
+    assert search.find("author: Ada Lovelace; Kurt Gödel").count == 3
+
+
+def test_only_names_that_the_search_knows_lead_to_it(client):
+    names = [
+        f"Ada Lovelace {letter}{other}son" for letter in "abcdefghijk" for other in "abcdefghij"
+    ]
+    paper = make.paper("On vowels", authors=names)
+    page = lxml.html.fromstring(client.get(paper.get_absolute_url()).content)
+    byline = page.xpath("//details/*[@class='byline']")[0]
+    assert byline.text_content().strip() == ", ".join(names)
+    assert len(byline.xpath("a")) == MAX_AUTHORS < len(names)
+
+
+def test_a_name_of_many_words_is_found_where_the_page_of_a_paper_leads():
+    name = "María de los Ángeles García de la Torre"
+    make.paper("On vowels", authors=[name])
+    papers()
+    assert search.find(f"author: {name}").count == 1
+
+
+def test_the_page_of_a_paper_leads_to_what_else_its_authors_wrote_and_from_there_to_following(
+    client,
+):
+    papers()
+    paper = make.paper("On vowels", authors=["Kurt Gödel", "B & <i>Co"])
+    page = lxml.html.fromstring(client.get(paper.get_absolute_url()).content)
+    leads = {one.text: one.get("href") for one in page.xpath("//*[@class='byline']/a")}
+    assert list(leads) == paper.authors
+    found = lxml.html.fromstring(client.get(leads["Kurt Gödel"]).content)
+    assert len(found.xpath("//ol/li")) == 2
+    (follow,) = found.xpath("//aside//a/@href")
+    form = lxml.html.fromstring(client.get(follow).content)
+    assert form.xpath("string(//textarea[@name='interests'])").strip() == "author: Kurt Gödel"

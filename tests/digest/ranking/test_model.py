@@ -1,0 +1,219 @@
+"""The model: what it learns, stored without objects, refused where it is damaged."""
+
+import io
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from digest.ranking import text
+from digest.ranking.acronyms import long_form
+from digest.ranking.model import (
+    IDF_POWER,
+    MAX_DOCUMENTS,
+    MIN_BACKGROUND,
+    TfidfModel,
+    counted,
+    word_column,
+)
+from tests.factories.corpora import (
+    choices_of,
+    follow,
+    library,
+    model,
+    of_subject,
+    paper,
+    papers_of,
+    word,
+    words,
+)
+
+TEXTS = library()[:300]
+
+# ---- What it learns
+
+
+def test_words_weigh_what_scikit_learn_says_and_rare_ones_more():
+    vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=text.terms, min_df=2).fit(TEXTS)
+    vectorizer.idf_ = vectorizer.idf_**IDF_POWER
+    fitted = TfidfModel().fit(TEXTS)
+    assert sorted(fitted.stems_) == vectorizer.get_feature_names_out().tolist()
+    ours = fitted.known_words(fitted.read(TEXTS[:20]).features).toarray()
+    order = [fitted.stems_.tolist().index(one) for one in vectorizer.get_feature_names_out()]
+    lengths = np.linalg.norm(ours, axis=1, keepdims=True)  # Some words one document alone has.
+    assert ours[:, order] / lengths == pytest.approx(
+        vectorizer.transform(TEXTS[:20]).toarray(), abs=1e-5
+    )
+
+
+def test_words_of_one_subject_are_near_in_the_latent_space():
+    bread, flour, galaxy = model().directions(
+        np.array([word_column(term) for term in ("bread", "flour", "galaxi")])
+    )
+    assert bread @ flour > 5 * abs(bread @ galaxy)
+
+
+def test_counts_do_not_depend_on_a_model_and_are_cut_at_255():
+    counts = counted([[["bread"] * 1_000, ["oven"]]])
+    assert sorted(counts.data) == [1, 255, 255]
+    fitted = TfidfModel().fit([f"{'bread ' * 1_000}oven", "bread oven"])
+    again = TfidfModel.from_arrays(stored(fitted))
+    assert fitted.documents_.max() == again.documents_.max() == 255
+
+
+def test_of_many_documents_some_are_learned_from_evenly_spread():
+    documents = [word(n // 20) for n in range(2 * MAX_DOCUMENTS)]
+    fitted = TfidfModel().fit(documents, range(len(documents)))
+    assert len(fitted.days_) == MAX_DOCUMENTS
+    assert (fitted.days_[0], fitted.days_[-1]) == (0, len(documents) - 1)
+    assert set(np.diff(fitted.days_)) <= {1, 2, 3}
+
+
+def test_the_background_is_what_is_older_unless_that_is_too_little():
+    dated = TfidfModel().fit(
+        ["bread oven"] * (MIN_BACKGROUND + 9), [*[1] * MIN_BACKGROUND, *[5] * 9]
+    )
+    assert len(dated.background(5)) == MIN_BACKGROUND
+    assert len(dated.background(1)) == len(dated.background()) == MIN_BACKGROUND + 9
+
+
+@pytest.mark.parametrize(
+    ("said", "term", "word"),
+    [
+        (["networks", "networks", "network"], "network", "networks"),
+        (["A GNN", "GNN", "gnn"], "gnn", "GNN"),
+        (["DNA", "dna", "dna"], "dna", "dna"),
+        (["tumour", "tumour", "tumor"], "tumor", "tumour"),
+        (["GPT4", "GPT4", "GPT-3"], "gpt4", "GPT4"),
+        (["once"], "qqq", "qqq"),
+    ],
+)
+def test_a_term_is_told_by_the_word_that_people_write_most(said, term, word):
+    assert TfidfModel().fit(said).word(term) == word
+
+
+# ---- Acronyms
+
+DEFINING = [
+    f"Large language models (LLMs) in {place}" for place in ("car", "pot", "law", "bed", "art")
+]
+
+
+@pytest.mark.parametrize(
+    "papers",
+    [
+        DEFINING[:4],  # Defined too seldom.
+        DEFINING + ["Local lattice motion (LLM)"] * 2,  # And in two ways.
+        [one.replace("LLMs", "L") for one in DEFINING],
+        [one.replace("LLMs", "QRX") for one in DEFINING],  # Not what the words begin with.
+        [one.replace("LLMs", "LANGUAGE") for one in DEFINING],
+        [*DEFINING, *["the llm", "an llm"] * 9],  # Mostly written as a word.
+    ],
+)
+def test_what_is_not_clearly_an_acronym_stands_for_itself(papers):
+    assert TfidfModel().fit(DEFINING).acronyms_ == {"llm": ("larg", "languag", "model")}
+    assert TfidfModel().fit(papers).acronyms_ == {}
+
+
+@pytest.mark.parametrize(
+    ("acronym", "before", "long"),
+    [
+        ("LSTM", "a long short-term memory", "long short-term memory"),
+        ("DNA", "of deoxyribonucleic acid", "deoxyribonucleic acid"),
+        ("TM", "of topic attentive models", "topic attentive models"),
+        ("SSL", "such self-supervised learning", "self-supervised learning"),
+        ("PPO", "with proximal policy optimization", "proximal policy optimization"),
+        ("GAN", "we like networks", ""),
+        ("GAN", "", ""),
+    ],
+)
+def test_the_long_form_of_an_acronym_is_found_before_it(acronym, before, long):
+    assert long_form(acronym, before) == long
+
+
+# ---- Corpora of any kind
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        [],
+        [""],
+        ["", "the of and"],
+        ["bread oven"],
+        ["bread oven", "bread flour"],
+        ["bread oven"] * 200,
+        [word(n) for n in range(200)],
+        ["\n\n\n", "\x00", "\ud800 bread", "🦆"],
+        [words(0, 20_000)],
+    ],
+)
+def test_a_strange_corpus_makes_a_model_that_reads_stores_and_ranks(documents):
+    fitted = TfidfModel().fit(documents)
+    again = TfidfModel.from_arrays(stored(fitted))
+    new = [paper("Bread oven", "Bread", length=0), "", "the of", "\ud800"]
+    for one in (fitted, again):
+        vectors = one.read(new)
+        assert len(vectors) == 4
+        assert np.isfinite(vectors.features.data).all()
+        assert vectors.latent.shape == (4, len(one.explained_))
+        assert vectors.features[1:].nnz == 0
+        profile = follow("bread oven", "", "qqq", mutes=["flour"])
+        assert set(papers_of(profile, new, fitted=one)) <= {0}
+
+
+# ---- Stored and loaded
+
+
+def stored(fitted):
+    """Return the arrays of a model as they come back from a file that allows no pickle."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **fitted.to_arrays())
+    with np.load(io.BytesIO(file.getvalue()), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def test_fitting_again_learns_the_same_to_the_last_bit():
+    ours, theirs = (TfidfModel().fit(TEXTS).to_arrays() for _ in range(2))
+    assert {name: one.tobytes() for name, one in ours.items()} == {
+        name: one.tobytes() for name, one in theirs.items()
+    }
+    assert all(one.dtype.kind in "iufb" for one in ours.values())
+
+
+def test_a_stored_model_ranks_exactly_as_the_fitted_one():
+    again = TfidfModel.from_arrays(stored(model()))
+    new = [of_subject("baking", 10_000 + n) for n in range(20)]
+    ours, theirs = model().read(new), again.read(new)
+    assert (ours.features != theirs.features).nnz == 0
+    assert np.array_equal(ours.latent, theirs.latent)
+    assert again.acronyms_ == model().acronyms_
+    profile = follow("bread oven", "LLM", wants_near=True)
+    assert choices_of(profile, new, fitted=again) == choices_of(profile, new)
+
+
+DAMAGE = [
+    {"format": np.array(2)},
+    {"format": np.array("x")},
+    {"columns": np.arange(3)},
+    {"idf": np.ones(2)},
+    {"stems": np.frombuffer(b"one", np.uint8)},
+    {"words": np.frombuffer(b"one", np.uint8)},
+    {"components": np.ones((3, 3))},
+    {"explained": np.ones(3)},
+    {"subjects": np.ones(1, bool)},
+    {"indices": np.ones(1, np.int32)},
+    {"ends": np.ones(1, np.int64)},
+]
+NAMES = [*TfidfModel().fit([]).to_arrays()]
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, *({name: None} for name in NAMES)], ids=str)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_model_that_can_not_be_is_refused(damage):
+    arrays = TfidfModel().fit([*TEXTS, *DEFINING]).to_arrays()
+    for name, change in damage.items():
+        arrays[name] = change
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    with pytest.raises(ValueError):  # noqa: PT011, some are refused in numpy's words
+        TfidfModel.from_arrays(arrays)

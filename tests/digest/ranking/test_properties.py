@@ -1,0 +1,218 @@
+"""What holds for any subscriber and any text, alone and among many."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digest.ranking import selection
+from digest.ranking.model import TfidfModel
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.query import queries
+from digest.ranking.relevance_feedback import learn
+from digest.ranking.retrieval import muted
+from digest.ranking.selection import choose
+from tests.factories.corpora import (
+    DEFINITION,
+    candidates_of,
+    follow,
+    library,
+    model,
+    of_subject,
+    paper,
+    word,
+)
+
+SUBJECTS = "baking", "stars", "graphs", "cells", 3
+PAPERS = [of_subject(subject, 10_000 + n) for n in range(9) for subject in SUBJECTS]
+PAPERS += [f"{PAPERS[n]} {word(n)}" for n in (0, 1, 17, 33)] + [PAPERS[4], paper(DEFINITION)]
+KNOWN = {
+    "ids": [f"{n:03}" for n in range(len(PAPERS))],
+    "ages": [n % 5 for n in range(len(PAPERS))],
+    "upvotes": [(n * 7) % 11 for n in range(len(PAPERS))],
+    "categories": [(("math", "cs", "hep")[n % 3], "all") for n in range(len(PAPERS))],
+}
+PHRASES = [
+    "bread",
+    "bread oven, flour",
+    "LLM",
+    "T cells",
+    '"spectral coloring"',
+    "tumor antigens of the immune cell",
+]
+
+
+@cache
+def taught():
+    return [
+        None,
+        learn(model(), PAPERS[0:20:5]),
+        learn(model(), PAPERS[1:20:5], PAPERS[0:10:5]),
+        learn(model(), [], PAPERS[3:20:5]),
+    ]
+
+
+@st.composite
+def subscribers(draw):
+    """Draw a profile, what it had, and from where papers are new to it."""
+    names = st.lists(st.sampled_from(PHRASES), max_size=4, unique=True)
+    follows = [Interest(name, name, draw(st.sampled_from([0.5, 1.0, 2.0]))) for name in draw(names)]
+    if draw(st.booleans()):
+        follows.append(Interest("math", draw(st.sampled_from(["", "bread"])), 1.0, ("math",)))
+    profile = Profile(
+        tuple(follows),
+        tuple(Interest(name, name) for name in draw(names)[:2]),
+        draw(st.integers(1, 12)),
+        taught()[draw(st.integers(0, 3))],
+        is_known=draw(st.booleans()),
+        wants_near=draw(st.booleans()),
+    )
+    places = st.integers(0, len(PAPERS) - 1)
+    return profile, draw(st.frozensets(places, max_size=30)), draw(places)
+
+
+@cache
+def whole():
+    return candidates_of(PAPERS, **KNOWN)
+
+
+def chosen(drawn, candidates=None):
+    profiles, seen, since = zip(*drawn, strict=True)
+    return choose(model(), candidates or whole(), profiles, seen, since=since)
+
+
+def nearly(choices):
+    """Return choices that equal those whose scores differ by the order of a sum of floats."""
+    return [replace(one, score=pytest.approx(one.score, abs=1e-4)) for one in choices]
+
+
+@settings(max_examples=60)
+@given(drawn=st.lists(subscribers(), min_size=1, max_size=5))
+def test_subscribers_together_get_what_each_would_get_alone(drawn):
+    for one, theirs in zip(drawn, chosen(drawn), strict=True):
+        assert theirs == nearly(chosen([one], candidates_of(PAPERS, **KNOWN))[0])
+
+
+def test_subscribers_are_ranked_in_blocks_and_get_the_same(monkeypatch):
+    drawn = [
+        (follow(one, size=4, learned=taught()[n % 4]), {n}, n) for n, one in enumerate(PHRASES)
+    ]
+    together = chosen(drawn)
+    for count in (1, 3, len(drawn)):
+        monkeypatch.setattr(selection, "SUBSCRIBERS", count)
+        assert chosen(drawn, candidates_of(PAPERS, **KNOWN)) == [*map(nearly, together)]
+
+
+@settings(max_examples=60)
+@given(drawn=subscribers())
+def test_a_digest_keeps_what_is_promised(drawn):
+    profile, seen, since = drawn
+    (choices,) = chosen([drawn])
+    told = [number for one in choices for number in (one.paper, *one.relatives)]
+    assert len(choices) <= profile.size
+    assert len(told) == len(set(told))
+    assert not set(told) & seen
+    assert [("new", "missed", "near").index(one.group) for one in choices] == sorted(
+        ("new", "missed", "near").index(one.group) for one in choices
+    )
+    assert sum(one.group == "near" for one in choices) <= 3 * profile.wants_near
+    asked = {query.text for one in profile.follows for query in queries(one.query)}
+    for one in choices:
+        assert 0 <= one.score <= 1
+        assert (one.group == "missed") == (one.paper < since)
+        assert (one.topic in asked | {"math"} | {p.name for p in profile.follows}) == (
+            one.basis == "topic"
+        )
+        assert one.basis != "trend" or not profile.follows
+    for mute in profile.mutes:
+        assert not muted(model(), whole(), mute)[told].any()
+
+
+@settings(max_examples=60)
+@given(drawn=subscribers(), order=st.permutations(range(len(PAPERS))))
+def test_the_order_of_the_papers_changes_nothing(drawn, order):
+    profile, seen, _ = drawn
+    known = {name: [values[n] for n in order] for name, values in KNOWN.items()}
+    shuffled = candidates_of([PAPERS[n] for n in order], **known)
+    theirs = {place for place, number in enumerate(order) if number in seen}
+    (ours,), (other,) = chosen([(profile, seen, 0)]), chosen([(profile, theirs, 0)], shuffled)
+    assert [order[one.paper] for one in other] == [one.paper for one in ours]
+    assert [one.terms for one in other] == [one.terms for one in ours]
+    assert [one.score for one in other] == pytest.approx([one.score for one in ours], abs=1e-4)
+
+
+# ---- Any text at all
+
+
+@settings(max_examples=60)
+@given(
+    papers=st.lists(st.text(max_size=60), max_size=8),
+    topic=st.text(max_size=60),
+    mute=st.text(max_size=20),
+)
+def test_any_text_of_any_script_ranks_without_harm(papers, topic, mute):
+    fitted = TfidfModel().fit(papers)
+    candidates = candidates_of(papers, fitted)
+    profiles = [
+        follow(topic, mutes=[mute], wants_near=True, learned=learn(fitted, [topic] * 3, [mute])),
+        follow(mutes=[mute]),
+    ]
+    shut = set(np.flatnonzero(muted(fitted, candidates, Interest(mute, mute))))
+    for choices in choose(fitted, candidates, profiles, [{0}, set()]):
+        places = [one.paper for one in choices]
+        assert len(places) == len(set(places))
+        assert not shut & set(places)
+        assert all(0 <= one.score <= 1 for one in choices)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "bread oven " * 9_000,
+        "bread oven, " + "-" * 50_000 + "\\" * 50_000,
+        "bread oven, " + ", ".join(f"{word(n)} galaxy" for n in range(3_000)),
+        "bread oven " + '"a' * 50_000,
+        "bread oven, " + "{$~^_" * 20_000,
+        "bread oven, " + "a 1 " * 25_000,
+        "bread oven; " + "t cells 2 " * 10_000,
+    ],
+    ids=["words", "syntax", "list", "quotes", "latex", "lone", "beside"],
+)
+def test_a_topic_of_a_hundred_thousand_characters_is_only_long(topic):
+    started = time.thread_time()
+    both = [follow(topic), follow("bread oven", mutes=[topic])]
+    choose(model(), candidates_of(PAPERS, **KNOWN), both, [(), ()])
+    assert time.thread_time() - started < 20  # Quadratic, it would take minutes.
+
+
+# ---- What it needs
+
+
+def test_only_fitting_imports_scikit_learn(tmp_path):
+    np.savez(tmp_path / "model.npz", **TfidfModel().fit(library()[:200]).to_arrays())
+    code = f"""
+import sys, numpy as np
+from digest.ranking.candidates import CandidateSet
+from digest.ranking.diagnosis import judge
+from digest.ranking.model import TfidfModel
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.relevance_feedback import learn
+from digest.ranking.selection import choose
+model = TfidfModel.from_arrays(dict(np.load({str(tmp_path / "model.npz")!r})))
+vectors, zeros = model.read({PAPERS[:2]!r}), np.zeros(2)
+candidates = CandidateSet(["a", "b"], vectors, zeros, zeros, [()] * 2)
+profile = Profile((Interest("bread", "bread"),), (), 10, learn(model, ["bread oven"] * 3))
+choose(model, candidates, [profile], [()])
+judge(model, candidates, profile, (), 0)
+assert "sklearn" not in sys.modules
+TfidfModel().fit({library()[:200]!r})
+assert "sklearn" in sys.modules
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

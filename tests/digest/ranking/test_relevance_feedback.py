@@ -1,0 +1,164 @@
+"""What subscribers like and dislike: what is learned of it, and what it does to their papers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from digest.ranking.model import TfidfModel
+from digest.ranking.profile import Profile
+from digest.ranking.relevance_feedback import FEW, MAX_TERMS, Learned, learn, learned_scores
+from tests.factories.corpora import (
+    EVERYTHING,
+    choices_of,
+    follow,
+    library,
+    model,
+    of_subject,
+    paper,
+    papers_of,
+    word,
+    words,
+)
+
+BAKING, STARS, OTHER = (
+    [of_subject(subject, 10_000 + n) for n in range(12)] for subject in ("baking", "stars", 7)
+)
+PAPERS = OTHER + STARS + BAKING  # Nothing is for baking but what is learned.
+ARE_BAKING = {*range(24, 36)}
+
+
+def liked(count, subject="baking"):
+    return [of_subject(subject, 20_000 + n) for n in range(count)]
+
+
+def ranked(learned=None):
+    """Return all papers in the order of a subscriber who follows the category of them all."""
+    return papers_of(Profile((EVERYTHING,), (), len(PAPERS), learned), PAPERS)
+
+
+def test_what_is_liked_brings_its_like_to_the_front():
+    assert set(ranked()[:12]) != ARE_BAKING
+    assert set(ranked(learn(model(), liked(6)))[:12]) == ARE_BAKING
+
+
+def test_what_is_disliked_goes_and_the_rest_of_the_topic_stays():
+    left = set(ranked(learn(model(), [], liked(6))))
+    assert len(left & ARE_BAKING) < 6
+    assert left >= {*range(24)}
+
+
+def test_likes_and_dislikes_work_together():
+    order = ranked(learn(model(), liked(6, "stars"), liked(6)))
+    assert set(order[:12]) == {*range(12, 24)}
+    assert len(set(order) & ARE_BAKING) < 6
+
+
+def test_what_a_disliked_paper_shares_with_the_liked_ones_is_no_reason_against_it():
+    learned = learn(model(), [paper("Bread ovens")] * 3, [paper("Bread graphs", "A clique")])
+    weights = dict(zip(learned.terms, learned.weights, strict=True))
+    assert weights["cliqu"] < 0 < weights["bread"]
+
+
+def test_from_three_likes_on_papers_come_for_them_alone_and_say_their_words():
+    few, enough = (learn(model(), liked(count)) for count in (2, 3))
+    assert few.floor == np.inf
+    assert choices_of(follow("qqq", learned=few), PAPERS) == []
+    choices = choices_of(follow("qqq", learned=enough), PAPERS)
+    assert len(choices) >= 5
+    assert {one.paper for one in choices} <= ARE_BAKING
+    for one in choices:
+        assert (one.basis, one.topic) == ("learned", "")
+        assert set(" ".join(one.terms).split()) <= set(PAPERS[one.paper].replace(".", "").split())
+        assert one.terms
+
+
+def test_papers_unlike_what_is_liked_do_not_come_on_a_week_without_any():
+    learned = learn(model(), liked(10))
+    assert papers_of(follow("qqq", learned=learned), OTHER + STARS) == []
+
+
+def test_the_floor_is_what_few_old_papers_reach():
+    learned = learn(model(), liked(5))
+    scores = learned_scores(model(), model().background(), [learned])[0]
+    assert 5 <= (scores >= learned.floor).sum() <= 0.01 * len(scores)
+
+
+def test_one_paper_of_another_kind_hardly_lowers_the_floor():
+    with_another = learn(model(), liked(11) + liked(1, "stars"))
+    assert with_another.floor > 0.8 * learn(model(), liked(12)).floor
+
+
+def test_the_common_is_taken_down_the_more_the_more_papers_are_liked():
+    """By n / (n + FEW): that is half of it at three papers, and nearly all at a thousand."""
+    one = learn(model(), liked(5))
+    papers = model().read(BAKING)
+    bare = {n: replace(one, liked=n) for n in (1, FEW, 1_000)}
+    shares = {n: 0.2 + 0.6 / n for n in bare}
+    raw = {n: learned_scores(model(), papers, [bare[n]])[0] * (1 + shares[n]) for n in bare}
+    cosine = (raw[1] - raw[FEW]).mean()
+    assert raw[1].mean() > raw[FEW].mean() > raw[1_000].mean()
+    assert cosine > 0
+
+
+def test_a_removed_term_is_out_of_weights_and_reasons():
+    removed = {"bread", "flour"}
+    whole, without = (learn(model(), liked(6), (), some) for some in ((), removed))
+    assert removed <= set(whole.terms)
+    assert not removed & set(without.terms)
+    assert np.linalg.norm(without.weights) == pytest.approx(1, abs=1e-3)
+    choices = choices_of(follow("qqq", learned=without), PAPERS)
+    assert choices
+    assert not any(removed & set(" ".join(one.terms).split()) for one in choices)
+
+
+def test_fillers_of_abstracts_are_not_learned():
+    """A word that abstracts say often and titles never is no subject."""
+    texts = [f"{text} roughly obtain" if n % 9 == 0 else text for n, text in enumerate(library())]
+    fitted = TfidfModel().fit(texts)
+    learned = learn(fitted, [f"{text} roughly obtain" for text in liked(5)])
+    assert "bread" in learned.terms
+    assert not {"rough", "obtain"} & set(learned.terms)
+
+
+def test_the_heaviest_terms_are_kept_and_no_more():
+    texts = [f"{words(10 * n, 40)}\n{words(10 * n, 40)}" for n in range(60)] * 2
+    learned = learn(TfidfModel().fit(texts), texts)
+    assert len(learned.terms) == len(learned.weights) == MAX_TERMS
+
+
+@pytest.mark.parametrize(("some", "others"), [([], []), (["qqq"], [""]), (["", "the of"], [])])
+def test_who_said_nothing_has_learned_nothing(some, others):
+    learned = learn(model(), some, others)
+    assert learned.terms == ()
+    assert papers_of(follow("bread oven", learned=learned), PAPERS) == papers_of(
+        follow("bread oven"), PAPERS
+    )
+
+
+def test_muted_is_muted_however_much_it_is_liked():
+    learned = learn(model(), liked(10))
+    chosen = papers_of(follow("galaxy", mutes=["bread", "dough"], learned=learned), PAPERS)
+    assert set(chosen) & ARE_BAKING
+    assert not any({"bread", "dough"} & set(PAPERS[n].lower().split()) for n in chosen)
+
+
+def test_what_is_liked_comes_first_among_the_papers_of_a_topic():
+    papers = [paper(f"Bread oven {word(n)}", f"Bread {word(n)}") for n in range(30)]
+    learned = learn(model(), [papers[29]])
+    assert papers_of(follow("bread oven", size=9, learned=learned), papers)[0] == 29
+
+
+def test_words_of_an_older_model_that_this_one_does_not_know_do_no_harm():
+    learned = Learned(("hyperkahl", "bread", "oven", "flour"), (0.9, 0.5, 0.5, 0.4), 5, 0.1)
+    choices = choices_of(follow("qqq", learned=learned), PAPERS)
+    assert {one.paper for one in choices} <= ARE_BAKING
+    assert choices
+
+
+def test_a_large_library_counts_as_ten_likes():
+    learned = learn(model(), liked(5), library=liked(200, "stars"))
+    weights = dict(zip(learned.terms, learned.weights, strict=True))
+    heaviest = max(learned.weights)
+    assert max(weights.get(term, 0) for term in ("bread", "oven", "flour")) > heaviest / 4
+    assert learned.liked == 205

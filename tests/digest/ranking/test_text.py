@@ -1,0 +1,206 @@
+"""Text becomes terms, and terms become the subscriber's own words again."""
+
+import sys
+import time
+from functools import partial
+
+import pytest
+import Stemmer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digest.ranking import text
+from tests.factories import corpora
+from tests.helpers.threads import at_once
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # LaTeX
+        (r"Schr\"odinger", "Schrödinger"),
+        (r"Schr{\"o}dinger", "Schrodinger"),
+        (r"Erd\H{o}s", "Erdős"),
+        (r"Poincar\'{e}", "Poincaré"),
+        (r"na\"{\i}ve", "naive"),
+        (r"fa\c{c}ade", "façade"),
+        (r"\textbf{Graph} \emph{networks}", "graph networks"),
+        (r"${\cal N}=4$ super Yang-Mills", "N=4 super Yang-Mills"),
+        (r"$\mathbb{Z}_2$-graded", "Z2 graded"),
+        (r"$L^2$ norm", "L2 norm"),
+        (r"CO$_2$", "CO2"),
+        (r"$\alpha$-helix", "alpha helix"),
+        # Unicode
+        ("Erdős–Rényi’s GRAPHS", "erdos renyi graph"),
+        ("Ａｎｇｓｔｒöｍ ﬁne", "angstrom fine"),
+        ("H₂O", "H2O"),
+        ("n\u0303 man\u0303ana", "ñ mañana"),
+        ("α-helix and TNF-β", "alpha helix and TNF beta"),
+        ("Λ", "lambda"),
+        ("Łojasiewicz", "Lojasiewicz"),
+        ("Bjørn", "Bjorn"),
+        (r"\L{}ojasiewicz", "Łojasiewicz"),
+        # Hyphens
+        ("graph-based", "graph based"),
+        ("pre-training", "pretraining"),
+        ("pre\u2010training", "pretraining"),
+        ("Non-Abelian", "nonabelian"),
+        ("e-mail", "email"),
+        ("GPT-4", "GPT4"),
+        ("COVID-19", "COVID19"),
+        ("real-time, data-driven", "real time data driven"),
+        ("3-D", "3D"),
+        # The singular
+        ("LLMs", "LLM"),
+        ("PDEs", "PDE"),
+        # The two spellings
+        ("behaviour of tumours", "behavior of tumors"),
+        ("optimisation, optimised", "optimization, optimized"),
+        ("fibre centre", "fiber center"),
+        ("dialogue", "dialog"),
+        ("haemoglobin and oestrogen", "hemoglobin and estrogen"),
+        ("paediatric anaesthesia", "pediatric anesthesia"),
+        ("oedema, diarrhoea", "edema, diarrhea"),
+        ("labelled modelling", "labeled modeling"),
+        ("hypotheses and analyses", "hypothesis and analysis"),
+        ("realise", "realize"),
+        ("analyse", "analyze"),
+    ],
+)
+def test_two_ways_to_write_it_are_the_same_terms(one, other):
+    assert text.terms(one) == text.terms(other) != []
+
+
+@pytest.mark.parametrize(
+    ("said", "terms"),
+    [
+        ("k-means", ["kmean", "mean"]),
+        ("in-context learning", ["context", "learn"]),
+        ("U-Net", ["unet", "net"]),
+        ("GPT-4", ["gpt", "gpt4"]),
+        ("COVID-19", ["covid", "covid19"]),
+        ("graph-based networks", ["graph", "network"]),
+        (r"a \widetilde{graph}", ["widetild", "graph"]),
+        ("αβ", ["αβ"]),
+    ],
+)
+def test_these_are_the_terms(said, terms):
+    assert text.terms(said) == terms
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["gauss", "BPSS", "four hours", "noise", "precise", "revise", "genre", "poem", "require"],
+)
+def test_no_spelling_is_mended_that_is_right(said):
+    assert text.terms(said) == [text._stems._stem(word) for word in said.lower().split()]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "the of and about whether",
+        "In this paper we propose, and then we demonstrate, what is shown here",
+        "state of the art, state-of-the-art, State–of–the–Art",
+        "1 2024 7.5 x y",
+        "x" * 41,
+        r"$\left( \right)$ {} ~ ^ _",
+        "",
+    ],
+)
+def test_what_says_nothing_has_no_terms(said):
+    assert text.terms(said) == []
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["system", "computer", "fire", "bill", "state", "art", "mill", "use", "work", "interest"],
+)
+def test_what_can_be_a_subject_is_no_stop_word(subject):
+    assert text.terms(subject)
+
+
+def test_terms_come_in_order_and_as_often_as_they_are_said():
+    assert text.terms("Graphs of trees of graphs") == ["graph", "tree", "graph"]
+
+
+@pytest.mark.parametrize(
+    ("said", "term", "word"),
+    [
+        ("Proteins folded", "fold", "folded"),
+        ("LLMs", "llm", "LLMs"),
+        ("Pre-Training", "pretrain", "Pre-Training"),
+        ("k-means of clusters", "kmean", "k-means"),
+        ("COVID-19", "covid19", "COVID-19"),
+        ("Schrödinger", "schroding", "Schrödinger"),
+        (r"Schr\"odinger", "schroding", "schrodinger"),
+        ("Tumours", "tumor", "Tumours"),
+        ("α-helix", "alpha", "α-helix"),
+        ("the λ", "lambda", "lambda"),
+        ("graphs and a graph", "graph", "graphs"),
+    ],
+)
+def test_a_term_is_told_as_the_subscriber_wrote_it(said, term, word):
+    assert text.as_written(said)[term] == word
+
+
+LETTERS = st.sampled_from(
+    [*"aGé-α\\\"'{}$^_~ 14sŁ\u0301\u2011", "graph", "state of the art", "pre"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=40), st.lists(LETTERS, max_size=25).map("".join)))
+def test_every_term_of_any_text_maps_back_to_a_word(said):
+    written = text.as_written(said)
+    assert set(text.terms(said)) <= set(written)
+    assert all(written.values())
+
+
+HOSTILE = [*'aAéα1-\\${}",_~“ \n\u0301ﷺ']
+HOSTILE += [
+    "a-",
+    "-a",
+    "1-",
+    "a1-",
+    "a_",
+    "A1",
+    "a graph ",
+    "\\'",
+    "\\'{",
+    "\\u{",
+    "\\text{",
+    "\\a",
+]
+HOSTILE += ["state", "state ", "state of ", "of-the-", "state-of-the-"]
+
+
+def seconds(function, *arguments):
+    """Return how long it takes by the clock of the thread, which others don't delay."""
+    started = time.thread_time()
+    function(*arguments)
+    return time.thread_time() - started
+
+
+@pytest.mark.parametrize("read", [text.terms, text.as_written])
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_a_hostile_text_takes_no_longer_than_its_length(piece, read):
+    said = piece * (100_000 // len(piece))
+    assert seconds(read, said) < 12  # Quadratic, it would take minutes.
+
+
+def test_a_million_characters_are_read_in_seconds():
+    assert seconds(text.terms, "-" * 500_000 + "\\" * 500_000) < 20
+
+
+def test_threads_that_stem_at_once_do_not_mix_up_their_words():
+    """A stemmer keeps the word that it is at: with one in Python, threads took each other's."""
+    said = [[f"{corpora.word(n)}ations" for n in range(place, 2_000, 4)] for place in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        read = at_once(*[partial(text.stems, words) for words in said])
+    finally:
+        sys.setswitchinterval(interval)
+    alone = Stemmer.Stemmer("english").stemWords
+    assert read == [alone(words) for words in said]

@@ -1,0 +1,364 @@
+"""What the lines of a topic ask for, and which papers are about them."""
+
+import numpy as np
+import pytest
+
+from digest.ranking.model import TfidfModel
+from digest.ranking.parameters import Parameters
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.query import MAX_LINES, MAX_TERMS, lines, queries
+from tests.factories.corpora import (
+    choices_of,
+    follow,
+    library,
+    model,
+    of_subject,
+    paper,
+    papers_of,
+    word,
+    words,
+)
+
+# ---- What a topic's text asks for
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("a, b c; d\ne", ["a", "b c", "d", "e"]),
+        ("bread, bread ,, ;", ["bread"]),
+        ("one two three four, five", ["one two three four", "five"]),
+        ("how do ovens bake bread, and why", ["how do ovens bake bread, and why"]),
+        ("how do ovens\nbake a\tbread so fast", ["how do ovens bake a bread so fast"]),
+        ("rice; how do ovens bake bread, and why", ["rice", "how do ovens bake bread, and why"]),
+        ('"bread, butter and a knife", rice', ['"bread, butter and a knife"', "rice"]),
+        ("„bread, butter“; “rice; fish”", ['"bread, butter"', '"rice; fish"']),
+        ('bread "and butter, rice', ['bread "and butter', "rice"]),
+        (" ,;\n ", []),
+    ],
+)
+def test_a_topic_is_a_list_of_phrases_or_one_sentence(topic, expected):
+    assert lines(topic) == expected
+
+
+def test_a_semicolon_or_quotes_in_a_pasted_abstract_mean_nothing():
+    abstract = f'"bread soup" and ovens are {words(0, 60)}; rice'
+    (query,) = queries(abstract)
+    assert (query.text, query.quotes) == (abstract, ())
+
+
+@pytest.mark.parametrize(
+    ("topic", "terms"),
+    [
+        ("I want to know more about papers on protein folding", ("protein", "fold")),
+        ("Curious: please send me things that deal with baking", ("bake",)),
+        ("How do nurses use AI?", ("nurs", "ai")),
+        ("what is tool use", ("tool", "use")),
+        ("new methods", ("new", "method")),
+        ("https://arxiv.org/abs/2506.04235; on bread of doi: 10.1038/s4", ("bread",)),
+        ("arXiv: math/0309136, bread", ("bread",)),
+    ],
+)
+def test_fillers_of_a_wish_and_addresses_are_not_asked_for(topic, terms):
+    (query,) = queries(topic)
+    assert query.terms == terms
+
+
+def test_lines_that_ask_for_the_same_are_one_and_lines_without_a_term_are_none():
+    asked = queries("graph net, the, nets of graphs, graphs nets, 2024, rice")
+    assert [query.text for query in asked] == ["graph net", "nets of graphs", "rice"]
+    assert len(queries('graph net, "graph net"')) == 2
+
+
+def test_of_a_long_list_the_first_lines_count_and_of_a_long_line_the_first_terms():
+    many = queries(", ".join(word(n) for n in range(5_000)))
+    assert [query.text for query in many] == [word(n) for n in range(MAX_LINES)]
+    (long,) = queries(f"{words(0, 2_000)} {words(0, 3)}")
+    assert list(long.terms) == f"{words(0, MAX_TERMS)} {words(0, 3)}".split()
+
+
+# ---- What a paper must say
+
+BREAD = paper("Bread from ovens", "The bread of an oven")
+STARS = paper("Redshifts of galaxies", "Quasars in a telescope")
+
+
+def test_a_phrase_beats_its_words_apart():
+    papers = [
+        paper("Spectral methods", "Clique and coloring. We see graphs of all kinds"),
+        paper("Planar vertices", "Methods of spectral graph coloring and a clique"),
+    ]
+    found = choices_of(follow("spectral graph coloring", wants_near=True), papers)
+    assert found[0].paper == 1
+    assert len(found) == 1 or found[0].score > found[1].score
+
+
+def test_a_word_in_the_title_counts_more_than_one_in_the_abstract():
+    papers = [paper("Of ovens", "Flour of bread"), paper("Flour of bread", "Of ovens")]
+    assert papers_of(follow("flour of bread"), papers)[0] == 1
+
+
+def test_a_related_paper_is_about_a_line_of_which_it_lacks_a_word():
+    """No word is a must: a paper that says most of a line, and what goes with the rest, comes."""
+    papers = [paper("Galaxy redshift", "Quasar and galaxy, redshift and nebula"), BREAD]
+    assert papers_of(follow("galaxy redshift surveys of telescopes"), papers) == [0]
+
+
+def test_what_shares_one_word_of_several_with_a_line_is_not_about_it():
+    papers = [paper("Coloring of bread", "The crust"), paper("Binding of books", "A grammar")]
+    assert papers_of(follow("graph coloring, ligand binding", wants_near=True), papers) == []
+
+
+def test_the_best_line_of_a_topic_counts():
+    both = follow("galaxy redshift, bread oven")
+    (first,) = choices_of(both, [BREAD, paper("Books")])
+    (alone,) = choices_of(follow("bread oven"), [BREAD, paper("Books")])
+    assert (first.score, first.terms, first.topic) == (alone.score, alone.terms, "bread oven")
+
+
+@pytest.mark.parametrize("topic", ["", " ,;, ", "the of and", "2024", "…", "\x00", "🦆", '""'])
+def test_a_topic_without_words_finds_nothing(topic):
+    assert papers_of(follow(topic, wants_near=True), [BREAD, STARS]) == []
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "Graph-Spectral COLORING",
+        "gráph spectrál colorings",
+        r"\emph{Graph} spectral $Coloring$",
+        "graph spectral colouring",
+    ],
+)
+def test_case_accents_hyphens_latex_and_spelling_do_not_matter(topic):
+    papers = [of_subject("graphs", 10_000 + n) for n in range(20)]
+    found = choices_of(follow("graph spectral coloring"), papers)
+    again = choices_of(follow(topic), papers)
+    assert [(one.paper, one.score) for one in again] == [(one.paper, one.score) for one in found]
+    assert found
+
+
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("pretraining", "pre-training"),
+        ("GPT4", "GPT-4"),
+        ("kmeans", "k-means"),
+        ("tumour behaviour", "tumor behavior"),
+        (r"Schr\"odinger", "Schrödinger"),
+        ("3D", "3-D"),
+        ("interferon γ", "interferon gamma"),
+        ("V-JEPA2", "V-JEPA-2"),
+        ("semi supervised", "semi-supervised"),
+        ("multi-agent planning", "multi agent planning"),
+    ],
+)
+def test_a_topic_finds_its_other_spelling(topic, said):
+    assert papers_of(follow(topic), [paper("Rice"), paper(f"On {said}", f"{said}")]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("topic", "found"),
+    [
+        ('"spectral coloring"', {0, 1}),
+        ("“spectral  Colorings”", {0, 1}),
+        ('"coloring spectral"', set()),
+        ('"spectral coloring" of a "planar graph"', {1}),
+        ('"spectra coloring"', set()),
+        ('spectral "coloring', {0, 1, 2}),
+    ],
+)
+def test_a_quoted_phrase_must_be_said_as_it_is_written(topic, found):
+    papers = [
+        paper("Spectral coloring", "Of spectral colorings"),
+        paper("Planar graphs", "The spectral-coloring of a planar graph: spectral coloring"),
+        paper("Coloring is spectral", "Spectral graph coloring"),
+    ]
+    assert set(papers_of(follow(topic), papers)) == found
+
+
+@pytest.mark.parametrize(("topic", "found"), [('"GAS"', {0}), ('"GA"', {1}), ('"LLMs"', {2, 3})])
+def test_a_quoted_word_is_found_in_the_singular_and_the_plural(topic, found):
+    papers = [paper(f"On {one}", f"Of {one}") for one in ("gas", "GA", "LLM", "LLMs")]
+    assert set(papers_of(follow(topic), papers)) == found
+
+
+CELLS = [f"{one} of mice" for one in ("T cells", "T-cell", "B cells", "solar cells", "T: cells")]
+TYPES = ["type 2 diabetes", "type-2 diabetes", "type 1 diabetes", "2 types of diabetes"]
+LLAMAS = ["Llama 3", "Llama3", "Llama-3.1", "Llama 2", "Llama 31"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "said", "found"),
+    [
+        ("T cells of mice", CELLS, {0, 1}),
+        ("T-cells of mice", CELLS, {0, 1}),
+        ("T cells of mice, B cells of mice", CELLS, {0, 1, 2}),
+        ("type 2 diabetes", TYPES, {0, 1}),
+        ("diabetes type", TYPES, {0, 1, 2, 3}),
+        ("Llama 3", LLAMAS, {0, 1, 2}),
+        ("Llama 2", LLAMAS, {3}),
+        ("E. coli", ["E. coli", "coli of a city"], {0}),
+        ("C*-algebras", ["C*-algebras", "Clifford algebras"], {0}),
+        ("diabetes in 2024", ["diabetes in 2023"], {0}),
+    ],
+)
+def test_a_lone_letter_or_number_must_stand_beside_its_neighbour(topic, said, found):
+    papers = [paper(one, f"Of {one}") for one in said]
+    assert set(papers_of(follow(topic), papers)) == found
+
+
+@pytest.mark.parametrize("topic", ["LLM", "LLMs", "large language models"])
+def test_an_acronym_finds_what_it_stands_for_and_the_reverse(topic):
+    papers = [
+        paper("LLMs that bake", "Our LLM bakes"),
+        paper("Large language models that bake", "Our large language model bakes"),
+        paper("The language of models", "A large one"),
+    ]
+    found = choices_of(follow(topic), papers)
+    assert {one.paper for one in found} >= {0, 1}
+    assert {one.terms for one in found if one.paper < 2} == {(topic,)}
+
+
+# ---- The cut
+
+
+def test_on_a_week_without_anything_relevant_nothing_comes():
+    other = [of_subject(n, 10_000 + k) for n in range(20) for k in range(10)]
+    profile = follow("bread oven", "galaxy redshift", "T cells", "language translation of speech")
+    assert papers_of(profile, other) == []
+
+
+def test_among_many_papers_on_a_line_the_others_do_not_come():
+    new = [of_subject("baking", 10_000 + n) for n in range(8)]
+    new += [of_subject(subject, 10_000) for subject in ("stars", "graphs", *range(50))]
+    found = papers_of(follow("bread, yeast, flour", size=50), new)
+    assert len(found) >= 5
+    assert set(found) <= set(range(8))
+
+
+def test_what_a_paper_scores_does_not_depend_on_the_papers_beside_it():
+    new = [of_subject("baking", 10_000 + n) for n in range(30)]
+    (alone,) = choices_of(follow("bread oven"), [BREAD])
+    beside = {one.paper: one for one in choices_of(follow("bread oven", size=30), [*new, BREAD])}
+    assert beside[30].score == pytest.approx(alone.score, abs=1e-4)
+
+
+def test_the_cut_is_a_setting():
+    new = [of_subject("baking", 10_000 + n) for n in range(30)]
+    counts = [
+        len(papers_of(follow("bread oven", size=30), new, parameters=Parameters(cut=cut)))
+        for cut in (0.0, 3.9, 10.0)
+    ]
+    assert counts[0] == 30 > counts[1] > counts[2] == 0
+
+
+@pytest.mark.parametrize("count", [195, 1_500])
+def test_a_young_installation_finds_what_is_about_a_line_and_nothing_else(count):
+    texts = library()[: count - 3]
+    texts = [*texts, *[paper("Sourdough bread", f"Bread of sourdough {n}") for n in range(3)]]
+    fitted = TfidfModel().fit(texts)
+    new = [paper("Bread of sourdough", "Sourdough and its bread"), STARS, paper("Books")]
+    assert papers_of(follow("sourdough bread"), new, fitted=fitted) == [0]
+    assert papers_of(follow("hyperkähler manifolds"), new, fitted=fitted) == []
+
+
+def test_old_papers_of_the_model_alone_tell_what_is_rare():
+    """A line is new when its first papers are, however many of them the model was fitted on."""
+    new = [of_subject("baking", 20_000 + n) for n in range(120)]
+    texts = library() + new
+    fitted = TfidfModel().fit(texts, [*range(len(library())), *[9_000] * len(new)])
+    of_all, of_old = (
+        choices_of(follow("bread oven", size=120), new, fitted=fitted, first_day=day)
+        for day in (0, 9_000)
+    )
+    assert len(of_old) > len(of_all)
+
+
+# ---- Near misses and what was passed over
+
+BAKING = [of_subject("baking", 10_000 + n) for n in range(40)]
+
+
+def groups_of(profile, **known):
+    return {one.paper: one.group for one in choices_of(profile, BAKING, **known)}
+
+
+def test_near_misses_come_where_they_are_wanted_and_three_at_most():
+    without = groups_of(follow("bread oven", size=40))
+    within = groups_of(follow("bread oven", size=40, wants_near=True))
+    assert set(without.values()) == {"new"}
+    assert {paper: group for paper, group in within.items() if group == "new"} == without
+    assert list(within.values()).count("near") == 3
+    assert [*within.values()][-3:] == ["near"] * 3
+
+
+def test_near_misses_take_no_place_from_what_is_about_a_line():
+    assert set(groups_of(follow("bread oven", size=5, wants_near=True)).values()) == {"new"}
+
+
+def test_what_came_in_before_comes_again_only_well_above_the_cut():
+    every = groups_of(follow("bread oven", size=40))
+    later = groups_of(follow("bread oven", size=40), since=20)
+    assert {paper for paper in every if paper >= 20} == {
+        paper for paper, group in later.items() if group == "new"
+    }
+    missed = {paper for paper, group in later.items() if group == "missed"}
+    assert missed
+    assert missed < {paper for paper in every if paper < 20}
+    lower = groups_of(follow("bread oven", size=40), since=20, parameters=Parameters(missed=0.0))
+    assert set(lower) == set(every)
+    assert not set(groups_of(follow("bread oven", size=40), since=20, seen=missed)) & missed
+
+
+def test_near_misses_are_of_new_papers_alone():
+    later = groups_of(follow("bread oven", size=40, wants_near=True), since=20)
+    assert all(paper >= 20 for paper, group in later.items() if group == "near")
+
+
+def test_only_papers_among_those_of_today_come():
+    among = groups_of(follow("bread oven", size=40), among=slice(5, 25))
+    every = groups_of(follow("bread oven", size=40))
+    assert set(among) == {paper for paper in every if 5 <= paper < 25}
+
+
+# ---- Embeddings
+
+
+def test_embeddings_bring_a_paper_that_says_a_line_in_other_words():
+    papers = [paper("Loaves", "Bread of the oven"), paper("Sourdough", "Bread"), STARS, BREAD]
+    near = np.array([[0.0, 1], [1, 0], [0, 1], [0, 0]], np.float32)
+    known = {"embeddings": near, "encode": lambda texts: [np.array([1.0, 0])] * len(texts)}
+    profile = follow("bread oven", size=4)
+    assert papers_of(profile, papers)[:1] == [3]
+    with_them = choices_of(profile, papers, **known)
+    assert with_them[0].paper == 1
+    assert 3 in {one.paper for one in with_them}  # Without an embedding, by its words.
+    assert all(0 <= one.score <= 1 for one in with_them)
+
+
+# ---- Settings
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"cutt": 1}, "cutt"),
+        ({"cut": 11}, "cut"),
+        ({"trend": -1}, "trend"),
+        ({"cut": "1"}, "number"),
+        ({"near": float("nan")}, "near"),
+    ],
+)
+def test_a_setting_that_can_not_be_is_refused(change, complaint):
+    assert Parameters.of({"cut": 3.5}) == Parameters(cut=3.5)
+    with pytest.raises(ValueError, match=complaint):
+        Parameters.of(change)
+
+
+def test_a_line_in_some_categories_finds_papers_there_alone():
+    known = {"categories": [("cs.LG", "math.ST"), ("cs.CL",), ()]}
+    for categories, found in ((("math.ST",), [0]), (("cs.CL", "x"), [1]), ((), [0, 1, 2])):
+        profile = Profile((Interest("Baking", "bread oven", categories=categories),))
+        copies = [f"{BREAD} {words(40 * n, 30)}" for n in range(3)]
+        assert sorted(papers_of(profile, copies, fitted=model(), **known)) == found

@@ -1,0 +1,357 @@
+"""arXiv's feeds, lists and answers become records, whatever is in them."""
+
+import time
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.sources import records
+from digest.sources.arxiv import api, oai_pmh, rss
+from digest.sources.arxiv.fields import author_names, says_withdrawn
+from digest.sources.base import MalformedFeed
+from tests.servers import arxiv
+from tests.servers.arxiv import BOMB, DEEP, WEB_PAGE, Known, oai, rss_channel, rss_item
+
+DAY = date(2026, 6, 3)
+
+
+def paper(**fields):
+    return {
+        "id": "2606.00001",
+        "title": "On bread",
+        "abstract": "We bake.",
+        "authors": ["Ada One", "Ben Two"],
+        "categories": ["cs.LG", "cs.NA"],
+    } | fields
+
+
+def feed(*papers, day=DAY, built=DAY):
+    items = [rss_item(one, one.get("kind", "new"), day) for one in papers]
+    return rss_channel("cs", built, items).encode()
+
+
+def in_feed(**fields):
+    (record,) = rss.parse(feed(paper(**fields)), "cs").records
+    return record
+
+
+def in_list(versions=1, *, split=False, **fields):
+    moments = [datetime(2026, 6, 1 + number, 15, tzinfo=UTC) for number in range(versions)]
+    row = Known(paper(**fields), DAY, moments)
+    body = arxiv.oai_split(row) if split else arxiv.oai_raw(row)
+    page = oai_page(f"<record>{header(row.paper['id'])}{body}</record>")
+    assert not page.bad
+    return page.records[0]
+
+
+def header(identity, stamp="2026-06-03", more=""):
+    return (
+        f"<header{more}><identifier>oai:arXiv.org:{identity}</identifier>"
+        f"<datestamp>{stamp}</datestamp></header>"
+    )
+
+
+def oai_page(inner):
+    return oai_pmh.parse(oai(f"<ListRecords>{inner}</ListRecords>").encode())
+
+
+# RSS
+
+
+def test_a_new_paper_is_read_whole():
+    record = in_feed(
+        doi="10.1000/1",
+        journal_ref="J. Bread 1 (2026)",
+        license="http://creativecommons.org/licenses/by/4.0/",
+    )
+    assert (record.id, record.version) == ("2606.00001", 1)
+    assert (record.title, record.abstract) == ("On bread", "We bake.")
+    assert record.authors == ["Ada One", "Ben Two"]
+    assert record.categories == ["cs.LG", "math.NA"]
+    assert (record.day, record.day_is_estimate, record.announced_as) == (DAY, False, "new")
+    assert (record.doi, record.journal_ref) == ("10.1000/1", "J. Bread 1 (2026)")
+    assert record.license == "http://creativecommons.org/licenses/by/4.0/"
+    assert record.url == "https://arxiv.org/abs/2606.00001"
+
+
+@pytest.mark.parametrize("kind", ["cross", "replace", "replace-cross"])
+def test_the_day_of_an_older_paper_is_not_the_day_of_the_feed(kind):
+    record = in_feed(kind=kind, version=3)
+    assert (record.announced_as, record.version) == (kind, 3)
+    assert record.day is None
+    assert in_feed(id="math.GT/0309136", kind=kind).id == "math/0309136"
+
+
+def test_a_feed_counts_all_its_items_and_is_of_the_day_of_its_papers():
+    """Not of its building, but where it is empty."""
+    papers = [
+        paper(id=f"2606.0000{number}", kind=kind)
+        for number, kind in enumerate(["new", "new", "cross", "replace", "replace-cross"])
+    ]
+    yesterday = date(2026, 6, 2)
+    for some, day in [(papers, yesterday), ([], DAY)]:
+        parsed = rss.parse(feed(*some, day=yesterday), "cs")
+        assert (parsed.items, len(parsed.records), parsed.day) == (len(some), len(some), day)
+
+
+@pytest.mark.parametrize("far", ["9999", "1926"])
+def test_an_item_whose_day_is_far_from_that_of_its_feed_is_of_the_feeds_day(far):
+    body = feed(paper(id="2606.00001"), paper(id="2606.00002"), paper(id="2606.00003"))
+    head, items = body.split(b"<item>", 1)
+    body = head + b"<item>" + items.replace(b" 2026 00:00", b" %b 00:00" % far.encode(), 1)
+    assert far.encode() in body
+    assert [record.day for record in rss.parse(body, "cs").records] == [DAY] * 3
+
+
+def test_the_kind_is_read_from_the_description_where_its_element_is_missing():
+    body = feed(paper(kind="cross")).replace(b"announce_type>", b"kind>")
+    assert rss.parse(body, "cs").records[0].announced_as == "cross"
+
+
+def test_one_bad_item_is_one_bad_record():
+    body = feed(paper(id="2606.00001"), paper(id="2606.00002", title=" "), paper(id="oops"))
+    parsed = rss.parse(body, "cs")
+    assert [record.id for record in parsed.records] == ["2606.00001"]
+    assert parsed.bad == ["2606.00002v1: no title", "oopsv1: 'oopsv1' is no id of a paper"]
+    assert parsed.items == 3
+
+
+def test_bytes_that_are_no_utf8_cost_one_record():
+    good, bad = paper(), paper(id="2606.00002", title="Caf@")
+    body = feed(good, bad).replace(b"Caf@", b"Caf\xe9")
+    parsed = rss.parse(body, "cs")
+    assert [record.id for record in parsed.records] == ["2606.00001"]
+    assert parsed.bad == ["2606.00002v1: its text is not UTF-8"]
+
+
+def test_markup_in_a_feed_is_text():
+    record = in_feed(
+        title="<b>Bread</b> &amp; <script>alert(1)</script> $\\alpha$\x85", authors=["A&lt;b&gt;"]
+    )
+    assert record.title == "Bread & <script>alert(1)</script> α"
+    assert not records.CONTROLS.search(record.title)
+
+
+def test_a_feed_that_tells_of_an_error_is_no_feed():
+    body = rss_channel("cs", DAY, []).replace("<title>cs updates", "<title>Feed error for query: x")
+    with pytest.raises(MalformedFeed, match="arXiv answers"):
+        rss.parse(body.encode(), "cs")
+
+
+# OAI-PMH
+
+
+def test_a_record_with_its_versions_is_read():
+    record = in_list(2, comments="12 pages", doi="10.1000/1", license="http://example.org/by")
+    assert (record.id, record.version) == ("2606.00001", 2)
+    assert (record.day, record.day_is_estimate) == (date(2026, 6, 2), True)
+    assert record.authors == ["Ada One", "Ben Two"]
+    assert record.categories == ["cs.LG", "math.NA"]
+    assert (record.comments, record.doi) == ("12 pages", "10.1000/1")
+    assert record.license == "http://example.org/by"
+    assert not record.is_withdrawn
+
+
+def test_a_record_with_split_authors_is_read():
+    record = in_list(split=True, journal_ref="J. Bread 1 (2026)")
+    assert record.authors == ["Ada One", "Ben Two"]
+    assert (record.day, record.day_is_estimate) == (date(2026, 6, 2), True)
+    assert (record.version, record.journal_ref) == (None, "J. Bread 1 (2026)")
+
+
+def test_a_paper_is_not_older_than_its_id_and_without_a_date_of_no_day():
+    """As one that was checked for long, or of which the latest version alone is dated."""
+    assert in_list(split=True, id="2401.00001").day == date(2024, 1, 1)
+    assert in_list(id="2609.00001").day == date(2026, 9, 1)
+    raw = arxiv.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
+    raw = raw.replace("01 Jun 2026", "99 Jun 2026")
+    page = oai_page(f"<record>{header('2606.00001')}{raw}</record>")
+    assert page.records[0].day is None
+
+
+def test_a_withdrawn_version_is_seen_by_its_flag_or_its_words():
+    assert in_list(2, withdrawn=True).is_withdrawn
+    assert in_list(2, comments="This paper has been withdrawn by the authors").is_withdrawn
+    assert not in_list(2, comments="Supersedes the withdrawn 2506.00001").is_withdrawn
+
+
+@pytest.mark.parametrize(
+    ("text", "is_withdrawn"),
+    [
+        ("Withdrawn", True),
+        ("[withdrawn] On bread", True),
+        ("Paper withdrawn due to an error in Lemma 2", True),
+        ("This paper has been withdrawn by the author(s) due to an error", True),
+        ("This submission is being withdrawn", True),
+        ("The manuscript was temporarily withdrawn", True),
+        ("arXiv admin note: This article has been withdrawn", True),
+        ("The author has withdrawn this paper due to a crucial error", True),
+        ("We withdraw this preprint.", True),
+        ("", False),
+        ("On withdrawn papers", False),
+        ("This paper studies withdrawn drugs", False),
+        ("This article supersedes a withdrawn one", False),
+        ("We study why papers are withdrawn", False),
+        ("Withdrawal of bread", False),
+        ("The drug rofecoxib was withdrawn in 2004 for its side effects", False),
+        ("This vaccine has been withdrawn from the market", False),
+    ],
+)
+def test_a_paper_is_withdrawn_where_its_words_say_so(text, is_withdrawn):
+    assert says_withdrawn(text) == is_withdrawn
+
+
+def test_one_bad_record_in_a_list_is_one_bad_record():
+    good = arxiv.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
+    page = oai_page(
+        f"<record>{header('2606.00001')}{good}</record>"
+        f"<record>{header('2606.00002')}{good.replace('On bread', '')}</record>"
+        f"<record>{header('2606.00003')}<metadata/></record>"
+        f"<record>{header('2606.00009', more=' status="deleted"')}</record>"
+        "<record/>"
+    )
+    assert page.deleted == ["2606.00009"]
+    assert [record.id for record in page.records] == ["2606.00001"]
+    assert page.bad == [
+        "2606.00002: no title",
+        "2606.00003: no metadata of arXiv's",
+        "a record: no metadata of arXiv's",
+    ]
+
+
+def test_an_expired_token_and_an_empty_list_are_told_apart_from_other_errors():
+    assert oai_pmh.parse(oai(arxiv.error("noRecordsMatch", "x")).encode()).records == []
+    with pytest.raises(oai_pmh.ExpiredToken):
+        oai_pmh.parse(oai(arxiv.error("badResumptionToken", "x")).encode())
+    with pytest.raises(MalformedFeed, match="badArgument: illegal"):
+        oai_pmh.parse(oai(arxiv.error("badArgument", "illegal")).encode())
+
+
+def test_only_a_sorted_page_tells_up_to_where_the_list_is_whole():
+    def page(*stamps):
+        return oai_page("".join(f"<record>{header('x', stamp)}</record>" for stamp in stamps))
+
+    assert page("2026-06-01", "2026-06-02").complete_before == date(2026, 6, 1)
+    assert page("2026-06-02", "2026-06-01").complete_before is None
+    assert page("soon").complete_before is None
+
+
+@pytest.mark.parametrize(
+    ("category", "name"),
+    [("cs.LG", "cs:cs:LG"), ("hep-th", "physics:hep-th"), ("cs", "cs:cs"), ("math", "math:math")],
+)
+def test_sets_are_named_by_group_archive_and_category(category, name):
+    assert oai_pmh.set_of(category) == name
+
+
+# The query API
+
+
+def test_an_entry_is_read_with_arxivs_own_categories():
+    moments = [datetime(2026, 6, 1, 15, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)]
+    row = Known(paper(comments="12 pages", doi="10.1000/1"), DAY, moments)
+    (record,), bad = api.parse(
+        arxiv.atom(arxiv.atom_entry(row), 1).encode(),
+    )
+    assert (record.id, record.version, record.title) == ("2606.00001", 2, "On bread")
+    assert (record.day, record.day_is_estimate) == (date(2026, 6, 2), True)
+    assert record.categories == ["cs.LG", "math.NA"]
+    assert (record.comments, record.doi, bad) == ("12 pages", "10.1000/1", [])
+
+
+def test_an_error_in_the_shape_of_an_entry_is_an_error():
+    body = arxiv.atom(arxiv.atom_error("incorrect id format for x"), 1)
+    with pytest.raises(MalformedFeed, match="incorrect id format for x"):
+        api.parse(body.encode())
+
+
+def test_ids_are_asked_for_by_the_hundred_and_only_arxivs():
+    ids = [f"2606.{number:05}" for number in range(150)]
+    questions = api.requests_for([*ids, "2606.00001", "biorxiv:1", "title:0a"])
+    assert [question["max_results"] for question in questions] == ["100", "50"]
+
+
+# What all three have in common
+
+
+@pytest.mark.parametrize("parse", [lambda body: rss.parse(body, "cs"), oai_pmh.parse])
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "broken"),
+        (b"not found", "broken"),
+        (b"<rss><channel>", "broken"),
+        (b"\xff\xfe<\x00r\x00s\x00s\x00", "broken"),
+        (b"\x1f\x8b\x08\x00", "broken"),
+        (WEB_PAGE, "web page"),
+        (b"<html><body/></html>", "web page"),
+        (BOMB, "DTD"),
+        (b'<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r>&x;</r>', "DTD"),
+        (DEEP, "nested"),
+        (b"<!DOCTYPE rss><rss/>", "DTD"),
+        (b"<a/>", "this is XML, but"),
+    ],
+)
+def test_what_is_no_feed_is_refused_in_plain_words(parse, body, why):
+    with pytest.raises(MalformedFeed, match=why):
+        parse(body)
+    with pytest.raises(MalformedFeed, match=why):
+        api.parse(body)
+
+
+def test_a_bomb_is_refused_before_it_is_expanded():
+    """The longer the document before it, the more entities expat would expand."""
+    begun = time.process_time()
+    with pytest.raises(MalformedFeed, match="DTD"):
+        oai_pmh.parse(BOMB.replace(b"?>", b"?><!--" + b"x" * 8_000_000 + b"-->"))
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"On\x0cbread", "On bread"),
+        (b"On\x00bread", "On bread"),
+        (b"On&#x1;bread", "On bread"),
+        (b"On&#55349;bread", "On bread"),
+        (b"On&#xFFFF;bread", "On bread"),
+        (b"On AT&T's bread", "On AT&T's bread"),
+        (b"On cr&eacute;pes", "On crépes"),
+        (b"On &lt;b&gt;R&amp;amp;D&lt;/b&gt; & bread", "On R&D & bread"),
+    ],
+)
+def test_what_xml_forbids_in_one_title_costs_neither_it_nor_the_others(written, read):
+    body = feed(paper(), paper(id="2606.00002")).replace(b"On bread", written, 1)
+    assert [record.title for record in rss.parse(body, "cs").records] == [read, "On bread"]
+
+
+@given(st.binary(max_size=200), st.integers(0, 1_000))
+def test_no_damage_to_a_feed_does_more_than_spoil_it(noise, position):
+    body = feed(paper(), paper(id="2606.00002"))
+    position %= len(body)
+    damaged = body[:position] + noise + body[position + len(noise) // 2 :]
+    try:
+        parsed = rss.parse(damaged, "cs")
+    except MalformedFeed:
+        return
+    assert len(parsed.records) + len(parsed.bad) == parsed.items
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("Ada One, Ben Two", ["Ada One", "Ben Two"]),
+        ("Ada One (MIT, Cambridge), Ben Two (ETH (Zürich))", ["Ada One", "Ben Two"]),
+        ("A. One (1), B. Two (2) and C. Three ((1) X, (2) Y)", ["A. One", "B. Two", "C. Three"]),
+        ("Ada One, and Ben Two", ["Ada One", "Ben Two"]),
+        ("Ada One, Jr., Ben Two, III", ["Ada One Jr.", "Ben Two III"]),
+        ("Anders Andersson", ["Anders Andersson"]),
+        ("Ada One (broken, Ben Two", ["Ada One broken", "Ben Two"]),
+        ("Paul Erd\\H{o}s", ["Paul Erdős"]),
+        ("", []),
+    ],
+)
+def test_a_line_of_authors_becomes_names(line, names):
+    assert author_names(line) == names

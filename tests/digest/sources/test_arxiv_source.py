@@ -1,0 +1,274 @@
+"""arXiv harvested from a server on loopback: day by day, since a day, cut off, and spoilt."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from digest.sources.arxiv import taxonomy
+from digest.sources.arxiv.source import ArXiv, HarvestCursor
+from digest.sources.base import MalformedFeed
+from digest.sources.http import Refused
+from tests.factories.harvests import harvesting, serving
+from tests.servers.arxiv import ArxivServer, unavailable
+from tests.servers.loopback import USUAL
+
+MONDAY, TUESDAY, WEDNESDAY, THURSDAY = (date(2026, 6, number) for number in range(1, 5))
+SATURDAY = date(2026, 6, 6)
+SOME = ("cs", "math", "hep-th")
+
+
+def paper(identity, *categories, **fields):
+    return {
+        "id": identity,
+        "title": f"On bread, part {identity}",
+        "abstract": "We bake.",
+        "authors": ["Ada One", "Ben Two"],
+        "categories": list(categories or ["cs.LG"]),
+    } | fields
+
+
+def week():
+    """Return the papers of four days: seven new ones each, and news of an older one."""
+    shapes = [["cs.LG"], ["cs.NA", "math.NA"], ["math.AG"], ["hep-th", "math-ph"], ["hep-th"]]
+    days = {}
+    for day in (MONDAY, TUESDAY, WEDNESDAY, THURSDAY):
+        days[day] = [
+            paper(f"2606.{day.day:02}{number:03}", *shapes[number % 5]) for number in range(7)
+        ]
+        days[day].append(paper(f"2401.0000{day.day}", "cs.CL", kind="replace"))
+    return days
+
+
+server = serving(lambda: ArxivServer(week(), today=WEDNESDAY, page_size=5))
+run = harvesting(lambda server, categories=SOME: ArXiv(categories, **server.addresses))
+
+
+def days_of(batches):
+    """Return each paper's day as a store would have it: announcements before estimates."""
+    days = {}
+    for record in (record for batch in batches for record in batch.records):
+        told = (record.day_is_estimate or record.day is None, record.day or date.max)
+        days[record.id] = min(told, days.get(record.id, told))
+    return {identity: day for identity, (_, day) in days.items()}
+
+
+def truth(server, day):
+    return {paper["id"]: day for paper in server.days[day] if paper.get("kind", "new") == "new"}
+
+
+def test_a_day_has_its_papers_on_its_day_and_a_receipt_for_each_feed(server, run):
+    batches = run()
+    found = days_of(batches)
+    assert found.items() >= truth(server, WEDNESDAY).items()
+    feeds = [batch for batch in batches if batch.category]
+    assert [(batch.category, len(batch.records), batch.state) for batch in feeds] == [
+        ("cs", 5, "fresh"),
+        ("math", 3, "fresh"),
+        ("hep-th", 2, "fresh"),
+    ]
+    assert {batch.day for batch in feeds} == {WEDNESDAY}
+    assert not any(batch.state or batch.note for batch in batches[3:])
+    assert not any(batch.bad for batch in batches)
+    assert batches[-1].cursor == ""
+
+
+def test_every_archive_is_read_where_none_is_named(server, run):
+    source = ArXiv(**server.addresses)
+    batches = list(source.harvest(run.web, today=WEDNESDAY, since=None, cursor=""))
+    asked = server.paths("/rss/")
+    assert asked == [f"/rss/{archive}" for archive in taxonomy.ARCHIVES]
+    assert "set=" not in "".join(server.paths("/oai"))
+    assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
+
+
+def test_since_a_day_the_list_alone_is_read(server, run):
+    batches = run(since=TUESDAY)
+    assert not server.paths("/rss")
+    found = days_of(batches)
+    assert found.items() >= (truth(server, TUESDAY) | truth(server, WEDNESDAY)).items()
+    assert not found.keys() & truth(server, MONDAY).keys()
+    assert not any(batch.state for batch in batches)
+
+
+def test_one_category_asks_for_its_set(server, run):
+    found = days_of(run(categories=("math.AG",), since=MONDAY))
+    assert set(found) == {f"2606.{day:02}002" for day in (1, 2, 3)}
+    assert "set=math%3Amath%3AAG" in server.paths("/oai")[0]
+
+
+# Cut off
+
+
+@pytest.mark.parametrize("since", [None, MONDAY])
+@pytest.mark.parametrize("cache_is_lost", [False, True])
+def test_cut_off_after_any_batch_the_same_papers_are_known(run, since, cache_is_lost):
+    whole = run(since=since)
+    for count in range(1, len(whole)):
+        run.begin_web()
+        batches = run.batches(since=since)
+        seen = [next(batches) for _ in range(count)]
+        batches.close()
+        if cache_is_lost:
+            run.begin_web()
+        rest = run(since=since, cursor=seen[-1].cursor)
+        assert days_of(seen + rest) == days_of(whole)
+        assert len(rest) == len(whole) - count
+        assert [batch.state for batch in rest] == [batch.state for batch in whole[count:]]
+
+
+def test_a_run_cut_off_yesterday_begins_with_todays_feeds_and_fills_the_gap(server, run):
+    server.today = TUESDAY
+    cursor = run()[1].cursor
+    server.today = THURSDAY
+    batches = run(cursor=cursor)
+    assert [batch.category for batch in batches[:3]] == list(SOME)
+    assert set(days_of(batches)) >= {
+        identity for day in server.days for identity in truth(server, day)
+    }
+
+
+def test_a_cursor_of_another_kind_of_run_counts_as_none(server, run):
+    whole = days_of(run())
+    assert days_of(run(cursor=run(since=MONDAY)[0].cursor)) == whole
+    assert days_of(run(cursor="what:is:this")) == whole
+    since = days_of(run(since=TUESDAY))
+    assert days_of(run(since=TUESDAY, cursor=run()[-2].cursor)) == since
+    since = days_of(run(since=MONDAY))
+    assert days_of(run(since=MONDAY, cursor=run(since=TUESDAY)[0].cursor)) == since
+
+
+def test_a_cursor_of_a_category_that_was_dropped_begins_anew(server, run):
+    cursor = run(since=MONDAY)[0].cursor
+    only = days_of(run(categories=("hep-th",), since=MONDAY))
+    assert days_of(run(categories=("hep-th",), since=MONDAY, cursor=cursor)) == only
+    assert run(categories=("hep-th",), cursor=run()[0].cursor)[0].category == "hep-th"
+
+
+# Faults of the feeds
+
+
+def test_a_feed_that_stops_at_two_thousand_is_incomplete_and_the_list_has_the_rest(server, run):
+    many = [paper(f"2606.{number:05}") for number in range(10_000, 12_050)]
+    server.days = {WEDNESDAY: many}
+    server.page_size = 2_000
+    batches = run(categories=("cs",))
+    assert (batches[0].state, len(batches[0].records)) == ("incomplete", 2_000)
+    assert len(days_of(batches)) == 2_050
+    assert batches[-1].note == (
+        "Not in the feeds of 2026-06-03: 50 "
+        "(2606.12000, 2606.12001, 2606.12002, 2606.12003, 2606.12004…)."
+    )
+
+
+# Faults of the lists
+
+
+def test_a_503_in_the_middle_of_a_list_is_waited_out(server, run):
+    server.answers["oai"] += [USUAL, unavailable(30)]
+    assert days_of(run(since=MONDAY)).items() >= truth(server, TUESDAY).items()
+    assert run.slept == [30]
+
+
+def test_an_expired_token_begins_the_list_again(server, run):
+    whole = days_of(run(since=MONDAY))
+    cursor = run(since=MONDAY)[0].cursor
+    server.tokens.clear()
+    asked = len(server.asked)
+    assert days_of(run(since=MONDAY, cursor=cursor)) == whole
+    assert "resumptionToken" in server.asked[asked].path
+    assert "from=2026-06-01" in server.asked[asked + 1].path
+
+
+def test_what_was_told_whole_is_not_asked_for_again_after_a_token_expired(server, run):
+    everything = tuple(taxonomy.ARCHIVES)
+    cursor = run(categories=everything, since=MONDAY)[2].cursor  # In the middle of Tuesday.
+    server.tokens.clear()
+    asked = len(server.asked)
+    rest = run(categories=everything, since=MONDAY, cursor=cursor)
+    assert "from=2026-06-02" in server.asked[asked + 1].path
+    assert set(days_of(rest)) == {
+        paper["id"] for day in (TUESDAY, WEDNESDAY) for paper in server.days[day]
+    }
+
+
+def test_a_server_that_refuses_its_own_tokens_is_not_asked_for_ever(server, run):
+    server.after_page = lambda number: server.tokens.clear()
+    server.next_token = lambda rows, skip, params: "<resumptionToken>x</resumptionToken>"
+    with pytest.raises(MalformedFeed, match="refuses the tokens"):
+        run(since=MONDAY)
+
+
+@pytest.mark.parametrize(
+    ("skips", "tokens"),
+    [
+        pytest.param([0] * 9, [0] * 9, id="one page"),
+        pytest.param([0] * 9, [*range(9)], id="one page, ever new tokens"),
+        pytest.param([5, 0] * 9, [0] * 18, id="two pages in turn"),
+    ],
+)
+def test_a_list_that_goes_round_ends_and_says_so(server, run, skips, tokens):
+    def next_token(rows, skip, params):
+        token = f"metadataPrefix=arXivRaw&from={MONDAY}&skip={skips.pop(0)}&x={tokens.pop(0)}"
+        server.tokens.add(token)
+        return f"<resumptionToken>{token.replace('&', '&amp;')}</resumptionToken>"
+
+    server.next_token = next_token
+    batches = run(since=MONDAY, categories=("cs",))
+    assert len(batches) <= 3
+    assert batches[-1].state == "incomplete"
+    assert batches[-1].note == "The list goes round in circles: its end is missing."
+    assert batches[-1].cursor == ""
+
+
+def test_papers_that_change_between_pages_are_known_as_they_are_last(server, run):
+    def replace(number):
+        if number == 1:  # A paper of the first page moves to the end.
+            news = paper("2606.01000", title="On cake", kind="replace", version=2)
+            server.days[WEDNESDAY].append(news)
+
+    server.after_page = replace
+    batches = run(since=MONDAY, categories=("cs",))
+    told = [record for batch in batches for record in batch.records if record.id == "2606.01000"]
+    assert [(record.title, record.version) for record in told][-1] == ("On cake", 2)
+    assert {record.day for record in told} == {MONDAY}
+
+
+def test_a_deleted_paper_is_noted(server, run):
+    server.deleted.add("2606.03000")
+    notes = " ".join(batch.note for batch in run())
+    assert "Deleted at arXiv: 2606.03000." in notes
+
+
+@pytest.mark.parametrize("fault", ["html", "bomb", "deep", "cut"])
+def test_a_list_that_cannot_be_read_ends_the_run_after_the_feeds(server, run, fault):
+    server.faults["oai"] = fault
+    batches, error = run.cut_off()
+    assert isinstance(error, MalformedFeed | Refused)
+    assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
+    assert HarvestCursor.read(batches[-1].cursor).step == "oai"
+
+
+# Single papers, and manners
+
+
+def test_single_papers_are_looked_up_once_a_day(server, run):
+    source = ArXiv(**server.addresses)
+    for _ in range(2):
+        (batch,) = source.look_up(run.web, ["2606.01000", "2606.99999", "biorxiv:1"])
+        assert [record.id for record in batch.records] == ["2606.01000"]
+        assert batch.records[0].day == MONDAY
+    assert len(server.paths("/api")) == 1
+
+
+def test_the_real_addresses_are_arxivs():
+    source = ArXiv()
+    assert source.hosts == {"rss.arxiv.org", "oaipmh.arxiv.org", "export.arxiv.org"}
+    assert (source.name, source.seconds_between) == ("arxiv", 3.0)
+
+
+def test_at_a_weekend_and_after_a_holiday_the_missing_listing_is_no_fault(server, run):
+    friday = date(2026, 7, 3)  # Free: nothing closes, so there is no listing on Monday.
+    server.days = {friday: [paper("2607.00001")], friday + timedelta(4): [paper("2607.00002")]}
+    for days, state in [(0, "fresh"), (1, "empty"), (3, "empty"), (4, "fresh")]:
+        server.today = friday + timedelta(days)
+        assert {batch.state for batch in run(categories=("cs",))} == {state, ""}

@@ -1,0 +1,314 @@
+"""A bibliography is read: BibTeX, RIS, what other programs save, or titles alone."""
+
+import time
+from datetime import date
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from digest.papers import citations
+from digest.sources import bibliographies
+from tests.factories import make
+from tests.factories.libraries import BIBTEX
+
+pytestmark = pytest.mark.django_db
+
+RIS = """TY  - JOUR
+TI  - Soup,
+      and what is in it
+AB  - All of it.
+PY  - 2019/03/01
+ER  -
+
+TY  - CONF
+T1  - Another soup
+UR  - https://arxiv.org/abs/2402.00001
+ER  -
+"""
+
+
+def read(text):
+    return bibliographies.read(text).records
+
+
+def test_bibtex_is_read_with_its_latex_made_plain():
+    one, two = read(BIBTEX)
+    assert one.title == "Spätzle and the ℓ₁ norm"
+    assert one.abstract == "On noodles, their shapes and 50% of all."
+    assert one.day.year == 2021
+    assert (two.id, two.title, two.day) == (
+        "2401.01234",
+        "A second work on noodles",
+        date(2024, 1, 1),
+    )
+
+
+def test_ris_is_read_over_several_lines():
+    one, two = read(RIS)
+    assert (one.title, one.abstract) == ("Soup, and what is in it", "All of it.")
+    assert one.day.year == 2019
+    assert (two.id, two.title) == ("2402.00001", "Another soup")
+
+
+def test_a_broken_entry_costs_itself_alone():
+    broken = BIBTEX + "@article{three, title = {Never closed\n\n@article{four, title = {Third one}}"
+    told = bibliographies.read(broken)
+    assert [record.title for record in told.records][-1] == "Third one"
+    assert (len(told.records), told.bad, told.unread) == (3, 1, ["three"])
+
+
+def test_two_entries_of_one_key_are_both_read():
+    twice = "@book{a, title = {The first of two}}\n@book{a, title = {The second of two}}"
+    assert [one.title for one in read(twice)] == ["The first of two", "The second of two"]
+
+
+@pytest.mark.parametrize(
+    ("title", "read_as"),
+    [
+        ("{{BERT}}: {{Pre-training}} of Soups", "BERT: Pre-training of Soups"),
+        ("{{{BERT}} on Soups}", "BERT on Soups"),
+        ("{L}earning {T}o {R}ank {{LSTM}}s", "Learning To Rank LSTMs"),
+        ("The {{L{\\'e}vy}} and {{$x_{i}^{2}$}} of {\\textbf{soups}}", "The Lévy and xᵢ² of soups"),
+        ("A set \\{ of {{soups}} \\}", "A set { of soups }"),
+        ("{Soups \\& breads at 5\\%}", "Soups & breads at 5%"),
+    ],
+)
+def test_braces_that_keep_letters_large_are_not_read(title, read_as):
+    (one,) = read(f"@misc{{k, title = {{{title}}}}}")
+    assert one.title == read_as
+
+
+@pytest.mark.parametrize("written", [citations.bibtex, citations.ris])
+@pytest.mark.parametrize("title", ["Soups & breads: a survey", "x < y at 5 % of #1"])
+def test_what_she_takes_from_here_can_be_brought_here(written, title):
+    paper = make.paper(title)
+    (one,) = read(written([paper]))
+    assert (one.id, one.title, one.abstract) == (paper.pk, paper.title, paper.abstract)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "eprint = {arXiv:2104.00003v1 [cs.LG]}",
+        "arxivId = {2104.00003}",
+        "doi = {https://doi.org/10.48550/ARXIV.2104.00003}",
+        "journal = {arXiv preprint arXiv:2104.00003}",
+        "howpublished = {\\url{https://arxiv.org/pdf/2104.00003.pdf}}",
+    ],
+)
+def test_the_number_of_arxiv_is_found_where_programs_write_it(said):
+    (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
+    assert (one.id, one.day.year) == ("2104.00003", 2021)
+
+
+@pytest.mark.parametrize("said", ["eprint = {12345678}", "journal = {Nature 12, 2104}"])
+def test_other_numbers_are_none_of_arxiv(said):
+    (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
+    assert one.id.startswith("title:")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("@online{a, title = {On soups}, date = {2021-05-06}}", {"day": date(2021, 1, 1)}),
+        (
+            "@book{k, title = {On all soups}, subtitle = {And some {{Breads}}}}",
+            {"title": "On all soups: And some Breads"},
+        ),
+        (
+            "TY  - JOUR\nT1  - Soup\nTI  - Soup\nAB  - Hot.\nN2  - Hot.\nER  - \n",
+            {"title": "Soup", "abstract": "Hot."},
+        ),
+        (
+            "TY  - JOUR\nTI  - Soup\nL1  - https://x.example/a.pdf\nUR  - https://x.example\n"
+            "UR  - https://arxiv.org/abs/2402.00001\nUR  - https://y.example\nER  - \n",
+            {"id": "2402.00001"},
+        ),
+        ("TY  - BOOK\nBT  - All of the soups\nER  - \n", {"title": "All of the soups"}),
+    ],
+    ids=["date", "subtitle", "two tags", "addresses", "book"],
+)
+def test_what_an_entry_says_in_odd_places_is_read(text, told):
+    (one,) = read(text)
+    assert {name: getattr(one, name) for name in told} == told
+
+
+def test_what_pubmed_saves_is_read():
+    one, two = read(
+        "PMID- 1\nOWN - NLM\nDP  - 2020 Dec\nTI  - Soup, and\n      what is in it.\n"
+        "AB  - ALL: Of it.\n      GPT - too.\nFAU - Doe, Jane\n\n"
+        "PMID- 2\nDP  - 2021\nTI  - Bread.\n"
+    )
+    assert (one.title, one.day.year) == ("Soup, and what is in it.", 2020)
+    assert one.abstract == "ALL: Of it. GPT - too."
+    assert (two.title, two.day.year) == ("Bread.", 2021)
+
+
+def test_what_endnote_and_google_scholar_save_is_read():
+    one, two = read(
+        "%0 Journal Article\n%T Soup, and\nwhat is in it\n%A Doe, Jane\n%J Soups\n%D 2020\n"
+        "%X It is 90 % water.\n\n"
+        "%0 Generic\n%T Bread\n%A Doe, Jane\n%J arXiv preprint arXiv:2104.00003\n%D 2021\n"
+    )
+    assert (one.title, one.day.year) == ("Soup, and what is in it", 2020)
+    assert one.abstract == "It is 90 % water."
+    assert (two.id, two.title) == ("2104.00003", "Bread")
+
+
+@pytest.mark.parametrize(
+    "line", ["%U http://arxiv.org/abs/2104.00003", "%R 10.48550/arXiv.2104.00003"]
+)
+def test_an_entry_of_endnotes_may_name_arxiv_by_its_address_or_doi(line):
+    (one,) = read(f"%0 Generic\n%T Bread\n{line}\n")
+    assert one.id == "2104.00003"
+
+
+@pytest.mark.parametrize("label", ["1. ", "[12] ", "(3) ", "- ", "* "])
+def test_what_numbers_a_list_is_no_part_of_its_titles(label):
+    title, number = read(f"{label}3D soups at home\n{label}arXiv:2104.00003 [cs.LG]")
+    assert (title.title, number.id) == ("3D soups at home", "2104.00003")
+
+
+def test_of_two_entries_of_a_work_the_abstract_is_kept():
+    (one,) = read(
+        "@misc{a, title = {On soups}, abstract = {Hot.}}\n@misc{b, title = {On soups}, year = 2020}"
+    )
+    assert one.abstract == "Hot."
+
+
+def test_what_begins_more_entries_than_its_length_allows_is_not_read_on():
+    told = bibliographies.read("@misc{k, title = {On soups}}\n" + "@a{" * 100_000)
+    assert len(told.records) == 1
+    assert 0 < told.bad <= bibliographies.MOST_ENTRIES
+
+
+def test_what_is_not_read_on_counts_as_unread(monkeypatch):
+    monkeypatch.setattr(bibliographies, "MOST_ENTRIES", 2)
+    told = bibliographies.read("".join(f"@misc{{k{n}, title = {{Soup {n}}}}}\n" for n in range(4)))
+    assert ([one.title for one in told.records], told.bad) == (["Soup 0", "Soup 1"], 1)
+    assert told.unread == ["k2"]
+
+
+def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
+    told = bibliographies.read(
+        "Attention and what it needs\n\nhttps://arxiv.org/abs/1706.03762v5\n"
+        "10.48550/arXiv.2106.09685\nhello\n" + "x y z " * 100
+    )
+    ids = [record.id for record in told.records]
+    assert told.records[0].title == "Attention and what it needs"
+    assert ids[1:] == ["1706.03762", "2106.09685"]
+    assert told.bad == 2
+    assert told.unread == ["hello", "x y z " * 50]
+
+
+@given(
+    st.text(max_size=40), st.text(max_size=40), st.sampled_from(["", "2402.00001", "math/0309136"])
+)
+@example("Costs of \\$5 and \\$6", "x\u2028TY  - JOUR", "")
+@example("", "TI  - Soup", "2402.00001")
+def test_what_is_read_can_be_written_and_read_again(title, abstract, number):
+    said = (("title", title), ("abstract", abstract), ("eprint", number))
+    entry = ", ".join(f"{name} = {{{value}}}" for name, value in said)
+    records = read(f"@misc{{k, {entry}}}")
+    assert read("".join(map(bibliographies.ris, records))) == records
+
+
+def test_a_year_and_a_month_are_written_and_read_again():
+    records = read(
+        f"{BIBTEX}{RIS}@misc{{k, title = {{Of 1999}}, eprint = {{2402.1}}, year = 1999}}"
+    )
+    assert read("".join(map(bibliographies.ris, records))) == records
+
+
+MEDLINE = "PMID- 1\nTI  - On soups\nAB  - They are\n      hot.\n\n"
+ENDNOTE = "%0 Journal Article\n%T On soups\n%X They are hot.\n\n"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "@misc{a, title = {On soups}}\n",
+        "% A comment\n@comment{of 2401.00001}\n@misc{a, title = {On soups}} and more\n",
+        "TY  - JOUR\nTI  - On soups\nER  - \n",
+        MEDLINE,
+        ENDNOTE,
+    ],
+)
+def test_ids_of_arxiv_before_between_and_behind_entries_are_read(entry):
+    other = entry.replace("soups", "bread").replace("{a,", "{b,")
+    ids = "1706.03762v5\n", "- arXiv:2106.09685 [cs.LG]\n\n", "2201.00001, math/0309136; 2402.00002"
+    told = bibliographies.read(ids[0] + entry + ids[1] + other + ids[2])
+    expected = {"1706.03762", "2106.09685", "2201.00001", "math/0309136", "2402.00002"}
+    assert {one.title for one in told.records} == {"On soups", "On bread", ""}
+    assert {one.id for one in told.records if not one.title} == expected
+    assert (told.bad, {one.abstract for one in told.records}) in [
+        (0, {""}),
+        (0, {"They are hot.", ""}),
+    ]
+
+
+@pytest.mark.parametrize("other", [RIS, MEDLINE, ENDNOTE])
+def test_entries_of_two_formats_are_read_in_any_order(other):
+    bibtex = "@misc{a, title = {A work on noodles}}\n"
+    alone = {one.title for one in read(other)}
+    for text in (bibtex + other, other + bibtex, f"{bibtex}\n1706.03762\n{other}"):
+        assert {one.title for one in read(text)} - {""} == alone | {"A work on noodles"}
+
+
+def test_an_id_within_an_entry_is_a_part_of_it():
+    """Addresses of the same paper on lines of their own, and an abstract that ends with an id."""
+    ris = (
+        "TY  - JOUR\nTI  - On soups\nUR  - https://example.org\nhttps://arxiv.org/abs/2402.00001\n"
+    )
+    bibtex = "@misc{a, title = {On soups}, abstract = {As in\n2402.00001\n}}"
+    assert [one.id for one in read(ris)] == ["2402.00001"]
+    assert [one.title for one in read(bibtex)] == ["On soups"]
+
+
+def test_a_line_may_name_several_ids_and_else_is_a_title_or_not_read():
+    told = bibliographies.read("1. 1706.03762 [cs.CL], 2106.09685\n2106.09686 and\n, ;\n[cs.CL]")
+    assert [one.id for one in told.records] == ["1706.03762", "2106.09685"]
+    assert told.unread == ["2106.09686 and", ", ;", "[cs.CL]"]
+
+
+@pytest.mark.parametrize(
+    ("text", "unread"),
+    [
+        ("@misc{a, title = {On soups}}\n@misc{key2020, year = 2020}", ["key2020"]),
+        ("@misc{a, title = {On soups}}\n@misc{b, year = 1, year = 2}", ["b"]),
+        ("TY  - JOUR\nTI  - On soups\nER  -\nTY  - JOUR\nAU  - Ada\nPY  - 2020\n", ["Ada 2020"]),
+        ("On all the soups\n" + "".join(f"w{n}\n" for n in range(9)), ["w0", "w1", "w2"]),
+    ],
+    ids=["without-title", "broken", "ris", "many"],
+)
+def test_the_first_entries_that_cannot_be_read_are_named(text, unread):
+    assert bibliographies.read(text).unread == unread
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "Exported by a program\n\n", "% a comment\n"])
+@pytest.mark.parametrize("text", [BIBTEX, RIS, RIS.replace("\n", "\r\n"), RIS.replace("  -", " -")])
+def test_what_programs_put_before_and_between_is_passed_over(before, text):
+    assert len(read(before + text)) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["@misc{a, title = {One of them}}", "TY  - JOUR\nTI  - One of them"]
+)
+def test_a_byte_order_mark_hides_no_entry(text):
+    assert [one.title for one in read(f"\ufeff{text}")] == ["One of them"]
+
+
+def test_what_cannot_be_read_fills_no_log(caplog):
+    bibliographies.read("@article{secret, title = {secret")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "piece", ["@article{", "@a{b,\n", "@a{b, c = ", "{", '"', "\\", "TY  - \n", "xxxx\n", "$"]
+)
+def test_rubbish_is_read_in_seconds(piece):
+    begun = time.thread_time()
+    for head in ("", "@a{b, title = {", "TY  - JOUR\nAB  - "):
+        bibliographies.read(head + piece * (100_000 // len(piece)))
+    assert time.thread_time() - begun < 10

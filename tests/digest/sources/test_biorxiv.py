@@ -1,0 +1,380 @@
+"""bioRxiv's and medRxiv's lists: their rows, their ends, and what journals published of them."""
+
+from datetime import UTC, date, datetime, time
+
+import pytest
+
+from digest.models import Coverage, Paper, PaperEvent
+from digest.papers import harvest
+from digest.sources.biorxiv.source import BioRxiv
+from digest.sources.records import Record
+from tests.factories.harvests import Told, found, harvesting, only, serving
+from tests.servers.daily_lists import (
+    DAY,
+    TODAY,
+    BioRxivServer,
+    biorxiv_doi,
+    biorxiv_row,
+    publication,
+)
+from tests.servers.loopback import DOWN, USUAL, says, web_page
+
+server = serving(BioRxivServer)
+harvests = harvesting(lambda server, name="biorxiv": server.source(name))
+
+
+@pytest.fixture
+def run(harvests):
+    """Return a function that harvests, and returns the batches of what was posted."""
+
+    def run(*, since=TODAY, **asked):
+        return [batch for batch in harvests(since=since, **asked) if batch.day]
+
+    return run
+
+
+# ---- ReadOnlyInline
+
+
+def row(number=1, **fields):
+    return biorxiv_row(TODAY, number, **fields)
+
+
+def read(*rows, **message):
+    """Return the batch that the source makes of today's list with these rows."""
+    message = {"status": "ok", "total": str(len(rows))} | message
+    web = Told({"messages": [message], "collection": rows})
+    return next(BioRxiv().harvest(web, today=TODAY, since=TODAY, cursor=""))
+
+
+def test_a_row_becomes_a_record():
+    written = row(7, title="On  {beta}", abstract="ABSTRACTBread rises.", category="cell_biology")
+    assert only([read(written)]) == Record(
+        id="biorxiv:10.64898/2026.06.03.000007",
+        title="On β",
+        abstract="Bread rises.",
+        day=TODAY,
+        authors=["K. Roe", "J. Doe"],
+        categories=["cell biology"],
+        url="https://doi.org/10.64898/2026.06.03.000007",
+        version=1,
+        announced_as="new",
+        doi="10.64898/2026.06.03.000007",
+        license="https://creativecommons.org/licenses/by/4.0/",
+    )
+
+
+def as_told(name, *pairs):
+    return [(name, written, read) for written, read in pairs]
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "known"),
+    [
+        *as_told(
+            "authors",
+            ("Roe, K.; Doe, J. M.; ; ", ["K. Roe", "J. M. Doe"]),
+            ("van der Berg, J.; Doe, J., Jr.", ["J. van der Berg", "J. Doe Jr."]),
+            ("The Bread Consortium; Madonna", ["The Bread Consortium", "Madonna"]),
+            ("Bakers, Millers, and Others", ["Bakers, Millers, and Others"]),
+            (f"Roe, K.;{' ' * 200_000}Doe, J.", ["K. Roe"]),
+            ("O\nne, A.", ["A. O ne"]),
+            ("", []),
+        ),
+        *as_told("category", ("cancer_biology", ["cancer biology"]), ("NA", []), (None, [])),
+        *as_told("version", ("3", 3), (3, 3), ("", None), (None, None), ("x", None), (10**8, None)),
+        *as_told(
+            "published",
+            ("10.1038/S41586-026-1", "10.1038/s41586-026-1"),
+            ("https://doi.org/10.1038/s1", "10.1038/s1"),
+            *((none, "10.64898/2026.06.03.000001") for none in ("NA", "", "soon")),
+        ),
+        *as_told(
+            "doi",
+            ("10.1101/123456v2", "biorxiv:10.1101/123456"),
+            (" https://doi.org/10.1101/ABC(1) ", "biorxiv:10.1101/abc(1)"),
+        ),
+        *as_told(
+            "license",
+            ("cc_by_nc_nd", "https://creativecommons.org/licenses/by-nc-nd/4.0/"),
+            ("CC0", "https://creativecommons.org/publicdomain/zero/1.0/"),
+            ("cc_no", ""),
+            (None, ""),
+        ),
+        *as_told(
+            "date",
+            ("2026-06-01", date(2026, 6, 1)),
+            *((far, TODAY) for far in ("2026-06-04", "0001-01-01", "recently", None, ["2026"])),
+        ),
+        *as_told("title", ("<b>Bread</b>\x00 &amp; rye", "Bread & rye")),
+        *as_told("abstract", ("\u202eabout <i>it</i>", "about it")),
+    ],
+)
+def test_a_field_of_a_row_is_read_however_it_is_written(name, written, known):
+    record = only([read(row(**{name: written}))])
+    others = {"category": "categories", "published": "doi", "doi": "id", "date": "day"}
+    assert getattr(record, others.get(name, name)) == known
+
+
+@pytest.mark.parametrize(
+    ("doi", "day"),
+    [
+        ("10.64898/2026.05.30.000001", date(2026, 5, 30)),
+        ("10.1101/2023.01.02.23000001", date(2023, 1, 2)),
+        ("10.1101/123456", date(2019, 12, 10)),
+        ("10.1101/2026.13.41.000001", date(2019, 12, 10)),
+        ("10.1101/0001.01.01.000001", date(2019, 12, 10)),
+        ("10.1101/2099.01.01.000001", TODAY),
+    ],
+)
+def test_a_later_version_is_of_the_day_that_its_doi_names(doi, day):
+    record = only([read(row(doi=doi, version="2"))])
+    assert (record.day, record.day_is_estimate, record.announced_as) == (day, True, "replace")
+
+
+def test_two_versions_of_one_day_are_one_paper():
+    record = only([read(row(version="2", title="Better"), row(version="1", title="Good"))])
+    assert (record.title, record.version, record.announced_as) == ("Better", 2, "new")
+    assert (record.day, record.day_is_estimate) == (TODAY, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_withdrawn"),
+    [
+        ({"type": "WITHDRAWN"}, True),
+        ({"title": "WITHDRAWN: On bread"}, True),
+        ({"abstract": "This manuscript has been withdrawn by the authors."}, True),
+        ({"abstract": "The authors have withdrawn their manuscript because of a fault."}, True),
+        ({"abstract": "Withdrawal StatementThe authors have asked for it."}, True),
+        ({"abstract": "bioRxiv has withdrawn this article."}, True),
+        ({"abstract": "Withdrawal of bread is felt within hours."}, False),
+        ({"abstract": "The authors have baked. A drug was withdrawn."}, False),
+        ({"abstract": "Opioid-withdrawn mice were fed."}, False),
+    ],
+)
+def test_a_withdrawal_is_known_by_its_kind_its_title_or_its_abstract(fields, is_withdrawn):
+    assert only([read(row(**fields))]).is_withdrawn == is_withdrawn
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        (None, "2026-06-03, row 2: it is no paper's row"),
+        ([], "2026-06-03, row 2: it is no paper's row"),
+        ({}, "2026-06-03, row 2: it has no DOI"),
+        (row(doi="../../10.1101/1"), "../../10.1101/1: it has no DOI"),
+        (row(doi=10.1), "2026-06-03, row 2: doi is no text"),
+        (row(doi="10.1101/" + "1" * 99), "is no id of a paper"),
+        (row(9, title=""), "10.64898/2026.06.03.000009: it has no title"),
+        (row(9, title=["a"]), "10.64898/2026.06.03.000009: title is no text"),
+        (row(9, authors=["A. One"]), "10.64898/2026.06.03.000009: authors is no text"),
+        (row(9, published=[1]), "10.64898/2026.06.03.000009: published is no text"),
+    ],
+)
+def test_a_bad_row_is_one_bad_record(spoilt, said):
+    batch = read(row(1), spoilt, row(3))
+    assert [record.title for record in batch.records] == ["Paper 1", "Paper 3"]
+    (bad,) = batch.bad
+    assert said in bad
+    assert (batch.state, batch.missing) == ("fresh", 0)
+
+
+# ---- Lists
+
+
+def test_both_servers_keep_their_papers_apart_and_wait_for_each_others_turns(server, run):
+    for name in ("medrxiv", "biorxiv"):
+        server.add(TODAY, server=name)
+    for name in ("medrxiv", "biorxiv"):
+        assert only(run(name=name)).id == f"{name}:10.64898/2026.06.03.000001"
+    gates = {name: harvest.web_for(source()).gate for name, source in harvest.SOURCES.items()}
+    assert gates["biorxiv"].source == gates["medrxiv"].source
+    assert len({gate.source for gate in gates.values()}) == len(gates) - 1
+
+
+@pytest.mark.parametrize("total", ["many", -1, True, [3], {}, None])
+def test_a_list_that_does_not_say_how_long_it_is_is_read_and_proves_nothing(total):
+    batch = read(row(1), row(2), total=total)
+    assert (len(batch.records), batch.state) == (2, "")
+    assert "was not said" in batch.note
+
+
+@pytest.mark.parametrize("messages", [{}, {"messages": []}, {"messages": {}}, {"messages": [7]}])
+def test_papers_without_a_message_are_papers(server, run, messages):
+    server.answers.append(says(messages | {"collection": [row()]}))
+    assert only(run()).title == "Paper 1"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"messages": [{"status": "ok"}]}, "no list of papers"),
+        ({"messages": [{"status": "Both dates must be in <b>"}]}, "answers: Both dates must be"),
+        ({"collection": [0] * 1001}, "1001 rows at once"),
+    ],
+)
+def test_what_is_no_list_stops_the_run(server, harvests, told, said):
+    server.answers.append(says(told))
+    assert said in str(harvests.cut_off(since=TODAY)[1])
+
+
+def test_a_row_that_slips_through_while_the_pages_are_read_is_missed(server, run):
+    for number in range(60):
+        server.add(TODAY, number)
+    server.before_second = lambda: server.lists[TODAY].insert(0, row(60))
+    (batch,) = run()
+    assert (len(batch.records), batch.state, batch.missing) == (60, "incomplete", 1)
+    assert batch.note == "Of 61 rows of 2026-06-03, 1 did not come."
+
+
+def test_a_page_from_elsewhere_is_noticed(server, run):
+    for number in range(90):
+        server.add(TODAY, number)
+    message = {"status": "ok", "total": "90", "cursor": "60"}
+    rows = server.lists[TODAY][60:]
+    server.answers.extend([USUAL, says({"messages": [message], "collection": rows})])
+    (batch,) = run()
+    assert (len(batch.records), batch.state, batch.missing) == (60, "incomplete", 30)
+    assert batch.note == "Of 2026-06-03, row 30 was asked for, and came from row 60."
+
+
+def test_single_days_that_cannot_be_read_are_left_out(server, run):
+    for ago in range(4):
+        server.add(TODAY - ago * DAY, ago)
+    server.answers.extend([*[DOWN] * 4, USUAL, *[DOWN] * 4])
+    batches = run(since=TODAY - 3 * DAY)
+    assert [batch.state for batch in batches] == ["", "fresh", "", "fresh"]
+    assert batches[0].cursor == "2026-05-31"
+    assert "The list of 2026-05-31 broke off after 0 pages" in batches[0].note
+
+
+def test_two_days_in_a_row_that_cannot_be_read_stop_the_run_at_the_first(server, harvests):
+    server.answers.extend([USUAL, *[DOWN] * 8])
+    batches, _ = harvests.cut_off(since=TODAY - 5 * DAY)
+    assert [batch.cursor for batch in batches] == ["2026-05-30"] * 3
+    assert {day for day, *_ in server.asked} == {"2026-05-29", "2026-05-30", "2026-05-31"}
+
+
+# ---- What journals published
+
+
+@pytest.fixture
+def journals(harvests):
+    """Return a function that harvests and returns the batches of what journals published."""
+
+    def journals(*, since=TODAY, cursor="journals of "):
+        return harvests(since=since, cursor=cursor)
+
+    return journals
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Journal of <i>Bread</i>", "Journal of Bread"),
+        ("NA", "doi:10.1000/bread.1"),
+        (None, "doi:10.1000/bread.1"),
+    ],
+)
+def test_of_a_published_paper_the_journal_is_told_and_nothing_else(server, journals, written, said):
+    server.publish(TODAY, "10.1101/1v2", published_journal=written)
+    assert only(journals()) == Record(
+        id="biorxiv:10.1101/1",
+        title="",
+        announced_as="published",
+        journal_ref=said,
+        doi="10.1000/bread.1",
+    )
+
+
+def test_journals_are_looked_at_again_for_weeks_and_asked_once_a_day(server, journals):
+    for _ in range(2):
+        journals(since=None)
+    days = [str(TODAY - ago * DAY) for ago in reversed(range(28))]
+    assert server.asked_of_journals == [(day, 0, "biorxiv") for day in days]
+
+
+def test_journals_are_read_on_from_where_they_were_left(server, journals):
+    for number in range(70):
+        server.publish(TODAY, f"10.1101/{number}")
+    batches = journals(since=TODAY - 9 * DAY, cursor="journals of 2026-06-01")
+    cursors = ["journals of 2026-06-02", "journals of 2026-06-03", ""]
+    assert [batch.cursor for batch in batches] == cursors
+    assert len(found(batches)) == 70
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("spoilt", [None, {}, {"published_doi": "NA"}, {"preprint_doi": ["1"]}])
+def test_a_bad_row_of_journals_is_one_bad_record(server, journals, spoilt):
+    told = publication(TODAY, "10.1101/2") | spoilt if spoilt else spoilt
+    server.journals[TODAY] = [publication(TODAY, "10.1101/1"), told]
+    (batch,) = journals()
+    assert (len(batch.records), len(batch.bad)) == (1, 1)
+
+
+# ---- What is stored
+
+
+@pytest.fixture
+def harvested(db, server, harvests):
+    """Return a function that runs a harvest on a day, and returns its row."""
+
+    def harvested(day=TODAY):
+        moment = datetime.combine(day, time(12), UTC)
+        return harvest.run(server.source(), harvests.web, clock=lambda: moment)
+
+    return harvested
+
+
+@pytest.mark.parametrize("answer", [DOWN, (404, {}, b""), web_page()])
+def test_where_journals_cannot_be_read_what_was_posted_is_here(server, harvested, answer):
+    server.add(TODAY)
+    server.of_journals = answer
+    row = harvested()
+    assert (row.state, row.new) == ("done", 1)
+    assert "What journals published can't be read" in row.said
+
+
+def test_a_published_paper_is_noted_once_and_one_that_is_not_here_is_not_made(server, harvested):
+    server.add(TODAY)
+    for doi in (biorxiv_doi(TODAY, 1), "10.1101/1"):
+        server.publish(TODAY, doi)
+    harvested()
+    assert harvested().changed == 0
+    paper, event = Paper.objects.get(), PaperEvent.objects.get()
+    assert (paper.title, paper.journal_ref) == ("Paper 1", "Journal of Bread")
+    assert (paper.doi, event.kind, event.note) == (
+        *("10.1000/bread.1", "published", "Journal of Bread"),
+    )
+
+
+def test_a_later_version_of_a_known_paper_is_noted_once_and_is_not_new(server, harvested):
+    server.add(TODAY - DAY)
+    harvested(TODAY - DAY)
+    server.add(TODAY, version="2", doi=biorxiv_doi(TODAY - DAY, 1), title="Better")
+    for _ in range(2):
+        row = harvested()
+        assert row.state == "done", row.said
+    paper, event = Paper.objects.get(), PaperEvent.objects.get()
+    assert (paper.title, paper.version, paper.day) == ("Better", 2, TODAY - DAY)
+    assert not paper.day_is_estimate
+    assert (event.kind, event.note) == ("revised", "version 2")
+
+
+def test_a_list_is_here_when_all_announced_rows_came_and_stays_so(server, harvested):
+    for number in range(40):
+        server.add(TODAY, number, version="1" if number else "2")  # The first is a revision.
+    server.lists[TODAY].append({"doi": "10.1101/1"})
+    receipts = Coverage.objects.filter(source="biorxiv", category="all", day=TODAY)
+    told = receipts.values_list("state", "announced", "had")
+    server.total = lambda rows: len(rows) + 5
+    harvested()
+    assert told.get() == ("failed", 45, 39)
+    server.total = len
+    harvested()
+    assert told.get() == ("fresh", 40, 39)
+    server.answers.extend([DOWN] * 8)
+    row = harvested()
+    assert row.state == "failed"
+    assert row.said.endswith("It broke off: 127.0.0.1 answered 500.")
+    assert told.get() == ("fresh", 40, 39)

@@ -1,0 +1,159 @@
+"""Sources with a list for each day read it to its end, or say that it is not whole."""
+
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.sources import huggingface
+from digest.sources.biorxiv import source as biorxiv
+from tests.factories.harvests import Told, anything, found, harvesting
+from tests.servers.daily_lists import DAY, TODAY, BioRxivServer, HuggingFaceServer
+from tests.servers.loopback import DOWN, USUAL, says, web_page
+
+MAX_PAGES = {HuggingFaceServer: huggingface.MAX_PAGES, BioRxivServer: biorxiv.MAX_PAGES}
+
+
+@pytest.fixture(params=list(MAX_PAGES))
+def server(request):
+    with closing(request.param()) as server:
+        server.page = 30
+        yield server
+
+
+harvests = harvesting(lambda server: server.source())
+
+
+@pytest.fixture
+def run(harvests):
+    """Return a function that harvests, and returns the batches of the lists of days."""
+    return lambda **asked: [batch for batch in harvests(**asked) if batch.day]
+
+
+def days_asked(server):
+    return [asked[0] for asked in server.asked]
+
+
+def fill(server, count, day=TODAY, days=1):
+    for number in range(count):
+        server.add(day - (number % days) * DAY, number)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "days"),
+    [("2026-05-30", 5), ("", 3), ("soon", 3), ("2026-13-01", 3), ("2099-01-01", 3)],
+)
+def test_reading_goes_on_at_the_cursor_or_begins_three_days_ago(server, run, cursor, days):
+    run(cursor=cursor)
+    assert days_asked(server) == [str(TODAY - ago * DAY) for ago in reversed(range(days))]
+
+
+def test_all_lists_since_a_day_are_read_in_order(server, run):
+    fill(server, 9, days=9)
+    batches = run(since=TODAY - 8 * DAY)
+    assert [batch.day for batch in batches] == [record.day for record in found(batches)]
+    assert [batch.cursor for batch in batches[-3:-1]] == ["2026-06-02", "2026-06-03"]
+
+
+@pytest.mark.parametrize("size", [1, 30, 100])
+def test_a_long_list_is_read_to_its_end_however_long_its_pages_are(server, run, size):
+    server.page, count = size, 9 if size == 1 else 65
+    fill(server, count)
+    (batch,) = run(since=TODAY)
+    assert [record.title for record in batch.records] == [f"Paper {n}" for n in range(count)]
+    assert (batch.state, batch.note, batch.missing) == ("fresh", "", 0)
+    assert len(server.asked) == -(-count // size)
+
+
+def test_a_day_without_papers_is_empty(run):
+    *before, last = run(since=TODAY - 2 * DAY)
+    assert [(batch.state, batch.note) for batch in before] == [("empty", "")] * 2
+    assert (last.state, last.note) == ("empty", "Nothing is listed yet.")
+
+
+def test_a_paper_that_is_added_while_the_pages_are_read_is_read_with_them(server, run):
+    fill(server, 60)
+    server.before_second = lambda: server.add(TODAY, 60)
+    (batch,) = run(since=TODAY)
+    assert (len(batch.records), batch.state) == (61, "fresh")
+
+
+def test_a_page_that_comes_again_and_again_ends_the_list(server, run):
+    fill(server, 90)
+    server.page_of = lambda rows, start: rows[:30]
+    (batch,) = run(since=TODAY)
+    assert len(server.asked) == 2
+    assert (len(batch.records), batch.state) == (30, "incomplete")
+    assert "repeats" in batch.note
+
+
+def test_a_list_without_an_end_is_stopped(server, run):
+    server.page, most = 1, MAX_PAGES[type(server)]
+    fill(server, most + 20)
+    (batch,) = run(since=TODAY)
+    assert (len(server.asked), batch.state) == (most, "incomplete")
+    assert "no end" in batch.note
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (web_page(), "sent a web page"),
+        (says(b'[{"paper":'), "something that is not JSON"),
+        (says(b"[" * 200_000 + b"]" * 200_000), "something that is not JSON"),
+        (says(b'"\xff\xfe"'), "not valid UTF-8"),
+        (says(7), "no list of papers"),
+    ],
+)
+def test_what_is_no_list_stops_the_run_and_keeps_what_came_before(server, harvests, answer, said):
+    server.add(TODAY - DAY)
+    server.answers.extend([USUAL, answer])
+    batches, why = harvests.cut_off(since=TODAY - DAY)
+    assert said in str(why)
+    assert len(found(batches)) == 1
+    assert batches[-1].cursor == "2026-06-03"
+
+
+def test_a_list_that_breaks_off_is_kept_and_read_again(server, harvests):
+    fill(server, 60)
+    server.answers.extend([USUAL, *[DOWN] * 4])
+    (batch,), why = harvests.cut_off(since=TODAY)
+    assert "answered 500" in str(why)
+    assert (len(batch.records), batch.state, batch.cursor) == (30, "incomplete", "2026-06-03")
+    assert "broke off after 1 page" in batch.note
+
+
+@pytest.mark.parametrize("before", range(6))
+def test_a_run_that_is_cut_off_at_any_request_goes_on_with_the_same_papers(
+    server, run, harvests, before
+):
+    fill(server, 120, days=3)
+    server.answers.extend([USUAL] * before + [DOWN] * 8)
+    batches, _ = harvests.cut_off(since=TODAY - 2 * DAY)
+    server.answers.clear()
+    cursor = batches[-1].cursor if batches else ""
+    batches += run(since=TODAY - 2 * DAY, cursor=cursor)
+    assert len({record.id for record in found(batches)}) == 120
+
+
+fields = st.sampled_from(
+    [
+        *["id", "title", "summary", "authors", "upvotes", "submittedOnDailyAt", "githubRepo"],
+        *["doi", "version", "date", "category", "published", "preprint_doi", "published_doi"],
+    ]
+)
+rows = st.dictionaries(fields, anything | st.sampled_from(["2606.00001", "10.1101/1"]))
+
+
+@given(st.lists(anything | rows, max_size=5), anything)
+def test_any_row_is_a_record_or_a_bad_one(rows, total):
+    papers = [{"paper": row} for row in rows]
+    list_of_biorxiv = {"messages": [{"status": "ok", "total": total}], "collection": rows}
+    for source, told in [
+        (huggingface.HuggingFace(), papers),
+        (biorxiv.BioRxiv(), list_of_biorxiv),
+    ]:
+        for batch in source.harvest(Told(told), today=TODAY, since=TODAY, cursor=""):
+            assert len(batch.records) + len(batch.bad) <= len(rows)
+            assert bool(batch.records or batch.bad) == bool(rows)

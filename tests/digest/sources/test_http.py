@@ -1,0 +1,486 @@
+import threading
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.sources import http
+from digest.sources.http import Entry, Refused, Unavailable
+from tests.factories.harvests import serving
+from tests.helpers.local_web import MemoryCache, OpenGate, web_of
+from tests.servers.hostile import BODY, HostileServer
+
+NOW = datetime(2025, 6, 7, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+server = serving(HostileServer)
+
+
+class Clock:
+    """Time passes by sleeping alone."""
+
+    def __init__(self):
+        self.at, self.slept = NOW, []
+
+    def now(self):
+        return self.at
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.at += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def wall():
+    return Clock()
+
+
+class NarrowGate:
+    """Lets one through at a time, and the next one so many seconds later."""
+
+    def __init__(self, seconds=0.0):
+        self.held, self.seconds = threading.Lock(), seconds
+
+    @contextmanager
+    def turn(self):
+        with self.held:
+            yield
+            time.sleep(self.seconds)
+
+
+@pytest.fixture
+def ask(server, wall):
+    """Return a function that asks the server for a path, by a Web that tests may shape."""
+    made = {"gate": OpenGate(), "cache": MemoryCache()}
+
+    def ask(path, params=None, cache_for=timedelta(0), **options):
+        options = {"hosts": {server.host}, **made, **options}
+        url = server.base + path if path.startswith("/") else path
+        asker = web_of(now=wall.now, sleep=wall.sleep, **options)
+        return asker.get(url, params, cache_for=cache_for)
+
+    ask.gate, ask.cache = made["gate"], made["cache"]
+    return ask
+
+
+# What goes well
+
+
+def test_a_page_comes_with_its_headers_and_its_moment(ask, server):
+    page = ask("/200")
+    assert page == Entry(
+        BODY,
+        {"content-type": "application/xml", "content-length": str(len(BODY))},
+        fetched_at=NOW,
+    )
+
+
+def test_the_server_is_told_who_asks(ask, server):
+    ask("/200")
+    [(_, headers)] = server.asked
+    assert headers["user-agent"] == "Paperboy test"
+    assert headers["host"] == server.host
+    assert headers["connection"] == "close"
+
+
+def test_parameters_join_those_of_the_address(ask, server):
+    ask("/200?a=1#part", {"b": "[2025 TO 2026]"})
+    assert server.paths() == ["/200?a=1&b=[2025+TO+2026]"]
+
+
+def test_a_plus_sign_between_categories_stays_one(ask, server):
+    ask("/200?set=cs.AI+cs.LG")
+    assert server.paths() == ["/200?set=cs.AI+cs.LG"]
+
+
+def test_the_same_header_twice_is_one_list(ask):
+    assert ask("/etag").headers["link"] == "<a>; rel=x, <b>; rel=y"
+
+
+@pytest.mark.parametrize("path", ["/gzip", "/gzip-members"])
+def test_gzip_is_unpacked(ask, path):
+    assert ask(path).body in (BODY, b"<rss></rss>")
+
+
+def test_proxies_of_the_environment_are_not_asked(ask, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert ask("/200").body == BODY
+
+
+# What was asked before
+
+
+def test_what_did_not_change_is_not_sent_again(ask, server, wall):
+    ask("/etag")
+    wall.sleep(3600)
+    page = ask("/etag")
+    assert (page.body, page.fetched_at) == (BODY, wall.at)
+    assert [headers.get("if-none-match") for _, headers in server.asked] == [None, '"one"']
+
+
+def test_without_an_etag_the_day_of_the_change_is_told(ask, server):
+    ask("/modified")
+    assert ask("/modified").body == BODY
+    assert server.asked[1][1]["if-modified-since"].startswith("Tue, 03 Jun 2025")
+
+
+def test_a_page_is_asked_for_again_after_its_day_alone(ask, server, wall):
+    ask("/200", cache_for=DAY)
+    wall.sleep(86_399)
+    page = ask("/200", cache_for=DAY)
+    assert (page.body, page.fetched_at) == (BODY, NOW)
+    assert len(server.asked) == ask.gate.turns == 1
+    wall.sleep(1)
+    ask("/200", cache_for=DAY)
+    assert len(server.asked) == 2
+
+
+def test_being_told_that_nothing_changed_begins_a_new_day(ask, server, wall):
+    ask("/etag", cache_for=DAY)
+    wall.sleep(86_400)
+    ask("/etag", cache_for=DAY)
+    wall.sleep(86_399)
+    ask("/etag", cache_for=DAY)
+    assert len(server.asked) == 2
+
+
+def test_a_page_from_the_future_is_asked_for_again(ask, server):
+    """The clock was wrong once; it shall not silence a source for a year."""
+    ask.cache.put(server.base + "/200", Entry(b"old", {}, NOW + 365 * DAY))
+    assert ask("/200", cache_for=DAY).body == BODY
+
+
+def test_a_page_that_nothing_tells_apart_is_not_kept(ask):
+    ask("/200")
+    assert not ask.cache
+
+
+def test_a_page_without_a_marked_end_is_not_kept(ask):
+    """It may be the half of one, and would stay that all day."""
+    assert ask("/until-close", cache_for=DAY).body == BODY
+    assert not ask.cache
+
+
+def test_an_etag_that_can_not_be_said_back_is_left_out(ask, server):
+    ask("/odd-etag", cache_for=DAY)
+    ask("/odd-etag")
+    assert "if-none-match" not in server.asked[1][1]
+
+
+@pytest.mark.parametrize("path", ["/html,200", "/400,200", "/cut,200"])
+def test_no_failure_is_kept(ask, path):
+    with pytest.raises((Refused, Unavailable)):
+        ask(path, cache_for=DAY, retries=1)
+    assert ask(path, cache_for=DAY).body == BODY
+
+
+def test_not_modified_without_a_question_is_refused(ask):
+    with pytest.raises(Refused, match="answered 304"):
+        ask("/304")
+
+
+# Busy and broken servers
+
+
+@pytest.mark.parametrize("trouble", ["429", "500", "503", "cut", "cut-body", "cut-chunks"])
+def test_a_passing_trouble_is_waited_out(ask, wall, trouble):
+    assert ask(f"/{trouble},{trouble},200").body == BODY
+    first, second = wall.slept
+    assert 5 <= first <= 6.25
+    assert 10 <= second <= 12.5
+
+
+@pytest.mark.parametrize("trouble", ["garbage", "endless-head", "gzip-broken", "gzip-garbage"])
+def test_a_garbled_answer_is_a_passing_trouble_too(ask, trouble):
+    assert ask(f"/{trouble},200").body == BODY
+
+
+def test_pauses_differ_between_addresses_but_not_between_runs(ask, wall):
+    for path in ("/503,200?a", "/503,200?b"):
+        ask(path)
+    first, second = wall.slept
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    "pause", ["12", "Sat, 07 Jun 2025 12:00:12 GMT", "Sat, 07 Jun 2025 14:00:12 +0200"]
+)
+@pytest.mark.parametrize("status", ["429", "503"])
+def test_the_pause_that_the_server_asks_for_is_kept(ask, wall, status, pause):
+    ask(f"/{status}+{pause.replace(',', '%2C')},200")
+    assert wall.slept == [12]
+
+
+def test_a_spent_limit_is_waited_for(ask, wall):
+    ask("/ratelimit+34,200")
+    assert wall.slept == [34]
+
+
+@pytest.mark.parametrize("pause", ["0", "soon", "-5", "9" * 5000, "Sat, 07 Jun 2024 12:00:00 GMT"])
+def test_a_pause_that_is_none_is_replaced_by_our_own(ask, wall, pause):
+    ask(f"/429+{pause.replace(',', '%2C')},200")
+    assert 5 <= wall.slept[0] <= 6.25
+
+
+def test_a_long_pause_is_left_to_a_later_run(ask, wall, server):
+    with pytest.raises(Unavailable, match="answered 429") as failure:
+        ask("/429+601,200")
+    assert failure.value.retry_after == 601
+    assert wall.slept == []
+    assert len(server.asked) == 1
+
+
+def test_after_all_tries_it_is_unavailable(ask, wall, server):
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 answered 503$") as failure:
+        ask("/503+7")
+    assert failure.value.retry_after == 7
+    assert wall.slept == [7, 7, 7]
+    assert len(server.asked) == 4
+
+
+def test_a_server_that_is_not_there_is_unavailable(ask, server, wall):
+    server.close()
+    with pytest.raises(Unavailable, match=r"connection to 127\.0\.0\.1 failed"):
+        ask("/200")
+    assert len(wall.slept) == 3
+
+
+def test_a_name_without_an_address_is_unavailable(ask):
+    def resolve(host):
+        raise OSError("no such name")
+
+    with pytest.raises(Unavailable, match="no such name"):
+        ask("http://gone.example.org/", hosts={"gone.example.org"}, resolve=resolve)
+
+
+@pytest.mark.parametrize("status", [204, 206, 300, 400, 401, 403, 404, 410])
+def test_another_status_is_final(ask, server, status):
+    with pytest.raises(Refused, match=f"answered {status}") as refusal:
+        ask(f"/{status}")
+    assert refusal.value.status == status
+    assert len(server.asked) == 1
+
+
+# Answers too large, too slow, of the wrong kind
+
+
+@pytest.mark.parametrize("path", ["/endless", "/gzip-bomb"])
+def test_what_is_too_large_is_not_read_to_the_end(ask, server, path):
+    with pytest.raises(Refused, match="larger than 20 MB"):
+        ask(path)
+    assert server.sent < 30_000_000
+
+
+def test_what_says_that_it_is_too_large_is_not_read_at_all(ask, server):
+    with pytest.raises(Refused, match="larger than 20 MB"):
+        ask("/one-gigabyte")
+    assert server.sent < 10_000_000  # What the sockets took before we hung up.
+
+
+def test_a_body_may_be_as_large_as_the_cap(ask):
+    assert ask("/200", max_bytes=len(BODY)).body == BODY
+    with pytest.raises(Refused, match="larger"):
+        ask("/200", max_bytes=len(BODY) - 1)
+
+
+def test_a_bomb_goes_off_in_small_pieces(ask):
+    tracemalloc.start()
+    with pytest.raises(Refused, match="larger than 1 MB"):
+        ask("/gzip-bomb", max_bytes=1_000_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30_000_000  # The server's own copy is 20 MB of it.
+
+
+def test_a_body_that_drips_is_refused_in_time(ask):
+    begun = time.monotonic()
+    with pytest.raises(Refused, match=r"longer than 0\.1 seconds"):
+        ask("/slow", max_seconds=0.1)
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize("path", ["/slow-head", "/silent"])
+def test_a_server_that_does_not_come_to_the_point_is_unavailable(ask, path):
+    begun = time.monotonic()
+    with pytest.raises(Unavailable, match="did not answer in time"):
+        ask(path, max_seconds=0.1, retries=1)
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize("path", ["/html", "/html-as-xml"])
+def test_a_web_page_is_no_data(ask, path):
+    with pytest.raises(Refused, match="sent a web page instead of data"):
+        ask(path)
+
+
+def test_many_comments_before_what_is_no_web_page_are_read_at_once():
+    begun = time.monotonic()
+    assert not http.HTML.match(b"<!---->" * 25 + b"<rss>")
+    assert http.HTML.match(b"\n<!-- <html> --> <!---->\n<HTML lang=en>")
+    assert time.monotonic() - begun < 1
+
+
+def test_a_packing_that_was_not_asked_for_is_refused(ask):
+    with pytest.raises(Refused, match="packed as 'br'"):
+        ask("/brotli")
+
+
+# Where it may go
+
+
+def test_a_redirect_within_the_host_is_followed_each_hop_in_its_turn(ask, server):
+    assert ask("/go+/go+/200").body == BODY
+    assert server.paths() == ["/go+/go+/200", "/go+/200", "/200"]
+    assert ask.gate.turns == 3
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://127.0.0.1:9/",
+        "http://127.0.0.1/",
+        "http://[::1]/",
+        "http://localhost/",
+        "http://0/",
+        "http://2130706433/",
+        "//evil.example.org/",
+        "http://evil.example.org\\@127.0.0.1/",
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/",
+        "gopher://127.0.0.1/",
+        "http://[::1",
+        "http://a:99999999/",
+    ],
+)
+def test_a_redirect_elsewhere_is_refused(ask, server, target):
+    with pytest.raises(Refused):
+        ask(f"/go+{target}")
+    assert len(server.asked) == 1
+
+
+def test_a_redirect_loop_ends(ask, server):
+    with pytest.raises(Refused, match="redirects more than 3 times"):
+        ask("/loop")
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize("start", ["https://export.arxiv.org/", "HTTPS://export.arxiv.org/"])
+def test_from_https_there_is_no_way_to_http(start):
+    with pytest.raises(Refused, match="not https"):
+        web_of({"export.arxiv.org"})._allowed("http://export.arxiv.org/", start)
+
+
+def test_a_name_and_password_are_not_sent(ask, server):
+    with pytest.raises(Refused, match="user name or password"):
+        ask(f"http://me:secret@{server.host}/200")
+
+
+@pytest.mark.parametrize("url", ["https://arxiv.org.evil.example/", "https://ARXIV.org:444/", "x"])
+def test_only_the_hosts_of_the_source_are_asked(ask, url):
+    with pytest.raises(Refused):
+        ask(url, hosts={"arxiv.org"})
+
+
+def test_half_a_character_is_no_address(ask):
+    with pytest.raises(Refused, match="no web address"):
+        ask("/\ud800")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *["127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1"],
+        *["::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"],
+    ],
+)
+def test_a_name_that_leads_inside_is_refused(ask, server, address):
+    """Even where a public address stands beside it: the next answer may have them swapped."""
+    name = f"feeds.example.org:{server.server_address[1]}"
+    with pytest.raises(Refused, match="no public address"):
+        ask(
+            f"http://{name}/200",
+            hosts={name},
+            resolve=lambda host: ["93.184.215.14", address],
+        )
+    assert server.asked == []
+
+
+def test_the_address_that_was_looked_at_is_the_one_that_is_asked(ask, server, monkeypatch):
+    """A name that changes between two look-ups can't: there is only one."""
+    monkeypatch.setattr(http, "_is_public", lambda address: True)
+    name = f"feeds.example.org:{server.server_address[1]}"
+    answers = iter([["127.0.0.1"]])
+    page = ask(f"http://{name}/200", hosts={name}, resolve=lambda host: next(answers))
+    assert page.body == BODY
+    assert server.asked[0][1]["host"] == name
+
+
+def test_the_next_address_of_a_name_is_tried(ask, server, monkeypatch):
+    monkeypatch.setattr(http, "_is_public", lambda address: True)
+    name = f"feeds.example.org:{server.server_address[1]}"
+    page = ask(f"http://{name}/200", hosts={name}, resolve=lambda host: ["::1", "127.0.0.1"])
+    assert page.body == BODY
+
+
+# The gate
+
+
+def test_threads_have_their_turns_one_after_the_other(ask, server):
+    gate = NarrowGate(0.05)  # In which the server notices that a client hung up.
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda n: ask(f"/200?{n}", gate=gate), range(5)))
+    times = _finished(server, 5)
+    for (_, earlier_end), (later_begin, _) in pairwise(times):
+        assert later_begin > earlier_end
+
+
+def test_while_it_waits_for_a_busy_server_others_may_ask(ask, wall, server):
+    gate, free = NarrowGate(), []
+    wall.sleep = lambda seconds: free.append(not gate.held.locked())
+    ask("/503,200", gate=gate)
+    assert free == [True]
+
+
+def _finished(server, count):
+    """Return when each connection was open, once the server noticed that so many clients left."""
+    until = time.monotonic() + 2
+    while len(server.open_at) < count and time.monotonic() < until:
+        time.sleep(0.01)
+    return sorted(server.open_at)
+
+
+# Whatever a server says
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255)) | st.from_regex(r"\d+ \w+ \d+ [\d:]+ .*"))
+def test_no_header_breaks_the_reading_of_a_pause(text):
+    for headers in ({"retry-after": text}, {"ratelimit": text}):
+        pause = http._retry_after(http._Answer(429, headers), NOW)
+        assert pause is None or pause >= 0
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_whatever_is_packed_comes_out_whole(body, size):
+    packed = http.zlib.compress(body, wbits=31)
+    chunks = [packed[i : i + size] for i in range(0, len(packed), size)]
+    assert b"".join(http._unpacked(chunks)) == body
+
+
+@given(st.text())
+def test_no_redirect_leads_to_another_host(location):
+    asker = web_of({"export.arxiv.org"})
+    start = "https://export.arxiv.org/a"
+    try:
+        place = asker._allowed(http._joined(start, location), start)
+    except Refused:
+        return
+    assert (place.scheme, place.host) == (b"https", b"export.arxiv.org")

@@ -1,0 +1,92 @@
+"""What a digest says of itself: where papers are from, what is lacking, and for whom it is."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from digest import wording
+from digest.letters import compose
+from digest.models import Paper
+from tests.factories.letter_data import material_of
+
+
+@pytest.mark.parametrize(
+    ("identity", "url", "said"),
+    [
+        ("2606.00001", "", "arXiv:2606.00001"),
+        ("biorxiv:10.1101/1", "https://doi.org/10.1101/1", "bioRxiv"),
+        ("medrxiv:10.1101/1", "", "medRxiv"),
+        ("biorxiv:10.1101/1", "https://www.biorxiv.org/content/1", "www.biorxiv.org"),
+        ("other:1", "https://doi.org/10.1000/1", "doi.org"),
+        ("other:1", "", "other"),
+    ],
+)
+def test_a_letter_says_where_a_paper_is_from_in_a_word(identity, url, said):
+    assert wording.origin(Paper(id=identity, url=url)) == said
+
+
+#: Comments of authors, with the venue in braces.
+ACCEPTED = (
+    "Accepted at {NeurIPS 2025}|10 pages, 5 figures. To appear in {ICML 2025}.|8 pages, {ICRA 2026}"
+    "|Accepted to {Findings of EMNLP 2025}; code at https://a.b|{CVPR 2025 (Oral)}"
+    "|accepted as a conference paper at {ICLR 2026}, 9 pages|Accepted by {AAAI 2026} as an oral"
+    "|Accepted for publication in {Physical Review D}|Accepted, {ICML 2025 Spotlight}"
+    "|Published in the {Journal of Bread and Rye} (JBR), 2025"
+)
+IN_DOUBT = (
+    "|12 pages, 3 figures|ICLR 2026 submission|Submitted to NeurIPS 2025|Under review at ICLR 2026"
+    "|Not accepted at ICML 2025|Accepted with minor revisions at JMLR|Accepted in March 2025"
+    "|Extended version of a paper accepted at ICML 2025|Previous version accepted at ICML 2025"
+    "|To appear in 2026|Accepted for publication|Accepted for Oral presentation|MSC 2020: 68T07"
+    "|Accepted to the main conference|Accepted by Phys. Rev. D|Accepted to Astrophys. J."
+    "|We thank ICML 2025 and all others"
+)
+
+
+@pytest.mark.parametrize("comments", [*ACCEPTED.split("|"), *IN_DOUBT.split("|")])
+def test_a_paper_is_accepted_where_its_authors_say_so_and_nowhere_in_doubt(comments):
+    _, _, venue = comments.rstrip("}").partition("{")
+    said = Paper(comments=comments.replace("{", "").replace("}", "")).venue()
+    assert said == (f"accepted at {venue.partition('}')[0]}" if venue else "")
+
+
+@pytest.mark.parametrize(
+    ("had", "said"),
+    [
+        (0, "arXiv’s list of Monday, 1\u00a0June had not come in"),
+        (1, "Of arXiv’s list of Monday, 1\u00a0June, only 1 paper had come in"),
+        (2, "Of arXiv’s list of Monday, 1\u00a0June, only 2 papers had come in"),
+    ],
+)
+def test_a_letter_says_how_much_of_the_days_list_is_lacking(had, said):
+    assert wording.source_summary("2026-06-01", 0, had, is_verified=False).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("titles", "said"), [(["A"], "We graph."), (["A", "B", "C", "D", "E"], "B · C · D")]
+)
+def test_an_inbox_shows_the_next_titles_or_what_the_only_paper_is_about(titles, said):
+    shown = compose.lines_of(material_of(titles))["preheader"]
+    assert shown.split(" · New research")[0] == said
+    assert 40 <= len(shown) <= 100
+
+
+def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
+    for language, zone, said in (
+        ("en", "Asia/Tokyo", "confirmed this address on 2 June 2026"),
+        ("de", "America/New_York", "am 1. Juni 2026"),
+    ):
+        material = material_of(["Graphs"])
+        reader = material.subscriber
+        reader.language, reader.timezone = language, zone
+        reader.confirmed_at = datetime(2026, 6, 1, 23, tzinfo=UTC)
+        assert said in " ".join(compose.render(material).text.split())
+
+
+@pytest.mark.parametrize(
+    ("topics", "said"), [([], "that you have not had"), (["Graphs"], "none is about what you")]
+)
+def test_a_letter_without_papers_says_what_was_looked_for(topics, said):
+    material = material_of([])
+    material.digest.considered, material.topics = 5, topics
+    assert said in compose.lines_of(material)["quiet"]

@@ -1,0 +1,307 @@
+"""The pages about the service itself: what it keeps, who runs it, its form for other sites."""
+
+import re
+from datetime import timedelta
+
+import lxml.html
+import pytest
+from django.apps import apps
+from django.conf import settings as wired
+from django.contrib.admin.models import LogEntry
+
+import digest.models as ours
+import subscriptions.models as theirs
+from digest.indexing import index_store
+from digest.operations import doctor
+from digest.views import about
+from subscriptions.models import Subscriber
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.tables import everything
+
+pytestmark = pytest.mark.django_db
+
+ROOMS = ("digest", "subscriptions")
+#: The parts of the privacy page, and the tables that each speaks of.
+PARTS = {
+    "Your address and settings": {theirs.Subscriber},
+    "Your topics": {theirs.Topic, theirs.TopicPreference},
+    "Your consent": {theirs.Consent},
+    "Your digests and letters": {ours.Digest, ours.Pick, theirs.Letter},
+    "The steps of a letter": {theirs.LetterEvent},
+    "What came back": {theirs.LetterFact},
+    "The text of a letter": {theirs.Volley},
+    "Mailbox providers that ask for fewer letters at a time": {theirs.Provider},
+    "What you say of papers": {ours.Feedback},
+    "Your library": {ours.LibraryPaper, ours.LibraryUpload},
+    "What is learned from that": {ours.ReaderModel},
+    "How often letters are asked for": {theirs.Attempt},
+    "Your wish for another address": {theirs.Move},
+    "Addresses that must not be written to again": {theirs.Seal},
+    "What is changed for you": {LogEntry},
+}
+#: Tables that know no reader: papers, where they come from, and how the service is.
+NOBODYS = {
+    *(ours.Alarm, ours.ArchiveFile, ours.Coverage, ours.FittedModel, ours.Harvest),
+    *(ours.Observation, ours.Paper, ours.PaperEmbedding, ours.PaperEvent, ours.Pulse),
+    *(ours.Response, ours.Tally, ours.Turn, theirs.Sending, theirs.UselessMail),
+}
+
+
+def words(response):
+    return " ".join(lxml.html.fromstring(response.content).text_content().split())
+
+
+# ---- Privacy
+
+
+def leads_to_a_reader(model, seen=()):
+    """Return whether a row of this table belongs to a subscriber, maybe by way of others."""
+    if model is Subscriber:
+        return True
+    ahead = [one.related_model for one in model._meta.fields if one.many_to_one or one.one_to_one]
+    return any(leads_to_a_reader(one, (*seen, model)) for one in ahead if one not in (*seen, model))
+
+
+def parts_of(page):
+    """Return until when each part of what is kept stays, as the privacy page says it, by title."""
+    kept = lxml.html.fromstring(page.content).xpath("//dl[@class='kept']/div")
+    return {one.findtext("dt"): one.findtext("dd[@class='small']") for one in kept}
+
+
+def test_every_table_has_its_sentence_on_the_privacy_page_or_knows_no_reader(client):
+    assert parts_of(client.get("/privacy/")).keys() == PARTS.keys() | {"Letters as files"}
+    told = set().union(*PARTS.values())
+    tables = {model for room in ROOMS for model in apps.get_app_config(room).get_models()}
+    assert told | NOBODYS == tables | {LogEntry}
+    assert told & NOBODYS == set()
+    readers = {model for model in apps.get_models() if leads_to_a_reader(model)}
+    assert readers <= told
+
+
+@pytest.mark.parametrize(("language", "quotes"), [("en", "“([^”]+)”"), ("de", "„([^“]+)“")])
+def test_the_privacy_page_calls_what_a_reader_can_do_by_its_name(client, language, quotes):
+    reader = make.subscriber(language=language)
+    accept = {"accept-language": language}
+    page = words(client.get("/privacy/", headers=accept))
+    path = tokens.preferences_url(reader).removeprefix("http://127.0.0.1:8000")
+    hers = lxml.html.fromstring(client.get(path, headers=accept).content)
+    names = {
+        " ".join(one.text_content().split()) for one in hers.xpath("//a | //button | //summary")
+    }
+    heading = {"en": "What you can do", "de": "Was Sie tun können"}[language]
+    _, *promised = re.findall(quotes, page.split(heading)[-1])  # The first is the link in letters.
+    assert len(promised) == 3
+    assert set(promised) <= names
+
+
+@pytest.mark.parametrize(
+    ("language", "sources", "said"),
+    [
+        ("en", ["arxiv", "huggingface"], "from arXiv and Hugging Face."),
+        ("de", ["arxiv", "huggingface"], "von arXiv und Hugging"),
+        ("en", ["biorxiv", "medrxiv"], "from bioRxiv and medRxiv."),
+    ],
+)
+def test_the_privacy_page_names_the_sources_in_a_sentence(
+    client, settings, language, sources, said
+):
+    settings.SOURCES = sources
+    assert said in words(client.get("/privacy/", headers={"accept-language": language}))
+
+
+def test_the_privacy_page_tells_the_days_that_are_set(client, settings):
+    settings.KEEP_LETTERS, settings.KEEP_EVENTS = timedelta(days=333), timedelta(days=1)
+    page = words(client.get("/privacy/"))
+    assert "Kept for 333 days" in page
+    assert "Kept for 1 day after the last step" in page
+    assert "for 14 days" in page
+
+
+@pytest.mark.parametrize(
+    ("title", "kept"),
+    [
+        ("Your address and settings", "for 2 days where you never confirm it"),
+        ("Your digests and letters", "for 333 days"),
+        ("The steps of a letter", "for 3 days after the last step, and the file for 4 days"),
+        ("What came back", "for 3 days, and the files for 5 days"),
+        ("Addresses that must not be written to again", "after returned letters, 6 days"),
+        ("What is changed for you", "for 7 days"),
+    ],
+)
+def test_the_privacy_page_tells_of_each_part_its_own_days(
+    client, settings, monkeypatch, title, kept
+):
+    settings.KEEP_LETTERS, settings.KEEP_EVENTS, settings.KEEP_TRAIL = days(333), days(3), days(7)
+    monkeypatch.setattr("digest.operations.retention.UNCONFIRMED", days(2))
+    monkeypatch.setattr("subscriptions.delivery.retention.KEEP_JOURNALS", days(4))
+    monkeypatch.setattr("subscriptions.bounces.unreadable.KEEP", days(5))
+    monkeypatch.setattr("subscriptions.security.suppression_list.BOUNCED_FOR", days(6))
+    assert kept in parts_of(client.get("/privacy/"))[title]
+
+
+def days(count):
+    return timedelta(days=count)
+
+
+def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client, data_dir):
+    make.paper("Graph networks")
+    index_store.renew(NOW)
+    for path in ("/search/?q=zarquon", "/?interests=zarquon"):
+        assert b"zarquon" in client.get(path).content
+    assert "zarquon" not in repr(everything())
+    files = [one for one in data_dir.rglob("*") if one.is_file()]
+    assert not [one for one in files if b"zarquon" in one.read_bytes()]
+    assert "stays in its memory alone" in words(client.get("/privacy/"))
+
+
+def test_the_privacy_page_says_what_erasing_leaves_to_time(client):
+    page = words(client.get("/privacy/"))
+    assert "numbers in a file, reports that can’t be read or come later" in page
+    assert "It goes by itself, as told above" in page
+
+
+MAILGUN = "smtp://postmaster:hush@smtp.mailgun.org:587"
+
+
+@pytest.mark.parametrize(
+    ("url", "language", "said"),
+    [
+        ("file:", "en", "writes its letters to files"),
+        ("smtp://127.0.0.1:25", "en", "The mail server to which letters are handed"),
+        (MAILGUN, "en", "Mailgun, a company to which letters are handed to be sent"),
+        (MAILGUN, "de", "Mailgun, ein Unternehmen, dem die E‑Mails"),
+    ],
+)
+def test_the_privacy_page_tells_where_letters_go(client, settings, url, language, said):
+    settings.EMAIL_URL = url
+    page = words(client.get("/privacy/", headers={"accept-language": language}))
+    assert said in page
+    assert ("writes its letters to files" in page) is (url == "file:")
+    assert ("The mail server to which letters are handed" in page) is url.startswith("smtp://127")
+
+
+def test_the_privacy_page_says_what_the_operator_adds_and_how_to_reach_them(client, settings):
+    page = words(client.get("/privacy/"))
+    assert "From whoever runs this site" not in page
+    assert "For all else" not in page
+    settings.PRIVACY_NOTE = "Hosted by <Example>.\n\nIn Booktown."
+    settings.CONTACT_EMAIL = "hello@papers.example.org"
+    answer = client.get("/privacy/")
+    assert b"<p>Hosted by &lt;Example&gt;.</p>\n\n<p>In Booktown.</p>" in answer.content
+    assert b'href="mailto:hello@papers.example.org"' in answer.content
+
+
+# ---- Imprint
+
+
+def test_without_an_operator_there_is_no_imprint_and_no_link_to_it(client):
+    assert client.get("/imprint/").status_code == 404
+    assert b"/imprint/" not in client.get("/privacy/").content
+    assert b"/privacy/" in client.get("/topics/").content
+
+
+def test_the_imprint_says_who_runs_the_site(client, settings):
+    settings.OPERATOR_NAME = "Example Library"
+    settings.POSTAL_ADDRESS = "1 Shelf Street\n12345 Booktown"
+    settings.CONTACT_EMAIL = "hello@papers.example.org"
+    settings.IMPRINT_NOTE = "Registered in Booktown."
+    page = client.get("/imprint/").content.decode()
+    assert "Example Library<br>1 Shelf Street<br>12345 Booktown" in page
+    assert 'href="mailto:hello@papers.example.org"' in page
+    assert "<p>Registered in Booktown.</p>" in page
+    for address in ("/privacy/", "/topics/", "/nowhere/"):
+        assert b'href="/imprint/"' in client.get(address).content
+
+
+def test_the_doctor_says_what_the_imprint_lacks(settings):
+    settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = settings.CONTACT_EMAIL = ""
+
+    def finding():
+        return next(one for one in doctor.examine(NOW) if one.what == "imprint")
+
+    assert finding().grade == "note"
+    assert "set OPERATOR_NAME, POSTAL_ADDRESS and CONTACT_EMAIL" in finding().said
+    settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = "x"
+    assert "set CONTACT_EMAIL" in finding().said
+    settings.CONTACT_EMAIL = "x@example.org"
+    assert finding().grade == "ok"
+
+
+# ---- The source
+
+
+@pytest.mark.parametrize("address", ["/", "/privacy/", "/nowhere/"])
+@pytest.mark.parametrize(("language", "label"), [("en", "Source code"), ("de", "Quellcode")])
+def test_the_foot_of_each_page_leads_to_the_source_that_the_operator_names(
+    client, settings, address, language, label
+):
+    for url in ("", "https://git.example.org/paperboy?branch=a&b"):
+        settings.SOURCE_URL = url
+        page = client.get(address, headers={"accept-language": language})
+        links = lxml.html.fromstring(page.content).xpath("//footer//a[starts-with(@href, 'http')]")
+        assert [(one.get("href"), one.text_content()) for one in links] == [(url, label)] * bool(
+            url
+        )
+
+
+# ---- The form for other sites
+
+
+def fields(form):
+    """Return what a browser would send, with an address and interests typed in."""
+    typed = {"email": "you@example.org", "interests": "graph networks\nbread"}
+    return {one.get("name"): typed[one.get("name")] for one in form.xpath(".//*[@name]")}
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_form_for_other_sites_signs_up_by_what_it_sends(client, settings, language):
+    settings.SITE_URL = "https://papers.example.org"
+    page = client.get("/embed/", headers={"accept-language": language})
+    form = lxml.html.fromstring(lxml.html.fromstring(page.content).xpath("string(//pre)"))
+    assert form.get("action") == "https://papers.example.org/subscribe/"
+    assert form.get("accept-charset") == "utf-8"
+    answer = client.post("/subscribe/", fields(form), headers={"origin": "https://blog.example"})
+    assert answer.status_code == 200
+    reader = Subscriber.objects.get()
+    assert set(reader.preferences.values_list("topic__query", flat=True)) == {
+        "graph networks",
+        "bread",
+    }
+    assert reader.letters.get().kind == "confirm"
+    consent = reader.consents.get()
+    assert consent.via == "sign-up form on another site"
+    assert consent.wording in form.text_content() or language == "de"
+
+
+def test_the_form_in_the_documentation_is_the_one_that_is_given_out(settings):
+    settings.SITE_URL = "https://papers.example.org"
+    text = (wired.BASE_DIR / "docs" / "site.md").read_text()
+    assert re.search(r"```html\n(.*?)```", text, re.DOTALL)[1].strip() == about.snippet().strip()
+
+
+def test_the_page_of_the_form_tells_which_topics_zones_and_languages_it_may_name(client, settings):
+    make.topic("Graph learning")
+    settings.LANGUAGES = [*settings.LANGUAGES, ("fr", "Français")]
+    page = words(client.get("/embed/"))
+    assert '<input type="hidden" name="topics" value="graph-learning">' in page
+    assert '<input type="hidden" name="timezone" value="Europe/Berlin">' in page
+    assert "The language of the letters: en, de, fr." in page
+
+
+# ---- Icons
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "begin"),
+    [
+        ("favicon.ico", "image/x-icon", b"\0\0\1\0\3\0\x10\x10"),
+        ("apple-touch-icon.png", "image/png", b"\x89PNG"),
+    ],
+)
+def test_the_icons_that_browsers_ask_for_by_name_are_there(client, name, kind, begin):
+    answer = client.get(f"/{name}")
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == kind
+    assert b"".join(answer.streaming_content).startswith(begin)

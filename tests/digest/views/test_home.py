@@ -1,0 +1,225 @@
+"""The home page, and what a visitor's digests would have been before she gives an address."""
+
+import re
+import subprocess
+import sys
+from datetime import timedelta
+
+import lxml.html
+import pytest
+
+from digest.indexing import index_store, model_store
+from digest.planning import slots
+from digest.views import home
+from subscriptions.models import Subscriber, Topic
+from tests.factories import make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def papers():
+    """Papers of today and of some days before, and a model that has read them."""
+    for ago in (0, 0, 2, 5):
+        make.paper(f"Graph networks of {ago}", "Networks of roads.", day=NOW.date() - ago * DAY)
+        make.paper(f"Sour bread of {ago}", "Dough.", day=NOW.date() - ago * DAY)
+    model_store.fit(NOW)
+
+
+def page(client, address="/", **sent):
+    response = client.get(address, sent)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def titles(text):
+    return re.findall(r"(?:Graph networks|Sour bread) of \d", text)
+
+
+def test_the_form_is_over_the_newest_papers_and_the_days_before(client):
+    make.paper("Of today", "About bread.", upvotes=3, authors=["Ada"], github="https://x.test/c")
+    for ago in (1, 3):
+        make.paper(day=NOW.date() - ago * DAY)
+    text = page(client)
+    assert "Get trending papers in your email inbox once a day!" in text
+    assert text.index('name="email"') < text.index("Of today")
+    for said in ("About bread.", "3 upvotes", "Ada", 'href="https://x.test/c"'):
+        assert said in text
+    assert re.findall(r"/days/([\d-]+)/", text) == ["2026-05-31", "2026-05-29"]
+
+
+def test_a_visitor_sees_what_her_digests_would_have_been(client, papers):
+    text = page(client, interests="graph networks")
+    assert titles(text) == [f"Graph networks of {ago}" for ago in (0, 0, 2, 5)]
+    assert "<mark>graph networks</mark>" in text
+    assert "2 papers, chosen from the 4 that are new to you." in text
+    assert re.search(r"Saturday, 30\u00a0May</time>\s+<span[^>]*>1 paper of", text)
+    assert re.search(r"Sunday, 31\u00a0May</time>\s+<span[^>]*>none of", text)
+
+
+def test_topics_and_words_stay_chosen_in_the_form_that_signs_up(client, papers):
+    make.topic("Bread", slug="bread")
+    text = page(client, interests="graph networks", topics="bread")
+    assert len(titles(text)) == 8
+    assert re.search(r'value="bread" checked', text)
+    assert ">\ngraph networks</textarea>" in text
+
+
+def test_show_me_leads_to_an_address_without_the_email_address(client):
+    sent = {"email": "ada@example.org", "hour": "7", "topics": ["a", "b"], "interests": "x\ny"}
+    response = client.post("/preview/", sent)
+    assert response.status_code == 302
+    assert response["Location"] == "/?topics=a&topics=b&interests=x%0Ay#digest"
+
+
+def test_what_no_address_can_hold_is_shown_all_the_same(client, papers):
+    words = "\n".join(["graph networks", *(f"{n} {'word' * 400}" for n in range(5))])
+    response = client.post("/preview/", {"email": "ada@example.org", "interests": words})
+    assert response.status_code == 200
+    assert "Graph networks of 0" in response.content.decode()
+
+
+def test_the_part_that_the_script_asks_for_is_the_one_of_the_page(client, papers):
+    part = page(client, "/preview/", interests="graph networks")
+    assert "<html" not in part
+    assert part in page(client, interests="graph networks")
+    assert page(client, "/preview/") in page(client)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"interests": "  \n "}, "Sour bread of 0"),
+        ({"interests": "zzyzx"}, "Nor on the seven days before."),
+        ({"interests": "\n".join(map(str, range(51)))}, "Please keep to 50 lines."),
+        ({"interests": "x" * 2001}, "Please keep each line under 2000 characters."),
+        ({"interests": '",;"\\(\N{PILE OF POO}'}, "Nothing today"),
+        (
+            {"interests": "graph networks\n2506.04235\n<of the>"},
+            'nothing to look for in <strong dir="auto">2506.04235, &lt;of the&gt;</strong>',
+        ),
+        ({"interests": "graphs NOT networks"}, "leaves nothing out"),
+        ({"interests": "graphs OR networks"}, "Give each side a line of its own"),
+        ({"interests": "<script>alert(1)</script> graph networks"}, "&lt;script&gt;"),
+        ({"topics": "gone"}, "There is no topic called “gone” any more."),
+        (
+            {"interests": "\n".join(f"a{n}, b{n}, c{n}" for n in range(40))},
+            "Only the first of your",
+        ),
+    ],
+)
+def test_what_is_empty_absurd_or_huge_is_answered_kindly(client, papers, sent, said):
+    text = page(client, **sent)
+    assert said in text
+    assert "<script>alert" not in text
+
+
+def test_what_came_before_quiet_days_is_led_to(client, papers):
+    make.paper("Rye & spelt", day=NOW.date() - 30 * DAY, authors=["Emmy Noether"])
+    model_store.fit(NOW)
+    index_store.write(NOW)
+
+    def links(interests):
+        part = lxml.html.fromstring(page(client, "/preview/", interests=interests))
+        return part.xpath("//a[starts-with(@href, '/search/')]/@href")
+
+    lines = "rye & spelt\nauthor: Emmy Noether"
+    assert links(lines) == ["/search/?q=rye%20%26%20spelt", "/search/?q=author%3A%20Emmy%20Noether"]
+    assert links("graph networks") == []
+    assert links("zzyzx") == []  # No paper ever said it.
+    assert links("rye\n2506.04235") == []
+    assert links("author: Emy Noether") == []
+    assert links("papers by Emmy Noether") == ["/search/?q=author%3A%20Emmy%20Noether"]
+
+
+def test_that_a_first_name_alone_finds_nobody_with_an_initial_is_told(client, papers):
+    make.paper("Rings", authors=["E. Noether"])
+    model_store.fit(NOW)
+    index_store.write(NOW)
+    assert "Rings" in page(client, interests="author: Emmy Noether")
+    text = page(client, interests="author: Emmy")
+    assert 'No author here is called <strong dir="auto">Emmy</strong> in full.' in text
+    assert "Where they have an initial, the last name is needed as well." in text
+
+
+@pytest.mark.parametrize(("interests", "is_offered"), [("zzyzx", True), ("2506.04235", False)])
+def test_what_no_paper_says_yet_can_be_followed_where_one_may(
+    client, papers, interests, is_offered
+):
+    part = lxml.html.fromstring(page(client, "/preview/", interests=interests))
+    assert part.xpath("//a[@href='#id_email']/text()") == ["Get it by email"] * is_offered
+    assert ("a letter comes on the day" in part.text_content()) == is_offered
+
+
+def test_without_a_model_nothing_is_fitted_for_a_visitor(client):
+    make.paper("Graph networks")
+    assert "The ranking isn’t ready yet" in page(client, interests="graph networks")
+
+
+def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, kept, monkeypatch):
+    make.topic("Bread", slug="bread")
+    first = page(client, "/preview/", interests="graph networks", topics="bread")
+    monkeypatch.setattr(home, "_ranked_preview", None)
+    again = page(client, "/preview/", topics="bread", interests=" graph  networks ")
+    assert again == first
+    with pytest.raises(TypeError):
+        page(client, "/preview/", interests="other networks", topics="bread")
+
+
+def test_each_language_has_its_own(client, papers, kept):
+    page(client, interests="graph networks")
+    german = client.get("/", {"interests": "graph networks"}, headers={"Accept-Language": "de"})
+    assert "Ihre Tagesauswahl von heute" in german.content.decode()
+
+
+def test_when_too_many_try_it_at_once_the_others_are_asked_to_wait(client, papers, monkeypatch):
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
+    for _ in range(slots.MAX_PREVIEWS):
+        slots._slots.acquire()
+    try:
+        assert "Please try again" in page(client, "/preview/", interests="graph networks")
+    finally:
+        for _ in range(slots.MAX_PREVIEWS):
+            slots._slots.release()
+    assert "Graph networks of 0" in page(client, "/preview/", interests="graph networks")
+
+
+def test_a_preview_is_nobody_elses_and_not_to_be_found(client, papers):
+    for path in ("/", "/preview/"):
+        response = client.get(path, {"interests": "graph networks"})
+        assert "private" in response["Cache-Control"]
+        assert response["X-Robots-Tag"] == "noindex"
+    response = client.get("/")
+    assert "public" in response["Cache-Control"]
+    assert not response.cookies
+
+
+def test_the_home_page_asks_few_queries(client, papers, kept, django_assert_max_num_queries):
+    for number in range(30):
+        make.topic(f"Topic {number}")
+    slugs = list(Topic.objects.values_list("slug", flat=True))
+    with django_assert_max_num_queries(8):
+        client.get("/")
+    with django_assert_max_num_queries(0):
+        client.get("/")
+    with django_assert_max_num_queries(14):
+        client.get("/", {"topics": slugs, "interests": "graph networks"})
+
+
+def test_a_topic_may_be_chosen_by_the_address_of_the_form(client):
+    make.topic("Bread", slug="bread")
+    make.topic("Withdrawn", slug="withdrawn", is_offered=False)
+    make.topic("Graphs", slug="graphs")
+    text = page(client, "/subscribe/", topics=["bread", "withdrawn"], interests="a\nb")
+    assert re.findall(r'value="([a-z]+)" checked', text) == ["bread", "withdrawn"]
+    assert ">\na\nb</textarea>" in text
+    assert not Subscriber.objects.exists()
+
+
+def test_the_web_process_shows_a_preview_without_scikit_learn():
+    code = "import digest.planning.preview, sys; sys.exit('sklearn' in sys.modules)"
+    code = f"import django; django.setup(); {code}"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

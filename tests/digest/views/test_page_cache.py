@@ -1,0 +1,119 @@
+"""Pages for everyone: made once for all who ask, and with few queries."""
+
+import time
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest.indexing import index_store
+from digest.models import Paper, PaperEvent
+from digest.planning import plan
+from subscriptions.models import Letter
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.visits import TODAY, feed_path, search, titles
+
+pytestmark = pytest.mark.django_db
+
+
+# ---- What is the same for all
+
+
+def test_a_page_is_made_once_for_all_who_ask_for_it(client, kept, django_assert_num_queries):
+    paper = make.paper("Graphs of roads")
+    path = paper.get_absolute_url()
+    first = client.get(path)
+    with django_assert_num_queries(0):
+        again = client.get(f"{path}?utm_source=x", headers={"cookie": "sessionid=x"})
+        assert client.get(path, headers={"if-none-match": first["ETag"]}).status_code == 304
+        assert client.head(path).status_code == 200
+    assert again.content == first.content
+    assert again["Cache-Control"] == "max-age=60"
+    german = client.get(path, headers={"accept-language": "de"})
+    assert [b'<html lang="de"' in page.content for page in (german, first)] == [True, False]
+
+
+def test_while_one_makes_a_page_anew_others_get_the_last_one(client, kept, monkeypatch):
+    paper = make.paper("Graphs of roads")
+    path = paper.get_absolute_url()
+    first = client.get(path).content
+    Paper.objects.update(title="Graphs of rivers")
+    later = time.monotonic() + 61
+    monkeypatch.setattr("digest.views.page_cache.time.monotonic", lambda: later)
+    real, seen = Paper.latest_stars, []
+
+    def asked_again_meanwhile(paper):
+        seen.append(client.get(path).content)
+        return real(paper)
+
+    monkeypatch.setattr(Paper, "latest_stars", asked_again_meanwhile)
+    Paper.objects.update(github="https://github.com/example/rivers")
+    assert b"Graphs of rivers" in client.get(path).content
+    assert seen == [first]
+
+
+def test_pages_that_differ_are_kept_apart(client, kept):
+    make.paper("Graphs of roads")
+    index_store.renew(NOW)
+    assert titles(search(client, "graphs"))
+    assert not titles(search(client, "bread"))
+    assert not titles(search(client, "graphs", page=2))
+    assert client.get("/papers/nothing/").status_code == 404
+    paper = make.paper(id="nothing")
+    assert client.get(paper.get_absolute_url()).status_code == 200
+    search(client, "x" * 2_000)
+
+
+def test_nobody_can_choose_the_page_that_is_kept_for_another_search(client, kept):
+    make.paper("Graphs of roads")
+    index_store.renew(NOW)
+    search(client, "graphs", page="2&page=")
+    assert "“graphs&page=2”" in search(client, "graphs&page=2").findtext(".//title")
+
+
+def test_a_feed_that_has_not_changed_is_not_sent_again(client, kept):
+    make.topic("Graph networks")
+    make.paper("Graph networks")
+    index_store.renew(NOW)
+    path = "/topics/graph-networks/feed/"
+    first = client.get(path)
+    for known in (
+        {"if-none-match": first["ETag"]},
+        {"if-modified-since": first["Last-Modified"]},
+    ):
+        assert client.get(path, headers=known).status_code == 304
+
+
+# ---- What search engines are told
+
+
+def test_no_page_of_papers_asks_more_queries_where_there_is_more(client):
+    make.topic("Graphs", slug="graphs")
+    make.topic("cs.LG", slug="arxiv-cs-lg", categories=["cs.LG"], query="")
+    for n in range(60):
+        paper = make.paper(
+            f"Graphs of roads {n}", "Roads.", categories=["cs.LG"], authors=["Ada Example"]
+        )
+        PaperEvent.objects.create(paper=paper, kind="revised", note=f"version {n}", at=NOW)
+    index_store.renew(NOW)
+    reader = make.subscriber(interests="graphs", size=50)
+    plan.plan(NOW)
+    Letter.objects.update(state="accepted", ended_at=NOW)
+    most = {
+        paper.get_absolute_url(): 5,
+        "/topics/graphs/": 4,
+        "/topics/arxiv-cs-lg/feed/": 6,
+        f"/days/{TODAY}/": 4,
+        "/search/?q=graphs": 3,
+        "/search/?q=2606.00001": 3,
+        "/search/?q=ada+example&page=2": 3,
+        feed_path(reader): 3,
+        "/sitemap.xml": 8,
+        "/sitemap-papers.xml": 3,
+    }
+    for path, count in most.items():
+        client.get(path)
+        with CaptureQueriesContext(connection) as asked:
+            assert client.get(path).status_code == 200
+        assert len(asked) <= count, path

@@ -1,0 +1,101 @@
+"""What a reader is shown before she saves: by which papers her digests would differ."""
+
+import pytest
+
+from digest.indexing import model_store
+from digest.models import Digest
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def reader():
+    for number in range(3):
+        make.paper(f"Graph networks, part {number}", "Graph networks learn on graphs.")
+        make.paper(f"Proteins that fold, part {number}", "Protein folding in cells.")
+    model_store.fit(NOW)
+    return make.subscriber(interests="graph networks")
+
+
+def address(reader):
+    return f"/preferences/{tokens.token('preferences', reader.public_id)}/"
+
+
+def test_a_change_is_shown_before_it_is_saved_and_nothing_is_written(client, reader):
+    sent = {"action": "preview", "interests": "protein folding"}
+    page = client.post(address(reader), sent)
+    assert page.status_code == 200
+    assert "+3 −3 papers" in page.content.decode()
+    assert reader.preferences.get().topic.query == "graph networks"
+    assert not Digest.objects.exists()
+
+
+def test_a_script_gets_the_difference_alone(client, reader):
+    sent = {"action": "preview", "interests": "graph networks\nprotein folding"}
+    part = client.post(address(reader) + "?part", sent).content.decode()
+    assert "+3 −0 papers" in part
+    assert part.count("<mark>protein folding</mark>") == 3
+    assert "<form" not in part
+
+
+def test_what_changes_nothing_is_said_to_change_nothing(client, reader):
+    sent = {"action": "preview", "interests": "graph networks"}
+    assert (
+        b"The papers of the last seven days would stay the same."
+        in client.post(address(reader), sent).content
+    )
+
+
+@pytest.mark.parametrize("others", ["graph networks", "protein folding"])
+def test_words_that_no_paper_says_are_named(client, reader, others):
+    sent = {"action": "preview", "interests": f"{others}\nprotien folding"}
+    page = client.post(address(reader), sent).content.decode()
+    assert 'No paper of late says <strong dir="auto">protien</strong>' in page
+    sent["interests"] = others
+    assert "No paper of late" not in client.post(address(reader), sent).content.decode()
+
+
+@pytest.mark.parametrize("others", ["graph networks", "protein folding"])
+def test_lines_by_which_nothing_is_looked_for_are_named(client, reader, others):
+    sent = {"action": "preview", "interests": f"{others}\narXiv:cs.CL\ndoi:10.1000/b"}
+    sent["muted_interests"] = "of the"
+    page = client.post(address(reader), sent).content.decode()
+    assert 'nothing to look for in <strong dir="auto">doi:10.1000/b, of the</strong>' in page
+    del sent["muted_interests"]
+    sent["interests"] = others
+    assert "nothing to look for" not in client.post(address(reader), sent).content.decode()
+
+
+CUT = "Only the first of your words are tried out here."
+MANY = [" ".join(f"loaf{n}x{m}" for m in range(200)) for n in range(4)]  # Some 6,300 characters.
+
+
+def test_where_not_all_words_are_tried_out_that_is_said(client, reader):
+    sent = {"action": "preview", "interests": "\n".join(["graph networks", *MANY])}
+    page = client.post(address(reader), sent).content.decode()
+    assert "would stay the same" in page
+    assert CUT in page
+    sent["action"] = "save"
+    client.post(address(reader), sent)
+    sent = {"action": "preview", "interests": "protein folding"}
+    assert CUT in client.post(address(reader), sent).content.decode()
+    other = make.subscriber(interests="graph networks")
+    assert CUT not in client.post(address(other), sent).content.decode()
+
+
+def test_a_smaller_digest_is_shown_to_lose_papers(client, reader):
+    sent = {"action": "preview", "interests": "graph networks", "size": "1"}
+    assert "+0 −2 papers" in client.post(address(reader), sent).content.decode()
+
+
+def test_without_a_model_the_page_says_that_it_is_early(client):
+    page = client.post(address(make.subscriber()), {"action": "preview", "interests": "graphs"})
+    assert b"the ranking is ready a few minutes after" in page.content
+
+
+def test_the_title_says_that_it_was_saved_since_that_is_what_is_read_out_first(client, reader):
+    page = client.post(address(reader), {"interests": "bread"}, follow=True).content.decode()
+    assert "<title>Saved. Your digest · Paperboy</title>" in page

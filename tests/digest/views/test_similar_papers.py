@@ -1,0 +1,131 @@
+"""What is new and like the papers that she likes, on the page of what was learned."""
+
+from datetime import timedelta
+
+import lxml.html
+import pytest
+from django.urls import reverse
+
+from digest.indexing import model_store
+from digest.models import FittedModel, Paper
+from digest.personalization import feedback, library
+from digest.planning import slots
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.factories.themes import MOLECULES, ROADS, others, theme
+
+pytestmark = pytest.mark.django_db
+
+PAST = NOW.date() - timedelta(days=20)
+
+
+@pytest.fixture
+def roads():
+    """Papers of last month, and today's of two themes. Return those on roads, today's last."""
+    others(day=PAST)
+    theme(MOLECULES, 0, 6, day=PAST)
+    theme(MOLECULES, 6, 7)
+    known, new = theme(ROADS, 0, 6, day=PAST), theme(ROADS, 6, 7)
+    model_store.fit(NOW)
+    return known + new
+
+
+@pytest.fixture
+def reader():
+    return make.subscriber(interests="graph neural networks")
+
+
+def like(reader, *papers):
+    for number, paper in enumerate(papers):
+        feedback.record(reader, paper, "more", NOW + number * timedelta(seconds=1))
+    feedback.learn(NOW + timedelta(minutes=1))
+
+
+def part_of(client, reader):
+    """Return the part of the page, None where there is none."""
+    token = tokens.token("preferences", reader.public_id)
+    page = lxml.html.fromstring(client.get(reverse("learned", args=[token])).content)
+    return next(iter(page.xpath("//section[@aria-labelledby='alike']")), None)
+
+
+def titles_of(part):
+    return {link.text for link in part.xpath(".//li/a")}
+
+
+def are_new(titles, roads):
+    return bool(titles) and titles <= {paper.title for paper in roads[6:]}
+
+
+def words_of(part):
+    return " ".join(part.text_content().split())
+
+
+def test_new_papers_like_those_that_she_likes_are_shown_with_the_reason(
+    client, clock, roads, reader
+):
+    like(reader, *roads[:3])
+    part = part_of(client, reader)
+    assert are_new(titles_of(part), roads)
+    assert all("what you" in why.text_content() for why in part.xpath(".//mark"))
+    link = part.xpath(".//li/a")[0]
+    assert client.get(link.get("href")).status_code == 200
+
+
+def test_those_of_which_she_said_something_are_not_new_to_her(client, clock, roads, reader):
+    like(reader, *roads[:3])
+    first, *_ = titles_of(part_of(client, reader))
+    like(reader, Paper.objects.get(title=first))
+    assert first not in titles_of(part_of(client, reader))
+
+
+def test_nor_are_those_of_her_library(client, clock, roads, reader):
+    like(reader, *roads[:3])
+    first, *others = titles_of(part_of(client, reader))
+    library.add(reader, first, NOW)
+    assert titles_of(part_of(client, reader)) == {*others}
+
+
+def test_who_likes_one_paper_is_told_that_it_takes_three(client, clock, roads, reader):
+    like(reader, roads[0])
+    part = part_of(client, reader)
+    assert "From three papers on" in words_of(part)
+    assert not titles_of(part)
+
+
+def test_where_nothing_new_is_like_them_it_says_so_and_what_to_do(client, clock, roads, reader):
+    for paper in roads[6:]:
+        paper.delete()
+    like(reader, *roads[:3])
+    part = part_of(client, reader)
+    assert "There was none in the last seven days" in words_of(part)
+    assert not titles_of(part)
+
+
+def test_what_is_older_than_it_says_is_not_among_them(client, clock, roads, reader):
+    like(reader, *roads[:3])
+    first, *_ = titles_of(part_of(client, reader))
+    for days, is_there in ((6, True), (7, False)):
+        Paper.objects.filter(title=first).update(day=NOW.date() - timedelta(days=days))
+        assert (first in titles_of(part_of(client, reader))) == is_there
+
+
+def test_before_anything_was_learned_there_is_no_such_part(client, clock, roads, reader):
+    feedback.record(reader, roads[0], "more", NOW)
+    assert part_of(client, reader) is None
+
+
+def test_nor_is_there_one_where_papers_cannot_be_ranked(client, clock, roads, reader):
+    like(reader, *roads[:3])
+    FittedModel.objects.all().delete()
+    assert part_of(client, reader) is None
+
+
+def test_while_many_are_ranked_for_she_is_asked_to_come_again(
+    client, clock, roads, reader, monkeypatch
+):
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
+    like(reader, *roads[:3])
+    with slots.slot(), slots.slot():
+        assert "try again in a few seconds" in words_of(part_of(client, reader))
+    assert are_new(titles_of(part_of(client, reader)), roads)

@@ -1,0 +1,88 @@
+"""What search engines are told of the pages for everyone."""
+
+import lxml.etree
+import lxml.html
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest.views import sitemaps
+from tests.factories import make
+from tests.helpers.visits import DAY, TODAY, page_of
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_sitemap_leads_to_every_paper_topic_and_day(client, settings):
+    settings.SITE_URL = "https://papers.example.org"
+    make.topic("Graph networks")
+    make.topic("Not offered", is_offered=False)
+    paper = make.paper(id="math/0309136")
+    places = addresses(client, "/sitemap.xml")
+    assert [place.rpartition("/")[2] for place in places] == [
+        f"sitemap-{name}.xml" for name in ("pages", "topics", "days", "papers")
+    ]
+    paths = [place.removeprefix(settings.SITE_URL) for place in places]
+    found = {address for path in paths for address in addresses(client, path)}
+    assert {
+        "https://papers.example.org/",
+        "https://papers.example.org/topics/graph-networks/",
+        f"https://papers.example.org/days/{TODAY}/",
+        f"https://papers.example.org{paper.get_absolute_url()}",
+    } <= found
+    assert "https://papers.example.org/topics/not-offered/" not in found
+    assert "Sitemap: https://papers.example.org/sitemap.xml" in client.get("/robots.txt").text
+    for path in ("/sitemap-nothing.xml", "/sitemap-papers.xml?p=9", "/sitemap-papers.xml?p=x"):
+        assert client.get(path).status_code == 404
+
+
+def addresses(client, path):
+    told = lxml.etree.fromstring(client.get(path).content)
+    return told.xpath("//*[local-name()='loc']/text()")
+
+
+def test_each_paper_stands_once_in_the_sitemap_however_many_a_day_has(client, monkeypatch):
+    monkeypatch.setattr(sitemaps, "LIMIT", 4)
+    papers = [
+        make.paper(day=TODAY - n * DAY)
+        for n, count in enumerate((1, 2, 9, 1, 3, 4))
+        for _ in range(count)
+    ]
+    pages = [path for path in addresses(client, "/sitemap.xml") if "papers" in path]
+    told = [addresses(client, path.removeprefix("http://127.0.0.1:8000")) for path in pages]
+    assert [len(page) for page in told] == [3, 4, 4, 1, 4, 4]
+    found = sorted(path for page in told for path in page)
+    assert found == sorted(f"http://127.0.0.1:8000{paper.get_absolute_url()}" for paper in papers)
+    assert client.get("/sitemap-papers.xml?p=7").status_code == 404
+
+
+def test_papers_are_not_counted_for_each_page_of_the_sitemap(client, kept):
+    for n in range(3):
+        make.paper(day=TODAY - n * DAY)
+    paths = ["/sitemap.xml", "/sitemap-days.xml", "/sitemap-papers.xml"]
+    first = [addresses(client, path) for path in paths]
+    with CaptureQueriesContext(connection) as asked:
+        assert [addresses(client, path) for path in paths] == first
+    assert not [
+        query for query in asked if "digest_paper" in query["sql"] and "COUNT(" in query["sql"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/topics/", "/search/", "/subscribe/", "/privacy/", "/embed/"]
+)
+def test_pages_for_everyone_say_what_they_are_called_elsewhere(client, path):
+    page = page_of(client, path)
+    assert page.xpath("//link[@rel='canonical']/@href") == [f"http://127.0.0.1:8000{path}"]
+    for name in ("title", "description", "url", "image"):
+        (told,) = page.xpath(f"//meta[@property='og:{name}']/@content")
+        assert told
+    assert not page.xpath("//meta[@name='robots']")
+
+
+@pytest.mark.parametrize("path", ["/?topics=graphs", "/?interests=graphs", "/search/?q=graphs"])
+def test_what_someone_asked_for_is_no_page_to_be_found(client, path):
+    make.topic("graphs")
+    page = page_of(client, path)
+    assert page.xpath("//meta[@name='robots']/@content") == ["noindex"]
+    assert not page.xpath("//link[@rel='canonical']")

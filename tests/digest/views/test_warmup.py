@@ -1,0 +1,61 @@
+"""What a web process makes ready, so that the first visitor doesn't wait for it."""
+
+import pytest
+from django.db import OperationalError
+from django.http import QueryDict
+
+from digest.indexing import index_store
+from digest.models import FittedModel
+from digest.planning import preview
+from digest.topics import starter_topics
+from digest.views import home, warmup
+from subscriptions.forms import TopicsForm
+from tests.factories import make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def papers():
+    starter_topics.make_topics()
+    for number in range(3):
+        make.paper(f"Robots that grasp, part {number}", "A robot grasps what it sees.")
+
+
+def test_the_first_visitor_waits_for_nothing_that_could_have_been_ready(papers, monkeypatch):
+    index_store.renew(NOW)
+    made = warmup.warm()
+    monkeypatch.setattr(index_store, "load", None)
+    assert preview.last_window(NOW) is made
+    part = home.part_for(TopicsForm(QueryDict("interests=robots")), NOW)
+    assert "Robots that grasp" in part
+
+
+def test_what_is_ready_is_made_once_and_made_anew_for_new_papers(papers, monkeypatch):
+    index_store.renew(NOW)
+    made, tried = warmup.warm(), []
+    monkeypatch.setattr("digest.views.search.find", tried.append)
+    assert warmup.warm(made) is made
+    assert tried == []
+    make.paper("Robots that walk", "A robot walks.")
+    index_store.write(NOW)
+    assert warmup.warm(made) is not made
+    assert len(tried) == 1
+
+
+def test_without_a_model_nothing_is_made_and_nothing_is_wrong(papers, caplog):
+    assert warmup.warm() is None
+    assert not FittedModel.objects.exists()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("error", "said"), [(OperationalError, False), (ValueError, True)])
+def test_nothing_that_breaks_here_reaches_anyone(papers, monkeypatch, caplog, error, said):
+    def broken(now):
+        raise error
+
+    index_store.renew(NOW)
+    monkeypatch.setattr(preview, "last_window", broken)
+    assert warmup.warm() is None
+    assert ("can't be made ready" in caplog.text) is said

@@ -1,0 +1,84 @@
+"""A representative email of each kind, for the tests that look at emails."""
+
+from datetime import timedelta
+
+from django.utils import translation
+
+from digest.letters import compose
+from digest.models import Digest, Pick
+from subscriptions.delivery import queue
+from subscriptions.mail import render
+from subscriptions.models import Letter, Move
+from tests.factories import make
+from tests.factories.make import NOW
+
+NEW_ADDRESS = "moved@example.org"
+#: name -> kind of email, and what the subscriber's row and the letter have besides.
+NOTICES = {
+    "confirm": ("confirm", {"confirmed": False}, {}),
+    "already": ("confirm", {}, {}),
+    "goodbye": ("goodbye", {"unsubscribed_at": NOW}, {}),
+    "bounced": ("bounced", {"suppressed_at": NOW, "suppressed_by": "bounced"}, {}),
+    "link": ("link", {}, {}),
+    "move-old": ("move", {}, {}),
+    "move-new": ("move", {}, {"to": NEW_ADDRESS}),
+}
+#: name -> kind of email, and how many papers.
+DIGESTS = {"welcome": ("welcome", 0), "digest": ("digest", 4), "quiet": ("digest", 0)}
+NAMES = [*NOTICES, *DIGESTS, "test"]
+
+
+def written(name, language="en") -> render.Content:
+    """Return what the email of this name says to a new subscriber."""
+    if name == "test":
+        with translation.override(language):
+            return render.render("test", {})
+    reader = {"language": language, "timezone": "Europe/Berlin"}
+    if name in DIGESTS:
+        return digest_of(make.subscriber(**reader), name)
+    kind, state, fields = NOTICES[name]
+    subscriber = make.subscriber(**reader, **state)
+    if name == "move-old":
+        subscriber.move = Move(new_email=NEW_ADDRESS, asked_at=NOW)
+    letter = Letter(subscriber=subscriber, kind=kind, created_at=NOW, **fields)
+    return make.composed(letter, NOW)
+
+
+def digest_of(reader, name):
+    kind, papers = DIGESTS[name]
+    (material,) = compose.load([stored_digest(reader, papers)], kind)
+    return compose.render(material)
+
+
+def stored_digest(reader, papers):
+    """Store a digest with papers of all groups, in no language that is English."""
+    letter = queue.write(reader, "digest", now=NOW, closes_at=NOW + timedelta(days=1))
+    digest = Digest.objects.create(
+        subscriber=reader,
+        day=NOW.date(),
+        letter=letter,
+        considered=1043,
+        receipt={"day": "2026-06-01", "announced": 1043, "had": 1040, "is_verified": True},
+    )
+    bases = ["topic", "second", "trend", "new"][:papers]
+    for position, basis in enumerate(bases, start=1):
+        paper = make.paper(
+            f"Graphen {position}",
+            "Wir vergessen Graphen. " * 60,
+            authors=["Ada Beispiel"] * (2 * position),
+            categories=["cs.LG"],
+            upvotes=position * 700,
+            is_sample=position == 1,
+        )
+        pick = Pick.objects.create(
+            digest=digest,
+            subscriber=reader,
+            paper=paper,
+            position=position,
+            score=0.5,
+            basis=basis,
+            topic_name="Graphen" if basis == "topic" else "",
+        )
+        folded = {"paper": make.paper(f"Auch Graphen {position}"), "leader": pick, "score": 0.4}
+        Pick.objects.create(digest=digest, subscriber=reader, basis=basis, **folded)
+    return digest

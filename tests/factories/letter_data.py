@@ -1,0 +1,151 @@
+"""What letters are made of: drawn at random, with all that others stumbled over, or of titles."""
+
+import uuid
+from datetime import UTC, date, datetime
+
+from hypothesis import strategies as st
+
+from digest.letters.letter_data import LetterData
+from digest.models import Digest, Paper, Pick
+from subscriptions.mail import plaintext, render
+from subscriptions.models import Subscriber
+from tests.factories.make import NOW
+
+#: What letters of other makers stumbled over.
+TRAPS = [
+    "<script>alert(1)</script>",
+    "</td></tr></table>",
+    "{{ unsubscribe_url }}{% load i18n %}",
+    "\r\nBcc: all@example.org\r\n\r\n",
+    "%(why)s %s %% %",
+    "--=_digest.x--",
+    "&amp;lt;b&amp;gt; &#60;",
+    r"$\frac{a}{b}$ \input{x} \href{javascript:1}{y}",
+    "<!-- cut here -->",
+    "<!--[if mso]>",
+    "1. Not a paper",
+    "-- ",
+    "From here",
+    ".",
+    "=\n=3D",
+    "hole-0123456789abcdef0123456789abcdef-why",
+    "/" + "A" * 22 + "." + "b" * 43 + "/",
+    "\u202eright to left\u2066",
+    "\u0000\u0007\u001b[31m\u0085\u2028",
+    "שלום עולם ✓ مرحبا",
+    "👩‍👩‍👧‍👦🏳️‍🌈",
+    "x" * 300,
+    "\ud800\udfff\ufffe",
+    "\U0010ffff\ufdd0",
+]
+TEXTS = st.lists(
+    st.one_of(st.sampled_from(TRAPS), st.text(max_size=40), st.characters()), max_size=6
+).map(" ".join)
+FULL = TEXTS.map(lambda text: f"{text} x")
+NAMES = FULL.map(plaintext.one_line)
+#: None, plain ones, and ones that an attribute can't have as they are.
+ADDRESSES = st.sampled_from(
+    [
+        "",
+        "https://example.org/a?b=%20&c=1&lt;d&amp;=%(why)s",
+        "https://example.org/(a)/[b]/~c;d,e+f*g$h!i@j#k",
+        "https://example.org/a?b=%20&c='\"<>",
+        "https://a\u2028b\u0085c.example/",
+        "https://müller.example/a b\u00a0c/{d}|e^`f`\\g",
+    ]
+)
+
+
+@st.composite
+def picks(draw, digest, position):
+    number = f"{draw(st.sampled_from(['2606.', 'math/0', 'biorxiv:']))}{position:05}"
+    paper = Paper(
+        id=number,
+        title=draw(FULL),
+        abstract=draw(TEXTS),
+        authors=draw(st.lists(FULL, max_size=5)),
+        categories=draw(st.lists(st.sampled_from(["cs.LG", "hep-th", "68T05"]), max_size=3)),
+        upvotes=draw(st.sampled_from([None, 0, 1, 1234])),
+        url=draw(ADDRESSES),
+        github=draw(ADDRESSES),
+        comments=draw(st.sampled_from(["", "Accepted at NeurIPS 2025"])),
+        hugging_face=draw(
+            st.none() | st.fixed_dictionaries({"project_page": ADDRESSES, "organization": NAMES})
+        ),
+    )
+    paper.stars = draw(st.sampled_from([None, 1, 5000]))
+    pick = Pick(
+        digest=digest,
+        subscriber=digest.subscriber,
+        paper=paper,
+        position=position,
+        basis=draw(st.sampled_from(Pick.Basis.values)),
+        group=draw(st.sampled_from([None, *Pick.Group.values])),
+        topic_name=draw(FULL),
+        terms=draw(st.lists(FULL, max_size=3)),
+    )
+    pick.would_fold = [
+        Paper(id=f"{draw(st.sampled_from(['x', 'x:']))}{n}", title=draw(FULL), url=draw(ADDRESSES))
+        for n in range(draw(st.integers(0, 5)))
+    ]
+    return pick
+
+
+@st.composite
+def materials(draw):
+    """Draw what a letter is made of; nothing of it is stored."""
+    subscriber = Subscriber(
+        pk=1,
+        email="reader@example.org",
+        public_id=draw(st.uuids()),
+        confirmed_at=NOW,
+        moved_at=draw(st.sampled_from([None, NOW])),
+        language=draw(st.sampled_from(["en", "de", "xx"])),
+        timezone=draw(st.sampled_from(["UTC", "America/New_York", "Mars/Base"])),
+    )
+    digest = Digest(
+        pk=1,
+        subscriber=subscriber,
+        day=date(2026, 6, 1),
+        public_id=draw(st.uuids()),
+        considered=draw(st.sampled_from([0, 1, 1043])),
+        receipt=draw(st.sampled_from([{}, receipt(True), receipt(False)])),
+    )
+    count = draw(st.sampled_from([0, 1, 2, 11]))
+    return LetterData(
+        digest=digest,
+        picks=[draw(picks(digest, position)) for position in range(1, count + 1)],
+        topics=draw(st.lists(FULL, max_size=3)),
+        is_first=draw(st.booleans()),
+        news=draw(st.lists(st.fixed_dictionaries(NEWS), max_size=2)),
+    )
+
+
+def receipt(verified):
+    return {"day": "2026-06-01", "announced": 1043, "had": 1040, "is_verified": verified}
+
+
+NEWS = {"title": NAMES, "link": st.just("http://x/"), "said": st.just("y.")}
+
+
+def material_of(titles, pk=1):
+    subscriber = Subscriber(
+        pk=pk, email="reader@example.org", public_id=uuid.UUID(int=pk), confirmed_at=NOW
+    )
+    digest = Digest(
+        pk=pk, subscriber=subscriber, day=date(2026, 6, 1), public_id=uuid.UUID(int=pk + 100)
+    )
+    material = LetterData(digest=digest, topics=["Graphs"])
+    for position, title in enumerate(titles, start=1):
+        paper = Paper(id=f"2606.{position:05}", title=title, abstract="We graph.")
+        pick = Pick(paper=paper, position=position, basis="topic", topic_name="Graphs")
+        pick.would_fold = []
+        material.picks.append(pick)
+    return material
+
+
+def mime_of(content):
+    moment = datetime(2026, 6, 1, 7, tzinfo=UTC)
+    return render.as_bytes(
+        content, to="reader@example.org", message_id="<digest.x@paperboy.example>", date=moment
+    )

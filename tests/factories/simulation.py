@@ -1,0 +1,56 @@
+"""The service minute by minute: readers of long standing, and when their digests came."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import queue
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers import services
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+DOOR = signup.ConsentSource("test")
+TODAY = NOW.date()
+YESTERDAY = TODAY - DAY
+
+
+def at(day, hour=12, minute=0):
+    return datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
+
+
+def reader(**fields):
+    """Make a reader of long standing, who gets a letter each day, with papers or without."""
+    fields = {"wants_quiet_days": True, "confirmed_at": NOW - 400 * DAY} | fields
+    return make.subscriber(**fields)
+
+
+def tick(now):
+    """Plan and deliver what is due: one minute of the service."""
+    plan.plan(now)
+    if Letter.objects.open().exists():
+        queue.sweep(now)
+        rounds.deliver_due(lambda: now)
+
+
+def arrivals():
+    """Return the day and the moment of each digest that was sent, in the order of sending."""
+    letters = Letter.objects.filter(state="accepted", day__isnull=False).order_by("ended_at")
+    return [(letter.day, letter.ended_at) for letter in letters]
+
+
+def had(day, sent_at, **fields):
+    """Make a reader who had the digest of this day at that moment."""
+    made = reader(next_due_at=sent_at, **fields)
+    tick(sent_at)
+    assert arrivals() == [(day, sent_at)]
+    return made
+
+
+def on_one_database(*cases):
+    """Leave these to the embedded database: when a day is due is the same to all that keep it."""
+    return [pytest.param(*case, marks=services.once) for case in cases]

@@ -1,0 +1,246 @@
+"""A sample of every page: what the checks of all pages look at.
+
+The addresses are those of the URLconf, so a new one without a sample is found at once. A page that
+has several faces, such as the answer to a form, has a sample for each.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
+from django.urls import URLResolver, get_resolver, resolve
+
+from config import error_views, middleware
+from digest.indexing import index_store
+from digest.models import Digest, LibraryPaper, Paper, PaperEvent, ReaderModel
+from digest.planning import plan
+from subscriptions.actions import change_address
+from subscriptions.models import Letter, Move, Subscriber
+from subscriptions.security import rate_limits, tokens
+from subscriptions.views import access
+from tests.factories import make
+from tests.factories.make import NOW
+
+#: The panel has pages of its own; at the other, mail providers post what becomes of letters.
+ELSEWHERE = ("admin/", "anymail/")
+
+
+def text_of(response: HttpResponse) -> str:
+    """Return the page's words, without its tags."""
+    assert response.status_code == 200
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def web_copy_of(digest: Digest) -> str:
+    """Return where a letter stands on the web, for who has its link."""
+    return f"/digests/{tokens.token('digest', digest.public_id)}/"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A page by its path, and what it answers: to a request, or what `made` returns."""
+
+    path: str
+    sent: dict | None = None
+    made: Callable[[], HttpResponse] | None = None
+
+    def __str__(self):
+        return f"{self.path.partition('?')[0]}{' sent in' if self.sent is not None else ''}"
+
+    @property
+    def route(self) -> str:
+        """Return the route of the path, as the URLconf writes it."""
+        return "" if self.made else resolve(self.path.partition("?")[0]).route
+
+    def answer(self, client: Client) -> HttpResponse:
+        """Return the page. A redirect is followed, as by a browser."""
+        if self.made is not None:
+            return self.made()
+        if self.sent is None:
+            return client.get(self.path, follow=True)
+        return client.post(self.path, urlencode(self.sent, doseq=True), FORM, follow=True)
+
+
+OLD = NOW - timedelta(days=9)
+FORM = "application/x-www-form-urlencoded"
+
+
+def routes(patterns=None, before="") -> Iterator[str]:
+    """Yield the route of each address, as the URLconf writes it."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = before + str(pattern.pattern)
+        if route.startswith(ELSEWHERE):
+            continue
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        else:
+            yield route
+
+
+def furnish() -> None:
+    """Make what there is to see: topics, papers, a reader with a digest who has said something."""
+    for name in ("Graph learning", "Robotics", "Vision"):
+        make.topic(name, description=f"All of {name.lower()}.")
+    make.topic("Machine learning", slug="arxiv-cs-lg", categories=["cs.LG"], description="CS")
+    for number in range(4):
+        make.paper(
+            f"Graph networks number {number} <script>alert(1)</script>",
+            "On graphs, their nodes and their edges. " * (30 * number + 1),
+            authors=["Ada Example"] * (3 * number),
+            categories=["cs.LG", "stat.ML"],
+            upvotes=number * 700,
+            github="https://github.com/example/graphs" if number else "",
+            is_sample=number == 1,
+        )
+    reader = make.subscriber("reader@example.org", interests="graph networks", size=3)
+    make.subscriber("new@example.org", confirmed=False)
+    make.subscriber("gone@example.org", unsubscribed_at=NOW, next_due_at=None)
+    make.subscriber("away@example.org", paused_until=NOW.date().replace(day=20))
+    make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
+    change_address.request(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
+    settled = make.subscriber("settled@example.org", moved_at=NOW)
+    done = dict.fromkeys(["asked_at", "old_agreed_at", "new_agreed_at", "done_at"], NOW)
+    Move.objects.create(subscriber=settled, new_email=settled.email, **done)
+    index_store.renew(NOW)
+    plan.plan(NOW)
+    pick, saved = Digest.objects.get(subscriber=reader).picks.leading()[:2]
+    reader.feedback.create(paper=pick.paper, value="more", at=NOW)
+    reader.feedback.create(paper=saved.paper, value="save", at=NOW)
+    tomorrow = NOW + timedelta(days=1)
+    PaperEvent.objects.create(paper=pick.paper, kind="revised", note="version 2", at=tomorrow)
+    LibraryPaper.objects.create(
+        subscriber=reader, identity="title:1", title="<b>Graphs & nodes", year=2024, at=NOW
+    )
+    ReaderModel.objects.create(
+        subscriber=reader, terms=["graph", "node"], words=["graphs", "nodes"], weights=[0.5, -0.25]
+    )
+
+
+def samples() -> list[Sample]:
+    """Return the samples of what `furnish` made."""
+    reader = of("reader")
+    paper = Digest.objects.get(subscriber=reader).picks.leading().first().paper.pk
+    other = Paper.objects.exclude(pk__in=reader.feedback.values("paper")).first().pk
+    say, preferences = (token(purpose, "reader") for purpose in ("feedback", "preferences"))
+    mover, settled = of("mover").public_id, of("settled").public_id
+    wrong = dict.fromkeys(["hour", "language", "mute", "quiet", "timezone", "topics"], "x")
+    wrong |= {"size": "0", "pause_until": "3000-01-01", "interests": "x\n" * 99}
+    shown = [
+        *("/", "/?interests=graph+networks&topics=gone", "/?interests=zzyzx", "/subscribe/"),
+        *(f"/confirm/{asked(who, 'confirm')}/" for who in ("new", "reader")),
+        *(
+            f"/confirm/{asked(who, kind)}/"
+            for who, kind in [("gone", "goodbye"), ("back", "bounced")]
+        ),
+        "/confirm/nothing/",
+        *(
+            f"/preferences/{token('preferences', who)}/"
+            for who in ("reader", "new", "gone", "away", "back", "mover", "settled")
+        ),
+        *(
+            f"/move/{tokens.token(f'move-{side}', whose, NOW)}/"
+            for whose in (mover, settled)
+            for side in ("old", "new")
+        ),
+        f"/move/{tokens.token('move-old', mover, OLD)}/",
+        *(f"/unsubscribe/{token('unsubscribe', who)}/" for who in ("reader", "settled")),
+        *("/lost/", "/topics/", "/topics/graph-learning/", "/topics/robotics/"),
+        *("/topics/arxiv-cs-lg/", "/topics/graph-learning/feed/"),
+        *(f"/papers/{identity}/" for identity in (paper, "2501.00001", "nothing")),
+        *(f"/days/{day}/" for day in (NOW.date(), "2020-01-01")),
+        *("/search/", "/search/?q=graph+networks", "/search/?q=Ada+Example&order=new"),
+        *("/search/?q=xyzzy", "/search/?q=2501.00001", "/search/?q=graph&page=9"),
+        f"/feeds/{token('feed', 'reader')}/",
+        *("/sitemap.xml", "/sitemap-papers.xml"),
+        web_copy_of(digest()),
+        f"/feedback/{say}/?paper={paper}&value=less",
+        f"/learned/{preferences}/",
+        *(f"/library/{token('preferences', who)}/" for who in ("reader", "new")),
+        *(f"/saved/{preferences}/{more}" for more in ("", f"?paper={other}", "bibtex/", "ris/")),
+        f"/saved/{token('preferences', 'new')}/",
+        f"/why/{preferences}/?paper={paper}",
+        *("/privacy/", "/imprint/", "/embed/", "/robots.txt"),
+        *("/healthz/", "/healthz/live/", "/metrics"),
+    ]
+    sent_in = [
+        ("/preview/", {"interests": "graph networks", "topics": "robotics"}),
+        ("/subscribe/", {"email": "you@example.org"}),
+        ("/subscribe/", {"email": "x", "topics": "x", "timezone": "x"}),
+        (f"/confirm/{asked('new', 'confirm')}/", {}),
+        (f"/preferences/{preferences}/", wrong),
+        *((f"/move/{tokens.token(f'move-{side}', mover, NOW)}/", {}) for side in ("old", "new")),
+        *((f"/unsubscribe/{token('unsubscribe', who)}/", {}) for who in ("settled", "away")),
+        *(("/lost/", {"email": email}) for email in ("x", "you@example.org")),
+        (f"/feedback/{say}/", {"paper": paper, "value": "save"}),
+        *(
+            (f"/library/{preferences}/", {"text": text})
+            for text in (
+                "hello",
+                "Edges between nodes\nEdges without nodes",
+                f"Edges between nodes\n{'hello' * 9}",
+            )
+        ),
+        *(
+            (f"/library/{preferences}/", sent)
+            for sent in ({"text": "\0"}, {"text": "Edges between nodes", "add": "1"}, {"undo": "9"})
+        ),
+        (f"/preferences/{preferences}/", {"action": "export"}),
+    ]
+    return [
+        *map(Sample, shown),
+        *(Sample(*one) for one in sent_in),
+        *broken(),
+        # The last one, after which there is no such reader.
+        Sample(f"/preferences/{preferences}/", {"action": "erase"}),
+    ]
+
+
+def broken() -> list[Sample]:
+    """Return the pages for what goes wrong, those too that no request of a test leads to."""
+    request = RequestFactory().get("/")
+    made = {
+        "400.html": lambda: error_views.unreadable(request, None),
+        "403.html": lambda: error_views.forbidden(request, None),
+        "403_csrf.html": lambda: error_views.form_unproven(request),
+        "404.html": lambda: error_views.not_found(request, None),
+        **{
+            f"429 {door} {by}": lambda door=door, by=by: access.too_many(
+                request, rate_limits.TooManyAttempts(door, by, timedelta(minutes=5))
+            )
+            for door in ("sign-up", "log-in")
+            for by in ("network", "all", "store")
+        },
+        "500.html": lambda: error_views.broken(request),
+        "503.html": lambda: error_views.page(request, 503),
+        "410": lambda: HttpResponse(
+            render_to_string(
+                "subscriptions/bad_link.html", middleware.site(request) | {"expired": True}
+            ),
+            status=410,
+        ),
+    }
+    return [Sample(f"/{name}", made=page) for name, page in made.items()]
+
+
+def of(name):
+    return Subscriber.objects.get(email=f"{name}@example.org")
+
+
+def digest():
+    return Digest.objects.get(subscriber=of("reader"))
+
+
+def token(purpose, name):
+    return tokens.token(purpose, of(name).public_id)
+
+
+def asked(name, kind):
+    """Return the token of a letter of this kind, as the reader's state lets it ask."""
+    reader = of(name)
+    moments = {Letter.Kind.GOODBYE: reader.unsubscribed_at, Letter.Kind.BOUNCED: NOW}
+    return tokens.token(kind, reader.public_id, moments.get(kind, reader.asked_at))

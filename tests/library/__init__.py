@@ -1,1 +1,0 @@
-"""A reader's library: her bibliography is read, kept, and learned from."""

@@ -1,1 +1,0 @@
-"""A digest moves to another address: both have to say yes, and neither learns of others."""

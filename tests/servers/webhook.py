@@ -1,0 +1,25 @@
+"""A webhook on loopback, as a chat service has one."""
+
+import json
+
+from tests.servers.loopback import JsonConversation, LoopbackServer
+
+
+class Hook(LoopbackServer):
+    """A webhook that keeps what it is told, and answers with `status`."""
+
+    status = 204
+
+    def __init__(self):
+        super().__init__(Conversation)
+        self.told, self.url = self.asked, f"{self.base}/"
+
+    def __exit__(self, *error):
+        self.close()
+
+
+class Conversation(JsonConversation):
+    def do_POST(self):
+        octets = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.told.append(json.loads(octets)["text"])
+        self.send(self.server.status, {}, b"")

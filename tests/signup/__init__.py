@@ -1,1 +1,0 @@
-"""The verbs across models, called once, twice, in the wrong order, and by twenty at once."""

@@ -1,0 +1,36 @@
+"""A reader asks for her digest to move, and both addresses answer."""
+
+from datetime import timedelta
+
+from subscriptions.actions import change_address, signup
+from subscriptions.models import Letter
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+OLD, NEW = "old@example.org", "new@example.org"
+DOOR = signup.ConsentSource("a test")
+
+
+def reader(email=OLD, **fields):
+    return make.subscriber(email, **{"confirmed_at": NOW - 9 * DAY} | fields)
+
+
+def ask(client, subscriber, new_email=NEW, **request):
+    """Ask for the move on the page of preferences."""
+    sent = {"action": "move", "new_email": new_email}
+    return client.post(tokens.preferences_url(subscriber), sent, follow=True, **request)
+
+
+def agree(subscriber, side, *, asked_at=NOW, now=NOW + MINUTE):
+    return change_address.approve(subscriber, side, asked_at, source=DOOR, now=now)
+
+
+def moved(subscriber):
+    subscriber.refresh_from_db()
+    return subscriber.email == NEW
+
+
+def letters():
+    return list(Letter.objects.order_by("pk").values_list("kind", "to", "state"))

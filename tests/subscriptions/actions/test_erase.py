@@ -1,0 +1,395 @@
+"""What is kept about a reader goes with her: all of it in a file, none of it left here."""
+
+import json
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, transaction
+from django.urls import reverse
+
+from digest.models import ReaderModel
+from digest.operations import retention
+from digest.personalization import feedback, library
+from digest.planning import plan
+from subscriptions.actions import change_address, erase, export, signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.bounces import inbound
+from subscriptions.delivery import queue, transitions
+from subscriptions.delivery.transitions import decompress
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter, Seal, Subscriber, Volley
+from subscriptions.security import suppression_list, tokens
+from tests.factories import make, returned_mail
+from tests.factories.make import NOW
+from tests.subscriptions.delivery.steps import claim, letter_to
+from tests.subscriptions.security.test_enumeration import work
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+DOOR = signup.ConsentSource(via="a test", ip="192.0.2.77", wording="Send me papers.")
+ADDRESS = "Ada.Lovelace@analytical-engine.example"
+#: What is told in other words, or is of use to the post office alone.
+TOLD_OTHERWISE = {
+    "Subscriber": {"weekdays"},
+    "Letter": {"mime_at", "mime_size"},
+}
+
+
+def act(client, action="save", **sent):
+    reader = Subscriber.objects.get(email=ADDRESS)
+    return client.post(tokens.preferences_url(reader), {"action": action, **sent})
+
+
+def a_life(client, panel):
+    """Let her do all that a reader can, and the operator with her. Return her."""
+    for number in range(12):
+        make.paper(f"Graph networks {number}", upvotes=number)
+    topic = make.topic("Robots")
+    client.post("/subscribe/", {"email": ADDRESS, "interests": "graph networks", "hour": "9"})
+    reader = Subscriber.objects.get()
+    client.post(tokens.confirm_url(reader))
+    for now in (NOW, NOW + DAY):
+        make.paper(f"Graph networks of day {now.day}")
+        plan.plan(now)
+        rounds.deliver_due(lambda now=now: now)
+    act(client, topics=topic.slug, interests="graph networks\nspiking neurons", mute=[], size="3")
+    papers = [pick.paper for pick in reader.picks.all()]
+    for paper, value in zip(papers, ["more", "less", "save", "save"], strict=False):
+        feedback.record(reader, paper, value, NOW + HOUR)
+    library.add(reader, "On the nodes of graphs", NOW + HOUR)
+    learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
+    ReaderModel.objects.filter(subscriber=reader).update(**learned, fitted_at=NOW, floor=0.25)
+    feedback.remove_word(reader, "node")
+    client.post(tokens.unsubscribe_url(reader))
+    goodbye = reader.letters.get(kind="goodbye")
+    signup.confirm(reader, goodbye.created_at, kind="goodbye", source=DOOR, now=NOW + 2 * HOUR)
+    said = f"450 4.2.1 <{ADDRESS}>: try again"
+    reader.letters.filter(kind="digest").update(last_reply=said, message_id="<d.1@x>")
+    letter = reader.letters.filter(kind="digest").first()
+    inbound.receive(
+        returned_mail.report(returned_mail.address_of(letter), returned_mail.group(status="4.2.2")),
+        NOW + 2 * HOUR,
+    )
+    panel.post(
+        reverse("admin:subscriptions_subscriber_change", args=[reader.pk]),
+        {
+            **{"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"},
+            **{f"{name}-TOTAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
+            **{f"{name}-INITIAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
+        },
+    )
+    change_address.request(reader, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
+    rounds.deliver_due(lambda: NOW + 2 * HOUR)
+    queue.sweep(NOW + 3 * HOUR)
+    reader.refresh_from_db()
+    return reader
+
+
+@pytest.fixture
+def panel(client):
+    operator = User.objects.create(username="you", is_staff=True, is_superuser=True)
+    other = type(client)()
+    other.force_login(operator)
+    return other
+
+
+# ---- What she takes with her
+
+
+def hers(row, seen=None):
+    """Yield a row and all that belongs to it, by the foreign keys that lead to it."""
+    seen = set() if seen is None else seen
+    if (type(row), row.pk) in seen:
+        return
+    seen.add((type(row), row.pk))
+    yield row
+    for relation in row._meta.related_objects:
+        if relation.many_to_many:
+            continue
+        for one in relation.related_model._base_manager.filter(**{relation.field.name: row}):
+            yield from hers(one, seen)
+
+
+def test_the_export_of_another_has_no_row_of_hers(client, panel):
+    a_life(client, panel)
+    exported = export.export(make.subscriber("stranger@example.org", confirmed=False))
+    rows = {name: told for name, told in exported.items() if isinstance(told, list) and told}
+    assert rows.keys() == {"weekdays"}
+
+
+def test_the_export_has_every_value_of_every_row_that_belongs_to_her(client, panel):
+    """By their foreign keys, so that whoever adds a table adds it to the export."""
+    a_life(client, panel)
+    Subscriber.objects.update(suppressed_reason="mailbox unknown", asked_for={"hour": 3})
+    reader = Subscriber.objects.get()
+    exported = act(client, "export").content.decode()
+    rows = list(hers(reader))
+    kinds = {type(row).__name__ for row in rows}
+    assert {"Letter", "LetterEvent", "Digest", "Pick", "Feedback", "ReaderModel"} <= kinds
+    assert {"Topic", "TopicPreference", "Consent"} <= kinds
+    for row in rows:
+        for field in row._meta.concrete_fields:
+            left_out = field.is_relation or field.primary_key
+            if left_out or field.name in TOLD_OTHERWISE.get(type(row).__name__, ()):
+                continue
+            value = field.value_from_object(row)
+            if value not in (None, "", [], {}):
+                told = json.loads(json.dumps(value, cls=DjangoJSONEncoder))
+                assert in_json(told, json.loads(exported)), f"{type(row).__name__}.{field.name}"
+
+
+def in_json(value, exported):
+    """Return whether the value stands anywhere in what was exported."""
+    if value == exported:
+        return True
+    if isinstance(exported, dict):
+        exported = list(exported.values())
+    return isinstance(exported, list) and any(in_json(value, one) for one in exported)
+
+
+def test_every_table_that_leads_to_her_was_looked_at(client, panel):
+    a_life(client, panel)
+    looked_at = {type(row) for row in hers(Subscriber.objects.get())}
+    to_her = {
+        model
+        for model in apps.get_models()
+        if any(
+            field.is_relation and field.related_model in looked_at
+            for field in model._meta.concrete_fields
+        )
+    }
+    assert to_her <= looked_at
+
+
+def test_the_export_tells_what_operators_changed_and_not_who_they_are(client, panel):
+    a_life(client, panel)
+    (noted,) = act(client, "export").json()["changed_by_operators"]
+    assert (noted["whose"], noted["what"][:16]) == (ADDRESS, "Changed Time zon")
+    assert noted["at"] == json.loads(
+        json.dumps(LogEntry.objects.get().action_time, cls=DjangoJSONEncoder)
+    )
+    assert "you" not in noted.values()
+
+
+def test_the_days_of_the_week_are_exported_by_name(client):
+    make.subscriber(ADDRESS, weekdays=0b1000001)
+    assert act(client, "export").json()["weekdays"] == ["mon", "sun"]
+
+
+# ---- What is left
+
+
+def everything():
+    """Return all rows of all tables, as the database has them."""
+    with connection.cursor() as cursor:
+        found = {}
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT * FROM "{table}"')
+            found[table] = cursor.fetchall()
+    return found
+
+
+def files_with(text, *folders):
+    """Return the files in which the text stands, in either case; letters in the outbox aside."""
+    files = [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
+    return [
+        path
+        for path in files
+        if "outbox" not in path.parts and text.lower().encode() in path.read_bytes().lower()
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("for_good", [False, True])
+def test_nothing_of_her_is_left_in_the_database_or_in_any_file(client, panel, data_dir, for_good):
+    a_life(client, panel)
+    name = Path(connection.settings_dict["NAME"])
+    database = [data_dir]
+    if connection.vendor == "sqlite":
+        database = [data_dir, name.parent]
+        assert files_with(ADDRESS, name.parent)
+    assert any(ADDRESS in repr(rows) for rows in everything().values())
+
+    assert act(client, "erase", **{"never_again": "yes"} if for_good else {}).status_code == 200
+
+    queue.sweep(NOW + 2 * DAY)
+    assert [path.name for path in files_with(ADDRESS, *database)] == []
+    left = {table: rows for table, rows in everything().items() if rows}
+    assert ADDRESS.lower() not in repr(left).lower()
+    assert "analytical" not in repr(left).lower()
+    assert "spiking neurons" not in repr(left)
+    assert "192.0.2.77" not in repr(left)
+    hers = {table for table in left if table.startswith(("subscriptions_", "digest_"))}
+    assert hers - {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_turn"} == {
+        "subscriptions_attempt",
+        *(["subscriptions_seal"] if for_good else []),
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_busy_reader_kept_in_the_log_goes_with_the_hourly_clean_up():
+    if connection.vendor != "sqlite":
+        pytest.skip("about the log of SQLite")
+    file = Path(connection.settings_dict["NAME"])
+    subscriber = make.subscriber(ADDRESS)
+    with closing(sqlite3.connect(file)) as busy:
+        busy.execute("BEGIN")
+        busy.execute("SELECT count(*) FROM subscriptions_subscriber").fetchone()
+        erase.erase(subscriber, now=NOW)
+        assert files_with(ADDRESS, file.parent)
+    retention.purge(NOW)
+    assert not files_with(ADDRESS, file.parent)
+
+
+def test_bytes_of_an_email_go_at_once_and_those_that_left_together_with_it_stay():
+    letters = [claim(letter_to(email)) for email in (ADDRESS, "other@example.org")]
+    frozen = {
+        one.pk: transitions.Frozen(
+            b"To: %s\r\n" % one.subscriber.email.encode(), f"<{one.pk}@x>", NOW
+        )
+        for one in letters
+    }
+    with transaction.atomic():
+        arrived, waiting = transitions.final_check(letters, frozen, NOW).passed
+    transitions.accept([arrived], ["250 ok"], NOW)
+    transitions.put_back(waiting, NOW)
+    erase.erase(arrived.subscriber, now=NOW)
+    assert ADDRESS.encode() not in decompress(bytes(Volley.objects.get().mime))
+    assert transitions.frozen_bytes(waiting) == b"To: other@example.org\r\n"
+
+
+@pytest.mark.parametrize(("url", "stay"), [("file:", True), ("smtp://127.0.0.1:25", False)])
+def test_the_page_says_what_stays(client, settings, url, stay):
+    settings.EMAIL_URL = url
+    make.subscriber(ADDRESS)
+    page = act(client, "erase").content.decode()
+    assert "goes by itself within 14 days: numbers of letters" in page
+    assert ("Your letters stay as files" in page) == stay
+
+
+# ---- Seals
+
+
+def erased(for_good=False, **fields):
+    reader = make.subscriber(ADDRESS, **fields)
+    erase.erase(reader, now=NOW, for_good=for_good)
+    return Seal.objects.values_list("why", flat=True).first()
+
+
+def sign_up(address=ADDRESS, now=NOW + HOUR):
+    request = signup.SignUpRequest(TopicSelection(interests=["bread"]))
+    return signup.subscribe(address, request, source=DOOR, now=now)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, None),
+        ({"unsubscribed_at": NOW}, None),
+        ({"confirmed": False}, None),
+        ({"suppressed_at": NOW, "suppressed_by": "complained"}, "complained"),
+        ({"suppressed_at": NOW, "suppressed_by": "bounced"}, "bounced"),
+        ({"suppressed_at": NOW}, "complained"),
+        ({"for_good": True}, "asked"),
+        ({"for_good": True, "suppressed_at": NOW, "suppressed_by": "bounced"}, "asked"),
+    ],
+)
+def test_a_seal_stays_where_forgetting_would_mean_to_write_again(fields, why):
+    assert erased(**fields) == why
+
+
+def test_who_erased_everything_may_sign_up_as_for_the_first_time():
+    erased()
+    assert sign_up().kind == "confirm"
+
+
+@pytest.mark.parametrize("local", ["Ada.Lovelace", "ada.lovelace", "ADA.LOVELACE"])
+@pytest.mark.parametrize("fields", [{"for_good": True}, {"suppressed_at": NOW}])
+def test_nobody_can_have_letters_sent_to_a_sealed_address_nor_see_that_it_is_one(
+    client, local, fields
+):
+    erased(**fields)
+    spelling = f"{local}@analytical-engine.example"
+    other = f"x{spelling[1:]}"
+    pages = [
+        client.post("/subscribe/", {"email": email}).content.decode().replace(email, "…")
+        for email in (spelling, other)
+    ]
+    assert len(set(pages)) == 1
+    assert Letter.objects.get().subscriber.email.lower() == other.lower()
+    assert Subscriber.objects.count() == 1
+
+
+def test_a_sign_up_is_the_same_work_where_the_address_is_sealed(client):
+    erased(for_good=True)
+    work(client, "warm@example.org")
+    assert work(client, ADDRESS) == work(client, "new@example.org")
+
+
+def test_another_address_is_not_sealed():
+    erased(for_good=True)
+    assert sign_up(f"x{ADDRESS}") is not None
+
+
+def test_what_came_back_is_tried_again_after_a_week_and_what_was_asked_for_never():
+    erased(suppressed_at=NOW, suppressed_by="bounced")
+    assert sign_up(now=NOW + 7 * DAY) is None
+    assert sign_up(now=NOW + 7 * DAY + MINUTE) is not None
+    erase.erase(Subscriber.objects.get(), now=NOW, for_good=True)
+    assert sign_up(now=NOW + 4000 * DAY) is None
+
+
+def test_what_holds_for_good_outlasts_what_does_not():
+    for why in ("bounced", "asked", "bounced"):
+        suppression_list.add(ADDRESS, why, NOW)
+    assert Seal.objects.get().why == "asked"
+
+
+def test_a_seal_that_holds_no_longer_is_thrown_away():
+    suppression_list.add(ADDRESS, "bounced", NOW)
+    suppression_list.add("other@example.org", "complained", NOW)
+    retention.purge(NOW + 8 * DAY)
+    assert [kept.why for kept in Seal.objects.all()] == ["complained"]
+
+
+def test_a_seal_outlives_a_change_of_the_secret_as_long_as_the_old_one_is_listed(settings):
+    settings.SECRET_KEY = "old"
+    suppression_list.add(ADDRESS, "asked", NOW)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
+    assert suppression_list.contains(ADDRESS, NOW)
+    settings.SECRET_KEY_FALLBACKS = []
+    assert not suppression_list.contains(ADDRESS, NOW)
+
+
+def test_the_page_says_what_follows_from_her_wish(client, settings):
+    settings.CONTACT_EMAIL = "hello@papers.example.org"
+    make.subscriber(ADDRESS)
+    page = act(client, "erase", never_again="yes").content.decode()
+    assert "No letter is written to this address again" in page
+    assert "mailto:hello@papers.example.org" in page
+
+
+def test_the_operator_finds_a_seal_by_its_address_and_can_lift_it(panel):
+    suppression_list.add(ADDRESS, "asked", NOW)
+    suppression_list.add("other@example.org", "asked", NOW)
+    found = reverse("admin:subscriptions_seal_changelist")
+
+    def listed(**query):
+        page = panel.get(found, query)
+        return [kept.seal for kept in page.context["cl"].result_list]
+
+    (kept,) = listed(q=ADDRESS.lower())
+    assert listed(q="nobody") == []
+    assert len(listed()) == 2
+    delete = {"action": "delete_selected", "_selected_action": [kept], "post": "yes"}
+    panel.post(found, delete)
+    assert not suppression_list.contains(ADDRESS, NOW)
+    assert suppression_list.contains("other@example.org", NOW)

@@ -1,0 +1,131 @@
+"""The trail: who did what when in the panel, for operators to search, and for nobody to change."""
+
+import re
+
+import lxml.html
+import pytest
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from subscriptions.actions import erase
+from subscriptions.models import Subscriber, Topic
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.admin_pages import SUBSCRIBERS, act_on, form_of, page
+from tests.helpers.pages import text_of
+
+pytestmark = pytest.mark.django_db
+
+TRAIL = "admin:admin_logentry_changelist"
+
+
+def told(panel, **asked):
+    return text_of(panel.get(reverse(TRAIL), asked))
+
+
+def test_what_the_panel_changes_is_told_with_who_did_it(panel):
+    reader = make.subscriber("you@example.org")
+    act_on(panel, reader, "suppress", reason="asked by phone")
+    panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"size": "5"})
+    text = told(panel)
+    assert "Kept letters from the address: asked by phone" in text
+    assert "Stopped sending." in text
+    assert "Changed Digest size." in text
+    assert text.count("subscriber: you@example.org") == 2
+
+
+def test_the_trail_is_searched_and_filtered(panel):
+    reader = make.subscriber("you@example.org")
+    act_on(panel, reader, "unsubscribe")
+    panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
+    told(panel)  # Where it stands once more, as a message.
+    (of_reader, of_sending) = LogEntry.objects.order_by("pk")
+    entries = {of_reader: "Unsubscribed.", of_sending: "Stopped sending."}
+    for asked, found in [
+        ({"q": "you@example.org"}, of_reader),
+        ({"q": "stopped"}, of_sending),
+        ({"kind": of_reader.content_type_id}, of_reader),
+    ]:
+        text = told(panel, **asked)
+        assert [one for one in entries if entries[one] in text] == [found]
+    assert "Unsubscribed." in told(panel, user=of_reader.user_id)
+    assert "Unsubscribed." not in told(panel, action_time_to="2020-01-01")
+
+
+def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):
+    act_on(panel, make.subscriber("you@example.org"), "suppress", reason="asked by phone")
+    other = User.objects.create(username="other")
+    LogEntry.objects.create(user=other, action_flag=2, change_message="Did something else.")
+    for asked in ({"user": "9" * 30}, {"user": "x"}, {"kind": "9" * 30}, {"kind": "x"}):
+        text = told(panel, **asked)
+        assert "asked by phone" in text
+        assert "Did something else." in text
+    of_one = told(panel, user=str(User.objects.get(username="you").pk))
+    assert "asked by phone" in of_one
+    assert "Did something else." not in of_one
+
+
+def test_nobody_changes_the_trail(panel):
+    act_on(panel, make.subscriber(), "unsubscribe")
+    (entry,) = LogEntry.objects.all()
+    for verb in ("change", "delete"):
+        url = reverse(f"admin:admin_logentry_{verb}", args=[entry.pk])
+        assert panel.post(url, {"post": "yes"}).status_code == 403
+    many = {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"}
+    panel.post(reverse(TRAIL), many)
+    assert LogEntry.objects.get() == entry
+
+
+def test_an_entry_leads_to_what_is_there_and_nowhere_from_what_was_deleted(panel):
+    kept, gone = make.topic("Kept"), make.topic("Gone")
+    kind, user = get_content_type_for_model(Topic), User.objects.get(username="you")
+    for topic, flag in [(kept, CHANGE), (gone, DELETION)]:
+        LogEntry.objects.create(
+            user=user,
+            content_type=kind,
+            object_id=topic.pk,
+            object_repr=topic.name,
+            action_flag=flag,
+        )
+    shown = lxml.html.fromstring(panel.get(reverse(TRAIL)).content)
+    leads = {link.text for link in shown.xpath("//td//a | //th//a")}
+    assert "topic: Kept" in leads
+    assert "topic: Gone" not in leads
+    assert "topic: Gone" in shown.text_content()
+
+
+@pytest.mark.parametrize("by_herself", [True, False])
+def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_herself):
+    reader = make.subscriber("you@example.org", interests="sparse attention")
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-weight": "2"})
+    assert LogEntry.objects.get().object_repr == "you@example.org"
+    act_on(panel, reader, "pause", until="2026-06-20")
+    if by_herself:
+        erase.erase(reader, now=NOW)
+    else:
+        many = {"action": "erase_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+        panel.post(reverse(SUBSCRIBERS), many)
+    assert not Subscriber.objects.exists()
+    rows = [[str(value) for value in row] for row in LogEntry.objects.values_list()]
+    assert not re.search("you@example.org|sparse", str(rows))
+    assert len(rows) == (0 if by_herself else 1)
+
+
+def test_log_ins_and_locks_are_in_the_trail_with_the_network(client, settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.LIMITS = settings.LIMITS | {"passwords": 2}
+    User.objects.create_superuser("Ada", password="right")
+    sent = {"username": "Ada", "password": "right", "next": "/admin/"}
+    client.post("/admin/login/", sent, REMOTE_ADDR="192.0.2.1")
+    for name in ("Ada", "nobody", "Ada", "Ada"):
+        wrong = sent | {"username": name, "password": "wrong"}
+        client.post("/admin/login/", wrong, REMOTE_ADDR="198.51.100.1")
+    assert [entry.change_message for entry in LogEntry.objects.order_by("pk")] == [
+        "Logged in, from 192.0.2.0/24.",
+        "Locked out: too many wrong passwords, by network, from 198.51.100.0/24.",
+    ]

@@ -1,0 +1,196 @@
+"""Letters are kept from an address: what the panel shows of it, and how it ends."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from subscriptions.actions import signup
+from subscriptions.bounces import inbound
+from subscriptions.delivery import queue
+from subscriptions.models import Letter, Subscriber
+from subscriptions.security import tokens
+from tests.factories import make, returned_mail
+from tests.factories.make import NOW
+from tests.factories.returned_mail import address_of, group, report
+from tests.helpers.pages import text_of
+
+pytestmark = pytest.mark.django_db
+
+DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
+DOOR = signup.ConsentSource("test")
+SUBSCRIBERS = "admin:subscriptions_subscriber_changelist"
+
+
+def suppressed(by="bounced", at=NOW, **fields):
+    return make.subscriber(
+        "reader@example.org",
+        suppressed_at=at,
+        suppressed_by=by,
+        suppressed_reason="550 no",
+        **fields,
+    )
+
+
+def sign_up(now):
+    return signup.subscribe("reader@example.org", signup.SignUpRequest(), source=DOOR, now=now)
+
+
+# ---- Signing up again
+
+
+def test_who_signs_up_a_week_after_letters_came_back_is_asked_whether_her_address_is_right():
+    suppressed()
+    assert sign_up(NOW + WEEK - HOUR) is None
+    letter = sign_up(NOW + WEEK)
+    assert letter.kind == "bounced"
+    assert sign_up(NOW + WEEK + DAY) is None
+
+
+@pytest.mark.parametrize("fields", [{"confirmed": False}, {"unsubscribed_at": NOW}])
+def test_who_wanted_no_digest_is_asked_to_confirm(fields):
+    reader = suppressed(**fields)
+    assert sign_up(NOW + WEEK - HOUR) is None
+    assert sign_up(NOW + WEEK).kind == "confirm"
+    reader.refresh_from_db()
+    assert reader.suppressed_at is None
+
+
+def test_a_confirmation_that_comes_back_too_keeps_her_from_another_for_a_week(clock):
+    reader = suppressed(confirmed=False)
+    letter = sign_up(NOW + WEEK)
+    clock.now = NOW + WEEK
+    assert queue.deliver(letter.pk, clock.now)
+    letter.refresh_from_db()
+    inbound.receive(report(address_of(letter)), NOW + WEEK + HOUR)
+    reader.refresh_from_db()
+    assert reader.suppressed_at == NOW + WEEK + HOUR
+    assert sign_up(NOW + 2 * WEEK) is None
+    assert sign_up(NOW + 2 * WEEK + HOUR) is not None
+
+
+@pytest.mark.parametrize("fields", [{}, {"confirmed": False}])
+def test_nobody_is_asked_after_a_complaint_however_long_ago(fields):
+    suppressed(by="complained", **fields)
+    assert sign_up(NOW + 52 * WEEK) is None
+    assert not Letter.objects.exists()
+
+
+# ---- The page of her preferences
+
+
+@pytest.mark.parametrize(
+    ("by", "told"), [("bounced", "came back"), ("complained", "was reported as unwanted")]
+)
+def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, by, told):
+    reader = suppressed(by)
+    path = reverse("preferences", args=[tokens.token("preferences", reader.public_id)])
+    page = client.get(path).content.decode()
+    assert told in page
+    assert "Send me letters again" in page
+    assert client.get(path).status_code == 200
+    reader.refresh_from_db()
+    assert reader.suppressed_at == NOW
+    assert client.post(path, {"action": "resume"}, follow=True).status_code == 200
+    reader.refresh_from_db()
+    assert (reader.suppressed_at, reader.suppressed_by, reader.lifted_at) == (None, "", NOW)
+    consent = reader.consents.get()
+    assert (consent.act, consent.via) == ("confirmed", "preferences page")
+
+
+@pytest.mark.parametrize("operator", ["", "The Reading Room"])
+def test_whom_the_operator_lets_get_no_letters_is_led_to_the_operator(client, settings, operator):
+    settings.OPERATOR_NAME = operator
+    someone = make.subscriber(suppressed_at=NOW, suppressed_by="operator")
+    page = client.get(tokens.preferences_url(someone)).content.decode()
+    assert ('<a href="/imprint/">Ask them why</a>' in page) == bool(operator)
+
+
+@pytest.mark.parametrize("fields", [{"by": "operator"}, {"unsubscribed_at": NOW}])
+def test_her_page_offers_no_way_back_where_the_operator_keeps_letters_from_her_or_she_has_left(
+    client, fields
+):
+    reader = suppressed(**fields)
+    path = tokens.preferences_url(reader)
+    page = client.get(path).content.decode()
+    assert ("Whoever runs this site lets no letters go to" in page) == ("by" in fields)
+    assert "Send me letters again" not in page
+    client.post(path, {"action": "resume"})
+    reader.refresh_from_db()
+    assert reader.suppressed_at == NOW
+
+
+# ---- The panel
+
+
+def page_of(row):
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    return reverse(name, args=[row.pk])
+
+
+def test_a_letters_page_tells_what_came_back_of_it(panel):
+    letter = returned_mail.letter(make.subscriber(now=NOW - DAY))
+    inbound.receive(report(address_of(letter), group("delayed", "4.4.1")), NOW + HOUR)
+    inbound.receive(report(address_of(letter)), NOW + 2 * HOUR)
+    text = text_of(panel.get(page_of(letter)))
+    assert "The mail server took it on 1 June 2026 at 12:00 UTC. It was delayed" in text
+    assert "It came back on 1 June 2026 at 12:05 UTC: 550 5.1.1" in text
+    assert "no such address" in text
+
+
+def test_her_page_shows_the_evidence_and_a_button_that_asks_first(panel):
+    letter = returned_mail.letter(make.subscriber(now=NOW - DAY))
+    inbound.receive(report(address_of(letter)), NOW + HOUR)
+    reader = letter.subscriber
+    html = panel.get(page_of(reader)).content.decode()
+    assert page_of(letter) in html
+    assert "came back: 5.1.1: 550 5.1.1" in html
+    url = reverse("admin:subscriptions_subscriber_lift", args=[reader.pk])
+    assert url in html
+    assert "keeps no letter from them any more" in text_of(panel.get(url))
+    reader.refresh_from_db()
+    assert reader.suppressed_at is not None
+    assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"})
+    reader.refresh_from_db()
+    assert reader.suppressed_at is None
+    assert "letters came back: 550 5.1.1" in LogEntry.objects.get().change_message
+    assert url not in panel.get(page_of(reader)).content.decode()
+    assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
+
+
+def test_many_are_let_go_again_from_the_list(panel):
+    """As after a provider that refused all of our letters for days."""
+    readers = [
+        make.subscriber(suppressed_at=NOW, suppressed_by=by) for by in ("bounced", "complained")
+    ]
+    listed = text_of(panel.get(reverse(SUBSCRIBERS), {"suppressed_by__exact": "bounced"}))
+    assert readers[0].email in listed
+    assert readers[1].email not in listed
+    data = {"action": "lift_selected", "_selected_action": [readers[0].pk]}
+    assert readers[0].email in text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert not Subscriber.objects.subscribed().exists()
+    panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"})
+    assert list(Subscriber.objects.subscribed()) == [readers[0]]
+
+
+def test_the_page_of_one_tells_nothing_of_what_came_back_from_another(panel):
+    one, other = make.subscriber(), make.subscriber()
+    inbound.receive(report(address_of(returned_mail.letter(other))), NOW)
+    told = {reader: "5.1.1" in text_of(panel.get(page_of(reader))) for reader in (one, other)}
+    assert told == {one: False, other: True}
+
+
+def test_what_came_back_is_listed_with_as_many_queries_for_many_as_for_few(
+    panel, settings, django_assert_max_num_queries
+):
+    settings.RECIPIENT_DELIMITER = ""
+    made_up = f"<digest.2026-06-01.{1:032x}@{settings.MAIL_DOMAIN}>"
+    inbound.receive(report("x@y.example", message_id=made_up), NOW)
+    for _ in range(20):
+        letter = returned_mail.letter(make.subscriber())
+        inbound.receive(report("x@y.example", message_id=letter.message_id), NOW)
+    with django_assert_max_num_queries(8):
+        text = text_of(panel.get(reverse("admin:subscriptions_letterfact_changelist")))
+    assert "unknown, may turn up" in text
+    assert str(letter.subscriber) in text

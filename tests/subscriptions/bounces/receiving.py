@@ -1,0 +1,41 @@
+"""Messages come in, letters come back day after day, and what is known of it then."""
+
+from datetime import timedelta
+
+from subscriptions.bounces import inbound
+from subscriptions.models import UselessMail
+from tests.factories import returned_mail
+from tests.factories.make import NOW
+from tests.factories.returned_mail import address_of, group, report
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+def receive(mime, now=NOW + HOUR, to=()):
+    return inbound.receive(mime, now, to)
+
+
+def state_of(reader):
+    reader.refresh_from_db()
+    return reader.suppressed_by or "written to"
+
+
+def useless():
+    return dict(UselessMail.objects.values_list("why", "count"))
+
+
+def letters_of_days(reader, count, now=NOW):
+    days = range(count - 1, -1, -1)
+    return [returned_mail.letter(reader, left_at=now - days_ago * DAY) for days_ago in days]
+
+
+def bounce_softly(letters, status="4.2.2"):
+    for one in letters:
+        receive(report(address_of(one), group(status=status)), now=NOW + HOUR)
+
+
+def make_suppressed(reader):
+    reader.suppressed_at, reader.suppressed_by = NOW, "bounced"
+    reader.suppressed_reason = "5.1.1 no"
+    reader.save()
+    return reader

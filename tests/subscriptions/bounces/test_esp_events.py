@@ -1,0 +1,377 @@
+"""What providers post about letters: believed where it is theirs, and told once (fault 60)."""
+
+import base64
+import json
+from datetime import UTC, timedelta
+from email import message_from_bytes
+from io import BytesIO
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, transaction
+
+from digest.operations import doctor
+from subscriptions.bounces import esp_events, process
+from subscriptions.delivery import rendering, transitions
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.transports import esps
+from subscriptions.mail import render
+from subscriptions.models import Letter, LetterFact, UselessMail
+from tests.factories import make, returned_mail
+from tests.factories.make import NOW
+from tests.factories.provider_events import BASIC, EVENTS, KEYS, PASSWORD, headers_of, post
+
+pytestmark = pytest.mark.django_db
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+ALL = list(esps.ESPS)
+SIGNING = list(KEYS)
+
+
+@pytest.fixture
+def use(settings):
+    """Return a function that makes a provider the one that letters go through."""
+
+    def use(esp):
+        settings.EMAIL_URL = esps.ESPS[esp].email_url
+        settings.WEBHOOK_SIGNING_KEY = KEYS.get(esp, "")
+        settings.WEBHOOK_SECRET = "" if esp in KEYS else PASSWORD
+        return EVENTS[esp]
+
+    return use
+
+
+@pytest.fixture
+def letter():
+    return returned_mail.letter(make.subscriber("reader@example.org"))
+
+
+def state_of(letter):
+    letter.subscriber.refresh_from_db()
+    return letter.subscriber.suppressed_by or "written to"
+
+
+# ---- What they tell
+
+
+TOLD = {
+    "gone": ([("bounced", "hard")], "bounced"),
+    "policy": ([("bounced", "policy")], "written to"),
+    "full": ([("bounced", "soft")], "written to"),
+    "delayed": ([("delayed", "")], "written to"),
+    "delivered": ([("delivered", "")], "written to"),
+    "complained": ([("complained", "")], "complained"),
+    "unsubscribed": ([("unsubscribed", "")], "written to"),
+    "opened": ([], "written to"),  # Who reads what and when is nobody's business.
+}
+
+
+@pytest.mark.parametrize(
+    ("esp", "kind"), [(esp, kind) for esp in ALL for kind in TOLD if kind in EVENTS[esp]]
+)
+def test_what_befalls_a_letter_is_noted_and_who_wants_or_gets_none_has_no_more(
+    client, use, letter, esp, kind
+):
+    facts, state = TOLD[kind]
+    assert post(client, esp, use(esp)[kind](letter)).status_code == 200
+    assert list(letter.facts.values_list("kind", "grade", "via")) == [(*one, esp) for one in facts]
+    assert state_of(letter) == state
+    if kind == "unsubscribed":
+        assert letter.subscriber.unsubscribed_at == NOW
+        assert "provider" in letter.subscriber.consents.get().via
+
+
+@pytest.mark.parametrize(
+    ("esp", "change", "told"),
+    [
+        ("postmark", {"Type": "BadEmailAddress", "Details": ""}, ("bounced", "hard")),
+        ("postmark", {"Type": "Blocked", "Details": "no"}, ("bounced", "policy")),
+        ("postmark", {"Type": "HardBounce", "Details": "550 5.0.0 no"}, ("bounced", "hard")),
+        ("sendgrid", {"event": "dropped", "reason": "Bounced Address"}, ("bounced", "hard")),
+        ("sendgrid", {"event": "dropped", "reason": "Spam Content"}, ("bounced", "policy")),
+        ("sendgrid", {"event": "dropped", "reason": "Unsubscribed Address"}, ("unsubscribed", "")),
+        ("sendgrid", {"event": "processed"}, ("relayed", "")),
+        ("brevo", {"event": "invalid_email", "reason": ""}, ("bounced", "hard")),
+        ("brevo", {"event": "blocked", "reason": ""}, ("bounced", "policy")),
+        ("brevo", {"event": "error", "reason": ""}, ("bounced", "soft")),
+    ],
+)
+def test_a_provider_that_says_no_more_is_taken_at_its_word(client, use, letter, esp, change, told):
+    event = use(esp)["gone"](letter)
+    (event[0] if isinstance(event, list) else event).update(change)
+    if esp == "sendgrid":
+        del event[0]["type"]
+    post(client, esp, event)
+    assert letter.facts.values_list("kind", "grade").get() == told
+
+
+# ---- In any order, and again
+
+
+@pytest.mark.parametrize("esp", ALL)
+def test_an_event_that_is_told_again_changes_nothing(client, use, letter, esp):
+    event = use(esp)["gone"](letter)
+    assert [post(client, esp, event).status_code for _ in range(3)] == [200] * 3
+    assert letter.facts.count() == 1
+
+
+def test_events_may_come_in_any_order(client, use, letter):
+    events = use("postmark")
+    for kind in ("complained", "delayed", "gone", "delivered"):
+        post(client, "postmark", events[kind](letter))
+    assert state_of(letter) == "complained"
+    assert letter.facts.count() == 4
+
+
+def test_a_letter_in_doubt_is_accepted_where_its_provider_tells_of_it(client, use):
+    """At once, or while it waits to be sent again, as while sending is stopped for an hour."""
+    events = use("mailgun")
+    early, late, never = [
+        returned_mail.letter(make.subscriber(), state=Letter.State.UNCERTAIN) for _ in range(3)
+    ]
+    Letter.objects.update(closes_at=NOW + 9 * HOUR, next_try_at=NOW, ended_at=None)
+    post(client, "mailgun", events["delivered"](early))
+    sweep.sweep(NOW + MINUTE)
+    states = Letter.objects.order_by("pk").values_list("state", "repeats", "last_reply")
+    known = ("accepted", 0, "known to the mail server")
+    assert list(states) == [known, ("planned", 1, ""), ("planned", 1, "")]
+    post(client, "mailgun", events["delivered"](late))
+    with transaction.atomic():
+        claimed, _ = transitions.claim(NOW + HOUR, 9)
+    assert claimed == [never]
+    assert [state for state, *_ in states.all()] == ["accepted", "accepted", "claimed"]
+    Letter.objects.filter(pk=never.pk).update(state="uncertain", next_try_at=NOW)
+    sweep.sweep(NOW + HOUR + MINUTE)
+    assert states.last()[0] == "failed"
+
+
+def test_a_batch_with_one_bad_event_is_told_of_the_others(client, use, letter):
+    events = use("sendgrid")
+    foreign = events["gone"](letter)[0] | {"letter": "x", "smtp-id": ""}
+    batch = [foreign, *events["delivered"](letter), *events["gone"](letter)]
+    assert post(client, "sendgrid", batch).status_code == 200
+    assert letter.facts.count() == 2
+
+
+def test_what_can_not_be_recorded_is_told_again(client, use, letter, monkeypatch):
+    event = use("postmark")["gone"](letter)
+
+    def away(*args):
+        raise OperationalError("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(process, "record", away)
+        client.raise_request_exception = False
+        assert post(client, "postmark", event).status_code == 503
+    assert post(client, "postmark", event).status_code == 200
+    assert letter.facts.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("esp", "moment"), [("postmark", "BouncedAt"), ("resend", "created_at"), ("ses", "Timestamp")]
+)
+def test_a_moment_that_names_no_zone_is_one_in_utc(client, use, letter, esp, moment):
+    """To compare it with others would break, and what was told be lost after some tries."""
+    told = f"{NOW + MINUTE:%Y-%m-%dT%H:%M:%S}"
+    event = use(esp)["gone"](letter) | {moment: told}
+    assert post(client, esp, event).status_code == 200
+    assert letter.facts.get().at.astimezone(UTC).isoformat() == f"{told}+00:00"
+    assert state_of(letter) == "bounced"
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("https://sns.eu-west-1.amazonaws.com/?Token=x", 200),
+        ("https://sns.example/?Token=x", 400),
+    ],
+)
+def test_a_subscription_is_confirmed_at_amazon_alone(client, use, monkeypatch, url, status):
+    use("ses")
+    opened = []
+    monkeypatch.setattr(esp_events, "urlopen", lambda url, timeout: opened.append(url) or BytesIO())
+    told = {"Type": "SubscriptionConfirmation", "MessageId": "1", "SubscribeURL": url}
+    assert post(client, "ses", told).status_code == status
+    assert opened == ([url] if status == 200 else [])
+
+
+# ---- Forged, stale, strange
+
+
+@pytest.mark.parametrize("esp", ALL)
+def test_a_forged_event_changes_nothing(client, use, letter, esp):
+    event = use(esp)["gone"](letter)
+    guess = {"Authorization": "Basic " + base64.b64encode(b"events:guess").decode()}
+    forged = {
+        "postmark": guess,
+        "brevo": {"Authorization": "Basic garbage"},
+        "ses": {"x-amz-sns-message-id": "another"},
+        "mailgun": {"signature": {"timestamp": "1", "token": "x", "signature": "0" * 64}},
+        "sendgrid": {"X-Twilio-Email-Event-Webhook-Signature": "AAAA"},
+        "resend": {"svix-signature": "v1,AAAA"},
+    }
+    assert post(client, esp, event, headers=forged[esp]).status_code == 403
+    if esp == "ses":  # Anybody may have an SNS topic, which signs whatever its owner publishes.
+        event |= {"SignatureVersion": "1", "Signature": "AAAA"}
+        assert post(client, esp, event, headers=guess).status_code == 403
+        event |= {"Type": "SubscriptionConfirmation", "SubscribeURL": "https://sns.x.example/"}
+        assert post(client, esp, event, headers={"Authorization": ""}).status_code == 403
+    assert not LetterFact.objects.exists()
+    assert state_of(letter) == "written to"
+
+
+@pytest.mark.parametrize("esp", ["sendgrid", "resend"])
+def test_a_signature_is_that_of_the_body(client, use, letter, esp):
+    event = use(esp)["delivered"](letter)
+    sent = {}
+    real = client.post
+    client.post = lambda path, body, **more: sent.update(path=path, body=body, more=more)
+    post(client, esp, event)
+    client.post = real
+    changed = sent["body"].replace(b"delivered", b"complained")
+    assert changed != sent["body"]
+    assert client.post(sent["path"], changed, **sent["more"]).status_code == 403
+
+
+@pytest.mark.parametrize("esp", SIGNING)
+def test_a_stale_event_changes_nothing(client, use, letter, esp):
+    event = use(esp)["gone"](letter)
+    assert post(client, esp, event, at=NOW - 25 * HOUR).status_code == 403
+    assert post(client, esp, event, at=NOW + 25 * HOUR).status_code == 403
+    assert not LetterFact.objects.exists()
+
+
+@pytest.mark.parametrize("esp", ALL)
+def test_without_what_tells_it_from_others_a_provider_is_not_listened_to(
+    client, use, letter, settings, esp
+):
+    event = use(esp)["gone"](letter)
+    settings.WEBHOOK_SIGNING_KEY = settings.WEBHOOK_SECRET = ""
+    assert post(client, esp, event).status_code == 404
+
+
+def test_nobody_else_is_listened_to(client, use, letter, settings):
+    event = use("postmark")["gone"](letter)
+    ours = "/anymail/postmark/tracking/"
+    assert (client.head(ours).status_code, client.get(ours).status_code) == (200, 405)
+    answered = client.post(ours, {})  # Amazon sends the password only where it is asked for.
+    assert answered.status_code == 401
+    assert answered["WWW-Authenticate"].startswith("Basic")
+    assert client.post("/anymail/mailgun/tracking/", event).status_code == 404
+    assert client.post("/anymail/postmark/inbound/", event).status_code == 404
+    settings.EMAIL_URL = "smtp://127.0.0.1:25"
+    assert post(client, "postmark", event).status_code == 404
+    assert not headers_of(letter)
+
+
+@pytest.mark.parametrize("esp", ["postmark", "brevo", "ses"])
+def test_nonsense_is_answered_and_no_more(client, use, esp):
+    use(esp)
+    for body in [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"{}", b"[" * 9999]:
+        answered = client.post(
+            f"/anymail/{esp}/tracking/",
+            body,
+            content_type="application/json",
+            headers={"Authorization": BASIC},
+        )
+        assert answered.status_code in (200, 400, 403)
+    assert not LetterFact.objects.exists()
+
+
+def test_nonsense_fills_no_log(client, use, letter, caplog):
+    event = use("ses")["gone"](letter) | {"Message": "no JSON " * 9999}
+    assert post(client, "ses", event).status_code == 400
+    assert len(caplog.text) < 1_000
+
+
+def test_marks_that_are_none_of_ours_find_no_letter(client, use, letter):
+    """Numbers may be those of others with the same provider, or of before a restored backup."""
+    other = returned_mail.letter(make.subscriber())
+    bad = [{"letter": "9" * 30}, {"letter": "-1"}, {"letter": None}, "x", 7]
+    for marks in [*bad, {"letter": f"{letter.pk}-1"}]:
+        event = use("postmark")["gone"](letter) | {"Metadata": marks}
+        assert post(client, "postmark", event).status_code in (200, 400)
+    assert not LetterFact.objects.exists()
+    assert UselessMail.objects.get().why == "foreign"
+    event["Metadata"] = {"letter": f"{other.pk}-" + letter.message_id[1:].partition("@")[0]}
+    post(client, "postmark", event)
+    assert (letter.facts.count(), other.facts.count()) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("esp", "name", "value"),
+    [
+        ("postmark", "X-PM-TrackOpens", "false"),
+        ("postmark", "X-PM-TrackLinks", "None"),
+        ("mailgun", "X-Mailgun-Track", "no"),
+        ("sendgrid", "X-SMTPAPI", '"opentrack": {"settings": {"enable": 0}}'),
+    ],
+)
+def test_a_letters_bytes_tell_the_provider_to_track_nobody(use, letter, esp, name, value):
+    use(esp)
+    content = render.Content.of(
+        "P", "Hello.", "<p>Hello.</p>", render.headers("digest", "http://x/")
+    )
+    frozen = message_from_bytes(rendering.freeze(letter, content, NOW).mime)
+    assert value in frozen[name]
+    assert frozen["Subject"] == "P"
+
+
+@pytest.mark.parametrize("esp", ALL)
+def test_a_letters_headers_name_nobody_and_fit_on_a_line(use, letter, esp):
+    use(esp)
+    for name, value in headers_of(letter):
+        assert "@" not in value
+        assert str(letter.subscriber.public_id) not in value
+        assert len(f"{name}: {value}") < 998
+    assert len(headers_of(letter)[0][1]) <= 80 or esp != "postmark"  # Its limit for a value.
+
+
+def test_an_event_about_a_letter_that_left_over_an_api_is_still_known(client, use, letter):
+    """Its mark had two fields. Letters of an older version may be in doubt during the upgrade."""
+    event = use("brevo")["delivered"](letter)
+    told = {"letter": str(letter.pk), "message_id": letter.message_id}
+    post(client, "brevo", event | {"X-Mailin-custom": json.dumps(told)})
+    assert letter.facts.get().kind == "delivered"
+
+
+# ---- Configured
+
+
+@pytest.mark.parametrize(
+    ("esp", "name", "value", "said"),
+    [
+        ("sendgrid", "WEBHOOK_SIGNING_KEY", "not a key!", "WEBHOOK_SIGNING_KEY"),
+        ("resend", "WEBHOOK_SIGNING_KEY", "not a key!", "WEBHOOK_SIGNING_KEY"),
+        ("postmark", "WEBHOOK_SECRET", "sesame", "USER:PASSWORD"),
+    ],
+)
+def test_a_key_or_password_that_can_be_none_is_refused_at_the_start(
+    use, settings, esp, name, value, said
+):
+    use(esp)
+    esp_events.check(esps.ESPS[esp])
+    setattr(settings, name, value)
+    with pytest.raises(ImproperlyConfigured, match=said):
+        esp_events.check(esps.ESPS[esp])
+
+
+def test_the_doctor_says_when_the_provider_told_something(client, use, letter):
+    events = use("brevo")
+    assert told_of_bounces()[0] == "note"
+    post(client, "brevo", events["delivered"](letter))
+    assert told_of_bounces() == ("ok", "Brevo tells; the last time was on 2026-06-01")
+
+
+def test_the_doctor_says_what_a_provider_needs_to_tell(use, settings):
+    use("sendgrid")
+    settings.WEBHOOK_SIGNING_KEY = ""
+    grade, said = told_of_bounces()
+    assert (grade, "set WEBHOOK_SIGNING_KEY" in said) == ("wrong", True)
+    assert "http://127.0.0.1:8000/anymail/sendgrid/tracking/" in said
+    LetterFact.objects.create(kind="delayed", via="mail", noted_at=NOW, key="1", message_id="1")
+    assert told_of_bounces()[0] == "ok"  # By mail, which some providers forward.
+
+
+def told_of_bounces():
+    return doctor._bounces(NOW)

@@ -1,0 +1,382 @@
+"""The doors for what comes back by mail: a pipe from the mail server, and a mailbox."""
+
+import io
+import mailbox
+import os
+import signal
+import sys
+from collections import Counter
+from contextlib import closing, contextmanager, nullcontext
+from types import SimpleNamespace
+from urllib.parse import quote
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import DataError, OperationalError, connection
+
+from digest import tasks
+from digest.operations import doctor, health
+from subscriptions.bounces import inbound, mailboxes, process
+from subscriptions.models import LetterFact
+from tests.factories import make, returned_mail
+from tests.factories.make import NOW
+from tests.factories.returned_mail import address_of, answer, report
+from tests.servers.imap import ImapServer
+from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def letter():
+    return returned_mail.letter(make.subscriber("reader@example.org"), left_at=NOW)
+
+
+def pipe(monkeypatch, mime, *args):
+    """Hand a message to the command as a mail server does. Return with what it exits."""
+    stdin = io.BytesIO(mime)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stdin))
+    try:
+        call_command("inbound", *args, stdout=io.StringIO())
+    except CommandError as error:
+        return error.returncode
+    assert stdin.read() == b""
+    return 0
+
+
+# ---- The pipe
+
+
+def test_a_report_from_the_pipe_is_recorded(monkeypatch, letter):
+    assert pipe(monkeypatch, report(address_of(letter))) == 0
+    letter.subscriber.refresh_from_db()
+    assert letter.subscriber.suppressed_by == "bounced"
+
+
+@pytest.mark.parametrize("is_alias", [False, True])
+def test_the_pipe_tells_the_address_or_an_alias_in_the_environment(monkeypatch, letter, is_alias):
+    told = ["--recipient", address_of(letter)] * (not is_alias)
+    monkeypatch.setenv("ORIGINAL_RECIPIENT", address_of(letter) * is_alias)
+    assert pipe(monkeypatch, report("postmaster@paperboy.example"), *told) == 0
+    assert letter.facts.exists()
+
+
+@pytest.mark.parametrize("mime", [b"", b"\xff" * 3_000_000, answer("digest@paperboy.example")])
+def test_what_tells_nothing_is_no_reason_to_try_again(monkeypatch, mime):
+    assert pipe(monkeypatch, mime) == 0
+
+
+def test_what_can_not_be_recorded_now_is_kept_by_the_mail_server(monkeypatch, letter):
+    """75: EX_TEMPFAIL of sysexits.h, which mail servers understand."""
+
+    def full(*args):
+        raise OSError(28, "No space left")
+
+    monkeypatch.setattr(inbound, "receive", full)
+    assert pipe(monkeypatch, report(address_of(letter))) == 75
+
+
+@contextmanager
+def without_facts():
+    """Let the database refuse to write down what came back, until it is mended."""
+    table = LetterFact._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO away")
+        yield
+        cursor.execute(f"ALTER TABLE away RENAME TO {table}")
+
+
+def test_what_the_database_refuses_for_now_stays_with_the_mail_server(
+    monkeypatch, letter, data_dir
+):
+    mime = report(address_of(letter))
+    with without_facts():
+        assert pipe(monkeypatch, mime) == 75
+    assert not (data_dir / "returned").exists()
+    assert pipe(monkeypatch, mime) == 0
+    assert letter.facts.count() == 1
+
+
+def test_a_database_that_is_not_migrated_is_not_ready(monkeypatch, settings, letter):
+    settings.IS_PUBLIC = True
+    monkeypatch.setattr(health, "reasons_not_ready", lambda **how: ["2 migrations wait."])
+    assert pipe(monkeypatch, report(address_of(letter))) == 75
+
+
+def test_what_the_database_refuses_for_ever_is_set_aside(monkeypatch, letter, data_dir):
+    def refuse(*args):
+        raise DataError("too long")
+
+    monkeypatch.setattr(process, "record", refuse)
+    assert pipe(monkeypatch, report(address_of(letter))) == 0
+    assert len(list((data_dir / "returned").iterdir())) == 1
+
+
+def test_the_command_wants_a_mailbox_to_read_one(monkeypatch):
+    assert pipe(monkeypatch, b"", "--mailbox") == 75
+
+
+# ---- Mailboxes
+
+
+class OfMaildir:
+    def __init__(self, folder):
+        self.path = folder / "Maildir"
+        self.box = mailbox.Maildir(self.path)
+        self.url = f"maildir:{self.path}"
+
+    def put(self, *messages):
+        for mime in messages:
+            self.box.add(mime)
+
+    def left(self):
+        return [self.box.get_bytes(key) for key in self.box.iterkeys()]
+
+    def useless(self):
+        beside = mailbox.Maildir(self.path / ".Useless")
+        return [beside.get_bytes(key) for key in beside.iterkeys()]
+
+
+class OfMbox:
+    def __init__(self, folder):
+        self.path = folder / "bounces"
+        self.path.touch()
+        self.url = f"mbox:{self.path}"
+
+    def put(self, *messages):
+        box = mailbox.mbox(self.path)
+        for mime in messages:
+            box.add(mime)
+        box.close()
+
+    def left(self, name=""):
+        with closing(mailbox.mbox(f"{self.path}{name}")) as box:
+            return [message.as_bytes() for message in box]
+
+    def useless(self):
+        return self.left(".useless")
+
+
+class OfImap:
+    def __init__(self, folder):
+        self.server = ImapServer()
+        self.url = url_of(self.server)
+
+    def put(self, *messages):
+        self.server.folders["INBOX"] |= dict(enumerate(messages, start=7))
+
+    def left(self):
+        return list(self.server.folders["INBOX"].values())
+
+    def useless(self):
+        return list(self.server.folders["Useless"].values())
+
+
+@pytest.fixture(params=[OfMaildir, OfMbox, OfImap])
+def box(request, tmp_path, settings):
+    made = request.param(tmp_path)
+    settings.BOUNCE_MAILBOX = made.url
+    yield made
+    if isinstance(made, OfImap):
+        made.server.close()
+
+
+def empty(box):
+    return mailboxes.empty(mailboxes.open_mailbox(box.url), NOW)
+
+
+def test_beat_empties_the_mailbox_and_loses_nothing_of_people(box, letter):
+    box.put(report(address_of(letter)), answer("digest@paperboy.example"))
+    tasks.read_what_came_back()
+    assert letter.facts.count() == 1
+    assert box.left() == []
+    (kept,) = box.useless()
+    assert b"I am away." in kept
+    assert empty(box) == Counter()
+
+
+def test_a_message_stays_until_what_it_tells_is_committed(box, letter, monkeypatch):
+    """None is read within a transaction: on SQLite, one that lasts makes everybody wait."""
+    box.put(report(address_of(letter), name="first"), report(address_of(letter), name="second"))
+    real, depths, depth = inbound.receive, [], len(connection.savepoint_ids)
+
+    def away_at_the_second(*args):
+        depths.append(len(connection.savepoint_ids))
+        if len(depths) == 2:
+            raise OperationalError("away")
+        return real(*args)
+
+    monkeypatch.setattr(inbound, "receive", away_at_the_second)
+    with pytest.raises(OperationalError):
+        empty(box)
+    assert letter.facts.count() == 1
+    assert empty(box) == Counter(recorded=1)
+    assert letter.facts.count() == 2
+    assert box.left() == []
+    assert depths == [depth] * 3
+
+
+def test_one_run_reads_so_many_and_no_more(box, monkeypatch):
+    monkeypatch.setattr(mailboxes, "MOST", 2)
+    box.put(*[answer("x@paperboy.example", Message_ID=f"<{number}@x>") for number in range(3)])
+    assert [empty(box)["useless"] for _ in range(3)] == [2, 1, 0]
+
+
+def test_a_message_at_which_the_time_is_over_stays_in_the_mailbox(box, letter, monkeypatch):
+    """Else it would be taken for one that can't be read."""
+
+    def too_late(*_):
+        raise SoftTimeLimitExceeded
+
+    usual = signal.signal(signal.SIGUSR1, too_late)  # As Celery has it.
+    box.put(report(address_of(letter)))
+    monkeypatch.setattr(process, "record", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            tasks.read_what_came_back()
+    finally:
+        signal.signal(signal.SIGUSR1, usual)
+    assert len(box.left()) == 1
+
+
+def test_a_mailbox_that_is_away_is_told_of_in_the_log_without_its_password(settings, caplog):
+    settings.BOUNCE_MAILBOX = ""
+    tasks.read_what_came_back()
+    assert not caplog.records
+    settings.BOUNCE_MAILBOX = "imap://somebody:sesame@127.0.0.1:1/INBOX"
+    tasks.read_what_came_back()
+    assert "127.0.0.1" in caplog.text
+    assert "sesame" not in caplog.text
+
+
+@pytest.fixture
+def imap():
+    with closing(ImapServer()) as server:
+        yield server
+
+
+def url_of(server):
+    user, password = (quote(word, safe="") for word in server.account)
+    return f"imap://{user}:{password}@127.0.0.1:{server.port}/INBOX"
+
+
+def test_an_imap_server_that_makes_no_folder_is_told_of(imap):
+    box = mailboxes.open_mailbox(url_of(imap))
+    imap.may_create, imap.folders["INBOX"] = False, {7: answer("x@paperboy.example")}
+    with pytest.raises(mailboxes.Trouble, match="make a folder Useless"):
+        mailboxes.empty(box, NOW)
+    assert len(imap.folders["INBOX"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("account", "offers_plain", "is_ours", "trouble"),
+    [
+        (("what comes back", "sesame"), False, True, ""),
+        (("me@x", 's"esame'), False, False, "it does not let us in"),
+        (("R\u00fcckl\u00e4ufer", "Gr\u00fc\u00dfe #1"), True, True, ""),
+        (("R\u00fcckl\u00e4ufer", 'Gr\u00fc\u00dfe s"esame'), True, False, "it does not let us in"),
+        (
+            ("R\u00fcckl\u00e4ufer", 's"esame'),
+            False,
+            True,
+            "takes ASCII alone in user and password",
+        ),
+    ],
+)
+def test_an_imap_server_is_told_any_account_that_it_takes(
+    imap, account, offers_plain, is_ours, trouble
+):
+    imap.account, imap.offers_plain = account, offers_plain
+    box = mailboxes.open_mailbox(url_of(imap))
+    if not is_ours:
+        imap.account = "another", "account"
+    with pytest.raises(mailboxes.Trouble, match=trouble) if trouble else nullcontext() as told:
+        assert mailboxes.empty(box, NOW) == {}
+    assert "esame" not in str(told and told.value) + repr(box)
+
+
+def test_a_maildir_is_looked_at_in_both_of_its_folders(tmp_path, letter):
+    box = OfMaildir(tmp_path)
+    box.put(report(address_of(letter)))
+    (file,) = (box.path / "new").iterdir()
+    os.replace(file, box.path / "cur" / f"{file.name}:2,S")  # Somebody has read it.
+    assert empty(box) == Counter(recorded=1)
+
+
+def test_a_mailbox_that_cannot_be_read_is_named_with_the_reason(settings):
+    settings.BOUNCE_MAILBOX = "maildir:/no/such"
+    with pytest.raises(CommandError, match="tried again: /no/such: No such file or directory"):
+        call_command("inbound", "--mailbox")
+
+
+def test_an_mbox_that_another_program_holds_is_left_for_later(tmp_path):
+    box = OfMbox(tmp_path)
+    with closing(mailbox.mbox(box.path)) as other:
+        other.lock()
+        with pytest.raises(mailboxes.Trouble):
+            empty(box)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "maildir:relative/path",
+        "mbox:",
+        "pop3://a:b@c/",
+        "imaps://host/INBOX",
+        "imaps://user:password@host/%C3%9Cnread",
+        "imap://user:password@mail.example.org/INBOX",
+    ],
+)
+def test_a_mailbox_that_can_be_none_is_refused(url):
+    with pytest.raises(ImproperlyConfigured) as error:
+        mailboxes.open_mailbox(url)
+    assert "password@" not in str(error.value).replace("user:password@", "")
+
+
+# ---- The doctor
+
+
+def told_by_doctor():
+    return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == "bounces")
+
+
+def test_the_doctor_asks_who_reads_what_comes_back(settings, letter, tmp_path, data_dir):
+    assert told_by_doctor()[0] == "ok"  # In the outbox, nothing comes back.
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    grade, said = told_by_doctor()
+    assert grade == "note"
+    assert "pipe that address into `manage.py inbound`, or set BOUNCE_MAILBOX" in said
+    inbound.receive(report(address_of(letter)), NOW)
+    assert told_by_doctor() == (
+        "ok",
+        "they come to digest@paperboy.example; the last was read on 2026-06-01",
+    )
+    settings.BOUNCE_MAILBOX = f"maildir:{tmp_path}/none"
+    grade, said = told_by_doctor()
+    assert grade == "wrong"
+    assert said.startswith(f"BOUNCE_MAILBOX can't be read: {tmp_path}/none: No such file")
+    (tmp_path / "none" / "new").mkdir(parents=True)
+    assert told_by_doctor()[0] == "ok"
+    (data_dir / "returned").mkdir()
+    (data_dir / "returned" / "x.eml").touch()
+    assert "1 messages could not be read" in told_by_doctor()[1]
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_whose_row_is_held_keeps_no_other_message_unread(tmp_path):
+    box = OfMaildir(tmp_path)
+    held, other = make.subscriber(), make.subscriber()
+    for reader in (held, other):
+        box.put(report(address_of(returned_mail.letter(reader))))
+    with another_session() as session:
+        session.execute(
+            "SELECT 1 FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk]
+        )
+        assert empty(box) == {"held": 1, "recorded": 1}
+    other.refresh_from_db()
+    assert other.suppressed_by == "bounced"
+    assert empty(box) == {"recorded": 1}

@@ -1,0 +1,388 @@
+"""What comes back is read: how bad it is, and of which letter, and how much of it is read."""
+
+import time
+from textwrap import dedent
+
+import pytest
+
+from subscriptions.bounces import parse, unreadable
+from subscriptions.delivery import queue, retention
+from subscriptions.models import Letter, LetterFact
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.factories.returned_mail import address_of, complaint, group, report
+from tests.subscriptions.bounces.receiving import DAY, HOUR, receive, state_of, useless
+
+pytestmark = pytest.mark.django_db
+
+
+# ---- Reports of delivery: what is a bounce, how bad, and of which letter
+
+
+@pytest.mark.parametrize("status", ["5.1.1", "5.1.2", "5.1.6", "5.1.10", "5.2.1"])
+def test_a_hard_bounce_suppresses_the_address(reader, letter, status):
+    assert receive(report(address_of(letter), group(status=status))) == "recorded"
+    assert state_of(reader) == "bounced"
+    assert reader.suppressed_at == NOW + HOUR
+    assert reader.suppressed_reason == f"550 {status} <…>: no"
+    letter.refresh_from_db()
+    assert letter.state == Letter.State.ACCEPTED
+    fact = letter.facts.get()
+    assert (fact.kind, fact.grade, fact.status) == ("bounced", "hard", status)
+
+
+@pytest.mark.parametrize("status", ["5.7.1", "5.7.26", "5.2.2", "5.4.4", "4.4.1", "5.0.0", "4.2.2"])
+def test_a_soft_bounce_is_noted_and_suppresses_nobody(reader, letter, status):
+    """Policy, a full mailbox, a domain or a server that is away."""
+    assert receive(report(address_of(letter), group(status=status))) == "recorded"
+    assert state_of(reader) == "written to"
+    assert letter.facts.get().grade == ("policy" if ".7." in status else "soft")
+
+
+@pytest.mark.parametrize("action", ["delayed", "delivered", "relayed", "expanded"])
+def test_news_of_a_letter_is_no_bounce(reader, letter, action):
+    assert receive(report(address_of(letter), group(action, "2.1.5"))) == "recorded"
+    assert state_of(reader) == "written to"
+    fact = letter.facts.get()
+    assert (fact.kind, fact.grade) == ({"expanded": "relayed"}.get(action, action), "")
+
+
+def test_a_report_whose_actions_nobody_knows_reports_nothing(letter):
+    receive(report(address_of(letter), group("vanished")))
+    assert useless() == {"no-report": 1}
+
+
+@pytest.mark.parametrize("status", ["5.0.0", ""])
+def test_an_open_status_is_taken_from_the_servers_words(reader, letter, status):
+    said = "smtp; 550-5.1.1 The account does not exist. See 5.7.1"
+    receive(report(address_of(letter), group(status=status, said=said)))
+    assert state_of(reader) == "bounced"
+    assert letter.facts.get().status == "5.1.1"
+
+
+def test_a_clear_status_counts_more_than_the_servers_words(reader, letter):
+    receive(report(address_of(letter), group(status="5.7.1", said="smtp; 550 5.1.1 who?")))
+    assert state_of(reader) == "written to"
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [
+        ([group("delivered", "2.1.5"), group(status="4.2.2")], ("bounced", "soft", "4.2.2")),
+        ([group(status="4.2.2"), group(status="5.1.1")], ("bounced", "hard", "5.1.1")),
+        ([group(status="5.0.0", said="smtp; 421 4.2.1 later")], ("bounced", "soft", "5.0.0")),
+    ],
+)
+def test_the_worst_of_several_recipients_counts(groups, told):
+    read = parse.read(report("x@x.example", *groups))
+    assert (read.kind, read.grade, read.status) == told
+
+
+def test_a_bounce_of_one_behind_a_shared_address_is_soft(reader, letter):
+    groups = [group("delivered", "2.1.5"), group("failed", "5.1.1", recipient="old@example.org")]
+    receive(report(address_of(letter), *groups))
+    assert state_of(reader) == "written to"
+    fact = letter.facts.get()
+    assert (fact.kind, fact.grade) == ("bounced", "soft")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"returned": "text/rfc822-headers"}, {"returned": "message/rfc822-headers"}]
+)
+def test_a_letter_without_an_address_of_its_own_is_known_by_its_name_in_its_header(
+    settings, reader, letter, options
+):
+    settings.RECIPIENT_DELIMITER = ""
+    receive(report("bounces@paperboy.example", message_id=letter.message_id, **options))
+    assert state_of(reader) == "bounced"
+
+
+def test_a_bounce_cancels_waiting_letters_to_that_address_alone(reader, letter):
+    options = {"now": NOW, "closes_at": NOW + DAY}
+    theirs = queue.write(reader, "goodbye", **options)
+    another = queue.write(make.subscriber(), "link", **options)
+    receive(report(address_of(letter)))
+    for waiting, ended in ((theirs, ("skipped", "suppressed")), (another, ("planned", ""))):
+        waiting.refresh_from_db()
+        assert (waiting.state, waiting.reason) == ended
+
+
+def test_the_envelope_says_to_which_letter_it_came_back(reader, letter):
+    """Some servers address a report to nobody in particular."""
+    assert receive(report("postmaster@paperboy.example"), to=(address_of(letter),)) == "recorded"
+    assert state_of(reader) == "bounced"
+
+
+def test_words_of_a_server_are_kept_without_addresses_and_oddities(letter):
+    said = "smtp; 550 5.7.1 <reader@example.org>\x00 \x1b[31m not\u202e here" + "!" * 400
+    receive(report(address_of(letter), group(status="5.7.1", said=said)))
+    fact = letter.facts.get()
+    assert "reader@" not in fact.said
+    assert fact.said.isprintable()
+    assert len(fact.said) <= 300
+
+
+# ---- Bounces that are no delivery reports, as of qmail and of some Exims, and what looks alike
+
+
+QMAIL = """\
+    Hi. This is the qmail-send program at mail.example.net.
+    I'm afraid I wasn't able to deliver your message to the following addresses.
+    This is a permanent error; I've given up. Sorry it didn't work out.
+
+    <reader@example.org>:
+    {said}
+
+    --- Below this line is a copy of the message.
+
+    Return-Path: <bounces@paperboy.example>
+    Subject: Papers
+
+    A full quota of papers, 550 5.2.2 of them.
+    """
+EXIM = """\
+    This message was created automatically by mail delivery software.
+
+    A message that you sent could not be delivered to one or more of its
+    recipients. This is a permanent error. The following address(es) failed:
+
+      reader@example.org
+        {said}
+
+    ------ This is a copy of the message, including all the headers. ------
+
+    Subject: Papers
+    """
+
+
+def bounce(to, body=QMAIL, said="Sorry, no mailbox here by that name. (#5.1.1)", **headers):
+    told = {"From": "MAILER-DAEMON@mail.example.net", "To": to, "Subject": "failure notice"}
+    told |= {"Message-ID": "<1@mail.example.net>", "Date": "Mon, 01 Jun 2026 12:05:00 +0000"}
+    told |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = "".join(f"{name}: {value}\n" for name, value in told.items())
+    return f"{lines}\n{dedent(body).format(said=said)}".encode()
+
+
+def exim(to, said="Unrouteable address"):
+    headers = {"Auto_Submitted": "auto-replied", "X_Failed_Recipients": "reader@example.org"}
+    return bounce(to, EXIM, said, From="Mail Delivery System <Mailer-Daemon@x.example>", **headers)
+
+
+@pytest.mark.parametrize("made", [bounce, exim])
+def test_a_bounce_in_words_stops_letters(reader, letter, made):
+    assert receive(made(address_of(letter))) == "recorded"
+    assert receive(made(address_of(letter))) == "known"
+    fact = LetterFact.objects.get()
+    assert (fact.kind, fact.grade, fact.letter) == ("bounced", "hard", letter)
+    assert state_of(reader) == "bounced"
+    assert "reader@" not in fact.said + reader.suppressed_reason
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (bounce, "The mailbox is over its size. (#5.2.2)"),
+        (bounce, "I could not connect to the server. (#4.4.1)"),
+        (bounce, "550 5.7.1 Your message was taken for spam."),
+        (bounce, "The mailbox is full."),
+        (exim, "retry timeout exceeded"),
+    ],
+)
+def test_a_soft_bounce_in_words_is_counted_and_suppresses_nobody(reader, letter, made, said):
+    assert receive(made(address_of(letter), said=said)) == "recorded"
+    assert LetterFact.objects.get().grade in ("soft", "policy")
+    assert state_of(reader) == "written to"
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [("bounces@paperboy.example", "foreign"), ("digest+1.927.0123456789abcdef@{}", "forged")],
+)
+def test_a_bounce_in_words_to_no_signed_address_is_not_believed(reader, letter, to, why):
+    mime = bounce(to.format(address_of(letter).partition("@")[2]))
+    mime = mime.replace(b"Subject: Papers", f"Message-ID: {letter.message_id}".encode())
+    assert receive(mime) == "useless"
+    assert useless() == {why: 1}
+    assert state_of(reader) == "written to"
+
+
+@pytest.mark.parametrize(
+    ("sender", "body"),
+    [
+        # Out of office, a challenge, and a list: all of them quote a bounce.
+        ("reader@example.org", "I am away. Of my old address, you hear:\n\n" + QMAIL),
+        ("reader@example.org", "Your mail message to the following\n\n<reader@example.org>: click"),
+        ("papers-owner@lists.example.org", QMAIL),
+        # A mail server that says what happened to nobody.
+        ("postmaster@example.org", "Your message to papers@example.org awaits approval."),
+        ("MAILER-DAEMON@example.org", "Your message is delayed: <reader@example.org>"),
+    ],
+)
+def test_a_message_that_is_no_bounce_changes_nothing(reader, letter, sender, body):
+    assert receive(bounce(address_of(letter), body, From=sender)) == "useless"
+    assert useless() == {"no-report": 1}
+    assert state_of(reader) == "written to"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "failed addresses follow:\n" + "a" * 1_000_000,
+        "failed addresses follow:\n" + ("a" * 300 + "\n") * 5_000,
+        "the following addresses had\n" + ("a@" * 150 + "\n") * 5_000,
+        "here is your list of failed recipients\n" + "<" * 1_000_000,
+        "Hi. This is the\n\n" + "<x>:\n" * 200_000,
+    ],
+)
+def test_no_bounce_in_words_takes_long_to_be_read(letter, line):
+    begun = time.process_time()
+    receive(bounce(address_of(letter), line.replace("{", "")))
+    assert time.process_time() - begun < 1
+
+
+def test_a_bounce_that_breaks_the_library_is_none(letter, monkeypatch):
+    monkeypatch.setattr(parse, "scan_message", lambda message: 1 / 0)
+    assert receive(bounce(address_of(letter)), now=NOW) == "useless"
+
+
+# ---- Messages that would break their reader, or keep it for long: how much of them is read
+
+
+def test_a_message_that_breaks_its_reader_is_set_aside_once(reader, letter, monkeypatch, data_dir):
+    monkeypatch.setattr(parse, "_addresses", lambda *_: 1 / 0)
+    mime = report(address_of(letter))
+    assert [receive(mime), receive(mime)] == ["aside", "aside"]
+    (kept,) = (data_dir / "returned").iterdir()
+    assert kept.read_bytes() == mime
+    assert kept.stat().st_mode & 0o077 == 0
+    assert useless() == {"unreadable": 2}
+
+
+def test_no_more_than_so_many_are_set_aside(monkeypatch, data_dir):
+    monkeypatch.setattr(parse, "read", lambda *_: 1 / 0)
+    monkeypatch.setattr(unreadable, "MOST", 3)
+    for number in range(5):
+        receive(b"%d" % number, now=NOW + number * HOUR)
+    kept = sorted(path.read_bytes() for path in (data_dir / "returned").iterdir())
+    assert kept == [b"2", b"3", b"4"]
+    retention.purge(NOW + unreadable.KEEP + 3.5 * HOUR)
+    assert [path.read_bytes() for path in (data_dir / "returned").iterdir()] == [b"4"]
+
+
+def nested(depth):
+    parts = [
+        f'Content-Type: multipart/mixed; boundary="{n}"\n\n--{n}\n'.encode() for n in range(depth)
+    ]
+    return b"MIME-Version: 1.0\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "mime",
+    [
+        b"",
+        b"\0" * 100,
+        b"\xff\xfe" * 5000,
+        b"Content-Type: multipart/report; report-type=delivery-status\n\n--\n",
+        b"Content-Type: multipart/report; boundary=" + b"b" * 100_000 + b"\n\n",
+        b"Content-Type: message/delivery-status\n\nAction: failed\nStatus: 5.1.1\n",
+        b"Content-Type: message/feedback-report\n\n",
+        b"To: " + b"a@b," * 100_000 + b"\n\n",
+        b"To: " + b"<" * 200_000 + b"\nMessage-ID: [[[\n\n",
+        nested(40),
+        nested(3000),
+        b"Content-Type: multipart/report; boundary=b\n\n" + b"--b\n\nx\n" * 100_000,
+        b"Content-Type: text/plain; charset=nonsense\nContent-Transfer-Encoding: base64\n\n???",
+    ],
+    ids=range(13),
+)
+def test_hostile_messages_do_no_harm(mime):
+    assert receive(mime) in ("useless", "aside")
+    assert not LetterFact.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "mime",
+    [
+        nested(60),
+        b"To: x@y\n" + b"\n--b\n\nx" * 2_000,
+        b"To: x@y\r" + b"\r--b\r\rx" * 2_000,
+        b"Content-Type: message/delivery-status\n\n" + b"x\n\n" * 300_000,
+    ],
+    ids=["nested", "parts", "parts behind carriage returns", "groups of fields"],
+)
+def test_more_parts_than_any_report_has_are_not_parsed(mime):
+    """It would take seconds."""
+    with pytest.raises(ValueError, match="more parts"):
+        parse.read(mime)
+
+
+@pytest.mark.parametrize(
+    "mime",
+    [
+        b"Content-Type: text/plain" + b";" * 20_000 + b"\n\n",
+        b'Content-Type: multipart/report; boundary="' + b'"' * 20_000 + b"\n\n",
+        b"Content-Type: text/rfc822-headers; charset=punycode\n\n" + b"a9" * 100_000,
+    ],
+    ids=["parameters", "quotes", "a charset"],
+)
+def test_no_message_takes_long_to_be_read(mime):
+    begun = time.monotonic()
+    receive(mime)
+    assert time.monotonic() - begun < 1
+
+
+def test_of_a_field_only_so_much_is_read(letter):
+    """What stands behind is nobody's, also where it would name another letter."""
+    padded = f"x@example.org, {' ' * parse.FIELD_CHARACTERS}{address_of(letter)}"
+    assert receive(report(padded)) == "useless"
+    assert receive(report(padded[-parse.FIELD_CHARACTERS :].strip())) == "recorded"
+
+
+def test_of_many_addresses_and_recipients_the_first_are_read():
+    everyone = ", ".join(f"{n}@example.org" for n in range(parse.MOST_ADDRESSES + 5))
+    groups = [group("delivered", "2.1.5")] * parse.MOST_GROUPS
+    read = [parse.read(mime) for mime in (report(everyone, *groups, group()), complaint(everyone))]
+    assert [one.kind for one in read] == ["delivered", "complained"]
+    assert [len(one.addresses) for one in read] == [parse.MOST_ADDRESSES] * 2
+
+
+def test_text_beyond_the_limit_is_not_read(letter):
+    head, blank, body = report(address_of(letter)).partition(b"\n\n")
+    mime = head + blank + b"x" * parse.MOST_OCTETS + b"\n" + body
+    assert receive(mime) == "useless"
+
+
+def test_a_huge_message_is_read_as_far_as_the_report_goes(reader, letter):
+    mime = report(address_of(letter)).replace(b"--=_b--", b"x" * 3_000_000 + b"\n--=_b--")
+    assert receive(mime) == "recorded"
+    assert state_of(reader) == "bounced"
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 99 Foo 0000",
+        "Mon, 01 Jan 99999 00:00:00 +0000",
+        "Mon, 01 Jan 1999 00:00:00 +0000",
+        "\x00",
+    ],
+)
+def test_a_report_may_tell_no_time_that_can_be(letter, date):
+    mime = report(address_of(letter))
+    mime = mime.replace(b"Date: Mon, 01 Jun 2026 12:05:00 +0000", f"Date: {date}".encode())
+    assert receive(mime) == "recorded"
+    assert letter.facts.get().at is None
+
+
+def test_a_report_tells_when_it_was_or_else_when_it_was_written():
+    last = "\nLast-Attempt-Date: Mon, 01 Jun 2026 12:03:00 +0000"
+    unwanted = complaint("x@x.example")
+    arrived = b"Arrival-Date: Mon, 01 Jun 2026 12:00:01 +0000\nFeedback-Type:"
+    told = [
+        report("x@x.example", group() + last),
+        report("x@x.example", group()),
+        unwanted.replace(b"Feedback-Type:", arrived),
+        unwanted,
+    ]
+    times = [parse.read(mime).at for mime in told]
+    assert [f"{at:%H:%M:%S}" for at in times] == ["12:03:00", "12:05:00", "12:00:01", "13:00:00"]

@@ -1,0 +1,256 @@
+"""What the doctor says of SPF and DMARC records that a real DNS server holds."""
+
+import time
+
+import dns.rcode
+import dns.resolver
+import pytest
+
+from digest.operations import doctor
+from subscriptions.delivery.authentication import dns_check
+from tests.factories.make import NOW
+from tests.servers.dns import DnsServer
+
+DOMAIN = "papers.example.org"
+SPF = "v=spf1 a:mail.example.org -all"
+DMARC = "v=DMARC1; p=quarantine; rua=mailto:you@example.org"
+
+
+@pytest.fixture(autouse=True)
+def house(settings):
+    """An installation that hands letters to a server of its own."""
+    settings.DEFAULT_FROM_EMAIL = f"Paperboy <digest@{DOMAIN}>"
+    settings.TRANSACTIONAL_FROM_EMAIL = f"Paperboy <hello@{DOMAIN}>"
+    settings.EMAIL_URL = "smtp://mail.example.org:587"
+    settings.SITE_URL = f"https://{DOMAIN}"
+
+
+@pytest.fixture
+def server():
+    with DnsServer() as server:
+        server.zone = {
+            DOMAIN: [SPF],
+            f"_dmarc.{DOMAIN}": [DMARC],
+        }
+        yield server
+        server.shutdown()
+
+
+def grades(server):
+    """Return the grade of each record that can be asked for."""
+    found = dns_check.examine(server.resolver)
+    return {what: grade for what, grade, _ in found if what != "DKIM"}
+
+
+def told(server, record):
+    """Return the grade of a record, and what is said of it."""
+    return next(
+        (grade, said) for what, grade, said in dns_check.examine(server.resolver) if what == record
+    )
+
+
+# ---- The whole
+
+
+def test_good_records_are_told_in_a_line_each(server):
+    assert list(dns_check.examine(server.resolver)) == [
+        ("SPF", "ok", f"{DOMAIN}: “{SPF}”"),
+        ("DKIM", "note", dns_check.SIGNED_ELSEWHERE),  # Its name isn't known here.
+        ("DMARC", "ok", f"_dmarc.{DOMAIN}: “{DMARC}”"),
+    ]
+
+
+def test_whoever_publishes_what_is_printed_is_done(server):
+    server.zone = {}
+    for record in (dns_check.spf(DOMAIN), dns_check.dmarc(DOMAIN)):
+        grade, said = told(server, "DMARC" if "_dmarc" in record.name else "SPF")
+        assert grade == "wrong"
+        assert f'\n    {record.name}. TXT "{record.text}"' in said
+        server.zone[record.name] = [record.text]
+    assert set(grades(server).values()) == {"ok"}
+
+
+def test_while_letters_stay_in_the_outbox_no_record_is_wrong(server, settings):
+    server.zone, settings.EMAIL_URL = {}, "file:"
+    assert set(grades(server).values()) == {"note"}
+
+
+def test_letters_of_two_domains_need_the_records_of_both(server, settings):
+    settings.TRANSACTIONAL_FROM_EMAIL = "hello@account.example.org"
+    said = [(what, grade) for what, grade, _ in dns_check.examine(server.resolver)]
+    assert said == [
+        ("SPF", "ok"),
+        ("SPF", "wrong"),
+        ("DKIM", "note"),
+        ("DMARC", "ok"),
+        ("DMARC", "wrong"),
+    ]
+
+
+# ---- DNS that can't be asked
+
+
+def test_a_silent_server_is_asked_once_and_the_records_are_printed_all_the_same(server):
+    server.silent = True
+    findings = list(dns_check.examine(server.resolver))
+    assert set(server.asked) == {DOMAIN}
+    for (_, grade, said), text in zip(findings[::2], ("v=spf1", "v=DMARC1"), strict=True):
+        assert grade == "note"
+        assert said.startswith("DNS can't be asked: nobody answered in time.")
+        assert f'TXT "{text}' in said
+
+
+def test_no_question_waits_longer_than_three_seconds(server, monkeypatch):
+    server.silent = True
+    resolver = server.resolver
+    resolver.lifetime = 60
+    monkeypatch.setattr(dns_check, "SECONDS", 0.2)
+    started = time.monotonic()
+    list(dns_check.examine(resolver))
+    assert time.monotonic() - started < 2
+
+
+def test_a_name_that_cannot_be_asked_about_hides_no_other(server):
+    server.broken = {DOMAIN: dns.rcode.SERVFAIL}
+    assert grades(server) == {"SPF": "note", "DMARC": "ok"}
+
+
+def test_what_a_terminal_would_obey_is_not_printed(server):
+    server.zone[DOMAIN] = ["v=spf1 \\027[2J\\027]0;owned\\007 -all"]
+    assert all(said.isprintable() for _, _, said in dns_check.examine(server.resolver))
+
+
+# ---- SPF
+
+
+@pytest.mark.parametrize(
+    ("texts", "why"),
+    [
+        (["v=spf1 mx -all"], ""),
+        (["v=spf1 include:spf.example.net ~all"], ""),
+        (["v=spf1 redirect=_spf.example.net"], ""),
+        (["v=spf1 mx +all"], "lets anybody send (+all)"),
+        (["v=spf1 a:all.example.org"], "doesn't say that all others may not send"),
+        (["v=spf1"], "doesn't say that all others may not send"),
+        (["v=spf1 mx -all", "v=spf1 a -all"], "has 2, of which receivers use none"),
+        ([], "has none"),
+    ],
+)
+def test_an_spf_record_is_good_where_it_stops_all_others(server, texts, why):
+    server.zone[DOMAIN] = texts
+    grade, said = told(server, "SPF")
+    assert (grade, why in said) == ("wrong" if why else "ok", True)
+    assert (f'{DOMAIN}. TXT "{SPF}"' in said) == (grade == "wrong")
+
+
+@pytest.mark.parametrize(
+    ("email_url", "site_url", "senders", "hint"),
+    [
+        ("smtp://mail.example.org", "", "a:mail.example.org", "hands on to others"),
+        ("smtp://u:p@smtp.example.net:587", "", "include:NAME", "smtp.example.net tell you"),
+        ("smtp://9.9.9.9", "", "ip4:9.9.9.9", ""),
+        ("smtp://127.0.0.1", "https://papers.example.org", "a:papers.example.org", "another"),
+        ("smtp://10.0.0.7", "http://127.0.0.1:8000", "ip4:ADDRESS", "your mail server sends"),
+        ("file:", "http://localhost:8000", "ip4:ADDRESS", "your mail server sends"),
+    ],
+)
+def test_who_sends_is_taken_from_the_mail_server(settings, email_url, site_url, senders, hint):
+    settings.EMAIL_URL, settings.SITE_URL = email_url, site_url
+    record = dns_check.spf(DOMAIN)
+    assert record.text == f"v=spf1 {senders} -all"
+    assert hint in record.hint
+
+
+# ---- DMARC
+
+
+@pytest.mark.parametrize(
+    ("texts", "grade", "why"),
+    [
+        (["v=DMARC1; p=reject"], "ok", ""),
+        (["v=DMARC1; p=none; rua=mailto:you@example.org"], "note", "only watches"),
+        (["v=DMARC1; p=block"], "wrong", "has no policy (p=) that exists"),
+        (["v=DMARC1; p=reject", "v=DMARC1; p=none"], "wrong", "has 2, of which receivers use none"),
+        (["v=dmarc1; p=reject"], "wrong", "has none"),
+        ([], "wrong", "has none"),
+    ],
+)
+def test_a_dmarc_record_is_graded_by_what_it_asks_for(server, texts, grade, why):
+    server.zone[f"_dmarc.{DOMAIN}"] = texts
+    given, said = told(server, "DMARC")
+    assert given == grade
+    assert why in said
+    assert (f'_dmarc.{DOMAIN}. TXT "v=DMARC1; p=quarantine; rua=mailto:' in said) == (grade != "ok")
+
+
+@pytest.mark.parametrize(
+    ("parents", "grade", "where"),
+    [
+        ({"example.org": "p=reject"}, "ok", "_dmarc.example.org"),
+        ({"example.org": "p=reject; sp=none"}, "note", "_dmarc.example.org"),
+        ({"sub.example.org": "p=none", "example.org": "p=reject"}, "ok", "_dmarc.example.org"),
+        ({"sub.example.org": "p=none"}, "note", "_dmarc.sub.example.org"),
+        ({"org": "p=reject"}, "wrong", "_dmarc.papers.sub.example.org"),
+    ],
+)
+def test_a_domain_without_a_policy_has_that_of_its_organisation(
+    server, settings, parents, grade, where
+):
+    settings.DEFAULT_FROM_EMAIL = settings.TRANSACTIONAL_FROM_EMAIL = "d@papers.sub.example.org"
+    del server.zone[f"_dmarc.{DOMAIN}"]
+    server.zone |= {f"_dmarc.{name}": [f"v=DMARC1; {text}"] for name, text in parents.items()}
+    given, said = told(server, "DMARC")
+    assert given == grade
+    assert said.startswith(where)
+
+
+# ---- Where letters come back to
+
+
+@pytest.mark.parametrize(
+    ("mail", "grade"), [(["10 mail.example.org."], "ok"), (["0 ."], "wrong"), ([], "wrong")]
+)
+def test_letters_come_back_to_a_domain_that_takes_mail(server, mail, grade):
+    """RFC 7505: one that takes none says so."""
+    server.mail[DOMAIN] = mail
+    assert dns_check.where_bounces_come(DOMAIN, server.resolver)[0] == grade
+    server.silent = True
+    grade, said = dns_check.where_bounces_come(DOMAIN, server.resolver)
+    assert (grade, "nobody answered in time" in said) == ("note", True)
+
+
+# ---- The doctor
+
+
+def findings(resolver=None):
+    return {found.what: (found.grade, found.said) for found in doctor.examine(NOW, resolver)}
+
+
+@pytest.mark.django_db
+def test_the_doctor_tells_of_each_record(server, settings):
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    settings.DEFAULT_FROM_EMAIL = settings.TRANSACTIONAL_FROM_EMAIL = "digest@paperboy.arpa"
+    server.zone["paperboy.arpa"] = ["v=spf1 mx -all"]
+    found = findings(server.resolver)
+    assert found["SPF"] == ("ok", "paperboy.arpa: “v=spf1 mx -all”")
+    assert (found["DKIM"][0], found["DMARC"][0]) == ("note", "wrong")
+
+
+@pytest.mark.django_db
+def test_the_doctor_asks_nobody_about_a_domain_that_is_an_example(server):
+    assert findings(server.resolver)["DNS records"][0] == "note"
+    assert server.asked == []
+
+
+@pytest.mark.django_db
+def test_the_doctor_tells_whom_letters_are_from_and_who_reads_the_answers(settings):
+    settings.REPLY_TO_EMAIL = "Editor <editor@example.org>"
+    found = findings()
+    assert found["senders"][0] == "ok"
+    assert f"hello@{DOMAIN}" in found["senders"][1]
+    assert found["replies"] == ("ok", "answers go to editor@example.org")
+    settings.REPLY_TO_EMAIL = ""
+    settings.TRANSACTIONAL_FROM_EMAIL = settings.DEFAULT_FROM_EMAIL
+    found = findings()
+    assert found["senders"][0] == found["replies"][0] == "note"
+    assert "TRANSACTIONAL_FROM_EMAIL" in found["senders"][1]

@@ -1,0 +1,302 @@
+"""The acceptance journal: what a mail server took, on the disk before the database knows."""
+
+import fcntl
+import json
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from subscriptions.delivery.recovery import journal
+from subscriptions.delivery.recovery.journal import Entry, Journal, accepted_ids, purge, replay
+from tests.factories.make import NOW
+from tests.helpers.threads import at_once
+
+
+@pytest.fixture
+def folder(data_dir):
+    return data_dir / "journal"
+
+
+def entry(number=1, *, reply="250 2.0.0 Ok: queued as 4F1B2", at=NOW):
+    return Entry(number, 1, f"<digest.{number}@paperboy.example>", reply, at.isoformat())
+
+
+def killed(folder, *entries):
+    """Leave a journal as a killed process does."""
+    left = Journal(folder)
+    left.write(entries)
+    left.leave()
+    return left.path
+
+
+def replayed(folder):
+    entries = []
+    replay(folder, entries.extend)
+    return entries
+
+
+def test_what_a_dead_owner_left_is_replayed_once(folder):
+    killed(folder, entry(1), entry(2))
+    assert replayed(folder) == [entry(1), entry(2)]
+    assert replayed(folder) == []
+
+
+def test_what_an_email_was_about_is_kept_beside_entries_that_older_versions_read(folder):
+    listed = replace(entry(2), item_ids=["2606.00001", "2606.00002"])
+    quiet = replace(entry(3), item_ids=[])
+    path = killed(folder, entry(1), listed, quiet)
+    assert replayed(folder) == [entry(1), listed, quiet]
+    lines = path.with_suffix(journal.REPLAYED).read_text().splitlines()
+    names = [set(json.loads(line)) for line in lines]
+    fields = {"letter_id", "attempt", "message_id", "reply", "at"}
+    assert [one for one in names if "letter_id" in one] == [fields] * 3
+    assert len(lines) == 4
+
+
+def test_what_a_living_owner_writes_is_left_to_it(folder):
+    mine = Journal(folder)
+    mine.write([entry()])
+    assert replayed(folder) == []
+    mine.close()
+
+
+def test_what_a_killed_process_left_is_replayed(folder):
+    program = (
+        "import os, signal, pathlib, sys\n"
+        "from subscriptions.delivery.recovery.journal import Entry, Journal\n"
+        "Journal(pathlib.Path(sys.argv[1])).write("
+        "[Entry(1, 1, '<digest.1@paperboy.example>', '250', '2026-06-01T12:00:00+00:00')])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, folder], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert [one.letter_id for one in replayed(folder)] == [1]
+
+
+def test_a_journal_that_ended_well_is_not_replayed(folder):
+    mine = Journal(folder)
+    mine.write([entry()])
+    mine.close()
+    assert replayed(folder) == []
+    assert accepted_ids(folder, NOW) == {entry().message_id}
+
+
+def test_a_journal_that_was_not_needed_leaves_no_file(folder):
+    Journal(folder).close()
+    assert list(folder.iterdir()) == []
+
+
+def test_what_could_not_be_recorded_is_replayed_again(folder):
+    killed(folder, entry())
+
+    def fail(entries):
+        raise FileNotFoundError("the database is gone")
+
+    with pytest.raises(FileNotFoundError):
+        replay(folder, fail)
+    assert replayed(folder) == [entry()]
+
+
+def test_a_torn_last_line_is_ignored(folder, caplog):
+    path = killed(folder, entry(1), entry(2))
+    os.truncate(path, path.stat().st_size - 20)
+    assert replayed(folder) == [entry(1)]
+    assert "torn line" in caplog.text
+    assert "paperboy.example" not in caplog.text
+
+
+def line(**changed):
+    """Return the line of an entry of which something is changed."""
+    return json.dumps(vars(entry()) | changed).encode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"null",
+        b'"a text"',
+        b"\xff\xfe",
+        b'{"letter_id": 1}',
+        line(letter_id="1"),
+        line(letter_id=-1),
+        line(attempt=None),
+        line(message_id=["1"]),
+        line(at="yesterday"),
+        line(at="2026-06-01T12:00:00"),
+        line(reply={"a": 1}),
+        line(item_ids=[[1]]),
+        b"[" * 100_000,
+        b'{"items": 1}',
+        b'{"items": {"<digest.1@paperboy.example>": [1]}}',
+    ],
+)
+def test_a_line_that_is_no_entry_hides_no_other(folder, line):
+    path = killed(folder, entry(1))
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+        file.write(path.read_bytes().replace(b'"letter_id": 1', b'"letter_id": 2'))
+    assert [one.letter_id for one in replayed(folder)] == [1, 2]
+
+
+def test_a_write_that_failed_spoils_no_later_one(folder, monkeypatch):
+    mine = Journal(folder)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:30]))
+    with pytest.raises(OSError, match="30 of"):
+        mine.write([entry(1)])
+    monkeypatch.undo()
+    mine.write([entry(2)])
+    mine.leave()
+    assert replayed(folder) == [entry(2)]
+
+
+def test_a_full_disk_is_told(folder):
+    mine = Journal(folder)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="10 of"):
+            mine.write([entry()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    mine.leave()
+
+
+def test_a_folder_that_is_none_is_told(data_dir):
+    (data_dir / "journal").write_text("in the way")
+    with pytest.raises(FileExistsError):
+        Journal(data_dir / "journal")
+
+
+def test_many_acceptances_take_one_write_and_one_sync(folder, monkeypatch):
+    calls = []
+    mine = Journal(folder)
+    write, sync = os.write, os.fsync
+    monkeypatch.setattr(os, "write", lambda *args: calls.append("write") or write(*args))
+    monkeypatch.setattr(os, "fsync", lambda *args: calls.append("fsync") or sync(*args))
+    mine.write([entry(number) for number in range(50)])
+    mine.leave()
+    assert calls == ["write", "fsync"]
+
+
+def test_the_name_of_a_journal_is_on_the_disk_before_anything_is_written_to_it(folder, monkeypatch):
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda one: synced.append(os.readlink(f"/proc/self/fd/{one}")) or sync(one)
+    )
+    mine = Journal(folder)
+    assert synced == [str(folder)]
+    mine.close()
+
+
+def test_only_its_owner_may_read_it_and_it_holds_no_address(folder):
+    path = killed(folder, entry(reply="250 ok, for <reader@example.org>"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "reader" not in path.read_text()
+
+
+def test_a_file_is_never_to_be_seen_unlocked_by_who_replays(folder, monkeypatch):
+    """Else it would be taken for a dead one's, and what is written into it later be lost."""
+    lock = fcntl.flock
+
+    def replay_first(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        replay(folder, lambda entries: None)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", replay_first)
+    mine = Journal(folder)
+    mine.write([entry()])
+    mine.leave()
+    assert replayed(folder) == [entry()]
+
+
+def test_two_who_replay_at_once_record_everything_once(folder):
+    for number in range(20):
+        killed(folder, entry(number))
+    recorded = []
+    at_once(*2 * [lambda: replay(folder, recorded.extend)])
+    assert sorted(one.letter_id for one in recorded) == list(range(20))
+
+
+def test_a_file_that_another_has_replayed_in_this_moment_is_left_alone(folder, monkeypatch):
+    killed(folder, entry())
+    lock = fcntl.flock
+
+    def too_late(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        replay(folder, lambda entries: None)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    assert replayed(folder) == []
+
+
+def test_the_ids_of_what_was_accepted_are_found_in_every_file(folder):
+    killed(folder, entry(1), entry(2, at=NOW - timedelta(days=2)))
+    replay(folder, lambda entries: None)
+    mine = Journal(folder)
+    mine.write([entry(3)])
+    found = accepted_ids(folder, NOW - timedelta(days=1))
+    mine.close()
+    assert found == {entry(1).message_id, entry(3).message_id}
+
+
+def test_a_file_that_is_replayed_in_this_moment_is_read_all_the_same(folder, monkeypatch):
+    killed(folder, entry())
+    open_ = Path.open
+
+    def too_late(path, *args):
+        monkeypatch.undo()
+        replay(folder, lambda entries: None)
+        return open_(path, *args)
+
+    monkeypatch.setattr(Path, "open", too_late)
+    assert accepted_ids(folder, NOW) == {entry().message_id}
+
+
+def test_a_file_that_can_not_be_marked_as_replayed_is_replayed_again(folder, caplog):
+    path = killed(folder, entry())
+    in_the_way = path.with_suffix(journal.REPLAYED)
+    in_the_way.mkdir()
+    assert replayed(folder) == [entry()]
+    assert "can't be marked as replayed" in caplog.text
+    in_the_way.rmdir()
+    assert replayed(folder) == [entry()]
+
+
+def test_old_files_of_processes_that_died_as_they_began_are_purged(folder):
+    path = killed(folder, entry())
+    unborn = path.rename(path.with_suffix(journal.UNBORN))
+    assert purge(folder, NOW - timedelta(days=1)) == 0
+    os.utime(unborn, (0, 0))
+    assert purge(folder, NOW - timedelta(days=1)) == 1
+
+
+def test_old_files_that_were_replayed_are_purged_and_no_others(folder):
+    old, open_one, young = (killed(folder, entry(number)) for number in range(3))
+    replay_path = old.with_suffix(journal.REPLAYED)
+    os.rename(old, replay_path)
+    os.rename(young, young.with_suffix(journal.REPLAYED))
+    for path in (replay_path, open_one):
+        os.utime(path, (0, 0))
+    assert purge(folder, NOW - timedelta(days=1)) == 1
+    assert {path.suffix for path in folder.iterdir()} == {journal.REPLAYED, journal.OPEN}
+    assert [one.letter_id for one in replayed(folder)] == [1]
+
+
+def test_a_journal_that_cannot_be_read_keeps_no_other_from_being_replayed(folder):
+    killed(folder, entry(1))
+    (folder / "2026-01-01-a-folder.jsonl").mkdir()
+    assert replayed(folder) == [entry(1)]

@@ -1,0 +1,432 @@
+"""Oracles: who says afterwards whether a letter arrived, and when they say that they don't know."""
+
+import gzip
+import os
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from subscriptions.delivery.recovery import postfix_log
+from subscriptions.delivery.recovery.lookup import (
+    SETTLED,
+    NoOracle,
+    Outbox,
+    PostfixLog,
+    Question,
+    oracle_for,
+)
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.registry import hand_over, transport_for
+from tests.factories.make import NOW
+
+FROZEN = NOW - timedelta(minutes=1)
+BEFORE = NOW - timedelta(hours=1)
+AFTER = NOW + SETTLED + timedelta(seconds=1)
+ID = "<digest.2026-06-01.4ac1@paperboy.example>"
+
+
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch):
+    in_zone(monkeypatch, "UTC")
+
+
+def in_zone(monkeypatch, name):
+    """Let the machine, though not Django, be in this zone."""
+    monkeypatch.setattr(postfix_log, "LOCALTIME", Path("/usr/share/zoneinfo") / name)
+
+
+def question(message_id=ID, *, frozen_at=FROZEN, left_at=NOW):
+    return Question(message_id, 1, "digest", frozen_at, left_at)
+
+
+def syslog(moment, said, *, daemon="smtpd", pid=7, name="postfix"):
+    return f"{moment:%b} {moment.day:2} {moment:%H:%M:%S} mail {name}/{daemon}[{pid}]: {said}\n"
+
+
+def iso(moment, said, *, daemon="smtpd", pid=7, name="postfix"):
+    return f"{moment.isoformat()} mail {name}/{daemon}[{pid}]: {said}\n"
+
+
+def connect(moment, line=syslog):
+    return line(moment, "connect from localhost[127.0.0.1]")
+
+
+def begun(moment, queue_id="4F1B2", line=syslog, **fields):
+    return line(moment, f"{queue_id}: client=localhost[127.0.0.1]", **fields)
+
+
+def named(moment, message_id=ID, queue_id="4F1B2", line=syslog, **fields):
+    return line(moment, f"{queue_id}: message-id={message_id}", daemon="cleanup", **fields)
+
+
+def queued(moment, queue_id="4F1B2", line=syslog, **fields):
+    said = f"{queue_id}: from=<digest@paperboy.example>, size=23000, nrcpt=1 (queue active)"
+    return line(moment, said, daemon="qmgr", **fields)
+
+
+def canceled(moment, queue_id="4F1B2"):
+    return syslog(moment, f"{queue_id}: removed (canceled)", daemon="cleanup")
+
+
+def cut(how="lost connection", after="DATA (10 bytes)"):
+    return syslog(NOW, f"{how} after {after} from localhost[127.0.0.1]")
+
+
+LONG = "4dNqRT2nLMz5fQh"
+OTHER = named(NOW, "<x@example.net>")
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Return a function that writes a file of the log, last changed when its last line says."""
+
+    def write(*lines, name="mail.log", at=AFTER, is_torn=False):
+        text = b"".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+        path = tmp_path / name
+        data = gzip.compress(text) if name.endswith(".gz") else text
+        path.write_bytes(data[:-9] if is_torn else data)
+        os.utime(path, (at.timestamp(), at.timestamp()))
+
+    return write
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Return a function that asks the log about one letter."""
+
+    def look_up(*args, **kwargs):
+        asked = question(*args, **kwargs)
+        return PostfixLog(tmp_path / "mail.log").look_up([asked])[asked.message_id]
+
+    return look_up
+
+
+# ---- The outbox
+
+
+def put_into_outbox(message_id, *, at, letter_id=1):
+    mime = f"Date: {format_datetime(at)}\r\nMessage-ID: {message_id}\r\n\r\nHello.\r\n".encode()
+    whom = "digest@paperboy.example", "reader@example.org"
+    hand_over(transport_for("file:"), Message(*whom, mime, "digest", letter_id, at))
+
+
+def test_a_letter_in_the_outbox_has_arrived_and_no_other(data_dir):
+    put_into_outbox(ID, at=FROZEN)
+    other = Question("<other@paperboy.example>", 2, "digest", FROZEN, NOW)
+    answers = Outbox(data_dir / "outbox").look_up([question(), other])
+    assert answers == {ID: "yes", other.message_id: "no"}
+
+
+def test_an_outbox_that_is_not_there_knows_nothing(data_dir):
+    assert Outbox(data_dir / "unmounted").look_up([question()]) == {ID: "unknown"}
+
+
+def test_the_outbox_tells_which_of_many_names_it_holds(data_dir):
+    put_into_outbox(ID, at=FROZEN)
+    put_into_outbox("<old@paperboy.example>", at=BEFORE, letter_id=2)
+    put_into_outbox("<unasked@paperboy.example>", at=FROZEN, letter_id=3)
+    asked = {ID, "<old@paperboy.example>", "<not-there@paperboy.example>"}
+    assert Outbox(data_dir / "outbox").accepted(asked, FROZEN) == {ID: FROZEN}
+
+
+#: What a log says that reaches from before the letter to after it, and what that tells.
+SAID = {
+    "it does not mention the letter": ([], "no"),
+    "an id of others that it cut off": ([named(NOW, "<x" + ID[1:19])], "no"),
+    "an id that may be ours, cut off": ([named(NOW, ID[:19]), queued(NOW)], "unknown"),
+    "the queue manager had it": ([begun(NOW), named(NOW), queued(NOW)], "yes"),
+    "the same, in ISO 8601": ([named(NOW, line=iso), queued(NOW, line=iso)], "yes"),
+    "another instance": ([named(NOW, name="postfix-out"), queued(NOW, name="postfix-out")], "yes"),
+    "a long queue id": ([named(NOW, queue_id=LONG), queued(NOW, LONG)], "yes"),
+    "its file was canceled": ([begun(NOW), named(NOW), canceled(NOW)], "no"),
+    "its header came in": ([begun(NOW), named(NOW)], "unknown"),
+    "a conversation that was lost": ([begun(NOW), cut("lost connection"), named(NOW)], "no"),
+    "one that timed out": ([begun(NOW), cut("timeout"), named(NOW)], "no"),
+    "one cut after a letter's end": (
+        [begun(NOW), named(NOW), cut(after="END-OF-MESSAGE")],
+        "unknown",
+    ),
+    "an operator threw it away, complete or not": (
+        [begun(NOW), named(NOW), syslog(NOW, "4F1B2: removed", daemon="postsuper")],
+        "unknown",
+    ),
+    "its queue id is given again": ([named(NOW), begun(NOW), OTHER, queued(NOW)], "unknown"),
+    "the same, of which the begin is lost": ([named(NOW), OTHER, queued(NOW)], "unknown"),
+    "the same, and cut off": ([begun(NOW), named(NOW), begun(NOW), cut()], "unknown"),
+    "its queue id was canceled before": (
+        [begun(NOW), OTHER, canceled(NOW), begun(NOW), named(NOW)],
+        "unknown",
+    ),
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_a_log_that_covers_the_time_tells(log, ask, said):
+    lines, answer = SAID[said]
+    log(connect(BEFORE), *lines, connect(AFTER))
+    assert ask() == answer
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        (connect(BEFORE),),
+        (connect(AFTER),),
+        (connect(BEFORE), connect(NOW + timedelta(seconds=1))),  # It may yet be written.
+        (connect(BEFORE).replace("postfix/smtpd", "dovecot"), connect(AFTER)),
+        (connect(BEFORE, partial(syslog, name="dovecot")), connect(AFTER)),
+        (connect(BEFORE), connect(AFTER).rstrip("\n")),  # Half a line is none.
+        (connect(BEFORE, iso).replace("2026-06", "2026-66"), connect(AFTER)),
+    ],
+)
+def test_a_log_that_does_not_cover_the_time_does_not_know(log, ask, lines):
+    log(*lines)
+    assert ask() == "unknown"
+
+
+# ---- Postfix: yes
+
+
+def test_a_letter_of_the_night_of_a_rotation_is_found_across_two_files(log, ask):
+    log(named(NOW), name="mail.log.1", at=NOW)
+    log(queued(NOW))
+    assert ask() == "yes"
+
+
+def test_a_letter_in_an_old_packed_file_is_found(log, ask):
+    log(connect(BEFORE), named(NOW), queued(NOW), name="mail.log.2.gz", at=NOW)
+    log(connect(AFTER), name="mail.log.1", at=AFTER)
+    log(connect(AFTER + timedelta(days=1)), at=AFTER + timedelta(days=1))
+    assert ask() == "yes"
+
+
+def test_rubbish_in_the_log_hides_nothing(log, ask):
+    rubbish = b"\xff\xfe\x00\x80 postfix/cleanup[" + b"x" * 100_000 + b"\n\x00\x00\x00"
+    log(rubbish, named(NOW), b"Foo 99 99:99:99 mail postfix/qmgr[1]: 4F1B2: \n", queued(NOW))
+    assert ask() == "yes"
+
+
+# ---- Postfix: no
+
+
+def test_a_folder_beside_the_log_is_no_part_of_it(log, ask, tmp_path):
+    (tmp_path / "mail.log.d").mkdir()
+    log(connect(BEFORE), connect(AFTER))
+    assert ask() == "no"
+
+
+def test_a_log_that_was_rotated_meanwhile_covers_the_time_with_its_older_file(log, ask):
+    log(connect(BEFORE), name="mail.log.1", at=BEFORE)
+    log(connect(AFTER))
+    assert ask() == "no"
+
+
+def test_a_log_that_began_in_the_very_second_covers_it_with_its_older_file(log, ask):
+    log(connect(BEFORE), name="mail.log.1", at=BEFORE)
+    log(connect(FROZEN - timedelta(seconds=0.5), iso), connect(AFTER, iso))
+    assert ask() == "no"
+
+
+def test_of_several_letters_the_earliest_says_how_far_back_is_read(log, tmp_path):
+    log(connect(BEFORE - timedelta(hours=1)), named(BEFORE), queued(BEFORE), name="mail.log.1")
+    log(connect(FROZEN - timedelta(minutes=1)), connect(AFTER), at=AFTER + timedelta(seconds=1))
+    late = question("<late@paperboy.example>")
+    asked = [question(frozen_at=BEFORE, left_at=BEFORE), late]
+    answers = PostfixLog(tmp_path / "mail.log").look_up(asked)
+    assert answers == {ID: "yes", late.message_id: "no"}
+
+
+def test_a_log_in_whole_seconds_may_cancel_a_letter_before_it_left(log, ask):
+    log(connect(BEFORE), begun(NOW), named(NOW), canceled(NOW))
+    assert ask(left_at=NOW + timedelta(seconds=0.4)) == "no"
+
+
+def test_a_conversation_cut_in_its_second_letter_has_delivered_the_first(log, ask):
+    second = named(NOW, "<second@paperboy.example>", "5A0C3")
+    log(connect(BEFORE), begun(NOW), named(NOW), begun(NOW, "5A0C3"), cut(), second, queued(NOW))
+    assert ask() == "yes"
+    assert ask("<second@paperboy.example>") == "no"
+
+
+# ---- Postfix: unknown
+
+
+def test_another_log_beside_covers_no_time(log, ask):
+    """It tells of errors alone, say."""
+    log(connect(BEFORE), name="mail.err", at=BEFORE)
+    log(connect(AFTER))
+    assert ask() == "unknown"
+
+
+def test_a_log_that_began_in_the_very_second_does_not_know(log, ask):
+    """It may tell the time in whole seconds, and the letter be from before its first line."""
+    log(connect(FROZEN - timedelta(seconds=0.5), iso), connect(AFTER, iso))
+    assert ask() == "unknown"
+
+
+def test_a_repeat_is_waited_for_though_its_bytes_are_old(log, ask):
+    log(connect(BEFORE), connect(NOW + timedelta(seconds=1)))
+    assert ask(frozen_at=NOW - timedelta(minutes=20)) == "unknown"
+
+
+def test_a_log_that_is_not_there_does_not_know(ask):
+    assert ask() == "unknown"
+
+
+def test_a_log_that_cannot_be_read_does_not_know(log, ask):
+    log(connect(BEFORE), connect(AFTER))
+    log(connect(NOW), name="mail.log.1.gz", at=AFTER + timedelta(seconds=1), is_torn=True)
+    assert ask() == "unknown"
+
+
+def test_a_log_that_is_damaged_does_not_know(log, ask, tmp_path):
+    log(*[connect(BEFORE + timedelta(seconds=number)) for number in range(999)], name="mail.log.gz")
+    packed = bytearray((tmp_path / "mail.log.gz").read_bytes())
+    packed[10:20] = b"\xff" * 10  # Behind gzip's own header.
+    (tmp_path / "mail.log.gz").write_bytes(packed)
+    assert ask() == "unknown"
+
+
+def test_that_an_earlier_attempt_was_cut_off_says_nothing_of_the_last(log, ask):
+    earlier = NOW - timedelta(minutes=20)
+    log(connect(BEFORE), begun(earlier), named(earlier), canceled(earlier))
+    assert ask(frozen_at=earlier) == "unknown"
+
+
+def test_of_two_attempts_that_were_cut_off_the_last_counts(log, ask):
+    earlier = NOW - timedelta(minutes=20)
+    lines = [begun(earlier), named(earlier), canceled(earlier)]
+    log(connect(BEFORE), *lines, begun(NOW, "5A"), named(NOW, queue_id="5A"), canceled(NOW, "5A"))
+    assert ask(frozen_at=earlier) == "no"
+
+
+def test_a_log_that_is_rotated_while_it_is_read_is_read_whole(log, ask, tmp_path, monkeypatch):
+    log(connect(BEFORE), named(NOW), queued(NOW), name="mail.log")
+    rewind = postfix_log.LogFile.rewind
+
+    def rotate_first(file, since):
+        monkeypatch.setattr(postfix_log.LogFile, "rewind", rewind)
+        os.rename(tmp_path / "mail.log", tmp_path / "mail.log.1")
+        log(connect(AFTER))
+        return rewind(file, since)
+
+    monkeypatch.setattr(postfix_log.LogFile, "rewind", rotate_first)
+    assert ask("<never-seen@paperboy.example>") == "no"
+    assert ask() == "yes"
+
+
+def test_a_log_that_is_emptied_while_it_is_read_does_not_know(log, ask, tmp_path, monkeypatch):
+    log(connect(BEFORE), connect(AFTER))
+    take = postfix_log.Reading.take
+
+    def empty(*args):
+        os.truncate(tmp_path / "mail.log", 0)
+        return take(*args)
+
+    monkeypatch.setattr(postfix_log.Reading, "take", empty)
+    assert ask() == "unknown"
+
+
+# ---- Time
+
+
+def test_a_time_without_zone_is_that_of_the_machine(log, ask, monkeypatch):
+    """Asked in Tokyo, by a Django that believes to be in UTC."""
+    in_zone(monkeypatch, "Asia/Tokyo")
+    tokyo = timedelta(hours=9)
+    log(connect(BEFORE + tokyo), connect(AFTER + tokyo))
+    assert ask() == "no"
+    log(connect(BEFORE + tokyo), connect(NOW + tokyo), at=NOW)
+    assert ask() == "unknown"
+
+
+def test_a_time_of_iso_8601_may_lack_the_zone_too(log, ask, monkeypatch):
+    in_zone(monkeypatch, "Asia/Tokyo")
+    here = timedelta(hours=9)
+    log(*(connect((at + here).replace(tzinfo=None), iso) for at in (BEFORE, AFTER)))
+    assert ask() == "no"
+
+
+def test_a_machine_without_a_zone_is_in_utc(log, ask, monkeypatch):
+    in_zone(monkeypatch, "Nowhere/None")
+    log(connect(BEFORE), connect(AFTER))
+    assert ask() == "no"
+
+
+def test_a_clock_ahead_of_the_files_own_proves_nothing(log, ask):
+    """As where Postfix's container is in another zone than ours."""
+    log(connect(BEFORE), connect(NOW + timedelta(hours=1)), at=NOW)
+    assert ask() == "unknown"
+
+
+def test_the_year_that_syslog_leaves_out_is_found_over_new_year(log, ask):
+    new_year = datetime(2027, 1, 1, tzinfo=UTC)
+    left_at = new_year - timedelta(minutes=1)
+    log(connect(new_year - timedelta(days=1)), connect(new_year + SETTLED), at=new_year + SETTLED)
+    assert ask(frozen_at=left_at, left_at=left_at) == "no"
+
+
+def test_the_29th_of_february_is_a_day_also_a_year_later(log, ask):
+    leap = datetime(2028, 2, 29, 7, tzinfo=UTC)
+    log(
+        connect(leap - timedelta(hours=1)),
+        connect(leap + timedelta(hours=1)),
+        at=leap.replace(2029, 1, 2),
+    )
+    assert ask(frozen_at=leap, left_at=leap) == "no"
+
+
+# ---- Size
+
+
+def test_of_a_big_log_only_the_end_is_read(log, ask, monkeypatch):
+    monkeypatch.setattr(postfix_log, "FIRST_STEP", 64)
+    old = [connect(BEFORE - timedelta(minutes=number)) for number in range(5000, 0, -1)]
+    log(*old, connect(FROZEN), named(NOW), queued(NOW), connect(AFTER))
+    taken = []
+    take = postfix_log.Reading.take
+    monkeypatch.setattr(
+        postfix_log.Reading, "take", lambda *args: taken.append(args) or take(*args)
+    )
+    assert ask() == "yes"
+    assert len(taken) < 100
+    assert ask("<never-seen@paperboy.example>") == "no"
+
+
+def test_files_from_before_the_letter_are_not_opened(log, ask, tmp_path):
+    log(connect(BEFORE), connect(AFTER))
+    log(connect(BEFORE), name="mail.log.1.gz", at=BEFORE, is_torn=True)
+    assert ask() == "no"
+
+
+# ---- The setting
+
+
+def test_the_setting_names_the_oracle(tmp_path):
+    assert isinstance(oracle_for("", "file:", tmp_path), Outbox)
+    assert isinstance(oracle_for("", "smtp://mail.example.org", tmp_path), NoOracle)
+    oracle = oracle_for("postfix:/var/log/mail.log", "smtp://127.0.0.1", tmp_path)
+    assert oracle.path == Path("/var/log/mail.log")
+
+
+@pytest.mark.parametrize(
+    "name", ["delphi", "postfix", "postfix:", "postfix:mail.log", "exim:/mail.log"]
+)
+def test_an_oracle_that_is_none_is_refused(name, tmp_path):
+    with pytest.raises(ImproperlyConfigured, match="ORACLE"):
+        oracle_for(name, "file:", tmp_path)
+
+
+def test_the_log_tells_which_of_many_names_it_holds(log, tmp_path):
+    log(named(NOW), queued(NOW), named(NOW, "<cut@paperboy.example>", "5A0C3"))
+    asked = {ID, "<cut@paperboy.example>", "<not-there@paperboy.example>"}
+    assert PostfixLog(tmp_path / "mail.log").accepted(asked, BEFORE) == {ID: NOW}
+
+
+def test_an_oracle_that_is_asked_nothing_answers_nothing(tmp_path):
+    assert PostfixLog(tmp_path / "mail.log").look_up([]) == {}

@@ -1,0 +1,426 @@
+"""After a restored backup: what left in the lost hours stays so, and nothing else is touched."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from digest.models import Digest, Paper, Pick
+from digest.planning import plan
+from subscriptions import hooks
+from subscriptions.actions import signup
+from subscriptions.actions.signup import ConsentSource
+from subscriptions.delivery import circuit_breaker, message_ids, transitions
+from subscriptions.delivery.clock import running_from
+from subscriptions.delivery.recovery import reconcile as reconciling
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.recovery.journal import Entry, Journal
+from subscriptions.delivery.recovery.reconcile import Evidence, Refused, reconcile
+from subscriptions.delivery.worker import rounds
+from subscriptions.mail import render
+from subscriptions.models import Letter, LetterEvent, LetterFact, Subscriber
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.invariants import broken
+from tests.servers.smtp import MailServer
+
+pytestmark = pytest.mark.django_db
+
+BACKUP = NOW - timedelta(hours=4)
+LATER = NOW + timedelta(hours=2)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.fixture
+def sent(request, settings, outbox):
+    """Return a function that counts the letters sent: into the outbox, or by a server that is
+    asked for in the journal afterwards.
+    """
+    if getattr(request, "param", "file") == "file":
+        yield lambda: len(outbox())
+        return
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        yield lambda: len(server.accepted)
+        server.shutdown()
+
+
+either_way = pytest.mark.parametrize("sent", ["smtp", "file"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def composed(monkeypatch):
+    """Compose in a word what takes templates elsewhere."""
+
+    def compose(letter, now):
+        headers = render.headers("digest", "x")
+        content = render.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
+        return replace(content, item_ids=[pick.paper_id for pick in letter.digest.picks.all()])
+
+    for kind in ("digest", "welcome"):
+        monkeypatch.setitem(hooks.composers, kind, make.one_by_one(compose))
+
+
+def readers(count=3, **fields):
+    """Make readers who are due, each with a paper to get."""
+    make.paper("Graphs")
+    return [make.subscriber(interests="graphs", **fields) for _ in range(count)]
+
+
+def run(now=NOW):
+    """Plan and deliver what is due, as each minute does."""
+    plan.plan(now)
+    rounds.deliver_due(running_from(now))
+
+
+def lose_rows():
+    """Put the database back to before the letters were planned, as a restored backup does."""
+    Letter.objects.all().delete()
+    Subscriber.objects.update(next_due_at=NOW)
+
+
+def lose_ends():
+    """Put the database back to after planning and before delivery."""
+    Letter.objects.update(
+        state="planned", attempt=0, message_id="", frozen_at=None, left_at=None, ended_at=None
+    )
+    LetterEvent.objects.exclude(became="planned").delete()
+
+
+def restore(lose):
+    lose()
+    circuit_breaker.stop("the operator", NOW)
+
+
+def keep_journal(data_dir, message_id, number=1, attempt=1):
+    """Leave a journal that tells that a letter was accepted."""
+    journal = Journal(data_dir / "journal")
+    journal.write([Entry(number, attempt, message_id, "250 ok", NOW.isoformat())])
+    journal.leave()
+
+
+def resume():
+    circuit_breaker.resume("the operator", NOW)
+    run(LATER)
+
+
+@either_way
+@pytest.mark.parametrize("since", [BACKUP, NOW + HOUR])  # Memory may end a little earlier.
+def test_letters_whose_rows_were_lost_do_not_leave_again_and_others_do(sent, since):
+    readers(2)
+    run()
+    restore(lose_rows)
+    readers(2)
+    assert reconcile(LATER, since, dry_run=True).lost == 2
+    assert not Letter.objects.exists()
+    assert not LetterEvent.objects.exists()
+    found, again = reconcile(LATER, since), reconcile(LATER, since)
+    assert (found.waiting, found.lost, again.waiting, again.lost) == (0, 2, 0, 0)
+    known = Letter.objects.values_list("state", "reason", "events__became")
+    assert list(known) == [("accepted", "found by reconcile", "accepted")] * 2
+    resume()
+    assert sent() == 4
+    assert Digest.objects.count() == 4
+
+
+@either_way
+@pytest.mark.parametrize("lacks_papers", [False, True])
+def test_papers_sent_in_lost_hours_are_not_sent_again(sent, lacks_papers):
+    readers(2)
+    run()
+    restore(lose_rows)
+    papers = list(Paper.objects.all())
+    if lacks_papers:
+        Paper.objects.all().delete()
+    reconcile(LATER, BACKUP)
+    if lacks_papers:
+        Paper.objects.bulk_create(papers)  # They are harvested again.
+    new = make.paper("Graphs of the next day", day=(NOW + DAY).date())
+    resume()
+    run(NOW + DAY)
+    next_day = Pick.objects.filter(digest__day=new.day)
+    assert [pick.paper for pick in next_day] == [new, new]
+
+
+def test_papers_that_the_journal_names_are_picks_of_the_lost_day(settings):
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        readers(2)
+        run()
+    had = set(Pick.objects.values_list("subscriber", "paper"))
+    restore(lose_rows)
+    assert reconcile(LATER, BACKUP).unlisted == 0
+    assert set(Pick.objects.values_list("subscriber", "paper")) == had
+    assert not Digest.objects.filter(recovered__isnull=False).exists()
+
+
+def test_of_a_journal_without_items_what_was_new_is_not_picked_again(settings, data_dir):
+    """An older version wrote it."""
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    (reader,) = readers(1)
+    plan.plan(NOW)
+    name = message_ids.of(Letter.objects.get())
+    keep_journal(data_dir, name)
+    restore(lose_rows)
+    assert reconcile(NOW + DAY, BACKUP).unlisted == 1
+    assert Digest.objects.get().recovered == {"until": "2026-06-01"}
+    new = make.paper("Graphs of the next day", day=(NOW + DAY).date())
+    _, planned = plan.preview(reader, new.day, NOW + DAY)
+    assert [pick.paper_id for pick in planned] == [new.pk]
+
+
+@either_way
+def test_letters_that_waited_in_the_backup_do_not_leave_again(sent):
+    readers(3)
+    run()
+    ids = set(Letter.objects.values_list("message_id", flat=True))
+    restore(lose_ends)
+    found = reconcile(LATER, BACKUP)
+    resume()
+    assert (found.waiting, found.lost) == (3, 0)
+    assert sent() == 3
+    assert set(Letter.objects.values_list("message_id", "state")) == {
+        (message_id, "accepted") for message_id in ids
+    }
+    assert Pick.objects.count() == 3
+
+
+def next_day_passes():
+    """Plan and sweep on the next day, as beat and cron do whether or not sending is stopped."""
+    make.paper("Graphs of the next day", day=(NOW + DAY).date())
+    plan.plan(NOW + DAY)
+    sweep.sweep(NOW + DAY)
+
+
+def test_a_letter_that_waits_in_the_backup_keeps_its_papers_until_reconcile(sent):
+    """The next day is due for them while sending is stopped."""
+    (reader,) = readers(1)
+    run()
+    had = set(Pick.objects.values_list("paper", flat=True))
+    restore(lose_ends)
+    next_day_passes()
+    assert reconcile(NOW + DAY, BACKUP).waiting == 1
+    circuit_breaker.resume("the operator", NOW)
+    run(NOW + DAY + MINUTE)
+    first, second = Letter.objects.filter(subscriber=reader).order_by("day")
+    assert (first.state, first.reason) == ("accepted", "found by reconcile")
+    assert (second.state, sent()) == ("accepted", 2)
+    assert set(Pick.objects.filter(digest__letter=first).values_list("paper", flat=True)) == had
+    again = Pick.objects.filter(digest__letter=second)
+    assert again.exists()
+    assert had.isdisjoint(again.values_list("paper", flat=True))
+
+
+def test_a_letter_that_waits_in_the_backup_is_not_closed_before_reconcile(sent):
+    """Their day has ended by then, and they are not due again."""
+    readers(1, weekdays=1)
+    run()
+    restore(lose_ends)
+    sweep.sweep(NOW + 3 * DAY)
+    assert reconcile(NOW + 3 * DAY, BACKUP).waiting == 1
+    circuit_breaker.resume("the operator", NOW)
+    run(NOW + 3 * DAY)
+    assert Letter.objects.get().state == "accepted"
+    assert (sent(), Pick.objects.count()) == (1, 1)
+
+
+def test_a_lost_day_is_not_called_missed_before_reconcile(sent):
+    readers(1)
+    run()
+    restore(lose_rows)
+    next_day_passes()
+    assert reconcile(NOW + DAY, BACKUP).lost == 1
+    circuit_breaker.resume("the operator", NOW)
+    run(NOW + DAY)
+    states = Letter.objects.order_by("day").values_list("state", "reason")
+    assert list(states) == [("accepted", "found by reconcile"), ("accepted", "")]
+    assert sent() == 2
+
+
+def test_a_letter_that_has_a_name_already_is_looked_for_by_it(settings, data_dir):
+    """It was frozen under another domain, say."""
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    readers(1)
+    plan.plan(NOW)
+    name = "<digest.2026-06-01.1f3a@elsewhere.example>"
+    Letter.objects.update(state="uncertain", message_id=name, frozen_at=NOW, left_at=NOW)
+    keep_journal(data_dir, name)
+    circuit_breaker.stop("the operator", NOW)
+    assert reconcile(LATER, BACKUP).waiting == 1
+    assert Letter.objects.get().state == "accepted"
+
+
+def test_a_letter_that_was_given_up_before_reconcile_is_found(sent):
+    """It was in doubt in the backup, and its day ended while sending was stopped."""
+    readers(1)
+    run()
+    Letter.objects.update(state="transmitting", ended_at=None, lease_until=NOW)
+    LetterEvent.objects.filter(became="accepted").delete()
+    circuit_breaker.stop("the operator", NOW)
+    for hours in (20, 21):
+        sweep.sweep(NOW + hours * HOUR)
+    reconcile(NOW + 22 * HOUR)
+    letter = Letter.objects.get()
+    assert (letter.state, sent(), Pick.objects.count()) == ("accepted", 1, 1)
+    assert broken(NOW + 22 * HOUR).keys() <= {"planned"}  # Sending is stopped.
+    assert reconcile(NOW + 23 * HOUR).waiting == 0
+
+
+def test_a_journal_of_the_lost_hours_is_not_replayed_onto_another_letter(settings, data_dir):
+    """The restored database gives the numbers of lost letters again."""
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    readers(1)
+    plan.plan(NOW)
+    letter = Letter.objects.get()
+    keep_journal(data_dir, "<digest.lost@paperboy.example>", letter.pk, 0)
+    sweep.sweep(LATER)
+    letter.refresh_from_db()
+    assert letter.state == "planned"
+
+
+def test_a_digest_of_the_day_before_that_left_after_midnight_is_found(sent):
+    readers(1, hour=23)
+    run(NOW + timedelta(hours=13))  # At one o'clock.
+    assert Letter.objects.get().day == NOW.date()
+    restore(lose_rows)
+    midnight = NOW + timedelta(hours=12.5)
+    found = reconcile(NOW + timedelta(hours=15), midnight)
+    assert found.lost == 1
+    assert Letter.objects.get().day == NOW.date()
+
+
+def test_a_day_that_the_database_remembers_is_not_called_lost(sent):
+    readers(1)
+    run()
+    circuit_breaker.stop("the operator", NOW)
+    assert reconcile(LATER, NOW + timedelta(hours=20)).lost == 0
+
+
+def test_a_letter_that_came_back_had_left(settings):
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"  # No journal, and nobody to ask.
+    readers(1)
+    plan.plan(NOW)
+    name = message_ids.of(Letter.objects.get())
+    LetterFact.objects.create(
+        kind="bounced", noted_at=NOW, via="mail", key="a report", message_id=name
+    )
+    restore(lose_rows)
+    assert reconcile(LATER, BACKUP).lost == 1
+
+
+def test_a_reader_who_is_erased_meanwhile_stays_so(sent):
+    one, other = readers(2)
+    run()
+    restore(lose_rows)
+    lost = reconciling._lost_days(BACKUP, LATER)
+    Subscriber.objects.filter(pk=one.pk).delete()
+    known = {name: Evidence(NOW) for name, day in lost.items() if day.day == NOW.date()}
+    reconciling._write_down({name: lost[name] for name in known}, known, NOW)
+    assert Letter.objects.get().subscriber == other
+
+
+def test_a_welcome_letter_is_known_again_too(sent):
+    """The first letter, of a day without papers."""
+    make.subscriber()
+    run()
+    assert Letter.objects.get().kind == "welcome"
+    restore(lose_rows)
+    assert reconcile(LATER, BACKUP).lost == 1
+    resume()
+    assert sent() == 1
+
+
+def test_each_lost_day_of_several_is_found(sent):
+    (reader,) = readers(1)
+    run()
+    make.paper("Graphs again")
+    run(NOW + DAY)
+    restore(lose_rows)
+    assert reconcile(NOW + DAY, BACKUP).lost == 2
+    days = Letter.objects.filter(subscriber=reader).values_list("day", flat=True)
+    assert set(days) == {date(2026, 6, 1), date(2026, 6, 2)}
+
+
+def test_a_reader_who_moved_zones_in_the_lost_hours_is_found(sent):
+    (reader,) = readers(1, timezone="Pacific/Auckland")
+    run()
+    restore(lose_rows)
+    Subscriber.objects.update(timezone="Pacific/Honolulu")
+    assert reconcile(LATER, BACKUP).lost == 1
+    assert Letter.objects.get(subscriber=reader).day == date(2026, 6, 2)
+
+
+@pytest.mark.parametrize("lose", [lose_rows, lose_ends])
+def test_what_is_planned_or_let_go_of_while_it_looks_does_not_leave_again(sent, monkeypatch, lose):
+    """Planning was under way when sending was stopped, or a worker had claimed it."""
+    readers(1)
+    run()
+    lose()
+    claimed, _ = transitions.claim(NOW, 1)
+    circuit_breaker.stop("the operator", NOW)
+    known = reconciling._known
+
+    def look_meanwhile(expected, since):
+        if claimed:
+            transitions.release(claimed, NOW, "sending was stopped")
+        elif expected and not Letter.objects.exists():
+            circuit_breaker.resume("the operator", NOW)
+            plan.plan(LATER)
+            circuit_breaker.stop("the operator", NOW)
+        return known(expected, since)
+
+    monkeypatch.setattr(reconciling, "_known", look_meanwhile)
+    found = reconcile(LATER, BACKUP)
+    assert (found.waiting, found.lost) == ((1, 0) if claimed else (0, 1))
+    resume()
+    assert sent() == 1
+    assert Letter.objects.get().state == "accepted"
+
+
+def test_without_a_moment_it_looks_from_the_last_event_before_the_stop_on(sent):
+    """What workers write while sending is stopped is no memory of the lost hours."""
+    with pytest.raises(Refused, match="Say since when"):
+        reconcile(LATER, dry_run=True)
+    (early, _) = readers(2)
+    run()
+    restore(lose_ends)
+    Letter.objects.exclude(subscriber=early).delete()
+    Letter.objects.update(state="claimed", lease_until=NOW)
+    sweep.sweep(LATER)
+    assert LetterEvent.objects.last().at == LATER
+    found = reconcile(LATER)
+    assert (found.since, found.waiting, found.lost) == (NOW, 1, 1)
+
+
+def test_the_command_says_what_it_found(sent, capsys):
+    since = ("--since", "2026-06-01T08:00+00:00")
+    with pytest.raises(CommandError, match="Stop sending first"):
+        call_command("reconcile", *since)
+    call_command("sending", "stop")
+    call_command("reconcile", *since)
+    assert "Nothing was written." in capsys.readouterr().out
+    circuit_breaker.resume("the operator", NOW)
+    readers(2)
+    run()
+    restore(lose_rows)
+    call_command("reconcile", *since, "--dry-run")
+    out = capsys.readouterr().out
+    assert "since 2026-06-01 08:00 UTC" in out
+    assert "of days without a letter, 2." in out
+    assert "Nothing was written." in out
+
+
+def test_the_command_says_how_many_had_unsubscribed_in_the_lost_hours(settings, outbox, capsys):
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        who_left, who_left_before, _ = readers(3)
+        signup.unsubscribe(who_left_before.public_id, source=ConsentSource("letter"), now=BACKUP)
+        rounds.deliver_due(running_from(BACKUP))
+        signup.unsubscribe(who_left.public_id, source=ConsentSource("letter"), now=NOW)
+        run()
+        assert len(server.accepted) == 3
+    who_left.letters.all().delete()
+    Subscriber.objects.filter(pk=who_left.pk).update(unsubscribed_at=None, next_due_at=NOW)
+    call_command("reconcile", "--since", BACKUP.isoformat(), "--dry-run")
+    assert "1 reader had unsubscribed, as goodbyes tell" in capsys.readouterr().out

@@ -1,0 +1,63 @@
+"""One letter, and the steps that a worker takes with it."""
+
+from datetime import timedelta
+
+from django.db import transaction
+
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import transitions
+from subscriptions.delivery.recovery.journal import Journal, folder_of_journals
+from subscriptions.models import Letter
+from tests.factories import make
+from tests.factories.make import NOW
+
+DOOR = signup.ConsentSource("test")
+MINUTE = timedelta(minutes=1)
+
+
+def letter_to(email="reader@example.org", **fields):
+    """Make a digest letter to a reader who wants it, due now, with one pick."""
+    subscriber = make.subscriber(email, interests="graphs")
+    make.paper("Graphs")
+    plan.plan(NOW)
+    Letter.objects.filter(subscriber=subscriber).update(**fields)
+    return Letter.objects.get(subscriber=subscriber)
+
+
+def due(now):
+    """Return the numbers of the letters that may be claimed now."""
+    return [letter.pk for letter in Letter.objects.due(now)]
+
+
+def claim(letter, now=NOW):
+    """Claim the letter as a worker does. Return it, or None."""
+    with transaction.atomic():
+        claimed, _ = transitions.claim(now, 1, [letter.pk])
+    return claimed[0] if claimed else None
+
+
+def pass_fence(letter, now=NOW, mime=b"Subject: Papers\r\n\r\nHello.\r\n"):
+    """Let a claimed letter pass the fence. Return whether it did."""
+    frozen = {letter.pk: transitions.Frozen(mime, f"<{letter.pk}@example.org>", now)}
+    with transaction.atomic():
+        return bool(transitions.final_check([letter], frozen, now).passed)
+
+
+def states(letter):
+    return [event.became for event in letter.events.all()]
+
+
+def note_in_a_dead_workers_journal(*entries):
+    """Leave a journal of a worker that died. Return the file."""
+    journal = Journal(folder_of_journals())
+    journal.write(entries)
+    journal.leave()
+    return journal.path
+
+
+def past_the_fence():
+    """Return a claimed letter that has just passed the fence."""
+    letter = claim(letter_to())
+    assert pass_fence(letter)
+    return letter

@@ -1,0 +1,404 @@
+"""The switch that stops all sending, and what the operator is told: command, panel, doctor."""
+
+import time
+from datetime import timedelta
+from threading import Event
+
+import lxml.html
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.core.management import call_command
+from django.db import transaction
+from django.urls import reverse
+
+from digest.operations import doctor
+from subscriptions.delivery import circuit_breaker, queue, status
+from subscriptions.delivery.recovery.journal import Journal
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter, LetterFact, Provider, Sending
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.pages import text_of
+from tests.helpers.threads import at_once, errors_of
+
+pytestmark = pytest.mark.django_db
+
+MINUTE = timedelta(minutes=1)
+PAGE = "admin:subscriptions_sending_changelist"
+PRESSED = {"_form_submitted": "on"}
+
+
+def letter(email=None, **fields):
+    """Write a confirmation that is due."""
+    reader = make.subscriber(email, confirmed=False)
+    written = queue.write(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=7))
+    Letter.objects.filter(pk=written.pk).update(**fields)
+    written.refresh_from_db()
+    return written
+
+
+def command(capsys, *args, **options):
+    call_command("sending", *args, **options)
+    return capsys.readouterr().out
+
+
+# ---- The command
+
+
+def test_the_command_stops_all_sending_and_resumes_it(outbox, capsys):
+    letter()
+    assert "Sending was stopped on 1 June 2026 at 12:00 UTC by Ada." in command(
+        capsys, "stop", by="Ada"
+    )
+    rounds.deliver_due(lambda: NOW)
+    assert outbox() == []
+    assert "Sending is on." in command(capsys, "resume", by="Ada")
+    rounds.deliver_due(lambda: NOW)
+    assert len(outbox()) == 1
+
+
+def test_the_command_names_who_runs_it_where_nobody_else_is_named(capsys, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "postmaster")
+    assert "by postmaster." in command(capsys, "stop")
+
+
+def test_the_command_works_for_a_user_without_a_name(capsys, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    assert "by user 54321." in command(capsys, "stop")
+
+
+def test_to_stop_again_keeps_who_stopped_first_and_when(capsys, clock):
+    command(capsys, "stop", by="Ada")
+    clock.now = NOW + MINUTE
+    assert "at 12:00 UTC by Ada" in command(capsys, "stop", by="Grace")
+
+
+def test_the_command_alone_tells_what_is_on_and_changes_nothing(capsys):
+    letter()
+    letter(next_try_at=NOW - 5 * MINUTE)
+    letter(state="uncertain", next_try_at=NOW + 15 * MINUTE)
+    letter(state="claimed", lease_until=NOW + 14 * MINUTE)
+    Provider.objects.create(
+        name="google", held_until=NOW + MINUTE, pace=60, said="421 slower", counted_at=NOW
+    )
+    out = command(capsys)
+    assert "Sending is on." in out
+    assert "2 waiting: 2 due, the first since 11:55 UTC on 1 June 2026" in out
+    assert "1 being written: the first lease ends on 1 June 2026 at 12:14 UTC" in out
+    assert "1 nobody knows yet whether it arrived: the first is asked for on" in out
+    assert "google: nothing until 12:01 UTC on 1 June 2026; 60 letters a minute" in out
+    assert "it said: 421 slower" in out
+    assert not Sending.objects.exists()
+
+
+def test_the_command_tells_why_the_breaker_tripped_and_of_the_next_try(capsys):
+    circuit_breaker.trip("auth", "535 5.7.8 bad credentials", NOW)
+    out = command(capsys)
+    assert "The mail server does not let us in: 535 5.7.8 bad credentials." in out
+    assert "The next try is on 1 June 2026 at 12:01 UTC." in out
+
+
+def test_letters_that_are_due_are_told_apart_from_those_that_are_not_yet(capsys):
+    letter(next_try_at=NOW + MINUTE)
+    assert "1 waiting: the first is due on 1 June 2026 at 12:01 UTC" in command(capsys)
+    letter()
+    assert "2 waiting: 1 due, the first since 12:00 UTC" in command(capsys)
+
+
+def test_a_try_that_is_due_is_told_so():
+    circuit_breaker.trip("unreachable", "no route.", NOW)
+    due_at = circuit_breaker.current().retry_at
+    assert status.of_sending(due_at).said.endswith("The next try is due.")
+    circuit_breaker.trip("unreachable", "no route.", NOW + MINUTE)
+    said = status.of_sending(NOW + MINUTE).said
+    who = "The mail server can't be reached, or takes nothing (2 times in a row)"
+    assert said.startswith(f"{who}: no route. The")
+    circuit_breaker.mend()
+    assert status.of_sending(NOW + MINUTE).grade == "on"
+
+
+def test_a_provider_that_the_operator_limits_is_told(settings, capsys):
+    settings.PROVIDER_RATES = {"example.org": 30}
+    Provider.objects.create(name="example.org", counted_at=NOW)
+    Provider.objects.create(name="example.com", counted_at=NOW)
+    Provider.objects.create(name="google", held_until=NOW, said="421 slower", counted_at=NOW)
+    out = command(capsys)
+    assert "example.org: 30 letters a minute" in out
+    assert "example.com" not in out
+    assert "google" not in out  # It gets letters again.
+
+
+# ---- The panel
+
+
+def test_the_page_shows_how_sending_stands_and_changes_nothing(panel):
+    letter(next_try_at=NOW - MINUTE)
+    text = text_of(panel.get(reverse(PAGE)))
+    assert "Sending is on." in text
+    assert "1 due, the first since 11:59 UTC" in text
+    assert "Stop sending" in text
+    assert "Resume sending" not in text
+    assert not Sending.objects.exists()
+
+
+def test_a_button_asks_before_it_stops_and_then_notes_who_did(panel, outbox):
+    letter()
+    url = reverse("admin:subscriptions_sending_stop")
+    assert "What is past the fence already may arrive" in text_of(panel.get(url))
+    assert not Sending.objects.exists()
+    assert "HX-Redirect" in panel.post(url, PRESSED)
+    rounds.deliver_due(lambda: NOW)
+    assert outbox() == []
+    text = text_of(panel.get(reverse(PAGE)))
+    assert "Sending was stopped on 1 June 2026 at 12:00 UTC by you." in text
+    assert LogEntry.objects.get().get_change_message() == "Stopped sending."
+
+
+def test_a_button_that_is_opened_in_a_new_tab_asks_on_a_page_and_leads_back(panel):
+    url = reverse("admin:subscriptions_sending_stop")
+    page = lxml.html.fromstring(panel.get(url).content)
+    assert page.xpath("normalize-space(//title)") == "Stop sending | Paperboy"
+    assert page.xpath("//link[@rel='stylesheet']")
+    (form,) = page.xpath("//div[@id='content']//form")
+    assert [one.get("href") for one in form.iter("a")] == [reverse(PAGE)]
+    assert not Sending.objects.exists()
+    response = panel.post(url, dict(form.fields))
+    assert (response.status_code, response["Location"]) == (302, reverse(PAGE))
+    assert "Sending was stopped" in text_of(panel.get(reverse(PAGE)))
+
+
+def test_a_button_that_the_script_opens_asks_in_a_dialog(panel):
+    url, by_script = reverse("admin:subscriptions_sending_stop"), {"HX-Request": "true"}
+    assert b"<html" not in panel.get(url, headers=by_script).content
+    response = panel.post(url, PRESSED, headers=by_script)
+    assert (response.status_code, response["HX-Redirect"]) == (200, reverse(PAGE))
+
+
+def test_another_button_resumes(panel, outbox):
+    circuit_breaker.stop("Ada", NOW)
+    letter()
+    panel.post(reverse("admin:subscriptions_sending_resume"), PRESSED)
+    rounds.deliver_due(lambda: NOW)
+    assert len(outbox()) == 1
+    assert "Resumed sending." in text_of(panel.get(reverse(PAGE)))
+
+
+def test_who_may_only_look_has_no_buttons(client):
+    user = User.objects.create(username="other", is_staff=True)
+    client.force_login(user)
+    assert client.get(reverse(PAGE)).status_code == 403
+    user.user_permissions.add(Permission.objects.get(codename="view_sending"))
+    text = text_of(client.get(reverse(PAGE)))
+    assert "Sending is on." in text
+    assert "Stop sending" not in text
+    for act in ("stop", "resume"):
+        url = reverse(f"admin:subscriptions_sending_{act}")
+        assert client.post(url, PRESSED).status_code == 403
+    assert not Sending.objects.exists()
+
+
+def test_the_first_page_says_at_its_top_that_no_letters_leave(panel):
+    assert "No letters leave" not in text_of(panel.get(reverse("admin:index")))
+    circuit_breaker.trip("tls", "certificate has expired", NOW)
+    text = text_of(panel.get(reverse("admin:index")))
+    assert "There is no safe connection to the mail server: certificate" in text
+    circuit_breaker.stop("Ada", NOW)
+    text = text_of(panel.get(reverse("admin:index")))
+    assert "No letters leave Sending was stopped on 1 June 2026 at 12:00 UTC by Ada." in text
+
+
+# ---- A letter's page
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, "It is due since 12:00 UTC on 1 June 2026, and waits for its turn."),
+        ({"attempt": 1, "next_try_at": NOW + MINUTE}, "It will be tried again on 1 June 2026 at"),
+        (
+            {"state": "claimed", "lease_until": NOW + MINUTE},
+            "A worker is writing it, and has it until 12:01 UTC",
+        ),
+        (
+            {"state": "transmitting", "left_at": NOW, "lease_until": NOW + MINUTE},
+            "The mail server got all of it on 1 June 2026 at 12:00 UTC, and has not said yes yet.",
+        ),
+        (
+            {"state": "uncertain", "next_try_at": NOW + 15 * MINUTE},
+            "Nobody knows yet whether it arrived; it will be asked for on 1 June 2026 at 12:15 "
+            "UTC. Where nobody can say then, it is sent once more, the very same.",
+        ),
+        (
+            {"state": "uncertain", "next_try_at": NOW, "repeats": 1},
+            "Where nobody can say then, its story ends so",
+        ),
+        (
+            {"state": "accepted", "ended_at": NOW, "repeats": 1},
+            "she may have it twice, the very same.",
+        ),
+        (
+            {"state": "failed", "ended_at": NOW, "reason": "unknown: the mail server never …"},
+            "Nobody knows whether it arrived, and it is not sent again.",
+        ),
+        (
+            {"state": "failed", "ended_at": NOW, "reason": "refused: 550 no."},
+            "It could not be sent: refused: 550 no.",
+        ),
+        ({"state": "skipped", "ended_at": NOW, "reason": "paused"}, "It was not sent: paused."),
+        ({"state": "missed", "ended_at": NOW}, "Its day ended before it could leave, on 8 June"),
+    ],
+)
+def test_a_letters_page_says_plainly_what_happens(panel, fields, told):
+    url = reverse("admin:subscriptions_letter_change", args=[letter(**fields).pk])
+    assert told in text_of(panel.get(url))
+
+
+def test_a_letter_that_waits_tells_what_for():
+    waiting = letter("reader@gmail.com", attempt=1, next_try_at=NOW + MINUTE)
+    Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
+    said = status.of_letter(waiting, NOW)
+    assert said.startswith("It waits: google takes nothing until 12:01 UTC on 1 June 2026.")
+    assert "google" not in status.of_letter(waiting, NOW + MINUTE)
+    elsewhere = letter("reader@example.org", next_try_at=NOW + MINUTE)
+    assert status.of_letter(elsewhere, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
+    circuit_breaker.trip("unreachable", "no route", NOW)
+    assert "google" in status.of_letter(waiting, NOW)
+    Provider.objects.all().delete()
+    assert "can't be reached" in status.of_letter(waiting, NOW)
+    circuit_breaker.stop("Ada", NOW)
+    assert status.of_letter(waiting, NOW).startswith("It waits: sending was stopped")
+
+
+@pytest.mark.parametrize("state", Letter.State)
+def test_every_state_has_words(state):
+    moments = dict.fromkeys(["lease_until", "left_at", "ended_at"], NOW)
+    assert status.of_letter(letter(state=state, **moments), NOW)
+
+
+def test_every_fact_has_words():
+    assert set(status.FACTS) == set(LetterFact.Kind)
+
+
+# ---- The doctor
+
+
+def found(what):
+    return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == what)
+
+
+def test_the_doctor_says_how_to_resume():
+    assert found("sending") == ("ok", "Sending is on.")
+    circuit_breaker.stop("Ada", NOW)
+    grade, said = found("sending")
+    assert grade == "wrong"
+    assert "by Ada. When all is well: `manage.py sending resume`." in said
+
+
+def test_the_doctor_tells_the_mail_servers_words_while_the_breaker_waits():
+    circuit_breaker.trip("auth", "535 no", NOW)
+    assert found("sending") == (
+        "wrong",
+        "The mail server does not let us in: 535 no. The next try is on 1 June 2026 at 12:01 UTC. "
+        "Once mended, `manage.py sending resume` waits no longer.",
+    )
+
+
+def test_the_doctor_tells_who_knows_what_arrived(settings, tmp_path):
+    assert found("oracle") == ("ok", "the outbox itself")
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    grade, said = found("oracle")
+    assert grade == "note"
+    assert "a letter may arrive twice" in said
+    settings.ORACLE = f"postfix:{tmp_path / 'mail.log'}"
+    grade, said = found("oracle")
+    assert grade == "wrong"
+    assert "can't be read (No such file or directory): let Postfix write it" in said
+    (tmp_path / "mail.log").touch()
+    assert found("oracle") == ("ok", f"the Postfix whose log is {tmp_path / 'mail.log'}")
+    settings.ORACLE = "delphi"
+    assert found("oracle")[0] == "wrong"
+
+
+def test_the_doctor_looks_whether_the_journal_can_be_written(data_dir):
+    folder = data_dir / "journal"
+    assert found("journal") == ("ok", f"{folder} is made once a mail server takes letters")
+    assert not folder.exists()
+    Journal(folder).close()
+    assert found("journal") == ("ok", f"{folder} can be written to")
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    folder.touch()
+    grade, said = found("journal")
+    assert (grade, "NotADirectoryError" in said) == ("wrong", True)
+
+
+def test_the_doctor_counts_letters_of_which_nobody_knows():
+    assert found("doubts") == ("ok", "no letter is in doubt")
+    letter(state="uncertain", next_try_at=NOW + MINUTE)
+    grade, said = found("doubts")
+    assert grade == "note"
+    assert "of 1 letters nobody knows yet whether it arrived: the first is asked for" in said
+
+
+def test_the_one_try_after_a_trouble_is_one_workers():
+    circuit_breaker.trip("auth", "535 5.7.8 no", NOW)
+    assert not circuit_breaker.take_probe(NOW)
+    due_at = circuit_breaker.current().retry_at
+    assert [circuit_breaker.take_probe(due_at), circuit_breaker.take_probe(due_at)] == [True, False]
+
+
+def test_a_trouble_that_several_workers_meet_at_once_counts_once():
+    for _ in range(3):
+        circuit_breaker.trip("unreachable", "away", NOW)
+    assert circuit_breaker.current().failures == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stop_is_kept_though_a_worker_meets_a_trouble_at_that_moment():
+    circuit_breaker.trip("unreachable", "away", NOW)
+    has_stopped = Event()
+
+    def stop():
+        with transaction.atomic():
+            circuit_breaker.stop("Ada", NOW)
+            has_stopped.set()
+            time.sleep(0.5)
+
+    def trip():
+        has_stopped.wait(10)
+        circuit_breaker.trip("unreachable", "away", NOW + MINUTE)
+
+    assert errors_of(at_once(stop, trip)) == []
+    assert (circuit_breaker.is_stopped(), circuit_breaker.current().failures) == (True, 2)
+
+
+def test_a_server_that_is_away_is_called_an_error_when_it_stays_away(caplog):
+    now = NOW
+    for _ in range(4):
+        circuit_breaker.trip("unreachable", "away", now)
+        now = circuit_breaker.current().retry_at
+    assert [one.levelname for one in caplog.records] == ["WARNING", "WARNING", "ERROR", "ERROR"]
+
+
+def test_who_resumes_waits_for_no_breaker():
+    circuit_breaker.trip("auth", "535 5.7.8 no", NOW)
+    circuit_breaker.resume("Ada", NOW)
+    assert circuit_breaker.current().why_not(NOW) == ""
+    assert status.of_sending(NOW).said.endswith("The next try is due.")
+    assert circuit_breaker.take_probe(NOW)
+
+
+def test_nothing_is_waited_for_once_the_mail_server_takes_letters_again():
+    circuit_breaker.trip("auth", "535 5.7.8 no", NOW)
+    circuit_breaker.mend()
+    assert not circuit_breaker.take_probe(NOW)
+    assert circuit_breaker.current().why_not(NOW) == ""
+
+
+def test_a_trouble_is_kept_in_short_and_no_address_kept_or_logged_with_it(caplog):
+    circuit_breaker.trip("auth", "535 5.7.8 no such user <anna@example.org> " * 20, NOW)
+    assert len(circuit_breaker.current().said) == 300
+    assert "anna" not in circuit_breaker.current().said + caplog.text

@@ -1,0 +1,83 @@
+"""Where many digests are refused or come back, somebody is told: each letter says so of itself."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest import tasks
+from digest.models import Alarm
+from digest.operations import alarms, health
+from subscriptions.delivery import rejection_rate
+from subscriptions.models import Letter, LetterFact
+from tests.factories import make, returned_mail
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+BLOCKED = "550 5.7.1 <reader@gmail.com>: blocked"
+
+
+def digests(count, *, state="accepted", domain="example.org", said="250 ok", kind="digest"):
+    """Make digests that ended so, each of a subscriber of its own."""
+    reason = f"refused: {said}" if state == "failed" else ""
+    return [
+        returned_mail.letter(
+            make.subscriber(f"{Letter.objects.count()}@{domain}"),
+            state=state,
+            kind=kind,
+            reason=reason,
+            last_reply=said,
+        )
+        for _ in range(count)
+    ]
+
+
+def come_back(letters, said="5.7.1 not let in"):
+    for letter in letters:
+        LetterFact.objects.create(
+            letter=letter, kind="bounced", grade="policy", said=said, noted_at=NOW, key=letter.pk
+        )
+
+
+def test_a_provider_that_refuses_all_digests_is_told_with_its_words_and_no_address():
+    digests(10)
+    digests(2, state="failed", domain="example.net", said="550 5.1.1 no such user")
+    digests(5, state="failed", domain="gmail.com", said=BLOCKED)
+    assert rejection_rate.of_the_day(NOW) == (
+        "Of the 17 digests that left in 24 hours, 7 were refused or came back, most of them from "
+        "google: 550 5.7.1 <…>: blocked."
+    )
+
+
+def test_what_a_mail_server_takes_and_gives_back_counts_as_well():
+    come_back(digests(5, domain="outlook.com"))
+    assert rejection_rate.of_the_day(NOW) == (
+        "Of the 5 digests that left in 24 hours, 5 were refused or came back, most of them from "
+        "microsoft: 5.7.1 not let in."
+    )
+
+
+def test_some_dead_addresses_among_many_good_ones_are_no_alarm():
+    digests(4, state="failed")
+    assert rejection_rate.of_the_day(NOW) == ""
+    digests(1, state="failed")
+    digests(95)
+    assert rejection_rate.of_the_day(NOW) != ""
+    digests(1)
+    assert rejection_rate.of_the_day(NOW) == ""
+
+
+def test_confirmations_to_addresses_that_somebody_typed_are_no_alarm():
+    digests(9, state="failed", kind="confirm")
+    assert rejection_rate.of_the_day(NOW) == ""
+
+
+def test_the_alarm_stands_for_a_day_and_is_told_in_public_without_names():
+    digests(5, state="failed", domain="gmail.com", said=BLOCKED)
+    tasks.check_refusals()
+    (row,) = Alarm.objects.standing()
+    assert row.name == "refused"
+    assert "Many letters are refused." in health.degradations(NOW)
+    assert alarms.refused_digests(NOW + DAY - timedelta(minutes=1))
+    assert not alarms.refused_digests(NOW + DAY + timedelta(minutes=1))

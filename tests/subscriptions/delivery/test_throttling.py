@@ -1,0 +1,232 @@
+"""Mailbox providers: who they are, how they are held and paced; addresses that are none; names."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from subscriptions.delivery import message_ids, suppress, throttling
+from subscriptions.models import Letter, Provider, Subscriber
+from tests.factories import make
+from tests.factories.make import NOW
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+TODAY = NOW.date()
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("address", "provider"),
+    [
+        ("a@gmail.com", "google"),
+        ("a@GoogleMail.com", "google"),
+        ("a@hotmail.co.uk", "microsoft"),
+        ("a@outlook.de", "microsoft"),
+        ("a@yahoo.co.jp", "yahoo"),
+        ("a@me.com", "apple"),
+        ("a@web.de", "gmx"),
+        ("a@web.example.org", "web.example.org"),
+        ("a@me.example.com", "me.example.com"),
+        ("a@gmail.com.evil.example", "gmail.com.evil.example"),
+        ("a@Example.ORG", "example.org"),
+        ("no address", "no address"),
+    ],
+)
+def test_domains_of_one_provider_count_together(address, provider):
+    assert throttling.provider_of(address) == provider
+
+
+def mail_for(*addresses):
+    """Return what `allot` looks at: letters with the addresses they go to."""
+    return [SimpleNamespace(recipient=address) for address in addresses]
+
+
+def ten_for(domain="gmail.com", count=10):
+    return mail_for(*(f"reader-{number}@{domain}" for number in range(count)))
+
+
+def test_where_nobody_complains_there_is_nothing_to_count():
+    letters = ten_for()
+    assert throttling.allot(letters, NOW).allowed == letters
+    throttling.thank(["reader@gmail.com"], NOW)
+    assert not Provider.objects.exists()
+
+
+def test_a_provider_is_left_alone_for_longer_at_half_the_pace_each_time_it_complains():
+    now, holds, paces = NOW, [], []
+    for _ in range(60):
+        until = throttling.slow_down("google", "450 4.7.1 slower", now)
+        holds.append((until - now) / MINUTE)
+        paces.append(Provider.objects.get().pace)
+        now = until
+    assert holds == [1, 2, 4, 8, 16, 32, *[60] * 54]
+    assert paces == [60, 30, 15, 7.5, 3.75, *[2] * 55]
+
+
+def test_complaints_about_letters_of_one_rush_count_once():
+    first = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    assert throttling.slow_down("google", "450 4.7.1 slower", NOW + SECOND) == first
+    row = Provider.objects.get()
+    assert (row.complaints, row.pace) == (1, throttling.FIRST_PACE)
+
+
+def test_a_provider_that_is_held_gets_nothing_and_the_others_all():
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    held, others = ten_for(), ten_for("example.org")
+    allotment = throttling.allot(held + others, NOW + SECOND)
+    assert allotment.allowed == others
+    assert [letter for letter, _ in allotment.put_off] == held
+    moments = [moment for _, moment in allotment.put_off]
+    assert moments == sorted(moments)
+    assert moments[0] > until
+    assert moments[-1] == until + 10 * SECOND  # Each has a turn of its own, at sixty a minute.
+
+
+def test_after_the_hold_it_gets_a_minutes_worth_at_most():
+    """As rounds may come no more often than once a minute."""
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    letters = ten_for(count=80)
+    assert len(throttling.allot(letters, until + SECOND).allowed) == 1
+    assert len(throttling.allot(letters, until + HOUR).allowed) == 60
+    assert len(throttling.allot(letters, until + HOUR).allowed) == 0
+
+
+def test_looks_at_it_during_the_hold_change_nothing_of_what_it_gets_after():
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    letters = ten_for(count=80)
+    for seconds in (10, 20, 30):
+        assert throttling.allot(letters, NOW + seconds * SECOND).allowed == []
+    assert len(throttling.allot(letters, until + 5 * SECOND).allowed) == 5
+
+
+def test_what_it_would_have_taken_before_the_hold_is_forgotten(settings):
+    settings.PROVIDER_RATES = {"google": 600.0}
+    throttling.allot(ten_for(count=1), NOW)
+    throttling.allot(ten_for(count=1), NOW + MINUTE)
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW + MINUTE)
+    assert len(throttling.allot(ten_for(count=80), until + SECOND).allowed) == 1
+
+
+def test_a_letter_that_waits_for_its_turn_is_looked_at_before_long():
+    """The pace may have risen by then."""
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    put_off = throttling.allot(ten_for(count=1_000), NOW).put_off
+    assert put_off[-1][1] == until + 5 * MINUTE
+
+
+def test_one_that_is_held_and_has_no_pace_puts_letters_off():
+    Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
+    ((_, moment),) = throttling.allot(ten_for(count=1), NOW).put_off
+    assert NOW + MINUTE < moment < NOW + 2 * MINUTE
+    assert len(throttling.allot(ten_for(), NOW + MINUTE).allowed) == 10
+
+
+def test_a_success_makes_it_half_as_fast_again_once_a_minute():
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    throttling.thank(["reader@gmail.com"], until)  # Too early.
+    assert Provider.objects.get().pace == 60
+    for _ in range(3):
+        throttling.thank(["reader@gmail.com", "reader@example.org"], until + MINUTE)
+    row = Provider.objects.get()
+    assert (row.pace, row.complaints) == (90, 0)
+    throttling.thank(["reader@gmail.com"], until + 2 * MINUTE)
+    assert Provider.objects.get().pace == 135
+
+
+def test_one_that_takes_much_is_not_counted_any_longer():
+    now = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    while Provider.objects.exists():
+        now += MINUTE
+        throttling.thank(["reader@gmail.com"], now)
+        assert now < NOW + HOUR
+    letters = ten_for(count=100)
+    assert throttling.allot(letters, now).allowed == letters
+
+
+def test_a_success_ends_the_row_of_complaints():
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    until = throttling.slow_down("google", "450 4.7.1 slower", until)
+    throttling.thank(["reader@gmail.com"], until + MINUTE)
+    now = until + HOUR
+    assert throttling.slow_down("google", "450 4.7.1 slower", now) == now + MINUTE
+
+
+@pytest.mark.parametrize("rate", [30.0, 600.0])
+def test_the_lower_of_both_wishes_counts(settings, rate):
+    settings.PROVIDER_RATES = {"google": rate}
+    throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    assert Provider.objects.get().limit() == min(rate, throttling.FIRST_PACE)
+
+
+def test_a_clock_that_goes_back_gives_nothing_away_and_is_not_waited_for(settings):
+    settings.PROVIDER_RATES = {"google": 60.0}
+    letters = ten_for(count=30)
+    throttling.allot(letters, NOW)
+    assert throttling.allot(letters, NOW - HOUR).allowed == []
+    assert len(throttling.allot(letters, NOW - HOUR + 5 * SECOND).allowed) == 5
+
+
+def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):
+    settings.PROVIDER_RATES = {"google": 0.5}
+    letters = ten_for(count=3)
+    assert len(throttling.allot(letters, NOW).allowed) == 1
+    assert len(throttling.allot(letters, NOW + MINUTE).allowed) == 0
+    assert len(throttling.allot(letters, NOW + 2 * MINUTE).allowed) == 1
+
+
+# ---- Addresses that are none
+
+
+def test_long_words_and_readers_who_are_gone_do_no_harm():
+    reader = make.subscriber()
+    suppress.suppress_bounced(reader.pk, reader.email, "550 5.1.1 " + "no " * 500, NOW)
+    assert len(Subscriber.objects.get().suppressed_reason) == 200
+    reader.delete()
+    suppress.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no", NOW)
+
+
+# ---- Names of letters
+
+
+def letter_of(reader, kind="digest", day=TODAY, created_at=NOW):
+    return Letter(subscriber=reader, kind=kind, day=day, created_at=created_at)
+
+
+def test_a_digests_name_depends_on_its_reader_and_day_alone():
+    reader = make.subscriber()
+    name = message_ids.of(letter_of(reader))
+    assert message_ids.of(letter_of(reader, created_at=NOW + HOUR)) == name
+    assert message_ids.of(letter_of(reader, kind="welcome")) == name
+    assert message_ids.of_digest(reader.public_id, NOW.date()) == name
+
+
+def test_names_differ_between_readers_days_and_kinds():
+    reader, other = make.subscriber(), make.subscriber()
+    tomorrow = NOW.date() + timedelta(days=1)
+    letters = [
+        letter_of(reader),
+        letter_of(other),
+        letter_of(reader, day=tomorrow),
+        letter_of(reader, "confirm", None),
+        letter_of(reader, "goodbye", None),
+        letter_of(reader, "confirm", None, NOW + SECOND),
+    ]
+    assert len({message_ids.of(letter) for letter in letters}) == len(letters)
+
+
+def test_a_name_tells_nobody_who_the_reader_is(settings):
+    reader = make.subscriber("someone@example.org")
+    name = message_ids.of(letter_of(reader))
+    assert "someone" not in name
+    assert reader.public_id.hex not in name.replace("-", "")
+    settings.SECRET_KEY = "another"
+    assert message_ids.of(letter_of(reader)) != name
+
+
+def test_what_a_provider_said_is_kept_in_short_and_without_addresses():
+    throttling.slow_down("example.org", "450 <reader@example.org>: " + "slower, " * 50, NOW)
+    said = Provider.objects.get().said
+    assert said.startswith("450 <…>: slower, ")
+    assert len(said) == 300

@@ -1,0 +1,40 @@
+"""A mail server that takes all commands at once, or one by one, and a line to it."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from subscriptions.delivery.transports.smtp_connection import SECONDS
+from tests.servers.smtp import EXTENSIONS, MailServer
+from tests.subscriptions.delivery.transports.conversation import ONE_BY_ONE, Line, transport
+
+
+@pytest.fixture(params=["pipelined", "one by one"])
+def server(request):
+    with MailServer(EXTENSIONS if request.param == "pipelined" else ONE_BY_ONE) as server:
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def opened():
+    """Return a function that opens a line to a server, until the test is over."""
+    with ExitStack() as lines:
+
+        def open_line(server, **fields):
+            line = Line(transport(server, **fields).connect())
+            lines.callback(line.close)
+            return line
+
+        yield open_line
+
+
+@pytest.fixture
+def line(server, opened):
+    return opened(server)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    for stage in SECONDS:
+        monkeypatch.setitem(SECONDS, stage, 0.15)

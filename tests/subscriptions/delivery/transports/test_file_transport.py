@@ -1,0 +1,97 @@
+"""Letters that become files: what is answered when the disk doesn't do what it should."""
+
+import os
+import time
+
+import pytest
+
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.registry import FileTransport
+from tests.factories.make import NOW
+
+MIME = b"Subject: Papers\r\n\r\n" + b"Graphs.\r\n" * 1000
+MESSAGE = Message("digest@example.org", "reader@example.org", MIME, "digest", 7, NOW)
+NAME = "digest-20260601T120000Z-7.eml"
+
+
+def hand_over(before_the_last_step=lambda: None):
+    """Put the letter into the outbox, and let something happen just before the last step."""
+    connection = FileTransport().connect()
+    if (result := connection.offer(MESSAGE)) is None:
+        before_the_last_step()
+        result = connection.finish()
+    return result
+
+
+@pytest.fixture
+def outbox(data_dir):
+    (data_dir / "outbox").mkdir()
+    return data_dir / "outbox"
+
+
+def test_a_connection_takes_letter_after_letter(outbox):
+    connection = FileTransport().connect()
+    for _ in range(2):
+        assert connection.is_usable()
+        assert connection.offer(MESSAGE) is None
+        assert connection.finish().status == "accepted"
+
+
+def test_a_connection_that_is_closed_amid_a_letter_leaves_nothing_of_it(outbox):
+    connection = FileTransport().connect()
+    connection.offer(MESSAGE)
+    connection.close()
+    assert list(outbox.iterdir()) == []
+
+
+def draft_in(outbox):
+    (draft,) = outbox.glob(".draft-*")
+    return draft
+
+
+def test_a_full_disk_defers_the_letter(outbox):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    passed = []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(MIME) // 2, hard))
+    try:
+        result = hand_over(lambda: passed.append(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert result.status == "deferred"
+    assert result.reply == "the outbox folder can't be written to: File too large"
+    assert passed == []
+    assert list(outbox.iterdir()) == []  # Nor does half a draft take what little room is left.
+
+
+def test_a_letter_that_surely_is_not_in_place_is_deferred(outbox):
+    result = hand_over((outbox / NAME).mkdir)
+    assert result.status == "deferred"
+    assert list(outbox.glob(".draft-*")) == []
+
+
+def test_a_letter_that_is_in_place_is_accepted_whatever_the_disk_said(outbox):
+    """A folder across a network renames, loses the answer, asks again, and finds no draft."""
+    result = hand_over(lambda: draft_in(outbox).rename(outbox / NAME))
+    assert result.status == "accepted"
+    assert (outbox / NAME).read_bytes() == MIME
+
+
+def test_a_letter_that_is_nowhere_to_be_seen_is_unknown(outbox):
+    result = hand_over(lambda: draft_in(outbox).unlink())
+    assert result.status == "unknown"
+
+
+def test_drafts_of_workers_that_were_killed_are_swept_by_the_next_letter(outbox):
+    hour = 3600
+    for name, age in ((".draft-killed", 1.1 * hour), (".draft-alive", 0.9 * hour)):
+        (outbox / name).write_bytes(b"half a let")
+        os.utime(outbox / name, (time.time() - age,) * 2)
+    old = outbox / "digest-20260101T120000Z-1.eml"
+    old.write_bytes(MIME)
+    os.utime(old, (0, 0))
+
+    hand_over()
+
+    assert {file.name for file in outbox.iterdir()} == {".draft-alive", old.name, NAME}

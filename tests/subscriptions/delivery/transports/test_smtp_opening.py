@@ -1,0 +1,298 @@
+"""How we get in: TLS, passwords, greetings, and what EMAIL_URL says of them."""
+
+import ipaddress
+import socket
+import ssl
+import time
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+
+from subscriptions.delivery.transports import smtp
+from subscriptions.delivery.transports.base import ConnectFailed
+from subscriptions.delivery.transports.smtp import SmtpServer, SmtpTransport, check, parse_server
+from tests.servers.smtp import EXTENSIONS, MailServer
+from tests.subscriptions.delivery.transports.conversation import MIME, STAGES, deliver, transport
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1 that nobody but itself vouches for, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.example.org")])
+    now = timezone.now()
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "mail.pem"
+    pem = serialization.Encoding.PEM
+    file.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(pem)
+    )
+    return file
+
+
+@pytest.fixture
+def trusted(certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+
+@pytest.fixture(params=["starttls", "implicit"])
+def tls_server(request, certificate):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    extensions = (*EXTENSIONS, "AUTH PLAIN LOGIN")
+    if request.param == "starttls":
+        extensions += ("STARTTLS",)
+    with MailServer(extensions, context) as server:
+        server.told = request.param
+        yield server
+        server.shutdown()
+
+
+SECRET = {"user": "you", "password": "hush"}
+
+
+def test_letters_go_over_tls(tls_server, trusted, opened):
+    line = opened(tls_server, tls=tls_server.told, **SECRET)
+    large = b"x" * 70 + b"\r\n"
+    large *= 10_000
+    assert deliver(line).status == "accepted"
+    assert deliver(line, mime=large).status == "accepted"
+    assert [mime for _, mime in tls_server.accepted] == [MIME, large]
+
+
+def test_what_is_offered_is_asked_again_once_nobody_can_listen_in(tls_server, trusted, opened):
+    opened(tls_server, tls=tls_server.told)
+    in_turn = {"starttls": [b"ehlo", b"STAR", b"ehlo"], "implicit": [b"ehlo"]}
+    assert [line[:4] for line in tls_server.heard] == in_turn[tls_server.told]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("how", ["drop", "550", "slow"])
+def test_faults_mean_the_same_over_tls(tls_server, trusted, opened, stage, how):
+    line = opened(tls_server, tls=tls_server.told)
+    expected = {
+        "slow": "accepted",
+        "drop": "unknown" if stage == "dot" else "deferred",
+        "550": "deferred" if stage == "mail" else "refused",
+    }
+    assert deliver(line, f"{how}-{stage}").status == expected[how]
+
+
+def refusal(server, **fields):
+    return refused_by(transport(server, **fields))
+
+
+def refused_by(transport):
+    with pytest.raises(ConnectFailed) as refused:
+        transport.connect()
+    return refused.value
+
+
+def test_a_certificate_that_nobody_vouches_for_gets_no_letter_and_no_password(tls_server):
+    refused = refusal(tls_server, tls=tls_server.told, **SECRET)
+    assert refused.kind == "tls"
+    assert "CERTIFICATE_VERIFY_FAILED" in refused.reply
+    assert [line[:4] for line in tls_server.heard] in ([], [b"ehlo", b"STAR"])
+
+
+def test_a_certificate_for_another_name_is_refused(tls_server, trusted):
+    server = SmtpServer("localhost", tls_server.server_address[1], tls_server.told)
+    assert refused_by(SmtpTransport(server)).kind == "tls"
+
+
+def test_without_starttls_nothing_is_said_in_plain_text(server):
+    assert refusal(server, tls="starttls", **SECRET).kind == "tls"
+    assert [line[:4] for line in server.heard] == [b"ehlo"]
+
+
+def test_a_server_that_hangs_up_amid_the_handshake_is_not_reached():
+    with MailServer((*EXTENSIONS, "STARTTLS"), tls=None) as server:  # It has no certificate.
+        assert refusal(server, tls="starttls").kind == "unreachable"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (b"454 4.7.0 TLS is away\r\n", "unreachable"),
+        (b"502 no\r\n", "tls"),
+        (b"220 go ahead\r\n250 and this is said in plain text\r\n", "unreachable"),
+    ],
+)
+def test_starttls_that_is_not_started_ends_it(reply, kind):
+    with MailServer((*EXTENSIONS, "STARTTLS")) as server:
+        server.replies["starttls"] = reply
+        assert refusal(server, tls="starttls", **SECRET).kind == kind
+        assert b"hush" not in b"".join(server.heard)
+        assert len(server.heard) == 2
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (b"535 5.7.8 no\r\n", "auth"),
+        (b"534 5.7.9 mechanism too weak\r\n", "auth"),
+        (b"500 what?\r\n", "auth"),
+        (b"454 4.7.0 later\r\n", "unreachable"),
+        (b"\xff\r\n", "unreachable"),
+    ],
+)
+def test_a_password_that_is_not_taken_is_told_apart_from_a_server_that_is_busy(reply, kind):
+    with MailServer((*EXTENSIONS, "AUTH PLAIN")) as server:
+        server.replies["auth"] = reply
+        assert refusal(server, **SECRET).kind == kind
+        server.shutdown()
+
+
+def test_a_server_that_talks_nonsense_is_not_told_the_password_in_another_way():
+    with MailServer((*EXTENSIONS, "AUTH PLAIN LOGIN")) as server:
+        server.replies["auth"] = b"\xff\r\n"
+        refusal(server, **SECRET)
+        assert [line[:4] for line in server.heard] == [b"ehlo", b"AUTH"]
+        server.shutdown()
+
+
+def test_a_server_that_takes_no_passwords_is_not_given_letters(server):
+    assert refusal(server, **SECRET).kind == "auth"
+
+
+def test_a_password_that_cannot_be_sent_is_not_shown():
+    with MailServer((*EXTENSIONS, "AUTH PLAIN")) as server:
+        refused = refusal(server, user="you", password="hüsh")
+        assert refused.kind == "auth"
+        assert refused.reply.startswith("the user name or password holds a character")
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"421 not now\r\n", b"554 go away\r\n", b"\xff\r\n", b"", b"220 " + b"x" * 10_000 + b"\r\n"],
+)
+def test_a_server_that_greets_badly_is_not_reached(server, greeting, monkeypatch):
+    monkeypatch.setattr(smtp, "CONNECT_SECONDS", 0.2)
+    server.at_connect = greeting
+    assert refusal(server).kind == "unreachable"
+
+
+def test_a_server_that_hangs_up_unsaid_is_not_waited_for(server, monkeypatch):
+    monkeypatch.setattr("tests.servers.smtp.Conversation.handle", lambda conversation: None)
+    assert refusal(server).reply == "SMTPServerDisconnected: it hung up"
+
+
+def test_what_the_server_offers_is_what_is_used(server):
+    sock, extensions = smtp.connect(SmtpServer(*server.server_address), None)
+    sock.close()
+    assert extensions == {name.lower() for name in server.extensions}
+
+
+def test_bytes_that_trickle_in_buy_no_time_at_the_greeting(server, monkeypatch):
+    monkeypatch.setattr(smtp, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("tests.servers.smtp.BYTE_SECONDS", 0.05)
+    monkeypatch.setattr("tests.servers.smtp.Conversation.say", trickle)
+    assert refusal(server).reply == "the mail server did not answer in time"
+
+
+def trickle(conversation, reply):
+    for byte in reply:
+        conversation.wfile.write(bytes([byte]))
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "reply", [b"421 not now\r\n", b"250-\r\n250 ok\r\n250 ok\r\n", b"220 hi\r\n"]
+)
+def test_a_server_that_answers_ehlo_badly_is_not_reached(server, reply):
+    server.replies["ehlo"] = reply
+    assert refusal(server).kind == "unreachable"
+
+
+def test_a_server_without_ehlo_is_greeted_with_helo(server, opened):
+    server.replies["ehlo"] = b"502 what?\r\n"
+    assert deliver(opened(server)).status == "accepted"
+
+
+@pytest.mark.parametrize("host", ["x" * 64 + ".example.org", "a..b"])
+def test_a_host_that_no_name_can_have_is_not_reached(host):
+    assert refused_by(SmtpTransport(SmtpServer(host, 25))).kind == "unreachable"
+
+
+def test_the_dot_does_not_wait_for_the_server_to_acknowledge_the_body(server):
+    sock, _ = smtp.connect(SmtpServer(*server.server_address), None)
+    with sock:
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_nobody_listening_is_not_reached():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = taken.getsockname()
+    assert refused_by(SmtpTransport(SmtpServer(*address))).kind == "unreachable"
+
+
+def test_a_mail_server_that_greets_us_well_checks_out(server):
+    assert check(SmtpServer(*server.server_address)) is None
+    server.at_connect = b"554 go away\r\n"
+    assert check(SmtpServer(*server.server_address)).reply == "554 go away"
+
+
+# Where it is
+
+
+def test_the_mail_server_is_read_from_its_address():
+    server = parse_server(
+        "smtp://you%40x:h%2Fush@mail.example.org:2525?tls=starttls&connections=50"
+    )
+    assert server == SmtpServer("mail.example.org", 2525, "starttls", "you@x", "h/ush", 50)
+    assert "ush" not in repr(server)
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "tls"),
+    [
+        ("smtp://mail.example.org", 25, "none"),
+        ("smtp://mail.example.org:587", 587, "starttls"),
+        ("smtp://mail.example.org:465", 465, "implicit"),
+        ("smtps://mail.example.org", 465, "implicit"),
+        ("smtp://mail.example.org?tls=starttls", 587, "starttls"),
+        ("smtp://mail.example.org:587?tls=none", 587, "none"),
+    ],
+)
+def test_the_port_and_the_scheme_say_which_tls_is_meant(url, port, tls):
+    server = parse_server(url)
+    assert (server.port, server.tls, server.connections) == (port, tls, 20)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("smtp://you:hush@mail.example.org", "EMAIL_URL: a password is never sent to another"),
+        ("smtp://you:hush@10.0.0.7?tls=none", "EMAIL_URL: a password is never sent to another"),
+        ("smtp://mail.example.org?connections=0", "EMAIL_URL: connections must be a number from 1"),
+        ("smtp://mail.example.org?connections=501", "EMAIL_URL: connections must be a number"),
+        ("smtp://mail.example.org?connections=many", "EMAIL_URL: connections must be a number"),
+    ],
+)
+def test_a_mail_server_that_makes_no_sense_is_refused_with_a_sentence(url, sentence):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        parse_server(url)
+    assert str(refused.value).startswith(sentence)
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
+def test_a_password_may_stay_on_this_machine_without_tls(host):
+    assert parse_server(f"smtp://you:hush@{host}").password == "hush"

@@ -1,0 +1,195 @@
+"""Database work beside other tasks: a job is left where it would wait, and gone on with."""
+
+import time
+
+import pytest
+from django.db import DataError, NotSupportedError, OperationalError, connection, transaction
+from django.utils import translation
+
+from subscriptions.db import in_ids, run_sql
+from subscriptions.delivery.worker.greenlet_db import Database
+from subscriptions.delivery.worker.greenlets import Hub
+from subscriptions.models import Volley
+from tests.factories.make import NOW
+from tests.subscriptions.delivery.worker.held_locks import another_session
+
+LONG = "SELECT pg_sleep(0.3)"
+
+
+@pytest.fixture
+def hub():
+    hub = Hub()
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def database(hub, transactional_db):
+    if connection.vendor != "postgresql":
+        pytest.skip("a job waits for PostgreSQL alone")
+    return Database(hub)
+
+
+def done(database, job):
+    """Have a task do a job. Return what came of it."""
+    came_of = []
+    database.hub.spawn(lambda: came_of.append(database.do(job)))
+    database.hub.run()
+    return came_of[0]
+
+
+def test_other_tasks_go_on_while_the_database_works(database):
+    turns = []
+
+    def count():
+        while not turns or not database.is_free:
+            database.hub.park(0.01)
+            turns.append(1)
+
+    database.hub.spawn(count)
+    assert done(database, lambda: run_sql(LONG) and run_sql("SELECT 7")) == [(7,)]
+    assert len(turns) > 10
+    assert database.is_free
+
+
+def test_one_job_is_done_after_the_other(database):
+    order = []
+
+    def job(number):
+        run_sql(LONG)
+        order.append(number)
+
+    for number in (1, 2, 3):
+        database.hub.spawn(database.do, lambda number=number: job(number))
+    database.hub.run()
+    assert order == [1, 2, 3]
+
+
+def test_who_asks_the_database_amid_a_job_is_told_so_instead_of_waiting_for_ever(database):
+    def ask():
+        with pytest.raises(RuntimeError, match="in the midst of a query"):
+            Volley.objects.count()
+
+    database.hub.spawn(database.do, lambda: run_sql(LONG))
+    database.hub.spawn(ask)
+    database.hub.run()
+    assert Volley.objects.count() == 0
+
+
+def test_a_job_under_way_is_brought_to_its_end_when_all_other_tasks_are_killed(database):
+    def job():
+        with transaction.atomic():
+            Volley.objects.create(created_at=NOW, mime=b"")
+            run_sql(LONG)
+
+    hub = database.hub
+    hub.spawn(database.do, job)
+    hub.spawn(hub.park)
+    hub.run(until=lambda: not database.is_free)
+    hub.kill(but=database.worker)
+    hub.run(until=lambda: database.is_free)
+    assert Volley.objects.count() == 1
+
+
+def test_a_silent_database_is_waited_for_so_long_and_no_longer(database, monkeypatch):
+    monkeypatch.setattr("subscriptions.delivery.worker.greenlet_db.SILENT_SECONDS", 0.2)
+    began = time.monotonic()
+    with pytest.raises(OperationalError, match="the database is silent"):
+        done(database, lambda: run_sql("SELECT pg_sleep(5)"))
+    assert time.monotonic() - began < 4
+    assert run_sql("SELECT 1") == [(1,)]
+
+
+def test_a_database_that_says_something_now_and_then_is_not_silent(database, monkeypatch):
+    monkeypatch.setattr("subscriptions.delivery.worker.greenlet_db.SILENT_SECONDS", 1)
+    assert len(done(database, lambda: [run_sql("SELECT pg_sleep(0.4)") for _ in range(4)])) == 4
+
+
+def test_once_a_job_is_done_the_database_is_waited_for_as_ever(database):
+    done(database, lambda: run_sql("SELECT 1"))
+    began = time.thread_time()
+    run_sql(LONG)
+    assert time.thread_time() - began < 0.1
+
+
+def test_a_task_speaks_the_language_of_who_spawns_it(database):
+    with translation.override("de"):
+        assert done(database, translation.get_language) == "de"
+
+
+def test_what_breaks_a_job_is_what_came_of_it(database):
+    with pytest.raises(DataError, match="division by zero"):
+        done(database, lambda: run_sql(LONG) and run_sql("SELECT 1 / %s", [0]))
+    assert run_sql("SELECT 1") == [(1,)]
+
+
+def test_a_session_that_is_ended_amid_a_job_breaks_that_job_alone(database):
+    ((session,),) = run_sql("SELECT pg_backend_pid()")
+
+    def end_session():
+        with another_session() as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [session])
+
+    database.hub.spawn(end_session)
+    with pytest.raises(OperationalError):
+        done(database, lambda: run_sql(LONG))
+    connection.close()
+    assert done(database, lambda: run_sql("SELECT 1")) == [(1,)]
+
+
+@pytest.mark.django_db
+def test_a_job_is_done_at_once_amid_a_transaction(hub):
+    assert Database(hub).do(lambda: run_sql("SELECT 1")) == [(1,)]
+
+
+@pytest.mark.django_db
+def test_numbers_are_looked_for_however_many_they_are():
+    rows = [Volley.objects.create(created_at=NOW, mime=b"") for _ in range(3)]
+    for some in ([], rows[:1], rows):
+        its, numbers = in_ids(row.pk for row in some)
+        table = Volley._meta.db_table
+        found = run_sql(f"SELECT id FROM {table} WHERE id {its} ORDER BY id", numbers)
+        assert found == [(row.pk,) for row in some]
+
+
+def test_a_statement_is_planned_once_in_a_session(database):
+    for number in (1, 2, 3):
+        assert run_sql("SELECT CAST(%s AS bigint) + 1 AS planned_once", [number]) == [(number + 1,)]
+    looked = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s"
+    assert run_sql(looked, ["%planned_once%"]) == [(1,)]
+
+
+@pytest.fixture
+def migrate(database):
+    """Return a function that changes the type of what a prepared statement reads."""
+    run_sql("CREATE TABLE changing (number integer)")
+    run_sql("INSERT INTO changing VALUES (7)")
+
+    def migrate():
+        with another_session() as other:
+            other.execute("ALTER TABLE changing ALTER number TYPE bigint")
+
+    yield migrate
+    run_sql("DROP TABLE changing")
+
+
+def test_a_statement_is_planned_anew_when_a_migration_has_changed_what_it_reads(migrate):
+    assert run_sql("SELECT number FROM changing") == [(7,)]
+    migrate()
+    assert run_sql("SELECT number FROM changing") == [(7,)]
+
+
+def test_a_job_reads_on_when_a_migration_has_changed_what_it_reads(database, migrate):
+    run_sql("SELECT number FROM changing")
+    migrate()
+    rows, _ = done(database, lambda: (run_sql("SELECT number FROM changing"), run_sql(LONG)))
+    assert rows == [(7,)]
+
+
+def test_amid_a_transaction_a_migration_costs_that_transaction_alone(migrate):
+    run_sql("SELECT number FROM changing")
+    migrate()
+    with pytest.raises(NotSupportedError), transaction.atomic():
+        run_sql("SELECT number FROM changing")
+    with transaction.atomic():
+        assert run_sql("SELECT number FROM changing") == [(7,)]

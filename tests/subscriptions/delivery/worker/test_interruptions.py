@@ -1,0 +1,369 @@
+"""What a round lets go of, and what it records, where it is broken off or told to stop."""
+
+import os
+import signal
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+
+from subscriptions import hooks, tasks
+from subscriptions.db import run_sql
+from subscriptions.delivery import clock, transitions
+from subscriptions.delivery.recovery import journal
+from subscriptions.delivery.recovery.journal import accepted_ids
+from subscriptions.delivery.worker import deliver as worker
+from subscriptions.delivery.worker.rounds import Round
+from subscriptions.delivery.worker.transactions import Transactions
+from subscriptions.mail import render
+from subscriptions.models import Letter, LetterEvent
+from tests.factories.make import NOW
+from tests.subscriptions.delivery.worker.held_locks import HOLD, another_session, on_postgresql
+from tests.subscriptions.delivery.worker.thirty_letters import (
+    LATER,
+    MINUTE,
+    ODD,
+    deliver,
+    digest_to,
+    digests,
+    recipients,
+    states,
+    to_one,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def emails_in(state):
+    return list(Letter.objects.filter(state=state).values_list("subscriber__email", flat=True))
+
+
+def letters_at(round_, stage):
+    in_flight = round_.worker.in_flight if round_.worker else {}
+    return [one for one in in_flight.values() if one.stage == stage]
+
+
+class Enough(Exception):
+    """A fault of ours: an exception, wherever the round is."""
+
+
+def broken_off(monkeypatch, when):
+    """Run a round with a slow database that is broken off amid a final check, at a turn of which
+    this is true. Return the letters with a result that were not being recorded yet.
+    """
+    final_check, checking, seen = transitions.final_check, [], []
+
+    def slow_check(*args):
+        checked = final_check(*args)
+        checking.append(checked)
+        run_sql("SELECT pg_sleep(0.2)")
+        checking.clear()
+        return checked
+
+    monkeypatch.setattr(transitions, "final_check", slow_check)
+
+    def is_stopping():
+        if checking and when(round_.worker.batcher):
+            seen.extend(round_.worker.batcher.ended)
+            raise Enough
+        return False
+
+    round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
+    with pytest.raises(Enough):
+        round_.run()
+    time.sleep(0.3)
+    return seen
+
+
+@on_postgresql
+def test_what_was_answered_is_on_the_disk_when_a_round_is_broken_off(server, monkeypatch):
+    server.before_dot_reply = lambda recipient: time.sleep(len(recipient) % 2 * 0.15)
+    digests(count=60)
+    seen = broken_off(monkeypatch, lambda batcher: batcher.ended)
+    assert seen
+    noted = accepted_ids(journal.folder_of_journals(), NOW)
+    assert {one.frozen.message_id for one in seen} <= noted
+
+
+@on_postgresql
+def test_a_round_that_is_broken_off_leaves_no_letter_in_doubt_without_a_dot(server, monkeypatch):
+    digests(count=60)
+    broken_off(monkeypatch, lambda batcher: True)
+    doubtful = emails_in("transmitting")
+    assert set(doubtful) <= set(recipients(server))
+
+
+def test_a_fault_of_ours_leaves_claims_to_their_leases_and_lets_go_of_what_awaits_its_dot(server):
+    """One that is claimed may be at fault, and is found by its stumbles."""
+
+    def is_stopping():
+        if letters_at(round_, "passed"):
+            raise Enough
+        return False
+
+    digests(count=60)
+    round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
+    with pytest.raises(Enough):
+        round_.run()
+    assert server.accepted == []
+    assert set(states()) == {"claimed", "planned"}
+    assert Letter.objects.filter(state="planned", attempt=1).exists()
+
+
+def end_time(*_):
+    """Let the soft time limit come, as Celery tells of it."""
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def deliver_in_time():
+    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
+        deliver(NOW + MINUTE)
+
+
+@pytest.fixture
+def when_written(monkeypatch):
+    """Call what this holds for an address as the letter to it is composed, which is late."""
+    instead = {}
+
+    def compose(letters, now):
+        for letter in letters:
+            try:
+                instead.get(letter.subscriber.email, id)(letter)
+                headers = render.headers("digest", "http://x/")
+                yield render.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
+            except Exception as error:
+                yield error
+
+    monkeypatch.setitem(hooks.composers, "digest", compose)
+    return instead
+
+
+def test_a_time_limit_amid_one_letters_writing_ends_the_round_and_costs_no_letter_anything(
+    server, when_written
+):
+    when_written[ODD] = end_time
+    digests(odd=ODD, count=60)
+    deliver_in_time()
+    assert set(states()) <= {"accepted", "planned", "transmitting"}
+    assert set(Letter.objects.values_list("stumbles", flat=True)) == {0}
+    assert len(server.accepted) < 60
+    when_written.clear()
+    deliver(NOW + 2 * MINUTE)
+    assert Letter.objects.get(subscriber__email=ODD).state == "accepted"
+    assert len(set(recipients(server))) == len(recipients(server))
+
+
+def test_a_letter_that_is_never_done_and_those_written_with_it_are_to_blame_for_a_time_limit(
+    server, when_written, monkeypatch
+):
+    monkeypatch.setattr(worker, "ENDLESS_SECONDS", 0.05)
+    monkeypatch.setattr(hooks, "COMPOSE_BATCH_SIZE", 5)  # Of those that are claimed with it.
+    when_written[ODD] = lambda letter: time.sleep(0.1) or end_time()
+    digest_to(ODD)
+    digests(count=60)
+    deliver_in_time()
+    claimed = emails_in("claimed")
+    assert ODD in claimed
+    assert len(claimed) == hooks.COMPOSE_BATCH_SIZE
+
+
+def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_is_recorded(
+    server, monkeypatch
+):
+    server.says = to_one(ODD, "rcpt", LATER)
+    put_back, seen = transitions.put_back, []
+
+    def interrupted(letter, *args, **facts):
+        if not seen:
+            seen.append(letter.pk)
+            end_time()
+        put_back(letter, *args, **facts)
+
+    monkeypatch.setattr(transitions, "put_back", interrupted)
+    digests(odd=ODD, count=60)
+    deliver_in_time()
+    odd = Letter.objects.get(subscriber__email=ODD)
+    assert (seen, odd.state, odd.stumbles) == ([odd.pk], "planned", 0)
+    assert odd.last_reply.startswith("450 4.2.0")
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply", "state"),
+    [
+        ("rcpt", LATER, "planned"),
+        ("rcpt", b"550 5.1.1 no such user\r\n", "failed"),
+        ("dot", LATER, "planned"),
+        ("dot", b"554 5.7.1 no\r\n", "failed"),
+        ("dot", b"250 2.0.0 kept\r\n", "accepted"),
+    ],
+)
+def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
+    server, monkeypatch, stage, reply, state
+):
+    server.says = to_one(ODD, stage, reply)
+    accept, settle, batches = transitions.accept, Transactions.settle, []
+
+    def watched(transactions, batch, **options):
+        batches.append(batch)
+        return settle(transactions, batch, **options)
+
+    def interrupted(letters, *args):
+        if ODD in [one.message.recipient for one in batches[-1].ended]:
+            end_time()
+        return accept(letters, *args)
+
+    monkeypatch.setattr(Transactions, "settle", watched)
+    monkeypatch.setattr(transitions, "accept", interrupted)
+    digests(odd=ODD, count=60)
+    round_ = Round(clock.running_from(NOW + MINUTE))
+    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
+        round_.run()
+    odd = Letter.objects.get(subscriber__email=ODD)
+    assert (odd.state, odd.stumbles) == (state, 0)
+    assert odd.last_reply.encode() + b"\r\n" == reply
+
+
+@pytest.mark.parametrize("stage", ["rendered", "offered", "at the check"])
+def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, stage):
+    def is_stopping():
+        at_check = round_.worker and round_.worker.batcher.at_check
+        if at_check if stage == "at the check" else letters_at(round_, stage):
+            end_time()
+        return False
+
+    digests(count=60)
+    round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
+    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
+        round_.run()
+    assert "claimed" not in states()
+
+
+def test_a_time_limit_amid_the_fence_lets_go_of_what_was_about_to_pass(server, monkeypatch):
+    fence = transitions.final_check
+
+    def interrupted(letters, *args):
+        if letters:
+            end_time()
+        return fence(letters, *args)
+
+    monkeypatch.setattr(transitions, "final_check", interrupted)
+    digests(count=60)
+    deliver_in_time()
+    assert (states(), server.accepted) == ({"planned": 60}, [])
+
+
+@on_postgresql
+def test_a_row_that_is_held_as_the_time_ends_costs_no_other_letter_its_release(
+    server, when_written
+):
+    def hold_and_end_time(letter):
+        held.append(another_session())
+        held[0].execute(HOLD, ["early-0@example.org"])
+        end_time()
+
+    held = []
+    server.before_dot_reply = lambda recipient: time.sleep(1)  # No other letter ends before.
+    when_written["early-0@example.org"] = hold_and_end_time
+    digests(odd=ODD, count=20)
+    deliver_in_time()
+    held[0].close()
+    claimed = emails_in("claimed")
+    assert claimed == ["early-0@example.org"]
+
+
+@on_postgresql
+def test_a_time_limit_while_a_readers_row_is_held_costs_her_letter_nothing(server):
+    digests(odd=ODD, count=5)
+    with another_session() as other:
+        other.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
+        threading.Timer(2, end_time).start()
+        deliver_in_time()
+    assert states() == {"accepted": 5, "planned": 1}
+
+
+def test_a_time_limit_amid_a_silent_servers_answers_leaves_those_letters_alone_in_doubt(server):
+    told = []
+
+    def be_silent(recipient):
+        told.append(recipient)
+        if len(told) == 10:
+            time.sleep(0.3)
+            end_time()
+        time.sleep(3)
+
+    server.before_dot_reply = be_silent
+    digests(count=60)
+    deliver_in_time()
+    doubtful = emails_in("transmitting")
+    assert set(states()) == {"planned", "transmitting"}
+    assert sorted(doubtful) == sorted(told)
+
+
+@on_postgresql
+def test_a_letter_whose_reader_was_held_for_a_moment_does_not_wait_for_the_end(server):
+    digests(odd=ODD, count=1200)
+    taken = {}
+    server.before_dot_reply = lambda recipient: taken.setdefault(recipient, time.monotonic())
+    other = another_session()
+    other.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
+    released = []
+
+    def release():
+        released.append(time.monotonic())
+        other.rollback()
+
+    def says(stage, whom, conversation):
+        if (stage, whom) == ("rcpt", ODD):
+            threading.Timer(0.5, release).start()
+
+    server.says = says
+    Letter.objects.filter(subscriber__email=ODD).update(next_try_at=NOW - MINUTE)
+    deliver(NOW + MINUTE)
+    other.close()
+    waited = taken[ODD] - released[0]
+    assert waited < 0.6
+
+
+def test_what_waits_behind_a_silent_server_is_let_go_of_before_its_lease_ends(server, monkeypatch):
+    digests(count=60)
+    monkeypatch.setattr(transitions, "LEASE", timedelta(seconds=6))
+    server.before_dot_reply = lambda recipient: time.sleep(7)
+    deliver(NOW + MINUTE, seconds=1)
+    let_go = LetterEvent.objects.filter(became="planned").order_by("at")
+    assert {event.note for event in let_go} == {"it waited too long for a connection"}
+    assert let_go[0].at < NOW + MINUTE + transitions.LEASE
+    assert "claimed" not in states()
+
+
+@on_postgresql
+def test_a_worker_that_stops_lets_go_of_what_waits_though_its_server_is_silent(server):
+    digests(count=60)
+    began_at, claimed = time.monotonic(), []
+    server.before_dot_reply = lambda recipient: time.sleep(3)
+
+    def look():
+        with another_session() as other:
+            claimed.extend(
+                other.execute("SELECT id FROM subscriptions_letter WHERE state = 'claimed'")
+            )
+
+    threading.Timer(2, look).start()
+    deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 1)
+    assert claimed == []
+
+
+@on_postgresql
+def test_a_worker_that_stops_waits_for_no_reader_whose_row_is_held(server):
+    digests(odd=ODD, count=5)
+    began_at = time.monotonic()
+    with another_session() as other:
+        other.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
+        let_go = threading.Timer(12, other.rollback)
+        let_go.start()
+        deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 2)
+        took = time.monotonic() - began_at
+        let_go.cancel()
+    assert states() == {"accepted": 5, "planned": 1}
+    assert took < 11

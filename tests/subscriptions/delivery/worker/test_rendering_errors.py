@@ -1,0 +1,112 @@
+"""What can't be written costs itself alone, or waits until it can."""
+
+import gc
+import weakref
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from subscriptions import hooks
+from subscriptions.delivery import transitions
+from subscriptions.delivery.worker.rounds import OBJECTS
+from subscriptions.mail import render
+from subscriptions.models import Letter, LetterEvent
+from tests.factories.make import NOW
+from tests.subscriptions.delivery.worker.thirty_letters import MANY, ODD, deliver, digests
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("what", "state", "reason"),
+    [
+        (RuntimeError("a template breaks"), "planned", ""),
+        (render.NothingToSay(), "skipped", "nothing to say"),
+        (ImproperlyConfigured("a setting is missing"), "planned", ""),
+        ("Two\r\nBcc: lines@example.org", "planned", ""),
+        ("A bell \x07", "planned", ""),
+        ("A half \ud800", "planned", ""),
+    ],
+)
+def test_a_letter_that_cannot_be_written_costs_itself_alone(server, written, what, state, reason):
+    if isinstance(what, str):
+        what = render.Content.of(
+            what, "Hello.", "<p>Hello.</p>", render.headers("digest", "http://x/")
+        )
+    written[ODD] = what
+    letter = digests(ODD)
+    assert deliver()["accepted"] == len(server.accepted) == MANY
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == (state, reason)
+    is_its_own_fault = state == "planned" and not isinstance(what, ImproperlyConfigured)
+    assert letter.stumbles == (1 if is_its_own_fault else 0)
+
+
+def test_letters_that_a_setting_keeps_from_being_written_wait_however_often(server, written):
+    written["all"] = ImproperlyConfigured("a setting is missing")
+    digests(count=5)
+    now = NOW
+    for _ in range(transitions.MAX_STUMBLES + 2):
+        deliver(now)
+        now += timedelta(minutes=80)
+    assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
+    written.clear()
+    assert deliver(now)["accepted"] == 5
+
+
+def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(server, monkeypatch):
+    """While a new version is installed, old workers run on."""
+    letter = digests(ODD)
+    Letter.objects.filter(pk=letter.pk).update(kind="new")
+    now = NOW
+    for _ in range(transitions.MAX_STUMBLES + 2):
+        deliver(now)
+        now += timedelta(minutes=80)
+    letter.refresh_from_db()
+    assert (letter.state, letter.stumbles) == ("planned", 0)
+    assert len(server.accepted) == MANY
+    monkeypatch.setitem(hooks.composers, "new", hooks.composers["digest"])
+    assert deliver(now)["accepted"] == 1
+
+
+def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(server):
+    letter = digests(ODD)
+    Letter.objects.filter(pk=letter.pk).update(stumbles=transitions.SUSPECT)
+    assert deliver()["accepted"] == MANY + 1
+    assert server.accepted[0][0] == ODD
+    its_end = letter.events.get(became="accepted").at
+    others = LetterEvent.objects.filter(became="claimed").exclude(letter=letter)
+    assert its_end < min(others.values_list("at", flat=True))
+
+
+@pytest.mark.parametrize(("objects", "then"), [(700, OBJECTS), (0, 0), (2 * OBJECTS, 2 * OBJECTS)])
+def test_a_round_looks_for_garbage_rarely_and_leaves_python_as_it_was(written, objects, then):
+    usual, seen = gc.get_threshold(), []
+    written["all"] = lambda letter: seen.append(gc.get_threshold())
+    digests(count=1)
+    gc.set_threshold(objects, *usual[1:])
+    try:
+        deliver()
+        assert gc.get_threshold() == (objects, *usual[1:])
+    finally:
+        gc.set_threshold(*usual)
+    assert seen[0] == (then, *usual[1:])
+
+
+def test_what_a_letter_took_is_given_back_before_the_next_is_written():
+    """It may have been all memory, and the error remembers where it was."""
+
+    class Hoard:
+        pass
+
+    taken = []
+
+    def take(letter, now):
+        hoard = Hoard()
+        taken.append(weakref.ref(hoard))
+        raise MemoryError
+
+    error, _ = hooks.one_by_one(take)(["first", "second"], NOW)
+    assert isinstance(error, MemoryError)
+    assert [hoard() for hoard in taken] == [None, None]

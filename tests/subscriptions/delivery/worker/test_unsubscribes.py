@@ -1,0 +1,232 @@
+"""People leave while their letters are on their way (fault 57).
+
+Only what is past the fence may still arrive, and the page says so.
+"""
+
+import threading
+import time
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from django.db import connection
+
+from subscriptions.actions import signup
+from subscriptions.delivery import transitions
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.worker.batcher import Batcher
+from subscriptions.models import Letter, Subscriber
+from subscriptions.security import tokens
+from tests.factories.make import NOW
+from tests.helpers.threads import at_once, errors_of
+from tests.subscriptions.delivery.worker.held_locks import another_session
+from tests.subscriptions.delivery.worker.thirty_letters import (
+    MANY,
+    ODD,
+    deliver,
+    digests,
+    states,
+    to_one,
+)
+
+pytestmark = pytest.mark.django_db
+DOOR = signup.ConsentSource("test")
+HELD = "held@elsewhere.example"
+
+# ---- A reader's row that somebody holds
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_whose_row_is_held_waits_at_the_fence_and_the_others_pass(server, monkeypatch):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite locks no rows")
+    letter = digests(HELD)
+    turns = []
+    fence = transitions.final_check
+    monkeypatch.setattr(
+        transitions, "final_check", lambda *args: turns.append(letter in args[0]) or fence(*args)
+    )
+    taken = []
+
+    with another_session() as form:  # As one that is being saved.
+        form.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [HELD])
+
+        def let_go_after_the_others(recipient):
+            taken.append(recipient)
+            if len(taken) == MANY:
+                threading.Timer(1.0, form.rollback).start()
+
+        server.before_dot_reply = let_go_after_the_others
+        deliver()
+
+    assert states() == {"accepted": MANY + 1}
+    assert taken[-1] == HELD
+    letter.refresh_from_db()
+    assert letter.attempt == 1
+    assert sum(turns) <= 20  # It is looked at again now and then, not all the time.
+
+
+# ---- Leaving (fault 57): only what is past the fence may still arrive, and the page says so
+
+ON_ITS_WAY = "1 letter had already left and may still arrive"
+
+
+def leave(client, letter):
+    """Leave by the link in the letter. Return whether the page says that one is on its way."""
+    response = client.post(
+        f"/unsubscribe/{tokens.token('unsubscribe', letter.subscriber.public_id)}/"
+    )
+    assert response.status_code == 200
+    return ON_ITS_WAY in response.content.decode()
+
+
+def digests_taken(server, email):
+    """Return how many digests the server took for somebody; a goodbye is none."""
+    return sum(to == email and b"\r\nSubject: Papers\r\n" in mime for to, mime in server.accepted)
+
+
+def test_who_leaves_while_her_letter_waits_is_sent_none(server, client):
+    letter = digests(ODD)
+    assert leave(client, letter) is False
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
+    deliver()
+    assert digests_taken(server, ODD) == 0
+    assert states() == {"accepted": MANY, "skipped": 1}
+
+
+def test_who_leaves_while_her_letter_is_written_is_sent_none(server, client, written):
+    letter = digests(ODD)
+    said = []
+    written[ODD] = lambda letter: said.append(leave(client, letter))
+    deliver()
+    assert said == [False]
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
+    assert "transmitting" not in letter.events.values_list("became", flat=True)
+    assert digests_taken(server, ODD) == 0
+    assert states() == {"accepted": MANY, "skipped": 1}
+
+
+def test_who_leaves_just_before_the_fence_is_sent_no_dot(server, client, monkeypatch):
+    letter = digests(ODD)
+    said = []
+    fence = transitions.final_check
+
+    def leave_and_pass(letters, *args):
+        if letter in letters:
+            said.append(leave(client, letter))
+        return fence(letters, *args)
+
+    monkeypatch.setattr(transitions, "final_check", leave_and_pass)
+    deliver()
+    assert said == [False]
+    assert digests_taken(server, ODD) == 0
+    assert states() == {"accepted": MANY, "skipped": 1}
+
+
+def test_who_leaves_just_past_the_fence_is_told_that_one_may_still_arrive(
+    server, client, monkeypatch
+):
+    letter = digests(ODD)
+    said = []
+    final_check = Batcher.final_check
+
+    def pass_and_leave(batcher, one):
+        passes = final_check(batcher, one)
+        if one.letter == letter:
+            said.append(leave(client, letter))
+        return passes
+
+    monkeypatch.setattr(Batcher, "final_check", pass_and_leave)
+    deliver()
+    assert said == [True]
+    assert digests_taken(server, ODD) == 1
+    assert states() == {"accepted": MANY + 1}
+
+
+def test_who_leaves_while_her_letter_waits_for_another_try_is_sent_none(server, client):
+    letter = digests(ODD)
+    server.says = to_one(ODD, "rcpt", b"450 4.2.1 busy\r\n")
+    deliver()
+    assert leave(client, letter) is False
+    server.says = lambda *told: None
+    deliver(NOW + timedelta(hours=1))
+    assert digests_taken(server, ODD) == 0
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
+
+
+def test_who_leaves_while_nobody_knows_of_her_letter_is_told_and_sent_no_second(server, client):
+    letter = digests("drop-dot@elsewhere.example")
+    dots = []
+    server.before_dot_reply = dots.append
+    deliver()
+    assert leave(client, letter) is True
+    sweep.sweep(NOW + timedelta(hours=1))
+    deliver(NOW + timedelta(hours=1))
+    letter.refresh_from_db()
+    assert letter.state == "failed"
+    goodbyes = Letter.objects.filter(kind="goodbye", events__became="transmitting").count()
+    assert dots.count("drop-dot@elsewhere.example") == 1 + goodbyes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_leaves_while_the_fence_holds_her_row_waits_and_is_told_the_truth(
+    server, client, monkeypatch
+):
+    """Her click comes between the fence's UPDATE and its COMMIT."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite locks no rows")
+    letter = digests(ODD)
+    said, began = [], threading.Event()
+    # Else she might be told of a letter that had arrived by then.
+    server.before_dot_reply = lambda recipient: recipient == ODD and time.sleep(0.5)
+
+    def click():
+        began.set()
+        said.append(leave(client, letter))
+        connection.close()
+
+    thread = threading.Thread(target=click)
+    fence = transitions.final_check
+
+    def pass_and_wait(letters, *args):
+        fenced = fence(letters, *args)
+        if letter in fenced.passed:
+            thread.start()
+            began.wait(5)
+            thread.join(0.3)
+            assert said == []  # She waits for the lock.
+        return fenced
+
+    monkeypatch.setattr(transitions, "final_check", pass_and_wait)
+    deliver()
+    thread.join(30)
+    assert said == [True]
+    assert digests_taken(server, ODD) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_who_leave_all_through_a_round_get_no_dot_after_their_answer(server):
+    """A race: on SQLite its orders are few, on PostgreSQL many."""
+    digests(count=40)
+    dots, answered = {}, {}
+    server.before_dot_reply = lambda recipient: dots.setdefault(recipient, time.monotonic())
+    readers = list(Subscriber.objects.order_by("pk"))
+
+    def leave_one_by_one(mine):
+        for reader in mine:
+            time.sleep(0.003)
+            left = signup.unsubscribe(reader.public_id, source=DOOR, now=NOW)
+            answered[reader.email] = (left, time.monotonic())
+
+    def work():
+        deliver(ids=[letter.pk for letter in Letter.objects.filter(kind="digest")])
+
+    leaving = [partial(leave_one_by_one, readers[place::4]) for place in range(4)]
+    assert errors_of(at_once(work, *leaving)) == []
+    assert len(answered) == 40
+    late = [email for email, (left, at) in answered.items() if not left and dots.get(email, 0) > at]
+    assert late == []
+    assert not Letter.objects.filter(kind="digest").open().exists()

@@ -1,0 +1,104 @@
+"""Topics that an earlier release merged: their slugs lead on, and followers that it left move."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.http import QueryDict
+
+from digest.operations import upgrade
+from subscriptions.actions import preferences, signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.forms import PreferencesForm, SignUpForm
+from subscriptions.models import Topic
+from tests.factories import make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def stays():
+    return make.topic("Stays")
+
+
+@pytest.fixture
+def old(stays):
+    return make.topic("Old", merged_into=stays)
+
+
+def preferences_of(subscriber):
+    return list(subscriber.preferences.values_list("topic__name", "stance", "weight"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upgrade_moves_followers_and_the_stronger_of_two_stances_is_kept(
+    old, stays, monkeypatch, capsys
+):
+    monkeypatch.setattr(upgrade, "BATCH", 2)
+    older = make.topic("Older", merged_into=stays)
+    alone, muting = make.subscriber(topics=[old]), make.subscriber(muted=[old])
+    heavy, light = (make.subscriber(topics=[old, stays]) for _ in range(2))
+    heavy.preferences.filter(topic=old).update(weight=3)
+    light.preferences.filter(topic=stays).update(weight=2)
+    mutes_old = make.subscriber(topics=[stays], muted=[old])
+    mutes_new = make.subscriber(topics=[old], muted=[stays])
+    of_three = make.subscriber(topics=[old, older, stays])
+    other = make.subscriber(muted=[stays], interests="bread")
+    for said in ("Moved 8 followers of merged topics.", ""):
+        call_command("upgrade")
+        assert said in capsys.readouterr().out
+        assert preferences_of(alone) == preferences_of(of_three) == [("Stays", "follow", 1)]
+        assert preferences_of(muting) == [("Stays", "mute", 1)]
+        assert preferences_of(heavy) == [("Stays", "follow", 3)]
+        assert preferences_of(light) == [("Stays", "follow", 2)]
+        assert preferences_of(mutes_old) == preferences_of(mutes_new) == [("Stays", "mute", 1)]
+        assert set(preferences_of(other)) == {("Stays", "mute", 1), ("bread", "follow", 1)}
+
+
+def test_a_topic_that_took_one_in_is_led_on_from_in_one_step(stays):
+    for name in ("First", "Second"):
+        make.topic(name, merged_into=stays)
+    assert Topic.objects.current_slugs(["first", "second"]) == ["stays"]
+
+
+def test_an_old_slug_leads_to_the_topic_that_stays(client, old):
+    for url in ("/topics/old/", "/topics/old/feed/"):
+        response = client.get(url)
+        assert (response.status_code, response.url) == (301, url.replace("old", "stays"))
+        assert client.get(response.url).status_code == 200
+    assert "Old" not in client.get("/topics/").content.decode()
+    page = client.get("/?topics=old").content.decode()
+    assert 'value="stays" checked' in page
+    assert "no topic called" not in page
+
+
+def test_forms_with_an_old_slug_choose_the_topic_that_stays(client, old, stays):
+    form = SignUpForm({"email": "you@example.org", "topics": ["old", "stays"]})
+    assert form.is_valid(), form.errors
+    assert form.topic_selection().follow == [stays]
+    assert (
+        client.post("/subscribe/", {"email": "you@example.org", "topics": "old"}).status_code < 400
+    )
+    assert client.post("/subscribe/", {"email": "a@example.org", "topics": "x"}).status_code == 400
+    form = PreferencesForm(QueryDict("topics=old&mute=stays"))
+    assert form.is_valid(), form.errors
+
+
+def test_a_form_that_is_open_before_followers_move_loses_none(old):
+    reader = make.subscriber(topics=[old])
+    form = PreferencesForm.showing(reader)
+    assert form["topics"].value() == ["stays"]
+    sent = PreferencesForm(QueryDict(f"topics={form['topics'].value()[0]}"))
+    assert sent.is_valid()
+    preferences.change(reader, sent.topic_selection(), {}, now=NOW)
+    assert preferences_of(reader) == [("Stays", "follow", 1)]
+
+
+def test_who_confirms_after_the_merge_gets_what_she_asked_for_before(old):
+    reader = make.subscriber(unsubscribed_at=NOW)
+    reader.asked_for = signup.SignUpRequest(TopicSelection([old])).to_json()
+    reader.save()
+    later = NOW + timedelta(minutes=1)
+    signup.confirm(reader, later, source=signup.ConsentSource("x"), now=later)
+    assert preferences_of(reader) == [("Stays", "follow", 1)]

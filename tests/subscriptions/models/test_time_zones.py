@@ -1,0 +1,44 @@
+"""Names of time zones: which are taken, and what becomes of one that is lost."""
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from digest.models import Digest
+from digest.planning import plan
+from subscriptions.models import known_zone
+from tests.factories import make
+from tests.factories.make import NOW
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["UTC", "GMT", "Etc/GMT+5", "Etc/UTC", "Europe/Berlin", "America/Indiana/Knox"],
+        *["Asia/Calcutta", "Pacific/Kiritimati", "EST5EDT", "Japan"],
+    ],
+)
+def test_the_zones_of_iana_are_taken(name):
+    known_zone(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["localtime", "Factory", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin"],
+        *["", "Europe", "europe/berlin", "Mars/Olympus", "../etc/localtime", "a\0b"],
+    ],
+)
+def test_what_is_no_zone_is_refused(name):
+    with pytest.raises(ValidationError, match="is not a time zone"):
+        known_zone(name)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["Mars/Olympus", "Asia", "../UTC", "", "x" * 64])
+def test_a_zone_that_is_lost_counts_as_utc_and_stops_nobodys_digest(name):
+    make.paper("Graph networks")
+    lost = make.subscriber(interests="graph networks", timezone=name, paused_until=NOW.date())
+    make.subscriber(interests="graph networks")
+    plan.plan(NOW)
+    assert lost.state_at(NOW) == "active"
+    assert Digest.objects.filter(day=NOW.date()).count() == 2

@@ -1,0 +1,390 @@
+"""Links that lie in a mailbox which she has left behind open nothing of hers, but let her leave."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.urls import get_resolver, reverse
+
+from digest.models import Feedback
+from digest.personalization import feedback
+from digest.planning import plan
+from subscriptions.actions import change_address, erase, signup
+from subscriptions.delivery import rendering, transitions
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Move, Subscriber
+from subscriptions.notices import send as correspondence
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.invariants import broken
+from tests.helpers.tables import everything
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+OLD, NEW, THIRD = "old@example.org", "new@example.org", "third@example.org"
+MOVED_AT = NOW + 2 * MINUTE
+DOOR = signup.ConsentSource("a test")
+#: What opens each page that a token opens; the others ask something, or let her leave.
+DOORS = {
+    "preferences": "preferences",
+    "learned": "preferences",
+    "library": "preferences",
+    "saved": "preferences",
+    "saved-bibtex": "preferences",
+    "saved-ris": "preferences",
+    "why": "preferences",
+    "feedback": "feedback",
+    "digest": "digest",
+    "reader-feed": "feed",
+}
+ANSWERED = {"confirm", "move", "unsubscribe"}
+#: What a page is sent, where that is a wish of hers.
+SENT = {
+    "preferences": [{"action": action} for action in ("save", "export", "erase", "reset", "move")],
+    "learned": [{"learning": "off"}],
+    "library": [{"text": "On graphs", "add": "1"}, {"all": "forget"}, {"undo": "1"}],
+    "feedback": [{"paper": "2606.1", "value": "more"}],
+}
+
+
+@pytest.fixture
+def one():
+    """A reader with a digest in her mailbox, who saved its paper."""
+    paper = make.paper("Graph networks", id="2606.1")
+    reader = make.subscriber(
+        OLD, interests="graph networks", confirmed_at=NOW - 9 * DAY, next_due_at=NOW
+    )
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW)
+    feedback.record(reader, paper, "save", NOW)
+    return reader
+
+
+def move(reader, to=NEW, at=MOVED_AT):
+    """Have her digest moved at this moment, and return her."""
+    change_address.request(reader, to, now=at - MINUTE)
+    for side in ("old", "new"):
+        change_address.approve(reader, side, at - MINUTE, source=DOOR, now=at)
+    reader.refresh_from_db()
+    assert (reader.email, reader.moved_at) == (to, at)
+    return reader
+
+
+def path(page, reader):
+    """Return the address of a page, with the key that she has now."""
+    thing = reader.digests.get().public_id if page == "digest" else None
+    return reverse(page, args=[tokens.own_token(DOORS[page], reader, thing)])
+
+
+def keys_in(text):
+    """Return the paths in a letter or page that end in a token."""
+    return set(re.findall(r"/[a-z]+/[\w-]{22}(?:~[0-9a-f]+)?\.[\w-]{43}/", text))
+
+
+def said_in(message):
+    return "".join(message.get_body([kind]).get_content() for kind in ("plain", "html"))
+
+
+def is_told(response, reader):
+    """Hold that a page says that its key is closed, and nothing of hers."""
+    assert response.status_code == 410
+    page = response.content.decode()
+    for secret in (reader.email, *keys_of(reader)):
+        assert secret not in page
+    assert not keys_in(page)
+    return page
+
+
+def keys_of(reader):
+    return [path(page, reader) for page in DOORS] + [tokens.unsubscribe_url(reader)]
+
+
+# ---- At each door
+
+
+def test_each_page_that_a_token_opens_is_tried_here():
+    with_token = {
+        pattern.name
+        for included in get_resolver().url_patterns
+        for pattern in getattr(included, "url_patterns", [included])
+        if "<str:token>" in str(pattern.pattern)
+    }
+    assert with_token == {*DOORS, *ANSWERED}
+
+
+@pytest.mark.parametrize("page", DOORS)
+def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
+    before = path(page, one)
+    assert client.get(before).status_code == 200
+    move(one)
+    held = everything()
+    said = is_told(client.get(before), one)
+    assert client.head(before).status_code == 410
+    if page != "reader-feed":
+        assert "has moved to another address" in said
+        assert 'href="/lost/"' in said
+    for sent in SENT.get(page, [{}]):
+        response = client.post(before, sent)
+        if response.status_code != 405:  # Some pages only show.
+            is_told(response, one)
+    assert everything() == held
+    assert client.get(path(page, one)).status_code == 200
+
+
+@pytest.mark.parametrize("later", [timedelta(milliseconds=300), -DAY])
+def test_a_second_move_closes_the_keys_of_the_first_whatever_the_clocks_say(client, one, later):
+    second = path("preferences", move(one))
+    change_address.request(one, THIRD, now=NOW)
+    for side in ("old", "new"):
+        change_address.approve(one, side, NOW, source=DOOR, now=MOVED_AT + later)
+    one.refresh_from_db()
+    is_told(client.get(second), one)
+    assert client.get(path("preferences", one)).status_code == 200
+
+
+def test_who_never_moved_and_a_wish_that_is_not_fulfilled_close_nothing(client, one):
+    before = [path(page, one) for page in DOORS]
+    change_address.request(one, NEW, now=NOW)
+    change_address.approve(one, "old", NOW, source=DOOR, now=NOW)
+    one.refresh_from_db()
+    assert [client.get(key).status_code for key in before] == [200] * len(before)
+    assert [path(page, one) for page in DOORS] == before
+
+
+def test_a_page_that_was_left_open_says_nothing_for_her_by_its_closed_way_back(client, one):
+    back = tokens.own_token("preferences", one)
+    move(one)
+    sent = {"paper": "2606.1", "value": "less", "back": back}
+    is_told(client.post(path("feedback", one), sent), one)
+    assert Feedback.objects.get().value == "save"
+
+
+def test_all_that_her_pages_lead_to_opens_after_a_move(client, one):
+    move(one)
+    for page in DOORS:
+        for key in keys_in(client.get(path(page, one)).content.decode()):
+            assert client.get(key).status_code == 200, key
+    panel = client.get(path("preferences", one)).content.decode()
+    assert path("digest", one) in panel  # Also the digests that she had before.
+
+
+def test_what_is_closed_says_so_in_german(client, one):
+    key, feed = path("saved", one), path("reader-feed", one)
+    move(one)
+    german = {"Accept-Language": "de"}
+    page = client.get(key, headers=german).content.decode()
+    assert "ist zu einer anderen Adresse umgezogen" in page
+    assert "In der neuesten E‑Mail an Ihre neue Adresse" in page
+    assert "endete dieser Feed" in client.get(feed, headers=german).content.decode()
+
+
+def test_programs_that_read_a_closed_feed_are_told_that_it_is_gone_and_where_to_look(client, one):
+    before = path("reader-feed", one)
+    known = client.get(before)
+    entries = re.findall(r"<id>.*?</id>", known.content.decode())
+    move(one)
+    closed = client.get(before, headers={"If-None-Match": known.get("ETag", '"x"')})
+    assert (closed.status_code, closed["Content-Type"]) == (410, "text/plain; charset=utf-8")
+    assert "Your preferences have its new address." in closed.text
+    anew = client.get(path("reader-feed", one)).content.decode()
+    assert re.findall(r"<id>.*?</id>", anew) == entries  # Nothing is new to who read it before.
+    assert OLD not in anew
+
+
+def test_once_she_is_erased_a_closed_key_opens_as_little_as_any(client, one):
+    before = {page: path(page, one) for page in DOORS}
+    leave = tokens.unsubscribe_url(one)
+    erase.erase(move(one), now=NOW)
+    for page, key in before.items():
+        assert client.get(key).status_code == (410 if page == "reader-feed" else 404)
+    assert client.post(leave).status_code == 200
+
+
+# ---- Leaving
+
+
+def test_a_link_of_before_still_lets_her_leave_and_tells_nothing(client, outbox, clock, one):
+    leave = tokens.unsubscribe_url(one)
+    move(one)
+    clock.now = MOVED_AT + DAY
+    asked = client.get(leave)
+    assert "Stop the daily digest?" in asked.content.decode()
+    for click in (asked, *(client.post(leave, {"List-Unsubscribe": "One-Click"}) for _ in "12")):
+        assert click.status_code == 200
+        page = click.content.decode()
+        assert NEW not in page
+        assert not keys_in(page.replace(leave.removeprefix("http://127.0.0.1:8000"), ""))
+    one.refresh_from_db()
+    assert one.unsubscribed_at == clock.now
+    assert "You are unsubscribed" in client.get(leave).content.decode()
+    rounds.deliver_due(lambda: clock.now)
+    goodbye = outbox()[-1]
+    assert goodbye["To"] == NEW  # Where she can take it back.
+    (undo,) = [key for key in keys_in(said_in(goodbye)) if key.startswith("/confirm/")]
+    assert client.post(undo).status_code == 200
+    one.refresh_from_db()
+    assert one.unsubscribed_at is None
+
+
+def test_a_link_of_since_shows_what_it_always_did(client, one):
+    move(one)
+    leave = tokens.unsubscribe_url(one)
+    assert NEW in client.get(leave).content.decode()
+    page = client.post(leave).content.decode()
+    assert NEW in page
+    assert path("preferences", one) in page
+    assert "Undo" in page
+
+
+# ---- What letters asked
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"paused_until": NOW.date() + 9 * DAY},
+        {"unsubscribed_at": MOVED_AT + DAY},
+        {"suppressed_at": MOVED_AT + DAY, "suppressed_by": "bounced"},
+    ],
+)
+@pytest.mark.parametrize("kind", tokens.ASKING)
+def test_what_was_asked_before_she_moved_is_answered_by_nobody(client, clock, one, kind, fields):
+    asked = tokens.answer_url(one, kind, MOVED_AT - 2 * MINUTE)
+    move(one)
+    Subscriber.objects.update(**fields)
+    one.refresh_from_db()
+    clock.now, held = MOVED_AT + DAY + MINUTE, everything()
+    for send in (client.get, client.post):
+        assert "has moved to another address" in is_told(send(asked), one)
+    assert everything() == held
+
+
+def test_what_was_asked_before_is_closed_also_for_who_answers_in_that_very_moment(
+    client, one, monkeypatch
+):
+    asked = tokens.answer_url(one, "confirm", NOW)
+    confirm = signup.confirm
+
+    def confirm_as_she_moves(subscriber, *given, **named):
+        move(Subscriber.objects.get())
+        return confirm(subscriber, *given, **named)
+
+    monkeypatch.setattr(signup, "confirm", confirm_as_she_moves)
+    response = client.post(asked)
+    one.refresh_from_db()
+    is_told(response, one)
+
+
+def test_a_question_of_since_is_answered(client, one):
+    move(one)
+    signup.unsubscribe(one.public_id, source=DOOR, now=MOVED_AT + MINUTE)
+    undo = tokens.answer_url(one, "goodbye", MOVED_AT + MINUTE)
+    assert client.post(undo).status_code == 200
+    one.refresh_from_db()
+    assert one.unsubscribed_at is None
+
+
+def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clock, one):
+    clock.now = MOVED_AT
+    change_address.request(one, NEW, now=NOW)
+    urls = {side: tokens.move_url(one, side, NOW) for side in ("old", "new")}
+    pages = [client.post(urls[side]).content.decode() for side in ("new", "old")]
+    one.refresh_from_db()
+    assert one.moved_at == MOVED_AT
+    assert "Your digest has moved" in pages[1]
+    for page in (pages[1], client.get(urls["old"]).content.decode()):
+        assert NEW not in page
+        assert not keys_in(page)
+        assert "Links in letters from before open nothing any more" in page
+        assert "as a feed, it has a new address" in page
+        assert 'href="/lost/"' in page
+    shown = client.get(urls["new"]).content.decode()
+    assert tokens.preferences_url(one) in shown
+    assert NEW in shown
+    assert "Links in letters from before open nothing any more" in shown
+    move(one, THIRD, MOVED_AT + DAY)
+    clock.now = MOVED_AT + DAY
+    for url in urls.values():
+        is_told(client.get(url), one)
+
+
+def test_a_wish_that_was_asked_for_by_a_key_of_before_ends_with_the_move(client, one):
+    """The one who has the old mailbox asks for another address, while her letters are under way."""
+    change_address.request(one, "thief@example.org", now=NOW)
+    move(one)
+    assert Move.objects.get().new_email == NEW
+    for side in ("old", "new"):
+        is_told(client.post(tokens.move_url(one, side, NOW)), one)
+
+
+# ---- Letters
+
+
+def test_of_the_links_in_her_letters_those_in_the_new_mailbox_open(client, outbox, clock, one):
+    change_address.request(one, NEW, now=NOW)
+    rounds.deliver_due(lambda: NOW)
+    for side in ("old", "new"):
+        change_address.approve(one, side, NOW, source=DOOR, now=MOVED_AT)
+    one.refresh_from_db()
+    clock.now = NOW + DAY
+    make.paper("Graph networks again", day=clock.now.date())
+    correspondence.send_link(NEW, now=clock.now)
+    correspondence.remind(one, clock.now)
+    plan.plan(clock.now)
+    rounds.deliver_due(lambda: clock.now)
+    found = {
+        to: {key for letter in outbox() if letter["To"] == to for key in keys_in(said_in(letter))}
+        for to in (OLD, NEW)
+    }
+    rooms = {"preferences", "unsubscribe", "digests", "feedback"}
+    assert {key.split("/")[1] for key in found[OLD]} == {*rooms, "move"}
+    assert {key.split("/")[1] for key in found[NEW]} == {*rooms, "move"}
+    for key in found[OLD]:
+        is_open = key.startswith(("/unsubscribe/", "/move/"))
+        assert client.get(key).status_code == (200 if is_open else 410), key
+    for key in found[NEW]:
+        assert client.get(key).status_code == 200, key
+    assert broken(clock.now) == {}
+
+
+def test_a_letter_that_was_planned_before_and_is_composed_after_is_of_the_new_address(
+    client, outbox
+):
+    make.paper("Graph networks")
+    one = make.subscriber(OLD, interests="graph networks", next_due_at=NOW)
+    plan.plan(NOW)
+    move(one)
+    rounds.deliver_due(lambda: MOVED_AT)
+    (digest,) = [letter for letter in outbox() if letter["List-Id"]]
+    assert digest["To"] == NEW
+    keys = keys_in(said_in(digest))
+    assert {client.get(key).status_code for key in keys} == {200}
+    assert len(keys) == 4
+
+
+def test_a_letter_that_was_in_hand_as_she_moved_is_of_the_old_address_and_closed(client):
+    make.paper("Graph networks")
+    one = make.subscriber(OLD, interests="graph networks", next_due_at=NOW)
+    plan.plan(NOW)
+    (letter,), _ = transitions.claim(NOW, 1)
+    written = rendering.write_out([letter], NOW)
+    move(one)
+    ((_, frozen),) = [pair for some in written for pair in some]
+    said = frozen.mime.decode().replace("=\r\n", "")
+    assert f"To: {OLD}\r\n" in said
+    assert NEW not in said
+    for key in keys_in(said):
+        leaves = key.startswith("/unsubscribe/")
+        assert client.get(key).status_code == (200 if leaves else 410), key
+
+
+def test_the_letter_to_the_old_address_says_that_its_links_will_close(outbox, one):
+    change_address.request(one, NEW, now=NOW)
+    rounds.deliver_due(lambda: NOW)
+    told = {letter["To"]: said_in(letter) for letter in outbox() if "/move/" in said_in(letter)}
+    sentence = "links in letters that came here open nothing any more"
+    assert " ".join(told[OLD].split()).count(sentence) == 2
+    assert sentence not in told[NEW]

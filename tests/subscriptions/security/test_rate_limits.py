@@ -1,0 +1,254 @@
+"""How often a door may be knocked at, by whom, and what is left behind."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from subscriptions import addresses
+from subscriptions.models import Attempt, Letter, Subscriber
+from subscriptions.security import rate_limits
+from subscriptions.security.rate_limits import Limit, TooManyAttempts
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+SECOND, MINUTE, HOUR, DAY = (
+    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
+)
+
+
+@pytest.fixture(autouse=True)
+def few(settings):
+    """Let in so few that a test soon has them all."""
+    settings.LIMITS = settings.LIMITS | {"network": 3, "all": 5, "mailbox": 2}
+    settings.TRUSTED_PROXIES = 0
+
+
+def sign_up(client, email="you@example.org", ip="192.0.2.1"):
+    return client.post("/subscribe/", {"email": email}, REMOTE_ADDR=ip)
+
+
+def is_let_in(*spent, now=NOW):
+    try:
+        rate_limits.hit("a door", spent, now)
+    except TooManyAttempts:
+        return False
+    return True
+
+
+# ---- Counting
+
+
+@settings(max_examples=40)
+@given(
+    most=st.integers(1, 4),
+    waits=st.lists(st.integers(0, 50).map(lambda minutes: minutes * MINUTE), max_size=20),
+)
+def test_in_any_such_time_there_are_no_more_than_so_many(most, waits):
+    Attempt.objects.all().delete()
+    now, let_in = NOW, []
+    for wait in waits:
+        now += wait
+        free = sum(now - at < HOUR for at in let_in) < most
+        assert is_let_in(Limit("network", "a", most, HOUR), now=now) == free
+        let_in += [now] * free
+    assert Attempt.objects.count() == len(let_in)
+
+
+def test_who_is_turned_away_learns_when_to_come_back():
+    limit = Limit("network", "a", 2, HOUR)
+    rate_limits.hit("a door", [limit], NOW)
+    rate_limits.hit("a door", [limit], NOW + 10 * MINUTE)
+    with pytest.raises(TooManyAttempts) as refusal:
+        rate_limits.hit("a door", [limit], NOW + 30 * MINUTE + SECOND / 2)
+    assert (refusal.value.by, refusal.value.retry_after) == ("network", 30 * 60)
+    assert is_let_in(limit, now=NOW + HOUR)
+
+
+def test_where_one_limit_is_reached_nothing_counts_under_the_others():
+    small, large = Limit("network", "a", 1, HOUR), Limit("all", "", 5, HOUR)
+    assert is_let_in(small, large)
+    assert not any(is_let_in(large, small) for _ in range(9))
+    assert [is_let_in(large) for _ in range(5)] == [True, True, True, True, False]
+
+
+def test_each_door_and_each_value_counts_for_itself():
+    limit = Limit("network", "a", 1, HOUR)
+    rate_limits.hit("a door", [limit], NOW)
+    rate_limits.hit("another", [limit], NOW)
+    rate_limits.hit("a door", [Limit("network", "b", 1, HOUR)], NOW)
+    rate_limits.hit("a door", [Limit("mailbox", "a", 1, HOUR)], NOW)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_once_no_more_come_in_than_may():
+    def come():
+        return is_let_in(Limit("network", "a", 3, HOUR), Limit("all", "", 5, HOUR))
+
+    assert sorted(at_once(*8 * [come])) == [False] * 5 + [True] * 3
+
+
+def test_where_attempts_cannot_be_counted_every_door_is_closed(client, monkeypatch, caplog):
+    def fail(*args, **kwargs):
+        raise OperationalError("no such host you@example.org")
+
+    monkeypatch.setattr(Attempt.objects, "filter", fail)
+    response = sign_up(client)
+    assert (response.status_code, response["Retry-After"]) == (503, "60")
+    assert not rate_limits.check_mailbox("sign-up", "you@example.org", NOW)
+    assert not Letter.objects.exists()
+    assert "attempts can't be counted: OperationalError" in caplog.text
+    assert "example.org" not in caplog.text
+
+
+def test_what_is_kept_tells_nobodys_address_and_goes_after_a_day(client):
+    sign_up(client)
+    rows = list(Attempt.objects.values_list("key", flat=True))
+    assert len(set(rows)) == 3
+    assert all(len(key) == 32 and set(key) <= set("0123456789abcdef") for key in rows)
+    assert rate_limits.purge(NOW + DAY) == 0
+    assert rate_limits.purge(NOW + DAY + SECOND) == 3
+
+
+def test_with_another_secret_the_keys_are_others(client, settings):
+    rate_limits.hit("a door", [Limit("network", "a", 1, HOUR)], NOW)
+    settings.SECRET_KEY = "another"
+    rate_limits.hit("a door", [Limit("network", "a", 1, HOUR)], NOW)
+    assert Attempt.objects.values("key").distinct().count() == 2
+
+
+# ---- What counts as one
+
+
+@pytest.mark.parametrize(
+    ("spelling", "mailbox"),
+    [
+        ("You@example.org", "you@example.org"),
+        ("y.o.u@example.org", "you@example.org"),
+        ("you+papers@example.org", "you@example.org"),
+        ("y.ou+a.b+c@googlemail.com", "you@gmail.com"),
+        ("+tag@example.org", "+tag@example.org"),
+        ("...@example.org", "...@example.org"),
+        ("y-o_u@example.org", "you@example.org"),
+        ("you-papers@example.org", "youpapers@example.org"),
+        ("you@mac.com", "you@icloud.com"),
+        ("you@me.com", "you@icloud.com"),
+        ("y-o.u@pm.me", "you@proton.me"),
+        ("you@protonmail.com", "you@proton.me"),
+        ("you@ya.ru", "you@yandex.ru"),
+        ("y-ou@yandex.com", "you@yandex.ru"),
+        ("papers@you.fastmail.com", "you@fastmail.com"),
+        ("papers@a.y-ou.fastmail.co.uk", "you@fastmail.co.uk"),
+        ("papers@you.sent.com", "you@sent.com"),
+        ("papers@you.example.org", "papers@you.example.org"),
+        ("you-papers@yahoo.com", "you@yahoo.com"),
+        ("you-a+b@yahoo.co.uk", "you@yahoo.co.uk"),
+        ("you-papers@ymail.com", "you@ymail.com"),
+        ("you-papers@rocketmail.com", "you@rocketmail.com"),
+        ("-papers@yahoo.com", "-papers@yahoo.com"),
+        ("you@hotmail.com", "you@hotmail.com"),
+        ("you@outlook.com", "you@outlook.com"),
+    ],
+)
+def test_a_mailbox_has_many_spellings(spelling, mailbox):
+    assert addresses.mailbox(spelling) == mailbox
+
+
+@pytest.mark.parametrize(
+    ("ip", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("unix:a", "unix:a"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_network_is_what_one_customer_can_have_without_effort(ip, network):
+    assert rate_limits.network_of(ip) == network
+
+
+# ---- Signing up
+
+
+def test_a_network_can_ask_for_few_letters_and_others_are_unharmed(client, caplog):
+    statuses = [
+        sign_up(client, f"you-{n}@example.org", f"192.0.2.{n}").status_code for n in range(20)
+    ]
+    assert statuses == [200] * 3 + [429] * 17
+    assert "letters were asked for" not in caplog.text
+    assert Letter.objects.count() == Subscriber.objects.count() == 3
+    assert sign_up(client, "other@example.org", "198.51.100.1").status_code == 200
+
+
+def test_who_is_turned_away_gets_a_page_that_says_when_to_come_back(client, clock):
+    for n in range(3):
+        sign_up(client, f"you-{n}@example.org")
+    clock.now = NOW + 20 * MINUTE
+    response = sign_up(client)
+    assert (response.status_code, response["Retry-After"]) == (429, str(40 * 60))
+    assert "try again in 40 minutes" in response.text
+    assert "no-store" in response["Cache-Control"]
+    assert "you@example.org" not in response.text
+
+
+def test_a_mistake_in_the_form_is_not_counted(client):
+    for _ in range(20):
+        assert sign_up(client, "you at example").status_code == 400
+    assert not Attempt.objects.exists()
+
+
+def test_a_mailbox_gets_few_letters_however_it_is_spelt_and_the_page_does_not_tell(client):
+    spellings = ["you@example.org", "y.ou@example.org", "you+a@example.org", "YOU+b@example.org"]
+    answers = [sign_up(client, address, f"198.51.{n}.1") for n, address in enumerate(spellings)]
+    assert Letter.objects.count() == Subscriber.objects.count() == 2
+    assert {answer.status_code for answer in answers} == {200}
+    pages = [a.text.replace(s, "…") for a, s in zip(answers, spellings, strict=True)]
+    assert len(set(pages)) == 1
+
+
+def test_after_too_many_from_many_networks_the_door_is_closed_and_an_alarm_says_so(client, caplog):
+    statuses = [
+        sign_up(client, f"you-{n}@example.org", f"10.1.{n}.1").status_code for n in range(20)
+    ]
+    assert statuses == [200] * 5 + [429] * 15
+    assert Letter.objects.count() == 5
+    assert [record.levelname for record in caplog.records if "More than 5" in record.message] == [
+        "ERROR"
+    ]
+    assert rate_limits.closed_endpoints(NOW) == ["sign-up"]
+    assert rate_limits.closed_endpoints(NOW + HOUR) == []
+
+
+def test_a_limit_is_the_same_for_those_who_get_no_letter(client):
+    """Or it would tell who they are."""
+    suppressed = make.subscriber("you@example.org", suppressed_at=NOW, suppressed_by="complained")
+    statuses = [sign_up(client, suppressed.email).status_code for n in range(5)]
+    assert statuses == [200] * 3 + [429] * 2
+
+
+@pytest.mark.parametrize(
+    ("ip", "proxies", "is_https", "let_in"),
+    [
+        ("127.0.0.1", 0, False, 15),
+        ("::1", 0, False, 15),
+        ("192.0.2.1", 0, True, 15),
+        ("192.0.2.1", 0, False, 3),
+        ("127.0.0.1", 1, False, 3),  # Then it is told who asks, and this is one visitor.
+        ("192.0.2.1", 1, True, 3),
+    ],
+)
+def test_behind_a_proxy_that_we_were_not_told_of_more_are_let_in(
+    client, settings, ip, proxies, is_https, let_in
+):
+    settings.LIMITS = settings.LIMITS | {"all": 500}
+    settings.TRUSTED_PROXIES, settings.IS_HTTPS = proxies, is_https
+    statuses = [sign_up(client, f"you-{n}@example.org", ip).status_code for n in range(20)]
+    assert statuses == [200] * let_in + [429] * (20 - let_in)

@@ -1,0 +1,219 @@
+"""Tokens: who holds one got it from us, for one purpose."""
+
+import logging
+import re
+import uuid
+from datetime import timedelta
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from config.middleware import RedactingFormatter
+from subscriptions.mail import mime
+from subscriptions.models import Subscriber
+from subscriptions.security import tokens
+from tests.factories.make import NOW
+
+PURPOSES = ["confirm", "goodbye", "bounced", "move-old", "move-new"]
+PURPOSES += ["preferences", "unsubscribe", "digest", "feedback"]
+IDS = st.uuids()
+
+
+@given(st.sampled_from(PURPOSES), IDS)
+def test_a_token_is_read_back_as_the_id_that_it_was_made_for(purpose, public_id):
+    assert tokens.parse_token(purpose, tokens.token(purpose, public_id)) == (public_id, 0)
+
+
+@given(st.sampled_from(PURPOSES), IDS)
+def test_who_never_moved_has_the_tokens_that_stand_in_all_earlier_letters(purpose, public_id):
+    reader = Subscriber(public_id=public_id)
+    assert tokens.own_token(purpose, reader) == tokens.token(purpose, public_id)
+    assert tokens.tokens([purpose], [(public_id, None)]) == [
+        {purpose: tokens.token(purpose, public_id)}
+    ]
+
+
+@given(IDS, IDS, st.integers(0, 2**31 * 10**6))
+def test_who_moved_has_tokens_that_say_when_and_fit_on_a_line_of_a_letter(hers, thing, moment):
+    moved_at = tokens.EPOCH + timedelta(microseconds=moment + 2**30 * 10**6)
+    reader = Subscriber(public_id=hers, moved_at=moved_at)
+    for public_id, token in (
+        (hers, tokens.own_token("preferences", reader)),
+        (thing, tokens.own_token("preferences", reader, thing)),
+    ):
+        assert tokens.parse_token("preferences", token) == (public_id, moment // 10**6 + 2**30)
+        assert mime.TOKEN.match(f"/{token}/")[1] == token
+        assert len(token) <= mime.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("since", "moved_at", "closed"),
+    [
+        (None, None, False),
+        (None, NOW, True),
+        (NOW, NOW, False),
+        (NOW, NOW + timedelta(seconds=1), True),
+        # As after a backup that doesn't know of her last move.
+        (NOW, NOW - timedelta(days=1), False),
+        (NOW, None, False),
+    ],
+)
+def test_a_token_is_closed_by_the_next_move_and_by_nothing_else(since, moved_at, closed):
+    token = tokens.own_token("feed", Subscriber(moved_at=since))
+    _, since = tokens.parse_token("feed", token)
+    assert tokens.is_closed(Subscriber(moved_at=moved_at), since) == closed
+
+
+def test_whose_token_is_closed_can_not_make_it_younger():
+    reader = Subscriber(moved_at=NOW)
+    older, younger = (tokens.own_token("feed", reader) for reader in (Subscriber(), reader))
+    for forged in (
+        f"{younger.rpartition('.')[0]}.{older.rpartition('.')[2]}",
+        older.replace(".", "~ffffffff."),
+        older.replace(".", "~."),
+    ):
+        with pytest.raises(tokens.BadToken):
+            tokens.parse_token("feed", forged)
+
+
+@pytest.mark.parametrize("other", PURPOSES)
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_token_opens_nothing_but_its_purpose(purpose, other):
+    token = tokens.token(purpose, uuid.uuid4())
+    if purpose == other:
+        tokens.parse_token(other, token)
+    else:
+        with pytest.raises(tokens.BadToken):
+            tokens.parse_token(other, token)
+
+
+@given(public_id=IDS, data=st.data())
+def test_a_token_with_one_bit_flipped_is_none(public_id, data):
+    token = tokens.token("preferences", public_id).encode()
+    place = data.draw(st.integers(0, len(token) - 1))
+    bit = data.draw(st.integers(0, 6))
+    flipped = bytearray(token)
+    flipped[place] ^= 1 << bit
+    with pytest.raises(tokens.BadToken):
+        tokens.parse_token("preferences", flipped.decode())
+
+
+def test_a_token_that_lost_its_end_or_got_another_is_none():
+    token = tokens.token("preferences", uuid.uuid4())
+    for length in range(len(token)):
+        with pytest.raises(tokens.BadToken):
+            tokens.parse_token("preferences", token[:length])
+    for end in ("=", ".", "/", " ", "\n", "~0", token):
+        with pytest.raises(tokens.BadToken):
+            tokens.parse_token("preferences", token + end)
+
+
+@given(st.text())
+def test_no_text_is_a_token_by_chance(text):
+    with pytest.raises(tokens.BadToken):
+        tokens.parse_token("unsubscribe", text)
+    with pytest.raises(tokens.BadToken):
+        tokens.read_confirm(text, NOW)
+    with pytest.raises(tokens.BadToken):
+        tokens.read_move(text, NOW)
+
+
+@given(IDS, IDS)
+def test_the_signature_of_one_token_does_not_fit_another_id(mine, hers):
+    assume(mine != hers)
+    signature = tokens.token("preferences", mine).rpartition(".")[2]
+    encoded = tokens.token("preferences", hers).rpartition(".")[0]
+    with pytest.raises(tokens.BadToken):
+        tokens.parse_token("preferences", f"{encoded}.{signature}")
+
+
+def test_a_confirmation_holds_for_seven_days_and_not_a_moment_longer():
+    asked_at = NOW.replace(microsecond=123_456)
+    public_id = uuid.uuid4()
+    token = tokens.token("confirm", public_id, asked_at)
+    last = asked_at + timedelta(days=7)
+    assert tokens.read_confirm(token, last) == ("confirm", public_id, asked_at)
+    with pytest.raises(tokens.ExpiredToken):
+        tokens.read_confirm(token, last + timedelta(microseconds=1))
+
+
+def test_the_age_of_a_confirmation_cannot_be_changed():
+    token = tokens.token("confirm", uuid.uuid4(), NOW)
+    younger = re.sub("~[0-9a-f]+", f"~{2**52:x}", token)
+    with pytest.raises(tokens.BadToken):
+        tokens.read_confirm(younger, NOW)
+
+
+def test_a_confirmation_answers_one_sign_up():
+    """One without a moment could be used for ever."""
+    with pytest.raises(tokens.BadToken):
+        tokens.read_confirm(tokens.token("confirm", uuid.uuid4()), NOW)
+
+
+def test_tokens_outlive_a_change_of_the_secret_key_as_long_as_the_old_one_is_listed(settings):
+    public_id = uuid.uuid4()
+    settings.SECRET_KEY = "old"
+    token = tokens.token("unsubscribe", public_id)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
+    assert tokens.parse_token("unsubscribe", token) == (public_id, 0)
+    settings.SECRET_KEY_FALLBACKS = []
+    with pytest.raises(tokens.BadToken):
+        tokens.parse_token("unsubscribe", token)
+
+
+def test_links_lead_to_the_site_and_hold_no_address(settings):
+    settings.SITE_URL = "https://papers.example.org"
+    someone = Subscriber(email="you@example.org", asked_at=NOW)
+    for make_url in (tokens.confirm_url, tokens.preferences_url, tokens.unsubscribe_url):
+        url = make_url(someone)
+        assert re.fullmatch(r"https://papers\.example\.org/[a-z]+/[\w~.-]+/", url)
+        assert "you" not in url.removeprefix("https://papers.example.org")
+
+
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_a_move_holds_for_seven_days_and_for_one_side(side):
+    public_id = uuid.uuid4()
+    token = tokens.token(f"move-{side}", public_id, NOW)
+    last = NOW + timedelta(days=7)
+    assert tokens.read_move(token, last) == (side, public_id, NOW)
+    with pytest.raises(tokens.ExpiredToken):
+        tokens.read_move(token, last + timedelta(microseconds=1))
+    with pytest.raises(tokens.BadToken):
+        tokens.read_move(tokens.token(f"move-{side}", public_id), NOW)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("confirm", "preferences", "move", "unsubscribe"),
+        *("digests", "feedback", "learned", "why"),
+    ],
+)
+def test_no_token_is_logged(page):
+    token = tokens.token(page, uuid.uuid4(), NOW)
+    logged = log('%s: "GET /%s/%s/?done=save HTTP/1.1"', "Not Found", page, token)
+    assert token.rpartition(".")[2] not in logged
+    assert logged.startswith(f'Not Found: "GET /{page}/')
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<you+papers@example.org>: 550 no such user", "you@xn--exmple-cua.org", "you@localhost"],
+)
+def test_no_address_is_logged_not_even_in_a_traceback(text):
+    address = text.strip("<").partition(">")[0]
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        logged = log("letter %s: %s", 1, text, exc_info=error)
+    assert "Traceback" in logged
+    assert address not in logged
+    assert address.partition("@")[2] not in logged
+
+
+def log(message, *args, exc_info=None):
+    """Return the line as it is logged."""
+    exc_info = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info else None
+    record = logging.LogRecord("test", logging.ERROR, "", 0, message, args, exc_info)
+    return RedactingFormatter("%(message)s").format(record)

@@ -1,0 +1,178 @@
+"""The doors for readers: looking changes nothing, posting acts, and a token is proof enough."""
+
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import lxml.html
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from subscriptions.models import Subscriber
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.pages import FORM
+from tests.helpers.subscriber_pages import BOUNCING, DAY, STATES, answer, url
+from tests.helpers.tables import everything
+from tests.subscriptions.security.test_closed_tokens import DOORS
+
+pytestmark = pytest.mark.django_db
+
+PAGES = ["confirm", "preferences", "unsubscribe", "digest"]
+PURPOSES = DOORS | {"confirm": "confirm", "unsubscribe": "unsubscribe"}
+
+
+# ---- Looking
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_looking_changes_nothing(client, state):
+    reader = make.subscriber(interests="bread", topics=[make.topic()], **STATES[state])
+    urls = [url(page, reader) for page in PAGES]
+    before = everything()
+    for address in [*urls, "/", "/subscribe/", "/topics/"]:
+        for look in (client.get, client.head):
+            for query in ("", "?done=save", "?action=erase&List-Unsubscribe=One-Click"):
+                prefetching = {"Sec-Purpose": "prefetch", "X-Moz": "prefetch"}
+                is_used = state == "unsubscribed" and address.startswith("/confirm/")
+                wanted = 410 if is_used else 200
+                assert look(address + query, headers=prefetching).status_code == wanted
+    assert everything() == before
+    assert client.cookies == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "asks"),
+    [
+        ("goodbye", STATES["unsubscribed"], "Do you want the digest again?"),
+        ("goodbye", {}, "You get the digest again"),
+        ("goodbye", STATES["paused"], "pause until Wednesday, 10\u00a0June 2026"),
+        ("goodbye", BOUNCING | STATES["unsubscribed"], "No letters can be sent"),
+        ("bounced", BOUNCING, "Is this address right?"),
+        ("bounced", {}, "You get the digest again"),
+        ("bounced", BOUNCING | {"suppressed_by": "complained"}, "No letters can be sent"),
+        ("bounced", STATES["suppressed"], "No letters can be sent"),
+    ],
+)
+def test_looking_at_what_a_letter_asks_changes_nothing(client, kind, fields, asks):
+    reader = make.subscriber(interests="bread", **fields)
+    before = everything()
+    for look in (client.get, client.head):
+        assert look(answer(kind, reader)).status_code == 200
+    assert asks in client.get(answer(kind, reader)).content.decode()
+    assert everything() == before
+    assert client.cookies == {}
+
+
+def test_after_a_scanner_has_looked_the_reader_can_still_act(client):
+    reader = make.subscriber(confirmed=False)
+    client.get(url("confirm", reader))
+    assert client.post(url("confirm", reader)).status_code == 200
+    reader.refresh_from_db()
+    assert reader.state_at(NOW) == "active"
+
+
+def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
+    offered, muted, retired = make.topic(), make.topic(), make.topic(is_offered=False)
+    reader = make.subscriber(
+        interests='bread & "butter"\n<b>cake</b>',
+        topics=[offered, retired],
+        muted=[muted],
+        timezone="Europe/Berlin",
+        hour=21,
+        size=3,
+        language="de",
+        wants_quiet_days=True,
+        paused_until=(NOW + 9 * DAY).date(),
+    )
+    before = everything()
+    page = lxml.html.fromstring(client.get(url("preferences", reader)).content)
+    (form,) = page.find_class("settings")
+    sent = urlencode(form.form_values())
+    assert client.post(url("preferences", reader), sent, FORM).status_code == 302
+    assert everything() == before
+
+
+# ---- Tokens
+
+
+def address_of(page, reader):
+    if page in PAGES:
+        return url(page, reader)
+    return reverse(page, args=[tokens.token(PURPOSES[page], reader.public_id)])
+
+
+@pytest.mark.parametrize("page", PURPOSES)
+def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
+    reader = make.subscriber(interests="bread", confirmed=page != "confirm")
+    token = address_of(page, reader).split("/")[2]
+    others = {*PURPOSES.values()} - {PURPOSES[page]}
+    broken = [token[:-1], token[:20], token + "A", token.swapcase(), "x", "é"]
+    before = everything()
+    for wrong in [*(tokens.token(other, reader.public_id) for other in others), *broken]:
+        assert client.get(reverse(page, args=[wrong])).status_code == 404, wrong
+        assert client.post(reverse(page, args=[wrong])).status_code in (404, 405), wrong
+    assert everything() == before
+
+
+def test_a_token_of_someone_else_opens_her_page_and_not_mine(client):
+    mine, hers = make.subscriber(hour=7), make.subscriber(hour=7)
+    client.post(url("preferences", hers), {"hour": 9})
+    mine.refresh_from_db()
+    hers.refresh_from_db()
+    assert (mine.hour, hers.hour) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("confirm", {"confirmed": False}),
+        ("goodbye", STATES["unsubscribed"]),
+        ("bounced", BOUNCING),
+    ],
+)
+def test_what_a_letter_asked_too_long_ago_says_so_and_changes_nothing(client, clock, kind, fields):
+    reader = make.subscriber(**fields)
+    before = everything()
+    clock.now = NOW + 7 * DAY + timedelta(seconds=1)
+    for send in (client.get, client.post):
+        assert send(answer(kind, reader)).status_code == 410
+    assert everything() == before
+
+
+@pytest.mark.parametrize("kind", ["goodbye", "bounced"])
+def test_what_a_letter_asked_before_she_left_for_good_is_used_up(client, kind):
+    reader = make.subscriber(unsubscribed_at=NOW + timedelta(minutes=1))
+    before = everything()
+    for send in (client.get, client.post):
+        assert send(answer(kind, reader)).status_code == 410
+    assert everything() == before
+
+
+def test_a_used_confirmation_does_not_bring_back_one_who_left(client, clock):
+    reader = make.subscriber(confirmed=False)
+    client.post(url("confirm", reader))
+    clock.now = NOW + DAY
+    client.post(url("unsubscribe", reader))
+    before = everything()
+    assert client.post(url("confirm", reader)).status_code == 410
+    assert everything() == before
+
+
+@pytest.mark.parametrize("page", ["confirm", *DOORS])
+def test_a_token_of_one_who_was_erased_opens_nothing(client, page):
+    reader = make.subscriber()
+    address = address_of(page, reader)
+    client.post(url("preferences", reader), {"action": "erase"})
+    assert client.get(address).status_code == (410 if page == "reader-feed" else 404)
+    assert client.post(address).status_code in (404, 405)
+
+
+# ---- Files
+
+
+def test_no_public_form_takes_a_file(client):
+    sent = {"email": "you@example.org", "picture": SimpleUploadedFile("a.png", b"\x89PNG")}
+    assert client.post("/subscribe/", sent).status_code == 400
+    assert not Subscriber.objects.exists()

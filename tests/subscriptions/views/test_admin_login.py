@@ -1,0 +1,177 @@
+"""The panel's log-in: locked after guesses, for who guesses, and for a while."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from subscriptions.models import Attempt
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+HERE, ELSEWHERE = "192.0.2.1", "198.51.100.1"
+PANEL = "/admin/"
+
+
+@pytest.fixture(autouse=True)
+def operator(settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # In no time.
+    settings.LIMITS = settings.LIMITS | {"passwords": 3, "account": 6}
+    return User.objects.create_superuser("ada", password="right")
+
+
+def log_in(client, password="right", name="ada", ip=HERE, **headers):
+    sent = {"username": name, "password": password, "next": PANEL}
+    return client.post("/admin/login/", sent, REMOTE_ADDR=ip, headers=headers)
+
+
+def guess(times, ip=HERE, **more):
+    return [log_in(Client(), f"guess {n}", ip=ip, **more).status_code for n in range(times)]
+
+
+def test_after_some_guesses_the_right_password_opens_nothing_for_a_while(client, clock):
+    assert guess(10) == [200] * 3 + [429] * 7
+    response = log_in(client)
+    assert (response.status_code, response["Retry-After"]) == (429, str(15 * 60))
+    assert "Too many wrong passwords" in response.text
+    assert client.get(PANEL).status_code == 302
+    clock.now = NOW + timedelta(minutes=15)
+    assert log_in(client)["Location"] == PANEL
+    assert client.get(PANEL).status_code == 200
+
+
+def test_who_guesses_from_one_network_locks_nobody_else_out(client):
+    guess(20)
+    assert log_in(client, ip=ELSEWHERE)["Location"] == PANEL
+    assert Attempt.objects.count() == 3 + 1  # By network, and that it was told of in the log.
+
+
+def test_who_guesses_from_many_networks_locks_the_account(client, caplog):
+    assert [guess(1, ip=f"10.1.{n}.1") for n in range(9)] == [[200]] * 6 + [[429]] * 3
+    assert log_in(client, ip=ELSEWHERE).status_code == 429
+    assert caplog.text.count("too many wrong passwords, by account") == 1
+    assert "ada" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["ADA", " ada ", "ａｄａ"])
+def test_an_account_is_one_however_its_name_is_written(name):
+    for n in range(6):
+        guess(1, ip=f"10.1.{n}.1", name=name)
+    assert guess(1, ip=ELSEWHERE) == [429]
+
+
+def test_made_up_addresses_let_nobody_guess_more():
+    guesses = [
+        log_in(Client(), "guess", **{"x-forwarded-for": f"6.6.{n}.6"}).status_code for n in range(6)
+    ]
+    assert guesses == [200] * 3 + [429] * 3
+
+
+def test_an_account_that_is_none_is_locked_as_one_that_is():
+    assert guess(5, name="nobody") == guess(5, ip=ELSEWHERE)
+
+
+def test_one_who_comes_in_is_forgiven_and_may_come_in_often(client):
+    for _ in range(10):
+        assert guess(2) == [200] * 2
+        assert log_in(client)["Location"] == PANEL
+        Attempt.objects.all().delete()
+    for _ in range(10):
+        assert log_in(client)["Location"] == PANEL
+    assert not Attempt.objects.exists()
+
+
+def test_one_who_is_in_already_may_not_guess_the_passwords_of_others(client):
+    User.objects.create_user("eve", password="hers", is_staff=True)
+    assert log_in(client, "hers", "eve")["Location"] == PANEL
+    guesses = [log_in(client, f"guess {n}").status_code for n in range(5)]
+    assert guesses == [200] * 3 + [429] * 2
+
+
+def test_a_form_without_its_csrf_token_is_not_counted():
+    for _ in range(5):
+        assert log_in(Client(enforce_csrf_checks=True)).status_code == 403
+    assert not Attempt.objects.exists()
+
+
+@pytest.mark.parametrize("whom", [{"account": "Ada", "ip": HERE}, {"account": "ada"}])
+def test_the_command_unlocks_whom_it_is_told(client, whom, capsys):
+    guess(3)
+    call_command("unlock", **whom)
+    said = {2: "6", 1: "3"}[len(whom)]
+    assert capsys.readouterr().out == f"{said} wrong passwords are forgotten.\n"
+    assert (log_in(client).status_code == 302) == (len(whom) == 2)
+
+
+@pytest.mark.parametrize(
+    ("locked", "typed"),
+    [
+        ("::1", "0:0::1"),
+        ("2001:db8::9", "2001:DB8:0::1"),
+        ("2001:db8::9", "2001:db8::/48"),
+        (HERE, "::ffff:192.0.2.1"),
+        (HERE, "192.0.2.0/24"),
+    ],
+)
+def test_the_command_knows_an_address_in_all_its_spellings_and_the_network_of_the_trail(
+    locked, typed, capsys
+):
+    guess(3, ip=locked)
+    call_command("unlock", "--ip", typed)
+    assert capsys.readouterr().out == "3 wrong passwords are forgotten.\n"
+
+
+@pytest.mark.parametrize(
+    "typed", ["rubbish", "", "192.0.2", "192.0.2.256", "ada@example.org", "10.0.0.0/8", "/", "::1/"]
+)
+def test_the_command_says_what_an_address_looks_like_where_it_was_given_none(typed):
+    with pytest.raises(CommandError, match="no IP address such as"):
+        call_command("unlock", "--account", "ada", "--ip", typed)
+
+
+def test_the_command_says_that_there_is_no_such_account_and_asks_whom_to_unlock(client):
+    guess(3)
+    with pytest.raises(CommandError, match="--account NAME"):
+        call_command("unlock")
+    with pytest.raises(CommandError, match=r"There is no account called 'adda'\. Nothing"):
+        call_command("unlock", account="adda", ip=HERE)
+    assert log_in(client).status_code == 429
+
+
+def test_the_command_knows_an_account_in_the_spelling_that_it_was_made_with(capsys):
+    User.objects.create_superuser("Ädä", password="right")
+    guess(3, name="ädä")
+    call_command("unlock", account="Ädä")
+    assert capsys.readouterr().out == "3 wrong passwords are forgotten.\n"
+
+
+def test_who_opens_the_form_itself_comes_to_the_panel(client):
+    assert client.get("/admin/login/").status_code == 200
+    response = client.post("/admin/login/", {"username": "ada", "password": "right"})
+    assert (response.status_code, response["Location"]) == (302, PANEL)
+
+
+def test_a_session_that_somebody_else_began_is_not_the_one_that_is_in(client):
+    begun = SessionStore()
+    begun.create()
+    client.cookies["sessionid"] = begun.session_key
+    log_in(client)
+    assert client.get(PANEL).status_code == 200
+    client.cookies["sessionid"] = begun.session_key
+    assert client.get(PANEL).status_code == 302
+
+
+def test_its_cookie_is_kept_from_scripts_and_other_sites(client, settings):
+    settings.SESSION_COOKIE_SECURE = True
+    cookie = log_in(client).cookies["sessionid"]
+    assert (cookie["httponly"], cookie["samesite"], cookie["secure"]) == (True, "Lax", True)
+
+
+def test_nobody_has_an_account_from_the_start(operator):
+    operator.delete()
+    call_command("migrate", verbosity=0)
+    assert not User.objects.exists()

@@ -1,0 +1,97 @@
+"""The page that confirms: once, on record, and with the moment of the next digest."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.test import Client
+
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.subscriber_pages import BOUNCING, STATES, answer, url
+from tests.helpers.tables import everything
+from tests.subscriptions.actions.signup_steps import accepted
+
+pytestmark = pytest.mark.django_db
+
+
+def test_confirming_twice_is_confirming_once(client, clock):
+    reader = make.subscriber(confirmed=False)
+    assert client.post(url("confirm", reader)).status_code == 200
+    before = everything()
+    clock.now = NOW + timedelta(hours=1)
+    assert client.post(url("confirm", reader)).status_code == 200
+    assert everything() == before
+    reader.refresh_from_db()
+    assert reader.next_due_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "via"),
+    [
+        ("confirm", {"confirmed": False}, "link in the letter"),
+        ("goodbye", STATES["unsubscribed"], "link that undoes unsubscribing"),
+        ("bounced", BOUNCING, "link in the letter about letters that came back"),
+    ],
+)
+def test_the_record_says_which_letter_she_answered_and_in_which_words(client, kind, fields, via):
+    reader = make.subscriber(**fields)
+    words = client.get(answer(kind, reader)).content.decode()
+    assert Client(enforce_csrf_checks=True).post(answer(kind, reader)).status_code == 200
+    consent = reader.consents.get()
+    assert (consent.act, consent.via) == ("confirmed", via)
+    assert consent.wording in words
+    assert client.post(answer(kind, reader)).status_code == 200
+    assert reader.consents.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("due", "is_delayed"),
+    [
+        ("2026-06-02 07:00", False),
+        ("2026-06-02 08:13", True),
+        ("2026-06-02 00:13", True),  # Later than yesterday's.
+        ("2026-06-01 12:00", False),
+    ],
+)
+def test_where_the_next_digest_comes_later_than_at_her_hour_the_page_says_why(
+    client, due, is_delayed
+):
+    reader = make.subscriber(hour=7, next_due_at=datetime.fromisoformat(f"{due}+00:00"))
+    page = client.get(url("preferences", reader)).content.decode()
+    assert due.split()[1] in page
+    assert ("That is later than your hour" in page) == is_delayed
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "hour", "is_late"),
+    [
+        ("goodbye", {"unsubscribed_at": NOW, "hour": 6, "timezone": "Asia/Tokyo"}, "08:00", True),
+        ("confirm", {"unsubscribed_at": NOW - timedelta(hours=2)}, "07:00", False),
+    ],
+)
+def test_who_is_back_within_hours_of_a_digest_is_promised_none_before_her_next(
+    client, kind, fields, hour, is_late
+):
+    had = NOW - timedelta(hours=1)
+    reader = make.subscriber(confirmed_at=NOW - timedelta(days=1), next_due_at=None, **fields)
+    accepted(reader, NOW.date(), at=had)
+    page = client.post(answer(kind, reader)).content.decode()
+    assert "on its way" not in page
+    assert f"comes on Tuesday, 2\u00a0June, {hour}" in page
+    assert ("That is later than your hour" in page) == is_late
+
+
+@pytest.mark.parametrize("kind", ["goodbye", "bounced"])
+def test_the_page_says_when_the_next_digest_comes(client, kind):
+    fields = BOUNCING if kind == "bounced" else STATES["unsubscribed"]
+    late, early = (make.subscriber(hour=hour, **fields) for hour in (20, 7))
+    assert "comes on Monday, 1\u00a0June, 20:00" in client.post(answer(kind, late)).content.decode()
+    assert "is on its way" in client.post(answer(kind, early)).content.decode()
+
+
+@pytest.mark.parametrize(("weekdays", "is_daily"), [(0b0000001, False), (0b1111111, True)])
+def test_the_page_promises_no_digest_on_days_that_she_did_not_choose(client, weekdays, is_daily):
+    reader = make.subscriber(weekdays=weekdays, **STATES["unsubscribed"])
+    for page in (client.post(answer("goodbye", reader)), client.get(answer("goodbye", reader))):
+        assert ("comes once a day, at 07:00" in page.text) == is_daily
+        assert ("comes on the days that you chose, at 07:00" in page.text) != is_daily

@@ -1,0 +1,138 @@
+"""A lost link is sent again: to who reads here, and without telling who does."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from subscriptions.actions import signup
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter, Subscriber
+from subscriptions.notices import send
+from subscriptions.security import suppression_list, tokens
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.invariants import broken
+from tests.subscriptions.security.test_enumeration import told
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+ADDRESS = "reader@example.org"
+STATES = {
+    "unknown": None,
+    "pending": {"confirmed": False},
+    "active": {},
+    "paused": {"paused_until": (NOW + 9 * DAY).date()},
+    "unsubscribed": {"unsubscribed_at": NOW - DAY, "next_due_at": None},
+    "bounced": {"suppressed_at": NOW, "suppressed_by": "bounced"},
+    "complained": {"suppressed_at": NOW, "suppressed_by": "complained"},
+    "sealed": None,
+}
+GETS_IT = {"active", "paused", "unsubscribed"}
+
+
+def someone(state):
+    if state == "sealed":
+        suppression_list.add(ADDRESS, "asked", NOW)
+    elif STATES[state] is not None:
+        make.subscriber(ADDRESS, **STATES[state])
+
+
+def ask(client, email=ADDRESS, **request):
+    return client.post("/lost/", {"email": email}, **request)
+
+
+def sent():
+    return Letter.objects.filter(kind="link").count()
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_subscribers_and_former_ones_get_the_link_and_nobody_else_a_letter(client, outbox, state):
+    someone(state)
+    assert ask(client, ADDRESS.upper()).status_code == 200
+    rounds.deliver_due(lambda: NOW)
+    assert len(outbox()) == (state in GETS_IT)
+    for message in outbox():
+        assert message["To"] == ADDRESS
+        assert message["Subject"] == "Your link to Paperboy"
+        for kind in ("plain", "html"):
+            url = tokens.preferences_url(Subscriber.objects.get())
+            assert url in message.get_body([kind]).get_content()
+    assert broken(NOW + DAY) == {} or state in {"bounced", "paused", "active"}
+
+
+@pytest.mark.parametrize("lately", [False, True])
+def test_the_answer_tells_nothing_in_its_words_or_by_its_work(client, settings, lately):
+    settings.LIMITS = dict.fromkeys(settings.LIMITS, 1000)
+    ask(client, "warm@example.org")
+    answers = set()
+    for state in STATES:
+        Subscriber.objects.all().delete()
+        suppression_list.entries_for(ADDRESS).delete()
+        someone(state)
+        if lately and Subscriber.objects.exists():
+            reader = Subscriber.objects.get()
+            send.write(reader, "link", NOW - MINUTE, closes_at=NOW + DAY)
+        with told() as work:
+            response = ask(client)
+        page = re.sub(rb"\s+", b" ", response.content)
+        headers = frozenset(response.headers.items())
+        answers.add((response.status_code, page, headers, frozenset(work.items())))
+        assert response.cookies == {}
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "minutes", "statuses", "letters"),
+    [
+        ({"mailbox": 1000}, (0, 1, 9, 10, 19, 20), [200] * 6, 3),
+        ({"mailbox": 2, "network": 4}, range(0, 60, 10), [200] * 4 + [429] * 2, 2),
+    ],
+)
+def test_a_letter_comes_each_ten_minutes_until_a_limit(
+    client, clock, settings, limits, minutes, statuses, letters
+):
+    settings.LIMITS = settings.LIMITS | limits
+    make.subscriber(ADDRESS)
+    for minute, status in zip(minutes, statuses, strict=True):
+        clock.now = NOW + minute * MINUTE
+        assert ask(client, REMOTE_ADDR="192.0.2.7").status_code == status
+    assert sent() == letters
+
+
+def test_a_letter_that_failed_does_not_stand_in_the_way_of_another(client):
+    make.subscriber(ADDRESS)
+    ask(client)
+    Letter.objects.update(state="failed")
+    ask(client)
+    assert sent() == 2
+
+
+@pytest.mark.parametrize("email", ["", "x", "ä@example.org"])
+def test_an_invalid_address_is_refused_at_its_field(client, email):
+    page = ask(client, email)
+    assert page.status_code == 400
+    assert 'id="id_email_error"' in page.content.decode()
+    assert sent() == 0
+
+
+def test_no_cookie_and_no_other_site_is_needed_or_minded(client):
+    make.subscriber(ADDRESS)
+    strict = type(client)(enforce_csrf_checks=True)
+    assert ask(strict, headers={"Origin": "https://elsewhere.example"}).status_code == 200
+    assert sent() == 1
+
+
+def test_unsubscribing_does_not_cancel_the_waiting_link(client, outbox):
+    reader = make.subscriber(ADDRESS)
+    ask(client)
+    signup.unsubscribe(reader.public_id, source=signup.ConsentSource("a test"), now=NOW)
+    rounds.deliver_due(lambda: NOW + 2 * MINUTE)
+    assert {message["Subject"] for message in outbox()} >= {"Your link to Paperboy"}
+    assert broken(NOW + 2 * MINUTE) == {}
+
+
+def test_the_pages_that_help_lead_there(client):
+    for page in ("/subscribe/", "/preferences/nothing/"):
+        assert b'href="/lost/"' in client.get(page).content

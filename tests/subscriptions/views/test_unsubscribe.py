@@ -1,0 +1,106 @@
+"""The page that unsubscribes: in one click, and undone in another."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.subscriber_pages import DAY, STATES, url
+
+pytestmark = pytest.mark.django_db
+
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+
+def undo_of(page):
+    """Return where the page after unsubscribing sends its form, or nothing where it has none."""
+    forms = re.findall(r'<form method="post" action="(/confirm/[^"]+)"', page.content.decode())
+    return forms[0] if forms else None
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"),
+        (
+            '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\n'
+            "One-Click\r\n--x--\r\n",
+            "multipart/form-data; boundary=x",
+        ),
+        ("", "application/x-www-form-urlencoded"),
+        ("List-Unsubscribe=Two-Clicks&action=erase", "application/x-www-form-urlencoded"),
+        ("List-Unsubscribe=One-Click", "text/plain"),
+        ('{"List-Unsubscribe": "One-Click"}', "application/json"),
+        # In another charset, which says the same of letters from a to z.
+        ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded; charset=ISO-8859-1"),
+        ("List-Unsubscribe=One-Click", "multipart/form-data"),
+        ("List-Unsubscribe=One-Click" + 2000 * "&x=", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_one_click_unsubscribes_without_cookie_or_csrf_token(clock, body, content_type):
+    reader = make.subscriber()
+    address = url("unsubscribe", reader)
+    clock.now = NOW + 2 * 366 * DAY
+    for _ in range(2):
+        client = Client(enforce_csrf_checks=True)
+        response = client.post(address, body, content_type=content_type)
+        assert response.status_code == 200
+        assert response.cookies == {}
+    reader.refresh_from_db()
+    assert reader.unsubscribed_at == clock.now
+    assert reader.consents.count() == 1
+
+
+def test_the_record_tells_a_mail_program_from_a_page(client):
+    by_program, by_page = make.subscriber(), make.subscriber()
+    client.post(url("unsubscribe", by_program), ONE_CLICK)
+    client.post(url("unsubscribe", by_page))
+    assert by_program.consents.get().via == "mail program"
+    assert by_page.consents.get().via == "unsubscribe page"
+
+
+def test_the_page_offers_to_undo_it_without_cookie_or_csrf_token(client):
+    reader = make.subscriber(interests="bread")
+    page = client.post(url("unsubscribe", reader))
+    assert "One last letter confirms it" in page.content.decode()
+    assert Client(enforce_csrf_checks=True).post(undo_of(page)).status_code == 200
+    reader.refresh_from_db()
+    assert reader.state_at(NOW) == "active"
+    assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
+
+
+def test_the_page_offers_to_undo_it_for_minutes_and_not_to_whoever_has_an_old_letter(client, clock):
+    reader = make.subscriber()
+    assert undo_of(client.post(url("unsubscribe", reader)))
+    clock.now = NOW + timedelta(minutes=9)
+    assert undo_of(client.post(url("unsubscribe", reader)))
+    clock.now = NOW + timedelta(minutes=10)
+    page = client.post(url("unsubscribe", reader))
+    assert undo_of(page) is None
+    assert "last letter" not in page.content.decode()
+
+
+@pytest.mark.parametrize("state", ["pending", "suppressed"])
+def test_the_page_promises_no_letter_to_who_gets_none(client, state):
+    reader = make.subscriber(**STATES[state])
+    page = client.post(url("unsubscribe", reader))
+    assert undo_of(page) is None
+    assert "last letter" not in page.content.decode()
+    assert not reader.letters.exists()
+
+
+def test_looking_at_the_page_that_unsubscribes_offers_nothing_to_undo(client):
+    reader = make.subscriber()
+    client.post(url("unsubscribe", reader))
+    assert undo_of(client.get(url("unsubscribe", reader))) is None
+
+
+def test_one_who_was_erased_can_still_unsubscribe(client):
+    reader = make.subscriber()
+    address = url("unsubscribe", reader)
+    client.post(url("preferences", reader), {"action": "erase"})
+    for send in (client.get, client.post, client.post):
+        assert send(address).status_code == 200
