@@ -8,7 +8,7 @@ import numpy as np
 from django.db.models import Exists, OuterRef
 
 from digest.models import LibraryPaper, ReaderModel
-from digest.planning.bulk_insert import among
+from digest.models.bulk_insert import among
 from digest.ranking.authors import asked_for
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.relevance_feedback import Learned

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 
 from digest.indexing.candidates import start_of
 from digest.models import Digest
-from digest.planning.bulk_insert import among
+from digest.models.bulk_insert import among
 from digest.planning.selection import Planned
 from subscriptions import schedule
 from subscriptions.delivery.recovery import reconcile

@@ -27,10 +27,9 @@ from django.db.models.functions import Mod
 
 from digest.indexing import model_store
 from digest.indexing.candidates import days_back, for_digests, forget_longer, note_arrivals
-from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick
+from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick, bulk_insert
 from digest.models.locks import Lease
 from digest.papers import coverage
-from digest.planning import bulk_insert
 from digest.planning.due import (
     ONE_DAY,
     Due,

@@ -11,8 +11,8 @@ from django.db.models import Exists, OuterRef, StringAgg, Subquery, Value
 
 from digest.indexing.candidates import Window, counts_of, second_chances
 from digest.models import Digest, Feedback, LibraryPaper, Pick
+from digest.models.bulk_insert import among
 from digest.personalization.profiles import profiles_of
-from digest.planning.bulk_insert import among
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import NAME as MAX_NAME
 from digest.ranking.selection import GROUPS, Choice, choose

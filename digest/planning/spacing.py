@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from digest.planning.bulk_insert import among
+from digest.models.bulk_insert import among
 from digest.planning.due import Due, lock_unchanged, set_next_due
 from subscriptions import schedule
 from subscriptions.delivery import transitions

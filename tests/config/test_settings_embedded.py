@@ -90,8 +90,8 @@ def test_links_lead_to_the_port_that_is_served_unless_the_site_is_elsewhere(
     (data_dir / "address").write_text("http://papers.example.org")
     named = {name: text.format(folder=data_dir) for name, text in named.items()}
     program = (
-        "from django.conf import settings; from digest import embedded; "
-        "embedded.use_port(8117); print(settings.SITE_URL)"
+        "from django.conf import settings; from digest.management import embedded_server; "
+        "embedded_server.use_port(8117); print(settings.SITE_URL)"
     )
     told = manage("shell", "-v0", "-c", program, DATA_DIR=str(data_dir), **named)
     assert told.stdout.strip() == leads_to, told.stderr

@@ -282,7 +282,8 @@ def test_of_an_id_that_is_not_here_the_title_is_asked_for(client):
 
 
 def test_the_latest_papers_are_kept(client, monkeypatch):
-    monkeypatch.setattr(personalization_library, "MAX_PAPERS", 3)
+    for module in (personalization_library, library):
+        monkeypatch.setattr(module, "MAX_PAPERS", 3)
     reader = make.subscriber()
     text = "@misc{a, title = {Of no year}}\n" + entries_of(*YEARS)
     assert "3 older ones are left out: the 3 latest are kept." in words_of(

@@ -182,7 +182,7 @@ def test_who_unsubscribes_while_her_day_is_written_down_is_left_out(monkeypatch)
     make.paper("Graphs")
     reader = make.subscriber(interests="graphs")
     lock = spacing.lock_unchanged
-    thread, commit = uncommitted(lambda: signup.unsubscribe(reader.public_id, door=DOOR, now=NOW))
+    thread, commit = uncommitted(lambda: signup.unsubscribe(reader.public_id, source=DOOR, now=NOW))
 
     def lock_while_they_leave(subscribers):
         threading.Timer(0.5, commit.set).start()

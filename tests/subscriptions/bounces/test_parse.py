@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 
 from subscriptions.bounces import parse, unreadable
-from subscriptions.delivery import queue, retention
+from subscriptions.delivery import queue
 from subscriptions.models import Letter, LetterFact
 from tests.factories import make
 from tests.factories.make import NOW
@@ -265,7 +265,7 @@ def test_no_more_than_so_many_are_set_aside(monkeypatch, data_dir):
         receive(b"%d" % number, now=NOW + number * HOUR)
     kept = sorted(path.read_bytes() for path in (data_dir / "returned").iterdir())
     assert kept == [b"2", b"3", b"4"]
-    retention.purge(NOW + unreadable.KEEP + 3.5 * HOUR)
+    unreadable.purge(NOW + 3.5 * HOUR)
     assert [path.read_bytes() for path in (data_dir / "returned").iterdir()] == [b"4"]
 
 
