@@ -116,7 +116,10 @@ def whole_number(name: str, default: int) -> int:
 
 
 def numbers(name: str, example: str) -> dict[str, float]:
-    """Return the variable as names with numbers: "google=600, gmx=60"."""
+    """Return the variable as names with numbers: "google=600, gmx=60".
+
+    `example` is shown in the error message. It is no default.
+    """
     found = {}
     for item in items(name):
         key, _, number = item.partition("=")

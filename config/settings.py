@@ -353,7 +353,7 @@ LIMITS = env.whole_numbers(
     },
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # Bytes of a request's body.
-# In the admin. Public forms take none: see config/upload_handlers.py.
+# In the admin. Public forms take none: see config.middleware.
 DATA_UPLOAD_MAX_NUMBER_FILES = 1
 FILE_UPLOAD_HANDLERS = ["config.middleware.PanelFile"]
 if IS_HTTPS:

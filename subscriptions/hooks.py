@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from subscriptions.models import Letter
 
 #: Takes letters of one kind with `subscriber` loaded, and returns for each, in order, its content
-#: or the exception for which it has none: mail.NothingToSay, or an error, which costs no other
+#: or the exception for which it has none: render.NothingToSay, or an error, which costs no other
 #: letter. The iterator may compose each on demand, in another thread, of what was read before.
 type Composer = Callable[[Sequence[Letter], datetime], Iterator[Content | Exception]]
 

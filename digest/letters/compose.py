@@ -147,7 +147,7 @@ def render_all(
 ) -> list[mail.Content]:
     """Return the emails, all of one kind, each in its subscriber's language.
 
-    Each step is done for all letters before the next: see registry.TOGETHER.
+    Each step is done for all letters before the next: see hooks.COMPOSE_BATCH_SIZE.
     """
     contents: list[mail.Content] = []
     for language, some in groupby(letters, lambda letter: letter.language):

@@ -1,7 +1,7 @@
 """Sign-up, confirmation and unsubscribing. Each is recorded as a consent.
 
 Every function takes the moment as an argument and is idempotent. What only operators do is in
-`operating`.
+`moderation`.
 """
 
 import uuid

@@ -171,7 +171,7 @@ class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
         return False
 
     def has_delete_permission(self, request, obj=None):
-        """Only `erasing` deletes everything that belongs to a subscriber."""
+        """Only `actions.erase` deletes everything that belongs to a subscriber."""
         return False
 
     def render_change_form(self, request, context, *args, **kwargs):
@@ -232,7 +232,7 @@ class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
         return format_html_join("", line, lines) or None
 
     def save_model(self, request, obj, form, change):
-        """Save through `changing`, which also reschedules the next digest."""
+        """Save through `actions.preferences`, which also reschedules the next digest."""
         settings = {name: form.cleaned_data[name] for name in form.changed_data}
         preferences.change(obj, None, settings, now=timezone.now())
 

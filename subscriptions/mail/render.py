@@ -1,6 +1,6 @@
 """Render a folder of templates to an email.
 
-The templates of kind "digest" are templates/email/digest/: subject.txt, body.txt and body.html.
+The templates of kind "confirm" are templates/email/confirm/: subject.txt, body.txt and body.html.
 """
 
 import logging
@@ -38,7 +38,7 @@ class NothingToSay(Exception):
 class Content:
     """An email without recipient and date. The parts are encoded, in pieces to be joined.
 
-    `item_ids` are the ids of its papers, for registry.on_reconciled.
+    `item_ids` are the ids of its papers, for hooks.on_reconciled.
     """
 
     subject: str

@@ -3,10 +3,10 @@
 A form that sends a letter to any address asks for both the visitor and the mailbox:
 
     try:
-        limits.check_visitor("lost link", request.META["REMOTE_ADDR"], now)
-    except limits.TooManyAttempts as refusal:
-        return too_many(request, refusal)                # views.py: 429 with a page
-    if limits.check_mailbox("lost link", address, now):  # normalised, as addresses.normalise does
+        rate_limits.check_visitor("lost link", request.META["REMOTE_ADDR"], now)
+    except rate_limits.TooManyAttempts as refusal:
+        return too_many(request, refusal)                # 429 with a page
+    if rate_limits.check_mailbox("lost link", address, now):  # as addresses.normalise returns it
         ...                                              # write the letter
     ...                                                  # the same response, letter or none
 

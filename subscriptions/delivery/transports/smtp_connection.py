@@ -41,7 +41,7 @@ class _Ended(Exception):
 
 
 class SmtpConnection:
-    """A connection (transport.Connection) that is past EHLO and all that has to be proven.
+    """A connection (transports.base.Connection) that is past EHLO and all that has to be proven.
 
     `extensions` are those that EHLO offered, in lower case. After a message that was not accepted
     it is closed: the next one gets a connection without a past.

@@ -132,11 +132,11 @@ class ReplyParser:
 
 
 def judge(stage: str, reply: Reply) -> tuple[str, str]:
-    """Return what a reply that ends the conversation means: the answer, and whom it is about.
+    """Return the status and the scope (see DeliveryResult) of a reply that ends the conversation.
 
-    Both in the words of line.Verdict. 250 at the dot is acceptance (RFC 5321, 4.1.1.4) and nothing
-    else is. 5yz is for ever, all else may pass: a server that talks nonsense is a broken server.
-    After the dot, nonsense means that nobody knows.
+    Only 250 after end of data (stage "dot") is acceptance (RFC 5321, 4.1.1.4). 5yz is permanent,
+    anything else may pass: a server that sends nonsense is broken. After end of data, nonsense
+    means that the outcome is unknown.
     """
     match reply.code // 100:
         case 5 if reply.code in UNPROVEN or stage == "auth":
