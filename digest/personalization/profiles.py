@@ -16,9 +16,8 @@ from digest.sources.arxiv import taxonomy
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Subscriber, Topic, TopicPreference
 
-#: Who follows nothing has told by a library and so many papers that she likes what she reads: what
-#: trends is none of it. What she says of papers that trend, where nothing else comes, is no wish
-#: for fewer of them.
+#: A subscriber without topics gets no trending papers once their library and feedback have so many
+#: papers. Feedback on trending papers, if nothing else comes, does not ask for fewer of them.
 KNOWN = 10
 
 
@@ -60,9 +59,9 @@ def wished(
     *,
     wants_near: bool | None = None,
 ) -> Profile:
-    """Return what the ranking would know of one who wishes for this: stored nowhere.
+    """Return the profile that a selection of topics would give. Stores nothing.
 
-    Of a `subscriber` who would change to it, what she taught and the weights of her topics stay.
+    A `subscriber` who would change to it keeps their feedback and the weights of their topics.
     """
     known, stored = {}, Profile()
     if subscriber is not None:

@@ -138,8 +138,9 @@ def lock_due(queue: str, numbers: list, now, limit) -> list[Letter]:
 
 
 def lock_readers(letters) -> dict[int, bool]:
-    """Lock the letters' readers but those whom others hold. Return of each by her number whether
-    nothing speaks against a letter of the list to her.
+    """Lock the subscribers of these letters, except rows that others have locked.
+
+    Returns a dict: subscriber id -> whether they may get letters of the list.
     """
     its, numbers = in_ids({letter.subscriber_id for letter in letters})
     rows = run_sql(

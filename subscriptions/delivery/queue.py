@@ -1,7 +1,7 @@
-"""The post office's counter: write a letter, call letters off, have them delivered.
+"""Create, cancel and deliver letters.
 
-How they are delivered is in rounds.py, what each step changes in transitions.py, what is done about
-letters of which nobody knows in sweep.py.
+worker/rounds.py delivers them, transitions.py changes their state, recovery/sweep.py resolves those
+whose outcome is unknown.
 """
 
 from django.db import transaction
@@ -17,8 +17,9 @@ State = Letter.State
 
 
 def write(subscriber: Subscriber, kind: str, *, now, closes_at, to: str = "") -> Letter:
-    """Write down a letter to be delivered as soon as may be, to her or to another address of hers.
-    Its composer is asked when it is.
+    """Create a letter that is due now, to the subscriber's address or to `to`.
+
+    Its content is composed when it is delivered.
     """
     with transaction.atomic():
         letter = Letter.objects.create(
@@ -47,10 +48,10 @@ def deliver(letter_id: int, now) -> bool:
 
 
 def cancel(subscriber: Subscriber, reason: str, now, kinds=None) -> int:
-    """End her letters that have not left, inside the caller's transaction. Return how many may yet
-    arrive: those past the fence.
+    """Skip a subscriber's unsent letters. Return how many may still arrive.
 
-    The caller holds the lock on the subscriber's row, which the fence takes too.
+    Those have passed the final check. Call inside a transaction that holds the lock on the
+    subscriber's row, which the final check takes too.
     """
     letters = Letter.objects.filter(subscriber=subscriber)
     if kinds is not None:

@@ -1,4 +1,4 @@
-"""Addresses that letters are kept from: told by the mail server, or by what comes back."""
+"""Suppress addresses that the mail server rejects, or from which letters come back."""
 
 import logging
 from datetime import timedelta
@@ -17,16 +17,15 @@ WITHIN = timedelta(days=14)
 State = Letter.State
 LEFT = (State.TRANSMITTING, State.UNCERTAIN, State.ACCEPTED)
 By = Subscriber.Suppression
-#: What no complaint replaces. She may lift her own complaint, but not what the operator decided.
+#: Not replaced by a complaint. Subscribers can undo their own, but not the operator's decision.
 FOR_GOOD = (By.COMPLAINED, By.OPERATOR)
 
 
 def suppress_bounced(subscriber_id: int, address: str, said: str, now) -> None:
-    """Write no more to an address of which a mail server says that it is none, unless she has
-    another: she moves to a new one, say, or has just moved from this.
+    """Suppress a subscriber whose address does not exist, unless they have changed address since.
 
-    In the caller's transaction. Where somebody holds her row, it is left to the next letter, which
-    will come back as well.
+    Call inside a transaction. If the subscriber's row is locked, nothing happens: the next letter
+    will be rejected as well.
     """
     found = Subscriber.objects.select_for_update(skip_locked=True)
     subscriber = found.filter(pk=subscriber_id, email=address).first()
@@ -35,7 +34,7 @@ def suppress_bounced(subscriber_id: int, address: str, said: str, now) -> None:
 
 
 def after_hard_bounce(letter: Letter, said: str, now) -> None:
-    """Write no more to where a letter came back from, unless she was reached since it left."""
+    """Suppress the subscriber, unless the address was known to work after the letter was sent."""
     subscriber = _locked(letter.subscriber_id)
     if subscriber is None or subscriber.suppressed_at is not None:
         return
@@ -45,7 +44,7 @@ def after_hard_bounce(letter: Letter, said: str, now) -> None:
 
 
 def after_soft_bounce(subscriber_id: int, said: str, now) -> None:
-    """Write no more where too many letters in a row came back, whatever the reason."""
+    """Suppress the subscriber if too many letters in a row came back, whatever the reason."""
     subscriber = _locked(subscriber_id)
     if subscriber is None or subscriber.suppressed_at is not None:
         return
@@ -54,9 +53,9 @@ def after_soft_bounce(subscriber_id: int, said: str, now) -> None:
 
 
 def after_complaint(subscriber_id: int, said: str, now, *, left_at=None) -> None:
-    """Write no more to one who says that she doesn't want it, and ask her nothing either.
+    """Suppress a subscriber who complained, and do not ask whether the address is right.
 
-    Of a letter that left before she moved, at `left_at`, it says nothing of where she is now.
+    A complaint about a letter that was sent (`left_at`) before a change of address does not count.
     """
     subscriber = _locked(subscriber_id)
     if subscriber is None or subscriber.suppressed_by in FOR_GOOD:
@@ -70,7 +69,7 @@ def _locked(subscriber_id) -> Subscriber | None:
 
 
 def _suppress(subscriber, by, said, now):
-    """Note it, and call off what she is to get besides."""
+    """Save the suppression, and skip the letters that wait."""
     subscriber.suppressed_at = now
     subscriber.suppressed_by = by
     subscriber.suppressed_reason = said[:200]
@@ -81,10 +80,9 @@ def _suppress(subscriber, by, said, now):
 
 
 def _in_a_row(subscriber, now) -> int:
-    """Return how many of her letters came back without one between that didn't.
+    """Return how many of the latest letters came back in a row.
 
-    Of the newest nothing may be known yet; of one that left before others came back, no news is
-    good news.
+    The newest ones may have no report yet and are left out. An older one without a report arrived.
     """
     since = max(filter(None, (now - WITHIN, subscriber.reachable_at)))
     facts = LetterFact.objects.filter(letter=OuterRef("pk"))

@@ -127,7 +127,7 @@ def _lost_days(since, now) -> dict[str, LostDay]:
 
 
 def _days(subscriber, since, now) -> list[date]:
-    """Return her days from then to now, and one more: she may have moved to another zone since."""
+    """Return the local days from then to now, with a margin for a change of time zone."""
     first = schedule.local_day(since - SLACK, subscriber.zone)
     last = schedule.local_day(now + SLACK, subscriber.zone)
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
