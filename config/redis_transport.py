@@ -1,4 +1,4 @@
-"""Celery's Redis transport, with kombu's faults mended. A message may come twice.
+"""Celery's Redis transport, with workarounds for faults of kombu. A message may come twice.
 
 - kombu counts unacknowledged messages against the prefetch limit. If Redis does not answer an
   acknowledgement, kombu never uncounts the message: after a few, the worker takes nothing more.

@@ -237,7 +237,7 @@ PROVIDER_RATES = env.numbers("PROVIDER_RATES", "google=600")  # Letters a minute
 if not all(0 < rate < float("inf") for rate in PROVIDER_RATES.values()):
     raise ImproperlyConfigured("PROVIDER_RATES must be letters a minute, and more than none.")
 POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")  # In the footer of emails, and on the imprint.
-ORACLE = env.text("ORACLE")  # What tells later if a letter arrived: postfix:/var/log/mail.log.
+ORACLE = env.text("ORACLE")  # The delivery lookup: postfix:/var/log/mail.log.
 # How long a letter's events are kept after its end, and the letter with its digest and picks. Picks
 # say which papers a subscriber has had, and papers may come again for two months.
 KEEP_EVENTS = timedelta(days=env.whole_number("KEEP_EVENTS_DAYS", 90))
@@ -247,7 +247,7 @@ if KEEP_LETTERS.days < 90:
     raise ImproperlyConfigured(
         f"KEEP_LETTERS_DAYS is {KEEP_LETTERS.days}: below 90, readers would get papers again."
     )
-# Letters are sent by subscriptions.post, and nothing else is.
+# Only subscriptions.delivery sends emails.
 MAILERS = {}
 SILENCED_SYSTEM_CHECKS = ["mail.W001"]
 

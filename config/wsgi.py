@@ -17,5 +17,5 @@ with exit_on_bad_settings(GUNICORN_GIVES_UP):
 from digest.operations import alarms
 from digest.views import warmup  # After Django is set up.
 
-alarms.watch_beside()
-warmup.warm_beside()
+alarms.start_watching()
+warmup.start_warming()

@@ -15,39 +15,35 @@ class DigestConfig(AppConfig):
         from digest.letters import compose
         from digest.operations import roles
         from digest.views import preference_panels
-        from subscriptions import hooks as registry
+        from subscriptions import hooks as subscription_hooks
         from subscriptions.tasks import enqueue
 
-        _refuse_unknown_sources()
-        _refuse_unknown_categories()
-        _refuse_unknown_parameters()
-        post_migrate.connect(roles.keep, sender=self)
-        registry.composers["digest"] = compose.compose
-        registry.composers["welcome"] = compose.compose
-        registry.on_confirmed.append(partial(enqueue, tasks.plan_digests))
-        registry.on_never_left.append(hooks.release_picks)
-        registry.on_reconciled.append(hooks.record_sent)
-        registry.exporters.append(hooks.export)
-        registry.on_reset.append(hooks.forget_feedback)
-        registry.previews.append(preference_panels.difference)
-        registry.panels.append(preference_panels.history_panel)
-        registry.panels.append(preference_panels.saved_panel)
-        registry.panels.append(preference_panels.steering_panel)
-        registry.panels.append(preference_panels.feed_panel)
+        _check_settings()
+        post_migrate.connect(roles.update_groups, sender=self)
+        subscription_hooks.composers["digest"] = compose.compose
+        subscription_hooks.composers["welcome"] = compose.compose
+        subscription_hooks.on_confirmed.append(partial(enqueue, tasks.plan_digests))
+        subscription_hooks.on_not_sent.append(hooks.release_picks)
+        subscription_hooks.on_reconciled.append(hooks.record_sent)
+        subscription_hooks.exporters.append(hooks.export)
+        subscription_hooks.on_reset.append(hooks.forget_feedback)
+        subscription_hooks.previews.append(preference_panels.difference)
+        subscription_hooks.panels.append(preference_panels.history_panel)
+        subscription_hooks.panels.append(preference_panels.saved_panel)
+        subscription_hooks.panels.append(preference_panels.feedback_panel)
+        subscription_hooks.panels.append(preference_panels.feed_panel)
 
 
-def _refuse_unknown_sources():
+def _check_settings():
+    """Raise ImproperlyConfigured for unknown names of sources, categories and parameters."""
     from digest.papers.harvest import SOURCES
+    from digest.ranking.parameters import Parameters
+    from digest.sources.arxiv import taxonomy
 
     if unknown := set(settings.SOURCES) - set(SOURCES):
         raise ImproperlyConfigured(
             f"SOURCES names {', '.join(sorted(unknown))}; there are {', '.join(SOURCES)}."
         )
-
-
-def _refuse_unknown_categories():
-    from digest.sources.arxiv import taxonomy
-
     for name in settings.ARXIV_CATEGORIES:
         if name not in taxonomy.HARVESTED:
             like = taxonomy.nearest(name)
@@ -57,11 +53,6 @@ def _refuse_unknown_categories():
             raise ImproperlyConfigured(
                 f"ARXIV_CATEGORIES names {name}, which arXiv has not: {meant}"
             )
-
-
-def _refuse_unknown_parameters():
-    from digest.ranking.parameters import Parameters
-
     try:
         Parameters.of(settings.RANKING)
     except ValueError as error:

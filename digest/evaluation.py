@@ -39,17 +39,17 @@ def scores(
     The score of digests before the cut, popularity and all that depends on other papers.
     """
     asked = [
-        [query for one in profile.follows for query in queries(one.query, model.acronyms_)]
+        [query for topic in profile.follows for query in queries(topic.query, model.acronyms_)]
         for profile in profiles
     ]
-    distinct = list(dict.fromkeys(query for some in asked for query in some))
+    distinct = list(dict.fromkeys(query for group in asked for query in group))
     rows = {query: row for row, query in enumerate(distinct)}
     by_query = np.zeros((len(distinct), len(candidates)))
     for start in range(0, len(distinct), BLOCK):
         block = distinct[start : start + BLOCK]
         by_query[start : start + BLOCK], _ = scores_of(model, candidates, block, parameters)
     by_query /= MAX_SIMILARITY
-    learned = [one.learned for one in profiles if one.learned]
+    learned = [profile.learned for profile in profiles if profile.learned]
     own = iter(learned_scores(model, candidates.vectors, learned))
     ranked = np.zeros((len(profiles), len(candidates)))
     for reader, (profile, some) in enumerate(zip(profiles, asked, strict=True)):

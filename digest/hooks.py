@@ -104,10 +104,8 @@ def _papers(subscriber):
 
 def forget_feedback(subscriber):
     """Delete a subscriber's feedback and library, and what was learned from them."""
-    Feedback.objects.filter(subscriber=subscriber).delete()
-    LibraryPaper.objects.filter(subscriber=subscriber).delete()
-    LibraryUpload.objects.filter(subscriber=subscriber).delete()
-    ReaderModel.objects.filter(subscriber=subscriber).delete()
+    for model in (Feedback, LibraryPaper, LibraryUpload, ReaderModel):
+        model.objects.filter(subscriber=subscriber).delete()
 
 
 def news_of_saved(subscriber, digest) -> list[PaperEvent]:

@@ -1,6 +1,6 @@
-"""The sentence of an abstract that says what the paper does or finds: an extractive summary.
+"""Extractive summaries: the sentence of an abstract that states what the paper does or finds.
 
-Where the best sentence is too long, it is shortened to its main clause, or another one is quoted.
+If the best sentence is too long, it is shortened to its main clause, or another one is used.
 """
 
 import re
@@ -12,7 +12,7 @@ from digest.ranking import text
 
 MAX_WORDS = 30
 MAX_LENGTH = 320  # Characters, since a word may be of any length.
-MAX_READ = 5_000  # Characters. Longer abstracts are written only to keep us busy.
+MAX_READ = 5_000  # Characters of an abstract, to bound the time.
 
 #: Not behind an abbreviation or an initial ("et al. (2026)", "J. Li"), but "of type A. We show".
 SENTENCE_END = re.compile(
@@ -38,10 +38,10 @@ CUES = {
     rf"|\b(?:is|are|was|were) (?:\w+ly )?(?:appl|investigat|stud|survey|{FINDS})|^To {FINDS}",
     -2: r"\b(?:[Cc]urrent|[Ee]xisting|[Pp]revious|[Rr]ecent|ha(?:s|ve)|remains?|years)\b",
 }
-#: What goes on about another sentence, links, praise and outlook: three points less.
+#: References to another sentence, links, praise and outlook: three points less.
 FAULTS = r"(?i)^(?:its?|they) |https?:|\b(?:available|e(?:ffectiveness|fficacy|xtensive)|future)\b"
 
-# ---- What a sentence does without
+# ---- What is cut from a sentence
 
 #: "Results:", "However,", "In this paper,", "To address this gap,".
 OPENING = re.compile(
@@ -49,7 +49,7 @@ OPENING = re.compile(
     rf"|[^,]*\b(?:such|that|these|this)\b[^,]*), (?={AUTHORS}\w+ )|(?:Here|In this \w+) (?=we\b))?"
 )
 LEAD = re.compile(rf"\A(?:(?!{AUTHORS}).)*?, (?={AUTHORS}\w+ )")
-#: Where a clause may end that is whole without the rest.
+#: Where a clause may end that is complete without the rest.
 CLAUSE = re.compile(
     r"; | [—–] |: |, (?=(?:and (?:it|then|thus|we)|as|based|but|by|even|from|in|so|such|thereby"
     r"|under|where|which|whereas|while|with|without|(?:\w+ly )?\w+ing(?= [^\s,]+ [^\s,]+)"
@@ -73,12 +73,12 @@ def sentences(text: str) -> list[str]:
 
 
 def summary(title: str, abstract: str, interest: Iterable[str] = ()) -> str:
-    """Return the best sentence of at most MAX_WORDS words; nothing where none is so short.
+    """Return the best sentence of at most MAX_WORDS words, or an empty string.
 
     `interest` are the words that a subscriber looks for.
     """
     wanted, scored = frozenset(text.terms(" ".join(interest))), _scored(title, abstract)
-    return max(scored, key=lambda one: one[0] + len(one[2] & wanted) / 2, default=(0, ""))[1]
+    return max(scored, key=lambda row: row[0] + len(row[2] & wanted) / 2, default=(0, ""))[1]
 
 
 @lru_cache(1_000)  # As many papers as a day may have; each takes some ten kilobytes.
@@ -99,7 +99,7 @@ def _scored(title: str, abstract: str) -> list[Scored]:
 
 
 def _shortened(sentence: str) -> str:
-    """Return the sentence without what it does without; nothing where it stays too long."""
+    """Return the shortened sentence, or an empty string if it stays too long."""
     said = OPENING.sub("", sentence, count=1)
     main = LEAD.sub("", said)
     whole = [
@@ -109,6 +109,6 @@ def _shortened(sentence: str) -> str:
         and not OPEN.search(head)
         and not (cut[0] == " " and re.search(SUBORDINATE, head))
     ]
-    fits = (one for one in (said, main, *reversed(whole)) if len(one.split()) <= MAX_WORDS)
+    fits = (part for part in (said, main, *reversed(whole)) if len(part.split()) <= MAX_WORDS)
     said = next(fits, "")
     return said if sentence.startswith(said) else said[:1].upper() + said[1:]

@@ -16,7 +16,7 @@ def plan_digests(number=1):
 
     if number < settings.PLANNERS:
         plan_digests.apply_async([number + 1], expires=55)
-    now = clock.of_database()  # Workers' clocks may be ahead.
+    now = clock.database_now()  # Workers' clocks may be ahead.
     heartbeats.beat(heartbeats.TICK, now)
     plan.plan(now, on_saved=deliver_due_letters.delay)
 
@@ -72,7 +72,7 @@ def watch():
     """Raise and end alarms. Its run is a heartbeat as well."""
     from digest.operations import alarms, heartbeats
 
-    now = clock.of_database()
+    now = clock.database_now()
     heartbeats.beat(heartbeats.TICK, now)
     heartbeats.record_key(now)
     alarms.watch(now)
@@ -84,7 +84,7 @@ def read_what_came_back():
     """Read the bounce mailbox, and match earlier reports to their letters."""
     from subscriptions.bounces import mailboxes, process
 
-    mailboxes.empty_ours(timezone.now())
+    mailboxes.empty_configured(timezone.now())
     process.match_again(timezone.now())
 
 
@@ -93,7 +93,7 @@ def check_promises():
     """Check the invariants for the newest letters."""
     from digest.operations import alarms, heartbeats
 
-    now = clock.of_database()
+    now = clock.database_now()
     alarms.record(alarms.violated_invariants(now), now)
     heartbeats.beat(heartbeats.INVARIANTS, now)
 
@@ -103,7 +103,7 @@ def check_older_promises():
     """Check the invariants for the letters that check_promises leaves out."""
     from digest.operations import alarms
 
-    now = clock.of_database()
+    now = clock.database_now()
     alarms.record(alarms.invariants_violated_earlier(now), now)
 
 
@@ -112,7 +112,7 @@ def check_refusals():
     """Raise an alarm if many digests are refused."""
     from digest.operations import alarms
 
-    now = clock.of_database()
+    now = clock.database_now()
     alarms.record(alarms.refused_digests(now), now)
 
 

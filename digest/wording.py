@@ -14,7 +14,7 @@ from django.utils import formats, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from digest.ranking.authors import asked_for
+from digest.ranking.authors import queried_authors
 from digest.ranking.query import QUOTED, QUOTES, SHORT_TEXT
 from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable
@@ -261,7 +261,7 @@ def _named(topic):
 @lru_cache(10_000)
 def _authors(topic):
     """Return the names of the authors that a topic asks for, on one line."""
-    return ", ".join(asked_for(topic))
+    return ", ".join(queried_authors(topic))
 
 
 #: Subscribers write LaTeX as well: topics such as "$\alpha$-stable processes".

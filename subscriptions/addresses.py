@@ -1,4 +1,4 @@
-"""Email addresses: normalised to be stored and compared, and why one is refused."""
+"""Email addresses: validated, and normalised to be stored and compared."""
 
 import re
 import unicodedata
@@ -38,7 +38,7 @@ HYPHEN_TAGS = re.compile(r"yahoo\.[a-z.]+|(?:myyahoo|rocketmail|y7mail|ymail)\.c
 def normalise(text: str) -> str:
     """Return the address as it is stored: one Unicode form, the domain in lower-case ASCII.
 
-    The case of the local part is kept, but does not tell two subscribers apart
+    The case of the local part is kept, but ignored when subscribers are compared
     (Subscriber.Meta.constraints). Raises ValidationError.
     """
     address = unicodedata.normalize("NFKC", text).strip()

@@ -20,9 +20,9 @@ class SubscriptionsConfig(AppConfig):
         render.check()
         verp.check()
         if settings.BOUNCE_MAILBOX:
-            mailboxes.open_mailbox(settings.BOUNCE_MAILBOX)
-        lookup.ours()
-        if (esp := esps.esp_of(settings.EMAIL_URL)) and esp.is_guarded:
+            mailboxes.mailbox_for(settings.BOUNCE_MAILBOX)
+        lookup.configured_lookup()
+        if (esp := esps.esp_of(settings.EMAIL_URL)) and esp.authenticates_events:
             from subscriptions.bounces import esp_events  # It imports anymail.
 
             esp_events.check(esp)

@@ -132,15 +132,14 @@ class DropIndexConcurrently(Operation):
         pass
 
 
-SLACK = timedelta(hours=1)  # By so much, the order of numbers and that of moments may differ.
+SLACK = timedelta(hours=1)  # The order of ids and that of moments may differ by this much.
 
 
 def first_since(model, field: str, moment) -> int:
-    """Return the number from which on the model's rows are of `moment` or later, by `field`.
+    """Return the id from which on the model's rows are of `moment` or later, by `field`.
 
-    Rows are numbered as they are written, so halving finds it, and no index has to be paid for at
-    each step of a letter. Some around that moment may be on the wrong side: see SLACK. The last of
-    them may be erased meanwhile.
+    Ids grow with time, so a binary search finds it without an index. Rows within SLACK of the
+    moment may be on the wrong side. The last row may be erased meanwhile.
     """
     rows = model.objects.order_by("pk").values_list("pk", field)
     first, last = rows.first(), rows.last()

@@ -288,12 +288,8 @@ class PreferencesForm(PageForm):
 
     def topic_selection(self):
         data = self.cleaned_data
-        return TopicSelection(
-            follow=list(data["topics"]),
-            mute=list(data["mute"]),
-            interests=data["interests"],
-            muted_interests=data["muted_interests"],
-        )
+        follow, mute = list(data["topics"]), list(data["mute"])
+        return TopicSelection(follow, mute, data["interests"], data["muted_interests"])
 
     def settings(self):
         """Return the settings that were sent, by the names of Subscriber's fields."""

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from subscriptions.mail.render import Content
     from subscriptions.models import Letter
 
-#: Takes letters of one kind with `subscriber` loaded, and returns for each, in order, its content
-#: or the exception for which it has none: render.NothingToSay, or an error, which costs no other
-#: letter. The iterator may compose each on demand, in another thread, of what was read before.
+#: Takes letters of one kind with `subscriber` loaded. Returns, in order, the content of each or the
+#: exception: render.NoContent, or an error, which affects no other letter. The iterator may compose
+#: on demand, in another thread, from what was read before.
 type Composer = Callable[[Sequence[Letter], datetime], Iterator[Content | Exception]]
 
-#: How many letters are composed together at most. One by one, the CPU would fetch the code of all
-#: steps again and again, a quarter of its time. More would delay the connections, and leave more
-#: letters uncertain when a worker is killed.
+#: How many letters are composed together at most. One by one, a quarter of the time is lost to
+#: fetching code into the CPU's cache. More would delay the connections, and more letters would be
+#: uncertain when a worker is killed.
 COMPOSE_BATCH_SIZE = 10
 
 #: Composers by kind of letter.
@@ -29,8 +29,8 @@ composers: dict[str, "Composer"] = {}
 #: Called after a confirmation has committed: a first digest is due.
 on_confirmed: list[Callable] = []
 
-#: Called with the ids of letters that were surely not sent, in the transaction that ends them.
-on_never_left: list[Callable] = []
+#: Called with the ids of letters that were certainly not sent, in the transaction that ends them.
+on_not_sent: list[Callable] = []
 
 #: Called with letters that were sent but that a restored backup did not know, and what is known of
 #: each (reconcile.Evidence) by Message-ID, in the transaction that adds them.

@@ -19,7 +19,7 @@ from subscriptions.delivery.worker import rounds
 logger = logging.getLogger(__name__)
 
 PASS_SECONDS = 60  # Between two passes of `deliver_due_letters`.
-CLAIM_SECONDS = 50  # A round claims letters for so long, then ends what it has begun.
+CLAIM_SECONDS = 50  # A round claims letters for this long, then finishes those.
 LETTERS_PER_ROUND = 1_000
 MAX_ROUNDS = 32  # In one pass: more than there are workers.
 
@@ -48,7 +48,7 @@ def enqueue(task, *args) -> None:
 
 @worker_init.connect
 def share_with_children(**kwargs):
-    """Let the processes that a worker forks see when it is told to stop."""
+    """Share the event that stops claiming with the processes that a worker forks."""
     global _stopping
     _stopping = multiprocessing.Event()
 
@@ -89,29 +89,29 @@ def in_time():
 @in_time()
 def deliver_letter(letter_id):
     """Deliver one letter that somebody waits for."""
-    rounds.deliver_due(clock.of_database, ids=[letter_id], is_stopping=is_stopping)
+    rounds.deliver_due(clock.database_now, ids=[letter_id], is_stopping=is_stopping)
 
 
 @shared_task
 @in_time()
 def deliver_letters():
     """Deliver what is due, for most of a minute."""
-    rounds.deliver_due(clock.of_database, seconds=CLAIM_SECONDS, is_stopping=is_stopping)
+    rounds.deliver_due(clock.database_now, seconds=CLAIM_SECONDS, is_stopping=is_stopping)
 
 
 @shared_task
 def deliver_due_letters():
     """Recover interrupted letters, and enqueue a round for each thousand letters that are due.
 
-    A message expires when the next pass comes: workers that are busy leave it to others. On SQLite,
-    which has one writer at a time, one round is the fastest.
+    A message expires when the next pass comes: busy workers leave it to others. SQLite has one
+    writer at a time, so one round is the fastest.
     """
-    now = clock.of_database()
+    now = clock.database_now()
     try:
         sweep.sweep(now)
     except Exception:
         logger.exception("the sweep broke")
-    waiting = queue.waiting(now, limit=LETTERS_PER_ROUND * MAX_ROUNDS)
+    waiting = queue.due_count(now, limit=LETTERS_PER_ROUND * MAX_ROUNDS)
     rounds = ceil(waiting / LETTERS_PER_ROUND)
     for _ in range(rounds if connection.vendor == "postgresql" else min(rounds, 1)):
         deliver_letters.apply_async(expires=PASS_SECONDS)

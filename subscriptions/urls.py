@@ -7,8 +7,8 @@ urlpatterns = [
     path("confirm/<str:token>/", signup.confirm, name="confirm"),
     path("preferences/<str:token>/", preferences.preferences, name="preferences"),
     path("move/<str:token>/", change_address.move, name="move"),
-    path("lost/", signup.lost, name="lost"),
+    path("lost/", signup.resend_link, name="lost"),
     path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
-    # Where anymail has it, so that each provider's setup is as anymail's documentation tells it.
+    # The path of anymail, so that its documentation of each provider's settings applies.
     path("anymail/<slug:name>/tracking/", webhooks.provider_events, name="provider-events"),
 ]

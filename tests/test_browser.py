@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import lxml.html
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -11,7 +10,6 @@ from digest.indexing import index_store, model_store
 from digest.models import Digest, Paper
 from digest.planning import plan
 from digest.topics import starter_topics
-from subscriptions.delivery.worker import rounds
 from subscriptions.models import Subscriber, Topic
 from subscriptions.security import tokens
 from tests.factories import make
@@ -20,7 +18,7 @@ from tests.helpers.pages import web_copy_of
 
 DAY = timedelta(days=1)
 
-pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
@@ -257,43 +255,6 @@ def test_pages_at_twice_the_size_scroll_nothing_sideways(site, open_page):
                 assert page.evaluate(BURST) == [], path
 
 
-def test_papers_like_one_stand_beside_it_where_both_have_room(site, open_page):
-    index_store.renew(NOW)
-    paper = Paper.objects.filter(title__startswith="Graph").first()
-    page = open_page(site + paper.get_absolute_url())
-    for width, is_beside in ((360, False), (1280, True)):
-        page.set_viewport_size({"width": width, "height": 640})
-        whole, alike = (page.locator(part).bounding_box() for part in (".whole", ".alike"))
-        assert (alike["x"] >= whole["x"] + whole["width"]) == is_beside
-        assert (alike["y"] >= whole["y"] + whole["height"]) != is_beside
-
-
-# ---- From letter to page and back
-
-
-def deliver(now=NOW):
-    plan.plan(now)
-    rounds.deliver_due(lambda: now)
-
-
-def link_in(letter, name):
-    """Return where the first link of this name in a letter leads."""
-    page = lxml.html.fromstring(letter.get_body(["html"]).get_content())
-    return next(one.get("href") for one in page.iter("a") if one.text_content().strip() == name)
-
-
-def test_who_unsubscribes_by_the_link_of_a_letter_takes_it_back(site, open_page, outbox):
-    deliver()
-    page = open_page(link_in(outbox()[-1], "Unsubscribe"))
-    page.get_by_role("button", name="Unsubscribe").click()
-    undo = page.get_by_role("button", name="Undo")
-    undo.wait_for()
-    assert reader().unsubscribed_at == NOW
-    undo.click()
-    page.get_by_role("heading", name="You get the digest again").wait_for()
-    assert reader().state_at(NOW) == "active"
-
-
 # ---- In the panel
 
 
@@ -398,14 +359,3 @@ def test_a_file_that_is_no_bibliography_is_refused(site, open_page, tmp_path):
         page.locator("[type=file]").set_input_files(file)
         page.get_by_text(said).wait_for()
     assert not reader().library.exists()
-
-
-def test_without_scripts_a_pasted_bibliography_is_previewed_and_added(site, open_page):
-    page = open_page(library_at(site), java_script_enabled=False)
-    page.locator("textarea").fill("On all the soups\r\nOn all the breads")
-    page.get_by_role("button", name="Preview").click()
-    page.get_by_role("link", name="Cancel").click()
-    page.locator("textarea").fill("On all the soups\r\nOn all the breads")
-    page.get_by_role("button", name="Preview").click()
-    page.get_by_role("button", name="Add 2 papers").click()
-    page.get_by_text("2 papers are new in your library.").wait_for()

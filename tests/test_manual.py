@@ -155,12 +155,8 @@ def test_postfix_lets_letters_out_again_where_it_was_installed_for_this_machine_
 def test_units_run_what_docker_compose_runs(name):
     unit = re.search(rf'^unit {name} "([^"]+)"', INSTALL, re.MULTILINE)[1]
     theirs = set(shlex.split(SERVICES[name]["command"]))
-    only_in_containers = {
-        "--worker-tmp-dir",
-        "/dev/shm",
-        "/tmp/beat-schedule",
-    }
-    assert theirs - set(shlex.split(unit)) - only_in_containers <= {"0.0.0.0:8000"}
+    only_in_containers = {"--worker-tmp-dir", "/dev/shm", "/tmp/beat-schedule", "0.0.0.0:8000"}
+    assert theirs - set(shlex.split(unit)) <= only_in_containers
 
 
 def test_figures_that_it_names_are_told():
@@ -191,6 +187,7 @@ def test_the_form_of_a_source_is_one_that_reads_papers_and_tells_of_bad_ones():
 # ---- What comes back through a pipe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("has_settings", "status"), [(True, 0), (False, 75)])
 def test_the_script_of_a_pipe_records_what_came_back_or_keeps_it(tmp_path, has_settings, status):
     page = (ROOT / "docs" / "email.md").read_text()
@@ -273,6 +270,7 @@ def transcript(port, postfix, home: Path) -> str:
     return script
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_postfix_goes_on_in_a_log_that_its_group_can_read_after_a_rotation():
     services.require("postfix")
@@ -290,6 +288,7 @@ def test_postfix_goes_on_in_a_log_that_its_group_can_read_after_a_rotation():
         assert postfix.log.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_a_newcomer_gets_her_first_digest_by_the_manual_alone(tmp_path):
     services.require("postfix")

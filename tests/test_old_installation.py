@@ -202,7 +202,7 @@ def test_links_of_old_emails_do_what_they_did(client, address, name, state):
 
 
 def test_links_to_pages_of_old_emails_open(client):
-    page = client.get(f"/preferences/{TOKENS['preferences']}/").content.decode()
+    page = client.get(f"/preferences/{TOKENS['preferences']}/").text
     assert "sour bread" in page
     assert client.get(f"/digests/{TOKENS['digests']}/").status_code == 200
     sent = {"paper": "2606.00001", "value": "more"}

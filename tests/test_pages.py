@@ -3,16 +3,18 @@
 import re
 import subprocess
 from collections import Counter
+from dataclasses import dataclass, field
 from importlib.resources import files
 from urllib.parse import urlsplit
 
 import lxml.html
 import pytest
+from django.db import connection
 from django.test import Client
 from django.test.signals import template_rendered
+from django.test.utils import CaptureQueriesContext
 
 from tests.helpers import atom_validator, pages, services
-from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
 
@@ -53,22 +55,56 @@ def in_corners(some):
 
 @pytest.fixture
 def furnished(settings):
-    """Give every page something to show."""
+    """Give every page something to show. Return a visitor who gets a page for every error."""
     settings.OPERATOR_NAME = "Example Library"
     settings.POSTAL_ADDRESS = "1 Shelf Street\n12345 Booktown"
     settings.CONTACT_EMAIL = "hello@papers.example.org"
     settings.SOURCE_URL = "https://git.example.org/paperboy"
     settings.IMPRINT_NOTE = settings.PRIVACY_NOTE = "First.\n\nSecond."
+    settings.LIMITS = dict.fromkeys(settings.LIMITS, 1_000)
+    settings.SECURE_HSTS_SECONDS = 31_536_000
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     pages.furnish()
-    return Client(raise_request_exception=False)
+    return Client(raise_request_exception=False, headers={"x-forwarded-proto": "https"})
 
 
-def shown(client):
-    """Yield each sample that is a page for people, with the answer."""
-    for sample in pages.samples():
-        answer = sample.answer(client)
-        if answer["Content-Type"].startswith("text/html"):
-            yield sample, answer
+@dataclass
+class Visit:
+    """What one visit to each sample brought."""
+
+    answers: list = field(default_factory=list)
+    queries: list[int] = field(default_factory=list)
+    templates: set[str] = field(default_factory=set)
+
+    def make(self, client):
+        def note(template, **kwargs):
+            self.templates.add(template.name)
+
+        template_rendered.connect(note)
+        for sample in pages.samples():
+            with CaptureQueriesContext(connection) as queries:
+                self.answers.append((sample, sample.answer(client)))
+            self.queries.append(len(queries))
+        template_rendered.disconnect(note)
+
+    def shown(self):
+        """Return each sample that is a page for people, with the answer."""
+        return [
+            (sample, answer)
+            for sample, answer in self.answers
+            if answer["Content-Type"].startswith("text/html")
+        ]
+
+
+VISIT = Visit()
+
+
+@pytest.fixture
+def visit(request):
+    """Return the one visit that the tests of this file share."""
+    if not VISIT.answers:
+        VISIT.make(request.getfixturevalue("furnished"))
+    return VISIT
 
 
 def novel(found):
@@ -90,55 +126,59 @@ def kind(element):
     return () if element is None else (element.tag, *(element.get(name) for name in told))
 
 
-def test_every_address_has_a_sample(furnished):
-    assert set(pages.routes()) == {sample.route for sample in pages.samples()}
+def test_every_address_has_a_sample(visit):
+    assert set(pages.routes()) == {sample.route for sample, _ in visit.answers}
 
 
-def test_every_template_of_a_page_is_in_a_sample(furnished, settings):
+def test_every_template_of_a_page_is_in_a_sample(visit, settings):
     folder = settings.BASE_DIR / "templates"
     pages_of = {str(path.relative_to(folder)) for path in folder.rglob("[!_]*.html")}
-    pages_of = {name for name in pages_of if not name.startswith(ELSEWHERE)}
-    shown = set()
-
-    def note(template, **kwargs):
-        shown.add(template.name)
-
-    template_rendered.connect(note)
-    for sample in pages.samples():
-        sample.answer(furnished)
-    template_rendered.disconnect(note)
-    assert pages_of <= shown
+    assert {name for name in pages_of if not name.startswith(ELSEWHERE)} <= visit.templates
 
 
-@services.once
-def test_no_answer_sets_a_cookie(furnished):
-    for sample in pages.samples():
-        assert not sample.answer(furnished).cookies, sample
+def test_no_answer_sets_a_cookie(visit):
+    for sample, answer in visit.answers:
+        assert not answer.cookies, sample
 
 
-@services.once
-def test_looking_at_a_page_changes_nothing(furnished):
-    before = everything()
-    for sample in pages.samples():
-        if sample.sent is None and sample.made is None:
-            for look in (furnished.get, furnished.head):
-                look(sample.path)
-    assert everything() == before
+def test_every_answer_bears_every_header(visit):
+    for sample, answer in visit.answers:
+        if sample.made is None:  # Else it is without a request, and what every answer bears.
+            assert pages.is_guarded(answer), sample
+            assert "unsafe" not in answer["Content-Security-Policy"], sample
+        if "token" in sample.route:
+            assert pages.is_secret(answer), sample
 
 
-def test_no_page_asks_many_queries(furnished, django_assert_max_num_queries):
-    for sample in pages.samples():
+def test_whoever_sends_a_page_what_it_does_not_take_is_told_so_and_not_asked_for_a_cookie(visit):
+    visitor = Client(enforce_csrf_checks=True)
+    for path in {sample.path for sample, _ in visit.answers if sample.made is None}:
+        refused = visitor.put(path)
+        assert refused.status_code == 405, path
+        if "POST" not in refused["Allow"]:
+            assert visitor.post(path).status_code == 405, path
+
+
+def test_no_page_asks_many_queries(visit):
+    for (sample, _), queries in zip(visit.answers, visit.queries, strict=True):
         if sample.sent is None and sample.route not in ("healthz/", "metrics"):  # For programs.
-            with django_assert_max_num_queries(MOST_QUERIES, info=str(sample)):
-                sample.answer(furnished)
+            assert queries <= MOST_QUERIES, sample
 
 
-@services.once
-def test_no_page_loads_from_elsewhere_or_names_what_is_not_there(furnished):
-    for sample, answer in shown(furnished):
+def test_no_page_loads_from_elsewhere_or_holds_a_script_or_style_of_its_own(visit):
+    """The policy would refuse it, and nobody would see why."""
+    for sample, answer in visit.shown():
         page = lxml.html.fromstring(answer.content)
         loaded = page.xpath("//@src | //@srcset | //link[not(@rel='canonical')]/@href")
         assert [one for one in loaded if not re.match(r"/[^/]", one)] == [], sample
+        own = page.xpath("//style | //*[@style] | //@*[starts-with(name(), 'on')]")
+        own += page.xpath("//script[not(@src) and not(@type='application/ld+json')]")
+        assert own + page.xpath("//@href[starts-with(., 'javascript:')]") == [], sample
+
+
+def test_no_page_names_what_is_not_there(visit):
+    for sample, answer in visit.shown():
+        page = lxml.html.fromstring(answer.content)
         ids = Counter(page.xpath("//@id"))
         assert [one for one, count in ids.items() if count > 1] == [], sample
         named = " ".join(page.xpath("//label/@for | //@aria-labelledby | //@aria-describedby"))
@@ -147,22 +187,21 @@ def test_no_page_loads_from_elsewhere_or_names_what_is_not_there(furnished):
         assert page.xpath("string(//title)").count(" · ") == 1, sample
 
 
-@services.once
-def test_every_feed_is_valid(furnished):
-    for sample in pages.samples():
-        answer = sample.answer(furnished)
+def test_every_feed_is_valid(visit):
+    for sample, answer in visit.answers:
         if answer["Content-Type"].startswith("application/atom+xml"):
             assert atom_validator.faults(answer.content) == [], sample
 
 
 @services.once
 @pytest.mark.services
+@pytest.mark.slow
 @in_corners(novel)
-def test_everyone_can_use_every_page(furnished, chromium, which, corners):
+def test_everyone_can_use_every_page(visit, client, chromium, which, corners):
     """axe-core finds nothing, nothing scrolls sideways, and no page breaks its own policy."""
     services.require("axe")
-    page, complaints = open_browser(chromium, furnished)
-    for sample, answer in which(shown(furnished)):
+    page, complaints = open_browser(chromium, client)
+    for sample, answer in which(visit.shown()):
         page.answer = answer
         for corner, found in judged(page, f"/{sample.path.lstrip('/')}", corners):
             assert complaints + found == [], (sample, corner)
@@ -171,9 +210,9 @@ def test_everyone_can_use_every_page(furnished, chromium, which, corners):
 
 @pytest.mark.services
 @pytest.mark.nightly
-def test_the_nu_html_checker_finds_no_error(furnished, settings, tmp_path):
+def test_the_nu_html_checker_finds_no_error(visit, settings, tmp_path):
     services.require("vnu")
-    for number, (_, answer) in enumerate(shown(furnished)):
+    for number, (_, answer) in enumerate(visit.shown()):
         (tmp_path / f"{number}.html").write_bytes(answer.content)
     sheet = settings.BASE_DIR / "static" / "paperboy.css"
     command = ["java", "-jar", services.vnu(), "--errors-only", "--also-check-css"]

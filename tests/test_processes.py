@@ -34,7 +34,7 @@ from tests.faults.ports import free_port
 from tests.helpers import services
 from tests.servers.postfix import wait_until
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "digest" / "samples" / "papers.jsonl"

@@ -124,7 +124,7 @@ def test_addresses_on_the_suppression_list_stay_on_it():
 
 
 def test_old_bounce_addresses_name_their_letter():
-    assert verp.letter_of(BOUNCE_ADDRESS, ASKED_AT) == 4711
+    assert verp.letter_id_of(BOUNCE_ADDRESS, ASKED_AT) == 4711
 
 
 @pytest.mark.django_db
@@ -139,8 +139,8 @@ def test_message_ids_are_those_of_old_emails(settings):
     confirm = Letter(kind="confirm", subscriber=reader, created_at=ASKED_AT)
     move = Letter(kind="move", subscriber=reader, created_at=ASKED_AT, to="new@example.org")
     assert {
-        "digest": message_ids.of_digest(SUBSCRIBER_ID, date(2026, 6, 1)),
-        "confirm": message_ids.of(confirm),
-        "move": message_ids.of(move),
+        "digest": message_ids.for_digest(SUBSCRIBER_ID, date(2026, 6, 1)),
+        "confirm": message_ids.for_letter(confirm),
+        "move": message_ids.for_letter(move),
     } == MESSAGE_IDS
     assert all(map(message_ids.is_ours, MESSAGE_IDS.values()))

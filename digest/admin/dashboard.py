@@ -9,14 +9,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from digest.admin import charts as plots
+from digest.admin import charts
 from digest.admin.links import may_open
 from digest.admin.sources import harvest_badge
 from digest.models import Alarm, FittedModel, Paper, Tally
 from digest.operations import alarms, health, heartbeats, invariants
 from digest.papers import coverage
 from subscriptions import db
-from subscriptions.admin.widgets import LETTER_TONES, SUBSCRIBER_TONES, badge
+from subscriptions.admin.widgets import TONES, badge
 from subscriptions.delivery import status
 from subscriptions.models import Letter, Subscriber, Topic
 
@@ -33,7 +33,7 @@ def dashboard(request, context):
             "digest.view_alarm",
             lambda: [row for row in alarms.known(now) if row.name not in ("stopped", "breaker")],
         ),
-        "sending": (figures, lambda: status.of_sending(now)),
+        "sending": (figures, lambda: status.sending_status(now)),
         "invariants": (figures, lambda: _invariants(request.user)),
         "sources": ("digest.view_harvest", lambda: _sources_card(now)),
         "subscribers": (figures, lambda: _subscribers_card(now)),
@@ -50,8 +50,8 @@ def dashboard(request, context):
     for card in CARDS & shown.keys():
         for row in shown[card]["rows"]:
             row["url"] = row["url"] if may_open(request.user, row["url"]) else ""
-    charts = shown.pop("plots", {})
-    return context | {"title": "Today", "may_see": bool(shown)} | shown | charts
+    plots = shown.pop("plots", {})
+    return context | {"title": "Today", "may_see": bool(shown)} | shown | plots
 
 
 def _invariants(user):
@@ -73,11 +73,11 @@ def _invariants(user):
 
 def _plots(request, today):
     """Return the charts of the requested period, with links to lists that the user may see."""
-    period = plots.parse_period(request.GET.get("days"))
-    charts = plots.plots_of(period, today)
+    period = charts.parse_period(request.GET.get("days"))
+    plots = charts.plots_of(period, today)
     return {
-        "plots": [(plot, plot.kind.url_for(request.user)) for plot in charts],
-        "periods": plots.PERIODS,
+        "plots": [(plot, plot.kind.url_for(request.user)) for plot in plots],
+        "periods": charts.PERIODS,
         "period": period,
         "today": today,
         "counted_at": Tally.objects.aggregate(at=Max("counted_at"))["at"],
@@ -120,8 +120,8 @@ def _subscribers_card(now):
     counts = Subscriber.objects.count_by_state(now)
     url = reverse("admin:subscriptions_subscriber_changelist")
     rows = [
-        _row(badge(state, tone), counts[state], f"{url}?state={state}")
-        for state, tone in SUBSCRIBER_TONES.items()
+        _row(badge(state, TONES[state]), count, f"{url}?state={state}")
+        for state, count in counts.items()
     ]
     count = sum(counts.values())
     return {"said": f"{count:,} address{'' if count == 1 else 'es'}", "rows": rows}
@@ -141,7 +141,7 @@ def _letters_card(day):
     url = reverse("admin:subscriptions_letter_changelist")
     rows = [
         _row(
-            badge(Letter.State(state).label, LETTER_TONES[state]),
+            badge(Letter.State(state).label, TONES[state]),
             count,
             f"{url}?state__exact={state}",
             note=reason if reason != Letter.State(state).label else "",

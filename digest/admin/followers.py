@@ -7,7 +7,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from subscriptions.admin.widgets import SUBSCRIBER_TONES, badge, link
+from subscriptions.admin.widgets import TONES, badge, link
 from subscriptions.models import Subscriber, Topic, TopicPreference
 
 PAGE = 50
@@ -62,4 +62,4 @@ def _row(preference, is_named, now):
         who = link(url, subscriber)
     state = subscriber.state_at(now)
     stance = preference.get_stance_display().lower()
-    return [who, badge(state, SUBSCRIBER_TONES[state]), stance, f"{preference.weight:g}"]
+    return [who, badge(state, TONES[state]), stance, f"{preference.weight:g}"]

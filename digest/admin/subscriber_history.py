@@ -35,15 +35,15 @@ def history_of(subscriber: Subscriber, now) -> list[Day]:
     picks = Prefetch("picks", queryset=Pick.objects.whole(), to_attr="leading")
     digests = digests.select_related("letter__subscriber").prefetch_related(picks)
     by_day = {
-        digest.day: Day(digest.day, status.of_letter(digest.letter, now), digest, digest.leading)
+        digest.day: Day(digest.day, status.describe(digest.letter, now), digest, digest.leading)
         for digest in digests
     }
     days = [today - timedelta(days=n) for n in range((today - first).days + 1)]
-    return [by_day.get(day) or Day(day, _why_none(subscriber, day, now)) for day in days]
+    return [by_day.get(day) or Day(day, _why_no_digest(subscriber, day, now)) for day in days]
 
 
-def _why_none(subscriber, day, now) -> str:
-    """Return why there is no digest of a day, as far as the subscriber's row tells."""
+def _why_no_digest(subscriber, day, now) -> str:
+    """Return why there is no digest of a day, according to the subscriber's row."""
 
     def since(moment):
         return moment is not None and schedule.local_day(moment, subscriber.zone) <= day

@@ -77,17 +77,17 @@ def _matches(topic, saved):
 
 
 def _rank_matches(window, topic, saved):
-    from digest.personalization.profiles import interest_of
+    from digest.personalization.profiles import to_interest
     from digest.ranking.parameters import Parameters
     from digest.ranking.query import queries
     from digest.ranking.retrieval import find
     from digest.ranking.selection import matches
     from digest.wording import operators
 
-    parameters, interest = Parameters.of(settings.RANKING), interest_of(topic)
+    parameters, interest = Parameters.of(settings.RANKING), to_interest(topic)
     ids = window.papers.ids
     choices = matches(window.model, window.papers, interest, MAX_PAPERS, parameters)
-    interests = [interest, interest_of(saved)] if saved else [interest]
+    interests = [interest, to_interest(saved)] if saved else [interest]
     found, *before = (
         [ids[paper] for paper in result.papers[result.margins >= 0]]
         for result in find(window.model, window.papers, interests, parameters)
@@ -95,8 +95,8 @@ def _rank_matches(window, topic, saved):
     return {
         "table": _table(ids, choices),
         "count": len(found),
-        "is_wordless": bool(interest.query.strip()) and not queries(interest.query),
-        "unobeyed": operators(interest.query),
+        "has_no_terms": bool(interest.query.strip()) and not queries(interest.query),
+        "ignored_operators": operators(interest.query),
         "considered": len(ids),
         "days": settings.NEW_DAYS,
         "change": _change(found, before[0]) if before else None,

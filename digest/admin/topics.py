@@ -41,18 +41,15 @@ class OwnerFilter(DropdownFilter):
         ]
 
     def queryset(self, request, queryset):
-        if self.value() == "all":
-            return queryset
-        if self.value() == "readers":
-            return queryset.filter(owner__isnull=False)
-        if self.value() == "merged":
-            return queryset.merged()
         curated = queryset.curated()
-        if self.value() == "subjects":
-            return curated.by_subject()
-        if self.value() == "categories":
-            return curated.of_arxiv()
-        return curated
+        owned = {
+            "subjects": curated.by_subject(),
+            "categories": curated.of_arxiv(),
+            "readers": queryset.filter(owner__isnull=False),
+            "merged": queryset.merged(),
+            "all": queryset,
+        }
+        return owned.get(self.value(), curated)
 
 
 class TopicForm(forms.ModelForm):
@@ -104,7 +101,7 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
 
     def get_queryset(self, request):
-        """What a reader wrote is shown to those who may see readers."""
+        """Return subscribers' own topics only to users who may see subscribers."""
         may_see = request.user.has_perm("subscriptions.view_subscriber")
         topics = super().get_queryset(request)
         return topics if may_see else topics.filter(owner=None)
@@ -166,7 +163,7 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
         if not self._may_write(request, saved):
             raise PermissionDenied
         context = topic_preview.match_context(request.POST, saved)
-        return render(request, "admin/subscriptions/topic/_matches.html", {"told": context})
+        return render(request, "admin/subscriptions/topic/_matches.html", {"matches": context})
 
     def _may_write(self, request, topic):
         if topic is None:

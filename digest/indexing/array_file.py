@@ -1,6 +1,6 @@
-"""Arrays in one file, which can be read where they lie: no copy, and nothing of it is run.
+"""Store arrays in one file that can be mapped into memory: no copies, no pickles.
 
-It holds their names, and then one after the other as NumPy's own format has them, aligned.
+The file has an array of their names, and then each array in NumPy's format, aligned.
 """
 
 from collections.abc import Mapping
@@ -10,21 +10,20 @@ from mmap import mmap
 import numpy as np
 from numpy.lib import format as npy
 
-ALIGNED = 64  # Each array begins at a multiple of so many bytes.
+ALIGNED = 64  # Bytes: each array begins at a multiple.
 
 
 def write(arrays: Mapping[str, np.ndarray], file: RawIOBase) -> None:
-    """Write arrays of numbers, and of bytes, into a file."""
+    """Write arrays of numbers or bytes to a file."""
     for array in (np.array([*arrays], dtype=bytes), *arrays.values()):
         np.save(file, array, allow_pickle=False)
         file.write(bytes(-file.tell() % ALIGNED))
 
 
 def read(content: bytes | mmap) -> dict[str, np.ndarray]:
-    """Return the arrays of a file's content.
+    """Return the arrays of a file's content, as read-only views.
 
-    They look at its memory, and can't be written to. Raises ValueError for what was not written
-    here.
+    Raises ValueError for content of another format.
     """
     file = BytesIO(content) if isinstance(content, bytes) else content
     names, *arrays = [*_arrays(content, file)]

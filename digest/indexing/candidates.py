@@ -1,13 +1,13 @@
-"""The papers that may go into digests, in the order in which they came in. Kept while they stay.
+"""The papers that may go into digests, in the order in which they came in. Cached.
 
-A paper comes in when a pass of planning first sees it, whatever day it is dated and whenever it was
-stored: what a pass did not see, because it came late or was committed late, is new in the next.
+A paper comes in when a pass of planning first sees it, whatever its date is and whenever it was
+stored: a paper that was stored or committed late is new in the next pass.
 
 There are two kinds of windows, both in the order of coming in:
 
-- for the next digest of those who had one: what came in on the last days;
-- for a first digest, and for pages, which show what past digests would have been: what is dated
-  within the last days, as if it had come in as its day began.
+- for subscribers who had a digest: papers that came in on the last days;
+- for first digests, and for pages with previews of past digests: papers that are dated within the
+  last days, as if each had come in when its day began.
 """
 
 from collections import defaultdict
@@ -27,21 +27,21 @@ from digest.models import ArchiveFile, Observation, Paper
 from digest.papers.duplicates import aliases_of
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel, counted, stems_of
+from digest.ranking.selection import Choice
 from digest.sources.arxiv.taxonomy import merged
 
-A_DAY = timedelta(days=1)
-#: A subscriber's last digest may be so many days ago without a paper being lost to them. There are
-#: few lengths, so that many subscribers share a set of papers.
-LONGER = (14, 30)
-BACK = 7  # Pages show the digests of so many days before today.
-#: A paper that took off may have a second chance until it is so old.
-SECOND_DAYS = 60
-EMBEDDED = 20  # While vectors are computed, a window is made anew so many times.
-BATCH = 1_000  # So many papers are written down at a time.
-RECENT = 7  # What it gained in so many days is what it took off by.
-LEAST_GAIN = 10
-PLENTY = 30  # So many are enough in any company: among few papers, none is ahead of the others.
-TAKEN_OFF = 0.5  # So far ahead of its field and age: see CandidateSet.trends.
+ONE_DAY = timedelta(days=1)
+#: Days since a subscriber's last digest that a window may have. There are few lengths, so that many
+#: subscribers share a window.
+LONG_LOOKBACKS = (14, 30)
+PREVIEW_DAYS = 7  # Days before today whose digests pages preview.
+SECOND_DAYS = 60  # The age until which a paper may have a second chance.
+EMBEDDING_STEPS = 20  # How often a window is renewed while its embeddings are computed.
+BATCH = 1_000  # Papers that are updated at a time.
+GAIN_DAYS = 7  # Votes of the last days count for a second chance.
+MIN_GAIN = 10
+LARGE_GAIN = 30  # Enough without a trend: among few papers, none is ahead of the others.
+MIN_TREND = 0.5  # Of a paper with a smaller gain: see CandidateSet.trends.
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Window:
     rows : QuerySet
         The papers, for other queries to join.
     moments : ndarray (n_papers,)
-        When each came in, in POSIX seconds, rising. Infinite where no pass has seen it.
+        When each came in, in POSIX seconds, ascending. Infinite before a pass has seen it.
     places : dict
         The position of each paper, by its id.
     """
@@ -76,13 +76,20 @@ class Window:
         return int(np.searchsorted(self.moments, start_of(day).timestamp()))
 
     def places_of(self, papers: Iterable[str]) -> set[int]:
-        """Return where these papers stand, also those that stand here under another id."""
+        """Return the positions of these papers, also of those with another id here."""
         aliases = self.papers.aliases
-        works = {same for one in papers for same in (one, *aliases.get(one, ()))}
-        return {self.places[one] for one in works if one in self.places}
+        works = {same for paper_id in papers for same in (paper_id, *aliases.get(paper_id, ()))}
+        return {self.places[paper_id] for paper_id in works if paper_id in self.places}
+
+    def with_ids(self, choice: Choice[int]) -> Choice[str]:
+        """Return the choice with the ids of its papers instead of their positions."""
+        why = choice.score, choice.basis, choice.group, choice.topic, choice.terms
+        ids = self.papers.ids
+        relatives = tuple([ids[place] for place in choice.relatives])
+        return Choice(ids[choice.paper], *why, relatives)
 
     def after(self, day: date) -> "Window":
-        """Return it without the papers that are dated on this day or before."""
+        """Return the window without papers that are dated on this day or before."""
         cache = self.papers.cached("after")
         if day not in cache:
             old = np.flatnonzero(self.papers.ages >= (self.day - day).days)
@@ -95,77 +102,77 @@ def start_of(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def note_arrivals(day: date, now) -> None:
-    """Write down that the papers came in that no pass of planning has seen before this one.
+def record_arrivals(day: date, now) -> None:
+    """Store that the papers came in now that no earlier pass of planning has seen.
 
-    Those whose rows others hold are left to the next pass: until then they are new to all.
+    Locked rows are left to the next pass. Until then, their papers are new to all.
     """
-    first = day - timedelta(days=_lengths()[-1])
-    new = Paper.objects.filter(came_in_at=None, day__range=(first, day + A_DAY)).order_by("pk")
+    first = day - timedelta(days=_lookbacks()[-1])
+    new = Paper.objects.filter(came_in_at=None, day__range=(first, day + ONE_DAY)).order_by("pk")
     while True:
         with transaction.atomic():
             free = new.select_for_update(skip_locked=True, no_key=True)
-            some = list(free.values_list("pk", flat=True)[:BATCH])
-            Paper.objects.filter(pk__in=some).update(came_in_at=now)
-        if len(some) < BATCH:
+            batch = list(free.values_list("pk", flat=True)[:BATCH])
+            Paper.objects.filter(pk__in=batch).update(came_in_at=now)
+        if len(batch) < BATCH:
             return
 
 
 # ---- The windows
 
 
-def days_back(day: date, last: datetime | None) -> int:
-    """Return of how many days before this one papers are needed for those whose last digest was
-    planned at this moment: 0 for a first digest (None).
+def lookback_days(day: date, last: datetime | None) -> int:
+    """Return how many days before `day` the window must have for a subscriber whose last digest
+    was planned at this moment. 0 for a first digest (None).
     """
     if last is None:
         return 0
     needed = (day - last.date()).days
-    return next((length for length in _lengths() if length >= needed), _lengths()[-1])
+    return next((length for length in _lookbacks() if length >= needed), _lookbacks()[-1])
 
 
 def for_digests(model: TfidfModel, day: date, days: int) -> Window:
-    """Return what may go into digests that need papers of so many days (see days_back).
+    """Return the window for digests that need papers of so many days (see lookback_days).
 
-    Asks four queries at most, and those of texts that the index doesn't have.
+    Runs four queries at most, and those for texts that the index doesn't have.
     """
     if not days:
         return announced(model, day)
     first = start_of(day - timedelta(days=days))
-    # Of a past day, without what came in since.
+    # For a past day, without papers that came in since.
     came_in = Q(came_in_at__range=(first, first + timedelta(days=days + 2))) | Q(came_in_at=None)
-    dated = day - timedelta(days=_lengths()[-1]), day + A_DAY
+    dated = day - timedelta(days=_lookbacks()[-1]), day + ONE_DAY
     rows = Paper.objects.filter(came_in, day__range=dated)
-    return _window(f"arrived in {days} days", model, day, days, rows, _came_in)
+    return _window(f"arrived in {days} days", model, day, days, rows, _came_in_at)
 
 
 def announced(model: TfidfModel, day: date, back: int = 0) -> Window:
-    """Return what is dated within NEW_DAYS of this day, or of one of the days `back`."""
+    """Return the papers dated within NEW_DAYS of this day, or of one of the days `back`."""
     days = settings.NEW_DAYS + back
     rows = Paper.objects.new_on(day, back)
-    return _window(f"announced in {days} days", model, day, days, rows, _began)
+    return _window(f"announced in {days} days", model, day, days, rows, _announced_at)
 
 
 def for_pages(day: date) -> Window:
-    """Return what pages rank. Fits nothing: raises NotFitted where no model is in use."""
-    return announced(model_store.in_use(), day, BACK)
+    """Return the window that pages rank. Raises NotFitted without a model."""
+    return announced(model_store.in_use(), day, PREVIEW_DAYS)
 
 
-def forget_longer() -> None:
-    """Let go of the papers of more days than usual, which take some hundred megabytes."""
-    for days in _lengths()[1:]:
+def drop_long_windows() -> None:
+    """Drop windows of more days than usual, which take some hundred megabytes."""
+    for days in _lookbacks()[1:]:
         _last.pop(f"arrived in {days} days", None)
 
 
-def _lengths():
-    return [settings.NEW_DAYS, *(days for days in LONGER if days > settings.NEW_DAYS)]
+def _lookbacks():
+    return [settings.NEW_DAYS, *(days for days in LONG_LOOKBACKS if days > settings.NEW_DAYS)]
 
 
-def _began(row):
+def _announced_at(row):
     return start_of(row["day"]).timestamp()
 
 
-def _came_in(row):
+def _came_in_at(row):
     return row["came_in_at"].timestamp() if row["came_in_at"] else np.inf
 
 
@@ -173,9 +180,9 @@ def _came_in(row):
 
 
 def second_chances(window: Window) -> Window:
-    """Return the papers that took off when they were new no more, with the model of `window`.
+    """Return the papers that gained votes when they were no longer new, with the model of `window`.
 
-    Their popularity is what they gained lately. Asks two queries at most.
+    Their popularity is the recent gain. Runs two queries at most.
     """
     first = window.day - timedelta(days=SECOND_DAYS)
     seen = Observation.objects.filter(
@@ -184,13 +191,13 @@ def second_chances(window: Window) -> Window:
     )
     state = seen.aggregate(count=Count("pk"), votes=Sum("upvotes"), last=Max("day"))
     key = (window.model, window.day, *state.values())
-    return _kept("second", key, lambda: _taken_off(window, seen))
+    return _cached("second", key, lambda: _find_second_chances(window, seen))
 
 
-def _taken_off(window, seen):
-    # Of a paper that wasn't observed before, nobody knows what it gained.
+def _find_second_chances(window, seen):
+    # The gain of a paper that wasn't observed before is unknown.
     before, after = {}, {}
-    recently = window.day - timedelta(days=RECENT)
+    recently = window.day - timedelta(days=GAIN_DAYS)
     for paper, on, votes in seen.order_by("day").values_list("paper", "day", "upvotes"):
         if votes is not None:
             (after if on > recently else before)[paper] = votes
@@ -199,38 +206,38 @@ def _taken_off(window, seen):
 
     def gained(papers):
         rows = Paper.objects.filter(pk__in=papers)
-        return _make(window.model, window.day, SECOND_DAYS, rows, _began, gains)
+        return _make(window.model, window.day, SECOND_DAYS, rows, _announced_at, gains)
 
     found = gained(list(gains))
     return gained(
         [
             paper
             for paper, trend in zip(found.papers.ids, found.papers.trends, strict=True)
-            if gains[paper] >= LEAST_GAIN and (trend >= TAKEN_OFF or gains[paper] >= PLENTY)
+            if gains[paper] >= MIN_GAIN and (trend >= MIN_TREND or gains[paper] >= LARGE_GAIN)
         ]
     )
 
 
-# ---- Making and keeping
+# ---- Making and caching
 
 _last: dict[str, tuple[tuple, Window]] = {}
 _making: defaultdict[str, Lock] = defaultdict(Lock)
 
 
 def _window(name, model, day, days, rows, moment) -> Window:
-    told = Count("pk"), Count("embedding"), Max("changed_at"), Max("came_in_at")
-    count, embedded, changed, came_in = rows.aggregate(*told).values()
-    arrival = None if moment is _began else came_in
-    key = model, day, count, changed, arrival, embedded * EMBEDDED // max(count, 1)
-    return _kept(name, key, lambda: _make(model, day, days, rows, moment))
+    state = Count("pk"), Count("embedding"), Max("changed_at"), Max("came_in_at")
+    count, embedded, changed, came_in = rows.aggregate(*state).values()
+    arrival = None if moment is _announced_at else came_in
+    key = model, day, count, changed, arrival, embedded * EMBEDDING_STEPS // max(count, 1)
+    return _cached(name, key, lambda: _make(model, day, days, rows, moment))
 
 
-def _kept(name: str, key: tuple, make: Callable[[], Window]) -> Window:
-    """Return what has this name, made anew where it isn't what was made last.
+def _cached(name: str, key: tuple, make: Callable[[], Window]) -> Window:
+    """Return the cached window with this name, or make it if its key has changed.
 
-    A key holds what it was made from, not its `id`, which another has as soon as that is gone.
+    A key contains objects rather than their `id`, which is reused when an object is deleted.
     """
-    with _making[name]:  # Of several threads, one makes it.
+    with _making[name]:  # Other threads wait.
         last = _last.get(name)
         if last is None or last[0] != key:
             last = _last[name] = (key, make())
@@ -238,8 +245,8 @@ def _kept(name: str, key: tuple, make: Callable[[], Window]) -> Window:
 
 
 def _make(model, day, days, papers, moment, gains=None):
-    told = "pk", "day", "came_in_at", "upvotes", "categories", "is_withdrawn"
-    rows = sorted(papers.order_by().values(*told), key=lambda row: (moment(row), row["pk"]))
+    fields = "pk", "day", "came_in_at", "upvotes", "categories", "is_withdrawn"
+    rows = sorted(papers.order_by().values(*fields), key=lambda row: (moment(row), row["pk"]))
     ids = [row["pk"] for row in rows]
     votes = gains or {row["pk"]: row["upvotes"] or 0 for row in rows}
     vectors = embeddings.vectors_of(ids)
@@ -263,8 +270,9 @@ def _make(model, day, days, papers, moment, gains=None):
 
 
 def counts_of(ids: list[str]) -> sparse.csr_matrix:
-    """Return how often papers say each feature, (n_papers, WIDTH). The texts of those are read that
-    the index doesn't have, or that have changed since it was written.
+    """Count the features of papers, (n_papers, WIDTH).
+
+    Reads the texts of papers that the index doesn't have or that have changed since.
     """
     index, read = index_store.current(), np.ones(len(ids), dtype=bool)
     if index is not None:

@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 STORED = np.dtype("<f2")
 LENGTH_TOLERANCE = 0.01  # A stored vector may be so much longer or shorter than 1.
 BATCH = 32  # Papers whose vectors are computed and committed together.
-LISTED = 1_000  # Papers after which those that came in meanwhile are looked for.
-READ = 2_000  # Rows read by one query.
+LIST_SIZE = 1_000  # Papers after which those that came in meanwhile are looked for.
+READ_BATCH = 2_000  # Rows read by one query.
 LEASE = timedelta(minutes=5)  # Longer than a batch takes.
 
 _loaded: dict[tuple[str, Path], Encoder] = {}
@@ -75,19 +75,17 @@ def vectors_of(ids: Sequence[str]) -> np.ndarray:
     if model is None:
         return vectors
     ours = PaperEmbedding.objects.filter(model=model.identity)
-    for first, some in zip(range(0, len(ids), READ), batched(ids, READ), strict=True):
-        stored = dict(ours.filter(pk__in=some).values_list("pk", "vector"))
-        places = [place for place, pk in enumerate(some, first) if pk in stored]
+    for first, batch in zip(range(0, len(ids), READ_BATCH), batched(ids, READ_BATCH), strict=True):
+        stored = dict(ours.filter(pk__in=batch).values_list("pk", "vector"))
+        places = [place for place, pk in enumerate(batch, first) if pk in stored]
         vectors[places] = _decoded([stored[ids[place]] for place in places], model.dimensions)
     return vectors
 
 
 def _decoded(stored: Iterable[bytes], dimensions: int) -> np.ndarray:
-    """Return stored vectors as rows; zeros for one of another length, not finite, or not of unit
-    length.
-    """
+    """Return stored vectors as rows, zeros for invalid ones (wrong size or length, not finite)."""
     size = dimensions * STORED.itemsize
-    content = b"".join(one if len(one) == size else bytes(size) for one in stored)
+    content = b"".join(vector if len(vector) == size else bytes(size) for vector in stored)
     with np.errstate(invalid="ignore"):  # Random bytes may be signalling NaNs.
         vectors = np.frombuffer(content, STORED).reshape(-1, dimensions).astype(np.float32)
         lengths = np.linalg.norm(vectors, axis=1)
@@ -96,7 +94,7 @@ def _decoded(stored: Iterable[bytes], dimensions: int) -> np.ndarray:
 
 
 def encode_queries(texts: Sequence[str]) -> np.ndarray:
-    """Return the vectors of short texts, as `vectors_of`. The last 10,000 are kept."""
+    """Return the vectors of short texts, as `vectors_of`. Caches 10,000."""
     model = encoder()
     if model is None or not texts:
         return np.zeros((len(texts), model.dimensions if model else 0), np.float32)
@@ -146,7 +144,7 @@ def embed_missing(
         return 0
     since, ends_at, count = since or window(now), monotonic() + seconds, 0
     try:
-        while ids := list(missing(model, since).values_list("pk", flat=True)[:LISTED]):
+        while ids := list(missing(model, since).values_list("pk", flat=True)[:LIST_SIZE]):
             for batch in batched(ids, BATCH):
                 if monotonic() >= ends_at or is_stopping() or not lease.renew():
                     return count
@@ -186,10 +184,10 @@ def delete_refused() -> None:
         return
     rows = PaperEmbedding.objects.filter(model=model.identity).values_list("pk", "vector")
     refused = []
-    for some in batched(rows.iterator(READ), READ):
-        is_sound = _decoded([vector for _, vector in some], model.dimensions).any(axis=1)
-        refused += [pk for (pk, _), sound in zip(some, is_sound, strict=True) if not sound]
-    for some in batched(refused, READ):
-        PaperEmbedding.objects.filter(pk__in=some).delete()
+    for batch in batched(rows.iterator(READ_BATCH), READ_BATCH):
+        is_sound = _decoded([vector for _, vector in batch], model.dimensions).any(axis=1)
+        refused += [pk for (pk, _), sound in zip(batch, is_sound, strict=True) if not sound]
+    for batch in batched(refused, READ_BATCH):
+        PaperEmbedding.objects.filter(pk__in=batch).delete()
     if refused:
         logger.warning("%d damaged embeddings are computed anew.", len(refused))

@@ -73,7 +73,10 @@ class Encoder:
                 if not (_model_in(folder).is_file() and (folder / TOKENIZER).is_file()):
                     if not download:
                         raise FileNotFoundError("it is not downloaded yet")
-                    _download(model, folder)
+                    from huggingface_hub import snapshot_download
+
+                    files = [MODEL, NESTED_MODEL, TOKENIZER]
+                    snapshot_download(model, local_dir=folder, allow_patterns=files)
             return cls(folder, threads)
         except ImportError as error:
             raise EncoderError(
@@ -104,12 +107,6 @@ class Encoder:
         tokens = self._session.run(None, inputs)[0][0]
         mean = tokens.mean(axis=0)  # Without padding, the attention mask leaves none out.
         return mean / np.linalg.norm(mean)
-
-
-def _download(name: str, folder: Path) -> None:
-    from huggingface_hub import snapshot_download
-
-    snapshot_download(name, local_dir=folder, allow_patterns=[MODEL, NESTED_MODEL, TOKENIZER])
 
 
 def _model_in(folder: Path) -> Path:

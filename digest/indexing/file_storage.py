@@ -1,4 +1,4 @@
-"""Files in Django's storage: models and archives, each of which is whole, or not there."""
+"""Store files in Django's storage: models and search indexes."""
 
 import hashlib
 import secrets
@@ -11,19 +11,20 @@ from django.core.files.storage import default_storage
 
 from digest.models import ArchiveFile, FittedModel
 
-FOLDERS = {"models": FittedModel, "archives": ArchiveFile}  # Rows of these name what is in there.
-STRAY = timedelta(days=1)  # A file without a row is younger than that while it is being written.
+FOLDERS = {"models": FittedModel, "archives": ArchiveFile}  # Their rows name the files.
+MIN_STRAY_AGE = timedelta(days=1)  # Younger files may be still being written.
 
 
 class Damaged(Exception):
-    """A stored file can't be used, and why."""
+    """A stored file can't be used. The message says why."""
 
 
-def keep(folder: str, kind: str, content: File) -> str:
-    """Store a file, and return its name. Of one for which there is no room, nothing stays: it would
-    take what is left, and the next try as much again. Raises OSError, which names the file.
+def save(folder: str, kind: str, content: File) -> str:
+    """Store a file, and return its name.
+
+    An incomplete file, as on a full disk, is deleted. Raises OSError, which names the file.
     """
-    name = f"{folder}/{secrets.token_hex(8)}.{kind}"  # Nobody else's: it may be deleted.
+    name = f"{folder}/{secrets.token_hex(8)}.{kind}"  # Unique, since it may be deleted.
     try:
         return default_storage.save(name, content)
     except OSError as error:
@@ -35,7 +36,7 @@ def keep(folder: str, kind: str, content: File) -> str:
 
 
 def read(row: FittedModel | ArchiveFile) -> bytes | mmap:
-    """Return what a row's file holds, whoever has it in memory: mapped where it lies in a folder.
+    """Return the content of a row's file, mapped into memory if the storage is a folder.
 
     Raises Damaged with the reason.
     """
@@ -43,7 +44,7 @@ def read(row: FittedModel | ArchiveFile) -> bytes | mmap:
         with default_storage.open(row.name) as file:
             try:
                 content = mmap(file.fileno(), 0, access=ACCESS_READ)
-            except (OSError, ValueError, AttributeError):  # No file of the system, or an empty one.
+            except (OSError, ValueError, AttributeError):  # Not a local file, or an empty one.
                 content = file.read()
     except OSError as error:
         raise Damaged(f"{row.name} can't be read ({type(error).__name__})") from error
@@ -52,19 +53,19 @@ def read(row: FittedModel | ArchiveFile) -> bytes | mmap:
     return content
 
 
-def forget(row: FittedModel | ArchiveFile) -> None:
+def delete(row: FittedModel | ArchiveFile) -> None:
     """Delete a row, and its file unless another row names it."""
     if not type(row).objects.exclude(pk=row.pk).filter(name=row.name).exists():
         default_storage.delete(row.name)
     row.delete()
 
 
-def forget_strays(now: datetime) -> None:
-    """Delete what no row names: whoever wrote it was killed, or had no room."""
+def delete_strays(now: datetime) -> None:
+    """Delete files without a row, as after a crash or with a full disk."""
     for folder, table in FOLDERS.items():
-        with suppress(FileNotFoundError):  # Where none was written yet.
+        with suppress(FileNotFoundError):  # No file was written yet.
             for file in default_storage.listdir(folder)[1]:
                 name = f"{folder}/{file}"
-                is_old = default_storage.get_modified_time(name) < now - STRAY
+                is_old = default_storage.get_modified_time(name) < now - MIN_STRAY_AGE
                 if is_old and not table.objects.filter(name=name).exists():
                     default_storage.delete(name)

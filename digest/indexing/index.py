@@ -1,8 +1,8 @@
-"""The search index: what all papers say, counted, and which papers have each word.
+"""The search index: the counted features of all papers, and the papers of each word.
 
-Counts do not depend on a fitted model, so a row is counted once and kept for ever. A feature is a
-number, as in `digest.ranking.model`. Papers are in the order of their days, then of their ids; a
-place means a place in this order. Pure: no Django, no database.
+Counts do not depend on a fitted model, so a paper is counted once. A feature is a number, as in
+`digest.ranking.model`. Papers are in the order of their days, then of their ids; a place is an
+index in this order. Pure: no Django, no database.
 """
 
 from array import array
@@ -16,24 +16,24 @@ from digest.ranking import text
 from digest.ranking.authors import APOSTROPHES, LETTERS
 from digest.ranking.model import IDF_POWER, WIDTH, counted, find, stems_of, word_column
 
-#: Of what the arrays consist and how texts are read: others are refused, and written from nothing.
+#: The version of the arrays and of the tokenizer. Others are refused, and written anew.
 FORMAT = 2
-MAX_AUTHORS = 100  # Of a paper: so many can be found by their names.
-MAX_TERMS = 24  # Of a line, its rarest.
-#: Of the heaviest words of a sentence, a paper must have such a share by weight.
-HEAVIEST, ENOUGH = 6, 0.6
-TELLING = 15  # By so many of a paper's heaviest words, others like it are looked for.
+MAX_AUTHORS = 100  # Of a paper, that can be found by their names.
+MAX_TERMS = 24  # Of a query: the rarest.
+#: Which share, by weight, of the heaviest words of a sentence a paper must contain.
+HEAVIEST, MIN_SHARE = 6, 0.6
+MAX_TELLING = 15  # The heaviest words of a paper, by which similar papers are found.
 SUBLINEAR = np.array([0, *(1 + np.log(np.arange(1, 256)))], dtype=np.float32)
 
-PARTS = "counts", "columns", "ends"  # Of a sparse matrix, as they are stored.
+PARTS = "counts", "columns", "ends"  # Of a stored sparse matrix.
 
 type Arrays = dict[str, np.ndarray]
-#: The id of a paper, its text in lines, as the model reads it, and its authors.
+#: The id of a paper, its text (see model_store.document), and its authors.
 type Entry = tuple[str, str, Sequence[str]]
 
 
 class Index:
-    """The papers and their words.
+    """The papers with their features.
 
     Attributes
     ----------
@@ -41,11 +41,11 @@ class Index:
     by_id : ndarray (n_papers,)
         The places in the order of the ids.
     features : ndarray (n_features,)
-        The words, and the words of names, that papers have, rising.
+        The words, and the words of names, that occur, ascending.
     words : csr_matrix (n_papers, WIDTH)
-        How often each paper has each word and bigram.
+        The counts of words and bigrams.
     names : csr_matrix (n_papers, WIDTH)
-        The words of its authors' names, and its whole title.
+        The words of the authors' names, and the whole title.
     postings : csr_matrix (n_features, n_papers)
         Words and names by paper.
     """
@@ -72,17 +72,17 @@ class Index:
     # ---- Papers
 
     def places(self, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return where papers stand, or might, and whether each is here."""
-        wanted = np.array([one.encode(errors="replace") for one in ids], dtype=bytes)
+        """Return the place of each paper, and whether it is in the index."""
+        wanted = np.array([paper_id.encode(errors="replace") for paper_id in ids], dtype=bytes)
         if not len(self):
             return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
-        # Cut to the same length, since all ids would be copied otherwise.
+        # Converted to the same length, because numpy would otherwise copy all ids.
         found = np.searchsorted(self.ids, wanted.astype(self.ids.dtype), sorter=self.by_id)
         places = self.by_id[np.minimum(found, len(self) - 1)]
         return places, self.ids[places] == wanted
 
     def place_of(self, identity: str) -> int:
-        """Return where a paper stands, -1 where it is not here."""
+        """Return the place of a paper, or -1 if it is not in the index."""
         (place,), (known,) = self.places([identity])
         return int(place) if known else -1
 
@@ -90,10 +90,9 @@ class Index:
         return [identity.decode() for identity in self.ids[places].tolist()]
 
     def counts_of(self, ids: Sequence[str]) -> tuple[sparse.csr_matrix, np.ndarray]:
-        """Return how often papers have each word and bigram, and which of them are here.
+        """Return the counts of words and bigrams of papers, and which papers are in the index.
 
-        Shapes (n_ids, WIDTH), in the order of `ids`, a row of one that is not here being empty;
-        and (n_ids,).
+        Shapes (n_ids, WIDTH), with empty rows for papers that are not in the index, and (n_ids,).
         """
         places, known = self.places(ids)
         rows = self.words[places[known]]
@@ -104,73 +103,76 @@ class Index:
 
     # ---- Words and names
 
-    def having(self, column: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return which papers have a word or a name, rising, and how often."""
+    def with_column(self, column: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the papers that contain a word or name, ascending, and how often."""
         (place,), (known,) = find(self.features, np.array([column], np.int32))
         start, end = self.postings.indptr[place : place + 2] if known else (0, 0)
         return self.postings.indices[start:end], self.postings.data[start:end]
 
     def has_words(self, terms: Iterable[str]) -> np.ndarray:
-        """Return which stems some paper has, (n_terms,)."""
-        return np.array([len(self.having(word_column(term))[0]) > 0 for term in terms], dtype=bool)
+        """Return which stems any paper contains, (n_terms,)."""
+        counts = [len(self.with_column(word_column(term))[0]) for term in terms]
+        return np.array(counts, dtype=bool)
 
     def has_name(self, name: str) -> bool:
-        """Return whether each word of a name, initials aside, is some author's."""
-        return all(len(self.having(name_column(word))[0]) for word in in_full(name))
+        """Return whether each word of a name, except initials, is in an author's name."""
+        return all(len(self.with_column(name_column(word))[0]) for word in in_full(name))
 
     def named(self, name: str, *, or_initials: bool = False) -> np.ndarray:
-        """Return the papers whose authors have all words of a name, rising; `or_initials`, that
-        of a word where there is one in full. Whose words they are, is_called tells.
+        """Return the papers whose authors' names have all words of a name, ascending.
+
+        With `or_initials`, one word must be there in full, the others at least by their initials.
+        The words may be of several authors: see `is_called`.
         """
-        full = [self.having(name_column(word))[0] for word in in_full(name)]
+        full = [self.with_column(name_column(word))[0] for word in in_full(name)]
         if not full:
             return np.zeros(0, np.int32)
-        initials = [self.having(name_column(word[0]))[0] for word in in_full(name)]
+        initials = [self.with_column(name_column(word[0]))[0] for word in in_full(name)]
         either = map(np.union1d, full, initials) if or_initials else full
         papers = reduce(np.intersect1d, either)
         return papers[np.isin(papers, np.concatenate(full))]
 
     def titled(self, title: str) -> np.ndarray:
-        """Return the papers whose title has just these words in this order, rising."""
-        return self.having(title_column(text.terms(title)))[0]
+        """Return the papers with exactly these words as their title, ascending."""
+        return self.with_column(title_column(text.terms(title)))[0]
 
     def matching(self, terms: Sequence[str], *, all_of_them: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the papers that have all of these stems, or enough of many, rising; and about
-        what their cosine is.
+        """Return the papers with all of these stems, or with enough of many, ascending; and their
+        approximate cosine.
         """
         columns, counts = np.unique([*map(word_column, terms)], return_counts=True)
         columns, idf = columns.astype(np.int32), self._idf(columns.astype(np.int32))
         rarest = np.argsort(-idf, kind="stable")[:MAX_TERMS]
         columns, counts, idf = columns[rarest], counts[rarest], idf[rarest]
-        least = idf.sum() if all_of_them else ENOUGH * idf[:HEAVIEST].sum()
+        least = idf.sum() if all_of_them else MIN_SHARE * idf[:HEAVIEST].sum()
         had = np.zeros(len(self), np.float32)
         for column, weight in zip(columns.tolist(), idf.tolist(), strict=True):
-            had[self.having(column)[0]] += weight
+            had[self.with_column(column)[0]] += weight
         papers = np.flatnonzero(had >= max(least - 1e-3, 1e-3))
         return papers, self._scores(columns, counts, idf)[papers]
 
-    def like(self, place: int, limit: int) -> np.ndarray:
-        """Return the papers that share most of the words that tell one from others."""
+    def similar(self, place: int, limit: int) -> np.ndarray:
+        """Return the papers that are most similar by the heaviest words of a paper."""
         row = self.words[place]
         is_word = row.indices % 2 == 0
         columns, counts = row.indices[is_word], row.data[is_word]
         idf = self._idf(columns)
-        telling = np.argsort(-SUBLINEAR[counts] * idf, kind="stable")[:TELLING]
+        telling = np.argsort(-SUBLINEAR[counts] * idf, kind="stable")[:MAX_TELLING]
         scores = self._scores(columns[telling], counts[telling], idf[telling])
         scores[place] = 0
         papers = np.flatnonzero(scores)
         return papers[best(scores[papers], limit)]
 
     def _scores(self, columns: np.ndarray, counts: np.ndarray, idf: np.ndarray) -> np.ndarray:
-        """Return about what the cosine of counted words and each paper is, (n_papers,).
+        """Return the approximate cosine of counted words and each paper, (n_papers,).
 
-        The model tells how long a paper's vector is; here, the longer, the more features it has.
+        The length of a paper's vector is estimated from its number of features.
         """
         weights = SUBLINEAR[np.minimum(counts, 255)] * idf**IDF_POWER
         weights *= idf**IDF_POWER / max(np.linalg.norm(weights), 1e-9)
         scores = np.zeros(len(self), np.float32)
         for column, weight in zip(columns.tolist(), weights.tolist(), strict=True):
-            papers, often = self.having(column)
+            papers, often = self.with_column(column)
             scores[papers] += (weight * SUBLINEAR)[often]
         return scores / self._lengths
 
@@ -188,7 +190,7 @@ class Index:
 
 
 def best(scores: np.ndarray, limit: int) -> np.ndarray:
-    """Return where the highest scores are, in no order."""
+    """Return the indices of the highest scores, in no order."""
     if len(scores) <= limit:
         return np.arange(len(scores))
     return np.argpartition(-scores, limit - 1)[:limit]
@@ -222,13 +224,13 @@ def arrays_of(
 ) -> Arrays:
     """Return the arrays of an index of papers, given by id and day (an ordinal).
 
-    `read` is asked for those that `before` does not have or that have `changed`; papers that it
+    `read` returns the papers that `before` does not have or that have `changed`. Papers that it
     does not return are left out.
     """
     known = [] if before is None else before.ids_at(slice(None))
-    rows = {one: row for row, one in enumerate(known) if one not in changed}
-    ids = sorted(days, key=lambda one: (days[one], one))
-    missing = [one for one in ids if one not in rows]
+    rows = {paper_id: row for row, paper_id in enumerate(known) if paper_id not in changed}
+    ids = sorted(days, key=lambda paper_id: (days[paper_id], paper_id))
+    missing = [paper_id for paper_id in ids if paper_id not in rows]
     names, ends = array("i"), array("q", [0])
 
     def documents() -> Iterable[list[list[str]]]:
@@ -242,13 +244,13 @@ def arrays_of(
     new_words = counted(documents()).astype(np.uint8)
     parts = np.ones(len(names), np.uint8), np.array(names, np.int32), np.array(ends)
     new_names = sparse.csr_matrix(parts, shape=new_words.shape)
-    ids = [one for one in ids if one in rows]
-    which = np.array([rows[one] for one in ids], dtype=np.int64)
+    ids = [paper_id for paper_id in ids if paper_id in rows]
+    which = np.array([rows[paper_id] for paper_id in ids], dtype=np.int64)
     old = [] if before is None else [before]
-    of_words = sparse.vstack([*(one.words for one in old), new_words], format="csr")[which]
-    of_names = sparse.vstack([*(one.names for one in old), new_names], format="csr")[which]
+    of_words = sparse.vstack([*(index.words for index in old), new_words], format="csr")[which]
+    of_names = sparse.vstack([*(index.names for index in old), new_names], format="csr")[which]
     features, postings = _postings(of_words, of_names)
-    encoded = np.array([one.encode() for one in ids], dtype=bytes)
+    encoded = np.array([paper_id.encode() for paper_id in ids], dtype=bytes)
     arrays = {
         "format": np.array([FORMAT]),
         "ids": encoded,
@@ -262,12 +264,12 @@ def arrays_of(
 
 
 def _postings(*matrices: sparse.csr_matrix) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Return the columns that rows have, without bigrams, and the rows by column."""
+    """Return the columns of rows, without bigrams, and the transposed matrix."""
     parts = []
-    for one in matrices:
-        is_word = one.indices % 2 == 0
-        rows = np.repeat(np.arange(one.shape[0], dtype=np.int32), np.diff(one.indptr))
-        parts.append((one.data[is_word], one.indices[is_word], rows[is_word]))
+    for matrix in matrices:
+        is_word = matrix.indices % 2 == 0
+        rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), np.diff(matrix.indptr))
+        parts.append((matrix.data[is_word], matrix.indices[is_word], rows[is_word]))
     counts, columns, rows = map(np.concatenate, zip(*parts, strict=True))
     used = np.unique(columns)
     places = np.searchsorted(used, columns).astype(np.int32)

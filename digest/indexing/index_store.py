@@ -1,8 +1,8 @@
-"""The index's life: written where papers come in, kept in Django's storage, read by all.
+"""Write, store and load the search index.
 
-It is a file of arrays, never a pickle, with its checksum in the database. Where the storage is a
-folder, the file is mapped into memory, so that several processes share it. One that is damaged, of
-another format or gone is refused: the last but one is used meanwhile, and a new one written.
+It is a file of arrays, never a pickle, with its checksum in the database. If the storage is a
+folder, the file is mapped into memory, so that processes share it. A damaged or missing file, or
+one of another format, is refused: the previous one is used until a new one is written.
 """
 
 import hashlib
@@ -26,17 +26,17 @@ from digest.models.locks import Lease
 
 logger = logging.getLogger(__name__)
 
-MOST = 1_000_000  # The newest papers. A worker needs gigabytes of memory to write so many.
-KEPT = 2  # So many files stay in the storage.
-#: What is stored may be committed so long after the moment that it bears.
-COMMITTED_LATE = timedelta(hours=1)
+MAX_PAPERS = 1_000_000  # The newest papers. A worker needs gigabytes of memory to write so many.
+MAX_FILES = 2  # That stay in the storage.
+#: How long after `changed_at` a paper may be committed.
+MAX_COMMIT_DELAY = timedelta(hours=1)
 LEASE = timedelta(minutes=10)  # Longer than it takes to write.
-READ = 1_000  # So many papers' texts are read at a time.
-NOTICED = 5  # Seconds until a process notices that there is another index.
-REFUSED = 60  # Seconds until a file that was refused is looked at again.
+READ_BATCH = 1_000  # Papers whose texts are read at a time.
+CHECK_SECONDS = 5  # How often a process looks for a new index.
+RETRY_SECONDS = 60  # Until a refused file is read again.
 
 _loaded: tuple[str, Index] | None = None
-_noticed = 0.0
+_checked_until = 0.0
 _loading = Lock()
 _refused: dict[int, float] = {}
 
@@ -45,22 +45,23 @@ _refused: dict[int, float] = {}
 
 
 def renew(now) -> FittedModel:
-    """Fit the model, and bring the index up to date. Return the model's row."""
+    """Fit the model, and update the index. Return the model's row."""
     row = model_store.fit(now)
     refresh(now)
     return row
 
 
 def refresh(now) -> bool:
-    """Write the index anew if papers have changed since, or its file is damaged. Fit the model
-    anew if it is refused: until the next planning may be a day. Return whether it was written.
+    """Write the index if papers have changed or its file is damaged. Return whether it was written.
+
+    Fits the model if its file is damaged, since the next planning may be a day away.
     """
     row = FittedModel.objects.first()
     if row is None:
         return False
     try:
         file_storage.read(row)  # This process may have it in memory, and others need it.
-        model_store.kept(row)
+        model_store.cached(row)
     except Damaged as reason:
         logger.error("The model is refused, and fitted anew: %s", reason)
         model_store.fit(now)
@@ -68,10 +69,10 @@ def refresh(now) -> bool:
 
 
 def is_current() -> bool:
-    """Return whether it has all papers as they are, in a whole file."""
+    """Return whether the index has the current state of all papers, in a valid file."""
     row = ArchiveFile.objects.first()
     count, changed_at = _state()
-    if row is None or (row.papers, row.changed_at) != (min(count, MOST), changed_at):
+    if row is None or (row.papers, row.changed_at) != (min(count, MAX_PAPERS), changed_at):
         return False
     try:
         load(row)
@@ -86,9 +87,10 @@ def _state():
 
 
 def write(now) -> ArchiveFile | None:
-    """Write all papers. Return the row, None where another is at it or nothing was fitted yet.
+    """Write an index of all papers. Return its row.
 
-    What an earlier file has is not read again, but for papers that have changed since.
+    Returns None without a model, or if another process is writing. Only papers that are new or have
+    changed since the previous index are read.
     """
     lease = Lease("archive", LEASE)
     if not lease.acquire():
@@ -101,17 +103,17 @@ def write(now) -> ArchiveFile | None:
 
 
 def _write(now, model):
-    global _noticed
+    global _checked_until
     _, changed_at = _state()
     before, changed = None, ()
-    for row in ArchiveFile.objects.all()[:KEPT]:
+    for row in ArchiveFile.objects.all()[:MAX_FILES]:
         with suppress(Damaged):
-            before, since = load(row), row.written_at - COMMITTED_LATE
+            before, since = load(row), row.written_at - MAX_COMMIT_DELAY
             changed = frozenset(
                 Paper.objects.filter(changed_at__gt=since).values_list("pk", flat=True).iterator()
             )
             break
-    newest = Paper.objects.order_by("-day", "-pk").values_list("pk", "day")[:MOST]
+    newest = Paper.objects.order_by("-day", "-pk").values_list("pk", "day")[:MAX_PAPERS]
     days = {pk: day.toordinal() for pk, day in newest.iterator()}
     arrays = arrays_of(days, _entries, before, changed)
     with tempfile.TemporaryFile() as file:
@@ -120,19 +122,19 @@ def _write(now, model):
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-        name = file_storage.keep("archives", "arrays", File(file))
+        name = file_storage.save("archives", "arrays", File(file))
     written = ArchiveFile.objects.create(
         written_at=now,
         name=name,
         size=size,
         sha256=digest,
-        model=model,  # Of whichever model: the version before refuses the file by its format.
+        model=model,  # Any: the previous release refuses the file by its format.
         papers=len(arrays["ids"]),
         changed_at=changed_at,
     )
-    for older in ArchiveFile.objects.all()[KEPT:]:
-        file_storage.forget(older)
-    _noticed = 0.0
+    for older in ArchiveFile.objects.all()[MAX_FILES:]:
+        file_storage.delete(older)
+    _checked_until = 0.0
     return written
 
 
@@ -142,8 +144,8 @@ def _entries(ids):
 
 
 def _rows(ids, *fields):
-    for some in batched(ids, READ):
-        yield from Paper.objects.filter(pk__in=some).order_by().values_list("pk", *fields)
+    for batch in batched(ids, READ_BATCH):
+        yield from Paper.objects.filter(pk__in=batch).order_by().values_list("pk", *fields)
 
 
 # ---- Reading
@@ -152,15 +154,15 @@ def _rows(ids, *fields):
 def current() -> Index | None:
     """Return the index in use, the same object as long as it is the same one.
 
-    None where there is none that can be used. Asks one query, at most each NOTICED seconds. While
+    None without a usable one. Runs one query, at most every CHECK_SECONDS. While
     one thread loads another file, others go on with the last one.
     """
-    global _loaded, _noticed
-    if _loaded is not None and time.monotonic() < _noticed:
+    global _loaded, _checked_until
+    if _loaded is not None and time.monotonic() < _checked_until:
         return _loaded[1]
     with _loading:
-        _noticed = time.monotonic() + NOTICED
-        for row in ArchiveFile.objects.all()[:KEPT]:
+        _checked_until = time.monotonic() + CHECK_SECONDS
+        for row in ArchiveFile.objects.all()[:MAX_FILES]:
             if _loaded is not None and _loaded[0] == row.sha256:
                 return _loaded[1]
             if time.monotonic() < _refused.get(row.pk, 0):
@@ -169,7 +171,7 @@ def current() -> Index | None:
                 _loaded = row.sha256, load(row)
                 return _loaded[1]
             except Damaged as reason:
-                _refused[row.pk] = time.monotonic() + REFUSED
+                _refused[row.pk] = time.monotonic() + RETRY_SECONDS
                 logger.error("The index is refused: %s", reason)
         _loaded = None
         return None
@@ -178,22 +180,22 @@ def current() -> Index | None:
 def texts_of(ids) -> list[str]:
     """Return the texts of papers as the database has them, nothing of one that is gone.
 
-    One query for READ papers.
+    One query for READ_BATCH papers.
     """
     texts = {pk: model_store.document(*said) for pk, *said in _rows(ids, "title", "abstract")}
-    return [texts.get(one, "") for one in ids]
+    return [texts.get(paper_id, "") for paper_id in ids]
 
 
 def authors_of(ids) -> list[list[str]]:
-    """Return who wrote papers, nobody of one that is gone. One query for READ papers."""
+    """Return the authors of papers, none for deleted papers. One query for READ_BATCH papers."""
     authors = dict(_rows(ids, "authors"))
-    return [authors.get(one, []) for one in ids]
+    return [authors.get(paper_id, []) for paper_id in ids]
 
 
 def load(row: ArchiveFile) -> Index:
     """Return the stored index. Raises Damaged with the reason."""
     content = file_storage.read(row)
-    if isinstance(content, mmap):  # What is needed of it comes back as it is read.
+    if isinstance(content, mmap):  # The kernel reads the pages again when they are needed.
         content.madvise(MADV_DONTNEED)
     try:
         return Index(array_file.read(content))

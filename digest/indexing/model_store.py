@@ -1,7 +1,7 @@
-"""The model's life: fitted on the corpus window, kept in Django's storage, loaded once a process.
+"""Fit the model on the corpus window, store it, and load it once a process.
 
-A model is a file of arrays, never a pickle, with its checksum in the database. One that is
-damaged, of an older format or gone is refused, and fitted anew.
+A model is a file of arrays, never a pickle, with its checksum in the database. A damaged or missing
+file, or one of an older format, is refused, and the model is fitted anew.
 """
 
 import hashlib
@@ -24,21 +24,21 @@ from digest.ranking.model import MAX_DOCUMENTS, TfidfModel
 
 logger = logging.getLogger(__name__)
 
-A_DAY = timedelta(days=1)
-MIN_DOCUMENTS = 5_000  # However old: fewer know too few words.
-READ = 500  # Papers at a time.
-KEPT = 2  # So many models stay in the storage: a worker may still be reading the last but one.
+ONE_DAY = timedelta(days=1)
+MIN_DOCUMENTS = 5_000  # Of any age: fewer have too few words.
+READ_BATCH = 500  # Papers at a time.
+MAX_FILES = 2  # That stay in the storage: a worker may still be reading the previous one.
 
 _loaded: tuple[str, TfidfModel] | None = None
-_told_of = 0  # The row of the last model that was refused in this process, and the log told of.
+_logged_row = 0  # The model that this process last refused and logged.
 
 
 class NotFitted(Exception):
-    """There is no model that can be used, and this is no place to fit one."""
+    """There is no usable model, and the caller may not fit one."""
 
 
 def document(title: str, abstract: str) -> str:
-    """Return a paper's text as the model reads it, in lines. The title counts twice."""
+    """Return a paper's text for the model, in lines. The title counts twice."""
     title, abstract = one_line(title), one_line(abstract)
     return f"{title}\n{title}\n{abstract}"
 
@@ -49,23 +49,23 @@ def one_line(text: str) -> str:
 
 
 def corpus(now) -> tuple[list[str], list[int]]:
-    """Return the texts that a model is fitted on, and the ordinals of their days, rising.
+    """Return the texts to fit a model on, and the ordinals of their days, ascending.
 
-    They are of the last CORPUS_DAYS, and of MIN_DOCUMENTS papers at least, counted from the newest
-    paper but for those that are said to be of the future.
+    The papers of the last CORPUS_DAYS, at least MIN_DOCUMENTS, counted from the newest paper that
+    is not dated in the future.
     """
     papers = Paper.objects.order_by("-day", "pk")
-    newest = papers.filter(day__lte=timezone.localdate(now) + A_DAY).first() or papers.first()
+    newest = papers.filter(day__lte=timezone.localdate(now) + ONE_DAY).first() or papers.first()
     if newest is None:
         return [], []
     first = newest.day - timedelta(days=settings.CORPUS_DAYS - 1)
     count = max(papers.filter(day__gte=first).count(), MIN_DOCUMENTS)
     ids = list(papers.values_list("pk", flat=True)[:count])
     spread = [ids[count * len(ids) // MAX_DOCUMENTS] for count in range(MAX_DOCUMENTS)]
-    some = ids if len(ids) <= MAX_DOCUMENTS else spread
+    sample = ids if len(ids) <= MAX_DOCUMENTS else spread
     rows = [
         row
-        for block in batched(some, READ)
+        for block in batched(sample, READ_BATCH)
         for row in Paper.objects.filter(pk__in=block).values_list("day", "pk", "title", "abstract")
     ]
     rows.sort(key=itemgetter(0, 1))
@@ -81,49 +81,48 @@ def fit(now) -> FittedModel:
     digest = hashlib.sha256(content).hexdigest()
     row = FittedModel.objects.create(
         fitted_at=now,
-        name=file_storage.keep("models", "npz", ContentFile(content)),
+        name=file_storage.save("models", "npz", ContentFile(content)),
         sha256=digest,
         documents=len(model.days_),
         terms=len(model.stems_),
     )
-    for older in FittedModel.objects.all()[KEPT:]:
+    for older in FittedModel.objects.all()[MAX_FILES:]:
         if not older.archives.exists():
-            file_storage.forget(older)
+            file_storage.delete(older)
     return row
 
 
 def current(now, *, may_store=True) -> TfidfModel:
     """Return the model in use, the same object as long as it is the same model.
 
-    Where none can be used, one is fitted; with `may_store` it is then the one in use, otherwise it
-    is forgotten.
+    Fits one if there is none. With `may_store`, it is stored and used from then on.
     """
     try:
         return in_use()
     except NotFitted:
-        return kept(fit(now)) if may_store else TfidfModel().fit(*corpus(now))
+        return cached(fit(now)) if may_store else TfidfModel().fit(*corpus(now))
 
 
 def in_use() -> TfidfModel:
-    """Return the stored model, the same object as long as it is the same model. Fits none.
+    """Return the stored model, the same object as long as it is the same model.
 
-    Raises NotFitted where none can be used.
+    Raises NotFitted without a usable one.
     """
-    global _told_of
+    global _logged_row
     row = FittedModel.objects.first()
     if row is None:
         raise NotFitted
     try:
-        return kept(row)
+        return cached(row)
     except Damaged as reason:
-        if row.pk != _told_of:  # Each request would, until it is fitted.
+        if row.pk != _logged_row:  # Once, not with each request.
             logger.error("The model is refused, and has to be fitted anew: %s", reason)
-            _told_of = row.pk
+            _logged_row = row.pk
         raise NotFitted from reason
 
 
-def kept(row: FittedModel) -> TfidfModel:
-    """Return the stored model, the same object as long as no other is asked for. Raises Damaged."""
+def cached(row: FittedModel) -> TfidfModel:
+    """Return the stored model, from memory if it was the last one. Raises Damaged."""
     global _loaded
     loaded = _loaded
     if loaded is None or loaded[0] != row.sha256:

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from digest import wording
-from digest.letters import fragments as blocks
+from digest.letters import fragments
 from digest.letters.fragments import Density
 from digest.letters.letter_data import LetterData, digests_of, load
 from digest.models import Digest, Pick
@@ -33,7 +33,7 @@ from subscriptions.mail.byte_templates import (
     token_slot,
 )
 from subscriptions.models import Letter
-from subscriptions.security import tokens as links
+from subscriptions.security.tokens import tokens as link_tokens
 
 #: Bytes of the papers and news in HTML. Gmail cuts an email off at 102,000, and with it the link to
 #: unsubscribe. 80,000 are safe, of which the frame and its lines take ten at most.
@@ -80,7 +80,7 @@ def _checked(letter: LetterData | Exception) -> LetterData:
         raise letter
     is_empty = letter.kind == Letter.Kind.DIGEST and not letter.picks
     if is_empty and not letter.subscriber.wants_quiet_days:
-        raise mail.NothingToSay("its papers are gone")
+        raise mail.NoContent("its papers are gone")
     return letter
 
 
@@ -119,7 +119,7 @@ class SharedHeaders(NamedTuple):
         before, after: the headers before and after List-Unsubscribe.
     """
 
-    site: blocks.LetterSite
+    site: fragments.LetterSite
     before: tuple
     after: tuple
 
@@ -127,7 +127,7 @@ class SharedHeaders(NamedTuple):
     def of(cls, language: str, day: date) -> "SharedHeaders":
         headers = mail.headers("digest", "", f"{day:%Y%m%d}", language)
         own = [name for name, _ in headers].index("List-Unsubscribe")
-        return cls(blocks.letter_site(language), headers[:own], headers[own + 1 :])
+        return cls(fragments.letter_site(language), headers[:own], headers[own + 1 :])
 
     def headers(self, tokens: dict[str, str]) -> tuple:
         url = _address("unsubscribe", tokens["unsubscribe"])
@@ -150,8 +150,8 @@ def render_all(
     Each step is done for all letters before the next: see hooks.COMPOSE_BATCH_SIZE.
     """
     contents: list[mail.Content] = []
-    for language, some in groupby(letters, lambda letter: letter.language):
-        group = list(some)
+    for language, members in groupby(letters, lambda letter: letter.language):
+        group = list(members)
         with translation.override(language):
             tokens = tokens_of(group)
             if group[0].kind == "welcome":
@@ -189,8 +189,8 @@ def lines_of(letter: LetterData) -> dict[str, str]:
         # Where not all names fit, topics with a pick come first.
         picked = {pick.topic_name for pick in picks}
         topics = sorted(letter.topics, key=lambda name: name not in picked)
-        best, *others = [pick.paper for pick in picks[:4]]
-        texts = tuple([paper.title for paper in others]) or (wording.summary(best),)
+        best, *rest = [pick.paper for pick in picks[:4]]
+        texts = tuple([paper.title for paper in rest]) or (wording.summary(best),)
         lines["subject"] = say(wording.subject, best.title, len(picks) - 1)
         lines["preheader"] = wording.preheader(texts)
         lines["looked"] = say(
@@ -226,7 +226,7 @@ def _line(language, line, *arguments):
 def tokens_of(letters: Sequence[LetterData]) -> list[dict[str, str]]:
     """Return the tokens of each letter's links, by purpose."""
     subscribers = [(data.subscriber.public_id, data.subscriber.moved_at) for data in letters]
-    tokens = links.tokens(("preferences", "unsubscribe"), subscribers)
+    tokens = link_tokens(("preferences", "unsubscribe"), subscribers)
     with_picks = [
         (own, (letter.digest.public_id, letter.subscriber.moved_at), subscriber)
         for own, letter, subscriber in zip(tokens, letters, subscribers, strict=True)
@@ -235,8 +235,8 @@ def tokens_of(letters: Sequence[LetterData]) -> list[dict[str, str]]:
     if with_picks:
         owns, digests, subscribers = zip(*with_picks, strict=True)
         feedback, copies = (
-            links.tokens(["feedback"], subscribers),
-            links.tokens(["digest"], digests),
+            link_tokens(["feedback"], subscribers),
+            link_tokens(["digest"], digests),
         )
         for own, feedback_token, copy_token in zip(owns, feedback, copies, strict=True):
             own.update(feedback_token | copy_token)
@@ -244,7 +244,7 @@ def tokens_of(letters: Sequence[LetterData]) -> list[dict[str, str]]:
 
 
 def frame_context(lines: dict[str, str], tokens: dict[str, str], *, is_open: bool) -> dict:
-    """Return the context of a digest's templates, but for its papers and news."""
+    """Return the context of a digest's templates, without its papers and news."""
     return {**lines, **_footer_urls(tokens), "is_open": is_open}
 
 
@@ -269,32 +269,30 @@ def feedback_url(token: str, paper_id: str) -> str:
 def _render_parts(letter, lines, tokens, site) -> tuple[list[bytes], list[bytes]]:
     """Return the pieces of the text and HTML part: the frame, its lines and its fragments."""
     token_bytes = {purpose: encode_token(token) for purpose, token in tokens.items()}
-    fragments, size = {}, MAX_PAPERS_SIZE
+    parts, size = {}, MAX_PAPERS_SIZE
     if letter.news:
-        news = blocks.news(letter.news, site)
-        fragments["news"] = [news.text.join({}), news.html.join({})]
+        news = fragments.news(letter.news, site)
+        parts["news"] = [news.text.join({}), news.html.join({})]
         size -= news.html.size
     if letter.picks:
-        fragments["papers"], left_out = _join_papers(
-            letter.picks, size, token_bytes["feedback"], site
-        )
+        parts["papers"], left_out = _join_papers(letter.picks, size, token_bytes["feedback"], site)
         if left_out:
             lines["left_out"] = _line(site.language, wording.left_out, left_out)
-    names, purposes = (*lines, *fragments), tuple(tokens)
+    names, purposes = (*lines, *parts), tuple(tokens)
 
     def context():
         urls = {purpose: token_slot(purpose) for purpose in purposes}
         slots = {name: line_slot(name) for name in names}
         return frame_context(slots, urls, is_open=letter.is_open)
 
-    frame = blocks.frame("digest", site, (names, purposes, letter.is_open), context)
+    frame = fragments.frame("digest", site, (names, purposes, letter.is_open), context)
     texts, htmls = token_bytes, dict(token_bytes)
     for name, line in lines.items():
         if name in frame.text.names:
             texts[name] = text_line(line)
         if name in frame.html.names:
             htmls[name] = html_line(line)
-    for name, (text, html) in fragments.items():
+    for name, (text, html) in parts.items():
         texts[name], htmls[name] = text, html
     return frame.text.join(texts), frame.html.join(htmls)
 
@@ -305,7 +303,7 @@ def _join_papers(picks, max_size, token, site):
     They have the least dense form of which the HTML is small enough. `token` is for feedback.
     """
     for density in DENSITIES:
-        entries = blocks.entries(
+        entries = fragments.entries(
             picks, density, site, lambda paper_id: feedback_url(token_slot("feedback"), paper_id)
         )
         sizes = [entry.size for entry in entries]
@@ -317,7 +315,7 @@ def _join_papers(picks, max_size, token, site):
     texts, htmls, group = [], [], None
     for pick, entry in zip(picks, entries, strict=True):
         if (name := wording.group(pick.basis, pick.group)) != group:
-            group, heading = name, blocks.heading(name, site)
+            group, heading = name, fragments.heading(name, site)
             texts += (BLANK_LINE, *heading.text.join({}))
             htmls += (NEXT_LINE, *heading.html.join({}))
         number = b"%d" % pick.position

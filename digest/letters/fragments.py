@@ -1,8 +1,8 @@
 """Fragments that many emails share: the frame around the papers, and an entry for each paper.
 
-Both are stencils. Their holes are what differs between subscribers: links, the position of a paper
-and the reason for it. The frame is rendered and inlined once. So is a skeleton for each shape of
-papers (those with code share one), which becomes a fragment when a paper's texts are filled in.
+Both have holes for what differs between subscribers: links, the position of a paper, and the
+reason. The frame is rendered and inlined once. So is a skeleton for each shape of papers (those
+with code share one). A skeleton becomes a fragment when a paper's texts are filled in.
 """
 
 import re
@@ -33,7 +33,7 @@ MAX_SKELETONS = 1_000  # There are some hundred, and one for each address that i
 MAX_FRAGMENTS = 10_000  # Of some nine kilobytes each.
 MAX_ENTRIES = 100_000  # Of some three hundred bytes each, since they share the fragments' bytes.
 CUT = "<!-- cut here -->"
-#: Addresses that stay as they are in an attribute, but for "&". Any other, such as one with a quote
+#: Addresses that are not escaped in an attribute, except "&". Any other, such as one with a quote
 #: or an umlaut, goes through the templates itself.
 PLAIN = re.compile(r"[\w/:.~?=&+,;%#@!$*()\[\]-]+", re.ASCII)
 

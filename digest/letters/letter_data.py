@@ -87,7 +87,7 @@ class LetterData:
 
     @property
     def is_open(self) -> bool:
-        """Return whether the picks depend on nobody's topics or feedback."""
+        """Return whether the picks depend on neither topics nor feedback."""
         return not self.topics and not any(pick.basis == Pick.Basis.LEARNED for pick in self.picks)
 
 
@@ -121,7 +121,7 @@ def load(
     topics = defaultdict(list)
     for subscriber_id, name in followed.values_list("subscriber_id", "topic__name"):
         topics[subscriber_id].append(name)
-    heard = Digest.objects.told().filter(subscriber=OuterRef("pk")).order_by("day")
+    heard = Digest.objects.not_missed().filter(subscriber=OuterRef("pk")).order_by("day")
     saved = Feedback.objects.filter(subscriber=OuterRef("pk"), value=Feedback.Value.SAVE)
     rows = Subscriber.objects.filter(pk__in=ids)
     rows = rows.values_list("pk", Subquery(heard.values("day")[:1]), Exists(saved))
@@ -167,9 +167,9 @@ def _stored_picks(digests):
 @lru_cache(10_000)
 def _paper(row):
     """Return one object for equal rows: what many emails show of it is computed once."""
-    pk, title, abstract, authors, categories, *others, hugging_face, is_sample, stars = row
+    pk, title, abstract, authors, categories, *details, hugging_face, is_sample, stars = row
     lists = json.loads(authors), json.loads(categories)
-    values = [pk, title, abstract, *lists, *others, json.loads(hugging_face or "null"), is_sample]
+    values = [pk, title, abstract, *lists, *details, json.loads(hugging_face or "null"), is_sample]
     paper = Paper.from_db(None, PAPER_FIELDS, values)
     paper.stars = stars
     return paper

@@ -35,7 +35,7 @@ class Command(BaseCommand):
                 if reasons := health.reasons_not_ready(in_full=True):
                     raise CommandError(" ".join(reasons))
             else:
-                with upgrade.alone_with_file():
+                with upgrade.file_lock():
                     call_command("migrate", interactive=False, verbosity=0)
             return super().execute(*args, **options)
 

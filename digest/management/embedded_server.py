@@ -48,8 +48,8 @@ def serve(listener: socket.socket) -> None:
     )
     try:
         with worker_and_beat():
-            alarms.watch_beside()
-            warmup.warm_beside()
+            alarms.start_watching()
+            warmup.start_warming()
             server.run()
     finally:
         server.close()

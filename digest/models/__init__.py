@@ -5,34 +5,4 @@ from digest.models.feedback import Feedback, LibraryPaper, LibraryUpload, Reader
 from digest.models.harvests import Coverage, Harvest, Response, Turn
 from digest.models.indexing import ArchiveFile, FittedModel
 from digest.models.operations import Alarm, Pulse, Tally
-from digest.models.papers import (
-    Observation,
-    Paper,
-    PaperEmbedding,
-    PaperEvent,
-    number_of,
-)
-
-__all__ = [
-    "NOTHING_TO_SAY",
-    "Alarm",
-    "ArchiveFile",
-    "Coverage",
-    "Digest",
-    "Feedback",
-    "FittedModel",
-    "Harvest",
-    "LibraryPaper",
-    "LibraryUpload",
-    "Observation",
-    "Paper",
-    "PaperEmbedding",
-    "PaperEvent",
-    "Pick",
-    "Pulse",
-    "ReaderModel",
-    "Response",
-    "Tally",
-    "Turn",
-    "number_of",
-]
+from digest.models.papers import Observation, Paper, PaperEmbedding, PaperEvent, number_of

@@ -14,7 +14,7 @@ NOTHING_TO_SAY = "nothing to say"
 
 
 class DigestQuerySet(models.QuerySet):
-    def told(self):
+    def not_missed(self):
         """Digests of days that were not missed."""
         return self.exclude(letter__state=Letter.State.MISSED)
 

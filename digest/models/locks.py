@@ -12,7 +12,7 @@ from digest.models import Turn
 
 
 class Lease:
-    """A lock for work that only one worker should do. Nobody waits for it.
+    """A lock for work that only one worker should do. It is not waited for.
 
     It expires `length` after it was acquired or renewed. Then another worker may acquire it.
     """

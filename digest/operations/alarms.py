@@ -43,7 +43,7 @@ HOLDS_FOR = timedelta(minutes=3)  # An alarm that is checked each minute.
 HOLDS_FOR_RARE = timedelta(minutes=20)  # Checked every five minutes, or on one machine of several.
 HOLDS_FOR_HOURLY = timedelta(minutes=80)  # Checked every hour.
 LEASE_LENGTH = timedelta(minutes=1)  # Of the process that notifies.
-FOUND_ELSEWHERE = ("promises", "disk", "refused")  # Alarms that not every process can find.
+LOCAL_ALARMS = ("promises", "disk", "refused")  # Alarms that not every process can find.
 MAX_SILENCES = 2  # Checks in a row without an answer of the database.
 
 #: The names of all alarms: headings of docs/maintenance.md.
@@ -80,7 +80,7 @@ def _beat(now) -> Iterator[ActiveAlarm]:
     # A worker that waits for the mail server's reply does not tick.
     transmitting = Letter.objects.open().filter(state=Letter.State.TRANSMITTING)
     if count := transmitting.filter(left_at__lte=now - MAX_REPLY_TIME).count():
-        waiting = f"{_many(count, 'letter')} waiting for the mail server's answer"
+        waiting = f"{_counted(count, 'letter')} waiting for the mail server's answer"
         why = f"{waiting}, and keep{'s' if count == 1 else ''} workers from all else"
     yield ActiveAlarm("beat", f"The last tick was {utc(last)}: {why}.")
 
@@ -89,17 +89,17 @@ def _planning(now):
     count, since = _count_since(invariants.overdue(now, settings.ALARM_LATE), "next_due_at")
     if count:
         yield ActiveAlarm(
-            "planning", f"{_many(count, 'digest')} not planned, due since {utc(since)}."
+            "planning", f"{_counted(count, 'digest')} not planned, due since {utc(since)}."
         )
 
 
 def _letters(now):
-    if circuit_breaker.current().why_not(now):  # The reason is an alarm of its own.
+    if circuit_breaker.current().blocked_reason(now):  # The reason is an alarm of its own.
         return
     count, since = _count_since(Letter.objects.due(now - settings.ALARM_LATE), "next_try_at")
     if count:
         yield ActiveAlarm(
-            "letters", f"{_many(count, 'letter')} waiting for a worker since {utc(since)}."
+            "letters", f"{_counted(count, 'letter')} waiting for a worker since {utc(since)}."
         )
 
 
@@ -112,22 +112,22 @@ def _count_since(rows, moment):
 def _uncertain(now):
     if count := Letter.objects.open().filter(state=Letter.State.UNCERTAIN).count():
         yield ActiveAlarm(
-            "uncertain", f"{_many(count, 'letter')} in doubt: nobody knows who has them."
+            "uncertain", f"{_counted(count, 'letter')} in doubt: nobody knows who has them."
         )
 
 
 def _sending(now):
     row = circuit_breaker.current()
     if row.stopped_at and row.stopped_at < now - MAX_STOP:
-        yield ActiveAlarm("stopped", status.of_sending(now).said)
+        yield ActiveAlarm("stopped", status.sending_status(now).said)
     if not row.stopped_at and row.is_alarming:
-        yield ActiveAlarm("breaker", status.of_sending(now).said)
+        yield ActiveAlarm("breaker", status.sending_status(now).said)
 
 
 def _floods(now):
-    for door in rate_limits.closed_endpoints(now):
-        said = f"Too many letters are asked for, from many networks: nobody gets one ({door})."
-        yield ActiveAlarm("flood", said, door)
+    for endpoint in rate_limits.closed_endpoints(now):
+        said = f"Too many letters are asked for, from many networks: nobody gets one ({endpoint})."
+        yield ActiveAlarm("flood", said, endpoint)
 
 
 def _papers(now):
@@ -189,7 +189,7 @@ def check_all(now) -> list[ActiveAlarm]:
 def known(now) -> list[ActiveAlarm]:
     """Return what is wrong, with the alarms that only other processes can find."""
     found = check_all(now)
-    rows = Alarm.objects.standing().filter(name__in=FOUND_ELSEWHERE).order_by("raised_at")
+    rows = Alarm.objects.standing().filter(name__in=LOCAL_ALARMS).order_by("raised_at")
     here = {(alarm.name, alarm.subject) for alarm in found}
     return found + [
         ActiveAlarm(row.name, row.said, row.subject)
@@ -210,7 +210,7 @@ def violated_invariants(now) -> list[ActiveAlarm]:
 
 def refused_digests(now) -> list[ActiveAlarm]:
     """Return whether many of the last day's digests were refused or bounced."""
-    said = rejection_rate.of_the_day(now)
+    said = rejection_rate.describe_last_day(now)
     return [ActiveAlarm("refused", said, holds_for=HOLDS_FOR_RARE)] if said else []
 
 
@@ -319,12 +319,12 @@ def send(lines: list[str]) -> bool:
 # ---- In web processes
 
 
-def watch_beside() -> None:
+def start_watching() -> None:
     """Start a thread of this process that watches."""
-    threading.Thread(target=_watch_on, name="alarms", daemon=True).start()
+    threading.Thread(target=_watch_forever, name="alarms", daemon=True).start()
 
 
-def _watch_on():
+def _watch_forever():
     watcher = Watcher()
     sleep(random.uniform(0, INTERVAL_SECONDS))  # noqa: S311, so that not all processes check at the same time.
     while True:
@@ -353,7 +353,7 @@ class Watcher:
     def look(self) -> None:
         """Watch once. Raises nothing."""
         try:
-            watch(clock.of_database())
+            watch(clock.database_now())
         except Exception as error:
             if is_database_failure(error):
                 self.silences += 1
@@ -373,5 +373,5 @@ class Watcher:
         send([f"[database] {text}"])
 
 
-def _many(count, thing):
+def _counted(count, thing):
     return f"1 {thing} is" if count == 1 else f"{count:,} {thing}s are"

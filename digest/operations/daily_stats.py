@@ -54,11 +54,16 @@ def begin_of(day: date) -> datetime:
 
 
 def count(now: datetime) -> int:
-    """Count the days that are due, the newest first. Return their number."""
+    """Count the days that are due, the newest first. Return their number.
+
+    Days of the last year, back to the first day with any row.
+    """
     tallies = Tally.objects.filter(day__gt=now.date() - MAX_BACK)
     known = {(tally.day, tally.measure): tally.counted_at for tally in tallies.defer("counts")}
-    days = 0
-    for day in _days(now):
+    days, today = 0, now.date()
+    first = max(min(_beginnings(), default=today), today - MAX_BACK + DAY)
+    for back in range((today - first).days + 1):
+        day = today - back * DAY
         due = [
             measure
             for measure in MEASURES
@@ -76,14 +81,6 @@ def count(now: datetime) -> int:
     return days
 
 
-def _days(now) -> Iterator[date]:
-    """Yield the days of the last year, from today back to the first day with any row."""
-    today = now.date()
-    first = max(min(_beginnings(), default=today), today - MAX_BACK + DAY)
-    for back in range((today - first).days + 1):
-        yield today - back * DAY
-
-
 def _beginnings() -> Iterator[date]:
     """Yield the day of the first row of some tables."""
     for model, name in [(Consent, "at"), (Letter, "created_at"), (Harvest, "started_at")]:
@@ -99,7 +96,7 @@ def _beginnings() -> Iterator[date]:
 
 
 def _subscribers(begin, end):
-    """Count subscribers by their state at the end of the day, as far as their dates tell.
+    """Count subscribers by their state at the end of the day, according to their dates.
 
     For days before the first count, those who have resubscribed or were erased since are missing.
     """

@@ -90,7 +90,7 @@ def _checks() -> list[tuple[str, Callable]]:
         ("broker", _broker),
         ("mail server", _mail_server),
         ("sending", _sending),
-        ("oracle", _oracle),
+        ("oracle", _delivery_lookup),
         ("journal", _journal),
         ("doubts", _doubts),
         ("senders", _senders),
@@ -171,7 +171,7 @@ def _mail_server(now):
 
 
 def _sending(now):
-    sending = status.of_sending(now)
+    sending = status.sending_status(now)
     if sending.grade == "stopped":
         return "wrong", f"{sending.said} When all is well: `manage.py sending resume`."
     if sending.grade == "tripped":
@@ -179,27 +179,27 @@ def _sending(now):
     return "ok", sending.said
 
 
-def _oracle(now):
+def _delivery_lookup(now):
     try:
-        oracle = lookup.ours()
+        found = lookup.configured_lookup()
     except ImproperlyConfigured as error:
         return "wrong", str(error)
-    if isinstance(oracle, lookup.NoOracle) and _esp_with_events():
+    if isinstance(found, lookup.NoLookup) and _esp_with_events():
         return "ok", "what the provider posts to us about a letter, where it has"
-    if isinstance(oracle, lookup.NoOracle):
+    if isinstance(found, lookup.NoLookup):
         return "note", (
             "none: after a crash, a letter may arrive twice, the very same. With a Postfix on "
             "this machine, set ORACLE=postfix:/var/log/mail.log."
         )
-    if isinstance(oracle, lookup.PostfixLog):
+    if isinstance(found, lookup.PostfixLookup):
         try:
-            oracle.path.open("rb").close()
+            found.path.open("rb").close()
         except OSError as error:
             return "wrong", (
-                f"{oracle.path} can't be read ({error.strerror}): let Postfix write it "
+                f"{found.path} can't be read ({error.strerror}): let Postfix write it "
                 f"(maillog_file), and this user read it: docs/install.md has the lines."
             )
-        return "ok", f"the Postfix whose log is {oracle.path}"
+        return "ok", f"the Postfix whose log is {found.path}"
     return "ok", "the outbox itself"
 
 
@@ -223,13 +223,13 @@ def _doubts(now):
 
 
 def _senders(now):
-    digests, others = (render.from_address(kind).addr_spec for kind in ("digest", "confirm"))
-    if digests == others:
+    digests, transactional = (render.from_address(kind).addr_spec for kind in ("digest", "confirm"))
+    if digests == transactional:
         return "note", (
             f"all letters are from {digests}: with a TRANSACTIONAL_FROM_EMAIL of their own, "
             f"confirmations don't suffer from complaints about digests."
         )
-    return "ok", f"digests are from {digests}, what was asked for in person from {others}"
+    return "ok", f"digests are from {digests}, what was asked for in person from {transactional}"
 
 
 def _replies(now):
@@ -252,7 +252,7 @@ def _imprint(now):
 
 
 def _bounces(now):
-    address = verp.where_bounces_come("digest")
+    address = verp.bounce_address("digest")
     if settings.EMAIL_URL.startswith("file:"):
         return "ok", "letters become files, and none comes back"
     if esp := _esp_with_events():
@@ -264,9 +264,9 @@ def _bounces(now):
         return "note", f"{unread} messages could not be read: look into {unreadable.folder()}."
     if settings.BOUNCE_MAILBOX:
         try:
-            with mailboxes.open_mailbox(settings.BOUNCE_MAILBOX).open():
+            with mailboxes.mailbox_for(settings.BOUNCE_MAILBOX).open():
                 return "ok", f"they come to {address}, and are read from BOUNCE_MAILBOX"
-        except mailboxes.Trouble as trouble:
+        except mailboxes.MailboxError as trouble:
             return "wrong", f"BOUNCE_MAILBOX can't be read: {trouble}. They wait in it."
     last = LetterFact.objects.filter(via="mail").first()
     if last is None and (esp := esps.esp_of(settings.EMAIL_URL)):
@@ -287,7 +287,7 @@ def _bounces(now):
 def _esp_with_events():
     """Return the email provider whose events are accepted, if there is one."""
     esp = esps.esp_of(settings.EMAIL_URL)
-    return esp if esp and esp.is_guarded else None
+    return esp if esp and esp.authenticates_events else None
 
 
 def _events_address(esp):
@@ -352,8 +352,8 @@ def _papers(now):
         return "wrong", "there are none: run `manage.py import_papers FILE`."
     age = (timezone.localdate(now) - newest.day).days
     if age >= settings.NEW_DAYS:
-        mend = "Why none comes, *sources* tells." if settings.SOURCES else "Import newer ones."
-        return "wrong", f"the newest is of {newest.day}: digests are empty. {mend}"
+        advice = "Why none comes, *sources* tells." if settings.SOURCES else "Import newer ones."
+        return "wrong", f"the newest is of {newest.day}: digests are empty. {advice}"
     return "ok", f"{Paper.objects.count()}, the newest of {newest.day}"
 
 
@@ -398,5 +398,5 @@ def _dns_records(resolver):
     for what, grade, said in dns_check.examine(resolver):
         yield CheckResult(what, grade, said)
     if settings.EMAIL_URL.startswith("smtp") and not _esp_with_events():
-        domain = verp.where_bounces_come("digest").rpartition("@")[2]
-        yield CheckResult("MX", *dns_check.where_bounces_come(domain, resolver))
+        domain = verp.bounce_address("digest").rpartition("@")[2]
+        yield CheckResult("MX", *dns_check.check_bounce_domain(domain, resolver))

@@ -92,7 +92,7 @@ def _query_value(sql):
 
 def clocks(now) -> Result:
     # Emails are due by the database's clock, log-ins and links expire by the machine's.
-    apart = abs((clock.of_database() - timezone.now()).total_seconds())
+    apart = abs((clock.database_now() - timezone.now()).total_seconds())
     if apart > MAX_SKEW_SECONDS:
         said = (
             f"this machine's and the database's are {apart:,.0f} seconds apart: let NTP set both."
@@ -214,10 +214,10 @@ def sources(now) -> Result:
         return "note", "none is asked: papers come by `manage.py import_papers` alone."
     last = health.last_harvests()
     if failed := [run for run in last.values() if run and run.state == Harvest.State.FAILED]:
-        told = " ".join(
+        failures = " ".join(
             f"{run.source} failed on {_at(run.touched_at)}: {run.said}" for run in failed
         )
-        return "wrong", f"{told} It is tried again; see `source` in docs/maintenance.md."
+        return "wrong", f"{failures} It is tried again; see `source` in docs/maintenance.md."
     if never := [source for source, run in last.items() if run is None]:
         return "note", f"{', '.join(never)} not asked yet: `manage.py harvest` does it now."
     oldest = min(run.touched_at for run in last.values())
@@ -240,8 +240,8 @@ def ticks(now) -> Result:
 
 def standing_alarms(now) -> Result:
     rows = Alarm.objects.standing().order_by("raised_at")
-    if told := [f"[{row.name}] {row.said}" for row in rows]:
-        return "wrong", f"{' '.join(told)} docs/maintenance.md says what to do."
+    if alarms_ := [f"[{row.name}] {row.said}" for row in rows]:
+        return "wrong", f"{' '.join(alarms_)} docs/maintenance.md says what to do."
     return "ok", "none"
 
 

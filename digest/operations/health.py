@@ -130,6 +130,6 @@ def degradations(now: datetime) -> list[str]:
         for source, harvest in last_harvests().items()
         if harvest is not None and harvest.state == Harvest.State.FAILED
     ]
-    if circuit_breaker.current().why_not(now):
+    if circuit_breaker.current().blocked_reason(now):
         sentences.append("No letters leave for now: the panel says why.")
     return sentences + [text for name, text in PUBLIC_ALARMS.items() if name in names]

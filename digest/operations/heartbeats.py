@@ -2,11 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db.models import Q
-from django.utils.crypto import salted_hmac
 
 from digest.models import Pulse
+from subscriptions.security.hashing import keyed_hash, known_hashes
 
 TICK = "tick"  # The minute's pass: a worker's, or cron's.
 INVARIANTS = "invariants"  # The check of the newest letters, by a worker.
@@ -35,15 +34,11 @@ def record_key(now: datetime) -> None:
     Links in emails and suppressed addresses need the key that was in use then. So the doctor tells
     when one was left out of SECRET_KEY_FALLBACKS.
     """
-    beat(_key_name(settings.SECRET_KEY), now)
+    beat(KEY_PREFIX + keyed_hash(KEY_SALT, "")[:16], now)
 
 
 def last_unknown_key(now: datetime) -> datetime | None:
     """Return when a key that is not set any more was last in use, or None if there is none."""
-    known = [_key_name(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+    known = [KEY_PREFIX + key_hash[:16] for key_hash in known_hashes(KEY_SALT, "")]
     keys = Pulse.objects.filter(pk__startswith=KEY_PREFIX, at__gte=now - MAX_KEY_AGE)
     return keys.exclude(pk__in=known).order_by("-at").values_list("at", flat=True).first()
-
-
-def _key_name(secret):
-    return KEY_PREFIX + salted_hmac(KEY_SALT, "", secret, algorithm="sha256").hexdigest()[:16]

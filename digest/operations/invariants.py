@@ -20,6 +20,7 @@ from digest.papers import coverage
 from digest.wording import counted
 from subscriptions import db
 from subscriptions.delivery import circuit_breaker
+from subscriptions.mail import kinds
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from subscriptions.schedule import MIN_GAP_AFTER_FIRST
 
@@ -171,7 +172,7 @@ def overdue(now, late: timedelta) -> QuerySet:
         return Subscriber.objects.none()
     wait = late + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
     again = Letter.objects.open().filter(day__isnull=False, closes_at__gt=now)
-    again = again.exclude(state__in=Letter.NOT_LEFT, repeats=0)
+    again = again.exclude(state__in=Letter.UNSENT, repeats=0)
     again = again.filter(subscriber=OuterRef("pk"))
     return Subscriber.objects.due(now - wait).exclude(Exists(again))
 
@@ -283,7 +284,7 @@ def _sent_after_unsubscribe(letters, now):
     )
     of_leavers = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
     of_leavers = of_leavers.alias(goodbye=goodbye)
-    return of_leavers.exclude(kind__in=[Kind.CONFIRM, Kind.GOODBYE, Kind.LINK]).filter(late)
+    return of_leavers.filter(late, kind__in=kinds.not_for("unsubscribed"))
 
 
 # ---- No paper is lost (that none is sent twice is a constraint)

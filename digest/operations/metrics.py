@@ -208,7 +208,7 @@ RARE = CachedMetrics(300, [_subscribers, _last_day, _figures], may_fail=True)
 
 class Figures:
     def collect(self):
-        now = clock.of_database()
+        now = clock.database_now()
         return FREQUENT.collect(now) + RARE.collect(now)
 
 

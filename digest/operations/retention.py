@@ -59,4 +59,4 @@ def purge(now) -> None:
     erase.forget_unanswered(now - UNCONFIRMED)
     erase.empty_log()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
-    file_storage.forget_strays(now)
+    file_storage.delete_strays(now)

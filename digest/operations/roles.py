@@ -22,7 +22,7 @@ OPERATED = [
 ]
 
 
-def keep(**kwargs) -> None:
+def update_groups(**kwargs) -> None:
     """Create the groups and set their permissions."""
     roles = {
         OPERATOR: Q(content_type__app_label__in=APPS) | _named(OPERATED),

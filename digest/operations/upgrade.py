@@ -31,7 +31,7 @@ BATCH = 500  # Followers of a merged topic that are moved in one transaction.
 Stance = TopicPreference.Stance
 
 
-def migrate(tell: Callable[[str], None]) -> None:
+def migrate(write: Callable[[str], None]) -> None:
     """Run the migrations. Concurrent calls run one after the other.
 
     Raises OperationalError if a table was never free. Raises CommandError if there are migrations
@@ -45,7 +45,7 @@ def migrate(tell: Callable[[str], None]) -> None:
                 f"for this, without pool_mode."
             )
         return
-    with _alone(tell):
+    with _migration_lock(write):
         for number in range(1, MAX_TRIES + 1):
             try:
                 call_command("migrate", interactive=False, verbosity=1)
@@ -54,16 +54,16 @@ def migrate(tell: Callable[[str], None]) -> None:
                 code = getattr(error.__cause__, "sqlstate", "")
                 if number == MAX_TRIES or code not in NOT_FREE:
                     raise
-                tell("A table is in use. Trying again.")
+                write("A table is in use. Trying again.")
                 sleep(PAUSE_SECONDS)
 
 
-def prepare_topics(tell: Callable[[str], None]) -> None:
+def prepare_topics(write: Callable[[str], None]) -> None:
     """Create the starter topics if there are none, and finish moving followers of merged topics."""
     if made := starter_topics.make_topics():
-        tell(f"Made {counted(made, 'starter topic')}.")
+        write(f"Made {counted(made, 'starter topic')}.")
     if moved := _move_followers():
-        tell(f"Moved {counted(moved, 'follower')} of merged topics.")
+        write(f"Moved {counted(moved, 'follower')} of merged topics.")
 
 
 def _move_followers() -> int:
@@ -91,7 +91,7 @@ def _move_followers() -> int:
 
 
 @contextmanager
-def alone_with_file() -> Iterator[None]:
+def file_lock() -> Iterator[None]:
     """Hold a file lock during all migrations of SQLite: its own lock ends with each of them.
 
     Does nothing for PostgreSQL, or if the file system has no locks. Creates a missing database file
@@ -117,10 +117,10 @@ def alone_with_file() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(tell) -> Iterator[None]:
+def _migration_lock(write) -> Iterator[None]:
     """Hold the lock for migrations, without a statement timeout."""
     if connection.vendor != "postgresql":
-        with alone_with_file():
+        with file_lock():
             yield
         return
     with connection.cursor() as cursor:
@@ -130,7 +130,7 @@ def _alone(tell) -> Iterator[None]:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [NUMBER])
             if cursor.fetchone()[0]:
                 break
-            tell("Another upgrade is at it. Waiting.")
+            write("Another upgrade is at it. Waiting.")
             sleep(PAUSE_SECONDS)
         try:
             yield

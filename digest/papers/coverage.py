@@ -50,7 +50,7 @@ def expected_day(now: datetime) -> date:
 
 
 def record(source: str, batch: Batch, now: datetime) -> None:
-    """Store what a batch tells about its day and category, if anything."""
+    """Store the state of a batch's day and category, if it has one."""
     if not batch.state or (source == "arxiv" and not batch.category):
         return
     is_there = batch.state == "fresh" or (batch.state == "incomplete" and batch.records)

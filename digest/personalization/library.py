@@ -69,7 +69,7 @@ def add(subscriber, text: str, now) -> Changes:
             LibraryUpload.objects.create(
                 subscriber=subscriber,
                 added=[paper.identity for paper in changes.new],
-                displaced=[_as_json(paper) for paper in displaced],
+                displaced=[_to_json(paper) for paper in displaced],
             )
             feedback.request_learning(subscriber)
     return changes
@@ -121,7 +121,7 @@ def _forget_upload(subscriber):
     LibraryUpload.objects.filter(subscriber=subscriber).delete()
 
 
-def _as_json(paper):
+def _to_json(paper):
     names = ("pk", "identity", "title", "abstract", "year")
     return {name: getattr(paper, name) for name in names} | {"at": paper.at.isoformat()}
 

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 
 from digest.models import LibraryPaper, ReaderModel
 from digest.models.bulk_insert import among
-from digest.ranking.authors import asked_for
+from digest.ranking.authors import queried_authors
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.relevance_feedback import Learned
 from digest.sources.arxiv import taxonomy
@@ -23,37 +23,37 @@ KNOWN = 10
 
 def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     """Return what the ranking knows of each. Three queries, however many they are."""
-    theirs = among("subscriber", (one.pk for one in subscribers))
+    theirs = among("subscriber", (subscriber.pk for subscriber in subscribers))
     preferences = TopicPreference.objects.filter(theirs).order_by("pk")
     rows = list(preferences.values_list("subscriber_id", "stance", "topic_id", "weight"))
     topics = Topic.objects.in_bulk({topic for _, _, topic, _ in rows})
-    interest = cache(lambda topic, weight: interest_of(topics[topic], weight))
+    interest = cache(lambda topic, weight: to_interest(topics[topic], weight))
     follows, mutes = defaultdict(list), defaultdict(list)
     for subscriber, stance, topic, weight in rows:
         chosen = mutes if stance == TopicPreference.Stance.MUTE else follows
         chosen[subscriber].append(interest(topic, weight))
     library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
-    learners = among("subscriber", (one.pk for one in subscribers if one.learns))
+    learners = among("subscriber", (reader.pk for reader in subscribers if reader.learns))
     models = ReaderModel.objects.filter(learners)
-    taught = {}  # Each one's own model, and whether they are known by it.
+    learned_models = {}  # With whether the subscriber is known by it.
     for row in models.annotate(has_library=Exists(library)):
-        learned = learned_of(row)
+        learned = _learned_profile(row)
         is_known = learned is not None and row.has_library and learned.liked >= KNOWN
-        taught[row.subscriber_id] = learned, is_known
+        learned_models[row.subscriber_id] = learned, is_known
     return [
         Profile(
-            tuple(follows[one.pk]),
-            tuple(mutes[one.pk]),
-            one.size,
-            *taught.get(one.pk, (None, False)),
-            one.wants_near,
+            tuple(follows[subscriber.pk]),
+            tuple(mutes[subscriber.pk]),
+            subscriber.size,
+            *learned_models.get(subscriber.pk, (None, False)),
+            subscriber.wants_near,
         )
-        for one in subscribers
+        for subscriber in subscribers
     ]
 
 
-def wished(
-    wishes: TopicSelection,
+def profile_for(
+    selection: TopicSelection,
     size: int,
     subscriber: Subscriber | None = None,
     *,
@@ -67,39 +67,39 @@ def wished(
     if subscriber is not None:
         (stored,) = profiles_of([subscriber])
         known = {
-            (one.topic.slug, one.topic.query): one.weight
-            for one in subscriber.preferences.select_related("topic")
+            (preference.topic.slug, preference.topic.query): preference.weight
+            for preference in subscriber.preferences.select_related("topic")
         }
     stances: dict[tuple, tuple[Topic, bool]] = {}
     for topics, queries, is_muted in (
-        (wishes.follow, wishes.interests, False),
-        (wishes.mute, wishes.muted_interests, True),
+        (selection.follow, selection.interests, False),
+        (selection.mute, selection.muted_interests, True),
     ):
         for topic in [*topics, *(Topic(name=query[:200], query=query) for query in queries)]:
             stances[topic.slug, topic.query] = topic, is_muted  # Muting wins over following.
     follows, mutes = [], []
     for key, (topic, is_muted) in stances.items():
-        (mutes if is_muted else follows).append(interest_of(topic, known.get(key, 1.0)))
+        (mutes if is_muted else follows).append(to_interest(topic, known.get(key, 1.0)))
     near = stored.wants_near if wants_near is None else wants_near
     return replace(stored, follows=tuple(follows), mutes=tuple(mutes), size=size, wants_near=near)
 
 
-def interest_of(topic: Topic, weight: float = 1.0) -> Interest:
+def to_interest(topic: Topic, weight: float = 1.0) -> Interest:
     """Return a topic as the ranking reads it.
 
-    A text that is the name of a category, such as "cs.LG" or "hep-th", means its papers, and so
-    does that of an archive which is no word, such as "q-fin". "author: Emmy Noether" means hers.
+    The name of a category, such as "cs.LG" or "hep-th", means its papers, and so does an archive's
+    that is no word, such as "q-fin". "author: Emmy Noether" means papers by this author.
     """
     categories = tuple(taxonomy.merged(topic.categories))
     text = topic.query.strip()
-    if authors := asked_for(text):
+    if authors := queried_authors(text):
         return Interest(topic.name, "", weight, categories, authors)
     if not categories and (meant := taxonomy.meant(text)):
         return Interest(topic.name, "", weight, meant)
     return Interest(topic.name, topic.query, weight, categories)
 
 
-def learned_of(row: ReaderModel) -> Learned | None:
+def _learned_profile(row: ReaderModel) -> Learned | None:
     """Return a reader's own model, None where it has nothing to say."""
     if not row.terms:
         return None

@@ -1,1 +1,1 @@
-"""Who is due, and what goes into whose digest."""
+"""Plan digests: who is due, and which papers they get."""

@@ -1,4 +1,4 @@
-"""Which local day is due to a subscriber, which days were missed, and which was completed last."""
+"""Determine which local day of a subscriber is due, was missed, or was completed last."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from digest.indexing.candidates import start_of
 from digest.models import Digest
 from digest.models.bulk_insert import among
-from digest.planning.selection import Planned
+from digest.ranking.selection import Choice
 from subscriptions import schedule
 from subscriptions.delivery.recovery import reconcile
 from subscriptions.models import Subscriber
@@ -30,7 +30,7 @@ class Due:
         The local day to plan; None if all days have ended.
     missed : tuple of date
         The local days that ended before they were planned.
-    papers : list of Planned
+    papers : list of Choice
         The papers of the digest, once they are ranked.
     considered : int
         How many papers were new to the subscriber.
@@ -41,7 +41,7 @@ class Due:
     subscriber: Subscriber
     day: date | None
     missed: tuple[date, ...] = ()
-    papers: Collection[Planned] = ()
+    papers: Collection[Choice[str]] = ()
     considered: int = 0
     since: date | None = None
 
@@ -75,8 +75,7 @@ def _next_digest(day, subscriber):
 def last_completed(
     subscribers: Collection[Subscriber], before: date
 ) -> dict[int, tuple[date, datetime]]:
-    """Return each one's last completed day before that day, and when it was planned, by the
-    subscriber's id.
+    """Return the last completed day before a day, and when it was planned, by subscriber id.
 
     Days before the subscriber's latest sign-up don't count. Undoing an unsubscription or changing
     the address is no sign-up.
@@ -84,25 +83,24 @@ def last_completed(
     had = Digest.objects.completed().filter(subscriber=OuterRef("pk"), day__lt=before)
     began_at = Coalesce(OuterRef("began_at"), Value(datetime.min.replace(tzinfo=UTC)))
     had = had.filter(letter__created_at__gte=began_at).order_by("-day")
-    # A subquery with a limit is run for each subscriber, by an index: joined, PostgreSQL may read
-    # all digests that there are.
-    of_each = Subscriber.objects.filter(among("pk", (one.pk for one in subscribers)))
+    # A subquery with a limit runs for each subscriber, by an index. With a join, PostgreSQL may
+    # read all digests.
+    of_each = Subscriber.objects.filter(among("pk", (subscriber.pk for subscriber in subscribers)))
     last = of_each.values_list(Subquery(had.values("pk")[:1]), flat=True)
     found = Digest.objects.filter(among("pk", filter(None, last))).order_by()
     rows = found.values_list("subscriber_id", "day", "letter__created_at", "letter__reason")
     return {
-        # Of a day that was recovered from a log, nobody knows when it was planned.
+        # When a day that was recovered from a log was planned is unknown.
         pk: (day, start_of(day) - ONE_DAY if reason == reconcile.REASON else planned_at)
         for pk, day, planned_at, reason in rows
     }
 
 
 def new_after(subscriber: Subscriber, planned_at: datetime | None, now) -> datetime | None:
-    """Return the moment after which papers that came in are new to a subscriber whose last
-    completed day was planned at `planned_at`. None means a first digest, with all of NEW_DAYS.
+    """Return the moment after which papers are new to a subscriber, or None for all of NEW_DAYS.
 
-    If the first digest has been waited for longer than that, as after a pause, all that came in
-    since the subscriber confirmed is new.
+    `planned_at`: when their last completed day was planned; None before the first digest. If a
+    first digest is later than NEW_DAYS, as after a pause, papers since the confirmation are new.
     """
     began_at = subscriber.began_at or subscriber.confirmed_at
     is_long_ago = began_at is not None and began_at < now - timedelta(days=settings.NEW_DAYS)
@@ -117,18 +115,19 @@ def since_last(subscriber: Subscriber, last: date | None, day: date) -> date | N
 
 
 def lock_unchanged(subscribers: Collection[Subscriber]) -> set[int]:
-    """Lock the subscribers that are due as when they were read. Return their ids.
+    """Lock the subscribers who are due as when they were read. Return their ids.
 
-    Rows that others hold are left to the next pass: waiting for one would delay all the rest.
+    Locked rows are left to the next pass, because waiting for one would delay the others.
     """
     rows = Subscriber.objects.select_for_update(skip_locked=True).subscribed()
-    rows = rows.filter(among("pk", (one.pk for one in subscribers))).order_by("pk")
+    next_due = {subscriber.pk: subscriber.next_due_at for subscriber in subscribers}
+    rows = rows.filter(among("pk", next_due)).order_by("pk")
     moments = dict(rows.values_list("pk", "next_due_at"))
-    return {one.pk for one in subscribers if moments.get(one.pk) == one.next_due_at}
+    return {pk for pk in moments if moments[pk] == next_due[pk]}
 
 
 def set_next_due(moments: Mapping[int, datetime]) -> None:
-    """Set when subscribers are due next, by their ids, in the caller's transaction."""
+    """Set `next_due_at` by subscriber id, in the caller's transaction."""
     together = defaultdict(list)
     for pk, moment in moments.items():
         together[moment].append(pk)

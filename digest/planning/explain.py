@@ -13,7 +13,7 @@ from digest.papers.duplicates import aliases_of
 from digest.papers.identifiers import find_paper
 from digest.personalization.profiles import profiles_of
 from digest.planning import plan, selection
-from digest.ranking.diagnosis import Verdict, judge
+from digest.ranking.diagnosis import Diagnosis, diagnose
 from digest.ranking.parameters import Parameters
 from subscriptions.mail.plaintext import shortened
 
@@ -25,15 +25,15 @@ class Explanation:
     Attributes:
         paper: None if it is unknown.
         pick: set if the paper was picked.
-        verdict: the ranking's, if the paper is among the candidates of pages.
-        other: the paper that the verdict names.
+        diagnosis: the ranking's, if the paper is among the candidates of pages.
+        other: the paper that the diagnosis names.
         is_new: whether the paper is a candidate of this day.
         day: of the digest.
     """
 
     paper: Paper | None = None
     pick: Pick | None = None
-    verdict: Verdict | None = None
+    diagnosis: Diagnosis | None = None
     other: Paper | None = None
     is_new: bool = False
     day: date | None = None
@@ -58,45 +58,46 @@ def explain(subscriber, asked: str, day: date, now) -> Explanation:
         return answer
     until, new, _ = plan.new_to(subscriber, day, now)
     # The papers of a month would take too long for a page.
-    days = min(candidates.days_back(until, new), candidates.LONGER[0])
+    days = min(candidates.lookback_days(until, new), candidates.LONG_LOOKBACKS[0])
     try:
         window = candidates.for_digests(model_store.in_use(), until, days)
     except model_store.NotFitted:
         return replace(answer, is_new=True)
     answer = replace(answer, is_new=paper.pk in window.places)
-    verdict = _verdict(subscriber, window, new, paper)
-    if verdict is None or verdict.other < 0:
-        return replace(answer, verdict=verdict)
-    other = Paper.objects.filter(pk=window.papers.ids[verdict.other]).first()
-    return replace(answer, verdict=verdict, other=other) if other else answer
+    diagnosis = _diagnosis(subscriber, window, new, paper)
+    if diagnosis is None or diagnosis.other < 0:
+        return replace(answer, diagnosis=diagnosis)
+    other = Paper.objects.filter(pk=window.papers.ids[diagnosis.other]).first()
+    return replace(answer, diagnosis=diagnosis, other=other) if other else answer
 
 
-def _verdict(subscriber, window, new, paper) -> Verdict | None:
-    """Return the ranking's verdict on a paper, or None if the window doesn't have it."""
-    planned = selection.planned_for(subscriber, window, new)
-    if any(one.is_second and one.paper == paper.pk for one in planned):
-        return Verdict("second")
+def _diagnosis(subscriber, window, new, paper) -> Diagnosis | None:
+    """Return the ranking's diagnosis of a paper, or None if it is not in the window."""
+    ((choices, _),) = selection.rank([subscriber], window, [new])
+    bases = {choice.paper: choice.basis for choice in choices}
+    if bases.get(paper.pk) == Pick.Basis.SECOND:
+        return Diagnosis("second")
     place = window.places.get(paper.pk)
     if place is None:
         return None
     (profile,), seen = profiles_of([subscriber]), selection.seen_by(subscriber, window)
     parameters, since = Parameters.of(settings.RANKING), window.since(new) if new else 0
-    verdict = for_display(
-        judge(window.model, window.papers, profile, seen, place, parameters, since)
+    diagnosis = for_display(
+        diagnose(window.model, window.papers, profile, seen, place, parameters, since)
     )
-    if verdict.what == "chosen" and all(one.paper != paper.pk for one in planned):
+    if diagnosis.what == "chosen" and paper.pk not in bases:
         # A second chance took its place, or it waits for a day with new papers.
-        return replace(verdict, what="crowded" if planned else "passed")
-    return verdict
+        return replace(diagnosis, what="crowded" if choices else "passed")
+    return diagnosis
 
 
-def for_display(verdict: Verdict) -> Verdict:
-    """Prepare a verdict for display: truncate the topic, and round the score down and the cut up.
+def for_display(diagnosis: Diagnosis) -> Diagnosis:
+    """Prepare a diagnosis for display: truncate the topic, and round the score down and the cut up.
 
     So the score never looks equal to the cut.
     """
-    verdict = replace(verdict, topic=shortened(verdict.topic, wording.TOPIC_COLUMNS))
-    if verdict.what != "weak":
-        return verdict
-    score, least = round(100 * verdict.score, 6), round(100 * verdict.cut, 6)
-    return replace(verdict, score=math.floor(score) / 100, cut=math.ceil(least) / 100)
+    diagnosis = replace(diagnosis, topic=shortened(diagnosis.topic, wording.TOPIC_COLUMNS))
+    if diagnosis.what != "weak":
+        return diagnosis
+    score, least = round(100 * diagnosis.score, 6), round(100 * diagnosis.cut, 6)
+    return replace(diagnosis, score=math.floor(score) / 100, cut=math.ceil(least) / 100)

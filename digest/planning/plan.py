@@ -1,11 +1,11 @@
 """Plan digests: find who is due, rank for them, and write digests and letters in bulk.
 
-May run at any time, and several times at once: a day that is written is never written again
-(UNIQUE(subscriber, day)), and a subscriber who was planned is no longer due. Ranking is done
-outside of the transaction that writes; what changed in between is left for the next pass. Leases
-keep two planners from ranking the same, and nothing more depends on them.
+May run at any time, also concurrently: a day is never written twice (UNIQUE(subscriber, day)), and
+a subscriber who was planned is no longer due. Ranking is done outside of the transaction that
+writes. Subscribers who changed in between are left for the next pass. Leases only keep two planners
+from ranking the same subscribers.
 
-Papers are new to a subscriber that came in since their last completed day was planned: no paper is
+The new papers of a subscriber came in since their last completed day was planned. So no paper is
 lost by a pause, by days without digests, or by days that failed (see due.new_after).
 
 Nobody gets two digests in a row: of several days on which nothing ran, only the last is planned,
@@ -26,7 +26,12 @@ from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Mod
 
 from digest.indexing import model_store
-from digest.indexing.candidates import days_back, for_digests, forget_longer, note_arrivals
+from digest.indexing.candidates import (
+    drop_long_windows,
+    for_digests,
+    lookback_days,
+    record_arrivals,
+)
 from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick, bulk_insert
 from digest.models.locks import Lease
 from digest.papers import coverage
@@ -39,7 +44,7 @@ from digest.planning.due import (
     set_next_due,
     since_last,
 )
-from digest.planning.selection import PICK, rank
+from digest.planning.selection import PICK_FIELDS, chosen_ids, pick_values, rank, unsaved_pick
 from digest.planning.spacing import due_after_gap, expire_old, lock_days
 from subscriptions import schedule
 from subscriptions.delivery import circuit_breaker
@@ -47,9 +52,9 @@ from subscriptions.models import Letter, LetterEvent, Subscriber
 
 logger = logging.getLogger(__name__)
 
-BATCH = 2_000  # So many subscribers are ranked at once,
-WRITTEN = 500  # and so many written: on SQLite, all others who write wait meanwhile.
-#: Longer than a batch takes. If a planner dies, the next waits so long.
+BATCH = 2_000  # Subscribers that are ranked together.
+SAVE_BATCH = 500  # Subscribers in a transaction, which blocks other writers on SQLite.
+#: Longer than a batch takes. After a crash of a planner, the next one waits so long.
 LEASE = timedelta(minutes=2)
 
 LETTER = "id", "subscriber_id", "day", "kind", "state", "reason", "closes_at", "ended_at"
@@ -60,7 +65,7 @@ State = Letter.State
 
 @dataclass
 class Plan:
-    """What a pass of planning wrote down."""
+    """How many letters, days without papers, and missed days a pass of planning has written."""
 
     letters: int = 0
     quiet: int = 0
@@ -73,14 +78,14 @@ class Plan:
 
 
 def plan(now, on_saved: Callable[[], object] = lambda: None) -> Plan:
-    """Write the digests of all who are due. Return what was written.
+    """Write the digests of all subscribers who are due. Return the counts.
 
     Calls `on_saved` after each batch with letters, so that their delivery need not wait for the
     other batches.
 
     Subscribers are divided into PLANNERS parts by their ids. A part that another planner holds is
-    left to it, so several planners share the work. Nothing is planned while sending is stopped:
-    after a restored backup, what seems to wait may have been sent.
+    skipped, so several planners share the work. Nothing is planned while sending is stopped: after
+    a restored backup, letters that seem to wait may have been sent.
     """
     total = Plan()
     if not Subscriber.objects.due(now).exists() or circuit_breaker.is_stopped():
@@ -100,30 +105,29 @@ def plan(now, on_saved: Callable[[], object] = lambda: None) -> Plan:
 def _plan(lease, part, now, on_saved):
     total = Plan()
     expire_old(now)
-    note_arrivals(schedule.local_day(now, UTC), now)
+    record_arrivals(schedule.local_day(now, UTC), now)
     for dues in due_batches(now, part):
         if not lease.renew():
             logger.warning("the lease of planning ran out; another has taken over")
             break
         ranked = rank_due(due_after_gap(dues, now), now)
         receipt, saved = coverage.receipt_to_keep(now), Plan()
-        for some in batched(ranked, WRITTEN):
+        for batch in batched(ranked, SAVE_BATCH):
             try:
-                saved += save_plan(some, receipt, now)
+                saved += save_plan(batch, receipt, now)
             except IntegrityError:  # A paper has come in again that was sent long ago.
-                saved += save_plan(rank_due(some, now, lately=False), receipt, now)
+                saved += save_plan(rank_due(batch, now, recent_only=False), receipt, now)
         if saved.letters:
             on_saved()
         total += saved
-    forget_longer()
+    drop_long_windows()
     return total
 
 
 def due_batches(now, part: int | None = None) -> Iterator[list[Due]]:
-    """Yield those who are due, of one part or all, by id, BATCH at a time.
+    """Yield the subscribers who are due, of one part or all, by id, BATCH at a time.
 
-    While the day's papers are still to come, all but first digests wait for them, HARVEST_GRACE at
-    most.
+    Until the day's papers have come in, all but first digests wait, HARVEST_GRACE at most.
     """
     due, after = Subscriber.objects.due(now).order_by("pk"), 0
     if part is not None:
@@ -136,8 +140,8 @@ def due_batches(now, part: int | None = None) -> Iterator[list[Due]]:
         after = subscribers[-1].pk
 
 
-def rank_due(dues: Sequence[Due], now, *, may_store=True, lately=True) -> Sequence[Due]:
-    """Return what is due with its papers. Writes no digest. `lately` is as for choosing.rank.
+def rank_due(dues: Sequence[Due], now, *, may_store=True, recent_only=True) -> Sequence[Due]:
+    """Return the dues with their papers. Writes no digest. `recent_only` is as for selection.rank.
 
     Runs a constant number of queries for each length of time, however many subscribers there are.
     """
@@ -151,13 +155,13 @@ def rank_due(dues: Sequence[Due], now, *, may_store=True, lately=True) -> Sequen
     for due in wanted:
         last_day, planned_at = lasts.get(due.subscriber.pk, (None, None))
         new = new_after(due.subscriber, planned_at, now)
-        together[days_back(today, new)].append((due, new, last_day))
+        together[lookback_days(today, new)].append((due, new, last_day))
     ranked = {}
-    for days, some in sorted(together.items()):
+    for days, group in sorted(together.items()):
         window = for_digests(model, today, days)
-        subscribers, new = [due.subscriber for due, _, _ in some], [new for _, new, _ in some]
-        digests = rank(subscribers, window, new, lately=lately)
-        for (due, _, last_day), (papers, considered) in zip(some, digests, strict=True):
+        subscribers, new = [due.subscriber for due, _, _ in group], [new for _, new, _ in group]
+        digests = rank(subscribers, window, new, recent_only=recent_only)
+        for (due, _, last_day), (papers, considered) in zip(group, digests, strict=True):
             since = since_last(due.subscriber, last_day, due.day)
             ranked[due.subscriber.pk] = replace(
                 due, papers=papers, considered=considered, since=since
@@ -176,27 +180,24 @@ def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
     """Return the digest that the subscriber would get that day, with its picks. Writes nothing."""
     until, new, last_day = new_to(subscriber, day, now)
-    window = for_digests(model_store.current(now, may_store=False), until, days_back(until, new))
-    ((planned, considered),) = rank([subscriber], window, [new])
-    forget_longer()
+    model = model_store.current(now, may_store=False)
+    window = for_digests(model, until, lookback_days(until, new))
+    ((choices, considered),) = rank([subscriber], window, [new])
+    drop_long_windows()
     since = since_last(subscriber, last_day, day)
     digest = Digest(subscriber=subscriber, day=day, considered=considered, since=since)
-    picks = [
-        Pick(digest=digest, subscriber=subscriber, **dict(zip(PICK, one.row(place), strict=True)))
-        for place, one in enumerate(planned, start=1)
+    papers = Paper.objects.in_bulk(chosen_ids(choices))
+    return digest, [
+        unsaved_pick(choice, papers, position, digest=digest, subscriber=subscriber)
+        for position, choice in enumerate(choices, start=1)
     ]
-    papers = Paper.objects.in_bulk(
-        [paper for one in planned for paper in (one.paper, *one.relatives)]
-    )
-    for pick, one in zip(picks, planned, strict=True):
-        pick.paper = papers[pick.paper_id]
-        pick.would_fold = [papers[paper] for paper in one.relatives]
-    return digest, picks
 
 
 def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, datetime | None, date | None]:
-    """Return which papers are new to the subscriber on their local `day`: until which day of UTC
-    they are dated, and after when they came in (see due.new_after); and their last completed day.
+    """Return which papers are new to the subscriber on their local `day`.
+
+    The day (UTC) until which they are dated, the moment after which they came in (see
+    due.new_after), and the subscriber's last completed day.
     """
     last = last_completed([subscriber], day)
     last_day, planned_at = last.get(subscriber.pk, (None, None))
@@ -206,12 +207,16 @@ def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, datetime | Non
 
 
 def save_plan(dues: Sequence[Due], receipt: dict, now) -> Plan:
-    """Write letters, digests and picks of some of those who are due, in one transaction."""
+    """Write the letters, digests and picks of these dues in one transaction."""
     letters, events, digests, planned = [], [], [], []
     with transaction.atomic():
         locked = lock_days(dues, now)
         days = [(due, day) for due, lacking in locked for day in lacking]
-        firsts = _without_digest([due for due, day in days if day == due.day and not due.papers])
+        # Of those without papers, whoever had no digest yet gets a welcome.
+        empty = [due.subscriber.pk for due, day in days if day == due.day and not due.papers]
+        new = Subscriber.objects.filter(bulk_insert.among("pk", empty))
+        new = new.alias(had=_any_of(Digest.objects.not_missed())).filter(had=None)
+        new = set(new.values_list("pk", flat=True))
         ids = zip(
             *(bulk_insert.reserve_ids(model, len(days)) for model in (Letter, Digest)), strict=True
         )
@@ -224,7 +229,7 @@ def save_plan(dues: Sequence[Due], receipt: dict, now) -> Plan:
             else:
                 said = due.considered, due.since, receipt
                 planned.append((digest, due))
-                if subscriber.pk in firsts:
+                if subscriber.pk in new:
                     kind = Letter.Kind.WELCOME
                 elif not due.papers and not subscriber.wants_quiet_days:
                     state, reason, ended_at = State.SKIPPED, NOTHING_TO_SAY, now
@@ -236,25 +241,17 @@ def save_plan(dues: Sequence[Due], receipt: dict, now) -> Plan:
         bulk_insert.insert(LetterEvent, ("letter_id", "became", "note"), events, at=now, attempt=0)
         bulk_insert.insert(Digest, DIGEST, digests)
         _save_picks(planned)
-        for due, _ in locked:  # At their hour, on the first digest day that was not looked at.
+        for due, _ in locked:  # To the next digest day.
             due.subscriber.schedule_from(due.days[-1] + ONE_DAY)
         set_next_due({due.subscriber.pk: due.subscriber.next_due_at for due, _ in locked})
     states = Counter(state for _, state, _ in events)
     return Plan(states[State.PLANNED], states[State.SKIPPED], states[State.MISSED])
 
 
-def _without_digest(dues):
-    """Return the ids of those who have had none yet: a first digest without papers is a welcome."""
-    subscribers = Subscriber.objects.filter(
-        bulk_insert.among("pk", (due.subscriber.pk for due in dues))
-    )
-    without = subscribers.alias(told=_any_of(Digest.objects.told())).filter(told=None)
-    return set(without.values_list("pk", flat=True))
-
-
 def _any_of(digests):
-    """Return a subquery for one of each subscriber's digests. Of EXISTS, PostgreSQL may make a join
-    that reads all digests that there are.
+    """Return a subquery for one of each subscriber's digests.
+
+    Not EXISTS, because PostgreSQL may turn it into a join that reads all digests.
     """
     return Subquery(digests.order_by().filter(subscriber=OuterRef("pk")).values("pk")[:1])
 
@@ -264,14 +261,16 @@ def _save_picks(digests):
     rows = []
     for digest, due in digests:
         ids = digest, due.subscriber.pk
-        for position, one in enumerate(due.papers, start=1):
+        for position, choice in enumerate(due.papers, start=1):
             leader = len(rows)
-            rows.append((None, *ids, *one.row(position)))
-            rows += [(leader, *ids, *one.row(None, paper)) for paper in one.relatives]
+            rows.append((None, *ids, *pick_values(choice, position)))
+            rows += [
+                (leader, *ids, *pick_values(choice, None, paper)) for paper in choice.relatives
+            ]
     numbers = bulk_insert.reserve_ids(Pick, len(rows))
     bulk_insert.insert(
         Pick,
-        ("id", "leader_id", "digest_id", "subscriber_id", *PICK),
+        ("id", "leader_id", "digest_id", "subscriber_id", *PICK_FIELDS),
         (
             (number, None if leader is None else numbers[leader], *row)
             for number, (leader, *row) in zip(numbers, rows, strict=True)

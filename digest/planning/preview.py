@@ -7,7 +7,7 @@ model_store.NotFitted is raised.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, timedelta
 from itertools import pairwise
 
@@ -22,8 +22,8 @@ from digest.indexing.index import Index, name_words
 from digest.indexing.search import by_author
 from digest.models import Paper, Pick
 from digest.personalization.profiles import profiles_of
-from digest.planning.selection import considered, has_news
-from digest.ranking.authors import SUFFIXES, asked_for
+from digest.planning.selection import chosen_ids, considered, has_news, unsaved_pick
+from digest.ranking.authors import SUFFIXES, queried_authors
 from digest.ranking.model import word_column
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
@@ -48,11 +48,13 @@ class Day:
 
     Attributes:
         considered: how many papers were new to the subscriber.
+        choices: of the ranking.
         picks: with their papers, as they would be stored, in the order of the digest.
     """
 
     day: date
     considered: int
+    choices: list[Choice[str]] = field(default_factory=list)
     picks: list[Pick] = field(default_factory=list)
 
 
@@ -78,14 +80,8 @@ class QueryNotes:
 
     def context(self) -> dict:
         """Return the notes as digest/_no_terms_notice.html shows them."""
-        return {
-            "is_cut": self.is_cut,
-            "wordless": wording.names(self.without_terms),
-            "unheard": wording.names(self.unknown_words),
-            "unobeyed": self.ignored_operators,
-            "authors": wording.names(self.author_matches),
-            "strangers": wording.names(self.unknown_authors),
-        }
+        joined = ("without_terms", "unknown_words", "author_matches", "unknown_authors")
+        return asdict(self) | {name: wording.names(getattr(self, name)) for name in joined}
 
 
 @dataclass(frozen=True)
@@ -113,25 +109,18 @@ def last_window(now) -> Window:
     return candidates.for_pages(schedule.local_day(now, UTC))
 
 
-def rehearse(profile: Profile, now, known: Collection[str] = ()) -> PreviewResult:
-    """Return the digests of someone who has had no paper, except those with `known` ids.
+def preview_digests(profile: Profile, now, known: Collection[str] = ()) -> PreviewResult:
+    """Return the digests of a profile that has had only the papers with `known` ids.
 
     Runs at most five queries with a search index, and eight without.
     """
     profile, is_cut = bounded(profile)
     window = last_window(now)
-    ranked = _ranked(profile, window, now, known, is_first=True)
-    papers = Paper.objects.in_bulk({paper_id for day in ranked for paper_id in day.papers})
-    days = []
-    for day in reversed(ranked):
-        picks: list[Pick] = []
-        for choice in day.choices:
-            paper, *relatives = map(papers.get, day.papers_of(choice))
-            if paper is not None:  # Else it was deleted meanwhile.
-                pick = _pick(choice, paper, len(picks) + 1)
-                pick.would_fold = [relative for relative in relatives if relative is not None]
-                picks.append(pick)
-        days.append(Day(day.day, day.considered, picks))
+    days = _ranked(profile, window, now, known, is_first=True)[::-1]
+    papers = Paper.objects.in_bulk(chosen_ids(choice for day in days for choice in day.choices))
+    for day in days:
+        there = [choice for choice in day.choices if choice.paper in papers]  # Not deleted since.
+        day.picks = [unsaved_pick(choice, papers, n) for n, choice in enumerate(there, start=1)]
     return PreviewResult(days, notes_on(profile, window.model, is_cut=is_cut))
 
 
@@ -144,7 +133,7 @@ def compare(
     since are not, because they were picked for the current settings.
     """
     window = last_window(now)
-    first = window.day - timedelta(days=candidates.BACK)
+    first = window.day - timedelta(days=candidates.PREVIEW_DAYS)
     before = Pick.objects.filter(subscriber=subscriber, digest__day__lt=first)
     lately = Q(paper__day__gte=first - timedelta(days=settings.NEW_DAYS))
     recent = before.filter(lately | Q(paper__in=window.papers.aliases))
@@ -159,8 +148,8 @@ def compare(
     added, removed = _only_in(after, today), _only_in(today, after)
     papers = Paper.objects.in_bulk([*added, *removed])
     return PreviewDiff(
-        [_pick(choice, papers[pk]) for pk, choice in added.items() if pk in papers],
-        [_pick(choice, papers[pk]) for pk, choice in removed.items() if pk in papers],
+        [unsaved_pick(choice, papers) for pk, choice in added.items() if pk in papers],
+        [unsaved_pick(choice, papers) for pk, choice in removed.items() if pk in papers],
         notes_on(changed, window.model, is_cut=is_cut or also_cut),
     )
 
@@ -232,7 +221,7 @@ def _unknown_authors(profile: Profile, index: Index | None) -> list[str]:
     names = [
         name
         for interest in profile.follows
-        if asked_for(interest.name)
+        if queried_authors(interest.name)
         for name in interest.authors
     ]
     words = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
@@ -258,36 +247,18 @@ def bounded(profile: Profile) -> tuple[Profile, bool]:
     return cut, cut != profile
 
 
-@dataclass(frozen=True)
-class RankedDay:
-    """What is chosen on one day. `ids`: those of the papers at all positions."""
-
-    day: date
-    ids: Sequence[str]
-    considered: int
-    choices: list[Choice]
-
-    def papers_of(self, choice):
-        """Return the ids of the choice's paper, and of those folded into it."""
-        return [self.ids[position] for position in (choice.paper, *choice.relatives)]
-
-    @property
-    def papers(self):
-        return [paper_id for choice in self.choices for paper_id in self.papers_of(choice)]
-
-
-def _ranked(
-    profile, window, now, had, weekdays=schedule.EVERY_DAY, *, is_first=False
-) -> list[RankedDay]:
+def _ranked(profile, window, now, had, weekdays=schedule.EVERY_DAY, *, is_first=False) -> list[Day]:
     """Rank the days of the week that are set, the earliest first.
 
     The first is ranked as a first digest, or as one that follows that of the day before.
     """
     parameters, shown, ranked = Parameters.of(settings.RANKING), set(had), []
-    days = [window.day - timedelta(days=ago) for ago in reversed(range(2 * candidates.BACK + 1))]
+    begin = window.day - timedelta(days=candidates.PREVIEW_DAYS)
+    span = range(-candidates.PREVIEW_DAYS, candidates.PREVIEW_DAYS + 1)
+    days = [begin + timedelta(days=offset) for offset in span]
     digest_days = [day for day in days if schedule.is_digest_day(day, weekdays)]
     for previous, day in pairwise(digest_days):
-        if day < window.day - timedelta(days=candidates.BACK):
+        if day < begin:
             continue
         start = window.begin(day - timedelta(days=settings.NEW_DAYS))
         # Tomorrow's papers are new today, but not on the days before: nobody had them yet.
@@ -302,26 +273,14 @@ def _ranked(
             among=slice(start, stop),
         )
         count = considered(window, since, hidden, stop)
-        choices = choices if has_news(choices) else []
-        ranked.append(RankedDay(day, window.papers.ids, count, choices))
-        shown.update(ranked[-1].papers)
+        choices = list(map(window.with_ids, choices)) if has_news(choices) else []
+        ranked.append(Day(day, count, choices))
+        shown.update(chosen_ids(choices))
     return ranked
 
 
-def _pick(choice, paper, position=None) -> Pick:
-    return Pick(
-        paper=paper,
-        position=position,
-        score=choice.score,
-        basis=choice.basis,
-        topic_name=choice.topic,
-        group=choice.group,
-        terms=list(choice.terms),
-    )
-
-
-def _only_in(days, other_days) -> dict[str, Choice]:
+def _only_in(days, other_days) -> dict[str, Choice[str]]:
     """Return the choices, by paper id, whose papers are not in the other days."""
-    others = {paper_id for day in other_days for paper_id in day.papers}
-    choices = {day.ids[choice.paper]: choice for day in reversed(days) for choice in day.choices}
-    return {paper_id: choice for paper_id, choice in choices.items() if paper_id not in others}
+    there = {paper_id for day in other_days for paper_id in chosen_ids(day.choices)}
+    choices = {choice.paper: choice for day in reversed(days) for choice in day.choices}
+    return {paper_id: choice for paper_id, choice in choices.items() if paper_id not in there}

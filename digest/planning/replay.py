@@ -12,7 +12,7 @@ from datetime import date
 from digest.indexing.candidates import Window
 from digest.models import Paper
 from digest.personalization.profiles import profiles_of
-from digest.planning.selection import has_news
+from digest.planning.selection import chosen_ids, has_news
 from digest.ranking.parameters import Parameters
 from digest.ranking.selection import choose
 from subscriptions.models import Subscriber
@@ -124,23 +124,22 @@ def _pick(window, profiles, shown, parameters):
     seen = [window.places_of(had) for had in shown]
     since = [window.begin(window.day)] * len(profiles)
     chosen = choose(window.model, window.papers, profiles, seen, parameters, since=since)
-    picked, ids = [], window.papers.ids
+    picked = []
     for had, choices in zip(shown, chosen, strict=True):
-        choices = choices if has_news(choices) else []
-        papers = [ids[choice.paper] for choice in choices]
-        had.update(papers, *([ids[n] for n in choice.relatives] for choice in choices))
-        picked.append(papers)
+        choices = list(map(window.with_ids, choices)) if has_news(choices) else []
+        had.update(chosen_ids(choices))
+        picked.append([choice.paper for choice in choices])
     return picked
 
 
 def _compare(day, now, then):
     comparison = Day(day, digests=len(now))
-    for papers, others in zip(now, then, strict=True):
-        comparison.changed += papers != others
-        comparison.had_now += bool(papers)
-        comparison.had_then += bool(others)
-        comparison.picks_now.update(papers)
-        comparison.picks_then.update(others)
-        comparison.added.update(set(others) - set(papers))
-        comparison.removed.update(set(papers) - set(others))
+    for now_ids, then_ids in zip(now, then, strict=True):
+        comparison.changed += now_ids != then_ids
+        comparison.had_now += bool(now_ids)
+        comparison.had_then += bool(then_ids)
+        comparison.picks_now.update(now_ids)
+        comparison.picks_then.update(then_ids)
+        comparison.added.update(set(then_ids) - set(now_ids))
+        comparison.removed.update(set(now_ids) - set(then_ids))
     return comparison

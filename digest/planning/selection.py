@@ -1,7 +1,7 @@
-"""Which papers go into whose digest: ranked for each, none that they have had or brought along."""
+"""Select the papers of digests: ranked for each subscriber, without papers they know already."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, StringAgg, Subquery, Value
 
 from digest.indexing.candidates import Window, counts_of, second_chances
-from digest.models import Digest, Feedback, LibraryPaper, Pick
+from digest.models import Digest, Feedback, LibraryPaper, Paper, Pick
 from digest.models.bulk_insert import among
 from digest.personalization.profiles import profiles_of
 from digest.ranking.parameters import Parameters
@@ -18,40 +18,35 @@ from digest.ranking.profile import NAME as MAX_NAME
 from digest.ranking.selection import GROUPS, Choice, choose
 from subscriptions.models import Subscriber
 
-SECOND_EVERY = 7  # Days: a second chance comes at most so often.
-#: A digest's local day is at most so long before the day (UTC) on which its papers came in.
-EARLIER = timedelta(days=3)
-SPACE = Value(" ")  # Stands in no id of a paper.
+SECOND_CHANCE_DAYS = 7  # Between two second chances, at least.
+#: How long a digest's local day may be before the day (UTC) on which its papers came in.
+MAX_DAY_OFFSET = timedelta(days=3)
+SPACE = Value(" ")  # Separates ids, which contain none.
 #: The columns of a pick that say which paper it is, and why.
-PICK = ("paper_id", "position", "score", "basis", "topic_name", "group", "terms")
-REMEMBERED = 30  # So many of the latest papers that a subscriber likes may be named in reasons.
+PICK_FIELDS = ("paper_id", "position", "score", "basis", "topic_name", "group", "terms")
+MAX_LIKED = 30  # The latest liked papers, which reasons may name.
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A paper that goes into a digest, and those on the same idea that are folded into it."""
-
-    paper: str
-    choice: Choice
-    relatives: tuple[str, ...] = ()
-    is_second: bool = False
-
-    @property
-    def group(self) -> str:
-        return self.choice.group
-
-    def row(self, position: int | None, folded: str = "") -> tuple:
-        """Return the values of PICK, for the paper itself or one that is `folded` into it."""
-        why = self.choice
-        basis = Pick.Basis.SECOND.value if self.is_second else why.basis
-        terms = [] if folded else why.terms
-        return folded or self.paper, position, why.score, basis, why.topic, why.group, terms
+def pick_values(choice: Choice[str], position: int | None, folded: str = "") -> tuple:
+    """Return the values of PICK_FIELDS, for the choice's paper or one that is folded into it."""
+    terms = [] if folded else choice.terms
+    why = choice.score, choice.basis, choice.topic, choice.group, terms
+    return folded or choice.paper, position, *why
 
 
-def planned_for(subscriber: Subscriber, window: Window, new: datetime | None) -> list[Planned]:
-    """Return the papers that the subscriber would get of these, new after this moment."""
-    ((planned, _),) = rank([subscriber], window, [new])
-    return planned
+def unsaved_pick(
+    choice: Choice[str], papers: Mapping[str, Paper], position: int | None = None, **fields
+) -> Pick:
+    """Return the pick that would be stored, with its papers. `papers`: by id."""
+    pick = Pick(**dict(zip(PICK_FIELDS, pick_values(choice, position), strict=True)), **fields)
+    pick.paper = papers[choice.paper]
+    pick.would_fold = [papers[paper_id] for paper_id in choice.relatives if paper_id in papers]
+    return pick
+
+
+def chosen_ids(choices: Iterable[Choice[str]]) -> list[str]:
+    """Return the ids of the chosen papers and of those that are folded into them."""
+    return [paper_id for choice in choices for paper_id in (choice.paper, *choice.relatives)]
 
 
 def rank(
@@ -59,14 +54,14 @@ def rank(
     window: Window,
     new: Sequence[datetime | None],
     *,
-    lately: bool = False,
-) -> list[tuple[list[Planned], int]]:
+    recent_only: bool = False,
+) -> list[tuple[list[Choice[str]], int]]:
     """Return, for each subscriber, their papers and how many were new to them.
 
-    Papers are new to each that came in after a moment; all are where there is None. Runs a constant
-    number of queries for each day until which papers may have been sent.
+    `new`: the moment after which papers are new to each, or None if all are. Runs a constant number
+    of queries for each day of Recovered.until.
 
-    With `lately`, only the digests since the window began are read, so that the cost doesn't grow
+    With `recent_only`, only digests since the window began are read, so that the cost doesn't grow
     with the subscribers' histories. A paper that was sent before and came in again, as after a
     restored backup, is then chosen again: the constraint `no_paper_twice` refuses it.
     """
@@ -76,69 +71,71 @@ def rank(
         since = 0 if moment is None else window.since(moment)
         together[recovered.until.get(subscriber.pk)].append((subscriber, since))
     ranked = {}
-    for until, some in together.items():
-        alone, since = map(list, zip(*some, strict=True))
-        digests = _rank(alone, window, since, recovered, until, lately)
-        ranked |= zip([one.pk for one in alone], digests, strict=True)
+    for until, group in together.items():
+        members, since = map(list, zip(*group, strict=True))
+        digests = _rank(members, window, since, recovered, until, recent_only)
+        ranked |= zip([subscriber.pk for subscriber in members], digests, strict=True)
     return [ranked[subscriber.pk] for subscriber in subscribers]
 
 
-def _rank(subscribers, window, since, recovered, until, lately):
-    """Rank for those who may have had all papers that are dated `until` this day."""
+def _rank(subscribers, window, since, recovered, until, recent_only):
+    """Rank for subscribers who may have had all papers that are dated `until` this day."""
     second = second_chances(window)
     if until:
         window, second = window.after(until), second.after(until)
     profiles = profiles_of(subscribers)
-    began = date.fromordinal(window.papers.first_day) - EARLIER if lately else date.min
+    began = date.fromordinal(window.papers.first_day) - MAX_DAY_OFFSET if recent_only else date.min
     hidden = _seen(subscribers, window, recovered, _had_since(subscribers, began))
     parameters = Parameters.of(settings.RANKING)
     chosen = choose(window.model, window.papers, profiles, hidden, parameters, since=since)
-    planned = [
-        [_planned(choice, window) for choice in choices if not _is_too_old(choice, window)]
+    ages = window.papers.ages
+
+    def is_too_old(choice):  # Nobody missed it: it is of an archive that was imported meanwhile.
+        return choice.group == "missed" and ages[choice.paper] > settings.NEW_DAYS
+
+    kept = [
+        [window.with_ids(choice) for choice in choices if not is_too_old(choice)]
         for choices in chosen
     ]
     seconds = _second_chances(subscribers, profiles, window, second, parameters, recovered)
-    filled = list(map(_filled, planned, seconds, profiles))
-    _name_likes(subscribers, filled, window)
+    digests = list(map(_filled, kept, seconds, profiles))
+    _name_likes(subscribers, digests, window)
     counts = map(considered, [window] * len(since), since, hidden)
-    return zip(filled, counts, strict=True)
+    return zip(digests, counts, strict=True)
 
 
 def considered(window: Window, since: int, hidden: set[int], stop: int | None = None) -> int:
-    """Return how many papers between two positions may come, all but the hidden ones."""
+    """Return how many papers between two positions are neither hidden nor withdrawn."""
     new = slice(since, stop)
     first, last, _ = new.indices(len(window.papers))
     had = sum(first <= place < last for place in hidden)
     return last - first - int(window.papers.is_withdrawn[new].sum()) - had
 
 
-def has_news[T: Choice | Planned](chosen: list[T]) -> bool:
-    """Return whether any of these is new. Without one, no digest is sent: what was passed over and
-    near misses accompany new papers, and alone would be filler. They may come another day.
+def has_news(choices: Iterable[Choice]) -> bool:
+    """Return whether any of these is new. Without a new one, no digest is sent.
+
+    Near misses and papers that were passed over only accompany new ones, and may come another day.
     """
-    return any(one.group == GROUPS[0] for one in chosen)
+    return any(choice.group == GROUPS[0] for choice in choices)
 
 
-def _is_too_old(choice: Choice, window: Window) -> bool:
-    """Return whether nobody missed the paper: it is of an archive that was imported meanwhile."""
-    return choice.group == "missed" and window.papers.ages[choice.paper] > settings.NEW_DAYS
-
-
-def _filled(planned: list[Planned], seconds: list[Planned], profile) -> list[Planned]:
-    """Return the papers of a digest in its order, a second chance among those it had missed."""
-    if len(planned) == profile.size:
-        without = planned[: profile.size - len(seconds)]
-        planned = without if has_news(without) else planned
-    if not has_news(planned):
+def _filled(choices, seconds, profile) -> list[Choice[str]]:
+    """Return the papers of a digest in its order, with a second chance in the missed group."""
+    if len(choices) == profile.size:
+        without = choices[: profile.size - len(seconds)]
+        choices = without if has_news(without) else choices
+    if not has_news(choices):
         return []
-    room = profile.size - len(planned)
-    return sorted([*planned, *seconds[:room]], key=lambda one: GROUPS.index(one.group))
+    room = profile.size - len(choices)
+    return sorted([*choices, *seconds[:room]], key=lambda choice: GROUPS.index(choice.group))
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """What is known, without picks, of papers that were sent (see Digest.recovered): by the number
-    of the subscriber, their ids, and the day until which all that was announced may have been.
+    """Papers that were sent, but have no picks (see Digest.recovered), by subscriber id.
+
+    `ids`: of these papers. `until`: the day until which all announced papers may have been sent.
     """
 
     ids: dict[int, set[str]]
@@ -147,7 +144,7 @@ class Recovered:
     @classmethod
     def of(cls, subscribers: list[Subscriber]) -> "Recovered":
         ids, until = defaultdict(set), {}
-        theirs = among("subscriber", (one.pk for one in subscribers))
+        theirs = among("subscriber", (subscriber.pk for subscriber in subscribers))
         digests = Digest.objects.filter(theirs, recovered__isnull=False)
         for pk, known in digests.order_by("day").values_list("subscriber_id", "recovered"):
             ids[pk].update(known.get("papers", ()))
@@ -157,7 +154,7 @@ class Recovered:
 
 
 def seen_by(subscriber: Subscriber, window: Window) -> set[int]:
-    """Return where the papers stand that must not come again to the subscriber."""
+    """Return the positions of papers that must not come to the subscriber again."""
     recovered = Recovered.of([subscriber])
     (seen,) = _seen([subscriber], window, recovered, _had_since([subscriber], date.min))
     if until := recovered.until.get(subscriber.pk):
@@ -165,49 +162,44 @@ def seen_by(subscriber: Subscriber, window: Window) -> set[int]:
     return seen
 
 
-def _planned(choice, window, *, is_second=False):
-    relatives = tuple(window.papers.ids[place] for place in choice.relatives)
-    return Planned(window.papers.ids[choice.paper], choice, relatives, is_second)
-
-
 def _second_chances(
     subscribers, profiles, window, second, parameters, recovered
-) -> list[list[Planned]]:
-    """Return, for each subscriber, the paper that took off since it was new, or none.
+) -> list[list[Choice[str]]]:
+    """Return, for each subscriber, the paper with a second chance, or none.
 
-    One of those that they would have got now, and have never had; and none so soon after another.
+    A paper that they never had and would be chosen for them now. At most one in SECOND_CHANCE_DAYS.
     """
     if not second.papers.ids:
         return [[] for _ in subscribers]
-    after = window.day - timedelta(days=SECOND_EVERY - 1)
+    after = window.day - timedelta(days=SECOND_CHANCE_DAYS - 1)
     had_one = _had_since(subscribers, after, basis=Pick.Basis.SECOND)
-    single = {  # By the subscribers who had none.
-        one: replace(profile, size=1, wants_near=False)
-        for one, profile in zip(subscribers, profiles, strict=True)
-        if one.pk not in had_one
+    single = {  # Subscribers who had none lately.
+        subscriber: replace(profile, size=1, wants_near=False)
+        for subscriber, profile in zip(subscribers, profiles, strict=True)
+        if subscriber.pk not in had_one
     }
     still_new = second.places_of(window.papers.ids)
     hidden = _seen(single, second, recovered, {}, second.papers.ids)
     hidden = [had | still_new for had in hidden]
     chosen = choose(second.model, second.papers, [*single.values()], hidden, parameters)
+    of_second = {"group": "missed", "basis": Pick.Basis.SECOND.value}
     seconds = {
-        one: [
-            _planned(replace(choice, group="missed"), second, is_second=True) for choice in choices
-        ]
-        for one, choices in zip(single, chosen, strict=True)
+        subscriber: [replace(second.with_ids(choice), **of_second) for choice in choices]
+        for subscriber, choices in zip(single, chosen, strict=True)
     }
-    return [seconds.get(one, []) for one in subscribers]
+    return [seconds.get(subscriber, []) for subscriber in subscribers]
 
 
 def _seen(subscribers, window, recovered, had, others=()) -> list[set[int]]:
-    """Return, for each subscriber, where the papers stand that they `had`, or brought along, also
-    under other ids; and those of the `others` that they ever had.
+    """Return, for each subscriber, the positions of papers that they know, also under other ids.
+
+    Those that they `had`, those of their library, and those of the `others` that they ever had.
     """
-    ids, others = [one.pk for one in subscribers], [*window.papers.aliases, *others]
+    ids, others = [subscriber.pk for subscriber in subscribers], [*window.papers.aliases, *others]
     theirs = among("subscriber", ids)
     library = LibraryPaper.objects.filter(theirs)
-    # Asked of each row: joined or of a list, SQLite would seek every paper for every subscriber,
-    # once it knows by ANALYZE how large its tables are.
+    # With EXISTS: with a join or a list, SQLite would search every paper for every subscriber after
+    # an ANALYZE.
     known = library.filter(Exists(window.rows.filter(pk=OuterRef("identity"))))
     rows = _pairs(known, "identity").union(
         _pairs(library.filter(identity__in=others), "identity"),
@@ -215,7 +207,7 @@ def _seen(subscribers, window, recovered, had, others=()) -> list[set[int]]:
         all=True,
     )
     also = defaultdict(list)
-    for subscriber_id, paper_id in rows.order_by():  # The model's order is none of a union's.
+    for subscriber_id, paper_id in rows.order_by():  # A union can't have the model's order.
         also[subscriber_id].append(paper_id)
     return [
         window.places_of([*had.get(pk, ()), *also[pk], *recovered.ids.get(pk, ())]) for pk in ids
@@ -227,29 +219,25 @@ def _pairs(rows, paper):
 
 
 def _had_since(subscribers, day, **which):
-    """Return the papers of each one's digests from this day on, by the subscriber's id.
+    """Return the papers of digests from this day on, by subscriber id.
 
-    It costs the same for any length of history: a subquery of one value is run for each subscriber,
-    by indexes. Joined, PostgreSQL may read all picks that there are.
+    The cost does not depend on the length of a history: a subquery runs for each subscriber, by
+    indexes. With a join, PostgreSQL may read all picks.
     """
     theirs = Pick.objects.filter(digest__subscriber=OuterRef("pk"), digest__day__gte=day, **which)
     papers = theirs.order_by().values("digest__subscriber").annotate(all=StringAgg("paper", SPACE))
-    rows = Subscriber.objects.filter(among("pk", (one.pk for one in subscribers)))
+    rows = Subscriber.objects.filter(among("pk", (subscriber.pk for subscriber in subscribers)))
     rows = rows.values_list("pk", Subquery(papers.values("all")))
     return {pk: papers.split() for pk, papers in rows if papers}
 
 
-def _name_likes(subscribers, planned: list[list[Planned]], window) -> None:
-    """Give the papers that are there for what a subscriber taught, as their topic, the title of the
-    most similar paper that they saved or liked.
+def _name_likes(subscribers, digests: list[list[Choice[str]]], window) -> None:
+    """Set the topic of papers that the preference model chose to the title of the most similar
+    saved or liked paper.
     """
     learned = {}  # The places of these papers in each one's digest.
-    for subscriber, digest in zip(subscribers, planned, strict=True):
-        places = [
-            place
-            for place, one in enumerate(digest)
-            if one.choice.basis == "learned" and not one.is_second
-        ]
+    for subscriber, digest in zip(subscribers, digests, strict=True):
+        places = [place for place, choice in enumerate(digest) if choice.basis == "learned"]
         if places:
             learned[subscriber.pk] = digest, places
     if not learned:
@@ -258,16 +246,16 @@ def _name_likes(subscribers, planned: list[list[Planned]], window) -> None:
     said = Feedback.objects.filter(subscriber__in=[*learned])
     said = said.exclude(value=Feedback.Value.LESS).order_by("-at", "-pk")
     for pk, paper, title in said.values_list("subscriber_id", "paper_id", "paper__title"):
-        if len(liked[pk]) < REMEMBERED:
+        if len(liked[pk]) < MAX_LIKED:
             liked[pk].append((paper, title[:MAX_NAME]))
-    rows = dict.fromkeys(paper for some in liked.values() for paper, _ in some)
+    rows = dict.fromkeys(paper for papers in liked.values() for paper, _ in papers)
     rows = {paper: row for row, paper in enumerate(rows)}
     vectors = window.model.vectors(counts_of([*rows]))
     for pk, titles in liked.items():
         digest, places = learned[pk]
         theirs = vectors[np.array([rows[paper] for paper, _ in titles])]
-        picked = window.papers.vectors[np.array([digest[place].choice.paper for place in places])]
+        positions = np.array([window.places[digest[place].paper] for place in places])
+        picked = window.papers.vectors[positions]
         nearest = theirs.similarity(picked).argmax(axis=1)
         for place, best in zip(places, nearest.tolist(), strict=True):
-            choice = replace(digest[place].choice, topic=titles[best][1])
-            digest[place] = replace(digest[place], choice=choice)
+            digest[place] = replace(digest[place], topic=titles[best][1])

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from threading import BoundedSemaphore
 
-#: So many previews are ranked at the same time, and others wait so many seconds for their turn.
+#: How many previews are ranked at the same time, and how long others wait.
 MAX_PREVIEWS, WAIT_SECONDS = 2, 3
 
 _slots = BoundedSemaphore(MAX_PREVIEWS)

@@ -1,7 +1,7 @@
-"""Keep two digests of a subscriber apart, whatever came late or was changed.
+"""Keep two digests of a subscriber apart, also after delays and changes of settings.
 
-A digest that was not sent when the next one is due is cancelled, and its papers are ranked anew.
-After one that was sent late, the next is delayed until they are schedule.MIN_GAP.
+A digest that was not sent before the next one is due is cancelled, and its papers are ranked anew.
+After one that was sent late, the next is delayed until they are schedule.MIN_GAP apart.
 """
 
 from collections import defaultdict
@@ -24,17 +24,17 @@ State = Letter.State
 
 
 def due_after_gap(dues: list[Due], now) -> list[Due]:
-    """Return those whose last digest was sent long enough ago.
+    """Return the dues whose previous digest was sent long enough ago.
 
-    The others are delayed, or left to the next pass while their last digest may be sent.
+    Others are delayed, or left to the next pass while the previous digest may still be sent.
     """
     recent = _recent_letters(dues, now)
-    cancelled = _supersede([one for letters in recent.values() for one in letters], now)
+    cancelled = _supersede([letter for letters in recent.values() for letter in letters], now)
     ready, delayed = [], {}
     for due in dues:
         subscriber = due.subscriber
-        letters = [one for one in recent.get(subscriber.pk, ()) if one.pk not in cancelled]
-        if any(letter.state in Letter.NOT_LEFT for letter in letters):
+        letters = [letter for letter in recent.get(subscriber.pk, ()) if letter.pk not in cancelled]
+        if any(letter.state in Letter.UNSENT for letter in letters):
             continue
         ends = (gap_ends_at(letter, subscriber) for letter in letters)
         moment = max(filter(None, ends), default=now)
@@ -47,13 +47,14 @@ def due_after_gap(dues: list[Due], now) -> list[Due]:
             unchanged = lock_unchanged(delayed)
             for subscriber, moment in delayed.items():
                 subscriber.schedule_at(moment)
-            set_next_due({one.pk: one.next_due_at for one in delayed if one.pk in unchanged})
+            moments = {subscriber.pk: subscriber.next_due_at for subscriber in delayed}
+            set_next_due({pk: moments[pk] for pk in unchanged})
     return ready
 
 
 def expire_old(now) -> None:
     """End unsent digests of days before the recent ones, as after a week without sending."""
-    older = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.NOT_LEFT)
+    older = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.UNSENT)
     seen = 0
     while letters := list(older.filter(pk__gt=seen).order_by("pk")[:CHUNK]):
         seen = letters[-1].pk
@@ -61,14 +62,13 @@ def expire_old(now) -> None:
 
 
 def _recent_letters(dues, now):
-    """Return the digests that may be too near to those which are due, by the subscriber's id.
+    """Return the digests that may be too near to those that are due, by subscriber id.
 
-    None of subscribers whose day another planner has written since they were read: nothing of
-    theirs is cancelled.
+    Without subscribers whose day another planner has written meanwhile: theirs are not cancelled.
     """
     days = {due.subscriber.pk: due.day for due in dues if due.day is not None}
-    # Looked up by subscriber and day, then few are left: the cost doesn't grow with a history.
-    is_near = Q(state__in=Letter.NOT_LEFT) | Q(left_at__gt=now - schedule.MIN_GAP)
+    # By the index on subscriber and day, so that the cost doesn't grow with a history.
+    is_near = Q(state__in=Letter.UNSENT) | Q(left_at__gt=now - schedule.MIN_GAP)
     found = Letter.objects.filter(among("subscriber", days), day__gt=now.date() - RECENT)
     letters = defaultdict(list)
     for letter in found.filter(is_near | Q(day__in={*days.values()})).order_by():
@@ -91,26 +91,26 @@ def gap_ends_at(letter: Letter, subscriber):
 def _supersede(letters, now, reason="the next day's was due") -> set[int]:
     """Cancel unsent digests and release their papers. Return the ids of those cancelled.
 
-    Letters that a worker holds stay, and those that are sent again after an unknown outcome, which
-    may have arrived.
+    Letters that a worker holds stay, and so do resent ones, which may have arrived.
     """
-    waiting = [one.pk for one in letters if one.state in Letter.NOT_LEFT and not one.repeats]
+    unsent = (letter for letter in letters if letter.state in Letter.UNSENT)
+    waiting = [letter.pk for letter in unsent if not letter.repeats]
     if not waiting:
         return set()
     with transaction.atomic():
         free = Letter.objects.select_for_update(skip_locked=True).filter(pk__in=waiting)
         free, ended = list(free.order_by("pk")), []
-        for state in Letter.NOT_LEFT:
-            some = [letter for letter in free if letter.state == state]
-            ended += transitions.end(some, State.MISSED, reason, now)
+        for state in Letter.UNSENT:
+            batch = [letter for letter in free if letter.state == state]
+            ended += transitions.end(batch, State.MISSED, reason, now)
     return {letter.pk for letter in ended}
 
 
 def lock_days(dues: Collection[Due], now) -> list[tuple[Due, list[date]]]:
     """Lock the subscribers that may be planned, and return the days that each still lacks.
 
-    Left to the next pass is who has changed since they were read, or to whom another day's digest
-    may be sent or has been sent meanwhile.
+    Left to the next pass are subscribers who have changed since they were read, and those whose
+    digest of another day may be sent, or has been sent, meanwhile.
     """
     unchanged = lock_unchanged([due.subscriber for due in dues])
     dues = {due.subscriber.pk: due for due in dues if due.subscriber.pk in unchanged}

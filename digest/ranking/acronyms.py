@@ -1,4 +1,4 @@
-"""Acronyms and what they stand for, as papers define them: "large language models (LLMs)".
+"""Acronyms and their long forms, as papers define them: "large language models (LLMs)".
 
 The long form is found as by Schwartz and Hearst (2003), "A simple algorithm for identifying
 abbreviation definitions in biomedical text".
@@ -12,20 +12,20 @@ from digest.ranking import text
 
 DEFINED = re.compile(r"\(([A-Z][A-Za-z]{1,8})\)")
 WORD = re.compile(r"[^\s-]+")
-WORDS_BEFORE = 160  # Characters before it in which its long form is looked for.
-#: So many papers must define it, and so many of these in the same way: ASR is speech recognition to
-#: some and the success of attacks to others, and stays what it is.
-DEFINITIONS, AGREED = 5, 0.8
+WORDS_BEFORE = 160  # Characters before an acronym that are searched for its long form.
+#: How many papers must define an acronym, and which share of them in the same way. ASR, which is
+#: speech recognition or the success rate of attacks, is not expanded.
+MIN_DEFINITIONS, MIN_AGREEMENT = 5, 0.8
 
 
 class Definitions:
-    """What the papers of a corpus say that acronyms stand for."""
+    """The definitions of acronyms in a corpus."""
 
     def __init__(self) -> None:
         self._found: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
 
     def read(self, document: str) -> None:
-        """Note what a document defines, each acronym once."""
+        """Record the definitions of a document, each acronym once."""
         if "(" not in document:
             return
         defined = {}
@@ -42,24 +42,24 @@ class Definitions:
                 self._found[terms[0]][stands_for] += 1
 
     def agreed(self, usual: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-        """Return the term of each acronym that is defined often and in one way, with its terms.
+        """Return the acronyms with frequent, unambiguous definitions: term -> long form's terms.
 
-        Without those that `usual` says are mostly written as words.
+        `usual` is the most frequent spelling of each term: it must be in capitals.
         """
         agreed = {}
         for acronym, counts in sorted(self._found.items()):
             long, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
-            is_common = count >= DEFINITIONS and count >= AGREED * counts.total()
+            is_common = count >= MIN_DEFINITIONS and count >= MIN_AGREEMENT * counts.total()
             if is_common and usual.get(acronym, "").rstrip("s").isupper():
                 agreed[acronym] = long
         return agreed
 
 
 def long_form(acronym: str, before: str) -> str:
-    """Return the words that end the text before an acronym and that it abbreviates, or nothing.
+    """Return the long form of an acronym at the end of the text before it, or an empty string.
 
-    Words that begin with its letters come first: "proximal policy optimization" has two words with
-    a P behind the first.
+    Words whose initials are the acronym are preferred: in "proximal policy optimization", the
+    letter P also begins the second word.
     """
     begin = [word.start() for word in WORD.finditer(before)][-len(acronym) :]
     if [before[place].lower() for place in begin] == [*acronym.lower()] and (

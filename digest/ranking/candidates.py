@@ -1,4 +1,4 @@
-"""The papers that may go into digests, and what is known of them beside their words."""
+"""The papers that may go into digests: their vectors, popularity, categories and authors."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from digest.ranking.model import Vectors, unit
 from digest.ranking.query import Query
 
 MAX_CACHED = 50_000  # Entries of a cache.
-PRIOR = 2  # So many papers of the general habit are added to those of a field or an age.
-GATHERING = 0.5  # Votes grow like the root of a paper's age, more or less.
-MIN_SPREAD = 0.5  # Of the logarithms of votes: where all have about the same, none trends.
-POPULAR = 1.28  # So many standard deviations ahead is half a trend: of ten papers, one is there.
-NEAR = 0.8  # Two papers must be so near in the latent space to be compared word by word,
-MIN_WORDS = 20  # and have so many words: a title alone doesn't tell its idea.
-BLOCK, PAIRS = 1_000, 20_000  # So many papers, and pairs, are compared at a time.
+PRIOR = 2  # Papers of average popularity that are added to each field and age.
+GATHERING = 0.5  # Votes grow about like the square root of a paper's age.
+MIN_SPREAD = 0.5  # Of the logarithms of votes: if all are about equal, no paper trends.
+POPULAR = 1.28  # Standard deviations ahead for a trend of 0.5: one of ten papers.
+NEAR = 0.8  # The latent cosine from which on two papers are compared word by word,
+MIN_WORDS = 20  # if both have as many words: a title alone is too short.
+BLOCK, PAIRS = 1_000, 20_000  # Papers, and pairs of papers, that are compared at a time.
 
 type LookUp[T] = Callable[[Sequence[str]], Sequence[T]]
 
@@ -30,7 +30,7 @@ def _nothing(ids: Sequence[str]) -> list[Any]:
 
 @dataclass(frozen=True, eq=False)
 class CandidateSet:
-    """Papers in the order in which they came in. A position means a place in this order.
+    """Papers in the order in which they came in. A position is an index in this order.
 
     Attributes
     ----------
@@ -43,11 +43,11 @@ class CandidateSet:
     categories : sequence of sequences of str
         Of each paper, the primary one first.
     first_day : int
-        The ordinal of the oldest paper's day: what is older is the background.
+        The ordinal of the oldest paper's day. Older papers are the background.
     texts_of, authors_of : callables
-        Look up texts and authors by ids, when a quote or an author is asked for.
+        Look up texts and authors by ids, for quotes and author names.
     withdrawn : frozenset of str
-        The ids of papers that nobody gets.
+        The ids of papers that are in no digest.
     aliases : mapping
         Id -> the papers here that are the same work, stored under another id.
     embeddings : ndarray (n_papers, n_dimensions) or None
@@ -74,7 +74,7 @@ class CandidateSet:
         return len(self.ids)
 
     def cached(self, *name: Any) -> dict[Any, Any]:
-        """Return what was found already, to be looked up and added to. It is emptied when full."""
+        """Return the cache with this name, a dict. A full one is emptied first."""
         cache = self._cache.setdefault(name, {})
         if len(cache) > MAX_CACHED:
             cache.clear()
@@ -83,7 +83,7 @@ class CandidateSet:
     @cached_property
     def is_withdrawn(self) -> np.ndarray:
         """Whether each paper is withdrawn, (n_papers,)."""
-        return np.array([one in self.withdrawn for one in self.ids], dtype=bool)
+        return np.array([paper_id in self.withdrawn for paper_id in self.ids], dtype=bool)
 
     # ---- Meaning
 
@@ -95,7 +95,7 @@ class CandidateSet:
         return self.embeddings.any(axis=1)
 
     def semantic(self, texts: Iterable[str]) -> np.ndarray:
-        """Return the cosine of texts and papers, both as they differ from the papers' mean.
+        """Return the cosine of texts and papers, both centred on the mean of the papers.
 
         Shape (n_texts, n_papers), 0 for papers without an embedding.
         """
@@ -104,28 +104,28 @@ class CandidateSet:
         papers = unit(embeddings - mean) * self.has_embedding[:, None]
         return unit(np.asarray(self.encode(list(texts))) - mean) @ papers.T
 
-    # ---- What is asked for literally
+    # ---- Quotes, authors, categories
 
-    def say(self, query: Query, papers: np.ndarray) -> np.ndarray:
-        """Return which of these papers say all quotes of a query, (n_papers,)."""
+    def contains_quotes(self, query: Query, papers: np.ndarray) -> np.ndarray:
+        """Return which of these papers contain all quotes of a query, (n_papers,)."""
         texts = map(text.folded, self.texts_of([self.ids[paper] for paper in papers.tolist()]))
-        said = [all(quote.search(one) for quote in query.said) for one in texts]
+        said = [all(quote.search(folded) for quote in query.quote_patterns) for folded in texts]
         return np.array(said, dtype=bool)
 
     @cached_property
     def _authors(self) -> Authors:
         return Authors(self.authors_of(self.ids))
 
-    def by(self, name: str) -> np.ndarray:
-        """Return the positions of the papers by somebody who is called so."""
+    def by_author(self, name: str) -> np.ndarray:
+        """Return the positions of the papers by an author with this name."""
         cache = self.cached("by")
         papers = cache.get(name)
         if papers is None:
-            papers = cache[name] = np.array(self._authors.by(name), dtype=np.int64)
+            papers = cache[name] = np.array(self._authors.by_author(name), dtype=np.int64)
         return papers
 
-    def within(self, categories: Sequence[str]) -> dict[int, bool]:
-        """Return the papers of these categories, and whether one is the primary one of each."""
+    def in_categories(self, categories: Sequence[str]) -> dict[int, bool]:
+        """Return the papers of these categories, each with whether one is its primary category."""
         found: dict[int, bool] = {}
         for category in categories:
             for paper, is_primary in self._by_category.get(category, {}).items():
@@ -140,16 +140,16 @@ class CandidateSet:
                 found.setdefault(category, {}).setdefault(paper, place == 0)
         return found
 
-    # ---- Order and likeness
+    # ---- Order and similarity
 
     @cached_property
     def fields(self) -> list[str]:
-        """The field of each paper, maybe empty."""
-        return [next(iter(some), "").split(".")[0] for some in self.categories]
+        """The field of each paper, or an empty string."""
+        return [next(iter(categories), "").split(".")[0] for categories in self.categories]
 
     @cached_property
     def rank(self) -> np.ndarray:
-        """Where each paper stands among equals: the newer, then the more popular, first."""
+        """The rank of each paper among equal scores: newer, then more popular papers first."""
         order = np.lexsort((np.array(self.ids, dtype=str), -self.upvotes, self.ages))
         rank = np.empty(len(self), dtype=np.int64)
         rank[order] = np.arange(len(self))
@@ -157,7 +157,7 @@ class CandidateSet:
 
     @cached_property
     def newest(self) -> list[int]:
-        """All papers, the newest first, and within a day one field after the other."""
+        """All papers, the newest first, with the fields of a day taking turns."""
         turns: dict[tuple[float, str], int] = {}
         keys = []
         for paper in np.argsort(self.rank).tolist():
@@ -167,10 +167,10 @@ class CandidateSet:
         return [key[-1] for key in sorted(keys)]
 
     def groups(self, threshold: float) -> np.ndarray:
-        """Return a number for each paper, (n_papers,): the same where the idea is the same.
+        """Return the group of each paper, (n_papers,). Papers on the same idea share a group.
 
-        A paper joins the first in rank that it is like, and nobody joins it: A like B and B like C
-        makes no group of all three. One work under two ids is one group however little it says.
+        A paper joins the best ranked similar paper, and no other then joins it: if A is similar to
+        B, and B to C, the three are no group. One work under two ids is a group in any case.
         """
         cache = self.cached("groups")
         if threshold not in cache:
@@ -180,10 +180,10 @@ class CandidateSet:
                     group[second] = group[first]
             place = {paper: number for number, paper in enumerate(self.ids)} if self.aliases else {}
             works = [
-                (place[one], place[other])
+                (place[here], place[other])
                 for other, same in self.aliases.items()
-                for one in same
-                if one in place and other in place
+                for here in same
+                if here in place and other in place
             ]
             for first, second in self._in_order(works):
                 group[second] = group[first]
@@ -191,13 +191,13 @@ class CandidateSet:
         return cache[threshold]
 
     def _in_order(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return pairs with the better ranked paper first, and the better ranked pairs first."""
+        """Return the pairs by rank, each with its better ranked paper first."""
         rank = self.rank
         ordered = {(a, b) if rank[a] < rank[b] else (b, a) for a, b in pairs}
         return sorted(ordered, key=lambda pair: tuple(rank[list(pair)]))
 
     def _alike(self, threshold: float) -> Iterator[tuple[int, int]]:
-        """Yield the pairs of papers whose words have such a cosine."""
+        """Yield the pairs of papers whose words have at least this cosine."""
         columns = self.vectors.columns
         words = columns.by_text[:, columns.used % 2 == 0]
         telling = np.flatnonzero(np.diff(words.indptr) >= MIN_WORDS)
@@ -206,22 +206,22 @@ class CandidateSet:
             near = np.ones((len(telling[start : start + BLOCK]), len(telling) - start), dtype=bool)
             if directions.shape[1]:
                 near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
-            rows, others = np.nonzero(np.triu(near, 1))
-            pairs = np.stack([telling[start + rows], telling[start + others]], axis=1)
+            rows, columns_ = np.nonzero(np.triu(near, 1))
+            pairs = np.stack([telling[start + rows], telling[start + columns_]], axis=1)
             for first in range(0, len(pairs), PAIRS):
-                some = pairs[first : first + PAIRS]
-                cosines = np.asarray(words[some[:, 0]].multiply(words[some[:, 1]]).sum(axis=1))
-                yield from map(tuple, some[cosines.ravel() >= threshold].tolist())
+                batch = pairs[first : first + PAIRS]
+                cosines = np.asarray(words[batch[:, 0]].multiply(words[batch[:, 1]]).sum(axis=1))
+                yield from map(tuple, batch[cosines.ravel() >= threshold].tolist())
 
     # ---- Popularity
 
     @cached_property
     def trends(self) -> np.ndarray:
-        """How far each paper is ahead of its field and age, in [0, 1], 0 where nobody voted.
+        """How far each paper is ahead of its field and age, in [0, 1]; 0 without votes.
 
-        From the logarithm of its votes, the habit of papers of this age and of this field is taken
-        away, so that mathematics can trend beside language models. Where few were voted on, their
-        habit is drawn to that of all. That votes gather with time is known beforehand.
+        The means of papers of its age and of its field are subtracted from the logarithm of its
+        votes, so that mathematics can trend beside language models. Means of few papers are shrunk
+        to that of all. The usual growth of votes with age is subtracted first.
         """
         trends = np.zeros(len(self))
         voted = np.flatnonzero(self.upvotes > 0)
@@ -230,14 +230,10 @@ class CandidateSet:
             ahead = np.log1p(self.upvotes[voted]) - GATHERING * np.log1p(ages)
             ahead = ahead - ahead.mean()
             for habit in (np.floor(ages), np.array(self.fields)[voted]):
-                ahead = ahead - _habit(habit, ahead)
+                # The mean of each group, drawn to 0 by PRIOR members of no effect.
+                _, members = np.unique(habit, return_inverse=True)
+                means = np.bincount(members, ahead) / (np.bincount(members) + PRIOR)
+                ahead = ahead - means[members]
             ahead /= max(float(ahead.std()), MIN_SPREAD)
             trends[voted] = 1 / (1 + np.exp(-2 * (ahead - POPULAR)))
         return trends
-
-
-def _habit(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the mean of each one's group, drawn to 0 by PRIOR members of no effect."""
-    _, members = np.unique(groups, return_inverse=True)
-    sums, counts = np.bincount(members, values), np.bincount(members)
-    return (sums / (counts + PRIOR))[members]

@@ -19,23 +19,23 @@ MAX_MISSING = 4
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What became of a paper, and why.
+class Diagnosis:
+    """Whether a paper was chosen, and why or why not.
 
     Attributes
     ----------
     what : str
-        - chosen, seen (they had it), or second (it comes as a second chance);
-        - muted (by `topic`), folded (into `other`), crowded (out by better ones);
-        - passed (it came in before their last digest, and is not so good that it comes again);
-        - weak (about `topic`, but too little: `missing` are the words of it that it lacks),
-          unquoted (it does not say what `topic` has in quotes), elsewhere (in other categories than
-          those of `topic`), disliked (too like papers that they want less of);
-        - unasked (they follow nothing that it could be about).
+        - chosen, seen (sent before), or second (a second chance);
+        - muted (by `topic`), folded (into `other`), crowded (better papers fill the digest);
+        - passed (it came in before the last digest, and does not score enough to come again);
+        - weak (too little about `topic`: `missing` are the words of it that the paper lacks),
+          unquoted (it does not contain the quotes of `topic`), elsewhere (in other categories than
+          those of `topic`), disliked (too similar to papers with negative feedback);
+        - unasked (no followed topic matches).
     score, cut : float
-        What it reached for `topic`, and what it would have to reach.
+        The score for `topic`, and the score that is required.
     place, of : int
-        Its rank among the papers that they could have got, from 1; 0 where it is none of them.
+        Its rank among the papers that match, from 1, and their number; 0 if it is none of them.
     """
 
     what: str
@@ -48,7 +48,7 @@ class Verdict:
     other: int = -1
 
 
-def judge(
+def diagnose(
     model: TfidfModel,
     candidates: CandidateSet,
     profile: Profile,
@@ -56,49 +56,43 @@ def judge(
     paper: int,
     parameters: Parameters = DEFAULT,
     since: int = 0,
-) -> Verdict:
+) -> Diagnosis:
     """Return why the paper at this position is or is not among those chosen."""
     if paper in seen:
-        return Verdict("seen")
+        return Diagnosis("seen")
     for interest in profile.mutes:
         if muted(model, candidates, interest)[paper]:
-            return Verdict("muted", topic=interest.name)
+            return Diagnosis("muted", topic=interest.name)
     everything = replace(profile, size=len(candidates))
-    picks = Ranking(model, candidates, [everything], [seen], [since], parameters).picks()
+    ranking = Ranking(model, candidates, [everything], [seen], [since], parameters)
+    picks = ranking.picks()
     places = np.flatnonzero(picks.paper == paper)
     if not len(places):
-        return _outside(model, candidates, profile, paper, parameters, since)
+        return _outside(ranking, paper)
     place = int(places[0])
     score = min(float(picks.score[place]), 1.0)
-    verdict = Verdict("crowded", score, place=place + 1, of=len(picks))
+    diagnosis = Diagnosis("crowded", score, place=place + 1, of=len(picks))
     (chosen,) = Ranking(model, candidates, [profile], [seen], [since], parameters).choices()
     for choice in chosen:
         if choice.paper == paper:
-            return replace(verdict, what="chosen", topic=choice.topic)
+            return replace(diagnosis, what="chosen", topic=choice.topic)
         if paper in choice.relatives:
-            return replace(verdict, what="folded", other=choice.paper)
-    return verdict
+            return replace(diagnosis, what="folded", other=choice.paper)
+    return diagnosis
 
 
-def _outside(
-    model: TfidfModel,
-    candidates: CandidateSet,
-    profile: Profile,
-    paper: int,
-    parameters: Parameters,
-    since: int,
-) -> Verdict:
-    """Return why a paper is no candidate, by the topic that it is nearest to."""
+def _outside(ranking: Ranking, paper: int) -> Diagnosis:
+    """Return why a paper does not match, by the topic with the highest score."""
+    model, candidates, parameters = ranking.model, ranking.candidates, ranking.parameters
     cut = parameters.cut + parameters.semantic_cut * float(candidates.has_embedding[paper])
-    nearest = Verdict("unasked", cut=cut)
+    nearest = Diagnosis("unasked", cut=cut)
     where = np.array([paper])
-    for interest in profile.follows:
-        is_elsewhere = bool(interest.categories) and paper not in candidates.within(
-            interest.categories
-        )
-        other = "elsewhere" if is_elsewhere else "passed" if paper < since else "disliked"
-        if any(paper in candidates.by(name) for name in interest.authors):
-            return Verdict(other, topic=interest.name)
+    for interest in ranking.profiles[0].follows:
+        other = "passed" if paper < ranking.since[0] else "disliked"
+        if interest.categories and paper not in candidates.in_categories(interest.categories):
+            other = "elsewhere"
+        if any(paper in candidates.by_author(name) for name in interest.authors):
+            return Diagnosis(other, topic=interest.name)
         asked = queries(interest.query, model.acronyms_)
         if not asked:
             continue
@@ -108,17 +102,17 @@ def _outside(
             if reached <= nearest.score or not score:
                 continue
             what = "weak"
-            if query.quotes and not candidates.say(query, where)[0]:
+            if query.quotes and not candidates.contains_quotes(query, where)[0]:
                 what = "unquoted"
             elif reached >= cut:
                 what = other
             missing = _missing(candidates, query.text, paper)
-            nearest = Verdict(what, reached, cut, topic=interest.name, missing=missing)
+            nearest = Diagnosis(what, reached, cut, topic=interest.name, missing=missing)
     return nearest
 
 
 def _missing(candidates: CandidateSet, line: str, paper: int) -> tuple[str, ...]:
-    """Return the words of a line that a paper doesn't have, as they were written."""
+    """Return the words of a line that a paper does not contain, as they were written."""
     (query, *_) = queries(line)
     written = text.as_written(line)
     has = set(candidates.vectors.features[paper].indices.tolist())

@@ -20,25 +20,25 @@ from scipy import sparse
 from digest.ranking import text
 from digest.ranking.acronyms import Definitions
 
-#: Of what a stored model consists and how texts are read. Others are refused and fitted anew.
+#: The version of stored models and of the tokenizer. Other versions are refused and fitted anew.
 FORMAT = 3
-MAX_DOCUMENTS = 20_000  # More cost memory and time, and gain little.
-#: Of older papers, so many of the newest are compared with. Fewer than MIN_BACKGROUND do not tell
-#: how rare a score is.
+MAX_DOCUMENTS = 20_000  # More take memory and time, with little gain.
+#: The newest older papers, with whose scores others are compared. With fewer than MIN_BACKGROUND,
+#: the rarity of a score is unknown.
 BACKGROUND, MIN_BACKGROUND = 7_000, 3_000
-IDF_POWER = 1.25  # A rare word says more than its logarithm.
+IDF_POWER = 1.25  # Rare words weigh more than by their idf alone.
 N_COMPONENTS = 256
-DOCUMENTS_A_COMPONENT = 7  # A small corpus has fewer latent dimensions,
-MIN_COMPONENTS = 10  # and a very small one none.
+DOCUMENTS_A_COMPONENT = 7  # A small corpus has fewer latent dimensions.
+MIN_COMPONENTS = 10  # Below this number, there is no latent space.
 BIGRAMS, LATENT = 0.5, 0.5  # Weights beside the cosine of the words.
 MAX_SIMILARITY = 1 + BIGRAMS + LATENT
-TITLED = 0.5  # Titles have a subject so often, of how often they have any word, at least.
+TITLED = 0.5  # How often titles contain a subject, at least, relative to the average word.
 WIDTH = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Texts as the model sees them.
+    """Texts as vectors.
 
     Attributes
     ----------
@@ -58,10 +58,10 @@ class Vectors:
         return Vectors(self.features[rows], self.latent[rows])
 
     def weights_of(self, row: int) -> dict[int, float]:
-        """Return the features of one text, and what each weighs."""
+        """Return the features of one text, each with its weight."""
         start, end = self.features.indptr[row : row + 2]
-        some = self.features.indices[start:end], self.features.data[start:end]
-        return dict(zip(*(part.tolist() for part in some), strict=True))
+        columns = self.features.indices[start:end], self.features.data[start:end]
+        return dict(zip(*(part.tolist() for part in columns), strict=True))
 
     @cached_property
     def directions(self) -> np.ndarray:
@@ -83,7 +83,7 @@ class Vectors:
 
 
 class Columns:
-    """The features of some texts by column. `used` (n_used,) are the features that they have."""
+    """The features of texts by column. `used` (n_used,): the features that occur in them."""
 
     def __init__(self, vectors: Vectors) -> None:
         features = vectors.features
@@ -93,11 +93,11 @@ class Columns:
         self.by_feature = self.by_text.T.tocsr()
 
     def narrowed(self, features: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return rows of features with these columns alone, (n_rows, n_used)."""
+        """Return rows of features, reduced to these columns, (n_rows, n_used)."""
         return narrowed(features, self.used)
 
-    def having(self, columns: np.ndarray) -> np.ndarray:
-        """Return which texts have these features, (n_columns, n_texts)."""
+    def with_features(self, columns: np.ndarray) -> np.ndarray:
+        """Return which texts contain these features, (n_columns, n_texts)."""
         having = np.zeros((len(columns), self.by_text.shape[0]), dtype=bool)
         places, known = find(self.used, columns)
         for row in np.flatnonzero(known).tolist():
@@ -115,32 +115,32 @@ class TfidfModel:
     Attributes
     ----------
     columns_, idf_ : ndarray (n_features,)
-        The features that two documents have at least, rising, and the idf of each.
+        The features that occur in at least two documents, ascending, and the idf of each.
     stems_, words_ : ndarray of str (n_words,)
-        The known words in the order of their columns, and how each is mostly written.
+        The known words in the order of their columns, and the most frequent spelling of each.
     subjects_ : ndarray of bool (n_words,)
-        Whether titles say a word often enough to be a subject: "roughly" and "obtain" are none.
+        Whether a word is frequent enough in titles to be a subject, unlike "roughly" or "obtain".
     components_ : ndarray (n_words, n_components)
     explained_ : ndarray (n_components,)
         The share of the documents' squared length along each latent direction.
     acronyms_ : dict
-        The stem of an acronym -> the stems that it stands for.
+        The stem of an acronym -> the stems of its long form.
     documents_ : csr_matrix (n_documents, WIDTH)
-        What the documents say, counted: scores are compared with theirs.
+        The counted features of the documents, with whose scores others are compared.
     days_ : ndarray (n_documents,)
-        When they were published, rising.
+        When they were published, ascending.
     """
 
     def fit(self, documents: Sequence[str], days: Sequence[int] | None = None) -> Self:
-        """Learn from texts, of many from MAX_DOCUMENTS evenly spread.
+        """Fit the model to texts, or to MAX_DOCUMENTS of them, evenly spread.
 
-        A text is lines: the title, the title again, the abstract. `days` must not fall.
+        A text has three lines: the title, the title again, the abstract. `days` must be ascending.
         """
         count = min(len(documents), MAX_DOCUMENTS)
         spread = np.linspace(0, len(documents) - 1, count).astype(int)
-        some = [documents[place] for place in spread.tolist()]
+        sample = [documents[place] for place in spread.tolist()]
         self.days_ = np.zeros(count, int) if days is None else np.array(days, int)[spread]
-        read = [stems_of(document) for document in some]
+        read = [stems_of(document) for document in sample]
         self.documents_ = counted(read)
         columns, having = np.unique(self.documents_.indices, return_counts=True)
         self.columns_, having = columns[having > 1], having[having > 1]
@@ -152,10 +152,10 @@ class TfidfModel:
         stems = {stem for lines in read for line in lines for stem in line}
         said = {word_column(stem): stem for stem in sorted(stems)}
         self.stems_ = np.array([said[column] for column in self._word_columns.tolist()], dtype=str)
-        usual = text.usual_words(some)
+        usual = text.usual_words(sample)
         self.words_ = np.array([usual.get(stem, stem) for stem in self.stems_.tolist()], dtype=str)
         definitions = Definitions()
-        for document in some:
+        for document in sample:
             definitions.read(document)
         self.acronyms_ = definitions.agreed(usual)
         self._fit_latent()
@@ -178,7 +178,7 @@ class TfidfModel:
     # ---- Reading texts
 
     def read(self, documents: Iterable[str]) -> Vectors:
-        """Return texts as vectors. One without a term is a row of zeros."""
+        """Return texts as vectors. The row of a text without terms is zero."""
         return self.vectors(counted(map(stems_of, documents)))
 
     def vectors(self, counts: sparse.csr_matrix) -> Vectors:
@@ -187,15 +187,15 @@ class TfidfModel:
         return Vectors(features, self.latent(features))
 
     def latent(self, features: sparse.csr_matrix) -> np.ndarray:
-        """Return the words of weighted features in the latent space, (n_texts, n_components)."""
+        """Project weighted features into the latent space, (n_texts, n_components)."""
         return np.asarray(self.known_words(features) @ self.components_)
 
     def known_words(self, features: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return the words that the model knows of features, (n_texts, n_words)."""
+        """Return the columns of known words, (n_texts, n_words)."""
         return narrowed(features, self._word_columns)
 
     def idf(self, columns: np.ndarray) -> np.ndarray:
-        """Return the idf of features: of unknown ones, as if one document had them."""
+        """Return the idf of features. Unknown ones count as if one document contained them."""
         places, known = find(self.columns_, columns)
         rarest = np.float32(np.log((1 + self.documents_.shape[0]) / 2) + 1)
         idf = np.full(columns.shape, rarest)
@@ -203,7 +203,7 @@ class TfidfModel:
         return idf
 
     def directions(self, columns: np.ndarray) -> np.ndarray:
-        """Return where words lie in the latent space, (n_columns, n_components).
+        """Return the directions of words in the latent space, (n_columns, n_components).
 
         Of unit length; zeros where a word is unknown.
         """
@@ -213,12 +213,12 @@ class TfidfModel:
         return directions
 
     def word(self, stem: str) -> str:
-        """Return how a stem is mostly written, or the stem of an unknown word."""
+        """Return the most frequent spelling of a stem, or the stem itself if it is unknown."""
         (place,), (known,) = find(self._word_columns, np.array([word_column(stem)]))
         return str(self.words_[place]) if known else stem
 
     def background(self, before: int | None = None) -> Vectors:
-        """Return the newest documents from before a day; of all where those are too few."""
+        """Return the newest documents before a day, or of all days if there are too few."""
         count = 0 if before is None else int(np.searchsorted(self.days_, before))
         return self._before(count if count >= MIN_BACKGROUND else len(self.days_))
 
@@ -228,7 +228,7 @@ class TfidfModel:
 
     @cached_property
     def word_weights(self) -> np.ndarray:
-        """What the known words weigh, (n_words,)."""
+        """The weights of the known words, (n_words,)."""
         return self.idf_[self.columns_ % 2 == 0] ** IDF_POWER
 
     @cached_property
@@ -244,7 +244,7 @@ class TfidfModel:
     # ---- Storing
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return what was learned, as arrays without objects."""
+        """Return the fitted attributes as arrays without objects."""
         acronyms = [" ".join((acronym, *long)) for acronym, long in self.acronyms_.items()]
         return {
             "format": np.array(FORMAT),
@@ -264,7 +264,7 @@ class TfidfModel:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
-        """Return the model that `to_arrays` told of. Raises ValueError for what it can't be."""
+        """Return the model of arrays from `to_arrays`. Raises ValueError if they are invalid."""
         try:
             if int(arrays["format"]) != FORMAT:
                 raise ValueError(f"a model of format {arrays['format']}, where {FORMAT} is wanted")
@@ -300,7 +300,7 @@ def stems_of(document: str) -> list[list[str]]:
 
 
 def counted(documents: Iterable[Sequence[Sequence[str]]]) -> sparse.csr_matrix:
-    """Return how often texts, as lines of stems, have each feature, (n_texts, WIDTH)."""
+    """Count the features of texts, given as lines of stems, (n_texts, WIDTH)."""
     columns, counts, ends = array("i"), array("B"), array("q", [0])
     for lines in documents:
         words = Counter(map(word_column, chain.from_iterable(lines)))
@@ -323,16 +323,16 @@ def bigram_column(first: str, second: str) -> int:
 
 
 def find(rising: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each wanted number stands among rising ones, or might, and whether it does."""
+    """Return the position of each wanted number in an ascending array, and whether it is there."""
     if not len(rising):
         return np.zeros(wanted.shape, int), np.zeros(wanted.shape, bool)
-    # Of one type, since numpy would copy all the rising numbers to compare them with another.
+    # Converted to the same type, because numpy would otherwise copy the whole array.
     places = np.searchsorted(rising, wanted.astype(rising.dtype, copy=False))
     return places, rising.take(places, mode="clip") == wanted
 
 
 def narrowed(features: sparse.csr_matrix, columns: np.ndarray) -> sparse.csr_matrix:
-    """Return rows with some columns alone, given in rising order, (n_rows, n_columns)."""
+    """Return the given columns, in ascending order, of rows, (n_rows, n_columns)."""
     places, known = find(columns, features.indices)
     ends = np.concatenate([[0], np.cumsum(known)])[features.indptr]
     shape = features.shape[0], len(columns)
@@ -340,7 +340,7 @@ def narrowed(features: sparse.csr_matrix, columns: np.ndarray) -> sparse.csr_mat
 
 
 def normalized(features: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return rows with their words in unit length, and their bigrams of length √BIGRAMS."""
+    """Scale rows: their words to unit length, their bigrams to length √BIGRAMS."""
     rows = np.repeat(np.arange(features.shape[0]), np.diff(features.indptr))
     groups = 2 * rows + features.indices % 2
     squares = np.bincount(groups, features.data**2, 2 * features.shape[0]).astype(float)
@@ -356,7 +356,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def packed(words: list[str]) -> np.ndarray:
-    """Return words as bytes, parted by line ends: no word has one."""
+    """Return words as bytes, separated by line feeds, which no word contains."""
     return np.frombuffer("\n".join(words).encode(), dtype=np.uint8)
 
 

@@ -1,9 +1,9 @@
-"""The numbers by which papers are chosen. What each does is measured in docs/ranking.md."""
+"""The parameters of the ranking. docs/ranking.md has measurements of their effects."""
 
 from dataclasses import dataclass, fields
 from typing import Self
 
-#: Names that settings had once. They change nothing.
+#: Names of former parameters, which have no effect.
 OLD = frozenset({"expansion", "floor", "further", "latent"})
 
 
@@ -11,28 +11,28 @@ OLD = frozenset({"expansion", "floor", "further", "latent"})
 class Parameters:
     """The settings of the ranking, the same for all subscribers."""
 
-    #: A paper is about a line if its rarity, similarity and coverage together come to so much.
+    #: The sum of rarity, similarity and coverage from which on a paper is about a line.
     cut: float = 3.85
-    #: Where it has an embedding, so much more.
+    #: Added to the cut for papers with an embedding.
     semantic_cut: float = 0.4
-    #: What the similarity of the embeddings counts beside that of the words.
+    #: The weight of the similarity of embeddings, relative to that of words.
     semantic: float = 1.5
-    #: What was passed over comes again if it is so far above the cut.
+    #: How far above the cut a paper that was passed over must be to come again.
     missed: float = 0.5
-    #: Near misses are so far below the cut at most.
+    #: How far below the cut near misses are, at most.
     near: float = 0.3
-    #: What a subscriber's own model counts beside their topics.
+    #: The weight of a subscriber's preference model, relative to their topics.
     learned: float = 1.5
-    #: What popularity adds to a paper that is about a topic.
+    #: The weight of popularity for a paper that is about a topic.
     trend: float = 0.15
-    #: From this cosine on, two papers are the same idea.
+    #: The cosine from which on two papers are on the same idea.
     duplicate: float = 0.7
 
     @classmethod
     def of(cls, changes: dict[str, float]) -> Self:
-        """Return the settings with changes, OLD names aside.
+        """Return the parameters with changes. Ignores OLD names.
 
-        Raises ValueError for what is no setting or number.
+        Raises ValueError for an unknown name or an invalid number.
         """
         known = {field.name for field in fields(cls)}
         changes = {name: value for name, value in changes.items() if name not in OLD}

@@ -1,18 +1,18 @@
-"""A subscriber, as the ranking knows them."""
+"""The profile of a subscriber: what the ranking knows."""
 
 from dataclasses import dataclass
 
 from digest.ranking.relevance_feedback import Learned
 
-NAME = 200  # Characters of what an interest is called.
+NAME = 200  # Characters of an interest's name.
 
 
 @dataclass(frozen=True)
 class Interest:
-    """What a subscriber follows or mutes: a name, and a text to look for in some categories.
+    """A followed or muted interest: a name, and a query within categories.
 
-    Without categories, in all; without a text, all papers of the categories, or those in them that
-    one of the `authors` wrote.
+    Without categories, the query is for all of them. Without a query, all papers of the categories
+    match, or those that one of the `authors` wrote.
     """
 
     name: str
@@ -22,17 +22,22 @@ class Interest:
     authors: tuple[str, ...] = ()
 
     @property
+    def key(self) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """What it matches, regardless of its name and weight."""
+        return self.query, self.categories, self.authors
+
+    @property
     def is_own_words(self) -> bool:
-        """Whether it is called what it looks for, as a subscriber's own words are."""
+        """Whether the name is the query, as it is for a subscriber's own keywords."""
         return self.name == self.query[:NAME]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One subscriber: what they follow and mute, how many papers they want, and what they taught.
+    """The interests, digest size and preference model of one subscriber.
 
-    Of one who follows nothing, but `is_known` by what they taught, that alone is looked for.
-    `wants_near`: near misses fill a digest that has room.
+    Without follows, but with `is_known`, only the preference model is used. `wants_near`: near
+    misses fill a digest that has room.
     """
 
     follows: tuple[Interest, ...] = ()

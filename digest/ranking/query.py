@@ -1,4 +1,4 @@
-"""What a topic's text asks for: its lines, and in each the words and the quoted phrases."""
+"""Parse a topic's text: its lines, and the terms and quotes of each."""
 
 import re
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from itertools import chain
 from digest.ranking import text
 from digest.ranking.stopwords import FILLERS, STOP_WORDS
 
-#: A comma parts a list of phrases of so many words at most; in a sentence it is only a comma. A
-#: semicolon parts anything but what was pasted.
-PHRASE = 4
-MAX_LINES = 50  # Of a topic: nobody means more, and each costs time.
-FEW_TERMS = 3  # So few are all meant; of more, fillers say nothing.
-SHORT_TEXT = 400  # Characters: what is longer was pasted.
-MAX_TERMS = 400  # Different ones of a line: an abstract that was pasted has fewer.
+#: Commas separate phrases of at most so many words; in a sentence, they don't. Semicolons always
+#: separate, except in pasted texts.
+MAX_PHRASE_WORDS = 4
+MAX_LINES = 50  # Of a topic. Each takes time.
+FEW_TERMS = 3  # So few terms all count. Among more, fillers are left out.
+SHORT_TEXT = 400  # Characters. A longer text was pasted.
+MAX_TERMS = 400  # Different ones of a line. A pasted abstract has fewer.
 
 QUOTES = str.maketrans("“”„«»‟〝〞＂", '"' * 9)
-#: Addresses and ids of papers, whose letters are no words: "https://…", "arXiv:2506.04235", a DOI.
+#: URLs and ids of papers are no words: "https://…", "arXiv:2506.04235", a DOI.
 ADDRESS = re.compile(
     r'(?:\bhttps?://|\bwww\.|\b(?:doi:\s?)?10\.\d{4,9}/|\barxiv:\s?(?=\d|[a-z.-]+/\d))[^\s",;<>]+',
     re.IGNORECASE,
@@ -26,15 +26,15 @@ ADDRESS = re.compile(
 QUOTED = re.compile(r'"([^"\n]*)"')
 CLAUSE = re.compile(r'(?:"[^"\n]*"|[^;])+')
 PIECE = re.compile(r'(?:"[^"\n]*"|[^,;\n])+')
-#: Words of one letter and numbers, which are no terms, with their neighbours: of few words, one of
-#: these must stand beside it, as in "T cells" and "type 2 diabetes". Years may stand anywhere.
-LONE = re.compile(
+#: Single letters and numbers, which are no terms, with their neighbours. In a short line, a paper
+#: must contain one beside the same neighbour: "T cells", "type 2 diabetes". Years may be anywhere.
+UNIT_TERM = re.compile(
     r"(?:(\w{2,})[ -]+)?(?<!\w)(?![aAiI]\b|(?:19|20)\d\d\b)([A-Za-z]|\d+)(?!\w)"
     r"(?:[.*]?[ -]+(\w{2,}))?"
 )
-#: Where a lone letter or a number may be joined to its neighbour: "Llama3", "C*-algebra".
+#: Where a single letter or a number may be joined to its neighbour: "Llama3", "C*-algebra".
 JOINT = re.compile(r"(?<=[a-z])[ -]*(?=\d)|(?<=\b[a-z])[.*]?[ -]+(?=\w)")
-#: What a hyphen joins to the next word, or not: "T cells", "semi-supervised".
+#: Words that are written with or without a hyphen to the next: "T cells", "semi-supervised".
 JOINED = re.compile(
     rf"(?<![\w-])([b-hj-z]|{'|'.join(sorted(text.PREFIXES - STOP_WORDS - {'e'}))})[ -]"
     r"(?=[a-z]{3})",
@@ -53,9 +53,9 @@ class Query:
     text : str
         The line as the subscriber wrote it.
     terms : tuple of str
-        Its stems in order, each as often as it was written.
+        Its stems in order, with repetitions.
     quotes : tuple of str
-        What a paper must say as it is written, with alternatives parted by "|".
+        Phrases that a paper must contain literally, with alternatives separated by "|".
     """
 
     text: str
@@ -67,15 +67,16 @@ class Query:
         return list(dict.fromkeys(self.terms))
 
     @cached_property
-    def said(self) -> list[re.Pattern[str]]:
-        """What finds each quote in a folded text: spaces and hyphens are the same, and so are the
-        singular and the plural of the last word.
+    def quote_patterns(self) -> list[re.Pattern[str]]:
+        """A pattern for each quote in a folded text.
+
+        Spaces equal hyphens, and the last word may be in the singular or the plural.
         """
         return [re.compile("|".join(map(_as_written, quote.split("|")))) for quote in self.quotes]
 
 
 def lines(topic: str) -> list[str]:
-    """Return the lines of a topic's text: the phrases of a list, or the sentences that it has.
+    """Return the lines of a topic's text: the phrases of a list, or its sentences.
 
     A paper is about the topic if it is about one of them.
     """
@@ -86,21 +87,23 @@ def lines(topic: str) -> list[str]:
 
 def _phrases(clause: str) -> list[str]:
     pieces = [part for piece in PIECE.findall(clause) if (part := piece.strip())]
-    is_list = all(len(QUOTED.sub("x", piece).split()) <= PHRASE for piece in pieces)
+    is_list = all(len(QUOTED.sub("x", piece).split()) <= MAX_PHRASE_WORDS for piece in pieces)
     return pieces if is_list else [" ".join(clause.split())]
 
 
 def queries(
     topic: str, acronyms: Mapping[str, tuple[str, ...]] | None = None, limit: int = MAX_LINES
 ) -> tuple[Query, ...]:
-    """Return what a topic's text asks for. Lines without any term are left out.
+    """Return the queries of a topic's text. Lines without terms are left out.
 
-    With `acronyms` (stem -> the stems that it stands for), a line that has an acronym, or what one
-    stands for, is followed by the same line with the other.
+    With `acronyms` (stem -> stems of the long form), a line with an acronym or a long form is
+    followed by the same line with the other.
     """
     found: dict[tuple[object, ...], Query] = {}
     for line in lines(topic):
-        for spelling in _spellings(line):
+        # As it is, and with what a hyphen may join apart and together.
+        spellings = [JOINED.sub(rf"\1{joint}", line) for joint in " -" if len(line) <= SHORT_TEXT]
+        for spelling in dict.fromkeys([line, *spellings]):
             query = replace(_query(spelling), text=line)
             for way in (query, *_ways(query, acronyms or {})) if query.terms else ():
                 found.setdefault((way.terms, way.quotes), way)
@@ -109,25 +112,19 @@ def queries(
     return tuple(found.values())[:limit]
 
 
-def _spellings(line: str) -> list[str]:
-    """Return the line as it is, and with what a hyphen may join apart and together."""
-    ways = [JOINED.sub(rf"\1{joint}", line) for joint in " -"] if len(line) <= SHORT_TEXT else []
-    return list(dict.fromkeys([line, *ways]))
-
-
 def _query(line: str) -> Query:
     words = text.words(line, of_query=True)
     terms = text.stems(words)
     if (is_sentence := len(terms) > FEW_TERMS) or QUESTION.match(line):
-        saying = text.stems([word for word in words if word not in FILLERS])
-        if len(saying) >= (1 if is_sentence else 2):  # "What is tool use?" is about no mere tool.
-            terms = saying
+        kept = text.stems([word for word in words if word not in FILLERS])
+        if len(kept) >= (1 if is_sentence else 2):  # "What is tool use?" is about no mere tool.
+            terms = kept
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])
-    # What is quoted in an abstract that was pasted is no wish of theirs.
+    # Quotes in a pasted abstract are not meant literally.
     quoted = QUOTED.findall(line) if len(line) <= SHORT_TEXT else []
     quotes = [quote.replace("|", " ") for quote in quoted if text.terms(quote)]
     if not quoted and len(distinct) <= FEW_TERMS:
-        for before, word, after in LONE.findall(line):
+        for before, word, after in UNIT_TERM.findall(line):
             beside = [f"{before} {word}"] * bool(before) + [f"{word} {after}"] * bool(after)
             quotes += ["|".join(beside)] * bool(beside)
     return Query(
@@ -136,13 +133,13 @@ def _query(line: str) -> Query:
 
 
 def _as_written(quote: str) -> str:
-    pieces = [one.replace("-", " ").split() for one in JOINT.split(text.folded(quote))]
+    pieces = [part.replace("-", " ").split() for part in JOINT.split(text.folded(quote))]
     said = "[.*]?[ -]*".join("[ -]+".join(map(re.escape, words)) for words in pieces)
     return rf"(?<!\w){PLURAL.sub('', said)}s?(?!\w)"
 
 
 def _ways(query: Query, acronyms: Mapping[str, tuple[str, ...]]) -> list[Query]:
-    """Return the line with its acronyms in full, and with acronyms for what it has in full."""
+    """Return the line with its acronyms expanded, and with its long forms abbreviated."""
     if query.quotes:
         return []
     full = tuple(chain.from_iterable(acronyms.get(term, (term,)) for term in query.terms))

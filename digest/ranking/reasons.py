@@ -1,6 +1,6 @@
-"""The words behind a choice: those that weighed most, as people write them.
+"""The words that weighed most in a choice, in their usual spelling.
 
-Words that the paper says side by side are one: "graph neural networks, molecules".
+Words that are adjacent in the paper are joined: "graph neural networks, molecules".
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -15,15 +15,15 @@ from digest.ranking.query import SHORT_TEXT, Query, queries
 from digest.ranking.relevance_feedback import Learned
 
 MAX_WORDS = 3
-MOST = 0.5  # Of the terms of a text.
+MOSTLY_UNKNOWN = 0.5  # The share of unknown terms from which on those of a pasted text are named.
 
 
 def query_reason(
     model: TfidfModel, candidates: CandidateSet, query: Query, paper: int
 ) -> tuple[str, ...]:
-    """Return the words of the query that weigh most in this paper, as they were written there.
+    """Return the words of the query that weigh most in this paper, as the query spells them.
 
-    In the order in which they were written. What stands for an acronym is told by the acronym.
+    In the order of the query. A long form is named by its acronym.
     """
     written = text.as_written(query.text)
     for acronym in model.acronyms_.keys() & set(query.terms) - written.keys():
@@ -38,20 +38,20 @@ def query_reason(
 def learned_reason(
     model: TfidfModel, candidates: CandidateSet, learned: Learned, paper: int
 ) -> tuple[str, ...]:
-    """Return the words of a subscriber's own model that weigh most in this paper."""
+    """Return the words of a preference model that weigh most in this paper."""
     weights = candidates.vectors.weights_of(paper)
     shared = {
         term: weight * weights.get(word_column(term), 0)
         for term, weight in zip(learned.terms, learned.weights, strict=True)
     }
-    heaviest = sorted((one for one in shared if shared[one] > 0), key=lambda one: -shared[one])
+    heaviest = sorted((term for term in shared if shared[term] > 0), key=lambda term: -shared[term])
     in_order = _in_order(weights, heaviest[: MAX_WORDS + 1])
     words = {stem: model.word(stem) for stem in in_order}
     return _heaviest(weights, words, [1.0] * len(words))
 
 
 def _in_order(said: Collection[int], stems: list[str]) -> list[str]:
-    """Return stems so that those come together that a paper with these features says together."""
+    """Return the stems, reordered so that those adjacent in the paper are adjacent."""
     ordered: list[str] = []
     for stem in stems:
         if stem in ordered:
@@ -61,23 +61,23 @@ def _in_order(said: Collection[int], stems: list[str]) -> list[str]:
             chain.append(after[0])
         while before := [s for s in stems if s not in chain and _are_beside(said, s, chain[0])]:
             chain.insert(0, before[0])
-        ordered += [one for one in chain if one not in ordered]
+        ordered += [link for link in chain if link not in ordered]
     return ordered
 
 
 def _heaviest(
     said: Collection[int], words: dict[str, str], weights: Iterable[float]
 ) -> tuple[str, ...]:
-    """Return the heaviest phrases of these words (stem -> word) that a paper's features have."""
-    phrases: list[tuple[float, str, str]] = []  # Weight, last stem, what is said.
+    """Return the heaviest phrases of these words (stem -> word) that a paper contains."""
+    phrases: list[tuple[float, str, str]] = []  # Weight, last stem, phrase.
     for (stem, word), weight in zip(words.items(), weights, strict=True):
-        is_part = any(word != one and word in one.split("-") for one in words.values())
-        is_told = any(word == one.split(" ")[-1] for *_, one in phrases)
-        if word_column(stem) not in said or is_part or is_told:
+        is_part = any(word != other and word in other.split("-") for other in words.values())
+        is_repeated = any(word == phrase.split(" ")[-1] for *_, phrase in phrases)
+        if word_column(stem) not in said or is_part or is_repeated:
             continue
         if phrases and _are_beside(said, phrases[-1][1], stem):
-            before, _, one = phrases.pop()
-            phrases.append((max(before, weight), stem, f"{one} {word}"))
+            before, _, phrase = phrases.pop()
+            phrases.append((max(before, weight), stem, f"{phrase} {word}"))
         else:
             phrases.append((weight, stem, word))
     kept = sorted(phrases, key=lambda phrase: -phrase[0])[:MAX_WORDS]
@@ -89,15 +89,15 @@ def _are_beside(said: Collection[int], first: str, second: str) -> bool:
 
 
 def unknown_words(is_known: Callable[[Sequence[str]], np.ndarray], asked: str) -> list[str]:
-    """Return the words of a text of which no paper has the term, as they were written.
+    """Return the words of a text whose terms are in no paper, as the text spells them.
 
-    `is_known` says which terms papers have. What was pasted has names of its own: of that, nothing,
-    unless most of it is unknown.
+    `is_known` returns which terms are in papers. A pasted text may contain new names, so its
+    unknown words are only returned if most of its words are unknown.
     """
-    unknown: dict[str, list[str]] = {}  # Of each line, as others may spell it.
+    unknown: dict[str, list[str]] = {}  # Of each line, by its spelling with the fewest.
     for query in queries(asked):
         is_absent = ~is_known(query.distinct)
-        if len(query.text) <= SHORT_TEXT or is_absent.mean() >= MOST:
+        if len(query.text) <= SHORT_TEXT or is_absent.mean() >= MOSTLY_UNKNOWN:
             written = text.as_written(query.text)
             words = [written.get(term, term) for term in compress(query.distinct, is_absent)]
             unknown[query.text] = min(unknown.get(query.text, words), words, key=len)

@@ -1,8 +1,9 @@
-"""How much papers are about the lines that people write, and whether they are at all.
+"""Score papers for queries, and decide which are about them.
 
-What a score means differs from line to line, so it is compared with the scores of older papers, the
-background: send what is rare among them. Pseudo-relevance feedback (Rocchio, 1971) adds the words
-of the background's best papers to a line, so that no new paper boosts itself.
+The same score means different things for different queries. So it is compared with the scores of
+older papers, the background: only a score that is rare there passes. Pseudo-relevance feedback
+(Rocchio, 1971) expands a query by words of the background's best papers, so that no new paper
+boosts itself.
 """
 
 from collections.abc import Sequence
@@ -27,19 +28,19 @@ from digest.ranking.model import (
 from digest.ranking.parameters import Parameters
 from digest.ranking.query import Query
 
-BEST = 8  # So many papers of the background tell further words.
-FURTHER = 400  # Words and bigrams that they tell, the heaviest,
-COMMON = 0.1  # but none that so large a share of the background has (of MIN_BACKGROUND at least).
-RAREST = 500  # How many papers of the background score more is counted up to here.
-#: Taken for the rarity while the background is too small to tell. The fewer papers there are, the
-#: fewer are wrong: FEWEST less the logarithm of their number, within these bounds.
-FEWEST, UNTOLD = 4.5, (2.2, 3.2)
-PAIRS = 0.3  # What a line's bigram counts beside its words, where its coverage is told.
+FEEDBACK_PAPERS = 8  # The best papers of the background, whose words expand a query.
+MAX_EXPANSION = 400  # Words and bigrams that are added: the heaviest,
+MAX_SHARE = 0.1  # but none that a larger share of the background has (or of MIN_BACKGROUND).
+MAX_COUNTED = 500  # Papers of the background with a higher score are counted up to here.
+#: The rarity while the background is too small: MAX_RARITY minus the logarithm of the number of its
+#: papers, within these bounds. Among fewer papers, fewer are wrong.
+MAX_RARITY, RARITY_BOUNDS = 4.5, (2.2, 3.2)
+BIGRAM_WEIGHT = 0.3  # Of a bigram in the coverage, relative to words.
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """The papers that may be about a line: their scores, and how far each is above the cut.
+    """The papers that may be about a query: their scores, and how far each is above the cut.
 
     Three arrays of one length.
     """
@@ -54,16 +55,17 @@ def vectors_of(model: TfidfModel, queries: Sequence[Query]) -> Vectors:
 
 
 def expanded(background: Vectors, queries: Vectors) -> tuple[Vectors, np.ndarray]:
-    """Return queries with the words of the background's best papers, and their scores there.
+    """Return queries, expanded by words of the background's best papers, and their scores there.
 
-    The surer the best paper, the more they count: what finds nothing is not drawn away.
+    The words weigh more if the best paper has a higher score, so that a query without good papers
+    does not drift.
     """
     scores = background.similarity(queries)
-    if len(background) <= BEST:
+    if len(background) <= FEEDBACK_PAPERS:
         return queries, scores
-    best = np.argpartition(-scores, BEST, axis=1)[:, :BEST]
+    best = np.argpartition(-scores, FEEDBACK_PAPERS, axis=1)[:, :FEEDBACK_PAPERS]
     first = np.maximum(np.take_along_axis(scores, best, axis=1), 0)
-    ends = np.arange(0, best.size + 1, BEST)
+    ends = np.arange(0, best.size + 1, FEEDBACK_PAPERS)
     rows = sparse.csr_matrix((first.ravel() ** 2, best.ravel(), ends), shape=scores.shape)
     further = normalized(_further(background, rows))
     sure = first.max(axis=1, keepdims=True)
@@ -75,16 +77,16 @@ def expanded(background: Vectors, queries: Vectors) -> tuple[Vectors, np.ndarray
 
 
 def _further(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return the heaviest features of sums of the background's papers, each with its share."""
+    """Return the heaviest features of weighted sums of the background's papers."""
     columns = background.columns
     mixed = (shares @ columns.by_text).tocsr()
-    most = COMMON * max(len(background), MIN_BACKGROUND)
+    most = MAX_SHARE * max(len(background), MIN_BACKGROUND)
     is_common = np.diff(columns.by_feature.indptr) > most
     mixed.data[is_common[mixed.indices]] = 0
     mixed.eliminate_zeros()
     mixed.sort_indices()
     least = [
-        np.partition(row, -FURTHER)[-FURTHER] if len(row) > FURTHER else 0
+        np.partition(row, -MAX_EXPANSION)[-MAX_EXPANSION] if len(row) > MAX_EXPANSION else 0
         for row in np.split(mixed.data, mixed.indptr[1:-1])
     ]
     kept = mixed.data >= np.repeat(least, np.diff(mixed.indptr))
@@ -104,10 +106,11 @@ def scores_of(
     background = model.background(candidates.first_day)
     wider, usual = expanded(background, vectors_of(model, queries))
     scores = np.round(candidates.vectors.similarity(wider), 5)
-    rarity = np.full(scores.shape, np.clip(FEWEST - np.log10(1 + len(background)), *UNTOLD))
+    default = np.clip(MAX_RARITY - np.log10(1 + len(background)), *RARITY_BOUNDS)
+    rarity = np.full(scores.shape, default)
     if len(background) >= MIN_BACKGROUND:
-        top = np.sort(np.partition(usual.round(5), -RAREST, axis=1)[:, -RAREST:], axis=1)
-        above = RAREST - np.array([*map(np.searchsorted, top, scores)])
+        top = np.sort(np.partition(usual.round(5), -MAX_COUNTED, axis=1)[:, -MAX_COUNTED:], axis=1)
+        above = MAX_COUNTED - np.array([*map(np.searchsorted, top, scores)])
         rarity = np.log10((1 + len(background)) / (1 + above))
     if candidates.embeddings is not None:
         scores += parameters.semantic * candidates.semantic(query.text for query in queries)
@@ -126,7 +129,7 @@ def relevance(
         above = margin[papers] + coverage(model, candidates, query, papers)
         papers, above = papers[above >= -parameters.near], above[above >= -parameters.near]
         if query.quotes:
-            said = candidates.say(query, papers)
+            said = candidates.contains_quotes(query, papers)
             papers, above = papers[said], above[said]
         found.append(Relevance(papers, score[papers], above))
     return found
@@ -135,17 +138,17 @@ def relevance(
 def coverage(
     model: TfidfModel, candidates: CandidateSet, query: Query, papers: np.ndarray
 ) -> np.ndarray:
-    """Return how much of a query these papers say, in [0, 1], shape (n_papers,).
+    """Return how much of a query these papers contain, in [0, 1], shape (n_papers,).
 
-    Of a word that a paper does not have, so much is said as the paper is near to it in the latent
-    space. Of two words that stand side by side in many papers, the same is expected.
+    A missing word counts in part, by its cosine with the paper in the latent space. Bigrams that
+    occur in the corpus count as well.
     """
     words = query.distinct
     pairs = dict.fromkeys(zip(query.terms, query.terms[1:], strict=False))
     columns = np.array([*map(word_column, words), *(bigram_column(*pair) for pair in pairs)])
     weights = model.idf(columns)
-    weights[len(words) :] *= PAIRS * find(model.columns_, columns[len(words) :])[1]
-    said = candidates.vectors.columns.having(columns)[:, papers].astype(np.float32)
+    weights[len(words) :] *= BIGRAM_WEIGHT * find(model.columns_, columns[len(words) :])[1]
+    said = candidates.vectors.columns.with_features(columns)[:, papers].astype(np.float32)
     near = model.directions(columns[: len(words)]) @ candidates.vectors.directions[papers].T
     said[: len(words)] = np.maximum(said[: len(words)], np.clip(2 * near, 0, 1))
     return weights @ said / max(float(weights.sum()), 1e-9)

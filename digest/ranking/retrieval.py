@@ -1,4 +1,4 @@
-"""What is found for a topic among the candidates: the same for all who follow or mute it."""
+"""Find the candidates for a topic: the same for all who follow or mute it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,21 +14,23 @@ from digest.ranking.profile import Interest
 from digest.ranking.query import Query, queries
 from digest.ranking.relevance import Relevance, relevance
 
-BLOCK = 256  # So many queries at a time, since their scores are dense.
+BLOCK = 256  # Queries that are scored at a time, since the scores are dense.
 MAX_PAPERS = 5_000  # Of a topic: a category may have more.
-NO_QUERY = -1  # The categories alone say so.
-#: A paper of a category that is followed as a whole scores below all that was asked for in words.
+NO_QUERY = -1  # Found by a category alone.
+#: The highest score of a paper that was found by a category alone, below those of queries.
 CATEGORY = 0.05
 
-#: Of a word that stands alone, what it begins is muted with it: "molecule" mutes "molecular". The
-#: stem must be so long, so that "graph" leaves "graphene" alone.
-STEM = 6
+#: A single muted word mutes words that begin like it as well: "molecule" mutes "molecular". Only
+#: stems of this length or longer, so that "graph" does not mute "graphene".
+MIN_STEM_LENGTH = 6
 
 
 @dataclass(frozen=True)
 class Found:
-    """Papers and their scores in [0, 1], best first; by which of the topic's queries each was
-    found; and how far it is above the cut (negative: a near miss). Four arrays of one length.
+    """The papers for a topic, best first, in four arrays of one length.
+
+    Scores are in [0, 1]. `queries` has the number of the query that found each paper, and `margins`
+    how far it is above the cut (negative: a near miss).
     """
 
     papers: np.ndarray
@@ -53,8 +55,8 @@ def find(
     interests: Iterable[Interest],
     parameters: Parameters,
 ) -> list[Found]:
-    """Return what each interest finds, its weight aside. Kept in the cache of the candidates."""
-    wanted = [(one.query, one.categories, one.authors) for one in interests]
+    """Return the papers for each interest, regardless of its weight. Cached in the candidates."""
+    wanted = [interest.key for interest in interests]
     cache = candidates.cached("found", parameters)
     # Looked up once: another thread may empty the cache.
     found = {key: known for key in wanted if (known := cache.get(key)) is not None}
@@ -72,13 +74,13 @@ def find(
         else:
             new = _of_categories(candidates, categories)
         if categories:
-            new = new[np.isin(new.papers, [*candidates.within(categories)])]
+            new = new[np.isin(new.papers, [*candidates.in_categories(categories)])]
         found[text, categories, authors] = cache[text, categories, authors] = new
     return [found[key] for key in wanted]
 
 
 def _joined(candidates: CandidateSet, parts: Sequence[Relevance], scale: float) -> Found:
-    """Return the papers that one of the queries found, each as its best query has it."""
+    """Return the papers that any query found, each with its best query."""
     if not parts:
         return NOTHING
     papers = np.concatenate([part.papers for part in parts])
@@ -91,23 +93,23 @@ def _joined(candidates: CandidateSet, parts: Sequence[Relevance], scale: float) 
 
 
 def _by_authors(candidates: CandidateSet, authors: Sequence[str]) -> Found:
-    """Return the papers that these wrote, each by the number of the first of them.
+    """Return the papers by these authors, each with the number of the first of them.
 
-    There is nothing to weigh: who follows somebody wants whatever they write.
+    All have the same score: followers of an author want each paper.
     """
     first: dict[int, int] = {}
     for number, name in enumerate(authors):
-        for paper in candidates.by(name).tolist():
+        for paper in candidates.by_author(name).tolist():
             first.setdefault(paper, number)
     papers, ones = np.array([*first], dtype=np.int64), np.ones(len(first))
     return _best_first(candidates, papers, ones, np.array([*first.values()], int), np.inf * ones)
 
 
 def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Found:
-    """Return the papers of the categories: first what has one as its primary, what trends and
-    what is new.
+    """Return the papers of the categories, those first that have one as their primary category,
+    trend, or are new.
     """
-    within = candidates.within(categories)
+    within = candidates.in_categories(categories)
     papers = np.array([*within], dtype=np.int64)
     fresh = 1 / (1 + np.maximum(candidates.ages[papers], 0))
     lots = np.array([crc32(candidates.ids[paper].encode()) / 2**32 for paper in within])
@@ -117,7 +119,7 @@ def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Found
 
 
 def trending(candidates: CandidateSet) -> Found:
-    """Return what trends; where nobody has voted on anything, what is newest."""
+    """Return the trending papers, or the newest if no paper has votes."""
     if candidates.trends.any():
         papers = np.flatnonzero(candidates.trends)
         scores = candidates.trends[papers]
@@ -143,36 +145,36 @@ def _best_first(
 
 
 def muted(model: TfidfModel, candidates: CandidateSet, interest: Interest) -> np.ndarray:
-    """Return which papers a muted interest shuts out, (n_papers,). Mute wins over follow.
+    """Return which papers a muted interest hides, (n_papers,). Mute wins over follow.
 
-    They have all words of one line of its text, or one of its authors, and are in its categories.
+    They contain all words of one line of its text, or have one of its authors, and are in its
+    categories.
     """
     cache = candidates.cached("muted")
-    key = interest.query, interest.categories, interest.authors
-    shut = cache.get(key)
-    if shut is None:
+    is_muted = cache.get(interest.key)
+    if is_muted is None:
         within = np.full(len(candidates), not interest.categories)
-        within[list(candidates.within(interest.categories))] = True
+        within[list(candidates.in_categories(interest.categories))] = True
         is_whole = bool(interest.categories) and not (interest.query.strip() or interest.authors)
-        shut = np.full(len(candidates), is_whole)
+        is_muted = np.full(len(candidates), is_whole)
         for name in interest.authors:
-            shut[candidates.by(name)] = True
+            is_muted[candidates.by_author(name)] = True
         for query in queries(interest.query, model.acronyms_, limit=10**9):  # All: mute wins.
-            shut |= _saying(model, candidates, query)
-        shut = cache[key] = shut & within
-    return shut
+            is_muted |= _contains(model, candidates, query)
+        is_muted = cache[interest.key] = is_muted & within
+    return is_muted
 
 
-def _saying(model: TfidfModel, candidates: CandidateSet, query: Query) -> np.ndarray:
-    """Return which papers say all words of the query, and what it quotes."""
-    saying = np.ones(len(candidates), dtype=bool)
+def _contains(model: TfidfModel, candidates: CandidateSet, query: Query) -> np.ndarray:
+    """Return which papers contain all words and quotes of the query."""
+    contains = np.ones(len(candidates), dtype=bool)
     for term in query.distinct:
         stems = {term}
-        if len(query.distinct) == 1 and len(term) >= STEM:
+        if len(query.distinct) == 1 and len(term) >= MIN_STEM_LENGTH:
             stems.update(model.stems_[np.char.startswith(model.stems_, term)].tolist())
         columns = np.array([*map(word_column, stems)])
-        saying &= candidates.vectors.columns.having(columns).any(axis=0)
+        contains &= candidates.vectors.columns.with_features(columns).any(axis=0)
     if query.quotes:
-        papers = np.flatnonzero(saying)
-        saying[papers] = candidates.say(query, papers)
-    return saying
+        papers = np.flatnonzero(contains)
+        contains[papers] = candidates.contains_quotes(query, papers)
+    return contains

@@ -1,8 +1,8 @@
-"""Which papers go into whose digest: all subscribers of a shard at once.
+"""Choose the papers of many subscribers' digests at once.
 
-What is found for a topic is the same for all who follow it. What is a subscriber's own (weights,
-what they had, what they mute, what they taught) is laid over the candidates of many as arrays: only
-reading the profiles and writing the choices is done one by one.
+The papers for a topic are the same for all followers. What differs (weights, papers they had,
+mutes, preference models) is applied to many subscribers as arrays. Only reading profiles and
+writing choices is done one by one.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,7 +11,7 @@ from itertools import batched
 
 import numpy as np
 
-from digest.ranking.authors import asked_for
+from digest.ranking.authors import queried_authors
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.parameters import Parameters
@@ -22,58 +22,59 @@ from digest.ranking.relevance_feedback import learned_scores
 from digest.ranking.retrieval import NO_QUERY, NOTHING, Found, find, muted, trending
 
 DEFAULT = Parameters()
-SUBSCRIBERS = 500  # So many at a time, to bound memory.
+SUBSCRIBERS = 500  # Ranked at a time, to bound memory.
 MAX_INTERESTS = 200  # Of one subscriber: the form takes fewer.
-SPARE = 10  # So many more papers of a topic are looked at than twice a digest: some are folded.
-LIMITS = 50  # How many are looked at is a multiple of this, so that many subscribers share it.
-PRIOR = 2  # So many papers of which they have no opinion are added to those of a topic.
-NEAR_MISSES = 3  # In a digest, at most.
-TRENDS = 0.5  # What trends so much comes back after its first day.
+EXTRA_PAPERS = 10  # Papers of a topic beyond two digests' size: some are folded.
+LIMIT_STEP = 50  # Limits are rounded up to multiples, so that many subscribers share them.
+PRIOR = 2  # Neutral papers that are added to those of a topic.
+MAX_NEAR_MISSES = 3  # In a digest, at most.
+MIN_TREND = 0.5  # From this trend on, a paper may come after its first day.
 
 #: The groups of a digest, in their order.
 NEW, MISSED, NEAR = 0, 1, 2
 GROUPS = "new", "missed", "near"
-#: Where a candidate comes from: one of these, or an interest.
+#: Sources of picks: one of these, or an interest.
 TREND, OWN, FIRST_INTEREST = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice[P]:
     """One paper for one subscriber.
+
+    Papers are positions among the candidates. Planning replaces them by ids.
 
     Attributes
     ----------
-    paper : int
-        Its position.
+    paper : P
     score : float
         In [0, 1].
     basis : str
-        topic, learned, trend or new.
+        topic, learned, trend or new. Planning adds second.
     group : str
         new, missed ("You may have missed") or near ("Close to your interests").
     topic : str
-        The name of the topic, or the line of their own words, that scores best.
+        The name of the topic with the best score, or the best line of own keywords.
     terms : tuple of str
-        The words of it that the paper has.
-    relatives : tuple of int
-        The positions of further papers on the same idea, for which it stands.
+        Its words that the paper contains.
+    relatives : tuple of P
+        Further papers on the same idea, which are folded into it.
     """
 
-    paper: int
+    paper: P
     score: float
     basis: str
     group: str = "new"
     topic: str = ""
     terms: tuple[str, ...] = ()
-    relatives: tuple[int, ...] = ()
+    relatives: tuple[P, ...] = ()
 
 
 @dataclass(frozen=True)
 class Picks:
     """Papers that may go into digests, as arrays of one length.
 
-    `owner` is the subscriber's place among those asked for, `source` where the paper comes from,
-    and `query` which of the source's queries found it. `is_sure`: it is well above the cut.
+    `owner` is the index of the subscriber, `source` where the paper comes from, and `query` the
+    number of the source's query. `is_sure`: it is well above the cut.
     """
 
     owner: np.ndarray
@@ -104,24 +105,24 @@ def choose(
     *,
     since: Sequence[int] | None = None,
     among: slice = slice(None),
-) -> list[list[Choice]]:
+) -> list[list[Choice[int]]]:
     """Return each subscriber's papers, in the order of their digest.
 
     Parameters
     ----------
     seen
-        For each subscriber, the positions of the papers that they must not get again.
+        For each subscriber, the positions of the papers that they must not get.
     since
-        For each, the position from which papers are new to them; what came in before may come back
-        as missed. By default all are new.
+        For each subscriber, the position from which on papers are new. Earlier ones may come as
+        missed. By default all are new.
     among
-        The positions of the papers that there are today.
+        The positions of today's papers.
     """
-    chosen: list[list[Choice]] = []
+    chosen: list[list[Choice[int]]] = []
     since = since or [0] * len(profiles)
     for block in batched(zip(profiles, seen, since, strict=True), SUBSCRIBERS):
-        some, had, new = zip(*block, strict=True)
-        chosen += Ranking(model, candidates, some, had, new, parameters, among).choices()
+        block_profiles, had, new = zip(*block, strict=True)
+        chosen += Ranking(model, candidates, block_profiles, had, new, parameters, among).choices()
     return chosen
 
 
@@ -131,14 +132,14 @@ def matches(
     interest: Interest,
     limit: int,
     parameters: Parameters = DEFAULT,
-) -> list[Choice]:
-    """Return the papers that match one interest, best first: what its followers would see."""
+) -> list[Choice[int]]:
+    """Return the papers that match one interest, best first, as its followers would get them."""
     profile = Profile(follows=(interest,), size=limit)
     return choose(model, candidates, [profile], [()], parameters)[0]
 
 
 class Ranking:
-    """The digests of some subscribers."""
+    """Ranks the papers of a block of subscribers."""
 
     def __init__(
         self,
@@ -153,17 +154,17 @@ class Ranking:
         self.model, self.candidates, self.parameters = model, candidates, parameters
         self.profiles, self.seen, self.since = profiles, seen, np.array(since)
         self.first, self.last, _ = among.indices(len(candidates))
-        learned = [(n, one.learned) for n, one in enumerate(profiles) if one.learned]
+        learned = [(n, profile.learned) for n, profile in enumerate(profiles) if profile.learned]
         self.own_row = np.full(len(profiles), -1)
         self.own_row[[n for n, _ in learned]] = np.arange(len(learned))
-        self.learned = [one for _, one in learned]
+        self.learned = [own for _, own in learned]
         self.own_scores = learned_scores(model, candidates.vectors, self.learned)
 
-    def choices(self) -> list[list[Choice]]:
+    def choices(self) -> list[list[Choice[int]]]:
         """Return each subscriber's papers, in the order of their digest."""
-        picks, relatives = self.folded(self.picks())
+        picks, relatives = self.fold_duplicates(self.picks())
         own_words = self._own_words(picks)
-        chosen: list[list[Choice]] = [[] for _ in self.profiles]
+        chosen: list[list[Choice[int]]] = [[] for _ in self.profiles]
         rows = zip(*(column.tolist() for column in picks.columns()), strict=True)
         for number, (owner, paper, score, source, query, group, _) in enumerate(rows):
             basis, topic, terms = self._reason(paper, source, query)
@@ -177,36 +178,37 @@ class Ranking:
 
     def picks(self) -> Picks:
         """Return all papers that may be chosen, each subscriber's best first."""
-        picks = self._gathered()
+        picks = self._collect()
         picks = picks[~self._is_hidden(picks)]
         picks = picks[np.lexsort((-picks.score, picks.group, picks.paper, picks.owner))]
         is_first = np.ones(len(picks), dtype=bool)
         is_first[1:] = (np.diff(picks.owner) != 0) | (np.diff(picks.paper) != 0)
-        picks = self._with_taste(picks[is_first])
+        picks = self._add_preferences(picks[is_first])
         order = self.candidates.rank[picks.paper], -picks.score.round(4), picks.group, picks.owner
         return picks[np.lexsort(order)]
 
-    def _gathered(self) -> Picks:
-        """Return what the interests find for each, and what is like the papers that they like."""
+    def _collect(self) -> Picks:
+        """Return the papers for the interests and preference models of each subscriber."""
         self.interests = list(
-            dict.fromkeys(one for p in self.profiles for one in p.follows[:MAX_INTERESTS])
+            dict.fromkeys(interest for p in self.profiles for interest in p.follows[:MAX_INTERESTS])
         )
         number = {interest: FIRST_INTEREST + n for n, interest in enumerate(self.interests)}
         found = find(self.model, self.candidates, self.interests, self.parameters)
         sources = [trending(self.candidates), NOTHING, *found]
-        names = [TREND, OWN, *((one.query, one.categories, one.authors) for one in self.interests)]
-        # What is available for a topic is the same for many, in this block and in the next.
+        names = [TREND, OWN, *(interest.key for interest in self.interests)]
+        # Shared by many subscribers, in this block and the next.
         cache = self.candidates.cached("available", self.parameters, self.first, self.last)
         owners: list[int] = []
         asked: list[int] = []
         each: list[tuple[np.ndarray, ...]] = []
         for owner, profile in enumerate(self.profiles):
-            mine = [(number[one], one.weight) for one in profile.follows[:MAX_INTERESTS]]
+            follows = profile.follows[:MAX_INTERESTS]
+            mine = [(number[interest], interest.weight) for interest in follows]
             if not mine:
                 mine = [(OWN if profile.is_known else TREND, 1.0)]
             is_limited = not (profile.mutes or profile.learned)
-            limit = 2 * profile.size + SPARE + len(self.seen[owner]) if is_limited else 0
-            limit = -(-limit // LIMITS) * LIMITS
+            limit = 2 * profile.size + EXTRA_PAPERS + len(self.seen[owner]) if is_limited else 0
+            limit = -(-limit // LIMIT_STEP) * LIMIT_STEP
             for source, weight in mine:
                 rest = weight, int(self.since[owner]), limit, profile.wants_near
                 key = names[source], *rest
@@ -219,14 +221,14 @@ class Ranking:
         liked = self._liked()
         sizes = [len(part[0]) for part in each]
         each.append((liked.paper, liked.score, liked.query, liked.group, liked.is_sure))
-        papers, scores, *others = map(np.concatenate, zip(*each, strict=True))
+        papers, scores, *columns = map(np.concatenate, zip(*each, strict=True))
         all_owners = np.concatenate([np.repeat(owners, sizes), liked.owner])
         all_sources = np.concatenate([np.repeat(asked, sizes), liked.source])
-        return Picks(all_owners, papers, scores, all_sources, *others)
+        return Picks(all_owners, papers, scores, all_sources, *columns)
 
     def _liked(self) -> Picks:
-        """Return the new papers that own models find. Their scores are added later."""
-        floors = np.array([one.floor for one in self.learned]).reshape(-1, 1)
+        """Return the new papers that preference models find. Their scores are added later."""
+        floors = np.array([learned.floor for learned in self.learned]).reshape(-1, 1)
         rows, papers = np.nonzero(self.own_scores >= floors)
         owners = np.flatnonzero(self.own_row >= 0)[rows]
         new = (papers >= self.since[owners]) & (papers >= self.first) & (papers < self.last)
@@ -238,61 +240,61 @@ class Ranking:
     def _available(
         self, found: Found, source: int, weight: float, since: int, limit: int, wants_near: bool
     ) -> tuple[np.ndarray, ...]:
-        """Return what there is for those to whom papers are new since a position.
+        """Return what is found for subscribers to whom papers are new since a position.
 
-        Papers, scores, queries, groups, and which are well above the cut. What came in before must
-        be, or trend.
+        Papers, scores, queries, groups, and which are well above the cut. Earlier papers must be
+        well above it, or trend.
         """
         is_new = found.papers >= since
         again = found.margins >= self.parameters.missed
         if source == TREND:
-            again = found.scores >= TRENDS
+            again = found.scores >= MIN_TREND
         group = np.where(is_new, np.where(found.margins < 0, NEAR, NEW), MISSED)
         wanted = (is_new & (wants_near | (found.margins >= 0))) | (again & ~is_new)
         wanted &= (found.papers >= self.first) & (found.papers < self.last)
         places = np.flatnonzero(wanted)
         if limit:
-            parts = [places[group[places] == one] for one in range(len(GROUPS))]
-            places = np.concatenate([self._ideas(found, some, limit) for some in parts])
-        some, scores = found[places], found.scores[places]
+            parts = [places[group[places] == number] for number in range(len(GROUPS))]
+            places = np.concatenate([self._ideas(found, part, limit) for part in parts])
+        selected, scores = found[places], found.scores[places]
         # The odds are multiplied by the weight, so that scores stay within [0, 1].
         scores = weight * scores / (1 + (weight - 1) * scores)
-        is_sure = (some.margins >= self.parameters.missed / 2) | (some.queries == NO_QUERY)
-        return some.papers, scores, some.queries, group[places], is_sure
+        is_sure = (selected.margins >= self.parameters.missed / 2) | (selected.queries == NO_QUERY)
+        return selected.papers, scores, selected.queries, group[places], is_sure
 
     def _ideas(self, found: Found, places: np.ndarray, limit: int) -> np.ndarray:
-        """Return the first places, so many that there are `limit` different ideas among them."""
+        """Return the first places, with `limit` different ideas among them."""
         if len(places) <= limit:
             return places
         ideas = self.candidates.groups(self.parameters.duplicate)[found.papers[places]]
-        leaders = np.sort(_firsts(ideas)[0])
+        leaders = np.sort(_first_of_each(ideas)[0])
         return places[: leaders[limit]] if len(leaders) > limit else places
 
     def _is_hidden(self, picks: Picks) -> np.ndarray:
-        """Return which papers subscribers must not get: had already, muted or withdrawn."""
+        """Return which picks are hidden: sent before, muted or withdrawn."""
         hidden = self.candidates.is_withdrawn[picks.paper]
         count = len(self.candidates)
         pairs = [owner * count + paper for owner, had in enumerate(self.seen) for paper in had]
         if pairs:
             hidden |= np.isin(picks.owner * count + picks.paper, pairs)
         number: dict[tuple[Interest, ...], int] = {(): 0}
-        of_owner = np.array([number.setdefault(one.mutes, len(number)) for one in self.profiles])
+        of_owner = np.array([number.setdefault(p.mutes, len(number)) for p in self.profiles])
         masks = np.zeros((len(number), count), dtype=bool)
         for mutes, row in number.items():
             for interest in mutes:
                 masks[row] |= muted(self.model, self.candidates, interest)
         return hidden | masks[of_owner[picks.owner], picks.paper]
 
-    def _with_taste(self, picks: Picks) -> Picks:
-        """Return papers with what subscribers taught and what trends in their scores.
+    def _add_preferences(self, picks: Picks) -> Picks:
+        """Add preference models and trends to the scores. Drop disliked papers.
 
-        What they want less of goes. A score may be above 1, so that no two of the best are equal.
+        A score may be above 1, so that the best ones differ.
         """
         rows = self.own_row[picks.owner]
         own = np.zeros(len(picks))
         own[rows >= 0] = self.own_scores[rows[rows >= 0], picks.paper[rows >= 0]]
         is_own = picks.source == OWN
-        own = np.where(is_own, own, within_topics(picks, own))
+        own = np.where(is_own, own, relative_to_topic(picks, own))
         score = np.where(is_own, own, picks.score + self.parameters.learned * own)
         ahead = np.where(picks.source == TREND, 0, self.candidates.trends[picks.paper])
         score = np.maximum(score * (1 + self.parameters.trend * ahead), 0)
@@ -302,32 +304,32 @@ class Ranking:
 
     # ---- The choice
 
-    def folded(self, picks: Picks) -> tuple[Picks, dict[tuple[int, int], tuple[int, ...]]]:
-        """Return the chosen papers, and for (owner, paper) those on the same idea.
+    def fold_duplicates(self, picks: Picks) -> tuple[Picks, dict[tuple[int, int], tuple[int, ...]]]:
+        """Return the chosen papers, and (owner, paper) -> further papers on the same idea.
 
-        Each idea is there once, by its best paper. The best paper of each topic comes first if it
-        is well above the cut, so that no topic crowds out the others; then the best of all.
+        Each idea is represented by its best paper. The best paper of each topic is chosen first if
+        it is well above the cut, so that no topic crowds out the others; then the best of all.
         """
         ideas = self.candidates.groups(self.parameters.duplicate)[picks.paper]
-        leaders, idea = _firsts(picks.owner * len(self.candidates) + ideas)
+        leaders, idea = _first_of_each(picks.owner * len(self.candidates) + ideas)
         relatives: dict[tuple[int, int], tuple[int, ...]] = {}
         for follower in np.setdiff1d(np.arange(len(picks)), leaders).tolist():
             leader = leaders[idea[follower]]
             key = int(picks.owner[leader]), int(picks.paper[leader])
             relatives[key] = (*relatives.get(key, ()), int(picks.paper[follower]))
         picks = picks[np.sort(leaders)]
-        best, _ = _firsts((picks.owner << 24) + picks.source)
+        best, _ = _first_of_each((picks.owner << 24) + picks.source)
         is_best = np.zeros(len(picks), dtype=bool)
         is_best[best] = picks.is_sure[best]
         order = np.lexsort((np.arange(len(picks)), ~is_best, picks.group, picks.owner))
         owner, group = picks.owner[order], picks.group[order]
         sizes = np.array([profile.size for profile in self.profiles])
-        taken = _places(owner) < sizes[owner]
-        taken &= (group != NEAR) | (_places(3 * owner + group) < NEAR_MISSES)
+        taken = _rank_in_group(owner) < sizes[owner]
+        taken &= (group != NEAR) | (_rank_in_group(3 * owner + group) < MAX_NEAR_MISSES)
         return picks[np.sort(order[taken])], relatives
 
     def _reason(self, paper: int, source: int, query: int) -> tuple[str, str, tuple[str, ...]]:
-        """Return the basis, the topic and the words for which a paper is there."""
+        """Return the basis, the topic and the terms of a choice."""
         if source == OWN:
             return "learned", "", ()
         if source == TREND:
@@ -336,9 +338,9 @@ class Ranking:
         if query == NO_QUERY:
             return "topic", interest.name, ()
         if interest.authors:
-            # Of several in their own words, the others don't explain why a paper is there.
+            # In own keywords with several authors, only the one who matched explains the choice.
             name = interest.authors[query]
-            is_own = bool(asked_for(interest.name))
+            is_own = bool(queried_authors(interest.name))
             called = f"author: {name}"[:NAME] if is_own else interest.name
             return "topic", called, () if is_own else (name,)
         cache = self.candidates.cached("reasons")
@@ -347,10 +349,10 @@ class Ranking:
         if reason is None:
             asked = self._asked(interest.query)
             words = query_reason(self.model, self.candidates, asked[query], paper)
-            is_list = len({one.text for one in asked}) > 1
+            is_list = len({query.text for query in asked}) > 1
             reason = cache[key] = asked[query].text[:NAME] if is_list else "", words
         line, words = reason
-        # Of a list in their own words, the other lines don't explain why a paper is there.
+        # In own keywords with several lines, only the one that matched explains the choice.
         return "topic", line if line and interest.is_own_words else interest.name, words
 
     def _asked(self, topic: str) -> tuple[Query, ...]:
@@ -361,7 +363,7 @@ class Ranking:
         return asked
 
     def _own_words(self, picks: Picks) -> dict[int, tuple[str, ...]]:
-        """Return the words behind the papers that are there on account of what people taught."""
+        """Return the words of the picks that preference models found."""
         own = np.flatnonzero(picks.source == OWN).tolist()
         rows, papers = self.own_row[picks.owner].tolist(), picks.paper.tolist()
         return {
@@ -372,11 +374,11 @@ class Ranking:
         }
 
 
-def within_topics(picks: Picks, own: np.ndarray) -> np.ndarray:
-    """Return subscribers' own scores, those below zero measured by the others of the same topic.
+def relative_to_topic(picks: Picks, own: np.ndarray) -> np.ndarray:
+    """Return scores of preference models, with negative ones relative to the mean of their topic.
 
-    Who wants less of some papers of a topic follows it still: what they have in common with all of
-    it, such as its words, is no reason against it. Of few papers, that is less sure.
+    Negative feedback on papers of a followed topic is not against the topic: features that its
+    papers share don't count. The mean of few papers is shrunk.
     """
     if not len(own):
         return own
@@ -385,13 +387,13 @@ def within_topics(picks: Picks, own: np.ndarray) -> np.ndarray:
     return np.where(own < 0, np.minimum(own - usual, 0), own)
 
 
-def _firsts(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each different key stands first, and the number of each one's key."""
+def _first_of_each(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the index at which each distinct key comes first, and each element's key number."""
     _, first, number = np.unique(keys, return_index=True, return_inverse=True)
     return first, number
 
 
-def _places(keys: np.ndarray) -> np.ndarray:
-    """Return each one's place among those of its key, from 0. Equal keys are neighbours."""
+def _rank_in_group(keys: np.ndarray) -> np.ndarray:
+    """Return each element's rank among those with its key, from 0. Equal keys are adjacent."""
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     return np.arange(len(keys)) - np.repeat(starts, np.diff([*starts, len(keys)]))

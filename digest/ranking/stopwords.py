@@ -1,7 +1,7 @@
-"""Words that say nothing of a paper's subject."""
+"""Words that are no subject of a paper."""
 
-#: Function words of English, in lower case, and what abstracts say of themselves. Nothing that can
-#: be a subject is among them: no "system", "interest", "use", "work", "put", "go" or "well".
+#: Function words of English, in lower case, and words of abstracts about themselves. No word that
+#: can be a subject: no "system", "interest", "use", "work", "put", "go" or "well".
 STOP_WORDS = frozenset(
     """
     about above across after afterwards again against all almost alone along already also although
@@ -31,8 +31,8 @@ STOP_WORDS = frozenset(
     """.split()  # noqa: SIM905, a list of quoted words is harder to read
 )
 
-#: What readers say of their wishes, and abstracts of anything. In two or three words they are the
-#: subject ("tool use", "case studies"); in a sentence they say nothing.
+#: Common words of queries and abstracts. In a phrase of two or three words, they are part of the
+#: subject ("tool use", "case studies"); in a sentence, they are not.
 FILLERS = frozenset(
     """
     approach approaches method methods result results use uses novel new existing

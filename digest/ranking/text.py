@@ -1,4 +1,4 @@
-"""Text becomes terms: folded, without stop words, stemmed.
+"""Split texts into terms: folded, without stop words, stemmed.
 
 A term is the stem of a word. LaTeX, case, accents, hyphens and the two spellings of English don't
 matter: "Graph-based" and "graph based" have the same terms, and so have "pre-training" and
@@ -17,13 +17,13 @@ from digest.ranking.stopwords import STOP_WORDS
 #: What counts as one character of a kind, in expressions.
 LETTER, HYPHEN, APOSTROPHE = r"[^\W\d_]", r"[-\u2010\u2011]", r"['\u2019]"
 WORD = re.compile(r"[^\W_]{2,}")
-WRITTEN = re.compile(rf"[^\W\d_][^\W_]+(?:{HYPHEN}[^\W_]+)*")
+WRITTEN_WORD = re.compile(rf"[^\W\d_][^\W_]+(?:{HYPHEN}[^\W_]+)*")
 HYPHENATED = re.compile(rf"(?<![^\W_])[^\W_]+(?:{HYPHEN}[^\W_]+)+")
-MAX_WORD = 40  # Longer ones are no words; they would only fill the vocabulary.
-#: Said of everything, and about nothing: its words would look like a subject.
+MAX_WORD = 40  # Characters. Longer strings are no words, and would fill the vocabulary.
+#: A phrase whose words would look like a subject.
 STATE_OF_THE_ART = re.compile(r"state[-\s]+of[-\s]+the[-\s]+art")
 
-# ---- LaTeX: accents go, other commands are words by their names
+# ---- LaTeX: accents are removed, other commands become words
 
 ACCENT_COMMAND = re.compile(r"\\[\"'`^~=.]\s?\{?\\?([A-Za-z])\}?|\\[uvHcdbkrt]\{\\?([A-Za-z])\}")
 FONT_COMMAND = re.compile(
@@ -34,11 +34,11 @@ LETTER_COMMAND = re.compile(r"\\(AE|OE|ae|oe|ss|L|l|O|o|i|j)(?![A-Za-z])\s?")  #
 COMMAND = re.compile(r"\\([A-Za-z]+)")
 LATEX_SYNTAX = str.maketrans("", "", "${}_^\\~")
 
-# ---- Unicode: accents go, a Greek letter that stands alone is its name
+# ---- Unicode: accents are removed, a single Greek letter becomes its name
 
 ACCENT = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 HYPHENS = str.maketrans("\u2010\u2011\u2012\u2013\u2212", "-----")
-#: Letters that no accent makes.
+#: Letters that Unicode does not decompose.
 UNACCENTED = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "ß": "ss"}
 )
@@ -49,9 +49,9 @@ NAMES_OF_GREEK = """
 """
 GREEK = dict(zip("αβγδεζηθικλμνξοπρςστυφχψω", NAMES_OF_GREEK.split(), strict=True))
 
-# ---- Hyphens: most part two words; these don't
+# ---- Hyphens: most separate two words, with these exceptions
 
-#: What is written with a hyphen and without: pre-training, e-mail.
+#: Prefixes with or without a hyphen: pre-training, e-mail.
 PREFIXES = frozenset(
     """
     anti auto bi bio co counter e electro extra geo hyper hypo infra inter intra macro magneto meta
@@ -90,28 +90,25 @@ SPELLINGS = [
 
 
 class _Stems(dict[str, str]):
-    """Word -> its terms, parted by a space, computed once a word.
+    """Word -> its terms, separated by a space. A cache.
 
     Stop words and numbers have none, "gpt4" has two, all others one.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # It is at one word at a time: while its C works, no other thread has the interpreter.
+        # Safe with threads: its C code holds the interpreter lock.
         self._stem = Stemmer.Stemmer("english", 0).stemWord
 
     def __missing__(self, word: str) -> str:
         is_no_term = word in STOP_WORDS or word.isdecimal() or len(word) > MAX_WORD
-        stem = "" if is_no_term else self._stemmed(word)
+        stem = "" if is_no_term else self._stem(_spelled(word))
         if stem and (numbered := NUMBERED.fullmatch(word)):
             stem = f"{self[numbered[1]]} {stem}"
         if len(self) > 500_000:
             self.clear()
         self[word] = stem
         return stem
-
-    def _stemmed(self, word: str) -> str:
-        return self._stem(_spelled(word))
 
 
 _stems = _Stems()
@@ -126,14 +123,14 @@ def _spelled(word: str) -> str:
 def words(text: str, *, of_query: bool = False) -> list[str]:
     """Return the words of a text, folded, in order.
 
-    Of "k-means", a paper says "kmeans" and "means"; a query asks for the first alone.
+    In a paper, "k-means" is "kmeans" and "means"; in a query, only the first.
     """
     said, alone = reading(text)
     return said if of_query else said + alone
 
 
 def reading(text: str) -> tuple[list[str], list[str]]:
-    """Return the words of a text as a query says them, and those that a paper says besides."""
+    """Return the words of a text as in a query, and the words that it has besides as a paper."""
     alone: list[str] = []
     if "\\" in text or "$" in text:
         text = _without_latex(text)
@@ -148,7 +145,7 @@ def reading(text: str) -> tuple[list[str], list[str]]:
 
 
 def folded(text: str) -> str:
-    """Return a text in lower case, without accents, its hyphens all alike."""
+    """Return a text in lower case, without accents, with one kind of hyphens."""
     text = text.lower()
     if text.isascii():
         return text
@@ -167,12 +164,12 @@ def terms(text: str) -> list[str]:
 
 
 def as_written(text: str) -> dict[str, str]:
-    """Return, for each term of a text, the word that stands for it there, in its own case."""
+    """Return the word of each term of a text, in its case."""
     said: dict[str, str] = {}
     for word in WORD.findall(text):
         for term in terms(word):
             said.setdefault(term, word)
-    for word in HYPHENATED.findall(text):  # What a hyphen joins: "pre-training", "k-means".
+    for word in HYPHENATED.findall(text):  # "pre-training", "k-means".
         for term in terms(word):
             said.setdefault(term, word)
     for word in (*words(text), *words(text, of_query=True)):
@@ -182,13 +179,13 @@ def as_written(text: str) -> dict[str, str]:
 
 
 def usual_words(texts: Iterable[str]) -> dict[str, str]:
-    """Return, for each stem, the word that texts mostly write for it, with its hyphens.
+    """Return the most frequent word of each stem, with hyphens.
 
-    In lower case, but for acronyms.
+    In lower case, except acronyms.
     """
     counts: Counter[str] = Counter()
     for said in texts:
-        counts.update(WRITTEN.findall(said))
+        counts.update(WRITTEN_WORD.findall(said))
     forms: Counter[tuple[str, str]] = Counter()
     for word, count in counts.items():
         stems = terms(word)
@@ -209,11 +206,9 @@ def _without_latex(text: str) -> str:
 
 
 def _joined(text: str) -> tuple[str, list[str]]:
-    """Return the text without hyphens ("pretraining", "gpt4", else two words), and what stands
-    alone besides.
+    """Return the text without hyphens ("pretraining", "gpt4", else two words), and further words.
 
-    Of "k-means", whose first word alone is no term, both become one word; the second, as a paper
-    says it, stands alone as well.
+    "k-means", whose first word alone is no term, becomes one word, and "means" a further one.
     """
     joined, *pieces = text.split("-")
     said, alone = [joined], []

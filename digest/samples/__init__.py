@@ -15,7 +15,7 @@ PAPERS = Path(__file__).parent / "papers.jsonl"
 DAYS = 10
 
 
-def lay_out(today: date, now) -> int:
+def store_samples(today: date, now) -> int:
     """Store the sample papers, spread over the DAYS days until today. Return their number."""
 
     def refuse(number, reason):

@@ -23,11 +23,11 @@ from digest.sources.records import (
 )
 
 MAX_ABSTRACT = 3_000  # Characters.
-LEAST_WORDS = 3  # Of a line that is a title.
-LONGEST_LINE = 300
-NAMED = 3  # Entries that could not be read.
+MIN_TITLE_WORDS = 3  # Of a line that is a title.
+MAX_LINE = 300
+MAX_UNREAD = 3  # Entries that could not be read.
 MAX_MARKS = 20_000  # Of LaTeX in one text: more would take many seconds.
-MOST_ENTRIES = 10_000  # Of one text, to bound memory.
+MAX_ENTRIES = 10_000  # Of one text, to bound memory.
 BIBTEX = re.compile(r"^[ \t]*@[ \t]*\w+[ \t]*[{(]", re.MULTILINE)
 BEGINNING = re.compile(r"@[ \t]*\w+[ \t]*[{(]")  # Of an entry, also of a second one in a line.
 #: A group only for TeX; first the alternatives whose braces stay: commands and formulas.
@@ -57,9 +57,9 @@ RIS_ADDRESSES = ("UR", "L1", "L2", "LK", "%U")  # Each may be arXiv's.
 LABEL = re.compile(r"(?:\[\d{1,4}\]|\(?\d{1,4}[.)]|[-*\u2022\u2013])[ \t]+")
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 #: Fields that may contain an arXiv id, the best first. Google Scholar has it in the journal.
-NUMBERED = ("eprint", "arxivid", "doi", "url", "journal", "howpublished")
+ID_FIELDS = ("eprint", "arxivid", "doi", "url", "journal", "howpublished")
 URL = re.compile(r"\\url|[{}]")
-LONGEST_NUMBER = 300  # Characters of what names it.
+MAX_ID_FIELD = 300  # Characters of what names it.
 #: What is between two arXiv ids: also a category, as on arXiv's pages.
 BETWEEN = re.compile(r"(?:\[[\w.-]{1,30}\]|[,;\s])+")
 DOI_OF_ARXIV = re.compile(r"(?:https?://(?:dx\.)?doi\.org/)?10\.48550/arxiv\.", re.IGNORECASE)
@@ -97,7 +97,7 @@ def read(text: str) -> Bibliography:
         record = _record(fields)
         if record is None:
             bad += 1
-            unread += [name] if bad <= NAMED else []
+            unread += [name] if bad <= MAX_UNREAD else []
         elif record.abstract or not (record.id in records and records[record.id].abstract):
             records[record.id] = record
     return Bibliography([*records.values()], bad, unread)
@@ -131,7 +131,7 @@ def _of_bibtex(text):
         ParsingFailedBlock,
     )
 
-    beyond = next(islice(BEGINNING.finditer(text), MOST_ENTRIES, None), None)
+    beyond = next(islice(BEGINNING.finditer(text), MAX_ENTRIES, None), None)
     for block in bibtexparser.parse_string(text[: beyond and beyond.start()]).blocks:
         if isinstance(block, DuplicateBlockKeyBlock):
             block = block.ignore_error_block
@@ -146,7 +146,7 @@ def _of_bibtex(text):
         elif isinstance(block, ParsingFailedBlock):
             yield _begins(block.raw or ""), {}
     if beyond:
-        yield _begins(text[beyond.start() :][:LONGEST_LINE]), {}
+        yield _begins(text[beyond.start() :][:MAX_LINE]), {}
 
 
 def _between(text):
@@ -158,7 +158,7 @@ def _between(text):
 
 def _begins(entry):
     """Return the key of a BibTeX entry, or its beginning."""
-    return BEGINNING.sub("", entry.strip()[:LONGEST_LINE], count=1).partition(",")[0]
+    return BEGINNING.sub("", entry.strip()[:MAX_LINE], count=1).partition(",")[0]
 
 
 def _ungrouped(text):
@@ -192,14 +192,14 @@ def _of_tags(said):
     """Yield an entry, if there are any tags."""
     if not said.keys() - {""}:
         return
-    told = {tag: " ".join(lines).strip() for tag, lines in said.items()}
+    texts = {tag: " ".join(lines).strip() for tag, lines in said.items()}
     fields = {
-        name: next(filter(None, (told.get(tag) for tag in tags)), "")
+        name: next(filter(None, (texts.get(tag) for tag in tags)), "")
         for name, tags in RIS_TAGS.items()
     }
-    told.pop("", "")
-    name = " ".join(told.values())[:LONGEST_LINE]
-    yield name, fields | {"url": " ".join(told.get(tag, "") for tag in RIS_ADDRESSES)}
+    texts.pop("", "")
+    name = " ".join(texts.values())[:MAX_LINE]
+    yield name, fields | {"url": " ".join(texts.get(tag, "") for tag in RIS_ADDRESSES)}
 
 
 def _of_lines(text):
@@ -207,10 +207,10 @@ def _of_lines(text):
         line = _unlabelled(line)
         if ids := _of_ids(line):
             yield from ids
-        elif len(line) <= LONGEST_LINE and len(re.findall(r"[^\W\d_]+", line)) >= LEAST_WORDS:
+        elif len(line) <= MAX_LINE and len(re.findall(r"[^\W\d_]+", line)) >= MIN_TITLE_WORDS:
             yield line, {"title": line}
         else:
-            yield line[:LONGEST_LINE], {}
+            yield line[:MAX_LINE], {}
 
 
 def _unlabelled(line):
@@ -232,7 +232,7 @@ def _of_ids(line) -> list[Entry]:
 def _record(fields: Fields) -> Record | None:
     """Return the record of an entry, or None without a title and an arXiv id."""
     title = plain(fields.get("title", ""), MAX_TITLE)
-    found = (_number(fields.get(name, "")) for name in NUMBERED)
+    found = (_number(fields.get(name, "")) for name in ID_FIELDS)
     identity = next(filter(None, found), "") or (id_from_title(title) if title else "")
     if not identity:
         return None
@@ -248,7 +248,7 @@ def _record(fields: Fields) -> Record | None:
 
 def _number(text):
     """Return the arXiv id in a field, or an empty string."""
-    words = URL.sub("", text[:LONGEST_NUMBER]).split()
+    words = URL.sub("", text[:MAX_ID_FIELD]).split()
     return next(filter(None, map(_arxiv_id, words)), "")
 
 

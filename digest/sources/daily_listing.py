@@ -9,25 +9,25 @@ from datetime import date, timedelta
 from digest.sources.base import Batch, MalformedFeed
 from digest.sources.records import BadRecord, Record
 
-DAYS_AGAIN = 3  # The last days are read again, because lists and votes change.
-A_WEEK = timedelta(days=7)
+REREAD_DAYS = 3  # The last days are read again, because lists and votes change.
+ONE_WEEK = timedelta(days=7)
 
 
 class Listing:
-    """The list of a day, as far as it was read. `trouble` says why it is incomplete."""
+    """The list of a day, as far as it was read. `problem` says why it is incomplete."""
 
     def __init__(self, day: date):
         self.day = day
         self.found: dict[str, Record] = {}
         self.bad: list[str] = []
         self.pages = 0
-        self.trouble = ""
+        self.problem = ""
 
     @property
     def pages_read(self) -> str:
         return f"{self.pages} page{'s' if self.pages != 1 else ''}"
 
-    def endless(self, is_again: bool, most: int) -> str:
+    def why_to_stop(self, is_again: bool, most: int) -> str:
         """Return why the next page is not requested, or an empty string."""
         if is_again:
             return f"The last of {self.pages_read} of {self.day} repeats those before."
@@ -44,8 +44,8 @@ class Listing:
             self.bad,
             cursor=cursor,
             day=self.day,
-            state="incomplete" if self.trouble else state,
-            note=self.trouble or nothing,
+            state="incomplete" if self.problem else state,
+            note=self.problem or nothing,
         )
 
 
@@ -58,16 +58,16 @@ def day_of(cursor: str, today: date) -> date | None:
     return day if day <= today else None
 
 
-def listed_on(said, day: date) -> date:
+def listed_on(value, day: date) -> date:
     """Return the day on which a paper was put on the list of this day.
 
     Monday's list has papers of Saturday. A day that is further off is a mistake.
     """
     try:
-        listed = date.fromisoformat(said[:10] if isinstance(said, str) else "")
+        listed = date.fromisoformat(value[:10] if isinstance(value, str) else "")
     except ValueError:
         return day
-    return listed if day - A_WEEK <= listed <= day else day
+    return listed if day - ONE_WEEK <= listed <= day else day
 
 
 def from_json(body: bytes, whose: str):
@@ -85,6 +85,16 @@ def text_of(row: dict, name: str) -> str:
     value = row.get(name) or ""
     if not isinstance(value, str):
         raise BadRecord(f"{name} is no text")
+    return value
+
+
+def count_of(row: dict, name: str) -> int | None:
+    """Return a count of a row, or None. Raises BadRecord if it is no count."""
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+        raise BadRecord(f"{name} is no count")
     return value
 
 

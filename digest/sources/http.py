@@ -148,10 +148,10 @@ class Web:
             try:
                 return self._follow(url, conditions)
             except Unavailable as failure:
-                asked_for = failure.retry_after or 0.0
-                if number == self.retries or asked_for > MAX_WAIT:
+                delay = failure.retry_after or 0.0
+                if number == self.retries or delay > MAX_WAIT:
                     raise
-                self.sleep(asked_for or _pause(url, number))
+                self.sleep(delay or _pause(url, number))
         raise AssertionError("retries must be at least 1")
 
     def _follow(self, url, conditions):
@@ -160,7 +160,7 @@ class Web:
             place = self._allowed(url, start)
             answer = self._exchange(place, conditions)
             if answer.status not in REDIRECTS or "location" not in answer.headers:
-                return self._judged(answer, place, bool(conditions))
+                return self._validated(answer, place, bool(conditions))
             url = _joined(url, answer.headers["location"])
         raise Refused(f"{start} redirects more than {MAX_REDIRECTS} times")
 
@@ -239,7 +239,7 @@ class Web:
     def _too_big(self):
         return f"the answer is larger than {self.max_bytes / 1_000_000:g} MB"
 
-    def _judged(self, answer, place, was_conditional) -> _Answer:
+    def _validated(self, answer, place, was_conditional) -> _Answer:
         """Return a valid response. Raises Refused or Unavailable."""
         host, status = place.host.decode(), answer.status
         if status == 429 or status >= 500:
@@ -371,9 +371,9 @@ def _conditions(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the request headers for a conditional request."""
     names = {"If-None-Match": "etag", "If-Modified-Since": "last-modified"}
     return {
-        asking: headers[told]
-        for asking, told in names.items()
-        if told in headers and headers[told].isascii()
+        asking: headers[name]
+        for asking, name in names.items()
+        if name in headers and headers[name].isascii()
     }
 
 

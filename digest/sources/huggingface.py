@@ -11,7 +11,15 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 from digest.sources import records
 from digest.sources.base import Batch, MalformedFeed
-from digest.sources.daily_listing import DAYS_AGAIN, Listing, day_of, from_json, listed_on, text_of
+from digest.sources.daily_listing import (
+    REREAD_DAYS,
+    Listing,
+    count_of,
+    day_of,
+    from_json,
+    listed_on,
+    text_of,
+)
 from digest.sources.http import Entry, Refused, Unavailable, Web
 from digest.sources.records import BadRecord, Record
 
@@ -38,7 +46,7 @@ class HuggingFace:
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
         """Yield a batch for each day's list, all its pages in one. The cursor is the next day."""
-        day = day_of(cursor, today) or since or today - timedelta(days=DAYS_AGAIN - 1)
+        day = day_of(cursor, today) or since or today - timedelta(days=REREAD_DAYS - 1)
         while day <= today:
             following = day + timedelta(days=1)
             listing = _Listing(day)
@@ -46,7 +54,7 @@ class HuggingFace:
                 self._read_pages(listing, web, today)
             except (Refused, Unavailable, MalformedFeed):
                 if listing.pages:  # The day is read again later.
-                    listing.trouble = f"The list of {day} broke off after {listing.pages_read}."
+                    listing.problem = f"The list of {day} broke off after {listing.pages_read}."
                     yield listing.batch(cursor=str(day), today=today)
                 raise
             yield listing.batch(cursor=str(following) if day < today else "", today=today)
@@ -60,8 +68,8 @@ class HuggingFace:
             links = LINK.findall(answer.headers.get("link", "")) if rows else []
             link = next((address for address, says in links if IS_NEXT.search(says)), "")
             if link:
-                listing.trouble = self._trouble(link, listing, is_again)
-            if not link or listing.trouble:
+                listing.problem = self._problem(link, listing, is_again)
+            if not link or listing.problem:
                 return
 
     def _ask(self, web, day, page, today) -> Entry | None:
@@ -75,7 +83,7 @@ class HuggingFace:
                 return None
             raise
 
-    def _trouble(self, link, listing, is_again):
+    def _problem(self, link, listing, is_again):
         """Return why the next page is not requested, or an empty string.
 
         Only the page number of the link is used, so that no link leads to another address.
@@ -89,7 +97,7 @@ class HuggingFace:
             return f"The next page of {listing.day} is said to be elsewhere: {link[:200]!r}."
         if parse_qs(parts.query).get("p") != [str(listing.pages)]:
             return f"After {listing.pages_read} of {listing.day} comes a wrong one: {link[:200]!r}."
-        return listing.endless(is_again, MAX_PAGES)
+        return listing.why_to_stop(is_again, MAX_PAGES)
 
 
 class _Listing(Listing):
@@ -132,7 +140,7 @@ def _record(row, day) -> Record:
     if not (title := records.plain(title, records.MAX_TITLE)):
         raise BadRecord("it has no title")
     abstract = text_of(paper, "summary") or text_of(row, "summary")
-    comments = _count(row, "numComments")
+    comments = count_of(row, "numComments")
     return Record(
         id=records.canonical_id(text_of(paper, "id")),
         title=title,
@@ -141,11 +149,11 @@ def _record(row, day) -> Record:
         day=listed_on(paper.get("submittedOnDailyAt"), day),
         day_is_estimate=True,
         authors=_authors(paper),
-        upvotes=_count(paper, "upvotes"),
+        upvotes=count_of(paper, "upvotes"),
         is_withdrawn=bool(paper.get("withdrawnAt")),
         github=records.web_address(text_of(paper, "githubRepo")),
-        github_stars=_count(paper, "githubStars"),
-        num_comments=_count(paper, "numComments") if comments is None else comments,
+        github_stars=count_of(paper, "githubStars"),
+        num_comments=count_of(paper, "numComments") if comments is None else comments,
         hugging_face=_hugging_face_fields(paper, row) or None,
     )
 
@@ -167,15 +175,7 @@ def _hugging_face_fields(paper, row) -> dict[str, str | list[str]]:
 def _authors(paper):
     """Return the authors' names, without hidden ones."""
     authors = paper.get("authors") or []
-    if not isinstance(authors, list) or not all(isinstance(one, dict) for one in authors):
+    if not isinstance(authors, list) or not all(isinstance(author, dict) for author in authors):
         raise BadRecord("its authors are no list of authors")
-    return records.names([text_of(one, "name") for one in authors if not one.get("hidden")])
-
-
-def _count(row, name):
-    value = row.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-        raise BadRecord(f"{name} is no count")
-    return value
+    shown = [author for author in authors if not author.get("hidden")]
+    return records.names([text_of(author, "name") for author in shown])

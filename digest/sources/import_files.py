@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from digest.sources import records
+from digest.sources.daily_listing import count_of, text_of
 from digest.sources.records import BadRecord, Record
 
 MAX_LINE = 2_000_000  # Bytes. The longest line of arXiv's snapshot is far below.
@@ -47,35 +48,35 @@ def parse(line: bytes) -> Record:
 
 
 def _from_row(row):
-    title = records.plain(_text(row, "title"), records.MAX_TITLE)
+    title = records.plain(text_of(row, "title"), records.MAX_TITLE)
     if not title:
         raise BadRecord("it has no title")
-    identity = _text(row, "id")  # A number such as 2506.04230 would lose its last digit.
+    identity = text_of(row, "id")  # A number such as 2506.04230 would lose its last digit.
     return Record(
         id=records.canonical_id(identity) if identity else records.id_from_title(title),
         title=title,
-        abstract=records.plain(_text(row, "abstract"), records.MAX_ABSTRACT),
+        abstract=records.plain(text_of(row, "abstract"), records.MAX_ABSTRACT),
         day=_day(row.get("date")),
         authors=records.names(row.get("authors")),
         categories=_categories(row.get("categories")),
-        upvotes=_count(row.get("upvotes")),
-        url=records.web_address(_text(row, "url")),
+        upvotes=count_of(row, "upvotes"),
+        url=records.web_address(text_of(row, "url")),
     )
 
 
 def _from_snapshot(row):
     # The snapshot has the submission date of the first version, not the announcement.
-    title = records.plain(_text(row, "title"), records.MAX_TITLE)
+    title = records.plain(text_of(row, "title"), records.MAX_TITLE)
     if not title:
         raise BadRecord("it has no title")
     return Record(
-        id=records.canonical_id(_text(row, "id")),
+        id=records.canonical_id(text_of(row, "id")),
         title=title,
-        abstract=records.plain(_text(row, "abstract"), records.MAX_ABSTRACT),
+        abstract=records.plain(text_of(row, "abstract"), records.MAX_ABSTRACT),
         day=_first_version_day(row),
         day_is_estimate=True,
         authors=[name for parts in _list(row, "authors_parsed") if (name := _full_name(parts))],
-        categories=_categories(_text(row, "categories")),
+        categories=_categories(text_of(row, "categories")),
     )
 
 
@@ -99,13 +100,6 @@ def _full_name(parts):
     return records.plain(" ".join([first, last, suffix]), 200)
 
 
-def _text(row, name):
-    value = row.get(name) or ""
-    if not isinstance(value, str):
-        raise BadRecord(f"its {name} is no text")
-    return value
-
-
 def _list(row, name):
     value = row.get(name) or []
     if not isinstance(value, list):
@@ -127,14 +121,6 @@ def _within_reason(day):
     if not 1900 <= day.year < 2100:
         raise BadRecord(f"{day} is no day on which a paper came out")
     return day
-
-
-def _count(value):
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-        raise BadRecord("its upvotes are no count")
-    return value
 
 
 def _lines(path, on_bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,10 +1,9 @@
-"""Records: what a source knows about a paper, as plain, clean values. No models, no network.
+"""Records: the data of a source about one paper, as clean values. No models, no network.
 
-Text from outside is made plain here, once: one Unicode form, no control characters, no tags, no
-LaTeX. Whoever shows it later escapes it and needs to think of nothing else.
+Untrusted text is cleaned here, once: one Unicode form, no control characters, no tags, no LaTeX.
+Pages and emails only have to escape it.
 
-Each step takes time in proportion to the text, whatever it holds: no pattern searches far, from a
-thousand places, for an end that may be missing.
+Each step takes linear time, whatever the text contains.
 """
 
 import hashlib
@@ -151,11 +150,7 @@ def readable(text: str) -> str:
         if result == text or not READ.search(result):
             return result
         text = result
-    return _without_marks(text)
-
-
-def _without_marks(text):
-    """Return the words of a text with too deeply nested markup."""
+    # Too deeply nested: only its words.
     words = MARKS.sub(" ", text).replace("](", "] (").split()
     return " ".join(typeset(" ".join(words)).split())
 

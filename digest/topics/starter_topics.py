@@ -23,7 +23,12 @@ def make_topics() -> int:
                 slug=arxiv_slug(category),
                 name=f"{category}: {name}",
                 categories=[category],
-                description=_heading(category),
+                # The archive, or the group if the archive is a single category.
+                description=taxonomy.ARCHIVES[
+                    taxonomy.group_of(category)
+                    if category in taxonomy.ARCHIVES
+                    else taxonomy.archive_of(category)
+                ],
             )
             for category, name in taxonomy.CATEGORIES.items()
             if taxonomy.canonical(category) == category
@@ -34,9 +39,3 @@ def make_topics() -> int:
 def _create(topics):
     # Another process may create the same topics.
     return len(Topic.objects.bulk_create(topics, ignore_conflicts=True))
-
-
-def _heading(category):
-    """Return the name of the archive, or of the group if the archive is a single category."""
-    is_single = category in taxonomy.ARCHIVES
-    return taxonomy.ARCHIVES[(taxonomy.group_of if is_single else taxonomy.archive_of)(category)]

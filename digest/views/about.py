@@ -8,11 +8,11 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from digest.operations import retention as upkeep
+from digest.operations import retention
 from digest.sources.biorxiv.source import SERVERS
 from subscriptions.actions import change_address
 from subscriptions.bounces import unreadable
-from subscriptions.delivery import retention
+from subscriptions.delivery import retention as delivery_retention
 from subscriptions.delivery.transports import esps
 from subscriptions.models import Topic
 from subscriptions.security import rate_limits, suppression_list
@@ -41,10 +41,10 @@ def privacy(request):
 def days_kept() -> dict[str, str]:
     """Return how long data is kept, in words."""
     spans = {
-        "unconfirmed": upkeep.UNCONFIRMED,
+        "unconfirmed": retention.UNCONFIRMED,
         "letters": settings.KEEP_LETTERS,
         "events": settings.KEEP_EVENTS,
-        "journals": retention.KEEP_JOURNALS,
+        "journals": delivery_retention.KEEP_JOURNALS,
         "unreadable": unreadable.KEEP,
         "attempts": rate_limits.KEEP,
         "move": change_address.VALID_FOR,

@@ -157,7 +157,7 @@ class ReaderFeed(PaperFeed):
 
     def items(self, subscriber):
         picks = Pick.objects.leading().filter(subscriber=subscriber)
-        sent = picks.exclude(digest__letter__state__in=Letter.NOT_LEFT)
+        sent = picks.exclude(digest__letter__state__in=Letter.UNSENT)
         # The creation of the letter doesn't change with the subscriber's hour or time zone.
         dated = sent.annotate(updated_at=F("digest__letter__created_at"))
         return dated.select_related("paper").order_by("-digest__day", "position")[:MAX_PICKS]

@@ -35,12 +35,13 @@ def part_for(form: TopicsForm, now) -> str:
     """Return the preview for what a visitor would follow, or the newest papers, as HTML."""
     if form.is_bound and not form.is_valid():
         return _preview(form=form)
-    wishes = form.topic_selection() if form.is_bound else None
-    if not wishes or not (wishes.follow or wishes.interests):
+    selection = form.topic_selection() if form.is_bound else None
+    if not selection or not (selection.follow or selection.interests):
         return newest_papers(now)
-    slugs = sorted(topic.slug for topic in wishes.follow)
+    slugs = sorted(topic.slug for topic in selection.follow)
     try:
-        return get_or_make(lambda: _ranked_preview(wishes, now), "preview", slugs, wishes.interests)
+        key = "preview", slugs, selection.interests
+        return get_or_make(lambda: _ranked_preview(selection, now), *key)
     except Busy:
         return _preview(is_busy=True)
 
@@ -64,20 +65,20 @@ def newest_papers(now) -> str:
     return get_or_make(make, "newest", today)
 
 
-def _ranked_preview(wishes, now):
+def _ranked_preview(selection, now):
     # The model and numpy, which only processes that rank import.
     from digest.indexing import model_store
-    from digest.personalization.profiles import wished
+    from digest.personalization.profiles import profile_for
     from digest.planning import preview
 
     try:
         with slot():
-            result = preview.rehearse(wished(wishes, SIZE), now)
+            result = preview.preview_digests(profile_for(selection, SIZE), now)
     except model_store.NotFitted:
         return _preview(is_early=True)
     today, *before = result.days
     notes = result.notes
-    searches = [f"author: {name}" for name in notes.author_matches] or wishes.interests
+    searches = [f"author: {name}" for name in notes.author_matches] or selection.interests
     if notes.without_terms or notes.unknown_words or notes.unknown_authors:
         searches = []  # They would find nothing, for the same reason.
     return _preview(
@@ -123,7 +124,7 @@ def preview(request):
     POST, which may contain an email address, redirects to a URL with only the topics and interests.
     """
     if request.method != "POST":
-        part = part_for(_wishes(request.GET), timezone.now())
+        part = part_for(_topics_form(request.GET), timezone.now())
         response = HttpResponse(part, headers={"X-Robots-Tag": "noindex"})
         patch_cache_control(response, private=True)  # Also because it may say "busy".
         return response
@@ -141,7 +142,7 @@ def _home(request, sent):
     sent = _with_topics(sent, slugs)
     known = Topic.objects.curated().filter(slug__in=without_nul(slugs))
     known = set(known.values_list("slug", flat=True)) if slugs else set()
-    form = _wishes(_with_topics(sent, [slug for slug in slugs if slug in known]))
+    form = _topics_form(_with_topics(sent, [slug for slug in slugs if slug in known]))
     context = {
         "form": SignUpForm.choosing(sent),
         "consent": CONSENT,
@@ -166,7 +167,7 @@ def _with_topics(sent, slugs):
     return sent
 
 
-def _wishes(sent):
+def _topics_form(sent):
     return TopicsForm(sent if any(name in sent for name in PREVIEW_FIELDS) else None)
 
 

@@ -89,7 +89,7 @@ def _preview(request, subscriber, token):
         found=changes.found + cut,
         left=changes.left + cut,
         bad=changes.bad + bad,
-        unread=_shortened([*changes.unread, *sent.getlist("unread")][: bibliographies.NAMED]),
+        unread=_shortened([*changes.unread, *sent.getlist("unread")][: bibliographies.MAX_UNREAD]),
     )
     if not changes.is_read:
         return _page(request, subscriber, token, _unreadable(changes), sent["text"])

@@ -47,7 +47,7 @@ def paper(request, identity):
     events = list(found.events.all()) if found.may_have_news else []
     context = {
         "paper": found,
-        "alike": search.like(found),
+        "alike": search.similar(found),
         "events": [_event_context(event) for event in events],
         "is_told": any(event.note == found.journal_ref for event in events),
         "fields": [
@@ -133,7 +133,7 @@ def latest(topic: Topic) -> list[Paper] | None:
     Each has an attribute `terms`: the words that weighed most. Returns None without a model.
     """
     from digest.indexing import candidates, model_store
-    from digest.personalization.profiles import interest_of
+    from digest.personalization.profiles import to_interest
     from digest.ranking.parameters import Parameters
     from digest.ranking.selection import matches
 
@@ -142,7 +142,7 @@ def latest(topic: Topic) -> list[Paper] | None:
     except model_store.NotFitted:
         return None
     parameters = Parameters.of(settings.RANKING)
-    choices = matches(window.model, window.papers, interest_of(topic), MAX_PAPERS, parameters)
+    choices = matches(window.model, window.papers, to_interest(topic), MAX_PAPERS, parameters)
     ids = [window.papers.ids[choice.paper] for choice in choices]
     rows = Paper.objects.order_by().in_bulk(ids)
     papers = []
@@ -161,13 +161,13 @@ def day(request, day):
     """The papers of a day, the most upvoted first, with links to the days around it."""
     day = _day(day)
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
-    others = Paper.objects.order_by("day").values_list("day", flat=True)
+    days = Paper.objects.order_by("day").values_list("day", flat=True)
     page = Paginator(papers, DAY_PAGE).get_page(request.GET.get("page"))
     context = {
         "day": day,
         "page": page,
-        "before": others.filter(day__lt=day).last(),
-        "after": others.filter(day__gt=day, day__lte=_tomorrow()).first(),
+        "before": days.filter(day__lt=day).last(),
+        "after": days.filter(day__gt=day, day__lte=_tomorrow()).first(),
     }
     return render(request, "digest/day.html", context)
 
@@ -204,7 +204,7 @@ def search(request):
     found = search.find(asked, page=max(page, 1), newest=newest)
     context = {
         "found": found,
-        "unheard": wording.names(found.unheard),
+        "unknown_words": wording.names(found.unknown_words),
         "newest": newest,
         "address": _search_for(found.asked, newest=newest),
         "best_address": _search_for(found.asked, newest=False),

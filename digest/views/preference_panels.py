@@ -19,15 +19,15 @@ MAX_ALIKE = 10
 ALIKE_DAYS = timedelta(days=7)  # The first of the days that are ranked has older papers as well.
 
 
-def difference(subscriber, wishes, settings, now) -> str:
+def difference(subscriber, selection, settings, now) -> str:
     """Return the papers of the last days that new settings would add and remove, as HTML."""
     # The model and numpy, which only processes that rank import.
     from digest.indexing import model_store
-    from digest.personalization.profiles import wished
+    from digest.personalization.profiles import profile_for
     from digest.planning import preview
 
     size, near = settings.get("size", subscriber.size), settings.get("wants_near")
-    changed = wished(wishes, size, subscriber, wants_near=near)
+    changed = profile_for(selection, size, subscriber, wants_near=near)
     try:
         with slots.slot():
             diff = preview.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
@@ -58,7 +58,7 @@ def alike(subscriber, now) -> str:
     profile = replace(profile, follows=(), is_known=True)
     try:
         with slots.slot():
-            days = preview.rehearse(profile, now, feedback.known_paper_ids(subscriber)).days
+            days = preview.preview_digests(profile, now, feedback.known_paper_ids(subscriber)).days
     except model_store.NotFitted:
         return ""
     except slots.Busy:
@@ -111,7 +111,7 @@ def feed_panel(subscriber) -> str:
     return render_to_string("digest/_feed.html", {"address": feeds.url(subscriber)})
 
 
-def steering_panel(subscriber) -> str:
+def feedback_panel(subscriber) -> str:
     """Return the form that explains one paper, and what was learned from feedback, as HTML."""
     return render_to_string(
         "digest/_steering.html",

@@ -12,7 +12,15 @@ from django.views.decorators.http import require_safe
 
 from digest import tasks
 from digest.models import Digest, Feedback, Paper
-from digest.personalization import feedback as steering
+from digest.personalization.feedback import (
+    learned_words,
+    record,
+    remove_word,
+    removed_words,
+    restore_word,
+    set_learning,
+    value_of,
+)
 from digest.views import preference_panels
 from subscriptions import schedule
 from subscriptions.models import Subscriber
@@ -61,11 +69,11 @@ def feedback(request, token):
     is_known = value in (*Feedback.Value, "clear") or not (value or is_post)
     if paper is None or not is_known:
         return bad_request(request, _("There is no such paper, or no such value."))
-    cleared = steering.value_of(subscriber, paper) if value == "clear" else ""
+    cleared = value_of(subscriber, paper) if value == "clear" else ""
     if is_post:
         leads_back = "back" in sent and holder_of(sent["back"], "preferences") == subscriber
         try:
-            steering.record(subscriber, paper, value, timezone.now())
+            record(subscriber, paper, value, timezone.now())
         except Subscriber.DoesNotExist:  # Erased at the same time.
             return bad_link(request)
         enqueue(tasks.learn_from_feedback)
@@ -73,7 +81,7 @@ def feedback(request, token):
             page = sent.get("page", "")
             query = {"page": page if page.isdecimal() else "", "paper": paper.pk}
             return redirect(f"{reverse('saved', args=[sent['back']])}?{urlencode(query)}")
-    current = steering.value_of(subscriber, paper)
+    current = value_of(subscriber, paper)
     is_change = request.method == "GET" and (value or current) != current
     context = {
         "paper": paper,
@@ -96,13 +104,13 @@ def learned(request, token):
     if request.method == "POST":
         sent = request.POST
         if term := sent.get("remove", ""):
-            steering.remove_word(subscriber, term)
+            remove_word(subscriber, term)
             done = "remove"
         elif term := sent.get("restore", ""):
-            steering.restore_word(subscriber, term)
+            restore_word(subscriber, term)
             done = "restore"
         elif (done := sent.get("learning")) in ("on", "off"):
-            steering.set_learning(subscriber, done == "on")
+            set_learning(subscriber, done == "on")
         else:
             return bad_request(request, _("There is no such action."))
         enqueue(tasks.learn_from_feedback)
@@ -114,13 +122,13 @@ def learned(request, token):
         "off": _("Learning is switched off."),
     }
     feedback = subscriber.feedback.select_related("paper").order_by("-at", "-pk")
-    words = steering.learned_words(subscriber)
+    words = learned_words(subscriber)
     context = {
         "subscriber": subscriber,
         "token": token,
         "feedback_token": tokens.own_token("feedback", subscriber),
         "words": sorted(words, key=lambda word: (word["weight"] < 0, -abs(word["weight"]))),
-        "removed": steering.removed_words(subscriber),
+        "removed": removed_words(subscriber),
         "in_library": subscriber.library.count(),
         "said": Paginator(feedback, FEEDBACK_PAGE).get_page(request.GET.get("page")),
         "alike": preference_panels.alike(subscriber, timezone.now()),

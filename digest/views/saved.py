@@ -42,8 +42,8 @@ def page(request, token):
         rows.append({"paper": row.paper, "at": row.at, "news": contexts})
     removed = None
     if paper_id := request.GET.get("paper", ""):
-        others = Paper.objects.filter(pk=paper_id).exclude(pk__in=saved.values("paper"))
-        removed = others.first()
+        unsaved = Paper.objects.filter(pk=paper_id).exclude(pk__in=saved.values("paper"))
+        removed = unsaved.first()
     context = {
         "token": token,
         "feedback_token": tokens.own_token("feedback", subscriber),

@@ -18,7 +18,7 @@ from digest.indexing.index import name_words
 from digest.models import Paper
 from digest.papers import identifiers
 from digest.ranking import text
-from digest.ranking.authors import asked_for, is_called
+from digest.ranking.authors import is_called, queried_authors
 from digest.ranking.query import queries
 from digest.ranking.reasons import unknown_words
 from digest.summary import sentences
@@ -56,15 +56,15 @@ class Results:
         Set if the query is nothing else.
     is_plain : bool
         Only titles of the newest papers were searched.
-    is_wordless : bool
+    has_no_terms : bool
         The query contains no term.
     is_name : bool
         No paper contains the query, but it is the name of an author.
-    unheard : sequence of str
+    unknown_words : sequence of str
         Words of the query that no paper contains.
     suggestion : str
         The query with corrected spelling.
-    unobeyed : sequence of str
+    ignored_operators : sequence of str
         AND, OR and NOT, which have no effect.
     """
 
@@ -77,11 +77,11 @@ class Results:
     arxiv_id: str = ""
     doi: str = ""
     is_plain: bool = False
-    is_wordless: bool = False
+    has_no_terms: bool = False
     is_name: bool = False
-    unheard: Sequence[str] = ()
+    unknown_words: Sequence[str] = ()
     suggestion: str = ""
-    unobeyed: Sequence[str] = ()
+    ignored_operators: Sequence[str] = ()
 
 
 def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
@@ -99,20 +99,20 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
         found = [named] if named else []
         return Results(asked, _shown(found, asked), len(found), arxiv_id=arxiv_id, doi=doi)
     index, model = search.in_use()
-    unheard, suggestion, is_name = [], "", False
+    unknown, suggestion, is_name = [], "", False
     if index is None:
         newest_ids = Paper.objects.order_by("-day").values("pk")[:MAX_TITLES]
         found = Paper.objects.filter(pk__in=newest_ids, title__icontains=asked)
-        ids = list(found.values_list("pk", flat=True)[: search.RANKED])
+        ids = list(found.values_list("pk", flat=True)[: search.MAX_RESULTS])
         count = len(ids)
     else:
         ids, count, is_name = search.search(index, model, asked, newest=newest)
-        if not (is_name or asked_for(asked)):
-            unheard = unknown_words(index.has_words, asked)
-            suggestion = search.suggestion(model, asked, unheard)
+        if not (is_name or queried_authors(asked)):
+            unknown = unknown_words(index.has_words, asked)
+            suggestion = search.suggestion(model, asked, unknown)
     if named:
         count += named.pk not in ids
-        ids = list(dict.fromkeys([named.pk, *ids]))[: search.RANKED]
+        ids = list(dict.fromkeys([named.pk, *ids]))[: search.MAX_RESULTS]
     page_ids = ids[PAGE * (page - 1) : PAGE * page]
     rows = Paper.objects.order_by().in_bulk(page_ids)
     found = [rows[pk] for pk in page_ids if pk in rows]
@@ -122,13 +122,13 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
         count,
         page,
         pages=max(1, -(-len(ids) // PAGE)),
-        most=search.RANKED if count > len(ids) == search.RANKED else 0,
+        most=search.MAX_RESULTS if count > len(ids) == search.MAX_RESULTS else 0,
         is_plain=index is None,
-        is_wordless=not (index is None or queries(asked)),
+        has_no_terms=not (index is None or queries(asked)),
         is_name=is_name,
-        unheard=unheard,
+        unknown_words=unknown,
         suggestion=suggestion,
-        unobeyed=operators(asked),
+        ignored_operators=operators(asked),
     )
 
 
@@ -136,7 +136,7 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
 
 
 def _shown(found, asked, model=None) -> list[Result]:
-    authors = asked_for(asked)
+    authors = queried_authors(asked)
     wanted = () if authors else queries(asked, model and model.acronyms_)
     terms = frozenset(term for query in wanted for term in query.terms)
     return [

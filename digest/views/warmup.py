@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 60
 
 
-def warm_beside() -> None:
+def start_warming() -> None:
     """Start a thread that warms this process up again and again."""
-    threading.Thread(target=_stay_warm, name="warming", daemon=True).start()
+    threading.Thread(target=_warm_forever, name="warming", daemon=True).start()
 
 
-def _stay_warm():
+def _warm_forever():
     window = None
     while True:
         window = warm(window)

@@ -20,7 +20,7 @@ from subscriptions.security.tokens import CONFIRM_DAYS
 
 MOVABLE_STATES = ("active", "paused")
 VALID_FOR = timedelta(days=CONFIRM_DAYS)
-#: Links tell one move from the next by the second.
+#: Tokens have the moment of the last change in seconds.
 SECOND = timedelta(seconds=1)
 
 Kind = Letter.Kind
@@ -37,8 +37,9 @@ class AddressTaken(Exception):
 def request(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> None:
     """Ask both addresses to confirm a move to this (normalised) one. Replaces an earlier request.
 
-    If the new address may not be written to (suppressed, or not `may_write`), only the old one is
-    asked. A subscriber at the new address is told, as by a sign-up. Raises NotOpen.
+    If no letter may be sent to the new address (suppressed, or not `may_write`), only the old one
+    is asked. An active subscriber with the new address gets the reminder of a sign-up instead.
+    Raises NotOpen.
     """
     with transaction.atomic():
         subscriber, other = _lock_both(subscriber, new_email)
@@ -46,7 +47,7 @@ def request(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> N
             raise NotOpen
         cancel(subscriber, now)
         Move.objects.create(subscriber=subscriber, new_email=new_email, asked_at=now)
-        closes_at = now + send.NOTICE_CLOSES
+        closes_at = now + send.NOTICE_LIFETIME
         send.write(subscriber, Kind.MOVE, now, closes_at)
         is_blocked = suppression_list.is_blocked(new_email, now)
         letter = None
@@ -103,7 +104,7 @@ def approve(subscriber, side: str, asked_at, *, source: signup.ConsentSource, no
         if not (move.has_agreed("old") and move.has_agreed("new")):
             return move
         if other and (other.suppressed_at or other.state_at(now) in MOVABLE_STATES):
-            raise AddressTaken  # Not before both confirmed: nobody else learns of others.
+            raise AddressTaken  # Only now: before, nobody may learn of the other subscriber.
         if other:
             erase.erase(other, now=now)
         subscriber.email = move.new_email
@@ -123,9 +124,9 @@ def approve(subscriber, side: str, asked_at, *, source: signup.ConsentSource, no
 def purge(now) -> int:
     """Delete expired requests and the addresses in their letters. Return how many."""
     before = now - VALID_FOR
-    # Letters of requests that were cancelled while they were on the way.
+    # Letters of requests that were cancelled while the letters were being sent.
     letters = Letter.objects.filter(kind=Kind.MOVE, created_at__lt=before, ended_at__lt=now)
-    letters.exclude(to__in=["", Letter.ELSEWHERE]).update(to=Letter.ELSEWHERE)
+    letters.exclude(to__in=["", Letter.FORGOTTEN_ADDRESS]).update(to=Letter.FORGOTTEN_ADDRESS)
     return Move.objects.filter(asked_at__lt=before).forget()
 
 

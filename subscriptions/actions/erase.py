@@ -8,7 +8,7 @@ from subscriptions.delivery import transitions
 from subscriptions.models import Consent, Subscriber
 from subscriptions.security import suppression_list
 
-#: Unconfirmed subscribers that are erased at once. It is done every hour.
+#: Unconfirmed subscribers erased in one call. It is called every hour.
 MAX_FORGOTTEN = 1_000
 
 
@@ -65,7 +65,7 @@ def _erase(subscriber, now):
         suppression_list.add(
             subscriber.email, subscriber.suppressed_by or suppression_list.Why.COMPLAINED, now
         )
-    # Locked before they go, or a worker that claims one and this would wait for each other.
+    # Locked first, to avoid a deadlock with a worker that claims one of them.
     letters = subscriber.letters.select_for_update().order_by("pk")
     transitions.erase_bytes(list(letters.only("volley", "mime_at", "mime_size")))
     for eraser in hooks.erasers:

@@ -1,4 +1,4 @@
-"""What only an operator does to a subscriber: ask again, suppress, unsuppress.
+"""Actions of operators on subscribers: ask again, suppress, unsuppress.
 
 Every function takes the moment as an argument and is idempotent.
 """
@@ -16,7 +16,7 @@ from subscriptions.security.tokens import CONFIRM_DAYS
 def ask_if_address_works(subscriber: Subscriber, *, now) -> Letter | None:
     """Ask a subscriber whose letters bounced whether the address is right.
 
-    Returns the letter, or None if they were asked lately or may not be asked.
+    Returns the letter, or None if they were asked recently or may not be asked.
     """
     with transaction.atomic():
         return send.ask_if_address_works(subscriber.locked(), now)
@@ -25,7 +25,8 @@ def ask_if_address_works(subscriber: Subscriber, *, now) -> Letter | None:
 def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
     """Send the confirmation again to a pending subscriber.
 
-    Returns the letter, or None if they had one lately, are not pending, or signed up too long ago.
+    Returns the letter, or None if they had one recently, are not pending, or signed up more than
+    CONFIRM_DAYS ago.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
@@ -33,8 +34,7 @@ def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
         has_asked = subscriber.consents.filter(act=Consent.Act.ASKED, at__gt=since).exists()
         if subscriber.state_at(now) != "pending" or not has_asked:
             return None
-        lately = now - send.CONFIRM_AGAIN
-        letter = send.write_confirm(subscriber, now, since=lately)
+        letter = send.write_confirm(subscriber, now, since=now - send.CONFIRM_INTERVAL)
         if letter is not None:
             subscriber.asked_at = now  # From which the link in it is valid for CONFIRM_DAYS.
             subscriber.save()

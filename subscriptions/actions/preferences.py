@@ -10,9 +10,9 @@ from django.db import transaction
 
 from subscriptions import schedule
 from subscriptions.delivery import queue
-from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
+from subscriptions.mail import kinds
+from subscriptions.models import Subscriber, Topic, TopicPreference
 
-Kind = Letter.Kind
 Stance = TopicPreference.Stance
 #: `next_due_at` is computed from these fields.
 SCHEDULE_FIELDS = {"timezone", "hour", "weekdays", "paused_until"}
@@ -51,7 +51,7 @@ def change(subscriber: Subscriber, topics: TopicSelection | None, settings: dict
         if topics is not None:
             set_preferences(subscriber, topics)
         if subscriber.state_at(now) == "paused":
-            queue.cancel(subscriber, "paused", now, kinds=[Kind.DIGEST, Kind.WELCOME])
+            queue.cancel(subscriber, "paused", now, kinds=kinds.not_for("paused"))
 
 
 def set_preferences(subscriber: Subscriber, topics: TopicSelection) -> None:

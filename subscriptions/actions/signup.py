@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from subscriptions import hooks
 from subscriptions.actions.preferences import TopicSelection, set_preferences
 from subscriptions.delivery import clock, queue
+from subscriptions.mail import kinds
 from subscriptions.models import Consent, Letter, Move, Subscriber, Topic
 from subscriptions.notices import send
 from subscriptions.security import suppression_list
@@ -67,8 +68,8 @@ def subscribe(email: str, request: SignUpRequest, *, source: ConsentSource, now)
     """Record a sign-up with this (normalised) address, and ask the address to confirm it.
 
     An active subscriber keeps their settings (anyone can type an address) and gets a reminder.
-    Returns the letter, or None if none may be sent. Only the letter tells whether somebody has the
-    address: the work is the same in every state, so that its time does not tell.
+    Returns the letter, or None if none may be sent. Only the letter shows whether the
+    address is subscribed: the work, and so its duration, is the same in every state.
     """
     with transaction.atomic():
         subscriber, is_new = _get_or_create_locked(email, now)
@@ -77,7 +78,7 @@ def subscribe(email: str, request: SignUpRequest, *, source: ConsentSource, now)
             subscriber is not None
             and subscriber.suppressed_by == Subscriber.Suppression.BOUNCED
             and subscriber.suppressed_at is not None
-            and subscriber.suppressed_at <= now - send.ASK_AGAIN
+            and subscriber.suppressed_at <= now - send.QUESTION_INTERVAL
         )
         if may_retry and not subscriber.has_opted_in:
             subscriber.unsuppress(now)  # The confirmation will ask them.
@@ -114,10 +115,10 @@ def _get_or_create_locked(email, now) -> tuple[Subscriber | None, bool]:
 
 
 def _ask_to_confirm(subscriber, source, now):
-    """Record the request, save, and send a confirmation unless one was sent lately."""
+    """Record the request, save, and send a confirmation unless one was sent recently."""
     record_consent(subscriber, Consent.Act.ASKED, source, now)
-    lately = now - send.CONFIRM_AGAIN
-    since = max(lately, subscriber.unsubscribed_at or lately)
+    recent = now - send.CONFIRM_INTERVAL
+    since = max(recent, subscriber.unsubscribed_at or recent)
     letter = send.write_confirm(subscriber, now, since)
     if letter is not None:
         subscriber.asked_at = now
@@ -149,7 +150,7 @@ def confirm(subscriber, asked_at, *, source: ConsentSource, now, kind: str = Kin
 
     - confirm: subscribe. The first digest is due at once, or at the usual hour if they had today's
       before they unsubscribed.
-    - goodbye: undo unsubscribing. The next digest has what came since the last one.
+    - goodbye: undo unsubscribing. The next digest has the papers since the last one.
     - bounced: the address works. Send letters again.
 
     Raises UsedToken or ClosedToken.
@@ -162,7 +163,7 @@ def confirm(subscriber, asked_at, *, source: ConsentSource, now, kind: str = Kin
             case Kind.CONFIRM:
                 subscriber.confirmed_at = now
                 subscriber.unsubscribed_at = subscriber.paused_until = None
-                subscriber.began_at = subscriber.next_due_at = clock.at_once(now)
+                subscriber.began_at = subscriber.next_due_at = clock.not_in_future(now)
                 asked, subscriber.asked_for = subscriber.asked_for, {}
                 if asked:
                     SignUpRequest.from_json(asked).apply_to(subscriber)
@@ -210,11 +211,10 @@ def unsubscribe(public_id: uuid.UUID, *, source: ConsentSource, now) -> int:
     """
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().get(public_id=public_id)
-        kept = {Kind.GOODBYE, Kind.LINK}
-        if subscriber.unsubscribed_at is not None:  # A sign-up since then has its own answer.
-            kept.add(Kind.CONFIRM)
-        kinds = [kind for kind in Kind if kind not in kept]
-        under_way = queue.cancel(subscriber, "unsubscribed", now, kinds=kinds)
+        cancelled = kinds.not_for("unsubscribed")
+        if subscriber.unsubscribed_at is None:  # Later, a new sign-up may wait for its answer.
+            cancelled.append(Kind.CONFIRM)
+        under_way = queue.cancel(subscriber, "unsubscribed", now, kinds=cancelled)
         if subscriber.unsubscribed_at is None:
             subscriber.unsubscribed_at = now
             subscriber.next_due_at = None
@@ -222,7 +222,7 @@ def unsubscribe(public_id: uuid.UUID, *, source: ConsentSource, now) -> int:
             Move.objects.filter(subscriber=subscriber).forget()
             record_consent(subscriber, Consent.Act.UNSUBSCRIBED, source, now)
             if subscriber.can_resubscribe(now):
-                closes_at = now + send.NOTICE_CLOSES
+                closes_at = now + send.NOTICE_LIFETIME
                 send.write(subscriber, Kind.GOODBYE, now, closes_at)
         return under_way
 

@@ -9,15 +9,8 @@ from django.urls import reverse
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
+from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin
-from subscriptions.admin.widgets import (
-    DaysFilter,
-    LargeTableMixin,
-    ReadOnlyMixin,
-    badge,
-    link,
-    min_width,
-)
 
 TONES = {1: "good", 2: "open", 3: "bad"}
 
@@ -50,25 +43,25 @@ class KindFilter(KnownFilter):
 
 
 @admin.register(LogEntry)
-class TrailAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
-    list_display = ["action_time", "user", "told", "what", "act"]
+class AuditLogAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
+    list_display = ["action_time", "user", "in_words", "what", "act"]
     list_display_links = None
     list_filter = [
         PersonFilter,
         KindFilter,
         ("action_flag", ChoicesDropdownFilter),
-        ("action_time", DaysFilter),
+        ("action_time", widgets.DaysFilter),
     ]
     list_filter_submit = True
     list_select_related = ["user", "content_type"]
     search_fields = ["user__username", "object_repr", "change_message"]
     search_help_text = "A name, an address, or words of what was done"
     ordering = ["-pk"]
-    fields = ["action_time", "user", "act", "what", "told"]
+    fields = ["action_time", "user", "act", "what", "in_words"]
 
     @display(description="Act")
     def act(self, entry):
-        return badge(entry.get_action_flag_display(), TONES[entry.action_flag])
+        return widgets.badge(entry.get_action_flag_display(), TONES[entry.action_flag])
 
     @display(description="What")
     def what(self, entry):
@@ -80,8 +73,8 @@ class TrailAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
             return words
         name = f"admin:{kind.app_label}_{kind.model}_change"
         url = reverse(name, args=[entry.object_id])
-        return link(url, words)
+        return widgets.link(url, words)
 
     @display(description="In words")
-    def told(self, entry):
-        return min_width(entry.get_change_message())
+    def in_words(self, entry):
+        return widgets.min_width(entry.get_change_message())

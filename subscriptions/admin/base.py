@@ -1,7 +1,7 @@
 """The base of all admin pages, which refuses parameters that no page offers.
 
-Django and Unfold accept any field of a model as a filter, which would tell what no page shows, and
-break on numbers and dates that are none.
+Django and Unfold accept any field of a model as a filter, which would reveal what no page
+shows, and fail on malformed numbers and dates.
 """
 
 import re
@@ -47,7 +47,8 @@ class BaseModelAdmin(ModelAdmin):
     def changelist_view(self, request, extra_context=None):
         """Show the whole list, with a warning, if the parameters are wrong or too long.
 
-        Django redirects those to the plain list, and takes a second one for a broken database.
+        Django redirects them to the plain list, and after a second one says that the database is
+        broken.
         """
         request.GET = request.GET.copy()
         if request.GET.pop(ERROR_FLAG, None):
@@ -72,17 +73,9 @@ class BaseModelAdmin(ModelAdmin):
         # The request may have an empty `from_field`.
         return super().get_object(request, object_id, from_field or None)
 
-    @retry_on_integrity_error
-    def changeform_view(self, request, *args, **kwargs):
-        return super().changeform_view(request, *args, **kwargs)
-
-    @retry_on_integrity_error
-    def delete_view(self, request, *args, **kwargs):
-        return super().delete_view(request, *args, **kwargs)
-
-    @retry_on_integrity_error
-    def delete_queryset(self, request, queryset):
-        super().delete_queryset(request, queryset)
+    changeform_view = retry_on_integrity_error(ModelAdmin.changeform_view)
+    delete_view = retry_on_integrity_error(ModelAdmin.delete_view)
+    delete_queryset = retry_on_integrity_error(ModelAdmin.delete_queryset)
 
 
 class PagedFormSet(PaginationInlineFormSet):

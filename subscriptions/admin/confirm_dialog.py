@@ -24,7 +24,7 @@ def confirm_first(
     }
 
     def decorate(method):
-        in_dialog = action(dialog=dialog, variant=variant, **options)(method)
+        in_dialog = action(description=title, dialog=dialog, variant=variant, **options)(method)
 
         @wraps(in_dialog)
         def ask(panel, request, **ids):

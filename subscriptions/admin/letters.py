@@ -6,42 +6,24 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
+from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin
-from subscriptions.admin.widgets import (
-    DaysFilter,
-    LargeTableMixin,
-    LetterDayFilter,
-    LetterStateFilter,
-    ReadOnlyInline,
-    ReadOnlyMixin,
-    exclude_fields,
-    fact_badge,
-    filter_by_address,
-    letter_badge,
-    link,
-    reason_of,
-    with_day,
-)
 from subscriptions.bounces import process
 from subscriptions.delivery import message_ids, status
 from subscriptions.models import Letter, LetterEvent, LetterFact
 
 
-class EventInline(ReadOnlyInline):
+class EventInline(widgets.ReadOnlyInline):
     model = LetterEvent
     fields = ["at", "was", "became", "attempt", "note"]
     verbose_name_plural = "what happened"
 
 
-class FactInline(ReadOnlyInline):
+class FactInline(widgets.ReadOnlyInline):
     model = LetterFact
-    fields = ["noted_at", "kind_said", "grade", "status", "said", "via", "at"]
-    readonly_fields = ["kind_said"]
+    fields = ["noted_at", widgets.fact_badge, "grade", "status", "said", "via", "at"]
+    readonly_fields = [widgets.fact_badge]
     verbose_name_plural = "what came back"
-
-    @display(description="What")
-    def kind_said(self, fact):
-        return fact_badge(fact)
 
 
 MOMENTS = ["created_at", "next_try_at", "lease_until", "left_at", "closes_at", "ended_at"]
@@ -49,12 +31,19 @@ TRIES = ["attempt", "stumbles", "repeats", "stage", "last_reply"]
 
 
 @admin.register(Letter)
-class LetterAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
-    list_display = ["whose", "state_said", "why", "attempt", "created_at", "ended_at"]
+class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
+    list_display = [
+        "letter_to",
+        widgets.letter_badge,
+        widgets.reason_of,
+        "attempt",
+        "created_at",
+        "ended_at",
+    ]
     list_filter = [
         ("kind", ChoicesDropdownFilter),
-        ("state", LetterStateFilter),
-        ("day", LetterDayFilter),
+        ("state", widgets.LetterStateFilter),
+        ("day", widgets.LetterDayFilter),
     ]
     list_filter_options = {"kind": {"horizontal": True}, "state": {"horizontal": True}}
     list_filter_submit = True
@@ -64,7 +53,7 @@ class LetterAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     ordering = ["-pk"]
     inlines = [FactInline, EventInline]
     fieldsets = [
-        (None, {"fields": ["subscriber", "kind", "day", "state_said", "told"]}),
+        (None, {"fields": ["subscriber", "kind", "day", widgets.letter_badge, "what_happens"]}),
         ("Delivery", {"fields": [*MOMENTS, *TRIES]}),
         ("The message", {"fields": ["message_id", "frozen_at", "mime_size"]}),
     ]
@@ -76,7 +65,7 @@ class LetterAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
             absent = {"lease_until", "ended_at"}
         elif obj.state in Letter.OPEN:
             absent = {"next_try_at", "ended_at"}
-        return exclude_fields(super().get_fieldsets(request, obj), absent)
+        return widgets.exclude_fields(super().get_fieldsets(request, obj), absent)
 
     def get_search_results(self, request, queryset, search_term):
         """Search by subscriber or Message-ID, neither of which has an index on letters."""
@@ -85,35 +74,27 @@ class LetterAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
             return queryset.filter(pk=letter and letter.pk), False
         if not search_term:
             return queryset, False
-        return filter_by_address(request, queryset, search_term), False
+        return widgets.filter_by_address(request, queryset, search_term), False
 
     @display(description="Letter")
-    def whose(self, letter):
-        return with_day(letter.subscriber, letter)
-
-    @display(description="State")
-    def state_said(self, letter):
-        return letter_badge(letter)
-
-    @display(description="Reason")
-    def why(self, letter):
-        return reason_of(letter)
+    def letter_to(self, letter):
+        return widgets.with_day(letter.subscriber, letter)
 
     @display(description="What happens")
-    def told(self, letter):
-        return status.of_letter(letter, timezone.now())
+    def what_happens(self, letter):
+        return status.describe(letter, timezone.now())
 
 
 @admin.register(LetterFact)
-class LetterFactAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
+class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
     """Reports about all letters, also those whose letter is not known."""
 
-    list_display = ["whose", "kind_said", "grade", "status", "said", "noted_at", "via"]
+    list_display = ["letter_to", widgets.fact_badge, "grade", "status", "said", "noted_at", "via"]
     list_display_links = None
     list_filter = [
         ("kind", ChoicesDropdownFilter),
         ("grade", ChoicesDropdownFilter),
-        ("noted_at", DaysFilter),
+        ("noted_at", widgets.DaysFilter),
     ]
     list_filter_options = {"kind": {"horizontal": True}, "grade": {"horizontal": True}}
     list_filter_submit = True
@@ -125,18 +106,14 @@ class LetterFactAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
         """Search by subscriber, or by the words of a mail server."""
         if "@" in search_term:
             name = "letter__subscriber"
-            return filter_by_address(request, queryset, search_term, name), False
+            return widgets.filter_by_address(request, queryset, search_term, name), False
         if search_term:
             queryset = queryset.exclude(grade="").filter(said__icontains=search_term)
         return queryset, False
 
-    @display(description="What")
-    def kind_said(self, fact):
-        return fact_badge(fact)
-
     @display(description="Letter to")
-    def whose(self, fact):
+    def letter_to(self, fact):
         if fact.letter is None:
             return "unknown, may turn up"
         url = reverse("admin:subscriptions_letter_change", args=[fact.letter_id])
-        return link(url, fact.letter.subscriber)
+        return widgets.link(url, fact.letter.subscriber)

@@ -12,7 +12,7 @@ from unfold.enums import ActionVariant
 
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.confirm_dialog import confirm_first
-from subscriptions.admin.widgets import LETTER_TONES, ReadOnlyMixin, badge, hx_redirect
+from subscriptions.admin.widgets import TONES, ReadOnlyMixin, badge, hx_redirect
 from subscriptions.delivery import circuit_breaker, status
 from subscriptions.models import Sending
 
@@ -31,7 +31,7 @@ RESUME = {
 
 @admin.register(Sending)
 class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
-    """The switch, and what delays letters. Its only row may not exist yet."""
+    """The switch, and what delays letters. The table's only row may not exist yet."""
 
     actions_list = ["stop", "resume"]
 
@@ -42,20 +42,20 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         now = timezone.now()
-        state = status.of_sending(now)
+        state = status.sending_status(now)
         letters = reverse("admin:subscriptions_letter_changelist")
         kind = get_content_type_for_model(Sending)
         context = {
             **self.admin_site.each_context(request),
             "title": "Sending",
             "opts": self.opts,
-            "stands": state,
+            "status": state,
             "queues": [
-                {"name": badge(queue.label, LETTER_TONES[queue.state]), "note": queue.said}
+                {"name": badge(queue.label, TONES[queue.state]), "note": queue.said}
                 | {"count": f"{queue.count:,}", "url": f"{letters}?state__exact={queue.state}"}
                 for queue in status.queues(now)
             ],
-            "slowed": status.slowed(now),
+            "slowed": status.slowed_providers(now),
             "switch": self._switch(state) if self.has_switch_permission(request) else [],
             "history": LogEntry.objects.filter(content_type=kind).select_related("user")[:10],
         }
@@ -64,14 +64,12 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
     def change_view(self, request, object_id, form_url="", extra_context=None):
         return redirect("admin:subscriptions_sending_changelist")
 
-    @confirm_first(
-        **STOP, variant=ActionVariant.DANGER, description="Stop sending", permissions=["switch"]
-    )
+    @confirm_first(**STOP, variant=ActionVariant.DANGER, permissions=["switch"])
     def stop(self, request, form):
         circuit_breaker.stop(request.user.get_username(), timezone.now())
         return self._acted(request, "Stopped sending.")
 
-    @confirm_first(**RESUME, description="Resume sending", permissions=["switch"])
+    @confirm_first(**RESUME, permissions=["switch"])
     def resume(self, request, form):
         circuit_breaker.resume(request.user.get_username(), timezone.now())
         return self._acted(request, "Resumed sending.")

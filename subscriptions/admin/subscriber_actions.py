@@ -1,7 +1,7 @@
-"""What operators can do to one subscriber, on its page, or to several, selected on the list.
+"""Actions of operators: on the page of one subscriber, and on several, selected on the list.
 
-Each action asks first, calls one function, and adds an entry to the audit log. Its texts are in
-deeds.toml.
+Each asks for confirmation, calls one function, and adds an entry to the audit log. The texts are in
+subscriber_actions.toml.
 """
 
 import time
@@ -25,8 +25,8 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from subscriptions.actions import erase as erasing
 from subscriptions.actions import moderation, preferences, signup
+from subscriptions.actions.erase import erase as erase_subscriber
 from subscriptions.admin.confirm_dialog import confirm_first, confirm_page
 from subscriptions.admin.widgets import hx_redirect
 from subscriptions.forms import LAST_PAUSE
@@ -36,7 +36,7 @@ from subscriptions.security import rate_limits
 
 SOURCE = signup.ConsentSource(via="admin panel")
 TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-MAX_SECONDS = 10  # Then no further subscriber is begun with: somebody waits for the page.
+MAX_SECONDS = 10  # After that, the rest of the subscribers is left: a person waits.
 LIST = "admin:subscriptions_subscriber_changelist"
 
 
@@ -62,10 +62,10 @@ class SuppressForm(BaseDialogForm):
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriberAction:
-    """One action. `fits` says whether there is anything to do to a subscriber.
+    """One action. `is_applicable` says whether it would change anything for a subscriber.
 
     `do` takes a subscriber, the form's data and the moment, and returns the entry for the audit
-    log, or None if nothing was done, for which `left_alone` is the reason.
+    log, or None if nothing was done, for which `not_done_reason` is the reason.
     """
 
     name: str
@@ -75,14 +75,14 @@ class SubscriberAction:
     consequence: str
     done: str
     do: Callable[[Subscriber, dict, datetime], str | None]
-    fits: Callable[[Subscriber, datetime], bool]
-    left_alone: str = ""
+    is_applicable: Callable[[Subscriber, datetime], bool]
+    not_done_reason: str = ""
     form: type[BaseDialogForm] = BaseDialogForm
     variant: ActionVariant = ActionVariant.PRIMARY
     erases: bool = False
 
     def run(self, panel, request, queryset, data) -> None:
-        """Do it to each, and show how many were done, and why others were not."""
+        """Do it to each subscriber. Show how many were done, and why the others were not."""
         now, ends = timezone.now(), time.monotonic() + MAX_SECONDS
         count, reasons, late = 0, [], 0
         for subscriber in queryset:
@@ -95,7 +95,7 @@ class SubscriberAction:
                 reasons.append("They were erased meanwhile.")
                 continue
             if note is None:
-                reasons.append(self.left_alone)
+                reasons.append(self.not_done_reason)
             else:
                 self._log(panel, request, subscriber, note)
                 count += 1
@@ -110,7 +110,7 @@ class SubscriberAction:
             panel.message_user(request, text, messages.WARNING)
 
     def _log(self, panel, request, subscriber, note):
-        if self.erases:  # By its number: the address is to be forgotten.
+        if self.erases:  # Without the address, which is erased.
             LogEntry.objects.create(
                 user=request.user,
                 content_type=get_content_type_for_model(Subscriber),
@@ -119,7 +119,7 @@ class SubscriberAction:
                 action_flag=DELETION,
             )
             return
-        with transaction.atomic():  # Whoever was erased meanwhile is not named in the log again.
+        with transaction.atomic():  # A subscriber erased meanwhile must not get into the log.
             if Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first():
                 panel.log_change(request, subscriber, note)
 
@@ -152,7 +152,7 @@ def _permission(action):
             subscriber = Subscriber.objects.filter(pk=object_id).first()
         except ValueError:  # Not a number.
             return False
-        return subscriber is not None and action.fits(subscriber, timezone.now())
+        return subscriber is not None and action.is_applicable(subscriber, timezone.now())
 
     return has_permission
 
@@ -169,7 +169,6 @@ def _detail_action(action):
         action.title,
         action.consequence,
         action.form,
-        description=action.title,
         url_path=action.name,
         permissions=[action.name],
         icon=action.icon,
@@ -207,13 +206,14 @@ def _list_action(action):
 ACTIONS: list[SubscriberAction] = []
 
 
-def _action(fits, **options):
+def _action(is_applicable, **options):
     """Register a function as the action of its name."""
 
     def register(do):
         texts = TEXTS[do.__name__]
         texts |= {"consequence": texts["consequence"].format(**texts)}
-        ACTIONS.append(SubscriberAction(name=do.__name__, do=do, fits=fits, **texts, **options))
+        options.update(texts, name=do.__name__, do=do, is_applicable=is_applicable)
+        ACTIONS.append(SubscriberAction(**options))
         return do
 
     return register
@@ -282,5 +282,5 @@ def unsubscribe(subscriber, data, now):
 
 @_action(lambda subscriber, now: True, erases=True, variant=ActionVariant.DANGER)
 def erase(subscriber, data, now):
-    if erasing.erase(subscriber, now=now):
+    if erase_subscriber(subscriber, now=now):
         return "Erased."

@@ -19,17 +19,9 @@ from unfold.enums import ActionVariant
 
 from subscriptions import addresses, hooks, schedule
 from subscriptions.actions import preferences
+from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
 from subscriptions.admin.subscriber_actions import ACTIONS, register_actions
-from subscriptions.admin.widgets import (
-    SUBSCRIBER_TONES,
-    LargeTableMixin,
-    ReadOnlyInline,
-    badge,
-    count_subquery,
-    letter_badge,
-    link,
-)
 from subscriptions.models import (
     Consent,
     Letter,
@@ -39,6 +31,7 @@ from subscriptions.models import (
     Topic,
     TopicPreference,
 )
+from subscriptions.models.subscribers import STATES
 from subscriptions.security import suppression_list
 
 #: Reports against writing to a subscriber, and how many their page shows.
@@ -46,7 +39,7 @@ NEGATIVE = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
 MAX_FACTS = 10
 
 DELIVERY = ["timezone", "hour", "days", "size", "paused_until", "language"]
-HISTORY = ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "came_back"]
+HISTORY = ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "reports"]
 
 
 class StateFilter(DropdownFilter):
@@ -54,10 +47,10 @@ class StateFilter(DropdownFilter):
     parameter_name = "state"
 
     def lookups(self, request, model_admin):
-        return [(state, state) for state in SUBSCRIBER_TONES]
+        return [(state, state) for state in STATES]
 
     def queryset(self, request, queryset):
-        if self.value() not in SUBSCRIBER_TONES:
+        if self.value() not in STATES:
             return queryset
         return queryset.in_state(self.value(), timezone.now())
 
@@ -94,35 +87,31 @@ class PreferenceInline(TabularInline):
         return super().get_queryset(request).order_by("pk")
 
 
-class ConsentInline(ReadOnlyInline):
+class ConsentInline(widgets.ReadOnlyInline):
     model = Consent
     fields = ["act", "at", "via", "ip", "wording"]
     verbose_name_plural = "record of consent"
 
 
-class LetterInline(ReadOnlyInline):
+class LetterInline(widgets.ReadOnlyInline):
     model = Letter
-    fields = ["letter", "day", "state_said", "reason", "created_at", "ended_at"]
-    readonly_fields = ["letter", "state_said"]
+    fields = ["letter", "day", widgets.letter_badge, "reason", "created_at", "ended_at"]
+    readonly_fields = ["letter", widgets.letter_badge]
     formset = PagedFormSet
     per_page = 10
 
     @display(description="Letter")
     def letter(self, letter):
         url = reverse("admin:subscriptions_letter_change", args=[letter.pk])
-        return link(url, letter.get_kind_display())
-
-    @display(description="State")
-    def state_said(self, letter):
-        return letter_badge(letter)
+        return widgets.link(url, letter.get_kind_display())
 
 
 @admin.register(Subscriber)
 @register_actions(*ACTIONS)
-class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
+class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
     """Nobody is added by hand: consent must be the person's own."""
 
-    list_display = ["address", "state", "hours", "follows", "next_due_at", "last_letter"]
+    list_display = ["address", "state", "hours", "follows", "next_due_at", "last_digest"]
     list_filter = [StateFilter, ("suppressed_by", ChoicesDropdownFilter)]
     list_filter_options = {"state": {"horizontal": True}, "suppressed_by": {"horizontal": True}}
     search_fields = ["email"]
@@ -148,7 +137,7 @@ class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
             super()
             .get_queryset(request)
             .annotate(
-                follow_count=count_subquery(follows, "subscriber"),
+                follow_count=widgets.count_subquery(follows, "subscriber"),
                 last_sent_at=Subquery(sent.values("ended_at")[:1]),
             )
         )
@@ -187,7 +176,7 @@ class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
     @display(description="State")
     def state(self, subscriber):
         state = subscriber.state_at(timezone.now())
-        return badge(state, SUBSCRIBER_TONES[state])
+        return widgets.badge(state, widgets.TONES[state])
 
     @display(description="Hour", ordering="hour")
     def hours(self, subscriber):
@@ -205,7 +194,7 @@ class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
         return subscriber.follow_count
 
     @display(description="Last digest")
-    def last_letter(self, subscriber):
+    def last_digest(self, subscriber):
         return subscriber.last_sent_at
 
     @display(description="Suppressed")
@@ -217,7 +206,7 @@ class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
         return ": ".join(filter(None, parts))
 
     @display(description="What came back")
-    def came_back(self, subscriber):
+    def reports(self, subscriber):
         """Return the last reports against writing to them, each with its letter."""
         negative = LetterFact.objects.filter(letter__subscriber=subscriber, kind__in=NEGATIVE)
         lines = [
@@ -242,10 +231,10 @@ class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
 
 
 @admin.register(Seal)
-class SealAdmin(BaseModelAdmin):
+class SuppressedAddressAdmin(BaseModelAdmin):
     """The suppression list. Addresses cannot be read, but a whole one can be searched for."""
 
-    list_display = ["seal_said", "why_said", "at"]
+    list_display = ["short_hash", "reason", "at"]
     search_fields = ["seal"]
     search_help_text = "A whole email address"
     ordering = ["-at"]
@@ -267,11 +256,11 @@ class SealAdmin(BaseModelAdmin):
         return False
 
     @display(description="Seal")
-    def seal_said(self, entry):
+    def short_hash(self, entry):
         return f"{entry.seal[:8]}…"
 
     @display(description="Why")
-    def why_said(self, entry):
+    def reason(self, entry):
         return format_html('<span class="inline-block min-w-32">{}</span>', entry.get_why_display())
 
 

@@ -1,7 +1,7 @@
 """Admin pages of users: Django's, with Unfold's forms and with roles.
 
-Nobody can give more rights than they have, nor change a user who has more: whoever can set a
-password can use the account.
+Nobody can give more rights than they have, nor change a user who has more: to set a password is to
+get the account.
 """
 
 from django.contrib import admin

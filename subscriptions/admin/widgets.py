@@ -17,40 +17,25 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
+from unfold.decorators import display
 from unfold.utils import parse_date_str
 from unfold.views import ChangeList
 
 from subscriptions import addresses, db
-from subscriptions.models import Letter, LetterFact, Subscriber
+from subscriptions.models import Letter, Subscriber
 
 MAX_MATCHES = 20  # A search shows the letters of so many subscribers.
 
-#: The colour of each state: see templates/admin/badge.html.
-SUBSCRIBER_TONES = {
-    "active": "good",
-    "pending": "open",
-    "paused": "held",
-    "unsubscribed": "quiet",
-    "suppressed": "bad",
+#: Tones (see templates/admin/badge.html), and the states of subscribers and letters and the kinds
+#: of reports that have them.
+_STATES_BY_TONE = {
+    "good": "active accepted delivered",
+    "open": "pending planned claimed transmitting relayed",
+    "held": "paused uncertain delayed",
+    "quiet": "unsubscribed skipped",
+    "bad": "suppressed failed missed bounced complained",
 }
-LETTER_TONES = {
-    Letter.State.PLANNED: "open",
-    Letter.State.CLAIMED: "open",
-    Letter.State.TRANSMITTING: "open",
-    Letter.State.UNCERTAIN: "held",
-    Letter.State.ACCEPTED: "good",
-    Letter.State.SKIPPED: "quiet",
-    Letter.State.FAILED: "bad",
-    Letter.State.MISSED: "bad",
-}
-FACT_TONES = {
-    LetterFact.Kind.RELAYED: "open",
-    LetterFact.Kind.DELAYED: "held",
-    LetterFact.Kind.DELIVERED: "good",
-    LetterFact.Kind.BOUNCED: "bad",
-    LetterFact.Kind.COMPLAINED: "bad",
-    LetterFact.Kind.UNSUBSCRIBED: "quiet",
-}
+TONES = {state: tone for tone, states in _STATES_BY_TONE.items() for state in states.split()}
 
 
 class ReadOnlyMixin:
@@ -63,9 +48,8 @@ class ReadOnlyMixin:
 
     def render_change_form(self, request, context, *args, **kwargs):
         """Hide the link to the history, which is empty: nobody changes these rows here."""
-        return super().render_change_form(
-            request, context | {"show_history": False}, *args, **kwargs
-        )
+        context["show_history"] = False
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 class ReadOnlyInline(ReadOnlyMixin, TabularInline):
@@ -129,7 +113,7 @@ class LargeTableMixin:
 
 
 class DaysFilter(RangeDateFilter):
-    """ReadOnlyInline with a moment on a range of UTC days, both included."""
+    """Rows with a moment on a range of UTC days, both included."""
 
     def queryset(self, request, queryset):
         if first := self.begin_of("from"):
@@ -164,7 +148,7 @@ class LetterDayFilter(DaysFilter):
 
 
 class LetterStateFilter(ChoicesDropdownFilter):
-    """Letters in a state. No index has the state, so a condition that has one is added."""
+    """Letters in a state. No index has the state, so add a condition that has an index."""
 
     def queryset(self, request, queryset):
         found = super().queryset(request, queryset)
@@ -208,15 +192,17 @@ def badge(words, tone):
     return render_to_string("admin/badge.html", {"words": words, "tone": tone})
 
 
+@display(description="State")
 def letter_badge(letter):
     """Return the letter's state for display. The reason has a column of its own."""
     is_waiting = letter.state == Letter.State.PLANNED
-    words = letter.said if is_waiting else letter.get_state_display()
-    return badge(words, LETTER_TONES[letter.state])
+    words = letter.state_text if is_waiting else letter.get_state_display()
+    return badge(words, TONES[letter.state])
 
 
+@display(description="What")
 def fact_badge(fact):
-    return badge(fact.get_kind_display(), FACT_TONES[fact.kind])
+    return badge(fact.get_kind_display(), TONES[fact.kind])
 
 
 def with_day(who, letter):
@@ -226,6 +212,7 @@ def with_day(who, letter):
     return format_html(f"{{}}{beneath}", who, kind, day or "")
 
 
+@display(description="Reason")
 def reason_of(letter):
     """Return the start of the reason, with a minimum width."""
     return min_width(Truncator(letter.reason).chars(80))

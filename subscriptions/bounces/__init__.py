@@ -1,1 +1,1 @@
-"""What comes back: bounces, complaints, webhooks of providers."""
+"""Bounces, complaints and provider webhooks."""

@@ -1,7 +1,7 @@
-"""What a provider posts to us about letters, read: whether it is the provider, and what it tells.
+"""Authenticate and parse the events that a mail provider (ESP) posts about letters.
 
-Anymail knows each provider's words; what they mean for a letter is decided here. Only who has an
-ESP configured imports this.
+Anymail parses each provider's format; this module decides what events mean for a letter. It is only
+imported if a provider is configured.
 """
 
 import hashlib
@@ -19,37 +19,37 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare
 
-from subscriptions.bounces.parse import SAID_CHARACTERS, Report, cleaned
+from subscriptions.bounces.parse import MAX_REPLY_LENGTH, Report, clean_reply
 from subscriptions.delivery import message_ids
 from subscriptions.delivery.transports import esps
 from subscriptions.delivery.transports.esps import Esp
 from subscriptions.delivery.transports.smtp_replies import grade_of, status_in
 
-#: So old may a signed event be: some providers sign once, and try for hours to be heard.
-STALE = timedelta(hours=24)
-#: Standard Webhooks, which Resend signs by, signs each try anew.
-STALE_TRY = timedelta(minutes=5)
+#: Of a signed event: some providers sign once, and retry for hours.
+MAX_AGE = timedelta(hours=24)
+#: Resend uses Standard Webhooks, which signs each attempt anew.
+MAX_ATTEMPT_AGE = timedelta(minutes=5)
 SNS_URL = re.compile(r"https://sns\.[a-z0-9-]+\.amazonaws\.com/")
 CONFIRM_SECONDS = 10
-#: What is raised by fields that are missing, or hold something else than they should.
-NONSENSE = (
+#: Raised for missing or malformed fields.
+MALFORMED = (
     *(ValueError, TypeError, KeyError, AttributeError, IndexError),
     *(OverflowError, RecursionError),
 )
 
 
 class Forged(Exception):
-    """It is not from the provider, or too old to tell."""
+    """The request is not from the provider, or too old to be sure."""
 
 
 class Unreadable(Exception):
-    """It is from the provider, and makes no sense."""
+    """The request is from the provider, and malformed."""
 
 
 def reports_in(request, esp: Esp, now: datetime) -> list[Report]:
-    """Return what a request of the provider tells of letters. Raises Forged or Unreadable.
+    """Return the reports in a provider's request. Raises Forged or Unreadable.
 
-    What tells nothing of a letter's fate, such as that it was opened, is left out.
+    Other events, such as that a letter was opened, are left out.
     """
     try:
         view = _view(esp)
@@ -58,70 +58,71 @@ def reports_in(request, esp: Esp, now: datetime) -> list[Report]:
         _refuse_stale(request, esp, now)
     except AnymailWebhookValidationFailure as error:
         raise Forged(str(error)) from None
-    except (AnymailError, *NONSENSE) as error:
+    except (AnymailError, *MALFORMED) as error:
         raise Forged(type(error).__name__) from None
     try:
         events = view.parse_events(request)
         return [report for event in events if (report := _report(event, esp)) is not None]
     except (AnymailError, ImproperlyConfigured) as error:
-        raise Unreadable(str(error.args[:1])[:SAID_CHARACTERS]) from None  # All of it, maybe.
-    except NONSENSE as error:
+        # It may contain the whole request.
+        raise Unreadable(str(error.args[:1])[:MAX_REPLY_LENGTH]) from None
+    except MALFORMED as error:
         raise Unreadable(type(error).__name__) from None
 
 
 def check(esp: Esp) -> None:
-    """Refuse, at the start, keys that can't be. Raises ImproperlyConfigured."""
+    """Raise ImproperlyConfigured for malformed secrets."""
     if settings.WEBHOOK_SECRET and ":" not in settings.WEBHOOK_SECRET:
         raise ImproperlyConfigured("WEBHOOK_SECRET must say USER:PASSWORD.")
     try:
         _view(esp)
         if esp.name == "resend":
-            _key_of_resend()
+            _resend_key()
     except ValueError:
         raise ImproperlyConfigured(f"WEBHOOK_SIGNING_KEY is none of {esp.title}'s.") from None
 
 
-# ---- Whether it is the provider
+# ---- Authentication
 
 
 def _refuse_stale(request, esp, now):
-    """Anymail looks at signatures alone: whoever has seen an event could tell it for ever."""
+    """Raise Forged for old events, which could be replayed. Anymail only checks the signature."""
     match esp.name:
         case "mailgun":
-            said = json.loads(request.body)["signature"]["timestamp"]
+            timestamp = json.loads(request.body)["signature"]["timestamp"]
         case "sendgrid":
-            said = request.headers["X-Twilio-Email-Event-Webhook-Timestamp"]
+            timestamp = request.headers["X-Twilio-Email-Event-Webhook-Timestamp"]
         case "resend":
             return _check_standard_webhook(request, now)
         case _:
             return
-    if abs(now - _moment(said)) > STALE:
+    if abs(now - _moment(timestamp)) > MAX_AGE:
         raise Forged("stale")
 
 
 def _check_standard_webhook(request, now):
-    """Check a signature as standardwebhooks.com has it, for which anymail wants a library."""
+    """Check a signature of Standard Webhooks, for which Anymail needs a further library."""
     parts = (request.headers[f"svix-{part}"] for part in ("id", "timestamp", "signature"))
-    name, said, signatures = parts
-    if abs(now - _moment(said)) > STALE_TRY:
+    name, timestamp, signatures = parts
+    if abs(now - _moment(timestamp)) > MAX_ATTEMPT_AGE:
         raise Forged("stale")
-    signed = f"{name}.{said}.".encode() + request.body
-    ours = b64encode(hmac.digest(_key_of_resend(), signed, "sha256")).decode()
-    if not any(constant_time_compare(f"v1,{ours}", one) for one in signatures.split()):
+    signed = f"{name}.{timestamp}.".encode() + request.body
+    ours = b64encode(hmac.digest(_resend_key(), signed, "sha256")).decode()
+    if not any(constant_time_compare(f"v1,{ours}", given) for given in signatures.split()):
         raise Forged("signature")
 
 
-def _key_of_resend() -> bytes:
-    """Raises ValueError."""
+def _resend_key() -> bytes:
+    """Return the signing key. Raises ValueError."""
     return b64decode(settings.WEBHOOK_SIGNING_KEY.removeprefix("whsec_"), validate=True)
 
 
-def _moment(said) -> datetime:
-    return datetime.fromtimestamp(float(said), UTC)
+def _moment(timestamp) -> datetime:
+    return datetime.fromtimestamp(float(timestamp), UTC)
 
 
 class Resend(resend.ResendTrackingWebhookView):
-    """Its signature is checked above."""
+    """Without a check of the signature, which _refuse_stale does."""
 
     warn_if_no_basic_auth = False
 
@@ -131,7 +132,7 @@ class Resend(resend.ResendTrackingWebhookView):
 
 
 class Ses(amazon_ses.AmazonSESTrackingWebhookView):
-    """Without boto3, which anymail wants to confirm the subscription."""
+    """Confirms a subscription without boto3."""
 
     auto_confirm_enabled = True
 
@@ -139,14 +140,14 @@ class Ses(amazon_ses.AmazonSESTrackingWebhookView):
         super(amazon_ses.AmazonSESBaseWebhookView, self).__init__(**kwargs)
 
     def auto_confirm_sns_subscription(self, sns_message):
-        """Open the address that confirms it. The password says that the operator subscribed us."""
+        """Open the URL that confirms it. The password shows that the operator subscribed us."""
         if not SNS_URL.match(url := sns_message["SubscribeURL"]):
             raise ValueError("the subscription is to be confirmed elsewhere than at Amazon SNS")
         urlopen(url, timeout=CONFIRM_SECONDS).close()  # noqa: S310
 
 
 def _view(esp):
-    """Return anymail's view of the provider's events, with the secrets of the settings."""
+    """Return Anymail's view for the provider, with the secrets of the settings."""
     secret = {"webhook_secret": settings.WEBHOOK_SECRET or []}
     key = settings.WEBHOOK_SIGNING_KEY
     match esp.name:
@@ -165,10 +166,10 @@ def _view(esp):
             return Ses(**secret)
 
 
-# ---- What it tells
+# ---- Events
 
 
-#: What an event tells of a letter. A rejection depends on its reason.
+#: The kind of report for an event. That of a rejection depends on its reason.
 KINDS = {
     EventType.QUEUED: "relayed",
     EventType.SENT: "relayed",
@@ -180,16 +181,16 @@ KINDS = {
     EventType.COMPLAINED: "complained",
     EventType.UNSUBSCRIBED: "unsubscribed",
 }
-#: Why a provider sent nothing: what it remembers of earlier letters, its own or of others.
+#: Rejections because of earlier letters, ours or of others.
 REJECTIONS = {RejectReason.SPAM: "complained", RejectReason.UNSUBSCRIBED: "unsubscribed"}
-#: The providers' own words for an address that is none.
+#: Whether a provider's event says that the address does not exist.
 GONE = {
-    "postmark": lambda told: told.get("Type") in ("HardBounce", "BadEmailAddress"),
-    "mailgun": lambda told: told["event-data"].get("reason") in ("bounce", "suppress-bounce"),
-    "sendgrid": lambda told: told.get("type") == "bounce",
-    "brevo": lambda told: told.get("event") in ("hard_bounce", "invalid_email"),
-    "resend": lambda told: told["data"].get("bounce", {}).get("type") == "Permanent",
-    "ses": lambda told: told.get("bounce", {}).get("bounceType") == "Permanent",
+    "postmark": lambda event: event.get("Type") in ("HardBounce", "BadEmailAddress"),
+    "mailgun": lambda event: event["event-data"].get("reason") in ("bounce", "suppress-bounce"),
+    "sendgrid": lambda event: event.get("type") == "bounce",
+    "brevo": lambda event: event.get("event") in ("hard_bounce", "invalid_email"),
+    "resend": lambda event: event["data"].get("bounce", {}).get("type") == "Permanent",
+    "ses": lambda event: event.get("bounce", {}).get("bounceType") == "Permanent",
 }
 
 
@@ -199,15 +200,15 @@ def _report(event, esp) -> Report | None:
         kind = REJECTIONS.get(event.reject_reason, kind)
     if kind is None:
         return None
-    said = event.mta_response or event.description or ""
-    status = status_in(said)
-    letter_id, message_id = esps.marked(event.metadata or {})
+    reply = event.mta_response or event.description or ""
+    status = status_in(reply)
+    letter_id, message_id = esps.letter_of_metadata(event.metadata or {})
     message_id = message_id or str(event.message_id or "")
-    if not message_ids.is_ours(message_id):  # Others may mark theirs with numbers, too.
+    if not message_ids.is_ours(message_id):  # Other senders may use such ids, too.
         letter_id, message_id = None, ""
     own = event.event_id or f"{letter_id} {message_id} {event.message_id} {event.timestamp}"
     name = f"{esp.name}\n{event.event_type}\n{own}".encode("utf-8", "replace")
-    at = event.timestamp  # Not all say in which zone.
+    at = event.timestamp  # Some have no time zone.
     return Report(
         kind=kind,
         addresses=(),
@@ -216,14 +217,14 @@ def _report(event, esp) -> Report | None:
         via=esp.name,
         grade=_grade(event, esp, status) if kind == "bounced" else "",
         status=status,
-        said=cleaned(said),
+        said=clean_reply(reply),
         at=at and at.replace(tzinfo=at.tzinfo or UTC),
         letter_id=letter_id,
     )
 
 
 def _grade(event, esp, status) -> str:
-    """Trust the mail server's status before the provider's own word, which is coarser."""
+    """Return the grade, by the mail server's status if there is one: it is more specific."""
     if status and not status.endswith(".0.0"):
         return grade_of(status)
     gone_before = event.reject_reason in (RejectReason.BOUNCED, RejectReason.INVALID)

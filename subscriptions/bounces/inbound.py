@@ -1,8 +1,7 @@
-"""One message that came back by mail: read, recorded, counted or set aside.
+"""Process one message that came back by mail: record it, count it as useless, or keep it as a file.
 
-It is the same whether a mail server pipes it in or a mailbox holds it. What this returns is safe to
-be forgotten: it is recorded, or it is of no use. Whatever can't be read is kept in a folder, once,
-and is no reason to try again.
+The same whether a mail server pipes it in or it was in a mailbox. When `receive` returns, the
+message can be deleted: it is recorded or useless, or a copy is kept because it cannot be read.
 """
 
 import logging
@@ -12,8 +11,8 @@ from typing import Literal
 from django.db import DataError, Error
 
 from subscriptions.bounces import parse, process, unreadable
-from subscriptions.bounces.parse import MOST_OCTETS, NoReport
-from subscriptions.models.delivery import UselessMail, count_useless
+from subscriptions.bounces.parse import MAX_OCTETS, NoReport
+from subscriptions.models.delivery import UselessMail, count_discarded
 
 logger = logging.getLogger(__name__)
 
@@ -21,28 +20,24 @@ Outcome = Literal["recorded", "known", "useless", "aside"]
 
 
 def receive(mime: bytes, now: datetime, recipients: tuple[str, ...] = ()) -> Outcome:
-    """Record what a message reports. `recipients` are those of its envelope, where known.
+    """Record what a message reports. `recipients` are those of its envelope, if known.
 
-    Raises Django's database errors, and OSError where there is no room to set it aside: the message
-    must be kept where it is, and be tried again.
+    Raises Django's database errors, and OSError if an unreadable message cannot be kept. The
+    message must then stay where it is, to be tried again.
     """
     try:
-        report = parse.read(mime, recipients)
+        report = parse.parse_report(mime, recipients)
         return "recorded" if process.record(report, now) else "known"
     except NoReport as reason:
-        count_useless(reason.why, now)
+        count_discarded(reason.why, now)
         return "useless"
-    except Error as error:
-        if not isinstance(error, DataError):
+    except Exception as error:
+        if isinstance(error, Error) and not isinstance(error, DataError):
             raise
-        return _set_aside(mime, error, now)
-    except Exception as error:  # By the message alone, so that trying again would be the same.
-        return _set_aside(mime, error, now)
-
-
-def _set_aside(mime, error, now) -> Outcome:
-    unreadable.keep(mime[:MOST_OCTETS], now)
-    # Its own words may hold an address.
-    logger.warning("a message that came back can't be read (%s): set aside", type(error).__name__)
-    count_useless(UselessMail.Why.UNREADABLE, now)
-    return "aside"
+        # Because of the message itself, so that trying again would fail as well.
+        unreadable.keep(mime[:MAX_OCTETS], now)
+        # The error's message may contain an address.
+        name = type(error).__name__
+        logger.warning("a message that came back can't be read (%s): set aside", name)
+        count_discarded(UselessMail.Why.UNREADABLE, now)
+        return "aside"

@@ -1,8 +1,8 @@
-"""The mailbox that letters come back to, emptied: a Maildir, an mbox file, or one behind IMAP.
+"""Read the mailbox for bounces: a Maildir, an mbox file, or a folder on an IMAP server.
 
-A message leaves it only once what it tells is committed; who dies between reads it again, which
-changes nothing. What told of a letter is removed. All else is moved beside, to "Useless": some of
-it may have been written by people, and nothing of theirs is thrown away.
+A message is removed once its report is committed. After a crash in between it is read again, which
+changes nothing. Messages that are no reports are moved to a folder "Useless", since people may have
+written them.
 """
 
 import imaplib
@@ -22,33 +22,33 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 
 from subscriptions.bounces import inbound
-from subscriptions.bounces.parse import MOST_OCTETS
+from subscriptions.bounces.parse import MAX_OCTETS
 from subscriptions.db import is_lock_timeout
-from subscriptions.delivery.transports.smtp import is_here
+from subscriptions.delivery.transports.smtp import is_local_host
 
 logger = logging.getLogger(__name__)
 
-MOST = 1_000  # Messages in one go.
-SECONDS = 60  # For each answer of an IMAP server.
+MAX_MESSAGES = 1_000  # In one run.
+SECONDS = 60  # For each reply of an IMAP server.
 USELESS = "Useless"
-TELLING = ("recorded", "known")
+REPORT_OUTCOMES = ("recorded", "known")
 HELD = "held"
 
 
-class Trouble(Exception):
-    """The mailbox can't be used. Says why, in words that hold no password."""
+class MailboxError(Exception):
+    """The mailbox cannot be used. The message says why, without the password."""
 
 
-#: Each has `open`, a context manager that raises Trouble; `messages`, which yields a name and the
-#: bytes of each message, cut off at MOST_OCTETS; `remove`, which deletes one by its name; and
-#: `put_by`, which moves one to the useless ones.
+#: Each has these methods: `open`, a context manager that raises MailboxError; `messages`, which
+#: yields the name and the bytes (at most MAX_OCTETS) of each message; `remove`, which deletes a
+#: message by its name; and `set_aside`, which moves it to the useless ones.
 type Mailbox = Maildir | Mbox | Imap
 
 
 def empty(box: Mailbox, now) -> Counter[str]:
-    """Read and remove what came back. Return how many messages told what, by their outcome.
+    """Process and remove the messages. Return the number of messages by outcome.
 
-    Raises Trouble, and what inbound.receive raises: the message in question stays.
+    Raises MailboxError, and the errors of inbound.receive, whose message stays in the mailbox.
     """
     counts: Counter[str] = Counter()
     with box.open():
@@ -58,28 +58,28 @@ def empty(box: Mailbox, now) -> Counter[str]:
             except OperationalError as error:
                 if not is_lock_timeout(error):
                     raise
-                outcome = HELD  # Somebody has its reader's row: it stays for the next time.
+                outcome = HELD  # The subscriber's row is locked: it stays for the next run.
             if outcome != HELD:
-                (box.remove if outcome in TELLING else box.put_by)(name)
+                (box.remove if outcome in REPORT_OUTCOMES else box.set_aside)(name)
             counts[outcome] += 1
-            if counts.total() >= MOST:
+            if counts.total() >= MAX_MESSAGES:
                 break
     return counts
 
 
-def empty_ours(now) -> None:
-    """Empty the mailbox that the operator names, if any, and tell the log where it can't be."""
+def empty_configured(now) -> None:
+    """Empty the mailbox of BOUNCE_MAILBOX, if set. Log if it cannot be read."""
     if not settings.BOUNCE_MAILBOX:
         return
     try:
-        counts = empty(open_mailbox(settings.BOUNCE_MAILBOX), now)
-    except Trouble as trouble:
-        logger.error("BOUNCE_MAILBOX can't be read: %s", trouble)
+        counts = empty(mailbox_for(settings.BOUNCE_MAILBOX), now)
+    except MailboxError as failure:
+        logger.error("BOUNCE_MAILBOX can't be read: %s", failure)
     else:
         logger.info("read from BOUNCE_MAILBOX: %s", dict(counts))
 
 
-def open_mailbox(url: str) -> Mailbox:
+def mailbox_for(url: str) -> Mailbox:
     """Return the mailbox that BOUNCE_MAILBOX names. Raises ImproperlyConfigured."""
     kind, _, path = url.partition(":")
     if kind in ("maildir", "mbox") and Path(path).is_absolute():
@@ -107,18 +107,18 @@ class Maildir:
             os.listdir(self.path / "new")
             yield self
         except OSError as error:
-            raise Trouble(f"{self.path}: {error.strerror}") from None
+            raise MailboxError(f"{self.path}: {error.strerror}") from None
 
     def messages(self):
         for folder in ("new", "cur"):
             for file in sorted((self.path / folder).iterdir()):
                 with suppress(FileNotFoundError), file.open("rb") as message:  # Or another took it.
-                    yield file, message.read(MOST_OCTETS)
+                    yield file, message.read(MAX_OCTETS)
 
     def remove(self, name):
         name.unlink(missing_ok=True)
 
-    def put_by(self, name):
+    def set_aside(self, name):
         folder = self.path / f".{USELESS}"
         for part in ("new", "cur", "tmp"):
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ class Maildir:
 
 @dataclass
 class Mbox:
-    """One file, locked as mail servers do. It is rewritten when all is read."""
+    """One file, locked as mail servers do. It is rewritten at the end."""
 
     path: Path
     _box: mailbox.mbox = field(init=False, repr=False)
@@ -143,27 +143,27 @@ class Mbox:
                 try:
                     yield self
                 finally:
-                    self._keep_useless()  # Before the file is rewritten, as it is closed.
+                    self._write_useless()  # Before closing rewrites the file.
         except (OSError, mailbox.Error) as error:
-            raise Trouble(f"{self.path}: {error}") from None
+            raise MailboxError(f"{self.path}: {error}") from None
 
     def messages(self):
         for key in list(self._box.iterkeys()):
             with self._box.get_file(key) as message:
-                yield key, message.read(MOST_OCTETS).replace(b"\n>From ", b"\nFrom ")
+                yield key, message.read(MAX_OCTETS).replace(b"\n>From ", b"\nFrom ")
 
     def remove(self, name):
         self._box.remove(name)
 
-    def put_by(self, name):
+    def set_aside(self, name):
         self._useless.append(self._box.get_bytes(name))
         self._box.remove(name)
 
-    def _keep_useless(self):
+    def _write_useless(self):
         if self._useless:
-            with closing(mailbox.mbox(f"{self.path}.{USELESS.lower()}")) as beside:
+            with closing(mailbox.mbox(f"{self.path}.{USELESS.lower()}")) as useless:
                 for message in self._useless:
-                    beside.add(message)
+                    useless.add(message)
             self._useless = []
 
 
@@ -193,20 +193,20 @@ class Imap:
             finally:
                 self._server.shutdown()
         except (imaplib.IMAP4.error, OSError) as error:
-            raise Trouble(f"{self.host}: {error}") from None
+            raise MailboxError(f"{self.host}: {error}") from None
 
     def _log_in(self):
-        """By PLAIN (RFC 4616), which takes all letters, where it is offered, else by LOGIN."""
-        said = f"\0{self.user}\0{self.password}".encode()
+        """Use PLAIN (RFC 4616), which allows all characters, if it is offered, else LOGIN."""
+        credentials = f"\0{self.user}\0{self.password}".encode()
         try:
             if "AUTH=PLAIN" in self._server.capabilities:
-                self._server.authenticate("PLAIN", lambda _: said)
+                self._server.authenticate("PLAIN", lambda _: credentials)
             else:
                 self._server.login(_quoted(self.user), self.password)
         except UnicodeEncodeError:
-            raise Trouble(f"{self.host}: it takes ASCII alone in user and password") from None
-        except imaplib.IMAP4.error:  # Some servers repeat what they were told.
-            raise Trouble(f"{self.host}: it does not let us in") from None
+            raise MailboxError(f"{self.host}: it takes ASCII alone in user and password") from None
+        except imaplib.IMAP4.error:  # Some servers repeat the password.
+            raise MailboxError(f"{self.host}: it does not let us in") from None
 
     def _connect(self):
         context = ssl.create_default_context()
@@ -219,29 +219,28 @@ class Imap:
 
     def messages(self):
         found = self._do("SEARCH", self._server.uid("SEARCH", "UNDELETED"))
-        for uid in found[0].split()[:MOST]:
-            told = self._do(
-                "FETCH", self._server.uid("FETCH", uid, f"(BODY.PEEK[]<0.{MOST_OCTETS}>)")
-            )
-            bodies = [part[1] for part in told if isinstance(part, tuple)]
-            if bodies:  # Else, somebody removed it in this moment.
+        for uid in found[0].split()[:MAX_MESSAGES]:
+            query = f"(BODY.PEEK[]<0.{MAX_OCTETS}>)"
+            parts = self._do("FETCH", self._server.uid("FETCH", uid, query))
+            bodies = [part[1] for part in parts if isinstance(part, tuple)]
+            if bodies:  # Else it was removed at this moment.
                 yield uid, bodies[0]
 
     def remove(self, name):
         self._do("STORE", self._server.uid("STORE", name, "+FLAGS.SILENT", r"(\Deleted)"))
 
-    def put_by(self, name):
+    def set_aside(self, name):
         for folder in (USELESS, f"INBOX.{USELESS}", f"INBOX/{USELESS}"):
-            self._server.create(folder)  # It says no where there is one.
+            self._server.create(folder)  # Fails if it exists.
             if self._server.uid("COPY", name, folder)[0] == "OK":
                 return self.remove(name)
-        raise Trouble(f"{self.host}: make a folder {USELESS} beside {self.folder}")
+        raise MailboxError(f"{self.host}: make a folder {USELESS} beside {self.folder}")
 
-    def _do(self, verb, answer):
-        kind, told = answer
-        if kind != "OK":
-            raise Trouble(f"{self.host}: {verb} was answered {kind}")
-        return told
+    def _do(self, verb, reply):
+        status, data = reply
+        if status != "OK":
+            raise MailboxError(f"{self.host}: {verb} was answered {status}")
+        return data
 
 
 def _imap(url) -> Imap:
@@ -260,7 +259,7 @@ def _imap(url) -> Imap:
         raise ImproperlyConfigured(
             "BOUNCE_MAILBOX must say imaps://user:password@host/FOLDER, the folder in ASCII."
         )
-    if tls not in ("implicit", "starttls") and not is_here(parts.hostname):
+    if tls not in ("implicit", "starttls") and not is_local_host(parts.hostname):
         raise ImproperlyConfigured(
             "BOUNCE_MAILBOX would send its password in the clear: use imaps://, or ?tls=starttls."
         )

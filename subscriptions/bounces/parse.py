@@ -1,8 +1,7 @@
-"""What comes back by mail, read: delivery reports (RFC 3464) and complaints (RFC 5965).
+"""Parse delivery reports (RFC 3464), complaints (RFC 5965) and bounces in words.
 
-Plain functions on bytes: no database, no clock. Whatever is in them was written by strangers, so
-nothing of it is believed here; whose letter a report is of, and whether that may be, is found out
-in process.py.
+Plain functions on bytes: no database, no clock. Anyone can send such messages, so process.py checks
+which letter a report is about, and whether that is possible.
 """
 
 import hashlib
@@ -19,26 +18,26 @@ from flufl.bounce import scan_message
 
 from subscriptions.delivery.transports.smtp_replies import grade_of, status_in, without_addresses
 
-MOST_OCTETS = 1_000_000  # What stands behind is cut off: a report comes before what it returns.
-MOST_NESTED, MOST_PARTS, MOST_BLANKS = 50, 1_000, 30_000  # In all, at whatever depth.
-MOST_GROUPS = 50
-MOST_ADDRESSES = 20
+MAX_OCTETS = 1_000_000  # The rest is cut off: a report comes before the returned letter.
+MAX_NESTED, MAX_PARTS, MAX_BLANK_LINES = 50, 1_000, 30_000  # In all, at any depth.
+MAX_GROUPS = 50
+MAX_ADDRESSES = 20
 FIELD_CHARACTERS = 2_000
-SAID_CHARACTERS = 300
+MAX_REPLY_LENGTH = 300
 
-#: A bounce in words is read so far: patterns that search a line take the square of its length.
+#: So much of a bounce in words is parsed: searching a line takes the square of its length.
 WORDS_OCTETS, LINE_OCTETS = 50_000, 300
 MAIL_SERVER = re.compile("mailer-?daemon|postmaster", re.IGNORECASE)
 STATUS_IN_WORDS = re.compile(rb".*(?:#|\b[45][0-9]{2}[ -])([45]\.[0-9]{1,3}\.[0-9]{1,3})\b.*")
-MAY_PASS = re.compile(rb"time-?d?[ -]?out|full|quota|temporar|try again|too long", re.IGNORECASE)
-COPY = re.compile(rb"^-{3,} ", re.MULTILINE)  # Where the copy of the letter begins.
+TEMPORARY = re.compile(rb"time-?d?[ -]?out|full|quota|temporar|try again|too long", re.IGNORECASE)
+COPY_BEGINS = re.compile(rb"^-{3,} ", re.MULTILINE)  # Where the copy of the letter begins.
 
-#: Where a mail server notes to which address it was that a message came.
-ADDRESSED_IN = ("X-Original-To", "Delivered-To", "Envelope-To", "X-Envelope-To", "To")
+#: Fields in which mail servers record the address that a message came to.
+RECIPIENT_FIELDS = ("X-Original-To", "Delivered-To", "Envelope-To", "X-Envelope-To", "To")
 RETURNED = ("message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers")
 COMPLAINTS = ("abuse", "fraud", "opt-out", "opt-out-list")
 
-#: What an action (RFC 3464, 2.3.3) makes of a letter. The first that any recipient met counts.
+#: The kind of report for an action (RFC 3464, 2.3.3). Of several recipients, the first one counts.
 ACTIONS = {
     "failed": "bounced",
     "delayed": "delayed",
@@ -52,11 +51,11 @@ GRADES = ("hard", "policy", "soft")
 
 @dataclass(frozen=True)
 class Report:
-    """What is told of one letter.
+    """A report about one letter.
 
-    `kind` and `grade` are those of a LetterFact. `addresses` are those to which the letter came
-    back, one of which may be its own; `message_id` is the letter's, where it was returned. `name`
-    is the same whenever the same is told.
+    `kind` and `grade` are those of a LetterFact. `addresses` are those that the report came to, one
+    of which may be the letter's envelope sender. `message_id` is the letter's, if it was returned.
+    `name` is the same if the report comes again.
     """
 
     kind: str
@@ -71,40 +70,39 @@ class Report:
     letter_id: int | None = None
 
 
-class _ByItsParts(Compat32):
-    """How a message is taken apart: by the beginning of what its fields say of its parts.
+class _TruncatingPolicy(Compat32):
+    """Parses only the beginning of header fields.
 
-    The policy for messages of today takes a field apart in the square of its length or worse: hours
-    for what one message can hold.
+    Python's default policy takes the square of a field's length or more: hours for one message.
     """
 
     def header_fetch_parse(self, name, value):
         return super().header_fetch_parse(name, value[:FIELD_CHARACTERS])
 
 
-POLICY = _ByItsParts(message_factory=EmailMessage)
+POLICY = _TruncatingPolicy(message_factory=EmailMessage)
 
 
 class NoReport(Exception):
-    """It tells of no letter. `why` is one of UselessMail's reasons."""
+    """The message is no report about a letter. `why` is one of UselessMail's reasons."""
 
     def __init__(self, why: str):
         super().__init__(why)
         self.why = why
 
 
-def read(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
-    """Return what a message reports. `recipients` are those of its envelope, where they are known.
+def parse_report(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
+    """Return what a message reports. `recipients` are those of its envelope, if known.
 
-    Raises NoReport where it reports nothing. Others go through: the message is broken.
+    Raises NoReport if it reports nothing, and other exceptions if it is malformed.
     """
-    mime = mime[:MOST_OCTETS]
+    mime = mime[:MAX_OCTETS]
     if _has_too_many_parts(mime):
-        raise ValueError("more parts than any report has")  # They would take a parser long.
+        raise ValueError("more parts than any report has")  # Parsing would take too long.
     message = message_from_bytes(mime, policy=POLICY)
     parts = list(_parts(message))
     returned = _returned(parts)
-    addresses = (*recipients, *_addresses(message, ADDRESSED_IN))
+    addresses = (*recipients, *_addresses(message, RECIPIENT_FIELDS))
     for part in parts:
         match part.get_content_type():
             case "message/delivery-status" | "message/global-delivery-status":
@@ -113,103 +111,82 @@ def read(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
                 return _complaint(message, part, returned, addresses)
     if bounce := _bounce_in_words(message, mime[:WORDS_OCTETS], addresses):
         return bounce
-    raise NoReport("autoreply" if _is_by_machine(message) else "no-report")
+    raise NoReport("autoreply" if _is_automatic(message) else "no-report")
 
 
 def _has_too_many_parts(mime) -> bool:
-    """Return whether there may be so many, or groups of fields, which a blank line parts."""
-    lines = mime.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # As the parser has them.
-    is_nested = lines.lower().count(b"multipart/") > MOST_NESTED
-    return is_nested or lines.count(b"\n--") > MOST_PARTS or lines.count(b"\n\n") > MOST_BLANKS
+    """Return whether a message may have too many parts, or groups between blank lines."""
+    lines = mime.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # As the parser does.
+    is_nested = lines.lower().count(b"multipart/") > MAX_NESTED
+    return is_nested or lines.count(b"\n--") > MAX_PARTS or lines.count(b"\n\n") > MAX_BLANK_LINES
 
 
 # ---- Reports of delivery
 
 
 def _delivery_report(message, part, returned, addresses) -> Report:
-    told = [one for one in _groups(part)[:MOST_GROUPS] if _action(one) in ACTIONS]
-    if not told:
+    payload = part.get_payload()  # A group of fields for the message, and one per recipient.
+    groups = payload[:MAX_GROUPS] if isinstance(payload, list) else []
+    groups = [group for group in groups if _action(group) in ACTIONS]
+    if not groups:
         raise NoReport("no-report")
-    worst = min(told, key=_badness)
+    worst = min(groups, key=_severity)
     kind, status = ACTIONS[_action(worst)], _status(worst)
     grade = grade_of(status) if kind == "bounced" else ""
-    if grade == "hard" and any(_action(one) in ARRIVED for one in told):
-        grade = "soft"  # One of those behind a shared address is gone: it is no reason to stop.
-    return Report(
-        kind=kind,
-        addresses=addresses[:MOST_ADDRESSES],
-        message_id=_text(returned, "Message-ID"),
-        name=_name(message, kind, status),
-        via="mail",
-        grade=grade,
-        status=status,
-        said=cleaned(_diagnosis(worst)),
-        at=_moment(_text(worst, "Last-Attempt-Date") or _text(message, "Date")),
-    )
-
-
-def _groups(part) -> list:
-    """Return the groups of fields: that of the message, and one for each recipient."""
-    payload = part.get_payload()
-    return payload if isinstance(payload, list) else []
+    if grade == "hard" and any(_action(group) in ARRIVED for group in groups):
+        grade = "soft"  # One member of a shared address is gone: no reason to stop.
+    at, message_id = _text(worst, "Last-Attempt-Date"), _text(returned, "Message-ID")
+    return _report(message, addresses, kind, _diagnosis(worst), message_id, at, grade, status)
 
 
 def _action(group) -> str:
     return _text(group, "Action").lower()
 
 
-def _badness(group):
-    """Order recipients by what befell them: who is gone for good comes first."""
+def _severity(group):
+    """Return a sort key: recipients that do not exist come first."""
     order = list(ACTIONS)
     grade = grade_of(_status(group)) if _action(group) == "failed" else "soft"
     return order.index(_action(group)), GRADES.index(grade)
 
 
 def _status(group) -> str:
-    """Return the status, from the server's own words where the report leaves it open."""
+    """Return the status, or that in the server's reply if it is more specific."""
     status, diagnosis = status_in(_text(group, "Status")), status_in(_diagnosis(group))
     is_open = not status or status.endswith(".0.0")
     return diagnosis if is_open and diagnosis[:1] == (status or diagnosis)[:1] else status
 
 
 def _diagnosis(group) -> str:
-    kind, semicolon, said = _text(group, "Diagnostic-Code").partition(";")
-    return said if semicolon else kind
+    kind, semicolon, reply = _text(group, "Diagnostic-Code").partition(";")
+    return reply if semicolon else kind
 
 
 # ---- Bounces in words
 
 
 def _bounce_in_words(message, mime, addresses) -> Report | None:
-    """Return what a bounce without a delivery report tells, such as one of qmail or an older Exim.
+    """Parse a bounce without a delivery report, such as one of qmail or an older Exim.
 
-    It has no Message-ID, so it counts only for a letter that its signed address names.
+    It has no Message-ID, so it counts only if its signed address names a letter.
     """
     sender = "".join(_addresses(message, ["From"])[:1])
     if not MAIL_SERVER.fullmatch(sender.partition("@")[0]):
-        return None  # Whoever answers for a person, or for a list, may quote anything.
+        return None  # Replies of people and lists may quote anything.
     mime = b"\n".join(line[:LINE_OCTETS] for line in mime.splitlines())
     try:
         failed = scan_message(message_from_bytes(mime, policy=POLICY))
-    except Exception:  # The library reads what strangers wrote with two dozen parsers.
+    except Exception:  # The library has two dozen parsers, for hostile input.
         return None
     if not failed:
         return None
-    said = COPY.split(mime, maxsplit=1)[0]
-    told = STATUS_IN_WORDS.search(said)
-    status = told[1].decode() if told else ""
-    without_status = "soft" if MAY_PASS.search(said) else "hard"
-    return Report(
-        kind="bounced",
-        addresses=addresses[:MOST_ADDRESSES],
-        message_id="",
-        name=_name(message, "bounced", status),
-        via="mail",
-        grade=grade_of(status) if status else without_status,
-        status=status,
-        said=cleaned(told[0].decode("ascii", "replace")) if told else "named by a bounce in words",
-        at=_moment(_text(message, "Date")),
-    )
+    words = COPY_BEGINS.split(mime, maxsplit=1)[0]
+    line = STATUS_IN_WORDS.search(words)
+    status = line[1].decode() if line else ""
+    reply = line[0].decode("ascii", "replace") if line else "named by a bounce in words"
+    without_status = "soft" if TEMPORARY.search(words) else "hard"
+    grade = grade_of(status) if status else without_status
+    return _report(message, addresses, "bounced", reply, grade=grade, status=status)
 
 
 # ---- Complaints
@@ -219,23 +196,32 @@ def _complaint(message, part, returned, addresses) -> Report:
     fields = next(iter(part.iter_parts()), None) or EmailMessage()
     if _text(fields, "Feedback-Type").lower() not in COMPLAINTS:
         raise NoReport("no-report")
-    sources = (*addresses, *_addresses(fields, ["Original-Mail-From"]))
+    addresses += _addresses(fields, ["Original-Mail-From"]) + _addresses(returned, ["Return-Path"])
+    reply, at = _text(fields, "Feedback-Type"), _text(fields, "Arrival-Date")
+    return _report(message, addresses, "complained", reply, _text(returned, "Message-ID"), at)
+
+
+# ---- Shared
+
+
+def _report(message, addresses, kind, reply, message_id="", at="", grade="", status="") -> Report:
+    # The same if the report comes again.
+    name = "\n".join([_text(message, "Message-ID") or _text(message, "Date"), kind, status])
     return Report(
-        kind="complained",
-        addresses=(*sources, *_addresses(returned, ["Return-Path"]))[:MOST_ADDRESSES],
-        message_id=_text(returned, "Message-ID"),
-        name=_name(message, "complained", ""),
+        kind=kind,
+        addresses=addresses[:MAX_ADDRESSES],
+        message_id=message_id,
+        name=hashlib.sha256(name.encode("utf-8", "replace")).hexdigest(),
         via="mail",
-        said=cleaned(_text(fields, "Feedback-Type")),
-        at=_moment(_text(fields, "Arrival-Date") or _text(message, "Date")),
+        grade=grade,
+        status=status,
+        said=clean_reply(reply),
+        at=_moment(at or _text(message, "Date")),
     )
 
 
-# ---- What they share
-
-
 def _parts(message) -> Iterator[EmailMessage]:
-    """Yield the parts of a message, none of those of a message within it."""
+    """Yield the parts of a message, but not those of messages within it."""
     if not message.is_multipart() or message.get_content_maintype() != "multipart":
         yield message
     else:
@@ -244,7 +230,7 @@ def _parts(message) -> Iterator[EmailMessage]:
 
 
 def _returned(parts):
-    """Return the letter that is returned, or what is returned of its header."""
+    """Return the returned letter, or its header."""
     for part in parts:
         if part.get_content_type() not in RETURNED:
             continue
@@ -256,9 +242,9 @@ def _returned(parts):
 
 
 def _addresses(message, fields) -> tuple[str, ...]:
-    """Return the addresses in these fields, in their order."""
-    told = [text for name in fields for text in _texts(message, name)]
-    return tuple(address for _, address in getaddresses(told[:MOST_ADDRESSES]) if address)
+    """Return the addresses in these fields, in order."""
+    texts = [text for name in fields for text in _texts(message, name)]
+    return tuple(address for _, address in getaddresses(texts[:MAX_ADDRESSES]) if address)
 
 
 def _text(message, name) -> str:
@@ -266,27 +252,19 @@ def _text(message, name) -> str:
 
 
 def _texts(message, name) -> list[str]:
-    """Return what stands in the fields of this name, as it was written: hostile ones can't be
-    understood, and need not.
-    """
+    """Return the fields of this name without decoding, which hostile values could break."""
     found = [value for field, value in message.raw_items() if field.lower() == name.lower()]
     return [" ".join(str(value)[:FIELD_CHARACTERS].split()) for value in found]
 
 
-def _is_by_machine(message) -> bool:
-    """Return whether a machine wrote it, as those do who answer for people (RFC 3834, 5)."""
-    told = _text(message, "Auto-Submitted").lower()
-    if told and told != "no":
+def _is_automatic(message) -> bool:
+    """Return whether it is an automatic reply (RFC 3834, 5)."""
+    submitted = _text(message, "Auto-Submitted").lower()
+    if submitted and submitted != "no":
         return True
     return _text(message, "Precedence").lower() == "auto_reply" or any(
         _text(message, name) for name in ("X-Autoreply", "X-Autorespond")
     )
-
-
-def _name(message, *told) -> str:
-    """Return what tells this report from all others, and is the same when it comes again."""
-    marks = [_text(message, "Message-ID") or _text(message, "Date"), *told]
-    return hashlib.sha256("\n".join(marks).encode("utf-8", "replace")).hexdigest()
 
 
 def _moment(text) -> datetime | None:
@@ -297,8 +275,8 @@ def _moment(text) -> datetime | None:
         return None
 
 
-def cleaned(said: str) -> str:
-    """Return a server's words in one line, without addresses and what no database keeps."""
-    words = " ".join(without_addresses(said).split())
+def clean_reply(text: str) -> str:
+    """Return a server's reply on one line, without addresses and unprintable characters."""
+    words = " ".join(without_addresses(text).split())
     readable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
-    return readable[:SAID_CHARACTERS]
+    return readable[:MAX_REPLY_LENGTH]

@@ -4,7 +4,7 @@ Each report is recorded once, in whatever order and however often it arrives. It
 state: an accepted letter stays accepted. It may stop further letters to the subscriber.
 """
 
-from contextlib import suppress
+import contextlib
 from datetime import timedelta
 
 from django.db import transaction
@@ -12,8 +12,7 @@ from django.db import transaction
 from subscriptions.actions import signup
 from subscriptions.bounces.parse import NoReport, Report
 from subscriptions.db import first_since
-from subscriptions.delivery import letter_sql, message_ids, verp
-from subscriptions.delivery import suppress as suppression
+from subscriptions.delivery import letter_sql, message_ids, suppress, verp
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.security import suppression_list
 
@@ -89,8 +88,8 @@ def _lock_if_free(subscriber_id) -> bool:
     free = Subscriber.objects.select_for_update(skip_locked=True).filter(pk=subscriber_id)
     if free.first() is None:
         return False
-    letters = Letter.objects.filter(subscriber=subscriber_id, state__in=Letter.NOT_LEFT)
-    return not letter_sql.held(list(letters.values_list("pk", flat=True)))
+    letters = Letter.objects.filter(subscriber=subscriber_id, state__in=Letter.UNSENT)
+    return not letter_sql.locked_by_others(list(letters.values_list("pk", flat=True)))
 
 
 def letter_named(message_id: str) -> Letter | None:
@@ -99,7 +98,7 @@ def letter_named(message_id: str) -> Letter | None:
     Ids grow with age, so the day in the name says which to search: an index on names would cost at
     each step of each letter.
     """
-    moment = message_ids.moment_of(message_id)
+    moment = message_ids.day_of(message_id)
     first = first_since(Letter, "created_at", moment - BEFORE)
     last = first_since(Letter, "created_at", moment + AFTER)
     found = Letter.objects.filter(pk__gte=first, pk__lt=last, message_id=message_id)
@@ -116,10 +115,10 @@ def _letter_of(report, now) -> Letter | None:
     if report.letter_id is not None:
         letter = Letter.objects.filter(pk=report.letter_id).first()
     else:
-        numbers = [verp.letter_of(address, now) for address in report.addresses]
+        numbers = [verp.letter_id_of(address, now) for address in report.addresses]
         if numbers := [number for number in numbers if number is not None]:
             letter = Letter.objects.filter(pk=numbers[0]).first()
-        elif any(verp.names_a_letter(address) for address in report.addresses):
+        elif any(verp.is_verp_address(address) for address in report.addresses):
             raise NoReport("forged")
     is_ours = message_ids.is_ours(report.message_id)
     if is_ours and (letter is None or letter.message_id != report.message_id):
@@ -140,18 +139,18 @@ def _apply(fact, letter, now):
     """Suppress or unsubscribe whoever a report is about, if it calls for that."""
     moved = Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to)
     if letter.to and not moved.exists():  # It says nothing about the subscriber's own address.
-        if fact.kind in UNWANTED and letter.to != Letter.ELSEWHERE:
+        if fact.kind in UNWANTED and letter.to != Letter.FORGOTTEN_ADDRESS:
             suppression_list.add(letter.to, suppression_list.Why.COMPLAINED, now)
         return
     reply = fact.said if fact.status in fact.said else f"{fact.status} {fact.said}".strip()
     match fact.kind:
         case Kind.BOUNCED if fact.grade == LetterFact.Grade.HARD:
-            suppression.after_hard_bounce(letter, reply, now)
+            suppress.after_hard_bounce(letter, reply, now)
         case Kind.BOUNCED:
-            suppression.after_soft_bounce(letter.subscriber_id, reply, now)
+            suppress.after_soft_bounce(letter.subscriber_id, reply, now)
         case Kind.COMPLAINED:
             left_at = None if letter.to else letter.left_at  # With `to`, it is their address now.
-            suppression.after_complaint(letter.subscriber_id, reply, now, left_at=left_at)
+            suppress.after_complaint(letter.subscriber_id, reply, now, left_at=left_at)
         case Kind.UNSUBSCRIBED:
-            with suppress(Subscriber.DoesNotExist):  # Erased concurrently.
+            with contextlib.suppress(Subscriber.DoesNotExist):  # Erased concurrently.
                 signup.unsubscribe(letter.subscriber.public_id, source=PROVIDERS_LINK, now=now)

@@ -1,4 +1,4 @@
-"""Messages that came back and can't be read, as files for whoever runs this to look at."""
+"""Messages that came back and cannot be read, kept as files for the operator."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 
 KEEP = timedelta(days=14)
-MOST = 100  # Messages: a mailbox that fills with junk doesn't fill the disk.
+MAX_FILES = 100  # So that junk does not fill the disk.
 
 
 def folder() -> Path:
@@ -17,7 +17,7 @@ def folder() -> Path:
 
 
 def keep(mime: bytes, now: datetime) -> None:
-    """Keep a message once, however often it comes. Raises OSError."""
+    """Keep a message, once if it comes repeatedly. Raises OSError."""
     folder().mkdir(mode=0o700, parents=True, exist_ok=True)
     digest = hashlib.sha256(mime).hexdigest()[:16]
     if list(folder().glob(f"*-{digest}.eml")):
@@ -25,7 +25,7 @@ def keep(mime: bytes, now: datetime) -> None:
     path = folder() / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}.eml"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(mime)
-    for old in sorted(folder().glob("*.eml"))[:-MOST]:
+    for old in sorted(folder().glob("*.eml"))[:-MAX_FILES]:
         old.unlink(missing_ok=True)
 
 

@@ -1,9 +1,8 @@
-"""Whether letters may leave at all: the operator's switch, and the breaker that trips by itself.
+"""Whether letters may be sent at all: the operator's switch, and a circuit breaker.
 
-Both are one row, read in the transaction that does the final check of letters: what is stopped
-there stops at once, in all workers. While the operator lets nothing leave, nothing is planned,
-makes way or is closed either: after a restored backup, nobody knows yet what has left
-(reconcile.py).
+Both are one row, which the transaction of the final check reads, so that stopping works at once in
+all workers. While the operator has stopped sending, no letter is planned, superseded or ended as
+late either: after a restored backup, nobody knows yet which letters were sent (reconcile.py).
 """
 
 import logging
@@ -19,86 +18,86 @@ from subscriptions.models.delivery import Sending
 
 logger = logging.getLogger(__name__)
 
-#: How long nothing is sent after so many troubles in a row: a server that is down comes back, a
-#: wrong password has to be mended by a person, and too many tries lock the account.
+#: How long nothing is sent after the first, second … failure in a row, by cause. A server that is
+#: down comes back. Only a person can correct a password, and too many attempts lock the account.
 PAUSES = {
     "unreachable": [timedelta(seconds=seconds) for seconds in (15, 30, 60, 120, 300)],
     "auth": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
     "tls": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
 }
-PROBE = timedelta(minutes=1)  # So long one worker tries alone.
+PROBE = timedelta(minutes=1)  # So long, only the worker that claimed the probe tries.
 
 
 def current() -> Sending:
-    """Return the row, or one that says that all is well."""
+    """Return the row, or a new one (sending is on) if there is none."""
     return Sending.objects.filter(pk=1).first() or Sending(pk=1)
 
 
 def is_stopped() -> bool:
-    """Return whether the operator lets nothing leave. Asked in each final check."""
+    """Return whether the operator has stopped sending. Each final check calls this."""
     return bool(run_sql("SELECT 1 FROM subscriptions_sending WHERE stopped_at IS NOT NULL"))
 
 
 def is_on_since(moment) -> bool:
-    """Return whether the operator has let letters leave ever since then."""
+    """Return whether the operator has not stopped sending at any time since then."""
     row = current()
     return row.stopped_at is None and (row.resumed_at is None or row.resumed_at <= moment)
 
 
 def stop(by: str, now) -> None:
-    """Let no letter leave and none be planned. What has passed its final check may arrive."""
-    with _row() as row:
+    """Stop sending and planning. Letters that have passed the final check may still arrive."""
+    with _locked_row() as row:
         if row.stopped_at is None:
             row.stopped_at, row.stopped_by = now, by
     logger.error("sending was stopped by %s", by)
 
 
 def resume(by: str, now) -> None:
-    """Let letters leave again, and don't wait for the breaker either."""
-    with _row() as row:
+    """Resume sending, and close the breaker's pause."""
+    with _locked_row() as row:
         if row.stopped_at is not None:
             row.resumed_at = now
         row.stopped_at, row.stopped_by, row.retry_at = None, "", None
     logger.warning("sending was resumed by %s", by)
 
 
-def trip(trouble: str, said: str, now, *, is_probe: bool = False) -> None:
-    """Note that the mail server lets us hand over nothing, and wait before the next try.
+def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:
+    """Record that the mail server accepts nothing from us, and pause before the next attempt.
 
-    `is_probe`: the caller has taken the one try that was due.
+    `is_probe`: the caller had claimed the probe.
     """
-    said = without_addresses(said)
-    with _row() as row:
+    reply = without_addresses(reply)
+    with _locked_row() as row:
         if row.retry_at and row.retry_at > now and not is_probe:
-            return  # Another worker has met the same trouble.
+            return  # Another worker has recorded the same failure.
         row.failures += 1
         pauses = PAUSES[trouble]
-        row.trouble, row.said = trouble, said[:300]
+        row.trouble, row.said = trouble, reply[:300]
         row.retry_at = now + pauses[min(row.failures, len(pauses)) - 1]
     logger.log(
         logging.ERROR if row.is_alarming else logging.WARNING,
-        "no letter leaves until %s: %s",
+        "no letter is sent until %s: %s",
         f"{row.retry_at:%H:%M:%S}",
-        said,
+        reply,
     )
 
 
-def take_probe(now) -> bool:
-    """Take the one try that is due after a trouble, so that not all workers log in at once."""
+def claim_probe(now) -> bool:
+    """Claim the single attempt that is due after a pause. Return whether this worker got it."""
     due = Sending.objects.filter(pk=1, failures__gt=0)
     due = due.filter(Q(retry_at=None) | Q(retry_at__lte=now))
     return due.update(retry_at=now + PROBE) == 1
 
 
-def mend() -> None:
-    """Note that the mail server takes letters again."""
+def close() -> None:
+    """Record that the mail server accepts letters again."""
     Sending.objects.filter(pk=1).exclude(failures=0).update(
         trouble="", said="", failures=0, retry_at=None
     )
 
 
 @contextmanager
-def _row():
+def _locked_row():
     """Yield the row under its lock, and save it."""
     with transaction.atomic():
         Sending.objects.get_or_create(pk=1)

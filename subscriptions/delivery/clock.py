@@ -1,4 +1,4 @@
-"""The post office's clock is the database's: workers whose own clocks differ agree on leases."""
+"""Delivery uses the database's clock, so that workers whose own clocks differ agree on leases."""
 
 import time
 from collections.abc import Callable
@@ -9,26 +9,27 @@ from django.utils import timezone
 
 from subscriptions.db import run_sql
 
-#: What tells the moment, each time that it is asked.
+#: Returns the current time at each call.
 Clock = Callable[[], datetime]
 
 
-def of_database() -> datetime:
-    """Return the moment by the database's clock; by ours, where it is in our own process."""
+def database_now() -> datetime:
+    """Return the time by the database's clock, or by ours if the database is in our process."""
     if connection.vendor != "postgresql":
         return timezone.now()
     ((moment,),) = run_sql("SELECT clock_timestamp()")
     return moment
 
 
-def at_once(now: datetime) -> datetime:
-    """Return the moment of what is due at once: a web server's clock may be ahead, and what is due
-    is asked of the database's.
+def not_in_future(now: datetime) -> datetime:
+    """Return `now`, or the database's time if `now` is ahead of it.
+
+    What a web server makes due at once must be due for the workers, who use the database's clock.
     """
-    return min(now, of_database())
+    return min(now, database_now())
 
 
 def running_from(now: datetime) -> Clock:
-    """Return a clock that shows `now` and runs from there, for a rehearsal of another moment."""
+    """Return a clock that shows `now` and runs from there, to rehearse another moment."""
     started = time.monotonic()
     return lambda: now + timedelta(seconds=time.monotonic() - started)

@@ -1,7 +1,7 @@
-"""The rows of letters, and of their readers, as the ledger reads, locks and changes them.
+"""SQL statements that read, lock and change many letters, and their subscribers, at once.
 
-Many at once, in one statement: the ORM takes longer to write it than the database to run it. Each
-function here works in the caller's transaction, and decides nothing.
+Used by transitions.py, because the ORM takes longer to build such a statement than the database to
+run it. Each function works in the caller's transaction, and decides nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +22,10 @@ _SUBSCRIBER = Letter._meta.get_field("subscriber")
 # ---- Changing
 
 
-def move(letters, same: Mapping, each: Sequence[Mapping], now, note: str) -> set[int]:
-    """Update the rows that are in the state and attempt in which we saw them, and write the events.
+def update_states(letters, same: Mapping, each: Sequence[Mapping], now, note: str) -> set[int]:
+    """Update the rows whose state and attempt are as we read them, and insert their events.
 
-    Return their ids. PostgreSQL does both at once. See ledger.move, which alone may call this.
+    Return their ids. PostgreSQL does both at once. Only transitions.change_state may call this.
     """
     was = letters[0].state
     update, values = _update(letters, was, same, each)
@@ -33,13 +33,13 @@ def move(letters, same: Mapping, each: Sequence[Mapping], now, note: str) -> set
         f"INSERT INTO {_EVENTS} (letter_id, at, was, became, attempt, note) "
         f"SELECT id, %s, %s, %s, attempt, %s FROM "
     )
-    told = [_adapt(now), was, same["state"], note]
+    event_values = [_adapt(now), was, same["state"], note]
     if connection.vendor == "postgresql":
-        both = f"WITH moved AS ({update}) {event} moved RETURNING letter_id"
-        return {pk for (pk,) in run_sql(both, [*values, *told])}
+        both = f"WITH changed AS ({update}) {event} changed RETURNING letter_id"
+        return {pk for (pk,) in run_sql(both, [*values, *event_values])}
     ids = {pk for pk, _ in run_sql(update, values)}
-    its, numbers = in_ids(ids)
-    run_sql(f"{event} {_LETTERS} WHERE id {its}", [*told, *numbers])
+    condition, numbers = in_ids(ids)
+    run_sql(f"{event} {_LETTERS} WHERE id {condition}", [*event_values, *numbers])
     return ids
 
 
@@ -54,20 +54,20 @@ def _update(letters, was, same, each) -> tuple[str, list]:
     ]
     places = enumerate(_columns(each[0]), start=3)
     varied = "".join(f", {column} = new.column{place}" for place, column in places)
-    source, given = _rows(names, columns)
+    source, source_values = _values_table(names, columns)
     statement = (
         f"UPDATE {_LETTERS} SET {fixed}{varied} FROM {source} "
         f"WHERE {_LETTERS}.id = new.column1 AND {_LETTERS}.attempt = new.column2 "
         f"AND {_LETTERS}.state = %s RETURNING {_LETTERS}.id, {_LETTERS}.attempt"
     )
-    return statement, [*map(_adapt, same.values()), *given, was]
+    return statement, [*map(_adapt, same.values()), *source_values, was]
 
 
-def _rows(names, columns) -> tuple[str, list]:
-    """Return the columns of these fields as a table called new, and its values.
+def _values_table(names, columns) -> tuple[str, list]:
+    """Return SQL for a table called new with the columns of these fields, and its values.
 
-    For PostgreSQL a column is one array in its text form: it takes longer to read a statement with
-    hundreds of values than to do what it says.
+    On PostgreSQL each column is one array in text form: parsing a statement with hundreds of values
+    would take longer than running it.
     """
     numbers = ", ".join(f"column{place}" for place in range(1, len(columns) + 1))
     if connection.vendor != "postgresql":
@@ -75,14 +75,13 @@ def _rows(names, columns) -> tuple[str, list]:
         rows = ", ".join([cells] * len(columns[0]))
         values = [_adapt(value) for row in zip(*columns, strict=True) for value in row]
         return f"(VALUES {rows}) AS new", values
-    types = [_type(name) for name in names]
-    arrays = ", ".join(f"CAST(%s AS {kind}[])" for kind in types)
+    arrays = ", ".join(f"CAST(%s AS {_type(name)}[])" for name in names)
     return f"unnest({arrays}) AS new ({numbers})", [array_literal(column) for column in columns]
 
 
 @cache
 def _type(name):
-    """Return the type of a field as PostgreSQL casts to it."""
+    """Return the type to which PostgreSQL casts a value of the field."""
     return Letter._meta.get_field(name).cast_db_type(connection).partition(" GENERATED")[0]
 
 
@@ -91,30 +90,14 @@ def _columns(fields):
 
 
 def _adapt(value):
-    """Return a value as the database's driver takes it: a row's number, or a moment."""
+    """Return a value as the database driver takes it."""
     if isinstance(value, datetime):
         return connection.ops.adapt_datetimefield_value(value)
     return value.pk if isinstance(value, Volley) else value
 
 
-def put_off(waits: Sequence[tuple[Letter, datetime]]) -> None:
-    """Let letters wait until their moments. They stay planned, so it is no arrow."""
-    if not waits:
-        return
-    rows = ", ".join(f"({letter.id:d}, %s)" for letter, _ in waits)
-    given = "new.column2"
-    if connection.vendor == "postgresql":
-        given = f"CAST({given} AS timestamptz)"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {_LETTERS} SET next_try_at = {given} FROM (VALUES {rows}) AS new "
-            f"WHERE {_LETTERS}.id = new.column1",
-            [_adapt(moment) for _, moment in waits],
-        )
-
-
-def store_volley(mime: bytes, now: datetime) -> Volley:
-    """Store the compressed bytes of letters. Return the row."""
+def store_frozen_bytes(mime: bytes, now: datetime) -> Volley:
+    """Store the compressed bytes of a batch of letters. Return the row."""
     sql = f"INSERT INTO {Volley._meta.db_table} (created_at, mime) VALUES (%s, %s) RETURNING id"
     ((number,),) = run_sql(sql, [_adapt(now), mime])
     return Volley(number, now, mime)
@@ -124,64 +107,65 @@ def store_volley(mime: bytes, now: datetime) -> Volley:
 
 
 def lock_due(queue: str, numbers: list, now, limit) -> list[Letter]:
-    """Return the next of these letters, with their subscribers, but for those others are at."""
+    """Lock and return the next due letters of a queue, except rows that others have locked.
+
+    `queue` is a condition in SQL, `numbers` its values. Subscribers are loaded.
+    """
     letters = _instances(
         Letter,
         f"ended_at IS NULL AND state = 'planned' AND next_try_at <= %s AND {queue} "
         f"ORDER BY next_try_at, id LIMIT %s {_lock('FOR UPDATE')}",
         [_adapt(now), *numbers, limit],
     )
-    readers = readers_of(letters)
+    subscribers = subscribers_of(letters)
     for letter in letters:
-        _SUBSCRIBER.set_cached_value(letter, readers[letter.subscriber_id])
+        _SUBSCRIBER.set_cached_value(letter, subscribers[letter.subscriber_id])
     return letters
 
 
-def lock_readers(letters) -> dict[int, bool]:
+def lock_subscribers(letters) -> dict[int, bool]:
     """Lock the subscribers of these letters, except rows that others have locked.
 
     Returns a dict: subscriber id -> whether they may get letters of the list.
     """
-    its, numbers = in_ids({letter.subscriber_id for letter in letters})
+    condition, numbers = in_ids({letter.subscriber_id for letter in letters})
     rows = run_sql(
         f"SELECT id, confirmed_at IS NOT NULL AND unsubscribed_at IS NULL "
         f"AND suppressed_at IS NULL AND paused_until IS NULL "
-        f"FROM {_SUBSCRIBERS} WHERE id {its} {_lock('FOR NO KEY UPDATE')}",
+        f"FROM {_SUBSCRIBERS} WHERE id {condition} {_lock('FOR NO KEY UPDATE')}",
         numbers,
     )
     return dict(rows)
 
 
-def held(ids: Iterable[int]) -> set[int]:
-    """Lock the rows of letters for the caller's transaction. Return the ids of those that others
-    have locked.
-    """
-    its, numbers = in_ids(ids)
-    where = f"FROM {_LETTERS} WHERE id {its}"
-    there = {pk for (pk,) in run_sql(f"SELECT id {where}", numbers)}
-    return there - {
-        pk for (pk,) in run_sql(f"SELECT id {where} {_lock('FOR NO KEY UPDATE')}", numbers)
-    }
+def locked_by_others(ids: Iterable[int]) -> set[int]:
+    """Lock the rows of letters that are free. Return the ids of those that others have locked."""
+    condition, numbers = in_ids(ids)
+    select = f"SELECT id FROM {_LETTERS} WHERE id {condition}"
+    existing = {pk for (pk,) in run_sql(select, numbers)}
+    free = run_sql(f"{select} {_lock('FOR NO KEY UPDATE')}", numbers)
+    return existing - {pk for (pk,) in free}
 
 
 def _lock(kind: str) -> str:
-    """Return the clause that locks rows, and leaves out those that others have locked."""
+    """Return the clause that locks rows and skips those that others have locked."""
     return f"{kind} SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
 
 
 # ---- Reading
 
 
-def readers_of(letters) -> dict[int, Subscriber]:
-    """Return the letters' subscribers by their numbers."""
+def subscribers_of(letters) -> dict[int, Subscriber]:
+    """Return the letters' subscribers by their ids."""
     if not letters:
         return {}
-    its, numbers = in_ids({letter.subscriber_id for letter in letters})
-    return {reader.id: reader for reader in _instances(Subscriber, f"id {its}", numbers)}
+    condition, numbers = in_ids({letter.subscriber_id for letter in letters})
+    found = _instances(Subscriber, f"id {condition}", numbers)
+    return {subscriber.id: subscriber for subscriber in found}
 
 
 def _instances(model, where: str, values=()) -> list:
-    """Return the rows as instances. What has to be converted in Python is read where it is used."""
+    """Return the rows as instances. Fields that Python must convert are deferred."""
     if connection.vendor != "postgresql":
         return list(
             model.objects.raw(f"SELECT * FROM {model._meta.db_table} WHERE {where}", values)
@@ -192,7 +176,7 @@ def _instances(model, where: str, values=()) -> list:
 
 
 def _instance(model, names, row):
-    """Return what from_db would, a field at a time and with two signals, in a third of the time."""
+    """Return what Model.from_db would, without its signals, in a third of the time."""
     instance = model.__new__(model)
     instance.__dict__.update(zip(names, row, strict=True))
     instance._state = state = ModelState()
@@ -202,7 +186,7 @@ def _instance(model, names, row):
 
 @cache
 def _plain_columns(model) -> tuple[list[str], str]:
-    """Return the fields that PostgreSQL's driver reads as they are, and their columns."""
-    fields = [one for one in model._meta.concrete_fields if not hasattr(one, "from_db_value")]
+    """Return the fields that need no conversion in Python, and their columns."""
+    fields = [field for field in model._meta.concrete_fields if not hasattr(field, "from_db_value")]
     quoted = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     return [field.attname for field in fields], quoted

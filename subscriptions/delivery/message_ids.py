@@ -1,8 +1,8 @@
-"""The Message-ID of a letter: its name for ever, also where its row was lost and made again.
+"""The Message-ID of a letter, which is the same if its row is lost and created again.
 
-A digest's is made of its reader and day alone, so that after a restored backup it can be looked for
-without a row (reconcile.py), and a letter that leaves a second time is known as the same by
-whoever gets it. It tells nobody who the reader is.
+A digest's is a keyed hash of its subscriber and day alone. So it can be looked for without a row
+after a restored backup (reconcile.py), and the recipient's mail program recognises a resend. It
+does not reveal who the subscriber is.
 """
 
 import re
@@ -10,46 +10,45 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.utils.crypto import salted_hmac
 
 from subscriptions.models import Letter
+from subscriptions.security.hashing import keyed_hash
 
-SALT = "subscriptions.post.message_id"
+PURPOSE = "subscriptions.post.message_id"
 _KINDS = "|".join(Letter.Kind.values)
-_OURS = re.compile(
+_PATTERN = re.compile(
     rf"<({_KINDS})\.(?P<day>2[0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}})\.[0-9a-f]{{32}}@(?P<domain>[^@<>\s]+)>"
 )
 
 
-def of(letter: Letter) -> str:
+def for_letter(letter: Letter) -> str:
     """Return the Message-ID of a letter, whose subscriber is loaded."""
-    reader = letter.subscriber.public_id
+    public_id = letter.subscriber.public_id
     if letter.day is not None:
-        return of_digest(reader, letter.day)
-    told = f"{reader} {letter.created_at.isoformat()}"
-    if letter.to:  # Another of that moment goes to the reader's own address.
-        told += f" {letter.to}"
-    return _name(letter.kind, told, f"{letter.created_at:%Y-%m-%d}")
+        return for_digest(public_id, letter.day)
+    key = f"{public_id} {letter.created_at.isoformat()}"
+    if letter.to:  # A letter of the same moment may go to the subscriber's own address.
+        key += f" {letter.to}"
+    return _build(letter.kind, key, f"{letter.created_at:%Y-%m-%d}")
 
 
-def of_digest(public_id: UUID, day: date) -> str:
-    """Return the Message-ID of what a reader gets on a day."""
-    said = day.isoformat()
-    return _name("digest", f"{public_id} {said}", said)
+def for_digest(public_id: UUID, day: date) -> str:
+    """Return the Message-ID of a subscriber's digest of a day."""
+    return _build("digest", f"{public_id} {day.isoformat()}", day.isoformat())
 
 
 def is_ours(message_id: str) -> bool:
-    """Return whether it is made as ours are. Only who has seen the letter knows how it goes on."""
-    return _made_here(message_id) is not None
+    """Return whether it has the form of ours. Only those who saw the letter know the hash."""
+    return _match(message_id) is not None
 
 
-def moment_of(message_id: str) -> datetime:
-    """Return the day in a Message-ID of ours, as the moment when it begins in UTC."""
-    return datetime.fromisoformat(_made_here(message_id)["day"]).replace(tzinfo=UTC)
+def day_of(message_id: str) -> datetime:
+    """Return the start, in UTC, of the day in a Message-ID of ours."""
+    return datetime.fromisoformat(_match(message_id)["day"]).replace(tzinfo=UTC)
 
 
-def _made_here(message_id) -> re.Match | None:
-    match = _OURS.fullmatch(message_id)
+def _match(message_id) -> re.Match | None:
+    match = _PATTERN.fullmatch(message_id)
     if match is None or match["domain"].lower() != settings.MAIL_DOMAIN.lower():
         return None
     try:
@@ -59,6 +58,6 @@ def _made_here(message_id) -> re.Match | None:
     return match
 
 
-def _name(kind, told, day):
-    opaque = salted_hmac(SALT, f"{kind} {told}", algorithm="sha256").hexdigest()
-    return f"<{kind}.{day}.{opaque[:32]}@{settings.MAIL_DOMAIN}>"
+def _build(kind, key, day):
+    key_hash = keyed_hash(PURPOSE, f"{kind} {key}")
+    return f"<{kind}.{day}.{key_hash[:32]}@{settings.MAIL_DOMAIN}>"

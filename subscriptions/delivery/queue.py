@@ -11,12 +11,12 @@ from subscriptions.delivery.recovery.sweep import sweep
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, LetterEvent, Subscriber
 
-__all__ = ["cancel", "deliver", "sweep", "waiting", "write"]
+__all__ = ["cancel", "create", "deliver", "due_count", "sweep"]
 
 State = Letter.State
 
 
-def write(subscriber: Subscriber, kind: str, *, now, closes_at, to: str = "") -> Letter:
+def create(subscriber: Subscriber, kind: str, *, now, closes_at, to: str = "") -> Letter:
     """Create a letter that is due now, to the subscriber's address or to `to`.
 
     Its content is composed when it is delivered.
@@ -27,14 +27,14 @@ def write(subscriber: Subscriber, kind: str, *, now, closes_at, to: str = "") ->
             kind=kind,
             to=to,
             created_at=now,
-            next_try_at=clock.at_once(now),
+            next_try_at=clock.not_in_future(now),
             closes_at=closes_at,
         )
         LetterEvent.objects.create(letter=letter, at=now, became=State.PLANNED, attempt=0)
     return letter
 
 
-def waiting(now, limit: int) -> int:
+def due_count(now, limit: int) -> int:
     """Return how many letters may be claimed now, of `limit` at most."""
     return Letter.objects.due(now).order_by()[:limit].count()
 
@@ -42,7 +42,7 @@ def waiting(now, limit: int) -> int:
 def deliver(letter_id: int, now) -> bool:
     """Deliver one letter, unless it is being delivered or was. Return whether it was accepted.
 
-    `now` is when that begins. What happens later carries a later moment, however long it took.
+    Delivery starts at `now`; later events get later times.
     """
     return rounds.deliver_due(clock.running_from(now), ids=[letter_id])["accepted"] == 1
 
@@ -56,8 +56,8 @@ def cancel(subscriber: Subscriber, reason: str, now, kinds=None) -> int:
     letters = Letter.objects.filter(subscriber=subscriber)
     if kinds is not None:
         letters = letters.filter(kind__in=kinds)
-    # Locked, or a worker that claims one in this moment would make the click fail.
-    waiting = letters.select_for_update().filter(state__in=Letter.NOT_LEFT).order_by("pk")
-    for letter in waiting:
+    # Locked, or a worker that claims one at this moment would make the request fail.
+    unsent = letters.select_for_update().filter(state__in=Letter.UNSENT).order_by("pk")
+    for letter in unsent:
         transitions.end([letter], State.SKIPPED, reason, now)
     return letters.filter(state__in=[State.TRANSMITTING, State.UNCERTAIN]).count()

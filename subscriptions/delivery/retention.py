@@ -1,7 +1,7 @@
-"""How long the post office keeps what it wrote down: events, facts, letters, and journals.
+"""How long delivery keeps its records: events, delivery reports, letters and journals.
 
-Only what has ended goes, a batch at a time, each in a short transaction of its own, so that nobody
-waits and a purge that dies is gone on with. Letters' bytes go by themselves: see sweep.py.
+Only records of ended letters are deleted, in batches with a short transaction each, so that nobody
+waits and an interrupted purge can continue. sweep.py deletes the bytes of letters.
 """
 
 from datetime import timedelta
@@ -16,19 +16,19 @@ from subscriptions.delivery.recovery.journal import folder_of_journals
 from subscriptions.models import Letter, LetterEvent, LetterFact, Provider, UselessMail
 
 KEEP_JOURNALS = timedelta(days=14)
-KEEP_PROVIDERS = timedelta(days=30)  # What it said of our pace long ago says nothing of today.
+KEEP_PROVIDERS = timedelta(days=30)  # An old rate limit says nothing about today.
 BATCH = 100  # Letters: with their digests and picks, a tenth of a second.
-EVENTS = 2_000  # So many events are looked at for each batch of them.
-MOST = 5_000  # Batches of one kind in one purge: minutes. It runs each hour.
+EVENT_BATCH = 2_000
+MAX_BATCHES = 5_000  # Of one kind in one purge: minutes. It runs each hour.
 
 State = Letter.State
 
 
 def purge(now) -> dict[str, int]:
-    """Throw away what is older than the operator keeps it. Return how much it was.
+    """Delete records older than the operator's settings. Return how many, by kind.
 
-    A letter's events go together, so that those that are there tell its whole story. What hangs on
-    a letter in the upper room goes with it.
+    A letter's events are deleted together, so that its history is complete or absent. The digest of
+    a letter is deleted with it.
     """
     Provider.objects.filter(counted_at__lt=now - KEEP_PROVIDERS).delete()
     return {
@@ -40,60 +40,60 @@ def purge(now) -> dict[str, int]:
 
 
 def _purge_events(before) -> int:
-    """Delete the events of letters that ended before then, and of those that are gone."""
-    gone = seen = 0
-    for _ in range(MOST):
+    """Delete the events of letters that ended before then or were deleted."""
+    deleted = seen = 0
+    for _ in range(MAX_BATCHES):
         events = LetterEvent.objects.filter(pk__gt=seen).order_by("pk")
-        events = list(events.values_list("pk", "letter_id", "at")[:EVENTS])
+        events = list(events.values_list("pk", "letter_id", "at")[:EVENT_BATCH])
         if not events or events[0][2] >= before:
             break
         letters = {letter_id for _, letter_id, _ in events}
         kept = Letter.objects.filter(Q(ended_at=None) | Q(ended_at__gte=before), pk__in=letters)
         ended = letters.difference(kept.values_list("pk", flat=True))
-        gone += LetterEvent.objects.filter(letter__in=ended).delete()[0]
+        deleted += LetterEvent.objects.filter(letter__in=ended).delete()[0]
         seen = events[-1][0]
-    return gone
+    return deleted
 
 
 def _purge_facts(before) -> int:
-    """Delete what was told of letters before then, and how much told of none."""
+    """Delete reports from before then, and the counts of useless mail."""
     UselessMail.objects.filter(day__lt=before.date()).delete()
-    gone = 0
-    for _ in range(MOST):
+    deleted = 0
+    for _ in range(MAX_BATCHES):
         old = LetterFact.objects.filter(noted_at__lt=before).order_by("noted_at")
-        ids = list(old.values_list("pk", flat=True)[:EVENTS])
-        gone += LetterFact.objects.filter(pk__in=ids).delete()[0]
-        if len(ids) < EVENTS:
+        ids = list(old.values_list("pk", flat=True)[:EVENT_BATCH])
+        deleted += LetterFact.objects.filter(pk__in=ids).delete()[0]
+        if len(ids) < EVENT_BATCH:
             break
-    return gone
+    return deleted
 
 
 def _purge_letters(before) -> int:
-    """Delete letters that ended before then, and that nobody's next letter is reckoned from.
+    """Delete letters that ended before then and that no next digest is planned from.
 
-    These are letters of no day, and those of a day that have a successor: a reader's last day is
-    planned from, the last that she was told of says that she is no new reader, and the last that
-    was sent which news she has had.
+    These are letters without a day, and digests that have a successor. A subscriber's last day is
+    planned from. Their last digest that was not missed shows that they are not new. The last one
+    that was sent shows which papers they have had.
     """
     newer = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__gt=OuterRef("day"))
-    sent, told = newer.filter(state=State.ACCEPTED), newer.exclude(state=State.MISSED)
+    sent, not_missed = newer.filter(state=State.ACCEPTED), newer.exclude(state=State.MISSED)
     is_dispensable = (
         Q(day=None)
         | Q(Exists(sent), state=State.ACCEPTED)
-        | Q(Exists(told), state__in=[State.SKIPPED, State.FAILED])
+        | Q(Exists(not_missed), state__in=[State.SKIPPED, State.FAILED])
         | Q(Exists(newer), state=State.MISSED)
     )
     old = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", before))
     old = old.filter(is_dispensable, ended_at__lt=before).order_by("pk")
-    gone = seen = 0
-    for _ in range(MOST):
+    deleted = seen = 0
+    for _ in range(MAX_BATCHES):
         with transaction.atomic():
-            # Locked first, as erasing does, and what somebody else is at is left for the next hour.
+            # Locked first, as erasing does. Rows that others have locked are left to the next hour.
             found = old.filter(pk__gt=seen).select_for_update(of=("self",), skip_locked=True)
             ids = list(found.values_list("pk", flat=True)[:BATCH])
             Letter.objects.filter(pk__in=ids).delete()
-        gone += len(ids)
+        deleted += len(ids)
         if len(ids) < BATCH:
             break
         seen = ids[-1]
-    return gone
+    return deleted

@@ -1,4 +1,4 @@
-"""How the post stands, in words and figures for whoever runs it."""
+"""The state of delivery, in words and figures for the operator."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -20,30 +20,30 @@ TROUBLES = {
 }
 
 
-class Standing(NamedTuple):
-    """Whether letters leave. `grade` is on, tripped (a pause that ends by itself) or stopped."""
+class SendingStatus(NamedTuple):
+    """Whether letters are sent. `grade` is on, tripped (the breaker's pause) or stopped."""
 
     grade: str
     said: str
 
 
-def of_sending(now: datetime) -> Standing:
-    """Return whether letters leave at this moment, in whole sentences."""
+def sending_status(now: datetime) -> SendingStatus:
+    """Return whether letters are sent now, in whole sentences."""
     row = circuit_breaker.current()
     if row.stopped_at:
-        said = f"Sending was stopped {_at(row.stopped_at)} by {row.stopped_by}."
-        return Standing("stopped", said)
+        text = f"Sending was stopped {_at(row.stopped_at)} by {row.stopped_by}."
+        return SendingStatus("stopped", text)
     if not row.trouble:
-        return Standing("on", "Sending is on.")
+        return SendingStatus("on", "Sending is on.")
     often = f" ({row.failures} times in a row)" if row.failures > 1 else ""
-    said = f"{TROUBLES[row.trouble]}{often}: {row.said.rstrip('.')}."
+    text = f"{TROUBLES[row.trouble]}{often}: {row.said.rstrip('.')}."
     if row.retry_at is None or row.retry_at <= now:
-        return Standing("tripped", f"{said} The next try is due.")
-    return Standing("tripped", f"{said} The next try is {_at(row.retry_at)}.")
+        return SendingStatus("tripped", f"{text} The next try is due.")
+    return SendingStatus("tripped", f"{text} The next try is {_at(row.retry_at)}.")
 
 
 class Queue(NamedTuple):
-    """How many letters are in an open state, and what the first of them waits for."""
+    """How many letters are in an open state, and when the first is due."""
 
     state: str
     label: str
@@ -52,7 +52,7 @@ class Queue(NamedTuple):
 
 
 def queues(now: datetime) -> list[Queue]:
-    """Return the letters whose story has not ended, by state."""
+    """Return the open letters by state."""
     groups = Letter.objects.open().values("state")
     rows = groups.annotate(
         count=Count("pk"),
@@ -64,19 +64,19 @@ def queues(now: datetime) -> list[Queue]:
     for row in sorted(rows, key=lambda row: Letter.OPEN.index(row["state"])):
         match row["state"]:
             case State.PLANNED if row["due"]:
-                said = f"{row['due']:,} due, the first since {utc(row['next'])}"
+                text = f"{row['due']:,} due, the first since {utc(row['next'])}"
             case State.PLANNED:
-                said = f"the first is due {_at(row['next'])}"
+                text = f"the first is due {_at(row['next'])}"
             case State.UNCERTAIN:
-                said = f"the first is asked for {_at(row['next'])}"
+                text = f"the first is asked for {_at(row['next'])}"
             case _:
-                said = f"the first lease ends {_at(row['lease'])}"
-        found.append(Queue(row["state"], State(row["state"]).label, row["count"], said))
+                text = f"the first lease ends {_at(row['lease'])}"
+        found.append(Queue(row["state"], State(row["state"]).label, row["count"], text))
     return found
 
 
-def slowed(now: datetime) -> list[tuple[Provider, str]]:
-    """Return the providers that get letters at a pace, or none for now, and what is so in words."""
+def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
+    """Return the providers that get fewer letters, or none for now, each with a description."""
     found = []
     for row in Provider.objects.order_by("name"):
         parts = []
@@ -91,8 +91,8 @@ def slowed(now: datetime) -> list[tuple[Provider, str]]:
     return found
 
 
-def of_letter(letter: Letter, now: datetime) -> str:
-    """Return what happens with a letter, in sentences: what is known, and what comes next."""
+def describe(letter: Letter, now: datetime) -> str:
+    """Return what is known of a letter, and what happens next, in sentences."""
     match letter.state:
         case State.PLANNED:
             return _planned(letter, now)
@@ -124,9 +124,9 @@ def of_letter(letter: Letter, now: datetime) -> str:
 
 
 def _planned(letter, now):
-    standing = of_sending(now)
-    if standing.grade == "stopped":
-        return f"It waits: {standing.said[0].lower()}{standing.said[1:]}"
+    sending = sending_status(now)
+    if sending.grade == "stopped":
+        return f"It waits: {sending.said[0].lower()}{sending.said[1:]}"
     provider = Provider.objects.filter(
         name=provider_of(letter.recipient), held_until__gt=now
     ).first()
@@ -135,8 +135,8 @@ def _planned(letter, now):
             f"It waits: {provider.name} takes nothing until {utc(provider.held_until)}. "
             f"It will be tried {_at(letter.next_try_at)}."
         )
-    if standing.grade == "tripped":
-        return f"It waits. {standing.said}"
+    if sending.grade == "tripped":
+        return f"It waits. {sending.said}"
     if letter.next_try_at > now:
         again = "tried again" if letter.attempt else "tried"
         return f"It will be {again} {_at(letter.next_try_at)}."
@@ -144,15 +144,15 @@ def _planned(letter, now):
 
 
 def _accepted(letter):
-    told = [f"The mail server took it {_at(letter.ended_at)}."]
+    sentences = [f"The mail server took it {_at(letter.ended_at)}."]
     if letter.repeats:
-        told.append(
+        sentences.append(
             "Nobody knew whether an earlier try arrived: she may have it twice, the very same."
         )
     for fact in letter.facts.order_by("noted_at", "pk"):
-        said = f": {fact.said.rstrip('.')}" if fact.said else ""
-        told.append(f"{FACTS[fact.kind]} {_at(fact.at or fact.noted_at)}{said}.")
-    return " ".join(told)
+        reply = f": {fact.said.rstrip('.')}" if fact.said else ""
+        sentences.append(f"{FACTS[fact.kind]} {_at(fact.at or fact.noted_at)}{reply}.")
+    return " ".join(sentences)
 
 
 FACTS = {
@@ -170,5 +170,5 @@ def _at(moment):
 
 
 def utc(moment):
-    """Return a moment as what operators read tells it."""
+    """Return a moment as operators read it."""
     return f"{moment:%H:%M} UTC on {date_format(moment, 'j F Y')}"

@@ -1,9 +1,9 @@
-"""How fast each mailbox provider takes letters, by the operator's wish and by its own.
+"""How many letters each mailbox provider gets, by the operator's settings and by its replies.
 
-A provider that answers "slower" (a 4yz about rates, see smtp_replies.py) is left alone for a while,
-longer each time in a row, and then gets so many letters a minute: half as many as before, half as
-many again for each minute in which it did not complain. The rows are shared by all workers; where
-nobody complains, there are none.
+A provider that replies with a rate limit (a 4yz about rates, see smtp_replies.py) gets nothing for
+a while, longer each time in a row. Then it gets half as many letters a minute as before, and half
+as many again for each minute without such a reply. All workers share the rows. A provider without a
+limit has none.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from django.conf import settings
 from subscriptions.delivery.transports.smtp_replies import without_addresses
 from subscriptions.models.delivery import MINUTE, Provider
 
-#: Domains of one provider count together: it judges the sender for all of them.
+#: Domains of one provider count together: it rates the sender over all of them.
 FAMILIES = {
     "google": ("gmail", "googlemail"),
     "microsoft": ("outlook", "hotmail", "live", "msn"),
@@ -25,15 +25,15 @@ FAMILIES = {
     "gmx": ("gmx", "web"),
 }
 _FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in names}
-#: Under these, a name of above belongs to its family: web.de is, web.example.org isn't.
+#: A name above belongs to its family only under these: web.de does, web.example.org does not.
 _TOP_LEVELS = frozenset(("com", "net", "de", "at", "ch", "fr", "it", "es", "co.uk", "co.jp", "ca"))
 
-FIRST_HOLD, LONGEST_HOLD = timedelta(minutes=1), timedelta(hours=1)
-MOST_DOUBLINGS = 10  # Of the hold: by then it is as long as it may be.
-FIRST_PACE, LEAST_PACE = 60.0, 2.0  # Letters a minute.
-FREE_PACE = 3_000.0  # One that takes so many a minute is not counted any longer.
+FIRST_HOLD, MAX_HOLD = timedelta(minutes=1), timedelta(hours=1)
+MAX_DOUBLINGS = 10  # Of the hold, which has reached its maximum by then.
+INITIAL_PACE, MIN_PACE = 60.0, 2.0  # Letters a minute.
+UNLIMITED_PACE = 3_000.0  # Above this, a provider is no longer limited.
 FASTER = 1.5
-LOOK_AGAIN = timedelta(minutes=5)  # The pace may have risen by then.
+MAX_POSTPONEMENT = timedelta(minutes=5)  # The pace may have risen by then.
 
 
 def provider_of(address: str) -> str:
@@ -44,77 +44,78 @@ def provider_of(address: str) -> str:
 
 
 @dataclass
-class Allotment:
-    """Which letters may be claimed now, and when each of the others may be looked at again."""
+class ThrottleDecision:
+    """The letters that may be claimed now, and the others with the times of their next attempts."""
 
     allowed: list = field(default_factory=list)
-    put_off: list[tuple[object, datetime]] = field(default_factory=list)
+    postponed: list[tuple[object, datetime]] = field(default_factory=list)
 
 
 def is_counting() -> bool:
-    """Return whether any provider is counted at all."""
+    """Return whether any provider has a limit."""
     return bool(settings.PROVIDER_RATES) or Provider.objects.exists()
 
 
-def allot(letters: list, now, waiting: Counter[str] | None = None) -> Allotment:
-    """Share out what providers take now among letters with their subscribers, in the caller's
-    transaction, which locks the providers that are counted. `waiting` counts those put off.
+def admit(letters: list, now, postponed: Counter[str] | None = None) -> ThrottleDecision:
+    """Decide which letters (with their subscribers) providers may get now. Call in a transaction.
+
+    Locks the rows of limited providers. `postponed` counts postponed letters by provider.
     """
-    allotment = Allotment()
-    waiting = Counter() if waiting is None else waiting
-    counted = _counted({provider_of(letter.recipient) for letter in letters}, now)
-    if not counted:
-        return Allotment(allowed=letters)
+    decision = ThrottleDecision()
+    postponed = Counter() if postponed is None else postponed
+    limited = _limited({provider_of(letter.recipient) for letter in letters}, now)
+    if not limited:
+        return ThrottleDecision(allowed=letters)
     for letter in letters:
         name = provider_of(letter.recipient)
-        row = counted.get(name)
-        if row is None or _takes(row, now):
-            allotment.allowed.append(letter)
+        row = limited.get(name)
+        if row is None or _admits(row, now):
+            decision.allowed.append(letter)
         else:
-            waiting[name] += 1
-            turn = min(MINUTE * waiting[name] / (row.limit() or FREE_PACE), LOOK_AGAIN)
-            allotment.put_off.append((letter, max(now, row.held_until or now) + turn))
-    Provider.objects.bulk_update(counted.values(), ["allowance", "counted_at"])
-    return allotment
+            postponed[name] += 1
+            pace = row.limit() or UNLIMITED_PACE
+            wait = min(MINUTE * postponed[name] / pace, MAX_POSTPONEMENT)
+            decision.postponed.append((letter, max(now, row.held_until or now) + wait))
+    Provider.objects.bulk_update(limited.values(), ["allowance", "counted_at"])
+    return decision
 
 
-def slow_down(name: str, said: str, now) -> datetime:
-    """Note that a provider wants us slower. Return until when it gets nothing."""
+def slow_down(name: str, reply: str, now) -> datetime:
+    """Record a provider's rate limit. Return until when the provider gets nothing."""
     Provider.objects.get_or_create(name=name, defaults={"counted_at": now})
     row = Provider.objects.select_for_update().get(name=name)
-    if row.held_until is None or row.held_until <= now:  # Else: said of a letter of the same rush.
+    if row.held_until is None or row.held_until <= now:  # Else a reply to the same rush.
         row.complaints += 1
-        doublings = min(row.complaints - 1, MOST_DOUBLINGS)
-        row.held_until = now + min(FIRST_HOLD * 2**doublings, LONGEST_HOLD)
+        doublings = min(row.complaints - 1, MAX_DOUBLINGS)
+        row.held_until = now + min(FIRST_HOLD * 2**doublings, MAX_HOLD)
         row.faster_at = row.held_until + MINUTE
-        row.pace = max(LEAST_PACE, (row.pace or FIRST_PACE * 2) / 2)
+        row.pace = max(MIN_PACE, (row.pace or INITIAL_PACE * 2) / 2)
         row.allowance, row.counted_at = 0, row.held_until
-        row.said = without_addresses(said)[:300]
+        row.said = without_addresses(reply)[:300]
         row.save()
     return row.held_until
 
 
-def thank(addresses: Iterable[str], now) -> None:
-    """Let providers that took letters have more of them, step by step."""
+def record_success(addresses: Iterable[str], now) -> None:
+    """Raise the pace of slowed providers that accepted letters, step by step."""
     names = {provider_of(address) for address in addresses}
     slowed = Provider.objects.select_for_update(skip_locked=True).filter(
         name__in=names, faster_at__lte=now
     )
     for row in slowed:
         row.complaints, row.pace, row.faster_at = 0, row.pace * FASTER, now + MINUTE
-        if row.pace > FREE_PACE:
+        if row.pace > UNLIMITED_PACE:
             row.delete()
         else:
             row.save()
 
 
-def _counted(names, now) -> dict[str, Provider]:
-    """Return the rows of those that are counted, locked and refilled."""
-    limited = names & settings.PROVIDER_RATES.keys()
-    # In one order, or two workers would wait for each other.
+def _limited(names, now) -> dict[str, Provider]:
+    """Return the rows of limited providers, locked and refilled."""
+    # In one order, or two workers would deadlock.
     found = Provider.objects.select_for_update().filter(name__in=names).order_by("name")
     rows = {row.name: row for row in found}
-    for name in sorted(limited - rows.keys()):
+    for name in sorted((names & settings.PROVIDER_RATES.keys()) - rows.keys()):
         rows[name], _ = Provider.objects.get_or_create(name=name, defaults={"counted_at": now})
         rows[name].allowance = 1
     for row in rows.values():
@@ -122,13 +123,12 @@ def _counted(names, now) -> dict[str, Provider]:
     return rows
 
 
-def _takes(row, now) -> bool:
-    """Return whether the provider takes a letter now, and count it."""
+def _admits(row, now) -> bool:
+    """Return whether the provider may get a letter now, and count the letter."""
     if row.held_until is not None and row.held_until > now:
         return False
     if row.limit() is None:
         return True
-    if row.allowance < 1:
-        return False
-    row.allowance -= 1
-    return True
+    is_admitted = row.allowance >= 1
+    row.allowance -= is_admitted
+    return is_admitted

@@ -1,8 +1,8 @@
-"""The ledger: every arrow between the states of letters, and the event that tells of it.
+"""Every transition between the states of letters, each recorded as an event.
 
-An arrow is one conditional UPDATE on (id, state, attempt) for as many letters as take it together,
-in the caller's transaction. `attempt` is the fencing token: each claim adds one, so whoever was
-overtaken while asleep finds it changed, and can change nothing. letter_sql.py has the statements.
+A transition is one conditional UPDATE on (id, state, attempt) for many letters, in the caller's
+transaction. `attempt` is a fencing token: each claim adds one, so a worker that was suspended past
+its lease can change nothing. letter_sql.py has the statements.
 """
 
 import logging
@@ -18,8 +18,9 @@ from django.db import transaction
 from subscriptions import hooks
 from subscriptions.db import in_ids
 from subscriptions.delivery import letter_sql, throttling
+from subscriptions.mail import kinds
 from subscriptions.models import Letter, Subscriber, Volley
-from subscriptions.models.delivery import told_of
+from subscriptions.models.delivery import reported_ids
 from subscriptions.security import suppression_list
 
 if sys.version_info >= (3, 14):
@@ -28,20 +29,20 @@ else:
     from backports import zstd
 
 OPTIONS = {
-    # Letters of one volley repeat each other, which the lowest level sees as well.
+    # Letters of one batch repeat each other, which the lowest level finds as well.
     zstd.CompressionParameter.compression_level: 1,
     zstd.CompressionParameter.checksum_flag: 1,
 }
 
 
 def compress(pieces: Iterable[bytes]) -> bytes:
-    """Return the pieces, one after the other, as one frame with a checksum."""
+    """Return the pieces, concatenated, as one frame with a checksum."""
     compressor = zstd.ZstdCompressor(options=OPTIONS)
     return b"".join([*map(compressor.compress, pieces), compressor.flush()])
 
 
 def decompress(data: bytes) -> bytes:
-    """Return what was compressed. Raises ValueError where it is damaged."""
+    """Return what was compressed. Raises ValueError if it is damaged."""
     try:
         return zstd.decompress(data)
     except zstd.ZstdError as error:
@@ -50,26 +51,21 @@ def decompress(data: bytes) -> bytes:
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=15)  # The ten minutes of a reply and two to record it fit in.
-MOST_PUT_OFF = 500  # So many in one claim: the transaction must be short.
-SUSPECT = 2  # Stumbles after which a letter travels alone.
-MAX_STUMBLES = 5
-KNOWN = "known to the mail server"
+LEASE = timedelta(minutes=15)  # Ten minutes for a reply, and two to record it, fit in.
+MAX_POSTPONED = 500  # In one claim: the transaction must be short.
+SUSPECT_AFTER = 2  # Failed attempts after which a letter is claimed alone.
+MAX_FAILED_ATTEMPTS = 5
+KNOWN_REPLY = "known to the mail server"
 BACKOFF = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
 
 State = Letter.State
-#: Kinds that every active subscriber is to get.
-_PLAIN = (Letter.Kind.DIGEST, Letter.Kind.WELCOME)
 
 
-class Overtaken(Exception):
-    """Another worker has changed this letter since, or may. Whoever sees this does nothing more."""
+class ConcurrentUpdate(Exception):
+    """Another worker has changed this letter, or may have. The caller must leave it alone."""
 
 
-# ---- The arrow
-
-
-def move(
+def change_state(
     letters: Sequence[Letter],
     to: str,
     now: datetime,
@@ -78,24 +74,24 @@ def move(
     each: Sequence[Mapping] | None = None,
     **same,
 ) -> list[Letter]:
-    """Move letters, all in one state, to another. Return those that moved, changed as their rows.
+    """Move letters from one state, the same for all, to another. Return those that changed.
 
-    The others have been changed by somebody else since they were read. `same` are fields that all
-    of them get, `each` those that differ. A lease ends with the state it was given for.
+    The others were changed by another worker since they were read. `same` are fields that all
+    letters get, `each` those that differ. A lease ends with the state that it was given for.
     """
     if not letters:
         return []
     same = {"state": to, "lease_until": None} | same
     each = [{}] * len(letters) if each is None else each
     with transaction.atomic(savepoint=False):
-        ids = letter_sql.move(letters, same, each, now, note[:300])
-    moved = []
+        ids = letter_sql.update_states(letters, same, each, now, note[:300])
+    changed = []
     for letter, own in zip(letters, each, strict=True):
         if letter.id in ids:
             for name, value in {**same, **own}.items():
                 setattr(letter, name, value)
-            moved.append(letter)
-    return moved
+            changed.append(letter)
+    return changed
 
 
 # ---- Claiming
@@ -109,20 +105,21 @@ def claim(
     looks_for_awaited: bool = True,
     is_counting: bool = True,
 ) -> tuple[list[Letter], bool]:
-    """Take the one right to deliver `limit` letters that are due, or those of `ids` that are.
+    """Claim up to `limit` due letters, or the due ones of `ids`, in the caller's transaction.
 
-    Return them, and whether no others are due. In the caller's transaction. Letters that a person
-    waits for come before the digests, of which those come first that have waited longest. What is
-    too late or not wanted any more ends here, and of what waits to be sent again, what is known by
-    now to have arrived. Without `ids`, those that `suspects` returns are left out. Who claims many
-    times a second need not look for awaited letters, nor count for providers, each time.
+    Return them, and whether no others are due. Letters that a person waits for come first, then the
+    digests that have waited longest. Letters that are late or no longer wanted end here, and so do
+    resends that are known to have arrived. Without `ids`, `crash_suspects` are left out.
+
+    A caller that claims many times a second can skip looking for awaited letters, and counting for
+    providers, most of the time.
     """
     claimed: list[Letter] = []
-    waiting: Counter[str] = Counter()  # Letters for each provider that were put off.
+    postponed: Counter[str] = Counter()  # Letters by provider.
     for queue, numbers in _queues(ids, looks_for_awaited):
-        while (room := limit - len(claimed)) > 0 and waiting.total() < MOST_PUT_OFF:
+        while (room := limit - len(claimed)) > 0 and postponed.total() < MAX_POSTPONED:
             letters = letter_sql.lock_due(queue, numbers, now, room)
-            claimed += _claim(letters, now, waiting if is_counting else None)
+            claimed += _claim(letters, now, postponed if is_counting else None)
             if len(letters) < room:
                 break
         else:
@@ -131,84 +128,79 @@ def claim(
 
 
 def _queues(ids, looks_for_awaited) -> list[tuple[str, list]]:
-    """Return which letters are claimed, those that come first first: conditions with their values.
+    """Return the queues to claim from, in order: conditions in SQL with their values.
 
-    Letters that a person waits for are of no day.
+    Letters that a person waits for have no day.
     """
     if ids is not None:
-        its, numbers = in_ids(ids)
-        return [(f"id {its}", numbers)]
+        condition, numbers = in_ids(ids)
+        return [(f"id {condition}", numbers)]
     days = ("NULL", "NOT NULL") if looks_for_awaited else ("NOT NULL",)
-    return [(f"day IS {day} AND stumbles < {SUSPECT:d}", []) for day in days]
+    return [(f"day IS {day} AND stumbles < {SUSPECT_AFTER:d}", []) for day in days]
 
 
-def suspects(now: datetime, limit: int = 10) -> list[int]:
-    """Return the ids of due letters whose attempts broke again and again.
+def crash_suspects(now: datetime, limit: int = 10) -> list[int]:
+    """Return the ids of due letters whose attempts failed repeatedly.
 
-    Each is to be claimed alone: it may be what kills the workers that compose it, and the letters
-    that were claimed with it.
+    Each must be claimed alone: rendering it may be what kills workers, and with them the attempts
+    of other letters.
     """
-    due = Letter.objects.due(now).filter(stumbles__gte=SUSPECT).order_by("next_try_at", "pk")
+    due = Letter.objects.due(now).filter(stumbles__gte=SUSPECT_AFTER).order_by("next_try_at", "pk")
     return list(due.values_list("pk", flat=True)[:limit])
 
 
-def _claim(letters, now, waiting) -> list[Letter]:
-    """Claim those of these locked letters that may leave now; end or put off the others."""
+def _claim(letters, now, postponed) -> list[Letter]:
+    """Claim the locked letters that may be sent now; end or postpone the others."""
     wanted = _wanted(letters, now)
-    if waiting is not None:
-        allotment = throttling.allot(wanted, now, waiting)
-        letter_sql.put_off(allotment.put_off)
-        wanted = allotment.allowed
+    if postponed is not None:
+        decision = throttling.admit(wanted, now, postponed)
+        for letter, moment in decision.postponed:
+            letter.next_try_at = moment
+        Letter.objects.bulk_update([letter for letter, _ in decision.postponed], ["next_try_at"])
+        wanted = decision.allowed
     each = [{"attempt": letter.attempt + 1} for letter in wanted]
-    return move(wanted, State.CLAIMED, now, each=each, lease_until=now + LEASE)
+    return change_state(wanted, State.CLAIMED, now, each=each, lease_until=now + LEASE)
 
 
 def _wanted(letters, now) -> list[Letter]:
-    """Return those of these locked letters that are to be sent yet, and end the others."""
-    if told := told_of([letter.id for letter in letters if letter.repeats]):
-        arrived = [letter for letter in letters if letter.id in told]
-        end(arrived, State.ACCEPTED, "", now, last_reply=KNOWN)
-        letters = [letter for letter in letters if letter.id not in told]
+    """Return the locked letters that are still to be sent, and end the others."""
+    if reported := reported_ids([letter.id for letter in letters if letter.repeats]):
+        arrived = [letter for letter in letters if letter.id in reported]
+        end(arrived, State.ACCEPTED, "", now, last_reply=KNOWN_REPLY)
+        letters = [letter for letter in letters if letter.id not in reported]
     late = [letter for letter in letters if letter.closes_at <= now]
     end(late, State.MISSED, "its day ended first", now)
     wanted = []
     for letter in letters:
         if letter.closes_at > now:
-            if reason := why_unwanted(letter, letter.subscriber, now):
+            if reason := skip_reason(letter, letter.subscriber, now):
                 end([letter], State.SKIPPED, reason, now)
             else:
                 wanted.append(letter)
     return wanted
 
 
-def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
-    """Return why this letter must not be sent to its subscriber now, or nothing."""
-    kind = letter.kind
+def skip_reason(letter: Letter, subscriber: Subscriber, now) -> str:
+    """Return why this letter must not be sent to its subscriber now, or ""."""
+    rules = kinds.rules_of(letter.kind)
     state = subscriber.state_at(now)
-    if kind == Letter.Kind.BOUNCED:
-        return "" if subscriber.can_confirm_address(letter.created_at) else "nothing to ask"
-    if state == "suppressed":
+    if state == "suppressed" and state not in rules.states:
+        return state
+    if letter.to and suppression_list.is_blocked(letter.to, now):
         return "suppressed"
-    if kind == Letter.Kind.GOODBYE:
-        return "" if subscriber.can_resubscribe(letter.created_at) else "she came back"
-    if kind == Letter.Kind.CONFIRM:
-        return ""
-    if kind == Letter.Kind.LINK:
-        return "" if subscriber.confirmed_at else state
-    if kind == Letter.Kind.MOVE:
-        if letter.to and suppression_list.is_blocked(letter.to, now):
-            return "suppressed"
-        return "" if state in ("active", "paused") else state
-    return "" if state == "active" else state
+    if state not in rules.states or not rules.holds_for(subscriber, letter.created_at):
+        return rules.reason or state
+    return ""
 
 
 # ---- The final check
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """A letter's bytes, under which name and moment they were made, and the `item_ids` of their
-    content, which aren't kept with them.
+class FrozenMessage:
+    """The bytes of a letter, with the Message-ID and time that are in them.
+
+    `item_ids` says what the content was about. It is not stored with the bytes.
     """
 
     mime: bytes
@@ -218,81 +210,91 @@ class Frozen:
 
 
 @dataclass
-class Checked:
-    """Which letters may be sent, and which wait for another look. No others may leave."""
+class FinalCheck:
+    """The letters that may be sent, and those to check again. No others may be sent."""
 
     passed: list[Letter]
     waiting: list[Letter]
 
 
-def final_check(letters: Sequence[Letter], frozen: Mapping[int, Frozen], now: datetime) -> Checked:
-    """Look once more whether claimed letters are wanted. From here those that are may have left.
+def final_check(
+    letters: Sequence[Letter], frozen: Mapping[int, FrozenMessage], now: datetime
+) -> FinalCheck:
+    """Check once more that claimed letters are wanted. After this, those that are may be sent.
 
-    In the caller's transaction, under the lock that unsubscribing takes: whoever has left by then
-    is sent no end of data. From here a letter's lease runs anew, so that nobody doubts it while the
-    server may still answer. One whose reader somebody holds (she is at her preferences, say) waits.
+    Call in a transaction. It takes the lock that unsubscribing takes, so that a subscriber who has
+    unsubscribed by then gets no end of data. The lease starts anew, so that nobody treats a letter
+    as uncertain while the server may still reply. If others have locked the subscriber's row (a
+    change of preferences, say), the letter waits.
     """
-    wants = letter_sql.lock_readers(letters)
-    unsure = [one for one in letters if not (one.kind in _PLAIN and wants.get(one.subscriber_id))]
-    readers = letter_sql.readers_of([one for one in unsure if one.subscriber_id in wants])
+    locked = letter_sql.lock_subscribers(letters)
+    unsure = [
+        letter
+        for letter in letters
+        if letter.subscriber_id in locked
+        and (
+            letter.to
+            or not locked[letter.subscriber_id]
+            or not kinds.rules_of(letter.kind).is_for_all_active
+        )
+    ]
+    subscribers = letter_sql.subscribers_of(unsure)
     passing, waiting = [], []
     for letter in letters:
-        reader = readers.get(letter.subscriber_id)
+        subscriber = subscribers.get(letter.subscriber_id)
         if letter.lease_until <= now:
-            continue  # Anybody's: the sweeper sees to its row.
-        if letter.subscriber_id not in wants:
+            continue  # The sweeper handles its row.
+        if letter.subscriber_id not in locked:
             if Subscriber.objects.filter(pk=letter.subscriber_id).exists():
                 waiting.append(letter)
         elif letter.closes_at <= now:
             end([letter], State.MISSED, "its day ended first", now)
-        elif reader is not None and (reason := why_unwanted(letter, reader, now)):
+        elif subscriber is not None and (reason := skip_reason(letter, subscriber, now)):
             end([letter], State.SKIPPED, reason, now)
         else:
             passing.append(letter)
-    return Checked(_freeze_and_pass(passing, frozen, now), waiting)
+    return FinalCheck(_freeze_and_pass(passing, frozen, now), waiting)
 
 
 def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
-    """Move them past the final check, with the bytes of those that have none yet: what is sent
-    from here on is the same, however often.
-    """
-    marks = {"lease_until": now + LEASE, "left_at": now}
-    again = [letter for letter in letters if letter.mime_size]
-    fresh = [letter for letter in letters if not letter.mime_size]
-    passed = move(again, State.TRANSMITTING, now, **marks)
-    if not fresh:
+    """Move letters past the final check, and store the bytes of those that have none yet."""
+    fields = {"lease_until": now + LEASE, "left_at": now}
+    resent = [letter for letter in letters if letter.mime_size]
+    new = [letter for letter in letters if not letter.mime_size]
+    passed = change_state(resent, State.TRANSMITTING, now, **fields)
+    if not new:
         return passed
-    mimes = [frozen[letter.id].mime for letter in fresh]
-    volley = letter_sql.store_volley(compress(mimes), now)
-    each, place = [], 0
-    for letter, mime in zip(fresh, mimes, strict=True):
+    mimes = [frozen[letter.id].mime for letter in new]
+    volley = letter_sql.store_frozen_bytes(compress(mimes), now)
+    each, start = [], 0
+    for letter, mime in zip(new, mimes, strict=True):
         each.append(
             {
                 "message_id": frozen[letter.id].message_id,
                 "frozen_at": frozen[letter.id].frozen_at,
-                "mime_at": place,
+                "mime_at": start,
                 "mime_size": len(mime),
             }
         )
-        place += len(mime)
-    return passed + move(fresh, State.TRANSMITTING, now, each=each, volley=volley, **marks)
+        start += len(mime)
+    return passed + change_state(new, State.TRANSMITTING, now, each=each, volley=volley, **fields)
 
 
-class Damaged(Exception):
-    """The frozen bytes of a letter are not what they were."""
+class DamagedBytes(Exception):
+    """The frozen bytes of a letter are lost or damaged."""
 
 
 def frozen_bytes(letter: Letter) -> bytes:
-    """Return the bytes of a letter that passed the final check before. Raises Damaged."""
+    """Return the bytes of a letter that passed the final check before. Raises DamagedBytes."""
     volley = Volley.objects.filter(pk=letter.volley_id).first()
     if volley is None:
-        raise Damaged("its bytes are gone")
+        raise DamagedBytes("its bytes are gone")
     try:
         mime = decompress(bytes(volley.mime))[letter.mime_at :][: letter.mime_size]
     except ValueError as error:
-        raise Damaged(f"its bytes can't be read: {error}") from None
+        raise DamagedBytes(f"its bytes can't be read: {error}") from None
     if len(mime) != letter.mime_size:
-        raise Damaged("its bytes are not all there")
+        raise DamagedBytes("its bytes are not all there")
     return mime
 
 
@@ -300,10 +302,10 @@ def frozen_bytes(letter: Letter) -> bytes:
 
 
 def accept(letters: Sequence[Letter], replies: Sequence[str], now: datetime) -> list[Letter]:
-    """End letters as accepted, in the server's words. Return those that moved."""
+    """End letters as accepted, with the server's replies. Return those that changed."""
     each = [{"last_reply": reply[:300]} for reply in replies]
     facts = {"ended_at": now, "reason": "", "stage": "dot"}
-    return move(letters, State.ACCEPTED, now, each=each, **facts)
+    return change_state(letters, State.ACCEPTED, now, each=each, **facts)
 
 
 def end(
@@ -312,43 +314,42 @@ def end(
     reason: str,
     now: datetime,
     *,
-    surely_never_left: bool | None = None,
+    is_surely_unsent: bool | None = None,
     **facts,
 ) -> list[Letter]:
-    """End letters' stories, all from one state: of those that surely never left, their papers are
-    given back. Return those that ended.
+    """End letters, all from one state. Return those that changed.
 
-    After a repeat or a silence, a letter may have arrived in spite of how its story ends, unless
-    the caller knows.
+    Papers of letters that surely were not sent may be sent again. Unless the caller knows, a letter
+    that was resent or is uncertain may have been sent.
     """
     was = letters[0].state if letters else ""
     is_sure = state != State.ACCEPTED and was != State.UNCERTAIN
     reason = reason[:300]
     with transaction.atomic(savepoint=False):
-        ended = move(letters, state, now, note=reason, reason=reason, ended_at=now, **facts)
-        if surely_never_left is None:
+        ended = change_state(letters, state, now, note=reason, reason=reason, ended_at=now, **facts)
+        if is_surely_unsent is None:
             never_left = [letter.id for letter in ended if is_sure and letter.repeats == 0]
         else:
-            never_left = [letter.id for letter in ended if surely_never_left]
+            never_left = [letter.id for letter in ended if is_surely_unsent]
         if never_left:
-            for take_back in hooks.on_never_left:
+            for take_back in hooks.on_not_sent:
                 take_back(never_left)
     return ended
 
 
-def drop_volleys() -> int:
-    """Drop the bytes that no letter needs any more. Return how many volleys went.
+def delete_unneeded_bytes() -> int:
+    """Delete the bytes that no open letter needs. Return how many rows were deleted.
 
-    A volley and its letters are written in one transaction, so that none is seen without them.
+    Bytes and letters are written in one transaction, so that no row is seen without its letters.
     """
     needed = Letter.objects.open().exclude(volley=None).values("volley_id")
     return Volley.objects.exclude(pk__in=needed).delete()[0]
 
 
 def erase_bytes(letters: Collection[Letter]) -> None:
-    """Overwrite the bytes of letters, in the caller's transaction, whether or not they have ended.
+    """Overwrite the bytes of letters, whether or not they have ended. Call in a transaction.
 
-    Those of others in the same volleys stay where they are: they may have to be sent again.
+    Bytes of other letters in the same rows stay: those letters may have to be sent again.
     """
     volleys = {letter.volley_id for letter in letters if letter.mime_size}
     for volley in Volley.objects.select_for_update().filter(pk__in=volleys).order_by("pk"):
@@ -369,36 +370,33 @@ def erase_bytes(letters: Collection[Letter]) -> None:
 
 
 def put_back(letter: Letter, now: datetime, *, until: datetime | None = None, **facts) -> None:
-    """Let a letter that surely did not leave wait for its next try. Raises Overtaken."""
-    until = max(until or now, next_try(letter, now))
-    _or_overtaken(move([letter], State.PLANNED, now, next_try_at=until, **facts))
+    """Let a letter that surely was not sent wait for its next attempt. Raises ConcurrentUpdate."""
+    until = max(until or now, next_attempt_at(letter, now))
+    if not change_state([letter], State.PLANNED, now, next_try_at=until, **facts):
+        raise ConcurrentUpdate
 
 
 def release(letters: Sequence[Letter], now: datetime, note: str) -> list[Letter]:
-    """Let letters that were not tried, or surely were not sent, wait for whoever comes next."""
-    return move(letters, State.PLANNED, now, next_try_at=now, note=note)
+    """Let letters that surely were not sent be claimed again at once."""
+    return change_state(letters, State.PLANNED, now, next_try_at=now, note=note)
 
 
-def stumble(letter: Letter, now: datetime, why: str = "", **ending) -> None:
-    """Put a letter back whose attempt broke; after too many, give it up. Raises Overtaken.
+def record_failed_attempt(letter: Letter, now: datetime, why: str = "", **ending) -> None:
+    """Put back a letter whose attempt failed; after too many, end it. Raises ConcurrentUpdate.
 
-    `ending` is what `end` is told besides.
+    `ending` are further arguments of `end`.
     """
-    stumbles = letter.stumbles + 1
-    if stumbles < MAX_STUMBLES:
-        return put_back(letter, now, stumbles=stumbles, note=why)
+    failed_attempts = letter.stumbles + 1
+    if failed_attempts < MAX_FAILED_ATTEMPTS:
+        return put_back(letter, now, stumbles=failed_attempts, note=why)
     reason = f"broken: {why}" if why else "broken: it could not be written"
-    _or_overtaken(end([letter], State.FAILED, reason, now, **ending))
-    logger.error("letter %s: given up after %s broken attempts", letter.id, MAX_STUMBLES)
+    if not end([letter], State.FAILED, reason, now, **ending):
+        raise ConcurrentUpdate
+    logger.error("letter %s: given up after %s failed attempts", letter.id, MAX_FAILED_ATTEMPTS)
 
 
-def next_try(letter: Letter, now: datetime) -> datetime:
-    """Return when to try again: later each time, and not all at once."""
+def next_attempt_at(letter: Letter, now: datetime) -> datetime:
+    """Return when to try again: later after each attempt, with jitter."""
     wait = BACKOFF[min(max(letter.attempt, 1), len(BACKOFF)) - 1]
     jitter = zlib.crc32(b"%d.%d" % (letter.id, letter.attempt)) % 256 / 256
     return now + wait * (1 + jitter / 4)
-
-
-def _or_overtaken(moved):
-    if not moved:
-        raise Overtaken

@@ -21,7 +21,7 @@ UNSAFE = re.compile(rb"[^ -~]+")  # Besides "=".
 PLAIN = re.compile(r"(?!\.|From )[ -.0-<>-~]{0,75}(?<! )", re.ASCII)
 #: No encoded line begins with these: mbox files change "From " to ">From ", and some relays double
 #: or drop a dot (RFC 2049, 3).
-MISTAKABLE = (b".", b"From ")
+UNSAFE_STARTS = (b".", b"From ")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: Headers that stay on one line, of at most 998 octets (RFC 5322, 2.1.1): no mail program reads a
 #: long address that is split into encoded-words (RFC 2047, 5).
@@ -29,7 +29,7 @@ UNFOLDED = frozenset(
     {"to", "message-id", "list-id", "list-unsubscribe", "list-help", "date", "feedback-id"}
 )
 #: Headers that differ between letters; the others are cached.
-OWN = frozenset({"To", "Message-ID", "List-Unsubscribe"})
+PER_LETTER = frozenset({"To", "Message-ID", "List-Unsubscribe"})
 POLICY = EmailPolicy(linesep="\r\n", cte_type="7bit")
 
 
@@ -47,30 +47,18 @@ def message(
 
     The boundary begins with "=_", which no line of quoted-printable has.
     """
-    delimiter = b"--" + boundary.encode("ascii")
-    part = b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    return b"".join(
-        [
-            *[
-                header(name, value) if name in OWN else _shared(name, value)
-                for name, value in headers
-            ],
-            b"MIME-Version: 1.0\r\n",
-            f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'.encode(),
-            delimiter,
-            b'\r\nContent-Type: text/plain; charset="utf-8"',
-            part,
-            *text,
-            b"\r\n",
-            delimiter,
-            b'\r\nContent-Type: text/html; charset="utf-8"',
-            part,
-            *html,
-            b"\r\n",
-            delimiter,
-            b"--\r\n",
-        ]
-    )
+
+    def head_of(subtype):
+        return (
+            f'--{boundary}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\n'
+            "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+        ).encode()
+
+    head = [header(*pair) if pair[0] in PER_LETTER else _shared(*pair) for pair in headers]
+    kind = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"'
+    end = f"\r\n--{boundary}--\r\n".encode()
+    text_part, html_part = [head_of("plain"), *text, b"\r\n"], [head_of("html"), *html, end]
+    return b"".join([*head, kind.encode(), b"\r\n\r\n", *text_part, *html_part])
 
 
 def header(name: str, value: str) -> bytes:
@@ -105,12 +93,12 @@ def _folded(name, value):
     return POLICY.fold(*POLICY.header_store_parse(name, value)).encode("ascii")
 
 
-def _encoded_words(text, room):
-    """Yield encoded-words that split no character (RFC 2047, 5). The first has less room.
+def _encoded_words(text, width):
+    """Yield encoded-words that split no character (RFC 2047, 5). `width` is that of the first line.
 
     The standard library's Header takes a millisecond for it.
     """
-    word, left = "", room - WORD
+    word, left = "", width - WORD
     for character in text:
         piece = _q_encode(character)
         if len(piece) > left:
@@ -150,7 +138,7 @@ def _chunks(piece):
         data = data[:-1] + b"=20"
     chunks, at = [], 0
     while True:
-        if data.startswith(MISTAKABLE, at):
+        if data.startswith(UNSAFE_STARTS, at):
             data = data[:at] + _escape(data[at : at + 1]) + data[at + 1 :]
         end = at + WIDTH
         if end >= len(data):

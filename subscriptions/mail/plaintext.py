@@ -8,14 +8,14 @@ import re
 import unicodedata
 
 COLUMNS = 76  # RFC 5322 (2.1.1): less than 78. Only URLs may be longer.
-HANG = "    "
+HANGING_INDENT = "    "
 SIGNATURE = "-- "
 NO_BREAK = "\u00a0"
 NUMBER = re.compile(rf"\[?(\d+)[\].)](?=[ {NO_BREAK}]|$)")
 BEFORE_NUMBER = re.compile(rf" (?={NUMBER.pattern})")
 #: Characters that are removed: controls except tab and line feed, Unicode line separators,
 #: overrides of the writing direction, noncharacters and surrogates.
-UNSEEN = re.compile(
+INVISIBLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef"
     + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(17))
     + "]"
@@ -26,13 +26,13 @@ MAYBE_WIDE = re.compile("[\u1100-\u1fff\u2300-\U0010ffff]")
 
 def cleaned(text: str) -> str:
     """Remove characters that an email must not show."""
-    return UNSEEN.sub("", text)
+    return INVISIBLE.sub("", text)
 
 
 def one_line(text: str) -> str:
     """Return the text on one line, with single spaces."""
     if not text.isprintable():  # Of all white space, only the space is.
-        text = UNSEEN.sub(" ", text)
+        text = INVISIBLE.sub(" ", text)
     elif "  " not in text:
         return text.strip(" ")
     return " ".join(text.split())
@@ -69,7 +69,7 @@ def broken(line: str) -> str:
     if NUMBER.match(body) and indent:  # An abstract that begins like a paper: "1. We show …".
         body = unnumbered(body)
     elif NUMBER.match(body):
-        body, rest = body.replace(" ", NO_BREAK, 1), HANG
+        body, rest = body.replace(" ", NO_BREAK, 1), HANGING_INDENT
     body = BEFORE_NUMBER.sub(NO_BREAK, body)
     lines = _at_spaces(body, indent, rest) or _at_words(body, indent, rest)
     return "\n".join(part.replace(NO_BREAK, " ").rstrip() for part in lines)
@@ -131,7 +131,7 @@ def _at_words(body, first, rest):
 
 def _pieces(word):
     """Split a word that is longer than a line, unless it is a URL."""
-    widest = COLUMNS - len(HANG)
+    widest = COLUMNS - len(HANGING_INDENT)
     is_address = "://" in word
     # Of an endless word, look only at what a line could hold.
     while not is_address and (at := fitting(word[: widest + 1], widest)) < len(word):

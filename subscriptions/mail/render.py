@@ -21,16 +21,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from subscriptions.mail import mime, plaintext
+from subscriptions.mail import kinds, mime, plaintext
 
-#: Kinds of letters that belong to the list. The others are transactional.
-LIST_KINDS = frozenset({"digest", "welcome"})
 UNSAFE_IN_URL = re.compile(r"[\s<>\"'\\^`{|}]")
 #: cssutils keeps its indentation in a global.
 _inlining = threading.Lock()
 
 
-class NothingToSay(Exception):
+class NoContent(Exception):
     """A composer has no content for a letter."""
 
 
@@ -89,11 +87,11 @@ def headers(
     The language is the active one by default. See RFC 2369, 2919 and 8058 for the headers of a
     list, RFC 3834 for those that stop automatic replies, and docs/email.md for the others.
     """
-    found = [("From", _address_header(_from(kind), settings.SITE_NAME))]
+    found = [("From", str(from_address(kind)))]
     if settings.REPLY_TO_EMAIL:
-        found.append(("Reply-To", _address_header(settings.REPLY_TO_EMAIL, settings.SITE_NAME)))
+        found.append(("Reply-To", str(_address(settings.REPLY_TO_EMAIL, settings.SITE_NAME))))
     domain = settings.MAIL_DOMAIN
-    if kind in LIST_KINDS:
+    if kinds.rules_of(kind).is_list:
         found += [
             ("List-Id", f"Daily papers <daily.{domain}>"),
             ("List-Unsubscribe", f"<{unsubscribe_url}>"),
@@ -124,7 +122,9 @@ def as_bytes(content: Content, *, to: str, message_id: str, date: datetime) -> b
 
 
 def from_address(kind: str = "digest") -> Address:
-    return _address(_from(kind), settings.SITE_NAME)
+    is_list = kinds.rules_of(kind).is_list
+    sender = settings.DEFAULT_FROM_EMAIL if is_list else settings.TRANSACTIONAL_FROM_EMAIL
+    return _address(sender, settings.SITE_NAME)
 
 
 def check() -> None:
@@ -176,19 +176,9 @@ def _common():
     }
 
 
-def _from(kind):
-    is_list = kind in LIST_KINDS
-    return settings.DEFAULT_FROM_EMAIL if is_list else settings.TRANSACTIONAL_FROM_EMAIL
-
-
 @lru_cache(100)  # Letters that are frozen together share it.
 def _date_header(moment, zone):
     return format_datetime(timezone.localtime(moment, ZoneInfo(zone)))
-
-
-@cache
-def _address_header(text, default_name):
-    return str(_address(text, default_name))
 
 
 @cache

@@ -6,25 +6,3 @@ from subscriptions.models.letters import Letter, LetterEvent, Volley
 from subscriptions.models.security import Attempt, Seal
 from subscriptions.models.subscribers import Subscriber, known_zone, languages, zone_names
 from subscriptions.models.topics import Topic, TopicPreference, arxiv_slug, without_nul
-
-__all__ = [
-    "Attempt",
-    "Consent",
-    "Letter",
-    "LetterEvent",
-    "LetterFact",
-    "Move",
-    "Provider",
-    "Seal",
-    "Sending",
-    "Subscriber",
-    "Topic",
-    "TopicPreference",
-    "UselessMail",
-    "Volley",
-    "arxiv_slug",
-    "known_zone",
-    "languages",
-    "without_nul",
-    "zone_names",
-]

@@ -33,7 +33,7 @@ class MoveQuerySet(models.QuerySet):
     def forget(self) -> int:
         """Delete them, and the addresses in their letters. Return how many were deleted."""
         letters = Letter.objects.filter(subscriber__in=self.values("subscriber"), kind="move")
-        letters.exclude(state__in=Letter.OPEN).exclude(to="").update(to=Letter.ELSEWHERE)
+        letters.exclude(state__in=Letter.OPEN).exclude(to="").update(to=Letter.FORGOTTEN_ADDRESS)
         return self.delete()[0]
 
 

@@ -1,4 +1,4 @@
-"""What came to be known of letters after they left, and how much came back that told of none."""
+"""Reports about sent letters, counts of useless mail, and limits on sending."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -12,10 +12,10 @@ from subscriptions.models.letters import Letter
 
 
 class LetterFact(models.Model):
-    """One thing that a mail server or a reader made known of a letter that left.
+    """One report about a sent letter, by a mail server or its recipient.
 
-    Rows are added, never changed, but for one that came before its letter was known: it is matched
-    with the letter when that turns up.
+    Rows are never changed, except to match a report with a letter that was not known before (after
+    a restored backup).
     """
 
     class Kind(models.TextChoices):
@@ -27,13 +27,13 @@ class LetterFact(models.Model):
         UNSUBSCRIBED = "unsubscribed", "unsubscribed with the provider"
 
     class Grade(models.TextChoices):
-        """What a letter that came back says of its address."""
+        """What a bounce says about the address."""
 
         HARD = "hard", "no such address"
         POLICY = "policy", "not let in"
         SOFT = "soft", "may pass"
 
-    # Without a constraint in the database, as for events: the letter's row isn't looked at.
+    # No constraint in the database, as for events.
     letter = models.ForeignKey(
         Letter,
         null=True,
@@ -68,7 +68,7 @@ class LetterFact(models.Model):
             models.Index(
                 fields=["noted_at"], condition=Q(letter__isnull=True), name="unmatched_facts"
             ),
-            # For the panel's list: a provider may tell of each letter that it was delivered.
+            # For the panel's list: a provider may report the delivery of each letter.
             models.Index(
                 fields=["kind", "noted_at", "id"],
                 condition=~Q(kind="delivered"),
@@ -80,12 +80,11 @@ class LetterFact(models.Model):
         ]
 
     def __str__(self):
-        told = [self.get_kind_display(), self.status, self.said]
-        return ": ".join(part for part in told if part)
+        return ": ".join(filter(None, [self.get_kind_display(), self.status, self.said]))
 
 
 class UselessMail(models.Model):
-    """How many messages came back in a day that told of no letter, by the reason."""
+    """How many incoming messages of a day were about no letter, by reason."""
 
     class Why(models.TextChoices):
         AUTOREPLY = "autoreply", "answered by a machine"
@@ -109,20 +108,20 @@ class UselessMail(models.Model):
         return f"{self.count} on {self.day}: {self.get_why_display()}"
 
 
-def count_useless(why: str, now) -> None:
-    """Count one more message of today that told of no letter."""
+def count_discarded(why: str, now) -> None:
+    """Count an incoming message that is about no letter."""
     row, _ = UselessMail.objects.get_or_create(day=now.date(), why=why)
     UselessMail.objects.filter(pk=row.pk).update(count=F("count") + 1)
 
 
-def told_of(letter_ids: Collection[int]) -> set[int]:
-    """Return those of these letters of which anything came back: they surely had left."""
+def reported_ids(letter_ids: Collection[int]) -> set[int]:
+    """Return the ids of these letters with reports: they were sent for certain."""
     facts = LetterFact.objects.filter(letter__in=letter_ids)
     return set(facts.values_list("letter_id", flat=True))
 
 
-def names_told_of(message_ids: Collection[str], since) -> dict[str, datetime]:
-    """Return those of these Message-IDs of which anything came back since then, and when it did."""
+def reported_message_ids(message_ids: Collection[str], since) -> dict[str, datetime]:
+    """Return a dict: Message-ID with reports since then -> moment of the oldest."""
     facts = LetterFact.objects.filter(noted_at__gte=since).order_by("-noted_at")
     names = facts.values_list(Coalesce("letter__message_id", "message_id"), "noted_at")
     return {name: at for name, at in names if name in message_ids}
@@ -132,7 +131,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Provider(models.Model):
-    """A mailbox provider that is counted: by the operator's wish, or since it asked us to slow."""
+    """A mailbox provider with a rate limit: the operator's, or one that it asked for."""
 
     name = models.CharField(max_length=255, primary_key=True)
     held_until = models.DateTimeField(null=True, blank=True)
@@ -147,14 +146,14 @@ class Provider(models.Model):
         return self.name
 
     def limit(self) -> float | None:
-        """Return how many letters a minute it gets: the lower of its wish and the operator's."""
+        """Return the lower of both limits, in letters a minute."""
         limits = [self.pace, settings.PROVIDER_RATES.get(self.name)]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def refill(self, now) -> None:
-        """Count what may leave since the last look: a minute's worth at most, as rounds come.
+        """Increase the allowance by the time since it was counted: to a minute's worth at most.
 
-        While it is held it earns nothing, nor in a look at which the clock has gone back.
+        It does not grow while the provider is held, nor if the clock was set back.
         """
         limit = self.limit()
         if limit is not None:
@@ -163,11 +162,11 @@ class Provider(models.Model):
         self.counted_at = max(now, self.held_until or now)
 
 
-ALARMING = 3  # So often in a row a server may be away before it is called an error.
+ALARMING_AFTER = 3  # In a row. Servers that are unreachable less often are no alarm.
 
 
 class Sending(models.Model):
-    """The one row that says whether letters may leave."""
+    """The one row that says whether letters may be sent: the switch and the circuit breaker."""
 
     stopped_at = models.DateTimeField(null=True, blank=True)
     stopped_by = models.CharField(max_length=200, blank=True)
@@ -188,11 +187,13 @@ class Sending(models.Model):
 
     @property
     def is_alarming(self) -> bool:
-        """Return whether the breaker has tripped for what doesn't mend itself soon."""
-        return bool(self.trouble) and (self.trouble != "unreachable" or self.failures >= ALARMING)
+        """Whether the circuit breaker is open for a cause that will not pass by itself."""
+        return bool(self.trouble) and (
+            self.trouble != "unreachable" or self.failures >= ALARMING_AFTER
+        )
 
-    def why_not(self, now) -> str:
-        """Return why no letter may leave at this moment, or nothing."""
+    def blocked_reason(self, now) -> str:
+        """Return why no letter may be sent now, or an empty string."""
         if self.stopped_at:
             return f"stopped at {self.stopped_at:%Y-%m-%d %H:%M} UTC by {self.stopped_by}"
         if self.retry_at and self.retry_at > now:

@@ -1,17 +1,19 @@
-"""Letters: one mail to one subscriber, and how its delivery stands.
+"""Letters: one email to one subscriber, and the state of its delivery.
 
-Nothing but transitions.py changes a letter's state.
+Only delivery/transitions.py changes that state.
 """
 
 from django.db import models
 from django.db.models import Q
 
+from subscriptions.mail import kinds
+
 
 class Volley(models.Model):
-    """The bytes of letters that passed the fence together, compressed as one.
+    """The bytes of letters that passed the final check together, compressed as one.
 
-    They share most of their blocks, so together they take a twentieth of what each would alone.
-    Dropped when the last of them has ended.
+    They share most of their text, so together they take a twentieth of the space. Deleted when the
+    last of them has ended.
     """
 
     created_at = models.DateTimeField()
@@ -37,36 +39,28 @@ class LetterState(models.TextChoices):
 
 class LetterQuerySet(models.QuerySet):
     def open(self):
-        """Those whose story has not ended."""
+        """Filter by letters whose delivery has not ended."""
         return self.filter(ended_at=None, state__in=Letter.OPEN)
 
     def due(self, now):
-        """Those that may be claimed now."""
+        """Filter by letters that may be claimed now."""
         return self.filter(ended_at=None, state=Letter.State.PLANNED, next_try_at__lte=now)
 
 
 class Letter(models.Model):
-    """One mail to one subscriber. Its state is the truth about its delivery."""
+    """One email to one subscriber."""
 
-    class Kind(models.TextChoices):
-        CONFIRM = "confirm"
-        WELCOME = "welcome"
-        DIGEST = "digest"
-        BOUNCED = "bounced"
-        GOODBYE = "goodbye"
-        LINK = "link"
-        MOVE = "move"
-
+    Kind = kinds.Kind
     State = LetterState
     OPEN = (State.PLANNED, State.CLAIMED, State.TRANSMITTING, State.UNCERTAIN)
-    #: How the reason of one begins that failed, and may have arrived all the same.
+    #: Start of the reason of a failed letter that may have arrived.
     UNKNOWN = "unknown"
-    #: The same of one that the mail server did not take, for good.
+    #: Start of the reason of a failed letter that the mail server refused for good.
     REFUSED = "refused"
-    #: What `to` says where the address is forgotten.
-    ELSEWHERE = "elsewhere"
-    #: The open states in which no final dot can have been sent.
-    NOT_LEFT = (State.PLANNED, State.CLAIMED)
+    #: Replaces the address in `to` when that is erased.
+    FORGOTTEN_ADDRESS = "elsewhere"
+    #: The open states in which the end of data cannot have been sent.
+    UNSENT = (State.PLANNED, State.CLAIMED)
 
     subscriber = models.ForeignKey(
         "subscriptions.Subscriber", on_delete=models.CASCADE, related_name="letters"
@@ -97,7 +91,7 @@ class Letter(models.Model):
 
     message_id = models.CharField(max_length=200, blank=True)
     frozen_at = models.DateTimeField(null=True, blank=True, help_text="The letter's Date.")
-    # Without an index or a constraint, which would cost at each step: volleys go when it is sure.
+    # No index and no constraint: both would slow down every change of state.
     volley = models.ForeignKey(
         Volley,
         null=True,
@@ -130,19 +124,19 @@ class Letter(models.Model):
                 condition=Q(state__in=LetterState.values), name="letter_state_known"
             ),
         ]
-        # No index knows the state, nor anything else that the claim and the fence change: so
-        # PostgreSQL writes the row anew on its page, and no entry into any index (HOT).
+        # No index has a column that claims and final checks change: so PostgreSQL rewrites the row
+        # on its page, without new index entries (HOT).
         indexes = [
             models.Index(
                 fields=["next_try_at", "id"], condition=Q(ended_at=None), name="letters_under_way"
             ),
-            # Somebody waits in front of a screen for these: they pass the digests.
+            # A person waits for these, so they are sent before digests.
             models.Index(
                 fields=["next_try_at", "id"],
                 condition=Q(ended_at=None, day__isnull=True),
                 name="letters_waited_for",
             ),
-            # For the panel's lists, of the few among the many: letters that leave touch neither.
+            # For the panel's lists. Letters that are sent without trouble are in neither.
             models.Index(fields=["id"], condition=~Q(reason=""), name="letters_with_reason"),
             models.Index(
                 fields=["kind", "id"], condition=~Q(kind="digest"), name="letters_but_digests"
@@ -154,12 +148,12 @@ class Letter(models.Model):
 
     @property
     def recipient(self) -> str:
-        """Return the address that it goes to. Its subscriber is loaded."""
+        """The address that it is sent to. The subscriber must be loaded."""
         return self.to or self.subscriber.email
 
     @property
-    def said(self):
-        """Return the state as it is said to people."""
+    def state_text(self) -> str:
+        """The state and its reason, as shown to people."""
         words = self.get_state_display()
         if self.state == self.State.PLANNED and self.attempt:
             return f"will be tried again at {self.next_try_at:%H:%M} UTC"
@@ -169,9 +163,9 @@ class Letter(models.Model):
 
 
 class LetterEvent(models.Model):
-    """One step in the life of a letter. Rows are added, never changed."""
+    """One change of a letter's state. Rows are never changed."""
 
-    # No constraint in the database, whose look at the letter's row would be half of the cost.
+    # No constraint in the database: looking up the letter's row would double the cost.
     letter = models.ForeignKey(
         Letter, on_delete=models.CASCADE, related_name="events", db_constraint=False
     )

@@ -32,7 +32,7 @@ def notice(context_of):
 def confirm(letter, now):
     """Ask the address to confirm a sign-up. If it is subscribed, say so instead.
 
-    The sign-up page answers both alike, so that only the letter tells who is subscribed.
+    The sign-up page answers both alike, so that only the letter shows who is subscribed.
     """
     subscriber = letter.subscriber
     return {
@@ -57,7 +57,7 @@ def bounced(letter, now):
     subscriber = letter.subscriber
     return {
         "since": schedule.local_day(subscriber.suppressed_at, subscriber.zone),
-        "vouch_url": tokens.answer_url(subscriber, letter.kind, letter.created_at),
+        "confirm_url": tokens.answer_url(subscriber, letter.kind, letter.created_at),
         "unsubscribe_url": tokens.unsubscribe_url(subscriber),
     }
 
@@ -75,9 +75,9 @@ def link(letter, now):
 
 @notice
 def move(letter, now):
-    """Ask an address to confirm a change of address. Only the old one learns the other address.
+    """Ask an address to confirm a change of address. Only the old one is told the other address.
 
-    The new one may be somebody else's, by a typing error.
+    The new one may belong to somebody else, by a typing error.
     """
     subscriber = letter.subscriber
     side = "new" if letter.to else "old"

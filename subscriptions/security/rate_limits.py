@@ -10,9 +10,9 @@ A form that sends a letter to any address asks for both the visitor and the mail
         ...                                              # write the letter
     ...                                                  # the same response, letter or none
 
-The visitor is told of the first limit. The second is about the owner of the address, who may be
-somebody else: a page that told of it would tell who signed up. Both count attempts, not letters,
-or a limit would tell which address gets none. Each endpoint counts for itself.
+The response shows the first limit. The second is about the owner of the address, who may be another
+person: showing it would reveal who signed up. Both count attempts, not letters, or a limit would
+reveal which address gets none. Each endpoint counts for itself.
 
 Windows are sliding. A refused attempt is not counted and stores nothing. If the database cannot be
 asked, every attempt is refused. Rows hold keyed hashes, no addresses or networks, for a day.
@@ -41,6 +41,7 @@ RETRY_AFTER_FAILURE = timedelta(minutes=1)
 
 #: Endpoints where anyone can have a letter sent to any address.
 LETTER_ENDPOINTS = ("sign-up", "lost link", "new address")
+FIRST_TIME = "told"  # The endpoint under which `first_time_in` counts events. In stored hashes.
 
 
 class TooManyAttempts(Exception):
@@ -77,8 +78,8 @@ def check_visitor(endpoint: str, ip: str | None, now) -> None:
     except TooManyAttempts as refusal:
         if refusal.by == "all" and first_time_in(HOUR, endpoint, now):
             logger.error(
-                "More than %d letters were asked for in an hour (%s), from many networks. The door "
-                "is closed until it is less: see docs/security.md.",
+                "More than %d letters were asked for in an hour (%s), from many networks. The "
+                "endpoint refuses everyone until there are fewer: see docs/security.md.",
                 settings.LIMITS["all"],
                 endpoint,
             )
@@ -130,7 +131,7 @@ def reset(endpoint: str, limit: Limit) -> int:
 def first_time_in(window: timedelta, event: str, now) -> bool:
     """Count an event. Return whether it is the first one in the window, to be logged once."""
     try:
-        hit("told", [Limit("", event, 1, window)], now)
+        hit(FIRST_TIME, [Limit("", event, 1, window)], now)
     except TooManyAttempts:
         return False
     return True
@@ -148,7 +149,7 @@ def report_bypassed_proxy(now) -> None:
 
 def was_proxy_bypassed(now) -> bool:
     """Return whether that was logged in the last day, for the current TRUSTED_PROXIES."""
-    return _wait("told", Limit("", _proxy_event(), 1, DAY), now) is not None
+    return _wait(FIRST_TIME, Limit("", _proxy_event(), 1, DAY), now) is not None
 
 
 def _proxy_event():
@@ -202,6 +203,7 @@ def _wait(endpoint, limit, now):
 
 def _key(endpoint, limit):
     """Return the keyed hash that a limit is counted by."""
+    # Not `keyed_hash`, which would return other hashes: stored attempts would no longer count.
     value = f"{endpoint}\n{limit.by}\n{limit.value}"
     secret = f"subscriptions.security.rate_limits{settings.SECRET_KEY}"
     return hmac.digest(secret.encode(), value.encode(), "sha256").hex()[:32]

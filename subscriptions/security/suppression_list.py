@@ -1,4 +1,4 @@
-"""The suppression list: addresses that must not be written to again, as keyed hashes ("seals").
+"""The suppression list: addresses that must not be written to again, as keyed hashes.
 
 Erasing a subscriber leaves an entry if a new sign-up would otherwise write to an address that
 bounced, complained, or asked never to be written to. An entry is readable only with both the
@@ -7,13 +7,12 @@ address and SECRET_KEY.
 
 from datetime import timedelta
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
-from django.utils.crypto import salted_hmac
 
 from subscriptions.models import Seal, Subscriber
+from subscriptions.security.hashing import keyed_hash, known_hashes
 
-SALT = "subscriptions.seals"
+PURPOSE = "subscriptions.seals"
 #: After a bounce, an address is on the list for so long. All other entries stay.
 BOUNCED_FOR = timedelta(days=7)
 
@@ -23,7 +22,7 @@ Why = Seal.Why
 def add(address: str, why: str, now) -> None:
     """Add a normalised address. A reason that stays replaces a bounce."""
     entry, is_new = Seal.objects.get_or_create(
-        seal=_hash(address), defaults={"why": why, "at": now}
+        seal=keyed_hash(PURPOSE, address.lower()), defaults={"why": why, "at": now}
     )
     if not is_new and entry.why == Why.BOUNCED:
         entry.why, entry.at = why, now
@@ -52,13 +51,8 @@ def purge(now) -> int:
 
 def entries_for(address: str) -> QuerySet[Seal]:
     """Return the entries of a normalised address, also those of former secret keys."""
-    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return Seal.objects.filter(seal__in=[_hash(address, secret) for secret in secrets])
+    return Seal.objects.filter(seal__in=known_hashes(PURPOSE, address.lower()))
 
 
 def _expired(now):
     return Q(why=Why.BOUNCED, at__lt=now - BOUNCED_FOR)
-
-
-def _hash(address, secret=None):
-    return salted_hmac(SALT, address.lower(), secret, algorithm="sha256").hexdigest()

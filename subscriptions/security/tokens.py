@@ -1,4 +1,4 @@
-"""Signed links: whoever holds one got it from us.
+"""Signed links: only those who got a link from us have its token.
 
 A token is for one purpose, each of which has a salt, and one thing. It holds a random id and a
 signature: no address, and nothing that could be guessed from another token. Emails stay in a

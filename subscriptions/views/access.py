@@ -14,13 +14,13 @@ from subscriptions.security import rate_limits, tokens
 
 
 def token_page(view):
-    """Mark a page that a token opens: no CSRF cookie. (config.middleware keeps its address secret.)
+    """Decorate a page that a token opens: no CSRF cookie. (config.middleware keeps its URL secret.)
 
-    A wrong token is answered 404, and one that no longer opens the page 410.
+    A wrong token is answered with 404, a token that is no longer valid with 410.
     """
 
     @wraps(view)
-    def opened(request, *args, **kwargs):
+    def wrapped(request, *args, **kwargs):
         try:
             return view(request, *args, **kwargs)
         except (
@@ -33,21 +33,21 @@ def token_page(view):
         except (tokens.BadToken, Subscriber.DoesNotExist):
             status, is_closed = 404, False
         is_move = request.resolver_match.url_name == "move"
-        context = {"expired": status == 410, "of_move": is_move, "is_closed": is_closed}
+        context = {"expired": status == 410, "is_move": is_move, "is_closed": is_closed}
         return render(request, "subscriptions/bad_link.html", context, status=status)
 
-    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(opened))
+    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(wrapped))
 
 
 def public_page(view):
-    """Mark a page that only shows. A POST is answered 405, without asking for a CSRF cookie."""
+    """Decorate a read-only page. A POST is answered with 405, without a CSRF check."""
     return csrf_exempt(require_safe(view))
 
 
 def too_many(request, refusal: rate_limits.TooManyAttempts):
     """Answer 429, or 503 if attempts cannot be counted."""
     minutes = ceil(refusal.retry_after / 60)
-    context = {"minutes": minutes, "by": refusal.by, "door": refusal.endpoint}
+    context = {"minutes": minutes, "by": refusal.by, "endpoint": refusal.endpoint}
     status = 503 if refusal.by == "store" else 429
     response = render(request, "429.html", context, status=status)
     response["Retry-After"] = str(refusal.retry_after)
@@ -57,7 +57,7 @@ def too_many(request, refusal: rate_limits.TooManyAttempts):
 
 def bad_request(request, message):
     """Answer 400 to a form that no page of ours would send."""
-    return render(request, "400.html", {"said": message}, status=400)
+    return render(request, "400.html", {"message": message}, status=400)
 
 
 def consent_source(request, via, wording=""):

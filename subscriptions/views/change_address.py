@@ -22,25 +22,25 @@ def move(request, token):
 
     Once it is done, the link to the old mailbox opens nothing, and does not say where they are.
     """
-    now, taken = timezone.now(), False
+    now, is_taken = timezone.now(), False
     side, public_id, asked_at = tokens.read_move(token, now)
     subscriber = Subscriber.objects.get(public_id=public_id)
-    wish = change_address.find(subscriber, asked_at)
+    requested = change_address.find(subscriber, asked_at)
     if request.method == "POST":
         source = consent_source(request, f"link in the letter to the {side} address", MOVE[side])
         try:
-            wish = change_address.approve(subscriber, side, asked_at, source=source, now=now)
+            requested = change_address.approve(subscriber, side, asked_at, source=source, now=now)
         except change_address.AddressTaken:
-            taken = True
+            is_taken = True
         else:
             subscriber = Subscriber.objects.get(public_id=public_id)
     context = {
         "side": side,
-        "wish": wish,
-        "agreed": wish.has_agreed(side),
-        "taken": taken,
+        "move": requested,
+        "has_agreed": requested.has_agreed(side),
+        "is_taken": is_taken,
         "consent": MOVE[side],
-        "new_address": addresses.readable(wish.new_email),
+        "new_address": addresses.readable(requested.new_email),
         "address": addresses.readable(subscriber.email),
     }
     if side == "new":

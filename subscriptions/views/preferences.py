@@ -1,4 +1,4 @@
-"""Sign-up, confirmation, preferences, unsubscribing. GET shows, POST acts; a token authorises."""
+"""The preferences page and its actions. GET shows, POST acts; a token authorises."""
 
 from urllib.parse import urlencode
 
@@ -14,14 +14,14 @@ from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, forms, hooks, schedule
 from subscriptions.actions import change_address, erase, export, signup
-from subscriptions.actions import preferences as changing
+from subscriptions.actions.preferences import change, resume
 from subscriptions.bounces import unreadable
 from subscriptions.db import retry_on_integrity_error
 from subscriptions.delivery import retention
 from subscriptions.models import Topic, TopicPreference
 from subscriptions.security import rate_limits, tokens
 from subscriptions.views.access import bad_request, consent_source, token_page, too_many
-from subscriptions.views.signup import VOUCH
+from subscriptions.views.signup import ADDRESS_WORKS
 
 #: The content types of forms.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -32,15 +32,6 @@ DONE = {
     "move": _("Two letters are on their way, one to each address. Both have to say yes."),
     "stay": _("The digest stays at this address."),
 }
-
-
-# ---- Sign-up and confirmation
-
-
-# ---- Change of address, and unsubscribing
-
-
-# ---- Preferences
 
 
 @token_page
@@ -64,8 +55,8 @@ def _save(request, subscriber, token):
     if not form.is_valid():
         return _preferences_page(request, subscriber, form, status=400)
     topics = form.topic_selection()
-    changing.change(subscriber, topics, form.settings(), now=timezone.now())
-    both = sorted(topics.followed_and_muted(subscriber))[:50]  # The URL has room for no more.
+    change(subscriber, topics, form.settings(), now=timezone.now())
+    both = sorted(topics.followed_and_muted(subscriber))[:50]  # They must fit into a URL.
     return _done(token, "save", both=both)
 
 
@@ -90,11 +81,11 @@ def _submitted(request, subscriber):
 
 def _resume(request, subscriber, token):
     """End what stops the digests: a suppression, or else a pause."""
-    now, source = timezone.now(), consent_source(request, "preferences page", VOUCH)
+    now, source = timezone.now(), consent_source(request, "preferences page", ADDRESS_WORKS)
     if not (subscriber.has_opted_in and signup.unsuppress(subscriber, now=now, source=source)):
-        changing.resume(subscriber, now=now)
+        resume(subscriber, now=now)
     subscriber.refresh_from_db()
-    # If it is not active, the page itself says why.
+    # If they are not active, the page says why.
     return _done(token, "resume" if subscriber.state_at(now) == "active" else "")
 
 
@@ -185,13 +176,10 @@ def _preferences_page(request, subscriber, form, status=200, move_form=None, pre
         "zones": forms.zones(),
         "days": schedule.weekday_names(subscriber.weekdays),
         "today": schedule.local_day(now, subscriber.zone),
-        "vouch": VOUCH,
+        "address_works": ADDRESS_WORKS,
         "unsubscribe_url": tokens.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),
         "both": list(muted.order_by("pk").values_list("topic__name", flat=True)),
         "panels": [panel(subscriber) for panel in hooks.panels],
     }
     return render(request, "subscriptions/preferences.html", context, status=status)
-
-
-# ---- Refusals

@@ -1,4 +1,4 @@
-"""Sign-up, confirmation, and a new link for who has lost theirs."""
+"""Sign-up, confirmation, and sending a lost link again."""
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 from subscriptions import addresses, forms
 from subscriptions.actions import signup
 from subscriptions.db import retry_on_integrity_error
-from subscriptions.delivery.status import of_sending
+from subscriptions.delivery.status import sending_status
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.notices import send
 from subscriptions.security import rate_limits, tokens
@@ -21,16 +21,16 @@ from subscriptions.views.access import consent_source, token_page, too_many
 
 CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
 UNDO = _("Send me the daily digest again, as it was. I can stop it with one click.")
-VOUCH = _("Letters reach me at this address. Send me the daily digest again.")
+ADDRESS_WORKS = _("Letters reach me at this address. Send me the daily digest again.")
 
 
-#: By the kind of letter whose link asks something: template, wording, and source of the consent.
+#: By the kind of letter whose link must be answered: template, wording, and source of the consent.
 QUESTIONS = {
     Letter.Kind.CONFIRM: ("subscriptions/confirm.html", CONSENT, "link in the letter"),
     Letter.Kind.GOODBYE: ("subscriptions/resubscribe.html", UNDO, "link that undoes unsubscribing"),
     Letter.Kind.BOUNCED: (
         "subscriptions/confirm_address.html",
-        VOUCH,
+        ADDRESS_WORKS,
         "link in the letter about letters that came back",
     ),
 }
@@ -115,7 +115,7 @@ def confirm(request, token):
 
 @csrf_exempt  # The letter goes to the address alone, and there is no cookie to protect.
 @require_http_methods(["GET", "HEAD", "POST"])
-def lost(request):
+def resend_link(request):
     """Send the link to the preferences again. Does not tell whether the address is subscribed."""
     form = forms.AddressForm(request.POST if request.method == "POST" else None)
     if request.method != "POST" or not form.is_valid():
@@ -133,7 +133,7 @@ def lost(request):
 
 
 def _expected_letter(email, now):
-    """Return the context of a page about a letter that was asked for, whether or not one comes."""
+    """Return the context of a page that announces a letter, whether or not one is sent."""
     return {
         "address": addresses.readable(email),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),
@@ -143,4 +143,4 @@ def _expected_letter(email, now):
 
 def _is_held_up(now):
     """Return whether no letters are sent at the moment."""
-    return of_sending(now).grade != "on"
+    return sending_status(now).grade != "on"

@@ -21,7 +21,7 @@ UNDO_SHOWN = timedelta(minutes=10)
 
 @token_page
 def unsubscribe(request, token):
-    """Unsubscribe. A link from before a change of address does so too, and tells no more."""
+    """Unsubscribe. A link from before a change of address works, but does not show the address."""
     public_id, since = tokens.parse_token("unsubscribe", token)
     now, context = timezone.now(), {}
     if request.method == "POST":

@@ -14,11 +14,9 @@ from django.views.decorators.http import require_http_methods
 from subscriptions.bounces import process
 from subscriptions.bounces.parse import NoReport
 from subscriptions.delivery.transports import esps
-from subscriptions.models.delivery import count_useless
+from subscriptions.models.delivery import count_discarded
 
 logger = logging.getLogger(__name__)
-
-PLAIN = {"content_type": "text/plain"}
 
 
 @csrf_exempt
@@ -26,7 +24,7 @@ PLAIN = {"content_type": "text/plain"}
 def provider_events(request, name):
     """Record the provider's reports. On a 500, the provider sends them again."""
     esp = esps.esp_of(settings.EMAIL_URL)
-    if esp is None or esp.name != name or not esp.is_guarded:
+    if esp is None or esp.name != name or not esp.authenticates_events:
         raise Http404
     from subscriptions.bounces import esp_events as events  # It imports anymail.
 
@@ -40,13 +38,14 @@ def provider_events(request, name):
         reports = events.reports_in(request, esp, now)
     except events.Forged as reason:
         logger.warning("an event that %s did not send: %s", esp.title, reason)
-        return HttpResponse("This is not from the provider.\n", status=403, **PLAIN)
+        text = "This is not from the provider.\n"
+        return HttpResponse(text, status=403, content_type="text/plain")
     except events.Unreadable as reason:
         logger.error("an event of %s can't be read: %s", esp.title, reason)
-        return HttpResponse("This can't be read.\n", status=400, **PLAIN)
+        return HttpResponse("This can't be read.\n", status=400, content_type="text/plain")
     for report in reports:
         try:
             process.record(report, now)
         except NoReport as reason:
-            count_useless(reason.why, now)
+            count_discarded(reason.why, now)
     return HttpResponse()

@@ -222,7 +222,7 @@ def work(pipe, is_profiled):
     profile = cProfile.Profile() if is_profiled else nullcontext()
     started = time.perf_counter()
     with profile:
-        rounds.deliver_due(clock.of_database)
+        rounds.deliver_due(clock.database_now)
     pipe.send(time.perf_counter() - started)
     pipe.recv()  # Until then, what this process and its database connection took can be read.
     if is_profiled:
@@ -313,7 +313,7 @@ def _check(run: Run) -> bool:
         "each letter is accepted": accepted == run.letters,
         "none is left": not Letter.objects.open().exists(),
         "every invariant holds": not any(
-            found.count for found in invariants.examine(clock.of_database())
+            found.count for found in invariants.examine(clock.database_now())
         ),
         "the sink took each once": run.taken == run.letters,
         "memory is flat within a fifth": late <= early * FLAT,

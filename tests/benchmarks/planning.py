@@ -98,7 +98,7 @@ def measure() -> None:
     from digest.planning import plan as planning
     from digest.planning import selection
 
-    candidates.note_arrivals(NOW.date(), NOW)
+    candidates.record_arrivals(NOW.date(), NOW)
     planning.rank_due(next(planning.due_batches(NOW))[:1], NOW)  # Fits the model.
     ranking, choose = [], selection.choose
 

@@ -127,7 +127,7 @@ def compared(reader):
     """Return the seconds of CPU and of the clock that it takes to tell of a change: one topic less,
     and other words.
     """
-    from digest.personalization.profiles import wished
+    from digest.personalization.profiles import profile_for
     from digest.planning import preview
     from subscriptions.actions.preferences import TopicSelection
 
@@ -135,7 +135,9 @@ def compared(reader):
     own = [topic.query for topic in topics if topic.owner_id]
     follow = [topic for topic in topics if not topic.owner_id][1:]
     cpu, wall = time.process_time(), time.perf_counter()
-    changed = wished(TopicSelection(follow, interests=[*own[1:], f"{own[0]} theory"]), 10, reader)
+    changed = profile_for(
+        TopicSelection(follow, interests=[*own[1:], f"{own[0]} theory"]), 10, reader
+    )
     preview.compare(reader, changed, NOW)
     return time.process_time() - cpu, time.perf_counter() - wall
 

@@ -19,11 +19,9 @@ NEAR = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     [
         # Nobody is trusted: whoever is connected is the visitor.
         ("", 0, "10.0.0.1"),
-        ("198.51.100.1", 0, "10.0.0.1"),
         # One proxy, which appended whom it was asked by. The rest was written by the visitor.
         ("198.51.100.1", 1, "198.51.100.1"),
         ("6.6.6.6, 198.51.100.1", 1, "198.51.100.1"),
-        ("6.6.6.6,7.7.7.7,198.51.100.1", 1, "198.51.100.1"),
         ("", 1, "10.0.0.1"),
         # Two, and a request that went past one of them.
         ("6.6.6.6, 198.51.100.1, 10.0.0.2", 2, "198.51.100.1"),
@@ -31,9 +29,7 @@ NEAR = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         # Networks: the first from the right that is not one of ours.
         ("198.51.100.1", NEAR, "198.51.100.1"),
         ("6.6.6.6, 198.51.100.1, 10.9.9.9", NEAR, "198.51.100.1"),
-        ("6.6.6.6, 10.3.3.3, 198.51.100.1", NEAR, "198.51.100.1"),
         ("10.3.3.3", NEAR, "10.3.3.3"),
-        ("", NEAR, "10.0.0.1"),
         ("2001:db8::1, fd00::7", NEAR, "2001:db8::1"),
         # Spellings of proxies.
         ("198.51.100.1:4711", 1, "198.51.100.1"),
@@ -42,7 +38,6 @@ NEAR = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         # What is no address is nobody's.
         ("unknown", 1, ""),
         ("198.51.100.1, _hidden", NEAR, ""),
-        ("<script>", NEAR, ""),
         (",", 1, ""),
     ],
 )
@@ -66,7 +61,6 @@ def test_networks_are_believed_only_from_a_proxy_of_ours():
         ("10.0.0.1", f"{PUBLIC}, 10.0.0.2", 2, False),
         # From a house of ours, or a socket in the file system.
         ("10.0.0.1", "", 1, False),
-        ("127.0.0.1", "", 2, False),
         ("", "", 1, False),
         ("10.0.0.1", "unknown", 2, False),
         # Nobody else's word is taken where the networks are named.
@@ -77,26 +71,16 @@ def test_who_comes_past_a_proxy_that_is_counted_is_seen(peer, forwarded, trusted
     assert is_bypassed(peer, forwarded, trusted) is is_past
 
 
-@given(st.text(st.characters(codec="latin-1")), st.sampled_from([1, NEAR]))
-def test_whatever_the_visitor_writes_changes_nothing(written, trusted):
-    assert client_ip("10.0.0.1", f"{written}, 198.51.100.1", trusted) == "198.51.100.1"
-
-
 @given(st.text(st.characters(codec="latin-1")), st.sampled_from([0, 1, 2, NEAR]))
-def test_what_is_found_is_an_address_or_nothing(written, trusted):
+def test_whatever_the_visitor_writes_is_no_other_address(written, trusted):
     found = client_ip(written, written, trusted)
     assert not found or ip_address(found)
+    if trusted in (1, NEAR):
+        assert client_ip("10.0.0.1", f"{written}, 198.51.100.1", trusted) == "198.51.100.1"
 
 
 @pytest.mark.parametrize(
-    ("items", "trusted"),
-    [
-        ([], 0),
-        (["0"], 0),
-        (["2"], 2),
-        (["10.0.0.0/8", "fd00::/8"], NEAR),
-        (["10.0.0.1"], (ip_network("10.0.0.1/32"),)),
-    ],
+    ("items", "trusted"), [([], 0), (["2"], 2), (["10.0.0.0/8", "fd00::/8"], NEAR)]
 )
 def test_proxies_are_told_by_number_or_by_network(items, trusted):
     assert parse_trusted(items) == trusted
@@ -124,16 +108,9 @@ def test_the_record_of_consent_holds_the_visitors_address(client, settings, trus
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("trusted", [0, 1])
-def test_made_up_addresses_let_nobody_ask_for_more_letters(client, settings, trusted):
-    settings.TRUSTED_PROXIES = trusted
-    settings.LIMITS = settings.LIMITS | {"network": 3}
-    seen = [] if not trusted else ["198.51.100.1"]
-    for n in range(20):
-        client.post(
-            "/subscribe/",
-            {"email": f"you-{n}@example.org"},
-            REMOTE_ADDR="10.0.0.1",
-            headers={"x-forwarded-for": ", ".join([f"6.6.{n}.6", *seen])},
-        )
+def test_made_up_addresses_let_nobody_ask_for_more_letters(client, settings):
+    settings.TRUSTED_PROXIES, settings.LIMITS = 1, settings.LIMITS | {"network": 3}
+    for n in range(5):
+        email, forwarded = f"you-{n}@example.org", f"6.6.{n}.6, 198.51.100.1"
+        client.post("/subscribe/", {"email": email}, headers={"x-forwarded-for": forwarded})
     assert Letter.objects.count() == 3

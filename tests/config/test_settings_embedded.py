@@ -47,6 +47,7 @@ def test_a_key_that_is_given_leaves_no_file(read_settings, data_dir):
     assert list(data_dir.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_embedded_database_has_its_folder_also_where_the_key_is_given(tmp_path):
     data_dir = tmp_path / "a" / "new one"
     checked = manage("check", DATA_DIR=str(data_dir), SECRET_KEY="a secret")
@@ -75,12 +76,11 @@ def test_the_limits_are_those_that_the_documentation_tells(read_settings):
     assert f"| `LIMITS` | `{said}` |" in (ROOT / "docs" / "configuration.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("named", "leads_to"),
     [
-        ({}, "http://127.0.0.1:8117"),
         ({"SITE_URL": ""}, "http://127.0.0.1:8117"),
-        ({"SITE_URL": "http://papers.example.org"}, "http://papers.example.org"),
         ({"SITE_URL_FILE": "{folder}/address"}, "http://papers.example.org"),
     ],
 )

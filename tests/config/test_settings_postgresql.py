@@ -46,17 +46,11 @@ def test_a_database_in_a_black_hole_keeps_nobody_for_minutes(database, asked_for
     assert int(database(asked_for)["OPTIONS"]["connect_timeout"]) == seconds
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        "statement_timeout=60s",
-        "lock_timeout=5s",
-        "idle_in_transaction_session_timeout=30s",
-        "datestyle=ISO",
-    ],
-)
-def test_nobody_hangs_in_postgresql_and_its_moments_can_be_read(database, option):
-    assert f"-c {option}" in database()["OPTIONS"]["options"]
+def test_nobody_hangs_in_postgresql_and_its_moments_can_be_read(database):
+    options = database()["OPTIONS"]["options"]
+    limits = ("statement_timeout=60s", "lock_timeout=5s", "datestyle=ISO")
+    for option in (*limits, "idle_in_transaction_session_timeout=30s"):
+        assert f"-c {option}" in options
 
 
 @pytest.mark.parametrize(("asked_for", "seconds"), [("", 30_000), ("?tcp_user_timeout=5000", 5000)])

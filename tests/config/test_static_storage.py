@@ -27,7 +27,7 @@ def ours(settings):
 
 def sheet():
     client = Client()
-    (address,) = SHEET.findall(client.get("/nowhere/").content.decode())
+    (address,) = SHEET.findall(client.get("/nowhere/").text)
     answer = client.get(address, headers={"accept-encoding": "gzip"})
     b"".join(answer.streaming_content)  # Closes the file.
     return address, answer

@@ -14,24 +14,22 @@ BACKGROUND = "Reefs are essential for the sea. However, corals bleach in recent 
 WE = "We present graph networks that tell which corals bleach."
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
+def test_a_text_is_parted_where_a_sentence_ends():
+    for said in [
         "As Smith et al. (2020) say, e.g. in Fig. 2 and Eqs. 3, or i.e. there.|It rises 3.5 times.",
         "J. Smith of the U.S. Army has v2.0.|Good vs. Bad of type A.|We show it.|Of genus g.|In K.",
         "“So it is.” |Really?|Yes!|1: 2. 3",
         "图一。|我们。",
         "We present scX.|scX is a method. of no kind",
-    ],
-)
-def test_a_text_is_parted_where_a_sentence_ends(said):
-    pieces = said.split("|")
-    assert [one.strip() for one in sentences(" ".join(pieces))] == [one.strip() for one in pieces]
+    ]:
+        pieces = said.split("|")
+        assert [one.strip() for one in sentences(" ".join(pieces))] == [
+            one.strip() for one in pieces
+        ]
 
 
-@pytest.mark.parametrize(
-    ("abstract", "said"),
-    [
+def test_the_sentence_is_quoted_that_says_what_the_paper_does():
+    for abstract, said in [
         (f"{BACKGROUND} {WE} Extensive experiments show its effectiveness.", WE),
         (f"{BACKGROUND} To address this, {WE[0].lower()}{WE[1:]}", WE),
         (f"Background: {BACKGROUND} Methods: {WE}", WE),
@@ -48,10 +46,8 @@ def test_a_text_is_parted_where_a_sentence_ends(said):
         (f"{WE[:-1]} {'and so on ' * 10}.", ""),
         ("We show that for each n, which is so, " + "it is so " * 10, ""),
         ("", ""),
-    ],
-)
-def test_the_sentence_is_quoted_that_says_what_the_paper_does(abstract, said):
-    assert summary("CoralNet: bleaching", abstract) == said
+    ]:
+        assert summary("CoralNet: bleaching", abstract) == said
 
 
 def test_of_what_a_paper_does_that_is_told_for_which_a_reader_looks():
@@ -60,6 +56,7 @@ def test_of_what_a_paper_does_that_is_told_for_which_a_reader_looks():
     assert summary("Reefs", abstract, ["tide", "bounds"]) == "We prove bounds on the tides."
 
 
+@pytest.mark.slow
 @given(TEXTS, st.lists(st.sampled_from([WE, BACKGROUND, "(", ", which ", "x" * 400]) | TEXTS))
 def test_a_summary_is_short_and_whole_whatever_is_said(title, said):
     abstract = " ".join(said)

@@ -2,27 +2,22 @@
 
 from datetime import UTC, datetime
 
-import pytest
-
 from digest import wording
 from digest.letters import compose
 from digest.models import Paper
 from tests.factories.letter_data import material_of
 
 
-@pytest.mark.parametrize(
-    ("identity", "url", "said"),
-    [
+def test_a_letter_says_where_a_paper_is_from_in_a_word():
+    for identity, url, said in (
         ("2606.00001", "", "arXiv:2606.00001"),
         ("biorxiv:10.1101/1", "https://doi.org/10.1101/1", "bioRxiv"),
         ("medrxiv:10.1101/1", "", "medRxiv"),
         ("biorxiv:10.1101/1", "https://www.biorxiv.org/content/1", "www.biorxiv.org"),
         ("other:1", "https://doi.org/10.1000/1", "doi.org"),
         ("other:1", "", "other"),
-    ],
-)
-def test_a_letter_says_where_a_paper_is_from_in_a_word(identity, url, said):
-    assert wording.origin(Paper(id=identity, url=url)) == said
+    ):
+        assert wording.origin(Paper(id=identity, url=url)) == said
 
 
 #: Comments of authors, with the venue in braces.
@@ -43,32 +38,28 @@ IN_DOUBT = (
 )
 
 
-@pytest.mark.parametrize("comments", [*ACCEPTED.split("|"), *IN_DOUBT.split("|")])
-def test_a_paper_is_accepted_where_its_authors_say_so_and_nowhere_in_doubt(comments):
-    _, _, venue = comments.rstrip("}").partition("{")
-    said = Paper(comments=comments.replace("{", "").replace("}", "")).venue()
-    assert said == (f"accepted at {venue.partition('}')[0]}" if venue else "")
+def test_a_paper_is_accepted_where_its_authors_say_so_and_nowhere_in_doubt():
+    for comments in (*ACCEPTED.split("|"), *IN_DOUBT.split("|")):
+        venue = comments.partition("{")[2].partition("}")[0]
+        said = Paper(comments=comments.replace("{", "").replace("}", "")).venue()
+        assert said == (f"accepted at {venue}" if venue else ""), comments
 
 
-@pytest.mark.parametrize(
-    ("had", "said"),
-    [
+def test_a_letter_says_how_much_of_the_days_list_is_lacking():
+    for had, said in (
         (0, "arXiv’s list of Monday, 1\u00a0June had not come in"),
         (1, "Of arXiv’s list of Monday, 1\u00a0June, only 1 paper had come in"),
         (2, "Of arXiv’s list of Monday, 1\u00a0June, only 2 papers had come in"),
-    ],
-)
-def test_a_letter_says_how_much_of_the_days_list_is_lacking(had, said):
-    assert wording.source_summary("2026-06-01", 0, had, is_verified=False).startswith(said)
+    ):
+        told = wording.source_summary("2026-06-01", 0, had, is_verified=False)
+        assert told.startswith(said)
 
 
-@pytest.mark.parametrize(
-    ("titles", "said"), [(["A"], "We graph."), (["A", "B", "C", "D", "E"], "B · C · D")]
-)
-def test_an_inbox_shows_the_next_titles_or_what_the_only_paper_is_about(titles, said):
-    shown = compose.lines_of(material_of(titles))["preheader"]
-    assert shown.split(" · New research")[0] == said
-    assert 40 <= len(shown) <= 100
+def test_an_inbox_shows_the_next_titles_or_what_the_only_paper_is_about():
+    for titles, said in [(["A"], "We graph."), (["A", "B", "C", "D", "E"], "B · C · D")]:
+        shown = compose.lines_of(material_of(titles))["preheader"]
+        assert shown.split(" · New research")[0] == said
+        assert 40 <= len(shown) <= 100
 
 
 def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
@@ -83,10 +74,8 @@ def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
         assert said in " ".join(compose.render(material).text.split())
 
 
-@pytest.mark.parametrize(
-    ("topics", "said"), [([], "that you have not had"), (["Graphs"], "none is about what you")]
-)
-def test_a_letter_without_papers_says_what_was_looked_for(topics, said):
-    material = material_of([])
-    material.digest.considered, material.topics = 5, topics
-    assert said in compose.lines_of(material)["quiet"]
+def test_a_letter_without_papers_says_what_was_looked_for():
+    for topics, said in [([], "that you have not had"), (["Graphs"], "none is about what you")]:
+        material = material_of([])
+        material.digest.considered, material.topics = 5, topics
+        assert said in compose.lines_of(material)["quiet"]

@@ -52,7 +52,7 @@ def digest_of(reader, name):
 
 def stored_digest(reader, papers):
     """Store a digest with papers of all groups, in no language that is English."""
-    letter = queue.write(reader, "digest", now=NOW, closes_at=NOW + timedelta(days=1))
+    letter = queue.create(reader, "digest", now=NOW, closes_at=NOW + timedelta(days=1))
     digest = Digest.objects.create(
         subscriber=reader,
         day=NOW.date(),

@@ -12,7 +12,7 @@ from digest.models import Paper
 from subscriptions.hooks import composers, one_by_one
 from subscriptions.models import Subscriber, Topic
 
-__all__ = ["NOW", "composed", "one_by_one", "paper", "subscriber", "topic"]
+__all__ = ["NOW", "composed", "fresh", "one_by_one", "paper", "subscriber", "topic"]
 
 #: A Monday noon. The clock that the doors read stands at it too (see conftest.py).
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -50,6 +50,12 @@ def paper(title=None, abstract="", *, day=None, upvotes=None, now=NOW, **fields)
     return Paper.objects.create(
         title=title, abstract=abstract, upvotes=upvotes, **defaults | fields
     )
+
+
+def fresh(row):
+    """Return the row as the database has it now."""
+    row.refresh_from_db()
+    return row
 
 
 def composed(letter, now):

@@ -23,7 +23,7 @@ def letter(subscriber, *, left_at=NOW, state=Letter.State.ACCEPTED, kind="digest
         ended_at=left_at,
         **fields,
     )
-    made.message_id = message_ids.of(made)
+    made.message_id = message_ids.for_letter(made)
     made.save()
     return made
 

@@ -57,17 +57,13 @@ def _like(real, seconds):
 WORKER = "subscriptions.delivery.worker.deliver", "Worker"
 CONNECTION = "subscriptions.delivery.transports.smtp_connection", "SmtpConnection"
 LEDGER = ("subscriptions.delivery.transitions",)
+ROUNDS = ("subscriptions.delivery.worker.rounds",)
 TRANSACTIONS = "subscriptions.delivery.worker.transactions", "Transactions"
 #: Point -> (module and class, function, before or after it, for which arguments).
 POINTS = {
-    "after_claim": (WORKER, "_next", "before", lambda worker, claimed: claimed.letters),
+    "after_claim": (WORKER, "_render_batch", "before", lambda worker, claimed: claimed.letters),
     "in_claim": (LEDGER, "claim", "after", lambda now, *_: True),
-    "hint_taken": (
-        ("subscriptions.delivery.worker.rounds",),
-        "deliver_due",
-        "before",
-        lambda *_: True,
-    ),
+    "hint_taken": (ROUNDS, "deliver_due", "before", lambda *_: True),
     "before_fence": (LEDGER, "final_check", "before", lambda letters, *_: letters),
     "after_fence": (CONNECTION, "finish", "before", lambda *_: True),
     "after_250": (TRANSACTIONS, "_write_journal", "before", lambda _, accepted: accepted),

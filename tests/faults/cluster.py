@@ -28,15 +28,8 @@ class Postgres:
             user = pwd.getpwnam("postgres")
             self._user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}"]
             self._user += ["--init-groups"]
-        self._run(
-            "initdb",
-            "--auth=trust",
-            "--username=postgres",
-            "--encoding=UTF8",
-            "-N",
-            *options,
-            self.data,
-        )
+        how = "--auth=trust --username=postgres --encoding=UTF8 -N"
+        self._run("initdb", *how.split(), *options, self.data)
         settings = f"port = {self.port}\nlisten_addresses = '127.0.0.1'\n"
         settings += f"unix_socket_directories = '{self.folder}'\nmax_connections = 200\n"
         settings += "datestyle = 'German'\n"  # What the driver can't read, unless it is asked for.

@@ -108,15 +108,8 @@ class House:
             return (*celery, "beat", "--schedule", schedule, "--max-interval", "1")
         if name == "web":
             bind = self.environment["SITE_URL"].removeprefix("http://")
-            return (
-                "gunicorn",
-                "config.wsgi",
-                "--bind",
-                bind,
-                "--threads",
-                "8",
-                "--no-control-socket",
-            )
+            options = f"--bind {bind} --threads 8 --no-control-socket"
+            return ("gunicorn", "config.wsgi", *options.split())
         options = "--queues tick,send,ingest --concurrency 1 --loglevel WARNING --without-mingle"
         return (*celery, "worker", *options.split(), "--hostname", f"{name}@house")
 
@@ -227,9 +220,8 @@ class House:
     def invite(self, count: int, address: str = "reader@host-%s.example.org") -> None:
         """Let so many people be due whose digests are planned, each with a provider of her own."""
         with self.connect() as connection:
-            ((first,),) = connection.execute(
-                "SELECT count(*) FROM subscriptions_subscriber"
-            ).fetchall()
+            query = "SELECT count(*) FROM subscriptions_subscriber"
+            ((first,),) = connection.execute(query).fetchall()
             people = {"address": address, "first": first + 1, "last": first + count}
             connection.execute(PEOPLE, people)
             connection.execute(LETTERS, {"picks": PICKS})
@@ -264,11 +256,8 @@ class House:
 
     def states(self, kind: str = "digest") -> dict[str, int]:
         """Return how many letters are in each state."""
-        return dict(
-            self.ask(
-                "SELECT state, count(*) FROM subscriptions_letter WHERE kind = %s GROUP BY 1", kind
-            )
-        )
+        query = "SELECT state, count(*) FROM subscriptions_letter WHERE kind = %s GROUP BY 1"
+        return dict(self.ask(query, kind))
 
     def letters(self, kind: str = "digest") -> list[dict]:
         """Return the letters of a kind with their readers, in the order in which they were made."""
@@ -292,11 +281,8 @@ class House:
         self.wait_for("rest", seconds, lambda: self._open() == 0)
 
     def _open(self):
-        rest = list(REST)
-        ((count,),) = self.ask(
-            "SELECT count(*) FROM subscriptions_letter WHERE NOT state = ANY(%s)", rest
-        )
-        return count
+        query = "SELECT count(*) FROM subscriptions_letter WHERE NOT state = ANY(%s)"
+        return self.ask(query, list(REST))[0][0]
 
     def struck(self, point: str) -> int:
         """Return how often a process has died at a point."""

@@ -17,7 +17,7 @@ from tests.faults.invariants import weigh
 from tests.faults.test_crashes import consult_log, give_times
 from tests.helpers import services
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 #: Of so many due letters, so many have left at least when the backup is made.
 HAS_GONE, HAS_LEFT = 12, 6

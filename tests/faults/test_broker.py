@@ -16,7 +16,7 @@ from tests.faults.invariants import check
 from tests.faults.proxy import Proxy
 from tests.faults.test_leaving import is_up
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 QUEUE = "paperboy:send"
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.invariants import check
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 TIMES = {
     "subscriptions.delivery.transitions:LEASE": 1.5,

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.invariants import check
 from tests.faults.proxy import Proxy
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"  # CommandComplete, in PostgreSQL's protocol.
 AWAY_SECONDS = 2

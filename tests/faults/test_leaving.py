@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.invariants import check
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 PEOPLE, LEAVING = 200, 60
 ON_ITS_WAY = "may still arrive"

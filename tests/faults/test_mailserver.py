@@ -11,7 +11,7 @@ from tests.faults.invariants import check
 from tests.faults.mailserver import MailServer
 from tests.faults.proxy import Proxy
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 PATIENCE = {
     "subscriptions.delivery.transports.smtp_connection:SECONDS": dict(

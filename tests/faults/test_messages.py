@@ -9,7 +9,7 @@ from tests.faults.conftest import open_house
 from tests.faults.invariants import check
 from tests.faults.mailserver import MailServer
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 DELIVER = "subscriptions.tasks.deliver_letter"
 

@@ -19,7 +19,7 @@ from tests.faults.ports import free_port
 from tests.faults.test_crashes import consult_log
 from tests.faults.test_leaving import is_up, leave
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 
 class SmallHouse(House):
@@ -45,6 +45,15 @@ class SmallHouse(House):
     def close(self):
         for name in list(self.running):
             self.kill(name)
+
+    def come_to_rest(self):
+        """Let passes follow each other until no letter is open."""
+
+        def is_at_rest():
+            self.tick()
+            return self._open() == 0
+
+        self.wait_for("rest", 60, is_at_rest)
 
     def ask(self, query, *values):
         with sqlite3.connect(self.file, timeout=30) as connection:
@@ -85,65 +94,27 @@ def add_reader(connection, email, now, papers):
     """Add a reader with a planned digest of three papers."""
     moment, day = str(now)[:26], str(now.date())
     reader = add_subscriber(connection, email, moment)
-    letter = insert(
-        connection,
-        "subscriptions_letter",
-        subscriber_id=reader,
-        kind="digest",
-        day=day,
-        state="planned",
-        created_at=moment,
-        closes_at=str(now + timedelta(hours=20))[:26],
-        next_try_at=moment,
-    )
-    insert(
-        connection,
-        "subscriptions_letterevent",
-        letter_id=letter,
-        at=moment,
-        became="planned",
-    )
-    digest = insert(
-        connection,
-        "digest_digest",
-        subscriber_id=reader,
-        day=day,
-        letter_id=letter,
-        public_id=uuid.uuid4().hex,
-        considered=30,
-        receipt="{}",
-    )
+    ours = {"subscriber_id": reader}
+    moments = {"created_at": moment, "next_try_at": moment}
+    moments["closes_at"] = str(now + timedelta(hours=20))[:26]
+    of_day = {"kind": "digest", "day": day, "state": "planned"}
+    letter = insert(connection, "subscriptions_letter", **ours, **of_day, **moments)
+    event = {"letter_id": letter, "at": moment, "became": "planned"}
+    insert(connection, "subscriptions_letterevent", **event)
+    made = ours | {"letter_id": letter, "day": day, "considered": 30, "receipt": "{}"}
+    digest = insert(connection, "digest_digest", public_id=uuid.uuid4().hex, **made)
     for place in range(PICKS):
-        insert(
-            connection,
-            "digest_pick",
-            digest_id=digest,
-            subscriber_id=reader,
-            paper_id=papers[(reader + place) % len(papers)],
-            position=place + 1,
-            score=0.5,
-            basis="trend",
-            terms="[]",
-        )
+        pick = ours | {"digest_id": digest, "position": place + 1, "score": 0.5, "basis": "trend"}
+        paper = papers[(reader + place) % len(papers)]
+        insert(connection, "digest_pick", paper_id=paper, terms="[]", **pick)
 
 
 def add_subscriber(connection, email, moment, size=10, **fields):
     """Add an active subscriber. Return the row's number."""
-    return insert(
-        connection,
-        "subscriptions_subscriber",
-        email=email,
-        public_id=uuid.uuid4().hex,
-        timezone="UTC",
-        hour=7,
-        size=size,
-        language="en",
-        learns=1,
-        asked_at=moment,
-        asked_for="{}",
-        confirmed_at=moment,
-        **fields,
-    )
+    settings = {"timezone": "UTC", "hour": 7, "size": size, "language": "en", "learns": 1}
+    moments = {"asked_at": moment, "asked_for": "{}", "confirmed_at": moment}
+    who = {"email": email, "public_id": uuid.uuid4().hex}
+    return insert(connection, "subscriptions_subscriber", **who, **settings, **moments, **fields)
 
 
 def insert(connection, table, **values):
@@ -186,10 +157,6 @@ def is_whole(house):
     return house.ask("PRAGMA integrity_check") == [("ok",)]
 
 
-def start_tick(house, **extra):
-    house.start("tick", sys.executable, "-m", "tests.faults.tick", **extra)
-
-
 def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
     """Fault 47: the file stays whole, and what was called accepted stays so."""
     seed = random.randrange(10**6)
@@ -199,7 +166,7 @@ def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
     small.invite(300)
     accepted = set()
     for _ in range(4):
-        start_tick(small)
+        small.start("tick", sys.executable, "-m", "tests.faults.tick")
         so_far = len(small.mail.arrived)
         deadline = time.monotonic() + 60
         while len(small.mail.arrived) < so_far + 10 and small.running["tick"].poll() is None:
@@ -212,12 +179,7 @@ def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
         assert accepted <= now
         accepted = now
     assert 0 < len(accepted) < 300
-
-    def is_at_rest():
-        small.tick()
-        return small._open() == 0
-
-    small.wait_for("rest", 60, is_at_rest)
+    small.come_to_rest()
     assert is_whole(small)
     outcome = check(small, has_oracle=False)
     assert outcome.arrived >= 300 - outcome.unknown
@@ -229,12 +191,7 @@ def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
 def test_a_worker_that_dies_at_its_worst_moment_loses_nothing_on_sqlite(small, point):
     small.environment["FAULT_AT"] = f"{point}:2"
     small.invite(20)
-
-    def is_at_rest():
-        small.tick()
-        return small._open() == 0
-
-    small.wait_for("rest", 60, is_at_rest)
+    small.come_to_rest()
     assert small.struck(point) == 2
     assert is_whole(small)
     outcome = check(small, has_oracle=False)
@@ -256,15 +213,10 @@ def test_no_paper_comes_twice_after_a_copy_was_put_back(small):
     copy = small.folder / "copy.sqlite3"
     small.manage("backup", str(copy))
     small.import_papers(100, 5, today)  # Which the copy lacks.
-
-    def is_at_rest():
-        small.tick()
-        return small._open() == 0
-
     small.start("tick", sys.executable, "-m", "tests.faults.tick", "plan")
     small.running.pop("tick").wait(60)
     assert small.struck("after_250") == 1
-    small.wait_for("rest", 60, is_at_rest)
+    small.come_to_rest()
     assert len(small.mail.copies()) == 12
     lacked = {f"2606.{number:05}".encode() for number in range(100, 105)}
     assert any(lacked & arrival.papers for arrival in small.mail.arrived)
@@ -317,24 +269,13 @@ def write_hard(small, seconds, people):
     return leaving, pages
 
 
-def test_nobody_meets_a_locked_database_while_web_worker_and_planner_write(small):
+@pytest.mark.parametrize(
+    ("seconds", "people"), [(3, 120), pytest.param(30, 600, marks=pytest.mark.nightly)]
+)
+def test_nobody_meets_a_locked_database_while_web_worker_and_planner_write(small, seconds, people):
     """Fault 46."""
-    write_and_look(small, seconds=3, people=120)
-
-
-@pytest.mark.nightly
-def test_nobody_meets_a_locked_database_in_a_longer_rush(small):
-    write_and_look(small, seconds=30, people=600)
-
-
-def write_and_look(small, seconds, people):
     leaving, pages = write_hard(small, seconds, people)
-
-    def is_at_rest():
-        small.tick()
-        return small._open() == 0
-
-    small.wait_for("rest", 60, is_at_rest)
+    small.come_to_rest()
     logs = "".join(log.read_text() for log in small.folder.glob("*.log"))
     assert "locked" not in logs
     assert len(pages) >= len(leaving)

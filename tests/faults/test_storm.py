@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.storm import line_of, storm
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 
 def weather(tmp_path, postgres, template, people, has_oracle):

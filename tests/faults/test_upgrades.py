@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.invariants import check
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 #: What a migration may do: see tests/test_migrations.py.
 NEXT_VERSION = [

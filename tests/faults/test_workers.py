@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.invariants import check
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 
 def claims(house):

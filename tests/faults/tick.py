@@ -22,10 +22,10 @@ def main():
     if "plan" in sys.argv:
         from digest.planning import plan
 
-        plan.plan(clock.of_database())
+        plan.plan(clock.database_now())
     while True:
-        sweep.sweep(clock.of_database())
-        rounds.deliver_due(clock.of_database)
+        sweep.sweep(clock.database_now())
+        rounds.deliver_due(clock.database_now)
         if "rest" not in sys.argv or not Letter.objects.open().exists():
             return
         time.sleep(BETWEEN)

@@ -2,10 +2,7 @@
 
 from lxml import etree
 
-NAMESPACES = {
-    "a": "http://www.w3.org/2005/Atom",
-    "re": "http://exslt.org/regular-expressions",
-}
+NAMESPACES = {"a": "http://www.w3.org/2005/Atom", "re": "http://exslt.org/regular-expressions"}
 KNOWN = "author category entry feed id link name published rights subtitle summary title updated"
 DATE = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$"
 #: What each of these finds is wrong.

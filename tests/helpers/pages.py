@@ -244,3 +244,39 @@ def asked(name, kind):
     reader = of(name)
     moments = {Letter.Kind.GOODBYE: reader.unsubscribed_at, Letter.Kind.BOUNCED: NOW}
     return tokens.token(kind, reader.public_id, moments.get(kind, reader.asked_at))
+
+
+# ---- What every answer tells the browser to refuse
+
+STRICT = {
+    "default-src": "'none'",
+    **dict.fromkeys(
+        ["script-src", "style-src", "font-src", "connect-src", "form-action"], "'self'"
+    ),
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+
+
+def policy_of(response):
+    parts = (part.strip().partition(" ") for part in response["Content-Security-Policy"].split(";"))
+    return {name: value for name, _, value in parts}
+
+
+def is_guarded(response, policy=STRICT):
+    """Return whether the answer, whatever it is, bears all headers."""
+    assert policy_of(response).items() >= policy.items()
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["X-Frame-Options"] in ("DENY", "SAMEORIGIN")
+    assert response["Referrer-Policy"] in ("same-origin", "no-referrer")
+    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert response["Strict-Transport-Security"] == "max-age=31536000"
+    assert "geolocation=()" in response["Permissions-Policy"]
+    return True
+
+
+def is_secret(response):
+    assert "no-store" in response["Cache-Control"]
+    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["X-Robots-Tag"] == "noindex, nofollow"
+    return True

@@ -5,13 +5,13 @@ test is skipped; where PAPERBOY_REQUIRE_SERVICES is set, as in CI, it fails, so 
 hides it.
 """
 
-import importlib.util
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -26,6 +26,14 @@ once = pytest.mark.skipif(
 )
 
 
+def program(name: str) -> bool:
+    return shutil.which(name) is not None
+
+
+def path_of(name: str) -> str:
+    return shutil.which(name)
+
+
 def postgresql() -> bool:
     """Return whether PostgreSQL lets the user postgres in, who may make databases."""
     try:
@@ -36,22 +44,11 @@ def postgresql() -> bool:
 
 
 def redis() -> bool:
-    """Return whether something listens where Redis does."""
     try:
         socket.create_connection(("127.0.0.1", 6379), timeout=3).close()
     except OSError:
         return False
     return True
-
-
-def program(name: str) -> bool:
-    """Return whether this program is installed."""
-    return shutil.which(name) is not None
-
-
-def postfix() -> bool:
-    """Return whether a Postfix of our own can be started."""
-    return program("postfix") and os.geteuid() == 0
 
 
 def mount() -> bool:
@@ -64,16 +61,6 @@ def mount() -> bool:
     return True
 
 
-def module(name: str) -> bool:
-    """Return whether this package is installed."""
-    return importlib.util.find_spec(name) is not None
-
-
-def path_of(name: str) -> str:
-    """Return where this program is."""
-    return shutil.which(name)
-
-
 def vnu() -> str:
     """Return where the Nu HTML checker is, which npm has as vnu-jar."""
     return os.environ.get("VNU_JAR", "")
@@ -84,35 +71,31 @@ def semantic_model() -> Path:
     return Path(os.environ.get("SEMANTIC_TEST_MODEL", "none"))
 
 
+def semantic() -> bool:
+    return bool(find_spec("onnxruntime")) and (semantic_model() / "model.onnx").is_file()
+
+
+#: Name -> whether it is there, and why not.
 SERVICES = {
-    "playwright": (
-        partial(module, "playwright"),
-        "Playwright is not installed: uv sync --group browser",
-    ),
-    "vnu": (
-        lambda: program("java") and Path(vnu()).is_file(),
-        "no Nu HTML checker: see CONTRIBUTING.md",
-    ),
-    "axe": (
-        partial(module, "axe_playwright_python"),
-        "axe-core is not installed: uv sync --group browser",
-    ),
-    "semantic": (
-        lambda: module("onnxruntime") and (semantic_model() / "model.onnx").is_file(),
-        "no sentence embeddings: uv sync --group semantic, and see .ci/test-model",
-    ),
+    "playwright": (lambda: find_spec("playwright"), "Playwright: uv sync --group browser"),
+    "vnu": (lambda: program("java") and Path(vnu()).is_file(), "no vnu: see CONTRIBUTING.md"),
+    "axe": (lambda: find_spec("axe_playwright_python"), "no axe-core: uv sync --group browser"),
+    "semantic": (semantic, "no embeddings: uv sync --group semantic, and see .ci/test-model"),
     "postgresql": (postgresql, f"no PostgreSQL that trusts {POSTGRESQL}"),
     "redis": (redis, "no Redis at 127.0.0.1:6379"),
     "initdb": (
         lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
         "PostgreSQL's server programs are not installed under /usr/lib/postgresql",
     ),
-    "redis-server": (partial(program, "redis-server"), "redis-server is not installed"),
-    "chromium": (partial(program, "chromium"), "chromium is not installed"),
-    "smtp-sink": (partial(program, "smtp-sink"), "smtp-sink (of Postfix) is not installed"),
-    "postfix": (postfix, "Postfix is not installed, or we are not root, who alone may start it"),
+    "postfix": (
+        lambda: program("postfix") and os.geteuid() == 0,
+        "Postfix is not installed, or we are not root, who alone may start it",
+    ),
     "mount": (mount, "no file system can be mounted here: be root"),
-    "xgettext": (partial(program, "xgettext"), "xgettext (of GNU gettext) is not installed"),
+    **{
+        name: (partial(program, name), f"{name} is not installed")
+        for name in ("redis-server", "chromium", "smtp-sink", "xgettext")
+    },
 }
 
 
@@ -120,7 +103,7 @@ SERVICES = {
 def is_up(service: str) -> bool:
     """Return whether the service is there. Looked up once."""
     look, _ = SERVICES[service]
-    return look()
+    return bool(look())
 
 
 def require(*services: str) -> None:

@@ -36,13 +36,13 @@ def answer(kind, subscriber, asked_at=NOW):
     return reverse("confirm", args=[tokens.token(kind, subscriber.public_id, asked_at)])
 
 
-def digest_of(subscriber):
+def digest_of(subscriber, **paper):
     if digest := subscriber.digests.first():
         return digest
-    letter = queue.write(subscriber, "digest", now=NOW, closes_at=NOW + DAY)
+    letter = queue.create(subscriber, "digest", now=NOW, closes_at=NOW + DAY)
     digest = Digest.objects.create(subscriber=subscriber, day=NOW.date(), letter=letter)
     digest.picks.create(
-        subscriber=subscriber, paper=make.paper(), position=1, score=1.0, basis="new"
+        subscriber=subscriber, paper=make.paper(**paper), position=1, score=1.0, basis="new"
     )
     return digest
 

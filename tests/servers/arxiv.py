@@ -1,7 +1,7 @@
 """arXiv on loopback: its RSS feeds, OAI-PMH lists and query API, made from lists of papers by day.
 
 A paper is a dict with id, title, abstract, authors and categories; where it matters also kind
-(new, cross, replace), version, submitted, comments, license, doi, journal_ref, withdrawn. `today`
+(new, cross, replace), version, comments, license, doi, journal_ref, withdrawn. `today`
 is the day that the feeds show; later days don't exist yet. `faults` spoils a feed ("cs", or "rss"
 for all), "oai" or "api"; what is in `answers` is sent first, an answer a request; `asked` tells
 what was asked for, when, and how many connections were open.
@@ -33,7 +33,8 @@ BOMB = (
     + b"]><rss><channel><title>&i;</title></channel></rss>"
 )
 DEEP = b"<rss>" * 200_000 + b"</rss>" * 200_000
-SPOILED = {"html": WEB_PAGE, "bomb": BOMB, "deep": DEEP, "cut": b"<rss><channel><item><title>On"}
+SIZE, NO_SIZE = "<size>97kb</size>", "<size>0kb</size><source_type>I</source_type>"
+SPOILED = {"html": WEB_PAGE, "cut": b"<rss><channel><item><title>On"}
 
 
 @dataclass
@@ -56,6 +57,7 @@ class ArxivServer(LoopbackServer):
     def __init__(self, days, *, today, page_size=2_000):
         super().__init__(Conversation, today)
         self.days, self.page_size = days, page_size
+        self.feed_size = 2_000
         self.faults, self.answers = {}, defaultdict(deque)
         self.connections, self.lock = 0, threading.Lock()
         self.tokens = set()
@@ -98,7 +100,8 @@ class ArxivServer(LoopbackServer):
         day = max((day for day in self.days if day < self.today), default=self.today)
         day = day if fault == "stale" else self.today
         papers = [] if fault == "empty" else self.days.get(day, [])
-        items = [rss_item(paper, kind, day) for paper, kind in announced(papers, targets)][:2_000]
+        items = [rss_item(paper, kind, day) for paper, kind in announced(papers, targets)]
+        items = items[: self.feed_size]
         if fault == "broken item" and items:
             items.insert(1, items[0].replace("<title>", "<name>").replace("</title>", "</name>"))
             items[0] = items[0].replace(">oai:arXiv.org:", ">oai:what is this ")
@@ -148,7 +151,7 @@ class ArxivServer(LoopbackServer):
         for day in sorted(day for day in self.days if day <= self.today):
             for paper in self.days[day]:
                 row = known.setdefault(paper["id"], Known(paper, day))
-                row.paper, row.changed = row.paper | paper, paper.get("changed", day)
+                row.paper, row.changed = row.paper | paper, day
                 while len(row.versions) < version_of(paper):
                     row.versions.append(submitted(paper, day, is_first=not row.versions))
         return sorted(known.values(), key=lambda row: (row.changed, row.paper["id"]))
@@ -157,10 +160,9 @@ class ArxivServer(LoopbackServer):
         is_deleted = row.paper["id"] in self.deleted
         status = ' status="deleted"' if is_deleted else ""
         body = "" if is_deleted else oai_raw(row)
-        sets = "".join(f"<setSpec>{set_of(name)}</setSpec>" for name in row.paper["categories"])
         return (
             f"<record><header{status}><identifier>oai:arXiv.org:{row.paper['id']}</identifier>"
-            f"<datestamp>{row.changed}</datestamp>{sets}</header>{body}</record>"
+            f"<datestamp>{row.changed}</datestamp></header>{body}</record>"
         )
 
     # The query API
@@ -213,10 +215,9 @@ def found(body):
     return 200, {"Content-Type": kind, "ETag": f'"{sha256(body).hexdigest()[:16]}"'}, body
 
 
-def unavailable(seconds=None, status=503):
+def unavailable():
     """Return the answer of a server that has had enough."""
-    headers = {} if seconds is None else {"Retry-After": str(seconds)}
-    return status, headers, b"<html><body>Retry</body></html>"
+    return 503, {}, b"<html><body>Retry</body></html>"
 
 
 def announced(papers, targets):
@@ -242,12 +243,8 @@ def version_of(paper):
 def submitted(paper, day, *, is_first):
     """Return when a version was submitted: the working morning before it was announced. The first
     one of a paper that was announced earlier: in the middle of the month that its id tells."""
-    if "submitted" in paper:
-        return paper["submitted"]
     if is_first and paper.get("kind", "new") != "new":
-        digits = paper["id"].rpartition("/")[2]
-        century = 1900 if digits[:2] >= "91" else 2000
-        return datetime(century + int(digits[:2]), int(digits[2:4]), 15, 12, tzinfo=UTC)
+        return datetime(2000 + int(paper["id"][:2]), int(paper["id"][2:4]), 15, 12, tzinfo=UTC)
     day -= timedelta(days=1)
     while day.weekday() > 4:
         day -= timedelta(days=1)
@@ -329,11 +326,12 @@ def set_of(category):
 
 def oai_raw(row):
     paper = row.paper
+    kept = len(row.versions) - bool(paper.get("withdrawn"))
     versions = "".join(
         f'<version version="v{number}"><date>{moment:%a, %d %b %Y %H:%M:%S} GMT</date>'
-        + ("<size>0kb</size><source_type>I</source_type>" if is_gone else "<size>97kb</size>")
+        + (SIZE if number <= kept else NO_SIZE)
         + "</version>"
-        for number, moment, is_gone in numbered(row)
+        for number, moment in enumerate(row.versions, start=1)
     )
     return f"""<metadata>
     <arXivRaw xmlns="http://arxiv.org/OAI/arXivRaw/">
@@ -342,15 +340,6 @@ def oai_raw(row):
       <authors>{escape(", ".join(paper["authors"]))}</authors>
       {oai_rest(paper)}
     </arXivRaw></metadata>"""
-
-
-def numbered(row):
-    last = len(row.versions)
-    is_gone = bool(row.paper.get("withdrawn"))
-    return [
-        (number, moment, is_gone and number == last)
-        for number, moment in enumerate(row.versions, start=1)
-    ]
 
 
 def oai_split(row):

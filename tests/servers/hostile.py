@@ -18,6 +18,23 @@ from tests.servers.loopback import LoopbackServer
 
 BODY = b"<rss>papers</rss>"
 ZEROS = bytes(1_000_000)
+#: Answers of status 200, as arguments of `Conversation.answer`.
+ANSWERS = {
+    "odd_etag": {"etag": '"é"'},
+    "until_close": {"length": "", "etag": '"one"'},
+    "gzip": {"body": gzip.compress(BODY), "content_encoding": "gzip"},
+    "gzip_members": {
+        "body": gzip.compress(b"<rss>") + gzip.compress(b"</rss>"),
+        "content_encoding": "gzip",
+    },
+    "gzip_broken": {"body": gzip.compress(BODY)[:-9], "content_encoding": "gzip"},
+    "gzip_garbage": {"body": BODY, "content_encoding": "gzip"},
+    "brotli": {"content_encoding": "br"},
+    "html": {"body": b"<html><body>Maintenance", "content_type": "text/html; charset=utf-8"},
+    "html_as_xml": {"body": b"\n<!-- hi --> <!DOCTYPE HTML>\n<title>Log in</title>"},
+    "cut_body": {"body": b"<rss>pa", "length": 1000},
+    "cut_chunks": {"body": b"5\r\n<rss>\r\n", "length": "", "transfer_encoding": "chunked"},
+}
 
 
 class HostileServer(LoopbackServer):
@@ -54,7 +71,11 @@ class Conversation(socketserver.StreamRequestHandler):
         order, _, detail = orders[min(times, len(orders) - 1)].partition("+")
         self.detail = unquote(detail)
         with suppress(ConnectionError):
-            getattr(self, order.replace("-", "_"), self.status)(order)
+            order = order.replace("-", "_")
+            if order in ANSWERS:
+                self.answer(200, **ANSWERS[order])
+            else:
+                getattr(self, order, self.status)(order)
             self.connection.shutdown(socket.SHUT_WR)
         self.rfile.read()  # Until the client hangs up.
         self.server.open_at.append((begun, time.monotonic()))
@@ -89,34 +110,11 @@ class Conversation(socketserver.StreamRequestHandler):
         same = self.headers.get("if-modified-since") == day
         self.answer(304 if same else 200, b"" if same else BODY, last_modified=day)
 
-    def odd_etag(self, _):
-        self.answer(200, etag='"\xe9"')
-
-    def until_close(self, _):
-        self.answer(200, length="", etag='"one"')
-
-    def gzip(self, _):
-        self.answer(200, gzip.compress(BODY), content_encoding="gzip")
-
-    def gzip_members(self, _):
-        self.answer(
-            200, gzip.compress(b"<rss>") + gzip.compress(b"</rss>"), content_encoding="gzip"
-        )
-
-    def gzip_broken(self, _):
-        self.answer(200, gzip.compress(BODY)[:-9], content_encoding="gzip")
-
-    def gzip_garbage(self, _):
-        self.answer(200, BODY, content_encoding="gzip")
-
     def gzip_bomb(self, _):
         """Each piece of 20 kB holds 20 MB, and there is always one more."""
         self.answer(200, b"", "", content_encoding="gzip")
         bomb = gzip.compress(20 * ZEROS)
         self.endlessly(lambda: bomb)
-
-    def brotli(self, _):
-        self.answer(200, content_encoding="br")
 
     def one_gigabyte(self, _):
         self.answer(200, b"", 1_000_000_000)
@@ -148,20 +146,8 @@ class Conversation(socketserver.StreamRequestHandler):
     def loop(self, _):
         self.answer(301, b"", location="/loop")
 
-    def html(self, _):
-        self.answer(200, b"<html><body>Maintenance", content_type="text/html; charset=utf-8")
-
-    def html_as_xml(self, _):
-        self.answer(200, b"\n<!-- hi --> <!DOCTYPE HTML>\n<title>Log in</title>")
-
     def cut(self, _):
         self.connection.shutdown(socket.SHUT_RDWR)
-
-    def cut_body(self, _):
-        self.answer(200, b"<rss>pa", 1_000)
-
-    def cut_chunks(self, _):
-        self.answer(200, b"5\r\n<rss>\r\n", "", transfer_encoding="chunked")
 
     def garbage(self, _):
         self.wfile.write(b"\xff\xfe nonsense\r\n\r\n")

@@ -13,9 +13,10 @@ told, in `heard`.
 import socket
 import socketserver
 import struct
-import threading
 import time
 from contextlib import suppress
+
+from tests.servers.loopback import LoopbackServer
 
 GREETING = b"220 mail.example.org ready\r\n"
 EXTENSIONS = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")
@@ -23,15 +24,13 @@ BYTE_SECONDS = 0.002
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all.
 
 
-class MailServer(socketserver.ThreadingTCPServer):
+class MailServer(LoopbackServer):
     """`tls` is a server's SSLContext, used from the start, or after STARTTLS if that is offered."""
 
-    allow_reuse_address = True
-    daemon_threads = True
     request_queue_size = 100  # With the usual five, one of many that come at once waits a second.
 
     def __init__(self, extensions=EXTENSIONS, tls=None):
-        super().__init__(("127.0.0.1", 0), Conversation)
+        super().__init__(Conversation)
         self.extensions = extensions
         self.tls = tls
         self.accepted = []  # (recipient, bytes)
@@ -41,7 +40,6 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.at_connect = GREETING
         self.replies = {}  # {stage: bytes}
         self.before_dot_reply = lambda recipient: None
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self):

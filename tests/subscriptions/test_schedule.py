@@ -20,9 +20,7 @@ SKIPPED = [
     ("Europe/Berlin", "2027-03-28", 2, "03:00"),
     ("Australia/Lord_Howe", "2026-10-04", 2, "02:30"),
     ("Antarctica/Troll", "2026-03-29", 2, "04:00"),
-    ("Africa/Cairo", "2026-04-24", 0, "01:00"),
     ("Asia/Beirut", "2026-03-29", 0, "01:00"),
-    ("Atlantic/Azores", "2026-03-29", 0, "01:00"),
     ("America/Sao_Paulo", "2018-11-04", 0, "01:00"),
     ("America/Nuuk", "2026-03-28", 23, "22:00"),
 ]
@@ -67,26 +65,7 @@ def test_a_day_that_never_was_is_never_due(zone, day, hour):
     )
 
 
-def test_the_first_due_day_is_the_day_itself_where_it_exists():
-    day, moment = schedule.next_due(date(2026, 6, 1), 7, ZoneInfo("Europe/Berlin"))
-    assert (day, moment) == (date(2026, 6, 1), datetime(2026, 6, 1, 5, tzinfo=UTC))
-
-
-def test_every_day_on_which_clocks_change_is_due_once_at_every_hour():
-    """All zones x two years x 24 hours, where something happens; the rest are ordinary days."""
-    changes = [(zone, day) for zone in zones() for day in days_of_change(zone)]
-    assert len(changes) > 500
-    for zone, day in changes:
-        moments = quarters(day, zone)
-        shown = {}
-        for moment in moments:
-            shown.setdefault(moment.astimezone(zone).strftime("%H:%M"), moment)
-        for hour in range(24):
-            due = schedule.due_moment(day, hour, zone)
-            assert due == shown.get(f"{hour:02}:00", due), (zone, day, hour)
-            assert due in moments, (zone, day, hour)
-
-
+@pytest.mark.slow
 def test_every_zone_is_due_once_on_each_date_of_two_years_and_about_a_day_after_the_last():
     """At midnight, where most zones change their calendars, and at another hour, zone by zone."""
     for number, zone in enumerate(zones()):
@@ -102,7 +81,6 @@ def test_every_zone_is_due_once_on_each_date_of_two_years_and_about_a_day_after_
     ("zone", "lost"),
     [
         ("Pacific/Apia", date(2011, 12, 30)),
-        ("Pacific/Fakaofo", date(2011, 12, 30)),
         ("Pacific/Kwajalein", date(1993, 8, 21)),
         ("Pacific/Kiritimati", date(1994, 12, 31)),
     ],
@@ -116,10 +94,7 @@ def test_where_the_date_line_moved_there_is_one_due_moment_a_date_but_for_the_lo
         assert all(20 * HOUR <= b - a <= 28 * HOUR for a, b in pairwise(moments)), hour
 
 
-@given(
-    zone=st.deferred(lambda: st.sampled_from(zones())),
-    day=st.dates(FIRST, LAST),
-)
+@given(zone=st.deferred(lambda: st.sampled_from(zones())), day=st.dates(FIRST, LAST))
 def test_a_letter_may_leave_until_six_hours_after_its_local_day(zone, day):
     ends = quarters(day, zone)[-1] + QUARTER
     assert schedule.send_deadline(day, zone) == ends + timedelta(hours=6)

@@ -27,7 +27,7 @@ from subscriptions.security import tokens
 USERNAME = "admin"
 ADDRESS = "demo@paperboy.example"
 TOPICS = ("graph-learning", "molecules-and-proteins", "large-language-models")
-DOOR = signup.ConsentSource(via="manage.py demo")
+CONSENT_SOURCE = signup.ConsentSource(via="manage.py demo")
 INTERESTS = ["diffusion models for graph generation", "reinforcement learning for reasoning"]
 
 
@@ -51,7 +51,7 @@ class Command(base.Command):
         """Create what is missing. Of two runs at once, the second finds what the first created."""
         embedded_server.use_port(port)
         self.sent = 0
-        with upgrade.alone_with_file():
+        with upgrade.file_lock():
             now = timezone.now()
             self._prepare(now)
             subscriber = self._subscribe(now)
@@ -65,7 +65,7 @@ class Command(base.Command):
         make_admin()
         starter_topics.make_topics()
         self._say("Topics", f"{Topic.objects.curated().count()}, arXiv's categories among them")
-        count = samples.lay_out(timezone.localdate(now), now)
+        count = samples.store_samples(timezone.localdate(now), now)
         self._say("Papers", f"{count} real papers as samples, over the last {samples.DAYS} days")
         model = index_store.renew(now)
         self._say("Ranking", f"fitted on {model.said}")
@@ -76,11 +76,11 @@ class Command(base.Command):
         if subscriber is None:
             topics = list(Topic.objects.filter(slug__in=TOPICS))
             request = signup.SignUpRequest(TopicSelection(topics, interests=INTERESTS))
-            letter = signup.subscribe(ADDRESS, request, source=DOOR, now=now)
+            letter = signup.subscribe(ADDRESS, request, source=CONSENT_SOURCE, now=now)
             self.sent += queue.deliver(letter.pk, now)
             subscriber = Subscriber.objects.with_address(ADDRESS).get()
         if subscriber.state_at(now) == "pending":  # Also if an earlier run was killed here.
-            signup.confirm(subscriber, subscriber.asked_at, source=DOOR, now=now)
+            signup.confirm(subscriber, subscriber.asked_at, source=CONSENT_SOURCE, now=now)
             self._say("Subscriber", f"{ADDRESS}, signed up and confirmed")
         return Subscriber.objects.get(pk=subscriber.pk)
 
@@ -94,7 +94,7 @@ class Command(base.Command):
         queue.sweep(now)
         self.sent += rounds.deliver_due(clock.running_from(now))["accepted"]
         letter = subscriber.letters.filter(day=today).first()
-        said = letter.said if letter else _why_none(subscriber, now)
+        said = letter.state_text if letter else _why_no_digest(subscriber, now)
         self._say("Today's digest", f"{said}{' (of an earlier run)' if had else ''}")
         outbox = Path(settings.DATA_DIR) / "outbox"
         where = outbox if settings.EMAIL_URL.startswith("file:") else "the mail server"
@@ -104,7 +104,7 @@ class Command(base.Command):
         self.stdout.write(f"{what + ':':<17}{where}")
 
 
-def _why_none(subscriber, now):
+def _why_no_digest(subscriber, now):
     if circuit_breaker.is_stopped():
         return "none: sending is stopped, so nothing is planned"
     subscriber.refresh_from_db()

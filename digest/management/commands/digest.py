@@ -32,7 +32,7 @@ class Command(base.Command):
         day = date or schedule.local_day(now, subscriber.zone)
         digest, picks = plan.digest_of(subscriber, day, now)
         if digest.pk:
-            note = f"as it was planned; its letter: {digest.letter.said}"
+            note = f"as it was planned; its letter: {digest.letter.state_text}"
         else:
             note = "as it would be now; nothing is planned for this day yet"
         self._show(digest, picks, note)

@@ -24,7 +24,7 @@ from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.relevance_feedback import learn
 
-BATCH = 256  # Readers, whose scores are dense arrays.
+BATCH = 256  # Readers that are ranked at a time, since scores are dense arrays.
 
 
 @dataclass

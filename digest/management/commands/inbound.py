@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from digest.management import base
 from subscriptions.bounces import inbound, mailboxes
-from subscriptions.bounces.parse import MOST_OCTETS
+from subscriptions.bounces.parse import MAX_OCTETS
 
 #: Environment variables with the recipient, by Postfix's local(8).
 ENVELOPE = ("ORIGINAL_RECIPIENT", "RECIPIENT")
@@ -51,7 +51,7 @@ class Command(base.Command):
                 *recipient,
                 *(os.environ[name] for name in ENVELOPE if name in os.environ),
             )
-            mime = sys.stdin.buffer.read(MOST_OCTETS)
+            mime = sys.stdin.buffer.read(MAX_OCTETS)
             while sys.stdin.buffer.read(CHUNK):  # The writer must not get an error.
                 pass
             self.stdout.write(inbound.receive(mime, timezone.now(), recipients))
@@ -59,9 +59,9 @@ class Command(base.Command):
     def _empty_mailbox(self):
         if not settings.BOUNCE_MAILBOX:
             raise CommandError("BOUNCE_MAILBOX names no mailbox.")
-        box = mailboxes.open_mailbox(settings.BOUNCE_MAILBOX)
+        box = mailboxes.mailbox_for(settings.BOUNCE_MAILBOX)
         try:
             counts = mailboxes.empty(box, timezone.now())
-        except mailboxes.Trouble as trouble:
+        except mailboxes.MailboxError as trouble:
             raise CommandError(f"{trouble}.") from None
         self.stdout.write(", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing")

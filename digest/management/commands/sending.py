@@ -23,14 +23,14 @@ class Command(base.Command):
             circuit_breaker.stop(by or _who(), now)
         elif act == "resume":
             circuit_breaker.resume(by or _who(), now)
-        self.stdout.write(status.of_sending(now).said)
+        self.stdout.write(status.sending_status(now).said)
         if act == "stop":
             self.stdout.write(
                 "What is past the fence already may arrive. All else waits, and nothing is planned."
             )
         for queue in status.queues(now):
             self.stdout.write(f"{queue.count:>9,} {queue.label}: {queue.said}")
-        for provider, text in status.slowed(now):
+        for provider, text in status.slowed_providers(now):
             self.stdout.write(f"{provider}: {text}")
 
 

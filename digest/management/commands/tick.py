@@ -18,7 +18,7 @@ class Command(base.Command):
         parser.add_argument("--dry-run", action="store_true", help="Say what would be done.")
 
     def handle(self, *, now, dry_run, **options):
-        clock_now = clock.running_from(now) if now else clock.of_database
+        clock_now = clock.running_from(now) if now else clock.database_now
         if dry_run:
             return self._dry_run(clock_now())
         if now is None:
@@ -41,12 +41,12 @@ class Command(base.Command):
             then = f" The next is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
             self.stdout.write(f"Nobody is due.{then}")
             return
-        from digest.planning import plan as planning  # numpy, which an idle minute need not import.
+        from digest.planning import plan  # numpy, which an idle minute need not import.
 
-        plan = planning.plan(now)
+        planned = plan.plan(now)
         self.stdout.write(
-            f"Planned {counted(plan.letters, 'digest')}; {plan.quiet} had nothing to say, "
-            f"{counted(plan.missed, 'day was', 'days were')} missed."
+            f"Planned {counted(planned.letters, 'digest')}; {planned.quiet} had nothing to say, "
+            f"{counted(planned.missed, 'day was', 'days were')} missed."
         )
 
     def _deliver(self, clock_now):
@@ -61,14 +61,14 @@ class Command(base.Command):
             "no digest would be planned" if circuit_breaker.is_stopped() else _would_be_planned(now)
         )
         waiting = counted(Letter.objects.due(now).count(), "letter that waits", "letters that wait")
-        then = "go on waiting" if circuit_breaker.current().why_not(now) else "be delivered"
+        then = "go on waiting" if circuit_breaker.current().blocked_reason(now) else "be delivered"
         self.stdout.write(
             f"{late} due: {planned}. {waiting} already would {then}. Nothing was written."
         )
         self._print_stop_reason(now)
 
     def _print_stop_reason(self, now):
-        if reason := circuit_breaker.current().why_not(now):
+        if reason := circuit_breaker.current().blocked_reason(now):
             planned = ", and nothing is planned" if circuit_breaker.is_stopped() else ""
             self.stdout.write(f"Nothing leaves{planned}: {reason}.")
 

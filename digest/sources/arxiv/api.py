@@ -20,7 +20,7 @@ def requests_for(ids: list[str]) -> list[dict[str, str]]:
     Other ids than arXiv's are left out: the API would refuse the whole request.
     """
     kinds = (records.NEW_ID, records.OLD_ID)
-    known = sorted({one for one in ids if any(kind.fullmatch(one) for kind in kinds)})
+    known = sorted({name for name in ids if any(kind.fullmatch(name) for kind in kinds)})
     return [
         {"id_list": ",".join(batch), "max_results": str(len(batch))}
         for batch in batched(known, MAX_IDS)

@@ -16,7 +16,7 @@ from digest.sources.records import BadRecord, Record
 DC = "{http://purl.org/dc/elements/1.1/}"
 ARXIV = "{http://arxiv.org/schemas/atom}"
 KINDS = ("new", "cross", "replace", "replace-cross")
-A_WEEK = timedelta(days=7)
+ONE_WEEK = timedelta(days=7)
 MAX_ITEMS = 2_000  # Of a feed; arXiv leaves out further ones.
 
 
@@ -65,7 +65,7 @@ def _record(item: Element, feed_day: date | None) -> Record:
     kind = _kind(item)
     # Cross-lists and revisions were announced earlier; the feed has the day of the change.
     day = _day(xml.text(item, "pubDate")) if kind == "new" else None
-    if kind == "new" and not (day and feed_day and abs(day - feed_day) <= A_WEEK):
+    if kind == "new" and not (day and feed_day and abs(day - feed_day) <= ONE_WEEK):
         day = feed_day  # A day far from the feed's is a mistake.
     abstract = xml.text(item, "description").partition("Abstract:")[2]
     abstract = records.plain(abstract, records.MAX_ABSTRACT)

@@ -181,7 +181,7 @@ class ArXiv:
             )
             for page, ahead in self._pages(web, position):
                 cursor = ahead if ahead and ahead.token else after
-                yield _list_batch(page, known, expected, str(cursor or ""), goes_round=not ahead)
+                yield _list_batch(page, known, expected, str(cursor or ""), is_circular=not ahead)
             position = after
 
     def _pages(self, web, position) -> Iterator[tuple[Page, HarvestCursor | None]]:
@@ -221,23 +221,23 @@ def _state_of(feed, expected):
     return "fresh", ""
 
 
-def _list_batch(page, known, expected, cursor, goes_round):
+def _list_batch(page, known, expected, cursor, is_circular):
     """Return a page of the list as a batch, with a note on papers missing in the feeds."""
     of_day = [record for record in page.records if expected and record.day == expected]
     missing = [record.id for record in of_day if record.id not in known]
     notes = []
     if missing:
-        some = ", ".join(missing[:5]) + ("…" if len(missing) > 5 else "")
-        notes.append(f"Not in the feeds of {expected}: {len(missing)} ({some}).")
+        examples = ", ".join(missing[:5]) + ("…" if len(missing) > 5 else "")
+        notes.append(f"Not in the feeds of {expected}: {len(missing)} ({examples}).")
     if page.deleted:
         notes.append(f"Deleted at arXiv: {', '.join(page.deleted[:5])}.")
-    if goes_round:
+    if is_circular:
         notes.append("The list goes round in circles: its end is missing.")
     return Batch(
         page.records,
         page.bad,
         cursor=cursor,
         day=expected if of_day else None,
-        state="incomplete" if missing or goes_round else "",
+        state="incomplete" if missing or is_circular else "",
         note=" ".join(notes),
     )

@@ -16,7 +16,7 @@ from digest.sources import records
 from digest.sources.arxiv import fields
 from digest.sources.base import Batch, MalformedFeed
 from digest.sources.biorxiv import jats_text
-from digest.sources.daily_listing import DAYS_AGAIN, Listing, day_of, from_json, listed_on, text_of
+from digest.sources.daily_listing import REREAD_DAYS, Listing, day_of, from_json, listed_on, text_of
 from digest.sources.http import Refused, Unavailable, Web
 from digest.sources.records import PUBLISHED, BadRecord, Record
 
@@ -72,7 +72,7 @@ class BioRxiv:
         day = day_of(cursor.removeprefix(JOURNALS_CURSOR), today)
         first = since or today - timedelta(days=JOURNAL_DAYS - 1)
         if not cursor.startswith(JOURNALS_CURSOR):
-            begin = day or since or today - timedelta(days=DAYS_AGAIN - 1)
+            begin = day or since or today - timedelta(days=REREAD_DAYS - 1)
             yield from self._posted(web, begin, today, end=f"{JOURNALS_CURSOR}{first}")
             day = first
         yield from self._published(web, day or first, today)
@@ -89,7 +89,7 @@ class BioRxiv:
             try:
                 self._read_pages(listing, web, "details")
             except (Refused, Unavailable, MalformedFeed) as error:
-                listing.trouble = (
+                listing.problem = (
                     f"The list of {day} broke off after {listing.pages_read}: {error}."
                 )
                 yield listing.batch(cursor=str(left_out or day), today=today)
@@ -113,12 +113,12 @@ class BioRxiv:
                 return
             found, end = list(listing.found.values()), day == today
             cursor = "" if end else f"{JOURNALS_CURSOR}{following}"
-            yield Batch(found, listing.bad, cursor=cursor, note=listing.trouble)
+            yield Batch(found, listing.bad, cursor=cursor, note=listing.problem)
             day = following
 
     def _read_pages(self, listing, web, kind, cache_for=timedelta(0)):
         """Read all pages of a day's list."""
-        while not (listing.is_read or listing.trouble):
+        while not (listing.is_read or listing.problem):
             path = f"{self.name}/{listing.day}/{listing.day}/{listing.rows}"
             page = web.get(f"{self.base}/{kind}/{path}/json", cache_for=cache_for)
             listing.add(_answer(page.body))
@@ -165,7 +165,7 @@ class _Listing(Listing):
         is_short = len(answer.rows) < MIN_ROWS
         is_all = is_short if self.total is None else self.rows >= self.total
         self.is_read = is_all or not answer.rows
-        self.trouble = self._trouble(answer, asked, is_again=len(self.keys) == before)
+        self.problem = self._problem(answer, asked, is_again=len(self.keys) == before)
 
     def _add(self, row):
         key = _key(row)
@@ -180,7 +180,7 @@ class _Listing(Listing):
         known = self.found.get(record.id)
         self.found[record.id] = _merge(known, record) if known else record
 
-    def _trouble(self, answer, asked, is_again):
+    def _problem(self, answer, asked, is_again):
         """Return why the list is incomplete, or an empty string."""
         if answer.position not in (None, asked):
             return f"Of {self.day}, row {asked} was asked for, and came from row {answer.position}."
@@ -189,12 +189,12 @@ class _Listing(Listing):
         if self.is_read:
             is_proven = self.total is not None or not self.rows
             return "" if is_proven else f"How long the list of {self.day} is, was not said."
-        return self.endless(is_again, MAX_PAGES)
+        return self.why_to_stop(is_again, MAX_PAGES)
 
     def batch(self, *, cursor, today) -> Batch:
         batch = super().batch(cursor=cursor, today=today)
         # Without a total, nothing is known about its completeness.
-        state = "" if self.trouble and self.total is None else batch.state
+        state = "" if self.problem and self.total is None else batch.state
         return replace(batch, state=state, missing=self.missing)
 
 
@@ -259,14 +259,17 @@ def _record(row, server, day) -> Record:
     version = _count(row.get("version"))
     is_first = version in (None, 0, 1)
     posted = listed_on(row.get("date"), day)
+    authors = text_of(row, "authors")[: fields.MAX_AUTHORS]
+    category = records.plain(text_of(row, "category"), 100).lower().replace("_", " ")
     return Record(
         id=records.canonical_id(f"{server}:{doi}"),
         title=title,
         abstract=abstract,
         day=posted if is_first else min(_accepted_on(doi), posted),
         day_is_estimate=not is_first,
-        authors=_authors(text_of(row, "authors")),
-        categories=_categories(text_of(row, "category")),
+        # A line such as `Roe, K. L.; van der Berg, J.`
+        authors=records.names([_natural_order(name) for name in authors.split(";")]),
+        categories=[category] if category not in ("", "na") else [],
         url=f"https://doi.org/{doi}",
         version=version if version and version < MAX_VERSION else None,
         announced_as="new" if is_first else "replace",
@@ -311,18 +314,8 @@ def _accepted_on(doi) -> date:
         return LAST_UNDATED
 
 
-def _categories(text) -> list[str]:
-    name = records.plain(text, 100).lower().replace("_", " ")
-    return [name] if name not in ("", "na") else []
-
-
-def _authors(line) -> list[str]:
-    """Return the names of a line such as `Roe, K. L.; van der Berg, J.`, given names first."""
-    line = line[: fields.MAX_AUTHORS]
-    return records.names([_natural_order(name) for name in line.split(";")])
-
-
 def _natural_order(name):
+    """Return a name such as `Roe, K. L.` with the given names first."""
     parts = [" ".join(part.split()) for part in name.split(",")]
     suffixes = [part for part in parts[1:] if part.casefold() in fields.SUFFIXES]
     given = [part for part in parts[1:] if part.casefold() not in fields.SUFFIXES]

@@ -1,7 +1,7 @@
-"""What DNS says of our emails, against what it should say: a grade for each record.
+"""Check the DNS records for our emails: a grade for each record, and the record to publish.
 
 SPF (RFC 7208) names the servers that send for a domain. DMARC (RFC 9989) says what receivers do
-with an email for which neither SPF nor a signature (DKIM) vouches.
+with an email that neither SPF nor a signature (DKIM) authenticates.
 """
 
 import re
@@ -16,10 +16,10 @@ from django.conf import settings
 
 from subscriptions.mail import render
 
-SECONDS = 3  # For one question. After one that nobody answered, no other is asked.
-UNANSWERED = (dns.exception.DNSException, OSError)
+SECONDS = 3  # For one query. After a timeout, no other query is sent.
+DNS_ERRORS = (dns.exception.DNSException, OSError)
 
-#: The name of its record in DNS is the mail server's own (its selector), so it can't be asked for.
+#: The name of the DKIM record contains the mail server's selector, so it cannot be queried.
 SIGNED_ELSEWHERE = (
     "your mail server must sign, and its signature must cover List-Unsubscribe and "
     "List-Unsubscribe-Post (RFC 8058). `doctor --send-to YOU` shows it: the email that arrives "
@@ -31,22 +31,22 @@ IS_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")
 
 
 class Record(NamedTuple):
-    """A TXT record to publish, and what only the operator can know about it."""
+    """A TXT record to publish, and a hint for what only the operator can know."""
 
     name: str
     text: str
     hint: str = ""
 
 
-class Dns:
-    """DNS, as one examination asks it."""
+class DnsClient:
+    """DNS queries of one examination."""
 
     def __init__(self, resolver: dns.resolver.Resolver):
         self.resolver = resolver
         self.timeout: dns.exception.Timeout | None = None
 
     def ask(self, name: str, kind: str) -> list:
-        """Return the records of this kind. Raises UNANSWERED."""
+        """Return the records of this kind. Raises DNS_ERRORS."""
         if self.timeout is not None:
             raise self.timeout
         lifetime = min(SECONDS, self.resolver.lifetime)
@@ -59,7 +59,7 @@ class Dns:
             raise self.timeout from None
 
     def texts(self, name: str, pattern: re.Pattern) -> list[str]:
-        """Return the TXT records that begin so, fit for a terminal. Raises UNANSWERED."""
+        """Return the TXT records that match, without control characters. Raises DNS_ERRORS."""
         found = (
             b"".join(record.strings).decode("utf-8", "replace") for record in self.ask(name, "TXT")
         )
@@ -68,7 +68,7 @@ class Dns:
 
 
 def system_resolver() -> dns.resolver.Resolver:
-    """Return the resolver that this machine is set up with, or one that knows no server."""
+    """Return the resolver of this machine's settings, or one without servers."""
     try:
         return dns.resolver.Resolver()
     except dns.resolver.NoResolverConfiguration:
@@ -76,31 +76,31 @@ def system_resolver() -> dns.resolver.Resolver:
 
 
 def domains() -> list[str]:
-    """Return the domains that our emails are from, that of digests first."""
+    """Return the domains of our sender addresses, that of digests first."""
     kinds = ("digest", "confirm")
     return list(dict.fromkeys(render.from_address(kind).domain.lower() for kind in kinds))
 
 
 def examine(resolver: dns.resolver.Resolver) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, the grade (ok, note, wrong) and the finding for each record."""
-    asked = Dns(resolver)
+    """Yield the name, grade (ok, note, wrong) and finding of each record."""
+    dns_client = DnsClient(resolver)
     for domain in domains():
-        yield "SPF", *_answer(_judge_spf, spf(domain), asked)
+        yield "SPF", *_describe(_check_spf, spf(domain), dns_client)
     if settings.EMAIL_URL.startswith("smtp"):
         yield "DKIM", "note", SIGNED_ELSEWHERE
     for domain in domains():
-        yield "DMARC", *_answer(_judge_dmarc, dmarc(domain), asked)
+        yield "DMARC", *_describe(_check_dmarc, dmarc(domain), dns_client)
 
 
-def where_bounces_come(domain: str, resolver: dns.resolver.Resolver) -> tuple[str, str]:
-    """Return a grade and a sentence: whether this domain takes mail (RFC 5321, 5.1; RFC 7505)."""
-    asked = Dns(resolver)
+def check_bounce_domain(domain: str, resolver: dns.resolver.Resolver) -> tuple[str, str]:
+    """Return a grade and a finding: whether the domain accepts mail (RFC 5321, 5.1; RFC 7505)."""
+    dns_client = DnsClient(resolver)
     try:
-        if servers := asked.ask(domain, "MX"):
+        if servers := dns_client.ask(domain, "MX"):
             takes_mail = any(len(server.exchange.labels) > 1 for server in servers)
         else:
-            takes_mail = bool(asked.ask(domain, "A") or asked.ask(domain, "AAAA"))
-    except UNANSWERED as reason:
+            takes_mail = bool(dns_client.ask(domain, "A") or dns_client.ask(domain, "AAAA"))
+    except DNS_ERRORS as reason:
         return "note", f"DNS can't be asked whether {domain} takes mail: {reason}."
     if takes_mail:
         return "ok", f"{domain} takes mail"
@@ -110,18 +110,18 @@ def where_bounces_come(domain: str, resolver: dns.resolver.Resolver) -> tuple[st
     )
 
 
-def _answer(judge: Callable, record: Record, asked: Dns) -> tuple[str, str]:
-    """Return the grade and the finding, with the record to publish where not all is well."""
+def _describe(check: Callable, record: Record, dns_client: DnsClient) -> tuple[str, str]:
+    """Return the grade and the finding, with the record to publish unless the grade is ok."""
     try:
-        grade, said = judge(record.name, asked)
-    except UNANSWERED as reason:
-        grade, said = "note", f"DNS can't be asked: {reason}. This should be there:"
+        grade, finding = check(record.name, dns_client)
+    except DNS_ERRORS as reason:
+        grade, finding = "note", f"DNS can't be asked: {reason}. This should be there:"
     if grade == "ok":
-        return grade, said
+        return grade, finding
     if grade == "wrong" and settings.EMAIL_URL.startswith("file:"):
-        grade = "note"  # No email leaves.
+        grade = "note"  # No email is sent.
     line = f'{record.name}. TXT "{record.text}"'  # As a zone file has it.
-    return grade, "\n    ".join(filter(None, (said, line, record.hint)))
+    return grade, "\n    ".join(filter(None, (finding, line, record.hint)))
 
 
 def _not_one(texts, name):
@@ -133,14 +133,14 @@ def _not_one(texts, name):
 
 
 def spf(domain: str) -> Record:
-    """Return who may send for this domain, as far as EMAIL_URL tells."""
+    """Return the SPF record for this domain, as far as EMAIL_URL allows to guess."""
     server, site = (urlsplit(url).hostname or "" for url in (settings.EMAIL_URL, settings.SITE_URL))
     address = _address(server)
     hint = ""
     if address is not None and address.is_global:
         sender = f"ip{address.version}:{address}"
     elif address is None and "." in server:
-        # Under public suffixes of two labels (co.uk), strangers look like one organisation.
+        # Under a public suffix of two labels (co.uk), this takes others for one organisation.
         if server.lower().split(".")[-2:] == domain.lower().split(".")[-2:]:
             sender, hint = f"a:{server}", f"If {server} hands on to others, name those."
         else:
@@ -163,15 +163,15 @@ def _address(host):
         return None
 
 
-def _judge_spf(name, asked):
-    texts = asked.texts(name, IS_SPF)
+def _check_spf(name, dns_client):
+    texts = dns_client.texts(name, IS_SPF)
     if len(texts) != 1:
         return _not_one(texts, name)
-    others = ALL.search(texts[0])
-    if others is None and "redirect=" not in texts[0].lower():
+    all_term = ALL.search(texts[0])
+    if all_term is None and "redirect=" not in texts[0].lower():
         return "wrong", f"{name} doesn't say that all others may not send: “{texts[0]}”."
-    if others is not None and others[1] in ("", "+", "?"):
-        return "wrong", f"{name} lets anybody send ({others[0].strip()}): “{texts[0]}”."
+    if all_term is not None and all_term[1] in ("", "+", "?"):
+        return "wrong", f"{name} lets anybody send ({all_term[0].strip()}): “{texts[0]}”."
     return "ok", f"{name}: “{texts[0]}”"
 
 
@@ -179,7 +179,7 @@ def _judge_spf(name, asked):
 
 
 def dmarc(domain: str) -> Record:
-    """Return the policy to put aside emails for which neither SPF nor DKIM vouches."""
+    """Return a policy to quarantine emails that neither SPF nor DKIM authenticates."""
     return Record(
         f"_dmarc.{domain}",
         f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{domain}",
@@ -187,16 +187,16 @@ def dmarc(domain: str) -> Record:
     )
 
 
-def _judge_dmarc(name, asked):
-    """Judge the domain's own policy, or else that of its organisation: the shortest parent's."""
+def _check_dmarc(name, dns_client):
+    """Check the policy of the domain, or else of its organisation: of the shortest parent."""
     own = name
-    texts = asked.texts(name, IS_DMARC)
+    texts = dns_client.texts(name, IS_DMARC)
     labels = name.split(".")
     for count in range(2, len(labels) - 1):
         if texts:
             break
         name = ".".join(["_dmarc", *labels[-count:]])
-        texts = asked.texts(name, IS_DMARC)
+        texts = dns_client.texts(name, IS_DMARC)
     if len(texts) != 1:
         return _not_one(texts, own)
     pairs = (pair.partition("=") for pair in texts[0].split(";") if "=" in pair)

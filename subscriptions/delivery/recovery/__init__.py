@@ -1,1 +1,1 @@
-"""What became of letters whose delivery broke off."""
+"""Recovery of letters whose delivery was interrupted."""

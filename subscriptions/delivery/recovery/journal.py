@@ -1,9 +1,9 @@
-"""The acceptance journal: what the mail server took is on our disk before the database knows.
+"""The acceptance journal: acceptances are on disk before they are in the database.
 
-A run of delivery appends to a file of its own, which it keeps locked while it lives. What a dead
-owner left is replayed into the database by whoever comes next. It covers a database that is lost,
-or away, between the server's 250 and our commit; a process killed before it read the 250 has
-nothing to write (see lookup.py for that).
+Each round of delivery appends to a file of its own, which it keeps locked. After a crash, the next
+sweep replays the file into the database. So no acceptance is lost if the database fails between the
+server's 250 and our commit. A process that is killed before it reads the 250 writes nothing: see
+lookup.py.
 """
 
 import fcntl
@@ -22,23 +22,24 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
+from subscriptions.delivery.transports.registry import sync_folder
 from subscriptions.delivery.transports.smtp_replies import without_addresses
 
 logger = logging.getLogger(__name__)
 
 OPEN = ".jsonl"
 REPLAYED = ".replayed"
-UNBORN = ".new"  # Not locked yet, and no business of those who replay.
-REPLY_CHARACTERS = 300
+STARTING = ".new"  # Not locked yet, so `replay` must not take it.
+MAX_REPLY_LENGTH = 300
 MAX_ITEMS = 1_000  # Of one email.
 ITEMS = "items"  # The only key of a line that holds the `item_ids` of the entries after it.
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One acceptance: by which attempt, in whose words, and when (ISO 8601, with zone).
+    """One acceptance, with the attempt, the server's reply, and the time (ISO 8601, with zone).
 
-    `item_ids` name what the email was about, as its composer did; None where that is unknown.
+    `item_ids` are those of the composer's Content, or None if unknown.
     """
 
     letter_id: int
@@ -49,37 +50,36 @@ class Entry:
     item_ids: Sequence[str] | None = None
 
 
-class Unrecorded(Exception):
-    """Not all that a file holds could be recorded yet. Says why."""
+class NotAllRecorded(Exception):
+    """Not all entries of a file could be recorded yet. The message says why."""
 
 
 class Journal:
-    """The file of one run in one process. A forked child must not use it, and need not: the lock
-    is shared with it, so that the file stays the parent's as long as either lives.
+    """The file of one round in one process. Raises OSError if the folder cannot be written to.
 
-    Raises OSError where the folder can't be written to.
+    A forked child must not use it. The child shares the lock, so that the file is not replayed
+    while either process runs.
     """
 
     def __init__(self, folder: Path):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path = folder / f"{_name()}{OPEN}"
-        unborn = self.path.with_suffix(UNBORN)
+        self.path = folder / f"{_file_name()}{OPEN}"
+        draft = self.path.with_suffix(STARTING)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
-        self._descriptor = os.open(unborn, flags, 0o600)
+        self._descriptor = os.open(draft, flags, 0o600)
         self._is_torn = self._is_used = False
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.rename(unborn, self.path)
-            _sync(folder)
+            os.rename(draft, self.path)
+            sync_folder(folder)
         except BaseException:
-            self.leave()
+            self.abandon()
             raise
 
     def write(self, entries: Collection[Entry]) -> None:
-        """Bring these acceptances to the disk, with one write and one fsync for all.
+        """Write these entries to disk, with one write and one fsync.
 
-        Raises OSError where that failed, as on a full disk; some of them may be there all the same.
-        The caller records them in the database as ever, and tells the operator.
+        Raises OSError if that fails, as on a full disk. Some entries may be on disk all the same.
         """
         lines = b"".join(_lines(entries))
         if self._is_torn:
@@ -91,26 +91,26 @@ class Journal:
         self._is_torn = False
 
     def close(self) -> None:
-        """End the journal, once all that it holds is recorded in the database."""
+        """Close the journal, whose entries are all recorded in the database."""
         try:
             if self._is_used:
                 os.rename(self.path, self.path.with_suffix(REPLAYED))
             else:
                 self.path.unlink()
         finally:
-            self.leave()
+            self.abandon()
 
-    def leave(self) -> None:
-        """Give the file up as a crash would: what it holds is replayed."""
+    def abandon(self) -> None:
+        """Close the file as a crash would: its entries are replayed."""
         os.close(self._descriptor)
 
 
 def replay(folder: Path, record: Callable[[list[Entry]], None]) -> int:
-    """Hand what dead owners left to `record`, a file at a time. Return how many entries it was.
+    """Call `record` with the entries of each unlocked file. Return how many entries there were.
 
-    A file counts as replayed only when `record` has returned, so `record` must take the same
-    entries twice. Where it raises Unrecorded the next file has its turn; what it raises else goes
-    through. Whoever else replays meanwhile does no harm.
+    A file counts as replayed when `record` has returned, so `record` must accept the same entries
+    twice. After NotAllRecorded, the next file is replayed; other exceptions are raised. Several
+    processes may replay at once.
     """
     count = 0
     for path in sorted(folder.glob(f"*{OPEN}")):
@@ -118,41 +118,33 @@ def replay(folder: Path, record: Callable[[list[Entry]], None]) -> int:
             try:
                 file = _open_if_free(path, stack)
                 entries = list(_entries(file, path)) if file else []
-            except OSError as error:  # One that can't be read costs itself alone.
+            except OSError as error:  # Other files are replayed all the same.
                 logger.error("the journal %s can't be replayed: %s", path.name, error)
                 continue
             try:
                 if entries:
                     record(entries)
-            except Unrecorded as reason:
+            except NotAllRecorded as reason:
                 logger.error("the journal %s can't be replayed yet: %s", path.name, reason)
                 continue
-            if file:
-                _mark_replayed(path)
+            try:
+                if file:
+                    os.rename(path, path.with_suffix(REPLAYED))
+            except OSError as error:  # It is replayed again, which changes nothing.
+                logger.error("the journal %s can't be marked as replayed: %s", path.name, error)
             count += len(entries)
     return count
 
 
-def _mark_replayed(path):
-    try:
-        os.rename(path, path.with_suffix(REPLAYED))
-    except OSError as error:  # It is replayed again, which changes nothing.
-        logger.error("the journal %s can't be marked as replayed: %s", path.name, error)
-
-
-def accepted_ids(
-    folder: Path, since: datetime, *, of: Collection[str] = (OPEN, REPLAYED)
-) -> set[str]:
-    """Return the Message-IDs of all that was accepted from `since` on, replayed or not, or `of`
-    files with such an ending alone.
-    """
-    return {entry.message_id for entry in accepted(folder, since, of=of)}
+def accepted_ids(folder: Path, since: datetime, **options) -> set[str]:
+    """Return the Message-IDs of the entries that `accepted` yields."""
+    return {entry.message_id for entry in accepted(folder, since, **options)}
 
 
 def accepted(
     folder: Path, since: datetime, *, of: Collection[str] = (OPEN, REPLAYED)
 ) -> Iterator[Entry]:
-    """Yield the entries from `since` on, as `accepted_ids` finds them."""
+    """Yield the entries from `since` on, in files with these endings."""
     for path in [path for ending in of for path in folder.glob(f"*{ending}")]:
         with suppress(FileNotFoundError), _open_or_replayed(path) as file:
             for entry in _entries(file, path):
@@ -161,9 +153,9 @@ def accepted(
 
 
 def purge(folder: Path, before: datetime) -> int:
-    """Delete the replayed files that were last written to before then. Return how many."""
+    """Delete the replayed files that were last changed before then. Return how many."""
     count = 0
-    for path in [*folder.glob(f"*{REPLAYED}"), *folder.glob(f"*{UNBORN}")]:
+    for path in [*folder.glob(f"*{REPLAYED}"), *folder.glob(f"*{STARTING}")]:
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < before.timestamp():
                 path.unlink()
@@ -171,36 +163,28 @@ def purge(folder: Path, before: datetime) -> int:
     return count
 
 
-def _name():
+def _file_name():
     day = timezone.now().astimezone(UTC).date()
     host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:60]
     return f"{day}-{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _sync(folder):
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _lines(entries) -> Iterator[bytes]:
-    """Yield the entries as lines. Some servers repeat the address in what they say: not here.
+    """Yield the entries as lines, after a line with the `item_ids` of all.
 
-    The `item_ids` of all are in a line before them. A process of an older version skips that line;
-    it would skip an entry with a field that it does not know.
+    A process of an older version skips that line. It would also skip an entry with an unknown
+    field, so `item_ids` is no field. Addresses that the server repeats in its reply are removed.
     """
-    if items := {one.message_id: one.item_ids for one in entries if one.item_ids is not None}:
+    if items := {item.message_id: item.item_ids for item in entries if item.item_ids is not None}:
         yield json.dumps({ITEMS: items}).encode() + b"\n"
     for entry in entries:
-        told = vars(entry) | {"reply": without_addresses(entry.reply)[:REPLY_CHARACTERS]}
-        del told["item_ids"]
-        yield json.dumps(told).encode() + b"\n"
+        fields = vars(entry) | {"reply": without_addresses(entry.reply)[:MAX_REPLY_LENGTH]}
+        del fields["item_ids"]
+        yield json.dumps(fields).encode() + b"\n"
 
 
 def _open_if_free(path, stack):
-    """Open and lock a file for replay. Return None where its owner lives, or it was replayed."""
+    """Open and lock a file for replay. Return None if its owner runs, or it was replayed."""
     with suppress(FileNotFoundError, BlockingIOError):
         file = stack.enter_context(path.open("rb"))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -217,16 +201,16 @@ def _open_or_replayed(path):
 
 
 def _entries(file, path) -> Iterator[Entry]:
-    """Yield the entries of a file. A torn line was never told to anybody as written."""
+    """Yield the entries of a file. Torn lines are skipped: their write did not return."""
     item_ids: dict[str, list[str]] = {}
     for line in file:
         try:
-            told = json.loads(line)
-            if isinstance(told, dict) and told.keys() == {ITEMS}:
-                item_ids = _items(told[ITEMS])
+            fields = json.loads(line)
+            if isinstance(fields, dict) and fields.keys() == {ITEMS}:
+                item_ids = _items(fields[ITEMS])
                 continue
-            entry = Entry(**told)
-            if not _is_ours(entry):
+            entry = Entry(**fields)
+            if not _is_valid(entry):
                 raise ValueError
             yield replace(entry, item_ids=item_ids.get(entry.message_id)) if item_ids else entry
         except (ValueError, TypeError, OverflowError, RecursionError):
@@ -234,19 +218,19 @@ def _entries(file, path) -> Iterator[Entry]:
                 logger.warning("the journal %s holds a torn line", path.name)
 
 
-def _items(told) -> dict[str, list[str]]:
-    """Return what a line says of items. Raises ValueError or TypeError where it is torn."""
-    items = dict(told)
+def _items(value) -> dict[str, list[str]]:
+    """Return `item_ids` by Message-ID. Raises ValueError or TypeError if the line is torn."""
+    items = dict(value)
     for ids in items.values():
-        if len(ids) > MAX_ITEMS or not all(isinstance(one, str) and one.isascii() for one in ids):
+        if len(ids) > MAX_ITEMS or not all(isinstance(id_, str) and id_.isascii() for id_ in ids):
             raise ValueError
     return items
 
 
-def _is_ours(entry):
+def _is_valid(entry):
     return (
-        _is_number(entry.letter_id)
-        and _is_number(entry.attempt)
+        # Numbers must fit the database.
+        all(type(n) is int and 0 <= n < 2**63 for n in (entry.letter_id, entry.attempt))
         and isinstance(entry.message_id, str)
         and isinstance(entry.reply, str)
         and entry.item_ids is None  # They have a line of their own.
@@ -254,11 +238,6 @@ def _is_ours(entry):
     )
 
 
-def _is_number(value):
-    """Return whether the database could have given it: about any other, it would ask in vain."""
-    return type(value) is int and 0 <= value < 2**63
-
-
 def folder_of_journals() -> Path:
-    """Return where the journals of this machine are."""
+    """Return the folder of this machine's journals."""
     return Path(settings.DATA_DIR) / "journal"

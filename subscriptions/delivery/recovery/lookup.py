@@ -1,7 +1,7 @@
-"""What says afterwards whether a letter arrived at the mail server, where its answer got lost.
+"""Delivery lookups: find out afterwards whether the mail server accepted a letter.
 
-An oracle is asked about letters past the fence of which nobody knows, once the server must have
-made up its mind. "yes" and "no" are certain, each by evidence; all else is "unknown".
+A lookup is asked about letters that were handed to the mail server and got no reply, once the
+server has ended the session. "yes" and "no" are certain, by evidence. Anything else is "unknown".
 """
 
 import os
@@ -21,15 +21,15 @@ from subscriptions.delivery.transports.registry import file_name, stamp
 
 Answer = Literal["yes", "no", "unknown"]
 
-#: smtpd_timeout, and a little for the log to be written. Until then, a server may wait for the dot
-#: of a client that was halted, or tell later what it did.
+#: Postfix's smtpd_timeout, and a little for the log to be written. Until then, the server may wait
+#: for the end of data of a suspended client, or log later what it did.
 SETTLED = timedelta(minutes=5, seconds=10)
-TICK = timedelta(seconds=1)  # Logs may tell the time in whole seconds.
+TICK = timedelta(seconds=1)  # Logs may have times in whole seconds.
 
 
 @dataclass(frozen=True)
-class Question:
-    """A letter that nobody knows about. `left_at` is when its last attempt passed the fence."""
+class LookupRequest:
+    """A letter of unknown outcome. `left_at` is the final check of its last attempt."""
 
     message_id: str
     letter_id: int
@@ -38,40 +38,41 @@ class Question:
     left_at: datetime
 
 
-class Oracle(Protocol):
-    def look_up(self, questions: Collection[Question]) -> dict[str, Answer]:
-        """Return, for each Message-ID, whether any attempt of that letter arrived."""
+class DeliveryLookup(Protocol):
+    def look_up(self, requests: Collection[LookupRequest]) -> dict[str, Answer]:
+        """Return, for each Message-ID, whether any attempt of that letter was accepted."""
 
     def accepted(self, message_ids: Collection[str], since: datetime) -> dict[str, datetime | None]:
-        """Return those of these Message-IDs that surely arrived, of letters frozen since then, each
-        with a moment by which it had been written, where that is known.
+        """Return those of these Message-IDs that surely were accepted, frozen since then.
+
+        Each has a time by which the letter had been rendered, if known.
         """
 
 
-class NoOracle:
-    """Knows nothing: what a mail server elsewhere did can't be seen from here."""
+class NoLookup:
+    """Knows nothing: another machine's mail server cannot be asked."""
 
-    def look_up(self, questions):
-        return {question.message_id: "unknown" for question in questions}
+    def look_up(self, requests):
+        return {request.message_id: "unknown" for request in requests}
 
     def accepted(self, message_ids, since):
         return {}
 
 
-class Outbox:
-    """The folder into which FileTransport puts letters. What is there has arrived."""
+class OutboxLookup:
+    """The folder of FileTransport. A letter whose file exists was accepted."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def look_up(self, questions):
+    def look_up(self, requests):
         try:
-            there = set(os.listdir(self.folder))
-        except OSError:  # Maybe on a disk that isn't mounted.
-            return NoOracle().look_up(questions)
+            names = set(os.listdir(self.folder))
+        except OSError:  # The disk may not be mounted.
+            return NoLookup().look_up(requests)
         return {
-            question.message_id: "yes" if file_name(question) in there else "no"
-            for question in questions
+            request.message_id: "yes" if file_name(request) in names else "no"
+            for request in requests
         }
 
     def accepted(self, message_ids, since):
@@ -80,60 +81,61 @@ class Outbox:
             if file.name.split("-")[1] >= first:
                 with file.open("rb") as letter:
                     headers = BytesHeaderParser().parse(letter)
-                if (name := (headers["Message-ID"] or "").strip()) in message_ids:
-                    found[name] = parsedate_to_datetime(headers["Date"])
+                if (message_id := (headers["Message-ID"] or "").strip()) in message_ids:
+                    found[message_id] = parsedate_to_datetime(headers["Date"])
         return found
 
 
-class PostfixLog:
-    """The log of a Postfix on this machine, whose clock both share.
+class PostfixLookup:
+    """The log of a Postfix on this machine, so that both use the same clock.
 
-    "yes": the queue manager had it. "no": the log tells that the last attempt was cut off, or, from
-    before the letter was frozen until the server had surely given up waiting, doesn't mention it.
-    "unknown": the log doesn't reach so far, can't be read, or says only that the letter's header
-    came in. That happens when Postfix is killed, and while the queue manager has no room for more;
-    such a letter may have been taken, so it is no "no".
+    - "yes": the queue manager had the letter.
+    - "no": the log says that the last attempt was cut off. Or it covers the time from before the
+      letter was frozen until the server had surely timed out, and does not mention the letter.
+    - "unknown": the log does not cover that time, cannot be read, or only says that the letter's
+      header came in. That happens if Postfix is killed, or while the queue manager is full. Such a
+      letter may have been accepted.
     """
 
     def __init__(self, path: Path):
         self.path = path
 
-    def look_up(self, questions):
-        if not questions:
+    def look_up(self, requests):
+        if not requests:
             return {}
-        since = min(question.frozen_at for question in questions) - TICK
-        names = {question.message_id for question in questions}
+        since = min(request.frozen_at for request in requests) - TICK
+        names = {request.message_id for request in requests}
         reading = postfix_log.read(self.path, names, since)
-        return {question.message_id: _answer(question, reading) for question in questions}
+        return {request.message_id: _answer(request, reading) for request in requests}
 
     def accepted(self, message_ids, since):
         traces = postfix_log.read(self.path, message_ids, since).traces
         return {name: trace.queued_at for name, trace in traces.items() if trace.is_queued}
 
 
-def _answer(question, reading) -> Answer:
-    trace = reading.traces.get(question.message_id, postfix_log.Trace())
+def _answer(request, reading) -> Answer:
+    trace = reading.traces.get(request.message_id, postfix_log.Trace())
     if trace.is_queued:
         return "yes"
-    if trace.open or not reading.begins_before(question.frozen_at - TICK):
+    if trace.open or not reading.begins_before(request.frozen_at - TICK):
         return "unknown"
-    was_cut_off = trace.canceled_at and trace.canceled_at >= question.left_at - TICK
-    return "no" if was_cut_off or reading.goes_beyond(question.left_at + SETTLED) else "unknown"
+    was_cut_off = trace.canceled_at and trace.canceled_at >= request.left_at - TICK
+    return "no" if was_cut_off or reading.goes_beyond(request.left_at + SETTLED) else "unknown"
 
 
-def ours() -> Oracle:
-    """Return the oracle that the settings name. Raises ImproperlyConfigured."""
-    return oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
+def configured_lookup() -> DeliveryLookup:
+    """Return the lookup of the settings. Raises ImproperlyConfigured."""
+    return lookup_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
 
 
-def oracle_for(name: str, email_url: str, data_dir: Path) -> Oracle:
-    """Return the oracle that ORACLE names. Raises ImproperlyConfigured for one that isn't ours."""
+def lookup_for(name: str, email_url: str, data_dir: Path) -> DeliveryLookup:
+    """Return the lookup that ORACLE names. Raises ImproperlyConfigured for an unknown one."""
     scheme, _, path = name.partition(":")
     if scheme == "postfix" and Path(path).is_absolute():
-        return PostfixLog(Path(path))
+        return PostfixLookup(Path(path))
     if name:
         raise ImproperlyConfigured(
             f"ORACLE is {name!r}, which is no oracle of ours. It may be empty, or "
             f"postfix:/var/log/mail.log, with the whole path of that Postfix's log."
         )
-    return Outbox(Path(data_dir) / "outbox") if email_url.startswith("file:") else NoOracle()
+    return OutboxLookup(Path(data_dir) / "outbox") if email_url.startswith("file:") else NoLookup()

@@ -1,20 +1,20 @@
-"""What a Postfix on this machine wrote into its log about letters of ours.
+"""Read what a Postfix on this machine logged about letters.
 
-Of a letter that it takes, these lines tell, in this order:
+For a letter that it accepts, it logs these lines, in this order:
 
     smtpd[7]: QID: client=…                         a queue file is begun
-    cleanup[8]: QID: message-id=<…>                 the letter's header is written into it
-    qmgr[9]: QID: from=<…>, … (queue active)        the file is complete, and on its way
+    cleanup[8]: QID: message-id=<…>                 the letter's header is written to it
+    qmgr[9]: QID: from=<…>, … (queue active)        the file is complete
 
-The queue manager sees complete files alone, and Postfix says 250 once a file is complete and on the
-disk (RFC 5321, 4.1.1.4: from then on it is responsible). So a line of qmgr proves that the letter
-arrived, whether or not anybody read the 250. The line of cleanup proves nothing: it is written
-while the rest of the letter may still be cut off. That this happened is told by
+The queue manager only handles complete files, and Postfix replies 250 once a file is complete and
+on disk (RFC 5321, 4.1.1.4: from then on it is responsible). So a line of qmgr proves that the
+letter was accepted, whether or not anyone read the 250. The line of cleanup proves nothing, since
+the rest of the letter may still be cut off. These lines report that:
 
     cleanup[8]: QID: removed (canceled)             Postfix 3.10 and later
-    smtpd[7]: lost connection after DATA …          earlier ones, which name no queue file here
+    smtpd[7]: lost connection after DATA …          earlier versions; without a queue file
 
-and the latter may come before cleanup has read the header that it was sent.
+The latter may come before the line of cleanup.
 """
 
 import gzip
@@ -33,41 +33,40 @@ logger = logging.getLogger(__name__)
 
 LINE = re.compile(
     rb"\x00*(?P<stamp>[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+)"  # syslog's or ISO 8601
-    rb" \S+ postfix[^\s\[]*/(?P<daemon>[\w-]+)\[(?P<pid>\d+)\]: (?P<said>.*)\n"
+    rb" \S+ postfix[^\s\[]*/(?P<daemon>[\w-]+)\[(?P<pid>\d+)\]: (?P<text>.*)\n"
 )
 BEGUN = re.compile(rb"(\w+): client=")
 NAMED = re.compile(rb"(\w+): message-id=\s*(\S+)")
-QUEUED = re.compile(rb"(\w+): ")  # Whatever it says of a queue file: see above.
+QUEUED = re.compile(rb"(\w+): ")  # Any line about a queue file: see above.
 CANCELED = re.compile(rb"(\w+): removed \(canceled\)")
 CUT = re.compile(rb"(?:\w+: )?(?:lost connection|timeout) after (?:DATA|BDAT)")
 
-QUEUE_MANAGERS = {b"qmgr", b"nqmgr", b"oqmgr"}
-LINE_BYTES = 1 << 16  # A longer one is no line of Postfix.
-FIRST_STEP = 1 << 20  # So much of the log's end is looked at first, then twice as much, and so on.
+LINE_BYTES = 1 << 16  # Postfix writes no longer lines.
+FIRST_STEP = 1 << 20  # Bytes at the log's end that are read first, then twice as many, and so on.
 TRIES = 3
 LOCALTIME = Path("/etc/localtime")
 
 
 @dataclass
 class Trace:
-    """What the log says of one Message-ID."""
+    """What the log says about one Message-ID."""
 
     is_queued: bool = False
-    queued_at: datetime | None = None  # As the log has it, which may be no moment.
-    open: set[bytes] = field(default_factory=set)  # Queue files of which nothing more is told.
+    queued_at: datetime | None = None  # None if the log's time cannot be parsed.
+    open: set[bytes] = field(default_factory=set)  # Queue files without a later line.
     canceled_at: datetime | None = None
 
 
 class Reading:
-    """What was read: `traces` by Message-ID, and from when to when the log tells of everything."""
+    """The result: `traces` by Message-ID, and the time that the log covers completely."""
 
     def __init__(self, message_ids: Collection[str]):
         self.traces: dict[str, Trace] = {}
         self.begins_at: datetime | None = None
         self.ends_at: datetime | None = None
-        self._wanted = {one.encode(): one for one in message_ids}
+        self._wanted = {message_id.encode(): message_id for message_id in message_ids}
         self._traced: dict[bytes, Trace] = {}  # by queue file
-        self._canceled: dict[bytes, datetime] = {}  # queue files, also where the name comes later
+        self._canceled: dict[bytes, datetime] = {}  # by queue file, also before its Message-ID
         self._begun: dict[bytes, bytes] = {}  # the last queue file of each smtpd
 
     def begins_before(self, moment: datetime) -> bool:
@@ -77,32 +76,25 @@ class Reading:
         return self.ends_at is not None and self.ends_at > moment
 
     def take(self, line: re.Match, log: "LogFile") -> None:
-        """Take in one line of Postfix, in the order of writing."""
-        daemon = line["daemon"]
-        if daemon == b"smtpd":
-            self._take_smtpd(line, log)
-        elif daemon == b"cleanup":
-            self._take_cleanup(line, log)
-        elif daemon in QUEUE_MANAGERS:
-            self._take_qmgr(line, log)
-
-    def _take_smtpd(self, line, log):
-        if begun := BEGUN.match(line["said"]):
-            queue_id = self._begun[line["pid"]] = begun[1]
-            self._forget(queue_id)  # The ids of files that are gone are given again.
-        elif CUT.match(line["said"]) and (queue_id := self._begun.pop(line["pid"], None)):
-            self._cancel(queue_id, log.moment_of(line))
-
-    def _take_cleanup(self, line, log):
-        if canceled := CANCELED.match(line["said"]):
-            self._cancel(canceled[1], log.moment_of(line))
-        elif named := NAMED.match(line["said"]):
-            self._name(*named.groups())
-
-    def _take_qmgr(self, line, log):
-        if (queued := QUEUED.match(line["said"])) and (trace := self._traced.get(queued[1])):
-            trace.is_queued = True
-            trace.queued_at = trace.queued_at or log.moment_of(line)
+        """Process one line of Postfix. Call in the order of writing."""
+        text = line["text"]
+        match line["daemon"]:
+            case b"smtpd":
+                if begun := BEGUN.match(text):
+                    queue_id = self._begun[line["pid"]] = begun[1]
+                    self._traced.pop(queue_id, None)  # Ids of deleted files are reused.
+                    self._canceled.pop(queue_id, None)
+                elif CUT.match(text) and (queue_id := self._begun.pop(line["pid"], None)):
+                    self._cancel(queue_id, log.moment_of(line))
+            case b"cleanup":
+                if canceled := CANCELED.match(text):
+                    self._cancel(canceled[1], log.moment_of(line))
+                elif named := NAMED.match(text):
+                    self._name(*named.groups())
+            case b"qmgr" | b"nqmgr" | b"oqmgr":
+                if (queued := QUEUED.match(text)) and (trace := self._traced.get(queued[1])):
+                    trace.is_queued = True
+                    trace.queued_at = trace.queued_at or log.moment_of(line)
 
     def _name(self, queue_id, message_id):
         self._traced.pop(queue_id, None)
@@ -110,7 +102,7 @@ class Reading:
             trace = self._traced[queue_id] = self._trace(name)
             trace.open.add(queue_id)
             self._cancel(queue_id, self._canceled.get(queue_id))
-        elif not message_id.endswith(b">"):  # Cut off by the log: it may be one of ours.
+        elif not message_id.endswith(b">"):  # Cut off by the log: it may be one of these.
             for full, name in self._wanted.items():
                 if full.startswith(message_id):
                     self._trace(name).open.add(queue_id)
@@ -126,13 +118,9 @@ class Reading:
             trace.open.discard(queue_id)
             trace.canceled_at = at
 
-    def _forget(self, queue_id):
-        self._traced.pop(queue_id, None)
-        self._canceled.pop(queue_id, None)
-
 
 class LogFile:
-    """One file of the log, as it was when it was opened. Raises OSError where it can't be read."""
+    """One file of the log, as it was when it was opened. Raises OSError."""
 
     def __init__(self, path: Path, stack: ExitStack):
         self.path = path
@@ -145,7 +133,7 @@ class LogFile:
         self.changed_at = datetime.fromtimestamp(self._status.st_mtime, UTC)
 
     def is_in_place(self) -> bool:
-        """Return whether its path still leads to it: it was not rotated away meanwhile."""
+        """Return whether it was not rotated meanwhile."""
         try:
             return self.path.stat().st_ino == self._status.st_ino
         except FileNotFoundError:
@@ -156,8 +144,9 @@ class LogFile:
         return os.fstat(self._raw.fileno()).st_size < self._status.st_size
 
     def rewind(self, since: datetime) -> datetime | None:
-        """Go to a place from before `since`, not far from it, or else to the file's start. Return
-        the moment of the first line of Postfix from there on.
+        """Seek to a line shortly before `since`, or to the start of the file.
+
+        Return the time of the first line of Postfix from there on.
         """
         step = FIRST_STEP
         while True:
@@ -172,11 +161,11 @@ class LogFile:
     def __iter__(self) -> Iterator[re.Match]:
         """Yield the lines of Postfix that are complete."""
         while line := self._lines.readline(LINE_BYTES):
-            if found := LINE.match(line):
-                yield found
+            if match := LINE.match(line):
+                yield match
 
     def moment_of(self, line: re.Match) -> datetime | None:
-        """Return when it was written, to the second or better."""
+        """Return when the line was written, to the second or better."""
         try:
             stamp = line["stamp"].decode("ascii")
             if stamp[0].isalpha():
@@ -192,9 +181,9 @@ class LogFile:
             self._lines.readline()  # The rest of a line.
 
     def _with_its_year(self, stamp):
-        """The last year in which it lies before the file's last change: syslog writes none."""
+        """Add the last year in which it is before the file's last change: syslog writes none."""
         last = self.changed_at + timedelta(days=1)
-        for year in range(last.year, last.year - 5, -1):  # There is no 29 February in most.
+        for year in range(last.year, last.year - 5, -1):  # Most have no 29 February.
             try:
                 local = datetime.strptime(f"{year} {stamp}", "%Y %b %d %H:%M:%S")  # noqa: DTZ007
             except ValueError:
@@ -205,11 +194,11 @@ class LogFile:
 
 
 def read(path: Path, message_ids: Collection[str], since: datetime) -> Reading:
-    """Read what the log says of these Message-IDs from `since` on.
+    """Read what the log says about these Message-IDs from `since` on.
 
-    The log is the file at `path` with those that were rotated away from it, whose names begin so
-    (mail.log.1, mail.log.2.gz). What can't be read, or changes under the reader's hands, makes the
-    reading cover no time; what was found in it counts.
+    The log is the file at `path` and the rotated files, whose names begin the same (mail.log.1,
+    mail.log.2.gz). If a file cannot be read, or changes meanwhile, the reading covers no time. What
+    was found counts all the same.
     """
     reading = Reading(message_ids)
     with ExitStack() as stack:
@@ -224,12 +213,12 @@ def read(path: Path, message_ids: Collection[str], since: datetime) -> Reading:
 
 
 def _open(path, since, stack):
-    """Open the files that are needed, newest first, while none of them is rotated away."""
+    """Open the necessary files, newest first. Try again if one is rotated meanwhile."""
     for _ in range(TRIES):
         files, begins_at = [], None
         try:
-            for each in _newest_first(path):
-                files.append(LogFile(each, stack))
+            for file_path in _newest_first(path):
+                files.append(LogFile(file_path, stack))
                 begins_at = files[-1].rewind(since) or begins_at
                 if begins_at and begins_at < since:
                     break
@@ -246,7 +235,7 @@ def _newest_first(path):
 
 
 def _take_all(files, reading):
-    """Read the files, the oldest first. Return up to when they tell of everything."""
+    """Read the files, oldest first. Return the end of the time that they cover."""
     ends_at = None
     for file in reversed(files):
         line = None
@@ -255,15 +244,13 @@ def _take_all(files, reading):
         if file.was_truncated():
             raise OSError(f"{file.path} was emptied meanwhile")
         if line and (at := file.moment_of(line)):
-            # A line from after the file's last change is from a clock in another zone.
+            # A line later than the file's last change has times of another zone.
             ends_at = min(at, file.changed_at)
     return ends_at
 
 
 def _machine_zone():
-    """Return the zone that syslog and Postfix write in. It isn't that of this process: Django
-    sets TZ to its own.
-    """
+    """Return the time zone of syslog and Postfix. Django sets TZ of this process to its own."""
     try:
         with LOCALTIME.open("rb") as file:
             return ZoneInfo.from_file(file)

@@ -1,1 +1,1 @@
-"""How an email is handed over."""
+"""Transports: a mail server, or files in the outbox."""

@@ -1,8 +1,8 @@
-"""The interface of a transport: what hands one message over and says what became of it.
+"""The interface of a transport, which hands messages over and returns what became of them.
 
 A message is handed over in two steps, `offer` and `finish`, so that the caller can make its final
-check as late as possible. What is above this interface knows no protocol, and a recipient is a
-string that the transport understands.
+check as late as possible. Callers know no protocol. A recipient is a string that the transport
+understands.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is handed over, and to whom. `has_dots`: a line of `mime` may begin with a dot."""
+    """A message to hand over. `has_dots`: a line of `mime` may begin with a dot."""
 
     sender: str
     recipient: str
@@ -25,13 +25,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What became of a message, at which stage, in the other side's words.
+    """What became of a message, at which stage, and the server's reply.
 
-    `scope` says whom the answer concerns besides this message: the "address" does not exist; the
-    "provider" wants fewer messages; it is "us" who get nothing accepted; or the "connection" had
-    been closed before it was used for this message, which may be offered again at once.
-    `trouble` goes with "us": what the circuit breaker is opened for. `is_let_in`: a message for
-    another recipient might have been accepted.
+    `scope` says what the reply concerns besides this message:
+
+    - "address": the recipient does not exist.
+    - "provider": the recipient's provider limits the rate.
+    - "us": no message of ours would be accepted. `trouble` is the cause for the circuit breaker.
+    - "connection": it was closed before this message, which can be offered again at once.
+
+    `is_temporary_rcpt`: a temporary reply to RCPT. Other recipients might be accepted.
     """
 
     status: Literal["accepted", "deferred", "refused", "unknown"]
@@ -39,11 +42,11 @@ class DeliveryResult:
     reply: str = ""
     scope: Literal["", "address", "provider", "us", "connection"] = ""
     trouble: Literal["unreachable", "auth"] = "auth"
-    is_let_in: bool = False
+    is_temporary_rcpt: bool = False
 
 
 class ConnectFailed(Exception):
-    """No connection could be opened, whatever the message: the `kind` of trouble, and the reply."""
+    """No connection could be opened: the `kind` of failure, and the server's reply."""
 
     def __init__(self, kind: Literal["unreachable", "auth", "tls"], reply: str):
         super().__init__(reply)
@@ -52,19 +55,19 @@ class ConnectFailed(Exception):
 
 
 class Connection(Protocol):
-    """Hands over one message at a time. Waits with greenlets.wait_for, and raises nothing."""
+    """Hands over one message at a time. Waits by greenlets.wait_for, and raises nothing."""
 
     def is_usable(self) -> bool:
         """Return whether the next message may be offered."""
 
     def offer(self, message: Message) -> DeliveryResult | None:
-        """Send all but the last, irrevocable step. Return a result if it came to an end before."""
+        """Send all but the last, irrevocable step. Return a result if it ended before."""
 
     def finish(self) -> DeliveryResult:
-        """Take the last step for what was offered."""
+        """Take the last step for the offered message."""
 
     def close(self) -> None:
-        """Close at once. A message that was not finished is discarded by the other side."""
+        """Close at once. The server discards a message that was not finished."""
 
 
 class Transport(Protocol):

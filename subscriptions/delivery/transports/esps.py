@@ -1,8 +1,8 @@
-"""Mail providers (ESPs): which one EMAIL_URL leads to, and the headers that each wants.
+"""Mail providers (ESPs): which one EMAIL_URL names, and the headers that each wants.
 
-Providers post to us what became of an email (esp_events.py). Most of them replace the Message-ID of
-what they are handed over SMTP, so each email carries its mark in a header that comes back with
-every event about it.
+Providers post to our webhook what became of an email (esp_events.py). Most of them replace the
+Message-ID of an email that comes by SMTP. So each email has a header with its mark, which the
+provider returns with every event.
 """
 
 import tomllib
@@ -27,20 +27,18 @@ class Esp:
     signs_events: bool = False
 
     @property
-    def is_guarded(self) -> bool:
-        """Return whether a setting tells its events from others. Without, nobody is listened to."""
+    def authenticates_events(self) -> bool:
+        """Return whether a secret authenticates its events. Without one, they are refused."""
         return bool(settings.WEBHOOK_SIGNING_KEY if self.signs_events else settings.WEBHOOK_SECRET)
 
 
-ESPS = {
-    name: Esp(name, **told)
-    for name, told in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items()
-}
+_PROVIDERS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+ESPS = {name: Esp(name, **fields) for name, fields in _PROVIDERS.items()}
 
 
 @cache
 def esp_of(email_url: str) -> Esp | None:
-    """Return the provider whose SMTP server EMAIL_URL names, if it is one that we know."""
+    """Return the provider whose SMTP server EMAIL_URL names, if it is known."""
     host = urlsplit(email_url).hostname or ""
     return next((esp for esp in ESPS.values() if fnmatchcase(host, esp.hosts)), None)
 
@@ -48,8 +46,8 @@ def esp_of(email_url: str) -> Esp | None:
 def headers(letter_id: int, message_id: str) -> bytes:
     """Return the header lines that the provider of EMAIL_URL wants, or nothing.
 
-    The mark is the letter's number and what stands before the @ in its Message-ID: only who has
-    seen the letter can name both.
+    The mark is the letter's id and the part before the @ of its Message-ID: only those who have
+    seen the letter know both.
     """
     esp = esp_of(settings.EMAIL_URL)
     if esp is None:
@@ -59,10 +57,10 @@ def headers(letter_id: int, message_id: str) -> bytes:
     return "".join(lines).encode("ascii")
 
 
-def marked(metadata: dict) -> tuple[int | None, str]:
-    """Return the letter's number and its Message-ID from what came back with an event.
+def letter_of_metadata(metadata: dict) -> tuple[int | None, str]:
+    """Return the letter's id and Message-ID from the metadata of an event.
 
-    Before emails were sent over SMTP alone, the Message-ID had a field of its own.
+    Events of emails that an older version sent have the Message-ID in a field of its own.
     """
     number, _, local = str(metadata.get("letter", "")).partition("-")
     message_id = f"<{local}@{settings.MAIL_DOMAIN}>" if local else metadata.get("message_id")

@@ -16,34 +16,30 @@ from subscriptions.delivery.transports.base import ConnectFailed, DeliveryResult
 from subscriptions.delivery.transports.smtp import SmtpTransport, parse_server
 
 DRAFT = ".draft-"
-DRAFT_SECONDS = 3600  # A living worker has its draft in place, or gone, within a minute.
+DRAFT_SECONDS = 3600  # A running worker renames or deletes its draft within a minute.
 
 
 def stamp(moment: datetime) -> str:
-    """Return a moment as the names of files in the outbox have it."""
+    """Return a moment in the format of file names in the outbox."""
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def file_name(letter) -> str:
-    """Return what a letter's file is called: by its message, or by a question about it."""
+    """Return the file name of a letter, given its Message or LookupRequest."""
     return f"{letter.kind}-{stamp(letter.frozen_at)}-{letter.letter_id}.eml"
 
 
 class FileTransport:
-    """Letters become files in the outbox."""
+    """Writes letters to files in the outbox."""
 
-    connections = 20  # So many letters are settled in one transaction.
+    connections = 20  # So many letters are recorded in one transaction.
 
     def connect(self) -> "FileConnection":
         return FileConnection(Path(settings.DATA_DIR) / "outbox")
 
 
 class FileConnection:
-    """Puts letters into the outbox: the very bytes that SMTP would carry.
-
-    The name says which letter it is, so that a repeat falls on the same file. Nothing has to be
-    waited for.
-    """
+    """Writes the bytes that SMTP would carry. A resend overwrites the same file."""
 
     def __init__(self, outbox: Path):
         self._outbox = outbox
@@ -57,21 +53,17 @@ class FileConnection:
         try:
             self._draft = _write_draft(self._outbox, message.mime)
         except OSError as error:
-            return DeliveryResult("deferred", "file", _why_not(error))
+            return DeliveryResult("deferred", "file", _error_text(error))
         return None
 
     def finish(self) -> DeliveryResult:
         target = self._outbox / file_name(self._message)
         try:
             os.replace(self._draft, target)
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # The name says later that the letter was sent.
-            finally:
-                os.close(folder)
+            sync_folder(target.parent)  # The file name proves later that the letter was sent.
             return DeliveryResult("accepted", "file", target.name)
         except OSError as error:
-            return _judge(self._draft, target, self._message.mime, error)
+            return _result_after_error(self._draft, target, self._message.mime, error)
         finally:
             self.close()
 
@@ -81,11 +73,20 @@ class FileConnection:
         self._draft = None
 
 
+def sync_folder(folder: Path) -> None:
+    """Write the names of the files in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _write_draft(outbox: Path, mime: bytes) -> Path:
-    """Bring the bytes to the disk, under a name that is no letter's. Raises OSError."""
+    """Write the bytes to a new draft. Raises OSError."""
     outbox.mkdir(parents=True, exist_ok=True)
-    for draft in outbox.glob(f"{DRAFT}*"):  # Of workers that were killed.
-        with suppress(OSError):  # Another worker sweeps too.
+    for draft in outbox.glob(f"{DRAFT}*"):  # Left by workers that were killed.
+        with suppress(OSError):  # Another worker may delete it.
             if draft.stat().st_mtime < time.time() - DRAFT_SECONDS:
                 draft.unlink()
     descriptor, name = tempfile.mkstemp(dir=outbox, prefix=DRAFT)
@@ -100,28 +101,30 @@ def _write_draft(outbox: Path, mime: bytes) -> Path:
     return Path(name)
 
 
-def _judge(draft, target, mime, error):
-    """Look what an error left: on a disk across a network, a step may be reported as failed that
-    was taken, and an earlier try may have put the same bytes in place.
+def _result_after_error(draft, target, mime, error):
+    """Return the result after an error, from the files that exist.
+
+    On a network disk, a step that reports an error may have succeeded, and an earlier attempt may
+    have written the same bytes.
     """
     with suppress(OSError):
         if target.read_bytes() == mime:
             return DeliveryResult("accepted", "file", target.name)
-    answer = "deferred" if os.path.lexists(draft) else "unknown"
-    return DeliveryResult(answer, "file", _why_not(error))
+    status = "deferred" if os.path.lexists(draft) else "unknown"
+    return DeliveryResult(status, "file", _error_text(error))
 
 
 def _remove(draft):
-    with suppress(OSError):  # What stays is swept by a later write.
+    with suppress(OSError):  # A later write deletes it.
         draft.unlink(missing_ok=True)
 
 
-def _why_not(error):
+def _error_text(error):
     return f"the outbox folder can't be written to: {error.strerror or error}"
 
 
 def hand_over(transport: Transport, message: Message) -> DeliveryResult:
-    """Hand one message over that is no letter of the database, while the caller waits."""
+    """Hand over one message that is not a letter in the database, and wait for the result."""
     try:
         connection = transport.connect()
     except ConnectFailed as failure:

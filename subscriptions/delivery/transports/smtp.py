@@ -1,4 +1,4 @@
-"""The mail server that letters are handed to: its address in EMAIL_URL, and how we get in."""
+"""The mail server of EMAIL_URL: parsing the URL, connecting, TLS and authentication."""
 
 import smtplib
 import socket
@@ -14,11 +14,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.delivery.transports.base import ConnectFailed
 from subscriptions.delivery.transports.smtp_connection import READ_BYTES, SmtpConnection
-from subscriptions.delivery.transports.smtp_replies import Reply, ReplyParser, judge
+from subscriptions.delivery.transports.smtp_replies import Reply, ReplyParser, classify_reply
 
 CONNECT_SECONDS = 30
 COMMAND_SECONDS = 120
-CONNECTIONS, MOST_CONNECTIONS = 20, 500
+DEFAULT_CONNECTIONS, MAX_CONNECTIONS = 20, 500
 QUOTING = (
     "What is no letter and no digit in user and password stands there as %23 for # does: "
     "smtp://user:password@host:port."
@@ -28,18 +28,18 @@ PORTS = {"none": 25, "starttls": 587, "implicit": 465}
 
 @dataclass(frozen=True)
 class SmtpServer:
-    """Where letters are handed over. `tls` is none, starttls or implicit."""
+    """The settings in EMAIL_URL. `tls` is none, starttls or implicit."""
 
     host: str
     port: int
     tls: str = "none"
     user: str = ""
     password: str = field(default="", repr=False)
-    connections: int = CONNECTIONS
+    connections: int = DEFAULT_CONNECTIONS
 
 
 class SmtpTransport:
-    """Letters go to a mail server, over as many connections as it may be offered."""
+    """Hands letters to a mail server."""
 
     def __init__(self, server: SmtpServer):
         self.server = server
@@ -47,25 +47,25 @@ class SmtpTransport:
 
     @cached_property
     def _trusted(self) -> ssl.SSLContext | None:
-        """Whose certificates we believe. Reading them takes longer than connecting does."""
+        """The trusted certificates. Cached: loading them takes longer than connecting."""
         return None if self.server.tls == "none" else ssl.create_default_context()
 
     def connect(self) -> SmtpConnection:
-        """Return a connection. Blocks, a few minutes at worst. Raises ConnectFailed."""
+        """Return a connection. Blocks, for a few minutes at worst. Raises ConnectFailed."""
         return SmtpConnection(*connect(self.server, self._trusted))
 
 
 def parse_server(url: str) -> SmtpServer:
     """Read smtp://user:password@host:port?tls=starttls&connections=20. Raises ImproperlyConfigured.
 
-    smtps, and the ports 465 and 587, say which TLS is meant; `tls` overrules them.
+    smtps, and the ports 465 and 587, imply the kind of TLS; `tls` overrides them.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise ImproperlyConfigured(f"EMAIL_URL holds a port that is no number. {QUOTING}") from None
-    if parts.fragment or parts.path.strip("/"):  # A # in a password ends what is read of it.
+    if parts.fragment or parts.path.strip("/"):  # As after an unescaped # in a password.
         raise ImproperlyConfigured(f"EMAIL_URL holds more than a host and a port. {QUOTING}")
     if not parts.hostname:
         raise ImproperlyConfigured("EMAIL_URL names no host: smtp://host:port.")
@@ -82,15 +82,15 @@ def parse_server(url: str) -> SmtpServer:
         raise ImproperlyConfigured(
             f"EMAIL_URL: tls must be none, starttls or implicit, not {tls!r}."
         )
-    if tls == "none" and parts.password and not is_here(parts.hostname):
+    if tls == "none" and parts.password and not is_local_host(parts.hostname):
         raise ImproperlyConfigured(
             "EMAIL_URL: a password is never sent to another machine without TLS; "
             "add ?tls=starttls or ?tls=implicit."
         )
-    said = options.get("connections", [str(CONNECTIONS)])[0]
-    if not said.isdecimal() or not 1 <= int(said) <= MOST_CONNECTIONS:
+    number = options.get("connections", [str(DEFAULT_CONNECTIONS)])[0]
+    if not number.isdecimal() or not 1 <= int(number) <= MAX_CONNECTIONS:
         raise ImproperlyConfigured(
-            f"EMAIL_URL: connections must be a number from 1 to {MOST_CONNECTIONS}, not {said!r}."
+            f"EMAIL_URL: connections must be a number from 1 to {MAX_CONNECTIONS}, not {number!r}."
         )
     return SmtpServer(
         host=parts.hostname,
@@ -98,12 +98,12 @@ def parse_server(url: str) -> SmtpServer:
         tls=tls,
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        connections=int(said),
+        connections=int(number),
     )
 
 
-def is_here(host: str | None) -> bool:
-    """Return whether a host is this machine, to which a password may go in the clear."""
+def is_local_host(host: str | None) -> bool:
+    """Return whether a host is this machine, where a password may be sent without TLS."""
     with suppress(ValueError):
         return ip_address(host or "").is_loopback
     return host == "localhost"
@@ -114,22 +114,25 @@ def connect(
 ) -> tuple[socket.socket, frozenset[str]]:
     """Return a connection that is ready for MAIL, and the extensions offered. Raises ConnectFailed.
 
-    Where TLS is told, nothing but EHLO and STARTTLS is ever said in plain text.
+    With TLS, nothing but EHLO and STARTTLS is ever sent in plain text.
     """
-    kind = _TlsClient if server.tls == "implicit" else _Client
-    client = kind(_our_name(), trusted)
+    options = {"local_hostname": _ehlo_name(), "timeout": CONNECT_SECONDS}
+    if server.tls == "implicit":
+        client = _TlsClient(context=trusted, **options)
+    else:
+        client = _Client(**options)
     client._host = server.host  # smtplib checks the certificate by it, also after STARTTLS.
     try:
-        client.enter(server)
+        client.open_session(server, trusted)
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
         client.close()
-        raise ConnectFailed(_kind(client.stage, error), _why(error)) from error
+        raise ConnectFailed(_failure_kind(client.stage, error), _error_text(error)) from error
     client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # End of data must not wait.
     return client.sock, frozenset(client.esmtp_features)
 
 
 def check(server: SmtpServer) -> ConnectFailed | None:
-    """Return what keeps us from handing letters to this server; None where it greets us well."""
+    """Return why no connection to this server can be opened, or None if one can."""
     try:
         SmtpTransport(server).connect().close()
     except ConnectFailed as failure:
@@ -138,43 +141,43 @@ def check(server: SmtpServer) -> ConnectFailed | None:
 
 
 @cache
-def _our_name():
-    """What EHLO says. smtplib's own search asks DNS, which may take seconds, so it asks once."""
+def _ehlo_name():
+    """Return the name for EHLO. Cached: smtplib asks DNS for it, which may take seconds."""
     return smtplib.SMTP().local_hostname
 
 
-class _Staged:
-    """What we change in smtplib's client: it knows its stage, and waits for no reply for ever."""
+class _Session:
+    """Changes to smtplib's client: it has a stage, and a deadline for each reply."""
 
     stage = "connect"
 
-    def enter(self, server):
-        code, said = self.connect(server.host, server.port)
+    def open_session(self, server, trusted):
+        code, text = self.connect(server.host, server.port)
         if code != 220:
-            raise smtplib.SMTPConnectError(code, said)
-        self._say_hello()
+            raise smtplib.SMTPConnectError(code, text)
+        self._greet()
         if server.tls == "starttls":
             self.stage = "tls"
-            self.starttls(context=self.trusted)  # Raises, should the server not offer or begin it.
-            self._say_hello()
+            self.starttls(context=trusted)  # Raises if the server does not offer it or fails.
+            self._greet()
         if server.user:
             self.stage = "auth"
             self.login(server.user, server.password)
 
-    def _say_hello(self):
-        """EHLO, and HELO where that is unknown (RFC 5321, 3.2)."""
+    def _greet(self):
+        """Send EHLO, or HELO if the server does not know EHLO (RFC 5321, 3.2)."""
         self.stage = "hello"
-        code, said = self.ehlo()
+        code, text = self.ehlo()
         if code >= 500:
-            code, said = self.helo()
+            code, text = self.helo()
         if code != 250:
-            raise smtplib.SMTPHeloError(code, said)
+            raise smtplib.SMTPHeloError(code, text)
 
     def getreply(self):
-        """Return the code and the text of one reply, within the time of its stage.
+        """Return the code and the text of one reply, within the time limit of the stage.
 
-        smtplib's own waits anew for each byte. Whoever says more than was asked could have it
-        taken for a later answer, or for one that came over TLS.
+        smtplib's own waits anew for each byte. It would also take unsolicited data for a later
+        reply, or for one that came over TLS.
         """
         seconds = CONNECT_SECONDS if self.stage == "connect" else COMMAND_SECONDS
         replies = ReplyParser()
@@ -191,39 +194,35 @@ class _Staged:
         return reply.code, reply.text.encode()
 
 
-class _Client(_Staged, smtplib.SMTP):
-    def __init__(self, our_name, trusted):
-        super().__init__(local_hostname=our_name, timeout=CONNECT_SECONDS)
-        self.trusted = trusted
+class _Client(_Session, smtplib.SMTP):
+    pass
 
 
-class _TlsClient(_Staged, smtplib.SMTP_SSL):
-    def __init__(self, our_name, trusted):
-        super().__init__(local_hostname=our_name, timeout=CONNECT_SECONDS, context=trusted)
+class _TlsClient(_Session, smtplib.SMTP_SSL):
+    pass
 
 
-def _kind(stage, error):
-    """Return whether it is for the operator to mend (auth, tls) or for the server (unreachable)."""
+def _failure_kind(stage, error):
+    """Return "auth" or "tls", which the operator must correct, or "unreachable"."""
     if isinstance(error, smtplib.SMTPResponseException):
-        said = Reply(error.smtp_code, "")
-        if judge(stage, said)[1] == "us":
+        if classify_reply(stage, Reply(error.smtp_code, ""))[1] == "us":
             return "auth"
-        return "tls" if stage == "tls" and said.code >= 500 else "unreachable"
+        return "tls" if stage == "tls" and error.smtp_code >= 500 else "unreachable"
     if isinstance(error, ssl.SSLError):
-        hung_up = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-        return "unreachable" if hung_up else "tls"
+        is_closed = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        return "unreachable" if is_closed else "tls"
     if isinstance(error, smtplib.SMTPNotSupportedError | UnicodeError):
         return stage if stage in ("auth", "tls") else "unreachable"
     return "unreachable"
 
 
-def _why(error):
+def _error_text(error):
     if isinstance(error, smtplib.SMTPResponseException):
-        said = error.smtp_error
-        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        text = error.smtp_error
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
         return str(Reply(error.smtp_code, text))
     if isinstance(error, TimeoutError):
         return "the mail server did not answer in time"
-    if isinstance(error, UnicodeEncodeError):  # Its own words would tell the password.
+    if isinstance(error, UnicodeEncodeError):  # Its message contains the password.
         return "the user name or password holds a character that can't be sent"
     return f"{type(error).__name__}: {error}"

@@ -1,15 +1,15 @@
-"""The batcher: many letters' database work in few transactions.
+"""The batcher: the database work of many letters in few transactions.
 
-A letter asks for its final check, or tells its result, by itself; what has gathered is done
-together. One of these is done at a time, while the other tasks of the round go on:
+Each letter asks for its final check and reports its result by itself. The batcher collects these
+and runs one of the following at a time, while the other tasks of the round go on:
 
-- *settle*: acceptances are recorded, and the final checks done, in ONE transaction. It comes
-  before the others, since servers wait for it.
-- *record*: what is rare, such as a refusal, is recorded letter by letter: one costs one.
-- *claim*: what comes next is this round's for the time of a lease, and what it is made of is read.
+- *commit*: record acceptances and do final checks in one transaction. It comes before the others,
+  since mail servers wait for it.
+- *record*: record rarer results, such as refusals, letter by letter, so that an error affects one.
+- *claim*: claim the next letters and load their data.
 
-Where the database fails, results are kept in mind until they can be recorded, for as long as a
-database takes to be restarted; what waits for its final check is not sent.
+If the database fails, results are kept in memory until they can be recorded, for as long as a
+restart of the database takes. Letters that wait for their final check are not sent.
 """
 
 import logging
@@ -25,7 +25,6 @@ from subscriptions.delivery import outcomes
 from subscriptions.delivery.worker.greenlet_db import Database
 from subscriptions.delivery.worker.greenlets import Hub
 from subscriptions.delivery.worker.transactions import (
-    Batch,
     Claimed,
     InFlightLetter,
     Outcome,
@@ -35,14 +34,17 @@ from subscriptions.models import Letter
 
 logger = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.05  # So long what can be settled waits for what is about to be.
-RECORD_SECONDS = 120  # A database that is restarted, or taken over from, is back by then.
-RECORD_AGAIN_SECONDS = 0.5
-HELD_SECONDS = 0.25  # Until a letter is checked again whose subscriber's row is held.
+GATHER_SECONDS = 0.05  # Between two commits, while more letters are coming.
+RECORD_SECONDS = 120  # A restart or a failover of the database takes less.
+RETRY_SECONDS = 0.5
+RECHECK_SECONDS = 0.25  # Until the next check of a letter whose subscriber is locked.
 
 
 class Batcher:
-    """That of one round. `is_more_coming`: whether letters are about to ask or to tell."""
+    """The batcher of one round.
+
+    `is_more_coming` returns whether a letter will soon need its final check, or have a result.
+    """
 
     def __init__(
         self,
@@ -56,195 +58,194 @@ class Batcher:
         self.hub = hub
         self.transactions = transactions
         self.database = Database(hub)
-        self.counts: Counter[str] = Counter()  # Letters by how they ended: accepted, deferred …
-        self.is_probe = is_probe  # The breaker is open: one letter tells whether it may close.
+        self.counts: Counter[str] = Counter()  # Letters by outcome: accepted, deferred …
+        self.is_probe = is_probe  # One letter shows whether the breaker can close.
         self.at_check: list[InFlightLetter] = []
-        self.held: list[InFlightLetter] = []  # At the check too, but others hold the subscriber.
-        self.ended: list[InFlightLetter] = []  # Their results are to be recorded together,
+        self.held: list[InFlightLetter] = []  # At the check; the subscriber or letter is locked.
+        self.ended: list[InFlightLetter] = []  # To be recorded together,
         self.outcomes: list[Outcome] = []  # and these one by one.
         self._is_more_coming = is_more_coming
         self._is_stopping = is_stopping
         self._is_closed = False
-        self._settled_at = self._look_again_at = 0.0
+        self._committed_at = self._recheck_at = 0.0
         self._failing_since: float | None = None
-        self._database_again_at = self._record_again_at = 0.0
+        self._database_retry_at = self._record_retry_at = 0.0
 
-    # ---- What letters call
+    # ---- Called for letters
 
-    def final_check(self, one: InFlightLetter) -> bool:
-        """Wait for the transaction that says whether a letter may be sent.
+    def final_check(self, item: InFlightLetter) -> bool:
+        """Wait for the final check. Return whether the letter may be sent.
 
-        Where it may not, what becomes of it is seen to here.
+        If not, its outcome has been handled.
         """
-        one.task = getcurrent()
-        self.at_check.append(one)
+        item.task = getcurrent()
+        self.at_check.append(item)
         return self.hub.park()
 
-    def record(self, one: InFlightLetter) -> None:
-        """Have the result of a letter recorded, soon."""
-        self.ended.append(one)
+    def record(self, item: InFlightLetter) -> None:
+        """Queue the result of a letter."""
+        self.ended.append(item)
 
     def record_render_error(self, letter: Letter, error: Exception) -> None:
-        """Have recorded that the bytes of a letter could not be made."""
+        """Queue the error that prevented rendering."""
         self.outcomes.append((letter, partial(outcomes.record_render_error, error=error)))
         self.counts["unwritten"] += 1
 
     def release(self, letters: Iterable[Letter], reason: str) -> None:
-        """Leave letters to whoever comes next: they were not sent, and are not sent by us."""
-        act = partial(outcomes.release, reason=reason)
-        self.outcomes += [(letter, act) for letter in letters]
+        """Queue that letters which were not sent can be claimed again."""
+        release = partial(outcomes.release, reason=reason)
+        self.outcomes += [(letter, release) for letter in letters]
 
-    def claim(self, room: int) -> Claimed | None:
-        """Claim so many letters. None, where the database fails."""
+    def claim(self, limit: int) -> Claimed | None:
+        """Claim up to `limit` letters. Return None if the database fails."""
         try:
-            claimed = self.database.do(lambda: self.transactions.claim(room))
+            claimed = self.database.do(lambda: self.transactions.claim(limit))
         except Error as error:
-            self._give_way(error)
+            self._handle_database_error(error)
             return None
         self._failing_since = None
         return claimed
 
-    def may_claim(self) -> bool:
-        """Return whether a claim would keep nothing waiting that comes first."""
-        return self.database.is_free and not self._is_away() and not self._may_settle()
+    def can_claim(self) -> bool:
+        """Return whether the database is free and no commit is due."""
+        return self.database.is_free and not self._has_just_failed() and not self._can_commit()
 
     # ---- The task
 
     def run(self) -> None:
-        """Settle and record, until the batcher is closed and all is recorded."""
-        while True:
-            self.hub.wait_until(lambda: self._may_settle() or self._may_record() or self._is_done())
-            if self._may_settle():
-                self._settle()
-            elif self._may_record():
+        """Commit and record, until the batcher is closed and all is recorded."""
+        while not self._is_done():
+            self.hub.wait_until(lambda: self._can_commit() or self._can_record() or self._is_done())
+            if self._can_commit():
+                self._commit()
+            elif self._can_record():
                 self._record()
-            else:
-                return
 
     def close(self) -> None:
-        """Let the task end once all is recorded."""
+        """Let `run` end once all is recorded."""
         self._is_closed = True
 
     def _is_done(self):
         return self._is_closed and not (self.ended or self.outcomes)
 
-    def _is_away(self):
-        """Return whether the database has just failed us."""
-        return time.monotonic() < self._database_again_at
+    def _has_just_failed(self):
+        return time.monotonic() < self._database_retry_at
 
-    # ---- Settle
+    # ---- Commit
 
-    def _may_settle(self):
-        """Return whether a settlement would begin now: it is worth while."""
+    def _can_commit(self):
+        """Return whether there is enough to commit, and the database is free."""
         now = time.monotonic()
-        is_held_due = bool(self.held) and now >= self._look_again_at
+        is_held_due = bool(self.held) and now >= self._recheck_at
         if not (self.ended or self.at_check or is_held_due):
             return False
-        if not self.database.is_free or self._is_away():
+        if not self.database.is_free or self._has_just_failed():
             return False
-        return now - self._settled_at > GATHER_SECONDS or not self._is_more_coming()
+        return now - self._committed_at > GATHER_SECONDS or not self._is_more_coming()
 
-    def _settle(self):
-        if self.held and time.monotonic() >= self._look_again_at:
+    def _commit(self):
+        if self.held and time.monotonic() >= self._recheck_at:
             self.at_check, self.held = self.at_check + self.held, []
-        batch = Batch(self.ended, self.at_check)
+        ended, at_check = self.ended, self.at_check
         self.ended, self.at_check = [], []
         is_probe = self.is_probe
         try:
-            settled = self.database.do(lambda: self.transactions.settle(batch, is_probe=is_probe))
+            recorded, checked = self.database.do(
+                lambda: self.transactions.commit_batch(ended, at_check, is_probe=is_probe)
+            )
         except BaseException as error:
-            self._settled_at = time.monotonic()
-            self.ended, self.at_check = batch.ended + self.ended, batch.at_check + self.at_check
+            self._committed_at = time.monotonic()
+            self.ended, self.at_check = ended + self.ended, at_check + self.at_check
             if not isinstance(error, Error):
                 raise
-            return self._give_way(error)
-        self._settled_at = time.monotonic()
+            return self._handle_database_error(error)
+        self._committed_at = time.monotonic()
         self._failing_since = None
-        self.counts["accepted"] += len(settled.recorded)
-        self.is_probe = self.is_probe and not settled.recorded
-        recorded = set(settled.recorded)
-        self.record_each(one for one in batch.ended if one not in recorded)
-        if settled.checked is None:
-            self._refuse(batch.at_check, "sending was stopped")
+        self.counts["accepted"] += len(recorded)
+        self.is_probe = self.is_probe and not recorded
+        done = set(recorded)
+        self.record_each(item for item in ended if item not in done)
+        if checked is None:
+            self._withhold(at_check, "sending was stopped")
         else:
-            self._tell(batch.at_check, settled.checked)
+            self._resume_checked(at_check, checked)
         if self._is_stopping():
-            self._refuse(self.held, "the worker stops")
+            self._withhold(self.held, "the worker stops")
             self.held = []
 
-    def _tell(self, at_check, checked):
-        """Let those letters go on that were checked."""
+    def _resume_checked(self, at_check, checked):
+        """Resume the letters that were checked."""
         passed = {letter.id for letter in checked.passed}
         waiting = {letter.id for letter in checked.waiting}
-        if waiting and not self.held:  # Else a look is near, which others must not put off.
-            self._look_again_at = time.monotonic() + HELD_SECONDS
-        for one in at_check:
-            if one.letter.id in passed:
-                one.stage = "passed"
-                self.hub.wake(one.task, True)
-            elif one.letter.id in waiting:
-                self.held.append(one)
+        if waiting and not self.held:  # Else a check is near, and must not be delayed.
+            self._recheck_at = time.monotonic() + RECHECK_SECONDS
+        for item in at_check:
+            if item.letter.id in passed:
+                item.stage = "passed"
+                self.hub.wake(item.task, True)
+            elif item.letter.id in waiting:
+                self.held.append(item)
             else:
                 self.counts["withheld"] += 1
-                self.hub.wake(one.task, False)
+                self.hub.wake(item.task, False)
 
-    def _refuse(self, at_check, reason):
-        """Let letters end before they are sent, and leave them to whoever comes next."""
-        self.release([one.letter for one in at_check], reason)
-        for one in at_check:
-            self.hub.wake(one.task, False)
+    def _withhold(self, at_check, reason):
+        """Resume letters without permission to send, and release them."""
+        self.release([item.letter for item in at_check], reason)
+        for item in at_check:
+            self.hub.wake(item.task, False)
 
     # ---- Record
 
     def record_each(self, ended: Iterable[InFlightLetter]) -> None:
-        """Have each of these recorded by itself."""
-        for one in ended:
-            self.counts[one.result.status] += 1
-            if one.result.scope == "provider":
+        """Queue these results to be recorded one by one."""
+        for item in ended:
+            self.counts[item.result.status] += 1
+            if item.result.scope == "provider":
                 self.transactions.is_counting = True
             record = partial(
                 outcomes.record,
-                result=one.result,
-                message_id=one.frozen.message_id,
-                recipient=one.message.recipient,
+                result=item.result,
+                message_id=item.frozen.message_id,
+                recipient=item.message.recipient,
                 is_probe=self.is_probe,
             )
-            self.outcomes.append((one.letter, record))
+            self.outcomes.append((item.letter, record))
 
-    def _may_record(self):
-        is_time = time.monotonic() >= self._record_again_at and not self._is_away()
-        return bool(self.outcomes) and is_time and self.database.is_free
+    def _can_record(self):
+        is_due = time.monotonic() >= self._record_retry_at and not self._has_just_failed()
+        return bool(self.outcomes) and is_due and self.database.is_free
 
     def _record(self):
-        began_at = time.monotonic()
+        started_at = time.monotonic()
         try:
             self.database.do(lambda: self.transactions.record(self.outcomes))
             self._failing_since = None
         except Error as error:
-            # Somebody may hold the row. Whether the database is away is seen as soon as there is
-            # anything else to do there, which has as much of its time.
+            # The row may be locked, or the database may be down, which the next commit shows. So
+            # recording pauses for as long as it took, and commits get as much time.
             now = time.monotonic()
-            self._bear(error, now)
-            self._record_again_at = now + max(RECORD_AGAIN_SECONDS, now - began_at)
+            self._raise_if_persistent(error, now)
+            self._record_retry_at = now + max(RETRY_SECONDS, now - started_at)
 
     # ---- Where the database fails
 
-    def _give_way(self, error):
-        """Let what waits for its check end before it is sent, and keep results until recorded."""
+    def _handle_database_error(self, error):
+        """Withhold letters that wait for their check, and keep results until recorded."""
         at_check = self.at_check + self.held
         self.at_check, self.held = [], []
-        self._refuse(at_check, "the database was away")
+        self._withhold(at_check, "the database was away")
         now = time.monotonic()
-        self._bear(error, now)
-        self._database_again_at = now + RECORD_AGAIN_SECONDS
+        self._raise_if_persistent(error, now)
+        self._database_retry_at = now + RETRY_SECONDS
 
-    def _bear(self, error, now):
-        """Go on in spite of an error of the database's, but not for ever."""
+    def _raise_if_persistent(self, error, now):
+        """Raise a database error if errors have gone on for too long, else log it."""
         self._failing_since = self._failing_since or now
         if now - self._failing_since >= RECORD_SECONDS:
-            # What has ended is forgotten then, but for the journal: such a letter becomes uncertain
-            # when its lease has run out, is held, and asked for.
-            for one in self.ended:
-                logger.error("letter %s: %s, not written down", one.letter.id, one.result.status)
+            # Results are lost then, except those in the journal: such letters become uncertain when
+            # their leases expire, and sweep.py looks for them.
+            for item in self.ended:
+                logger.error("letter %s: %s, not written down", item.letter.id, item.result.status)
             raise error
         logger.warning("not written down yet: %s", error)

@@ -1,4 +1,4 @@
-"""The connections of a round: as many as letters wait for, and the server lets us have."""
+"""The connections of a round: as many as letters need and the server allows."""
 
 import logging
 import time
@@ -12,13 +12,14 @@ from subscriptions.delivery.worker.transactions import InFlightLetter
 
 logger = logging.getLogger(__name__)
 
-OPENERS = 8  # So many connections are opened at once: a server may be slow to greet.
-OPEN_AGAIN_SECONDS = 30  # A server that lets us have no more is not asked more often.
+OPENERS = 8  # Threads that open connections: a server may be slow to greet.
+RECONNECT_SECONDS = 30  # After a connection was refused.
 
 
 class ConnectionPool:
-    """Has a task for each connection, which lets one letter of a queue after the other be
-    delivered over it. Connections are opened in threads.
+    """Runs a task for each connection, which delivers one letter of the queue after the other.
+
+    Threads open the connections.
     """
 
     def __init__(
@@ -29,35 +30,37 @@ class ConnectionPool:
         deliver: Callable[[InFlightLetter, Connection], None],
         *,
         is_over: Callable[[], bool],
-        end: Callable[[str], None],
+        stop_claiming: Callable[[str], None],
     ):
         self.hub = hub
         self.transport = transport
         self.queue = queue
-        self.failure: ConnectFailed | None = None  # As the last connection was to be opened.
-        self.trouble: ConnectFailed | None = None  # For want of any, the round was ended.
-        self._deliver, self._is_over, self._end = deliver, is_over, end
+        self.failure: ConnectFailed | None = None  # Of the last attempt to connect.
+        self.fatal_failure: ConnectFailed | None = (
+            None  # It left no connection and ended the round.
+        )
+        self._deliver, self._is_over, self._stop_claiming = deliver, is_over, stop_claiming
         self._count = self._opening = 0
-        self._open_again_at = 0.0
+        self._reconnect_at = 0.0
         self._openers = ThreadPoolExecutor(OPENERS, thread_name_prefix="connection")
 
-    def most(self) -> int:
-        """Return how many there can be: after a failure, those that there are."""
+    def capacity(self) -> int:
+        """Return how many connections are possible: after a failure, the current ones."""
         return max(1, self._count - self._opening) if self.failure else self.transport.connections
 
-    def busy(self) -> int:
-        """Return how many have a letter, or are being opened."""
+    def busy_count(self) -> int:
+        """Return how many connections have a letter or are being opened."""
         return self._count - len(self.queue.idle)
 
     def add(self, connect: Callable[[], Connection | None]) -> None:
-        """Have one more connection."""
+        """Start a task for one more connection."""
         self._count += 1
-        self.hub.spawn(self._work, connect)
+        self.hub.spawn(self._run_connection, connect)
 
     def run(self) -> None:
-        """Have connections opened, a few at once, until the round is over."""
+        """Open connections as needed, a few at once, until the round is over."""
         while True:
-            self.hub.wait_until(lambda: self._wants_more() or self._is_over())
+            self.hub.wait_until(lambda: self._needs_connection() or self._is_over())
             if self._is_over():
                 return
             self._opening += 1
@@ -66,50 +69,50 @@ class ConnectionPool:
     def close(self) -> None:
         self._openers.shutdown(wait=False, cancel_futures=True)
 
-    def _wants_more(self):
+    def _needs_connection(self):
         if len(self.queue) <= self._opening or self._count >= self.transport.connections:
             return False
         at_once = 1 if self.failure else OPENERS
-        may_ask = self._opening < at_once and time.monotonic() >= self._open_again_at
-        return may_ask or not self._count
+        may_open = self._opening < at_once and time.monotonic() >= self._reconnect_at
+        return may_open or not self._count
 
-    def _work(self, connect):
-        """Let letter after letter be delivered over one connection, until they or it end."""
+    def _run_connection(self, connect):
+        """Deliver letters over one connection, until the queue or the connection is closed."""
         connection = None
         try:
             if (connection := connect()) is None:
                 return
-            while (one := self.queue.get()) is not None:
+            while (item := self.queue.get()) is not None:
                 if not connection.is_usable():
-                    self.queue.put_back(one)
+                    self.queue.put_back(item)
                     return
-                self._deliver(one, connection)
+                self._deliver(item, connection)
         finally:
             self._count -= 1
             if connection is not None:
                 connection.close()
 
     def _connect(self) -> Connection | None:
-        """Return a new connection; None where there is none, or none is wanted any more."""
-        future, is_wanted = self._openers.submit(self.transport.connect), False
+        """Return a new connection, or None if it failed or is no longer needed."""
+        future, is_needed = self._openers.submit(self.transport.connect), False
         try:
             self.hub.wait_until(lambda: future.done() or self._is_over())
-            is_wanted = future.done()
+            is_needed = future.done()
         finally:
             self._opening -= 1
-            if not is_wanted:
+            if not is_needed:
                 future.add_done_callback(_close_late)
-        if not is_wanted:
+        if not is_needed:
             return None
         try:
             connection = future.result()
         except ConnectFailed as failure:
             logger.warning("no further connection to the mail server: %s", failure)
             self.failure = failure
-            self._open_again_at = time.monotonic() + OPEN_AGAIN_SECONDS
-            if self._count == 1:  # This would have been the last.
-                self.trouble = failure
-                self._end(str(failure))
+            self._reconnect_at = time.monotonic() + RECONNECT_SECONDS
+            if self._count == 1:  # There is no other.
+                self.fatal_failure = failure
+                self._stop_claiming(str(failure))
             return None
         self.failure = None
         return connection

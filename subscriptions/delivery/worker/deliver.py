@@ -1,7 +1,7 @@
-"""The delivery worker: how a letter is claimed, rendered, handed over, and what becomes of it.
+"""The delivery worker: claims, renders and hands over letters.
 
-`Worker.deliver` is the way of one letter, from top to bottom. Each connection has a task that calls
-it for letter after letter; a connection that is slow or breaks delays its own letter alone.
+`Worker.deliver` has the steps of one letter, from top to bottom. Each connection has a task that
+calls it for one letter after the other. A slow or broken connection only delays its own letter.
 """
 
 import time
@@ -10,25 +10,26 @@ from functools import partial
 
 from subscriptions import hooks
 from subscriptions.delivery import transitions, verp
-from subscriptions.delivery.transitions import Frozen
+from subscriptions.delivery.transitions import FrozenMessage
 from subscriptions.delivery.transports.base import Connection, Message, Transport
 from subscriptions.delivery.worker.batcher import Batcher
 from subscriptions.delivery.worker.connection_pool import ConnectionPool
 from subscriptions.delivery.worker.greenlets import Hub, Queue
 from subscriptions.delivery.worker.transactions import InFlightLetter, Transactions
 
-#: So many letters are claimed for each connection. A round that has gone on for a while claims more
-#: at once, which costs less; before, it may be about to find out why the last one died.
-AHEAD, FAR_AHEAD = 2, 4
-CLAIMED_ANEW = 3 / 8  # Of those, so many at once at least. Where more, rendering waits for them.
-GOES_WELL_SECONDS = 5
-ENDLESS_SECONDS = 1.0  # Letters that are being rendered for so long may never be.
-WATCH_SECONDS = 0.25  # Between two looks for letters that have waited for too long.
+#: Letters claimed ahead for each connection. A round that has run for a while claims more at once,
+#: which costs less. A new round claims fewer, since it may crash as the previous one did.
+CLAIMS_PER_CONNECTION, CLAIMS_PER_CONNECTION_LATER = 2, 4
+MIN_CLAIM_SHARE = 3 / 8  # Of these, at least so many in one claim.
+WARM_UP_SECONDS = 5
+MAX_RENDER_SECONDS = 1.0  # Rendering a batch that takes longer may never end.
+WATCH_SECONDS = 0.25  # Between two checks for letters that have waited for too long.
 
 
 class Worker:
-    """Delivers the letters of one round. At `claims_until`, or when `is_stopping`, it claims no
-    more. `connection` is the first one.
+    """Delivers the letters of one round. It claims until `claims_until` or `is_stopping`.
+
+    `connection` is the first one.
     """
 
     def __init__(
@@ -53,15 +54,15 @@ class Worker:
         self._claimed = Queue(self.hub)  # To be rendered.
         self._is_rendering = False
         self._rendered = Queue(self.hub)
-        self._takes_more = True  # Letters are claimed still.
-        self._ends_because = ""  # What keeps letters from leaving, all of them.
+        self._is_claiming = True
+        self._stop_reason = ""  # Why no more letters are offered.
         self.pool = ConnectionPool(
             self.hub,
             transport,
             self._rendered,
             self.deliver,
             is_over=self._is_over,
-            end=self.end,
+            stop_claiming=self.stop_claiming,
         )
         self._began_at = time.monotonic()
         self._claiming = self.hub.spawn(self._claim)
@@ -69,159 +70,160 @@ class Worker:
             self.hub.spawn(task)
         self.pool.add(lambda: connection)
 
-    # ---- A letter's way
+    # ---- Delivering a letter
 
-    def deliver(self, one: InFlightLetter, connection: Connection) -> None:
-        """Deliver one letter. All that is rarer than this is in `transport` and `outcomes`."""
-        if one.letter.id not in self.in_flight:
+    def deliver(self, item: InFlightLetter, connection: Connection) -> None:
+        """Deliver one letter. Rarer outcomes are handled in `transport` and `outcomes`."""
+        if item.letter.id not in self.in_flight:
             return  # It was released a moment ago.
-        one.stage = "offered"
-        one.result = connection.offer(one.message)  # MAIL, RCPT, DATA and all but end of data.
-        if one.result is None:
-            if not self.batcher.final_check(one):
-                connection.close()  # Without end of data, the server must throw it away
-                self._forget(one)  # (RFC 5321, 4.1.1.4).
+        item.stage = "offered"
+        item.result = connection.offer(item.message)  # MAIL, RCPT, DATA and all but end of data.
+        if item.result is None:
+            if not self.batcher.final_check(item):
+                connection.close()  # Without end of data, the server must discard it
+                self._forget(item)  # (RFC 5321, 4.1.1.4).
                 return
-            one.stage = "finishing"
-            one.result = connection.finish()  # End of data: from here on it may have arrived.
-        if one.result.scope == "connection":  # A used one, gone by now: each is lost once at most.
-            one.stage = "rendered"
-            self._rendered.put_back(one)
+            item.stage = "finishing"
+            item.result = connection.finish()  # End of data: from here on it may have arrived.
+        if item.result.scope == "connection":  # A reused one was closed: try another.
+            item.stage = "rendered"
+            self._rendered.put_back(item)
             return
-        one.stage = "ended"
-        self.batcher.record(one)
-        self._forget(one)
-        if one.result.scope == "us":
-            self.end(one.result.reply)
+        item.stage = "ended"
+        self.batcher.record(item)
+        self._forget(item)
+        if item.result.scope == "us":
+            self.stop_claiming(item.result.reply)
 
-    def _forget(self, one):
-        self.in_flight.pop(one.letter.id, None)
+    def _forget(self, item):
+        self.in_flight.pop(item.letter.id, None)
 
     # ---- Until a letter is offered
 
     def _claim(self):
-        """Claim letters, as many as connections will soon want, until there are no more."""
+        """Claim letters, as many as connections will soon need, until there are no more."""
         while True:
             left = self.claims_until - time.monotonic()
-            self.hub.wait_until(lambda: not self._takes_more or self._room(), left)
-            self._takes_more = self._takes_more and time.monotonic() < self.claims_until
-            if not self._takes_more:
+            self.hub.wait_until(lambda: not self._is_claiming or self._claim_size(), left)
+            self._is_claiming = self._is_claiming and time.monotonic() < self.claims_until
+            if not self._is_claiming:
                 return
-            if (claimed := self.batcher.claim(self._room())) is None:
+            if (claimed := self.batcher.claim(self._claim_size())) is None:
                 continue
-            self._takes_more = self._takes_more and not claimed.is_exhausted
+            self._is_claiming = self._is_claiming and not claimed.is_exhausted
             self.in_flight |= {letter.id: InFlightLetter(letter) for letter in claimed.letters}
             self._claimed.put(claimed)
-            if self._ends_because:  # Since the claim was begun.
-                self.end(self._ends_because)
+            if self._stop_reason:  # Set while the claim ran.
+                self.stop_claiming(self._stop_reason)
 
-    def _room(self) -> int:
-        """Return how many letters may be claimed: none, where it isn't worth while yet."""
-        if not self.batcher.may_claim():
+    def _claim_size(self) -> int:
+        """Return how many letters to claim now: none, if the claim would be small."""
+        if not self.batcher.can_claim():
             return 0
         if self.batcher.is_probe:
             return 0 if self.in_flight else 1
-        goes_well = time.monotonic() - self._began_at > GOES_WELL_SECONDS
-        most = (FAR_AHEAD if goes_well else AHEAD) * self.pool.most()
-        room = most - len(self.in_flight)
-        return room if room >= most * CLAIMED_ANEW else 0
+        is_warm = time.monotonic() - self._began_at > WARM_UP_SECONDS
+        per_connection = CLAIMS_PER_CONNECTION_LATER if is_warm else CLAIMS_PER_CONNECTION
+        max_in_flight = per_connection * self.pool.capacity()
+        size = max_in_flight - len(self.in_flight)
+        return size if size >= max_in_flight * MIN_CLAIM_SHARE else 0
 
     def _render(self):
-        """Make the bytes of what was claimed, a few letters at a time, as connections want them."""
+        """Render claimed letters, in batches, as connections need them."""
         while (claimed := self._claimed.get()) is not None:
             self._is_rendering = True
-            while (some := self.hub.in_main(partial(self._next, claimed))) is not None:
-                for letter, made in some:
-                    self._take(letter, made)
+            while (batch := self.hub.in_main(partial(self._render_batch, claimed))) is not None:
+                for letter, rendered in batch:
+                    self._add_rendered(letter, rendered)
                 self.hub.pause()
-                self.hub.wait_until(lambda: len(self._rendered) < self.pool.most())
-                if self._ends_because:
+                self.hub.wait_until(lambda: len(self._rendered) < self.pool.capacity())
+                if self._stop_reason:
                     return
             self._is_rendering = False
 
-    def _next(self, claimed):
-        """Render the next of these letters.
+    def _render_batch(self, claimed):
+        """Render the next batch of these letters.
 
-        Where this is broken off, as when the worker's time is over, letters that have been rendered
-        for very long are no longer in flight: their leases run out.
+        If this is aborted, as at the time limit of a task, and has taken very long, the letters of
+        the batch are no longer in flight: their leases expire, which counts a failed attempt.
         """
         began_at = time.monotonic()
         try:
-            return next(claimed.written, None)
+            return next(claimed.rendered, None)
         except BaseException:
-            if time.monotonic() > began_at + ENDLESS_SECONDS:
-                for one in self._unoffered("claimed")[: hooks.COMPOSE_BATCH_SIZE]:
-                    self._forget(one)
+            if time.monotonic() > began_at + MAX_RENDER_SECONDS:
+                for item in self._unoffered("claimed")[: hooks.COMPOSE_BATCH_SIZE]:
+                    self._forget(item)
             raise
 
-    def _take(self, letter, made: Frozen | Exception):
-        if (one := self.in_flight.get(letter.id)) is None:
+    def _add_rendered(self, letter, rendered: FrozenMessage | Exception):
+        if (item := self.in_flight.get(letter.id)) is None:
             return
-        if isinstance(made, Exception):
-            self._forget(one)
-            self.batcher.record_render_error(letter, made)
+        if isinstance(rendered, Exception):
+            self._forget(item)
+            self.batcher.record_render_error(letter, rendered)
             return
-        one.stage, one.frozen = "rendered", made
-        one.message = Message(
-            sender=verp.envelope_sender(letter.kind, letter.id, made.frozen_at),
+        item.stage, item.frozen = "rendered", rendered
+        item.message = Message(
+            sender=verp.envelope_sender(letter.kind, letter.id, rendered.frozen_at),
             recipient=letter.recipient,
-            mime=made.mime,
+            mime=rendered.mime,
             kind=letter.kind,
             letter_id=letter.id,
-            frozen_at=made.frozen_at,
-            # Looked for while the bytes are in the processor's cache: later they no longer are.
-            has_dots=made.mime.startswith(b".") or b"\n." in made.mime,
+            frozen_at=rendered.frozen_at,
+            # Searched while the bytes are in the processor's cache.
+            has_dots=rendered.mime.startswith(b".") or b"\n." in rendered.mime,
         )
-        self._rendered.put(one)
+        self._rendered.put(item)
 
-    def end(self, reason: str) -> None:
-        """Leave what was not offered yet to a later round: it would fare no better."""
-        self._takes_more, self._ends_because = False, reason
+    def stop_claiming(self, reason: str) -> None:
+        """Claim no more letters, and release those that were not offered yet."""
+        self._is_claiming, self._stop_reason = False, reason
         self._release(self._unoffered(), reason)
 
     def _watch(self):
-        """Release what waits for a worker that stops, or for too long, until all have ended."""
+        """Release letters that wait for too long, or when the worker stops."""
         while not self._is_over():
             self.hub.wait_until(lambda: self._is_over() or self._is_to_stop(), WATCH_SECONDS)
             if self._is_to_stop():
-                self.end("the worker stops")
+                self.stop_claiming("the worker stops")
             if waiting := self._unoffered():
-                least = self.transactions.now() + transitions.LEASE / 3
-                stale = [one for one in waiting if one.letter.lease_until < least]
+                min_lease = self.transactions.now() + transitions.LEASE / 3
+                stale = [item for item in waiting if item.letter.lease_until < min_lease]
                 self._release(stale, "it waited too long for a connection")
         self._claimed.close()
         self._rendered.close()
         self.batcher.close()
 
     def _is_to_stop(self):
-        return not self._ends_because and self.is_stopping()
+        return not self._stop_reason and self.is_stopping()
 
     def _is_over(self):
         return self._claiming.dead and not self.in_flight
 
     def _unoffered(self, *stages) -> list[InFlightLetter]:
         stages = stages or ("claimed", "rendered")
-        return [one for one in self.in_flight.values() if one.stage in stages]
+        return [item for item in self.in_flight.values() if item.stage in stages]
 
     def _release(self, unoffered, reason):
-        for one in unoffered:
-            self._forget(one)
-        self._rendered.filter(lambda one: one.letter.id in self.in_flight)
-        self.batcher.release([one.letter for one in unoffered], reason)
+        for item in unoffered:
+            self._forget(item)
+        self._rendered.filter(lambda item: item.letter.id in self.in_flight)
+        self.batcher.release([item.letter for item in unoffered], reason)
 
     def _is_more_coming(self) -> bool:
-        """Return whether a letter is about to ask for its final check, or to have its result."""
+        """Return whether a letter will soon need its final check, or have a result."""
         waiting = len(self.batcher.at_check) + len(self.batcher.held)
-        return self.pool.busy() > waiting or bool(self._rendered.idle and self._is_rendering)
+        return self.pool.busy_count() > waiting or bool(self._rendered.idle and self._is_rendering)
 
     # ---- The round
 
     def run(self) -> None:
-        """Deliver, until no letter is in flight and all is recorded."""
+        """Deliver until no letter is in flight and all results are recorded."""
         self.hub.run()
 
-    def break_off(self) -> None:
-        """End all tasks where they are, but the one at the database: once its work is done."""
+    def abort(self) -> None:
+        """End all tasks at once, and the one that uses the database when its job is done."""
         database = self.batcher.database
         self.hub.kill(but=database.worker)
         self.hub.run(until=lambda: database.is_free)

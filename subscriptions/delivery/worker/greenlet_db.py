@@ -1,7 +1,7 @@
-"""Database work that lets the other tasks go on while PostgreSQL works on it.
+"""Database work during which the other tasks of the hub run.
 
-A job is plain code. Where PostgreSQL's driver would wait for an answer, its task waits at the hub
-instead. One job is done at a time, and nothing else uses the connection meanwhile.
+A job is blocking code. When PostgreSQL's driver would wait for a reply, the hub runs other tasks.
+One job runs at a time, and nothing else uses the connection meanwhile.
 """
 
 from collections.abc import Callable
@@ -12,58 +12,57 @@ from greenlet import getcurrent, greenlet
 
 from subscriptions.delivery.worker.greenlets import Hub
 
-#: So long a job waits for the database to say anything: a lock is waited for five seconds at most.
-SILENT_SECONDS = 30
+#: A job waits so long for any data from the database. A lock is waited for five seconds at most.
+MAX_SILENCE_SECONDS = 30
 
 
 class Database:
-    """Does jobs, one at a time.
+    """Runs jobs, one at a time.
 
-    A job keeps the other tasks waiting where the database is SQLite, which has nothing to wait
-    for, and amid a transaction of the caller's.
+    The other tasks wait during a job if the database is SQLite, which has no socket, or if the
+    caller is in a transaction.
     """
 
     def __init__(self, hub: Hub):
         self.hub = hub
-        self.worker: greenlet | None = None  # The task whose job is being done.
-        self._is_patient = connection.vendor == "postgresql" and not connection.in_atomic_block
+        self.worker: greenlet | None = None  # The task whose job is running.
+        self._uses_hub = connection.vendor == "postgresql" and not connection.in_atomic_block
 
     @property
     def is_free(self) -> bool:
         return self.worker is None
 
     def do[T](self, job: Callable[[], T]) -> T:
-        """Return what a job returns, or raise what it raises."""
+        """Run a job, and return its result."""
         self.hub.wait_until(lambda: self.is_free)
         self.worker = getcurrent()
         try:
-            if not self._is_patient:
+            if not self._uses_hub:
                 return job()
             connection.ensure_connection()
-            with _patient(connection.connection, self.hub):
+            with _waiting_in_hub(connection.connection, self.hub):
                 return job()
         finally:
             self.worker = None
 
 
 @contextmanager
-def _patient(raw, hub):
-    """Let the hub go on with others where the connection waits."""
+def _waiting_in_hub(raw, hub):
+    """Let the hub run other tasks while the connection waits."""
 
-    def wait(answer, *_, **__):
+    def wait(reply, *_, **__):
         try:
-            events = next(answer)
+            events = next(reply)
             while True:
-                if not (ready := hub.wait_for(raw.pgconn.socket, events, SILENT_SECONDS)):
-                    # The network may have lost what was said, or the server hang: nobody else
-                    # would tell us.
+                if not (ready := hub.wait_for(raw.pgconn.socket, events, MAX_SILENCE_SECONDS)):
+                    # The network lost data, or the server hangs: no error would be raised.
                     connection.close()
                     raise OperationalError("the database is silent")
-                events = answer.send(ready)
+                events = reply.send(ready)
         except StopIteration as end:
             return end.value
 
-    raw.wait, raw.lock, lock = wait, _OneAtATime(), raw.lock
+    raw.wait, raw.lock, lock = wait, _SingleTaskLock(), raw.lock
     try:
         yield
     finally:
@@ -71,15 +70,15 @@ def _patient(raw, hub):
         raw.lock = lock
 
 
-class _OneAtATime:
-    """In the place of the connection's lock, on which others of this thread would wait for ever."""
+class _SingleTaskLock:
+    """Replaces the connection's lock, on which other tasks of this thread would deadlock."""
 
     def __init__(self):
         self.task = getcurrent()
 
     def __enter__(self):
         if getcurrent() is not self.task:
-            raise RuntimeError("Another task is in the midst of a query.")
+            raise RuntimeError("Another task is running a query.")
 
     def __exit__(self, *error):
         pass

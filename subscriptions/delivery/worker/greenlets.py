@@ -1,7 +1,7 @@
-"""Tasks that take turns in one thread: each is plain code that waits where it has to.
+"""Cooperative tasks in one thread: a small event loop for blocking code.
 
-A task is a greenlet. Where it waits (for a socket, for another task, for a condition), the hub
-runs the others. Threads would take turns at Python's lock, thousands of times a second.
+A task is a greenlet. While it waits (for a socket, another task or a condition), the hub runs the
+others. Threads would compete for Python's global lock, thousands of times a second.
 """
 
 import contextvars
@@ -14,7 +14,7 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-LOOK_SECONDS = 0.02  # Conditions are looked at after each turn, and so often where nothing happens.
+POLL_SECONDS = 0.02  # Conditions are checked after each turn, and at least so often.
 
 
 class _Task(greenlet):
@@ -24,9 +24,9 @@ class _Task(greenlet):
 
 
 def wait_for(descriptor, events: int, seconds: float) -> int:
-    """Wait until a socket is ready. Return for which events, or 0 where the time is over.
+    """Wait until a socket is ready. Return for which events, or 0 after `seconds`.
 
-    In a task of a hub, the other tasks go on meanwhile; anywhere else, the thread waits.
+    In a task of a hub, the other tasks run meanwhile. Elsewhere, the thread waits.
     """
     task = getcurrent()
     if isinstance(task, _Task):
@@ -37,19 +37,19 @@ def wait_for(descriptor, events: int, seconds: float) -> int:
 
 
 class Hub:
-    """Runs tasks, in the greenlet that creates it. What breaks a task is raised from `run`."""
+    """Runs tasks, in the greenlet that creates it. `run` raises the exceptions of tasks."""
 
     def __init__(self):
         self._main = getcurrent()
         self._tasks: set[_Task] = set()
-        self._ready: deque[tuple[_Task, Any]] = deque()  # Tasks with what they are resumed with.
-        self._parked: dict[_Task, float] = {}  # Tasks that wait, and until when.
-        self._earliest = inf  # None of these ends before.
+        self._ready: deque[tuple[_Task, Any]] = deque()  # Tasks, and the values to resume with.
+        self._parked: dict[_Task, float] = {}  # Waiting tasks, and until when.
+        self._earliest = inf  # None of them ends earlier.
         self._conditions: dict[_Task, Callable[[], Any]] = {}
         self._selector = selectors.DefaultSelector()
 
     def spawn(self, function: Callable, *args) -> greenlet:
-        """Have a task begin in the next turn."""
+        """Start a task in the next turn."""
 
         def work(_):
             try:
@@ -64,12 +64,12 @@ class Hub:
         return task
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Let tasks take turns until there are none, or something is so."""
+        """Run tasks until there are none, or until the condition holds."""
         while self._tasks and not until():
             self._take_turn()
 
     def kill(self, but: greenlet | None = None) -> None:
-        """End all tasks but one where they are: GreenletExit is raised there."""
+        """End all tasks but one, by raising GreenletExit in them."""
         for task in [task for task in self._tasks if task is not but]:
             self._parked.pop(task, None)
             self._tasks.discard(task)
@@ -78,34 +78,34 @@ class Hub:
     def close(self) -> None:
         self._selector.close()
 
-    # ---- What tasks call, to let others go on
+    # ---- Called by tasks, to let others run
 
     def park(self, seconds: float = inf) -> Any:
-        """Wait for `wake`. Return what it says, or 0 where the time is over."""
+        """Wait for `wake`. Return its value, or 0 after `seconds`."""
         until = time.monotonic() + seconds
         self._parked[getcurrent()] = until
         self._earliest = min(self._earliest, until)
         return self._main.switch()
 
-    def wake(self, task: greenlet, said: Any) -> None:
-        """Let a task go on that is parked."""
+    def wake(self, task: greenlet, value: Any) -> None:
+        """Resume a parked task."""
         if self._parked.pop(task, None) is not None:
-            self._ready.append((task, said))
+            self._ready.append((task, value))
 
     def pause(self) -> None:
-        """Let all others have a turn."""
+        """Let all others run once."""
         self._ready.append((getcurrent(), None))
         self._main.switch()
 
     def in_main(self, job: Callable[[], Any]) -> Any:
-        """Return what a job returns that is done outside of the task.
+        """Run a job in the main greenlet and return its result.
 
-        Deep calls are faster there: a task's own stack is small, and is extended again and again.
+        Deep calls are faster there: a task's own stack is small and must be extended repeatedly.
         """
         return self._main.switch(job)
 
     def wait_until(self, condition: Callable[[], Any], seconds: float = inf) -> None:
-        """Wait until something is so, or the time is over."""
+        """Wait until the condition holds, or for `seconds`."""
         task, end = getcurrent(), time.monotonic() + seconds
         while not condition() and (left := end - time.monotonic()) > 0:
             self._conditions[task] = condition
@@ -115,7 +115,7 @@ class Hub:
                 del self._conditions[task]
 
     def wait_for(self, descriptor, events: int, seconds: float) -> int:
-        """Wait until a socket is ready. Return for which events, or 0 where the time is over."""
+        """Wait until a socket is ready. Return for which events, or 0 after `seconds`."""
         self._selector.register(descriptor, events, getcurrent())
         try:
             return self.park(seconds)
@@ -125,7 +125,7 @@ class Hub:
     def _take_turn(self):
         for task in [task for task, condition in self._conditions.items() if condition()]:
             self.wake(task, True)
-        patience = min(self._earliest - time.monotonic(), LOOK_SECONDS if self._conditions else inf)
+        patience = min(self._earliest - time.monotonic(), POLL_SECONDS if self._conditions else inf)
         if self._ready:
             patience = 0
         for key, events in self._selector.select(None if patience == inf else patience):
@@ -136,48 +136,48 @@ class Hub:
                 self.wake(task, 0)
             self._earliest = min(self._parked.values(), default=inf)
         for _ in range(len(self._ready)):
-            task, said = self._ready.popleft()
-            asked = None if task.dead else task.switch(said)
-            while callable(asked):
-                asked = task.switch(asked())
+            task, value = self._ready.popleft()
+            job = None if task.dead else task.switch(value)
+            while callable(job):
+                job = task.switch(job())
 
 
 class Queue:
-    """What some tasks put in, others get: the one that came last of those that wait."""
+    """A queue between tasks. The task that began to wait last gets the next item."""
 
     def __init__(self, hub: Hub):
         self.hub = hub
-        self.idle: list[greenlet] = []  # Tasks that wait for something.
+        self.idle: list[greenlet] = []  # Tasks that wait for an item.
         self._is_closed = False
-        self._things: deque = deque()
+        self._items: deque = deque()
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._items)
 
-    def put(self, thing) -> None:
+    def put(self, item) -> None:
         if self.idle:
-            self.hub.wake(self.idle.pop(), thing)
+            self.hub.wake(self.idle.pop(), item)
         else:
-            self._things.append(thing)
+            self._items.append(item)
 
-    def put_back(self, thing) -> None:
-        """Let something be the next that is got."""
-        self._things.appendleft(thing)
+    def put_back(self, item) -> None:
+        """Put an item at the front."""
+        self._items.appendleft(item)
         if self.idle:
-            self.hub.wake(self.idle.pop(), self._things.popleft())
+            self.hub.wake(self.idle.pop(), self._items.popleft())
 
     def get(self) -> Any:
-        """Return the next thing; None once the queue is closed."""
-        if self._things:
-            return self._things.popleft()
+        """Return the next item, or None once the queue is closed."""
+        if self._items:
+            return self._items.popleft()
         if self._is_closed:
             return None
         self.idle.append(getcurrent())
         return self.hub.park()
 
     def filter(self, condition: Callable[[Any], bool]) -> None:
-        """Drop the things of which this is not so."""
-        self._things = deque(filter(condition, self._things))
+        """Drop the items for which the condition does not hold."""
+        self._items = deque(filter(condition, self._items))
 
     def close(self) -> None:
         self._is_closed = True

@@ -1,23 +1,23 @@
-"""A round of delivery: whether it may begin, and how it ends, well or broken off.
+"""A round of delivery: whether it may start, and how it ends, complete or aborted.
 
-Exactly once is impossible over SMTP, so every step is chosen for what a crash right after it does:
+Exactly once is impossible over SMTP, so every step is designed for a crash right after it:
 
-- a *claim* is a lease. Whoever holds it renders the letter. Its holder dies: the lease runs out,
-  and another tries again. Nothing was sent.
-- the *final check* comes when the server has everything but end of data. It looks once more whether
-  the letter is still wanted, under the lock that unsubscribing takes, and freezes its bytes. If it
-  is not, end of data is not sent, and the server throws the letter away.
-- after end of data, no answer means that nobody knows: see sweep.py.
+- A *claim* is a lease. Its holder renders the letter. If the holder dies, the lease expires, and
+  another worker tries again. Nothing was sent.
+- The *final check* comes when the server has everything but end of data. It checks once more that
+  the letter is wanted, under the lock that unsubscribing takes, and freezes the bytes. If the
+  letter is not wanted, end of data is not sent, and the server discards the message.
+- After end of data, no reply means that the outcome is unknown: see sweep.py.
 
-deliver.py has the way of a letter, batcher.py what is done at the database for many at once.
+deliver.py has the steps of one letter, batcher.py the database work for many at once.
 """
 
 import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from django.conf import settings
 from django.db import Error
@@ -32,16 +32,16 @@ from subscriptions.models import Letter
 
 logger = logging.getLogger(__name__)
 
-#: So many objects are made before Python looks for those that are kept by each other alone. A
-#: letter makes hundreds, and none of that kind: to look as often as Python does takes 7 % of all.
-OBJECTS = 50_000
+#: Allocations between two collections of reference cycles. A letter allocates hundreds of objects
+#: without cycles: with Python's default, collecting takes 7 % of the time.
+GC_THRESHOLD = 50_000
 
 
 class Round:
-    """One round of delivery: it goes on until nothing is due, or its time is over.
+    """One round of delivery, until nothing is due or its time is over.
 
-    `ids` are the letters to be delivered, where they aren't all that are due. After `seconds`, or
-    when `is_stopping`, nothing more is claimed, and what is under way is brought to its end.
+    `ids` restricts it to these letters. After `seconds`, or when `is_stopping`, it claims no more
+    letters and finishes those in flight.
     """
 
     def __init__(
@@ -61,50 +61,53 @@ class Round:
         self.worker: Worker | None = None
 
     def run(self) -> Counter[str]:
-        """Deliver. Return how many letters ended how."""
-        if (worker := self._begin()) is None:
+        """Deliver. Return the number of letters by outcome."""
+        if (worker := self._start_worker()) is None:
             return Counter()
         is_complete = False
+        threshold = gc.get_threshold()
+        if 0 < threshold[0] < GC_THRESHOLD:
+            gc.set_threshold(GC_THRESHOLD, *threshold[1:])
         try:
-            with _collecting_rarely():
-                worker.run()
+            worker.run()
             is_complete = True
         except BaseException as error:
-            self._break_off(error)
+            self._abort(error)
             raise
         finally:
+            gc.set_threshold(*threshold)
             worker.close()
-            # Last: only what was recorded where nothing broke is not replayed.
+            # Last: the journal is replayed unless everything is recorded.
             self.transactions.close(is_complete=is_complete)
-        if (trouble := worker.pool.trouble) is not None:  # Let all workers wait.
+        if (failure := worker.pool.fatal_failure) is not None:  # Let all workers wait.
             with suppress(Error):
                 is_probe = worker.batcher.is_probe
-                circuit_breaker.trip(trouble.kind, str(trouble), self.clock(), is_probe=is_probe)
+                circuit_breaker.open(failure.kind, str(failure), self.clock(), is_probe=is_probe)
         return worker.batcher.counts
 
-    def _begin(self) -> Worker | None:
-        """Return a worker, if letters may leave now and there is a connection for them.
+    def _start_worker(self) -> Worker | None:
+        """Return a worker, if letters are due, may be sent and a connection can be opened.
 
-        What is cheap is asked first. To connect comes last: it takes long, and where a probe is
-        due after a trouble, this worker must have taken it.
+        Cheap checks come first. Connecting comes last: it takes long, and after a failure only the
+        worker that claimed the probe may do it.
         """
         if self.is_stopping() or time.monotonic() >= self.claims_until:
             return None
         now = self.clock()
         state = circuit_breaker.current()
-        if reason := state.why_not(now):
+        if reason := state.blocked_reason(now):
             logger.warning("nothing is sent: %s", reason)
             return None
         due = Letter.objects.due(now)
         if not (due if self.ids is None else due.filter(pk__in=self.ids)).exists():
             return None
         is_probe = state.failures > 0
-        if is_probe and not circuit_breaker.take_probe(now):
-            return None  # Another worker tries.
+        if is_probe and not circuit_breaker.claim_probe(now):
+            return None  # Another worker has claimed it.
         try:
             connection = self.transport.connect()
-        except ConnectFailed as trouble:
-            circuit_breaker.trip(trouble.kind, str(trouble), now, is_probe=is_probe)
+        except ConnectFailed as failure:
+            circuit_breaker.open(failure.kind, str(failure), now, is_probe=is_probe)
             return None
         self.worker = Worker(
             self.transport,
@@ -116,27 +119,28 @@ class Round:
         )
         return self.worker
 
-    def _break_off(self, error):
-        """Where an error, or the end of the worker's time, ends the round: see to its letters.
+    def _abort(self, error):
+        """Record or release the letters in flight after an error, or when the time is over.
 
-        First to those that have a result: an acceptance comes to the disk before the database is
-        asked for anything. Where an Error of the database's ends the round, that has been borne for
-        long enough. Then to those that surely were not sent, lest they become uncertain, or are
-        kept until their leases run out.
+        First letters with a result: an acceptance is written to the journal before the database is
+        used. After a database error, the database has already been retried for long enough. Then
+        letters that surely were not sent, so that they do not become uncertain or stay claimed
+        until their leases expire.
         """
-        self.worker.break_off()
+        self.worker.abort()
         batcher = self.worker.batcher
-        self.transactions.note(batcher.ended)
+        self.transactions.journal_accepted(batcher.ended)
         if not isinstance(error, Error):
             batcher.record_each(batcher.ended)
         unsent = ["passed"]
-        # An Exception may be the fault of a letter that is claimed: their leases run out, so that
-        # it is found by its stumbles. What is none, as that the time is over, is nobody's.
+        # A claimed letter may have caused an Exception. Claims are left to expire, which counts a
+        # failed attempt of each. Other errors, such as a time limit, are no letter's fault.
         if not isinstance(error, Exception):
             unsent += ["claimed", "rendered", "offered"]
-        letters = [one.letter for one in self.worker.in_flight.values() if one.stage in unsent]
+        in_flight = self.worker.in_flight.values()
+        letters = [item.letter for item in in_flight if item.stage in unsent]
         batcher.release(letters, "the round was broken off")
-        for _ in range(3):  # One whose row is held comes last in the next.
+        for _ in range(3):  # A letter whose row is locked is tried again last.
             with suppress(Error):
                 while batcher.outcomes:
                     self.transactions.record(batcher.outcomes)
@@ -145,25 +149,13 @@ class Round:
 def deliver_due(
     clock: Clock, ids: Sequence[int] | None = None, *, seconds: float = float("inf"), **limits
 ) -> Counter[str]:
-    """Deliver what is due, or those of `ids` that are. Return how many letters ended how.
+    """Deliver all due letters, or the due ones of `ids`. Return the number of letters by outcome.
 
-    Letters that may be what broke earlier rounds get one each, before the others.
+    Letters that may have crashed earlier rounds get a round of their own, before the others.
     """
     until = time.monotonic() + seconds
-    alone = [[letter_id] for letter_id in transitions.suspects(clock())] if ids is None else []
+    suspects = transitions.crash_suspects(clock()) if ids is None else []
     counts: Counter[str] = Counter()
-    for some in [*alone, ids]:
-        counts += Round(clock, some, seconds=until - time.monotonic(), **limits).run()
+    for round_ids in [*([letter_id] for letter_id in suspects), ids]:
+        counts += Round(clock, round_ids, seconds=until - time.monotonic(), **limits).run()
     return counts
-
-
-@contextmanager
-def _collecting_rarely() -> Iterator[None]:
-    """Let Python look so rarely inside the block, unless somebody has it look more rarely still."""
-    before = gc.get_threshold()
-    if 0 < before[0] < OBJECTS:
-        gc.set_threshold(OBJECTS, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)

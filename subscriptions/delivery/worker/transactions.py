@@ -1,10 +1,10 @@
-"""What a round of delivery does at the database, in short transactions: claim, settle, record."""
+"""The database work of a round of delivery, in short transactions."""
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -24,233 +24,218 @@ from subscriptions.delivery import circuit_breaker, letter_sql, rendering, throt
 from subscriptions.delivery.clock import Clock
 from subscriptions.delivery.recovery import journal
 from subscriptions.delivery.recovery.journal import Entry, Journal
-from subscriptions.delivery.transitions import Frozen, Overtaken
+from subscriptions.delivery.transitions import ConcurrentUpdate, FrozenMessage
 from subscriptions.delivery.transports.base import DeliveryResult, Message
 from subscriptions.models import Letter
 
 logger = logging.getLogger(__name__)
 
-RECORDING_SECONDS = 0.1  # So long others wait at most for what is recorded one by one.
-LOCK_SECONDS = 0.1  # So long one of these waits for a row that somebody holds.
-LOOK_AROUND_SECONDS = 0.25  # Between two looks for letters that somebody waits for.
+RECORDING_SECONDS = 0.1  # Letters at the final check wait so long for outcomes to be recorded.
+LOCK_SECONDS = 0.1  # The longest wait for a locked row.
+CHECK_SECONDS = 0.25  # Between two checks for letters that a person waits for.
 
-#: A letter, and what writes down what became of it.
+#: A letter, and the function that records its outcome.
 Outcome = tuple[Letter, Callable[[Letter, datetime], None]]
 
 
 @dataclass(eq=False, slots=True)
 class InFlightLetter:
-    """A claimed letter on its way.
+    """A claimed letter without a result.
 
-    `stage`: "claimed"; "rendered"; "offered", from where its connection is at work up to the final
-    check; "passed", by that check; "finishing", from where it may have arrived; "ended".
+    `stage` is "claimed", "rendered", "offered" (a connection has it, up to the final check),
+    "passed" (the final check), "finishing" (end of data may have been sent), or "ended".
     """
 
     letter: Letter
     stage: Literal["claimed", "rendered", "offered", "passed", "finishing", "ended"] = "claimed"
-    frozen: Frozen | None = None
+    frozen: FrozenMessage | None = None
     message: Message | None = None
     result: DeliveryResult | None = None
-    task: greenlet | None = None  # It waits for the final check.
-
-
-@dataclass
-class Batch:
-    """What is settled together: letters that have a result, and those at the final check."""
-
-    ended: list[InFlightLetter] = field(default_factory=list)
-    at_check: list[InFlightLetter] = field(default_factory=list)
-
-
-@dataclass
-class Settled:
-    """What a settlement has made true. What has ended and is not `recorded` is, one by one."""
-
-    recorded: list[InFlightLetter]
-    checked: transitions.Checked | None  # None: sending is stopped.
+    task: greenlet | None = None  # Waits for the final check.
 
 
 @dataclass
 class Claimed:
-    """Letters that were claimed, each to come with its bytes or what keeps us from making them."""
+    """Claimed letters, and an iterator that renders them."""
 
     letters: list[Letter]
-    written: Iterator[list[rendering.Written]]
+    rendered: Iterator[list[rendering.Rendered]]
     is_exhausted: bool
 
 
 class Transactions:
-    """Those of one round. `ids` are the letters to be delivered, if not all."""
+    """The transactions of one round. `ids` restricts it to these letters."""
 
     def __init__(self, clock: Clock, ids: Sequence[int] | None):
         self.clock = clock
         self.ids = ids
-        self.is_counting = True  # Whether providers are counted; others may begin to.
-        self._told: datetime | None = None  # What the clock said when it was looked at last,
-        self._told_at = 0.0  # and time.monotonic() then.
-        self._look_around_at = 0.0
-        self._is_wary = False  # Somebody holds the row of a letter.
+        self.is_counting = True  # Whether any provider is limited, as last checked.
+        self._clock_time: datetime | None = None  # As last read,
+        self._clock_read_at = 0.0  # and time.monotonic() then.
+        self._check_at = 0.0
+        self._checks_locks = False  # Another session has locked the row of a letter.
         self._journal: Journal | None = None
 
     def now(self) -> datetime:
-        """Return the moment by the clock, which may be the database's: that can't be asked while a
-        job is under way. It has been looked at in each claim and settlement.
-        """
-        return self._told + timedelta(seconds=time.monotonic() - self._told_at)
+        """Return the time by the clock, as read in the last claim or batch, plus the time since.
 
-    def claim(self, room: int) -> Claimed:
-        """Claim so many letters, and read what they are made of. Raises the database's Error."""
-        with _or_close(), transaction.atomic():
-            now = self._look_at_the_clock()
+        The clock may be the database's, which cannot be asked while a job runs.
+        """
+        return self._clock_time + timedelta(seconds=time.monotonic() - self._clock_read_at)
+
+    def claim(self, limit: int) -> Claimed:
+        """Claim up to `limit` letters, and load their data. Raises the database's Error."""
+        with _close_on_error(), transaction.atomic():
+            now = self._read_clock()
             if circuit_breaker.is_stopped():
                 return Claimed([], iter(()), is_exhausted=True)
             claimed, is_exhausted = transitions.claim(
                 now,
-                room,
+                limit,
                 self.ids,
-                looks_for_awaited=self._looks_around(),
+                looks_for_awaited=self._is_check_due(),
                 is_counting=self.is_counting,
             )
-        claimed = rendering.in_order(claimed)
-        return Claimed(claimed, rendering.write_out(claimed, now), is_exhausted)
+        claimed = rendering.sort(claimed)
+        return Claimed(claimed, rendering.render_letters(claimed, now), is_exhausted)
 
-    def settle(self, batch: Batch, *, is_probe: bool = False) -> Settled:
-        """Record what was ended and do the final check of others, in one transaction.
+    def commit_batch(
+        self,
+        ended: list[InFlightLetter],
+        at_check: list[InFlightLetter],
+        *,
+        is_probe: bool = False,
+    ) -> tuple[list[InFlightLetter], transitions.FinalCheck | None]:
+        """Record acceptances and do final checks, in one transaction.
 
-        Raises the database's Error; then nothing of it has happened.
+        Returns the letters that were recorded, and the checks, or None if sending is stopped.
+        Raises the database's Error after rolling back.
         """
-        accepted = self.note(batch.ended)
-        with _or_close():
+        accepted = self.journal_accepted(ended)
+        with _close_on_error():
             try:
-                return self._settle(batch, accepted, is_probe)
+                return self._commit_batch(accepted, at_check, is_probe)
             except OperationalError as error:
-                if self._is_wary or not is_lock_timeout(error):
+                if self._checks_locks or not is_lock_timeout(error):
                     raise
-            self._is_wary = True
-            return self._settle(batch, accepted, is_probe)
+            self._checks_locks = True
+            return self._commit_batch(accepted, at_check, is_probe)
 
-    def _settle(self, batch, accepted, is_probe) -> Settled:
-        letters = [one.letter for one in (*accepted, *batch.at_check)]
-        with _as_they_were(letters), transaction.atomic():
-            now = self._look_at_the_clock()
+    def _commit_batch(self, accepted, at_check, is_probe):
+        letters = [item.letter for item in (*accepted, *at_check)]
+        with _restore_on_error(letters), transaction.atomic():
+            now = self._read_clock()
             is_stopped = circuit_breaker.is_stopped()
-            held = self._held(letters)
-            recorded = self._record([one for one in accepted if one.letter.id not in held], now)
-            checked = None if is_stopped else self._final_check(batch.at_check, held, now)
+            locked: set[int] = set()
+            if self._checks_locks:  # From the first lock timeout until no row is locked.
+                locked = letter_sql.locked_by_others(letter.id for letter in letters)
+                self._checks_locks = bool(locked)
+            free = [item for item in accepted if item.letter.id not in locked]
+            replies = [item.result.reply for item in free]
+            changed = transitions.accept([item.letter for item in free], replies, now)
+            ids = {letter.id for letter in changed}
+            recorded = [item for item in free if item.letter.id in ids]
+            checked = None if is_stopped else self._final_check(at_check, locked, now)
             if is_probe and recorded:
-                circuit_breaker.mend()
-            # Last, for it takes locks: others that count providers wait for nobody so.
+                circuit_breaker.close()
+            # Last, since it locks rows of providers, for which other workers would wait.
             if self.is_counting:
-                throttling.thank([one.message.recipient for one in recorded], now)
-        return Settled(recorded, checked)
+                throttling.record_success([item.message.recipient for item in recorded], now)
+        return recorded, checked
 
-    def _held(self, letters) -> set[int]:
-        """Return the ids of letters whose rows others hold. It is asked where they have kept us
-        waiting, until there are none.
-        """
-        held = letter_sql.held(letter.id for letter in letters) if self._is_wary else set()
-        self._is_wary = bool(held)
-        return held
-
-    def note(self, ended: list[InFlightLetter]) -> list[InFlightLetter]:
-        """Bring to the disk what was accepted of this. Return that."""
-        accepted = [one for one in ended if one.result.status == "accepted"]
+    def journal_accepted(self, ended: list[InFlightLetter]) -> list[InFlightLetter]:
+        """Write the accepted ones of these letters to the journal, and return them."""
+        accepted = [item for item in ended if item.result.status == "accepted"]
         self._write_journal(accepted)
         return accepted
 
     def record(self, waiting: list[Outcome]) -> None:
-        """Record what is rare: each in a transaction of its own, so that one costs one.
+        """Record rare outcomes, each in a transaction of its own, and remove them from the list.
 
-        What is recorded leaves the list; of many, some stay for the next time. Raises the
-        database's Error for what may be tried again.
+        Stops after RECORDING_SECONDS. Raises the database's Error if it can be tried again.
         """
         until = time.monotonic() + RECORDING_SECONDS
         while waiting and time.monotonic() < until:
-            letter, act = waiting[0]
+            letter, record = waiting[0]
             try:
-                with _as_they_were([letter]), transaction.atomic():
-                    _wait_briefly()
-                    act(letter, self.clock())
-            except Overtaken as reason:
-                said = str(reason) or "overtaken by another worker"
-                logger.warning("letter %s: left alone: %s", letter.id, said)
+                with _restore_on_error([letter]), transaction.atomic():
+                    _limit_lock_wait()
+                    record(letter, self.clock())
+            except ConcurrentUpdate as reason:
+                text = str(reason) or "overtaken by another worker"
+                logger.warning("letter %s: left alone: %s", letter.id, text)
             except Exception as error:
                 if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
-                    waiting.append(waiting.pop(0))  # A held row waits, no others do.
+                    waiting.append(waiting.pop(0))  # If its row is locked, others need not wait.
                     if not is_lock_timeout(error):
                         connection.close()
                     raise
-                # It costs its own letter, whose lease runs out.
+                # Only this letter is affected: its lease expires.
                 logger.exception("letter %s: can't be written down", letter.id)
             waiting.pop(0)
 
     def close(self, *, is_complete: bool) -> None:
-        """End the journal, or leave it for replay, where not all of it may be recorded."""
+        """Close the journal, or leave it for replay if not everything is recorded."""
         if self._journal is None:
             return
         try:
-            self._journal.close() if is_complete else self._journal.leave()
+            self._journal.close() if is_complete else self._journal.abandon()
         except OSError as error:  # It is replayed, which changes nothing.
             logger.error("the journal can't be closed: %s", error)
 
-    def _look_at_the_clock(self) -> datetime:
-        self._told, self._told_at = self.clock(), time.monotonic()
-        return self._told
+    def _read_clock(self) -> datetime:
+        self._clock_time, self._clock_read_at = self.clock(), time.monotonic()
+        return self._clock_time
 
-    def _looks_around(self) -> bool:
-        """Look, a few times a second, at what needs no look in each transaction."""
+    def _is_check_due(self) -> bool:
+        """Return whether this claim looks for awaited letters, a few times a second.
+
+        Then it also checks whether any provider is limited.
+        """
         now = time.monotonic()
-        if now < self._look_around_at:
+        if now < self._check_at:
             return False
-        self._look_around_at = now + LOOK_AROUND_SECONDS
+        self._check_at = now + CHECK_SECONDS
         self.is_counting = throttling.is_counting()
         return True
 
     def _write_journal(self, accepted):
-        """Note on the disk what was accepted, before the database is asked to."""
         if not accepted or settings.EMAIL_URL.startswith("file:"):
             return  # The outbox is its own journal.
         try:
             if self._journal is None:
                 self._journal = Journal(journal.folder_of_journals())
-            moment = self._told.isoformat()
-            self._journal.write([_entry(one, moment) for one in accepted])
-        except OSError as error:  # It is a second net: the database is the first.
+            moment = self._clock_time.isoformat()
+            self._journal.write([_entry(item, moment) for item in accepted])
+        except OSError as error:  # The database may still record them.
             logger.error("the journal can't be written: %s", error)
 
-    def _record(self, accepted, now) -> list[InFlightLetter]:
-        """Write down what was accepted. Return these; all else is recorded one by one."""
-        replies = [one.result.reply for one in accepted]
-        moved = {
-            letter.id for letter in transitions.accept([o.letter for o in accepted], replies, now)
-        }
-        return [one for one in accepted if one.letter.id in moved]
-
-    def _final_check(self, waiting, held, now) -> transitions.Checked:
-        checked = transitions.Checked([], [])
-        letters = [one.letter for one in waiting if one.letter.id not in held]
+    def _final_check(self, at_check, locked, now) -> transitions.FinalCheck:
+        checked = transitions.FinalCheck([], [])
+        letters = [item.letter for item in at_check if item.letter.id not in locked]
         if letters:
-            frozen = {one.letter.id: one.frozen for one in waiting}
+            frozen = {item.letter.id: item.frozen for item in at_check}
             checked = transitions.final_check(letters, frozen, now)
-        checked.waiting += [one.letter for one in waiting if one.letter.id in held]
+        checked.waiting += [item.letter for item in at_check if item.letter.id in locked]
         return checked
 
 
-def _entry(one, moment):
-    letter, frozen = one.letter, one.frozen
-    said = frozen.message_id, one.result.reply, moment, frozen.item_ids
-    return Entry(letter.id, letter.attempt, *said)
+def _entry(item, moment):
+    letter, frozen = item.letter, item.frozen
+    return Entry(
+        letter.id, letter.attempt, frozen.message_id, item.result.reply, moment, frozen.item_ids
+    )
 
 
-def _wait_briefly():
-    """Wait for no lock for long in this transaction: the dots of others wait as long."""
+def _limit_lock_wait():
+    """Limit the wait for locks in this transaction: letters at the final check wait as long."""
     if connection.vendor == "postgresql":
         run_sql("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS * 1000:.0f}ms"])
 
 
 @contextmanager
-def _or_close():
-    """Where the database fails the block, close the connection: the next query opens a new one."""
+def _close_on_error():
+    """Close the connection after a database error in the block. The next query opens a new one."""
     try:
         yield
     except Error:
@@ -259,8 +244,8 @@ def _or_close():
 
 
 @contextmanager
-def _as_they_were(letters):
-    """Where the block fails, let the letters say what their rows still do."""
+def _restore_on_error(letters):
+    """Restore the fields of the letters after an error in the block: the rows are unchanged."""
     before = [dict(letter.__dict__) for letter in letters]
     try:
         yield

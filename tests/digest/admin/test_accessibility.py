@@ -8,13 +8,17 @@ from django.test import Client
 from django.urls import reverse
 
 from digest.models import Digest
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Subscriber
+from tests.digest.admin.test_lists import letter
 from tests.digest.admin.test_roles import furnished, reader, routes, told  # noqa: F401
 from tests.factories import make
 from tests.helpers import services
 from tests.test_pages import JUDGE, LARGE, SMALL, in_corners, judged, open_browser
 
-pytestmark = [pytest.mark.django_db, pytest.mark.services, pytest.mark.usefixtures("furnished")]
+pytestmark = [
+    *(pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("furnished")),
+    *(pytest.mark.services, pytest.mark.slow),
+]
 
 #: What axe-core finds of Unfold's and Django's own, by rule and by what stands in the element or in
 #: the way to it. All else is ours.
@@ -128,7 +132,6 @@ def panel(chromium, live_server):
         yield opened
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", ["subscriber_change", "subscriber_changelist", "topic_add"])
 def test_where_the_keyboard_is_can_be_seen(panel, name):
     args = [reader("reader")] if name.endswith("change") else []
@@ -139,7 +142,6 @@ def test_where_the_keyboard_is_can_be_seen(panel, name):
     assert unseen == []
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("width", "is_open"), [(1279, False), (1280, True), (1281, True)])
 def test_the_menu_is_open_where_there_is_room(panel, width, is_open):
     page = panel("index", {"width": width, "height": 900})
@@ -160,33 +162,21 @@ FIRST_COLUMN = """() => {
 }"""
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("size", "widest"), [(SMALL, 300), (LARGE, 900)], ids=["phone", "desk"])
 def test_a_word_without_an_end_pushes_no_column_out_of_a_table(panel, size, widest):
     endless = make.topic("W" * 200)
     address = f"{'a' * 60}@{'.'.join('b' * 60 for _ in range(3))}.example"
     reader = make.subscriber(address, topics=[endless])
-    moments = {"created_at": make.NOW, "closes_at": make.NOW}
-    letter = Letter.objects.create(subscriber=reader, kind="digest", day=make.NOW.date(), **moments)
-    digest = Digest.objects.create(subscriber=reader, day=letter.day, letter=letter)
+    digest = Digest.objects.get(letter=letter(reader))
     digest.picks.create(subscriber=reader, paper=make.paper("W" * 2000), position=1, score=1)
     pages = [("subscriptions_topic_readers", endless.pk)]
-    for name in ("subscriber", "topic", "letter"):
-        pages.append((f"subscriptions_{name}_changelist",))
+    for name in ("subscriptions_subscriber", "subscriptions_topic", "subscriptions_letter"):
+        pages.append((f"{name}_changelist",))
     pages += [("digest_paper_changelist",), ("digest_digest_changelist",)]
     widths = {name: panel(name, size, *args).evaluate(FIRST_COLUMN) for name, *args in pages}
     assert {name: width for name, width in widths.items() if width > widest} == {}
 
 
-@pytest.mark.django_db(transaction=True)
-def test_the_page_of_one_who_has_a_password_fits_a_phone(panel):
-    page = panel("auth_user_change", SMALL, User.objects.get(username="you").pk)
-    assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"]
-    reset = page.get_by_role("link", name="Reset password").bounding_box()
-    assert reset["x"] + reset["width"] < SMALL["width"]
-
-
-@pytest.mark.django_db(transaction=True)
 def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(panel):
     services.require("axe")
     subscriber = Subscriber.objects.get(pk=reader("reader"))
@@ -205,11 +195,13 @@ def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(panel):
     assert subscriber.suppressed_reason == "asked by phone"
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_topic_of_one_long_word_pushes_no_form_sideways(panel, live_server):
+def test_no_word_pushes_a_form_sideways(panel, live_server):
     make.topic("W" * 200)
-    page = panel("index", SMALL)
-    for path in ("/", "/subscribe/"):
-        page.goto(live_server.url + path)
+    page = panel("auth_user_change", SMALL, User.objects.get(username="you").pk)
+    reset = page.get_by_role("link", name="Reset password").bounding_box()
+    assert reset["x"] + reset["width"] < SMALL["width"]
+    for path in (None, "/", "/subscribe/"):
+        if path:
+            page.goto(live_server.url + path)
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"], path

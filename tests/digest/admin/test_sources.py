@@ -9,6 +9,7 @@ from django.urls import reverse
 from digest.models import Coverage, Harvest
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.helpers.admin_pages import page as page_of
 from tests.helpers.pages import text_of
 
 pytestmark = pytest.mark.django_db
@@ -38,11 +39,6 @@ def covered(category="cs", state="fresh", *, day=TODAY, source="arxiv", **fields
     )
 
 
-def page_of(panel, row):
-    url = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
-    return panel.get(reverse(url, args=[row.pk]))
-
-
 def listed(panel, name, **asked):
     return list(panel.get(reverse(name), asked).context["cl"].result_list)
 
@@ -61,18 +57,14 @@ def test_runs_are_found_by_source_state_and_day(panel):
 def test_a_run_says_how_it_went_in_short_in_the_list_and_in_full_on_its_page(panel):
     said = f"1 records seen. <b>{'a long story ' * 20}</b> It broke off."
     failed = run(state="failed", said=said, bad=3)
-    in_list = panel.get(reverse(HARVESTS)).content.decode()
-    assert "&lt;b&gt;a long story" in in_list
-    assert "It broke off." not in in_list
-    assert "It broke off." in text_of(page_of(panel, failed))
-
-
-def test_a_run_that_died_is_not_said_to_be_running(panel):
     run(state="running", ago=timedelta(minutes=11), ended_at=None)
     run("huggingface", state="running", ago=timedelta(minutes=9), ended_at=None)
-    text = text_of(panel.get(reverse(HARVESTS)))
-    assert re.search(r"arxiv \S+ \S+ \S+ 11:49 cut off", text)
-    assert re.search(r"huggingface \S+ \S+ \S+ 11:51 running", text)
+    in_list = panel.get(reverse(HARVESTS))
+    assert "&lt;b&gt;a long story" in in_list.text
+    assert "It broke off." not in in_list.text
+    assert "It broke off." in text_of(page_of(panel, failed))
+    assert re.search(r"arxiv \S+ \S+ \S+ 11:49 cut off", text_of(in_list))
+    assert re.search(r"huggingface \S+ \S+ \S+ 11:51 running", text_of(in_list))
 
 
 def test_coverage_is_listed_by_day_and_found_by_source_state_and_day(panel):
@@ -127,16 +119,16 @@ def test_the_first_page_shows_the_last_run_of_each_source_backfills_apart(panel)
 
 def test_a_papers_page_shows_how_its_popularity_changed_from_day_to_day(panel):
     paper = make.paper()
-    counts = {0: (1043, 5, 7), 1: (43, 5, 9), 4: (40, None, None)}
-    for ago, (upvotes, comments, stars) in counts.items():
-        paper.observations.create(
-            source="huggingface",
-            day=TODAY - timedelta(days=ago),
-            upvotes=upvotes,
-            num_comments=comments,
-            github_stars=stars,
-        )
-    paper.observations.create(source="elsewhere", day=TODAY - timedelta(days=2), upvotes=9)
+
+    def observe(ago, upvotes, num_comments=None, github_stars=None, source="huggingface"):
+        facts = {"num_comments": num_comments, "github_stars": github_stars, "source": source}
+        day = TODAY - timedelta(days=ago)
+        paper.observations.create(day=day, upvotes=upvotes, **facts)
+
+    observe(0, 1043, 5, 7)
+    observe(1, 43, 5, 9)
+    observe(2, 9, source="elsewhere")
+    observe(4, 40)
     make.paper().observations.create(source="huggingface", day=TODAY, upvotes=1)
     text = text_of(page_of(panel, paper))
     assert "1 Jun 2026 huggingface 1,043 +1,000 5 ±0 7 -2" in text
@@ -145,8 +137,7 @@ def test_a_papers_page_shows_how_its_popularity_changed_from_day_to_day(panel):
     assert "28 May 2026 huggingface 40 - -" in text
     paper.observations.all().delete()
     for ago in range(12):  # The last day on a page is compared with the first of the next.
-        day = TODAY - timedelta(days=ago)
-        paper.observations.create(source="huggingface", day=day, upvotes=100 - ago)
+        observe(ago, 100 - ago)
     text = text_of(page_of(panel, paper))
     assert "23 May 2026 huggingface 91 +1" in text
     assert "22 May 2026" not in text

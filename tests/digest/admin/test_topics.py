@@ -1,15 +1,21 @@
 """Topics in the panel: what matches while one is written, who follows, and what was merged."""
 
+import io
+import json
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.core import signing
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
 from digest.indexing import model_store
 from digest.models import FittedModel
 from digest.planning import slots
+from digest.topics import starter_topics, topic_files
 from subscriptions.models import Topic
 from tests.factories import make
 from tests.factories.make import NOW
@@ -30,11 +36,6 @@ def panel_of(*rights):
     client = Client()
     client.force_login(user)
     return client
-
-
-@pytest.fixture
-def panel():
-    return panel_of()
 
 
 @pytest.fixture
@@ -60,9 +61,6 @@ def test_what_is_written_is_matched_and_nothing_is_saved(panel, papers):
     assert "Bread and butter" in text
     assert "Sparse" not in text
     assert not Topic.objects.exists()
-
-
-def test_what_is_written_is_compared_with_what_is_saved(panel, papers):
     saved = make.topic("Sparse attention")
     sent = {"query": "bread", "categories": "", "topic": saved.pk}
     text = text_of(panel.post(MATCHES, sent))
@@ -81,9 +79,8 @@ def test_categories_are_written_between_commas(panel, papers):
     assert 'value="cs.LG, stat.ML"' in panel.get(change_page(topic)).content.decode()
 
 
-@pytest.mark.parametrize(
-    ("sent", "said"),
-    [
+def test_what_can_not_be_looked_for_is_said_in_a_sentence(panel, papers):
+    for sent, said in [
         ({"query": "x" * 2001}, "at most 2000 characters (it has 2001)"),
         ({"query": "bread", "categories": "cs.XX, foo"}, "no category called cs.XX, foo"),
         ({"query": " ", "categories": ","}, "Say what its papers are about"),
@@ -92,10 +89,8 @@ def test_categories_are_written_between_commas(panel, papers):
         ({"query": "bread OR butter"}, "OR is not obeyed: commas part"),
         ({"query": "the of and"}, "There is nothing to look for in this query"),
         ({"query": "\0"}, "Null characters are not allowed."),
-    ],
-)
-def test_what_can_not_be_looked_for_is_said_in_a_sentence(panel, papers, sent, said):
-    assert said in text_of(panel.post(MATCHES, sent))
+    ]:
+        assert said in text_of(panel.post(MATCHES, sent))
 
 
 def test_when_many_look_at_once_the_curator_is_asked_to_wait(panel, papers, monkeypatch):
@@ -111,79 +106,74 @@ def test_without_a_model_none_is_fitted(panel):
     assert not FittedModel.objects.exists()
 
 
-@pytest.mark.parametrize("is_new", [True, False])
-def test_without_scripts_a_button_shows_the_same_and_saves_nothing(panel, papers, is_new):
+def test_without_scripts_a_button_shows_the_same_and_saves_nothing(panel, papers):
     topic = make.topic("Sparse attention")
     data = {"name": "Bread", "slug": "b", "query": "bread", "categories": "", "_matches": ""}
-    response = panel.post(ADD if is_new else change_page(topic), data)
-    text = text_of(response)
-    assert "1 of the 4 papers of the last 7 days match" in text
-    assert ("against what is saved" in text) is not is_new
-    assert response.context["adminform"].form["query"].value() == "bread"
+    for url, is_new in ((ADD, True), (change_page(topic), False)):
+        response = panel.post(url, data)
+        text = text_of(response)
+        assert "1 of the 4 papers of the last 7 days match" in text
+        assert ("against what is saved" in text) is not is_new
+        assert response.context["adminform"].form["query"].value() == "bread"
     assert Topic.objects.get().query == "Sparse attention"
 
 
-@pytest.mark.parametrize(
-    ("rights", "may_add", "may_change"),
-    [
+def test_only_who_may_write_a_topic_tries_one(papers):
+    topic = make.topic("Sparse attention")
+    for rights, may_add, may_change in [
         (["view_topic"], False, False),
         (["add_topic"], True, False),
         (["view_topic", "change_topic"], False, True),
-    ],
-)
-def test_only_who_may_write_a_topic_tries_one(papers, rights, may_add, may_change):
-    panel, topic = panel_of(*rights), make.topic("Sparse attention")
-    for sent, may in (({}, may_add), ({"topic": topic.pk}, may_change)):
-        response = panel.post(MATCHES, {"query": "bread"} | sent)
-        assert response.status_code == (200 if may else 403)
+    ]:
+        panel = panel_of(*rights)
+        for sent, may in (({}, may_add), ({"topic": topic.pk}, may_change)):
+            response = panel.post(MATCHES, {"query": "bread"} | sent)
+            assert response.status_code == (200 if may else 403), rights
 
 
-def test_matches_are_asked_for_by_a_form_of_the_panel_alone(papers):
+def test_matches_are_asked_for_by_a_form_of_the_panel_alone():
     assert Client().post(MATCHES, {"query": "bread"}).status_code == 302
     assert panel_of().get(MATCHES).status_code == 405
     strict = Client(enforce_csrf_checks=True)
-    strict.force_login(User.objects.create(username="z", is_staff=True, is_superuser=True))
+    strict.force_login(User.objects.get())
     assert strict.post(MATCHES, {"query": "bread"}).status_code == 403
 
 
 # ---- What is saved
 
 
-@pytest.mark.parametrize(
-    ("sent", "said"),
-    [
+def test_a_topic_that_is_of_no_use_to_readers_is_not_offered(panel):
+    make.topic("Bread")
+    topic = make.topic("Sparse attention")
+    data = {"name": "Rye", "slug": "rye", "query": "rye", "categories": "", "is_offered": "on"}
+    for sent, said in [
+        ({"slug": ""}, "This field is required."),
         ({"name": "BREAD"}, "Another topic that is offered has this name."),
         ({"query": "of the"}, "There is nothing to look for in this query"),
         ({"name": "Bread", "is_offered": ""}, ""),  # Nobody chooses it.
         ({"query": "of the", "is_offered": ""}, ""),
         ({"query": "of the", "categories": "cs.CL"}, ""),  # All papers of these.
         ({"name": "Sparse attention"}, ""),  # What it is called already.
-    ],
-)
-def test_a_topic_that_is_of_no_use_to_readers_is_not_offered(panel, sent, said):
-    make.topic("Bread")
-    topic = make.topic("Sparse attention")
-    data = {"name": "Rye", "slug": "rye", "query": "rye", "categories": "", "is_offered": "on"}
-    response = panel.post(change_page(topic), data | sent)
-    assert not said or said in text_of(response)
-    topic.refresh_from_db()
-    assert (topic.slug == "rye") is not bool(said)
+    ]:
+        response = panel.post(change_page(topic), data | sent)
+        assert response.status_code == (200 if said else 302), sent
+        assert not said or said in text_of(response)
+        assert Topic.objects.filter(slug="rye").exists() is not bool(said)
+        topic.save()  # As it was.
 
 
 # ---- Who follows
 
 
-def test_a_topics_readers_are_listed_page_by_page_in_few_queries(
-    panel, django_assert_max_num_queries
-):
+def test_readers_of_a_topic_are_listed_in_few_queries(panel, django_assert_max_num_queries):
     topic = make.topic("Bread")
-    for n in range(60):
+    for n in range(50):
         make.subscriber(f"r{n}@example.org", topics=[topic])
     mute = make.subscriber("mute@example.org", muted=[topic], unsubscribed_at=NOW)
     url = reverse("admin:subscriptions_topic_readers", args=[topic.pk])
     with django_assert_max_num_queries(8):
         text = text_of(panel.get(url))
-    assert "61 follow or mute it" in text
+    assert "51 follow or mute it" in text
     assert "r0@example.org active follow 1" in text
     assert "mute@" not in text
     last = panel.get(url, {"page": 2})
@@ -192,26 +182,25 @@ def test_a_topics_readers_are_listed_page_by_page_in_few_queries(
     assert page in last.content.decode()
 
 
-def test_addresses_of_readers_are_shown_to_who_may_see_subscribers():
+def test_readers_and_what_they_wrote_are_shown_to_who_may_see_them():
     topic = make.topic("Bread")
-    reader = make.subscriber("reader@example.org", topics=[topic])
-    url = reverse("admin:subscriptions_topic_readers", args=[topic.pk])
-    text = text_of(panel_of("view_topic").get(url))
-    assert f"No. {reader.pk} active follow 1" in text
-    assert "reader@" not in text
-    assert "reader@" in text_of(panel_of("view_topic", "view_subscriber").get(url))
-    assert panel_of("view_paper").get(url).status_code == 403
-
-
-def test_what_a_reader_wrote_is_shown_to_who_may_see_readers():
-    make.subscriber("reader@example.org", interests="my own words")
-    own = Topic.objects.get()
-    for rights, is_shown in ((["view_topic"], False), (["view_topic", "view_subscriber"], True)):
-        panel = panel_of(*rights)
+    reader = make.subscriber("reader@example.org", topics=[topic], interests="my own words")
+    own = Topic.objects.get(owner=reader)
+    followers, own_followers = (
+        reverse("admin:subscriptions_topic_readers", args=[one.pk]) for one in (topic, own)
+    )
+    for rights, name in ((["view_topic"], f"No. {reader.pk}"), (WITH_READERS, reader.email)):
+        panel, is_shown = panel_of(*rights), rights == WITH_READERS
+        text = text_of(panel.get(followers))
+        assert f"{name} active follow 1" in text
+        assert ("reader@" in text) is is_shown
         assert ("my own words" in text_of(panel.get(TOPICS, {"owner": "all"}))) is is_shown
         assert (panel.get(change_page(own)).status_code == 200) is is_shown
-        url = reverse("admin:subscriptions_topic_readers", args=[own.pk])
-        assert panel.get(url).status_code == (200 if is_shown else 404)
+        assert panel.get(own_followers).status_code == (200 if is_shown else 404)
+    assert panel_of("view_paper").get(followers).status_code == 403
+
+
+WITH_READERS = ["view_topic", "view_subscriber"]
 
 
 def test_what_was_merged_can_be_seen_and_not_changed(panel):
@@ -220,3 +209,265 @@ def test_what_was_merged_can_be_seen_and_not_changed(panel):
     assert "Old" not in text_of(panel.get(TOPICS))
     assert "Stays" in text_of(panel.get(change_page(old)))
     assert panel.post(change_page(old), {"name": "x"}).status_code == 403
+
+
+# ---- Topics as a file: what is exported can be imported, and a bad file changes nothing
+
+
+IMPORT, CONFIRM, EXPORT = (
+    reverse(f"admin:subscriptions_topic_{act}") for act in ("import", "process_import", "export")
+)
+REEFS = """
+- slug: reefs
+  name: Coral reefs
+  query: coral reefs, "reef fish"
+"""
+
+
+def rows():
+    return list(Topic.objects.order_by("slug").values())
+
+
+def export(name="topics.yaml", topics=None):
+    return topic_files.format_of(name).export_data(topic_files.TopicResource().export(topics))
+
+
+def load(text, name="topics.yaml", **options):
+    dataset = topic_files.format_of(name).create_dataset(text.encode())
+    options = {"rollback_on_validation_errors": True} | options
+    return topic_files.TopicResource().import_data(dataset, **options)
+
+
+def totals(result):
+    return {state: count for state, count in result.totals.items() if count}
+
+
+def errors_of(result):
+    errors = [str(row.error_dict) for row in result.invalid_rows]
+    errors += [str(error.error) for error in result.base_errors]
+    return " ".join(errors + [str(error.error) for _, row in result.row_errors() for error in row])
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json", "a.csv"])
+def test_what_was_exported_changes_nothing_when_it_comes_back(name):
+    odd = {"query": "a\nb\t\x7f\u2028'''\"\"\"", "description": "Café, #1: *x*"}
+    make.topic('"Odd" \\ topic', slug="odd", is_offered=False, **odd)
+    make.topic("Fields", query="", categories=["cs.LG", "stat.ML"])
+    before, text = rows(), export(name)
+    assert totals(load(text, name)) == {"skip": 2}
+    assert rows() == before
+    Topic.objects.all().delete()
+    assert totals(load(text, name)) == {"new": 2}
+    assert [row | {"id": 0} for row in rows()] == [row | {"id": 0} for row in before]
+
+
+def test_the_file_of_starter_topics_is_one_that_can_be_imported():
+    starter_topics.make_topics()
+    result = load(starter_topics.SUBJECTS.read_text())
+    assert totals(result) == {"skip": Topic.objects.by_subject().count()}
+
+
+def test_what_a_topic_leaves_out_stays_as_it_is():
+    make.topic("Reefs", slug="reefs", description="Old", categories=["q-bio.PE"], is_offered=False)
+    ice = "- {name: Sea ice, categories: [cs.lg, stat.ML, cs.LG], slug: ice}\n"
+    assert totals(load(REEFS + ice)) == {"update": 1, "new": 1}
+    topic, ice = Topic.objects.order_by("-slug")
+    assert (topic.name, topic.description, topic.is_offered) == ("Coral reefs", "Old", False)
+    assert topic.categories == ["q-bio.PE"]
+    assert (ice.name, ice.query, ice.categories) == ("Sea ice", "", ["cs.LG", "stat.ML"])
+    assert totals(load(REEFS)) == {"skip": 1}
+
+
+def test_readers_own_and_merged_topics_are_neither_exported_nor_changed():
+    make.subscriber(interests="coral reefs")
+    stays = make.topic("Stays")
+    make.topic("Old", merged_into=stays)
+    before = rows()
+    assert "coral" not in export(topics=Topic.objects.all())
+    assert "slug: old" not in export(topics=Topic.objects.all())
+    assert "already exists" in errors_of(load("- {slug: old, name: Old, query: x}"))
+    assert rows() == before
+
+
+def test_one_bad_topic_refuses_the_file():
+    for topic, reason in BAD.items():
+        result = load(f"{REEFS}\n- {topic}\n")
+        assert reason in errors_of(result), topic
+        assert result.has_errors() or result.has_validation_errors()
+        assert not Topic.objects.exists()
+
+
+BAD = {
+    "name: A": "A topic needs a slug",
+    "slug: a": "This field cannot be blank",
+    "{slug: a, name: A}": "A topic needs a query or arXiv categories",
+    "{slug: 3, name: A, query: a}": "'slug': ['This cannot be 3.']",
+    "{slug: a, name: no, query: a}": "'name': ['This cannot be False.']",
+    "{slug: a b, name: A, query: a}": "Enter a valid “slug”",
+    "{slug: a, name: A, query: [a]}": "This cannot be ['a'].",
+    "{slug: a, name: A, query: a, offered: maybe}": "This cannot be 'maybe'.",
+    "{slug: a, name: A, categories: [cs.XX]}": "arXiv has no category called cs.XX",
+    "{slug: a, name: A, categories: [[cs.LG]]}": "arXiv has no category called",
+    "{slug: a, name: A, query: a, owner: 1}": "A topic has no “owner”",
+    '{slug: a, name: "A\\nB", query: a}': "'name': ['This must be one line",
+    '{slug: a, name: A, query: "a\\0"}': "Null characters are not allowed",
+    '{slug: "a\\0", name: A, query: a}': "",
+    f"{{slug: a, name: {201 * 'A'}, query: a}}": "at most 200 characters",
+    f"{{slug: {81 * 'a'}, name: A, query: a}}": "at most 80 characters",
+    f"{{slug: a, name: A, query: {2001 * 'a'}}}": "more than 2000 characters",
+    "{slug: reefs, name: A, query: a}": "An earlier topic in the file has this slug",
+}
+
+
+def test_rubbish_is_told_from_a_file_of_topics():
+    for content, reason in {
+        "": "holds no list",
+        "slug: a": "holds no list",
+        "- a": "holds no list",
+        "- {slug: &a x, name: *a}": "has an alias",
+        "- &a {slug: x}\n- {<<: *a}": "has an alias",
+        "!!python/object/apply:os.getcwd []": "could not determine a constructor",
+        "[" * 100_000: "maximum recursion depth",
+        "- slug: " + "1" * 5_000: "integer string conversion",
+    }.items():
+        with pytest.raises((ValueError, RecursionError, topic_files.yaml.YAMLError), match=reason):
+            load(content)
+
+
+def test_a_spreadsheet_runs_nothing():
+    make.topic("=HYPERLINK(1)", slug="a")
+    assert "=" not in export("a.csv")
+    assert "=HYPERLINK" in export("a.json")
+
+
+# ---- In the panel
+
+
+def upload(panel, content, name="pack.yaml", format="0"):
+    file = io.BytesIO(content if isinstance(content, bytes) else content.encode())
+    file.name = name
+    return panel.post(IMPORT, {"import_file": file, "format": format})
+
+
+def confirm(panel, response, **sent):
+    form = response.context["confirm_form"]
+    return panel.post(CONFIRM, form.initial | sent, follow=True)
+
+
+def test_an_import_is_looked_at_first_and_then_done():
+    panel = panel_of()
+    make.topic("Reefs", slug="reefs")
+    response = upload(panel, f"{REEFS}- {{slug: ice, name: Sea <ice>, query: ice}}\n")
+    text = text_of(response)
+    assert "Update reefs" in text
+    assert "New ice Sea" in text
+    assert "<ins" in response.content.decode()
+    assert "<ice>" not in response.content.decode()
+    assert Topic.objects.count() == 1
+    assert "1 new, 1 updated, 0 deleted" in text_of(confirm(panel, response))
+    assert set(Topic.objects.values_list("slug", flat=True)) == {"reefs", "ice"}
+    assert {str(entry) for entry in LogEntry.objects.all()} == {
+        "Added “Sea <ice>”.",
+        "Changed “Coral reefs” — update through import_export",
+    }
+
+
+def test_rubbish_is_refused_by_the_page_with_a_sentence():
+    panel, formats = panel_of(), {"yaml": "0", "json": "1", "csv": "2"}
+    for content, name, said in [
+        (b"", "a.yaml", "The submitted file is empty."),
+        (b"\xff\xfe", "a.yaml", "decode byte 0xff"),
+        (b"format = 1", "topics.toml", "TOML is no longer a format of topics: use YAML"),
+        (b"x", "topics.xlsx", "ends with .yaml, .json or .csv"),
+        (b"#" * 600_000, "a.yaml", "larger than 500,000 bytes"),
+        (b'[{"slug": "a", "name": "\\ud800"}]', "a.json", "surrogates not allowed"),
+        (b"- {slug: a, name: A}", "a.yaml", "A topic needs a query"),
+        (b"slug\n", "a.csv", "No valid data to import"),
+    ]:
+        response = upload(panel, content, name, formats.get(name[2:], "0"))
+        assert said in text_of(response)
+        assert "confirm_form" not in response.context
+    assert upload(panel, b"#" * 50_000_000).status_code == 413
+
+
+def test_only_a_file_that_was_looked_at_is_imported():
+    panel = panel_of()
+    response = upload(panel, REEFS)
+    for sent in (
+        {"import_file_name": "../../../etc/passwd"},
+        {"import_file_name": signing.dumps(REEFS)},
+        {"format": "7"},
+        {"format": "x"},
+    ):
+        assert confirm(panel, response, **sent).status_code in (200, 400)
+    assert not Topic.objects.exists()
+
+
+def test_an_import_that_fails_the_second_time_changes_nothing_and_says_so():
+    panel = panel_of()
+    response = upload(panel, f"{REEFS}- {{slug: ice, name: Ice, query: ice}}\n")
+    make.topic("Old", slug="ice", merged_into=make.topic("Stays"))
+    assert "nothing was imported" in text_of(confirm(panel, response))
+    assert not Topic.objects.filter(slug="reefs").exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_all_or_the_selected_topics_are_exported():
+    panel = panel_of("view_topic")
+    make.subscriber(interests="bread")
+    reefs, _ = make.topic("Reefs"), make.topic("Ice")
+    response = panel.post(EXPORT, {"format": "0", "resource": "0"})
+    assert ".yaml" in response["Content-Disposition"]
+    assert response.content.decode() == export()
+    data = {"action": "export_admin_action", "_selected_action": [reefs.pk]}
+    page = panel.post(reverse("admin:subscriptions_topic_changelist"), data)
+    assert "Export 1 selected item" in text_of(page)
+    chosen = panel.post(EXPORT, {"format": "1", "resource": "0", "export_items": [reefs.pk]})
+    assert [topic["slug"] for topic in json.loads(chosen.content)] == ["reefs"]
+
+
+def test_only_who_may_add_and_change_topics_imports_them():
+    for rights in (["view_topic", "add_topic"], ["view_topic", "change_topic"], ["view_paper"]):
+        panel = panel_of(*rights)
+        assert panel.get(IMPORT).status_code == 403
+        assert upload(panel, REEFS).status_code == 403
+        assert panel.post(CONFIRM, {}).status_code == 403
+    assert panel_of("view_paper").get(EXPORT).status_code == 403
+    assert panel_of("add_topic", "change_topic").get(IMPORT).status_code == 200
+
+
+# ---- From a shell
+
+
+def test_topics_go_out_and_in_by_command(tmp_path, capsys):
+    make.topic("Reefs")
+    file = tmp_path / "topics.yaml"
+    call_command("topics", "export", str(file))
+    Topic.objects.all().delete()
+    call_command("topics", "import", str(file), "--dry-run")
+    assert "1 new, 0 changed, 0 as they are. Nothing was written." in capsys.readouterr().out
+    assert not Topic.objects.exists()
+    call_command("topics", "import", str(file))
+    assert Topic.objects.get().name == "Reefs"
+    with pytest.raises(CommandError, match="File exists"):
+        call_command("topics", "export", str(file))
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    file = tmp_path / "a.yaml"
+    for content, said in [
+        (None, "No such file"),
+        ("#" * 600_000, "larger than 500,000 bytes"),
+        ("- slug: {", "line 1, column 10"),
+        (f"{REEFS}- {{slug: x}}", "Nothing was imported"),
+    ]:
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(CommandError, match=said):
+            call_command("topics", "import", str(file))
+    assert "topic 2, name: This" in capsys.readouterr().err
+    file = file.rename(tmp_path / "a.csv")
+    file.write_text(f"slug\n{200_000 * 'x'}")
+    with pytest.raises(CommandError, match="field larger than field limit"):
+        call_command("topics", "import", str(file))
+    assert not Topic.objects.exists()

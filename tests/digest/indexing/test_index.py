@@ -122,8 +122,8 @@ def test_of_many_authors_the_first_are_found():
 
 
 def test_a_paper_is_like_those_that_share_its_telling_words(index):
-    assert index.ids_at(index.like(index.place_of("c"), 1)) == ["b"]
-    assert index.place_of("c") not in index.like(index.place_of("c"), 9)
+    assert index.ids_at(index.similar(index.place_of("c"), 1)) == ["b"]
+    assert index.place_of("c") not in index.similar(index.place_of("c"), 9)
 
 
 def test_an_index_of_no_papers_is_one():

@@ -65,22 +65,14 @@ def test_a_model_of_another_version_is_refused_and_fitted_anew():
     assert model_store.current(NOW) is model_store.in_use()
 
 
-def test_a_damaged_model_is_told_of_once_and_not_at_each_request(caplog):
+def test_a_damaged_model_is_told_of_once_refused_and_fitted_anew(caplog):
     make.paper("Graphs")
     row = model_store.fit(NOW)
-    with open(default_storage.path(row.name), "wb") as file:
-        file.write(b"damaged")
-    for _ in range(3):
+    Path(default_storage.path(row.name)).write_bytes(b"damaged")
+    for _ in range(3):  # Not at each request.
         with pytest.raises(model_store.NotFitted):
             model_store.in_use()
     assert caplog.text.count("The model is refused, and has to be fitted anew") == 1
-
-
-def test_a_damaged_model_is_refused_and_fitted_anew(caplog):
-    make.paper("Graphs")
-    row = model_store.fit(NOW)
-    with open(default_storage.path(row.name), "wb") as file:
-        file.write(b"not what was stored")
     assert model_store.current(NOW) is model_store.in_use()
     assert "its checksum differs" in caplog.text
     assert FittedModel.objects.count() == 2

@@ -1,77 +1,242 @@
-"""Letters joined of blocks: what rendering each alone gives, whatever papers and readers say."""
+"""Letters of digests, many at once: each is its reader's alone, whatever papers and readers say."""
 
 import re
+from datetime import timedelta
 from email import message_from_bytes, policy
 
 import lxml.html
 import pytest
+from django.db import OperationalError, connection
 from hypothesis import HealthCheck, given, settings
 
 from digest.letters import compose
-from digest.models import Paper
-from subscriptions.mail import plaintext
+from digest.models import Digest, Observation, Paper, Pick
+from subscriptions.hooks import COMPOSE_BATCH_SIZE
+from subscriptions.mail import plaintext, render
 from subscriptions.mail.byte_templates import line_slot, token_slot
+from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
+from tests.factories import make
 from tests.factories.letter_data import material_of, materials, mime_of
 from tests.factories.make import NOW
 from tests.factories.reference_letter import alone
 from tests.helpers import services
 
-HEADERS = [
-    "From",
-    "To",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "List-Id",
-    "List-Unsubscribe",
-    "List-Unsubscribe-Post",
-    "Feedback-ID",
-    "Auto-Submitted",
-    "X-Auto-Response-Suppress",
-    "Content-Language",
-    "MIME-Version",
-    "Content-Type",
-]
+pytestmark = pytest.mark.django_db
+
+DAY, TODAY = timedelta(days=1), NOW.date()
 
 
-@services.once
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
-@given(materials())
-def test_a_joined_letter_is_byte_for_byte_the_one_that_is_rendered_alone(material):
-    assert mime_of(compose.render(material)) == mime_of(alone(material))
+def stored(papers=(), kind="digest", subscriber=None, day=TODAY, **fields):
+    """Store a digest of these papers. Return its letter, as the post office loads it."""
+    subscriber = subscriber or make.subscriber(topics=[make.topic()])
+    letter = subscriber.letters.create(kind=kind, day=day, created_at=NOW, closes_at=NOW, **fields)
+    digest = Digest.objects.create(subscriber=subscriber, day=day, letter=letter)
+    for position, paper in enumerate(papers, start=1):
+        pick(digest, paper, position=position)
+    return Letter.objects.select_related("subscriber").get(pk=letter.pk)
 
 
-@services.once
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
-@given(materials())
-def test_whatever_papers_and_readers_say_the_letter_is_valid_and_hers_alone(material):
+def words(part):
+    return " ".join(part.split())
+
+
+def pick(digest, paper, **fields):
+    defaults = {"score": 1, "basis": "topic", "topic_name": "Graphs", "terms": ["graph"]}
+    return Pick.objects.create(
+        digest=digest, subscriber=digest.subscriber, paper=paper, **defaults | fields
+    )
+
+
+def composed(*letters):
+    return list(compose.compose(letters, NOW))
+
+
+def test_composing_asks_as_many_queries_for_many_letters_as_for_one(django_assert_num_queries):
+    letters = [stored([make.paper(), make.paper()]) for _ in range(11)]
+    for some in (letters[:1], letters):
+        with django_assert_num_queries(5):
+            assert all(content.html for content in composed(*some))
+
+
+def test_stored_letters_are_byte_for_byte_those_of_their_rows_rendered_alone():
+    shared = make.paper("Graphs & <b>", "We graph.", upvotes=12, github="https://github.com/a/b")
+    for day, stars in ((NOW.date() - DAY, 99), (NOW.date(), 1234), (NOW.date() + DAY, None)):
+        Observation.objects.create(paper=shared, source="hf", day=day, github_stars=stars)
+    letters = [stored([shared, make.paper()]), stored([make.paper(), shared])]
+    for digest in Digest.objects.all():
+        leader = digest.picks.get(position=1)
+        pick(digest, make.paper("On the same idea"), leader=leader, basis="trend")
+    Subscriber.objects.filter(pk=letters[1].subscriber_id).update(language="de")
+    letters = list(Letter.objects.select_related("subscriber").order_by("pk"))
+    for letter, content in zip(letters, composed(*letters), strict=True):
+        whole = list(letter.digest.picks.whole())
+        (material,) = compose.load([letter.digest], picks={letter.subscriber_id: whole})
+        assert mime_of(content) == mime_of(alone(material))
+        assert "1,234 stars" in content.html or "1.234 Sterne" in content.html
+    assert [dict(one.headers)["Content-Language"] for one in composed(*letters)] == ["en", "de"]
+
+
+def test_a_letter_names_its_papers_for_the_journal():
+    first, second, folded = make.paper(), make.paper(), make.paper()
+    letter = stored([first, second])
+    pick(letter.digest, folded, leader=letter.digest.picks.get(position=1))
+    (content,) = composed(letter)
+    assert content.item_ids == [first.pk, second.pk, folded.pk]
+    (welcome,) = composed(stored(kind="welcome"))
+    assert welcome.item_ids == []
+
+
+def test_each_letter_says_what_the_rows_say_at_that_moment():
+    paper, topic = make.paper("Graphs"), make.topic("Trees")
+    letter = stored([paper], subscriber=make.subscriber(topics=[topic]))
+    composed(letter)
+    # Whatever writes a row, and although `changed_at` stays.
+    Paper.objects.update(title="Graphs, second edition", upvotes=7)
+    Observation.objects.create(paper=paper, source="hf", day=NOW.date(), github_stars=77)
+    Pick.objects.update(terms=["edge"])
+    Topic.objects.update(name="Forests")
+    Digest.objects.update(considered=4321)
+    (content,) = composed(letter)
+    for said in ("Graphs, second edition", "7 upvotes", "77 stars", "edge", "Forests", "4,321"):
+        assert said in words(content.text), said
+
+
+def test_topics_that_brought_a_paper_are_named_before_those_that_did_not():
+    topics = [make.topic(f"On the {number}th of many things") for number in range(20)]
+    letter = stored(subscriber=make.subscriber(topics=[*topics, make.topic("Trees")]))
+    pick(letter.digest, make.paper(), topic_name="Trees", position=1)
+    (content,) = composed(letter)
+    told = "chosen for your topics: Trees, On the 0th of many things, On the 1th"
+    assert told in words(content.text)
+
+
+def test_the_first_digest_welcomes_and_no_later_one_does():
+    reader = make.subscriber(timezone="America/New_York", hour=6)
+    letter = stored([make.paper()], subscriber=reader)
+    (content,) = composed(letter)
+    for part in (content.text, content.html):
+        assert "This is your first digest" in words(part)
+        assert "06:00 New York time" in words(part)
+    before = stored(subscriber=reader, day=TODAY - DAY, state="missed")
+    assert "This is your first digest" in composed(letter)[0].html
+    Letter.objects.filter(pk=before.pk).update(state="accepted")
+    assert "This is your first digest" not in composed(letter)[0].html
+    if connection.vendor == "postgresql":  # Which may write days another way.
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL datestyle TO German")
+        assert "This is your first digest" not in composed(letter)[0].html
+
+
+@pytest.mark.parametrize("kind", ["digest", "welcome"])
+@pytest.mark.parametrize("weekdays", [0b0000011, 0b1111111])
+def test_a_first_letter_promises_none_on_days_that_she_did_not_choose(kind, weekdays):
+    papers = [make.paper()] if kind == "digest" else []
+    (content,) = composed(stored(papers, kind, make.subscriber(weekdays=weekdays)))
+    for part in (content.html, content.text):
+        is_daily = weekdays == 0b1111111
+        assert ("on every day that brings new papers" in words(part)) == is_daily
+        assert ("on the days you chose that bring new papers" in words(part)) != is_daily
+
+
+def test_a_letter_that_cannot_be_read_costs_itself_alone():
+    bad, good, gone = (stored([make.paper()]) for _ in range(3))
+    Pick.objects.filter(digest__letter=bad).update(terms=5)  # No list of words.
+    gone.digest.delete()
+    found = [type(one) for one in composed(bad, good, stored(), gone)]
+    assert found == [TypeError, render.Content, render.NoContent, Digest.DoesNotExist]
+
+
+def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
+    tried = []
+
+    def load(digests, kind):
+        tried.append(len(digests))
+        raise OperationalError("the server closed the connection")
+
+    letters = [stored([make.paper()]) for _ in range(3)]
+    monkeypatch.setattr(compose, "load", load)
+    assert [type(one) for one in composed(*letters)] == [OperationalError] * 3
+    assert tried == [3]
+
+
+def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(monkeypatch):
+    papers = [make.paper(f"Paper {number}") for number in range(3)]
+    letters = [
+        stored(papers[number % 3 :], day=TODAY - number % 2 * DAY)
+        for number in range(COMPOSE_BATCH_SIZE + 3)
+    ]
+    together = composed(*letters)
+    assert together == [one for letter in letters for one in composed(letter)]
+    bad = letters[COMPOSE_BATCH_SIZE // 2].subscriber.public_id
+    lines_of = compose.lines_of
+    monkeypatch.setattr(
+        compose,
+        "lines_of",
+        lambda one: 1 / 0 if one.subscriber.public_id == bad else lines_of(one),
+    )
+    found = composed(*letters)
+    assert type(found.pop(COMPOSE_BATCH_SIZE // 2)) is ZeroDivisionError
+    del together[COMPOSE_BATCH_SIZE // 2]
+    assert found == together
+
+
+def test_each_link_of_a_letter_is_for_one_thing_and_its_readers_own():
+    paper, unread = make.paper(), make.subscriber(topics=[make.topic()], wants_quiet_days=True)
+    letters = [stored([paper]), stored(subscriber=unread), stored([paper])]
+    for letter, content in zip(letters, composed(*letters), strict=True):
+        reader, digest = letter.subscriber.public_id, letter.digest.public_id
+        own = {("preferences", reader), ("unsubscribe", reader)}
+        if letter.subscriber != unread:
+            own |= {("feedback", reader), ("digest", digest)}
+        header = dict(content.headers)["List-Unsubscribe"]
+        for part in (content.text, content.html, header):
+            found = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
+            read = {(purpose, tokens.parse_token(purpose, token)[0]) for purpose, token in found}
+            assert read == ({("unsubscribe", reader)} if part is header else own)
+
+
+# ---- Each form of a letter, whatever papers and readers say
+
+HEADERS = (
+    "From To Subject Date Message-ID List-Id List-Unsubscribe List-Unsubscribe-Post Feedback-ID "
+    "Auto-Submitted X-Auto-Response-Suppress Content-Language MIME-Version Content-Type"
+)
+PARTS = ["multipart/alternative", "text/plain", "text/html"]
+MANY = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+FEW = settings(MANY, max_examples=6)
+
+
+def check(material):
+    """Check that a letter is joined as it is rendered alone, valid, and its reader's alone."""
     mime = mime_of(compose.render(material))
+    assert mime == mime_of(alone(material))
     assert re.fullmatch(rb"(?:[\t -~]{0,998}\r\n)*", mime)
     message = message_from_bytes(mime, policy=policy.default)
     parts = list(message.walk())
     assert not [part.defects for part in parts if part.defects]
-    assert message.keys() == HEADERS
+    assert " ".join(message.keys()) == HEADERS
     assert message["To"] == "reader@example.org"
-    assert [part.get_content_type() for part in parts] == [
-        "multipart/alternative",
-        "text/plain",
-        "text/html",
-    ]
+    assert [part.get_content_type() for part in parts] == PARTS
     text, html = (part.get_content().replace("\r\n", "\n") for part in parts[1:])
-    unseen = plaintext.UNSEEN.search(f"{message['Subject']}{text}{html}")
+    unseen = plaintext.INVISIBLE.search(f"{message['Subject']}{text}{html}")
     assert unseen is None, unseen
     assert line_slot("") not in text + html
     assert token_slot("x")[22:] not in text + html
     page = lxml.html.fromstring(html.encode())
     assert not page.xpath("//script|//form|//iframe|//img|//@onclick")
-    shown = page.xpath("//@data-paper-id")
-    assert shown == [pick.paper_id for pick in material.picks]
+    assert page.xpath("//@data-paper-id") == [pick.paper_id for pick in material.picks]
     numbered = re.findall(r"^(\d+)\. ", text, re.MULTILINE)
     assert numbered == [str(pick.position) for pick in material.picks]
     unsubscribe = tokens.unsubscribe_url(material.subscriber)
     assert unsubscribe in text
     assert unsubscribe in page.xpath("//@href")
+
+
+@services.once
+@pytest.mark.parametrize("effort", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_whatever_papers_and_readers_say_the_letter_is_as_rendered_alone_and_valid(effort):
+    effort(given(materials())(check))()
 
 
 @pytest.mark.parametrize("moved_at", [None, NOW])  # Who moved has longer links.

@@ -39,40 +39,31 @@ def test_a_copy_made_while_somebody_writes_is_whole_and_its_owners_alone(embedde
     assert copy.stat().st_mode & 0o777 == 0o600
 
 
-def test_nothing_is_written_over(embedded, tmp_path):
+def test_nothing_is_written_over_nor_where_no_folder_is(embedded, tmp_path):
     kept = tmp_path / "kept"
     kept.write_text("kept")
     with pytest.raises(CommandError, match="is there already"):
         call_command("backup", str(kept))
     assert kept.read_text() == "kept"
-
-
-def test_a_folder_that_is_not_there_is_told_in_a_sentence(embedded, tmp_path):
     with pytest.raises(CommandError, match="can't be written: No such file or directory"):
         call_command("backup", str(tmp_path / "no" / "copy"))
 
 
-def test_a_copy_that_fails_is_told_in_a_sentence_and_leaves_no_file(
-    embedded, tmp_path, monkeypatch
-):
+def test_a_copy_that_fails_or_is_of_what_is_damaged_leaves_no_file(embedded, tmp_path, monkeypatch):
+    """It would be copied page by page, and take the place of a good one."""
     broken, copy = tmp_path / "broken.sqlite3", tmp_path / "copy"
-    broken.write_text("no database")
     monkeypatch.setitem(connection.settings_dict, "NAME", str(broken))
+    broken.write_text("no database")
     with pytest.raises(CommandError, match=r"can't be copied to .+: file is not a database"):
         call_command("backup", str(copy))
     assert not copy.exists()
-
-
-def test_a_copy_of_what_is_damaged_is_refused_and_leaves_no_file(embedded, tmp_path, monkeypatch):
-    """It would be copied page by page, and take the place of a good one."""
-    broken, copy = tmp_path / "broken.sqlite3", tmp_path / "copy"
+    broken.unlink()
     with closing(sqlite3.connect(broken)) as writer:
         writer.execute("CREATE TABLE papers AS SELECT randomblob(9000) AS title")
         writer.commit()
     content = bytearray(broken.read_bytes())
     content[4096:8192] = b"\xff" * 4096
     broken.write_bytes(content)
-    monkeypatch.setitem(connection.settings_dict, "NAME", str(broken))
     with pytest.raises(CommandError, match=r"broken\.sqlite3 is damaged \(.+ docs/maintenance\.md"):
         call_command("backup", str(copy))
     assert not copy.exists()

@@ -1,14 +1,30 @@
-"""Commands that cannot do what they are asked, and the doctor: each says why in a sentence."""
+"""Commands: what they do, and that each says in a sentence what it cannot do."""
 
 import re
+import resource
+from datetime import timedelta
+from email import message_from_bytes
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, InternalError, OperationalError, connection
 
-from digest.management.commands import sending
-from subscriptions.models import Letter
+from digest.indexing import candidates, model_store
+from digest.management.commands import demo, sending
+from digest.models import Digest, Paper
+from digest.ranking.profile import Interest
+from digest.ranking.selection import matches
+from subscriptions.actions import signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.delivery import circuit_breaker, queue
+from subscriptions.models import Letter, Subscriber, Topic
 from tests.config.environment import manage
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers import services
+from tests.servers.smtp import MailServer
+
+pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(
@@ -27,7 +43,7 @@ def test_an_argument_that_can_be_none_is_refused_with_a_sentence(arguments, answ
         call_command(*arguments)
 
 
-@pytest.mark.django_db
+@pytest.mark.slow
 def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
     with pytest.raises(CommandError, match="1 thing needs doing"):
         call_command("doctor")
@@ -35,36 +51,6 @@ def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
     call_command("demo", no_serve=True)
     call_command("doctor", check_promises=True)
     assert "✗" not in capsys.readouterr().out
-
-
-def refuse_all(*args):
-    raise OperationalError('connection to server failed:\n\tdatabase "papers" does not exist')
-
-
-@pytest.mark.django_db
-def test_the_doctor_says_why_the_database_is_away_and_asks_it_for_no_promises(capsys):
-    with (
-        connection.execute_wrapper(refuse_all),
-        pytest.raises(CommandError, match="1 thing needs doing"),
-    ):
-        call_command("doctor", check_promises=True)
-    assert 'failed: database "papers" does not exist).' in capsys.readouterr().out
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("command", ["sending", "upgrade"])
-def test_a_command_says_why_the_database_is_away(settings, command):
-    settings.IS_PUBLIC = True
-    with (
-        connection.execute_wrapper(refuse_all),
-        pytest.raises(CommandError, match=r'does not answer.*database "papers" does not exist'),
-    ):
-        call_command(command)
-
-
-@pytest.mark.django_db
-def test_the_doctor_tells_when_a_promise_is_broken(capsys):
-    call_command("demo", no_serve=True)
     Letter.objects.filter(kind="digest").update(repeats=2)
     number = Letter.objects.get(kind="digest").pk
     with pytest.raises(CommandError):
@@ -73,8 +59,26 @@ def test_the_doctor_tells_when_a_promise_is_broken(capsys):
     assert said in capsys.readouterr().out
 
 
-@pytest.mark.django_db
-def test_the_doctor_tells_when_the_mail_server_does_not_answer(settings, capsys):
+def test_a_command_says_why_the_database_is_away(settings, capsys):
+    def refuse_all(*args):
+        raise OperationalError('connection to server failed:\n\tdatabase "papers" does not exist')
+
+    settings.IS_PUBLIC = True
+    with connection.execute_wrapper(refuse_all):
+        for command in ("sending", "upgrade"):
+            with pytest.raises(CommandError, match=r'not answer.*database "papers" does not exist'):
+                call_command(command)
+        with pytest.raises(CommandError, match=r"\d things? needs? doing"):
+            call_command("doctor", check_promises=True)  # It is asked for none then.
+    assert 'failed: database "papers" does not exist).' in capsys.readouterr().out
+
+
+def test_the_doctor_sends_a_test_letter(settings, capsys, data_dir):
+    with pytest.raises(CommandError):  # There are no papers, for one.
+        call_command("doctor", send_to="you@example.org")
+    (file,) = (data_dir / "outbox").glob("test-*.eml")
+    assert b"\r\nList-Unsubscribe: <" in file.read_bytes()
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in file.read_bytes()
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
     with pytest.raises(CommandError):
         call_command("doctor", send_to="you@example.org")
@@ -83,57 +87,235 @@ def test_the_doctor_tells_when_the_mail_server_does_not_answer(settings, capsys)
     assert "✗ test letter:  deferred at connect" in out
 
 
-@pytest.mark.django_db
-def test_a_test_letter_shows_whether_the_mail_server_signs_what_unsubscribes(data_dir):
-    with pytest.raises(CommandError):  # There are no papers, for one.
-        call_command("doctor", send_to="you@example.org")
-    (file,) = (data_dir / "outbox").glob("test-*.eml")
-    assert b"\r\nList-Unsubscribe: <" in file.read_bytes()
-    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in file.read_bytes()
+DAMAGED = r"The database is damaged \(file is not a database\).+docs/maintenance\.md"
 
 
+@services.once
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["doctor", "tick", "upgrade"])
-@pytest.mark.parametrize(
-    ("spoil", "sentence"),
-    [
-        (lambda file: file.mkdir(), "unable to open database file"),
-        (
-            lambda file: file.write_bytes(b"\xff" * 8192),
-            r"The database is damaged \(file is not a database\).+docs/maintenance\.md",
-        ),
-    ],
-    ids=["not to be opened", "damaged"],
-)
-def test_a_database_that_no_command_can_use_is_told_in_a_sentence(
-    tmp_path, command, spoil, sentence
-):
-    spoil(tmp_path / "paperboy.sqlite3")
-    run = manage(command, DATA_DIR=str(tmp_path))
-    assert run.returncode == 1
-    assert re.search(sentence, run.stdout + run.stderr)
-    assert "Traceback" not in run.stderr
+def test_a_database_that_no_command_can_use_is_told_in_a_sentence(tmp_path, command):
+    file = tmp_path / "paperboy.sqlite3"
+    file.mkdir()
+    for sentence in ("unable to open database file", DAMAGED):
+        run = manage(command, DATA_DIR=str(tmp_path))
+        assert run.returncode == 1
+        assert re.search(sentence, run.stdout + run.stderr)
+        assert "Traceback" not in run.stderr
+        if file.is_dir():
+            file.rmdir()
+            file.write_bytes(b"\xff" * 8192)
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("error", "sentence"),
+    ("kind", "error", "sentence"),
     [
-        (DatabaseError("database disk image is malformed"), r"is damaged .+ docs/maintenance\.md"),
-        (OperationalError("server closed the connection"), r"does not answer \(server closed"),
+        (DatabaseError, "database disk image is malformed", r"is damaged .+ docs/maintenance\.md"),
+        (OperationalError, "server closed the connection", r"does not answer \(server closed"),
         (
-            OperationalError("attempt to write a readonly database"),
-            r"can't be written \(attempt .+ let the user that runs Paperboy own",
+            OperationalError,
+            "attempt to write a readonly database",
+            r"can't be written \(attempt .+ let",
         ),
-        (
-            InternalError("cannot execute UPDATE"),
-            r"takes no writes \(cannot .+ docs/maintenance\.md",
-        ),
+        (InternalError, "cannot execute UPDATE", r"takes no writes \(cannot .+ docs/maint"),
     ],
 )
-def test_a_database_that_fails_amid_a_command_is_told_in_a_sentence(monkeypatch, error, sentence):
+def test_a_database_that_fails_amid_a_command_is_told(monkeypatch, kind, error, sentence):
     def break_down(*args, **options):
-        raise error
+        raise kind(error)
 
     monkeypatch.setattr(sending.Command, "handle", break_down)
     with pytest.raises(CommandError, match=f"The database {sentence}"):
         call_command("sending")
+
+
+# ---- One reader's digest, shown in the terminal or as a message
+
+
+def test_digest_shows_scores_and_reasons_and_sends_nothing(outbox, capsys, tmp_path):
+    make.paper("Graph [bold]networks[/bold]")
+    make.subscriber("reader@example.org", interests="graph networks")
+    target = tmp_path / "digest.eml"
+    call_command("digest", "Reader@Example.org", output=target)
+    out = capsys.readouterr().out
+    assert "1. Graph [bold]networks[/bold]" in out
+    assert "weighed most: graph, networks" in out
+    message = message_from_bytes(target.read_bytes())
+    assert message["To"] == "reader@example.org"
+    assert outbox() == []
+    assert not Digest.objects.exists()
+    call_command("tick", now=NOW)
+    call_command("digest", "reader@example.org")
+    assert "its letter: sent" in capsys.readouterr().out  # What was planned is shown.
+
+
+def test_digest_says_whom_it_does_not_know_and_where_it_cannot_write(tmp_path):
+    with pytest.raises(CommandError, match="no subscriber with this address"):
+        call_command("digest", "nobody@example.org")
+    make.subscriber("you@example.org")
+    for file in ("", "no/such/folder/letter.eml"):
+        with pytest.raises(CommandError, match="can't be written"):
+            call_command("digest", "you@example.org", output=tmp_path / file)
+
+
+# ---- Tick: one pass by hand or by cron, at any moment, or only said
+
+
+def test_tick_with_a_moment_plans_and_sends_as_if_it_were_now(outbox):
+    later = NOW + timedelta(days=20)
+    make.paper("Graphs", day=later.date())
+    make.subscriber("reader@example.org", interests="graphs", next_due_at=later)
+    call_command("tick", now=NOW)
+    assert outbox() == []
+    call_command("tick", now=later)
+    (letter,) = outbox()
+    since = letter["Date"].datetime - later
+    assert timedelta(0) <= since < timedelta(minutes=1)  # The clock goes on while it imports.
+
+
+def test_tick_takes_up_letters_whose_worker_died(outbox):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    call_command("tick", now=NOW)
+    Letter.objects.update(state="claimed", attempt=2, lease_until=NOW, ended_at=None)
+    call_command("tick", now=NOW + timedelta(minutes=20))
+    call_command("tick", now=NOW + timedelta(minutes=60))
+    assert Letter.objects.get().state == "accepted"
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    call_command("tick", now=NOW, dry_run=True)
+    said = capsys.readouterr().out
+    assert "1 subscriber is due: 1 digest would be planned, 0 would have nothing to say." in said
+    assert "0 letters that wait already would be delivered." in said
+    bread = make.subscriber(interests="bread")
+    call_command("tick", now=NOW, dry_run=True)
+    assert "2 subscribers are due: 1 digest would be planned, 1 would" in capsys.readouterr().out
+    assert not Digest.objects.exists()
+    assert not model_store.FittedModel.objects.exists()
+    assert outbox() == []
+    bread.delete()
+    call_command("tick", now=NOW)
+    said = capsys.readouterr().out
+    assert "Planned 1 digest; 0 had nothing to say, 0 days were missed.\n" in said
+    assert "Delivered 1 of 1 letter that was due.\n" in said
+
+
+def test_while_nothing_can_be_sent_a_dry_run_delivers_nothing(capsys):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    write_confirmation()
+    for halt, planned in [
+        (
+            lambda: circuit_breaker.open("unreachable", "", NOW),
+            "1 digest would be planned, 0 would",
+        ),
+        (lambda: circuit_breaker.stop("Ada", NOW), "no digest would be planned."),
+    ]:
+        halt()
+        call_command("tick", now=NOW, dry_run=True)
+        said = capsys.readouterr().out
+        assert f"1 subscriber is due: {planned}" in said
+        assert "1 letter that waits already would go on waiting." in said
+
+
+@services.once
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["tick", "reconcile"])
+def test_a_dry_run_makes_no_database(data_dir, command):
+    refused = manage(command, "--dry-run", DATA_DIR=str(data_dir))
+    assert refused.returncode == 1
+    assert "There is no database yet: run `manage.py upgrade`." in refused.stderr
+    assert [file.name for file in data_dir.iterdir()] == ["secret-key"]
+
+
+def test_tick_without_room_for_the_model_still_sends(settings, data_dir, capsys):
+    make.paper("Graph networks")
+    reader = make.subscriber(interests="graph networks")
+    write_confirmation()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+        try:
+            with pytest.raises(CommandError) as refused:
+                call_command("tick", now=NOW)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert re.fullmatch(
+            rf"{data_dir}/files/models/\w+\.npz can't be written \(File too large\): make room on "
+            r"its disk \(`disk` in docs/maintenance\.md\), and run this again\.",
+            str(refused.value),
+        )
+        assert "Delivered 1 of 1 letter that was due." in capsys.readouterr().out
+        assert not reader.letters.exists()
+        call_command("tick", now=NOW)
+        assert len(server.accepted) == 2
+    assert reader.letters.get().state == "accepted"
+
+
+def write_confirmation():
+    """Let a letter wait."""
+    reader = make.subscriber(confirmed=False)
+    queue.create(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=1))
+
+
+# ---- The demo: everything from nothing, and nothing twice however often it runs
+
+
+def run():
+    call_command("demo", no_serve=True)
+
+
+@services.once
+def test_the_demo_delivers_a_confirmed_subscribers_digest_and_tells_where(outbox, capsys, data_dir):
+    run()
+    confirm, digest = outbox()
+    assert confirm["To"] == digest["To"] == "demo@paperboy.example"
+    assert digest.get_body(("html",)).get_content().count("data-paper-id=") == 10
+    out = capsys.readouterr().out
+    password = (data_dir / "admin-password").read_text().strip()
+    assert f"/admin/, user admin, password {password}" in out
+    assert (data_dir / "admin-password").stat().st_mode & 0o777 == 0o600
+    # Each starter topic finds papers among the samples.
+    Paper.objects.update(day=NOW.date(), changed_at=NOW + timedelta(seconds=1))
+    window = candidates.announced(model_store.in_use(), NOW.date())
+    subjects = Topic.objects.curated().filter(categories=[])
+    assert subjects.count() >= 12
+    for topic in subjects:
+        assert matches(window.model, window.papers, Interest("", topic.query), 50), topic
+    # They are made once, and never over what the house has.
+    kept = ["arxiv-cs-lg", "graph-learning"]
+    Topic.objects.curated().exclude(slug__in=kept).delete()
+    run()
+    assert sorted(Topic.objects.curated().values_list("slug", flat=True)) == kept
+
+
+@pytest.mark.slow
+@services.once
+def test_the_demo_goes_on_where_it_was_killed_before_she_confirmed(outbox):
+    request = signup.SignUpRequest(TopicSelection(interests=demo.INTERESTS))
+    signup.subscribe(demo.ADDRESS, request, source=demo.CONSENT_SOURCE, now=NOW)
+    run()
+    assert Subscriber.objects.get().state_at(NOW) == "active"
+    assert len(outbox()) == 2
+
+
+@pytest.mark.slow
+def test_the_demo_again_sends_only_what_is_new(outbox, clock, capsys):
+    clock.now = NOW.replace(hour=23, minute=50)
+    run()
+    first = [letter["Message-ID"] for letter in outbox()]
+    assert len(first) == 2
+    for hours in (0, 0.5, 24):
+        clock.now = NOW.replace(hour=23, minute=50) + timedelta(hours=hours)
+        run()
+        assert [letter["Message-ID"] for letter in outbox()] == first
+        soon = "Today's digest:  none yet: it comes at 2026-06-02 05:50 UTC, hours after the last"
+        assert (soon in capsys.readouterr().out) == (hours == 0.5)
+    clock.now += timedelta(days=1)
+    make.paper(demo.INTERESTS[0].capitalize(), day=clock.now.date())
+    run()
+    assert Digest.objects.count() == 3
+    assert len(outbox()) == 3

@@ -25,6 +25,7 @@ def postgresql(transactional_db, monkeypatch):
     monkeypatch.setattr(upgrade, "PAUSE_SECONDS", 0.1)
 
 
+@pytest.mark.slow
 def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_other(tmp_path):
     """On SQLite; on PostgreSQL, `demo` finds the tables there."""
     (tmp_path / "data").mkdir(mode=0o755)
@@ -45,21 +46,14 @@ def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_othe
     assert [file.name for file in told if file.is_file() and file.stat().st_mode & 0o077] == []
 
 
-@pytest.fixture
-def pooled(monkeypatch):
+def test_nothing_is_migrated_through_a_pooler_that_would_keep_the_lock(db, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
-
-
-def test_nothing_is_migrated_through_a_pooler_that_would_keep_the_lock(db, pooled, monkeypatch):
+    monkeypatch.setattr(upgrade, "_migration_lock", None)  # Nobody asks for the lock.
+    call_command("upgrade")  # A service begins where nothing is to be migrated.
     newer = health.migrations_of_this_version() | {("digest", "9999_next")}
     monkeypatch.setattr(health, "migrations_of_this_version", lambda: newer)
     with pytest.raises(CommandError, match=r"1 migration waits.* name PostgreSQL itself"):
         call_command("upgrade")
-
-
-def test_behind_a_pooler_a_service_begins_where_nothing_is_to_be_migrated(db, pooled, monkeypatch):
-    monkeypatch.setattr(upgrade, "_alone", None)  # Nobody asks for the lock.
-    call_command("upgrade")
 
 
 @contextmanager

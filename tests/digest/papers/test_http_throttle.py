@@ -15,6 +15,7 @@ from tests.helpers.threads import at_once
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.mark.slow
 def test_workers_take_turns_with_the_seconds_between():
     def ask():
         gate = DatabaseGate("arxiv", 0.3, time.sleep)

@@ -33,10 +33,19 @@ pytestmark = pytest.mark.django_db
 world = pytest.fixture(two_themes)
 
 
-@pytest.mark.parametrize("value", ["more", "less", "save", "clear", ""])
-@pytest.mark.parametrize("was", ["", "more", "less", "save"])
-def test_a_get_asks_what_to_say_and_changes_nothing(client, value, was):
-    paper, someone = make.paper("Graphs of roads"), reader()
+@pytest.fixture
+def paper():
+    return make.paper("Graphs of roads")
+
+
+@pytest.fixture
+def someone():
+    return reader()
+
+
+@pytest.mark.parametrize("value", ["more", "clear", ""])
+@pytest.mark.parametrize("was", ["", "less"])
+def test_a_get_asks_what_to_say_and_changes_nothing(client, paper, someone, value, was):
     if was:
         say(someone, was, paper)
     before = everything()
@@ -52,8 +61,7 @@ def test_a_get_asks_what_to_say_and_changes_nothing(client, value, was):
     ("value", "heading"),
     [("more", "More like this"), ("less", "Less like this"), ("save", "Saved")],
 )
-def test_a_post_writes_down_what_she_says_and_says_so(client, value, heading):
-    paper, someone = make.paper("Graphs of roads"), reader()
+def test_a_post_writes_down_what_she_says_and_says_so(client, paper, someone, value, heading):
     response = client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
     assert heading in re.search(r"<h1>(.*?)</h1>", response.content.decode())[1]
     assert "Graphs of roads" in text_of(response)
@@ -62,26 +70,20 @@ def test_a_post_writes_down_what_she_says_and_says_so(client, value, heading):
     assert ReaderModel.objects.outdated(NOW).get().subscriber == someone
 
 
-def test_who_comes_by_a_link_for_all_three_is_asked_for_any(client):
-    paper, someone = make.paper(), reader()
+def test_a_link_without_a_value_or_a_paper_says_what_it_is_for(client, paper, someone):
     page = client.get(address("feedback", someone), {"paper": paper.pk}).content.decode()
     assert "<h1>More, less or save</h1>" in page
-    assert re.findall(r'name="value" value="(\w+)"><button class="plain">', page) == [
-        *("more", "less", "save")
-    ]
-
-
-def test_the_link_without_a_paper_says_what_it_is_for(client):
-    page = client.get(address("feedback", reader()))
+    values = re.findall(r'name="value" value="(\w+)"><button class="plain">', page)
+    assert values == ["more", "less", "save"]
+    page = client.get(address("feedback", someone))
     assert "The links under each paper in your letters lead here" in text_of(page)
     assert "<button" not in page.content.decode().partition("<main")[2].partition("</main>")[0]
 
 
 @pytest.mark.parametrize("value", ["more", "less", "save"])
 @pytest.mark.parametrize("was", ["more", "less", "save"])
-def test_who_comes_to_say_another_thing_is_asked_for_it(client, was, value):
+def test_who_comes_to_say_another_thing_is_asked_for_it(client, paper, someone, was, value):
     """Nobody who follows "Less like this" is told that more is noted."""
-    paper, someone = make.paper(), reader()
     say(someone, was, paper)
     page = client.get(address("feedback", someone), {"paper": paper.pk, "value": value})
     heading = re.search(r"<h1>(.*?)</h1>", page.content.decode())[1]
@@ -92,8 +94,7 @@ def test_who_comes_to_say_another_thing_is_asked_for_it(client, was, value):
     assert ("you can mute in your preferences" in text_of(page)) == (value == was == "less")
 
 
-def test_a_post_needs_no_cookie_and_no_csrf_token():
-    paper, someone = make.paper(), reader()
+def test_a_post_needs_no_cookie_and_no_csrf_token(paper, someone):
     strict = Client(enforce_csrf_checks=True)
     sent = {"paper": paper.pk, "value": "more"}
     response = strict.post(address("feedback", someone), sent, headers={"Origin": "https://x.test"})
@@ -104,8 +105,7 @@ def test_a_post_needs_no_cookie_and_no_csrf_token():
     assert not response.cookies
 
 
-def test_what_is_said_twice_is_said_once(client, clock):
-    paper, someone = make.paper(), reader()
+def test_a_word_counts_once_and_another_replaces_it(client, paper, someone, clock):
     sent = {"paper": paper.pk, "value": "more"}
     client.post(address("feedback", someone), sent)
     feedback.learn(NOW)
@@ -114,34 +114,24 @@ def test_what_is_said_twice_is_said_once(client, clock):
     assert client.post(address("feedback", someone), sent).status_code == 200
     assert everything() == before
     assert not ReaderModel.objects.outdated(NOW + 2 * SECOND).exists()
-
-
-def test_another_word_of_the_same_paper_replaces_the_first(client, clock):
-    paper, someone = make.paper(), reader()
-    client.post(address("feedback", someone), {"paper": paper.pk, "value": "more"})
-    feedback.learn(NOW)
-    clock.now = NOW + SECOND
-    client.post(address("feedback", someone), {"paper": paper.pk, "value": "less"})
+    client.post(address("feedback", someone), sent | {"value": "less"})
     assert Feedback.objects.get().value == "less"
     assert ReaderModel.objects.outdated(NOW + SECOND).exists()
 
 
-@pytest.mark.parametrize(
-    ("state", "comes"),
-    [("active", True), ("paused", True), ("unsubscribed", False), ("suppressed", False)],
-)
-def test_who_gets_no_digests_is_not_told_of_the_next_one(client, state, comes):
-    paper, someone = make.paper(), make.subscriber(**STATES[state])
-    for value, next_one in [
-        ("more", "Your next digests take it into account."),
-        ("less", "Your next digests take it into account."),
-        ("save", "your next digest says so."),
-    ]:
-        page = text_of(
-            client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
+def test_who_gets_no_digests_is_not_told_of_the_next_one(client):
+    paper = make.paper()
+    takes_account = "Your next digests take it into account."
+    said = {"more": takes_account, "less": takes_account, "save": "your next digest says so."}
+    for state in ("active", "paused", "unsubscribed", "suppressed"):
+        url, comes = (
+            address("feedback", make.subscriber(**STATES[state])),
+            state in ("active", "paused"),
         )
-        assert (next_one in page) is comes
-        assert ("You get no digests now" in page) is not comes
+        for value, next_one in said.items():
+            page = text_of(client.post(url, {"paper": paper.pk, "value": value}))
+            assert (next_one in page) is comes
+            assert ("You get no digests now" in page) is not comes
 
 
 def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
@@ -170,8 +160,7 @@ def test_all_that_she_said_can_be_taken_back_on_one_page_or_the_next(client, mon
     assert 'rel="next" href="?page=2"' in first.content.decode()
 
 
-def test_what_was_never_said_is_not_offered_to_be_taken_back_and_taking_it_back_is_no_news(client):
-    paper, someone = make.paper(), reader()
+def test_what_was_never_said_can_not_be_taken_back(client, paper, someone):
     before, sent = everything(), {"paper": paper.pk, "value": "clear"}
     page = text_of(client.get(address("feedback", someone), sent))
     assert "Take it back" not in page
@@ -180,31 +169,19 @@ def test_what_was_never_said_is_not_offered_to_be_taken_back_and_taking_it_back_
     assert everything() == before
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {"paper": "2606.99999", "value": "more"},
-        {"value": "more"},
-        {"paper": "", "value": "more"},
-        {"paper": "x" * 100_000, "value": "more"},
-        {"paper": "%_", "value": "more"},
-        {"value": "most", "known": True},
-        {"value": "MORE", "known": True},
-        {"value": "x" * 100_000, "known": True},
-        {"value": "mo\0re", "known": True},
-        {"paper": "2606\0.99999", "value": "more"},
-    ],
-)
-def test_no_such_paper_or_value_is_a_400_and_nothing_is_written(client, sent):
-    known, someone = make.paper(), reader()
-    sent = {"paper": known.pk, "value": sent["value"]} if "known" in sent else sent
+def test_no_such_paper_or_value_is_a_400_and_nothing_is_written(client):
+    known, someone = make.paper().pk, reader()
+    papers = ("2606.99999", "", "x" * 100_000, "%_", "2606\0.99999")
+    values = ("most", "MORE", "x" * 100_000, "mo\0re")
+    wrong = [{"value": "more"}, *({"paper": one, "value": "more"} for one in papers)]
     before = everything()
-    assert client.post(address("feedback", someone), sent).status_code == 400
-    assert client.get(address("feedback", someone), sent).status_code == 400
+    for sent in [*wrong, *({"paper": known, "value": one} for one in values)]:
+        assert client.post(address("feedback", someone), sent).status_code == 400
+        assert client.get(address("feedback", someone), sent).status_code == 400
     assert everything() == before
 
 
-@pytest.mark.parametrize("token", ["x", "AAAA.BBBB", "..", "x" * 5000])
+@pytest.mark.parametrize("token", ["AAAA.BBBB", "x" * 5000])
 @pytest.mark.parametrize("page", ["feedback", "learned", "why"])
 def test_a_wrong_link_is_a_404(client, page, token):
     paper = make.paper()
@@ -216,30 +193,23 @@ def test_a_wrong_link_is_a_404(client, page, token):
     assert everything() == before
 
 
-@pytest.mark.parametrize(
-    ("page", "purpose"),
-    [
-        ("feedback", "preferences"),
-        ("feedback", "digest"),
-        ("feedback", "unsubscribe"),
+def test_a_token_opens_the_pages_of_its_purpose_alone(client, paper, someone):
+    sent = {"paper": paper.pk, "value": "more", "learning": "off", "action": "erase"}
+    for page, *purposes in (
+        ("feedback", "preferences", "digest", "unsubscribe"),
         ("learned", "feedback"),
         ("why", "feedback"),
         ("preferences", "feedback"),
-    ],
-)
-def test_a_token_opens_the_pages_of_its_purpose_alone(client, page, purpose):
-    paper, someone = make.paper(), reader()
-    url = address(page, someone, purpose)
-    assert client.get(url, {"paper": paper.pk, "value": "more"}).status_code == 404
-    if page != "why":
-        sent = {"paper": paper.pk, "value": "more", "learning": "off", "action": "erase"}
-        assert client.post(url, sent).status_code == 404
+    ):
+        for purpose in purposes:
+            url = address(page, someone, purpose)
+            assert client.get(url, sent).status_code == 404
+            assert client.post(url, sent).status_code == (405 if page == "why" else 404)
     assert not Feedback.objects.exists()
     assert Subscriber.objects.get().learns
 
 
-def test_the_link_of_one_who_was_erased_answers(client):
-    paper, someone = make.paper(), reader()
+def test_the_link_of_one_who_was_erased_answers(client, paper, someone):
     say(someone, "more", paper)
     urls = [address(page, someone) for page in ("feedback", "learned", "why")]
     erase.erase(someone, now=NOW)
@@ -252,8 +222,7 @@ def test_the_link_of_one_who_was_erased_answers(client):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_is_erased_by_another_click_in_this_very_moment_gets_an_answer(client):
-    paper, someone = make.paper(), reader()
+def test_who_is_erased_by_another_click_at_once_gets_an_answer(client, paper, someone):
     url = address("feedback", someone)
     with once_before('FROM "digest_paper"', lambda: erase.erase(someone, now=NOW)):
         response = client.post(url, {"paper": paper.pk, "value": "more"})
@@ -261,29 +230,14 @@ def test_who_is_erased_by_another_click_in_this_very_moment_gets_an_answer(clien
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_word_of_which_half_was_written_as_the_process_died_is_learned_when_said_again():
+def test_a_word_that_was_half_written_is_learned_when_said_again(paper, someone):
     def die():
         raise SystemExit
 
-    paper, someone = make.paper("Graphs of roads"), reader()
     with pytest.raises(SystemExit), once_before('"digest_readermodel"', die):
         feedback.record(someone, paper, "more", NOW)
     feedback.record(someone, paper, "more", NOW + SECOND)
     assert feedback.learn(NOW + SECOND) == 1
-
-
-def test_a_papers_markup_is_text_on_the_pages_that_ask_and_tell(client):
-    hostile = "<script>alert(1)</script> & graphs"
-    paper, someone = make.paper(hostile), reader()
-    sent = {"paper": paper.pk, "value": "more"}
-    pages = [
-        client.get(address("feedback", someone), sent),
-        client.post(address("feedback", someone), sent),
-        client.get(address("learned", someone)),
-    ]
-    for page in pages:
-        assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; graphs" in page.content.decode()
-        assert "<script>alert" not in page.content.decode()
 
 
 def test_the_links_of_a_letter_and_of_its_web_copy_say_it(client, outbox):

@@ -36,16 +36,24 @@ pytestmark = pytest.mark.django_db
 world = pytest.fixture(two_themes)
 
 
+@pytest.fixture
+def someone(world):
+    """A subscriber who wants more papers on roads, and of whom that was learned."""
+    return taught(reader(), "more", world["roads"][0])
+
+
 # ---- What was learned, and how she changes it
 
 
-def test_a_word_taken_out_is_out_at_once_and_stays_out(client, clock, world):
-    someone = taught(reader(), "more", world["roads"][0])
+def test_a_word_taken_out_is_out_at_once_and_stays_out(client, someone, clock, world):
     (heaviest, second, *_) = words_of(someone)
+    displayed = feedback.learned_words(someone)[0]["word"]
     clock.now = NOW + 5 * SECOND
     response = client.post(address("learned", someone), {"remove": heaviest}, follow=True)
     assert response.redirect_chain
     assert f'name="restore" value="{heaviest}"' in response.content.decode()
+    taken_out = text_of(response).partition("Taken out")[2].partition("What you said")[0]
+    assert displayed in taken_out
     assert words_of(someone)[0] == second
     assert heaviest not in profiles_of([someone])[0].learned.terms
 
@@ -58,24 +66,18 @@ def test_a_word_taken_out_is_out_at_once_and_stays_out(client, clock, world):
     assert heaviest not in words_of(someone)
 
 
-@pytest.mark.parametrize(
-    ("sent", "said"),
-    [
+def test_what_was_done_is_told_where_programs_that_read_pages_aloud_begin(client, someone):
+    url = address("learned", someone)
+    for sent, said in (
         ({"remove": "road"}, "Taken out. Further down, you can let it count again."),
         ({"restore": "road"}, "It counts again."),
         ({"learning": "off"}, "Learning is switched off."),
         ({"learning": "on"}, "Learning is switched on."),
-    ],
-)
-def test_what_was_done_is_told_where_programs_that_read_pages_aloud_begin(
-    client, world, sent, said
-):
-    someone = taught(reader(), "more", world["roads"][0])
-    response = client.post(address("learned", someone), sent, follow=True)
-    page = lxml.html.fromstring(response.content)
-    assert [one.text for one in page.xpath("//main//*[@role='status']")] == [said]
-    assert page.findtext(".//title").startswith(said)
-    assert not client.get(f"{address('learned', someone)}?done=x").content.count(b'role="status"')
+    ):
+        page = lxml.html.fromstring(client.post(url, sent, follow=True).content)
+        assert [one.text for one in page.xpath("//main//*[@role='status']")] == [said]
+        assert page.findtext(".//title").startswith(said)
+    assert not client.get(f"{url}?done=x").content.count(b'role="status"')
 
 
 def test_a_word_taken_out_while_fitting_stays_out(world):
@@ -96,8 +98,7 @@ def test_a_word_taken_out_while_fitting_stays_out(world):
     assert word not in words_of(someone)
 
 
-def test_a_word_that_is_let_in_again_counts_again(client, clock, world):
-    someone = taught(reader(), "more", world["roads"][0])
+def test_a_word_that_is_let_in_again_counts_again(client, someone, clock):
     before = feedback.learned_words(someone)
     clock.now = NOW + 5 * SECOND
     client.post(address("learned", someone), {"remove": before[0]["term"]})
@@ -107,28 +108,6 @@ def test_a_word_that_is_let_in_again_counts_again(client, clock, world):
     feedback.learn(clock.now)
     assert feedback.learned_words(someone) == before
     assert feedback.removed_words(someone) == []
-
-
-def test_with_all_words_taken_out_her_topics_alone_count(world):
-    someone, quiet = reader(), reader()
-    taught(someone, "more", world["roads"][0])
-    while words := words_of(someone):
-        feedback.remove_word(someone, words[0])
-    assert picks_of(someone) == picks_of(quiet)
-    feedback.learn(NOW + 5 * SECOND)
-    assert picks_of(someone) == picks_of(quiet)
-
-
-def test_taking_out_twice_or_where_nothing_was_learned_changes_nothing(client, world):
-    quiet, someone = reader(), taught(reader(), "more", world["roads"][0])
-    word = words_of(someone)[0]
-    feedback.remove_word(someone, word)
-    before = everything()
-    feedback.remove_word(someone, word)
-    feedback.restore_word(someone, "never taken out")
-    for act in ("remove", "restore"):
-        assert client.post(address("learned", quiet), {act: "road"}).status_code == 302
-    assert everything() == before
 
 
 def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(client, clock, world):
@@ -149,21 +128,17 @@ def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(clie
     assert Feedback.objects.count() == 2, "What she said stays hers."
 
 
-def test_switched_off_nothing_is_left_of_what_was_learned(world):
+def test_switched_off_nothing_is_left_and_switched_on_twice_all_is_kept(world):
     someone = taught(reader(), "more", *world["roads"][:3])
     learned = ("terms", "words", "weights", "liked", "floor", "fitted_at", "learned")
     rows = ReaderModel.objects.filter(subscriber=someone).values(*learned)
-    assert all(rows.get().values())
+    before = rows.get()
+    assert all(before.values())
+    feedback.set_learning(someone, True)
+    assert rows.get() == before
     feedback.set_learning(someone, False)
     nothing = ReaderModel()
     assert rows.get() == {name: getattr(nothing, name) for name in learned}
-
-
-def test_switched_on_twice_it_keeps_what_was_learned(world):
-    someone = taught(reader(), "more", world["roads"][0])
-    learned = words_of(someone)
-    feedback.set_learning(someone, True)
-    assert words_of(someone) == learned != []
 
 
 def test_where_nothing_was_liked_no_paper_is_near_enough(world):
@@ -180,8 +155,7 @@ def test_switched_off_while_fitting_nothing_is_learned(world):
     assert words_of(someone) == []
 
 
-def test_switched_on_again_it_learns_from_all_that_is_kept(client, clock, world):
-    someone = taught(reader(), "more", world["roads"][0])
+def test_switched_on_again_it_learns_from_all_that_is_kept(client, someone, clock, world):
     client.post(address("learned", someone), {"learning": "off"})
     someone.refresh_from_db()
     say(someone, "more", world["roads"][1], now=NOW + 5 * SECOND)
@@ -194,8 +168,7 @@ def test_switched_on_again_it_learns_from_all_that_is_kept(client, clock, world)
     assert themes_of(someone) == "rrrrr"
 
 
-def test_a_word_taken_out_stays_out_when_learning_was_off_meanwhile(world):
-    someone = taught(reader(), "more", world["roads"][0])
+def test_a_word_taken_out_stays_out_when_learning_was_off_meanwhile(someone):
     word = words_of(someone)[0]
     feedback.remove_word(someone, word)
     feedback.set_learning(someone, False)
@@ -259,8 +232,7 @@ def test_before_all_is_forgotten_the_page_says_that_saved_papers_are_too(client,
     assert not Feedback.objects.exists()
 
 
-def test_what_was_learned_is_in_her_export(world):
-    someone = taught(reader(), "more", world["roads"][0])
+def test_what_was_learned_is_in_her_export(someone, world):
     taught(reader(), "more", world["molecules"][0])
     exported = json.loads(json.dumps(export.export(someone), cls=DjangoJSONEncoder))
     learned, weights = map(list, zip(*exported["learned"], strict=True))
@@ -342,53 +314,26 @@ def test_the_panel_among_her_preferences_tells_each_state(client, world):
     assert "Learn from what I say" in said
 
 
-@pytest.mark.parametrize("page", ["learned", "preferences", "why"])
-def test_looking_at_a_page_changes_nothing(client, world, page):
-    someone = taught(reader(), "more", world["roads"][0])
+def test_looking_at_the_pages_changes_nothing(client, someone, world):
     feedback.remove_word(someone, words_of(someone)[0])
     before = everything()
-    for sent in ({}, {"remove": "road"}, {"learning": "off"}, {"paper": world["new"][0].pk}):
-        assert client.get(address(page, someone), sent).status_code == 200
-        assert client.head(address(page, someone), sent).status_code == 200
+    for page in ("learned", "preferences", "why"):
+        for sent in ({}, {"remove": "road"}, {"learning": "off"}, {"paper": world["new"][0].pk}):
+            assert client.get(address(page, someone), sent).status_code == 200
+            assert client.head(address(page, someone), sent).status_code == 200
     assert everything() == before
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {},
-        {"remove": ""},
-        {"learning": "maybe"},
-        {"learning": "ON"},
-        {"action": "erase"},
-        {"delete": "road"},
-    ],
-)
-def test_an_action_that_is_none_is_a_400(client, world, sent):
-    someone = taught(reader(), "more", world["roads"][0])
-    before = everything()
-    response = client.post(address("learned", someone), sent)
-    assert response.status_code == 400
+def test_an_unknown_action_or_term_changes_nothing(client, someone):
+    url, before = address("learned", someone), everything()
+    wrong = ({}, {"remove": ""}, {"learning": "ON"}, {"action": "erase"}, {"delete": "road"})
+    for sent in wrong:
+        assert client.post(url, sent).status_code == 400
+    terms = ("no word of hers", "<script>", "ro\0ad", "x" * 100_000, "%", "\ud7ff", "é")
+    for term in terms:
+        for act in ("remove", "restore"):
+            assert client.post(url, {act: term}).status_code in (302, 400)
     assert everything() == before
-
-
-@pytest.mark.parametrize(
-    "term",
-    ["no word of hers", "<script>alert(1)</script>", "ro\0ad", "x" * 100_000, "%", "\ud7ff", "é"],
-)
-def test_a_term_that_was_never_learned_is_neither_taken_out_nor_kept(client, world, term):
-    someone = taught(reader(), "more", world["roads"][0])
-    before = everything()
-    for act in ("remove", "restore"):
-        assert client.post(address("learned", someone), {act: term}).status_code in (302, 400)
-    assert everything() == before
-
-
-def test_a_word_taken_out_is_shown_as_people_write_it(client, world):
-    someone = taught(reader(), "more", world["roads"][0])
-    client.post(address("learned", someone), {"remove": "vehicl"})
-    page = text_of(client.get(address("learned", someone)))
-    assert "vehicles" in page.partition("Taken out")[2].partition("What you said")[0]
 
 
 def test_words_that_are_markup_stay_text(client):

@@ -29,6 +29,11 @@ YEARS = range(2020, 2025)
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture
+def reader():
+    return make.subscriber()
+
+
 def entries_of(*years):
     """Return an entry of BibTeX for each year."""
     entries = (f"@misc{{k{year}, title = {{Soups of {year}}}, year = {year}}}" for year in years)
@@ -46,23 +51,24 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("text", OTHERS, ids=["png", "pdf", "zip", "gzip", "nul", "utf-16"])
-def test_what_is_no_text_is_refused_with_the_formats_that_are_read(client, text):
-    reader = make.subscriber()
-    for sent in ({}, {"add": "1"}):
-        response = look(client, reader, text, **sent)
-        assert response.status_code == 400
-        said = lxml.html.fromstring(response.content).get_element_by_id("said").text
-        assert "This is not plain text" in said
-        assert "BibTeX, RIS, or one title or arXiv id a line can be read" in said
-    part = client.post(f"{address(reader)}?part", {"text": text}).json()
-    assert part == {"problem": said}
+def test_what_is_no_text_is_refused_with_the_formats_that_are_read(client, reader):
+    for text in OTHERS:
+        for sent in ({}, {"add": "1"}):
+            response = look(client, reader, text, **sent)
+            assert response.status_code == 400
+            said = lxml.html.fromstring(response.content).get_element_by_id("said").text
+            assert "This is not plain text" in said
+            assert "BibTeX, RIS, or one title or arXiv id a line can be read" in said
+        part = client.post(f"{address(reader)}?part", {"text": text}).json()
+        assert part == {"problem": said}
     assert not reader.library.exists()
 
 
 def test_a_nul_is_told_by_what_stands_before_it(client):
     page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all\0 soups}}"))
     assert "a control character after “@misc{a, title = {On all”" in page
+    page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all the sou\x02ps}}"))
+    assert "1 paper found" in page
 
 
 def test_of_more_formulas_than_any_library_has_the_first_are_read_as_latex(monkeypatch):
@@ -75,11 +81,6 @@ def test_of_more_formulas_than_any_library_has_the_first_are_read_as_latex(monke
     assert "Soup y of a/b" not in titles
 
 
-def test_a_control_character_from_a_pdf_spoils_nothing(client):
-    page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all the sou\x02ps}}"))
-    assert "1 paper found" in page
-
-
 def test_a_text_that_would_not_go_through_the_preview_is_refused(client):
     text = "On all the soups\n" * (library.MAX_TEXT // 17 + 1)
     response = look(client, make.subscriber(), text)
@@ -90,8 +91,7 @@ def test_a_text_that_would_not_go_through_the_preview_is_refused(client):
 # ---- The preview
 
 
-def test_a_preview_lists_what_would_be_added_and_adds_nothing(client):
-    reader = make.subscriber()
+def test_a_preview_lists_what_would_be_added_and_adds_nothing(client, reader):
     page = lxml.html.fromstring(look(client, reader, BIBTEX).content)
     assert page.xpath("//h1")[0].text == "2 papers found"
     titles = [one.text for one in page.xpath("//main//li//*[@dir='auto']")]
@@ -106,8 +106,7 @@ def test_a_preview_lists_what_would_be_added_and_adds_nothing(client):
     assert known_to(reader) == titles
 
 
-def test_a_preview_tells_what_is_known_and_offers_to_add_what_is_new_alone(client):
-    reader = make.subscriber()
+def test_a_preview_tells_what_is_known_and_offers_to_add_what_is_new_alone(client, reader):
     paste(client, reader, BIBTEX)
     page = words_of(look(client, reader, f"{BIBTEX}@misc{{c, title = {{A third one}}}}"))
     assert "2 are in your library already." in page
@@ -131,9 +130,8 @@ def rows_of(reader):
     return list(reader.library.values())
 
 
-def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, monkeypatch):
+def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, reader, monkeypatch):
     monkeypatch.setattr(personalization_library, "MAX_PAPERS", 3)
-    reader = make.subscriber()
     paste(client, reader, entries_of(2020, 2021, 2022))
     before = rows_of(reader)
     paste(client, reader, "@misc{a, title = {Soups of 2022}, abstract = {Hot.}, year = 2022}")
@@ -144,8 +142,7 @@ def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, monkey
     assert "Undo" not in words_of(client.get(address(reader)))
 
 
-def test_an_upload_is_undone_once_and_no_other_one_instead(client):
-    reader = make.subscriber()
+def test_an_upload_is_undone_once_and_no_other_one_instead(client, reader):
     ids = []
     for text in ("On all the soups", "On all the breads"):
         paste(client, reader, text)
@@ -159,16 +156,7 @@ def test_an_upload_is_undone_once_and_no_other_one_instead(client):
     assert known_to(reader) == ["On all the soups"]
 
 
-def test_an_upload_that_adds_nothing_keeps_the_one_before_to_be_undone(client):
-    reader = make.subscriber()
-    for _ in range(2):
-        paste(client, reader, BIBTEX)
-    undo(client, reader)
-    assert not reader.library.exists()
-
-
-def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client):
-    reader = make.subscriber()
+def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client, reader):
     paste(client, reader, "On all the soups\nOn all the breads")
     with_abstract = "@misc{{a, title = {{On all the {}}}, abstract = {{Hot.}}}}".format
     paste(client, reader, with_abstract("soups") + "\n" + with_abstract("breads"))
@@ -179,8 +167,7 @@ def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once():
-    reader = make.subscriber()
+def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once(reader):
     adding = [
         partial(personalization_library.add, reader, f"On all the {what}", NOW)
         for what in ("soups", "pies")
@@ -193,9 +180,8 @@ def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once():
 
 
 @pytest.mark.parametrize("forget", [personalization_library.forget, erase.reset])
-def test_a_library_that_is_forgotten_can_not_be_brought_back(monkeypatch, forget):
+def test_a_library_that_is_forgotten_can_not_be_brought_back(reader, monkeypatch, forget):
     monkeypatch.setattr(personalization_library, "MAX_PAPERS", 1)
-    reader = make.subscriber()
     personalization_library.add(reader, entries_of(2020), NOW)
     personalization_library.add(reader, entries_of(2021), NOW)
     forget(reader)
@@ -203,40 +189,31 @@ def test_a_library_that_is_forgotten_can_not_be_brought_back(monkeypatch, forget
     assert not reader.library.exists()
 
 
-def test_another_readers_upload_is_not_undone(client):
-    reader, other = make.subscriber(), make.subscriber()
-    personalization_library.add(reader, BIBTEX, NOW)
-    client.post(address(other), {"undo": LibraryUpload.objects.get().pk})
-    assert reader.library.count() == 2
-    assert LibraryUpload.objects.exists()
-
-
 # ---- What is kept
 
 
-def test_what_is_pasted_again_is_there_once(client):
-    reader = make.subscriber()
+def test_what_is_pasted_again_is_there_once_and_the_upload_before_can_be_undone(client, reader):
     paste(client, reader, BIBTEX)
     said = ReaderModel.objects.get(subscriber=reader).said
     assert "No paper is new in your library." in words_of(paste(client, reader, BIBTEX))
     assert reader.library.count() == 2
     assert ReaderModel.objects.get(subscriber=reader).said == said  # Nothing is learned anew.
+    undo(client, reader)
+    assert not reader.library.exists()
 
 
-def test_an_abstract_that_comes_later_is_taken(client):
-    reader = make.subscriber()
+def test_an_abstract_that_comes_later_is_taken(client, reader):
     paste(client, reader, "@misc{a, title = {On all soups}}")
     paste(client, reader, "@misc{a, title = {On all soups}, abstract = {They are hot.}}")
     paste(client, reader, "@misc{a, title = {On all soups}}")
     assert [paper.abstract for paper in reader.library.all()] == ["They are hot."]
 
 
-def test_our_papers_say_what_a_bibliography_does_not():
-    reader = make.subscriber()
+def test_our_papers_say_what_a_bibliography_does_not(reader):
     ours = make.paper("On all the soups", "They are hot.")
     other = make.paper("On bread", "It is brown." + " So it is." * 400)
     personalization_library.add(
-        reader, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999", NOW
+        reader, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999\narXiv:{ours.pk}", NOW
     )
     assert {paper.year for paper in reader.library.all()} == {ours.day.year}
     kept = {paper.title: paper.abstract for paper in reader.library.all()}
@@ -261,16 +238,7 @@ def test_what_is_in_her_library_is_not_sent_and_the_page_says_why(client):
     assert "it is in your library" in words_of(client.get(why, {"paper": by_title.pk}))
 
 
-def test_a_paper_of_ours_that_is_named_twice_is_there_once():
-    reader = make.subscriber()
-    ours = make.paper("On all the soups", "They are hot.")
-    added = personalization_library.add(reader, f"arXiv:{ours.pk}\nOn all the soups", NOW)
-    assert (len(added.new), added.known, added.bad) == (1, 0, 0)
-    assert known_to(reader) == ["On all the soups"]
-
-
-def test_of_an_id_that_is_not_here_the_title_is_asked_for(client):
-    reader = make.subscriber()
+def test_of_an_id_that_is_not_here_the_title_is_asked_for(client, reader):
     page = words_of(look(client, reader, "On all the soups\narXiv:2101.99999\nsoup"))
     assert "1 arXiv id is of a paper that is not here: give its title instead." in page
     assert "1 entry could not be read: soup" in page
@@ -281,10 +249,9 @@ def test_of_an_id_that_is_not_here_the_title_is_asked_for(client):
     assert "No paper could be read" not in page
 
 
-def test_the_latest_papers_are_kept(client, monkeypatch):
+def test_the_latest_papers_are_kept(client, reader, monkeypatch):
     for module in (personalization_library, library):
         monkeypatch.setattr(module, "MAX_PAPERS", 3)
-    reader = make.subscriber()
     text = "@misc{a, title = {Of no year}}\n" + entries_of(*YEARS)
     assert "3 older ones are left out: the 3 latest are kept." in words_of(
         look(client, reader, text)
@@ -305,17 +272,15 @@ def test_the_page_names_what_could_not_be_read_shortened_and_escaped(client):
     assert said.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
 
 
-def test_what_could_not_be_read_stands_in_no_address(client):
+def test_what_could_not_be_read_stands_in_no_address(client, reader):
     """Proxies keep addresses in their logs."""
-    reader = make.subscriber()
     for text in ("On all the soups\nsecret", "secret", "On all the soups"):
         for answers in (look(client, reader, text), paste(client, reader, text)):
             assert "secret" not in str(getattr(answers, "redirect_chain", ""))
             assert not answers.cookies
 
 
-def test_a_script_has_a_piece_read_and_the_page_tell_of_all(client):
-    reader = make.subscriber()
+def test_a_script_has_a_piece_read_and_the_page_tell_of_all(client, reader):
     text = "On all the soups\nsoup\nstew"
     piece = client.post(f"{address(reader)}?part", {"text": text}).json()
     assert piece == {
@@ -330,62 +295,67 @@ def test_a_script_has_a_piece_read_and_the_page_tell_of_all(client):
     assert "2 entries could not be read: soup, stew" in page
 
 
-def test_entries_without_a_name_that_could_not_be_read_are_counted(client):
-    page = look(client, make.subscriber(), "On all the soups", bad=2, unread=[" ", ""])
+def test_names_that_a_form_made_up_are_shortened_escaped_and_counted(client, reader):
+    made_up = {"left": "x", "bad": 9, "unread": ["<b>" * 99, "b", "c", "d"]}
+    page = look(client, reader, "On all the soups", **made_up)
+    assert "<b>" not in page.content.decode()
+    assert words_of(page).count("b>…, b, c") == 1
+    page = look(client, reader, "On all the soups", bad=2, unread=[" ", ""])
     assert "2 entries could not be read." in words_of(page)
 
 
-def test_names_that_a_form_made_up_are_shortened_and_escaped(client):
-    made_up = {"left": "x", "bad": 9, "unread": ["<b>" * 99, "b", "c", "d"]}
-    page = look(client, make.subscriber(), "On all the soups", **made_up)
-    assert "<b>" not in page.content.decode()
-    assert words_of(page).count("b>…, b, c") == 1
-
-
 def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):
-    response = client.post(address(make.subscriber()), {"text": "hello\nthere"})
-    assert response.status_code == 400
-    page = lxml.html.fromstring(response.content)
-    assert page.xpath("//textarea")[0].text.strip() == "hello\nthere"
-    assert "No paper could be read" in page.xpath("//*[@role='alert']")[0].text
+    for text, sent in (("hello\nthere", {}), ("", {"bad": 2, "left": 0})):
+        response = look(client, make.subscriber(), text, **sent)
+        assert response.status_code == 400
+        page = lxml.html.fromstring(response.content)
+        assert (page.xpath("//textarea")[0].text or "").strip() == text
+        assert "No paper could be read" in page.xpath("//*[@role='alert']")[0].text
 
 
-def test_a_file_of_which_no_piece_could_be_read_is_told(client):
-    page = look(client, make.subscriber(), "", bad=2, left=0)
-    assert page.status_code == 400
-    assert "No paper could be read" in words_of(page)
+def test_an_address_or_a_wish_that_was_made_up_changes_nothing(client):
+    reader, digits = taught(), "9" * 5_000
+    url, count = address(reader), reader.library.count()
+    for made_up in ("new=x", f"new={digits}", "new=-1", f"undone={digits}", "page=9"):
+        assert client.get(f"{url}?{made_up}").status_code == 200
+    for sent in ({}, {"paper": "x"}, {"all": "no"}, {"undo": "x"}):
+        assert client.post(url, sent).status_code == 400
+    for paper in (digits, 10**9):
+        assert client.post(url, {"paper": paper}).status_code == 302
+    assert reader.library.count() == count
+    assert not ReaderModel.objects.outdated(NOW).exists()
+    client.post(url, {"all": "forget"})
+    feedback.learn(NOW)
+    assert not reader.library.exists()
+    assert feedback.learned_words(reader) == []
 
 
-@pytest.mark.parametrize(
-    "told", ["new=x", "new=" + "9" * 5000, "new=-1", "undone=" + "9" * 5000, "page=9"]
-)
-def test_an_address_that_was_made_up_shows_the_library(client, told):
-    assert client.get(f"{address(taught())}?{told}").status_code == 200
-
-
-def test_a_paper_is_taken_out_by_its_reader_alone(client):
+def test_a_library_is_changed_by_the_link_of_its_reader_alone(client):
     reader, other = make.subscriber(), make.subscriber()
+    for purpose in ("feedback", "unsubscribe", "feed"):
+        wrong = reverse("library", args=[tokens.token(purpose, reader.public_id)])
+        assert client.get(wrong).status_code == 404
+        assert client.post(wrong, {"text": BIBTEX}).status_code == 404
+    assert not LibraryPaper.objects.exists()
     personalization_library.add(reader, BIBTEX, NOW)
-    personalization_library.add(other, BIBTEX, NOW)
     hers = reader.library.get(title__startswith="Sp")
-    client.post(address(other), {"paper": hers.pk})
-    assert reader.library.count() == other.library.count() == 2
+    for sent in ({"undo": LibraryUpload.objects.get().pk}, {"paper": hers.pk}):
+        client.post(address(other), sent)
+    assert reader.library.count() == 2
     client.post(address(reader), {"paper": hers.pk})
     assert known_to(reader) == ["A second work on noodles"]
 
 
-def test_what_she_changes_is_learned_from_soon(client, monkeypatch):
+def test_what_she_changes_is_learned_from_soon(client, reader, monkeypatch):
     asked = []
     monkeypatch.setattr(library, "enqueue", asked.append)
-    reader = make.subscriber()
     paste(client, reader, BIBTEX)
     undo(client, reader)
     client.post(address(reader), {"all": "forget"})
     assert asked == [tasks.learn_from_feedback] * 3
 
 
-def test_of_one_who_was_erased_no_paper_is_taken_out():
-    reader = make.subscriber()
+def test_of_one_who_was_erased_no_paper_is_taken_out(reader):
     personalization_library.add(reader, BIBTEX, NOW)
     papers = reader.library.all()
     erase.erase(Subscriber.objects.get(), now=NOW)
@@ -393,23 +363,8 @@ def test_of_one_who_was_erased_no_paper_is_taken_out():
         personalization_library.remove(reader, papers)
 
 
-def test_who_takes_out_nothing_has_nothing_learned_anew(client):
-    reader = taught()
-    assert not ReaderModel.objects.outdated(NOW).exists()
-    client.post(address(reader), {"paper": 10**9})
-    assert not ReaderModel.objects.outdated(NOW).exists()
-
-
-def test_numbers_of_thousands_of_digits_break_no_page(client):
-    reader, digits = make.subscriber(), "9" * 5_000
-    personalization_library.add(reader, BIBTEX, NOW)
-    assert client.post(address(reader), {"paper": digits}).status_code == 302
-    assert reader.library.count() == 2
-
-
-def test_who_takes_papers_out_stays_on_the_page_that_she_is_on(client, monkeypatch):
+def test_who_takes_papers_out_stays_on_the_page_that_she_is_on(client, reader, monkeypatch):
     monkeypatch.setattr(library, "PAGE", 2)
-    reader = make.subscriber()
     personalization_library.add(reader, "\n".join(f"On the soups of {year}" for year in YEARS), NOW)
     page = lxml.html.fromstring(client.get(f"{address(reader)}?page=2").content)
     form = page.xpath("//main//ul//form")[0]
@@ -418,32 +373,7 @@ def test_who_takes_papers_out_stays_on_the_page_that_she_is_on(client, monkeypat
     assert answer.context["page"].number == 2
 
 
-def test_a_library_is_forgotten_and_what_it_taught_with_it(client):
-    reader = taught()
-    client.post(address(reader), {"all": "forget"})
-    feedback.learn(NOW)
-    assert not reader.library.exists()
-    assert feedback.learned_words(reader) == []
-
-
-@pytest.mark.parametrize("sent", [{}, {"paper": "x"}, {"all": "no"}, {"undo": "x"}])
-def test_other_wishes_are_refused(client, sent):
-    reader = taught()
-    assert client.post(address(reader), sent).status_code == 400
-    assert reader.library.exists()
-
-
-def test_only_the_link_to_her_preferences_opens_it(client):
-    reader = make.subscriber()
-    for purpose in ("feedback", "unsubscribe", "feed"):
-        other = reverse("library", args=[tokens.token(purpose, reader.public_id)])
-        assert client.get(other).status_code == 404
-        assert client.post(other, {"text": BIBTEX}).status_code == 404
-    assert not LibraryPaper.objects.exists()
-
-
-def test_the_export_has_the_library_and_erasing_leaves_none_of_it():
-    reader = make.subscriber()
+def test_the_export_has_the_library_and_erasing_leaves_none_of_it(reader):
     personalization_library.add(reader, BIBTEX, NOW)
     (_, one) = export.export(reader)["library"][::-1]
     assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
@@ -451,8 +381,7 @@ def test_the_export_has_the_library_and_erasing_leaves_none_of_it():
     assert not LibraryPaper.objects.exists()
 
 
-def test_the_version_before_which_knows_no_library_can_erase_a_reader_who_has_one():
-    reader = make.subscriber()
+def test_the_version_before_which_knows_no_library_can_erase_a_reader_who_has_one(reader):
     personalization_library.add(reader, BIBTEX, NOW)
     reader.reader_model.delete()
     reader.consents.all().delete()

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from digest.models import Pick
 from digest.personalization import feedback
-from digest.personalization.profiles import interest_of, profiles_of
+from digest.personalization.profiles import profiles_of, to_interest
 from digest.planning import plan
 from subscriptions.actions import preferences
 from subscriptions.actions.preferences import TopicSelection
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 world = pytest.fixture(two_themes)
 
 
-@pytest.mark.parametrize("said", ["cs.LG", "cs.lg", "CS.LG", "  Cs.Lg "])
+@pytest.mark.parametrize("said", ["cs.LG", "  Cs.Lg "])
 def test_a_line_that_names_a_category_follows_it(said):
     inside = make.paper("Bread", categories=["cs.AI", "cs.LG"])
     make.paper("Cake", categories=["math.GT"])
@@ -61,13 +61,13 @@ def test_words_that_only_hold_a_category_are_words():
 
 def test_a_topic_keeps_its_categories_though_its_words_name_another():
     topic = make.topic("Learning", query="cs.LG", categories=["math.GT"])
-    assert interest_of(topic).categories == ("math.GT",)
+    assert to_interest(topic).categories == ("math.GT",)
 
 
 def test_profiles_ask_the_same_number_of_queries_however_many_they_are(world):
     muted = make.topic("bread")
     counts = []
-    for size in (1, 10, 100):
+    for size in (1, 10, 20):
         subscribers = [reader(muted=[muted]) for _ in range(size)]
         for number, one in enumerate(subscribers[:10]):
             say(one, "more", world["roads"][number % 6])

@@ -1,7 +1,7 @@
-"""Readers ask of one paper why it is, or isn't, in their digest."""
+"""Subscribers ask why a paper is, or is not, in their digest."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime
 
 import pytest
 from django.template.loader import render_to_string
@@ -10,44 +10,88 @@ from django.urls import reverse
 from digest.indexing import candidates, index_store, model_store
 from digest.models import Digest, FittedModel, Paper, Pick
 from digest.personalization import feedback
-from digest.planning import explain, plan
+from digest.planning import explain, plan, selection
+from digest.ranking.diagnosis import Diagnosis
 from subscriptions.models import Letter, Subscriber
-from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.explanations import ABSTRACT, answer, ask, kitchen, plan_and_send, token_of
 from tests.factories.make import NOW
+from tests.factories.planning import DAY, TODAY, TOOK_OFF, crowd, older
 from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
 
-DAY, TODAY = timedelta(days=1), NOW.date()
+
+@pytest.fixture(autouse=True)
+def others():
+    """Papers about something else, so that the words of the tests weigh something."""
+    kitchen()
 
 
-# ---- The answers
+@pytest.fixture
+def alike():
+    """Two papers on one idea, the better one first, and first of all papers."""
+    return [
+        make.paper("Contrastive graph networks of molecules", ABSTRACT, upvotes=9, id="2606.00000"),
+        make.paper("Contrastive graph networks for molecules", ABSTRACT.replace("eleven", "nine")),
+    ]
 
 
-@pytest.mark.parametrize(("asked", "kept"), [("2606.04235", ""), ("2606.99999", "2606.99999")])
-def test_what_was_asked_stays_in_the_field_only_where_it_has_to_be_corrected(client, asked, kept):
+def reader(**fields):
+    return make.subscriber(**{"interests": "graph networks"} | fields)
+
+
+def told(client, paper, **fields):
+    """Fit the model. Return what a new subscriber is told of a paper."""
+    someone = reader(**fields)
+    model_store.fit(NOW)
+    return answer(client, someone, paper)
+
+
+def page_of(verdict):
+    """Return the page that tells of a verdict."""
+    answer = {"paper": {"title": "Bread"}, "is_new": True, "diagnosis": verdict}
+    return " ".join(render_to_string("digest/why.html", {"token": "x", "answer": answer}).split())
+
+
+def claims_too_low_a_score(said):
+    """Return whether a score is said to be less than what is wanted, and isn't."""
+    numbers = re.search(r"with (\d\.\d\d) points where (\d\.\d\d) are wanted", said)
+    return bool(numbers) and float(numbers[1]) >= float(numbers[2])
+
+
+# ---- The form
+
+
+def test_a_question_stays_in_the_field_only_where_it_has_to_be_corrected(client):
     make.paper(id="2606.04235")
-    answer = client.get(reverse("why", args=[token_of(make.subscriber())]), {"paper": asked})
-    assert f'name="paper" value="{kept}"' in answer.content.decode()
+    someone = reader()
+    for asked, kept in (("2606.04235", ""), ("2606.99999", "2606.99999")):
+        page = ask(client, someone, asked).content.decode()
+        assert f'name="paper" value="{kept}"' in page
 
 
 def test_the_page_without_a_question_asks_for_one(client):
-    response = client.get(reverse("why", args=[token_of(make.subscriber())]))
-    assert response.status_code == 200
+    response = client.get(reverse("why", args=[token_of(reader())]))
     assert 'name="paper" value=""' in response.content.decode()
     assert 'role="status"' not in response.content.decode()
     assert "no-store" in response["Cache-Control"]
 
 
+def test_an_unknown_paper_is_told_in_the_words_that_were_asked_with_a_way_to_the_search(client):
+    said = answer(client, reader(), "2506.99999v2")
+    assert said.startswith("No paper here has the id or the title 2506.99999v2 .")
+    page = ask(client, reader(), "soups & stews").content.decode()
+    assert '<a href="/search/?q=soups%20%26%20stews">Search all papers for it</a>' in page
+
+
+# ---- Papers of the next digest
+
+
 def test_a_chosen_paper_will_be_there_and_then_is(client):
-    kitchen()
     paper = make.paper("Graph networks of roads")
     make.paper("Graph networks of cars and of roads and of towns and of lorries")
-    someone = make.subscriber(interests="graph networks")
-    model_store.fit(NOW)
-    said = answer(client, someone, paper)
+    said = told(client, paper)
     assert said.startswith(
         "It will be there: place 1 of 2 that you could get now, with a score of "
     )
@@ -56,22 +100,104 @@ def test_a_chosen_paper_will_be_there_and_then_is(client):
     assert paper in [pick.paper for pick in Pick.objects.all()]
 
 
-def test_a_paper_that_she_had_is_told_with_its_day_place_and_reason(client):
-    kitchen()
+def test_a_subscriber_without_topics_is_told_where_a_paper_trends(client):
+    kitchen(3, upvotes=1)
+    hot, cold = make.paper("Graph networks of roads", upvotes=90), make.paper("Graph networks")
+    assert told(client, hot, interests="", size=2).startswith("It will be there: place 1 of 4")
+    assert told(client, cold, interests="").startswith("It has nothing of your topics")
+
+
+def test_feedback_changes_the_answer(client):
+    seasons = ("spring", "summer", "autumn")
+    old = [make.paper(f"Trout in {one}", "Trout spawn.", day=TODAY - 9 * DAY) for one in seasons]
+    paper = make.paper("Trout in winter", "Trout spawn.")
+    someone = reader(interests="medieval monasteries")
+    model_store.fit(NOW)
+    assert answer(client, someone, paper).startswith("It has nothing of your topics")
+    for one in old:
+        feedback.record(someone, one, "more", NOW)
+    feedback.learn(NOW)
+    assert answer(client, someone, paper).startswith("It will be there: place 1 of 1")
+
+
+def test_a_paper_that_the_index_does_not_have_yet_is_judged_by_its_text(client):
+    index_store.renew(NOW)
+    paper = make.paper("Graph networks")
+    old = Paper.objects.filter(pk=Paper.objects.get(title="Cooking rice 1").pk)
+    old.update(title="Graph networks of rice", changed_at=NOW + DAY)
+    for one in (paper, old.get()):
+        assert answer(client, reader(), one).startswith("It will be there")
+
+
+def test_a_paper_that_was_deleted_stands_for_no_other(client, alike):
+    index_store.renew(NOW)
+    leader, relative = alike
+    leader.delete()
+    assert answer(client, reader(), relative).startswith("It will be there")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"unsubscribed_at": NOW, "next_due_at": None},
+        {"suppressed_at": NOW, "suppressed_by": "bounced"},
+        {"paused_until": TODAY + 9 * DAY},
+        {"confirmed": False},
+    ],
+)
+def test_a_subscriber_who_gets_no_digest_is_promised_no_paper(client, state):
+    said = told(client, make.paper("Graph networks of roads"), **state)
+    assert said.startswith("You get no digest at present. If one came today: It will be there")
+
+
+def test_a_second_chance_that_will_be_there_is_told_so(client):
+    crowd()
+    paper = older("Graph networks of roads", TOOK_OFF)
+    make.paper("Graph networks of cars")
+    said = told(client, paper)
+    plan.plan(NOW)
+    assert Pick.objects.get(group="missed").paper == paper
+    assert said.startswith("It will be there, as a second chance")
+
+
+def test_a_paper_that_gives_its_place_to_a_second_chance_is_not_promised(client):
+    crowd()
+    older("Graph networks of roads", TOOK_OFF)
+    make.paper("Graph networks")
+    paper = make.paper("Graph networks of cars")
+    said = told(client, paper, size=2)
+    plan.plan(NOW)
+    assert said.startswith("It will be there") == Pick.objects.filter(paper=paper).exists()
+
+
+def test_east_of_greenwich_a_paper_of_the_next_digest_is_not_told_to_be_old(client, clock):
+    paper = make.paper("Graph networks of roads", day=TODAY - 6 * DAY)
+    clock.now = datetime(2026, 6, 1, 19, 30, tzinfo=UTC)  # It is 07:30 of the 2nd in Auckland.
+    said = told(client, paper, timezone="Pacific/Auckland", next_due_at=clock.now)
+    plan.plan(clock.now)
+    assert Pick.objects.get().paper == paper
+    assert said.startswith("It will be there")
+
+
+# ---- Papers that were in a digest
+
+
+def test_a_paper_that_was_sent_is_told_with_its_day_place_and_reason(client):
     paper = make.paper("Graph networks of roads")
-    someone = make.subscriber(interests="graph networks")
+    someone = reader()
     plan_and_send()
     for asked in (paper.pk, f"https://arxiv.org/abs/{paper.pk}v2", "graph networks of roads"):
         said = answer(client, someone, asked)
         assert said.startswith("You had it on 1 June 2026, in place 1 with a score of 0.")
         assert ": graph networks ." in said
         assert said.endswith("No paper comes twice.")
+    Subscriber.objects.update(unsubscribed_at=NOW, next_due_at=None)
+    assert answer(client, someone, paper).startswith("You had it on")
 
 
 def test_a_paper_whose_letter_is_on_its_way_is_not_said_to_be_had(client):
-    kitchen()
     paper = make.paper("Graph networks of roads")
-    someone = make.subscriber(interests="graph networks")
+    someone = reader()
     plan.plan(NOW)
     said = "It is in your digest of 1 June 2026, which is still on its way to you."
     for state in Letter.OPEN:
@@ -79,55 +205,28 @@ def test_a_paper_whose_letter_is_on_its_way_is_not_said_to_be_had(client):
         assert answer(client, someone, paper) == said
 
 
-@pytest.fixture
-def alike():
-    """Two papers on one idea, the better one first."""
-    kitchen()
-    return [
-        make.paper("Contrastive graph networks of molecules", ABSTRACT, upvotes=9),
-        make.paper("Contrastive graph networks for molecules", ABSTRACT.replace("eleven", "nine")),
-    ]
-
-
-def test_a_paper_that_would_be_folded_names_the_one_that_stands_for_it(client, alike):
-    someone = make.subscriber(interests="graph networks")
+def test_a_folded_paper_names_the_one_that_stands_for_it_before_and_after(client, alike):
+    someone = reader()
     model_store.fit(NOW)
     leader, relative = alike
+    assert candidates.announced(model_store.in_use(), TODAY).places[leader.pk] == 0
     assert answer(client, someone, leader).startswith("It will be there: place 1 of 2")
     said = answer(client, someone, relative)
     assert said.startswith(f"It is folded into “{leader.title}”, which is on the same idea")
-
-
-def test_the_first_paper_of_all_stands_for_others_as_well(client):
-    leader = make.paper("Contrastive graph networks of molecules", ABSTRACT, upvotes=9)
-    relative = make.paper(
-        "Contrastive graph networks for molecules", ABSTRACT.replace("eleven", "nine")
-    )
-    kitchen()
-    someone = make.subscriber(interests="graph networks")
-    model_store.fit(NOW)
-    assert candidates.announced(model_store.in_use(), TODAY).places[leader.pk] == 0
-    said = answer(client, someone, relative)
-    assert said.startswith(f"It is folded into “{leader.title}”, which is on the same idea")
-
-
-def test_a_paper_that_was_folded_was_had(client, alike):
-    someone = make.subscriber(interests="graph networks")
     plan_and_send()
-    leader, relative = alike
     said = answer(client, someone, relative)
     assert said.startswith(f"You had it on 1 June 2026, folded into “{leader.title}”")
 
 
+# ---- Papers that stay out
+
+
 def test_a_muted_paper_names_what_mutes_it(client):
-    kitchen()
     paper = make.paper("Graph networks of molecules", categories=["q-bio.BM", "cs.LG"])
-    model_store.fit(NOW)
-    topic = make.topic("Chemistry", query="molecule")
-    someone = make.subscriber(interests="graph networks", muted=[topic])
-    assert answer(client, someone, paper).startswith("You muted it: it matches “Chemistry”")
-    category = make.topic("cs.lg", query="cs.lg")
-    someone = make.subscriber(interests="graph networks", muted=[category])
+    chemistry, category = make.topic("Chemistry", query="molecule"), make.topic("cs.lg")
+    said = told(client, paper, muted=[chemistry])
+    assert said.startswith("You muted it: it matches “Chemistry”")
+    someone = reader(muted=[category])
     assert answer(client, someone, paper).startswith("You muted it: it matches “cs.lg”")
     muted_at = reverse("preferences", args=[token_of(someone)]) + "#never"
     assert f'<a href="{muted_at}">' in ask(client, someone, paper.pk).content.decode()
@@ -135,25 +234,18 @@ def test_a_muted_paper_names_what_mutes_it(client):
 
 
 def test_a_paper_that_is_crowded_out_says_its_place(client):
-    kitchen()
     for number in range(4):
         make.paper(f"Graph networks {number}")
     paper = make.paper("Graph networks of roads and lorries and towns and harbours and rivers")
-    someone = make.subscriber(interests="graph networks", size=2)
-    model_store.fit(NOW)
-    said = answer(client, someone, paper)
+    said = told(client, paper, size=2)
     assert said.startswith("Others come first. It has place 5 of 5 that you could get now")
     assert "your digest holds 2" in said
 
 
 def test_a_paper_that_is_too_weak_is_below_the_cut_and_says_what_it_lacks(client):
-    kitchen()
     for number in range(40):
         make.paper(f"Graph networks {number}", "We study graph networks.")
-    paper = make.paper("Harbours of the north", "A graph is used in the harbours.")
-    someone = make.subscriber(interests="graph networks")
-    model_store.fit(NOW)
-    said = answer(client, someone, paper)
+    said = told(client, make.paper("Harbours of the north", "A graph is used in the harbours."))
     assert said.startswith(
         "It is close, but not close enough. It is nearest to “graph networks”, with"
     )
@@ -162,49 +254,105 @@ def test_a_paper_that_is_too_weak_is_below_the_cut_and_says_what_it_lacks(client
     assert said.endswith("It says nothing of networks .")
 
 
-@pytest.mark.parametrize("interests", ["medieval monasteries", "hep-th", "the of"])
-def test_a_paper_that_has_nothing_of_her_topics_is_told_so(client, interests):
-    kitchen()
+@pytest.mark.parametrize(
+    ("score", "cut", "said"),
+    [(3.8997, 3.9, "3.89 3.90"), (3.7301, 3.7345, "3.73 3.74"), (1.07, 4.29, "1.07 4.29")],
+)
+def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, cut, said):
+    page = page_of(explain.for_display(Diagnosis("weak", score, cut)))
+    assert " ".join(re.findall(r"\d\.\d\d", page)) == said
+    assert not claims_too_low_a_score(page)
+
+
+def test_a_whole_abstract_as_a_topic_is_named_by_its_beginning():
+    abstract = "We study how agents that call tools learn to plan far ahead. " * 3
+    verdict = explain.for_display(Diagnosis("weak", topic=abstract))
+    assert verdict.topic == "We study how agents that call tools learn to plan far…"
+
+
+def test_a_paper_that_has_nothing_of_the_topics_is_told_so(client):
     paper = make.paper("Graph networks of roads", categories=["cs.LG"])
-    someone = make.subscriber(interests=interests)
-    model_store.fit(NOW)
-    assert answer(client, someone, paper).startswith("It has nothing of your topics")
+    for interests in ("medieval monasteries", "hep-th", "the of"):
+        said = told(client, paper, interests=interests)
+        assert said.startswith("It has nothing of your topics")
 
 
-def test_who_follows_nothing_is_told_where_a_paper_trends(client):
-    kitchen(3, upvotes=1)
-    hot = make.paper("Graph networks of roads", upvotes=90)
-    cold = make.paper("Graph networks of cars")
-    someone = make.subscriber(size=2)
+def test_a_paper_outside_of_the_topics_categories_is_neither_weak_nor_disliked(client):
+    paper = make.paper("Graph networks of roads", categories=["math.CO"])
+    topic = make.topic("Graph networks", categories=["cs.LG"])
+    said = told(client, paper, interests="", topics=[topic])
+    assert not claims_too_low_a_score(said)
+    assert "wanted less of" not in said
+
+
+def test_a_paper_without_the_quoted_phrase_is_told_that_its_words_are_apart(client):
+    paper = make.paper("Networks", "Of networks, and of no graph.")
+    said = told(client, paper, interests='"graph networks"')
+    assert '“"graph networks"”' in said
+    assert not claims_too_low_a_score(said)
+    assert "wanted less of" not in said
+
+
+def test_a_paper_like_one_that_got_less_is_told_so(client):
+    text = "Trout spawn in rivers of graph networks."
+    old = make.paper("Trout", text, day=TODAY - 9 * DAY)
+    paper, someone = make.paper("Trout again", text), reader()
     model_store.fit(NOW)
-    assert answer(client, someone, hot).startswith("It will be there: place 1 of 4")
-    assert answer(client, someone, cold).startswith("It has nothing of your topics")
+    assert answer(client, someone, paper).startswith("It will be there")
+    feedback.record(someone, old, "less", NOW)
+    feedback.learn(NOW)
+    assert plan.preview(someone, TODAY, NOW)[1] == []
+    said = answer(client, someone, paper)
+    assert not claims_too_low_a_score(said)
+    assert "wanted less of" in said
+
+
+@pytest.mark.parametrize("has_archive", [True, False])
+def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has_archive):
+    paper, someone = make.paper("Graph networks of roads", is_withdrawn=True), reader()
+    model_store.fit(NOW)
+    if has_archive:
+        assert index_store.write(NOW)
+    found = candidates.announced(model_store.in_use(), TODAY)
+    assert found.papers.withdrawn == {paper.pk}
+    assert paper.pk not in {one.paper for one in selection.rank([someone], found, [None])[0][0]}
+    assert explain.explain(someone, paper.pk, TODAY, NOW).diagnosis is None
+    assert "Its authors have withdrawn this paper." in answer(client, someone, paper)
 
 
 def test_a_paper_that_is_not_new_is_told_with_its_day(client):
-    kitchen()
-    paper = make.paper("Graph networks", day=TODAY - 8 * DAY)
-    someone = make.subscriber(interests="graph networks")
-    model_store.fit(NOW)
-    said = answer(client, someone, paper)
+    said = told(client, make.paper("Graph networks", day=TODAY - 8 * DAY))
     assert said.startswith("It isn’t new. It was announced on 24 May 2026, and a digest holds")
     assert "the last 7 days" in said
 
 
+def test_a_paper_that_came_in_before_the_last_digest_is_told_so():
+    someone = reader()
+    plan_and_send()
+    clock = NOW + 3 * DAY
+    paper = make.paper("Graph networks", day=TODAY, came_in_at=NOW + DAY)
+    model_store.fit(clock)
+    Digest.objects.update(day=TODAY + 2 * DAY)
+    Letter.objects.update(created_at=NOW + 2 * DAY)
+    verdict = explain.explain(someone, paper.pk, clock.date(), clock).diagnosis
+    assert verdict.what == "passed"
+    assert "It came in before your last digest." in page_of(verdict)
+
+
+# ---- The cost of a question
+
+
 def test_without_a_model_the_ranking_is_not_ready_and_none_is_made(client):
     paper = make.paper("Graph networks")
-    someone = make.subscriber(interests="graph networks")
-    assert answer(client, someone, paper).startswith("The ranking isn’t ready yet")
+    assert answer(client, reader(), paper).startswith("The ranking isn’t ready yet")
     assert not FittedModel.objects.exists()
 
 
 def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
-    kitchen()
-    paper = make.paper("Graph networks")
+    paper, someone = make.paper("Graph networks"), reader()
     index_store.renew(NOW)
     read, stems_of = [], candidates.stems_of
     monkeypatch.setattr(candidates, "stems_of", lambda text: read.append(text) or stems_of(text))
-    someone = make.subscriber(interests="graph networks")
     for days in (1, 12):
         new = NOW - days * DAY
         monkeypatch.setattr(plan, "new_to", lambda *_, new=new: (TODAY, new, None))
@@ -212,77 +360,20 @@ def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
     assert read == []
 
 
-def test_a_paper_that_the_index_does_not_have_yet_is_judged_by_its_text(client):
-    kitchen()
-    index_store.renew(NOW)
-    paper = make.paper("Graph networks")
-    old = Paper.objects.filter(pk=Paper.objects.get(title="Cooking rice 1").pk)
-    old.update(title="Graph networks of rice", changed_at=NOW + DAY)
-    someone = make.subscriber(interests="graph networks")
-    for one in (paper, old.get()):
-        assert answer(client, someone, one).startswith("It will be there")
-
-
-def test_a_paper_that_came_in_before_the_last_digest_is_told_so(client, settings):
-    kitchen()
-    someone = make.subscriber(interests="graph networks")
-    plan_and_send()
-    clock = NOW + 3 * DAY
-    paper = make.paper("Graph networks", day=TODAY, came_in_at=NOW + DAY)
-    model_store.fit(clock)
-    Digest.objects.update(day=TODAY + 2 * DAY)
-    Letter.objects.update(created_at=NOW + 2 * DAY)
-    verdict = explain.explain(someone, paper.pk, clock.date(), clock).verdict
-    assert verdict.what == "passed"
-    page = render_to_string(
-        "digest/why.html",
-        {"token": "x", "answer": {"paper": paper, "is_new": True, "verdict": verdict}},
-    )
-    assert "It came in before your last digest." in page
-
-
-def test_a_paper_that_is_gone_meanwhile_stands_for_no_other(client, alike):
-    index_store.renew(NOW)
-    leader, relative = alike
-    leader.delete()
-    someone = make.subscriber(interests="graph networks")
-    assert answer(client, someone, relative).startswith("It will be there")
-
-
-def test_an_unknown_paper_is_told_so_in_the_words_that_were_asked(client):
-    said = answer(client, make.subscriber(), "2506.99999v2")
-    assert said.startswith("No paper here has the id or the title 2506.99999v2 .")
-
-
-def test_of_a_title_that_is_not_here_the_way_leads_to_the_search(client):
-    token = tokens.own_token("preferences", make.subscriber())
-    page = client.get(f"/why/{token}/", {"paper": "soups & stews"}).content.decode()
-    assert '<a href="/search/?q=soups%20%26%20stews">Search all papers for it</a>' in page
-
-
-def test_what_she_taught_speaks_in_the_answer(client):
-    kitchen()
-    old = [
-        make.paper(f"Trout in {season}", "Trout spawn.", day=TODAY - 9 * DAY)
-        for season in ("spring", "summer", "autumn")
-    ]
-    paper = make.paper("Trout in winter", "Trout spawn.")
-    model_store.fit(NOW)
-    someone = make.subscriber(interests="medieval monasteries")
-    assert answer(client, someone, paper).startswith("It has nothing of your topics")
-    for one in old:
-        feedback.record(someone, one, "more", NOW)
-    feedback.learn(NOW)
-    assert answer(client, someone, paper).startswith("It will be there: place 1 of 1")
-
-
-# ---- Whoever asks
+def test_asking_asks_few_queries_however_much_was_sent(client, django_assert_max_num_queries):
+    kitchen(14)
+    someone = reader(interests="rice", size=20)
+    plan.plan(NOW)
+    paper = make.paper("More rice")
+    ask(client, someone, paper.pk)
+    with django_assert_max_num_queries(20):
+        assert answer(client, someone, paper).startswith("It will be there")
 
 
 def test_asking_writes_nothing_whatever_the_answer(client, alike):
     paper = make.paper("Graph networks")
     old = make.paper("Graph networks of old", day=TODAY - 30 * DAY)
-    someone = make.subscriber(interests="graph networks", muted=[make.topic("rice")])
+    someone = reader(muted=[make.topic("rice")])
     asked = [paper.pk, old.pk, alike[0].pk, alike[1].pk, "Cooking rice 1", "unknown", ""]
 
     def ask_all():
@@ -295,58 +386,6 @@ def test_asking_writes_nothing_whatever_the_answer(client, alike):
 
     ask_all()
     assert not FittedModel.objects.exists()
-    model_store.fit(NOW)
-    ask_all()
-    plan.plan(NOW)
-    ask_all()
-
-
-def test_asking_asks_few_queries_however_much_she_had(client, django_assert_max_num_queries):
-    kitchen(30)
-    someone = make.subscriber(interests="rice", size=20)
-    plan.plan(NOW)
-    paper = make.paper("More rice")
-    ask(client, someone, paper.pk)
-    with django_assert_max_num_queries(20):
-        assert answer(client, someone, paper).startswith("It will be there")
-
-
-def test_the_answer_is_that_of_the_reader_whose_link_it_is(client):
-    kitchen()
-    paper = make.paper("Graph networks")
-    model_store.fit(NOW)
-    follows, mutes = (
-        make.subscriber(interests="graph networks"),
-        make.subscriber(muted=[make.topic("graph")]),
-    )
-    assert answer(client, follows, paper).startswith("It will be there")
-    assert answer(client, mutes, paper).startswith("You muted it")
-
-
-def test_one_who_left_may_still_ask(client):
-    kitchen()
-    paper = make.paper("Graph networks")
-    someone = make.subscriber(interests="graph networks")
-    plan_and_send()
-    Subscriber.objects.update(unsubscribed_at=NOW, next_due_at=None)
-    assert answer(client, someone, paper).startswith("You had it on")
-    assert Digest.objects.count() == Letter.objects.count() == 1
-
-
-@pytest.mark.parametrize(
-    "why_none",
-    [
-        {"unsubscribed_at": NOW, "next_due_at": None},
-        {"suppressed_at": NOW, "suppressed_by": "bounced"},
-        {"paused_until": TODAY + 9 * DAY},
-        {"confirmed": False},
-    ],
-)
-def test_who_gets_no_digest_is_promised_no_paper(client, why_none):
-    kitchen()
-    paper = make.paper("Graph networks of roads")
-    someone, other = (make.subscriber(interests="graph networks", **one) for one in (why_none, {}))
-    model_store.fit(NOW)
-    told = "You get no digest at present. If one came today: It will be there"
-    assert answer(client, someone, paper).startswith(told)
-    assert answer(client, other, paper).startswith("It will be there")
+    for act in (model_store.fit, plan.plan):
+        act(NOW)
+        ask_all()

@@ -8,7 +8,7 @@ from django.core.files.storage import default_storage
 
 from digest.indexing import candidates, index_store, model_store
 from digest.models import Digest, Paper, Pick
-from digest.personalization.profiles import profiles_of, wished
+from digest.personalization.profiles import profile_for, profiles_of
 from digest.planning import plan, preview
 from digest.ranking.profile import Interest, Profile
 from subscriptions.actions import preferences
@@ -40,11 +40,7 @@ def world(days=15, a_day=4):
 
 
 def following(*queries, size=10):
-    return wished(TopicSelection(interests=list(queries)), size)
-
-
-def notes_on(*lines):
-    return preview.rehearse(following(*lines), NOW).notes
+    return profile_for(TopicSelection(interests=list(queries)), size)
 
 
 def papers_of(day):
@@ -54,7 +50,7 @@ def papers_of(day):
 def test_each_day_has_the_very_papers_that_planning_would_choose():
     world()
     reader = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
-    *before, today = reversed(preview.rehearse(profiles_of([reader])[0], NOW).days)
+    *before, today = reversed(preview.preview_digests(profiles_of([reader])[0], NOW).days)
     assert [day.day for day in before] == [NOW.date() - ago * DAY for ago in range(7, 0, -1)]
     future = Paper.objects.filter(day__gt=before[0].day)
     later = {paper.pk: paper.day for paper in future}
@@ -93,7 +89,7 @@ def remember(reader, day):
 def test_a_day_without_anything_new_is_empty():
     make.paper("Graph networks", day=NOW.date() - 7 * DAY)
     model_store.fit(NOW)
-    days = preview.rehearse(following("graph"), NOW).days
+    days = preview.preview_digests(following("graph"), NOW).days
     assert [len(day.picks) for day in days] == [0] * 7 + [1]
     assert [day.considered for day in days] == [0] * 7 + [1]
 
@@ -101,25 +97,33 @@ def test_a_day_without_anything_new_is_empty():
 def test_no_model_is_fitted_for_a_page():
     make.paper("Graph networks")
     with pytest.raises(model_store.NotFitted):
-        preview.rehearse(following("graph"), NOW)
+        preview.preview_digests(following("graph"), NOW)
     row = model_store.fit(NOW)
     model_store._loaded = None
     with open(default_storage.path(row.name), "ab") as file:
         file.write(b"damaged")
     with pytest.raises(model_store.NotFitted):
-        preview.rehearse(following("graph"), NOW)
+        preview.preview_digests(following("graph"), NOW)
 
 
 def test_a_paper_that_comes_in_is_seen_at_once():
     world(days=2)
-    assert len(preview.rehearse(following("soup"), NOW).days[0].picks) == 0
+    assert len(preview.preview_digests(following("soup"), NOW).days[0].picks) == 0
     make.paper("On graph soup", "A quantum soup.", now=NOW + DAY, day=NOW.date())
     model_store.fit(NOW)
-    assert len(preview.rehearse(following("soup"), NOW).days[0].picks) == 1
+    assert len(preview.preview_digests(following("soup"), NOW).days[0].picks) == 1
+
+
+def notes_of(lines, *, reader=None):
+    """Return the notes on these lines. A change of preferences has the same."""
+    notes = preview.preview_digests(following(*lines), NOW).notes
+    if reader:
+        assert preview.compare(reader, following(*lines), NOW).notes == notes
+    return notes
 
 
 def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its_others():
-    world()
+    world(days=4)
     lines = (
         "Quantm networks, graph",
         '"robot visoin"',
@@ -127,90 +131,60 @@ def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its
         "quantum networks of speech and vision for gardeneers",
         "quantum Gartenzwerge Zaunkönige Maulwürfe Schnecken",
     )
-    told = ["Quantm", "visoin", "gardeneers", "Gartenzwerge", "Zaunkönige", "Maulwürfe"]
-    told.append("Schnecken")
-    profile = following(*lines)
-    assert preview.rehearse(profile, NOW).notes.unknown_words == told
-    reader = make.subscriber(interests="graph")
-    assert preview.compare(reader, profile, NOW).notes.unknown_words == told
-
-
-def test_of_an_abstract_that_was_pasted_no_word_is_told_unless_few_of_them_are_known():
-    world()
-    words = [f"{one} networks study" for one in WORDS]
-    pasted = f"GraphOfMine: {' '.join(words)} {' '.join(words)} {' '.join(words)}"
-    assert len(pasted) > 400
-    assert notes_on(pasted).unknown_words == []
     german = ["Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
-    in_german = " ".join(10 * german) + " graph"
-    assert len(in_german) > 400
-    assert notes_on(in_german).unknown_words == german
-
-
-def test_words_of_the_house_that_no_paper_says_are_not_told_of_as_hers():
-    world()
+    told = notes_of(lines, reader=make.subscriber(interests="graph"))
+    assert told.unknown_words == ["Quantm", "visoin", "gardeneers", *german]
+    # Of an abstract that was pasted, none is told unless few of its words are known.
+    pasted = f"GraphOfMine: {3 * ' '.join(f'{one} networks study ' for one in WORDS)}"
+    in_german = f"{10 * ' '.join([*german, ''])}graph"
+    assert min(len(pasted), len(in_german)) > 400
+    assert notes_of([pasted]).unknown_words == []
+    assert notes_of([in_german]).unknown_words == german
+    # Topics of the house and muted words are not the subscriber's to mend.
     topic = make.topic("Gardens", query="gardeneers, graph")
-    profile = wished(TopicSelection(follow=[topic], muted_interests=["visoin"]), 10)
-    assert preview.rehearse(profile, NOW).notes.unknown_words == []
+    profile = profile_for(TopicSelection(follow=[topic], muted_interests=["visoin"]), 10)
+    assert preview.preview_digests(profile, NOW).notes.unknown_words == []
 
 
 def test_a_topic_of_categories_alone_lacks_no_words():
     topic = make.topic("Learning", query="", categories=["cs.LG"])
-    world()
-    profile = wished(TopicSelection(follow=[topic], interests=["of the"]), 10)
-    assert preview.rehearse(profile, NOW).notes.without_terms == ["of the"]
+    world(days=1)
+    profile = profile_for(TopicSelection(follow=[topic], interests=["of the"]), 10)
+    assert preview.preview_digests(profile, NOW).notes.without_terms == ["of the"]
 
 
-def test_names_of_authors_that_she_writes_as_words_are_told():
-    world()
-    make.paper("Rings of graphs", authors=["Emmy Noether", "Kurt Gödel"])
+def test_names_of_authors_are_told_where_they_are_words_and_where_no_author_has_them():
+    world(days=4)
+    authors = ["Emmy Noether", "Kurt Gödel", "Will Graph", "Günter O’Brien-Gödel"]
+    make.paper("Rings of graphs", authors=authors)
     model_store.fit(NOW)
-    assert notes_on("Emmy Noether").author_matches == []  # There is no index yet.
-    index_store.write(NOW)
-    lines = ("Goedel, kurt godel", '"Emmy Noether"', "author: Emmy Noether", "Noether", "graph")
-    told = ["kurt godel", '"Emmy Noether"', "Noether"]
-    found = preview.rehearse(following(*lines), NOW)
-    assert found.notes.author_matches == told
-    assert found.notes.unknown_words == ["Goedel"]  # The others are told of once.
     reader = make.subscriber(interests="graph")
-    assert preview.compare(reader, following(*lines), NOW).notes.author_matches == told
-
-
-def test_a_name_among_words_that_say_nothing_is_told():
-    world()
-    make.paper("Rings of graphs", authors=["Emmy Noether", "Will Graph"])
-    model_store.fit(NOW)
+    words = ("Goedel, kurt godel", '"Emmy Noether"', "author: Emmy Noether", "Noether", "graph")
+    beside = ("recent papers by Emmy Noether", "Will Graph", "work of Noether", "what of a graph?")
+    people = ("author: Emy Noether, Jr.; Prof. N. Gunter", "autor: Goedel, G.", "author: O'Brien")
+    assert notes_of(words).author_matches == []  # There is no index yet.
+    assert notes_of(people).unknown_authors == []
     index_store.write(NOW)
-    lines = ("recent papers by Emmy Noether", "Will Graph", "work of Noether", "what of a graph?")
-    found = preview.rehearse(following(*lines), NOW)
-    assert found.notes.author_matches == ["Emmy Noether", "Will Graph", "Noether"]
-    assert found.notes.unknown_words == []
-
-
-def test_names_that_no_author_has_are_told():
-    world()
-    make.paper("Rings of graphs", authors=["Emmy Noether", "Günter O’Brien-Gödel"])
-    model_store.fit(NOW)
-    lines = ("author: Emy Noether, Jr.; Prof. N. Gunter", "autor: Goedel, G.", "author: O'Brien")
-    told = ["Emy", "Prof", "Goedel"]
-    assert notes_on(*lines).unknown_authors == []  # There is no index yet.
-    index_store.write(NOW)
-    assert notes_on(*lines, "graph").unknown_authors == told
-    reader = make.subscriber(interests="graph")
-    assert preview.compare(reader, following(*lines), NOW).notes.unknown_authors == told
+    found = notes_of(words, reader=reader)
+    assert found.author_matches == ["kurt godel", '"Emmy Noether"', "Noether"]
+    assert found.unknown_words == ["Goedel"]  # The others are told of once.
+    found = notes_of(beside)
+    assert found.author_matches == ["Emmy Noether", "Will Graph", "Noether"]
+    assert found.unknown_words == []
+    assert notes_of([*people, "graph"], reader=reader).unknown_authors == ["Emy", "Prof", "Goedel"]
 
 
 def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
-    world()
+    world(days=4)
     lines = ("graph OR robot", "NOT (vision)", "graph AND speech, causal", "the OR, not AND")
-    assert notes_on(*lines).ignored_operators == ["OR", "NOT", "AND"]
+    assert notes_of(lines).ignored_operators == ["OR", "NOT", "AND"]
     quiet = ('"graph OR robot"', "graph or robot", "schedules of the OR", "NOT")
-    assert notes_on(*quiet).ignored_operators == []
+    assert notes_of(quiet).ignored_operators == []
     for line in ("graph; not robots", "graphs but not robots", "graph, without any robot"):
-        assert notes_on(line).ignored_operators == ["NOT"]
+        assert notes_of([line]).ignored_operators == ["NOT"]
     line = "everything on how a robot learns from speech and vision of people, {} driving a car"
     for but in ("but not", "but nothing about", "except", "excluding", "but no"):
-        assert notes_on(line.format(but)).ignored_operators == ["NOT"]
+        assert notes_of([line.format(but)]).ignored_operators == ["NOT"]
     quiet = (
         line.format("and not only for"),
         line.format("but also of"),
@@ -218,26 +192,26 @@ def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
         "not only graphs",
         "we study robots that see, not those which only hear",
     )
-    assert notes_on(*quiet, '"graph, not robot"').ignored_operators == []
+    assert notes_of([*quiet, '"graph, not robot"']).ignored_operators == []
     topic = make.topic("Graphs", query="graph OR robot")
     muting = TopicSelection(follow=[topic], muted_interests=["NOT vision AND speech"])
-    assert preview.rehearse(wished(muting, 10), NOW).notes.ignored_operators == []
-    muting = wished(TopicSelection(muted_interests=["vision OR speech"]), 10)
+    assert preview.preview_digests(profile_for(muting, 10), NOW).notes.ignored_operators == []
+    muting = profile_for(TopicSelection(muted_interests=["vision OR speech"]), 10)
     assert preview.compare(make.subscriber(), muting, NOW).notes.ignored_operators == ["OR"]
 
 
 def test_a_rehearsal_asks_three_queries_however_much_there_is(django_assert_num_queries):
-    world()
+    world(days=4)
     index_store.write(NOW)
-    preview.rehearse(following("graph"), NOW)
+    preview.preview_digests(following("graph"), NOW)
     with django_assert_num_queries(3):
-        preview.rehearse(following("graph", "speech", "cs.LG"), NOW)
+        preview.preview_digests(following("graph", "speech", "cs.LG"), NOW)
 
 
 def test_a_change_is_told_by_the_papers_that_come_and_go():
     world()
     reader = make.subscriber(interests="graph\nrobot")
-    changed = wished(TopicSelection(interests=["graph", "quantum"]), 10, reader)
+    changed = profile_for(TopicSelection(interests=["graph", "quantum"]), 10, reader)
     difference = preview.compare(reader, changed, NOW)
     assert all("quantum" in one.paper.abstract for one in difference.added)
     assert all("robot" in one.paper.abstract for one in difference.removed)
@@ -253,7 +227,7 @@ def test_saying_the_same_again_changes_nothing():
     topic = make.topic("graph")
     reader = make.subscriber(interests="robot", topics=[topic], size=7)
     reader.preferences.filter(topic=topic).update(weight=3)
-    changed = wished(TopicSelection(follow=[topic], interests=["robot"]), 7, reader)
+    changed = profile_for(TopicSelection(follow=[topic], interests=["robot"]), 7, reader)
     assert set(changed.follows) == set(profiles_of([reader])[0].follows)
     difference = preview.compare(reader, changed, NOW)
     assert (difference.added, difference.removed) == ([], [])
@@ -265,11 +239,11 @@ def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
 
     def then_gone(*args, **how):
         days = ranked(*args, **how)
-        Paper.objects.filter(pk__in=[one for day in days for one in day.papers[:1]]).delete()
+        Paper.objects.filter(pk__in=[one.paper for day in days for one in day.choices[:1]]).delete()
         return days
 
     monkeypatch.setattr(preview, "_ranked", then_gone)
-    day = preview.rehearse(following("graph"), NOW).days[0]
+    day = preview.preview_digests(following("graph"), NOW).days[0]
     assert [pick.position for pick in day.picks] == [*range(1, len(papers_of(day)) + 1)]
     reader = make.subscriber(interests="robot")
     assert preview.compare(reader, following("quantum"), NOW).added
@@ -278,46 +252,37 @@ def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
 def test_a_long_line_is_called_as_it_is_once_it_is_saved():
     reader, wishes = make.subscriber(), TopicSelection(interests=["graph networks " * 20 + "end"])
     preferences.change(reader, wishes, {}, now=NOW)
-    assert wished(wishes, 10, reader) == profiles_of([reader])[0]
+    assert profile_for(wishes, 10, reader) == profiles_of([reader])[0]
 
 
 def test_what_she_had_within_the_days_is_no_reason_against_a_paper():
     world()
     reader = make.subscriber(interests="graph")
-    for day in reversed(preview.rehearse(profiles_of([reader])[0], NOW).days):
+    for day in reversed(preview.preview_digests(profiles_of([reader])[0], NOW).days):
         remember(reader, day)
-    difference = preview.compare(
-        reader, wished(TopicSelection(interests=["robot"]), 10, reader), NOW
-    )
-    assert len(difference.removed) > 3
+    changed = profile_for(TopicSelection(interests=["robot"]), 10, reader)
+    assert len(preview.compare(reader, changed, NOW).removed) > 3
 
 
-def test_what_she_had_before_the_days_is_hidden_on_both_sides():
+def test_what_was_sent_before_the_days_is_hidden_on_both_sides():
     world()
-    reader = make.subscriber(interests="graph")
-    old = preview.Day(NOW.date() - 8 * DAY, 0)
-    robots = Paper.objects.filter(abstract__contains="robot", day__lt=NOW.date() - 7 * DAY)
-    old.picks = [
-        Pick(paper=one, position=place, score=1, basis="topic")
-        for place, one in enumerate(robots, start=1)
-    ]
-    for pick in old.picks:
+    reader, other = (make.subscriber(interests="graph") for _ in range(2))
+    robots = Paper.objects.filter(abstract__contains="robot", day__lt=TODAY - 7 * DAY)
+    fields = {"score": 1, "basis": "topic"}
+    picks = [Pick(paper=one, position=place, **fields) for place, one in enumerate(robots, 1)]
+    for pick in picks:
         pick.would_fold = []
-    remember(reader, old)
-    difference = preview.compare(
-        reader, wished(TopicSelection(interests=["robot"]), 10, reader), NOW
-    )
-    assert old.picks
-    assert difference.added
-    assert not {pick.paper for pick in difference.added} & set(robots)
-    other = make.subscriber(interests="graph")  # Who has had none of them.
-    difference = preview.compare(other, wished(TopicSelection(interests=["robot"]), 10, other), NOW)
-    assert {pick.paper for pick in difference.added} & set(robots)
+    remember(reader, preview.Day(TODAY - 8 * DAY, 0, picks=picks))
+    for subscriber, is_hidden in ((reader, True), (other, False)):
+        changed = profile_for(TopicSelection(interests=["robot"]), 10, subscriber)
+        added = {pick.paper for pick in preview.compare(subscriber, changed, NOW).added}
+        assert added
+        assert added.isdisjoint(robots) == is_hidden
 
 
 def test_muting_wins_over_following_as_it_does_when_saved():
     topic = make.topic("graph")
-    profile = wished(
+    profile = profile_for(
         TopicSelection(follow=[topic], mute=[topic], interests=["a"], muted_interests=["a", "b"]),
         10,
     )

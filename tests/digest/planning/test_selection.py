@@ -1,10 +1,11 @@
-"""Which papers are new to whom, and the groups of a digest."""
+"""Which papers go into a digest: what is new, what it says, its groups and reasons."""
 
 from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 
+from digest.indexing import model_store
 from digest.models import Digest, Paper, Pick
 from digest.papers import store
 from digest.personalization import feedback
@@ -14,7 +15,8 @@ from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
-from tests.factories.planning import DAY, TODAY, papers_about, plan_and_send
+from tests.factories.planning import DAY, TODAY, digests, papers_about, plan_and_send, titles
+from tests.helpers.pages import web_copy_of
 
 pytestmark = pytest.mark.django_db
 
@@ -43,20 +45,14 @@ def reader():
     return someone
 
 
-@pytest.mark.parametrize("age", [1, 5, 29])
-def test_a_paper_that_comes_in_late_is_in_the_next_digest_once(reader, age):
-    late = stored("Graph networks of roads", NOW + HOUR, TODAY - age * DAY)
+def test_papers_that_come_in_late_are_in_the_next_digest_once(reader):
+    """Also a paper that was committed after planning, though it came in before."""
+    late = [stored(f"Graph networks of {age}", NOW + HOUR, TODAY - age * DAY) for age in (1, 29)]
+    late.append(stored("Graph networks of roads", NOW - HOUR, TODAY - 5 * DAY))
     for days in range(1, 4):
         plan_and_send(NOW + days * DAY)
-    assert days_of(late) == [TODAY + DAY]
-    assert Pick.objects.get(paper=late).group == "new"
-
-
-def test_a_paper_that_is_committed_after_planning_is_in_the_next_digest_once(reader):
-    late = stored("Graph networks of roads", NOW - HOUR, TODAY - 5 * DAY)
-    for days in range(1, 4):
-        plan_and_send(NOW + days * DAY)
-    assert days_of(late) == [TODAY + DAY]
+    assert [days_of(paper) for paper in late] == [[TODAY + DAY]] * 3
+    assert {pick.group for pick in Pick.objects.filter(paper__in=late)} == {"new"}
 
 
 def test_an_archive_that_is_imported_makes_no_old_paper_new(reader, settings):
@@ -85,6 +81,7 @@ def test_days_that_failed_lose_no_paper(reader, state):
     assert days_of(late) == [TODAY + 4 * DAY]
 
 
+@pytest.mark.slow
 def test_a_week_brings_no_filler_and_no_paper_twice(reader, outbox):
     announced = {1: 4, 2: 12, 5: 3}
     for days in range(1, 8):
@@ -117,7 +114,7 @@ def groups(settings, reader):
     return reader
 
 
-def test_what_was_passed_over_and_near_misses_follow_what_is_new(groups, outbox):
+def test_what_was_passed_over_and_near_misses_follow_what_is_new(groups, outbox, client):
     plan_and_send(LATER)
     picks = Digest.objects.get(day=LATER.date()).picks.whole()
     assert [(pick.position, pick.group, pick.paper.title) for pick in picks] == [
@@ -130,14 +127,9 @@ def test_what_was_passed_over_and_near_misses_follow_what_is_new(groups, outbox)
     text = outbox()[-1].get_body(["plain"]).get_content()
     order = ["For you", "1. Graph", "You may have missed", "3. graph", "Close to your", "4. Graph"]
     assert [text.index(said) for said in order] == sorted(text.index(said) for said in order)
-
-
-def test_a_digest_on_the_web_has_the_groups_as_well(groups, client):
-    plan_and_send(LATER)
-    token = tokens.own_token("digest", groups, Digest.objects.get(day=LATER.date()).public_id)
-    page = client.get(f"/digests/{token}/").content.decode()
-    assert page.index("You may have missed") < page.index("Close to your interests")
-    assert page.index("Close to your interests") < page.index("Graph colouring of maps")
+    page = client.get(web_copy_of(Digest.objects.get(day=LATER.date()))).content.decode()
+    order = ["You may have missed", "Close to your interests", "Graph colouring of maps"]
+    assert [page.index(said) for said in order] == sorted(page.index(said) for said in order)
 
 
 def test_without_anything_new_nothing_is_sent(groups):
@@ -183,3 +175,77 @@ def test_a_paper_like_one_that_they_saved_says_which():
     pick = Pick.objects.get(basis="learned")
     assert pick.topic_name == "Trout in summer"
     assert pick.why.startswith("Like “Trout in summer”, which you chose")
+
+
+# ---- What a paper must say
+
+
+def test_a_digest_has_the_papers_about_the_topic_and_says_which_words_weighed_most():
+    papers_about("graph neural networks", 4)
+    muted = make.paper("graph neural networks of molecules")
+    make.subscriber(interests="graph neural networks", muted=[make.topic("molecule")])
+    make.subscriber(interests="medieval monasteries")
+    assert plan.plan(NOW).letters == 2
+    first, empty = digests()
+    assert len(titles(first)) == 4
+    assert all(title.startswith("graph neural networks") for title in titles(first))
+    assert muted.title not in titles(first)
+    pick = first.picks.first()
+    assert (pick.basis, pick.topic_name) == ("topic", "graph neural networks")
+    assert pick.terms == ["graph neural networks"]
+    assert titles(empty) == []
+
+
+@pytest.mark.parametrize("text", ["", "the of and to", "$$$ ### 123", "…"])
+def test_a_corpus_without_words_breaks_nothing(text):
+    for number in range(3):
+        make.paper(text or "?", text, day=TODAY - timedelta(days=number))
+    make.subscriber(interests="graphs")
+    make.subscriber(interests="the of")
+    assert plan.plan(NOW).letters == 2
+
+
+def test_no_papers_at_all_break_nothing():
+    make.subscriber(interests="graphs")
+    make.subscriber()
+    assert plan.plan(NOW).letters == 2
+    assert len(model_store.current(NOW).days_) == 0
+
+
+def test_who_follows_nothing_gets_what_trends_most_upvotes_first():
+    make.paper("Cold", upvotes=1)
+    make.paper("Hot", upvotes=90)
+    make.paper("Unknown")
+    make.subscriber()
+    plan.plan(NOW)
+
+    (digest,) = digests()
+    assert titles(digest) == ["Hot", "Cold"]
+    assert digest.picks.first().why == "Trending: 90 upvotes"
+
+
+def test_an_older_paper_needs_more_upvotes_to_trend():
+    make.paper("Of last week", upvotes=20, day=TODAY - timedelta(days=6))
+    make.paper("Of today", upvotes=12)
+    make.subscriber()
+    plan.plan(NOW)
+    assert titles(digests()[0]) == ["Of today", "Of last week"]
+
+
+def test_a_paper_that_its_authors_have_withdrawn_goes_into_no_digest():
+    make.paper("Bread", "Of the bread.", upvotes=9)
+    gone = make.paper("Bread, withdrawn", "Of the bread again.", upvotes=99, is_withdrawn=True)
+    for interests in ("bread", ""):
+        _, picks = plan.preview(make.subscriber(interests=interests), TODAY, NOW)
+        assert [pick.paper.title for pick in picks] == ["Bread"]
+    Paper.objects.filter(pk=gone.pk).update(is_withdrawn=False, changed_at=NOW + DAY)
+    _, picks = plan.preview(make.subscriber(interests="bread"), TODAY, NOW)
+    assert len(picks) == 2
+
+
+def test_a_reason_of_a_word_and_a_letter_or_number_is_her_topic_and_no_word_besides():
+    make.paper("T cells", "Of the T cells of mice.")
+    make.paper("Llama 3", "Of Llama 3 and mice.")
+    for line in ("T cells", "T-cells", "Llama3", "Llama 3"):
+        _, picks = plan.preview(make.subscriber(interests=f"{line}\nbread"), TODAY, NOW)
+        assert [pick.why for pick in picks] == [line]

@@ -26,6 +26,7 @@ from tests.factories.simulation import (
     YESTERDAY,
     arrivals,
     at,
+    had,
     on_one_database,
     reader,
     tick,
@@ -35,22 +36,16 @@ from tests.helpers.threads import uncommitted
 pytestmark = pytest.mark.django_db
 
 
-def test_after_a_night_asleep_the_day_before_comes_and_the_next_keeps_its_distance():
-    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
-    for now in (at(TODAY, 5, 59), at(TODAY, 6), at(TODAY, 17, 58), at(TODAY, 17, 59)):
-        tick(now)
-    for hours in range(24):
-        tick(at(TODAY, 18) + hours * HOUR)
-    assert arrivals() == [
-        (YESTERDAY, at(TODAY, 5, 59)),
-        (TODAY, at(TODAY, 17, 59)),
-        (TODAY + DAY, at(TODAY + DAY, 6)),
-    ]
-    assert set(one.letters.values_list("state", flat=True)) == {"accepted"}
+def planned_yesterday(hour, **fields):
+    """Make a reader whose digest of yesterday was planned at this hour, and not sent."""
+    one = reader(hour=hour, next_due_at=at(YESTERDAY, hour), **fields)
+    plan.plan(at(YESTERDAY, hour))
+    return one
 
 
-@pytest.mark.parametrize("hour", [0, 7, *on_one_database(*zip([4, 5, 6, 12, 23]))])
-@pytest.mark.parametrize("asleep", [2, 17, 23, 26, 72])
+@pytest.mark.parametrize(
+    ("hour", "asleep"), [(0, 23), *on_one_database((7, 17), (12, 2), (23, 26), (6, 72))]
+)
 def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
     one = reader(hour=hour, next_due_at=at(YESTERDAY, hour))
     woke = at(YESTERDAY, hour) + asleep * HOUR + 50 * MINUTE
@@ -65,7 +60,7 @@ def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
         assert (state, reason) in {("accepted", ""), ("missed", "its day ended first")}
 
 
-@pytest.mark.parametrize("hours", [3, 28, *on_one_database(*zip([17, 52, 100]))])
+@pytest.mark.parametrize("hours", [3, pytest.param(28, marks=pytest.mark.slow)])
 def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hours):
     """Hers of yesterday waited; another's was not planned yet. The alarms keep quiet meanwhile."""
     make.paper("Graph networks", day=YESTERDAY)
@@ -121,8 +116,7 @@ def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():
 def test_one_whose_day_has_just_closed_gives_its_papers_to_the_next_as_well():
     """The sweeper, which comes after, would give them back too late for that."""
     make.paper("Graph networks", day=YESTERDAY)
-    one = reader(hour=6, next_due_at=at(YESTERDAY, 6), interests="graph networks")
-    plan.plan(at(YESTERDAY, 6))
+    one = planned_yesterday(6, interests="graph networks")
     assert one.letters.get().closes_at == at(TODAY, 6)
 
     tick(at(TODAY, 6))
@@ -132,12 +126,11 @@ def test_one_whose_day_has_just_closed_gives_its_papers_to_the_next_as_well():
 
 
 def test_the_next_digest_waits_while_one_may_be_arriving_and_then_for_its_distance():
-    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
-    plan.plan(at(YESTERDAY, 0))
+    one = planned_yesterday(0)
     late = one.letters.get()
     transitions.claim(at(YESTERDAY, 23, 55), 1)
     late.refresh_from_db()
-    assert transitions.move(
+    assert transitions.change_state(
         [late], "transmitting", at(YESTERDAY, 23, 58), left_at=at(YESTERDAY, 23, 58)
     )
 
@@ -152,8 +145,7 @@ def test_what_goes_out_again_after_a_silence_is_not_overtaken(hour):
     """It may have arrived: its papers stay its own, and the next digest comes after it, also where
     the first try was long ago.
     """
-    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
-    plan.plan(at(YESTERDAY, 0))
+    one = planned_yesterday(0)
     one.letters.update(repeats=1, left_at=at(YESTERDAY, hour, 30))
 
     assert plan.plan(at(TODAY, 0)).letters == 0
@@ -161,8 +153,7 @@ def test_what_goes_out_again_after_a_silence_is_not_overtaken(hour):
 
 
 def test_what_was_to_go_out_again_as_its_day_ended_is_kept_at_a_distance():
-    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
-    plan.plan(at(YESTERDAY, 6))
+    one = planned_yesterday(6)
     late = one.letters.get()
     one.letters.update(repeats=1, left_at=at(TODAY, 5, 40))
     assert late.closes_at == at(TODAY, 6)
@@ -177,8 +168,7 @@ def test_what_was_to_go_out_again_as_its_day_ended_is_kept_at_a_distance():
 @pytest.mark.parametrize("state", ["transmitting", "uncertain"])
 def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state):
     """As after a day without power: nobody has asked yet what became of it."""
-    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
-    plan.plan(at(YESTERDAY, 0))
+    one = planned_yesterday(0)
     began, woke = at(YESTERDAY, 0, 1), at(TODAY, 0, 1)
     one.letters.update(state=state, left_at=began, lease_until=began, next_try_at=began)
 
@@ -196,14 +186,13 @@ def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state)
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
 @pytest.mark.django_db(transaction=True)
 def test_what_passes_the_fence_as_its_day_ends_is_seen_by_who_plans_the_next(monkeypatch):
-    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
-    plan.plan(at(YESTERDAY, 6))
+    one = planned_yesterday(6)
     closes_at = one.letters.get().closes_at
     assert closes_at == at(TODAY, 6)
     with transaction.atomic():
         ((late,), _) = transitions.claim(closes_at - MINUTE, 1)
     moment = closes_at - timedelta(milliseconds=10)
-    frozen = {late.pk: transitions.Frozen(b"Date: now", "<m@x>", moment)}
+    frozen = {late.pk: transitions.FrozenMessage(b"Date: now", "<m@x>", moment)}
     thread, commit = uncommitted(lambda: transitions.final_check([late], frozen, moment))
 
     rank = plan.rank_due
@@ -224,10 +213,9 @@ def test_what_passes_the_fence_as_its_day_ends_is_seen_by_who_plans_the_next(mon
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
 @pytest.mark.django_db(transaction=True)
 def test_what_somebody_is_at_in_this_moment_is_waited_for():
-    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
-    plan.plan(at(YESTERDAY, 0))
+    one = planned_yesterday(0)
     late = one.letters.get()
-    thread, commit = uncommitted(lambda: letter_sql.held([late.pk]))
+    thread, commit = uncommitted(lambda: letter_sql.locked_by_others([late.pk]))
     assert plan.plan(at(TODAY, 0)).letters == 0
     commit.set()
     thread.join()
@@ -246,16 +234,14 @@ def test_a_planner_that_read_before_another_wrote_calls_nothing_off(monkeypatch)
 
 @pytest.mark.parametrize("state", ["planned", "missed"])
 def test_a_digest_that_was_put_off_by_the_server_to_the_end_keeps_nobody_waiting(state):
-    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
-    plan.plan(at(YESTERDAY, 0))
+    one = planned_yesterday(0)
     one.letters.update(left_at=at(YESTERDAY, 23, 58), attempt=3, state=state)
     assert plan.plan(at(TODAY, 0)).letters == 1
 
 
 def test_who_moves_to_another_address_keeps_her_distance_to_a_digest_that_was_late():
     """What she confirms then is an address: it makes that digest no first one."""
-    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
-    plan.plan(at(YESTERDAY, 6))
+    one = planned_yesterday(6)
     rounds.deliver_due(lambda: at(YESTERDAY, 23))
     change_address.request(one, "new@example.org", now=at(YESTERDAY, 23, 20))
     for side in ("old", "new"):
@@ -278,6 +264,48 @@ def test_the_digest_after_a_first_one_in_the_evening_comes_at_her_hour(changed):
     tick(one.next_due_at)
     due = at(TODAY + DAY, changed.get("hour", 7))
     assert arrivals() == [(TODAY, at(TODAY, 22)), (TODAY + DAY, due)]
+
+
+@pytest.mark.parametrize(
+    ("state", "left_at", "due_at"),
+    [
+        ("planned", None, at(TODAY, 11)),  # It may leave in this moment.
+        ("claimed", None, at(TODAY, 11)),
+        ("transmitting", at(YESTERDAY, 22, 59), at(TODAY, 10, 59)),
+        ("uncertain", at(YESTERDAY, 22, 30), at(TODAY, 10, 30)),
+        ("skipped", None, at(TODAY, 0)),
+    ],
+)
+def test_after_a_change_the_next_digest_keeps_its_distance_to_one_on_its_way(
+    state, left_at, due_at
+):
+    one = reader(hour=22, next_due_at=at(YESTERDAY, 22))
+    plan.plan(at(YESTERDAY, 22))
+    one.letters.update(state=state, left_at=left_at)
+    preferences.change(one, None, {"hour": 0}, now=at(YESTERDAY, 23))
+    one.refresh_from_db()
+    assert one.next_due_at == due_at
+
+
+def test_a_move_across_the_date_line_repeats_no_date():
+    """From the first zone of a date to the last and back, right after a digest."""
+    one = had(YESTERDAY, at(YESTERDAY, 0), hour=14, timezone="Pacific/Kiritimati")
+    preferences.change(one, None, {"timezone": "Pacific/Honolulu"}, now=at(YESTERDAY, 1))
+    for hours in range(1, 80):
+        tick(at(YESTERDAY, hours % 24) + hours // 24 * DAY)
+    assert arrivals()[1:] == [(TODAY, at(TODAY + DAY, 0)), (TODAY + DAY, at(TODAY + 2 * DAY, 0))]
+
+
+def test_after_a_move_east_the_two_digests_that_follow_a_first_one_are_apart():
+    """In the new zone, the day of the second digest is the one of the confirmation."""
+    one = make.subscriber(hour=0, timezone="Pacific/Honolulu", wants_quiet_days=True)
+    tick(NOW)
+    preferences.change(one, None, {"timezone": "Pacific/Kiritimati"}, now=NOW + HOUR)
+    for hours in range(1, 31):
+        tick(NOW + hours * HOUR)
+    first, second, third = (moment for _, moment in arrivals())
+    assert second - first >= schedule.MIN_GAP_AFTER_FIRST
+    assert third - second >= schedule.MIN_GAP
 
 
 def test_the_digest_after_a_first_one_just_before_her_hour_comes_six_hours_later():

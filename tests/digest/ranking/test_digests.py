@@ -1,6 +1,5 @@
 """A subscriber's digest: reasons, several topics, mutes, folding and what trends."""
 
-import numpy as np
 import pytest
 
 from digest.ranking.model import TfidfModel
@@ -11,7 +10,6 @@ from tests.factories.corpora import (
     candidates_of,
     choices_of,
     follow,
-    library,
     model,
     of_subject,
     paper,
@@ -42,13 +40,6 @@ def test_a_reason_has_the_words_that_the_paper_says_and_phrases_as_one(title, te
     topic = "spectral graph coloring for the planar"
     (first,) = choices_of(follow(topic), [paper(title, title)])
     assert (first.basis, first.topic, first.terms) == ("topic", topic, terms)
-
-
-def test_the_words_of_a_reason_are_as_the_subscriber_wrote_them():
-    (first,) = choices_of(
-        follow("Glaciers and MONSOONS"), [paper("Glaciers of the monsoon", "A glacier")]
-    )
-    assert first.terms == ("Glaciers MONSOONS",)
 
 
 def test_a_partial_match_names_only_the_words_that_the_paper_has():
@@ -98,19 +89,6 @@ def test_a_heavier_topic_comes_first_and_no_topic_is_heavy_enough_to_find_more()
     assert all(0 <= one.score <= 1 for one in heavy)
 
 
-def test_what_a_subscriber_had_never_comes_again():
-    first = papers_of(follow("bread oven", size=4), BAKING)
-    later = papers_of(follow("bread oven", size=4), BAKING, seen=first)
-    assert first
-    assert not set(first) & set(later)
-    assert papers_of(follow("bread oven"), BAKING, seen=range(20)) == []
-
-
-@pytest.mark.parametrize("size", [0, 1, 3])
-def test_the_size_of_a_digest_is_its_most(size):
-    assert len(papers_of(follow("bread oven", size=size), BAKING)) == size
-
-
 def test_a_topic_shows_what_its_followers_would_get():
     topic = Interest("Baking", "bread oven")
     shown = matches(model(), candidates_of(BAKING), topic, 3)
@@ -133,20 +111,10 @@ def test_a_category_brings_its_primary_papers_first_and_below_what_is_asked_for_
     of_x = Interest("X", "", categories=("x",))
     assert {*papers_of(Profile((of_x,), size=2), BAKING, **known)} == {0, 1}
     both = choices_of(Profile((of_x, *follow("bread oven").follows), size=20), BAKING, **known)
-    assert [one.topic for one in both] == sorted(one.topic for one in both)[::-1] or both[
-        0
-    ].topic == "bread oven"
-    assert len(both) == 20
+    assert (both[0].topic, len(both)) == ("bread oven", 20)
 
 
 # ---- Mutes
-
-
-def test_mute_wins_over_follow():
-    assert papers_of(follow("bread", mutes=["bread"]), BAKING) == []
-    left = papers_of(follow("bread oven", size=20, mutes=["yeast"]), BAKING)
-    assert left
-    assert not any("yeast" in BAKING[place] for place in left)
 
 
 @pytest.mark.parametrize(
@@ -273,11 +241,6 @@ def test_who_follows_nothing_gets_what_trends_or_what_is_newest():
     assert choices_of(Profile(is_known=True), BAKING, upvotes=[3, 90] + [3] * 18) == []
 
 
-def test_a_trending_paper_that_is_muted_does_not_come():
-    profile = Profile(mutes=follow(mutes=["oven"]).mutes, size=20)
-    assert not any("oven" in BAKING[n] for n in papers_of(profile, BAKING, upvotes=range(20)))
-
-
 def test_popularity_lifts_a_paper_of_a_topic_but_brings_none_in():
     plain = papers_of(follow("bread oven", size=20), BAKING)
     known = {"upvotes": [900 if n == plain[-1] else 1 for n in range(20)]}
@@ -295,10 +258,3 @@ def test_nobody_or_no_paper_is_no_problem():
     assert choices_of(follow("bread oven", mutes=["x", '"a b"']), []) == []
     (only,) = papers_of(follow("bread oven"), [paper("Bread oven", "Bread")])
     assert only == 0
-
-
-def test_library_papers_are_found_by_their_own_text():
-    texts = library()[::640]
-    for n, text in enumerate(texts):
-        assert papers_of(follow(text), texts)[:1] == [n]
-    assert np.isfinite([one.score for one in choices_of(follow(texts[0]), texts)]).all()

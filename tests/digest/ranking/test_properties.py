@@ -92,6 +92,7 @@ def nearly(choices):
     return [replace(one, score=pytest.approx(one.score, abs=1e-4)) for one in choices]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(drawn=st.lists(subscribers(), min_size=1, max_size=5))
 def test_subscribers_together_get_what_each_would_get_alone(drawn):
@@ -134,6 +135,7 @@ def test_a_digest_keeps_what_is_promised(drawn):
         assert not muted(model(), whole(), mute)[told].any()
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(drawn=subscribers(), order=st.permutations(range(len(PAPERS))))
 def test_the_order_of_the_papers_changes_nothing(drawn, order):
@@ -150,6 +152,7 @@ def test_the_order_of_the_papers_changes_nothing(drawn, order):
 # ---- Any text at all
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     papers=st.lists(st.text(max_size=60), max_size=8),
@@ -171,6 +174,7 @@ def test_any_text_of_any_script_ranks_without_harm(papers, topic, mute):
         assert all(0 <= one.score <= 1 for one in choices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "topic",
     [
@@ -194,12 +198,13 @@ def test_a_topic_of_a_hundred_thousand_characters_is_only_long(topic):
 # ---- What it needs
 
 
+@pytest.mark.slow
 def test_only_fitting_imports_scikit_learn(tmp_path):
     np.savez(tmp_path / "model.npz", **TfidfModel().fit(library()[:200]).to_arrays())
     code = f"""
 import sys, numpy as np
 from digest.ranking.candidates import CandidateSet
-from digest.ranking.diagnosis import judge
+from digest.ranking.diagnosis import diagnose
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.relevance_feedback import learn
@@ -209,7 +214,7 @@ vectors, zeros = model.read({PAPERS[:2]!r}), np.zeros(2)
 candidates = CandidateSet(["a", "b"], vectors, zeros, zeros, [()] * 2)
 profile = Profile((Interest("bread", "bread"),), (), 10, learn(model, ["bread oven"] * 3))
 choose(model, candidates, [profile], [()])
-judge(model, candidates, profile, (), 0)
+diagnose(model, candidates, profile, (), 0)
 assert "sklearn" not in sys.modules
 TfidfModel().fit({library()[:200]!r})
 assert "sklearn" in sys.modules

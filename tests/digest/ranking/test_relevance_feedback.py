@@ -1,13 +1,11 @@
 """What subscribers like and dislike: what is learned of it, and what it does to their papers."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Profile
-from digest.ranking.relevance_feedback import FEW, MAX_TERMS, Learned, learn, learned_scores
+from digest.ranking.relevance_feedback import MAX_TERMS, Learned, learn, learned_scores
 from tests.factories.corpora import (
     EVERYTHING,
     choices_of,
@@ -48,12 +46,6 @@ def test_what_is_disliked_goes_and_the_rest_of_the_topic_stays():
     assert left >= {*range(24)}
 
 
-def test_likes_and_dislikes_work_together():
-    order = ranked(learn(model(), liked(6, "stars"), liked(6)))
-    assert set(order[:12]) == {*range(12, 24)}
-    assert len(set(order) & ARE_BAKING) < 6
-
-
 def test_what_a_disliked_paper_shares_with_the_liked_ones_is_no_reason_against_it():
     learned = learn(model(), [paper("Bread ovens")] * 3, [paper("Bread graphs", "A clique")])
     weights = dict(zip(learned.terms, learned.weights, strict=True))
@@ -89,18 +81,6 @@ def test_one_paper_of_another_kind_hardly_lowers_the_floor():
     assert with_another.floor > 0.8 * learn(model(), liked(12)).floor
 
 
-def test_the_common_is_taken_down_the_more_the_more_papers_are_liked():
-    """By n / (n + FEW): that is half of it at three papers, and nearly all at a thousand."""
-    one = learn(model(), liked(5))
-    papers = model().read(BAKING)
-    bare = {n: replace(one, liked=n) for n in (1, FEW, 1_000)}
-    shares = {n: 0.2 + 0.6 / n for n in bare}
-    raw = {n: learned_scores(model(), papers, [bare[n]])[0] * (1 + shares[n]) for n in bare}
-    cosine = (raw[1] - raw[FEW]).mean()
-    assert raw[1].mean() > raw[FEW].mean() > raw[1_000].mean()
-    assert cosine > 0
-
-
 def test_a_removed_term_is_out_of_weights_and_reasons():
     removed = {"bread", "flour"}
     whole, without = (learn(model(), liked(6), (), some) for some in ((), removed))
@@ -114,7 +94,8 @@ def test_a_removed_term_is_out_of_weights_and_reasons():
 
 def test_fillers_of_abstracts_are_not_learned():
     """A word that abstracts say often and titles never is no subject."""
-    texts = [f"{text} roughly obtain" if n % 9 == 0 else text for n, text in enumerate(library())]
+    texts = library()[:1_000]
+    texts[::9] = [f"{text} roughly obtain" for text in texts[::9]]
     fitted = TfidfModel().fit(texts)
     learned = learn(fitted, [f"{text} roughly obtain" for text in liked(5)])
     assert "bread" in learned.terms
@@ -134,13 +115,6 @@ def test_who_said_nothing_has_learned_nothing(some, others):
     assert papers_of(follow("bread oven", learned=learned), PAPERS) == papers_of(
         follow("bread oven"), PAPERS
     )
-
-
-def test_muted_is_muted_however_much_it_is_liked():
-    learned = learn(model(), liked(10))
-    chosen = papers_of(follow("galaxy", mutes=["bread", "dough"], learned=learned), PAPERS)
-    assert set(chosen) & ARE_BAKING
-    assert not any({"bread", "dough"} & set(PAPERS[n].lower().split()) for n in chosen)
 
 
 def test_what_is_liked_comes_first_among_the_papers_of_a_topic():

@@ -13,59 +13,31 @@ from digest.ranking import text
 from tests.factories import corpora
 from tests.helpers.threads import at_once
 
+SAME = r"""
+    Schr\"odinger = Schrödinger; Schr{\"o}dinger = Schrodinger; Erd\H{o}s = Erdős
+    Poincar\'{e} = Poincaré; na\"{\i}ve = naive; fa\c{c}ade = façade; \L{}ojasiewicz = Łojasiewicz
+    \textbf{Graph} \emph{networks} = graph networks; $\alpha$-helix = alpha helix; CO$_2$ = CO2
+    ${\cal N}=4$ super Yang-Mills = N=4 super Yang-Mills; $\mathbb{Z}_2$-graded = Z2 graded
+    $L^2$ norm = L2 norm
+    Erdős–Rényi’s GRAPHS = erdos renyi graph; Ａｎｇｓｔｒöｍ ﬁne = angstrom fine; H₂O = H2O
+    α-helix and TNF-β = alpha helix and TNF beta; Λ = lambda; Łojasiewicz = Lojasiewicz
+    Bjørn = Bjorn
+    graph-based = graph based; pre-training = pretraining; Non-Abelian = nonabelian
+    e-mail = email; GPT-4 = GPT4; COVID-19 = COVID19; 3-D = 3D
+    real-time, data-driven = real time data driven
+    LLMs = LLM; PDEs = PDE
+    behaviour of tumours = behavior of tumors; fibre centre = fiber center; dialogue = dialog
+    optimisation, optimised = optimization, optimized; labelled modelling = labeled modeling
+    haemoglobin and oestrogen = hemoglobin and estrogen; realise = realize; analyse = analyze
+    paediatric anaesthesia = pediatric anesthesia; oedema, diarrhoea = edema, diarrhea
+    hypotheses and analyses = hypothesis and analysis
+"""
+PAIRS = [pair.split(" = ") for pair in SAME.replace("\n", ";").split(";") if pair.strip()]
+
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [
-        # LaTeX
-        (r"Schr\"odinger", "Schrödinger"),
-        (r"Schr{\"o}dinger", "Schrodinger"),
-        (r"Erd\H{o}s", "Erdős"),
-        (r"Poincar\'{e}", "Poincaré"),
-        (r"na\"{\i}ve", "naive"),
-        (r"fa\c{c}ade", "façade"),
-        (r"\textbf{Graph} \emph{networks}", "graph networks"),
-        (r"${\cal N}=4$ super Yang-Mills", "N=4 super Yang-Mills"),
-        (r"$\mathbb{Z}_2$-graded", "Z2 graded"),
-        (r"$L^2$ norm", "L2 norm"),
-        (r"CO$_2$", "CO2"),
-        (r"$\alpha$-helix", "alpha helix"),
-        # Unicode
-        ("Erdős–Rényi’s GRAPHS", "erdos renyi graph"),
-        ("Ａｎｇｓｔｒöｍ ﬁne", "angstrom fine"),
-        ("H₂O", "H2O"),
-        ("n\u0303 man\u0303ana", "ñ mañana"),
-        ("α-helix and TNF-β", "alpha helix and TNF beta"),
-        ("Λ", "lambda"),
-        ("Łojasiewicz", "Lojasiewicz"),
-        ("Bjørn", "Bjorn"),
-        (r"\L{}ojasiewicz", "Łojasiewicz"),
-        # Hyphens
-        ("graph-based", "graph based"),
-        ("pre-training", "pretraining"),
-        ("pre\u2010training", "pretraining"),
-        ("Non-Abelian", "nonabelian"),
-        ("e-mail", "email"),
-        ("GPT-4", "GPT4"),
-        ("COVID-19", "COVID19"),
-        ("real-time, data-driven", "real time data driven"),
-        ("3-D", "3D"),
-        # The singular
-        ("LLMs", "LLM"),
-        ("PDEs", "PDE"),
-        # The two spellings
-        ("behaviour of tumours", "behavior of tumors"),
-        ("optimisation, optimised", "optimization, optimized"),
-        ("fibre centre", "fiber center"),
-        ("dialogue", "dialog"),
-        ("haemoglobin and oestrogen", "hemoglobin and estrogen"),
-        ("paediatric anaesthesia", "pediatric anesthesia"),
-        ("oedema, diarrhoea", "edema, diarrhea"),
-        ("labelled modelling", "labeled modeling"),
-        ("hypotheses and analyses", "hypothesis and analysis"),
-        ("realise", "realize"),
-        ("analyse", "analyze"),
-    ],
+    [*PAIRS, ("n\u0303 man\u0303ana", "ñ mañana"), ("pre\u2010training", "pretraining")],
 )
 def test_two_ways_to_write_it_are_the_same_terms(one, other):
     assert text.terms(one) == text.terms(other) != []
@@ -82,6 +54,7 @@ def test_two_ways_to_write_it_are_the_same_terms(one, other):
         ("graph-based networks", ["graph", "network"]),
         (r"a \widetilde{graph}", ["widetild", "graph"]),
         ("αβ", ["αβ"]),
+        ("Graphs of trees of graphs", ["graph", "tree", "graph"]),
     ],
 )
 def test_these_are_the_terms(said, terms):
@@ -120,10 +93,6 @@ def test_what_can_be_a_subject_is_no_stop_word(subject):
     assert text.terms(subject)
 
 
-def test_terms_come_in_order_and_as_often_as_they_are_said():
-    assert text.terms("Graphs of trees of graphs") == ["graph", "tree", "graph"]
-
-
 @pytest.mark.parametrize(
     ("said", "term", "word"),
     [
@@ -149,7 +118,7 @@ LETTERS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.one_of(st.text(max_size=40), st.lists(LETTERS, max_size=25).map("".join)))
 def test_every_term_of_any_text_maps_back_to_a_word(said):
     written = text.as_written(said)
@@ -157,22 +126,11 @@ def test_every_term_of_any_text_maps_back_to_a_word(said):
     assert all(written.values())
 
 
-HOSTILE = [*'aAéα1-\\${}",_~“ \n\u0301ﷺ']
-HOSTILE += [
-    "a-",
-    "-a",
-    "1-",
-    "a1-",
-    "a_",
-    "A1",
-    "a graph ",
-    "\\'",
-    "\\'{",
-    "\\u{",
-    "\\text{",
-    "\\a",
+HOSTILE = [
+    *'aAéα1-\\${}",_~“ \n\u0301ﷺ',
+    *("a-", "-a", "1-", "a1-", "a_", "A1", "a graph ", "\\'", "\\'{", "\\u{", "\\text{", "\\a"),
+    *("state", "state ", "state of ", "of-the-", "state-of-the-"),
 ]
-HOSTILE += ["state", "state ", "state of ", "of-the-", "state-of-the-"]
 
 
 def seconds(function, *arguments):
@@ -182,15 +140,12 @@ def seconds(function, *arguments):
     return time.thread_time() - started
 
 
-@pytest.mark.parametrize("read", [text.terms, text.as_written])
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_a_hostile_text_takes_no_longer_than_its_length(piece, read):
+def test_a_hostile_text_takes_no_longer_than_its_length(piece):
     said = piece * (100_000 // len(piece))
-    assert seconds(read, said) < 12  # Quadratic, it would take minutes.
-
-
-def test_a_million_characters_are_read_in_seconds():
-    assert seconds(text.terms, "-" * 500_000 + "\\" * 500_000) < 20
+    for read in (text.terms, text.as_written):
+        assert seconds(read, said) < 12  # Quadratic, it would take minutes.
 
 
 def test_threads_that_stem_at_once_do_not_mix_up_their_words():

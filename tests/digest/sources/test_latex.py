@@ -12,9 +12,8 @@ from digest.sources.records import plain, readable
 # ---- LaTeX
 
 
-@pytest.mark.parametrize(
-    ("latex", "said"),
-    [
+def test_latex_is_written_as_in_an_email():
+    for latex, said in [
         # Scripts
         (r"$a_i$ and $x^2$ and $x_i^2$ and $x^2_i$", "aᵢ and x² and xᵢ² and xᵢ²"),
         (r"below $10^{-3}$, 10^{-3} of H^{2}O, $2^{n+1}$", "below 10⁻³, 10⁻³ of H²O, 2ⁿ⁺¹"),
@@ -50,23 +49,18 @@ from digest.sources.records import plain, readable
         # Broken
         (r"an \textbf{open end", "an open end"),
         (r"too much} of \emph{it} and \cite{lost", "too much of it and lost"),
-    ],
-)
-def test_latex_is_written_as_in_an_email(latex, said):
-    assert readable(latex) == said
+    ]:
+        assert readable(latex) == said
 
 
-@pytest.mark.parametrize(
-    "price",
-    [
+def test_prices_are_no_mathematics():
+    for price in [
         "It costs $5 million and $10 more, from $10-$20 to $30–$40",
         "at ($65) or (<$5), not US$2.50, between $5 and $10",
         "$3/month and $4/month, the $COIN token",
         "10$ and 20$ each",
-    ],
-)
-def test_prices_are_no_mathematics(price):
-    assert readable(price) == price
+    ]:
+        assert readable(price) == price
 
 
 def test_a_dollar_without_partner_takes_no_sentence_with_it():
@@ -77,9 +71,8 @@ def test_a_dollar_without_partner_takes_no_sentence_with_it():
 # ---- Typewriters and markup
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
+def test_a_typewriters_signs_become_a_printers():
+    for typed, said in [
         ("``one'' and ``two\" and ''three''", "“one” and “two” and “three”"),
         ("a `word' and the 'other' don't", "a ‘word’ and the 'other' don't"),
         ("pages 1--2, A--B---and so on -- yes", "pages 1–2, A–B — and so on – yes"),
@@ -94,16 +87,8 @@ def test_a_dollar_without_partner_takes_no_sentence_with_it():
         ("<b>One</b><br/>two, a<b>c", "One two, a<b>c"),
         ("See <a href='https://x.org/?a=1' class=\"x\">it</a>, <b x>", "See it, <b x>"),
         ("a\u200bb\u202ec\x00d\ufdd1e", "a b c d e"),
-    ],
-)
-def test_a_typewriters_signs_become_a_printers(typed, said):
-    assert readable(typed) == said
-
-
-def test_a_paper_is_readable_from_title_to_authors():
-    assert plain(r"Learning $k$-trees in $\mathbb{R}^n$", 100) == "Learning k-trees in ℝⁿ"
-    assert records.names([r"Ren\'e Example", r"{\L}ukasz B."]) == ["René Example", "Łukasz B."]
-    assert readable(r"  Erd\H{o}s--R\'enyi   graphs ") == "Erdős–Rényi graphs"
+    ]:
+        assert readable(typed) == said
 
 
 # ---- Whatever is typed
@@ -120,6 +105,7 @@ TYPED = st.lists(st.sampled_from(FRAGMENTS + BLANKS_AND_CONTROLS), max_size=25).
 ANY = st.text(alphabet=st.characters(codec=None), max_size=200)
 
 
+@pytest.mark.slow
 @given(TYPED | ANY)
 def test_any_text_becomes_one_line_that_stays_as_it_is(text):
     line = readable(text)
@@ -142,6 +128,7 @@ def test_markup_within_markup_without_end_is_left_out():
 WORDS = st.from_regex(r"\A[A-Za-zÀ-ÖØ-öø-ÿ0-9]{1,9}([-'’/][A-Za-z]{1,5}|%)?[.,;:!?]?\Z")
 
 
+@pytest.mark.slow
 @given(st.lists(WORDS, min_size=1, max_size=20), st.sampled_from([" ", "  ", "\n", " \t"]))
 def test_prose_without_latex_is_left_alone(words, space):
     assert readable(space.join(words)) == " ".join(words)
@@ -153,6 +140,7 @@ BOMBS = r"""
 """.split()  # noqa: SIM905
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bomb", [*BOMBS, "$x$ ", " ,", "`a ", "*a ", "\\ "])
 def test_forty_thousand_characters_take_no_fifth_of_a_second(bomb):
     for end in ("", "}", "$", "\\)", " $x$"):

@@ -96,53 +96,34 @@ def test_the_privacy_page_calls_what_a_reader_can_do_by_its_name(client, languag
     assert set(promised) <= names
 
 
-@pytest.mark.parametrize(
-    ("language", "sources", "said"),
-    [
+def test_the_privacy_page_names_the_sources_in_a_sentence(client, settings):
+    for language, settings.SOURCES, said in (
         ("en", ["arxiv", "huggingface"], "from arXiv and Hugging Face."),
         ("de", ["arxiv", "huggingface"], "von arXiv und Hugging"),
         ("en", ["biorxiv", "medrxiv"], "from bioRxiv and medRxiv."),
-    ],
-)
-def test_the_privacy_page_names_the_sources_in_a_sentence(
-    client, settings, language, sources, said
-):
-    settings.SOURCES = sources
-    assert said in words(client.get("/privacy/", headers={"accept-language": language}))
+    ):
+        assert said in words(client.get("/privacy/", headers={"accept-language": language}))
 
 
-def test_the_privacy_page_tells_the_days_that_are_set(client, settings):
-    settings.KEEP_LETTERS, settings.KEEP_EVENTS = timedelta(days=333), timedelta(days=1)
-    page = words(client.get("/privacy/"))
-    assert "Kept for 333 days" in page
-    assert "Kept for 1 day after the last step" in page
-    assert "for 14 days" in page
+def test_the_privacy_page_tells_of_each_part_its_own_days(client, settings, monkeypatch):
+    def days(count):
+        return timedelta(days=count)
 
-
-@pytest.mark.parametrize(
-    ("title", "kept"),
-    [
-        ("Your address and settings", "for 2 days where you never confirm it"),
-        ("Your digests and letters", "for 333 days"),
-        ("The steps of a letter", "for 3 days after the last step, and the file for 4 days"),
-        ("What came back", "for 3 days, and the files for 5 days"),
-        ("Addresses that must not be written to again", "after returned letters, 6 days"),
-        ("What is changed for you", "for 7 days"),
-    ],
-)
-def test_the_privacy_page_tells_of_each_part_its_own_days(
-    client, settings, monkeypatch, title, kept
-):
-    settings.KEEP_LETTERS, settings.KEEP_EVENTS, settings.KEEP_TRAIL = days(333), days(3), days(7)
+    settings.KEEP_LETTERS, settings.KEEP_EVENTS, settings.KEEP_TRAIL = days(333), days(1), days(7)
     monkeypatch.setattr("digest.operations.retention.UNCONFIRMED", days(2))
     monkeypatch.setattr("subscriptions.delivery.retention.KEEP_JOURNALS", days(4))
     monkeypatch.setattr("subscriptions.bounces.unreadable.KEEP", days(5))
     monkeypatch.setattr("subscriptions.security.suppression_list.BOUNCED_FOR", days(6))
-    assert kept in parts_of(client.get("/privacy/"))[title]
-
-
-def days(count):
-    return timedelta(days=count)
+    parts = parts_of(client.get("/privacy/"))
+    for title, kept in {
+        "Your address and settings": "for 2 days where you never confirm it",
+        "Your digests and letters": "for 333 days",
+        "The steps of a letter": "for 1 day after the last step, and the file for 4 days",
+        "What came back": "for 1 day, and the files for 5 days",
+        "Addresses that must not be written to again": "after returned letters, 6 days",
+        "What is changed for you": "for 7 days",
+    }.items():
+        assert kept in parts[title]
 
 
 def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client, data_dir):
@@ -156,30 +137,17 @@ def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client
     assert "stays in its memory alone" in words(client.get("/privacy/"))
 
 
-def test_the_privacy_page_says_what_erasing_leaves_to_time(client):
-    page = words(client.get("/privacy/"))
-    assert "numbers in a file, reports that can’t be read or come later" in page
-    assert "It goes by itself, as told above" in page
-
-
-MAILGUN = "smtp://postmaster:hush@smtp.mailgun.org:587"
-
-
-@pytest.mark.parametrize(
-    ("url", "language", "said"),
-    [
+def test_the_privacy_page_tells_where_letters_go(client, settings):
+    mailgun = "smtp://postmaster:hush@smtp.mailgun.org:587"
+    for settings.EMAIL_URL, language, said in (
         ("file:", "en", "writes its letters to files"),
         ("smtp://127.0.0.1:25", "en", "The mail server to which letters are handed"),
-        (MAILGUN, "en", "Mailgun, a company to which letters are handed to be sent"),
-        (MAILGUN, "de", "Mailgun, ein Unternehmen, dem die E‑Mails"),
-    ],
-)
-def test_the_privacy_page_tells_where_letters_go(client, settings, url, language, said):
-    settings.EMAIL_URL = url
-    page = words(client.get("/privacy/", headers={"accept-language": language}))
-    assert said in page
-    assert ("writes its letters to files" in page) is (url == "file:")
-    assert ("The mail server to which letters are handed" in page) is url.startswith("smtp://127")
+        (mailgun, "en", "Mailgun, a company to which letters are handed to be sent"),
+        (mailgun, "de", "Mailgun, ein Unternehmen, dem die E‑Mails"),
+    ):
+        page = words(client.get("/privacy/", headers={"accept-language": language}))
+        assert said in page
+        assert ("writes its letters to files" in page) is (settings.EMAIL_URL == "file:")
 
 
 def test_the_privacy_page_says_what_the_operator_adds_and_how_to_reach_them(client, settings):
@@ -232,18 +200,18 @@ def test_the_doctor_says_what_the_imprint_lacks(settings):
 # ---- The source
 
 
-@pytest.mark.parametrize("address", ["/", "/privacy/", "/nowhere/"])
-@pytest.mark.parametrize(("language", "label"), [("en", "Source code"), ("de", "Quellcode")])
-def test_the_foot_of_each_page_leads_to_the_source_that_the_operator_names(
-    client, settings, address, language, label
-):
-    for url in ("", "https://git.example.org/paperboy?branch=a&b"):
-        settings.SOURCE_URL = url
-        page = client.get(address, headers={"accept-language": language})
-        links = lxml.html.fromstring(page.content).xpath("//footer//a[starts-with(@href, 'http')]")
-        assert [(one.get("href"), one.text_content()) for one in links] == [(url, label)] * bool(
-            url
-        )
+@pytest.mark.parametrize("url", ["", "https://git.example.org/paperboy?branch=a&b"])
+def test_the_foot_of_each_page_leads_to_the_source_that_the_operator_names(client, settings, url):
+    settings.SOURCE_URL = url
+    for address in ("/", "/privacy/", "/nowhere/"):
+        for language, label in (("en", "Source code"), ("de", "Quellcode")):
+            page = client.get(address, headers={"accept-language": language})
+            foot = lxml.html.fromstring(page.content).xpath(
+                "//footer//a[starts-with(@href, 'http')]"
+            )
+            assert [(one.get("href"), one.text_content()) for one in foot] == [(url, label)][
+                : len(url)
+            ]
 
 
 # ---- The form for other sites
@@ -293,15 +261,11 @@ def test_the_page_of_the_form_tells_which_topics_zones_and_languages_it_may_name
 # ---- Icons
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "begin"),
-    [
+def test_the_icons_that_browsers_ask_for_by_name_are_there(client):
+    for name, kind, begin in (
         ("favicon.ico", "image/x-icon", b"\0\0\1\0\3\0\x10\x10"),
         ("apple-touch-icon.png", "image/png", b"\x89PNG"),
-    ],
-)
-def test_the_icons_that_browsers_ask_for_by_name_are_there(client, name, kind, begin):
-    answer = client.get(f"/{name}")
-    assert answer.status_code == 200
-    assert answer["Content-Type"] == kind
-    assert b"".join(answer.streaming_content).startswith(begin)
+    ):
+        answer = client.get(f"/{name}")
+        assert (answer.status_code, answer["Content-Type"]) == (200, kind)
+        assert b"".join(answer.streaming_content).startswith(begin)

@@ -5,7 +5,6 @@ from datetime import datetime
 import pytest
 
 from digest.planning import plan
-from digest.views import feeds
 from subscriptions.actions import erase, preferences, signup
 from subscriptions.models import Letter
 from subscriptions.security import tokens
@@ -52,11 +51,6 @@ def test_each_readers_feed_has_an_id_of_its_own_that_opens_nothing(client, reade
     ids = [texts(feed_of(client, feed_path(one)), "a:id/text()")[0] for one in (reader, other)]
     assert ids[0] != ids[1]
     assert tokens.token("feed", reader.public_id) not in ids[0]
-
-
-def test_the_page_of_her_preferences_leads_to_her_feed(client, reader):
-    path = tokens.preferences_url(reader).removeprefix("http://127.0.0.1:8000")
-    assert feeds.url(reader) in client.get(path).content.decode()
 
 
 def test_a_readers_feed_ends_with_her(client, reader):

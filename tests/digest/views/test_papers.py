@@ -2,8 +2,6 @@
 
 import json
 
-import lxml.etree
-import lxml.html
 import pytest
 
 from digest.indexing import index_store
@@ -14,7 +12,7 @@ from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import atom_validator
-from tests.helpers.visits import DAY, ODD, TODAY, feed_of, page_of, search, texts, titles
+from tests.helpers.visits import DAY, ODD, TODAY, feed_of, page_of, texts, titles
 
 pytestmark = pytest.mark.django_db
 
@@ -64,43 +62,29 @@ def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
     assert "I.2.6" not in said
 
 
-@pytest.mark.parametrize("field", ["neuroscience", "cell biology", "hiv/aids"])
-def test_the_page_of_a_preprint_names_its_field_and_leads_to_its_doi(client, field):
+def test_the_page_of_a_preprint_names_its_field_and_leads_to_its_doi(client):
     doi = "10.64898/2026.06.01.123456"
-    url = f"https://doi.org/{doi}"
-    make.paper("Bread", id=f"biorxiv:{doi}", categories=[field, "68T05"], doi=doi, url=url)
+    told = {"doi": doi, "url": f"https://doi.org/{doi}", "categories": ["hiv/aids", "68T05"]}
+    make.paper("Bread", id=f"biorxiv:{doi}", **told)
     page = page_of(client, f"/papers/biorxiv:{doi}/")
-    assert page.xpath("//ul[@class='facts']/li/text()") == [field]
-    assert page.xpath("//main//a[@class='button']/@href")[0] == url
+    assert page.xpath("//ul[@class='facts']/li/text()") == ["hiv/aids"]
+    assert page.xpath("//main//a[@class='button']/@href")[0] == told["url"]
 
 
-@pytest.mark.parametrize(
-    ("identity", "url", "named"),
-    [
+def test_a_link_to_a_preprint_server_has_its_name(client):
+    for identity, url, named in (
         ("2606.04235", "", "arXiv"),
-        ("2606.04235", "https://www.arxiv.org/abs/2606.04235", "arXiv"),
-        ("2606.04235", "https://example.org/roads", ""),
+        ("2606.04236", "https://www.arxiv.org/abs/2606.04236", "arXiv"),
+        ("2606.04237", "https://example.org/roads", ""),
         ("biorxiv:10.64898/1", "https://doi.org/10.64898/1", "bioRxiv"),
-        ("medrxiv:10.64898/1", "https://doi.org/10.64898/1", "medRxiv"),
         ("title:0a1b", "https://doi.org/10.1000/1", ""),
-    ],
-)
-def test_a_link_to_a_preprint_server_has_its_name(client, identity, url, named):
-    paper = make.paper("Graphs of roads", id=identity, url=url)
-    index_store.renew(NOW)
-    page = page_of(client, paper.get_absolute_url())
-    link = page.xpath("//main//a[@class='button']")[0]
-    assert link.text_content() == (f"Read it at {named}" if named else "Read it")
-    (found,) = search(client, "roads").xpath(f"//*[@class='facts']//a[@href='{paper.link}']")
-    assert found.text_content() == (named or "Read it")
-
-
-def test_that_a_paper_is_published_is_told_once(client):
-    paper = make.paper(id="2606.04235", journal_ref="Journal of Roads 7")
-    before = page_of(client, "/papers/2606.04235/")
-    PaperEvent.objects.create(paper=paper, kind="published", note=paper.journal_ref, at=NOW)
-    for page in (before, page_of(client, "/papers/2606.04235/")):
-        assert page.xpath("//main")[0].text_content().count("Journal of Roads 7") == 1
+    ):
+        paper = make.paper("Graphs of roads", id=identity, url=url)
+        (link, *_) = page_of(client, paper.get_absolute_url()).xpath("//main//a[@class='button']")
+        assert link.text_content() == (f"Read it at {named}" if named else "Read it")
+        day = page_of(client, f"/days/{TODAY}/")
+        (found,) = day.xpath(f"//*[@class='facts']//a[@href='{paper.link}']")
+        assert found.text_content() == (named or "Read it")
 
 
 def test_others_like_a_paper_stand_beside_it(client):
@@ -112,36 +96,28 @@ def test_others_like_a_paper_stand_beside_it(client):
     assert page.xpath("//*[@class='titles']//@href") == [other.get_absolute_url()]
 
 
-@pytest.mark.parametrize("identity", ["math/0309136", "biorxiv:10.1101/2026.01.01", "title:0a1b"])
-def test_a_paper_has_an_address_whatever_its_id(client, identity):
-    make.paper("Of roads", id=identity)
-    page = page_of(client, f"/papers/{identity}/")
-    assert page.xpath("//link[@rel='canonical']/@href") == [
-        f"http://127.0.0.1:8000{Paper.objects.get().get_absolute_url()}"
-    ]
-
-
-def test_an_address_with_a_version_leads_to_the_paper(client):
-    make.paper(id="2606.04235")
+def test_a_paper_has_one_address_whatever_its_id(client):
+    for identity in ("2606.04235", "math/0309136", "biorxiv:10.1101/2026.01.01", "title:0a1b"):
+        paper = make.paper("Of roads", id=identity)
+        page = page_of(client, f"/papers/{identity}/")
+        address = f"http://127.0.0.1:8000{paper.get_absolute_url()}"
+        assert page.xpath("//link[@rel='canonical']/@href") == [address]
     response = client.get("/papers/2606.04235v3/")
     assert (response.status_code, response["Location"]) == (301, "/papers/2606.04235/")
 
 
-@pytest.mark.parametrize(
-    ("identity", "elsewhere"),
-    [
+def test_a_paper_that_is_not_here_is_looked_for_elsewhere(client):
+    for identity, elsewhere in (
         ("2601.00001", ["https://arxiv.org/abs/2601.00001"]),
         ("2601.00001v9", ["https://arxiv.org/abs/2601.00001"]),
         ("biorxiv:10.1101/2026.01.01.123456", ["https://doi.org/10.1101/2026.01.01.123456"]),
         *((identity, []) for identity in ("title:0123", "x", "a/b/c", "%3Cb%3E", "é")),
-    ],
-)
-def test_a_paper_that_is_not_here_is_looked_for_elsewhere(client, identity, elsewhere):
-    page = page_of(client, f"/papers/{identity}/", status=404)
-    assert page.xpath("//form[@role='search']")
-    led_to = page.xpath("//main//@href")
-    assert [one for one in led_to if "arxiv.org" in one or "doi.org" in one] == elsewhere
-    assert ("It may be older than this site" in page.text_content()) == bool(elsewhere)
+    ):
+        page = page_of(client, f"/papers/{identity}/", status=404)
+        assert page.xpath("//form[@role='search']")
+        ways = page.xpath("//main//a[contains(@href, 'arxiv.org') or contains(@href, 'doi.org')]")
+        assert [way.get("href") for way in ways] == elsewhere
+        assert ("It may be older than this site" in page.text_content()) == bool(elsewhere)
 
 
 def test_what_search_engines_read_of_a_paper_ends_no_element(client):
@@ -176,41 +152,39 @@ def test_a_topic_shows_its_latest_papers_by_day(client):
     topic.save()
     page = page_of(client, "/topics/graph-networks/")
     assert page.xpath("//meta[@name='robots']/@content") == ["noindex"]
+    make.subscriber(interests="bread")  # A topic of one's own has no page.
+    for path in ("/topics/bread/", "/topics/nothing/", "/topics/nothing/feed/"):
+        assert client.get(path).status_code == 404
 
 
 def test_a_topic_without_papers_or_without_a_model_says_so(client):
     make.topic("Graph networks")
-    assert "No papers have been read yet" in client.get("/topics/graph-networks/").content.decode()
-    make.paper("Bread")
-    index_store.renew(NOW)
-    assert (
-        "No paper of the last two weeks" in client.get("/topics/graph-networks/").content.decode()
-    )
-
-
-def test_nobodys_topic_has_a_page(client):
-    reader = make.subscriber(interests="bread")
-    assert client.get("/topics/bread/").status_code == 404
-    assert reader.own_topics.get().slug is None
+    first = feed_of(client, "/topics/graph-networks/feed/")
+    assert not texts(first, "a:entry")
+    for said in ("No papers have been read yet", "No paper of the last two weeks"):
+        assert said in client.get("/topics/graph-networks/").content.decode()
+        make.paper("Bread")
+        index_store.renew(NOW)
 
 
 def test_the_feed_of_a_topic_is_atom(client):
     make.topic("Graph\x07 networks", slug="graphs", query="graph networks")
-    paper = make.paper(
-        ODD, "A <b> of networks.", authors=["Ada Example", "Bo"], categories=["cs.LG"], upvotes=3
-    )
+    told = {"authors": ["Ada Example", "Bo"], "categories": ["cs.LG"], "upvotes": 3}
+    paper = make.paper(ODD, "A <b> of networks.", **told)
     index_store.renew(NOW)
     feed = feed_of(client, "/topics/graphs/feed/")
-    assert texts(feed, "a:title/text()") == ["Graph networks · Paperboy"]
-    assert texts(feed, "a:link[@rel='self']/@href") == ["http://127.0.0.1:8000/topics/graphs/feed/"]
     assert len(texts(feed, "a:id/text() | a:updated/text() | a:author/a:name/text()")) == 3
-    assert texts(feed, "a:entry/a:title/text()") == [ODD]
-    assert texts(feed, "a:entry/a:id/text()") == [f"https://arxiv.org/abs/{paper.pk}"]
-    assert texts(feed, "a:entry/a:updated/text()") == [f"{TODAY}T00:00:00+00:00"]
-    assert texts(feed, "a:entry/a:author/a:name/text()") == ["Ada Example", "Bo"]
-    assert texts(feed, "a:entry/a:category/@term") == ["cs.LG"]
-    (summary,) = texts(feed, "a:entry/a:summary[@type='html']/text()")
-    assert summary == "<p>A &lt;b&gt; of networks.</p>"
+    for path, said in {
+        "a:title/text()": ["Graph networks · Paperboy"],
+        "a:link[@rel='self']/@href": ["http://127.0.0.1:8000/topics/graphs/feed/"],
+        "a:entry/a:title/text()": [ODD],
+        "a:entry/a:id/text()": [f"https://arxiv.org/abs/{paper.pk}"],
+        "a:entry/a:updated/text()": [f"{TODAY}T00:00:00+00:00"],
+        "a:entry/a:author/a:name/text()": ["Ada Example", "Bo"],
+        "a:entry/a:category/@term": ["cs.LG"],
+        "a:entry/a:summary[@type='html']/text()": ["<p>A &lt;b&gt; of networks.</p>"],
+    }.items():
+        assert texts(feed, path) == said
 
 
 def test_a_new_version_makes_an_entry_new_and_a_vote_does_not(client):
@@ -240,14 +214,6 @@ def test_no_character_that_anyone_has_written_breaks_a_feed(client):
         assert "Graph networks" in feed.content.decode()
 
 
-def test_a_feed_without_entries_is_one(client):
-    make.topic("Graph networks")
-    first = client.get("/topics/graph-networks/feed/")
-    assert first.content == client.get("/topics/graph-networks/feed/").content
-    assert not texts(lxml.etree.fromstring(first.content), "a:entry")
-    assert client.get("/topics/nothing/feed/").status_code == 404
-
-
 # ---- A day
 
 
@@ -256,6 +222,7 @@ def test_a_day_has_its_papers_most_upvoted_first_and_leads_to_others(client):
     few, none, many = (make.paper(f"{votes}", upvotes=votes) for votes in (3, None, 20))
     page = page_of(client, f"/days/{TODAY}/")
     assert titles(page) == [many.title, few.title, none.title]
+    assert titles(page_of(client, f"/days/{TODAY}/?page=x")) == titles(page)
     assert page.xpath("//a[@rel='prev']/@href") == [f"/days/{TODAY - 2 * DAY}/"]
     assert page.xpath("//a[@rel='next']/@href") == []
     page = page_of(client, f"/days/{TODAY - DAY}/")
@@ -263,29 +230,20 @@ def test_a_day_has_its_papers_most_upvoted_first_and_leads_to_others(client):
     assert page.xpath("//a[@rel='next']/@href") == [f"/days/{TODAY}/"]
     assert page.xpath("//meta[@name='robots']/@content") == ["noindex"]
     assert "On weekends and holidays nothing is announced" in page.text_content()
+    early = page_of(client, "/days/2020-01-01/").text_content()
+    assert "The papers here begin later." in early
+    assert "On weekends" not in early
 
 
-def test_a_day_before_all_papers_is_taken_for_no_weekend(client):
-    make.paper()
-    text = page_of(client, "/days/2020-01-01/").text_content()
-    assert "The papers here begin later." in text
-    assert "On weekends" not in text
-
-
-@pytest.mark.parametrize(
-    ("language", "voted", "unvoted"),
-    [
-        ("en", "2 papers, the most upvoted first.", "2 papers."),
-        ("de", "2 Artikel, die mit den meisten Stimmen zuerst.", "2 Artikel."),
-    ],
-)
-def test_a_day_tells_of_the_order_by_votes_where_there_are_any(client, language, voted, unvoted):
-    for day, votes in ((TODAY, 3), (TODAY - DAY, None)):
+def test_a_day_tells_of_the_order_by_votes_where_there_are_any(client):
+    for day, votes, said in (
+        (TODAY, 3, "2 papers, the most upvoted first."),
+        (TODAY - DAY, None, "2 papers."),
+    ):
         make.paper(day=day)
         make.paper(day=day, upvotes=votes)
-        page = page_of(client, f"/days/{day}/", **{"accept-language": language})
-        (told,) = page.xpath("//header/p[@class='small']")
-        assert told.text_content() == (voted if votes else unvoted)
+        page = page_of(client, f"/days/{day}/")
+        assert page.xpath("//header/p[@class='small']")[0].text_content() == said
         assert "vot" not in page.xpath("//meta[@name='description']/@content")[0]
 
 
@@ -294,31 +252,15 @@ def test_papers_of_a_list_keep_their_words_and_facts_apart(client):
     make.paper(odd, odd, authors=[odd], github="https://example.org/?a=1&b=2", upvotes=1)
     make.paper("Plain", categories=["cs.LG"], upvotes=0)
     make.paper("Gone", "Bread.", id="bread:1", is_withdrawn=True, upvotes=1_234)
-    for language, facts in (
-        ("en", ["1,234 upvotes", "Withdrawn"]),
-        ("de", ["1.234 Stimmen", "Zurückgezogen"]),
-    ):
-        page = page_of(client, f"/days/{TODAY}/", **{"accept-language": language})
-        gone, first, plain = page.xpath("//article")
-        assert [fact.text_content() for fact in gone.xpath(".//li")][: len(facts)] == facts
-        said = first.xpath(".//a|.//p")
-        assert [one.text_content() for one in said[:3]] == [odd, odd, odd]
-        assert "https://example.org/?a=1&b=2" in first.xpath(".//a/@href")
-        assert [fact.text_content() for fact in plain.xpath(".//li")] == ["cs.LG", "arXiv"]
+    gone, first, plain = page_of(client, f"/days/{TODAY}/").xpath("//article")
+    facts = [fact.text_content() for fact in gone.xpath(".//li")]
+    assert facts[:2] == ["1,234 upvotes", "Withdrawn"]
+    assert [one.text_content() for one in first.xpath(".//a|.//p")[:3]] == [odd, odd, odd]
+    assert "https://example.org/?a=1&b=2" in first.xpath(".//a/@href")
+    assert [fact.text_content() for fact in plain.xpath(".//li")] == ["cs.LG", "arXiv"]
 
 
-def test_a_long_day_has_pages(client):
-    for n in range(90):
-        make.paper(f"Paper {n:02}", upvotes=90 - n)
-    assert titles(page_of(client, f"/days/{TODAY}/?page=2"))[0] == "Paper 40"
-    assert len(titles(page_of(client, f"/days/{TODAY}/?page=99"))) == 10
-    assert titles(page_of(client, f"/days/{TODAY}/?page=x"))[0] == "Paper 00"
-
-
-@pytest.mark.parametrize(
-    "day",
-    ["2026-02-30", "2026-1-1", "20260101", "2026-W01-1", "0000-00-00", "1000-01-01", "x", "²"],
-)
-def test_a_day_that_cannot_be_is_a_404(client, day):
-    assert client.get(f"/days/{day}/").status_code == 404
-    assert client.get(f"/days/{TODAY + 2 * DAY}/").status_code == 404
+def test_a_day_that_cannot_be_is_a_404(client):
+    never = "2026-02-30 2026-1-1 20260101 2026-W01-1 0000-00-00 1000-01-01 x ²"
+    for day in (*never.split(), TODAY + 2 * DAY):
+        assert client.get(f"/days/{day}/").status_code == 404

@@ -27,6 +27,11 @@ def agree(subscriber, side, *, asked_at=NOW, now=NOW + MINUTE):
     return change_address.approve(subscriber, side, asked_at, source=DOOR, now=now)
 
 
+def agree_both(subscriber, **when):
+    for side in ("old", "new"):
+        agree(subscriber, side, **when)
+
+
 def moved(subscriber):
     subscriber.refresh_from_db()
     return subscriber.email == NEW

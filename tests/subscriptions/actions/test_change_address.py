@@ -1,28 +1,44 @@
-"""Both addresses say yes, and the digest moves."""
+"""A subscriber moves the digest to another address."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.test import Client
 
+from digest.operations import retention
 from digest.planning import plan
-from subscriptions.actions import change_address
+from subscriptions.actions import change_address, erase, moderation, signup
+from subscriptions.bounces import process
+from subscriptions.delivery import outcomes, queue
+from subscriptions.delivery.transports.base import DeliveryResult
 from subscriptions.delivery.worker import rounds
-from subscriptions.security import tokens
+from subscriptions.models import Letter, LetterFact, Move, Subscriber
+from subscriptions.notices import send as correspondence
+from subscriptions.security import suppression_list, tokens
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.invariants import broken
+from tests.helpers.tables import everything
+from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.actions.change_address_steps import (
     DAY,
+    DOOR,
+    MINUTE,
     NEW,
     OLD,
     agree,
+    agree_both,
     ask,
+    letters,
     moved,
     reader,
 )
 
 pytestmark = pytest.mark.django_db
+
+
+# ---- Both addresses agree
 
 
 def parts(message):
@@ -32,7 +48,7 @@ def parts(message):
 def test_it_moves_when_both_have_followed_their_letters(client, outbox):
     one = reader(interests="bread", paused_until=None)
     page = ask(client, one)
-    assert "Both have to say yes" in page.content.decode()
+    assert "Both have to say yes" in page.text
     rounds.deliver_due(lambda: NOW)
     to_old, to_new = outbox()
     assert (to_old["To"], to_new["To"]) == (OLD, NEW)
@@ -53,10 +69,8 @@ def test_the_new_address_is_not_told_from_where_and_the_old_one_is_told_where_to
     ask(client, one)
     rounds.deliver_due(lambda: NOW)
     to_old, to_new = outbox()
-    pages = [
-        client.get(tokens.move_url(one, side, NOW)).content.decode() for side in ("old", "new")
-    ]
-    pages += [client.post(tokens.move_url(one, "new", NOW)).content.decode()]
+    pages = [client.get(tokens.move_url(one, side, NOW)).text for side in ("old", "new")]
+    pages += [client.post(tokens.move_url(one, "new", NOW)).text]
     for said in (*parts(to_new), *pages[1:]):
         assert OLD not in said
         assert "/preferences/" not in said
@@ -70,7 +84,7 @@ def test_one_yes_moves_nothing_however_often(client, side):
     ask(client, one)
     for _ in range(2):
         page = client.post(tokens.move_url(one, side, NOW))
-        assert "says yes, too" in page.content.decode()
+        assert "says yes, too" in page.text
     assert not moved(one)
     assert one.consents.count() == 1
 
@@ -81,8 +95,7 @@ def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox)
     plan.plan(NOW)
     change_address.request(one, NEW, now=NOW)
     rounds.deliver_due(lambda: NOW)
-    for side in ("old", "new"):
-        agree(one, side)
+    agree_both(one)
     make.paper("Graph networks again", day=NOW.date() + DAY)
     for hours in (19, 24):
         plan.plan(NOW + timedelta(hours=hours))
@@ -93,12 +106,357 @@ def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox)
     assert broken(NOW + timedelta(hours=24)) == {}
 
 
-def test_two_spellings_of_one_address_are_two_addresses_here(client, outbox):
-    one = reader("you@example.org")
-    ask(client, one, "You@Example.org")
+# ---- The request
+
+
+def test_who_stays_gets_the_other_letters_that_wait():
+    one = reader()
+    change_address.request(one, NEW, now=NOW)
+    correspondence.write(one, "link", NOW, NOW + DAY)
+    change_address.keep_address(one, now=NOW)
+    assert letters() == [
+        ("move", "", "skipped"),
+        ("move", Letter.FORGOTTEN_ADDRESS, "skipped"),
+        ("link", "", "planned"),
+    ]
+
+
+def test_who_ends_her_move_ends_no_one_elses():
+    one, other = reader(), reader("other@example.org")
+    change_address.request(other, NEW, now=NOW)
+    assert change_address.pending(one) is None
+    change_address.request(one, "third@example.org", now=NOW)
+    change_address.request(one, "elsewhere@example.org", now=NOW)
+    change_address.keep_address(one, now=NOW)
+    signup.unsubscribe(one.public_id, source=DOOR, now=NOW)
+    assert change_address.pending(other).new_email == NEW
+
+
+def test_of_two_wishes_the_later_one_holds(client, clock):
+    one = reader()
+    ask(client, one, "first@example.org")
+    clock.now = NOW + MINUTE
+    ask(client, one)
+    assert letters() == [
+        ("move", "", "skipped"),
+        ("move", "elsewhere", "skipped"),
+        ("move", "", "planned"),
+        ("move", NEW, "planned"),
+    ]
+    assert client.post(tokens.move_url(one, "new", NOW)).status_code == 410
+    agree_both(one, asked_at=clock.now)
+    assert moved(one)
+
+
+def test_the_address_of_a_wish_that_was_taken_back_while_its_letter_left_is_forgotten():
+    """The address may be a stranger's, who never asked for anything."""
+    one = reader()
+    change_address.request(one, NEW, now=NOW)
+    Letter.objects.filter(to=NEW).update(state=Letter.State.TRANSMITTING)
+    change_address.keep_address(one, now=NOW)
+    Letter.objects.filter(to=NEW).update(state=Letter.State.ACCEPTED, ended_at=NOW)
+    retention.purge(NOW + 7 * DAY + MINUTE)
+    assert NEW not in repr(everything())
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_link_that_moves_nothing_any_more_says_how_to_ask_again(client, clock, is_old):
+    one = reader()
+    ask(client, one)
+    shown = client.get(tokens.preferences_url(one)).text
+    assert "is to move to <strong>new@example.org</strong>" in shown
+    if is_old:
+        clock.now = NOW + 7 * DAY + MINUTE
+    else:
+        client.post(tokens.preferences_url(one), {"action": "stay"})
+        assert {state for _, _, state in letters()} == {"skipped"}
+        assert "is to move to" not in client.get(tokens.preferences_url(one)).text
+    for send in (client.get, client.post):
+        response = send(tokens.move_url(one, "new", NOW))
+        page = response.text
+        assert response.status_code == 410
+        assert "ask for it anew in your preferences" in page
+        assert "Sign up again" not in page  # That is another digest, and moves none.
+
+
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_one_who_has_left_or_is_erased_does_not_move(client, side):
+    one = reader()
+    ask(client, one)
+    agree(one, side)
+    signup.unsubscribe(one.public_id, source=DOOR, now=NOW + MINUTE)
+    assert not Move.objects.exists()
+    assert client.post(tokens.move_url(one, "old", NOW)).status_code == 410
+    assert {state for kind, _, state in letters() if kind == "move"} == {"skipped"}
+    erase.erase(one, now=NOW)
+    assert client.post(tokens.move_url(one, "old", NOW)).status_code == 404
+    assert not Move.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"unsubscribed_at": NOW}, {"confirmed": False, "confirmed_at": None}, {"suppressed_at": NOW}],
+)
+def test_who_gets_no_digest_can_not_move_it(client, fields):
+    one = reader(**fields)
+    page = ask(client, one)
+    assert page.status_code == 400
+    assert "New address" not in client.get(tokens.preferences_url(one)).text
+    assert letters() == []
+
+
+@pytest.mark.parametrize("new_email", ["", "x", "ä@example.org", OLD])
+def test_an_address_that_is_none_or_hers_is_refused_where_she_typed_it(client, new_email):
+    one = reader(size=3)
+    page = ask(client, one, new_email)
+    assert page.status_code == 400
+    assert 'id="id_new_email_error"' in page.text
+    assert 'name="size" value="3"' in page.text
+    assert letters() == []
+
+
+def test_nobody_can_fill_mailboxes_by_moving(client, settings):
+    settings.LIMITS = settings.LIMITS | {"mailbox": 2}
+    one = reader()
+    statuses = [ask(client, one, f"new+{n}@example.org").status_code for n in range(3)]
+    assert statuses == [200, 200, 400]
+    assert len([to for _, to, _ in letters() if to]) == 2
+    other = reader("other@example.org")
+    assert ask(client, other, "new+9@example.org").status_code == 200
+    assert len([to for _, to, _ in letters() if to]) == 2
+    settings.LIMITS = settings.LIMITS | {"network": 1}
+    asked = [ask(client, other, f"{n}@example.org", REMOTE_ADDR="192.0.2.7") for n in range(2)]
+    assert [page.status_code for page in asked] == [200, 429]
+
+
+def test_a_wish_that_nobody_answered_is_forgotten_with_its_address(client):
+    ask(client, reader())
     rounds.deliver_due(lambda: NOW)
-    assert [message["To"] for message in outbox()] == ["you@example.org", "You@example.org"]
-    for side in ("old", "new"):
-        agree(one, side)
+    retention.purge(NOW + 7 * DAY)
+    assert Move.objects.exists()
+    assert Letter.objects.filter(to=NEW).exists()  # A complaint would be of this address.
+    retention.purge(NOW + 7 * DAY + MINUTE)
+    assert NEW not in repr(everything())
+
+
+# ---- The new address is taken
+
+
+def test_an_address_that_reads_here_is_told_so_by_a_letter_and_nobody_else_is(client, outbox):
+    one, other = reader(), reader(NEW)
+    known = ask(client, one).text
+    rounds.deliver_due(lambda: NOW)
+    assert [(message["To"], message["Subject"]) for message in outbox()] == [
+        (OLD, "Should your digest of Paperboy move?"),
+        (NEW, "You already get Paperboy"),
+    ]
+    page = client.post(tokens.move_url(one, "old", NOW)).text
+    assert "says yes, too" in page
+    assert client.post(tokens.move_url(other, "new", NOW)).status_code == 410
+    change_address.keep_address(one, now=NOW)
+    unknown = ask(client, one, "nobody@example.org").text
+    assert unknown.replace("nobody@example.org", NEW) == known
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"suppressed_at": NOW, "suppressed_by": "complained"},
+        {"suppressed_at": NOW, "suppressed_by": "bounced"},
+        None,
+    ],
+)
+def test_an_address_that_must_not_be_written_to_gets_no_letter(client, fields):
+    if fields is None:
+        suppression_list.add(NEW, "asked", NOW)
+    else:
+        reader(NEW, **fields)
+    assert "Both have to say yes" in ask(client, reader()).text
+    assert letters() == [("move", "", "planned")]
+
+
+@pytest.mark.parametrize(
+    "shut",
+    [
+        lambda other: erase.erase(other, now=NOW, for_good=True),
+        lambda other: moderation.suppress(other, "a test", now=NOW),
+    ],
+)
+def test_an_address_that_is_shut_while_its_letter_waits_gets_none(client, outbox, shut):
+    """It waits for an hour where the mail server is busy, and for days where sending is stopped."""
+    other = reader(NEW, unsubscribed_at=NOW)
+    ask(client, reader())
+    shut(other)
+    rounds.deliver_due(lambda: NOW)
+    assert [message["To"] for message in outbox()] == [OLD]
+    assert letters() == [("move", "", "accepted"), ("move", NEW, "skipped")]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"confirmed": False, "confirmed_at": None}, {"unsubscribed_at": NOW}]
+)
+def test_who_never_confirmed_the_new_address_or_left_it_makes_room(client, fields):
+    other = reader(NEW, interests="cake", **fields)
+    one = reader(interests="bread")
+    spelt = "New@example.org"
+    ask(client, one, spelt)
+    assert letters() == [("move", "", "planned"), ("move", spelt, "planned")]
+    agree_both(one)
+    assert make.fresh(one).email == spelt
+    assert not Subscriber.objects.filter(pk=other.pk).exists()
+    assert one.preferences.get().topic.query == "bread"
+
+
+def test_who_signed_the_new_address_up_meanwhile_keeps_it(client):
+    one = reader()
+    ask(client, one)
+    agree(one, "old")
+    reader(NEW)
+    page = client.post(tokens.move_url(one, "new", NOW))
+    assert (page.status_code, moved(one)) == (200, False)
+    assert "Nothing has moved" in page.text
+    assert Subscriber.objects.count() == 2
+
+
+def test_nobody_moves_to_an_address_that_is_kept_from_letters_since(client):
+    one = reader()
+    ask(client, one)
+    agree(one, "old")
+    make.subscriber(NEW, confirmed=False, suppressed_at=NOW, suppressed_by="complained")
+    with pytest.raises(change_address.AddressTaken):
+        agree(one, "new")
+    assert not moved(one)
+
+
+def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monkeypatch):
+    one = reader()
+    ask(client, one)
+    agree(one, "old")
+    make.subscriber(NEW)
+    locked = change_address._lock_both
+    monkeypatch.setattr(change_address, "_lock_both", lambda *found: (locked(*found)[0], None))
+    with pytest.raises(change_address.AddressTaken):
+        agree(one, "new")
+    assert not moved(one)
+
+
+@pytest.mark.parametrize(
+    ("act", "refused"),
+    [
+        (partial(change_address.request, new_email="x@example.org"), change_address.NotOpen),
+        (erase.erase, Subscriber.DoesNotExist),
+    ],
+)
+def test_a_yes_waits_for_who_replaces_the_wish_or_erases_all_in_that_very_moment(
+    act, refused, monkeypatch
+):
+    one = reader()
+    change_address.request(one, NEW, now=NOW)
+    locked = change_address._lock_both
+
+    def lock_after_another(*found):
+        monkeypatch.setattr(change_address, "_lock_both", locked)
+        act(one, now=NOW + MINUTE)
+        return locked(*found)
+
+    monkeypatch.setattr(change_address, "_lock_both", lock_after_another)
+    with pytest.raises(refused):
+        agree(one, "new")
+    assert not one.consents.exists()
+
+
+# ---- Bounces and complaints
+
+
+def fact(letter, kind, grade=""):
+    made = {"kind": kind, "grade": grade, "noted_at": NOW, "via": "mail", "key": kind}
+    process._apply(LetterFact.objects.create(letter=letter, **made), letter, NOW)
+
+
+def test_a_mistyped_address_does_not_keep_letters_from_the_old_one(client):
+    one = reader()
+    ask(client, one)
+    letter = Letter.objects.get(to=NEW)
+    (claimed,), _ = rounds.transitions.claim(NOW, 1, [letter.pk])
+    for kind, grade in (("bounced", "hard"), ("bounced", "soft"), ("complained", "")):
+        LetterFact.objects.all().delete()
+        fact(letter, kind, grade)
+    refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
+    outcomes.record(claimed, NOW, refused, "<x@x>", NEW)
+    assert make.fresh(one).suppressed_at is None
+    assert make.fresh(letter).state == "failed"
+    assert suppression_list.contains(NEW, NOW)  # Its owner reported the letter.
+    assert not suppression_list.contains(OLD, NOW)
+
+
+@pytest.mark.parametrize("kind", ["complained", "unsubscribed"])
+def test_who_has_moved_and_reports_the_letter_that_asked_her_gets_no_more(client, kind):
+    one = reader()
+    ask(client, one)
+    rounds.deliver_due(lambda: NOW)
+    agree_both(one)
+    fact(Letter.objects.get(to=NEW), kind)
     one.refresh_from_db()
-    assert one.email == "You@example.org"
+    state = {"complained": "suppressed", "unsubscribed": "unsubscribed"}[kind]
+    assert (one.email, one.state_at(NOW)) == (NEW, state)
+
+
+def test_a_refusal_of_the_old_address_that_comes_as_she_moves_says_nothing_of_the_new_one():
+    one = reader(next_due_at=NOW, wants_quiet_days=True)
+    plan.plan(NOW)
+    (claimed,), _ = rounds.transitions.claim(NOW, 1)
+    change_address.request(one, NEW, now=NOW)
+    agree_both(one)
+    refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
+    outcomes.record(claimed, NOW + MINUTE, refused, "<x@x>", OLD)
+    assert make.fresh(one).suppressed_at is None
+    assert make.fresh(claimed).state == "failed"
+
+
+# ---- At the same moment
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_clicks_at_once_are_one_move():
+    one = reader()
+    change_address.request(one, NEW, now=NOW)
+    sides = [partial(agree, one, side) for side in ("old", "new")]
+    raised = at_once(*5 * sides)
+    assert errors_of(raised) == []
+    assert moved(one)
+    assert one.consents.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_ask_for_each_others_address_at_once_are_both_answered():
+    """Each writes a letter to the other, for which the other's row must not be held."""
+    pair = [reader("one@example.org"), reader("two@example.org")]
+    asks = [
+        partial(change_address.request, one, other.email, now=NOW)
+        for one, other in zip(pair, reversed(pair), strict=True)
+    ]
+    assert at_once(*asks) == [None, None]
+    assert Letter.objects.filter(kind="confirm").count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_want_one_address_one_gets_it():
+    pair = [reader("one@example.org"), reader("two@example.org")]
+    for one in pair:
+        change_address.request(one, NEW, now=NOW)
+        agree(one, "old")
+    at_once(*[partial(agree, one, "new") for one in pair])
+    assert Subscriber.objects.filter(email=NEW).count() == 1
+    assert Subscriber.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_erases_everything_amid_her_move_leaves_nothing():
+    one = reader()
+    change_address.request(one, NEW, now=NOW)
+    agree(one, "old")
+    at_once(
+        partial(agree, one, "new"), partial(erase.erase, one, now=NOW), partial(queue.sweep, NOW)
+    )
+    assert not Subscriber.objects.exists()
+    assert not Move.objects.exists()

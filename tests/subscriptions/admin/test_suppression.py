@@ -53,8 +53,7 @@ def test_who_wanted_no_digest_is_asked_to_confirm(fields):
     reader = suppressed(**fields)
     assert sign_up(NOW + WEEK - HOUR) is None
     assert sign_up(NOW + WEEK).kind == "confirm"
-    reader.refresh_from_db()
-    assert reader.suppressed_at is None
+    assert make.fresh(reader).suppressed_at is None
 
 
 def test_a_confirmation_that_comes_back_too_keeps_her_from_another_for_a_week(clock):
@@ -64,8 +63,7 @@ def test_a_confirmation_that_comes_back_too_keeps_her_from_another_for_a_week(cl
     assert queue.deliver(letter.pk, clock.now)
     letter.refresh_from_db()
     inbound.receive(report(address_of(letter)), NOW + WEEK + HOUR)
-    reader.refresh_from_db()
-    assert reader.suppressed_at == NOW + WEEK + HOUR
+    assert make.fresh(reader).suppressed_at == NOW + WEEK + HOUR
     assert sign_up(NOW + 2 * WEEK) is None
     assert sign_up(NOW + 2 * WEEK + HOUR) is not None
 
@@ -86,12 +84,11 @@ def test_nobody_is_asked_after_a_complaint_however_long_ago(fields):
 def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, by, told):
     reader = suppressed(by)
     path = reverse("preferences", args=[tokens.token("preferences", reader.public_id)])
-    page = client.get(path).content.decode()
+    page = client.get(path).text
     assert told in page
     assert "Send me letters again" in page
     assert client.get(path).status_code == 200
-    reader.refresh_from_db()
-    assert reader.suppressed_at == NOW
+    assert make.fresh(reader).suppressed_at == NOW
     assert client.post(path, {"action": "resume"}, follow=True).status_code == 200
     reader.refresh_from_db()
     assert (reader.suppressed_at, reader.suppressed_by, reader.lifted_at) == (None, "", NOW)
@@ -99,26 +96,19 @@ def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, 
     assert (consent.act, consent.via) == ("confirmed", "preferences page")
 
 
-@pytest.mark.parametrize("operator", ["", "The Reading Room"])
-def test_whom_the_operator_lets_get_no_letters_is_led_to_the_operator(client, settings, operator):
-    settings.OPERATOR_NAME = operator
-    someone = make.subscriber(suppressed_at=NOW, suppressed_by="operator")
-    page = client.get(tokens.preferences_url(someone)).content.decode()
-    assert ('<a href="/imprint/">Ask them why</a>' in page) == bool(operator)
-
-
 @pytest.mark.parametrize("fields", [{"by": "operator"}, {"unsubscribed_at": NOW}])
 def test_her_page_offers_no_way_back_where_the_operator_keeps_letters_from_her_or_she_has_left(
-    client, fields
+    client, settings, fields
 ):
+    settings.OPERATOR_NAME = "The Reading Room"
     reader = suppressed(**fields)
     path = tokens.preferences_url(reader)
-    page = client.get(path).content.decode()
+    page = client.get(path).text
     assert ("Whoever runs this site lets no letters go to" in page) == ("by" in fields)
+    assert ('<a href="/imprint/">Ask them why</a>' in page) == ("by" in fields)
     assert "Send me letters again" not in page
     client.post(path, {"action": "resume"})
-    reader.refresh_from_db()
-    assert reader.suppressed_at == NOW
+    assert make.fresh(reader).suppressed_at == NOW
 
 
 # ---- The panel
@@ -143,19 +133,18 @@ def test_her_page_shows_the_evidence_and_a_button_that_asks_first(panel):
     letter = returned_mail.letter(make.subscriber(now=NOW - DAY))
     inbound.receive(report(address_of(letter)), NOW + HOUR)
     reader = letter.subscriber
-    html = panel.get(page_of(reader)).content.decode()
+    html = panel.get(page_of(reader)).text
     assert page_of(letter) in html
     assert "came back: 5.1.1: 550 5.1.1" in html
     url = reverse("admin:subscriptions_subscriber_lift", args=[reader.pk])
     assert url in html
     assert "keeps no letter from them any more" in text_of(panel.get(url))
-    reader.refresh_from_db()
-    assert reader.suppressed_at is not None
+    assert "5.1.1" not in text_of(panel.get(page_of(make.subscriber())))  # It is of another.
+    assert make.fresh(reader).suppressed_at is not None
     assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"})
-    reader.refresh_from_db()
-    assert reader.suppressed_at is None
+    assert make.fresh(reader).suppressed_at is None
     assert "letters came back: 550 5.1.1" in LogEntry.objects.get().change_message
-    assert url not in panel.get(page_of(reader)).content.decode()
+    assert url not in panel.get(page_of(reader)).text
     assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
 
 
@@ -174,20 +163,13 @@ def test_many_are_let_go_again_from_the_list(panel):
     assert list(Subscriber.objects.subscribed()) == [readers[0]]
 
 
-def test_the_page_of_one_tells_nothing_of_what_came_back_from_another(panel):
-    one, other = make.subscriber(), make.subscriber()
-    inbound.receive(report(address_of(returned_mail.letter(other))), NOW)
-    told = {reader: "5.1.1" in text_of(panel.get(page_of(reader))) for reader in (one, other)}
-    assert told == {one: False, other: True}
-
-
 def test_what_came_back_is_listed_with_as_many_queries_for_many_as_for_few(
     panel, settings, django_assert_max_num_queries
 ):
     settings.RECIPIENT_DELIMITER = ""
     made_up = f"<digest.2026-06-01.{1:032x}@{settings.MAIL_DOMAIN}>"
     inbound.receive(report("x@y.example", message_id=made_up), NOW)
-    for _ in range(20):
+    for _ in range(9):
         letter = returned_mail.letter(make.subscriber())
         inbound.receive(report("x@y.example", message_id=letter.message_id), NOW)
     with django_assert_max_num_queries(8):

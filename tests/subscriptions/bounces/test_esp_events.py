@@ -73,7 +73,8 @@ def test_what_befalls_a_letter_is_noted_and_who_wants_or_gets_none_has_no_more(
     client, use, letter, esp, kind
 ):
     facts, state = TOLD[kind]
-    assert post(client, esp, use(esp)[kind](letter)).status_code == 200
+    event = use(esp)[kind](letter)  # It may be told again.
+    assert [post(client, esp, event).status_code for _ in range(2)] == [200] * 2
     assert list(letter.facts.values_list("kind", "grade", "via")) == [(*one, esp) for one in facts]
     assert state_of(letter) == state
     if kind == "unsubscribed":
@@ -106,13 +107,6 @@ def test_a_provider_that_says_no_more_is_taken_at_its_word(client, use, letter, 
 
 
 # ---- In any order, and again
-
-
-@pytest.mark.parametrize("esp", ALL)
-def test_an_event_that_is_told_again_changes_nothing(client, use, letter, esp):
-    event = use(esp)["gone"](letter)
-    assert [post(client, esp, event).status_code for _ in range(3)] == [200] * 3
-    assert letter.facts.count() == 1
 
 
 def test_events_may_come_in_any_order(client, use, letter):
@@ -179,20 +173,15 @@ def test_a_moment_that_names_no_zone_is_one_in_utc(client, use, letter, esp, mom
     assert state_of(letter) == "bounced"
 
 
-@pytest.mark.parametrize(
-    ("url", "status"),
-    [
-        ("https://sns.eu-west-1.amazonaws.com/?Token=x", 200),
-        ("https://sns.example/?Token=x", 400),
-    ],
-)
-def test_a_subscription_is_confirmed_at_amazon_alone(client, use, monkeypatch, url, status):
+def test_a_subscription_is_confirmed_at_amazon_alone(client, use, monkeypatch):
     use("ses")
     opened = []
     monkeypatch.setattr(esp_events, "urlopen", lambda url, timeout: opened.append(url) or BytesIO())
-    told = {"Type": "SubscriptionConfirmation", "MessageId": "1", "SubscribeURL": url}
-    assert post(client, "ses", told).status_code == status
-    assert opened == ([url] if status == 200 else [])
+    for host, status in (("sns.eu-west-1.amazonaws.com", 200), ("sns.example", 400)):
+        url = f"https://{host}/?Token=x"
+        told = {"Type": "SubscriptionConfirmation", "MessageId": "1", "SubscribeURL": url}
+        assert post(client, "ses", told).status_code == status
+    assert opened == ["https://sns.eu-west-1.amazonaws.com/?Token=x"]
 
 
 # ---- Forged, stale, strange
@@ -241,13 +230,13 @@ def test_a_stale_event_changes_nothing(client, use, letter, esp):
     assert not LetterFact.objects.exists()
 
 
-@pytest.mark.parametrize("esp", ALL)
 def test_without_what_tells_it_from_others_a_provider_is_not_listened_to(
-    client, use, letter, settings, esp
+    client, use, letter, settings
 ):
-    event = use(esp)["gone"](letter)
-    settings.WEBHOOK_SIGNING_KEY = settings.WEBHOOK_SECRET = ""
-    assert post(client, esp, event).status_code == 404
+    for esp in ALL:
+        event = use(esp)["gone"](letter)
+        settings.WEBHOOK_SIGNING_KEY = settings.WEBHOOK_SECRET = ""
+        assert post(client, esp, event).status_code == 404
 
 
 def test_nobody_else_is_listened_to(client, use, letter, settings):
@@ -265,8 +254,12 @@ def test_nobody_else_is_listened_to(client, use, letter, settings):
 
 
 @pytest.mark.parametrize("esp", ["postmark", "brevo", "ses"])
-def test_nonsense_is_answered_and_no_more(client, use, esp):
-    use(esp)
+def test_nonsense_is_answered_and_fills_no_log(client, use, letter, esp, caplog):
+    event = use(esp)["gone"](letter)
+    if esp == "ses":
+        event |= {"Message": "no JSON " * 9999}
+        assert post(client, esp, event).status_code == 400
+        assert len(caplog.text) < 1_000
     for body in [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"{}", b"[" * 9999]:
         answered = client.post(
             f"/anymail/{esp}/tracking/",
@@ -276,12 +269,6 @@ def test_nonsense_is_answered_and_no_more(client, use, esp):
         )
         assert answered.status_code in (200, 400, 403)
     assert not LetterFact.objects.exists()
-
-
-def test_nonsense_fills_no_log(client, use, letter, caplog):
-    event = use("ses")["gone"](letter) | {"Message": "no JSON " * 9999}
-    assert post(client, "ses", event).status_code == 400
-    assert len(caplog.text) < 1_000
 
 
 def test_marks_that_are_none_of_ours_find_no_letter(client, use, letter):
@@ -298,23 +285,19 @@ def test_marks_that_are_none_of_ours_find_no_letter(client, use, letter):
     assert (letter.facts.count(), other.facts.count()) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    ("esp", "name", "value"),
-    [
+def test_a_letters_bytes_tell_the_provider_to_track_nobody(use, letter):
+    for esp, name, value in (
         ("postmark", "X-PM-TrackOpens", "false"),
         ("postmark", "X-PM-TrackLinks", "None"),
         ("mailgun", "X-Mailgun-Track", "no"),
         ("sendgrid", "X-SMTPAPI", '"opentrack": {"settings": {"enable": 0}}'),
-    ],
-)
-def test_a_letters_bytes_tell_the_provider_to_track_nobody(use, letter, esp, name, value):
-    use(esp)
-    content = render.Content.of(
-        "P", "Hello.", "<p>Hello.</p>", render.headers("digest", "http://x/")
-    )
-    frozen = message_from_bytes(rendering.freeze(letter, content, NOW).mime)
-    assert value in frozen[name]
-    assert frozen["Subject"] == "P"
+    ):
+        use(esp)
+        headers = render.headers("digest", "http://x/")
+        content = render.Content.of("P", "Hello.", "<p>Hello.</p>", headers)
+        frozen = message_from_bytes(rendering.freeze(letter, content, NOW).mime)
+        assert value in frozen[name]
+        assert frozen["Subject"] == "P"
 
 
 @pytest.mark.parametrize("esp", ALL)
@@ -338,32 +321,27 @@ def test_an_event_about_a_letter_that_left_over_an_api_is_still_known(client, us
 # ---- Configured
 
 
-@pytest.mark.parametrize(
-    ("esp", "name", "value", "said"),
-    [
+def test_a_key_or_password_that_can_be_none_is_refused_at_the_start(use, settings):
+    for esp, name, value, said in (
         ("sendgrid", "WEBHOOK_SIGNING_KEY", "not a key!", "WEBHOOK_SIGNING_KEY"),
         ("resend", "WEBHOOK_SIGNING_KEY", "not a key!", "WEBHOOK_SIGNING_KEY"),
         ("postmark", "WEBHOOK_SECRET", "sesame", "USER:PASSWORD"),
-    ],
-)
-def test_a_key_or_password_that_can_be_none_is_refused_at_the_start(
-    use, settings, esp, name, value, said
-):
-    use(esp)
-    esp_events.check(esps.ESPS[esp])
-    setattr(settings, name, value)
-    with pytest.raises(ImproperlyConfigured, match=said):
+    ):
+        use(esp)
         esp_events.check(esps.ESPS[esp])
+        setattr(settings, name, value)
+        with pytest.raises(ImproperlyConfigured, match=said):
+            esp_events.check(esps.ESPS[esp])
 
 
-def test_the_doctor_says_when_the_provider_told_something(client, use, letter):
+def test_the_doctor_says_when_the_provider_told_something_and_what_it_needs_to_tell(
+    client, use, letter, settings
+):
     events = use("brevo")
     assert told_of_bounces()[0] == "note"
     post(client, "brevo", events["delivered"](letter))
     assert told_of_bounces() == ("ok", "Brevo tells; the last time was on 2026-06-01")
-
-
-def test_the_doctor_says_what_a_provider_needs_to_tell(use, settings):
+    LetterFact.objects.all().delete()
     use("sendgrid")
     settings.WEBHOOK_SIGNING_KEY = ""
     grade, said = told_of_bounces()

@@ -39,7 +39,7 @@ def claim(letter, now=NOW):
 
 def pass_fence(letter, now=NOW, mime=b"Subject: Papers\r\n\r\nHello.\r\n"):
     """Let a claimed letter pass the fence. Return whether it did."""
-    frozen = {letter.pk: transitions.Frozen(mime, f"<{letter.pk}@example.org>", now)}
+    frozen = {letter.pk: transitions.FrozenMessage(mime, f"<{letter.pk}@example.org>", now)}
     with transaction.atomic():
         return bool(transitions.final_check([letter], frozen, now).passed)
 
@@ -52,7 +52,7 @@ def note_in_a_dead_workers_journal(*entries):
     """Leave a journal of a worker that died. Return the file."""
     journal = Journal(folder_of_journals())
     journal.write(entries)
-    journal.leave()
+    journal.abandon()
     return journal.path
 
 
@@ -61,3 +61,14 @@ def past_the_fence():
     letter = claim(letter_to())
     assert pass_fence(letter)
     return letter
+
+
+def before(monkeypatch, owner, name, act):
+    """Let `act` be called with a function's arguments before the function itself."""
+    function = getattr(owner, name)
+
+    def both(*args, **kwargs):
+        act(*args)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, both)

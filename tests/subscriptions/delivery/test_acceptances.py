@@ -7,7 +7,7 @@ from django.db import Error, connection
 
 from digest.models import Pick
 from subscriptions import hooks
-from subscriptions.delivery import message_ids, queue, transitions
+from subscriptions.delivery import queue, transitions
 from subscriptions.delivery.recovery import sweep
 from subscriptions.delivery.recovery.journal import Entry
 from subscriptions.delivery.worker import batcher
@@ -28,85 +28,6 @@ from tests.subscriptions.delivery.steps import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.django_db(transaction=True)
-def test_an_acceptance_outlives_a_database_that_is_cut_as_it_is_recorded(
-    server, composed, monkeypatch
-):
-    monkeypatch.setattr(batcher, "RECORD_AGAIN_SECONDS", 0)
-    letter = letter_to()
-    server.before_dot_reply = cut_the_database()
-
-    assert queue.deliver(letter.pk, NOW) is True
-    letter.refresh_from_db()
-    assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("code", [450, 550])
-def test_a_known_refusal_outlives_it_too_and_is_not_doubted(server, composed, monkeypatch, code):
-    monkeypatch.setattr(batcher, "RECORD_AGAIN_SECONDS", 0)
-    letter = letter_to(f"{code}-dot@example.org")
-    server.before_dot_reply = cut_the_database()
-
-    queue.deliver(letter.pk, NOW)
-    letter.refresh_from_db()
-    assert letter.state == {450: "planned", 550: "failed"}[code]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_record_that_is_cut_halfway_is_written_again_as_a_whole(server, composed, monkeypatch):
-    monkeypatch.setattr(batcher, "RECORD_AGAIN_SECONDS", 0)
-    letter = letter_to("550-dot@example.org")
-    cuts = [cut_the_database()]
-    cut_once = [lambda letter_ids: cuts and cuts.pop()(letter_ids)]
-    monkeypatch.setattr(hooks, "on_never_left", [*cut_once, *hooks.on_never_left])
-
-    queue.deliver(letter.pk, NOW)
-    letter.refresh_from_db()
-    assert states(letter) == ["planned", "claimed", "transmitting", "failed"]
-    assert not Pick.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_acceptance_that_cannot_be_recorded_is_known_from_the_journal(
-    server, composed, monkeypatch, caplog
-):
-    monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
-    letter = letter_to()
-    server.before_dot_reply = cut_the_database()
-
-    with pytest.raises(Error):
-        queue.deliver(letter.pk, NOW)
-    assert f"letter {letter.pk}: accepted, not written down" in caplog.messages
-
-    connection.close()
-    queue.sweep(NOW)
-    letter.refresh_from_db()
-    assert (letter.state, letter.last_reply) == ("accepted", "250 2.0.0 kept")
-    assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_without_its_journal_it_is_doubted_and_repeated_with_the_same_bytes(
-    server, composed, monkeypatch, data_dir
-):
-    monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
-    letter = letter_to()
-    server.before_dot_reply = cut_the_database()
-    with pytest.raises(Error):
-        queue.deliver(letter.pk, NOW)
-
-    connection.close()
-    (journal,) = (data_dir / "journal").iterdir()
-    journal.unlink()
-    server.before_dot_reply = lambda recipient: None
-    for minute in (16, 32):
-        queue.sweep(NOW + minute * MINUTE)
-    assert queue.deliver(letter.pk, NOW + 32 * MINUTE) is True
-    (_, first), (_, second) = server.accepted
-    assert first == second
-
-
 def cut_the_database():
     """Return what closes this thread's connection to the database, from outside."""
     socket_or_file = connection.connection
@@ -117,12 +38,74 @@ def cut_the_database():
     return cut
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("name", "state"), [("reader", "accepted"), ("450-dot", "planned"), ("550-dot", "failed")]
+)
+def test_an_answer_outlives_a_database_that_is_cut_as_it_is_recorded(
+    server, composed, monkeypatch, name, state
+):
+    monkeypatch.setattr(batcher, "RETRY_SECONDS", 0)
+    letter = letter_to(f"{name}@example.org")
+    server.before_dot_reply = cut_the_database()
+
+    assert queue.deliver(letter.pk, NOW) is (state == "accepted")
+    letter.refresh_from_db()
+    assert states(letter) == ["planned", "claimed", "transmitting", state]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_record_that_is_cut_halfway_is_written_again_as_a_whole(server, composed, monkeypatch):
+    monkeypatch.setattr(batcher, "RETRY_SECONDS", 0)
+    letter = letter_to("550-dot@example.org")
+    cuts = [cut_the_database()]
+    cut_once = [lambda letter_ids: cuts and cuts.pop()(letter_ids)]
+    monkeypatch.setattr(hooks, "on_not_sent", [*cut_once, *hooks.on_not_sent])
+
+    queue.deliver(letter.pk, NOW)
+    assert states(letter) == ["planned", "claimed", "transmitting", "failed"]
+    assert not Pick.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_an_acceptance_that_cannot_be_recorded_is_known_from_the_journal_or_doubted(
+    server, composed, monkeypatch, caplog, data_dir, has_journal
+):
+    """Without the journal, it is repeated with the same bytes."""
+    monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
+    letter = letter_to()
+    server.before_dot_reply = cut_the_database()
+    with pytest.raises(Error):
+        queue.deliver(letter.pk, NOW)
+    assert f"letter {letter.pk}: accepted, not written down" in caplog.messages
+
+    connection.close()
+    server.before_dot_reply = lambda recipient: None
+    if not has_journal:
+        (journal,) = (data_dir / "journal").iterdir()
+        journal.unlink()
+        for minute in (16, 32):
+            queue.sweep(NOW + minute * MINUTE)
+        assert queue.deliver(letter.pk, NOW + 32 * MINUTE) is True
+        (_, first), (_, second) = server.accepted
+        assert first == second
+        return
+    queue.sweep(NOW)
+    letter.refresh_from_db()
+    assert (letter.state, letter.last_reply) == ("accepted", "250 2.0.0 kept")
+    assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+
+
+def accept_late(letter, now):
+    sweep.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", now)
+
+
 def test_an_acceptance_is_recorded_once_though_the_database_lost_its_answer(composed):
     """The commit arrives, its confirmation doesn't: so the record is written again."""
     letter = past_the_fence()
     transitions.accept([letter], ["250 kept"], NOW)
-
-    sweep.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW)
+    accept_late(letter, NOW)
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
 
 
@@ -133,35 +116,29 @@ def test_an_acceptance_ends_the_doubt_of_who_took_the_letter_for_lost(composed, 
         queue.sweep(NOW + minute * MINUTE)
 
     now = NOW + minutes * MINUTE
-    sweep.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", now)
-
+    accept_late(letter, now)
     letter.refresh_from_db()
     assert letter.state == "accepted"
     assert due(now) == []
 
 
-def test_an_acceptance_that_comes_late_stops_the_repeat_before_its_dot(composed):
+@pytest.mark.parametrize("is_past_the_fence", [False, True])
+def test_an_acceptance_that_comes_late_stops_the_repeat_before_its_dot_alone(
+    composed, is_past_the_fence
+):
     letter = past_the_fence()
     for minute in (15, 30):
         queue.sweep(NOW + minute * MINUTE)
-    repeating = claim(letter, NOW + 30 * MINUTE)
-
-    sweep.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + 31 * MINUTE)
-    assert not pass_fence(repeating, NOW + 31 * MINUTE)
-    assert Letter.objects.get().state == "accepted"
-
-
-def test_an_acceptance_leaves_a_repeat_alone_that_is_past_the_fence(composed):
-    letter = past_the_fence()
-    for minute in (15, 30):
-        queue.sweep(NOW + minute * MINUTE)
-    assert pass_fence(claim(letter, NOW + 30 * MINUTE), NOW + 30 * MINUTE)
-
-    with pytest.raises(transitions.Overtaken):
-        sweep.accept_late(
-            letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + 31 * MINUTE
-        )
-    assert Letter.objects.get().state == "transmitting"
+    now = NOW + 30 * MINUTE
+    repeating = claim(letter, now)
+    if is_past_the_fence:
+        assert pass_fence(repeating, now)
+        with pytest.raises(transitions.ConcurrentUpdate):
+            accept_late(letter, now + MINUTE)
+    else:
+        accept_late(letter, now + MINUTE)
+        assert not pass_fence(repeating, now + MINUTE)
+    assert Letter.objects.get().state == ("transmitting" if is_past_the_fence else "accepted")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -193,35 +170,6 @@ def test_what_was_taken_while_the_database_lost_its_last_commits_is_not_sent_aga
     assert len(server.accepted) == 1
 
 
-@pytest.mark.django_db(transaction=True)
-def test_an_entry_that_can_not_be_recorded_keeps_no_other_from_it(composed):
-    damaged, letter = (letter_to(f"{name}@example.org") for name in ("damaged", "reader"))
-    at = NOW.isoformat()
-    file = note_in_a_dead_workers_journal(
-        Entry(damaged.pk, 1, message_ids.of(damaged), "250 damaged", at),
-        Entry(letter.pk, 1, message_ids.of(letter), "250 kept", at),
-    )
-    file.write_bytes(file.read_bytes().replace(b'"250 damaged"', b"250"))
-    queue.sweep(NOW)
-    states = Letter.objects.order_by("pk").values_list("state", flat=True)
-    assert list(states) == ["planned", "accepted"]
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("number", ["true", "100000000000000000000", "-100000000000000000000"])
-def test_a_number_that_no_letter_can_have_keeps_no_other_from_it(composed, number):
-    letter = letter_to("reader@example.org")
-    file = note_in_a_dead_workers_journal(
-        Entry(letter.pk, 1, message_ids.of(letter), "250 kept", NOW.isoformat())
-    )
-    line = file.read_text()
-    damaged = line.replace(f'"letter_id": {letter.pk}', f'"letter_id": {number}')
-    assert damaged != line
-    file.write_text(damaged + line)
-    queue.sweep(NOW)
-    assert Letter.objects.get().state == "accepted"
-
-
 @pytest.mark.parametrize("state", ["planned", "uncertain"])
 def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
     letter = past_the_fence()
@@ -239,8 +187,6 @@ def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):
     for days in (1, 2):
         queue.sweep(NOW + timedelta(days=days))
 
-    with pytest.raises(transitions.Overtaken):
-        sweep.accept_late(
-            letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + timedelta(days=2)
-        )
+    with pytest.raises(transitions.ConcurrentUpdate):
+        accept_late(letter, NOW + timedelta(days=2))
     assert Letter.objects.get().state == "failed"

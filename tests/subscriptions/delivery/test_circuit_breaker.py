@@ -32,7 +32,7 @@ PRESSED = {"_form_submitted": "on"}
 def letter(email=None, **fields):
     """Write a confirmation that is due."""
     reader = make.subscriber(email, confirmed=False)
-    written = queue.write(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=7))
+    written = queue.create(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=7))
     Letter.objects.filter(pk=written.pk).update(**fields)
     written.refresh_from_db()
     return written
@@ -61,12 +61,10 @@ def test_the_command_stops_all_sending_and_resumes_it(outbox, capsys):
 def test_the_command_names_who_runs_it_where_nobody_else_is_named(capsys, monkeypatch):
     monkeypatch.setenv("LOGNAME", "postmaster")
     assert "by postmaster." in command(capsys, "stop")
-
-
-def test_the_command_works_for_a_user_without_a_name(capsys, monkeypatch):
+    command(capsys, "resume")
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("os.getuid", lambda: 54321)
+    monkeypatch.setattr("os.getuid", lambda: 54321)  # A user without a name.
     assert "by user 54321." in command(capsys, "stop")
 
 
@@ -76,7 +74,7 @@ def test_to_stop_again_keeps_who_stopped_first_and_when(capsys, clock):
     assert "at 12:00 UTC by Ada" in command(capsys, "stop", by="Grace")
 
 
-def test_the_command_alone_tells_what_is_on_and_changes_nothing(capsys):
+def test_the_command_alone_tells_what_is_on_and_changes_nothing(capsys, settings):
     letter()
     letter(next_try_at=NOW - 5 * MINUTE)
     letter(state="uncertain", next_try_at=NOW + 15 * MINUTE)
@@ -84,6 +82,10 @@ def test_the_command_alone_tells_what_is_on_and_changes_nothing(capsys):
     Provider.objects.create(
         name="google", held_until=NOW + MINUTE, pace=60, said="421 slower", counted_at=NOW
     )
+    settings.PROVIDER_RATES = {"example.org": 30}
+    for name in ("example.org", "example.com"):
+        Provider.objects.create(name=name, counted_at=NOW)
+    Provider.objects.create(name="yahoo", held_until=NOW, said="421 slower", counted_at=NOW)
     out = command(capsys)
     assert "Sending is on." in out
     assert "2 waiting: 2 due, the first since 11:55 UTC on 1 June 2026" in out
@@ -91,14 +93,10 @@ def test_the_command_alone_tells_what_is_on_and_changes_nothing(capsys):
     assert "1 nobody knows yet whether it arrived: the first is asked for on" in out
     assert "google: nothing until 12:01 UTC on 1 June 2026; 60 letters a minute" in out
     assert "it said: 421 slower" in out
+    assert "example.org: 30 letters a minute" in out
+    assert "example.com" not in out
+    assert "yahoo" not in out  # It gets letters again.
     assert not Sending.objects.exists()
-
-
-def test_the_command_tells_why_the_breaker_tripped_and_of_the_next_try(capsys):
-    circuit_breaker.trip("auth", "535 5.7.8 bad credentials", NOW)
-    out = command(capsys)
-    assert "The mail server does not let us in: 535 5.7.8 bad credentials." in out
-    assert "The next try is on 1 June 2026 at 12:01 UTC." in out
 
 
 def test_letters_that_are_due_are_told_apart_from_those_that_are_not_yet(capsys):
@@ -108,27 +106,14 @@ def test_letters_that_are_due_are_told_apart_from_those_that_are_not_yet(capsys)
     assert "2 waiting: 1 due, the first since 12:00 UTC" in command(capsys)
 
 
-def test_a_try_that_is_due_is_told_so():
-    circuit_breaker.trip("unreachable", "no route.", NOW)
+def test_the_command_tells_why_the_breaker_tripped_and_of_the_next_try(capsys):
+    circuit_breaker.open("unreachable", "no route.", NOW)
     due_at = circuit_breaker.current().retry_at
-    assert status.of_sending(due_at).said.endswith("The next try is due.")
-    circuit_breaker.trip("unreachable", "no route.", NOW + MINUTE)
-    said = status.of_sending(NOW + MINUTE).said
-    who = "The mail server can't be reached, or takes nothing (2 times in a row)"
-    assert said.startswith(f"{who}: no route. The")
-    circuit_breaker.mend()
-    assert status.of_sending(NOW + MINUTE).grade == "on"
-
-
-def test_a_provider_that_the_operator_limits_is_told(settings, capsys):
-    settings.PROVIDER_RATES = {"example.org": 30}
-    Provider.objects.create(name="example.org", counted_at=NOW)
-    Provider.objects.create(name="example.com", counted_at=NOW)
-    Provider.objects.create(name="google", held_until=NOW, said="421 slower", counted_at=NOW)
+    assert status.sending_status(due_at).said.endswith("The next try is due.")
+    circuit_breaker.open("auth", "535 5.7.8 bad credentials", NOW + MINUTE)
     out = command(capsys)
-    assert "example.org: 30 letters a minute" in out
-    assert "example.com" not in out
-    assert "google" not in out  # It gets letters again.
+    who = "The mail server does not let us in (2 times in a row)"
+    assert f"{who}: 535 5.7.8 bad credentials. The next try is on 1 June 2026 at 12:06" in out
 
 
 # ---- The panel
@@ -144,22 +129,12 @@ def test_the_page_shows_how_sending_stands_and_changes_nothing(panel):
     assert not Sending.objects.exists()
 
 
-def test_a_button_asks_before_it_stops_and_then_notes_who_did(panel, outbox):
+def test_a_button_asks_on_a_page_before_it_stops_and_leads_back(panel, outbox):
     letter()
     url = reverse("admin:subscriptions_sending_stop")
-    assert "What is past the fence already may arrive" in text_of(panel.get(url))
-    assert not Sending.objects.exists()
-    assert "HX-Redirect" in panel.post(url, PRESSED)
-    rounds.deliver_due(lambda: NOW)
-    assert outbox() == []
-    text = text_of(panel.get(reverse(PAGE)))
-    assert "Sending was stopped on 1 June 2026 at 12:00 UTC by you." in text
-    assert LogEntry.objects.get().get_change_message() == "Stopped sending."
-
-
-def test_a_button_that_is_opened_in_a_new_tab_asks_on_a_page_and_leads_back(panel):
-    url = reverse("admin:subscriptions_sending_stop")
-    page = lxml.html.fromstring(panel.get(url).content)
+    response = panel.get(url)
+    assert "What is past the fence already may arrive" in text_of(response)
+    page = lxml.html.fromstring(response.content)
     assert page.xpath("normalize-space(//title)") == "Stop sending | Paperboy"
     assert page.xpath("//link[@rel='stylesheet']")
     (form,) = page.xpath("//div[@id='content']//form")
@@ -167,20 +142,20 @@ def test_a_button_that_is_opened_in_a_new_tab_asks_on_a_page_and_leads_back(pane
     assert not Sending.objects.exists()
     response = panel.post(url, dict(form.fields))
     assert (response.status_code, response["Location"]) == (302, reverse(PAGE))
-    assert "Sending was stopped" in text_of(panel.get(reverse(PAGE)))
+    rounds.deliver_due(lambda: NOW)
+    assert outbox() == []
+    text = text_of(panel.get(reverse(PAGE)))
+    assert "Sending was stopped on 1 June 2026 at 12:00 UTC by you." in text
+    assert LogEntry.objects.get().get_change_message() == "Stopped sending."
 
 
-def test_a_button_that_the_script_opens_asks_in_a_dialog(panel):
-    url, by_script = reverse("admin:subscriptions_sending_stop"), {"HX-Request": "true"}
+def test_a_button_that_the_script_opens_asks_in_a_dialog_and_another_resumes(panel, outbox):
+    circuit_breaker.stop("Ada", NOW)
+    letter()
+    url, by_script = reverse("admin:subscriptions_sending_resume"), {"HX-Request": "true"}
     assert b"<html" not in panel.get(url, headers=by_script).content
     response = panel.post(url, PRESSED, headers=by_script)
     assert (response.status_code, response["HX-Redirect"]) == (200, reverse(PAGE))
-
-
-def test_another_button_resumes(panel, outbox):
-    circuit_breaker.stop("Ada", NOW)
-    letter()
-    panel.post(reverse("admin:subscriptions_sending_resume"), PRESSED)
     rounds.deliver_due(lambda: NOW)
     assert len(outbox()) == 1
     assert "Resumed sending." in text_of(panel.get(reverse(PAGE)))
@@ -202,7 +177,7 @@ def test_who_may_only_look_has_no_buttons(client):
 
 def test_the_first_page_says_at_its_top_that_no_letters_leave(panel):
     assert "No letters leave" not in text_of(panel.get(reverse("admin:index")))
-    circuit_breaker.trip("tls", "certificate has expired", NOW)
+    circuit_breaker.open("tls", "certificate has expired", NOW)
     text = text_of(panel.get(reverse("admin:index")))
     assert "There is no safe connection to the mail server: certificate" in text
     circuit_breaker.stop("Ada", NOW)
@@ -213,69 +188,54 @@ def test_the_first_page_says_at_its_top_that_no_letters_leave(panel):
 # ---- A letter's page
 
 
-@pytest.mark.parametrize(
-    ("fields", "told"),
-    [
+#: What a letter's status says by its state, and by other fields.
+SAID = [
+    ("transmitting", {}, "The mail server got all of it on 1 June 2026 at 12:00 UTC, and has not"),
+    ("uncertain", {}, "it will be asked for on 1 June 2026 at 12:00 UTC. Where nobody can say"),
+    ("uncertain", {}, "Where nobody can say then, it is sent once more, the very same."),
+    ("uncertain", {"repeats": 1}, "Where nobody can say then, its story ends so"),
+    ("accepted", {"repeats": 1}, "she may have it twice, the very same."),
+    ("failed", {"reason": "unknown: the mail server …"}, "Nobody knows whether it arrived, and"),
+    ("failed", {"reason": "refused: 550 no."}, "It could not be sent: refused: 550 no."),
+    ("skipped", {"reason": "paused"}, "It was not sent: paused."),
+    ("missed", {}, "Its day ended before it could leave, on 8 June"),
+]
+
+
+@pytest.mark.parametrize(("state", "fields", "told"), SAID)
+def test_the_status_of_a_letter_says_plainly_what_happens(state, fields, told):
+    moments = {"lease_until": NOW + MINUTE, "left_at": NOW, "ended_at": NOW}
+    assert told in status.describe(letter(state=state, **moments | fields), NOW)
+
+
+def test_a_letters_page_says_what_happens(panel):
+    again = {"attempt": 1, "next_try_at": NOW + MINUTE}
+    claimed = {"state": "claimed", "lease_until": NOW + MINUTE}
+    accepted = {"state": "accepted", "ended_at": NOW}
+    for fields, told in (
         ({}, "It is due since 12:00 UTC on 1 June 2026, and waits for its turn."),
-        ({"attempt": 1, "next_try_at": NOW + MINUTE}, "It will be tried again on 1 June 2026 at"),
-        (
-            {"state": "claimed", "lease_until": NOW + MINUTE},
-            "A worker is writing it, and has it until 12:01 UTC",
-        ),
-        (
-            {"state": "transmitting", "left_at": NOW, "lease_until": NOW + MINUTE},
-            "The mail server got all of it on 1 June 2026 at 12:00 UTC, and has not said yes yet.",
-        ),
-        (
-            {"state": "uncertain", "next_try_at": NOW + 15 * MINUTE},
-            "Nobody knows yet whether it arrived; it will be asked for on 1 June 2026 at 12:15 "
-            "UTC. Where nobody can say then, it is sent once more, the very same.",
-        ),
-        (
-            {"state": "uncertain", "next_try_at": NOW, "repeats": 1},
-            "Where nobody can say then, its story ends so",
-        ),
-        (
-            {"state": "accepted", "ended_at": NOW, "repeats": 1},
-            "she may have it twice, the very same.",
-        ),
-        (
-            {"state": "failed", "ended_at": NOW, "reason": "unknown: the mail server never …"},
-            "Nobody knows whether it arrived, and it is not sent again.",
-        ),
-        (
-            {"state": "failed", "ended_at": NOW, "reason": "refused: 550 no."},
-            "It could not be sent: refused: 550 no.",
-        ),
-        ({"state": "skipped", "ended_at": NOW, "reason": "paused"}, "It was not sent: paused."),
-        ({"state": "missed", "ended_at": NOW}, "Its day ended before it could leave, on 8 June"),
-    ],
-)
-def test_a_letters_page_says_plainly_what_happens(panel, fields, told):
-    url = reverse("admin:subscriptions_letter_change", args=[letter(**fields).pk])
-    assert told in text_of(panel.get(url))
+        (again, "It will be tried again on 1 June 2026 at 12:01 UTC."),
+        (claimed, "A worker is writing it, and has it until 12:01 UTC"),
+        (accepted, "The mail server took it on 1 June 2026 at 12:00 UTC."),
+    ):
+        url = reverse("admin:subscriptions_letter_change", args=[letter(**fields).pk])
+        assert told in text_of(panel.get(url))
 
 
 def test_a_letter_that_waits_tells_what_for():
     waiting = letter("reader@gmail.com", attempt=1, next_try_at=NOW + MINUTE)
     Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
-    said = status.of_letter(waiting, NOW)
+    said = status.describe(waiting, NOW)
     assert said.startswith("It waits: google takes nothing until 12:01 UTC on 1 June 2026.")
-    assert "google" not in status.of_letter(waiting, NOW + MINUTE)
+    assert "google" not in status.describe(waiting, NOW + MINUTE)
     elsewhere = letter("reader@example.org", next_try_at=NOW + MINUTE)
-    assert status.of_letter(elsewhere, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
-    circuit_breaker.trip("unreachable", "no route", NOW)
-    assert "google" in status.of_letter(waiting, NOW)
+    assert status.describe(elsewhere, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
+    circuit_breaker.open("unreachable", "no route", NOW)
+    assert "google" in status.describe(waiting, NOW)
     Provider.objects.all().delete()
-    assert "can't be reached" in status.of_letter(waiting, NOW)
+    assert "can't be reached" in status.describe(waiting, NOW)
     circuit_breaker.stop("Ada", NOW)
-    assert status.of_letter(waiting, NOW).startswith("It waits: sending was stopped")
-
-
-@pytest.mark.parametrize("state", Letter.State)
-def test_every_state_has_words(state):
-    moments = dict.fromkeys(["lease_until", "left_at", "ended_at"], NOW)
-    assert status.of_letter(letter(state=state, **moments), NOW)
+    assert status.describe(waiting, NOW).startswith("It waits: sending was stopped")
 
 
 def test_every_fact_has_words():
@@ -295,15 +255,11 @@ def test_the_doctor_says_how_to_resume():
     grade, said = found("sending")
     assert grade == "wrong"
     assert "by Ada. When all is well: `manage.py sending resume`." in said
-
-
-def test_the_doctor_tells_the_mail_servers_words_while_the_breaker_waits():
-    circuit_breaker.trip("auth", "535 no", NOW)
-    assert found("sending") == (
-        "wrong",
-        "The mail server does not let us in: 535 no. The next try is on 1 June 2026 at 12:01 UTC. "
-        "Once mended, `manage.py sending resume` waits no longer.",
-    )
+    circuit_breaker.resume("Ada", NOW)
+    circuit_breaker.open("auth", "535 no", NOW)
+    grade, said = found("sending")
+    assert grade == "wrong"
+    assert "12:01 UTC. Once mended, `manage.py sending resume` waits no longer." in said
 
 
 def test_the_doctor_tells_who_knows_what_arrived(settings, tmp_path):
@@ -343,22 +299,24 @@ def test_the_doctor_counts_letters_of_which_nobody_knows():
     assert "of 1 letters nobody knows yet whether it arrived: the first is asked for" in said
 
 
-def test_the_one_try_after_a_trouble_is_one_workers():
-    circuit_breaker.trip("auth", "535 5.7.8 no", NOW)
-    assert not circuit_breaker.take_probe(NOW)
-    due_at = circuit_breaker.current().retry_at
-    assert [circuit_breaker.take_probe(due_at), circuit_breaker.take_probe(due_at)] == [True, False]
-
-
-def test_a_trouble_that_several_workers_meet_at_once_counts_once():
-    for _ in range(3):
-        circuit_breaker.trip("unreachable", "away", NOW)
+def test_the_one_try_after_a_trouble_is_one_workers_and_none_once_it_is_over():
+    for _ in range(3):  # Workers that meet it at once.
+        circuit_breaker.open("auth", "535 5.7.8 no", NOW)
     assert circuit_breaker.current().failures == 1
+    assert not circuit_breaker.claim_probe(NOW)
+    due_at = circuit_breaker.current().retry_at
+    assert [circuit_breaker.claim_probe(due_at), circuit_breaker.claim_probe(due_at)] == [
+        True,
+        False,
+    ]
+    circuit_breaker.close()
+    assert not circuit_breaker.claim_probe(due_at + MINUTE)
+    assert circuit_breaker.current().blocked_reason(NOW) == ""
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_stop_is_kept_though_a_worker_meets_a_trouble_at_that_moment():
-    circuit_breaker.trip("unreachable", "away", NOW)
+    circuit_breaker.open("unreachable", "away", NOW)
     has_stopped = Event()
 
     def stop():
@@ -369,7 +327,7 @@ def test_a_stop_is_kept_though_a_worker_meets_a_trouble_at_that_moment():
 
     def trip():
         has_stopped.wait(10)
-        circuit_breaker.trip("unreachable", "away", NOW + MINUTE)
+        circuit_breaker.open("unreachable", "away", NOW + MINUTE)
 
     assert errors_of(at_once(stop, trip)) == []
     assert (circuit_breaker.is_stopped(), circuit_breaker.current().failures) == (True, 2)
@@ -378,27 +336,20 @@ def test_a_stop_is_kept_though_a_worker_meets_a_trouble_at_that_moment():
 def test_a_server_that_is_away_is_called_an_error_when_it_stays_away(caplog):
     now = NOW
     for _ in range(4):
-        circuit_breaker.trip("unreachable", "away", now)
+        circuit_breaker.open("unreachable", "away", now)
         now = circuit_breaker.current().retry_at
     assert [one.levelname for one in caplog.records] == ["WARNING", "WARNING", "ERROR", "ERROR"]
 
 
 def test_who_resumes_waits_for_no_breaker():
-    circuit_breaker.trip("auth", "535 5.7.8 no", NOW)
+    circuit_breaker.open("auth", "535 5.7.8 no", NOW)
     circuit_breaker.resume("Ada", NOW)
-    assert circuit_breaker.current().why_not(NOW) == ""
-    assert status.of_sending(NOW).said.endswith("The next try is due.")
-    assert circuit_breaker.take_probe(NOW)
-
-
-def test_nothing_is_waited_for_once_the_mail_server_takes_letters_again():
-    circuit_breaker.trip("auth", "535 5.7.8 no", NOW)
-    circuit_breaker.mend()
-    assert not circuit_breaker.take_probe(NOW)
-    assert circuit_breaker.current().why_not(NOW) == ""
+    assert circuit_breaker.current().blocked_reason(NOW) == ""
+    assert status.sending_status(NOW).said.endswith("The next try is due.")
+    assert circuit_breaker.claim_probe(NOW)
 
 
 def test_a_trouble_is_kept_in_short_and_no_address_kept_or_logged_with_it(caplog):
-    circuit_breaker.trip("auth", "535 5.7.8 no such user <anna@example.org> " * 20, NOW)
+    circuit_breaker.open("auth", "535 5.7.8 no such user <anna@example.org> " * 20, NOW)
     assert len(circuit_breaker.current().said) == 300
     assert "anna" not in circuit_breaker.current().said + caplog.text

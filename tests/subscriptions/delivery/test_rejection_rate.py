@@ -44,7 +44,7 @@ def test_a_provider_that_refuses_all_digests_is_told_with_its_words_and_no_addre
     digests(10)
     digests(2, state="failed", domain="example.net", said="550 5.1.1 no such user")
     digests(5, state="failed", domain="gmail.com", said=BLOCKED)
-    assert rejection_rate.of_the_day(NOW) == (
+    assert rejection_rate.describe_last_day(NOW) == (
         "Of the 17 digests that left in 24 hours, 7 were refused or came back, most of them from "
         "google: 550 5.7.1 <…>: blocked."
     )
@@ -52,7 +52,7 @@ def test_a_provider_that_refuses_all_digests_is_told_with_its_words_and_no_addre
 
 def test_what_a_mail_server_takes_and_gives_back_counts_as_well():
     come_back(digests(5, domain="outlook.com"))
-    assert rejection_rate.of_the_day(NOW) == (
+    assert rejection_rate.describe_last_day(NOW) == (
         "Of the 5 digests that left in 24 hours, 5 were refused or came back, most of them from "
         "microsoft: 5.7.1 not let in."
     )
@@ -60,17 +60,17 @@ def test_what_a_mail_server_takes_and_gives_back_counts_as_well():
 
 def test_some_dead_addresses_among_many_good_ones_are_no_alarm():
     digests(4, state="failed")
-    assert rejection_rate.of_the_day(NOW) == ""
+    assert rejection_rate.describe_last_day(NOW) == ""
     digests(1, state="failed")
     digests(95)
-    assert rejection_rate.of_the_day(NOW) != ""
+    assert rejection_rate.describe_last_day(NOW) != ""
     digests(1)
-    assert rejection_rate.of_the_day(NOW) == ""
+    assert rejection_rate.describe_last_day(NOW) == ""
 
 
 def test_confirmations_to_addresses_that_somebody_typed_are_no_alarm():
     digests(9, state="failed", kind="confirm")
-    assert rejection_rate.of_the_day(NOW) == ""
+    assert rejection_rate.describe_last_day(NOW) == ""
 
 
 def test_the_alarm_stands_for_a_day_and_is_told_in_public_without_names():

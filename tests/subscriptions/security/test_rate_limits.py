@@ -44,7 +44,7 @@ def is_let_in(*spent, now=NOW):
 # ---- Counting
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     most=st.integers(1, 4),
     waits=st.lists(st.integers(0, 50).map(lambda minutes: minutes * MINUTE), max_size=20),
@@ -115,13 +115,6 @@ def test_what_is_kept_tells_nobodys_address_and_goes_after_a_day(client):
     assert rate_limits.purge(NOW + DAY + SECOND) == 3
 
 
-def test_with_another_secret_the_keys_are_others(client, settings):
-    rate_limits.hit("a door", [Limit("network", "a", 1, HOUR)], NOW)
-    settings.SECRET_KEY = "another"
-    rate_limits.hit("a door", [Limit("network", "a", 1, HOUR)], NOW)
-    assert Attempt.objects.values("key").distinct().count() == 2
-
-
 # ---- What counts as one
 
 
@@ -129,30 +122,19 @@ def test_with_another_secret_the_keys_are_others(client, settings):
     ("spelling", "mailbox"),
     [
         ("You@example.org", "you@example.org"),
-        ("y.o.u@example.org", "you@example.org"),
-        ("you+papers@example.org", "you@example.org"),
+        ("y.o.u+papers@example.org", "you@example.org"),
         ("y.ou+a.b+c@googlemail.com", "you@gmail.com"),
         ("+tag@example.org", "+tag@example.org"),
         ("...@example.org", "...@example.org"),
-        ("y-o_u@example.org", "you@example.org"),
         ("you-papers@example.org", "youpapers@example.org"),
-        ("you@mac.com", "you@icloud.com"),
         ("you@me.com", "you@icloud.com"),
         ("y-o.u@pm.me", "you@proton.me"),
-        ("you@protonmail.com", "you@proton.me"),
-        ("you@ya.ru", "you@yandex.ru"),
         ("y-ou@yandex.com", "you@yandex.ru"),
-        ("papers@you.fastmail.com", "you@fastmail.com"),
         ("papers@a.y-ou.fastmail.co.uk", "you@fastmail.co.uk"),
-        ("papers@you.sent.com", "you@sent.com"),
         ("papers@you.example.org", "papers@you.example.org"),
-        ("you-papers@yahoo.com", "you@yahoo.com"),
         ("you-a+b@yahoo.co.uk", "you@yahoo.co.uk"),
-        ("you-papers@ymail.com", "you@ymail.com"),
         ("you-papers@rocketmail.com", "you@rocketmail.com"),
         ("-papers@yahoo.com", "-papers@yahoo.com"),
-        ("you@hotmail.com", "you@hotmail.com"),
-        ("you@outlook.com", "you@outlook.com"),
     ],
 )
 def test_a_mailbox_has_many_spellings(spelling, mailbox):
@@ -179,10 +161,11 @@ def test_a_network_is_what_one_customer_can_have_without_effort(ip, network):
 
 
 def test_a_network_can_ask_for_few_letters_and_others_are_unharmed(client, caplog):
+    assert sign_up(client, "you at example").status_code == 400  # A mistake is not counted.
     statuses = [
-        sign_up(client, f"you-{n}@example.org", f"192.0.2.{n}").status_code for n in range(20)
+        sign_up(client, f"you-{n}@example.org", f"192.0.2.{n}").status_code for n in range(5)
     ]
-    assert statuses == [200] * 3 + [429] * 17
+    assert statuses == [200] * 3 + [429] * 2
     assert "letters were asked for" not in caplog.text
     assert Letter.objects.count() == Subscriber.objects.count() == 3
     assert sign_up(client, "other@example.org", "198.51.100.1").status_code == 200
@@ -199,12 +182,6 @@ def test_who_is_turned_away_gets_a_page_that_says_when_to_come_back(client, cloc
     assert "you@example.org" not in response.text
 
 
-def test_a_mistake_in_the_form_is_not_counted(client):
-    for _ in range(20):
-        assert sign_up(client, "you at example").status_code == 400
-    assert not Attempt.objects.exists()
-
-
 def test_a_mailbox_gets_few_letters_however_it_is_spelt_and_the_page_does_not_tell(client):
     spellings = ["you@example.org", "y.ou@example.org", "you+a@example.org", "YOU+b@example.org"]
     answers = [sign_up(client, address, f"198.51.{n}.1") for n, address in enumerate(spellings)]
@@ -216,9 +193,9 @@ def test_a_mailbox_gets_few_letters_however_it_is_spelt_and_the_page_does_not_te
 
 def test_after_too_many_from_many_networks_the_door_is_closed_and_an_alarm_says_so(client, caplog):
     statuses = [
-        sign_up(client, f"you-{n}@example.org", f"10.1.{n}.1").status_code for n in range(20)
+        sign_up(client, f"you-{n}@example.org", f"10.1.{n}.1").status_code for n in range(8)
     ]
-    assert statuses == [200] * 5 + [429] * 15
+    assert statuses == [200] * 5 + [429] * 3
     assert Letter.objects.count() == 5
     assert [record.levelname for record in caplog.records if "More than 5" in record.message] == [
         "ERROR"
@@ -237,18 +214,17 @@ def test_a_limit_is_the_same_for_those_who_get_no_letter(client):
 @pytest.mark.parametrize(
     ("ip", "proxies", "is_https", "let_in"),
     [
-        ("127.0.0.1", 0, False, 15),
-        ("::1", 0, False, 15),
-        ("192.0.2.1", 0, True, 15),
-        ("192.0.2.1", 0, False, 3),
-        ("127.0.0.1", 1, False, 3),  # Then it is told who asks, and this is one visitor.
-        ("192.0.2.1", 1, True, 3),
+        ("127.0.0.1", 0, False, 5),
+        ("::1", 0, False, 5),
+        ("192.0.2.1", 0, True, 5),
+        ("192.0.2.1", 0, False, 1),
+        ("127.0.0.1", 1, True, 1),  # Then it is told who asks, and this is one visitor.
     ],
 )
 def test_behind_a_proxy_that_we_were_not_told_of_more_are_let_in(
     client, settings, ip, proxies, is_https, let_in
 ):
-    settings.LIMITS = settings.LIMITS | {"all": 500}
+    settings.LIMITS = settings.LIMITS | {"all": 500, "network": 1}
     settings.TRUSTED_PROXIES, settings.IS_HTTPS = proxies, is_https
-    statuses = [sign_up(client, f"you-{n}@example.org", ip).status_code for n in range(20)]
-    assert statuses == [200] * let_in + [429] * (20 - let_in)
+    statuses = [sign_up(client, f"you-{n}@example.org", ip).status_code for n in range(6)]
+    assert statuses == [200] * let_in + [429] * (6 - let_in)

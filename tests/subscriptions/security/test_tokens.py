@@ -6,7 +6,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from config.middleware import RedactingFormatter
@@ -18,11 +18,6 @@ from tests.factories.make import NOW
 PURPOSES = ["confirm", "goodbye", "bounced", "move-old", "move-new"]
 PURPOSES += ["preferences", "unsubscribe", "digest", "feedback"]
 IDS = st.uuids()
-
-
-@given(st.sampled_from(PURPOSES), IDS)
-def test_a_token_is_read_back_as_the_id_that_it_was_made_for(purpose, public_id):
-    assert tokens.parse_token(purpose, tokens.token(purpose, public_id)) == (public_id, 0)
 
 
 @given(st.sampled_from(PURPOSES), IDS)
@@ -77,15 +72,14 @@ def test_whose_token_is_closed_can_not_make_it_younger():
             tokens.parse_token("feed", forged)
 
 
-@pytest.mark.parametrize("other", PURPOSES)
-@pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_token_opens_nothing_but_its_purpose(purpose, other):
-    token = tokens.token(purpose, uuid.uuid4())
-    if purpose == other:
-        tokens.parse_token(other, token)
-    else:
-        with pytest.raises(tokens.BadToken):
-            tokens.parse_token(other, token)
+def test_a_token_opens_nothing_but_its_purpose():
+    public_id = uuid.uuid4()
+    for purpose in PURPOSES:
+        token = tokens.token(purpose, public_id)
+        assert tokens.parse_token(purpose, token) == (public_id, 0)
+        for other in {*PURPOSES} - {purpose}:
+            with pytest.raises(tokens.BadToken):
+                tokens.parse_token(other, token)
 
 
 @given(public_id=IDS, data=st.data())
@@ -119,36 +113,11 @@ def test_no_text_is_a_token_by_chance(text):
         tokens.read_move(text, NOW)
 
 
-@given(IDS, IDS)
-def test_the_signature_of_one_token_does_not_fit_another_id(mine, hers):
-    assume(mine != hers)
-    signature = tokens.token("preferences", mine).rpartition(".")[2]
-    encoded = tokens.token("preferences", hers).rpartition(".")[0]
-    with pytest.raises(tokens.BadToken):
-        tokens.parse_token("preferences", f"{encoded}.{signature}")
-
-
-def test_a_confirmation_holds_for_seven_days_and_not_a_moment_longer():
-    asked_at = NOW.replace(microsecond=123_456)
-    public_id = uuid.uuid4()
-    token = tokens.token("confirm", public_id, asked_at)
-    last = asked_at + timedelta(days=7)
-    assert tokens.read_confirm(token, last) == ("confirm", public_id, asked_at)
-    with pytest.raises(tokens.ExpiredToken):
-        tokens.read_confirm(token, last + timedelta(microseconds=1))
-
-
 def test_the_age_of_a_confirmation_cannot_be_changed():
     token = tokens.token("confirm", uuid.uuid4(), NOW)
     younger = re.sub("~[0-9a-f]+", f"~{2**52:x}", token)
     with pytest.raises(tokens.BadToken):
         tokens.read_confirm(younger, NOW)
-
-
-def test_a_confirmation_answers_one_sign_up():
-    """One without a moment could be used for ever."""
-    with pytest.raises(tokens.BadToken):
-        tokens.read_confirm(tokens.token("confirm", uuid.uuid4()), NOW)
 
 
 def test_tokens_outlive_a_change_of_the_secret_key_as_long_as_the_old_one_is_listed(settings):
@@ -162,34 +131,26 @@ def test_tokens_outlive_a_change_of_the_secret_key_as_long_as_the_old_one_is_lis
         tokens.parse_token("unsubscribe", token)
 
 
-def test_links_lead_to_the_site_and_hold_no_address(settings):
-    settings.SITE_URL = "https://papers.example.org"
-    someone = Subscriber(email="you@example.org", asked_at=NOW)
-    for make_url in (tokens.confirm_url, tokens.preferences_url, tokens.unsubscribe_url):
-        url = make_url(someone)
-        assert re.fullmatch(r"https://papers\.example\.org/[a-z]+/[\w~.-]+/", url)
-        assert "you" not in url.removeprefix("https://papers.example.org")
-
-
-@pytest.mark.parametrize("side", ["old", "new"])
-def test_a_move_holds_for_seven_days_and_for_one_side(side):
-    public_id = uuid.uuid4()
-    token = tokens.token(f"move-{side}", public_id, NOW)
-    last = NOW + timedelta(days=7)
-    assert tokens.read_move(token, last) == (side, public_id, NOW)
-    with pytest.raises(tokens.ExpiredToken):
-        tokens.read_move(token, last + timedelta(microseconds=1))
-    with pytest.raises(tokens.BadToken):
-        tokens.read_move(tokens.token(f"move-{side}", public_id), NOW)
-
-
 @pytest.mark.parametrize(
-    "page",
+    ("purpose", "answer", "read"),
     [
-        *("confirm", "preferences", "move", "unsubscribe"),
-        *("digests", "feedback", "learned", "why"),
+        ("confirm", "confirm", tokens.read_confirm),
+        ("move-old", "old", tokens.read_move),
+        ("move-new", "new", tokens.read_move),
     ],
 )
+def test_a_question_holds_for_seven_days_and_not_a_moment_longer(purpose, answer, read):
+    public_id, asked_at = uuid.uuid4(), NOW.replace(microsecond=123_456)
+    token = tokens.token(purpose, public_id, asked_at)
+    last = asked_at + timedelta(days=7)
+    assert read(token, last) == (answer, public_id, asked_at)
+    with pytest.raises(tokens.ExpiredToken):
+        read(token, last + timedelta(microseconds=1))
+    with pytest.raises(tokens.BadToken):  # It could be used for ever.
+        read(tokens.token(purpose, public_id), NOW)
+
+
+@pytest.mark.parametrize("page", ["confirm", "move", "digests"])
 def test_no_token_is_logged(page):
     token = tokens.token(page, uuid.uuid4(), NOW)
     logged = log('%s: "GET /%s/%s/?done=save HTTP/1.1"', "Not Found", page, token)
@@ -197,10 +158,7 @@ def test_no_token_is_logged(page):
     assert logged.startswith(f'Not Found: "GET /{page}/')
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["<you+papers@example.org>: 550 no such user", "you@xn--exmple-cua.org", "you@localhost"],
-)
+@pytest.mark.parametrize("text", ["<you+papers@example.org>: 550 no such user", "you@localhost"])
 def test_no_address_is_logged_not_even_in_a_traceback(text):
     address = text.strip("<").partition(">")[0]
     try:

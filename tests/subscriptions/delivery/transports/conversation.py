@@ -104,12 +104,16 @@ def pair(extensions=frozenset({"pipelining"})):
         line.close()
 
 
+OK = b"250 ok\r\n"
+EXPECTED_CODES = OK + OK + b"354 go on\r\n"
+
+
 @contextmanager
 def at_fence():
     """Return a line that has said all of a letter but its dot, and the server's end of it."""
     with pair() as (line, server):
         line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+        server.sendall(EXPECTED_CODES)
         pump(line)
         yield line, server
 

@@ -6,7 +6,7 @@ from subscriptions import hooks
 from subscriptions.mail import render
 from tests.factories import make
 from tests.servers.smtp import MailServer
-from tests.subscriptions.delivery.worker.thirty_letters import Scripted
+from tests.subscriptions.delivery.worker.due_digests import Scripted
 
 
 @pytest.fixture

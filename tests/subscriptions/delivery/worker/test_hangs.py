@@ -12,21 +12,15 @@ from django.db import Error, OperationalError, connection, transaction
 from subscriptions.db import run_sql
 from subscriptions.delivery import circuit_breaker, clock, letter_sql, outcomes, transitions
 from subscriptions.delivery.recovery import journal, sweep
-from subscriptions.delivery.recovery.journal import Entry, Journal
+from subscriptions.delivery.recovery.journal import Entry
 from subscriptions.delivery.worker import batcher, greenlet_db
 from subscriptions.delivery.worker import deliver as worker
-from subscriptions.delivery.worker.transactions import Batch, InFlightLetter, Transactions
+from subscriptions.delivery.worker.transactions import InFlightLetter, Transactions
 from subscriptions.models import Letter, LetterEvent
 from tests.factories.make import NOW
 from tests.faults.proxy import Proxy
-from tests.subscriptions.delivery.steps import note_in_a_dead_workers_journal
-from tests.subscriptions.delivery.worker.held_locks import (
-    HOLD,
-    another_session,
-    hold,
-    on_postgresql,
-)
-from tests.subscriptions.delivery.worker.thirty_letters import (
+from tests.subscriptions.delivery.steps import before, note_in_a_dead_workers_journal
+from tests.subscriptions.delivery.worker.due_digests import (
     LATER,
     MINUTE,
     ODD,
@@ -36,6 +30,12 @@ from tests.subscriptions.delivery.worker.thirty_letters import (
     recipients,
     states,
     to_one,
+)
+from tests.subscriptions.delivery.worker.held_locks import (
+    HOLD,
+    another_session,
+    hold,
+    on_postgresql,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,18 +47,23 @@ def acceptance_of(letter):
     return Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())
 
 
+def doubt_all():
+    Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
+
+
 def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
     digests(count=5)
-    circuit_breaker.trip("unreachable", "away", NOW)
+    circuit_breaker.open("unreachable", "away", NOW)
     # As if it had greeted after 5 seconds.
-    monkeypatch.setattr(worker, "GOES_WELL_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "WARM_UP_SECONDS", 0.0)
     deliver(NOW + MINUTE, seconds=3)
     assert states() == {"accepted": 5}
 
 
+@pytest.mark.slow
 @on_postgresql
 def test_a_held_row_delays_its_own_letter_alone(server):
-    digests(odd=ODD, count=300)
+    digests(odd=ODD, count=60)
     other = another_session()
 
     def says(stage, whom, conversation):
@@ -73,116 +78,94 @@ def test_a_held_row_delays_its_own_letter_alone(server):
     server.says = says
     deliver(NOW + MINUTE)
     other.close()
-    assert states() == {"accepted": 300, "planned": 1}
+    assert states() == {"accepted": 60, "planned": 1}
     assert not Letter.objects.filter(attempt__gt=1).exists()
     notes = LetterEvent.objects.filter(became="planned").values_list("note", flat=True)
     assert list(notes) == ["450 4.2.0 not now"]
 
 
+@pytest.mark.slow
 @on_postgresql
 @pytest.mark.parametrize("stage", ["rcpt", "dot"])
 def test_a_row_that_is_held_when_its_letter_is_settled_costs_no_other_letter_its_dot(server, stage):
     """Held from RCPT on it is at the fence that it is wanted, held from the dot on as accepted."""
-    digests(odd=ODD, count=300)
+    digests(odd=ODD, count=60)
     seen = []
 
     def says(at, whom, conversation):
         if (at, whom) == (stage, ODD) and not seen:
-            seen.append(hold(ODD, 8, others=300))
+            seen.append(hold(ODD, 8, others=60))
 
     server.says = says
     deliver(NOW + MINUTE)
-    assert seen == [[300]]
+    assert seen == [[60]]
     assert set(Letter.objects.values_list("state", "attempt")) == {("accepted", 1)}
-    assert len(recipients(server)) == 301
+    assert len(recipients(server)) == 61
 
 
 @on_postgresql
-def test_a_letter_that_somebody_is_changing_is_held():
-    letter, other = digest_to(ODD), digest_to("other@example.org")
+def test_a_letter_that_somebody_is_changing_is_held_and_one_that_is_gone_is_not():
+    letter, other, gone = [digest_to(f"{name}@example.org") for name in ("odd", "other", "gone")]
+    ids = [letter.pk, other.pk, gone.pk]
+    gone.delete()
     with another_session() as session, transaction.atomic():
         session.execute("UPDATE subscriptions_letter SET stage = '' WHERE id = %s", [letter.pk])
-        assert letter_sql.held([letter.pk, other.pk]) == {letter.pk}
-
-
-def test_a_letter_that_is_gone_is_held_by_nobody():
-    """Else the others would be asked after again and again."""
-    letter = digests(ODD, count=0)
-    there = digest_to("reader@example.org")
-    Letter.objects.filter(pk=letter.pk).delete()
-    with transaction.atomic():
-        assert letter_sql.held([letter.pk, there.pk]) == set()
+        assert letter_sql.locked_by_others(ids) == {letter.pk}
 
 
 def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_back(
     server, monkeypatch
 ):
-    accept, asked = transitions.accept, []
+    asked = []
 
-    def away_at_first(letters, *args):
-        if letters:
-            asked.append(len(letters))
-            if len(asked) == 1:
-                raise OperationalError("away")
-        return accept(letters, *args)
+    def away_at_first(letters, *_):
+        asked.extend([len(letters)] if letters else [])
+        if letters and len(asked) == 1:
+            raise OperationalError("away")
 
-    monkeypatch.setattr(transitions, "accept", away_at_first)
-    digests(count=20)
+    before(monkeypatch, transitions, "accept", away_at_first)
+    digests(count=8)
     counts = deliver(NOW + MINUTE)
     counts += deliver(NOW + 2 * MINUTE)  # Of those that were at the fence just then.
-    assert counts["accepted"] == len(server.accepted) == 20
+    assert counts["accepted"] == len(server.accepted) == 8
     assert len(asked) > 1
-    assert states() == {"accepted": 20}
+    assert states() == {"accepted": 8}
 
 
-def test_a_journal_whose_folder_goes_amid_a_round_costs_no_letter_and_not_the_round(
-    server, data_dir, monkeypatch, caplog
+@pytest.mark.parametrize("is_gone_amid", [False, True])
+def test_a_journal_that_cannot_be_written_or_closed_costs_no_letter(
+    server, data_dir, monkeypatch, caplog, is_gone_amid
 ):
-    accept = transitions.accept
-
-    def accept_without_folder(letters, *args):
+    def remove_folder(letters, *_):
         if letters:
             shutil.rmtree(data_dir / "journal", ignore_errors=True)
-        return accept(letters, *args)
 
-    monkeypatch.setattr(transitions, "accept", accept_without_folder)
+    if is_gone_amid:
+        before(monkeypatch, transitions, "accept", remove_folder)
+    else:
+        (data_dir / "journal").write_text("no folder")
     digests(count=5)
     assert deliver(NOW + MINUTE)["accepted"] == 5
     assert states() == {"accepted": 5}
-    assert "the journal can't be closed" in caplog.text
+    assert f"the journal can't be {'closed' if is_gone_amid else 'written'}" in caplog.text
 
 
-def test_a_journal_that_can_not_be_written_costs_no_letter_and_not_the_round(
-    server, data_dir, caplog
-):
-    (data_dir / "journal").write_text("no folder")
-    digests(count=5)
-    assert deliver(NOW + MINUTE)["accepted"] == 5
-    assert states() == {"accepted": 5}
-    assert "the journal can't be written" in caplog.text
-
-
+@pytest.mark.slow
 @on_postgresql
 def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_moment():
     digest_to(ODD)
     Letter.objects.update(state="claimed")
-    letter = Letter.objects.get()
+    transactions = Transactions(clock.database_now, None)
+    usual = run_sql("SHOW lock_timeout")
     seen, began = hold(ODD, 2), time.monotonic()
-    waiting = [(letter, RELEASE)]
+    waiting = [(Letter.objects.get(), RELEASE)]
     with pytest.raises(OperationalError):
-        Transactions(clock.of_database, None).record(waiting)
+        transactions.record(waiting)
     assert time.monotonic() - began < 1
     assert len(waiting) == 1
     while not seen:
         time.sleep(0.1)
-
-
-@on_postgresql
-def test_what_was_recorded_alone_leaves_the_session_its_usual_patience():
-    digest_to(ODD)
-    Letter.objects.update(state="claimed")
-    usual = run_sql("SHOW lock_timeout")
-    Transactions(clock.of_database, None).record([(Letter.objects.get(), RELEASE)])
+    transactions.record(waiting)
     assert run_sql("SHOW lock_timeout") == usual != [("100ms",)]
 
 
@@ -207,7 +190,7 @@ def test_what_can_not_be_written_down_costs_its_own_letter_and_what_is_held_keep
         raise OperationalError("somebody holds its row")
 
     waiting = list(zip(letters, [broken, twice, held, RELEASE], strict=True))
-    transactions = Transactions(clock.of_database, None)
+    transactions = Transactions(clock.database_now, None)
     with pytest.raises(OperationalError):
         transactions.record(waiting)
     assert [letter for letter, _ in waiting] == [letters[3], letters[2]]
@@ -217,13 +200,12 @@ def test_what_can_not_be_written_down_costs_its_own_letter_and_what_is_held_keep
     assert states() == {"claimed": 3, "planned": 1}
 
 
+@pytest.mark.slow
 @on_postgresql
-@pytest.mark.parametrize("is_journaled", [False, True])
-def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled):
+def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept():
     letter = digests(odd=ODD, count=4)
     Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
-    if is_journaled:
-        note_in_a_dead_workers_journal(acceptance_of(letter))
+    note_in_a_dead_workers_journal(acceptance_of(letter))
     seen = hold(ODD, 7)
     sweep.sweep(NOW + MINUTE)
     assert states() == {"uncertain": 4, "transmitting": 1}
@@ -231,7 +213,7 @@ def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled)
         time.sleep(0.1)
     time.sleep(0.1)
     sweep.sweep(NOW + MINUTE)
-    assert states() == {"uncertain": 4} | ({"accepted": 1} if is_journaled else {"uncertain": 5})
+    assert states() == {"uncertain": 4, "accepted": 1}
 
 
 @on_postgresql
@@ -239,9 +221,9 @@ def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled)
 def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, monkeypatch):
     """Else a letter that is known to have arrived would be sent again."""
     held, other = digest_to(ODD), digest_to("reader@example.org")
-    Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
+    doubt_all()
     names = iter(("first", "second"))
-    monkeypatch.setattr(journal, "_name", lambda: next(names))
+    monkeypatch.setattr(journal, "_file_name", lambda: next(names))
     for some in batched((held, other), 2 // files, strict=True):
         note_in_a_dead_workers_journal(*map(acceptance_of, some))
     with another_session() as session:
@@ -256,7 +238,7 @@ def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, mon
 def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_letter():
     """Whose row then must not be deleted, which keeps nobody from changing it."""
     letter = digest_to(ODD)
-    Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
+    doubt_all()
     note_in_a_dead_workers_journal(acceptance_of(letter))
     with another_session() as session:
         session.execute("SELECT 1 FROM subscriptions_letter FOR KEY SHARE")
@@ -266,35 +248,13 @@ def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_lett
 
 def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(monkeypatch):
     letter = digest_to(ODD)
-    Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
+    doubt_all()
     note_in_a_dead_workers_journal(acceptance_of(letter))
-    held, once = letter_sql.held, iter([{letter.pk}])
-    monkeypatch.setattr(letter_sql, "held", lambda ids: next(once, None) or held(ids))
+    held, once = letter_sql.locked_by_others, iter([{letter.pk}])
+    monkeypatch.setattr(letter_sql, "locked_by_others", lambda ids: next(once, None) or held(ids))
     for state in ("uncertain", "accepted"):
         sweep.sweep(NOW + MINUTE)
         assert states() == {state: 1}
-
-
-def test_what_a_worker_that_is_halted_has_noted_is_not_sent_again():
-    """It lives, so its journal is not replayed: it may stand still for hours before it goes on."""
-    letter, other = digest_to(ODD), digest_to("reader@example.org")
-    halted = Journal(journal.folder_of_journals())
-    halted.write([acceptance_of(letter)])
-    for one, name in ((letter, "<m@x>"), (other, "<other@x>")):
-        Letter.objects.filter(pk=one.pk).update(
-            state="uncertain", next_try_at=NOW, attempt=1, message_id=name
-        )
-    sweep.sweep(NOW + MINUTE)
-    assert states() == {"accepted": 1, "planned": 1}
-    halted.close()
-
-
-def test_a_journal_that_can_not_be_read_keeps_no_letter_in_doubt():
-    digest_to(ODD)
-    Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
-    (journal.folder_of_journals() / "broken.jsonl").mkdir(parents=True)
-    sweep.sweep(NOW + MINUTE)
-    assert states() == {"planned": 1}
 
 
 @on_postgresql
@@ -309,25 +269,16 @@ def test_an_acceptance_is_recorded_though_its_letter_is_doubted_in_that_very_mom
 
 
 @on_postgresql
-def test_a_session_that_was_ended_between_two_tasks_is_no_trouble(server):
-    ((session,),) = run_sql("SELECT pg_backend_pid()")
-    connection.health_check_done = False  # As it is when a task begins.
-    with another_session() as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [session])
-    assert run_sql("SELECT pg_backend_pid()") != [(session,)]
-
-
-@on_postgresql
 @pytest.mark.parametrize("step", ["claim", "settle", "record"])
 def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
     """As on a server from which another has taken over."""
     digest_to(ODD)
-    transactions = Transactions(clock.of_database, None)
+    transactions = Transactions(clock.database_now, None)
     letter = Letter.objects.get() if step == "claim" else transactions.claim(1).letters[0]
-    one = InFlightLetter(letter, frozen=transitions.Frozen(b"", "<m@x>", NOW))
+    one = InFlightLetter(letter, frozen=transitions.FrozenMessage(b"", "<m@x>", NOW))
     acts = {
         "claim": lambda: transactions.claim(1),
-        "settle": lambda: transactions.settle(Batch(at_check=[one])),
+        "settle": lambda: transactions.commit_batch([], [one]),
         "record": lambda: transactions.record([(letter, RELEASE)]),
     }
     run_sql("SET default_transaction_read_only = on")
@@ -340,17 +291,16 @@ def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
 
 def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
     monkeypatch.setattr(batcher, "RECORD_SECONDS", 0.5)
-    monkeypatch.setattr(batcher, "RECORD_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(batcher, "RETRY_SECONDS", 0.05)
     asked = []
 
-    def away(letters, *args):
-        if not letters:
-            return []
-        asked.append(letters)
-        assert len(asked) < 100
-        raise OperationalError("away")
+    def away(letters, *_):
+        if letters:
+            asked.append(letters)
+            assert len(asked) < 100
+            raise OperationalError("away")
 
-    monkeypatch.setattr(transitions, "accept", away)
+    before(monkeypatch, transitions, "accept", away)
     digests(count=5)
     with pytest.raises(OperationalError, match="away"):
         deliver(NOW + MINUTE)
@@ -397,13 +347,14 @@ def proxy(transactional_db):
     proxy.close()
 
 
+@pytest.mark.slow
 @on_postgresql
 def test_a_database_that_falls_silent_amid_a_settlement_is_given_up_and_asked_anew(
     server, monkeypatch, caplog, proxy
 ):
-    monkeypatch.setattr(greenlet_db, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(greenlet_db, "MAX_SILENCE_SECONDS", 0.5)
     digests(count=60)
-    fence, silent = transitions.final_check, []
+    silent = []
 
     def speak():
         silent.append("not written down yet: the database is silent" in caplog.text)
@@ -413,9 +364,8 @@ def test_a_database_that_falls_silent_amid_a_settlement_is_given_up_and_asked_an
         if not silent and not proxy.is_stalling:
             proxy.is_stalling = True
             threading.Timer(2, speak).start()
-        return fence(*args)
 
-    monkeypatch.setattr(transitions, "final_check", fall_silent)
+    before(monkeypatch, transitions, "final_check", fall_silent)
     deliver(NOW + MINUTE)
     assert silent == [True]
     assert states() == {"accepted": 60}

@@ -1,13 +1,13 @@
 """What the steps of a letter cost the database, and that less is asked of it for nothing."""
 
 import pytest
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models.base import ModelState
 
 from subscriptions.delivery import transitions
 from subscriptions.models import Letter
 from tests.factories.make import NOW
-from tests.subscriptions.delivery.worker.thirty_letters import deliver, digest_to, digests
+from tests.subscriptions.delivery.worker.due_digests import digest_to
 
 #: What the claim and the fence change.
 CHANGED = {
@@ -25,18 +25,6 @@ def test_no_index_knows_what_the_claim_and_the_fence_change():
     assert not [name for name in CHANGED if Letter._meta.get_field(name).db_index]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_claim_and_fence_mostly_write_no_index_entry(server):
-    if connection.vendor != "postgresql":
-        pytest.skip("runs with the tests on PostgreSQL")
-    digests(count=60)
-    before = updates()
-    deliver()
-    after = updates()
-    assert after[0] - before[0] >= 180
-    assert after[1] - before[1] >= 60  # Of the 120 of both steps; some pages have no room yet.
-
-
 @pytest.mark.django_db
 def test_a_claimed_letter_and_its_reader_are_as_the_models_say():
     digest_to("reader@example.org")
@@ -51,14 +39,3 @@ def test_a_claimed_letter_and_its_reader_are_as_the_models_say():
         }
         assert type(one._state) is ModelState
         assert (one._state.db, one._state.adding) == ("default", False)
-
-
-def updates():
-    """Return how many rows of letters were updated, and how many of these on their page."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute(
-            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables "
-            "WHERE relname = 'subscriptions_letter'"
-        )
-        return cursor.fetchone()

@@ -9,11 +9,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions import hooks
 from subscriptions.delivery import transitions
-from subscriptions.delivery.worker.rounds import OBJECTS
+from subscriptions.delivery.worker.rounds import GC_THRESHOLD
 from subscriptions.mail import render
 from subscriptions.models import Letter, LetterEvent
 from tests.factories.make import NOW
-from tests.subscriptions.delivery.worker.thirty_letters import MANY, ODD, deliver, digests
+from tests.subscriptions.delivery.worker.due_digests import MANY, ODD, deliver, digests
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
     ("what", "state", "reason"),
     [
         (RuntimeError("a template breaks"), "planned", ""),
-        (render.NothingToSay(), "skipped", "nothing to say"),
+        (render.NoContent(), "skipped", "nothing to say"),
         (ImproperlyConfigured("a setting is missing"), "planned", ""),
         ("Two\r\nBcc: lines@example.org", "planned", ""),
         ("A bell \x07", "planned", ""),
@@ -47,7 +47,7 @@ def test_letters_that_a_setting_keeps_from_being_written_wait_however_often(serv
     written["all"] = ImproperlyConfigured("a setting is missing")
     digests(count=5)
     now = NOW
-    for _ in range(transitions.MAX_STUMBLES + 2):
+    for _ in range(transitions.MAX_FAILED_ATTEMPTS + 1):
         deliver(now)
         now += timedelta(minutes=80)
     assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
@@ -60,7 +60,7 @@ def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(serve
     letter = digests(ODD)
     Letter.objects.filter(pk=letter.pk).update(kind="new")
     now = NOW
-    for _ in range(transitions.MAX_STUMBLES + 2):
+    for _ in range(transitions.MAX_FAILED_ATTEMPTS + 2):
         deliver(now)
         now += timedelta(minutes=80)
     letter.refresh_from_db()
@@ -72,7 +72,7 @@ def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(serve
 
 def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(server):
     letter = digests(ODD)
-    Letter.objects.filter(pk=letter.pk).update(stumbles=transitions.SUSPECT)
+    Letter.objects.filter(pk=letter.pk).update(stumbles=transitions.SUSPECT_AFTER)
     assert deliver()["accepted"] == MANY + 1
     assert server.accepted[0][0] == ODD
     its_end = letter.events.get(became="accepted").at
@@ -80,7 +80,9 @@ def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(
     assert its_end < min(others.values_list("at", flat=True))
 
 
-@pytest.mark.parametrize(("objects", "then"), [(700, OBJECTS), (0, 0), (2 * OBJECTS, 2 * OBJECTS)])
+@pytest.mark.parametrize(
+    ("objects", "then"), [(700, GC_THRESHOLD), (2 * GC_THRESHOLD, 2 * GC_THRESHOLD)]
+)
 def test_a_round_looks_for_garbage_rarely_and_leaves_python_as_it_was(written, objects, then):
     usual, seen = gc.get_threshold(), []
     written["all"] = lambda letter: seen.append(gc.get_threshold())

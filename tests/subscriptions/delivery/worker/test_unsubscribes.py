@@ -19,15 +19,9 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.security import tokens
 from tests.factories.make import NOW
 from tests.helpers.threads import at_once, errors_of
-from tests.subscriptions.delivery.worker.held_locks import another_session
-from tests.subscriptions.delivery.worker.thirty_letters import (
-    MANY,
-    ODD,
-    deliver,
-    digests,
-    states,
-    to_one,
-)
+from tests.subscriptions.delivery.steps import before
+from tests.subscriptions.delivery.worker.due_digests import MANY, ODD, deliver, digests, states
+from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db
 DOOR = signup.ConsentSource("test")
@@ -36,16 +30,13 @@ HELD = "held@elsewhere.example"
 # ---- A reader's row that somebody holds
 
 
+@pytest.mark.slow
+@on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_reader_whose_row_is_held_waits_at_the_fence_and_the_others_pass(server, monkeypatch):
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite locks no rows")
     letter = digests(HELD)
     turns = []
-    fence = transitions.final_check
-    monkeypatch.setattr(
-        transitions, "final_check", lambda *args: turns.append(letter in args[0]) or fence(*args)
-    )
+    before(monkeypatch, transitions, "final_check", lambda found, *_: turns.append(letter in found))
     taken = []
 
     with another_session() as form:  # As one that is being saved.
@@ -85,20 +76,16 @@ def digests_taken(server, email):
     return sum(to == email and b"\r\nSubject: Papers\r\n" in mime for to, mime in server.accepted)
 
 
-def test_who_leaves_while_her_letter_waits_is_sent_none(server, client):
-    letter = digests(ODD)
-    assert leave(client, letter) is False
-    letter.refresh_from_db()
-    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
-    deliver()
-    assert digests_taken(server, ODD) == 0
-    assert states() == {"accepted": MANY, "skipped": 1}
-
-
-def test_who_leaves_while_her_letter_is_written_is_sent_none(server, client, written):
+@pytest.mark.parametrize("is_written", [False, True])
+def test_who_leaves_while_her_letter_waits_or_is_written_is_sent_none(
+    server, client, written, is_written
+):
     letter = digests(ODD)
     said = []
-    written[ODD] = lambda letter: said.append(leave(client, letter))
+    if is_written:
+        written[ODD] = lambda letter: said.append(leave(client, letter))
+    else:
+        said.append(leave(client, letter))
     deliver()
     assert said == [False]
     letter.refresh_from_db()
@@ -111,14 +98,12 @@ def test_who_leaves_while_her_letter_is_written_is_sent_none(server, client, wri
 def test_who_leaves_just_before_the_fence_is_sent_no_dot(server, client, monkeypatch):
     letter = digests(ODD)
     said = []
-    fence = transitions.final_check
 
-    def leave_and_pass(letters, *args):
+    def leave_now(letters, *_):
         if letter in letters:
             said.append(leave(client, letter))
-        return fence(letters, *args)
 
-    monkeypatch.setattr(transitions, "final_check", leave_and_pass)
+    before(monkeypatch, transitions, "final_check", leave_now)
     deliver()
     assert said == [False]
     assert digests_taken(server, ODD) == 0
@@ -145,18 +130,6 @@ def test_who_leaves_just_past_the_fence_is_told_that_one_may_still_arrive(
     assert states() == {"accepted": MANY + 1}
 
 
-def test_who_leaves_while_her_letter_waits_for_another_try_is_sent_none(server, client):
-    letter = digests(ODD)
-    server.says = to_one(ODD, "rcpt", b"450 4.2.1 busy\r\n")
-    deliver()
-    assert leave(client, letter) is False
-    server.says = lambda *told: None
-    deliver(NOW + timedelta(hours=1))
-    assert digests_taken(server, ODD) == 0
-    letter.refresh_from_db()
-    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
-
-
 def test_who_leaves_while_nobody_knows_of_her_letter_is_told_and_sent_no_second(server, client):
     letter = digests("drop-dot@elsewhere.example")
     dots = []
@@ -171,13 +144,13 @@ def test_who_leaves_while_nobody_knows_of_her_letter_is_told_and_sent_no_second(
     assert dots.count("drop-dot@elsewhere.example") == 1 + goodbyes
 
 
+@pytest.mark.slow
+@on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_who_leaves_while_the_fence_holds_her_row_waits_and_is_told_the_truth(
     server, client, monkeypatch
 ):
     """Her click comes between the fence's UPDATE and its COMMIT."""
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite locks no rows")
     letter = digests(ODD)
     said, began = [], threading.Event()
     # Else she might be told of a letter that had arrived by then.
@@ -210,7 +183,7 @@ def test_who_leaves_while_the_fence_holds_her_row_waits_and_is_told_the_truth(
 @pytest.mark.django_db(transaction=True)
 def test_people_who_leave_all_through_a_round_get_no_dot_after_their_answer(server):
     """A race: on SQLite its orders are few, on PostgreSQL many."""
-    digests(count=40)
+    digests(count=20)
     dots, answered = {}, {}
     server.before_dot_reply = lambda recipient: dots.setdefault(recipient, time.monotonic())
     readers = list(Subscriber.objects.order_by("pk"))
@@ -226,7 +199,7 @@ def test_people_who_leave_all_through_a_round_get_no_dot_after_their_answer(serv
 
     leaving = [partial(leave_one_by_one, readers[place::4]) for place in range(4)]
     assert errors_of(at_once(work, *leaving)) == []
-    assert len(answered) == 40
+    assert len(answered) == 20
     late = [email for email, (left, at) in answered.items() if not left and dots.get(email, 0) > at]
     assert late == []
     assert not Letter.objects.filter(kind="digest").open().exists()

@@ -1,4 +1,4 @@
-"""Thirty letters that are due, the server to which they go, and what has become of them."""
+"""Digests that are due, the server to which they go, and what has become of them."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from tests.factories.make import NOW
 from tests.servers.smtp import Conversation
 
 MINUTE = timedelta(minutes=1)
-MANY = 29
+MANY = 4
 ODD = "odd@elsewhere.example"
 LATER = b"450 4.2.0 not now\r\n"
 
