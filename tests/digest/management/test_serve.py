@@ -32,10 +32,10 @@ from tests.faults.ports import free_port
 @pytest.mark.django_db
 @pytest.mark.parametrize("command", ["demo", "serve"])
 def test_the_port_is_taken_before_anything_is_made_and_kept_meanwhile(command, capsys, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(CommandError, match=f"Port {port} .* Choose another with --port"):
-            call_command(command, port=port)
+    port = free_port()
+    refused = pytest.raises(CommandError, match=f"Port {port} .* Choose another with --port")
+    with socket.create_server(("127.0.0.1", port)), refused:
+        call_command(command, port=port)
     assert capsys.readouterr().out == ""
     assert not Topic.objects.exists()
 
