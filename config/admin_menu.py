@@ -29,32 +29,22 @@ def _page(title, icon, name):
     }
 
 
-MENU = {
-    "Readers": [
-        _page("Subscribers", "group", "subscriptions_subscriber"),
-        _page("Topics", "label", "subscriptions_topic"),
-        _page("Sealed addresses", "lock", "subscriptions_seal"),
-    ],
-    "Papers": [
-        _page("Papers", "article", "digest_paper"),
-        _page("Models", "model_training", "digest_fittedmodel"),
-    ],
-    "Sources": [
-        _page("Harvests", "agriculture", "digest_harvest"),
-        _page("Coverage", "fact_check", "digest_coverage"),
-    ],
-    "Post": [
-        _page("Digests", "stacked_email", "digest_digest"),
-        _page("Letters", "mail", "subscriptions_letter"),
-        _page("Came back", "undo", "subscriptions_letterfact"),
-        _page("Sending", "outgoing_mail", "subscriptions_sending"),
-    ],
-    "Panel": [
-        _page("Operators", "manage_accounts", "auth_user"),
-        _page("Trail", "history", "admin_logentry"),
-    ],
-}
-NAVIGATION = [
-    {"items": [{"title": "Today", "icon": "today", "link": reverse_lazy("admin:index")}]},
-    *({"title": title, "items": pages} for title, pages in MENU.items()),
+PAGES = [
+    {"title": "Today", "icon": "today", "link": reverse_lazy("admin:index")},
+    _page("Subscribers", "group", "subscriptions_subscriber"),
+    _page("Topics", "label", "subscriptions_topic"),
+    _page("Papers", "article", "digest_paper"),
+    _page("Digests", "stacked_email", "digest_digest"),
+    _page("Emails", "mail", "subscriptions_letter"),
+    _page("Sending", "outgoing_mail", "subscriptions_sending"),
 ]
+ADVANCED = [
+    _page("Imports", "download", "digest_harvest"),
+    _page("Coverage", "fact_check", "digest_coverage"),
+    _page("Ranking models", "model_training", "digest_fittedmodel"),
+    _page("Delivery reports", "undo", "subscriptions_letterfact"),
+    _page("Blocked addresses", "block", "subscriptions_seal"),
+    _page("Users", "manage_accounts", "auth_user"),
+    _page("Audit log", "history", "admin_logentry"),
+]
+NAVIGATION = [{"items": PAGES}, {"title": "Advanced", "collapsible": True, "items": ADVANCED}]

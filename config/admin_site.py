@@ -15,7 +15,7 @@ class Panel(UnfoldAdminSite):
         try:
             return super().search(request, extra_context)
         except InvalidPage:
-            raise Http404("Of what was searched for, there is no such page.") from None
+            raise Http404("There is no such page of results.") from None
 
     def autocomplete_view(self, request):
-        raise Http404("No form here completes what is typed.")
+        raise Http404("There is no autocomplete here.")

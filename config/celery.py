@@ -64,18 +64,18 @@ def _at(minute: int | str, task: str, expires: int) -> dict:
 
 
 app.conf.beat_schedule = {
-    "plan the digests that are due": _every_minute("digest.tasks.plan_digests"),
-    "deliver the letters that are due": _every_minute("subscriptions.tasks.deliver_due_letters"),
+    "plan due digests": _every_minute("digest.tasks.plan_digests"),
+    "send due emails": _every_minute("subscriptions.tasks.deliver_due_letters"),
     # Often, because the database says what is due: arXiv's lists come out by US Eastern time.
-    "ask the sources that are due": _at("*/5", "digest.tasks.harvest_due_sources", 240),
-    "learn from what readers said of papers": _at("*/5", "digest.tasks.learn_from_feedback", 240),
-    "see what is wrong": _every_minute("digest.tasks.watch"),
-    "let new papers be found": _at("4-59/10", "digest.tasks.keep_archive", 540),
+    "harvest due sources": _at("*/5", "digest.tasks.harvest_due_sources", 240),
+    "learn from feedback": _at("*/5", "digest.tasks.learn_from_feedback", 240),
+    "check alarms": _every_minute("digest.tasks.watch"),
+    "update the search index": _at("4-59/10", "digest.tasks.keep_archive", 540),
     "embed new papers": _at("2-59/5", "digest.tasks.embed_new_papers", 240),
-    "read what came back by mail": _at("3-59/5", "digest.tasks.read_what_came_back", 240),
-    "see that the promises are kept": _at("2-59/5", "digest.tasks.check_promises", 240),
-    "see that older letters keep them": _at(37, "digest.tasks.check_older_promises", 3000),
-    "see that digests are let in": _at("3-59/5", "digest.tasks.check_refusals", 240),
-    "count what the days are like": _at("6-59/10", "digest.tasks.count_days", 540),
-    "throw old rows away": _at(17, "digest.tasks.throw_old_away", 3000),
+    "read bounces": _at("3-59/5", "digest.tasks.read_what_came_back", 240),
+    "check invariants": _at("2-59/5", "digest.tasks.check_promises", 240),
+    "check invariants of older emails": _at(37, "digest.tasks.check_older_promises", 3000),
+    "check rejections": _at("3-59/5", "digest.tasks.check_refusals", 240),
+    "count daily statistics": _at("6-59/10", "digest.tasks.count_days", 540),
+    "delete old rows": _at(17, "digest.tasks.throw_old_away", 3000),
 }

@@ -22,7 +22,7 @@ def parse_trusted(items: Sequence[str]) -> int | Networks:
         return tuple(ip_network(item) for item in items) or 0
     except ValueError:
         raise ImproperlyConfigured(
-            f"TRUSTED_PROXIES must be a number, or networks such as 10.0.0.0/8, not "
+            f"TRUSTED_PROXIES must be a number or networks such as 10.0.0.0/8, not "
             f"{', '.join(items)!r}."
         ) from None
 

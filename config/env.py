@@ -26,7 +26,7 @@ MAX_COUNT = 10**9  # Fits a database integer.
 MIN_SIMILARITY = 0.85  # Of a misspelt name (difflib's ratio).
 MAX_NUMBER = 36_500  # A hundred years in days: Python's dates end at year 1.
 
-_SIGN = "Take it away, and let the mail server sign: docs/email.md says how."
+_SIGN = "Remove it and let the mail server sign, as docs/email.md explains."
 #: Variables of older versions, each with what to do instead.
 REMOVED = {"DKIM_KEY_FILE": _SIGN, "DKIM_SELECTOR": _SIGN, "DKIM_DOMAIN": _SIGN}
 
@@ -56,14 +56,14 @@ def text(name: str, default: str = "") -> str:
     if not path:
         return value or default
     if value:
-        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: take one away.")
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set. Remove one.")
     try:
         value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it holds no text"
-        raise ImproperlyConfigured(f"{name}_FILE is {path}, which can't be read: {why}.") from None
+        why = getattr(error, "strerror", None) or "not a text file"
+        raise ImproperlyConfigured(f"Cannot read {path} ({name}_FILE): {why}.") from None
     if not value:
-        raise ImproperlyConfigured(f"{name}_FILE is {path}, which is empty.")
+        raise ImproperlyConfigured(f"The file {path} ({name}_FILE) is empty.")
     return value
 
 
@@ -111,7 +111,7 @@ def whole_number(name: str, default: int) -> int:
     if not number.isdecimal() or int(number) < 1:
         raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {number!r}.")
     if int(number) > MAX_NUMBER:
-        raise ImproperlyConfigured(f"{name} must be {MAX_NUMBER} at most, not {number}.")
+        raise ImproperlyConfigured(f"{name} must be at most {MAX_NUMBER}, not {number}.")
     return int(number)
 
 
@@ -126,9 +126,7 @@ def numbers(name: str, example: str) -> dict[str, float]:
         try:
             found[key.strip()] = float(number)
         except ValueError:
-            raise ImproperlyConfigured(
-                f"{name} must be like {example}, with a number after the sign, not {item!r}."
-            ) from None
+            raise ImproperlyConfigured(f"{name} must be like {example}, not {item!r}.") from None
     return found
 
 
@@ -141,8 +139,7 @@ def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
         if key not in defaults or not 1 <= changed.get(key, 0) <= MAX_COUNT:
             known = ", ".join(defaults)
             raise ImproperlyConfigured(
-                f"{name} must be whole numbers above zero for {known}, up to a billion: not "
-                f"{item!r}."
+                f"{name} must be whole numbers from 1 to a billion for {known}, not {item!r}."
             )
     return defaults | changed
 
@@ -157,7 +154,7 @@ def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str
         is_good = False
     if address and not is_good:
         given = "" if is_secret else f", not {address!r}"
-        raise ImproperlyConfigured(f"{name} must be an http(s) address{given}.")
+        raise ImproperlyConfigured(f"{name} must be an http(s) URL{given}.")
     return address
 
 
@@ -180,8 +177,7 @@ def site_address(name: str, default: str) -> str:
     parts = urlsplit(address)
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
         raise ImproperlyConfigured(
-            f"{name} must be like https://papers.example.org, with nothing behind the host: pages "
-            f"stand at its root."
+            f"{name} must be like https://papers.example.org, without a path."
         )
     return address.rstrip("/")
 
@@ -191,8 +187,8 @@ def hosts(name: str) -> list[str]:
     for host in named:
         if not HOST.fullmatch(host):
             raise ImproperlyConfigured(
-                f"{name} must be names between commas, such as papers.example.org,127.0.0.1, "
-                f"without https:// and port (international ones in their xn-- form), not {host!r}."
+                f"{name} must be host names with commas, such as papers.example.org,127.0.0.1, "
+                f"without https:// and port (international names in xn-- form), not {host!r}."
             )
     return named
 
@@ -208,8 +204,8 @@ def broker(name: str, default: str) -> str:
         is_good = address.startswith("memory:") or is_known
     if not is_good:
         raise ImproperlyConfigured(
-            f"{name} must be like redis://:password@host:6379/0. What is no letter and no digit in "
-            f"a password stands there as %23 for # does."
+            f"{name} must be like redis://:password@host:6379/0. Percent-encode special characters "
+            f"in the password: # is %23."
         )
     return address
 
@@ -243,8 +239,8 @@ def database(name: str, default: str) -> dict[str, Any]:
     is_named = bool(parsed.get("NAME") or parsed.get("OPTIONS", {}).get("service"))
     if parsed.get("ENGINE") not in ENGINES or not is_named:
         raise ImproperlyConfigured(
-            f"{name} must be like postgres://user:password@host/name. What is no letter and no "
-            f"digit in a password stands there as %23 for # does."
+            f"{name} must be like postgres://user:password@host/name. Percent-encode special "
+            f"characters in the password: # is %23."
         )
     return parsed
 
@@ -261,8 +257,8 @@ def generated_secret(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
-            f"No key can be kept in {path} ({error.strerror}): let this user read and write there, "
-            f"or name another folder as DATA_DIR."
+            f"Cannot store the secret key in {path} ({error.strerror}). Give this user access, or "
+            f"set DATA_DIR to another folder."
         ) from None
 
 

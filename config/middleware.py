@@ -31,7 +31,7 @@ class FormParser(MultiPartParser):
         super().__init__(META, BytesIO(body), upload_handlers, encoding)
         for part in body.split(b"--" + self._boundary):
             if b"*" in part.partition(b"\r\n\r\n")[0]:
-                raise MultiPartParserError("A part's header names a charset.")
+                raise MultiPartParserError("A part header names a charset.")
 
 
 class PanelFile(MemoryFileUploadHandler):
@@ -39,7 +39,7 @@ class PanelFile(MemoryFileUploadHandler):
 
     def new_file(self, *args, **kwargs):
         if not self.request.path.startswith("/admin/"):
-            raise TooManyFilesSent("No file is taken here.")
+            raise TooManyFilesSent("Files are not accepted here.")
         super().new_file(*args, **kwargs)
 
 
@@ -95,16 +95,16 @@ def refuse_unreadable(get_response):
         except ValueError:  # Django reads nothing then.
             length = 0
         if length > limit:
-            text = f"This is too large: at most {limit:,} bytes are taken.\n"
+            text = f"The request is too large. The limit is {limit:,} bytes.\n"
             return HttpResponse(text, status=413, content_type="text/plain")
         if request.META.get("SCRIPT_NAME"):
-            return HttpResponse("Nothing is there.\n", status=400, content_type="text/plain")
+            return HttpResponse("Not found.\n", status=400, content_type="text/plain")
         may_be_any = request.path_info.startswith("/unsubscribe/")
         is_text = may_be_any or not request.META.get(HAS_ODD_CHARSET)
         query = request.META.get("QUERY_STRING", "")
         texts = (request.path_info, query, *request.COOKIES.values())
         if not is_text or "%00" in query or any("\0" in text for text in texts):
-            return HttpResponse("This is unreadable.\n", status=400, content_type="text/plain")
+            return HttpResponse("This is not valid UTF-8.\n", status=400, content_type="text/plain")
         request.multipart_parser_class = FormParser
         return get_response(request)
 
@@ -170,10 +170,11 @@ class RedactingFormatter(logging.Formatter):
     """Removes addresses, tokens and searches from log lines."""
 
     TOKEN = re.compile(
-        r"/(confirm|preferences|move|unsubscribe|digests|feeds|feedback|learned|library|saved|why)"
+        r"/(e|confirm|preferences|move|unsubscribe|me|history|digests|feeds|feedback|learned|library"
+        r"|saved|why)"
         r"/[^/\s\"']+"
     )
-    SEARCHED = re.compile(r"([?&](?:q|interests)=)[^&\s\"']+")
+    SEARCHED = re.compile(r"([?&](?:q|interests|label)=)[^&\s\"']+")
     #: Matched from the start of a word, or a long word would be read once for each letter.
     ADDRESS = re.compile(r"(?<![^\s<>\"'(),:;])[^\s<>\"'(),:;]+@[\w.-]+")
 

@@ -37,7 +37,7 @@ class QoS(redis.QoS):
         try:
             super().append(message, delivery_tag)
         except OutOfMemoryError:
-            logger.warning("Redis takes nothing more: what is taken now comes once at most")
+            logger.warning("Redis is full: messages taken now are delivered at most once")
             virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag):
@@ -79,7 +79,7 @@ class Channel(redis.Channel):
 
 
 def _log_dropped(why):
-    logger.error("A message that nobody can read is thrown away: %s", why)
+    logger.error("Dropped an unreadable message: %s", why)
 
 
 class Transport(redis.Transport):

@@ -35,20 +35,21 @@ MIN_SECRET_KEY_LENGTH = 32  # A shorter signing key can be guessed.
 DEBUG = env.flag("DEBUG")
 if DEBUG and IS_HTTPS:
     raise ImproperlyConfigured(
-        "DEBUG is on, and SITE_URL is https: every visitor would see code and settings in an error."
+        "DEBUG is on and SITE_URL is https: errors would show code and settings to visitors. "
+        "Remove DEBUG."
     )
 if IS_PUBLIC:
     for name in ("SECRET_KEY", "ALLOWED_HOSTS"):
         if not env.text(name):
             raise ImproperlyConfigured(
                 f"{name} is not set. A public installation (SITE_URL is https, or DATABASE_URL is "
-                f"set) needs it in its environment: see 'Deploy' in README.md."
+                f"set) needs it: see 'Deploy' in README.md."
             )
     if len(env.text("SECRET_KEY")) < MIN_SECRET_KEY_LENGTH:
         raise ImproperlyConfigured(
             f"SECRET_KEY is shorter than {MIN_SECRET_KEY_LENGTH} characters and can be guessed. "
             f"Make a new key: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'. Move "
-            f"the old key to SECRET_KEY_FALLBACKS, so that links in sent emails go on working."
+            f"the old key to SECRET_KEY_FALLBACKS, so that links in sent emails keep working."
         )
 SECRET_KEY = env.text("SECRET_KEY") or env.generated_secret(DATA_DIR / "secret-key")
 SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS")
@@ -133,8 +134,7 @@ if not env.text("DATABASE_URL"):
         DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ImproperlyConfigured(
-            f"DATA_DIR is {DATA_DIR}, which is no folder and can't be made one ({error.strerror}): "
-            f"name another."
+            f"Cannot create the folder {DATA_DIR} ({error.strerror}). Set DATA_DIR to another one."
         ) from None
 DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -214,7 +214,7 @@ EMAIL_URL = env.text("EMAIL_URL", "file:")
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Paperboy <digest@paperboy.example>")
 MAIL_DOMAIN = parseaddr(DEFAULT_FROM_EMAIL)[1].partition("@")[2]
 if not MAIL_DOMAIN:
-    raise ImproperlyConfigured(f"DEFAULT_FROM_EMAIL holds no address: {DEFAULT_FROM_EMAIL!r}.")
+    raise ImproperlyConfigured(f"DEFAULT_FROM_EMAIL has no email address: {DEFAULT_FROM_EMAIL!r}.")
 # Mailbox providers rate a list and transactional email apart, by the sender. If only one address is
 # set, both use it: a mail server may accept no other.
 TRANSACTIONAL_FROM_EMAIL = env.text("TRANSACTIONAL_FROM_EMAIL") or env.text(
@@ -235,7 +235,7 @@ WEBHOOK_SIGNING_KEY = env.text("WEBHOOK_SIGNING_KEY")
 MAX_REPEATS = int(env.flag("REPEAT_UNKNOWN", default=True))
 PROVIDER_RATES = env.numbers("PROVIDER_RATES", "google=600")  # Letters a minute.
 if not all(0 < rate < float("inf") for rate in PROVIDER_RATES.values()):
-    raise ImproperlyConfigured("PROVIDER_RATES must be letters a minute, and more than none.")
+    raise ImproperlyConfigured("PROVIDER_RATES must be emails per minute, above zero.")
 POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")  # In the footer of emails, and on the imprint.
 ORACLE = env.text("ORACLE")  # The delivery lookup: postfix:/var/log/mail.log.
 # How long a letter's events are kept after its end, and the letter with its digest and picks. Picks
@@ -245,7 +245,7 @@ KEEP_LETTERS = timedelta(days=env.whole_number("KEEP_LETTERS_DAYS", 400))
 KEEP_TRAIL = timedelta(days=env.whole_number("KEEP_TRAIL_DAYS", 400))  # The audit log of the admin.
 if KEEP_LETTERS.days < 90:
     raise ImproperlyConfigured(
-        f"KEEP_LETTERS_DAYS is {KEEP_LETTERS.days}: below 90, readers would get papers again."
+        f"KEEP_LETTERS_DAYS is {KEEP_LETTERS.days}. Use 90 or more, or papers are sent twice."
     )
 # Only subscriptions.delivery sends emails.
 MAILERS = {}
@@ -257,7 +257,7 @@ PLANNERS = env.whole_number("PLANNERS", 1)  # So many processes may plan digests
 NEW_DAYS = env.whole_number("NEW_DAYS", 7)  # Papers of so many days go into a first digest.
 if KEEP_LETTERS.days < NEW_DAYS:
     raise ImproperlyConfigured(
-        f"NEW_DAYS is {NEW_DAYS}: above KEEP_LETTERS_DAYS, readers would get papers again."
+        f"NEW_DAYS is {NEW_DAYS}. Use KEEP_LETTERS_DAYS at most, or papers are sent twice."
     )
 CORPUS_DAYS = env.whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many days.
 RANKING = env.numbers("RANKING", "cut=4")  # Changes to digest.ranking.parameters.Parameters.
@@ -274,7 +274,7 @@ KEEP_OBSERVATIONS = timedelta(days=env.whole_number("KEEP_OBSERVATIONS_DAYS", 36
 KEEP_HARVESTS = timedelta(days=env.whole_number("KEEP_HARVESTS_DAYS", 90))
 if KEEP_HARVESTS.days < 14:
     raise ImproperlyConfigured(
-        f"KEEP_HARVESTS_DAYS is {KEEP_HARVESTS.days}: below 14, days that are owed are forgotten."
+        f"KEEP_HARVESTS_DAYS is {KEEP_HARVESTS.days}. Use 14 or more, or missed days are lost."
     )
 KEEP_RESPONSES = timedelta(days=env.whole_number("KEEP_RESPONSES_DAYS", 7))
 
@@ -287,7 +287,7 @@ ALARM_LATE = timedelta(minutes=env.whole_number("ALARM_LATE_MINUTES", 15))
 # Authorises to read /metrics. Empty: nobody can.
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 if 0 < len(METRICS_TOKEN) < 16:
-    raise ImproperlyConfigured("METRICS_TOKEN is too short: make one of 16 characters or more.")
+    raise ImproperlyConfigured("METRICS_TOKEN is too short. Use at least 16 characters.")
 
 # ---- Celery: see config/celery.py
 

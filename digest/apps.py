@@ -14,7 +14,7 @@ class DigestConfig(AppConfig):
         from digest import hooks, tasks
         from digest.letters import compose
         from digest.operations import roles
-        from digest.views import preference_panels
+        from digest.views import home, preference_panels
         from subscriptions import hooks as subscription_hooks
         from subscriptions.tasks import enqueue
 
@@ -23,15 +23,15 @@ class DigestConfig(AppConfig):
         subscription_hooks.composers["digest"] = compose.compose
         subscription_hooks.composers["welcome"] = compose.compose
         subscription_hooks.on_confirmed.append(partial(enqueue, tasks.plan_digests))
+        subscription_hooks.first_digests.append(home.first_digest)
         subscription_hooks.on_not_sent.append(hooks.release_picks)
         subscription_hooks.on_reconciled.append(hooks.record_sent)
         subscription_hooks.exporters.append(hooks.export)
         subscription_hooks.on_reset.append(hooks.forget_feedback)
         subscription_hooks.previews.append(preference_panels.difference)
-        subscription_hooks.panels.append(preference_panels.history_panel)
-        subscription_hooks.panels.append(preference_panels.saved_panel)
-        subscription_hooks.panels.append(preference_panels.feedback_panel)
-        subscription_hooks.panels.append(preference_panels.feed_panel)
+        subscription_hooks.keyword_counts.append(preference_panels.keyword_counts)
+        subscription_hooks.panels["learned"].append(preference_panels.feedback_panel)
+        subscription_hooks.panels["delivery"].append(preference_panels.feed_panel)
 
 
 def _check_settings():
@@ -42,7 +42,8 @@ def _check_settings():
 
     if unknown := set(settings.SOURCES) - set(SOURCES):
         raise ImproperlyConfigured(
-            f"SOURCES names {', '.join(sorted(unknown))}; there are {', '.join(SOURCES)}."
+            f"SOURCES has unknown names: {', '.join(sorted(unknown))}. "
+            f"Choose from {', '.join(SOURCES)}."
         )
     for name in settings.ARXIV_CATEGORIES:
         if name not in taxonomy.HARVESTED:
@@ -51,7 +52,7 @@ def _check_settings():
                 f"did you mean {like}?" if like else "they are like cs.LG, and archives like cs."
             )
             raise ImproperlyConfigured(
-                f"ARXIV_CATEGORIES names {name}, which arXiv has not: {meant}"
+                f"ARXIV_CATEGORIES has {name}, which is not an arXiv category: {meant}"
             )
     try:
         Parameters.of(settings.RANKING)

@@ -110,7 +110,7 @@ def forget_feedback(subscriber):
 
 def news_of_saved(subscriber, digest) -> list[PaperEvent]:
     """Return what happened to a subscriber's saved papers since their last accepted digest."""
-    saved = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
+    saved = Feedback.objects.saved().filter(subscriber=subscriber)
     events = PaperEvent.objects.filter(paper__in=saved.values("paper"))
     last = (
         Digest.objects.filter(subscriber=subscriber, letter__state=Letter.State.ACCEPTED)

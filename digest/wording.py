@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
+from itertools import groupby
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -19,11 +20,10 @@ from digest.ranking.query import QUOTED, QUOTES, SHORT_TEXT
 from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable
 from digest.summary import summary as sentence_of
-from subscriptions.mail.plaintext import columns, one_line, shortened
+from subscriptions.mail.plaintext import one_line, shortened, unnumbered
 from subscriptions.templatetags import dates
 
 RELATIVE_COLUMNS = 120  # Of the title of a paper on the same idea.
-SUBJECT_COLUMNS = 60  # Most inboxes show so many.
 PREHEADER_COLUMNS = 100  # An inbox shows so many after the subject, at most.
 REASON_COLUMNS = 160
 AUTHOR_COLUMNS = 60
@@ -60,13 +60,11 @@ BUT_NOT = re.compile(
 
 
 def authors(names: list[str]) -> str:
-    """Return up to three authors; of more the first, the last, and how many are between."""
-    names = [shortened(name, AUTHOR_COLUMNS) for name in names]
-    if len(names) <= 3:
-        return ", ".join(names)
-    between = len(names) - 2
-    others = ngettext("%d other", "%d others", between) % between
-    return f"{names[0]}, {others}, {names[-1]}"
+    """Return up to three authors; of more the first, the last, and how many they are."""
+    short = [shortened(name, AUTHOR_COLUMNS) for name in names]
+    if len(short) <= 3:
+        return ", ".join(short)
+    return f"{short[0]} … {short[-1]} ({len(short)})"
 
 
 def origin(paper) -> str:
@@ -96,7 +94,7 @@ def summary(paper, interest: Sequence[str] = ()) -> str:
 def facts(pick) -> str:
     """Return fields, votes, stars, venue and organization, and whether it is a sample paper."""
     paper = pick.paper
-    parts = [", ".join(paper.fields[:4])]
+    parts = [", ".join(paper.fields[:2])]
     if paper.upvotes and pick.basis not in VOTE_BASES:
         parts.append(upvotes(paper.upvotes))
     if paper.stars:
@@ -146,39 +144,72 @@ def left_out(count: int) -> str:
     """Return the text about papers that an email is too long for."""
     return (
         ngettext(
-            "%d more paper is on the web: mail programs would cut this letter off.",
-            "%d more papers are on the web: mail programs would cut this letter off.",
+            "%d more paper is in the web version. Mail programs would cut off a longer email.",
+            "%d more papers are in the web version. Mail programs would cut off a longer email.",
             count,
         )
         % count
     )
 
 
-def group(basis: str, group: str | None) -> str:
-    """Return the name of the group of picks that a pick is shown in."""
+def group(basis: str, topic: str, group: str | None) -> tuple[str, str]:
+    """Return the section of the digest that a pick is in: its name, and its topic if it has one."""
     if group in ("missed", "near") or basis == "second":
-        return group or "missed"
-    return basis if basis in ("trend", "new") else "own"
+        return group if group in ("missed", "near") else "missed", ""
+    return basis, topic if basis == "topic" else ""
 
 
-def heading(group: str) -> str:
-    """Return the heading over a group of picks."""
+def sections(picks: Sequence) -> list[tuple[str, list]]:
+    """Return the picks, in their order, in sections: each with its heading."""
+    language = translation.get_language()
+    groups = [group(pick.basis, pick.topic_name, pick.group) for pick in picks]
+    headings = [_heading(*key, language) for key in groups]
+    runs = _runs(headings, picks)
+    if len(runs) > len(set(headings)):  # It was planned before picks were sorted by topic.
+        at_end = ("missed", "near")
+        headings = [_heading(*key, language) if key[0] in at_end else "" for key in groups]
+        runs = _runs(headings, picks)
+    return runs
+
+
+@lru_cache(10_000)
+def _heading(name, topic, language):
     headings = {
         "missed": _("You may have missed"),
         "near": _("Close to your interests"),
+        "learned": _("Like papers you chose"),
         "trend": _("Trending"),
         "new": _("New"),
     }
-    return headings.get(group) or _("For you")
+    return headings.get(name) or unnumbered(_named(topic)) or _("For you")
+
+
+def _runs(headings, picks):
+    runs = groupby(zip(headings, picks, strict=True), lambda pair: pair[0])
+    return [(heading, [pick for _, pick in run]) for heading, run in runs]
 
 
 def why(
     basis: str, topic: str, terms: Sequence[str], votes: int, area: str, group: str | None = None
 ) -> str:
-    """Return the reason for a pick, as emails and pages show it."""
+    """Return the reason for a pick, as pages show it."""
     reason = _why(basis, topic, terms, votes, area)
-    # Translators: why a paper is in a letter: it is nearly about a topic, of which it has a word.
+    # Translators: why a paper is in a digest: it is nearly about a topic, of which it has a word.
     return shortened(_("Close to %s") % reason if group == "near" else reason, REASON_COLUMNS)
+
+
+def note(reason: tuple, *, is_brief: bool) -> str:
+    """Return what the heading of its section does not say of the reason for a pick.
+
+    `reason` are the arguments of `why`. The brief form leaves out the words of a topic.
+    """
+    basis, topic, terms, *_unused, section = reason
+    if basis == "new" and section != "near":
+        return ""
+    if basis != "topic" or section == "near":
+        return why(*reason)
+    words = "" if is_brief else _words_beside(topic, terms)
+    return shortened(_("Matches: %s") % words, REASON_COLUMNS) if words else ""
 
 
 def _why(basis, topic, terms, votes, area):
@@ -186,13 +217,11 @@ def _why(basis, topic, terms, votes, area):
     authors = _authors(topic)
     topic = authors or _readable(topic)
     if basis == "topic" and authors:
-        # Translators: why a paper is in a letter: the reader follows a person, who wrote it.
+        # Translators: why a paper is in a digest: the subscriber follows its author.
         return _("By %s") % authors
     if basis == "topic":
-        # The words are told where they say more than the topic's name, but for such as "of".
-        shown = _words_of(words)
-        is_more = shown and shown != _words_of(topic)
-        return f"{shortened(topic, TOPIC_COLUMNS)}: {words}" if is_more else topic
+        beside = _words_beside(topic, terms)
+        return f"{shortened(topic, TOPIC_COLUMNS)}: {words}" if beside else topic
     if basis == "learned" and topic:
         reason = _("Like “%s”, which you chose") % shortened(topic, TOPIC_COLUMNS)
         return f"{reason}: {words}" if words else reason
@@ -206,6 +235,13 @@ def _why(basis, topic, terms, votes, area):
     return _("New in %s") % area if area else _("New here")
 
 
+def _words_beside(topic, terms):
+    """Return the matched words where they say more than the topic's name, but for such as "of"."""
+    words = ", ".join(terms)
+    shown = _words_of(words)
+    return words if shown and shown != _words_of(topic) and not _authors(topic) else ""
+
+
 def _words_of(text):
     """Return the words of a text, without single letters, numbers and stop words."""
     return {word for word in WORDS.findall(text.lower()) if len(word) > 1} - STOP_WORDS
@@ -216,10 +252,8 @@ def subject(best: str, more: int) -> str:
     best = one_line(best) or settings.SITE_NAME
     if REPLY.match(best):
         best = f"“{best}”"
-    if not more:
-        return shortened(best, SUBJECT_COLUMNS)
-    rest = " " + ngettext("+ %d more", "+ %d more", more) % more
-    return shortened(best, SUBJECT_COLUMNS - columns(rest)) + rest
+    rest = ngettext("+ %d more", "+ %d more", more) % more
+    return f"{best} {rest}" if more else best
 
 
 def quiet_subject() -> str:
@@ -227,12 +261,31 @@ def quiet_subject() -> str:
     return _("No new papers for you today")
 
 
-def preheader(texts: Sequence[str]) -> str:
-    """Return the text after the subject: the next titles, or the summary of the only paper."""
-    last = _("New research papers, each with the reason why it is here")
-    return shortened(
-        " · ".join([*filter(None, texts), last])[: 4 * PREHEADER_COLUMNS], PREHEADER_COLUMNS
+def headline(count: int, considered: int) -> str:
+    """Return how many papers were picked, and from how many."""
+    values = {"count": count, "considered": grouped(considered)}
+    if considered < count:  # It is not known.
+        return ngettext("%(count)d pick", "%(count)d picks", count) % values
+    return (
+        ngettext(
+            "%(count)d pick from %(considered)s new papers",
+            "%(count)d picks from %(considered)s new papers",
+            count,
+        )
+        % values
     )
+
+
+def overview(counts: Sequence[tuple[str, int]]) -> str:
+    """Return how many picks each section has: "5 cryo-EM, 1 Trending"."""
+    named = [f"{count} {heading}" for heading, count in counts if heading]
+    return shortened(", ".join(named), TOPICS_COLUMNS)
+
+
+def preheader(headline: str, overview: str, texts: Sequence[str]) -> str:
+    """Return the text after the subject: the overview, and the next titles where there is room."""
+    first = f"{headline}: {overview}" if overview else headline
+    return shortened(" · ".join([first, *texts])[: 4 * PREHEADER_COLUMNS], PREHEADER_COLUMNS)
 
 
 def event_context(event) -> dict:
@@ -289,12 +342,6 @@ def _day(day, language):
     return dates.format_date(day, _("j F Y"))
 
 
-def weekday(day: date) -> str:
-    """Return a date as emails show it: Wednesday, 25 November."""
-    # Translators: a date such as "Wednesday, 25 November", in Django's letters.
-    return dates.format_date(day, _("l, j F"))
-
-
 def grouped(count: int) -> str:
     """Return a number with the language's thousands separator: 1,043 or 1.043."""
     return f"{count:,}".replace(",", formats.get_format("THOUSAND_SEPARATOR"))
@@ -303,7 +350,7 @@ def grouped(count: int) -> str:
 def footer_reason(site: str, day: date) -> str:
     """Return the sentence in the footer about a subscriber who confirmed on this day."""
     return _(
-        "You get this letter because you asked %(site)s for it and confirmed this address "
+        "You get this email because you subscribed to %(site)s and confirmed this address "
         "on %(day)s."
     ) % {"site": site, "day": dates.format_date(day, _("j F Y"))}
 
@@ -312,13 +359,13 @@ def welcome(site: str, hour: int, zone: str, is_daily: bool) -> str:
     """Return the introduction of the first digest."""
     if is_daily:
         line = _(
-            "Welcome to %(site)s. This is your first digest. From tomorrow on it comes at "
-            "%(clock)s, on every day that brings new papers for you."
+            "Welcome to %(site)s. This is your first digest. From tomorrow, you get one at "
+            "%(clock)s every day with new papers for you."
         )
     else:
         line = _(
-            "Welcome to %(site)s. This is your first digest. From tomorrow on it comes at "
-            "%(clock)s, on the days you chose that bring new papers for you."
+            "Welcome to %(site)s. This is your first digest. From tomorrow, you get one at "
+            "%(clock)s on the days you chose, if there are new papers for you."
         )
     return line % {"site": site, "clock": clock(hour, zone)}
 
@@ -329,67 +376,21 @@ def catchup_text(days: int, considered: int) -> str:
     The last email may be longer ago: a day without papers brings none.
     """
     values = {"days": days, "considered": grouped(considered)}
-    return (
-        _(
-            "Papers were last looked through for you %(days)d days ago. Here is the best of the "
-            "%(considered)s that are new to you."
-        )
-        % values
-    )
+    return _("These are the best of %(considered)s papers from the past %(days)d days.") % values
 
 
 def empty_text(considered: int, topics: Sequence[str]) -> str:
     """Return the text of a digest without papers."""
     if not considered:
-        return _("There was no new paper to look at today.")
+        return _("No new papers were published today.")
     if not topics:
-        return _("There was nothing today that you have not had.")
+        return _("You have already received all of today’s papers.")
     text = ngettext(
-        "%s new paper was looked at, and it is not about what you follow.",
-        "%s new papers were looked at, and none is about what you follow.",
+        "%s new paper today, but it doesn’t match your interests.",
+        "%s new papers today, but none match your interests.",
         considered,
     )
     return text % grouped(considered)
-
-
-def summary_line(count: int, considered: int, has_topics: bool) -> str:
-    """Return how many papers were considered. A "%s" in it is for the names of topics."""
-    values = {"count": count, "considered": grouped(max(count, considered)), "topics": "%s"}
-    if not has_topics:
-        return _("This letter has %(count)d of %(considered)s new papers.") % values
-    return _("%(count)d of %(considered)s new papers, chosen for your topics: %(topics)s") % values
-
-
-def source_summary(day: str, announced: int, had: int, is_verified: bool) -> str:
-    """Return how many of the papers that arXiv announced were there (`digest.papers.coverage`)."""
-    values = {
-        "day": weekday(date.fromisoformat(day)),
-        "announced": grouped(announced),
-        "had": grouped(had),
-    }
-    if is_verified:
-        return (
-            _("arXiv announced %(announced)s papers on %(day)s; %(had)s of them were looked at.")
-            % values
-        )
-    if not had:
-        return (
-            _(
-                "arXiv’s list of %(day)s had not come in when this was put together. Its papers "
-                "are for a later digest."
-            )
-            % values
-        )
-    return (
-        ngettext(
-            "Of arXiv’s list of %(day)s, only %(had)s paper had come in when this was put "
-            "together. The rest is for a later digest.",
-            "Of arXiv’s list of %(day)s, only %(had)s papers had come in when this was put "
-            "together. The rest is for a later digest.",
-            had,
-        )
-        % values
-    )
 
 
 def operators(topic: str) -> list[str]:

@@ -1,12 +1,12 @@
-// Shows which new papers match a topic while a curator writes it. Without this script, she presses
-// "Show matches". Nothing is saved by it.
+// Shows which new papers match a topic while a curator writes it. Without this script, the button
+// "Show matches" does it. Nothing is saved.
 const form = document.getElementById("topic_form");
 const part = document.getElementById("matches");
 const said = document.getElementById("matches-said");
 const FIELDS = ["query", "categories"];
 const PAUSE = 400; // Milliseconds without another letter.
 
-let shown = written("defaultValue"); // As the page came; she may have written since.
+let shown = written("defaultValue"); // As the page came; it may have changed since.
 let waiting;
 let asking;
 

@@ -73,11 +73,13 @@ async function take(file) {
   const nul = text.indexOf("\0");
   // The server says what is wrong with it.
   if (nul >= 0) return (await read(text.slice(Math.max(nul - 200, 0), nul + 1))).problem;
+  if (!BEGINNINGS.test(text) && !/\.txt$/i.test(file.name)) return form.dataset.format;
   const papers = new Map(); // Each with its day.
   const unread = [];
   let bad = 0;
   for (const piece of piecesOf(text)) {
     const told = await read(piece);
+    if (told.problem) return told.problem;
     for (const [entry, day] of told.papers) papers.set(entry, day);
     unread.push(...told.unread);
     bad += told.bad;

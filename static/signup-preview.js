@@ -1,74 +1,78 @@
-// Shows what the digests would have been while a visitor says what she reads. Without this script,
-// or where that is more than an address holds, she presses "Show me". Her email address takes no
-// part in it.
+// Shows the digest for what a visitor types. Without this script, or if that is too long for a URL, they
+// press "Preview". The email address is never sent along.
 const form = document.querySelector("form[data-preview]");
 const part = document.getElementById("digest");
 const told = document.getElementById("told");
-const WISHES = ["topics", "interests"];
-const LONGEST = 3000; // Characters of an address that every server takes.
-const PAUSE = 400; // Milliseconds without another letter.
+const FIELDS = ["topics", "interests"];
+const MAX_LENGTH = 3000; // Characters of a URL that every server takes.
+const PAUSE = 400; // Milliseconds after the last key.
 
-let shown = asked(asSent());
+let shown = query(initial());
 let waiting;
 let asking;
 
 // What the page was made for, whatever the browser has put into its form since.
-function asSent() {
+function initial() {
   return [...form.elements]
     .filter((field) => field.type !== "checkbox" || field.defaultChecked)
     .map((field) => [field.name, field.type === "checkbox" ? field.value : field.defaultValue]);
 }
 
-function asked(entries) {
-  const wishes = new URLSearchParams();
+function query(entries) {
+  const wanted = new URLSearchParams();
   for (const [name, value] of entries) {
-    if (WISHES.includes(name) && value.trim()) wishes.append(name, value.trim());
+    if (FIELDS.includes(name) && value.trim()) wanted.append(name, value.trim());
   }
-  wishes.sort();
-  return wishes.toString().replaceAll("%0D%0A", "%0A");
+  wanted.sort();
+  return wanted.toString().replaceAll("%0D%0A", "%0A");
 }
 
-function chosen() {
-  return asked(new FormData(form));
+function current() {
+  return query(new FormData(form));
+}
+
+// What the digest itself says is only read out.
+function say(text, { isInDigest = false, isButtonNeeded = false, isBusy = false } = {}) {
+  told.textContent = text;
+  told.classList.toggle("unseen", isInDigest);
+  told.parentElement.classList.toggle("needed", isButtonNeeded);
+  part.toggleAttribute("aria-busy", false);
+  if (isBusy) part.setAttribute("aria-busy", "true");
 }
 
 async function show() {
   clearTimeout(waiting);
-  const wishes = chosen();
-  asking?.abort();
-  part.removeAttribute("aria-busy");
-  if (wishes === shown) return;
-  if (wishes.length > LONGEST) {
-    told.textContent = form.dataset.long;
-    return;
-  }
+  asking?.abort(); // A late answer is dropped.
+  const wanted = current();
+  if (wanted === shown) return say("");
+  if (wanted.length > MAX_LENGTH) return say(form.dataset.long, { isButtonNeeded: true });
+  say(form.dataset.pending, { isBusy: true });
   asking = new AbortController();
-  part.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(`${form.dataset.preview}?${wishes}`, { signal: asking.signal });
+    const answer = await fetch(`${form.dataset.preview}?${wanted}`, { signal: asking.signal });
     if (!answer.ok) throw new Error(answer.status);
     part.innerHTML = await answer.text();
-    shown = wishes;
-    history.replaceState(null, "", wishes ? `${form.dataset.home}?${wishes}` : form.dataset.home);
-    told.textContent = part.querySelector("[data-told]")?.textContent ?? "";
+    shown = wanted;
+    history.replaceState(null, "", wanted ? `${form.dataset.home}?${wanted}` : form.dataset.home);
+    say(part.querySelector("[data-told]")?.textContent ?? "", { isInDigest: true });
   } catch (error) {
-    if (error.name === "AbortError") return;
-    told.textContent = form.dataset.failed;
+    if (error.name !== "AbortError") say(form.dataset.failed, { isButtonNeeded: true });
   }
-  part.removeAttribute("aria-busy");
 }
 
 form.addEventListener("input", (event) => {
-  if (!WISHES.includes(event.target.name)) return;
+  if (!FIELDS.includes(event.target.name)) return;
   clearTimeout(waiting);
-  waiting = setTimeout(show, event.target.type === "checkbox" ? 0 : PAUSE);
+  const isTyped = event.target.type !== "checkbox";
+  if (current() !== shown) say(form.dataset.pending, { isBusy: true });
+  waiting = setTimeout(show, isTyped ? PAUSE : 0);
 });
 
 form.querySelector("[formaction]").addEventListener("click", async (event) => {
-  if (chosen().length > LONGEST) return; // The form is sent.
+  if (current().length > MAX_LENGTH) return; // The form is sent.
   event.preventDefault();
   await show();
   part.focus();
 });
 
-addEventListener("pageshow", show); // Browsers put back what was chosen on an earlier visit.
+addEventListener("pageshow", show); // Browsers put back what was typed on an earlier visit.

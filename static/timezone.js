@@ -1,5 +1,5 @@
-// Fills in the browser's time zone where none is given. Without this script it is typed by hand.
-// To ask for it takes a telephone half a second, so it waits until somebody turns to the form.
+// Fills in the browser's time zone where none is given. Without this script, one types it. On a phone this
+// takes half a second, so it waits until the form is used.
 function fill() {
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
   for (const field of document.querySelectorAll('input[name="timezone"]')) {
@@ -7,6 +7,6 @@ function fill() {
   }
 }
 
-for (const turning of ["focusin", "toggle", "submit"]) {
-  document.addEventListener(turning, fill, { capture: true, once: true });
+for (const event of ["focusin", "toggle", "submit"]) {
+  document.addEventListener(event, fill, { capture: true, once: true });
 }

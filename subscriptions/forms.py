@@ -147,7 +147,7 @@ class AddressForm(PageForm):
 
 class TopicsForm(PageForm):
     topics = topics_field(Topic.objects.curated(), label=_("Topics"))
-    interests = QueriesField(label=_("Your own words"))
+    interests = QueriesField(label=_("Keywords"))
 
     def topic_selection(self):
         return TopicSelection(
@@ -156,17 +156,18 @@ class TopicsForm(PageForm):
 
 
 class SignUpForm(TopicsForm, AddressForm):
+    field_order = ("interests", "topics", "email", "hour", "timezone")  # Of the page.
     hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     language = language_field(widget=forms.HiddenInput)  # For forms on other sites.
-    #: Hidden: only programs fill it in.
+    #: Hidden: only bots fill it in.
     website = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean_website(self):
         """Explain the refusal: a browser may have filled it in for a person, who can try again."""
         if self.cleaned_data["website"]:
             raise forms.ValidationError(
-                _("This looks like the work of a program. If you are none, please send it again.")
+                _("This looks like an automated request. If you are human, please send it again.")
             )
 
     def clean_timezone(self):
@@ -195,58 +196,21 @@ class MoveForm(PageForm):
     def clean_new_email(self):
         address = addresses.normalise(self.cleaned_data["new_email"])
         if address == self.subscriber.email:
-            raise forms.ValidationError(_("The digest goes to this address already."))
+            raise forms.ValidationError(_("Your digest already goes to this address."))
         return address
 
 
-class PreferencesForm(PageForm):
-    """All preferences. Absent topics and queries are dropped; absent settings are kept."""
+class InterestsForm(TopicsForm):
+    """What a subscriber follows and mutes. What is absent is dropped."""
 
-    interests = QueriesField(label=_("Your own words"))
-    topics = topics_field(Topic.objects.curated(), label=_("Topics you follow"))
-    muted_interests = QueriesField(label=_("Words that never appear"))
-    mute = topics_field(Topic.objects.curated(), label=_("Topics you mute"))
-    hour = hour_field(required=False, empty_value=None, label=_("Hour"))
-    timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
-    days = DaysField(
-        label=_("Days"), error_messages={"invalid_choice": _("There is no day called “%(value)s”.")}
-    )
-    size = forms.IntegerField(
-        min_value=1,
-        max_value=50,
-        required=False,
-        label=_("Papers at most"),
-        error_messages={
-            name: _("Please choose a number from 1 to 50.")
-            for name in ("invalid", "min_value", "max_value")
-        },
-    )
-    pause_until = forms.DateField(
-        required=False,
-        label=_("Pause until"),
-        input_formats=["%Y-%m-%d"],
-        widget=forms.DateInput(attrs={"type": "date"}),
-        validators=[MaxValueValidator(LAST_PAUSE, _("Please choose a day before the year 3000."))],
-    )
-    quiet = yes_no_field(
-        no=_("Send nothing"),
-        yes=_("Send a short letter that says so"),
-        label=_("On days without papers"),
-    )
-    near = yes_no_field(
-        no=_("Leave them out"),
-        yes=_("Show up to three near misses"),
-        label=_("Close to your interests"),
-    )
-    language = language_field()
-
-    def clean_timezone(self):
-        text = self.cleaned_data["timezone"]
-        return zone_named(text) if text else ""
+    field_order = ("interests", "topics", "muted_interests", "mute")  # Of the page.
+    interests = QueriesField(label=_("Keywords"))
+    muted_interests = QueriesField(label=_("Muted keywords"))
+    mute = topics_field(Topic.objects.curated(), label=_("Muted topics"))
 
     @classmethod
     def showing(cls, subscriber: Subscriber):
-        """Return the unbound form with the current preferences."""
+        """Return the unbound form with the current interests."""
         preferences = list(
             subscriber.preferences.select_related("topic__merged_into").order_by("pk")
         )
@@ -264,6 +228,55 @@ class PreferencesForm(PageForm):
                 "mute": chosen("mute", own=False),
                 "interests": "\n".join(chosen("follow", own=True)),
                 "muted_interests": "\n".join(chosen("mute", own=True)),
+            }
+        )
+
+    def topic_selection(self):
+        data = self.cleaned_data
+        follow, mute = list(data["topics"]), list(data["mute"])
+        return TopicSelection(follow, mute, data["interests"], data["muted_interests"])
+
+
+class DeliveryForm(PageForm):
+    """When and how digests are sent. Settings that are absent are kept."""
+
+    hour = hour_field(required=False, empty_value=None, label=_("Hour"))
+    timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
+    days = DaysField(
+        label=_("Days"), error_messages={"invalid_choice": _("There is no day called “%(value)s”.")}
+    )
+    size = forms.IntegerField(
+        min_value=1,
+        max_value=50,
+        required=False,
+        label=_("Papers per digest (max)"),
+        error_messages={
+            name: _("Please choose a number from 1 to 50.")
+            for name in ("invalid", "min_value", "max_value")
+        },
+    )
+    pause_until = forms.DateField(
+        required=False,
+        label=_("Pause until"),
+        input_formats=["%Y-%m-%d"],
+        widget=forms.DateInput(attrs={"type": "date"}),
+        validators=[MaxValueValidator(LAST_PAUSE, _("Please choose a day before the year 3000."))],
+    )
+    quiet = yes_no_field(
+        no=_("Send nothing"), yes=_("Send a short note"), label=_("If nothing matches")
+    )
+    near = yes_no_field(no=_("Leave them out"), yes=_("Show up to three"), label=_("Near misses"))
+    language = language_field()
+
+    def clean_timezone(self):
+        text = self.cleaned_data["timezone"]
+        return zone_named(text) if text else ""
+
+    @classmethod
+    def showing(cls, subscriber: Subscriber):
+        """Return the unbound form with the current settings."""
+        return cls(
+            initial={
                 "timezone": subscriber.timezone,
                 "hour": subscriber.hour,
                 "days": schedule.weekday_names(subscriber.weekdays),
@@ -283,13 +296,7 @@ class PreferencesForm(PageForm):
         self.full_clean()
         until = self.cleaned_data.get("pause_until")
         if until and until < today and until != subscriber.paused_until:
-            message = _("That day is over. Please choose a later one, or none.")
-            self.add_error("pause_until", message)
-
-    def topic_selection(self):
-        data = self.cleaned_data
-        follow, mute = list(data["topics"]), list(data["mute"])
-        return TopicSelection(follow, mute, data["interests"], data["muted_interests"])
+            self.add_error("pause_until", _("That day is over. Choose a later one, or none."))
 
     def settings(self):
         """Return the settings that were sent, by the names of Subscriber's fields."""

@@ -4,6 +4,7 @@
 """
 
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import wraps
@@ -29,6 +30,9 @@ composers: dict[str, "Composer"] = {}
 #: Called after a confirmation has committed: a first digest is due.
 on_confirmed: list[Callable] = []
 
+#: Called with a confirmed subscriber; each returns the first digest as HTML, "" until it exists.
+first_digests: list[Callable] = []
+
 #: Called with the ids of letters that were certainly not sent, in the transaction that ends them.
 on_not_sent: list[Callable] = []
 
@@ -45,12 +49,16 @@ on_reset: list[Callable] = []
 #: Called with a subscriber, in the transaction that erases them.
 erasers: list[Callable] = []
 
-#: Called with a subscriber; each returns HTML for the preferences page.
-panels: list[Callable] = []
+#: By tab of the preferences page. Called with a subscriber; each returns HTML for that tab.
+panels: defaultdict[str, list[Callable]] = defaultdict(list)
 
-#: Called with a subscriber, their unsaved topics and settings, and the moment; each returns what
-#: would change, as HTML. Nothing is written.
+#: Called with a subscriber, their unsaved topics (None if they stay) and settings, and the moment;
+#: each returns what would change, as HTML. Nothing is written.
 previews: list[Callable] = []
+
+#: Called with keywords and the moment; each returns how many papers of the last week match, by
+#: keyword.
+keyword_counts: list[Callable] = []
 
 
 def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer":

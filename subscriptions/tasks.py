@@ -38,7 +38,7 @@ def enqueue(task, *args) -> None:
         try:
             task.delay(*args)
         except Exception as error:  # Whatever the client raises: the next tick finds the work.
-            logger.warning("no hint for %s: %s", task.name, type(error).__name__)
+            logger.warning("Cannot enqueue %s: %s", task.name, type(error).__name__)
         finally:
             _senders.release()
 
@@ -110,7 +110,7 @@ def deliver_due_letters():
     try:
         sweep.sweep(now)
     except Exception:
-        logger.exception("the sweep broke")
+        logger.exception("The recovery sweep failed")
     waiting = queue.due_count(now, limit=LETTERS_PER_ROUND * MAX_ROUNDS)
     rounds = ceil(waiting / LETTERS_PER_ROUND)
     for _ in range(rounds if connection.vendor == "postgresql" else min(rounds, 1)):

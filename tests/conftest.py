@@ -41,17 +41,10 @@ CACHES = [
 ]
 MOST_PROCESSES = 8  # Of some 400 MB each. With more, all would wait for the longest files anyway.
 #: Files and folders that take longest. What begins with them ends sooner, on several processes.
-LONGEST = tuple(
-    f"tests/{name}"
-    for name in (
-        "faults/",
-        "subscriptions/delivery/",
-        "test_processes",
-        "digest/ranking/",
-        "digest/planning/",
-        "test_browser",
-    )
+LONG = (
+    "faults/ subscriptions/delivery/ test_processes digest/ranking/ digest/planning/ test_browser"
 )
+LONGEST = tuple(f"tests/{name}" for name in LONG.split())
 #: What lets a test use the database.
 DATABASE = {"django_db_setup", "db", "transactional_db"}
 

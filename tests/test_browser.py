@@ -1,16 +1,17 @@
 """The pages in a real browser: at both widths, light and dark, with scripts and without."""
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from digest.indexing import index_store, model_store
+from digest.indexing import index_store
 from digest.models import Digest, Paper
 from digest.planning import plan
 from digest.topics import starter_topics
-from subscriptions.models import Subscriber, Topic
+from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
@@ -65,19 +66,20 @@ def reader():
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_a_stranger_sees_a_digest_before_they_sign_up(site, open_page, has_scripts):
     page = open_page(f"{site}/", java_script_enabled=has_scripts, timezone_id="America/New_York")
-    page.get_by_label("Your own words").fill("sour bread\ngraphene")
+    page.get_by_label("What are you working on?").fill("sour bread\ngraphene")
+    page.get_by_text("Or pick topics").click()
     page.get_by_label("Robotics", exact=True).check()
     if not has_scripts:  # With scripts, it needs no click.
-        page.get_by_label("Your email address").fill("not.yet@example.org")
-        page.get_by_role("button", name="Show me").click()
-    page.get_by_role("heading", name="Your digest of today").wait_for()
+        page.get_by_label("Email address").fill("not.yet@example.org")
+        page.get_by_role("button", name="Preview").click()
+    page.get_by_role("heading", name="Today’s digest").wait_for()
     assert page.locator("#digest").get_by_role("link").all_inner_texts()[0] == "Sour bread"
     assert page.locator("#digest .why mark").all_inner_texts() == ["sour bread"]
     assert "sour+bread" in page.url
     assert "not.yet" not in page.url
     assert not Subscriber.objects.filter(email__contains="not.yet").exists()
 
-    page.get_by_label("Your email address").fill("stranger@example.org")
+    page.get_by_label("Email address").fill("stranger@example.org")
     page.get_by_role("button", name="Sign up").click()
     page.get_by_text("stranger@example.org").wait_for()
     stranger = Subscriber.objects.get(email="stranger@example.org")
@@ -88,59 +90,103 @@ def test_a_stranger_sees_a_digest_before_they_sign_up(site, open_page, has_scrip
 
 def test_what_is_too_much_to_try_out_while_typing_is_judged_when_asked_for(site, open_page):
     page = open_page(site)
+    words = page.get_by_label("What are you working on?")
     lines = "\n".join(["sour bread", *(f"{n} {'word' * 400}" for n in range(3))])
-    for words, said in [
-        (lines, "Your digest of today"),
+    for typed, said in [
+        (lines, "Today’s digest"),
         ("word " * 700, "Please keep each line under 2000 characters."),
     ]:
-        page.get_by_label("Your own words").fill(words)
-        page.get_by_text("This is too much to try out while you type.").wait_for()
-        page.get_by_role("button", name="Show me").click()
+        words.fill(typed)
+        page.get_by_text("That’s a long list. Press Preview.").wait_for()
+        page.get_by_role("button", name="Preview").click()
         page.locator("#digest").get_by_text(said).wait_for()
-        page.get_by_label("Your own words").fill("sour bread")
+        words.fill("sour bread")
         page.wait_for_url(f"{site}/?interests=sour+bread")
-        page.get_by_label("Your own words").fill("")
+        words.fill("")
         page.wait_for_url(f"{site}/")
-        page.get_by_role("heading", name="Today’s papers").wait_for()
+
+
+def test_while_one_types_the_preview_says_so_and_a_late_answer_is_dropped(site, open_page):
+    page = open_page(site, size=(390, 844))
+    held = []
+    page.route(re.compile("preview/.*graph"), lambda route: held.append(route))
+    words = page.get_by_label("What are you working on?")
+    assert page.locator("#digest").bounding_box()["y"] < 600  # Below the field, in sight.
+    with page.expect_request(re.compile("preview/.*graph")):
+        words.fill("graph networks")
+        page.get_by_text("Looking…").wait_for()
+    assert page.locator("#digest").get_attribute("aria-busy") == "true"
+    words.fill("sour bread")
+    page.get_by_role("heading", name="Today’s digest").wait_for()
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(300)
+    assert page.locator("#digest .paper-title").all_inner_texts() == ["Sour bread"]
+    assert page.locator("#digest").get_attribute("aria-busy") is None
+
+
+def test_who_confirms_sees_their_first_digest_as_soon_as_it_is_planned(site, open_page, clock):
+    stranger = make.subscriber("new@example.org", confirmed=False, interests="sour bread")
+    page = open_page(tokens.confirm_url(stranger))
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_text("Preparing your first digest").wait_for()
+    plan.plan(NOW)
+    page.get_by_role("heading", name="Your first digest").wait_for()
+    assert page.locator("#first .paper-title").all_inner_texts() == ["1. Sour bread"]
+    assert page.locator("#first").get_by_role("link", name="Open this digest").is_visible()
 
 
 def test_who_is_led_to_the_address_sees_what_the_field_is_for(site, open_page):
-    page = open_page(f"{site}/?interests=sour+bread", size=(360, 640))
-    page.get_by_role("link", name="Get it by email").click()
-    field = page.get_by_label("Your email address")
+    page = open_page(f"{site}/?interests=sour+bread", size=(1280, 400))
+    page.get_by_role("link", name="Email me this").click()
+    field = page.get_by_label("Email address")
     assert field.evaluate("(one) => one === document.activeElement")
-    label = page.get_by_text("Your email address").bounding_box()
+    label = page.get_by_text("Email address", exact=True).bounding_box()
     assert label["y"] >= 0
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_a_reader_sees_what_a_change_would_bring_and_then_saves_it(site, open_page, has_scripts):
     page = open_page(tokens.preferences_url(reader()), java_script_enabled=has_scripts)
-    page.get_by_label("Your own words").fill("sour bread")
-    ask = page.get_by_role("button", name="What would change?")
+    words = page.get_by_label("Keywords", exact=True)
+    ask = page.get_by_role("button", name="Preview changes").first
     if has_scripts:  # It needs no click.
+        page.get_by_text("5 last week").wait_for()
+        page.get_by_role("button", name="Remove: graph networks").click()
+        words.fill("sour bread")
+        words.press("Enter")
+        page.get_by_text("1 last week").wait_for()
         assert not ask.is_visible()
     else:
+        words.fill("sour bread")
         ask.click()
-    page.get_by_text("Not saved yet. Over the last seven days: +1 −5 papers").wait_for()
-    page.get_by_text("Which ones").click()
+    page.get_by_text("Unsaved. Past week: 1 added, 5 removed.").click()
     page.get_by_role("link", name="Sour bread").wait_for()
     assert page.get_by_role("link", name="Graph networks number").count() == 5
     assert own_words() == {"graph networks"}
 
-    page.get_by_label("Papers at most").fill("3")
-    page.get_by_label("Words that never appear").fill("cryptocurrency")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_label("Muted keywords").fill("cryptocurrency")  # Without Enter.
+    save = page.locator(".is-open").get_by_role("button", name="Save", exact=True)
+    save.click()
     page.get_by_text("Saved.", exact=True).wait_for()
-    assert page.get_by_label("Your own words").input_value() == "sour bread"
-    assert reader().size == 3
     assert own_words() == {"sour bread"}
     assert own_words("mute") == {"cryptocurrency"}
 
-    if has_scripts:  # What was saved before is not what stands there now.
-        page.get_by_label("Papers at most").fill("4")
-        page.get_by_text("Not saved yet.").wait_for()
+    if has_scripts:  # Unsaved changes outlive a look at another tab.
+        words.fill("graph networks")
+        words.press("Enter")
+    page.get_by_role("link", name="Delivery").click()
+    page.get_by_label("Papers per digest (max)").fill("3")
+    if has_scripts:
+        page.locator(".is-open").get_by_text("Unsaved.").wait_for()
         assert not page.get_by_text("Saved.", exact=True).is_visible()
+        page.get_by_role("link", name="Interests").click()
+        page.get_by_role("button", name="Remove: graph networks").click()
+        page.get_by_role("link", name="Delivery").click()
+    save.click()
+    page.get_by_text("Saved.", exact=True).wait_for()
+    assert reader().size == 3
+    assert own_words() == {"sour bread"}
 
 
 def own_words(stance="follow"):
@@ -148,12 +194,89 @@ def own_words(stance="follow"):
     return set(preferences.values_list("topic__query", flat=True))
 
 
+def own_path(page, purpose="preferences"):
+    return f"/{page}/{tokens.token(purpose, reader().public_id)}/"
+
+
+def opinions():
+    rows = reader().feedback.order_by("paper__title")
+    return [(row.opinion, bool(row.saved_since)) for row in rows]
+
+
+HIDDEN_PAGE = "Object.defineProperty(document, 'visibilityState', { value: 'hidden' })"
+
+
+def test_a_link_of_an_email_acts_at_once_and_not_for_a_scanner(site, open_page):
+    paper = Paper.objects.filter(title__startswith="Graph").first()
+    link = f"{site}{own_path('feedback', 'feedback')}?paper={paper.pk}&value="
+    Letter.objects.update(state="accepted", ended_at=NOW - timedelta(minutes=4))
+    page = open_page(f"{link}save")
+    page.get_by_role("heading", name="Save this paper?").wait_for()
+    Letter.objects.update(ended_at=NOW - timedelta(minutes=6))
+    page = open_page(f"{link}save", java_script_enabled=False)
+    page.get_by_role("heading", name="Save this paper?").wait_for()
+    page = open_page(site)
+    page.add_init_script(HIDDEN_PAGE)
+    page.goto(f"{link}save")
+    page.wait_for_load_state("networkidle")
+    page.get_by_role("heading", name="Save this paper?").wait_for()
+    assert opinions() == []
+
+    page = open_page(site)
+    page.goto(f"{link}save")
+    page.get_by_role("heading", name="Saved", exact=True).wait_for()
+    assert opinions() == [("", True)]
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("heading", name="Removed from your reading list").wait_for()
+    for _ in range(2):  # Coming back to the link posts nothing again.
+        page.go_back()
+        page.wait_for_load_state("networkidle")
+        assert paper.title in page.locator("main").inner_text()
+    assert opinions() == []
+
+
+def test_papers_are_saved_by_button_and_key_on_the_page(site, open_page):
+    Letter.objects.update(state="accepted", ended_at=NOW)
+    page = open_page(site + own_path("me"))
+    first, second = page.locator("article.paper").all()[:2]
+    more = first.get_by_role("button", name="More like this")
+    more.click()
+    page.wait_for_selector('[aria-pressed="true"]')
+    page.keyboard.press("j")
+    page.keyboard.press("Control+s")
+    page.keyboard.press("s")
+    second.locator('[value="save"][aria-pressed="true"]').wait_for()
+    assert sorted(opinions()) == [("", True), ("more", False)]
+    more.click()
+    first.locator('[value="more"][aria-pressed="false"]').wait_for()
+    assert opinions() == [("", True)]
+
+    page.evaluate("() => { window.fetch = () => Promise.reject(new Error()); }")
+    more.click()
+    first.get_by_text("Could not be saved.").wait_for()
+    assert more.get_attribute("aria-pressed") == "false"
+
+    page.goto(site + own_path("saved"))
+    page.keyboard.press("/")
+    page.keyboard.type("jks?/")
+    assert page.get_by_label("Search your list").input_value() == "jks?/"
+    page.locator("h1").click()
+    page.keyboard.press("?")
+    page.get_by_label("Use keyboard shortcuts").uncheck()
+    page.get_by_role("button", name="Close").click()
+    page.reload()
+    page.keyboard.press("?")
+    assert not page.locator("#shortcuts").is_visible()
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    assert page.locator("#shortcuts").is_visible()
+
+
 #: The name of what has the focus, where it lies under a bar that stays in sight.
 HIDDEN = """() => {
   const field = document.activeElement;
   const { left, top, bottom } = field.getBoundingClientRect();
   const there = document.elementFromPoint(left + 8, (top + bottom) / 2);
-  const bar = there?.closest(".saving, .show");
+  const bar = there?.closest(".saving");
   return bar && !bar.contains(field) ? field.name || field.innerText : "";
 }"""
 
@@ -171,27 +294,14 @@ def hidden_on_the_way(page, first, steps):
 def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_page):
     for size in ((360, 640), (640, 450), (1280, 800)):
         page = open_page(tokens.preferences_url(reader()), size=size)
-        page.get_by_label("Your own words").fill("sour bread\n2506.04235, 2506.11086")
-        page.get_by_text("There is nothing to look for").wait_for()
+        for words in ("sour bread", "2506.04235, 2506.11086"):
+            page.get_by_label("Keywords", exact=True).fill(words)
+            page.keyboard.press("Enter")
+        page.get_by_text("Nothing to search for").wait_for()
         first = page.get_by_role("checkbox").first
         assert hidden_on_the_way(page, first, 40) == []
-        page.get_by_text("Which ones").click()
+        page.get_by_text("Unsaved.").click()
         assert hidden_on_the_way(page, first, 40) == []
-
-
-def test_papers_of_a_day_before_look_alike_and_hide_no_topic_that_has_the_focus(site, open_page):
-    make.paper("Sour bread of the day before", day=NOW.date() - DAY)
-    model_store.fit(NOW)
-    page = open_page(f"{site}/", size=(1280, 700))
-    words = page.get_by_label("Your own words")
-    assert hidden_on_the_way(page, words, 18) == []
-    words.fill('"of the day before"')
-    page.locator(".show").get_by_text("A quiet day brings no letter").wait_for()  # On four lines.
-    assert hidden_on_the_way(page, words, 18) == []
-    page = open_page(f"{site}/?interests=sour+bread")
-    title = """(title) => ["fontFamily", "margin"].map((name) => getComputedStyle(title)[name])"""
-    today, before = page.locator("#digest .paper-title").all()
-    assert before.evaluate(title) == today.evaluate(title)
 
 
 def test_who_unfolds_all_authors_reads_each_once(site, open_page):
@@ -211,10 +321,10 @@ def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
     after = "(one) => getComputedStyle(one, '::after').content"
     for path, link in [
         (paper.get_absolute_url(), ".whole .button"),
-        (web_copy_of(Digest.objects.get()), ".paper-title a"),
-        (f"/days/{paper.day}/", ".facts a"),
-        ("/search/?q=graph", ".facts a"),
-        ("/", ".paper-title a"),
+        (web_copy_of(Digest.objects.get()), ".links a"),
+        (f"/days/{paper.day}/", ".links a"),
+        ("/search/?q=graph", ".links a"),
+        ("/", ".links a"),
     ]:
         page = open_page(site + path, scheme="dark")
         night = page.evaluate("getComputedStyle(document.body).color")
@@ -300,7 +410,7 @@ def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
 ):
     abstract = "Noodles, as in Zürich. " * 250
     entries = [entry % (n, n, abstract) for n in range(200)]
-    file = tmp_path / "library.bib"
+    file = tmp_path / "library.txt"
     file.write_bytes(("Exported.\n" + "".join(entries)).encode(encoding))
     assert file.stat().st_size > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     page = open_page(library_at(site))
@@ -308,7 +418,7 @@ def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
     page.get_by_role("heading", name="200 papers found").wait_for()
     assert not reader().library.exists()
     page.get_by_role("button", name="Add 200 papers").click()
-    page.get_by_text("200 papers are new in your library.").wait_for()
+    page.get_by_text("200 papers added.").wait_for()
     assert reader().library.filter(title__startswith="Spätzle number ").count() == 200
 
 
@@ -323,8 +433,8 @@ def test_names_of_a_bibliography_stand_in_no_address_and_coming_back_sends_nothi
     page.locator("[type=file]").set_input_files(file)
     page.get_by_text("1 entry could not be read: secret").wait_for()
     page.get_by_role("button", name="Add 1 paper").click()
-    page.get_by_role("link", name="What was learned").click()
-    page.get_by_role("heading", name="What was learned").wait_for()
+    page.get_by_role("link", name="View your interest profile").click()
+    page.get_by_role("heading", level=1).wait_for()
     page.go_back()
     page.get_by_role("heading", name="1 paper", exact=True).wait_for()
     page.go_back()
@@ -340,19 +450,20 @@ def test_the_latest_papers_of_a_file_are_shown_and_its_others_counted(site, open
     page = open_page(library_at(site))
     page.locator("[type=file]").set_input_files(file)
     page.get_by_role("heading", name="400 papers found").wait_for()
-    assert page.get_by_text("192 older ones are left out").is_visible()
+    assert page.get_by_text("192 older papers are left out").is_visible()
     page.get_by_role("button", name="Add 208 papers").click()
-    page.get_by_role("button", name="Undo the last upload").click()
-    page.get_by_text("Your last upload is undone.").wait_for()
+    page.get_by_role("button", name="Undo last upload").click()
+    page.get_by_text("Last upload undone.").wait_for()
     assert not reader().library.exists()
 
 
 def test_a_file_that_is_no_bibliography_is_refused(site, open_page, tmp_path):
     file = tmp_path / "picture.bib"
     for content, said in [
-        (bytes(range(256)) * 3_000, "This is not plain text"),
-        ("On all the soups\n".encode("utf-16"), "This is not plain text"),
-        (b"On all the soups\n" * 600_000, "The file is larger than 10 MB."),
+        (bytes(range(256)) * 3_000, "This is not a text file."),
+        ("On all the soups\n".encode("utf-16"), "This is not a text file."),
+        (b"On all the soups\n", "This file has no BibTeX or RIS entries."),
+        (b"On all the soups\n" * 600_000, "The file is too large: at most 10 MB."),
     ]:
         file.write_bytes(content)
         page = open_page(library_at(site))

@@ -252,8 +252,8 @@ def transcript(port, postfix, home: Path) -> str:
         "SECRET_KEY=unused .venv/bin/python manage.py collectstatic --noinput": "",  # As CI does.
         ".venv/bin/python": sys.executable,
         "manage.py serve": f"manage.py serve --port {port}",
-        "127.0.0.1:8000": f"127.0.0.1:{port}",
         "127.0.0.1:25": f"127.0.0.1:{postfix.port}",
+        "127.0.0.1:8000": f"127.0.0.1:{port}",
         "install -m 640 -g adm /dev/null /var/log/mail.log": "",
         "/var/log/mail.log": str(postfix.log),
         "DATA_DIR=/var/lib/paperboy": f"DATA_DIR={home}/data\nSOURCES=",
@@ -325,7 +325,7 @@ def test_a_newcomer_gets_her_first_digest_by_the_manual_alone(tmp_path):
     assert "✗" not in run.stdout
     with closing(mailbox.mbox(tmp_path / "mail")) as box:
         confirm, _ = list(box)
-    assert "Please confirm" in confirm["Subject"]
+    assert "Confirm your subscription" in confirm["Subject"]
     assert "https://arxiv.org/abs/" in run.stdout
     assert "Traceback" not in log
 

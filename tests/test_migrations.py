@@ -45,6 +45,7 @@ FAULTS = {
     ),
     **dict.fromkeys([AddIndexConcurrently, DropIndexConcurrently, migrations.RemoveIndex]),
     **dict.fromkeys([migrations.RemoveConstraint, migrations.AlterModelOptions]),
+    migrations.AlterConstraint: None,  # It changes nothing in the database.
 }
 
 

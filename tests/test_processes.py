@@ -165,13 +165,8 @@ def new_database():
 @pytest.fixture(scope="module")
 def sink():
     sink = Sink()
-    controller = Controller(
-        sink,
-        hostname="127.0.0.1",
-        port=free_port(),
-        authenticator=lambda *_: AuthResult(success=True),
-        auth_require_tls=False,
-    )
+    options = {"authenticator": lambda *_: AuthResult(success=True), "auth_require_tls": False}
+    controller = Controller(sink, hostname="127.0.0.1", port=free_port(), **options)
     controller.start()
     sink.port = controller.port
     yield sink
@@ -182,27 +177,19 @@ def house_in(folder, database, mail_port):
     """Return a house with everything but its processes."""
     services.require("redis-server")
     port = free_port()
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HOSTNAME": socket.gethostname(),  # As in a container.
-        "PYTHONUNBUFFERED": "1",
-        "SECRET_KEY": PASSWORDS[3],
-        "SITE_URL": f"http://127.0.0.1:{port}",
-        "ALLOWED_HOSTS": "127.0.0.1",
-        # It asks for no password.
-        "DATABASE_URL": f"{services.POSTGRESQL}/{database}".replace("@", f":{PASSWORDS[0]}@"),
-        "CELERY_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0",
-        "EMAIL_URL": f"smtp://postman:{PASSWORDS[1]}@127.0.0.1:{mail_port}?tls=none",
-        "DATA_DIR": str(folder / "data"),
-        "SOURCES": "",  # Nothing is fetched: the papers are imported.
-        "LOG_FORMAT": "json",
-        "LOG_LEVEL": "DEBUG",
-    }
-    addresses = {
-        "0.0.0.0:8000": f"127.0.0.1:{port}",
-        "127.0.0.1:8000": f"127.0.0.1:{port}",
-        "/tmp/beat-schedule": str(folder / "beat-schedule"),
-    }
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment["HOSTNAME"] = socket.gethostname()  # As in a container.
+    environment |= {"PYTHONUNBUFFERED": "1", "LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
+    environment |= {"SITE_URL": f"http://127.0.0.1:{port}", "ALLOWED_HOSTS": "127.0.0.1"}
+    environment |= {"SECRET_KEY": PASSWORDS[3], "DATA_DIR": str(folder / "data")}
+    environment["SOURCES"] = ""  # Nothing is fetched: the papers are imported.
+    environment["CELERY_BROKER_URL"] = f"redis://127.0.0.1:{free_port()}/0"
+    environment["EMAIL_URL"] = f"smtp://postman:{PASSWORDS[1]}@127.0.0.1:{mail_port}?tls=none"
+    # It asks for no password.
+    database_url = f"{services.POSTGRESQL}/{database}".replace("@", f":{PASSWORDS[0]}@")
+    environment["DATABASE_URL"] = database_url
+    addresses = dict.fromkeys(["0.0.0.0:8000", "127.0.0.1:8000"], f"127.0.0.1:{port}")
+    addresses["/tmp/beat-schedule"] = str(folder / "beat-schedule")
     return House(folder, environment, addresses)
 
 

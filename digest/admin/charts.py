@@ -1,4 +1,4 @@
-"""Charts of the daily counts on the admin's first page, each with a table."""
+"""Charts of the daily counts on the panel's first page, each with a table."""
 
 import json
 import tomllib
@@ -13,11 +13,23 @@ from digest.models import Tally
 
 DAY = timedelta(days=1)
 #: The periods to choose from: days, label, days in a column.
-PERIODS = [(30, "30 days", 1), (90, "90 days", 1), (364, "a year", 7)]
+PERIODS = [(30, "30 days", 1), (90, "90 days", 1), (364, "1 year", 7)]
+#: Options of Chart.js. Axes have whole numbers, and each line of the grid has a label.
+_TICKS = {"color": "#8a8f98", "precision": 0, "maxRotation": 0}
+OPTIONS = json.dumps(
+    {
+        **{"animation": False, "maintainAspectRatio": False, "grouped": False},
+        "plugins": {"legend": {"display": False}},
+        "scales": {
+            "x": {"grid": {"display": False}, "ticks": _TICKS | {"maxTicksLimit": 4}},
+            "y": {"grid": {}, "ticks": _TICKS | {"maxTicksLimit": 5}, "suggestedMax": 4},
+        },
+    }
+)
 
 
 class Series(NamedTuple):
-    """What is drawn in one colour (plots.toml)."""
+    """What is drawn in one colour (charts.toml)."""
 
     name: str
     colour: str
@@ -30,7 +42,7 @@ class Series(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of chart (plots.toml)."""
+    """A kind of chart (charts.toml)."""
 
     title: str
     unit: str
@@ -88,10 +100,10 @@ class Plot(NamedTuple):
     def unit(self) -> str:
         """Return what is counted, and over how many days."""
         if self.kind.is_level:
-            return f"{self.kind.unit} at the end of the day; now"
+            return f"{self.kind.unit} at the end of the day; latest count"
         if self.step == 1:
-            return f"{self.kind.unit} a day; today so far"
-        return f"{self.kind.unit} a week; these 7 days so far"
+            return f"{self.kind.unit} per day; today so far"
+        return f"{self.kind.unit} per week; last 7 days so far"
 
     @property
     def is_empty(self) -> bool:
@@ -120,8 +132,6 @@ class Plot(NamedTuple):
                 "stack": "all",
                 "borderRadius": 0,
                 "maxBarThickness": 20,
-                "displayYAxis": True,
-                "maxTicksXLimit": 4,
             }
             for number, series in enumerate(self.kind.series)
         ]

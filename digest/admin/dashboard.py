@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, time, timedelta
 
 from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import get_content_type_for_model
 from django.db.models import Case, Count, Max, Value, When
 from django.db.models.functions import Concat, Left, StrIndex
 from django.urls import reverse
@@ -12,34 +14,50 @@ from django.utils.formats import date_format
 from digest.admin import charts
 from digest.admin.links import may_open
 from digest.admin.sources import harvest_badge
-from digest.models import Alarm, FittedModel, Paper, Tally
+from digest.models import Alarm, FittedModel, Harvest, Paper, Tally
 from digest.operations import alarms, health, heartbeats, invariants
 from digest.papers import coverage
 from subscriptions import db
 from subscriptions.admin.widgets import TONES, badge
 from subscriptions.delivery import status
-from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.models import Consent, Letter, Subscriber, Topic
 
-CARDS = {"sources", "subscribers", "letters", "papers", "ranking"}
+CARDS = {"sources", "subscribers", "letters", "papers", "ranking", "leavers"}
+LEAVERS_DAYS = 30
+ROW_NAMES = {"letter": "email", "subscriber": "subscriber"}
+#: What ends an alarm: a button and the admin page that it opens, or a hint.
+FETCH = ("Fetch new papers", "digest_harvest_fetch")
+REMEDIES = {
+    "breaker": ("Resume sending", "subscriptions_sending_resume"),
+    "stopped": ("Resume sending", "subscriptions_sending_resume"),
+    "papers": FETCH,
+    "source": FETCH,
+    "planning": ("Open Sending", "subscriptions_sending_changelist"),
+    "letters": ("Open Sending", "subscriptions_sending_changelist"),
+    "uncertain": ("Show these emails", "subscriptions_letter_changelist", "state__exact=uncertain"),
+    "refused": ("Show bounces", "subscriptions_letterfact_changelist", "kind__exact=bounced"),
+}
+HINTS = {
+    "beat": "Start Celery beat and a worker, or run manage.py tick.",
+    "disk": "Delete files, or enlarge the disk.",
+    "flood": "It ends by itself when the requests stop.",
+}
 
 
 def dashboard(request, context):
-    """Add what happened today to the context of the admin's first page (settings.UNFOLD)."""
+    """Add what happened today to the context of the panel's first page (settings.UNFOLD)."""
     now = timezone.now()
     today = timezone.localdate(now)
     figures = "digest.view_figures"
     parts = {  # Each with the permission for it.
-        "alarms": (
-            "digest.view_alarm",
-            lambda: [row for row in alarms.known(now) if row.name not in ("stopped", "breaker")],
-        ),
-        "sending": (figures, lambda: status.sending_status(now)),
+        "problems": ("digest.view_alarm", lambda: _problems(request.user, now)),
         "invariants": (figures, lambda: _invariants(request.user)),
         "sources": ("digest.view_harvest", lambda: _sources_card(now)),
         "subscribers": (figures, lambda: _subscribers_card(now)),
         "letters": (figures, lambda: _letters_card(today)),
         "papers": ("digest.view_paper", lambda: _papers_card(today)),
         "ranking": ("digest.view_fittedmodel", _ranking_card),
+        "leavers": (figures, lambda: _leavers_card(now)),
         "plots": (figures, lambda: _plots(request, today)),
     }
     shown = {
@@ -54,20 +72,56 @@ def dashboard(request, context):
     return context | {"title": "Today", "may_see": bool(shown)} | shown | plots
 
 
+def _problems(user, now):
+    """Return what is wrong, each with a button that the user may press, or a hint."""
+    sending = status.sending_status(now)
+    found = [] if sending.grade == "on" else [("breaker", "", sending.said)]
+    found += [
+        (alarm.name, alarm.subject, alarm.said)
+        for alarm in alarms.known(now)
+        if alarm.name not in ("stopped", "breaker", "promises")
+    ]
+    alarmed = {subject for name, subject, _ in found if name == "source"}
+    found += [
+        ("source", source, f"The last import from {source} failed. {run.said}")
+        for source, run in health.last_harvests().items()
+        if run and run.state == Harvest.State.FAILED and source not in alarmed
+    ]
+    if heartbeats.last(heartbeats.TICK) is None:
+        found.append(("beat", "", "Nothing is planned or sent yet: no worker has run."))
+    return [_problem(user, *problem) for problem in found]
+
+
+def _problem(user, name, subject, said):
+    words, page, query = (*REMEDIES.get(name, ("", "")), "", "")[:3]
+    if name == "source":
+        words, query = f"Retry {subject}", f"source={subject}"
+    app_label, model, *_ = page.split("_") if page else ("", "")
+    act = page.rpartition("_")[2] if page else ""
+    verb = "view" if act == "changelist" else "change"
+    problem = {"said": said, "hint": HINTS.get(name, ""), "asks": verb == "change"}
+    if page and user.has_perm(f"{app_label}.{verb}_{model}"):
+        problem |= {"words": words, "url": f"{reverse(f'admin:{page}')}?{query}".rstrip("?")}
+    return problem
+
+
 def _invariants(user):
     """Return the violated invariants, with links to rows that the user may see."""
-    violations = []
+    violations = {}
     for alarm in Alarm.objects.standing().filter(name="promises"):
         count, kind, ids = invariants.VIOLATION_TEXT.search(alarm.said).groups()
-        said = f"{count} {kind}{' violates' if count == '1' else 's violate'} “{alarm.subject}”"
         url, rows = f"admin:subscriptions_{kind}_change", []
         if user.has_perm(f"subscriptions.view_{kind}"):
             rows = [(pk, reverse(url, args=[pk])) for pk in ids.split(", ")]
-        violations.append({"said": said, "rows": rows})
+        violations[alarm.subject] = {"count": count, "kind": ROW_NAMES[kind], "rows": rows}
+    checks = [(one.sentence, violations.get(one.name)) for one in invariants.INVARIANTS]
+    checks.sort(key=lambda check: check[1] is None)
     return {
-        "count": len(invariants.INVARIANTS),
+        "checks": checks,
+        "count": len(checks),
+        "kept": len(checks) - len(violations),
+        "violated": len(violations),
         "checked_at": heartbeats.last(heartbeats.INVARIANTS),
-        "violations": violations,
     }
 
 
@@ -79,35 +133,42 @@ def _plots(request, today):
         "plots": [(plot, plot.kind.url_for(request.user)) for plot in plots],
         "periods": charts.PERIODS,
         "period": period,
+        "chart_options": charts.OPTIONS,
         "today": today,
         "counted_at": Tally.objects.aggregate(at=Max("counted_at"))["at"],
     }
 
 
 def _sources_card(now):
-    """Return arXiv's newest list, and the last run of each source."""
+    """Return arXiv's newest list, the last run of each source, and who last fetched by hand."""
+    card = _coverage_of_today(now)
+    entries = LogEntry.objects.filter(content_type=get_content_type_for_model(Harvest))
+    return card | {"fetched": entries.select_related("user").first()}
+
+
+def _coverage_of_today(now):
     rows = [_source_row(source, run, now) for source, run in health.last_harvests().items()]
     receipt = coverage.receipt(now)
     if receipt is None:
-        said = "arXiv is not among the sources"
+        said = "arXiv is not a source here"
         if "arxiv" in settings.SOURCES:
             day = date_format(coverage.expected_day(now))
-            said = f"arXiv's list of {day} was not asked for yet"
+            said = f"arXiv's list of {day} was not fetched yet"
         return {"said": said, "rows": rows}
     day = f"day_from={receipt.day}&day_to={receipt.day}"
     url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv&{day}"
     is_whole = receipt.is_verified
-    state = badge("whole", "good") if is_whole else badge("not whole yet", "held")
-    said = f"{receipt.announced:,} announced, {receipt.had:,} had{'' if is_whole else ' so far'}"
-    said = f"{said}: arXiv, {date_format(receipt.day)}"
+    state = badge("complete", "good") if is_whole else badge("incomplete", "held")
+    said = f"arXiv, {date_format(receipt.day)}: {receipt.announced:,} papers announced, "
+    said += f"{receipt.had:,} stored{'' if is_whole else ' so far'}"
     if not (receipt.announced or is_whole):  # Their number is unknown.
-        said = f"arXiv's list of {date_format(receipt.day)} has not come in"
+        said = f"arXiv's list of {date_format(receipt.day)} has not arrived"
     return {"said": said, "rows": [_row(state, "Coverage", url), *rows]}
 
 
 def _source_row(source, run, now):
     if run is None:
-        return _row(badge("not run yet", "quiet"), "", note=source)
+        return _row(badge("never run", "quiet"), "", note=source)
     return _row(
         harvest_badge(run, now),
         f"{run.new:,} new",
@@ -149,7 +210,7 @@ def _letters_card(day):
         for state, reason, count in groups
     ]
     total = sum(count for _, _, count in groups)
-    return {"said": f"{total} since midnight (UTC), of all kinds", "rows": rows}
+    return {"said": f"{total:,} of all kinds since 00:00 UTC", "rows": rows}
 
 
 def _papers_card(today):
@@ -159,27 +220,42 @@ def _papers_card(today):
     url = reverse("admin:digest_paper_changelist")
     last = date_format(last) if last else "none yet"
     return {
-        "said": f"The last day with papers: {last}",
+        "said": f"Latest papers: {last}",
         "rows": [
-            _row("Of today", of_today, f"{url}?day_from={today}&day_to={today}"),
-            _row(f"New: of the last {settings.NEW_DAYS} days", new, url),
+            _row("Today", of_today, f"{url}?day_from={today}&day_to={today}"),
+            _row(f"Last {settings.NEW_DAYS} days", new, url),
         ],
     }
 
 
 def _ranking_card():
     topics = _row(
-        "Topics of the house",
+        "Built-in topics",
         Topic.objects.curated().count(),
         reverse("admin:subscriptions_topic_changelist"),
     )
     model = FittedModel.objects.first()
     if model is None:
-        return {"said": "No model yet: the first harvest makes one", "rows": [topics]}
+        return {"said": "No model yet. The first import makes one.", "rows": [topics]}
     return {
-        "said": f"Model of {date_format(model.fitted_at, 'DATETIME_FORMAT')}",
-        "rows": [_row("Papers it has read", model.documents), _row("Terms", model.terms), topics],
+        "said": f"Model fitted on {date_format(model.fitted_at, 'DATETIME_FORMAT')}",
+        "rows": [_row("Papers indexed", model.documents), _row("Terms", model.terms), topics],
     }
+
+
+def _leavers_card(now):
+    """Return the unsubscribes of the last days by how, and bounces and spam reports since then."""
+    since = now - timedelta(days=LEAVERS_DAYS)
+    first = db.first_since(Consent, "at", since - db.SLACK)
+    left = Consent.objects.filter(pk__gte=first, at__gte=since, act=Consent.Act.UNSUBSCRIBED)
+    ways = left.order_by().values_list("via").annotate(count=Count("pk")).order_by("-count")
+    rows = [_row(via[:1].upper() + via[1:], count) for via, count in ways]
+    url = reverse("admin:subscriptions_subscriber_changelist")
+    blocked = Subscriber.objects.filter(suppressed_at__gte=since).order_by()
+    for by, count in blocked.values_list("suppressed_by").annotate(Count("pk")):
+        label = Subscriber.Suppression(by).label
+        rows.append(_row(badge(label, "bad"), count, f"{url}?suppressed_by__exact={by}"))
+    return {"said": f"Last {LEAVERS_DAYS} days, by reason", "rows": rows}
 
 
 def _row(name, count, url="", note=""):

@@ -49,7 +49,7 @@ class PickInline(ReadOnlyInline):
     @display(description="Reason")
     def reason(self, pick):
         if pick.leader:
-            return f"on the same idea as {pick.leader.position}"
+            return f"similar to {pick.leader.position}"
         words = ", ".join(pick.terms)
         says_all = words.casefold() in pick.why.casefold()
         return pick.why if says_all else f"{pick.why} ({words})"
@@ -67,7 +67,7 @@ class DigestAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     list_filter_submit = True
     list_select_related = ["subscriber", "letter"]
     search_fields = ["subscriber__email"]
-    search_help_text = "An email address, or a part of one"
+    search_help_text = "Email address, or part of one"
     ordering = ["-letter_id"]  # An index on the letters' state has this order.
     inlines = [PickInline]
     fields = ["subscriber", "day", "letter", "state", "why", "considered"]

@@ -41,7 +41,7 @@ def page(admin, request, topic_id):
     now = timezone.now()
     context = {
         **admin.admin_site.each_context(request),
-        "title": f"Who follows “{topic}”",
+        "title": f"Followers of “{topic}”",
         "opts": admin.opts,
         "original": topic,
         "page": shown,

@@ -28,7 +28,7 @@ ID = re.compile(r"\d{4}\.\d*|[a-z.-]+/\d+|[a-z]+:\S+")
 class EventInline(ReadOnlyInline):
     model = PaperEvent
     fields = ["at", "kind", "note"]
-    verbose_name_plural = "what happened"
+    verbose_name_plural = "updates"
 
 
 class ObservationInline(ReadOnlyInline):
@@ -100,12 +100,12 @@ class PaperAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     ]
     list_filter_submit = True
     search_fields = ["title", "id"]
-    search_help_text = "Words of a title, or an id or its beginning"
+    search_help_text = "Words of the title, or an id"
     sortable_by = ["day", "id"]
     fieldsets = [
         (None, {"fields": ["title", "abstract", "byline", "areas", "where"]}),
-        ("What became of it", {"fields": LATER}),
-        ("Facts", {"fields": FACTS}),
+        ("Updates", {"fields": LATER}),
+        ("Details", {"fields": FACTS}),
     ]
 
     def get_search_results(self, request, queryset, search_term):
@@ -150,7 +150,7 @@ class PaperAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     def code(self, paper):
         return link_out(paper.github)
 
-    @display(description="Readers it was picked for")
+    @display(description="Picked for subscribers")
     def picked(self, paper):
         return paper.picks.count()
 

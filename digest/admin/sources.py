@@ -1,16 +1,25 @@
-"""Admin pages for harvests, and for what of the announced papers is stored."""
+"""Admin pages for imports, and for how many of the announced papers are stored."""
 
-from django.contrib import admin
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.models import ADDITION, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
 from unfold.decorators import display
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminSelectWidget
 
+from digest import tasks
 from digest.models import Coverage, Harvest
 from digest.papers import harvest
 from subscriptions.admin.base import BaseModelAdmin
-from subscriptions.admin.widgets import ReadOnlyMixin, badge, min_width
+from subscriptions.admin.confirm_dialog import confirm_first
+from subscriptions.admin.widgets import ReadOnlyMixin, badge, hx_redirect, min_width
+from subscriptions.tasks import enqueue
 
 #: The tones of states: see templates/admin/badge.html.
 CUT_OFF = "cut off"
@@ -47,27 +56,64 @@ def harvest_badge(run, now):
     return badge(state, HARVEST_TONES[state])
 
 
+class FetchForm(BaseDialogForm):
+    source = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, request, *args, **kwargs):
+        super().__init__(request, *args, **kwargs)
+        self.fields["source"].choices = [("", "All sources")] + [(s, s) for s in settings.SOURCES]
+        self.fields["source"].initial = request.GET.get("source", "")
+        self.fields["source"].required = False
+
+
 @admin.register(Harvest)
 class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
-    list_display = [
-        "what",
-        "started_at",
-        "state_said",
-        "seen",
-        "new",
-        "changed",
-        "bad",
-        "short_said",
-    ]
+    actions_list = ["fetch"]
+    list_display = ["what", "started_at", "touched_at", "state_said", "new", "short_said"]
     list_filter = [SourceFilter, ("state", ChoicesDropdownFilter)]
     list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
     date_hierarchy = "started_at"
     list_per_page = 50
     fieldsets = [
         (None, {"fields": ["what", "state_said", "said"]}),
-        ("What it saw", {"fields": ["seen", "new", "changed", "bad"]}),
-        ("The run", {"fields": ["today", "started_at", "touched_at", "ended_at", "cursor"]}),
+        ("Papers", {"fields": ["seen", "new", "changed", "bad"]}),
+        ("Run", {"fields": ["today", "started_at", "touched_at", "ended_at", "cursor"]}),
     ]
+
+    def has_fetch_permission(self, request):
+        return request.user.has_perm("digest.change_harvest")
+
+    @confirm_first(
+        "Fetch new papers",
+        "One request at a time is sent to each source. A source that was fetched in the last 20 "
+        "minutes is not asked again.",
+        FetchForm,
+        permissions=["fetch"],
+        url_path="fetch",
+        icon="download",
+    )
+    def fetch(self, request, form):
+        started = []
+        for name in (
+            [form.cleaned_data["source"]] if form.cleaned_data["source"] else settings.SOURCES
+        ):
+            if refusal := harvest.refuse_fetch(name, timezone.now()):
+                self.message_user(request, f"Not started: {name} {refusal}.", messages.WARNING)
+                continue
+            enqueue(tasks.harvest_source, name)
+            started.append(name)
+        if started:
+            names = ", ".join(started)
+            LogEntry.objects.create(
+                user=request.user,
+                content_type=get_content_type_for_model(Harvest),
+                object_repr=names,
+                action_flag=ADDITION,
+                change_message=f"Started to fetch {names}.",
+            )
+            text = f"Fetching {names}. Reload this page for the result."
+            self.message_user(request, text, messages.SUCCESS)
+        return hx_redirect("admin:digest_harvest_changelist")
 
     @display(description="Source", ordering="source")
     def what(self, run):
@@ -77,7 +123,7 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
     def state_said(self, run):
         return harvest_badge(run, timezone.now())
 
-    @display(description="How it went")
+    @display(description="Result")
     def short_said(self, run):
         return min_width(Truncator(run.said).chars(120))
 
@@ -90,7 +136,7 @@ class CoverageAdmin(ReadOnlyMixin, BaseModelAdmin):
     list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
     list_filter_submit = True
     search_fields = ["category"]
-    search_help_text = "A category, or a part of one"
+    search_help_text = "Category, or part of one"
     date_hierarchy = "day"
     list_per_page = 50
     fields = ["day", "source", "category", "state_said", "announced", "had", "note", "checked_at"]

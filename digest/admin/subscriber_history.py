@@ -28,7 +28,7 @@ def history_of(subscriber: Subscriber, now) -> list[Day]:
     """Return a subscriber's last days, today first, at most back to the confirmation."""
     today = schedule.local_day(now, subscriber.zone)
     if subscriber.confirmed_at is None:
-        return [Day(today, "She has not confirmed yet, so nothing is sent.")]
+        return [Day(today, "Not confirmed yet.")]
     began = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
     first = max(began, today - timedelta(days=DAYS - 1))
     digests = Digest.objects.filter(subscriber=subscriber, day__gte=first)
@@ -49,15 +49,15 @@ def _why_no_digest(subscriber, day, now) -> str:
         return moment is not None and schedule.local_day(moment, subscriber.zone) <= day
 
     if since(subscriber.suppressed_at):
-        return f"Letters are kept from her: {subscriber.get_suppressed_by_display()}."
+        return f"Blocked: {subscriber.get_suppressed_by_display()}."
     if since(subscriber.unsubscribed_at):
-        return "She had left."
+        return "Unsubscribed."
     if subscriber.paused_until and day < subscriber.paused_until:
-        return f"She pauses until {date_format(subscriber.paused_until)}."
+        return f"Paused until {date_format(subscriber.paused_until)}."
     if not schedule.is_digest_day(day, subscriber.weekdays):
-        return "It is not one of her days of the week."
+        return "Not a delivery day."
     due = subscriber.next_due_at
     if due and schedule.local_day(due, subscriber.zone) == day:
         local = due.astimezone(subscriber.zone)
-        return f"It is due at {local:%H:%M} ({subscriber.timezone})."
-    return "None was written down: she paused, had other settings, or had one of another day."
+        return f"Due at {local:%H:%M} ({subscriber.timezone})."
+    return "No digest: paused, other settings, or a digest of another day."

@@ -1,4 +1,4 @@
-"""The admin page of a subscriber, with their last digests and a preview of the next one."""
+"""The admin page of a subscriber, with their last digests and previews of emails."""
 
 import uuid
 from copy import copy
@@ -13,8 +13,9 @@ from unfold.decorators import action
 from digest.admin import subscriber_history
 from digest.admin.links import email_view, html_response, text_response
 from digest.letters import compose
-from digest.models import FittedModel
+from digest.models import Digest, FittedModel
 from subscriptions import schedule
+from subscriptions.admin.confirm_dialog import confirm_page
 from subscriptions.admin.subscribers import SubscriberAdmin
 from subscriptions.admin.widgets import letter_badge
 from subscriptions.models import Subscriber
@@ -36,26 +37,43 @@ class ReaderAdmin(SubscriberAdmin):
         ]
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
-    @action(description="Preview digest", url_path="preview", permissions=["view"], icon="drafts")
-    @method_decorator([require_safe, email_view])
+    @action(description="Preview emails", url_path="preview", permissions=["view"], icon="drafts")
+    @method_decorator(require_safe)
     def preview(self, request, object_id):
-        """Show today's digest, or what it would be now.
-
-        Its links are made for an id that nobody has.
-        """
-        stored = self.get_object(request, object_id)
-        if stored is None:
+        """Show today's digest, if there is one, and what the next one would be now."""
+        subscriber = self.get_object(request, object_id)
+        if subscriber is None:
             raise Http404
         now = timezone.now()
-        subscriber = copy(stored)
-        subscriber.public_id, subscriber.confirmed_at = NOBODY, stored.confirmed_at or now
         today = schedule.local_day(now, subscriber.zone)
-        if not FittedModel.objects.exists():
-            return text_response("There is no model yet. The first harvest makes one.")
+        digest = Digest.objects.filter(subscriber=subscriber, day=today).first()
+        if part := request.GET.get("part"):
+            return _frame(request, subscriber, digest if part == "today" else None, now)
+        context = {
+            "title": f"Preview emails to {subscriber}",
+            **{"original": subscriber, "digest": digest, "today": today},
+        }
+        return confirm_page(self, request, "admin/subscriptions/subscriber/preview.html", **context)
+
+
+@email_view
+def _frame(request, stored, digest, now):
+    """Return an email for the page's frame. Its links are made for an id that nobody has."""
+    subscriber = copy(stored)
+    subscriber.public_id, subscriber.confirmed_at = NOBODY, stored.confirmed_at or now
+    if digest is not None:
+        picks = list(digest.picks.whole())
+    elif not FittedModel.objects.exists():
+        return text_response("No ranking model yet. The first import of papers makes one.")
+    else:
         from digest.planning import plan  # The model and numpy, which only pages that rank load.
 
-        digest, picks = plan.digest_of(subscriber, today, now)
-        if not picks:
-            return text_response("Today's digest has no papers.")
-        digest.subscriber, digest.public_id = subscriber, NOBODY
-        return html_response(compose.preview(digest, picks).html)
+        today = schedule.local_day(now, subscriber.zone)
+        due = subscriber.next_due_at
+        day = max(today, schedule.local_day(due, subscriber.zone)) if due else today
+        digest, picks = plan.preview(subscriber, day, now)
+    if not picks:
+        return text_response("No matching papers.")
+    digest.subscriber, digest.public_id = subscriber, NOBODY
+    kind = digest.letter.kind if digest.pk else "digest"
+    return html_response(compose.preview(digest, picks, kind).html)

@@ -1,5 +1,6 @@
 """Export and import of topics in the admin, by django-import-export."""
 
+import yaml
 from django import forms
 from django.contrib import messages
 from django.core import signing
@@ -9,6 +10,7 @@ from django.shortcuts import redirect
 from import_export.admin import ExportActionMixin, ImportMixin
 from import_export.forms import ConfirmImportForm
 from import_export.tmp_storages import BaseStorage
+from tablib.exceptions import TablibException
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 
 from digest.topics import topic_files
@@ -27,7 +29,7 @@ class SignedStorage(BaseStorage):
         try:
             return signing.loads(self.name, salt="import").encode("latin-1")
         except signing.BadSignature:
-            raise SuspiciousOperation("This file was not looked at before.") from None
+            raise SuspiciousOperation("This file has no preview. Upload it again.") from None
 
     def remove(self):
         pass
@@ -67,7 +69,9 @@ class TopicFilesMixin(ImportMixin, ExportActionMixin):
         return self.has_add_permission(request) and self.has_change_permission(request)
 
     def has_export_permission(self, request):
-        return self.has_view_permission(request)
+        """Only curated topics are exported: offer nothing beside lists of others."""
+        is_curated = request.GET.get("owner") not in ("readers", "merged")
+        return is_curated and self.has_view_permission(request)
 
     def get_valid_export_item_pks(self, request):
         return self.get_queryset(request).values_list("pk", flat=True)
@@ -76,12 +80,17 @@ class TopicFilesMixin(ImportMixin, ExportActionMixin):
         return super().get_import_data_kwargs(**kwargs) | {"rollback_on_validation_errors": True}
 
     def process_import(self, request, **kwargs):
-        with transaction.atomic():  # Together with the audit log.
-            return super().process_import(request, **kwargs)
+        try:
+            with transaction.atomic():  # Together with the audit log.
+                return super().process_import(request, **kwargs)
+        except (ValueError, LookupError, yaml.YAMLError, TablibException) as error:
+            message = f"The file cannot be read in this format: {error}"
+            self.message_user(request, message, messages.ERROR)
+            return redirect("admin:subscriptions_topic_import")
 
     def process_result(self, result, request):
         if result.has_errors() or result.has_validation_errors():
-            message = "Somebody changed topics at this moment, so nothing was imported. Try again."
+            message = "Topics changed meanwhile, so nothing was imported. Try again."
             self.message_user(request, message, messages.ERROR)
             return redirect("admin:subscriptions_topic_import")
         return super().process_result(result, request)

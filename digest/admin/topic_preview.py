@@ -47,7 +47,7 @@ class QueryForm(forms.Form):
     def clean(self):
         data = super().clean()
         if not self.errors and not data["query"] and not data["categories"]:
-            raise forms.ValidationError("Say what its papers are about, or name arXiv categories.")
+            raise forms.ValidationError("Enter a query or arXiv categories.")
         return data
 
 
@@ -61,19 +61,40 @@ def match_context(sent: QueryDict | None, saved: Topic | None) -> dict:
     return _matches(Topic(**form.cleaned_data), saved)
 
 
+def without_matches(topics) -> tuple[list[int], str]:
+    """Return the ids of the topics that no new paper matches, and why that is not known."""
+    from digest.personalization.profiles import to_interest
+    from digest.ranking.parameters import Parameters
+    from digest.ranking.retrieval import find
+
+    def rank(window):
+        rows = list(topics)
+        interests = [to_interest(topic) for topic in rows]
+        results = find(window.model, window.papers, interests, Parameters.of(settings.RANKING))
+        found = zip(rows, results, strict=True)
+        return {"quiet": [row.pk for row, result in found if not (result.margins >= 0).any()]}
+
+    answer = _with_window(rank)
+    return answer.get("quiet", []), " ".join(answer.get("refused", []))
+
+
 def _matches(topic, saved):
+    return _with_window(lambda window: _rank_matches(window, topic, saved))
+
+
+def _with_window(rank):
+    """Return what `rank` returns for the new papers, or the reason for which it can't be asked."""
     # The model, which only pages that rank import.
     from digest.indexing.candidates import announced
     from digest.indexing.model_store import NotFitted, in_use
 
     try:
         with slots.slot():
-            window = announced(in_use(), schedule.local_day(timezone.now(), UTC))
-            return _rank_matches(window, topic, saved)
+            return rank(announced(in_use(), schedule.local_day(timezone.now(), UTC)))
     except slots.Busy:
-        return {"refused": ["Many are looking in this moment. Please try again."]}
+        return {"refused": ["The server is busy. Try again in a moment."]}
     except NotFitted:
-        return {"refused": ["No model has been fitted yet. The first harvest or import makes one."]}
+        return {"refused": ["No ranking model yet. The first import of papers makes one."]}
 
 
 def _rank_matches(window, topic, saved):
@@ -112,7 +133,7 @@ def _table(ids, choices):
         day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
         why = ", ".join(choice.terms) or "its categories"
         rows.append([link_to(paper), day, f"{choice.score:.2f}", why])
-    return {"headers": ["Paper", "Day", "Score", "Words that weighed most"], "rows": rows}
+    return {"headers": ["Paper", "Day", "Score", "Matched terms"], "rows": rows}
 
 
 def _change(found, before):

@@ -3,7 +3,8 @@
 from functools import partial
 
 from django import forms
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.shortcuts import render
@@ -29,14 +30,15 @@ class OwnerFilter(DropdownFilter):
 
     title = "owner"
     parameter_name = "owner"
-    all_option = ["", "Of the house"]
+    all_option = ["", "Built-in"]
 
     def lookups(self, request, model_admin):
         return [
-            ("subjects", "Subjects of the house"),
-            ("categories", "arXiv's categories"),
-            ("readers", "Readers' own"),
-            ("merged", "Merged into others"),
+            ("subjects", "Built-in subjects"),
+            ("categories", "arXiv categories"),
+            ("readers", "Subscribers' own"),
+            ("merged", "Merged"),
+            ("quiet", f"No matches in {settings.NEW_DAYS} days"),
             ("all", "All"),
         ]
 
@@ -49,7 +51,16 @@ class OwnerFilter(DropdownFilter):
             "merged": queryset.merged(),
             "all": queryset,
         }
+        if self.value() == "quiet":
+            return self._quiet(request, curated)
         return owned.get(self.value(), curated)
+
+    def _quiet(self, request, topics):
+        """Return the topics that no new paper matches."""
+        numbers, problem = topic_preview.without_matches(topics)
+        if problem:
+            messages.warning(request, problem)
+        return topics.filter(pk__in=numbers)
 
 
 class TopicForm(forms.ModelForm):
@@ -69,11 +80,11 @@ class TopicForm(forms.ModelForm):
             return data
         others = Topic.objects.offered().exclude(pk=self.instance.pk)
         if others.filter(name__iexact=data["name"]).exists():
-            self.add_error("name", "Another topic that is offered has this name.")
+            self.add_error("name", "Another offered topic has this name.")
         if data["query"].strip() and not data["categories"] and not queries(data["query"]):
             message = (
-                "There is nothing to look for in this query: words that nearly every paper has, "
-                "single letters, numbers, signs and addresses are not looked for."
+                "This query matches nothing: very common words, single letters, numbers, "
+                "punctuation and addresses are ignored."
             )
             self.add_error("query", message)
         return data
@@ -92,7 +103,7 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     list_filter = [OwnerFilter]
     list_filter_options = {"owner": {"horizontal": True}}
     list_select_related = ["owner", "merged_into"]
-    search_fields = ["name", "query"]
+    search_fields = ["name", "slug", "query"]
     sortable_by = ["name", "is_offered"]
     prepopulated_fields = {"slug": ["name"]}
     fields = ["name", "slug", "query", "categories", "description", "is_offered"]
@@ -142,7 +153,7 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
             return topic_preview.CategoriesField(
                 required=False,
                 label="Categories",
-                help_text=f"{db_field.help_text} As cs.LG, stat.ML.",
+                help_text=f"{db_field.help_text} E.g. cs.LG, stat.ML.",
             )
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "slug":  # Only subscribers' own topics have none.

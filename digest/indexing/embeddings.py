@@ -190,4 +190,4 @@ def delete_refused() -> None:
     for batch in batched(refused, READ_BATCH):
         PaperEmbedding.objects.filter(pk__in=batch).delete()
     if refused:
-        logger.warning("%d damaged embeddings are computed anew.", len(refused))
+        logger.warning("Recomputing %d damaged embeddings", len(refused))

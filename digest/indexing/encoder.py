@@ -84,7 +84,7 @@ class Encoder:
             ) from error
         except Exception as error:  # The libraries raise plain ones, of several lines.
             why = " ".join(str(error).split()).rstrip(".")
-            raise EncoderError(f"{model} can't be used: {why}.") from error
+            raise EncoderError(f"Cannot use {model}: {why}.") from error
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return unit vectors, float32, shape (n_texts, n_dimensions).

@@ -47,9 +47,9 @@ def read(row: FittedModel | ArchiveFile) -> bytes | mmap:
             except (OSError, ValueError, AttributeError):  # Not a local file, or an empty one.
                 content = file.read()
     except OSError as error:
-        raise Damaged(f"{row.name} can't be read ({type(error).__name__})") from error
+        raise Damaged(f"cannot read {row.name} ({type(error).__name__})") from error
     if hashlib.sha256(content).hexdigest() != row.sha256:
-        raise Damaged(f"{row.name} is not what was stored: its checksum differs")
+        raise Damaged(f"{row.name} is damaged: wrong checksum")
     return content
 
 

@@ -63,7 +63,7 @@ def refresh(now) -> bool:
         file_storage.read(row)  # This process may have it in memory, and others need it.
         model_store.cached(row)
     except Damaged as reason:
-        logger.error("The model is refused, and fitted anew: %s", reason)
+        logger.error("The model is rejected and fitted again: %s", reason)
         model_store.fit(now)
     return not is_current() and write(now) is not None
 
@@ -77,7 +77,7 @@ def is_current() -> bool:
     try:
         load(row)
     except Damaged as reason:
-        logger.error("The index is written anew: %s", reason)
+        logger.error("The index is rebuilt: %s", reason)
         return False
     return True
 
@@ -172,7 +172,7 @@ def current() -> Index | None:
                 return _loaded[1]
             except Damaged as reason:
                 _refused[row.pk] = time.monotonic() + RETRY_SECONDS
-                logger.error("The index is refused: %s", reason)
+                logger.error("The index is rejected: %s", reason)
         _loaded = None
         return None
 
@@ -200,4 +200,4 @@ def load(row: ArchiveFile) -> Index:
     try:
         return Index(array_file.read(content))
     except ValueError as error:
-        raise Damaged(f"{row.name} holds no index of ours: {error}") from error
+        raise Damaged(f"{row.name} is not a valid index: {error}") from error

@@ -116,7 +116,7 @@ def in_use() -> TfidfModel:
         return cached(row)
     except Damaged as reason:
         if row.pk != _logged_row:  # Once, not with each request.
-            logger.error("The model is refused, and has to be fitted anew: %s", reason)
+            logger.error("The model is rejected and must be fitted again: %s", reason)
             _logged_row = row.pk
         raise NotFitted from reason
 
@@ -136,4 +136,4 @@ def load(row: FittedModel) -> TfidfModel:
         with np.load(io.BytesIO(file_storage.read(row)), allow_pickle=False) as arrays:
             return TfidfModel.from_arrays(dict(arrays))
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise Damaged(f"{row.name} holds no model of ours: {error}") from error
+        raise Damaged(f"{row.name} is not a valid model: {error}") from error

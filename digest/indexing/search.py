@@ -6,7 +6,7 @@ is no cut: a search lists all papers with the words.
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from itertools import chain
 
@@ -30,8 +30,10 @@ MAX_LINES = 12  # Of a search. Each takes time.
 TITLE_BONUS = 10.0  # More than any score: a paper with this title comes first.
 #: How many similar papers are listed, of how many that are scored, with which least score.
 MAX_SIMILAR, SIMILAR_POOL, MIN_SIMILARITY = 8, 30, 0.2
-#: How many words are corrected, and how similar the corrections are (difflib).
-MAX_CORRECTED, SPELLING_CUTOFF = 3, 0.78
+#: How many words are corrected, among how many known words that are so similar (difflib).
+MAX_CORRECTED, MAX_CLOSE, SPELLING_CUTOFF = 3, 10, 0.78
+
+type Passing = Callable[[Sequence[str]], Collection[str]]
 
 #: The model, and until when (monotonic time) it is used without a query.
 _model: tuple[float, TfidfModel | None] = (0.0, None)
@@ -50,25 +52,41 @@ def in_use() -> tuple[Index, TfidfModel] | tuple[None, None]:
 
 
 def search(
-    index: Index, model: TfidfModel, asked: str, *, newest: bool = False
+    index: Index,
+    model: TfidfModel,
+    asked: str,
+    *,
+    newest: bool = False,
+    passing: Passing | None = None,
 ) -> tuple[list[str], int, bool]:
     """Return the ids of the papers for a text, their total number, and whether only the names of
     authors matched.
+
+    `passing` returns which of the papers pass a filter. Of papers with the words, it gets the best
+    or newest READ_BATCH.
 
     Papers by an author with exactly this name come first, papers where it is a part of a name come
     last. A search for `author:` finds nothing else.
     """
     if authors := queried_authors(asked):
         named = [_search_name(index, author, or_initials=True) for author in authors]
-        ids = list(dict.fromkeys(chain(*chain(*zip(*named, strict=True)))))
+        ids = _passed(dict.fromkeys(chain(*chain(*zip(*named, strict=True)))), passing)
         return ids[:MAX_RESULTS], len(ids), False
-    about, count = _search_words(index, model, asked, newest)
-    whole, part = _search_name(index, asked)
+    about, count = _search_words(index, model, asked, newest, passing)
+    whole, part = (_passed(ids, passing) for ids in _search_name(index, asked))
     ids = list(dict.fromkeys([*whole, *about, *part]))
     return ids[:MAX_RESULTS], len(ids) + count - len(about), bool(ids) and not count
 
 
-def _search_words(index, model, asked, newest):
+def _passed(ids, passing):
+    ids = list(ids)
+    if passing is None or not ids:
+        return ids
+    passed = passing(ids)
+    return [paper_id for paper_id in ids if paper_id in passed]
+
+
+def _search_words(index, model, asked, newest, passing):
     """Return the papers with the words of a text, best or newest first, and their number."""
     wanted = queries(asked, model.acronyms_, MAX_LINES)
     scores, is_short = np.zeros(len(index), np.float32), {}
@@ -85,6 +103,12 @@ def _search_words(index, model, asked, newest):
             papers, fit = papers[kept], fit[kept]
         scores[papers] = np.maximum(scores[papers], fit)
     papers = np.flatnonzero(scores)
+    if passing and len(papers):
+        kept = np.arange(len(papers))[-READ_BATCH:] if newest else best(scores[papers], READ_BATCH)
+        papers = np.sort(papers[kept])
+        ids = index.ids_at(papers)
+        passed = passing(ids)
+        papers = papers[[paper_id in passed for paper_id in ids]]
     if newest or not len(papers):
         return index.ids_at(papers[: -MAX_RESULTS - 1 : -1]), len(papers)
     scores[index.titled(asked)] += TITLE_BONUS
@@ -112,7 +136,7 @@ def suggestion(model: TfidfModel, asked: str, unknown: Sequence[str]) -> str:
             for known, weight in zip(model.words_.tolist(), model.word_weights, strict=True)
             if known[0] == word[0].lower() and abs(len(known) - len(word)) < 3
         }
-        if near := get_close_matches(word.lower(), weights, cutoff=SPELLING_CUTOFF):
+        if near := get_close_matches(word.lower(), weights, MAX_CLOSE, SPELLING_CUTOFF):
             likely = min(near, key=weights.__getitem__)
             meant = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", likely, meant)
     return "" if meant == asked else meant

@@ -26,13 +26,16 @@ from digest.models import Digest, Pick
 from subscriptions.hooks import COMPOSE_BATCH_SIZE, without_frames
 from subscriptions.mail import render as mail
 from subscriptions.mail.byte_templates import (
+    EncodedBytes,
     encode_token,
+    encode_url,
     html_line,
     line_slot,
     text_line,
     token_slot,
 )
 from subscriptions.models import Letter
+from subscriptions.security.tokens import short_token
 from subscriptions.security.tokens import tokens as link_tokens
 
 #: Bytes of the papers and news in HTML. Gmail cuts an email off at 102,000, and with it the link to
@@ -42,10 +45,8 @@ MAX_PAPERS_SIZE = 70_000
 DENSITIES = [
     Density(),
     Density(is_tight=True),
-    Density(title=120, relatives=1, is_tight=True),
     Density(title=120, relatives=0, is_tight=True, has_summary=False),
 ]
-RECEIPT = ("day", "announced", "had", "is_verified")
 NEXT_LINE, BLANK_LINE = b"\r\n", b"\r\n\r\n"
 
 
@@ -182,20 +183,15 @@ def lines_of(letter: LetterData) -> dict[str, str]:
     """
     say = partial(_line, letter.language)
     digest, picks, subscriber = letter.digest, letter.picks, letter.subscriber
-    lines = {"day": say(wording.weekday, digest.day), "because": _footer_reason(letter)}
-    if digest.receipt:
-        lines["receipt"] = say(wording.source_summary, *map(digest.receipt.get, RECEIPT))
+    lines = {"because": _footer_reason(letter)}
     if picks:
-        # Where not all names fit, topics with a pick come first.
-        picked = {pick.topic_name for pick in picks}
-        topics = sorted(letter.topics, key=lambda name: name not in picked)
         best, *rest = [pick.paper for pick in picks[:4]]
         texts = tuple([paper.title for paper in rest]) or (wording.summary(best),)
         lines["subject"] = say(wording.subject, best.title, len(picks) - 1)
-        lines["preheader"] = wording.preheader(texts)
-        lines["looked"] = say(
-            wording.summary_line, len(picks), digest.considered, bool(topics)
-        ).replace("%s", wording.names(topics))
+        counts = [(heading, len(members)) for heading, members in letter.sections]
+        lines["headline"] = say(wording.headline, len(picks), digest.considered)
+        lines["overview"] = say(wording.overview, tuple(counts))
+        lines["preheader"] = wording.preheader(lines["headline"], lines["overview"], texts)
         if letter.is_first:
             schedule = subscriber.hour, subscriber.timezone, subscriber.is_daily
             lines["welcome"] = say(wording.welcome, settings.SITE_NAME, *schedule)
@@ -203,7 +199,7 @@ def lines_of(letter: LetterData) -> dict[str, str]:
             days = (digest.day - digest.since).days
             lines["caught_up"] = say(wording.catchup_text, days, digest.considered)
     else:
-        lines["subject"] = say(wording.quiet_subject)
+        lines["subject"] = lines["headline"] = say(wording.quiet_subject)
         lines["quiet"] = say(wording.empty_text, digest.considered, tuple(letter.topics))
         lines["preheader"] = lines["quiet"]
     return {name: line for name, line in lines.items() if line}
@@ -243,9 +239,24 @@ def tokens_of(letters: Sequence[LetterData]) -> list[dict[str, str]]:
     return tokens
 
 
-def frame_context(lines: dict[str, str], tokens: dict[str, str], *, is_open: bool) -> dict:
+def short_urls_of(letter: LetterData) -> dict[str, str]:
+    """Return the addresses of the links in the text part, by the names in the templates."""
+    subscriber, digest = letter.subscriber, letter.digest
+    rows = {"preferences": subscriber}
+    if letter.picks:
+        rows |= {"digest": digest, "feedback": digest}
+    return {
+        f"short_{purpose}": f"{settings.SITE_URL}/e/"
+        f"{short_token(purpose, row.pk or 0, row.public_id, subscriber.moved_at)}/"
+        for purpose, row in rows.items()
+    }
+
+
+def frame_context(
+    lines: dict[str, str], tokens: dict[str, str], short_urls: dict[str, str], *, is_open: bool
+) -> dict:
     """Return the context of a digest's templates, without its papers and news."""
-    return {**lines, **_footer_urls(tokens), "is_open": is_open}
+    return {**lines, **_footer_urls(tokens), **short_urls, "is_open": is_open}
 
 
 def _render_welcome(letter, tokens):
@@ -256,37 +267,46 @@ def _render_welcome(letter, tokens):
         "topics": wording.names(letter.topics),
         "because": _footer_reason(letter),
         **_footer_urls(tokens),
+        **short_urls_of(letter),
     }
     content = mail.render("welcome", context, _address("unsubscribe", tokens["unsubscribe"]))
     return replace(content, item_ids=paper_ids(letter))
 
 
-def feedback_url(token: str, paper_id: str) -> str:
-    """Return the address where a subscriber gives feedback on a paper."""
-    return f"{_address('feedback', token)}?paper={quote(paper_id, safe='')}"
+def paper_urls(tokens: dict[str, str], paper_id: str) -> dict[str, str]:
+    """Return the addresses for feedback on a paper, and of the reasons for it."""
+    query = f"?paper={quote(paper_id, safe='')}"
+    return {
+        "say_url": f"{_address('feedback', tokens['feedback'])}{query}",
+        "why_url": f"{_address('why', tokens['preferences'])}{query}",
+    }
 
 
 def _render_parts(letter, lines, tokens, site) -> tuple[list[bytes], list[bytes]]:
     """Return the pieces of the text and HTML part: the frame, its lines and its fragments."""
     token_bytes = {purpose: encode_token(token) for purpose, token in tokens.items()}
+    short_urls = short_urls_of(letter)
     parts, size = {}, MAX_PAPERS_SIZE
     if letter.news:
         news = fragments.news(letter.news, site)
         parts["news"] = [news.text.join({}), news.html.join({})]
         size -= news.html.size
     if letter.picks:
-        parts["papers"], left_out = _join_papers(letter.picks, size, token_bytes["feedback"], site)
+        feedback_url = short_urls.pop("short_feedback")
+        parts["papers"], left_out = _join_papers(letter, size, token_bytes, feedback_url, site)
         if left_out:
             lines["left_out"] = _line(site.language, wording.left_out, left_out)
-    names, purposes = (*lines, *parts), tuple(tokens)
+    names, purposes, shorts = (*lines, *parts), tuple(tokens), tuple(short_urls)
 
     def context():
         urls = {purpose: token_slot(purpose) for purpose in purposes}
-        slots = {name: line_slot(name) for name in names}
-        return frame_context(slots, urls, is_open=letter.is_open)
+        slots, links = ({name: line_slot(name) for name in some} for some in (names, shorts))
+        return frame_context(slots, urls, links, is_open=letter.is_open)
 
     frame = fragments.frame("digest", site, (names, purposes, letter.is_open), context)
-    texts, htmls = token_bytes, dict(token_bytes)
+    texts = {"unsubscribe": token_bytes["unsubscribe"]}
+    texts |= {name: encode_url(url) for name, url in short_urls.items()}
+    htmls = dict(token_bytes)
     for name, line in lines.items():
         if name in frame.text.names:
             texts[name] = text_line(line)
@@ -297,33 +317,35 @@ def _render_parts(letter, lines, tokens, site) -> tuple[list[bytes], list[bytes]
     return frame.text.join(texts), frame.html.join(htmls)
 
 
-def _join_papers(picks, max_size, token, site):
+def _join_papers(letter, max_size, tokens, feedback_url, site):
     """Return the pieces of the papers, for the text and the HTML part, and how many don't fit.
 
-    They have the least dense form of which the HTML is small enough. `token` is for feedback.
+    They have the least dense form of which the HTML is small enough. `feedback_url` is the short
+    address for feedback.
     """
+    picks = letter.picks
+    slots = {purpose: token_slot(purpose) for purpose in ("feedback", "preferences")}
     for density in DENSITIES:
-        entries = fragments.entries(
-            picks, density, site, lambda paper_id: feedback_url(token_slot("feedback"), paper_id)
-        )
+        entries = fragments.entries(picks, density, site, partial(paper_urls, slots))
         sizes = [entry.size for entry in entries]
         if sum(sizes) <= max_size:
             break
     else:
-        fitting = sum(size <= max_size for size in accumulate(sizes))
-        picks, entries = picks[:fitting], entries[:fitting]
-    texts, htmls, group = [], [], None
-    for pick, entry in zip(picks, entries, strict=True):
-        if (name := wording.group(pick.basis, pick.group)) != group:
-            group, heading = name, fragments.heading(name, site)
-            texts += (BLANK_LINE, *heading.text.join({}))
-            htmls += (NEXT_LINE, *heading.html.join({}))
-        number = b"%d" % pick.position
-        before, reason = entry.text
-        texts += (BLANK_LINE, number, before, reason, token.join(entry.feedback_text))
-        head, middle, why = entry.html
-        htmls += (NEXT_LINE, head, number, b".", middle, why, token.join(entry.feedback_html))
-    return (texts[1:], htmls[1:]), len(sizes) - len(picks)
+        entries = entries[: sum(size <= max_size for size in accumulate(sizes))]
+    texts, htmls, remaining = [], [], iter(entries)
+    for heading, members in letter.sections:
+        if heading:
+            part = fragments.heading(heading, site)
+            texts += (BLANK_LINE, *part.text.join({}))
+            htmls += (NEXT_LINE, *part.html.join({}))
+        for pick, entry in zip(members, remaining, strict=False):
+            number = b"%d" % pick.position
+            url = encode_url(f"{feedback_url}{pick.position}/", "    ")
+            own = {"note": entry.note_text, "short_url": url}
+            texts += (BLANK_LINE, number, *entry.text.join(own))
+            own = {"number": EncodedBytes(number + b"."), "note": entry.note_html, **tokens}
+            htmls += (NEXT_LINE, *entry.html.join(own))
+    return (texts[1:], htmls[1:]), len(picks) - len(entries)
 
 
 def _footer_urls(tokens):

@@ -1,25 +1,25 @@
 """Fragments that many emails share: the frame around the papers, and an entry for each paper.
 
-Both have holes for what differs between subscribers: links, the position of a paper, and the
-reason. The frame is rendered and inlined once. So is a skeleton for each shape of papers (those
-with code share one). A skeleton becomes a fragment when a paper's texts are filled in.
+Both have holes for what differs between subscribers: links, the number of a paper, and the reason.
+The frame is rendered and inlined once. So is a skeleton for each shape of papers (those with code
+share one). A skeleton becomes a fragment when a paper's texts are filled in.
 """
 
 import re
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.safestring import mark_safe
-from django.utils.translation import gettext as _
 
 from digest import wording
 from digest.models import number_of
 from subscriptions.mail import plaintext, render
 from subscriptions.mail.byte_templates import (
+    EncodedBytes,
     GapTemplate,
     HoleTemplate,
     escaped,
@@ -33,6 +33,8 @@ MAX_SKELETONS = 1_000  # There are some hundred, and one for each address that i
 MAX_FRAGMENTS = 10_000  # Of some nine kilobytes each.
 MAX_ENTRIES = 100_000  # Of some three hundred bytes each, since they share the fragments' bytes.
 CUT = "<!-- cut here -->"
+LEADING = 3  # How many papers have authors, a summary and facts. The others are brief.
+BRIEF_COLUMNS = 90  # Two lines on a phone.
 #: Addresses that are not escaped in an attribute, except "&". Any other, such as one with a quote
 #: or an umlaut, goes through the templates itself.
 PLAIN = re.compile(r"[\w/:.~?=&+,;%#@!$*()\[\]-]+", re.ASCII)
@@ -57,13 +59,13 @@ class Density:
 
     Attributes:
         title: columns of its title.
-        relatives: how many of the papers on the same idea are named.
-        is_tight: whether it has one feedback link, instead of three.
+        relatives: how many of the papers on the same idea are named, of the leading papers.
+        is_tight: whether it has one link for all actions, instead of four.
         has_summary: whether its authors and summary are shown.
     """
 
     title: int = 240
-    relatives: int = 3
+    relatives: int = 2
     is_tight: bool = False
     has_summary: bool = True
 
@@ -80,16 +82,16 @@ class PaperEntry(NamedTuple):
     """A paper with the reason for it, in pieces that it shares with other entries.
 
     Attributes:
-        text: what stands after the paper's number, and the reason.
-        feedback_text, feedback_html: pieces to be joined with the subscriber's feedback token.
-        html: what stands before the paper's number, what stands after it, and the reason.
+        text: what stands after the paper's number, with a hole for its link.
+        html: with holes for the number and the tokens.
+        note_text, note_html: the reason, which fills a hole of both.
         size: bytes of the HTML.
     """
 
-    text: tuple[bytes, bytes]
-    feedback_text: tuple[bytes, ...]
-    html: tuple[bytes, bytes, bytes]
-    feedback_html: tuple[bytes, ...]
+    text: HoleTemplate
+    html: HoleTemplate
+    note_text: EncodedBytes
+    note_html: EncodedBytes
     size: int
 
 
@@ -119,16 +121,17 @@ def frame(kind: str, site: LetterSite, key: Hashable, context: Callable[[], dict
 
 
 def entries(
-    picks: Sequence, density: Density, site: LetterSite, feedback_url: Callable[[str], str]
+    picks: Sequence, density: Density, site: LetterSite, urls: Callable[[str], dict[str, str]]
 ) -> list[PaperEntry]:
     """Return the entries of these picks.
 
-    `feedback_url` returns the address for feedback on a paper id, with a stand-in for the token.
+    `urls` returns the addresses of the actions on a paper id, with stand-ins for the tokens.
     """
     where = number_of((site, density))
     keys = [  # In few steps: each email asks for each of its picks.
         (
             where,
+            pick.position > LEADING,
             pick.position > 9,  # One digit or two: a digest has fifty papers at most.
             pick.paper.printed,
             _key_of_relatives(pick),
@@ -142,15 +145,15 @@ def entries(
 
     def make(missing):
         with translation.override(site.language):
-            papers = _paper_entries(missing, where, density, site, feedback_url)
-            return [_with_reason(*pair) for pair in zip(papers, missing, strict=True)]
+            papers = _paper_entries(missing, where, density, site, urls)
+            return [_with_note(*pair) for pair in zip(papers, missing, strict=True)]
 
     return _cached(_entries, MAX_ENTRIES, keys, picks, make)
 
 
 def heading(name: str, site: LetterSite) -> Fragment:
-    """Return the heading over the group of papers with this name."""
-    return _fragment("group", lambda: {"name": wording.heading(name)}, name, site)
+    """Return the heading over a section of papers."""
+    return _fragment("group", lambda: {"name": name}, name, site)
 
 
 def news(events: Sequence[dict], site: LetterSite) -> Fragment:
@@ -165,32 +168,40 @@ class PaperText(NamedTuple):
     words: dict[str, str]
     addresses: dict[str, str]
     is_tight: bool
+    is_brief: bool
 
     @classmethod
-    def of(cls, pick, density: Density, feedback_url: str) -> "PaperText":
+    def of(cls, pick, density: Density, urls: dict[str, str]) -> "PaperText":
         paper, relatives = pick.paper, pick.folded
+        is_brief = pick.position > LEADING
+        named = 0 if is_brief else density.relatives
+        authors = wording.authors(paper.authors) if density.has_summary else ""
+        summary = _summary(pick, density)
         words = {
             "position": str(pick.position),
             "title": plaintext.shortened(paper.title, density.title),
-            "authors": wording.authors(paper.authors) if density.has_summary else "",
-            "summary": _summary(pick, density),
+            "authors": "" if is_brief else authors,
+            "summary": plaintext.shortened(summary or authors, BRIEF_COLUMNS)
+            if is_brief
+            else summary,
             "origin": plaintext.one_line(wording.origin(paper)),
-            "facts": wording.facts(pick),
-            "on_same_idea": wording.on_same_idea(len(relatives), density.relatives),
-            "and_more": wording.and_more(len(relatives), density.relatives),
+            "facts": "" if is_brief else wording.facts(pick),
+            "on_same_idea": wording.on_same_idea(len(relatives), named),
+            "and_more": wording.and_more(len(relatives), named),
+            "note": _note(pick),
         }
         project = (paper.hugging_face or {}).get("project_page", "")
         addresses = {
             "paper_id": paper.pk,
             "link": paper.link,
-            "github": paper.github,
-            "project": "" if density.is_tight else project,
-            "say_url": feedback_url,
+            "github": "" if is_brief else paper.github,
+            "project": "" if is_brief or density.is_tight else project,
+            **urls,
         }
-        for number, relative in enumerate(relatives[: density.relatives]):
+        for number, relative in enumerate(relatives[:named]):
             words[f"title_{number}"] = wording.relative(relative, paper)
             addresses[f"link_{number}"] = relative.link
-        return cls(words, addresses, density.is_tight)
+        return cls(words, addresses, density.is_tight, is_brief)
 
     def with_gaps(self) -> "PaperText":
         """Return its shape, with gaps instead of all words and all plain addresses."""
@@ -199,10 +210,10 @@ class PaperText(NamedTuple):
             name: text_slot(name) if PLAIN.fullmatch(address) else address
             for name, address in self.addresses.items()
         }
-        return PaperText(words, addresses, self.is_tight)
+        return self._replace(words=words, addresses=addresses)
 
     def key(self) -> Hashable:
-        return (self.is_tight, *self.words.items(), *self.addresses.items())
+        return (*self[2:], *self.words.items(), *self.addresses.items())
 
     def context(self) -> dict:
         """Return the context of the paper's templates."""
@@ -210,14 +221,14 @@ class PaperText(NamedTuple):
             {"title": self.words[f"title_{number}"], "link": self.addresses[f"link_{number}"]}
             for number in range(sum(name.startswith("link_") for name in self.addresses))
         ]
-        return {**self.words, **self.addresses, "relatives": relatives, "is_tight": self.is_tight}
+        flags = {"is_tight": self.is_tight, "is_brief": self.is_brief}
+        return {**self.words, **self.addresses, "relatives": relatives, **flags}
 
 
-def paper_context(pick, density: Density, feedback_url: str) -> dict:
+def paper_context(pick, density: Density, urls: dict[str, str], short_url: str) -> dict:
     """Return the context of a paper's templates for this pick."""
-    why = pick.why
-    own = {"number": f"{pick.position}.", "why": why, "reason": _("Why: %s") % why}
-    return PaperText.of(pick, density, feedback_url).context() | own
+    own = {"number": f"{pick.position}.", "short_url": short_url}
+    return PaperText.of(pick, density, urls).context() | own
 
 
 def markup(name: str, context: dict) -> Markup:
@@ -229,23 +240,26 @@ def markup(name: str, context: dict) -> Markup:
     )
 
 
-def _with_reason(entry, pick):
-    reason = pick.why
-    before, head, middle = entry.text[0], *entry.html[:2]
-    html = html_line(reason)
+def _with_note(entry, pick):
+    note = _note(pick)
+    html = html_line(note)
     return entry._replace(
-        text=(before, text_line(_("Why: %s") % reason, "    ")),
-        html=(head, middle, html),
-        size=entry.size + len(html),
+        note_text=text_line(note, "    "), note_html=html, size=entry.size + len(html)
     )
 
 
-def _paper_entries(picks, where, density, site, feedback_url):
+def _note(pick):
+    return wording.note(pick.reason, is_brief=pick.position > LEADING)
+
+
+def _paper_entries(picks, where, density, site, urls):
     """Return entries without a reason."""
     keys = [
         (
             where,
+            pick.position > LEADING,
             len(str(pick.position)),
+            bool(_note(pick)),
             pick.basis in wording.VOTE_BASES,
             pick.paper.printed,
             _key_of_relatives(pick),
@@ -255,7 +269,7 @@ def _paper_entries(picks, where, density, site, feedback_url):
     ]
 
     def make(missing):
-        texts = [PaperText.of(pick, density, feedback_url(pick.paper_id)) for pick in missing]
+        texts = [PaperText.of(pick, density, urls(pick.paper_id)) for pick in missing]
         skeletons = _skeletons_of([text.with_gaps() for text in texts], site)
         return [_fill(*pair) for pair in zip(skeletons, texts, strict=True)]
 
@@ -266,8 +280,12 @@ def _skeletons_of(shapes, site):
     """Return the skeletons of these shapes. Those that are new are inlined together."""
 
     def make(missing):
-        holes = {name: line_slot(name) for name in ("number", "why", "reason")}
-        parts = [markup("paper", shape.context() | holes) for shape in missing]
+        holes = {name: line_slot(name) for name in ("number", "short_url")}
+        notes = [{"note": shape.words["note"] and line_slot("note")} for shape in missing]
+        parts = [
+            markup("paper", shape.context() | holes | note)
+            for shape, note in zip(missing, notes, strict=True)
+        ]
         return [
             Fragment(GapTemplate.of_text(part.text), GapTemplate.of_html(html, shape.addresses))
             for part, html, shape in zip(parts, _inline(parts), missing, strict=True)
@@ -282,13 +300,13 @@ def _fill(skeleton, paper_text):
     words = {**paper_text.words, **paper_text.addresses}
     text = skeleton.text.fill(words)
     html = skeleton.html.fill({name: escaped(word) for name, word in words.items()})
-    (before, _), *feedback_text = text.pairs
-    (head, _), (middle, _), *feedback_html = html.pairs
+    (before, hole), *pairs = text.pairs
+    before = before[len(paper_text.words["position"]) :]  # Other numbers are as wide.
     return PaperEntry(
-        text=(before[len(paper_text.words["position"]) :], b""),  # Others are as wide.
-        feedback_text=(*(part for part, _ in feedback_text), text.last),
-        html=(head, middle, b""),
-        feedback_html=(*(part for part, _ in feedback_html), html.last),
+        text=replace(text, pairs=((before, hole), *pairs)),
+        html=html,
+        note_text=EncodedBytes(),
+        note_html=EncodedBytes(),
         size=html.size,
     )
 

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef, Subquery
@@ -85,6 +85,11 @@ class LetterData:
     def language(self):
         return self.digest.subscriber.language_or_default
 
+    @cached_property
+    def sections(self) -> list[tuple[str, list]]:
+        """Return the picks by their headings, in the active language."""
+        return wording.sections(self.picks)
+
     @property
     def is_open(self) -> bool:
         """Return whether the picks depend on neither topics nor feedback."""
@@ -122,7 +127,7 @@ def load(
     for subscriber_id, name in followed.values_list("subscriber_id", "topic__name"):
         topics[subscriber_id].append(name)
     heard = Digest.objects.not_missed().filter(subscriber=OuterRef("pk")).order_by("day")
-    saved = Feedback.objects.filter(subscriber=OuterRef("pk"), value=Feedback.Value.SAVE)
+    saved = Feedback.objects.saved().filter(subscriber=OuterRef("pk"))
     rows = Subscriber.objects.filter(pk__in=ids)
     rows = rows.values_list("pk", Subquery(heard.values("day")[:1]), Exists(saved))
     first_days, savers = {}, set()

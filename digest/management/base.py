@@ -60,8 +60,8 @@ def disk_errors():
         if error.errno not in DISK_FULL:
             raise
         raise CommandError(
-            f"{error.filename or 'A file'} can't be written ({error.strerror}): make room on its "
-            f"disk (`disk` in docs/maintenance.md), and run this again."
+            f"Cannot write {error.filename or 'a file'} ({error.strerror}): free space on its disk "
+            f"(`disk` in docs/maintenance.md), then run this again."
         ) from error
 
 
@@ -71,19 +71,19 @@ def writing(path):
     try:
         yield
     except OSError as error:
-        raise CommandError(f"{path} can't be written: {error.strerror}.") from error
+        raise CommandError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def add_port(parser) -> None:
     parser.add_argument(
-        "--port", type=port, default=8000, help="Where on 127.0.0.1 to serve (default: 8000)."
+        "--port", type=port, default=8000, help="Port on 127.0.0.1 (default: 8000)."
     )
 
 
 def port(text: str) -> int:
     """Return the port of an argument."""
     if not text.isdecimal() or not 0 < int(text) < 2**16:
-        raise ArgumentTypeError(f"{text!r} is no port: these are 1 to 65535")
+        raise ArgumentTypeError(f"{text!r} is not a port: use a number from 1 to 65535")
     return int(text)
 
 
@@ -93,8 +93,7 @@ def listening(number: int) -> socket.socket:
         return socket.create_server(("127.0.0.1", number))
     except OSError as error:
         raise CommandError(
-            f"Port {number} of 127.0.0.1 can't be used ({os.strerror(error.errno)}). "
-            f"Choose another with --port."
+            f"Cannot use port {number} ({os.strerror(error.errno)}). Choose another with --port."
         ) from error
 
 
@@ -111,7 +110,7 @@ def day(text: str) -> date:
     try:
         parsed = date.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no date such as 2026-11-25") from None
+        raise ArgumentTypeError(f"{text!r} is not a date like 2026-11-25") from None
     _check_year(parsed)
     return parsed
 
@@ -119,7 +118,7 @@ def day(text: str) -> date:
 def _check_year(parsed: date) -> None:
     """Refuse the ends of Python's calendar, because days are added and subtracted."""
     if not 1900 <= parsed.year < 3000:
-        raise ArgumentTypeError("years are taken from 1900 to 2999")
+        raise ArgumentTypeError("the year must be from 1900 to 2999")
 
 
 def moment(text: str) -> datetime:
@@ -127,8 +126,8 @@ def moment(text: str) -> datetime:
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no moment such as 2026-11-25T07:00+01:00") from None
+        raise ArgumentTypeError(f"{text!r} is not a time like 2026-11-25T07:00+01:00") from None
     if parsed.tzinfo is None:
-        raise ArgumentTypeError(f"{text!r} says no zone, as in 2026-11-25T07:00+00:00")
+        raise ArgumentTypeError(f"{text!r} needs a time zone, as in 2026-11-25T07:00+00:00")
     _check_year(parsed)
     return parsed

@@ -35,27 +35,27 @@ class Digest(models.Model):
     letter = models.OneToOneField(Letter, on_delete=models.CASCADE, related_name="digest")
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     considered = models.PositiveIntegerField(
-        default=0, help_text="How many papers were new to her."
+        "papers considered", default=0, help_text="How many papers were new to them."
     )
 
     receipt = models.JSONField(
-        default=dict, blank=True, help_text="What was announced, and what of it was here."
+        default=dict, blank=True, help_text="How many papers were announced and stored."
     )
     since = models.DateField(
-        null=True, blank=True, help_text="The day of her last one, where days of hers lie between."
+        null=True, blank=True, help_text="Day of the previous digest, if days lie between."
     )
     recovered = models.JSONField(
         null=True,
         blank=True,
-        help_text="After a restored backup, which papers it had besides its picks: `papers`, the "
-        "ids of those that were not here, or `until`, the last day of those that it may have had.",
+        help_text="After a restored backup, the papers that it had besides its picks: `papers`, "
+        "their ids, or `until`, the last day of those that it may have had.",
     )
 
     objects = DigestQuerySet.as_manager()
 
     class Meta:
         ordering = ["-day", "-pk"]
-        permissions = [("view_figures", "Can view counts of readers, digests and letters")]
+        permissions = [("view_figures", "Can view counts of subscribers, digests and emails")]
         constraints = [
             models.UniqueConstraint(fields=["subscriber", "day"], name="one_digest_a_day"),
         ]
@@ -96,10 +96,10 @@ class Pick(models.Model):
 
     class Basis(models.TextChoices):
         TOPIC = "topic", "matches a topic"
-        LEARNED = "learned", "like what she chose"
+        LEARNED = "learned", "learned from feedback"
         TREND = "trend", "trending"
         NEW = "new", "new in its field"
-        SECOND = "second", "a second chance"
+        SECOND = "second", "worth a second look"
 
     class Group(models.TextChoices):
         NEW = "new", "new"
@@ -122,14 +122,14 @@ class Pick(models.Model):
         db_index=False,
     )
     position = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="1 is the first. None where it is folded into another."
+        null=True, blank=True, help_text="1 is the first. Empty if it is grouped with another."
     )
     score = models.FloatField()
     basis = models.CharField(max_length=8, choices=Basis)
     topic_name = models.CharField(max_length=200, blank=True)
-    terms = models.JSONField(default=list, blank=True, help_text="The words that weighed most.")
+    terms = models.JSONField(default=list, blank=True, help_text="Matched terms.")
     group = models.CharField(
-        max_length=6, choices=Group, blank=True, db_default="", help_text="New where none is given."
+        max_length=6, choices=Group, blank=True, db_default="", help_text="Empty means new."
     )
 
     objects = PickQuerySet.as_manager()
@@ -161,12 +161,6 @@ class Pick(models.Model):
         if self.would_fold is not None:
             return self.would_fold
         return [relative.paper for relative in self.relatives.all()]
-
-    @property
-    def heading(self):
-        """Return the heading of its group, or an empty string for new papers."""
-        group = wording.group(self.basis, self.group)
-        return wording.heading(group) if group in ("missed", "near") else ""
 
     @property
     def why(self):

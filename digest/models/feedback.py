@@ -9,8 +9,17 @@ from digest.models.papers import Paper
 from subscriptions.models import Subscriber
 
 
+class FeedbackQuerySet(models.QuerySet):
+    def saved(self):
+        """Filter by papers on the reading list."""
+        return self.filter(Q(value=Feedback.Value.SAVE) | Q(saved_at__isnull=False))
+
+
 class Feedback(models.Model):
-    """A subscriber's feedback on one paper."""
+    """A subscriber's feedback on one paper: an opinion, and whether it is on their reading list.
+
+    `value` is the opinion. It is "save" for a paper that is saved without one.
+    """
 
     class Value(models.TextChoices):
         MORE = "more", "more like this"
@@ -21,6 +30,16 @@ class Feedback(models.Model):
     paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="feedback")
     value = models.CharField(max_length=4, choices=Value)
     at = models.DateTimeField()
+    saved_at = models.DateTimeField(
+        null=True, blank=True, help_text="Empty for papers saved before opinions were kept apart."
+    )
+    read_at = models.DateTimeField(null=True, blank=True, help_text="When it was marked as read.")
+    note = models.CharField(max_length=280, blank=True, default="", db_default="")
+    labels = models.CharField(
+        max_length=160, blank=True, default="", db_default="", help_text="Separated by commas."
+    )
+
+    objects = FeedbackQuerySet.as_manager()
 
     class Meta:
         ordering = ["-at"]
@@ -32,6 +51,20 @@ class Feedback(models.Model):
 
     def __str__(self):
         return f"{self.paper_id}: {self.get_value_display()}"
+
+    @property
+    def opinion(self) -> str:
+        """Return "more", "less", or an empty string."""
+        return "" if self.value == self.Value.SAVE else self.value
+
+    @property
+    def saved_since(self):
+        """Return when the paper was saved, or None."""
+        return self.saved_at or (self.at if self.value == self.Value.SAVE else None)
+
+    @property
+    def label_list(self) -> list[str]:
+        return self.labels.split(", ") if self.labels else []
 
 
 class LibraryPaper(models.Model):

@@ -12,20 +12,21 @@ class Harvest(models.Model):
         FAILED = "failed", "failed"
 
     source = models.CharField(max_length=20)
-    since = models.DateField(null=True, blank=True, help_text="From this day on, in a backfill.")
-    today = models.DateField(help_text="The day that the run took for today.")
+    since = models.DateField(null=True, blank=True, help_text="First day of a backfill.")
+    today = models.DateField("day", help_text="The source's date when it started.")
     started_at = models.DateTimeField()
-    touched_at = models.DateTimeField(help_text="When it last stored something.")
+    touched_at = models.DateTimeField("last activity")
     ended_at = models.DateTimeField(null=True, blank=True)
     state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
-    cursor = models.TextField(blank=True, help_text="Where it goes on.")
-    seen = models.PositiveIntegerField(default=0)
-    new = models.PositiveIntegerField(default=0)
-    changed = models.PositiveIntegerField(default=0)
-    bad = models.PositiveIntegerField(default=0, help_text="Records that were none.")
-    said = models.TextField(blank=True, help_text="How it went, in plain words.")
+    cursor = models.TextField(blank=True, help_text="Where the next run continues.")
+    seen = models.PositiveIntegerField("records", default=0)
+    new = models.PositiveIntegerField("new papers", default=0)
+    changed = models.PositiveIntegerField("changed papers", default=0)
+    bad = models.PositiveIntegerField("unreadable", default=0)
+    said = models.TextField("result", blank=True)
 
     class Meta:
+        verbose_name = "import"
         ordering = ["-started_at", "-pk"]
 
     def __str__(self):
@@ -36,18 +37,18 @@ class Coverage(models.Model):
     """What a source announced for one category and day, and how much of it is stored."""
 
     class State(models.TextChoices):
-        FRESH = "fresh", "all there"
+        FRESH = "fresh", "complete"
         WAITING = "waiting", "not announced yet"
-        QUIET = "quiet", "no announcement on this day"
-        STALLED = "stalled", "an earlier day's list is served"
-        FAILED = "failed", "could not be read"
+        QUIET = "quiet", "no announcement"
+        STALLED = "stalled", "outdated list"
+        FAILED = "failed", "failed"
 
     source = models.CharField(max_length=20)
     category = models.CharField(max_length=40)
     day = models.DateField(db_index=True)
     state = models.CharField(max_length=7, choices=State)
     announced = models.PositiveIntegerField(default=0)
-    had = models.PositiveIntegerField(default=0, help_text="How many of these are stored.")
+    had = models.PositiveIntegerField("stored", default=0)
     note = models.TextField(blank=True)
     checked_at = models.DateTimeField()
 

@@ -9,12 +9,13 @@ class FittedModel(models.Model):
     """The file of the ranking's model. The last row is the one in use."""
 
     fitted_at = models.DateTimeField()
-    name = models.CharField(max_length=200, help_text="Where it lies in the storage.")
+    name = models.CharField("file", max_length=200, help_text="In the storage.")
     sha256 = models.CharField(max_length=64)
-    documents = models.PositiveIntegerField(help_text="How many papers it was fitted on.")
+    documents = models.PositiveIntegerField("papers indexed")
     terms = models.PositiveIntegerField()
 
     class Meta:
+        verbose_name = "ranking model"
         ordering = ["-pk"]
 
     def __str__(self):

@@ -142,6 +142,12 @@ class Paper(models.Model):
         return self.server if host == ("arxiv.org" if self.is_arxiv else "doi.org") else ""
 
     @property
+    def read_label(self):
+        """Return the text of its link: "Read at arXiv"."""
+        server = self.read_at
+        return gettext("Read at %(server)s") % {"server": server} if server else gettext("Read")
+
+    @property
     def pdf(self):
         """Return the URL of the PDF, or an empty string."""
         return f"https://arxiv.org/pdf/{self.id}" if self.is_arxiv else ""

@@ -25,6 +25,7 @@ from digest.models import Alarm, Harvest
 from digest.models.locks import Lease
 from digest.operations import heartbeats, invariants
 from digest.papers import coverage
+from digest.wording import counted
 from subscriptions.delivery import circuit_breaker, clock, rejection_rate, status
 from subscriptions.delivery.status import utc
 from subscriptions.models import Letter
@@ -76,20 +77,19 @@ def _beat(now) -> Iterator[ActiveAlarm]:
     last = heartbeats.last(heartbeats.TICK)
     if last is None or last >= now - MAX_TICK_AGE:
         return
-    why = "beat is dead, or all workers are, or their clocks are a minute apart"
+    why = "Celery beat or all workers are down, or their clocks are a minute apart"
     # A worker that waits for the mail server's reply does not tick.
     transmitting = Letter.objects.open().filter(state=Letter.State.TRANSMITTING)
     if count := transmitting.filter(left_at__lte=now - MAX_REPLY_TIME).count():
-        waiting = f"{_counted(count, 'letter')} waiting for the mail server's answer"
-        why = f"{waiting}, and keep{'s' if count == 1 else ''} workers from all else"
-    yield ActiveAlarm("beat", f"The last tick was {utc(last)}: {why}.")
+        why = f"workers wait for the mail server's reply to {counted(count, 'email')}"
+    yield ActiveAlarm("beat", f"The scheduler last ran at {utc(last)}: {why}.")
 
 
 def _planning(now):
     count, since = _count_since(invariants.overdue(now, settings.ALARM_LATE), "next_due_at")
     if count:
         yield ActiveAlarm(
-            "planning", f"{_counted(count, 'digest')} not planned, due since {utc(since)}."
+            "planning", f"{counted(count, 'digest')} not planned, due since {utc(since)}."
         )
 
 
@@ -99,7 +99,7 @@ def _letters(now):
     count, since = _count_since(Letter.objects.due(now - settings.ALARM_LATE), "next_try_at")
     if count:
         yield ActiveAlarm(
-            "letters", f"{_counted(count, 'letter')} waiting for a worker since {utc(since)}."
+            "letters", f"{counted(count, 'email')} waiting for a worker since {utc(since)}."
         )
 
 
@@ -111,9 +111,7 @@ def _count_since(rows, moment):
 
 def _uncertain(now):
     if count := Letter.objects.open().filter(state=Letter.State.UNCERTAIN).count():
-        yield ActiveAlarm(
-            "uncertain", f"{_counted(count, 'letter')} in doubt: nobody knows who has them."
-        )
+        yield ActiveAlarm("uncertain", f"{counted(count, 'email')} with unknown outcome.")
 
 
 def _sending(now):
@@ -126,7 +124,7 @@ def _sending(now):
 
 def _floods(now):
     for endpoint in rate_limits.closed_endpoints(now):
-        said = f"Too many letters are asked for, from many networks: nobody gets one ({endpoint})."
+        said = f"Too many emails requested from many networks: the form is closed ({endpoint})."
         yield ActiveAlarm("flood", said, endpoint)
 
 
@@ -145,7 +143,7 @@ def _sources(now):
             failed = failed.filter(started_at__gt=done.started_at)
         first = failed.first()
         if first is not None and first.started_at < now - MAX_SOURCE_FAILURE:
-            said = f"{source} has failed since {utc(first.started_at)}: {runs[0].said}"
+            said = f"{source} has failed since {utc(first.started_at)}. {runs[0].said}"
             yield ActiveAlarm("source", said, source)
 
 
@@ -163,7 +161,7 @@ def _disk(now):
     disk = disk_of_data()
     if is_nearly_full(disk):
         host = socket.gethostname()
-        said = f"{disk.free / 10**6:,.0f} MB are left for {settings.DATA_DIR} on {host}."
+        said = f"{disk.free / 10**6:,.0f} MB free for {settings.DATA_DIR} on {host}."
         yield ActiveAlarm("disk", said, host, HOLDS_FOR_RARE)
 
 
@@ -182,7 +180,7 @@ def check_all(now) -> list[ActiveAlarm]:
         except Error:
             raise
         except Exception:
-            logger.exception("an alarm can't be looked for: %s", check.__name__.strip("_"))
+            logger.exception("Alarm check failed: %s", check.__name__.strip("_"))
     return found
 
 
@@ -224,8 +222,7 @@ def _from_results(results, holds_for):
     return [
         ActiveAlarm(
             "promises",
-            f"A promise is broken ({result.invariant.name}): {result.invariant.sentence}: "
-            f"{result.text}.",
+            f"Invariant “{result.invariant.sentence}” ({result.invariant.name}): {result.text}.",
             result.invariant.name,
             holds_for,
         )
@@ -269,7 +266,7 @@ def end_expired(now) -> None:
     for alarm in Alarm.objects.standing().filter(holds_until__lt=now):
         expired = Alarm.objects.standing().filter(pk=alarm.pk, holds_until__lt=now)
         if expired.update(ended_at=now):
-            logger.warning("[%s] is over: %s", alarm.name, alarm.said)
+            logger.warning("[%s] Resolved: %s", alarm.name, alarm.said)
 
 
 def notify(now) -> None:
@@ -287,7 +284,7 @@ def notify(now) -> None:
         begun = [alarm for alarm in rows if alarm.told_at is None]
         ended = [alarm for alarm in rows if alarm.ended_at is not None]
         lines = [f"[{alarm.name}] {alarm.said}" for alarm in begun]
-        lines += [f"[{alarm.name}] is over: {alarm.said}" for alarm in ended]
+        lines += [f"[{alarm.name}] Resolved: {alarm.said}" for alarm in ended]
         if lines and send(lines):
             Alarm.objects.filter(pk__in=[alarm.pk for alarm in begun]).update(told_at=now)
             Alarm.objects.filter(pk__in=[alarm.pk for alarm in ended]).update(end_told_at=now)
@@ -311,7 +308,7 @@ def send(lines: list[str]) -> bool:
         ) as answer:
             answer.raise_for_status()
     except httpx2.HTTPError as error:
-        logger.error("The alarm's webhook does not take it: %s", type(error).__name__)
+        logger.error("ALARM_WEBHOOK did not accept an alarm: %s", type(error).__name__)
         return False
     return True
 
@@ -360,10 +357,10 @@ class Watcher:
                 if self.silences == MAX_SILENCES:
                     self._notify(f"The database does not answer ({type(error).__name__}).")
             else:
-                logger.exception("the alarms can't be watched")
+                logger.exception("Alarm checks failed")
         else:
             if self.silences >= MAX_SILENCES:
-                self._notify("is over: the database answers again.")
+                self._notify("Resolved: the database answers again.")
             self.silences = 0
         finally:
             connection.close()
@@ -371,7 +368,3 @@ class Watcher:
     def _notify(self, text):
         logger.error("[database] %s", text)
         send([f"[database] {text}"])
-
-
-def _counted(count, thing):
-    return f"1 {thing} is" if count == 1 else f"{count:,} {thing}s are"

@@ -1,4 +1,4 @@
-"""The checks of `manage.py doctor`: what is well, what is wrong, and what to do about it."""
+"""The checks of `manage.py doctor`: what is OK, what is wrong, and how to fix it."""
 
 import os
 import tempfile
@@ -79,53 +79,53 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[CheckResult]:
 def _checks() -> list[tuple[str, Callable]]:
     return [
         ("settings", doctor_environment.names),
-        ("data", doctor_environment.data),  # First: with a full disk, SQLite doesn't answer.
+        ("data folder", doctor_environment.data),  # First: with a full disk, SQLite doesn't answer.
         ("database", doctor_environment.database),
         ("clocks", doctor_environment.clocks),
         ("site", doctor_environment.site),
         ("proxies", doctor_environment.proxies),
         ("secret key", doctor_environment.secret_key),
-        ("debugging", doctor_environment.debugging),
+        ("debug mode", doctor_environment.debugging),
         ("cache", doctor_environment.cache),
         ("broker", _broker),
         ("mail server", _mail_server),
         ("sending", _sending),
-        ("oracle", _delivery_lookup),
+        ("delivery check", _delivery_lookup),
         ("journal", _journal),
-        ("doubts", _doubts),
+        ("uncertain", _uncertain),
         ("senders", _senders),
-        ("replies", _replies),
+        ("reply address", _replies),
         ("imprint", _imprint),
         ("bounces", _bounces),
         ("model", _model),
-        ("archive", _archive),
+        ("search index", _archive),
         ("embeddings", _embeddings),
         ("papers", _papers),
         ("topics", _topics),
         ("sources", doctor_environment.sources),
-        ("ticks", doctor_environment.ticks),
-        ("schedule", _schedule),
+        ("scheduler", doctor_environment.ticks),
+        ("overdue", _overdue),
         ("alarms", doctor_environment.standing_alarms),
-        ("webhook", doctor_environment.webhook),
-        ("figures", doctor_environment.figures),
+        ("alarm webhook", doctor_environment.webhook),
+        ("metrics", doctor_environment.figures),
     ]
 
 
 def _failure(error):
-    return "wrong", f"can't be looked at: {type(error).__name__}: {error}"
+    return "wrong", f"check failed: {type(error).__name__}: {error}"
 
 
 def _broker(now):
     url = settings.CELERY_BROKER_URL
     if url.startswith("memory:"):
-        return "ok", "in the process, with `manage.py serve`"
+        return "ok", "in the process of `manage.py serve`"
     with current_app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=5)
         except OperationalError as error:
             return "wrong", (
-                f"what CELERY_BROKER_URL names doesn't answer ({error}). Until it does, `manage.py "
-                f"tick` plans and sends by hand."
+                f"no answer from CELERY_BROKER_URL ({error}). Start the broker; until then, run "
+                f"`manage.py tick` to plan and send by hand."
             )
         if url.startswith("redis") and (said := _redis(connection.default_channel.client)):
             return "wrong", said
@@ -137,9 +137,7 @@ def _redis(client):
     try:
         client.set(f"doctor-{uuid4().hex}", "here", ex=1)
     except RedisError as error:
-        return (
-            f"Redis answers, but takes no messages ({error}): see its memory, its disk and its log."
-        )
+        return f"Redis refuses messages ({error}): check its memory, disk and log."
     if client.info("memory").get("maxmemory_policy", "noeviction") != "noeviction":
         return "Redis may evict messages: set maxmemory-policy to noeviction."
     return ""
@@ -147,11 +145,11 @@ def _redis(client):
 
 #: What to do when the mail server can't be used, by the kind of problem.
 SMTP_ADVICE = {
-    "unreachable": "See that the mail server runs, and that EMAIL_URL has its host and its port.",
-    "auth": "See that EMAIL_URL has the user and the password that it asks for.",
+    "unreachable": "Check that the mail server runs, and host and port in EMAIL_URL.",
+    "auth": "Check user and password in EMAIL_URL.",
     "tls": (
-        "See that its certificate is of now and of this name, and that `tls` in EMAIL_URL is what "
-        "it offers on this port: starttls, implicit or none."
+        "Check that its certificate is valid for this name, and that `tls` in EMAIL_URL is what it "
+        "offers on this port: starttls, implicit or none."
     ),
 }
 
@@ -162,20 +160,20 @@ def _mail_server(now):
     except ImproperlyConfigured as error:
         return "wrong", str(error)
     if not isinstance(transport, SmtpTransport):
-        return "note", f"letters become files in {settings.DATA_DIR}/outbox: set EMAIL_URL to send."
+        return "note", f"emails go to {settings.DATA_DIR}/outbox: set EMAIL_URL to send them."
     where = f"{transport.server.host}:{transport.server.port}"
     if problem := check(transport.server):
         said = f"{where}: {problem.reply.rstrip('.')}. {SMTP_ADVICE[problem.kind]}"
-        return "wrong", f"{said} Until then, letters wait."
+        return "wrong", f"{said} Emails wait until then."
     return "ok", f"{where} answers"
 
 
 def _sending(now):
     sending = status.sending_status(now)
     if sending.grade == "stopped":
-        return "wrong", f"{sending.said} When all is well: `manage.py sending resume`."
+        return "wrong", f"{sending.said} Run `manage.py sending resume` to send again."
     if sending.grade == "tripped":
-        return "wrong", f"{sending.said} Once mended, `manage.py sending resume` waits no longer."
+        return "wrong", f"{sending.said} Once fixed, run `manage.py sending resume`."
     return "ok", sending.said
 
 
@@ -185,22 +183,22 @@ def _delivery_lookup(now):
     except ImproperlyConfigured as error:
         return "wrong", str(error)
     if isinstance(found, lookup.NoLookup) and _esp_with_events():
-        return "ok", "what the provider posts to us about a letter, where it has"
+        return "ok", "delivery events from the mail provider"
     if isinstance(found, lookup.NoLookup):
         return "note", (
-            "none: after a crash, a letter may arrive twice, the very same. With a Postfix on "
-            "this machine, set ORACLE=postfix:/var/log/mail.log."
+            "none: after a crash, an email may arrive twice. With Postfix on this machine, set "
+            "ORACLE=postfix:/var/log/mail.log."
         )
     if isinstance(found, lookup.PostfixLookup):
         try:
             found.path.open("rb").close()
         except OSError as error:
             return "wrong", (
-                f"{found.path} can't be read ({error.strerror}): let Postfix write it "
-                f"(maillog_file), and this user read it: docs/install.md has the lines."
+                f"cannot read {found.path} ({error.strerror}): let Postfix write it (maillog_file) "
+                f"and this user read it, as docs/install.md shows."
             )
-        return "ok", f"the Postfix whose log is {found.path}"
-    return "ok", "the outbox itself"
+        return "ok", f"Postfix log {found.path}"
+    return "ok", "files in the outbox"
 
 
 def _journal(now):
@@ -208,36 +206,36 @@ def _journal(now):
     if folder.exists():
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"\n")  # On a full disk, closing the file raises.
-        return "ok", f"{folder} can be written to"
+        return "ok", f"{folder} is writable"
     parent = next(path for path in folder.parents if path.exists())
     if not os.access(parent, os.W_OK):
-        return "wrong", f"{folder} can't be made: give this user the right to write to {parent}."
-    return "ok", f"{folder} is made once a mail server takes letters"
+        return "wrong", f"cannot create {folder}: give this user write access to {parent}."
+    return "ok", f"{folder} will be created with the first email"
 
 
-def _doubts(now):
+def _uncertain(now):
     for queue in status.queues(now):
         if queue.state == Letter.State.UNCERTAIN:
-            return "note", f"of {queue.count} letters {queue.label}: {queue.said}."
-    return "ok", "no letter is in doubt"
+            return "note", f"{counted(queue.count, 'email')} with unknown outcome: {queue.said}."
+    return "ok", "no emails with unknown outcome"
 
 
 def _senders(now):
     digests, transactional = (render.from_address(kind).addr_spec for kind in ("digest", "confirm"))
     if digests == transactional:
         return "note", (
-            f"all letters are from {digests}: with a TRANSACTIONAL_FROM_EMAIL of their own, "
-            f"confirmations don't suffer from complaints about digests."
+            f"all emails come from {digests}: set TRANSACTIONAL_FROM_EMAIL, so that complaints "
+            f"about digests do not affect confirmations."
         )
-    return "ok", f"digests are from {digests}, what was asked for in person from {transactional}"
+    return "ok", f"{digests} for digests, {transactional} for confirmations and links"
 
 
 def _replies(now):
     reader = parseaddr(settings.REPLY_TO_EMAIL)[1]
     if not reader:
         sender = render.from_address("digest").addr_spec
-        return "note", f"answers go to {sender}: where nobody reads it, set REPLY_TO_EMAIL."
-    return "ok", f"answers go to {reader}"
+        return "note", f"replies go to {sender}: if nobody reads it, set REPLY_TO_EMAIL."
+    return "ok", f"replies go to {reader}"
 
 
 def _imprint(now):
@@ -245,8 +243,8 @@ def _imprint(now):
     missing = [name for name in names if not getattr(settings, name)]
     if missing:
         return "note", (
-            f"many countries want a site, and letters to many, to say who is behind "
-            f"them: set {get_text_list(missing, 'and')}."
+            f"many countries require a site and its emails to name the operator: set "
+            f"{get_text_list(missing, 'and')}."
         )
     return "ok", f"names {settings.OPERATOR_NAME}"
 
@@ -254,34 +252,34 @@ def _imprint(now):
 def _bounces(now):
     address = verp.bounce_address("digest")
     if settings.EMAIL_URL.startswith("file:"):
-        return "ok", "letters become files, and none comes back"
+        return "ok", "none: emails are written to files"
     if esp := _esp_with_events():
         where, last = _events_address(esp), LetterFact.objects.filter(via=esp.name).first()
         if last is None:
-            return "note", f"{esp.title} has told nothing yet: have it post its events to {where}."
-        return "ok", f"{esp.title} tells; the last time was on {last.noted_at:%Y-%m-%d}"
+            return "note", f"no events from {esp.title} yet: let it post events to {where}."
+        return "ok", f"events from {esp.title}, the last on {last.noted_at:%Y-%m-%d}"
     if unread := len(list(unreadable.folder().glob("*.eml"))):
-        return "note", f"{unread} messages could not be read: look into {unreadable.folder()}."
+        return "note", f"{counted(unread, 'unreadable message')}: see {unreadable.folder()}."
     if settings.BOUNCE_MAILBOX:
         try:
             with mailboxes.mailbox_for(settings.BOUNCE_MAILBOX).open():
-                return "ok", f"they come to {address}, and are read from BOUNCE_MAILBOX"
+                return "ok", f"sent to {address}, read from BOUNCE_MAILBOX"
         except mailboxes.MailboxError as trouble:
-            return "wrong", f"BOUNCE_MAILBOX can't be read: {trouble}. They wait in it."
+            return "wrong", f"cannot read BOUNCE_MAILBOX: {trouble}. Bounces wait there."
     last = LetterFact.objects.filter(via="mail").first()
     if last is None and (esp := esps.esp_of(settings.EMAIL_URL)):
         name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"
         return "wrong", (
-            f"{esp.title} tells nobody: set {name}, and have it post its events to "
-            f"{_events_address(esp)}. Else letters go to dead addresses, and to who reported them, "
-            f"for ever."
+            f"not received: set {name}, and let {esp.title} post events to "
+            f"{_events_address(esp)}. Until then, emails also go to dead addresses and to people "
+            f"who reported them as spam."
         )
     if last is None:
         return "note", (
-            f"they come to {address}, and none was read yet: pipe that address into `manage.py "
-            f"inbound`, or set BOUNCE_MAILBOX. Else letters go to dead addresses for ever."
+            f"none received yet at {address}: pipe this address into `manage.py inbound`, or set "
+            f"BOUNCE_MAILBOX. Until then, emails also go to dead addresses."
         )
-    return "ok", f"they come to {address}; the last was read on {last.noted_at:%Y-%m-%d}"
+    return "ok", f"sent to {address}, the last on {last.noted_at:%Y-%m-%d}"
 
 
 def _esp_with_events():
@@ -299,15 +297,15 @@ def _model(now):
     from digest.ranking.parameters import OLD
 
     if old := sorted(settings.RANKING.keys() & OLD):
-        return "note", f"RANKING has {', '.join(old)}, which changes nothing any more: remove it."
+        return "note", f"RANKING has {', '.join(old)}, which has no effect any more: remove it."
     row = FittedModel.objects.first()
     if row is None:
-        return "note", "none yet: the first planning fits one."
+        return "note", "none yet: the first digest creates one."
     try:
         model_store.load(row)
     except model_store.Damaged as reason:
-        return "note", f"{reason}; a worker fits it anew within ten minutes."
-    return "ok", f"of {row.fitted_at:%Y-%m-%d %H:%M} UTC, {row.said}"
+        return "note", f"{reason}; a worker rebuilds it within ten minutes."
+    return "ok", f"{row.said}, fitted {row.fitted_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _archive(now):
@@ -315,13 +313,13 @@ def _archive(now):
 
     row = ArchiveFile.objects.first()
     if row is None:
-        return "note", "none yet: a worker writes it within ten minutes; the search waits for it."
+        return "note", "none yet: a worker builds it within ten minutes."
     try:
         index_store.load(row)
     except index_store.Damaged as reason:
-        return "note", f"{reason}; a worker writes it anew within ten minutes."
-    said = f"of {row.written_at:%Y-%m-%d %H:%M} UTC, {counted(row.papers, 'paper')}"
-    return "ok", f"{said}, {row.size / 1e6:.1f} MB to search in"
+        return "note", f"{reason}; a worker rebuilds it within ten minutes."
+    said = f"{counted(row.papers, 'paper')}, {row.size / 1e6:.1f} MB"
+    return "ok", f"{said}, written {row.written_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _embeddings(now):
@@ -329,18 +327,18 @@ def _embeddings(now):
     from digest.indexing.encoder import EncoderError
 
     if not settings.SEMANTIC_MODEL:
-        return "ok", "off: papers are ranked by their words. SEMANTIC_MODEL switches them on."
+        return "ok", "off: set SEMANTIC_MODEL to use them"
     try:
         model = embeddings.load()
     except EncoderError as error:
-        return "wrong", f"{error} Papers are ranked without. `manage.py embed` tries again."
+        return "wrong", f"{error} Papers are ranked without. Run `manage.py embed` to try again."
     papers = Paper.objects.filter(day__gte=embeddings.window(now)).count()
     missing = embeddings.missing(model, embeddings.window(now)).count()
     said = (
         f"{papers - missing} of {counted(papers, 'paper')} of the last {settings.CORPUS_DAYS} days"
     )
     if missing:
-        return "note", f"{said}; workers compute the others, or `manage.py embed` at once."
+        return "note", f"{said}; workers add the others, or run `manage.py embed`."
     return "ok", said
 
 
@@ -348,13 +346,13 @@ def _papers(now):
     newest = Paper.objects.first()
     if newest is None:
         if settings.SOURCES:
-            return "wrong", "there are none: `manage.py harvest` fetches the first."
-        return "wrong", "there are none: run `manage.py import_papers FILE`."
+            return "wrong", "none yet: run `manage.py harvest`."
+        return "wrong", "none yet: run `manage.py import_papers FILE`."
     age = (timezone.localdate(now) - newest.day).days
     if age >= settings.NEW_DAYS:
-        advice = "Why none comes, *sources* tells." if settings.SOURCES else "Import newer ones."
-        return "wrong", f"the newest is of {newest.day}: digests are empty. {advice}"
-    return "ok", f"{Paper.objects.count()}, the newest of {newest.day}"
+        advice = "See *sources* below." if settings.SOURCES else "Import newer ones."
+        return "wrong", f"the newest is from {newest.day}, so digests are empty. {advice}"
+    return "ok", f"{Paper.objects.count():,}, the newest from {newest.day}"
 
 
 def _topics(now):
@@ -362,34 +360,34 @@ def _topics(now):
 
     count = Topic.objects.offered().count()
     if not count:
-        return "note", "none is offered: `manage.py serve` makes starter topics, or add some."
+        return "note", "none offered: add some in the panel, or run `manage.py serve`."
     # The panel refuses queries of stop words alone; an import doesn't.
     topics = Topic.objects.offered().exclude(query="").values_list("name", "query", "categories")
     names = [name for name, query, fields in topics if not fields and not queries(query)]
     if names:
         return "note", (
-            f"{count} offered, of which no paper is found by the words of: {', '.join(names)}. "
-            f"Change or withdraw {'it' if len(names) == 1 else 'them'}."
+            f"{count} offered. The words of these find no papers: {', '.join(names)}. Change or "
+            f"withdraw {'it' if len(names) == 1 else 'them'}."
         )
     return "ok", f"{count} offered"
 
 
-def _schedule(now):
+def _overdue(now):
     late = Subscriber.objects.due(now - timedelta(minutes=5)).count()
     waiting = Letter.objects.due(now - timedelta(minutes=5)).count()
     if late or waiting:
         return "wrong", (
-            f"{late} subscribers and {waiting} letters have been due for over 5 minutes: is beat "
-            f"running, and a worker? `manage.py tick` does one pass by hand."
+            f"{counted(late, 'digest')} and {counted(waiting, 'email')} due for over 5 minutes: "
+            f"check that beat and a worker run, or run `manage.py tick`."
         )
-    return "ok", "nothing is overdue"
+    return "ok", "nothing"
 
 
 def _dns_records(resolver):
     domains = dns_check.domains()
     for names, said in (
-        (EXAMPLE_NAMES, "is an example: set it before you send."),
-        (PRIVATE_NAMES, "is known in this house alone: there is nothing to publish."),
+        (EXAMPLE_NAMES, "is an example: set it before you send emails."),
+        (PRIVATE_NAMES, "is a private domain: there are no records to publish."),
     ):
         if any(f".{domain}".endswith(tuple(f".{name}" for name in names)) for domain in domains):
             yield CheckResult("DNS records", "note", f"DEFAULT_FROM_EMAIL {said}")

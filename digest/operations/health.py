@@ -14,6 +14,7 @@ from django.db.utils import InternalError
 
 from digest.models import Harvest
 from digest.operations import alarms
+from digest.wording import counted
 from subscriptions.delivery import circuit_breaker
 
 WRITE_BYTES = 1_000_000  # More than one request writes to SQLite's file and log.
@@ -37,8 +38,8 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
             return [explain_error(error)]
         return [f"The database does not answer ({type(error).__name__})."]
     if waiting:
-        wait = "1 migration waits" if len(waiting) == 1 else f"{len(waiting)} migrations wait"
-        return [f"{wait}: run `manage.py upgrade`."]
+        missing = counted(len(waiting), "migration is", "migrations are")
+        return [f"{missing} missing: run `manage.py upgrade`."]
     return []
 
 
@@ -54,7 +55,7 @@ def reasons_not_writable() -> list[str]:
         with tempfile.TemporaryFile(dir=Path(connection.settings_dict["NAME"]).parent) as file:
             file.write(bytes(WRITE_BYTES))
     except OSError as error:
-        return [f"Nothing can be saved, and no letters leave: {error.strerror}."]
+        return [f"Nothing can be saved and no emails are sent: {error.strerror}."]
     return []
 
 
@@ -62,21 +63,21 @@ def explain_error(error: DatabaseError) -> str:
     """Return what an error of the database means. Names hosts and users: for operators only."""
     message = " ".join(str(error).split())
     if isinstance(error, InternalError):
-        return f"The database takes no writes ({message}): see `database` in docs/maintenance.md."
+        return f"The database is read-only ({message}): see `database` in docs/maintenance.md."
     if "unsupported startup parameter" in message:  # PgBouncer refuses our time-outs so.
         return (
-            f"DATABASE_URL leads to a pooler ({message}): add ?pool_mode=transaction to it, as "
-            f"docs/install.md says."
+            f"DATABASE_URL leads to a pooler ({message}): add ?pool_mode=transaction, as "
+            f"docs/install.md explains."
         )
     if any(words in message for words in ("malformed", "file is not a database")):
         return (
-            f"The database is damaged ({message}): stop the service, and put back a backup as "
-            f"docs/maintenance.md says."
+            f"The database is damaged ({message}): stop the service and restore a backup, as "
+            f"docs/maintenance.md explains."
         )
     if "readonly database" in message:  # SQLite's file, or its folder.
         return (
-            f"The database can't be written ({message}): let the user that runs Paperboy "
-            f"own all in {settings.DATA_DIR}."
+            f"The database is not writable ({message}): give all files in {settings.DATA_DIR} to "
+            f"the user that runs Paperboy."
         )
     return f"The database does not answer ({message})."
 
@@ -108,12 +109,12 @@ def last_harvests() -> dict[str, Harvest | None]:
 
 #: What visitors may know of an alarm. `degradations` describes the other alarms itself.
 PUBLIC_ALARMS = {
-    "beat": "Nothing was planned for some minutes.",
+    "beat": "The scheduler has not run for some minutes.",
     "planning": "Digests are late.",
-    "letters": "Letters are late.",
-    "uncertain": "Of some letters, nobody knows yet whether they arrived.",
-    "promises": "A promise is not kept.",
-    "refused": "Many letters are refused.",
+    "letters": "Emails are late.",
+    "uncertain": "The outcome of some emails is unknown.",
+    "promises": "A delivery invariant is violated.",
+    "refused": "Many emails are rejected.",
     "disk": "A disk is nearly full.",
 }
 
@@ -122,14 +123,14 @@ def degradations(now: datetime) -> list[str]:
     """Return what is wrong while the service works. Visitors may read it: no causes."""
     found = alarms.known(now)
     names = {alarm.name for alarm in found}
-    sentences = [] if is_writable() else ["Nothing can be saved, and no letters leave, for now."]
+    sentences = [] if is_writable() else ["Nothing can be saved and no emails are sent now."]
     sentences += [alarm.said for alarm in found if alarm.name == "papers"]
     sentences += [
-        f"The last harvest of {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
-        f"the panel says why."
+        f"The last import from {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
+        f"see the admin panel."
         for source, harvest in last_harvests().items()
         if harvest is not None and harvest.state == Harvest.State.FAILED
     ]
     if circuit_breaker.current().blocked_reason(now):
-        sentences.append("No letters leave for now: the panel says why.")
+        sentences.append("No emails are sent now: see the admin panel.")
     return sentences + [text for name, text in PUBLIC_ALARMS.items() if name in names]

@@ -40,7 +40,7 @@ Kind, State = Letter.Kind, Letter.State
 
 
 #: Parses `InvariantResult.text`: how many rows, of which table, and the ids of some.
-VIOLATION_TEXT = re.compile(r"broken by ([\d,]+) rows? \((\w+) (\d+(?:, \d+)*)")
+VIOLATION_TEXT = re.compile(r"(?:broken|violated) by ([\d,]+) rows? \((\w+) (\d+(?:, \d+)*)")
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ class InvariantResult:
     def text(self) -> str:
         """Return the result in words, without addresses."""
         if not self.count:
-            return "kept"
+            return "OK"
         more = ", …" if self.count > len(self.examples) else ""
         ids = ", ".join(map(str, self.examples))
-        return f"broken by {counted(self.count, 'row')} ({self.kind} {ids}{more})"
+        return f"violated by {counted(self.count, 'row')} ({self.kind} {ids}{more})"
 
     def add(self, rows: QuerySet) -> None:
         if count := rows.count():
@@ -337,29 +337,23 @@ def _accepted_without_proof(letters, now):
 
 
 INVARIANTS = [
-    Invariant(
-        "planned", "every subscriber who is due has her day written down", _not_planned, True
-    ),
-    Invariant("due", "every subscriber who wants digests has a next one soon", _never_due, True),
-    Invariant("ended", "every letter whose day has ended has an end", _open_too_long, True),
-    Invariant("held", "no claim outlives its lease, and no doubt its question", _forgotten, True),
-    Invariant("moments", "every end has its moment", _end_without_moment),
-    Invariant("reasons", "every day that ended unsent says why", _end_without_reason),
-    Invariant("days", "every digest has a letter of its own day", _day_without_digest),
-    Invariant("once", "at most one repeat of a letter", _repeated),
-    Invariant("counted", "every try after a silence is counted", _tried_uncounted),
-    Invariant("apart", "no two digests of a reader leave within some hours", _too_near),
-    Invariant("bytes", "what may be sent again has kept its bytes", _bytes_lost, True),
-    Invariant(
-        "leavers", "no letter passes the fence after its reader has left", _sent_after_unsubscribe
-    ),
-    Invariant("picks", "picks belong to letters that left or may yet", _picks_of_none),
-    Invariant("claims", "an attempt is a claim", _attempts_unclaimed),
-    Invariant("steps", "every step of a letter begins where the last ended", _steps_apart),
-    Invariant("states", "a letter is where its last step led", _last_step_elsewhere),
-    Invariant(
-        "proofs", "what was sent had passed the fence, and was taken", _accepted_without_proof
-    ),
+    Invariant("planned", "Digests are planned on time", _not_planned, True),
+    Invariant("due", "Every active subscriber has a next digest date", _never_due, True),
+    Invariant("ended", "No email stays open after its day", _open_too_long, True),
+    Invariant("held", "No email is stuck with a worker or a lookup", _forgotten, True),
+    Invariant("moments", "Every finished email has an end time", _end_without_moment),
+    Invariant("reasons", "Every unsent email has a reason", _end_without_reason),
+    Invariant("days", "Every digest has one email of the same day", _day_without_digest),
+    Invariant("once", "No email is resent more than once", _repeated),
+    Invariant("counted", "Every resend is counted", _tried_uncounted),
+    Invariant("apart", "No duplicate digest within six hours", _too_near),
+    Invariant("bytes", "Every email that may be resent has its stored text", _bytes_lost, True),
+    Invariant("leavers", "No email is sent after unsubscribing", _sent_after_unsubscribe),
+    Invariant("picks", "Unsent digests release their papers", _picks_of_none),
+    Invariant("claims", "Every attempt was claimed by one worker", _attempts_unclaimed),
+    Invariant("steps", "The steps of every email form an unbroken sequence", _steps_apart),
+    Invariant("states", "The state of every email matches its last step", _last_step_elsewhere),
+    Invariant("proofs", "Every sent email has the mail server's reply", _accepted_without_proof),
 ]
 
 

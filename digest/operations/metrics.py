@@ -153,7 +153,7 @@ def _figures(now):
     yield _gauge("digest_letters_two_days", dict.fromkeys(Letter.State, 0) | ended, "state")
     lag = SummaryMetricFamily(  # No other type may have quantiles.
         "paperboy_letter_lag_seconds",
-        "From a digest's planning to the mail server's yes, in 24 hours.",
+        "Time from planning to acceptance by the mail server, in 24 hours.",
     )
     for quantile, time_taken in {"0.5": figures.lag_median, "0.99": figures.lag_p99}.items():
         if time_taken is not None:
@@ -198,7 +198,7 @@ class CachedMetrics:
         except Error:
             if not self.may_fail:
                 raise
-            logger.exception("figures can't be had: %s", source.__name__.strip("_"))
+            logger.exception("Metrics failed: %s", source.__name__.strip("_"))
             return []
 
 

@@ -41,8 +41,8 @@ def migrate(write: Callable[[str], None]) -> None:
     if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
         if reasons := health.reasons_not_ready(in_full=True):
             raise CommandError(
-                f"{' '.join(reasons)} DATABASE_URL leads to a pooler: name PostgreSQL itself in it "
-                f"for this, without pool_mode."
+                f"{' '.join(reasons)} DATABASE_URL leads to a pooler. Run this with the address of "
+                f"PostgreSQL itself, without pool_mode."
             )
         return
     with _migration_lock(write):
@@ -54,14 +54,14 @@ def migrate(write: Callable[[str], None]) -> None:
                 code = getattr(error.__cause__, "sqlstate", "")
                 if number == MAX_TRIES or code not in NOT_FREE:
                     raise
-                write("A table is in use. Trying again.")
+                write("A table is in use. Retrying.")
                 sleep(PAUSE_SECONDS)
 
 
 def prepare_topics(write: Callable[[str], None]) -> None:
     """Create the starter topics if there are none, and finish moving followers of merged topics."""
     if made := starter_topics.make_topics():
-        write(f"Made {counted(made, 'starter topic')}.")
+        write(f"Created {counted(made, 'starter topic')}.")
     if moved := _move_followers():
         write(f"Moved {counted(moved, 'follower')} of merged topics.")
 
@@ -130,7 +130,7 @@ def _migration_lock(write) -> Iterator[None]:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [NUMBER])
             if cursor.fetchone()[0]:
                 break
-            write("Another upgrade is at it. Waiting.")
+            write("Another upgrade is running. Waiting.")
             sleep(PAUSE_SECONDS)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Export papers as BibTeX and RIS.
+"""Export papers as BibTeX and RIS, and within pages as meta tags and COinS.
 
 The fields of a paper may contain anything. They are escaped, so that they can neither end a field
 nor be a LaTeX command. Non-ASCII letters stay.
@@ -7,8 +7,9 @@ nor be a LaTeX command. Non-ASCII letters stay.
 import re
 import unicodedata
 from collections.abc import Container, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, count
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from digest.models import Paper
 from digest.sources.arxiv.fields import SUFFIXES
@@ -54,6 +55,7 @@ ARTICLES = frozenset(["a", "an", "the"])
 #: Letters that are not a letter with an accent, as keys have them.
 LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
 MAX_KEY_LENGTH = 60
+MAX_AUTHORS = 20  # Of a paper in a list of papers.
 
 
 # ---- BibTeX
@@ -156,13 +158,54 @@ def _ris_fields(paper) -> Iterator[tuple[str, str]]:
     yield "N1", "Withdrawn by its authors" if paper.is_withdrawn else ""
 
 
-# ---- Both
+# ---- In pages, as Zotero and Google Scholar read them
+
+
+def meta_tags(paper: Paper) -> list[tuple[str, str]]:
+    """Return the names and contents of a page's `citation_*` meta tags."""
+    tags = [
+        ("citation_title", one_line(paper.title)),
+        *(("citation_author", ", ".join(parts(name) or [name])) for name in _authors(paper)),
+        ("citation_publication_date", _date(paper).replace("-", "/")),
+        ("citation_journal_title", one_line(paper.journal_ref)),
+        ("citation_publisher", "" if paper.journal_ref else paper.server),
+        ("citation_arxiv_id", paper.pk if paper.is_arxiv else ""),
+        ("citation_doi", doi(paper)),
+        ("citation_public_url", paper.link),
+        ("citation_pdf_url", paper.pdf),
+    ]
+    return [(name, content) for name, content in tags if content]
+
+
+def coins(paper: Paper) -> str:
+    """Return the paper as an OpenURL context object: the title of a span of class Z3988 (COinS)."""
+    values = [
+        ("ctx_ver", "Z39.88-2004"),
+        ("rft_val_fmt", "info:ofi/fmt:kev:mtx:dc"),
+        ("rft.type", "journalArticle" if paper.journal_ref else "preprint"),
+        ("rft.title", one_line(paper.title)),
+        ("rft.source", one_line(paper.journal_ref)),
+        ("rft.publisher", paper.server),
+        ("rft.date", _date(paper)),
+        ("rft.identifier", f"urn:doi:{found}" if (found := doi(paper)) else ""),
+        ("rft_id", paper.link),
+        *(("rft.au", ", ".join(parts(name) or [name])) for name in _authors(paper)[:MAX_AUTHORS]),
+    ]
+    return urlencode([(name, value) for name, value in values if value])
+
+
+def _date(paper):
+    return year(paper) if paper.day_is_estimate or paper.is_sample else paper.day.isoformat()
+
+
+# ---- All of them
 
 
 def _authors(paper) -> list[str]:
     return [line for name in paper.authors if (line := one_line(name))]
 
 
+@lru_cache(20_000)
 def parts(name: str) -> tuple[str, str] | None:
     """Return the family name and the given name, or None if it isn't clear which is which.
 

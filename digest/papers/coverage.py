@@ -129,8 +129,8 @@ def alarms(now: datetime) -> list[str]:
     for row in rows:
         by_state.setdefault(row.get_state_display(), []).append(row.category)
     parts = [f"{', '.join(categories)}: {state}" for state, categories in by_state.items()]
-    what = "; ".join(parts) or "not every category was asked for"
-    return [f"arXiv's list of {day:%A, %-d %B} has not come in whole: {what}."]
+    what = "; ".join(parts) or "not every category was fetched"
+    return [f"arXiv's list of {day:%A, %-d %B} is incomplete: {what}."]
 
 
 def _missing(source, batch, now):

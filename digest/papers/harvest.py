@@ -46,10 +46,11 @@ INTERVAL = timedelta(hours=2)
 #: A daily run reaches back over one day. After a longer gap, the days between are owed as well.
 MAX_GAP = timedelta(days=1)
 ARXIV_INTERVAL = timedelta(minutes=20)
+FETCH_INTERVAL = timedelta(minutes=5)  # Between two fetches by hand of a source that fails.
 #: Papers of arXiv that only other sources named, and so without categories, are looked up there.
 MAX_UNLISTED_AGE = timedelta(days=7)
 MAX_UNLISTED = 300  # In one run: three requests.
-OUT_OF_TIME = "It took too long; the next run goes on from there."
+OUT_OF_TIME = "Failed: it took too long. The next run continues from there."
 
 State = Harvest.State
 
@@ -99,6 +100,21 @@ def try_start(name: str, now) -> bool:
     return turn.acquire() and not is_running(name, now)
 
 
+def refuse_fetch(name: str, now) -> str:
+    """Return why an operator may not have a source fetched now, or "" and reserve the fetch.
+
+    At most as often as arXiv is asked by the schedule, except after a failed run.
+    """
+    if is_running(name, now):
+        return "is being fetched"
+    last = Harvest.objects.filter(source=name, since=None).first()
+    if last and last.state == State.DONE and (free := last.touched_at + ARXIV_INTERVAL) > now:
+        return f"was fetched at {last.touched_at:%H:%M} UTC; again from {free:%H:%M} UTC"
+    if not Lease(f"fetch {name}"[:MAX_LEASE_NAME], FETCH_INTERVAL).acquire():
+        return "was requested in the last 5 minutes"
+    return ""
+
+
 def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.now) -> Harvest:
     """Harvest a source, or resume a run that was cut off. Return its row.
 
@@ -127,15 +143,15 @@ def _fetch(source, web, harvest, clock):
         for batch in _batches(source, web, harvest):
             _store(harvest, batch, problems, clock())
     except (Unavailable, Refused, MalformedFeed) as error:
-        _end(harvest, State.FAILED, problems, clock(), f"It broke off: {error}.")
+        _end(harvest, State.FAILED, problems, clock(), f"Failed: {error}.")
         coverage.record_failure(source.name, str(error), clock())
     except SoftTimeLimitExceeded:
         _end(harvest, State.FAILED, problems, clock(), OUT_OF_TIME)
         coverage.record_failure(source.name, OUT_OF_TIME, clock())
         raise
     except Exception as error:
-        _end(harvest, State.FAILED, problems, clock(), f"It broke: {type(error).__name__}.")
-        logger.exception("harvest of %s broke", source.name)
+        _end(harvest, State.FAILED, problems, clock(), f"Failed: {type(error).__name__}.")
+        logger.exception("Import from %s failed", source.name)
     else:
         _end(harvest, State.DONE, problems, clock(), "")
     return harvest
@@ -151,7 +167,7 @@ def _batches(source, web, harvest):
             unlisted = list(arxivs.values_list("pk", flat=True)[:MAX_UNLISTED])
             yield from source.look_up(web, unlisted)
         except (Unavailable, Refused, MalformedFeed) as error:  # The lists are stored.
-            yield Batch([], note=f"What only others told of can't be looked up: {error}")
+            yield Batch([], note=f"Papers of other sources could not be looked up: {error}")
 
 
 def _begin(name, today, since, now):
@@ -189,7 +205,7 @@ def _store(harvest, batch: Batch, problems, now):
 
 def _end(harvest, state, problems, now, how):
     parts = [
-        f"{counted(harvest.seen, 'record')} seen: {counted(harvest.new, 'paper')} new, "
+        f"{counted(harvest.seen, 'record')} read: {counted(harvest.new, 'new paper')}, "
         f"{harvest.changed:,} changed."
     ]
     if harvest.bad:

@@ -14,36 +14,55 @@ MAX_WORDS = 30  # Learned words on a page.
 MIN_NEGATIVE_WORDS = 8  # Of these, reserved for words with a negative weight.
 
 
+#: What may be said of a paper. "neutral" ends the opinion, "unsave" takes the paper off the reading
+#: list, and "clear" does both.
+VALUES = (*Feedback.Value, "neutral", "unsave", "clear")
+
+
 def record(subscriber, paper, value: str, now) -> None:
-    """Store the feedback on a paper; "clear" deletes it. The same feedback twice changes nothing.
+    """Store one of VALUES. The same value twice changes nothing.
 
     Raises Subscriber.DoesNotExist if the subscriber was erased meanwhile.
     """
     with transaction.atomic():
         subscriber.locked()
-        feedback = Feedback.objects.filter(subscriber=subscriber, paper=paper)
-        if value == "clear":
-            changed, _ = feedback.delete()
+        row = feedback_on(subscriber, paper)
+        opinion, saved_since = (row.opinion, row.saved_since) if row else ("", None)
+        before = (opinion, saved_since)
+        if value in ("more", "less"):
+            opinion = value
+        if value in ("neutral", "clear"):
+            opinion = ""
+        if value == "save":
+            saved_since = saved_since or now
+        if value in ("unsave", "clear"):
+            saved_since = None
+        if (opinion, saved_since) == before:
+            return
+        if not opinion and not saved_since:
+            row.delete()
         else:
-            changed = not feedback.filter(value=value).exists()
-            if changed:
-                Feedback.objects.update_or_create(
-                    subscriber=subscriber, paper=paper, defaults={"value": value, "at": now}
-                )
-        if changed:
-            request_learning(subscriber)
+            row = row or Feedback(subscriber=subscriber, paper=paper, at=now)
+            row.value, row.saved_at = opinion or Feedback.Value.SAVE, saved_since
+            if opinion != before[0]:
+                row.at = now
+            if not saved_since:
+                row.read_at, row.note, row.labels = None, "", ""
+            row.save()
+        request_learning(subscriber)
 
 
-def value_of(subscriber, paper) -> str:
-    """Return the value of the feedback on a paper, or an empty string."""
-    feedback = Feedback.objects.filter(subscriber=subscriber, paper=paper)
-    return feedback.values_list("value", flat=True).first() or ""
+def feedback_on(subscriber, paper) -> Feedback | None:
+    return Feedback.objects.filter(subscriber=subscriber, paper=paper).first()
 
 
-def saved(subscriber):
-    """Return the feedback by which papers were saved, with the papers, the latest first."""
-    feedback = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
-    return feedback.select_related("paper").order_by("-at", "-pk")
+def attach(subscriber, picks) -> list:
+    """Give each pick its `feedback`, or None. Return the picks."""
+    rows = subscriber.feedback.filter(paper__in=[pick.paper_id for pick in picks])
+    by_paper = {row.paper_id: row for row in rows}
+    for pick in picks:
+        pick.feedback = by_paper.get(pick.paper_id)
+    return list(picks)
 
 
 def known_paper_ids(subscriber) -> set[str]:

@@ -11,7 +11,7 @@ from digest.models import LibraryPaper, ReaderModel
 from digest.models.bulk_insert import among
 from digest.ranking.authors import queried_authors
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.relevance_feedback import Learned
+from digest.ranking.relevance_feedback import LearnedProfile
 from digest.sources.arxiv import taxonomy
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Subscriber, Topic, TopicPreference
@@ -94,14 +94,14 @@ def to_interest(topic: Topic, weight: float = 1.0) -> Interest:
     text = topic.query.strip()
     if authors := queried_authors(text):
         return Interest(topic.name, "", weight, categories, authors)
-    if not categories and (meant := taxonomy.meant(text)):
+    if not categories and (meant := taxonomy.categories_named(text)):
         return Interest(topic.name, "", weight, meant)
     return Interest(topic.name, topic.query, weight, categories)
 
 
-def _learned_profile(row: ReaderModel) -> Learned | None:
+def _learned_profile(row: ReaderModel) -> LearnedProfile | None:
     """Return a reader's own model, None where it has nothing to say."""
     if not row.terms:
         return None
     floor = np.inf if row.floor is None else row.floor
-    return Learned(tuple(row.terms), tuple(row.weights), row.liked, floor)
+    return LearnedProfile(tuple(row.terms), tuple(row.weights), row.liked, floor)

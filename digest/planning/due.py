@@ -21,7 +21,7 @@ ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Due:
+class DueSubscriber:
     """A subscriber whose digest is due.
 
     Attributes
@@ -51,7 +51,7 @@ class Due:
         return [*self.missed] if self.day is None else [*self.missed, self.day]
 
 
-def due_of(subscriber: Subscriber, now) -> Due:
+def due_of(subscriber: Subscriber, now) -> DueSubscriber:
     """Return which local day is planned now, and which days were missed.
 
     The day of confirming is due at once. Of several days whose hour has passed, only the last is
@@ -62,8 +62,8 @@ def due_of(subscriber: Subscriber, now) -> Due:
     while (following := _next_digest(days[-1], subscriber))[1] <= now:
         days.append(following[0])
     if schedule.send_deadline(days[-1], zone) <= now:
-        return Due(subscriber, None, tuple(days))
-    return Due(subscriber, days[-1], tuple(days[:-1]))
+        return DueSubscriber(subscriber, None, tuple(days))
+    return DueSubscriber(subscriber, days[-1], tuple(days[:-1]))
 
 
 def _next_digest(day, subscriber):

@@ -1,6 +1,5 @@
 """Explain why a paper is, or is not, in a subscriber's digest."""
 
-import math
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -92,12 +91,5 @@ def _diagnosis(subscriber, window, new, paper) -> Diagnosis | None:
 
 
 def for_display(diagnosis: Diagnosis) -> Diagnosis:
-    """Prepare a diagnosis for display: truncate the topic, and round the score down and the cut up.
-
-    So the score never looks equal to the cut.
-    """
-    diagnosis = replace(diagnosis, topic=shortened(diagnosis.topic, wording.TOPIC_COLUMNS))
-    if diagnosis.what != "weak":
-        return diagnosis
-    score, least = round(100 * diagnosis.score, 6), round(100 * diagnosis.cut, 6)
-    return replace(diagnosis, score=math.floor(score) / 100, cut=math.ceil(least) / 100)
+    """Truncate the topic of a diagnosis: some are whole abstracts."""
+    return replace(diagnosis, topic=shortened(diagnosis.topic, wording.TOPIC_COLUMNS))

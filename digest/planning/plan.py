@@ -37,7 +37,7 @@ from digest.models.locks import Lease
 from digest.papers import coverage
 from digest.planning.due import (
     ONE_DAY,
-    Due,
+    DueSubscriber,
     due_of,
     last_completed,
     new_after,
@@ -93,7 +93,7 @@ def plan(now, on_saved: Callable[[], object] = lambda: None) -> Plan:
     for part in range(settings.PLANNERS):
         lease = Lease(f"planning {part}", LEASE)
         if not lease.acquire():
-            logger.info("another is planning part %s", part)
+            logger.info("Another worker is planning part %s", part)
             continue
         try:
             total += _plan(lease, part, now, on_saved)
@@ -108,7 +108,7 @@ def _plan(lease, part, now, on_saved):
     record_arrivals(schedule.local_day(now, UTC), now)
     for dues in due_batches(now, part):
         if not lease.renew():
-            logger.warning("the lease of planning ran out; another has taken over")
+            logger.warning("The planning lease expired; another worker has taken over")
             break
         ranked = rank_due(due_after_gap(dues, now), now)
         receipt, saved = coverage.receipt_to_keep(now), Plan()
@@ -124,7 +124,7 @@ def _plan(lease, part, now, on_saved):
     return total
 
 
-def due_batches(now, part: int | None = None) -> Iterator[list[Due]]:
+def due_batches(now, part: int | None = None) -> Iterator[list[DueSubscriber]]:
     """Yield the subscribers who are due, of one part or all, by id, BATCH at a time.
 
     Until the day's papers have come in, all but first digests wait, HARVEST_GRACE at most.
@@ -140,7 +140,9 @@ def due_batches(now, part: int | None = None) -> Iterator[list[Due]]:
         after = subscribers[-1].pk
 
 
-def rank_due(dues: Sequence[Due], now, *, may_store=True, recent_only=True) -> Sequence[Due]:
+def rank_due(
+    dues: Sequence[DueSubscriber], now, *, may_store=True, recent_only=True
+) -> Sequence[DueSubscriber]:
     """Return the dues with their papers. Writes no digest. `recent_only` is as for selection.rank.
 
     Runs a constant number of queries for each length of time, however many subscribers there are.
@@ -206,7 +208,7 @@ def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, datetime | Non
     return until, new_after(subscriber, planned_at, now), last_day
 
 
-def save_plan(dues: Sequence[Due], receipt: dict, now) -> Plan:
+def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
     """Write the letters, digests and picks of these dues in one transaction."""
     letters, events, digests, planned = [], [], [], []
     with transaction.atomic():

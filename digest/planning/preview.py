@@ -21,18 +21,25 @@ from digest.indexing.candidates import Window
 from digest.indexing.index import Index, name_words
 from digest.indexing.search import by_author
 from digest.models import Paper, Pick
-from digest.personalization.profiles import profiles_of
-from digest.planning.selection import chosen_ids, considered, has_news, unsaved_pick
+from digest.personalization.profiles import profiles_of, to_interest
+from digest.planning.selection import (
+    chosen_ids,
+    considered,
+    has_news,
+    in_sections,
+    unsaved_pick,
+)
 from digest.ranking.authors import SUFFIXES, queried_authors
 from digest.ranking.model import word_column
 from digest.ranking.parameters import Parameters
-from digest.ranking.profile import Interest, Profile
+from digest.ranking.profile import NAME, Interest, Profile
 from digest.ranking.query import lines, queries
 from digest.ranking.reasons import unknown_words
+from digest.ranking.retrieval import find
 from digest.ranking.selection import Choice, choose
 from digest.ranking.stopwords import FILLERS, STOP_WORDS
 from subscriptions import schedule
-from subscriptions.models import Subscriber
+from subscriptions.models import Subscriber, Topic
 
 #: A page must answer at once, whatever is written into it. Emails use all words.
 MAX_CHARACTERS, MAX_QUERIES, MAX_TERMS = 6_000, 100, 600
@@ -122,6 +129,25 @@ def preview_digests(profile: Profile, now, known: Collection[str] = ()) -> Previ
         there = [choice for choice in day.choices if choice.paper in papers]  # Not deleted since.
         day.picks = [unsaved_pick(choice, papers, n) for n, choice in enumerate(there, start=1)]
     return PreviewResult(days, notes_on(profile, window.model, is_cut=is_cut))
+
+
+def match_counts(keywords: Sequence[str], now) -> dict[str, int]:
+    """Return how many papers of the last PREVIEW_DAYS match each keyword.
+
+    Keywords beyond those that pages rank are left out.
+    """
+    window, parameters = last_window(now), Parameters.of(settings.RANKING)
+    interests = [to_interest(Topic(name=text[:NAME], query=text)) for text in keywords]
+    follows = bounded(Profile(tuple(interests)))[0].follows
+    found = find(window.model, window.papers, follows, parameters)
+    is_recent = window.papers.ages < candidates.PREVIEW_DAYS
+    counts = [int(is_recent[one.papers[one.margins >= 0]].sum()) for one in found]
+    number = dict(zip(follows, counts, strict=True))
+    return {
+        text: number[interest]
+        for text, interest in zip(keywords, interests, strict=True)
+        if interest in number
+    }
 
 
 def compare(
@@ -273,7 +299,7 @@ def _ranked(profile, window, now, had, weekdays=schedule.EVERY_DAY, *, is_first=
             among=slice(start, stop),
         )
         count = considered(window, since, hidden, stop)
-        choices = list(map(window.with_ids, choices)) if has_news(choices) else []
+        choices = in_sections([*map(window.with_ids, choices)]) if has_news(choices) else []
         ranked.append(Day(day, count, choices))
         shown.update(chosen_ids(choices))
     return ranked

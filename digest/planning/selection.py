@@ -9,6 +9,7 @@ import numpy as np
 from django.conf import settings
 from django.db.models import Exists, OuterRef, StringAgg, Subquery, Value
 
+from digest import wording
 from digest.indexing.candidates import Window, counts_of, second_chances
 from digest.models import Digest, Feedback, LibraryPaper, Paper, Pick
 from digest.models.bulk_insert import among
@@ -128,7 +129,20 @@ def _filled(choices, seconds, profile) -> list[Choice[str]]:
     if not has_news(choices):
         return []
     room = profile.size - len(choices)
-    return sorted([*choices, *seconds[:room]], key=lambda choice: GROUPS.index(choice.group))
+    return in_sections([*choices, *seconds[:room]])
+
+
+def in_sections(choices: Sequence[Choice]) -> list[Choice]:
+    """Return ranked choices in the order of a digest: by section, the one with the best first."""
+    sections = [wording.group(choice.basis, choice.topic, choice.group) for choice in choices]
+    first: dict[tuple[str, str], int] = {}
+    for place, section in enumerate(sections):
+        first.setdefault(section, place)
+    places = sorted(
+        range(len(choices)),
+        key=lambda place: (GROUPS.index(choices[place].group), first[sections[place]]),
+    )
+    return [choices[place] for place in places]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from digest.models.bulk_insert import among
-from digest.planning.due import Due, lock_unchanged, set_next_due
+from digest.planning.due import DueSubscriber, lock_unchanged, set_next_due
 from subscriptions import schedule
 from subscriptions.delivery import transitions
 from subscriptions.models import Letter
@@ -23,7 +23,7 @@ CHUNK = 500
 State = Letter.State
 
 
-def due_after_gap(dues: list[Due], now) -> list[Due]:
+def due_after_gap(dues: list[DueSubscriber], now) -> list[DueSubscriber]:
     """Return the dues whose previous digest was sent long enough ago.
 
     Others are delayed, or left to the next pass while the previous digest may still be sent.
@@ -106,7 +106,7 @@ def _supersede(letters, now, reason="the next day's was due") -> set[int]:
     return {letter.pk for letter in ended}
 
 
-def lock_days(dues: Collection[Due], now) -> list[tuple[Due, list[date]]]:
+def lock_days(dues: Collection[DueSubscriber], now) -> list[tuple[DueSubscriber, list[date]]]:
     """Lock the subscribers that may be planned, and return the days that each still lacks.
 
     Left to the next pass are subscribers who have changed since they were read, and those whose

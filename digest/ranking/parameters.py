@@ -38,7 +38,9 @@ class Parameters:
         changes = {name: value for name, value in changes.items() if name not in OLD}
         for name, value in changes.items():
             if name not in known:
-                raise ValueError(f"{name} is no setting; there are {', '.join(sorted(known))}")
+                raise ValueError(
+                    f"{name} is not a parameter. Choose from {', '.join(sorted(known))}"
+                )
             if not isinstance(value, int | float) or not 0 <= value <= 10:
                 raise ValueError(f"{name} must be a number from 0 to 10, not {value!r}")
         return cls(**changes)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from digest.ranking.relevance_feedback import Learned
+from digest.ranking.relevance_feedback import LearnedProfile
 
 NAME = 200  # Characters of an interest's name.
 
@@ -43,6 +43,6 @@ class Profile:
     follows: tuple[Interest, ...] = ()
     mutes: tuple[Interest, ...] = ()
     size: int = 10
-    learned: Learned | None = None
+    learned: LearnedProfile | None = None
     is_known: bool = False
     wants_near: bool = False

@@ -12,7 +12,7 @@ from digest.ranking import text
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel, bigram_column, word_column
 from digest.ranking.query import SHORT_TEXT, Query, queries
-from digest.ranking.relevance_feedback import Learned
+from digest.ranking.relevance_feedback import LearnedProfile
 
 MAX_WORDS = 3
 MOSTLY_UNKNOWN = 0.5  # The share of unknown terms from which on those of a pasted text are named.
@@ -36,7 +36,7 @@ def query_reason(
 
 
 def learned_reason(
-    model: TfidfModel, candidates: CandidateSet, learned: Learned, paper: int
+    model: TfidfModel, candidates: CandidateSet, learned: LearnedProfile, paper: int
 ) -> tuple[str, ...]:
     """Return the words of a preference model that weigh most in this paper."""
     weights = candidates.vectors.weights_of(paper)

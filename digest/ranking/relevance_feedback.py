@@ -32,7 +32,7 @@ MIN_LIKENESS = 0.4  # or, if those are too few, than this share of the liked pap
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedProfile:
     """A preference model: `weights` of `terms`, from so many `liked` papers.
 
     The terms are in the order of display: neither the rarest nor the most common come first. A
@@ -51,7 +51,7 @@ def learn(
     disliked: Sequence[str] = (),
     removed: Collection[str] = (),
     library: Sequence[str] = (),
-) -> Learned:
+) -> LearnedProfile:
     """Fit a preference model to texts of papers, without `removed` terms.
 
     Papers of the `library` were known before: together they count as LIBRARY_WEIGHT liked papers.
@@ -70,7 +70,7 @@ def learn(
     order = np.argsort(-np.abs(profile[heaviest]) / np.sqrt(model.word_weights[heaviest]))
     columns = heaviest[order]
     weights = profile[columns] / max(float(np.linalg.norm(profile[columns])), 1e-9)
-    learned = Learned(
+    learned = LearnedProfile(
         tuple(model.stems_[columns].tolist()),
         tuple(round(float(weight), 4) for weight in weights),
         len(liked) + len(library),
@@ -109,7 +109,7 @@ def _mean(model: TfidfModel, papers: Vectors, counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts @ model.known_words(papers.features)) / max(float(counts.sum()), 1e-9)
 
 
-def _floor(model: TfidfModel, learned: Learned, likes: Vectors) -> float:
+def _floor(model: TfidfModel, learned: LearnedProfile, likes: Vectors) -> float:
     """Return the score that few older papers reach."""
     if learned.liked < ENOUGH:
         return np.inf
@@ -120,7 +120,7 @@ def _floor(model: TfidfModel, learned: Learned, likes: Vectors) -> float:
     return float(np.sort(scores)[max(len(scores) - learned.liked - few - 1, 0)])
 
 
-def vectors_of(model: TfidfModel, learned: Sequence[Learned]) -> Vectors:
+def vectors_of(model: TfidfModel, learned: Sequence[LearnedProfile]) -> Vectors:
     """Return own models as vectors of words, shape (n_models, WIDTH)."""
     terms = [own.terms for own in learned]
     columns = np.fromiter(map(word_column, chain.from_iterable(terms)), int)
@@ -131,7 +131,9 @@ def vectors_of(model: TfidfModel, learned: Sequence[Learned]) -> Vectors:
     return Vectors(features, model.latent(features))
 
 
-def learned_scores(model: TfidfModel, papers: Vectors, learned: Sequence[Learned]) -> np.ndarray:
+def learned_scores(
+    model: TfidfModel, papers: Vectors, learned: Sequence[LearnedProfile]
+) -> np.ndarray:
     """Return how much subscribers would like each paper, in [-1, 1], (n_models, n_papers)."""
     if not learned:  # As in most previews.
         return np.zeros((0, len(papers)))

@@ -26,7 +26,7 @@ MIN_STEM_LENGTH = 6
 
 
 @dataclass(frozen=True)
-class Found:
+class Retrieved:
     """The papers for a topic, best first, in four arrays of one length.
 
     Scores are in [0, 1]. `queries` has the number of the query that found each paper, and `margins`
@@ -41,12 +41,12 @@ class Found:
     def __len__(self) -> int:
         return len(self.papers)
 
-    def __getitem__(self, which: np.ndarray) -> "Found":
+    def __getitem__(self, which: np.ndarray) -> "Retrieved":
         columns = self.papers, self.scores, self.queries, self.margins
-        return Found(*(column[which] for column in columns))
+        return Retrieved(*(column[which] for column in columns))
 
 
-NOTHING = Found(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+NOTHING = Retrieved(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
 
 
 def find(
@@ -54,7 +54,7 @@ def find(
     candidates: CandidateSet,
     interests: Iterable[Interest],
     parameters: Parameters,
-) -> list[Found]:
+) -> list[Retrieved]:
     """Return the papers for each interest, regardless of its weight. Cached in the candidates."""
     wanted = [interest.key for interest in interests]
     cache = candidates.cached("found", parameters)
@@ -79,7 +79,7 @@ def find(
     return [found[key] for key in wanted]
 
 
-def _joined(candidates: CandidateSet, parts: Sequence[Relevance], scale: float) -> Found:
+def _joined(candidates: CandidateSet, parts: Sequence[Relevance], scale: float) -> Retrieved:
     """Return the papers that any query found, each with its best query."""
     if not parts:
         return NOTHING
@@ -92,7 +92,7 @@ def _joined(candidates: CandidateSet, parts: Sequence[Relevance], scale: float) 
     return _best_first(candidates, papers[first], scores[first], numbers[first], margins[first])
 
 
-def _by_authors(candidates: CandidateSet, authors: Sequence[str]) -> Found:
+def _by_authors(candidates: CandidateSet, authors: Sequence[str]) -> Retrieved:
     """Return the papers by these authors, each with the number of the first of them.
 
     All have the same score: followers of an author want each paper.
@@ -105,7 +105,7 @@ def _by_authors(candidates: CandidateSet, authors: Sequence[str]) -> Found:
     return _best_first(candidates, papers, ones, np.array([*first.values()], int), np.inf * ones)
 
 
-def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Found:
+def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Retrieved:
     """Return the papers of the categories, those first that have one as their primary category,
     trend, or are new.
     """
@@ -118,7 +118,7 @@ def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Found
     return _best_first(candidates, papers, scores, np.full(len(papers), NO_QUERY))
 
 
-def trending(candidates: CandidateSet) -> Found:
+def trending(candidates: CandidateSet) -> Retrieved:
     """Return the trending papers, or the newest if no paper has votes."""
     if candidates.trends.any():
         papers = np.flatnonzero(candidates.trends)
@@ -135,10 +135,10 @@ def _best_first(
     scores: np.ndarray,
     numbers: np.ndarray,
     margins: np.ndarray | None = None,
-) -> Found:
+) -> Retrieved:
     margins = np.zeros(len(papers)) if margins is None else margins
     order = np.lexsort((candidates.rank[papers], -scores, margins < 0))[:MAX_PAPERS]
-    return Found(papers[order], scores[order], numbers[order], margins[order])
+    return Retrieved(papers[order], scores[order], numbers[order], margins[order])
 
 
 # ---- Mutes

@@ -19,7 +19,7 @@ from digest.ranking.profile import NAME, Interest, Profile
 from digest.ranking.query import Query, queries
 from digest.ranking.reasons import learned_reason, query_reason
 from digest.ranking.relevance_feedback import learned_scores
-from digest.ranking.retrieval import NO_QUERY, NOTHING, Found, find, muted, trending
+from digest.ranking.retrieval import NO_QUERY, NOTHING, Retrieved, find, muted, trending
 
 DEFAULT = Parameters()
 SUBSCRIBERS = 500  # Ranked at a time, to bound memory.
@@ -238,7 +238,7 @@ class Ranking:
         return Picks(owners, papers, np.zeros(len(rows)), zeros + OWN, *rest)
 
     def _available(
-        self, found: Found, source: int, weight: float, since: int, limit: int, wants_near: bool
+        self, found: Retrieved, source: int, weight: float, since: int, limit: int, wants_near: bool
     ) -> tuple[np.ndarray, ...]:
         """Return what is found for subscribers to whom papers are new since a position.
 
@@ -262,7 +262,7 @@ class Ranking:
         is_sure = (selected.margins >= self.parameters.missed / 2) | (selected.queries == NO_QUERY)
         return selected.papers, scores, selected.queries, group[places], is_sure
 
-    def _ideas(self, found: Found, places: np.ndarray, limit: int) -> np.ndarray:
+    def _ideas(self, found: Retrieved, places: np.ndarray, limit: int) -> np.ndarray:
         """Return the first places, with `limit` different ideas among them."""
         if len(places) <= limit:
             return places

@@ -23,7 +23,8 @@ from digest.sources.records import (
 )
 
 MAX_ABSTRACT = 3_000  # Characters.
-MIN_TITLE_WORDS = 3  # Of a line that is a title.
+MIN_TITLE_WORDS = 3  # Of a line that is a title,
+MIN_LETTERS = 0.5  # and the share of its characters that are letters.
 MAX_LINE = 300
 MAX_UNREAD = 3  # Entries that could not be read.
 MAX_MARKS = 20_000  # Of LaTeX in one text: more would take many seconds.
@@ -114,6 +115,11 @@ def ris(record: Record) -> str:
         "UR": f"https://arxiv.org/abs/{record.id}" if is_arxiv else "",
     }
     return "".join(f"{tag}  - {value}\n" for tag, value in said.items() if value) + "ER  - \n"
+
+
+def is_structured(text: str) -> bool:
+    """Return whether a text has entries, rather than one title or arXiv id a line."""
+    return bool(BIBTEX.search(text) or RIS.search(text))
 
 
 def _entries(text) -> Iterator[Entry]:
@@ -207,10 +213,16 @@ def _of_lines(text):
         line = _unlabelled(line)
         if ids := _of_ids(line):
             yield from ids
-        elif len(line) <= MAX_LINE and len(re.findall(r"[^\W\d_]+", line)) >= MIN_TITLE_WORDS:
+        elif len(line) <= MAX_LINE and _is_title(line):
             yield line, {"title": line}
         else:
             yield line[:MAX_LINE], {}
+
+
+def _is_title(line):
+    """Return whether a line has enough words and letters. That of a binary file has few."""
+    words = re.findall(r"[^\W\d_]+", line)
+    return len(words) >= MIN_TITLE_WORDS and sum(map(len, words)) >= MIN_LETTERS * len(line)
 
 
 def _unlabelled(line):

@@ -170,7 +170,7 @@ class Web:
             parts = urlsplit(url)
             port = parts.port or PORTS.get(parts.scheme)
         except ValueError:
-            raise Refused(f"{url[:200]!r} is no web address") from None
+            raise Refused(f"{url[:200]!r} is not a URL") from None
         if parts.scheme != "https" and (
             parts.scheme != "http" or start.lower().startswith("https:")
         ):
@@ -178,9 +178,9 @@ class Web:
         host = parts.hostname or ""
         is_usual_port = port == PORTS[parts.scheme]
         if f"{host}:{port}" not in self.hosts and not (is_usual_port and host in self.hosts):
-            raise Refused(f"{url[:200]!r} is on none of the hosts that this source may ask")
+            raise Refused(f"{url[:200]!r} is not on a host of this source")
         if parts.username is not None or parts.password is not None:
-            raise Refused("an address with a user name or password is not asked")
+            raise Refused("URLs with a user name or password are not allowed")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return httpcore2.URL(
             scheme=parts.scheme.encode(), host=host.encode(), port=port, target=target.encode()
@@ -208,7 +208,7 @@ class Web:
                     raise Refused(why) from None
                 raise Unavailable(f"{host} did not answer in time") from None
             except (httpcore2.NetworkError, httpcore2.ProtocolError, zlib.error) as error:
-                raise Unavailable(f"the connection to {host} failed: {error}") from error
+                raise Unavailable(f"cannot reach {host} ({error})") from error
 
     def _read(self, response) -> _Answer:
         headers: dict[str, str] = {}
@@ -225,7 +225,7 @@ class Web:
         if encoding in ("gzip", "x-gzip"):
             chunks = self._capped(_unpacked(chunks))
         elif encoding != "identity":
-            raise Refused(f"the answer is packed as {encoding[:40]!r}, which we did not ask for")
+            raise Refused(f"unexpected content encoding {encoding[:40]!r}")
         return _Answer(200, headers, b"".join(chunks))
 
     def _capped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -275,9 +275,9 @@ class _Wire(httpcore2.NetworkBackend):
         try:
             addresses = self.resolve(host)
         except OSError as error:
-            raise httpcore2.ConnectError(str(error)) from error
+            raise httpcore2.ConnectError(f"DNS: {error}") from error
         if hidden := [address for address in addresses if not _is_public(address)]:
-            raise Refused(f"{host} leads to {hidden[0]}, which is no public address")
+            raise Refused(f"{host} resolves to {hidden[0]}, which is not a public address")
         return addresses
 
 
@@ -343,14 +343,14 @@ def _with_params(url, params):
     try:
         return quote(url, safe="%/:=&?~+!$,;'@()*[]")
     except UnicodeEncodeError:
-        raise Refused(f"{url[:200]!r} is no web address") from None
+        raise Refused(f"{url[:200]!r} is not a URL") from None
 
 
 def _joined(url, location):
     try:
         return _with_params(urljoin(url, location), {})
     except ValueError:
-        raise Refused(f"{url} redirects to {location[:200]!r}, which is no address") from None
+        raise Refused(f"{url} redirects to {location[:200]!r}, which is not a URL") from None
 
 
 def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -39,9 +39,9 @@ def parse(line: bytes) -> Record:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        raise BadRecord("this is not JSON") from None
+        raise BadRecord("not JSON") from None
     if not isinstance(row, dict):
-        raise BadRecord("this is not a JSON object")
+        raise BadRecord("not a JSON object")
     if "versions" in row or "update_date" in row:
         return _from_snapshot(row)
     return _from_row(row)
@@ -50,7 +50,7 @@ def parse(line: bytes) -> Record:
 def _from_row(row):
     title = records.plain(text_of(row, "title"), records.MAX_TITLE)
     if not title:
-        raise BadRecord("it has no title")
+        raise BadRecord("no title")
     identity = text_of(row, "id")  # A number such as 2506.04230 would lose its last digit.
     return Record(
         id=records.canonical_id(identity) if identity else records.id_from_title(title),
@@ -68,7 +68,7 @@ def _from_snapshot(row):
     # The snapshot has the submission date of the first version, not the announcement.
     title = records.plain(text_of(row, "title"), records.MAX_TITLE)
     if not title:
-        raise BadRecord("it has no title")
+        raise BadRecord("no title")
     return Record(
         id=records.canonical_id(text_of(row, "id")),
         title=title,
@@ -95,7 +95,7 @@ def _first_version_day(row):
 def _full_name(parts):
     """Return ["Curie", "Marie", ""] as Marie Curie."""
     if not isinstance(parts, list):
-        raise BadRecord("an author is no list of names")
+        raise BadRecord("an author must be a list of names")
     last, first, suffix, *_ = [str(part) for part in [*parts, "", "", ""]]
     return records.plain(" ".join([first, last, suffix]), 200)
 
@@ -103,7 +103,7 @@ def _full_name(parts):
 def _list(row, name):
     value = row.get(name) or []
     if not isinstance(value, list):
-        raise BadRecord(f"its {name} are no list")
+        raise BadRecord(f"{name} must be a list")
     return value[: records.MAX_NAMES]
 
 
@@ -113,13 +113,13 @@ def _day(value):
     try:
         day = date.fromisoformat(str(value)[:10])
     except ValueError:
-        raise BadRecord(f"{str(value)[:30]!r} is no date such as 2025-06-07") from None
+        raise BadRecord(f"{str(value)[:30]!r} is not a date like 2025-06-07") from None
     return _within_reason(day)
 
 
 def _within_reason(day):
     if not 1900 <= day.year < 2100:
-        raise BadRecord(f"{day} is no day on which a paper came out")
+        raise BadRecord(f"{day} cannot be the day of a paper")
     return day
 
 

@@ -100,7 +100,7 @@ def canonical_id(text: str) -> str:
             return f"{match[1]}/{match[3]}"
         if OTHER_ID.fullmatch(text):
             return text
-    raise BadRecord(f"{text[:60]!r} is no id of a paper")
+    raise BadRecord(f"{text[:60]!r} is not the id of a paper")
 
 
 def month_of(identity: str) -> date | None:

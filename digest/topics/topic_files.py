@@ -40,6 +40,7 @@ class TopicResource(ModelResource):
         fields = ["slug", "name", "description", "query", "categories", "offered"]
         import_id_fields = ["slug"]
         skip_unchanged = True
+        report_skipped = False
         clean_model_instances = True
 
     def get_queryset(self):

@@ -1,15 +1,15 @@
-"""Atom feeds (RFC 4287): the latest papers of a topic, and a subscriber's own picks.
+"""Atom feeds (RFC 4287): the latest papers of a topic or a search, and a subscriber's own picks.
 
 Texts are cleaned here: no feed reader accepts a control character.
 """
 
 from datetime import UTC, datetime, time
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib.syndication.views import Feed
 from django.db.models import F
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -21,7 +21,7 @@ from django.views.decorators.http import require_safe
 
 from digest.models import PaperEvent, Pick
 from digest.views.page_cache import same_for_all
-from digest.views.papers import latest
+from digest.views.papers import MAX_PAPERS, latest
 from subscriptions.mail.plaintext import cleaned, one_line
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
@@ -90,10 +90,25 @@ def _tag():
     return f"tag:{urlsplit(settings.SITE_URL).hostname},2026:"
 
 
-# ---- Topics
+# ---- Topics and searches
 
 
-class TopicFeed(PaperFeed):
+class PublicFeed(PaperFeed):
+    """A feed whose items are papers."""
+
+    def dated(self, papers):
+        events = PaperEvent.objects.filter(paper__in=papers, kind__in=NEWS).order_by("at")
+        news = {event.paper_id: event.at for event in events}
+        for paper in papers:
+            day = datetime.combine(paper.day, time(), UTC)
+            paper.paper, paper.updated_at = paper, max(day, news.get(paper.pk, day))
+        return papers
+
+    def item_description(self, paper):
+        return format_html("<p>{}</p>", cleaned(paper.abstract))
+
+
+class TopicFeed(PublicFeed):
     def get_object(self, request, slug):
         return Topic.objects.curated().get(slug=slug)
 
@@ -110,16 +125,7 @@ class TopicFeed(PaperFeed):
         return settings.SITE_URL + reverse("topic-feed", args=[topic.slug])
 
     def items(self, topic):
-        papers = latest(topic) or []
-        events = PaperEvent.objects.filter(paper__in=papers, kind__in=NEWS).order_by("at")
-        news = {event.paper_id: event.at for event in events}
-        for paper in papers:
-            day = datetime.combine(paper.day, time(), UTC)
-            paper.paper, paper.updated_at = paper, max(day, news.get(paper.pk, day))
-        return papers
-
-    def item_description(self, paper):
-        return format_html("<p>{}</p>", cleaned(paper.abstract))
+        return self.dated(latest(topic) or [])
 
 
 @same_for_all()
@@ -129,6 +135,37 @@ def topic(request, slug):
     if today != slug:
         return redirect("topic-feed", today, permanent=True)
     return TopicFeed()(request, slug=slug)
+
+
+class SearchFeed(PublicFeed):
+    def get_object(self, request):
+        from digest.views import search  # numpy, which only pages that rank import.
+
+        found = search.find(request.GET.get("q", ""), newest=True, size=MAX_PAPERS)
+        if not found.asked:
+            raise Http404
+        return found
+
+    def title(self, found):
+        return f"{one_line(found.asked)} · {settings.SITE_NAME}"
+
+    def subtitle(self, found):
+        return _("The newest papers that match this search.")
+
+    def link(self, found):
+        return f"{settings.SITE_URL}{reverse('search')}?{urlencode({'q': found.asked})}"
+
+    def feed_url(self, found):
+        return f"{settings.SITE_URL}{reverse('search-feed')}?{urlencode({'q': found.asked})}"
+
+    def items(self, found):
+        return self.dated([result.paper for result in found.results])
+
+
+@same_for_all("q")
+def search(request):
+    """The newest papers of a search."""
+    return SearchFeed()(request)
 
 
 # ---- Subscribers

@@ -14,6 +14,7 @@ from digest import tasks
 from digest.models import LibraryUpload
 from digest.personalization.library import MAX_PAPERS, add, forget, preview, remove, undo
 from digest.sources import bibliographies
+from digest.sources.records import CONTROLS
 from digest.views.reader import bad_link, holder_of
 from subscriptions.mail.plaintext import one_line, shortened
 from subscriptions.models import Subscriber
@@ -26,8 +27,9 @@ MAX_NAME_COLUMNS = 40  # Of an entry that could not be read.
 MAX_FILE_MB = 10  # The page's script sends a file in pieces.
 #: Bytes of UTF-8. The rest of a request's body is for the form's other fields.
 MAX_TEXT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE - 10_000
-#: No text contains it, nearly every binary file does. Other control characters are left out.
+#: No text contains it, nearly every binary file does.
 NUL = "\0"
+MAX_CONTROLS = 0.05  # The share of other control characters, which are left out, in a text.
 
 
 @token_page
@@ -70,7 +72,7 @@ def _changed(request, subscriber, token):
         query = {"page": request.GET.get("page", 1)}
     elif sent.get("all") == "forget":
         forget(subscriber)
-        query = {}
+        query = {"deleted": 1}
     else:
         return bad_request(request, _("There is no such action."))
     enqueue(tasks.learn_from_feedback)
@@ -110,23 +112,25 @@ def _preview(request, subscriber, token):
 
 def _problem(text):
     """Return why a text can't be read, or an empty string."""
-    if (nul := text.find(NUL)) >= 0:
-        before = one_line(text[max(nul - 200, 0) : nul])
+    if (nul := text.find(NUL)) >= 0 and bibliographies.is_structured(text[:nul]):
+        before = one_line(text[max(nul - 200, 0) : nul])[-MAX_NAME_COLUMNS:]
+        return _("This file is damaged: it has an unreadable character after “%s”.") % before
+    if nul >= 0 or len(CONTROLS.findall(text)) > MAX_CONTROLS * len(text):
         return _(
-            "This is not plain text: it has a control character after “%(before)s”. BibTeX, RIS, "
-            "or one title or arXiv id a line can be read, in UTF-8 or Latin-1."
-        ) % {"before": before[-MAX_NAME_COLUMNS:] or "…"}
+            "This is not a text file. Export your references as BibTeX or RIS, or paste one title "
+            "or arXiv ID per line."
+        )
     if len(text.encode()) > MAX_TEXT:
-        return _("This text is larger than 1 MB. Please paste a part of it.")
+        return _("The text is too large: at most 1 MB can be pasted.")
     return ""
 
 
 def _unreadable(changes):
     if changes.bad or not changes.titleless:
-        return _("No paper could be read from that. Please paste BibTeX, RIS, or one title a line.")
+        return _("No papers found. Paste BibTeX, RIS, or one title or arXiv ID per line.")
     return ngettext(
-        "%(number)s arXiv id is of a paper that is not here: give its title instead.",
-        "%(number)s arXiv ids are of papers that are not here: give their titles instead.",
+        "%(number)s arXiv ID is unknown here: paste the title instead.",
+        "%(number)s arXiv IDs are unknown here: paste the titles instead.",
         changes.titleless,
     ) % {"number": changes.titleless}
 
@@ -145,6 +149,7 @@ def _page(request, subscriber, token, problem="", pasted=""):
         "pasted": pasted,
         "new": _number(request.GET.get("new")),
         "undone": _number(request.GET.get("undone")),
+        "deleted": _number(request.GET.get("deleted")),
         "upload": upload,
         "uploaded": upload and subscriber.library.filter(identity__in=upload.added).count(),
         "most": MAX_PAPERS,

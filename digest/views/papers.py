@@ -16,14 +16,18 @@ from django.utils.safestring import mark_safe
 
 from digest import wording
 from digest.models import Paper
+from digest.papers import citations
 from digest.sources.arxiv import taxonomy
 from digest.sources.biorxiv.source import SERVERS
 from digest.sources.records import BadRecord, canonical_id
+from digest.views.filters import NAMES, NO_FILTERS, Filters
 from digest.views.page_cache import get_or_make, same_for_all
 from subscriptions.models import Topic, arxiv_slug
 
-DAY_PAGE = 40
+DAY_PAGE, DAY_COMPACT_PAGE = 40, 100
 MAX_PAPERS = 30  # Of a topic.
+MAX_FOLLOWS = 4  # Authors that a paper's page offers to follow, and the last one.
+NO_QUOTES = str.maketrans(dict.fromkeys('"“”„«»‟〝〞＂'))
 FIRST_DAY = date(1900, 1, 1)
 
 
@@ -55,6 +59,14 @@ def paper(request, identity):
             for name, slug in zip(found.fields, slugs, strict=True)
         ],
         "json_ld": _json_ld(found),
+        "citation_tags": citations.meta_tags(found),
+        "bibtex": citations.bibtex([found]).strip(),
+        # Quotes would have to stand in papers literally.
+        "more_like_this": urlencode({"interests": found.title.translate(NO_QUOTES)}),
+        "follows": [
+            {"name": name, "query": urlencode({"interests": f"author: {name}"})}
+            for name in dict.fromkeys([*found.authors[:MAX_FOLLOWS], *found.authors[-1:]])
+        ],
     }
     return render(request, "digest/paper.html", context)
 
@@ -112,18 +124,25 @@ def _no_paper(request, identity):
 # ---- A topic
 
 
-@same_for_all()
+@same_for_all(*NAMES)
 def topic(request, slug):
     """A topic and its latest papers. A merged topic redirects to the one that stays."""
     found = get_object_or_404(Topic.objects.filter(owner=None), slug=slug)
     if found.current != found:
         return redirect("topic", found.current.slug, permanent=True)
     matched = latest(found)
-    days = [
-        {"day": day, "papers": list(papers)}
-        for day, papers in groupby(matched or (), key=lambda paper: paper.day)
-    ]
-    context = {"topic": found, "days": days, "is_ready": matched is not None}
+    filters = Filters.of(request.GET)
+    shown = [paper for paper in matched or () if filters.passes(paper)]
+    context = {
+        "topic": found,
+        "days": [
+            {"day": day, "papers": list(papers)}
+            for day, papers in groupby(shown, key=lambda paper: paper.day)
+        ],
+        "matched": matched,
+        "count": len(shown),
+        **filters.context(matched or ()),
+    }
     return render(request, "digest/topic.html", context)
 
 
@@ -156,16 +175,25 @@ def latest(topic: Topic) -> list[Paper] | None:
 # ---- A day
 
 
-@same_for_all("page")
+@same_for_all("page", *NAMES)
 def day(request, day):
     """The papers of a day, the most upvoted first, with links to the days around it."""
     day = _day(day)
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
     days = Paper.objects.order_by("day").values_list("day", flat=True)
-    page = Paginator(papers, DAY_PAGE).get_page(request.GET.get("page"))
+    filters = Filters.of(request.GET)
+    every = list(papers.only("categories", "github"))
+    ids = [paper.pk for paper in every if filters.passes(paper)]
+    page = Paginator(ids, DAY_COMPACT_PAGE if filters.is_compact else DAY_PAGE)
+    page = page.get_page(request.GET.get("page"))
+    rows = Paper.objects.order_by().in_bulk(page.object_list)
+    page.object_list = [rows[paper_id] for paper_id in page.object_list if paper_id in rows]
     context = {
         "day": day,
         "page": page,
+        "all": len(every),
+        "more": f"&{filters.query}" if filters.query else "",
+        **filters.context(every),
         "before": days.filter(day__lt=day).last(),
         "after": days.filter(day__gt=day, day__lte=_tomorrow()).first(),
     }
@@ -189,33 +217,37 @@ def _tomorrow():
 # ---- The search
 
 
-@same_for_all("q", "page", "order")
+@same_for_all("q", "page", "order", *NAMES)
 def search(request):
     """Search results, the best or the newest first. A category, such as "cs.CL", redirects."""
     from digest.views import search
 
     asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
-    if len(meant := taxonomy.meant(asked)) == 1:
+    if len(meant := taxonomy.categories_named(asked)) == 1:
         slug = arxiv_slug(meant[0])
         if Topic.objects.filter(owner=None, slug=slug).exists():
             return redirect("topic", slug)
     number = request.GET.get("page", "")
     page = int(number) if number.isdecimal() and len(number) < 4 else 1
-    found = search.find(asked, page=max(page, 1), newest=newest)
+    filters = Filters.of(request.GET)
+    found = search.find(asked, page=max(page, 1), newest=newest, filters=filters)
     context = {
         "found": found,
         "unknown_words": wording.names(found.unknown_words),
         "newest": newest,
-        "address": _search_for(found.asked, newest=newest),
-        "best_address": _search_for(found.asked, newest=False),
-        "newest_address": _search_for(found.asked, newest=True),
+        "address": _search_for(found.asked, newest=newest, filters=filters),
+        "best_address": _search_for(found.asked, newest=False, filters=filters),
+        "newest_address": _search_for(found.asked, newest=True, filters=filters),
+        "unfiltered_address": _search_for(found.asked, newest=newest),
+        "feed": f"{reverse('search-feed')}?{urlencode({'q': found.asked})}",
         # As words, the name would not find the author's papers.
         "follow": urlencode({"interests": ("author: " if found.is_name else "") + found.asked}),
         "longest": search.MAX_LENGTH,
+        **filters.context(found.all, is_dated=True),
     }
     return render(request, "digest/search.html", context)
 
 
-def _search_for(asked, *, newest):
-    query = {"q": asked} | ({"order": "new"} if newest else {})
-    return f"{reverse('search')}?{urlencode(query)}"
+def _search_for(asked, *, newest, filters=NO_FILTERS):
+    query = urlencode({"q": asked} | ({"order": "new"} if newest else {}))
+    return f"{reverse('search')}?{'&'.join(filter(None, [query, filters.query]))}"

@@ -3,17 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, timedelta
 
-from django.db.models import Count, Q
 from django.template.loader import render_to_string
 
-from digest.models import Digest, Pick
 from digest.personalization import feedback
 from digest.planning import slots
 from subscriptions import schedule
 from subscriptions.security import tokens
 
-MAX_DIGESTS = 60  # Of the past, of which some are hidden at first.
-SHOWN = 7  # Digests, and saved papers.
 MAX_TITLES = 20
 MAX_ALIKE = 10
 ALIKE_DAYS = timedelta(days=7)  # The first of the days that are ranked has older papers as well.
@@ -23,11 +19,15 @@ def difference(subscriber, selection, settings, now) -> str:
     """Return the papers of the last days that new settings would add and remove, as HTML."""
     # The model and numpy, which only processes that rank import.
     from digest.indexing import model_store
-    from digest.personalization.profiles import profile_for
+    from digest.personalization.profiles import profile_for, profiles_of
     from digest.planning import preview
 
     size, near = settings.get("size", subscriber.size), settings.get("wants_near")
-    changed = profile_for(selection, size, subscriber, wants_near=near)
+    if selection is None:
+        near = subscriber.wants_near if near is None else near
+        changed = replace(profiles_of([subscriber])[0], size=size, wants_near=near)
+    else:
+        changed = profile_for(selection, size, subscriber, wants_near=near)
     try:
         with slots.slot():
             diff = preview.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
@@ -37,6 +37,22 @@ def difference(subscriber, selection, settings, now) -> str:
         return render_to_string("digest/_preview_diff.html", {"is_busy": True})
     context = {"difference": diff, "limit": f":{MAX_TITLES}", "shown": MAX_TITLES}
     return render_to_string("digest/_preview_diff.html", context | diff.notes.context())
+
+
+def keyword_counts(keywords, now) -> dict[str, int]:
+    """Return how many papers of the last week match each keyword, of as many as pages rank.
+
+    Empty without a model, and while too many others are ranking.
+    """
+    # The model and numpy, which only processes that rank import.
+    from digest.indexing import model_store
+    from digest.planning import preview
+
+    try:
+        with slots.slot():
+            return preview.match_counts(keywords, now)
+    except (model_store.NotFitted, slots.Busy):
+        return {}
 
 
 def alike(subscriber, now) -> str:
@@ -66,42 +82,6 @@ def alike(subscriber, now) -> str:
     first = schedule.local_day(now, UTC) - ALIKE_DAYS
     picks = [pick for day in days for pick in day.picks if pick.paper.day > first]
     return render_to_string("digest/_similar_papers.html", {"picks": picks[:MAX_ALIKE]})
-
-
-def history_panel(subscriber) -> str:
-    """Return the latest digests with links to their web pages, as HTML."""
-    count = Count("picks", filter=Q(picks__leader=None))
-    accepted = Digest.objects.filter(subscriber=subscriber, letter__state="accepted")
-    with_picks = accepted.annotate(count=count).filter(count__gt=0).order_by("-day")
-    digests = list(with_picks[: MAX_DIGESTS + 1])
-    digests, has_more = digests[:MAX_DIGESTS], len(digests) > MAX_DIGESTS
-    best = Pick.objects.filter(digest__in=digests, position=1).select_related("paper")
-    titles = {pick.digest_id: pick.paper.title for pick in best}
-    rows = [
-        {
-            "day": digest.day,
-            "title": titles.get(digest.pk, ""),
-            "more": digest.count - 1,
-            "token": tokens.own_token("digest", subscriber, digest.public_id),
-        }
-        for digest in digests
-    ]
-    context = {"rows": rows[:SHOWN], "older": rows[SHOWN:], "has_more": has_more}
-    return render_to_string("digest/_history.html", context)
-
-
-def saved_panel(subscriber) -> str:
-    """Return the latest saved papers, with a link to all of them, as HTML."""
-    saved = feedback.saved(subscriber)
-    return render_to_string(
-        "digest/_saved.html",
-        {
-            "papers": [feedback.paper for feedback in saved[:SHOWN]],
-            "count": saved.count(),
-            "token": tokens.own_token("preferences", subscriber),
-            "feedback_token": tokens.own_token("feedback", subscriber),
-        },
-    )
 
 
 def feed_panel(subscriber) -> str:

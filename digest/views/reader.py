@@ -1,34 +1,63 @@
-"""The home page, topics, a digest on the web, feedback, explanations, and the service's health."""
+"""A subscriber's digests on the web, their feedback on papers, and explanations."""
 
-from urllib.parse import urlencode
+from datetime import date, timedelta
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_safe
 
-from digest import tasks
-from digest.models import Digest, Feedback, Paper
+from digest import tasks, wording
+from digest.models import Digest, Paper, Pick
 from digest.personalization.feedback import (
+    VALUES,
+    attach,
+    feedback_on,
     learned_words,
     record,
     remove_word,
     removed_words,
     restore_word,
     set_learning,
-    value_of,
 )
 from digest.views import preference_panels
 from subscriptions import schedule
-from subscriptions.models import Subscriber
-from subscriptions.security import tokens
+from subscriptions.models import Letter, Subscriber
+from subscriptions.security import rate_limits, tokens
 from subscriptions.tasks import enqueue
-from subscriptions.views.access import bad_request, token_page
+from subscriptions.views.access import bad_request, token_page, too_many
 
 FEEDBACK_PAGE = 50
+DIGESTS_PAGE = 50
+#: Links of a younger email only ask: mail scanners that run scripts open them then.
+SCANNER_DELAY = timedelta(minutes=5)
+
+#: What the page of feedback asks, by value: its heading and its button.
+QUESTIONS = {
+    "more": (gettext_lazy("More like this?"), gettext_lazy("More like this")),
+    "less": (gettext_lazy("Less like this?"), gettext_lazy("Less like this")),
+    "save": (gettext_lazy("Save this paper?"), pgettext_lazy("paper", "Save")),
+    "neutral": (gettext_lazy("Undo your feedback?"), gettext_lazy("Undo feedback")),
+    "unsave": (gettext_lazy("Remove from your reading list?"), gettext_lazy("Remove")),
+    "clear": (gettext_lazy("Undo your feedback?"), gettext_lazy("Undo feedback")),
+}
+#: The heading when that is done.
+ANSWERS = {
+    "more": gettext_lazy("More like this"),
+    "less": gettext_lazy("Less like this"),
+    "save": gettext_lazy("Saved"),
+    "neutral": gettext_lazy("Feedback removed"),
+    "unsave": gettext_lazy("Removed from your reading list"),
+    "clear": gettext_lazy("Feedback removed"),
+}
+MAX_BAD_LINKS = 30  # Of short links, for each network in an hour.
 
 
 @token_page
@@ -40,21 +69,86 @@ def digest(request, token):
     except (tokens.BadToken, Digest.DoesNotExist):
         return bad_link(request)
     tokens.raise_if_closed(digest.subscriber, since)
-    context = {
+    return _digest_page(request, digest.subscriber, digest)
+
+
+@require_safe
+@token_page
+def today(request, token):
+    """The subscriber's latest digest, or with `?day`, the one of that day."""
+    subscriber = holder_of(token, "preferences")
+    if subscriber is None:
+        return bad_link(request)
+    digests = sent_digests(subscriber)
+    try:
+        digest = digests.filter(day=date.fromisoformat(request.GET["day"])).first()
+    except (KeyError, ValueError):
+        digest = None
+    return _digest_page(request, subscriber, digest or digests.first(), token=token)
+
+
+def _digest_page(request, subscriber, digest, **context):
+    now = timezone.now()
+    picks = attach(subscriber, digest.picks.whole()) if digest else []
+    context |= {
         "digest": digest,
-        "picks": digest.picks.whole(),
-        "feedback_token": tokens.own_token("feedback", digest.subscriber),
+        "picks": picks,
+        "sections": wording.sections(picks),
+        "feedback_token": tokens.own_token("feedback", subscriber),
+        "subscriber": subscriber,
+        "state": subscriber.state_at(now),
+        "today": schedule.local_day(now, subscriber.zone),
     }
     return render(request, "digest/digest.html", context)
 
 
+@require_safe
+@token_page
+def history(request, token):
+    """The digests that a subscriber was sent, the latest first."""
+    subscriber = holder_of(token, "preferences")
+    if subscriber is None:
+        return bad_link(request)
+    page = Paginator(sent_digests(subscriber), DIGESTS_PAGE).get_page(request.GET.get("page"))
+    best = Pick.objects.filter(digest__in=list(page), position=1)
+    titles = dict(best.values_list("digest_id", "paper__title"))
+    rows = [
+        {"day": digest.day, "title": titles.get(digest.pk, ""), "more": digest.count - 1}
+        for digest in page
+    ]
+    return render(request, "digest/history.html", {"token": token, "page": page, "rows": rows})
+
+
+def sent_digests(subscriber):
+    """Return the accepted digests that have papers, each with their `count`, the latest first."""
+    count = Count("picks", filter=Q(picks__leader=None))
+    accepted = Digest.objects.filter(subscriber=subscriber, letter__state=Letter.State.ACCEPTED)
+    return accepted.annotate(count=count).filter(count__gt=0).order_by("-day")
+
+
+@require_safe
+@token_page
+def short(request, token, position=None):
+    """Redirect from a short link in the text part of an email to the page of the long one."""
+    try:
+        return redirect(_long_url(token, position))
+    except (tokens.BadToken, Digest.DoesNotExist, Subscriber.DoesNotExist, Pick.DoesNotExist):
+        network = rate_limits.network_of(request.META["REMOTE_ADDR"])
+        limit = rate_limits.Limit("network", network, MAX_BAD_LINKS, rate_limits.HOUR)
+        try:
+            rate_limits.hit("short link", [limit], timezone.now())
+        except rate_limits.TooManyAttempts as refusal:
+            return too_many(request, refusal)
+        return bad_link(request)
+
+
 @token_page
 def feedback(request, token):
-    """GET asks for feedback on a paper, POST stores it.
+    """GET asks for feedback on a paper, POST stores it. See VALUES.
 
-    `back` is the token of the page of saved papers, to redirect to it. This page has no link there:
-    whoever has the link of a digest on the web has this token as well, and may neither see nor
-    change anything else.
+    Links of emails lead here. The page's script posts the form at once where `posts_now`, so one
+    click suffices. The page has no link to what a preferences token opens: whoever has the link of
+    a digest on the web has this token as well.
     """
     subscriber = holder_of(token, "feedback")
     if subscriber is None:
@@ -66,33 +160,67 @@ def feedback(request, token):
     paper_id = sent.get("paper", "").replace("\0", "")  # PostgreSQL refuses NUL.
     paper = Paper.objects.filter(pk=paper_id).first()
     value = sent.get("value", "")  # Emails with one link for each paper have none.
-    is_known = value in (*Feedback.Value, "clear") or not (value or is_post)
-    if paper is None or not is_known:
+    if paper is None or not (value in VALUES or not (value or is_post)):
         return bad_request(request, _("There is no such paper, or no such value."))
-    cleared = value_of(subscriber, paper) if value == "clear" else ""
+    now, before = timezone.now(), feedback_on(subscriber, paper)
     if is_post:
-        leads_back = "back" in sent and holder_of(sent["back"], "preferences") == subscriber
         try:
-            record(subscriber, paper, value, timezone.now())
+            record(subscriber, paper, value, now)
         except Subscriber.DoesNotExist:  # Erased at the same time.
             return bad_link(request)
         enqueue(tasks.learn_from_feedback)
-        if leads_back:
-            page = sent.get("page", "")
-            query = {"page": page if page.isdecimal() else "", "paper": paper.pk}
-            return redirect(f"{reverse('saved', args=[sent['back']])}?{urlencode(query)}")
-    current = value_of(subscriber, paper)
-    is_change = request.method == "GET" and (value or current) != current
+        if request.headers.get("Accept") == "application/json":  # The script of the buttons.
+            return HttpResponse(status=204)
+    current = feedback_on(subscriber, paper)
+    opinion = current.opinion if current else ""
+    is_saved = bool(current and current.saved_since)
+    in_effect = {
+        "more": opinion == "more",
+        "less": opinion == "less",
+        "save": is_saved,
+        "neutral": not opinion,
+        "unsave": not is_saved,
+        "clear": current is None,
+    }
+    is_done = bool(value) and in_effect[value] and (is_post or value in ("more", "less", "save"))
+    asks = bool(value) and not in_effect[value]
+    pick = Pick.objects.filter(subscriber=subscriber, paper=paper)
+    pick = pick.select_related("digest__letter").first()
+    letter = pick.digest.letter if pick else None
+    others = [one for one in pick.digest.picks.whole() if one.paper_id != paper.pk] if pick else []
     context = {
         "paper": paper,
         "value": value,
-        "said": current,
-        "taken": cleared,
-        "told": "" if is_change else current,  # Else the page asks for the new value.
+        "feedback": current,
+        "asks": asks,
+        "done": is_done,
+        "heading": QUESTIONS[value][0] if asks else ANSWERS[value] if is_done else "",
+        "button": QUESTIONS[value][1] if asks else "",
+        "undo": _undo(value, before if is_post else current) if is_done else "",
+        "posts_now": asks
+        and value in ("more", "less", "save")
+        and letter is not None
+        and letter.state == Letter.State.ACCEPTED
+        and letter.ended_at <= now - SCANNER_DELAY,
+        "others": attach(subscriber, others),
+        "feedback_token": token,
         "subscriber": subscriber,
-        "gets_digests": subscriber.state_at(timezone.now()) in ("active", "paused"),
+        "gets_digests": subscriber.state_at(now) in ("active", "paused"),
     }
     return render(request, "digest/feedback.html", context)
+
+
+def _undo(value, before) -> str:
+    """Return the value that undoes this one, if any. `before`: the feedback of before, or None."""
+    match value:
+        case "save":
+            return "unsave"
+        case "unsave":
+            return "save" if before and before.saved_since else ""
+        case "more" | "less":
+            return before.opinion if before and before.opinion not in ("", value) else "neutral"
+        case _:
+            return before.value if before else ""
 
 
 @token_page
@@ -116,10 +244,10 @@ def learned(request, token):
         enqueue(tasks.learn_from_feedback)
         return redirect(f"{reverse('learned', args=[token])}?done={done}")
     messages = {
-        "remove": _("Taken out. Further down, you can let it count again."),
-        "restore": _("It counts again."),
-        "on": _("Learning is switched on."),
-        "off": _("Learning is switched off."),
+        "remove": _("Removed. You can restore it below."),
+        "restore": _("Restored."),
+        "on": _("Personalization is on."),
+        "off": _("Personalization is off."),
     }
     feedback = subscriber.feedback.select_related("paper").order_by("-at", "-pk")
     words = learned_words(subscriber)
@@ -158,6 +286,24 @@ def why(request, token):
         "size": subscriber.size,
     }
     return render(request, "digest/why.html", context)
+
+
+def _long_url(short_token, position):
+    """Return the path that a short token stands for. `position` is of the paper for feedback."""
+    purpose, number = tokens.parse_short(short_token)
+    if purpose in ("digest", "feedback"):
+        row = Digest.objects.select_related("subscriber").get(pk=number)
+        subscriber = row.subscriber
+    else:
+        row = subscriber = Subscriber.objects.get(pk=number)
+    public_id = subscriber.public_id if purpose == "feedback" else row.public_id
+    long = tokens.long_of_short(short_token, subscriber, row.public_id, public_id)
+    path = reverse(purpose, args=[long])
+    if position is None:
+        return path
+    if purpose != "feedback":
+        raise tokens.BadToken
+    return f"{path}?paper={quote(row.picks.get(position=position).paper_id, safe='')}"
 
 
 def holder_of(token, purpose):

@@ -1,79 +1,186 @@
-"""The page of a subscriber's saved papers, and their export as BibTeX and RIS."""
+"""A subscriber's reading list: the saved papers with notes and labels, and their files."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_safe
 
-from digest import wording
+from digest import tasks, wording
 from digest.models import Paper, PaperEvent
-from digest.papers import citations
-from digest.personalization import feedback
+from digest.personalization import feedback, reading_list
 from digest.views.reader import bad_link, holder_of
-from subscriptions.security import tokens
-from subscriptions.views.access import token_page
+from subscriptions.models import Subscriber
+from subscriptions.tasks import enqueue
+from subscriptions.views.access import bad_request, token_page
 
 PAGE = 50
+MAX_SEARCH_LENGTH = 200
 
 
-@require_safe
 @token_page
 def page(request, token):
-    """The saved papers, the latest first, each with what happened to it since.
+    """The reading list, the latest first. POST changes one paper of it, and redirects.
 
-    The URL may name a paper that was just removed: the page then says so.
+    Only removing shows a page at once: its form to undo holds the note and the labels, which are
+    deleted.
     """
     subscriber = holder_of(token, "preferences")
     if subscriber is None:
         return bad_link(request)
-    saved = feedback.saved(subscriber)
-    shown = Paginator(saved, PAGE).get_page(request.GET.get("page"))
+    asked, removed = _asked(request), None
+    if request.method == "POST":
+        action = ACTIONS.get(request.POST.get("action", ""))
+        paper = Paper.objects.filter(pk=request.POST.get("paper", "").replace("\0", "")).first()
+        if paper is None or action is None:
+            return bad_request(request, _("There is no such paper, or no such action."))
+        was = feedback.feedback_on(subscriber, paper)
+        try:
+            action(subscriber, paper, request.POST, timezone.now())
+        except Subscriber.DoesNotExist:  # Erased at the same time.
+            return bad_link(request)
+        if action is not _remove:
+            done = {"done": request.POST["action"], "paper": paper.pk}
+            url = f"{request.path}{_query(asked | {'page': request.GET.get('page')} | done)}"
+            return redirect(f"{url}#{_anchor(paper)}")
+        enqueue(tasks.learn_from_feedback)
+        removed = was if was and was.saved_since else None
+    saved = reading_list.saved(subscriber)
+    shown = Paginator(reading_list.matching(saved, **asked), PAGE)
+    shown = shown.get_page(request.GET.get("page"))
+    changed = request.GET.get("paper") if request.GET.get("done") in DONE else None
     events = defaultdict(list)
     for event in PaperEvent.objects.filter(paper__in=[row.paper_id for row in shown]):
         events[event.paper_id].append(event)
-    rows = []
     for row in shown:
-        news = [event for event in events[row.paper_id] if event.at > row.at]
-        for event in news:
-            event.paper = row.paper
-        contexts = [{"at": event.at} | wording.event_context(event) for event in news]
-        rows.append({"paper": row.paper, "at": row.at, "news": contexts})
-    removed = None
-    if paper_id := request.GET.get("paper", ""):
-        unsaved = Paper.objects.filter(pk=paper_id).exclude(pk__in=saved.values("paper"))
-        removed = unsaved.first()
+        row.anchor, row.is_changed = _anchor(row.paper), row.paper_id == changed
+        row.news = []
+        for event in events[row.paper_id]:
+            if event.at > row.saved_since:
+                event.paper = row.paper
+                row.news.append({"at": event.at} | wording.event_context(event))
+    unread = len(reading_list.matching(saved, state="unread"))
     context = {
         "token": token,
-        "feedback_token": tokens.own_token("feedback", subscriber),
         "subscriber": subscriber,
         "page": shown,
-        "rows": rows,
-        "taken_off": removed,
+        "saved": len(saved),
+        "states": [
+            ("", _("All"), len(saved)),
+            ("unread", _("To read"), unread),
+            ("read", pgettext("state", "Read"), len(saved) - unread),
+        ],
+        "labels": sorted(Counter(label for row in saved for label in row.label_list).items()),
+        "asked": asked,
+        "query": _query(asked),
+        "here": _query(asked | {"page": shown.number if shown.number > 1 else ""}),
+        "more": _query(asked).removeprefix("?"),
+        "removed": removed,
+        "done": DONE.get(request.GET.get("done"), "") if changed else "",
+        "is_elsewhere": not any(row.is_changed for row in shown),
+        "limits": reading_list,
     }
     return render(request, "digest/saved.html", context)
+
+
+def _asked(request):
+    sent = request.GET
+    return {
+        "state": sent.get("state", "") if sent.get("state") in reading_list.STATES else "",
+        "label": sent.get("label", "")[: reading_list.MAX_LABEL_LENGTH],
+        "q": sent.get("q", "")[:MAX_SEARCH_LENGTH],
+    }
+
+
+def _query(values):
+    given = {name: value for name, value in values.items() if value}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _anchor(paper):
+    return f"paper-{slugify(paper.pk)}"
+
+
+# ---- Actions
+
+
+def _note(subscriber, paper, sent, now):
+    note, labels = sent.get("note", ""), sent.get("labels", "")
+    reading_list.annotate(subscriber, paper, note=note, labels=labels)
+
+
+def _read(subscriber, paper, sent, now):
+    reading_list.mark_read(subscriber, paper, now)
+
+
+def _unread(subscriber, paper, sent, now):
+    reading_list.mark_read(subscriber, paper, None)
+
+
+def _remove(subscriber, paper, sent, now):
+    feedback.record(subscriber, paper, "unsave", now)
+
+
+def _restore(subscriber, paper, sent, now):
+    feedback.record(subscriber, paper, "save", now)
+    _note(subscriber, paper, sent, now)
+    if sent.get("is_read"):
+        _read(subscriber, paper, sent, now)
+
+
+ACTIONS = {
+    "note": _note,
+    "read": _read,
+    "unread": _unread,
+    "remove": _remove,
+    "restore": _restore,
+}
+DONE = {
+    "note": gettext_lazy("Saved."),
+    "read": gettext_lazy("Marked as read."),
+    "unread": gettext_lazy("Moved to “To read”."),
+    "restore": gettext_lazy("Added back."),
+}
+
+
+# ---- Files
 
 
 @require_safe
 @token_page
 def bibtex(request, token):
-    """All saved papers as BibTeX."""
-    return _file(request, token, citations.bibtex, "application/x-bibtex", "bib")
+    return _file(request, token, reading_list.bibtex, "application/x-bibtex", "bib")
 
 
 @require_safe
 @token_page
 def ris(request, token):
-    """All saved papers as RIS."""
-    return _file(request, token, citations.ris, "application/x-research-info-systems", "ris")
+    return _file(request, token, reading_list.ris, "application/x-research-info-systems", "ris")
+
+
+@require_safe
+@token_page
+def markdown(request, token):
+    return _file(request, token, reading_list.markdown, "text/markdown", "md")
+
+
+@require_safe
+@token_page
+def table(request, token):
+    return _file(request, token, reading_list.table, "text/csv", "csv")
 
 
 def _file(request, token, write, content_type, suffix):
-    """Return a file of the saved papers, the earliest first."""
+    """Return a file of the saved papers that the page would show, the earliest first."""
     subscriber = holder_of(token, "preferences")
     if subscriber is None:
         return bad_link(request)
-    papers = [feedback.paper for feedback in feedback.saved(subscriber).reverse()]
+    rows = reading_list.matching(reading_list.saved(subscriber), **_asked(request))
     headers = {"Content-Disposition": f'attachment; filename="saved-papers.{suffix}"'}
-    return HttpResponse(write(papers), f"{content_type}; charset=utf-8", headers=headers)
+    return HttpResponse(write(rows[::-1]), f"{content_type}; charset=utf-8", headers=headers)

@@ -22,6 +22,7 @@ from digest.ranking.authors import is_called, queried_authors
 from digest.ranking.query import queries
 from digest.ranking.reasons import unknown_words
 from digest.summary import sentences
+from digest.views.filters import NO_FILTERS, Filters
 from digest.wording import operators
 from subscriptions.mail.plaintext import shortened
 
@@ -29,7 +30,7 @@ MAX_LENGTH = 300  # Characters of a query.
 PAGE = 10
 MAX_TITLES = 10_000
 MAX_AUTHORS = 4  # Of a result.
-SNIPPET_COLUMNS = 320
+SNIPPET_COLUMNS = 240
 WORD = re.compile(rf"[^\W_]+(?:{text.HYPHEN}[^\W_]+)*")
 BEYOND_ASCII = re.compile(r"[^\W\x00-\x7f]|[\u2010\u2011]")  # Of words.
 
@@ -50,6 +51,8 @@ class Results:
 
     Attributes
     ----------
+    all : sequence of Paper
+        The papers of all pages, with their categories only.
     count, pages, most : int
         The number of papers, of pages, and of papers on these pages if those are fewer.
     arxiv_id, doi : str
@@ -74,6 +77,7 @@ class Results:
     page: int = 1
     pages: int = 1
     most: int = 0
+    all: Sequence[Paper] = ()
     arxiv_id: str = ""
     doi: str = ""
     is_plain: bool = False
@@ -84,10 +88,18 @@ class Results:
     ignored_operators: Sequence[str] = ()
 
 
-def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
-    """Return the results for a query.
+def find(
+    asked: str,
+    *,
+    page: int = 1,
+    size: int = PAGE,
+    newest: bool = False,
+    filters: Filters = NO_FILTERS,
+) -> Results:
+    """Return the results for a query, or a page of them.
 
-    Runs at most five SQL queries with an index, and one more for each line with quotes.
+    Runs at most six SQL queries with an index, one more for each line with quotes, and three more
+    with filters.
     """
     asked = " ".join(asked.split())[:MAX_LENGTH]
     if not asked:
@@ -106,14 +118,15 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
         ids = list(found.values_list("pk", flat=True)[: search.MAX_RESULTS])
         count = len(ids)
     else:
-        ids, count, is_name = search.search(index, model, asked, newest=newest)
+        passing = filters.passing if filters.hides_some else None
+        ids, count, is_name = search.search(index, model, asked, newest=newest, passing=passing)
         if not (is_name or queried_authors(asked)):
             unknown = unknown_words(index.has_words, asked)
             suggestion = search.suggestion(model, asked, unknown)
     if named:
         count += named.pk not in ids
         ids = list(dict.fromkeys([named.pk, *ids]))[: search.MAX_RESULTS]
-    page_ids = ids[PAGE * (page - 1) : PAGE * page]
+    page_ids = ids[size * (page - 1) : size * page]
     rows = Paper.objects.order_by().in_bulk(page_ids)
     found = [rows[pk] for pk in page_ids if pk in rows]
     return Results(
@@ -121,7 +134,8 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
         _shown(found, asked, model),
         count,
         page,
-        pages=max(1, -(-len(ids) // PAGE)),
+        all=list(Paper.objects.filter(pk__in=ids).only("categories").order_by()),
+        pages=max(1, -(-len(ids) // size)),
         most=search.MAX_RESULTS if count > len(ids) == search.MAX_RESULTS else 0,
         is_plain=index is None,
         has_no_terms=not (index is None or queries(asked)),

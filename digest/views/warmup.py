@@ -45,7 +45,7 @@ def warm(last=None):
     except DatabaseError:  # There is an alarm for it.
         return None
     except Exception:
-        logger.exception("what pages rank with can't be made ready")
+        logger.exception("Cannot load the ranking model for pages")
         return None
 
 

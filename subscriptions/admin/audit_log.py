@@ -55,26 +55,26 @@ class AuditLogAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdm
     list_filter_submit = True
     list_select_related = ["user", "content_type"]
     search_fields = ["user__username", "object_repr", "change_message"]
-    search_help_text = "A name, an address, or words of what was done"
+    search_help_text = "User, address, or words of the change"
     ordering = ["-pk"]
     fields = ["action_time", "user", "act", "what", "in_words"]
 
-    @display(description="Act")
+    @display(description="Action")
     def act(self, entry):
         return widgets.badge(entry.get_action_flag_display(), TONES[entry.action_flag])
 
-    @display(description="What")
+    @display(description="Object")
     def what(self, entry):
         """Return what it was done to, with a link unless it was deleted."""
         kind = entry.content_type
         words = f"{kind.name}: {entry.object_repr}" if kind else entry.object_repr
         model = kind.model_class() if kind else None
-        if entry.is_deletion() or model not in self.admin_site._registry:
+        if entry.is_deletion() or not entry.object_id or model not in self.admin_site._registry:
             return words
         name = f"admin:{kind.app_label}_{kind.model}_change"
         url = reverse(name, args=[entry.object_id])
         return widgets.link(url, words)
 
-    @display(description="In words")
+    @display(description="Change")
     def in_words(self, entry):
         return widgets.min_width(entry.get_change_message())

@@ -52,10 +52,10 @@ class BaseModelAdmin(ModelAdmin):
         """
         request.GET = request.GET.copy()
         if request.GET.pop(ERROR_FLAG, None):
-            messages.warning(request, "What was asked for isn't in this list. It begins here.")
+            messages.warning(request, "Unknown filter. The whole list is shown.")
         if len(request.GET.get(SEARCH_VAR, "")) > MAX_SEARCH_LENGTH:
             del request.GET[SEARCH_VAR]
-            text = f"Search for at most {MAX_SEARCH_LENGTH} characters. This list is not searched."
+            text = f"Search for at most {MAX_SEARCH_LENGTH} characters. The whole list is shown."
             messages.warning(request, text)
         return super().changelist_view(request, extra_context)
 
@@ -64,7 +64,7 @@ class BaseModelAdmin(ModelAdmin):
             try:
                 self.opts.pk.clean(number, None)
             except ValidationError:
-                text = "What was selected is no row of this list. Nothing was done."
+                text = "The selected row does not exist. Nothing was done."
                 self.message_user(request, text, messages.ERROR)
                 return None
         return super().response_action(request, queryset, **kwargs)

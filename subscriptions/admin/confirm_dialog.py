@@ -21,6 +21,7 @@ def confirm_first(
         "description": consequence,
         "form_submit_text": title,
         "form_class": form,
+        "variant": variant.value,
     }
 
     def decorate(method):

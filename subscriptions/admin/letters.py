@@ -1,4 +1,4 @@
-"""Admin pages of letters and of reports about them."""
+"""Admin pages of emails and of reports about their delivery."""
 
 from django.contrib import admin
 from django.urls import reverse
@@ -15,15 +15,20 @@ from subscriptions.models import Letter, LetterEvent, LetterFact
 
 class EventInline(widgets.ReadOnlyInline):
     model = LetterEvent
-    fields = ["at", "was", "became", "attempt", "note"]
-    verbose_name_plural = "what happened"
+    fields = ["at", "step", "attempt", "note"]
+    readonly_fields = ["step"]
+    verbose_name_plural = "steps"
+
+    @display(description="State")
+    def step(self, event):
+        return widgets.badge(Letter.State(event.became).label, widgets.TONES[event.became])
 
 
 class FactInline(widgets.ReadOnlyInline):
     model = LetterFact
     fields = ["noted_at", widgets.fact_badge, "grade", "status", "said", "via", "at"]
     readonly_fields = [widgets.fact_badge]
-    verbose_name_plural = "what came back"
+    verbose_name_plural = "delivery reports"
 
 
 MOMENTS = ["created_at", "next_try_at", "lease_until", "left_at", "closes_at", "ended_at"]
@@ -49,14 +54,18 @@ class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
     list_filter_submit = True
     list_select_related = ["subscriber"]
     search_fields = ["subscriber__email"]
-    search_help_text = "An email address, or a part of one, or a whole Message-ID"
+    search_help_text = "Email address, part of one, or a whole Message-ID"
     ordering = ["-pk"]
     inlines = [FactInline, EventInline]
     fieldsets = [
         (None, {"fields": ["subscriber", "kind", "day", widgets.letter_badge, "what_happens"]}),
         ("Delivery", {"fields": [*MOMENTS, *TRIES]}),
-        ("The message", {"fields": ["message_id", "frozen_at", "mime_size"]}),
+        ("Message", {"fields": ["message_id", "frozen_at", "mime_size"]}),
     ]
+
+    def get_inlines(self, request, obj):
+        """Omit an empty table of reports."""
+        return self.inlines if obj.facts.exists() else [EventInline]
 
     def get_fieldsets(self, request, obj=None):
         """Leave out moments that a letter in its state cannot have."""
@@ -76,18 +85,18 @@ class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
             return queryset, False
         return widgets.filter_by_address(request, queryset, search_term), False
 
-    @display(description="Letter")
+    @display(description="Email")
     def letter_to(self, letter):
         return widgets.with_day(letter.subscriber, letter)
 
-    @display(description="What happens")
+    @display(description="Status")
     def what_happens(self, letter):
         return status.describe(letter, timezone.now())
 
 
 @admin.register(LetterFact)
 class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
-    """Reports about all letters, also those whose letter is not known."""
+    """Delivery reports, also those whose email is not known."""
 
     list_display = ["letter_to", widgets.fact_badge, "grade", "status", "said", "noted_at", "via"]
     list_display_links = None
@@ -100,7 +109,7 @@ class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelA
     list_filter_submit = True
     list_select_related = ["letter__subscriber"]
     search_fields = ["said"]
-    search_help_text = "An email address with its @, or a mail server's words"
+    search_help_text = "Email address with @, or words of the server reply"
 
     def get_search_results(self, request, queryset, search_term):
         """Search by subscriber, or by the words of a mail server."""
@@ -111,9 +120,9 @@ class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelA
             queryset = queryset.exclude(grade="").filter(said__icontains=search_term)
         return queryset, False
 
-    @display(description="Letter to")
+    @display(description="Email to")
     def letter_to(self, fact):
         if fact.letter is None:
-            return "unknown, may turn up"
+            return "unknown email"
         url = reverse("admin:subscriptions_letter_change", args=[fact.letter_id])
         return widgets.link(url, fact.letter.subscriber)

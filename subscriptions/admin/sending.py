@@ -1,5 +1,6 @@
-"""The admin page with the switch that stops all letters."""
+"""The admin page with the switch that stops all emails, and a test email."""
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
@@ -9,31 +10,46 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminEmailInputWidget
 
+from subscriptions import addresses
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.confirm_dialog import confirm_first
 from subscriptions.admin.widgets import TONES, ReadOnlyMixin, badge, hx_redirect
 from subscriptions.delivery import circuit_breaker, status
 from subscriptions.models import Sending
+from subscriptions.notices import probe
 
 STOP = {
     "title": "Stop sending",
-    "consequence": "No letter leaves from this moment on, by any worker. What is past the fence "
-    "already may arrive. Nothing is planned meanwhile; once it is resumed, all who are due get one "
-    "digest, and days that have ended are missed, their papers in that digest.",
+    "consequence": "No more emails are sent, and no digests are planned. Emails already handed to "
+    "the mail server may still arrive. After you resume, each subscriber gets one digest with the "
+    "papers of all days.",
 }
 RESUME = {
     "title": "Resume sending",
-    "consequence": "The letters that wait leave within a minute, those that waited longest first, "
-    "and the digests that are due are planned.",
+    "consequence": "Queued emails are sent within a minute, the oldest first, and digests that are "
+    "due are planned.",
 }
+
+
+class TestEmailForm(BaseDialogForm):
+    email = forms.EmailField(label="Send to", widget=UnfoldAdminEmailInputWidget)
+
+    def __init__(self, request, *args, **kwargs):
+        super().__init__(request, *args, **kwargs)
+        self.fields["email"].initial = request.user.email
+
+    def clean_email(self):
+        return addresses.normalise(self.cleaned_data["email"])
 
 
 @admin.register(Sending)
 class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
-    """The switch, and what delays letters. The table's only row may not exist yet."""
+    """The switch, and what delays emails. The table's only row may not exist yet."""
 
-    actions_list = ["stop", "resume"]
+    actions_list = ["stop", "resume", "test"]
 
     def has_switch_permission(self, request):
         return request.user.has_perm("subscriptions.change_sending")
@@ -56,7 +72,7 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
                 for queue in status.queues(now)
             ],
             "slowed": status.slowed_providers(now),
-            "switch": self._switch(state) if self.has_switch_permission(request) else [],
+            "switch": self._switch(state.grade) if self.has_switch_permission(request) else [],
             "history": LogEntry.objects.filter(content_type=kind).select_related("user")[:10],
         }
         return TemplateResponse(request, "admin/subscriptions/sending/page.html", context)
@@ -67,19 +83,40 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
     @confirm_first(**STOP, variant=ActionVariant.DANGER, permissions=["switch"])
     def stop(self, request, form):
         circuit_breaker.stop(request.user.get_username(), timezone.now())
-        return self._acted(request, "Stopped sending.")
+        return self._acted(request, "Sending stopped.")
 
     @confirm_first(**RESUME, permissions=["switch"])
     def resume(self, request, form):
         circuit_breaker.resume(request.user.get_username(), timezone.now())
-        return self._acted(request, "Resumed sending.")
+        return self._acted(request, "Sending resumed.")
 
-    def _switch(self, state):
-        """Return the buttons that would change the state."""
-        stop = {"act": "stop", "words": STOP["title"], "icon": "stop_circle", "variant": "danger"}
-        resume = {"act": "resume", "words": RESUME["title"], "icon": "play_circle"}
-        resume["variant"] = "primary"
-        return {"on": [stop], "tripped": [resume, stop], "stopped": [resume]}[state.grade]
+    @confirm_first(
+        "Send test email",
+        "It goes straight to the mail server, also while sending is stopped.",
+        TestEmailForm,
+        permissions=["switch"],
+    )
+    def test(self, request, form):
+        is_sent, said = probe.send_test_email(form.cleaned_data["email"], timezone.now())
+        words = "Test email sent." if is_sent else f"Test email not sent: {said}"
+        row = Sending.objects.get_or_create(pk=1)[0]
+        self.log_change(request, row, "Test email sent." if is_sent else "Test email not sent.")
+        self.message_user(request, words, messages.SUCCESS if is_sent else messages.ERROR)
+        return hx_redirect("admin:subscriptions_sending_changelist")
+
+    def _switch(self, grade):
+        """Return the buttons: those that would change the state, and the test email."""
+        stop, resume = (
+            (STOP["title"], "stop", "stop_circle"),
+            (RESUME["title"], "resume", "play_circle"),
+        )
+        buttons = {"on": [stop], "tripped": [resume, stop], "stopped": [resume]}[grade]
+        variants = {"stop": "danger", "resume": "primary", "test": ""}
+        return [
+            {"words": words, "icon": icon, "variant": variants[act]}
+            | {"url": reverse(f"admin:subscriptions_sending_{act}")}
+            for words, act, icon in [*buttons, ("Send test email", "test", "forward_to_inbox")]
+        ]
 
     def _acted(self, request, words):
         self.log_change(request, circuit_breaker.current(), words)

@@ -48,7 +48,7 @@ class PauseForm(BaseDialogForm):
     def clean_until(self):
         until = self.cleaned_data["until"]
         if not timezone.now().date() - timedelta(days=1) < until <= LAST_PAUSE:
-            raise ValidationError("Please choose a day that is still to come.")
+            raise ValidationError("Choose a future day.")
         return until
 
 
@@ -56,7 +56,7 @@ class SuppressForm(BaseDialogForm):
     reason = forms.CharField(
         max_length=200,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
-        help_text="It is kept with her data, and she can read it there.",
+        help_text="The subscriber can read it in their data.",
     )
 
 
@@ -92,7 +92,7 @@ class SubscriberAction:
             try:
                 note = self.do(subscriber, data, now)
             except Subscriber.DoesNotExist:
-                reasons.append("They were erased meanwhile.")
+                reasons.append("They were already erased.")
                 continue
             if note is None:
                 reasons.append(self.not_done_reason)
@@ -106,7 +106,7 @@ class SubscriberAction:
             text = f"Not {self.done[:1].lower()}{self.done[1:]}: {len(reasons)}. {why}"
             panel.message_user(request, text.strip(), messages.WARNING)
         if late:
-            text = f"There was no time for {late} more, who are as they were: select them again."
+            text = f"Time ran out: {late} are unchanged. Select them again."
             panel.message_user(request, text, messages.WARNING)
 
     def _log(self, panel, request, subscriber, note):
@@ -232,14 +232,14 @@ def pause(subscriber, data, now):
 @_action(_is("paused"))
 def resume(subscriber, data, now):
     if preferences.resume(subscriber, now=now):
-        return "Ended the pause."
+        return "Pause ended."
 
 
 @_action(_is("pending"))
 def ask_to_confirm(subscriber, data, now):
     is_allowed = rate_limits.check_mailbox("sign-up", subscriber.email, now)
     if is_allowed and moderation.ask_to_confirm(subscriber, now=now):
-        return "Sent the confirmation again."
+        return "Confirmation email sent again."
 
 
 @_action(
@@ -248,20 +248,20 @@ def ask_to_confirm(subscriber, data, now):
 def send_link(subscriber, data, now):
     is_allowed = rate_limits.check_mailbox("lost link", subscriber.email, now)
     if is_allowed and send.send_link(subscriber.email, now=now):
-        return "Sent the link to the preferences."
+        return "Settings link sent."
 
 
 @_action(Subscriber.can_confirm_address)
 def ask(subscriber, data, now):
     if moderation.ask_if_address_works(subscriber, now=now):
-        return "Asked whether the address is right."
+        return "Asked to verify the address."
 
 
 @_action(_is("suppressed"))
 def lift(subscriber, data, now):
     why = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
     if moderation.unsuppress(subscriber, now=now):
-        return f"Let letters go again, in spite of: {why}"
+        return f"Unblocked. Was: {why}"
 
 
 @_action(
@@ -271,7 +271,7 @@ def lift(subscriber, data, now):
 )
 def suppress(subscriber, data, now):
     if moderation.suppress(subscriber, data["reason"], now=now):
-        return f"Kept letters from the address: {data['reason']}"
+        return f"Blocked: {data['reason']}"
 
 
 @_action(lambda subscriber, now: subscriber.unsubscribed_at is None, variant=ActionVariant.DANGER)

@@ -47,7 +47,8 @@ class StateFilter(DropdownFilter):
     parameter_name = "state"
 
     def lookups(self, request, model_admin):
-        return [(state, state) for state in STATES]
+        words = {"suppressed": widgets.SUPPRESSED}
+        return [(state, words.get(state, state).capitalize()) for state in STATES]
 
     def queryset(self, request, queryset):
         if self.value() not in STATES:
@@ -90,7 +91,7 @@ class PreferenceInline(TabularInline):
 class ConsentInline(widgets.ReadOnlyInline):
     model = Consent
     fields = ["act", "at", "via", "ip", "wording"]
-    verbose_name_plural = "record of consent"
+    verbose_name_plural = "consent record"
 
 
 class LetterInline(widgets.ReadOnlyInline):
@@ -100,10 +101,10 @@ class LetterInline(widgets.ReadOnlyInline):
     formset = PagedFormSet
     per_page = 10
 
-    @display(description="Letter")
+    @display(description="Email")
     def letter(self, letter):
         url = reverse("admin:subscriptions_letter_change", args=[letter.pk])
-        return widgets.link(url, letter.get_kind_display())
+        return widgets.link(url, letter.get_kind_display().capitalize())
 
 
 @admin.register(Subscriber)
@@ -115,7 +116,7 @@ class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
     list_filter = [StateFilter, ("suppressed_by", ChoicesDropdownFilter)]
     list_filter_options = {"state": {"horizontal": True}, "suppressed_by": {"horizontal": True}}
     search_fields = ["email"]
-    search_help_text = "An email address, or a part of one"
+    search_help_text = "Email address, or part of one"
     ordering = ["-pk"]
     sortable_by = ["address", "hours", "next_due_at"]
     list_disable_select_all = True
@@ -183,7 +184,7 @@ class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
         text = f"{subscriber.hour:02}:00 {subscriber.timezone}"
         return format_html('<span class="whitespace-nowrap">{}</span>', text)
 
-    @display(description="Days of the week")
+    @display(description="Delivery days")
     def days(self, subscriber):
         if subscriber.is_daily:
             return "every day"
@@ -197,7 +198,7 @@ class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
     def last_digest(self, subscriber):
         return subscriber.last_sent_at
 
-    @display(description="Suppressed")
+    @display(description="Blocked")
     def suppression(self, subscriber):
         if subscriber.suppressed_at is None:
             return None
@@ -205,7 +206,7 @@ class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
         parts = [moment, subscriber.get_suppressed_by_display(), subscriber.suppressed_reason]
         return ": ".join(filter(None, parts))
 
-    @display(description="What came back")
+    @display(description="Bounces and spam reports")
     def reports(self, subscriber):
         """Return the last reports against writing to them, each with its letter."""
         negative = LetterFact.objects.filter(letter__subscriber=subscriber, kind__in=NEGATIVE)
@@ -236,7 +237,7 @@ class SuppressedAddressAdmin(BaseModelAdmin):
 
     list_display = ["short_hash", "reason", "at"]
     search_fields = ["seal"]
-    search_help_text = "A whole email address"
+    search_help_text = "Whole email address"
     ordering = ["-at"]
     list_per_page = 50
 
@@ -255,11 +256,11 @@ class SuppressedAddressAdmin(BaseModelAdmin):
     def has_change_permission(self, request, obj=None):
         return False
 
-    @display(description="Seal")
+    @display(description="Hash")
     def short_hash(self, entry):
         return f"{entry.seal[:8]}…"
 
-    @display(description="Why")
+    @display(description="Reason")
     def reason(self, entry):
         return format_html('<span class="inline-block min-w-32">{}</span>', entry.get_why_display())
 

@@ -18,8 +18,8 @@ from subscriptions.admin.widgets import exclude_fields
 admin.site.unregister([User, Group])
 
 ROLES_HELP = (
-    "Operators may do all of it. Curators keep the topics, and see what viewers see: counts, "
-    "papers and sources, and no reader's address."
+    "Operators can do everything. Curators edit topics. Viewers see counts, papers and sources. "
+    "Curators and viewers see no addresses."
 )
 #: Only superusers give all rights, or single rights besides the roles.
 FOR_SUPERUSERS = ("is_superuser", "user_permissions")
@@ -33,8 +33,9 @@ class OperatorAdmin(UserAdmin, BaseModelAdmin):
     filter_horizontal = []  # Its two boxes do not fit a phone.
     fieldsets = [
         (None, {"fields": ["username", "password", "email"]}),
-        ("Rights", {"fields": ["is_active", "is_staff", "groups", *FOR_SUPERUSERS]}),
+        ("Access", {"fields": ["is_active", "is_staff", "groups", "is_superuser"]}),
         ("History", {"fields": ["last_login", "date_joined"]}),
+        ("Single permissions", {"fields": ["user_permissions"], "classes": ["collapse"]}),
     ]
     readonly_fields = ["last_login", "date_joined"]
     list_display = ["username", "email", "roles", "may_log_in", "last_login"]
@@ -53,8 +54,8 @@ class OperatorAdmin(UserAdmin, BaseModelAdmin):
     def get_form(self, request, obj=None, **kwargs):
         form = super().get_form(request, obj, **kwargs)
         if "is_staff" in form.base_fields:
-            form.base_fields["is_staff"].label = "May log in"
-            form.base_fields["is_staff"].help_text = "To this panel, where a role says what for."
+            form.base_fields["is_staff"].label = "Panel access"
+            form.base_fields["is_staff"].help_text = "Can log in here. Roles say what they can do."
         return form
 
     def formfield_for_manytomany(self, db_field, request, **kwargs):
@@ -85,7 +86,7 @@ class OperatorAdmin(UserAdmin, BaseModelAdmin):
         names = [group.name for group in user.groups.all()]
         return ", ".join(["superuser", *names] if user.is_superuser else names) or "none"
 
-    @display(description="May log in", boolean=True, ordering="is_staff")
+    @display(description="Panel access", boolean=True, ordering="is_staff")
     def may_log_in(self, user):
         return user.is_active and user.is_staff
 

@@ -24,7 +24,8 @@ from unfold.views import ChangeList
 from subscriptions import addresses, db
 from subscriptions.models import Letter, Subscriber
 
-MAX_MATCHES = 20  # A search shows the letters of so many subscribers.
+MAX_MATCHES = 20  # A search shows the emails of so many subscribers.
+SUPPRESSED = "blocked"  # The panel's word for this state.
 
 #: Tones (see templates/admin/badge.html), and the states of subscribers and letters and the kinds
 #: of reports that have them.
@@ -171,9 +172,7 @@ def filter_by_address(request, queryset, term, name="subscriber"):
     found = Subscriber.objects.filter(email__icontains=term).order_by("-pk")
     ids = list(found.values_list("pk", flat=True)[: MAX_MATCHES + 1])
     if len(ids) > MAX_MATCHES:
-        text = (
-            f"More than {MAX_MATCHES} readers' addresses have this: it shows the newest readers'."
-        )
+        text = f"More than {MAX_MATCHES} addresses match. Only the newest {MAX_MATCHES} are shown."
         messages.info(request, text)
     return queryset.filter(**{f"{name}__in": ids[:MAX_MATCHES]})
 
@@ -189,6 +188,7 @@ def count_subquery(queryset, name):
 
 def badge(words, tone):
     """Return HTML in the colour of a tone: good, bad, open, held or quiet."""
+    words = SUPPRESSED if words == "suppressed" else words
     return render_to_string("admin/badge.html", {"words": words, "tone": tone})
 
 
@@ -200,14 +200,17 @@ def letter_badge(letter):
     return badge(words, TONES[letter.state])
 
 
-@display(description="What")
+@display(description="Report")
 def fact_badge(fact):
     return badge(fact.get_kind_display(), TONES[fact.kind])
 
 
 def with_day(who, letter):
     """Return the subscriber, with the letter's kind and day beneath: a phone shows few columns."""
-    kind, day = letter.get_kind_display(), letter.day and f" of {date_format(letter.day)}"
+    kind, day = (
+        letter.get_kind_display().capitalize(),
+        letter.day and f", {date_format(letter.day)}",
+    )
     beneath = '<span class="block text-subtle whitespace-nowrap">{}{}</span>'
     return format_html(f"{{}}{beneath}", who, kind, day or "")
 
@@ -224,11 +227,12 @@ def min_width(words):
 
 
 def exclude_fields(fieldsets, absent):
-    """Return fieldsets without the fields of these names."""
-    return [
-        (title, {"fields": [name for name in options["fields"] if name not in absent]})
+    """Return fieldsets without the fields of these names. Leave out fieldsets without fields."""
+    shown = [
+        (title, options | {"fields": [name for name in options["fields"] if name not in absent]})
         for title, options in fieldsets
     ]
+    return [(title, options) for title, options in shown if options["fields"]]
 
 
 def link(url, words):

@@ -73,13 +73,13 @@ def reports_in(request, esp: Esp, now: datetime) -> list[Report]:
 def check(esp: Esp) -> None:
     """Raise ImproperlyConfigured for malformed secrets."""
     if settings.WEBHOOK_SECRET and ":" not in settings.WEBHOOK_SECRET:
-        raise ImproperlyConfigured("WEBHOOK_SECRET must say USER:PASSWORD.")
+        raise ImproperlyConfigured("WEBHOOK_SECRET must be like user:password.")
     try:
         _view(esp)
         if esp.name == "resend":
             _resend_key()
     except ValueError:
-        raise ImproperlyConfigured(f"WEBHOOK_SIGNING_KEY is none of {esp.title}'s.") from None
+        raise ImproperlyConfigured(f"WEBHOOK_SIGNING_KEY is not a key of {esp.title}.") from None
 
 
 # ---- Authentication

@@ -38,6 +38,6 @@ def receive(mime: bytes, now: datetime, recipients: tuple[str, ...] = ()) -> Out
         unreadable.keep(mime[:MAX_OCTETS], now)
         # The error's message may contain an address.
         name = type(error).__name__
-        logger.warning("a message that came back can't be read (%s): set aside", name)
+        logger.warning("Cannot parse a bounce; kept as %s", name)
         count_discarded(UselessMail.Why.UNREADABLE, now)
         return "aside"

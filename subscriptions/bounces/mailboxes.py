@@ -74,9 +74,9 @@ def empty_configured(now) -> None:
     try:
         counts = empty(mailbox_for(settings.BOUNCE_MAILBOX), now)
     except MailboxError as failure:
-        logger.error("BOUNCE_MAILBOX can't be read: %s", failure)
+        logger.error("Cannot read BOUNCE_MAILBOX: %s", failure)
     else:
-        logger.info("read from BOUNCE_MAILBOX: %s", dict(counts))
+        logger.info("Read from BOUNCE_MAILBOX: %s", dict(counts))
 
 
 def mailbox_for(url: str) -> Mailbox:
@@ -87,7 +87,7 @@ def mailbox_for(url: str) -> Mailbox:
     if kind in ("imap", "imaps"):
         return _imap(url)
     raise ImproperlyConfigured(
-        "BOUNCE_MAILBOX is none that we can read. It may be maildir:/home/bounces/Maildir, "
+        "BOUNCE_MAILBOX must be like maildir:/home/bounces/Maildir, "
         "mbox:/var/mail/bounces, or imaps://user:password@mail.example.org/INBOX."
     )
 
@@ -204,9 +204,9 @@ class Imap:
             else:
                 self._server.login(_quoted(self.user), self.password)
         except UnicodeEncodeError:
-            raise MailboxError(f"{self.host}: it takes ASCII alone in user and password") from None
+            raise MailboxError(f"{self.host}: user and password must be ASCII") from None
         except imaplib.IMAP4.error:  # Some servers repeat the password.
-            raise MailboxError(f"{self.host}: it does not let us in") from None
+            raise MailboxError(f"{self.host}: it refuses user or password") from None
 
     def _connect(self):
         context = ssl.create_default_context()
@@ -234,7 +234,7 @@ class Imap:
             self._server.create(folder)  # Fails if it exists.
             if self._server.uid("COPY", name, folder)[0] == "OK":
                 return self.remove(name)
-        raise MailboxError(f"{self.host}: make a folder {USELESS} beside {self.folder}")
+        raise MailboxError(f"{self.host}: create a folder {USELESS} beside {self.folder}")
 
     def _do(self, verb, reply):
         status, data = reply
@@ -249,19 +249,19 @@ def _imap(url) -> Imap:
         port = parts.port
     except ValueError:
         raise ImproperlyConfigured(
-            "BOUNCE_MAILBOX holds a port that is no number, or a bracket. What is no letter and no "
-            "digit in user and password stands there as %23 for # does."
+            "BOUNCE_MAILBOX is not a valid URL. Percent-encode special characters in user and "
+            "password: # is %23."
         ) from None
     is_secure = parts.scheme == "imaps"
     tls = parse_qs(parts.query).get("tls", ["implicit" if is_secure else "none"])[0]
     folder = unquote(parts.path).strip("/") or "INBOX"
     if not (parts.hostname and parts.username and folder.isascii()):
         raise ImproperlyConfigured(
-            "BOUNCE_MAILBOX must say imaps://user:password@host/FOLDER, the folder in ASCII."
+            "BOUNCE_MAILBOX must be like imaps://user:password@host/FOLDER, the folder in ASCII."
         )
     if tls not in ("implicit", "starttls") and not is_local_host(parts.hostname):
         raise ImproperlyConfigured(
-            "BOUNCE_MAILBOX would send its password in the clear: use imaps://, or ?tls=starttls."
+            "BOUNCE_MAILBOX would send its password unencrypted. Use imaps:// or ?tls=starttls."
         )
     port = port or (993 if tls == "implicit" else 143)
     user, password = unquote(parts.username), unquote(parts.password or "")

@@ -49,7 +49,7 @@ def stop(by: str, now) -> None:
     with _locked_row() as row:
         if row.stopped_at is None:
             row.stopped_at, row.stopped_by = now, by
-    logger.error("sending was stopped by %s", by)
+    logger.warning("Sending stopped by %s", by)
 
 
 def resume(by: str, now) -> None:
@@ -58,7 +58,7 @@ def resume(by: str, now) -> None:
         if row.stopped_at is not None:
             row.resumed_at = now
         row.stopped_at, row.stopped_by, row.retry_at = None, "", None
-    logger.warning("sending was resumed by %s", by)
+    logger.warning("Sending resumed by %s", by)
 
 
 def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:
@@ -76,7 +76,7 @@ def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:
         row.retry_at = now + pauses[min(row.failures, len(pauses)) - 1]
     logger.log(
         logging.ERROR if row.is_alarming else logging.WARNING,
-        "no letter is sent until %s: %s",
+        "No email is sent until %s: %s",
         f"{row.retry_at:%H:%M:%S}",
         reply,
     )

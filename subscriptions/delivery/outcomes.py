@@ -74,8 +74,8 @@ def record_render_error(letter: Letter, now: datetime, error: Exception) -> None
     if isinstance(error, render.NoContent):
         transitions.end([letter], State.SKIPPED, str(error) or "nothing to say", now)
     elif isinstance(error, ImproperlyConfigured | Error):  # Not the letter's fault.
-        logger.error("letter %s: waits until this is corrected: %s", letter.pk, error)
+        logger.error("Email %s: waits until this is corrected: %s", letter.pk, error)
         transitions.put_back(letter, now, note=str(error))
     else:
-        logger.error("letter %s: attempt %s failed", letter.pk, letter.attempt, exc_info=error)
+        logger.error("Email %s: attempt %s failed", letter.pk, letter.attempt, exc_info=error)
         transitions.record_failed_attempt(letter, now, f"{type(error).__name__} in composing")

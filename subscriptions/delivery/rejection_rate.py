@@ -46,6 +46,6 @@ def describe_last_day(now) -> str:
     provider = Counter(name for name, _ in replies).most_common(1)[0][0]
     reply = next(reply for name, reply in replies if name == provider)
     return (
-        f"Of the {total:,} digests that left in 24 hours, {count:,} were refused or came back, "
-        f"most of them from {provider}: {without_addresses(reply).rstrip('.')}."
+        f"{count:,} of {total:,} digests of the last 24 hours were rejected or bounced, most by "
+        f"{provider}: {without_addresses(reply).rstrip('.')}."
     )

@@ -52,9 +52,7 @@ def freeze(letter: Letter, content: render.Content, now: datetime) -> FrozenMess
 def _compose(kind, letters, now) -> Iterator[render.Content | Exception]:
     try:
         if kind not in hooks.composers:  # During an upgrade, old workers go on running.
-            raise ImproperlyConfigured(
-                f"a newer version wrote this letter: none of kind {kind!r} here"
-            )
+            raise ImproperlyConfigured(f"a newer version created this email: unknown kind {kind!r}")
         return hooks.composers[kind](letters, now)
     except Exception as error:  # It concerns all of them.
         return repeat(error, len(letters))

@@ -14,9 +14,9 @@ from subscriptions.models import Letter, LetterFact, Provider
 State = Letter.State
 
 TROUBLES = {
-    "unreachable": "The mail server can't be reached, or takes nothing",
-    "auth": "The mail server does not let us in",
-    "tls": "There is no safe connection to the mail server",
+    "unreachable": "The mail server is unreachable or refuses emails",
+    "auth": "The mail server refuses user or password",
+    "tls": "The mail server offers no secure connection",
 }
 
 
@@ -38,8 +38,8 @@ def sending_status(now: datetime) -> SendingStatus:
     often = f" ({row.failures} times in a row)" if row.failures > 1 else ""
     text = f"{TROUBLES[row.trouble]}{often}: {row.said.rstrip('.')}."
     if row.retry_at is None or row.retry_at <= now:
-        return SendingStatus("tripped", f"{text} The next try is due.")
-    return SendingStatus("tripped", f"{text} The next try is {_at(row.retry_at)}.")
+        return SendingStatus("tripped", f"{text} The next attempt is due.")
+    return SendingStatus("tripped", f"{text} Next attempt {_at(row.retry_at)}.")
 
 
 class Queue(NamedTuple):
@@ -68,7 +68,7 @@ def queues(now: datetime) -> list[Queue]:
             case State.PLANNED:
                 text = f"the first is due {_at(row['next'])}"
             case State.UNCERTAIN:
-                text = f"the first is asked for {_at(row['next'])}"
+                text = f"the first is looked up {_at(row['next'])}"
             case _:
                 text = f"the first lease ends {_at(row['lease'])}"
         found.append(Queue(row["state"], State(row["state"]).label, row["count"], text))
@@ -83,9 +83,9 @@ def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
         if row.held_until is not None and row.held_until > now:
             parts.append(f"nothing until {utc(row.held_until)}")
         if (limit := row.limit()) is not None:
-            parts.append(f"{limit:,.0f} letters a minute")
+            parts.append(f"{limit:,.0f} emails a minute")
         if parts and row.said:
-            parts.append(f"it said: {row.said}")
+            parts.append(f"its reply: {row.said}")
         if parts:
             found.append((row, "; ".join(parts)))
     return found
@@ -100,16 +100,14 @@ def describe(letter: Letter, now: datetime) -> str:
             return f"A worker is writing it, and has it until {utc(letter.lease_until)}."
         case State.TRANSMITTING:
             return (
-                f"The mail server got all of it {_at(letter.left_at)}, and has not said yes yet. "
-                f"Its answer is waited for until {utc(letter.lease_until)}."
+                f"The mail server got all of it {_at(letter.left_at)}, and has not answered yet. "
+                f"The worker waits until {utc(letter.lease_until)}."
             )
         case State.UNCERTAIN:
-            then = "Where nobody can say then, it is sent once more, the very same."
+            then = "If that does not tell, the same email is sent once more."
             if letter.repeats >= settings.MAX_REPEATS:
-                then = (
-                    "Where nobody can say then, its story ends so, and its papers don't come again."
-                )
-            asked = f"it will be asked for {_at(letter.next_try_at)}"
+                then = "If that does not tell, delivery ends, and its papers are not sent again."
+            asked = f"it will be looked up {_at(letter.next_try_at)}"
             return f"Nobody knows yet whether it arrived; {asked}. {then}"
         case State.ACCEPTED:
             return _accepted(letter)
@@ -147,7 +145,7 @@ def _accepted(letter):
     sentences = [f"The mail server took it {_at(letter.ended_at)}."]
     if letter.repeats:
         sentences.append(
-            "Nobody knew whether an earlier try arrived: she may have it twice, the very same."
+            "It was unknown whether an earlier attempt arrived: they may get it twice."
         )
     for fact in letter.facts.order_by("noted_at", "pk"):
         reply = f": {fact.said.rstrip('.')}" if fact.said else ""
@@ -156,12 +154,12 @@ def _accepted(letter):
 
 
 FACTS = {
-    LetterFact.Kind.RELAYED: "It was handed on",
+    LetterFact.Kind.RELAYED: "It was relayed",
     LetterFact.Kind.DELAYED: "It was delayed",
     LetterFact.Kind.DELIVERED: "It was delivered",
-    LetterFact.Kind.BOUNCED: "It came back",
-    LetterFact.Kind.COMPLAINED: "It was reported as unwanted",
-    LetterFact.Kind.UNSUBSCRIBED: "She unsubscribed with the mail provider",
+    LetterFact.Kind.BOUNCED: "It bounced",
+    LetterFact.Kind.COMPLAINED: "It was reported as spam",
+    LetterFact.Kind.UNSUBSCRIBED: "They unsubscribed at the mail provider",
 }
 
 

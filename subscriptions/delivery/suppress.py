@@ -75,7 +75,7 @@ def _suppress(subscriber, by, reply, now):
     subscriber.save(update_fields=["suppressed_at", "suppressed_by", "suppressed_reason"])
     waiting = Letter.objects.select_for_update().filter(subscriber=subscriber, state=State.PLANNED)
     transitions.end(list(waiting.order_by("pk")), State.SKIPPED, "suppressed", now)
-    logger.warning("subscriber %s: suppressed, %s", subscriber.pk, by.label)
+    logger.warning("Subscriber %s: suppressed, %s", subscriber.pk, by.label)
 
 
 def _count_bounces_in_a_row(subscriber, now) -> int:

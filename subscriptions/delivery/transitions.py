@@ -392,7 +392,7 @@ def record_failed_attempt(letter: Letter, now: datetime, why: str = "", **ending
     reason = f"broken: {why}" if why else "broken: it could not be written"
     if not end([letter], State.FAILED, reason, now, **ending):
         raise ConcurrentUpdate
-    logger.error("letter %s: given up after %s failed attempts", letter.id, MAX_FAILED_ATTEMPTS)
+    logger.error("Email %s: given up after %s failed attempts", letter.id, MAX_FAILED_ATTEMPTS)
 
 
 def next_attempt_at(letter: Letter, now: datetime) -> datetime:

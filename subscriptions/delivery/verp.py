@@ -49,7 +49,7 @@ def check() -> None:
     render.check_address("BOUNCE_ADDRESS")
     if settings.RECIPIENT_DELIMITER and settings.RECIPIENT_DELIMITER not in DELIMITERS:
         raise ImproperlyConfigured(
-            f"RECIPIENT_DELIMITER must be one sign, such as + or -, or nothing, not "
+            f"RECIPIENT_DELIMITER must be one character, such as + or -, or empty, not "
             f"{settings.RECIPIENT_DELIMITER!r}."
         )
     base = bounce_address("digest")
@@ -57,8 +57,8 @@ def check() -> None:
     longest = len(envelope_sender("digest", 16**12, EPOCH + timedelta(days=16**4)))
     if settings.RECIPIENT_DELIMITER and longest - len(domain) - 1 > MAX_LOCAL_OCTETS:
         raise ImproperlyConfigured(
-            f"{base} is too long to have a letter's number put behind it: set BOUNCE_ADDRESS to a "
-            f"shorter one, or RECIPIENT_DELIMITER to nothing."
+            f"{base} is too long to add the number of an email. Set BOUNCE_ADDRESS to a shorter "
+            f"address, or RECIPIENT_DELIMITER to nothing."
         )
 
 

@@ -57,6 +57,14 @@ def encode_token(token: str) -> EncodedBytes:
     return EncodedBytes(token.encode("ascii"))
 
 
+def encode_url(url: str, indent: str = "") -> EncodedBytes:
+    """Return the content of a line of a text part that is an address."""
+    line = indent + url
+    if len(line) <= mime.WIDTH and line.isascii() and "=" not in line:
+        return EncodedBytes(line.encode())  # The same, in a tenth of the time.
+    return EncodedBytes(mime.quoted(line))
+
+
 @dataclass(frozen=True)
 class HoleTemplate:
     """Quoted-printable parts, each with the name of the hole after it, and the last part.

@@ -8,13 +8,13 @@ from django.db import models
 class Kind(models.TextChoices):
     """Values have at most 8 characters: a longer column would rebuild an index of all letters."""
 
-    CONFIRM = "confirm"
-    WELCOME = "welcome"
-    DIGEST = "digest"
-    BOUNCED = "bounced"
-    GOODBYE = "goodbye"
-    LINK = "link"
-    MOVE = "move"
+    CONFIRM = "confirm", "confirmation"
+    WELCOME = "welcome", "welcome"
+    DIGEST = "digest", "digest"
+    BOUNCED = "bounced", "address check"
+    GOODBYE = "goodbye", "goodbye"
+    LINK = "link", "settings link"
+    MOVE = "move", "address change"
 
 
 class Rules(NamedTuple):
@@ -51,7 +51,7 @@ KINDS: dict[str, Rules] = {
     Kind.WELCOME: Rules(is_list=True),
     Kind.DIGEST: Rules(is_list=True),
     Kind.BOUNCED: Rules(("suppressed",), "can_confirm_address", "nothing to ask"),
-    Kind.GOODBYE: Rules(("unsubscribed",), "can_resubscribe", "she came back"),
+    Kind.GOODBYE: Rules(("unsubscribed",), "can_resubscribe", "the subscriber came back"),
     Kind.LINK: Rules(("active", "paused", "unsubscribed")),
     Kind.MOVE: Rules(("active", "paused")),
 }

@@ -10,17 +10,17 @@ class Consent(models.Model):
     """One consent or withdrawal: when, by which form or link, and to which words."""
 
     class Act(models.TextChoices):
-        ASKED = "asked", "asked for the digest"
+        ASKED = "asked", "signed up"
         CONFIRMED = "confirmed", "confirmed the address"
         UNSUBSCRIBED = "unsubscribed"
-        MOVED = "moved", "agreed to another address"
+        MOVED = "moved", "changed address"
 
     subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="consents")
     act = models.CharField(max_length=12, choices=Act)
     at = models.DateTimeField()
-    via = models.CharField(max_length=60, help_text="The door: a form, a link, a mail program.")
+    via = models.CharField(max_length=60, help_text="The form, link or mail program.")
     ip = models.GenericIPAddressField("IP address", null=True, blank=True)
-    wording = models.TextField(blank=True, help_text="What she was told when she acted.")
+    wording = models.TextField(blank=True, help_text="The text that they agreed to.")
 
     class Meta:
         ordering = ["at", "pk"]

@@ -19,19 +19,19 @@ class LetterFact(models.Model):
     """
 
     class Kind(models.TextChoices):
-        RELAYED = "relayed", "handed on"
+        RELAYED = "relayed", "relayed"
         DELAYED = "delayed", "delayed"
         DELIVERED = "delivered", "delivered"
-        BOUNCED = "bounced", "came back"
-        COMPLAINED = "complained", "reported as unwanted"
-        UNSUBSCRIBED = "unsubscribed", "unsubscribed with the provider"
+        BOUNCED = "bounced", "bounced"
+        COMPLAINED = "complained", "spam report"
+        UNSUBSCRIBED = "unsubscribed", "unsubscribed at the provider"
 
     class Grade(models.TextChoices):
         """What a bounce says about the address."""
 
-        HARD = "hard", "no such address"
-        POLICY = "policy", "not let in"
-        SOFT = "soft", "may pass"
+        HARD = "hard", "invalid address"
+        POLICY = "policy", "rejected"
+        SOFT = "soft", "temporary"
 
     # No constraint in the database, as for events.
     letter = models.ForeignKey(
@@ -43,20 +43,19 @@ class LetterFact(models.Model):
         db_constraint=False,
     )
     kind = models.CharField(max_length=12, choices=Kind)
-    grade = models.CharField(max_length=6, choices=Grade, blank=True)
-    status = models.CharField(max_length=15, blank=True, help_text="As 5.1.1, of RFC 3463.")
-    said = models.CharField(max_length=300, blank=True, help_text="In the mail server's words.")
-    at = models.DateTimeField(null=True, blank=True, help_text="When it was so, as we were told.")
-    noted_at = models.DateTimeField(db_index=True, help_text="When we were told.")
-    via = models.CharField(max_length=20, help_text="Who told it: mail, or a provider by name.")
+    grade = models.CharField("bounce type", max_length=6, choices=Grade, blank=True)
+    status = models.CharField(max_length=15, blank=True, help_text="Such as 5.1.1 (RFC 3463).")
+    said = models.CharField("server reply", max_length=300, blank=True)
+    at = models.DateTimeField(null=True, blank=True, help_text="When it happened, as reported.")
+    noted_at = models.DateTimeField("received at", db_index=True)
+    via = models.CharField("source", max_length=20, help_text="Mail, or a provider's name.")
     message_id = models.CharField(
-        max_length=200, blank=True, help_text="The letter's, where it isn't known yet."
+        max_length=200, blank=True, help_text="Of an email that is not known yet."
     )
-    key = models.CharField(max_length=64, unique=True, help_text="The same for what is told twice.")
+    key = models.CharField(max_length=64, unique=True, help_text="The same for repeated reports.")
 
     class Meta:
-        verbose_name = "fact about a letter"
-        verbose_name_plural = "facts about letters"
+        verbose_name = "delivery report"
         ordering = ["-noted_at", "-pk"]
         constraints = [
             models.CheckConstraint(
@@ -197,5 +196,5 @@ class Sending(models.Model):
         if self.stopped_at:
             return f"stopped at {self.stopped_at:%Y-%m-%d %H:%M} UTC by {self.stopped_by}"
         if self.retry_at and self.retry_at > now:
-            return f"{self.said}; the next try is at {self.retry_at:%H:%M:%S} UTC"
+            return f"{self.said}; next attempt at {self.retry_at:%H:%M:%S} UTC"
         return ""

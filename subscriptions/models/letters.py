@@ -27,14 +27,14 @@ class Volley(models.Model):
 
 
 class LetterState(models.TextChoices):
-    PLANNED = "planned", "waiting"
-    CLAIMED = "claimed", "being written"
-    TRANSMITTING = "transmitting", "past the fence"
-    UNCERTAIN = "uncertain", "nobody knows yet whether it arrived"
+    PLANNED = "planned", "queued"
+    CLAIMED = "claimed", "being composed"
+    TRANSMITTING = "transmitting", "handed over"
+    UNCERTAIN = "uncertain", "uncertain"
     ACCEPTED = "accepted", "sent"
     SKIPPED = "skipped", "not sent"
-    FAILED = "failed", "could not be sent"
-    MISSED = "missed", "its day ended first"
+    FAILED = "failed", "failed"
+    MISSED = "missed", "missed"
 
 
 class LetterQuerySet(models.QuerySet):
@@ -71,26 +71,30 @@ class Letter(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="Where it goes, where that is another address than the subscriber's.",
+        help_text="The recipient, if that is not the subscriber's address.",
     )
-    day = models.DateField(null=True, blank=True, help_text="The reader's local day, for a digest.")
+    day = models.DateField(
+        null=True, blank=True, help_text="The subscriber's local day, for a digest."
+    )
     state = models.CharField(max_length=12, choices=State, default=State.PLANNED)
-    reason = models.CharField(max_length=300, blank=True, help_text="Why it ended as it did.")
+    reason = models.CharField(max_length=300, blank=True, help_text="Why it was not sent.")
 
     created_at = models.DateTimeField()
-    closes_at = models.DateTimeField(help_text="From then on it may no longer leave.")
-    next_try_at = models.DateTimeField(null=True, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    attempt = models.PositiveIntegerField(default=0, help_text="How many times it was claimed.")
+    closes_at = models.DateTimeField("send before", help_text="It is not sent after this time.")
+    next_try_at = models.DateTimeField("next attempt", null=True, blank=True)
+    lease_until = models.DateTimeField("reserved until", null=True, blank=True)
+    attempt = models.PositiveIntegerField(
+        "attempts", default=0, help_text="How often a worker took it."
+    )
     stumbles = models.PositiveIntegerField(
-        default=0, help_text="How many attempts ended without an answer, by a crash or an error."
+        "failed attempts", default=0, help_text="Attempts that ended in a crash or an error."
     )
     repeats = models.PositiveSmallIntegerField(
-        default=0, help_text="How many times its very bytes were sent again after no answer."
+        "resends", default=0, help_text="How often the same email was sent again."
     )
 
-    message_id = models.CharField(max_length=200, blank=True)
-    frozen_at = models.DateTimeField(null=True, blank=True, help_text="The letter's Date.")
+    message_id = models.CharField("Message-ID", max_length=200, blank=True)
+    frozen_at = models.DateTimeField("composed at", null=True, blank=True)
     # No index and no constraint: both would slow down every change of state.
     volley = models.ForeignKey(
         Volley,
@@ -99,20 +103,23 @@ class Letter(models.Model):
         on_delete=models.DO_NOTHING,
         db_constraint=False,
         db_index=False,
-        help_text="Where its bytes are, from the fence until it ends.",
+        help_text="Where its bytes are stored from handing over until it ends.",
     )
-    mime_at = models.PositiveIntegerField(default=0, help_text="Where in the volley they begin.")
-    mime_size = models.PositiveIntegerField(default=0)
-    left_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the last try passed the fence."
+    mime_at = models.PositiveIntegerField(
+        default=0, help_text="Where its bytes begin in the volley."
     )
-    stage = models.CharField(max_length=12, blank=True, help_text="How far the last try came.")
+    mime_size = models.PositiveIntegerField("size in bytes", default=0)
+    left_at = models.DateTimeField("handed over at", null=True, blank=True)
+    stage = models.CharField(
+        "last step", max_length=12, blank=True, help_text="How far the last attempt came."
+    )
     last_reply = models.CharField(max_length=300, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
     objects = LetterQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "email"
         ordering = ["-created_at", "-pk"]
         constraints = [
             models.UniqueConstraint(
@@ -144,7 +151,7 @@ class Letter(models.Model):
         ]
 
     def __str__(self):
-        return f"{self.kind} {self.pk}"
+        return f"{self.get_kind_display().capitalize()} {self.pk}"
 
     @property
     def recipient(self) -> str:
@@ -156,9 +163,9 @@ class Letter(models.Model):
         """The state and its reason, as shown to people."""
         words = self.get_state_display()
         if self.state == self.State.PLANNED and self.attempt:
-            return f"will be tried again at {self.next_try_at:%H:%M} UTC"
+            return f"next attempt at {self.next_try_at:%H:%M} UTC"
         if self.state == self.State.UNCERTAIN:
-            return f"{words}; it will be asked for at {self.next_try_at:%H:%M} UTC"
+            return f"{words}; next check at {self.next_try_at:%H:%M} UTC"
         return f"{words}: {self.reason}" if self.reason not in ("", words) else words
 
 
@@ -179,4 +186,4 @@ class LetterEvent(models.Model):
         ordering = ["pk"]
 
     def __str__(self):
-        return f"{self.was or 'written'} → {self.became}"
+        return f"{self.was or 'created'} → {self.became}"

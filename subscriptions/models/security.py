@@ -7,18 +7,18 @@ class Seal(models.Model):
     """A suppressed address, as a keyed hash. See suppression_list.py."""
 
     class Why(models.TextChoices):
-        COMPLAINED = "complained", "reported as unwanted"
-        BOUNCED = "bounced", "letters came back"
-        ASKED = "asked", "asked never to be written to"
-        OPERATOR = "operator", "by the operator"
+        COMPLAINED = "complained", "spam report"
+        BOUNCED = "bounced", "bounced"
+        ASKED = "asked", "asked never to get email"
+        OPERATOR = "operator", "blocked by an operator"
 
     seal = models.CharField(max_length=64, primary_key=True, editable=False)
     why = models.CharField(max_length=10, choices=Why)
     at = models.DateTimeField()
 
     class Meta:
-        verbose_name = "sealed address"
-        verbose_name_plural = "sealed addresses"
+        verbose_name = "blocked address"
+        verbose_name_plural = "blocked addresses"
         ordering = ["-at"]
 
     def __str__(self):

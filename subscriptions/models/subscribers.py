@@ -102,9 +102,9 @@ class Subscriber(models.Model):
     """
 
     class Suppression(models.TextChoices):
-        BOUNCED = "bounced", "letters came back"
-        COMPLAINED = "complained", "reported as unwanted"
-        OPERATOR = "operator", "by the operator"
+        BOUNCED = "bounced", "bounced"
+        COMPLAINED = "complained", "spam report"
+        OPERATOR = "operator", "blocked by an operator"
 
     email = models.EmailField(max_length=254)
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -113,62 +113,70 @@ class Subscriber(models.Model):
     hour = models.PositiveSmallIntegerField(
         default=7,
         validators=[MaxValueValidator(23)],
-        help_text="Local hour of the digest, 0 to 23.",
+        help_text="Local hour of delivery, 0 to 23.",
     )
     size = models.PositiveSmallIntegerField(
-        "digest size",
+        "papers per digest",
         default=10,
         validators=[MinValueValidator(1), MaxValueValidator(50)],
-        help_text="How many papers a digest has at most.",
+        help_text="At most.",
     )
 
     weekdays = models.PositiveSmallIntegerField(
-        "days of the week",
+        "delivery days",
         default=schedule.EVERY_DAY,
         db_default=schedule.EVERY_DAY,
         validators=[MinValueValidator(1), MaxValueValidator(schedule.EVERY_DAY)],
-        help_text="On which a digest comes, as bits, Monday's the lowest.",
+        help_text="As bits, Monday's the lowest.",
     )
 
     language = models.CharField(
-        max_length=16, choices=languages, default="en", help_text="The language of her letters."
+        max_length=16, choices=languages, default="en", help_text="Language of emails."
     )
     wants_quiet_days = models.BooleanField(
-        "wants quiet days", default=False, help_text="A short letter also on days without papers."
+        "note on days without matches",
+        default=False,
+        help_text="A short email when nothing matches.",
     )
     wants_near = models.BooleanField(
-        "wants near misses",
+        "near misses",
         default=False,
         db_default=False,
-        help_text="Up to three papers close to her interests, where a digest has room.",
+        help_text="Up to three papers close to their interests, if the digest has room.",
     )
     learns = models.BooleanField(
-        "learns from feedback", default=True, help_text="Whether what she says of papers steers."
+        "learns from feedback", default=True, help_text="Whether feedback changes the ranking."
     )
 
-    asked_at = models.DateTimeField(help_text="When the latest sign-up was sent in.")
+    asked_at = models.DateTimeField("signed up at", help_text="The latest sign-up.")
     asked_for = models.JSONField(
-        default=dict, blank=True, help_text="What a sign-up after leaving wishes, until confirmed."
+        default=dict,
+        blank=True,
+        help_text="Settings of a new sign-up after unsubscribing, until confirmed.",
     )
     confirmed_at = models.DateTimeField(null=True, blank=True)
     began_at = models.DateTimeField(
-        null=True, blank=True, help_text="When she confirmed a sign-up, the last time that she did."
+        null=True, blank=True, help_text="When they last confirmed a sign-up."
     )
     paused_until = models.DateField(null=True, blank=True)
     unsubscribed_at = models.DateTimeField(null=True, blank=True)
     suppressed_at = models.DateTimeField(null=True, blank=True)
     suppressed_by = models.CharField(
-        max_length=10, choices=Suppression, blank=True, help_text="What stopped letters to her."
+        max_length=10, choices=Suppression, blank=True, help_text="Why no email is sent to them."
     )
     suppressed_reason = models.CharField(max_length=200, blank=True)
     lifted_at = models.DateTimeField(
-        null=True, blank=True, help_text="When letters were let go to her again."
+        null=True, blank=True, help_text="When the suppression was lifted."
     )
     moved_at = models.DateTimeField(
-        null=True, blank=True, help_text="When she got the address that she has now by a move."
+        null=True, blank=True, help_text="When they last changed address."
     )
     next_due_at = models.DateTimeField(
-        null=True, blank=True, db_index=True, help_text="When her next digest is planned."
+        "next digest",
+        null=True,
+        blank=True,
+        db_index=True,
+        help_text="When their next digest is planned.",
     )
 
     topics = models.ManyToManyField("Topic", through="TopicPreference", related_name="subscribers")

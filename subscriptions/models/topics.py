@@ -77,16 +77,16 @@ class Topic(models.Model):
     query = models.TextField(
         max_length=MAX_QUERY_LENGTH,
         blank=True,
-        help_text="What its papers are about: words, phrases, whole sentences. Commas part them.",
+        help_text="Words, phrases or sentences, separated by commas.",
     )
     categories = models.JSONField(
         default=list,
         blank=True,
-        help_text="arXiv categories: all of their papers, or those of them that match the query.",
+        help_text="arXiv categories. With a query, only their papers that match it.",
     )
     description = models.CharField(max_length=300, blank=True)
     is_offered = models.BooleanField(
-        "offered", default=True, help_text="Shown where people choose topics."
+        "offered", default=True, help_text="Shown to subscribers who choose topics."
     )
     owner = models.ForeignKey(
         Subscriber, null=True, blank=True, on_delete=models.CASCADE, related_name="own_topics"
@@ -104,7 +104,7 @@ class Topic(models.Model):
                 condition=Q(owner__isnull=True, slug__isnull=False)
                 | Q(owner__isnull=False, slug__isnull=True),
                 name="curated_topics_have_a_slug",
-                violation_error_message="A topic of the house needs a slug.",
+                violation_error_message="A built-in topic needs a slug.",
             )
         ]
 

@@ -1,7 +1,10 @@
 """Keyed hashes of values that must not be readable or guessable without SECRET_KEY."""
 
+import hmac
+from functools import lru_cache
+from hashlib import sha256
+
 from django.conf import settings
-from django.utils.crypto import salted_hmac
 
 
 def keyed_hash(purpose: str, value: str, secret: str | None = None) -> str:
@@ -10,7 +13,14 @@ def keyed_hash(purpose: str, value: str, secret: str | None = None) -> str:
     The same value has unrelated hashes for different purposes. Stored hashes and Message-IDs depend
     on the purposes, so they never change.
     """
-    return salted_hmac(purpose, value, secret, algorithm="sha256").hexdigest()
+    key = _key(purpose, settings.SECRET_KEY if secret is None else secret)
+    return hmac.digest(key, value.encode(), "sha256").hex()
+
+
+@lru_cache(100)
+def _key(purpose, secret):
+    """Return the key of django.utils.crypto.salted_hmac, which takes three times as long."""
+    return sha256((purpose + secret).encode()).digest()
 
 
 def known_hashes(purpose: str, value: str) -> list[str]:

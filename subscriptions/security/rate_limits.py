@@ -78,8 +78,8 @@ def check_visitor(endpoint: str, ip: str | None, now) -> None:
     except TooManyAttempts as refusal:
         if refusal.by == "all" and first_time_in(HOUR, endpoint, now):
             logger.error(
-                "More than %d letters were asked for in an hour (%s), from many networks. The "
-                "endpoint refuses everyone until there are fewer: see docs/security.md.",
+                "More than %d emails were requested in an hour (%s), from many networks. The "
+                "form is closed until there are fewer requests: see docs/security.md.",
                 settings.LIMITS["all"],
                 endpoint,
             )
@@ -114,7 +114,7 @@ def hit(endpoint: str, limits: Sequence[Limit], now) -> list[Attempt]:
                 Attempt(key=_key(endpoint, limit), at=now) for limit in limits
             )
     except DatabaseError as error:
-        logger.error("attempts can't be counted: %s", type(error).__name__)
+        logger.error("Cannot count attempts: %s", type(error).__name__)
         raise TooManyAttempts(endpoint, "store", RETRY_AFTER_FAILURE) from error
 
 
@@ -141,8 +141,8 @@ def report_bypassed_proxy(now) -> None:
     """Log, once a day, that a visitor came past a proxy that TRUSTED_PROXIES counts."""
     if first_time_in(DAY, _proxy_event(), now):
         logger.error(
-            "Somebody signed up past one of the %s proxies of TRUSTED_PROXIES: visitors may say "
-            "who they are. See docs/security.md.",
+            "A sign-up bypassed one of the %s proxies of TRUSTED_PROXIES, so visitors can forge "
+            "their address. See docs/security.md.",
             settings.TRUSTED_PROXIES,
         )
 

@@ -6,6 +6,7 @@ mailbox for good, so tokens that act for a subscriber also hold when they last c
 the next change closes them. Those of subscribers who never did hold no such date.
 """
 
+import re
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
@@ -15,11 +16,18 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare
+from django.utils.http import base36_to_int, int_to_base36
 
 from subscriptions.models import Letter, Subscriber
+from subscriptions.security import hashing
 
 #: Purposes whose link asks something, all on one page.
 ASKING = (Letter.Kind.CONFIRM, Letter.Kind.GOODBYE, Letter.Kind.BOUNCED)
+#: Purposes of short tokens, by the letter that they begin with. None is to unsubscribe, which must
+#: work without a row of the subscriber.
+SHORT_PURPOSES = {"p": "preferences", "d": "digest", "f": "feedback"}
+SHORT = re.compile(r"([pdf])([0-9a-z]{1,9})-([\w-]{16})", re.ASCII)
 CONFIRM_DAYS = 7
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -77,6 +85,42 @@ def parse_token(purpose: str, token: str) -> tuple[uuid.UUID, int]:
         return uuid.UUID(bytes=urlsafe_b64decode(encoded + "==")), int(bound or "0", 16)
     except (signing.BadSignature, ValueError) as error:
         raise BadToken from error
+
+
+def short_token(
+    purpose: str, number: int, public_id: uuid.UUID, moved_at: datetime | None = None
+) -> str:
+    """Return a token of few characters, for the text part of emails.
+
+    It holds the number of a row to look up, and 96 bits of a hash of what a long token holds.
+    After a backup was restored, another row may get the number, but not the public id.
+    """
+    value = _short_value(public_id, moved_at)
+    hashed = _short_hash(hashing.keyed_hash(f"short {purpose}", value))
+    return f"{purpose[0]}{int_to_base36(number)}-{hashed}"
+
+
+def parse_short(token: str) -> tuple[str, int]:
+    """Return the purpose and the number of the row. Raises BadToken."""
+    if not (found := SHORT.fullmatch(token)):
+        raise BadToken
+    return SHORT_PURPOSES[found[1]], base36_to_int(found[2])
+
+
+def long_of_short(
+    short: str, subscriber: Subscriber, public_id: uuid.UUID, long_id: uuid.UUID
+) -> str:
+    """Return the token for `long_id` that opens what the short one opened when it was made.
+
+    `public_id` is of the row that the short token names. Raises BadToken.
+    """
+    purpose, _ = parse_short(short)
+    for moved_at in (subscriber.moved_at, None):
+        value = _short_value(public_id, moved_at)
+        known = map(_short_hash, hashing.known_hashes(f"short {purpose}", value))
+        if any([constant_time_compare(short[-16:], one) for one in known]):
+            return tokens([purpose], [(long_id, moved_at)])[0][purpose]
+    raise BadToken
 
 
 def subscriber_of(purpose: str, token: str) -> Subscriber:
@@ -141,6 +185,14 @@ def unsubscribe_url(subscriber: Subscriber) -> str:
 
 def _seconds(moment):
     return (moment - EPOCH) // timedelta(seconds=1)
+
+
+def _short_value(public_id, moved_at):
+    return f"{public_id.hex}~{'' if moved_at is None else _seconds(moved_at)}"
+
+
+def _short_hash(keyed_hash):
+    return urlsafe_b64encode(bytes.fromhex(keyed_hash)[:12]).decode()
 
 
 def _encode(public_id):

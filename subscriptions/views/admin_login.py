@@ -39,7 +39,7 @@ def log_in(request) -> HttpResponse:
         attempts = rate_limits.hit(ENDPOINT, [by_network, account], timezone.now())
     except rate_limits.TooManyAttempts as refusal:
         if rate_limits.first_time_in(WITHIN, f"{ENDPOINT} by {refusal.by}", timezone.now()):
-            logger.warning("The log-in is locked: too many wrong passwords, by %s.", refusal.by)
+            logger.warning("Log-in locked after too many wrong passwords, by %s", refusal.by)
             if owner := owner_of(account.value):
                 _note(owner, f"Locked out: too many wrong passwords, by {refusal.by}", request)
         return access.too_many(request, refusal)

@@ -11,8 +11,8 @@ from subscriptions.security import tokens
 from subscriptions.views.access import consent_source, token_page
 
 MOVE = {
-    "old": _("My digest moves to the new address."),
-    "new": _("Send the daily digest to this address. I can stop it with one click."),
+    "old": _("Send my digest to the new address."),
+    "new": _("Send the daily digest to this address. Unsubscribe any time."),
 }
 
 

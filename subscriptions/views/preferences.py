@@ -1,5 +1,6 @@
 """The preferences page and its actions. GET shows, POST acts; a token authorises."""
 
+from functools import partial
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
 from django.utils.html import format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -25,12 +27,20 @@ from subscriptions.views.signup import ADDRESS_WORKS
 
 #: The content types of forms.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+#: The forms that are saved, by tab. Each may be saved alone, or both with one request.
+TAB_FORMS = {"interests": forms.InterestsForm, "delivery": forms.DeliveryForm}
+TABS = {
+    "interests": _("Interests"),
+    "delivery": _("Delivery"),
+    "learned": _("Learned"),
+    "data": _("Data"),
+}
 DONE = {
     "save": _("Saved."),
     "resume": _("Welcome back."),
-    "reset": _("What you said of papers is forgotten, and no paper is saved."),
-    "move": _("Two letters are on their way, one to each address. Both have to say yes."),
-    "stay": _("The digest stays at this address."),
+    "reset": _("Deleted: your feedback, your saved papers and your library."),
+    "move": _("We sent a confirmation link to each address. Both must confirm."),
+    "stay": _("Your digest stays at this address."),
 }
 
 
@@ -39,7 +49,7 @@ def preferences(request, token):
     """Show the preferences, or do one of the ACTIONS."""
     subscriber = tokens.subscriber_of("preferences", token)
     if request.method != "POST":
-        return _preferences_page(request, subscriber, forms.PreferencesForm.showing(subscriber))
+        return _preferences_page(request, subscriber)
     if request.body and request.content_type not in FORMS:
         # It would be read as an empty form, which drops all topics.
         return bad_request(request, gettext("This page takes forms only."))
@@ -50,33 +60,52 @@ def preferences(request, token):
 
 
 @retry_on_integrity_error
-def _save(request, subscriber, token):
-    form = _submitted(request, subscriber)
-    if not form.is_valid():
-        return _preferences_page(request, subscriber, form, status=400)
-    topics = form.topic_selection()
-    change(subscriber, topics, form.settings(), now=timezone.now())
-    both = sorted(topics.followed_and_muted(subscriber))[:50]  # They must fit into a URL.
-    return _done(token, "save", both=both)
+def _save(request, subscriber, token, tabs=tuple(TAB_FORMS)):
+    sent = _submitted(request, subscriber, tabs)
+    if not all(form.is_valid() for form in sent.values()):
+        return _preferences_page(request, subscriber, sent, status=400)
+    topics, settings = _changes(sent)
+    change(subscriber, topics, settings, now=timezone.now())
+    # At most 50: they must fit into a URL.
+    both = sorted(topics.followed_and_muted(subscriber))[:50] if topics else []
+    return _done(token, "save", tab=tabs[0] if len(tabs) == 1 else [], both=both)
 
 
-def _preview(request, subscriber, token):
+def _preview(request, subscriber, token, tabs=tuple(TAB_FORMS)):
     """Show what saving would change: with `?part`, as a fragment for the page's script."""
-    form = _submitted(request, subscriber)
-    if not form.is_valid():
-        return _preferences_page(request, subscriber, form, status=400)
-    unsaved = (form.topic_selection(), form.settings(), timezone.now())
+    sent = _submitted(request, subscriber, tabs)
+    if not all(form.is_valid() for form in sent.values()):
+        return _preferences_page(request, subscriber, sent, status=400)
+    unsaved = (*_changes(sent), timezone.now())
     parts = ((preview(subscriber, *unsaved),) for preview in hooks.previews)
     html = format_html_join("", "{}", parts)
     if "part" in request.GET:
         return HttpResponse(html)
-    return _preferences_page(request, subscriber, form, preview=html)
+    return _preferences_page(request, subscriber, sent, preview=html)
 
 
-def _submitted(request, subscriber):
-    form = forms.PreferencesForm(request.POST)
-    form.refuse_past_pause(subscriber, schedule.local_day(timezone.now(), subscriber.zone))
-    return form
+def _count(request, subscriber, token):
+    """Answer, to the page's script, how many papers of the last week each keyword matches."""
+    form, counts = forms.InterestsForm(request.POST), {}
+    if form.is_valid():
+        for count in hooks.keyword_counts:
+            counts |= count(form.cleaned_data["interests"], timezone.now())
+    return JsonResponse(counts)
+
+
+def _submitted(request, subscriber, tabs):
+    """Return the forms of these tabs as they were sent."""
+    sent = {tab: TAB_FORMS[tab](request.POST) for tab in tabs}
+    if "delivery" in sent:
+        today = schedule.local_day(timezone.now(), subscriber.zone)
+        sent["delivery"].refuse_past_pause(subscriber, today)
+    return sent
+
+
+def _changes(sent):
+    """Return the topics, or None to keep them, and the settings of valid forms."""
+    topics = sent["interests"].topic_selection() if "interests" in sent else None
+    return topics, sent["delivery"].settings() if "delivery" in sent else {}
 
 
 def _resume(request, subscriber, token):
@@ -91,7 +120,7 @@ def _resume(request, subscriber, token):
 
 def _reset(request, subscriber, token):
     erase.reset(subscriber)
-    return _done(token, "reset")
+    return _done(token, "reset", tab="learned")
 
 
 def _export(request, subscriber, token):
@@ -123,26 +152,30 @@ def _move(request, subscriber, token):
                     may_write = rate_limits.check_mailbox("new address", new_email, now)
                     change_address.request(subscriber, new_email, now=now, may_write=may_write)
             else:
-                message = _("That was often today. Please try again tomorrow.")
+                message = _("Too many changes today. Please try again tomorrow.")
                 form.add_error("new_email", message)
     except rate_limits.TooManyAttempts as refusal:
         return too_many(request, refusal)
     except change_address.NotOpen:
-        form.add_error("new_email", _("Only a digest that you get can move."))
+        form.add_error("new_email", _("Only an active digest can change its address."))
     if form.is_valid():
-        return _done(token, "move")
-    shown = forms.PreferencesForm.showing(subscriber)
-    return _preferences_page(request, subscriber, shown, status=400, move_form=form)
+        return _done(token, "move", tab="data")
+    return _preferences_page(request, subscriber, status=400, move_form=form)
 
 
 def _keep_address(request, subscriber, token):
     change_address.keep_address(subscriber, now=timezone.now())
-    return _done(token, "stay")
+    return _done(token, "stay", tab="data")
 
 
 ACTIONS = {
     "save": _save,
+    "save_interests": partial(_save, tabs=["interests"]),
+    "save_delivery": partial(_save, tabs=["delivery"]),
     "preview": _preview,
+    "preview_interests": partial(_preview, tabs=["interests"]),
+    "preview_delivery": partial(_preview, tabs=["delivery"]),
+    "count": _count,
     "resume": _resume,
     "reset": _reset,
     "move": _move,
@@ -157,13 +190,22 @@ def _done(token, action, **params):
     return redirect(f"{reverse('preferences', args=[token])}?{query}")
 
 
-def _preferences_page(request, subscriber, form, status=200, move_form=None, preview=""):
-    now = timezone.now()
+def _preferences_page(request, subscriber, sent=None, status=200, move_form=None, preview=""):
+    """Render all tabs. Open is the first with an error, or that was sent, or that is asked for."""
+    now, sent = timezone.now(), sent or {}
+    wrong = [tab for tab, form in sent.items() if form.errors]
+    asked = request.GET.get("tab")
+    tab = next(iter(wrong or sent), asked if asked in TABS else "interests")
     ids = [text for text in request.GET.getlist("both") if text.isascii() and text.isdecimal()]
     muted = subscriber.preferences.filter(
         stance=TopicPreference.Stance.MUTE, topic__in=[int(text) for text in ids if len(text) < 19]
     )
+    shown = {name: form.showing(subscriber) for name, form in TAB_FORMS.items() if name not in sent}
     context = {
+        "tab": "data" if move_form else tab,
+        "tabs": TABS.items(),
+        "forms": shown | sent,
+        "wrong_forms": [move_form] if move_form else [sent[tab] for tab in wrong],
         "move_form": move_form or forms.MoveForm(subscriber=subscriber),
         "move": change_address.pending(subscriber),
         "preview": preview,
@@ -171,15 +213,17 @@ def _preferences_page(request, subscriber, form, status=200, move_form=None, pre
         "state": subscriber.state_at(now),
         "is_delayed": subscriber.is_delayed(now),
         "address": addresses.readable(subscriber.email),
-        "form": form,
         **Topic.objects.offered_to(subscriber).grouped(),
         "zones": forms.zones(),
+        "weekdays": zip(
+            schedule.WEEKDAY_NAMES, WEEKDAYS_ABBR.values(), WEEKDAYS.values(), strict=True
+        ),
         "days": schedule.weekday_names(subscriber.weekdays),
         "today": schedule.local_day(now, subscriber.zone),
         "address_works": ADDRESS_WORKS,
         "unsubscribe_url": tokens.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),
         "both": list(muted.order_by("pk").values_list("topic__name", flat=True)),
-        "panels": [panel(subscriber) for panel in hooks.panels],
+        "panels": {name: [panel(subscriber) for panel in hooks.panels[name]] for name in TABS},
     }
     return render(request, "subscriptions/preferences.html", context, status=status)

@@ -1,5 +1,7 @@
 """Sign-up, confirmation, and sending a lost link again."""
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.shortcuts import render
@@ -10,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from subscriptions import addresses, forms
+from subscriptions import addresses, forms, hooks
 from subscriptions.actions import signup
 from subscriptions.db import retry_on_integrity_error
 from subscriptions.delivery.status import sending_status
@@ -19,10 +21,12 @@ from subscriptions.notices import send
 from subscriptions.security import rate_limits, tokens
 from subscriptions.views.access import consent_source, token_page, too_many
 
-CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
-UNDO = _("Send me the daily digest again, as it was. I can stop it with one click.")
-ADDRESS_WORKS = _("Letters reach me at this address. Send me the daily digest again.")
+CONSENT = _("I’d like a daily email with new papers. Unsubscribe any time.")
+UNDO = _("I’d like the daily email again, with my previous settings. Unsubscribe any time.")
+ADDRESS_WORKS = _("I can receive email at this address. Send me the daily digest again.")
 
+#: How long the page that confirms waits for the first digest before it says when that comes.
+FIRST_DIGEST_WAIT = timedelta(seconds=15)
 
 #: By the kind of letter whose link must be answered: template, wording, and source of the consent.
 QUESTIONS = {
@@ -95,19 +99,28 @@ def confirm(request, token):
         signup.confirm(subscriber, asked_at, source=source, now=now, kind=kind)
         subscriber.refresh_from_db()
     is_open = signup.is_open(subscriber, asked_at, now=now, kind=kind)
-    is_first = False  # Whether a first digest is due at once.
-    if request.method == "POST" and subscriber.confirmed_at is not None and kind == "confirm":
-        is_first = not subscriber.had_digest_before_confirming()
+    state, is_held_up = subscriber.state_at(now), _is_held_up(now)
+    # Whether a first digest is due at once.
+    is_first = (
+        not is_open
+        and kind == "confirm"
+        and subscriber.confirmed_at is not None
+        and not subscriber.had_digest_before_confirming()
+    )
+    first_digests = [get(subscriber) for get in hooks.first_digests] if is_first else []
+    is_new = is_first and now - subscriber.confirmed_at < FIRST_DIGEST_WAIT
     context = {
         "subscriber": subscriber,
         "address": addresses.readable(subscriber.email),
         "preferences_url": tokens.preferences_url(subscriber),
         "consent": wording,
         "kind": kind,
-        "state": subscriber.state_at(now),
+        "state": state,
         "is_delayed": subscriber.is_delayed(now),
         "is_first": is_first,
-        "is_held_up": _is_held_up(now),
+        "first_digests": first_digests,
+        "is_pending": is_new and state == "active" and not (any(first_digests) or is_held_up),
+        "is_held_up": is_held_up,
         "now": now,
     }
     return render(request, template if is_open else "subscriptions/confirmed.html", context)

@@ -37,12 +37,12 @@ def provider_events(request, name):
     try:
         reports = events.reports_in(request, esp, now)
     except events.Forged as reason:
-        logger.warning("an event that %s did not send: %s", esp.title, reason)
-        text = "This is not from the provider.\n"
+        logger.warning("Rejected an event that is not from %s: %s", esp.title, reason)
+        text = "The signature or password is wrong.\n"
         return HttpResponse(text, status=403, content_type="text/plain")
     except events.Unreadable as reason:
-        logger.error("an event of %s can't be read: %s", esp.title, reason)
-        return HttpResponse("This can't be read.\n", status=400, content_type="text/plain")
+        logger.error("Cannot parse an event of %s: %s", esp.title, reason)
+        return HttpResponse("The event cannot be parsed.\n", status=400, content_type="text/plain")
     for report in reports:
         try:
             process.record(report, now)

@@ -33,6 +33,8 @@ import django
 import psutil
 
 from tests.benchmarks import due_day
+from tests.faults.ports import free_port
+from tests.servers.postfix import wait_until
 
 PICKS = 5  # A digest of so many papers takes about 23 kB.
 NEW = 800  # Papers of the day: about as many as arXiv announces. Each is rendered once.
@@ -129,8 +131,7 @@ class Sink:
         self._most = max(256, connections + 10)
 
     def __enter__(self):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         command = ["smtp-sink", "-c", "-m", str(self._most)]
         if os.geteuid() == 0:
             command += ["-u", pwd.getpwnam("nobody").pw_name]
@@ -138,20 +139,16 @@ class Sink:
             self._process = subprocess.Popen(
                 [*command, f"127.0.0.1:{self.port}", "100"], stdout=said
             )
-        self._wait()
+        wait_until(self._listens)
         return self
 
     def __exit__(self, *_):
         self._process.terminate()
         self._process.wait()
 
-    def _wait(self):
-        for _ in range(100):
-            with suppress(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
-            time.sleep(0.05)
-        raise RuntimeError("smtp-sink does not listen")
+    def _listens(self):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
 
     def count(self) -> int:
         """Return how many messages came in so far."""
@@ -245,9 +242,7 @@ class Run:
         return self.letters / self.seconds
 
     def tell(self):
-        told = ", ".join(
-            f"{who} {spent / self.letters * 1e6:,.0f}" for who, spent in self.cpu.items()
-        )
+        told = ", ".join(f"{who} {cpu / self.letters * 1e6:,.0f}" for who, cpu in self.cpu.items())
         print(f"\nCPU, µs a letter: {told}")
         early, late = self.grown()
         print(

@@ -32,15 +32,9 @@ def database() -> Iterator[str]:
 
 def set_up(url: str, folder: str, site_url: str, **more: str) -> None:
     """Begin with Django on this database, whatever the environment says."""
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DATABASE_URL": url,
-        "DATA_DIR": folder,
-        "SECRET_KEY": "a benchmark's, of which nothing is kept",
-        "ALLOWED_HOSTS": "127.0.0.1,localhost",
-        "SITE_URL": site_url,
-        **more,
-    }
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": url}
+    os.environ |= {"DATA_DIR": folder, "SITE_URL": site_url, "ALLOWED_HOSTS": "127.0.0.1,localhost"}
+    os.environ |= {"SECRET_KEY": "a benchmark's, of which nothing is kept"} | more
     django.setup()
 
 
@@ -66,16 +60,11 @@ def laid_over_days(path, count: int, a_day: int, now: datetime) -> Iterator:
         words = one.abstract.split()
         if number >= len(told):
             words = [word for word in words if draw.random() < 0.8]
-        yield Paper(
-            id=f"made:{number}",
-            title=one.title,
-            abstract=" ".join(words),
-            authors=one.authors,
-            categories=one.categories,
-            day=now.date() - timedelta(days=number // a_day),
-            upvotes=draw.randrange(100) if draw.random() < 0.05 else None,
-            changed_at=now - timedelta(days=1),
-        )
+        same = {"title": one.title, "authors": one.authors, "categories": one.categories}
+        day, before = now.date() - timedelta(days=number // a_day), now - timedelta(days=1)
+        votes = draw.randrange(100) if draw.random() < 0.05 else None
+        known = {"abstract": " ".join(words), "day": day, "upvotes": votes, "changed_at": before}
+        yield Paper(id=f"made:{number}", **same, **known)
 
 
 def load(papers, letters: int, picks: int, now: datetime) -> float:
@@ -120,15 +109,9 @@ def _readers(papers, count, size, now):
 
     draw = random.Random(6)
     domains = [f"mail{number}.example.org" for number in range(PROVIDERS)]
+    due = {"asked_at": now, "confirmed_at": now, "next_due_at": now, "hour": now.hour, "size": size}
     readers = [
-        Subscriber(
-            email=f"reader{number}@{domain}",
-            asked_at=now,
-            confirmed_at=now,
-            next_due_at=now,
-            hour=now.hour,
-            size=size,
-        )
+        Subscriber(email=f"reader{number}@{domain}", **due)
         for number, domain in enumerate(_by_zipf(draw, domains, count))
     ]
     Subscriber.objects.bulk_create(readers, batch_size=BATCH)

@@ -242,10 +242,7 @@ def _tell(run, subscribers) -> bool:
         "none is left": not run.open,
         "the sink took each once": run.taken == run.accepted,
     }
-    for name, which, by, end in (
-        ("planner", 2, 0, run.planned_after),
-        ("worker", 3, 1, run.taken),
-    ):
+    for name, which, by, end in (("planner", 2, 0, run.planned_after), ("worker", 3, 1, run.taken)):
         late = [look[which] for look in run.looks if look[by] >= end / 5]
         grown = max(late) / late[0]
         checks[f"the {name}'s memory is flat from a fifth on ({grown:.2f})"] = (

@@ -136,23 +136,15 @@ def checksum() -> str:
     from subscriptions.models import Letter, LetterEvent, Subscriber
 
     found = hashlib.md5(usedforsecurity=False)
+    of_digest = Digest.objects.filter(letter__created_at=NOW)
+    of_pick = Pick.objects.filter(digest__letter__created_at=NOW)
+    pick_key = ("subscriber", "digest__day", "leader__paper", "position", "paper")
+    by_letter = ("letter__subscriber", "letter__day")
     for rows, key, left_out in (
         (Letter.objects.filter(created_at=NOW), ("subscriber", "day"), {"id"}),
-        (
-            LetterEvent.objects.filter(at=NOW),
-            ("letter__subscriber", "letter__day"),
-            {"id", "letter_id"},
-        ),
-        (
-            Digest.objects.filter(letter__created_at=NOW),
-            ("subscriber", "day"),
-            {"id", "letter_id", "public_id"},
-        ),
-        (
-            Pick.objects.filter(digest__letter__created_at=NOW),
-            ("subscriber", "digest__day", "leader__paper", "position", "paper"),
-            {"id", "digest_id", "leader_id"},
-        ),
+        (LetterEvent.objects.filter(at=NOW), by_letter, {"id", "letter_id"}),
+        (of_digest, ("subscriber", "day"), {"id", "letter_id", "public_id"}),
+        (of_pick, pick_key, {"id", "digest_id", "leader_id"}),
         (Subscriber.objects.all(), ("id",), {"public_id"}),
     ):
         columns = [one.attname for one in rows.model._meta.concrete_fields]

@@ -135,9 +135,8 @@ def compared(reader):
     own = [topic.query for topic in topics if topic.owner_id]
     follow = [topic for topic in topics if not topic.owner_id][1:]
     cpu, wall = time.process_time(), time.perf_counter()
-    changed = profile_for(
-        TopicSelection(follow, interests=[*own[1:], f"{own[0]} theory"]), 10, reader
-    )
+    wishes = TopicSelection(follow, interests=[*own[1:], f"{own[0]} theory"])
+    changed = profile_for(wishes, 10, reader)
     preview.compare(reader, changed, NOW)
     return time.process_time() - cpu, time.perf_counter() - wall
 

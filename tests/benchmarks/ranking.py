@@ -58,16 +58,9 @@ def world_of(texts) -> World:
     new = texts[-NEW:]
     names = [f"{number:05}" for number in range(len(new))]
     votes = rng.poisson(2, len(new)) * (rng.random(len(new)) < 0.2)
-    nothing = [()] * len(new)
-    ages = rng.integers(0, 7, len(new))
-    candidates = CandidateSet(
-        names,
-        model.read(new),
-        ages,
-        votes,
-        nothing,
-        texts_of=lambda ids: [new[int(one)] for one in ids],
-    )
+    read, ages = model.read(new), rng.integers(0, 7, len(new))
+    texts_of = {"texts_of": lambda ids: [new[int(one)] for one in ids]}
+    candidates = CandidateSet(names, read, ages, votes, [()] * len(new), **texts_of)
     interests = [Interest(query, query) for query in queries_of(texts, rng)]
     chosen = [rng.choice(len(texts) - NEW, LIKED, replace=False) for _ in range(TASTES)]
     tastes = [

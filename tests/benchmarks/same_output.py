@@ -21,6 +21,7 @@ from pathlib import Path
 
 MOMENT = "2026-11-25 08:20:00"
 PURPOSES = "confirm|preferences|unsubscribe|feedback|digests|move|learned|library|saved|why|feeds"
+PURPOSES += "|me|history"
 #: What differs in any case: tokens, keys, times of computing, folders.
 VOLATILE = [
     (re.compile(rf"/({PURPOSES})/[\w:=.~-]{{12,}}"), r"/\1/TOKEN"),
@@ -70,14 +71,10 @@ def main(old: str, new: str) -> int:
             out = Path(folder, Path(checkout).resolve().name)
             out.mkdir()
             with tempfile.TemporaryDirectory() as data:
-                environment = {
-                    "DATA_DIR": data,
-                    "SECRET_KEY": "a key for the comparison of two checkouts",
-                    "PYTHONHASHSEED": "0",
-                    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                    "PATH": os.environ["PATH"],
-                    "DJANGO_SETTINGS_MODULE": "config.settings",
-                }
+                environment = {"DATA_DIR": data, "PATH": os.environ["PATH"], "PYTHONHASHSEED": "0"}
+                environment |= {"SECRET_KEY": "a key for the comparison of two checkouts"}
+                environment |= {"DJANGO_SETTINGS_MODULE": "config.settings"}
+                environment |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
                 command = ["faketime", "-f", MOMENT, ".venv/bin/python", __file__, "--write", out]
                 subprocess.run(command, cwd=checkout, env=environment, check=True)
         names = [path.name for path in Path(folder).iterdir()]
@@ -164,14 +161,15 @@ def write_all(out: str) -> None:
     writer.page(english, "/subscribe/", email="demo@paperboy.example", timezone="UTC", hour="7")
     writer.emails()
     tomorrow = (timezone.now() + timedelta(days=1)).isoformat()
-    for words in (
-        ("doctor",),
-        ("doctor", "--check-promises"),
-        ("sending",),
-        ("tick", "--dry-run"),
-        ("replay", "learned=2"),
-        ("tick", "--now", tomorrow),
-        ("digest", "demo@paperboy.example"),
+    commands = [
+        "doctor",
+        "doctor --check-promises",
+        "sending",
+        "tick --dry-run",
+        "replay learned=2",
+    ]
+    for words in map(
+        str.split, [*commands, f"tick --now {tomorrow}", "digest demo@paperboy.example"]
     ):
         writer.command(*words)
     writer.emails()
@@ -219,9 +217,8 @@ def one_reader(writer, client, language) -> None:
     html = digest.get_body(("html",)).get_content()
     paper = re.search(r'data-paper-id="([^"]+)"', html)[1]
     for value in ("more", "save", "less", "clear", "rubbish"):
-        writer.page(
-            client, links(digest, "feedback")[0], f"feedback {value}", paper=paper, value=value
-        )
+        url = links(digest, "feedback")[0]
+        writer.page(client, url, f"feedback {value}", paper=paper, value=value)
     writer.page(client, "/lost/", email=address)
     for email in writer.emails():
         for path in links(email, "move"):

@@ -190,10 +190,7 @@ def measure(kinds, clients, process) -> float:
     print(f"\n{clients} clients{'p50':>7}{'p95':>8}{'p99':>8} ms  pages/s  CPU ms a page")
     slowest = 0.0
     for kind, paths in kinds.items():
-        started, before = (
-            time.perf_counter(),
-            due_day.cpu_of(process),
-        )
+        started, before = (time.perf_counter(), due_day.cpu_of(process))
         seconds = sorted(asyncio.run(ask(paths, clients)))
         rate = len(paths) / (time.perf_counter() - started)
         p50, p95, p99 = (seconds[int(len(seconds) * part)] * 1e3 for part in (0.5, 0.95, 0.99))

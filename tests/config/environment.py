@@ -16,11 +16,6 @@ DATABASE = {"DATABASE_URL": "postgres://you@127.0.0.1/papers"}
 
 def manage(*arguments, **environment):
     """Run a command in a process of its own, in an environment that holds nothing else."""
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    how = {"cwd": ROOT, "env": {"PATH": os.environ["PATH"]} | environment, "text": True}
+    arguments = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(arguments, **how, capture_output=True, check=False)

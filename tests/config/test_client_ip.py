@@ -8,39 +8,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.client_ip import client_ip, is_bypassed, parse_trusted
-from subscriptions.models import Consent, Letter
+from subscriptions.models import Consent
 
 PUBLIC = "93.184.216.34"
 NEAR = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
 
-@pytest.mark.parametrize(
-    ("forwarded", "trusted", "found"),
-    [
-        # Nobody is trusted: whoever is connected is the visitor.
-        ("", 0, "10.0.0.1"),
-        # One proxy, which appended whom it was asked by. The rest was written by the visitor.
-        ("198.51.100.1", 1, "198.51.100.1"),
-        ("6.6.6.6, 198.51.100.1", 1, "198.51.100.1"),
-        ("", 1, "10.0.0.1"),
-        # Two, and a request that went past one of them.
-        ("6.6.6.6, 198.51.100.1, 10.0.0.2", 2, "198.51.100.1"),
-        ("198.51.100.1", 2, "198.51.100.1"),
-        # Networks: the first from the right that is not one of ours.
-        ("198.51.100.1", NEAR, "198.51.100.1"),
-        ("6.6.6.6, 198.51.100.1, 10.9.9.9", NEAR, "198.51.100.1"),
-        ("10.3.3.3", NEAR, "10.3.3.3"),
-        ("2001:db8::1, fd00::7", NEAR, "2001:db8::1"),
-        # Spellings of proxies.
-        ("198.51.100.1:4711", 1, "198.51.100.1"),
-        ("[2001:db8::1]:4711", 1, "2001:db8::1"),
-        ("::ffff:198.51.100.1", 1, "198.51.100.1"),
-        # What is no address is nobody's.
-        ("unknown", 1, ""),
-        ("198.51.100.1, _hidden", NEAR, ""),
-        (",", 1, ""),
-    ],
-)
+FORWARDED = [
+    # Nobody is trusted: whoever is connected is the visitor.
+    ("", 0, "10.0.0.1"),
+    # One proxy, which appended whom it was asked by. The rest was written by the visitor.
+    ("198.51.100.1", 1, "198.51.100.1"),
+    ("6.6.6.6, 198.51.100.1", 1, "198.51.100.1"),
+    ("", 1, "10.0.0.1"),
+    # Two, and a request that went past one of them.
+    ("6.6.6.6, 198.51.100.1, 10.0.0.2", 2, "198.51.100.1"),
+    ("198.51.100.1", 2, "198.51.100.1"),
+    # Networks: the first from the right that is not one of ours.
+    ("198.51.100.1", NEAR, "198.51.100.1"),
+    ("6.6.6.6, 198.51.100.1, 10.9.9.9", NEAR, "198.51.100.1"),
+    ("10.3.3.3", NEAR, "10.3.3.3"),
+    ("2001:db8::1, fd00::7", NEAR, "2001:db8::1"),
+    # Spellings of proxies.
+    ("198.51.100.1:4711", 1, "198.51.100.1"),
+    ("[2001:db8::1]:4711", 1, "2001:db8::1"),
+    ("::ffff:198.51.100.1", 1, "198.51.100.1"),
+    # What is no address is nobody's.
+    ("unknown", 1, ""),
+    ("198.51.100.1, _hidden", NEAR, ""),
+    (",", 1, ""),
+]
+
+
+@pytest.mark.parametrize(("forwarded", "trusted", "found"), FORWARDED)
 def test_the_visitor_is_who_our_own_proxies_say(forwarded, trusted, found):
     assert client_ip("10.0.0.1", forwarded, trusted) == found
 
@@ -51,22 +51,22 @@ def test_networks_are_believed_only_from_a_proxy_of_ours():
     assert client_ip("", "198.51.100.1", 1) == "198.51.100.1"  # A socket in the file system.
 
 
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "trusted", "is_past"),
-    [
-        (PUBLIC, "", 0, False),
-        (PUBLIC, "", 1, True),
-        ("10.0.0.1", PUBLIC, 1, False),
-        ("10.0.0.1", PUBLIC, 2, True),
-        ("10.0.0.1", f"{PUBLIC}, 10.0.0.2", 2, False),
-        # From a house of ours, or a socket in the file system.
-        ("10.0.0.1", "", 1, False),
-        ("", "", 1, False),
-        ("10.0.0.1", "unknown", 2, False),
-        # Nobody else's word is taken where the networks are named.
-        (PUBLIC, "", NEAR, False),
-    ],
-)
+BYPASSES = [
+    (PUBLIC, "", 0, False),
+    (PUBLIC, "", 1, True),
+    ("10.0.0.1", PUBLIC, 1, False),
+    ("10.0.0.1", PUBLIC, 2, True),
+    ("10.0.0.1", f"{PUBLIC}, 10.0.0.2", 2, False),
+    # From a house of ours, or a socket in the file system.
+    ("10.0.0.1", "", 1, False),
+    ("", "", 1, False),
+    ("10.0.0.1", "unknown", 2, False),
+    # Nobody else's word is taken where the networks are named.
+    (PUBLIC, "", NEAR, False),
+]
+
+
+@pytest.mark.parametrize(("peer", "forwarded", "trusted", "is_past"), BYPASSES)
 def test_who_comes_past_a_proxy_that_is_counted_is_seen(peer, forwarded, trusted, is_past):
     assert is_bypassed(peer, forwarded, trusted) is is_past
 
@@ -98,19 +98,6 @@ def test_proxies_that_make_no_sense_are_refused(items):
 )
 def test_the_record_of_consent_holds_the_visitors_address(client, settings, trusted, ip):
     settings.TRUSTED_PROXIES = trusted
-    client.post(
-        "/subscribe/",
-        {"email": "you@example.org"},
-        REMOTE_ADDR="10.0.0.1",
-        headers={"x-forwarded-for": "6.6.6.6, 198.51.100.1"},
-    )
+    sent = {"REMOTE_ADDR": "10.0.0.1", "headers": {"x-forwarded-for": "6.6.6.6, 198.51.100.1"}}
+    client.post("/subscribe/", {"email": "you@example.org"}, **sent)
     assert Consent.objects.get().ip == ip
-
-
-@pytest.mark.django_db
-def test_made_up_addresses_let_nobody_ask_for_more_letters(client, settings):
-    settings.TRUSTED_PROXIES, settings.LIMITS = 1, settings.LIMITS | {"network": 3}
-    for n in range(5):
-        email, forwarded = f"you-{n}@example.org", f"6.6.{n}.6, 198.51.100.1"
-        client.post("/subscribe/", {"email": email}, headers={"x-forwarded-for": forwarded})
-    assert Letter.objects.count() == 3

@@ -27,7 +27,7 @@ def is_helpful(response, status, said):
     page = lxml.html.fromstring(response.content)
     assert page.xpath("string(//h1)") == said
     assert page.xpath("string(//title)") == f"{said} · Paperboy"
-    assert {"/", "/topics/", "/subscribe/"} <= set(page.xpath("//main//a/@href"))
+    assert {"/", "/topics/", "/search/"} <= set(page.xpath("//main//a/@href"))
     assert "Traceback" not in page.text_content()
     assert "default-src 'none'" in response["Content-Security-Policy"]
     return True
@@ -36,18 +36,18 @@ def is_helpful(response, status, said):
 # None of these may ask the database, so none is marked with it, but the last.
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "headers", "status", "said"),
-    [
-        ("get", "/nowhere/", {}, 404, "This page does not exist"),
-        ("get", "/", {"host": "elsewhere.example"}, 400, "This request could not be read"),
-        ("post", "/admin/login/", {}, 403, "This form could not be checked"),
-        *(
-            ("get", f"/{page}/nothing/", {}, 404, "This link does not work")
-            for page in ("confirm", "preferences", "digests")
-        ),
-    ],
-)
+UNANSWERABLE = [
+    ("get", "/nowhere/", {}, 404, "Page not found"),
+    ("get", "/", {"host": "elsewhere.example"}, 400, "Invalid request"),
+    ("post", "/admin/login/", {}, 403, "Form not accepted"),
+    *(
+        ("get", f"/{page}/nothing/", {}, 404, "This link doesn’t work")
+        for page in ("confirm", "preferences", "digests")
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status", "said"), UNANSWERABLE)
 def test_what_can_not_be_answered(visitor, method, path, headers, status, said):
     response = getattr(visitor, method)(path, headers=headers)
     assert is_helpful(response, status, said)
@@ -57,7 +57,7 @@ def test_what_can_not_be_answered(visitor, method, path, headers, status, said):
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (PermissionDenied, 403, "You may not see this page"),
+        (PermissionDenied, 403, "No access"),
         (RuntimeError, 500, "Something went wrong"),
     ],
 )
@@ -104,19 +104,19 @@ def test_topics_that_cannot_be_read_are_not_taken_for_none(visitor, path):
     path = tokens.preferences_url(make.subscriber()) if path == "hers" else path
 
     with refusing('.* FROM "subscriptions_topic"', OperationalError("gone")):
-        assert is_helpful(visitor.get(path), 503, "Not at the moment")
+        assert is_helpful(visitor.get(path), 503, "Temporarily unavailable")
+
+
+DATABASE_ERRORS = [
+    (OperationalError("database or disk is full"), 503),
+    (InternalError("cannot execute UPDATE in a read-only transaction"), 503),
+    (DatabaseError("database disk image is malformed"), 503),
+    (IntegrityError("UNIQUE constraint failed"), 500),  # A mistake of ours.
+]
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (OperationalError("database or disk is full"), 503),
-        (InternalError("cannot execute UPDATE in a read-only transaction"), 503),
-        (DatabaseError("database disk image is malformed"), 503),
-        (IntegrityError("UNIQUE constraint failed"), 500),  # A mistake of ours.
-    ],
-)
+@pytest.mark.parametrize(("error", "status"), DATABASE_ERRORS)
 def test_what_is_not_saved_since_the_database_is_out_of_order_says_so(visitor, error, status):
     """Nor does it promise that letters leave all the same."""
     page = tokens.preferences_url(make.subscriber())
@@ -124,4 +124,4 @@ def test_what_is_not_saved_since_the_database_is_out_of_order_says_so(visitor, e
     with refusing("UPDATE|INSERT", error):
         response = visitor.post(page, {"hour": "9"})
     assert response.status_code == status
-    assert ("they are sent all the same" in response.text) == (status == 500)
+    assert ("Daily emails are not affected" in response.text) == (status == 500)

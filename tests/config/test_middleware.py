@@ -32,27 +32,19 @@ def test_a_form_in_parts_is_read(visitor, parameters):
 
 def test_an_encoded_form_that_names_its_charset_is_read(visitor):
     form = "application/x-www-form-urlencoded; charset=UTF-8"
-    response = visitor.generic("POST", "/subscribe/", "email=you@example.org", form)
-    assert response.status_code == 200
+    assert visitor.generic("POST", "/subscribe/", "email=you@example.org", form).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        *[
-            "; charset=hex",
-            "; charset=utf-16",
-            "; charset*=foo''abc",
-            "; charset*0=he; charset*1=x",
-        ],
-        f"; a={'b' * 12_000}",
-    ],
-    ids=lambda parameters: parameters[:30],
-)
+ODD_CODECS = [
+    *["; charset=hex", "; charset=utf-16", "; charset*=foo''abc", "; charset*0=he; charset*1=x"],
+    f"; a={'b' * 12_000}",
+]
+
+
+@pytest.mark.parametrize("parameters", ODD_CODECS, ids=lambda parameters: parameters[:30])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_text_by_an_odd_codec_is_refused(visitor, method, parameters):
-    response = visitor.generic(method, "/subscribe/?a=b", **in_parts(parameters))
-    assert response.status_code == 400
+    assert visitor.generic(method, "/subscribe/?a=b", **in_parts(parameters)).status_code == 400
     assert not Subscriber.objects.exists()
 
 
@@ -83,9 +75,8 @@ def test_a_large_body_is_refused_unread(visitor, kind):
 
 @pytest.mark.parametrize("length", ["", "many", "-5", "9" * 5_000])
 def test_a_length_that_is_none_breaks_nothing(visitor, length):
-    response = visitor.generic(
-        "POST", "/subscribe/", b"", "text/plain", headers={"content-length": length}
-    )
+    headers = {"content-length": length}
+    response = visitor.generic("POST", "/subscribe/", b"", "text/plain", headers=headers)
     assert response.status_code == 400
 
 
@@ -99,13 +90,13 @@ def test_no_file_is_taken(visitor, monkeypatch):
     assert taken == []
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *["/admin/digest/paper/?q=a%00b", "/subscribe/?%00=a", "/confirm/a%00b/"],
-        *["/admin/digest/paper/%00/change/", "/static/%00.css"],
-    ],
-)
+WITH_NUL = [
+    *["/admin/digest/paper/?q=a%00b", "/subscribe/?%00=a", "/confirm/a%00b/"],
+    *["/admin/digest/paper/%00/change/", "/static/%00.css"],
+]
+
+
+@pytest.mark.parametrize("address", WITH_NUL)
 def test_nul_in_an_address_is_refused(visitor, admin_user, address):
     visitor.force_login(admin_user)
     assert visitor.get(address).status_code == 400
@@ -120,8 +111,7 @@ def test_nul_in_a_form_breaks_no_page(visitor, page):
 
 @pytest.mark.parametrize("value", ["abcdefgh\0", '"abcdefgh\\000"'])
 def test_nul_in_a_cookie_is_refused(visitor, value):
-    response = visitor.get("/admin/", headers={"cookie": f"sessionid={value}"})
-    assert response.status_code == 400
+    assert visitor.get("/admin/", headers={"cookie": f"sessionid={value}"}).status_code == 400
 
 
 @pytest.mark.parametrize("page", ["/", "/admin/login/"])

@@ -56,8 +56,7 @@ def test_the_embedded_database_has_its_folder_also_where_the_key_is_given(tmp_pa
 
 
 def test_processes_that_start_at_once_have_one_key(data_dir):
-    keys = at_once(*20 * [lambda: generated_secret(data_dir / "new" / "secret-key")])
-    assert len(set(keys)) == 1
+    assert len(set(at_once(*20 * [lambda: generated_secret(data_dir / "new" / "secret-key")]))) == 1
     assert [file.name for file in (data_dir / "new").iterdir()] == ["secret-key"]
 
 
@@ -84,9 +83,7 @@ def test_the_limits_are_those_that_the_documentation_tells(read_settings):
         ({"SITE_URL_FILE": "{folder}/address"}, "http://papers.example.org"),
     ],
 )
-def test_links_lead_to_the_port_that_is_served_unless_the_site_is_elsewhere(
-    data_dir, named, leads_to
-):
+def test_links_lead_to_the_served_port_unless_the_site_is_elsewhere(data_dir, named, leads_to):
     (data_dir / "address").write_text("http://papers.example.org")
     named = {name: text.format(folder=data_dir) for name, text in named.items()}
     program = (

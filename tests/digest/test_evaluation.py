@@ -13,7 +13,8 @@ from digest.evaluation import Metrics, measure
 from digest.ranking.profile import Profile
 from digest.ranking.relevance_feedback import learn
 from digest.ranking.selection import DEFAULT
-from tests.factories.corpora import candidates_of, choices_of, follow, model, of_subject
+from tests.factories.corpora import model, of_subject
+from tests.factories.rankings import candidates_of, choices_of, follow
 
 # ---- The metrics, by hand
 
@@ -190,7 +191,7 @@ def test_a_bad_line_is_told_by_its_file_and_number(tmp_path, papers, readers, wh
 
 def test_what_was_measured_is_told_though_the_rankings_cannot_be_written(tmp_path, capsys):
     write(tmp_path)
-    with pytest.raises(CommandError, match="can't be written: No such file"):
+    with pytest.raises(CommandError, match=r"Cannot write .+: No such file"):
         call_command("evaluate", str(tmp_path), output=tmp_path / "no" / "rankings.jsonl")
     assert "nDCG@10" in capsys.readouterr().out
 

@@ -45,21 +45,23 @@ def test_a_paper_is_accepted_where_its_authors_say_so_and_nowhere_in_doubt():
         assert said == (f"accepted at {venue}" if venue else ""), comments
 
 
-def test_a_letter_says_how_much_of_the_days_list_is_lacking():
-    for had, said in (
-        (0, "arXiv’s list of Monday, 1\u00a0June had not come in"),
-        (1, "Of arXiv’s list of Monday, 1\u00a0June, only 1 paper had come in"),
-        (2, "Of arXiv’s list of Monday, 1\u00a0June, only 2 papers had come in"),
-    ):
-        told = wording.source_summary("2026-06-01", 0, had, is_verified=False)
-        assert told.startswith(said)
+def test_an_inbox_shows_the_overview_and_the_next_titles():
+    for titles, said in [
+        (["A"], "1 pick: 1 Graphs · We graph."),
+        (["A", "B", "C"], "3 picks: 3 Graphs · B · C"),
+    ]:
+        assert compose.lines_of(material_of(titles))["preheader"] == said
 
 
-def test_an_inbox_shows_the_next_titles_or_what_the_only_paper_is_about():
-    for titles, said in [(["A"], "We graph."), (["A", "B", "C", "D", "E"], "B · C · D")]:
-        shown = compose.lines_of(material_of(titles))["preheader"]
-        assert shown.split(" · New research")[0] == said
-        assert 40 <= len(shown) <= 100
+def test_sections_are_named_once_and_none_is_for_digests_that_are_not_sorted():
+    material = material_of(["A", "B", "C"])
+    assert [heading for heading, _ in wording.sections(material.picks)] == ["Graphs"]
+    material.picks[1].topic_name, material.picks[2].group = "Trees", "near"
+    sorted_picks = [heading for heading, _ in wording.sections(material.picks)]
+    assert sorted_picks == ["Graphs", "Trees", "Close to your interests"]
+    material.picks[2].group = "new"
+    ((heading, picks),) = wording.sections(material.picks)
+    assert (heading, len(picks)) == ("", 3)
 
 
 def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
@@ -75,7 +77,7 @@ def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
 
 
 def test_a_letter_without_papers_says_what_was_looked_for():
-    for topics, said in [([], "that you have not had"), (["Graphs"], "none is about what you")]:
+    for topics, said in [([], "already received"), (["Graphs"], "none match your")]:
         material = material_of([])
         material.digest.considered, material.topics = 5, topics
         assert said in compose.lines_of(material)["quiet"]

@@ -68,13 +68,9 @@ def run(server, day, *, since=None, hour=6, **options):
 
 def expected_papers(server, until):
     """Return the day on which each paper was announced first."""
-    return {
-        paper["id"]: day
-        for day in sorted(server.days, reverse=True)
-        if day <= until
-        for paper in server.days[day]
-        if paper.get("kind", "new") == "new"
-    }
+    days = [day for day in sorted(server.days, reverse=True) if day <= until]
+    every = [(paper, day) for day in days for paper in server.days[day]]
+    return {paper["id"]: day for paper, day in every if paper.get("kind", "new") == "new"}
 
 
 def stored():

@@ -1,14 +1,10 @@
-"""Synthetic papers for tests of the ranking, and short ways to ask for a digest of them."""
+"""Synthetic papers for tests of the ranking."""
 
 import random
 from functools import cache
 
-import numpy as np
-
-from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
-from digest.ranking.profile import Interest, Profile
-from digest.ranking.selection import DEFAULT, choose
+from digest.ranking.profile import Interest
 
 #: The words of each subject. A paper has some of its subject, and others that any paper may have.
 SUBJECTS = {
@@ -64,43 +60,3 @@ def library():
 @cache
 def model():
     return TfidfModel().fit(library())
-
-
-def candidates_of(papers, fitted=None, ids=None, **known):
-    """Return papers as candidates. They are named by their positions where they have no ids."""
-    count = len(papers)
-    facts = {"ages": [0] * count, "upvotes": [0] * count, "categories": [("all",)] * count} | known
-    facts |= {name: np.array(facts[name]) for name in ("ages", "upvotes")}
-    return CandidateSet(
-        ids or [f"{n:03}" for n in range(count)],
-        (fitted or model()).read(papers),
-        texts_of=lambda some: [papers[int(one)] for one in some],
-        **facts,
-    )
-
-
-def follow(*lines, mutes=(), **settings):
-    """Return the profile of a subscriber who follows and mutes these texts."""
-    follows, muted = (tuple(Interest(one, one) for one in some) for some in (lines, mutes))
-    return Profile(follows, muted, **settings)
-
-
-def choices_of(profile, papers, *, fitted=None, seen=(), since=0, among=slice(None), **known):
-    """Return the digest of one subscriber."""
-    model_, parameters = fitted or model(), known.pop("parameters", DEFAULT)
-    candidates = candidates_of(papers, model_, **known)
-    (choices,) = choose(
-        model_, candidates, [profile], [seen], parameters, since=[since], among=among
-    )
-    return choices
-
-
-def papers_of(profile, papers, **known):
-    """Return the positions of the papers of one subscriber's digest."""
-    return [choice.paper for choice in choices_of(profile, papers, **known)]
-
-
-def unmuted(papers, *mutes):
-    """Return which papers are left to a subscriber who follows all of them and mutes these."""
-    profile = Profile((EVERYTHING,), follow(mutes=mutes).mutes, len(papers))
-    return [papers[place] for place in sorted(papers_of(profile, papers))]

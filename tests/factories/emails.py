@@ -1,7 +1,5 @@
 """A representative email of each kind, for the tests that look at emails."""
 
-from datetime import timedelta
-
 from django.utils import translation
 
 from digest.letters import compose
@@ -10,7 +8,7 @@ from subscriptions.delivery import queue
 from subscriptions.mail import render
 from subscriptions.models import Letter, Move
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 
 NEW_ADDRESS = "moved@example.org"
 #: name -> kind of email, and what the subscriber's row and the letter have besides.
@@ -52,33 +50,19 @@ def digest_of(reader, name):
 
 def stored_digest(reader, papers):
     """Store a digest with papers of all groups, in no language that is English."""
-    letter = queue.create(reader, "digest", now=NOW, closes_at=NOW + timedelta(days=1))
-    digest = Digest.objects.create(
-        subscriber=reader,
-        day=NOW.date(),
-        letter=letter,
-        considered=1043,
-        receipt={"day": "2026-06-01", "announced": 1043, "had": 1040, "is_verified": True},
-    )
+    letter = queue.create(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    receipt = {"day": "2026-06-01", "announced": 1043, "had": 1040, "is_verified": True}
+    of_day = {"day": TODAY, "letter": letter, "considered": 1043, "receipt": receipt}
+    digest = Digest.objects.create(subscriber=reader, **of_day)
     bases = ["topic", "second", "trend", "new"][:papers]
     for position, basis in enumerate(bases, start=1):
-        paper = make.paper(
-            f"Graphen {position}",
-            "Wir vergessen Graphen. " * 60,
-            authors=["Ada Beispiel"] * (2 * position),
-            categories=["cs.LG"],
-            upvotes=position * 700,
-            is_sample=position == 1,
-        )
-        pick = Pick.objects.create(
-            digest=digest,
-            subscriber=reader,
-            paper=paper,
-            position=position,
-            score=0.5,
-            basis=basis,
-            topic_name="Graphen" if basis == "topic" else "",
-        )
+        fields = {"authors": ["Ada Beispiel"] * (2 * position), "categories": ["cs.LG"]}
+        fields |= {"upvotes": position * 700, "is_sample": position == 1}
+        paper = make.paper(f"Graphen {position}", "Wir vergessen Graphen. " * 60, **fields)
+        common = {"digest": digest, "subscriber": reader, "basis": basis}
+        name = "Graphen" if basis == "topic" else ""
+        shown = {"paper": paper, "position": position, "score": 0.5, "topic_name": name}
+        pick = Pick.objects.create(**common, **shown)
         folded = {"paper": make.paper(f"Auch Graphen {position}"), "leader": pick, "score": 0.4}
-        Pick.objects.create(digest=digest, subscriber=reader, basis=basis, **folded)
+        Pick.objects.create(**common, **folded)
     return digest

@@ -1,7 +1,5 @@
 """Readers who say things of papers of two themes, and what is learned of it."""
 
-from datetime import timedelta
-
 from django.urls import reverse
 
 from digest.indexing import model_store
@@ -11,10 +9,9 @@ from digest.planning import plan
 from subscriptions.models import Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, SECOND, TODAY
 from tests.factories.themes import MOLECULES, ROADS, others, theme
 
-TODAY, DAY, SECOND = NOW.date(), timedelta(days=1), timedelta(seconds=1)
 TOMORROW = NOW + DAY
 
 
@@ -22,11 +19,9 @@ def two_themes():
     """Papers of last month, and today's of two themes within one topic."""
     past = TODAY - 20 * DAY
     others(day=past)
-    world = {
-        "molecules": theme(MOLECULES, 0, 6, day=past),
-        "roads": theme(ROADS, 0, 6, day=past),
-        "new": theme(MOLECULES, 6, 7) + theme(ROADS, 6, 7),
-    }
+    themes = {"molecules": MOLECULES, "roads": ROADS}
+    world = {name: theme(words, 0, 6, day=past) for name, words in themes.items()}
+    world["new"] = theme(MOLECULES, 6, 7) + theme(ROADS, 6, 7)
     model_store.fit(NOW)
     return world
 

@@ -13,30 +13,14 @@ from tests.factories.make import NOW
 
 #: What letters of other makers stumbled over.
 TRAPS = [
-    "<script>alert(1)</script>",
-    "</td></tr></table>",
-    "{{ unsubscribe_url }}{% load i18n %}",
-    "\r\nBcc: all@example.org\r\n\r\n",
-    "%(why)s %s %% %",
-    "--=_digest.x--",
-    "&amp;lt;b&amp;gt; &#60;",
+    *("<script>alert(1)</script>", "</td></tr></table>", "<!-- cut here -->", "<!--[if mso]>"),
+    *("{{ unsubscribe_url }}{% load i18n %}", "%(why)s %s %% %", "&amp;lt;b&amp;gt; &#60;"),
+    *("\r\nBcc: all@example.org\r\n\r\n", "--=_digest.x--", "1. Not a paper", "-- ", "From here"),
     r"$\frac{a}{b}$ \input{x} \href{javascript:1}{y}",
-    "<!-- cut here -->",
-    "<!--[if mso]>",
-    "1. Not a paper",
-    "-- ",
-    "From here",
-    ".",
-    "=\n=3D",
-    "hole-0123456789abcdef0123456789abcdef-why",
+    *(".", "=\n=3D", "hole-0123456789abcdef0123456789abcdef-why"),
     "/" + "A" * 22 + "." + "b" * 43 + "/",
-    "\u202eright to left\u2066",
-    "\u0000\u0007\u001b[31m\u0085\u2028",
-    "שלום עולם ✓ مرحبا",
-    "👩‍👩‍👧‍👦🏳️‍🌈",
-    "x" * 300,
-    "\ud800\udfff\ufffe",
-    "\U0010ffff\ufdd0",
+    *("\u202eright to left\u2066", "\u0000\u0007\u001b[31m\u0085\u2028", "שלום עולם ✓ مرحبا"),
+    *("👩‍👩‍👧‍👦🏳️‍🌈", "x" * 300, "\ud800\udfff\ufffe", "\U0010ffff\ufdd0"),
 ]
 TEXTS = st.lists(
     st.one_of(st.sampled_from(TRAPS), st.text(max_size=40), st.characters()), max_size=6
@@ -44,46 +28,27 @@ TEXTS = st.lists(
 FULL = TEXTS.map(lambda text: f"{text} x")
 NAMES = FULL.map(plaintext.one_line)
 #: None, plain ones, and ones that an attribute can't have as they are.
-ADDRESSES = st.sampled_from(
-    [
-        "",
-        "https://example.org/a?b=%20&c=1&lt;d&amp;=%(why)s",
-        "https://example.org/(a)/[b]/~c;d,e+f*g$h!i@j#k",
-        "https://example.org/a?b=%20&c='\"<>",
-        "https://a\u2028b\u0085c.example/",
-        "https://müller.example/a b\u00a0c/{d}|e^`f`\\g",
-    ]
-)
+URLS = ["", "https://example.org/a?b=%20&c=1&lt;d&amp;=%(why)s", "https://a\u2028b\u0085c.example/"]
+URLS += ["https://example.org/(a)/[b]/~c;d,e+f*g$h!i@j#k", "https://example.org/a?b=%20&c='\"<>"]
+ADDRESSES = st.sampled_from([*URLS, "https://müller.example/a b\u00a0c/{d}|e^`f`\\g"])
 
 
 @st.composite
 def picks(draw, digest, position):
-    number = f"{draw(st.sampled_from(['2606.', 'math/0', 'biorxiv:']))}{position:05}"
-    paper = Paper(
-        id=number,
-        title=draw(FULL),
-        abstract=draw(TEXTS),
-        authors=draw(st.lists(FULL, max_size=5)),
-        categories=draw(st.lists(st.sampled_from(["cs.LG", "hep-th", "68T05"]), max_size=3)),
-        upvotes=draw(st.sampled_from([None, 0, 1, 1234])),
-        url=draw(ADDRESSES),
-        github=draw(ADDRESSES),
-        comments=draw(st.sampled_from(["", "Accepted at NeurIPS 2025"])),
-        hugging_face=draw(
-            st.none() | st.fixed_dictionaries({"project_page": ADDRESSES, "organization": NAMES})
-        ),
-    )
+    prefix = draw(st.sampled_from(["2606.", "math/0", "biorxiv:"]))
+    project = st.fixed_dictionaries({"project_page": ADDRESSES, "organization": NAMES})
+    said = {"title": FULL, "abstract": TEXTS, "authors": st.lists(FULL, max_size=5)}
+    said["categories"] = st.lists(st.sampled_from(["cs.LG", "hep-th", "68T05"]), max_size=3)
+    said |= {"upvotes": st.sampled_from([None, 0, 1, 1234]), "url": ADDRESSES, "github": ADDRESSES}
+    said["comments"] = st.sampled_from(["", "Accepted at NeurIPS 2025"])
+    said["hugging_face"] = st.none() | project
+    paper = Paper(id=f"{prefix}{position:05}", **draw(st.fixed_dictionaries(said)))
     paper.stars = draw(st.sampled_from([None, 1, 5000]))
-    pick = Pick(
-        digest=digest,
-        subscriber=digest.subscriber,
-        paper=paper,
-        position=position,
-        basis=draw(st.sampled_from(Pick.Basis.values)),
-        group=draw(st.sampled_from([None, *Pick.Group.values])),
-        topic_name=draw(FULL),
-        terms=draw(st.lists(FULL, max_size=3)),
-    )
+    why = {"basis": st.sampled_from(Pick.Basis.values), "topic_name": FULL}
+    why["group"] = st.sampled_from([None, *Pick.Group.values])
+    why["terms"] = st.lists(FULL, max_size=3)
+    common = {"digest": digest, "subscriber": digest.subscriber, "position": position}
+    pick = Pick(paper=paper, **common, **draw(st.fixed_dictionaries(why)))
     pick.would_fold = [
         Paper(id=f"{draw(st.sampled_from(['x', 'x:']))}{n}", title=draw(FULL), url=draw(ADDRESSES))
         for n in range(draw(st.integers(0, 5)))
@@ -94,23 +59,15 @@ def picks(draw, digest, position):
 @st.composite
 def materials(draw):
     """Draw what a letter is made of; nothing of it is stored."""
-    subscriber = Subscriber(
-        pk=1,
-        email="reader@example.org",
-        public_id=draw(st.uuids()),
-        confirmed_at=NOW,
-        moved_at=draw(st.sampled_from([None, NOW])),
-        language=draw(st.sampled_from(["en", "de", "xx"])),
-        timezone=draw(st.sampled_from(["UTC", "America/New_York", "Mars/Base"])),
-    )
-    digest = Digest(
-        pk=1,
-        subscriber=subscriber,
-        day=date(2026, 6, 1),
-        public_id=draw(st.uuids()),
-        considered=draw(st.sampled_from([0, 1, 1043])),
-        receipt=draw(st.sampled_from([{}, receipt(True), receipt(False)])),
-    )
+    zones = st.sampled_from(["UTC", "America/New_York", "Mars/Base"])
+    who = {"moved_at": st.sampled_from([None, NOW]), "timezone": zones, "public_id": st.uuids()}
+    who["language"] = st.sampled_from(["en", "de", "xx"])
+    drawn = draw(st.fixed_dictionaries(who))
+    subscriber = Subscriber(pk=1, email="reader@example.org", confirmed_at=NOW, **drawn)
+    what = {"considered": st.sampled_from([0, 1, 1043]), "public_id": st.uuids()}
+    what["receipt"] = st.sampled_from([{}, receipt(True), receipt(False)])
+    drawn = draw(st.fixed_dictionaries(what))
+    digest = Digest(pk=1, subscriber=subscriber, day=date(2026, 6, 1), **drawn)
     count = draw(st.sampled_from([0, 1, 2, 11]))
     return LetterData(
         digest=digest,
@@ -132,9 +89,8 @@ def material_of(titles, pk=1):
     subscriber = Subscriber(
         pk=pk, email="reader@example.org", public_id=uuid.UUID(int=pk), confirmed_at=NOW
     )
-    digest = Digest(
-        pk=pk, subscriber=subscriber, day=date(2026, 6, 1), public_id=uuid.UUID(int=pk + 100)
-    )
+    told = {"subscriber": subscriber, "day": date(2026, 6, 1)}
+    digest = Digest(pk=pk, public_id=uuid.UUID(int=pk + 100), **told)
     material = LetterData(digest=digest, topics=["Graphs"])
     for position, title in enumerate(titles, start=1):
         paper = Paper(id=f"2606.{position:05}", title=title, abstract="We graph.")

@@ -1,15 +1,12 @@
 """What readers bring along, by the page or without, and what the page then says."""
 
-from datetime import timedelta
-
 import lxml.html
-from django.urls import reverse
 
 from digest.indexing import model_store
 from digest.personalization import feedback, library
-from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.feedback import address as feedback_address
+from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.themes import MOLECULES, ROADS, others, theme
 
 BIBTEX = r"""
@@ -26,7 +23,7 @@ BIBTEX = r"""
 
 
 def address(reader):
-    return reverse("library", args=[tokens.token("preferences", reader.public_id)])
+    return feedback_address("library", reader)
 
 
 def look(client, reader, text, **more):
@@ -44,14 +41,13 @@ def known_to(reader):
 
 
 def words_of(response):
-    return " ".join(
-        lxml.html.fromstring(response.content).xpath("//main")[0].text_content().split()
-    )
+    (main,) = lxml.html.fromstring(response.content).xpath("//main")
+    return " ".join(main.text_content().split())
 
 
 def taught(count=12):
     """Make a reader who follows nothing, and whose library has so many papers on molecules."""
-    past = NOW.date() - timedelta(days=20)
+    past = TODAY - 20 * DAY
     others(day=past)
     theme(ROADS, 0, 6, day=past)
     known = theme(MOLECULES, 0, count, day=past)

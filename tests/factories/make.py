@@ -3,19 +3,25 @@
 Nothing here goes through sign-up, so a made subscriber has no confirmation letter lying about.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from django.utils.text import slugify
 
 from digest.models import Paper
+from subscriptions.actions.signup import ConsentSource
 from subscriptions.hooks import composers, one_by_one
 from subscriptions.models import Subscriber, Topic
 
-__all__ = ["NOW", "composed", "fresh", "one_by_one", "paper", "subscriber", "topic"]
+__all__ = ["DAY", "DOOR", "HOUR", "MINUTE", "NOW", "SECOND", "TODAY", "YESTERDAY"]
+__all__ += ["composed", "fresh", "one_by_one", "paper", "subscriber", "topic"]
 
 #: A Monday noon. The clock that the doors read stands at it too (see conftest.py).
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+DAY, TODAY = timedelta(days=1), NOW.date()
+YESTERDAY = TODAY - DAY
+DOOR = ConsentSource("test")
 
 _number = count(1)
 
@@ -37,9 +43,8 @@ def subscriber(email=None, *, interests="", topics=(), muted=(), confirmed=True,
 def topic(name=None, **fields):
     """Make a topic of the house, whose query is its name."""
     name = name or f"Topic {next(_number)}"
-    return Topic.objects.create(
-        **{"name": name, "slug": slugify(name)[:80], "query": name} | fields
-    )
+    defaults = {"name": name, "slug": slugify(name)[:80], "query": name}
+    return Topic.objects.create(**defaults | fields)
 
 
 def paper(title=None, abstract="", *, day=None, upvotes=None, now=NOW, **fields):
@@ -47,9 +52,8 @@ def paper(title=None, abstract="", *, day=None, upvotes=None, now=NOW, **fields)
     number = next(_number)
     defaults = {"id": f"2606.{number:05}", "day": day or now.date(), "changed_at": now}
     title = title or f"Paper {number}"
-    return Paper.objects.create(
-        title=title, abstract=abstract, upvotes=upvotes, **defaults | fields
-    )
+    fields = defaults | fields
+    return Paper.objects.create(title=title, abstract=abstract, upvotes=upvotes, **fields)
 
 
 def fresh(row):

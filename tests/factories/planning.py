@@ -1,24 +1,18 @@
 """Papers to plan with, and what was planned."""
 
-from datetime import timedelta
-
 from digest.models import Digest, Observation
 from digest.planning import plan
 from digest.planning.due import due_of
 from subscriptions.delivery.worker import rounds
 from tests.factories import make
-from tests.factories.make import NOW
-
-TODAY = NOW.date()
-DAY = timedelta(days=1)
+from tests.factories.make import DAY, NOW, TODAY
 
 
 def papers_about(subject, count, **fields):
     """Make papers about a subject among others that are not."""
     for number in range(count):
-        make.paper(
-            f"{subject} number {number}", f"We study {subject} on benchmark {number}.", **fields
-        )
+        abstract = f"We study {subject} on benchmark {number}."
+        make.paper(f"{subject} number {number}", abstract, **fields)
         make.paper(f"Cooking rice {number}", f"Rice and water in pot {number}.", **fields)
 
 

@@ -22,11 +22,8 @@ BASIC = "Basic " + base64.b64encode(PASSWORD.encode()).decode()
 MAILGUN_KEY = "mailgun-signing-key"
 RESEND_KEY = "whsec_" + base64.b64encode(b"resend-signing-key-of-24").decode()
 SENDGRID = ec.generate_private_key(ec.SECP256R1())
-SENDGRID_KEY = base64.b64encode(
-    SENDGRID.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-).decode()
+AS_DER = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+SENDGRID_KEY = base64.b64encode(SENDGRID.public_key().public_bytes(*AS_DER)).decode()
 KEYS = {"mailgun": MAILGUN_KEY, "sendgrid": SENDGRID_KEY, "resend": RESEND_KEY}
 
 WORDS = {
@@ -57,9 +54,8 @@ def post(client, esp, told, *, at=NOW, headers=None):
     sent = {**SIGN[esp](told, body, at), **(headers or {})}
     if esp == "mailgun":
         body = json.dumps({**told, "signature": sent.pop("signature")}).encode()
-    return client.post(
-        f"/anymail/{esp}/tracking/", body, content_type="application/json", headers=sent
-    )
+    url = f"/anymail/{esp}/tracking/"
+    return client.post(url, body, content_type="application/json", headers=sent)
 
 
 # ---- How they sign
@@ -75,10 +71,9 @@ def mailgun_signature(told, body, at):
 def sendgrid_signature(told, body, at):
     said = str(int(at.timestamp()))
     signature = SENDGRID.sign(said.encode() + body, ec.ECDSA(hashes.SHA256()))
-    return {
-        "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
-        "X-Twilio-Email-Event-Webhook-Timestamp": said,
-    }
+    header = "X-Twilio-Email-Event-Webhook"
+    signature = base64.b64encode(signature).decode()
+    return {f"{header}-Signature": signature, f"{header}-Timestamp": said}
 
 
 def resend_signature(told, body, at):
@@ -90,25 +85,16 @@ def resend_signature(told, body, at):
 
 
 def sns_headers(told, body, at):
-    return {
-        "Authorization": BASIC,
-        "x-amz-sns-message-type": told["Type"],
-        "x-amz-sns-message-id": told["MessageId"],
-    }
+    about = {"x-amz-sns-message-type": told["Type"], "x-amz-sns-message-id": told["MessageId"]}
+    return {"Authorization": BASIC} | about
 
 
 def by_password(told, body, at):
     return {"Authorization": BASIC}
 
 
-SIGN = {
-    "postmark": by_password,
-    "mailgun": mailgun_signature,
-    "sendgrid": sendgrid_signature,
-    "brevo": by_password,
-    "resend": resend_signature,
-    "ses": sns_headers,
-}
+SIGN = dict.fromkeys(["postmark", "brevo"], by_password) | {"mailgun": mailgun_signature}
+SIGN |= {"sendgrid": sendgrid_signature, "resend": resend_signature, "ses": sns_headers}
 
 
 # ---- What they say
@@ -151,13 +137,9 @@ def mailgun_failure(reason, kind, severity="permanent"):
 
 @says
 def sendgrid(letter, name, fields):
-    common = {
-        "event": name,
-        "email": "reader@example.org",
-        "timestamp": int(AT.timestamp()),
-        "smtp-id": f"<{uuid.uuid4()}@geopod-ismtpd-1>",
-        "sg_event_id": f"{name}-{fields.get('status')}",
-    }
+    common = {"event": name, "email": "reader@example.org", "timestamp": int(AT.timestamp())}
+    common["smtp-id"] = f"<{uuid.uuid4()}@geopod-ismtpd-1>"
+    common["sg_event_id"] = f"{name}-{fields.get('status')}"
     return [common | handed_back("sendgrid", letter) | fields]
 
 
@@ -168,23 +150,16 @@ def sendgrid_bounce(kind, how):
 
 @says
 def brevo(letter, name, fields):
-    common = {
-        "event": name,
-        "email": "reader@example.org",
-        "ts_epoch": int(AT.timestamp() * 1000),
-        "message-id": f"<{uuid.uuid4()}@smtp-relay.mailin.fr>",
-    }
+    common = {"event": name, "email": "reader@example.org", "ts_epoch": int(AT.timestamp() * 1000)}
+    common["message-id"] = f"<{uuid.uuid4()}@smtp-relay.mailin.fr>"
     return common | dict(headers_of(letter)) | fields
 
 
 @says
 def resend(letter, name, fields):
-    data = {
-        "email_id": "56761188-7520-42d8-8898-ff6fc54ce618",
-        "created_at": AT.isoformat(),
-        "to": ["reader@example.org"],
-        "headers": [{"name": name, "value": value} for name, value in headers_of(letter)],
-    }
+    data = {"email_id": "56761188-7520-42d8-8898-ff6fc54ce618", "to": ["reader@example.org"]}
+    data["created_at"] = AT.isoformat()
+    data["headers"] = [{"name": name, "value": value} for name, value in headers_of(letter)]
     return {"type": f"email.{name}", "created_at": AT.isoformat(), "data": data | fields}
 
 
@@ -197,12 +172,8 @@ def ses(letter, name, fields):
     mail = {"messageId": "0102017e8f-000000", "destination": ["reader@example.org"]}
     mail["headers"] = [{"name": name, "value": value} for name, value in headers_of(letter)]
     told = json.dumps({"eventType": name, "mail": mail, name.lower(): fields})
-    return {
-        "Type": "Notification",
-        "MessageId": str(uuid.uuid5(uuid.NAMESPACE_DNS, told)),
-        "Message": told,
-        "Timestamp": "2026-06-01T12:05:00.000Z",
-    }
+    common = {"Type": "Notification", "MessageId": str(uuid.uuid5(uuid.NAMESPACE_DNS, told))}
+    return common | {"Message": told, "Timestamp": "2026-06-01T12:05:00.000Z"}
 
 
 def ses_bounce(kind, sub, what):
@@ -212,6 +183,10 @@ def ses_bounce(kind, sub, what):
     return ses("Bounce", bounceType=kind, bounceSubType=sub, bouncedRecipients=[recipient])
 
 
+SUPPRESSED = {"Origin": "Recipient", "SuppressSending": True}
+SUPPRESSED["SuppressionReason"] = "ManualSuppression"
+ABUSE = {"complainedRecipients": [{"emailAddress": "reader@example.org"}]}
+ABUSE["complaintFeedbackType"] = "abuse"
 EVENTS = {
     "postmark": {
         "delivered": postmark("Delivery", DeliveredAt=AT.isoformat(), Details="250 ok"),
@@ -220,13 +195,7 @@ EVENTS = {
         "policy": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['policy'][1]}"),
         "full": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['full'][1]}"),
         "complained": postmark("SpamComplaint", Type="SpamComplaint", BouncedAt=AT.isoformat()),
-        "unsubscribed": postmark(
-            "SubscriptionChange",
-            ChangedAt=AT.isoformat(),
-            Origin="Recipient",
-            SuppressSending=True,
-            SuppressionReason="ManualSuppression",
-        ),
+        "unsubscribed": postmark("SubscriptionChange", ChangedAt=AT.isoformat(), **SUPPRESSED),
         "opened": postmark("Open", FirstOpen=True, ReceivedAt=AT.isoformat()),
     },
     "mailgun": {
@@ -258,23 +227,17 @@ EVENTS = {
         "opened": brevo("unique_opened"),
     },
     "resend": {  # In words of its own, and not those of the mail server.
-        "delivered": resend("delivered"),
         "delayed": resend("delivery_delayed"),
         "gone": resend_bounce("Permanent", "General", "The mail server sent a hard bounce."),
         "full": resend_bounce("Transient", "MailboxFull", "The recipient's inbox was full."),
-        "complained": resend("complained"),
-        "opened": resend("opened"),
+        **{name: resend(name) for name in ("delivered", "complained", "opened")},
     },
     "ses": {
         "delivered": ses("Delivery", recipients=["reader@example.org"], smtpResponse="250 ok"),
         "gone": ses_bounce("Permanent", "General", "gone"),
         "policy": ses_bounce("Permanent", "General", "policy"),
         "full": ses_bounce("Transient", "MailboxFull", "full"),
-        "complained": ses(
-            "Complaint",
-            complainedRecipients=[{"emailAddress": "reader@example.org"}],
-            complaintFeedbackType="abuse",
-        ),
+        "complained": ses("Complaint", **ABUSE),
         "opened": ses("Open", userAgent="x"),
     },
 }

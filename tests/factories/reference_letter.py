@@ -1,7 +1,5 @@
 """A digest's letter rendered as one page, nothing shared: what the joined one must be like."""
 
-from itertools import groupby
-
 from django.utils import translation
 from django.utils.safestring import mark_safe
 
@@ -15,9 +13,10 @@ def alone(material, form=compose.DENSITIES[0]) -> render.Content:
     """Return the letter as its templates and premailer make it, in the given form."""
     with translation.override(material.subscriber.language_or_default):
         lines, (tokens,) = compose.lines_of(material), compose.tokens_of([material])
-        papers = _papers(material, tokens, form)
+        urls = compose.short_urls_of(material)
+        papers = _papers(material, tokens, urls, form)
         news = [fragments.markup("news", {"news": material.news})] if material.news else []
-        parts = compose.frame_context(lines, tokens, is_open=material.is_open)
+        parts = compose.frame_context(lines, tokens, urls, is_open=material.is_open)
         text, _ = render.render_parts(
             "digest", parts | _joined(papers, "text") | _news(news, "text")
         )
@@ -29,14 +28,17 @@ def alone(material, form=compose.DENSITIES[0]) -> render.Content:
         return render.Content.of(lines["subject"], text, html, headers)
 
 
-def _papers(material, tokens, form):
+def _papers(material, tokens, short_urls, form):
     """Return the headings and papers as their templates render them."""
     found = []
-    for name, some in groupby(material.picks, lambda pick: wording.group(pick.basis, pick.group)):
-        found.append(fragments.markup("group", {"name": wording.heading(name)}))
-        for pick in some:
-            url = compose.feedback_url(tokens["feedback"], pick.paper_id)
-            found.append(fragments.markup("paper", fragments.paper_context(pick, form, url)))
+    for heading, picks in wording.sections(material.picks):
+        if heading:
+            found.append(fragments.markup("group", {"name": heading}))
+        for pick in picks:
+            urls = compose.paper_urls(tokens, pick.paper_id)
+            short_url = f"{short_urls['short_feedback']}{pick.position}/"
+            context = fragments.paper_context(pick, form, urls, short_url)
+            found.append(fragments.markup("paper", context))
     return found
 
 

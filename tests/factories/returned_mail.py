@@ -11,18 +11,9 @@ _number = count(1)
 
 def letter(subscriber, *, left_at=NOW, state=Letter.State.ACCEPTED, kind="digest", **fields):
     """Make a letter that left, as the ledger would have it: a digest, or one of another kind."""
-    made = Letter(
-        subscriber=subscriber,
-        kind=kind,
-        day=left_at.date() if kind == "digest" else None,
-        state=state,
-        created_at=left_at,
-        closes_at=left_at,
-        frozen_at=left_at,
-        left_at=left_at,
-        ended_at=left_at,
-        **fields,
-    )
+    moments = ("created_at", "closes_at", "frozen_at", "left_at", "ended_at")
+    fields = dict.fromkeys(moments, left_at) | {"kind": kind, "state": state} | fields
+    made = Letter(subscriber=subscriber, day=left_at.date() if kind == "digest" else None, **fields)
     made.message_id = message_ids.for_letter(made)
     made.save()
     return made
@@ -44,53 +35,35 @@ def report(to, *groups, message_id="", name=None, returned="message/rfc822"):
     """Return a report of delivery to an address, about recipients, returning a letter's header."""
     header = "From: Paperboy <digest@paperboy.example>\nSubject: Papers\n"
     header += f"Message-ID: {message_id}\n" if message_id else ""
-    return _multipart(
-        "delivery-status",
-        {
-            "From": "MAILER-DAEMON@mail.example.net",
-            "To": to,
-            "Message-ID": f"<{name or f'report-{next(_number)}'}@mail.example.net>",
-            "Date": "Mon, 01 Jun 2026 12:05:00 +0000",
-            "Subject": "Undelivered Mail",
-            "Auto-Submitted": "auto-replied",
-        },
-        "It could not be delivered. 5.1.1\n",
-        "Reporting-MTA: dns; mail.example.net\nArrival-Date: Mon, 01 Jun 2026 12:00:01 +0000\n\n"
-        + "\n\n".join(groups or [group()]),
-        returned,
-        header,
-    )
+    told = "Reporting-MTA: dns; mail.example.net\nArrival-Date: Mon, 01 Jun 2026 12:00:01 +0000\n\n"
+    told += "\n\n".join(groups or [group()])
+    headers = f"From: MAILER-DAEMON@mail.example.net\nTo: {to}\nSubject: Undelivered Mail\n"
+    headers += f"Message-ID: <{name or f'report-{next(_number)}'}@mail.example.net>\n"
+    headers += "Date: Mon, 01 Jun 2026 12:05:00 +0000\nAuto-Submitted: auto-replied\n"
+    words = "It could not be delivered. 5.1.1\n"
+    return _multipart("delivery-status", headers, words, told, returned, header)
 
 
 def _multipart(kind, headers, words, told, returned, letter):
     """Return a report of a kind: words for people, what is told, and the letter as returned."""
-    headers |= {
-        "MIME-Version": "1.0",
-        "Content-Type": f'multipart/report; report-type={kind}; boundary="=_b"',
-    }
+    headers += (
+        f'MIME-Version: 1.0\nContent-Type: multipart/report; report-type={kind}; boundary="=_b"\n'
+    )
     parts = [("text/plain", words), (f"message/{kind}", told), (returned, letter)]
-    head = "".join(f"{name}: {value}\n" for name, value in headers.items())
     body = "".join(f"\n--=_b\nContent-Type: {name}\n\n{part}\n" for name, part in parts)
-    return f"{head}{body}--=_b--\n".encode()
+    return f"{headers}{body}--=_b--\n".encode()
 
 
 def complaint(to, *, kind="abuse", message_id="", return_path=""):
     """Return a report that a subscriber doesn't want what they got."""
-    return _multipart(
-        "feedback-report",
-        {
-            "From": "feedback@provider.example",
-            "To": to,
-            "Message-ID": f"<complaint-{next(_number)}@provider.example>",
-            "Date": "Mon, 01 Jun 2026 13:00:00 +0000",
-            "Subject": "FW: Papers",
-        },
-        "This is a report about mail from you.\n",
-        f"Feedback-Type: {kind}\nUser-Agent: Reporter/1.0\nVersion: 1\n",
-        "message/rfc822",
-        f"Return-Path: <{return_path}>\nFrom: Paperboy <digest@paperboy.example>\n"
-        f"Message-ID: {message_id}\nSubject: Papers\n\nHello.\n",
-    )
+    headers = f"From: feedback@provider.example\nTo: {to}\nSubject: FW: Papers\n"
+    headers += f"Message-ID: <complaint-{next(_number)}@provider.example>\n"
+    headers += "Date: Mon, 01 Jun 2026 13:00:00 +0000\n"
+    words = "This is a report about mail from you.\n"
+    told = f"Feedback-Type: {kind}\nUser-Agent: Reporter/1.0\nVersion: 1\n"
+    letter = f"Return-Path: <{return_path}>\nFrom: Paperboy <digest@paperboy.example>\n"
+    letter += f"Message-ID: {message_id}\nSubject: Papers\n\nHello.\n"
+    return _multipart("feedback-report", headers, words, told, "message/rfc822", letter)
 
 
 def answer(to, **headers):

@@ -1,22 +1,16 @@
 """The service minute by minute: readers of long standing, and when their digests came."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from digest.planning import plan
-from subscriptions.actions import signup
 from subscriptions.delivery import queue
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW
 from tests.helpers import services
-
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-DOOR = signup.ConsentSource("test")
-TODAY = NOW.date()
-YESTERDAY = TODAY - DAY
 
 
 def at(day, hour=12, minute=0):

@@ -68,8 +68,12 @@ class Postgres:
 
     def restore(self, file: Path) -> str:
         """Make a database of such a file, named after it. Return its name."""
-        command = [self.bin / "pg_restore", f"--dbname={self.make(file.stem, 'template0')}", file]
-        subprocess.run(command, check=True, timeout=60)
+        command = [
+            self.bin / "pg_restore",
+            "--no-owner",
+            f"--dbname={self.make(file.stem, 'template0')}",
+        ]
+        subprocess.run([*command, file], check=True, timeout=60)
         return file.stem
 
     def drop(self, database: str) -> None:
@@ -125,18 +129,12 @@ class Redis:
         self.call("FLUSHALL")
 
     def kill(self) -> None:
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._process.wait()
-
-    def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self._signal(signal.SIGCONT)
 
     def close(self) -> None:
         if self._process.poll() is None:
             self.kill()
 
-    def _signal(self, number):
+    def signal(self, number: int) -> None:
         os.killpg(self._process.pid, number)

@@ -56,14 +56,13 @@ def mail():
 @pytest.fixture
 def house(tmp_path, postgres, template, mail, request):
     """A house without any process."""
-    with open_house(tmp_path, postgres, template, mail, request) as house:
+    with open_house(House(tmp_path, postgres, template, mail), request) as house:
         yield house
 
 
 @contextmanager
-def open_house(folder, postgres, template, mail, request):
-    """Make a house and, at last, end its processes; show their logs where a test has failed."""
-    house = House(folder, postgres, template, mail)
+def open_house(house, request):
+    """At last, end the processes of a house; show their logs where a test has failed."""
     failed_before = request.session.testsfailed
     yield house
     house.close()

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from urllib.request import urlopen
 from uuid import uuid4
 
 import psycopg
@@ -26,6 +27,7 @@ PICKS = 3
 WORDS = ["graph", "protein", "galaxy", "market", "robot", "vaccine", "glacier", "grammar", "comet"]
 SECRET = "a-secret-of-these-tests-and-of-nothing-else"
 REST = ("accepted", "skipped", "failed", "missed")
+COLUMNS = ["state", "reason", "message_id", "repeats", "attempt", "stumbles", "mime_size", "email"]
 
 #: Readers who are due, each with a digest of today that is planned. Every paper goes to many.
 PEOPLE = """
@@ -71,35 +73,45 @@ class House:
         self.database = f"case_{uuid4().hex[:12]}"
         postgres.make(self.database, template)
         self.running: dict[str, subprocess.Popen] = {}
-        self.environment = {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "SECRET_KEY": SECRET,
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "SITE_URL": f"http://127.0.0.1:{free_port()}",
+        self.environment = self._settings() | {
             "DATABASE_URL": postgres.url(self.database),
             "CELERY_BROKER_URL": self.redis.url,
-            "EMAIL_URL": mail.url(),
-            "DATA_DIR": str(folder / "data"),
-            "SOURCES": "",
-            "FAULT_FOLDER": str(folder),
-            "TMPDIR": str(folder),  # A worker that is killed leaves its folder there.
         }
+
+    def _settings(self):
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        settings = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "SOURCES": ""}
+        settings |= {"SECRET_KEY": SECRET, "ALLOWED_HOSTS": "127.0.0.1"}
+        settings |= {
+            "SITE_URL": f"http://127.0.0.1:{free_port()}",
+            "EMAIL_URL": self.mail.address(),
+        }
+        # A worker that is killed leaves its folder in TMPDIR.
+        settings |= dict.fromkeys(["FAULT_FOLDER", "TMPDIR"], str(self.folder))
+        return settings | {"DATA_DIR": str(self.folder / "data")}
 
     # ---- Processes
 
     def start(self, name: str, *command: str, **extra: str) -> None:
         """Start a process in a group of its own, with its output in a log."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
-                command or self._usual(name),
-                cwd=ROOT,
-                env=self.environment | extra,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            how = {"cwd": ROOT, "env": self.environment | extra, "start_new_session": True}
+            arguments = command or self._usual(name)
+            self.running[name] = subprocess.Popen(arguments, stdout=log, stderr=log, **how)
+
+    def start_all(self, *names: str) -> None:
+        for name in names:
+            self.start(name)
+
+    def start_web(self, **extra: str) -> None:
+        """Start the web server, and wait until it answers."""
+        self.start("web", **extra)
+        self.wait_for("web", 60, self._answers)
+
+    def _answers(self):
+        url = f"{self.environment['SITE_URL']}/healthz/live/"
+        with suppress(OSError), urlopen(url, timeout=5) as answer:
+            return answer.status == 200
 
     def _usual(self, name):
         celery = ("celery", "-A", "tests.faults.app")
@@ -170,16 +182,7 @@ class House:
 
     def manage(self, *command: str) -> str:
         """Run a command, and return what it said."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run_command(self.environment, *command)
 
     def import_papers(self, first: int, count: int, day: date) -> None:
         """Store so many papers of a day, numbered from `first` on."""
@@ -262,12 +265,11 @@ class House:
     def letters(self, kind: str = "digest") -> list[dict]:
         """Return the letters of a kind with their readers, in the order in which they were made."""
         rows = self.ask(
-            "SELECT row_to_json(row) FROM (SELECT l.*, s.email FROM subscriptions_letter l"
-            " JOIN subscriptions_subscriber s ON s.id = l.subscriber_id"
-            " WHERE l.kind = %s ORDER BY l.id) row",
+            f"SELECT l.id, {', '.join(COLUMNS)} FROM subscriptions_letter l "
+            "JOIN subscriptions_subscriber s ON s.id = subscriber_id WHERE kind = %s ORDER BY l.id",
             kind,
         )
-        return [letter for (letter,) in rows]
+        return [dict(zip(["id", *COLUMNS], row, strict=True)) for row in rows]
 
     def wait_for(self, what: str, seconds: float, is_so) -> None:
         """Wait until it is so."""
@@ -281,8 +283,8 @@ class House:
         self.wait_for("rest", seconds, lambda: self._open() == 0)
 
     def _open(self):
-        query = "SELECT count(*) FROM subscriptions_letter WHERE NOT state = ANY(%s)"
-        return self.ask(query, list(REST))[0][0]
+        query = "SELECT count(*) FROM subscriptions_letter WHERE state NOT IN (%s, %s, %s, %s)"
+        return self.ask(query, *REST)[0][0]
 
     def struck(self, point: str) -> int:
         """Return how often a process has died at a point."""
@@ -316,6 +318,14 @@ def write_papers(file: Path, numbers: Iterable[int], **fields: str) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def run_command(environment: dict[str, str], *command: str) -> str:
+    how = {"cwd": ROOT, "env": environment, "timeout": 120}
+    arguments = [sys.executable, "manage.py", *command]
+    done = subprocess.run(arguments, **how, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def fill(folder: Path, **where: str) -> None:
     """Make the tables and store a few papers, where the environment says."""
     environment = os.environ | {
@@ -327,11 +337,4 @@ def fill(folder: Path, **where: str) -> None:
     write_papers(papers, range(PAPERS))
     today = time.strftime("%Y-%m-%d", time.gmtime())
     for command in (["migrate"], ["import_papers", str(papers), "--shift-to", today]):
-        subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=ROOT,
-            env=environment | where,
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
+        run_command(environment | where, *command)

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import socket
-import socketserver
 import threading
 import time
 from collections import Counter
@@ -23,7 +22,8 @@ from pathlib import Path
 
 import psutil
 
-EHLO = b"250-mail.example.org\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"
+from tests.servers import smtp
+
 MESSAGE_ID = re.compile(rb"(?mi)^Message-ID:\s*(\S+)")
 PAPER = re.compile(rb'data-paper-id=3D"([^"]+)"')
 SLOW_SECONDS = 1.0
@@ -40,13 +40,14 @@ class Arrival:
     papers: frozenset[bytes]
 
 
-class MailServer(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 256
+class MailServer(smtp.MailServer):
+    request_queue_size, poll_seconds = 256, 0.2
 
     def __init__(self, port: int = 0):
-        super().__init__(("127.0.0.1", port), Conversation)
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self.log: Path | None = None  # Where to write what was taken, as Postfix does.
+        super().__init__(conversation=Conversation, port=port)
         self.arrived: list[Arrival] = []
         self.dots = 0  # Final dots that were seen, of letters kept or not.
         self.plan: Callable[[str], str] = lambda recipient: ""
@@ -55,17 +56,13 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.signal = signal.SIGKILL
         self.at_greeting: Callable[[], None] = lambda: None
         self.at_dot: Callable[[str], None] = lambda recipient: None
-        self.log: Path | None = None  # Where to write what was taken, as Postfix does.
-        self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
-        threading.Thread(target=self.serve_forever, args=(0.2,), daemon=True).start()
 
     @property
     def port(self) -> int:
         return self.server_address[1]
 
-    def url(self, connections: int = 10) -> str:
-        return f"smtp://127.0.0.1:{self.port}?connections={connections}"
+    def address(self, connections: int = 10) -> str:
+        return f"{self.url}?connections={connections}"
 
     def copies(self) -> Counter[str]:
         """Return how often each letter arrived, by its Message-ID."""
@@ -105,12 +102,11 @@ class MailServer(socketserver.ThreadingTCPServer):
                 log.write(f"{moment} mail postfix/{program}[1]: {text}\n")
 
     def service_actions(self) -> None:
-        """Each half second, or so."""
+        """Called again and again while the server runs."""
         self.write_log("anvil", "statistics: max connection rate 1/60s")
 
     def close(self) -> None:
-        self.shutdown()
-        self.server_close()
+        super().close()
         self.hang_up()
 
     def hang_up(self) -> None:
@@ -118,9 +114,6 @@ class MailServer(socketserver.ThreadingTCPServer):
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request, client_address):
-        """A client that is gone is what this is about."""
 
 
 def _at(port: int) -> list[int]:
@@ -132,64 +125,54 @@ def _at(port: int) -> list[int]:
     ]
 
 
-class Hangup(Exception):
-    """The conversation ends here."""
-
-
-class Conversation(socketserver.StreamRequestHandler):
-    def handle(self):
-        self.server._open.add(self.connection)
-        with suppress(OSError, Hangup):
-            self.server.at_greeting()
-            self.say(b"220 mail.example.org ready\r\n")
-            for line in self.rfile:
-                self.obey(line)
-        self.server._open.discard(self.connection)
-
-    def obey(self, line):
-        verb = line[:4].strip().upper()
-        if verb == b"EHLO":
-            self.say(EHLO)
-        elif verb == b"MAIL":
-            self.answer("mail", b"250 2.1.0 ok\r\n")
-        elif verb == b"RCPT":
-            self.recipient = line.partition(b"<")[2].partition(b">")[0].decode()
-            self.order = self.server.order_for(self.recipient)
-            self.answer("rcpt", b"250 2.1.5 ok\r\n")
-        elif verb == b"DATA":
-            self.body()
-        elif verb == b"QUIT":
-            self.say(b"221 bye\r\n")
-            raise Hangup
-        else:
-            self.say(b"502 5.5.1 what?\r\n")
-
+class Conversation(smtp.Conversation):
+    refusals = {"4": b" 4.3.0 busy\r\n"}
     order = ""
 
-    def body(self):
-        if self.order == "450-rcpt":
-            return self.say(b"503 5.5.1 no recipient\r\n")
-        port = self.client_address[1]
-        self.server.strike("K1", port, lambda: self.answer("data", b"354 go on\r\n"))
-        lines = []
-        for line in self.rfile:
-            if line == b".\r\n":
-                break
-            lines.append(line[1:] if line.startswith(b".") else line)
-        else:
-            raise Hangup
-        self.dot(b"".join(lines), time.time())
+    def handle(self):
+        self.server._open.add(self.connection)
+        with suppress(OSError):
+            self.server.at_greeting()
+            super().handle()
+        self.server._open.discard(self.connection)
 
-    def dot(self, mime, dot_at):
+    def on_rcpt(self, line):
+        recipient = line.partition(b"<")[2].partition(b">")[0].decode()
+        self.order = self.server.order_for(recipient)
+        super().on_rcpt(line)
+
+    def orders(self, stage, recipient=""):
+        order, _, where = self.order.partition("-")
+        return order if where == stage else ""
+
+    def answer(self, stage, usual, recipient=""):
+        if stage != "data":
+            return super().answer(stage, usual, recipient)
+        went = []  # The worker may be killed before it can hear the answer.
+        port = self.client_address[1]
+        self.server.strike(
+            "K1", port, lambda: went.append(super(Conversation, self).answer(stage, usual))
+        )
+        return went[0]
+
+    def dot(self, mime):
+        dot_at, port = time.time(), self.client_address[1]
         self.server.dots += 1
         self.server.at_dot(self.recipient)
         if not self.order.startswith(("4", "5", "lose")):
             self.keep(mime, dot_at)
-        port = self.client_address[1]
         self.server.strike("K2", port)
         self.server.strike("K3", port, lambda: self.answer("dot", b"250 2.0.0 kept\r\n"))
         if self.order == "drop-after":
-            raise Hangup
+            self.answer_drop(b"")
+
+    def answer_lose(self, usual):
+        self.answer_drop(usual)
+
+    def answer_slow(self, usual):
+        time.sleep(SLOW_SECONDS)
+        self.say(usual)
+        return True
 
     def keep(self, mime, dot_at):
         found = MESSAGE_ID.search(mime)
@@ -203,22 +186,3 @@ class Conversation(socketserver.StreamRequestHandler):
         self.server.write_log(
             "qmgr", f"{queue_id}: from=<a@example.org>, size=9, nrcpt=1 (queue active)"
         )
-
-    def answer(self, stage, usual):
-        what, _, where = self.order.partition("-")
-        if where != stage:
-            return self.say(usual)
-        if what in ("drop", "lose"):
-            raise Hangup
-        if what == "garble":
-            return self.say(b"\xff\xfe nonsense\r\n")
-        if what == "slow":
-            time.sleep(SLOW_SECONDS)
-            return self.say(usual)
-        self.say(
-            what.encode() + {"5": b" 5.1.1 no such person\r\n"}.get(what[0], b" 4.3.0 busy\r\n")
-        )
-
-    def say(self, reply):
-        self.wfile.write(reply)
-        self.wfile.flush()

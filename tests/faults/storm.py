@@ -58,10 +58,9 @@ def storm(
     """Let one storm pass over a house, and wait until no letter is open."""
     chance, weather = random.Random(seed), Weather(seed)
     mail = MailServer()
-    if has_oracle:
-        mail.log = folder / "mail.log"
     house = House(folder, postgres, template, mail)
     if has_oracle:
+        mail.log = folder / "mail.log"
         house.environment["ORACLE"] = f"postfix:{mail.log}"
     try:
         _pass_over(house, chance, weather, people)
@@ -80,10 +79,7 @@ def _pass_over(house, chance, weather, people):
             return plans.choice(ORDERS) if plans.random() < FAULTY else ""
 
     house.invite(people)
-    house.start("web")
-    house.start("beat")
-    for number in range(WORKERS):
-        house.start(f"worker-{number}")
+    house.start_all("web", "beat", *(f"worker-{number}" for number in range(WORKERS)))
     house.wait_for("first letters", 60, lambda: house.mail.dots > 0)
     house.mail.plan = plan
     began = time.monotonic()
@@ -170,9 +166,8 @@ def main():
         for seed in range(options.first, options.first + options.seeds):
             folder = scratch / str(seed)
             folder.mkdir()
-            weather = storm(
-                folder, postgres, template, seed, options.people, has_oracle=options.oracle
-            )
+            place = folder, postgres, template
+            weather = storm(*place, seed, options.people, has_oracle=options.oracle)
             print(line_of(weather), flush=True)  # noqa: T201
             if weather.is_well:
                 shutil.rmtree(folder)

@@ -4,9 +4,7 @@ By the very commands of docs/maintenance.md. Nobody gets none, and nobody gets t
 paper come twice on the days after.
 """
 
-import os
 import shutil
-import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +13,6 @@ import pytest
 from tests.faults.house import LETTERS, PEOPLE, PICKS
 from tests.faults.invariants import weigh
 from tests.faults.test_crashes import consult_log, give_times
-from tests.helpers import services
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -23,30 +20,9 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 HAS_GONE, HAS_LEFT = 12, 6
 
 
-def run(*command, **extra):
-    subprocess.run(command, check=True, capture_output=True, timeout=60, env=os.environ | extra)
-
-
-@pytest.fixture
-def dumped(house, postgres):
-    """Return a function that makes a backup of the house's database, and one that puts it back."""
-    services.require("initdb")
-    file = str(house.folder / "paperboy.dump")
-    pg_dump, pg_restore = (str(postgres.bin / name) for name in ("pg_dump", "pg_restore"))
-
-    def dump():
-        run(pg_dump, "--format=custom", f"--file={file}", house.environment["DATABASE_URL"])
-
-    def restore():
-        house.environment["DATABASE_URL"] = postgres.make(f"{house.database}_restored", "template0")
-        run(pg_restore, "--no-owner", f"--dbname={house.environment['DATABASE_URL']}", file)
-
-    return dump, restore
-
-
 @pytest.mark.parametrize("known_by", ["journal", "log"])
-def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, dumped, known_by):
-    dump, restore = dumped
+def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, postgres, known_by):
+    file = house.folder / f"{house.database}_restored"
     give_times(house)
     if known_by == "log":
         consult_log(house)
@@ -62,7 +38,7 @@ def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, dum
             if is_time := len(mail.arrived) >= HAS_LEFT and not moments:
                 moments.append(datetime.now(UTC))
         if is_time:
-            dump()
+            postgres.dump(house.database, file)
 
     mail.at_dot = once_some_have_left
     house.deliver()
@@ -76,7 +52,7 @@ def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, dum
     assert len(mail.copies()) == HAS_GONE + 10
     house.kill("passes")
 
-    restore()
+    house.environment["DATABASE_URL"] = postgres.url(postgres.restore(file))
     before = house.states()
     assert before.get("accepted", 0) < HAS_GONE, before
     assert sum(before.values()) == HAS_GONE, before
@@ -84,8 +60,8 @@ def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, dum
     if known_by == "log":
         shutil.rmtree(house.folder / "data" / "journal")
     said = house.manage("reconcile", "--since", moments[0].isoformat())
-    assert "of days without a letter, 10." in said
-    assert ("Which papers 10 of these had is unknown." in said) == (known_by == "log")
+    assert "and 10 digests missing from this database." in said
+    assert ("The papers of 10 missing digests are unknown." in said) == (known_by == "log")
     house.manage("sending", "resume")
     with house.connect() as connection:
         connection.execute("UPDATE subscriptions_subscriber SET next_due_at = now()")

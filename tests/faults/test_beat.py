@@ -7,12 +7,11 @@ from urllib.request import urlopen
 import pytest
 
 from tests.faults.invariants import check
-from tests.faults.test_leaving import is_up
 
 pytestmark = [pytest.mark.services, pytest.mark.nightly]
 
 PEOPLE = 20
-SILENT = "Nothing was planned for some minutes."
+SILENT = "The scheduler has not run for some minutes."
 
 
 @pytest.fixture
@@ -39,11 +38,9 @@ def assert_each_got_one(house):
 
 
 def test_hours_without_beat_are_noticed_and_made_up_for(late):
-    late.start("web")
-    late.wait_for("web", 60, lambda: is_up(late))
+    late.start_web()
     assert SILENT in degraded(late)
-    late.start("worker")
-    late.start("beat")
+    late.start_all("worker", "beat")
     late.wait_for("letters", 60, lambda: len(late.mail.arrived) == PEOPLE)
     late.rest()
     assert_each_got_one(late)

@@ -14,7 +14,6 @@ import pytest
 
 from tests.faults.invariants import check
 from tests.faults.proxy import Proxy
-from tests.faults.test_leaving import is_up
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -45,8 +44,7 @@ def message(body: bytes, content_type: str, encoding: str) -> str:
 def office(house):
     """A house with a beat and a worker that has delivered, so that both are at work."""
     house.invite(5)
-    house.start("beat")
-    house.start("worker")
+    house.start_all("beat", "worker")
     house.wait_for("first letters", 60, lambda: len(house.mail.arrived) > 0)
     return house
 
@@ -94,8 +92,7 @@ def wire(house):
 @pytest.mark.nightly
 def test_a_way_to_redis_that_is_cut_again_and_again_costs_time_alone(house, wire):
     """Fault 32: each three seconds for two minutes, all connections are reset."""
-    house.start("beat")
-    house.start("worker")
+    house.start_all("beat", "worker")
     for _ in range(40):
         house.invite(5)
         time.sleep(3)
@@ -110,16 +107,15 @@ def test_a_way_to_redis_that_is_cut_again_and_again_costs_time_alone(house, wire
 def test_a_redis_that_keeps_silent_is_found_again_within_a_minute(house, wire, how):
     """Fault 32: connections stay open, and nothing comes back over them for ninety seconds."""
     house.invite(5)
-    house.start("beat")
-    house.start("worker")
+    house.start_all("beat", "worker")
     house.rest()
     if how == "halted":
-        house.redis.pause()
+        house.redis.signal(signal.SIGSTOP)
     wire.is_stalling = how == "stalled"
     house.invite(20)
     time.sleep(90)
     if how == "halted":
-        house.redis.go_on()
+        house.redis.signal(signal.SIGCONT)
     wire.is_stalling = False
     house.rest(60)
     assert check(house).accepted == 25
@@ -153,8 +149,7 @@ def test_a_hint_that_is_taken_as_redis_fills_up_costs_no_worker(office):
 def test_a_redis_that_is_full_loses_hints_and_no_letter(office):
     """Fault 33: it takes nothing more, and says so to whoever publishes."""
     office.rest()
-    office.start("web")
-    office.wait_for("web", 60, lambda: is_up(office))
+    office.start_web()
     office.redis.call("CONFIG", "SET", "maxmemory", "1mb")
     assert "OOM" in office.redis.call("LPUSH", "anything", "x")
     office.invite(20)
@@ -181,8 +176,7 @@ def test_a_hint_that_died_with_its_worker_is_given_again(house):
     """Fault 34: it was taken from the queue, and nothing was done about it."""
     house.environment["FAULT_AT"] = "hint_taken:1"
     house.invite(5)
-    house.start("beat")
-    house.start("worker")
+    house.start_all("beat", "worker")
     house.rest()
     assert house.struck("hint_taken") == 1
     assert check(house).accepted == 5
@@ -190,10 +184,7 @@ def test_a_hint_that_died_with_its_worker_is_given_again(house):
 
 def test_two_beats_send_nothing_twice(house, mail):
     """Fault 36: they plan, sweep and hint at the same time."""
-    house.start("beat")
-    house.start("beat-2")
-    house.start("worker")
-    house.start("worker-2")
+    house.start_all("beat", "beat-2", "worker", "worker-2")
     house.wait_for("beats", 60, lambda: house.redis.call("EXISTS", "_kombu.binding.tick"))
     for _ in range(3):
         house.invite(15)
@@ -228,4 +219,4 @@ def test_what_is_no_message_at_all_is_thrown_away_and_the_worker_lives(office):
     arrive(office, 5)
     assert check(office).accepted == 10
     assert office.running["worker"].poll() is None
-    assert "thrown away: Error: Invalid base64" in office.said("worker")
+    assert "unreadable message: Error: Invalid base64" in office.said("worker")

@@ -4,6 +4,7 @@ letters, few rows, and other visitors are answered as on any day.
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.client import HTTPConnection
 from itertools import count
 from statistics import median
@@ -19,57 +20,41 @@ PATIENCE = 2.0  # Seconds for all visitors but one in a hundred. The flood share
 PAUSE = 0.25  # Between two pages of a visitor.
 
 
-class Visitor:
-    """Someone behind our proxy, with a connection of her own."""
-
-    def __init__(self, house):
-        self.house = house
-
-    def ask(self, method, path, ip, **form) -> tuple[int, float]:
-        """Return the status of the answer, and after how many seconds it was there."""
-        host = self.house.environment["SITE_URL"].removeprefix("http://")
-        headers = {"X-Forwarded-For": ip, "Content-Type": "application/x-www-form-urlencoded"}
-        begun = time.monotonic()
-        connection = HTTPConnection(host, timeout=60)
-        try:
-            connection.request(method, path, urlencode(form) if form else None, headers)
-            answer = connection.getresponse()
-            answer.read()
-            return answer.status, time.monotonic() - begun
-        finally:
-            connection.close()
+def ask(house, method, path, ip, **form) -> tuple[int, float]:
+    """Ask as somebody behind our proxy. Return the answer's status, and the seconds it took."""
+    host = house.environment["SITE_URL"].removeprefix("http://")
+    headers = {"X-Forwarded-For": ip, "Content-Type": "application/x-www-form-urlencoded"}
+    begun = time.monotonic()
+    with closing(HTTPConnection(host, timeout=60)) as connection:
+        connection.request(method, path, urlencode(form) if form else None, headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, time.monotonic() - begun
 
 
 def flood(house, numbers, begin) -> list[int]:
     """Sign people up from one network, each at its time or as soon as the server lets us."""
-    robot, statuses = Visitor(house), []
+    statuses = []
     for number in numbers:
         time.sleep(max(0, begin + number * A_MINUTE / SIGN_UPS - time.monotonic()))
         victim = {"email": f"victim-{number}@example.org", "interests": "spam"}
-        statuses.append(robot.ask("POST", "/subscribe/", f"203.0.113.{number % 256}", **victim)[0])
+        statuses.append(ask(house, "POST", "/subscribe/", f"203.0.113.{number % 256}", **victim)[0])
     return statuses
 
 
 def visit(house, is_over) -> list[tuple[int, float]]:
     """Read pages, and now and then sign up, each time from another network."""
-    visitor, answers = Visitor(house), []
+    answers = []
     for number in count():
         if is_over():
             return answers
         ip = f"100.64.{number % 256}.1"
         if number % 20 == 19:
             neighbour = {"email": f"neighbour-{number}@example.org", "interests": "graphs"}
-            answers.append(visitor.ask("POST", "/subscribe/", ip, **neighbour))
+            answers.append(ask(house, "POST", "/subscribe/", ip, **neighbour))
         else:
-            answers.append(visitor.ask("GET", ("/", "/topics/")[number % 2], ip))
+            answers.append(ask(house, "GET", ("/", "/topics/")[number % 2], ip))
         time.sleep(PAUSE)
-
-
-def is_up(house) -> bool:
-    try:
-        return Visitor(house).ask("GET", "/healthz/live/", "100.64.0.1")[0] == 200
-    except OSError:
-        return False
 
 
 def rows(house, table) -> int:
@@ -78,8 +63,7 @@ def rows(house, table) -> int:
 
 
 def test_a_flood_of_sign_ups_stores_little_and_keeps_no_visitor_waiting(house, capsys):
-    house.start("web", TRUSTED_PROXIES="1")
-    house.wait_for("web", 60, lambda: is_up(house))
+    house.start_web(TRUSTED_PROXIES="1")
     begin = time.monotonic()
     shares = [range(first, SIGN_UPS, ROBOTS) for first in range(ROBOTS)]
     with ThreadPoolExecutor(ROBOTS + 1) as people:

@@ -2,7 +2,6 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -15,13 +14,6 @@ PEOPLE, LEAVING = 200, 60
 ON_ITS_WAY = "may still arrive"
 
 
-def is_up(house) -> bool:
-    try:
-        return urlopen(house.environment["SITE_URL"] + "/health/", timeout=5).status == 200
-    except URLError as error:
-        return hasattr(error, "code")  # It answers, if only that something is amiss.
-
-
 def leave(url) -> tuple[str, float]:
     """Press the button of a mail program. Return the page, and when it had come."""
     request = Request(url, data=b"List-Unsubscribe=One-Click", method="POST")
@@ -32,15 +24,12 @@ def leave(url) -> tuple[str, float]:
 def test_who_is_told_that_nothing_is_on_its_way_gets_no_digest_after_that(house):
     """Sixty of two hundred leave through the web process while two workers deliver."""
     house.mail.plan = lambda recipient: "slow-dot" if "7" in recipient else ""
-    house.environment["EMAIL_URL"] = house.mail.url(connections=4)
-    house.start("web")
-    house.wait_for("web", 60, lambda: is_up(house))
+    house.environment["EMAIL_URL"] = house.mail.address(connections=4)
+    house.start_web()
     house.invite(PEOPLE)
     readers = house.ask("SELECT email, public_id FROM subscriptions_subscriber ORDER BY id")
     leaving = readers[:: PEOPLE // LEAVING][:LEAVING]
-    for name in ("one", "two"):
-        house.start(name)
-    house.start("beat")
+    house.start_all("one", "two", "beat")
     house.wait_for("the first arrivals", 60, lambda: len(house.mail.arrived) > 5)
 
     with ThreadPoolExecutor(6) as clicks:

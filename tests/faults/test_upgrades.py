@@ -40,13 +40,12 @@ def test_workers_go_on_with_the_tables_of_the_next_version(house, mail):
 
     changing = threading.Thread(target=change)
     changing.start()
-    house.environment["EMAIL_URL"] = mail.url(connections=5)
+    house.environment["EMAIL_URL"] = mail.address(connections=5)
     house.deliver()
     changing.join()
     assert len(refused) < 5
     house.invite(5)
     house.deliver()
-    outcome = check(house)
-    assert (outcome.accepted, outcome.arrived) == (65, 65)
+    assert check(house).accepted == 65
     assert not any(letter["stumbles"] for letter in house.letters())
     assert " ERROR " not in house.said("passes")

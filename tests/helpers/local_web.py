@@ -26,11 +26,6 @@ class MemoryCache(dict):
 
 def web_of(hosts, **options):
     """Return a Web to these hosts that waits for nothing, shaped by options of Web."""
-    usual = {
-        "gate": OpenGate(),
-        "cache": MemoryCache(),
-        "user_agent": "Paperboy test",
-        "now": timezone.now,
-        "sleep": lambda seconds: None,
-    }
+    usual = {"gate": OpenGate(), "cache": MemoryCache(), "user_agent": "Paperboy test"}
+    usual |= {"now": timezone.now, "sleep": lambda seconds: None}
     return Web(hosts=frozenset(hosts), **usual | options)

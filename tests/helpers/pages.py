@@ -7,7 +7,6 @@ has several faces, such as the answer to a form, has a sample for each.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from urllib.parse import urlencode
 
 from django.http import HttpResponse
@@ -17,14 +16,14 @@ from django.urls import URLResolver, get_resolver, resolve
 
 from config import error_views, middleware
 from digest.indexing import index_store
-from digest.models import Digest, LibraryPaper, Paper, PaperEvent, ReaderModel
+from digest.models import Digest, LibraryPaper, PaperEvent, ReaderModel
 from digest.planning import plan
 from subscriptions.actions import change_address
 from subscriptions.models import Letter, Move, Subscriber
 from subscriptions.security import rate_limits, tokens
 from subscriptions.views import access
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, MINUTE, NOW, TODAY
 
 #: The panel has pages of its own; at the other, mail providers post what becomes of letters.
 ELSEWHERE = ("admin/", "anymail/")
@@ -66,7 +65,7 @@ class Sample:
         return client.post(self.path, urlencode(self.sent, doseq=True), FORM, follow=True)
 
 
-OLD = NOW - timedelta(days=9)
+OLD = NOW - 9 * DAY
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -88,19 +87,18 @@ def furnish() -> None:
         make.topic(name, description=f"All of {name.lower()}.")
     make.topic("Machine learning", slug="arxiv-cs-lg", categories=["cs.LG"], description="CS")
     for number in range(4):
+        known = {"authors": ["Ada Example"] * (3 * number), "categories": ["cs.LG", "stat.ML"]}
+        known["github"] = "https://github.com/example/graphs" if number else ""
+        known |= {"upvotes": number * 700, "is_sample": number == 1}
         make.paper(
             f"Graph networks number {number} <script>alert(1)</script>",
             "On graphs, their nodes and their edges. " * (30 * number + 1),
-            authors=["Ada Example"] * (3 * number),
-            categories=["cs.LG", "stat.ML"],
-            upvotes=number * 700,
-            github="https://github.com/example/graphs" if number else "",
-            is_sample=number == 1,
+            **known,
         )
     reader = make.subscriber("reader@example.org", interests="graph networks", size=3)
     make.subscriber("new@example.org", confirmed=False)
     make.subscriber("gone@example.org", unsubscribed_at=NOW, next_due_at=None)
-    make.subscriber("away@example.org", paused_until=NOW.date().replace(day=20))
+    make.subscriber("away@example.org", paused_until=TODAY.replace(day=20))
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
     change_address.request(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
     settled = make.subscriber("settled@example.org", moved_at=NOW)
@@ -111,7 +109,7 @@ def furnish() -> None:
     pick, saved = Digest.objects.get(subscriber=reader).picks.leading()[:2]
     reader.feedback.create(paper=pick.paper, value="more", at=NOW)
     reader.feedback.create(paper=saved.paper, value="save", at=NOW)
-    tomorrow = NOW + timedelta(days=1)
+    tomorrow = NOW + DAY
     PaperEvent.objects.create(paper=pick.paper, kind="revised", note="version 2", at=tomorrow)
     LibraryPaper.objects.create(
         subscriber=reader, identity="title:1", title="<b>Graphs & nodes", year=2024, at=NOW
@@ -121,48 +119,49 @@ def furnish() -> None:
     )
 
 
+STATES = ("reader", "new", "gone", "away", "back", "mover", "settled")
+
+
 def samples() -> list[Sample]:
     """Return the samples of what `furnish` made."""
     reader = of("reader")
     paper = Digest.objects.get(subscriber=reader).picks.leading().first().paper.pk
-    other = Paper.objects.exclude(pk__in=reader.feedback.values("paper")).first().pk
     say, preferences = (token(purpose, "reader") for purpose in ("feedback", "preferences"))
     mover, settled = of("mover").public_id, of("settled").public_id
     wrong = dict.fromkeys(["hour", "language", "mute", "quiet", "timezone", "topics"], "x")
     wrong |= {"size": "0", "pause_until": "3000-01-01", "interests": "x\n" * 99}
+    note = {"paper": paper, "action": "note", "note": "<b>", "labels": "a"}
+    pasted = ["hello", "Edges between nodes\nEdges without nodes"]
+    pasted.append(f"Edges between nodes\n{'hello' * 9}")
     shown = [
         *("/", "/?interests=graph+networks&topics=gone", "/?interests=zzyzx", "/subscribe/"),
         *(f"/confirm/{asked(who, 'confirm')}/" for who in ("new", "reader")),
-        *(
-            f"/confirm/{asked(who, kind)}/"
-            for who, kind in [("gone", "goodbye"), ("back", "bounced")]
-        ),
+        *(f"/confirm/{asked('gone', 'goodbye')}/", f"/confirm/{asked('back', 'bounced')}/"),
         "/confirm/nothing/",
-        *(
-            f"/preferences/{token('preferences', who)}/"
-            for who in ("reader", "new", "gone", "away", "back", "mover", "settled")
-        ),
-        *(
-            f"/move/{tokens.token(f'move-{side}', whose, NOW)}/"
-            for whose in (mover, settled)
-            for side in ("old", "new")
-        ),
+        *(f"/preferences/{token('preferences', who)}/" for who in STATES),
+        *(f"/move/{tokens.token('move-old', who, NOW)}/" for who in (mover, settled)),
+        *(f"/move/{tokens.token('move-new', who, NOW)}/" for who in (mover, settled)),
         f"/move/{tokens.token('move-old', mover, OLD)}/",
         *(f"/unsubscribe/{token('unsubscribe', who)}/" for who in ("reader", "settled")),
         *("/lost/", "/topics/", "/topics/graph-learning/", "/topics/robotics/"),
         *("/topics/arxiv-cs-lg/", "/topics/graph-learning/feed/"),
         *(f"/papers/{identity}/" for identity in (paper, "2501.00001", "nothing")),
-        *(f"/days/{day}/" for day in (NOW.date(), "2020-01-01")),
+        *(f"/days/{day}/" for day in (TODAY, "2020-01-01")),
         *("/search/", "/search/?q=graph+networks", "/search/?q=Ada+Example&order=new"),
         *("/search/?q=xyzzy", "/search/?q=2501.00001", "/search/?q=graph&page=9"),
+        *("/search/?q=graph&code=1&view=compact", "/search/feed/?q=graph"),
+        f"/days/{NOW.date()}/?field=hep-th&view=compact",
         f"/feeds/{token('feed', 'reader')}/",
         *("/sitemap.xml", "/sitemap-papers.xml"),
         web_copy_of(digest()),
+        *("/e/nothing/", "/e/nothing/1/"),
         f"/feedback/{say}/?paper={paper}&value=less",
         f"/learned/{preferences}/",
         *(f"/library/{token('preferences', who)}/" for who in ("reader", "new")),
-        *(f"/saved/{preferences}/{more}" for more in ("", f"?paper={other}", "bibtex/", "ris/")),
-        f"/saved/{token('preferences', 'new')}/",
+        *(f"/saved/{preferences}/{more}" for more in ("", "bibtex/", "ris/")),
+        *(f"/{page}/{token('preferences', 'new')}/" for page in ("saved", "me", "history")),
+        *(f"/{page}/{preferences}/" for page in ("me", "history")),
+        *(f"/saved/{preferences}/{more}" for more in ("markdown/", "csv/", "?q=zzyzx")),
         f"/why/{preferences}/?paper={paper}",
         *("/privacy/", "/imprint/", "/embed/", "/robots.txt"),
         *("/healthz/", "/healthz/live/", "/metrics"),
@@ -177,18 +176,11 @@ def samples() -> list[Sample]:
         *((f"/unsubscribe/{token('unsubscribe', who)}/", {}) for who in ("settled", "away")),
         *(("/lost/", {"email": email}) for email in ("x", "you@example.org")),
         (f"/feedback/{say}/", {"paper": paper, "value": "save"}),
-        *(
-            (f"/library/{preferences}/", {"text": text})
-            for text in (
-                "hello",
-                "Edges between nodes\nEdges without nodes",
-                f"Edges between nodes\n{'hello' * 9}",
-            )
-        ),
-        *(
-            (f"/library/{preferences}/", sent)
-            for sent in ({"text": "\0"}, {"text": "Edges between nodes", "add": "1"}, {"undo": "9"})
-        ),
+        (f"/saved/{preferences}/", note),
+        (f"/saved/{preferences}/", {"paper": paper, "action": "remove"}),
+        *((f"/library/{preferences}/", {"text": text}) for text in [*pasted, "\0"]),
+        (f"/library/{preferences}/", {"text": "Edges between nodes", "add": "1"}),
+        (f"/library/{preferences}/", {"undo": "9"}),
         (f"/preferences/{preferences}/", {"action": "export"}),
     ]
     return [
@@ -210,7 +202,7 @@ def broken() -> list[Sample]:
         "404.html": lambda: error_views.not_found(request, None),
         **{
             f"429 {door} {by}": lambda door=door, by=by: access.too_many(
-                request, rate_limits.TooManyAttempts(door, by, timedelta(minutes=5))
+                request, rate_limits.TooManyAttempts(door, by, 5 * MINUTE)
             )
             for door in ("sign-up", "log-in")
             for by in ("network", "all", "store")

@@ -1,16 +1,13 @@
 """The pages that a reader's links open, in every state that she may be in."""
 
-from datetime import timedelta
-
 from django.urls import reverse
 
 from digest.models import Digest
 from subscriptions.delivery import queue
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW
 
-DAY = timedelta(days=1)
 STATES = {
     "pending": {"confirmed": False},
     "active": {},

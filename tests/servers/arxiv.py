@@ -359,16 +359,10 @@ def oai_split(row):
 
 def oai_rest(paper):
     """Return what both formats write alike."""
-    return "".join(
-        [
-            element("categories", " ".join(paper["categories"])),
-            element("comments", paper.get("comments")),
-            element("journal-ref", paper.get("journal_ref")),
-            element("doi", paper.get("doi")),
-            element("license", paper.get("license")),
-            element("abstract", paper["abstract"]),
-        ]
-    )
+    names = ("comments", "journal-ref", "doi", "license")
+    told = {name: paper.get(name.replace("-", "_")) for name in names}
+    told = {"categories": " ".join(paper["categories"])} | told | {"abstract": paper["abstract"]}
+    return "".join(element(*one) for one in told.items())
 
 
 def atom(entries, total):

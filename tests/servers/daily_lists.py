@@ -74,15 +74,9 @@ class HuggingFaceConversation(JsonConversation):
 
 def hugging_face_row(day, number=1, /, **inner):
     """Return a row of a day's list, with the fields inside `paper` replaced."""
-    paper = {
-        "id": f"2606.{number:05}",
-        "authors": [],
-        "publishedAt": f"{day}T04:21:09.000Z",  # arXiv's time of submission.
-        "submittedOnDailyAt": f"{day}T00:00:00.000Z",
-        "title": f"Paper {number}",
-        "summary": "",
-        "upvotes": number,
-    } | inner
+    paper = {"id": f"2606.{number:05}", "title": f"Paper {number}", "authors": [], "summary": ""}
+    paper["publishedAt"] = f"{day}T04:21:09.000Z"  # arXiv's time of submission.
+    paper |= {"submittedOnDailyAt": f"{day}T00:00:00.000Z", "upvotes": number} | inner
     return {"paper": paper, "title": paper["title"], "summary": paper["summary"]}
 
 
@@ -152,27 +146,14 @@ def biorxiv_doi(day, number):
 
 def biorxiv_row(day, number=1, /, **fields):
     """Return a version of a paper as a row of the day's list, with these fields replaced."""
-    return {
-        "title": f"Paper {number}",
-        "authors": "Roe, K.; Doe, J.",
-        "doi": biorxiv_doi(day, number),
-        "date": str(day),
-        "version": "1",
-        "type": "new results",
-        "license": "cc_by",
-        "category": "neuroscience",
-        "abstract": f"What paper {number} is about.",
-        "published": "NA",
-        "server": "bioRxiv",
-    } | fields
+    texts = {"title": f"Paper {number}", "abstract": f"What paper {number} is about."}
+    ids = {"doi": biorxiv_doi(day, number), "date": str(day), "version": "1", "published": "NA"}
+    kinds = {"type": "new results", "license": "cc_by", "category": "neuroscience"}
+    return texts | ids | kinds | {"authors": "Roe, K.; Doe, J.", "server": "bioRxiv"} | fields
 
 
 def publication(day, doi, **fields):
     """Return a row of what journals published on a day."""
-    return {
-        "preprint_doi": doi,
-        "published_doi": "10.1000/bread.1",
-        "published_journal": "Journal of Bread",
-        "preprint_title": "As it was once",
-        "published_date": str(day),
-    } | fields
+    titles = {"published_journal": "Journal of Bread", "preprint_title": "As it was once"}
+    ids = {"preprint_doi": doi, "published_doi": "10.1000/bread.1"}
+    return ids | titles | {"published_date": str(day)} | fields

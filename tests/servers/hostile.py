@@ -17,16 +17,14 @@ from urllib.parse import unquote
 from tests.servers.loopback import LoopbackServer
 
 BODY = b"<rss>papers</rss>"
+MEMBERS = gzip.compress(b"<rss>") + gzip.compress(b"</rss>")
 ZEROS = bytes(1_000_000)
 #: Answers of status 200, as arguments of `Conversation.answer`.
 ANSWERS = {
     "odd_etag": {"etag": '"é"'},
     "until_close": {"length": "", "etag": '"one"'},
     "gzip": {"body": gzip.compress(BODY), "content_encoding": "gzip"},
-    "gzip_members": {
-        "body": gzip.compress(b"<rss>") + gzip.compress(b"</rss>"),
-        "content_encoding": "gzip",
-    },
+    "gzip_members": {"body": MEMBERS, "content_encoding": "gzip"},
     "gzip_broken": {"body": gzip.compress(BODY)[:-9], "content_encoding": "gzip"},
     "gzip_garbage": {"body": BODY, "content_encoding": "gzip"},
     "brotli": {"content_encoding": "br"},

@@ -30,13 +30,14 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 32
+    poll_seconds = 0.02
 
-    def __init__(self, conversation, today=None):
-        super().__init__(("127.0.0.1", 0), conversation)
+    def __init__(self, conversation, today=None, port=0):
+        super().__init__(("127.0.0.1", port), conversation)
         self.today = today
         self.answers = deque()
         self.asked = []
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(self.poll_seconds,), daemon=True).start()
 
     @property
     def base(self):

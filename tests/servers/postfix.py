@@ -171,13 +171,9 @@ class Postfix:
         (self.home / "pass_on.py").write_text(PASS_ON)
 
     def _run(self, command):
-        done = subprocess.run(
-            ["postfix", "-c", self.home / "config", command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
+        command = ["postfix", "-c", self.home / "config", command]
+        how = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60}
+        done = subprocess.run(command, check=False, **how)
         assert done.returncode == 0, done.stderr.decode()
 
     def _greets(self):

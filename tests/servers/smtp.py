@@ -29,8 +29,8 @@ class MailServer(LoopbackServer):
 
     request_queue_size = 100  # With the usual five, one of many that come at once waits a second.
 
-    def __init__(self, extensions=EXTENSIONS, tls=None):
-        super().__init__(Conversation)
+    def __init__(self, extensions=EXTENSIONS, tls=None, **options):
+        super().__init__(**{"conversation": Conversation} | options)
         self.extensions = extensions
         self.tls = tls
         self.accepted = []  # (recipient, bytes)
@@ -51,6 +51,7 @@ class MailServer(LoopbackServer):
 
 class Conversation(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
+    refusals = {}  # Other words, by an order's first digit.
 
     def handle(self):
         self.server.connected += 1
@@ -113,7 +114,9 @@ class Conversation(socketserver.StreamRequestHandler):
         else:
             self.server.bodies.append(b"".join(lines))
             return
-        mime = b"".join(lines)
+        self.dot(b"".join(lines))
+
+    def dot(self, mime):
         self.server.before_dot_reply(self.recipient)
         if not self.recipient.startswith(("4", "5", "drop-dot", "reset-dot")):
             self.server.accepted.append((self.recipient, mime))
@@ -134,7 +137,7 @@ class Conversation(socketserver.StreamRequestHandler):
         if not order:
             self.say(usual)
         elif order.isdecimal():
-            self.say(order.encode() + b" 5.1.1 no\r\n")
+            self.say(order.encode() + self.refusals.get(order[0], b" 5.1.1 no\r\n"))
         else:
             return getattr(self, f"answer_{order}")(usual)
         return not order

@@ -75,7 +75,7 @@ def test_a_broker_that_refuses_is_told_of_in_the_log(caplog):
 
     enqueue(RefusedTask())
     deadline = time.monotonic() + 5
-    while "no hint for refused: ConnectionError" not in caplog.text:
+    while "Cannot enqueue refused: ConnectionError" not in caplog.text:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""`manage.py backup FILE`: a copy of the embedded database, while the service goes on."""
+"""`manage.py backup FILE`: a copy of the embedded database, while the service runs."""
 
 import os
 import sqlite3
@@ -10,7 +10,7 @@ from django.db import connection
 
 
 class Command(BaseCommand):
-    help = "Copy the embedded database (SQLite) into a new file, while the service goes on."
+    help = "Copy the embedded database (SQLite) into a new file, while the service runs."
     requires_migrations_checks = False
     requires_system_checks = []  # One of them writes, and would wait for other writers.
 
@@ -20,22 +20,22 @@ class Command(BaseCommand):
     def handle(self, *, file, **options):
         if connection.vendor != "sqlite":
             raise CommandError(
-                "This copies SQLite alone. For PostgreSQL, there is "
+                "This command copies SQLite only. For PostgreSQL, run "
                 '`pg_dump --format=custom --file=FILE "$DATABASE_URL"`.'
             )
         database = Path(connection.settings_dict["NAME"]).resolve()
         if not database.exists():
-            raise CommandError(f"There is no database yet in {database.parent}.")
+            raise CommandError(f"There is no database in {database.parent}. Check DATA_DIR.")
         try:  # A new file that only its owner can read.
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
-            raise CommandError(f"{file} is there already.") from None
+            raise CommandError(f"{file} exists already. Choose another name.") from None
         except OSError as error:
-            raise CommandError(f"{file} can't be written: {error.strerror}.") from None
+            raise CommandError(f"Cannot write {file}: {error.strerror}.") from None
         _copy(database, file)
         self.stdout.write(
-            f"The database is in {file}, {file.stat().st_size / 10**6:.1f} MB. Keep the secret key "
-            f"with it, in another place: links in letters are signed with it."
+            f"Database copied to {file} ({file.stat().st_size / 10**6:.1f} MB). Also back up "
+            f"SECRET_KEY, in another place: links in sent emails need it."
         )
 
 
@@ -50,12 +50,12 @@ def _copy(database, file):
             damage = _damage(copy)
     except sqlite3.Error as error:
         file.unlink()
-        raise CommandError(f"{database} can't be copied to {file}: {error}.") from None
+        raise CommandError(f"Cannot copy {database} to {file}: {error}.") from None
     if damage:
         file.unlink()
         raise CommandError(
-            f"{database} is damaged ({damage}), and no copy was kept: docs/maintenance.md says how "
-            f"to put back an older one."
+            f"{database} is damaged ({damage}). No copy was kept. Restore an older backup, as "
+            f"docs/maintenance.md explains."
         )
 
 

@@ -1,4 +1,4 @@
-"""`manage.py demo`: everything from nothing, up to a digest in the outbox."""
+"""`manage.py demo`: set everything up, up to a digest in the outbox."""
 
 import os
 import secrets
@@ -41,7 +41,7 @@ class Command(base.Command):
     def handle(self, *, no_serve, port, **options):
         if no_serve:
             self._set_up(port)
-            self._say("Next", "run without --no-serve, and sign up at the address that it prints")
+            self._say("Next", "run `manage.py demo` to start the site")
         else:
             with base.listening(port) as listener:  # The emails link to it.
                 self._set_up(port)
@@ -57,16 +57,16 @@ class Command(base.Command):
             subscriber = self._subscribe(now)
             self._deliver(subscriber, now)
             daily_stats.count(now)  # For the panel's plots.
-            self._say("Her preferences", tokens.preferences_url(subscriber))
+            self._say("Preferences", tokens.preferences_url(subscriber))
             self._say("Admin panel", f"{settings.SITE_URL}/admin/, {how_to_log_in()}")
 
     def _prepare(self, now):
         self._say("Database", settings.DATABASES["default"]["NAME"])
         make_admin()
         starter_topics.make_topics()
-        self._say("Topics", f"{Topic.objects.curated().count()}, arXiv's categories among them")
+        self._say("Topics", f"{Topic.objects.curated().count()}, including arXiv's categories")
         count = samples.store_samples(timezone.localdate(now), now)
-        self._say("Papers", f"{count} real papers as samples, over the last {samples.DAYS} days")
+        self._say("Papers", f"{count} sample papers, dated in the last {samples.DAYS} days")
         model = index_store.renew(now)
         self._say("Ranking", f"fitted on {model.said}")
 
@@ -95,10 +95,10 @@ class Command(base.Command):
         self.sent += rounds.deliver_due(clock.running_from(now))["accepted"]
         letter = subscriber.letters.filter(day=today).first()
         said = letter.state_text if letter else _why_no_digest(subscriber, now)
-        self._say("Today's digest", f"{said}{' (of an earlier run)' if had else ''}")
+        self._say("Today's digest", f"{said}{' (in an earlier run)' if had else ''}")
         outbox = Path(settings.DATA_DIR) / "outbox"
         where = outbox if settings.EMAIL_URL.startswith("file:") else "the mail server"
-        self._say("Letters", f"{self.sent} delivered in this run, to {where}")
+        self._say("Emails", f"{self.sent} delivered in this run, to {where}")
 
     def _say(self, what, where):
         self.stdout.write(f"{what + ':':<17}{where}")
@@ -106,13 +106,11 @@ class Command(base.Command):
 
 def _why_no_digest(subscriber, now):
     if circuit_breaker.is_stopped():
-        return "none: sending is stopped, so nothing is planned"
+        return "none: sending is stopped. Run `manage.py sending resume`."
     subscriber.refresh_from_db()
     if subscriber.state_at(now) != "active":
-        return "none: she does not want one"
-    return (
-        f"none yet: it comes at {subscriber.next_due_at:%Y-%m-%d %H:%M} UTC, hours after the last"
-    )
+        return "none: the demo subscriber is not subscribed. Resubscribe below."
+    return f"next at {subscriber.next_due_at:%Y-%m-%d %H:%M} UTC (digests are hours apart)"
 
 
 # ---- The admin account
@@ -139,5 +137,5 @@ def make_admin() -> None:
 def how_to_log_in() -> str:
     path = password_file()
     if path.exists():
-        return f"user {USERNAME}, password {path.read_text().strip()} (kept in {path})"
-    return "with the account that you made (manage.py createsuperuser makes another)"
+        return f"user {USERNAME}, password {path.read_text().strip()} (stored in {path})"
+    return "log in with your account (`manage.py createsuperuser` adds one)"

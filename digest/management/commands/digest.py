@@ -17,24 +17,24 @@ from subscriptions.models import Subscriber
 
 
 class Command(base.Command):
-    help = "Show one subscriber's digest. Sends nothing, writes nothing."
+    help = "Show a subscriber's digest with scores and reasons. Sends and stores nothing."
 
     def add_arguments(self, parser):
         parser.add_argument("email")
-        parser.add_argument("--date", type=base.day, help="Her local day (default: today).")
+        parser.add_argument("--date", type=base.day, help="Local day (default: today).")
         parser.add_argument("--output", type=Path, help="Write the message to this .eml file.")
 
     def handle(self, *, email, date, output, **options):
         subscriber = Subscriber.objects.with_address(email).first()
         if subscriber is None:
-            raise CommandError("There is no subscriber with this address.")
+            raise CommandError("No subscriber has this address. Check the spelling.")
         now = timezone.now()
         day = date or schedule.local_day(now, subscriber.zone)
         digest, picks = plan.digest_of(subscriber, day, now)
         if digest.pk:
-            note = f"as it was planned; its letter: {digest.letter.state_text}"
+            note = f"planned; email: {digest.letter.state_text}"
         else:
-            note = "as it would be now; nothing is planned for this day yet"
+            note = "preview, not planned yet"
         self._show(digest, picks, note)
         if output is not None:
             content = compose.preview(digest, picks)
@@ -42,19 +42,18 @@ class Command(base.Command):
             message = render.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
             with base.writing(output):
                 output.write_bytes(message)
-            self.stdout.write(f"Written to {output}.")
+            self.stdout.write(f"Email written to {output}.")
 
     def _show(self, digest, picks, note):
         console = Console(file=self.stdout, highlight=False, soft_wrap=True)
-        console.print(Text(f"Digest of {digest.day}, {note}."))
-        new = counted(digest.considered, "paper was", "papers were")
-        console.print(Text(f"{new} new to her, {counted(len(picks), 'is', 'are')} picked."))
+        console.print(Text(f"Digest of {digest.day} ({note})"))
+        console.print(Text(f"{len(picks)} of {counted(digest.considered, 'new paper')} picked"))
         for pick in picks:
             console.print()
             console.print(Text(f"{pick.position:>3}. {pick.paper.title}", style="bold"))
             console.print(Text(f"     {pick.score:.3f}  {pick.why}"))
-            if pick.terms:
-                console.print(Text(f"     weighed most: {', '.join(pick.terms)}"))
+            if pick.terms and not pick.why.endswith(", ".join(pick.terms)):
+                console.print(Text(f"     matched terms: {', '.join(pick.terms)}"))
             for paper in pick.folded:
-                console.print(Text(f"     on the same idea: {paper.title}"))
+                console.print(Text(f"     similar: {paper.title}"))
             console.print(Text(f"     {pick.paper_id}  {pick.paper.day}  {pick.paper.link}"))

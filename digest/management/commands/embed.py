@@ -20,12 +20,12 @@ class Command(base.Command):
             "--since",
             type=base.day,
             metavar="DAY",
-            help="Of all papers from this day on (default: those of the last CORPUS_DAYS).",
+            help="First day of papers (default: the last CORPUS_DAYS).",
         )
 
     def handle(self, *, since, **options):
         if not settings.SEMANTIC_MODEL:
-            raise CommandError("SEMANTIC_MODEL is empty: set it to a folder or a model's name.")
+            raise CommandError("SEMANTIC_MODEL is empty: set it to a folder or a model name.")
         now = timezone.now()
         try:
             model = embeddings.load(download=True, threads=0)
@@ -41,7 +41,7 @@ class Command(base.Command):
                     now, since=since, on_batch=lambda done: progress.advance(bar, done)
                 )
         except KeyboardInterrupt:
-            raise CommandError("Interrupted. Run it again to go on.") from None
+            raise CommandError("Interrupted. Run this again to continue.") from None
         self.stdout.write(f"{counted(count, 'paper')} embedded.")
         if left := missing.count():
-            raise CommandError(f"{left} are left to another process. Run it again to see.")
+            raise CommandError(f"Another process embeds {left} more. Run this again to check.")

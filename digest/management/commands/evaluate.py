@@ -64,7 +64,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument("folder", type=Path, metavar="DIR")
         parser.add_argument(
-            "--output", type=Path, help="Write each reader's ranking to this file, a line each."
+            "--output", type=Path, help="Write each reader's ranking to this file, one line each."
         )
 
     def handle(self, *, folder, output, **options):
@@ -125,14 +125,14 @@ def _lines(path):
                     yield f"{path}, line {number}", json.loads(line)
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or error  # The whole message repeats the path.
-        raise CommandError(f"{path} can't be read: {why}") from error
+        raise CommandError(f"Cannot read {path}: {why}") from error
     except ValueError as error:
         raise CommandError(f"{path}, line {number or 1}: {error}") from error
 
 
 def _name(record, where):
     if not isinstance(record, dict) or not isinstance(record.get("id"), str | int):
-        raise CommandError(f"{where}: an object with an id is wanted")
+        raise CommandError(f"{where}: must be an object with an id")
     return str(record["id"])
 
 

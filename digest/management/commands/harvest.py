@@ -8,11 +8,11 @@ from digest.management import base
 
 
 class Command(base.Command):
-    help = "Fetch papers from the sources now: all, or those that are named."
+    help = "Fetch papers now, from all sources or the named ones."
 
     def add_arguments(self, parser):
         parser.add_argument("sources", nargs="*", metavar="SOURCE")
-        parser.add_argument("--since", type=base.day, help="Fetch all from this day on.")
+        parser.add_argument("--since", type=base.day, help="First day to fetch.")
 
     def handle(self, *, sources, since, **options):
         from digest.indexing import index_store
@@ -21,13 +21,13 @@ class Command(base.Command):
         known = ", ".join(harvest.SOURCES)
         if unknown := set(sources) - set(harvest.SOURCES):
             raise CommandError(
-                f"There is no source {', '.join(sorted(unknown))}. There are: {known}."
+                f"Unknown source: {', '.join(sorted(unknown))}. Choose from: {known}."
             )
         if not sources and not settings.SOURCES:
-            raise CommandError(f"SOURCES is empty. Name one here: {known}.")
+            raise CommandError(f"SOURCES is empty. Name a source: {known}.")
         failed, new = [], 0
         for name in sources or settings.SOURCES:
-            self.stdout.write(f"Asking {name}, which may take minutes.")
+            self.stdout.write(f"Fetching from {name}. This may take minutes.")
             source = harvest.SOURCES[name]()
             row = harvest.run(source, harvest.web_for(source), since=since)
             self.stdout.write(f"{name}: {row.said}")
@@ -38,4 +38,4 @@ class Command(base.Command):
             model = index_store.renew(timezone.now())
             self.stdout.write(f"Ranking fitted on {model.said}.")
         if failed:
-            raise CommandError(f"Not read to the end: {', '.join(failed)}. Run it again to go on.")
+            raise CommandError(f"Incomplete: {', '.join(failed)}. Run this again to continue.")

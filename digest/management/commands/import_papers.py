@@ -30,29 +30,29 @@ class Command(base.Command):
             "--shift-to",
             type=_day_or_today,
             metavar="DAY",
-            help="Move days so that the last is this: a date, or today (in UTC).",
+            help="Shift all days so that the last one is DAY: a date, or today (UTC).",
         )
 
     def handle(self, *, shift_to, **options):
         paths = options["files"]
         for path in paths:
             if not path.is_file():
-                raise CommandError(f"{path} is no file.")
+                raise CommandError(f"There is no file {path}. Check the path.")
         self.bad_lines, self.foreign, self.has_changed = 0, [], False
         now = timezone.now()
         shift = self._shift(paths, shift_to)
         broken = [path for path in paths if not self._import(path, now, shift)]
         row = FittedModel.objects.first()
         if self.has_changed or not index_store.is_current():
-            self.stdout.write("Fitting the ranking …")
+            self.stdout.write("Fitting the ranking model …")
             with base.writing(settings.MEDIA_ROOT):
                 row = index_store.renew(now)
-        self.stdout.write(f"Ranking fitted on {row.said}.")
+        self.stdout.write(f"Ranking model fitted on {row.said}.")
         if broken:
-            raise CommandError(f"Not read to the end: {', '.join(str(path) for path in broken)}.")
+            raise CommandError(f"Incomplete, damaged file: {', '.join(map(str, broken))}.")
         if self.foreign:
             names = ", ".join(str(path) for path in self.foreign)
-            raise CommandError(f"No line is a paper in {names}.")
+            raise CommandError(f"No papers in {names}. See the format in docs/configuration.md.")
 
     def _shift(self, paths, shift_to):
         """Return by how much to move days, so that the last in all files is `shift_to`, or None."""
@@ -61,7 +61,7 @@ class Command(base.Command):
         last = date.min
         with self._progress() as progress, suppress(OSError):  # Reported when it is stored.
             for path in paths:
-                for record in self._read(path, progress, "looking for the last day", quiet=True):
+                for record in self._read(path, progress, "finding the last day", quiet=True):
                     last = max(last, record.day or last)
         return shift_to - last if last > date.min else None
 
@@ -77,7 +77,7 @@ class Command(base.Command):
         self.stdout.write(
             f"{path.name}: {tally.new} new, {tally.changed} changed, "
             f"{tally.unchanged} unchanged, {counted(self.bad_lines, 'bad line')} skipped. "
-            f"Stored in {seconds:.1f} s, {tally.total / seconds:,.0f} papers a second."
+            f"Stored in {seconds:.1f} s, {tally.total / seconds:,.0f} papers per second."
         )
         self.has_changed = self.has_changed or bool(tally.new or tally.changed)
         if self.bad_lines and not tally.total:

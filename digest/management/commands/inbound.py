@@ -1,4 +1,4 @@
-"""`manage.py inbound`: read what came back by mail, from a mail server's pipe or a mailbox."""
+"""`manage.py inbound`: read bounces from a mail server's pipe or a mailbox."""
 
 import os
 import sys
@@ -18,8 +18,8 @@ CHUNK = 65_536
 
 class Command(base.Command):
     help = (
-        "Read one message that came back, from standard input. With --mailbox, all that are in "
-        "BOUNCE_MAILBOX. Exits with 75 (try again later) where it could not be recorded."
+        "Read one bounce from standard input or, with --mailbox, all messages in BOUNCE_MAILBOX. "
+        "Exits with 75 (try again later) if a message could not be recorded."
     )
 
     def add_arguments(self, parser):
@@ -28,10 +28,10 @@ class Command(base.Command):
             metavar="ADDRESS",
             action="append",
             default=[],
-            help="The address that it came back to, where the mail server tells.",
+            help="The address that received the bounce, if known.",
         )
         parser.add_argument(
-            "--mailbox", action="store_true", help="Read BOUNCE_MAILBOX, and empty it."
+            "--mailbox", action="store_true", help="Read BOUNCE_MAILBOX and empty it."
         )
 
     def execute(self, *args, **options):
@@ -40,7 +40,8 @@ class Command(base.Command):
         except Exception as error:  # The mail server keeps the message and tries again.
             reason = str(error) if isinstance(error, CommandError) else type(error).__name__
             raise CommandError(
-                f"Not recorded, to be tried again: {reason}", returncode=os.EX_TEMPFAIL
+                f"Not recorded; the mail server should try again: {reason}",
+                returncode=os.EX_TEMPFAIL,
             ) from error
 
     def handle(self, *, recipient, mailbox, **options):
@@ -58,10 +59,10 @@ class Command(base.Command):
 
     def _empty_mailbox(self):
         if not settings.BOUNCE_MAILBOX:
-            raise CommandError("BOUNCE_MAILBOX names no mailbox.")
+            raise CommandError("BOUNCE_MAILBOX is not set: see docs/email.md.")
         box = mailboxes.mailbox_for(settings.BOUNCE_MAILBOX)
         try:
             counts = mailboxes.empty(box, timezone.now())
         except mailboxes.MailboxError as trouble:
             raise CommandError(f"{trouble}.") from None
-        self.stdout.write(", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing")
+        self.stdout.write(", ".join(f"{n} {what}" for what, n in counts.items()) or "No messages.")

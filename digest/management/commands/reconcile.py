@@ -10,17 +10,17 @@ from subscriptions.delivery.recovery.reconcile import Refused, reconcile
 
 class Command(base.Command):
     help = (
-        "After a restored backup, write down which letters had left since it was made. Stop "
-        "sending before the workers start again, and resume it afterwards."
+        "After a restored backup, record the emails that were sent since it was made. Stop sending "
+        "before the workers start again, and resume it afterwards."
     )
 
     def add_arguments(self, parser):
         parser.add_argument(
             "--since",
             type=base.moment,
-            help="When the backup was made, with zone. Without it, when its last letter moved.",
+            help="Time of the backup, with time zone (default: the last change of an email in it).",
         )
-        parser.add_argument("--dry-run", action="store_true", help="Say what would be done.")
+        parser.add_argument("--dry-run", action="store_true", help="Only say what would be done.")
 
     def handle(self, *, since, dry_run, **options):
         try:
@@ -28,21 +28,21 @@ class Command(base.Command):
         except Refused as reason:
             raise CommandError(str(reason)) from None
         self.stdout.write(
-            f"Looked for what left since {found.since:%Y-%m-%d %H:%M} UTC. Of the letters that "
-            f"wait, {found.waiting} had left; of days without a letter, {found.lost}."
+            f"Sent since {found.since:%Y-%m-%d %H:%M} UTC: {found.waiting:,} of the queued emails "
+            f"and {counted(found.lost, 'digest')} missing from this database."
         )
         if found.unlisted:
             self.stdout.write(
-                f"Which papers {found.unlisted} of these had is unknown. Their readers don't get "
-                f"any paper that was new by then."
+                f"The papers of {counted(found.unlisted, 'missing digest')} are unknown. These "
+                f"subscribers get no paper that was new by then."
             )
         if found.goodbyes:
-            who = counted(found.goodbyes, "reader")
+            who = counted(found.goodbyes, "subscriber")
             self.stdout.write(
-                f"{who} had unsubscribed, as goodbyes tell that this database doesn't know, and "
-                f"would get letters again: docs/maintenance.md says how to find them."
+                f"{who} had unsubscribed since and would get emails again. Find them before you "
+                f"resume sending, as docs/maintenance.md explains."
             )
         if dry_run or not (found.waiting or found.lost):
-            self.stdout.write("Nothing was written.")
+            self.stdout.write("Nothing was changed.")
         else:
-            self.stdout.write("They are accepted now, and stay so.")
+            self.stdout.write("These emails are now recorded as sent.")

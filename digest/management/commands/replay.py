@@ -10,25 +10,26 @@ from rich.table import Table
 
 from digest.management import base
 from digest.ranking.parameters import Parameters
+from digest.wording import counted
 
 
 class Command(base.Command):
-    help = "Rank the last days again with changed settings, and say how digests would change."
+    help = "Simulate the digests of the last days with other ranking parameters."
 
     def add_arguments(self, parser):
         parser.add_argument(
-            "changes", nargs="+", metavar="NAME=NUMBER", help="As RANKING would have them."
+            "changes", nargs="+", metavar="NAME=NUMBER", help="Parameters, as in RANKING."
         )
-        parser.add_argument("--days", type=int, default=30)
+        parser.add_argument("--days", type=int, default=30, help="Number of days (default: 30).")
         parser.add_argument("--until", type=base.day, help="The last day (default: today).")
-        parser.add_argument("--readers", type=int, default=500, help="So many, evenly spread.")
+        parser.add_argument("--readers", type=int, default=500, help="Sample size (default: 500).")
 
     def handle(self, *, changes, days, until, readers, **options):
         from digest.indexing import candidates, model_store
         from digest.planning import replay  # The model and numpy.
 
         if days < 1 or readers < 1:
-            raise CommandError("At least one day and one reader are wanted.")
+            raise CommandError("--days and --readers must be 1 or more.")
         try:
             now = Parameters.of(settings.RANKING)
             then = Parameters.of(settings.RANKING | dict(map(_change, changes)))
@@ -41,25 +42,25 @@ class Command(base.Command):
         windows = (candidates.announced(model, day) for day in dates)
         compared = list(replay.replay(now, then, windows, replay.sample_subscribers(readers)))
         self._print(compared, replay.total_of(compared), replay.titles)
-        self.stdout.write(f"Nothing was written. To switch it on: RANKING={','.join(changes)}")
+        self.stdout.write(f"Nothing was changed. To apply this, set RANKING={','.join(changes)}")
 
     def _print(self, days, total, titles):
-        table = Table("Day", "Digests", "Change", "Papers now", "then", "Come", "Go")
+        table = Table("Day", "Digests", "Changed", "Papers now", "Papers then", "Added", "Removed")
         for day in days:
             table.add_row(*map(str, (day.day, *day.row)))
         console = Console(file=self.stdout, highlight=False, width=100)
         console.print(table)
         console.print(
-            f"{total.changed:,} of {total.digests:,} digests would change; "
-            f"{total.kept:.1%} of the papers in them stay."
+            f"{total.changed:,} of {counted(total.digests, 'digest')} would change; "
+            f"{total.kept:.1%} of their papers stay."
         )
         console.print(
-            f"Digests with any paper: {total.had_now:.1%} now, {total.had_then:.1%} then; "
+            f"Digests with papers: {total.had_now:.1%} now, {total.had_then:.1%} then; "
             f"different papers: {total.papers_now:,} now, {total.papers_then:,} then."
         )
-        for verb, papers in (("come", total.added), ("go", total.removed)):
+        for verb, papers in (("added", total.added), ("removed", total.removed)):
             for title, count in titles(papers, 5):
-                console.print(f"  would {verb} {count}×: {title}", soft_wrap=True, markup=False)
+                console.print(f"  {verb} {count}×: {title}", soft_wrap=True, markup=False)
 
 
 def _change(text):
@@ -67,4 +68,4 @@ def _change(text):
     try:
         return name.strip(), float(number)
     except ValueError:
-        raise CommandError(f"{text!r} is not like cut=4.2") from None
+        raise CommandError(f"{text!r} is not a parameter: write it like cut=4.2") from None

@@ -10,12 +10,12 @@ from subscriptions.delivery import circuit_breaker, status
 
 
 class Command(base.Command):
-    help = "Say whether letters leave; stop all sending at once, or resume it."
+    help = "Show the state of sending; stop all sending at once, or resume it."
 
     def add_arguments(self, parser):
         acts = ["status", "stop", "resume"]
         parser.add_argument("act", nargs="?", choices=acts, default="status")
-        parser.add_argument("--by", metavar="NAME", help="Who does it; the system's user, if none.")
+        parser.add_argument("--by", metavar="NAME", help="Your name (default: the system user).")
 
     def handle(self, *, act, by, **options):
         now = timezone.now()
@@ -26,7 +26,8 @@ class Command(base.Command):
         self.stdout.write(status.sending_status(now).said)
         if act == "stop":
             self.stdout.write(
-                "What is past the fence already may arrive. All else waits, and nothing is planned."
+                "Emails already handed to the mail server may still arrive. No others are planned "
+                "or sent until you run `manage.py sending resume`."
             )
         for queue in status.queues(now):
             self.stdout.write(f"{queue.count:>9,} {queue.label}: {queue.said}")

@@ -11,7 +11,7 @@ from digest.operations import upgrade
 
 
 class Command(base.Command):
-    help = "Run the whole service in this process: web server on 127.0.0.1, scheduler and worker."
+    help = "Run the whole service in one process: web server on 127.0.0.1, scheduler and worker."
 
     def add_arguments(self, parser):
         base.add_port(parser)
@@ -25,9 +25,9 @@ class Command(base.Command):
 
 def serve(listener, out):
     """Print the addresses and serve until interrupted."""
-    out.write(f"Paperboy serves at {settings.SITE_URL}/ until Ctrl-C.")
+    out.write(f"Paperboy runs at {settings.SITE_URL}/ (stop with Ctrl-C).")
     out.write(f"Admin panel: {settings.SITE_URL}/admin/")
-    out.write(f"{timezone.localtime():%H:%M} UTC: digests are planned each minute.")
+    out.write(f"Time: {timezone.localtime():%H:%M} UTC. Digests are planned every minute.")
     out.flush()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Like Ctrl-C.
     with suppress(KeyboardInterrupt):

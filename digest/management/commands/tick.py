@@ -11,11 +11,11 @@ from subscriptions.models import Letter, Subscriber
 
 
 class Command(base.Command):
-    help = "Plan the digests that are due and deliver the letters that are due, once."
+    help = "Plan the digests and send the emails that are due, once."
 
     def add_arguments(self, parser):
-        parser.add_argument("--now", type=base.moment, help="The moment, with zone.")
-        parser.add_argument("--dry-run", action="store_true", help="Say what would be done.")
+        parser.add_argument("--now", type=base.moment, help="Act as if it were this time.")
+        parser.add_argument("--dry-run", action="store_true", help="Only say what would be done.")
 
     def handle(self, *, now, dry_run, **options):
         clock_now = clock.running_from(now) if now else clock.database_now
@@ -38,39 +38,35 @@ class Command(base.Command):
         if not Subscriber.objects.due(now).exists():
             wanting = Subscriber.objects.subscribed().filter(next_due_at__isnull=False)
             due = wanting.order_by("next_due_at").values_list("next_due_at", flat=True).first()
-            then = f" The next is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
-            self.stdout.write(f"Nobody is due.{then}")
+            then = f" The next one is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
+            self.stdout.write(f"No digests due.{then}")
             return
         from digest.planning import plan  # numpy, which an idle minute need not import.
 
         planned = plan.plan(now)
         self.stdout.write(
-            f"Planned {counted(planned.letters, 'digest')}; {planned.quiet} had nothing to say, "
-            f"{counted(planned.missed, 'day was', 'days were')} missed."
+            f"Planned {counted(planned.letters, 'digest')}; {planned.quiet:,} had no matches, "
+            f"{counted(planned.missed, 'missed day')}."
         )
 
     def _deliver(self, clock_now):
         ended = rounds.deliver_due(clock_now)
-        tried = counted(sum(ended.values()), "letter that was", "letters that were")
-        self.stdout.write(f"Delivered {ended['accepted']:,} of {tried} due.")
+        due = counted(sum(ended.values()), "due email")
+        self.stdout.write(f"Sent {ended['accepted']:,} of {due}.")
         self._print_stop_reason(clock_now())
 
     def _dry_run(self, now):
-        late = counted(Subscriber.objects.due(now).count(), "subscriber is", "subscribers are")
-        planned = (
-            "no digest would be planned" if circuit_breaker.is_stopped() else _would_be_planned(now)
-        )
-        waiting = counted(Letter.objects.due(now).count(), "letter that waits", "letters that wait")
-        then = "go on waiting" if circuit_breaker.current().blocked_reason(now) else "be delivered"
-        self.stdout.write(
-            f"{late} due: {planned}. {waiting} already would {then}. Nothing was written."
-        )
+        due = counted(Subscriber.objects.due(now).count(), "digest")
+        planned = "none is planned" if circuit_breaker.is_stopped() else _would_be_planned(now)
+        queued = counted(Letter.objects.due(now).count(), "queued email")
+        then = "wait" if circuit_breaker.current().blocked_reason(now) else "be sent"
+        self.stdout.write(f"{due} due: {planned}. {queued} would {then}. Nothing was changed.")
         self._print_stop_reason(now)
 
     def _print_stop_reason(self, now):
         if reason := circuit_breaker.current().blocked_reason(now):
-            planned = ", and nothing is planned" if circuit_breaker.is_stopped() else ""
-            self.stdout.write(f"Nothing leaves{planned}: {reason}.")
+            planned = " or planned" if circuit_breaker.is_stopped() else ""
+            self.stdout.write(f"Nothing is sent{planned}: {reason}.")
 
 
 def _would_be_planned(now) -> str:
@@ -82,4 +78,4 @@ def _would_be_planned(now) -> str:
         dues = plan.rank_due(batch, now, may_store=False)
         digests += sum(bool(due.papers) for due in dues)
         quiet += sum(not due.papers for due in dues)
-    return f"{counted(digests, 'digest')} would be planned, {quiet} would have nothing to say"
+    return f"{digests:,} would be planned, {quiet:,} would have no matches"

@@ -10,15 +10,15 @@ from digest.wording import counted
 
 
 class Command(base.Command):
-    help = "Write the topics of the house to a file (YAML, JSON or CSV), or import them from one."
+    help = "Export the built-in topics to a file (YAML, JSON or CSV), or import topics from one."
 
     def add_arguments(self, parser):
         verbs = parser.add_subparsers(dest="verb", required=True)
-        out = verbs.add_parser("export", help="Write all topics of the house to a new file.")
+        out = verbs.add_parser("export", help="Write all built-in topics to a new file.")
         out.add_argument("file", type=Path)
-        into = verbs.add_parser("import", help="Add and change topics as a file says.")
+        into = verbs.add_parser("import", help="Add and change topics from a file.")
         into.add_argument("file", type=Path)
-        into.add_argument("--dry-run", action="store_true", help="Say what would change.")
+        into.add_argument("--dry-run", action="store_true", help="Only say what would change.")
 
     def handle(self, *, verb, file, dry_run=False, **options):
         try:
@@ -27,7 +27,7 @@ class Command(base.Command):
                 topics = topic_files.TopicResource().export()
                 with file.open("x", encoding="utf-8", newline="") as out:
                     out.write(form.export_data(topics))
-                self.stdout.write(f"Written to {file}: {counted(len(topics), 'topic')}.")
+                self.stdout.write(f"{counted(len(topics), 'topic')} written to {file}.")
             else:
                 self._import(file, form, dry_run)
         except OSError as error:
@@ -39,7 +39,7 @@ class Command(base.Command):
         with file.open("rb") as content:
             text = content.read(topic_files.MAX_BYTES + 1)
         if len(text) > topic_files.MAX_BYTES:
-            raise ValueError(f"The file is larger than {topic_files.MAX_BYTES:,} bytes.")
+            raise ValueError(f"The file is larger than {topic_files.MAX_BYTES:,} bytes. Split it.")
         try:
             dataset = form.create_dataset(text)
         except Exception as error:  # Each format has its own.
@@ -52,15 +52,15 @@ class Command(base.Command):
             if row.is_new() or row.is_update():
                 self.stdout.write(f"{row.import_type}: {row.object_repr}")
         new, changed = result.totals["new"], result.totals["update"]
-        written = " Nothing was written." if dry_run else ""
+        written = " Nothing was changed." if dry_run else ""
         same = result.totals["skip"]
-        self.stdout.write(f"{new} new, {changed} changed, {same} as they are.{written}")
+        self.stdout.write(f"{new} new, {changed} changed, {same} unchanged.{written}")
 
     def _print_errors(self, file, result):
         for error in result.base_errors:
             raise CommandError(f"{file}: {error.error} Nothing was imported.")
         messages = [
-            f"topic {row.number}, {name.replace('__all__', 'in all')}: {' '.join(errors)}"
+            f"topic {row.number}, {name.replace('__all__', 'overall')}: {' '.join(errors)}"
             for row in result.invalid_rows
             for name, errors in row.error_dict.items()
         ]
@@ -69,4 +69,4 @@ class Command(base.Command):
         for message in messages:
             self.stderr.write(f"{file}, {message}")
         if messages:
-            raise CommandError("Nothing was imported: see above.")
+            raise CommandError("Nothing was imported. Correct the topics above and try again.")

@@ -17,31 +17,28 @@ def ip(text: str) -> str:
     is_address = "/" in network  # Other text is returned as it is.
     if not is_address or (slash and text != network):
         raise ArgumentTypeError(
-            f"{text!r} is no IP address such as 192.0.2.1 or 2001:db8::1, nor a network as the "
-            f"panel's trail has them, such as 192.0.2.0/24"
+            f"{text!r} is not an IP address such as 192.0.2.1 or 2001:db8::1, nor a network as in "
+            f"the audit log, such as 192.0.2.0/24"
         )
     return address
 
 
 class Command(base.Command):
-    help = (
-        "Forget wrong passwords, so that an account, or a network, may log in to the panel again."
-    )
+    help = "Lift the lock on an account or a network after wrong passwords in the admin panel."
 
     def add_arguments(self, parser):
-        parser.add_argument("--account", metavar="NAME", default="", help="The account's name.")
+        parser.add_argument("--account", metavar="NAME", default="", help="Name of the account.")
         parser.add_argument(
             "--ip",
             metavar="ADDRESS",
             type=ip,
-            help="An IPv4 or IPv6 address, or its network as the trail has it.",
+            help="IPv4 or IPv6 address, or its network as in the audit log.",
         )
 
     def handle(self, *, account, ip, **options):
         if not account and not ip:
-            raise CommandError("Say whom to let in: --account NAME, --ip ADDRESS, or both.")
+            raise CommandError("Specify --account NAME, --ip ADDRESS, or both.")
         if account and admin_login.owner_of(account) is None:
-            raise CommandError(f"There is no account called {account!r}. Nothing is forgotten.")
+            raise CommandError(f"There is no account named {account!r}. Check the spelling.")
         count = admin_login.unlock(account, ip)
-        passwords = counted(count, "wrong password is", "wrong passwords are")
-        self.stdout.write(f"{passwords} forgotten.")
+        self.stdout.write(f"Cleared {counted(count, 'failed log-in')}.")

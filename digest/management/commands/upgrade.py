@@ -7,7 +7,7 @@ from digest.operations import upgrade
 
 
 class Command(BaseCommand):
-    help = "Migrate the database beside running workers, and make the starter topics if need be."
+    help = "Migrate the database while workers run, and create missing starter topics."
     requires_migrations_checks = False
     requires_system_checks = []  # `migrate` runs them.
 
@@ -15,4 +15,4 @@ class Command(BaseCommand):
         with base.database_errors():
             upgrade.migrate(self.stdout.write)
             upgrade.prepare_topics(self.stdout.write)
-        self.stdout.write("The database is ready for this version.")
+        self.stdout.write("The database is up to date.")

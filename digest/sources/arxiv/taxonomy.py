@@ -66,16 +66,16 @@ def listed(names: list) -> list[str]:
     return list(dict.fromkeys(NAMES[name.lower()] for name in names))
 
 
-def meant(text: str) -> tuple[str, ...]:
+def categories_named(text: str) -> tuple[str, ...]:
     """Return the categories that a text names: a category, an archive, or a list of such names.
 
     Else returns an empty tuple.
 
-    >>> meant("cs.lg"), meant("eess")
+    >>> categories_named("cs.lg"), categories_named("eess")
     (('cs.LG',), ('eess.AS', 'eess.IV', 'eess.SP', 'eess.SY'))
-    >>> meant("cs.LG, stat.ML"), meant("cs.LG, bread")
+    >>> categories_named("cs.LG, stat.ML"), categories_named("cs.LG, bread")
     (('cs.LG', 'stat.ML'), ())
-    >>> meant("arXiv:cs.CL"), meant("Machine Learning (cs.LG)")
+    >>> categories_named("arXiv:cs.CL"), categories_named("Machine Learning (cs.LG)")
     (('cs.CL',), ('cs.LG',))
     """
     titles = [*TITLED.finditer(text)] if "(" in text else []  # Called for each topic.

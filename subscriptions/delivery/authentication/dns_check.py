@@ -21,9 +21,9 @@ DNS_ERRORS = (dns.exception.DNSException, OSError)
 
 #: The name of the DKIM record contains the mail server's selector, so it cannot be queried.
 SIGNED_ELSEWHERE = (
-    "your mail server must sign, and its signature must cover List-Unsubscribe and "
-    "List-Unsubscribe-Post (RFC 8058). `doctor --send-to YOU` shows it: the email that arrives "
-    "says dkim=pass, and names both in h= of its DKIM-Signature (docs/email.md)."
+    "cannot be looked up. Your mail server must sign emails, including List-Unsubscribe and "
+    "List-Unsubscribe-Post (RFC 8058). Check with `doctor --send-to YOU`: the email must say "
+    "dkim=pass and name both in h= of its DKIM-Signature (docs/email.md)."
 )
 ALL = re.compile(r"\s([-+~?]?)all(?=\s|$)", re.IGNORECASE)
 IS_SPF = re.compile(r"v=spf1(\s|$)", re.IGNORECASE)
@@ -55,7 +55,7 @@ class DnsClient:
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except dns.exception.Timeout:
-            self.timeout = dns.exception.Timeout("nobody answered in time")
+            self.timeout = dns.exception.Timeout("no answer in time")
             raise self.timeout from None
 
     def texts(self, name: str, pattern: re.Pattern) -> list[str]:
@@ -101,12 +101,12 @@ def check_bounce_domain(domain: str, resolver: dns.resolver.Resolver) -> tuple[s
         else:
             takes_mail = bool(dns_client.ask(domain, "A") or dns_client.ask(domain, "AAAA"))
     except DNS_ERRORS as reason:
-        return "note", f"DNS can't be asked whether {domain} takes mail: {reason}."
+        return "note", f"cannot look up the MX record of {domain}: {reason}. Check the resolver."
     if takes_mail:
-        return "ok", f"{domain} takes mail"
+        return "ok", f"{domain} accepts mail"
     return "wrong", (
-        f"letters come back to {domain}, which has no MX record and no address: nothing is ever "
-        f"known of those that don't arrive. Publish an MX, or set BOUNCE_ADDRESS to another domain."
+        f"bounces go to {domain}, which has neither MX record nor address, so they are lost. "
+        f"Publish an MX record, or set BOUNCE_ADDRESS to another domain."
     )
 
 
@@ -115,7 +115,7 @@ def _describe(check: Callable, record: Record, dns_client: DnsClient) -> tuple[s
     try:
         grade, finding = check(record.name, dns_client)
     except DNS_ERRORS as reason:
-        grade, finding = "note", f"DNS can't be asked: {reason}. This should be there:"
+        grade, finding = "note", f"cannot query DNS: {reason}. This record should exist:"
     if grade == "ok":
         return grade, finding
     if grade == "wrong" and settings.EMAIL_URL.startswith("file:"):
@@ -125,8 +125,8 @@ def _describe(check: Callable, record: Record, dns_client: DnsClient) -> tuple[s
 
 
 def _not_one(texts, name):
-    many = f"{name} has {len(texts)}, of which receivers use none. Publish one:"
-    return "wrong", many if texts else f"{name} has none. Publish:"
+    many = f"{name} has {len(texts)} records, so receivers ignore all. Publish only one:"
+    return "wrong", many if texts else f"{name} has no record. Publish:"
 
 
 # ---- SPF
@@ -142,17 +142,17 @@ def spf(domain: str) -> Record:
     elif address is None and "." in server:
         # Under a public suffix of two labels (co.uk), this takes others for one organisation.
         if server.lower().split(".")[-2:] == domain.lower().split(".")[-2:]:
-            sender, hint = f"a:{server}", f"If {server} hands on to others, name those."
+            sender, hint = f"a:{server}", f"If {server} relays to other servers, name those."
         else:
             sender = "include:NAME"
-            hint = f"NAME is what those who run {server} tell you to include."
+            hint = f"NAME is the domain that the operator of {server} tells you to include."
     elif _address(site) is None and "." in site:  # The server is on this machine, or near it.
         sender, hint = (
             f"a:{site}",
-            f"If letters leave from another machine than {site}, name that one.",
+            f"If another machine than {site} sends the emails, name that one.",
         )
     else:
-        sender, hint = "ip4:ADDRESS", "ADDRESS is the one from which your mail server sends."
+        sender, hint = "ip4:ADDRESS", "ADDRESS is the IP address from which your mail server sends."
     return Record(domain, f"v=spf1 {sender} -all", hint)
 
 
@@ -169,9 +169,9 @@ def _check_spf(name, dns_client):
         return _not_one(texts, name)
     all_term = ALL.search(texts[0])
     if all_term is None and "redirect=" not in texts[0].lower():
-        return "wrong", f"{name} doesn't say that all others may not send: “{texts[0]}”."
+        return "wrong", f"{name} does not forbid other senders: “{texts[0]}”. Publish:"
     if all_term is not None and all_term[1] in ("", "+", "?"):
-        return "wrong", f"{name} lets anybody send ({all_term[0].strip()}): “{texts[0]}”."
+        return "wrong", f"{name} lets anybody send ({all_term[0].strip()}): “{texts[0]}”. Publish:"
     return "ok", f"{name}: “{texts[0]}”"
 
 
@@ -183,7 +183,7 @@ def dmarc(domain: str) -> Record:
     return Record(
         f"_dmarc.{domain}",
         f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{domain}",
-        "Receivers send daily reports to the address after rua=: name one that you read.",
+        "Receivers send daily reports to the address after rua=: use one that you read.",
     )
 
 
@@ -203,7 +203,7 @@ def _check_dmarc(name, dns_client):
     tags = {tag.strip().lower(): "".join(value.split()).lower() for tag, _, value in pairs}
     policy = tags.get("p", "") if name == own else tags.get("sp", tags.get("p", ""))
     if policy not in ("none", "quarantine", "reject"):
-        return "wrong", f"{name} has no policy (p=) that exists: “{texts[0]}”."
+        return "wrong", f"{name} has no valid policy (p=): “{texts[0]}”. Publish:"
     if policy == "none":
-        return "note", f"{name} only watches: “{texts[0]}”. When its reports are good, publish:"
+        return "note", f"{name} only monitors: “{texts[0]}”. When the reports look good, publish:"
     return "ok", f"{name}: “{texts[0]}”"

@@ -119,19 +119,19 @@ def replay(folder: Path, record: Callable[[list[Entry]], None]) -> int:
                 file = _open_if_free(path, stack)
                 entries = list(_entries(file, path)) if file else []
             except OSError as error:  # Other files are replayed all the same.
-                logger.error("the journal %s can't be replayed: %s", path.name, error)
+                logger.error("Cannot replay the journal %s: %s", path.name, error)
                 continue
             try:
                 if entries:
                     record(entries)
             except NotAllRecorded as reason:
-                logger.error("the journal %s can't be replayed yet: %s", path.name, reason)
+                logger.error("Cannot replay the journal %s yet: %s", path.name, reason)
                 continue
             try:
                 if file:
                     os.rename(path, path.with_suffix(REPLAYED))
             except OSError as error:  # It is replayed again, which changes nothing.
-                logger.error("the journal %s can't be marked as replayed: %s", path.name, error)
+                logger.error("Cannot mark the journal %s as replayed: %s", path.name, error)
             count += len(entries)
     return count
 
@@ -215,7 +215,7 @@ def _entries(file, path) -> Iterator[Entry]:
             yield replace(entry, item_ids=item_ids.get(entry.message_id)) if item_ids else entry
         except (ValueError, TypeError, OverflowError, RecursionError):
             if line.strip():
-                logger.warning("the journal %s holds a torn line", path.name)
+                logger.warning("The journal %s has an incomplete line", path.name)
 
 
 def _items(value) -> dict[str, list[str]]:

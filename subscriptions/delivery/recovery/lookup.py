@@ -135,7 +135,7 @@ def lookup_for(name: str, email_url: str, data_dir: Path) -> DeliveryLookup:
         return PostfixLookup(Path(path))
     if name:
         raise ImproperlyConfigured(
-            f"ORACLE is {name!r}, which is no oracle of ours. It may be empty, or "
-            f"postfix:/var/log/mail.log, with the whole path of that Postfix's log."
+            f"ORACLE must be empty or like postfix:/var/log/mail.log, with the full path of "
+            f"Postfix's log, not {name!r}."
         )
     return OutboxLookup(Path(data_dir) / "outbox") if email_url.startswith("file:") else NoLookup()

@@ -206,7 +206,7 @@ def read(path: Path, message_ids: Collection[str], since: datetime) -> Reading:
             files, begins_at = _open(path, since, stack)
             ends_at = _take_all(files, reading)
         except (OSError, EOFError, zlib.error) as error:
-            logger.warning("the log at %s can't be read: %s", path, error)
+            logger.warning("Cannot read the log %s: %s", path, error)
             return reading
     reading.begins_at, reading.ends_at = begins_at, ends_at
     return reading

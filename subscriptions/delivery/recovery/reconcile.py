@@ -72,7 +72,7 @@ def reconcile(
     Can be run again at any time. Raises Refused unless sending is stopped, or it is a dry run.
     """
     if not dry_run and circuit_breaker.current().stopped_at is None:
-        raise Refused("Letters may leave at any moment. Stop sending first, then reconcile.")
+        raise Refused("Sending is on. Run `manage.py sending stop` first, then reconcile.")
     since = since or _last_event()
     waiting = _find_evidence(_waiting(since), since)
     days = _lost_days(since, now)
@@ -97,7 +97,7 @@ def _last_event() -> datetime:
         events = events.filter(at__lte=stopped_at)
     last = events.aggregate(last=Max("at"))["last"]
     if last is None:
-        raise Refused("The database knows of no letter. Say since when its memory is missing.")
+        raise Refused("The database has no emails. Name the time of the backup with --since.")
     return last
 
 

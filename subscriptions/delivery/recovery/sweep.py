@@ -147,7 +147,7 @@ def _isolated(what: str):
     except Exception as error:
         if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
             raise  # The database is down, or a row is locked.
-        logger.exception("%s: can't be seen to", what)
+        logger.exception("%s: recovery failed", what)
 
 
 def _end_late(letters, now):
@@ -184,7 +184,7 @@ def _find_journaled(letters: QuerySet) -> set[str]:
     try:
         return journal.accepted_ids(folder_of_journals(), since, of=[journal.OPEN])
     except OSError:  # As if nothing was found.
-        logger.exception("the journals can't be looked through")
+        logger.exception("Cannot replay the journals")
         return set()
 
 
@@ -202,7 +202,7 @@ def _look_up(letters) -> dict[str, lookup.Answer]:
     try:
         return lookup.configured_lookup().look_up(requests)
     except Exception:  # As if the lookup knew nothing.
-        logger.exception("the delivery lookup failed")
+        logger.exception("The delivery lookup failed")
         return {}
 
 
@@ -223,6 +223,6 @@ def _resolve(answer, letter, now):
             [letter], State.PLANNED, now, note=note, repeats=letter.repeats + 1, next_try_at=now
         )
     else:
-        logger.error("letter %s: nobody knows whether it arrived", letter.pk)
+        logger.error("Email %s: outcome unknown", letter.pk)
         reason = f"{Letter.UNKNOWN}: the mail server never answered"
         transitions.end([letter], State.FAILED, reason, now)

@@ -142,18 +142,17 @@ def transport_for(url: str) -> Transport:
     if scheme == "file":
         if url.partition(":")[2].strip("/"):
             raise ImproperlyConfigured(
-                "EMAIL_URL=file: takes no path: letters become files in outbox/ of DATA_DIR. Name "
-                "another folder there, or make outbox/ a link to one."
+                "EMAIL_URL=file: takes no path: emails are written to DATA_DIR/outbox. Change "
+                "DATA_DIR, or make outbox a link to another folder."
             )
         return FileTransport()
     if scheme in ("smtp", "smtps"):
         return SmtpTransport(parse_server(url))
     if esp := esps.ESPS.get(url.partition(":")[0].lower()):
         raise ImproperlyConfigured(
-            f"EMAIL_URL: emails leave over SMTP alone. For {esp.title}, write "
+            f"EMAIL_URL: emails are sent over SMTP only. For {esp.title}, write "
             f"EMAIL_URL={esp.email_url}, with the user and password of its SMTP settings."
         )
     raise ImproperlyConfigured(
-        "EMAIL_URL is no transport of ours. It may be file: or "
-        "smtp://user:password@host:port?tls=starttls."
+        "EMAIL_URL must be file: or smtp://user:password@host:port?tls=starttls."
     )

@@ -20,8 +20,8 @@ CONNECT_SECONDS = 30
 COMMAND_SECONDS = 120
 DEFAULT_CONNECTIONS, MAX_CONNECTIONS = 20, 500
 QUOTING = (
-    "What is no letter and no digit in user and password stands there as %23 for # does: "
-    "smtp://user:password@host:port."
+    "Write it like smtp://user:password@host:port, and percent-encode special characters in "
+    "user and password: # is %23."
 )
 PORTS = {"none": 25, "starttls": 587, "implicit": 465}
 
@@ -64,15 +64,15 @@ def parse_server(url: str) -> SmtpServer:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ImproperlyConfigured(f"EMAIL_URL holds a port that is no number. {QUOTING}") from None
+        raise ImproperlyConfigured(f"EMAIL_URL has no valid port. {QUOTING}") from None
     if parts.fragment or parts.path.strip("/"):  # As after an unescaped # in a password.
-        raise ImproperlyConfigured(f"EMAIL_URL holds more than a host and a port. {QUOTING}")
+        raise ImproperlyConfigured(f"EMAIL_URL has something after host and port. {QUOTING}")
     if not parts.hostname:
-        raise ImproperlyConfigured("EMAIL_URL names no host: smtp://host:port.")
+        raise ImproperlyConfigured("EMAIL_URL has no host: write it like smtp://host:port.")
     options = parse_qs(parts.query)
     if unknown := options.keys() - {"tls", "connections"}:  # A misspelt `tls` would mean none.
         raise ImproperlyConfigured(
-            f"EMAIL_URL knows tls and connections behind its ?, not {', '.join(sorted(unknown))}."
+            f"EMAIL_URL takes the options tls and connections, not {', '.join(sorted(unknown))}."
         )
     implied = "implicit" if parts.scheme == "smtps" or port == 465 else "none"
     if implied == "none" and port == 587:

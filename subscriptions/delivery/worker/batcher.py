@@ -246,6 +246,6 @@ class Batcher:
             # Results are lost then, except those in the journal: such letters become uncertain when
             # their leases expire, and sweep.py looks for them.
             for item in self.ended:
-                logger.error("letter %s: %s, not written down", item.letter.id, item.result.status)
+                logger.error("Email %s: %s, not recorded", item.letter.id, item.result.status)
             raise error
-        logger.warning("not written down yet: %s", error)
+        logger.warning("Not recorded yet: %s", error)

@@ -107,7 +107,7 @@ class ConnectionPool:
         try:
             connection = future.result()
         except ConnectFailed as failure:
-            logger.warning("no further connection to the mail server: %s", failure)
+            logger.warning("No further connection to the mail server: %s", failure)
             self.failure = failure
             self._reconnect_at = time.monotonic() + RECONNECT_SECONDS
             if self._count == 1:  # There is no other.

@@ -96,7 +96,7 @@ class Round:
         now = self.clock()
         state = circuit_breaker.current()
         if reason := state.blocked_reason(now):
-            logger.warning("nothing is sent: %s", reason)
+            logger.warning("No emails are sent: %s", reason)
             return None
         due = Letter.objects.due(now)
         if not (due if self.ids is None else due.filter(pk__in=self.ids)).exists():

@@ -163,7 +163,7 @@ class Transactions:
                     record(letter, self.clock())
             except ConcurrentUpdate as reason:
                 text = str(reason) or "overtaken by another worker"
-                logger.warning("letter %s: left alone: %s", letter.id, text)
+                logger.warning("Email %s: skipped: %s", letter.id, text)
             except Exception as error:
                 if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
                     waiting.append(waiting.pop(0))  # If its row is locked, others need not wait.
@@ -171,7 +171,7 @@ class Transactions:
                         connection.close()
                     raise
                 # Only this letter is affected: its lease expires.
-                logger.exception("letter %s: can't be written down", letter.id)
+                logger.exception("Email %s: cannot record the outcome", letter.id)
             waiting.pop(0)
 
     def close(self, *, is_complete: bool) -> None:
@@ -181,7 +181,7 @@ class Transactions:
         try:
             self._journal.close() if is_complete else self._journal.abandon()
         except OSError as error:  # It is replayed, which changes nothing.
-            logger.error("the journal can't be closed: %s", error)
+            logger.error("Cannot close the journal: %s", error)
 
     def _read_clock(self) -> datetime:
         self._clock_time, self._clock_read_at = self.clock(), time.monotonic()
@@ -208,7 +208,7 @@ class Transactions:
             moment = self._clock_time.isoformat()
             self._journal.write([_entry(item, moment) for item in accepted])
         except OSError as error:  # The database may still record them.
-            logger.error("the journal can't be written: %s", error)
+            logger.error("Cannot write the journal: %s", error)
 
     def _final_check(self, at_check, locked, now) -> transitions.FinalCheck:
         checked = transitions.FinalCheck([], [])

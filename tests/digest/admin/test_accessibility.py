@@ -181,16 +181,16 @@ def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(panel):
     services.require("axe")
     subscriber = Subscriber.objects.get(pk=reader("reader"))
     page = panel("subscriptions_subscriber_change", SMALL, subscriber.pk)
-    page.get_by_role("button", name="Keep letters from her").click()
-    page.get_by_text("only an operator takes it back").wait_for()
+    page.get_by_role("button", name="Block").click()
+    page.get_by_text("only an operator can undo it").wait_for()
     page.wait_for_function("document.getAnimations().length === 0")  # It fades in.
     assert [one for one in page.evaluate(JUDGE, []) if not is_unfolds(*one[:2])] == []
-    submit = page.locator("#dialog").get_by_role("button", name="Keep letters from her")
+    submit = page.locator("#dialog").get_by_role("button", name="Block")
     submit.click()
     page.get_by_text("This field is required.").wait_for()
     page.get_by_label("Reason").fill("asked by phone")
     submit.click()
-    page.get_by_text("Kept letters from: 1.").wait_for()
+    page.get_by_text("Blocked: 1.").wait_for()
     subscriber.refresh_from_db()
     assert subscriber.suppressed_reason == "asked by phone"
 

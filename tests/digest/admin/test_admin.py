@@ -57,9 +57,9 @@ def test_the_first_page_counts_readers_letters_and_papers_of_today(panel):
         kind="confirm", state="failed", reason="refused: 550", created_at=NOW, closes_at=NOW
     )
     text = text_of(panel.get(reverse("admin:index")))
-    assert "active 2 pending 1 paused 0" in text
-    assert "waiting 1 could not be sent refused 1" in text
-    assert "Of today 1" in text
+    assert "Active 2 Pending 1 Paused 0" in text
+    assert "Queued 1 Failed refused 1" in text
+    assert "Today 1" in text
     assert refused.reason not in text
     Letter.objects.update(state="missed", reason="its day ended first", ended_at=NOW)
     text = text_of(panel.get(reverse("admin:index")))
@@ -150,7 +150,7 @@ def test_a_digest_says_the_words_that_brought_a_paper_once(panel):
         "Trending: 0 upvotes (graphs)": {"basis": "trend", "terms": ["graphs"]},
     }.items():
         digest.picks.update(**fields)
-        assert f" {said} The letter" in text_of(page(panel, digest))
+        assert f" {said} Email" in text_of(page(panel, digest))
 
 
 def test_a_digest_shows_its_letter_shut_in_and_writes_nothing(panel):
@@ -192,6 +192,6 @@ def test_a_letters_page_tells_what_happened(panel):
     digest = planned_digest()
     signup.unsubscribe(digest.subscriber.public_id, source=signup.ConsentSource("a test"), now=NOW)
     text = text_of(page(panel, digest.letter))
-    assert "State not sent" in text
+    assert "State Not sent" in text
     assert "It was not sent: unsubscribed." in text
-    assert "planned skipped" in text
+    assert "Queued 0" in text

@@ -113,7 +113,7 @@ def test_who_was_erased_is_not_named_in_the_trail(ada, monkeypatch, is_before):
     monkeypatch.setattr(preferences, "pause", pause_and_erase)
     ada.act(subscriber, "pause", until="2026-06-20")
     page = ada.client.get(reverse("admin:subscriptions_subscriber_changelist")).content.decode()
-    assert ("Not paused: 1. They were erased meanwhile." in page) is is_before
+    assert ("Not paused: 1. They were already erased." in page) is is_before
     assert not LogEntry.objects.exists()
 
 
@@ -125,9 +125,9 @@ def test_one_suppresses_a_reader_whose_pause_another_ends(ada, bob):
         partial(bob.act, subscriber, "resume"),
     )
     subscriber.refresh_from_db()
-    ended = ["Ended the pause."] if subscriber.paused_until is None else []  # Bob came too late.
+    ended = ["Pause ended."] if subscriber.paused_until is None else []  # Bob came too late.
     assert subscriber.state_at(NOW) == "suppressed"
-    assert sorted(trail()) == [*ended, "Kept letters from the address: asked by phone"]
+    assert sorted(trail()) == ["Blocked: asked by phone", *ended]
 
 
 SAME = {
@@ -229,7 +229,7 @@ def test_following_a_topic_as_it_is_deleted_breaks_nothing(ada, monkeypatch):
     assert not subscriber.preferences.exists()
 
 
-@pytest.mark.parametrize("form", [forms.SignUpForm, forms.PreferencesForm])
+@pytest.mark.parametrize("form", [forms.SignUpForm, forms.InterestsForm])
 def test_a_topic_that_is_deleted_as_a_form_names_it_is_an_error(client, monkeypatch, form):
     """Of the form, nothing is kept then: the page asks again, with the topics that there are."""
     topic, reader, is_valid = make.topic("Reefs"), make.subscriber(), form.is_valid
@@ -277,4 +277,4 @@ def test_one_stops_all_letters_while_another_resumes_them(ada, bob):
     sent = {"_form_submitted": "on"}
     both(partial(ada.send, stop, sent), partial(bob.send, resume, sent))
     assert Sending.objects.count() == 1
-    assert sorted(trail()) == ["Resumed sending.", "Stopped sending."]
+    assert sorted(trail()) == ["Sending resumed.", "Sending stopped."]

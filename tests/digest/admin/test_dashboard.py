@@ -46,8 +46,8 @@ def figures(response):
 
 def test_a_fresh_installation_says_that_nothing_was_counted_yet(panel):
     text = text_of(panel.get(reverse(INDEX)))
-    assert "Nothing was counted yet" in text
-    assert text.count("Nothing in this time.") == len(charts.KINDS)
+    assert "Nothing counted yet" in text
+    assert text.count("No data in this period.") == len(charts.KINDS)
     assert "active –" in text
 
 
@@ -55,8 +55,8 @@ def test_each_plot_has_its_figures_as_a_table_and_in_words(panel):
     tally("letters", {"digest accepted": 1200, "confirm accepted": 3, "digest failed": 2})
     tally("letters", {"digest accepted": 7}, TODAY - DAY)
     response = panel.get(reverse(INDEX))
-    rows = figures(response)["Letters"]
-    assert rows[0] == ["Day", "Sent", "Open", "Did not leave"]
+    rows = figures(response)["Emails"]
+    assert rows[0] == ["Day", "Sent", "Queued", "Not sent"]
     assert rows[1:4] == [
         ["1 Jun 2026", "1,203", "0", "2"],
         ["31 May 2026", "7", "0", "0"],
@@ -64,8 +64,8 @@ def test_each_plot_has_its_figures_as_a_table_and_in_words(panel):
     ]
     assert len(rows) == 31
     assert (
-        'role="img" aria-label="Letters from 3 May 2026 to 1 Jun 2026, letters of all kinds a day; '
-        "today so far: sent 1,203, open 0, did not leave 2. The table below has all figures."
+        'role="img" aria-label="Emails from 3 May 2026 to 1 Jun 2026, emails of all kinds per day; '
+        "today so far: sent 1,203, queued 0, not sent 2. The table below has all figures."
     ) in response.text
 
 
@@ -112,17 +112,22 @@ def test_days_that_nobody_counted_are_gaps_and_not_zeros(panel):
 @pytest.mark.parametrize(
     ("measure", "counts", "title", "values"),
     [
-        # Leavers stand beneath the ground.
-        ("consents", {"asked": 9, "confirmed": 3, "unsubscribed": 1}, "Came and left", [3, -1]),
+        # Leavers are below the zero line.
+        (
+            "consents",
+            {"asked": 9, "confirmed": 3, "unsubscribed": 1},
+            "Sign-ups and unsubscribes",
+            [3, -1],
+        ),
         # What came back is told by what it says of the address.
         (
             "facts",
             {"hard bounced": 3, "soft bounced": 2, "delivered": 900, "complained": 1},
-            "What came back",
+            "Bounces and spam reports",
             [3, 0, 2, 1],
         ),
         # A letter that asks whether an address is right is a letter as others.
-        ("letters", {"bounced accepted": 3, "digest missed": 1}, "Letters", [3, 0, 1]),
+        ("letters", {"bounced accepted": 3, "digest missed": 1}, "Emails", [3, 0, 1]),
     ],
 )
 def test_a_plot_draws_the_counts_of_its_measure(measure, counts, title, values):

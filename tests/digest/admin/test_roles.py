@@ -61,6 +61,7 @@ TABLE = {
     "app_list": ("ocv", "ocv"),
     **pages("digest_paper", "ocv"),
     **pages("digest_harvest", "ocv"),
+    "digest_harvest_fetch": ("o", "o"),
     **pages("digest_coverage", "ocv"),
     **pages("digest_fittedmodel", "ocv"),
     **pages("digest_digest", "o"),
@@ -79,6 +80,7 @@ TABLE = {
     "subscriptions_sending_change": ALL,  # It leads to the list, which is the page.
     "subscriptions_sending_stop": ("o", "o"),
     "subscriptions_sending_resume": ("o", "o"),
+    "subscriptions_sending_test": ("o", "o"),
     **pages("auth_user", "o", change="o", add="o", delete="o"),
     "auth_user_password_change": ("o", "o"),
     **pages("admin_logentry", "o"),
@@ -270,9 +272,7 @@ def test_an_operator_gives_a_role_to_a_new_account(client):
     assert (ada.is_staff, list(ada.groups.all())) == (True, [role])
 
 
-def test_an_operator_gives_no_single_rights_and_no_more_than_they_have(
-    client,
-):
+def test_an_operator_gives_no_single_rights_and_no_more_than_they_have(client):
     me, other = make_user("o"), make_user("v")
     client.force_login(me)
     every = list(Permission.objects.values_list("pk", flat=True))
@@ -339,9 +339,9 @@ def test_the_first_page_and_the_menu_lead_to_what_one_may_see(furnished, client)
     for role in ROLES:
         client.force_login(make_user(role))
         response = client.get(reverse("admin:index"))
-        cards = ("sources", "subscribers", "letters", "papers", "ranking")
+        cards = ("sources", "subscribers", "letters", "papers", "ranking", "leavers")
         shown = [response.context[name] for name in cards if name in response.context]
-        assert len(shown) == (0 if role == "n" else 5)
+        assert len(shown) == (0 if role == "n" else 6)
         rows = [(row["url"], True) for card in shown for row in card["rows"] if row["url"]]
         menu = [one for group in response.context["sidebar_navigation"] for one in group["items"]]
         for url, may in set(rows) | {(str(one["link"]), one["has_permission"]) for one in menu}:
@@ -350,5 +350,5 @@ def test_the_first_page_and_the_menu_lead_to_what_one_may_see(furnished, client)
         assert (subscribers in response.text) == (role == "o")
     response = client.get(subscribers)  # Who may not see it is led back.
     assert response.status_code == 403
-    assert "Your account has no role that opens it." in response.text
+    assert "Your account has no role that allows this page." in response.text
     assert f'href="{reverse("admin:index")}"' in response.text

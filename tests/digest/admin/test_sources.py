@@ -4,9 +4,12 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
+from digest.admin import sources
 from digest.models import Coverage, Harvest
+from digest.operations import heartbeats
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.admin_pages import page as page_of
@@ -63,8 +66,8 @@ def test_a_run_says_how_it_went_in_short_in_the_list_and_in_full_on_its_page(pan
     assert "&lt;b&gt;a long story" in in_list.text
     assert "It broke off." not in in_list.text
     assert "It broke off." in text_of(page_of(panel, failed))
-    assert re.search(r"arxiv \S+ \S+ \S+ 11:49 cut off", text_of(in_list))
-    assert re.search(r"huggingface \S+ \S+ \S+ 11:51 running", text_of(in_list))
+    assert re.search(r"arxiv (\S+ \S+ \S+ 11:49 ){2}Cut off", text_of(in_list))
+    assert re.search(r"huggingface (\S+ \S+ \S+ 11:51 ){2}Running", text_of(in_list))
 
 
 def test_coverage_is_listed_by_day_and_found_by_source_state_and_day(panel):
@@ -77,32 +80,34 @@ def test_coverage_is_listed_by_day_and_found_by_source_state_and_day(panel):
     assert listed(panel, COVERAGE, day_from=TODAY, day_to=TODAY) == [stalled, other]
     html = panel.get(reverse(COVERAGE)).content.decode()
     assert "The list is of &lt;an&gt; earlier day." in html
-    assert "an earlier day&#x27;s list is served" in html
+    assert "Outdated list" in html
 
 
 def test_the_first_page_says_what_came_in_and_begins_with_what_did_not(panel, settings):
     def page():
         return text_of(panel.get(reverse(FIRST_PAGE)))
 
-    assert "list of 1 Jun 2026 was not asked for yet not run yet arxiv" in page()
+    heartbeats.beat(heartbeats.TICK, NOW)
+    assert "list of 1 Jun 2026 was not fetched yet Never run arxiv" in page()
     sources, settings.SOURCES = settings.SOURCES, ["huggingface"]
-    assert "arXiv is not among the sources" in page()
+    assert "arXiv is not a source here" in page()
     settings.SOURCES = sources
     for category in ("cs", "math"):
         covered(category, "failed")
-    assert "list of 1 Jun 2026 has not come in not whole yet" in page()
-    assert "0 announced" not in page()
+    assert "list of 1 Jun 2026 has not arrived Incomplete" in page()
+    assert "0 papers announced" not in page()
     Coverage.objects.update(state="quiet")
-    assert "0 announced, 0 had: arXiv" in page()
+    assert "0 papers announced, 0 stored" in page()
     Coverage.objects.update(state="fresh", announced=1000, had=1000)
-    assert "2,000 announced, 2,000 had: arXiv, 1 Jun 2026 whole" in page()
-    assert "Something needs doing" not in page()
+    assert "arXiv, 1 Jun 2026: 2,000 papers announced, 2,000 stored Complete" in page()
+    assert "All is well" in page()
     covered(day=TODAY - timedelta(days=3))
     Coverage.objects.filter(category="math").update(state="stalled", announced=0, had=0)
     text = page()
-    assert "1,000 announced, 1,000 had so far: arXiv, 1 Jun 2026 not whole yet" in text
-    assert "of Monday, 1 June has not come in whole: math" in text
-    assert text.index("Something needs doing") < text.index("announced")
+    assert "arXiv, 1 Jun 2026: 1,000 papers announced, 1,000 stored so far Incomplete" in text
+    assert "of Monday, 1 June is incomplete: math" in text
+    assert "1 problem to fix" in text
+    assert text.index("Fetch new papers") < text.index("announced")
 
 
 def test_the_first_page_shows_the_last_run_of_each_source_backfills_apart(panel):
@@ -112,8 +117,8 @@ def test_the_first_page_shows_the_last_run_of_each_source_backfills_apart(panel)
     run("huggingface", ago=timedelta(hours=3))
     response = panel.get(reverse(FIRST_PAGE))
     text = text_of(response)
-    assert "failed arxiv, 1 Jun 2026, 10:00 1,043 new" in text
-    assert "done huggingface, 1 Jun 2026, 09:00 0 new" in text
+    assert "Failed arxiv, 1 Jun 2026, 10:00 1,043 new" in text
+    assert "Done huggingface, 1 Jun 2026, 09:00 0 new" in text
     assert reverse("admin:digest_harvest_change", args=[failed.pk]) in response.content.decode()
 
 
@@ -146,7 +151,7 @@ def test_a_papers_page_shows_how_its_popularity_changed_from_day_to_day(panel):
 def test_a_papers_page_tells_what_became_of_it(panel):
     text = text_of(page_of(panel, make.paper()))  # One of which nothing was told.
     assert "Withdrawn no" in text
-    assert "What happened" not in text
+    assert "Updates At" not in text
     assert "Observations" not in text
     paper = make.paper(
         version=3,
@@ -159,7 +164,7 @@ def test_a_papers_page_tells_what_became_of_it(panel):
     assert 'href="https://code.example/attention"' in html
     assert "A Journal &lt;12&gt;, 34" in html
     text = text_of(page_of(panel, paper))
-    assert "Version 3 Withdrawn withdrawn Code" in text
+    assert "Version 3 Withdrawn Withdrawn Code" in text
     assert "has a new version version 3" in text
 
 
@@ -171,12 +176,38 @@ def test_healthz_is_degraded_but_ready_where_papers_did_not_come_in(client):
     told = response.json()
     assert (told["status"], told["reasons"]) == ("ready", [])
     missing, failed = told["degraded"]
-    assert "list of Monday, 1 June has not come in whole" in missing
+    assert "list of Monday, 1 June is incomplete" in missing
     assert failed == (
-        "The last harvest of arxiv failed, on 1 June 2026 at 10:00 UTC: the panel says why."
+        "The last import from arxiv failed, on 1 June 2026 at 10:00 UTC: see the admin panel."
     )
     Coverage.objects.all().delete()
     run(ago=timedelta(hours=1))
     run(state="failed", since=TODAY - timedelta(days=90))
     run("of-old", state="failed")
     assert client.get("/healthz/").json()["degraded"] == []
+
+
+def fetch(panel, **data):
+    url = reverse("admin:digest_harvest_fetch")
+    assert panel.post(url, {"_form_submitted": "on"} | data).status_code == 302
+    return text_of(panel.get(reverse(HARVESTS)))
+
+
+def test_a_fetch_by_hand_is_started_once_logged_and_not_too_often(panel, settings, monkeypatch):
+    settings.SOURCES = ["arxiv", "huggingface", "biorxiv"]
+    started = []
+    monkeypatch.setattr(sources, "enqueue", lambda task, name: started.append((task.name, name)))
+    run(ago=timedelta(minutes=19))
+    run("biorxiv", state="failed", ago=timedelta(minutes=1))
+    assert "Not started: arxiv was fetched at 11:41 UTC; again from 12:01 UTC." in fetch(panel)
+    assert started == [("digest.tasks.harvest_source", name) for name in settings.SOURCES[1:]]
+    (entry,) = LogEntry.objects.all()
+    assert entry.change_message == "Started to fetch huggingface, biorxiv."
+    first_page = text_of(panel.get(reverse(FIRST_PAGE)))
+    assert "you: Started to fetch huggingface, biorxiv." in first_page
+    assert "Retry biorxiv" in first_page
+    assert "biorxiv was requested in the last 5 minutes" in fetch(panel, source="biorxiv")
+    run("huggingface", state="running")
+    assert "huggingface is being fetched" in fetch(panel, source="huggingface")
+    assert len(started) == 2
+    assert panel.get(reverse("admin:admin_logentry_changelist")).status_code == 200

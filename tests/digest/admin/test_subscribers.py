@@ -96,7 +96,7 @@ def test_only_those_whose_letters_came_back_are_asked(panel):
     answered = select(panel, "ask", readers)
     assert Letter.objects.get().subscriber == readers[0]
     assert "Asked: 1." in answered
-    assert "Not asked: 1. Only those are asked whose letters came back" in answered
+    assert "Not asked: 1. Only after bounces" in answered
     assert LogEntry.objects.get().object_id == str(readers[0].pk)
 
 
@@ -121,12 +121,12 @@ def waiting_to_confirm():
 
 ACTS = [
     ("pause", make.subscriber, {"until": "2026-06-20"}, "Paused until 20 Jun 2026."),
-    ("resume", partial(make.subscriber, paused_until=date(2026, 6, 9)), {}, "Ended the pause."),
-    ("ask_to_confirm", waiting_to_confirm, {}, "Sent the confirmation again."),
-    ("send_link", make.subscriber, {}, "Sent the link to the preferences."),
-    ("ask", bouncing, {}, "Asked whether the address is right."),
-    ("suppress", make.subscriber, {"reason": "x"}, "Kept letters from the address: x"),
-    ("suppress", bouncing, {"reason": "x"}, "Kept letters from the address: x"),
+    ("resume", partial(make.subscriber, paused_until=date(2026, 6, 9)), {}, "Pause ended."),
+    ("ask_to_confirm", waiting_to_confirm, {}, "Confirmation email sent again."),
+    ("send_link", make.subscriber, {}, "Settings link sent."),
+    ("ask", bouncing, {}, "Asked to verify the address."),
+    ("suppress", make.subscriber, {"reason": "x"}, "Blocked: x"),
+    ("suppress", bouncing, {"reason": "x"}, "Blocked: x"),
     ("unsubscribe", make.subscriber, {}, "Unsubscribed."),
 ]
 
@@ -164,7 +164,7 @@ def test_what_takes_something_away_is_asked_in_red_and_nothing_else_is(panel, ac
 
 
 def test_what_is_missing_on_a_form_is_asked_for_and_nothing_is_done(panel):
-    reader, missing = make.subscriber(), "still to come|This field is required"
+    reader, missing = make.subscriber(), "Choose a future day|This field is required"
     for act, told in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("suppress", {})]:
         url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
         asked = panel.post(url, {"_form_submitted": "on"} | told)
@@ -189,14 +189,15 @@ def test_for_whom_there_is_no_time_is_left_as_he_is_and_it_is_said(panel, monkey
     monkeypatch.setattr(subscriber_actions, "MAX_SECONDS", -1)
     readers = [make.subscriber(paused_until=date(2026, 6, 9)) for _ in range(3)]
     text = select(panel, "resume", readers)
-    assert "Ended the pause of: 1." in text
-    assert "There was no time for 2 more" in text
+    assert "Pause ended: 1." in text
+    assert "Time ran out: 2 are unchanged" in text
     assert Subscriber.objects.filter(paused_until=None).count() == 1
     assert LogEntry.objects.count() == 1
 
 
-def preview_of(panel, reader):
-    return panel.get(reverse("admin:subscriptions_subscriber_preview", args=[reader.pk]))
+def preview_of(panel, reader, part="next"):
+    url = reverse("admin:subscriptions_subscriber_preview", args=[reader.pk])
+    return panel.get(url, {"part": part} if part else {})
 
 
 def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel):
@@ -221,18 +222,20 @@ def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel):
 
 def test_the_preview_of_a_day_that_was_planned_is_the_digest_that_was_planned(panel):
     digest = planned_digest()
-    make.paper("Sparse attention that came later")
-    text = preview_of(panel, digest.subscriber).text
+    text = preview_of(panel, digest.subscriber, "today").text
     assert "Sparse attention for &lt;long&gt; documents" in text
-    assert "came later" not in text
+    text = preview_of(panel, digest.subscriber, "").text
+    assert "No digest was planned today" not in text
+    assert "?part=today" in text
 
 
 def test_the_preview_says_why_there_is_none(panel):
     make.paper("Bread")
     reader = make.subscriber(interests="graphs")
-    assert "There is no model yet." in preview_of(panel, reader).text
+    assert "No ranking model yet." in preview_of(panel, reader).text
     model_store.fit(NOW)
-    assert preview_of(panel, reader).text == "Today's digest has no papers."
+    assert preview_of(panel, reader).text == "No matching papers."
+    assert "No digest was planned today" in preview_of(panel, reader, "").text
 
 
 def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):
@@ -243,10 +246,10 @@ def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):
     )
     plan.plan(NOW)
     text = text_of(page(panel, reader))
-    assert "Mon 1 June waiting" in text
-    assert "1 paper of 1 that were new to her" in text
+    assert "Mon 1 June Queued" in text
+    assert "1 pick from 1 new papers" in text
     assert "1. Sparse attention for &lt;long&gt; documents" in text
-    assert "Sun 31 May It is not one of her days of the week." in text
-    assert "Tue 26 May None was written down" in text
+    assert "Sun 31 May Not a delivery day." in text
+    assert "Tue 26 May No digest:" in text
     assert "Sun 24 May" not in text
-    assert "has not confirmed yet" in text_of(page(panel, make.subscriber(confirmed=False)))
+    assert "Not confirmed yet." in text_of(page(panel, make.subscriber(confirmed=False)))

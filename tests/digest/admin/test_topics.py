@@ -64,9 +64,9 @@ def test_what_is_written_is_matched_and_nothing_is_saved(panel, papers):
     saved = make.topic("Sparse attention")
     sent = {"query": "bread", "categories": "", "topic": saved.pk}
     text = text_of(panel.post(MATCHES, sent))
-    assert "+1 against what is saved Bread and butter" in text
-    assert "−3 against what is saved Sparse attention" in text
-    assert "against" not in text_of(panel.post(MATCHES, sent | {"query": saved.query}))
+    assert "+1 compared to the saved topic Bread and butter" in text
+    assert "−3 compared to the saved topic Sparse attention" in text
+    assert "compared" not in text_of(panel.post(MATCHES, sent | {"query": saved.query}))
 
 
 def test_categories_are_written_between_commas(panel, papers):
@@ -83,26 +83,33 @@ def test_what_can_not_be_looked_for_is_said_in_a_sentence(panel, papers):
     for sent, said in [
         ({"query": "x" * 2001}, "at most 2000 characters (it has 2001)"),
         ({"query": "bread", "categories": "cs.XX, foo"}, "no category called cs.XX, foo"),
-        ({"query": " ", "categories": ","}, "Say what its papers are about"),
+        ({"query": " ", "categories": ","}, "Enter a query or arXiv categories."),
         ({"query": "zzyzx"}, "None of the 4 papers"),
         ({"query": "", "categories": "math.AG"}, "None of the 4 papers"),
-        ({"query": "bread OR butter"}, "OR is not obeyed: commas part"),
-        ({"query": "the of and"}, "There is nothing to look for in this query"),
+        ({"query": "bread OR butter"}, "OR is not supported."),
+        ({"query": "the of and"}, "This query matches nothing"),
         ({"query": "\0"}, "Null characters are not allowed."),
     ]:
         assert said in text_of(panel.post(MATCHES, sent))
+
+
+def test_topics_that_no_new_paper_matches_are_listed(panel, papers):
+    make.topic("Sparse attention")
+    quiet = make.topic("Zebras")
+    listed = panel.get(TOPICS, {"owner": "quiet"}).context["cl"].result_list
+    assert list(listed) == [quiet]
 
 
 def test_when_many_look_at_once_the_curator_is_asked_to_wait(panel, papers, monkeypatch):
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
     with slots.slot(), slots.slot():
         text = text_of(panel.post(MATCHES, {"query": "bread"}))
-    assert text == "Many are looking in this moment. Please try again."
+    assert text == "The server is busy. Try again in a moment."
 
 
 def test_without_a_model_none_is_fitted(panel):
     make.paper("Bread")
-    assert "No model has been fitted yet" in text_of(panel.post(MATCHES, {"query": "bread"}))
+    assert "No ranking model yet" in text_of(panel.post(MATCHES, {"query": "bread"}))
     assert not FittedModel.objects.exists()
 
 
@@ -113,7 +120,7 @@ def test_without_scripts_a_button_shows_the_same_and_saves_nothing(panel, papers
         response = panel.post(url, data)
         text = text_of(response)
         assert "1 of the 4 papers of the last 7 days match" in text
-        assert ("against what is saved" in text) is not is_new
+        assert ("compared to the saved topic" in text) is not is_new
         assert response.context["adminform"].form["query"].value() == "bread"
     assert Topic.objects.get().query == "Sparse attention"
 
@@ -148,8 +155,8 @@ def test_a_topic_that_is_of_no_use_to_readers_is_not_offered(panel):
     data = {"name": "Rye", "slug": "rye", "query": "rye", "categories": "", "is_offered": "on"}
     for sent, said in [
         ({"slug": ""}, "This field is required."),
-        ({"name": "BREAD"}, "Another topic that is offered has this name."),
-        ({"query": "of the"}, "There is nothing to look for in this query"),
+        ({"name": "BREAD"}, "Another offered topic has this name."),
+        ({"query": "of the"}, "This query matches nothing"),
         ({"name": "Bread", "is_offered": ""}, ""),  # Nobody chooses it.
         ({"query": "of the", "is_offered": ""}, ""),
         ({"query": "of the", "categories": "cs.CL"}, ""),  # All papers of these.
@@ -173,11 +180,11 @@ def test_readers_of_a_topic_are_listed_in_few_queries(panel, django_assert_max_n
     url = reverse("admin:subscriptions_topic_readers", args=[topic.pk])
     with django_assert_max_num_queries(8):
         text = text_of(panel.get(url))
-    assert "51 follow or mute it" in text
-    assert "r0@example.org active follow 1" in text
+    assert "51 subscribers follow or mute this topic" in text
+    assert "r0@example.org Active follow 1" in text
     assert "mute@" not in text
     last = panel.get(url, {"page": 2})
-    assert "mute@example.org unsubscribed mute 1" in text_of(last)
+    assert "mute@example.org Unsubscribed mute 1" in text_of(last)
     page = reverse("admin:subscriptions_subscriber_change", args=[mute.pk])
     assert page in last.content.decode()
 
@@ -192,7 +199,7 @@ def test_readers_and_what_they_wrote_are_shown_to_who_may_see_them():
     for rights, name in ((["view_topic"], f"No. {reader.pk}"), (WITH_READERS, reader.email)):
         panel, is_shown = panel_of(*rights), rights == WITH_READERS
         text = text_of(panel.get(followers))
-        assert f"{name} active follow 1" in text
+        assert f"{name} Active follow 1" in text
         assert ("reader@" in text) is is_shown
         assert ("my own words" in text_of(panel.get(TOPICS, {"owner": "all"}))) is is_shown
         assert (panel.get(change_page(own)).status_code == 200) is is_shown
@@ -445,7 +452,7 @@ def test_topics_go_out_and_in_by_command(tmp_path, capsys):
     call_command("topics", "export", str(file))
     Topic.objects.all().delete()
     call_command("topics", "import", str(file), "--dry-run")
-    assert "1 new, 0 changed, 0 as they are. Nothing was written." in capsys.readouterr().out
+    assert "1 new, 0 changed, 0 unchanged. Nothing was changed." in capsys.readouterr().out
     assert not Topic.objects.exists()
     call_command("topics", "import", str(file))
     assert Topic.objects.get().name == "Reefs"

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -15,12 +14,10 @@ from digest.models import Paper, PaperEmbedding
 from digest.models.locks import Lease
 from digest.operations import doctor as checkup
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW
 from tests.helpers import services
 
 pytestmark = pytest.mark.django_db
-
-DAY = timedelta(days=1)
 
 
 class FakeEncoder:
@@ -89,9 +86,7 @@ def test_a_text_has_the_same_vector_alone_and_beside_others_and_is_cut_at_256_to
 
 
 @pytest.mark.services
-def test_a_named_model_is_downloaded_once_and_only_where_that_is_asked_for(
-    tmp_path, monkeypatch, real
-):
+def test_a_named_model_is_downloaded_once_and_only_on_request(tmp_path, monkeypatch, real):
     calls = []
 
     def snapshot_download(name, *, local_dir, allow_patterns):
@@ -99,7 +94,7 @@ def test_a_named_model_is_downloaded_once_and_only_where_that_is_asked_for(
         shutil.copytree(services.semantic_model(), local_dir)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    with pytest.raises(EncoderError, match="some/model can't be used: it is not downloaded yet"):
+    with pytest.raises(EncoderError, match="Cannot use some/model: it is not downloaded yet"):
         Encoder.load("some/model", tmp_path, download=False)
     assert Encoder.load("some/model", tmp_path).identity == real.identity
     assert Encoder.load("some/model", tmp_path, download=False).identity == real.identity
@@ -120,13 +115,11 @@ def test_a_folder_without_a_model_is_refused_in_words(tmp_path, real):
         Encoder.load(str(tmp_path), tmp_path)
     for name in ("model.onnx", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(EncoderError, match="can't be used"):
+    with pytest.raises(EncoderError, match="Cannot use"):
         Encoder.load(str(tmp_path), tmp_path)
 
 
-def test_without_its_packages_the_log_and_the_doctor_say_so_and_all_else_goes_on(
-    settings, monkeypatch, caplog
-):
+def test_missing_packages_are_reported_and_all_else_goes_on(settings, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     settings.SEMANTIC_MODEL = "/srv/minilm"
     assert embeddings.vectors_of(["1"]).shape == (1, 0)
@@ -200,7 +193,7 @@ def test_two_never_compute_at_once(fake):
     other = Lease("embeddings", embeddings.LEASE)
     assert other.acquire()
     assert embeddings.embed_missing(NOW) == 0
-    with pytest.raises(CommandError, match="1 are left to another process"):
+    with pytest.raises(CommandError, match="Another process embeds 1 more"):
         call_command("embed")
     other.release()
     assert embeddings.embed_missing(NOW) == 1
@@ -233,9 +226,7 @@ def test_a_foreign_or_damaged_vector_is_refused_and_made_anew(fake):
     embeddings.embed_missing(NOW)
     before = embeddings.vectors_of(ids)
     vectors = [b"", b"\x01\x7c" * 8]  # None, and signalling NaNs.
-    vectors += [
-        np.full(*one, "<f2").tobytes() for one in ((4, 1), (8, 1), (8, np.nan), (8, np.inf))
-    ]
+    vectors += [np.full(*of, "<f2").tobytes() for of in [(4, 1), (8, 1), (8, np.nan), (8, np.inf)]]
     damaged = [{"model": "other"}, *({"vector": one} for one in vectors)]
     for fields in damaged:
         PaperEmbedding.objects.filter(pk=ids[0]).update(**fields)
@@ -278,6 +269,6 @@ def test_the_command_may_be_interrupted(fake, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fake, "encode", interrupted)
-    with pytest.raises(CommandError, match="Run it again to go on"):
+    with pytest.raises(CommandError, match="Run this again to continue"):
         call_command("embed")
     assert Lease("embeddings", embeddings.LEASE).acquire()

@@ -2,8 +2,9 @@
 
 import errno
 import hashlib
+import io
 import os
-from datetime import timedelta
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,9 @@ from digest.models.locks import Lease
 from digest.operations import doctor, retention
 from digest.ranking import model as ranking_model
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, MINUTE, NOW, TODAY
 
 pytestmark = pytest.mark.django_db
-DAY = timedelta(days=1)
 
 
 def found(asked):
@@ -43,7 +43,7 @@ def test_a_new_paper_is_found_once_the_index_is_refreshed():
     index_store.renew(NOW)
     assert found("graph") == [first.pk]
     assert index_store.refresh(NOW) is False
-    second = make.paper("Graphs of xylophones", now=NOW + timedelta(minutes=1))
+    second = make.paper("Graphs of xylophones", now=NOW + MINUTE)
     tasks.keep_archive()
     assert set(found("graph")) == {first.pk, second.pk}
     assert found("xylophone") == [second.pk]  # Which the model doesn't know.
@@ -52,7 +52,7 @@ def test_a_new_paper_is_found_once_the_index_is_refreshed():
     assert found("graph") == [first.pk]
 
 
-@pytest.mark.parametrize("after", [DAY, timedelta(minutes=-30)])
+@pytest.mark.parametrize("after", [DAY, -30 * MINUTE])
 def test_a_paper_that_changed_is_found_by_its_new_words(after):
     """Also where the change was begun before the index, and committed after it."""
     paper = make.paper("Graph networks")
@@ -61,14 +61,6 @@ def test_a_paper_that_changed_is_found_by_its_new_words(after):
     assert index_store.refresh(NOW + DAY) is True
     assert found("graph") == []
     assert found("molecule") == [paper.pk]
-
-
-def test_the_index_is_read_once_and_asked_for_seldom(django_assert_num_queries):
-    make.paper("Graph networks")
-    index_store.renew(NOW)
-    with django_assert_num_queries(1):
-        first = index_store.current()
-        assert index_store.current() is first
 
 
 def test_a_process_notices_in_a_while_what_another_has_written(monkeypatch):
@@ -114,9 +106,9 @@ def test_a_file_that_no_row_names_goes_after_a_day():
     index_store.renew(NOW)
     stray = default_storage.save("archives/begun.arrays", ContentFile(b"half"))
     now = default_storage.get_modified_time(stray)
-    retention.purge(now + timedelta(hours=23))
+    retention.purge(now + 23 * HOUR)
     assert default_storage.exists(stray)
-    retention.purge(now + timedelta(hours=25))
+    retention.purge(now + 25 * HOUR)
     assert not default_storage.exists(stray)
     assert found("graph")
 
@@ -147,7 +139,7 @@ def replace(path):
 
 def test_a_damaged_index_is_refused_told_by_the_doctor_and_written_anew(caplog):
     def grade():
-        return next(one for one in doctor.examine(NOW) if one.what == "archive").grade
+        return next(one for one in doctor.examine(NOW) if one.what == "search index").grade
 
     assert grade() == "note"
     paper = make.paper("Graph networks")
@@ -161,7 +153,7 @@ def test_a_damaged_index_is_refused_told_by_the_doctor_and_written_anew(caplog):
         index_store._loaded, index_store._checked_until = None, 0.0
         caplog.clear()
         assert index_store.current() is None
-        assert "The index is refused" in caplog.text
+        assert "The index is rejected" in caplog.text
         caplog.clear()
         assert index_store.current() is None  # Looked at again only after a while.
         assert not caplog.text
@@ -233,3 +225,69 @@ def test_a_new_model_needs_no_new_index():
     model_store.fit(NOW + DAY)
     assert index_store.is_current()
     assert index_store.refresh(NOW + DAY) is False
+
+
+# ---- The model: what it is fitted on, and that only what we stored is loaded
+
+
+def test_a_paper_of_the_future_does_not_shorten_the_corpus(settings, monkeypatch):
+    settings.CORPUS_DAYS = 3
+    monkeypatch.setattr(model_store, "MIN_DOCUMENTS", 1)
+    for ago in range(3):
+        make.paper(f"Paper {ago}", "Bread.", day=TODAY - ago * DAY)
+    make.paper("A slip of the pen", "Bread.", day=TODAY.replace(year=2099))
+    assert len(model_store.corpus(NOW)[0]) == 4
+
+
+@pytest.mark.parametrize(("fewest", "read"), [(1, 2), (3, 3), (9, 4)])
+def test_few_recent_papers_are_topped_up_with_older_ones(settings, monkeypatch, fewest, read):
+    settings.CORPUS_DAYS = 3
+    monkeypatch.setattr(model_store, "MIN_DOCUMENTS", fewest)
+    for age in (0, 2, 3, 30):
+        make.paper(f"Graphs {age}", day=TODAY - age * DAY)
+    assert model_store.fit(NOW).documents == read
+
+
+def test_the_corpus_is_in_the_order_of_its_days_and_each_title_counts_twice():
+    for age in (0, 9, 3):
+        make.paper(f"Graphs {age}", "Of\n bread.", day=TODAY - age * DAY)
+    texts, days = model_store.corpus(NOW)
+    assert texts == [f"Graphs {age}\nGraphs {age}\nOf bread." for age in (9, 3, 0)]
+    assert days == [(TODAY - age * DAY).toordinal() for age in (9, 3, 0)]
+    assert model_store.corpus(NOW) == (texts, days)
+
+
+def test_a_damaged_model_is_told_of_once_refused_and_fitted_anew(caplog):
+    make.paper("Graphs")
+    row = model_store.fit(NOW)
+    Path(default_storage.path(row.name)).write_bytes(b"damaged")
+    for _ in range(3):  # Not at each request.
+        with pytest.raises(model_store.NotFitted):
+            model_store.in_use()
+    assert caplog.text.count("The model is rejected and must be fitted again") == 1
+    assert model_store.current(NOW) is model_store.in_use()
+    assert "wrong checksum" in caplog.text
+    assert FittedModel.objects.count() == 2
+
+
+def test_a_pickle_in_the_place_of_the_model_is_not_run_though_its_checksum_is_right(tmp_path):
+    """Whoever can write files and rows still gets no code to run in a worker."""
+
+    class Deed:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "done",)
+
+    make.paper("Graphs")
+    row = model_store.fit(NOW)
+    for payload in (pickle.dumps(Deed()), _as_npz(np.array([Deed()], dtype=object))):
+        Path(default_storage.path(row.name)).write_bytes(payload)
+        row.sha256 = hashlib.sha256(payload).hexdigest()
+        with pytest.raises(model_store.Damaged):
+            model_store.load(row)
+    assert not (tmp_path / "done").exists()
+
+
+def _as_npz(array):
+    buffer = io.BytesIO()
+    np.savez(buffer, terms=array)
+    return buffer.getvalue()

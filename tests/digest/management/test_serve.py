@@ -33,7 +33,7 @@ from tests.faults.ports import free_port
 @pytest.mark.parametrize("command", ["demo", "serve"])
 def test_the_port_is_taken_before_anything_is_made_and_kept_meanwhile(command, capsys, monkeypatch):
     port = free_port()
-    refused = pytest.raises(CommandError, match=f"Port {port} .* Choose another with --port")
+    refused = pytest.raises(CommandError, match=f"port {port} .* Choose another with --port")
     with socket.create_server(("127.0.0.1", port)), refused:
         call_command(command, port=port)
     assert capsys.readouterr().out == ""

@@ -9,12 +9,9 @@ from digest.operations import daily_stats, retention
 from subscriptions.models import Letter, Subscriber
 from tests.digest.admin.test_lists import fact, letter
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 
 pytestmark = pytest.mark.django_db
-
-DAY = timedelta(days=1)
-TODAY = NOW.date()
 
 
 def counted(measure, day=TODAY):
@@ -106,15 +103,6 @@ def test_a_letter_that_ends_later_is_counted_as_it_ended_until_its_day_has_settl
     daily_stats.count(NOW + 8 * DAY)
     assert counted("letters") == {"digest failed": 1}
     assert daily_stats.count(NOW + 8 * DAY) == 1  # Today.
-
-
-def test_days_on_which_beat_was_still_are_counted_later():
-    letter(make.subscriber(now=NOW - 20 * DAY), NOW - 20 * DAY)
-    daily_stats.count(NOW - 20 * DAY)
-    letter(make.subscriber(now=NOW - 10 * DAY), NOW - 10 * DAY)
-    daily_stats.count(NOW)
-    assert counted("letters", TODAY - 10 * DAY) == {"digest accepted": 1}
-    assert Tally.objects.filter(measure="letters").count() == 21
 
 
 def test_a_first_run_after_an_upgrade_counts_some_days_and_the_next_goes_on(monkeypatch):

@@ -2,7 +2,6 @@
 
 import os
 from contextlib import contextmanager
-from datetime import timedelta
 
 import pytest
 from django.apps import apps
@@ -25,12 +24,10 @@ from subscriptions.models import Letter, LetterEvent, Provider, Seal, Subscriber
 from subscriptions.security import suppression_list
 from tests.digest.admin.test_lists import letter
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, NOW, TODAY
 from tests.helpers import invariants
 
 pytestmark = pytest.mark.django_db
-
-DAY = timedelta(days=1)
 
 
 def live(days, readers=1, *, start=NOW):
@@ -50,16 +47,16 @@ NOTHING = dict.fromkeys(["events", "letters", "journals", "facts"], 0)
 
 
 def days_of():
-    return sorted((one.day - NOW.date()).days for one in Letter.objects.filter(state="accepted"))
+    return sorted((one.day - TODAY).days for one in Letter.objects.filter(state="accepted"))
 
 
 def test_the_events_of_a_letter_go_together_when_its_end_is_old(settings):
     live(3)
     assert retention.purge(NOW + settings.KEEP_EVENTS) == NOTHING
-    later = NOW + settings.KEEP_EVENTS + DAY + timedelta(hours=1)
+    later = NOW + settings.KEEP_EVENTS + DAY + HOUR
     assert retention.purge(later) == NOTHING | {"events": 8}
     assert days_of() == [0, 1, 2]
-    assert set(LetterEvent.objects.values_list("letter__day", flat=True)) == {NOW.date() + 2 * DAY}
+    assert set(LetterEvent.objects.values_list("letter__day", flat=True)) == {TODAY + 2 * DAY}
     assert broken(later) == {}
 
 
@@ -69,9 +66,8 @@ def test_the_last_letter_and_digest_of_a_subscriber_stay_known(settings):
     assert days_of() == [2]
     assert Pick.objects.get().digest.letter == Letter.objects.get()
     reader = Subscriber.objects.get()
-    preferences.change(reader, None, {"hour": 20}, now=NOW + 2 * DAY + timedelta(hours=1))
-    reader.refresh_from_db()
-    assert reader.next_due_at.date() == NOW.date() + 3 * DAY
+    preferences.change(reader, None, {"hour": 20}, now=NOW + 2 * DAY + HOUR)
+    assert make.fresh(reader).next_due_at.date() == TODAY + 3 * DAY
     assert Digest.objects.not_missed().filter(subscriber=reader).exists()
 
 
@@ -126,7 +122,7 @@ def test_letters_that_the_next_one_is_planned_from_stay(settings):
         for days, state in enumerate(states.split()):
             letter(reader, NOW + days * DAY, state, reason="x")
         retention.purge(NOW + 2 * settings.KEEP_LETTERS)
-        assert sorted((one.day - NOW.date()).days for one in Letter.objects.all()) == kept, states
+        assert sorted((one.day - TODAY).days for one in Letter.objects.all()) == kept, states
 
 
 class Killed(Exception):
@@ -309,9 +305,7 @@ def test_a_suppressed_unconfirmed_address_leaves_a_seal():
 
 def test_a_strangers_sign_up_of_a_former_subscriber_is_forgotten_after_a_month():
     reader = make.subscriber(interests="bread", now=NOW - 9 * DAY, unsubscribed_at=NOW - DAY)
-    theirs, strangers = (
-        signup.ConsentSource("a test", ip=ip) for ip in ("192.0.2.1", "198.51.100.66")
-    )
+    theirs, strangers = (signup.ConsentSource("x", ip=ip) for ip in ("192.0.2.1", "198.51.100.66"))
     signup.record_consent(reader, "asked", theirs, NOW - 9 * DAY)
     request = signup.SignUpRequest(TopicSelection(interests=["cake"]))
     signup.subscribe(reader.email, request, source=strangers, now=NOW)
@@ -319,7 +313,5 @@ def test_a_strangers_sign_up_of_a_former_subscriber_is_forgotten_after_a_month()
         upkeep.purge(NOW + age)
         reader.refresh_from_db()
         assert bool(reader.asked_for) == is_kept
-        assert [one.ip for one in reader.consents.all()] == ["192.0.2.1", strangers.ip][
-            : 1 + is_kept
-        ]
+        assert [c.ip for c in reader.consents.all()] == ["192.0.2.1", strangers.ip][: 1 + is_kept]
     assert reader.preferences.get().topic.query == "bread"

@@ -52,7 +52,9 @@ def test_nothing_is_migrated_through_a_pooler_that_would_keep_the_lock(db, monke
     call_command("upgrade")  # A service begins where nothing is to be migrated.
     newer = health.migrations_of_this_version() | {("digest", "9999_next")}
     monkeypatch.setattr(health, "migrations_of_this_version", lambda: newer)
-    with pytest.raises(CommandError, match=r"1 migration waits.* name PostgreSQL itself"):
+    with pytest.raises(
+        CommandError, match=r"1 migration is missing.* address of PostgreSQL itself"
+    ):
         call_command("upgrade")
 
 
@@ -118,7 +120,7 @@ def test_two_upgrades_go_one_after_the_other(postgresql, monkeypatch):
 
     monkeypatch.setattr(upgrade, "call_command", lambda *args, **options: said.append("done"))
     upgrade.migrate(tell)
-    assert said == ["Another upgrade is at it. Waiting.", "done"]
+    assert said == ["Another upgrade is running. Waiting.", "done"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -135,5 +137,5 @@ def test_what_is_no_matter_of_locks_is_raised_at_once(monkeypatch):
 def test_an_upgrade_of_what_is_up_to_date_makes_the_topics_and_is_content(capsys):
     call_command("upgrade")
     call_command("upgrade")
-    assert capsys.readouterr().out.count("The database is ready for this version.") == 2
+    assert capsys.readouterr().out.count("The database is up to date.") == 2
     assert Topic.objects.count() > 100

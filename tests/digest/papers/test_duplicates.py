@@ -14,8 +14,8 @@ from digest.ranking.profile import Interest, Profile
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Topic
 from tests.factories import make
-from tests.factories.make import NOW
-from tests.factories.planning import DAY, TODAY, TOOK_OFF, crowd, observed
+from tests.factories.make import DAY, NOW, TODAY
+from tests.factories.planning import TOOK_OFF, crowd, observed
 from tests.helpers.tables import uses_index
 
 pytestmark = pytest.mark.django_db
@@ -53,9 +53,7 @@ def had(someone, paper, days=20):
 def came(days=0):
     """Return the papers that are picked for so many days after today."""
     plan.plan(NOW + days * DAY)
-    return set(
-        Pick.objects.filter(digest__day=TODAY + days * DAY).values_list("paper_id", flat=True)
-    )
+    return {pick.paper_id for pick in Pick.objects.filter(digest__day=TODAY + days * DAY)}
 
 
 def early_reader(days=20):
@@ -79,24 +77,22 @@ def test_a_work_by_the_same_people_is_found_under_its_other_id():
     assert aliases_of(Paper.objects.filter(pk=ON_ARXIV)) == {EARLIER: [ON_ARXIV]}
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "are_same"),
-    [
-        ("Ada Lovelace", "Lovelace, A.", True),
-        ("Ada B. Lovelace", "A Lovelace", True),
-        ("Florian Grötschla", "GROTSCHLA F", True),
-        ("Stanisław Łojasiewicz", "Lojasiewicz, S.", True),
-        ("OpenAI", "OpenAI", True),
-        ("王伟", "王伟", True),
-        ("Ada Lovelace", "Grace Hopper", False),
-        ("Ada Lovelace", "B. Lovelace", False),
-        ("王伟", "李娜", False),
-        ("-", "?", False),
-    ],
-)
-def test_one_author_in_common_is_needed_and_enough_however_the_name_is_written(
-    one, other, are_same
-):
+AUTHORS = [
+    ("Ada Lovelace", "Lovelace, A.", True),
+    ("Ada B. Lovelace", "A Lovelace", True),
+    ("Florian Grötschla", "GROTSCHLA F", True),
+    ("Stanisław Łojasiewicz", "Lojasiewicz, S.", True),
+    ("OpenAI", "OpenAI", True),
+    ("王伟", "王伟", True),
+    ("Ada Lovelace", "Grace Hopper", False),
+    ("Ada Lovelace", "B. Lovelace", False),
+    ("王伟", "李娜", False),
+    ("-", "?", False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "are_same"), AUTHORS)
+def test_one_author_in_common_is_needed_however_the_name_is_written(one, other, are_same):
     earlier(authors=["Someone Else", one])
     on_arxiv(authors=[other])
     assert (EARLIER in same()) == are_same

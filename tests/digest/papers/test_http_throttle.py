@@ -2,7 +2,6 @@
 
 import time
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 from django.utils import timezone
@@ -10,23 +9,8 @@ from django.utils import timezone
 from digest.models import Turn
 from digest.papers.http_throttle import DatabaseCache, DatabaseGate
 from digest.sources.http import Entry
-from tests.helpers.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.mark.slow
-def test_workers_take_turns_with_the_seconds_between():
-    def ask():
-        gate = DatabaseGate("arxiv", 0.3, time.sleep)
-        with gate.turn():
-            began = time.monotonic()
-            time.sleep(0.05)
-            return began, time.monotonic()
-
-    spans = sorted(at_once(*4 * [ask]))
-    gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
-    assert min(gaps) >= 0.29
 
 
 def test_sources_do_not_wait_for_each_other():

@@ -2,7 +2,6 @@
 
 import html
 import random
-from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -15,12 +14,10 @@ from digest.planning import plan
 from digest.sources.records import MAX_TITLE
 from tests.factories import make
 from tests.factories.explanations import answer, ask, kitchen, token_of
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.tables import everything, uses_index
 
 pytestmark = pytest.mark.django_db
-
-TODAY, DAY = NOW.date(), timedelta(days=1)
 
 
 # ---- Which paper is meant
@@ -76,7 +73,7 @@ def test_what_names_no_paper_finds_none(client):
         *("' OR 1=1 --", "10.48550"),
     ):
         assert identifiers.find_paper(asked) is None
-    assert "No paper here has the id or the title" in answer(client, reader, asked)
+    assert "No paper matches 10.48550" in answer(client, reader, asked)
 
 
 def test_of_two_papers_with_one_title_the_newer_is_meant_and_a_short_one_is_asked_for_whole():

@@ -176,9 +176,9 @@ def test_import_papers_reports_each_bad_line_by_number_and_stores_the_rest(tmp_p
     call_command("import_papers", str(path))
     out, err = capsys.readouterr()
     for number in (2, 3):
-        assert f"papers.jsonl, line {number}: this is not JSON. Skipped." in err
+        assert f"papers.jsonl, line {number}: not JSON. Skipped." in err
     assert "2 new, 0 changed, 0 unchanged, 2 bad lines skipped." in out
-    assert re.search(r"Stored in \d+\.\d s, [1-9][\d,]* papers a second\.\n", out)
+    assert re.search(r"Stored in \d+\.\d s, [1-9][\d,]* papers per second\.\n", out)
 
 
 def test_a_file_that_tells_nothing_new_leaves_the_ranking_as_it_is(tmp_path, capsys):
@@ -189,8 +189,8 @@ def test_a_file_that_tells_nothing_new_leaves_the_ranking_as_it_is(tmp_path, cap
     call_command("import_papers", path)
     assert list(FittedModel.objects.values()) == fitted
     fit, *told = [line for line in capsys.readouterr().out.splitlines() if "anking" in line]
-    assert fit == "Fitting the ranking …"
-    assert told == ["Ranking fitted on 2 papers, 1 term."] * 2
+    assert fit == "Fitting the ranking model …"
+    assert told == ["Ranking model fitted on 2 papers, 1 term."] * 2
     store.store([RECORD], now=NOW)  # As an import that was cut off.
     default_storage.delete(ArchiveFile.objects.first().name)
     call_command("import_papers", path)
@@ -201,9 +201,9 @@ def test_a_file_that_tells_nothing_new_leaves_the_ranking_as_it_is(tmp_path, cap
 def test_a_file_without_a_paper_or_a_whole_end_is_no_success(tmp_path, capsys):
     path, packed = tmp_path / "notes.txt", gzip.compress(b'{"title": "Bread"}\n' * 9)
     for octets, said in [
-        (None, "is no file"),
-        (b"bread\nbutter\n", r"No line is a paper in .*notes\.txt"),
-        (packed[:-8], "Not read to the end"),
+        (None, "There is no file"),
+        (b"bread\nbutter\n", r"No papers in .*notes\.txt"),
+        (packed[:-8], "Incomplete, damaged file"),
     ]:
         if octets is not None:
             path.write_bytes(octets)
@@ -217,6 +217,6 @@ def test_import_papers_says_where_the_ranking_cannot_be_kept(tmp_path, settings)
     """As on a full disk. The papers are stored."""
     settings.MEDIA_ROOT = "/dev/null/files"
     (tmp_path / "papers.jsonl").write_text('{"title": "Bread", "abstract": "Of dough."}\n')
-    with pytest.raises(CommandError, match=r"^/dev/null/files can't be written: Not a directory"):
+    with pytest.raises(CommandError, match=r"^Cannot write /dev/null/files: Not a directory"):
         call_command("import_papers", tmp_path / "papers.jsonl")
     assert Paper.objects.count() == 1

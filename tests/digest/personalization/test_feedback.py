@@ -1,28 +1,42 @@
 """What readers say of papers: by which links, and what is written down."""
 
 import re
+from datetime import timedelta
 
+import lxml.html
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from digest.models import Digest, Feedback, ReaderModel
+from config.celery import app
+from digest import tasks
+from digest.indexing import model_store
+from digest.models import Digest, Feedback, Paper, Pick, ReaderModel
 from digest.personalization import feedback
+from digest.personalization.profiles import profiles_of, to_interest
+from digest.planning import plan
 from digest.views import reader as views
-from subscriptions.actions import erase
-from subscriptions.models import Subscriber
+from subscriptions.actions import erase, preferences
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.feedback import (
-    SECOND,
+    TOMORROW,
     address,
+    picks_of,
     reader,
     say,
     taught,
+    themes,
     themes_of,
     two_themes,
+    weights_of,
     words_of,
 )
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, SECOND, TODAY
+from tests.factories.themes import MOLECULES, ROADS, others, theme
 from tests.helpers.pages import text_of, web_copy_of
 from tests.helpers.subscriber_pages import STATES
 from tests.helpers.tables import everything
@@ -70,28 +84,118 @@ def test_a_post_writes_down_what_she_says_and_says_so(client, paper, someone, va
     assert ReaderModel.objects.outdated(NOW).get().subscriber == someone
 
 
+def buttons(page):
+    return lxml.html.fromstring(page.content).xpath("//main//button/@value")
+
+
 def test_a_link_without_a_value_or_a_paper_says_what_it_is_for(client, paper, someone):
-    page = client.get(address("feedback", someone), {"paper": paper.pk}).content.decode()
-    assert "<h1>More, less or save</h1>" in page
-    values = re.findall(r'name="value" value="(\w+)"><button class="plain">', page)
-    assert values == ["more", "less", "save"]
+    page = client.get(address("feedback", someone), {"paper": paper.pk})
+    assert "<h1>Your feedback</h1>" in page.content.decode()
+    assert buttons(page) == ["more", "less", "save"]
     page = client.get(address("feedback", someone))
-    assert "The links under each paper in your letters lead here" in text_of(page)
-    assert "<button" not in page.content.decode().partition("<main")[2].partition("</main>")[0]
+    assert "Use the More, Less and Save links below each paper" in text_of(page)
+    assert buttons(page) == []
 
 
 @pytest.mark.parametrize("value", ["more", "less", "save"])
 @pytest.mark.parametrize("was", ["more", "less", "save"])
-def test_who_comes_to_say_another_thing_is_asked_for_it(client, paper, someone, was, value):
-    """Nobody who follows "Less like this" is told that more is noted."""
+def test_a_link_with_another_value_asks_for_it(client, paper, someone, was, value):
     say(someone, was, paper)
     page = client.get(address("feedback", someone), {"paper": paper.pk, "value": value})
     heading = re.search(r"<h1>(.*?)</h1>", page.content.decode())[1]
     assert heading.endswith("?") == (value != was)
-    assert ("So far, you said of it:" in text_of(page)) == (value != was)
-    assert ("Noted." in text_of(page)) == (value == was != "save")
+    assert ("future digests will reflect this" in text_of(page)) == (value == was != "save")
     # Less is not none, and who wants none is told how to have that.
-    assert ("you can mute in your preferences" in text_of(page)) == (value == was == "less")
+    assert ("mute it in your preferences" in text_of(page)) == (value == was == "less")
+
+
+def test_saving_and_opinion_are_kept_apart(client, paper, someone):
+    url = address("feedback", someone)
+
+    def post(value):
+        assert client.post(url, {"paper": paper.pk, "value": value}).status_code == 200
+        row = feedback.feedback_on(someone, paper)
+        return row and (row.opinion, bool(row.saved_since))
+
+    assert post("save") == ("", True)
+    assert post("less") == ("less", True)
+    assert post("unsave") == ("less", False)
+    assert post("save") == ("less", True)
+    assert post("more") == ("more", True)
+    assert post("neutral") == ("", True)
+    assert post("unsave") is None
+    post("save")
+    post("more")
+    assert post("clear") is None
+
+
+def test_a_paper_saved_before_opinions_were_kept_apart_stays_saved_since_then(paper, someone):
+    someone.feedback.create(paper=paper, value="save", at=NOW)
+    feedback.record(someone, paper, "more", NOW + SECOND)
+    assert [row.saved_since for row in someone.feedback.saved()] == [NOW]
+    assert feedback.feedback_on(someone, paper).opinion == "more"
+
+
+def undo(client, url, page):
+    (form,) = lxml.html.fromstring(page.content).xpath("//form[.//button[text()='Undo']]")
+    return client.post(url, dict(form.fields))
+
+
+def test_undo_leads_back_to_what_was(client, paper, someone):
+    url = address("feedback", someone)
+    for was, value in (("less", "more"), ("save", "more"), ("more", "save"), ("save", "unsave")):
+        someone.feedback.all().delete()
+        say(someone, was, paper)
+        before = feedback.feedback_on(someone, paper)
+        undo(client, url, client.post(url, {"paper": paper.pk, "value": value}))
+        after = feedback.feedback_on(someone, paper)
+        assert (after.opinion, after.saved_since) == (before.opinion, before.saved_since)
+
+
+@pytest.fixture
+def emailed(someone):
+    """A digest of two papers that the mail server accepted six minutes ago."""
+    papers = [make.paper(f"Graph neural networks {number}") for number in range(2)]
+    plan.plan(NOW)
+    Letter.objects.update(state="accepted", ended_at=NOW - timedelta(minutes=6))
+    return papers
+
+
+def test_a_link_posts_by_itself_only_when_its_email_is_five_minutes_old(
+    client, emailed, paper, someone
+):
+    url = address("feedback", someone)
+
+    def posts_by_itself(paper, value):
+        return b"data-post-now" in client.get(url, {"paper": paper.pk, "value": value}).content
+
+    one, _ = emailed
+    assert all(posts_by_itself(one, value) for value in ("more", "less", "save"))
+    assert not posts_by_itself(paper, "more"), "It was in no email."
+    say(someone, "save", one)
+    for value in ("save", "unsave", "clear", "neutral", ""):
+        assert not posts_by_itself(one, value)
+    Letter.objects.update(ended_at=NOW - timedelta(minutes=4))
+    assert not posts_by_itself(one, "more")
+    Letter.objects.update(state="uncertain", ended_at=None)
+    assert not posts_by_itself(one, "more")
+
+
+def test_the_page_shows_the_other_papers_of_the_digest_with_their_state(client, emailed, someone):
+    one, other = emailed
+    say(someone, "less", other)
+    page = client.post(address("feedback", someone), {"paper": one.pk, "value": "save"})
+    first, second = lxml.html.fromstring(page.content).xpath("//ol[@class='papers']/li")
+    assert "saved" in str(first.keys())
+    assert second.get("data-opinion") == "less"
+    assert other.title in second.text_content()
+
+
+def test_the_script_of_the_buttons_gets_no_page(client, paper, someone):
+    headers = {"Accept": "application/json"}
+    sent = {"paper": paper.pk, "value": "more"}
+    assert client.post(address("feedback", someone), sent, headers=headers).status_code == 204
+    assert feedback.feedback_on(someone, paper).opinion == "more"
 
 
 def test_a_post_needs_no_cookie_and_no_csrf_token(paper, someone):
@@ -121,17 +225,16 @@ def test_a_word_counts_once_and_another_replaces_it(client, paper, someone, cloc
 
 def test_who_gets_no_digests_is_not_told_of_the_next_one(client):
     paper = make.paper()
-    takes_account = "Your next digests take it into account."
-    said = {"more": takes_account, "less": takes_account, "save": "your next digest says so."}
+    takes_account = "future digests will reflect this."
+    said = {"more": takes_account, "less": takes_account, "save": "Your digest will tell you"}
     for state in ("active", "paused", "unsubscribed", "suppressed"):
-        url, comes = (
-            address("feedback", make.subscriber(**STATES[state])),
-            state in ("active", "paused"),
-        )
+        url = address("feedback", make.subscriber(**STATES[state]))
+        comes = state in ("active", "paused")
         for value, next_one in said.items():
             page = text_of(client.post(url, {"paper": paper.pk, "value": value}))
             assert (next_one in page) is comes
-            assert ("You get no digests now" in page) is not comes
+            if value != "save":
+                assert ("You don’t receive digests at the moment" in page) is not comes
 
 
 def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
@@ -140,7 +243,7 @@ def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
     clock.now = NOW + 2 * SECOND
     sent = {"paper": world["molecules"][0].pk, "value": "clear"}
     response = client.post(address("feedback", someone), sent)
-    assert "Taken back" in text_of(response)
+    assert "Feedback removed" in text_of(response)
     assert not Feedback.objects.exists()
     feedback.learn(NOW + 2 * SECOND)
     assert words_of(someone) == []
@@ -163,8 +266,7 @@ def test_all_that_she_said_can_be_taken_back_on_one_page_or_the_next(client, mon
 def test_what_was_never_said_can_not_be_taken_back(client, paper, someone):
     before, sent = everything(), {"paper": paper.pk, "value": "clear"}
     page = text_of(client.get(address("feedback", someone), sent))
-    assert "Take it back" not in page
-    assert "More, less or save" in page
+    assert "Your feedback" in page
     assert client.post(address("feedback", someone), sent).status_code == 200
     assert everything() == before
 
@@ -178,18 +280,6 @@ def test_no_such_paper_or_value_is_a_400_and_nothing_is_written(client):
     for sent in [*wrong, *({"paper": known, "value": one} for one in values)]:
         assert client.post(address("feedback", someone), sent).status_code == 400
         assert client.get(address("feedback", someone), sent).status_code == 400
-    assert everything() == before
-
-
-@pytest.mark.parametrize("token", ["AAAA.BBBB", "x" * 5000])
-@pytest.mark.parametrize("page", ["feedback", "learned", "why"])
-def test_a_wrong_link_is_a_404(client, page, token):
-    paper = make.paper()
-    sent = {"paper": paper.pk, "value": "more", "learning": "off"}
-    before = everything()
-    assert client.get(f"/{page}/{token}/", sent).status_code == 404
-    # /why/ has nothing to act on: it refuses a POST before it reads the token.
-    assert client.post(f"/{page}/{token}/", sent).status_code == (405 if page == "why" else 404)
     assert everything() == before
 
 
@@ -246,13 +336,293 @@ def test_the_links_of_a_letter_and_of_its_web_copy_say_it(client, outbox):
     call_command("tick")
     (letter,) = outbox()
     web_copy = client.get(web_copy_of(Digest.objects.get())).content.decode()
-    for html in (letter.get_body(["html"]).get_content(), web_copy):
-        found = [
-            url.replace("&amp;", "&") for url in re.findall(r'href="([^"]*/feedback/[^"]+)', html)
-        ]
-        assert [url.partition("?")[2] for url in found] == [
-            f"paper={paper.pk}&value={value}" for value in ("more", "less", "save")
-        ]
-        for url in found:
-            assert client.get(url.removeprefix("http://127.0.0.1:8000")).status_code == 200
-            assert feedback.value_of(someone, paper) == ""
+    html = letter.get_body(["html"]).get_content()
+    found = [url.replace("&amp;", "&") for url in re.findall(r'href="([^"]*/feedback/[^"]+)', html)]
+    assert [url.partition("?")[2] for url in found] == [
+        f"paper={paper.pk}&value={value}" for value in ("more", "less", "save")
+    ]
+    for url in found:
+        assert client.get(url.removeprefix("http://127.0.0.1:8000")).status_code == 200
+        assert feedback.feedback_on(someone, paper) is None
+    (form,) = lxml.html.fromstring(web_copy).xpath("//form[@class='say']")
+    assert form.get("action") == address("feedback", someone)
+    assert form.xpath(".//button/@value") == ["more", "less", "save"]
+
+
+# ---- What is learned from what readers say of papers, and how it changes their digests
+
+
+def test_tomorrows_digest_has_more_of_what_she_wants_more_of(world):
+    twin, someone = reader(size=10), reader(size=10)
+    plan.plan(NOW)
+    first = Digest.objects.get(subscriber=someone)
+    liked = [pick.paper for pick in first.picks.whole() if themes([pick]) == "r"]
+    assert 0 < len(liked) < 10, "The corpus is to have both themes in today's digest."
+    say(someone, "more", liked[0])
+    assert feedback.learn(NOW + SECOND) == 1
+    theme(MOLECULES, 0, 6, day=TODAY + DAY)
+    theme(ROADS, 0, 6, day=TODAY + DAY)
+    plan.plan(TOMORROW)
+
+    hers, twins = (
+        themes(Digest.objects.get(subscriber=one, day=TODAY + DAY).picks.whole())
+        for one in (someone, twin)
+    )
+    assert hers[:5] == "rrrrr"
+    assert "m" in twins[:5]
+
+
+def test_tomorrows_digest_has_less_of_what_she_wants_less_of(world):
+    someone = reader()
+    before = themes_of(someone)
+    taught(someone, "less", world["molecules"][0])
+    assert themes_of(someone).count("m") < before.count("m")
+    taught(someone, "less", *world["molecules"][1:4])
+    assert themes_of(someone) == "rrrrr"
+
+
+def test_what_is_saved_teaches_like_more(world):
+    saving = taught(reader(), "save", world["roads"][0])
+    asking = taught(reader(), "more", world["roads"][0])
+    assert words_of(saving) == words_of(asking) != []
+    assert themes_of(saving) == themes_of(asking) == "rrrrr"
+
+
+def test_from_three_papers_on_what_is_like_them_comes_without_a_topic(world):
+    two = make.subscriber(interests="medieval monasteries")
+    three = make.subscriber(interests="medieval monasteries")
+    taught(two, "more", *world["molecules"][:2])
+    taught(three, "more", *world["molecules"][:3])
+    assert picks_of(two) == []
+    _, picks = plan.preview(three, TODAY, NOW)
+    assert picks
+    assert {pick.basis for pick in picks} == {"learned"}
+    liked = [f"Like “{paper.title[:40]}" for paper in world["molecules"][:3]]
+    assert picks[0].why.startswith(tuple(liked))
+    assert set(themes(picks)) == {"m"}
+
+
+def test_a_word_of_two_terms_is_said_once():
+    seasons = ("spring", "summer", "autumn", "winter")
+    *liked, _ = [make.paper(f"GPT4 in {season}", "GPT4 writes verses.") for season in seasons]
+    others(2)
+    someone = make.subscriber(interests="medieval monasteries")
+    taught(someone, "more", *liked)
+    _, picks = plan.preview(someone, TODAY, NOW)
+    said = [one["word"] for one in feedback.learned_words(someone)]
+    for words in (said, *(pick.terms for pick in picks)):
+        assert len(set(words)) == len(words)
+
+
+def test_who_said_nothing_gets_exactly_what_she_got_before(world):
+    quiet, unlearned = reader(), reader()
+    before = picks_of(quiet)
+    assert before
+    taught(reader(), "more", *world["molecules"])
+    taught(reader(), "less", *world["roads"])
+    say(unlearned, "more", world["roads"][0])  # Said, and not learned yet.
+    assert picks_of(quiet) == before
+    assert picks_of(unlearned) == before
+    plan.plan(NOW)
+    digest = Digest.objects.get(subscriber=quiet)
+    assert [
+        (p.paper_id, p.position, p.score, p.basis, p.topic_name, p.terms)
+        for p in digest.picks.whole()
+    ] == before
+
+
+def test_what_one_taught_is_hers_alone_in_a_shard(world):
+    roads, molecules = reader(), reader()
+    taught(roads, "more", world["roads"][0])
+    taught(molecules, "more", world["molecules"][0])
+    plan.plan(NOW)
+    found = [themes(Digest.objects.get(subscriber=one).picks.whole()) for one in (roads, molecules)]
+    assert found == ["rrrrr", "mmmmm"]
+
+
+def test_learning_is_done_once_and_again_when_it_is_old(world):
+    someone = taught(reader(), "more", world["roads"][0])
+    assert feedback.learn(NOW + DAY) == 0
+    assert feedback.learn(NOW + ReaderModel.FRESH + DAY) == 1
+    assert ReaderModel.objects.get().fitted_at == NOW + ReaderModel.FRESH + DAY
+    assert themes_of(someone) == "rrrrr"
+
+
+def test_learning_asks_a_constant_number_of_queries_a_reader(world):
+    counts = []
+    for papers in (1, 6):
+        for _ in range(3):
+            say(reader(), "more", *world["roads"][:papers])
+        with CaptureQueriesContext(connection) as queries:
+            assert feedback.learn(NOW + DAY) == 3
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_the_latest_papers_are_remembered(world, monkeypatch):
+    monkeypatch.setattr(feedback, "MAX_LEARNED", 2)
+    someone = reader()
+    say(someone, "more", *world["molecules"][:2])
+    say(someone, "more", *world["roads"][:2], now=NOW + 5 * SECOND)
+    feedback.learn(NOW + 8 * SECOND)
+    assert ReaderModel.objects.get().liked == 2
+    assert "congest" in words_of(someone)
+    assert "atom" not in words_of(someone)
+
+
+def test_a_paper_that_is_deleted_in_this_very_moment_keeps_nobody_from_learning(world):
+    gone, kept = world["roads"][:2]
+    someone = reader()
+    say(someone, "more", gone, kept)
+    with once_before('FROM "digest_paper" WHERE "digest_paper"."id" IN', gone.delete):
+        assert feedback.learn(NOW + DAY) == 1
+    assert words_of(someone)
+
+
+def test_a_word_said_while_fitting_is_learned_in_the_next_pass(world):
+    someone = reader()
+    say(someone, "more", world["roads"][0])
+
+    def interrupt():
+        feedback.record(someone, world["molecules"][0], "less", NOW + SECOND)
+
+    with once_before('UPDATE "digest_readermodel"', interrupt):
+        feedback.learn(NOW)
+    assert ReaderModel.objects.outdated(NOW + SECOND).exists()
+    assert feedback.learn(NOW + SECOND) == 1
+    assert weights_of(someone)["atom"] < 0
+    assert not ReaderModel.objects.outdated(NOW + SECOND).exists()
+
+
+def test_a_word_whose_moment_is_before_the_fit_that_missed_it_is_learned(world):
+    """Its request waited for the lock, or the worker's clock is ahead of the web server's."""
+    someone = reader()
+    say(someone, "more", world["roads"][0])
+    feedback.learn(NOW + 10 * SECOND)
+    say(someone, "less", world["molecules"][0], now=NOW + 9 * SECOND)
+    feedback.learn(NOW + DAY)
+    assert "atom" in words_of(someone)
+
+
+def test_a_ranking_fitted_anew_meanwhile_breaks_nothing(world):
+    someone = taught(reader(), "more", *world["roads"][:3])
+    Paper.objects.exclude(day=TODAY).exclude(feedback__isnull=False).delete()
+    say(someone, "less", world["roads"][0], now=NOW + 5 * SECOND)
+    with once_before('UPDATE "digest_readermodel"', lambda: model_store.fit(NOW)):
+        assert feedback.learn(NOW + 5 * SECOND) == 1
+    assert "r" in themes_of(someone)
+    plan.plan(NOW)
+    assert Pick.objects.exists()
+
+
+def test_weights_are_told_with_a_minus_as_wide_as_a_plus_in_the_language_of_the_page(client):
+    someone = make.subscriber()
+    learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
+    ReaderModel.objects.create(subscriber=someone, **learned)
+    page = client.get(address("learned", someone), headers={"accept-language": "de"})
+    weights = lxml.html.fromstring(page.content).find_class("weight")
+    assert [one.text for one in weights] == ["+0,50", "−0,25"]
+
+
+def test_papers_without_words_teach_nothing_and_break_nothing():
+    papers = [make.paper(text, text) for text in ("?", "the of and to", "")]
+    someone = reader()
+    for number, value in enumerate(("more", "less", "save")):
+        say(someone, value, *papers, now=NOW + number * DAY)
+        assert feedback.learn(NOW + number * DAY + 3 * SECOND) == 1
+        assert words_of(someone) == []
+    assert plan.plan(NOW).letters == 1
+
+
+def test_the_task_learns_and_beat_asks_for_it(world):
+    someone = reader()
+    say(someone, "more", world["roads"][0])
+    tasks.learn_from_feedback()
+    assert words_of(someone)
+    app.loader.import_default_modules()
+    asked_for = {entry["task"] for entry in app.conf.beat_schedule.values()}
+    assert tasks.learn_from_feedback.name in app.tasks.keys() & asked_for
+
+
+def test_a_tick_learns_before_it_plans_and_a_dry_tick_or_a_preview_learn_nothing(world, outbox):
+    someone = reader()
+    say(someone, "more", world["roads"][0])
+    before = everything()
+    call_command("tick", dry_run=True)
+    call_command("digest", someone.email)
+    assert everything() == before
+    call_command("tick")
+    assert len(outbox()) == 1
+    assert themes(Digest.objects.get(subscriber=someone).picks.whole()) == "rrrrr"
+
+
+# ---- What the ranking is told of a reader: what she follows and mutes, and what was learned
+
+
+@pytest.mark.parametrize("said", ["cs.LG", "  Cs.Lg "])
+def test_a_line_that_names_a_category_follows_it(said):
+    inside = make.paper("Bread", categories=["cs.AI", "cs.LG"])
+    make.paper("Cake", categories=["math.GT"])
+    make.paper("On the words cs and LG", categories=["math.GT"])
+    someone = make.subscriber()
+    preferences.change(someone, TopicSelection(interests=[said]), {}, now=NOW)
+    plan.plan(NOW)
+    assert [pick.paper for pick in Pick.objects.all()] == [inside]
+    assert profiles_of([someone])[0].follows[0].categories == ("cs.LG",)
+
+
+@pytest.mark.parametrize("said", ["cs.LG", "cs.lg"])
+def test_a_muted_line_that_names_a_category_mutes_it(said):
+    make.paper("Graphs of roads", categories=["cs.AI", "cs.LG"])
+    outside = make.paper("Graphs of cars", categories=["cs.AI"])
+    someone = make.subscriber()
+    wishes = TopicSelection(interests=["graphs"], muted_interests=[said])
+    preferences.change(someone, wishes, {}, now=NOW)
+    plan.plan(NOW)
+    assert [pick.paper for pick in Pick.objects.all()] == [outside]
+
+
+def test_the_other_name_of_a_category_and_a_closed_archive_mean_the_one_that_counts():
+    systems = make.paper("Control", categories=["eess.SY", "cs.SY"])
+    language = make.paper("Verbs", categories=["cs.CL"])
+    make.subscriber(interests="cs.sy\ncmp-lg")
+    plan.plan(NOW)
+    assert {pick.paper for pick in Pick.objects.all()} == {systems, language}
+
+
+def test_words_that_only_hold_a_category_are_words():
+    make.paper("Bread", categories=["cs.LG"])
+    said = make.paper("Why cs.LG papers grow", categories=["cs.DL"])
+    make.subscriber(interests='"cs.LG papers"')
+    plan.plan(NOW)
+    assert [pick.paper for pick in Pick.objects.all()] == [said]
+
+
+def test_a_topic_keeps_its_categories_though_its_words_name_another():
+    topic = make.topic("Learning", query="cs.LG", categories=["math.GT"])
+    assert to_interest(topic).categories == ("math.GT",)
+
+
+def test_profiles_ask_the_same_number_of_queries_however_many_they_are(world):
+    muted = make.topic("bread")
+    counts = []
+    for size in (1, 10, 20):
+        subscribers = [reader(muted=[muted]) for _ in range(size)]
+        for number, one in enumerate(subscribers[:10]):
+            say(one, "more", world["roads"][number % 6])
+        feedback.learn(NOW + DAY)
+        with CaptureQueriesContext(connection) as queries:
+            profiles = profiles_of(subscribers)
+        counts.append(len(queries))
+        assert [len(one.follows) + len(one.mutes) for one in profiles] == [2] * size
+        assert [one.learned is not None for one in profiles] == [n < 10 for n in range(size)]
+    assert counts == [3, 3, 3]
+
+
+def test_a_profile_leaves_out_what_was_learned_of_one_who_switched_it_off(world):
+    on, off = (taught(reader(), "more", world["roads"][0]) for _ in range(2))
+    Subscriber.objects.filter(pk=off.pk).update(learns=False)
+    off.refresh_from_db()
+    assert words_of(off)
+    assert [one.learned is not None for one in profiles_of([on, off])] == [True, False]
+    assert profiles_of([off])[0].learned is None

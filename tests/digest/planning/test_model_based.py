@@ -25,7 +25,7 @@ from subscriptions.delivery.transports.base import DeliveryResult
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
-from tests.factories.simulation import DAY, DOOR, HOUR, MINUTE
+from tests.factories.make import DAY, DOOR, HOUR, MINUTE
 from tests.helpers.invariants import broken
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -178,9 +178,8 @@ class Life:
 
     def move(self):
         try:
-            change_address.request(
-                self.reader, f"{self.chance.randrange(4)}@example.org", now=self.now
-            )
+            email = f"{self.chance.randrange(4)}@example.org"
+            change_address.request(self.reader, email, now=self.now)
             for side in ("old", "new"):
                 change_address.approve(self.reader, side, self.now, source=DOOR, now=self.now)
         except change_address.NotOpen:

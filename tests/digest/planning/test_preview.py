@@ -1,25 +1,24 @@
 """What someone's digests would have been: ranked as planning ranks, with a memory, and stored
 nowhere."""
 
-from datetime import timedelta
-
 import pytest
 from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
 
 from digest.indexing import candidates, index_store, model_store
 from digest.models import Digest, Paper, Pick
 from digest.personalization.profiles import profile_for, profiles_of
-from digest.planning import plan, preview
+from digest.planning import plan, preview, replay
+from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
 from subscriptions.actions import preferences
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Topic
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, NOW, TODAY
 
 pytestmark = pytest.mark.django_db
 
-DAY, TODAY = timedelta(days=1), NOW.date()
 WORDS = "graph protein quantum speech robot vision causal battery galaxy retrieval".split()  # noqa: SIM905
 
 
@@ -31,8 +30,8 @@ def world(days=15, a_day=4):
             make.paper(
                 f"On {about[0]} networks and {about[1]} {number} of {ago}",
                 f"We study {about[0]} networks. A {about[1]} is used in case{ago}x{number}.",
-                day=NOW.date() - ago * DAY,
-                came_in_at=NOW - ago * DAY - timedelta(hours=12),
+                day=TODAY - ago * DAY,
+                came_in_at=NOW - ago * DAY - 12 * HOUR,
                 upvotes=(ago * 7 + number) % 5,
                 categories=[f"cs.{'LG' if number % 2 else 'AI'}"],
             )
@@ -51,10 +50,10 @@ def test_each_day_has_the_very_papers_that_planning_would_choose():
     world()
     reader = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
     *before, today = reversed(preview.preview_digests(profiles_of([reader])[0], NOW).days)
-    assert [day.day for day in before] == [NOW.date() - ago * DAY for ago in range(7, 0, -1)]
+    assert [day.day for day in before] == [TODAY - ago * DAY for ago in range(7, 0, -1)]
     future = Paper.objects.filter(day__gt=before[0].day)
     later = {paper.pk: paper.day for paper in future}
-    future.update(day=NOW.date() + 30 * DAY)
+    future.update(day=TODAY + 30 * DAY)
     for day in [*before, today]:
         # On this day, nobody knew of the later ones.
         for paper, of in later.items():
@@ -87,7 +86,7 @@ def remember(reader, day):
 
 
 def test_a_day_without_anything_new_is_empty():
-    make.paper("Graph networks", day=NOW.date() - 7 * DAY)
+    make.paper("Graph networks", day=TODAY - 7 * DAY)
     model_store.fit(NOW)
     days = preview.preview_digests(following("graph"), NOW).days
     assert [len(day.picks) for day in days] == [0] * 7 + [1]
@@ -109,7 +108,7 @@ def test_no_model_is_fitted_for_a_page():
 def test_a_paper_that_comes_in_is_seen_at_once():
     world(days=2)
     assert len(preview.preview_digests(following("soup"), NOW).days[0].picks) == 0
-    make.paper("On graph soup", "A quantum soup.", now=NOW + DAY, day=NOW.date())
+    make.paper("On graph soup", "A quantum soup.", now=NOW + DAY, day=TODAY)
     model_store.fit(NOW)
     assert len(preview.preview_digests(following("soup"), NOW).days[0].picks) == 1
 
@@ -124,14 +123,15 @@ def notes_of(lines, *, reader=None):
 
 def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its_others():
     world(days=4)
+    german = ["Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
+    long = "quantum networks of speech and vision for gardeneers"
     lines = (
         "Quantm networks, graph",
         '"robot visoin"',
         "graph",
-        "quantum networks of speech and vision for gardeneers",
-        "quantum Gartenzwerge Zaunkönige Maulwürfe Schnecken",
+        long,
+        " ".join(["quantum", *german]),
     )
-    german = ["Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
     told = notes_of(lines, reader=make.subscriber(interests="graph"))
     assert told.unknown_words == ["Quantm", "visoin", "gardeneers", *german]
     # Of an abstract that was pasted, none is told unless few of its words are known.
@@ -185,14 +185,10 @@ def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
     line = "everything on how a robot learns from speech and vision of people, {} driving a car"
     for but in ("but not", "but nothing about", "except", "excluding", "but no"):
         assert notes_of([line.format(but)]).ignored_operators == ["NOT"]
-    quiet = (
-        line.format("and not only for"),
-        line.format("but also of"),
-        "learning without forgetting",
-        "not only graphs",
-        "we study robots that see, not those which only hear",
-    )
-    assert notes_of([*quiet, '"graph, not robot"']).ignored_operators == []
+    quiet = [line.format(words) for words in ("and not only for", "but also of")]
+    quiet += ["learning without forgetting", "not only graphs", '"graph, not robot"']
+    quiet += ["we study robots that see, not those which only hear"]
+    assert notes_of(quiet).ignored_operators == []
     topic = make.topic("Graphs", query="graph OR robot")
     muting = TopicSelection(follow=[topic], muted_interests=["NOT vision AND speech"])
     assert preview.preview_digests(profile_for(muting, 10), NOW).notes.ignored_operators == []
@@ -301,9 +297,57 @@ def test_only_so_many_words_are_looked_at():
     assert preview.bounded(Profile((people, people))) == (Profile((people,)), True)
 
 
-def test_what_is_not_looked_at_is_not_even_read(monkeypatch):
-    read = []
-    monkeypatch.setattr(preview, "queries", lambda text: read.append(text) or ())
-    many = tuple(Interest(f"{n}", f"{n}" * 2_000) for n in range(50))
-    assert preview.bounded(Profile(many))[1]
-    assert len(read) == 3
+# ---- The last days ranked again with other settings: what it says, and that it writes nothing
+
+
+@pytest.fixture
+def reader():
+    """A reader of bread, about which two papers are, and with a higher cut the first alone."""
+    make.paper("Sour bread and rye bread", "Bread, bread and bread.")
+    make.paper("Baking in ovens", "Ovens bake many things, and bread is one of them. " * 3)
+    for n in range(6):
+        make.paper(f"Graph networks {n}", "Of graphs and their nodes.")
+    index_store.renew(NOW)
+    return make.subscriber(interests="bread")
+
+
+def total(then, days=2):
+    model = model_store.in_use()
+    each = [TODAY - back * DAY for back in reversed(range(days))]
+    windows = (candidates.announced(model, day) for day in each)
+    found = list(replay.replay(Parameters(), then, windows, replay.sample_subscribers(10)))
+    return found, replay.total_of(found)
+
+
+def test_the_same_settings_change_nothing(reader):
+    days, same = total(Parameters())
+    assert [day.day for day in days] == sorted(day.day for day in days)
+    assert (same.digests, same.changed, same.kept) == (2, 0, 1.0)
+    assert same.picks_now == same.picks_then == 2
+
+
+def test_what_a_higher_cut_takes_away_is_counted(reader):
+    _, differs = total(Parameters(cut=4.7))
+    assert (differs.changed, differs.picks_now, differs.picks_then) == (1, 2, 1)
+    assert differs.kept == 0.5
+    assert replay.titles(differs.removed, 5) == [("Baking in ovens", 1)]
+    _, empty = total(Parameters(cut=10))
+    assert (empty.had_now, empty.had_then) == (0.5, 0.0)
+    assert (empty.papers_now, empty.papers_then) == (2, 0)
+
+
+# ---- From a shell
+
+
+def test_the_command_says_the_same(reader, capsys):
+    call_command("replay", "cut=4.7", days=2)
+    said = capsys.readouterr().out
+    assert "1 of 2 digests would change; 50.0% of their papers stay." in said
+    assert "removed 1×: Baking in ovens" in said
+    assert "RANKING=cut=4.7" in said
+
+
+@pytest.mark.parametrize("change", ["cut", "cut=x", "roof=1", "cut=11"])
+def test_the_command_refuses_what_is_no_setting(change):
+    with pytest.raises(CommandError):
+        call_command("replay", change)

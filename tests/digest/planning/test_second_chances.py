@@ -15,8 +15,8 @@ from digest.sources.records import Record
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
 from tests.factories import make
-from tests.factories.make import NOW
-from tests.factories.planning import DAY, TODAY, TOOK_OFF, crowd, observed, older, ranked
+from tests.factories.make import DAY, NOW, TODAY
+from tests.factories.planning import TOOK_OFF, crowd, observed, older, ranked
 from tests.helpers.invariants import broken
 
 pytestmark = pytest.mark.django_db
@@ -87,14 +87,11 @@ def test_the_letter_says_it_in_both_parts(outbox):
     assert broken(NOW) == {}
 
 
-@pytest.mark.parametrize(
-    ("interests", "why"),
-    [
-        ("cs.lg", ["Taken off since: 300 upvotes (cs.lg)"]),
-        ("", ["Taken off since: 300 upvotes"]),
-        ("medieval monasteries", []),
-    ],
-)
+TAKEN_OFF = "Taken off since: 300 upvotes"
+REASONS = [("cs.lg", [f"{TAKEN_OFF} (cs.lg)"]), ("", [TAKEN_OFF]), ("medieval monasteries", [])]
+
+
+@pytest.mark.parametrize(("interests", "why"), REASONS)
 def test_it_comes_to_who_follows_its_category_or_nothing_and_not_something_else(interests, why):
     older("Bread", TOOK_OFF, categories=["cs.LG"])
     someone = make.subscriber(interests=interests and f"{interests}\n{HER}")
@@ -199,12 +196,8 @@ def test_it_is_older_than_what_is_new_and_not_too_old():
 
 
 def test_what_was_looked_at_only_now_has_not_taken_off():
-    record = Record(
-        id="2605.00001",
-        title="Graph networks of roads",
-        day=TODAY - 20 * DAY,
-        upvotes=300,
-    )
+    said = {"day": TODAY - 20 * DAY, "upvotes": 300}
+    record = Record(id="2605.00001", title="Graph networks of roads", **said)
     store.store([record], now=NOW, source="huggingface")
     someone = reader()
     plan()
@@ -226,9 +219,8 @@ def test_it_waits_for_a_day_with_something_new(outbox):
     someone = reader()
     plan()
     older("Graph networks of roads", {-9: 5, 1: 300})
-    Observation.objects.filter(paper__title__startswith="Cooking", day=TODAY - DAY).update(
-        day=TODAY + DAY
-    )
+    others = Observation.objects.filter(paper__title__startswith="Cooking", day=TODAY - DAY)
+    others.update(day=TODAY + DAY)
     call_command("tick", now=NOW + DAY)
     assert someone.letters.get(day=TODAY + DAY).reason == "nothing to say"
     plan(2)
@@ -255,9 +247,8 @@ def test_a_shard_asks_a_constant_number_of_queries_for_all_that_steers_it():
     ranked(reader())  # The model is fitted and loaded, the papers are read.
     counts = []
     for size in (2, 10):
-        shard = [
-            make.subscriber(interests="graph networks\ncs.LG", muted=[muted]) for _ in range(size)
-        ]
+        follows = "graph networks\ncs.LG"
+        shard = [make.subscriber(interests=follows, muted=[muted]) for _ in range(size)]
         for subscriber in shard:
             for paper in liked:
                 feedback.record(subscriber, paper, "more", NOW)

@@ -1,7 +1,12 @@
 """Two digests are hours apart: after a night asleep, a silence, an evening."""
 
-from datetime import timedelta
+import shutil
+import zoneinfo
+from contextlib import contextmanager
+from datetime import date, timedelta
 from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection, transaction
@@ -16,21 +21,8 @@ from subscriptions.delivery import circuit_breaker, letter_sql, queue, transitio
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
-from tests.factories.make import NOW
-from tests.factories.simulation import (
-    DAY,
-    DOOR,
-    HOUR,
-    MINUTE,
-    TODAY,
-    YESTERDAY,
-    arrivals,
-    at,
-    had,
-    on_one_database,
-    reader,
-    tick,
-)
+from tests.factories.make import DAY, DOOR, HOUR, MINUTE, NOW, TODAY, YESTERDAY
+from tests.factories.simulation import arrivals, at, had, on_one_database, reader, tick
 from tests.helpers.threads import uncommitted
 
 pytestmark = pytest.mark.django_db
@@ -70,12 +62,12 @@ def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hour
     circuit_breaker.stop("Ada", at(YESTERDAY, 6))
     for past in range(1, hours + 1):
         tick(now := at(YESTERDAY, 6) + past * HOUR)
-        assert {result.text for result in invariants.examine(now)} == {"kept"}
+        assert {result.text for result in invariants.examine(now)} == {"OK"}
     assert Letter.objects.get().state == "planned"  # As it was: nobody has closed it.
 
     circuit_breaker.resume("Ada", now)
     assert not invariants.overdue(now, 15 * MINUTE).exists()
-    assert {result.text for result in invariants.examine(now)} == {"kept"}
+    assert {result.text for result in invariants.examine(now)} == {"OK"}
     tick(now + MINUTE)
     day = (now - 7 * HOUR).date()
     assert arrivals() == [(day, now + MINUTE)] * 2
@@ -84,7 +76,7 @@ def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hour
     for later in range(1, 12):
         tick(now + later * HOUR)
     assert len(arrivals()) == 2
-    assert {result.text for result in invariants.examine(now + 12 * HOUR)} == {"kept"}
+    assert {result.text for result in invariants.examine(now + 12 * HOUR)} == {"OK"}
 
 
 def test_digests_that_are_due_after_sending_was_resumed_are_overdue_in_time():
@@ -106,10 +98,7 @@ def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():
     assert other.letters.get().state == "planned"  # She has an hour yet.
 
     states = one.letters.order_by("day").values_list("day", "state", "reason")
-    assert list(states) == [
-        (YESTERDAY, "missed", "the next day's was due"),
-        (TODAY, "planned", ""),
-    ]
+    assert list(states) == [(YESTERDAY, "missed", "the next day's was due"), (TODAY, "planned", "")]
     assert Pick.objects.get(subscriber=one).digest.day == TODAY
 
 
@@ -135,8 +124,7 @@ def test_the_next_digest_waits_while_one_may_be_arriving_and_then_for_its_distan
     )
 
     assert plan.plan(at(TODAY, 0)).letters == 0
-    one.refresh_from_db()
-    assert one.next_due_at == at(TODAY, 11, 58)
+    assert make.fresh(one).next_due_at == at(TODAY, 11, 58)
     assert plan.plan(at(TODAY, 11, 58)).letters == 1
 
 
@@ -161,8 +149,7 @@ def test_what_was_to_go_out_again_as_its_day_ended_is_kept_at_a_distance():
     assert plan.plan(at(TODAY, 6)).letters == 0
     queue.sweep(at(TODAY, 6, 1))
     assert plan.plan(at(TODAY, 6, 1)).letters == 0
-    one.refresh_from_db()
-    assert one.next_due_at == at(TODAY, 17, 40)
+    assert make.fresh(one).next_due_at == at(TODAY, 17, 40)
 
 
 @pytest.mark.parametrize("state", ["transmitting", "uncertain"])
@@ -179,8 +166,7 @@ def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state)
         queue.sweep(woke := woke + 15 * MINUTE)
     rounds.deliver_due(lambda: woke)
     assert plan.plan(woke + MINUTE).letters == 0
-    one.refresh_from_db()
-    assert one.next_due_at == woke + schedule.MIN_GAP
+    assert make.fresh(one).next_due_at == woke + schedule.MIN_GAP
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
@@ -206,8 +192,7 @@ def test_what_passes_the_fence_as_its_day_ends_is_seen_by_who_plans_the_next(mon
     for _ in range(2):
         assert plan.plan(closes_at).letters == 0
     assert one.letters.get().state == "transmitting"
-    one.refresh_from_db()
-    assert one.next_due_at == moment + schedule.MIN_GAP
+    assert make.fresh(one).next_due_at == moment + schedule.MIN_GAP
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
@@ -243,15 +228,13 @@ def test_who_moves_to_another_address_keeps_her_distance_to_a_digest_that_was_la
     """What she confirms then is an address: it makes that digest no first one."""
     one = planned_yesterday(6)
     rounds.deliver_due(lambda: at(YESTERDAY, 23))
-    change_address.request(one, "new@example.org", now=at(YESTERDAY, 23, 20))
+    asked_at = at(YESTERDAY, 23, 20)
+    change_address.request(one, "new@example.org", now=asked_at)
     for side in ("old", "new"):
-        change_address.approve(
-            one, side, at(YESTERDAY, 23, 20), source=DOOR, now=at(YESTERDAY, 23, 30)
-        )
+        change_address.approve(one, side, asked_at, source=DOOR, now=asked_at + 10 * MINUTE)
 
     assert plan.plan(at(TODAY, 6)).letters == 0
-    one.refresh_from_db()
-    assert (one.email, one.next_due_at) == ("new@example.org", at(TODAY, 11))
+    assert (make.fresh(one).email, one.next_due_at) == ("new@example.org", at(TODAY, 11))
 
 
 @pytest.mark.parametrize("changed", [{}, {"hour": 8}])
@@ -260,31 +243,27 @@ def test_the_digest_after_a_first_one_in_the_evening_comes_at_her_hour(changed):
     one = make.subscriber(hour=7, wants_quiet_days=True, now=at(TODAY, 22))
     tick(at(TODAY, 22))
     preferences.change(one, None, changed, now=at(TODAY, 22, 30))
-    one.refresh_from_db()
-    tick(one.next_due_at)
+    tick(make.fresh(one).next_due_at)
     due = at(TODAY + DAY, changed.get("hour", 7))
     assert arrivals() == [(TODAY, at(TODAY, 22)), (TODAY + DAY, due)]
 
 
-@pytest.mark.parametrize(
-    ("state", "left_at", "due_at"),
-    [
-        ("planned", None, at(TODAY, 11)),  # It may leave in this moment.
-        ("claimed", None, at(TODAY, 11)),
-        ("transmitting", at(YESTERDAY, 22, 59), at(TODAY, 10, 59)),
-        ("uncertain", at(YESTERDAY, 22, 30), at(TODAY, 10, 30)),
-        ("skipped", None, at(TODAY, 0)),
-    ],
-)
-def test_after_a_change_the_next_digest_keeps_its_distance_to_one_on_its_way(
-    state, left_at, due_at
-):
+ON_ITS_WAY = [
+    ("planned", None, at(TODAY, 11)),  # It may leave in this moment.
+    ("claimed", None, at(TODAY, 11)),
+    ("transmitting", at(YESTERDAY, 22, 59), at(TODAY, 10, 59)),
+    ("uncertain", at(YESTERDAY, 22, 30), at(TODAY, 10, 30)),
+    ("skipped", None, at(TODAY, 0)),
+]
+
+
+@pytest.mark.parametrize(("state", "left_at", "due_at"), ON_ITS_WAY)
+def test_after_a_change_the_next_digest_keeps_its_gap_to_one_on_its_way(state, left_at, due_at):
     one = reader(hour=22, next_due_at=at(YESTERDAY, 22))
     plan.plan(at(YESTERDAY, 22))
     one.letters.update(state=state, left_at=left_at)
     preferences.change(one, None, {"hour": 0}, now=at(YESTERDAY, 23))
-    one.refresh_from_db()
-    assert one.next_due_at == due_at
+    assert make.fresh(one).next_due_at == due_at
 
 
 def test_a_move_across_the_date_line_repeats_no_date():
@@ -313,7 +292,129 @@ def test_the_digest_after_a_first_one_just_before_her_hour_comes_six_hours_later
     for hours in range(9):
         tick(at(TODAY, 23, 50) + hours * HOUR)
     # At midnight, ten minutes later, it would be no news.
-    assert arrivals() == [
-        (TODAY, at(TODAY, 23, 50)),
-        (TODAY + DAY, at(TODAY + DAY, 5, 50)),
-    ]
+    assert arrivals() == [(TODAY, at(TODAY, 23, 50)), (TODAY + DAY, at(TODAY + DAY, 5, 50))]
+
+
+# ---- Clocks: zones and their rules, machines whose clocks jump
+
+
+QUARTER = 15 * MINUTE  # All clocks of today differ by so much or a multiple.
+
+
+# ---- Changes of clocks
+
+
+CHANGES = [
+    # The gap: 02:00 is skipped, and it is 03:00 at 01:00 UTC.
+    ("Europe/Berlin", 2, date(2027, 3, 28), ["27 01:00", "28 01:00", "29 00:00"]),
+    *on_one_database(
+        # The overlap: the first of two 02:00s is at 00:00 UTC.
+        ("Europe/Berlin", 2, date(2026, 10, 25), ["24 00:00", "25 00:00", "26 01:00"]),
+        # No midnight on that day: it begins at 01:00.
+        ("Africa/Cairo", 0, date(2026, 4, 24), ["22 22:00", "23 22:00", "24 21:00"]),
+        # The clocks jump by half an hour.
+        ("Australia/Lord_Howe", 2, date(2026, 10, 4), ["02 15:30", "03 15:30", "04 15:00"]),
+    ),
+    # A day that never was.
+    ("Pacific/Apia", 7, date(2011, 12, 30), ["29 17:00", "30 17:00"]),
+]
+
+
+@pytest.mark.parametrize(("zone", "hour", "night", "moments"), CHANGES)
+def test_each_local_date_has_one_digest_when_the_clocks_change(zone, hour, night, moments):
+    zone = ZoneInfo(zone)
+    _, first = schedule.next_due(night - DAY, hour, zone)
+    last = schedule.due_moment(night + DAY, hour, zone) + HOUR
+    one = reader(timezone=zone.key, hour=hour, next_due_at=first, confirmed_at=first - 9 * DAY)
+    days = (night - DAY, night, night + DAY)
+    now = first - QUARTER
+    while now <= last:
+        plan.plan(now)
+        now += QUARTER
+    letters = one.letters.order_by("day")
+    there = [day for day in days if day != date(2011, 12, 30)]
+    assert [letter.day for letter in letters] == there
+    assert [f"{letter.created_at:%d %H:%M}" for letter in letters] == moments
+
+
+@contextmanager
+def zones_of(folder):
+    """Read the zones from this folder, as after an update of the system's."""
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([str(folder)])
+    ZoneInfo.clear_cache()
+    try:
+        yield
+    finally:
+        zoneinfo.reset_tzpath(before)
+        ZoneInfo.clear_cache()
+
+
+def rules(folder, name, like):
+    """Write a folder in which the zone `name` has the rules of another."""
+    source = next(path for root in zoneinfo.TZPATH if (path := Path(root) / like).is_file())
+    target = folder / name
+    target.parent.mkdir(parents=True)
+    shutil.copy(source, target)
+    return folder
+
+
+RULES = [
+    ("Etc/GMT+11", "Etc/GMT-13", 0),  # As Samoa moved across the date line.
+    pytest.param("Etc/GMT-2", "Etc/GMT-3", 23, marks=pytest.mark.slow),
+    pytest.param("Etc/GMT-3", "Etc/GMT-2", 0, marks=pytest.mark.slow),
+    pytest.param("Etc/GMT-13", "Etc/GMT+11", 23, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("planned_first", [True, False])
+@pytest.mark.parametrize(("old", "new", "hour"), RULES)
+def test_a_change_of_zone_rules_never_makes_two_letters(tmp_path, hour, planned_first, old, new):
+    name = "Europe/Berlin"
+    before, after = rules(tmp_path / "old", name, old), rules(tmp_path / "new", name, new)
+    with zones_of(before):
+        moment = schedule.due_moment(TODAY, hour, ZoneInfo(name))
+        had(YESTERDAY, moment - DAY, timezone=name, hour=hour)
+        if planned_first:
+            plan.plan(moment)
+    with zones_of(after):
+        for hours in range(80):
+            tick(moment + hours * HOUR)
+    days, moments = zip(*arrivals(), strict=True)
+    assert len(days) == len(set(days)) >= 4
+    assert Letter.objects.count() == len(set(Letter.objects.values_list("day")))
+    assert all(later - earlier >= schedule.MIN_GAP for earlier, later in pairwise(moments))
+
+
+# ---- Clocks that jump
+
+
+@pytest.mark.parametrize("was_sent", [True, False])
+def test_a_clock_that_was_a_day_ahead_doubles_nothing(was_sent):
+    """Today's is missed where its hour was still to come: by the clock, it was yesterday's."""
+    one = had(YESTERDAY, at(YESTERDAY, 7), hour=7)
+    if was_sent:
+        tick(at(TODAY, 7))
+    tick(at(TODAY + DAY, 8))  # It is 08:00 today, in truth; or 06:00 with today's to come.
+    for hours in range(70):
+        tick(at(TODAY, 7) + hours * HOUR)
+    ahead = [(TODAY + DAY, at(TODAY + DAY, 8)), (TODAY + 2 * DAY, at(TODAY + 2 * DAY, 7))]
+    today = [(TODAY, at(TODAY, 7))] if was_sent else []
+    assert arrivals()[1:] == today + ahead
+    assert one.letters.get(day=TODAY).state == ("accepted" if was_sent else "missed")
+
+
+def test_a_planner_whose_clock_is_ahead_of_the_database_sends_nothing_early():
+    one = had(YESTERDAY, at(YESTERDAY, 7), hour=7)
+    plan.plan(at(TODAY, 7))  # By the database's clock, it is 06:50.
+    assert rounds.deliver_due(lambda: at(TODAY, 6, 50))["accepted"] == 0
+    assert one.letters.get(day=TODAY).state == "planned"
+    tick(at(TODAY, 7))
+    assert arrivals()[-1] == (TODAY, at(TODAY, 7))
+
+
+def test_a_clock_that_steps_back_by_two_hours_doubles_nothing():
+    had(YESTERDAY, at(YESTERDAY, 7), hour=7)
+    for now in (at(TODAY, 7), at(TODAY, 5), at(TODAY, 6), at(TODAY, 7), at(TODAY, 8)):
+        tick(now)
+    assert arrivals()[1:] == [(TODAY, at(TODAY, 7))]

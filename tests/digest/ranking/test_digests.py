@@ -2,40 +2,27 @@
 
 import pytest
 
+from digest.ranking import text
+from digest.ranking.diagnosis import Diagnosis, diagnose
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.selection import choose, matches
-from tests.factories.corpora import (
-    EVERYTHING,
-    candidates_of,
-    choices_of,
-    follow,
-    model,
-    of_subject,
-    paper,
-    papers_of,
-    unmuted,
-    word,
-    words,
-)
+from digest.ranking.relevance_feedback import LearnedProfile, learn
+from digest.ranking.selection import DEFAULT, choose, matches
+from tests.factories.corpora import EVERYTHING, model, of_subject, paper, word, words
+from tests.factories.rankings import candidates_of, choices_of, follow, papers_of, unmuted
 
-BAKING, STARS = (
-    [of_subject(subject, 10_000 + n) for n in range(20)] for subject in ("baking", "stars")
-)
+BAKING, STARS = ([of_subject(one, 10_000 + n) for n in range(20)] for one in ("baking", "stars"))
 
 # ---- Reasons
 
 
-@pytest.mark.parametrize(
-    ("title", "terms"),
-    [
-        ("Planar things have spectral graph coloring", ("spectral graph coloring", "planar")),
-        (
-            "Graph coloring notes: spectral tests of planar",
-            ("spectral", "graph coloring", "planar"),
-        ),
-    ],
-)
+REASONS = [
+    ("Planar things have spectral graph coloring", ("spectral graph coloring", "planar")),
+    ("Graph coloring notes: spectral tests of planar", ("spectral", "graph coloring", "planar")),
+]
+
+
+@pytest.mark.parametrize(("title", "terms"), REASONS)
 def test_a_reason_has_the_words_that_the_paper_says_and_phrases_as_one(title, terms):
     topic = "spectral graph coloring for the planar"
     (first,) = choices_of(follow(topic), [paper(title, title)])
@@ -96,13 +83,6 @@ def test_a_topic_shows_what_its_followers_would_get():
     assert shown
 
 
-def test_a_withdrawn_paper_is_nobodys():
-    found = papers_of(follow("bread oven"), BAKING)
-    left = papers_of(follow("bread oven"), BAKING, withdrawn=frozenset([f"{found[0]:03}"]))
-    assert found[0] not in left
-    assert set(found[1:]) <= set(left)
-
-
 # ---- Categories
 
 
@@ -117,47 +97,39 @@ def test_a_category_brings_its_primary_papers_first_and_below_what_is_asked_for_
 # ---- Mutes
 
 
-@pytest.mark.parametrize(
-    ("mute", "left"),
-    [
-        ("molecule", ["graph", "graphene", "molar graphs"]),
-        ("graph", ["molecular dynamics", "graphene"]),
-        ("graph molar", ["molecular dynamics", "graph", "graphene"]),
-        ("molecular, graph", ["graphene"]),
-        ('"dynamics molecular"', None),
-        ('"molecular dynamics"', ["graph", "graphene", "molar graphs"]),
-        ("the of", None),
-        ("GRÁPHS", ["molecular dynamics", "graphene"]),
-    ],
-)
+MUTED_LINES = [
+    ("molecule", ["graph", "graphene", "molar graphs"]),
+    ("graph", ["molecular dynamics", "graphene"]),
+    ("graph molar", ["molecular dynamics", "graph", "graphene"]),
+    ("molecular, graph", ["graphene"]),
+    ('"dynamics molecular"', None),
+    ('"molecular dynamics"', ["graph", "graphene", "molar graphs"]),
+    ("the of", None),
+    ("GRÁPHS", ["molecular dynamics", "graphene"]),
+]
+
+
+@pytest.mark.parametrize(("mute", "left"), MUTED_LINES)
 def test_a_line_mutes_what_has_all_its_words_and_a_word_alone_what_it_begins(mute, left):
     papers = ["molecular dynamics", "graph", "graphene", "molar graphs"]
     assert unmuted(papers, mute) == (papers if left is None else left)
 
 
-@pytest.mark.parametrize(
-    ("mute", "papers", "left"),
-    [
-        (
-            "T cells",
-            ["T cells", "the T-cell", "solar cells", "B cells"],
-            ["solar cells", "B cells"],
-        ),
-        (
-            "Llama 3",
-            ["Llama 3", "Llama-3.1", "Llama3", "Llama 2", "Llama 31"],
-            ["Llama 2", "Llama 31"],
-        ),
-        ("k-means", ["kmeans", "k-means", "means"], ["means"]),
-        ("semi supervised", ["semi-supervised", "supervised"], ["supervised"]),
-        ("multi-agent", ["multi agent", "multiagent", "agent"], ["agent"]),
-        ("GPU", ["GPUs", "graph"], ["graph"]),
-        ("zeugma", ["zeugmas of a graph", "graph"], ["graph"]),
-        ("large language models", ["LLMs bake", "a large language"], ["a large language"]),
-        ("LLM", ["large language models", "a large language"], ["a large language"]),
-        (words(0, 60).replace(" ", ", "), [word(n) for n in range(60)] + ["graph"], ["graph"]),
-    ],
-)
+SPELLINGS = [
+    ("T cells", ["T cells", "the T-cell", "solar cells", "B cells"], ["solar cells", "B cells"]),
+    ("Llama 3", ["Llama 3", "Llama-3.1", "Llama3", "Llama 2", "Llama 31"], ["Llama 2", "Llama 31"]),
+    ("k-means", ["kmeans", "k-means", "means"], ["means"]),
+    ("semi supervised", ["semi-supervised", "supervised"], ["supervised"]),
+    ("multi-agent", ["multi agent", "multiagent", "agent"], ["agent"]),
+    ("GPU", ["GPUs", "graph"], ["graph"]),
+    ("zeugma", ["zeugmas of a graph", "graph"], ["graph"]),
+    ("large language models", ["LLMs bake", "a large language"], ["a large language"]),
+    ("LLM", ["large language models", "a large language"], ["a large language"]),
+    (words(0, 60).replace(" ", ", "), [word(n) for n in range(60)] + ["graph"], ["graph"]),
+]
+
+
+@pytest.mark.parametrize(("mute", "papers", "left"), SPELLINGS)
 def test_a_mute_holds_however_it_is_spelt(mute, papers, left):
     assert unmuted(papers, mute) == left
 
@@ -258,3 +230,103 @@ def test_nobody_or_no_paper_is_no_problem():
     assert choices_of(follow("bread oven", mutes=["x", '"a b"']), []) == []
     (only,) = papers_of(follow("bread oven"), [paper("Bread oven", "Bread")])
     assert only == 0
+
+
+# ---- Why a paper is, or is not, in a subscriber's digest: one verdict for each fate
+
+
+PAPERS = [of_subject(subject, 10_000 + n) for n in range(8) for subject in ("baking", "stars", 7)]
+PAPERS += [f"{PAPERS[0]} {words(0, 1)}", paper("Bread ovens", "Galaxies")]
+COUNT = len(PAPERS)
+KNOWN = {"upvotes": [n % 4 for n in range(COUNT)], "categories": [("cs.LG", "all")] * COUNT}
+TAUGHT = learn(model(), PAPERS[:12:3], PAPERS[1:13:3])
+
+
+def verdict(profile, number, papers=PAPERS, *, seen=(), since=0, **known):
+    candidates = candidates_of(papers, **known)
+    return diagnose(model(), candidates, profile, set(seen), number, since=since)
+
+
+PROFILES = [
+    (follow("bread, oven", "galaxy redshift", mutes=["quasar"], size=4), 12),
+    (follow("bread oven", size=12, learned=TAUGHT), 0),
+    (follow("bread oven", size=30, wants_near=True), 12),
+    (Profile((Interest("all", "", 1.0, ("all",)), Interest("b", "bread", 3.0)), (), 15), 0),
+    (Profile(size=3), 12),
+]
+
+
+@pytest.mark.parametrize(("profile", "since"), PROFILES)
+def test_verdicts_agree_with_what_is_chosen(profile, since):
+    candidates, seen = candidates_of(PAPERS, **KNOWN), {4, 20}
+    (chosen,) = choose(model(), candidates, [profile], [seen], since=[since])
+    verdicts = [
+        diagnose(model(), candidates, profile, seen, number, since=since) for number in range(COUNT)
+    ]
+    assert {n for n, one in enumerate(verdicts) if one.what in ("chosen", "second")} == {
+        one.paper for one in chosen
+    }
+    assert [verdicts[one.paper].score for one in chosen] == [one.score for one in chosen]
+    assert [verdicts[n].what for n in seen] == ["seen", "seen"]
+    assert {(n, one.other) for n, one in enumerate(verdicts) if one.what == "folded"} == {
+        (number, one.paper) for one in chosen for number in one.relatives
+    }
+    in_reach = [one for one in verdicts if one.place]
+    assert sorted(one.place for one in in_reach) == [n + 1 for n in range(len(in_reach))]
+    assert {one.of for one in in_reach} <= {len(in_reach)}
+
+
+def test_what_is_muted_names_the_topic_that_mutes_it():
+    profile = follow("bread oven", mutes=["galaxies", "bread"])
+    assert verdict(profile, 0, [paper("Bread oven")]) == Diagnosis("muted", topic="bread")
+
+
+def test_what_says_too_little_of_a_topic_is_weak_and_its_missing_words_are_told():
+    told = verdict(follow("qqq", "Planar graphs of Proteins"), 0, [paper("Planar sets", "Planar")])
+    assert (told.what, told.topic) == ("weak", "Planar graphs of Proteins")
+    assert told.missing == ("graphs", "Proteins")
+    assert 0 < told.score < told.cut == DEFAULT.cut
+
+
+@pytest.mark.parametrize("profile", [follow("the of"), Profile()])
+def test_what_nothing_followed_could_be_about_is_unasked(profile):
+    told = verdict(profile, 0, [paper("Quarks"), paper("Bread")], upvotes=[0, 3])
+    assert (told.what, told.topic) == ("unasked", "")
+
+
+DISLIKED = LearnedProfile(("bread", "oven"), (-0.7, -0.7), 2)
+CAUSES = [
+    ("unquoted", follow('"oven bread"'), 0),
+    ("elsewhere", Profile((Interest("b", "bread oven", 1.0, ("math.GT",)),)), 0),
+    ("passed", follow("bread oven"), 1),
+    (
+        "disliked",
+        follow("bread oven", learned=DISLIKED),
+        0,
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "profile", "since"), CAUSES)
+def test_what_reaches_the_cut_and_is_not_chosen_has_another_cause(what, profile, since):
+    said = paper("Bread oven", "Bread in the oven")
+    parameters = {"since": since, "categories": [("cs.LG",)]}
+    if what == "passed":  # Well above the cut, it would come again.
+        (line,) = choices_of(follow("bread oven"), [said])
+        assert line.group == "new"
+        said = paper("Oven", "Of oven and bread flour")
+    told = verdict(profile, 0, [said], **parameters)
+    assert (told.what, told.topic) == (what, profile.follows[0].name)
+    assert told.score >= told.cut
+
+
+def test_an_authors_paper_in_other_categories_is_elsewhere_and_a_disliked_one_is_disliked():
+    known = {"authors_of": lambda ids: [["E. Noether"]] * len(ids), "categories": [("cs.LG",)]}
+    group = Interest("Our group", "", 1.0, ("math.GT",), ("Emmy Noether",))
+    assert verdict(Profile((group,)), 0, [PAPERS[0]], **known).what == "elsewhere"
+    terms = tuple(dict.fromkeys(text.terms(PAPERS[0])))
+    profile = Profile(
+        (Interest("Hers", "", authors=("Emmy Noether",)),),
+        learned=LearnedProfile(terms, (-1.0,) * len(terms), 1),
+    )
+    assert verdict(profile, 0, [PAPERS[0]], **known).what == "disliked"

@@ -9,26 +9,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from digest.ranking import model as ranking_model
 from digest.ranking import text
 from digest.ranking.acronyms import long_form
-from digest.ranking.model import (
-    IDF_POWER,
-    MIN_BACKGROUND,
-    TfidfModel,
-    counted,
-    word_column,
-)
-from tests.factories.corpora import (
-    choices_of,
-    follow,
-    library,
-    model,
-    of_subject,
-    paper,
-    papers_of,
-    word,
-    words,
-)
+from digest.ranking.model import IDF_POWER, MIN_BACKGROUND, TfidfModel, counted, word_column
+from tests.factories import corpora, rankings
+from tests.factories.corpora import word
 
-TEXTS = library()[:300]
+TEXTS = corpora.library()[:300]
 
 # ---- What it learns
 
@@ -41,21 +26,19 @@ def test_words_weigh_what_scikit_learn_says_and_rare_ones_more():
     ours = fitted.known_words(fitted.read(TEXTS[:20]).features).toarray()
     order = [fitted.stems_.tolist().index(one) for one in vectorizer.get_feature_names_out()]
     lengths = np.linalg.norm(ours, axis=1, keepdims=True)  # Some words one document alone has.
-    assert ours[:, order] / lengths == pytest.approx(
-        vectorizer.transform(TEXTS[:20]).toarray(), abs=1e-5
-    )
+    theirs = vectorizer.transform(TEXTS[:20]).toarray()
+    assert ours[:, order] / lengths == pytest.approx(theirs, abs=1e-5)
 
 
 def test_words_of_one_subject_are_near_in_the_latent_space():
-    bread, flour, galaxy = model().directions(
+    bread, flour, galaxy = corpora.model().directions(
         np.array([word_column(term) for term in ("bread", "flour", "galaxi")])
     )
     assert bread @ flour > 5 * abs(bread @ galaxy)
 
 
 def test_counts_do_not_depend_on_a_model_and_are_cut_at_255():
-    counts = counted([[["bread"] * 1_000, ["oven"]]])
-    assert sorted(counts.data) == [1, 255, 255]
+    assert sorted(counted([[["bread"] * 1_000, ["oven"]]]).data) == [1, 255, 255]
     fitted = TfidfModel().fit([f"{'bread ' * 1_000}oven", "bread oven"])
     again = TfidfModel.from_arrays(stored(fitted))
     assert fitted.documents_.max() == again.documents_.max() == 255
@@ -71,24 +54,23 @@ def test_of_many_documents_some_are_learned_from_evenly_spread(monkeypatch):
 
 
 def test_the_background_is_what_is_older_unless_that_is_too_little():
-    dated = TfidfModel().fit(
-        ["bread oven"] * (MIN_BACKGROUND + 9), [*[1] * MIN_BACKGROUND, *[5] * 9]
-    )
+    days = [*[1] * MIN_BACKGROUND, *[5] * 9]
+    dated = TfidfModel().fit(["bread oven"] * (MIN_BACKGROUND + 9), days)
     assert len(dated.background(5)) == MIN_BACKGROUND
     assert len(dated.background(1)) == len(dated.background()) == MIN_BACKGROUND + 9
 
 
-@pytest.mark.parametrize(
-    ("said", "term", "word"),
-    [
-        (["networks", "networks", "network"], "network", "networks"),
-        (["A GNN", "GNN", "gnn"], "gnn", "GNN"),
-        (["DNA", "dna", "dna"], "dna", "dna"),
-        (["tumour", "tumour", "tumor"], "tumor", "tumour"),
-        (["GPT4", "GPT4", "GPT-3"], "gpt4", "GPT4"),
-        (["once"], "qqq", "qqq"),
-    ],
-)
+WRITTEN = [
+    (["networks", "networks", "network"], "network", "networks"),
+    (["A GNN", "GNN", "gnn"], "gnn", "GNN"),
+    (["DNA", "dna", "dna"], "dna", "dna"),
+    (["tumour", "tumour", "tumor"], "tumor", "tumour"),
+    (["GPT4", "GPT4", "GPT-3"], "gpt4", "GPT4"),
+    (["once"], "qqq", "qqq"),
+]
+
+
+@pytest.mark.parametrize(("said", "term", "word"), WRITTEN)
 def test_a_term_is_told_by_the_word_that_people_write_most(said, term, word):
     assert TfidfModel().fit(said).word(term) == word
 
@@ -100,34 +82,34 @@ DEFINING = [
 ]
 
 
-@pytest.mark.parametrize(
-    "papers",
-    [
-        DEFINING[:4],  # Defined too seldom.
-        DEFINING + ["Local lattice motion (LLM)"] * 2,  # And in two ways.
-        [one.replace("LLMs", "L") for one in DEFINING],
-        [one.replace("LLMs", "QRX") for one in DEFINING],  # Not what the words begin with.
-        [one.replace("LLMs", "LANGUAGE") for one in DEFINING],
-        [*DEFINING, *["the llm", "an llm"] * 9],  # Mostly written as a word.
-    ],
-)
+UNCLEAR = [
+    DEFINING[:4],  # Defined too seldom.
+    DEFINING + ["Local lattice motion (LLM)"] * 2,  # And in two ways.
+    [one.replace("LLMs", "L") for one in DEFINING],
+    [one.replace("LLMs", "QRX") for one in DEFINING],  # Not what the words begin with.
+    [one.replace("LLMs", "LANGUAGE") for one in DEFINING],
+    [*DEFINING, *["the llm", "an llm"] * 9],  # Mostly written as a word.
+]
+
+
+@pytest.mark.parametrize("papers", UNCLEAR)
 def test_what_is_not_clearly_an_acronym_stands_for_itself(papers):
     assert TfidfModel().fit(DEFINING).acronyms_ == {"llm": ("larg", "languag", "model")}
     assert TfidfModel().fit(papers).acronyms_ == {}
 
 
-@pytest.mark.parametrize(
-    ("acronym", "before", "long"),
-    [
-        ("LSTM", "a long short-term memory", "long short-term memory"),
-        ("DNA", "of deoxyribonucleic acid", "deoxyribonucleic acid"),
-        ("TM", "of topic attentive models", "topic attentive models"),
-        ("SSL", "such self-supervised learning", "self-supervised learning"),
-        ("PPO", "with proximal policy optimization", "proximal policy optimization"),
-        ("GAN", "we like networks", ""),
-        ("GAN", "", ""),
-    ],
-)
+LONG_FORMS = [
+    ("LSTM", "a long short-term memory", "long short-term memory"),
+    ("DNA", "of deoxyribonucleic acid", "deoxyribonucleic acid"),
+    ("TM", "of topic attentive models", "topic attentive models"),
+    ("SSL", "such self-supervised learning", "self-supervised learning"),
+    ("PPO", "with proximal policy optimization", "proximal policy optimization"),
+    ("GAN", "we like networks", ""),
+    ("GAN", "", ""),
+]
+
+
+@pytest.mark.parametrize(("acronym", "before", "long"), LONG_FORMS)
 def test_the_long_form_of_an_acronym_is_found_before_it(acronym, before, long):
     assert long_form(acronym, before) == long
 
@@ -135,32 +117,32 @@ def test_the_long_form_of_an_acronym_is_found_before_it(acronym, before, long):
 # ---- Corpora of any kind
 
 
-@pytest.mark.parametrize(
-    "documents",
-    [
-        [],
-        [""],
-        ["", "the of and"],
-        ["bread oven"],
-        ["bread oven", "bread flour"],
-        ["bread oven"] * 200,
-        [word(n) for n in range(200)],
-        ["\n\n\n", "\x00", "\ud800 bread", "🦆"],
-        [words(0, 20_000)],
-    ],
-)
+STRANGE = [
+    [],
+    [""],
+    ["", "the of and"],
+    ["bread oven"],
+    ["bread oven", "bread flour"],
+    ["bread oven"] * 200,
+    [word(n) for n in range(200)],
+    ["\n\n\n", "\x00", "\ud800 bread", "🦆"],
+    [corpora.words(0, 20_000)],
+]
+
+
+@pytest.mark.parametrize("documents", STRANGE)
 def test_a_strange_corpus_makes_a_model_that_reads_stores_and_ranks(documents):
     fitted = TfidfModel().fit(documents)
     again = TfidfModel.from_arrays(stored(fitted))
-    new = [paper("Bread oven", "Bread", length=0), "", "the of", "\ud800"]
+    new = [corpora.paper("Bread oven", "Bread", length=0), "", "the of", "\ud800"]
     for one in (fitted, again):
         vectors = one.read(new)
         assert len(vectors) == 4
         assert np.isfinite(vectors.features.data).all()
         assert vectors.latent.shape == (4, len(one.explained_))
         assert vectors.features[1:].nnz == 0
-        profile = follow("bread oven", "", "qqq", mutes=["flour"])
-        assert set(papers_of(profile, new, fitted=one)) <= {0}
+        profile = rankings.follow("bread oven", "", "qqq", mutes=["flour"])
+        assert set(rankings.papers_of(profile, new, fitted=one)) <= {0}
 
 
 # ---- Stored and loaded
@@ -183,14 +165,14 @@ def test_fitting_again_learns_the_same_to_the_last_bit():
 
 
 def test_a_stored_model_ranks_exactly_as_the_fitted_one():
-    again = TfidfModel.from_arrays(stored(model()))
-    new = [of_subject("baking", 10_000 + n) for n in range(20)]
-    ours, theirs = model().read(new), again.read(new)
+    again = TfidfModel.from_arrays(stored(corpora.model()))
+    new = [corpora.of_subject("baking", 10_000 + n) for n in range(20)]
+    ours, theirs = corpora.model().read(new), again.read(new)
     assert (ours.features != theirs.features).nnz == 0
     assert np.array_equal(ours.latent, theirs.latent)
-    assert again.acronyms_ == model().acronyms_
-    profile = follow("bread oven", "LLM", wants_near=True)
-    assert choices_of(profile, new, fitted=again) == choices_of(profile, new)
+    assert again.acronyms_ == corpora.model().acronyms_
+    profile = rankings.follow("bread oven", "LLM", wants_near=True)
+    assert rankings.choices_of(profile, new, fitted=again) == rankings.choices_of(profile, new)
 
 
 DAMAGE = [

@@ -18,16 +18,8 @@ from digest.ranking.query import queries
 from digest.ranking.relevance_feedback import learn
 from digest.ranking.retrieval import muted
 from digest.ranking.selection import choose
-from tests.factories.corpora import (
-    DEFINITION,
-    candidates_of,
-    follow,
-    library,
-    model,
-    of_subject,
-    paper,
-    word,
-)
+from tests.factories.corpora import DEFINITION, library, model, of_subject, paper, word
+from tests.factories.rankings import candidates_of, follow
 
 SUBJECTS = "baking", "stars", "graphs", "cells", 3
 PAPERS = [of_subject(subject, 10_000 + n) for n in range(9) for subject in SUBJECTS]
@@ -38,24 +30,14 @@ KNOWN = {
     "upvotes": [(n * 7) % 11 for n in range(len(PAPERS))],
     "categories": [(("math", "cs", "hep")[n % 3], "all") for n in range(len(PAPERS))],
 }
-PHRASES = [
-    "bread",
-    "bread oven, flour",
-    "LLM",
-    "T cells",
-    '"spectral coloring"',
-    "tumor antigens of the immune cell",
-]
+PHRASES = ["bread", "bread oven, flour", "LLM", "T cells", '"spectral coloring"']
+PHRASES += ["tumor antigens of the immune cell"]
 
 
 @cache
 def taught():
-    return [
-        None,
-        learn(model(), PAPERS[0:20:5]),
-        learn(model(), PAPERS[1:20:5], PAPERS[0:10:5]),
-        learn(model(), [], PAPERS[3:20:5]),
-    ]
+    rated = [(PAPERS[:20:5],), (PAPERS[1:20:5], PAPERS[:10:5]), ([], PAPERS[3:20:5])]
+    return [None, *(learn(model(), *papers) for papers in rated)]
 
 
 @st.composite
@@ -101,9 +83,7 @@ def test_subscribers_together_get_what_each_would_get_alone(drawn):
 
 
 def test_subscribers_are_ranked_in_blocks_and_get_the_same(monkeypatch):
-    drawn = [
-        (follow(one, size=4, learned=taught()[n % 4]), {n}, n) for n, one in enumerate(PHRASES)
-    ]
+    drawn = [(follow(p, size=4, learned=taught()[n % 4]), {n}, n) for n, p in enumerate(PHRASES)]
     together = chosen(drawn)
     for count in (1, 3, len(drawn)):
         monkeypatch.setattr(selection, "SUBSCRIBERS", count)
@@ -127,9 +107,8 @@ def test_a_digest_keeps_what_is_promised(drawn):
     for one in choices:
         assert 0 <= one.score <= 1
         assert (one.group == "missed") == (one.paper < since)
-        assert (one.topic in asked | {"math"} | {p.name for p in profile.follows}) == (
-            one.basis == "topic"
-        )
+        is_asked = one.topic in asked | {"math"} | {p.name for p in profile.follows}
+        assert is_asked == (one.basis == "topic")
         assert one.basis != "trend" or not profile.follows
     for mute in profile.mutes:
         assert not muted(model(), whole(), mute)[told].any()
@@ -162,10 +141,9 @@ def test_the_order_of_the_papers_changes_nothing(drawn, order):
 def test_any_text_of_any_script_ranks_without_harm(papers, topic, mute):
     fitted = TfidfModel().fit(papers)
     candidates = candidates_of(papers, fitted)
-    profiles = [
-        follow(topic, mutes=[mute], wants_near=True, learned=learn(fitted, [topic] * 3, [mute])),
-        follow(mutes=[mute]),
-    ]
+    learned = learn(fitted, [topic] * 3, [mute])
+    reader = follow(topic, mutes=[mute], wants_near=True, learned=learned)
+    profiles = [reader, follow(mutes=[mute])]
     shut = set(np.flatnonzero(muted(fitted, candidates, Interest(mute, mute))))
     for choices in choose(fitted, candidates, profiles, [{0}, set()]):
         places = [one.paper for one in choices]
@@ -174,19 +152,20 @@ def test_any_text_of_any_script_ranks_without_harm(papers, topic, mute):
         assert all(0 <= one.score <= 1 for one in choices)
 
 
+LONG_TOPICS = [
+    "bread oven " * 9_000,
+    "bread oven, " + "-" * 50_000 + "\\" * 50_000,
+    "bread oven, " + ", ".join(f"{word(n)} galaxy" for n in range(3_000)),
+    "bread oven " + '"a' * 50_000,
+    "bread oven, " + "{$~^_" * 20_000,
+    "bread oven, " + "a 1 " * 25_000,
+    "bread oven; " + "t cells 2 " * 10_000,
+]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "topic",
-    [
-        "bread oven " * 9_000,
-        "bread oven, " + "-" * 50_000 + "\\" * 50_000,
-        "bread oven, " + ", ".join(f"{word(n)} galaxy" for n in range(3_000)),
-        "bread oven " + '"a' * 50_000,
-        "bread oven, " + "{$~^_" * 20_000,
-        "bread oven, " + "a 1 " * 25_000,
-        "bread oven; " + "t cells 2 " * 10_000,
-    ],
-    ids=["words", "syntax", "list", "quotes", "latex", "lone", "beside"],
+    "topic", LONG_TOPICS, ids=["words", "syntax", "list", "quotes", "latex", "lone", "beside"]
 )
 def test_a_topic_of_a_hundred_thousand_characters_is_only_long(topic):
     started = time.thread_time()

@@ -5,19 +5,9 @@ import pytest
 
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Profile
-from digest.ranking.relevance_feedback import MAX_TERMS, Learned, learn, learned_scores
-from tests.factories.corpora import (
-    EVERYTHING,
-    choices_of,
-    follow,
-    library,
-    model,
-    of_subject,
-    paper,
-    papers_of,
-    word,
-    words,
-)
+from digest.ranking.relevance_feedback import MAX_TERMS, LearnedProfile, learn, learned_scores
+from tests.factories.corpora import EVERYTHING, library, model, of_subject, paper, word, words
+from tests.factories.rankings import choices_of, follow, papers_of
 
 BAKING, STARS, OTHER = (
     [of_subject(subject, 10_000 + n) for n in range(12)] for subject in ("baking", "stars", 7)
@@ -124,7 +114,7 @@ def test_what_is_liked_comes_first_among_the_papers_of_a_topic():
 
 
 def test_words_of_an_older_model_that_this_one_does_not_know_do_no_harm():
-    learned = Learned(("hyperkahl", "bread", "oven", "flour"), (0.9, 0.5, 0.5, 0.4), 5, 0.1)
+    learned = LearnedProfile(("hyperkahl", "bread", "oven", "flour"), (0.9, 0.5, 0.5, 0.4), 5, 0.1)
     choices = choices_of(follow("qqq", learned=learned), PAPERS)
     assert {one.paper for one in choices} <= ARE_BAKING
     assert choices

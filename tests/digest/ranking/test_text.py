@@ -43,20 +43,20 @@ def test_two_ways_to_write_it_are_the_same_terms(one, other):
     assert text.terms(one) == text.terms(other) != []
 
 
-@pytest.mark.parametrize(
-    ("said", "terms"),
-    [
-        ("k-means", ["kmean", "mean"]),
-        ("in-context learning", ["context", "learn"]),
-        ("U-Net", ["unet", "net"]),
-        ("GPT-4", ["gpt", "gpt4"]),
-        ("COVID-19", ["covid", "covid19"]),
-        ("graph-based networks", ["graph", "network"]),
-        (r"a \widetilde{graph}", ["widetild", "graph"]),
-        ("αβ", ["αβ"]),
-        ("Graphs of trees of graphs", ["graph", "tree", "graph"]),
-    ],
-)
+TERMS = [
+    ("k-means", ["kmean", "mean"]),
+    ("in-context learning", ["context", "learn"]),
+    ("U-Net", ["unet", "net"]),
+    ("GPT-4", ["gpt", "gpt4"]),
+    ("COVID-19", ["covid", "covid19"]),
+    ("graph-based networks", ["graph", "network"]),
+    (r"a \widetilde{graph}", ["widetild", "graph"]),
+    ("αβ", ["αβ"]),
+    ("Graphs of trees of graphs", ["graph", "tree", "graph"]),
+]
+
+
+@pytest.mark.parametrize(("said", "terms"), TERMS)
 def test_these_are_the_terms(said, terms):
     assert text.terms(said) == terms
 
@@ -69,18 +69,18 @@ def test_no_spelling_is_mended_that_is_right(said):
     assert text.terms(said) == [text._stems._stem(word) for word in said.lower().split()]
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        "the of and about whether",
-        "In this paper we propose, and then we demonstrate, what is shown here",
-        "state of the art, state-of-the-art, State–of–the–Art",
-        "1 2024 7.5 x y",
-        "x" * 41,
-        r"$\left( \right)$ {} ~ ^ _",
-        "",
-    ],
-)
+WITHOUT_TERMS = [
+    "the of and about whether",
+    "In this paper we propose, and then we demonstrate, what is shown here",
+    "state of the art, state-of-the-art, State–of–the–Art",
+    "1 2024 7.5 x y",
+    "x" * 41,
+    r"$\left( \right)$ {} ~ ^ _",
+    "",
+]
+
+
+@pytest.mark.parametrize("said", WITHOUT_TERMS)
 def test_what_says_nothing_has_no_terms(said):
     assert text.terms(said) == []
 
@@ -93,22 +93,22 @@ def test_what_can_be_a_subject_is_no_stop_word(subject):
     assert text.terms(subject)
 
 
-@pytest.mark.parametrize(
-    ("said", "term", "word"),
-    [
-        ("Proteins folded", "fold", "folded"),
-        ("LLMs", "llm", "LLMs"),
-        ("Pre-Training", "pretrain", "Pre-Training"),
-        ("k-means of clusters", "kmean", "k-means"),
-        ("COVID-19", "covid19", "COVID-19"),
-        ("Schrödinger", "schroding", "Schrödinger"),
-        (r"Schr\"odinger", "schroding", "schrodinger"),
-        ("Tumours", "tumor", "Tumours"),
-        ("α-helix", "alpha", "α-helix"),
-        ("the λ", "lambda", "lambda"),
-        ("graphs and a graph", "graph", "graphs"),
-    ],
-)
+AS_WRITTEN = [
+    ("Proteins folded", "fold", "folded"),
+    ("LLMs", "llm", "LLMs"),
+    ("Pre-Training", "pretrain", "Pre-Training"),
+    ("k-means of clusters", "kmean", "k-means"),
+    ("COVID-19", "covid19", "COVID-19"),
+    ("Schrödinger", "schroding", "Schrödinger"),
+    (r"Schr\"odinger", "schroding", "schrodinger"),
+    ("Tumours", "tumor", "Tumours"),
+    ("α-helix", "alpha", "α-helix"),
+    ("the λ", "lambda", "lambda"),
+    ("graphs and a graph", "graph", "graphs"),
+]
+
+
+@pytest.mark.parametrize(("said", "term", "word"), AS_WRITTEN)
 def test_a_term_is_told_as_the_subscriber_wrote_it(said, term, word):
     assert text.as_written(said)[term] == word
 

@@ -35,11 +35,8 @@ def test_bibtex_is_read_with_its_latex_made_plain():
     assert one.title == "Spätzle and the ℓ₁ norm"
     assert one.abstract == "On noodles, their shapes and 50% of all."
     assert one.day.year == 2021
-    assert (two.id, two.title, two.day) == (
-        "2401.01234",
-        "A second work on noodles",
-        date(2024, 1, 1),
-    )
+    assert two.title == "A second work on noodles"
+    assert (two.id, two.day) == ("2401.01234", date(2024, 1, 1))
 
 
 def test_ris_is_read_over_several_lines():
@@ -198,11 +195,7 @@ def test_ids_of_arxiv_before_between_and_behind_entries_of_any_format_are_read()
         "PMID- 1\nTI  - On soups\nAB  - They are\n      hot.\n\n",
         "%0 Journal Article\n%T On soups\n%X They are hot.\n\n",
     ]:
-        ids = (
-            "1706.03762v5\n",
-            "- arXiv:2106.09685 [cs.LG]\n\n",
-            "2201.00001, math/0309136; 2402.00002",
-        )
+        ids = ("1706.03762v5\n", "- arXiv:2106.09685\n\n", "2201.00001, math/0309136; 2402.00002")
         bibtex = "@misc{b, title = {On bread}}\n"
         for first, second in ((entry, bibtex), (bibtex, entry)):
             told = bibliographies.read(ids[0] + first + ids[1] + second + ids[2])
@@ -214,9 +207,7 @@ def test_ids_of_arxiv_before_between_and_behind_entries_of_any_format_are_read()
 
 def test_an_id_within_an_entry_is_a_part_of_it():
     """Addresses of the same paper on lines of their own, and an abstract that ends with an id."""
-    ris = (
-        "TY  - JOUR\nTI  - On soups\nUR  - https://example.org\nhttps://arxiv.org/abs/2402.00001\n"
-    )
+    ris = "TY  - JOUR\nTI  - On soups\nUR  - https://x.org\nhttps://arxiv.org/abs/2402.00001\n"
     bibtex = "@misc{a, title = {On soups}, abstract = {As in\n2402.00001\n}}"
     assert [one.id for one in read(ris)] == ["2402.00001"]
     assert [one.title for one in read(bibtex)] == ["On soups"]

@@ -41,8 +41,7 @@ def fill(server, count, day=TODAY, days=1):
 
 
 @pytest.mark.parametrize(
-    ("cursor", "days"),
-    [("2026-05-30", 5), ("", 3), ("2026-13-01", 3), ("2099-01-01", 3)],
+    ("cursor", "days"), [("2026-05-30", 5), ("", 3), ("2026-13-01", 3), ("2099-01-01", 3)]
 )
 def test_reading_goes_on_at_the_cursor_or_begins_three_days_ago(server, run, cursor, days):
     run(cursor=cursor)
@@ -89,15 +88,15 @@ def test_a_list_without_an_end_is_stopped(server, run):
     assert "no end" in batch.note
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (web_page(), "sent a web page"),
-        (says(b"[" * 200_000 + b"]" * 200_000), "something that is not JSON"),
-        (says(b'"\xff\xfe"'), "not valid UTF-8"),
-        (says(7), "no list of papers"),
-    ],
-)
+NO_LISTS = [
+    (web_page(), "sent a web page"),
+    (says(b"[" * 200_000 + b"]" * 200_000), "something that is not JSON"),
+    (says(b'"\xff\xfe"'), "not valid UTF-8"),
+    (says(7), "no list of papers"),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), NO_LISTS)
 def test_what_is_no_list_stops_the_run_and_keeps_what_came_before(server, harvests, answer, said):
     server.add(TODAY - DAY)
     server.answers.extend([USUAL, answer])
@@ -117,9 +116,7 @@ def test_a_list_that_breaks_off_is_kept_and_read_again(server, harvests):
 
 
 @pytest.mark.parametrize("before", range(1, 6, 2))
-def test_a_run_that_is_cut_off_at_any_request_goes_on_with_the_same_papers(
-    server, run, harvests, before
-):
+def test_a_run_that_is_cut_off_at_any_request_is_continued(server, run, harvests, before):
     fill(server, 120, days=3)
     server.answers.extend([USUAL] * before + [DOWN] * 8)
     batches, _ = harvests.cut_off(since=TODAY - 2 * DAY)
@@ -143,10 +140,7 @@ rows = st.dictionaries(fields, anything | st.sampled_from(["2606.00001", "10.110
 def test_any_row_is_a_record_or_a_bad_one(rows, total):
     papers = [{"paper": row} for row in rows]
     list_of_biorxiv = {"messages": [{"status": "ok", "total": total}], "collection": rows}
-    for source, told in [
-        (huggingface.HuggingFace(), papers),
-        (biorxiv.BioRxiv(), list_of_biorxiv),
-    ]:
+    for source, told in [(huggingface.HuggingFace(), papers), (biorxiv.BioRxiv(), list_of_biorxiv)]:
         for batch in source.harvest(Told(told), today=TODAY, since=TODAY, cursor=""):
             assert len(batch.records) + len(batch.bad) <= len(rows)
             assert bool(batch.records or batch.bad) == bool(rows)

@@ -1,10 +1,8 @@
 import threading
 import time
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,11 +11,11 @@ from hypothesis import strategies as st
 from digest.sources import http
 from digest.sources.http import Entry, Refused, Unavailable
 from tests.factories.harvests import serving
+from tests.factories.make import DAY
 from tests.helpers.local_web import MemoryCache, OpenGate, web_of
 from tests.servers.hostile import BODY, HostileServer
 
 NOW = datetime(2025, 6, 7, 12, 0, tzinfo=UTC)
-DAY = timedelta(days=1)
 
 server = serving(HostileServer)
 
@@ -161,13 +159,13 @@ def test_a_passing_trouble_is_waited_out(ask, wall, trouble):
     assert first != another  # Not all are asked again in one moment.
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        *("429+12", "503+12", "ratelimit+12", "429+Sat%2C 07 Jun 2025 12:00:12 GMT"),
-        "503+Sat%2C 07 Jun 2025 14:00:12 +0200",
-    ],
-)
+PAUSES = [
+    *("429+12", "503+12", "ratelimit+12", "429+Sat%2C 07 Jun 2025 12:00:12 GMT"),
+    "503+Sat%2C 07 Jun 2025 14:00:12 +0200",
+]
+
+
+@pytest.mark.parametrize("answer", PAUSES)
 def test_the_pause_that_the_server_asks_for_is_kept(ask, wall, answer):
     ask(f"/{answer},200")
     assert wall.slept == [12]
@@ -179,16 +177,14 @@ def test_a_pause_that_is_none_is_replaced_by_our_own(ask, wall, pause):
     assert 5 <= wall.slept[0] <= 6.25
 
 
-@pytest.mark.parametrize(
-    ("answer", "said", "slept"),
-    [
-        ("429+601,200", r"^127\.0\.0\.1 answered 429$", []),  # That is left to a later run.
-        ("503+7", r"^127\.0\.0\.1 answered 503$", [7, 7, 7]),
-    ],
-)
-def test_after_all_tries_or_before_a_long_pause_it_is_unavailable(
-    ask, wall, server, answer, said, slept
-):
+UNAVAILABLE = [
+    ("429+601,200", r"^127\.0\.0\.1 answered 429$", []),  # That is left to a later run.
+    ("503+7", r"^127\.0\.0\.1 answered 503$", [7, 7, 7]),
+]
+
+
+@pytest.mark.parametrize(("answer", "said", "slept"), UNAVAILABLE)
+def test_it_is_unavailable_after_all_tries_or_a_long_pause(ask, wall, server, answer, said, slept):
     with pytest.raises(Unavailable, match=said) as failure:
         ask(f"/{answer}")
     assert failure.value.retry_after in (601, 7)
@@ -198,7 +194,7 @@ def test_after_all_tries_or_before_a_long_pause_it_is_unavailable(
 
 def test_a_server_that_is_not_there_is_unavailable(ask, server, wall):
     server.close()
-    with pytest.raises(Unavailable, match=r"connection to 127\.0\.0\.1 failed"):
+    with pytest.raises(Unavailable, match=r"cannot reach 127\.0\.0\.1"):
         ask("/200")
     assert len(wall.slept) == 3
 
@@ -211,16 +207,16 @@ def test_a_name_without_an_address_is_unavailable(ask):
         ask("http://gone.example.org/", hosts={"gone.example.org"}, resolve=resolve)
 
 
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        *((f"/{status}", f"answered {status}") for status in (204, 206, 300, 304, 400, 403, 404)),
-        *((f"/html{kind}", "sent a web page instead of data") for kind in ("", "-as-xml")),
-        ("/brotli", "packed as 'br'"),
-        ("/one-gigabyte", "larger than 20 MB"),
-        ("/\ud800", "no web address"),
-    ],
-)
+NO_DATA = [
+    *((f"/{status}", f"answered {status}") for status in (204, 206, 300, 304, 400, 403, 404)),
+    *((f"/html{kind}", "sent a web page instead of data") for kind in ("", "-as-xml")),
+    ("/brotli", "content encoding 'br'"),
+    ("/one-gigabyte", "larger than 20 MB"),
+    ("/\ud800", "not a URL"),
+]
+
+
+@pytest.mark.parametrize(("path", "said"), NO_DATA)
 def test_an_answer_that_is_no_data_is_final(ask, server, wall, path, said):
     with pytest.raises(Refused, match=said):
         ask(path)
@@ -304,20 +300,18 @@ def test_a_redirect_elsewhere_is_refused(ask, server, target):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize(
-    ("start", "url"),
-    [
-        ("", "https://arxiv.org.evil.example/"),
-        ("", "https://EXPORT.arxiv.org:444/"),
-        ("", "https://me:secret@export.arxiv.org/"),
-        ("", "x"),
-        ("https://export.arxiv.org/", "http://export.arxiv.org/"),
-        ("HTTPS://export.arxiv.org/", "http://export.arxiv.org/"),
-    ],
-)
-def test_only_the_hosts_of_the_source_are_asked_without_a_password_and_from_https_by_https(
-    start, url
-):
+FORBIDDEN = [
+    ("", "https://arxiv.org.evil.example/"),
+    ("", "https://EXPORT.arxiv.org:444/"),
+    ("", "https://me:secret@export.arxiv.org/"),
+    ("", "x"),
+    ("https://export.arxiv.org/", "http://export.arxiv.org/"),
+    ("HTTPS://export.arxiv.org/", "http://export.arxiv.org/"),
+]
+
+
+@pytest.mark.parametrize(("start", "url"), FORBIDDEN)
+def test_only_the_sources_hosts_are_asked_by_https_and_without_password(start, url):
     with pytest.raises(Refused):
         web_of({"export.arxiv.org"})._allowed(url, start or url)
 
@@ -332,7 +326,7 @@ def test_a_name_that_leads_inside_is_refused(ask, server, address):
     """Even where a public address stands beside it: the next answer may have them swapped."""
     name = f"feeds.example.org:{server.server_address[1]}"
     addresses = ["93.184.215.14", address]
-    with pytest.raises(Refused, match="no public address"):
+    with pytest.raises(Refused, match="not a public address"):
         ask(f"http://{name}/200", hosts={name}, resolve=lambda host: addresses)
     assert server.asked == []
 
@@ -342,22 +336,11 @@ def test_the_addresses_that_were_looked_at_are_those_that_are_asked(ask, server,
     monkeypatch.setattr(http, "_is_public", lambda address: True)
     name = f"feeds.example.org:{server.server_address[1]}"
     answers = iter([["::1", "127.0.0.1"]])  # Nobody is at the first.
-    page = ask(f"http://{name}/200", hosts={name}, resolve=lambda host: next(answers))
-    assert page.body == BODY
+    assert ask(f"http://{name}/200", hosts={name}, resolve=lambda host: next(answers)).body == BODY
     assert server.asked[0][1]["host"] == name
 
 
 # The gate
-
-
-@pytest.mark.slow
-def test_threads_have_their_turns_one_after_the_other(ask, server):
-    gate = NarrowGate(0.05)  # In which the server notices that a client hung up.
-    with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(lambda n: ask(f"/200?{n}", gate=gate), range(5)))
-    times = _finished(server, 5)
-    for (_, earlier_end), (later_begin, _) in pairwise(times):
-        assert later_begin > earlier_end
 
 
 def test_while_it_waits_for_a_busy_server_others_may_ask(ask, wall, server):
@@ -365,14 +348,6 @@ def test_while_it_waits_for_a_busy_server_others_may_ask(ask, wall, server):
     wall.sleep = lambda seconds: free.append(not gate.held.locked())
     ask("/503,200", gate=gate)
     assert free == [True]
-
-
-def _finished(server, count):
-    """Return when each connection was open, once the server noticed that so many clients left."""
-    until = time.monotonic() + 2
-    while len(server.open_at) < count and time.monotonic() < until:
-        time.sleep(0.01)
-    return sorted(server.open_at)
 
 
 # Whatever a server says

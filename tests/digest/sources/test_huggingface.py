@@ -27,14 +27,9 @@ def read(told):
 
 def test_a_row_becomes_a_record():
     authors = [{"name": "A. One"}, {"name": "B. Hidden", "hidden": True}, {"name": "C. Three"}]
-    told = row(
-        title="On  Bread",
-        summary="How <b>it</b> rises.",
-        authors=authors,
-        upvotes=41,
-        githubRepo="https://github.com/example/bread",
-        githubStars=7,
-    )
+    repository = {"githubRepo": "https://github.com/example/bread", "githubStars": 7}
+    fields = {"authors": authors, "upvotes": 41} | repository
+    told = row(title="On  Bread", summary="How <b>it</b> rises.", **fields)
     assert read([told | {"numComments": 3}]).records == [
         Record(
             id="2606.00001",
@@ -91,9 +86,9 @@ def test_a_bad_row_is_one_bad_record():
         (None, f"{place}it holds no paper"),
         ({"paper": []}, f"{place}it holds no paper"),
         ({"paper": {}}, f"{place}it has no title"),
-        ({"paper": {"title": "A"}}, f"{place}'' is no id of a paper"),
+        ({"paper": {"title": "A"}}, f"{place}'' is not the id of a paper"),
         (row(9, title=7), "2606.00009: title is no text"),
-        (row(id="what?"), "what?: 'what?' is no id of a paper"),
+        (row(id="what?"), "what?: 'what?' is not the id of a paper"),
         (row(id=2606.1), f"{place}id is no text"),
         *((row(9, upvotes=count), "2606.00009: upvotes is no count") for count in ("many", -1)),
         *((row(9, githubStars=n), "2606.00009: githubStars is no count") for n in (True, 2**40)),
@@ -120,9 +115,7 @@ def test_a_list_of_too_many_rows_is_refused(run):
     assert "5001 rows at once" in str(run.cut_off(since=TODAY)[1])
 
 
-def test_a_day_that_has_not_begun_there_is_empty_and_a_past_one_that_is_refused_stops_the_run(
-    server, run
-):
+def test_a_future_day_is_empty_and_a_refused_past_day_stops_the_run(server, run):
     server.today = TODAY - DAY
     last = run(today=TODAY)[-1]
     assert (last.records, last.bad, last.state, last.cursor) == ([], [], "empty", "")

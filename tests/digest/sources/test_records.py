@@ -91,9 +91,8 @@ def test_a_field_of_a_row_is_read_or_left_out():
 
 
 def test_a_row_without_an_id_gets_one_from_its_title():
-    first, second = (
-        import_files.parse(b'{"title": "%s"}' % one) for one in (b"On  Bread", b"on bread!")
-    )
+    titles = b"On  Bread", b"on bread!"
+    first, second = (import_files.parse(b'{"title": "%s"}' % title) for title in titles)
     assert first.id == second.id
     assert first.id.startswith("title:")
     assert id_from_title("🔥🔥") != id_from_title("😀")

@@ -122,4 +122,4 @@ def test_the_pages_offer_the_categories_without_more_queries(client, django_asse
         page = client.get(tokens.preferences_url(reader)).content.decode()
     assert 'name="topics" value="arxiv-cs-lg" checked' in page
     assert 'name="mute" value="arxiv-hep-th" checked' in page
-    assert page.count(" checked") == 2 + 7  # Every day of the week is chosen, too.
+    assert page.count(" checked") == 2 + 7 + 1  # Each weekday, and the keyboard shortcuts.

@@ -25,21 +25,21 @@ pytestmark = pytest.mark.django_db
 ROOMS = ("digest", "subscriptions")
 #: The parts of the privacy page, and the tables that each speaks of.
 PARTS = {
-    "Your address and settings": {theirs.Subscriber},
-    "Your topics": {theirs.Topic, theirs.TopicPreference},
-    "Your consent": {theirs.Consent},
-    "Your digests and letters": {ours.Digest, ours.Pick, theirs.Letter},
-    "The steps of a letter": {theirs.LetterEvent},
-    "What came back": {theirs.LetterFact},
-    "The text of a letter": {theirs.Volley},
-    "Mailbox providers that ask for fewer letters at a time": {theirs.Provider},
-    "What you say of papers": {ours.Feedback},
-    "Your library": {ours.LibraryPaper, ours.LibraryUpload},
-    "What is learned from that": {ours.ReaderModel},
-    "How often letters are asked for": {theirs.Attempt},
-    "Your wish for another address": {theirs.Move},
-    "Addresses that must not be written to again": {theirs.Seal},
-    "What is changed for you": {LogEntry},
+    "Email address and settings": {theirs.Subscriber},
+    "Topics and keywords": {theirs.Topic, theirs.TopicPreference},
+    "Consent": {theirs.Consent},
+    "Digests and emails": {ours.Digest, ours.Pick, theirs.Letter},
+    "Delivery log": {theirs.LetterEvent},
+    "Bounces and spam reports": {theirs.LetterFact},
+    "Text of emails": {theirs.Volley},
+    "Rate-limited mailbox providers": {theirs.Provider},
+    "Feedback and reading list": {ours.Feedback},
+    "Library": {ours.LibraryPaper, ours.LibraryUpload},
+    "Interest profile": {ours.ReaderModel},
+    "Rate limits": {theirs.Attempt},
+    "Requested change of address": {theirs.Move},
+    "Blocked addresses": {theirs.Seal},
+    "Changes by the operator": {LogEntry},
 }
 #: Tables that know no reader: papers, where they come from, and how the service is.
 NOBODYS = {
@@ -71,13 +71,25 @@ def parts_of(page):
 
 
 def test_every_table_has_its_sentence_on_the_privacy_page_or_knows_no_reader(client):
-    assert parts_of(client.get("/privacy/")).keys() == PARTS.keys() | {"Letters as files"}
+    assert parts_of(client.get("/privacy/")).keys() == PARTS.keys() | {"Emails as files"}
     told = set().union(*PARTS.values())
     tables = {model for room in ROOMS for model in apps.get_app_config(room).get_models()}
     assert told | NOBODYS == tables | {LogEntry}
     assert told & NOBODYS == set()
     readers = {model for model in apps.get_models() if leads_to_a_reader(model)}
     assert readers <= told
+
+
+def test_every_column_of_feedback_is_named_on_the_privacy_page(client):
+    named = {
+        **{"subscriber": "More, less and saved", "paper": "paper", "value": "more", "at": "time"},
+        **{"saved_at": "saved papers", "read_at": "marked them as read"},
+        **{"note": "your note", "labels": "your labels"},
+    }
+    columns = {field.name for field in ours.Feedback._meta.concrete_fields} - {"id"}
+    assert named.keys() == columns
+    said = words(client.get("/privacy/"))
+    assert [word for word in named.values() if word not in said] == []
 
 
 @pytest.mark.parametrize(("language", "quotes"), [("en", "“([^”]+)”"), ("de", "„([^“]+)“")])
@@ -90,7 +102,7 @@ def test_the_privacy_page_calls_what_a_reader_can_do_by_its_name(client, languag
     names = {
         " ".join(one.text_content().split()) for one in hers.xpath("//a | //button | //summary")
     }
-    heading = {"en": "What you can do", "de": "Was Sie tun können"}[language]
+    heading = {"en": "Your options", "de": "Ihre Möglichkeiten"}[language]
     _, *promised = re.findall(quotes, page.split(heading)[-1])  # The first is the link in letters.
     assert len(promised) == 3
     assert set(promised) <= names
@@ -116,12 +128,12 @@ def test_the_privacy_page_tells_of_each_part_its_own_days(client, settings, monk
     monkeypatch.setattr("subscriptions.security.suppression_list.BOUNCED_FOR", days(6))
     parts = parts_of(client.get("/privacy/"))
     for title, kept in {
-        "Your address and settings": "for 2 days where you never confirm it",
-        "Your digests and letters": "for 333 days",
-        "The steps of a letter": "for 1 day after the last step, and the file for 4 days",
-        "What came back": "for 1 day, and the files for 5 days",
-        "Addresses that must not be written to again": "after returned letters, 6 days",
-        "What is changed for you": "for 7 days",
+        "Email address and settings": "for 2 days if you never confirm",
+        "Digests and emails": "for 333 days",
+        "Delivery log": "for 1 day after the last entry; the file for 4 days",
+        "Bounces and spam reports": "for 1 day; the files for 5 days",
+        "Blocked addresses": "after bounces, for 6 days",
+        "Changes by the operator": "for 7 days",
     }.items():
         assert kept in parts[title]
 
@@ -134,26 +146,26 @@ def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client
     assert "zarquon" not in repr(everything())
     files = [one for one in data_dir.rglob("*") if one.is_file()]
     assert not [one for one in files if b"zarquon" in one.read_bytes()]
-    assert "stays in its memory alone" in words(client.get("/privacy/"))
+    assert "stay in memory" in words(client.get("/privacy/"))
 
 
 def test_the_privacy_page_tells_where_letters_go(client, settings):
     mailgun = "smtp://postmaster:hush@smtp.mailgun.org:587"
     for settings.EMAIL_URL, language, said in (
-        ("file:", "en", "writes its letters to files"),
-        ("smtp://127.0.0.1:25", "en", "The mail server to which letters are handed"),
-        (mailgun, "en", "Mailgun, a company to which letters are handed to be sent"),
-        (mailgun, "de", "Mailgun, ein Unternehmen, dem die E‑Mails"),
+        ("file:", "en", "writes emails to files"),
+        ("smtp://127.0.0.1:25", "en", "The mail servers on the way"),
+        (mailgun, "en", "Mailgun, which sends our emails"),
+        (mailgun, "de", "Mailgun, das unsere E‑Mails"),
     ):
         page = words(client.get("/privacy/", headers={"accept-language": language}))
         assert said in page
-        assert ("writes its letters to files" in page) is (settings.EMAIL_URL == "file:")
+        assert ("writes emails to files" in page) is (settings.EMAIL_URL == "file:")
 
 
 def test_the_privacy_page_says_what_the_operator_adds_and_how_to_reach_them(client, settings):
     page = words(client.get("/privacy/"))
-    assert "From whoever runs this site" not in page
-    assert "For all else" not in page
+    assert "From the operator" not in page
+    assert "Questions?" not in page
     settings.PRIVACY_NOTE = "Hosted by <Example>.\n\nIn Booktown."
     settings.CONTACT_EMAIL = "hello@papers.example.org"
     answer = client.get("/privacy/")
@@ -255,7 +267,7 @@ def test_the_page_of_the_form_tells_which_topics_zones_and_languages_it_may_name
     page = words(client.get("/embed/"))
     assert '<input type="hidden" name="topics" value="graph-learning">' in page
     assert '<input type="hidden" name="timezone" value="Europe/Berlin">' in page
-    assert "The language of the letters: en, de, fr." in page
+    assert "The language of emails: en, de, fr." in page
 
 
 # ---- Icons

@@ -36,7 +36,9 @@ def page(client, address="/", **sent):
 
 
 def titles(text):
-    return re.findall(r"(?:Graph networks|Sour bread) of \d", text)
+    shown = lxml.html.fromstring(text).xpath("//h3")
+    found = [re.search(r"(?:Graph networks|Sour bread) of \d", one.text_content()) for one in shown]
+    return [one[0] for one in found if one]
 
 
 def test_the_form_is_over_the_newest_papers_and_the_days_before(client):
@@ -44,7 +46,7 @@ def test_the_form_is_over_the_newest_papers_and_the_days_before(client):
     for ago in (1, 3):
         make.paper(day=NOW.date() - ago * DAY)
     text = page(client)
-    assert "Get trending papers in your email inbox once a day!" in text
+    assert "Get trending papers in your email inbox once a day" in text
     assert text.index('name="email"') < text.index("Of today")
     for said in ("About bread.", "3 upvotes", "Ada", 'href="https://x.test/c"'):
         assert said in text
@@ -52,18 +54,19 @@ def test_the_form_is_over_the_newest_papers_and_the_days_before(client):
 
 
 def test_a_visitor_sees_what_her_digests_would_have_been(client, papers):
-    text = page(client, interests="graph networks")
+    text = page(client, "/preview/", interests="graph networks")
     assert titles(text) == [f"Graph networks of {ago}" for ago in (0, 0, 2, 5)]
     assert "<mark>graph networks</mark>" in text
-    assert "2 papers, chosen from the 4 that are new to you." in text
-    assert re.search(r"Saturday, 30\u00a0May</time>\s+<span[^>]*>1 paper of", text)
-    assert re.search(r"Sunday, 31\u00a0May</time>\s+<span[^>]*>none of", text)
+    assert "2 picks from 4 recent papers." in text
+    assert re.search(r"Saturday, 30\u00a0May</time>\s+<span[^>]*>1 of", text)
+    assert re.search(r"Sunday, 31\u00a0May</time>\s+<span[^>]*>no matches", text)
 
 
 def test_topics_and_words_stay_chosen_in_the_form_that_signs_up(client, papers):
     make.topic("Bread", slug="bread")
     text = page(client, interests="graph networks", topics="bread")
-    assert len(titles(text)) == 8
+    part = page(client, "/preview/", interests="graph networks", topics="bread")
+    assert len(titles(part)) == 8
     assert re.search(r'value="bread" checked', text)
     assert ">\ngraph networks</textarea>" in text
 
@@ -88,19 +91,22 @@ def test_the_part_that_the_script_asks_for_is_the_one_of_the_page(client, papers
 
 ANSWERS = [
     ({"interests": "  \n "}, "Sour bread of 0"),
-    ({"interests": "zzyzx"}, "Nor on the seven days before."),
+    ({"interests": "zzyzx"}, "None in the past week either."),
     ({"interests": "\n".join(map(str, range(51)))}, "Please keep to 50 lines."),
     ({"interests": "x" * 2001}, "Please keep each line under 2000 characters."),
-    ({"interests": '",;"\\(\N{PILE OF POO}'}, "Nothing today"),
+    ({"interests": '",;"\\(\N{PILE OF POO}'}, "No matches today"),
     (
         {"interests": "graph networks\n2506.04235\n<of the>"},
-        'nothing to look for in <strong dir="auto">2506.04235, &lt;of the&gt;</strong>',
+        'Nothing to search for in <strong dir="auto">2506.04235, &lt;of the&gt;</strong>',
     ),
-    ({"interests": "graphs NOT networks"}, "leaves nothing out"),
-    ({"interests": "graphs OR networks"}, "Give each side a line of its own"),
+    ({"interests": "graphs NOT networks"}, "<strong>NOT</strong> isn’t supported"),
+    ({"interests": "graphs OR networks"}, "put each alternative on its own line"),
     ({"interests": "<script>alert(1)</script> graph networks"}, "&lt;script&gt;"),
-    ({"topics": "gone"}, "There is no topic called “gone” any more."),
-    ({"interests": "\n".join(f"a{n}, b{n}, c{n}" for n in range(40))}, "Only the first of your"),
+    ({"topics": "gone"}, "The topic “gone” no longer exists."),
+    (
+        {"interests": "\n".join(f"a{n}, b{n}, c{n}" for n in range(40))},
+        "The preview uses only the first lines",
+    ),
 ]
 
 
@@ -135,20 +141,20 @@ def test_that_a_first_name_alone_finds_nobody_with_an_initial_is_told(client, pa
     index_store.write(NOW)
     assert "Rings" in page(client, interests="author: Emmy Noether")
     text = page(client, interests="author: Emmy")
-    assert 'No author here is called <strong dir="auto">Emmy</strong> in full.' in text
-    assert "Where they have an initial, the last name is needed as well." in text
+    assert 'No author named <strong dir="auto">Emmy</strong>.' in text
+    assert "if papers have only an initial, add the last name" in text
 
 
 def test_what_no_paper_says_yet_can_be_followed_where_one_may(client, papers):
     for interests, is_offered in (("zzyzx", True), ("2506.04235", False)):
         part = lxml.html.fromstring(page(client, "/preview/", interests=interests))
-        assert part.xpath("//a[@href='#id_email']/text()") == ["Get it by email"] * is_offered
-        assert ("a letter comes on the day" in part.text_content()) == is_offered
+        assert part.xpath("//a[@href='#id_email']/text()") == ["Email me this"] * is_offered
+        assert ("Follow it anyway" in part.text_content()) == is_offered
 
 
 def test_without_a_model_nothing_is_fitted_for_a_visitor(client):
     make.paper("Graph networks")
-    assert "The ranking isn’t ready yet" in page(client, interests="graph networks")
+    assert "Previews start a few minutes after" in page(client, interests="graph networks")
 
 
 def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, kept, monkeypatch):
@@ -164,7 +170,7 @@ def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, ke
 def test_when_too_many_try_it_at_once_the_others_are_asked_to_wait(client, papers, monkeypatch):
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
     with slots.slot(), slots.slot():
-        assert "Please try again" in page(client, "/preview/", interests="graph networks")
+        assert "The server is busy" in page(client, "/preview/", interests="graph networks")
     assert "Graph networks of 0" in page(client, "/preview/", interests="graph networks")
 
 
@@ -193,3 +199,42 @@ def test_the_web_process_shows_a_preview_without_scikit_learn():
     code = "import digest.planning.preview, sys; sys.exit('sklearn' in sys.modules)"
     code = f"import django; django.setup(); {code}"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_home_page_has_an_example_of_a_real_digest(client, papers):
+    for name in ("Rye", "Bread"):  # Nobody writes about rye.
+        make.topic(name, query=name.lower() if name == "Rye" else "sour bread")
+    for number in range(3):
+        make.paper(f"Sour bread of {number}", "Dough.", day=NOW.date())
+    model_store.fit(NOW)
+    part = lxml.html.fromstring(page(client, "/preview/"))
+    assert part.xpath("string(//h2)") == "Example: Bread"
+    assert "5 picks from 7" in part.text_content()
+    assert set(part.xpath("//mark/text()")) == {"Bread: sour bread"}
+
+
+def test_a_wrong_address_keeps_the_page_and_all_that_was_sent(client, papers):
+    make.topic("Bread", slug="bread")
+    sent = {"email": "nowhere", "interests": "graph networks", "topics": "bread", "hour": "9"}
+    response = client.post("/", sent)
+    assert response.status_code == 400
+    assert "no-store" in response["Cache-Control"]
+    shown = lxml.html.fromstring(response.text)
+    (form,) = shown.xpath("//form[@data-preview]")
+    assert sent.items() <= {name: text.strip() for name, text in form.form_values()}.items()
+    assert titles(lxml.html.tostring(form, encoding="unicode"))[:2] == ["Graph networks of 0"] * 2
+    assert shown.xpath("//*[@autofocus]/@name") == ["email"]
+    assert len(shown.xpath("//*[contains(@class, 'errorlist')]")) == 1
+    assert not Subscriber.objects.exists()
+    assert client.post("/", sent | {"email": "you@example.org"}).status_code == 200
+    assert Subscriber.objects.get().hour == 9
+
+
+def test_only_samples_are_called_samples_and_the_count_is_true(client):
+    make.paper(upvotes=1, is_sample=True)
+    assert "Sample papers." in page(client)
+    for number in range(12):
+        make.paper(f"Real {number}", upvotes=number)
+    text = page(client)
+    assert "Sample papers." not in text
+    assert "The 10 most upvoted of 13 papers." in text

@@ -1,18 +1,21 @@
 """The pages of papers, topics and days, and the feeds of topics."""
 
 import json
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.templatetags.static import static
 
 from digest.indexing import index_store
 from digest.models import Paper, PaperEvent
+from digest.papers import citations
 from digest.planning import plan
 from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import atom_validator
-from tests.helpers.visits import DAY, ODD, TODAY, feed_of, page_of, texts, titles
+from tests.helpers.visits import DAY, ODD, TODAY, feed_of, page_of, search, texts, titles
 
 pytestmark = pytest.mark.django_db
 
@@ -81,10 +84,10 @@ def test_a_link_to_a_preprint_server_has_its_name(client):
     ):
         paper = make.paper("Graphs of roads", id=identity, url=url)
         (link, *_) = page_of(client, paper.get_absolute_url()).xpath("//main//a[@class='button']")
-        assert link.text_content() == (f"Read it at {named}" if named else "Read it")
+        assert link.text_content() == (f"Read at {named}" if named else "Read")
         day = page_of(client, f"/days/{TODAY}/")
-        (found,) = day.xpath(f"//*[@class='facts']//a[@href='{paper.link}']")
-        assert found.text_content() == (named or "Read it")
+        (found,) = day.xpath(f"//*[@class='links']//a[@href='{paper.link}']")
+        assert found.text_content() == (f"Read at {named}" if named else "Read")
 
 
 def test_others_like_a_paper_stand_beside_it(client):
@@ -129,7 +132,65 @@ def test_what_search_engines_read_of_a_paper_ends_no_element(client):
     assert told["author"] == [{"@type": "Person", "name": "A </script> B"}]
     assert told["datePublished"] == TODAY.isoformat()
     assert page.xpath("//meta[@property='og:title']/@content") == [paper.title]
-    assert len(page.xpath("//script")) == 1
+    assert page.xpath("//script/@src") == [static("copy.js"), static("shortcuts.js")]
+
+
+def test_a_paper_can_be_cited_and_followed(client):
+    paper = make.paper(
+        'On "graphs" & roads', "Roads.", id="2606.04235", authors=["Ada Example", "Bo van Dam"]
+    )
+    page = page_of(client, paper.get_absolute_url())
+    (entry,) = page.xpath("//*[@id='bibtex']/text()")
+    assert entry == citations.bibtex([paper]).strip()
+    tags = {meta.get("name"): meta.get("content") for meta in page.xpath("//meta[@name]")}
+    assert tags["citation_title"] == paper.title
+    assert tags["citation_pdf_url"] == "https://arxiv.org/pdf/2606.04235"
+    authors = page.xpath("//meta[@name='citation_author']/@content")
+    assert authors == ["Example, Ada", "van Dam, Bo"]
+    followed = {"author: Ada Example", "author: Bo van Dam", "On graphs & roads"}
+    links = page.xpath("//aside//@href")
+    assert {parse_qs(urlsplit(link).query)["interests"][0] for link in links} == followed
+    (card,) = page_of(client, f"/days/{TODAY}/").xpath("//*[@class='Z3988']/@title")
+    item = parse_qs(card)
+    assert item["rft.title"] == [paper.title]
+    assert item["rft.au"] == authors
+    assert item["rft_id"] == [paper.link]
+
+
+# ---- Filters
+
+
+def test_lists_show_what_passes_their_filters_and_count_it(client):
+    topic = make.topic("Graphs")
+    code = "https://github.com/example/roads"
+    make.paper("Graphs 1", categories=["cs.LG"], github=code)
+    make.paper("Graphs 2", categories=["cs.LG", "stat.ML"])
+    make.paper("Graphs 3", categories=["stat.ML"], github=code)
+    old = make.paper("Graphs 4", categories=["cs.LG"], github=code, day=TODAY - 9 * DAY)
+    index_store.renew(NOW)
+    day, by_topic, query_of = f"/days/{TODAY}/?", f"/topics/{topic.slug}/?", "/search/?q=graphs&"
+    for path, query, found in (
+        (day, "field=cs.LG", "12"),
+        (day, "field=cs.LG&code=1", "1"),
+        (by_topic, "field=stat.ML", "23"),
+        (query_of, "field=cs.LG&code=1", "14"),
+        (query_of, "since=7&field=cs.LG&order=new", "12"),
+        (query_of, "code=1&view=compact", "134"),
+    ):
+        page = page_of(client, path + query)
+        assert {title[-1] for title in titles(page)} == {*found}
+        count = page.xpath("//header//*[@role='status']")[0].text_content()
+        assert count.startswith(str(len(found)))
+        assert "noindex" in page.xpath("//meta[@name='robots']/@content")[0]
+    for path in (day, by_topic, query_of):
+        page = page_of(client, f"{path}field=hep-th&code=2&since=x&view=x")
+        assert not titles(page)
+        assert "No papers match these filters." in page.text_content()
+        (way_on,) = page.xpath("//main//a[starts-with(., 'Show all')]/@href")
+        assert titles(page_of(client, way_on))
+    (fields,) = page_of(client, day).xpath("//select[@name='field']")
+    assert [one.text for one in fields] == ["All fields", "cs.LG (2)", "stat.ML (2)"]
+    assert old.title not in titles(page_of(client, f"{day}view=compact"))
 
 
 # ---- A topic
@@ -161,7 +222,7 @@ def test_a_topic_without_papers_or_without_a_model_says_so(client):
     make.topic("Graph networks")
     first = feed_of(client, "/topics/graph-networks/feed/")
     assert not texts(first, "a:entry")
-    for said in ("No papers have been read yet", "No paper of the last two weeks"):
+    for said in ("No papers yet.", "No papers on this topic in the past two weeks."):
         assert said in client.get("/topics/graph-networks/").content.decode()
         make.paper("Bread")
         index_store.renew(NOW)
@@ -185,6 +246,18 @@ def test_the_feed_of_a_topic_is_atom(client):
         "a:entry/a:summary[@type='html']/text()": ["<p>A &lt;b&gt; of networks.</p>"],
     }.items():
         assert texts(feed, path) == said
+
+
+def test_the_feed_of_a_search_has_its_newest_papers(client):
+    for n in range(3):
+        make.paper(f"Graph networks {n}", "Of roads.", day=TODAY - n * DAY)
+    index_store.renew(NOW)
+    address = search(client, "graph  networks").xpath("//link[@rel='alternate']/@href")[0]
+    feed = feed_of(client, address)
+    assert texts(feed, "a:entry/a:title/text()") == [f"Graph networks {n}" for n in range(3)]
+    assert texts(feed, "a:link[@rel='self']/@href") == [f"http://127.0.0.1:8000{address}"]
+    assert not texts(feed_of(client, "/search/feed/?q=xylophone"), "a:entry")
+    assert client.get("/search/feed/").status_code == 404
 
 
 def test_a_new_version_makes_an_entry_new_and_a_vote_does_not(client):
@@ -226,19 +299,19 @@ def test_a_day_has_its_papers_most_upvoted_first_and_leads_to_others(client):
     assert page.xpath("//a[@rel='prev']/@href") == [f"/days/{TODAY - 2 * DAY}/"]
     assert page.xpath("//a[@rel='next']/@href") == []
     page = page_of(client, f"/days/{TODAY - DAY}/")
-    assert "No papers of this day are here." in page.text_content()
+    assert "No papers on this day." in page.text_content()
     assert page.xpath("//a[@rel='next']/@href") == [f"/days/{TODAY}/"]
     assert page.xpath("//meta[@name='robots']/@content") == ["noindex"]
-    assert "On weekends and holidays nothing is announced" in page.text_content()
+    assert "arXiv announces no papers on weekends" in page.text_content()
     early = page_of(client, "/days/2020-01-01/").text_content()
-    assert "The papers here begin later." in early
-    assert "On weekends" not in early
+    assert "This site’s archive starts later." in early
+    assert "on weekends" not in early
 
 
 def test_a_day_tells_of_the_order_by_votes_where_there_are_any(client):
     for day, votes, said in (
-        (TODAY, 3, "2 papers, the most upvoted first."),
-        (TODAY - DAY, None, "2 papers."),
+        (TODAY, 3, "2 papers, most upvoted first"),
+        (TODAY - DAY, None, "2 papers"),
     ):
         make.paper(day=day)
         make.paper(day=day, upvotes=votes)
@@ -257,7 +330,8 @@ def test_papers_of_a_list_keep_their_words_and_facts_apart(client):
     assert facts[:2] == ["1,234 upvotes", "Withdrawn"]
     assert [one.text_content() for one in first.xpath(".//a|.//p")[:3]] == [odd, odd, odd]
     assert "https://example.org/?a=1&b=2" in first.xpath(".//a/@href")
-    assert [fact.text_content() for fact in plain.xpath(".//li")] == ["cs.LG", "arXiv"]
+    facts = [fact.text_content() for fact in plain.xpath(".//li")]
+    assert facts == ["cs.LG", "Read at arXiv", "Similar papers"]
 
 
 def test_a_day_that_cannot_be_is_a_404(client):

@@ -1,5 +1,7 @@
 """What a reader is shown before she saves: by which papers her digests would differ."""
 
+from datetime import timedelta
+
 import pytest
 
 from digest.indexing import model_store
@@ -28,18 +30,20 @@ def test_a_change_is_shown_before_it_is_saved_and_nothing_is_written(client, rea
     sent = {"action": "preview", "interests": "protein folding"}
     page = client.post(address(reader), sent)
     assert page.status_code == 200
-    assert "+3 −3 papers" in page.content.decode()
+    assert "3 added, 3 removed." in page.text
     assert reader.preferences.get().topic.query == "graph networks"
     assert not Digest.objects.exists()
-    for changed, said in (({}, b"would stay the same."), ({"size": "1"}, "+0 −2 papers".encode())):
+    for changed, said in (({}, "no change."), ({"size": "1"}, "0 added, 2 removed.")):
         sent = {"action": "preview", "interests": "graph networks"} | changed
-        assert said in client.post(address(reader), sent).content
+        assert said in client.post(address(reader), sent).text
+    sent = {"action": "preview_delivery", "size": "1"}
+    assert "0 added, 2 removed." in client.post(address(reader), sent).text
 
 
 def test_a_script_gets_the_difference_alone(client, reader):
     sent = {"action": "preview", "interests": "graph networks\nprotein folding"}
     part = client.post(address(reader) + "?part", sent).content.decode()
-    assert "+3 −0 papers" in part
+    assert "3 added, 0 removed." in part
     assert part.count("<mark>protein folding</mark>") == 3
     assert "<form" not in part
 
@@ -47,7 +51,7 @@ def test_a_script_gets_the_difference_alone(client, reader):
 def test_words_that_no_paper_says_are_named(client, reader):
     sent = {"action": "preview", "interests": "graph networks\nprotien folding"}
     page = client.post(address(reader), sent).content.decode()
-    assert 'No paper of late says <strong dir="auto">protien</strong>' in page
+    assert 'No recent paper mentions <strong dir="auto">protien</strong>' in page
     sent["interests"] = "graph networks"
     assert "No paper of late" not in client.post(address(reader), sent).content.decode()
 
@@ -55,19 +59,31 @@ def test_words_that_no_paper_says_are_named(client, reader):
 def test_lines_by_which_nothing_is_looked_for_are_named(client, reader):
     sent = {"action": "preview", "interests": "protein folding\narXiv:cs.CL\ndoi:10.1000/b"}
     page = client.post(address(reader), sent | {"muted_interests": "of the"}).content.decode()
-    assert 'nothing to look for in <strong dir="auto">doi:10.1000/b, of the</strong>' in page
+    assert 'Nothing to search for in <strong dir="auto">doi:10.1000/b, of the</strong>' in page
     sent["interests"] = "protein folding"
-    assert "nothing to look for" not in client.post(address(reader), sent).content.decode()
+    assert "Nothing to search for" not in client.post(address(reader), sent).content.decode()
 
 
-CUT = "Only the first of your words are tried out here."
+def test_keywords_are_counted_by_their_papers_of_the_last_week(client, reader):
+    make.paper("Protein folding of old", "Protein folding.", day=NOW.date() - timedelta(days=8))
+    sent = {"action": "count", "interests": "protein  folding\nsour bread\nauthor:Nobody Here"}
+    counts = {"protein folding": 3, "sour bread": 0, "author:Nobody Here": 0}
+    assert client.post(address(reader), sent).json() == counts
+    long = {"action": "count", "interests": "\n".join(["graph networks", *MANY])}
+    assert "graph networks" in client.post(address(reader), long).json()
+    assert len(client.post(address(reader), long).json()) < 5
+    assert client.post(address(reader), sent | {"interests": "x" * 3_000}).json() == {}
+    assert not reader.own_topics.exclude(query="graph networks").exists()
+
+
+CUT = "This preview uses only your first keywords."
 MANY = [" ".join(f"loaf{n}x{m}" for m in range(200)) for n in range(4)]  # Some 6,300 characters.
 
 
 def test_where_not_all_words_are_tried_out_that_is_said(client, reader):
     sent = {"action": "preview", "interests": "\n".join(["graph networks", *MANY])}
     page = client.post(address(reader), sent).content.decode()
-    assert "would stay the same" in page
+    assert "no change." in page
     assert CUT in page
     sent["action"] = "save"
     client.post(address(reader), sent)
@@ -79,9 +95,9 @@ def test_where_not_all_words_are_tried_out_that_is_said(client, reader):
 
 def test_without_a_model_the_page_says_that_it_is_early(client):
     page = client.post(address(make.subscriber()), {"action": "preview", "interests": "graphs"})
-    assert b"the ranking is ready a few minutes after" in page.content
+    assert b"papers are ranked a few minutes after" in page.content
 
 
 def test_the_title_says_that_it_was_saved_since_that_is_what_is_read_out_first(client, reader):
     page = client.post(address(reader), {"interests": "bread"}, follow=True).content.decode()
-    assert "<title>Saved. Your digest · Paperboy</title>" in page
+    assert "<title>Saved. Preferences · Paperboy</title>" in page

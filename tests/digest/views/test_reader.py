@@ -8,16 +8,16 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
+from django.urls import reverse
 
 from digest.models import Digest, Pick
 from digest.operations import health
 from digest.planning import plan
-from digest.views import preference_panels
 from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
-from tests.helpers.pages import web_copy_of
+from tests.helpers.pages import text_of, web_copy_of
 
 pytestmark = pytest.mark.django_db
 
@@ -49,54 +49,58 @@ def test_each_link_of_a_paper_says_of_which_it_is_to_who_hears_the_links_alone(c
     make.subscriber(interests="graph networks")
     plan.plan(NOW)
     page = client.get(web_copy_of(Digest.objects.get())).content
-    links = lxml.html.fromstring(page).xpath("//main//li//a")
+    links = lxml.html.fromstring(page).xpath("//main//article//*[self::a or self::button]")
     names = [link.get("aria-label") or link.text_content() for link in links]
-    assert len(set(names)) == len(names) == 2 * 5  # Its title, its like, more, less and save.
+    assert len(set(names)) == len(names) == 2 * 6  # Title, source, similar, more, less and save.
     assert "Less like this: Graph networks & rivers" in names
 
 
 @pytest.fixture
-def history(client):
-    """Return a function that sends digests on so many days, and returns how they are listed."""
-
-    def history(count):
-        reader = make.subscriber(interests="roads")
-        for number in range(count + 1):
-            moment = NOW + timedelta(days=number)
-            make.paper(f"Roads {number}", day=moment.date())
-            plan.plan(moment)
-            if number < count:  # The last is not on its way yet.
-                Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
-        Pick.objects.filter(paper__title="Roads 3").delete()
-        page = lxml.html.fromstring(client.get(tokens.preferences_url(reader)).content)
-        (listed,) = page.xpath("//section[@aria-labelledby='history']")
-        return listed
-
-    return history
+def sent():
+    """A subscriber with three digests that were sent, of which one has lost its paper."""
+    reader = make.subscriber(interests="roads")
+    for number in range(4):
+        moment = NOW + timedelta(days=number)
+        make.paper(f"Roads {number}", day=moment.date())
+        plan.plan(moment)
+        if number < 3:  # The last is not on its way yet.
+            Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
+    Pick.objects.filter(paper__title="Roads 1").delete()
+    return reader
 
 
-def titles(listed):
-    return [re.search(r"Roads \d", row.text_content())[0] for row in listed.iter("li")]
+def own_page(name, reader):
+    return reverse(name, args=[tokens.own_token("preferences", reader)])
 
 
-def test_her_preferences_lead_to_the_digests_that_were_sent_the_latest_first(client, history):
-    listed = history(2)
-    assert titles(listed) == ["Roads 1", "Roads 0"]
-    assert b"Roads 1" in client.get(listed.xpath(".//li//a/@href")[0]).content
-
-
-@pytest.mark.parametrize("most", [2, 3])
-def test_of_older_digests_the_year_is_told_and_whether_some_are_not_listed(
-    monkeypatch, history, most
+def test_the_personal_page_has_the_latest_digest_that_was_sent_and_leads_to_the_others(
+    client, sent
 ):
-    """One of which nothing is left is never listed."""
-    monkeypatch.setattr(preference_panels, "MAX_DIGESTS", most)
-    monkeypatch.setattr(preference_panels, "SHOWN", 1)
-    listed = history(4)
-    assert titles(listed) == ["Roads 2", "Roads 1", "Roads 0"][:most]
-    years = [day.text.endswith("2026") for day in listed.iter("time")]
-    assert years == [False, True, True][:most]
-    assert ("Those before are not listed." in listed.text_content()) is (most == 2)
+    page = client.get(own_page("me", sent))
+    assert "Roads 2" in text_of(page)
+    assert "no-store" in page["Cache-Control"]
+    listed = lxml.html.fromstring(client.get(own_page("history", sent)).content)
+    rows = listed.xpath("//main//ul[contains(@class, 'titles')]/li")
+    assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 2", "Roads 0"]
+    link = rows[1].xpath(".//a/@href")[0]
+    assert "Roads 0" in text_of(client.get(link))
+    assert "Roads 2" in text_of(client.get(own_page("me", sent), {"day": "x"}))
+
+
+def test_without_a_digest_the_personal_pages_lead_to_the_interests(client):
+    reader = make.subscriber()
+    for name in ("me", "history"):
+        page = lxml.html.fromstring(client.get(own_page(name, reader)).content)
+        assert own_page("preferences", reader) in page.xpath("//main//a[@class='button']/@href")
+
+
+def test_the_link_of_a_digest_shows_no_link_of_the_personal_pages(client, sent):
+    page = client.get(web_copy_of(Digest.objects.last())).content.decode()
+    assert tokens.own_token("preferences", sent) not in page
+    for name in ("me", "history"):
+        for purpose in ("digest", "feedback"):
+            url = reverse(name, args=[tokens.own_token(purpose, sent)])
+            assert client.get(url).status_code == 404
 
 
 def test_healthz_is_ready_and_live(client):
@@ -109,7 +113,7 @@ def test_healthz_says_503_and_why_where_migrations_wait(client, monkeypatch):
     monkeypatch.setattr(health, "migrations_of_this_version", lambda: ours)
     response = client.get("/healthz/")
     assert response.status_code == 503
-    assert response.json()["reasons"] == ["1 migration waits: run `manage.py upgrade`."]
+    assert response.json()["reasons"] == ["1 migration is missing: run `manage.py upgrade`."]
 
 
 def test_healthz_stays_well_while_the_next_version_is_fetched_beside_it(client, monkeypatch):

@@ -1,5 +1,7 @@
-"""The page of the papers that a reader saved, and its files."""
+"""The reading list, and its files."""
 
+import csv
+import re
 from datetime import timedelta
 
 import lxml.html
@@ -8,8 +10,8 @@ import rispy
 from django.urls import reverse
 from pybtex.database import parse_string
 
-from digest.models import Feedback, PaperEvent
-from digest.personalization import feedback
+from digest.models import PaperEvent
+from digest.personalization import feedback, reading_list
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
@@ -17,7 +19,7 @@ from tests.factories.make import NOW
 pytestmark = pytest.mark.django_db
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-PAGES = ["saved", "saved-bibtex", "saved-ris"]
+PAGES = ["saved", "saved-bibtex", "saved-ris", "saved-markdown", "saved-csv"]
 
 
 def address(page, reader, purpose="preferences"):
@@ -49,15 +51,18 @@ def titles(page):
 
 def said_of(page):
     """Return what is said of each paper since it was saved."""
-    rows = page.xpath("//main//ul[@class='papers']/li")
-    return [[one.text_content() for one in row.xpath("./ul/li")] for row in rows]
+    rows = page.xpath("//main//ul[contains(@class, 'papers')]/li")
+    return [[one.text_content() for one in row.xpath("./ul[1]/li")] for row in rows]
 
 
 def press(client, page, name):
     """Press the first button of this name, as a browser does."""
     button = page.xpath("//main//button[text()=$name]", name=name)[0]
     (form,) = button.xpath("ancestor::form")
-    return client.post(form.get("action"), dict(form.fields), follow=True)
+    sent = dict(form.fields)
+    if button.get("name"):
+        sent[button.get("name")] = button.get("value")
+    return client.post(form.get("action"), sent, follow=True)
 
 
 # ---- The page
@@ -69,7 +74,6 @@ def test_all_that_she_saved_is_there_the_last_saved_first_and_nothing_else(clien
     save(make.subscriber(), make.paper("Another reader's"))
     page = page_of(client.get(address("saved", reader)))
     assert titles(page) == ["Roads 2", "Roads 1", "Roads 0"]
-    assert "3 papers. The last saved first." in " ".join(page.text_content().split())
 
 
 def test_a_page_has_so_many_and_any_number_leads_to_one(client, monkeypatch):
@@ -82,9 +86,6 @@ def test_a_page_has_so_many_and_any_number_leads_to_one(client, monkeypatch):
     assert third.xpath("//a[@rel='prev']/@href") == ["?page=2"]
     for asked, shown in {"0": 3, "99": 3, "9" * 5000: 1, "x": 1, "": 1, "-1": 3}.items():
         assert f"Page {shown} of 3" in page_of(client.get(url, {"page": asked})).text_content()
-    page = page_of(press(client, third, "Take it off"))
-    assert "Page 2 of 2" in page.text_content()
-    assert titles(page_of(press(client, page, "Take it off"))) == ["Roads 1"]
 
 
 def test_each_paper_has_what_happened_since_it_was_saved(client):
@@ -97,9 +98,9 @@ def test_each_paper_has_what_happened_since_it_was_saved(client):
         PaperEvent.objects.create(paper=old, kind=kind, note=note, at=at)
     PaperEvent.objects.create(paper=make.paper(), kind="withdrawn", at=NOW + DAY)
     assert said_of(page_of(client.get(address("saved", reader)))) == [
-        ["1\u00a0June 2026: saved."],
+        ["Saved on 1\u00a0June 2026"],
         [
-            "1\u00a0June 2026: saved.",
+            "Saved on 1\u00a0June 2026",
             "2\u00a0June 2026: has a new version: v2.",
             "3\u00a0June 2026: has a journal reference: Journal of <Roads>.",
         ],
@@ -109,9 +110,10 @@ def test_each_paper_has_what_happened_since_it_was_saved(client):
 def test_who_saved_nothing_is_told_how_and_her_files_are_empty(client):
     reader = make.subscriber()
     page = page_of(client.get(address("saved", reader)))
-    assert "has a link “Save” under it" in page.text_content()
+    assert "Save papers to read them later." in page.text_content()
     assert page.xpath("//main//button") == page.xpath("//a[text()='BibTeX']") == []
-    for one in PAGES[1:]:
+    assert address("me", reader) in page.xpath("//a[@class='button']/@href")
+    for one in PAGES[1:4]:
         response = client.get(address(one, reader))
         assert (response.status_code, response.content) == (200, b"")
 
@@ -122,40 +124,72 @@ def test_a_title_that_is_markup_is_shown_as_text(client):
     save(reader, hostile)
     page = page_of(client.get(address("saved", reader)))
     assert titles(page) == [hostile.title]
-    assert "Take it off: " + hostile.title in page.xpath("//button/@aria-label")
-    feedback.record(reader, hostile, "clear", NOW)
-    told = page_of(client.get(address("saved", reader), {"paper": hostile.pk}))
+    assert "Remove: " + hostile.title in page.xpath("//button/@aria-label")
+    told = page_of(press(client, page, "Remove"))
     assert told.xpath("//*[@role='status']//strong/text()") == [hostile.title]
 
 
-# ---- Taking one off
+# ---- Changing one
 
 
-def test_a_paper_is_taken_off_and_she_is_back_and_may_save_it_again(client, clock):
-    reader, _ = saving(3)
-    clock.now = NOW + DAY
-    page = page_of(client.get(address("saved", reader)))
-    answer = press(client, page, "Take it off")
-    assert answer.redirect_chain[0][1] == 302
-    assert answer.redirect_chain[0][0].startswith(address("saved", reader))
-    page = page_of(answer)
-    assert titles(page) == ["Roads 1", "Roads 0"]
-    (notice,) = page.xpath("//*[@role='status']")
-    assert "Taken off: Roads 2" in notice.text_content()
-    page = page_of(press(client, page, "Save it again"))
-    assert titles(page) == ["Roads 2", "Roads 1", "Roads 0"]
-    assert page.xpath("//*[@role='status']") == []
+def test_a_paper_is_removed_and_undo_brings_back_its_note_labels_and_state(client, clock):
+    reader, (paper, _) = saving(2)
+    reading_list.annotate(reader, paper, note="Section 4", labels="to cite")
+    reading_list.mark_read(reader, paper, NOW)
+    feedback.record(reader, paper, "more", NOW)
+    page = page_of(client.get(address("saved", reader), {"label": "to cite"}))
+    page = page_of(press(client, page, "Remove"))
+    assert "Removed: Roads 0" in page.xpath("string(//*[@role='status'])")
+    row = reader.feedback.get(paper=paper)
+    assert (row.value, row.note, row.labels, row.saved_at) == ("more", "", "", None)
+    page = page_of(press(client, page, "Undo"))
+    row.refresh_from_db()
+    assert (row.note, row.labels, row.read_at) == ("Section 4", "to cite", NOW)
+    assert titles(page) == ["Roads 0"]
 
 
-def test_whatever_page_a_form_names_it_leads_back(client):
+def test_a_note_and_labels_are_bounded_plain_text(client):
     reader, (paper,) = saving(1)
-    token = tokens.token("preferences", reader.public_id)
-    for number in ("x", "\0", "-1", "9" * 5000, "2&paper=x", "//evil.test/"):
-        sent = {"paper": paper.pk, "value": "clear", "back": token, "page": number}
-        answer = client.post(address("feedback", reader, "feedback"), sent, follow=True)
-        assert answer.status_code == 200
-        assert answer.redirect_chain[0][0].startswith(f"{address('saved', reader)}?page=")
-    assert not Feedback.objects.exists()
+    sent = {"paper": paper.pk, "action": "note", "note": "<b>" + "x\n" * 300}
+    sent["labels"] = ", ".join([f"{'l' * 40}", "b", " b ", "", "c", "d", "e", "f"])
+    answer = client.post(address("saved", reader), sent, follow=True)
+    row = reader.feedback.get()
+    assert (len(row.note), row.note[:5]) == (280, "<b>x ")
+    assert row.label_list == ["l" * 30, "b", "c", "d", "e"]
+    assert b"&lt;b&gt;x" in answer.content
+    assert page_of(answer).xpath("//*[@role='status']/text()") == ["Saved."]
+
+
+def test_the_list_is_filtered_by_state_label_and_words(client):
+    reader, (old, _, new) = saving(3)
+    reading_list.annotate(reader, old, note="Größe der Straßen", labels="to cite")
+    page = page_of(client.get(address("saved", reader), {"state": "unread"}))
+    page = page_of(press(client, page, "Mark as read"))
+    assert titles(page) == ["Roads 1", "Roads 0"]
+    assert page.xpath("//*[@role='status']/text()") == ["Marked as read."]
+    for asked, found in (
+        ({"state": "read"}, [new.title]),
+        ({"label": "to cite"}, [old.title]),
+        ({"q": "grösse CITE roads"}, [old.title]),
+        ({"q": "roads", "state": "unread"}, ["Roads 1", "Roads 0"]),
+        ({"q": "molecules"}, []),
+        ({"state": "x", "label": ""}, ["Roads 2", "Roads 1", "Roads 0"]),
+    ):
+        assert titles(page_of(client.get(address("saved", reader), asked))) == found
+        exported = client.get(address("saved-bibtex", reader), asked).content.decode()
+        assert exported.count("@misc") == len(found)
+
+
+def test_no_such_action_or_paper_is_a_400_and_other_papers_stay_as_they_are(client):
+    reader, (paper,) = saving(1)
+    unsaved = make.paper()
+    feedback.record(reader, unsaved, "more", NOW)
+    url = address("saved", reader)
+    for sent in ({}, {"paper": paper.pk}, {"paper": "\0", "action": "read"}):
+        assert client.post(url, sent).status_code == 400
+    assert client.post(url, {"paper": unsaved.pk, "action": "read"}).status_code == 302
+    assert not reader.feedback.exclude(read_at=None).exists()
+    assert client.post(address("saved", reader, "feedback"), {"action": "read"}).status_code == 404
 
 
 def test_who_has_the_link_of_a_letter_alone_is_not_led_to_her_saved_papers(client):
@@ -172,19 +206,6 @@ def test_who_has_the_link_of_a_letter_alone_is_not_led_to_her_saved_papers(clien
                 assert hers not in answer.content.decode()
 
 
-@pytest.mark.parametrize("page", ["preferences", "learned"])
-def test_wherever_she_takes_a_saved_paper_off_it_is_called_so_to_the_end(client, page):
-    reader, _ = saving(1)
-    shown = page_of(client.get(address(page, reader)))
-    (link,) = shown.xpath("//a[@aria-label='Take it off: Roads 0'][text()='Take it off']/@href")
-    asked = page_of(client.get(link))
-    assert asked.xpath("//h1/text()") == ["Take it off?"]
-    assert asked.xpath("//button/text()")[0] == "Take it off"
-    done = client.post(link.partition("?")[0], dict(asked.forms[0].fields))
-    assert page_of(done).xpath("//h1/text()") == ["Taken off"]
-    assert not Feedback.objects.exists()
-
-
 # ---- The files
 
 
@@ -193,6 +214,8 @@ def test_wherever_she_takes_a_saved_paper_off_it_is_called_so_to_the_end(client,
     [
         ("saved-bibtex", "application/x-bibtex; charset=utf-8", "saved-papers.bib"),
         ("saved-ris", "application/x-research-info-systems; charset=utf-8", "saved-papers.ris"),
+        ("saved-markdown", "text/markdown; charset=utf-8", "saved-papers.md"),
+        ("saved-csv", "text/csv; charset=utf-8", "saved-papers.csv"),
     ],
 )
 def test_the_files_have_all_papers_in_their_order_and_are_never_shown(client, page, kind, name):
@@ -208,17 +231,19 @@ def test_the_files_have_all_papers_in_their_order_and_are_never_shown(client, pa
     if name.endswith("bib"):
         ids = [one.fields["eprint"] for one in parse_string(text, "bibtex").entries.values()]
         assert ids == [paper.pk for paper in papers]
-    else:
+    elif name.endswith("ris"):
         assert [one["title"] for one in rispy.loads(text)] == [paper.title for paper in papers]
+    elif name.endswith("csv"):
+        rows = list(csv.DictReader(text.splitlines()))
+        assert [row["title"] for row in rows] == [paper.title for paper in papers]
+    else:
+        assert re.findall(r"- \[ \] \[(.*?)\]", text) == [paper.title for paper in papers]
 
 
-# ---- Where it is named
-
-
-def test_preferences_list_the_last_seven_and_say_how_many_there_are(client):
-    reader, _ = saving(9)
-    page = page_of(client.get(address("preferences", reader)))
-    (section,) = page.xpath("//section[@aria-labelledby='saved']")
-    assert len(section.xpath(".//li")) == 7
-    assert "All 9 saved papers, also as BibTeX and RIS" in section.text_content()
-    assert address("saved", reader) in section.xpath(".//a/@href")
+def test_a_hostile_title_is_no_formula_and_no_markup_in_a_file(client):
+    reader = make.subscriber()
+    save(reader, make.paper('=HYPERLINK("x") [a](b) *c*'))
+    assert client.get(address("saved-csv", reader)).content.count(b"\n") == 2
+    assert b"'=HYPERLINK" in client.get(address("saved-csv", reader)).content
+    text = client.get(address("saved-markdown", reader)).content.decode()
+    assert r"\[a\](b) \*c\*" in text

@@ -25,7 +25,7 @@ def test_a_search_finds_what_a_topic_means_and_marks_it(client):
     assert titles(page) == ["Graph-based networks"]
     marks = page.xpath("//ol//mark/text()")
     assert marks == ["Graph-based", "networks", "Networks", "graph"]
-    assert "1 paper." in page.text_content()
+    assert "1 paper" in page.text_content()
     assert not page.xpath("//ol//b")
 
 
@@ -72,8 +72,8 @@ def test_who_pastes_an_id_gets_that_paper_first(client):
 def test_a_search_says_which_of_its_words_nothing_obeys(client):
     index_store.renew(NOW)
     for asked, said in (
-        ("bread OR rye", ["OR parts nothing: all words count together. Put a comma in its place."]),
-        ("bread NOT rye", ["NOT leaves nothing out: what follows it is looked for as well."]),
+        ("bread OR rye", ["OR isn’t supported. Separate alternatives with a comma."]),
+        ("bread NOT rye", ["NOT isn’t supported. The words after it are searched for as well."]),
         ("bread, rye and or not", []),
     ):
         told = search(client, asked).xpath("//main//p[@class='small' and strong]")
@@ -84,11 +84,11 @@ def test_a_search_names_the_words_that_no_paper_says(client):
     make.paper("Rye bread of old ovens in the north", authors=["Emmy Noether"])
     index_store.renew(NOW)
     page = search(client, "rye braed")
-    assert "No paper says braed." in page.text_content()
+    assert "No paper mentions braed." in page.text_content()
     assert "/?interests=rye+braed" in page.xpath("//main//@href")
     page = search(client, "rye bread of old ovens in the nroth")
     assert titles(page)
-    assert "No paper says nroth, so these are found by the other words." in page.text_content()
+    assert "No paper mentions nroth. These results match the other words." in page.text_content()
     for asked in ("rye bread", "Emmy Noether", "author: Emy Noether"):
         assert search_page.find(asked).unknown_words == []
 
@@ -98,8 +98,8 @@ def test_where_there_is_nothing_to_look_for_nothing_is_said_of_papers(client):
     index_store.renew(NOW)
     for asked in ("the", "2024", "a,b;c", "%", "🦆"):
         page = search(client, asked)
-        assert "There is nothing to look for" in page.text_content()
-        assert "No paper says" not in page.text_content()
+        assert "no searchable words" in page.text_content()
+        assert "No paper mentions" not in page.text_content()
         assert not page.xpath("//main//a[contains(@href, 'interests')]")  # No letter would come.
 
 
@@ -119,8 +119,8 @@ def test_an_id_that_is_not_here_is_said_to_be_so_with_the_way_to_it(client, aske
     page = search(client, asked)
     ways = page.xpath("//main//a[contains(@href, 'doi.org') or contains(@href, 'arxiv.org')]")
     assert [way.get("href") for way in ways][:1] == led_to
-    assert ("is not here" in page.text_content()) == bool(led_to)
-    assert "There is nothing to look for" not in page.text_content() or not led_to
+    assert ("is not in this archive" in page.text_content()) == bool(led_to)
+    assert "no searchable words" not in page.text_content() or not led_to
     assert not led_to or not page.xpath("//main//a[contains(@href, 'interests')]")
 
 
@@ -133,9 +133,9 @@ def test_who_follows_a_search_that_a_name_answered_follows_the_author(client):
         ("author: Noether", "author%3A+Noether"),
         ("Hilbert", "Hilbert"),  # A paper says it, so words bring it.
     ):
-        (button,) = search(client, asked).xpath("//aside//a")
+        (button,) = search(client, asked).xpath("//*[@class='follow']/a")
         assert button.get("href") == f"/?interests={followed}"
-        assert button.text == "Follow this by email"
+        assert button.text == "Email me new matches"
 
 
 def test_who_types_a_title_gets_that_paper_first(client):
@@ -167,7 +167,7 @@ def test_a_search_has_pages_and_another_order(client):
     assert len({*found[0], *found[1]}) == 20
     newest = search(client, "graphs", order="new")
     assert titles(newest) == [f"Graphs {n}" for n in range(10)]
-    links = "//a[contains(., ' first')]/@href | //a[@rel='next']/@href"
+    links = "//nav[@aria-label='Order']//a[not(@aria-current)]/@href | //a[@rel='next']/@href"
     start = "/search/?q=graphs"
     assert pages[0].xpath(links) == [f"{start}&order=new", f"{start}&page=2"]
     assert newest.xpath(links) == [start, f"{start}&order=new&page=2"]
@@ -177,12 +177,12 @@ def test_the_last_page_of_a_search_says_that_it_found_more_than_it_shows(client,
     for n in range(21):
         make.paper(f"Graphs {n}")
     index_store.renew(NOW)
-    end = "No more than 20 are shown."
+    end = "Only the first 20 are shown."
     assert end not in search(client, "graphs", page=3).text_content()
     monkeypatch.setattr("digest.indexing.search.MAX_RESULTS", 20)
     assert end not in search(client, "graphs", page=1).text_content()
     page = search(client, "graphs", page=2).text_content()
-    assert "21 papers." in page
+    assert "21 papers" in page
     assert "Page 2 of 2" in page
     assert end in page
 
@@ -209,7 +209,7 @@ def test_without_an_archive_the_newest_titles_are_looked_through_and_the_page_sa
             index_store._loaded = None
         page = search(client, "graphs of")
         assert titles(page) == ["Graphs of 0", "Graphs of 1"]
-        assert "only the titles of the newest papers were" in page.text_content()
+        assert "only the titles of the newest papers" in page.text_content()
     assert not search(client, "%").xpath("//ol")
 
 

@@ -58,4 +58,4 @@ def test_nothing_that_breaks_here_reaches_anyone(papers, monkeypatch, caplog, er
     index_store.renew(NOW)
     monkeypatch.setattr(preview, "last_window", broken)
     assert warmup.warm() is None
-    assert ("can't be made ready" in caplog.text) is said
+    assert ("Cannot load the ranking model" in caplog.text) is said

@@ -1,16 +1,12 @@
 """A reader asks for her digest to move, and both addresses answer."""
 
-from datetime import timedelta
-
-from subscriptions.actions import change_address, signup
+from subscriptions.actions import change_address
 from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, DOOR, MINUTE, NOW
 
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 OLD, NEW = "old@example.org", "new@example.org"
-DOOR = signup.ConsentSource("a test")
 
 
 def reader(email=OLD, **fields):

@@ -1,15 +1,11 @@
 """What a reader does, and what is found of it."""
 
-from datetime import timedelta
-
 from subscriptions.actions import preferences, signup
 from subscriptions.actions.preferences import TopicSelection
-from subscriptions.models import Letter
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW
 
 DOOR = signup.ConsentSource(via="a test", ip="192.0.2.1", wording="Send me papers.")
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def subscribe(email="you@example.org", wishes=None, *, timezone="UTC", hour=7, now=NOW):
@@ -18,8 +14,7 @@ def subscribe(email="you@example.org", wishes=None, *, timezone="UTC", hour=7, n
 
 
 def confirm(subscriber, *, now=NOW):
-    subscriber.refresh_from_db()
-    signup.confirm(subscriber, subscriber.asked_at, source=DOOR, now=now)
+    signup.confirm(make.fresh(subscriber), subscriber.asked_at, source=DOOR, now=now)
 
 
 def say_yes(letter, *, now):
@@ -39,15 +34,8 @@ def change(subscriber, wishes=None, *, now=NOW, **settings):
 
 def accepted(subscriber, day, at):
     """Write down that she got the digest of this day."""
-    return Letter.objects.create(
-        subscriber=subscriber,
-        kind=Letter.Kind.DIGEST,
-        day=day,
-        state=Letter.State.ACCEPTED,
-        created_at=at,
-        closes_at=at + DAY,
-        ended_at=at,
-    )
+    moments = {"created_at": at, "closes_at": at + DAY, "ended_at": at}
+    return subscriber.letters.create(kind="digest", day=day, state="accepted", **moments)
 
 
 def goodbyes(subscriber):

@@ -15,17 +15,9 @@ from subscriptions.delivery import queue, suppress
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.notices import send
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.helpers.subscriber_pages import stances
-from tests.subscriptions.actions.signup_steps import (
-    DAY,
-    DOOR,
-    HOUR,
-    MINUTE,
-    accepted,
-    change,
-    subscribe,
-)
+from tests.subscriptions.actions.signup_steps import DOOR, accepted, change, subscribe
 
 pytestmark = pytest.mark.django_db
 
@@ -65,9 +57,7 @@ def test_a_later_hour_holds_from_tomorrow_where_today_had_its_digest():
     sent_at=st.timedeltas(timedelta(0), timedelta(days=730)).map(lambda later: NOW + later),
     wait=st.timedeltas(timedelta(0), timedelta(hours=24)),
 )
-def test_wherever_she_moves_the_next_digest_is_of_a_later_day_and_twelve_hours_away(
-    zones, hour, sent_at, wait
-):
+def test_after_a_move_the_next_digest_is_of_a_later_day_and_apart(zones, hour, sent_at, wait):
     reader = make.subscriber(timezone=zones[0], confirmed_at=NOW - DAY)
     last = schedule.local_day(sent_at, ZoneInfo(zones[0]))
     accepted(reader, last, at=sent_at)
@@ -125,11 +115,8 @@ def test_the_operator_pauses_and_resumes_only_who_gets_digests():
     assert (make.fresh(reader).state_at(NOW), reader.paused_until) == ("paused", until)
     assert preferences.resume(reader, now=NOW)
     assert not preferences.resume(reader, now=NOW)
-    others = [
-        make.subscriber(confirmed=False),
-        make.subscriber(unsubscribed_at=NOW, next_due_at=None),
-        make.subscriber(suppressed_at=NOW),
-    ]
+    left = make.subscriber(unsubscribed_at=NOW, next_due_at=None)
+    others = [left, make.subscriber(confirmed=False), make.subscriber(suppressed_at=NOW)]
     assert not any(preferences.pause(one, until, now=NOW) for one in others)
     assert not Subscriber.objects.filter(paused_until__isnull=False).exists()
 
@@ -168,15 +155,11 @@ def test_nobody_is_asked_for_ever_to_confirm():
     assert reader.consents.count() == 1, "that she asked is her own word alone"
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"confirmed_at": NOW},
-        {"unsubscribed_at": NOW},
-        {"suppressed_at": NOW},
-        {"confirmed_at": NOW, "paused_until": NOW.date() + 9 * DAY},
-    ],
-)
+NOT_WAITING = [{"confirmed_at": NOW}, {"unsubscribed_at": NOW}, {"suppressed_at": NOW}]
+NOT_WAITING += [{"confirmed_at": NOW, "paused_until": NOW.date() + 9 * DAY}]
+
+
+@pytest.mark.parametrize("fields", NOT_WAITING)
 def test_who_is_not_waiting_to_confirm_is_not_asked_to(fields):
     reader = asking()
     Subscriber.objects.update(**fields)

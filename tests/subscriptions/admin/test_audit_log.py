@@ -19,6 +19,7 @@ from tests.helpers.pages import text_of
 pytestmark = pytest.mark.django_db
 
 TRAIL = "admin:admin_logentry_changelist"
+SENDING = "admin:subscriptions_sending_changelist"
 
 
 def told(panel, **asked):
@@ -32,9 +33,9 @@ def test_what_the_panel_changes_is_told_with_who_did_it(panel):
     response = page(panel, reader)
     panel.post(response.request["PATH_INFO"], form_of(response) | {"size": "5"})
     text = told(panel)
-    assert "Kept letters from the address: asked by phone" in text
-    assert "Stopped sending." in text
-    assert "Changed Digest size." in text
+    assert "Blocked: asked by phone" in text
+    assert "Sending stopped." in text
+    assert "Changed Papers per digest." in text
     assert text.count("subscriber: you@example.org") == 2
 
 
@@ -46,12 +47,12 @@ def test_the_trail_is_searched_and_filtered(panel):
     of_reader = LogEntry.objects.earliest("pk")
     for asked, found in [
         ({"q": "you@example.org"}, ["Unsubscribed."]),
-        ({"q": "stopped"}, ["Stopped sending."]),
+        ({"q": "stopped"}, ["Sending stopped."]),
         ({"kind": of_reader.content_type_id}, ["Unsubscribed."]),
         ({"action_time_to": "2020-01-01"}, []),
     ]:
         text = told(panel, **asked)
-        assert [said for said in ("Unsubscribed.", "Stopped sending.") if said in text] == found
+        assert [said for said in ("Unsubscribed.", "Sending stopped.") if said in text] == found
 
 
 def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):
@@ -125,3 +126,17 @@ def test_log_ins_and_locks_are_in_the_trail_with_the_network(client, settings):
         "Logged in, from 192.0.2.0/24.",
         "Locked out: too many wrong passwords, by network, from 198.51.100.0/24.",
     ]
+
+
+def test_a_test_email_is_sent_by_the_panel_and_its_address_is_not_logged(panel, data_dir, settings):
+    url = reverse("admin:subscriptions_sending_test")
+    sent = {"_form_submitted": "on", "email": "me@example.org"}
+    assert panel.get(url).status_code == 200
+    assert not (data_dir / "outbox").exists()
+    panel.post(url, sent)
+    assert "Test email sent." in panel.get(reverse(SENDING)).text
+    assert b"To: me@example.org" in next((data_dir / "outbox").glob("test-*.eml")).read_bytes()
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    panel.post(url, sent)
+    assert "Test email not sent: deferred at connect" in panel.get(reverse(SENDING)).text
+    assert not LogEntry.objects.filter(change_message__contains="example.org").exists()

@@ -79,14 +79,14 @@ def test_nobody_is_asked_after_a_complaint_however_long_ago(fields):
 
 
 @pytest.mark.parametrize(
-    ("by", "told"), [("bounced", "came back"), ("complained", "was reported as unwanted")]
+    ("by", "told"), [("bounced", "bounced, so none"), ("complained", "was reported as spam")]
 )
 def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, by, told):
     reader = suppressed(by)
     path = reverse("preferences", args=[tokens.token("preferences", reader.public_id)])
     page = client.get(path).text
     assert told in page
-    assert "Send me letters again" in page
+    assert "Resume emails" in page
     assert client.get(path).status_code == 200
     assert make.fresh(reader).suppressed_at == NOW
     assert client.post(path, {"action": "resume"}, follow=True).status_code == 200
@@ -104,9 +104,9 @@ def test_her_page_offers_no_way_back_where_the_operator_keeps_letters_from_her_o
     reader = suppressed(**fields)
     path = tokens.preferences_url(reader)
     page = client.get(path).text
-    assert ("Whoever runs this site lets no letters go to" in page) == ("by" in fields)
-    assert ('<a href="/imprint/">Ask them why</a>' in page) == ("by" in fields)
-    assert "Send me letters again" not in page
+    assert ("The operator of this site has blocked emails to" in page) == ("by" in fields)
+    assert ('<a href="/imprint/">Contact them</a>' in page) == ("by" in fields)
+    assert "Resume emails" not in page
     client.post(path, {"action": "resume"})
     assert make.fresh(reader).suppressed_at == NOW
 
@@ -125,8 +125,8 @@ def test_a_letters_page_tells_what_came_back_of_it(panel):
     inbound.receive(report(address_of(letter)), NOW + 2 * HOUR)
     text = text_of(panel.get(page_of(letter)))
     assert "The mail server took it on 1 June 2026 at 12:00 UTC. It was delayed" in text
-    assert "It came back on 1 June 2026 at 12:05 UTC: 550 5.1.1" in text
-    assert "no such address" in text
+    assert "It bounced on 1 June 2026 at 12:05 UTC: 550 5.1.1" in text
+    assert "invalid address" in text
 
 
 def test_her_page_shows_the_evidence_and_a_button_that_asks_first(panel):
@@ -135,15 +135,15 @@ def test_her_page_shows_the_evidence_and_a_button_that_asks_first(panel):
     reader = letter.subscriber
     html = panel.get(page_of(reader)).text
     assert page_of(letter) in html
-    assert "came back: 5.1.1: 550 5.1.1" in html
+    assert "bounced: 5.1.1: 550 5.1.1" in html
     url = reverse("admin:subscriptions_subscriber_lift", args=[reader.pk])
     assert url in html
-    assert "keeps no letter from them any more" in text_of(panel.get(url))
+    assert "no longer count" in text_of(panel.get(url))
     assert "5.1.1" not in text_of(panel.get(page_of(make.subscriber())))  # It is of another.
     assert make.fresh(reader).suppressed_at is not None
     assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"})
     assert make.fresh(reader).suppressed_at is None
-    assert "letters came back: 550 5.1.1" in LogEntry.objects.get().change_message
+    assert "bounced: 550 5.1.1" in LogEntry.objects.get().change_message
     assert url not in panel.get(page_of(reader)).text
     assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
 
@@ -174,5 +174,5 @@ def test_what_came_back_is_listed_with_as_many_queries_for_many_as_for_few(
         inbound.receive(report("x@y.example", message_id=letter.message_id), NOW)
     with django_assert_max_num_queries(8):
         text = text_of(panel.get(reverse("admin:subscriptions_letterfact_changelist")))
-    assert "unknown, may turn up" in text
+    assert "unknown email" in text
     assert str(letter.subscriber) in text

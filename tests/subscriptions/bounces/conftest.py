@@ -3,8 +3,7 @@
 import pytest
 
 from tests.factories import make, returned_mail
-from tests.factories.make import NOW
-from tests.subscriptions.bounces.receiving import DAY
+from tests.factories.make import DAY, NOW
 
 
 @pytest.fixture

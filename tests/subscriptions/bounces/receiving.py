@@ -1,14 +1,10 @@
 """Messages come in, letters come back day after day, and what is known of it then."""
 
-from datetime import timedelta
-
 from subscriptions.bounces import inbound
 from subscriptions.models import UselessMail
 from tests.factories import returned_mail
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, NOW
 from tests.factories.returned_mail import address_of, group, report
-
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def receive(mime, now=NOW + HOUR, to=()):

@@ -1,19 +1,13 @@
 """One letter, and the steps that a worker takes with it."""
 
-from datetime import timedelta
-
 from django.db import transaction
 
 from digest.planning import plan
-from subscriptions.actions import signup
 from subscriptions.delivery import transitions
 from subscriptions.delivery.recovery.journal import Journal, folder_of_journals
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import NOW
-
-DOOR = signup.ConsentSource("test")
-MINUTE = timedelta(minutes=1)
 
 
 def letter_to(email="reader@example.org", **fields):

@@ -1,29 +1,23 @@
 """An acceptance is recorded once, whatever becomes of the database, the worker and the letter."""
 
-from datetime import timedelta
-
 import pytest
 from django.db import Error, connection
 
 from digest.models import Pick
 from subscriptions import hooks
-from subscriptions.delivery import queue, transitions
+from subscriptions.delivery import circuit_breaker, clock, queue, transitions
 from subscriptions.delivery.recovery import sweep
 from subscriptions.delivery.recovery.journal import Entry
-from subscriptions.delivery.worker import batcher
-from subscriptions.models import Letter
-from tests.factories.make import NOW
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.registry import hand_over, transport_for
+from subscriptions.delivery.worker import batcher, rounds
+from subscriptions.models import Letter, Volley
+from tests.factories import make
+from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers.invariants import broken
-from tests.subscriptions.delivery.steps import (
-    MINUTE,
-    claim,
-    due,
-    letter_to,
-    note_in_a_dead_workers_journal,
-    pass_fence,
-    past_the_fence,
-    states,
-)
+from tests.helpers.threads import at_once
+from tests.subscriptions.delivery import steps
+from tests.subscriptions.delivery.steps import claim, due, letter_to, pass_fence, states
 
 pytestmark = pytest.mark.django_db
 
@@ -42,43 +36,39 @@ def cut_the_database():
 @pytest.mark.parametrize(
     ("name", "state"), [("reader", "accepted"), ("450-dot", "planned"), ("550-dot", "failed")]
 )
-def test_an_answer_outlives_a_database_that_is_cut_as_it_is_recorded(
-    server, composed, monkeypatch, name, state
-):
+def test_an_answer_outlives_a_cut_of_the_database(server, composed, monkeypatch, name, state):
     monkeypatch.setattr(batcher, "RETRY_SECONDS", 0)
-    letter = letter_to(f"{name}@example.org")
+    letter = steps.letter_to(f"{name}@example.org")
     server.before_dot_reply = cut_the_database()
 
     assert queue.deliver(letter.pk, NOW) is (state == "accepted")
     letter.refresh_from_db()
-    assert states(letter) == ["planned", "claimed", "transmitting", state]
+    assert steps.states(letter) == ["planned", "claimed", "transmitting", state]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_record_that_is_cut_halfway_is_written_again_as_a_whole(server, composed, monkeypatch):
     monkeypatch.setattr(batcher, "RETRY_SECONDS", 0)
-    letter = letter_to("550-dot@example.org")
+    letter = steps.letter_to("550-dot@example.org")
     cuts = [cut_the_database()]
     cut_once = [lambda letter_ids: cuts and cuts.pop()(letter_ids)]
     monkeypatch.setattr(hooks, "on_not_sent", [*cut_once, *hooks.on_not_sent])
 
     queue.deliver(letter.pk, NOW)
-    assert states(letter) == ["planned", "claimed", "transmitting", "failed"]
+    assert steps.states(letter) == ["planned", "claimed", "transmitting", "failed"]
     assert not Pick.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("has_journal", [True, False])
-def test_an_acceptance_that_cannot_be_recorded_is_known_from_the_journal_or_doubted(
-    server, composed, monkeypatch, caplog, data_dir, has_journal
-):
+def test_acceptances_are_journalled(server, composed, monkeypatch, caplog, data_dir, has_journal):
     """Without the journal, it is repeated with the same bytes."""
     monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
-    letter = letter_to()
+    letter = steps.letter_to()
     server.before_dot_reply = cut_the_database()
     with pytest.raises(Error):
         queue.deliver(letter.pk, NOW)
-    assert f"letter {letter.pk}: accepted, not written down" in caplog.messages
+    assert f"Email {letter.pk}: accepted, not recorded" in caplog.messages
 
     connection.close()
     server.before_dot_reply = lambda recipient: None
@@ -92,9 +82,8 @@ def test_an_acceptance_that_cannot_be_recorded_is_known_from_the_journal_or_doub
         assert first == second
         return
     queue.sweep(NOW)
-    letter.refresh_from_db()
-    assert (letter.state, letter.last_reply) == ("accepted", "250 2.0.0 kept")
-    assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+    assert (make.fresh(letter).state, letter.last_reply) == ("accepted", "250 2.0.0 kept")
+    assert steps.states(letter) == ["planned", "claimed", "transmitting", "accepted"]
 
 
 def accept_late(letter, now):
@@ -103,51 +92,46 @@ def accept_late(letter, now):
 
 def test_an_acceptance_is_recorded_once_though_the_database_lost_its_answer(composed):
     """The commit arrives, its confirmation doesn't: so the record is written again."""
-    letter = past_the_fence()
+    letter = steps.past_the_fence()
     transitions.accept([letter], ["250 kept"], NOW)
     accept_late(letter, NOW)
-    assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+    assert steps.states(letter) == ["planned", "claimed", "transmitting", "accepted"]
 
 
 @pytest.mark.parametrize("minutes", [15, 30])
 def test_an_acceptance_ends_the_doubt_of_who_took_the_letter_for_lost(composed, minutes):
-    letter = past_the_fence()
+    letter = steps.past_the_fence()
     for minute in (15, minutes):  # Doubted; then waiting to be repeated.
         queue.sweep(NOW + minute * MINUTE)
 
     now = NOW + minutes * MINUTE
     accept_late(letter, now)
-    letter.refresh_from_db()
-    assert letter.state == "accepted"
-    assert due(now) == []
+    assert make.fresh(letter).state == "accepted"
+    assert steps.due(now) == []
 
 
 @pytest.mark.parametrize("is_past_the_fence", [False, True])
-def test_an_acceptance_that_comes_late_stops_the_repeat_before_its_dot_alone(
-    composed, is_past_the_fence
-):
-    letter = past_the_fence()
+def test_a_late_acceptance_stops_the_repeat_only_before_its_dot(composed, is_past_the_fence):
+    letter = steps.past_the_fence()
     for minute in (15, 30):
         queue.sweep(NOW + minute * MINUTE)
     now = NOW + 30 * MINUTE
-    repeating = claim(letter, now)
+    repeating = steps.claim(letter, now)
     if is_past_the_fence:
-        assert pass_fence(repeating, now)
+        assert steps.pass_fence(repeating, now)
         with pytest.raises(transitions.ConcurrentUpdate):
             accept_late(letter, now + MINUTE)
     else:
         accept_late(letter, now + MINUTE)
-        assert not pass_fence(repeating, now + MINUTE)
+        assert not steps.pass_fence(repeating, now + MINUTE)
     assert Letter.objects.get().state == ("transmitting" if is_past_the_fence else "accepted")
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("lost", [("claimed", "transmitting"), ("transmitting",)])
-def test_what_was_taken_while_the_database_lost_its_last_commits_is_not_sent_again(
-    server, composed, lost
-):
+def test_acceptances_of_lost_commits_are_not_sent_again(server, composed, lost):
     """As where a standby takes over that had not heard of them yet."""
-    letter = letter_to()
+    letter = steps.letter_to()
 
     def take_over(recipient):
         fields = {"mime_size": 0, "frozen_at": None, "message_id": "", "left_at": None}
@@ -161,8 +145,7 @@ def test_what_was_taken_while_the_database_lost_its_last_commits_is_not_sent_aga
 
     server.before_dot_reply = take_over
     queue.deliver(letter.pk, NOW)
-    letter.refresh_from_db()
-    assert letter.state == "accepted"
+    assert make.fresh(letter).state == "accepted"
     assert broken(NOW) == {}
     server.before_dot_reply = lambda recipient: None
     queue.sweep(NOW + 20 * MINUTE)
@@ -172,21 +155,127 @@ def test_what_was_taken_while_the_database_lost_its_last_commits_is_not_sent_aga
 
 @pytest.mark.parametrize("state", ["planned", "uncertain"])
 def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
-    letter = past_the_fence()
+    letter = steps.past_the_fence()
     Letter.objects.update(state=state, lease_until=None, next_try_at=NOW, repeats=1, closes_at=NOW)
-    note_in_a_dead_workers_journal(
+    steps.note_in_a_dead_workers_journal(
         Entry(letter.pk, 1, letter.message_id, "250 kept", NOW.isoformat())
     )
     queue.sweep(NOW)
-    letter.refresh_from_db()
-    assert letter.state == "accepted"
+    assert make.fresh(letter).state == "accepted"
 
 
 def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):
-    letter = past_the_fence()
+    letter = steps.past_the_fence()
     for days in (1, 2):
-        queue.sweep(NOW + timedelta(days=days))
+        queue.sweep(NOW + days * DAY)
 
     with pytest.raises(transitions.ConcurrentUpdate):
-        accept_late(letter, NOW + timedelta(days=2))
+        accept_late(letter, NOW + 2 * DAY)
     assert Letter.objects.get().state == "failed"
+
+
+# ---- What becomes of a letter by what the mail server says, or the outbox
+
+
+def test_a_letter_is_handed_over_once_and_its_bytes_are_dropped(server, composed):
+    letter = letter_to()
+
+    assert queue.deliver(letter.pk, NOW) is True
+    assert queue.deliver(letter.pk, NOW) is False
+
+    letter.refresh_from_db()
+    assert [recipient for recipient, _ in server.accepted] == ["reader@example.org"]
+    assert letter.state == "accepted"
+    assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+    queue.sweep(NOW)
+    assert not Volley.objects.exists()
+
+
+def test_twenty_hints_at_once_deliver_one_letter(server, composed, transactional_db):
+    letter = letter_to()
+
+    def deliver():
+        return [queue.deliver(letter.pk, NOW) for _ in range(4)]
+
+    assert sum(map(sum, at_once(*5 * [deliver]))) == 1
+    assert len(server.accepted) == 1
+    assert Letter.objects.get().attempt == 1
+
+
+def test_a_server_that_is_busy_is_tried_again_later(server, composed):
+    letter = letter_to("450-dot@example.org")
+    queue.deliver(letter.pk, NOW)
+
+    assert (make.fresh(letter).state, letter.stage, letter.stumbles) == ("planned", "dot", 0)
+    assert NOW + MINUTE <= letter.next_try_at <= NOW + 2 * MINUTE
+    assert Pick.objects.count() == 1
+    assert due(NOW) == []
+    assert due(letter.next_try_at) == [letter.pk]
+
+
+def test_a_refused_letter_fails_with_the_servers_words_and_gives_its_papers_back(server, composed):
+    letter = letter_to("550-rcpt@example.org")
+    queue.deliver(letter.pk, NOW)
+
+    assert make.fresh(letter).state == "failed"
+    assert letter.state_text == "failed: refused: 550 5.1.1 no"
+    assert not Pick.objects.exists()
+
+
+ANSWERS = [
+    # Else the panel speaks of a password that is right again, for as long as it greylists.
+    ("451-rcpt", "", True),
+    ("reader", "451 Greylisted", False),
+    ("drop-rcpt", "", False),
+]
+
+
+@pytest.mark.parametrize(("name", "at_mail", "is_over"), ANSWERS)
+def test_an_answer_about_a_recipient_ends_the_outage(server, composed, name, at_mail, is_over):
+    circuit_breaker.open("unreachable", "421 4.3.2 Going away", NOW)
+    if at_mail:
+        server.replies["mail"] = f"{at_mail}\r\n".encode()
+    letter_to(f"{name}@example.org")
+    rounds.deliver_due(clock.running_from(NOW + MINUTE))
+    assert (not circuit_breaker.current().trouble) == is_over
+
+
+def test_the_outbox_has_a_file_of_the_very_bytes_and_no_drafts(composed, data_dir):
+    letter = letter_to()
+    queue.deliver(letter.pk, NOW)
+    (file,) = (data_dir / "outbox").iterdir()
+    assert file.name == f"digest-20260601T120000Z-{letter.pk}.eml"
+    assert b"\n" not in file.read_bytes().replace(b"\r\n", b"")
+
+
+def test_a_repeat_into_the_outbox_falls_on_the_same_file(composed, data_dir, settings):
+    settings.ORACLE = "none"  # The outbox would say that the letter is there.
+    letter = letter_to()
+    mime = b"Subject: Papers\r\n\r\nHello.\r\n"
+    assert pass_fence(claim(letter), mime=mime)
+    whom = "a@example.org", letter.subscriber.email
+    hand_over(transport_for("file:"), Message(*whom, mime, "digest", letter.pk, NOW))
+    # And the worker dies before it can write down that it was accepted.
+    queue.sweep(NOW + 15 * MINUTE)
+    queue.sweep(NOW + 30 * MINUTE)
+    queue.deliver(letter.pk, NOW + 30 * MINUTE)
+
+    assert make.fresh(letter).state == "accepted"
+    assert len(list((data_dir / "outbox").iterdir())) == 1
+
+
+def test_an_outbox_that_cannot_be_written_to_defers_the_letter_however_often(composed, data_dir):
+    in_the_way = data_dir / "outbox"
+    in_the_way.write_text("no folder")
+    letter = letter_to()
+    now = NOW
+    for _ in range(transitions.MAX_FAILED_ATTEMPTS + 1):
+        queue.deliver(letter.pk, now)
+        now = make.fresh(letter).next_try_at
+
+    assert (letter.state, letter.stumbles) == ("planned", 0)
+    assert letter.last_reply == "the outbox folder can't be written to: File exists"
+    assert Pick.objects.count() == 1
+
+    in_the_way.unlink()
+    assert queue.deliver(letter.pk, now) is True

@@ -1,7 +1,5 @@
 """Where many digests are refused or come back, somebody is told: each letter says so of itself."""
 
-from datetime import timedelta
-
 import pytest
 
 from digest import tasks
@@ -10,11 +8,10 @@ from digest.operations import alarms, health
 from subscriptions.delivery import rejection_rate
 from subscriptions.models import Letter, LetterFact
 from tests.factories import make, returned_mail
-from tests.factories.make import NOW
+from tests.factories.make import DAY, MINUTE, NOW
 
 pytestmark = pytest.mark.django_db
 
-DAY = timedelta(days=1)
 BLOCKED = "550 5.7.1 <reader@gmail.com>: blocked"
 
 
@@ -45,7 +42,7 @@ def test_a_provider_that_refuses_all_digests_is_told_with_its_words_and_no_addre
     digests(2, state="failed", domain="example.net", said="550 5.1.1 no such user")
     digests(5, state="failed", domain="gmail.com", said=BLOCKED)
     assert rejection_rate.describe_last_day(NOW) == (
-        "Of the 17 digests that left in 24 hours, 7 were refused or came back, most of them from "
+        "7 of 17 digests of the last 24 hours were rejected or bounced, most by "
         "google: 550 5.7.1 <…>: blocked."
     )
 
@@ -53,7 +50,7 @@ def test_a_provider_that_refuses_all_digests_is_told_with_its_words_and_no_addre
 def test_what_a_mail_server_takes_and_gives_back_counts_as_well():
     come_back(digests(5, domain="outlook.com"))
     assert rejection_rate.describe_last_day(NOW) == (
-        "Of the 5 digests that left in 24 hours, 5 were refused or came back, most of them from "
+        "5 of 5 digests of the last 24 hours were rejected or bounced, most by "
         "microsoft: 5.7.1 not let in."
     )
 
@@ -78,6 +75,6 @@ def test_the_alarm_stands_for_a_day_and_is_told_in_public_without_names():
     tasks.check_refusals()
     (row,) = Alarm.objects.standing()
     assert row.name == "refused"
-    assert "Many letters are refused." in health.degradations(NOW)
-    assert alarms.refused_digests(NOW + DAY - timedelta(minutes=1))
-    assert not alarms.refused_digests(NOW + DAY + timedelta(minutes=1))
+    assert "Many emails are rejected." in health.degradations(NOW)
+    assert alarms.refused_digests(NOW + DAY - MINUTE)
+    assert not alarms.refused_digests(NOW + DAY + MINUTE)

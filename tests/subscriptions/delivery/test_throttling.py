@@ -1,18 +1,14 @@
 """Mailbox providers: who they are, how they are held and paced; addresses that are none; names."""
 
-from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.delivery import message_ids, suppress, throttling
+from subscriptions.delivery import message_ids, suppress, throttling, verp
 from subscriptions.models import Letter, Provider, Subscriber
 from tests.factories import make
-from tests.factories.make import NOW
-
-SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
-HOUR = timedelta(hours=1)
-TODAY = NOW.date()
+from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND, TODAY
 
 pytestmark = pytest.mark.django_db
 
@@ -105,8 +101,7 @@ def test_what_it_would_have_taken_before_the_hold_is_forgotten(settings):
 def test_a_letter_that_waits_for_its_turn_is_looked_at_before_long():
     """The pace may have risen by then."""
     until = slow_down()
-    put_off = throttling.admit(ten_for(count=1_000), NOW).postponed
-    assert put_off[-1][1] == until + 5 * MINUTE
+    assert throttling.admit(ten_for(count=1_000), NOW).postponed[-1][1] == until + 5 * MINUTE
 
 
 def test_one_that_is_held_and_has_no_pace_puts_letters_off():
@@ -188,7 +183,7 @@ def test_a_digests_name_depends_on_its_reader_and_day_alone():
     letters = [
         letter_of(reader),
         letter_of(other),
-        letter_of(reader, day=TODAY + timedelta(days=1)),
+        letter_of(reader, day=TODAY + DAY),
         letter_of(reader, "confirm", None),
         letter_of(reader, "goodbye", None),
         letter_of(reader, "confirm", None, NOW + SECOND),
@@ -210,3 +205,63 @@ def test_what_a_provider_said_is_kept_in_short_and_without_addresses():
     said = Provider.objects.get().said
     assert said.startswith("450 <…>: slower, ")
     assert len(said) == 300
+
+
+# ---- The envelope's senders: which letter came back, and that nobody else can say so
+
+
+@pytest.mark.parametrize("delimiter", "+-")
+@pytest.mark.parametrize("letter_id", [1, 0xABC, 2**63 - 1])
+def test_an_address_names_its_letter_within_smtps_limit(settings, letter_id, delimiter):
+    """RFC 5321, 4.5.3.1.1: 64 octets before the @. Some servers change the case."""
+    settings.RECIPIENT_DELIMITER = delimiter
+    settings.BOUNCE_ADDRESS = "Returned <returned@bounces.example>"
+    address = verp.envelope_sender("digest", letter_id, NOW)
+    local, _, domain = address.partition("@")
+    assert len(local) <= 64
+    assert (local.partition(delimiter)[0], domain) == ("returned", "bounces.example")
+    assert verp.letter_id_of(address, NOW) == letter_id
+    assert verp.letter_id_of(address.upper(), NOW + DAY) == letter_id
+
+
+def test_an_address_can_not_be_made_up_from_another():
+    local, _, domain = verp.envelope_sender("digest", 4711, NOW).partition("@")
+    base, _, extension = local.partition("+")
+    stamp, _, signature = extension.rpartition(".")
+    number, _, day = stamp.partition(".")
+    forged = [
+        f"{base}+{int(number, 16) + 1:x}.{day}.{signature}@{domain}",
+        f"{base}+{number}.{int(day, 16) + 1:x}.{signature}@{domain}",
+        f"{base}+{stamp}.{signature[:-1]}@{domain}",
+        f"{base}+{stamp}.{'0' * len(signature)}@{domain}",
+        f"{base}+{stamp}.@{domain}",
+        f"{base}+{stamp}@{domain}",
+        f"{base}@{domain}",
+        *("", "@", "+", "a@b", "a+.@b", "a+..@b", "a+é.ü.ß@b", "a+\0@b"),
+    ]
+    assert [verp.letter_id_of(address, NOW) for address in forged] == [None] * len(forged)
+
+
+def test_an_address_of_long_ago_or_of_another_key_tells_nothing(settings):
+    address = verp.envelope_sender("digest", 4711, NOW)
+    assert verp.letter_id_of(address, NOW + 14 * DAY) == 4711
+    assert verp.letter_id_of(address, NOW + 16 * DAY) is None
+    settings.SECRET_KEY = "another"
+    assert verp.letter_id_of(address, NOW) is None
+
+
+def test_without_a_delimiter_all_come_back_to_one_address(settings):
+    settings.RECIPIENT_DELIMITER = ""
+    settings.BOUNCE_ADDRESS = "returned@bounces.example"
+    assert verp.envelope_sender("digest", 4711, NOW) == "returned@bounces.example"
+    assert verp.letter_id_of("returned@bounces.example", NOW) is None
+
+
+@pytest.mark.parametrize("address", ["nobody", "b" * 40 + "@bounces.example"])
+def test_an_address_that_nothing_can_come_back_to_is_refused_at_the_start(settings, address):
+    settings.BOUNCE_ADDRESS = address
+    with pytest.raises(ImproperlyConfigured, match=r"BOUNCE_ADDRESS"):
+        verp.check()
+    settings.RECIPIENT_DELIMITER = ""
+    if "@" in address:
+        verp.check()

@@ -5,25 +5,25 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import transaction
+from django.db import connection, models, transaction
 from django.db.models import QuerySet
+from django.db.models.base import ModelState
+from django.utils import timezone
 
 from digest.models import Pick
 from subscriptions import hooks
+from subscriptions.actions import erase, signup
+from subscriptions.db import run_sql
 from subscriptions.delivery import queue, throttling, transitions
+from subscriptions.delivery.clock import database_now
 from subscriptions.delivery.transitions import compress
 from subscriptions.models import Letter, Subscriber, Volley
 from tests.factories import make
-from tests.factories.make import NOW
-from tests.helpers.threads import at_once
-from tests.subscriptions.delivery.steps import (
-    MINUTE,
-    claim,
-    due,
-    letter_to,
-    pass_fence,
-    past_the_fence,
-)
+from tests.factories.make import DAY, DOOR, MINUTE, NOW, TODAY
+from tests.helpers.threads import at_once, errors_of
+from tests.subscriptions.delivery import steps
+from tests.subscriptions.delivery.steps import due
+from tests.subscriptions.delivery.worker.due_digests import digest_to
 from tests.subscriptions.delivery.worker.held_locks import on_postgresql
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ def claimed_numbers(limit, **how):
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_workers_that_claim_at_once_wait_for_none_of_each_others_letters():
-    letters = {letter_to().pk, letter_to("other@example.org").pk}
+    letters = {steps.letter_to().pk, steps.letter_to("other@example.org").pk}
 
     def claim_one():
         with transaction.atomic():
@@ -50,16 +50,14 @@ def test_workers_that_claim_at_once_wait_for_none_of_each_others_letters():
 
 
 def test_letters_that_have_waited_longest_are_claimed_first():
-    two, three, one = [
-        letter_to(f"{minutes}@example.org", next_try_at=NOW - minutes * MINUTE).pk
-        for minutes in (2, 3, 1)
-    ]
+    tries = [(f"{minutes}@example.org", NOW - minutes * MINUTE) for minutes in (2, 3, 1)]
+    two, three, one = [steps.letter_to(email, next_try_at=at).pk for email, at in tries]
     assert [claimed_numbers(1) for _ in range(3)] == [[three], [two], [one]]
 
 
 def test_letters_that_a_person_waits_for_are_claimed_before_digests_where_they_are_looked_for():
     digests = [
-        letter_to(f"{number}@example.org", next_try_at=NOW - (3 - number) * MINUTE).pk
+        steps.letter_to(f"{number}@example.org", next_try_at=NOW - (3 - number) * MINUTE).pk
         for number in range(3)
     ]
     awaited = make.subscriber(confirmed=False).letters.create(
@@ -71,21 +69,20 @@ def test_letters_that_a_person_waits_for_are_claimed_before_digests_where_they_a
 
 
 def test_no_more_are_claimed_than_asked_for_though_some_turn_out_not_to_be_wanted():
-    unwanted = letter_to("left@example.org", next_try_at=NOW - MINUTE)
+    unwanted = steps.letter_to("left@example.org", next_try_at=NOW - MINUTE)
     Subscriber.objects.update(unsubscribed_at=NOW)  # By nobody who calls her letters off.
-    due = [letter_to(f"{number}@example.org").pk for number in range(3)]
+    due = [steps.letter_to(f"{number}@example.org").pk for number in range(3)]
     for numbers, is_exhausted in ((due[:2], False), (due[2:], True), ([], True)):
         with transaction.atomic():
             claimed, is_last = transitions.claim(NOW, 2)
         assert ([letter.pk for letter in claimed], is_last) == (numbers, is_exhausted)
-    unwanted.refresh_from_db()
-    assert (unwanted.state, unwanted.reason) == ("skipped", "unsubscribed")
+    assert (make.fresh(unwanted).state, unwanted.reason) == ("skipped", "unsubscribed")
 
 
 def test_one_claim_puts_off_so_many_letters_and_says_that_more_may_be_due(monkeypatch):
     monkeypatch.setattr(transitions, "MAX_POSTPONED", 3)
     for number in range(6):
-        letter_to(f"reader-{number}@gmail.com")
+        steps.letter_to(f"reader-{number}@gmail.com")
     with transaction.atomic():
         throttling.slow_down("google", "slower", NOW)
         claimed, is_exhausted = transitions.claim(NOW, 2)
@@ -94,67 +91,50 @@ def test_one_claim_puts_off_so_many_letters_and_says_that_more_may_be_due(monkey
 
 
 def test_letters_that_broke_again_and_again_are_claimed_with_no_others():
-    suspect = letter_to(stumbles=transitions.SUSPECT_AFTER)
-    well = letter_to("well@example.org", stumbles=transitions.SUSPECT_AFTER - 1)
+    suspect = steps.letter_to(stumbles=transitions.SUSPECT_AFTER)
+    well = steps.letter_to("well@example.org", stumbles=transitions.SUSPECT_AFTER - 1)
     assert claimed_numbers(5) == [well.pk]
     assert transitions.crash_suspects(NOW) == [suspect.pk]
-    assert claim(suspect) == suspect
+    assert steps.claim(suspect) == suspect
 
 
 def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
-    letter = letter_to()
-    asleep = claim(letter)
-    assert not pass_fence(asleep, asleep.lease_until)
+    letter = steps.letter_to()
+    asleep = steps.claim(letter)
+    assert not steps.pass_fence(asleep, asleep.lease_until)
     queue.sweep(NOW + 20 * MINUTE)
     queue.deliver(letter.pk, NOW + 40 * MINUTE)
 
-    assert not pass_fence(asleep, NOW + 10 * MINUTE)  # Its own clock was asleep, too.
+    assert not steps.pass_fence(asleep, NOW + 10 * MINUTE)  # Its own clock was asleep, too.
     assert len(server.accepted) == 1
 
 
-def test_a_lease_that_ran_out_is_not_carried_past_the_fence(server, composed, monkeypatch):
-    letter, fence = letter_to(), transitions.final_check
-    monkeypatch.setattr(
-        transitions, "final_check", lambda *args: fence(*args[:2], args[2] + 15 * MINUTE)
-    )
-    assert queue.deliver(letter.pk, NOW) is False
-
-    letter.refresh_from_db()
-    assert letter.state == "claimed"  # Anybody's, as soon as the sweeper comes by.
-    assert server.accepted == []
-    queue.sweep(NOW + 16 * MINUTE)
-    letter.refresh_from_db()
-    assert letter.state == "planned"
-
-
 def test_from_its_closing_on_a_letter_is_neither_claimed_nor_let_past_the_fence():
-    letter = letter_to()
-    assert claim(letter, letter.closes_at) is None
-    letter.refresh_from_db()
-    assert letter.state == "missed"
+    letter = steps.letter_to()
+    assert steps.claim(letter, letter.closes_at) is None
+    assert make.fresh(letter).state == "missed"
 
-    other = claim(letter_to("other@example.org"), letter.closes_at - MINUTE)
-    assert not pass_fence(other, other.closes_at)
-    other.refresh_from_db()
-    assert other.state == "missed"
+    other = steps.claim(steps.letter_to("other@example.org"), letter.closes_at - MINUTE)
+    assert not steps.pass_fence(other, other.closes_at)
+    assert make.fresh(other).state == "missed"
 
 
 def test_words_that_are_too_long_for_the_ledger_are_cut():
     words = "not now, " * 50
-    letter, other = letter_to(), letter_to("other@example.org")
-    transitions.release([claim(letter)], NOW, words)
+    letter, other = steps.letter_to(), steps.letter_to("other@example.org")
+    transitions.release([steps.claim(letter)], NOW, words)
     assert letter.events.get(was="claimed", became="planned").note == words[:300]
-    again = claim(letter)
-    assert pass_fence(again)
+    again = steps.claim(letter)
+    assert steps.pass_fence(again)
     assert transitions.accept([again], [words], NOW)
-    assert transitions.end([claim(other)], Letter.State.FAILED, words, NOW)
+    assert transitions.end([steps.claim(other)], Letter.State.FAILED, words, NOW)
     letter.refresh_from_db()
     other.refresh_from_db()
     assert letter.last_reply == other.reason == words[:300]
 
 
 def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended():
-    letter = past_the_fence()
+    letter = steps.past_the_fence()
     hours = [NOW + timedelta(hours=hour) for hour in (2, 4)]
     transitions.put_back(letter, NOW, until=hours[1])
     queue.sweep(hours[0])
@@ -165,19 +145,17 @@ def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended()
     assert not Volley.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("damage", "why"),
-    [
-        (QuerySet.delete, "its bytes are gone"),
-        (partial(QuerySet.update, mime=b"What no frame begins with."), "its bytes can't be read: "),
-        (partial(QuerySet.update, mime=compress([b"Subject: Pap"])), "its bytes are not all there"),
-    ],
-)
-def test_a_letter_whose_bytes_are_damaged_is_sent_again_neither_in_part_nor_written_anew(
-    server, composed, caplog, damage, why
-):
+DAMAGE = [
+    (QuerySet.delete, "its bytes are gone"),
+    (partial(QuerySet.update, mime=b"What no frame begins with."), "its bytes can't be read: "),
+    (partial(QuerySet.update, mime=compress([b"Subject: Pap"])), "its bytes are not all there"),
+]
+
+
+@pytest.mark.parametrize(("damage", "why"), DAMAGE)
+def test_damaged_bytes_are_neither_sent_nor_rewritten(server, composed, caplog, damage, why):
     """She may have it already, as it was."""
-    letter = past_the_fence()
+    letter = steps.past_the_fence()
     for minute in (16, 32):
         queue.sweep(NOW + minute * MINUTE)
     damage(Volley.objects.all())
@@ -185,8 +163,7 @@ def test_a_letter_whose_bytes_are_damaged_is_sent_again_neither_in_part_nor_writ
     for _ in range(transitions.MAX_FAILED_ATTEMPTS):
         queue.deliver(letter.pk, now)
         now += 80 * MINUTE
-    letter.refresh_from_db()
-    assert (letter.state, letter.repeats) == ("failed", 1)
+    assert (make.fresh(letter).state, letter.repeats) == ("failed", 1)
     assert why in caplog.text
     assert server.accepted == composed == []
     assert Pick.objects.count() == 1
@@ -194,20 +171,20 @@ def test_a_letter_whose_bytes_are_damaged_is_sent_again_neither_in_part_nor_writ
 
 def test_who_was_overtaken_gives_no_papers_back():
     """The letter that another has claimed since may arrive with them."""
-    letter = letter_to()
-    asleep = claim(letter)
+    letter = steps.letter_to()
+    asleep = steps.claim(letter)
     queue.sweep(NOW + 20 * MINUTE)
-    assert pass_fence(claim(letter, NOW + 40 * MINUTE), NOW + 40 * MINUTE)
+    assert steps.pass_fence(steps.claim(letter, NOW + 40 * MINUTE), NOW + 40 * MINUTE)
     assert transitions.end([asleep], Letter.State.FAILED, "refused", NOW + 40 * MINUTE) == []
     assert Pick.objects.count() == 1
 
 
 def test_letters_that_pass_the_fence_together_have_each_their_own_bytes_again():
-    again = past_the_fence()
+    again = steps.past_the_fence()
     first = transitions.frozen_bytes(again)
     later = NOW + 10 * MINUTE
     transitions.put_back(again, NOW)
-    letters = [claim(again, later), claim(letter_to("other@example.org"), later)]
+    letters = [steps.claim(again, later), steps.claim(steps.letter_to("other@example.org"), later)]
     frozen = {
         one.pk: transitions.FrozenMessage(b"To: %d\r\n" % one.pk, f"<{one.pk}@x>", later)
         for one in letters
@@ -222,17 +199,16 @@ def test_letters_that_pass_the_fence_together_have_each_their_own_bytes_again():
 
 @pytest.mark.parametrize("minutes", [1, 300])
 def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longer(minutes):
-    letter = letter_to(attempt=3)  # The next wait is an hour.
-    letter = claim(letter)
+    letter = steps.letter_to(attempt=3)  # The next wait is an hour.
+    letter = steps.claim(letter)
     transitions.put_back(letter, NOW, until=NOW + minutes * MINUTE)
-    letter.refresh_from_db()
-    own = transitions.next_attempt_at(letter, NOW)
+    own = transitions.next_attempt_at(make.fresh(letter), NOW)
     assert own >= NOW + 60 * MINUTE
     assert letter.next_try_at == max(own, NOW + minutes * MINUTE)
 
 
 def test_a_server_may_think_for_its_ten_minutes_however_late_the_fence_was_passed(composed):
-    assert pass_fence(claim(letter_to()), NOW + 14 * MINUTE)
+    assert steps.pass_fence(steps.claim(steps.letter_to()), NOW + 14 * MINUTE)
 
     queue.sweep(NOW + 25 * MINUTE)
     assert Letter.objects.get().state == "transmitting"
@@ -241,33 +217,21 @@ def test_a_server_may_think_for_its_ten_minutes_however_late_the_fence_was_passe
 
 
 def test_whose_letter_was_claimed_by_another_leaves_it_alone_when_it_breaks(monkeypatch, caplog):
-    letter = letter_to()
+    letter = steps.letter_to()
 
     def compose(composing, now):
         queue.sweep(NOW + 20 * MINUTE)
-        assert claim(letter, NOW + 40 * MINUTE)
+        assert steps.claim(letter, NOW + 40 * MINUTE)
         raise RuntimeError("woken up, and broken")
 
     monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
     queue.deliver(letter.pk, NOW)
 
-    letter.refresh_from_db()
-    assert (letter.state, letter.attempt, letter.stumbles) == ("claimed", 2, 1)
+    assert (make.fresh(letter).state, letter.attempt, letter.stumbles) == ("claimed", 2, 1)
 
 
-def test_who_would_give_up_a_letter_that_another_has_is_overtaken(caplog):
-    seen = claim(letter_to(stumbles=transitions.MAX_FAILED_ATTEMPTS - 1))
-    Letter.objects.update(attempt=2)
-    with pytest.raises(transitions.ConcurrentUpdate):
-        transitions.record_failed_attempt(seen, NOW)
-    assert Letter.objects.get().state == "claimed"
-    assert "given up" not in caplog.text
-
-
-def test_events_carry_their_attempt_and_with_the_next_try_their_own_moment_not_the_claims(
-    server, composed
-):
-    letter = letter_to("450-dot@example.org")
+def test_events_carry_their_attempt_and_their_own_moment(server, composed):
+    letter = steps.letter_to("450-dot@example.org")
     slow = timedelta(milliseconds=50)
     server.before_dot_reply = lambda recipient: time.sleep(slow.total_seconds())
 
@@ -277,5 +241,136 @@ def test_events_carry_their_attempt_and_with_the_next_try_their_own_moment_not_t
     assert NOW <= claimed.at < fenced.at < put_back.at
     assert put_back.at - fenced.at >= slow
     assert [event.attempt for event in (claimed, fenced, put_back)] == [1, 1, 1]
-    letter.refresh_from_db()
-    assert letter.next_try_at == transitions.next_attempt_at(letter, put_back.at)
+    assert make.fresh(letter).next_try_at == transitions.next_attempt_at(letter, put_back.at)
+
+
+# ---- The clock by which workers agree on leases
+
+
+def test_the_clock_is_the_databases_and_goes_on_amid_a_transaction():
+    if connection.vendor != "postgresql":  # SQLite has no clock: ours is asked.
+        assert database_now() == timezone.now()
+        return
+    ((before,),) = run_sql("SELECT clock_timestamp()")
+    moment = database_now()
+    ((after,),) = run_sql("SELECT clock_timestamp()")
+    assert before < moment < after
+
+
+# ---- What the steps of a letter cost the database, and that less is asked of it for nothing
+
+
+#: What the claim and the fence change.
+CHANGED = {
+    *("state", "attempt", "lease_until", "left_at"),
+    *("message_id", "frozen_at", "volley", "mime_at", "mime_size"),
+}
+
+
+def test_no_index_knows_what_the_claim_and_the_fence_change():
+    """So PostgreSQL enters the changed row into none."""
+    unique = [one for one in Letter._meta.constraints if isinstance(one, models.UniqueConstraint)]
+    for index in [*Letter._meta.indexes, *unique]:
+        named = {*index.fields, *index.condition.referenced_base_fields}
+        assert not named & CHANGED, index.name
+    assert not [name for name in CHANGED if Letter._meta.get_field(name).db_index]
+
+
+@pytest.mark.django_db
+def test_a_claimed_letter_and_its_reader_are_as_the_models_say():
+    digest_to("reader@example.org")
+    with transaction.atomic():
+        ((claimed,), _) = transitions.claim(NOW, 1)
+    stored = Letter.objects.select_related("subscriber").get()
+    for one, other in ((claimed, stored), (claimed.subscriber, stored.subscriber)):
+        assert one == other
+        fields = [field.attname for field in other._meta.concrete_fields]
+        assert {name: getattr(one, name) for name in fields} == {
+            name: getattr(other, name) for name in fields
+        }
+        assert type(one._state) is ModelState
+        assert (one._state.db, one._state.adding) == ("default", False)
+
+
+# ---- Whom no letter reaches any more: who unsubscribes, or is erased, while one is on its way
+
+
+UNWANTED = [({"unsubscribed_at": NOW}, "unsubscribed"), ({"suppressed_at": NOW}, "suppressed")]
+UNWANTED += [({"paused_until": TODAY + DAY}, "paused"), ({"confirmed_at": None}, "pending")]
+
+
+@pytest.mark.parametrize(("fields", "reason"), UNWANTED)
+def test_the_fence_looks_itself_whether_a_digest_is_still_wanted(fields, reason):
+    """Whatever was changed, and whoever did it without calling her letters off."""
+    letter = steps.claim(steps.letter_to())
+    Subscriber.objects.update(**fields)
+    assert not steps.pass_fence(letter)
+    assert (make.fresh(letter).state, letter.reason) == ("skipped", reason)
+    assert not Pick.objects.exists()
+
+
+def test_which_letters_are_for_whom():
+    readers = {
+        "active": make.subscriber(),
+        "paused": make.subscriber(paused_until=TODAY + 9 * DAY),
+        "unsubscribed": make.subscriber(unsubscribed_at=NOW, next_due_at=None),
+        "pending": make.subscriber(confirmed=False),
+        "suppressed": make.subscriber(suppressed_at=NOW, suppressed_by="complained"),
+    }
+    for kind, wanted in {
+        "digest": ["active"],
+        "welcome": ["active"],
+        "move": ["active", "paused"],
+        "link": ["active", "paused", "unsubscribed"],
+        "confirm": ["active", "paused", "unsubscribed", "pending"],
+    }.items():
+        for state, reader in readers.items():
+            why = transitions.skip_reason(Letter(kind=kind, created_at=NOW), reader, NOW)
+            assert why == ("" if state in wanted else state), (kind, state)
+
+
+def test_a_goodbye_does_not_pass_the_fence_once_she_has_come_back():
+    reader = make.subscriber()
+    signup.unsubscribe(reader.public_id, source=DOOR, now=NOW)
+    goodbye = steps.claim(Letter.objects.get(kind="goodbye"))
+    signup.confirm(reader, goodbye.created_at, source=DOOR, now=NOW, kind="goodbye")
+    assert not steps.pass_fence(goodbye)
+    assert (make.fresh(goodbye).state, goodbye.reason) == ("skipped", "the subscriber came back")
+
+
+def test_papers_of_a_letter_that_is_being_repeated_stay_hers_when_she_leaves():
+    letter = steps.past_the_fence()
+    for minute in (16, 32):
+        queue.sweep(NOW + minute * MINUTE)
+    assert (make.fresh(letter).state, letter.repeats) == ("planned", 1)
+    signup.unsubscribe(letter.subscriber.public_id, source=DOOR, now=NOW + 32 * MINUTE)
+    assert make.fresh(letter).state == "skipped"
+    assert Pick.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("leave", ["unsubscribe", "erase"])
+def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
+    """A race; on SQLite its orders are few, on PostgreSQL many."""
+    came_of = []
+    for number in range(4):
+        letter = steps.letter_to(f"reader-{number}@example.org")
+        reader = letter.subscriber
+        leaving = (
+            partial(erase.erase, reader, now=NOW)
+            if leave == "erase"
+            else partial(signup.unsubscribe, reader.public_id, source=DOOR, now=NOW)
+        )
+        came_of += at_once(leaving, partial(queue.deliver, letter.pk, NOW))
+    assert errors_of(came_of) == []
+    assert not Letter.objects.filter(kind="digest", state__in=Letter.UNSENT).exists()
+
+
+def test_who_is_erased_while_the_server_reads_is_not_sent_the_dot(server, composed, monkeypatch):
+    letter = steps.letter_to()
+    steps.before(
+        monkeypatch, transitions, "final_check", lambda *_: erase.erase(letter.subscriber, now=NOW)
+    )
+    assert queue.deliver(letter.pk, NOW) is False
+    assert server.accepted == []
+    assert not Letter.objects.exists()

@@ -73,7 +73,7 @@ def test_papers_of_one_shape_share_a_skeleton_and_those_with_odd_addresses_have_
     for title, url in (("Graphs", ""), ("Trees", "http://x/a"), ("", ""), ("Nets", 'http://x/"a"')):
         (pick,) = material_of([title]).picks
         pick.paper.url = url
-        shape = fragments.PaperText.of(pick, compose.DENSITIES[0], "http://x/say").with_gaps()
+        shape = fragments.PaperText.of(pick, compose.DENSITIES[0], {}).with_gaps()
         shapes.add(shape.key())
         assert title not in shape.words.values() or not title
     assert len(shapes) == 3

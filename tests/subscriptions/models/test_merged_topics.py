@@ -1,7 +1,5 @@
 """Topics that an earlier release merged: their slugs lead on, and followers that it left move."""
 
-from datetime import timedelta
-
 import pytest
 from django.core.management import call_command
 from django.http import QueryDict
@@ -9,9 +7,9 @@ from django.http import QueryDict
 from digest.operations import upgrade
 from subscriptions.actions import preferences, signup
 from subscriptions.actions.preferences import TopicSelection
-from subscriptions.forms import PreferencesForm, SignUpForm
+from subscriptions.forms import InterestsForm, SignUpForm
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import MINUTE, NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -31,9 +29,7 @@ def preferences_of(subscriber):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_upgrade_moves_followers_and_the_stronger_of_two_stances_is_kept(
-    old, stays, monkeypatch, capsys
-):
+def test_an_upgrade_moves_followers_and_keeps_the_stronger_stance(old, stays, monkeypatch, capsys):
     monkeypatch.setattr(upgrade, "BATCH", 2)
     older = make.topic("Older", merged_into=stays)
     alone, muting = make.subscriber(topics=[old]), make.subscriber(muted=[old])
@@ -70,15 +66,15 @@ def test_forms_with_an_old_slug_choose_the_topic_that_stays(old, stays):
     form = SignUpForm({"email": "you@example.org", "topics": ["old", "stays"]})
     assert form.is_valid(), form.errors
     assert form.topic_selection().follow == [stays]
-    form = PreferencesForm(QueryDict("topics=old&mute=stays"))
+    form = InterestsForm(QueryDict("topics=old&mute=stays"))
     assert form.is_valid(), form.errors
 
 
 def test_a_form_that_is_open_before_followers_move_loses_none(old):
     reader = make.subscriber(topics=[old])
-    form = PreferencesForm.showing(reader)
+    form = InterestsForm.showing(reader)
     assert form["topics"].value() == ["stays"]
-    sent = PreferencesForm(QueryDict(f"topics={form['topics'].value()[0]}"))
+    sent = InterestsForm(QueryDict(f"topics={form['topics'].value()[0]}"))
     assert sent.is_valid()
     preferences.change(reader, sent.topic_selection(), {}, now=NOW)
     assert preferences_of(reader) == [("Stays", "follow", 1)]
@@ -88,6 +84,6 @@ def test_who_confirms_after_the_merge_gets_what_she_asked_for_before(old):
     reader = make.subscriber(unsubscribed_at=NOW)
     reader.asked_for = signup.SignUpRequest(TopicSelection([old])).to_json()
     reader.save()
-    later = NOW + timedelta(minutes=1)
+    later = NOW + MINUTE
     signup.confirm(reader, later, source=signup.ConsentSource("x"), now=later)
     assert preferences_of(reader) == [("Stays", "follow", 1)]

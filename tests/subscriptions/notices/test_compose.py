@@ -10,9 +10,9 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.notices import compose
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers.invariants import broken
-from tests.subscriptions.actions.signup_steps import DAY, MINUTE, bouncing, say_yes, unsubscribe
+from tests.subscriptions.actions.signup_steps import bouncing, say_yes, unsubscribe
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +62,7 @@ def test_a_goodbye_is_withheld_from_who_came_back_and_left_again():
     letter = goodbye()
     say_yes(letter, now=NOW + MINUTE)
     unsubscribe(letter.subscriber, now=NOW + 2 * MINUTE)
-    assert deliver(letter, NOW + 3 * MINUTE) == "not sent: she came back"
+    assert deliver(letter, NOW + 3 * MINUTE) == "not sent: the subscriber came back"
     assert deliver(letter.subscriber.letters.first(), NOW + 3 * MINUTE) == "sent"
 
 
@@ -73,15 +73,11 @@ def test_a_goodbye_is_withheld_where_letters_cannot_reach_her():
     assert broken(NOW + DAY) == {}
 
 
-@pytest.mark.parametrize(
-    "since",
-    [
-        {"suppressed_by": "complained"},
-        {"suppressed_at": None, "suppressed_by": ""},
-        {"suppressed_at": NOW + MINUTE},
-        {"unsubscribed_at": NOW},
-    ],
-)
+SINCE = [{"suppressed_by": "complained"}, {"suppressed_at": None, "suppressed_by": ""}]
+SINCE += [{"suppressed_at": NOW + MINUTE}, {"unsubscribed_at": NOW}]
+
+
+@pytest.mark.parametrize("since", SINCE)
 def test_the_question_goes_only_where_nothing_but_what_came_back_stands_against_it(since):
     letter = question()
     Subscriber.objects.update(**since)
@@ -102,9 +98,9 @@ def test_the_question_says_since_when_and_how_to_end_it(outbox):
     letter = question(suppressed_reason="550 5.1.1 no such user")
     deliver(letter)
     (message,) = outbox()
-    assert message["Subject"] == "Is this address right? Letters from Paperboy came back"
+    assert message["Subject"] == "Your emails from Paperboy bounced. Resume them?"
     for part in parts(message):
-        assert "since 31 May 2026" in " ".join(part.split())
+        assert "on 31 May 2026" in " ".join(part.split())
         assert "550" not in part
 
 
@@ -127,6 +123,6 @@ def test_a_notice_that_cannot_be_written_costs_itself_alone():
     letters = [Letter(subscriber=one, kind="bounced", created_at=NOW) for one in readers]
     bad, good = hooks.composers["bounced"](letters, NOW)
     assert isinstance(bad, Exception)
-    assert "since 1 June 2026" in " ".join(good.text.split())
+    assert "on 1 June 2026" in " ".join(good.text.split())
     with pytest.raises(type(bad)):
         make.composed(letters[0], NOW)

@@ -5,7 +5,6 @@ import statistics
 import time
 from collections import Counter
 from contextlib import contextmanager
-from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -16,13 +15,12 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.notices import send
 from subscriptions.security import suppression_list
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, MINUTE, NOW
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 STATES = {
     "pending": {"confirmed": False},
     "active": {},
-    "paused": {"paused_until": (NOW + timedelta(days=9)).date()},
+    "paused": {"paused_until": (NOW + 9 * DAY).date()},
     "unsubscribed": {"unsubscribed_at": NOW - HOUR, "next_due_at": None},
     "bounced": {"suppressed_at": NOW, "suppressed_by": "bounced"},
     "bounced long ago": {"suppressed_at": NOW - 9 * DAY, "suppressed_by": "bounced"},
@@ -65,9 +63,7 @@ def told():
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", [*STATES, "never again"])
 @pytest.mark.parametrize("lately", [False, True])
-def test_a_sign_up_looks_the_same_and_is_the_same_work_whoever_has_the_address(
-    client, state, lately
-):
+def test_a_sign_up_looks_and_costs_the_same_whoever_has_the_address(client, state, lately):
     topic, email, readers = make.topic(), "you@example.org", []
     if state in STATES:
         readers = [make.subscriber(email, **STATES[state])]
@@ -95,7 +91,7 @@ def test_a_sign_up_looks_the_same_and_is_the_same_work_whoever_has_the_address(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", [None, *STATES])
-def test_one_hint_is_sent_whether_or_not_a_letter_is(
+def test_a_hint_is_sent_with_or_without_a_letter(
     client, monkeypatch, django_capture_on_commit_callbacks, state
 ):
     hints = []

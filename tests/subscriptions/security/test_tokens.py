@@ -24,9 +24,8 @@ IDS = st.uuids()
 def test_who_never_moved_has_the_tokens_that_stand_in_all_earlier_letters(purpose, public_id):
     reader = Subscriber(public_id=public_id)
     assert tokens.own_token(purpose, reader) == tokens.token(purpose, public_id)
-    assert tokens.tokens([purpose], [(public_id, None)]) == [
-        {purpose: tokens.token(purpose, public_id)}
-    ]
+    of_each = [{purpose: tokens.token(purpose, public_id)}]
+    assert tokens.tokens([purpose], [(public_id, None)]) == of_each
 
 
 @given(IDS, IDS, st.integers(0, 2**31 * 10**6))
@@ -42,18 +41,18 @@ def test_who_moved_has_tokens_that_say_when_and_fit_on_a_line_of_a_letter(hers, 
         assert len(token) <= mime.WIDTH
 
 
-@pytest.mark.parametrize(
-    ("since", "moved_at", "closed"),
-    [
-        (None, None, False),
-        (None, NOW, True),
-        (NOW, NOW, False),
-        (NOW, NOW + timedelta(seconds=1), True),
-        # As after a backup that doesn't know of her last move.
-        (NOW, NOW - timedelta(days=1), False),
-        (NOW, None, False),
-    ],
-)
+MOVES = [
+    (None, None, False),
+    (None, NOW, True),
+    (NOW, NOW, False),
+    (NOW, NOW + timedelta(seconds=1), True),
+    # As after a backup that doesn't know of her last move.
+    (NOW, NOW - timedelta(days=1), False),
+    (NOW, None, False),
+]
+
+
+@pytest.mark.parametrize(("since", "moved_at", "closed"), MOVES)
 def test_a_token_is_closed_by_the_next_move_and_by_nothing_else(since, moved_at, closed):
     token = tokens.own_token("feed", Subscriber(moved_at=since))
     _, since = tokens.parse_token("feed", token)
@@ -131,14 +130,11 @@ def test_tokens_outlive_a_change_of_the_secret_key_as_long_as_the_old_one_is_lis
         tokens.parse_token("unsubscribe", token)
 
 
-@pytest.mark.parametrize(
-    ("purpose", "answer", "read"),
-    [
-        ("confirm", "confirm", tokens.read_confirm),
-        ("move-old", "old", tokens.read_move),
-        ("move-new", "new", tokens.read_move),
-    ],
-)
+QUESTIONS = [(f"move-{which}", which, tokens.read_move) for which in ("old", "new")]
+QUESTIONS += [("confirm", "confirm", tokens.read_confirm)]
+
+
+@pytest.mark.parametrize(("purpose", "answer", "read"), QUESTIONS)
 def test_a_question_holds_for_seven_days_and_not_a_moment_longer(purpose, answer, read):
     public_id, asked_at = uuid.uuid4(), NOW.replace(microsecond=123_456)
     token = tokens.token(purpose, public_id, asked_at)

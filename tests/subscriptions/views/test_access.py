@@ -41,14 +41,14 @@ def test_looking_changes_nothing(client, state):
 @pytest.mark.parametrize(
     ("kind", "fields", "asks"),
     [
-        ("goodbye", STATES["unsubscribed"], "Do you want the digest again?"),
-        ("goodbye", {}, "You get the digest again"),
-        ("goodbye", STATES["paused"], "pause until Wednesday, 10\u00a0June 2026"),
-        ("goodbye", BOUNCING | STATES["unsubscribed"], "No letters can be sent"),
-        ("bounced", BOUNCING, "Is this address right?"),
-        ("bounced", {}, "You get the digest again"),
-        ("bounced", BOUNCING | {"suppressed_by": "complained"}, "No letters can be sent"),
-        ("bounced", STATES["suppressed"], "No letters can be sent"),
+        ("goodbye", STATES["unsubscribed"], "Resubscribe?"),
+        ("goodbye", {}, "You’re subscribed again"),
+        ("goodbye", STATES["paused"], "are paused until Wednesday, 10\u00a0June 2026"),
+        ("goodbye", BOUNCING | STATES["unsubscribed"], "Emails can’t be sent"),
+        ("bounced", BOUNCING, "Is this address correct?"),
+        ("bounced", {}, "You’re subscribed again"),
+        ("bounced", BOUNCING | {"suppressed_by": "complained"}, "Emails can’t be sent"),
+        ("bounced", STATES["suppressed"], "Emails can’t be sent"),
     ],
 )
 def test_looking_at_what_a_letter_asks_changes_nothing(client, kind, fields, asks):
@@ -74,10 +74,14 @@ def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
     )
     before = everything()
     page = lxml.html.fromstring(client.get(url("preferences", reader)).content)
-    (form,) = page.find_class("settings")
-    sent = urlencode(form.form_values())
-    assert client.post(url("preferences", reader), sent, FORM).status_code == 302
-    assert everything() == before
+    forms = page.find_class("settings")
+    each = [form.form_values() for form in forms]
+    actions = [form.xpath(".//button[starts-with(@value, 'save_')]/@value")[0] for form in forms]
+    alone = [[("action", action), *sent] for action, sent in zip(actions, each, strict=True)]
+    for sent in (*alone, [*each[0], *each[1]]):
+        answer = client.post(url("preferences", reader), urlencode(sent), FORM)
+        assert answer.status_code == 302
+        assert everything() == before
 
 
 # ---- Tokens

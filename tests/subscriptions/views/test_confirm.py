@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 from django.test import Client
 
+from digest.indexing import model_store
+from digest.planning import plan
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.subscriber_pages import BOUNCING, STATES, answer, url
@@ -57,7 +59,7 @@ def test_where_the_next_digest_comes_later_than_at_her_hour_the_page_says_why(
     reader = make.subscriber(hour=7, next_due_at=datetime.fromisoformat(f"{due}+00:00"))
     page = client.get(url("preferences", reader)).text
     assert due.split()[1] in page
-    assert ("That is later than your hour" in page) == is_delayed
+    assert ("That is later than your delivery time" in page) == is_delayed
 
 
 @pytest.mark.parametrize(
@@ -75,15 +77,15 @@ def test_who_is_back_within_hours_of_a_digest_is_promised_none_before_her_next(
     accepted(reader, NOW.date(), at=had)
     page = client.post(answer(kind, reader)).text
     assert "on its way" not in page
-    assert f"comes on Tuesday, 2\u00a0June, {hour}" in page
-    assert ("That is later than your hour" in page) == is_late
+    assert f"Next digest: Tuesday, 2\u00a0June, {hour}" in page
+    assert ("It comes later than usual" in page) == is_late
 
 
 @pytest.mark.parametrize("kind", ["goodbye", "bounced"])
 def test_the_page_says_when_the_next_digest_comes(client, kind):
     fields = BOUNCING if kind == "bounced" else STATES["unsubscribed"]
     late, early = (make.subscriber(hour=hour, **fields) for hour in (20, 7))
-    assert "comes on Monday, 1\u00a0June, 20:00" in client.post(answer(kind, late)).text
+    assert "Next digest: Monday, 1\u00a0June, 20:00" in client.post(answer(kind, late)).text
     assert "is on its way" in client.post(answer(kind, early)).text
 
 
@@ -91,5 +93,25 @@ def test_the_page_says_when_the_next_digest_comes(client, kind):
 def test_the_page_promises_no_digest_on_days_that_she_did_not_choose(client, weekdays, is_daily):
     reader = make.subscriber(weekdays=weekdays, **STATES["unsubscribed"])
     for page in (client.post(answer("goodbye", reader)), client.get(answer("goodbye", reader))):
-        assert ("comes once a day, at 07:00" in page.text) == is_daily
-        assert ("comes on the days that you chose, at 07:00" in page.text) != is_daily
+        assert ("every day at 07:00" in page.text) == is_daily
+        assert ("on the days you chose, at 07:00" in page.text) != is_daily
+
+
+def test_the_page_shows_the_first_digest_or_when_it_comes(client, clock):
+    make.paper("Sour bread")
+    model_store.fit(NOW)
+    reader, other = (
+        make.subscriber(confirmed=False, interests=words) for words in ("sour bread", "graphs")
+    )
+    pages = [url("confirm", one) for one in (reader, other)]
+    for page in pages:
+        assert "Preparing your first digest" in client.post(page).text
+    clock.now = NOW + timedelta(seconds=16)
+    assert "Expect it in a few minutes" in client.get(pages[0]).text
+    plan.plan(clock.now)
+    before = everything()
+    for answered in (client.get(pages[0]), client.post(pages[0])):
+        assert "Your first digest" in answered.text
+        assert "Sour bread" in answered.text
+    assert "Your next digest: Tuesday, 2\u00a0June, 07:00" in client.get(pages[1]).text
+    assert everything() == before

@@ -1,4 +1,4 @@
-"""The page of her preferences: what it changes, what it refuses, and her data."""
+"""The preferences page: what it changes, what it refuses, and the subscriber's data."""
 
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -15,6 +15,44 @@ from tests.helpers.tables import everything
 from tests.subscriptions.actions.signup_steps import accepted
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("tab", "sent"),
+    [
+        ("interests", {"interests": "cake", "muted_interests": "nuts"}),
+        ("delivery", {"hour": "9", "size": "5", "days": ["", "tue"], "language": "en"}),
+    ],
+)
+def test_each_tab_is_saved_alone(client, tab, sent):
+    fields = {"hour": 21, "size": 3, "language": "de", "wants_near": True, "weekdays": 0b11}
+    reader = make.subscriber(interests="bread", muted=[make.topic()], **fields)
+    settings, wishes = Subscriber.objects.values().get(), stances(reader)
+    wrong = {"size": "99", "topics": "gone", "new_email": "x"}  # Of the other tabs, or unknown.
+    sent = wrong | sent if tab == "delivery" else {"size": "99"} | sent
+    answer = client.post(url("preferences", reader), {"action": f"save_{tab}"} | sent)
+    assert answer["Location"].endswith(f"?done=save&tab={tab}")
+    after = Subscriber.objects.values().get()
+    if tab == "interests":
+        assert after == settings
+        assert stances(reader) == {"cake": "follow", "nuts": "mute"}
+    else:
+        assert stances(reader) == wishes
+        changed = {name for name in after if after[name] != settings[name]}
+        assert changed == {"hour", "size", "weekdays", "language", "next_due_at"}
+    page = lxml.html.fromstring(client.get(answer["Location"]).content)
+    assert [panel.get("id") for panel in page.find_class("is-open")] == [tab]
+
+
+def test_a_tab_that_is_wrong_is_open_and_the_others_are_as_they_were(client):
+    reader = make.subscriber(interests="bread")
+    before = everything()
+    sent = {"action": "save_delivery", "size": "0"}
+    page = lxml.html.fromstring(client.post(url("preferences", reader), sent).content)
+    assert [panel.get("id") for panel in page.find_class("is-open")] == ["delivery"]
+    assert page.xpath("//*[@role='alert']//a/@href") == ["#id_size"]
+    assert page.xpath("//textarea[@id='id_interests']")[0].value.strip() == "bread"
+    assert everything() == before
 
 
 def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
@@ -112,7 +150,7 @@ def test_muting_wins_over_following(client):
     both["muted_interests"] = "bread"
     page = text_of(client.post(url("preferences", reader), both, follow=True))
     assert stances(reader) == {topic.query: "mute", "bread": "mute"}
-    assert f"Muting counts where you chose to follow as well: {topic.name}, bread" in page
+    assert f"You both follow and mute {topic.name}, bread : muting wins." in page
 
 
 def test_nothing_is_said_of_muting_to_who_follows_other_topics(client):
@@ -123,13 +161,13 @@ def test_nothing_is_said_of_muting_to_who_follows_other_topics(client):
     hers = TopicPreference.objects.filter(subscriber=stranger).values_list("topic", flat=True)
     told = urlencode({"both": [*hers, one.pk, "x", "9" * 30]}, doseq=True)
     for address in (saved["Location"], f"{saved['Location']}&{told}"):
-        assert "Muting counts" not in text_of(client.get(address))
+        assert "muting wins" not in text_of(client.get(address))
 
 
 def test_who_never_confirmed_is_told_how_to_be_asked_again(client):
     reader = make.subscriber(confirmed=False)
     page = client.get(url("preferences", reader)).text
-    assert '<a href="/subscribe/">sign up again</a>, and a new one is sent' in page
+    assert '<a href="/subscribe/">Sign up again</a> to get a new one' in page
 
 
 @pytest.mark.parametrize("sent", [{"pause_until": ""}, {"action": "resume"}])
@@ -145,7 +183,7 @@ def test_a_pause_that_ends_soon_after_a_digest_promises_no_hour_that_is_not_kept
     accepted(reader, NOW.date() - DAY, at=NOW)  # Late, so that the next is put off.
     said = text_of(client.post(url("preferences", reader), {"action": "resume"}, follow=True))
     assert "Welcome back." in said
-    assert "That is later than your hour" in said
+    assert "That is later than your delivery time" in said
     assert "at your hour" not in said
 
 
@@ -173,9 +211,7 @@ def test_a_pause_until_a_day_that_is_over_is_refused_and_what_was_typed_stays(cl
         assert field.value == yesterday
         assert {"id_pause_until_error"} <= {*field.get("aria-describedby").split()}
         (said,) = page.xpath("//*[@id='id_pause_until_error']")
-        assert said.text_content().strip() == (
-            "That day is over. Please choose a later one, or none."
-        )
+        assert said.text_content().strip() == "That day is over. Choose a later one, or none."
         assert page.xpath("//textarea[@id='id_interests']")[0].value.strip() == "bread"
         assert page.xpath("//input[@name='topics' and @checked]/@value") == [topic.slug]
         assert page.xpath("//input[@id='id_size']")[0].value == "7"

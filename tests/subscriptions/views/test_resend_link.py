@@ -48,7 +48,7 @@ def test_subscribers_and_former_ones_get_the_link_and_nobody_else_a_letter(clien
     assert len(outbox()) == (state in GETS_IT)
     for message in outbox():
         assert message["To"] == ADDRESS
-        assert message["Subject"] == "Your link to Paperboy"
+        assert message["Subject"] == "Your Paperboy settings link"
         for kind in ("plain", "html"):
             url = tokens.preferences_url(Subscriber.objects.get())
             assert url in message.get_body([kind]).get_content()
@@ -107,5 +107,5 @@ def test_unsubscribing_does_not_cancel_the_waiting_link(client, outbox):
     ask(client)
     signup.unsubscribe(reader.public_id, source=signup.ConsentSource("a test"), now=NOW)
     rounds.deliver_due(lambda: NOW + 2 * MINUTE)
-    assert {message["Subject"] for message in outbox()} >= {"Your link to Paperboy"}
+    assert {message["Subject"] for message in outbox()} >= {"Your Paperboy settings link"}
     assert broken(NOW + 2 * MINUTE) == {}

@@ -61,12 +61,12 @@ def test_the_record_tells_a_mail_program_from_a_page(client):
 
 def test_the_page_offers_to_undo_it_for_minutes_and_not_to_whoever_has_an_old_letter(client, clock):
     reader = make.subscriber(interests="bread")
-    assert "One last letter confirms it" in client.post(url("unsubscribe", reader)).text
+    assert "One last email confirms this" in client.post(url("unsubscribe", reader)).text
     assert undo_of(client.get(url("unsubscribe", reader))) is None
     clock.now = NOW + timedelta(minutes=10)
     page = client.post(url("unsubscribe", reader))
     assert undo_of(page) is None
-    assert "last letter" not in page.text
+    assert "One last email" not in page.text
     clock.now = NOW + timedelta(minutes=9)
     page = client.post(url("unsubscribe", reader))
     assert Client(enforce_csrf_checks=True).post(undo_of(page)).status_code == 200
@@ -79,7 +79,7 @@ def test_the_page_promises_no_letter_to_who_gets_none(client, state):
     reader = make.subscriber(**STATES[state])
     page = client.post(url("unsubscribe", reader))
     assert undo_of(page) is None
-    assert "last letter" not in page.text
+    assert "One last email" not in page.text
     assert not reader.letters.exists()
 
 

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from digest import tasks
 from digest.models import Coverage, Harvest, Observation, Paper
-from digest.papers import coverage, harvest
+from digest.operations import alarms
+from digest.papers import coverage, harvest, store
 from digest.papers import store as storing
 from digest.papers.http_throttle import DatabaseCache, DatabaseGate
 from digest.sources.base import Batch
@@ -30,6 +31,7 @@ from tests.factories.announcements import (
     stored,
     web,
 )
+from tests.factories.make import NOW
 from tests.helpers.local_web import OpenGate
 from tests.helpers.threads import at_once
 from tests.servers.arxiv import unavailable
@@ -97,7 +99,7 @@ def test_a_backfill_has_all_papers_with_their_days_estimated(server, days):
 def test_a_mistake_of_ours_is_in_the_log_and_its_name_in_the_run(days, monkeypatch, caplog):
     monkeypatch.setattr(Library, "harvest", lambda *_, **__: 1 / 0)
     row = harvest.run(Library(), None, clock=lambda: at(days[0]))
-    assert (row.state, row.said.partition("It ")[2]) == ("failed", "broke: ZeroDivisionError.")
+    assert (row.state, row.said.partition(". ")[2]) == ("failed", "Failed: ZeroDivisionError.")
     assert [one.exc_info[0] for one in caplog.records] == [ZeroDivisionError]
 
 
@@ -114,9 +116,7 @@ def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatc
     hugging.answers.extend([too_many(900)] * 20)
     server.today = days[0]
     monkeypatch.setattr(
-        harvest,
-        "SOURCES",
-        {"huggingface": hugging.source, "arxiv": lambda: arxiv(server)},
+        harvest, "SOURCES", {"huggingface": hugging.source, "arxiv": lambda: arxiv(server)}
     )
     monkeypatch.setattr(harvest, "web_for", lambda source: web(source, timezone.now))
     with closing(hugging), pytest.raises(CommandError, match="huggingface"):
@@ -139,10 +139,10 @@ def test_votes_are_observed_day_by_day_of_the_source_that_tells_them(monkeypatch
 
 
 def test_the_command_names_the_sources_that_it_knows(settings):
-    with pytest.raises(CommandError, match=r"There is no source pubmed\. There are: arxiv"):
+    with pytest.raises(CommandError, match=r"Unknown source: pubmed\. Choose from: arxiv"):
         call_command("harvest", "pubmed")
     settings.SOURCES = []
-    with pytest.raises(CommandError, match="Name one here: arxiv, huggingface"):
+    with pytest.raises(CommandError, match="Name a source: arxiv, huggingface"):
         call_command("harvest")
 
 
@@ -171,9 +171,8 @@ def test_owed_days_are_fetched_in_the_order_of_their_runs_which_count_as_running
     """Else another worker would fetch the same beside it."""
     for hour, since in enumerate((days[1], days[0])):
         moments = dict.fromkeys(("started_at", "touched_at", "ended_at"), at(days[2], hour))
-        Harvest.objects.create(
-            source="library", since=since, today=days[2], state="failed", **moments
-        )
+        fields = {"since": since, "today": days[2], "state": "failed"} | moments
+        Harvest.objects.create(source="library", **fields)
     seen = []
 
     class Slow(Library):
@@ -201,7 +200,7 @@ def test_a_run_that_has_no_time_left_says_so_and_is_gone_on_with(server, days, m
             run(server, days[3])
     late, owed = (Harvest.objects.get(today=days[3], since=since) for since in (None, days[0]))
     assert late.state == "failed"
-    assert late.said.endswith("It took too long; the next run goes on from there.")
+    assert late.said.endswith("it took too long. The next run continues from there.")
     assert late.cursor
     assert not owed.seen
     assert run(server, days[3]).state == "done"
@@ -231,9 +230,7 @@ def test_papers_that_only_others_told_of_are_looked_up_at_arxiv(server, days):
     assert server.paths("/api") == [asked]
 
 
-def test_any_source_that_can_is_asked_for_the_newest_papers_that_only_others_told_of(
-    days, monkeypatch
-):
+def test_papers_known_from_others_only_are_asked_for_newest_first(days, monkeypatch):
     monkeypatch.setattr(harvest, "MAX_UNLISTED", 2)
     storing.store([Record(id="biorxiv:1", title="Told", day=days[3])], now=at(days[3]))
     for n, day in enumerate(days[:4]):
@@ -250,7 +247,7 @@ def test_a_day_is_whole_though_nothing_can_be_looked_up(server, days):
     server.faults["api"] = "html"
     row = run(server, days[4])
     assert row.state == "done"
-    assert "can't be looked up" in row.said
+    assert "could not be looked up" in row.said
     assert coverage.is_verified(at(days[4]))
 
 
@@ -337,3 +334,96 @@ def test_arxiv_is_asked_until_its_list_is_here_and_then_left_alone(server, days,
     run(server, days[0])
     assert harvest.due(now + timedelta(hours=5)) == []
     assert harvest.due(at(days[1], 1)) == ["arxiv"]
+
+
+# ---- Proof that what was announced is here, and what is said where it isn't
+
+
+def test_yesterdays_list_with_a_fresh_date_is_not_todays(server, days):
+    run(server, days[0])
+    server.faults["cs"] = "stale"
+    assert "should show" in run(server, days[1], hour=2).said
+    assert not coverage.is_verified(at(days[1], 2))
+    assert state("cs", days[1]) == "waiting"
+    run(server, days[1], hour=9)
+    (alarm,) = alarms.check_all(at(days[1], 9))
+    assert alarm.name == "papers"
+    assert "is incomplete: cs: outdated list" in alarm.said
+    assert state("cs", days[1]) == "stalled"
+    assert state("math", days[1]) == "fresh"
+    assert expected_papers(server, days[1]).keys() == stored().keys()  # The list has them.
+
+
+def test_other_lists_than_arxivs_are_quiet_at_a_weekend():
+    for day in (5, 6, 7):
+        coverage.record("huggingface", Batch([], day=date(2026, 6, day), state="empty"), NOW)
+    states = Coverage.objects.order_by("day").values_list("state", flat=True)
+    assert list(states) == ["waiting", "quiet", "quiet"]
+
+
+def test_a_list_is_here_where_it_has_papers_though_it_is_cut_off_and_names_its_category():
+    told = {"records": [Record("2606.00001", "Title")], "day": MONDAY}
+    coverage.record("arxiv", Batch(**told, category="cs", state="incomplete"), NOW)
+    coverage.record("arxiv", Batch(**told, state="fresh"), NOW)
+    assert list(Coverage.objects.values_list("category", "state")) == [("cs", "fresh")]
+
+
+@pytest.mark.parametrize("fault", ["html", "cut", "not utf-8"])
+def test_a_feed_that_is_none_is_told_in_plain_words_and_the_others_are_read(server, days, fault):
+    server.faults["cs"] = fault
+    row = run(server, days[0])
+    assert row.said
+    assert "Traceback" not in row.said
+    assert state("math", days[0]) == "fresh"
+    assert stored().keys() == expected_papers(server, days[0]).keys()
+    if fault != "not utf-8":
+        assert row.state == "failed"
+        assert state("cs", days[0]) == "failed"
+
+
+def test_a_broken_item_is_one_bad_record(server, days):
+    server.faults["cs"] = "broken item"
+    row = run(server, days[0])
+    assert row.bad >= 1
+    assert f"{row.bad} could not be read." in row.said
+    receipt = coverage.receipt(at(days[0]))
+    assert receipt.announced > receipt.had
+    (short,) = [one for one in Coverage.objects.all() if one.announced > one.had]
+    assert (short.state, "could not be read: " in short.note) == ("fresh", True)
+    assert stored().keys() == expected_papers(server, days[0]).keys()
+
+
+def test_the_day_for_which_there_was_no_time_says_why_it_is_not_here(server, days, monkeypatch):
+    def too_slow(*_, **__):
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(store, "store", too_slow)
+    with pytest.raises(SoftTimeLimitExceeded):
+        run(server, days[0])
+    assert Coverage.objects.get().note == harvest.OUT_OF_TIME
+
+
+def test_a_source_that_has_never_worked_is_not_said_to_have_stopped(server, days):
+    server.faults["rss"] = server.faults["oai"] = "html"
+    row = run(server, days[1])
+    assert row.state == "failed"
+    missing = Coverage.objects.all()
+    assert {(one.day, one.state) for one in missing} == {(days[1], "failed")}
+    assert all(f"Failed: {one.note}." in row.said for one in missing)
+    assert coverage.alarms(at(days[1], 9)) == []
+    assert not coverage.is_awaited(at(days[1]))
+
+
+def test_the_expected_list_follows_new_york_through_both_clock_changes():
+    for moment, day in (
+        ("2026-11-01T12:00+00:00", "2026-10-30"),  # A Sunday; clocks went back.
+        ("2026-11-02T05:29+00:00", "2026-10-30"),
+        ("2026-11-02T05:30+00:00", "2026-11-02"),  # 00:30 in New York, standard time.
+        ("2027-03-15T04:30+00:00", "2027-03-15"),  # The day after clocks went forward.
+        ("2026-11-27T12:00+00:00", "2026-11-26"),  # Nothing was announced on Thanksgiving.
+    ):
+        assert str(coverage.expected_day(datetime.fromisoformat(moment))) == day
+
+
+def state(category, day):
+    return Coverage.objects.get(source="arxiv", category=category, day=day).state

@@ -2,7 +2,7 @@
 
 import gzip
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
@@ -10,22 +10,14 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.delivery.recovery import postfix_log
-from subscriptions.delivery.recovery.lookup import (
-    SETTLED,
-    LookupRequest,
-    NoLookup,
-    OutboxLookup,
-    PostfixLookup,
-    lookup_for,
-)
+from subscriptions.delivery.recovery import lookup, postfix_log
 from subscriptions.delivery.transports.base import Message
 from subscriptions.delivery.transports.registry import hand_over, transport_for
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND
 
-FROZEN = NOW - timedelta(minutes=1)
-BEFORE = NOW - timedelta(hours=1)
-AFTER = NOW + SETTLED + timedelta(seconds=1)
+FROZEN = NOW - MINUTE
+BEFORE = NOW - HOUR
+AFTER = NOW + lookup.SETTLED + SECOND
 ID = "<digest.2026-06-01.4ac1@paperboy.example>"
 
 
@@ -40,7 +32,7 @@ def in_zone(monkeypatch, name):
 
 
 def question(message_id=ID, *, frozen_at=FROZEN, left_at=NOW):
-    return LookupRequest(message_id, 1, "digest", frozen_at, left_at)
+    return lookup.LookupRequest(message_id, 1, "digest", frozen_at, left_at)
 
 
 def syslog(moment, said, *, daemon="smtpd", pid=7, name="postfix"):
@@ -100,7 +92,7 @@ def ask(tmp_path):
 
     def look_up(*args, **kwargs):
         asked = question(*args, **kwargs)
-        return PostfixLookup(tmp_path / "mail.log").look_up([asked])[asked.message_id]
+        return lookup.PostfixLookup(tmp_path / "mail.log").look_up([asked])[asked.message_id]
 
     return look_up
 
@@ -116,10 +108,10 @@ def put_into_outbox(message_id, *, at, letter_id=1):
 
 def test_a_letter_in_the_outbox_has_arrived_and_no_other(data_dir):
     put_into_outbox(ID, at=FROZEN)
-    other = LookupRequest("<other@paperboy.example>", 2, "digest", FROZEN, NOW)
-    answers = OutboxLookup(data_dir / "outbox").look_up([question(), other])
+    other = lookup.LookupRequest("<other@paperboy.example>", 2, "digest", FROZEN, NOW)
+    answers = lookup.OutboxLookup(data_dir / "outbox").look_up([question(), other])
     assert answers == {ID: "yes", other.message_id: "no"}
-    assert OutboxLookup(data_dir / "unmounted").look_up([question()]) == {ID: "unknown"}
+    assert lookup.OutboxLookup(data_dir / "unmounted").look_up([question()]) == {ID: "unknown"}
 
 
 def test_the_outbox_tells_which_of_many_names_it_holds(data_dir):
@@ -127,7 +119,7 @@ def test_the_outbox_tells_which_of_many_names_it_holds(data_dir):
     put_into_outbox("<old@paperboy.example>", at=BEFORE, letter_id=2)
     put_into_outbox("<unasked@paperboy.example>", at=FROZEN, letter_id=3)
     asked = {ID, "<old@paperboy.example>", "<not-there@paperboy.example>"}
-    assert OutboxLookup(data_dir / "outbox").accepted(asked, FROZEN) == {ID: FROZEN}
+    assert lookup.OutboxLookup(data_dir / "outbox").accepted(asked, FROZEN) == {ID: FROZEN}
 
 
 #: What a log says that reaches from before the letter to after it, and what that tells.
@@ -159,19 +151,19 @@ def test_what_a_log_that_covers_the_time_tells(log, ask, lines, answer):
     assert ask() == answer
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [
-        (),
-        (connect(BEFORE),),
-        (connect(AFTER),),
-        (connect(BEFORE), connect(NOW + timedelta(seconds=1))),  # It may yet be written.
-        (connect(BEFORE).replace("postfix/smtpd", "dovecot"), connect(AFTER)),
-        (connect(BEFORE, partial(syslog, name="dovecot")), connect(AFTER)),
-        (connect(BEFORE), connect(AFTER).rstrip("\n")),  # Half a line is none.
-        (connect(BEFORE, iso).replace("2026-06", "2026-66"), connect(AFTER)),
-    ],
-)
+INCOMPLETE = [
+    (),
+    (connect(BEFORE),),
+    (connect(AFTER),),
+    (connect(BEFORE), connect(NOW + SECOND)),  # It may yet be written.
+    (connect(BEFORE).replace("postfix/smtpd", "dovecot"), connect(AFTER)),
+    (connect(BEFORE, partial(syslog, name="dovecot")), connect(AFTER)),
+    (connect(BEFORE), connect(AFTER).rstrip("\n")),  # Half a line is none.
+    (connect(BEFORE, iso).replace("2026-06", "2026-66"), connect(AFTER)),
+]
+
+
+@pytest.mark.parametrize("lines", INCOMPLETE)
 def test_a_log_that_does_not_cover_the_time_does_not_know(log, ask, lines):
     log(*lines)
     assert ask() == "unknown"
@@ -189,7 +181,7 @@ def test_a_letter_of_the_night_of_a_rotation_is_found_across_two_files(log, ask)
 def test_a_letter_in_an_old_packed_file_is_found(log, ask):
     log(connect(BEFORE), named(NOW), queued(NOW), name="mail.log.2.gz", at=NOW)
     log(connect(AFTER), name="mail.log.1", at=AFTER)
-    log(connect(AFTER + timedelta(days=1)), at=AFTER + timedelta(days=1))
+    log(connect(AFTER + DAY), at=AFTER + DAY)
     assert ask() == "yes"
 
 
@@ -203,17 +195,19 @@ def test_rubbish_in_the_log_hides_nothing(log, ask):
 
 
 def test_of_several_letters_the_earliest_says_how_far_back_is_read(log, tmp_path):
-    log(connect(BEFORE - timedelta(hours=1)), named(BEFORE), queued(BEFORE), name="mail.log.1")
-    log(connect(FROZEN - timedelta(minutes=1)), connect(AFTER), at=AFTER + timedelta(seconds=1))
+    log(connect(BEFORE - HOUR), named(BEFORE), queued(BEFORE), name="mail.log.1")
+    log(connect(FROZEN - MINUTE), connect(AFTER), at=AFTER + SECOND)
     late = question("<late@paperboy.example>")
     asked = [question(frozen_at=BEFORE, left_at=BEFORE), late]
-    answers = PostfixLookup(tmp_path / "mail.log").look_up(asked)
-    assert answers == {ID: "yes", late.message_id: "no"}
+    assert lookup.PostfixLookup(tmp_path / "mail.log").look_up(asked) == {
+        ID: "yes",
+        late.message_id: "no",
+    }
 
 
 def test_a_log_in_whole_seconds_may_cancel_a_letter_before_it_left(log, ask):
     log(connect(BEFORE), begun(NOW), named(NOW), canceled(NOW))
-    assert ask(left_at=NOW + timedelta(seconds=0.4)) == "no"
+    assert ask(left_at=NOW + 0.4 * SECOND) == "no"
 
 
 def test_a_conversation_cut_in_its_second_letter_has_delivered_the_first(log, ask):
@@ -233,12 +227,10 @@ def test_another_log_beside_covers_no_time(log, ask):
     assert ask() == "unknown"
 
 
-def test_a_log_that_began_in_the_very_second_covers_it_with_its_older_file_alone(
-    log, ask, tmp_path
-):
+def test_a_log_that_began_in_that_second_covers_it_with_its_older_file(log, ask, tmp_path):
     """It may tell the time in whole seconds, and the letter be from before its first line."""
     assert ask() == "unknown"  # There is none.
-    log(connect(FROZEN - timedelta(seconds=0.5), iso), connect(AFTER, iso))
+    log(connect(FROZEN - 0.5 * SECOND, iso), connect(AFTER, iso))
     assert ask() == "unknown"
     log(connect(BEFORE), name="mail.log.1", at=BEFORE)
     (tmp_path / "mail.log.d").mkdir()  # A folder beside it is no part of it.
@@ -249,17 +241,17 @@ def test_a_file_that_is_torn_is_not_opened_where_it_is_from_before_the_letter(lo
     log(connect(BEFORE), connect(AFTER))
     log(connect(BEFORE), name="mail.log.1.gz", at=BEFORE, is_torn=True)
     assert ask() == "no"
-    log(connect(NOW), name="mail.log.1.gz", at=AFTER + timedelta(seconds=1), is_torn=True)
+    log(connect(NOW), name="mail.log.1.gz", at=AFTER + SECOND, is_torn=True)
     assert ask() == "unknown"
 
 
 def test_a_repeat_is_waited_for_though_its_bytes_are_old(log, ask):
-    log(connect(BEFORE), connect(NOW + timedelta(seconds=1)))
-    assert ask(frozen_at=NOW - timedelta(minutes=20)) == "unknown"
+    log(connect(BEFORE), connect(NOW + SECOND))
+    assert ask(frozen_at=NOW - 20 * MINUTE) == "unknown"
 
 
 def test_a_log_that_is_damaged_does_not_know(log, ask, tmp_path):
-    log(*[connect(BEFORE + timedelta(seconds=number)) for number in range(999)], name="mail.log.gz")
+    log(*[connect(BEFORE + number * SECOND) for number in range(999)], name="mail.log.gz")
     packed = bytearray((tmp_path / "mail.log.gz").read_bytes())
     packed[10:20] = b"\xff" * 10  # Behind gzip's own header.
     (tmp_path / "mail.log.gz").write_bytes(packed)
@@ -267,7 +259,7 @@ def test_a_log_that_is_damaged_does_not_know(log, ask, tmp_path):
 
 
 def test_of_two_attempts_that_were_cut_off_the_last_counts(log, ask):
-    earlier = NOW - timedelta(minutes=20)
+    earlier = NOW - 20 * MINUTE
     lines = [begun(earlier), named(earlier), canceled(earlier)]
     log(connect(BEFORE), *lines)
     assert ask(frozen_at=earlier) == "unknown"
@@ -308,7 +300,7 @@ def test_a_log_that_is_emptied_while_it_is_read_does_not_know(log, ask, tmp_path
 def test_a_time_without_zone_is_that_of_the_machine(log, ask, monkeypatch):
     """Asked in Tokyo, by a Django that believes to be in UTC."""
     in_zone(monkeypatch, "Asia/Tokyo")
-    tokyo = timedelta(hours=9)
+    tokyo = 9 * HOUR
     log(connect(BEFORE + tokyo), connect(AFTER + tokyo))
     assert ask() == "no"
     log(*(connect((at + tokyo).replace(tzinfo=None), iso) for at in (BEFORE, AFTER)))
@@ -322,24 +314,20 @@ def test_a_time_without_zone_is_that_of_the_machine(log, ask, monkeypatch):
 
 def test_a_clock_ahead_of_the_files_own_proves_nothing(log, ask):
     """As where Postfix's container is in another zone than ours."""
-    log(connect(BEFORE), connect(NOW + timedelta(hours=1)), at=NOW)
+    log(connect(BEFORE), connect(NOW + HOUR), at=NOW)
     assert ask() == "unknown"
 
 
 def test_the_year_that_syslog_leaves_out_is_found_over_new_year(log, ask):
     new_year = datetime(2027, 1, 1, tzinfo=UTC)
-    left_at = new_year - timedelta(minutes=1)
-    log(connect(new_year - timedelta(days=1)), connect(new_year + SETTLED), at=new_year + SETTLED)
+    left_at = new_year - MINUTE
+    log(connect(new_year - DAY), connect(new_year + lookup.SETTLED), at=new_year + lookup.SETTLED)
     assert ask(frozen_at=left_at, left_at=left_at) == "no"
 
 
 def test_the_29th_of_february_is_a_day_also_a_year_later(log, ask):
     leap = datetime(2028, 2, 29, 7, tzinfo=UTC)
-    log(
-        connect(leap - timedelta(hours=1)),
-        connect(leap + timedelta(hours=1)),
-        at=leap.replace(2029, 1, 2),
-    )
+    log(connect(leap - HOUR), connect(leap + HOUR), at=leap.replace(2029, 1, 2))
     assert ask(frozen_at=leap, left_at=leap) == "no"
 
 
@@ -348,13 +336,11 @@ def test_the_29th_of_february_is_a_day_also_a_year_later(log, ask):
 
 def test_of_a_big_log_only_the_end_is_read(log, ask, monkeypatch):
     monkeypatch.setattr(postfix_log, "FIRST_STEP", 64)
-    old = [connect(BEFORE - timedelta(minutes=number)) for number in range(500, 0, -1)]
+    old = [connect(BEFORE - number * MINUTE) for number in range(500, 0, -1)]
     log(*old, connect(FROZEN), named(NOW), queued(NOW), connect(AFTER))
     taken = []
     take = postfix_log.Reading.take
-    monkeypatch.setattr(
-        postfix_log.Reading, "take", lambda *args: taken.append(args) or take(*args)
-    )
+    monkeypatch.setattr(postfix_log.Reading, "take", lambda *its: taken.append(its) or take(*its))
     assert ask() == "yes"
     assert len(taken) < 100
     assert ask("<never-seen@paperboy.example>") == "no"
@@ -364,17 +350,17 @@ def test_of_a_big_log_only_the_end_is_read(log, ask, monkeypatch):
 
 
 def test_the_setting_names_the_oracle(tmp_path):
-    assert isinstance(lookup_for("", "file:", tmp_path), OutboxLookup)
-    assert isinstance(lookup_for("", "smtp://mail.example.org", tmp_path), NoLookup)
-    oracle = lookup_for("postfix:/var/log/mail.log", "smtp://127.0.0.1", tmp_path)
+    assert isinstance(lookup.lookup_for("", "file:", tmp_path), lookup.OutboxLookup)
+    assert isinstance(lookup.lookup_for("", "smtp://mail.example.org", tmp_path), lookup.NoLookup)
+    oracle = lookup.lookup_for("postfix:/var/log/mail.log", "smtp://127.0.0.1", tmp_path)
     assert oracle.path == Path("/var/log/mail.log")
     for name in ("delphi", "postfix", "postfix:", "postfix:mail.log", "exim:/mail.log"):
         with pytest.raises(ImproperlyConfigured, match="ORACLE"):
-            lookup_for(name, "file:", tmp_path)
+            lookup.lookup_for(name, "file:", tmp_path)
 
 
 def test_the_log_tells_which_of_many_names_it_holds(log, tmp_path):
     log(named(NOW), queued(NOW), named(NOW, "<cut@paperboy.example>", "5A0C3"))
     asked = {ID, "<cut@paperboy.example>", "<not-there@paperboy.example>"}
-    assert PostfixLookup(tmp_path / "mail.log").accepted(asked, BEFORE) == {ID: NOW}
-    assert PostfixLookup(tmp_path / "mail.log").look_up([]) == {}
+    assert lookup.PostfixLookup(tmp_path / "mail.log").accepted(asked, BEFORE) == {ID: NOW}
+    assert lookup.PostfixLookup(tmp_path / "mail.log").look_up([]) == {}

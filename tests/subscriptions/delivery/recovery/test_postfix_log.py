@@ -191,8 +191,7 @@ def test_a_letter_that_the_next_server_refuses_comes_back_through_the_pipe(setti
         wait_until(lambda: exits == [75, 0], 30)
         wait_until(lambda: postfix.queued() == 0)
         server.shutdown()
-    reader.refresh_from_db()
-    assert reader.suppressed_by == "bounced"
+    assert make.fresh(reader).suppressed_by == "bounced"
     assert "550 5.1.1 no" in reader.suppressed_reason
     fact = LetterFact.objects.get()
     assert (fact.letter, fact.status, fact.grade) == (letter, "5.1.1", "hard")

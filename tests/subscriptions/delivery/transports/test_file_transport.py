@@ -62,21 +62,18 @@ def test_a_full_disk_defers_the_letter(outbox):
 
 
 def test_a_letter_that_surely_is_not_in_place_is_deferred(outbox):
-    result = hand_over((outbox / NAME).mkdir)
-    assert result.status == "deferred"
+    assert hand_over((outbox / NAME).mkdir).status == "deferred"
     assert list(outbox.glob(".draft-*")) == []
 
 
 def test_a_letter_that_is_in_place_is_accepted_whatever_the_disk_said(outbox):
     """A folder across a network renames, loses the answer, asks again, and finds no draft."""
-    result = hand_over(lambda: draft_in(outbox).rename(outbox / NAME))
-    assert result.status == "accepted"
+    assert hand_over(lambda: draft_in(outbox).rename(outbox / NAME)).status == "accepted"
     assert (outbox / NAME).read_bytes() == MIME
 
 
 def test_a_letter_that_is_nowhere_to_be_seen_is_unknown(outbox):
-    result = hand_over(lambda: draft_in(outbox).unlink())
-    assert result.status == "unknown"
+    assert hand_over(lambda: draft_in(outbox).unlink()).status == "unknown"
 
 
 def test_drafts_of_workers_that_were_killed_are_swept_by_the_next_letter(outbox):

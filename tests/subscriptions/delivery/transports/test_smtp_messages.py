@@ -1,34 +1,28 @@
 """A letter on a line: what is said, that it arrives as it is, and what becomes of the line."""
 
+import re
 import time
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from subscriptions.delivery.transports import smtp_connection
 from subscriptions.delivery.transports.base import Message
 from subscriptions.delivery.transports.registry import hand_over, transport_for
 from tests.factories.make import NOW
-from tests.subscriptions.delivery.transports.conversation import (
-    EXPECTED_CODES,
-    MIME,
-    SENDER,
-    deliver,
-    envelope,
-    judged,
-    pair,
-    pump,
-    wait_for,
-)
+from tests.subscriptions.delivery.transports import conversation
 
 
 def test_letters_arrive_as_they_are_over_one_connection(server, line):
-    verdict = deliver(line)
-    assert judged(verdict) == ("accepted", "dot", "")
+    verdict = conversation.deliver(line)
+    assert conversation.judged(verdict) == ("accepted", "dot", "")
     assert verdict.reply == "250 2.0.0 kept"
     assert line.state == "free"
-    assert {deliver(line, f"r{n}").status for n in range(5)} == {"accepted"}
+    assert {conversation.deliver(line, f"r{n}").status for n in range(5)} == {"accepted"}
     recipients = ["reader@example.org", *(f"r{n}@example.org" for n in range(5))]
-    assert server.accepted == [(recipient, MIME) for recipient in recipients]
+    assert server.accepted == [(recipient, conversation.MIME) for recipient in recipients]
     assert server.connected == 1
 
 
@@ -42,26 +36,26 @@ def test_dots_at_the_start_of_lines_arrive_as_they_were(server, line):
         b"Subject: x\r\n\r\nx",  # A letter needs no last line end.
     ]
     for mime in letters:
-        assert deliver(line, mime=mime).status == "accepted"
+        assert conversation.deliver(line, mime=mime).status == "accepted"
         kept = server.accepted[-1][1]
         assert kept == mime or kept == mime + b"\r\n"
 
 
 def test_a_dot_after_a_bare_lf_ends_no_letter():
-    with pair() as (line, server):
-        line.begin(envelope(), b"Hello\n.\nMAIL FROM:<x@example.org>\r\n")
-        server.sendall(EXPECTED_CODES)
-        pump(line)
+    with conversation.pair() as (line, server):
+        line.begin(conversation.envelope(), b"Hello\n.\nMAIL FROM:<x@example.org>\r\n")
+        server.sendall(conversation.EXPECTED_CODES)
+        conversation.pump(line)
         assert b"\n.\n" not in server.recv(65_536)
 
 
 def test_a_large_letter_reaches_a_slow_reader():
     mime = b"x" * 70 + b"\r\n"
     mime *= 20_000
-    with pair() as (line, server):
-        line.begin(envelope(), mime)
-        server.sendall(EXPECTED_CODES)
-        assert pump(line, seconds=0.1) == "busy"
+    with conversation.pair() as (line, server):
+        line.begin(conversation.envelope(), mime)
+        server.sendall(conversation.EXPECTED_CODES)
+        assert conversation.pump(line, seconds=0.1) == "busy"
         received = bytearray()
         while line.state == "busy":
             received += server.recv(50_000)
@@ -70,74 +64,77 @@ def test_a_large_letter_reaches_a_slow_reader():
         while not received.endswith(mime[-1_000:]) or len(received) < len(mime):
             received += server.recv(1 << 20)
         assert received.partition(b"DATA\r\n")[2] == mime
-        assert pump(line) == "fence"
+        assert conversation.pump(line) == "fence"
 
 
 def test_a_letter_is_handed_over_outside_of_a_round_too(server):
     mime = (b"x" * 70 + b"\r\n") * 20_000
-    message = Message(SENDER, "r@example.org", mime, "digest", 1, NOW)
+    message = Message(conversation.SENDER, "r@example.org", mime, "digest", 1, NOW)
     assert hand_over(transport_for(server.url), message).status == "accepted"
     assert server.accepted == [("r@example.org", mime)]
 
 
 def test_the_size_is_told_where_it_is_asked_for():
-    with pair(frozenset({"size"})) as (line, server):
-        line.begin(envelope(), MIME)
-        assert server.recv(1_000) == b"MAIL FROM:<%s> SIZE=%d\r\n" % (SENDER.encode(), len(MIME))
+    with conversation.pair(frozenset({"size"})) as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME)
+        assert server.recv(1_000) == b"MAIL FROM:<%s> SIZE=%d\r\n" % (
+            conversation.SENDER.encode(),
+            len(conversation.MIME),
+        )
 
 
 def test_commands_go_out_together_where_that_is_offered_and_only_there():
     for extensions, count in ((frozenset({"pipelining"}), 3), (frozenset(), 1)):
-        with pair(extensions) as (line, server):
-            line.begin(envelope(), MIME)
+        with conversation.pair(extensions) as (line, server):
+            line.begin(conversation.envelope(), conversation.MIME)
             assert server.recv(1_000).count(b"\r\n") == count
 
 
 def test_a_letter_that_is_withdrawn_before_its_dot_is_not_kept(server, line):
-    line.begin(envelope(), MIME)
-    assert pump(line) == "fence"
+    line.begin(conversation.envelope(), conversation.MIME)
+    assert conversation.pump(line) == "fence"
     time.sleep(0.05)
     assert (line.state, line.verdict) == ("fence", None)
     line.connection.close()
-    wait_for(lambda: server.bodies)
-    assert server.bodies == [MIME]
+    conversation.wait_for(lambda: server.bodies)
+    assert server.bodies == [conversation.MIME]
     assert server.accepted == []
 
 
-@pytest.mark.parametrize(
-    ("extensions", "said"),
-    [
-        ({"pipelining"}, b"250 ok\r\n550 5.1.1 no\r\n554 no valid recipients\r\n"),
-        ({}, b"550 5.1.1 no\r\n"),  # Commands go out one by one.
-    ],
-)
+REFUSALS = [
+    ({"pipelining"}, b"250 ok\r\n550 5.1.1 no\r\n554 no valid recipients\r\n"),
+    ({}, b"550 5.1.1 no\r\n"),  # Commands go out one by one.
+]
+
+
+@pytest.mark.parametrize(("extensions", "said"), REFUSALS)
 def test_a_refused_letter_takes_its_leave_where_the_server_reads_commands(extensions, said):
-    with pair(frozenset(extensions)) as (line, server):
-        line.begin(envelope(), MIME)
+    with conversation.pair(frozenset(extensions)) as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME)
         server.recv(1_000)
         server.sendall(said)
-        pump(line)
+        conversation.pump(line)
         assert server.recv(1_000) == b"QUIT\r\n"
 
 
 def test_a_server_that_refuses_and_is_gone_before_leave_is_taken_has_been_heard():
-    with pair(frozenset()) as (line, server):
-        line.begin(envelope(), MIME)
+    with conversation.pair(frozenset()) as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME)
         server.sendall(b"550 5.1.1 no\r\n")
         server.close()
-        pump(line)
+        conversation.pump(line)
         assert (line.verdict.status, line.verdict.reply) == ("deferred", "550 5.1.1 no")
 
 
 def test_no_address_smuggles_a_command_in():
     smuggling = "r@example.org>\r\nRCPT TO:<x@example.org"
     recipients = [smuggling, "ré@example.org", "r r@example.org", "r>r@example.org", "r<r@x.y", ""]
-    cases = [(SENDER, recipient, ("refused", "rcpt", "")) for recipient in recipients]
+    cases = [(conversation.SENDER, recipient, ("refused", "rcpt", "")) for recipient in recipients]
     cases.append(("d@example.org\r\nQUIT", "r@example.org", ("deferred", "mail", "us")))
     for sender, recipient, expected in cases:
-        with pair() as (line, server):
-            line.begin(Message(sender, recipient, MIME, "", 1, NOW))
-            assert judged(line.verdict) == expected
+        with conversation.pair() as (line, server):
+            line.begin(Message(sender, recipient, conversation.MIME, "", 1, NOW))
+            assert conversation.judged(line.verdict) == expected
             assert server.recv(1_000) == b""
 
 
@@ -148,7 +145,7 @@ def test_no_address_smuggles_a_command_in():
     "said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id", b"421-4.4.2 idle\r\n", b"250 ok\r\n"]
 )
 def test_a_free_line_on_which_something_happens_is_closed(said):
-    with pair() as (line, server):
+    with conversation.pair() as (line, server):
         server.sendall(said)
         if not said:
             server.close()
@@ -158,7 +155,7 @@ def test_a_free_line_on_which_something_happens_is_closed(said):
 
 def test_a_line_that_was_idle_for_long_since_its_last_letter_is_not_trusted(monkeypatch):
     monkeypatch.setattr(smtp_connection, "MAX_IDLE_SECONDS", 0.2)
-    with pair() as (line, server):
+    with conversation.pair() as (line, server):
         time.sleep(0.15)
         used(line, server)
         time.sleep(0.1)
@@ -170,12 +167,12 @@ def test_a_line_that_was_idle_for_long_since_its_last_letter_is_not_trusted(monk
 
 
 def used(line, server):
-    line.begin(envelope(), MIME)
-    server.sendall(EXPECTED_CODES)
-    pump(line)
+    line.begin(conversation.envelope(), conversation.MIME)
+    server.sendall(conversation.EXPECTED_CODES)
+    conversation.pump(line)
     line.finish()
     server.sendall(b"250 ok\r\n")
-    pump(line)
+    conversation.pump(line)
     server.recv(65_536)
     assert line.verdict.status == "accepted"
 
@@ -183,60 +180,296 @@ def used(line, server):
 @pytest.mark.parametrize("said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_used_line_that_was_closed_meanwhile_says_nothing_of_the_letter(said, when):
-    with pair() as (line, server):
+    with conversation.pair() as (line, server):
         used(line, server)
         if when == "after":
-            line.begin(envelope(), MIME)
+            line.begin(conversation.envelope(), conversation.MIME)
         server.sendall(said)
         server.close()
         if when == "before":
-            line.begin(envelope(), MIME)
-        pump(line)
-        assert judged(line.verdict) == ("deferred", "mail", "connection")
+            line.begin(conversation.envelope(), conversation.MIME)
+        conversation.pump(line)
+        assert conversation.judged(line.verdict) == ("deferred", "mail", "connection")
 
 
-@pytest.mark.parametrize(
-    ("said", "then", "expected"),
-    [
-        (b"452 4.3.1 no space\r\n", "stays", ("deferred", "mail", "us")),
-        (b"550 no\r\n", "stays", ("deferred", "mail", "")),
-        (b"250 ok\r\n421 4.7.0 slow down\r\n", "stays", ("deferred", "rcpt", "provider")),
-        (b"250 ok\r\n", "hangs up", ("deferred", "rcpt", "")),
-    ],
-)
+ANSWERS = [
+    (b"452 4.3.1 no space\r\n", "stays", ("deferred", "mail", "us")),
+    (b"550 no\r\n", "stays", ("deferred", "mail", "")),
+    (b"250 ok\r\n421 4.7.0 slow down\r\n", "stays", ("deferred", "rcpt", "provider")),
+    (b"250 ok\r\n", "hangs up", ("deferred", "rcpt", "")),
+]
+
+
+@pytest.mark.parametrize(("said", "then", "expected"), ANSWERS)
 def test_a_used_line_that_answers_says_something_of_the_letter(said, then, expected):
-    with pair() as (line, server):
+    with conversation.pair() as (line, server):
         used(line, server)
-        line.begin(envelope(), MIME)
+        line.begin(conversation.envelope(), conversation.MIME)
         server.sendall(said)
         if then == "hangs up":
             server.close()
-        pump(line)
-        assert judged(line.verdict) == expected
+        conversation.pump(line)
+        assert conversation.judged(line.verdict) == expected
 
 
 def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):
-    with pair() as (line, server):
+    with conversation.pair() as (line, server):
         used(line, server)
-        line.begin(envelope(), MIME)
-        pump(line)
-        assert judged(line.verdict) == ("deferred", "mail", "")
+        line.begin(conversation.envelope(), conversation.MIME)
+        conversation.pump(line)
+        assert conversation.judged(line.verdict) == ("deferred", "mail", "")
 
 
 def test_a_closed_line_stays_closed_and_its_letter_may_be_offered_again_at_once():
-    with pair() as (line, _):
+    with conversation.pair() as (line, _):
         line.connection.close()
-        line.begin(envelope(), MIME)
-        assert judged(line.verdict) == ("deferred", "mail", "connection")
+        line.begin(conversation.envelope(), conversation.MIME)
+        assert conversation.judged(line.verdict) == ("deferred", "mail", "connection")
         line.connection.close()
         assert not line.connection.is_usable()
 
 
 def test_leave_is_taken_without_waiting(server, line):
     server.replies["quit"] = b""
-    deliver(line)
+    conversation.deliver(line)
     began = time.monotonic()
     line.close()
-    wait_for(lambda: b"QUIT\r\n" in server.heard)
+    conversation.wait_for(lambda: b"QUIT\r\n" in server.heard)
     assert b"QUIT\r\n" in server.heard
     assert time.monotonic() - began < 1
+
+
+# ---- What each fault leaves of a letter
+
+
+@pytest.mark.parametrize("stage", conversation.STAGES)
+def test_4yz_is_for_later_and_5yz_for_ever(server, opened, stage):
+    refused = ("deferred", "mail", "") if stage == "mail" else ("refused", stage, "address")
+    for code, expected in ((450, ("deferred", stage, "")), (550, refused)):
+        line = opened(server)
+        assert conversation.judged(conversation.deliver(line, f"{code}-{stage}")) == expected
+        assert line.state == "closed"
+    assert server.accepted == []
+
+
+@pytest.mark.parametrize("stage", conversation.STAGES)
+def test_silence_and_nonsense_leave_doubt_only_after_the_dot(server, opened, stage):
+    expected = "unknown" if stage == "dot" else "deferred"
+    for how in ("drop", "reset", "garble", "204"):
+        line = opened(server)
+        verdict = conversation.judged(conversation.deliver(line, f"{how}-{stage}"))
+        assert (*verdict, line.state) == (expected, stage, "", "closed"), how
+
+
+@pytest.mark.parametrize("stage", conversation.STAGES)
+def test_a_silent_or_slow_server_gets_no_more_time(server, opened, stage, impatient, monkeypatch):
+    monkeypatch.setattr("tests.servers.smtp.BYTE_SECONDS", 0.05)
+    for how in ("silent", "slow"):
+        verdict = conversation.deliver(opened(server), f"{how}-{stage}")
+        expected = "unknown" if stage == "dot" else "deferred"
+        assert conversation.judged(verdict) == (expected, stage, "")
+        assert verdict.reply == "the mail server did not answer in time"
+
+
+def test_an_answer_that_comes_a_byte_at_a_time_is_an_answer(server, line):
+    for stage in conversation.STAGES:
+        assert conversation.deliver(line, f"slow-{stage}").status == "accepted"
+
+
+def test_each_answer_has_a_time_of_its_own_though_all_was_said_together(impatient):
+    with conversation.pair() as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME)
+        for reply in conversation.EXPECTED_CODES.splitlines(keepends=True):
+            time.sleep(0.1)  # Of the 0.15 seconds that each has.
+            line.pump(0)
+            assert line.state == "busy"
+            server.sendall(reply)
+            line.pump(0)
+        assert line.state == "fence"
+
+
+def test_the_time_that_a_letter_waits_at_the_fence_is_not_the_servers(impatient):
+    with conversation.at_fence() as (line, _):
+        fill(line.connection._sock)
+        time.sleep(0.2)
+        line.pump(0)
+        assert line.state == "fence"
+        line.finish()
+        line.pump(0)
+        assert line.state == "answering"
+
+
+@pytest.mark.parametrize("stage", conversation.COMMANDS)
+def test_two_answers_to_one_command_end_the_conversation(server, line, stage):
+    assert conversation.deliver(line, f"glued-{stage}").status == "deferred"
+    assert line.state == "closed"
+    assert server.accepted == []
+
+
+def test_answers_to_what_was_not_said_yet_end_the_conversation():
+    """Else an answer to RCPT that came late could be taken for one to the dot."""
+    with conversation.pair(frozenset()) as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME)
+        server.sendall(conversation.EXPECTED_CODES)
+        conversation.pump(line)
+        assert line.verdict.status == "deferred"
+        assert server.recv(1_000).count(b"\r\n") == 1
+
+
+def test_the_first_answer_to_the_dot_counts_and_the_line_is_not_used_again(server, line):
+    assert conversation.deliver(line, "glued-dot").status == "accepted"
+    conversation.wait_for(lambda: not line.connection.is_usable())
+    assert line.state == "closed"
+
+
+@pytest.mark.parametrize("how", ["early", "drop"])
+def test_an_answer_or_the_end_before_the_dot_is_no_acceptance(server, line, how):
+    line.begin(conversation.envelope(f"{how}-body"), conversation.MIME)
+    conversation.pump(line)
+    time.sleep(0.05)
+    line.finish()
+    assert conversation.judged(line.verdict) == ("deferred", "body", "")
+    assert server.accepted == []
+
+
+def test_half_an_answer_before_the_dot_is_no_acceptance():
+    with conversation.at_fence() as (line, server):
+        server.sendall(b"250-early\r\n")
+        line.finish()
+        assert conversation.judged(line.verdict) == ("deferred", "body", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "then"), [(250, "waits"), (250, "reads on"), (250, "hangs up"), (550, "reads on")]
+)
+def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
+    with conversation.at_fence() as (line, server):
+        fill(line.connection._sock)
+        line.finish()
+        assert line.state == "answering"
+        server.sendall(b"%d what?\r\n" % code)
+        if then == "reads on":
+            drain(server)
+        elif then == "hangs up":
+            server.close()
+        conversation.pump(line)
+        assert conversation.judged(line.verdict)[:2] == ("deferred", "dot")
+        assert line.verdict.reply == f"{code} what?"
+        assert then == "hangs up" or not drain(server).endswith(b".\r\n")
+
+
+def fill(sock):
+    """Let the connection hold as much as it can, as where the server is slow to read."""
+    with suppress(BlockingIOError):
+        while sock.send(b"x" * 65_536):
+            pass
+
+
+def test_a_recipient_may_be_taken_in_three_ways():
+    for code in (250, 251, 252):
+        with conversation.pair() as (line, server):
+            line.begin(conversation.envelope(), conversation.MIME)
+            server.sendall(b"250 ok\r\n%d ok\r\n354 go on\r\n" % code)
+            assert conversation.pump(line) == "fence"
+
+
+def test_a_server_that_reads_nothing_gets_no_more_time(impatient):
+    with conversation.pair() as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME * 10_000)
+        server.sendall(conversation.EXPECTED_CODES)
+        assert conversation.pump(line) == "closed"
+        assert conversation.judged(line.verdict) == ("deferred", "body", "")
+
+
+def test_a_server_that_reads_on_gets_more_time(impatient):
+    with conversation.pair() as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME * 20_000)
+        server.sendall(conversation.EXPECTED_CODES)
+        for _ in range(4):
+            conversation.pump(line, seconds=0.05)
+            assert line.state == "busy"
+            drain(server)
+
+
+def drain(sock):
+    """Return what has come."""
+    sock.setblocking(False)
+    found = b""
+    with suppress(BlockingIOError):
+        while more := sock.recv(1 << 20):
+            found += more
+    return found
+
+
+def test_a_server_that_hangs_up_amid_the_body_is_heard_out():
+    with conversation.pair() as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME * 10_000)
+        server.sendall(conversation.EXPECTED_CODES)
+        conversation.pump(line, seconds=0.05)
+        server.sendall(b"552 5.3.4 too big\r\n")
+        server.close()
+        conversation.pump(line)
+        assert conversation.judged(line.verdict) == ("deferred", "body", "")
+        assert line.verdict.reply == "552 5.3.4 too big"
+
+
+REFUSED_BODIES = [
+    (b"250 ok\r\n550 5.1.1 no\r\n354 go on\r\n", ("refused", "rcpt", "address")),
+    (b"250 ok\r\n550 5.1.1 no\r\n", ("refused", "rcpt", "address")),  # It may yet ask.
+    (b"450 no\r\n503 no\r\n354 go on\r\n", ("deferred", "mail", "")),
+]
+
+
+@pytest.mark.parametrize(("replies", "expected"), REFUSED_BODIES)
+def test_a_letter_is_refused_and_a_body_is_asked_for_all_the_same(replies, expected):
+    with conversation.pair() as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME)
+        server.recv(1_000)
+        server.sendall(replies)
+        conversation.pump(line)
+        assert conversation.judged(line.verdict) == expected
+        assert server.recv(1_000) == b""  # Not even QUIT, which would be the body.
+
+
+def test_a_line_that_is_closed_amid_a_letter_says_nothing_that_would_be_its_body():
+    with conversation.at_fence() as (line, server):
+        line.close()
+        assert drain(server).endswith(b"DATA\r\n" + conversation.MIME)
+
+
+# Whatever is said
+
+PIECES = [b"250 ok\r\n", b"354 go\r\n", b"550 5.1.1 no\r\n", b"421", b"\r\n", b"-", b"250"]
+CHUNKS = st.binary(max_size=80) | st.lists(st.sampled_from(PIECES)).map(b"".join)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=300)
+@given(
+    envelope_replies=st.just([b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"]) | st.lists(CHUNKS),
+    at_fence=st.just(b"") | CHUNKS,
+    at_dot=CHUNKS,
+    pipelines=st.booleans(),
+)
+def test_no_letter_is_accepted_without_a_final_250(envelope_replies, at_fence, at_dot, pipelines):
+    with conversation.pair(frozenset({"pipelining"} if pipelines else ())) as (line, server):
+        line.begin(conversation.envelope(), conversation.MIME)
+        for said in envelope_replies:
+            hear(line, server, said)
+        hear(line, server, at_fence)
+        if line.state == "fence":
+            line.finish()
+        was_asked = line.state == "answering"
+        hear(line, server, at_dot)
+        server.close()  # Heard at once, unless a process that is just begun has it open as well.
+        conversation.pump(line, until=("free", "closed"))
+        if line.verdict.status in ("accepted", "unknown"):
+            assert was_asked
+        if line.verdict.status == "accepted":
+            assert re.match(rb"(250-[^\n]*\n)*250( [^\n]*)?\r?\n", at_dot)
+
+
+def hear(line, server, said):
+    if line.state != "closed":
+        server.sendall(said)
+        line.pump(0)

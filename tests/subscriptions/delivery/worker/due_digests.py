@@ -1,15 +1,12 @@
 """Digests that are due, the server to which they go, and what has become of them."""
 
-from datetime import timedelta
-
 from subscriptions.delivery.clock import running_from
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import HOUR, NOW, TODAY
 from tests.servers.smtp import Conversation
 
-MINUTE = timedelta(minutes=1)
 MANY = 4
 ODD = "odd@elsewhere.example"
 LATER = b"450 4.2.0 not now\r\n"
@@ -38,15 +35,8 @@ class Scripted(Conversation):
 
 def digest_to(email):
     """Plan a digest for somebody, due now, without papers."""
-    reader = make.subscriber(email)
-    return Letter.objects.create(
-        subscriber=reader,
-        kind="digest",
-        day=NOW.date(),
-        created_at=NOW,
-        next_try_at=NOW,
-        closes_at=NOW + timedelta(hours=18),
-    )
+    moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + 18 * HOUR}
+    return make.subscriber(email).letters.create(kind="digest", day=TODAY, **moments)
 
 
 def digests(odd=None, count=MANY, domain="example.org"):

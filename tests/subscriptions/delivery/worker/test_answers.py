@@ -1,22 +1,15 @@
 """What the mail server says of one letter costs that one alone (faults 15 to 20)."""
 
 import time
-from datetime import timedelta
 
 import pytest
 
-from subscriptions.delivery import circuit_breaker
+from subscriptions.delivery import circuit_breaker, throttling
 from subscriptions.delivery.recovery import sweep
-from subscriptions.models import Provider, Subscriber
-from tests.factories.make import NOW
-from tests.subscriptions.delivery.worker.due_digests import (
-    MANY,
-    deliver,
-    digest_to,
-    digests,
-    recipients,
-    states,
-)
+from subscriptions.delivery.worker.transactions import Transactions
+from subscriptions.models import Letter, Provider, Subscriber
+from tests.factories.make import HOUR, MINUTE, NOW, SECOND
+from tests.subscriptions.delivery.worker import due_digests
 
 pytestmark = pytest.mark.django_db
 
@@ -38,18 +31,20 @@ REPLIES = [
 
 
 def test_a_reply_about_one_letter_affects_that_letter_alone(server):
-    digests()
-    said = {
-        f"odd@{number}.example": (stage, reply) for number, (stage, reply, *_) in enumerate(REPLIES)
-    }
-    letters = [digest_to(email) for email in said]
+    due_digests.digests()
+    said = {f"odd@{number}.example": answer[:2] for number, answer in enumerate(REPLIES)}
+    letters = [due_digests.digest_to(email) for email in said]
 
     def says(at, whom, conversation):
         stage, reply = said.get(whom, ("", ""))
         return f"{reply}\r\n".encode() if at == stage else None
 
     server.says = says
-    assert deliver()["accepted"] == len(set(recipients(server)) - set(said)) == MANY
+    assert (
+        due_digests.deliver()["accepted"]
+        == len(set(due_digests.recipients(server)) - set(said))
+        == due_digests.MANY
+    )
     slowed = {f"odd@{name}" for name in Provider.objects.values_list("name", flat=True)}
     suppressed = set(Subscriber.objects.exclude(suppressed_at=None).values_list("email", flat=True))
     for letter, (stage, reply, state, then) in zip(letters, REPLIES, strict=True):
@@ -63,28 +58,100 @@ def test_a_reply_about_one_letter_affects_that_letter_alone(server):
     assert circuit_breaker.current().blocked_reason(NOW) == ""
 
 
-def test_nonsense_and_silence_leave_doubt_only_after_the_dot(server):
-    digests()
-    stages = ("rcpt", "data", "dot")
-    odd = [f"{how}-{stage}" for how in ("drop", "reset", "garble", "204") for stage in stages]
-    odd.append("drop-body")
-    letters = {name: digest_to(f"{name}@elsewhere.example") for name in odd}
-    assert deliver()["accepted"] == MANY
-    for name, letter in letters.items():
-        letter.refresh_from_db()
-        state = "uncertain" if name.endswith("-dot") else "planned"
-        assert (letter.state, letter.attempt, letter.stumbles) == (state, 1, 0), name
-        assert letter.stage == name.partition("-")[2]
-    assert not Subscriber.objects.exclude(suppressed_at=None).exists()
-    assert circuit_breaker.current().blocked_reason(NOW) == ""
-
-
 def test_whatever_is_said_to_quit_costs_no_letter(server):
     for how in ("garble", "drop", "silent", "endless", "550"):
-        digest_to(f"{how}-quit@{how}.example")
-    digests()
+        due_digests.digest_to(f"{how}-quit@{how}.example")
+    due_digests.digests()
     began = time.monotonic()
-    assert deliver()["accepted"] == MANY + 5
+    assert due_digests.deliver()["accepted"] == due_digests.MANY + 5
     assert time.monotonic() - began < 3
-    sweep.sweep(NOW + timedelta(hours=1))
-    assert states() == {"accepted": MANY + 5}
+    sweep.sweep(NOW + HOUR)
+    assert due_digests.states() == {"accepted": due_digests.MANY + 5}
+
+
+# ---- Providers that want us slower, and those for which the operator does (fault 26)
+
+
+def recipients_at(server, domain):
+    return sum(one.endswith(f"@{domain}") for one in due_digests.recipients(server))
+
+
+def test_a_provider_that_wants_us_slower_is_paced_and_the_others_are_not(server):
+    due_digests.digests(count=30, domain="gmail.com")
+    due_digests.digests(count=4, domain="example.org")
+    taken = []
+    takes = [5]
+
+    def limit(stage, whom, conversation):
+        if stage == "rcpt" and whom.endswith("@gmail.com"):
+            if len(taken) >= takes[0]:
+                return b"450 4.7.1 rate limit exceeded, try later\r\n"
+            taken.append(whom)
+
+    server.says = limit
+    due_digests.deliver()
+    assert recipients_at(server, "example.org") == 4
+    assert len(taken) == 5
+    row = Provider.objects.get()
+    assert (row.name, row.complaints) == ("google", 1)
+    assert NOW + MINUTE <= row.held_until <= NOW + 1.1 * MINUTE
+
+    offered = sum(line.startswith(b"MAIL") for line in server.heard)
+    due_digests.deliver(NOW + 0.5 * MINUTE)  # It is left alone meanwhile.
+    assert sum(line.startswith(b"MAIL") for line in server.heard) == offered
+
+    takes[0], arrivals, now = 1_000, [], row.held_until
+    while Letter.objects.open().exists():
+        before = len(taken)
+        due_digests.deliver(now)
+        arrivals.append(len(taken) - before)
+        now += 5 * SECOND
+        assert now < NOW + HOUR
+    assert due_digests.states() == {"accepted": 34}
+    assert max(arrivals) <= 60  # A minute's worth of sixty a minute.
+    assert len(arrivals) >= 3
+    assert not Subscriber.objects.exclude(suppressed_at=None).exists()
+    assert not Letter.objects.exclude(stumbles=0).exists()
+
+
+def test_successes_are_not_recorded_where_a_claim_counts_providers(server, monkeypatch):
+    """Both lock them: else two workers would wait for each other in a circle."""
+    Provider.objects.create(name="google", pace=3_000, faster_at=NOW, counted_at=NOW)
+    due_digests.digests(count=24, domain="gmail.com")
+    order = []
+
+    def watch(owner, name):
+        function = getattr(owner, name)
+
+        def watched(*args, **kwargs):
+            order.append(name)
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(throttling, "admit")
+    watch(throttling, "record_success")
+    watch(Transactions, "claim")
+    watch(Transactions, "commit_batch")
+    due_digests.deliver(NOW + MINUTE)
+    told = " ".join(order)
+    assert "claim admit" in told
+    assert "commit_batch record_success" in told
+    assert "commit_batch admit" not in told
+    assert "claim record_success" not in told
+
+
+def test_a_provider_that_complains_is_left_alone_at_once(server):
+    """At most what was under way is refused besides, though a hundred wait."""
+    due_digests.digests(count=100, domain="gmail.com")
+    refused = []
+
+    def limit(stage, whom, conversation):
+        if stage == "rcpt":
+            refused.append(whom)
+            return b"450 4.7.1 rate limit exceeded, try later\r\n"
+
+    server.says = limit
+    due_digests.deliver()
+    assert len(refused) <= 40  # Twice as many as there are lines, twice.
+    assert Provider.objects.get().complaints == 1

@@ -3,24 +3,21 @@
 import threading
 import time
 from contextlib import closing
-from datetime import timedelta
 
 import pytest
 
-from subscriptions.delivery import circuit_breaker
+from digest.models import Pick
+from digest.planning import plan
+from subscriptions.delivery import circuit_breaker, transitions
+from subscriptions.delivery.recovery import sweep
 from subscriptions.delivery.transports import smtp_connection
 from subscriptions.delivery.worker import connection_pool
 from subscriptions.delivery.worker import deliver as worker
-from subscriptions.models import Letter, Provider
-from tests.factories.make import NOW
+from subscriptions.models import Letter, LetterEvent, Provider, Subscriber
+from tests.factories import make
+from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND
 from tests.faults.proxy import Proxy
-from tests.subscriptions.delivery.worker.due_digests import (
-    MANY,
-    deliver,
-    digest_to,
-    digests,
-    states,
-)
+from tests.subscriptions.delivery.worker import due_digests
 
 pytestmark = pytest.mark.django_db
 
@@ -37,9 +34,7 @@ def one_connection(server, settings):
 
 @pytest.mark.parametrize("how", ["stalls", "cut"])
 @pytest.mark.parametrize(("stage", "state"), [("rcpt", "planned"), ("dot", "uncertain")])
-def test_a_connection_that_stalls_or_is_cut_costs_its_own_letter_alone(
-    server, one_connection, monkeypatch, stage, state, how
-):
+def test_a_lost_connection_costs_one_letter(server, one_connection, monkeypatch, stage, state, how):
     scaled = {at: seconds / 1000 for at, seconds in smtp_connection.SECONDS.items()}
     monkeypatch.setattr(smtp_connection, "SECONDS", scaled)
 
@@ -51,55 +46,40 @@ def test_a_connection_that_stalls_or_is_cut_costs_its_own_letter_alone(
 
     server.says = break_it
     names = ["odd"] if how == "stalls" else ["first", "odd", "third"]
-    letters = {name: digest_to(f"{name}@example.org") for name in names}
-    deliver()
+    letters = {name: due_digests.digest_to(f"{name}@example.org") for name in names}
+    due_digests.deliver()
     for name, letter in letters.items():
-        letter.refresh_from_db()
-        assert letter.state == (state if name == "odd" else "accepted")
+        assert make.fresh(letter).state == (state if name == "odd" else "accepted")
     if how == "stalls":
         assert letters["odd"].last_reply == "the mail server did not answer in time"
 
 
 def test_a_server_that_thinks_long_about_one_letter_delays_no_other(server):
-    letter = digests("slow@elsewhere.example")
+    letter = due_digests.digests("slow@elsewhere.example")
     others_done = threading.Event()
     waited = []
 
     def think(recipient):
         if recipient == "slow@elsewhere.example":
             waited.append(others_done.wait(30))
-        elif len(server.accepted) == MANY - 1:
+        elif len(server.accepted) == due_digests.MANY - 1:
             threading.Timer(0.3, others_done.set).start()
 
     server.before_dot_reply = think
-    deliver()
+    due_digests.deliver()
 
     assert waited == [True]
-    assert states() == {"accepted": MANY + 1}
+    assert due_digests.states() == {"accepted": due_digests.MANY + 1}
     ends = Letter.objects.exclude(pk=letter.pk).values_list("ended_at", flat=True)
     letter.refresh_from_db()
     # The others were recorded too, not only taken, while the slow one was thought about.
-    assert max(ends) < letter.ended_at - timedelta(seconds=0.1)
+    assert max(ends) < letter.ended_at - 0.1 * SECOND
 
 
 # ---- Servers that let us have few
 
 
-def test_a_server_that_lets_us_have_one_connection_gets_all_letters_over_it(server):
-    def says(stage, whom, conversation):
-        if stage == "mail":
-            server.at_connect = b"421 4.7.0 too many connections\r\n"
-
-    server.says = says
-    digests(count=30)
-    assert deliver()["accepted"] == 30
-    assert circuit_breaker.current().failures == 0
-    assert server.connected <= 1 + connection_pool.OPENERS  # It is not asked again so soon.
-
-
-def test_a_server_that_lets_us_have_few_connections_is_asked_again_after_a_while(
-    server, monkeypatch
-):
+def test_a_server_that_allows_few_connections_is_asked_again_later(server, monkeypatch):
     monkeypatch.setattr(connection_pool, "RECONNECT_SECONDS", 0.3)
     greeting, dots = server.at_connect, []
 
@@ -114,8 +94,8 @@ def test_a_server_that_lets_us_have_few_connections_is_asked_again_after_a_while
             server.at_connect = b"421 4.7.0 too many connections\r\n"
 
     server.says, server.before_dot_reply = says, be_slow
-    digests(count=40)
-    assert deliver()["accepted"] == 40
+    due_digests.digests(count=40)
+    assert due_digests.deliver()["accepted"] == 40
     assert server.connected > 1 + connection_pool.OPENERS
 
 
@@ -126,8 +106,8 @@ def test_where_no_connection_can_be_had_any_more_the_round_ends_and_the_breaker_
             return b"550 5.7.1 not you\r\n"
 
     server.says = says
-    digests(count=30)
-    deliver()
+    due_digests.digests(count=30)
+    due_digests.deliver()
     assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(state="planned", attempt=0).exists()
     assert not Letter.objects.filter(state="claimed").exists()
@@ -137,8 +117,8 @@ def test_no_more_letters_are_claimed_at_once_than_two_to_a_line(server, written)
     """Others may have the rest, and the leases of those that wait for a line run on."""
     claimed = []
     written["all"] = lambda letter: claimed.append(Letter.objects.filter(state="claimed").count())
-    digests(count=40)
-    assert deliver()["accepted"] == 40
+    due_digests.digests(count=40)
+    assert due_digests.deliver()["accepted"] == 40
     assert max(claimed) == worker.CLAIMS_PER_CONNECTION * 10
 
 
@@ -152,8 +132,8 @@ def test_a_connection_that_opens_late_holds_nobody_up_and_is_closed_after_a_roun
                 late.wait(10)
 
     server.says = says
-    digests(count=20)
-    assert deliver()["accepted"] == 20
+    due_digests.digests(count=20)
+    assert due_digests.deliver()["accepted"] == 20
     quits = server.heard.count(b"QUIT\r\n")
     assert not late.is_set()
     late.set()
@@ -166,30 +146,26 @@ def test_a_connection_that_opens_late_holds_nobody_up_and_is_closed_after_a_roun
 # ---- Connections that are used again (fault 27)
 
 
-def test_all_letters_that_are_asked_for_leave_over_one_line_or_a_fresh_one_after_a_refusal(
-    server, settings
-):
+def test_all_letters_leave_over_one_connection_or_a_fresh_one_after_a_refusal(server, settings):
     settings.EMAIL_URL = f"{server.url}?connections=1"
     names = ("unasked", "first", "550-rcpt", "third", "fourth")
-    _, *asked_for = [digest_to(f"{name}@example.org").pk for name in names]
-    assert deliver(ids=asked_for)["accepted"] == 3
-    assert states() == {"accepted": 3, "failed": 1, "planned": 1}
+    _, *asked_for = [due_digests.digest_to(f"{name}@example.org").pk for name in names]
+    assert due_digests.deliver(ids=asked_for)["accepted"] == 3
+    assert due_digests.states() == {"accepted": 3, "failed": 1, "planned": 1}
     assert server.connected == 2
 
 
-@pytest.mark.parametrize(
-    ("connections", "letters", "at", "reply"),
-    [
-        (4, 5, "mail", b"421 4.7.0 too many messages on this connection\r\n"),
-        (1, 1, "mail", b""),  # It hangs up, and says nothing.
-        (10, 2, "rcpt", b"421 4.3.2 service is being reloaded\r\n"),  # Whoever the recipient is.
-    ],
-)
-def test_a_server_that_takes_some_letters_a_connection_costs_nobody_a_try_and_slows_no_provider(
-    server, settings, connections, letters, at, reply
-):
+LIMITS = [
+    (4, 5, "mail", b"421 4.7.0 too many messages on this connection\r\n"),
+    (1, 1, "mail", b""),  # It hangs up, and says nothing.
+    (10, 2, "rcpt", b"421 4.3.2 service is being reloaded\r\n"),  # Whoever the recipient is.
+]
+
+
+@pytest.mark.parametrize(("connections", "letters", "at", "reply"), LIMITS)
+def test_a_limit_of_letters_costs_no_try(server, settings, connections, letters, at, reply):
     settings.EMAIL_URL = f"{server.url}?connections={connections}"
-    digests(count=30)
+    due_digests.digests(count=30)
 
     def enough(stage, whom, conversation):
         if stage == at and conversation.letters > letters:
@@ -198,27 +174,27 @@ def test_a_server_that_takes_some_letters_a_connection_costs_nobody_a_try_and_sl
             return reply
 
     server.says = enough
-    assert deliver()["accepted"] == 30
+    assert due_digests.deliver()["accepted"] == 30
     assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
     assert not Provider.objects.exists()
     assert circuit_breaker.current().failures == 0
 
 
 def test_a_relay_that_takes_no_recipient_at_all_trips_the_breaker_and_slows_no_provider(server):
-    digests(count=30)
+    due_digests.digests(count=30)
     server.says = lambda stage, *told: b"421 4.3.0 no\r\n" if stage == "rcpt" else None
-    deliver()
+    due_digests.deliver()
     assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(attempt=0).exists()
     assert not Provider.objects.exists()
     server.says = lambda *told: None
-    assert deliver(NOW + timedelta(minutes=2))["accepted"] == 30
+    assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 30
 
 
 def test_a_relay_that_takes_so_many_letters_a_minute_slows_no_provider_and_costs_few_a_try(server):
     """As Postfix's smtpd_client_message_rate_limit does, before it knows any recipient."""
-    digests(count=20)
-    digests(count=20, domain="example.net")
+    due_digests.digests(count=20)
+    due_digests.digests(count=20, domain="example.net")
     taken = []
 
     def limit(stage, whom, conversation):
@@ -228,9 +204,180 @@ def test_a_relay_that_takes_so_many_letters_a_minute_slows_no_provider_and_costs
                 return b"450 4.7.1 Error: too much mail from 127.0.0.1\r\n"
 
     server.says = limit
-    assert deliver()["accepted"] == 10
+    assert due_digests.deliver()["accepted"] == 10
     assert not Provider.objects.exists()
     assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(state="planned", attempt=1).count() <= 20  # As there are lines.
     server.says = lambda *told: None
-    assert deliver(NOW + timedelta(minutes=2))["accepted"] == 30
+    assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 30
+
+
+# ---- Nothing leaves: the breaker has tripped, the server is away, the operator has stopped it
+
+
+# ---- The breaker (fault 16)
+
+
+def test_a_wrong_password_waits_for_the_operator_and_is_nobodys_fault(server, settings, caplog):
+    host = server.url.removeprefix("smtp://")
+    settings.EMAIL_URL = f"smtp://us:secret@{host}?connections=10"
+    server.extensions = ("PIPELINING", "AUTH PLAIN")
+    server.replies["auth"] = b"535 5.7.8 bad credentials\r\n"
+    due_digests.digests(count=12)
+
+    due_digests.deliver()
+
+    current = circuit_breaker.current()
+    assert (current.trouble, current.said) == ("auth", "535 5.7.8 bad credentials")
+    assert set(Letter.objects.values_list("state", "attempt")) == {("planned", 0)}
+    assert not Subscriber.objects.exclude(suppressed_at=None).exists()
+    assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1
+    assert "secret" not in caplog.text
+
+    tried = server.connected
+    due_digests.deliver(NOW + 0.9 * MINUTE)  # Nobody knocks meanwhile.
+    assert server.connected == tried
+    due_digests.deliver(NOW + 2 * MINUTE)  # Then one does, once.
+    assert server.connected == tried + 1
+    assert circuit_breaker.current().retry_at >= NOW + 7 * MINUTE  # Longer each time.
+
+    server.replies.clear()
+    assert due_digests.deliver(NOW + 8 * MINUTE)["accepted"] == 12
+    assert (circuit_breaker.current().failures, circuit_breaker.current().trouble) == (0, "")
+
+
+def test_a_server_that_has_lost_its_tls_is_told_nothing_and_marks_no_address(server, settings):
+    settings.EMAIL_URL = f"{server.url}?connections=10&tls=starttls"
+    due_digests.digests(count=12)
+    due_digests.deliver()
+    assert circuit_breaker.current().trouble == "tls"
+    assert set(Letter.objects.values_list("state", "attempt")) == {("planned", 0)}
+    assert not any(line.startswith(b"MAIL") for line in server.heard)
+
+    settings.EMAIL_URL = f"{server.url}?connections=10"
+    assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 12
+
+
+@pytest.mark.parametrize("stage", ["mail", "dot"])
+def test_being_told_to_log_in_stops_the_round_for_all_and_is_told_once(server, stage, caplog):
+    server.replies[stage] = b"530 5.7.0 authentication required\r\n"
+    due_digests.digests(count=12)
+
+    due_digests.deliver()
+
+    assert circuit_breaker.current().trouble == "auth"
+    assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
+    assert not Subscriber.objects.exclude(suppressed_at=None).exists()
+    assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1
+    assert max(Letter.objects.values_list("attempt", flat=True)) == 1
+
+    server.replies.clear()
+    assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 12
+
+
+def connected_at_rest(server):
+    """Return how many lines came in, once those have that were being opened when a round ended."""
+    count = -1
+    while count != server.connected:
+        count = server.connected
+        time.sleep(0.2)
+    return count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("goes_away", [False, True])
+def test_a_server_that_takes_nothing_is_asked_more_seldom_each_time(server, goes_away):
+    """Also one that closes at the first letter and greets nobody any more."""
+    greeting, trouble = server.at_connect, b"530 5.7.0 authentication required\r\n"
+    if goes_away:
+        trouble = b"421 4.3.2 going down\r\n"
+
+    def take_nothing(stage, whom, conversation):
+        if stage == "mail":
+            time.sleep(0.1)
+            server.at_connect = trouble if goes_away else greeting
+            return trouble
+        return None
+
+    server.says = take_nothing
+    due_digests.digests(count=12)
+    failures, pauses, lines_tried, letters_tried, now = [], [], [], [], NOW
+    for _ in range(3):
+        server.at_connect = greeting
+        tried, claims = connected_at_rest(server), LetterEvent.objects.filter(became="claimed")
+        before = claims.count()
+        due_digests.deliver(now)
+        letters_tried.append(claims.count() - before)
+        lines_tried.append(connected_at_rest(server) - tried)
+        failures.append(circuit_breaker.current().failures)
+        pauses.append(round((circuit_breaker.current().retry_at - now) / MINUTE))
+        now += 20 * MINUTE  # All are due again.
+    assert failures == [1, 2, 3]
+    assert goes_away or pauses == [1, 5, 15]
+    # A try is one, until it has succeeded.
+    assert letters_tried[1:] == [1, 1]
+    assert goes_away or lines_tried[1:] == [1, 1]
+
+
+# ---- The server is away (faults 24 and 25)
+
+
+def test_a_server_that_is_away_at_the_due_hour_costs_nobody_a_try(server, settings):
+    url, settings.EMAIL_URL = settings.EMAIL_URL, "smtp://127.0.0.1:1"
+    due_digests.digests(count=12)
+    for minute in range(37):
+        if minute == 31:
+            settings.EMAIL_URL = url
+        sweep.sweep(NOW + minute * MINUTE)
+        due_digests.deliver(NOW + minute * MINUTE)
+    assert due_digests.states() == {"accepted": 12}
+    assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
+
+
+def test_a_server_away_past_the_days_end_costs_the_day_and_no_paper(server, settings):
+    url, settings.EMAIL_URL = settings.EMAIL_URL, "smtp://127.0.0.1:1"
+    for number in range(2):
+        make.subscriber(f"reader-{number}@example.org", interests="graphs")
+        make.paper(f"Graphs, part {number}")
+    plan.plan(NOW)
+    lost = set(Pick.objects.values_list("subscriber_id", "paper_id"))
+    assert len(lost) == 4
+    for hour in (0, 6, 12, 18, 23):
+        sweep.sweep(NOW + hour * HOUR)
+        due_digests.deliver(NOW + hour * HOUR)
+    assert due_digests.states() == {"missed": 2}
+    missed = [letter.events.filter(became="missed").count() for letter in Letter.objects.all()]
+    assert missed == [1] * 2
+    assert not Pick.objects.exists()
+
+    settings.EMAIL_URL = url
+    plan.plan(NOW + DAY)
+    assert set(Pick.objects.values_list("subscriber_id", "paper_id")) == lost
+    assert due_digests.deliver(NOW + DAY)["accepted"] == 2
+
+
+# ---- The switch
+
+
+def test_a_stop_holds_letters_before_the_fence_until_it_is_undone(server, monkeypatch):
+    due_digests.digests(count=30)
+    stopped = []
+    fence = transitions.final_check
+
+    def fence_and_stop(*args):
+        fenced = fence(*args)
+        if not stopped:
+            stopped.append(len(fenced.passed))
+            circuit_breaker.stop("Ada", NOW)
+        return fenced
+
+    monkeypatch.setattr(transitions, "final_check", fence_and_stop)
+    due_digests.deliver()
+    assert len(server.accepted) == stopped[0] < 30
+    due_digests.deliver(NOW + MINUTE)
+    assert due_digests.states() == {"accepted": stopped[0], "planned": 30 - stopped[0]}
+    assert not Letter.objects.exclude(stumbles=0).exists()
+    assert Letter.objects.filter(events__became="transmitting").count() == stopped[0]
+    circuit_breaker.resume("Ada", NOW)
+    due_digests.deliver(NOW + MINUTE)
+    assert len(set(due_digests.recipients(server))) == len(server.accepted) == 30

@@ -17,26 +17,10 @@ from subscriptions.delivery.worker import batcher, greenlet_db
 from subscriptions.delivery.worker import deliver as worker
 from subscriptions.delivery.worker.transactions import InFlightLetter, Transactions
 from subscriptions.models import Letter, LetterEvent
-from tests.factories.make import NOW
+from tests.factories.make import MINUTE, NOW
 from tests.faults.proxy import Proxy
 from tests.subscriptions.delivery.steps import before, note_in_a_dead_workers_journal
-from tests.subscriptions.delivery.worker.due_digests import (
-    LATER,
-    MINUTE,
-    ODD,
-    deliver,
-    digest_to,
-    digests,
-    recipients,
-    states,
-    to_one,
-)
-from tests.subscriptions.delivery.worker.held_locks import (
-    HOLD,
-    another_session,
-    hold,
-    on_postgresql,
-)
+from tests.subscriptions.delivery.worker import due_digests, held_locks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,70 +36,70 @@ def doubt_all():
 
 
 def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
-    digests(count=5)
+    due_digests.digests(count=5)
     circuit_breaker.open("unreachable", "away", NOW)
     # As if it had greeted after 5 seconds.
     monkeypatch.setattr(worker, "WARM_UP_SECONDS", 0.0)
-    deliver(NOW + MINUTE, seconds=3)
-    assert states() == {"accepted": 5}
+    due_digests.deliver(NOW + MINUTE, seconds=3)
+    assert due_digests.states() == {"accepted": 5}
 
 
 @pytest.mark.slow
-@on_postgresql
+@held_locks.on_postgresql
 def test_a_held_row_delays_its_own_letter_alone(server):
-    digests(odd=ODD, count=60)
-    other = another_session()
+    due_digests.digests(odd=due_digests.ODD, count=60)
+    other = held_locks.another_session()
 
     def says(stage, whom, conversation):
-        if (stage, whom) != ("rcpt", ODD):
+        if (stage, whom) != ("rcpt", due_digests.ODD):
             return None
         if server.says is says:
-            server.says = to_one(ODD, "rcpt", LATER)
-            other.execute(HOLD, [ODD])
+            server.says = due_digests.to_one(due_digests.ODD, "rcpt", due_digests.LATER)
+            other.execute(held_locks.HOLD, [due_digests.ODD])
             threading.Timer(8, other.rollback).start()
-        return LATER
+        return due_digests.LATER
 
     server.says = says
-    deliver(NOW + MINUTE)
+    due_digests.deliver(NOW + MINUTE)
     other.close()
-    assert states() == {"accepted": 60, "planned": 1}
+    assert due_digests.states() == {"accepted": 60, "planned": 1}
     assert not Letter.objects.filter(attempt__gt=1).exists()
     notes = LetterEvent.objects.filter(became="planned").values_list("note", flat=True)
     assert list(notes) == ["450 4.2.0 not now"]
 
 
 @pytest.mark.slow
-@on_postgresql
+@held_locks.on_postgresql
 @pytest.mark.parametrize("stage", ["rcpt", "dot"])
 def test_a_row_that_is_held_when_its_letter_is_settled_costs_no_other_letter_its_dot(server, stage):
     """Held from RCPT on it is at the fence that it is wanted, held from the dot on as accepted."""
-    digests(odd=ODD, count=60)
+    due_digests.digests(odd=due_digests.ODD, count=60)
     seen = []
 
     def says(at, whom, conversation):
-        if (at, whom) == (stage, ODD) and not seen:
-            seen.append(hold(ODD, 8, others=60))
+        if (at, whom) == (stage, due_digests.ODD) and not seen:
+            seen.append(held_locks.hold(due_digests.ODD, 8, others=60))
 
     server.says = says
-    deliver(NOW + MINUTE)
+    due_digests.deliver(NOW + MINUTE)
     assert seen == [[60]]
     assert set(Letter.objects.values_list("state", "attempt")) == {("accepted", 1)}
-    assert len(recipients(server)) == 61
+    assert len(due_digests.recipients(server)) == 61
 
 
-@on_postgresql
+@held_locks.on_postgresql
 def test_a_letter_that_somebody_is_changing_is_held_and_one_that_is_gone_is_not():
-    letter, other, gone = [digest_to(f"{name}@example.org") for name in ("odd", "other", "gone")]
+    letter, other, gone = [
+        due_digests.digest_to(f"{name}@example.org") for name in ("odd", "other", "gone")
+    ]
     ids = [letter.pk, other.pk, gone.pk]
     gone.delete()
-    with another_session() as session, transaction.atomic():
+    with held_locks.another_session() as session, transaction.atomic():
         session.execute("UPDATE subscriptions_letter SET stage = '' WHERE id = %s", [letter.pk])
         assert letter_sql.locked_by_others(ids) == {letter.pk}
 
 
-def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_back(
-    server, monkeypatch
-):
+def test_answers_while_the_database_was_away_are_recorded_later(server, monkeypatch):
     asked = []
 
     def away_at_first(letters, *_):
@@ -124,18 +108,16 @@ def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_ba
             raise OperationalError("away")
 
     before(monkeypatch, transitions, "accept", away_at_first)
-    digests(count=8)
-    counts = deliver(NOW + MINUTE)
-    counts += deliver(NOW + 2 * MINUTE)  # Of those that were at the fence just then.
+    due_digests.digests(count=8)
+    counts = due_digests.deliver(NOW + MINUTE)
+    counts += due_digests.deliver(NOW + 2 * MINUTE)  # Of those that were at the fence just then.
     assert counts["accepted"] == len(server.accepted) == 8
     assert len(asked) > 1
-    assert states() == {"accepted": 8}
+    assert due_digests.states() == {"accepted": 8}
 
 
 @pytest.mark.parametrize("is_gone_amid", [False, True])
-def test_a_journal_that_cannot_be_written_or_closed_costs_no_letter(
-    server, data_dir, monkeypatch, caplog, is_gone_amid
-):
+def test_a_broken_journal_costs_no_letter(server, data_dir, monkeypatch, caplog, is_gone_amid):
     def remove_folder(letters, *_):
         if letters:
             shutil.rmtree(data_dir / "journal", ignore_errors=True)
@@ -144,20 +126,20 @@ def test_a_journal_that_cannot_be_written_or_closed_costs_no_letter(
         before(monkeypatch, transitions, "accept", remove_folder)
     else:
         (data_dir / "journal").write_text("no folder")
-    digests(count=5)
-    assert deliver(NOW + MINUTE)["accepted"] == 5
-    assert states() == {"accepted": 5}
-    assert f"the journal can't be {'closed' if is_gone_amid else 'written'}" in caplog.text
+    due_digests.digests(count=5)
+    assert due_digests.deliver(NOW + MINUTE)["accepted"] == 5
+    assert due_digests.states() == {"accepted": 5}
+    assert f"Cannot {'close' if is_gone_amid else 'write'} the journal" in caplog.text
 
 
 @pytest.mark.slow
-@on_postgresql
+@held_locks.on_postgresql
 def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_moment():
-    digest_to(ODD)
+    due_digests.digest_to(due_digests.ODD)
     Letter.objects.update(state="claimed")
     transactions = Transactions(clock.database_now, None)
     usual = run_sql("SHOW lock_timeout")
-    seen, began = hold(ODD, 2), time.monotonic()
+    seen, began = held_locks.hold(due_digests.ODD, 2), time.monotonic()
     waiting = [(Letter.objects.get(), RELEASE)]
     with pytest.raises(OperationalError):
         transactions.record(waiting)
@@ -169,12 +151,10 @@ def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_mo
     assert run_sql("SHOW lock_timeout") == usual != [("100ms",)]
 
 
-def test_what_can_not_be_written_down_costs_its_own_letter_and_what_is_held_keeps_no_other(
-    monkeypatch,
-):
+def test_an_unrecordable_or_locked_letter_delays_no_other(monkeypatch):
     monkeypatch.setattr("subscriptions.delivery.worker.transactions.RECORDING_SECONDS", 10)
     for name in ("broken", "twice", "held", "last"):
-        digest_to(f"{name}@example.org")
+        due_digests.digest_to(f"{name}@example.org")
     Letter.objects.update(state="claimed")
     letters = list(Letter.objects.order_by("pk"))
 
@@ -197,96 +177,96 @@ def test_what_can_not_be_written_down_costs_its_own_letter_and_what_is_held_keep
     with pytest.raises(OperationalError):
         transactions.record(waiting)
     assert [letter for letter, _ in waiting] == [letters[2]]
-    assert states() == {"claimed": 3, "planned": 1}
+    assert due_digests.states() == {"claimed": 3, "planned": 1}
 
 
 @pytest.mark.slow
-@on_postgresql
+@held_locks.on_postgresql
 def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept():
-    letter = digests(odd=ODD, count=4)
+    letter = due_digests.digests(odd=due_digests.ODD, count=4)
     Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
     note_in_a_dead_workers_journal(acceptance_of(letter))
-    seen = hold(ODD, 7)
+    seen = held_locks.hold(due_digests.ODD, 7)
     sweep.sweep(NOW + MINUTE)
-    assert states() == {"uncertain": 4, "transmitting": 1}
+    assert due_digests.states() == {"uncertain": 4, "transmitting": 1}
     while not seen:
         time.sleep(0.1)
     time.sleep(0.1)
     sweep.sweep(NOW + MINUTE)
-    assert states() == {"uncertain": 4, "accepted": 1}
+    assert due_digests.states() == {"uncertain": 4, "accepted": 1}
 
 
-@on_postgresql
+@held_locks.on_postgresql
 @pytest.mark.parametrize("files", [1, 2])
 def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, monkeypatch):
     """Else a letter that is known to have arrived would be sent again."""
-    held, other = digest_to(ODD), digest_to("reader@example.org")
+    held = due_digests.digest_to(due_digests.ODD)
+    other = due_digests.digest_to("reader@example.org")
     doubt_all()
     names = iter(("first", "second"))
     monkeypatch.setattr(journal, "_file_name", lambda: next(names))
     for some in batched((held, other), 2 // files, strict=True):
         note_in_a_dead_workers_journal(*map(acceptance_of, some))
-    with another_session() as session:
-        session.execute(HOLD, [ODD])
+    with held_locks.another_session() as session:
+        session.execute(held_locks.HOLD, [due_digests.ODD])
         sweep.sweep(NOW + MINUTE)
-        assert states() == {"accepted": 1, "uncertain": 1}
+        assert due_digests.states() == {"accepted": 1, "uncertain": 1}
     sweep.sweep(NOW + MINUTE)
-    assert states() == {"accepted": 2}
+    assert due_digests.states() == {"accepted": 2}
 
 
-@on_postgresql
+@held_locks.on_postgresql
 def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_letter():
     """Whose row then must not be deleted, which keeps nobody from changing it."""
-    letter = digest_to(ODD)
+    letter = due_digests.digest_to(due_digests.ODD)
     doubt_all()
     note_in_a_dead_workers_journal(acceptance_of(letter))
-    with another_session() as session:
+    with held_locks.another_session() as session:
         session.execute("SELECT 1 FROM subscriptions_letter FOR KEY SHARE")
         sweep.sweep(NOW + MINUTE)
-        assert states() == {"accepted": 1}
+        assert due_digests.states() == {"accepted": 1}
 
 
 def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(monkeypatch):
-    letter = digest_to(ODD)
+    letter = due_digests.digest_to(due_digests.ODD)
     doubt_all()
     note_in_a_dead_workers_journal(acceptance_of(letter))
     held, once = letter_sql.locked_by_others, iter([{letter.pk}])
     monkeypatch.setattr(letter_sql, "locked_by_others", lambda ids: next(once, None) or held(ids))
     for state in ("uncertain", "accepted"):
         sweep.sweep(NOW + MINUTE)
-        assert states() == {state: 1}
+        assert due_digests.states() == {state: 1}
 
 
-@on_postgresql
+@held_locks.on_postgresql
 def test_an_acceptance_is_recorded_though_its_letter_is_doubted_in_that_very_moment():
-    letter = digest_to(ODD)
+    letter = due_digests.digest_to(due_digests.ODD)
     Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
-    with another_session() as other:
+    with held_locks.another_session() as other:
         other.execute("UPDATE subscriptions_letter SET state = 'uncertain', lease_until = NULL")
         threading.Timer(0.5, other.commit).start()
         sweep.accept_late(letter.pk, 1, "<m@x>", "250 ok", NOW)
-    assert states() == {"accepted": 1}
+    assert due_digests.states() == {"accepted": 1}
 
 
-@on_postgresql
+@held_locks.on_postgresql
 @pytest.mark.parametrize("step", ["claim", "settle", "record"])
 def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
     """As on a server from which another has taken over."""
-    digest_to(ODD)
+    due_digests.digest_to(due_digests.ODD)
     transactions = Transactions(clock.database_now, None)
     letter = Letter.objects.get() if step == "claim" else transactions.claim(1).letters[0]
     one = InFlightLetter(letter, frozen=transitions.FrozenMessage(b"", "<m@x>", NOW))
-    acts = {
-        "claim": lambda: transactions.claim(1),
-        "settle": lambda: transactions.commit_batch([], [one]),
-        "record": lambda: transactions.record([(letter, RELEASE)]),
-    }
+    act, became = {
+        "claim": (lambda: transactions.claim(1), "claimed"),
+        "settle": (lambda: transactions.commit_batch([], [one]), "transmitting"),
+        "record": (lambda: transactions.record([(letter, RELEASE)]), "planned"),
+    }[step]
     run_sql("SET default_transaction_read_only = on")
     with pytest.raises(Error):
-        acts[step]()
-    acts[step]()
-    became = {"claim": "claimed", "settle": "transmitting", "record": "planned"}[step]
-    assert states() == {became: 1}
+        act()
+    act()
+    assert due_digests.states() == {became: 1}
 
 
 def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
@@ -301,12 +281,12 @@ def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
             raise OperationalError("away")
 
     before(monkeypatch, transitions, "accept", away)
-    digests(count=5)
+    due_digests.digests(count=5)
     with pytest.raises(OperationalError, match="away"):
-        deliver(NOW + MINUTE)
+        due_digests.deliver(NOW + MINUTE)
 
 
-@on_postgresql
+@held_locks.on_postgresql
 def test_what_is_being_claimed_as_the_server_locks_us_out_is_let_go_of(server, monkeypatch):
     claim, claimed, again = transitions.claim, [], threading.Event()
 
@@ -327,11 +307,11 @@ def test_what_is_being_claimed_as_the_server_locks_us_out_is_let_go_of(server, m
 
     monkeypatch.setattr(transitions, "claim", slow_claim)
     server.says = lock_out_after_ten
-    digests(count=60)
-    deliver(NOW + MINUTE)
+    due_digests.digests(count=60)
+    due_digests.deliver(NOW + MINUTE)
     late = Letter.objects.filter(pk__in=claimed[1])
     assert set(late.values_list("state", "attempt", "last_reply")) == {("planned", 1, "")}
-    assert states() == {"accepted": 10, "planned": 50}
+    assert due_digests.states() == {"accepted": 10, "planned": 50}
 
 
 @pytest.fixture
@@ -348,16 +328,14 @@ def proxy(transactional_db):
 
 
 @pytest.mark.slow
-@on_postgresql
-def test_a_database_that_falls_silent_amid_a_settlement_is_given_up_and_asked_anew(
-    server, monkeypatch, caplog, proxy
-):
+@held_locks.on_postgresql
+def test_a_silent_database_is_given_up_and_asked_anew(server, monkeypatch, caplog, proxy):
     monkeypatch.setattr(greenlet_db, "MAX_SILENCE_SECONDS", 0.5)
-    digests(count=60)
+    due_digests.digests(count=60)
     silent = []
 
     def speak():
-        silent.append("not written down yet: the database is silent" in caplog.text)
+        silent.append("Not recorded yet: the database is silent" in caplog.text)
         proxy.is_stalling = False
 
     def fall_silent(*args):
@@ -366,7 +344,7 @@ def test_a_database_that_falls_silent_amid_a_settlement_is_given_up_and_asked_an
             threading.Timer(2, speak).start()
 
     before(monkeypatch, transitions, "final_check", fall_silent)
-    deliver(NOW + MINUTE)
+    due_digests.deliver(NOW + MINUTE)
     assert silent == [True]
-    assert states() == {"accepted": 60}
-    assert len(set(recipients(server))) == len(recipients(server)) == 60
+    assert due_digests.states() == {"accepted": 60}
+    assert len(set(due_digests.recipients(server))) == len(due_digests.recipients(server)) == 60

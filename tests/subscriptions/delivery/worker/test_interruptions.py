@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from datetime import timedelta
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
@@ -19,19 +18,9 @@ from subscriptions.delivery.worker.rounds import Round
 from subscriptions.delivery.worker.transactions import Transactions
 from subscriptions.mail import render
 from subscriptions.models import Letter, LetterEvent
-from tests.factories.make import NOW
+from tests.factories.make import MINUTE, NOW, SECOND
 from tests.subscriptions.delivery.steps import before
-from tests.subscriptions.delivery.worker.due_digests import (
-    LATER,
-    MINUTE,
-    ODD,
-    deliver,
-    digest_to,
-    digests,
-    recipients,
-    states,
-    to_one,
-)
+from tests.subscriptions.delivery.worker import due_digests
 from tests.subscriptions.delivery.worker.held_locks import HOLD, another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,9 +40,7 @@ class Enough(Exception):
 
 
 @on_postgresql
-def test_a_round_that_is_broken_off_has_noted_its_answers_and_leaves_no_doubt_without_a_dot(
-    server, monkeypatch
-):
+def test_a_broken_off_round_records_its_answers_and_leaves_no_doubt(server, monkeypatch):
     final_check, checking, seen = transitions.final_check, [], []
 
     def slow_check(*args):
@@ -71,7 +58,7 @@ def test_a_round_that_is_broken_off_has_noted_its_answers_and_leaves_no_doubt_wi
 
     monkeypatch.setattr(transitions, "final_check", slow_check)
     server.before_dot_reply = lambda recipient: time.sleep(len(recipient) % 2 * 0.15)
-    digests(count=60)
+    due_digests.digests(count=60)
     round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
     with pytest.raises(Enough):
         round_.run()
@@ -79,7 +66,7 @@ def test_a_round_that_is_broken_off_has_noted_its_answers_and_leaves_no_doubt_wi
     noted = accepted_ids(journal.folder_of_journals(), NOW)
     assert seen
     assert {one.frozen.message_id for one in seen} <= noted
-    assert set(emails_in("transmitting")) <= set(recipients(server))
+    assert set(emails_in("transmitting")) <= set(due_digests.recipients(server))
 
 
 def test_a_fault_of_ours_leaves_claims_to_their_leases_and_lets_go_of_what_awaits_its_dot(server):
@@ -90,12 +77,12 @@ def test_a_fault_of_ours_leaves_claims_to_their_leases_and_lets_go_of_what_await
             raise Enough
         return False
 
-    digests(count=30)
+    due_digests.digests(count=30)
     round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
     with pytest.raises(Enough):
         round_.run()
     assert server.accepted == []
-    assert set(states()) == {"claimed", "planned"}
+    assert set(due_digests.states()) == {"claimed", "planned"}
     assert Letter.objects.filter(state="planned", attempt=1).exists()
 
 
@@ -106,11 +93,12 @@ def end_time(*_):
 
 def deliver_in_time():
     with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
-        deliver(NOW + MINUTE)
+        due_digests.deliver(NOW + MINUTE)
 
 
 def hold_reader(session):
-    session.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
+    query = "SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE"
+    session.execute(query, [due_digests.ODD])
 
 
 @pytest.fixture
@@ -131,39 +119,33 @@ def when_written(monkeypatch):
     return instead
 
 
-def test_a_time_limit_amid_one_letters_writing_ends_the_round_and_costs_no_letter_anything(
-    server, when_written
-):
-    when_written[ODD] = end_time
-    digests(odd=ODD, count=30)
+def test_a_time_limit_while_rendering_ends_the_round_at_no_cost(server, when_written):
+    when_written[due_digests.ODD] = end_time
+    due_digests.digests(odd=due_digests.ODD, count=30)
     deliver_in_time()
-    assert set(states()) <= {"accepted", "planned", "transmitting"}
+    assert set(due_digests.states()) <= {"accepted", "planned", "transmitting"}
     assert set(Letter.objects.values_list("stumbles", flat=True)) == {0}
     assert len(server.accepted) < 30
     when_written.clear()
-    deliver(NOW + 2 * MINUTE)
-    assert Letter.objects.get(subscriber__email=ODD).state == "accepted"
-    assert len(set(recipients(server))) == len(recipients(server))
+    due_digests.deliver(NOW + 2 * MINUTE)
+    assert Letter.objects.get(subscriber__email=due_digests.ODD).state == "accepted"
+    assert len(set(due_digests.recipients(server))) == len(due_digests.recipients(server))
 
 
-def test_a_letter_that_is_never_done_and_those_written_with_it_are_to_blame_for_a_time_limit(
-    server, when_written, monkeypatch
-):
+def test_an_endless_letter_is_blamed_for_the_time_limit(server, when_written, monkeypatch):
     monkeypatch.setattr(worker, "MAX_RENDER_SECONDS", 0.05)
     monkeypatch.setattr(hooks, "COMPOSE_BATCH_SIZE", 5)  # Of those that are claimed with it.
-    when_written[ODD] = lambda letter: time.sleep(0.1) or end_time()
-    digest_to(ODD)
-    digests(count=30)
+    when_written[due_digests.ODD] = lambda letter: time.sleep(0.1) or end_time()
+    due_digests.digest_to(due_digests.ODD)
+    due_digests.digests(count=30)
     deliver_in_time()
     claimed = emails_in("claimed")
-    assert ODD in claimed
+    assert due_digests.ODD in claimed
     assert len(claimed) == hooks.COMPOSE_BATCH_SIZE
 
 
-def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_is_recorded(
-    server, monkeypatch
-):
-    server.says = to_one(ODD, "rcpt", LATER)
+def test_a_time_limit_while_recording_ends_the_round_and_loses_nothing(server, monkeypatch):
+    server.says = due_digests.to_one(due_digests.ODD, "rcpt", due_digests.LATER)
     seen = []
 
     def interrupt(letter, *_):
@@ -172,41 +154,31 @@ def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_i
             end_time()
 
     before(monkeypatch, transitions, "put_back", interrupt)
-    digests(odd=ODD, count=30)
+    due_digests.digests(odd=due_digests.ODD, count=30)
     deliver_in_time()
-    odd = Letter.objects.get(subscriber__email=ODD)
+    odd = Letter.objects.get(subscriber__email=due_digests.ODD)
     assert (set(seen), odd.state, odd.stumbles) == ({odd.pk}, "planned", 0)
     assert odd.last_reply.startswith("450 4.2.0")
 
 
-@pytest.mark.parametrize(
-    ("stage", "reply", "state"),
-    [
-        ("rcpt", LATER, "planned"),
-        ("dot", b"554 5.7.1 no\r\n", "failed"),
-        ("dot", b"250 2.0.0 kept\r\n", "accepted"),
-    ],
-)
-def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
-    server, monkeypatch, stage, reply, state
-):
-    server.says = to_one(ODD, stage, reply)
-    batches = []
+ANSWERS = [("rcpt", due_digests.LATER, "planned"), ("dot", b"554 5.7.1 no\r\n", "failed")]
+ANSWERS += [("dot", b"250 2.0.0 kept\r\n", "accepted")]
+
+
+@pytest.mark.parametrize(("stage", "reply", "state"), ANSWERS)
+def test_a_time_limit_leaves_no_answered_letter_open(server, monkeypatch, stage, reply, state):
+    server.says = due_digests.to_one(due_digests.ODD, stage, reply)
+    last = []
 
     def interrupt(*_):
-        if ODD in [one.message.recipient for one in batches[-1]]:
+        if due_digests.ODD in [one.message.recipient for one in last[-1]]:
             end_time()
 
-    before(
-        monkeypatch,
-        Transactions,
-        "commit_batch",
-        lambda _, ended, *__, **___: batches.append(ended),
-    )
+    before(monkeypatch, Transactions, "commit_batch", lambda *batch, **_: last.append(batch[1]))
     before(monkeypatch, transitions, "accept", interrupt)
-    digests(odd=ODD, count=30)
+    due_digests.digests(odd=due_digests.ODD, count=30)
     deliver_in_time()
-    odd = Letter.objects.get(subscriber__email=ODD)
+    odd = Letter.objects.get(subscriber__email=due_digests.ODD)
     assert (odd.state, odd.stumbles) == (state, 0)
     assert odd.last_reply.encode() + b"\r\n" == reply
 
@@ -219,25 +191,16 @@ def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, stage):
             end_time()
         return False
 
-    digests(count=30)
+    due_digests.digests(count=30)
     round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
     with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
         round_.run()
-    assert "claimed" not in states()
-
-
-def test_a_time_limit_amid_the_fence_lets_go_of_what_was_about_to_pass(server, monkeypatch):
-    before(monkeypatch, transitions, "final_check", lambda letters, *_: letters and end_time())
-    digests(count=30)
-    deliver_in_time()
-    assert (states(), server.accepted) == ({"planned": 30}, [])
+    assert "claimed" not in due_digests.states()
 
 
 @pytest.mark.slow
 @on_postgresql
-def test_a_row_that_is_held_as_the_time_ends_costs_no_other_letter_its_release(
-    server, when_written
-):
+def test_a_row_locked_at_the_time_limit_keeps_no_other_letter(server, when_written):
     def hold_and_end_time(letter):
         held.append(another_session())
         held[0].execute(HOLD, ["early-0@example.org"])
@@ -246,22 +209,21 @@ def test_a_row_that_is_held_as_the_time_ends_costs_no_other_letter_its_release(
     held = []
     server.before_dot_reply = lambda recipient: time.sleep(1)  # No other letter ends before.
     when_written["early-0@example.org"] = hold_and_end_time
-    digests(odd=ODD, count=20)
+    due_digests.digests(odd=due_digests.ODD, count=20)
     deliver_in_time()
     held[0].close()
-    claimed = emails_in("claimed")
-    assert claimed == ["early-0@example.org"]
+    assert emails_in("claimed") == ["early-0@example.org"]
 
 
 @pytest.mark.slow
 @on_postgresql
 def test_a_time_limit_while_a_readers_row_is_held_costs_her_letter_nothing(server):
-    digests(odd=ODD, count=5)
+    due_digests.digests(odd=due_digests.ODD, count=5)
     with another_session() as other:
         hold_reader(other)
         threading.Timer(2, end_time).start()
         deliver_in_time()
-    assert states() == {"accepted": 5, "planned": 1}
+    assert due_digests.states() == {"accepted": 5, "planned": 1}
 
 
 @pytest.mark.slow
@@ -276,54 +238,53 @@ def test_a_time_limit_amid_a_silent_servers_answers_leaves_those_letters_alone_i
         time.sleep(3)
 
     server.before_dot_reply = be_silent
-    digests(count=30)
+    due_digests.digests(count=30)
     deliver_in_time()
     doubtful = emails_in("transmitting")
-    assert set(states()) == {"planned", "transmitting"}
+    assert set(due_digests.states()) == {"planned", "transmitting"}
     assert sorted(doubtful) == sorted(told)
 
 
 @pytest.mark.slow
 def test_what_waits_behind_a_silent_server_is_let_go_of_before_its_lease_ends(server, monkeypatch):
-    digests(count=30)
-    monkeypatch.setattr(transitions, "LEASE", timedelta(seconds=6))
+    due_digests.digests(count=30)
+    monkeypatch.setattr(transitions, "LEASE", 6 * SECOND)
     server.before_dot_reply = lambda recipient: time.sleep(7)
-    deliver(NOW + MINUTE, seconds=1)
+    due_digests.deliver(NOW + MINUTE, seconds=1)
     let_go = LetterEvent.objects.filter(became="planned").order_by("at")
     assert {event.note for event in let_go} == {"it waited too long for a connection"}
     assert let_go[0].at < NOW + MINUTE + transitions.LEASE
-    assert "claimed" not in states()
+    assert "claimed" not in due_digests.states()
 
 
 @pytest.mark.slow
 @on_postgresql
 def test_a_worker_that_stops_lets_go_of_what_waits_though_its_server_is_silent(server):
-    digests(count=30)
+    due_digests.digests(count=30)
     began_at, claimed = time.monotonic(), []
     server.before_dot_reply = lambda recipient: time.sleep(3)
 
     def look():
         with another_session() as other:
-            claimed.extend(
-                other.execute("SELECT id FROM subscriptions_letter WHERE state = 'claimed'")
-            )
+            query = "SELECT id FROM subscriptions_letter WHERE state = 'claimed'"
+            claimed.extend(other.execute(query))
 
     threading.Timer(2, look).start()
-    deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 1)
+    due_digests.deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 1)
     assert claimed == []
 
 
 @pytest.mark.slow
 @on_postgresql
 def test_a_worker_that_stops_waits_for_no_reader_whose_row_is_held(server):
-    digests(odd=ODD, count=5)
+    due_digests.digests(odd=due_digests.ODD, count=5)
     began_at = time.monotonic()
     with another_session() as other:
         hold_reader(other)
         let_go = threading.Timer(12, other.rollback)
         let_go.start()
-        deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 2)
+        due_digests.deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 2)
         took = time.monotonic() - began_at
         let_go.cancel()
-    assert states() == {"accepted": 5, "planned": 1}
+    assert due_digests.states() == {"accepted": 5, "planned": 1}
     assert took < 11

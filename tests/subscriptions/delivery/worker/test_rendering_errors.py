@@ -1,44 +1,40 @@
 """What can't be written costs itself alone, or waits until it can."""
 
-import gc
 import weakref
-from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions import hooks
 from subscriptions.delivery import transitions
-from subscriptions.delivery.worker.rounds import GC_THRESHOLD
 from subscriptions.mail import render
 from subscriptions.models import Letter, LetterEvent
-from tests.factories.make import NOW
+from tests.factories import make
+from tests.factories.make import MINUTE, NOW
 from tests.subscriptions.delivery.worker.due_digests import MANY, ODD, deliver, digests
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize(
-    ("what", "state", "reason"),
-    [
-        (RuntimeError("a template breaks"), "planned", ""),
-        (render.NoContent(), "skipped", "nothing to say"),
-        (ImproperlyConfigured("a setting is missing"), "planned", ""),
-        ("Two\r\nBcc: lines@example.org", "planned", ""),
-        ("A bell \x07", "planned", ""),
-        ("A half \ud800", "planned", ""),
-    ],
-)
+UNWRITABLE = [
+    (RuntimeError("a template breaks"), "planned", ""),
+    (render.NoContent(), "skipped", "nothing to say"),
+    (ImproperlyConfigured("a setting is missing"), "planned", ""),
+    ("Two\r\nBcc: lines@example.org", "planned", ""),
+    ("A bell \x07", "planned", ""),
+    ("A half \ud800", "planned", ""),
+]
+
+
+@pytest.mark.parametrize(("what", "state", "reason"), UNWRITABLE)
 def test_a_letter_that_cannot_be_written_costs_itself_alone(server, written, what, state, reason):
     if isinstance(what, str):
-        what = render.Content.of(
-            what, "Hello.", "<p>Hello.</p>", render.headers("digest", "http://x/")
-        )
+        headers = render.headers("digest", "http://x/")
+        what = render.Content.of(what, "Hello.", "<p>Hello.</p>", headers)
     written[ODD] = what
     letter = digests(ODD)
     assert deliver()["accepted"] == len(server.accepted) == MANY
-    letter.refresh_from_db()
-    assert (letter.state, letter.reason) == (state, reason)
+    assert (make.fresh(letter).state, letter.reason) == (state, reason)
     is_its_own_fault = state == "planned" and not isinstance(what, ImproperlyConfigured)
     assert letter.stumbles == (1 if is_its_own_fault else 0)
 
@@ -49,7 +45,7 @@ def test_letters_that_a_setting_keeps_from_being_written_wait_however_often(serv
     now = NOW
     for _ in range(transitions.MAX_FAILED_ATTEMPTS + 1):
         deliver(now)
-        now += timedelta(minutes=80)
+        now += 80 * MINUTE
     assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
     written.clear()
     assert deliver(now)["accepted"] == 5
@@ -62,9 +58,8 @@ def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(serve
     now = NOW
     for _ in range(transitions.MAX_FAILED_ATTEMPTS + 2):
         deliver(now)
-        now += timedelta(minutes=80)
-    letter.refresh_from_db()
-    assert (letter.state, letter.stumbles) == ("planned", 0)
+        now += 80 * MINUTE
+    assert (make.fresh(letter).state, letter.stumbles) == ("planned", 0)
     assert len(server.accepted) == MANY
     monkeypatch.setitem(hooks.composers, "new", hooks.composers["digest"])
     assert deliver(now)["accepted"] == 1
@@ -78,22 +73,6 @@ def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(
     its_end = letter.events.get(became="accepted").at
     others = LetterEvent.objects.filter(became="claimed").exclude(letter=letter)
     assert its_end < min(others.values_list("at", flat=True))
-
-
-@pytest.mark.parametrize(
-    ("objects", "then"), [(700, GC_THRESHOLD), (2 * GC_THRESHOLD, 2 * GC_THRESHOLD)]
-)
-def test_a_round_looks_for_garbage_rarely_and_leaves_python_as_it_was(written, objects, then):
-    usual, seen = gc.get_threshold(), []
-    written["all"] = lambda letter: seen.append(gc.get_threshold())
-    digests(count=1)
-    gc.set_threshold(objects, *usual[1:])
-    try:
-        deliver()
-        assert gc.get_threshold() == (objects, *usual[1:])
-    finally:
-        gc.set_threshold(*usual)
-    assert seen[0] == (then, *usual[1:])
 
 
 def test_what_a_letter_took_is_given_back_before_the_next_is_written():

@@ -1,0 +1,78 @@
+"""Filters of lists of papers, and their compact view, as a page's URL names them."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from digest.models import Paper
+from digest.models.papers import CATEGORY
+
+NAMES = ("field", "since", "code", "view")  # Query parameters.
+PERIODS = {7: _("Past week"), 30: _("Past month"), 365: _("Past year")}
+MAX_FIELDS = 25  # Of the form.
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a visitor wants to see of a list."""
+
+    field: str = ""
+    days: int = 0
+    has_code: bool = False
+    is_compact: bool = False
+
+    @classmethod
+    def of(cls, sent) -> "Filters":
+        """Return the filters of a query string. Unknown values are ignored."""
+        field = sent.get("field", "")[:100]
+        return cls(
+            field if CATEGORY.fullmatch(field) else "",
+            next((days for days in PERIODS if str(days) == sent.get("since")), 0),
+            sent.get("code") == "1",
+            sent.get("view") == "compact",
+        )
+
+    @property
+    def hides_some(self) -> bool:
+        return bool(self.field or self.days or self.has_code)
+
+    @property
+    def names(self) -> list:
+        """Return what is set, as the form names it."""
+        code, view = self.has_code and _("With code"), self.is_compact and _("Titles only")
+        return list(filter(None, [self.field, PERIODS.get(self.days), code, view]))
+
+    @property
+    def query(self) -> str:
+        values = {"field": self.field, "since": self.days, "code": int(self.has_code)}
+        values["view"] = "compact" if self.is_compact else ""
+        return urlencode({name: value for name, value in values.items() if value})
+
+    def passes(self, paper) -> bool:
+        """Return whether a paper is to be shown. Ignores `days`."""
+        is_in_field = not self.field or self.field in paper.categories
+        return is_in_field and bool(paper.github or not self.has_code)
+
+    def passing(self, ids: Sequence[str]) -> set[str]:
+        """Return the ids of the papers that are to be shown. Runs one query."""
+        rows = Paper.objects.filter(pk__in=ids).only("categories", "github")
+        if self.days:
+            rows = rows.filter(day__gt=timezone.localdate() - timedelta(days=self.days))
+        return {paper.pk for paper in rows if self.passes(paper)}
+
+    def context(self, papers: Iterable[Paper], *, is_dated: bool = False) -> dict:
+        """Return what _filters.html shows, with the number of these papers in each field."""
+        counts = Counter(field for paper in papers for field in paper.fields)
+        fields = counts.most_common(MAX_FIELDS)
+        if self.field and self.field not in dict(fields):
+            fields.append((self.field, counts[self.field]))
+        periods = PERIODS.items() if is_dated else ()
+        return {"filters": self, "fields": sorted(fields), "periods": periods}
+
+
+NO_FILTERS = Filters()

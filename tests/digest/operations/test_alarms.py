@@ -1,0 +1,479 @@
+"""Alarms: what raises them, and how each is told once."""
+
+import resource
+import shutil
+from collections import namedtuple
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, InternalError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+
+from digest import tasks
+from digest.models import Alarm, Harvest, Pulse
+from digest.models.locks import Lease
+from digest.operations import alarms, heartbeats, invariants
+from digest.planning import plan
+from subscriptions.actions import preferences
+from subscriptions.delivery import circuit_breaker
+from subscriptions.models import Letter, Subscriber
+from subscriptions.security import rate_limits
+from tests.factories import make
+from tests.factories.make import DAY, HOUR, MINUTE, NOW
+from tests.helpers.threads import once_before
+from tests.servers.webhook import Hook
+
+pytestmark = pytest.mark.django_db
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def hook(settings):
+    """A webhook that alarms are told to."""
+    with Hook() as hook:
+        settings.ALARM_WEBHOOK = hook.url
+        yield hook
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch):
+    """The disk has room, whatever this machine's has."""
+    usage = {"free": 50 * 10**9}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, usage["free"]))
+    return usage
+
+
+def beaten(ago):
+    """Let the last tick be so long ago."""
+    heartbeats.beat(heartbeats.TICK, NOW - ago)
+
+
+def ran(state, ago, source="huggingface"):
+    moment = NOW - ago
+    moments = {"today": moment.date(), "started_at": moment, "touched_at": moment}
+    Harvest.objects.create(source=source, state=state, **moments)
+
+
+def names(now=NOW):
+    return [one.name for one in alarms.check_all(now)]
+
+
+def test_nothing_is_wrong_where_nothing_has_run_yet(caplog):
+    assert names() == []
+    assert caplog.records == []
+
+
+def test_what_is_looked_at_each_minute_reads_no_letter_that_has_ended():
+    """Of millions, it would take seconds."""
+    if connection.vendor != "postgresql":
+        pytest.skip("runs with the tests on PostgreSQL")
+    make.subscriber()
+    with CaptureQueriesContext(connection) as asked:
+        alarms.check_all(NOW)
+    asked = [one["sql"] for one in asked if 'FROM "subscriptions_letter"' in one["sql"]]
+    assert len(asked) >= 3
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        for sql in asked:
+            cursor.execute(f"EXPLAIN {sql}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "letters_under_way" in plan or "subscriber_id" in plan, plan
+
+
+def test_a_tick_that_is_five_minutes_old_is_an_alarm():
+    beaten(5 * MINUTE)
+    assert names() == []
+    (found,) = alarms.check_all(NOW + MINUTE)
+    assert (found.name, found.said) == (
+        "beat",
+        "The scheduler last ran at 11:55 UTC on 1 June 2026: Celery beat or all workers are "
+        "down, or their clocks are a minute apart.",
+    )
+
+
+def test_where_workers_wait_for_a_mail_server_that_hangs_the_dead_beat_names_it():
+    beaten(6 * MINUTE)
+    hangs = {"kind": "welcome", "state": "transmitting", "created_at": NOW, "next_try_at": NOW}
+    hangs |= {"closes_at": NOW + DAY, "lease_until": NOW + MINUTE}
+    for minutes in (1, 4, 5):  # An answer that takes a minute keeps nobody from ticking.
+        reader = make.subscriber(next_due_at=NOW + DAY)
+        reader.letters.create(left_at=NOW - minutes * MINUTE, **hangs)
+    (found,) = (one for one in alarms.check_all(NOW) if one.name == "beat")
+    assert found.said == (
+        "The scheduler last ran at 11:54 UTC on 1 June 2026: workers wait for the mail server's "
+        "reply to 2 emails."
+    )
+
+
+@pytest.mark.parametrize("run", [tasks.watch, tasks.plan_digests, lambda: call_command("tick")])
+def test_what_ticks_leaves_a_pulse_and_a_rehearsal_none(run):
+    call_command("tick", "--now", "2026-06-01T12:00+00:00")
+    call_command("tick", "--dry-run")
+    assert not Pulse.objects.exists()
+    run()
+    beaten(HOUR)  # What comes late does not turn the clock back.
+    assert heartbeats.last(heartbeats.TICK) == NOW
+
+
+def test_a_digest_hour_in_the_past_makes_nobody_late():
+    one = make.subscriber(hour=18, next_due_at=NOW + 6 * HOUR, confirmed_at=NOW - 30 * DAY)
+    preferences.change(one, None, {"hour": 3}, now=NOW)
+    assert names() == []
+    assert not invariants.overdue(NOW, 30 * MINUTE).exists()
+    assert list(Subscriber.objects.due(NOW)) == [one]  # Their digest of today comes now.
+    assert names(NOW + 15 * MINUTE) == ["planning"]
+
+
+def test_digests_that_are_not_planned_are_an_alarm_after_a_quarter_of_an_hour():
+    make.subscriber()
+    assert names(NOW + 14 * MINUTE) == []
+    (found,) = alarms.check_all(NOW + 16 * MINUTE)
+    assert (found.name, found.said) == (
+        "planning",
+        "1 digest not planned, due since 12:00 UTC on 1 June 2026.",
+    )
+
+
+def test_letters_that_wait_or_are_in_doubt_are_an_alarm_unless_none_may_leave(settings):
+    make.paper()
+    make.subscriber()
+    plan.plan(NOW)
+    assert names(NOW + 14 * MINUTE) == []
+    assert names(NOW + 16 * MINUTE) == ["letters"]
+    circuit_breaker.stop("you", NOW)
+    assert names(NOW + 16 * MINUTE) == []
+    settings.ALARM_LATE = 5 * MINUTE
+    circuit_breaker.resume("you", NOW)
+    assert names(NOW + 6 * MINUTE) == ["letters"]
+    Letter.objects.update(state="uncertain", next_try_at=NOW + HOUR)
+    assert names() == ["uncertain"]
+
+
+@pytest.mark.parametrize("name", ["planning", "letters"])
+def test_a_backlog_that_clears_while_it_is_counted_is_told_with_its_moment(name, caplog):
+    make.paper()
+    make.subscriber()
+    if name == "letters":
+        plan.plan(NOW)
+
+    def see_to_it(execute, sql, *args):
+        answer = execute(sql, *args)
+        if "COUNT" in sql and "next_try_at" in sql:
+            Letter.objects.update(next_try_at=None)
+        elif "COUNT" in sql and "next_due_at" in sql:
+            Subscriber.objects.update(next_due_at=NOW + DAY)
+        return answer
+
+    with connection.execute_wrapper(see_to_it):
+        (found,) = alarms.check_all(NOW + HOUR)
+    assert found.name == name
+    assert found.said.endswith("since 12:00 UTC on 1 June 2026.")
+    assert caplog.records == []
+
+
+def test_a_breaker_that_has_tripped_for_long_is_an_alarm_and_sending_that_stays_stopped():
+    for alarm in ([], [], ["breaker"]):
+        circuit_breaker.open("unreachable", "it said 535", NOW, is_probe=True)
+        assert names() == alarm
+    circuit_breaker.close()
+    circuit_breaker.open("auth", "it said 535", NOW, is_probe=True)
+    assert names() == ["breaker"]
+    circuit_breaker.stop("you", NOW)
+    assert names(NOW + HOUR) == []
+    assert names(NOW + HOUR + MINUTE) == ["stopped"]
+
+
+def test_a_door_that_is_closed_to_everyone_is_an_alarm(settings):
+    settings.LIMITS = settings.LIMITS | {"all": 1}
+    assert names() == []
+    rate_limits.check_visitor("lost link", "192.0.2.1", NOW)
+    assert [(one.name, one.subject) for one in alarms.check_all(NOW)] == [("flood", "lost link")]
+    assert names(NOW + HOUR) == []
+
+
+def test_a_source_that_fails_for_hours_is_an_alarm():
+    for runs, alarm in [
+        ([("failed", 2)], []),
+        ([("failed", 4)], ["source"]),
+        ([("failed", 4), ("failed", 2), ("running", 0)], ["source"]),
+        ([("done", 30), ("failed", 2)], []),
+        ([("done", 30), ("failed", 4), ("failed", 2)], ["source"]),
+        ([("failed", 4), ("done", 2)], []),
+        ([("failed", 8), ("done", 6), ("failed", 1)], []),
+    ]:
+        Harvest.objects.all().delete()
+        for state, hours in runs:
+            ran(state, hours * HOUR)
+        assert names() == alarm, runs
+    Harvest.objects.all().delete()
+    ran("failed", 4 * HOUR)
+    Harvest.objects.update(since=NOW.date() - 9 * DAY)  # A backfill that fails is no alarm.
+    assert names() == []
+
+
+def test_a_disk_that_is_nearly_full_is_an_alarm(settings, tmp_path, monkeypatch):
+    settings.DATA_DIR, asked = tmp_path / "not" / "yet", []
+    for total, free, alarm in [
+        (10**12, 3 * 10**9, []),
+        (10**12, 10**9, ["disk"]),
+        (10**10, 10**9, []),
+        (10**10, 4 * 10**8, ["disk"]),
+    ]:
+        usage = Usage(total, 0, free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, of=usage: asked.append(path) or of)
+        assert names() == alarm
+    assert set(asked) == {tmp_path}
+
+
+def test_a_full_disk_or_a_source_of_several_is_an_alarm_of_its_own_that_holds(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, 10**9))
+    for source in ("arxiv", "huggingface"):
+        ran("failed", 4 * HOUR, source)
+    alarms.record(alarms.check_all(NOW), NOW)
+    assert sorted(one.name for one in alarms.known(NOW)) == ["disk", "source", "source"]
+    alarms.end_expired(NOW + 15 * MINUTE)
+    assert [one.name for one in Alarm.objects.standing()] == ["disk"]
+
+
+def test_a_look_that_breaks_costs_itself_alone_unless_the_database_is_away(monkeypatch, caplog):
+    circuit_breaker.open("auth", "it said 535", NOW)
+
+    def breaks(path):
+        raise error
+
+    monkeypatch.setattr(shutil, "disk_usage", breaks)
+    error = ZeroDivisionError()
+    assert names() == ["breaker"]
+    assert "Alarm check failed: disk" in caplog.text
+    error = OperationalError("gone")
+    with pytest.raises(OperationalError):
+        names()
+
+
+# ---- What strangers learn of it, and what operators
+
+
+def test_strangers_learn_that_something_is_wrong_and_no_more(client, roomy):
+    beaten(HOUR)
+    make.subscriber("secret@example.org", next_due_at=NOW - HOUR)
+    roomy["free"] = 0
+    circuit_breaker.open("auth", "535 wrong password for secret-user", NOW)
+    alarm = alarms.ActiveAlarm("promises", "Invariant “x” (once): 7.", "once", HOUR)
+    alarms.record([alarm], NOW)
+    response = client.get("/healthz/")
+    assert response.status_code == 200
+    assert response.json()["degraded"] == [
+        "No emails are sent now: see the admin panel.",
+        "The scheduler has not run for some minutes.",
+        "Digests are late.",
+        "A delivery invariant is violated.",
+        "A disk is nearly full.",
+    ]
+
+
+def test_an_embedded_database_that_can_not_be_written_is_not_ready(client):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))  # As a full disk does.
+    try:
+        response = client.get("/healthz/")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    if connection.vendor == "postgresql":  # Its disk is another.
+        assert response.status_code == 200
+        return
+    assert response.status_code == 503
+    (said,) = response.json()["reasons"]
+    assert said == "Nothing can be saved and no emails are sent: File too large."
+    assert client.get("/healthz/").status_code == 200
+
+
+def test_operators_learn_all_of_it(panel):
+    beaten(HOUR)
+    alarm = alarms.ActiveAlarm("disk", "3 MB are left for /x on host-7.", "host-7", HOUR)
+    alarms.record([alarm], NOW)
+    page = panel.get("/admin/").content.decode()
+    assert "2 problems to fix" in page
+    assert "The scheduler last ran at 11:00 UTC on 1 June 2026" in page
+    assert "3 MB are left for /x on host-7." in page
+
+
+# ---- Alarms: raised once, told once, ended once, whoever looks and however many do
+
+
+# ---- Raised, told, ended
+
+
+def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_ends(hook, caplog):
+    circuit_breaker.open("auth", "it said 535", NOW)
+    caplog.clear()
+    for minute in range(4):
+        alarms.watch(NOW + minute * MINUTE)
+    circuit_breaker.resume("you", NOW)
+    circuit_breaker.close()
+    for minute in range(4, 10):
+        alarms.watch(NOW + minute * MINUTE)
+    begun, ended = hook.told
+    assert begun.splitlines() == [
+        "Paperboy (http://127.0.0.1:8000):",
+        "[breaker] The mail server refuses user or password: it said 535. Next attempt on 1 June "
+        "2026 at 12:01 UTC.",
+    ]
+    assert "[breaker] Resolved: The mail server refuses user or password" in ended
+    told = [(one.levelname, one.getMessage().split(":")[0]) for one in caplog.records]
+    assert ("ERROR", "[breaker] The mail server refuses user or password") in told
+    assert [one for one in told if "breaker" in one[1]][1:] == [("WARNING", "[breaker] Resolved")]
+    (row,) = Alarm.objects.all()
+    assert (row.raised_at, row.ended_at) == (NOW, NOW + 7 * MINUTE)
+
+
+def test_an_alarm_that_comes_and_goes_within_minutes_is_one_and_later_another(hook):
+    for minute in (0, 1, 2, 3, 4, 5, 11, 60, 71):
+        if minute % 2 == 0:
+            circuit_breaker.open("auth", "it said 535", NOW, is_probe=True)
+        else:
+            circuit_breaker.close()
+        alarms.watch(NOW + minute * MINUTE)
+    assert len(hook.told) == 4
+    assert Alarm.objects.count() == 2
+
+
+def test_a_webhook_is_told_again_and_not_named_in_the_log(settings, hook, caplog):
+    caplog.set_level("INFO")  # As `--loglevel INFO` does.
+    settings.ALARM_WEBHOOK = "http://127.0.0.1:1/?key=secret"
+    circuit_breaker.open("auth", "it said 535", NOW)
+    alarms.watch(NOW)
+    assert "ALARM_WEBHOOK did not accept an alarm: ConnectError" in caplog.text
+    settings.ALARM_WEBHOOK, hook.status = f"{hook.url}?key=secret", 500
+    alarms.watch(NOW + MINUTE)
+    assert "ALARM_WEBHOOK did not accept an alarm: HTTPStatusError" in caplog.text
+    hook.status = 204
+    for minute in (2, 3):
+        alarms.watch(NOW + minute * MINUTE)
+    assert len(hook.told) == 2
+    assert "secret" not in caplog.text
+
+
+def test_an_old_alarm_is_not_told_to_a_new_webhook(settings, hook):
+    settings.ALARM_WEBHOOK = ""
+    circuit_breaker.open("auth", "it said 535", NOW)
+    alarms.watch(NOW)
+    settings.ALARM_WEBHOOK = hook.url
+    alarms.watch(NOW + MINUTE)
+    assert hook.told == []
+
+
+def test_a_process_tells_no_alarm_that_another_has_just_told(hook, monkeypatch):
+    class TakenAfterAnother(Lease):
+        def acquire(self):
+            monkeypatch.setattr(alarms, "Lease", Lease)
+            alarms.notify(NOW)
+            return super().acquire()
+
+    circuit_breaker.open("auth", "it said 535", NOW)
+    alarms.record(alarms.check_all(NOW), NOW)
+    monkeypatch.setattr(alarms, "Lease", TakenAfterAnother)
+    alarms.notify(NOW)
+    assert len(hook.told) == 1
+
+
+def test_a_long_alarm_is_cut_to_its_column():
+    for said in ("a" * 600, "b" * 600):
+        alarms.record([alarms.ActiveAlarm("source", said)], NOW)
+        assert Alarm.objects.get().said == said[:500]
+
+
+def test_an_alarm_that_begins_while_others_are_told_is_told_next(hook, monkeypatch):
+    send = alarms.send
+
+    def send_as_another_begins(lines):
+        alarms.record([alarms.ActiveAlarm("disk", "3 MB are left.")], NOW)
+        return send(lines)
+
+    alarms.record([alarms.ActiveAlarm("beat", "Beat is dead.")], NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(alarms, "send", send_as_another_begins)
+        alarms.notify(NOW)
+    alarms.notify(NOW)
+    assert ["disk" in told for told in hook.told] == [False, True]
+
+
+def test_each_promise_that_is_broken_is_an_alarm_and_no_other(monkeypatch):
+    for _ in range(2):
+        make.subscriber()
+    plan.plan(NOW)
+    assert alarms.violated_invariants(NOW) == alarms.invariants_violated_earlier(NOW) == []
+    Letter.objects.update(repeats=2)
+    monkeypatch.setattr(invariants, "NEWEST", 1)
+    for found in (alarms.violated_invariants(NOW), alarms.invariants_violated_earlier(NOW)):
+        assert [(one.name, one.subject) for one in found] == [("promises", "once")]
+        assert "violated by 1 row (letter " in found[0].said
+
+
+def test_what_is_looked_for_seldom_is_not_ended_by_who_looks_more_often():
+    for holding, minutes in (
+        ([alarms.HOLDS_FOR_RARE], 19),
+        ([alarms.HOLDS_FOR_HOURLY, alarms.HOLDS_FOR_RARE], 60),
+    ):
+        for holds_for in holding:
+            alarms.record([alarms.ActiveAlarm("promises", "One broke.", "once", holds_for)], NOW)
+        alarms.watch(NOW + minutes * MINUTE)
+        assert Alarm.objects.standing().exists()
+        alarms.watch(NOW + (minutes + 25) * MINUTE)
+        assert not Alarm.objects.standing().exists()
+
+
+def test_an_alarm_that_is_found_again_at_that_moment_does_not_end():
+    found = [alarms.ActiveAlarm("disk", "3 MB are left.")]
+    alarms.record(found, NOW)
+    later = NOW + 10 * MINUTE
+    with once_before('UPDATE "digest_alarm"', lambda: alarms.record(found, later)):
+        alarms.end_expired(later)
+    assert Alarm.objects.standing().exists()
+
+
+def test_a_clock_that_had_gone_ahead_hides_no_dead_beat():
+    heartbeats.beat(heartbeats.TICK, NOW + 2 * DAY)
+    heartbeats.beat(heartbeats.TICK, NOW)
+    assert [found.name for found in alarms.check_all(NOW + 10 * MINUTE)] == ["beat"]
+
+
+# ---- Beside the web server
+
+
+@pytest.mark.parametrize("error", [OperationalError, InternalError, DatabaseError])
+def test_a_database_that_is_away_is_told_by_whoever_notices(hook, monkeypatch, error):
+    """Away, read-only, damaged."""
+
+    def refuse():
+        raise error("gone")
+
+    watcher = alarms.Watcher()
+    with monkeypatch.context() as patch:
+        patch.setattr(alarms.clock, "database_now", refuse)
+        patch.setattr(connection, "close", lambda: None)  # The test's transaction is in it.
+        for _ in range(5):
+            watcher.look()
+    assert [told.splitlines()[1:] for told in hook.told] == [
+        [f"[database] The database does not answer ({error.__name__})."]
+    ]
+    monkeypatch.setattr(connection, "close", lambda: None)
+    watcher.look()
+    watcher.look()
+    assert hook.told[1].splitlines()[1:] == ["[database] Resolved: the database answers again."]
+    assert len(hook.told) == 2
+
+
+def test_a_database_that_is_away_for_a_moment_is_told_to_nobody(hook, monkeypatch):
+    monkeypatch.setattr(connection, "close", lambda: None)
+    watcher = alarms.Watcher()
+
+    def fail(now):
+        raise OperationalError("gone")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(alarms, "watch", fail)
+            watcher.look()
+        watcher.look()
+    assert hook.told == []

@@ -1,0 +1,73 @@
+"""Short links of the text part: they open what the long ones open, as long as those do."""
+
+import re
+from datetime import timedelta
+from urllib.parse import unquote
+
+import pytest
+
+from digest.letters import compose
+from digest.views import reader
+from subscriptions.models import Subscriber
+from subscriptions.security import tokens
+from tests.factories import emails, make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def digest(settings):
+    settings.SITE_URL = "https://papers.example.org"
+    return emails.stored_digest(make.subscriber(), 4)
+
+
+def links(digest):
+    """Return the paths of the short links in the text part."""
+    (data,) = compose.load([digest])
+    urls = re.findall(r"https\S+/e/\S+", compose.render(data).text)
+    assert max(map(len, urls)) <= 60
+    return [url[26:] for url in dict.fromkeys(urls)]
+
+
+def test_each_short_link_redirects_to_the_page_of_the_long_one(client, digest):
+    own = tokens.own_token
+    subscriber = digest.subscriber
+    feedback = f"/feedback/{own('feedback', subscriber)}/?paper="
+    papers = [feedback + pick.paper_id for pick in digest.picks.whole()]
+    responses = [client.get(path) for path in links(digest)]
+    assert {unquote(response.url) for response in responses} == {
+        f"/digests/{own('digest', subscriber, digest.public_id)}/",
+        f"/preferences/{own('preferences', subscriber)}/",
+        *papers,
+    }
+    for response in responses:
+        assert response.status_code == 302
+        assert "no-store" in response["Cache-Control"]
+        assert response["Referrer-Policy"] == "no-referrer"
+        assert client.get(response.url).status_code == 200
+
+
+def test_short_links_from_before_a_change_of_address_are_closed(client, digest):
+    before = links(digest)
+    moved = Subscriber.objects.filter(pk=digest.subscriber_id)
+    moved.update(moved_at=NOW)
+    digest.subscriber.refresh_from_db()
+    after = links(digest)
+    assert {client.get(path, follow=True).status_code for path in before} == {410}
+    assert {client.get(path, follow=True).status_code for path in after} == {200}
+    moved.update(moved_at=NOW + timedelta(days=1))  # The links before the last are not known.
+    assert {client.get(path, follow=True).status_code for path in after} == {404}
+
+
+def test_a_short_link_names_one_row_for_one_purpose_and_guesses_are_limited(client, digest):
+    path = next(path for path in links(digest) if path.startswith("/e/p"))
+    other = make.subscriber()
+    token = tokens.short_token("preferences", other.pk, digest.subscriber.public_id)
+    wrong = [path.replace("/e/p", "/e/f"), path.replace("/e/p", "/e/d"), f"/e/{token}/"]
+    wrong += [f"{path}1/", "/e/x/", path[:-3] + "xy/"]
+    assert [client.get(url).status_code for url in wrong] == [404] * len(wrong)
+    for _ in range(reader.MAX_BAD_LINKS - len(wrong)):
+        client.get("/e/x/")
+    assert client.get("/e/x/").status_code == 429
+    assert client.get(path).status_code == 302

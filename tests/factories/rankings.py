@@ -1,0 +1,48 @@
+"""Short ways to ask for a digest of synthetic papers."""
+
+import numpy as np
+
+from digest.ranking.candidates import CandidateSet
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.selection import DEFAULT, choose
+from tests.factories.corpora import EVERYTHING, model
+
+
+def candidates_of(papers, fitted=None, ids=None, **known):
+    """Return papers as candidates. They are named by their positions where they have no ids."""
+    count = len(papers)
+    facts = {"ages": [0] * count, "upvotes": [0] * count, "categories": [("all",)] * count} | known
+    facts |= {name: np.array(facts[name]) for name in ("ages", "upvotes")}
+    return CandidateSet(
+        ids or [f"{n:03}" for n in range(count)],
+        (fitted or model()).read(papers),
+        texts_of=lambda some: [papers[int(one)] for one in some],
+        **facts,
+    )
+
+
+def follow(*lines, mutes=(), **settings):
+    """Return the profile of a subscriber who follows and mutes these texts."""
+    follows, muted = (tuple(Interest(one, one) for one in some) for some in (lines, mutes))
+    return Profile(follows, muted, **settings)
+
+
+def choices_of(profile, papers, *, fitted=None, seen=(), since=0, among=slice(None), **known):
+    """Return the digest of one subscriber."""
+    model_, parameters = fitted or model(), known.pop("parameters", DEFAULT)
+    candidates = candidates_of(papers, model_, **known)
+    (choices,) = choose(
+        model_, candidates, [profile], [seen], parameters, since=[since], among=among
+    )
+    return choices
+
+
+def papers_of(profile, papers, **known):
+    """Return the positions of the papers of one subscriber's digest."""
+    return [choice.paper for choice in choices_of(profile, papers, **known)]
+
+
+def unmuted(papers, *mutes):
+    """Return which papers are left to a subscriber who follows all of them and mutes these."""
+    profile = Profile((EVERYTHING,), follow(mutes=mutes).mutes, len(papers))
+    return [papers[place] for place in sorted(papers_of(profile, papers))]
