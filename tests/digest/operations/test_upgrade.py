@@ -102,7 +102,7 @@ def test_a_table_in_use_is_tried_again_and_nobody_waits_for_long(postgresql, mon
     read()
     changing.join()
     try:
-        assert said == ["A table is in use. Trying again."] * 2
+        assert said == ["A table is in use. Retrying."] * 2
         assert waited[0] < 3
     finally:
         with connection.cursor() as cursor:
