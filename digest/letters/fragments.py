@@ -225,12 +225,6 @@ class PaperText(NamedTuple):
         return {**self.words, **self.addresses, "relatives": relatives, **flags}
 
 
-def paper_context(pick, density: Density, urls: dict[str, str], short_url: str) -> dict:
-    """Return the context of a paper's templates for this pick."""
-    own = {"number": f"{pick.position}.", "short_url": short_url}
-    return PaperText.of(pick, density, urls).context() | own
-
-
 def markup(name: str, context: dict) -> Markup:
     """Render one of the digest's partial templates."""
     path = f"email/digest/_{name}"

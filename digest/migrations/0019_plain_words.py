@@ -179,4 +179,43 @@ class Migration(migrations.Migration):
             name="terms",
             field=models.JSONField(blank=True, default=list, help_text="Matched terms."),
         ),
+        migrations.AlterField(
+            model_name="readermodel",
+            name="floor",
+            field=models.FloatField(
+                blank=True,
+                help_text="Minimum score of a paper that is like the liked ones.",
+                null=True,
+            ),
+        ),
+        migrations.AlterField(
+            model_name="readermodel",
+            name="liked",
+            field=models.PositiveIntegerField(
+                default=0, help_text="Number of papers with positive feedback."
+            ),
+        ),
+        migrations.AlterField(
+            model_name="readermodel",
+            name="removed",
+            field=models.JSONField(
+                blank=True,
+                default=dict,
+                help_text="Stems that the subscriber removed, each with its word.",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="readermodel",
+            name="said",
+            field=models.PositiveIntegerField(
+                default=1, help_text="Number of feedback actions and removed words."
+            ),
+        ),
+        migrations.AlterField(
+            model_name="readermodel",
+            name="terms",
+            field=models.JSONField(
+                blank=True, default=list, help_text="Stems, in the order in which they are shown."
+            ),
+        ),
     ]

@@ -129,23 +129,25 @@ class ReaderModel(models.Model):
         Subscriber, on_delete=models.CASCADE, related_name="reader_model"
     )
     said = models.PositiveIntegerField(
-        default=1, help_text="How often she has said something, or removed a word."
+        default=1, help_text="Number of feedback actions and removed words."
     )
     learned = models.PositiveIntegerField(default=0, help_text="How much of it is in these words.")
     fitted_at = models.DateTimeField(null=True, blank=True)
     terms = models.JSONField(
-        default=list, blank=True, help_text="Stems, in the order in which they are told."
+        default=list, blank=True, help_text="Stems, in the order in which they are shown."
     )
     words = models.JSONField(default=list, blank=True, help_text="As people write them.")
     weights = models.JSONField(default=list, blank=True)
-    liked = models.PositiveIntegerField(default=0, help_text="How many papers she liked.")
+    liked = models.PositiveIntegerField(
+        default=0, help_text="Number of papers with positive feedback."
+    )
     floor = models.FloatField(
-        null=True, blank=True, help_text="A paper with this score is like those that she liked."
+        null=True, blank=True, help_text="Minimum score of a paper that is like the liked ones."
     )
     removed = models.JSONField(
         default=dict,
         blank=True,
-        help_text="Stems that she doesn't want to be known for, each with its word.",
+        help_text="Stems that the subscriber removed, each with its word.",
     )
 
     objects = ReaderModelQuerySet.as_manager()

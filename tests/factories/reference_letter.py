@@ -37,7 +37,8 @@ def _papers(material, tokens, short_urls, form):
         for pick in picks:
             urls = compose.paper_urls(tokens, pick.paper_id)
             short_url = f"{short_urls['short_feedback']}{pick.position}/"
-            context = fragments.paper_context(pick, form, urls, short_url)
+            context = fragments.PaperText.of(pick, form, urls).context()
+            context |= {"number": f"{pick.position}.", "short_url": short_url}
             found.append(fragments.markup("paper", context))
     return found
 

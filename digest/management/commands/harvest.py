@@ -36,6 +36,6 @@ class Command(base.Command):
                 failed.append(name)
         if new:
             model = index_store.renew(timezone.now())
-            self.stdout.write(f"Ranking fitted on {model.said}.")
+            self.stdout.write(f"Ranking model fitted on {model.said}.")
         if failed:
             raise CommandError(f"Incomplete: {', '.join(failed)}. Run this again to continue.")
