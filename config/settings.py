@@ -266,8 +266,11 @@ SEMANTIC_MODEL = env.text("SEMANTIC_MODEL")
 
 # ---- The sources
 
-SOURCES = env.items("SOURCES") if env.is_set("SOURCES") else ["arxiv", "huggingface"]
-ARXIV_CATEGORIES = env.items("ARXIV_CATEGORIES")  # None named: all archives.
+# Where set, these two win over the panel.
+SOURCES = env.items("SOURCES") if env.is_set("SOURCES") else None
+ARXIV_CATEGORIES = env.items("ARXIV_CATEGORIES")
+# Hosts that feeds and webhooks may have although their addresses are private.
+ALLOWED_PRIVATE_HOSTS = frozenset(env.items("ALLOWED_PRIVATE_HOSTS"))
 # How long after their hour a digest waits for a source that is late.
 HARVEST_GRACE = timedelta(minutes=env.whole_number("HARVEST_GRACE_MINUTES", 60))
 KEEP_OBSERVATIONS = timedelta(days=env.whole_number("KEEP_OBSERVATIONS_DAYS", 365))

@@ -13,13 +13,14 @@ class DigestConfig(AppConfig):
     def ready(self):
         from digest import hooks, tasks
         from digest.letters import compose
-        from digest.operations import roles
+        from digest.operations import roles, upgrade
         from digest.views import home, preference_panels
         from subscriptions import hooks as subscription_hooks
         from subscriptions.tasks import enqueue
 
         _check_settings()
         post_migrate.connect(roles.update_groups, sender=self)
+        post_migrate.connect(upgrade.add_sources, sender=self)
         subscription_hooks.composers["digest"] = compose.compose
         subscription_hooks.composers["welcome"] = compose.compose
         subscription_hooks.on_confirmed.append(partial(enqueue, tasks.plan_digests))
@@ -36,11 +37,11 @@ class DigestConfig(AppConfig):
 
 def _check_settings():
     """Raise ImproperlyConfigured for unknown names of sources, categories and parameters."""
-    from digest.papers.harvest import SOURCES
+    from digest.papers.registry import SOURCES
     from digest.ranking.parameters import Parameters
     from digest.sources.arxiv import taxonomy
 
-    if unknown := set(settings.SOURCES) - set(SOURCES):
+    if unknown := set(settings.SOURCES or ()) - set(SOURCES):
         raise ImproperlyConfigured(
             f"SOURCES has unknown names: {', '.join(sorted(unknown))}. "
             f"Choose from {', '.join(SOURCES)}."

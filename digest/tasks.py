@@ -33,11 +33,11 @@ def harvest_due_sources():
 def harvest_source(name):
     """Harvest one source unless it is being harvested, then renew the model and the index."""
     from digest.indexing import index_store
-    from digest.papers import harvest
+    from digest.papers import harvest, registry
 
     if not harvest.try_start(name, timezone.now()):
         return
-    source = harvest.SOURCES[name]()
+    source = registry.source_named(name)
     row = harvest.run(source, harvest.web_for(source))
     if row.new or row.changed:
         index_store.renew(timezone.now())

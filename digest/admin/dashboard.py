@@ -16,7 +16,7 @@ from digest.admin.links import may_open
 from digest.admin.sources import harvest_badge
 from digest.models import Alarm, FittedModel, Harvest, Paper, Tally
 from digest.operations import alarms, health, heartbeats, invariants
-from digest.papers import coverage
+from digest.papers import coverage, registry
 from subscriptions import db
 from subscriptions.admin.widgets import TONES, badge
 from subscriptions.delivery import status
@@ -151,7 +151,7 @@ def _coverage_of_today(now):
     receipt = coverage.receipt(now)
     if receipt is None:
         said = "arXiv is not a source here"
-        if "arxiv" in settings.SOURCES:
+        if "arxiv" in registry.enabled():
             day = date_format(coverage.expected_day(now))
             said = f"arXiv's list of {day} was not fetched yet"
         return {"said": said, "rows": rows}

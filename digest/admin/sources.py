@@ -1,7 +1,6 @@
 """Admin pages for imports, and for how many of the announced papers are stored."""
 
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
@@ -14,8 +13,8 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from digest import tasks
-from digest.models import Coverage, Harvest
-from digest.papers import harvest
+from digest.models import Coverage, Harvest, SourceConfig
+from digest.papers import harvest, registry
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.confirm_dialog import confirm_first
 from subscriptions.admin.widgets import ReadOnlyMixin, badge, hx_redirect, min_width
@@ -43,7 +42,7 @@ class SourceFilter(DropdownFilter):
     parameter_name = "source"
 
     def lookups(self, request, model_admin):
-        return [(name, name) for name in harvest.SOURCES]
+        return [(name, name) for name in SourceConfig.objects.values_list("name", flat=True)]
 
     def queryset(self, request, queryset):
         return queryset.filter(source=self.value()) if self.value() else queryset
@@ -61,7 +60,7 @@ class FetchForm(BaseDialogForm):
 
     def __init__(self, request, *args, **kwargs):
         super().__init__(request, *args, **kwargs)
-        self.fields["source"].choices = [("", "All sources")] + [(s, s) for s in settings.SOURCES]
+        self.fields["source"].choices = [("", "All sources")] + [(s, s) for s in registry.enabled()]
         self.fields["source"].initial = request.GET.get("source", "")
         self.fields["source"].required = False
 
@@ -95,7 +94,7 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
     def fetch(self, request, form):
         started = []
         for name in (
-            [form.cleaned_data["source"]] if form.cleaned_data["source"] else settings.SOURCES
+            [form.cleaned_data["source"]] if form.cleaned_data["source"] else registry.enabled()
         ):
             if refusal := harvest.refuse_fetch(name, timezone.now()):
                 self.message_user(request, f"Not started: {name} {refusal}.", messages.WARNING)

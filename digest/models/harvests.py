@@ -3,6 +3,32 @@
 from django.db import models
 
 
+class SourceConfig(models.Model):
+    """A source as operators set it in the panel: a built-in one, or the feed of a journal."""
+
+    name = models.SlugField(primary_key=True, max_length=20)
+    title = models.CharField(max_length=200)
+    is_on = models.BooleanField("on", default=False, help_text="Fetch new papers from it.")
+    categories = models.JSONField(
+        default=list, blank=True, help_text="arXiv archives or categories to read. None: all."
+    )
+    feed_url = models.URLField(
+        "feed address", max_length=500, blank=True, help_text="RSS or Atom, of a journal."
+    )
+    completes = models.BooleanField(
+        "complete by Crossref",
+        default=True,
+        help_text="Ask Crossref for authors and abstracts that the feed leaves out.",
+    )
+
+    class Meta:
+        verbose_name = "source"
+        ordering = ["name"]
+
+    def __str__(self):
+        return self.title
+
+
 class Harvest(models.Model):
     """One run that fetches from a source. If it is cut off, it is resumed."""
 

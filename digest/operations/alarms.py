@@ -24,7 +24,7 @@ from django.db.utils import DatabaseError, Error, InterfaceError, InternalError,
 from digest.models import Alarm, Harvest
 from digest.models.locks import Lease
 from digest.operations import heartbeats, invariants
-from digest.papers import coverage
+from digest.papers import coverage, registry
 from digest.wording import counted
 from subscriptions.delivery import circuit_breaker, clock, rejection_rate, status
 from subscriptions.delivery.status import utc
@@ -135,7 +135,7 @@ def _papers(now):
 
 def _sources(now):
     daily = Harvest.objects.filter(since=None)
-    for source in settings.SOURCES:
+    for source in registry.enabled():
         runs = daily.filter(source=source)
         done = runs.filter(state=Harvest.State.DONE).first()
         failed = runs.filter(state=Harvest.State.FAILED).order_by("pk")

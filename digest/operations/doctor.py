@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from digest.models import ArchiveFile, FittedModel, Paper
 from digest.operations import doctor_environment
+from digest.papers import registry
 from digest.wording import counted
 from subscriptions.bounces import mailboxes, unreadable
 from subscriptions.delivery import status, verp
@@ -345,12 +346,12 @@ def _embeddings(now):
 def _papers(now):
     newest = Paper.objects.first()
     if newest is None:
-        if settings.SOURCES:
+        if registry.enabled():
             return "wrong", "none yet: run `manage.py harvest`."
         return "wrong", "none yet: run `manage.py import_papers FILE`."
     age = (timezone.localdate(now) - newest.day).days
     if age >= settings.NEW_DAYS:
-        advice = "See *sources* below." if settings.SOURCES else "Import newer ones."
+        advice = "See *sources* below." if registry.enabled() else "Import newer ones."
         return "wrong", f"the newest is from {newest.day}, so digests are empty. {advice}"
     return "ok", f"{Paper.objects.count():,}, the newest from {newest.day}"
 

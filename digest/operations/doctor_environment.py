@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from digest.models import Alarm, Harvest
 from digest.operations import alarms, health, heartbeats
+from digest.papers import registry
 from subscriptions.delivery import clock
 from subscriptions.models import Consent
 from subscriptions.security import rate_limits
@@ -206,8 +207,11 @@ def cache(now) -> Result:
 
 
 def sources(now) -> Result:
-    if not settings.SOURCES:
-        return "note", "none: set SOURCES, or add papers by `manage.py import_papers`."
+    if not registry.enabled():
+        return (
+            "note",
+            "none is on: switch one on in the panel, or add papers by `manage.py import_papers`.",
+        )
     last = health.last_harvests()
     if failed := [run for run in last.values() if run and run.state == Harvest.State.FAILED]:
         failures = " ".join(

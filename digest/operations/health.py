@@ -14,6 +14,7 @@ from django.db.utils import InternalError
 
 from digest.models import Harvest
 from digest.operations import alarms
+from digest.papers import registry
 from digest.wording import counted
 from subscriptions.delivery import circuit_breaker
 
@@ -104,7 +105,7 @@ def is_writable() -> bool:
 def last_harvests() -> dict[str, Harvest | None]:
     """Return the last daily run of each source, without backfills."""
     daily = Harvest.objects.filter(since=None)
-    return {source: daily.filter(source=source).first() for source in settings.SOURCES}
+    return {source: daily.filter(source=source).first() for source in registry.enabled()}
 
 
 #: What visitors may know of an alarm. `degradations` describes the other alarms itself.

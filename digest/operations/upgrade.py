@@ -12,10 +12,12 @@ from pathlib import Path
 from time import sleep
 
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from digest.models import SourceConfig
 from digest.operations import health
+from digest.papers import registry
 from digest.topics import starter_topics
 from digest.wording import counted
 from subscriptions.models import Subscriber, Topic, TopicPreference
@@ -56,6 +58,16 @@ def migrate(write: Callable[[str], None]) -> None:
                     raise
                 write("A table is in use. Retrying.")
                 sleep(PAUSE_SECONDS)
+
+
+def add_sources(using, **kwargs) -> None:
+    """Create the rows of the built-in sources that have none, after each `migrate`."""
+    if SourceConfig._meta.db_table in connections[using].introspection.table_names():
+        rows = [
+            SourceConfig(name=name, title=source.title, is_on=source.is_on)
+            for name, source in registry.SOURCES.items()
+        ]
+        SourceConfig.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def prepare_topics(write: Callable[[str], None]) -> None:

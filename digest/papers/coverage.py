@@ -7,11 +7,11 @@ shown the list of that day and all of it is stored.
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from django.conf import settings
 from django.db.models import Sum
 
 from digest.models import Coverage, Paper
-from digest.sources.arxiv import calendar, taxonomy
+from digest.papers import registry
+from digest.sources.arxiv import calendar
 from digest.sources.base import Batch
 
 #: After the announcement. Until then, an empty or old list is only late.
@@ -91,7 +91,7 @@ def record_failure(source: str, error: str, now: datetime) -> None:
 def is_verified(now: datetime) -> bool:
     """Return whether arXiv's newest list is stored: every category was read completely."""
     rows = Coverage.objects.filter(source="arxiv", day=expected_day(now), state__in=COMPLETE)
-    wanted = set(settings.ARXIV_CATEGORIES or taxonomy.ARCHIVES)
+    wanted = set(registry.arxiv_categories())
     return wanted <= set(rows.values_list("category", flat=True))
 
 

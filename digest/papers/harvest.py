@@ -6,9 +6,7 @@ source, is resumed by the next run of the same day.
 
 import logging
 import time
-from collections.abc import Callable
 from datetime import UTC, date, timedelta
-from functools import partial
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
@@ -17,26 +15,17 @@ from django.utils import timezone
 
 from digest.models import Harvest, Paper
 from digest.models.locks import Lease
-from digest.papers import coverage, store
+from digest.papers import coverage, registry, store
 from digest.papers.http_throttle import DatabaseCache, DatabaseGate
-from digest.sources.arxiv import calendar, taxonomy
-from digest.sources.arxiv.source import ArXiv
+from digest.sources.arxiv import calendar
 from digest.sources.base import Batch, LooksUp, MalformedFeed, SharesHosts, Source
-from digest.sources.biorxiv.source import BioRxiv
 from digest.sources.http import Refused, Unavailable, Web
-from digest.sources.huggingface import HuggingFace
 from digest.wording import counted
 from subscriptions.mail import render
 
 logger = logging.getLogger(__name__)
 
 
-SOURCES: dict[str, Callable[[], Source]] = {
-    "arxiv": lambda: ArXiv(tuple(settings.ARXIV_CATEGORIES or taxonomy.ARCHIVES)),
-    "huggingface": HuggingFace,
-    "biorxiv": partial(BioRxiv, "biorxiv"),
-    "medrxiv": partial(BioRxiv, "medrxiv"),
-}
 #: A run that stored nothing for longer has died.
 MAX_SILENCE = timedelta(minutes=10)
 #: The lease until others see a run that starts, and the characters of a lease's name.
@@ -60,6 +49,7 @@ def web_for(source: Source) -> Web:
     queue = source.queue if isinstance(source, SharesHosts) else source.name
     return Web(
         hosts=source.hosts,
+        private_hosts=settings.ALLOWED_PRIVATE_HOSTS,
         gate=DatabaseGate(queue, source.seconds_between, time.sleep),
         cache=DatabaseCache(),
         user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {render.from_address().addr_spec})",
@@ -75,7 +65,7 @@ def due(now) -> list[str]:
     arXiv until its newest list is verified, according to its calendar in US Eastern time. Others a
     few times a day.
     """
-    return [name for name in settings.SOURCES if _is_due(name, now)]
+    return [name for name in registry.enabled() if _is_due(name, now)]
 
 
 def _is_due(name, now):

@@ -43,7 +43,7 @@ class Source(Protocol):
     """Where papers come from."""
 
     name: str
-    hosts: frozenset[str]
+    hosts: frozenset[str] | None  # None: any public host.
     seconds_between: float  # Between two requests, of all workers.
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:

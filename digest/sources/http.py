@@ -91,7 +91,8 @@ class Web:
 
     Parameters:
         hosts: names ("export.arxiv.org") for the usual port, or with a port ("127.0.0.1:8080"). A
-            name with a private address is refused, but an address in `hosts` is allowed.
+            name with a private address is refused, but an address in `hosts` is allowed. None: all
+            hosts with public addresses, and `private_hosts`.
         retries: the number of attempts.
         resolve: returns the addresses of a name.
     """
@@ -99,7 +100,8 @@ class Web:
     def __init__(
         self,
         *,
-        hosts: frozenset[str],
+        hosts: frozenset[str] | None,
+        private_hosts: frozenset[str] = frozenset(),
         gate: Gate,
         cache: Cache,
         user_agent: str,
@@ -110,7 +112,7 @@ class Web:
         max_seconds: float = 30.0,
         resolve: Callable[[str], list[str]] | None = None,
     ):
-        self.hosts, self.gate, self.cache = hosts, gate, cache
+        self.hosts, self.private_hosts, self.gate, self.cache = hosts, private_hosts, gate, cache
         self.user_agent, self.now, self.sleep = user_agent, now, sleep
         self.retries, self.max_bytes, self.max_seconds = retries, max_bytes, max_seconds
         self.resolve = resolve or _addresses
@@ -177,7 +179,8 @@ class Web:
             raise Refused(f"{url[:200]!r} is not https")
         host = parts.hostname or ""
         is_usual_port = port == PORTS[parts.scheme]
-        if f"{host}:{port}" not in self.hosts and not (is_usual_port and host in self.hosts):
+        names = {f"{host}:{port}", *([host] if is_usual_port else [])}
+        if self.hosts is not None and names.isdisjoint(self.hosts):
             raise Refused(f"{url[:200]!r} is not on a host of this source")
         if parts.username is not None or parts.password is not None:
             raise Refused("URLs with a user name or password are not allowed")
@@ -195,7 +198,9 @@ class Web:
         }
         host = place.host.decode()
         with self.gate.turn():
-            wire = _Wire(self.resolve, time.monotonic() + self.max_seconds)
+            # An address in `hosts` was written by a programmer.
+            is_trusted = host in self.private_hosts or (self.hosts and _is_address(host))
+            wire = _Wire(self.resolve, time.monotonic() + self.max_seconds, bool(is_trusted))
             pool = httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire)
             has_begun = False
             try:
@@ -253,10 +258,10 @@ class Web:
 
 
 class _Wire(httpcore2.NetworkBackend):
-    """Connects to public addresses only, until the deadline."""
+    """Connects until the deadline, and to public addresses only unless the host is trusted."""
 
-    def __init__(self, resolve, deadline: float):
-        self.resolve, self.deadline = resolve, deadline
+    def __init__(self, resolve, deadline: float, is_trusted: bool):
+        self.resolve, self.deadline, self.is_trusted = resolve, deadline, is_trusted
 
     def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):
         failure: Exception = httpcore2.ConnectError(f"{host} has no address")
@@ -270,13 +275,12 @@ class _Wire(httpcore2.NetworkBackend):
         raise failure
 
     def _checked(self, host):
-        if _is_address(host):  # It is in the list of allowed hosts.
-            return [host]
         try:
-            addresses = self.resolve(host)
+            addresses = [host] if _is_address(host) else self.resolve(host)
         except OSError as error:
             raise httpcore2.ConnectError(f"DNS: {error}") from error
-        if hidden := [address for address in addresses if not _is_public(address)]:
+        hidden = [address for address in addresses if not _is_public(address)]
+        if hidden and not self.is_trusted:
             raise Refused(f"{host} resolves to {hidden[0]}, which is not a public address")
         return addresses
 

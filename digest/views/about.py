@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from digest.operations import retention
-from digest.sources.biorxiv.source import SERVERS
+from digest.papers import registry
 from subscriptions.actions import change_address
 from subscriptions.bounces import unreadable
 from subscriptions.delivery import retention as delivery_retention
@@ -19,8 +19,6 @@ from subscriptions.security import rate_limits, suppression_list
 from subscriptions.views.access import public_page
 from subscriptions.views.signup import CONSENT
 
-NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face", **SERVERS}
-
 
 @public_page
 def privacy(request):
@@ -29,7 +27,7 @@ def privacy(request):
     esp = esps.esp_of(settings.EMAIL_URL)
     context = {
         "days": days_kept(),
-        "sources": get_text_list([NAMES.get(name, name) for name in settings.SOURCES], _("and")),
+        "sources": get_text_list(registry.titles(registry.enabled()), _("and")),
         "writes_files": settings.EMAIL_URL.startswith("file:"),
         "provider": esp.title if esp else "",
         "contact": settings.CONTACT_EMAIL,

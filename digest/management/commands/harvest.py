@@ -1,6 +1,5 @@
 """`manage.py harvest [SOURCE…]`: harvest sources now, and resume runs that were cut off."""
 
-from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 
@@ -16,19 +15,21 @@ class Command(base.Command):
 
     def handle(self, *, sources, since, **options):
         from digest.indexing import index_store
-        from digest.papers import harvest
+        from digest.models import SourceConfig
+        from digest.papers import harvest, registry
 
-        known = ", ".join(harvest.SOURCES)
-        if unknown := set(sources) - set(harvest.SOURCES):
+        names = SourceConfig.objects.values_list("name", flat=True)
+        known = ", ".join(names)
+        if unknown := set(sources) - set(names):
             raise CommandError(
                 f"Unknown source: {', '.join(sorted(unknown))}. Choose from: {known}."
             )
-        if not sources and not settings.SOURCES:
-            raise CommandError(f"SOURCES is empty. Name a source: {known}.")
+        if not (sources := sources or registry.enabled()):
+            raise CommandError(f"No source is on. Name one: {known}.")
         failed, new = [], 0
-        for name in sources or settings.SOURCES:
+        for name in sources:
             self.stdout.write(f"Fetching from {name}. This may take minutes.")
-            source = harvest.SOURCES[name]()
+            source = registry.source_named(name)
             row = harvest.run(source, harvest.web_for(source), since=since)
             self.stdout.write(f"{name}: {row.said}")
             new += row.new + row.changed

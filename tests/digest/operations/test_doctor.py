@@ -94,7 +94,7 @@ AMISS = [
     ({"TRUSTED_PROXIES": 0}, "proxies", "note", "all visitors seem to have"),
     ({"SECRET_KEY": "short"}, "secret key", "note", "has 5 characters and can be guessed"),
     ({"DEBUG": True}, "debug mode", "note", "show code and settings"),
-    ({"SOURCES": []}, "sources", "note", "none: set SOURCES"),
+    ({"SOURCES": []}, "sources", "note", "none is on"),
     ({"SOURCES": ["arxiv", "x"]}, "sources", "note", "x not fetched yet: run `manage.py harvest`"),
     ({}, "papers", "wrong", "none yet: run `manage.py harvest`."),
     ({"SOURCES": []}, "papers", "wrong", "none yet: run `manage.py import_papers FILE`."),

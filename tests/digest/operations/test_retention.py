@@ -226,7 +226,7 @@ BY_RULE = {
     "for ever, a few for each paper": "digest.Paper digest.PaperEmbedding digest.PaperEvent",
     "for ever, a row for each day and measure": "digest.Tally",
     "a few rows": "digest.Turn digest.Pulse subscriptions.Sending contenttypes.ContentType",
-    "by hand": "auth.User auth.Group auth.Permission auth.User_groups "
+    "by hand": "digest.SourceConfig auth.User auth.Group auth.Permission auth.User_groups "
     "auth.User_user_permissions auth.Group_permissions",
 }
 

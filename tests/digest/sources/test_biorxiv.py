@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time
 import pytest
 
 from digest.models import Coverage, Paper, PaperEvent
-from digest.papers import harvest
+from digest.papers import harvest, registry
 from digest.sources.biorxiv.source import BioRxiv
 from digest.sources.records import Record
 from tests.factories.harvests import Told, found, harvesting, only, serving
@@ -169,12 +169,13 @@ def test_a_bad_row_is_one_bad_record():
 # ---- Lists
 
 
+@pytest.mark.django_db
 def test_both_servers_keep_their_papers_apart_and_wait_for_each_others_turns(server, run):
     for name in ("medrxiv", "biorxiv"):
         server.add(TODAY, server=name)
     for name in ("medrxiv", "biorxiv"):
         assert only(run(name=name)).id == f"{name}:10.64898/2026.06.03.000001"
-    gates = {name: harvest.web_for(source()).gate for name, source in harvest.SOURCES.items()}
+    gates = {name: harvest.web_for(registry.source_named(name)).gate for name in registry.SOURCES}
     assert gates["biorxiv"].source == gates["medrxiv"].source
     assert len({gate.source for gate in gates.values()}) == len(gates) - 1
 

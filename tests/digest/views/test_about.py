@@ -44,6 +44,7 @@ PARTS = {
 #: Tables that know no reader: papers, where they come from, and how the service is.
 NOBODYS = {
     *(ours.Alarm, ours.ArchiveFile, ours.Coverage, ours.FittedModel, ours.Harvest),
+    ours.SourceConfig,
     *(ours.Observation, ours.Paper, ours.PaperEmbedding, ours.PaperEvent, ours.Pulse),
     *(ours.Response, ours.Tally, ours.Turn, theirs.Sending, theirs.UselessMail),
 }

@@ -15,7 +15,7 @@ from django.utils import timezone
 from digest import tasks
 from digest.models import Coverage, Harvest, Observation, Paper
 from digest.operations import alarms
-from digest.papers import coverage, harvest, store
+from digest.papers import coverage, harvest, registry, store
 from digest.papers import store as storing
 from digest.papers.http_throttle import DatabaseCache, DatabaseGate
 from digest.sources.base import Batch
@@ -115,9 +115,8 @@ def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatc
     hugging = HuggingFaceServer(today=days[0])
     hugging.answers.extend([too_many(900)] * 20)
     server.today = days[0]
-    monkeypatch.setattr(
-        harvest, "SOURCES", {"huggingface": hugging.source, "arxiv": lambda: arxiv(server)}
-    )
+    sources = {"huggingface": hugging.source, "arxiv": lambda: arxiv(server)}
+    monkeypatch.setattr(registry, "source_named", lambda name: sources[name]())
     monkeypatch.setattr(harvest, "web_for", lambda source: web(source, timezone.now))
     with closing(hugging), pytest.raises(CommandError, match="huggingface"):
         call_command("harvest")
@@ -142,7 +141,7 @@ def test_the_command_names_the_sources_that_it_knows(settings):
     with pytest.raises(CommandError, match=r"Unknown source: pubmed\. Choose from: arxiv"):
         call_command("harvest", "pubmed")
     settings.SOURCES = []
-    with pytest.raises(CommandError, match="Name a source: arxiv, huggingface"):
+    with pytest.raises(CommandError, match="Name one: arxiv, biorxiv"):
         call_command("harvest")
 
 
@@ -280,7 +279,7 @@ def test_two_tasks_at_once_harvest_a_source_once(monkeypatch):
             begun.append(self)
             yield Batch([])
 
-    monkeypatch.setitem(harvest.SOURCES, "library", Counting)
+    monkeypatch.setattr(registry, "source_named", lambda name: Counting())
     monkeypatch.setattr(harvest, "is_running", lambda name, now: False)
     for _ in range(2):
         tasks.harvest_source("library")

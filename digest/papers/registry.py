@@ -1,0 +1,59 @@
+"""Which sources are asked, and how each one is built.
+
+Operators switch sources in the panel (SourceConfig). SOURCES and ARXIV_CATEGORIES win where they
+are set.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from django.conf import settings
+
+from digest.models import SourceConfig
+from digest.sources.arxiv import taxonomy
+from digest.sources.arxiv.source import ArXiv
+from digest.sources.base import Source
+from digest.sources.biorxiv.source import SERVERS, BioRxiv
+from digest.sources.huggingface import HuggingFace
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A source that is part of Paperboy. `is_on`: in a new installation."""
+
+    title: str
+    make: Callable[[], Source]
+    is_on: bool = False
+
+
+SOURCES = {
+    "arxiv": BuiltIn("arXiv", lambda: ArXiv(arxiv_categories()), is_on=True),
+    "huggingface": BuiltIn("Hugging Face", HuggingFace, is_on=True),
+    **{name: BuiltIn(title, partial(BioRxiv, name)) for name, title in SERVERS.items()},
+}
+
+
+def source_named(name: str) -> Source:
+    """Return the source with this name. Raises KeyError."""
+    return SOURCES[name].make()
+
+
+def enabled() -> list[str]:
+    """Return the names of the sources to harvest."""
+    rows = SourceConfig.objects.filter(is_on=True)
+    if settings.SOURCES is None:
+        return [row.name for row in rows]
+    return [*settings.SOURCES, *(row.name for row in rows if row.feed_url)]
+
+
+def titles(names: list[str]) -> list[str]:
+    """Return the names as people read them."""
+    said = dict(SourceConfig.objects.values_list("name", "title"))
+    return [said.get(name, name) for name in names]
+
+
+def arxiv_categories() -> tuple[str, ...]:
+    """Return the archives and categories that are read from arXiv: all archives by default."""
+    row = SourceConfig.objects.filter(name="arxiv").first()
+    return tuple(settings.ARXIV_CATEGORIES or (row and row.categories) or taxonomy.ARCHIVES)
