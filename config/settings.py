@@ -260,7 +260,9 @@ if KEEP_LETTERS.days < NEW_DAYS:
         f"NEW_DAYS is {NEW_DAYS}. Use KEEP_LETTERS_DAYS at most, or papers are sent twice."
     )
 CORPUS_DAYS = env.whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many days.
-RANKING = env.numbers("RANKING", "cut=4")  # Changes to digest.ranking.parameters.Parameters.
+RANKING = env.numbers(
+    "RANKING", example="cut=4"
+)  # Changes to digest.ranking.parameters.Parameters.
 # The model of sentence embeddings: none, a folder, or a name on the Hugging Face Hub.
 SEMANTIC_MODEL = env.text("SEMANTIC_MODEL")
 

@@ -72,7 +72,7 @@ def sentences(text: str) -> list[str]:
     return [text[start:end] for start, end in pairwise([0, *ends, len(text)])]
 
 
-def summary(title: str, abstract: str, interest: Iterable[str] = ()) -> str:
+def best_sentence(title: str, abstract: str, interest: Iterable[str] = ()) -> str:
     """Return the best sentence of at most MAX_WORDS words, or an empty string.
 
     `interest` are the words that a subscriber looks for.

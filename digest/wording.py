@@ -19,7 +19,7 @@ from digest.ranking.authors import queried_authors
 from digest.ranking.query import QUOTED, QUOTES, SHORT_TEXT
 from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable
-from digest.summary import summary as sentence_of
+from digest.summary import best_sentence
 from subscriptions.mail.plaintext import one_line, shortened, unnumbered
 from subscriptions.templatetags import dates
 
@@ -84,7 +84,7 @@ def summary(paper, interest: Sequence[str] = ()) -> str:
 
     `interest` are the words that a subscriber looks for.
     """
-    sentence = sentence_of(paper.title, paper.abstract, interest)
+    sentence = best_sentence(paper.title, paper.abstract, interest)
     by_hugging_face = (paper.hugging_face or {}).get("summary", "")
     if by_hugging_face and not sentence:
         return _("Summary by Hugging Face: %s") % by_hugging_face

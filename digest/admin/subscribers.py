@@ -26,7 +26,9 @@ NOBODY = uuid.UUID(int=0)  # No random id has this value.
 
 
 @admin.register(Subscriber)
-class ReaderAdmin(SubscriberAdmin):
+class SubscriberWithDigestsAdmin(SubscriberAdmin):
+    """Registered instead of SubscriberAdmin, whose app does not know of digests."""
+
     actions_detail = ["preview", *SubscriberAdmin.actions_detail]
     change_form_outer_after_template = "admin/subscriptions/subscriber/days.html"
 

@@ -309,7 +309,7 @@ def _long_url(short_token, position):
 def holder_of(token, purpose):
     """Return the subscriber of a token for this purpose, or None.
 
-    Raises links.ClosedToken, which token_page handles.
+    Raises tokens.ClosedToken, which token_page handles.
     """
     try:
         return tokens.subscriber_of(purpose, token)

@@ -46,7 +46,10 @@ class SignUpRequest:
         set_preferences(subscriber, self.topics)
 
     def to_json(self) -> dict:
-        """Return what `from_json` reads: empty if no topic was chosen."""
+        """Return what `from_json` reads: empty if no topic was chosen, so that all settings stay.
+
+        Rows are kept for days: `from_json` must read those of an older version.
+        """
         if not (self.topics.follow or self.topics.interests):
             return {}
         topics = [topic.pk for topic in self.topics.follow]

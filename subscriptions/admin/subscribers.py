@@ -110,7 +110,10 @@ class LetterInline(widgets.ReadOnlyInline):
 @admin.register(Subscriber)
 @register_actions(*ACTIONS)
 class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
-    """Nobody is added by hand: consent must be the person's own."""
+    """Nobody is added by hand: consent must be the person's own.
+
+    digest/admin/subscribers.py extends it.
+    """
 
     list_display = ["address", "state", "hours", "follows", "next_due_at", "last_digest"]
     list_filter = [StateFilter, ("suppressed_by", ChoicesDropdownFilter)]

@@ -370,7 +370,10 @@ def erase_bytes(letters: Collection[Letter]) -> None:
 
 
 def put_back(letter: Letter, now: datetime, *, until: datetime | None = None, **facts) -> None:
-    """Let a letter that surely was not sent wait for its next attempt. Raises ConcurrentUpdate."""
+    """Let a letter that surely was not sent wait for its next attempt, until `closes_at` at most.
+
+    After it, the sweep ends the letter as missed. Raises ConcurrentUpdate.
+    """
     until = max(until or now, next_attempt_at(letter, now))
     if not change_state([letter], State.PLANNED, now, next_try_at=until, **facts):
         raise ConcurrentUpdate

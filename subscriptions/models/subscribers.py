@@ -171,6 +171,9 @@ class Subscriber(models.Model):
     moved_at = models.DateTimeField(
         null=True, blank=True, help_text="When they last changed address."
     )
+    # Computed by `schedule_from`, `schedule_at` and `reschedule` below. Called when the address is
+    # confirmed, settings change (actions/), a digest was planned (digest/planning/plan.py) or the
+    # last one is too recent (digest/planning/spacing.py).
     next_due_at = models.DateTimeField(
         "next digest",
         null=True,

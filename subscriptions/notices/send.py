@@ -30,7 +30,7 @@ Kind = Letter.Kind
 def write(
     subscriber: Subscriber | None, kind: str, now, closes_at: datetime, to: str = ""
 ) -> Letter | None:
-    """Create a letter, and enqueue its delivery at commit.
+    """Create a letter, and enqueue its delivery at commit. The caller checks the interval.
 
     Without a subscriber, do the same work and roll it back.
     """

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from digest.letters import fragments
 from digest.letters.fragments import Density
 from digest.models import Paper, Pick
-from digest.summary import MAX_LENGTH, MAX_WORDS, sentences, summary
+from digest.summary import MAX_LENGTH, MAX_WORDS, best_sentence, sentences
 from subscriptions.mail.byte_templates import EncodedBytes
 from tests.factories.letter_data import TEXTS
 
@@ -48,20 +48,20 @@ def test_the_sentence_is_quoted_that_says_what_the_paper_does():
         ("We show that for each n, which is so, " + "it is so " * 10, ""),
         ("", ""),
     ]:
-        assert summary("CoralNet: bleaching", abstract) == said
+        assert best_sentence("CoralNet: bleaching", abstract) == said
 
 
 def test_of_what_a_paper_does_that_is_told_for_which_a_reader_looks():
     abstract = f"{BACKGROUND} {WE} We prove bounds on the tides."
-    assert summary("Reefs", abstract) == summary("Reefs", abstract, ["graph"]) == WE
-    assert summary("Reefs", abstract, ["tide", "bounds"]) == "We prove bounds on the tides."
+    assert best_sentence("Reefs", abstract) == best_sentence("Reefs", abstract, ["graph"]) == WE
+    assert best_sentence("Reefs", abstract, ["tide", "bounds"]) == "We prove bounds on the tides."
 
 
 @pytest.mark.slow
 @given(TEXTS, st.lists(st.sampled_from([WE, BACKGROUND, "(", ", which ", "x" * 400]) | TEXTS))
 def test_a_summary_is_short_and_whole_whatever_is_said(title, said):
     abstract = " ".join(said)
-    short = summary(title, abstract, title.split())
+    short = best_sentence(title, abstract, title.split())
     assert len(short.split()) <= MAX_WORDS
     assert len(short) <= MAX_LENGTH
     assert short[1:].removesuffix(".") in " ".join(abstract.split())
