@@ -216,6 +216,7 @@ def test_the_nu_html_checker_finds_no_error(visit, settings, tmp_path):
         (tmp_path / f"{number}.html").write_bytes(answer.content)
     sheet = settings.BASE_DIR / "static" / "paperboy.css"
     command = ["java", "-jar", services.vnu(), "--errors-only", "--also-check-css"]
+    command += ["--filterpattern", ".*“field-sizing”.*"]  # Newer than the checker.
     checked = subprocess.run(
         [*command, *tmp_path.glob("*.html"), sheet], capture_output=True, text=True, check=False
     )

@@ -171,7 +171,10 @@ def samples() -> list[Sample]:
         ("/subscribe/", {"email": "you@example.org"}),
         ("/subscribe/", {"email": "x", "topics": "x", "timezone": "x"}),
         (f"/confirm/{asked('new', 'confirm')}/", {}),
-        (f"/preferences/{preferences}/", wrong),
+        *(
+            (f"/preferences/{preferences}/", wrong | {"action": f"save_{tab}"})
+            for tab in ("interests", "delivery")
+        ),
         *((f"/move/{tokens.token(f'move-{side}', mover, NOW)}/", {}) for side in ("old", "new")),
         *((f"/unsubscribe/{token('unsubscribe', who)}/", {}) for who in ("settled", "away")),
         *(("/lost/", {"email": email}) for email in ("x", "you@example.org")),
