@@ -26,8 +26,12 @@ for (const tab of tabs) {
 }
 
 // A link to a field, such as #pause, opens its tab.
-const target = document.querySelector(".panels > :is(:target, :has(:target))");
-if (target) open(tabs.find((tab) => tab.href.endsWith(`tab=${target.id}`)));
+function openTarget() {
+  const panel = document.getElementById(location.hash.slice(1))?.closest(".panels > *");
+  if (panel) open(tabs.find((tab) => tab.href.endsWith(`tab=${panel.id}`)));
+}
+openTarget();
+addEventListener("hashchange", openTarget);
 
 // What is saved, whatever the browser has put into the form since.
 function asSent(form) {

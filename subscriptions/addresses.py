@@ -60,7 +60,7 @@ def normalise(text: str) -> str:
         domain = idna.encode(domain.rstrip("."), uts46=True).decode("ascii")
     except idna.IDNAError:
         raise ValidationError(
-            _("The part after the @ is not a domain that mail can be sent to."), code="domain"
+            _("The part after the @ can’t receive email. Check it for typos."), code="domain"
         ) from None
     address = f"{local}@{domain}"
     is_address(address)

@@ -304,6 +304,14 @@ def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_
         assert hidden_on_the_way(page, first, 40) == []
 
 
+def test_a_link_to_a_field_opens_its_tab(site, open_page):
+    page = open_page(f"{tokens.preferences_url(reader())}#pause")
+    for field, tab in (("pause", "Delivery"), ("address", "Data")):
+        page.evaluate(f"location.hash = '{field}'")
+        page.locator(".sections [aria-current]", has_text=tab).wait_for()
+        assert page.locator(f"#{field}").is_visible()
+
+
 def test_who_unfolds_all_authors_reads_each_once(site, open_page):
     paper = make.paper("By many", authors=[f"Author {number}" for number in range(1, 26)])
     page = open_page(site + paper.get_absolute_url())

@@ -248,8 +248,12 @@ def _leavers_card(now):
     since = now - timedelta(days=LEAVERS_DAYS)
     first = db.first_since(Consent, "at", since - db.SLACK)
     left = Consent.objects.filter(pk__gte=first, at__gte=since, act=Consent.Act.UNSUBSCRIBED)
-    ways = left.order_by().values_list("via").annotate(count=Count("pk")).order_by("-count")
-    rows = [_row(via[:1].upper() + via[1:], count) for via, count in ways]
+    ways = left.values_list("via", "reason").annotate(count=Count("pk")).order_by("-count")
+    labels = dict(Consent.Reason.choices)
+    rows = [
+        _row(f"{via[:1].upper()}{via[1:]}{f': {labels[reason]}' if reason else ''}", count)
+        for via, reason, count in ways
+    ]
     url = reverse("admin:subscriptions_subscriber_changelist")
     blocked = Subscriber.objects.filter(suppressed_at__gte=since).order_by()
     for by, count in blocked.values_list("suppressed_by").annotate(Count("pk")):

@@ -72,7 +72,9 @@ def markdown(rows) -> str:
         paper = row.paper
         title = _markdown(paper.title)
         link = f"[{title}](<{_address(paper.link)}>)" if paper.link else title
-        details = [_markdown(part) for part in (paper.byline, paper.venue, paper.day.year) if part]
+        details = [
+            _markdown(part) for part in (paper.byline, paper.venue(), citations.year(paper)) if part
+        ]
         lines.append(f"- [{'x' if row.read_at else ' '}] {link}. {', '.join(details)}.")
         if row.labels:
             lines[-1] += f" *{_markdown(row.labels)}*"
@@ -91,7 +93,7 @@ def table(rows) -> str:
         paper = row.paper
         read = row.read_at.date() if row.read_at else ""
         cells = [paper.pk, paper.title, "; ".join(paper.authors), citations.year(paper)]
-        cells += [paper.venue, citations.doi(paper), paper.link, row.saved_since.date(), read]
+        cells += [paper.venue(), citations.doi(paper), paper.link, row.saved_since.date(), read]
         writer.writerow(map(_cell, [*cells, row.labels, row.note]))
     return file.getvalue()
 

@@ -144,8 +144,8 @@ def _ways(query: Query, acronyms: Mapping[str, tuple[str, ...]]) -> list[Query]:
         return []
     full = tuple(chain.from_iterable(acronyms.get(term, (term,)) for term in query.terms))
     said = f" {' '.join(query.terms)} "
-    for acronym, long in acronyms.items():
-        if long[0] in query.terms:
-            said = said.replace(f" {' '.join(long)} ", f" {acronym} ")
+    begun = [(acronym, long) for acronym, long in acronyms.items() if long[0] in query.terms]
+    for acronym, long in sorted(begun, key=lambda item: -len(item[1])):  # RLHF before RL.
+        said = said.replace(f" {' '.join(long)} ", f" {acronym} ")
     ways = {full, tuple(said.split())} - {query.terms}
     return [replace(query, terms=terms) for terms in sorted(ways)]

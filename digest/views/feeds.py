@@ -180,8 +180,8 @@ class ReaderFeed(PaperFeed):
 
     def subtitle(self, subscriber):
         if subscriber.unsubscribed_at:
-            return _("You have unsubscribed: no more papers come in here.")
-        return _("The papers of your digests, each with the reason why it is there.")
+            return _("You’re unsubscribed: this feed gets no new papers.")
+        return _("The papers in your digests, each with the reason it was picked.")
 
     def link(self):
         return settings.SITE_URL + reverse("home")
@@ -223,8 +223,8 @@ def reader(request, token):
         return _text_response(_("This feed is gone."), 410)
     except tokens.ClosedToken:
         moved = _(
-            "The digest has moved to another address, and this feed ended with that. Your "
-            "preferences have its new address."
+            "The subscription was moved to another address, and this feed has ended. Your "
+            "preferences have the new feed."
         )
         return _text_response(moved, 410)
     with translation.override(subscriber.language_or_default):

@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from subscriptions import hooks
 from subscriptions.actions.preferences import TopicSelection, set_preferences
@@ -40,10 +41,14 @@ class SignUpRequest:
     language: str | None = None
 
     def apply_to(self, subscriber: Subscriber) -> None:
-        """Set the settings, and save the preferences. Does not save the subscriber."""
+        """Set the settings, and replace the preferences by those given, if any.
+
+        Does not save the subscriber.
+        """
         subscriber.timezone, subscriber.hour = self.timezone, self.hour
         subscriber.language = self.language or subscriber.language
-        set_preferences(subscriber, self.topics)
+        if self.topics != TopicSelection():
+            set_preferences(subscriber, self.topics)
 
     def to_json(self) -> dict:
         """Return what `from_json` reads: empty if no topic was chosen, so that all settings stay.
@@ -135,7 +140,7 @@ def _do_remaining_work(state, request, source, now, *, wrote):
         address = f"{uuid.uuid4().hex}@stand-in.invalid"
         stand_in = Subscriber.objects.create(email=address, asked_at=now)
         if state != "pending":
-            set_preferences(stand_in, request.topics)
+            request.apply_to(stand_in)
         if state not in ("pending", "unsubscribed"):
             record_consent(stand_in, Consent.Act.ASKED, source, now)
             stand_in.save()
@@ -228,6 +233,15 @@ def unsubscribe(public_id: uuid.UUID, *, source: ConsentSource, now) -> int:
                 closes_at = now + send.NOTICE_LIFETIME
                 send.write(subscriber, Kind.GOODBYE, now, closes_at)
         return under_way
+
+
+def record_reason(public_id: uuid.UUID, reason: str) -> bool:
+    """Store why a subscriber unsubscribed, with its record. Return whether the reason is known."""
+    is_known = reason in Consent.Reason.values
+    if is_known:
+        left = Consent.objects.filter(subscriber__public_id=public_id, act=Consent.Act.UNSUBSCRIBED)
+        left.filter(at=F("subscriber__unsubscribed_at")).update(reason=reason)
+    return is_known
 
 
 def unsuppress(subscriber: Subscriber, *, source: ConsentSource, now) -> bool:

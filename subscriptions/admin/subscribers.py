@@ -90,7 +90,7 @@ class PreferenceInline(TabularInline):
 
 class ConsentInline(widgets.ReadOnlyInline):
     model = Consent
-    fields = ["act", "at", "via", "ip", "wording"]
+    fields = ["act", "at", "via", "reason", "ip", "wording"]
     verbose_name_plural = "consent record"
 
 

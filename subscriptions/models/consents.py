@@ -1,6 +1,7 @@
 """The record of consent, and changes of address that wait for consent."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from subscriptions.models.letters import Letter
 from subscriptions.models.subscribers import Subscriber
@@ -15,12 +16,21 @@ class Consent(models.Model):
         UNSUBSCRIBED = "unsubscribed"
         MOVED = "moved", "changed address"
 
+    class Reason(models.TextChoices):
+        TOO_MANY = "many", _("Too many emails")
+        IRRELEVANT = "other-field", _("The papers don’t fit my interests")
+        NOT_NEEDED = "not-needed", _("I no longer need it")
+        OTHER = "other", _("Another reason")
+
     subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="consents")
     act = models.CharField(max_length=12, choices=Act)
     at = models.DateTimeField()
     via = models.CharField(max_length=60, help_text="The form, link or mail program.")
     ip = models.GenericIPAddressField("IP address", null=True, blank=True)
     wording = models.TextField(blank=True, help_text="The text that they agreed to.")
+    reason = models.CharField(
+        max_length=12, choices=Reason, blank=True, db_default="", help_text="Why they unsubscribed."
+    )
 
     class Meta:
         ordering = ["at", "pk"]

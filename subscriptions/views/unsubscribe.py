@@ -1,4 +1,4 @@
-"""Unsubscribe, and its undo."""
+"""Unsubscribe, its undo, and the optional question why."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from subscriptions import addresses
 from subscriptions.actions import signup
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Consent, Letter, Subscriber
 from subscriptions.security import tokens
 from subscriptions.views.access import consent_source, token_page
 from subscriptions.views.signup import UNDO
@@ -23,8 +23,10 @@ UNDO_SHOWN = timedelta(minutes=10)
 def unsubscribe(request, token):
     """Unsubscribe. A link from before a change of address works, but does not show the address."""
     public_id, since = tokens.parse_token("unsubscribe", token)
-    now, context = timezone.now(), {}
-    if request.method == "POST":
+    now, context = timezone.now(), {"reasons": Consent.Reason.choices}
+    if request.method == "POST" and "why" in request.GET:
+        context["thanks"] = signup.record_reason(public_id, request.POST.get("reason", ""))
+    elif request.method == "POST":
         # The body is not parsed as a form: mail programs may write it in any way.
         via = "mail program" if b"List-Unsubscribe" in request.body else "unsubscribe page"
         with suppress(Subscriber.DoesNotExist):  # Erased.
@@ -34,10 +36,10 @@ def unsubscribe(request, token):
         context["subscriber"] = subscriber
         if not tokens.is_closed(subscriber, since):
             context["address"] = addresses.readable(subscriber.email)
-    if request.method != "POST":
+            context["preferences_url"] = tokens.preferences_url(subscriber)
+    if request.method != "POST" or (subscriber and not subscriber.unsubscribed_at):
         return render(request, "subscriptions/unsubscribe.html", context)
     if "address" in context:
-        context["preferences_url"] = tokens.preferences_url(subscriber)
         left_at = subscriber.unsubscribed_at
         if subscriber.can_resubscribe(now) and now - left_at < UNDO_SHOWN:
             undo = tokens.token(Letter.Kind.GOODBYE, subscriber.public_id, left_at)

@@ -167,6 +167,12 @@ def test_an_acronym_finds_what_it_stands_for_and_the_reverse(topic):
     assert {one.terms for one in found if one.paper < 2} == {(topic,)}
 
 
+def test_of_nested_long_forms_the_longest_is_abbreviated():
+    known = {"rl": ("reinforc", "learn"), "rlhf": ("reinforc", "learn", "human", "feedback")}
+    found = queries("reinforcement learning from human feedback", known)
+    assert [one.terms for one in found] == [known["rlhf"], ("rlhf",)]
+
+
 # ---- The cut
 
 

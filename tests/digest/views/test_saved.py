@@ -242,8 +242,10 @@ def test_the_files_have_all_papers_in_their_order_and_are_never_shown(client, pa
 
 def test_a_hostile_title_is_no_formula_and_no_markup_in_a_file(client):
     reader = make.subscriber()
-    save(reader, make.paper('=HYPERLINK("x") [a](b) *c*'))
+    save(reader, make.paper('=HYPERLINK("x") [a](b) *c*', comments="Accepted at ICML 2026"))
     assert client.get(address("saved-csv", reader)).content.count(b"\n") == 2
     assert b"'=HYPERLINK" in client.get(address("saved-csv", reader)).content
     text = client.get(address("saved-markdown", reader)).content.decode()
     assert r"\[a\](b) \*c\*" in text
+    assert "accepted at ICML 2026" in text
+    assert b",accepted at ICML 2026," in client.get(address("saved-csv", reader)).content

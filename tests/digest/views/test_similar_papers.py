@@ -85,7 +85,7 @@ def test_those_of_which_she_said_something_are_not_new_to_her(client, clock, roa
 def test_who_likes_one_paper_is_told_that_it_takes_three(client, clock, roads, reader):
     like(reader, roads[0])
     part = part_of(client, reader)
-    assert "From three papers on" in words_of(part)
+    assert "imported three papers" in words_of(part)
     assert not titles_of(part)
 
 
@@ -94,7 +94,7 @@ def test_where_nothing_new_is_like_them_it_says_so_and_what_to_do(client, clock,
         paper.delete()
     like(reader, *roads[:3])
     part = part_of(client, reader)
-    assert "There was none in the last seven days" in words_of(part)
+    assert "None in the past week" in words_of(part)
     assert not titles_of(part)
 
 
@@ -120,5 +120,5 @@ def test_while_many_are_ranked_for_she_is_asked_to_come_again(
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
     like(reader, *roads[:3])
     with slots.slot(), slots.slot():
-        assert "try again in a few seconds" in words_of(part_of(client, reader))
+        assert "Reload the page in a few seconds" in words_of(part_of(client, reader))
     assert are_new(titles_of(part_of(client, reader)), roads)

@@ -50,6 +50,8 @@ def test_signing_up_again_at_once_changes_the_wishes_and_sends_no_second_letter(
     assert again is None
     assert Letter.objects.count() == 1
     assert (stances(someone), someone.hour) == ({"cake": "follow"}, 9)
+    subscribe(now=NOW + MINUTE)  # The address alone: the interests stay.
+    assert stances(someone) == {"cake": "follow"}
 
 
 def test_whoever_lost_the_confirmation_can_have_another_after_a_while_or_once_it_failed():

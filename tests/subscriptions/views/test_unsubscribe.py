@@ -83,6 +83,23 @@ def test_the_page_promises_no_letter_to_who_gets_none(client, state):
     assert not reader.letters.exists()
 
 
+def test_the_page_asks_why_and_stores_a_known_reason_with_the_record(client):
+    reader = make.subscriber()
+    why = f"{url('unsubscribe', reader)}?why"
+    assert "Why? (optional)" in client.post(url("unsubscribe", reader)).text
+    assert "Why? (optional)" in client.post(why, {"reason": "unheard of"}).text
+    assert "Thanks for telling us" in client.post(why, {"reason": "many"}).text
+    assert [consent.reason for consent in reader.consents.all()] == ["many"]
+
+
+def test_a_reason_unsubscribes_nobody(client):
+    reader = make.subscriber()
+    page = client.post(f"{url('unsubscribe', reader)}?why", {"reason": "many"})
+    assert "Unsubscribe?" in page.text
+    assert make.fresh(reader).unsubscribed_at is None
+    assert not reader.consents.exists()
+
+
 def test_one_who_was_erased_can_still_unsubscribe(client):
     reader = make.subscriber()
     address = url("unsubscribe", reader)
