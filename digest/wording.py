@@ -105,6 +105,15 @@ def facts(pick) -> str:
     return " · ".join(filter(None, parts))
 
 
+def card_facts(paper) -> list[str]:
+    """Return stars, venue, organization, fields and state of a paper, as pages list them."""
+    stars = paper.stars and ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars)
+    organization = (paper.hugging_face or {}).get("organization")
+    withdrawn, sample = paper.is_withdrawn and _("Withdrawn"), paper.is_sample and _("Sample")
+    facts = stars, venue(paper), organization, *paper.fields[:4], withdrawn, sample
+    return list(filter(None, facts))
+
+
 def venue(paper) -> str:
     """Return where a paper is accepted, according to its authors' comments. Empty if in doubt."""
     ends = r";|(?:(?<=[a-z]{5})|(?<=\d{4})|(?<=\)))\.(?: (?![A-Z]\.)|$)"

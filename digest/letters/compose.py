@@ -335,9 +335,9 @@ def _join_papers(letter, max_size, tokens, feedback_url, site):
     texts, htmls, remaining = [], [], iter(entries)
     for heading, members in letter.sections:
         if heading:
-            part = fragments.heading(heading, site)
-            texts += (BLANK_LINE, *part.text.join({}))
-            htmls += (NEXT_LINE, *part.html.join({}))
+            part = fragments.heading(site)
+            texts += (BLANK_LINE, *part.text.join({"name": text_line(heading)}))
+            htmls += (NEXT_LINE, *part.html.join({"name": html_line(heading)}))
         for pick, entry in zip(members, remaining, strict=False):
             number = b"%d" % pick.position
             url = encode_url(f"{feedback_url}{pick.position}/", "    ")

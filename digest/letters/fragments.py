@@ -151,9 +151,9 @@ def entries(
     return _cached(_entries, MAX_ENTRIES, keys, picks, make)
 
 
-def heading(name: str, site: LetterSite) -> Fragment:
-    """Return the heading over a section of papers."""
-    return _fragment("group", lambda: {"name": name}, name, site)
+def heading(site: LetterSite) -> Fragment:
+    """Return the heading over a section of papers, with a hole for its name."""
+    return _fragment("group", lambda: {"name": line_slot("name")}, "", site)
 
 
 def news(events: Sequence[dict], site: LetterSite) -> Fragment:
@@ -306,7 +306,7 @@ def _fill(skeleton, paper_text):
 
 
 def _fragment(name, context, key, site):
-    """Return a template without holes, rendered. Contexts with equal keys must be equal."""
+    """Return a rendered template. Contexts with equal keys must be equal."""
 
     def make():
         part = markup(name, context())

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Container, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, count
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus
 
 from digest.models import Paper
 from digest.sources.arxiv.fields import SUFFIXES
@@ -191,7 +191,7 @@ def coins(paper: Paper) -> str:
         ("rft_id", paper.link),
         *(("rft.au", ", ".join(parts(name) or [name])) for name in _authors(paper)[:MAX_AUTHORS]),
     ]
-    return urlencode([(name, value) for name, value in values if value])
+    return "&".join([f"{name}={quote_plus(value)}" for name, value in values if value])
 
 
 def _date(paper):

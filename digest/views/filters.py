@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from urllib.parse import urlencode
 
 from django.utils import timezone
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from digest.models import Paper
 from digest.models.papers import CATEGORY
+from digest.wording import grouped
 
 NAMES = ("field", "since", "code", "view")  # Query parameters.
 PERIODS = {7: _("Past week"), 30: _("Past month"), 365: _("Past year")}
@@ -60,19 +62,22 @@ class Filters:
 
     def passing(self, ids: Sequence[str]) -> set[str]:
         """Return the ids of the papers that are to be shown. Runs one query."""
-        rows = Paper.objects.filter(pk__in=ids).only("categories", "github")
+        papers = Paper.objects.filter(pk__in=ids)
         if self.days:
-            rows = rows.filter(day__gt=timezone.localdate() - timedelta(days=self.days))
-        return {paper.pk for paper in rows if self.passes(paper)}
+            papers = papers.filter(day__gt=timezone.localdate() - timedelta(days=self.days))
+        rows = papers.values_list("pk", "categories", "github", named=True)
+        return {row.pk for row in rows if self.passes(row)}
 
-    def context(self, papers: Iterable[Paper], *, is_dated: bool = False) -> dict:
+    def context(self, papers: Iterable, *, is_dated: bool = False) -> dict:
         """Return what _filters.html shows, with the number of these papers in each field."""
-        counts = Counter(field for paper in papers for field in paper.fields)
+        found = Counter(chain.from_iterable(paper.categories for paper in papers))
+        counts = Counter({name: found[name] for name in found if CATEGORY.fullmatch(name)})
         fields = counts.most_common(MAX_FIELDS)
         if self.field and self.field not in dict(fields):
             fields.append((self.field, counts[self.field]))
         periods = PERIODS.items() if is_dated else ()
-        return {"filters": self, "fields": sorted(fields), "periods": periods}
+        shown = [(name, grouped(number)) for name, number in sorted(fields)]
+        return {"filters": self, "fields": shown, "periods": periods}
 
 
 NO_FILTERS = Filters()

@@ -24,7 +24,7 @@ from digest.views.filters import NAMES, NO_FILTERS, Filters
 from digest.views.page_cache import get_or_make, same_for_all
 from subscriptions.models import Topic, arxiv_slug
 
-DAY_PAGE, DAY_COMPACT_PAGE = 40, 100
+DAY_PAGE, DAY_COMPACT_PAGE = 25, 100
 MAX_PAPERS = 30  # Of a topic.
 MAX_FOLLOWS = 4  # Authors that a paper's page offers to follow, and the last one.
 NO_QUOTES = str.maketrans(dict.fromkeys('"“”„«»‟〝〞＂'))
@@ -182,7 +182,7 @@ def day(request, day):
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
     days = Paper.objects.order_by("day").values_list("day", flat=True)
     filters = Filters.of(request.GET)
-    every = list(papers.only("categories", "github"))
+    every = papers.values_list("pk", "categories", "github", named=True)
     ids = [paper.pk for paper in every if filters.passes(paper)]
     page = Paginator(ids, DAY_COMPACT_PAGE if filters.is_compact else DAY_PAGE)
     page = page.get_page(request.GET.get("page"))

@@ -5,7 +5,7 @@ Without an index or model, only titles of the newest papers are searched, and th
 
 import re
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape  # As Django's, which looks for lazy texts first: pages have hundreds.
@@ -51,8 +51,8 @@ class Results:
 
     Attributes
     ----------
-    all : sequence of Paper
-        The papers of all pages, with their categories only.
+    all : iterable of rows
+        The categories of the papers of all pages.
     count, pages, most : int
         The number of papers, of pages, and of papers on these pages if those are fewer.
     arxiv_id, doi : str
@@ -77,7 +77,7 @@ class Results:
     page: int = 1
     pages: int = 1
     most: int = 0
-    all: Sequence[Paper] = ()
+    all: Iterable = ()
     arxiv_id: str = ""
     doi: str = ""
     is_plain: bool = False
@@ -134,7 +134,7 @@ def find(
         _shown(found, asked, model),
         count,
         page,
-        all=list(Paper.objects.filter(pk__in=ids).only("categories").order_by()),
+        all=Paper.objects.filter(pk__in=ids).order_by().values_list("categories", named=True),
         pages=max(1, -(-len(ids) // size)),
         most=search.MAX_RESULTS if count > len(ids) == search.MAX_RESULTS else 0,
         is_plain=index is None,

@@ -7,8 +7,8 @@ PAPERS is a file as `import_papers` reads it. Where it has fewer papers, copies 
 of the days before. They are stored in a PostgreSQL database of their own, the
 archive is written, and the web server is started by the command of docker-compose.yml. Then so many
 clients ask at once, each for the next page as soon as it has one: every paper another one, every
-search for other words, every reader's preferences, so that little of these was made before; the
-home page and the topics as people ask for them, again and again.
+search for other words, every reader's digest and preferences, so that little of these was made
+before; the home page and the topics as people ask for them, again and again.
 
 Nothing else should run meanwhile: all share the cores. Fails where a page takes longer than 100 ms
 in 95 of 100 cases, or asks more queries than 15.
@@ -39,9 +39,9 @@ from tests.benchmarks import due_day, panel_rows
 ROOT = Path(__file__).resolve().parent.parent.parent
 MOST, MOST_QUERIES = 0.1, 15  # Seconds at the 95th percentile, and queries of a page.
 PORT = 8765
-PERSONAL = {"preferences"}  # One reader's page, seldom seen: told, and not held to MOST.
+PERSONAL = {"digest", "preferences"}  # One reader's pages: told, and not held to MOST.
 BATCH = 5_000
-A_DAY = 250  # Papers.
+A_DAY, PICKS = 250, 10  # Papers of a day, and of a digest.
 WARM = 60  # Requests of a kind, to each process some, before time is taken.
 WORD = re.compile(r"[a-z]{4,}", re.IGNORECASE)
 
@@ -79,12 +79,13 @@ def load(options):
     call_command("migrate", verbosity=0)
     starter_topics.make_topics()
     now = timezone.now()
-    papers = due_day.laid_over_days(options.file, options.papers, A_DAY, now)
+    papers = list(due_day.laid_over_days(options.file, options.papers, A_DAY, now))
     Paper.objects.bulk_create(papers, batch_size=BATCH)
     told = {"readers": options.readers, "days": 365, "today": now.date(), "midnight": now}
     with connection.cursor() as cursor:
         for statement in (panel_rows.READERS, panel_rows.PREFERENCES, "ANALYZE"):
             cursor.execute(statement, told)
+    store_digests(papers[:A_DAY], options.requests, now)
     for make in (index_store.renew, index_store.write):  # Fitted and written, then written anew.
         started = time.process_time()
         make(now)
@@ -97,9 +98,35 @@ def load(options):
     connection.close()
 
 
+def store_digests(papers, count, now):
+    """Store digests of these papers for so many readers."""
+    from digest.models import Digest, Pick
+    from subscriptions.models import Letter, Subscriber
+
+    day, draw = {"day": now.date()}, random.Random(5)
+    moments = day | {"created_at": now, "closes_at": now}
+    readers = Subscriber.objects.subscribed()[:count]
+    letters = Letter.objects.bulk_create(
+        Letter(subscriber=one, kind="digest", **moments) for one in readers
+    )
+    digests = Digest.objects.bulk_create(
+        Digest(subscriber=letter.subscriber, letter=letter, considered=A_DAY, **day)
+        for letter in letters
+    )
+    reason = {"score": 0.5, "basis": "topic", "topic_name": "graphs", "terms": ["graph", "network"]}
+    Pick.objects.bulk_create(
+        [
+            Pick(digest=one, subscriber=one.subscriber, paper=paper, position=position, **reason)
+            for one in digests
+            for position, paper in enumerate(draw.sample(papers, PICKS), start=1)
+        ],
+        batch_size=BATCH,
+    )
+
+
 def addresses(count) -> dict[str, list[str]]:
     """Return what is asked for, kind by kind."""
-    from digest.models import Paper
+    from digest.models import Digest, Paper
     from subscriptions.models import Subscriber, Topic
     from subscriptions.security import tokens
 
@@ -118,6 +145,10 @@ def addresses(count) -> dict[str, list[str]]:
         "topics": ["/topics/"] * count,
         "feed": [f"/topics/{chance.choice(by_subject)}/feed/" for _ in range(count)],
         "day": [f"/days/{chance.choice(days)}/" for _ in range(count)],
+        "digest": [
+            f"/digests/{tokens.own_token('digest', one.subscriber, one.public_id)}/"
+            for one in Digest.objects.select_related("subscriber")[:count]
+        ],
         "preferences": [
             f"/preferences/{tokens.token('preferences', one)}/"
             for one in Subscriber.objects.subscribed().values_list("public_id", flat=True)[:count]

@@ -1,8 +1,0 @@
-"""A template filter for citation data."""
-
-from django import template
-
-from digest.papers import citations
-
-register = template.Library()
-register.filter("coins", citations.coins)
