@@ -43,7 +43,7 @@ if IS_PUBLIC:
         if not env.text(name):
             raise ImproperlyConfigured(
                 f"{name} is not set. A public installation (SITE_URL is https, or DATABASE_URL is "
-                f"set) needs it: see 'Deploy' in README.md."
+                f"set) needs it: see docs/configuration.md."
             )
     if len(env.text("SECRET_KEY")) < MIN_SECRET_KEY_LENGTH:
         raise ImproperlyConfigured(

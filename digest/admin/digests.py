@@ -5,7 +5,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.shortcuts import get_object_or_404
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from unfold.decorators import display
 
@@ -22,6 +22,7 @@ from subscriptions.admin.widgets import (
     count_subquery,
     filter_by_address,
     letter_badge,
+    link,
     reason_of,
     with_day,
 )
@@ -70,7 +71,7 @@ class DigestAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     search_help_text = "Email address, or part of one"
     ordering = ["-letter_id"]  # An index on the letters' state has this order.
     inlines = [PickInline]
-    fields = ["subscriber", "day", "letter", "state", "why", "considered"]
+    fields = ["subscriber", "day", "email", "state", "why", "considered", "list_then"]
     change_form_outer_after_template = "admin/digest/digest/preview.html"
 
     def get_queryset(self, request):
@@ -114,6 +115,17 @@ class DigestAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     @display(description="Reason")
     def why(self, digest):
         return reason_of(digest.letter)
+
+    @display(description="Email")
+    def email(self, digest):
+        url = reverse("admin:subscriptions_letter_change", args=[digest.letter_id])
+        return link(url, digest.letter)
+
+    @display(description="Announced papers")
+    def list_then(self, digest):
+        """Return how much of the newest list was stored when the digest was planned."""
+        said = "{had:,} of {announced:,} stored, arXiv's list of {day}"
+        return said.format(**digest.receipt) if digest.receipt else None
 
     @display(description="Picks")
     def pick_count(self, digest):

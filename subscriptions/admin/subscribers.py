@@ -56,6 +56,12 @@ class StateFilter(DropdownFilter):
         return queryset.in_state(self.value(), timezone.now())
 
 
+class BlockFilter(ChoicesDropdownFilter):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.title = "block reason"
+
+
 def _labelled(field):
     """Label a field of a table for screen readers."""
     if field is not None:
@@ -115,23 +121,23 @@ class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
     digest/admin/subscribers.py extends it.
     """
 
-    list_display = ["address", "state", "hours", "follows", "next_due_at", "last_digest"]
-    list_filter = [StateFilter, ("suppressed_by", ChoicesDropdownFilter)]
+    list_display = ["address", "state", "hours", "follows", "next_digest", "last_digest"]
+    list_filter = [StateFilter, ("suppressed_by", BlockFilter)]
     list_filter_options = {"state": {"horizontal": True}, "suppressed_by": {"horizontal": True}}
     search_fields = ["email"]
     search_help_text = "Email address, or part of one"
     ordering = ["-pk"]
-    sortable_by = ["address", "hours", "next_due_at"]
+    sortable_by = ["address", "hours", "next_digest"]
     list_disable_select_all = True
     actions = []
     change_form_outer_before_template = "admin/subscriptions/subscriber/actions.html"
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
-        (None, {"fields": ["address", "state", "next_due_at"]}),
+        (None, {"fields": ["address", "state", "next_digest"]}),
         ("Settings", {"fields": [*DELIVERY, "wants_quiet_days", "wants_near", "learns"]}),
         ("History", {"fields": HISTORY}),
     ]
-    readonly_fields = ["address", "state", "days", "next_due_at", *HISTORY]
+    readonly_fields = ["address", "state", "days", "next_digest", *HISTORY]
 
     def get_queryset(self, request):
         follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
@@ -196,6 +202,11 @@ class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
     @display(description="Follows")
     def follows(self, subscriber):
         return subscriber.follow_count
+
+    @display(description="Next digest", ordering="next_due_at")
+    def next_digest(self, subscriber):
+        """Return when it is due. A blocked subscriber keeps their time, and gets none."""
+        return None if subscriber.suppressed_at else subscriber.next_due_at
 
     @display(description="Last digest")
     def last_digest(self, subscriber):

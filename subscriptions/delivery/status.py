@@ -142,7 +142,7 @@ def _planned(letter, now):
 
 
 def _accepted(letter):
-    sentences = [f"The mail server took it {_at(letter.ended_at)}."]
+    sentences = [f"The mail server accepted it {_at(letter.ended_at)}."]
     if letter.repeats:
         sentences.append(
             "It was unknown whether an earlier attempt arrived: they may get it twice."

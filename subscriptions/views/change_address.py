@@ -27,7 +27,7 @@ def move(request, token):
     subscriber = Subscriber.objects.get(public_id=public_id)
     requested = change_address.find(subscriber, asked_at)
     if request.method == "POST":
-        source = consent_source(request, f"link in the letter to the {side} address", MOVE[side])
+        source = consent_source(request, f"link in the email to the {side} address", MOVE[side])
         try:
             requested = change_address.approve(subscriber, side, asked_at, source=source, now=now)
         except change_address.AddressTaken:

@@ -30,12 +30,12 @@ FIRST_DIGEST_WAIT = timedelta(seconds=15)
 
 #: By the kind of letter whose link must be answered: template, wording, and source of the consent.
 QUESTIONS = {
-    Letter.Kind.CONFIRM: ("subscriptions/confirm.html", CONSENT, "link in the letter"),
+    Letter.Kind.CONFIRM: ("subscriptions/confirm.html", CONSENT, "link in the email"),
     Letter.Kind.GOODBYE: ("subscriptions/resubscribe.html", UNDO, "link that undoes unsubscribing"),
     Letter.Kind.BOUNCED: (
         "subscriptions/confirm_address.html",
         ADDRESS_WORKS,
-        "link in the letter about letters that came back",
+        "link in the email about bounces",
     ),
 }
 

@@ -16,7 +16,9 @@ from tests.config.environment import DATABASE, PUBLIC, ROOT, manage
 @pytest.mark.parametrize("public", [PUBLIC, PUBLIC | DATABASE | {"SITE_URL": "http://x.example"}])
 def test_a_public_installation_without_key_or_hosts_is_refused(read_settings, public, missing):
     environment = {name: value for name, value in public.items() if name != missing}
-    with pytest.raises(ImproperlyConfigured, match=f"^{missing} is not set.* needs it.*README"):
+    with pytest.raises(
+        ImproperlyConfigured, match=f"^{missing} is not set.* needs it.*configuration"
+    ):
         read_settings(**environment)
 
 
@@ -41,7 +43,7 @@ def test_every_command_of_a_public_installation_is_refused_with_a_sentence(data_
     refused = manage("migrate", DATA_DIR=str(data_dir), SITE_URL=PUBLIC["SITE_URL"])
     assert refused.returncode == 1
     assert refused.stderr.startswith("Settings: SECRET_KEY is not set. A public installation")
-    assert refused.stderr.endswith("README.md.\n")
+    assert refused.stderr.endswith("configuration.md.\n")
     assert list(data_dir.iterdir()) == []
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from digest import samples
@@ -39,6 +40,11 @@ class Command(base.Command):
         base.add_port(parser)
 
     def handle(self, *, no_serve, port, **options):
+        if settings.IS_HTTPS:
+            raise CommandError(
+                "The demo adds sample papers and a subscriber. It does not run on a public site "
+                "(SITE_URL is https)."
+            )
         if no_serve:
             self._set_up(port)
             self._say("Next", "run `manage.py demo` to start the site")

@@ -104,6 +104,7 @@ class Command(base.Command):
             TimeRemainingColumn(),
             console=Console(file=self.stderr, soft_wrap=True),
             transient=True,
+            disable=not self.stderr.isatty(),
         )
 
 

@@ -40,7 +40,7 @@ class Command(base.Command):
         except Exception as error:  # The mail server keeps the message and tries again.
             reason = str(error) if isinstance(error, CommandError) else type(error).__name__
             raise CommandError(
-                f"Not recorded; the mail server should try again: {reason}",
+                f"Not recorded: {reason}",
                 returncode=os.EX_TEMPFAIL,
             ) from error
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from digest.management import base
-from digest.ranking.parameters import Parameters
+from digest.ranking.parameters import OLD, Parameters
 from digest.wording import counted
 
 
@@ -65,6 +65,8 @@ class Command(base.Command):
 
 def _change(text):
     name, _, number = text.partition("=")
+    if name.strip() in OLD:
+        raise CommandError(f"{name.strip()} has no effect any more: see docs/ranking.md.")
     try:
         return name.strip(), float(number)
     except ValueError:

@@ -30,6 +30,8 @@ class Command(base.Command):
                 self.stdout.write(f"{counted(len(topics), 'topic')} written to {file}.")
             else:
                 self._import(file, form, dry_run)
+        except FileExistsError as error:
+            raise CommandError(f"{file} exists. Choose another name.") from error
         except OSError as error:
             raise CommandError(f"{file}: {error.strerror or error}.") from error
         except ValueError as error:

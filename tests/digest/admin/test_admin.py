@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.urls import reverse
 
@@ -48,6 +49,14 @@ def test_a_list_asks_few_queries_for_many_rows(panel, django_assert_max_num_quer
     for name in LISTS:
         with django_assert_max_num_queries(12, info=name):
             assert panel.get(reverse(f"admin:{name}_changelist")).status_code == 200, name
+
+
+def test_an_empty_list_is_named_as_in_the_menu_and_offers_to_clear_only_what_is_set(panel):
+    log = reverse("admin:admin_logentry_changelist")
+    LogEntry.objects.all().delete()
+    assert "<title> Audit log | Paperboy</title>" in panel.get(log).text
+    assert "No log entries yet" in panel.get(log).text
+    assert "Clear search and filters" in panel.get(f"{log}?q=none").text
 
 
 def test_the_first_page_counts_readers_letters_and_papers_of_today(panel):
@@ -151,6 +160,13 @@ def test_a_digest_says_the_words_that_brought_a_paper_once(panel):
     }.items():
         digest.picks.update(**fields)
         assert f" {said} Email" in text_of(page(panel, digest))
+
+
+def test_a_digest_says_how_much_of_the_days_list_it_had(panel):
+    digest = planned_digest()
+    digest.receipt = {"day": "2026-06-01", "announced": 1200, "had": 1150, "is_verified": False}
+    digest.save()
+    assert "1,150 of 1,200 stored" in text_of(page(panel, digest))
 
 
 def test_a_digest_shows_its_letter_shut_in_and_writes_nothing(panel):

@@ -91,6 +91,10 @@ def select(panel, act, readers, **told):
     return text_of(panel.post(reverse(SUBSCRIBERS), told | {"confirmed": "yes"}, follow=True))
 
 
+def test_a_blocked_subscriber_has_no_next_digest(panel):
+    assert "Next digest -" in text_of(page(panel, bouncing()))
+
+
 def test_only_those_whose_letters_came_back_are_asked(panel):
     readers = [bouncing(), make.subscriber(suppressed_at=NOW, suppressed_by="complained")]
     answered = select(panel, "ask", readers)

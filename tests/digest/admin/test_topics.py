@@ -456,7 +456,7 @@ def test_topics_go_out_and_in_by_command(tmp_path, capsys):
     assert not Topic.objects.exists()
     call_command("topics", "import", str(file))
     assert Topic.objects.get().name == "Reefs"
-    with pytest.raises(CommandError, match="File exists"):
+    with pytest.raises(CommandError, match="Choose another name"):
         call_command("topics", "export", str(file))
 
 

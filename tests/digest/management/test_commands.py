@@ -292,6 +292,13 @@ def test_the_demo_delivers_a_confirmed_subscribers_digest_and_tells_where(outbox
     assert sorted(Topic.objects.curated().values_list("slug", flat=True)) == kept
 
 
+def test_the_demo_does_not_run_on_a_public_site(settings):
+    settings.IS_HTTPS = True
+    with pytest.raises(CommandError, match="public site"):
+        call_command("demo", "--no-serve")
+    assert not Paper.objects.exists()
+
+
 @pytest.mark.slow
 @services.once
 def test_the_demo_goes_on_where_it_was_killed_before_she_confirmed(outbox):

@@ -347,7 +347,7 @@ def test_the_command_says_the_same(reader, capsys):
     assert "RANKING=cut=4.7" in said
 
 
-@pytest.mark.parametrize("change", ["cut", "cut=x", "roof=1", "cut=11"])
+@pytest.mark.parametrize("change", ["cut", "cut=x", "roof=1", "cut=11", "floor=1"])
 def test_the_command_refuses_what_is_no_setting(change):
     with pytest.raises(CommandError):
         call_command("replay", change)

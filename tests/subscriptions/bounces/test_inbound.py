@@ -288,7 +288,7 @@ def test_a_maildir_is_looked_at_in_both_of_its_folders(tmp_path, letter):
 
 def test_a_mailbox_that_cannot_be_read_is_named_with_the_reason(settings):
     settings.BOUNCE_MAILBOX = "maildir:/no/such"
-    with pytest.raises(CommandError, match="try again: /no/such: No such file or directory"):
+    with pytest.raises(CommandError, match="Not recorded: /no/such: No such file or directory"):
         call_command("inbound", "--mailbox")
 
 

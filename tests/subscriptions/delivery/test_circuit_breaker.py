@@ -203,7 +203,7 @@ def test_a_letters_page_says_what_happens(panel):
         ({}, "It is due since 12:00 UTC on 1 June 2026, and waits for its turn."),
         (again, "It will be tried again on 1 June 2026 at 12:01 UTC."),
         (claimed, "A worker is writing it, and has it until 12:01 UTC"),
-        (accepted, "The mail server took it on 1 June 2026 at 12:00 UTC."),
+        (accepted, "The mail server accepted it on 1 June 2026 at 12:00 UTC."),
     ):
         url = reverse("admin:subscriptions_letter_change", args=[letter(**fields).pk])
         assert told in text_of(panel.get(url))

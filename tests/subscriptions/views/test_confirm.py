@@ -29,9 +29,9 @@ def test_confirming_twice_is_confirming_once(client, clock):
 @pytest.mark.parametrize(
     ("kind", "fields", "via"),
     [
-        ("confirm", {"confirmed": False}, "link in the letter"),
+        ("confirm", {"confirmed": False}, "link in the email"),
         ("goodbye", STATES["unsubscribed"], "link that undoes unsubscribing"),
-        ("bounced", BOUNCING, "link in the letter about letters that came back"),
+        ("bounced", BOUNCING, "link in the email about bounces"),
     ],
 )
 def test_the_record_says_which_letter_she_answered_and_in_which_words(client, kind, fields, via):
