@@ -292,8 +292,9 @@ def test_the_demo_delivers_a_confirmed_subscribers_digest_and_tells_where(outbox
     assert sorted(Topic.objects.curated().values_list("slug", flat=True)) == kept
 
 
-def test_the_demo_does_not_run_on_a_public_site(settings):
-    settings.IS_HTTPS = True
+def test_the_demo_does_not_run_on_a_public_site_with_subscribers(settings):
+    settings.IS_PUBLIC = True
+    make.subscriber()
     with pytest.raises(CommandError, match="public site"):
         call_command("demo", "--no-serve")
     assert not Paper.objects.exists()
