@@ -103,7 +103,7 @@ class PaperAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     search_help_text = "Words of the title, or an id"
     sortable_by = ["day", "id"]
     fieldsets = [
-        (None, {"fields": ["title", "abstract", "byline", "areas", "where"]}),
+        (None, {"fields": ["title", "abstract", "byline", "institutions", "areas", "where"]}),
         ("Updates", {"fields": LATER}),
         ("Details", {"fields": FACTS}),
     ]

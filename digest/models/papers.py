@@ -81,6 +81,7 @@ class Paper(models.Model):
     github = models.URLField("code", max_length=500, blank=True)
     #: Any of `summary`, `keywords`, `organization` and `project_page`.
     hugging_face = models.JSONField("from Hugging Face", null=True, blank=True)
+    affiliations = models.JSONField(default=list, db_default=[], blank=True)
     is_sample = models.BooleanField("sample", default=False)
     came_in_at = models.DateTimeField(
         null=True, blank=True, help_text="When planning first saw it. Until then it is new to all."
@@ -172,6 +173,14 @@ class Paper(models.Model):
             names, others = ", ".join(self.authors[:4]), len(self.authors) - 4
             return gettext("%(names)s and %(count)d others") % {"names": names, "count": others}
         return ", ".join(self.authors)
+
+    @property
+    def institutions(self):
+        """Return up to three affiliations."""
+        names, others = "; ".join(self.affiliations[:3]), len(self.affiliations) - 3
+        if others > 0:
+            return gettext("%(names)s and %(count)d more") % {"names": names, "count": others}
+        return names
 
 
 class Observation(models.Model):

@@ -69,8 +69,8 @@ def record(source: str, batch: Batch, now: datetime) -> None:
         day=day,
         defaults={
             "state": State.FAILED if batch.missing else state,
-            "announced": len(announced) + unreadable if is_there else 0,
-            "had": Paper.objects.filter(pk__in=announced).count() if is_there else 0,
+            "announced": batch.before + len(announced) + unreadable if is_there else 0,
+            "had": batch.before + Paper.objects.filter(pk__in=announced).count() if is_there else 0,
             "note": note,
             "checked_at": now,
         },

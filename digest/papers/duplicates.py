@@ -48,7 +48,9 @@ def _is_one_work(paper, other):
 
 
 def _source(identity):
-    """Return the prefix of an id. Those of arXiv have none."""
+    """Return the prefix of an id, with the publisher's of a DOI. Those of arXiv have none."""
+    if identity.startswith("doi:"):
+        return identity.partition("/")[0]
     return identity.rpartition(":")[0]
 
 

@@ -11,10 +11,12 @@ from functools import partial
 from django.conf import settings
 
 from digest.models import SourceConfig
+from digest.papers import topic_phrases
 from digest.sources.arxiv import taxonomy
 from digest.sources.arxiv.source import ArXiv
 from digest.sources.base import Source
 from digest.sources.biorxiv.source import SERVERS, BioRxiv
+from digest.sources.europepmc import EuropePmc
 from digest.sources.huggingface import HuggingFace
 
 
@@ -31,6 +33,7 @@ SOURCES = {
     "arxiv": BuiltIn("arXiv", lambda: ArXiv(arxiv_categories()), is_on=True),
     "huggingface": BuiltIn("Hugging Face", HuggingFace, is_on=True),
     **{name: BuiltIn(title, partial(BioRxiv, name)) for name, title in SERVERS.items()},
+    "europepmc": BuiltIn("Europe PMC", lambda: EuropePmc(topic_phrases.in_use())),
 }
 
 

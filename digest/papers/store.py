@@ -18,7 +18,7 @@ from digest.sources.records import PUBLISHED, Record
 
 BATCH = 1_000
 TEXTS = ("title", "abstract", "url", "comments", "journal_ref", "doi", "license", "github")
-LISTS = ("authors", "categories", "hugging_face")
+LISTS = ("authors", "categories", "hugging_face", "affiliations")
 FACTS = (*TEXTS, *LISTS)
 FIELDS = [
     *FACTS,
@@ -122,6 +122,11 @@ def _update(paper, record, source, shift, is_sample):
         values = {name: value for name in FACTS if (value := getattr(record, name))}
         if paper.journal_ref and paper.doi and not record.journal_ref:
             values.pop("doi", None)  # The paper has its journal's.
+        if record.only_adds and not _is_newer(record, paper):
+            known = {name for name in values if getattr(paper, name)}
+            if record.journal_ref and not paper.journal_ref:
+                known -= {"doi"}
+            values = {name: values[name] for name in values.keys() - known}
         for name, value in values.items():
             setattr(paper, name, value)
         if _is_newer(record, paper):  # A new version ends a withdrawal.

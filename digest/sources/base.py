@@ -26,6 +26,7 @@ class Batch:
         cursor: where a later run resumes; empty at the end.
         day, category: of the list.
         state: fresh, stale (an earlier day's), empty, incomplete, or an empty string if unknown.
+        before: how many papers of the list earlier batches had.
         missing: how many more rows the list has, according to the source.
     """
 
@@ -37,6 +38,7 @@ class Batch:
     state: str = ""
     note: str = ""
     missing: int = 0
+    before: int = 0
 
 
 class Source(Protocol):

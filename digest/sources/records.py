@@ -10,8 +10,10 @@ import hashlib
 import html
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from urllib.parse import urlsplit
 
 from digest.sources.latex import without_latex
@@ -20,6 +22,8 @@ from digest.sources.typography import typeset
 MAX_TITLE = 1_000
 MAX_ABSTRACT = 20_000
 MAX_NAMES = 3_000
+MAX_AFFILIATIONS = 20
+MAX_AFFILIATION_READ = 1_000
 
 MAX_ID = 100
 NEW_ID = re.compile(r"(\d{4}\.\d{4,5})(v\d+)?", re.ASCII)
@@ -46,6 +50,7 @@ TAG = re.compile(
     r"""(?:\s+[\w:-]{1,30}=(?:"[^"<>]{0,500}"|'[^'<>]{0,500}'))*\s?>"""
 )
 LINE_BREAK = re.compile(r"<br ?/?>")
+EMAIL = re.compile(r"(?:\s*electronic address:\s*)?[^\s,;:@]++@[^\s,;]+", re.IGNORECASE)
 #: Characters of other categories that are invisible, as a link with such a title would be.
 BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 ROUNDS = 4  # Markup may be nested: &amp;lt; is &lt;, which is <.
@@ -81,6 +86,9 @@ class Record:
     github: str = ""
     github_stars: int | None = None
     hugging_face: dict[str, str | list[str]] | None = None
+    affiliations: list[str] = field(default_factory=list)
+    #: The texts of other sources are kept, because each would replace those of the other.
+    only_adds: bool = False
     num_comments: int | None = None
 
 
@@ -193,6 +201,13 @@ def names(values) -> list[str]:
         return []
     texts = (value for value in values[:MAX_NAMES] if isinstance(value, str))
     return [name for text in texts if (name := plain(text, 200))]
+
+
+def institutions(values: Iterable[str]) -> list[str]:
+    """Return affiliations as plain texts, without repeats and email addresses."""
+    said = dict.fromkeys(value[:MAX_AFFILIATION_READ] for value in islice(values, MAX_NAMES))
+    texts = [plain(EMAIL.sub("", value), 200).strip(" ,;") for value in said]
+    return list(dict.fromkeys(filter(None, texts)))[:MAX_AFFILIATIONS]
 
 
 def web_address(text: str) -> str:

@@ -28,6 +28,7 @@ def privacy(request):
     context = {
         "days": days_kept(),
         "sources": get_text_list(registry.titles(registry.enabled()), _("and")),
+        "searches_by_topic": "europepmc" in registry.enabled(),
         "writes_files": settings.EMAIL_URL.startswith("file:"),
         "provider": esp.title if esp else "",
         "contact": settings.CONTACT_EMAIL,

@@ -269,6 +269,7 @@ def _record(row, server, day) -> Record:
         day_is_estimate=not is_first,
         # A line such as `Roe, K. L.; van der Berg, J.`
         authors=records.names([_natural_order(name) for name in authors.split(";")]),
+        affiliations=records.institutions([text_of(row, "author_corresponding_institution")]),
         categories=[category] if category not in ("", "na") else [],
         url=f"https://doi.org/{doi}",
         version=version if version and version < MAX_VERSION else None,

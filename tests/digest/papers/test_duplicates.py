@@ -106,7 +106,16 @@ def test_where_no_authors_are_known_the_abstracts_tell():
     assert same() == {}
 
 
-@pytest.mark.parametrize("ids", [("2605.00001", "2511.00001"), ("biorxiv:1", "biorxiv:2")])
+def test_papers_with_dois_of_two_publishers_may_be_one_work():
+    earlier(id="doi:10.21203/rs.1")
+    on_arxiv(id="doi:10.1000/bread.1")
+    assert set(same()) == {"doi:10.21203/rs.1", "doi:10.1000/bread.1"}
+
+
+OWN = [("2605.00001", "2511.00001"), ("biorxiv:1", "biorxiv:2"), ("doi:10.1000/1", "doi:10.1000/2")]
+
+
+@pytest.mark.parametrize("ids", OWN)
 def test_a_source_tells_its_own_works_apart(ids):
     for one in ids:
         on_arxiv(id=one)

@@ -80,6 +80,17 @@ def test_what_a_later_record_does_not_know_is_kept():
     assert (paper.day, paper.day_is_estimate) == (date(2025, 6, 7), False)
 
 
+def test_a_source_that_only_adds_leaves_the_texts_of_others():
+    said = Record("biorxiv:10.1101/1", "Bread", "Text", authors=["Ada One"], doi="10.1101/1")
+    other = {"affiliations": ["Mill"], "journal_ref": "Oven", "doi": "10.1000/1"}
+    other = replace(said, title="Bread.", authors=["One A"], only_adds=True, **other)
+    store.store([said, other], now=NOW)
+    paper = Paper.objects.get()
+    assert (paper.title, paper.authors, paper.affiliations) == ("Bread", ["Ada One"], ["Mill"])
+    assert (paper.journal_ref, paper.doi) == ("Oven", "10.1000/1")
+    assert store.store([said, other], now=NOW).changed == 0
+
+
 def test_what_hugging_face_says_is_kept_when_another_source_tells_of_the_paper():
     said = {"summary": "It rises.", "keywords": ["rye"]}
     for first, second in ((said, None), (None, said)):

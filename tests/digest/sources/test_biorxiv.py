@@ -47,12 +47,14 @@ def read(*rows, **message):
 
 def test_a_row_becomes_a_record():
     written = row(7, title="On  {beta}", abstract="ABSTRACTBread rises.", category="cell_biology")
+    written["author_corresponding_institution"] = "Bread University"
     assert only([read(written)]) == Record(
         id="biorxiv:10.64898/2026.06.03.000007",
         title="On β",
         abstract="Bread rises.",
         day=TODAY,
         authors=["K. Roe", "J. Doe"],
+        affiliations=["Bread University"],
         categories=["cell biology"],
         url="https://doi.org/10.64898/2026.06.03.000007",
         version=1,

@@ -114,6 +114,8 @@ def test_the_privacy_page_names_the_sources_in_a_sentence(client, settings):
         ("en", ["arxiv", "huggingface"], "from arXiv and Hugging Face."),
         ("de", ["arxiv", "huggingface"], "von arXiv und Hugging"),
         ("en", ["biorxiv", "medrxiv"], "from bioRxiv and medRxiv."),
+        ("en", ["europepmc"], "Europe PMC is searched for the words of all topics together"),
+        ("de", ["europepmc"], "wird nach den Wörtern aller Themen gemeinsam durchsucht"),
     ):
         assert said in words(client.get("/privacy/", headers={"accept-language": language}))
 

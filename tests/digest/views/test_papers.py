@@ -30,6 +30,7 @@ def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
         "How roads are graphs.",
         id="2606.04235",
         authors=["Ada Example", "Bo Example"],
+        affiliations=["Road Lab", "School of Roads", "Tar Works", "Bridge Office"],
         categories=["cs.LG", "I.2.6"],
         upvotes=1234,
         github="https://github.com/example/roads",
@@ -48,6 +49,7 @@ def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
     PaperEvent.objects.create(paper=paper, kind="code", note=paper.github, at=NOW)
     page = page_of(client, "/papers/2606.04235/")
     said = " ".join(page.xpath("//main")[0].text_content().split())
+    assert "Bo Example Road Lab; School of Roads; Tar Works and 1 more" in said
     for told in ("Ada Example, Bo Example", "1,234 upvotes", "has a new version: v2", "12 pages"):
         assert told in said
     assert "Summary by Hugging Face Roads <b>are</b> graphs. Keywords: roads, graphs" in said

@@ -1,0 +1,38 @@
+"""The phrases of the topics in use, for sources that are searched."""
+
+from django.db.models import Count
+
+from digest.ranking import query, text
+from digest.ranking.authors import queried_authors
+from subscriptions.models import Subscriber, Topic, TopicPreference
+
+MAX_PHRASES = 400
+MAX_WORDS = 6  # A line of more is a sentence, which no paper has all words of.
+
+
+def in_use() -> list[str]:
+    """Return the phrases of topics that subscribers follow, the most followed first, and then of
+    topics that are offered. Runs two queries.
+
+    A phrase has words, and in quotes what must be found literally: see EuropePmc. Topics with
+    arXiv categories or authors have none.
+    """
+    plain = Topic.objects.filter(categories=[]).exclude(query="")
+    followed = plain.filter(
+        preferences__stance=TopicPreference.Stance.FOLLOW,
+        preferences__subscriber__in=Subscriber.objects.subscribed(),
+    )
+    followed = followed.values_list("query").annotate(followers=Count("pk"))
+    texts = [said for said, _ in followed.order_by("-followers", "query")[:MAX_PHRASES]]
+    texts += plain.offered().order_by("pk").values_list("query", flat=True)[:MAX_PHRASES]
+    phrases = dict.fromkeys(phrase for said in texts for phrase in _phrases(said))
+    return list(phrases)[:MAX_PHRASES]
+
+
+def _phrases(topic):
+    lines = {} if queried_authors(topic) else {q.text: q for q in reversed(query.queries(topic))}
+    for line in reversed(lines.values()):
+        # As they are written, because a hyphen separates words elsewhere.
+        words = [word for word in text.WORD.findall(line.text.lower()) if text.stems([word])]
+        if len(words) <= MAX_WORDS:
+            yield " ".join([*dict.fromkeys(words), *(f'"{quote}"' for quote in line.quotes)])

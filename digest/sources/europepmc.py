@@ -1,0 +1,241 @@
+"""Europe PMC: PubMed and preprints, searched for phrases (https://europepmc.org/RestfulWebService).
+
+A day's list has the papers that Europe PMC added on that day (CREATION_DATE) and whose title or
+abstract has one of the phrases. Papers are added days or weeks after their publication.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from digest.sources import records
+from digest.sources.arxiv import fields
+from digest.sources.base import Batch, MalformedFeed
+from digest.sources.biorxiv.source import LICENCES, MAX_VERSION, SERVERS, WITHDRAWAL
+from digest.sources.daily_listing import REREAD_DAYS, count_of, day_of, from_json
+from digest.sources.http import Web
+from digest.sources.records import BadRecord, Record
+
+PAGE_SIZE = 100
+PARAMS = {"resultType": "core", "synonym": "false", "format": "json"}
+MAX_PAPERS = 1_000  # Of one day, shared by its queries: each takes memory in ranking.
+MAX_QUERY = 1_500  # Characters, without the date.
+CACHE = timedelta(hours=20)  # Earlier days are requested once a day.
+MAX_DELAY = timedelta(days=60)  # A paper that was added later after its publication is not new.
+
+PHRASE_PART = re.compile(r'"([^"]*)"|([^\W_]+)')
+WORD = re.compile(r"[^\W_]+")
+HEADING = re.compile(r"<h\d>\s*([^<>]{1,100}?)[:.\s]*</h\d>")
+DOI = re.compile(r"10\.\d{4,9}/[^\s\"]+", re.ASCII)
+VERSION = re.compile(r"/?v\d{1,3}$")
+#: Beginnings of kinds: these, and those below without an abstract, are left out.
+NOTICES = ("correct", "corrig", "erratum", "published err", "expression of concern", "retraction")
+OPINIONS = ("editorial", "letter", "comment", "news", "interview", "biography")
+
+
+class EuropePmc:
+    """What was added on the days up to `today` (UTC) and has one of the phrases.
+
+    A paper has a phrase if it has all its words, and literally what is in quotes there; "|"
+    separates alternatives: `diabetes "type 2|type II"`.
+    """
+
+    name = "europepmc"
+    seconds_between = 1.0  # No limit is documented.
+
+    def __init__(self, phrases: Iterable[str], base: str = "https://www.ebi.ac.uk"):
+        self.address = f"{base}/europepmc/webservices/rest/search"
+        self.hosts = frozenset({urlsplit(base).netloc})
+        self.queries = _queries(phrases)
+        self.limit = max(MAX_PAPERS // max(len(self.queries), 1), 1)
+        self.page_size = min(PAGE_SIZE, self.limit)
+        self.version = sha256("\n".join(self.queries).encode()).hexdigest()[:12]
+
+    def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
+        """Yield a batch for each page of each query of each day.
+
+        A cursor names a page. One of other queries begins anew, and so does an unreadable list.
+        """
+        count = len(self.queries)
+        day, number, read, mark = since or today - timedelta(days=REREAD_DAYS - 1), 0, 0, "*"
+        if not count:
+            yield Batch([], note="No topic in use has words to search for")
+            return
+        if cursor.startswith(self.version):
+            *place, mark = cursor.split(" ", 4)
+            day, number, read = date.fromisoformat(place[1]), int(place[2]), int(place[3])
+        while day <= today:
+            try:
+                rows, total, following = self._page(web, day, number, mark, is_past=day < today)
+            except MalformedFeed:
+                yield Batch([], cursor=f"{self.version} {day} {number} 0 *")
+                raise
+            listed, category, before, note = day, f"{number + 1}/{count}" * (count > 1), read, ""
+            read += len(rows)
+            missing = max(total - read, 0)
+            is_end = not missing or len(rows) < self.page_size or following in ("", mark)
+            if is_end or read >= self.limit:
+                if missing:
+                    why = "they did not come" if is_end else "they are too many"
+                    note = f"Of {total:,} papers of {day}, {missing:,} were not read: {why}"
+                number, read, following = number + 1, 0, "*"
+                if number == count:
+                    day, number = day + timedelta(days=1), 0
+            mark = following
+            cursor = f"{self.version} {day} {number} {read} {mark}" if day <= today else ""
+            state = "fresh" if before or rows else "empty"
+            found = _parsed(rows, listed)
+            yield Batch(*found, cursor, listed, category, state, note, missing, before)
+
+    def _page(self, web, day, number, mark, is_past):
+        """Return the rows of a page, how many rows there are in all, and the mark of the next."""
+        query = f"{self.queries[number]} AND CREATION_DATE:[{day} TO {day}]"
+        params = {**PARAMS, "query": query, "pageSize": str(self.page_size), "cursorMark": mark}
+        for cache_for in (CACHE if is_past else timedelta(0), timedelta(0)):
+            answer = web.get(self.address, params, cache_for=cache_for)
+            content = from_json(answer.body, "Europe PMC")
+            # Now and then, and after an old mark, an answer has nothing but its version.
+            if isinstance(content, dict) and isinstance(total := content.get("hitCount"), int):
+                rows = _items(content, "resultList", "result")[: self.page_size]
+                following = content.get("nextCursorMark")
+                return rows, total, following if isinstance(following, str) else ""
+        raise MalformedFeed("Europe PMC sent JSON, but no list of papers")
+
+
+def _queries(phrases: Iterable[str]) -> list[str]:
+    """Join phrases by OR into as few queries as their length allows.
+
+    Only words and spaces of a phrase get into a query, in quotes or in lower case, so that it
+    cannot have operators.
+    """
+    groups = [""]
+    for clause in filter(None, dict.fromkeys(map(_clause, phrases))):
+        joined = f"{groups[-1]} OR {clause}" if groups[-1] else clause
+        if len(joined) <= MAX_QUERY:
+            groups[-1] = joined
+        elif len(clause) <= MAX_QUERY:
+            groups.append(clause)
+    return [f"({group}) AND (SRC:MED OR SRC:PPR)" for group in groups if group]
+
+
+def _clause(phrase):
+    parts = []
+    for quoted, word in PHRASE_PART.findall(phrase):
+        texts = [" ".join(WORD.findall(way)) for way in quoted.split("|")]
+        ways = [f'TITLE_ABS:"{text}"' for text in texts if text]
+        ways += [f"TITLE_ABS:{word.lower()}"] * bool(word)
+        if ways:
+            parts.append(f"({' OR '.join(ways)})" if len(ways) > 1 else ways[0])
+    return f"({' AND '.join(parts)})" if parts else ""
+
+
+# ---- A row
+
+
+def _items(row, *names) -> list:
+    """Return the list at these names, as in {"authorList": {"author": […]}}.
+
+    A single item may stand for a list. What is not there is an empty list.
+    """
+    for name in names:
+        row = row.get(name) if isinstance(row, dict) else None
+    return row if isinstance(row, list) else [row] if row else []
+
+
+def _text(row, *names) -> str:
+    """Return the text at these names, or an empty string. Raises BadRecord if it is no text."""
+    value = next(iter(_items(row, *names)), "")
+    if not isinstance(value, str):
+        raise BadRecord(f"{names[-1]} is no text")
+    return value
+
+
+def _parsed(rows, day):
+    """Return the records of rows, each paper once, and errors."""
+    good: dict[str, Record] = {}
+    bad = []
+    for row in rows:
+        try:
+            kinds = [str(kind).lower() for kind in _items(row, "pubTypeList", "pubType")]
+            left_out = NOTICES if _text(row, "abstractText") else NOTICES + OPINIONS
+            if not any(kind.startswith(left_out) for kind in kinds):
+                record = _record(row, day, is_withdrawn="retracted publication" in kinds)
+                good[record.id] = record
+        except BadRecord as error:
+            bad.append(f"{records.plain(str(_items(row, 'id'))[1:60], 60)}: {error}")
+    return list(good.values()), bad
+
+
+def _record(row, day, is_withdrawn) -> Record:
+    title = records.plain(_text(row, "title"), records.MAX_TITLE).removesuffix(".")
+    if not title:
+        raise BadRecord("it has no title")
+    abstract = HEADING.sub(r" \1: ", _text(row, "abstractText"))
+    abstract = records.plain(abstract, records.MAX_ABSTRACT)
+    is_preprint = _text(row, "source") == "PPR"
+    version = count_of(row, "versionNumber") if is_preprint else None
+    doi = _doi(_text(row, "doi"))
+    journal = records.plain(_text(row, "journalInfo", "journal", "title"), 500)
+    journal_ref = _published(row) if is_preprint else journal
+    days = [_text(row, "firstPublicationDate")]
+    days += [_text(one, "firstPublishDate") for one in _items(row, "versionList", "version")]
+    first = min((found for text in days if (found := day_of(text, day))), default=day)
+    is_new = (version or 1) < 2 and first > day - MAX_DELAY
+    authors = _items(row, "authorList", "author")
+    page = f"europepmc.org/article/{_text(row, 'source')}/{_text(row, 'id')}"
+    return Record(
+        id=_identity(row, VERSION.sub("", doi) if is_preprint else doi, is_preprint),
+        title=title,
+        abstract=abstract,
+        day=day if is_new else first,
+        day_is_estimate=True,
+        authors=records.names([_author(author) for author in authors]),
+        affiliations=records.institutions(
+            _text(place, "affiliation")
+            for author in authors
+            for place in _items(author, "authorAffiliationDetailsList", "authorAffiliation")
+        ),
+        url=records.web_address(f"https://{f'doi.org/{doi}' if doi else page}"),
+        version=version if version and version < MAX_VERSION else None,
+        is_withdrawn=is_withdrawn
+        or bool(WITHDRAWAL.match(abstract))
+        or fields.says_withdrawn(title, abstract),
+        journal_ref=journal_ref,
+        doi=_doi(journal_ref) or doi if is_preprint else doi,
+        only_adds=True,
+        license=LICENCES.get(re.sub(r"\W", "_", _text(row, "license").lower()), ""),
+    )
+
+
+def _identity(row, doi, is_preprint):
+    """Return the id that other sources use as well, or one of Europe PMC. Raises BadRecord."""
+    server = _text(row, "bookOrReportDetails", "publisher").lower()
+    try:
+        return records.canonical_id(
+            f"{server if is_preprint and server in SERVERS else 'doi'}:{doi}"
+        )
+    except BadRecord:  # It has no DOI, or one with characters that an id can't have.
+        number = _text(row, "id").removeprefix("PPR")
+        return records.canonical_id(f"{'ppr' if is_preprint else 'pmid'}:{number}")
+
+
+def _author(author):
+    given, family = _text(author, "firstName"), _text(author, "lastName")
+    full = _text(author, "fullName") or _text(author, "collectiveName")
+    return f"{given} {family}" if given and family else full
+
+
+def _published(row):
+    """Return the reference of a preprint's journal publication, or an empty string."""
+    for link in _items(row, "commentCorrectionList", "commentCorrection"):
+        if _text(link, "type").lower() == "preprint of":
+            return records.plain(_text(link, "reference") or f"PubMed {_text(link, 'id')}", 500)
+    return ""
+
+
+def _doi(text):
+    """Return the first DOI in a text, in lower case, or an empty string."""
+    found = DOI.search(text.lower())
+    return found[0].rstrip(".;,") if found else ""

@@ -1,0 +1,328 @@
+"""Europe PMC: its queries, its pages, and its rows."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.models import Coverage, Paper
+from digest.papers import harvest, registry, topic_phrases
+from digest.sources import europepmc
+from digest.sources.europepmc import EuropePmc
+from digest.sources.records import Record
+from subscriptions.models import TopicPreference
+from tests.factories import make
+from tests.factories.harvests import Told, anything, found, harvesting, only, serving
+from tests.helpers.local_web import web_of
+from tests.servers.daily_lists import DAY, TODAY
+from tests.servers.europepmc import QUERY, EuropePmcServer, preprint, row
+from tests.servers.loopback import DOWN, USUAL, says, web_page
+
+server = serving(EuropePmcServer)
+run = harvesting(lambda server, phrases=("paper",): server.source(phrases))
+
+NO_LIST = says({"version": "6.9"})  # As it comes after an old mark.
+BUSY = 429, {}, b""
+
+
+def fill(server, count, day=TODAY):
+    for number in range(count):
+        server.add(day, number)
+
+
+def ids(batches):
+    return {record.id for record in found(batches)}
+
+
+# ---- Queries
+
+
+@pytest.mark.parametrize(
+    ("phrase", "clause"),
+    [
+        ("protein folding", "(TITLE_ABS:protein AND TITLE_ABS:folding)"),
+        ('safety "gene editing"', '(TITLE_ABS:safety AND TITLE_ABS:"gene editing")'),
+        ('"type 2|2 diabetes"', '((TITLE_ABS:"type 2" OR TITLE_ABS:"2 diabetes"))'),
+        ("bread OR SRC:x", "(TITLE_ABS:bread AND TITLE_ABS:or AND TITLE_ABS:src AND TITLE_ABS:x)"),
+        ('a") OR (b* \\', "(TITLE_ABS:a AND TITLE_ABS:or AND TITLE_ABS:b)"),
+        ('"x\\" [1 TO "y', '(TITLE_ABS:"x" AND TITLE_ABS:1 AND TITLE_ABS:to AND TITLE_ABS:y)'),
+    ],
+)
+def test_only_words_of_a_phrase_get_into_a_query(phrase, clause):
+    (query,) = EuropePmc([phrase]).queries
+    assert query == f"({clause}) AND (SRC:MED OR SRC:PPR)"
+
+
+@pytest.mark.slow
+@given(st.lists(st.text(alphabet='ab1"|*\\()[]:-_ ORé', max_size=40), max_size=5))
+def test_no_text_breaks_out_of_its_quotes(phrases):
+    for query in EuropePmc(phrases).queries:
+        assert QUERY.fullmatch(f"{query} AND CREATION_DATE:[2026-06-03 TO 2026-06-03]")
+
+
+def test_many_phrases_are_few_queries_and_a_paper_of_two_is_one(server, run):
+    fill(server, 3)
+    phrases = [f"paper {'x' * 30}{number}" for number in range(60)]
+    batches = run(phrases=phrases, since=TODAY)
+    count = len(server.source(phrases).queries)
+    assert 2 < count < 6
+    assert len(server.asked) == len(batches) == count
+    assert {batch.category for batch in batches} == {f"{n + 1}/{count}" for n in range(count)}
+    assert len(ids(batches)) == 3
+
+
+def test_without_phrases_nothing_is_asked(server, run):
+    (batch,) = run(phrases=["", '"-"'])
+    assert "No topic" in batch.note
+    assert not server.asked
+
+
+@pytest.mark.django_db
+def test_phrases_come_from_topics_in_use_the_most_followed_first():
+    make.topic("Offered", query="bread, sourdough fermentation")
+    make.topic("arXiv", query="rye", categories=["q-bio.BM"])
+    make.topic("Withdrawn", query="salt", is_offered=False)
+    ada, bo, unconfirmed = make.subscriber(), make.subscriber(), make.subscriber(confirmed_at=None)
+    for person, query, stance in (
+        *[(ada, "T cells", "follow"), (bo, "T cells", "follow"), (unconfirmed, "oats", "follow")],
+        *[(ada, "how do models of yeast learn?", "follow"), (ada, "sugar", "mute")],
+        *[(ada, "author: Ada Example", "follow"), (ada, "semi-supervised learning", "follow")],
+        (ada, "salt water flour oven crust crumb butter", "follow"),
+    ):
+        own = make.topic(query, query=query, owner=person, slug=None)
+        TopicPreference.objects.create(subscriber=person, topic=own, stance=stance)
+    phrases = topic_phrases.in_use()
+    assert phrases[0] == 'cells "T cells"'
+    assert set(phrases[1:-2]) == {"models yeast learn", "semi supervised learning"}
+    assert phrases[-2:] == ["bread", "sourdough fermentation"]
+
+
+# ---- Pages
+
+
+def test_all_pages_of_three_days_are_read_and_late_additions_found(server, run):
+    fill(server, 250)
+    server.add(TODAY - DAY, 900)
+    batches = run()
+    assert len(ids(batches)) == 251
+    assert [batch.day for batch in batches] == [TODAY - 2 * DAY, TODAY - DAY, *[TODAY] * 3]
+    assert [(batch.before, batch.missing) for batch in batches[2:]] == [
+        (0, 150),
+        (100, 50),
+        (200, 0),
+    ]
+    server.add(TODAY - DAY, 901)
+    server.asked.clear()
+    assert "doi:10.1000/bread.901" not in ids(run())  # Earlier days are asked once a day.
+    assert {query[-11:-1] for query, _ in server.asked} == {str(TODAY)}
+    run.begin_web()
+    assert "doi:10.1000/bread.901" in ids(run())
+
+
+@pytest.mark.parametrize(("last", "pages"), [("mark100", 2), (None, 2), (7, 2), ("mark200", 3)])
+def test_a_list_ends_where_its_mark_repeats_or_is_missing_or_a_page_is_empty(
+    server, run, last, pages
+):
+    fill(server, 200)
+    server.mark_of = lambda end, rows: last if end == 200 else f"mark{end}"
+    server.total = lambda rows: 230
+    *_, last = run(since=TODAY)
+    assert len(server.asked) == pages
+    assert (last.missing, last.cursor) == (30, "")
+    assert last.note == f"Of 230 papers of {TODAY}, 30 were not read: they did not come"
+
+
+def test_a_list_that_is_too_long_is_cut_off_and_says_so(server, run, monkeypatch):
+    monkeypatch.setattr(europepmc, "MAX_PAPERS", 300)
+    fill(server, 210, TODAY - DAY)
+    phrases = [f"paper {letter * 1000}" for letter in "xy"]
+    _, second, *_, last = run(since=TODAY - DAY, phrases=phrases)
+    assert (second.missing, last.day, last.state) == (10, TODAY, "empty")
+    assert second.note == f"Of 210 papers of {TODAY - DAY}, 10 were not read: they are too many"
+
+
+@pytest.mark.parametrize("before", range(6))
+def test_a_run_that_is_cut_off_at_any_request_goes_on_there(server, run, before):
+    for day in (TODAY - DAY, TODAY):
+        fill(server, 150, day)
+    asked = {"phrases": [f"paper {'x' * 1000}", f"paper {'y' * 1000}"], "since": TODAY - DAY}
+    server.answers.extend([USUAL] * before + [DOWN] * 4)
+    batches, _ = run.cut_off(**asked)
+    batches += run(cursor=batches[-1].cursor if batches else "", **asked)
+    assert (len(server.asked), len(batches)) == (8 + 4, 8)
+    assert sum(len(batch.records) for batch in batches) == 600
+
+
+def test_a_cursor_of_other_topics_begins_anew(server, run):
+    fill(server, 150)
+    first, *_ = run(since=TODAY)
+    server.asked.clear()
+    assert len(found(run(phrases=["paper", "rye"], since=TODAY, cursor=first.cursor))) == 150
+    assert len(found(run(since=TODAY, cursor=first.cursor))) == 50
+
+
+def test_after_an_old_mark_the_list_is_read_from_its_beginning(server, run):
+    fill(server, 150)
+    server.answers.extend([USUAL, NO_LIST, NO_LIST])
+    batches, why = run.cut_off(since=TODAY)
+    assert "no list of papers" in str(why)
+    assert len(found(run(since=TODAY, cursor=batches[-1].cursor))) == 150
+
+
+@pytest.mark.parametrize(
+    ("answers", "said", "slept"),
+    [
+        ([web_page()], "sent a web page", 0),
+        ([(403, {}, b"")], "answered 403", 0),
+        ([says(b"{"), says(b"{")], "not JSON", 0),
+        ([says([]), says({"hitCount": "7"})], "no list of papers", 0),
+        ([BUSY] * 4, "answered 429", 3),
+        ([(429, {"Retry-After": "7200"}, b"")], "answered 429", 0),
+        ([(200, {"Content-Length": "900"}, b'{"hitCount"')] * 4, "cannot reach", 3),
+    ],
+)
+def test_what_is_no_answer_stops_the_run(server, run, answers, said, slept):
+    server.answers.extend(answers)
+    _, why = run.cut_off(since=TODAY)
+    assert said in str(why)
+    assert len(run.slept) == slept
+
+
+@pytest.mark.parametrize("answers", [[NO_LIST], [BUSY], [(429, {"Retry-After": "12"}, b"")]])
+def test_a_passing_failure_is_waited_for(server, run, answers):
+    fill(server, 1)
+    server.answers.extend(answers)
+    assert len(found(run(since=TODAY))) == 1
+    if "12" in str(answers):
+        assert run.slept == [12.0]
+
+
+def test_an_unchanged_page_is_not_sent_again(server, run):
+    fill(server, 1)
+    told = says({"hitCount": 1, "resultList": {"result": [row()]}})
+    server.answers.extend([(200, {"ETag": '"a"'}, told[2]), (304, {"Content-Length": "0"}, b"")])
+    assert ids(run(since=TODAY)) == ids(run(since=TODAY)) == {"doi:10.1000/bread.1"}
+
+
+# ---- Rows
+
+
+def read(*rows):
+    web = Told({"hitCount": len(rows), "resultList": {"result": list(rows)}})
+    return list(EuropePmc(["paper"]).harvest(web, today=TODAY, since=TODAY, cursor=""))
+
+
+def test_a_row_becomes_a_record():
+    place = "Mill, Bread University. Electronic address: ada@bread.example."
+    places = {"authorAffiliationDetailsList": {"authorAffiliation": [{"affiliation": place}]}}
+    ada = {"fullName": "Example A", "firstName": "Ada", "lastName": "Example"} | places
+    authors = {"authorList": {"author": [ada, {"collectiveName": "Bakers"} | places]}}
+    texts = {"title": "<i>Bread</i> rises.", "license": "cc by-nc"}
+    texts["abstractText"] = "<h4>Methods</h4>We baked.<h4>RESULTS:</h4> It <b>rose</b>."
+    assert only(read(row(1, **texts, **authors))) == Record(
+        id="doi:10.1000/bread.1",
+        title="Bread rises",
+        abstract="Methods: We baked. RESULTS: It rose.",
+        day=TODAY,
+        day_is_estimate=True,
+        authors=["Ada Example", "Bakers"],
+        affiliations=["Mill, Bread University."],
+        url="https://doi.org/10.1000/bread.1",
+        doi="10.1000/bread.1",
+        journal_ref="Bread",
+        only_adds=True,
+        license="https://creativecommons.org/licenses/by-nc/4.0/",
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "identity"),
+    [
+        (preprint("bioRxiv", "10.64898/2026.06.01.123456"), "biorxiv:10.64898/2026.06.01.123456"),
+        (preprint("medRxiv", "10.1101/2026.06.01.1V2"), "medrxiv:10.1101/2026.06.01.1"),
+        (preprint("Research Square", "10.21203/rs.3.rs-1/v2"), "doi:10.21203/rs.3.rs-1"),
+        (preprint("ChemRxiv", None), "ppr:7"),
+        (row(5, doi="10.1002/(SICI)1<1::AID>3.0"), "pmid:5"),
+        (row(5, doi="no"), "pmid:5"),
+    ],
+)
+def test_a_paper_has_the_id_that_other_sources_give_it(written, identity):
+    assert only(read(written)).id == identity
+
+
+def test_a_preprint_names_its_journal_and_a_later_version_is_of_the_first_day():
+    link = {"type": "Preprint of", "source": "MED", "id": "5"}
+    link["reference"] = "Bread. 2026; doi: 10.1000/X.5."
+    versions = {"version": [{"firstPublishDate": "2026-05-20"}, {"firstPublishDate": "2026-06-01"}]}
+    written = preprint("bioRxiv", "10.64898/2026.05.20.1", versionNumber=2, versionList=versions)
+    record = only(read(written | {"commentCorrectionList": {"commentCorrection": [link]}}))
+    assert (record.doi, record.version, record.day) == ("10.1000/x.5", 2, date(2026, 5, 20))
+    assert record.journal_ref == "Bread. 2026; doi: 10.1000/X.5."
+
+
+@pytest.mark.parametrize(
+    ("published", "day"),
+    [("2026-04-20", TODAY), ("2026-12-01", TODAY), ("1951-01-01", date(1951, 1, 1)), ("7", TODAY)],
+)
+def test_a_paper_is_new_when_it_is_added_unless_it_is_old(published, day):
+    assert only(read(row(firstPublicationDate=published))).day == day
+
+
+@pytest.mark.parametrize(
+    ("kinds", "abstract", "outcome"),
+    [
+        (["Published Erratum"], "Text.", []),
+        ("Retraction of Publication", "", []),
+        (["Editorial"], "", []),
+        (["Editorial"], "Text.", [False]),
+        (["Journal Article"], "", [False]),
+        (["Journal Article", "Retracted Publication"], "Text.", [True]),
+    ],
+)
+def test_notices_are_left_out_and_retracted_papers_are_withdrawn(kinds, abstract, outcome):
+    batches = read(row(abstractText=abstract, pubTypeList={"pubType": kinds}))
+    assert [record.is_withdrawn for record in found(batches)] == outcome
+    assert not batches[0].bad
+
+
+names = st.sampled_from(
+    [*row(), "authorList", "versionNumber", "versionList", "bookOrReportDetails", "license"]
+)
+odd_rows = st.dictionaries(names, anything).map(lambda odd: row(**odd))
+
+
+@pytest.mark.slow
+@given(st.lists(anything | odd_rows, max_size=4))
+def test_any_row_is_a_record_or_a_bad_one(rows):
+    for batch in read(*rows):
+        assert len(batch.records) + len(batch.bad) <= len(rows)
+
+
+@pytest.mark.parametrize("spoilt", [{"title": 7}, {"authorList": {"author": [{"fullName": [1]}]}}])
+def test_a_bad_row_is_one_bad_record(spoilt):
+    (batch,) = read(row(1, **spoilt), row(2))
+    assert (len(batch.records), len(batch.bad)) == (1, 1)
+    assert batch.bad[0].startswith("'1'")
+
+
+# ---- Runs
+
+
+@pytest.mark.django_db
+def test_a_run_that_broke_off_is_continued_and_its_days_are_complete(server, monkeypatch):
+    make.topic("Rye", query="rye")
+    for number in range(150):
+        server.add(TODAY, number, title=f"Rye {number}")
+    server.answers.extend([USUAL] * 3 + [DOWN] * 4)
+    monkeypatch.setattr(registry, "EuropePmc", lambda phrases: EuropePmc(phrases, server.base))
+    source = registry.source_named("europepmc")
+    web = web_of(source.hosts)
+
+    def outcome():
+        row = harvest.run(source, web, clock=lambda: datetime(2026, 6, 3, 12, tzinfo=UTC))
+        day = Coverage.objects.get(day=TODAY)
+        return row.state, Paper.objects.count(), (day.state, day.announced, day.had)
+
+    assert outcome() == ("failed", 100, ("failed", 150, 100))
+    assert outcome() == ("done", 150, ("fresh", 150, 150))
