@@ -35,6 +35,7 @@ ONE_DAY = timedelta(days=1)
 #: subscribers share a window.
 LONG_LOOKBACKS = (14, 30)
 PREVIEW_DAYS = 7  # Days before today whose digests pages preview.
+MAX_PAPERS = 30_000  # Of a window, the newest: each takes about 18 kB of memory.
 SECOND_DAYS = 60  # The age until which a paper may have a second chance.
 EMBEDDING_STEPS = 20  # How often a window is renewed while its embeddings are computed.
 BATCH = 1_000  # Papers that are updated at a time.
@@ -247,6 +248,7 @@ def _cached(name: str, key: tuple, make: Callable[[], Window]) -> Window:
 def _make(model, day, days, papers, moment, gains=None):
     fields = "pk", "day", "came_in_at", "upvotes", "categories", "is_withdrawn"
     rows = sorted(papers.order_by().values(*fields), key=lambda row: (moment(row), row["pk"]))
+    rows = rows[-MAX_PAPERS:]
     ids = [row["pk"] for row in rows]
     votes = gains or {row["pk"]: row["upvotes"] or 0 for row in rows}
     vectors = embeddings.vectors_of(ids)
