@@ -115,7 +115,9 @@ def card_facts(paper) -> list[str]:
 
 
 def venue(paper) -> str:
-    """Return where a paper is accepted, according to its authors' comments. Empty if in doubt."""
+    """Return the journal, or where a paper is accepted by its authors' comments if that is sure."""
+    if paper.id.startswith("doi:"):
+        return shortened(paper.journal_ref, 80)
     ends = r";|(?:(?<=[a-z]{5})|(?<=\d{4})|(?<=\)))\.(?: (?![A-Z]\.)|$)"
     for part in re.split(ends, paper.comments):
         name = (found := ACCEPTED.search(part)) and (found[1] or found[2])

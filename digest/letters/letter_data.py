@@ -18,7 +18,7 @@ from subscriptions.models import Letter, Subscriber, TopicPreference
 #: The fields of a paper that an email shows, in the order of the model.
 PAPER_FIELDS = (
     *("id", "title", "abstract", "authors", "categories"),
-    *("upvotes", "url", "comments", "github", "hugging_face", "is_sample"),
+    *("upvotes", "url", "comments", "journal_ref", "github", "hugging_face", "is_sample"),
 )
 
 # Picks and papers are read by SQL: through the ORM, reading takes three times the CPU.

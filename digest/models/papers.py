@@ -8,7 +8,8 @@ from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.db import models
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
+from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
@@ -50,6 +51,10 @@ class PaperQuerySet(models.QuerySet):
         """
         first = day - timedelta(days=settings.NEW_DAYS + back)
         return self.filter(day__range=(first, day + timedelta(days=1)))
+
+    def with_doi(self, dois):
+        """Papers with one of these DOIs, in lower case. Annotates it as `lower_doi`."""
+        return self.annotate(lower_doi=Lower("doi")).filter(doi__gt="", lower_doi__in=dois)
 
     def with_stars(self):
         """Annotate the latest number of GitHub stars."""
@@ -97,7 +102,10 @@ class Paper(models.Model):
 
     class Meta:
         ordering = ["-day", "id"]
-        indexes = [models.Index(Beginning("title"), name="papers_by_title")]
+        indexes = [
+            models.Index(Beginning("title"), name="papers_by_title"),
+            models.Index(Lower("doi"), condition=Q(doi__gt=""), name="papers_by_doi"),
+        ]
 
     def __str__(self):
         return self.title
@@ -126,8 +134,10 @@ class Paper(models.Model):
 
     @property
     def server(self):
-        """Return the name of the preprint server of its id, or an empty string."""
-        return "arXiv" if self.is_arxiv else SERVERS.get(self.id.partition(":")[0], "")
+        """Return the preprint server of its id, or the journal, or an empty string."""
+        prefix = self.id.partition(":")[0]
+        names = {**SERVERS, "doi": self.journal_ref}
+        return "arXiv" if self.is_arxiv else names.get(prefix, "")
 
     @property
     def link(self):
@@ -138,7 +148,7 @@ class Paper(models.Model):
 
     @property
     def read_at(self):
-        """Return the name of the preprint server that its link leads to, or an empty string."""
+        """Return the preprint server or journal that its link leads to, or an empty string."""
         host = (urlsplit(self.link).hostname or "").removeprefix("www.")
         return self.server if host == ("arxiv.org" if self.is_arxiv else "doi.org") else ""
 
@@ -163,7 +173,15 @@ class Paper(models.Model):
         """Return a number that is equal for papers of which an email shows the same."""
         names, areas = tuple(self.authors), tuple(self.categories)
         counts = self.upvotes, self.stars, self.is_sample
-        texts = self.pk, self.title, self.abstract, self.link, self.github, self.comments
+        texts = (
+            self.pk,
+            self.title,
+            self.abstract,
+            self.link,
+            self.github,
+            self.comments,
+            self.server,
+        )
         return number_of((*texts, names, areas, *counts, str(self.hugging_face)))
 
     @property

@@ -5,6 +5,7 @@ from collections import defaultdict
 from itertools import permutations
 
 from django.db.models import QuerySet
+from django.db.models.functions import Lower
 
 from digest.models import Paper, title_lookup
 from digest.ranking import text
@@ -15,23 +16,37 @@ MAX_NAME_WORDS = 6  # A longer name is a group's.
 def aliases_of(papers: QuerySet[Paper]) -> dict[str, list[str]]:
     """Return the other ids of these papers' works: other id -> ids of the papers.
 
-    Runs one query, and one more if papers share a title.
+    Runs two queries, one more if papers share a title, and one more if there are DOIs.
     """
+    aliases = defaultdict(list)
+    for other, paper in dict.fromkeys([*_of_one_title(papers), *_of_one_doi(papers)]):
+        aliases[other].append(paper)
+    return dict(aliases)
+
+
+def _of_one_doi(papers):
+    by_doi = defaultdict(list)
+    for doi, paper in papers.order_by().filter(doi__gt="").values_list(Lower("doi"), "pk"):
+        by_doi[doi].append(paper)
+    others = Paper.objects.with_doi(by_doi).order_by().values_list("lower_doi", "pk")
+    for doi, other in others:
+        yield from ((other, one) for one in by_doi[doi] if _source(one) != _source(other))
+
+
+def _of_one_title(papers):
     fields = ("pk", "title", "abstract", "authors")
     by_title = defaultdict(list)
     for paper in title_lookup.shared(papers.order_by()).values(*fields):
         by_title[paper["title"].casefold()].append(paper)
     if not by_title:
-        return {}
+        return
     # With their capitals: a database may not know that "λcdm" is "ΛCDM".
     spelled = {paper["title"] for group in by_title.values() for paper in group}
     namesakes = title_lookup.alike(Paper.objects.order_by(), spelled)
-    aliases = defaultdict(list)
     for other in namesakes.values(*fields):
         for paper in by_title.get(other["title"].casefold(), ()):
             if _is_one_work(paper, other):
-                aliases[other["pk"]].append(paper["pk"])
-    return dict(aliases)
+                yield other["pk"], paper["pk"]
 
 
 def _is_one_work(paper, other):

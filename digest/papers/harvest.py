@@ -32,6 +32,7 @@ MAX_SILENCE = timedelta(minutes=10)
 START_LEASE, MAX_LEASE_NAME = timedelta(minutes=1), 20
 MAX_PROBLEMS = 5
 INTERVAL = timedelta(hours=2)
+JOURNAL_INTERVAL = timedelta(hours=6)
 #: A daily run reaches back over one day. After a longer gap, the days between are owed as well.
 MAX_GAP = timedelta(days=1)
 ARXIV_INTERVAL = timedelta(minutes=20)
@@ -47,12 +48,13 @@ State = Harvest.State
 def web_for(source: Source) -> Web:
     """Return the HTTP client of a source, whose gate and cache all workers share."""
     queue = source.queue if isinstance(source, SharesHosts) else source.name
+    contact = f"mailto:{render.from_address().addr_spec}"  # As Crossref asks for it.
     return Web(
         hosts=source.hosts,
         private_hosts=settings.ALLOWED_PRIVATE_HOSTS,
         gate=DatabaseGate(queue, source.seconds_between, time.sleep),
         cache=DatabaseCache(),
-        user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {render.from_address().addr_spec})",
+        user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {contact})",
         now=timezone.now,
         sleep=time.sleep,
         max_seconds=75.0,  # arXiv's lists come in pages of 2,000 papers.
@@ -73,7 +75,8 @@ def _is_due(name, now):
     if last is None:
         return True
     if name != "arxiv":
-        return last.touched_at < now - INTERVAL
+        interval = INTERVAL if name in registry.SOURCES else JOURNAL_INTERVAL
+        return last.touched_at < now - interval
     return last.touched_at < now - ARXIV_INTERVAL and not coverage.is_verified(now)
 
 

@@ -46,7 +46,8 @@ def paper_by_id(asked: str) -> Paper | None:
     is_other = ":" in asked and " " not in asked  # As all ids but arXiv's are.
     ids = {arxiv, asked[:100] if is_other else ""} - {""}
     if number := doi(asked):
-        ids |= {f"{server}:{number}" for server in SERVERS}
+        ids |= {f"{server}:{number}" for server in (*SERVERS, "doi")}
+        ids |= set(Paper.objects.with_doi([number]).values_list("pk", flat=True))
     papers = Paper.objects.filter(pk__in=ids) if ids else ()
     return min(papers, key=lambda paper: paper.pk != arxiv, default=None)
 

@@ -66,6 +66,7 @@ def store(
 
 @transaction.atomic
 def _store_batch(batch, tally, now, source, shift, is_sample):
+    batch = _with_preprints(batch)
     # Locked, because another import's changes would be lost. Ordered, to avoid deadlocks. Without
     # the key, because foreign keys of new picks need not wait then.
     papers = Paper.objects.select_for_update(no_key=True).order_by("pk")
@@ -92,6 +93,19 @@ def _store_batch(batch, tally, now, source, shift, is_sample):
     tally.new += len(new)
     tally.changed += len(changed)
     tally.unchanged += len(known) - len(changed)
+
+
+def _with_preprints(batch):
+    """Return the batch, in which articles of stored preprints are publications of those."""
+    articles = {one.doi for one in batch if one.id == f"doi:{one.doi}" and one.journal_ref}
+    known = Paper.objects.with_doi(articles).filter(is_sample=False).exclude(id__startswith="doi:")
+    ids = dict(known.order_by("-pk").values_list("lower_doi", "pk"))
+    return [
+        records.publication(ids[one.doi], one.journal_ref, one.doi)
+        if one.doi in ids and one.id == f"doi:{one.doi}"
+        else one
+        for one in batch
+    ]
 
 
 def _values(paper):

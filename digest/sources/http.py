@@ -123,8 +123,11 @@ class Web:
         params: Mapping[str, str] | None = None,
         *,
         cache_for: timedelta = timedelta(0),
+        retries: int | None = None,
     ) -> Entry:
         """Return a response, from the cache if it is younger than `cache_for`.
+
+        `retries` replaces the number of attempts.
 
         Raises Refused or Unavailable.
         """
@@ -132,7 +135,7 @@ class Web:
         kept = self.cache.get(url)
         if kept and timedelta(0) <= self.now() - kept.fetched_at < cache_for:
             return kept
-        answer = self._ask(url, _conditions(kept.headers if kept else {}))
+        answer = self._ask(url, _conditions(kept.headers if kept else {}), retries or self.retries)
         if answer.status == 304 and kept:
             entry = Entry(kept.body, {**kept.headers, **answer.headers}, self.now())
             self.cache.put(url, entry)
@@ -144,14 +147,14 @@ class Web:
             self.cache.put(url, entry)
         return entry
 
-    def _ask(self, url, conditions):
+    def _ask(self, url, conditions, retries):
         """Request with retries and growing pauses, in which the lock is free."""
-        for number in range(1, self.retries + 1):
+        for number in range(1, retries + 1):
             try:
                 return self._follow(url, conditions)
             except Unavailable as failure:
                 delay = failure.retry_after or 0.0
-                if number == self.retries or delay > MAX_WAIT:
+                if number == retries or delay > MAX_WAIT:
                     raise
                 self.sleep(delay or _pause(url, number))
         raise AssertionError("retries must be at least 1")

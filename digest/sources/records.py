@@ -92,6 +92,11 @@ class Record:
     num_comments: int | None = None
 
 
+def publication(identity: str, journal_ref: str, doi: str) -> Record:
+    """Return the record of a journal's publication of a paper."""
+    return Record(identity, "", announced_as=PUBLISHED, journal_ref=journal_ref, doi=doi)
+
+
 def canonical_id(text: str) -> str:
     """Return the id without its version. Raises BadRecord.
 

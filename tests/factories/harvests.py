@@ -59,7 +59,8 @@ class Harvests:
         """Go on with a web that remembers nothing."""
         self.slept, noon = [], datetime.combine(self.server.today, time(12), UTC)
         hosts = self.source_of(self.server).hosts
-        self.web = web_of(hosts, now=lambda: noon, sleep=self.slept.append)
+        private = frozenset() if hosts else frozenset(["127.0.0.1"])
+        self.web = web_of(hosts, private_hosts=private, now=lambda: noon, sleep=self.slept.append)
 
     def __call__(self, **asked):
         return list(self.batches(**asked))

@@ -28,4 +28,4 @@ def web_of(hosts, **options):
     """Return a Web to these hosts that waits for nothing, shaped by options of Web."""
     usual = {"gate": OpenGate(), "cache": MemoryCache(), "user_agent": "Paperboy test"}
     usual |= {"now": timezone.now, "sleep": lambda seconds: None}
-    return Web(hosts=frozenset(hosts), **usual | options)
+    return Web(hosts=hosts and frozenset(hosts), **usual | options)

@@ -18,7 +18,7 @@ from digest.sources.base import Batch, MalformedFeed
 from digest.sources.biorxiv import jats_text
 from digest.sources.daily_listing import REREAD_DAYS, Listing, day_of, from_json, listed_on, text_of
 from digest.sources.http import Refused, Unavailable, Web
-from digest.sources.records import PUBLISHED, BadRecord, Record
+from digest.sources.records import BadRecord, Record
 
 #: The servers with their names.
 SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
@@ -268,7 +268,7 @@ def _record(row, server, day) -> Record:
         day=posted if is_first else min(_accepted_on(doi), posted),
         day_is_estimate=not is_first,
         # A line such as `Roe, K. L.; van der Berg, J.`
-        authors=records.names([_natural_order(name) for name in authors.split(";")]),
+        authors=records.names([natural_order(name) for name in authors.split(";")]),
         affiliations=records.institutions([text_of(row, "author_corresponding_institution")]),
         categories=[category] if category not in ("", "na") else [],
         url=f"https://doi.org/{doi}",
@@ -291,13 +291,8 @@ def _publication(row, server) -> Record:
     if not doi or not published:
         raise BadRecord("it has not both DOIs")
     journal = records.plain(text_of(row, "published_journal"), 500)
-    return Record(
-        id=records.canonical_id(f"{server}:{doi}"),
-        title="",
-        announced_as=PUBLISHED,
-        journal_ref=journal if journal not in ("", "NA") else f"doi:{published}",
-        doi=published,
-    )
+    journal = journal if journal not in ("", "NA") else f"doi:{published}"
+    return records.publication(records.canonical_id(f"{server}:{doi}"), journal, published)
 
 
 def _doi(text) -> str:
@@ -315,7 +310,7 @@ def _accepted_on(doi) -> date:
         return LAST_UNDATED
 
 
-def _natural_order(name):
+def natural_order(name):
     """Return a name such as `Roe, K. L.` with the given names first."""
     parts = [" ".join(part.split()) for part in name.split(",")]
     suffixes = [part for part in parts[1:] if part.casefold() in fields.SUFFIXES]

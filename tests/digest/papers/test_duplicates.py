@@ -122,6 +122,16 @@ def test_a_source_tells_its_own_works_apart(ids):
     assert same() == {}
 
 
+def test_one_doi_is_one_work_unless_one_source_says_both():
+    for number, identity in enumerate(["2605.00001", "2605.00002", "doi:10.1/a", "biorxiv:1"]):
+        make.paper(f"On {number}", id=identity, doi="10.1/A" if number % 2 else "10.1/a")
+    make.paper("On bread", id="biorxiv:2")
+    found = {other: set(papers) for other, papers in same().items()}
+    assert found["doi:10.1/a"] == {"2605.00001", "2605.00002", "biorxiv:1"}
+    assert found["2605.00001"] == {"doi:10.1/a", "biorxiv:1"}
+    assert len(found) == 4
+
+
 def test_a_title_is_the_same_in_any_script():
     titles = ["ΛCDM and its rivals", "Gauß sums", "Étude", "ﬁne-tuning", "100% \\ _ ' \" %s"]
     for number, title in enumerate(titles):
@@ -132,11 +142,12 @@ def test_a_title_is_the_same_in_any_script():
 
 def test_namesakes_are_found_by_an_index():
     earlier()
-    on_arxiv()
+    on_arxiv(doi="10.1/1")
     with CaptureQueriesContext(connection) as queries:
         aliases_of(Paper.objects.new_on(TODAY))
-    assert len(queries) == 2
-    assert all(uses_index(query["sql"], "papers_by_title") for query in queries)
+    assert len(queries) == 4
+    assert all(uses_index(query["sql"], "papers_by_title") for query in queries[:2])
+    assert uses_index(queries[3]["sql"], "papers_by_doi")
 
 
 # ---- What a reader gets

@@ -1,0 +1,319 @@
+"""Feeds of journals: what their items become, what Crossref adds, and which are of one work."""
+
+from datetime import date, timedelta
+from itertools import count
+
+import pytest
+
+from digest.models import Paper, PaperEvent, SourceConfig
+from digest.papers import harvest, identifiers, registry
+from digest.papers.store import store
+from digest.planning import plan
+from digest.sources.records import Record, id_from_title
+from subscriptions.delivery.worker import rounds
+from tests.factories import make
+from tests.factories.harvests import found, harvesting, only, serving
+from tests.factories.make import NOW
+from tests.servers.arxiv import BOMB, WEB_PAGE
+from tests.servers.journals import ABSTRACT, FORMATS, TODAY, JournalServer
+from tests.servers.loopback import DOWN, says
+
+server = serving(JournalServer)
+run = harvesting(lambda server, **options: server.source(**options))
+
+DOI, LATER = "10.1000/bread.1", NOW + timedelta(days=1)
+WORK = {
+    "author": [{"given": "Ada", "family": "Roe"}, {"name": "The Bakers"}],
+    "abstract": f"<jats:title>Abstract</jats:title><jats:p>{ABSTRACT}</jats:p>",
+    "container-title": ["The Journal of Bread"],
+    "published": {"date-parts": [[2026, 6, 1]]},
+}
+
+
+# ---- Items
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_item_of_each_format_becomes_a_record(server, run, kind):
+    server.kind = kind
+    server.add(title="Of H<sub>2</sub>O & <i>bread</i>")
+    assert only(run()) == Record(
+        id=f"doi:{DOI}",
+        title="Of H2O & bread",
+        abstract=ABSTRACT,
+        day=date(2026, 5, 30),
+        authors=["Ada Roe", "Kay Doe"],
+        url=f"https://doi.org/{DOI}",
+        journal_ref="Journal of Bread",
+        doi=DOI,
+    )
+
+
+NO_DOI = {"doi": "", "link": "http://bread.example/1?rss=yes"}
+READ = [
+    ({"title": "[ASAP] On bread"}, {"title": "On bread"}),
+    ({"title": "Correction of errors for 2 < n"}, {"title": "Correction of errors for 2 < n"}),
+    ({"journal": "Bread &amp; Butter"}, {"journal_ref": "Bread & Butter"}),
+    ({"doi": "10.1000/BREAD.1 "}, {"id": f"doi:{DOI}", "doi": DOI}),
+    ({"doi": "", "link": f"https://bread.example/doi/full/{DOI}/abstract?af=R"}, {"doi": DOI}),
+    (NO_DOI, {"id": id_from_title("Paper 1"), "doi": "", "url": NO_DOI["link"]}),
+    ({"doi": "10.1000/(a)1:2;3"}, {"id": id_from_title("Paper 1"), "doi": "10.1000/(a)1:2;3"}),
+    (
+        {"doi": "10.48550/arXiv.2506.04235"},
+        {"id": "2506.04235", "journal_ref": "", "doi": "", "url": ""},
+    ),
+    (
+        {"doi": "10.64898/2026.06.03.000001"},
+        {"id": "doi:10.64898/2026.06.03.000001", "journal_ref": ""},
+    ),
+    ({"doi": "10.1101/gr.123456.126"}, {"journal_ref": "Journal of Bread"}),
+    ({"authors": ["Roe, Ada", "Doe, K. L."]}, {"authors": ["Ada Roe", "K. L. Doe"]}),
+    ({"authors": ["Roe, Ada"]}, {"authors": ["Ada Roe"]}),
+    *(
+        ({"authors": [line]}, {"authors": ["Ada Roe", "Kay Doe", "B. van Wit"]})
+        for line in (
+            "Ada Roe, Kay Doe and B. van Wit",
+            "Roe, Ada; Doe, Kay; van Wit, B.",
+            "Ada Roe\n Kay Doe\n B. van Wit\n",
+        )
+    ),
+    ({"authors": ["Ada Roe", "desk@bread.com"]}, {"authors": ["Ada Roe"]}),
+    (
+        {
+            "authors": [],
+            "summary": "<p>Publication date: June</p><p>Author(s): Ada Roe, K. Doe</p>",
+        },
+        {"authors": ["Ada Roe", "K. Doe"], "abstract": ""},
+    ),
+    ({"summary": "Journal of Bread, Volume 3, Issue 2, Page 4-9, June 2026."}, {"abstract": ""}),
+    (
+        {"summary": f"Bread, Published online: 02 June 2026; doi:{DOI}\n{ABSTRACT}"},
+        {"abstract": ABSTRACT},
+    ),
+    (
+        {"summary": f"<h3>Abstract</h3><h4>Aims</h4><p>{ABSTRACT}</p><img src='a'/><b>We &lt;</b>"},
+        {"abstract": f"Aims: {ABSTRACT} We <"},
+    ),
+    ({"day": "2026-04-05"}, {"day": date(2026, 4, 5)}),
+    *(({"day": day}, {"day": None}) for day in ("2026-06-04", "2026-01-01", "0001-01-01", "June")),
+]
+
+
+@pytest.mark.parametrize(("fields", "becomes"), READ)
+def test_what_publishers_write_is_understood(server, run, fields, becomes):
+    server.add(**fields)
+    record = only(run())
+    assert {name: getattr(record, name) for name in becomes} == becomes
+
+
+def test_front_matter_is_left_out_and_what_has_no_title_is_counted(server, run):
+    titles = [
+        "Issue Information",
+        "Front Cover: Bread",
+        "Editorial",
+        "Contents",
+        "Retraction Note:",
+    ]
+    titles += ["Correction to “On bread”", "Author Correction: On bread", "Erratum", "", "<i>…</i>"]
+    for number, title in enumerate([*titles, "Editorial boards of bakers", "On bread"]):
+        server.add(number, title=title)
+    server.add(11, title="On bread, once more")  # The same paper again.
+    (batch,) = run()
+    assert [one.title for one in batch.records] == ["Editorial boards of bakers", "On bread"]
+    assert batch.bad == ["item 9: it has no title", "item 10: it has no title"]
+
+
+# ---- Answers
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((200, {"Content-Type": "text/html"}, WEB_PAGE), "a web page instead of data"),
+        (says({"papers": []}), "neither RSS nor Atom"),
+        ((200, {}, b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "neither RSS nor Atom"),
+        ((200, {}, b""), "neither RSS nor Atom"),
+        ((200, {}, b"<rss version='2.0'><channel/></rss>"), "has no items"),
+        ((200, {}, BOMB), "entities of its own"),
+        ((200, {}, b"<rss><channel>" + b" " * 5_000_000), "larger than 5 MB"),
+        ((403, {}, b""), "answered 403"),
+        ((404, {}, b""), "answered 404"),
+        ((302, {"Location": "http://10.0.0.1/feed"}, b""), "10.0.0.1, which is not a public"),
+    ],
+)
+def test_what_is_no_feed_is_told_in_plain_words(server, run, answer, error):
+    server.answers.append(answer)
+    assert error in str(run.cut_off()[1])
+    assert server.asked == ["/feed"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "slept"),
+    [
+        ((429, {"Retry-After": "7"}, b""), 7),
+        ((429, {}, b""), 5),
+        (DOWN, 5),
+        ((200, {"Content-Length": "999", "Connection": "close"}, b"<rss><channel><item>"), 5),
+    ],
+)
+def test_a_feed_that_fails_once_is_asked_again(server, run, answer, slept):
+    server.add()
+    server.answers.append(answer)
+    assert only(run()).doi == DOI
+    assert slept <= run.slept[0] < slept * 1.25
+
+
+def test_a_feed_that_has_not_changed_is_not_sent_again(server, run):
+    server.add()
+    first = run()
+    assert run(since=TODAY)[0].note == "A feed has its latest items only."
+    assert found(run()) == found(first)
+    assert server.conditions[0] is None
+    assert len(set(server.conditions[1:])) == 1
+
+
+# ---- Crossref
+
+
+def test_crossref_completes_what_the_feed_leaves_out_and_is_asked_once(server, run):
+    server.add(authors=[], summary="", day="")
+    server.add(2)
+    server.works[DOI] = WORK
+    for _ in range(2):
+        record = found(run(completes=True))[0]
+        assert (record.authors, record.abstract) == (["Ada Roe", "The Bakers"], ABSTRACT)
+        assert (record.journal_ref, record.day) == ("The Journal of Bread", date(2026, 6, 1))
+    assert server.asked == ["/feed", f"/works/{DOI}", "/feed"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "note", "asked"),
+    [
+        ((404, {}, b"Resource not found."), "", 2),
+        ((429, {"Retry-After": "600"}, b""), "answered 429", 1),
+        ((403, {}, b""), "answered 403", 1),
+        (says(b"{"), "not JSON", 2),
+        *(
+            (work, f"cannot complete {DOI}: Crossref sent JSON, but no work", 2)
+            for work in ([], None, 7, {"author": [3]}, {"abstract": 5}, {"container-title": [None]})
+        ),
+        *(({name: None}, "", 2) for name in WORK),
+        ({"relation": {"has-preprint": [{"id": DOI, "id-type": "doi"}]}}, "", 2),
+    ],
+)
+def test_a_feed_is_read_whatever_crossref_answers(server, run, answer, note, asked):
+    for number in (1, 2):
+        server.add(number, summary="")
+    server.works = {DOI: answer, "10.1000/bread.2": {}}
+    batches = run(completes=True)
+    assert [one.title for one in found(batches)] == ["Paper 1", "Paper 2"]
+    assert note in batches[-1].note
+    assert bool(batches[-1].note) == bool(note)
+    assert (len(server.asked) - 1, run.slept) == (asked, [])
+
+
+def test_crossref_is_asked_forty_times_a_run_at_most(server, run):
+    clock = count()
+    run.web.now = lambda: NOW + timedelta(seconds=next(clock))
+    for number in range(50):
+        server.add(number, summary="")
+        server.works[f"10.1000/bread.{number}"] = WORK
+    for works in (40, 50, 50):
+        run(completes=True)
+        assert sum(path.startswith("/works") for path in server.asked) == works
+
+
+# ---- Runs, and works that are stored already
+
+
+@pytest.fixture
+def journal(server, settings, monkeypatch, db):
+    """Return a function that harvests the journal of the panel on a day."""
+    settings.ALLOWED_PRIVATE_HOSTS = frozenset(["127.0.0.1"])
+    SourceConfig.objects.create(
+        name="bread", title="Journal of Bread", is_on=True, feed_url=f"{server.base}/feed"
+    )
+    source = registry.source_named("bread")
+    source.crossref = server.base
+    monkeypatch.setattr("digest.papers.harvest.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(source, "seconds_between", 0)
+
+    def harvested(now=NOW):
+        row = harvest.run(source, harvest.web_for(source), clock=lambda: now)
+        assert row.state == "done", row.said
+        return row
+
+    return harvested
+
+
+def test_a_journal_of_the_panel_is_read_every_six_hours(journal, server, settings):
+    settings.SOURCES = []
+    server.add()
+    assert harvest.due(NOW) == ["bread"]
+    assert journal().new == 1
+    assert harvest.due(NOW + timedelta(minutes=359)) == []
+    assert harvest.due(NOW + timedelta(minutes=361)) == ["bread"]
+    with pytest.raises(SourceConfig.DoesNotExist):
+        registry.source_named("butter")
+
+
+def test_an_issue_that_comes_again_with_new_dates_has_its_first_days(journal, server):
+    server.add(1)
+    server.add(2, day="")
+    journal()
+    days = dict(Paper.objects.values_list("pk", "day"))
+    server.items[0]["day"] = str(LATER.date())
+    row = journal(LATER)
+    assert (row.new, row.changed) == (0, 0)
+    assert dict(Paper.objects.values_list("pk", "day")) == days
+
+
+@pytest.mark.parametrize(
+    ("identity", "doi", "relation"),
+    [
+        ("2506.04235", DOI.upper(), {}),
+        ("2506.04235", "", {"has-preprint": [("doi", "10.48550/arXiv.2506.04235")]}),
+        ("biorxiv:10.1101/123456", "", {"is-version-of": [("doi", "10.1101/123456v2")]}),
+        ("medrxiv:10.64898/2026.06.01.123456", DOI, {"has-preprint": [("uri", "http://a.b/")]}),
+    ],
+)
+def test_an_article_updates_its_preprint(journal, server, identity, doi, relation):
+    make.paper("Before the referees", id=identity, doi=doi, authors=["Ada Roe"])
+    server.add(summary="")
+    rows = {kind: [{"id-type": t, "id": i} for t, i in ids] for kind, ids in relation.items()}
+    server.works[DOI] = WORK | {"relation": rows}
+    for _ in range(2):
+        journal()
+    paper = Paper.objects.get()
+    assert (paper.pk, paper.title, paper.doi) == (identity, "Before the referees", DOI)
+    assert paper.journal_ref == "The Journal of Bread"
+    assert PaperEvent.objects.get().note == "The Journal of Bread"
+    assert identifiers.find_paper(f"https://doi.org/{DOI}") == paper
+
+
+def test_a_preprint_that_comes_after_its_article_is_not_sent_again(journal, server):
+    reader = make.subscriber(interests="graph networks")
+    server.add(title="Graph networks")
+    journal()
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW)
+    store([Record("2506.04235", "Networks of graph", day=LATER.date(), doi=DOI)], now=LATER)
+    plan.plan(LATER)
+    assert [pick.paper_id for pick in reader.picks.all()] == [f"doi:{DOI}"]
+
+
+def test_an_article_is_shown_with_its_journal(journal, server, client):
+    server.add()
+    journal()
+    paper = Paper.objects.get()
+    assert (paper.venue(), paper.read_label) == ("Journal of Bread", "Read at Journal of Bread")
+    page = client.get(paper.get_absolute_url()).content.decode()
+    assert "@article{roe2026paper," in page
+    assert f'href="https://doi.org/{DOI}">Read at Journal of Bread' in page
+
+
+def test_two_feeds_wait_for_each_others_turns(db):
+    for name in ("bread", "butter"):
+        SourceConfig.objects.create(name=name, title=name, feed_url=f"https://{name}.example/")
+    gates = [harvest.web_for(registry.source_named(name)).gate for name in ("bread", "butter")]
+    assert [gate.source for gate in gates] == ["journals"] * 2
