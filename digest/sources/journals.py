@@ -27,7 +27,8 @@ MAX_ASKED = 40  # Requests to Crossref in one run.
 CROSSREF_CACHE = timedelta(days=30)  # Or as long as responses are kept.
 #: A date that is longer ago, or in the future, is not the day of publication.
 MAX_AGE = timedelta(days=60)
-MIN_WORDS = 20  # Of an abstract. A shorter text repeats journal, volume and pages.
+MIN_WORDS = 6  # Of an abstract.
+MAX_CITATION = 20  # Words of a text that has only journal, volume and pages.
 
 DOI = re.compile(r"10\.\d{4,9}/[^\s?#&<>\"']+")
 AFTER_DOI = re.compile(r"(?:/(?:abstract|full|html|meta|pdf))*[.,;/]*$")
@@ -49,6 +50,7 @@ AUTHORS = re.compile(r"Author\(s\):([^<]{1,5000})")  # In descriptions of anothe
 #: `Roe, Ada`, or names with separators other than commas, which may be so as well.
 INVERTED = re.compile(r"[;\n]|^\s*[\w'’-]+\s*,(?!.*\band\b)[^,]+$")
 NO_ABSTRACT = re.compile(r"Publication date:|Author\(s\):")
+CITES = re.compile(r"\b(?:volume|vol|issue|pages?|pp|early ?view|ahead of print)\b", re.IGNORECASE)
 CITATION = re.compile(r".{0,200}?Published online: [^;]{1,40}; doi:\S+\s*")
 
 TEX = re.compile(r"<(?:\w+:)?tex-math\b.{0,3000}?</(?:\w+:)?tex-math>", re.DOTALL)
@@ -211,8 +213,9 @@ def _abstract(html) -> str:
     """Return the abstract in a text with markup, or "" if it repeats the citation only."""
     text = jats_text.abstract(CITATION.sub("", _without_tags(html[: 4 * records.MAX_ABSTRACT])))
     text = records.plain(text, records.MAX_ABSTRACT)
-    is_abstract = len(text.split()) >= MIN_WORDS and not NO_ABSTRACT.match(text)
-    return text if is_abstract else ""
+    count = len(text.split())
+    is_citation = NO_ABSTRACT.match(text) or (count < MAX_CITATION and CITES.search(text))
+    return "" if count < MIN_WORDS or is_citation else text
 
 
 def _without_tags(html) -> str:
