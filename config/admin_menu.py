@@ -34,6 +34,7 @@ PAGES = [
     _page("Subscribers", "group", "subscriptions_subscriber"),
     _page("Topics", "label", "subscriptions_topic"),
     _page("Papers", "article", "digest_paper"),
+    _page("Sources", "rss_feed", "digest_sourceconfig"),
     _page("Digests", "stacked_email", "digest_digest"),
     _page("Emails", "mail", "subscriptions_letter"),
     _page("Sending", "outgoing_mail", "subscriptions_sending"),

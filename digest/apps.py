@@ -46,15 +46,10 @@ def _check_settings():
             f"SOURCES has unknown names: {', '.join(sorted(unknown))}. "
             f"Choose from {', '.join(SOURCES)}."
         )
-    for name in settings.ARXIV_CATEGORIES:
-        if name not in taxonomy.HARVESTED:
-            like = taxonomy.nearest(name)
-            meant = (
-                f"did you mean {like}?" if like else "they are like cs.LG, and archives like cs."
-            )
-            raise ImproperlyConfigured(
-                f"ARXIV_CATEGORIES has {name}, which is not an arXiv category: {meant}"
-            )
+    try:
+        taxonomy.harvested(settings.ARXIV_CATEGORIES)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"ARXIV_CATEGORIES: {error}") from None
     try:
         Parameters.of(settings.RANKING)
     except ValueError as error:

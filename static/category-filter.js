@@ -1,4 +1,4 @@
-// Filters the arXiv categories of a form while one types. Without this script, all of them are listed.
+// Filters the categories of a form while one types. Without this script, all of them are listed.
 for (const list of document.querySelectorAll(".categories")) {
   const filter = list.querySelector(".filter");
   filter.hidden = false;

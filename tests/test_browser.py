@@ -394,7 +394,7 @@ def test_a_curator_sees_what_a_topic_matches_while_they_write_it(site, open_page
     page.get_by_label("Query").fill("graph networks")
     matches.get_by_role("link", name="Graph networks").first.wait_for()
     page.get_by_label("Categories").fill("cs.XX")
-    matches.get_by_text("arXiv has no category called cs.XX.").wait_for()
+    matches.get_by_text("There is no category called cs.XX.").wait_for()
     assert page.get_by_label("Query").input_value() == "graph networks"
     assert not Topic.objects.filter(query__in=["sour bread", "graph networks"], owner=None).exists()
 

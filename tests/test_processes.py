@@ -37,7 +37,7 @@ from tests.servers.postfix import wait_until
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parent.parent
-SAMPLES = ROOT / "digest" / "samples" / "papers.jsonl"
+SAMPLES = ROOT / "digest" / "samples" / "computer-science.jsonl"
 PAPERS = [json.loads(line) for line in SAMPLES.read_text().splitlines()]
 READER = "Reader+Of.Papers@example.org"
 #: What no log, no message and nothing in Redis may hold.

@@ -14,6 +14,7 @@ from django.utils.formats import date_format
 from digest.admin import charts
 from digest.admin.links import may_open
 from digest.admin.sources import harvest_badge
+from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
 from digest.models import Alarm, FittedModel, Harvest, Paper, Tally
 from digest.operations import alarms, health, heartbeats, invariants
 from digest.papers import coverage, registry
@@ -68,6 +69,8 @@ def dashboard(request, context):
     for card in CARDS & shown.keys():
         for row in shown[card]["rows"]:
             row["url"] = row["url"] if may_open(request.user, row["url"]) else ""
+    if not Subscriber.objects.exists() and request.user.has_perms(FIELDS_PERMISSIONS):
+        shown["fields_form"] = FieldsForm(request)
     plots = shown.pop("plots", {})
     return context | {"title": "Today", "may_see": bool(shown)} | shown | plots
 

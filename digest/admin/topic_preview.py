@@ -11,8 +11,8 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from digest.admin.links import link_to
 from digest.models import Paper
+from digest.papers import registry
 from digest.planning import slots
-from digest.sources.arxiv import taxonomy
 from subscriptions import schedule
 from subscriptions.models import Topic
 
@@ -24,13 +24,14 @@ class CategoriesField(forms.CharField):
     """Categories, separated by commas. Cleans to a list of their names."""
 
     widget = UnfoldAdminTextInputWidget
+    listed = staticmethod(registry.listed)
 
     def prepare_value(self, value):
         return ", ".join(value) if isinstance(value, list) else value
 
     def clean(self, value):
         try:
-            return taxonomy.listed(super().clean(value).split(","))
+            return self.listed(super().clean(value).split(","))
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
 
@@ -47,7 +48,7 @@ class QueryForm(forms.Form):
     def clean(self):
         data = super().clean()
         if not self.errors and not data["query"] and not data["categories"]:
-            raise forms.ValidationError("Enter a query or arXiv categories.")
+            raise forms.ValidationError("Enter a query or categories.")
         return data
 
 

@@ -14,15 +14,21 @@ from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
 from digest.admin import followers, topic_files, topic_preview
+from digest.papers import registry
+from digest.topics import starter_topics
+from digest.wording import counted
 from subscriptions.admin.base import BaseModelAdmin
-from subscriptions.admin.widgets import LargeChangeList, LargeTableMixin, min_width
+from subscriptions.admin.confirm_dialog import confirm_first
+from subscriptions.admin.widgets import LargeChangeList, LargeTableMixin, hx_redirect, min_width
 from subscriptions.models import Topic
 
 #: The name of the button that shows the matches without scripts.
 MATCHES_BUTTON = "_matches"
+FIELDS_PERMISSIONS = ["subscriptions.add_topic", "digest.change_sourceconfig"]
 
 
 class OwnerFilter(DropdownFilter):
@@ -35,7 +41,7 @@ class OwnerFilter(DropdownFilter):
     def lookups(self, request, model_admin):
         return [
             ("subjects", "Built-in subjects"),
-            ("categories", "arXiv categories"),
+            ("categories", "Categories"),
             ("readers", "Subscribers' own"),
             ("merged", "Merged"),
             ("quiet", f"No matches in {settings.NEW_DAYS} days"),
@@ -46,7 +52,7 @@ class OwnerFilter(DropdownFilter):
         curated = queryset.curated()
         owned = {
             "subjects": curated.by_subject(),
-            "categories": curated.of_arxiv(),
+            "categories": curated.of_categories(),
             "readers": queryset.filter(owner__isnull=False),
             "merged": queryset.merged(),
             "all": queryset,
@@ -90,6 +96,19 @@ class TopicForm(forms.ModelForm):
         return data
 
 
+class FieldsForm(BaseDialogForm):
+    chosen = forms.MultipleChoiceField(
+        choices=[(name, name.replace("-", " ").capitalize()) for name in starter_topics.FIELDS],
+        label="Fields",
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        error_messages={"required": "Choose at least one field."},
+    )
+
+    def __init__(self, request, *args, **kwargs):
+        super().__init__(request, *args, **kwargs)
+        self.fields["chosen"].initial = starter_topics.fields_in_use()
+
+
 class TopicChangeList(LargeChangeList):
     def get_results(self, request):
         super().get_results(request)
@@ -108,6 +127,7 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     prepopulated_fields = {"slug": ["name"]}
     fields = ["name", "slug", "query", "categories", "description", "is_offered"]
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
+    actions_list = ["use_fields"]
     actions_detail = ["readers"]
     change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
 
@@ -153,7 +173,7 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
             return topic_preview.CategoriesField(
                 required=False,
                 label="Categories",
-                help_text=f"{db_field.help_text} E.g. cs.LG, stat.ML.",
+                help_text=f"{db_field.help_text} E.g. cs.LG, cell biology.",
             )
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "slug":  # Only subscribers' own topics have none.
@@ -180,6 +200,24 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
         if topic is None:
             return self.has_add_permission(request)
         return self.has_change_permission(request, topic)
+
+    @confirm_first(
+        "Use starter topics",
+        "Creates the topics of these fields, and switches the sources on that have their papers, "
+        "the other built-in sources off. Starter topics of other fields are removed, except those "
+        "that somebody changed, follows or mutes.",
+        FieldsForm,
+        permissions=FIELDS_PERMISSIONS,
+        url_path="fields",
+        icon="playlist_add",
+    )
+    def use_fields(self, request, form):
+        created, removed = starter_topics.use_fields(form.cleaned_data["chosen"])
+        said = f"Created {counted(created, 'topic')}, removed {removed:,}. "
+        said += f"Sources: {', '.join(registry.titles(registry.enabled())) or 'none'}."
+        self.log_change(request, Topic(name="Starter topics"), said)
+        self.message_user(request, said, messages.SUCCESS)
+        return hx_redirect("admin:subscriptions_topic_changelist")
 
     @action(description="Followers", permissions=["view"], url_path="followers", icon="group")
     def readers(self, request, object_id):

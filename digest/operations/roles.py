@@ -11,7 +11,7 @@ OPERATOR, CURATOR, VIEWER = "operator", "curator", "viewer"
 APPS = ("digest", "subscriptions")
 
 #: No personal data: counts, papers, and where they come from.
-VIEWED_MODELS = ("figures", "alarm", "paper", "harvest", "coverage", "fittedmodel")
+VIEWED_MODELS = ("figures", "alarm", "paper", "harvest", "coverage", "fittedmodel", "sourceconfig")
 VIEWED = [f"digest.view_{name}" for name in VIEWED_MODELS]
 #: What a curator may do besides.
 CURATED = [f"subscriptions.{act}_topic" for act in ("view", "add", "change", "delete")]

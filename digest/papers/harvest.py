@@ -40,25 +40,41 @@ FETCH_INTERVAL = timedelta(minutes=5)  # Between two fetches by hand of a source
 #: Papers of arXiv that only other sources named, and so without categories, are looked up there.
 MAX_UNLISTED_AGE = timedelta(days=7)
 MAX_UNLISTED = 300  # In one run: three requests.
+TRY_SECONDS = 15.0  # For one request, or to wait for the lock, while an operator waits.
 OUT_OF_TIME = "Failed: it took too long. The next run continues from there."
 
 State = Harvest.State
 
 
-def web_for(source: Source) -> Web:
+def web_for(source: Source, *, retries=4, max_seconds=75.0, sleep=time.sleep) -> Web:
     """Return the HTTP client of a source, whose gate and cache all workers share."""
     queue = source.queue if isinstance(source, SharesHosts) else source.name
     contact = f"mailto:{render.from_address().addr_spec}"  # As Crossref asks for it.
     return Web(
         hosts=source.hosts,
         private_hosts=settings.ALLOWED_PRIVATE_HOSTS,
-        gate=DatabaseGate(queue, source.seconds_between, time.sleep),
+        gate=DatabaseGate(queue, source.seconds_between, sleep),
         cache=DatabaseCache(),
         user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {contact})",
         now=timezone.now,
-        sleep=time.sleep,
-        max_seconds=75.0,  # arXiv's lists come in pages of 2,000 papers.
+        sleep=sleep,
+        retries=retries,
+        max_seconds=max_seconds,  # By default, enough for arXiv's pages of 2,000 papers.
     )
+
+
+def first_batch(source: Source, now) -> Batch:
+    """Return the first batch of a daily run, without storing it. Raises like `Source.harvest`."""
+    end = time.monotonic() + TRY_SECONDS
+
+    def sleep(seconds):
+        if time.monotonic() > end:
+            raise Unavailable("another request to it is running")
+        time.sleep(seconds)
+
+    web = web_for(source, retries=1, max_seconds=TRY_SECONDS, sleep=sleep)
+    batches = source.harvest(web, today=_today(source, now), since=None, cursor="")
+    return next(iter(batches), Batch([]))
 
 
 def due(now) -> list[str]:
@@ -114,8 +130,7 @@ def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.n
     A daily run is followed by what is owed: days without a run, and backfills that were cut off.
     Errors of the source are stored, not raised, except SoftTimeLimitExceeded.
     """
-    zone = calendar.EASTERN if source.name == "arxiv" else UTC
-    today = clock().astimezone(zone).date()  # The source's date.
+    today = _today(source, clock())
     if since is not None:
         return _fetch(source, web, _begin(source.name, today, since, clock()), clock)
     done = Harvest.objects.filter(source=source.name, state=State.DONE, since=None)
@@ -127,6 +142,11 @@ def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.n
     for row in owed.exclude(state=State.DONE).order_by("pk"):
         _fetch(source, web, _resume(row, clock()), clock)
     return harvest
+
+
+def _today(source, now) -> date:
+    """Return the source's date."""
+    return now.astimezone(calendar.EASTERN if source.name == "arxiv" else UTC).date()
 
 
 def _fetch(source, web, harvest, clock):

@@ -5,7 +5,7 @@ are set.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from django.conf import settings
@@ -15,7 +15,7 @@ from digest.papers import topic_phrases
 from digest.sources.arxiv import taxonomy
 from digest.sources.arxiv.source import ArXiv
 from digest.sources.base import Source
-from digest.sources.biorxiv.source import SERVERS, BioRxiv
+from digest.sources.biorxiv.source import SERVERS, TOPICS, BioRxiv
 from digest.sources.europepmc import EuropePmc
 from digest.sources.huggingface import HuggingFace
 from digest.sources.journals import Journal
@@ -23,19 +23,38 @@ from digest.sources.journals import Journal
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A source that is part of Paperboy. `is_on`: in a new installation."""
+    """A source that is part of Paperboy.
+
+    Attributes:
+        is_on: in a new installation.
+        is_tried: with the real service.
+        topics: its categories that are topics, each with the topic's name and group.
+    """
 
     title: str
     make: Callable[[], Source]
     is_on: bool = False
+    is_tried: bool = False
+    topics: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 SOURCES = {
-    "arxiv": BuiltIn("arXiv", lambda: ArXiv(arxiv_categories()), is_on=True),
-    "huggingface": BuiltIn("Hugging Face", HuggingFace, is_on=True),
-    **{name: BuiltIn(title, partial(BioRxiv, name)) for name, title in SERVERS.items()},
+    "arxiv": BuiltIn(
+        "arXiv",
+        lambda: ArXiv(arxiv_categories()),
+        is_on=True,
+        is_tried=True,
+        topics=taxonomy.TOPICS,
+    ),
+    "huggingface": BuiltIn("Hugging Face", HuggingFace, is_on=True, is_tried=True),
+    **{
+        name: BuiltIn(title, partial(BioRxiv, name), topics=TOPICS[name])
+        for name, title in SERVERS.items()
+    },
     "europepmc": BuiltIn("Europe PMC", lambda: EuropePmc(topic_phrases.in_use())),
 }
+#: The categories of all sources, in lower case -> as their source writes them.
+CATEGORIES = taxonomy.NAMES | {name: name for topics in TOPICS.values() for name in topics}
 
 
 def source_named(name: str) -> Source:
@@ -64,3 +83,16 @@ def arxiv_categories() -> tuple[str, ...]:
     """Return the archives and categories that are read from arXiv: all archives by default."""
     row = SourceConfig.objects.filter(name="arxiv").first()
     return tuple(settings.ARXIV_CATEGORIES or (row and row.categories) or taxonomy.ARCHIVES)
+
+
+def listed(names: list) -> list[str]:
+    """Return categories as their sources write them, each once. Raises ValueError for unknown ones.
+
+    >>> listed(["CS.lg", " Cell Biology", "cs.LG"])
+    ['cs.LG', 'cell biology']
+    """
+    names = [name for name in (str(name).strip() for name in names) if name]
+    if unknown := [name for name in names if name.lower() not in CATEGORIES]:
+        text = ", ".join(unknown)[:100]
+        raise ValueError(f"There is no category called {text}. They are like cs.LG, stat.ML.")
+    return list(dict.fromkeys(CATEGORIES[name.lower()] for name in names))

@@ -1,7 +1,7 @@
 """Real papers with summaries written for Paperboy, for a new installation.
 
-`papers.jsonl` has published ids, titles, dates, authors, categories and upvotes. Its `abstract` is
-a summary in our own words, not the paper's abstract.
+There is a file for each field of research. Ids, titles, authors, categories and upvotes are as
+published. The `abstract` is a summary in our own words, not the paper's abstract.
 """
 
 from dataclasses import replace
@@ -11,17 +11,18 @@ from pathlib import Path
 from digest.papers import store
 from digest.sources import import_files
 
-PAPERS = Path(__file__).parent / "papers.jsonl"
+FOLDER = Path(__file__).parent
 DAYS = 10
 
 
-def store_samples(today: date, now) -> int:
-    """Store the sample papers, spread over the DAYS days until today. Return their number."""
+def store_samples(today: date, now, field="computer-science") -> int:
+    """Store a field's sample papers, spread over the DAYS days until today. Return their number."""
+    path = FOLDER / f"{field}.jsonl"
 
     def refuse(number, reason):
-        raise ValueError(f"{PAPERS.name}, line {number}: {reason}")
+        raise ValueError(f"{path.name}, line {number}: {reason}")
 
-    records = list(import_files.read(PAPERS, on_bad_line=refuse, on_bytes=lambda count: None))
+    records = list(import_files.read(path, on_bad_line=refuse, on_bytes=lambda count: None))
     dated = [
         replace(record, day=today - timedelta(days=number % DAYS))
         for number, record in enumerate(records)

@@ -171,22 +171,12 @@ class Web:
 
     def _allowed(self, url, start) -> httpcore2.URL:
         """Return the parsed URL. Raises Refused."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port or PORTS.get(parts.scheme)
-        except ValueError:
-            raise Refused(f"{url[:200]!r} is not a URL") from None
-        if parts.scheme != "https" and (
-            parts.scheme != "http" or start.lower().startswith("https:")
-        ):
-            raise Refused(f"{url[:200]!r} is not https")
+        parts, port = _parts(url, start)
         host = parts.hostname or ""
         is_usual_port = port == PORTS[parts.scheme]
         names = {f"{host}:{port}", *([host] if is_usual_port else [])}
         if self.hosts is not None and names.isdisjoint(self.hosts):
             raise Refused(f"{url[:200]!r} is not on a host of this source")
-        if parts.username is not None or parts.password is not None:
-            raise Refused("URLs with a user name or password are not allowed")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return httpcore2.URL(
             scheme=parts.scheme.encode(), host=host.encode(), port=port, target=target.encode()
@@ -258,6 +248,28 @@ class Web:
         if kind.startswith(("text/html", "application/xhtml")) or HTML.match(answer.body[:2000]):
             raise Refused(f"{host} sent a web page instead of data")
         return answer
+
+
+def check_address(url: str, private_hosts: frozenset[str]) -> None:
+    """Raise Refused for a URL that no request would be sent to. Asks no DNS."""
+    host = _parts(url, url)[0].hostname or ""
+    is_hidden = not _is_public(host) if _is_address(host) else host.endswith("localhost")
+    if is_hidden and host not in private_hosts:
+        raise Refused(f"{host} is not a public address")
+
+
+def _parts(url, start):
+    """Return the parsed URL and its port. Raises Refused."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme)
+    except ValueError:
+        raise Refused(f"{url[:200]!r} is not a URL") from None
+    if parts.scheme != "https" and (parts.scheme != "http" or start.lower().startswith("https:")):
+        raise Refused(f"{url[:200]!r} is not https")
+    if parts.username is not None or parts.password is not None:
+        raise Refused("URLs with a user name or password are not allowed")
+    return parts, port
 
 
 class _Wire(httpcore2.NetworkBackend):

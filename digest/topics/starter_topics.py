@@ -1,39 +1,111 @@
-"""The topics of a new installation. Operators change them in the admin."""
+"""The topics of a new installation, by field of research. Operators change them in the admin."""
 
 from pathlib import Path
 
 import yaml
+from django.conf import settings
+from django.db import transaction
 
-from digest.sources.arxiv import taxonomy
-from subscriptions.models import Topic, arxiv_slug
+from digest.models import SourceConfig
+from digest.papers import registry
+from subscriptions.models import Topic, category_slug
 
-#: The topics that are no arXiv categories: a file that can be imported as well.
-SUBJECTS = Path(__file__).parent / "starter_topics.yaml"
+#: A file of topics a field, which can be imported as well.
+FOLDER = Path(__file__).parent / "fields"
+
+
+#: Fields of research -> the sources with their papers.
+FIELDS = {
+    "computer-science": ("arxiv", "huggingface"),
+    "physics": ("arxiv",),
+    "mathematics": ("arxiv",),
+    "biology": ("biorxiv", "europepmc"),
+    "medicine": ("medrxiv", "europepmc"),
+    "chemistry": ("europepmc",),
+    "economics": ("arxiv",),
+}
+
+
+def topics_of(field: str) -> list[Topic]:
+    """Return the starter topics of a field, unsaved."""
+    text = (FOLDER / f"{field}.yaml").read_text(encoding="utf-8")
+    return [Topic(**values) for values in yaml.safe_load(text)]
+
+
+def fields_in_use() -> list[str]:
+    """Return the fields of which there are starter topics."""
+    slugs = set(Topic.objects.curated().by_subject().values_list("slug", flat=True))
+    return [field for field in FIELDS if slugs & {topic.slug for topic in topics_of(field)}]
 
 
 def make_topics() -> int:
-    """Create the starter topics if there are none, and so arXiv's categories. Return the number."""
+    """Create what is missing, and return the number of topics.
+
+    Computer science if there are no subjects, and the categories of the sources that are on.
+    """
     count = 0
     if not Topic.objects.curated().by_subject().exists():
-        topics = yaml.safe_load(SUBJECTS.read_text(encoding="utf-8"))
-        count += _create(Topic(**fields) for fields in topics)
-    if not Topic.objects.curated().of_arxiv().exists():
-        count += _create(
-            Topic(
-                slug=arxiv_slug(category),
-                name=f"{category}: {name}",
-                categories=[category],
-                # The archive, or the group if the archive is a single category.
-                description=taxonomy.ARCHIVES[
-                    taxonomy.group_of(category)
-                    if category in taxonomy.ARCHIVES
-                    else taxonomy.archive_of(category)
-                ],
-            )
-            for category, name in taxonomy.CATEGORIES.items()
-            if taxonomy.canonical(category) == category
-        )
+        count += _create(topics_of("computer-science"))
+    for name in registry.enabled():
+        if not Topic.objects.curated().of_categories(name).exists():
+            count += _create(_categories_of(name))
     return count
+
+
+def use_fields(fields) -> tuple[int, int]:
+    """Create the starter topics of these fields, and switch the sources for them.
+
+    Removes the starter topics of other fields that nobody changed, follows or mutes. Leaves sources
+    that SOURCES fixes. Returns the numbers of topics that were created and removed.
+    """
+    names = ("slug", "name", "description", "query", "categories", "is_offered")
+    created = removed = 0
+    with transaction.atomic():
+        for field in FIELDS:
+            topics = topics_of(field)
+            if field in fields:
+                slugs = [topic.slug for topic in topics]
+                known = set(Topic.objects.filter(slug__in=slugs).values_list("slug", flat=True))
+                created += _create([topic for topic in topics if topic.slug not in known])
+                continue
+            for topic in topics:
+                unchanged = {name: getattr(topic, name) for name in names}
+                unused = Topic.objects.curated().filter(preferences=None, merged=None, **unchanged)
+                removed += unused.delete()[0]
+        if settings.SOURCES is None:
+            wanted = {name for field in fields for name in FIELDS[field]}
+            for row in SourceConfig.objects.filter(name__in=registry.SOURCES):
+                if row.is_on != (row.name in wanted):
+                    row.is_on = not row.is_on
+                    row.save(update_fields=["is_on"])
+                    offer_categories(row)
+    return created, removed
+
+
+def offer_categories(source: SourceConfig) -> None:
+    """Offer the categories of a source that was switched on, or withdraw them.
+
+    Subscribers who chose a category keep it.
+    """
+    topics = Topic.objects.curated().of_categories(source.name)
+    categories = _categories_of(source.name)
+    if source.is_on and not topics.exists():
+        _create(categories)
+    elif categories:
+        topics.update(is_offered=source.is_on)
+
+
+def _categories_of(source):
+    categories = registry.SOURCES[source].topics if source in registry.SOURCES else {}
+    return [
+        Topic(
+            slug=category_slug(category, source),
+            name=name,
+            categories=[category],
+            description=group,
+        )
+        for category, (name, group) in categories.items()
+    ]
 
 
 def _create(topics):

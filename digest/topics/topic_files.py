@@ -15,7 +15,7 @@ from import_export.formats import base_formats
 from import_export.resources import ModelResource
 from import_export.widgets import BooleanWidget, Widget
 
-from digest.sources.arxiv import taxonomy
+from digest.papers import registry
 from subscriptions.models import Topic
 
 MAX_BYTES = 500_000
@@ -25,7 +25,7 @@ CONVERT = "docs/configuration.md says how to convert one that came from elsewher
 
 class CategoriesWidget(Widget):
     def clean(self, value, row=None, **kwargs):
-        return taxonomy.listed(value.split(",") if isinstance(value, str) else value)
+        return registry.listed(value.split(",") if isinstance(value, str) else value)
 
     def render(self, value, **kwargs):
         return ", ".join(value or [])

@@ -22,7 +22,7 @@ from digest.sources.biorxiv.source import SERVERS
 from digest.sources.records import BadRecord, canonical_id
 from digest.views.filters import NAMES, NO_FILTERS, Filters
 from digest.views.page_cache import get_or_make, same_for_all
-from subscriptions.models import Topic, arxiv_slug
+from subscriptions.models import Topic, category_slug
 
 DAY_PAGE, DAY_COMPACT_PAGE = 25, 100
 MAX_PAPERS = 30  # Of a topic.
@@ -45,9 +45,10 @@ def paper(request, identity):
         return _no_paper(request, identity)
     if found.github:
         found.stars = found.latest_stars()
-    topics = Topic.objects.offered().of_arxiv()
+    topics = Topic.objects.offered().of_categories()
     offered = get_or_make(lambda: set(topics.values_list("slug", flat=True)), "offered")
-    slugs = [arxiv_slug(category) for category in found.fields]
+    source = "arxiv" if found.is_arxiv else found.pk.partition(":")[0]
+    slugs = [category_slug(category, source) for category in found.fields]
     events = list(found.events.all()) if found.may_have_news else []
     context = {
         "paper": found,
@@ -224,7 +225,7 @@ def search(request):
 
     asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
     if len(meant := taxonomy.categories_named(asked)) == 1:
-        slug = arxiv_slug(meant[0])
+        slug = category_slug(meant[0])
         if Topic.objects.filter(owner=None, slug=slug).exists():
             return redirect("topic", slug)
     number = request.GET.get("page", "")

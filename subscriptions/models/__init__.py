@@ -5,4 +5,4 @@ from subscriptions.models.delivery import LetterFact, Provider, Sending, Useless
 from subscriptions.models.letters import Letter, LetterEvent, Volley
 from subscriptions.models.security import Attempt, Seal
 from subscriptions.models.subscribers import Subscriber, known_zone, languages, zone_names
-from subscriptions.models.topics import Topic, TopicPreference, arxiv_slug, without_nul
+from subscriptions.models.topics import Topic, TopicPreference, category_slug, without_nul

@@ -8,8 +8,8 @@ from django.utils.text import slugify
 
 from subscriptions.models.subscribers import Subscriber
 
-#: Prefix of the slugs of topics that are arXiv categories.
-ARXIV = "arxiv-"
+#: Sources whose categories are topics. The slugs of these topics begin with the source's name.
+CATEGORY_SOURCES = ("arxiv", "biorxiv", "medrxiv")
 MAX_QUERY_LENGTH = 2000
 
 
@@ -40,15 +40,17 @@ class TopicQuerySet(models.QuerySet):
         return self.curated().filter(Q(is_offered=True) | chosen)
 
     def by_subject(self):
-        """Filter by topics that are not arXiv categories."""
-        return self.exclude(slug__startswith=ARXIV)
+        """Filter by topics that are not categories of a source."""
+        return self.exclude(_is_category(CATEGORY_SOURCES))
 
-    def of_arxiv(self):
-        return self.filter(slug__startswith=ARXIV).order_by("description", "name", "pk")
+    def of_categories(self, *sources):
+        """Filter by topics that are categories of these sources, or of any."""
+        of_these = self.filter(_is_category(sources or CATEGORY_SOURCES))
+        return of_these.order_by("description", "name", "pk")
 
     def grouped(self):
-        """Return the context of a form: subjects and arXiv categories, both evaluated."""
-        return {"subjects": list(self.by_subject()), "categories": list(self.of_arxiv())}
+        """Return the context of a form: subjects and categories, both evaluated."""
+        return {"subjects": list(self.by_subject()), "categories": list(self.of_categories())}
 
     def current_slugs(self, slugs):
         """Return the slugs without repeats, those of merged topics replaced."""
@@ -59,9 +61,13 @@ class TopicQuerySet(models.QuerySet):
         return list(dict.fromkeys(replaced.get(slug, slug) for slug in slugs))
 
 
-def arxiv_slug(category):
-    """Return the slug of the topic of an arXiv category."""
-    return ARXIV + slugify(category.replace(".", "-"))
+def _is_category(sources):
+    return Q(*(("slug__startswith", f"{name}-") for name in sources), _connector=Q.OR)
+
+
+def category_slug(category, source="arxiv"):
+    """Return the slug of the topic of a source's category."""
+    return f"{source}-{slugify(category.replace('.', '-'))}"
 
 
 def without_nul(slugs):
@@ -82,7 +88,7 @@ class Topic(models.Model):
     categories = models.JSONField(
         default=list,
         blank=True,
-        help_text="arXiv categories. With a query, only their papers that match it.",
+        help_text="With a query, only their papers that match it.",
     )
     description = models.CharField(max_length=300, blank=True)
     is_offered = models.BooleanField(
@@ -130,7 +136,7 @@ class Topic(models.Model):
         ):
             raise ValidationError('Categories are a list of names, such as ["cs.LG", "stat.ML"].')
         if not self.query.strip() and not self.categories:
-            raise ValidationError("A topic needs a query or arXiv categories.")
+            raise ValidationError("A topic needs a query or categories.")
 
 
 class TopicPreference(models.Model):

@@ -217,8 +217,8 @@ BREAKING = [
     ("RANKING", "ct=4", "RANKING: ct is not a parameter. Choose from cut, duplicate,"),
     ("RANKING", "cut=20", "RANKING: cut must be a number from 0 to 10, not 20.0."),
     ("SOURCES", "arxiv,pubmed", "SOURCES has unknown names: pubmed. Choose from arxiv,"),
-    ("ARXIV_CATEGORIES", "cs,cs.lg", "ARXIV_CATEGORIES has cs.lg, which is not an arXiv"),
-    ("ARXIV_CATEGORIES", "bread", "ARXIV_CATEGORIES has bread, which is not an arXiv"),
+    ("ARXIV_CATEGORIES", "cs,cs.lg", "ARXIV_CATEGORIES: cs.lg is not an arXiv"),
+    ("ARXIV_CATEGORIES", "bread", "ARXIV_CATEGORIES: bread is not an arXiv"),
 ]
 
 

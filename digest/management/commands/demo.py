@@ -27,8 +27,10 @@ from subscriptions.security import tokens
 
 USERNAME = "admin"
 ADDRESS = "demo@paperboy.example"
-TOPICS = ("graph-learning", "molecules-and-proteins", "large-language-models")
+FIELD = "computer-science"
+TOPICS = 3  # The first topics of the field are followed,
 CONSENT_SOURCE = signup.ConsentSource(via="manage.py demo")
+#: and in computer science:
 INTERESTS = ["diffusion models for graph generation", "reinforcement learning for reasoning"]
 
 
@@ -36,10 +38,12 @@ class Command(base.Command):
     help = "Set everything up with sample papers, deliver a digest to the outbox, then serve."
 
     def add_arguments(self, parser):
+        parser.add_argument("--field", choices=starter_topics.FIELDS, default=FIELD)
         parser.add_argument("--no-serve", action="store_true", help="Stop before serving.")
         base.add_port(parser)
 
-    def handle(self, *, no_serve, port, **options):
+    def handle(self, *, field, no_serve, port, **options):
+        self.field = field
         if settings.IS_PUBLIC and Subscriber.objects.exclude(email=ADDRESS).exists():
             raise CommandError(
                 "The demo adds sample papers and a subscriber. It does not run on a public site "
@@ -69,9 +73,11 @@ class Command(base.Command):
     def _prepare(self, now):
         self._say("Database", settings.DATABASES["default"]["NAME"])
         make_admin()
+        if not Topic.objects.exists():
+            starter_topics.use_fields([self.field])
         starter_topics.make_topics()
-        self._say("Topics", f"{Topic.objects.curated().count()}, including arXiv's categories")
-        count = samples.store_samples(timezone.localdate(now), now)
+        self._say("Topics", f"{Topic.objects.curated().count()}, including categories of sources")
+        count = samples.store_samples(timezone.localdate(now), now, self.field)
         self._say("Papers", f"{count} sample papers, dated in the last {samples.DAYS} days")
         model = index_store.renew(now)
         self._say("Ranking", f"fitted on {model.said}")
@@ -80,8 +86,10 @@ class Command(base.Command):
         """Return the demo's subscriber, signed up and confirmed as a person would be."""
         subscriber = Subscriber.objects.with_address(ADDRESS).first()
         if subscriber is None:
-            topics = list(Topic.objects.filter(slug__in=TOPICS))
-            request = signup.SignUpRequest(TopicSelection(topics, interests=INTERESTS))
+            slugs = [topic.slug for topic in starter_topics.topics_of(self.field)[:TOPICS]]
+            topics = list(Topic.objects.filter(slug__in=slugs))
+            interests = INTERESTS if self.field == FIELD else []
+            request = signup.SignUpRequest(TopicSelection(topics, interests=interests))
             letter = signup.subscribe(ADDRESS, request, source=CONSENT_SOURCE, now=now)
             self.sent += queue.deliver(letter.pk, now)
             subscriber = Subscriber.objects.with_address(ADDRESS).get()

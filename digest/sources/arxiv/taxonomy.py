@@ -57,13 +57,17 @@ def named(text: str) -> str:
     return canonical(NAMES.get(text.strip().lower(), ""))
 
 
-def listed(names: list) -> list[str]:
-    """Return categories as arXiv writes them, each once. Raises ValueError for an unknown one."""
-    names = [name for name in (str(name).strip() for name in names) if name]
-    if unknown := [name for name in names if not named(name)]:
-        text = ", ".join(unknown)[:100]
-        raise ValueError(f"arXiv has no category called {text}. They are like cs.LG, stat.ML.")
-    return list(dict.fromkeys(NAMES[name.lower()] for name in names))
+def harvested(names: list[str]) -> list[str]:
+    """Return the archives and categories, each once. Raises ValueError for an unknown one."""
+    names = list(filter(None, map(str.strip, names)))
+    for name in names:
+        if name not in HARVESTED:
+            like = nearest(name)
+            meant = (
+                f"did you mean {like}?" if like else "they are like cs.LG, and archives like cs."
+            )
+            raise ValueError(f"{name} is not an arXiv category: {meant}")
+    return list(dict.fromkeys(names))
 
 
 def categories_named(text: str) -> tuple[str, ...]:
@@ -117,3 +121,15 @@ def group_of(category: str) -> str:
     """Return the group of a category's archive: `physics` for hep-th."""
     archive = archive_of(category)
     return archive if archive in GROUPS else "physics"
+
+
+#: The categories that are topics, each with the topic's name, and its group: the archive, or the
+#: archive's group if the archive is a single category.
+TOPICS = {
+    category: (
+        f"{category}: {title}",
+        ARCHIVES[group_of(category) if category in ARCHIVES else archive_of(category)],
+    )
+    for category, title in CATEGORIES.items()
+    if canonical(category) == category
+}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,15 @@ from digest.sources.records import BadRecord, Record
 
 #: The servers with their names.
 SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
+ROWS = [
+    line.split("\t")
+    for line in Path(__file__).with_name("categories.tsv").read_text("utf-8").splitlines()
+]
+#: The categories of each server, with the name and the group of the topic.
+TOPICS = {
+    server: {name.lower(): (f"{title}: {name}", title) for of, name in ROWS if of == server}
+    for server, title in SERVERS.items()
+}
 
 JOURNAL_DAYS = 28  # A preprint may be matched with its journal's paper weeks later,
 JOURNAL_CACHE = timedelta(hours=20)  # so these lists are requested once a day.

@@ -15,7 +15,7 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.urls import URLResolver, resolve, reverse
 
-from digest.models import Coverage, Digest, Harvest, Paper
+from digest.models import Coverage, Digest, Harvest, Paper, SourceConfig
 from digest.operations import roles
 from digest.planning import plan
 from subscriptions.actions import signup
@@ -62,6 +62,9 @@ TABLE = {
     **pages("digest_paper", "ocv"),
     **pages("digest_harvest", "ocv"),
     "digest_harvest_fetch": ("o", "o"),
+    **pages("digest_sourceconfig", "ocv", change="o", add="o", delete="o"),
+    "digest_sourceconfig_change": ("ocv", "o"),
+    "digest_sourceconfig_try": ("", "o"),
     **pages("digest_coverage", "ocv"),
     **pages("digest_fittedmodel", "ocv"),
     **pages("digest_digest", "o"),
@@ -70,6 +73,7 @@ TABLE = {
     "subscriptions_topic_matches": ("", "oc"),
     **{f"subscriptions_topic_{act}": ("oc", "oc") for act in ("readers", "import", "export")},
     "subscriptions_topic_process_import": ("", "oc"),
+    "subscriptions_topic_use_fields": ("o", "o"),
     **pages("subscriptions_subscriber", "o", change="o"),
     **{f"subscriptions_subscriber_{act}": ("o", "o") for act in ACTS},
     "subscriptions_subscriber_preview": ("o", ""),
@@ -91,6 +95,7 @@ TABLE = {
 def furnished():
     """Give every page something to show, and every act someone to be done to."""
     Harvest.objects.create(source="arxiv", today=NOW, started_at=NOW, touched_at=NOW)
+    SourceConfig.objects.create(name="z", title="Z", feed_url="http://127.0.0.1:9/")
     Coverage.objects.create(
         source="arxiv", category="cs.LG", day=NOW, state="fresh", checked_at=NOW
     )

@@ -14,6 +14,7 @@ from digest.management.commands import demo, sending
 from digest.models import Digest, Paper
 from digest.ranking.profile import Interest
 from digest.ranking.selection import matches
+from digest.topics import starter_topics
 from subscriptions.actions import signup
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import circuit_breaker, queue
@@ -298,6 +299,17 @@ def test_the_demo_does_not_run_on_a_public_site_with_subscribers(settings):
     with pytest.raises(CommandError, match="public site"):
         call_command("demo", "--no-serve")
     assert not Paper.objects.exists()
+
+
+@pytest.mark.slow
+@services.once
+@pytest.mark.parametrize("field", [*starter_topics.FIELDS][1:])
+def test_the_demo_of_another_field_has_papers_for_its_topics(field, outbox):
+    call_command("demo", no_serve=True, field=field)
+    topics = {topic.name for topic in Topic.objects.filter(preferences__isnull=False)}
+    picks = Digest.objects.get().picks.all()
+    assert len(picks) >= 6
+    assert {pick.why.partition(":")[0] for pick in picks} == topics
 
 
 @pytest.mark.slow

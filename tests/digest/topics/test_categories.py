@@ -100,7 +100,9 @@ def test_the_starter_topics_hold_every_category_once_together_by_archive():
     assert Topic.objects.exclude(categories=[]).count() > 140
     assert Topic.objects.get(slug="arxiv-cs-lg").name == "cs.LG: Machine Learning"
     assert not Topic.objects.filter(slug="arxiv-math-mp").exists()
-    headings = [heading for heading, _ in groupby(t.description for t in Topic.objects.of_arxiv())]
+    headings = [
+        heading for heading, _ in groupby(t.description for t in Topic.objects.of_categories())
+    ]
     assert len(headings) == len(set(headings)) == 11
     assert Topic.objects.by_subject().filter(name="Computer bread").exists()
 
@@ -108,7 +110,7 @@ def test_the_starter_topics_hold_every_category_once_together_by_archive():
 def test_the_pages_offer_the_categories_without_more_queries(client, django_assert_max_num_queries):
     addresses = ["/", "/subscribe/", "/topics/"]
     for address in addresses:
-        assert "arXiv categories" not in client.get(address).content.decode()
+        assert ">Categories<" not in client.get(address).content.decode()
     starter_topics.make_topics()
     for address in addresses:
         with django_assert_max_num_queries(6):
@@ -116,7 +118,7 @@ def test_the_pages_offer_the_categories_without_more_queries(client, django_asse
         assert "cs.LG: Machine Learning" in page
         assert "Computer Science" in page
     # The preferences show the followed and the muted ones.
-    topics = {topic.slug: topic for topic in Topic.objects.of_arxiv()}
+    topics = {topic.slug: topic for topic in Topic.objects.of_categories()}
     reader = make.subscriber(topics=[topics["arxiv-cs-lg"]], muted=[topics["arxiv-hep-th"]])
     with django_assert_max_num_queries(10):
         page = client.get(tokens.preferences_url(reader)).content.decode()

@@ -1,0 +1,194 @@
+"""Admin pages for sources: their state, a switch, a trial, and feeds of journals."""
+
+import logging
+import re
+from datetime import timedelta
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Sum
+from django.http import Http404
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.text import slugify
+from django.views.decorators.http import require_POST
+from unfold.decorators import display
+
+from digest.admin.sources import harvest_badge
+from digest.admin.topic_preview import CategoriesField
+from digest.models import Harvest, SourceConfig
+from digest.papers import harvest, registry
+from digest.sources import http
+from digest.sources.arxiv import taxonomy
+from digest.sources.base import MalformedFeed
+from digest.topics import starter_topics
+from subscriptions.admin.base import BaseModelAdmin
+from subscriptions.admin.widgets import badge, link, min_width
+
+logger = logging.getLogger(__name__)
+
+MAX_PAPERS = 5  # Of a trial.
+MAX_NAME = 14  # Names of leases put up to 6 characters before it.
+DAYS = 7
+FIXED = "Fixed by {} in the environment."
+UNTRIED = "Not yet tried with the real service: please report what you see."
+#: What an error says -> what to do.
+REMEDIES = {
+    "a web page instead": "Enter the address of the feed, not of a page that people read.",
+    "not a public address": "If this host is yours, add it to ALLOWED_PRIVATE_HOSTS.",
+    "answered (404|410)": "Look up the present address, or update Paperboy.",
+    "answered (401|403|429)": "It refuses requests from here, perhaps because of too many. Wait "
+    "an hour, then ask the people who run it.",
+    r"answered 5\d\d|in time|longer|too long": "It is slow or has a fault. Try again later.",
+    "another request": "Try again in a minute.",
+    "cannot reach": "Check the address, and this server's network, firewall and DNS.",
+    "": "If this continues, its format has changed: update Paperboy, or report it.",
+}
+
+
+def with_remedy(error: str) -> str:
+    """Return an error as a sentence, with what to do."""
+    remedy = next(remedy for said, remedy in REMEDIES.items() if re.search(said, error))
+    return f"{error[:1].upper()}{error[1:].rstrip('.')}. {remedy}"
+
+
+class ArchivesField(CategoriesField):
+    listed = staticmethod(taxonomy.harvested)
+
+
+class SourceForm(forms.ModelForm):
+    categories = ArchivesField(required=False, help_text="Such as cs, math.GT. None: all archives.")
+
+    def clean_feed_url(self):
+        url = self.cleaned_data["feed_url"]
+        if not url:
+            raise forms.ValidationError("A source needs the address of its feed.")
+        try:
+            http.check_address(url, settings.ALLOWED_PRIVATE_HOSTS)
+        except http.Refused as error:
+            raise forms.ValidationError(f"{error}.") from error
+        if SourceConfig.objects.filter(feed_url=url).exclude(pk=self.instance.pk).exists():
+            raise forms.ValidationError("Another source has this feed.")
+        return url
+
+
+@admin.register(SourceConfig)
+class SourceConfigAdmin(BaseModelAdmin):
+    form = SourceForm
+    list_display = ["title", "state", "last_run", "papers_a_day", "problem"]
+    sortable_by = ["title"]
+    readonly_fields = ["state", "fixed_categories", "last_run", "papers_a_day", "problem"]
+    change_form_outer_after_template = "admin/digest/sourceconfig/acts.html"
+
+    def get_urls(self):
+        view = self.admin_site.admin_view(self.try_now)
+        address = path("<path:object_id>/try/", view, name="digest_sourceconfig_try")
+        return [address, *super().get_urls()]
+
+    def has_delete_permission(self, request, obj=None):
+        """Only a feed can be deleted. Its papers stay."""
+        return bool(obj and obj.feed_url) and super().has_delete_permission(request, obj)
+
+    def get_fieldsets(self, request, obj=None):
+        facts = ["last_run", "papers_a_day", "problem"] if obj else []
+        if obj is None or obj.feed_url:
+            fields, is_tried = ["title", "feed_url", "completes", "is_on"], obj is None
+        else:
+            fields = ["is_on" if settings.SOURCES is None else "state"]
+            is_tried = registry.SOURCES[obj.name].is_tried
+        if obj and obj.name == "arxiv":
+            fields.append("fixed_categories" if settings.ARXIV_CATEGORIES else "categories")
+        return [(None, {"fields": fields + facts, "description": "" if is_tried else UNTRIED})]
+
+    def get_changeform_initial_data(self, request):
+        return {"is_on": True}
+
+    def save_model(self, request, obj, form, change):
+        if not change:
+            obj.name = _new_name(obj.title)
+        super().save_model(request, obj, form, change)
+        if "is_on" in form.changed_data:
+            starter_topics.offer_categories(obj)
+
+    def render_change_form(self, request, context, obj=None, **kwargs):
+        if obj is not None:
+            context["is_enabled"] = obj.name in registry.enabled()
+            context["last"] = _last_run(obj)
+        return super().render_change_form(request, context, obj=obj, **kwargs)
+
+    @method_decorator(require_POST)
+    def try_now(self, request, object_id):
+        """Show the first papers that a source sends. Stores none."""
+        row = self.get_object(request, object_id)
+        if not self.has_change_permission(request, row):
+            raise PermissionDenied
+        if row is None:
+            raise Http404
+        papers, problem = [], ""
+        try:
+            batch = harvest.first_batch(registry.source_named(row.name), timezone.now())
+            papers = [record for record in batch.records if record.title][:MAX_PAPERS]
+            problem = "" if papers or not batch.note else with_remedy(batch.note)
+        except (http.Unavailable, http.Refused, MalformedFeed) as error:
+            problem = with_remedy(str(error))
+        except Exception as error:
+            problem = with_remedy(f"it failed with {type(error).__name__}")
+            logger.exception("Trying %s failed", row.name)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Trial of {row}",
+            "opts": self.opts,
+            "original": row,
+            "papers": papers,
+            "problem": problem,
+        }
+        return TemplateResponse(request, "admin/digest/sourceconfig/tried.html", context)
+
+    @display(description="State")
+    def state(self, row):
+        is_on = row.name in registry.enabled()
+        fixed = "" if settings.SOURCES is None or row.feed_url else FIXED.format("SOURCES")
+        return format_html("{} {}", badge("on", "good") if is_on else badge("off", "quiet"), fixed)
+
+    @display(description="Categories")
+    def fixed_categories(self, row):
+        return f"{', '.join(settings.ARXIV_CATEGORIES)}. {FIXED.format('ARXIV_CATEGORIES')}"
+
+    @display(description="Last run")
+    def last_run(self, row):
+        if (run := _last_run(row)) is None:
+            return "None yet"
+        url = reverse("admin:digest_harvest_change", args=[run.pk])
+        when = min_width(link(url, date_format(run.touched_at, "j F Y, H:i")))
+        return format_html("{} {}", harvest_badge(run, timezone.now()), when)
+
+    @display(description=f"New a day ({DAYS} days)")
+    def papers_a_day(self, row):
+        since = timezone.now() - timedelta(days=DAYS)
+        runs = Harvest.objects.filter(source=row.name, since=None, started_at__gt=since)
+        return f"{(runs.aggregate(new=Sum('new'))['new'] or 0) / DAYS:,.0f}"
+
+    @display(description="Problem")
+    def problem(self, row):
+        run = _last_run(row)
+        if run is None or run.state != Harvest.State.FAILED:
+            return ""
+        return min_width(with_remedy(run.said.rpartition("Failed: ")[2]))
+
+
+def _last_run(row):
+    return Harvest.objects.filter(source=row.name, since=None).first()
+
+
+def _new_name(title):
+    """Return an unused name that is made of the title."""
+    base = slugify(title)[: MAX_NAME - 2].strip("-") or "feed"
+    used = {*registry.SOURCES, *SourceConfig.objects.values_list("name", flat=True)}
+    names = [base, *(f"{base}{number}" for number in range(2, 100))]
+    return next(name for name in names if name not in used)

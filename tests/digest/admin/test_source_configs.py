@@ -1,0 +1,215 @@
+"""The panel's page of sources: switches, trials, and feeds of journals."""
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+
+from digest.models import Harvest, Paper, SourceConfig
+from digest.papers import registry
+from digest.papers.registry import BuiltIn
+from digest.topics import starter_topics
+from subscriptions.models import Topic
+from tests.factories import make
+from tests.factories.harvests import serving
+from tests.factories.make import NOW
+from tests.helpers.admin_pages import form_of, page
+from tests.helpers.pages import text_of
+from tests.servers.daily_lists import BioRxivServer
+
+pytestmark = pytest.mark.django_db
+
+LIST, ADD = reverse("admin:digest_sourceconfig_changelist"), "admin:digest_sourceconfig_add"
+server = serving(lambda: BioRxivServer(today=NOW.date()))
+
+
+def source(name="biorxiv"):
+    return SourceConfig.objects.get(pk=name)
+
+
+def save(panel, row, **fields):
+    """Save a source's page with these fields. Return the errors."""
+    sent = form_of(page(panel, row)) | fields
+    response = panel.post(reverse("admin:digest_sourceconfig_change", args=[row.pk]), sent)
+    return response.context["adminform"].form.errors if response.context else {}
+
+
+def add(panel, url="https://journal.example/rss", title="A Journal"):
+    sent = {"title": title, "feed_url": url, "completes": "on", "is_on": "on"}
+    response = panel.post(reverse(ADD), sent)
+    return response.context["adminform"].form.errors if response.context else {}
+
+
+def try_now(panel, name="biorxiv"):
+    return text_of(panel.post(reverse("admin:digest_sourceconfig_try", args=[name])))
+
+
+def test_the_list_says_what_is_on_how_the_last_run_went_and_what_to_do(panel):
+    times = {"today": NOW.date(), "touched_at": NOW, "ended_at": NOW}
+    Harvest.objects.create(
+        source="arxiv", state="done", new=700, started_at=NOW - timedelta(days=1), **times
+    )
+    said = "0 records read: 0 new papers. Failed: huggingface.co answered 503."
+    Harvest.objects.create(source="huggingface", state="failed", started_at=NOW, said=said, **times)
+    shown = text_of(panel.get(LIST))
+    assert "arXiv On Done 1 June 2026, 12:00 100" in shown
+    assert "Hugging Face On Failed 1 June 2026, 12:00 0 Huggingface.co answered 503. It is" in shown
+    assert "bioRxiv Off None yet 0" in shown
+
+
+def test_switching_a_source_on_and_off_offers_and_withdraws_its_categories(panel):
+    assert not save(panel, source(), is_on="on")
+    cells = Topic.objects.offered().get(slug="biorxiv-cell-biology")
+    assert (cells.name, cells.categories) == ("bioRxiv: Cell biology", ["cell biology"])
+    assert "biorxiv" in registry.enabled()
+    reader = make.subscriber(topics=[cells])
+    save(panel, source(), is_on="")
+    assert "biorxiv" not in registry.enabled()
+    assert not Topic.objects.offered().of_categories("biorxiv").exists()
+    assert cells in Topic.objects.offered_to(reader)
+    save(panel, source(), is_on="on")
+    assert Topic.objects.offered().of_categories("biorxiv").count() == 27
+
+
+def test_a_page_of_a_paper_links_its_category_to_the_topic_of_its_server(panel, client):
+    for name in ("biorxiv", "medrxiv"):
+        save(panel, source(name), is_on="on")
+        paper = make.paper(name, id=f"{name}:10.1101/1", categories=["epidemiology"])
+        shown = client.get(paper.get_absolute_url()).text
+        assert reverse("topic", args=[f"{name}-epidemiology"]) in shown
+
+
+def test_what_the_environment_fixes_cannot_be_changed(panel, settings):
+    assert save(panel, source("arxiv"), categories="cs.lg") == {
+        "categories": ["cs.lg is not an arXiv category: did you mean cs.LG?"]
+    }
+    assert not save(panel, source("arxiv"), categories="cs, math.GT")
+    assert registry.arxiv_categories() == ("cs", "math.GT")
+    settings.SOURCES, settings.ARXIV_CATEGORIES = ["huggingface"], ["stat"]
+    shown = text_of(page(panel, source("arxiv")))
+    assert "Off Fixed by SOURCES in the environment." in shown
+    assert "stat. Fixed by ARXIV_CATEGORIES in the environment." in shown
+    save(panel, source("arxiv"), is_on="", categories="cs")
+    assert (source("arxiv").is_on, source("arxiv").categories) == (True, ["cs", "math.GT"])
+
+
+def test_only_sources_that_were_never_tried_say_so(panel):
+    said = "Not yet tried with the real service"
+    assert [said in text_of(page(panel, source(name))) for name in ("arxiv", "medrxiv")] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("", "needs the address"),
+        ("file:///etc/passwd", "valid URL"),
+        ("ftp://journal.example/rss", "is not https"),
+        ("http://127.0.0.1/rss", "127.0.0.1 is not a public address"),
+        ("http://[::1]/rss", "is not a public address"),
+        ("http://localhost:8000/rss", "localhost is not a public address"),
+        ("https://me:secret@journal.example/rss", "user name or password"),
+        ("https://journal.example/first", "Another source has this feed"),
+    ],
+)
+def test_a_feed_needs_an_address_of_its_own_that_may_be_requested(panel, url, error):
+    add(panel, "https://journal.example/first")
+    assert error in str(add(panel, url))
+    assert SourceConfig.objects.exclude(feed_url="").count() == 1
+
+
+def test_a_feed_has_a_name_of_its_own_and_can_be_deleted_without_its_papers(panel, settings):
+    settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
+    for number, title in enumerate(("medRxiv", "Journal of Long Names", "Journal of Long", "化学")):
+        assert not add(panel, f"http://127.0.0.1/{number}", title)
+    feeds = SourceConfig.objects.exclude(feed_url="")
+    names = ["feed", "journal-of-l", "journal-of-l2", "medrxiv2"]
+    assert [row.name for row in feeds] == names
+    paper = make.paper("Bread", id="feed:1")
+    for name in ("feed", "arxiv"):
+        panel.post(reverse("admin:digest_sourceconfig_delete", args=[name]), {"post": "yes"})
+    assert not feeds.filter(name="feed").exists()
+    assert source("arxiv")
+    assert Paper.objects.filter(pk=paper.pk).exists()
+
+
+def test_a_trial_shows_papers_and_stores_none(panel, server, monkeypatch):
+    local = BuiltIn("bioRxiv", server.source)
+    monkeypatch.setitem(registry.SOURCES, "biorxiv", local)
+    assert "its list has no papers today" in try_now(panel)
+    for number in range(1, 8):
+        server.add(NOW.date() - timedelta(days=2), number)
+    shown = try_now(panel)
+    assert [f"Paper {number}" in shown for number in range(1, 8)] == [1, 1, 1, 1, 1, 0, 0]
+    assert not Paper.objects.exists()
+    assert not Harvest.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((503, {}, b""), "answered 503. It is slow or has a fault. Try again later."),
+        ((200, {"Content-Type": "text/html"}, b"<html>"), "a web page instead of data. Enter"),
+        ((200, {}, b"{"), "format has changed: update Paperboy"),
+        (None, "firewall and DNS."),
+    ],
+)
+def test_a_trial_says_what_is_wrong_and_what_to_do(panel, server, monkeypatch, answer, said):
+    monkeypatch.setitem(registry.SOURCES, "biorxiv", BuiltIn("bioRxiv", server.source))
+    if answer:
+        server.answers.extend([answer] * 9)
+    else:
+        server.close()
+    assert said in try_now(panel)
+
+
+# ---- Fields of research
+
+
+FIELDS = reverse("admin:subscriptions_topic_use_fields")
+
+
+def test_today_asks_for_fields_until_there_is_a_subscriber(panel):
+    starter_topics.make_topics()
+    response = panel.get(reverse("admin:index"))
+    assert "What do your readers work on?" in response.text
+    assert response.context["fields_form"].fields["chosen"].initial == ["computer-science"]
+    make.subscriber(interests="bread")
+    assert "What do your readers" not in panel.get(reverse("admin:index")).text
+
+
+def test_fields_bring_their_topics_and_sources_and_keep_what_somebody_uses(panel):
+    starter_topics.make_topics()
+    followed, muted, edited = Topic.objects.by_subject()[:3]
+    make.subscriber(topics=[followed], muted=[muted])
+    Topic.objects.filter(pk=edited.pk).update(query="bread")
+    sent = {"_form_submitted": "on", "chosen": ["biology", "chemistry"]}
+    topics = panel.post(FIELDS, sent)["Location"]
+    shown = text_of(panel.get(topics))
+    assert "Created 24 topics, removed 13. Sources: bioRxiv." in shown
+    left = Topic.objects.by_subject().exclude(slug__in=starter_slugs("biology", "chemistry"))
+    assert set(left) == {followed, muted, edited}
+    assert not Topic.objects.offered().of_categories("arxiv").exists()
+    assert Topic.objects.offered().of_categories("biorxiv").count() == 27
+    assert starter_topics.use_fields(["computer-science", "biology"]) == (13, 12)
+    assert set(registry.enabled()) == {"arxiv", "biorxiv", "huggingface"}
+    assert "Choose at least one field." in panel.post(FIELDS, {"_form_submitted": "on"}).text
+
+
+def starter_slugs(*fields):
+    return [topic.slug for field in fields for topic in starter_topics.topics_of(field)]
+
+
+def test_fields_leave_sources_that_the_environment_fixes(settings):
+    settings.SOURCES = ["huggingface"]
+    starter_topics.use_fields(["biology"])
+    assert set(SourceConfig.objects.filter(is_on=True)) == {source("arxiv"), source("huggingface")}
+
+
+def test_each_starter_topic_can_be_saved_in_the_panel():
+    slugs = starter_slugs(*starter_topics.FIELDS)
+    assert len(slugs) == len(set(slugs))
+    starter_topics.use_fields(starter_topics.FIELDS)
+    for topic in Topic.objects.by_subject():
+        topic.full_clean()
+    names = [name.lower() for name in Topic.objects.offered().values_list("name", flat=True)]
+    assert len(names) == len(set(names))
