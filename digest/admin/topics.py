@@ -201,13 +201,16 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
             return self.has_add_permission(request)
         return self.has_change_permission(request, topic)
 
+    def has_use_fields_permission(self, request):
+        return request.user.has_perms(FIELDS_PERMISSIONS)
+
     @confirm_first(
         "Use starter topics",
         "Creates the topics of these fields, and switches the sources on that have their papers, "
         "the other built-in sources off. Starter topics of other fields are removed, except those "
         "that somebody changed, follows or mutes.",
         FieldsForm,
-        permissions=FIELDS_PERMISSIONS,
+        permissions=["use_fields"],
         url_path="fields",
         icon="playlist_add",
     )
