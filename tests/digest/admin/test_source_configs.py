@@ -185,7 +185,7 @@ def test_fields_bring_their_topics_and_sources_and_keep_what_somebody_uses(panel
     sent = {"_form_submitted": "on", "chosen": ["biology", "chemistry"]}
     topics = panel.post(FIELDS, sent)["Location"]
     shown = text_of(panel.get(topics))
-    assert "Created 24 topics, removed 13. Sources: bioRxiv." in shown
+    assert "Created 24 topics, removed 13. Sources: bioRxiv, Europe PMC." in shown
     left = Topic.objects.by_subject().exclude(slug__in=starter_slugs("biology", "chemistry"))
     assert set(left) == {followed, muted, edited}
     assert not Topic.objects.offered().of_categories("arxiv").exists()

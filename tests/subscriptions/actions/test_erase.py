@@ -190,7 +190,8 @@ def test_nothing_of_her_is_left_in_the_database_or_in_any_file(panel, data_dir, 
     assert "spiking neurons" not in repr(left)
     assert "192.0.2.77" not in repr(left)
     hers = {table for table in left if table.startswith(("subscriptions_", "digest_"))}
-    assert hers - {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_turn"} == {
+    others = {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_turn"}
+    assert hers - others - {"digest_sourceconfig"} == {
         "subscriptions_attempt",
         *(["subscriptions_seal"] if for_good else []),
     }

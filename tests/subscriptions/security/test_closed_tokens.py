@@ -157,7 +157,7 @@ def test_programs_that_read_a_closed_feed_are_told_that_it_is_gone_and_where_to_
     move(one)
     closed = client.get(before, headers={"If-None-Match": known.get("ETag", '"x"')})
     assert (closed.status_code, closed["Content-Type"]) == (410, "text/plain; charset=utf-8")
-    assert "Your preferences have its new address." in closed.text
+    assert "Your preferences have the new feed." in closed.text
     anew = client.get(path("reader-feed", one)).text
     assert re.findall(r"<id>.*?</id>", anew) == entries  # Nothing is new to who read it before.
     assert OLD not in anew
