@@ -191,7 +191,7 @@ def test_fields_bring_their_topics_and_sources_and_keep_what_somebody_uses(panel
     assert not Topic.objects.offered().of_categories("arxiv").exists()
     assert Topic.objects.offered().of_categories("biorxiv").count() == 27
     assert starter_topics.use_fields(["computer-science", "biology"]) == (13, 12)
-    assert set(registry.enabled()) == {"arxiv", "biorxiv", "huggingface"}
+    assert set(registry.enabled()) == {"arxiv", "biorxiv", "europepmc", "huggingface"}
     assert "Choose at least one field." in panel.post(FIELDS, {"_form_submitted": "on"}).text
 
 
