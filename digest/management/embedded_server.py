@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from digest.operations import alarms
+from digest.tasks import plan_digests
 from digest.views import warmup
 from subscriptions import tasks
 
@@ -50,6 +51,7 @@ def serve(listener: socket.socket) -> None:
         with worker_and_beat():
             alarms.start_watching()
             warmup.start_warming()
+            plan_digests.delay()  # Beat begins after a minute.
             server.run()
     finally:
         server.close()
