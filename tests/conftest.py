@@ -100,7 +100,7 @@ def kept(settings):
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
-    """The clock that the doors read stands at NOW, until a test sets `clock.now`."""
+    """The clock that the views read stands at NOW, until a test sets `clock.now`."""
     clock = SimpleNamespace(now=NOW)
     monkeypatch.setattr(timezone, "now", lambda: clock.now)
     monkeypatch.setattr("subscriptions.delivery.clock.database_now", lambda: clock.now)

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.django_db(tran
 
 @pytest.fixture
 def site(chromium, live_server, settings):
-    """The site with papers, topics and a reader, at the address that its links name."""
+    """The site with papers, topics and a subscriber, at the address that its links name."""
     settings.SITE_URL = live_server.url
     starter_topics.make_topics()
     for number in range(5):
@@ -59,12 +59,12 @@ def open_page(chromium):
     assert complaints == []
 
 
-def reader():
+def subscriber():
     return Subscriber.objects.get(email="reader@example.org")
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
-def test_a_stranger_sees_a_digest_before_they_sign_up(site, open_page, has_scripts):
+def test_a_visitor_sees_a_digest_before_they_sign_up(site, open_page, has_scripts):
     page = open_page(f"{site}/", java_script_enabled=has_scripts, timezone_id="America/New_York")
     page.get_by_label("What are you working on?").fill("sour bread\ngraphene")
     page.get_by_text("Or pick topics").click()
@@ -146,8 +146,10 @@ def test_who_is_led_to_the_address_sees_what_the_field_is_for(site, open_page):
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
-def test_a_reader_sees_what_a_change_would_bring_and_then_saves_it(site, open_page, has_scripts):
-    page = open_page(tokens.preferences_url(reader()), java_script_enabled=has_scripts)
+def test_a_subscriber_sees_what_a_change_would_bring_and_then_saves_it(
+    site, open_page, has_scripts
+):
+    page = open_page(tokens.preferences_url(subscriber()), java_script_enabled=has_scripts)
     words = page.get_by_label("Keywords", exact=True)
     ask = page.get_by_role("button", name="Preview changes").first
     if has_scripts:  # It needs no click.
@@ -185,21 +187,21 @@ def test_a_reader_sees_what_a_change_would_bring_and_then_saves_it(site, open_pa
         page.get_by_role("link", name="Delivery").click()
     save.click()
     page.get_by_text("Saved.", exact=True).wait_for()
-    assert reader().size == 3
+    assert subscriber().size == 3
     assert own_words() == {"sour bread"}
 
 
 def own_words(stance="follow"):
-    preferences = reader().preferences.filter(stance=stance, topic__owner=reader())
+    preferences = subscriber().preferences.filter(stance=stance, topic__owner=subscriber())
     return set(preferences.values_list("topic__query", flat=True))
 
 
 def own_path(page, purpose="preferences"):
-    return f"/{page}/{tokens.token(purpose, reader().public_id)}/"
+    return f"/{page}/{tokens.token(purpose, subscriber().public_id)}/"
 
 
 def opinions():
-    rows = reader().feedback.order_by("paper__title")
+    rows = subscriber().feedback.order_by("paper__title")
     return [(row.opinion, bool(row.saved_since)) for row in rows]
 
 
@@ -293,7 +295,7 @@ def hidden_on_the_way(page, first, steps):
 
 def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_page):
     for size in ((360, 640), (640, 450), (1280, 800)):
-        page = open_page(tokens.preferences_url(reader()), size=size)
+        page = open_page(tokens.preferences_url(subscriber()), size=size)
         for words in ("sour bread", "2506.04235, 2506.11086"):
             page.get_by_label("Keywords", exact=True).fill(words)
             page.keyboard.press("Enter")
@@ -305,7 +307,7 @@ def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_
 
 
 def test_a_link_to_a_field_opens_its_tab(site, open_page):
-    page = open_page(f"{tokens.preferences_url(reader())}#pause")
+    page = open_page(f"{tokens.preferences_url(subscriber())}#pause")
     for field, tab in (("pause", "Delivery"), ("address", "Data")):
         page.evaluate(f"location.hash = '{field}'")
         page.locator(".sections [aria-current]", has_text=tab).wait_for()
@@ -344,7 +346,7 @@ def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
             assert not page.locator(f"{pressed}:visible").count(), (path, pressed)
 
 
-#: What is wider than what it stands in, or has words broken amidst that are of the house.
+#: What is wider than what it stands in, or breaks words of the interface.
 BURST = """() => {
   const isOut = (one) => one.getBoundingClientRect().right >
     one.parentElement.getBoundingClientRect().right + 1;
@@ -361,7 +363,7 @@ BURST = """() => {
 def test_pages_at_twice_the_size_scroll_nothing_sideways(site, open_page):
     Paper.objects.update(upvotes=81)
     index_store.renew(NOW)  # A paper's page has others like it.
-    wishes = f"/preferences/{tokens.token('preferences', reader().public_id)}/"
+    wishes = f"/preferences/{tokens.token('preferences', subscriber().public_id)}/"
     paper = Paper.objects.filter(title__startswith="Graph").first()
     for path in ("/", "/topics/", wishes, paper.get_absolute_url(), "/search/?q=graph"):
         for language in ("en", "de"):
@@ -400,7 +402,7 @@ def test_a_curator_sees_what_a_topic_matches_while_they_write_it(site, open_page
 
 
 def library_at(site):
-    return f"{site}/library/{tokens.token('preferences', reader().public_id)}/"
+    return f"{site}/library/{tokens.token('preferences', subscriber().public_id)}/"
 
 
 BIBTEX = "@article{k%s,\n  title = {Spätzle number %s},\n  abstract = {%s},\n}\n"
@@ -424,10 +426,10 @@ def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
     page = open_page(library_at(site))
     page.locator("[type=file]").set_input_files(file)
     page.get_by_role("heading", name="200 papers found").wait_for()
-    assert not reader().library.exists()
+    assert not subscriber().library.exists()
     page.get_by_role("button", name="Add 200 papers").click()
     page.get_by_text("200 papers added.").wait_for()
-    assert reader().library.filter(title__startswith="Spätzle number ").count() == 200
+    assert subscriber().library.filter(title__startswith="Spätzle number ").count() == 200
 
 
 def test_names_of_a_bibliography_stand_in_no_address_and_coming_back_sends_nothing_again(
@@ -462,7 +464,7 @@ def test_the_latest_papers_of_a_file_are_shown_and_its_others_counted(site, open
     page.get_by_role("button", name="Add 208 papers").click()
     page.get_by_role("button", name="Undo last upload").click()
     page.get_by_text("Last upload undone.").wait_for()
-    assert not reader().library.exists()
+    assert not subscriber().library.exists()
 
 
 def test_a_file_that_is_no_bibliography_is_refused(site, open_page, tmp_path):
@@ -477,4 +479,4 @@ def test_a_file_that_is_no_bibliography_is_refused(site, open_page, tmp_path):
         page = open_page(library_at(site))
         page.locator("[type=file]").set_input_files(file)
         page.get_by_text(said).wait_for()
-    assert not reader().library.exists()
+    assert not subscriber().library.exists()

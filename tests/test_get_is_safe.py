@@ -18,19 +18,19 @@ from tests.helpers.tables import everything
 
 URL = re.compile(r"https?://[^\s<>\"]+")
 SCANNER = {"Sec-Purpose": "prefetch", "User-Agent": "a scanner", "Purpose": "prefetch"}
-DOOR = signup.ConsentSource("a test")
+CONSENT_SOURCE = signup.ConsentSource("a test")
 
 
 def send_all_kinds():
-    """Send letters of every kind to readers who may get them."""
+    """Send letters of every kind to subscribers who may get them."""
     for number in range(3):
         make.paper(f"Graph networks {number}", "On graphs. " * 30, github="https://github.com/a/b")
-    signup.subscribe("new@example.org", signup.SignUpRequest(), source=DOOR, now=NOW)
+    signup.subscribe("new@example.org", signup.SignUpRequest(), source=CONSENT_SOURCE, now=NOW)
     send.send_link(make.subscriber("active@example.org").email, now=NOW)
     make.subscriber(interests="graph networks")
     make.subscriber(interests="bread")  # Gets a welcome.
     change_address.request(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
-    signup.unsubscribe(make.subscriber().public_id, source=DOOR, now=NOW)
+    signup.unsubscribe(make.subscriber().public_id, source=CONSENT_SOURCE, now=NOW)
     moderation.ask_if_address_works(
         make.subscriber(suppressed_at=NOW, suppressed_by="bounced"), now=NOW
     )
@@ -65,8 +65,8 @@ def test_no_link_of_any_letter_changes_a_byte_when_it_is_opened(client, settings
         for url in links_of(message)
         if url.startswith(settings.SITE_URL)
     }
-    rooms = {url.split("/")[1] for url in ours}
-    assert rooms >= {"confirm", "preferences", "unsubscribe", "feedback", "digests", "move", "e"}
+    prefixes = {url.split("/")[1] for url in ours}
+    assert prefixes >= {"confirm", "preferences", "unsubscribe", "feedback", "digests", "move", "e"}
     before = as_it_is()
     for url in sorted(ours):
         for look in (client.get, client.head):

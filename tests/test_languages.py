@@ -114,10 +114,10 @@ def test_translations_have_the_placeholders_and_the_markup_of_their_messages():
 @pytest.mark.services
 def test_the_catalog_has_all_messages_of_letters_and_pages_and_no_others(monkeypatch, tmp_path):
     services.require("xgettext")
-    for room in ("config", "digest", "subscriptions", "templates", "locale"):
-        is_english = {"templates": ["admin"], "digest": ["sources", "ranking"]}.get(room, [])
+    for folder in ("config", "digest", "subscriptions", "templates", "locale"):
+        is_english = {"templates": ["admin"], "digest": ["sources", "ranking"]}.get(folder, [])
         ignore = shutil.ignore_patterns("__pycache__", *is_english)
-        shutil.copytree(settings.BASE_DIR / room, tmp_path / room, ignore=ignore)
+        shutil.copytree(settings.BASE_DIR / folder, tmp_path / folder, ignore=ignore)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(settings, "LOCALE_PATHS", [tmp_path / "locale"])
     call_command("makemessages", locale=["de"], no_location=True, no_obsolete=True, verbosity=0)
@@ -221,16 +221,16 @@ def test_pages_are_english_to_everyone_else_and_no_cookie_chooses(client, accept
 def test_what_is_sent_in_is_answered_in_german(german):
     for email in ("ä@example.org", "x@-", f"{'x' * 65}@example.org", '"x"@x.org'):
         assert is_german(german("/subscribe/", {"email": email}))
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     for action, answer in [
         ({}, "Gespeichert."),
         ({"action": "resume"}, "Willkommen zurück."),
         ({"action": "reset"}, "Gelöscht: Ihre Rückmeldungen"),
     ]:
-        page = german(tokens.preferences_url(reader), action, follow=True)
+        page = german(tokens.preferences_url(subscriber), action, follow=True)
         assert answer in page.text
         assert is_german(page)
-    left = german(tokens.unsubscribe_url(reader), {})
+    left = german(tokens.unsubscribe_url(subscriber), {})
     assert is_german(left)
     assert is_german(german(re.search(r'action="(/confirm/[^"]+)"', left.text)[1]))
 
@@ -251,17 +251,17 @@ def why(answer):
     return page
 
 
-def test_why_a_paper_is_there_or_not_is_told_in_german():
+def test_why_a_paper_is_there_or_not_is_explained_in_german():
     paper = {"title": "Graphen", "day": NOW.date()}
-    verdict = {"score": 0.5, "cut": 1234.5, "place": 3, "of": 9, "topic": "Brot"}
-    verdict |= {"missing": ["Mehl"]}
+    diagnosis = {"score": 0.5, "cut": 1234.5, "place": 3, "of": 9, "interest": "Brot"}
+    diagnosis |= {"missing": ["Mehl"]}
     said = {"chosen": "Kommt im nächsten", "second": "erst später", "folded": "Zusammengefasst"}
     said |= {"crowded": "Platz 3 von 9", "weak": "Passt nur schwach", "disliked": "abgewertet"}
     said |= {"seen": "bekannt", "muted": "Stummgeschaltet", "passed": "Vor Ihrem letzten"}
     said |= {"unquoted": "Wortlaut", "elsewhere": "Kategorie", "unasked": "Passt nicht"}
     for what, words in said.items():
         answer = {"paper": paper, "other": paper, "is_new": True}
-        assert words in why(answer | {"diagnosis": verdict | {"what": what}})
+        assert words in why(answer | {"diagnosis": diagnosis | {"what": what}})
     pick = {"digest": {"day": NOW.date()}, "position": 2, "score": 0.5, "why": "Brot"}
     for leader in (None, {"paper": {"title": "Brot"}}):
         page = why({"paper": paper, "pick": pick | {"leader": leader}})
@@ -271,8 +271,8 @@ def test_why_a_paper_is_there_or_not_is_told_in_german():
 @pytest.mark.django_db
 @pytest.mark.parametrize("interests", ["Mikrobiom", ""])
 def test_a_welcome_without_papers_says_that_words_have_to_be_english(interests):
-    reader = make.subscriber(interests=interests, language="de")
-    assert "auf Englisch" in emails.digest_of(reader, "welcome").text
+    subscriber = make.subscriber(interests=interests, language="de")
+    assert "auf Englisch" in emails.digest_of(subscriber, "welcome").text
 
 
 # ---- What stays English
@@ -289,8 +289,8 @@ def test_the_panel_is_english_whatever_the_browser_asks_for(german, client, admi
 
 
 @pytest.mark.django_db
-def test_news_of_saved_papers_are_told_in_the_subscribers_language():
-    reader, paper = make.subscriber(language="de"), make.paper("Graphen")
-    reader.feedback.create(paper=paper, value="save", at=NOW)
+def test_news_of_saved_papers_are_in_the_subscribers_language():
+    subscriber, paper = make.subscriber(language="de"), make.paper("Graphen")
+    subscriber.feedback.create(paper=paper, value="save", at=NOW)
     paper.events.create(kind="revised", note="v2", at=NOW)
-    assert "Graphen hat eine neue Fassung: v2." in emails.digest_of(reader, "digest").text
+    assert "Graphen hat eine neue Fassung: v2." in emails.digest_of(subscriber, "digest").text

@@ -1,4 +1,4 @@
-"""The manual: what it names is there, and a newcomer who follows it gets her first digest.
+"""The manual: what it names is there, and following it leads to a first digest.
 
 The transcript of docs/install.md is run as it stands, with the addresses of this test in place of
 its own, and without what installs programs and makes users.
@@ -111,8 +111,8 @@ def test_the_settings_table_has_every_setting_and_no_other():
     rows = re.findall(r"^\| (`[A-Z].*?) \|", page, re.MULTILINE)
     named = set(re.findall(r"`([A-Z_]+)`", " ".join(rows)))
     code = (ROOT / "config" / "settings.py").read_text()
-    readers = "text|flag|items|hosts|numbers|whole_numbers?|broker|cache|\\w+_address|get"
-    read = set(re.findall(rf'(?:{readers})\(\s*"([A-Z_]+)"', code))
+    subscribers = "text|flag|items|hosts|numbers|whole_numbers?|broker|cache|\\w+_address|get"
+    read = set(re.findall(rf'(?:{subscribers})\(\s*"([A-Z_]+)"', code))
     assert named - read - {"SECRET_KEY_FALLBACKS"} == set()
     assert read - named - {"SECRET_KEY_FALLBACKS"} == set()
 
@@ -159,7 +159,7 @@ def test_units_run_what_docker_compose_runs(name):
     assert theirs - set(shlex.split(unit)) <= only_in_containers
 
 
-def test_figures_that_it_names_are_told():
+def test_metrics_that_the_manual_names_exist():
     named = re.findall(r"`(paperboy_[a-z_]+)", (ROOT / "docs" / "monitoring.md").read_text())
     assert set(named) <= {name for name, *_ in METRICS}
 
@@ -167,15 +167,15 @@ def test_figures_that_it_names_are_told():
 # ---- What it has others write
 
 
-def test_the_form_of_a_source_is_one_that_reads_papers_and_tells_of_bad_ones():
+def test_the_source_of_the_manual_reads_papers_and_reports_bad_ones():
     page = (ROOT / "docs" / "sources.md").read_text()
     form = re.search(r'^(    """What it is.*?)^\S', page, re.MULTILINE | re.DOTALL)[1]
-    exec(textwrap.dedent(form), room := {})
+    exec(textwrap.dedent(form), namespace := {})
     papers = [{"id": "1234", "title": "Coral\nreefs"}, {"id": "5678", "title": ""}, {}, None]
 
     def harvested(body):
         answer = SimpleNamespace(get=lambda url, params: SimpleNamespace(body=body))
-        return list(room["NewSource"]().harvest(answer, today=DAY, since=None, cursor=""))
+        return list(namespace["NewSource"]().harvest(answer, today=DAY, since=None, cursor=""))
 
     [batch] = harvested(json.dumps({"papers": papers}).encode())
     assert [(one.id, one.title) for one in batch.records] == [("newsource:1234", "Coral reefs")]
@@ -290,7 +290,7 @@ def test_postfix_goes_on_in_a_log_that_its_group_can_read_after_a_rotation():
 
 @pytest.mark.slow
 @pytest.mark.services
-def test_a_newcomer_gets_her_first_digest_by_the_manual_alone(tmp_path):
+def test_the_manual_alone_leads_to_a_first_digest(tmp_path):
     services.require("postfix")
     for name in ("bin", "data"):
         (tmp_path / name).mkdir()

@@ -2,7 +2,7 @@
 
 What the old version doesn't know it leaves out when it writes a row, so a new column is nullable
 or has a default in the database (`db_default`). What it knows must still be there. And what reads
-or rewrites a whole table under a lock keeps readers and letters waiting for as long as it takes.
+or rewrites a whole table under a lock keeps subscribers and letters waiting all the while.
 
 Taking something away needs two versions: the first no longer uses it, the second drops it.
 """

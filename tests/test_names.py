@@ -32,14 +32,20 @@ once_more open_mailbox rehearse says_as_written stumble take_trial taught thank 
 trip unheard unobeyed wanting where_bounces_come why_not why_unwanted wished wordless
 """
 SETTINGS = "DOOR VOUCH HEARTBEAT_KEYS"
+WORDS = """
+deed door doors fence fenced he her hers herself him himself his house houses kitchen knock oracle
+oracles promise promised promises reader readers seal sealed seals she told
+"""
+#: The first evaluates readers.jsonl, the second tests a module `reader`.
+EXEMPT = {"test_evaluation.py", "test_reader.py"}
 
 
 @cache
 def names() -> dict[str, set[str]]:
     """Return the names in the product by kind."""
     found: dict[str, set[str]] = {"module": set(), "class": set(), "function": set()}
-    for room in ("config", "digest", "subscriptions"):
-        for path in (ROOT / room).rglob("*.py"):
+    for app in ("config", "digest", "subscriptions"):
+        for path in (ROOT / app).rglob("*.py"):
             if "migrations" in path.parts:
                 continue
             found["module"] |= {path.stem, path.parent.name}
@@ -58,3 +64,19 @@ def names() -> dict[str, set[str]]:
 )
 def test_no_name_is_an_old_one(kind, old):
     assert names()[kind] & set(old.split()) == set()
+
+
+def test_no_name_in_tests_has_an_old_word():
+    found, old = set(), set(WORDS.split())
+    for path in (ROOT / "tests").rglob("*.py"):
+        if path.name in EXEMPT:
+            continue
+        named = {path.stem}
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
+                    named.add(name)
+                case ast.Name(id=name, ctx=ast.Store()):
+                    named.add(name)
+        found |= {f"{path.name}: {name}" for name in named if old & set(name.lower().split("_"))}
+    assert found == set()

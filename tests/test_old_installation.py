@@ -150,8 +150,8 @@ def test_every_row_is_there():
 
 
 def test_each_subscriber_is_in_the_same_state_with_the_same_settings():
-    readers = Subscriber.objects.all()
-    assert {one.email: one.state_at(NOW) for one in readers} == {
+    subscribers = Subscriber.objects.all()
+    assert {one.email: one.state_at(NOW) for one in subscribers} == {
         f"{name}@example.org": state for name, state in STATES.items()
     }
     stances = subscriber("active").preferences.values_list("topic__name", "stance", "weight")

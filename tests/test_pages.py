@@ -122,8 +122,8 @@ def novel(found):
 
 def kind(element):
     """Return what style sheets and screen readers go by."""
-    told = ("class", "type", "role")
-    return () if element is None else (element.tag, *(element.get(name) for name in told))
+    attributes = ("class", "type", "role")
+    return () if element is None else (element.tag, *(element.get(name) for name in attributes))
 
 
 def test_every_address_has_a_sample(visit):
@@ -150,7 +150,7 @@ def test_every_answer_bears_every_header(visit):
             assert pages.is_secret(answer), sample
 
 
-def test_whoever_sends_a_page_what_it_does_not_take_is_told_so_and_not_asked_for_a_cookie(visit):
+def test_unsupported_methods_are_refused_without_asking_for_a_cookie(visit):
     visitor = Client(enforce_csrf_checks=True)
     for path in {sample.path for sample, _ in visit.answers if sample.made is None}:
         refused = visitor.put(path)
@@ -242,7 +242,7 @@ def open_browser(chromium, client):
     page.context.add_init_script(path=files("axe_playwright_python") / "axe.min.js")
 
     def fulfill(route):
-        if route.request.resource_type == "fetch":  # The reader may be erased by now.
+        if route.request.resource_type == "fetch":  # The subscriber may be erased by now.
             return route.fulfill(json={})
         is_page = route.request.is_navigation_request()
         answer = page.answer if is_page else client.get(urlsplit(route.request.url).path)

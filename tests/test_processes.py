@@ -39,12 +39,12 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "digest" / "samples" / "computer-science.jsonl"
 PAPERS = [json.loads(line) for line in SAMPLES.read_text().splitlines()]
-READER = "Reader+Of.Papers@example.org"
+SUBSCRIBER = "Reader+Of.Papers@example.org"
 #: What no log, no message and nothing in Redis may hold.
 PASSWORDS = [f"hush-{of}-{uuid4().hex}" for of in ("database", "mail", "panel", "key")]
 
 
-class House:
+class Installation:
     """The services of docker-compose.yml as processes of this machine, each with its log."""
 
     def __init__(self, folder, environment, addresses):
@@ -173,8 +173,8 @@ def sink():
     controller.stop()
 
 
-def house_in(folder, database, mail_port):
-    """Return a house with everything but its processes."""
+def installation_in(folder, database, mail_port):
+    """Return an installation with everything but its processes."""
     services.require("redis-server")
     port = free_port()
     environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -190,48 +190,51 @@ def house_in(folder, database, mail_port):
     environment["DATABASE_URL"] = database_url
     addresses = dict.fromkeys(["0.0.0.0:8000", "127.0.0.1:8000"], f"127.0.0.1:{port}")
     addresses["/tmp/beat-schedule"] = str(folder / "beat-schedule")
-    return House(folder, environment, addresses)
+    return Installation(folder, environment, addresses)
 
 
 @pytest.fixture(scope="module")
-def open_house(tmp_path_factory, sink):
-    """A house with its papers of today, and with all that serves readers but beat."""
-    folder = tmp_path_factory.mktemp("house")
+def open_installation(tmp_path_factory, sink):
+    """An installation with its papers of today, and with all that serves subscribers but beat."""
+    folder = tmp_path_factory.mktemp("installation")
     papers = folder / "papers.jsonl"
     papers.write_text(
         "".join(json.dumps(paper | {"date": "2025-06-07"}) + "\n" for paper in PAPERS)
     )
-    with new_database() as database, closing(house_in(folder, database, sink.port)) as house:
-        house.start("redis")
-        house.run("migrate")
+    with (
+        new_database() as database,
+        closing(installation_in(folder, database, sink.port)) as installation,
+    ):
+        installation.start("redis")
+        installation.run("migrate")
         today = str(datetime.now(UTC).date())
-        house.call("python", "manage.py", "import_papers", str(papers), "--shift-to", today)
-        house.start("web")
-        house.start("worker")
-        wait_until(lambda: answers(house), 30)
-        yield house
+        installation.call("python", "manage.py", "import_papers", str(papers), "--shift-to", today)
+        installation.start("web")
+        installation.start("worker")
+        wait_until(lambda: answers(installation), 30)
+        yield installation
 
 
-def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_house, sink):
-    open_house.start("beat")
-    confirm_url = sign_up(open_house, sink)
+def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_installation, sink):
+    open_installation.start("beat")
+    confirm_url = sign_up(open_installation, sink)
     post(confirm_url)
     wait_until(lambda: sink.letters("digest"), 100)
 
-    wait_until(lambda: states(open_house) == ["accepted", "accepted"], 10)
-    assert [to for to, _ in sink.arrived] == [[READER], [READER]]
+    wait_until(lambda: states(open_installation) == ["accepted", "accepted"], 10)
+    assert [to for to, _ in sink.arrived] == [[SUBSCRIBER], [SUBSCRIBER]]
     [digest] = sink.letters("digest")
     known = {paper["id"]: paper for paper in PAPERS}
     papers = [known[id] for id in re.findall(r'data-paper-id="([^"]+)"', html_of(digest))]
     assert len(papers) > 3
     assert all("graph" in f"{paper['title']} {paper['abstract']}".lower() for paper in papers)
-    assert all(open_house.is_healthy(name) for name in ("web", "worker", "beat"))
+    assert all(open_installation.is_healthy(name) for name in ("web", "worker", "beat"))
     links = set(re.findall(r"http://127\.0\.0\.1:\d+/[a-z]+/([\w.~-]{60,})/", html_of(digest)))
-    knock_at_everything(open_house, links)
+    request_every_page(open_installation, links)
 
     lines = {  # Celery's banner is no object.
         name: [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-        for name, log in open_house.logs().items()
+        for name, log in open_installation.logs().items()
     }
     assert any("POST /subscribe/: 200" in line["message"] for line in lines["web"])
     assert all(
@@ -241,49 +244,51 @@ def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_house, sink
     assert any(line.get("task") for line in lines["worker"])
     assert lines["beat"]
 
-    said = "\n".join(open_house.logs().values()) + told_to_redis(open_house)
-    secrets = [READER, confirm_url.split("/")[-2], *links, *PASSWORDS]
+    said = "\n".join(open_installation.logs().values()) + redis_contents(open_installation)
+    secrets = [SUBSCRIBER, confirm_url.split("/")[-2], *links, *PASSWORDS]
     assert [secret for secret in secrets if secret.lower() in said.lower()] == []
 
 
-def test_signing_up_needs_no_redis_and_the_letter_waits(open_house, sink):
-    subscribe = f"{open_house.environment['SITE_URL']}/subscribe/"
+def test_signing_up_needs_no_redis_and_the_letter_waits(open_installation, sink):
+    subscribe = f"{open_installation.environment['SITE_URL']}/subscribe/"
     post(subscribe, email="first@example.org")  # From here on, web holds a connection to Redis.
-    wait_until(lambda: set(states(open_house)) == {"accepted"}, 60)
-    before = states(open_house)
-    open_house.kill("redis")
+    wait_until(lambda: set(states(open_installation)) == {"accepted"}, 60)
+    before = states(open_installation)
+    open_installation.kill("redis")
     began = time.monotonic()
     post(subscribe, email="second@example.org")
     assert time.monotonic() - began < 2
-    assert states(open_house) == [*before, "planned"]
+    assert states(open_installation) == [*before, "planned"]
 
-    open_house.start("redis")
-    wait_until(lambda: hinted(open_house, "subscriptions.tasks.deliver_due_letters"), 10)
-    wait_until(lambda: states(open_house) == [*before, "accepted"], 60)
+    open_installation.start("redis")
+    wait_until(lambda: hinted(open_installation, "subscriptions.tasks.deliver_due_letters"), 10)
+    wait_until(lambda: states(open_installation) == [*before, "accepted"], 60)
     assert sink.letters("confirm")[-1]["To"] == "second@example.org"
 
 
-def sign_up(house, sink):
-    """Sign the reader up, and return the address in the letter that she gets."""
+def sign_up(installation, sink):
+    """Sign the subscriber up, and return the address in the letter that they get."""
     interests = "graph neural networks"
-    post(f"{house.environment['SITE_URL']}/subscribe/", email=READER, interests=interests)
+    post(
+        f"{installation.environment['SITE_URL']}/subscribe/", email=SUBSCRIBER, interests=interests
+    )
     wait_until(lambda: sink.arrived, 60)
     [letter] = sink.letters("confirm")
     text = letter.get_body(["plain"]).get_content()
     return re.search(r"http://127\.0\.0\.1:\d+/confirm/\S+/", text)[0]
 
 
-def knock_at_everything(house, tokens):
+def request_every_page(installation, tokens):
     """Ask for pages with these tokens, also where they belong to others, and for the panel."""
-    site = house.environment["SITE_URL"]
+    site = installation.environment["SITE_URL"]
     for token in tokens:
         for page in ("confirm", "preferences", "unsubscribe", "feedback", "nowhere"):
             with suppress(HTTPError):
-                post(f"{site}/{page}/{token}/", email=READER)
+                post(f"{site}/{page}/{token}/", email=SUBSCRIBER)
     with suppress(HTTPError):
-        post(f"{site}/admin/login/", username=READER, password=PASSWORDS[2])
+        post(f"{site}/admin/login/", username=SUBSCRIBER, password=PASSWORDS[2])
     with suppress(HTTPError):
-        urlopen(f"{site}/?q={READER}&next=/confirm/{tokens.copy().pop()}/")
+        urlopen(f"{site}/?q={SUBSCRIBER}&next=/confirm/{tokens.copy().pop()}/")
 
 
 def post(url, **fields):
@@ -291,9 +296,9 @@ def post(url, **fields):
         assert response.status == 200
 
 
-def answers(house):
+def answers(installation):
     try:
-        urlopen(f"{house.environment['SITE_URL']}/healthz/", timeout=5).close()
+        urlopen(f"{installation.environment['SITE_URL']}/healthz/", timeout=5).close()
     except HTTPError as error:
         error.close()
         return False
@@ -302,27 +307,27 @@ def answers(house):
     return True
 
 
-def hinted(house, task):
+def hinted(installation, task):
     try:
-        house.hint(task)
+        installation.hint(task)
     except subprocess.CalledProcessError:
         return False
     return True
 
 
-def states(house):
+def states(installation):
     """Return the states of all letters, in the order in which they were written."""
-    with psycopg.connect(house.environment["DATABASE_URL"]) as connection:
+    with psycopg.connect(installation.environment["DATABASE_URL"]) as connection:
         rows = connection.execute("SELECT state FROM subscriptions_letter ORDER BY id").fetchall()
     return [state for (state,) in rows]
 
 
-def told_to_redis(house):
-    """Return all that Redis was ever told, with the bodies of messages decoded."""
-    told = b"".join(file.read_bytes() for file in house.folder.glob("appendonlydir/*.aof"))
-    bodies = re.findall(rb'"body": "([A-Za-z0-9+/=]+)"', told)
+def redis_contents(installation):
+    """Return all that was ever sent to Redis, with the bodies of messages decoded."""
+    files = b"".join(file.read_bytes() for file in installation.folder.glob("appendonlydir/*.aof"))
+    bodies = re.findall(rb'"body": "([A-Za-z0-9+/=]+)"', files)
     assert bodies
-    return b"\n".join([told, *map(b64decode, bodies)]).decode(errors="replace")
+    return b"\n".join([files, *map(b64decode, bodies)]).decode(errors="replace")
 
 
 def html_of(letter):

@@ -88,9 +88,9 @@ def installation(request, settings):
 )
 def test_links_in_old_emails_open_their_pages(client, page, token, has_moved):
     moved_at = MOVED_AT if has_moved else None
-    reader = make.subscriber(public_id=SUBSCRIBER_ID, moved_at=moved_at)
-    letter = returned_mail.letter(reader)
-    Digest.objects.create(public_id=DIGEST_ID, subscriber=reader, letter=letter, day=letter.day)
+    subscriber = make.subscriber(public_id=SUBSCRIBER_ID, moved_at=moved_at)
+    letter = returned_mail.letter(subscriber)
+    Digest.objects.create(public_id=DIGEST_ID, subscriber=subscriber, letter=letter, day=letter.day)
     assert client.get(f"/{page}/{token}/").status_code == 200
     assert client.get(f"/{page}/{token[:-3]}aaa/").status_code == 404
 
@@ -111,7 +111,7 @@ def test_old_questions_can_be_answered(kind):
 
 
 @pytest.mark.parametrize("side", MOVES)
-def test_old_moves_can_be_confirmed(side):
+def test_old_changes_of_address_can_be_confirmed(side):
     answer = tokens.read_move(MOVES[side], ASKED_AT + timedelta(days=6))
     assert answer == (side, SUBSCRIBER_ID, ASKED_AT)
 
@@ -135,9 +135,9 @@ def test_the_key_of_an_old_installation_is_known():
 
 def test_message_ids_are_those_of_old_emails(settings):
     settings.SECRET_KEY = KEY  # Made with the key in use: `reconcile` looks for these.
-    reader = Subscriber(public_id=SUBSCRIBER_ID)
-    confirm = Letter(kind="confirm", subscriber=reader, created_at=ASKED_AT)
-    move = Letter(kind="move", subscriber=reader, created_at=ASKED_AT, to="new@example.org")
+    subscriber = Subscriber(public_id=SUBSCRIBER_ID)
+    confirm = Letter(kind="confirm", subscriber=subscriber, created_at=ASKED_AT)
+    move = Letter(kind="move", subscriber=subscriber, created_at=ASKED_AT, to="new@example.org")
     assert {
         "digest": message_ids.for_digest(SUBSCRIBER_ID, date(2026, 6, 1)),
         "confirm": message_ids.for_letter(confirm),

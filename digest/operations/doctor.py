@@ -91,7 +91,7 @@ def _checks() -> list[tuple[str, Callable]]:
         ("broker", _broker),
         ("mail server", _mail_server),
         ("sending", _sending),
-        ("delivery check", _delivery_lookup),
+        ("delivery lookup", _delivery_lookup),
         ("journal", _journal),
         ("uncertain", _uncertain),
         ("senders", _senders),
@@ -99,16 +99,16 @@ def _checks() -> list[tuple[str, Callable]]:
         ("imprint", _imprint),
         ("bounces", _bounces),
         ("model", _model),
-        ("search index", _archive),
+        ("search index", _search_index),
         ("embeddings", _embeddings),
         ("papers", _papers),
         ("topics", _topics),
         ("sources", doctor_environment.sources),
-        ("scheduler", doctor_environment.ticks),
+        ("scheduler", doctor_environment.scheduler),
         ("overdue", _overdue),
         ("alarms", doctor_environment.standing_alarms),
         ("alarm webhook", doctor_environment.webhook),
-        ("metrics", doctor_environment.figures),
+        ("metrics", doctor_environment.metrics),
     ]
 
 
@@ -309,7 +309,7 @@ def _model(now):
     return "ok", f"{row.said}, fitted {row.fitted_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _archive(now):
+def _search_index(now):
     from digest.indexing import index_store
 
     row = ArchiveFile.objects.first()

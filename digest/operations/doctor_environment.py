@@ -224,7 +224,7 @@ def sources(now) -> Result:
     return "ok", f"{', '.join(last)}; all fetched since {_at(oldest)}"
 
 
-def ticks(now) -> Result:
+def scheduler(now) -> Result:
     last = heartbeats.last(heartbeats.TICK)
     if last is None:
         return "note", (
@@ -252,7 +252,7 @@ def webhook(now) -> Result:
     return "ok", f"alarms are posted to {host}; test it by `doctor --sound-alarm`"
 
 
-def figures(now) -> Result:
+def metrics(now) -> Result:
     if not settings.METRICS_TOKEN:
         return "ok", "off: METRICS_TOKEN is not set"
     return "ok", "at /metrics, protected by METRICS_TOKEN"

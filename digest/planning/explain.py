@@ -91,5 +91,5 @@ def _diagnosis(subscriber, window, new, paper) -> Diagnosis | None:
 
 
 def for_display(diagnosis: Diagnosis) -> Diagnosis:
-    """Truncate the topic of a diagnosis: some are whole abstracts."""
-    return replace(diagnosis, topic=shortened(diagnosis.topic, wording.TOPIC_COLUMNS))
+    """Truncate the interest of a diagnosis: some are whole abstracts."""
+    return replace(diagnosis, interest=shortened(diagnosis.interest, wording.TOPIC_COLUMNS))

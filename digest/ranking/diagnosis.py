@@ -26,14 +26,14 @@ class Diagnosis:
     ----------
     what : str
         - chosen, seen (sent before), or second (a second chance);
-        - muted (by `topic`), folded (into `other`), crowded (better papers fill the digest);
+        - muted (by `interest`), folded (into `other`), crowded (better papers fill the digest);
         - passed (it came in before the last digest, and does not score enough to come again);
-        - weak (too little about `topic`: `missing` are the words of it that the paper lacks),
-          unquoted (it does not contain the quotes of `topic`), elsewhere (in other categories than
-          those of `topic`), disliked (too similar to papers with negative feedback);
+        - weak (too little about `interest`: `missing` are the words of it that the paper lacks),
+          unquoted (it does not contain the quotes of `interest`), elsewhere (its categories are not
+          those of `interest`), disliked (too similar to papers with negative feedback);
         - unasked (no followed topic matches).
     score, cut : float
-        The score for `topic`, and the score that is required.
+        The score for `interest`, and the score that is required.
     place, of : int
         Its rank among the papers that match, from 1, and their number; 0 if it is none of them.
     """
@@ -43,7 +43,7 @@ class Diagnosis:
     cut: float = 0.0
     place: int = 0
     of: int = 0
-    topic: str = ""
+    interest: str = ""
     missing: tuple[str, ...] = ()
     other: int = -1
 
@@ -62,7 +62,7 @@ def diagnose(
         return Diagnosis("seen")
     for interest in profile.mutes:
         if muted(model, candidates, interest)[paper]:
-            return Diagnosis("muted", topic=interest.name)
+            return Diagnosis("muted", interest=interest.name)
     everything = replace(profile, size=len(candidates))
     ranking = Ranking(model, candidates, [everything], [seen], [since], parameters)
     picks = ranking.picks()
@@ -75,7 +75,7 @@ def diagnose(
     (chosen,) = Ranking(model, candidates, [profile], [seen], [since], parameters).choices()
     for choice in chosen:
         if choice.paper == paper:
-            return replace(diagnosis, what="chosen", topic=choice.topic)
+            return replace(diagnosis, what="chosen", interest=choice.topic)
         if paper in choice.relatives:
             return replace(diagnosis, what="folded", other=choice.paper)
     return diagnosis
@@ -92,7 +92,7 @@ def _outside(ranking: Ranking, paper: int) -> Diagnosis:
         if interest.categories and paper not in candidates.in_categories(interest.categories):
             other = "elsewhere"
         if any(paper in candidates.by_author(name) for name in interest.authors):
-            return Diagnosis(other, topic=interest.name)
+            return Diagnosis(other, interest=interest.name)
         asked = queries(interest.query, model.acronyms_)
         if not asked:
             continue
@@ -107,7 +107,7 @@ def _outside(ranking: Ranking, paper: int) -> Diagnosis:
             elif reached >= cut:
                 what = other
             missing = _missing(candidates, query.text, paper)
-            nearest = Diagnosis(what, reached, cut, topic=interest.name, missing=missing)
+            nearest = Diagnosis(what, reached, cut, interest=interest.name, missing=missing)
     return nearest
 
 

@@ -374,7 +374,7 @@ def put_back(letter: Letter, now: datetime, *, until: datetime | None = None, **
 
     After it, the sweep ends the letter as missed. Raises ConcurrentUpdate.
     """
-    until = max(until or now, next_attempt_at(letter, now))
+    until = max(until or now, next_try_at(letter, now))
     if not change_state([letter], State.PLANNED, now, next_try_at=until, **facts):
         raise ConcurrentUpdate
 
@@ -398,7 +398,7 @@ def record_failed_attempt(letter: Letter, now: datetime, why: str = "", **ending
     logger.error("Email %s: given up after %s failed attempts", letter.id, MAX_FAILED_ATTEMPTS)
 
 
-def next_attempt_at(letter: Letter, now: datetime) -> datetime:
+def next_try_at(letter: Letter, now: datetime) -> datetime:
     """Return when to try again: later after each attempt, with jitter."""
     wait = BACKOFF[min(max(letter.attempt, 1), len(BACKOFF)) - 1]
     jitter = zlib.crc32(b"%d.%d" % (letter.id, letter.attempt)) % 256 / 256

@@ -5,7 +5,7 @@
 
 PAPERS is a file as `import_papers` reads it; its last are the day's papers. Digests of so many of
 them at most are planned in a PostgreSQL database of their own, or with `--sqlite` in a file, and
-composed in batches of fifty, as in delivery. The first half of the readers meets most papers'
+composed in batches of fifty, as in delivery. The first half of the subscribers meets most papers'
 blocks for the first time, the second half finds them known. CPU is that of this process and its one
 thread; what a database server takes is in the wall time alone.
 
@@ -75,7 +75,7 @@ def measure(options):
 def timing(letters) -> str:
     """Tell the CPU that each part takes for the letters, a volley at a time, and the wall time.
 
-    Of the volleys the median is told and the best, which other work on the machine disturbs least.
+    Prints the median of the volleys and the best, which other work on the machine disturbs least.
     """
     from digest.letters import compose
 

@@ -62,13 +62,13 @@ def main():
 def _compare(options, folder) -> bool:
     """Run all that is compared, and tell. Return whether the checks hold."""
     _load(options)
-    tell_settings()
+    print_settings()
     usual = sent_as_usual(folder)
     load = options.letters, usual.octets, options.connections
     before = source_rate(folder, *load)
     run = delivered(folder, options.letters, options.connections, options.profile)
     after = source_rate(folder, *load)
-    tell_rates(
+    print_rates(
         {
             "smtp-source -d, before": before,
             "one worker": run.rate,
@@ -77,7 +77,7 @@ def _compare(options, folder) -> bool:
             "smtp-source -d, after": after,
         }
     )
-    run.tell()
+    run.print_cpu()
     return _check(run)
 
 
@@ -100,7 +100,7 @@ def _load(options):
     )
 
 
-def tell_settings():
+def print_settings():
     from django.db import connection
 
     names = ["server_version", "fsync", "synchronous_commit", "full_page_writes", "autovacuum"]
@@ -112,7 +112,7 @@ def tell_settings():
         print("A COMMIT DOES NOT WAIT FOR THE DISK HERE: the rates are too good.")
 
 
-def tell_rates(rates: dict[str, float]) -> None:
+def print_rates(rates: dict[str, float]) -> None:
     """Tell rates, and their ratios to the mean of the first and the last."""
     first, *_, last = rates.values()
     print(f"\n{'':42} a second   ratio")
@@ -209,7 +209,7 @@ def sent_as_usual(folder) -> SimpleNamespace:
 
 
 def work(pipe, is_profiled):
-    """Be the worker: deliver when told to, and tell how long it took."""
+    """Be the worker: deliver on demand, and report how long it took."""
     django.setup()
     from subscriptions.delivery import clock
     from subscriptions.delivery.worker import rounds
@@ -241,9 +241,9 @@ class Run:
     def rate(self):
         return self.letters / self.seconds
 
-    def tell(self):
-        told = ", ".join(f"{who} {cpu / self.letters * 1e6:,.0f}" for who, cpu in self.cpu.items())
-        print(f"\nCPU, µs a letter: {told}")
+    def print_cpu(self):
+        each = ", ".join(f"{who} {cpu / self.letters * 1e6:,.0f}" for who, cpu in self.cpu.items())
+        print(f"\nCPU, µs a letter: {each}")
         early, late = self.grown()
         print(
             f"memory: {early / 1e6:,.0f} MB at a fifth of the letters, at most {late / 1e6:,.0f} MB"
@@ -313,10 +313,10 @@ def _check(run: Run) -> bool:
         "the sink took each once": run.taken == run.letters,
         "memory is flat within a fifth": late <= early * FLAT,
     }
-    return tell_checks(checks)
+    return print_checks(checks)
 
 
-def tell_checks(checks: dict[str, bool]) -> bool:
+def print_checks(checks: dict[str, bool]) -> bool:
     """Tell which of these are so. Return whether all are."""
     print()
     for said, is_so in checks.items():

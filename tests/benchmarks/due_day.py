@@ -1,7 +1,7 @@
-"""A due day of many readers, in a PostgreSQL of its own.
+"""A due day of many subscribers, in a PostgreSQL of its own.
 
-Each reader follows some topics of the house, drawn by Zipf's law, and every fifth also words of her
-own. So their digests are different choices of several hundred papers, as on a real day.
+Each subscriber follows some curated topics, drawn by Zipf's law, and every fifth also topics of
+their own. So their digests are different choices of several hundred papers, as on a real day.
 """
 
 import gzip
@@ -19,7 +19,7 @@ import psutil
 from tests.faults.cluster import Postgres
 
 TOPICS, EACH, OWN_WORDS_EVERY = 400, 4, 5
-PROVIDERS = 40  # Domains of the readers' addresses, by Zipf's law too.
+PROVIDERS = 40  # Domains of the subscribers' addresses, by Zipf's law too.
 BATCH = 5_000
 
 
@@ -54,11 +54,11 @@ def laid_over_days(path, count: int, a_day: int, now: datetime) -> Iterator:
     """
     from digest.models import Paper
 
-    told, draw = read(path), random.Random(7)
+    papers, draw = read(path), random.Random(7)
     for number in range(count):
-        one = told[-1 - number % len(told)]
+        one = papers[-1 - number % len(papers)]
         words = one.abstract.split()
-        if number >= len(told):
+        if number >= len(papers):
             words = [word for word in words if draw.random() < 0.8]
         same = {"title": one.title, "authors": one.authors, "categories": one.categories}
         day, before = now.date() - timedelta(days=number // a_day), now - timedelta(days=1)
@@ -84,14 +84,14 @@ def load(papers, letters: int, picks: int, now: datetime) -> float:
     return seconds
 
 
-def store(papers, readers: int, picks: int, now: datetime) -> None:
-    """Store the papers, dated today, and so many readers who are due now."""
+def store(papers, subscribers: int, picks: int, now: datetime) -> None:
+    """Store the papers, dated today, and so many subscribers who are due now."""
     from digest.models import Paper
 
     for paper in papers:
         paper.day, paper.changed_at = now.date(), now
     Paper.objects.bulk_create(papers)
-    _readers(papers, readers, picks, now)
+    _subscribers(papers, subscribers, picks, now)
 
 
 def settle(table: str = "") -> None:
@@ -104,38 +104,41 @@ def settle(table: str = "") -> None:
             cursor.execute(statement)
 
 
-def _readers(papers, count, size, now):
+def _subscribers(papers, count, size, now):
     from subscriptions.models import Subscriber
 
     draw = random.Random(6)
     domains = [f"mail{number}.example.org" for number in range(PROVIDERS)]
     due = {"asked_at": now, "confirmed_at": now, "next_due_at": now, "hour": now.hour, "size": size}
-    readers = [
+    subscribers = [
         Subscriber(email=f"reader{number}@{domain}", **due)
         for number, domain in enumerate(_by_zipf(draw, domains, count))
     ]
-    Subscriber.objects.bulk_create(readers, batch_size=BATCH)
-    _preferences(readers, papers, draw)
+    Subscriber.objects.bulk_create(subscribers, batch_size=BATCH)
+    _preferences(subscribers, papers, draw)
 
 
-def _preferences(readers, papers, draw):
+def _preferences(subscribers, papers, draw):
     from subscriptions.models import Topic, TopicPreference
 
     topics = Topic.objects.bulk_create(
         Topic(name=query, slug=f"topic-{number}", query=query)
         for number, query in enumerate(_queries(papers, TOPICS, draw))
     )
-    some = readers[::OWN_WORDS_EVERY]
+    some = subscribers[::OWN_WORDS_EVERY]
     own = Topic.objects.bulk_create(
-        Topic(name=query, query=query, owner=reader)
-        for reader, query in zip(some, _queries(papers, len(some), draw), strict=True)
+        Topic(name=query, query=query, owner=subscriber)
+        for subscriber, query in zip(some, _queries(papers, len(some), draw), strict=True)
     )
     follows = [(topic.owner_id, topic.pk) for topic in own]
-    for reader in readers:
+    for subscriber in subscribers:
         mine = {topic.pk for topic in _by_zipf(draw, topics, EACH)}
-        follows += [(reader.pk, topic) for topic in sorted(mine)]
+        follows += [(subscriber.pk, topic) for topic in sorted(mine)]
     TopicPreference.objects.bulk_create(
-        [TopicPreference(subscriber_id=reader, topic_id=topic) for reader, topic in follows],
+        [
+            TopicPreference(subscriber_id=subscriber, topic_id=topic)
+            for subscriber, topic in follows
+        ],
         batch_size=BATCH,
     )
 

@@ -65,7 +65,7 @@ def main():
     ):
         due_day.set_up(url, folder, "https://papers.example.org", CELERY_BROKER_URL=redis.url)
         last = _load(options)
-        delivering.tell_settings()
+        delivering.print_settings()
         is_well = True
         for _ in range(options.times):
             redis.flush()
@@ -123,7 +123,7 @@ def _compare(options, folder, last) -> bool:
     before = delivering.source_rate(folder, *load)
     run = _run(options, folder, last)
     after = delivering.source_rate(folder, *load)
-    delivering.tell_rates(
+    delivering.print_rates(
         {
             f"smtp-source -d, before, {usual.octets:,} octets": before,
             "subscribers, due to last email": options.subscribers / run.seconds,
@@ -132,7 +132,7 @@ def _compare(options, folder, last) -> bool:
         }
     )
     run.cpu["the usual way"] = usual.cpu * run.accepted
-    return _tell(run, options.subscribers)
+    return _print(run, options.subscribers)
 
 
 @contextmanager
@@ -176,7 +176,7 @@ def _run(options, folder, last) -> SimpleNamespace:
         cursor.execute(REMOVE, {"last": last})  # What was done before, if anything was.
     due_day.settle()
     letters = Letter.objects.filter(pk__gt=last)
-    told = {"planned": Count("pk"), "open": Count("pk", filter=Q(ended_at=None))}
+    counts = {"planned": Count("pk"), "open": Count("pk", filter=Q(ended_at=None))}
     with (
         delivering.Sink(folder, options.connections) as sink,
         _celery("worker --queues tick --concurrency 2 -n planner@%h", sink, options) as planner,
@@ -195,7 +195,7 @@ def _run(options, folder, last) -> SimpleNamespace:
         while (now := time.time()) < due + options.minutes * 60:
             looks.append((now - due, sink.count(), _resident(planner), _resident(worker)))
             if now >= ask_at:
-                ask_at, found = now + ASK_SECONDS, letters.aggregate(**told)
+                ask_at, found = now + ASK_SECONDS, letters.aggregate(**counts)
                 if found["planned"] == options.subscribers:
                     planned_after = planned_after or now - due
                     if not found["open"]:
@@ -222,7 +222,7 @@ def _resident(process) -> int:
     return max(one.memory_info().rss for one in process.children())
 
 
-def _tell(run, subscribers) -> bool:
+def _print(run, subscribers) -> bool:
     """Tell what became of a run. Return whether the checks hold."""
     print(
         f"\n{run.accepted:,} digests of {run.picks / max(run.planned, 1):.1f} papers; seconds after"
@@ -248,7 +248,7 @@ def _tell(run, subscribers) -> bool:
         checks[f"the {name}'s memory is flat from a fifth on ({grown:.2f})"] = (
             grown <= delivering.FLAT
         )
-    return delivering.tell_checks(checks)
+    return delivering.print_checks(checks)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ With `--database`, an empty database is filled and kept, and one that is full is
 
 Then the web server is started by the command of docker-compose.yml, and one client, logged in, asks
 for each page ten times, one after the other: the whole way of a request, the page read to its end.
-The first time is told apart, since what it reads may lie on the disk. CPU is that of the web server
+The first time is printed apart: its data may lie on the disk. CPU is that of the web server
 and of PostgreSQL for one page: about what it takes where nothing else runs. Fails where the median
 of a list is above 200 ms, or that of the dashboard above 500.
 """
@@ -101,7 +101,7 @@ def pages() -> list[str]:
     begin, end = today - timedelta(days=106), today - timedelta(days=100)
     week, month = f"day_from={begin}&day_to={end}", today - timedelta(days=20)
     letter = Letter.objects.filter(day__isnull=False).order_by("-pk")[1_000]
-    reader = "q=reader77777%40mail17.example.org"
+    subscriber = "q=reader77777%40mail17.example.org"
     states = [f"state__exact={state}" for state in ("failed", "accepted", "planned")]
     asked = {
         "": ["", "days=90", "days=364"],
@@ -111,18 +111,18 @@ def pages() -> list[str]:
         "subscriptions/topic/": ["", "owner=readers", "q=graph", "o=-4"],
         "subscriptions/letter/": [
             *("", *states, "kind__exact=confirm", "kind__exact=move"),
-            *(week, f"state__exact=skipped&{week}", reader, "q=reader777", "q=nobody%40"),
+            *(week, f"state__exact=skipped&{week}", subscriber, "q=reader777", "q=nobody%40"),
             *(f"q={quote_plus(letter.message_id)}", "p=40", "o=1"),
         ],
         "subscriptions/letterfact/": [
             *("", "kind__exact=complained", "kind__exact=delayed", "grade__exact=policy"),
-            *(f"noted_at_from={month}", reader, "q=no+such+user", "p=40"),
+            *(f"noted_at_from={month}", subscriber, "q=no+such+user", "p=40"),
         ],
         "subscriptions/seal/": [""],
         "subscriptions/sending/": [""],
         "digest/digest/": [
             *("", "letter__state__exact=failed", "letter__state__exact=planned"),
-            *(week, reader, "p=40"),
+            *(week, subscriber, "p=40"),
         ],
         "digest/paper/": [
             *("", week, "is_withdrawn__exact=1", "q=privacy", "q=nothing+of+the+kind+at+all"),
@@ -163,8 +163,8 @@ def measure(paths, cookie, times, process) -> bool:
         most = DASHBOARD if path.partition("?")[0] == "/admin/" else LIST
         is_slow = statistics.median(seconds) > most
         slow |= is_slow
-        told = [one * 1e3 for one in (first, statistics.median(seconds), max(seconds), taken)]
-        print("".join(f"{one:8.0f}" for one in told), end="")
+        figures = [one * 1e3 for one in (first, statistics.median(seconds), max(seconds), taken)]
+        print("".join(f"{one:8.0f}" for one in figures), end="")
         print(f"{size / 1e3:10.0f}  {path}{'  TOO SLOW' if is_slow else ''}", flush=True)
     return slow
 

@@ -1,7 +1,7 @@
 """Rows for tests.benchmarks.panel: a year of a large installation, in bulk, by PostgreSQL itself.
 
-The numbers of readers, letters and digests are their moments in order, as in real life: reader n
-gets hers at the same moment of each day.
+The numbers of subscribers, letters and digests are their moments in order, as in real life:
+subscriber n gets theirs at the same moment of each day.
 """
 
 import time
@@ -13,7 +13,7 @@ BIG = ("digest_pick", "digest_digest", "subscriptions_letter")  # Those that ref
 #: The id of the paper with this number.
 PAPER = "'26' || lpad(({0} / 100000)::text, 2, '0') || '.' || lpad(({0} %% 100000)::text, 5, '0')"
 
-READERS = """
+SUBSCRIBERS = """
 INSERT INTO subscriptions_subscriber (id, email, public_id, timezone, hour, size, asked_at,
     asked_for, confirmed_at, paused_until, unsubscribed_at, suppressed_at, suppressed_by,
     suppressed_reason, next_due_at, learns, language, wants_quiet_days)
@@ -41,7 +41,7 @@ INSERT INTO subscriptions_topicpreference (subscriber_id, topic_id, stance, weig
 SELECT n, ids[1 + (n %% 17 * n + k * (7 + n %% 5)) %% array_length(ids, 1)],
     CASE WHEN k = 2 AND n %% 10 = 0 THEN 'mute' ELSE 'follow' END, 1
 FROM generate_series(1, %(readers)s) AS n, generate_series(0, 2) AS k,
-    (SELECT array_agg(id) AS ids FROM subscriptions_topic WHERE owner_id IS NULL) AS house
+    (SELECT array_agg(id) AS ids FROM subscriptions_topic WHERE owner_id IS NULL) AS curated
 UNION ALL SELECT owner_id, id, 'follow', 1 FROM subscriptions_topic WHERE owner_id IS NOT NULL
 ON CONFLICT DO NOTHING
 """
@@ -177,7 +177,15 @@ def fill(options, today, midnight) -> None:
     values = vars(options) | {"today": today, "midnight": midnight, "size": 10}
     with connection.cursor() as cursor:
         _hasten(cursor)
-        for statement in (READERS, OWN_TOPICS, PREFERENCES, CONSENTS, PAPERS, FEEDBACK, HARVESTS):
+        for statement in (
+            SUBSCRIBERS,
+            OWN_TOPICS,
+            PREFERENCES,
+            CONSENTS,
+            PAPERS,
+            FEEDBACK,
+            HARVESTS,
+        ):
             _execute(cursor, statement, values)
         _execute(cursor, COVERAGE, values)
         cursor.execute(TRAIL)

@@ -1,4 +1,4 @@
-"""What a preview costs: someone's digests of eight days, ranked while she looks.
+"""What a preview costs: someone's digests of eight days, ranked while they look.
 
     uv run python -m tests.benchmarks.preview PAPERS.jsonl.gz [--papers 100000] [--a-day 1000]
         [--questions 60]
@@ -6,7 +6,7 @@
 PAPERS is a file as `import_papers` reads it. Its papers are laid over the last days, so many a day;
 where they don't suffice, the oldest days have copies of them in other words. They are stored in a
 PostgreSQL database of their own, with a model and an archive. The questions are
-asked as by the page's script, each once: words of titles, topics of the house, or both. The CPU
+asked as by the page's script, each once: words of titles, curated topics, or both. The CPU
 is that of this process, with no cache and no web server before it.
 """
 
@@ -44,7 +44,7 @@ def main():
 
 
 def store(path, count, a_day):
-    """Store papers, the topics of the house, a model and its archive."""
+    """Store papers, the curated topics, a model and its archive."""
     from digest.indexing import index_store
     from digest.models import Paper
     from digest.topics import starter_topics
@@ -76,13 +76,15 @@ def measure(count):
     asked = list(islice(questions(), count))
     broad = [{"interests": "large language models"}, {"interests": "neural networks"}]
     most = {"interests": "\n".join(" ".join(q["interests"].split() * 9) for q in asked[::3])}
-    print(f"first of this process: {told(*timed(asked[0]))}")
+    print(f"first of this process: {figures(*timed(asked[0]))}")
     for name, some in (("first", broad), ("again", broad)):
         for one in some:
-            print(f"{one['interests']!r}, {name}: {told(*timed(one))}")
-    print(f"as much as is looked at: {told(*timed(most))}")
+            print(f"{one['interests']!r}, {name}: {figures(*timed(one))}")
+    print(f"as much as is looked at: {figures(*timed(most))}")
     summarize("questions", [timed(one) for one in asked[1:]])
-    summarize("changes of a reader's five topics", [compared(one) for one in readers(count // 3)])
+    summarize(
+        "changes of a reader's five topics", [compared(one) for one in subscribers(count // 3)]
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory {peak:,.0f} MB, fitting included")
 
@@ -106,8 +108,8 @@ def timed(asked):
     return spent
 
 
-def readers(count):
-    """Yield readers who follow three topics of the house and two of their own words."""
+def subscribers(count):
+    """Yield subscribers who follow three curated topics and two of their own words."""
     from subscriptions.actions import preferences
     from subscriptions.actions.preferences import TopicSelection
     from subscriptions.models import Subscriber, Topic
@@ -123,7 +125,7 @@ def readers(count):
         yield one
 
 
-def compared(reader):
+def compared(subscriber):
     """Return the seconds of CPU and of the clock that it takes to tell of a change: one topic less,
     and other words.
     """
@@ -131,13 +133,13 @@ def compared(reader):
     from digest.planning import preview
     from subscriptions.actions.preferences import TopicSelection
 
-    topics = [preference.topic for preference in reader.preferences.select_related("topic")]
+    topics = [preference.topic for preference in subscriber.preferences.select_related("topic")]
     own = [topic.query for topic in topics if topic.owner_id]
     follow = [topic for topic in topics if not topic.owner_id][1:]
     cpu, wall = time.process_time(), time.perf_counter()
     wishes = TopicSelection(follow, interests=[*own[1:], f"{own[0]} theory"])
-    changed = profile_for(wishes, 10, reader)
-    preview.compare(reader, changed, NOW)
+    changed = profile_for(wishes, 10, subscriber)
+    preview.compare(subscriber, changed, NOW)
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
@@ -146,11 +148,11 @@ def summarize(what, times):
     print(f"{len(times)} {what}:")
     for share, place in (("half", 9), ("95 %", 18)):
         some = (statistics.quantiles(each, n=20)[place] for each in (cpu, wall))
-        print(f"  {told(*some)} in {share}")
-    print(f"  {told(max(cpu), max(wall))} at most")
+        print(f"  {figures(*some)} in {share}")
+    print(f"  {figures(max(cpu), max(wall))} at most")
 
 
-def told(cpu, wall):
+def figures(cpu, wall):
     return f"{cpu * 1e3:,.0f} ms of CPU ({wall * 1e3:,.0f} by the clock)"
 
 

@@ -2,7 +2,7 @@
 
     uv run python -m tests.benchmarks.ranking PAPERS.jsonl.gz [--readers 1000000] [--only fit]
 
-PAPERS is a file as `import_papers` reads it; its last days are the new papers. Readers have five
+PAPERS is a file as `import_papers` reads it; its last days are the new ones. Subscribers have five
 topics each, drawn by Zipf's law from 5,000 query texts (openings and middles of titles); a tenth
 has an own model, learned from 20 papers. They are made shard by shard, as planning reads
 them, and ranked to the top ten with the topic and the three words behind each, by as many processes
@@ -33,12 +33,12 @@ QUERIES = 5_000
 NEW = 2_000
 TOPICS = 5
 LIKED = 20
-TASTES = 1_000  # Different sets of liked papers; each reader has the weights alone all the same.
+TASTES = 1_000  # Different sets of liked papers; each subscriber has their own weights.
 
 
 @dataclass(frozen=True)
 class World:
-    """What all readers share."""
+    """What all subscribers share."""
 
     model: TfidfModel
     candidates: CandidateSet
@@ -84,7 +84,7 @@ def queries_of(texts, rng):
 
 
 def shards(world, first, last):
-    """Yield the profiles of readers `first` to `last`, SHARD at a time, always the same."""
+    """Yield the profiles of subscribers `first` to `last`, SHARD at a time, always the same."""
     popularity = 1 / np.arange(1, QUERIES + 1)
     popularity /= popularity.sum()
     for start in range(first, last, SHARD):
@@ -104,7 +104,7 @@ WORLD = None
 
 
 def rank(span):
-    """Rank for the readers of a span; return how many papers they got and this process's peak."""
+    """Rank for a span of subscribers; return how many papers they got and this process's peak."""
     picks = 0
     for profiles in shards(WORLD, *span):
         for choices in choose(WORLD.model, WORLD.candidates, profiles, [()] * len(profiles)):
@@ -112,10 +112,10 @@ def rank(span):
     return picks, peak()
 
 
-def ranked(readers, processes):
-    """Return the seconds that all readers took, their picks, and what all processes took in MB."""
-    edges = np.linspace(0, readers // SHARD, processes + 1).astype(int) * SHARD
-    spans = list(zip(edges[:-1].tolist(), [*edges[1:-1].tolist(), readers], strict=True))
+def ranked(subscribers, processes):
+    """Return the seconds for all subscribers, their picks, and all processes' memory in MB."""
+    edges = np.linspace(0, subscribers // SHARD, processes + 1).astype(int) * SHARD
+    spans = list(zip(edges[:-1].tolist(), [*edges[1:-1].tolist(), subscribers], strict=True))
     started = time.perf_counter()
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         results = pool.map(rank, spans)
@@ -172,10 +172,10 @@ def main():
         f"papers in {time.perf_counter() - started:.1f} s"
     )
     shared = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    for readers in (options.readers // 10, options.readers):
-        seconds, picks, mb = ranked(readers, options.processes)
+    for subscribers in (options.readers // 10, options.readers):
+        seconds, picks, mb = ranked(subscribers, options.processes)
         print(
-            f"{readers:,} readers, {NEW:,} papers: {seconds:.1f} s, {picks:,} picks,"
+            f"{subscribers:,} readers, {NEW:,} papers: {seconds:.1f} s, {picks:,} picks,"
             f" {mb + shared:,.0f} MB ({shared:,.0f} of them shared)"
         )
 

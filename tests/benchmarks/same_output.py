@@ -152,7 +152,7 @@ def write_all(out: str) -> None:
         for language in ("en", "de"):
             writer.page(Client(headers={"accept-language": language}), path, f"{language} {path}")
     for language in ("en", "de"):
-        one_reader(writer, Client(headers={"accept-language": language}), language)
+        one_subscriber(writer, Client(headers={"accept-language": language}), language)
     for email in demo:
         text = BOUNCE.format(message_id=email["Message-ID"], to=email["To"])
         sys.stdin = io.TextIOWrapper(io.BytesIO(text.encode()))
@@ -183,7 +183,7 @@ def write_all(out: str) -> None:
     writer.page(panel, "/admin/")
 
 
-def one_reader(writer, client, language) -> None:
+def one_subscriber(writer, client, language) -> None:
     """Do everything that a person can do, from sign-up to unsubscribing."""
     address = f"reader-{language}@example.org"
     asked = {"email": address, "topics": ["large-language-models", "graph-learning"]}

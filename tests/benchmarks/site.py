@@ -7,7 +7,7 @@ PAPERS is a file as `import_papers` reads it. Where it has fewer papers, copies 
 of the days before. They are stored in a PostgreSQL database of their own, the
 archive is written, and the web server is started by the command of docker-compose.yml. Then so many
 clients ask at once, each for the next page as soon as it has one: every paper another one, every
-search for other words, every reader's digest and preferences, so that little of these was made
+search for other words, every subscriber's digest and preferences, so that little of these was made
 before; the home page and the topics as people ask for them, again and again.
 
 Nothing else should run meanwhile: all share the cores. Fails where a page takes longer than 100 ms
@@ -39,7 +39,7 @@ from tests.benchmarks import due_day, panel_rows
 ROOT = Path(__file__).resolve().parent.parent.parent
 MOST, MOST_QUERIES = 0.1, 15  # Seconds at the 95th percentile, and queries of a page.
 PORT = 8765
-PERSONAL = {"digest", "preferences"}  # One reader's pages: told, and not held to MOST.
+PERSONAL = {"digest", "preferences"}  # One subscriber's pages: printed, and not held to MOST.
 BATCH = 5_000
 A_DAY, PICKS = 250, 10  # Papers of a day, and of a digest.
 WARM = 60  # Requests of a kind, to each process some, before time is taken.
@@ -58,7 +58,7 @@ def main():
         due_day.set_up(url, folder, f"http://127.0.0.1:{PORT}", EMAIL_URL="file:")
         load(options)
         kinds = addresses(options.requests)
-        most = tell_queries(kinds)
+        most = print_queries(kinds)
         with server() as process:
             slowest = measure(kinds, options.clients, process)
     sys.exit(slowest > MOST or most > MOST_QUERIES)
@@ -81,10 +81,10 @@ def load(options):
     now = timezone.now()
     papers = list(due_day.laid_over_days(options.file, options.papers, A_DAY, now))
     Paper.objects.bulk_create(papers, batch_size=BATCH)
-    told = {"readers": options.readers, "days": 365, "today": now.date(), "midnight": now}
+    values = {"readers": options.readers, "days": 365, "today": now.date(), "midnight": now}
     with connection.cursor() as cursor:
-        for statement in (panel_rows.READERS, panel_rows.PREFERENCES, "ANALYZE"):
-            cursor.execute(statement, told)
+        for statement in (panel_rows.SUBSCRIBERS, panel_rows.PREFERENCES, "ANALYZE"):
+            cursor.execute(statement, values)
     store_digests(papers[:A_DAY], options.requests, now)
     for make in (index_store.renew, index_store.write):  # Fitted and written, then written anew.
         started = time.process_time()
@@ -99,15 +99,15 @@ def load(options):
 
 
 def store_digests(papers, count, now):
-    """Store digests of these papers for so many readers."""
+    """Store digests of these papers for so many subscribers."""
     from digest.models import Digest, Pick
     from subscriptions.models import Letter, Subscriber
 
     day, draw = {"day": now.date()}, random.Random(5)
     moments = day | {"created_at": now, "closes_at": now}
-    readers = Subscriber.objects.subscribed()[:count]
+    subscribers = Subscriber.objects.subscribed()[:count]
     letters = Letter.objects.bulk_create(
-        Letter(subscriber=one, kind="digest", **moments) for one in readers
+        Letter(subscriber=one, kind="digest", **moments) for one in subscribers
     )
     digests = Digest.objects.bulk_create(
         Digest(subscriber=letter.subscriber, letter=letter, considered=A_DAY, **day)
@@ -169,7 +169,7 @@ def words_of(title, chance):
 # ---- What is measured
 
 
-def tell_queries(kinds) -> int:
+def print_queries(kinds) -> int:
     """Tell how many queries each kind of page asks where nothing was kept. Return the most."""
     from django.core.cache import caches
     from django.db import connection
@@ -246,18 +246,18 @@ async def ask(paths, clients) -> list[float]:
     waiting, seconds = iter(paths), []
 
     async def client():
-        reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        subscriber, writer = await asyncio.open_connection("127.0.0.1", PORT)
         for path in waiting:
             started = time.perf_counter()
             writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-            head = await reader.readuntil(b"\r\n\r\n")
+            head = await subscriber.readuntil(b"\r\n\r\n")
             length = int(re.search(rb"content-length: (\d+)", head, re.IGNORECASE)[1])
-            await reader.readexactly(length)
+            await subscriber.readexactly(length)
             seconds.append(time.perf_counter() - started)
             assert head.startswith(b"HTTP/1.1 200"), (path, head)
             if b"connection: close" in head.lower():
                 writer.close()
-                reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+                subscriber, writer = await asyncio.open_connection("127.0.0.1", PORT)
         writer.close()
 
     await asyncio.gather(*(client() for _ in range(clients)))

@@ -57,7 +57,7 @@ BYPASSES = [
     ("10.0.0.1", PUBLIC, 1, False),
     ("10.0.0.1", PUBLIC, 2, True),
     ("10.0.0.1", f"{PUBLIC}, 10.0.0.2", 2, False),
-    # From a house of ours, or a socket in the file system.
+    # From our own network, or a socket in the file system.
     ("10.0.0.1", "", 1, False),
     ("", "", 1, False),
     ("10.0.0.1", "unknown", 2, False),
@@ -82,7 +82,7 @@ def test_whatever_the_visitor_writes_is_no_other_address(written, trusted):
 @pytest.mark.parametrize(
     ("items", "trusted"), [([], 0), (["2"], 2), (["10.0.0.0/8", "fd00::/8"], NEAR)]
 )
-def test_proxies_are_told_by_number_or_by_network(items, trusted):
+def test_proxies_are_configured_by_number_or_by_network(items, trusted):
     assert parse_trusted(items) == trusted
 
 

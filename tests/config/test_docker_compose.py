@@ -1,4 +1,4 @@
-"""What docker-compose.yml, Dockerfile and .env.example promise to those who deploy."""
+"""What docker-compose.yml, Dockerfile and .env.example guarantee to those who deploy."""
 
 import re
 import shlex
@@ -29,7 +29,7 @@ def test_only_caddy_is_published_to_other_machines():
     assert published == {"web": ["127.0.0.1:8000:8000"], "mailpit": ["127.0.0.1:8025:8025"]}
 
 
-def test_redis_forgets_nothing_that_it_has_not_been_told_to():
+def test_redis_evicts_no_message():
     options = options_of("redis")
     assert options["--maxmemory-policy"] == "noeviction"
     assert options["--appendonly"] == "yes"
@@ -93,10 +93,10 @@ def test_ours_can_do_nothing_that_only_root_can():
 def test_every_setting_of_the_example_is_one_that_something_reads():
     example = (ROOT / ".env.example").read_text()
     settings_file = (ROOT / "config" / "settings.py").read_text()
-    readers = settings_file + (ROOT / "docker-compose.yml").read_text()
+    subscribers = settings_file + (ROOT / "docker-compose.yml").read_text()
     names = re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE)
     assert "SECRET_KEY" in names
-    assert [name for name in names if name not in readers] == []
+    assert [name for name in names if name not in subscribers] == []
 
 
 def test_the_example_gives_nothing_away_and_sets_nothing_but_the_key():
@@ -108,6 +108,6 @@ def test_the_image_holds_the_code_and_nothing_that_lies_about():
     rules = (ROOT / ".dockerignore").read_text().splitlines()
     everything, *kept = [rule for rule in rules if not rule.startswith("#")]
     assert everything == "*"
-    rooms = {name for name in settings.INSTALLED_APPS if (ROOT / name).is_dir()}
-    assert {f"!{name}" for name in rooms | {"config", "templates", "static"}} <= set(kept)
+    folders = {name for name in settings.INSTALLED_APPS if (ROOT / name).is_dir()}
+    assert {f"!{name}" for name in folders | {"config", "templates", "static"}} <= set(kept)
     assert not {"!.env", "!var", "!.git"} & set(kept)

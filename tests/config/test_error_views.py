@@ -97,11 +97,11 @@ def refusing(pattern, error):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", ["/", "/subscribe/", "hers"])
+@pytest.mark.parametrize("path", ["/", "/subscribe/", "preferences"])
 def test_topics_that_cannot_be_read_are_not_taken_for_none(visitor, path):
-    """Her preferences, saved without them, would lose all that she follows."""
+    """Preferences that are saved without them would lose all that is followed."""
     make.topic("Bread")
-    path = tokens.preferences_url(make.subscriber()) if path == "hers" else path
+    path = tokens.preferences_url(make.subscriber()) if path == "preferences" else path
 
     with refusing('.* FROM "subscriptions_topic"', OperationalError("gone")):
         assert is_helpful(visitor.get(path), 503, "Temporarily unavailable")
@@ -118,7 +118,7 @@ DATABASE_ERRORS = [
 @pytest.mark.django_db
 @pytest.mark.parametrize(("error", "status"), DATABASE_ERRORS)
 def test_what_is_not_saved_since_the_database_is_out_of_order_says_so(visitor, error, status):
-    """Nor does it promise that letters leave all the same."""
+    """Nor does it say that letters are sent all the same."""
     page = tokens.preferences_url(make.subscriber())
 
     with refusing("UPDATE|INSERT", error):

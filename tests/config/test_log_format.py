@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 def written(form, message, *args, exc_info=None):
     """Return the line that a logger of ours would write."""
-    record = logging.LogRecord("a.room", logging.ERROR, "x.py", 1, message, args, exc_info)
+    record = logging.LogRecord("a.logger", logging.ERROR, "x.py", 1, message, args, exc_info)
     LogContext().filter(record)
     chosen = FORMATTERS[form]
     return chosen["()"](chosen.get("format")).format(record)
@@ -47,7 +47,7 @@ def lines(settings):
 
 def test_a_line_says_when_how_grave_by_whom_and_what():
     line = json.loads(written("json", "%d letters left", 3))
-    assert {"level": "ERROR", "logger": "a.room", "message": "3 letters left"}.items() <= (
+    assert {"level": "ERROR", "logger": "a.logger", "message": "3 letters left"}.items() <= (
         line.items()
     )
     assert line["at"].endswith("+00:00")
@@ -60,7 +60,7 @@ def test_a_line_says_when_how_grave_by_whom_and_what():
     "secret",
     ["reader@example.org", "/unsubscribe/SECRET-token/", "/search/?q=SECRET", "a@b.example\nx"],
 )
-def test_no_line_tells_an_address_a_token_or_a_search(form, secret):
+def test_no_line_contains_an_address_a_token_or_a_search(form, secret):
     try:
         raise ValueError(secret)
     except ValueError:
@@ -75,7 +75,7 @@ def test_no_line_tells_an_address_a_token_or_a_search(form, secret):
 
 
 @pytest.mark.parametrize("form", FORMATTERS)
-def test_a_long_address_of_a_page_is_told_at_once(form):
+def test_a_long_url_is_redacted_at_once(form):
     """Whoever asks for it isn't known, and may ask again and again."""
     begun = time.monotonic()
     assert "Forbidden" in written(form, "Forbidden: %s", f"/{'a' * 30_000}")
@@ -95,17 +95,17 @@ def test_each_request_has_an_id_of_its_own_or_that_of_the_proxy(client, lines, a
     assert is_taken or len(first["request"]) == len(second["request"]) == 32
 
 
-def test_a_page_is_told_by_its_pattern_and_never_by_its_token(client, lines):
+def test_a_page_is_logged_by_its_pattern_and_never_by_its_token(client, lines):
     token = tokens.token("preferences", make.subscriber().public_id)
     client.get(f"/preferences/{token}/")
     client.get(f"/no-such-page/{token}/")
-    told = [line["message"] for line in lines() if line["logger"] == "config.log_format"]
-    assert told[0].startswith("GET /preferences/…/: 200")
-    assert told[1].startswith("GET /(no page): 404")
+    messages = [line["message"] for line in lines() if line["logger"] == "config.log_format"]
+    assert messages[0].startswith("GET /preferences/…/: 200")
+    assert messages[1].startswith("GET /(no page): 404")
     assert token not in json.dumps(lines())
 
 
-def test_a_page_that_breaks_is_told_with_its_requests_id(client, lines, monkeypatch):
+def test_a_page_that_breaks_is_logged_with_its_requests_id(client, lines, monkeypatch):
     monkeypatch.setattr("digest.operations.health.reasons_not_ready", lambda: 1 / 0)
     client.raise_request_exception = False
     assert client.get("/healthz/").status_code == 500
@@ -124,9 +124,9 @@ def test_a_request_to_a_host_that_is_not_ours_is_a_warning_without_a_trace(clien
 
 def test_each_line_of_a_task_bears_its_id(lines):
     @shared_task
-    def told():
-        logging.getLogger("a.room").error("at work")
+    def failing_task():
+        logging.getLogger("a.logger").error("at work")
 
-    told.apply(task_id="the-task")
-    (line,) = [line for line in lines() if line["logger"] == "a.room"]
+    failing_task.apply(task_id="the-task")
+    (line,) = [line for line in lines() if line["logger"] == "a.logger"]
     assert line["task"] == "the-task"

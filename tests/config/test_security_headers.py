@@ -52,13 +52,13 @@ def test_what_is_refused_early_bears_every_header_too(visitor, status, request_o
 
 
 def test_every_room_that_a_token_opens_is_secret_closed_to_robots_and_no_logs_business(visitor):
-    rooms = {route.partition("/")[0] for route in pages.routes() if "<str:token>" in route}
-    assert "library" in rooms
+    prefixes = {route.partition("/")[0] for route in pages.routes() if "<str:token>" in route}
+    assert "library" in prefixes
     closed = visitor.get("/robots.txt").text
-    for room in rooms:
-        assert pages.is_secret(visitor.get(f"/{room}/nothing/")), room
-        assert f"Disallow: /{room}/\n" in closed, room
-        assert RedactingFormatter().redacted(f"/{room}/nothing/") == f"/{room}/…/"
+    for prefix in prefixes:
+        assert pages.is_secret(visitor.get(f"/{prefix}/nothing/")), prefix
+        assert f"Disallow: /{prefix}/\n" in closed, prefix
+        assert RedactingFormatter().redacted(f"/{prefix}/nothing/") == f"/{prefix}/…/"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])

@@ -65,10 +65,10 @@ def test_limits_are_changed_one_by_one(read_settings):
     assert (limits["network"], limits["all"], limits["mailbox"]) == (50, 5000, 3)
 
 
-def test_the_limits_are_those_that_the_documentation_tells(read_settings):
+def test_the_limits_are_those_of_the_documentation(read_settings):
     limits = read_settings()["LIMITS"]
-    told = (ROOT / "docs" / "security.md").read_text()
-    assert dict(re.findall(r"^\| `([a-z]+)` \| (\d+) \|", told, re.MULTILINE)) == {
+    documented = (ROOT / "docs" / "security.md").read_text()
+    assert dict(re.findall(r"^\| `([a-z]+)` \| (\d+) \|", documented, re.MULTILINE)) == {
         name: str(most) for name, most in limits.items()
     }
     said = ",".join(f"{name}={most}" for name, most in limits.items())
@@ -90,5 +90,5 @@ def test_links_lead_to_the_served_port_unless_the_site_is_elsewhere(data_dir, na
         "from django.conf import settings; from digest.management import embedded_server; "
         "embedded_server.use_port(8117); print(settings.SITE_URL)"
     )
-    told = manage("shell", "-v0", "-c", program, DATA_DIR=str(data_dir), **named)
-    assert told.stdout.strip() == leads_to, told.stderr
+    process = manage("shell", "-v0", "-c", program, DATA_DIR=str(data_dir), **named)
+    assert process.stdout.strip() == leads_to, process.stderr

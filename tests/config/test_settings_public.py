@@ -1,4 +1,4 @@
-"""A public installation: what it must be told, and what it does to be safe."""
+"""A public installation: what must be configured, and what it does to be safe."""
 
 import os
 import shlex
@@ -131,7 +131,7 @@ def test_statements_are_prepared_but_behind_a_pooler_that_cannot(database, asked
     assert database(asked_for)["OPTIONS"]["prepare_threshold"] == first
 
 
-def test_a_pooler_that_hands_sessions_on_is_told_nothing_that_it_refuses(database):
+def test_a_pooler_that_shares_sessions_is_sent_nothing_that_it_refuses(database):
     """PgBouncer refuses a client that sets a timeout as it comes, and knows no cursor later."""
     asked = database("?pool_mode=transaction")
     assert asked["DISABLE_SERVER_SIDE_CURSORS"]

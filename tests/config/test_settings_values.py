@@ -97,7 +97,7 @@ def test_a_value_may_be_written_as_celery_and_requests_have_it(read_settings, na
 
 
 def test_what_is_secret_may_stand_in_files(read_settings, tmp_path):
-    told = {
+    secrets = {
         **PUBLIC,
         "SECRET_KEY_FALLBACKS": "an old one\nan older one\n",
         "DATABASE_URL": "postgres://you:hush@db.example.org/papers",
@@ -107,14 +107,14 @@ def test_what_is_secret_may_stand_in_files(read_settings, tmp_path):
         "SOURCES": "huggingface",
         "RECIPIENT_DELIMITER": "-",
     }
-    for name, said in told.items():
+    for name, said in secrets.items():
         (tmp_path / name).write_text(f"{said}\n")
-    settings = read_settings(**{f"{name}_FILE": str(tmp_path / name) for name in told})
+    settings = read_settings(**{f"{name}_FILE": str(tmp_path / name) for name in secrets})
     for name in ("SECRET_KEY", "EMAIL_URL", "CELERY_BROKER_URL", "RECIPIENT_DELIMITER"):
-        assert settings[name] == told[name]
+        assert settings[name] == secrets[name]
     assert settings["SECRET_KEY_FALLBACKS"] == ["an old one", "an older one"]
     assert settings["DATABASES"]["default"]["PASSWORD"] == "hush"
-    assert settings["CACHES"]["default"]["LOCATION"] == told["CACHE_URL"]
+    assert settings["CACHES"]["default"]["LOCATION"] == secrets["CACHE_URL"]
     assert settings["SOURCES"] == ["huggingface"]
 
 
@@ -124,7 +124,7 @@ def test_sources_and_the_delimiter_may_be_set_to_nothing(read_settings):
 
 
 def test_what_nearly_has_the_name_of_a_setting_is_noticed(read_settings):
-    """Nothing else would tell that readers are on an SQLite that nobody has asked for."""
+    """Nothing else would tell that subscribers are on an SQLite that nobody has asked for."""
     wrong = {"DATABSE_URL": "DATABASE_URL", "METRICS_TOKEN_FILES": "METRICS_TOKEN_FILE"}
     environment = {**dict.fromkeys(wrong, "x"), "EDITOR": "vi", "POSTGRES_PASSWORD": "hush"}
     assert read_settings(**environment)["MISSPELT_SETTINGS"] == [*wrong.items()]
@@ -234,5 +234,5 @@ def test_settings_that_break_email_are_refused(read_settings, settings, name, va
 
 def start():
     """Start our apps, as each process does."""
-    for room in ("subscriptions", "digest"):
-        apps.get_app_config(room).ready()
+    for label in ("subscriptions", "digest"):
+        apps.get_app_config(label).ready()

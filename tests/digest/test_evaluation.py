@@ -104,9 +104,9 @@ def evaluate(folder):
     """Return the rankings by reader, from the file that the command writes."""
     output = folder / "rankings.jsonl"
     call_command("evaluate", str(folder), output=output)
-    told = [json.loads(line) for line in output.read_text().splitlines()]
-    assert all(set(line) == {"id", "ranking"} for line in told)
-    return {line["id"]: line["ranking"] for line in told}
+    rankings = [json.loads(line) for line in output.read_text().splitlines()]
+    assert all(set(line) == {"id", "ranking"} for line in rankings)
+    return {line["id"]: line["ranking"] for line in rankings}
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -117,12 +117,12 @@ def test_a_folder_is_ranked_and_measured(tmp_path, capsys, packed):
     assert rankings["watcher"][0] == "stars"
     assert rankings["picky"] == ["stars", "rice"]
     assert rankings["silent"] == ["bread", "stars", "rice", "nothing"]
-    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert told["readers"] == "3"
-    assert float(told["nDCG@10"]) == pytest.approx((1 + 1 + 1 / log2(3)) / 3, abs=1e-4)
-    assert float(told["MRR"]) == pytest.approx((1 + 1 + 1 / 2) / 3, abs=1e-4)
-    assert told["Recall@20"] == told["Recall@100"] == "1.0000"
-    assert {"seconds", "peak"} <= set(told)
+    metrics = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert metrics["readers"] == "3"
+    assert float(metrics["nDCG@10"]) == pytest.approx((1 + 1 + 1 / log2(3)) / 3, abs=1e-4)
+    assert float(metrics["MRR"]) == pytest.approx((1 + 1 + 1 / 2) / 3, abs=1e-4)
+    assert metrics["Recall@20"] == metrics["Recall@100"] == "1.0000"
+    assert {"seconds", "peak"} <= set(metrics)
 
 
 def test_with_a_semantic_model_the_folder_is_embedded(tmp_path, settings, monkeypatch):
@@ -183,13 +183,13 @@ def test_the_settings_of_digests_are_those_that_are_measured(tmp_path, settings)
         (b"\xff\xfe\n", READERS, "papers.jsonl, line 1"),
     ],
 )
-def test_a_bad_line_is_told_by_its_file_and_number(tmp_path, papers, readers, where):
+def test_a_bad_line_is_reported_by_its_file_and_number(tmp_path, papers, readers, where):
     write(tmp_path, papers, readers)
     with pytest.raises(CommandError, match=where):
         call_command("evaluate", str(tmp_path))
 
 
-def test_what_was_measured_is_told_though_the_rankings_cannot_be_written(tmp_path, capsys):
+def test_metrics_are_printed_though_the_rankings_cannot_be_written(tmp_path, capsys):
     write(tmp_path)
     with pytest.raises(CommandError, match=r"Cannot write .+: No such file"):
         call_command("evaluate", str(tmp_path), output=tmp_path / "no" / "rankings.jsonl")
@@ -197,7 +197,7 @@ def test_what_was_measured_is_told_though_the_rankings_cannot_be_written(tmp_pat
 
 
 @pytest.mark.parametrize("how", ["missing", "cut", "spoilt", "no gzip"])
-def test_a_file_that_cannot_be_read_is_told(tmp_path, how):
+def test_a_file_that_cannot_be_read_is_reported(tmp_path, how):
     write(tmp_path, packed=True)
     file = tmp_path / "papers.jsonl.gz"
     octets = file.read_bytes()

@@ -51,7 +51,7 @@ def test_the_sentence_is_quoted_that_says_what_the_paper_does():
         assert best_sentence("CoralNet: bleaching", abstract) == said
 
 
-def test_of_what_a_paper_does_that_is_told_for_which_a_reader_looks():
+def test_the_sentence_is_quoted_that_says_what_a_subscriber_looks_for():
     abstract = f"{BACKGROUND} {WE} We prove bounds on the tides."
     assert best_sentence("Reefs", abstract) == best_sentence("Reefs", abstract, ["graph"]) == WE
     assert best_sentence("Reefs", abstract, ["tide", "bounds"]) == "We prove bounds on the tides."
@@ -77,6 +77,6 @@ def test_two_letters_quote_one_paper_each_for_its_own_reason():
         pick.would_fold = []
     entries = fragments.entries(picks, Density(), fragments.letter_site("en"), lambda paper_id: {})
     holes = dict.fromkeys(["number", "note"], EncodedBytes())
-    told = [b"".join(entry.html.join(holes)).replace(b"=\r\n", b"") for entry in entries]
-    assert [WE.encode() in one for one in told] == [True, False]
-    assert [b"We prove bounds" in one for one in told] == [False, True]
+    rendered = [b"".join(entry.html.join(holes)).replace(b"=\r\n", b"") for entry in entries]
+    assert [WE.encode() in one for one in rendered] == [True, False]
+    assert [b"We prove bounds" in one for one in rendered] == [False, True]

@@ -64,15 +64,15 @@ def test_sections_are_named_once_and_none_is_for_digests_that_are_not_sorted():
     assert (heading, len(picks)) == ("", 3)
 
 
-def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
+def test_the_footer_says_in_the_subscribers_language_on_which_local_day_they_confirmed():
     for language, zone, said in (
         ("en", "Asia/Tokyo", "confirmed this address on 2 June 2026"),
         ("de", "America/New_York", "am 1. Juni 2026"),
     ):
         material = material_of(["Graphs"])
-        reader = material.subscriber
-        reader.language, reader.timezone = language, zone
-        reader.confirmed_at = datetime(2026, 6, 1, 23, tzinfo=UTC)
+        subscriber = material.subscriber
+        subscriber.language, subscriber.timezone = language, zone
+        subscriber.confirmed_at = datetime(2026, 6, 1, 23, tzinfo=UTC)
         assert said in " ".join(compose.render(material).text.split())
 
 

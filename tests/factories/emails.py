@@ -31,35 +31,35 @@ def written(name, language="en") -> render.Content:
     if name == "test":
         with translation.override(language):
             return render.render("test", {})
-    reader = {"language": language, "timezone": "Europe/Berlin"}
+    settings_of_subscriber = {"language": language, "timezone": "Europe/Berlin"}
     if name in DIGESTS:
-        return digest_of(make.subscriber(**reader), name)
+        return digest_of(make.subscriber(**settings_of_subscriber), name)
     kind, state, fields = NOTICES[name]
-    subscriber = make.subscriber(**reader, **state)
+    subscriber = make.subscriber(**settings_of_subscriber, **state)
     if name == "move-old":
         subscriber.move = Move(new_email=NEW_ADDRESS, asked_at=NOW)
     letter = Letter(subscriber=subscriber, kind=kind, created_at=NOW, **fields)
     return make.composed(letter, NOW)
 
 
-def digest_of(reader, name):
+def digest_of(subscriber, name):
     kind, papers = DIGESTS[name]
-    (material,) = compose.load([stored_digest(reader, papers)], kind)
+    (material,) = compose.load([stored_digest(subscriber, papers)], kind)
     return compose.render(material)
 
 
-def stored_digest(reader, papers):
+def stored_digest(subscriber, papers):
     """Store a digest with papers of all groups, in no language that is English."""
-    letter = queue.create(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    letter = queue.create(subscriber, "digest", now=NOW, closes_at=NOW + DAY)
     receipt = {"day": "2026-06-01", "announced": 1043, "had": 1040, "is_verified": True}
     of_day = {"day": TODAY, "letter": letter, "considered": 1043, "receipt": receipt}
-    digest = Digest.objects.create(subscriber=reader, **of_day)
+    digest = Digest.objects.create(subscriber=subscriber, **of_day)
     bases = ["topic", "second", "trend", "new"][:papers]
     for position, basis in enumerate(bases, start=1):
         fields = {"authors": ["Ada Beispiel"] * (2 * position), "categories": ["cs.LG"]}
         fields |= {"upvotes": position * 700, "is_sample": position == 1}
         paper = make.paper(f"Graphen {position}", "Wir vergessen Graphen. " * 60, **fields)
-        common = {"digest": digest, "subscriber": reader, "basis": basis}
+        common = {"digest": digest, "subscriber": subscriber, "basis": basis}
         name = "Graphen" if basis == "topic" else ""
         shown = {"paper": paper, "position": position, "score": 0.5, "topic_name": name}
         pick = Pick.objects.create(**common, **shown)

@@ -1,4 +1,4 @@
-"""Questions of readers why a paper is, or isn't, in their digest, and papers to ask about."""
+"""Questions of subscribers why a paper is, or isn't, in their digest, and papers to ask about."""
 
 import html
 import re
@@ -18,7 +18,7 @@ ABSTRACT = (
 )
 
 
-def kitchen(count=6, **fields):
+def background_papers(count=6, **fields):
     """Make papers about something else, so that the words of others weigh something."""
     for number in range(count):
         make.paper(f"Cooking rice {number}", f"Rice and water in pot {number}.", **fields)

@@ -1,4 +1,4 @@
-"""Readers who say things of papers of two themes, and what is learned of it."""
+"""Subscribers who say things of papers of two themes, and what is learned of it."""
 
 from django.urls import reverse
 
@@ -26,7 +26,7 @@ def two_themes():
     return world
 
 
-def reader(**fields):
+def subscriber(**fields):
     return make.subscriber(interests="graph neural networks", **{"size": 5} | fields)
 
 
@@ -70,7 +70,7 @@ def address(page, subscriber, purpose=None):
 
 
 def weights_of(subscriber):
-    """Return all that is stored of her: term -> weight, the heaviest first."""
+    """Return all that is stored of them: term -> weight, the heaviest first."""
     row = ReaderModel.objects.filter(subscriber=subscriber).first()
     return dict(zip(row.terms, row.weights, strict=True)) if row else {}
 

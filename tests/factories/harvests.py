@@ -82,11 +82,11 @@ class Harvests:
         raise AssertionError("it did not break off")
 
 
-class Told:
+class FixedAnswer:
     """A web in which everything is this, as JSON."""
 
-    def __init__(self, told):
-        self.body = says(told)[2]
+    def __init__(self, answer):
+        self.body = says(answer)[2]
 
     def get(self, url, params=None, *, cache_for=None):
         noon = datetime(2026, 6, 3, 12, tzinfo=UTC)

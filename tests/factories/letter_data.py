@@ -89,8 +89,8 @@ def material_of(titles, pk=1):
     subscriber = Subscriber(
         pk=pk, email="reader@example.org", public_id=uuid.UUID(int=pk), confirmed_at=NOW
     )
-    told = {"subscriber": subscriber, "day": date(2026, 6, 1)}
-    digest = Digest(pk=pk, public_id=uuid.UUID(int=pk + 100), **told)
+    defaults = {"subscriber": subscriber, "day": date(2026, 6, 1)}
+    digest = Digest(pk=pk, public_id=uuid.UUID(int=pk + 100), **defaults)
     material = LetterData(digest=digest, topics=["Graphs"])
     for position, title in enumerate(titles, start=1):
         paper = Paper(id=f"2606.{position:05}", title=title, abstract="We graph.")

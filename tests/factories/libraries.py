@@ -1,4 +1,4 @@
-"""What readers bring along, by the page or without, and what the page then says."""
+"""What subscribers bring along, by the page or without, and what the page then says."""
 
 import lxml.html
 
@@ -22,22 +22,22 @@ BIBTEX = r"""
 """
 
 
-def address(reader):
-    return feedback_address("library", reader)
+def address(subscriber):
+    return feedback_address("library", subscriber)
 
 
-def look(client, reader, text, **more):
+def look(client, subscriber, text, **more):
     """Return the page that shows what a bibliography would add."""
-    return client.post(address(reader), {"text": text} | more)
+    return client.post(address(subscriber), {"text": text} | more)
 
 
-def paste(client, reader, text):
+def paste(client, subscriber, text):
     """Add a bibliography, as its preview does."""
-    return client.post(address(reader), {"text": text, "add": "1"}, follow=True)
+    return client.post(address(subscriber), {"text": text, "add": "1"}, follow=True)
 
 
-def known_to(reader):
-    return [paper.title for paper in reader.library.all()]
+def known_to(subscriber):
+    return [paper.title for paper in subscriber.library.all()]
 
 
 def words_of(response):
@@ -46,14 +46,14 @@ def words_of(response):
 
 
 def taught(count=12):
-    """Make a reader who follows nothing, and whose library has so many papers on molecules."""
+    """Make a subscriber who follows nothing, and whose library has so many papers on molecules."""
     past = TODAY - 20 * DAY
     others(day=past)
     theme(ROADS, 0, 6, day=past)
     known = theme(MOLECULES, 0, count, day=past)
     model_store.fit(NOW)
-    reader = make.subscriber(size=3)
+    subscriber = make.subscriber(size=3)
     entries = [f"@misc{{k, title = {{{p.title}}}, abstract = {{{p.abstract}}}}}" for p in known]
-    library.add(reader, "\n".join(entries), NOW)
+    library.add(subscriber, "\n".join(entries), NOW)
     feedback.learn(NOW)
-    return reader
+    return subscriber

@@ -13,21 +13,21 @@ from subscriptions.actions.signup import ConsentSource
 from subscriptions.hooks import composers, one_by_one
 from subscriptions.models import Subscriber, Topic
 
-__all__ = ["DAY", "DOOR", "HOUR", "MINUTE", "NOW", "SECOND", "TODAY", "YESTERDAY"]
+__all__ = ["CONSENT_SOURCE", "DAY", "HOUR", "MINUTE", "NOW", "SECOND", "TODAY", "YESTERDAY"]
 __all__ += ["composed", "fresh", "one_by_one", "paper", "subscriber", "topic"]
 
-#: A Monday noon. The clock that the doors read stands at it too (see conftest.py).
+#: A Monday noon. The clock that the views read stands at it too (see conftest.py).
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 DAY, TODAY = timedelta(days=1), NOW.date()
 YESTERDAY = TODAY - DAY
-DOOR = ConsentSource("test")
+CONSENT_SOURCE = ConsentSource("test")
 
 _number = count(1)
 
 
 def subscriber(email=None, *, interests="", topics=(), muted=(), confirmed=True, now=NOW, **fields):
-    """Make a subscriber whose digest is due now. `interests` are her own words, a query a line."""
+    """Make a subscriber whose digest is due now. `interests` are their own topics, one a line."""
     fields.setdefault("confirmed_at", now if confirmed else None)
     fields.setdefault("next_due_at", now if confirmed else None)
     email = email or f"reader-{next(_number)}@example.org"
@@ -41,7 +41,7 @@ def subscriber(email=None, *, interests="", topics=(), muted=(), confirmed=True,
 
 
 def topic(name=None, **fields):
-    """Make a topic of the house, whose query is its name."""
+    """Make a curated topic, whose query is its name."""
     name = name or f"Topic {next(_number)}"
     defaults = {"name": name, "slug": slugify(name)[:80], "query": name}
     return Topic.objects.create(**defaults | fields)

@@ -48,12 +48,12 @@ def headers_of(letter):
     return [tuple(line.split(": ", 1)) for line in lines]
 
 
-def post(client, esp, told, *, at=NOW, headers=None):
+def post(client, esp, event, *, at=NOW, headers=None):
     """Post an event as the provider does. What `headers` say is sent instead."""
-    body = json.dumps(told).encode()
-    sent = {**SIGN[esp](told, body, at), **(headers or {})}
+    body = json.dumps(event).encode()
+    sent = {**SIGN[esp](event, body, at), **(headers or {})}
     if esp == "mailgun":
-        body = json.dumps({**told, "signature": sent.pop("signature")}).encode()
+        body = json.dumps({**event, "signature": sent.pop("signature")}).encode()
     url = f"/anymail/{esp}/tracking/"
     return client.post(url, body, content_type="application/json", headers=sent)
 
@@ -61,14 +61,14 @@ def post(client, esp, told, *, at=NOW, headers=None):
 # ---- How they sign
 
 
-def mailgun_signature(told, body, at):
-    said, token = str(int(at.timestamp())), told["event-data"]["id"].ljust(50, "x")
+def mailgun_signature(event, body, at):
+    said, token = str(int(at.timestamp())), event["event-data"]["id"].ljust(50, "x")
     signature = hmac.new(MAILGUN_KEY.encode(), f"{said}{token}".encode(), hashlib.sha256)
-    told = {"timestamp": said, "token": token, "signature": signature.hexdigest()}
-    return {"signature": told}
+    event = {"timestamp": said, "token": token, "signature": signature.hexdigest()}
+    return {"signature": event}
 
 
-def sendgrid_signature(told, body, at):
+def sendgrid_signature(event, body, at):
     said = str(int(at.timestamp()))
     signature = SENDGRID.sign(said.encode() + body, ec.ECDSA(hashes.SHA256()))
     header = "X-Twilio-Email-Event-Webhook"
@@ -76,7 +76,7 @@ def sendgrid_signature(told, body, at):
     return {f"{header}-Signature": signature, f"{header}-Timestamp": said}
 
 
-def resend_signature(told, body, at):
+def resend_signature(event, body, at):
     name, said = f"msg_{hashlib.sha256(body).hexdigest()[:20]}", str(int(at.timestamp()))
     key = base64.b64decode(RESEND_KEY.removeprefix("whsec_"))
     signed = hmac.digest(key, f"{name}.{said}.".encode() + body, "sha256")
@@ -84,12 +84,12 @@ def resend_signature(told, body, at):
     return {"svix-id": name, "svix-timestamp": said, "svix-signature": f"v2,AAAA {signature}"}
 
 
-def sns_headers(told, body, at):
-    about = {"x-amz-sns-message-type": told["Type"], "x-amz-sns-message-id": told["MessageId"]}
+def sns_headers(event, body, at):
+    about = {"x-amz-sns-message-type": event["Type"], "x-amz-sns-message-id": event["MessageId"]}
     return {"Authorization": BASIC} | about
 
 
-def by_password(told, body, at):
+def by_password(event, body, at):
     return {"Authorization": BASIC}
 
 
@@ -131,8 +131,8 @@ def mailgun(letter, name, fields):
 
 def mailgun_failure(reason, kind, severity="permanent"):
     status, words = WORDS.get(kind, ("4.7.0", "451 4.7.0 later"))
-    told = {"code": int(words[:3]), "enhanced-code": status, "message": words, "description": ""}
-    return mailgun("failed", severity=severity, reason=reason, **{"delivery-status": told})
+    event = {"code": int(words[:3]), "enhanced-code": status, "message": words, "description": ""}
+    return mailgun("failed", severity=severity, reason=reason, **{"delivery-status": event})
 
 
 @says
@@ -171,9 +171,9 @@ def resend_bounce(kind, sub, words):
 def ses(letter, name, fields):
     mail = {"messageId": "0102017e8f-000000", "destination": ["reader@example.org"]}
     mail["headers"] = [{"name": name, "value": value} for name, value in headers_of(letter)]
-    told = json.dumps({"eventType": name, "mail": mail, name.lower(): fields})
-    common = {"Type": "Notification", "MessageId": str(uuid.uuid5(uuid.NAMESPACE_DNS, told))}
-    return common | {"Message": told, "Timestamp": "2026-06-01T12:05:00.000Z"}
+    event = json.dumps({"eventType": name, "mail": mail, name.lower(): fields})
+    common = {"Type": "Notification", "MessageId": str(uuid.uuid5(uuid.NAMESPACE_DNS, event))}
+    return common | {"Message": event, "Timestamp": "2026-06-01T12:05:00.000Z"}
 
 
 def ses_bounce(kind, sub, what):

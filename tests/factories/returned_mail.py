@@ -1,4 +1,4 @@
-"""What mail servers and readers send back, as their standards shape it: RFC 3464 and RFC 5965."""
+"""Bounces and complaints, as their standards shape them: RFC 3464 and RFC 5965."""
 
 from itertools import count
 
@@ -35,21 +35,23 @@ def report(to, *groups, message_id="", name=None, returned="message/rfc822"):
     """Return a report of delivery to an address, about recipients, returning a letter's header."""
     header = "From: Paperboy <digest@paperboy.example>\nSubject: Papers\n"
     header += f"Message-ID: {message_id}\n" if message_id else ""
-    told = "Reporting-MTA: dns; mail.example.net\nArrival-Date: Mon, 01 Jun 2026 12:00:01 +0000\n\n"
-    told += "\n\n".join(groups or [group()])
+    report = (
+        "Reporting-MTA: dns; mail.example.net\nArrival-Date: Mon, 01 Jun 2026 12:00:01 +0000\n\n"
+    )
+    report += "\n\n".join(groups or [group()])
     headers = f"From: MAILER-DAEMON@mail.example.net\nTo: {to}\nSubject: Undelivered Mail\n"
     headers += f"Message-ID: <{name or f'report-{next(_number)}'}@mail.example.net>\n"
     headers += "Date: Mon, 01 Jun 2026 12:05:00 +0000\nAuto-Submitted: auto-replied\n"
     words = "It could not be delivered. 5.1.1\n"
-    return _multipart("delivery-status", headers, words, told, returned, header)
+    return _multipart("delivery-status", headers, words, report, returned, header)
 
 
-def _multipart(kind, headers, words, told, returned, letter):
-    """Return a report of a kind: words for people, what is told, and the letter as returned."""
+def _multipart(kind, headers, words, fields, returned, letter):
+    """Return a report of a kind: words for people, fields for programs, and the returned letter."""
     headers += (
         f'MIME-Version: 1.0\nContent-Type: multipart/report; report-type={kind}; boundary="=_b"\n'
     )
-    parts = [("text/plain", words), (f"message/{kind}", told), (returned, letter)]
+    parts = [("text/plain", words), (f"message/{kind}", fields), (returned, letter)]
     body = "".join(f"\n--=_b\nContent-Type: {name}\n\n{part}\n" for name, part in parts)
     return f"{headers}{body}--=_b--\n".encode()
 
@@ -60,14 +62,14 @@ def complaint(to, *, kind="abuse", message_id="", return_path=""):
     headers += f"Message-ID: <complaint-{next(_number)}@provider.example>\n"
     headers += "Date: Mon, 01 Jun 2026 13:00:00 +0000\n"
     words = "This is a report about mail from you.\n"
-    told = f"Feedback-Type: {kind}\nUser-Agent: Reporter/1.0\nVersion: 1\n"
+    fields = f"Feedback-Type: {kind}\nUser-Agent: Reporter/1.0\nVersion: 1\n"
     letter = f"Return-Path: <{return_path}>\nFrom: Paperboy <digest@paperboy.example>\n"
     letter += f"Message-ID: {message_id}\nSubject: Papers\n\nHello.\n"
-    return _multipart("feedback-report", headers, words, told, "message/rfc822", letter)
+    return _multipart("feedback-report", headers, words, fields, "message/rfc822", letter)
 
 
 def answer(to, **headers):
     """Return a plain message, as a person or a machine writes it."""
-    told = {"From": "reader@example.org", "To": to, "Subject": "Out of office", **headers}
-    lines = "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in told.items())
+    headers_of = {"From": "reader@example.org", "To": to, "Subject": "Out of office", **headers}
+    lines = "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in headers_of.items())
     return f"{lines}\nI am away. 550 5.1.1 was my room.\n".encode()

@@ -1,4 +1,4 @@
-"""The service minute by minute: readers of long standing, and when their digests came."""
+"""The service minute by minute: subscribers of long standing, and when their digests came."""
 
 from datetime import UTC, datetime
 
@@ -17,8 +17,8 @@ def at(day, hour=12, minute=0):
     return datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
 
 
-def reader(**fields):
-    """Make a reader of long standing, who gets a letter each day, with papers or without."""
+def subscriber(**fields):
+    """Make a subscriber of long standing, who gets a letter each day, with papers or without."""
     fields = {"wants_quiet_days": True, "confirmed_at": NOW - 400 * DAY} | fields
     return make.subscriber(**fields)
 
@@ -38,8 +38,8 @@ def arrivals():
 
 
 def had(day, sent_at, **fields):
-    """Make a reader who had the digest of this day at that moment."""
-    made = reader(next_due_at=sent_at, **fields)
+    """Make a subscriber who had the digest of this day at that moment."""
+    made = subscriber(next_due_at=sent_at, **fields)
     tick(sent_at)
     assert arrivals() == [(day, sent_at)]
     return made

@@ -1,4 +1,4 @@
-"""Papers of two themes within one topic, and on other things, for tests of what readers teach."""
+"""Papers of two themes within one topic, and on other things, for tests of feedback."""
 
 from tests.factories import make
 

@@ -1,10 +1,10 @@
 """The workers under test: Paperboy's Celery app, with short times and places to die at.
 
 `celery -A tests.faults.app worker …`. FAULT_TIMES holds JSON of module constants in seconds,
-FAULT_CELERY of Celery's settings; FAULT_AT is a point and how often to die there (`after_fence:2`),
-counted over restarts in FAULT_FOLDER; FAULT_POISON is a paper, and what befalls whoever composes a
-letter with it (`2606.00001:dies`); FAULT_MEMORY is how many megabytes a process may take beyond
-what it has.
+FAULT_CELERY of Celery's settings; FAULT_AT is a point and how often to die there
+(`after_final_check:2`), counted over restarts in FAULT_FOLDER; FAULT_POISON is a paper, and what
+happens to whoever composes a letter with it (`2606.00001:dies`); FAULT_MEMORY is how many megabytes
+a process may take beyond what it has.
 """
 
 import ctypes
@@ -64,8 +64,8 @@ POINTS = {
     "after_claim": (WORKER, "_render_batch", "before", lambda worker, claimed: claimed.letters),
     "in_claim": (LEDGER, "claim", "after", lambda now, *_: True),
     "hint_taken": (ROUNDS, "deliver_due", "before", lambda *_: True),
-    "before_fence": (LEDGER, "final_check", "before", lambda letters, *_: letters),
-    "after_fence": (CONNECTION, "finish", "before", lambda *_: True),
+    "before_final_check": (LEDGER, "final_check", "before", lambda letters, *_: letters),
+    "after_final_check": (CONNECTION, "finish", "before", lambda *_: True),
     "after_250": (TRANSACTIONS, "_write_journal", "before", lambda _, accepted: accepted),
     "after_journal": (TRANSACTIONS, "_write_journal", "after", lambda _, accepted: accepted),
     "before_commit": (LEDGER, "accept", "after", lambda letters, *_: letters),

@@ -1,4 +1,4 @@
-"""One cluster for all cases of a process, and a house for each."""
+"""One cluster for all cases of a process, and an installation for each."""
 
 import fcntl
 import os
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.faults.cluster import Postgres
-from tests.faults.house import House, make_template
+from tests.faults.installation import Installation, make_template
 from tests.faults.mailserver import MailServer
 from tests.helpers import services
 
@@ -54,17 +54,19 @@ def mail():
 
 
 @pytest.fixture
-def house(tmp_path, postgres, template, mail, request):
-    """A house without any process."""
-    with open_house(House(tmp_path, postgres, template, mail), request) as house:
-        yield house
+def installation(tmp_path, postgres, template, mail, request):
+    """An installation without any process."""
+    with open_installation(
+        Installation(tmp_path, postgres, template, mail), request
+    ) as installation:
+        yield installation
 
 
 @contextmanager
-def open_house(house, request):
-    """At last, end the processes of a house; show their logs where a test has failed."""
+def open_installation(installation, request):
+    """At last, end the processes of an installation; show their logs where a test has failed."""
     failed_before = request.session.testsfailed
-    yield house
-    house.close()
+    yield installation
+    installation.close()
     if request.session.testsfailed > failed_before:
-        house.print_logs()
+        installation.print_logs()

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from tests.faults.house import House
+from tests.faults.installation import Installation
 
-#: Each counts the rows that break a promise. Written apart from digest/operations/invariants.py, to
+#: Each counts the rows that break an invariant. Apart from digest/operations/invariants.py, to
 #: check it.
 QUERIES = {
     "a letter that is open": "SELECT count(*) FROM subscriptions_letter "
@@ -44,31 +44,31 @@ class Outcome:
     uncounted: int  # Taken more often than the database owns up to.
 
 
-def check(house: House, *, has_oracle: bool = True) -> Outcome:
-    """Assert the promises. Return the counts.
+def check(installation: Installation, *, has_lookup: bool = True) -> Outcome:
+    """Assert the invariants. Return the counts.
 
-    With an oracle, each letter arrived exactly once or, for a reason, never. Without one, no letter
+    With a lookup, each letter arrived exactly once or, for a reason, never. Without one, no letter
     is lost that wasn't called unknown, and none arrived more often than its repeats say.
     """
-    broken = {what: house.ask(query)[0][0] for what, query in QUERIES.items()}
+    broken = {what: installation.ask(query)[0][0] for what, query in QUERIES.items()}
     assert not any(broken.values()), {what: count for what, count in broken.items() if count}
-    outcome = weigh(house)
+    outcome = weigh(installation)
     assert outcome.uncounted == 0, outcome
     assert outcome.lost == 0, outcome
-    if has_oracle:
+    if has_lookup:
         assert outcome.doubled == 0, outcome
         assert outcome.unknown == 0, outcome
     hashes = {}
-    for arrival in house.mail.arrived:
+    for arrival in installation.mail.arrived:
         first = hashes.setdefault(arrival.message_id, arrival.sha256)
         assert first == arrival.sha256, f"{arrival.message_id} left with other bytes"
     return outcome
 
 
-def weigh(house: House) -> Outcome:
-    """Count, for the digests of the house."""
-    copies = house.mail.copies()
-    letters = house.letters()
+def weigh(installation: Installation) -> Outcome:
+    """Count, for the digests of the installation."""
+    copies = installation.mail.copies()
+    letters = installation.letters()
     accepted = [one for one in letters if one["state"] == "accepted"]
     unknown = [one for one in letters if one["reason"].startswith("unknown")]
     others = [one for one in letters if one not in accepted and one not in unknown]

@@ -1,4 +1,4 @@
-"""A mail server that does what a letter's order says, and kills its client where it is told to.
+"""A mail server that does what a letter's order says, and kills its client where that is the order.
 
 An order stands before the recipient's plus, or comes from a plan that is drawn for each
 conversation: `450-rcpt` answers 450 at that stage, `drop-dot` keeps the letter and hangs up without

@@ -14,7 +14,7 @@ class Proxy:
 
     def __init__(self, target: int):
         self.target = target
-        self.is_stalling = False  # Nothing passes, and nobody is told: a black hole.
+        self.is_stalling = False  # Nothing passes, and nobody is notified: a black hole.
         self.swallow = None  # A function of the server's bytes: cut there instead of passing them.
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]

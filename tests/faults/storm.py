@@ -21,7 +21,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from tests.faults.cluster import Postgres
-from tests.faults.house import House, make_template
+from tests.faults.installation import Installation, make_template
 from tests.faults.invariants import QUERIES, Outcome, weigh
 from tests.faults.mailserver import MailServer
 
@@ -41,7 +41,7 @@ class Weather:
     seconds: float = 0
     kills: int = 0
     left: int = 0
-    told_of_one: int = 0  # Of those who left, whose page said that a letter may be on its way.
+    announced: int = 0  # Of those who left, whose page said that a letter may be on its way.
     late_dots: int = 0  # Dots for the others, after they had left.
     broken: dict = field(default_factory=dict)
     outcome: Outcome | None = None
@@ -53,24 +53,24 @@ class Weather:
 
 
 def storm(
-    folder: Path, postgres: Postgres, template: str, seed: int, people: int, *, has_oracle: bool
+    folder: Path, postgres: Postgres, template: str, seed: int, people: int, *, has_lookup: bool
 ) -> Weather:
-    """Let one storm pass over a house, and wait until no letter is open."""
+    """Let one storm pass over an installation, and wait until no letter is open."""
     chance, weather = random.Random(seed), Weather(seed)
     mail = MailServer()
-    house = House(folder, postgres, template, mail)
-    if has_oracle:
+    installation = Installation(folder, postgres, template, mail)
+    if has_lookup:
         mail.log = folder / "mail.log"
-        house.environment["ORACLE"] = f"postfix:{mail.log}"
+        installation.environment["ORACLE"] = f"postfix:{mail.log}"
     try:
-        _pass_over(house, chance, weather, people)
+        _pass_over(installation, chance, weather, people)
     finally:
-        house.close()
+        installation.close()
         mail.close()
     return weather
 
 
-def _pass_over(house, chance, weather, people):
+def _pass_over(installation, chance, weather, people):
     plans = random.Random(chance.random())
     lock = threading.Lock()
 
@@ -78,56 +78,60 @@ def _pass_over(house, chance, weather, people):
         with lock:
             return plans.choice(ORDERS) if plans.random() < FAULTY else ""
 
-    house.invite(people)
-    house.start_all("web", "beat", *(f"worker-{number}" for number in range(WORKERS)))
-    house.wait_for("first letters", 60, lambda: house.mail.dots > 0)
-    house.mail.plan = plan
+    installation.invite(people)
+    installation.start_all("web", "beat", *(f"worker-{number}" for number in range(WORKERS)))
+    installation.wait_for("first letters", 60, lambda: installation.mail.dots > 0)
+    installation.mail.plan = plan
     began = time.monotonic()
-    leavers = _choose_leavers(house, chance, people // 10)
+    leavers = _choose_leavers(installation, chance, people // 10)
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(_leave, began, *leaver) for leaver in sorted(leavers)]
-        _blow(house, chance, weather)
-        house.mail.plan = lambda recipient: ""  # The sun comes out: what is open comes to rest.
-        told = [answer.result() for answer in answers]
-        house.rest(120)
+        _blow(installation, chance, weather)
+        installation.mail.plan = lambda recipient: (
+            ""
+        )  # The sun comes out: what is open comes to rest.
+        left = [answer.result() for answer in answers]
+        installation.rest(120)
     weather.seconds = time.monotonic() - began
-    weather.left = len(told)
-    weather.told_of_one = sum(is_told for _, _, is_told in told)
-    weather.late_dots = _late_dots(house, told)
-    weather.outcome = weigh(house)
-    broken = {what: house.ask(query)[0][0] for what, query in QUERIES.items()}
+    weather.left = len(left)
+    weather.announced = sum(may_arrive for _, _, may_arrive in left)
+    weather.late_dots = _late_dots(installation, left)
+    weather.outcome = weigh(installation)
+    broken = {what: installation.ask(query)[0][0] for what, query in QUERIES.items()}
     weather.broken = {what: count for what, count in broken.items() if count}
 
 
-def _blow(house, chance, weather):
+def _blow(installation, chance, weather):
     """Kill a worker each second until two thirds are delivered; hit Redis and PostgreSQL once."""
-    ((people,),) = house.ask("SELECT count(*) FROM subscriptions_subscriber")
-    hits = {0.25: house.redis.flush, 0.5: lambda: house.postgres.restart("immediate")}
+    ((people,),) = installation.ask("SELECT count(*) FROM subscriptions_subscriber")
+    hits = {0.25: installation.redis.flush, 0.5: lambda: installation.postgres.restart("immediate")}
     deadline = time.monotonic() + 90
-    while (done := len(house.mail.copies()) / people) < 0.9 and time.monotonic() < deadline:
+    while (done := len(installation.mail.copies()) / people) < 0.9 and time.monotonic() < deadline:
         for share in [share for share in hits if share <= done]:
             hits.pop(share)()
         name = f"worker-{chance.randrange(WORKERS)}"
-        house.kill(name)
+        installation.kill(name)
         weather.kills += 1
-        house.start(name)
-        if "web" in house.running:
-            house.revive("web")
-        house.revive("beat")
+        installation.start(name)
+        if "web" in installation.running:
+            installation.revive("web")
+        installation.revive("beat")
         time.sleep(1)
     for hit in hits.values():
         hit()
 
 
-def _choose_leavers(house, chance, count):
-    """Return who leaves: after how many seconds, her address, and the page by which she does.
+def _choose_leavers(installation, chance, count):
+    """Return who leaves: after how many seconds, their address, and the page by which they do.
 
-    The pages are looked up here, since no two threads may sign as a house at once.
+    The pages are looked up here, since no two threads may sign as an installation at once.
     """
-    readers = house.ask("SELECT email, public_id FROM subscriptions_subscriber ORDER BY id")
+    subscribers = installation.ask(
+        "SELECT email, public_id FROM subscriptions_subscriber ORDER BY id"
+    )
     return [
-        (chance.random() * LEAVING, email, house.unsubscribe_url(public_id))
-        for email, public_id in chance.sample(readers, count)
+        (chance.random() * LEAVING, email, installation.unsubscribe_url(public_id))
+        for email, public_id in chance.sample(subscribers, count)
     ]
 
 
@@ -141,13 +145,13 @@ def _leave(began, after, email, url):
         time.sleep(0.2)
 
 
-def _late_dots(house, told):
-    """Count digests whose dot came after their reader's page had said that none would."""
-    free_of = {email: at for email, at, is_told in told if not is_told}
-    digests = {letter["message_id"] for letter in house.letters() if letter["message_id"]}
+def _late_dots(installation, left):
+    """Count digests whose dot came after their subscriber's page had said that none would."""
+    free_of = {email: at for email, at, may_arrive in left if not may_arrive}
+    digests = {letter["message_id"] for letter in installation.letters() if letter["message_id"]}
     return sum(
         arrival.dot_at > free_of.get(arrival.recipient, float("inf"))
-        for arrival in house.mail.arrived
+        for arrival in installation.mail.arrived
         if arrival.message_id in digests
     )
 
@@ -167,7 +171,7 @@ def main():
             folder = scratch / str(seed)
             folder.mkdir()
             place = folder, postgres, template
-            weather = storm(*place, seed, options.people, has_oracle=options.oracle)
+            weather = storm(*place, seed, options.people, has_lookup=options.oracle)
             print(line_of(weather), flush=True)  # noqa: T201
             if weather.is_well:
                 shutil.rmtree(folder)
@@ -183,7 +187,7 @@ def line_of(weather: Weather) -> str:
         f"{one.accepted}, ended otherwise {one.ended_otherwise}, unknown {one.unknown}; doubled "
         f"{one.doubled}, uncounted {one.uncounted}, lost {one.lost}, missing {one.missing}; left "
         f"{weather.left} "
-        f"({weather.told_of_one} told that one may come), late dots {weather.late_dots}"
+        f"({weather.announced} with a letter announced), late dots {weather.late_dots}"
         f"{'; BROKEN ' + str(weather.broken) if weather.broken else ''}"
     )
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.faults.house import LETTERS, PEOPLE, PICKS
+from tests.faults.installation import LETTERS, PEOPLE, PICKS
 from tests.faults.invariants import weigh
 from tests.faults.test_crashes import consult_log, give_times
 
@@ -21,14 +21,16 @@ HAS_GONE, HAS_LEFT = 12, 6
 
 
 @pytest.mark.parametrize("known_by", ["journal", "log"])
-def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, postgres, known_by):
-    file = house.folder / f"{house.database}_restored"
-    give_times(house)
+def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(
+    installation, mail, postgres, known_by
+):
+    file = installation.folder / f"{installation.database}_restored"
+    give_times(installation)
     if known_by == "log":
-        consult_log(house)
-    house.environment["FAULT_AT"] = "after_journal:2"
-    house.invite(HAS_GONE)
-    with house.connect() as connection:
+        consult_log(installation)
+    installation.environment["FAULT_AT"] = "after_journal:2"
+    installation.invite(HAS_GONE)
+    with installation.connect() as connection:
         people = {"address": "later@host-%s.example.org", "first": 101, "last": 110}
         connection.execute(PEOPLE, people)  # Whose letters are written after the backup.
     moments, lock = [], threading.Lock()
@@ -38,44 +40,44 @@ def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, pos
             if is_time := len(mail.arrived) >= HAS_LEFT and not moments:
                 moments.append(datetime.now(UTC))
         if is_time:
-            postgres.dump(house.database, file)
+            postgres.dump(installation.database, file)
 
     mail.at_dot = once_some_have_left
-    house.deliver()
+    installation.deliver()
     today = datetime.now(UTC).date()
-    house.import_papers(100, 5, today)  # Which the backup lacks.
-    with house.connect() as connection:
+    installation.import_papers(100, 5, today)  # Which the backup lacks.
+    with installation.connect() as connection:
         connection.execute(LETTERS, {"picks": PICKS})
-    house.deliver()
+    installation.deliver()
     assert moments
-    assert house.struck("after_journal") == 2
+    assert installation.struck("after_journal") == 2
     assert len(mail.copies()) == HAS_GONE + 10
-    house.kill("passes")
+    installation.kill("passes")
 
-    house.environment["DATABASE_URL"] = postgres.url(postgres.restore(file))
-    before = house.states()
+    installation.environment["DATABASE_URL"] = postgres.url(postgres.restore(file))
+    before = installation.states()
     assert before.get("accepted", 0) < HAS_GONE, before
     assert sum(before.values()) == HAS_GONE, before
-    house.manage("sending", "stop")
+    installation.manage("sending", "stop")
     if known_by == "log":
-        shutil.rmtree(house.folder / "data" / "journal")
-    said = house.manage("reconcile", "--since", moments[0].isoformat())
+        shutil.rmtree(installation.folder / "data" / "journal")
+    said = installation.manage("reconcile", "--since", moments[0].isoformat())
     assert "and 10 digests missing from this database." in said
     assert ("The papers of 10 missing digests are unknown." in said) == (known_by == "log")
-    house.manage("sending", "resume")
-    with house.connect() as connection:
+    installation.manage("sending", "resume")
+    with installation.connect() as connection:
         connection.execute("UPDATE subscriptions_subscriber SET next_due_at = now()")
-    house.manage("tick")
-    house.deliver()
-    outcome = weigh(house)
+    installation.manage("tick")
+    installation.deliver()
+    outcome = weigh(installation)
     assert (outcome.accepted, outcome.arrived) == (HAS_GONE + 10, HAS_GONE + 10)
     assert len(mail.copies()) == HAS_GONE + 10
 
-    house.import_papers(100, 5, today)  # They are harvested again,
-    house.import_papers(200, 5, today + timedelta(days=1))  # and others of the next day.
+    installation.import_papers(100, 5, today)  # They are harvested again,
+    installation.import_papers(200, 5, today + timedelta(days=1))  # and others of the next day.
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    with house.connect() as connection:
+    with installation.connect() as connection:
         connection.execute("UPDATE subscriptions_subscriber SET next_due_at = %s", [tomorrow])
-    house.manage("tick", "--now", (tomorrow + timedelta(minutes=1)).isoformat())
+    installation.manage("tick", "--now", (tomorrow + timedelta(minutes=1)).isoformat())
     assert len(mail.copies()) == 2 * (HAS_GONE + 10)
     assert mail.papers_twice() == set()

@@ -15,26 +15,26 @@ SILENT = "The scheduler has not run for some minutes."
 
 
 @pytest.fixture
-def late(house):
-    """A house in which nothing has ticked for three hours, while people are due."""
-    house.welcome(PEOPLE, hours=3)
-    with house.connect() as connection:
+def late(installation):
+    """An installation in which nothing has ticked for three hours, while people are due."""
+    installation.welcome(PEOPLE, hours=3)
+    with installation.connect() as connection:
         connection.execute("INSERT INTO digest_pulse VALUES ('tick', now() - interval '3 hours')")
-    return house
+    return installation
 
 
-def degraded(house):
+def degraded(installation):
     """Return what the web server says is amiss."""
-    with urlopen(house.environment["SITE_URL"] + "/healthz/", timeout=20) as answer:
+    with urlopen(installation.environment["SITE_URL"] + "/healthz/", timeout=20) as answer:
         return json.load(answer)["degraded"]
 
 
-def assert_each_got_one(house):
-    letters = house.ask("SELECT subscriber_id, state FROM subscriptions_letter")
-    assert len({reader for reader, _ in letters}) == len(letters) == PEOPLE
+def assert_each_got_one(installation):
+    letters = installation.ask("SELECT subscriber_id, state FROM subscriptions_letter")
+    assert len({subscriber for subscriber, _ in letters}) == len(letters) == PEOPLE
     assert {state for _, state in letters} == {"accepted"}
-    assert len(house.mail.arrived) == len(house.mail.copies()) == PEOPLE
-    check(house)
+    assert len(installation.mail.arrived) == len(installation.mail.copies()) == PEOPLE
+    check(installation)
 
 
 def test_hours_without_beat_are_noticed_and_made_up_for(late):

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 QUEUE = "paperboy:send"
 
 
-class Deed:
+class Payload:
     """Leaves a mark where somebody unpickles it."""
 
     def __init__(self, mark):
@@ -41,22 +41,22 @@ def message(body: bytes, content_type: str, encoding: str) -> str:
 
 
 @pytest.fixture
-def office(house):
-    """A house with a beat and a worker that has delivered, so that both are at work."""
-    house.invite(5)
-    house.start_all("beat", "worker")
-    house.wait_for("first letters", 60, lambda: len(house.mail.arrived) > 0)
-    return house
+def office(installation):
+    """An installation with a beat and a worker that has delivered, so that both are at work."""
+    installation.invite(5)
+    installation.start_all("beat", "worker")
+    installation.wait_for("first letters", 60, lambda: len(installation.mail.arrived) > 0)
+    return installation
 
 
-def push(house, text):
-    house.redis.call("LPUSH", QUEUE, text)
-    house.wait_for("taken", 20, lambda: house.redis.call("LLEN", QUEUE) == "0")
+def push(installation, text):
+    installation.redis.call("LPUSH", QUEUE, text)
+    installation.wait_for("taken", 20, lambda: installation.redis.call("LLEN", QUEUE) == "0")
 
 
-def arrive(house, count, seconds=60):
-    house.invite(count)
-    house.rest(seconds)
+def arrive(installation, count, seconds=60):
+    installation.invite(count)
+    installation.rest(seconds)
 
 
 def test_a_redis_that_forgets_everything_costs_two_ticks(office, mail):
@@ -81,52 +81,52 @@ def test_a_redis_that_dies_and_comes_back_is_found_again(office):
 
 
 @pytest.fixture
-def wire(house):
+def wire(installation):
     """A way to Redis that can be cut and stalled."""
-    wire = Proxy(house.redis.port)
-    house.environment["CELERY_BROKER_URL"] = f"redis://127.0.0.1:{wire.port}/0"
+    wire = Proxy(installation.redis.port)
+    installation.environment["CELERY_BROKER_URL"] = f"redis://127.0.0.1:{wire.port}/0"
     yield wire
     wire.close()
 
 
 @pytest.mark.nightly
-def test_a_way_to_redis_that_is_cut_again_and_again_costs_time_alone(house, wire):
+def test_a_way_to_redis_that_is_cut_again_and_again_costs_time_alone(installation, wire):
     """Fault 32: each three seconds for two minutes, all connections are reset."""
-    house.start_all("beat", "worker")
+    installation.start_all("beat", "worker")
     for _ in range(40):
-        house.invite(5)
+        installation.invite(5)
         time.sleep(3)
         wire.cut()
-    house.rest(60)
-    assert check(house).accepted == 200
-    assert all(process.poll() is None for process in house.running.values())
+    installation.rest(60)
+    assert check(installation).accepted == 200
+    assert all(process.poll() is None for process in installation.running.values())
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("how", ["halted", "stalled"])
-def test_a_redis_that_keeps_silent_is_found_again_within_a_minute(house, wire, how):
+def test_a_redis_that_keeps_silent_is_found_again_within_a_minute(installation, wire, how):
     """Fault 32: connections stay open, and nothing comes back over them for ninety seconds."""
-    house.invite(5)
-    house.start_all("beat", "worker")
-    house.rest()
+    installation.invite(5)
+    installation.start_all("beat", "worker")
+    installation.rest()
     if how == "halted":
-        house.redis.signal(signal.SIGSTOP)
+        installation.redis.signal(signal.SIGSTOP)
     wire.is_stalling = how == "stalled"
-    house.invite(20)
+    installation.invite(20)
     time.sleep(90)
     if how == "halted":
-        house.redis.signal(signal.SIGCONT)
+        installation.redis.signal(signal.SIGCONT)
     wire.is_stalling = False
-    house.rest(60)
-    assert check(house).accepted == 25
-    assert all(process.poll() is None for process in house.running.values())
+    installation.rest(60)
+    assert check(installation).accepted == 25
+    assert all(process.poll() is None for process in installation.running.values())
 
 
-def test_the_doctor_refuses_a_redis_that_throws_messages_away(house):
+def test_the_doctor_refuses_a_redis_that_throws_messages_away(installation):
     """Fault 33."""
-    house.redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    installation.redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     with pytest.raises(AssertionError, match=r"✗ broker: +Redis may evict messages"):
-        house.manage("doctor")
+        installation.manage("doctor")
 
 
 def test_a_hint_that_is_taken_as_redis_fills_up_costs_no_worker(office):
@@ -166,37 +166,41 @@ def test_a_redis_that_is_full_loses_hints_and_no_letter(office):
     assert letter["state"] == "accepted"
 
 
-def sign_up(house, email):
+def sign_up(installation, email):
     form = urlencode({"email": email}).encode()
-    with urlopen(house.environment["SITE_URL"] + "/subscribe/", data=form, timeout=20) as answer:
+    with urlopen(
+        installation.environment["SITE_URL"] + "/subscribe/", data=form, timeout=20
+    ) as answer:
         assert answer.status == 200
 
 
-def test_a_hint_that_died_with_its_worker_is_given_again(house):
+def test_a_hint_that_died_with_its_worker_is_given_again(installation):
     """Fault 34: it was taken from the queue, and nothing was done about it."""
-    house.environment["FAULT_AT"] = "hint_taken:1"
-    house.invite(5)
-    house.start_all("beat", "worker")
-    house.rest()
-    assert house.struck("hint_taken") == 1
-    assert check(house).accepted == 5
+    installation.environment["FAULT_AT"] = "hint_taken:1"
+    installation.invite(5)
+    installation.start_all("beat", "worker")
+    installation.rest()
+    assert installation.struck("hint_taken") == 1
+    assert check(installation).accepted == 5
 
 
-def test_two_beats_send_nothing_twice(house, mail):
+def test_two_beats_send_nothing_twice(installation, mail):
     """Fault 36: they plan, sweep and hint at the same time."""
-    house.start_all("beat", "beat-2", "worker", "worker-2")
-    house.wait_for("beats", 60, lambda: house.redis.call("EXISTS", "_kombu.binding.tick"))
+    installation.start_all("beat", "beat-2", "worker", "worker-2")
+    installation.wait_for(
+        "beats", 60, lambda: installation.redis.call("EXISTS", "_kombu.binding.tick")
+    )
     for _ in range(3):
-        house.invite(15)
+        installation.invite(15)
         time.sleep(1)
-    house.rest()
-    assert check(house).accepted == len(mail.arrived) == 45
+    installation.rest()
+    assert check(installation).accepted == len(mail.arrived) == 45
 
 
 def test_a_message_that_is_no_json_is_refused_and_the_worker_lives(office, tmp_path):
     """Fault 40: whoever can write to Redis can't run code here."""
     mark = tmp_path / "unpickled"
-    poison = pickle.dumps(Deed(mark), protocol=0)
+    poison = pickle.dumps(Payload(mark), protocol=0)
     for text in (
         message(poison, "application/x-python-serialize", "utf-8"),
         message(b"[[], {}, null]", "application/x-unheard-of", "utf-8"),

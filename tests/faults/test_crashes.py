@@ -1,6 +1,6 @@
 """A worker dies at each point of a letter's way (faults 1 to 4): what arrives, what is known.
 
-Where nobody can say whether the server has a letter, it is sent once more. Where an oracle can
+Where nobody can say whether the server has a letter, it is sent once more. Where a lookup can
 (here the log of the server, as a Postfix writes it), each arrives exactly once. Then faults 7 and
 8: workers that are halted for longer than they may be.
 """
@@ -24,149 +24,153 @@ TIMES = {
 }
 PEOPLE = 5
 #: Where the worker strikes itself down, or the server does it, and whether that keeps the letter.
-BEFORE_THE_DOT = ["after_claim", "before_fence", "K1"]
+BEFORE_THE_DOT = ["after_claim", "before_final_check", "K1"]
 IN_DOUBT = [
-    "after_fence",
+    "after_final_check",
     "K3",
     *(pytest.param(each, marks=pytest.mark.nightly) for each in ("after_250", "K2", "K2-lose")),
 ]
 
 
 @pytest.fixture
-def deaths(house, mail):
+def deaths(installation, mail):
     """Let people be due, and the worker die once at a point. Return the outcome, at rest."""
 
-    def deaths(point, *, people=PEOPLE, has_oracle=False):
-        give_times(house)
-        if has_oracle:
-            consult_log(house)
+    def deaths(point, *, people=PEOPLE, has_lookup=False):
+        give_times(installation)
+        if has_lookup:
+            consult_log(installation)
         where, _, order = point.partition("-")
-        house.invite(people)
+        installation.invite(people)
         if where.startswith("K"):
             mail.kills[where] = 1
             mail.plan = lambda recipient: "lose-dot" if order and mail.kills[where] else ""
         else:
-            house.environment["FAULT_AT"] = f"{where}:1"
-        house.deliver()
-        assert house.struck(where) == 1 or where.startswith("K")
+            installation.environment["FAULT_AT"] = f"{where}:1"
+        installation.deliver()
+        assert installation.struck(where) == 1 or where.startswith("K")
         assert not mail.kills[where]
-        return check(house, has_oracle=has_oracle)
+        return check(installation, has_lookup=has_lookup)
 
     return deaths
 
 
-def give_times(house, **more):
-    house.environment["FAULT_TIMES"] = json.dumps(TIMES | more)
+def give_times(installation, **more):
+    installation.environment["FAULT_TIMES"] = json.dumps(TIMES | more)
 
 
-def consult_log(house):
-    """Let the mail server write a log, and the house read it."""
-    house.mail.log = house.folder / "mail.log"
+def consult_log(installation):
+    """Let the mail server write a log, and the installation read it."""
+    installation.mail.log = installation.folder / "mail.log"
     yesterday = datetime.now(UTC) - timedelta(days=1)
-    house.mail.log.write_text(f"{yesterday.isoformat()} mail postfix/master[1]: daemon started\n")
-    house.environment["ORACLE"] = f"postfix:{house.mail.log}"
+    installation.mail.log.write_text(
+        f"{yesterday.isoformat()} mail postfix/master[1]: daemon started\n"
+    )
+    installation.environment["ORACLE"] = f"postfix:{installation.mail.log}"
 
 
-def events(house, became):
-    ((count,),) = house.ask(
+def events(installation, became):
+    ((count,),) = installation.ask(
         "SELECT count(*) FROM subscriptions_letterevent WHERE became = %s", became
     )
     return count
 
 
-def test_nothing_dies_and_all_arrive(house):
-    house.invite(40)
-    house.tick()
-    assert check(house).accepted == 40
+def test_nothing_dies_and_all_arrive(installation):
+    installation.invite(40)
+    installation.tick()
+    assert check(installation).accepted == 40
 
 
 @pytest.mark.parametrize("point", BEFORE_THE_DOT)
-def test_a_worker_that_dies_before_the_dot_leaves_no_doubt(deaths, house, point):
+def test_a_worker_that_dies_before_the_dot_leaves_no_uncertain_letter(deaths, installation, point):
     outcome = deaths(point, people=1)  # Of more, some may be further than the one it dies with.
     assert (outcome.accepted, outcome.doubled) == (1, 0)
-    assert events(house, "uncertain") == 0
+    assert events(installation, "uncertain") == 0
 
 
 @pytest.mark.parametrize("point", ["after_journal", "before_commit"])
-def test_what_is_in_the_journal_is_known_without_an_oracle(deaths, house, point):
+def test_what_is_in_the_journal_is_known_without_a_lookup(deaths, installation, point):
     """Fault 2: the worker dies between the journal and the database."""
-    outcome = deaths(point, people=1)  # Of more, some may wait for their answers, and be in doubt.
+    outcome = deaths(point, people=1)  # Of more, some may wait for their answers, and be uncertain.
     assert (outcome.accepted, outcome.doubled) == (1, 0)
-    assert events(house, "uncertain") == 0
+    assert events(installation, "uncertain") == 0
 
 
 @pytest.mark.parametrize("point", IN_DOUBT)
-def test_with_an_oracle_each_arrives_exactly_once(deaths, house, point):
-    outcome = deaths(point, has_oracle=True)
+def test_with_a_lookup_each_arrives_exactly_once(deaths, installation, point):
+    outcome = deaths(point, has_lookup=True)
     assert (outcome.accepted, outcome.arrived) == (PEOPLE, PEOPLE)
-    assert events(house, "uncertain") > 0
-    assert not any(letter["repeats"] for letter in house.letters())
+    assert events(installation, "uncertain") > 0
+    assert not any(letter["repeats"] for letter in installation.letters())
 
 
 @pytest.mark.parametrize("point", IN_DOUBT)
-def test_without_an_oracle_what_is_in_doubt_is_sent_once_more_and_counted(deaths, house, point):
+def test_without_a_lookup_what_is_uncertain_is_sent_once_more_and_counted(
+    deaths, installation, point
+):
     outcome = deaths(point)
     assert (outcome.accepted, outcome.arrived) == (PEOPLE, PEOPLE)
-    repeats = sum(letter["repeats"] for letter in house.letters())
-    assert repeats == events(house, "uncertain") > 0
-    if point in ("after_fence", "K2-lose"):
+    repeats = sum(letter["repeats"] for letter in installation.letters())
+    assert repeats == events(installation, "uncertain") > 0
+    if point in ("after_final_check", "K2-lose"):
         assert outcome.doubled == 0
-    else:  # The server had one at least; of the others past the fence it may not have seen the dot.
+    else:  # The server had one at least. It may not have seen the dot of the others.
         assert 1 <= outcome.doubled <= repeats
 
 
-def test_a_letter_that_always_dies_at_its_fence_ends_as_unknown(house):
+def test_a_letter_that_always_dies_at_its_final_check_ends_as_unknown(installation):
     """Fault 3: it is lost, and says so: the alert is in the log, and nobody gets its papers."""
-    give_times(house)
-    house.environment["FAULT_AT"] = "after_fence:9"
-    house.invite(1)
-    house.deliver()
-    outcome = check(house, has_oracle=False)
-    assert (outcome.unknown, outcome.arrived, house.struck("after_fence")) == (1, 0, 2)
-    ((picks,),) = house.ask("SELECT count(*) FROM digest_pick")
+    give_times(installation)
+    installation.environment["FAULT_AT"] = "after_final_check:9"
+    installation.invite(1)
+    installation.deliver()
+    outcome = check(installation, has_lookup=False)
+    assert (outcome.unknown, outcome.arrived, installation.struck("after_final_check")) == (1, 0, 2)
+    ((picks,),) = installation.ask("SELECT count(*) FROM digest_pick")
     assert picks > 0
-    assert "outcome unknown" in house.said("passes")
+    assert "outcome unknown" in installation.said("passes")
 
 
-def test_an_oracle_lets_it_be_sent_until_it_is_there(house):
-    """Fault 3, with an oracle: dying twice between fence and dot costs nothing but time."""
-    give_times(house)
-    consult_log(house)
-    house.environment["FAULT_AT"] = "after_fence:2"
-    house.invite(1)
-    house.deliver()
-    assert (check(house).accepted, house.struck("after_fence")) == (1, 2)
+def test_with_a_lookup_a_letter_is_sent_until_it_has_arrived(installation):
+    """Fault 3, with a lookup: dying twice between final check and dot costs nothing but time."""
+    give_times(installation)
+    consult_log(installation)
+    installation.environment["FAULT_AT"] = "after_final_check:2"
+    installation.invite(1)
+    installation.deliver()
+    assert (check(installation).accepted, installation.struck("after_final_check")) == (1, 2)
 
 
-def _halt(house, point, meanwhile=lambda: None):
+def _halt(installation, point, meanwhile=lambda: None):
     """Let a worker be halted at a point, another deliver, and the first go on to its end."""
-    give_times(house)
-    house.invite(1)
+    give_times(installation)
+    installation.invite(1)
     # Until all rests: on a slow machine, its first claim may end before the letter is composed.
     first = (sys.executable, "-m", "tests.faults.tick", "rest")
-    house.start("first", *first, FAULT_AT=f"{point}:1:stop")
-    house.wait_for("halt", 60, lambda: house.struck(point) == 1)
+    installation.start("first", *first, FAULT_AT=f"{point}:1:stop")
+    installation.wait_for("halt", 60, lambda: installation.struck(point) == 1)
     meanwhile()
-    house.deliver()
-    house.signal("first", signal.SIGCONT)
-    assert house.running["first"].wait(60) == 0
+    installation.deliver()
+    installation.signal("first", signal.SIGCONT)
+    assert installation.running["first"].wait(60) == 0
 
 
-def test_a_worker_that_slept_over_its_lease_sends_nothing_more(house, mail):
-    """Fault 7: halted with a claim, it finds at its fence that another has delivered."""
-    _halt(house, "after_claim")
-    assert (check(house).accepted, mail.dots) == (1, 1)
+def test_a_worker_that_slept_over_its_lease_sends_nothing_more(installation, mail):
+    """Fault 7: halted with a claim, it finds at its final check that another has delivered."""
+    _halt(installation, "after_claim")
+    assert (check(installation).accepted, mail.dots) == (1, 1)
 
 
-def test_a_worker_halted_before_its_dot_cannot_send_it_to_a_server_that_hung_up(house, mail):
+def test_a_worker_halted_before_its_dot_cannot_send_it_to_a_server_that_hung_up(installation, mail):
     """Fault 8: servers end a silent conversation before the letter is sent again."""
-    _halt(house, "after_fence", meanwhile=mail.hang_up)
-    outcome = check(house, has_oracle=False)
+    _halt(installation, "after_final_check", meanwhile=mail.hang_up)
+    outcome = check(installation, has_lookup=False)
     assert (outcome.accepted, outcome.doubled, mail.dots) == (1, 0, 1)
 
 
-def test_a_server_without_an_end_to_its_patience_gets_a_counted_double(house, mail):
+def test_a_server_without_an_end_to_its_patience_gets_a_counted_double(installation, mail):
     """Fault 8, where the server waits for ever: the one repeat is owned up to."""
-    _halt(house, "after_fence")
-    outcome = check(house, has_oracle=False)
+    _halt(installation, "after_final_check")
+    outcome = check(installation, has_lookup=False)
     assert (outcome.accepted, outcome.doubled, mail.dots) == (1, 1, 2)

@@ -15,18 +15,18 @@ AWAY_SECONDS = 2
 
 
 @pytest.fixture
-def proxy(house, postgres):
-    """Let the processes of the house reach the database through a proxy, and us without it."""
+def proxy(installation, postgres):
+    """Let the installation's processes reach the database through a proxy, and us without it."""
     proxy = Proxy(postgres.port)
     yield proxy
     proxy.close()
 
 
 @pytest.mark.nightly
-def test_a_database_that_restarts_again_and_again_doubles_nothing(house, mail, postgres):
+def test_a_database_that_restarts_again_and_again_doubles_nothing(installation, mail, postgres):
     """Fault 41: what was answered meanwhile is kept until it can be written down."""
     mail.at_dot = lambda recipient: time.sleep(0.2)
-    house.invite(80)
+    installation.invite(80)
     restarts = 0
 
     def restart():
@@ -40,10 +40,10 @@ def test_a_database_that_restarts_again_and_again_doubles_nothing(house, mail, p
 
     storm = threading.Thread(target=restart)
     storm.start()
-    house.deliver()
+    installation.deliver()
     storm.join()
-    assert (check(house).accepted, restarts) == (80, 3)
-    assert not any(letter["repeats"] for letter in house.letters())
+    assert (check(installation).accepted, restarts) == (80, 3)
+    assert not any(letter["repeats"] for letter in installation.letters())
 
 
 @pytest.fixture
@@ -62,44 +62,50 @@ def lights_out(postgres):
 
 
 @pytest.mark.parametrize("gives_up", [False, True])
-def test_acceptances_without_a_database_are_recorded_later(house, mail, lights_out, gives_up):
+def test_acceptances_without_a_database_are_recorded_later(
+    installation, mail, lights_out, gives_up
+):
     """Fault 42: it stops between the dot and the record, and the worker remembers the answer, or
     has left it in the journal where it gives up before the database is back.
     """
-    house.invite(1)
+    installation.invite(1)
     mail.at_dot = lights_out
     seconds = 0.5 if gives_up else 20
-    house.tick(FAULT_TIMES=f'{{"subscriptions.delivery.worker.batcher:RECORD_SECONDS": {seconds}}}')
+    installation.tick(
+        FAULT_TIMES=f'{{"subscriptions.delivery.worker.batcher:RECORD_SECONDS": {seconds}}}'
+    )
     said = "accepted, not recorded" if gives_up else "Not recorded yet"
-    assert said in house.said("tick")
+    assert said in installation.said("tick")
     if gives_up:
-        house.deliver()
-    assert check(house).arrived == 1
-    (letter,) = house.letters()
+        installation.deliver()
+    assert check(installation).arrived == 1
+    (letter,) = installation.letters()
     assert (letter["state"], letter["attempt"], letter["repeats"]) == ("accepted", 1, 0)
 
 
 @pytest.mark.parametrize("state", ["claimed", "transmitting", "accepted"])
-def test_a_commit_of_which_nobody_heard_is_not_made_twice(house, postgres, mail, proxy, state):
-    """Fault 43: the database has claimed, fenced or recorded, and its word for it gets lost."""
-    house.invite(1)
+def test_a_commit_of_which_nobody_heard_is_not_made_twice(
+    installation, postgres, mail, proxy, state
+):
+    """Fault 43: the database has claimed, checked or recorded, and its word for it gets lost."""
+    installation.invite(1)
     swallowed = []
 
     def swallow(data):
-        if swallowed or COMMITTED not in data or state not in house.states():
+        if swallowed or COMMITTED not in data or state not in installation.states():
             return False
         swallowed.append(data)
         return True
 
     proxy.swallow = swallow
-    address = house.environment["DATABASE_URL"]
-    house.deliver(DATABASE_URL=address.replace(f":{postgres.port}/", f":{proxy.port}/"))
-    house.wait_for("a lost word", 10, lambda: swallowed)
-    assert check(house).arrived == 1
-    assert house.running["passes"].wait(30) == 0
-    assert "Not recorded yet" in house.said("passes")
-    assert not any(letter["repeats"] for letter in house.letters())
-    ((most,),) = house.ask(
+    address = installation.environment["DATABASE_URL"]
+    installation.deliver(DATABASE_URL=address.replace(f":{postgres.port}/", f":{proxy.port}/"))
+    installation.wait_for("a lost word", 10, lambda: swallowed)
+    assert check(installation).arrived == 1
+    assert installation.running["passes"].wait(30) == 0
+    assert "Not recorded yet" in installation.said("passes")
+    assert not any(letter["repeats"] for letter in installation.letters())
+    ((most,),) = installation.ask(
         "SELECT max(count) FROM (SELECT count(*) FROM subscriptions_letterevent "
         "GROUP BY became, attempt) one"
     )

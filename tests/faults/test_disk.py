@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cluster import Postgres
-from tests.faults.conftest import open_house
-from tests.faults.house import House, make_template
+from tests.faults.conftest import open_installation
+from tests.faults.installation import Installation, make_template
 from tests.faults.invariants import check
 from tests.helpers import services
 
 pytestmark = [pytest.mark.services, pytest.mark.nightly]
 
-ROOM = "size=160m,mode=0777"
+MOUNT_OPTIONS = "size=160m,mode=0777"
 PEOPLE = 300
 PROCESSES = ("one", "two", "beat")
 
@@ -27,7 +27,7 @@ def disk():
     services.require("mount")
     disk = Path(tempfile.mkdtemp(prefix="paperboy-disk-"))
     disk.chmod(0o755)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", ROOM, "none", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", MOUNT_OPTIONS, "none", disk], check=True)
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
     disk.rmdir()
@@ -35,12 +35,14 @@ def disk():
 
 @pytest.fixture
 def small(disk, tmp_path, mail, request):
-    """A house whose database is on the small disk."""
+    """An installation whose database is on the small disk."""
     postgres = Postgres(disk, "--wal-segsize=1")
     (tmp_path / "template").mkdir()
     template = make_template(postgres, tmp_path / "template")
-    with open_house(House(tmp_path, postgres, template, mail), request) as house:
-        yield house
+    with open_installation(
+        Installation(tmp_path, postgres, template, mail), request
+    ) as installation:
+        yield installation
     postgres.close()
 
 
@@ -53,8 +55,10 @@ def fill(ballast):
 
 
 @pytest.mark.parametrize("has_journal", [False, True])
-def test_a_full_disk_stops_letters_before_the_fence_until_room(small, disk, mail, has_journal):
-    """Whether the journal, which tells what the database could not be told, is on it or not."""
+def test_a_full_disk_stops_letters_before_the_final_check_until_room(
+    small, disk, mail, has_journal
+):
+    """Whether the journal, with what the database could not record, is on it or not."""
     if has_journal:
         small.environment["DATA_DIR"] = str(disk / "data")
     mail.at_dot = lambda recipient: time.sleep(0.3)

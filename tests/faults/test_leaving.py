@@ -21,34 +21,38 @@ def leave(url) -> tuple[str, float]:
         return answer.read().decode(), time.time()
 
 
-def test_who_is_told_that_nothing_is_on_its_way_gets_no_digest_after_that(house):
+def test_who_sees_that_nothing_is_on_its_way_gets_no_digest_after_that(installation):
     """Sixty of two hundred leave through the web process while two workers deliver."""
-    house.mail.plan = lambda recipient: "slow-dot" if "7" in recipient else ""
-    house.environment["EMAIL_URL"] = house.mail.address(connections=4)
-    house.start_web()
-    house.invite(PEOPLE)
-    readers = house.ask("SELECT email, public_id FROM subscriptions_subscriber ORDER BY id")
-    leaving = readers[:: PEOPLE // LEAVING][:LEAVING]
-    house.start_all("one", "two", "beat")
-    house.wait_for("the first arrivals", 60, lambda: len(house.mail.arrived) > 5)
+    installation.mail.plan = lambda recipient: "slow-dot" if "7" in recipient else ""
+    installation.environment["EMAIL_URL"] = installation.mail.address(connections=4)
+    installation.start_web()
+    installation.invite(PEOPLE)
+    subscribers = installation.ask(
+        "SELECT email, public_id FROM subscriptions_subscriber ORDER BY id"
+    )
+    leaving = subscribers[:: PEOPLE // LEAVING][:LEAVING]
+    installation.start_all("one", "two", "beat")
+    installation.wait_for("the first arrivals", 60, lambda: len(installation.mail.arrived) > 5)
 
     with ThreadPoolExecutor(6) as clicks:
-        urls = [house.unsubscribe_url(public_id) for _, public_id in reversed(leaving)]
+        urls = [installation.unsubscribe_url(public_id) for _, public_id in reversed(leaving)]
         pages = list(clicks.map(leave, urls))
-    house.rest()
+    installation.rest()
 
-    digests = {letter["message_id"] for letter in house.letters() if letter["message_id"]}
-    dots = {one.recipient: one.dot_at for one in house.mail.arrived if one.message_id in digests}
+    digests = {letter["message_id"] for letter in installation.letters() if letter["message_id"]}
+    dots = {
+        one.recipient: one.dot_at for one in installation.mail.arrived if one.message_id in digests
+    }
     late = [
         email
         for (email, _), (page, at) in zip(reversed(leaving), pages, strict=True)
         if ON_ITS_WAY not in page and dots.get(email, 0) > at
     ]
     assert late == []
-    states = {letter["email"]: letter["state"] for letter in house.letters()}
+    states = {letter["email"]: letter["state"] for letter in installation.letters()}
     left = {email: states[email] for email, _ in leaving}
     assert set(left.values()) <= {"accepted", "skipped"}
     assert "skipped" in left.values()  # Else all were served before anybody left.
     staying = {email: state for email, state in states.items() if email not in left}
     assert set(staying.values()) == {"accepted"}
-    check(house)
+    check(installation)

@@ -21,80 +21,80 @@ OTHERS = "pid <> pg_backend_pid() AND datname = current_database()"
 
 
 @contextmanager
-def locked(house, mode):
+def locked(installation, mode):
     """Hold a lock on the table of letters, as ALTER TABLE or a dump does."""
-    with house.connect() as connection, connection.transaction():
+    with installation.connect() as connection, connection.transaction():
         connection.execute(f"LOCK TABLE subscriptions_letter IN {mode} MODE")
         yield
 
 
-def test_sessions_that_are_ended_again_and_again_double_nothing(house, mail):
+def test_sessions_that_are_ended_again_and_again_double_nothing(installation, mail):
     """Fault 44: a connection that was ended is not used again, and the workers live."""
     mail.at_dot = lambda recipient: time.sleep(0.3)
-    house.invite(120)
-    house.start_all("one", "two", "beat")
-    house.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
+    installation.invite(120)
+    installation.start_all("one", "two", "beat")
+    installation.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
     ended = []
 
     def are_sent():
         time.sleep(0.3)
         query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OTHERS}"
-        ended.extend(house.ask(query))
+        ended.extend(installation.ask(query))
         return len(mail.arrived) > 90
 
-    house.wait_for("letters", 60, are_sent)
-    house.rest()
-    assert check(house).accepted == 120
-    assert not any(letter["repeats"] for letter in house.letters())
+    installation.wait_for("letters", 60, are_sent)
+    installation.rest()
+    assert check(installation).accepted == 120
+    assert not any(letter["repeats"] for letter in installation.letters())
     assert len(ended) > 5
-    assert all(process.poll() is None for process in house.running.values())
+    assert all(process.poll() is None for process in installation.running.values())
 
 
-def test_a_table_that_is_locked_for_long_delays_letters_and_hangs_nobody(house, mail):
+def test_a_table_that_is_locked_for_long_delays_letters_and_hangs_nobody(installation, mail):
     """Fault 44: whoever waits for the lock gives up after five seconds, and comes again."""
     mail.at_dot = lambda recipient: time.sleep(0.3)
-    house.start_web()
-    house.invite(120)
-    house.start_all("one", "two", "beat")
-    house.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
-    with locked(house, "ACCESS EXCLUSIVE"):
+    installation.start_web()
+    installation.invite(120)
+    installation.start_all("one", "two", "beat")
+    installation.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
+    with locked(installation, "ACCESS EXCLUSIVE"):
         began = time.monotonic()
         asked = []
         while time.monotonic() < began + 4 * LOCK_SECONDS:
-            asked.append(seconds_of_a_page(house))
+            asked.append(seconds_of_a_page(installation))
         assert max(asked) < LOCK_SECONDS + 3
-        waits = house.ask(
+        waits = installation.ask(
             f"SELECT max(now() - query_start) FROM pg_stat_activity "
             f"WHERE wait_event_type = 'Lock' AND {OTHERS}"
         )
         assert all(wait is None or wait.total_seconds() < LOCK_SECONDS + 2 for (wait,) in waits)
-    house.rest()
-    assert check(house).accepted == 120
-    assert "lock timeout" in house.said("one") + house.said("two")
-    assert all(process.poll() is None for process in house.running.values())
+    installation.rest()
+    assert check(installation).accepted == 120
+    assert "lock timeout" in installation.said("one") + installation.said("two")
+    assert all(process.poll() is None for process in installation.running.values())
 
 
-def seconds_of_a_page(house):
+def seconds_of_a_page(installation):
     """Return how long the page of a letter takes, whatever it says."""
-    ((token,),) = house.ask("SELECT public_id FROM subscriptions_subscriber LIMIT 1")
+    ((token,),) = installation.ask("SELECT public_id FROM subscriptions_subscriber LIMIT 1")
     began = time.monotonic()
     try:
-        urlopen(house.unsubscribe_url(token), timeout=60).close()
+        urlopen(installation.unsubscribe_url(token), timeout=60).close()
     except HTTPError as error:
         error.close()
     return time.monotonic() - began
 
 
-def test_a_worker_that_is_halted_with_locks_is_thrown_out_of_the_database(house):
+def test_a_worker_that_is_halted_with_locks_is_thrown_out_of_the_database(installation):
     """Fault 44: after thirty seconds the others have its letters, and it does nothing more."""
-    house.invite(20)
+    installation.invite(20)
     first = (sys.executable, "-m", "tests.faults.tick")
-    house.start("first", *first, FAULT_AT="in_claim:1:stop")
-    house.wait_for("halt", 60, lambda: house.struck("in_claim") == 1)
+    installation.start("first", *first, FAULT_AT="in_claim:1:stop")
+    installation.wait_for("halt", 60, lambda: installation.struck("in_claim") == 1)
     began = time.monotonic()
-    house.deliver(seconds=90)
+    installation.deliver(seconds=90)
     assert time.monotonic() - began > 20, "it held no lock"
-    house.signal("first", signal.SIGCONT)
-    assert house.running["first"].wait(60) == 0
-    assert check(house).accepted == 20
-    assert {letter["attempt"] for letter in house.letters()} == {1}
+    installation.signal("first", signal.SIGCONT)
+    assert installation.running["first"].wait(60) == 0
+    assert check(installation).accepted == 20
+    assert {letter["attempt"] for letter in installation.letters()} == {1}

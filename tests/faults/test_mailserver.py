@@ -20,25 +20,25 @@ PATIENCE = {
 }
 
 
-def test_a_mail_server_that_is_away_and_comes_back_gets_each_letter_once(house):
+def test_a_mail_server_that_is_away_and_comes_back_gets_each_letter_once(installation):
     """Fault 24: the due hour finds nobody listening."""
-    house.environment["FAULT_TIMES"] = json.dumps(PATIENCE)
-    port = house.mail.port
-    house.mail.close()
-    house.invite(60)
-    house.start_all("one", "two", "beat")
-    house.wait_for("the breaker", 60, lambda: failures(house) >= 2)
-    assert house.states() == {"planned": 60}
-    house.mail = MailServer(port)
+    installation.environment["FAULT_TIMES"] = json.dumps(PATIENCE)
+    port = installation.mail.port
+    installation.mail.close()
+    installation.invite(60)
+    installation.start_all("one", "two", "beat")
+    installation.wait_for("the breaker", 60, lambda: failures(installation) >= 2)
+    assert installation.states() == {"planned": 60}
+    installation.mail = MailServer(port)
     try:
-        house.rest()
-        assert check(house).accepted == 60
-        assert {letter["attempt"] for letter in house.letters()} == {1}
-        assert failures(house) == 0
+        installation.rest()
+        assert check(installation).accepted == 60
+        assert {letter["attempt"] for letter in installation.letters()} == {1}
+        assert failures(installation) == 0
     finally:
-        house.mail.close()
+        installation.mail.close()
 
 
-def failures(house) -> int:
-    rows = house.ask("SELECT failures FROM subscriptions_sending")
+def failures(installation) -> int:
+    rows = installation.ask("SELECT failures FROM subscriptions_sending")
     return rows[0][0] if rows else 0

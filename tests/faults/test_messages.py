@@ -5,8 +5,8 @@ import json
 import pytest
 
 from config.celery import app
-from tests.faults.conftest import open_house
-from tests.faults.house import House
+from tests.faults.conftest import open_installation
+from tests.faults.installation import Installation
 from tests.faults.invariants import check
 from tests.faults.mailserver import MailServer
 
@@ -17,18 +17,20 @@ DELIVER = "subscriptions.tasks.deliver_letter"
 
 @pytest.fixture(scope="module")
 def at_work(postgres, template, tmp_path_factory, request):
-    """A house with a worker and no beat: what is done is done for a message."""
+    """An installation with a worker and no beat: what is done is done for a message."""
     mail = MailServer()
-    house = House(tmp_path_factory.mktemp("at-work"), postgres, template, mail)
-    with open_house(house, request):
-        house.start_workers("worker")
-        yield house
+    installation = Installation(tmp_path_factory.mktemp("at-work"), postgres, template, mail)
+    with open_installation(installation, request):
+        installation.start_workers("worker")
+        yield installation
     mail.close()
 
 
-def is_idle(house):
-    waiting = [house.redis.call("LLEN", f"paperboy:{name}") for name in ("tick", "send", "ingest")]
-    return waiting == ["0"] * 3 and house.listening() == 1
+def is_idle(installation):
+    waiting = [
+        installation.redis.call("LLEN", f"paperboy:{name}") for name in ("tick", "send", "ingest")
+    ]
+    return waiting == ["0"] * 3 and installation.listening() == 1
 
 
 def test_a_message_of_a_newer_version_is_served_as_far_as_it_is_known(at_work):
@@ -52,18 +54,18 @@ def test_a_message_that_nobody_knows_costs_its_worker_nothing(at_work):
     assert at_work.running["worker"].poll() is None
 
 
-def grow(house, count):
+def grow(installation, count):
     """Return Redis's keys and memory before and after so many tasks."""
 
     def look():
-        keys = sorted(house.redis.call("KEYS", "*").split())
-        return keys, int(house.redis.info("memory")["used_memory"])
+        keys = sorted(installation.redis.call("KEYS", "*").split())
+        return keys, int(installation.redis.info("memory")["used_memory"])
 
-    house.hint(DELIVER, 0, times=20)
-    house.wait_for("idle worker", 30, lambda: is_idle(house))
+    installation.hint(DELIVER, 0, times=20)
+    installation.wait_for("idle worker", 30, lambda: is_idle(installation))
     before = look()
-    house.hint(DELIVER, 0, times=count)
-    house.wait_for("idle worker", 600, lambda: is_idle(house))
+    installation.hint(DELIVER, 0, times=count)
+    installation.wait_for("idle worker", 600, lambda: is_idle(installation))
     return before, look()
 
 
@@ -75,7 +77,7 @@ def test_tasks_leave_nothing_behind_in_redis(at_work, count):
     assert memory_after < memory + 200_000
 
 
-def test_ticks_that_waited_for_workers_are_thrown_away_and_one_pass_plans(house):
+def test_ticks_that_waited_for_workers_are_thrown_away_and_one_pass_plans(installation):
     """Fault 38: five hundred minutes' worth, of which each would be done in vain."""
     ticks = {
         entry["task"]: entry["options"]
@@ -84,41 +86,41 @@ def test_ticks_that_waited_for_workers_are_thrown_away_and_one_pass_plans(house)
     }
     for task, options in ticks.items():
         assert options["expires"] < 60
-        house.hint(task, times=250, queue="tick", expires=options["expires"] / 110)
-    house.invite(5)
+        installation.hint(task, times=250, queue="tick", expires=options["expires"] / 110)
+    installation.invite(5)
     for task in ticks:
-        house.hint(task, queue="tick", expires=55)
-    house.start("worker", *talkative("worker"))
-    house.rest()
-    assert check(house).accepted == 5
+        installation.hint(task, queue="tick", expires=55)
+    installation.start("worker", *talkative("worker"))
+    installation.rest()
+    assert check(installation).accepted == 5
     for task in ticks:
-        done = [line for line in house.said("worker").splitlines() if "succeeded in" in line]
+        done = [line for line in installation.said("worker").splitlines() if "succeeded in" in line]
         assert sum(f"Task {task}[" in line for line in done) == 1
 
 
 def talkative(name):
     """Return the command for a worker that says which messages it gets, and what it did."""
     celery = "celery -A tests.faults.app worker --queues tick,send --concurrency 1 --loglevel INFO"
-    return [*celery.split(), "--hostname", f"{name}@house"]
+    return [*celery.split(), "--hostname", f"{name}@installation"]
 
 
 @pytest.mark.nightly
-def test_a_message_that_comes_twice_does_nothing_more(house, mail):
+def test_a_message_that_comes_twice_does_nothing_more(installation, mail):
     """Fault 35: Redis gives out again what a worker has kept waiting for too long."""
     options = {"global_keyprefix": "paperboy:", "visibility_timeout": 2}
     options |= {"unacked_restore_interval": 0.5, "unacked_restore_throttle": 1}
-    house.environment["FAULT_CELERY"] = json.dumps(
+    installation.environment["FAULT_CELERY"] = json.dumps(
         {"broker_transport_options": options, "worker_prefetch_multiplier": 8}
     )
     mail.plan = lambda recipient: "slow-dot"
-    house.environment["EMAIL_URL"] = mail.address(connections=1)
-    house.invite(12)
-    for letter in house.letters():
-        house.hint(DELIVER, letter["id"])
+    installation.environment["EMAIL_URL"] = mail.address(connections=1)
+    installation.invite(12)
+    for letter in installation.letters():
+        installation.hint(DELIVER, letter["id"])
     for name in ("worker-0", "worker-1"):
-        house.start(name, *talkative(name))
-    house.rest()
-    said = house.said("worker-0") + house.said("worker-1")
+        installation.start(name, *talkative(name))
+    installation.rest()
+    said = installation.said("worker-0") + installation.said("worker-1")
     assert said.count(f"Task {DELIVER}[") - said.count("succeeded in") > 12, "none came twice"
-    assert check(house).accepted == 12
-    assert {letter["attempt"] for letter in house.letters()} == {1}
+    assert check(installation).accepted == 12
+    assert {letter["attempt"] for letter in installation.letters()} == {1}

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.faults.conftest import open_house
-from tests.faults.house import PICKS, House, fill
+from tests.faults.conftest import open_installation
+from tests.faults.installation import PICKS, Installation, fill
 from tests.faults.invariants import check
 from tests.faults.test_crashes import consult_log
 from tests.faults.test_leaving import leave
@@ -22,8 +22,8 @@ from tests.faults.test_leaving import leave
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 
-class SmallHouse(House):
-    """A house on the embedded defaults: one file, no broker, passes by hand or by cron."""
+class SmallInstallation(Installation):
+    """An installation on the embedded defaults: one file, no broker, passes by hand or by cron."""
 
     def __init__(self, folder, template, mail):
         self.folder, self.mail, self.running = folder, mail, {}
@@ -57,15 +57,15 @@ class SmallHouse(House):
         papers = [paper for (paper,) in self.ask("SELECT id FROM digest_paper ORDER BY id")]
         with sqlite3.connect(self.file) as connection:
             for number in range(1, count + 1):
-                add_reader(connection, address % number, now, papers)
+                add_planned_digest(connection, address % number, now, papers)
         connection.close()
 
 
-def add_reader(connection, email, now, papers):
-    """Add a reader with a planned digest of three papers."""
+def add_planned_digest(connection, email, now, papers):
+    """Add a subscriber with a planned digest of three papers."""
     moment, day = str(now)[:26], str(now.date())
-    reader = add_subscriber(connection, email, moment)
-    ours = {"subscriber_id": reader}
+    subscriber = add_subscriber(connection, email, moment)
+    ours = {"subscriber_id": subscriber}
     moments = {"created_at": moment, "next_try_at": moment}
     moments["closes_at"] = str(now + timedelta(hours=20))[:26]
     of_day = {"kind": "digest", "day": day, "state": "planned"}
@@ -76,7 +76,7 @@ def add_reader(connection, email, now, papers):
     digest = insert(connection, "digest_digest", public_id=uuid.uuid4().hex, **made)
     for place in range(PICKS):
         pick = ours | {"digest_id": digest, "position": place + 1, "score": 0.5, "basis": "trend"}
-        paper = papers[(reader + place) % len(papers)]
+        paper = papers[(subscriber + place) % len(papers)]
         insert(connection, "digest_pick", paper_id=paper, terms="[]", **pick)
 
 
@@ -116,12 +116,14 @@ def small_template(tmp_path_factory):
 
 @pytest.fixture
 def small(tmp_path, small_template, mail, request):
-    with open_house(SmallHouse(tmp_path, small_template, mail), request) as house:
-        yield house
+    with open_installation(
+        SmallInstallation(tmp_path, small_template, mail), request
+    ) as installation:
+        yield installation
 
 
-def is_whole(house):
-    return house.ask("PRAGMA integrity_check") == [("ok",)]
+def is_whole(installation):
+    return installation.ask("PRAGMA integrity_check") == [("ok",)]
 
 
 def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
@@ -148,7 +150,7 @@ def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
     assert 0 < len(accepted) < 300
     small.come_to_rest()
     assert is_whole(small)
-    outcome = check(small, has_oracle=False)
+    outcome = check(small, has_lookup=False)
     assert outcome.arrived >= 300 - outcome.unknown
     assert outcome.accepted + outcome.unknown == 300
 
@@ -197,7 +199,7 @@ def write_hard(small, seconds, people):
     small.start_web()
     small.environment["EMAIL_URL"] = small.mail.address(connections=4)
     small.invite(people)
-    readers = small.ask("SELECT email, public_id FROM subscriptions_subscriber ORDER BY id")
+    subscribers = small.ask("SELECT email, public_id FROM subscriptions_subscriber ORDER BY id")
     small.ask("UPDATE subscriptions_subscriber SET next_due_at = datetime('now') WHERE id % 5 = 0")
     until = time.monotonic() + seconds
 
@@ -212,7 +214,7 @@ def write_hard(small, seconds, people):
     threads = [threading.Thread(target=work), threading.Thread(target=plan)]
     for thread in threads:
         thread.start()
-    leaving = readers[: people // 3]
+    leaving = subscribers[: people // 3]
     urls = [small.unsubscribe_url(uuid.UUID(public_id)) for _, public_id in leaving]
     with ThreadPoolExecutor(8) as clicks:
         pages = []

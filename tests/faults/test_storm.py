@@ -12,14 +12,14 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 GREAT = [pytest.param(2_000, has, marks=pytest.mark.nightly) for has in [True, False] * 10]
 
 
-@pytest.mark.parametrize(("people", "has_oracle"), [(120, True), *GREAT])
+@pytest.mark.parametrize(("people", "has_lookup"), [(120, True), *GREAT])
 def test_a_storm_costs_nobody_their_email_and_nobody_gets_two(
-    tmp_path, postgres, template, people, has_oracle
+    tmp_path, postgres, template, people, has_lookup
 ):
     seed = random.randrange(10_000)
     print(f"seed {seed}")  # noqa: T201
-    passed = storm(tmp_path, postgres, template, seed, people, has_oracle=has_oracle)
+    passed = storm(tmp_path, postgres, template, seed, people, has_lookup=has_lookup)
     print(line_of(passed))  # noqa: T201
     assert passed.is_well, passed
-    if has_oracle:
+    if has_lookup:
         assert (passed.outcome.doubled, passed.outcome.unknown) == (0, 0)

@@ -21,16 +21,18 @@ NEXT_VERSION = [
 ]
 
 
-def test_workers_go_on_with_the_tables_of_the_next_version(house, mail):
+def test_workers_go_on_with_the_tables_of_the_next_version(installation, mail):
     """As `upgrade` does it: a change waits a moment for its table, and is tried again."""
-    house.invite(60)
+    installation.invite(60)
     refused = []
 
     def change():
-        with house.connect() as connection:
+        with installation.connect() as connection:
             connection.execute("SET lock_timeout = '1s'")
             for number, statement in enumerate(NEXT_VERSION):
-                house.wait_for("letters", 60, lambda seen=5 * number: len(mail.arrived) > seen)
+                installation.wait_for(
+                    "letters", 60, lambda seen=5 * number: len(mail.arrived) > seen
+                )
                 while True:
                     try:
                         connection.execute(statement)
@@ -40,12 +42,12 @@ def test_workers_go_on_with_the_tables_of_the_next_version(house, mail):
 
     changing = threading.Thread(target=change)
     changing.start()
-    house.environment["EMAIL_URL"] = mail.address(connections=5)
-    house.deliver()
+    installation.environment["EMAIL_URL"] = mail.address(connections=5)
+    installation.deliver()
     changing.join()
     assert len(refused) < 5
-    house.invite(5)
-    house.deliver()
-    assert check(house).accepted == 65
-    assert not any(letter["stumbles"] for letter in house.letters())
-    assert " ERROR " not in house.said("passes")
+    installation.invite(5)
+    installation.deliver()
+    assert check(installation).accepted == 65
+    assert not any(letter["stumbles"] for letter in installation.letters())
+    assert " ERROR " not in installation.said("passes")

@@ -29,18 +29,18 @@ def form_of(response):
 
 
 def planned_digest():
-    """Make a reader whose digest of today is written down, and return it."""
+    """Make a subscriber whose digest of today is written down, and return it."""
     make.paper("Sparse attention for <long> documents")
     make.subscriber(topics=[make.topic("Sparse attention")])
     plan.plan(NOW)
     return Digest.objects.get()
 
 
-def act_on(panel, reader, act, **told):
-    """Press a button on her page and say yes. Return what her page says then."""
-    url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
+def act_on(panel, subscriber, act, **fields):
+    """Press a button on their page and say yes. Return what their page says then."""
+    url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
     asked = panel.get(url)
-    assert url in page(panel, reader).content.decode()
+    assert url in page(panel, subscriber).content.decode()
     assert "Cancel" in text_of(asked)
-    assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"} | told)
-    return text_of(page(panel, reader))
+    assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"} | fields)
+    return text_of(page(panel, subscriber))

@@ -1,9 +1,9 @@
-"""Which promises are broken, as tests ask it after what they have done."""
+"""Which invariants are broken, as tests ask it after what they have done."""
 
 from digest.operations import invariants
 
 
 def broken(now, since=None) -> dict[str, list[int]]:
-    """Return the names of the promises that are broken, each with its examples."""
+    """Return the names of the invariants that are broken, each with its examples."""
     found = invariants.examine(now, since)
     return {one.invariant.name: one.examples for one in found if one.count}

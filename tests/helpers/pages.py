@@ -82,7 +82,7 @@ def routes(patterns=None, before="") -> Iterator[str]:
 
 
 def furnish() -> None:
-    """Make what there is to see: topics, papers, a reader with a digest who has said something."""
+    """Make what there is to see: topics, papers, a subscriber with a digest and feedback."""
     for name in ("Graph learning", "Robotics", "Vision"):
         make.topic(name, description=f"All of {name.lower()}.")
     make.topic("Machine learning", slug="arxiv-cs-lg", categories=["cs.LG"], description="CS")
@@ -95,7 +95,7 @@ def furnish() -> None:
             "On graphs, their nodes and their edges. " * (30 * number + 1),
             **known,
         )
-    reader = make.subscriber("reader@example.org", interests="graph networks", size=3)
+    subscriber = make.subscriber("reader@example.org", interests="graph networks", size=3)
     make.subscriber("new@example.org", confirmed=False)
     make.subscriber("gone@example.org", unsubscribed_at=NOW, next_due_at=None)
     make.subscriber("away@example.org", paused_until=TODAY.replace(day=20))
@@ -106,16 +106,19 @@ def furnish() -> None:
     Move.objects.create(subscriber=settled, new_email=settled.email, **done)
     index_store.renew(NOW)
     plan.plan(NOW)
-    pick, saved = Digest.objects.get(subscriber=reader).picks.leading()[:2]
-    reader.feedback.create(paper=pick.paper, value="more", at=NOW)
-    reader.feedback.create(paper=saved.paper, value="save", at=NOW)
+    pick, saved = Digest.objects.get(subscriber=subscriber).picks.leading()[:2]
+    subscriber.feedback.create(paper=pick.paper, value="more", at=NOW)
+    subscriber.feedback.create(paper=saved.paper, value="save", at=NOW)
     tomorrow = NOW + DAY
     PaperEvent.objects.create(paper=pick.paper, kind="revised", note="version 2", at=tomorrow)
     LibraryPaper.objects.create(
-        subscriber=reader, identity="title:1", title="<b>Graphs & nodes", year=2024, at=NOW
+        subscriber=subscriber, identity="title:1", title="<b>Graphs & nodes", year=2024, at=NOW
     )
     ReaderModel.objects.create(
-        subscriber=reader, terms=["graph", "node"], words=["graphs", "nodes"], weights=[0.5, -0.25]
+        subscriber=subscriber,
+        terms=["graph", "node"],
+        words=["graphs", "nodes"],
+        weights=[0.5, -0.25],
     )
 
 
@@ -124,8 +127,8 @@ STATES = ("reader", "new", "gone", "away", "back", "mover", "settled")
 
 def samples() -> list[Sample]:
     """Return the samples of what `furnish` made."""
-    reader = of("reader")
-    paper = Digest.objects.get(subscriber=reader).picks.leading().first().paper.pk
+    subscriber = of("reader")
+    paper = Digest.objects.get(subscriber=subscriber).picks.leading().first().paper.pk
     say, preferences = (token(purpose, "reader") for purpose in ("feedback", "preferences"))
     mover, settled = of("mover").public_id, of("settled").public_id
     wrong = dict.fromkeys(["hour", "language", "mute", "quiet", "timezone", "topics"], "x")
@@ -190,7 +193,7 @@ def samples() -> list[Sample]:
         *map(Sample, shown),
         *(Sample(*one) for one in sent_in),
         *broken(),
-        # The last one, after which there is no such reader.
+        # The last one, after which there is no such subscriber.
         Sample(f"/preferences/{preferences}/", {"action": "erase"}),
     ]
 
@@ -204,10 +207,10 @@ def broken() -> list[Sample]:
         "403_csrf.html": lambda: error_views.form_unproven(request),
         "404.html": lambda: error_views.not_found(request, None),
         **{
-            f"429 {door} {by}": lambda door=door, by=by: access.too_many(
-                request, rate_limits.TooManyAttempts(door, by, 5 * MINUTE)
+            f"429 {endpoint} {by}": lambda endpoint=endpoint, by=by: access.too_many(
+                request, rate_limits.TooManyAttempts(endpoint, by, 5 * MINUTE)
             )
-            for door in ("sign-up", "log-in")
+            for endpoint in ("sign-up", "log-in")
             for by in ("network", "all", "store")
         },
         "500.html": lambda: error_views.broken(request),
@@ -235,10 +238,10 @@ def token(purpose, name):
 
 
 def asked(name, kind):
-    """Return the token of a letter of this kind, as the reader's state lets it ask."""
-    reader = of(name)
-    moments = {Letter.Kind.GOODBYE: reader.unsubscribed_at, Letter.Kind.BOUNCED: NOW}
-    return tokens.token(kind, reader.public_id, moments.get(kind, reader.asked_at))
+    """Return the token of a letter of this kind, as the subscriber's state lets it ask."""
+    subscriber = of(name)
+    moments = {Letter.Kind.GOODBYE: subscriber.unsubscribed_at, Letter.Kind.BOUNCED: NOW}
+    return tokens.token(kind, subscriber.public_id, moments.get(kind, subscriber.asked_at))
 
 
 # ---- What every answer tells the browser to refuse

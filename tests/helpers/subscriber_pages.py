@@ -1,4 +1,4 @@
-"""The pages that a reader's links open, in every state that she may be in."""
+"""The pages that a subscriber's links open, in every state that they may be in."""
 
 from django.urls import reverse
 
@@ -19,7 +19,7 @@ BOUNCING = {"suppressed_at": NOW, "suppressed_by": "bounced"}
 
 
 def url(page, subscriber):
-    """Return the address of the page that only her token opens."""
+    """Return the address of the page that only their token opens."""
     if page == "digest":
         token = tokens.token("digest", digest_of(subscriber).public_id)
     else:
@@ -29,7 +29,7 @@ def url(page, subscriber):
 
 
 def answer(kind, subscriber, asked_at=NOW):
-    """Return the address of the page that the link of such a letter to her opens."""
+    """Return the address of the page that the link of such a letter to them opens."""
     return reverse("confirm", args=[tokens.token(kind, subscriber.public_id, asked_at)])
 
 

@@ -40,5 +40,5 @@ def search(client, asked, **more):
     return page_of(client, f"/search/?{urlencode({'q': asked, **more})}")
 
 
-def feed_path(reader):
-    return feeds.url(reader).removeprefix("http://127.0.0.1:8000")
+def feed_path(subscriber):
+    return feeds.url(subscriber).removeprefix("http://127.0.0.1:8000")

@@ -82,14 +82,14 @@ class ArxivServer(LoopbackServer):
 
     def answer(self, path, params):
         """Return status, headers and body."""
-        room = path.split("/")[1]
-        if self.answers[room] and (answer := self.answers[room].popleft()) is not USUAL:
+        service = path.split("/")[1]
+        if self.answers[service] and (answer := self.answers[service].popleft()) is not USUAL:
             return answer
-        if room == "rss":
+        if service == "rss":
             return self.feed(unquote(path.removeprefix("/rss/")))
-        if self.faults.get(room) in SPOILED:
-            return found(SPOILED[self.faults[room]])
-        return found(self.list(params) if room == "oai" else self.query(params))
+        if self.faults.get(service) in SPOILED:
+            return found(SPOILED[self.faults[service]])
+        return found(self.list(params) if service == "oai" else self.query(params))
 
     # RSS
 
@@ -360,9 +360,11 @@ def oai_split(row):
 def oai_rest(paper):
     """Return what both formats write alike."""
     names = ("comments", "journal-ref", "doi", "license")
-    told = {name: paper.get(name.replace("-", "_")) for name in names}
-    told = {"categories": " ".join(paper["categories"])} | told | {"abstract": paper["abstract"]}
-    return "".join(element(*one) for one in told.items())
+    values = {name: paper.get(name.replace("-", "_")) for name in names}
+    values = (
+        {"categories": " ".join(paper["categories"])} | values | {"abstract": paper["abstract"]}
+    )
+    return "".join(element(*one) for one in values.items())
 
 
 def atom(entries, total):

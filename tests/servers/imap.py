@@ -48,14 +48,14 @@ class Session(socketserver.StreamRequestHandler):
         self.say(b"* CAPABILITY IMAP4rev1" + b" AUTH=PLAIN" * self.server.offers_plain)
 
     def on_login(self, user, password):
-        told = password.strip(b'"').replace(b'\\"', b'"').replace(b"\\\\", b"\\").decode()
-        if (user.strip(b'"').decode(), told) != self.server.account:
+        credentials = password.strip(b'"').replace(b'\\"', b'"').replace(b"\\\\", b"\\").decode()
+        if (user.strip(b'"').decode(), credentials) != self.server.account:
             return b"NO no such user as " + user + b" with " + password
 
     def on_authenticate(self, mechanism):
         self.say(b"+ ")
-        _, *told = b64decode(self.rfile.readline()).decode().split("\0")
-        if mechanism != b"PLAIN" or tuple(told) != self.server.account:
+        _, *credentials = b64decode(self.rfile.readline()).decode().split("\0")
+        if mechanism != b"PLAIN" or tuple(credentials) != self.server.account:
             return b"NO not so"
 
     def on_select(self, folder):

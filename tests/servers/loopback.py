@@ -1,4 +1,4 @@
-"""Servers on loopback that speak as those do from which papers come, and answer as they are told.
+"""Servers on loopback that speak as those do from which papers come, and answer as configured.
 
 What is in `answers` is sent first, an answer a request; `today` is the day that the server has.
 """
@@ -13,9 +13,9 @@ USUAL = None  # An answer that is nothing special.
 DOWN = (500, {}, b"")
 
 
-def says(told):
+def says(answer):
     """Return an answer with this for its JSON, or these bytes."""
-    return 200, {}, told if isinstance(told, bytes) else json.dumps(told).encode()
+    return 200, {}, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
 
 
 def web_page():

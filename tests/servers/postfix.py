@@ -105,9 +105,9 @@ class Pipe:
                 way, _ = self.listener.accept()
             except OSError:
                 return
-            with way, way.makefile("rb") as told:
-                recipient = told.readline().strip().decode()
-                way.sendall(bytes([self.command(recipient, told.read())]))
+            with way, way.makefile("rb") as request:
+                recipient = request.readline().strip().decode()
+                way.sendall(bytes([self.command(recipient, request.read())]))
 
 
 class Postfix:

@@ -6,8 +6,8 @@ would be answered one byte at a time, `glued-dot@…` twice, `early-body@…` be
 `garble-quit@…` gets nonsense for QUIT, `silent-quit@…` nothing and `endless-quit@…` line after
 line; any other address is served well. What comes before RCPT knows no recipient: there, the
 sender's address counts. What `replies` holds for a stage is said to everybody. What it took on
-responsibility for is in `accepted`; what it saw up to the dot, in `bodies`; each line that it was
-told, in `heard`.
+responsibility for is in `accepted`; what it saw up to the dot, in `bodies`; each line that it
+got, in `heard`.
 """
 
 import socket

@@ -6,13 +6,13 @@ from tests.servers.loopback import JsonConversation, LoopbackServer
 
 
 class Hook(LoopbackServer):
-    """A webhook that keeps what it is told, and answers with `status`."""
+    """A webhook that keeps what is posted, and answers with `status`."""
 
     status = 204
 
     def __init__(self):
         super().__init__(Conversation)
-        self.told, self.url = self.asked, f"{self.base}/"
+        self.posted, self.url = self.asked, f"{self.base}/"
 
     def __exit__(self, *error):
         self.close()
@@ -21,5 +21,5 @@ class Hook(LoopbackServer):
 class Conversation(JsonConversation):
     def do_POST(self):
         octets = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.told.append(json.loads(octets)["text"])
+        self.server.posted.append(json.loads(octets)["text"])
         self.send(self.server.status, {}, b"")

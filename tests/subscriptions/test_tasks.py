@@ -20,7 +20,7 @@ from tests.factories.make import NOW
 
 
 def test_a_worker_takes_messages_again_after_redis_kept_silent_about_one():
-    """Fault 32: its room is given back, or none would be left after a few."""
+    """Fault 32: its slot is given back, or none would be left after a few."""
     assert resolve_transport("redis") is resolve_transport("rediss") is redis_transport.Transport
 
     class Silent:
@@ -62,11 +62,11 @@ def test_a_broker_that_hangs_keeps_nobody_waiting_and_few_threads():
     assert threading.active_count() - threads <= 8
     assert all(one.daemon for one in task.senders)  # No process that ends waits for them.
     task.is_over.set()
-    while threading.active_count() > threads:  # Then there is room for the next.
+    while threading.active_count() > threads:  # Then there is a slot for the next.
         time.sleep(0.01)
 
 
-def test_a_broker_that_refuses_is_told_of_in_the_log(caplog):
+def test_a_broker_that_refuses_is_logged(caplog):
     class RefusedTask:
         name = "refused"
 
@@ -84,10 +84,10 @@ def test_a_broker_that_refuses_is_told_of_in_the_log(caplog):
 @pytest.mark.parametrize(("due", "rounds"), [(0, 0), (2_300, 3)])
 def test_a_round_is_hinted_at_for_each_thousand_letters_that_are_due(due, rounds):
     hints_in_the_queue()
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
-    letters = [Letter(subscriber=reader, kind="confirm", **moments) for _ in range(due)]
-    later = Letter(subscriber=reader, kind="confirm", **moments)
+    letters = [Letter(subscriber=subscriber, kind="confirm", **moments) for _ in range(due)]
+    later = Letter(subscriber=subscriber, kind="confirm", **moments)
     later.next_try_at += timedelta(minutes=1)
     Letter.objects.bulk_create([*letters, later])
 

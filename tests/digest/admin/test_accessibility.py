@@ -10,7 +10,7 @@ from django.urls import reverse
 from digest.models import Digest
 from subscriptions.models import Subscriber
 from tests.digest.admin.test_lists import letter
-from tests.digest.admin.test_roles import furnished, reader, routes, told  # noqa: F401
+from tests.digest.admin.test_roles import furnished, routes, subscriber_id, url_kwargs  # noqa: F401
 from tests.factories import make
 from tests.helpers import services
 from tests.test_pages import JUDGE, LARGE, SMALL, in_corners, judged, open_browser
@@ -62,11 +62,11 @@ class Files:
 def shown(client):
     """Yield the name of each page of the panel with what it answers."""
     for name, route in sorted(routes()):
-        answer = client.get(reverse(f"admin:{name}", kwargs=told(name, route)))
+        answer = client.get(reverse(f"admin:{name}", kwargs=url_kwargs(name, route)))
         is_page = answer.status_code == 200 and b"<body" in answer.content
         if is_page and not name.endswith("_preview"):  # Letters: see test_accessibility.py.
             yield name, answer
-    asked = {"action": "suppress_selected", "_selected_action": [reader("reader")]}
+    asked = {"action": "suppress_selected", "_selected_action": [subscriber_id("reader")]}
     url = reverse("admin:subscriptions_subscriber_changelist")
     yield "suppress_selected", client.post(url, asked)
 
@@ -134,7 +134,7 @@ def panel(chromium, live_server):
 
 @pytest.mark.parametrize("name", ["subscriber_change", "subscriber_changelist", "topic_add"])
 def test_where_the_keyboard_is_can_be_seen(panel, name):
-    args = [reader("reader")] if name.endswith("change") else []
+    args = [subscriber_id("reader")] if name.endswith("change") else []
     page = panel(f"subscriptions_{name}", LARGE, *args)
     page.keyboard.press("Tab")
     reached, unseen = page.evaluate(UNSEEN)
@@ -166,9 +166,9 @@ FIRST_COLUMN = """() => {
 def test_a_word_without_an_end_pushes_no_column_out_of_a_table(panel, size, widest):
     endless = make.topic("W" * 200)
     address = f"{'a' * 60}@{'.'.join('b' * 60 for _ in range(3))}.example"
-    reader = make.subscriber(address, topics=[endless])
-    digest = Digest.objects.get(letter=letter(reader))
-    digest.picks.create(subscriber=reader, paper=make.paper("W" * 2000), position=1, score=1)
+    subscriber = make.subscriber(address, topics=[endless])
+    digest = Digest.objects.get(letter=letter(subscriber))
+    digest.picks.create(subscriber=subscriber, paper=make.paper("W" * 2000), position=1, score=1)
     pages = [("subscriptions_topic_readers", endless.pk)]
     for name in ("subscriptions_subscriber", "subscriptions_topic", "subscriptions_letter"):
         pages.append((f"{name}_changelist",))
@@ -179,7 +179,7 @@ def test_a_word_without_an_end_pushes_no_column_out_of_a_table(panel, size, wide
 
 def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(panel):
     services.require("axe")
-    subscriber = Subscriber.objects.get(pk=reader("reader"))
+    subscriber = Subscriber.objects.get(pk=subscriber_id("reader"))
     page = panel("subscriptions_subscriber_change", SMALL, subscriber.pk)
     page.get_by_role("button", name="Block").click()
     page.get_by_text("only an operator can undo it").wait_for()

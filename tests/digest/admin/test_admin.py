@@ -59,7 +59,7 @@ def test_an_empty_list_is_named_as_in_the_menu_and_offers_to_clear_only_what_is_
     assert "Clear search and filters" in panel.get(f"{log}?q=none").text
 
 
-def test_the_first_page_counts_readers_letters_and_papers_of_today(panel):
+def test_the_dashboard_counts_subscribers_letters_and_papers_of_today(panel):
     planned_digest()
     make.subscriber(confirmed=False)
     refused = make.subscriber().letters.create(
@@ -108,7 +108,7 @@ def test_an_address_is_found_however_its_domain_is_written(panel):
     assert "other@example.org" not in text
 
 
-def test_topics_are_listed_by_owner_those_of_the_house_first(panel):
+def test_topics_are_listed_by_owner_curated_ones_first(panel):
     followed = make.topic("Sparse attention")
     make.topic("Machine learning", slug="arxiv-cs-lg", categories=["cs.LG"])
     make.subscriber(topics=[followed], interests="bread")
@@ -128,7 +128,7 @@ def test_topics_are_listed_by_owner_those_of_the_house_first(panel):
         assert listed(owner=owner).keys() == {name}
 
 
-def test_a_topics_page_tells_which_new_papers_match_and_by_which_words(panel):
+def test_a_topics_page_shows_which_new_papers_match_and_by_which_words(panel):
     make.paper("Attention that is sparse for <long> documents")
     make.paper("Sparse attention last month", day=date(2026, 5, 1))
     make.paper("Bread and butter")
@@ -140,7 +140,7 @@ def test_a_topics_page_tells_which_new_papers_match_and_by_which_words(panel):
     assert "Bread" not in html
 
 
-def test_a_readers_own_topic_can_be_seen_but_not_changed(panel):
+def test_a_subscribers_own_topic_can_be_seen_but_not_changed(panel):
     make.subscriber(interests="bread")
     own = Topic.objects.get()
     assert page(panel, own).status_code == 200
@@ -204,7 +204,7 @@ def test_a_letters_page_has_the_moments_that_its_state_may_have(panel):
             assert fields & moments.keys() == {moment}, state
 
 
-def test_a_letters_page_tells_what_happened(panel):
+def test_a_letters_page_shows_what_happened(panel):
     digest = planned_digest()
     signup.unsubscribe(digest.subscriber.public_id, source=signup.ConsentSource("a test"), now=NOW)
     text = text_of(page(panel, digest.letter))

@@ -35,7 +35,7 @@ PACK = """
 
 
 class Operator:
-    """Somebody at the panel, with a session of her own."""
+    """Somebody at the panel, with a session of their own."""
 
     def __init__(self, name):
         self.client = Client(raise_request_exception=False)
@@ -90,7 +90,7 @@ ACTS = {
 
 @rounds
 @pytest.mark.parametrize("act", ACTS)
-def test_one_erases_a_reader_while_another_does_something_else_to_her(ada, bob, act):
+def test_one_operator_erases_a_subscriber_while_another_acts_on_them(ada, bob, act):
     subscriber = make.subscriber("reader@example.org", interests="graphs")
     both(partial(ada.act, subscriber, act, **ACTS[act]), partial(bob.act, subscriber, "erase"))
     assert not Subscriber.objects.exists()
@@ -118,7 +118,7 @@ def test_who_was_erased_is_not_named_in_the_trail(ada, monkeypatch, is_before):
 
 
 @rounds
-def test_one_suppresses_a_reader_whose_pause_another_ends(ada, bob):
+def test_one_operator_suppresses_a_subscriber_whose_pause_another_ends(ada, bob):
     subscriber = make.subscriber(paused_until=NOW.date().replace(day=20))
     both(
         partial(ada.act, subscriber, "suppress", reason="asked by phone"),
@@ -142,7 +142,7 @@ SAME = {
 
 @rounds
 @pytest.mark.parametrize("act", SAME)
-def test_two_do_the_same_to_a_reader_and_it_is_done_once(ada, bob, act):
+def test_two_operators_do_the_same_to_a_subscriber_and_it_is_done_once(ada, bob, act):
     fields, sent = SAME[act]
     subscriber = make.subscriber(**fields)
     signup.record_consent(subscriber, "asked", signup.ConsentSource("test"), NOW)
@@ -151,7 +151,7 @@ def test_two_do_the_same_to_a_reader_and_it_is_done_once(ada, bob, act):
     assert Letter.objects.count() == (act in ("ask_to_confirm", "send_link", "ask"))
 
 
-def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
+def test_a_subscriber_who_is_erased_as_their_page_is_saved_is_gone_afterwards(ada, monkeypatch):
     subscriber = make.subscriber("reader@example.org", interests="graphs")
     url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
     sent = form_of(ada.client.get(url)) | {"hour": "20"}
@@ -159,7 +159,7 @@ def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
 
     def change_slowly(*args, **kwargs):
         has_begun.set()
-        time.sleep(0.5)  # Meanwhile she would go.
+        time.sleep(0.5)  # Meanwhile they would go.
         change(*args, **kwargs)
 
     def erase():
@@ -173,7 +173,7 @@ def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
 
 
 @rounds
-def test_a_reader_changes_her_topics_while_her_page_is_saved(ada):
+def test_a_subscriber_changes_topics_while_an_operator_saves_their_page(ada):
     kept = make.topic("Kept")
     subscriber = make.subscriber("reader@example.org", interests="graphs\nreefs", topics=[kept])
     url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
@@ -207,7 +207,7 @@ def test_two_make_the_same_topic_and_it_is_there_once(ada, bob):
     sent = {"name": "Reefs", "slug": "reefs", "query": "coral reefs", "categories": ""}
     url = reverse("admin:subscriptions_topic_add")
     answers = at_once(*(partial(one.send, url, sent | {"is_offered": "on"}) for one in (ada, bob)))
-    assert sorted(answers) == [200, 302]  # Who comes second keeps what she wrote.
+    assert sorted(answers) == [200, 302]  # Who comes second keeps what they wrote.
     assert Topic.objects.get().slug == "reefs"
     assert LogEntry.objects.count() == 1
 
@@ -218,10 +218,10 @@ def test_following_a_topic_as_it_is_deleted_breaks_nothing(ada, monkeypatch):
     topic, subscriber, delete = make.topic("Reefs"), make.subscriber(), DeleteQuery.delete_batch
     begin = partial(preferences.change, subscriber, TopicSelection(follow=[topic]), {}, now=NOW)
 
-    def delete_late(self, *told):  # What is to go with the topic has gone by then.
+    def delete_late(self, *args):  # What is to go with the topic has gone by then.
         monkeypatch.setattr(DeleteQuery, "delete_batch", delete)
         both(begin)
-        return delete(self, *told)
+        return delete(self, *args)
 
     monkeypatch.setattr(DeleteQuery, "delete_batch", delete_late)
     ada.send(reverse("admin:subscriptions_topic_delete", args=[topic.pk]), {"post": "yes"})
@@ -232,9 +232,9 @@ def test_following_a_topic_as_it_is_deleted_breaks_nothing(ada, monkeypatch):
 @pytest.mark.parametrize("form", [forms.SignUpForm, forms.InterestsForm])
 def test_a_topic_that_is_deleted_as_a_form_names_it_is_an_error(client, monkeypatch, form):
     """Of the form, nothing is kept then: the page asks again, with the topics that there are."""
-    topic, reader, is_valid = make.topic("Reefs"), make.subscriber(), form.is_valid
+    topic, subscriber, is_valid = make.topic("Reefs"), make.subscriber(), form.is_valid
     is_sign_up = form is forms.SignUpForm
-    address = reverse("subscribe") if is_sign_up else tokens.preferences_url(reader)
+    address = reverse("subscribe") if is_sign_up else tokens.preferences_url(subscriber)
 
     def found_and_gone(self):
         is_found = is_valid(self)
@@ -247,28 +247,28 @@ def test_a_topic_that_is_deleted_as_a_form_names_it_is_an_error(client, monkeypa
     assert "There is no topic called “reefs”" in answer.text
     assert not TopicPreference.objects.exists()
     assert not Subscriber.objects.filter(email="new@example.org").exists()
-    reader.refresh_from_db()
-    assert reader.hour == 7
+    subscriber.refresh_from_db()
+    assert subscriber.hour == 7
 
 
 def test_confirming_works_as_an_asked_for_topic_is_deleted(client, monkeypatch):
     gone = make.topic("Reefs")
     asked = {"topics": [gone.pk], "interests": [], "timezone": "UTC", "hour": 9}
     left = {"unsubscribed_at": NOW, "confirmed_at": NOW - timedelta(days=1)}
-    reader = make.subscriber(**left, next_due_at=None, asked_for=asked)
+    subscriber = make.subscriber(**left, next_due_at=None, asked_for=asked)
     set_preferences, calls = signup.set_preferences, []
 
-    def too_late(subscriber, wishes):
+    def too_late(someone, wishes):
         calls.append(wishes)
         if len(calls) == 1:
             raise IntegrityError("violates foreign key constraint")
-        set_preferences(subscriber, wishes)
+        set_preferences(someone, wishes)
 
     monkeypatch.setattr(signup, "set_preferences", too_late)
-    assert client.post(tokens.confirm_url(reader)).status_code == 200
+    assert client.post(tokens.confirm_url(subscriber)).status_code == 200
     assert len(calls) == 2
-    reader.refresh_from_db()
-    assert (reader.unsubscribed_at, reader.hour) == (None, 9)
+    subscriber.refresh_from_db()
+    assert (subscriber.unsubscribed_at, subscriber.hour) == (None, 9)
 
 
 @rounds

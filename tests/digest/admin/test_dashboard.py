@@ -119,7 +119,7 @@ def test_days_that_nobody_counted_are_gaps_and_not_zeros(panel):
             "Sign-ups and unsubscribes",
             [3, -1],
         ),
-        # What came back is told by what it says of the address.
+        # Bounces are listed by what they say of the address.
         (
             "facts",
             {"hard bounced": 3, "soft bounced": 2, "delivered": 900, "complained": 1},

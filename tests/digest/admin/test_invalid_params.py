@@ -10,7 +10,14 @@ from django.urls import reverse
 
 from subscriptions.admin.base import MAX_SEARCH_LENGTH, BaseModelAdmin
 from subscriptions.models import Letter, Sending, Subscriber
-from tests.digest.admin.test_roles import ROLES, furnished, make_user, reader, routes, told  # noqa: F401
+from tests.digest.admin.test_roles import (  # noqa: F401
+    ROLES,
+    furnished,
+    make_user,
+    routes,
+    subscriber_id,
+    url_kwargs,
+)
 from tests.factories import make
 from tests.helpers import services
 
@@ -62,7 +69,7 @@ def addresses(**others):
     """Yield the name and the address of each page, but that which logs out."""
     for name, route in routes():
         if name != "logout" and (not others or "<path:object_id>" in route):
-            yield name, reverse(f"admin:{name}", kwargs=told(name, route) | others)
+            yield name, reverse(f"admin:{name}", kwargs=url_kwargs(name, route) | others)
 
 
 def address(model, verb="changelist"):
@@ -96,7 +103,7 @@ def fields_within(model, depth=2):
 
 @pytest.mark.slow
 @roles_and_values
-def test_a_list_breaks_by_no_parameter_and_shows_no_row_that_is_not_its_readers(visit, role, value):
+def test_a_list_breaks_by_no_parameter_and_shows_no_row_of_another_subscriber(visit, role, value):
     client = visit(role)
     for number, (page, request) in enumerate(lists(role)):
         own = set(page.get_queryset(request).values_list("pk", flat=True))
@@ -205,7 +212,7 @@ def test_a_page_of_a_list_that_is_not_there_is_the_first_and_it_is_said(visit):
     again = client.get(address(Subscriber), {"e": "1", "p": "99"}, follow=True)
     assert len(rows_of(again)) == 50
     # So it is with a subscriber's letters; of the panel's search, there is no such page.
-    letter = Letter.objects.get(subscriber=reader("reader"))
+    letter = Letter.objects.get(subscriber=subscriber_id("reader"))
     first = reverse("admin:subscriptions_letter_change", args=[letter.pk])
     page = reverse("admin:subscriptions_subscriber_change", args=[letter.subscriber_id])
     for number in ("\u00b2", "00", "9" * 5000, "99"):
@@ -223,8 +230,8 @@ def test_an_act_on_what_is_no_row_does_nothing_and_says_so(visit):
         *(("pause_selected", one) for one in ["abc", "", "\0", "1, 2", "9" * 5000, "\u00b2"]),
         *((act, "9" * 30) for act in ("pause_selected", "erase_selected", "plan_anew_selected")),
     ]:
-        rows = {"action": act, helpers.ACTION_CHECKBOX_NAME: [reader("reader"), number]}
+        rows = {"action": act, helpers.ACTION_CHECKBOX_NAME: [subscriber_id("reader"), number]}
         answer = client.post(address(Subscriber), sent | rows, follow=True)
         assert "Nothing was done." in answer.content.decode(), (act, short(number))
-    assert Subscriber.objects.get(pk=reader("reader")).paused_until is None
+    assert Subscriber.objects.get(pk=subscriber_id("reader")).paused_until is None
     assert User.objects.get(username="the-operator").logentry_set.count() == 0

@@ -22,15 +22,15 @@ LETTERS, FACTS = (
     "admin:subscriptions_letter_changelist",
     "admin:subscriptions_letterfact_changelist",
 )
-READERS, DIGESTS = "admin:subscriptions_subscriber_changelist", "admin:digest_digest_changelist"
+SUBSCRIBERS, DIGESTS = "admin:subscriptions_subscriber_changelist", "admin:digest_digest_changelist"
 
 
-def letter(reader, at=NOW, state="accepted", kind="digest", **fields):
+def letter(subscriber, at=NOW, state="accepted", kind="digest", **fields):
     day = at.date() if kind == "digest" else None
     moments = {"created_at": at, "closes_at": at + DAY, "ended_at": at}
-    made = reader.letters.create(kind=kind, state=state, day=day, **moments | fields)
+    made = subscriber.letters.create(kind=kind, state=state, day=day, **moments | fields)
     if day:
-        Digest.objects.create(subscriber=reader, day=day, letter=made)
+        Digest.objects.create(subscriber=subscriber, day=day, letter=made)
     return made
 
 
@@ -50,23 +50,23 @@ def test_a_long_list_shows_its_first_pages_and_says_so(panel, monkeypatch):
     monkeypatch.setattr(widgets.CappedPaginator, "MAX_ROWS", 60)
     for number in range(62):
         make.subscriber(f"reader{number}@example.org")
-    text = text_of(panel.get(reverse(READERS)))
+    text = text_of(panel.get(reverse(SUBSCRIBERS)))
     assert "first 60 subscribers; use search or filters for others" in text
-    assert "60 results" not in text_of(panel.get(reverse(READERS), {"state": "active"}))
-    seen = [one.pk for page in (1, 2) for one in rows(panel, READERS, p=page)]
+    assert "60 results" not in text_of(panel.get(reverse(SUBSCRIBERS), {"state": "active"}))
+    seen = [one.pk for page in (1, 2) for one in rows(panel, SUBSCRIBERS, p=page)]
     assert seen == sorted(set(seen), reverse=True)
     assert len(seen) == 60
     for _ in range(2):
         Subscriber.objects.earliest("pk").delete()
-    text = text_of(panel.get(reverse(READERS)))
+    text = text_of(panel.get(reverse(SUBSCRIBERS)))
     assert "60 subscribers" in text
     assert "first 60" not in text
 
 
-def test_readers_are_sorted_by_address_and_no_list_by_what_takes_long(panel):
-    readers = [make.subscriber(f"{name}@example.org") for name in "bac"]
-    assert [one.email[0] for one in rows(panel, READERS, o="1")] == ["a", "b", "c"]
-    letters = [letter(one, NOW + days * DAY) for days, one in enumerate(readers)]
+def test_subscribers_are_sorted_by_address_and_no_list_by_a_slow_column(panel):
+    subscribers = [make.subscriber(f"{name}@example.org") for name in "bac"]
+    assert [one.email[0] for one in rows(panel, SUBSCRIBERS, o="1")] == ["a", "b", "c"]
+    letters = [letter(one, NOW + days * DAY) for days, one in enumerate(subscribers)]
     for column in range(1, 9):
         assert rows(panel, LETTERS, o=column) == letters[::-1]
 
@@ -86,22 +86,22 @@ def test_letters_are_found_by_a_part_of_an_address_and_by_their_name(panel, sett
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "told"),
+    ("name", "kind", "expected"),
     [
         (LETTERS, "digest", "Digest, 1 Jun 2026"),
         (DIGESTS, "digest", "Digest, 1 Jun 2026"),
         (LETTERS, "confirm", "Confirmation"),
     ],
 )
-def test_the_first_column_tells_the_kind_and_the_day_of_a_letter(panel, name, kind, told):
+def test_the_first_column_shows_the_kind_and_the_day_of_a_letter(panel, name, kind, expected):
     """All that a phone shows of a row are its first two columns."""
     letter(make.subscriber("ada@example.org"), kind=kind)
     page = panel.get(reverse(name)).content.decode()
     (first,) = re.findall(r"<tbody.*?<tr.*?(<th.*?</th>)", page, re.DOTALL)
-    assert " ".join(re.sub(r"<[^>]+>", " ", first).split()) == f"ada@example.org {told}"
+    assert " ".join(re.sub(r"<[^>]+>", " ", first).split()) == f"ada@example.org {expected}"
 
 
-def test_of_many_readers_like_it_the_newest_are_shown_and_it_is_said(panel, monkeypatch):
+def test_of_many_matching_subscribers_the_newest_are_shown_with_a_note(panel, monkeypatch):
     monkeypatch.setattr(widgets, "MAX_MATCHES", 2)
     letters = [letter(make.subscriber(f"ada{number}@example.org")) for number in range(3)]
     assert rows(panel, LETTERS, q="ada") == letters[:0:-1]
@@ -131,9 +131,9 @@ def test_papers_are_found_by_words_of_the_title_or_the_id_or_its_beginning(panel
 
 
 def test_letters_of_some_days_are_found_though_no_index_knows_days(panel):
-    reader = make.subscriber()
-    letters = [letter(reader, NOW + days * DAY) for days in range(-9, 1)]
-    letter(reader, kind="confirm")
+    subscriber = make.subscriber()
+    letters = [letter(subscriber, NOW + days * DAY) for days in range(-9, 1)]
+    letter(subscriber, kind="confirm")
     asked = {"day_from": "2026-05-25", "day_to": "2026-05-27"}
     found = rows(panel, LETTERS, **asked)
     assert found == [one for one in reversed(letters) if 25 <= one.day.day <= 27]
@@ -147,9 +147,9 @@ def test_letters_of_some_days_are_found_though_no_index_knows_days(panel):
 
 @pytest.mark.parametrize("hours", [-36, 40])
 def test_a_letter_that_was_written_long_before_or_after_its_day_is_found(panel, hours):
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     at = datetime(2026, 6, 1, tzinfo=UTC) + timedelta(hours=hours)
-    made = letter(reader, at)
+    made = letter(subscriber, at)
     Letter.objects.filter(pk=made.pk).update(day=NOW.date())
     for days in (6, 7, 8):  # Others, so that there is something to halve.
         letter(make.subscriber(), NOW + days * DAY)
@@ -167,10 +167,10 @@ def test_what_came_back_is_found_by_the_address_or_by_the_servers_words(panel):
 
 
 def test_letters_are_found_by_their_state(panel):
-    reader = make.subscriber()
-    letter(reader)
-    letter(reader, NOW - DAY, state="planned", ended_at=None)
-    letter(reader, NOW - 2 * DAY, state="failed", reason="refused: 550 no")
+    subscriber = make.subscriber()
+    letter(subscriber)
+    letter(subscriber, NOW - DAY, state="planned", ended_at=None)
+    letter(subscriber, NOW - 2 * DAY, state="failed", reason="refused: 550 no")
     for state in ("planned", "accepted", "failed"):
         assert [one.state for one in rows(panel, LETTERS, state__exact=state)] == [state]
         digests = rows(panel, DIGESTS, letter__state__exact=state)
@@ -178,20 +178,20 @@ def test_letters_are_found_by_their_state(panel):
 
 
 def test_what_came_back_on_the_last_day_of_a_range_is_in_it(panel):
-    reader = make.subscriber()
-    facts = [fact(letter(reader, NOW + days * DAY), at=NOW + days * DAY) for days in range(4)]
+    subscriber = make.subscriber()
+    facts = [fact(letter(subscriber, NOW + days * DAY), at=NOW + days * DAY) for days in range(4)]
     asked = {"noted_at_from": "2026-06-02", "noted_at_to": "2026-06-03"}
     assert rows(panel, FACTS, **asked) == [facts[2], facts[1]]
     assert rows(panel, FACTS, noted_at_to="9999-12-31") == facts[::-1]
 
 
-def test_the_last_digest_that_was_sent_is_told_of_each_reader(panel):
-    reader = make.subscriber()
-    letter(reader, NOW - 3 * DAY)
-    sent = letter(reader, NOW - DAY)
-    letter(reader, NOW, state="failed")
-    letter(reader, NOW, kind="link")
-    assert rows(panel, READERS)[0].last_sent_at == sent.ended_at
+def test_the_list_shows_the_last_digest_that_was_sent_to_each_subscriber(panel):
+    subscriber = make.subscriber()
+    letter(subscriber, NOW - 3 * DAY)
+    sent = letter(subscriber, NOW - DAY)
+    letter(subscriber, NOW, state="failed")
+    letter(subscriber, NOW, kind="link")
+    assert rows(panel, SUBSCRIBERS)[0].last_sent_at == sent.ended_at
 
 
 def test_the_few_among_the_many_are_found_by_an_index():

@@ -110,7 +110,9 @@ def furnished():
     LetterFact.objects.all().update(letter=Letter.objects.exclude(pk=failed.pk).get())
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
     make.subscriber("away@example.org", paused_until=NOW.date() + timedelta(days=9))
-    signup.record_consent(make.subscriber("new@example.org", confirmed=False), "asked", DOOR, NOW)
+    signup.record_consent(
+        make.subscriber("new@example.org", confirmed=False), "asked", CONSENT_SOURCE, NOW
+    )
     suppression_list.add("gone@example.org", "asked", NOW)
     Sending.objects.create(pk=1)
     someone = User.objects.create(username="someone")
@@ -118,7 +120,7 @@ def furnished():
     assert not someone.logentry_set.exists()
 
 
-DOOR = signup.ConsentSource("test")
+CONSENT_SOURCE = signup.ConsentSource("test")
 
 
 def make_user(role, name=None):
@@ -129,11 +131,11 @@ def make_user(role, name=None):
     return user
 
 
-def reader(name):
+def subscriber_id(name):
     return Subscriber.objects.get(email=f"{name}@example.org").pk
 
 
-def told(name, route):
+def url_kwargs(name, route):
     """Return what the address of a page names: the row, and what else."""
     someone = User.objects.get(username="someone").pk
     special = {
@@ -150,7 +152,7 @@ def told(name, route):
     if name.startswith("subscriptions_subscriber_"):
         verb = name.removeprefix("subscriptions_subscriber_")
         subjects = {"ask": "back", "lift": "back", "resume": "away", "ask_to_confirm": "new"}
-        return {"object_id": reader(subjects.get(verb, "reader"))}
+        return {"object_id": subscriber_id(subjects.get(verb, "reader"))}
     if name.startswith("auth_user"):
         return {"object_id": someone}
     if name.startswith("subscriptions_topic"):
@@ -179,7 +181,7 @@ def is_let_in(response):
 def walk(client):
     """Yield what each address answers to a GET and to an empty POST. To log out comes last."""
     for name, route in sorted(routes(), key=lambda found: found[0] == "logout"):
-        url = reverse(f"admin:{name}", kwargs=told(name, route))
+        url = reverse(f"admin:{name}", kwargs=url_kwargs(name, route))
         yield name, client.get(url), client.post(url)
 
 
@@ -222,7 +224,7 @@ def links_of(response):
 def test_each_link_of_a_page_leads_to_one_that_lets_the_same_person_in(furnished, client, role):
     client.force_login(make_user(role))
     pages = [
-        client.get(reverse(f"admin:{name}", kwargs=told(name, route)))
+        client.get(reverse(f"admin:{name}", kwargs=url_kwargs(name, route)))
         for name, route in routes()
         if name != "logout" and role in TABLE[name][0]
     ]
@@ -231,7 +233,7 @@ def test_each_link_of_a_page_leads_to_one_that_lets_the_same_person_in(furnished
         assert client.get(link).status_code in (200, 302), link
 
 
-def test_a_stranger_gets_the_log_in_and_nothing_else(furnished, client):
+def test_a_visitor_gets_the_log_in_and_nothing_else(furnished, client):
     found = {name for name, got, sent in walk(client) if is_let_in(got) or is_let_in(sent)}
     assert found == {"login", "logout"}
 

@@ -62,11 +62,11 @@ def test_switching_a_source_on_and_off_offers_and_withdraws_its_categories(panel
     cells = Topic.objects.offered().get(slug="biorxiv-cell-biology")
     assert (cells.name, cells.categories) == ("bioRxiv: Cell biology", ["cell biology"])
     assert "biorxiv" in registry.enabled()
-    reader = make.subscriber(topics=[cells])
+    subscriber = make.subscriber(topics=[cells])
     save(panel, source(), is_on="")
     assert "biorxiv" not in registry.enabled()
     assert not Topic.objects.offered().of_categories("biorxiv").exists()
-    assert cells in Topic.objects.offered_to(reader)
+    assert cells in Topic.objects.offered_to(subscriber)
     save(panel, source(), is_on="on")
     assert Topic.objects.offered().of_categories("biorxiv").count() == 27
 

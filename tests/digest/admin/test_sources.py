@@ -148,8 +148,8 @@ def test_a_papers_page_shows_how_its_popularity_changed_from_day_to_day(panel):
     assert "22 May 2026" not in text
 
 
-def test_a_papers_page_tells_what_became_of_it(panel):
-    text = text_of(page_of(panel, make.paper()))  # One of which nothing was told.
+def test_a_papers_page_shows_what_became_of_it(panel):
+    text = text_of(page_of(panel, make.paper()))  # One without any fact.
     assert "Withdrawn no" in text
     assert "Updates At" not in text
     assert "Observations" not in text
@@ -173,9 +173,9 @@ def test_healthz_is_degraded_but_ready_where_papers_did_not_come_in(client):
     run(state="failed", ago=timedelta(hours=2), said="It broke off: a secret of the network.")
     response = client.get("/healthz/")
     assert response.status_code == 200
-    told = response.json()
-    assert (told["status"], told["reasons"]) == ("ready", [])
-    missing, failed = told["degraded"]
+    health = response.json()
+    assert (health["status"], health["reasons"]) == ("ready", [])
+    missing, failed = health["degraded"]
     assert "list of Monday, 1 June is incomplete" in missing
     assert failed == (
         "The last import from arxiv failed, on 1 June 2026 at 10:00 UTC: see the admin panel."

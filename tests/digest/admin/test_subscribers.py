@@ -1,4 +1,4 @@
-"""Readers in the panel: what is done for them is asked first, done once, and on record."""
+"""Subscribers in the panel: what is done for them is asked first, done once, and on record."""
 
 import re
 from datetime import date, timedelta
@@ -27,19 +27,19 @@ pytestmark = pytest.mark.django_db
 
 
 def test_another_hour_moves_the_next_digest_and_nothing_else(panel):
-    reader = make.subscriber(topics=[make.topic()], interests="sparse attention", hour=7)
-    reader.preferences.update(weight=2.5)
-    response = page(panel, reader)
+    subscriber = make.subscriber(topics=[make.topic()], interests="sparse attention", hour=7)
+    subscriber.preferences.update(weight=2.5)
+    response = page(panel, subscriber)
     data = form_of(response) | {"hour": "23", "timezone": "Asia/Tokyo"}
     assert panel.post(response.request["PATH_INFO"], data).status_code == 302
-    reader.refresh_from_db()
-    assert (reader.hour, reader.next_due_at) == (23, NOW.replace(hour=14))
-    assert list(reader.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
+    subscriber.refresh_from_db()
+    assert (subscriber.hour, subscriber.next_due_at) == (23, NOW.replace(hour=14))
+    assert list(subscriber.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
 
 
-def test_her_page_says_of_which_zone_its_times_are_and_no_button_leads_away_from_her(panel):
-    reader = make.subscriber(timezone="Asia/Tokyo", interests="sparse attention")
-    response = page(panel, reader)
+def test_a_subscribers_page_names_its_time_zone_and_no_button_leads_to_another_subscriber(panel):
+    subscriber = make.subscriber(timezone="Asia/Tokyo", interests="sparse attention")
+    response = page(panel, subscriber)
     assert "times in UTC" in text_of(response)
     shown = lxml.html.fromstring(response.content)
     assert shown.xpath("//select[@name='preferences-0-topic']")
@@ -54,41 +54,41 @@ def test_a_pause_calls_off_the_letter_that_waits(panel):
     assert digest.letter.state_text == "not sent: paused"
 
 
-def test_her_own_words_go_when_their_row_is_removed(panel):
-    reader = make.subscriber(interests="sparse attention")
-    response = page(panel, reader)
+def test_a_subscribers_own_topic_is_deleted_when_its_row_is_removed(panel):
+    subscriber = make.subscriber(interests="sparse attention")
+    response = page(panel, subscriber)
     panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-DELETE": "on"})
-    assert not reader.preferences.exists()
+    assert not subscriber.preferences.exists()
     assert not Topic.objects.exists()
 
 
 def test_the_topics_are_asked_for_once_however_many_rows_offer_them(panel):
     counts = []
     for size in (1, 4):
-        reader = make.subscriber(topics=[make.topic() for _ in range(size)])
-        page(panel, reader)
+        subscriber = make.subscriber(topics=[make.topic() for _ in range(size)])
+        page(panel, subscriber)
         with CaptureQueriesContext(connection) as asked:
-            page(panel, reader)
+            page(panel, subscriber)
         counts.append(len(asked))
     assert counts[0] == counts[1]
 
 
 def test_unsubscribing_from_the_list_is_recorded_as_a_consent(panel):
-    reader = make.subscriber()
-    select(panel, "unsubscribe", [reader])
+    subscriber = make.subscriber()
+    select(panel, "unsubscribe", [subscriber])
     assert not Subscriber.objects.subscribed().exists()
-    assert reader.consents.get().via == "admin panel"
-    assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
+    assert subscriber.consents.get().via == "admin panel"
+    assert [letter.kind for letter in subscriber.letters.all()] == ["goodbye"]
 
 
 def bouncing(**fields):
     return make.subscriber(suppressed_at=NOW, suppressed_by="bounced", **fields)
 
 
-def select(panel, act, readers, **told):
-    """Do it to several readers from the list. Return what the list says then."""
-    told |= {"action": f"{act}_selected", "_selected_action": [one.pk for one in readers]}
-    return text_of(panel.post(reverse(SUBSCRIBERS), told | {"confirmed": "yes"}, follow=True))
+def select(panel, act, subscribers, **fields):
+    """Do it to several subscribers from the list. Return what the list says then."""
+    fields |= {"action": f"{act}_selected", "_selected_action": [one.pk for one in subscribers]}
+    return text_of(panel.post(reverse(SUBSCRIBERS), fields | {"confirmed": "yes"}, follow=True))
 
 
 def test_a_blocked_subscriber_has_no_next_digest(panel):
@@ -96,12 +96,12 @@ def test_a_blocked_subscriber_has_no_next_digest(panel):
 
 
 def test_only_those_whose_letters_came_back_are_asked(panel):
-    readers = [bouncing(), make.subscriber(suppressed_at=NOW, suppressed_by="complained")]
-    answered = select(panel, "ask", readers)
-    assert Letter.objects.get().subscriber == readers[0]
+    subscribers = [bouncing(), make.subscriber(suppressed_at=NOW, suppressed_by="complained")]
+    answered = select(panel, "ask", subscribers)
+    assert Letter.objects.get().subscriber == subscribers[0]
     assert "Asked: 1." in answered
     assert "Not asked: 1. Only after bounces" in answered
-    assert LogEntry.objects.get().object_id == str(readers[0].pk)
+    assert LogEntry.objects.get().object_id == str(subscribers[0].pk)
 
 
 def test_there_is_no_such_button_where_it_has_no_sense(panel):
@@ -110,17 +110,17 @@ def test_there_is_no_such_button_where_it_has_no_sense(panel):
         ("ask", {"suppressed_at": NOW, "suppressed_by": "complained"}),
         ("suppress", {"suppressed_at": NOW, "suppressed_by": "operator"}),
     ]:
-        reader = make.subscriber(**fields)
-        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
-        assert url not in page(panel, reader).content.decode()
+        subscriber = make.subscriber(**fields)
+        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
+        assert url not in page(panel, subscriber).content.decode()
         assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
     assert not Letter.objects.exists()
 
 
 def waiting_to_confirm():
-    reader = make.subscriber(confirmed=False)
-    signup.record_consent(reader, "asked", signup.ConsentSource("test"), NOW)
-    return reader
+    subscriber = make.subscriber(confirmed=False)
+    signup.record_consent(subscriber, "asked", signup.ConsentSource("test"), NOW)
+    return subscriber
 
 
 ACTS = [
@@ -135,19 +135,19 @@ ACTS = [
 ]
 
 
-@pytest.mark.parametrize(("act", "made", "told", "noted"), ACTS)
-def test_each_act_is_asked_first_done_once_and_logged(panel, act, made, told, noted):
-    reader, other = made(), make.subscriber()
-    data = {"action": f"{act}_selected", "_selected_action": [reader.pk]}
+@pytest.mark.parametrize(("act", "made", "fields", "noted"), ACTS)
+def test_each_act_is_asked_first_done_once_and_logged(panel, act, made, fields, noted):
+    subscriber, other = made(), make.subscriber()
+    data = {"action": f"{act}_selected", "_selected_action": [subscriber.pk]}
     asked = text_of(panel.post(reverse(SUBSCRIBERS), data))
-    assert reader.email in asked
+    assert subscriber.email in asked
     assert other.email not in asked
     assert not LogEntry.objects.exists()
-    assert ": 1. " in act_on(panel, reader, act, **told)
+    assert ": 1. " in act_on(panel, subscriber, act, **fields)
     (entry,) = LogEntry.objects.all()
     assert (entry.get_change_message(), entry.user.username) == (noted, "you")
     again = {"pause", "unsubscribe"}  # To say it twice is no harm.
-    assert ("Not " in select(panel, act, [reader], **told)) == (act not in again)
+    assert ("Not " in select(panel, act, [subscriber], **fields)) == (act not in again)
     assert LogEntry.objects.count() == (2 if act in again else 1)
 
 
@@ -155,10 +155,10 @@ def test_each_act_is_asked_first_done_once_and_logged(panel, act, made, told, no
     ("act", "colour"), [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
 )
 def test_what_takes_something_away_is_asked_in_red_and_nothing_else_is(panel, act, colour):
-    reader = make.subscriber()
-    many = {"action": f"{act}_selected", "_selected_action": [reader.pk]}
+    subscriber = make.subscriber()
+    many = {"action": f"{act}_selected", "_selected_action": [subscriber.pk]}
     for asked in (
-        panel.get(reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])),
+        panel.get(reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])),
         panel.post(reverse(SUBSCRIBERS), many),
     ):
         (button,) = lxml.html.fromstring(asked.content).xpath(
@@ -168,39 +168,39 @@ def test_what_takes_something_away_is_asked_in_red_and_nothing_else_is(panel, ac
 
 
 def test_what_is_missing_on_a_form_is_asked_for_and_nothing_is_done(panel):
-    reader, missing = make.subscriber(), "Choose a future day|This field is required"
-    for act, told in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("suppress", {})]:
-        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
-        asked = panel.post(url, {"_form_submitted": "on"} | told)
+    subscriber, missing = make.subscriber(), "Choose a future day|This field is required"
+    for act, fields in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("suppress", {})]:
+        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
+        asked = panel.post(url, {"_form_submitted": "on"} | fields)
         assert "HX-Redirect" not in asked
-        assert reader.email in text_of(asked)
+        assert subscriber.email in text_of(asked)
         assert re.search(missing, text_of(asked))
-        assert re.search(missing, select(panel, act, [reader], **told))
+        assert re.search(missing, select(panel, act, [subscriber], **fields))
     assert not LogEntry.objects.exists()
-    reader.refresh_from_db()
-    assert reader.state_at(NOW) == "active"
+    subscriber.refresh_from_db()
+    assert subscriber.state_at(NOW) == "active"
 
 
-def test_her_mailbox_gets_no_more_letters_from_operators_than_from_strangers(panel, clock):
-    reader = make.subscriber()
+def test_a_mailbox_gets_no_more_letters_from_operators_than_from_strangers(panel, clock):
+    subscriber = make.subscriber()
     for _ in range(5):
-        select(panel, "send_link", [reader])
+        select(panel, "send_link", [subscriber])
         clock.now += timedelta(minutes=20)
-    assert reader.letters.filter(kind="link").count() == 3
+    assert subscriber.letters.filter(kind="link").count() == 3
 
 
-def test_for_whom_there_is_no_time_is_left_as_he_is_and_it_is_said(panel, monkeypatch):
+def test_subscribers_for_whom_no_time_is_left_stay_unchanged_and_are_reported(panel, monkeypatch):
     monkeypatch.setattr(subscriber_actions, "MAX_SECONDS", -1)
-    readers = [make.subscriber(paused_until=date(2026, 6, 9)) for _ in range(3)]
-    text = select(panel, "resume", readers)
+    subscribers = [make.subscriber(paused_until=date(2026, 6, 9)) for _ in range(3)]
+    text = select(panel, "resume", subscribers)
     assert "Pause ended: 1." in text
     assert "Time ran out: 2 are unchanged" in text
     assert Subscriber.objects.filter(paused_until=None).count() == 1
     assert LogEntry.objects.count() == 1
 
 
-def preview_of(panel, reader, part="next"):
-    url = reverse("admin:subscriptions_subscriber_preview", args=[reader.pk])
+def preview_of(panel, subscriber, part="next"):
+    url = reverse("admin:subscriptions_subscriber_preview", args=[subscriber.pk])
     return panel.get(url, {"part": part} if part else {})
 
 
@@ -213,12 +213,12 @@ def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel):
         {"unsubscribed_at": NOW},
         {"suppressed_at": NOW},
     ):
-        reader = make.subscriber(interests="sparse attention", **fields)
+        subscriber = make.subscriber(interests="sparse attention", **fields)
         before = everything()
-        answer = preview_of(panel, reader)
+        answer = preview_of(panel, subscriber)
         assert "Sparse attention for &lt;long&gt; documents" in answer.text
         for purpose in ("preferences", "unsubscribe", "feedback"):
-            assert tokens.token(purpose, reader.public_id) not in answer.text
+            assert tokens.token(purpose, subscriber.public_id) not in answer.text
         policy = set(answer["Content-Security-Policy"].split("; "))
         assert {"sandbox", "default-src 'none'", "frame-ancestors 'self'"} <= policy
         assert everything() == before
@@ -235,21 +235,21 @@ def test_the_preview_of_a_day_that_was_planned_is_the_digest_that_was_planned(pa
 
 def test_the_preview_says_why_there_is_none(panel):
     make.paper("Bread")
-    reader = make.subscriber(interests="graphs")
-    assert "No ranking model yet." in preview_of(panel, reader).text
+    subscriber = make.subscriber(interests="graphs")
+    assert "No ranking model yet." in preview_of(panel, subscriber).text
     model_store.fit(NOW)
-    assert preview_of(panel, reader).text == "No matching papers."
-    assert "No digest was planned today" in preview_of(panel, reader, "").text
+    assert preview_of(panel, subscriber).text == "No matching papers."
+    assert "No digest was planned today" in preview_of(panel, subscriber, "").text
 
 
-def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):
+def test_a_subscribers_page_shows_day_by_day_what_was_sent_and_why_nothing_was(panel):
     make.paper("Sparse attention for <long> documents")
     week = timedelta(days=7)
-    reader = make.subscriber(
+    subscriber = make.subscriber(
         topics=[make.topic("Sparse attention")], confirmed_at=NOW - week, weekdays=0b0000011
     )
     plan.plan(NOW)
-    text = text_of(page(panel, reader))
+    text = text_of(page(panel, subscriber))
     assert "Mon 1 June Queued" in text
     assert "1 pick from 1 new papers" in text
     assert "1. Sparse attention for &lt;long&gt; documents" in text

@@ -149,7 +149,7 @@ def test_matches_are_asked_for_by_a_form_of_the_panel_alone():
 # ---- What is saved
 
 
-def test_a_topic_that_is_of_no_use_to_readers_is_not_offered(panel):
+def test_a_topic_that_is_of_no_use_to_subscribers_is_not_offered(panel):
     make.topic("Bread")
     topic = make.topic("Sparse attention")
     data = {"name": "Rye", "slug": "rye", "query": "rye", "categories": "", "is_offered": "on"}
@@ -172,7 +172,7 @@ def test_a_topic_that_is_of_no_use_to_readers_is_not_offered(panel):
 # ---- Who follows
 
 
-def test_readers_of_a_topic_are_listed_in_few_queries(panel, django_assert_max_num_queries):
+def test_subscribers_of_a_topic_are_listed_in_few_queries(panel, django_assert_max_num_queries):
     topic = make.topic("Bread")
     for n in range(50):
         make.subscriber(f"r{n}@example.org", topics=[topic])
@@ -189,15 +189,18 @@ def test_readers_of_a_topic_are_listed_in_few_queries(panel, django_assert_max_n
     assert page in last.content.decode()
 
 
-def test_readers_and_what_they_wrote_are_shown_to_who_may_see_them():
+def test_subscribers_and_their_own_words_are_shown_to_who_may_see_them():
     topic = make.topic("Bread")
-    reader = make.subscriber("reader@example.org", topics=[topic], interests="my own words")
-    own = Topic.objects.get(owner=reader)
+    subscriber = make.subscriber("reader@example.org", topics=[topic], interests="my own words")
+    own = Topic.objects.get(owner=subscriber)
     followers, own_followers = (
         reverse("admin:subscriptions_topic_readers", args=[one.pk]) for one in (topic, own)
     )
-    for rights, name in ((["view_topic"], f"No. {reader.pk}"), (WITH_READERS, reader.email)):
-        panel, is_shown = panel_of(*rights), rights == WITH_READERS
+    for rights, name in (
+        (["view_topic"], f"No. {subscriber.pk}"),
+        (WITH_SUBSCRIBERS, subscriber.email),
+    ):
+        panel, is_shown = panel_of(*rights), rights == WITH_SUBSCRIBERS
         text = text_of(panel.get(followers))
         assert f"{name} Active follow 1" in text
         assert ("reader@" in text) is is_shown
@@ -207,7 +210,7 @@ def test_readers_and_what_they_wrote_are_shown_to_who_may_see_them():
     assert panel_of("view_paper").get(followers).status_code == 403
 
 
-WITH_READERS = ["view_topic", "view_subscriber"]
+WITH_SUBSCRIBERS = ["view_topic", "view_subscriber"]
 
 
 def test_what_was_merged_can_be_seen_and_not_changed(panel):
@@ -285,7 +288,7 @@ def test_what_a_topic_leaves_out_stays_as_it_is():
     assert totals(load(REEFS)) == {"skip": 1}
 
 
-def test_readers_own_and_merged_topics_are_neither_exported_nor_changed():
+def test_subscribers_own_and_merged_topics_are_neither_exported_nor_changed():
     make.subscriber(interests="coral reefs")
     stays = make.topic("Stays")
     make.topic("Old", merged_into=stays)
@@ -326,7 +329,7 @@ BAD = {
 }
 
 
-def test_rubbish_is_told_from_a_file_of_topics():
+def test_an_invalid_file_of_topics_is_recognized():
     for content, reason in {
         "": "holds no list",
         "slug: a": "holds no list",

@@ -137,7 +137,7 @@ def replace(path):
     Path(path).write_bytes(b"\x80\x04cposix\nsystem\n.")
 
 
-def test_a_damaged_index_is_refused_told_by_the_doctor_and_written_anew(caplog):
+def test_a_damaged_index_is_refused_reported_by_the_doctor_and_written_anew(caplog):
     def grade():
         return next(one for one in doctor.examine(NOW) if one.what == "search index").grade
 
@@ -257,7 +257,7 @@ def test_the_corpus_is_in_the_order_of_its_days_and_each_title_counts_twice():
     assert model_store.corpus(NOW) == (texts, days)
 
 
-def test_a_damaged_model_is_told_of_once_refused_and_fitted_anew(caplog):
+def test_a_damaged_model_is_reported_once_refused_and_fitted_anew(caplog):
     make.paper("Graphs")
     row = model_store.fit(NOW)
     Path(default_storage.path(row.name)).write_bytes(b"damaged")
@@ -273,13 +273,13 @@ def test_a_damaged_model_is_told_of_once_refused_and_fitted_anew(caplog):
 def test_a_pickle_in_the_place_of_the_model_is_not_run_though_its_checksum_is_right(tmp_path):
     """Whoever can write files and rows still gets no code to run in a worker."""
 
-    class Deed:
+    class Payload:
         def __reduce__(self):
             return Path.touch, (tmp_path / "done",)
 
     make.paper("Graphs")
     row = model_store.fit(NOW)
-    for payload in (pickle.dumps(Deed()), _as_npz(np.array([Deed()], dtype=object))):
+    for payload in (pickle.dumps(Payload()), _as_npz(np.array([Payload()], dtype=object))):
         Path(default_storage.path(row.name)).write_bytes(payload)
         row.sha256 = hashlib.sha256(payload).hexdigest()
         with pytest.raises(model_store.Damaged):

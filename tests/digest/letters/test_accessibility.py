@@ -1,4 +1,4 @@
-"""That every reader gets the same letter: by ear, as plain text, light or dark, on a small screen.
+"""Every subscriber gets the same letter: by ear, as plain text, light or dark, on a small screen.
 
 A screen reader goes by the accessibility tree of the HTML part, as a real browser makes it.
 """
@@ -34,13 +34,13 @@ def write(*picks, kind="digest", **fields):
     with it.
     """
     fields = {"topics": [make.topic()]} | fields
-    reader = make.subscriber(**fields)
-    letter = queue.create(reader, kind, now=NOW, closes_at=NOW + DAY)
+    subscriber = make.subscriber(**fields)
+    letter = queue.create(subscriber, kind, now=NOW, closes_at=NOW + DAY)
     if kind in ("digest", "welcome"):
         digest = Digest.objects.create(
-            subscriber=reader, day=NOW.date(), letter=letter, considered=1400
+            subscriber=subscriber, day=NOW.date(), letter=letter, considered=1400
         )
-        common = {"subscriber": reader, "score": 0.5, "digest": digest}
+        common = {"subscriber": subscriber, "score": 0.5, "digest": digest}
         for position, (paper, said, *relatives) in enumerate(picks, start=1):
             leader = Pick.objects.create(paper=paper, position=position, **said, **common)
             for relative in relatives:
@@ -62,7 +62,7 @@ def in_each_group():
     Observation.objects.create(paper=rich, day=NOW.date(), github_stars=77)
     bare = make.paper("Known by its title", id="title:0123456789")
     hebrew = make.paper("גרפים שוכחים 2.0", "图神经网络。" * 20, upvotes=40, is_sample=True)
-    idea = [make.paper(f"The same idea, told {n} times") for n in range(3, 6)]
+    idea = [make.paper(f"The same idea, written {n} times") for n in range(3, 6)]
     idea.insert(1, make.paper("An idea without a link", id="title:9876543210"))
     topic = {"basis": "topic", "topic_name": "Graph learning", "terms": ["node", "edge"]}
     letter = write(
@@ -147,11 +147,11 @@ class Heard(NamedTuple):
         nodes = {node["nodeId"]: node for node in found}
         heard = []
         for node in _in_order(found[0], nodes):
-            told = {one["name"]: one["value"].get("value") for one in node.get("properties", ())}
+            extra = {one["name"]: one["value"].get("value") for one in node.get("properties", ())}
             name = node.get("name", {}).get("value", "")
             if not node["ignored"]:
                 role = node["role"]["value"]
-                heard.append(cls(role, name, told.get("level", 0), told.get("url", "")))
+                heard.append(cls(role, name, extra.get("level", 0), extra.get("url", "")))
         return heard
 
 
@@ -259,8 +259,8 @@ TAP = 44  # Pixels, as WCAG 2.2 has it in 2.5.5.
 MADE_TO_BE_TAPPED = {"press", "say", "tap"}
 PLACES_OF_LINKS = """() => [...document.links].map(link => {
   const {left, right, top, bottom} = link.getBoundingClientRect();
-  const told = {url: link.href, name: link.textContent, is: [...link.classList]};
-  return {...told, left, right, top, bottom};
+  const link_of = {url: link.href, name: link.textContent, is: [...link.classList]};
+  return {...link_of, left, right, top, bottom};
 })"""
 
 

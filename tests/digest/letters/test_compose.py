@@ -1,4 +1,4 @@
-"""Letters of digests, many at once: each is its reader's alone, whatever papers and readers say."""
+"""Letters of digests, many at once: each is for its subscriber alone, whatever papers say."""
 
 import re
 from datetime import timedelta
@@ -102,13 +102,13 @@ def test_each_letter_says_what_the_rows_say_at_that_moment():
 
 
 def test_the_first_digest_welcomes_and_no_later_one_does():
-    reader = make.subscriber(timezone="America/New_York", hour=6)
-    letter = stored([make.paper()], subscriber=reader)
+    subscriber = make.subscriber(timezone="America/New_York", hour=6)
+    letter = stored([make.paper()], subscriber=subscriber)
     (content,) = composed(letter)
     for part in (content.text, content.html):
         assert "This is your first digest" in words(part)
         assert "06:00 New York time" in words(part)
-    before = stored(subscriber=reader, day=TODAY - DAY, state="missed")
+    before = stored(subscriber=subscriber, day=TODAY - DAY, state="missed")
     assert "This is your first digest" in composed(letter)[0].html
     Letter.objects.filter(pk=before.pk).update(state="accepted")
     assert "This is your first digest" not in composed(letter)[0].html
@@ -120,7 +120,7 @@ def test_the_first_digest_welcomes_and_no_later_one_does():
 
 @pytest.mark.parametrize("kind", ["digest", "welcome"])
 @pytest.mark.parametrize("weekdays", [0b0000011, 0b1111111])
-def test_a_first_letter_promises_none_on_days_that_she_did_not_choose(kind, weekdays):
+def test_a_first_letter_announces_no_digest_on_unwanted_weekdays(kind, weekdays):
     papers = [make.paper()] if kind == "digest" else []
     (content,) = composed(stored(papers, kind, make.subscriber(weekdays=weekdays)))
     for part in (content.html, content.text):
@@ -171,24 +171,24 @@ def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(m
     assert found == together
 
 
-def test_each_link_of_a_letter_is_for_one_thing_and_its_readers_own():
+def test_each_link_of_a_letter_is_for_one_purpose_and_one_subscriber():
     paper, unread = make.paper(), make.subscriber(topics=[make.topic()], wants_quiet_days=True)
     letters = [stored([paper]), stored(subscriber=unread), stored([paper])]
     for letter, content in zip(letters, composed(*letters), strict=True):
-        reader, digest = letter.subscriber.public_id, letter.digest.public_id
-        own = {("preferences", reader), ("unsubscribe", reader)}
+        subscriber, digest = letter.subscriber.public_id, letter.digest.public_id
+        own = {("preferences", subscriber), ("unsubscribe", subscriber)}
         if letter.subscriber != unread:
-            own |= {("feedback", reader), ("digest", digest)}
+            own |= {("feedback", subscriber), ("digest", digest)}
         header = dict(content.headers)["List-Unsubscribe"]
         for part in (content.html, header):
             found = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
             read = {(purpose, tokens.parse_token(purpose, token)[0]) for purpose, token in found}
-            assert read == ({("unsubscribe", reader)} if part is header else own)
+            assert read == ({("unsubscribe", subscriber)} if part is header else own)
         shorts = {purpose[0] for purpose, _ in own} - {"u"}
         assert set(re.findall("/e/([a-z])", content.text)) == shorts
 
 
-# ---- Each form of a letter, whatever papers and readers say
+# ---- Each form of a letter, whatever papers and subscribers say
 
 HEADERS = (
     "From To Subject Date Message-ID List-Id List-Unsubscribe List-Unsubscribe-Post Feedback-ID "
@@ -200,7 +200,7 @@ FEW = settings(MANY, max_examples=6)
 
 
 def check(material):
-    """Check that a letter is joined as it is rendered alone, valid, and its reader's alone."""
+    """Check that a letter is joined as it is rendered alone, valid, and its subscriber's alone."""
     mime = mime_of(compose.render(material))
     assert mime == mime_of(alone(material))
     assert re.fullmatch(rb"(?:[\t -~]{0,998}\r\n)*", mime)
@@ -227,7 +227,7 @@ def check(material):
 
 @services.once
 @pytest.mark.parametrize("effort", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
-def test_whatever_papers_and_readers_say_the_letter_is_as_rendered_alone_and_valid(effort):
+def test_whatever_papers_and_subscribers_say_the_letter_is_as_rendered_alone_and_valid(effort):
     effort(given(materials())(check))()
 
 

@@ -26,7 +26,7 @@ from tests.factories.letter_data import material_of, mime_of
 from tests.factories.make import NOW
 
 pytestmark = pytest.mark.django_db
-DOOR = signup.ConsentSource("test")
+CONSENT_SOURCE = signup.ConsentSource("test")
 NUMBERED = re.compile(r"^[^\S\n]*(\[?\d+[\].)])\s", re.MULTILINE)
 
 
@@ -54,11 +54,13 @@ def digest(sent):
 
 def digest_letter(*papers, topics=("Graph learning",), kind="digest", **fields):
     followed = [Topic.objects.get_or_create(name=name, slug=name[:9])[0] for name in topics]
-    reader = make.subscriber(topics=followed, **fields)
-    letter = queue.create(reader, kind, now=NOW, closes_at=NOW + timedelta(days=1))
-    digest = Digest.objects.create(subscriber=reader, day=NOW.date(), letter=letter, considered=400)
+    subscriber = make.subscriber(topics=followed, **fields)
+    letter = queue.create(subscriber, kind, now=NOW, closes_at=NOW + timedelta(days=1))
+    digest = Digest.objects.create(
+        subscriber=subscriber, day=NOW.date(), letter=letter, considered=400
+    )
     said = {"basis": "topic", "topic_name": topics[0]} if topics else {"basis": "new"}
-    said |= {"subscriber": reader, "score": 0.5, "terms": ["graph", "node"]}
+    said |= {"subscriber": subscriber, "score": 0.5, "terms": ["graph", "node"]}
     for position, paper in enumerate(papers, start=1):
         Pick.objects.create(digest=digest, paper=paper, position=position, **said)
     return letter
@@ -81,7 +83,7 @@ def shown(message):
     return " ".join(lxml.html.fromstring(html_of(message).encode()).text_content().split())
 
 
-def test_both_parts_tell_of_each_paper_with_the_reason(digest):
+def test_both_parts_list_each_paper_with_the_reason(digest):
     paper = make.paper(
         "Graphs that forget",
         "We let graphs forget.",
@@ -255,24 +257,24 @@ def test_a_digest_whose_papers_are_gone_is_not_sent_and_can_be_looked_at_all_the
     assert compose.preview(letter.digest, []).subject == "No new papers for you today"
 
 
-def test_the_confirmation_asks_and_one_who_reads_here_is_told_so_instead(sent):
+def test_a_sign_up_is_asked_to_confirm_and_a_subscriber_is_reminded_instead(sent):
     topics = TopicSelection(interests=["Buy at https://spam.example now"])
     request = signup.SignUpRequest(topics)
-    letter = signup.subscribe("reader@example.org", request, source=DOOR, now=NOW)
+    letter = signup.subscribe("reader@example.org", request, source=CONSENT_SOURCE, now=NOW)
     asked, url = parsed(sent(letter)), tokens.confirm_url(letter.subscriber)
     assert html_of(asked).count(f'href="{url}"') == 2
     assert f"\n{url}\n" in text_of(asked)
     assert "spam" not in text_of(asked) + html_of(asked)  # Anyone may type anyone's address.
 
-    signup.confirm(letter.subscriber, letter.subscriber.asked_at, source=DOOR, now=NOW)
+    signup.confirm(letter.subscriber, letter.subscriber.asked_at, source=CONSENT_SOURCE, now=NOW)
     again = signup.subscribe(
-        "reader@example.org", request, source=DOOR, now=NOW + timedelta(days=2)
+        "reader@example.org", request, source=CONSENT_SOURCE, now=NOW + timedelta(days=2)
     )
     Letter.objects.filter(pk=again.pk).update(next_try_at=NOW)
-    told = parsed(sent(again))
-    assert told["Subject"] == "You’re already subscribed to Paperboy"
-    assert "/confirm/" not in text_of(told) + html_of(told)
-    assert tokens.preferences_url(letter.subscriber) in text_of(told)
+    reminder = parsed(sent(again))
+    assert reminder["Subject"] == "You’re already subscribed to Paperboy"
+    assert "/confirm/" not in text_of(reminder) + html_of(reminder)
+    assert tokens.preferences_url(letter.subscriber) in text_of(reminder)
 
 
 def test_rules_for_dark_mode_and_small_screens_survive_the_inlining(digest):
@@ -286,7 +288,7 @@ def test_rules_for_dark_mode_and_small_screens_survive_the_inlining(digest):
     assert all("!important" not in element.get("style", "") for element in page.iter("*"))
 
 
-def test_what_the_operator_says_of_the_house_never_looks_like_a_paper(digest, settings):
+def test_the_operators_text_in_an_email_never_looks_like_a_paper(digest, settings):
     settings.SITE_NAME, settings.POSTAL_ADDRESS = "7. Stock", "8. Haus\nHauptstr. 5\n2. Stock"
     letter = digest(make.paper("Graphs"))
     assert NUMBERED.findall(text_of(letter)) == ["1."]

@@ -33,9 +33,9 @@ def test_a_copy_made_while_somebody_writes_is_whole_and_its_owners_alone(embedde
         writer.execute("INSERT INTO digest_pulse VALUES ('under way', '2026-06-01 12:00:00')")
         call_command("backup", str(copy))
         writer.execute("ROLLBACK")
-    with closing(sqlite3.connect(copy)) as reader:
-        assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert reader.execute("SELECT name FROM digest_pulse").fetchall() == [("before",)]
+    with closing(sqlite3.connect(copy)) as subscriber:
+        assert subscriber.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert subscriber.execute("SELECT name FROM digest_pulse").fetchall() == [("before",)]
     assert copy.stat().st_mode & 0o777 == 0o600
 
 

@@ -94,7 +94,7 @@ DAMAGED = r"The database is damaged \(file is not a database\).+docs/maintenance
 @services.once
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["doctor", "tick", "upgrade"])
-def test_a_database_that_no_command_can_use_is_told_in_a_sentence(tmp_path, command):
+def test_a_database_that_no_command_can_use_is_reported_in_a_sentence(tmp_path, command):
     file = tmp_path / "paperboy.sqlite3"
     file.mkdir()
     for sentence in ("unable to open database file", DAMAGED):
@@ -120,7 +120,7 @@ def test_a_database_that_no_command_can_use_is_told_in_a_sentence(tmp_path, comm
         (InternalError, "cannot execute UPDATE", r"is read-only \(cannot .+ docs/maint"),
     ],
 )
-def test_a_database_that_fails_amid_a_command_is_told(monkeypatch, kind, error, sentence):
+def test_a_database_that_fails_amid_a_command_is_reported(monkeypatch, kind, error, sentence):
     def break_down(*args, **options):
         raise kind(error)
 
@@ -129,7 +129,7 @@ def test_a_database_that_fails_amid_a_command_is_told(monkeypatch, kind, error, 
         call_command("sending")
 
 
-# ---- One reader's digest, shown in the terminal or as a message
+# ---- One subscriber's digest, shown in the terminal or as a message
 
 
 def test_digest_shows_scores_and_reasons_and_sends_nothing(outbox, capsys, tmp_path):
@@ -233,7 +233,7 @@ def test_a_dry_run_makes_no_database(data_dir, command):
 
 def test_tick_without_room_for_the_model_still_sends(settings, data_dir, capsys):
     make.paper("Graph networks")
-    reader = make.subscriber(interests="graph networks")
+    subscriber = make.subscriber(interests="graph networks")
     write_confirmation()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with MailServer() as server:
@@ -250,16 +250,16 @@ def test_tick_without_room_for_the_model_still_sends(settings, data_dir, capsys)
             str(refused.value),
         )
         assert "Sent 1 of 1 due email." in capsys.readouterr().out
-        assert not reader.letters.exists()
+        assert not subscriber.letters.exists()
         call_command("tick", now=NOW)
         assert len(server.accepted) == 2
-    assert reader.letters.get().state == "accepted"
+    assert subscriber.letters.get().state == "accepted"
 
 
 def write_confirmation():
     """Let a letter wait."""
-    reader = make.subscriber(confirmed=False)
-    queue.create(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=1))
+    subscriber = make.subscriber(confirmed=False)
+    queue.create(subscriber, "confirm", now=NOW, closes_at=NOW + timedelta(days=1))
 
 
 # ---- The demo: everything from nothing, and nothing twice however often it runs
@@ -270,7 +270,9 @@ def run():
 
 
 @services.once
-def test_the_demo_delivers_a_confirmed_subscribers_digest_and_tells_where(outbox, capsys, data_dir):
+def test_the_demo_delivers_a_confirmed_subscribers_digest_and_prints_where(
+    outbox, capsys, data_dir
+):
     run()
     confirm, digest = outbox()
     assert confirm["To"] == digest["To"] == "demo@paperboy.example"
@@ -286,7 +288,7 @@ def test_the_demo_delivers_a_confirmed_subscribers_digest_and_tells_where(outbox
     assert subjects.count() >= 12
     for topic in subjects:
         assert matches(window.model, window.papers, Interest("", topic.query), 50), topic
-    # They are made once, and never over what the house has.
+    # They are made once, and never replace existing topics.
     kept = ["arxiv-cs-lg", "graph-learning"]
     Topic.objects.curated().exclude(slug__in=kept).delete()
     run()
@@ -314,7 +316,7 @@ def test_the_demo_of_another_field_has_papers_for_its_topics(field, outbox):
 
 @pytest.mark.slow
 @services.once
-def test_the_demo_goes_on_where_it_was_killed_before_she_confirmed(outbox):
+def test_the_demo_resumes_where_it_was_killed_before_the_confirmation(outbox):
     request = signup.SignUpRequest(TopicSelection(interests=demo.INTERESTS))
     signup.subscribe(demo.ADDRESS, request, source=demo.CONSENT_SOURCE, now=NOW)
     run()

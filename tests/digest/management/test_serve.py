@@ -50,7 +50,7 @@ def test_the_port_is_taken_before_anything_is_made_and_kept_meanwhile(command, c
     wait_for(lambda: is_free(port), 10)  # Somebody else may happen to have got it for a moment.
 
 
-def test_a_service_that_is_told_to_stop_lets_rounds_claim_nothing_more(monkeypatch):
+def test_a_stopping_service_lets_rounds_claim_nothing_more(monkeypatch):
     seen = []
     service = SimpleNamespace(
         start=lambda: None,
@@ -88,7 +88,7 @@ def running(tmp_path, command, **environment):
 
 
 @pytest.mark.slow
-def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
+def test_serve_takes_a_visitor_from_sign_up_to_a_digest(tmp_path):
     """The embedded service as a process, with its own worker and beat, in real time."""
     email, name = "stranger@example.org", "Papers – 论文"  # Which no header can hold as it is.
     environment = {"SOURCES": "", "TRUSTED_PROXIES": "1", "SITE_NAME": name}

@@ -1,4 +1,4 @@
-"""Alarms: what raises them, and how each is told once."""
+"""Alarms: what raises them, and how each is reported once."""
 
 import resource
 import shutil
@@ -30,14 +30,14 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture
 def hook(settings):
-    """A webhook that alarms are told to."""
+    """A webhook that alarms are posted to."""
     with Hook() as hook:
         settings.ALARM_WEBHOOK = hook.url
         yield hook
 
 
 @pytest.fixture(autouse=True)
-def roomy(monkeypatch):
+def disk_usage(monkeypatch):
     """The disk has room, whatever this machine's has."""
     usage = {"free": 50 * 10**9}
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, usage["free"]))
@@ -97,8 +97,8 @@ def test_where_workers_wait_for_a_mail_server_that_hangs_the_dead_beat_names_it(
     hangs = {"kind": "welcome", "state": "transmitting", "created_at": NOW, "next_try_at": NOW}
     hangs |= {"closes_at": NOW + DAY, "lease_until": NOW + MINUTE}
     for minutes in (1, 4, 5):  # An answer that takes a minute keeps nobody from ticking.
-        reader = make.subscriber(next_due_at=NOW + DAY)
-        reader.letters.create(left_at=NOW - minutes * MINUTE, **hangs)
+        subscriber = make.subscriber(next_due_at=NOW + DAY)
+        subscriber.letters.create(left_at=NOW - minutes * MINUTE, **hangs)
     (found,) = (one for one in alarms.check_all(NOW) if one.name == "beat")
     assert found.said == (
         "The scheduler last ran at 11:54 UTC on 1 June 2026: workers wait for the mail server's "
@@ -135,7 +135,7 @@ def test_digests_that_are_not_planned_are_an_alarm_after_a_quarter_of_an_hour():
     )
 
 
-def test_letters_that_wait_or_are_in_doubt_are_an_alarm_unless_none_may_leave(settings):
+def test_waiting_or_uncertain_letters_are_an_alarm_unless_sending_is_stopped(settings):
     make.paper()
     make.subscriber()
     plan.plan(NOW)
@@ -151,7 +151,7 @@ def test_letters_that_wait_or_are_in_doubt_are_an_alarm_unless_none_may_leave(se
 
 
 @pytest.mark.parametrize("name", ["planning", "letters"])
-def test_a_backlog_that_clears_while_it_is_counted_is_told_with_its_moment(name, caplog):
+def test_a_backlog_that_clears_while_it_is_counted_is_reported_with_its_moment(name, caplog):
     make.paper()
     make.subscriber()
     if name == "letters":
@@ -184,7 +184,7 @@ def test_a_breaker_that_has_tripped_for_long_is_an_alarm_and_sending_that_stays_
     assert names(NOW + HOUR + MINUTE) == ["stopped"]
 
 
-def test_a_door_that_is_closed_to_everyone_is_an_alarm(settings):
+def test_a_form_that_is_closed_to_everyone_is_an_alarm(settings):
     settings.LIMITS = settings.LIMITS | {"all": 1}
     assert names() == []
     rate_limits.check_visitor("lost link", "192.0.2.1", NOW)
@@ -254,10 +254,10 @@ def test_a_look_that_breaks_costs_itself_alone_unless_the_database_is_away(monke
 # ---- What strangers learn of it, and what operators
 
 
-def test_strangers_learn_that_something_is_wrong_and_no_more(client, roomy):
+def test_visitors_learn_that_something_is_wrong_and_no_more(client, disk_usage):
     beaten(HOUR)
     make.subscriber("secret@example.org", next_due_at=NOW - HOUR)
-    roomy["free"] = 0
+    disk_usage["free"] = 0
     circuit_breaker.open("auth", "535 wrong password for secret-user", NOW)
     alarm = alarms.ActiveAlarm("promises", "Invariant “x” (once): 7.", "once", HOUR)
     alarms.record([alarm], NOW)
@@ -298,13 +298,13 @@ def test_operators_learn_all_of_it(panel):
     assert "3 MB are left for /x on host-7." in page
 
 
-# ---- Alarms: raised once, told once, ended once, whoever looks and however many do
+# ---- Alarms: raised once, reported once, ended once, whoever looks and however many do
 
 
-# ---- Raised, told, ended
+# ---- Raised, reported, ended
 
 
-def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_ends(hook, caplog):
+def test_an_alarm_is_reported_once_when_it_begins_and_once_when_it_ends(hook, caplog):
     circuit_breaker.open("auth", "it said 535", NOW)
     caplog.clear()
     for minute in range(4):
@@ -313,16 +313,16 @@ def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_ends(hook, caplog
     circuit_breaker.close()
     for minute in range(4, 10):
         alarms.watch(NOW + minute * MINUTE)
-    begun, ended = hook.told
+    begun, ended = hook.posted
     assert begun.splitlines() == [
         "Paperboy (http://127.0.0.1:8000):",
         "[breaker] The mail server refuses user or password: it said 535. Next attempt on 1 June "
         "2026 at 12:01 UTC.",
     ]
     assert "[breaker] Resolved: The mail server refuses user or password" in ended
-    told = [(one.levelname, one.getMessage().split(":")[0]) for one in caplog.records]
-    assert ("ERROR", "[breaker] The mail server refuses user or password") in told
-    assert [one for one in told if "breaker" in one[1]][1:] == [("WARNING", "[breaker] Resolved")]
+    logged = [(one.levelname, one.getMessage().split(":")[0]) for one in caplog.records]
+    assert ("ERROR", "[breaker] The mail server refuses user or password") in logged
+    assert [one for one in logged if "breaker" in one[1]][1:] == [("WARNING", "[breaker] Resolved")]
     (row,) = Alarm.objects.all()
     assert (row.raised_at, row.ended_at) == (NOW, NOW + 7 * MINUTE)
 
@@ -334,11 +334,11 @@ def test_an_alarm_that_comes_and_goes_within_minutes_is_one_and_later_another(ho
         else:
             circuit_breaker.close()
         alarms.watch(NOW + minute * MINUTE)
-    assert len(hook.told) == 4
+    assert len(hook.posted) == 4
     assert Alarm.objects.count() == 2
 
 
-def test_a_webhook_is_told_again_and_not_named_in_the_log(settings, hook, caplog):
+def test_a_failed_webhook_is_called_again_and_not_named_in_the_log(settings, hook, caplog):
     caplog.set_level("INFO")  # As `--loglevel INFO` does.
     settings.ALARM_WEBHOOK = "http://127.0.0.1:1/?key=secret"
     circuit_breaker.open("auth", "it said 535", NOW)
@@ -350,20 +350,20 @@ def test_a_webhook_is_told_again_and_not_named_in_the_log(settings, hook, caplog
     hook.status = 204
     for minute in (2, 3):
         alarms.watch(NOW + minute * MINUTE)
-    assert len(hook.told) == 2
+    assert len(hook.posted) == 2
     assert "secret" not in caplog.text
 
 
-def test_an_old_alarm_is_not_told_to_a_new_webhook(settings, hook):
+def test_an_old_alarm_is_not_reported_to_a_new_webhook(settings, hook):
     settings.ALARM_WEBHOOK = ""
     circuit_breaker.open("auth", "it said 535", NOW)
     alarms.watch(NOW)
     settings.ALARM_WEBHOOK = hook.url
     alarms.watch(NOW + MINUTE)
-    assert hook.told == []
+    assert hook.posted == []
 
 
-def test_a_process_tells_no_alarm_that_another_has_just_told(hook, monkeypatch):
+def test_a_process_reports_no_alarm_that_another_has_just_reported(hook, monkeypatch):
     class TakenAfterAnother(Lease):
         def acquire(self):
             monkeypatch.setattr(alarms, "Lease", Lease)
@@ -374,7 +374,7 @@ def test_a_process_tells_no_alarm_that_another_has_just_told(hook, monkeypatch):
     alarms.record(alarms.check_all(NOW), NOW)
     monkeypatch.setattr(alarms, "Lease", TakenAfterAnother)
     alarms.notify(NOW)
-    assert len(hook.told) == 1
+    assert len(hook.posted) == 1
 
 
 def test_a_long_alarm_is_cut_to_its_column():
@@ -383,7 +383,7 @@ def test_a_long_alarm_is_cut_to_its_column():
         assert Alarm.objects.get().said == said[:500]
 
 
-def test_an_alarm_that_begins_while_others_are_told_is_told_next(hook, monkeypatch):
+def test_an_alarm_that_begins_while_others_are_reported_is_reported_next(hook, monkeypatch):
     send = alarms.send
 
     def send_as_another_begins(lines):
@@ -395,10 +395,10 @@ def test_an_alarm_that_begins_while_others_are_told_is_told_next(hook, monkeypat
         patch.setattr(alarms, "send", send_as_another_begins)
         alarms.notify(NOW)
     alarms.notify(NOW)
-    assert ["disk" in told for told in hook.told] == [False, True]
+    assert ["disk" in text for text in hook.posted] == [False, True]
 
 
-def test_each_promise_that_is_broken_is_an_alarm_and_no_other(monkeypatch):
+def test_each_broken_invariant_is_an_alarm_and_no_other(monkeypatch):
     for _ in range(2):
         make.subscriber()
     plan.plan(NOW)
@@ -442,7 +442,7 @@ def test_a_clock_that_had_gone_ahead_hides_no_dead_beat():
 
 
 @pytest.mark.parametrize("error", [OperationalError, InternalError, DatabaseError])
-def test_a_database_that_is_away_is_told_by_whoever_notices(hook, monkeypatch, error):
+def test_an_outage_of_the_database_is_reported_by_any_process(hook, monkeypatch, error):
     """Away, read-only, damaged."""
 
     def refuse():
@@ -454,17 +454,17 @@ def test_a_database_that_is_away_is_told_by_whoever_notices(hook, monkeypatch, e
         patch.setattr(connection, "close", lambda: None)  # The test's transaction is in it.
         for _ in range(5):
             watcher.look()
-    assert [told.splitlines()[1:] for told in hook.told] == [
+    assert [text.splitlines()[1:] for text in hook.posted] == [
         [f"[database] The database does not answer ({error.__name__})."]
     ]
     monkeypatch.setattr(connection, "close", lambda: None)
     watcher.look()
     watcher.look()
-    assert hook.told[1].splitlines()[1:] == ["[database] Resolved: the database answers again."]
-    assert len(hook.told) == 2
+    assert hook.posted[1].splitlines()[1:] == ["[database] Resolved: the database answers again."]
+    assert len(hook.posted) == 2
 
 
-def test_a_database_that_is_away_for_a_moment_is_told_to_nobody(hook, monkeypatch):
+def test_a_short_outage_of_the_database_is_not_reported(hook, monkeypatch):
     monkeypatch.setattr(connection, "close", lambda: None)
     watcher = alarms.Watcher()
 
@@ -476,4 +476,4 @@ def test_a_database_that_is_away_for_a_moment_is_told_to_nobody(hook, monkeypatc
             patch.setattr(alarms, "watch", fail)
             watcher.look()
         watcher.look()
-    assert hook.told == []
+    assert hook.posted == []

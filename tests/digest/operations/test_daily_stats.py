@@ -24,11 +24,11 @@ def harvest(at=NOW, source="arxiv", **fields):
 
 
 def coverage(day=TODAY, category="cs", **fields):
-    told = {"source": "arxiv", "state": "fresh", "checked_at": NOW}
-    return Coverage.objects.create(category=category, day=day, **told | fields)
+    defaults = {"source": "arxiv", "state": "fresh", "checked_at": NOW}
+    return Coverage.objects.create(category=category, day=day, **defaults | fields)
 
 
-def test_readers_are_counted_by_their_state_at_the_end_of_the_day():
+def test_subscribers_are_counted_by_their_state_at_the_end_of_the_day():
     before = NOW - DAY
     make.subscriber(now=before)
     make.subscriber(now=before, paused_until=TODAY + 5 * DAY)
@@ -43,20 +43,20 @@ def test_readers_are_counted_by_their_state_at_the_end_of_the_day():
     by_state |= {"unsubscribed": 1}
     assert counted("subscribers") == by_state
     daily_stats.count(NOW + DAY)
-    Subscriber.objects.filter(suppressed_at=None).update(unsubscribed_at=None)  # She comes back.
+    Subscriber.objects.filter(suppressed_at=None).update(unsubscribed_at=None)  # They come back.
     daily_stats.count(NOW + 2 * DAY)
     assert counted("subscribers") == by_state
     assert counted("subscribers", TODAY + 2 * DAY)["unsubscribed"] == 0
 
 
 def test_letters_are_counted_by_kind_and_state_on_the_day_they_were_written():
-    readers = [make.subscriber() for _ in range(3)]
+    subscribers = [make.subscriber() for _ in range(3)]
     midnight = datetime(2026, 6, 1, tzinfo=UTC)
-    letter(readers[1], midnight - timedelta(microseconds=1), state="missed")
-    letter(readers[0], midnight)
-    letter(readers[1])
-    letter(readers[2])
-    letter(readers[0], kind="confirm", state="failed")
+    letter(subscribers[1], midnight - timedelta(microseconds=1), state="missed")
+    letter(subscribers[0], midnight)
+    letter(subscribers[1])
+    letter(subscribers[2])
+    letter(subscribers[0], kind="confirm", state="failed")
     daily_stats.count(NOW)
     assert counted("letters") == {"digest accepted": 3, "confirm failed": 1}
     assert counted("letters", TODAY - DAY) == {"digest missed": 1}
@@ -66,14 +66,14 @@ def test_letters_are_counted_by_kind_and_state_on_the_day_they_were_written():
 
 
 def test_facts_feedback_and_consents_are_counted():
-    reader = make.subscriber()
-    one = letter(reader)
+    subscriber = make.subscriber()
+    one = letter(subscriber)
     for kind, grade in [("bounced", "hard"), ("complained", ""), ("relayed", "")]:
         fact(one, kind, grade)
     for value in ("more", "more", "less"):
-        reader.feedback.create(paper=make.paper(), value=value, at=NOW)
+        subscriber.feedback.create(paper=make.paper(), value=value, at=NOW)
     for act in ("asked", "confirmed"):
-        reader.consents.create(act=act, at=NOW, via="form")
+        subscriber.consents.create(act=act, at=NOW, via="form")
     daily_stats.count(NOW)
     assert counted("facts") == {"hard bounced": 1, "complained": 1, "relayed": 1}
     assert counted("feedback") == {"more": 2, "less": 1}
@@ -123,8 +123,8 @@ def test_a_day_whose_rows_were_thrown_away_is_left_out_and_not_said_to_be_empty(
 
 
 def test_what_was_counted_stays_when_its_rows_go(settings):
-    reader = make.subscriber()
-    letter(reader, reason="x", state="skipped", kind="confirm")
+    subscriber = make.subscriber()
+    letter(subscriber, reason="x", state="skipped", kind="confirm")
     harvest(seen=9)
     daily_stats.count(NOW)
     daily_stats.count(NOW + 9 * DAY)

@@ -1,4 +1,4 @@
-"""What the doctor asks of the house itself, each with what to do about it."""
+"""What the doctor asks of the installation itself, each with what to do about it."""
 
 import shutil
 from collections import namedtuple
@@ -27,7 +27,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture(autouse=True)
 def sound(settings, monkeypatch):
-    """A house in which all is well."""
+    """An installation in which all is well."""
     settings.SITE_URL, settings.IS_HTTPS = "https://papers.example.org", True
     settings.ALLOWED_HOSTS = [".example.org"]
     settings.TRUSTED_PROXIES = 1
@@ -39,11 +39,11 @@ def sound(settings, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 5 * 10**10))
 
 
-def told(what):
+def check_result(what):
     return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == what)
 
 
-OF_THE_HOUSE = [
+SETUP_CHECKS = [
     *("settings", "database", "clocks", "site", "proxies", "secret key", "debug mode"),
     *("data folder", "cache", "sources", "scheduler", "alarms", "alarm webhook", "metrics"),
 ]
@@ -56,7 +56,7 @@ def harvest(source, moment, **fields):
 
 def test_where_all_is_well_it_says_so():
     found = {one.what: one.grade for one in doctor.examine(NOW)}
-    assert {what: found[what] for what in OF_THE_HOUSE} == dict.fromkeys(OF_THE_HOUSE, "ok")
+    assert {what: found[what] for what in SETUP_CHECKS} == dict.fromkeys(SETUP_CHECKS, "ok")
 
 
 def test_a_postgresql_that_takes_no_writes_is_wrong_and_a_monitor_may_see_it(client):
@@ -72,7 +72,7 @@ def test_a_postgresql_that_takes_no_writes_is_wrong_and_a_monitor_may_see_it(cli
     assert "Nothing can be saved and no emails are sent now." in answer.json()["degraded"]
 
 
-def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
+def test_the_disk_is_reported_where_the_database_does_not_answer(monkeypatch):
     monkeypatch.setattr(doctor_environment, "database", lambda now: ("wrong", "disk I/O error"))
     assert [one.what for one in doctor.examine(NOW)] == ["settings", "data folder", "database"]
 
@@ -109,10 +109,10 @@ AMISS = [
 
 
 @pytest.mark.parametrize(("changed", "what", "grade", "said"), AMISS)
-def test_each_setting_that_is_amiss_is_told_with_what_to_do(settings, changed, what, grade, said):
+def test_each_wrong_setting_is_reported_with_what_to_do(settings, changed, what, grade, said):
     for name, value in changed.items():
         setattr(settings, name, value)
-    found = told(what)
+    found = check_result(what)
     assert found[0] == grade
     assert said in found[1]
 
@@ -121,50 +121,50 @@ def test_each_setting_that_is_amiss_is_told_with_what_to_do(settings, changed, w
 def test_a_key_that_was_left_out_is_missed_for_a_month(settings, run):
     run()
     fine = ("ok", "50 characters")
-    assert told("secret key") == fine
+    assert check_result("secret key") == fine
     settings.SECRET_KEY = "n" * 50
     run()
-    assert told("secret key") == (
+    assert check_result("secret key") == (
         "note",
         "another key was in use until 2026-06-01 12:00 UTC, and links in emails from then do not "
         "work: add it to SECRET_KEY_FALLBACKS unless it was stolen (docs/security.md).",
     )
     assert doctor_environment.secret_key(NOW + 31 * 24 * HOUR) == fine
     settings.SECRET_KEY_FALLBACKS = ["k" * 50]
-    assert told("secret key") == fine
+    assert check_result("secret key") == fine
 
 
 def test_a_topic_of_stop_words_alone_is_named_and_one_of_categories_is_not():
     make.topic("Graphs")
     make.topic("Physics", query="", categories=["physics"])
-    assert told("topics") == ("ok", "2 offered")
+    assert check_result("topics") == ("ok", "2 offered")
     make.topic("Of the", query="of the")
     said = "3 offered. The words of these find no papers: Of the. Change or withdraw it."
-    assert told("topics") == ("note", said)
+    assert check_result("topics") == ("note", said)
 
 
-def test_papers_that_are_too_old_are_told_with_what_brings_newer_ones(settings):
+def test_papers_that_are_too_old_are_reported_with_what_brings_newer_ones(settings):
     make.paper(day=TODAY - 9 * 24 * HOUR)
     said = "the newest is from 2026-05-23, so digests are empty. "
-    assert told("papers") == ("wrong", f"{said}See *sources* below.")
+    assert check_result("papers") == ("wrong", f"{said}See *sources* below.")
     settings.SOURCES = []
-    assert told("papers") == ("wrong", f"{said}Import newer ones.")
+    assert check_result("papers") == ("wrong", f"{said}Import newer ones.")
 
 
-def test_files_that_others_can_read_are_told(data_dir):
+def test_files_that_others_can_read_are_reported(data_dir):
     file = data_dir / "secret-key"
     file.write_text("k")
     file.chmod(0o640)
     said = f"other users of this machine can read {file}: run `chmod 600 {file}`."
-    assert told("secret key") == ("wrong", said)
+    assert check_result("secret key") == ("wrong", said)
     data_dir.chmod(0o755)
     said = f"other users of this machine can read {data_dir}: run `chmod o= {data_dir}`."
-    assert told("data folder") == ("note", said)
+    assert check_result("data folder") == ("note", said)
 
 
 def test_a_disk_that_is_nearly_full_is_wrong(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 10**9))
-    grade, said = told("data folder")
+    grade, said = check_result("data folder")
     assert grade == "wrong"
     assert "only 1.0 of 100 GB free" in said
 
@@ -175,17 +175,17 @@ def test_a_disk_that_is_nearly_full_is_wrong(monkeypatch):
 )
 def test_a_tick_of_long_ago_is_wrong_where_processes_should_run(settings, ago, broker, grade):
     settings.CELERY_BROKER_URL = broker
-    assert doctor_environment.ticks(NOW + ago * MINUTE)[0] == grade
+    assert doctor_environment.scheduler(NOW + ago * MINUTE)[0] == grade
 
 
-def test_sources_are_told_with_the_moment_since_which_all_were_asked_or_failed(settings):
+def test_sources_are_reported_with_the_moment_since_which_all_were_asked_or_failed(settings):
     settings.SOURCES = ["arxiv", "huggingface"]
     harvest("arxiv", NOW + HOUR)
     harvest("huggingface", NOW)
     said = "arxiv, huggingface; all fetched since 2026-06-01 12:00 UTC"
-    assert told("sources") == ("ok", said)
+    assert check_result("sources") == ("ok", said)
     harvest("arxiv", NOW + 2 * HOUR, state="failed", said="Failed: no answer.")
-    grade, said = told("sources")
+    grade, said = check_result("sources")
     assert grade == "wrong"
     assert "arxiv failed at 2026-06-01 14:00 UTC: Failed: no answer." in said
 
@@ -195,11 +195,11 @@ def test_sources_are_told_with_the_moment_since_which_all_were_asked_or_failed(s
 )
 def test_a_proxy_that_is_not_named_is_seen_by_where_all_sign_up_from(last, grade):
     """TRUSTED_PROXIES names others: all visitors share one limit, and nobody's address is kept."""
-    house, reader = ("172.18.0.1" if last.startswith("172.") else last), make.subscriber()
-    for address in [house] * (doctor_environment.SIGN_UPS - 1) + [last]:
-        reader.consents.create(act="asked", at=NOW, via="sign-up form", ip=address)
-    found, said = told("proxies")
-    assert (found, house in said) == (grade, grade == "note")
+    proxy, subscriber = ("172.18.0.1" if last.startswith("172.") else last), make.subscriber()
+    for address in [proxy] * (doctor_environment.SIGN_UPS - 1) + [last]:
+        subscriber.consents.create(act="asked", at=NOW, via="sign-up form", ip=address)
+    found, said = check_result("proxies")
+    assert (found, proxy in said) == (grade, grade == "note")
 
 
 @pytest.mark.parametrize(
@@ -212,40 +212,40 @@ def test_too_many_proxies_are_wrong_and_logged_once(client, settings, caplog, se
     settings.ALLOWED_HOSTS = [".example.org", "testserver"]
     for number in range(2):
         client.post("/subscribe/", {"email": f"you-{number}@example.org"})
-    assert told("proxies")[0] == grade
+    assert check_result("proxies")[0] == grade
     assert caplog.text.count("A sign-up bypassed one of the 1 proxies") == (grade == "wrong")
     settings.TRUSTED_PROXIES = 0  # As it is.
-    assert told("proxies")[0] == "note"
+    assert check_result("proxies")[0] == "note"
 
 
 def test_alarms_that_stand_are_wrong_and_lead_to_the_runbook():
     alarms.record([alarms.ActiveAlarm("disk", "3 MB are left.", "host")], NOW)
-    grade, said = told("alarms")
+    grade, said = check_result("alarms")
     assert grade == "wrong"
     assert said == "[disk] 3 MB are left. See docs/maintenance.md."
 
 
 @pytest.mark.parametrize(("seconds", "grade"), [(4, "ok"), (20, "note"), (-90, "wrong")])
-def test_clocks_that_are_apart_are_told(monkeypatch, seconds, grade):
+def test_clocks_that_differ_are_reported(monkeypatch, seconds, grade):
     moment = NOW + seconds * SECOND
     monkeypatch.setattr("subscriptions.delivery.clock.database_now", lambda: moment)
-    assert told("clocks")[0] == grade
+    assert check_result("clocks")[0] == grade
 
 
 def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
     unsafe = {"SHOW fsync": "off", "PRAGMA synchronous": 1}
     monkeypatch.setattr(doctor_environment, "_query_value", lambda sql: unsafe.get(sql, "on"))
-    grade, said = told("database")
+    grade, said = check_result("database")
     assert grade == "wrong"
     assert ("switch on fsync" if connection.vendor == "postgresql" else "FULL") in said
 
 
-def test_a_pooler_that_database_url_says_nothing_of_is_told():
+def test_a_pooler_that_database_url_does_not_mention_is_reported():
     said = "FATAL: unsupported startup parameter in options: statement_timeout"
     assert "add ?pool_mode=transaction" in health.explain_error(OperationalError(said))
 
 
-def test_a_database_that_has_few_connections_or_no_timeouts_is_told(monkeypatch):
+def test_a_database_that_has_few_connections_or_no_timeouts_is_reported(monkeypatch):
     """What idle threads of a web server hold on to, a worker waits for. Behind a pooler, we can't
     say how long anything may take.
     """
@@ -253,11 +253,11 @@ def test_a_database_that_has_few_connections_or_no_timeouts_is_told(monkeypatch)
         pytest.skip("SQLite's connections are not counted, and its waits are its own")
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = 0")
-    grade, said = told("database")
+    grade, said = check_result("database")
     assert grade == "note"
     assert "because lock_timeout is off" in said
     monkeypatch.setattr(doctor_environment, "MIN_CONNECTIONS", 10**6)
-    grade, said = told("database")
+    grade, said = check_result("database")
     assert grade == "wrong"
     assert "free connections: workers without one plan and send nothing" in said
 
@@ -271,9 +271,9 @@ def test_a_redis_that_answers_and_takes_nothing_is_wrong(tmp_path, settings, mon
         settings.CELERY_BROKER_URL = redis.url
         app = Celery("full", broker=redis.url, set_as_current=False)
         monkeypatch.setattr(doctor, "current_app", app)
-        assert told("broker") == ("ok", "redis answers")
+        assert check_result("broker") == ("ok", "redis answers")
         redis.call("CONFIG", "SET", "maxmemory", "1")
-        assert told("broker") == (
+        assert check_result("broker") == (
             "wrong",
             "Redis refuses messages (command not allowed when used memory > "
             "'maxmemory'.): check its memory, disk and log.",
@@ -292,7 +292,7 @@ def test_a_mail_server_that_takes_nothing_is_wrong(settings, address, said, mend
     with MailServer((*EXTENSIONS, "AUTH PLAIN")) as server:
         server.replies["auth"] = b"535 5.7.8 bad credentials\r\n"
         settings.EMAIL_URL = address.format(server.url.removeprefix("smtp://"))
-        grade, found = told("mail server")
+        grade, found = check_result("mail server")
         server.shutdown()
     assert (grade, said in found, mend in found) == ("wrong", True, True)
 
@@ -304,4 +304,4 @@ def test_an_alarm_can_be_sounded_to_see_who_hears_it(settings, capsys):
             with pytest.raises(CommandError):  # There are no papers, for one.
                 call_command("doctor", sound_alarm=True)
             assert said in capsys.readouterr().out
-    assert hook.told[0].endswith("[test] Nothing is wrong.")
+    assert hook.posted[0].endswith("[test] Nothing is wrong.")

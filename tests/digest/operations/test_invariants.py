@@ -1,4 +1,4 @@
-"""The promises as queries: kept on a day that went well, and each found broken where it is."""
+"""The invariants as queries: kept on a day that went well, and each found broken where it is."""
 
 import logging
 from datetime import timedelta
@@ -18,7 +18,7 @@ from subscriptions.delivery.recovery import sweep
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from tests.factories import make
-from tests.factories.make import DAY, DOOR, MINUTE, NOW
+from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
 from tests.factories.planning import plan_and_send
 from tests.helpers.invariants import broken
 from tests.helpers.pages import text_of
@@ -38,7 +38,7 @@ def sent():
 
 
 def planned():
-    """Make a reader whose digest waits."""
+    """Make a subscriber whose digest waits."""
     make.paper("Graph networks")
     make.subscriber(interests="graph networks")
     plan.plan(NOW)
@@ -46,15 +46,15 @@ def planned():
 
 
 def beside(letter, **fields):
-    """Write another letter to the same reader, which waits."""
+    """Write another letter to the same subscriber, which waits."""
     written = {"kind": "confirm", "created_at": NOW, "closes_at": NOW + DAY, "next_try_at": NOW}
     other = letter.subscriber.letters.create(**written, **fields)
     other.events.create(at=NOW, became="planned", attempt=0)
     return other
 
 
-def past_the_fence(letter):
-    """Bring a letter that waits past the fence, as a worker that died there would leave it."""
+def past_the_final_check(letter):
+    """Bring a waiting letter past the final check, as a worker that died there would leave it."""
     (claimed,), _ = transitions.claim(NOW, 1)
     frozen = transitions.FrozenMessage(b"Subject: x\r\n\r\nx\r\n", "<x@paperboy.example>", NOW)
     assert transitions.final_check([claimed], {claimed.pk: frozen}, NOW).passed
@@ -62,8 +62,8 @@ def past_the_fence(letter):
     return letter
 
 
-def leave(reader, now=NOW):
-    signup.unsubscribe(reader.public_id, source=DOOR, now=now)
+def leave(subscriber, now=NOW):
+    signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=now)
 
 
 def change(letter, **fields):
@@ -77,7 +77,7 @@ def test_all_are_kept_on_a_day_that_went_well(sent):
 
 
 def test_all_are_kept_through_a_silence_and_a_repeat():
-    letter = past_the_fence(planned())
+    letter = past_the_final_check(planned())
     later = NOW + transitions.LEASE + MINUTE
     sweep.sweep(later)
     assert broken(later) == {}
@@ -111,13 +111,13 @@ def test_who_is_due_may_wait_for_a_letter_that_is_sent_again(sent):
     change(sent, state="planned", repeats=1, **fields)
     assert "planned" not in broken(late)
     other = make.subscriber(next_due_at=NOW + DAY)
-    assert broken(late)["planned"] == [other.pk]  # She waits for none of another's,
+    assert broken(late)["planned"] == [other.pk]  # It waits for no letter of another subscriber,
     change(beside(sent, repeats=1), closes_at=late + MINUTE)
     change(sent, closes_at=late)
     assert broken(late)["planned"] == [sent.subscriber_id, other.pk]  # nor for what is no digest.
 
 
-def test_who_wants_digests_and_is_due_never_or_in_a_month_is_found_unless_she_has_paused():
+def test_who_wants_digests_and_is_due_never_or_in_a_month_is_found_unless_paused():
     forgotten, far = (make.subscriber(next_due_at=due) for due in (None, NOW + 17 * DAY))
     make.subscriber(next_due_at=NOW + 15 * DAY)
     make.subscriber(next_due_at=NOW + 30 * DAY, paused_until=NOW.date() + 30 * DAY)
@@ -191,7 +191,7 @@ AFTER_SILENCE = {"at": NOW, "attempt": 1, "was": "uncertain", "became": "planned
 
 @pytest.fixture
 def next_day(sent):
-    """Her digest of the day after, which has left as well."""
+    """Their digest of the day after, which has left as well."""
     make.paper("Graph networks of tomorrow", now=NOW + DAY)
     plan_and_send(NOW + DAY)
     return Letter.objects.get(day=sent.day + DAY)
@@ -210,7 +210,7 @@ def test_a_digest_that_leaves_too_soon_after_the_last_is_found(sent, next_day, m
 
 
 def test_digests_that_are_apart_may_have_their_dates_in_the_other_order(sent, next_day):
-    """She moved across the date line, left, and signed up anew on a date that was over before."""
+    """They moved across the date line, left, and signed up anew on a date that was over before."""
     rest = schedule.MIN_GAP_AFTER_FIRST - MINUTE
     change(sent, left_at=next_day.left_at + rest)
     assert broken(NOW + DAY) == {}
@@ -233,13 +233,13 @@ def test_a_digest_that_surely_did_not_arrive_is_none_too_soon(sent, next_day, wh
 
 
 def test_a_letter_that_can_not_be_sent_again_as_it_was_is_found():
-    letter = past_the_fence(planned())
+    letter = past_the_final_check(planned())
     assert broken(NOW) == {}
     Volley.objects.all().delete()
     assert broken(NOW) == {"bytes": [letter.pk]}
 
 
-def test_a_dot_after_its_reader_has_left_is_found_unless_leaving_does_not_stop_the_letter(sent):
+def test_an_end_of_data_after_an_unsubscribe_is_found_unless_the_letter_is_exempt(sent):
     Subscriber.objects.update(unsubscribed_at=NOW - timedelta(seconds=59), next_due_at=None)
     assert broken(NOW) == {}
     Subscriber.objects.update(unsubscribed_at=NOW - timedelta(seconds=61))
@@ -249,28 +249,32 @@ def test_a_dot_after_its_reader_has_left_is_found_unless_leaving_does_not_stop_t
         assert broken(NOW) == {}
 
 
-def test_whoever_leaves_after_a_day_that_was_only_told_is_not_said_to_have_left_before(sent):
-    leave(sent.subscriber, NOW - DAY)  # By the clock, the letter left before: tick was told so.
+def test_who_unsubscribes_after_a_tick_for_another_day_breaks_no_invariant(sent):
+    leave(
+        sent.subscriber, NOW - DAY
+    )  # By the clock, the letter was sent before: tick was run for another day.
     assert broken(NOW) == {}
 
 
 def test_a_dot_after_a_goodbye_is_found(sent):
     leave(sent.subscriber, NOW - DAY)
-    fence = sent.events.get(became="transmitting")
-    sent.events.filter(pk__gte=fence.pk).delete()
-    fence.pk = None
-    fence.save(force_insert=True)
+    checked = sent.events.get(became="transmitting")
+    sent.events.filter(pk__gte=checked.pk).delete()
+    checked.pk = None
+    checked.save(force_insert=True)
     assert broken(NOW)["leavers"] == [sent.pk]
 
 
-def test_who_leaves_twice_while_the_clock_is_set_back_had_no_dot_between_after_leaving(sent):
-    reader, hour = sent.subscriber, timedelta(hours=1)
-    leave(reader, NOW + hour)
-    signup.confirm(reader, NOW + hour, kind="goodbye", source=DOOR, now=NOW + 2 * hour)
+def test_unsubscribing_twice_while_the_clock_is_set_back_breaks_no_invariant(sent):
+    subscriber, hour = sent.subscriber, timedelta(hours=1)
+    leave(subscriber, NOW + hour)
+    signup.confirm(
+        subscriber, NOW + hour, kind="goodbye", source=CONSENT_SOURCE, now=NOW + 2 * hour
+    )
     make.paper("Graph networks of tomorrow", now=NOW + DAY)
     plan_and_send(NOW + DAY)
     assert Letter.objects.filter(day=sent.day + DAY, state="accepted").exists()
-    leave(reader, NOW + hour - MINUTE)
+    leave(subscriber, NOW + hour - MINUTE)
     assert broken(NOW + hour) == {}
 
 
@@ -291,7 +295,7 @@ def test_events_are_not_asked_for_where_they_may_be_purged(sent, settings):
     assert broken(NOW + settings.KEEP_EVENTS) == {}
 
 
-def test_slices_leave_no_letter_out_and_no_more_than_some_examples_are_told(sent, monkeypatch):
+def test_slices_leave_no_letter_out_and_only_some_examples_are_reported(sent, monkeypatch):
     for _ in range(8):
         beside(sent, state="skipped")
     for size in (1, 2, 100):
@@ -309,7 +313,9 @@ def test_letters_of_long_ago_are_left_to_the_doctor(sent):
     assert broken(NOW, NOW - invariants.RECENT)["once"] == [other.pk]
 
 
-def test_an_older_letter_that_breaks_a_promise_is_found_within_the_hour(sent, monkeypatch, clock):
+def test_an_older_letter_that_breaks_an_invariant_is_found_within_the_hour(
+    sent, monkeypatch, clock
+):
     monkeypatch.setattr(invariants, "NEWEST", 1)
     change(sent, repeats=2)
     beside(sent)
@@ -325,7 +331,7 @@ def test_an_older_letter_that_breaks_a_promise_is_found_within_the_hour(sent, mo
     assert Alarm.objects.get().holds_until == alarm.holds_until
 
 
-def test_a_broken_promise_is_an_error_with_its_name_and_told_of_once(sent, caplog):
+def test_a_broken_invariant_is_logged_once_as_an_error_with_its_name(sent, caplog):
     change(sent, repeats=2)
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
@@ -335,7 +341,7 @@ def test_a_broken_promise_is_an_error_with_its_name_and_told_of_once(sent, caplo
     assert "@" not in record.getMessage()
 
 
-def test_the_figures_tell_of_the_lag_and_of_doubts():
+def test_the_metrics_have_the_lag_and_uncertain_letters():
     figures = delivery_stats.figures(NOW)
     assert (figures.accepted, figures.lag_p99, figures.days) == (0, None, [])
     make.paper("Graph networks")
@@ -370,7 +376,7 @@ def test_the_panel_says_what_the_last_check_found_and_leads_to_the_rows(panel, s
     page = reverse("admin:subscriptions_letter_change", args=[sent.pk])
     assert f'href="{page}"' in answer.text
     assert reverse("admin:subscriptions_subscriber_change", args=[late.pk]) in answer.text
-    # Who may not see readers sees counts alone.
+    # Who may not see subscribers sees counts alone.
     viewer = User.objects.create(username="viewer", is_staff=True)
     viewer.groups.add(Group.objects.get(name="viewer"))
     panel.force_login(viewer)

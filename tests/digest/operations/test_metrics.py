@@ -97,7 +97,7 @@ def test_a_database_that_is_away_is_503(scraped):
     assert response.content == b"No figures: OperationalError.\n"
 
 
-def test_a_quiet_house_has_figures_too(settings, tmp_path):
+def test_an_installation_without_letters_has_metrics_too(settings, tmp_path):
     settings.DATA_DIR = tmp_path / "not" / "yet"
     with current_app.connection_for_write() as broker:
         for queue in current_app.amqp.queues:  # Of what tests before this one hinted at.
@@ -165,11 +165,11 @@ def test_the_figures_are_those_of_the_database(clock):
         "paperboy_letters_accepted_last_day": 1,
     }
     assert {key: found.get(key) for key in expected} == expected
-    told = {
+    documented = {
         (one.name, one.type, ",".join({label for it in one.samples for label in it.labels}))
         for one in families()
     }
-    assert told == METRICS
+    assert documented == METRICS
 
 
 def test_few_queries_are_asked_and_not_again_within_seconds(django_assert_max_num_queries):

@@ -30,10 +30,10 @@ from tests.helpers import invariants
 pytestmark = pytest.mark.django_db
 
 
-def live(days, readers=1, *, start=NOW):
-    """Let readers get a digest on each of so many days, and return the moment after."""
+def live(days, subscribers=1, *, start=NOW):
+    """Let subscribers get a digest on each of so many days, and return the moment after."""
     make.topic("Graphs")
-    for _ in range(readers):
+    for _ in range(subscribers):
         make.subscriber(interests="graph networks", next_due_at=start, now=start, hour=start.hour)
     for day in range(days):
         now = start + day * DAY
@@ -65,10 +65,10 @@ def test_the_last_letter_and_digest_of_a_subscriber_stay_known(settings):
     assert retention.purge(end + settings.KEEP_LETTERS)["letters"] == 2
     assert days_of() == [2]
     assert Pick.objects.get().digest.letter == Letter.objects.get()
-    reader = Subscriber.objects.get()
-    preferences.change(reader, None, {"hour": 20}, now=NOW + 2 * DAY + HOUR)
-    assert make.fresh(reader).next_due_at.date() == TODAY + 3 * DAY
-    assert Digest.objects.not_missed().filter(subscriber=reader).exists()
+    subscriber = Subscriber.objects.get()
+    preferences.change(subscriber, None, {"hour": 20}, now=NOW + 2 * DAY + HOUR)
+    assert make.fresh(subscriber).next_due_at.date() == TODAY + 3 * DAY
+    assert Digest.objects.not_missed().filter(subscriber=subscriber).exists()
 
 
 def test_replayed_journals_go_after_two_weeks():
@@ -84,7 +84,7 @@ def test_replayed_journals_go_after_two_weeks():
 def test_an_open_letter_keeps_its_events_however_old_and_is_in_no_others_way(settings, monkeypatch):
     monkeypatch.setattr(retention, "EVENT_BATCH", 1)
     monkeypatch.setattr(retention, "MAX_BATCHES", 9)
-    live(1, readers=2)
+    live(1, subscribers=2)
     letter = Letter.objects.earliest("pk")
     Letter.objects.filter(pk=letter.pk).update(state="uncertain", ended_at=None)
     assert retention.purge(NOW + 2 * settings.KEEP_EVENTS)["events"] == 4
@@ -100,16 +100,16 @@ def test_events_of_a_letter_that_is_gone_go_too(settings):
 
 
 def test_letters_of_no_day_go_and_open_ones_stay(settings):
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     written = {"kind": "confirm", "created_at": NOW, "closes_at": NOW + DAY}
-    reader.letters.create(state="skipped", ended_at=NOW, **written)
-    reader.letters.create(state="planned", next_try_at=NOW, **written)
+    subscriber.letters.create(state="skipped", ended_at=NOW, **written)
+    subscriber.letters.create(state="planned", next_try_at=NOW, **written)
     retention.purge(NOW + 2 * settings.KEEP_LETTERS)
     assert Letter.objects.get().state == "planned"
 
 
 def test_letters_that_the_next_one_is_planned_from_stay(settings):
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     for states, kept in {
         "accepted accepted accepted": [2],
         "accepted skipped missed": [0, 1, 2],
@@ -118,9 +118,9 @@ def test_letters_that_the_next_one_is_planned_from_stay(settings):
         "missed missed missed": [2],
         "failed failed accepted": [2],
     }.items():
-        reader.letters.all().delete()
+        subscriber.letters.all().delete()
         for days, state in enumerate(states.split()):
-            letter(reader, NOW + days * DAY, state, reason="x")
+            letter(subscriber, NOW + days * DAY, state, reason="x")
         retention.purge(NOW + 2 * settings.KEEP_LETTERS)
         assert sorted((one.day - TODAY).days for one in Letter.objects.all()) == kept, states
 
@@ -147,13 +147,13 @@ def killed_at_the_second_delete_of(model):
 
 
 def broken(now):
-    """Return the promises that are broken by then, whoever is due since."""
+    """Return the invariants that are broken by then, whoever is due since."""
     Subscriber.objects.update(next_due_at=now + DAY)
     return invariants.broken(now)
 
 
 def test_a_purge_that_was_killed_between_two_batches_is_gone_on_with(settings, monkeypatch):
-    live(5, readers=2)
+    live(5, subscribers=2)
     later = NOW + settings.KEEP_LETTERS + 10 * DAY
     monkeypatch.setattr(retention, "BATCH", 3)
     monkeypatch.setattr(retention, "EVENT_BATCH", 7)
@@ -176,8 +176,8 @@ def test_a_purge_that_was_killed_between_two_batches_is_gone_on_with(settings, m
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_the_first_row_since_a_moment_is_found_by_halving(count, django_assert_max_num_queries):
-    reader = make.subscriber()
-    letters = [letter(reader, NOW + n * DAY, kind="confirm") for n in range(count)]
+    subscriber = make.subscriber()
+    letters = [letter(subscriber, NOW + n * DAY, kind="confirm") for n in range(count)]
     Letter.objects.filter(pk__in=[one.pk for one in letters[1:3]]).delete()
     for n in range(-1, count + 1):
         moment = NOW + n * DAY
@@ -188,9 +188,9 @@ def test_the_first_row_since_a_moment_is_found_by_halving(count, django_assert_m
 
 
 @pytest.mark.parametrize("looks", [1, 2, 3])
-def test_readers_who_are_erased_while_a_moment_is_looked_for_are_in_nobodys_way(looks):
+def test_subscribers_who_are_erased_during_the_search_for_a_moment_do_no_harm(looks):
     """So many times it looks before they are: what came back of letters would be set aside."""
-    live(2, readers=3)
+    live(2, subscribers=3)
     last, left = Subscriber.objects.last(), looks
 
     def erase(execute, sql, params, many, context):
@@ -293,7 +293,7 @@ def test_addresses_that_nobody_confirms_are_forgotten_after_a_month():
     assert not Topic.objects.exists()
 
 
-def test_a_suppressed_unconfirmed_address_leaves_a_seal():
+def test_a_suppressed_unconfirmed_address_leaves_a_suppression_entry():
     asked = {"confirmed": False, "now": NOW - 31 * DAY, "suppressed_at": NOW - DAY}
     for why in Subscriber.Suppression.values:
         make.subscriber(f"{why}@example.org", suppressed_by=why, **asked)
@@ -304,14 +304,16 @@ def test_a_suppressed_unconfirmed_address_leaves_a_seal():
 
 
 def test_a_strangers_sign_up_of_a_former_subscriber_is_forgotten_after_a_month():
-    reader = make.subscriber(interests="bread", now=NOW - 9 * DAY, unsubscribed_at=NOW - DAY)
+    subscriber = make.subscriber(interests="bread", now=NOW - 9 * DAY, unsubscribed_at=NOW - DAY)
     theirs, strangers = (signup.ConsentSource("x", ip=ip) for ip in ("192.0.2.1", "198.51.100.66"))
-    signup.record_consent(reader, "asked", theirs, NOW - 9 * DAY)
+    signup.record_consent(subscriber, "asked", theirs, NOW - 9 * DAY)
     request = signup.SignUpRequest(TopicSelection(interests=["cake"]))
-    signup.subscribe(reader.email, request, source=strangers, now=NOW)
+    signup.subscribe(subscriber.email, request, source=strangers, now=NOW)
     for age, is_kept in [(29 * DAY, True), (31 * DAY, False)]:
         upkeep.purge(NOW + age)
-        reader.refresh_from_db()
-        assert bool(reader.asked_for) == is_kept
-        assert [c.ip for c in reader.consents.all()] == ["192.0.2.1", strangers.ip][: 1 + is_kept]
-    assert reader.preferences.get().topic.query == "bread"
+        subscriber.refresh_from_db()
+        assert bool(subscriber.asked_for) == is_kept
+        assert [c.ip for c in subscriber.consents.all()] == ["192.0.2.1", strangers.ip][
+            : 1 + is_kept
+        ]
+    assert subscriber.preferences.get().topic.query == "bread"

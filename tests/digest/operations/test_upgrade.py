@@ -42,8 +42,8 @@ def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_othe
     password = (tmp_path / "data/admin-password").read_text().strip()
     assert all(f"password {password} " in one for one in said)
     # Where DATA_DIR was there before, others on this machine may look into it.
-    told = [file for file in (tmp_path / "data").rglob("*") if not file.match("data/files/*/*")]
-    assert [file.name for file in told if file.is_file() and file.stat().st_mode & 0o077] == []
+    files = [file for file in (tmp_path / "data").rglob("*") if not file.match("data/files/*/*")]
+    assert [file.name for file in files if file.is_file() and file.stat().st_mode & 0o077] == []
 
 
 def test_nothing_is_migrated_through_a_pooler_that_would_keep_the_lock(db, monkeypatch):

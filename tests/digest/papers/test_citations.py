@@ -85,13 +85,13 @@ def test_one_from_elsewhere_has_no_eprint_and_no_year_that_nobody_knows():
 
 
 def test_a_preprint_names_its_server_until_a_journal_has_it():
-    told = {"identity": "biorxiv:10.1101/2026.06.01.1", "categories": ["cell biology"]}
-    told |= {"doi": "10.1101/2026.06.01.1", "url": "https://doi.org/10.1101/2026.06.01.1"}
-    found, (record,) = entry(paper(**told)), records(paper(**told))
+    fields = {"identity": "biorxiv:10.1101/2026.06.01.1", "categories": ["cell biology"]}
+    fields |= {"doi": "10.1101/2026.06.01.1", "url": "https://doi.org/10.1101/2026.06.01.1"}
+    found, (record,) = entry(paper(**fields)), records(paper(**fields))
     assert (found.type, found.fields["publisher"]) == ("misc", "bioRxiv")
     assert found.fields["doi"] == record["doi"] == "10.1101/2026.06.01.1"
     assert (record["publisher"], record["keywords"]) == ("bioRxiv", ["cell biology"])
-    published = paper(**told, journal_ref="Journal of Bread")
+    published = paper(**fields, journal_ref="Journal of Bread")
     assert entry(published).type == "article"
     assert "publisher" not in entry(published).fields
     assert "publisher" not in records(published)[0]
@@ -204,15 +204,15 @@ def test_keys_are_unique_and_another_paper_changes_none():
 
 
 def test_a_doi_is_one_or_left_out():
-    for told, doi in (
+    for url, doi in (
         ("10.1103/PhysRevD.76.013009", "10.1103/PhysRevD.76.013009"),
         ("10.1103/a_b, 10.1103/c", "10.1103/a_b"),
         ("https://doi.org/10.1000/x;", "10.1000/x"),
         ("10.1002/(SICI)1<1661::AID>3.0.CO;2-2", "10.1002/(SICI)1<1661::AID>3.0.CO;2-2"),
         ("none", None),
     ):
-        assert entry(paper(doi=told)).fields.get("doi") == doi
-        assert records(paper(doi=told))[0].get("doi") == doi
+        assert entry(paper(doi=url)).fields.get("doi") == doi
+        assert records(paper(doi=url))[0].get("doi") == doi
 
 
 def test_an_address_is_left_as_it_is_but_for_what_has_no_place_in_one():

@@ -27,23 +27,23 @@ ABSTRACT = "Roads are drawn as graphs, and networks say where they lead."
 
 
 def earlier(days=20, **fields):
-    """Make the work as another source has told of it so many days ago."""
+    """Make the work as another source listed it so many days ago."""
     said = {"id": EARLIER, "authors": ["Lovelace, A.", "Hopper, G. M."], "abstract": ABSTRACT}
     return make.paper(**{"title": TITLE, "day": TODAY - days * DAY} | said | fields)
 
 
 def on_arxiv(**fields):
-    """Make the work as arXiv tells of it today."""
+    """Make the work as arXiv lists it today."""
     said = {"id": ON_ARXIV, "authors": ["Ada Lovelace"], "abstract": f"{ABSTRACT} Much later."}
     return make.paper(**{"title": TITLE.title()} | said | fields)
 
 
-def reader():
+def subscriber():
     return make.subscriber(interests="graph networks")
 
 
 def had(someone, paper, days=20):
-    """Send her this paper so many days ago, and since then only what is new of each day."""
+    """Send them this paper so many days ago, and since then only what is new of each day."""
     for moment in sorted({NOW - days * DAY, NOW - DAY}):
         plan.plan(moment)
         rounds.deliver_due(lambda moment=moment: moment)
@@ -56,8 +56,8 @@ def came(days=0):
     return {pick.paper_id for pick in Pick.objects.filter(digest__day=TODAY + days * DAY)}
 
 
-def early_reader(days=20):
-    """Make a reader whose first digest was due so many days ago."""
+def early_subscriber(days=20):
+    """Make a subscriber whose first digest was due so many days ago."""
     return make.subscriber(interests="graph networks", now=NOW - days * DAY)
 
 
@@ -98,7 +98,7 @@ def test_one_author_in_common_is_needed_however_the_name_is_written(one, other, 
     assert (EARLIER in same()) == are_same
 
 
-def test_where_no_authors_are_known_the_abstracts_tell():
+def test_where_no_authors_are_known_the_abstracts_are_compared():
     earlier(authors=[], id="title:0123")
     paper = on_arxiv(abstract=ABSTRACT.upper())
     assert same() == {"title:0123": [ON_ARXIV], ON_ARXIV: ["title:0123"]}
@@ -116,7 +116,7 @@ OWN = [("2605.00001", "2511.00001"), ("biorxiv:1", "biorxiv:2"), ("doi:10.1000/1
 
 
 @pytest.mark.parametrize("ids", OWN)
-def test_a_source_tells_its_own_works_apart(ids):
+def test_a_source_distinguishes_its_own_works(ids):
     for one in ids:
         on_arxiv(id=one)
     assert same() == {}
@@ -150,22 +150,22 @@ def test_namesakes_are_found_by_an_index():
     assert uses_index(queries[3]["sql"], "papers_by_doi")
 
 
-# ---- What a reader gets
+# ---- What a subscriber gets
 
 
 @pytest.mark.parametrize(
     ("first", "then", "days"), [(earlier, on_arxiv, 1), (on_arxiv, earlier, 20)]
 )
-def test_a_work_that_she_had_does_not_come_under_its_other_id(days, first, then):
-    someone, paper = early_reader(days), first(day=TODAY - days * DAY)
+def test_a_work_that_was_sent_does_not_come_under_its_other_id(days, first, then):
+    someone, paper = early_subscriber(days), first(day=TODAY - days * DAY)
     had(someone, paper, days)
     then(day=TODAY)
     make.paper("Graph networks of rivers", id="2606.1")
     assert came() == {"2606.1"}
 
 
-def test_a_work_that_she_brought_along_does_not_come_under_its_other_id():
-    someone, paper = early_reader(1), earlier()
+def test_a_work_in_the_library_does_not_come_under_its_other_id():
+    someone, paper = early_subscriber(1), earlier()
     bibliography = f"@misc{{a, title = {{{paper.title}}}}}\n@misc{{b, title = {{On bread}}}}"
     library.add(someone, bibliography, NOW - DAY)
     assert someone.library.filter(identity=EARLIER).exists()
@@ -181,7 +181,7 @@ def test_a_work_that_comes_under_all_its_ids_at_once_is_one_entry(third):
     on_arxiv(upvotes=5)
     for one in third:
         make.paper(TITLE, id=one, authors=["A. Lovelace"])
-    reader()
+    subscriber()
     assert came() == {EARLIER, ON_ARXIV, *third}
     assert Pick.objects.leading().count() == 1
 
@@ -189,7 +189,7 @@ def test_a_work_that_comes_under_all_its_ids_at_once_is_one_entry(third):
 def test_a_letter_names_where_the_work_is_as_well_and_not_its_title_twice(outbox):
     earlier(0, url="https://doi.org/10.1101/2026.04.01.1", abstract="")
     on_arxiv()
-    reader()
+    subscriber()
     call_command("tick", now=NOW)
     text = outbox()[0].get_body(["plain"]).get_content().replace("\r\n", "\n")
     assert f"1. {TITLE}\n" in text
@@ -200,8 +200,8 @@ def test_a_letter_names_where_the_work_is_as_well_and_not_its_title_twice(outbox
 crowd = pytest.fixture(crowd)
 
 
-def test_what_took_off_has_no_second_chance_where_she_had_it_under_its_other_id(crowd):
-    someone, paper = early_reader(), earlier()
+def test_a_paper_has_no_second_chance_after_it_was_sent_under_its_other_id(crowd):
+    someone, paper = early_subscriber(), earlier()
     had(someone, paper)
     observed(on_arxiv(day=TODAY - 15 * DAY), TOOK_OFF)
     assert came() == set()
@@ -210,15 +210,15 @@ def test_what_took_off_has_no_second_chance_where_she_had_it_under_its_other_id(
 def test_what_took_off_has_no_second_chance_where_it_is_new_under_its_other_id(crowd):
     observed(earlier(), TOOK_OFF)
     on_arxiv()
-    reader()
+    subscriber()
     assert came() == {ON_ARXIV}
 
 
 # ---- What pages say
 
 
-def test_asked_why_it_does_not_come_the_day_is_told_on_which_she_had_it():
-    someone, paper = early_reader(), earlier()
+def test_the_explanation_of_a_paper_names_the_day_on_which_it_was_sent():
+    someone, paper = early_subscriber(), earlier()
     had(someone, paper)
     on_arxiv()
     model_store.fit(NOW)
@@ -236,8 +236,8 @@ def test_a_preview_of_eight_days_has_a_work_once():
     assert [pick.paper.pk for day in days for pick in day.picks] == [EARLIER]
 
 
-def test_a_change_of_wishes_would_bring_no_work_that_she_had_under_its_other_id():
-    someone, paper = early_reader(30), earlier(30)
+def test_the_preview_of_a_change_has_no_work_that_was_sent_under_its_other_id():
+    someone, paper = early_subscriber(30), earlier(30)
     had(someone, paper, 30)
     on_arxiv()
     model_store.fit(NOW)
@@ -245,8 +245,8 @@ def test_a_change_of_wishes_would_bring_no_work_that_she_had_under_its_other_id(
     assert preview.compare(someone, GRAPHS, NOW).added == []
 
 
-def test_who_had_both_before_they_were_one_work_is_told_of_the_first():
-    someone, paper = early_reader(), earlier()
+def test_who_had_both_before_they_were_one_work_sees_the_first():
+    someone, paper = early_subscriber(), earlier()
     had(someone, paper)
     other = on_arxiv(title="Another title of graph networks")
     assert came() == {ON_ARXIV}

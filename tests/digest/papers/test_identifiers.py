@@ -1,4 +1,4 @@
-"""Which paper readers ask about, whatever they paste."""
+"""Which paper subscribers ask about, whatever they paste."""
 
 import html
 import random
@@ -13,7 +13,7 @@ from digest.papers import identifiers
 from digest.planning import plan
 from digest.sources.records import MAX_TITLE
 from tests.factories import make
-from tests.factories.explanations import answer, ask, kitchen, token_of
+from tests.factories.explanations import answer, ask, background_papers, token_of
 from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.tables import everything, uses_index
 
@@ -64,7 +64,7 @@ def test_ids_of_each_kind_are_found():
 
 def test_what_names_no_paper_finds_none(client):
     make.paper("Roads of graphs", id="2506.04235")
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     assert identifiers.find_paper("") is identifiers.find_paper("  ") is None
     for asked in (
         *("2506.99999", "2506.0423", "12506.04235", "2506.042351"),  # Nor a part of an id,
@@ -73,7 +73,7 @@ def test_what_names_no_paper_finds_none(client):
         *("' OR 1=1 --", "10.48550"),
     ):
         assert identifiers.find_paper(asked) is None
-    assert "No paper matches 10.48550" in answer(client, reader, asked)
+    assert "No paper matches 10.48550" in answer(client, subscriber, asked)
 
 
 def test_of_two_papers_with_one_title_the_newer_is_meant_and_a_short_one_is_asked_for_whole():
@@ -93,7 +93,7 @@ def test_a_title_is_found_by_an_index(asked):
     assert all(uses_index(sql, "papers_by_title") for sql in looked)
 
 
-def test_titles_that_begin_alike_for_long_are_told_apart():
+def test_titles_with_a_long_common_beginning_are_distinguished():
     begins = "Roads of graphs, and of all that is like them in one way or another"
     paper = make.paper(begins, day=TODAY - DAY)
     first, second = make.paper(f"{begins}: part one"), make.paper(f"{begins}: part two")
@@ -124,7 +124,7 @@ HOSTILE = [
 
 
 def test_hostile_questions_are_answered_and_write_nothing(client):
-    kitchen(2)
+    background_papers(2)
     someone = make.subscriber(interests="graph networks")
     model_store.fit(NOW)
     before = everything()
@@ -149,7 +149,7 @@ def test_questions_in_bytes_that_are_no_text_are_answered(client):
 
 
 def test_papers_and_topics_that_are_markup_stay_text_in_every_answer(client):
-    kitchen()
+    background_papers()
     hostile = "<script>alert(1)</script> graph networks"
     paper = make.paper(hostile)
     other = make.paper("<script>alert(2)</script> graph")

@@ -43,7 +43,7 @@ def test_the_same_records_again_change_no_row():
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("known", [True, False])
-def test_two_imports_at_once_lose_nothing_that_either_tells(known):
+def test_two_imports_at_once_lose_nothing_of_either(known):
     if known:
         store.store([RECORD], now=NOW)
 
@@ -62,7 +62,7 @@ def test_two_imports_at_once_lose_nothing_that_either_tells(known):
     assert (paper.journal_ref, paper.github) == ("Journal 1", "https://github.com/a/b")
 
 
-def test_a_paper_told_of_twice_in_one_run_is_one_paper_with_the_earlier_day():
+def test_a_paper_listed_twice_in_one_run_is_one_paper_with_the_earlier_day():
     later = replace(RECORD, day=date(2025, 6, 9), upvotes=9)
     store.store([later, RECORD], now=NOW)
     paper = Paper.objects.get()
@@ -91,7 +91,7 @@ def test_a_source_that_only_adds_leaves_the_texts_of_others():
     assert store.store([said, other], now=NOW).changed == 0
 
 
-def test_what_hugging_face_says_is_kept_when_another_source_tells_of_the_paper():
+def test_what_hugging_face_says_is_kept_when_another_source_lists_the_paper():
     said = {"summary": "It rises.", "keywords": ["rye"]}
     for first, second in ((said, None), (None, said)):
         records = (
@@ -112,14 +112,14 @@ def test_a_withdrawn_paper_that_comes_back_as_a_new_version_is_withdrawn_no_more
     assert store.store([withdrawn], now=NOW).changed == 0
 
 
-def test_what_happens_to_a_known_paper_is_noted_once_and_an_earlier_version_tells_nothing():
+def test_what_happens_to_a_known_paper_is_noted_once_and_an_earlier_version_adds_nothing():
     known = replace(RECORD, version=2, upvotes=None)
-    told = {"journal_ref": "Journal 1", "github": "https://github.com/a/b", "is_withdrawn": True}
+    fields = {"journal_ref": "Journal 1", "github": "https://github.com/a/b", "is_withdrawn": True}
     store.store([replace(known, version=1)], now=NOW, is_sample=True)
-    for nothing_new in (known, RECORD, replace(known, version=1, **told)):
+    for nothing_new in (known, RECORD, replace(known, version=1, **fields)):
         store.store([nothing_new], now=NOW)
     assert not PaperEvent.objects.exists()
-    more = replace(known, version=3, **told)
+    more = replace(known, version=3, **fields)
     for record in (more, replace(more, journal_ref="J. 1, p. 7", github="https://github.com/b")):
         store.store([record], now=NOW, source="arxiv")
     assert set(PaperEvent.objects.values_list("kind", "note")) == {
@@ -140,13 +140,13 @@ def test_a_revision_of_a_paper_that_we_never_had_is_not_new(identity, day):
     assert Paper.objects.get().day == day
 
 
-def test_a_paper_of_unknown_day_is_of_the_day_it_was_stored_until_told():
+def test_a_paper_of_unknown_day_has_the_day_it_was_stored_until_a_source_has_one():
     store.store([replace(RECORD, day=None)], now=NOW)
     assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (NOW.date(), True)
     store.store([replace(RECORD, day=None)], now=NOW + timedelta(days=3))
     assert Paper.objects.get().day == NOW.date()
-    for told in (RECORD, replace(RECORD, day=date(2025, 1, 1), day_is_estimate=True)):
-        store.store([told], now=NOW)
+    for record in (RECORD, replace(RECORD, day=date(2025, 1, 1), day_is_estimate=True)):
+        store.store([record], now=NOW)
         assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (RECORD.day, False)
 
 
@@ -192,16 +192,16 @@ def test_import_papers_reports_each_bad_line_by_number_and_stores_the_rest(tmp_p
     assert re.search(r"Stored in \d+\.\d s, [1-9][\d,]* papers per second\.\n", out)
 
 
-def test_a_file_that_tells_nothing_new_leaves_the_ranking_as_it_is(tmp_path, capsys):
+def test_a_file_with_nothing_new_leaves_the_ranking_as_it_is(tmp_path, capsys):
     path = tmp_path / "papers.jsonl"
     path.write_text('{"title": "Bread and ovens"}\n{"title": "Ovens"}\n')
     call_command("import_papers", path)
     fitted = list(FittedModel.objects.values())
     call_command("import_papers", path)
     assert list(FittedModel.objects.values()) == fitted
-    fit, *told = [line for line in capsys.readouterr().out.splitlines() if "anking" in line]
+    fit, *printed = [line for line in capsys.readouterr().out.splitlines() if "anking" in line]
     assert fit == "Fitting the ranking model …"
-    assert told == ["Ranking model fitted on 2 papers, 1 term."] * 2
+    assert printed == ["Ranking model fitted on 2 papers, 1 term."] * 2
     store.store([RECORD], now=NOW)  # As an import that was cut off.
     default_storage.delete(ArchiveFile.objects.first().name)
     call_command("import_papers", path)

@@ -1,4 +1,4 @@
-"""What readers say of papers: by which links, and what is written down."""
+"""What subscribers say of papers: by which links, and what is written down."""
 
 import re
 from datetime import timedelta
@@ -26,8 +26,8 @@ from tests.factories.feedback import (
     TOMORROW,
     address,
     picks_of,
-    reader,
     say,
+    subscriber,
     taught,
     themes,
     themes_of,
@@ -54,7 +54,7 @@ def paper():
 
 @pytest.fixture
 def someone():
-    return reader()
+    return subscriber()
 
 
 @pytest.mark.parametrize("value", ["more", "clear", ""])
@@ -75,7 +75,7 @@ def test_a_get_asks_what_to_say_and_changes_nothing(client, paper, someone, valu
     ("value", "heading"),
     [("more", "More like this"), ("less", "Less like this"), ("save", "Saved")],
 )
-def test_a_post_writes_down_what_she_says_and_says_so(client, paper, someone, value, heading):
+def test_a_post_stores_the_feedback_and_confirms_it(client, paper, someone, value, heading):
     response = client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
     assert heading in re.search(r"<h1>(.*?)</h1>", response.content.decode())[1]
     assert "Graphs of roads" in text_of(response)
@@ -105,7 +105,7 @@ def test_a_link_with_another_value_asks_for_it(client, paper, someone, was, valu
     heading = re.search(r"<h1>(.*?)</h1>", page.content.decode())[1]
     assert heading.endswith("?") == (value != was)
     assert ("future digests will reflect this" in text_of(page)) == (value == was != "save")
-    # Less is not none, and who wants none is told how to have that.
+    # Less is not none, and who wants none sees how to get that.
     assert ("mute it in your preferences" in text_of(page)) == (value == was == "less")
 
 
@@ -223,7 +223,7 @@ def test_a_word_counts_once_and_another_replaces_it(client, paper, someone, cloc
     assert ReaderModel.objects.outdated(NOW + SECOND).exists()
 
 
-def test_who_gets_no_digests_is_not_told_of_the_next_one(client):
+def test_who_gets_no_digests_sees_no_next_one(client):
     paper = make.paper()
     takes_account = "future digests will reflect this."
     said = {"more": takes_account, "less": takes_account, "save": "Your digest will tell you"}
@@ -238,7 +238,7 @@ def test_who_gets_no_digests_is_not_told_of_the_next_one(client):
 
 
 def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
-    someone = taught(reader(), "less", world["molecules"][0])
+    someone = taught(subscriber(), "less", world["molecules"][0])
     assert words_of(someone)
     clock.now = NOW + 2 * SECOND
     sent = {"paper": world["molecules"][0].pk, "value": "clear"}
@@ -247,19 +247,19 @@ def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
     assert not Feedback.objects.exists()
     feedback.learn(NOW + 2 * SECOND)
     assert words_of(someone) == []
-    assert themes_of(someone) == themes_of(reader())
+    assert themes_of(someone) == themes_of(subscriber())
 
 
-def test_all_that_she_said_can_be_taken_back_on_one_page_or_the_next(client, monkeypatch):
+def test_all_feedback_can_be_taken_back_on_one_page_or_the_next(client, monkeypatch):
     monkeypatch.setattr(views, "FEEDBACK_PAGE", 2)
-    someone = reader()
+    someone = subscriber()
     for number in range(3):
         say(someone, "less", make.paper(f"Bread {number}"))
     first = client.get(address("learned", someone))
     second = client.get(address("learned", someone), {"page": "2"})
-    told = [re.findall(r"Less like this: Bread \d", text_of(page)) for page in (first, second)]
-    assert sorted(map(len, told)) == [1, 2]
-    assert len({*told[0], *told[1]}) == 3
+    links = [re.findall(r"Less like this: Bread \d", text_of(page)) for page in (first, second)]
+    assert sorted(map(len, links)) == [1, 2]
+    assert len({*links[0], *links[1]}) == 3
     assert 'rel="next" href="?page=2"' in first.content.decode()
 
 
@@ -272,7 +272,7 @@ def test_what_was_never_said_can_not_be_taken_back(client, paper, someone):
 
 
 def test_no_such_paper_or_value_is_a_400_and_nothing_is_written(client):
-    known, someone = make.paper().pk, reader()
+    known, someone = make.paper().pk, subscriber()
     papers = ("2606.99999", "", "x" * 100_000, "%_", "2606\0.99999")
     values = ("most", "MORE", "x" * 100_000, "mo\0re")
     wrong = [{"value": "more"}, *({"paper": one, "value": "more"} for one in papers)]
@@ -331,7 +331,7 @@ def test_a_word_that_was_half_written_is_learned_when_said_again(paper, someone)
 
 
 def test_the_links_of_a_letter_and_of_its_web_copy_say_it(client, outbox):
-    someone = reader()
+    someone = subscriber()
     paper = make.paper("Graph neural networks of roads")
     call_command("tick")
     (letter,) = outbox()
@@ -349,11 +349,11 @@ def test_the_links_of_a_letter_and_of_its_web_copy_say_it(client, outbox):
     assert form.xpath(".//button/@value") == ["more", "less", "save"]
 
 
-# ---- What is learned from what readers say of papers, and how it changes their digests
+# ---- What is learned from what subscribers say of papers, and how it changes their digests
 
 
-def test_tomorrows_digest_has_more_of_what_she_wants_more_of(world):
-    twin, someone = reader(size=10), reader(size=10)
+def test_tomorrows_digest_has_more_of_what_got_more(world):
+    twin, someone = subscriber(size=10), subscriber(size=10)
     plan.plan(NOW)
     first = Digest.objects.get(subscriber=someone)
     liked = [pick.paper for pick in first.picks.whole() if themes([pick]) == "r"]
@@ -364,16 +364,16 @@ def test_tomorrows_digest_has_more_of_what_she_wants_more_of(world):
     theme(ROADS, 0, 6, day=TODAY + DAY)
     plan.plan(TOMORROW)
 
-    hers, twins = (
+    separate, twins = (
         themes(Digest.objects.get(subscriber=one, day=TODAY + DAY).picks.whole())
         for one in (someone, twin)
     )
-    assert hers[:5] == "rrrrr"
+    assert separate[:5] == "rrrrr"
     assert "m" in twins[:5]
 
 
-def test_tomorrows_digest_has_less_of_what_she_wants_less_of(world):
-    someone = reader()
+def test_tomorrows_digest_has_less_of_what_got_less(world):
+    someone = subscriber()
     before = themes_of(someone)
     taught(someone, "less", world["molecules"][0])
     assert themes_of(someone).count("m") < before.count("m")
@@ -382,8 +382,8 @@ def test_tomorrows_digest_has_less_of_what_she_wants_less_of(world):
 
 
 def test_what_is_saved_teaches_like_more(world):
-    saving = taught(reader(), "save", world["roads"][0])
-    asking = taught(reader(), "more", world["roads"][0])
+    saving = taught(subscriber(), "save", world["roads"][0])
+    asking = taught(subscriber(), "more", world["roads"][0])
     assert words_of(saving) == words_of(asking) != []
     assert themes_of(saving) == themes_of(asking) == "rrrrr"
 
@@ -414,12 +414,12 @@ def test_a_word_of_two_terms_is_said_once():
         assert len(set(words)) == len(words)
 
 
-def test_who_said_nothing_gets_exactly_what_she_got_before(world):
-    quiet, unlearned = reader(), reader()
+def test_a_subscriber_without_feedback_gets_exactly_the_same_as_before(world):
+    quiet, unlearned = subscriber(), subscriber()
     before = picks_of(quiet)
     assert before
-    taught(reader(), "more", *world["molecules"])
-    taught(reader(), "less", *world["roads"])
+    taught(subscriber(), "more", *world["molecules"])
+    taught(subscriber(), "less", *world["roads"])
     say(unlearned, "more", world["roads"][0])  # Said, and not learned yet.
     assert picks_of(quiet) == before
     assert picks_of(unlearned) == before
@@ -431,8 +431,8 @@ def test_who_said_nothing_gets_exactly_what_she_got_before(world):
     ] == before
 
 
-def test_what_one_taught_is_hers_alone_in_a_shard(world):
-    roads, molecules = reader(), reader()
+def test_feedback_of_one_subscriber_does_not_change_others_in_the_shard(world):
+    roads, molecules = subscriber(), subscriber()
     taught(roads, "more", world["roads"][0])
     taught(molecules, "more", world["molecules"][0])
     plan.plan(NOW)
@@ -441,18 +441,18 @@ def test_what_one_taught_is_hers_alone_in_a_shard(world):
 
 
 def test_learning_is_done_once_and_again_when_it_is_old(world):
-    someone = taught(reader(), "more", world["roads"][0])
+    someone = taught(subscriber(), "more", world["roads"][0])
     assert feedback.learn(NOW + DAY) == 0
     assert feedback.learn(NOW + ReaderModel.FRESH + DAY) == 1
     assert ReaderModel.objects.get().fitted_at == NOW + ReaderModel.FRESH + DAY
     assert themes_of(someone) == "rrrrr"
 
 
-def test_learning_asks_a_constant_number_of_queries_a_reader(world):
+def test_learning_asks_a_constant_number_of_queries_a_subscriber(world):
     counts = []
     for papers in (1, 6):
         for _ in range(3):
-            say(reader(), "more", *world["roads"][:papers])
+            say(subscriber(), "more", *world["roads"][:papers])
         with CaptureQueriesContext(connection) as queries:
             assert feedback.learn(NOW + DAY) == 3
         counts.append(len(queries))
@@ -461,7 +461,7 @@ def test_learning_asks_a_constant_number_of_queries_a_reader(world):
 
 def test_the_latest_papers_are_remembered(world, monkeypatch):
     monkeypatch.setattr(feedback, "MAX_LEARNED", 2)
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", *world["molecules"][:2])
     say(someone, "more", *world["roads"][:2], now=NOW + 5 * SECOND)
     feedback.learn(NOW + 8 * SECOND)
@@ -472,7 +472,7 @@ def test_the_latest_papers_are_remembered(world, monkeypatch):
 
 def test_a_paper_that_is_deleted_in_this_very_moment_keeps_nobody_from_learning(world):
     gone, kept = world["roads"][:2]
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", gone, kept)
     with once_before('FROM "digest_paper" WHERE "digest_paper"."id" IN', gone.delete):
         assert feedback.learn(NOW + DAY) == 1
@@ -480,7 +480,7 @@ def test_a_paper_that_is_deleted_in_this_very_moment_keeps_nobody_from_learning(
 
 
 def test_a_word_said_while_fitting_is_learned_in_the_next_pass(world):
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", world["roads"][0])
 
     def interrupt():
@@ -496,7 +496,7 @@ def test_a_word_said_while_fitting_is_learned_in_the_next_pass(world):
 
 def test_a_word_whose_moment_is_before_the_fit_that_missed_it_is_learned(world):
     """Its request waited for the lock, or the worker's clock is ahead of the web server's."""
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", world["roads"][0])
     feedback.learn(NOW + 10 * SECOND)
     say(someone, "less", world["molecules"][0], now=NOW + 9 * SECOND)
@@ -505,7 +505,7 @@ def test_a_word_whose_moment_is_before_the_fit_that_missed_it_is_learned(world):
 
 
 def test_a_ranking_fitted_anew_meanwhile_breaks_nothing(world):
-    someone = taught(reader(), "more", *world["roads"][:3])
+    someone = taught(subscriber(), "more", *world["roads"][:3])
     Paper.objects.exclude(day=TODAY).exclude(feedback__isnull=False).delete()
     say(someone, "less", world["roads"][0], now=NOW + 5 * SECOND)
     with once_before('UPDATE "digest_readermodel"', lambda: model_store.fit(NOW)):
@@ -515,7 +515,7 @@ def test_a_ranking_fitted_anew_meanwhile_breaks_nothing(world):
     assert Pick.objects.exists()
 
 
-def test_weights_are_told_with_a_minus_as_wide_as_a_plus_in_the_language_of_the_page(client):
+def test_weights_are_shown_with_a_minus_as_wide_as_a_plus_in_the_language_of_the_page(client):
     someone = make.subscriber()
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
     ReaderModel.objects.create(subscriber=someone, **learned)
@@ -526,7 +526,7 @@ def test_weights_are_told_with_a_minus_as_wide_as_a_plus_in_the_language_of_the_
 
 def test_papers_without_words_teach_nothing_and_break_nothing():
     papers = [make.paper(text, text) for text in ("?", "the of and to", "")]
-    someone = reader()
+    someone = subscriber()
     for number, value in enumerate(("more", "less", "save")):
         say(someone, value, *papers, now=NOW + number * DAY)
         assert feedback.learn(NOW + number * DAY + 3 * SECOND) == 1
@@ -535,7 +535,7 @@ def test_papers_without_words_teach_nothing_and_break_nothing():
 
 
 def test_the_task_learns_and_beat_asks_for_it(world):
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", world["roads"][0])
     tasks.learn_from_feedback()
     assert words_of(someone)
@@ -545,7 +545,7 @@ def test_the_task_learns_and_beat_asks_for_it(world):
 
 
 def test_a_tick_learns_before_it_plans_and_a_dry_tick_or_a_preview_learn_nothing(world, outbox):
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", world["roads"][0])
     before = everything()
     call_command("tick", dry_run=True)
@@ -556,7 +556,7 @@ def test_a_tick_learns_before_it_plans_and_a_dry_tick_or_a_preview_learn_nothing
     assert themes(Digest.objects.get(subscriber=someone).picks.whole()) == "rrrrr"
 
 
-# ---- What the ranking is told of a reader: what she follows and mutes, and what was learned
+# ---- The profile of a subscriber: what they follow and mute, and what was learned
 
 
 @pytest.mark.parametrize("said", ["cs.LG", "  Cs.Lg "])
@@ -607,7 +607,7 @@ def test_profiles_ask_the_same_number_of_queries_however_many_they_are(world):
     muted = make.topic("bread")
     counts = []
     for size in (1, 10, 20):
-        subscribers = [reader(muted=[muted]) for _ in range(size)]
+        subscribers = [subscriber(muted=[muted]) for _ in range(size)]
         for number, one in enumerate(subscribers[:10]):
             say(one, "more", world["roads"][number % 6])
         feedback.learn(NOW + DAY)
@@ -620,7 +620,7 @@ def test_profiles_ask_the_same_number_of_queries_however_many_they_are(world):
 
 
 def test_a_profile_leaves_out_what_was_learned_of_one_who_switched_it_off(world):
-    on, off = (taught(reader(), "more", world["roads"][0]) for _ in range(2))
+    on, off = (taught(subscriber(), "more", world["roads"][0]) for _ in range(2))
     Subscriber.objects.filter(pk=off.pk).update(learns=False)
     off.refresh_from_db()
     assert words_of(off)

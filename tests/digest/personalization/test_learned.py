@@ -1,4 +1,4 @@
-"""What was learned of a reader: what she changes of it, and the page that shows it."""
+"""What was learned of a subscriber: what they change of it, and the page that shows it."""
 
 import json
 import re
@@ -16,8 +16,8 @@ from tests.factories import make
 from tests.factories.feedback import (
     address,
     picks_of,
-    reader,
     say,
+    subscriber,
     taught,
     themes_of,
     two_themes,
@@ -37,10 +37,10 @@ world = pytest.fixture(two_themes)
 @pytest.fixture
 def someone(world):
     """A subscriber who wants more papers on roads, and of whom that was learned."""
-    return taught(reader(), "more", world["roads"][0])
+    return taught(subscriber(), "more", world["roads"][0])
 
 
-# ---- What was learned, and how she changes it
+# ---- What was learned, and how they change it
 
 
 def test_a_word_taken_out_is_out_at_once_and_stays_out(client, someone, clock, world):
@@ -64,7 +64,7 @@ def test_a_word_taken_out_is_out_at_once_and_stays_out(client, someone, clock, w
     assert heaviest not in words_of(someone)
 
 
-def test_what_was_done_is_told_where_programs_that_read_pages_aloud_begin(client, someone):
+def test_what_was_done_is_shown_where_reading_aloud_begins(client, someone):
     url = address("learned", someone)
     for sent, said in (
         ({"remove": "road"}, "Removed. You can restore it below."),
@@ -79,7 +79,7 @@ def test_what_was_done_is_told_where_programs_that_read_pages_aloud_begin(client
 
 
 def test_a_word_taken_out_while_fitting_stays_out(world):
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", world["roads"][0])
     feedback.learn(NOW)
     say(someone, "more", world["roads"][1], now=NOW + SECOND)
@@ -109,7 +109,7 @@ def test_a_word_that_is_let_in_again_counts_again(client, someone, clock):
 
 
 def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(client, clock, world):
-    someone, quiet = taught(reader(), "more", world["roads"][0]), reader()
+    someone, quiet = taught(subscriber(), "more", world["roads"][0]), subscriber()
     response = client.post(address("learned", someone), {"learning": "off"}, follow=True)
     assert "Personalization is off." in text_of(response)
     assert words_of(someone) == []
@@ -123,11 +123,11 @@ def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(clie
     assert feedback.learn(NOW + ReaderModel.FRESH + 2 * DAY) == 0
     assert words_of(someone) == []
     assert picks_of(someone) == picks_of(quiet)
-    assert Feedback.objects.count() == 2, "What she said stays hers."
+    assert Feedback.objects.count() == 2, "The feedback is kept."
 
 
 def test_switched_off_nothing_is_left_and_switched_on_twice_all_is_kept(world):
-    someone = taught(reader(), "more", *world["roads"][:3])
+    someone = taught(subscriber(), "more", *world["roads"][:3])
     learned = ("terms", "words", "weights", "liked", "floor", "fitted_at", "learned")
     rows = ReaderModel.objects.filter(subscriber=someone).values(*learned)
     before = rows.get()
@@ -140,13 +140,13 @@ def test_switched_off_nothing_is_left_and_switched_on_twice_all_is_kept(world):
 
 
 def test_where_nothing_was_liked_no_paper_is_near_enough(world):
-    someone = taught(reader(), "less", world["roads"][0])
+    someone = taught(subscriber(), "less", world["roads"][0])
     assert ReaderModel.objects.get(subscriber=someone).floor is None  # JSON has no infinity.
     assert profiles_of([someone])[0].learned.floor == float("inf")
 
 
 def test_switched_off_while_fitting_nothing_is_learned(world):
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", world["roads"][0])
     with once_before('UPDATE "digest_readermodel"', lambda: feedback.set_learning(someone, False)):
         feedback.learn(NOW)
@@ -185,8 +185,8 @@ def test_what_one_says_and_switches_off_is_nothing_to_another():
     assert feedback.removed_words(other)
 
 
-def test_what_is_said_in_the_moment_she_switches_off_is_not_learned(world):
-    someone = reader()
+def test_feedback_in_the_moment_of_switching_off_is_not_learned(world):
+    someone = subscriber()
     as_read_before = Subscriber.objects.get(pk=someone.pk)
     feedback.set_learning(someone, False)
     say(as_read_before, "more", world["roads"][0])
@@ -195,7 +195,7 @@ def test_what_is_said_in_the_moment_she_switches_off_is_not_learned(world):
 
 
 def test_a_reset_forgets_all_and_the_digest_is_as_without(client, world):
-    someone, quiet = reader(), reader()
+    someone, quiet = subscriber(), subscriber()
     taught(someone, "more", *world["roads"][:3])
     feedback.remove_word(someone, words_of(someone)[0])
     assert picks_of(someone) != picks_of(quiet)
@@ -210,7 +210,7 @@ def test_a_reset_forgets_all_and_the_digest_is_as_without(client, world):
 
 @pytest.mark.parametrize("learns", [True, False])
 def test_before_all_is_forgotten_the_page_says_that_saved_papers_are_too(client, learns):
-    someone = reader(learns=learns)
+    someone = subscriber(learns=learns)
     say(someone, "save", make.paper("Graphs of roads"))
     page = lxml.html.fromstring(client.get(address("learned", someone)).content)
     (form,) = page.xpath("//form[.//button[text()='Delete my feedback']]")
@@ -219,8 +219,8 @@ def test_before_all_is_forgotten_the_page_says_that_saved_papers_are_too(client,
     assert not Feedback.objects.exists()
 
 
-def test_what_was_learned_is_in_her_export(someone, world):
-    taught(reader(), "more", world["molecules"][0])
+def test_what_was_learned_is_in_the_export(someone, world):
+    taught(subscriber(), "more", world["molecules"][0])
     exported = json.loads(json.dumps(export.export(someone), cls=DjangoJSONEncoder))
     learned, weights = map(list, zip(*exported["learned"], strict=True))
     assert weights == list(weights_of(someone).values())
@@ -243,14 +243,14 @@ def test_what_was_learned_is_in_her_export(someone, world):
 
 
 def test_the_page_says_that_nothing_was_learned_yet(client):
-    page = text_of(client.get(address("learned", reader())))
+    page = text_of(client.get(address("learned", subscriber())))
     assert "Nothing yet. Use More, Less and Save below papers" in page
     assert "Turn off personalization" in page
     assert "Delete my feedback" not in page
 
 
 def test_each_thing_that_was_said_can_be_taken_back_by_the_page(client):
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", make.paper("Graphs of roads"))
     say(someone, "less", make.paper("Molecules of & at sea", id="bread:1/2"), now=NOW + SECOND)
     page = lxml.html.fromstring(client.get(address("learned", someone)).content)
@@ -263,7 +263,7 @@ def test_each_thing_that_was_said_can_be_taken_back_by_the_page(client):
 
 
 def test_the_page_shows_the_words_with_their_weights_for_and_against(client, world):
-    someone = reader()
+    someone = subscriber()
     say(someone, "more", world["roads"][0])
     say(someone, "less", world["molecules"][0], now=NOW + SECOND)
     feedback.learn(NOW + SECOND)
@@ -281,10 +281,10 @@ def test_the_page_shows_the_words_with_their_weights_for_and_against(client, wor
     assert "Less like this: Graph neural networks: message" in text_of(response)
 
 
-def test_however_much_she_likes_some_words_are_shown_that_count_against(world, monkeypatch):
+def test_however_much_is_liked_some_words_are_shown_that_count_against(world, monkeypatch):
     monkeypatch.setattr(feedback, "MAX_WORDS", 5)
     monkeypatch.setattr(feedback, "MIN_NEGATIVE_WORDS", 2)
-    someone = reader()
+    someone = subscriber()
     say(someone, "less", world["molecules"][0])
     feedback.learn(NOW)
     assert len(feedback.learned_words(someone)) == 5
@@ -294,8 +294,8 @@ def test_however_much_she_likes_some_words_are_shown_that_count_against(world, m
     assert signs == [True, True, True, False, False]
 
 
-def test_the_panel_among_her_preferences_tells_each_state(client, world):
-    someone = reader()
+def test_the_panel_in_the_preferences_shows_each_state(client, world):
+    someone = subscriber()
     url = address("preferences", someone)
     assert "Nothing learned yet" in text_of(client.get(url))
     for value, sign in (("more", ""), ("less", "−")):
@@ -313,7 +313,7 @@ def test_an_unknown_action_or_term_changes_nothing(client, someone):
     wrong = ({}, {"remove": ""}, {"learning": "ON"}, {"action": "erase"}, {"delete": "road"})
     for sent in wrong:
         assert client.post(url, sent).status_code == 400
-    terms = ("no word of hers", "<script>", "ro\0ad", "x" * 100_000, "%", "\ud7ff", "é")
+    terms = ("no such word", "<script>", "ro\0ad", "x" * 100_000, "%", "\ud7ff", "é")
     for term in terms:
         for act in ("remove", "restore"):
             assert client.post(url, {act: term}).status_code in (302, 400)

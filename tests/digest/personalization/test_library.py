@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def reader():
+def subscriber():
     return make.subscriber()
 
 
@@ -53,19 +53,19 @@ OTHERS = [
 ]
 
 
-def test_what_is_no_text_is_refused_with_the_formats_that_are_read(client, reader):
+def test_what_is_no_text_is_refused_with_the_formats_that_are_read(client, subscriber):
     for text in OTHERS:
         for sent in ({}, {"add": "1"}):
-            response = look(client, reader, text, **sent)
+            response = look(client, subscriber, text, **sent)
             assert response.status_code == 400
             said = lxml.html.fromstring(response.content).get_element_by_id("said").text
             assert said.startswith("This is not a text file. Export your references as BibTeX")
-        part = client.post(f"{address(reader)}?part", {"text": text}).json()
+        part = client.post(f"{address(subscriber)}?part", {"text": text}).json()
         assert part == {"problem": said}
-    assert not reader.library.exists()
+    assert not subscriber.library.exists()
 
 
-def test_a_nul_is_told_by_what_stands_before_it(client):
+def test_a_nul_is_reported_by_what_stands_before_it(client):
     page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all\0 soups}}"))
     assert "an unreadable character after “@misc{a, title = {On all”" in page
     page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all the sou\x02ps}}"))
@@ -82,27 +82,27 @@ def test_a_text_that_would_not_go_through_the_preview_is_refused(client):
 # ---- The preview
 
 
-def test_a_preview_lists_what_would_be_added_and_adds_nothing(client, reader):
-    page = lxml.html.fromstring(look(client, reader, BIBTEX).content)
+def test_a_preview_lists_what_would_be_added_and_adds_nothing(client, subscriber):
+    page = lxml.html.fromstring(look(client, subscriber, BIBTEX).content)
     assert page.xpath("//h1")[0].text == "2 papers found"
     titles = [one.text for one in page.xpath("//main//li//*[@dir='auto']")]
     assert titles == ["A second work on noodles", "Spätzle and the ℓ₁ norm"]
-    assert not reader.library.exists()
+    assert not subscriber.library.exists()
     form = page.forms[0]
     button = form.xpath(".//button")[0]
     sent = {**form.fields, button.get("name"): button.get("value")}
     page = words_of(client.post(form.action, sent, follow=True))
     assert "2 papers added." in page
     assert "A second work on noodles 2024, title only" in page
-    assert known_to(reader) == titles
+    assert known_to(subscriber) == titles
 
 
-def test_a_preview_tells_what_is_known_and_offers_to_add_what_is_new_alone(client, reader):
-    paste(client, reader, BIBTEX)
-    page = words_of(look(client, reader, f"{BIBTEX}@misc{{c, title = {{A third one}}}}"))
+def test_a_preview_shows_what_is_known_and_offers_to_add_what_is_new_alone(client, subscriber):
+    paste(client, subscriber, BIBTEX)
+    page = words_of(look(client, subscriber, f"{BIBTEX}@misc{{c, title = {{A third one}}}}"))
     assert "2 are already in your library." in page
     assert "Add 1 paper" in page
-    page = lxml.html.fromstring(look(client, reader, BIBTEX).content)
+    page = lxml.html.fromstring(look(client, subscriber, BIBTEX).content)
     assert "No new papers." in page.text_content()
     assert not page.xpath("//main//button")
 
@@ -110,147 +110,147 @@ def test_a_preview_tells_what_is_known_and_offers_to_add_what_is_new_alone(clien
 # ---- Undo
 
 
-def undo(client, reader):
+def undo(client, subscriber):
     """Press the button of the library's page. Return the page that follows."""
-    page = lxml.html.fromstring(client.get(address(reader)).content)
+    page = lxml.html.fromstring(client.get(address(subscriber)).content)
     (button,) = page.xpath("//button[@name='undo']")
-    return client.post(address(reader), {"undo": button.get("value")}, follow=True)
+    return client.post(address(subscriber), {"undo": button.get("value")}, follow=True)
 
 
-def rows_of(reader):
-    return list(reader.library.values())
+def rows_of(subscriber):
+    return list(subscriber.library.values())
 
 
-def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, reader, monkeypatch):
+def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, subscriber, monkeypatch):
     monkeypatch.setattr(personalization_library, "MAX_PAPERS", 3)
-    paste(client, reader, entries_of(2020, 2021, 2022))
-    before = rows_of(reader)
-    paste(client, reader, "@misc{a, title = {Soups of 2022}, abstract = {Hot.}, year = 2022}")
-    changed = rows_of(reader)
-    paste(client, reader, entries_of(2023, 2024))
-    assert "Last upload undone." in words_of(undo(client, reader))
-    assert rows_of(reader) == changed != before
-    assert "Undo" not in words_of(client.get(address(reader)))
+    paste(client, subscriber, entries_of(2020, 2021, 2022))
+    before = rows_of(subscriber)
+    paste(client, subscriber, "@misc{a, title = {Soups of 2022}, abstract = {Hot.}, year = 2022}")
+    changed = rows_of(subscriber)
+    paste(client, subscriber, entries_of(2023, 2024))
+    assert "Last upload undone." in words_of(undo(client, subscriber))
+    assert rows_of(subscriber) == changed != before
+    assert "Undo" not in words_of(client.get(address(subscriber)))
 
 
-def test_an_upload_is_undone_once_and_no_other_one_instead(client, reader):
+def test_an_upload_is_undone_once_and_no_other_one_instead(client, subscriber):
     ids = []
     for text in ("On all the soups", "On all the breads"):
-        paste(client, reader, text)
+        paste(client, subscriber, text)
         ids.append(LibraryUpload.objects.get().pk)
     for pk in (ids[0], 10**30):
-        page = client.post(address(reader), {"undo": pk}, follow=True)
+        page = client.post(address(subscriber), {"undo": pk}, follow=True)
         assert "Nothing to undo" in words_of(page)
-    assert reader.library.count() == 2
+    assert subscriber.library.count() == 2
     for _ in range(2):
-        client.post(address(reader), {"undo": ids[1]})
-    assert known_to(reader) == ["On all the soups"]
+        client.post(address(subscriber), {"undo": ids[1]})
+    assert known_to(subscriber) == ["On all the soups"]
 
 
-def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client, reader):
-    paste(client, reader, "On all the soups\nOn all the breads")
+def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client, subscriber):
+    paste(client, subscriber, "On all the soups\nOn all the breads")
     with_abstract = "@misc{{a, title = {{On all the {}}}, abstract = {{Hot.}}}}".format
-    paste(client, reader, with_abstract("soups") + "\n" + with_abstract("breads"))
-    soups = reader.library.get(title="On all the soups")
-    client.post(address(reader), {"paper": soups.pk})
-    undo(client, reader)
-    assert list(reader.library.values_list("title", "abstract")) == [("On all the breads", "")]
+    paste(client, subscriber, with_abstract("soups") + "\n" + with_abstract("breads"))
+    soups = subscriber.library.get(title="On all the soups")
+    client.post(address(subscriber), {"paper": soups.pk})
+    undo(client, subscriber)
+    assert list(subscriber.library.values_list("title", "abstract")) == [("On all the breads", "")]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once(reader):
-    add = partial(personalization_library.add, reader)
+def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once(subscriber):
+    add = partial(personalization_library.add, subscriber)
     adding = [partial(add, f"On all the {what}", NOW) for what in ("soups", "pies")]
     assert errors_of(at_once(*adding)) == []
-    assert reader.library.count() == 2
-    undoing = partial(personalization_library.undo, reader, LibraryUpload.objects.get().pk)
+    assert subscriber.library.count() == 2
+    undoing = partial(personalization_library.undo, subscriber, LibraryUpload.objects.get().pk)
     assert sorted(at_once(undoing, undoing)) == [False, True]
-    assert reader.library.count() == 1
+    assert subscriber.library.count() == 1
 
 
 @pytest.mark.parametrize("forget", [personalization_library.forget, erase.reset])
-def test_a_library_that_is_forgotten_can_not_be_brought_back(reader, monkeypatch, forget):
+def test_a_library_that_is_forgotten_can_not_be_brought_back(subscriber, monkeypatch, forget):
     monkeypatch.setattr(personalization_library, "MAX_PAPERS", 1)
-    personalization_library.add(reader, entries_of(2020), NOW)
-    personalization_library.add(reader, entries_of(2021), NOW)
-    forget(reader)
+    personalization_library.add(subscriber, entries_of(2020), NOW)
+    personalization_library.add(subscriber, entries_of(2021), NOW)
+    forget(subscriber)
     assert not LibraryUpload.objects.exists()
-    assert not reader.library.exists()
+    assert not subscriber.library.exists()
 
 
 # ---- What is kept
 
 
-def test_what_is_pasted_again_is_there_once_and_the_upload_before_can_be_undone(client, reader):
-    paste(client, reader, BIBTEX)
-    said = ReaderModel.objects.get(subscriber=reader).said
-    assert "No new papers." in words_of(paste(client, reader, BIBTEX))
-    assert reader.library.count() == 2
-    assert ReaderModel.objects.get(subscriber=reader).said == said  # Nothing is learned anew.
-    undo(client, reader)
-    assert not reader.library.exists()
+def test_what_is_pasted_again_is_there_once_and_the_upload_before_can_be_undone(client, subscriber):
+    paste(client, subscriber, BIBTEX)
+    said = ReaderModel.objects.get(subscriber=subscriber).said
+    assert "No new papers." in words_of(paste(client, subscriber, BIBTEX))
+    assert subscriber.library.count() == 2
+    assert ReaderModel.objects.get(subscriber=subscriber).said == said  # Nothing is learned anew.
+    undo(client, subscriber)
+    assert not subscriber.library.exists()
 
 
-def test_an_abstract_that_comes_later_is_taken(client, reader):
-    paste(client, reader, "@misc{a, title = {On all soups}}")
-    paste(client, reader, "@misc{a, title = {On all soups}, abstract = {They are hot.}}")
-    paste(client, reader, "@misc{a, title = {On all soups}}")
-    assert [paper.abstract for paper in reader.library.all()] == ["They are hot."]
+def test_an_abstract_that_comes_later_is_taken(client, subscriber):
+    paste(client, subscriber, "@misc{a, title = {On all soups}}")
+    paste(client, subscriber, "@misc{a, title = {On all soups}, abstract = {They are hot.}}")
+    paste(client, subscriber, "@misc{a, title = {On all soups}}")
+    assert [paper.abstract for paper in subscriber.library.all()] == ["They are hot."]
 
 
-def test_our_papers_say_what_a_bibliography_does_not(reader):
+def test_our_papers_say_what_a_bibliography_does_not(subscriber):
     ours = make.paper("On all the soups", "They are hot.")
     other = make.paper("On bread", "It is brown." + " So it is." * 400)
     personalization_library.add(
-        reader, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999\narXiv:{ours.pk}", NOW
+        subscriber, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999\narXiv:{ours.pk}", NOW
     )
-    assert {paper.year for paper in reader.library.all()} == {ours.day.year}
-    kept = {paper.title: paper.abstract for paper in reader.library.all()}
+    assert {paper.year for paper in subscriber.library.all()} == {ours.day.year}
+    kept = {paper.title: paper.abstract for paper in subscriber.library.all()}
     assert kept == {
         "on all the SOUPS": ours.abstract,
         "On bread": other.abstract[: bibliographies.MAX_ABSTRACT],
     }
 
 
-def test_what_is_in_her_library_is_not_sent_and_the_page_says_why(client):
+def test_what_is_in_the_library_is_not_sent_and_the_page_says_why(client):
     by_id, by_title, new = (make.paper(title) for title in ("Soup", "On all soups", "Hot soup"))
     model_store.fit(NOW)
-    reader = make.subscriber(interests="soup")
+    subscriber = make.subscriber(interests="soup")
     other = make.subscriber(interests="soup")
     personalization_library.add(
-        reader, f"@misc{{a, eprint={{{by_id.pk}}}}}\n@misc{{b, title={{On All Soups}}}}", NOW
+        subscriber, f"@misc{{a, eprint={{{by_id.pk}}}}}\n@misc{{b, title={{On All Soups}}}}", NOW
     )
     plan.plan(NOW)
-    assert [pick.paper for pick in Pick.objects.filter(subscriber=reader)] == [new]
+    assert [pick.paper for pick in Pick.objects.filter(subscriber=subscriber)] == [new]
     assert Pick.objects.filter(subscriber=other).count() == 3
-    why = reverse("why", args=[tokens.token("preferences", reader.public_id)])
+    why = reverse("why", args=[tokens.token("preferences", subscriber.public_id)])
     assert "It’s in your library" in words_of(client.get(why, {"paper": by_title.pk}))
 
 
-def test_of_an_id_that_is_not_here_the_title_is_asked_for(client, reader):
-    page = words_of(look(client, reader, "On all the soups\narXiv:2101.99999\nsoup"))
+def test_of_an_id_that_is_not_here_the_title_is_asked_for(client, subscriber):
+    page = words_of(look(client, subscriber, "On all the soups\narXiv:2101.99999\nsoup"))
     assert "1 arXiv ID is unknown here: paste the title instead." in page
     assert "1 entry could not be read: soup" in page
-    response = look(client, reader, "2101.99999\n2101.99998")
+    response = look(client, subscriber, "2101.99999\n2101.99998")
     page = " ".join(response.content.decode().split())
     assert response.status_code == 400
     assert "2 arXiv IDs are unknown here: paste the titles" in page
     assert "No papers found" not in page
 
 
-def test_the_latest_papers_are_kept(client, reader, monkeypatch):
+def test_the_latest_papers_are_kept(client, subscriber, monkeypatch):
     for module in (personalization_library, library):
         monkeypatch.setattr(module, "MAX_PAPERS", 3)
     text = "@misc{a, title = {Of no year}}\n" + entries_of(*YEARS)
     assert "3 older papers are left out: the 3 latest are kept." in words_of(
-        look(client, reader, text)
+        look(client, subscriber, text)
     )
-    assert "3 papers added" in words_of(paste(client, reader, text))
-    assert known_to(reader) == ["Soups of 2024", "Soups of 2023", "Soups of 2022"]
+    assert "3 papers added" in words_of(paste(client, subscriber, text))
+    assert known_to(subscriber) == ["Soups of 2024", "Soups of 2023", "Soups of 2022"]
     later = "@misc{a, title = {Soups of now}, year = 2025}\n@misc{b, title = {Old}, year = 1999}"
-    page = words_of(paste(client, reader, later))
+    page = words_of(paste(client, subscriber, later))
     assert "1 paper added" in page
-    assert known_to(reader) == ["Soups of now", "Soups of 2024", "Soups of 2023"]
+    assert known_to(subscriber) == ["Soups of now", "Soups of 2024", "Soups of 2023"]
 
 
 def test_the_page_names_what_could_not_be_read_shortened_and_escaped(client):
@@ -261,32 +261,32 @@ def test_the_page_names_what_could_not_be_read_shortened_and_escaped(client):
     assert said.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
 
 
-def test_what_could_not_be_read_stands_in_no_address(client, reader):
+def test_what_could_not_be_read_stands_in_no_address(client, subscriber):
     """Proxies keep addresses in their logs."""
     for text in ("On all the soups\nsecret", "secret", "On all the soups"):
-        for answers in (look(client, reader, text), paste(client, reader, text)):
+        for answers in (look(client, subscriber, text), paste(client, subscriber, text)):
             assert "secret" not in str(getattr(answers, "redirect_chain", ""))
             assert not answers.cookies
 
 
-def test_a_script_has_a_piece_read_and_the_page_tell_of_all(client, reader):
+def test_the_script_imports_a_chunk_at_a_time_and_the_page_shows_the_total(client, subscriber):
     text = "On all the soups\nsoup\nstew"
-    piece = client.post(f"{address(reader)}?part", {"text": text}).json()
+    piece = client.post(f"{address(subscriber)}?part", {"text": text}).json()
     papers = [["TY  - GEN\nTI  - On all the soups\nER  - \n", ""]]
     assert piece == {"papers": papers, "bad": 2, "unread": ["soup", "stew"]}
     ((text, _),) = piece.pop("papers")
-    page = words_of(look(client, reader, text, left=7, **piece))
+    page = words_of(look(client, subscriber, text, left=7, **piece))
     assert "8 papers found" in page
     assert "7 older papers are left out" in page
     assert "2 entries could not be read: soup, stew" in page
 
 
-def test_names_that_a_form_made_up_are_shortened_escaped_and_counted(client, reader):
+def test_names_that_a_form_made_up_are_shortened_escaped_and_counted(client, subscriber):
     made_up = {"left": "x", "bad": 9, "unread": ["<b>" * 99, "b", "c", "d"]}
-    page = look(client, reader, "On all the soups", **made_up)
+    page = look(client, subscriber, "On all the soups", **made_up)
     assert "<b>" not in page.content.decode()
     assert words_of(page).count("b>…, b, c") == 1
-    page = look(client, reader, "On all the soups", bad=2, unread=[" ", ""])
+    page = look(client, subscriber, "On all the soups", bad=2, unread=[" ", ""])
     assert "2 entries could not be read." in words_of(page)
 
 
@@ -300,79 +300,81 @@ def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):
 
 
 def test_an_address_or_a_wish_that_was_made_up_changes_nothing(client):
-    reader, digits = taught(), "9" * 5_000
-    url, count = address(reader), reader.library.count()
+    subscriber, digits = taught(), "9" * 5_000
+    url, count = address(subscriber), subscriber.library.count()
     for made_up in ("new=x", f"new={digits}", "new=-1", f"undone={digits}", "page=9"):
         assert client.get(f"{url}?{made_up}").status_code == 200
     for sent in ({}, {"paper": "x"}, {"all": "no"}, {"undo": "x"}):
         assert client.post(url, sent).status_code == 400
     for paper in (digits, 10**9):
         assert client.post(url, {"paper": paper}).status_code == 302
-    assert reader.library.count() == count
+    assert subscriber.library.count() == count
     assert not ReaderModel.objects.outdated(NOW).exists()
     assert "Library deleted." in words_of(client.post(url, {"all": "forget"}, follow=True))
     feedback.learn(NOW)
-    assert not reader.library.exists()
-    assert feedback.learned_words(reader) == []
+    assert not subscriber.library.exists()
+    assert feedback.learned_words(subscriber) == []
 
 
-def test_a_library_is_changed_by_the_link_of_its_reader_alone(client):
-    reader, other = make.subscriber(), make.subscriber()
+def test_a_library_is_changed_by_the_link_of_its_subscriber_alone(client):
+    subscriber, other = make.subscriber(), make.subscriber()
     for purpose in ("feedback", "unsubscribe", "feed"):
-        wrong = reverse("library", args=[tokens.token(purpose, reader.public_id)])
+        wrong = reverse("library", args=[tokens.token(purpose, subscriber.public_id)])
         assert client.get(wrong).status_code == 404
         assert client.post(wrong, {"text": BIBTEX}).status_code == 404
     assert not LibraryPaper.objects.exists()
-    personalization_library.add(reader, BIBTEX, NOW)
-    hers = reader.library.get(title__startswith="Sp")
-    for sent in ({"undo": LibraryUpload.objects.get().pk}, {"paper": hers.pk}):
+    personalization_library.add(subscriber, BIBTEX, NOW)
+    own = subscriber.library.get(title__startswith="Sp")
+    for sent in ({"undo": LibraryUpload.objects.get().pk}, {"paper": own.pk}):
         client.post(address(other), sent)
-    assert reader.library.count() == 2
-    client.post(address(reader), {"paper": hers.pk})
-    assert known_to(reader) == ["A second work on noodles"]
+    assert subscriber.library.count() == 2
+    client.post(address(subscriber), {"paper": own.pk})
+    assert known_to(subscriber) == ["A second work on noodles"]
 
 
-def test_what_she_changes_is_learned_from_soon(client, reader, monkeypatch):
+def test_changes_of_the_library_are_learned_from_soon(client, subscriber, monkeypatch):
     asked = []
     monkeypatch.setattr(library, "enqueue", asked.append)
-    paste(client, reader, BIBTEX)
-    undo(client, reader)
-    client.post(address(reader), {"all": "forget"})
+    paste(client, subscriber, BIBTEX)
+    undo(client, subscriber)
+    client.post(address(subscriber), {"all": "forget"})
     assert asked == [tasks.learn_from_feedback] * 3
 
 
-def test_of_one_who_was_erased_no_paper_is_taken_out(reader):
-    personalization_library.add(reader, BIBTEX, NOW)
-    papers = reader.library.all()
+def test_of_one_who_was_erased_no_paper_is_taken_out(subscriber):
+    personalization_library.add(subscriber, BIBTEX, NOW)
+    papers = subscriber.library.all()
     erase.erase(Subscriber.objects.get(), now=NOW)
     with pytest.raises(Subscriber.DoesNotExist):
-        personalization_library.remove(reader, papers)
+        personalization_library.remove(subscriber, papers)
 
 
-def test_who_takes_papers_out_stays_on_the_page_that_she_is_on(client, reader, monkeypatch):
+def test_removing_papers_stays_on_the_same_page(client, subscriber, monkeypatch):
     monkeypatch.setattr(library, "PAGE", 2)
-    personalization_library.add(reader, "\n".join(f"On the soups of {year}" for year in YEARS), NOW)
-    page = lxml.html.fromstring(client.get(f"{address(reader)}?page=2").content)
+    personalization_library.add(
+        subscriber, "\n".join(f"On the soups of {year}" for year in YEARS), NOW
+    )
+    page = lxml.html.fromstring(client.get(f"{address(subscriber)}?page=2").content)
     form = page.xpath("//main//ul//form")[0]
     answer = client.post(form.action, dict(form.fields), follow=True)
-    assert reader.library.count() == 4
+    assert subscriber.library.count() == 4
     assert answer.context["page"].number == 2
 
 
-def test_the_export_has_the_library_and_erasing_leaves_none_of_it(reader):
-    personalization_library.add(reader, BIBTEX, NOW)
-    (_, one) = export.export(reader)["library"][::-1]
+def test_the_export_has_the_library_and_erasing_leaves_none_of_it(subscriber):
+    personalization_library.add(subscriber, BIBTEX, NOW)
+    (_, one) = export.export(subscriber)["library"][::-1]
     assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
-    erase.erase(reader, now=NOW)
+    erase.erase(subscriber, now=NOW)
     assert not LibraryPaper.objects.exists()
 
 
-def test_the_version_before_which_knows_no_library_can_erase_a_reader_who_has_one(reader):
-    personalization_library.add(reader, BIBTEX, NOW)
-    reader.reader_model.delete()
-    reader.consents.all().delete()
+def test_the_version_before_libraries_can_erase_a_subscriber_who_has_one(subscriber):
+    personalization_library.add(subscriber, BIBTEX, NOW)
+    subscriber.reader_model.delete()
+    subscriber.consents.all().delete()
     with CaptureQueriesContext(connection) as queries:
-        Subscriber.objects.filter(pk=reader.pk)._raw_delete("default")
+        Subscriber.objects.filter(pk=subscriber.pk)._raw_delete("default")
     assert "library" not in str(queries.captured_queries)
     assert not LibraryPaper.objects.exists()
     connection.check_constraints()
@@ -382,68 +384,68 @@ def test_the_version_before_which_knows_no_library_can_erase_a_reader_who_has_on
 
 
 def test_a_library_brings_its_like_without_any_topic():
-    reader = taught()
+    subscriber = taught()
     (new,) = theme(MOLECULES, 12, 1)
     theme(ROADS, 6, 7)
     plan.plan(NOW)
-    (pick,) = Pick.objects.filter(subscriber=reader)
+    (pick,) = Pick.objects.filter(subscriber=subscriber)
     assert pick.paper == new
     assert pick.why.startswith("Like what you chose: ")
 
 
-def test_who_has_told_by_papers_what_she_reads_gets_nothing_that_trends(outbox):
-    reader = taught(12)
+def test_a_subscriber_with_a_library_gets_nothing_that_trends(outbox):
+    subscriber = taught(12)
     theme(MOLECULES, 12, 1)
     make.paper("Roads that trend", "Cars and roads.", upvotes=900)
     plan.plan(NOW)
-    assert {pick.basis for pick in Pick.objects.filter(subscriber=reader)} == {"learned"}
+    assert {pick.basis for pick in Pick.objects.filter(subscriber=subscriber)} == {"learned"}
     rounds.deliver_due(lambda: NOW)
     assert "You follow no topic yet" not in outbox()[0].get_body(("plain",)).get_content()
 
 
 def test_three_papers_alone_are_not_enough_to_keep_out_what_trends():
-    reader = taught(3)
+    subscriber = taught(3)
     trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
     plan.plan(NOW)
-    assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
+    assert Pick.objects.filter(subscriber=subscriber, paper=trending).exists()
 
 
-def test_who_took_out_all_words_of_her_library_gets_what_trends():
-    reader = taught()
-    for term in ReaderModel.objects.get(subscriber=reader).terms:
-        feedback.remove_word(reader, term)
+def test_who_removed_all_words_of_their_library_gets_what_trends():
+    subscriber = taught()
+    for term in ReaderModel.objects.get(subscriber=subscriber).terms:
+        feedback.remove_word(subscriber, term)
     trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
     plan.plan(NOW)
-    assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
+    assert Pick.objects.filter(subscriber=subscriber, paper=trending).exists()
 
 
 def test_who_said_more_ten_times_and_brought_no_library_gets_what_trends_as_before():
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     others(day=TODAY - 20 * DAY)
     for paper in theme(MOLECULES, 0, 12, day=TODAY - 20 * DAY):
-        feedback.record(reader, paper, "more", NOW)
+        feedback.record(subscriber, paper, "more", NOW)
     trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
     model_store.fit(NOW)
     feedback.learn(NOW)
     plan.plan(NOW)
-    assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
+    assert Pick.objects.filter(subscriber=subscriber, paper=trending).exists()
 
 
 def test_what_an_upload_taught_is_gone_when_it_is_undone():
-    reader = taught()
+    subscriber = taught()
     before = ReaderModel.objects.values("words", "weights", "liked", "floor").get()
     roads = theme(ROADS, 6, 6, day=TODAY - 20 * DAY)
-    personalization_library.add(reader, "\n".join(paper.title for paper in roads), NOW)
+    personalization_library.add(subscriber, "\n".join(paper.title for paper in roads), NOW)
     feedback.learn(NOW)
     assert ReaderModel.objects.values("words", "weights", "liked", "floor").get() != before
-    personalization_library.undo(reader, LibraryUpload.objects.get().pk)
+    personalization_library.undo(subscriber, LibraryUpload.objects.get().pk)
     feedback.learn(NOW)
     assert ReaderModel.objects.values("words", "weights", "liked", "floor").get() == before
 
 
-def test_her_preferences_say_what_was_learned_from_and_lead_to_her_library(client):
-    reader = taught(12)
-    page = words_of(client.get(tokens.preferences_url(reader)))
+def test_the_preferences_say_what_was_learned_from_and_lead_to_the_library(client):
+    subscriber = taught(12)
+    page = words_of(client.get(tokens.preferences_url(subscriber)))
     assert "Learned from your feedback and your library." in page
     assert "Digests learn from the 12 papers in your library." in page
     assert "Import your bibliography" in words_of(

@@ -13,7 +13,14 @@ from digest.planning import explain, plan, selection
 from digest.ranking.diagnosis import Diagnosis
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
-from tests.factories.explanations import ABSTRACT, answer, ask, kitchen, plan_and_send, token_of
+from tests.factories.explanations import (
+    ABSTRACT,
+    answer,
+    ask,
+    background_papers,
+    plan_and_send,
+    token_of,
+)
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.planning import TOOK_OFF, crowd, older
 from tests.helpers.tables import everything
@@ -24,7 +31,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def others():
     """Papers about something else, so that the words of the tests weigh something."""
-    kitchen()
+    background_papers()
 
 
 @pytest.fixture
@@ -36,20 +43,20 @@ def alike():
     ]
 
 
-def reader(**fields):
+def subscriber(**fields):
     return make.subscriber(**{"interests": "graph networks"} | fields)
 
 
-def told(client, paper, **fields):
-    """Fit the model. Return what a new subscriber is told of a paper."""
-    someone = reader(**fields)
+def explained(client, paper, **fields):
+    """Fit the model. Return the explanation of a paper for a new subscriber."""
+    someone = subscriber(**fields)
     model_store.fit(NOW)
     return answer(client, someone, paper)
 
 
-def page_of(verdict):
-    """Return the page that tells of a verdict."""
-    answer = {"paper": {"title": "Bread"}, "is_new": True, "diagnosis": verdict}
+def page_of(diagnosis):
+    """Return the page that explains a diagnosis."""
+    answer = {"paper": {"title": "Bread"}, "is_new": True, "diagnosis": diagnosis}
     return " ".join(render_to_string("digest/why.html", {"token": "x", "answer": answer}).split())
 
 
@@ -58,23 +65,23 @@ def page_of(verdict):
 
 def test_a_question_stays_in_the_field_only_where_it_has_to_be_corrected(client):
     make.paper(id="2606.04235")
-    someone = reader()
+    someone = subscriber()
     for asked, kept in (("2606.04235", ""), ("2606.99999", "2606.99999")):
         page = ask(client, someone, asked).content.decode()
         assert f'name="paper" value="{kept}"' in page
 
 
 def test_the_page_without_a_question_asks_for_one(client):
-    response = client.get(reverse("why", args=[token_of(reader())]))
+    response = client.get(reverse("why", args=[token_of(subscriber())]))
     assert 'name="paper" value=""' in response.content.decode()
     assert 'role="status"' not in response.content.decode()
     assert "no-store" in response["Cache-Control"]
 
 
-def test_an_unknown_paper_is_told_in_the_words_that_were_asked_with_a_way_to_the_search(client):
-    said = answer(client, reader(), "2506.99999v2")
+def test_the_answer_on_an_unknown_paper_repeats_the_question_and_links_to_the_search(client):
+    said = answer(client, subscriber(), "2506.99999v2")
     assert said.startswith("No paper matches 2506.99999v2 .")
-    page = ask(client, reader(), "soups & stews").content.decode()
+    page = ask(client, subscriber(), "soups & stews").content.decode()
     assert '<a href="/search/?q=soups%20%26%20stews">Search all papers</a>' in page
 
 
@@ -84,24 +91,26 @@ def test_an_unknown_paper_is_told_in_the_words_that_were_asked_with_a_way_to_the
 def test_a_chosen_paper_will_be_there_and_then_is(client):
     paper = make.paper("Graph networks of roads")
     make.paper("Graph networks of cars and of roads and of towns and of lorries")
-    said = told(client, paper)
+    said = explained(client, paper)
     assert said.startswith("Due in your next digest for “graph networks”, at #1 of 2 candidates.")
     plan.plan(NOW)
     assert paper in [pick.paper for pick in Pick.objects.all()]
 
 
-def test_a_subscriber_without_topics_is_told_where_a_paper_trends(client):
-    kitchen(3, upvotes=1)
+def test_a_subscriber_without_topics_sees_where_a_paper_trends(client):
+    background_papers(3, upvotes=1)
     hot, cold = make.paper("Graph networks of roads", upvotes=90), make.paper("Graph networks")
-    assert told(client, hot, interests="", size=2).startswith("Due in your next digest at #1 of 4")
-    assert told(client, cold, interests="").startswith("Not a match.")
+    assert explained(client, hot, interests="", size=2).startswith(
+        "Due in your next digest at #1 of 4"
+    )
+    assert explained(client, cold, interests="").startswith("Not a match.")
 
 
 def test_feedback_changes_the_answer(client):
     seasons = ("spring", "summer", "autumn")
     old = [make.paper(f"Trout in {one}", "Trout spawn.", day=TODAY - 9 * DAY) for one in seasons]
     paper = make.paper("Trout in winter", "Trout spawn.")
-    someone = reader(interests="medieval monasteries")
+    someone = subscriber(interests="medieval monasteries")
     model_store.fit(NOW)
     assert answer(client, someone, paper).startswith("Not a match.")
     for one in old:
@@ -116,14 +125,14 @@ def test_a_paper_that_the_index_does_not_have_yet_is_judged_by_its_text(client):
     old = Paper.objects.filter(pk=Paper.objects.get(title="Cooking rice 1").pk)
     old.update(title="Graph networks of rice", changed_at=NOW + DAY)
     for one in (paper, old.get()):
-        assert answer(client, reader(), one).startswith("Due in your next digest")
+        assert answer(client, subscriber(), one).startswith("Due in your next digest")
 
 
 def test_a_paper_that_was_deleted_stands_for_no_other(client, alike):
     index_store.renew(NOW)
     leader, relative = alike
     leader.delete()
-    assert answer(client, reader(), relative).startswith("Due in your next digest")
+    assert answer(client, subscriber(), relative).startswith("Due in your next digest")
 
 
 WITHOUT_DIGESTS = [{"unsubscribed_at": NOW, "next_due_at": None}, {"confirmed": False}]
@@ -132,37 +141,37 @@ WITHOUT_DIGESTS += [{"paused_until": TODAY + 9 * DAY}]
 
 
 @pytest.mark.parametrize("state", WITHOUT_DIGESTS)
-def test_a_subscriber_who_gets_no_digest_is_promised_no_paper(client, state):
-    said = told(client, make.paper("Graph networks of roads"), **state)
+def test_a_subscriber_who_gets_no_digest_is_announced_no_paper(client, state):
+    said = explained(client, make.paper("Graph networks of roads"), **state)
     assert said.startswith(
         "You don’t receive digests at the moment. If you did: Due in your next digest"
     )
 
 
-def test_a_second_chance_that_will_be_there_is_told_so(client):
+def test_a_second_chance_of_the_next_digest_is_explained(client):
     crowd()
     paper = older("Graph networks of roads", TOOK_OFF)
     make.paper("Graph networks of cars")
-    said = told(client, paper)
+    said = explained(client, paper)
     plan.plan(NOW)
     assert Pick.objects.get(group="missed").paper == paper
     assert said.startswith("Due in your next digest. It became popular")
 
 
-def test_a_paper_that_gives_its_place_to_a_second_chance_is_not_promised(client):
+def test_a_paper_that_gives_its_place_to_a_second_chance_is_not_announced(client):
     crowd()
     older("Graph networks of roads", TOOK_OFF)
     make.paper("Graph networks")
     paper = make.paper("Graph networks of cars")
-    said = told(client, paper, size=2)
+    said = explained(client, paper, size=2)
     plan.plan(NOW)
     assert said.startswith("Due in your next digest") == Pick.objects.filter(paper=paper).exists()
 
 
-def test_east_of_greenwich_a_paper_of_the_next_digest_is_not_told_to_be_old(client, clock):
+def test_east_of_greenwich_a_paper_of_the_next_digest_is_not_explained_as_old(client, clock):
     paper = make.paper("Graph networks of roads", day=TODAY - 6 * DAY)
     clock.now = datetime(2026, 6, 1, 19, 30, tzinfo=UTC)  # It is 07:30 of the 2nd in Auckland.
-    said = told(client, paper, timezone="Pacific/Auckland", next_due_at=clock.now)
+    said = explained(client, paper, timezone="Pacific/Auckland", next_due_at=clock.now)
     plan.plan(clock.now)
     assert Pick.objects.get().paper == paper
     assert said.startswith("Due in your next digest")
@@ -171,9 +180,9 @@ def test_east_of_greenwich_a_paper_of_the_next_digest_is_not_told_to_be_old(clie
 # ---- Papers that were in a digest
 
 
-def test_a_paper_that_was_sent_is_told_with_its_day_place_and_reason(client):
+def test_a_paper_that_was_sent_is_explained_with_its_day_place_and_reason(client):
     paper = make.paper("Graph networks of roads")
-    someone = reader()
+    someone = subscriber()
     plan_and_send()
     for asked in (paper.pk, f"https://arxiv.org/abs/{paper.pk}v2", "graph networks of roads"):
         said = answer(client, someone, asked)
@@ -185,7 +194,7 @@ def test_a_paper_that_was_sent_is_told_with_its_day_place_and_reason(client):
 
 def test_a_paper_whose_letter_is_on_its_way_is_not_said_to_be_had(client):
     paper = make.paper("Graph networks of roads")
-    someone = reader()
+    someone = subscriber()
     plan.plan(NOW)
     said = "Picked. It’s in your digest of 1 June 2026, which is being sent."
     for state in Letter.OPEN:
@@ -194,7 +203,7 @@ def test_a_paper_whose_letter_is_on_its_way_is_not_said_to_be_had(client):
 
 
 def test_a_folded_paper_names_the_one_that_stands_for_it_before_and_after(client, alike):
-    someone = reader()
+    someone = subscriber()
     model_store.fit(NOW)
     leader, relative = alike
     assert candidates.announced(model_store.in_use(), TODAY).places[leader.pk] == 0
@@ -212,9 +221,9 @@ def test_a_folded_paper_names_the_one_that_stands_for_it_before_and_after(client
 def test_a_muted_paper_names_what_mutes_it(client):
     paper = make.paper("Graph networks of molecules", categories=["q-bio.BM", "cs.LG"])
     chemistry, category = make.topic("Chemistry", query="molecule"), make.topic("cs.lg")
-    said = told(client, paper, muted=[chemistry])
+    said = explained(client, paper, muted=[chemistry])
     assert said.startswith("Muted. It matches “Chemistry”")
-    someone = reader(muted=[category])
+    someone = subscriber(muted=[category])
     assert answer(client, someone, paper).startswith("Muted. It matches “cs.lg”")
     muted_at = reverse("preferences", args=[token_of(someone)]) + "#never"
     assert f'<a href="{muted_at}">' in ask(client, someone, paper.pk).content.decode()
@@ -225,7 +234,7 @@ def test_a_paper_that_is_crowded_out_says_its_place(client):
     for number in range(4):
         make.paper(f"Graph networks {number}")
     paper = make.paper("Graph networks of roads and lorries and towns and harbours and rivers")
-    said = told(client, paper, size=2)
+    said = explained(client, paper, size=2)
     assert said.startswith("Other papers rank higher. It is #5 of 5 candidates.")
     assert "up to 2 papers" in said
 
@@ -233,42 +242,44 @@ def test_a_paper_that_is_crowded_out_says_its_place(client):
 def test_a_paper_that_is_too_weak_is_below_the_cut_and_says_what_it_lacks(client):
     for number in range(40):
         make.paper(f"Graph networks {number}", "We study graph networks.")
-    said = told(client, make.paper("Harbours of the north", "A graph is used in the harbours."))
+    said = explained(
+        client, make.paper("Harbours of the north", "A graph is used in the harbours.")
+    )
     assert said.startswith("Weak match. Your closest interest is “graph networks”")
     assert said.endswith("It doesn’t mention networks .")
 
 
 def test_a_whole_abstract_as_a_topic_is_named_by_its_beginning():
     abstract = "We study how agents that call tools learn to plan far ahead. " * 3
-    verdict = explain.for_display(Diagnosis("weak", topic=abstract))
-    assert verdict.topic == "We study how agents that call tools learn to plan far…"
+    diagnosis = explain.for_display(Diagnosis("weak", interest=abstract))
+    assert diagnosis.interest == "We study how agents that call tools learn to plan far…"
 
 
-def test_a_paper_that_has_nothing_of_the_topics_is_told_so(client):
+def test_a_paper_that_has_nothing_of_the_topics_is_explained(client):
     paper = make.paper("Graph networks of roads", categories=["cs.LG"])
     for interests in ("medieval monasteries", "hep-th", "the of"):
-        said = told(client, paper, interests=interests)
+        said = explained(client, paper, interests=interests)
         assert said.startswith("Not a match.")
 
 
 def test_a_paper_outside_of_the_topics_categories_is_neither_weak_nor_disliked(client):
     paper = make.paper("Graph networks of roads", categories=["math.CO"])
     topic = make.topic("Graph networks", categories=["cs.LG"])
-    said = told(client, paper, interests="", topics=[topic])
+    said = explained(client, paper, interests="", topics=[topic])
     assert "wanted less of" not in said
 
 
-def test_a_paper_without_the_quoted_phrase_is_told_that_its_words_are_apart(client):
+def test_a_paper_without_the_quoted_phrase_is_explained_by_its_words_being_apart(client):
     paper = make.paper("Networks", "Of networks, and of no graph.")
-    said = told(client, paper, interests='"graph networks"')
+    said = explained(client, paper, interests='"graph networks"')
     assert '“"graph networks"”' in said
     assert "wanted less of" not in said
 
 
-def test_a_paper_like_one_that_got_less_is_told_so(client):
+def test_a_paper_like_one_that_got_less_is_explained(client):
     text = "Trout spawn in rivers of graph networks."
     old = make.paper("Trout", text, day=TODAY - 9 * DAY)
-    paper, someone = make.paper("Trout again", text), reader()
+    paper, someone = make.paper("Trout again", text), subscriber()
     model_store.fit(NOW)
     assert answer(client, someone, paper).startswith("Due in your next digest")
     feedback.record(someone, old, "less", NOW)
@@ -279,8 +290,8 @@ def test_a_paper_like_one_that_got_less_is_told_so(client):
 
 
 @pytest.mark.parametrize("has_archive", [True, False])
-def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has_archive):
-    paper, someone = make.paper("Graph networks of roads", is_withdrawn=True), reader()
+def test_a_withdrawn_paper_is_explained_and_not_previewed(client, has_archive):
+    paper, someone = make.paper("Graph networks of roads", is_withdrawn=True), subscriber()
     model_store.fit(NOW)
     if has_archive:
         assert index_store.write(NOW)
@@ -291,23 +302,23 @@ def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has
     assert "Withdrawn. The authors have withdrawn this paper." in answer(client, someone, paper)
 
 
-def test_a_paper_that_is_not_new_is_told_with_its_day(client):
-    said = told(client, make.paper("Graph networks", day=TODAY - 8 * DAY))
+def test_a_paper_that_is_not_new_is_explained_with_its_day(client):
+    said = explained(client, make.paper("Graph networks", day=TODAY - 8 * DAY))
     assert said.startswith("Not new. It was announced on 24 May 2026.")
     assert "the last 7 days" in said
 
 
-def test_a_paper_that_came_in_before_the_last_digest_is_told_so():
-    someone = reader()
+def test_a_paper_that_came_in_before_the_last_digest_is_explained():
+    someone = subscriber()
     plan_and_send()
     clock = NOW + 3 * DAY
     paper = make.paper("Graph networks", day=TODAY, came_in_at=NOW + DAY)
     model_store.fit(clock)
     Digest.objects.update(day=TODAY + 2 * DAY)
     Letter.objects.update(created_at=NOW + 2 * DAY)
-    verdict = explain.explain(someone, paper.pk, clock.date(), clock).diagnosis
-    assert verdict.what == "passed"
-    assert "Announced before your last digest." in page_of(verdict)
+    diagnosis = explain.explain(someone, paper.pk, clock.date(), clock).diagnosis
+    assert diagnosis.what == "passed"
+    assert "Announced before your last digest." in page_of(diagnosis)
 
 
 # ---- The cost of a question
@@ -315,12 +326,12 @@ def test_a_paper_that_came_in_before_the_last_digest_is_told_so():
 
 def test_without_a_model_the_ranking_is_not_ready_and_none_is_made(client):
     paper = make.paper("Graph networks")
-    assert answer(client, reader(), paper).startswith("The ranking isn’t ready yet")
+    assert answer(client, subscriber(), paper).startswith("The ranking isn’t ready yet")
     assert not FittedModel.objects.exists()
 
 
 def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
-    paper, someone = make.paper("Graph networks"), reader()
+    paper, someone = make.paper("Graph networks"), subscriber()
     index_store.renew(NOW)
     read, stems_of = [], candidates.stems_of
     monkeypatch.setattr(candidates, "stems_of", lambda text: read.append(text) or stems_of(text))
@@ -332,8 +343,8 @@ def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
 
 
 def test_asking_asks_few_queries_however_much_was_sent(client, django_assert_max_num_queries):
-    kitchen(14)
-    someone = reader(interests="rice", size=20)
+    background_papers(14)
+    someone = subscriber(interests="rice", size=20)
     plan.plan(NOW)
     paper = make.paper("More rice")
     ask(client, someone, paper.pk)
@@ -344,7 +355,7 @@ def test_asking_asks_few_queries_however_much_was_sent(client, django_assert_max
 def test_asking_writes_nothing_whatever_the_answer(client, alike):
     paper = make.paper("Graph networks")
     old = make.paper("Graph networks of old", day=TODAY - 30 * DAY)
-    someone = reader(muted=[make.topic("rice")])
+    someone = subscriber(muted=[make.topic("rice")])
     asked = [paper.pk, old.pk, alike[0].pk, alike[1].pk, "Cooking rice 1", "unknown", ""]
 
     def ask_all():

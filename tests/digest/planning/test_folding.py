@@ -1,4 +1,4 @@
-"""Papers on the same idea become one entry of a digest, and are told of there."""
+"""Papers on the same idea become one entry of a digest, and are listed in it."""
 
 import re
 
@@ -15,7 +15,7 @@ from subscriptions.actions import preferences
 from subscriptions.delivery import queue
 from subscriptions.models import Letter
 from tests.factories import make
-from tests.factories.explanations import ABSTRACT, kitchen
+from tests.factories.explanations import ABSTRACT, background_papers
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.planning import plan_and_send
 from tests.helpers.invariants import broken
@@ -31,7 +31,7 @@ ON_ONE_IDEA = "And 1 on the same idea: "
 @pytest.fixture
 def alike():
     """Two papers whose long abstracts are nearly alike, the more popular first."""
-    kitchen()
+    background_papers()
     return [
         make.paper(LEADER, ABSTRACT, upvotes=9),
         make.paper(RELATIVE, ABSTRACT.replace("eleven", "nine")),
@@ -40,16 +40,16 @@ def alike():
 
 @pytest.fixture
 def others():
-    """Two more papers for the same reader, on ideas of their own."""
+    """Two more papers for the same subscriber, on ideas of their own."""
     return [make.paper("Graph networks of roads"), make.paper("Graph networks of cars")]
 
 
-def reader(**fields):
+def subscriber(**fields):
     return make.subscriber("you@example.org", interests="graph networks", **fields)
 
 
 def planned():
-    someone = reader()
+    someone = subscriber()
     plan.plan(NOW)
     return someone
 
@@ -80,9 +80,9 @@ def test_two_papers_on_one_idea_are_one_entry_and_the_second_is_a_row_without_a_
             Pick.objects.filter(pk=pick.pk).update(**changes)
 
 
-def test_the_letter_and_its_web_copy_tell_of_it_under_its_leader(client, alike, others, outbox):
+def test_the_letter_and_its_web_copy_show_it_under_its_leader(client, alike, others, outbox):
     leader, relative = alike
-    reader(size=3)  # Of which it takes no place.
+    subscriber(size=3)  # Of which it takes no place.
     call_command("tick")
     (letter,) = outbox()
     html = letter.get_body(["html"]).get_content()
@@ -107,7 +107,7 @@ def test_a_folded_title_is_not_mistaken_for_a_listed_paper(alike, others, outbox
     relative = alike[1]
     relative.title = f"{hostile} {RELATIVE}"
     relative.save()
-    reader()
+    subscriber()
     call_command("tick")
     assert Pick.objects.get(paper=relative).leader is not None
     (letter,) = outbox()
@@ -119,7 +119,7 @@ def test_a_folded_title_that_is_markup_is_text_everywhere(client, alike, outbox)
     relative = alike[1]
     relative.title = f"<script>alert(1)</script> & {RELATIVE}"
     relative.save()
-    reader()
+    subscriber()
     call_command("tick")
     (letter,) = outbox()
     web_copy = client.get(web_copy_of(Digest.objects.get())).content.decode()
@@ -130,8 +130,8 @@ def test_a_folded_title_that_is_markup_is_text_everywhere(client, alike, outbox)
 
 
 @pytest.mark.parametrize("is_planned", [False, True])
-def test_the_terminal_tells_of_it_under_its_leader(alike, others, capsys, is_planned, tmp_path):
-    someone = reader()
+def test_the_terminal_shows_it_under_its_leader(alike, others, capsys, is_planned, tmp_path):
+    someone = subscriber()
     if is_planned:
         plan.plan(NOW)
     file = tmp_path / "digest.eml"
@@ -164,7 +164,7 @@ def test_the_panel_shows_it_below_its_leader_and_in_its_previews(panel, alike, o
 
 def test_who_had_one_of_them_gets_the_other_alone_and_who_had_none_gets_both(alike):
     relative = alike[1]
-    had = reader()
+    had = subscriber()
     plan_and_send(NOW)
     Pick.objects.filter(paper=relative).delete()
     Paper.objects.filter(pk=relative.pk).update(came_in_at=None)  # It came in late.
@@ -200,7 +200,7 @@ def many(alike):
 
 
 def test_many_on_one_idea_are_one_entry_which_says_how_many(client, many, outbox):
-    reader()
+    subscriber()
     call_command("tick")
     assert titles(Digest.objects.get()) == [LEADER]
     assert Pick.objects.count() == 6

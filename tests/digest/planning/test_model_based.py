@@ -1,8 +1,8 @@
-"""Readers through weeks in which anything happens, by chance: what arrived is held against a model.
+"""Subscribers through weeks of random events: what arrived is compared with a model.
 
-The mail server tells what it took, whatever it said; the model is of one reader: no paper twice and
-none lost, a date once, digests hours apart, none after she has left, and no promise said to be
-broken that is kept. After a restored backup, what had arrived is found, and does not come again.
+The mail server records what it took, whatever it said; the model is of one subscriber: no paper
+twice and none lost, a date once, digests hours apart, none after leaving, and no invariant reported
+as broken that is kept. After a restored backup, what had arrived is found, and does not come again.
 """
 
 import random
@@ -25,7 +25,7 @@ from subscriptions.delivery.transports.base import DeliveryResult
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
-from tests.factories.make import DAY, DOOR, HOUR, MINUTE
+from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE
 from tests.helpers.invariants import broken
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -70,15 +70,15 @@ class Wire:
             return
         papers = set(Pick.objects.filter(digest__letter=letter).values_list("paper", flat=True))
         name = re.search(rb"Message-ID: (\S+)", mime)[1]
-        told = {"at": self.clock.now, "day": letter.day, "papers": papers, "name": name}
-        self.arrived.append(SimpleNamespace(**told, mime=mime, created_at=letter.created_at))
+        facts = {"at": self.clock.now, "day": letter.day, "papers": papers, "name": name}
+        self.arrived.append(SimpleNamespace(**facts, mime=mime, created_at=letter.created_at))
 
     def close(self):
         """Nothing is under way."""
 
 
 class Life:
-    """One reader, and what befalls her: each method is an act, drawn by its weight."""
+    """One subscriber, and what happens to them: each method is an act, drawn by its weight."""
 
     def __init__(self, seed, clock, wire):
         self.chance, self.clock, self.wire = random.Random(seed), clock, wire
@@ -87,7 +87,7 @@ class Life:
         self.pk = make.subscriber(
             **wishes, size=50, wants_quiet_days=self.chance.random() < 0.7, now=self.now
         ).pk
-        self.papers = set()  # That came out since she last confirmed.
+        self.papers = set()  # That came out since they last confirmed.
         self.confirmed = [self.now]
 
     @property
@@ -95,7 +95,7 @@ class Life:
         return self.clock.now
 
     @property
-    def reader(self):
+    def subscriber(self):
         return Subscriber.objects.get(pk=self.pk)
 
     def wait(self, hours=None):
@@ -108,7 +108,7 @@ class Life:
 
     def _next_moment(self, ends):
         """Return the next minute in which something is due, at `ends` the latest."""
-        due = [ends, self.reader.next_due_at, circuit_breaker.current().retry_at]
+        due = [ends, self.subscriber.next_due_at, circuit_breaker.current().retry_at]
         for letter in Letter.objects.open():
             due += [letter.next_try_at, letter.lease_until, letter.closes_at]
         soonest = min(moment for moment in due if moment and moment > self.now)
@@ -119,7 +119,7 @@ class Life:
 
     def paper(self):
         paper = make.paper(day=self.now.date(), now=self.now)
-        if not self.reader.unsubscribed_at:
+        if not self.subscriber.unsubscribed_at:
             self.papers.add(paper.pk)
 
     def mood(self):
@@ -145,8 +145,8 @@ class Life:
                 self.wire.take(letter.pk, frozen[letter.pk].mime)
 
     def change(self, **settings):
-        if not self.reader.unsubscribed_at:
-            preferences.change(self.reader, None, settings, now=self.now)
+        if not self.subscriber.unsubscribed_at:
+            preferences.change(self.subscriber, None, settings, now=self.now)
 
     def zone(self):
         self.change(timezone=self.chance.choice(ZONES))
@@ -158,37 +158,41 @@ class Life:
         self.change(weekdays=self.chance.choice([127, self.chance.randint(1, 127)]))
 
     def pause(self):
-        until = schedule.local_day(self.now, self.reader.zone) + self.chance.randint(1, 6) * DAY
-        preferences.pause(self.reader, until, now=self.now)
+        until = schedule.local_day(self.now, self.subscriber.zone) + self.chance.randint(1, 6) * DAY
+        preferences.pause(self.subscriber, until, now=self.now)
 
     def resume(self):
-        preferences.resume(self.reader, now=self.now)
+        preferences.resume(self.subscriber, now=self.now)
 
     def leave(self):
         plan.plan(self.now)
-        signup.unsubscribe(self.reader.public_id, source=DOOR, now=self.now)
+        signup.unsubscribe(self.subscriber.public_id, source=CONSENT_SOURCE, now=self.now)
         self.papers.clear()
 
     def come_back(self):
-        if self.reader.unsubscribed_at:
+        if self.subscriber.unsubscribed_at:
             kind = self.chance.choice(["confirm", "goodbye"])
-            self.clock.now += MINUTE  # A link of the moment in which she confirmed was used.
-            signup.confirm(self.reader, self.now, source=DOOR, now=self.now, kind=kind)
+            self.clock.now += MINUTE  # A link of the moment in which they confirmed was used.
+            signup.confirm(
+                self.subscriber, self.now, source=CONSENT_SOURCE, now=self.now, kind=kind
+            )
             self.confirmed.append(self.now)
 
     def move(self):
         try:
             email = f"{self.chance.randrange(4)}@example.org"
-            change_address.request(self.reader, email, now=self.now)
+            change_address.request(self.subscriber, email, now=self.now)
             for side in ("old", "new"):
-                change_address.approve(self.reader, side, self.now, source=DOOR, now=self.now)
+                change_address.approve(
+                    self.subscriber, side, self.now, source=CONSENT_SOURCE, now=self.now
+                )
         except change_address.NotOpen:
             pass
 
     def suppress(self):
-        moderation.suppress(self.reader, "a test", now=self.now)
+        moderation.suppress(self.subscriber, "a test", now=self.now)
         self.wait()
-        moderation.unsuppress(self.reader, now=self.now)
+        moderation.unsuppress(self.subscriber, now=self.now)
 
     WEIGHTS = {
         **{wait: 30, paper: 16, come_back: 10, mood: 6, worker_dies: 5},
@@ -200,7 +204,7 @@ class Life:
         (act,) = self.chance.choices(list(self.WEIGHTS), self.WEIGHTS.values())
         act(self)
 
-    def looks_as_promised(self):
+    def keeps_the_invariants(self):
         came = self.wire.arrived
         by_name = {one.name: one for one in reversed(came)}
         digests = sorted(by_name.values(), key=lambda one: one.at)
@@ -214,7 +218,7 @@ class Life:
             is_first = any(abs(a - b) <= HOUR for a in self.confirmed for b in created)
             apart = schedule.MIN_GAP_AFTER_FIRST if is_first else schedule.MIN_GAP
             assert later.name == earlier.name or later.at - earlier.at >= apart
-        left_at = self.reader.unsubscribed_at
+        left_at = self.subscriber.unsubscribed_at
         assert left_at is None or not came or came[-1].at <= left_at
         late = {"planned", "ended", "held"}  # Where nothing ran, they are.
         assert not broken(self.now).keys() - late
@@ -223,10 +227,10 @@ class Life:
         return set().union(*(one.papers for one in self.wire.arrived))
 
     def ends_well(self):
-        """She has all papers that came out since she confirmed, but for what nobody knows."""
+        """They have all papers that came out since they confirmed, but for what nobody knows."""
         self.resume()
         self.change(weekdays=schedule.EVERY_DAY)
-        if not self.reader.unsubscribed_at:
+        if not self.subscriber.unsubscribed_at:
             self.wait(hours=80)
             assert broken(self.now) == {}
             unknown = Pick.objects.filter(subscriber=self.pk).values_list("paper", flat=True)
@@ -249,11 +253,11 @@ def begin(settings, monkeypatch, clock):
 @pytest.mark.parametrize(
     "seed", [1, 2, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(3, 60))]
 )
-def test_whatever_happens_she_gets_what_she_was_promised(seed, begin):
+def test_whatever_happens_the_invariants_hold(seed, begin):
     life = begin(seed)
     for _ in range(60):
         life.go_on()
-        life.looks_as_promised()
+        life.keeps_the_invariants()
     life.ends_well()
 
 
@@ -261,7 +265,7 @@ class Lost(Exception):
     """A backup is put back: what was written since is gone."""
 
 
-#: What may befall her in hours that are lost: who left in them is back, which nothing can mend.
+#: What may happen in hours that are lost: who left in them is back, which nothing can mend.
 IN_LOST_HOURS = ["wait", "paper", "zone", "hour", "weekdays", "pause", "resume", "move"]
 
 

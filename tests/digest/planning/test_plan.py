@@ -20,14 +20,14 @@ from subscriptions.actions import signup
 from subscriptions.delivery import queue, suppress
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
-from tests.factories.make import DAY, DOOR, HOUR, MINUTE, NOW, TODAY
+from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.factories.planning import digests, papers_about, plan_and_send, ranked, titles
-from tests.factories.simulation import reader
+from tests.factories.simulation import subscriber
 from tests.helpers.threads import at_once, uncommitted
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 #: What SQLite's ANALYZE says of tables and indexes: how many rows, and how many are alike.
-A_MONTH_OF_5_000_READERS = [
+A_MONTH_OF_5_000_SUBSCRIBERS = [
     ("digest_paper", "digest_paper_day_6071cc10", "9300 300"),
     ("digest_paper", "sqlite_autoindex_digest_paper_1", "9300 1"),
     ("digest_pick", "digest_pick_paper_id_ec391b08", "750000 84"),
@@ -84,8 +84,8 @@ def test_who_asked_for_it_gets_a_short_letter_on_a_quiet_day(outbox):
     assert "/digests/" not in message.as_string()
 
 
-def test_what_readers_had_is_read_by_reader_though_sqlite_knows_how_large_its_tables_are():
-    """Each paper would be sought for each reader, once an operator has let it ANALYZE."""
+def test_sent_papers_are_read_by_subscriber_though_sqlite_has_statistics_of_its_tables():
+    """Each paper would be sought for each subscriber, once an operator has let it ANALYZE."""
     if connection.vendor != "sqlite":
         pytest.skip("runs with the tests on SQLite")
     papers_about("graphs", 3)
@@ -94,7 +94,9 @@ def test_what_readers_had_is_read_by_reader_though_sqlite_knows_how_large_its_ta
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
         cursor.execute("DELETE FROM sqlite_stat1")
-        cursor.executemany("INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", A_MONTH_OF_5_000_READERS)
+        cursor.executemany(
+            "INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", A_MONTH_OF_5_000_SUBSCRIBERS
+        )
         cursor.execute("ANALYZE sqlite_schema")  # They are read again.
         with CaptureQueriesContext(connection) as queries:
             subscribers = [Subscriber(pk=number) for number in range(2_000)]
@@ -108,17 +110,17 @@ def test_what_readers_had_is_read_by_reader_though_sqlite_knows_how_large_its_ta
 
 
 ENDS = [
-    lambda reader: signup.unsubscribe(reader.public_id, source=DOOR, now=NOW),
-    lambda reader: suppress.after_complaint(reader.pk, "abuse", NOW),
+    lambda subscriber: signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW),
+    lambda subscriber: suppress.after_complaint(subscriber.pk, "abuse", NOW),
 ]
 
 
 @pytest.mark.parametrize("end", ENDS, ids=["unsubscribed", "complained"])
 def test_who_wants_it_no_more_once_the_ranking_ran_is_left_out(end):
     make.paper("Graphs")
-    reader = make.subscriber(interests="graphs")
-    dues = ranked(reader)
-    end(reader)
+    subscriber = make.subscriber(interests="graphs")
+    dues = ranked(subscriber)
+    end(subscriber)
 
     planning.save_plan(dues, {}, NOW)
 
@@ -126,13 +128,15 @@ def test_who_wants_it_no_more_once_the_ranking_ran_is_left_out(end):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_unsubscribes_while_her_day_is_written_down_is_left_out(monkeypatch):
+def test_who_unsubscribes_while_their_day_is_planned_is_left_out(monkeypatch):
     if connection.vendor != "postgresql":
         pytest.skip("on SQLite, writers come one after the other")
     make.paper("Graphs")
-    reader = make.subscriber(interests="graphs")
+    subscriber = make.subscriber(interests="graphs")
     lock = spacing.lock_unchanged
-    thread, commit = uncommitted(lambda: signup.unsubscribe(reader.public_id, source=DOOR, now=NOW))
+    thread, commit = uncommitted(
+        lambda: signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
+    )
 
     def lock_while_they_leave(subscribers):
         threading.Timer(0.5, commit.set).start()
@@ -141,7 +145,7 @@ def test_who_unsubscribes_while_her_day_is_written_down_is_left_out(monkeypatch)
     monkeypatch.setattr(spacing, "lock_unchanged", lock_while_they_leave)
     planning.plan(NOW)
     thread.join(30)
-    assert make.fresh(reader).next_due_at is None
+    assert make.fresh(subscriber).next_due_at is None
     assert digests() == []
 
 
@@ -151,8 +155,8 @@ def test_a_paper_that_is_committed_late_is_in_the_next_digest_once():
     if connection.vendor != "postgresql":
         pytest.skip("on SQLite, writers come one after the other")
     make.subscriber("reader@example.org", interests="graphs")
-    thread, commit = uncommitted(lambda: make.paper("Graphs, told of first", id="2606.00001"))
-    make.paper("Graphs, told of second", id="2606.00002")
+    thread, commit = uncommitted(lambda: make.paper("Graphs, listed first", id="2606.00001"))
+    make.paper("Graphs, listed second", id="2606.00002")
     plan_and_send(NOW)
     assert list(Pick.objects.values_list("paper_id", flat=True)) == ["2606.00002"]
     commit.set()
@@ -165,7 +169,7 @@ def test_a_paper_that_is_committed_late_is_in_the_next_digest_once():
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_reader_whose_row_is_held_keeps_no_other_from_being_planned():
+def test_a_locked_subscriber_does_not_stop_the_planning_of_others():
     held, other = make.subscriber(wants_quiet_days=True), make.subscriber(wants_quiet_days=True)
     with another_session() as session:
         session.execute("SELECT FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk])
@@ -178,7 +182,7 @@ def test_a_reader_whose_row_is_held_keeps_no_other_from_being_planned():
 # ---- Which day is due, and when the next one is
 
 
-def test_the_second_digest_is_due_at_her_hour_of_the_next_local_day():
+def test_the_second_digest_is_due_at_the_subscribers_hour_of_the_next_local_day():
     make.subscriber(timezone="America/New_York", hour=6)
     planning.plan(NOW)
 
@@ -222,26 +226,26 @@ def test_a_day_may_still_be_planned_in_the_grace_after_it():
 @pytest.mark.parametrize("state", ["skipped", "missed"])
 def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_that_ended(state):
     """It may have arrived."""
-    reader = make.subscriber(confirmed_at=NOW - 9 * DAY)
-    letter = Letter(subscriber=reader, day=TODAY, created_at=NOW, left_at=NOW, state=state)
-    assert spacing.gap_ends_at(letter, reader) is None
+    subscriber = make.subscriber(confirmed_at=NOW - 9 * DAY)
+    letter = Letter(subscriber=subscriber, day=TODAY, created_at=NOW, left_at=NOW, state=state)
+    assert spacing.gap_ends_at(letter, subscriber) is None
     letter.repeats = 1
-    assert spacing.gap_ends_at(letter, reader) == NOW + schedule.MIN_GAP
+    assert spacing.gap_ends_at(letter, subscriber) == NOW + schedule.MIN_GAP
 
 
 CONFIRMED = [
-    (-20 * MINUTE, schedule.MIN_GAP),  # Then came her hour.
+    (-20 * MINUTE, schedule.MIN_GAP),  # Then came their hour.
     (timedelta(0), schedule.MIN_GAP_AFTER_FIRST),
     (20 * MINUTE, schedule.MIN_GAP),  # It was there before.
 ]
 
 
 @pytest.mark.parametrize(("confirmed_at", "apart"), CONFIRMED)
-def test_a_digest_that_did_not_come_because_she_confirmed_is_no_first_one(confirmed_at, apart):
-    """She has taken a leaving back, or moved to another address."""
-    reader = make.subscriber(hour=NOW.hour, confirmed_at=NOW + confirmed_at)
+def test_a_digest_that_was_not_caused_by_a_confirmation_is_no_first_one(confirmed_at, apart):
+    """Who resubscribed, or changed their address."""
+    subscriber = make.subscriber(hour=NOW.hour, confirmed_at=NOW + confirmed_at)
     letter = Letter(day=TODAY, created_at=NOW, left_at=NOW + 9 * HOUR)
-    assert spacing.gap_ends_at(letter, reader) == letter.left_at + apart
+    assert spacing.gap_ends_at(letter, subscriber) == letter.left_at + apart
 
 
 # ---- Two who plan at once: one has the lease, and no day is written down twice
@@ -249,13 +253,13 @@ def test_a_digest_that_did_not_come_because_she_confirmed_is_no_first_one(confir
 
 @pytest.mark.parametrize(("remaining", "planned"), [(DAY, 0), (-HOUR, 1)])
 def test_a_planner_leaves_all_to_another_until_that_ones_lease_runs_out(remaining, planned):
-    reader()
+    subscriber()
     assert Lease("planning 0", remaining).acquire()
     assert planning.plan(NOW).letters == planned
 
 
 def test_a_planner_gives_its_lease_back_also_when_it_breaks(monkeypatch):
-    reader()
+    subscriber()
     with monkeypatch.context() as patch:
         patch.setattr(planning, "rank_due", cut)
         with pytest.raises(OSError, match="cut"):
@@ -267,7 +271,7 @@ def test_a_planner_gives_its_lease_back_also_when_it_breaks(monkeypatch):
 def test_planners_leave_to_another_the_part_of_the_subscribers_that_it_holds(settings):
     settings.PLANNERS = 2
     for _ in range(4):
-        reader()
+        subscriber()
     lease = Lease("planning 1", DAY)
     assert lease.acquire()
     assert planning.plan(NOW).letters == 2
@@ -282,7 +286,7 @@ def cut(*args):
 def test_a_planner_that_lost_its_lease_stops(monkeypatch, django_assert_num_queries):
     monkeypatch.setattr(planning, "BATCH", 2)
     for _ in range(5):
-        reader()
+        subscriber()
     rank = planning.rank_due
 
     def be_overtaken(*args):
@@ -313,13 +317,13 @@ def test_two_who_ranked_the_same_write_every_day_once():
     skipped by the other, so they may share the rows.
     """
     make.paper("Graph networks")
-    readers = [reader(interests="graph networks") for _ in range(12)]
+    subscribers = [subscriber(interests="graph networks") for _ in range(12)]
     model_store.fit(NOW)
 
     have_ranked = threading.Barrier(2)
 
     def plan():
-        dues = ranked(*readers)
+        dues = ranked(*subscribers)
         have_ranked.wait()
         return planning.save_plan(dues, {}, NOW).letters
 

@@ -48,8 +48,8 @@ def papers_of(day):
 
 def test_each_day_has_the_very_papers_that_planning_would_choose():
     world()
-    reader = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
-    *before, today = reversed(preview.preview_digests(profiles_of([reader])[0], NOW).days)
+    subscriber = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
+    *before, today = reversed(preview.preview_digests(profiles_of([subscriber])[0], NOW).days)
     assert [day.day for day in before] == [TODAY - ago * DAY for ago in range(7, 0, -1)]
     future = Paper.objects.filter(day__gt=before[0].day)
     later = {paper.pk: paper.day for paper in future}
@@ -60,28 +60,33 @@ def test_each_day_has_the_very_papers_that_planning_would_choose():
             if of <= day.day or day is today:
                 Paper.objects.filter(pk=paper).update(day=of)
         candidates._last.clear()
-        digest, picks = plan.preview(reader, day.day, NOW)
-        assert sorted(told(picks)) == sorted(told(day.picks))
+        digest, picks = plan.preview(subscriber, day.day, NOW)
+        assert sorted(described(picks)) == sorted(described(day.picks))
         assert digest.considered == day.considered
-        remember(reader, day)
+        remember(subscriber, day)
     assert len(today.picks) == 5
 
 
-def told(picks):
+def described(picks):
     return [(one.paper.pk, one.why, one.group, one.folded) for one in picks]
 
 
-def remember(reader, day):
+def remember(subscriber, day):
     """Store a day's digest, as if it had been sent."""
     at = {"created_at": NOW - (TODAY - day.day), "closes_at": NOW, "ended_at": NOW}
-    letter = reader.letters.create(kind="digest", day=day.day, state="accepted", **at)
-    digest = Digest.objects.create(subscriber=reader, day=day.day, letter=letter)
+    letter = subscriber.letters.create(kind="digest", day=day.day, state="accepted", **at)
+    digest = Digest.objects.create(subscriber=subscriber, day=day.day, letter=letter)
     for pick in day.picks:
-        pick.digest, pick.subscriber = digest, reader
+        pick.digest, pick.subscriber = digest, subscriber
         pick.save()
         for paper in pick.folded:
             Pick.objects.create(
-                digest=digest, subscriber=reader, paper=paper, leader=pick, score=0, basis="topic"
+                digest=digest,
+                subscriber=subscriber,
+                paper=paper,
+                leader=pick,
+                score=0,
+                basis="topic",
             )
 
 
@@ -113,15 +118,15 @@ def test_a_paper_that_comes_in_is_seen_at_once():
     assert len(preview.preview_digests(following("soup"), NOW).days[0].picks) == 1
 
 
-def notes_of(lines, *, reader=None):
+def notes_of(lines, *, subscriber=None):
     """Return the notes on these lines. A change of preferences has the same."""
     notes = preview.preview_digests(following(*lines), NOW).notes
-    if reader:
-        assert preview.compare(reader, following(*lines), NOW).notes == notes
+    if subscriber:
+        assert preview.compare(subscriber, following(*lines), NOW).notes == notes
     return notes
 
 
-def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its_others():
+def test_words_that_no_paper_says_are_noted_also_in_a_line_that_finds_some_by_its_others():
     world(days=4)
     german = ["Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
     long = "quantum networks of speech and vision for gardeneers"
@@ -132,15 +137,15 @@ def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its
         long,
         " ".join(["quantum", *german]),
     )
-    told = notes_of(lines, reader=make.subscriber(interests="graph"))
-    assert told.unknown_words == ["Quantm", "visoin", "gardeneers", *german]
-    # Of an abstract that was pasted, none is told unless few of its words are known.
+    notes = notes_of(lines, subscriber=make.subscriber(interests="graph"))
+    assert notes.unknown_words == ["Quantm", "visoin", "gardeneers", *german]
+    # Of an abstract that was pasted, none is named unless few of its words are known.
     pasted = f"GraphOfMine: {3 * ' '.join(f'{one} networks study ' for one in WORDS)}"
     in_german = f"{10 * ' '.join([*german, ''])}graph"
     assert min(len(pasted), len(in_german)) > 400
     assert notes_of([pasted]).unknown_words == []
     assert notes_of([in_german]).unknown_words == german
-    # Topics of the house and muted words are not the subscriber's to mend.
+    # Curated topics and muted words are not the subscriber's to mend.
     topic = make.topic("Gardens", query="gardeneers, graph")
     profile = profile_for(TopicSelection(follow=[topic], muted_interests=["visoin"]), 10)
     assert preview.preview_digests(profile, NOW).notes.unknown_words == []
@@ -153,28 +158,32 @@ def test_a_topic_of_categories_alone_lacks_no_words():
     assert preview.preview_digests(profile, NOW).notes.without_terms == ["of the"]
 
 
-def test_names_of_authors_are_told_where_they_are_words_and_where_no_author_has_them():
+def test_names_of_authors_are_noted_where_they_are_words_and_where_no_author_has_them():
     world(days=4)
     authors = ["Emmy Noether", "Kurt Gödel", "Will Graph", "Günter O’Brien-Gödel"]
     make.paper("Rings of graphs", authors=authors)
     model_store.fit(NOW)
-    reader = make.subscriber(interests="graph")
+    subscriber = make.subscriber(interests="graph")
     words = ("Goedel, kurt godel", '"Emmy Noether"', "author: Emmy Noether", "Noether", "graph")
     beside = ("recent papers by Emmy Noether", "Will Graph", "work of Noether", "what of a graph?")
     people = ("author: Emy Noether, Jr.; Prof. N. Gunter", "autor: Goedel, G.", "author: O'Brien")
     assert notes_of(words).author_matches == []  # There is no index yet.
     assert notes_of(people).unknown_authors == []
     index_store.write(NOW)
-    found = notes_of(words, reader=reader)
+    found = notes_of(words, subscriber=subscriber)
     assert found.author_matches == ["kurt godel", '"Emmy Noether"', "Noether"]
-    assert found.unknown_words == ["Goedel"]  # The others are told of once.
+    assert found.unknown_words == ["Goedel"]  # The others are named once.
     found = notes_of(beside)
     assert found.author_matches == ["Emmy Noether", "Will Graph", "Noether"]
     assert found.unknown_words == []
-    assert notes_of([*people, "graph"], reader=reader).unknown_authors == ["Emy", "Prof", "Goedel"]
+    assert notes_of([*people, "graph"], subscriber=subscriber).unknown_authors == [
+        "Emy",
+        "Prof",
+        "Goedel",
+    ]
 
 
-def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
+def test_operators_in_a_subscribers_own_lines_are_reported_as_ignored():
     world(days=4)
     lines = ("graph OR robot", "NOT (vision)", "graph AND speech, causal", "the OR, not AND")
     assert notes_of(lines).ignored_operators == ["OR", "NOT", "AND"]
@@ -204,11 +213,11 @@ def test_a_rehearsal_asks_three_queries_however_much_there_is(django_assert_num_
         preview.preview_digests(following("graph", "speech", "cs.LG"), NOW)
 
 
-def test_a_change_is_told_by_the_papers_that_come_and_go():
+def test_a_change_is_shown_by_the_papers_that_come_and_go():
     world()
-    reader = make.subscriber(interests="graph\nrobot")
-    changed = profile_for(TopicSelection(interests=["graph", "quantum"]), 10, reader)
-    difference = preview.compare(reader, changed, NOW)
+    subscriber = make.subscriber(interests="graph\nrobot")
+    changed = profile_for(TopicSelection(interests=["graph", "quantum"]), 10, subscriber)
+    difference = preview.compare(subscriber, changed, NOW)
     assert all("quantum" in one.paper.abstract for one in difference.added)
     assert all("robot" in one.paper.abstract for one in difference.removed)
     assert {pick.why for pick in difference.added} == {"quantum"}
@@ -221,11 +230,11 @@ def test_a_change_is_told_by_the_papers_that_come_and_go():
 def test_saying_the_same_again_changes_nothing():
     world()
     topic = make.topic("graph")
-    reader = make.subscriber(interests="robot", topics=[topic], size=7)
-    reader.preferences.filter(topic=topic).update(weight=3)
-    changed = profile_for(TopicSelection(follow=[topic], interests=["robot"]), 7, reader)
-    assert set(changed.follows) == set(profiles_of([reader])[0].follows)
-    difference = preview.compare(reader, changed, NOW)
+    subscriber = make.subscriber(interests="robot", topics=[topic], size=7)
+    subscriber.preferences.filter(topic=topic).update(weight=3)
+    changed = profile_for(TopicSelection(follow=[topic], interests=["robot"]), 7, subscriber)
+    assert set(changed.follows) == set(profiles_of([subscriber])[0].follows)
+    difference = preview.compare(subscriber, changed, NOW)
     assert (difference.added, difference.removed) == ([], [])
 
 
@@ -241,37 +250,40 @@ def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
     monkeypatch.setattr(preview, "_ranked", then_gone)
     day = preview.preview_digests(following("graph"), NOW).days[0]
     assert [pick.position for pick in day.picks] == [*range(1, len(papers_of(day)) + 1)]
-    reader = make.subscriber(interests="robot")
-    assert preview.compare(reader, following("quantum"), NOW).added
+    subscriber = make.subscriber(interests="robot")
+    assert preview.compare(subscriber, following("quantum"), NOW).added
 
 
 def test_a_long_line_is_called_as_it_is_once_it_is_saved():
-    reader, wishes = make.subscriber(), TopicSelection(interests=["graph networks " * 20 + "end"])
-    preferences.change(reader, wishes, {}, now=NOW)
-    assert profile_for(wishes, 10, reader) == profiles_of([reader])[0]
+    subscriber, wishes = (
+        make.subscriber(),
+        TopicSelection(interests=["graph networks " * 20 + "end"]),
+    )
+    preferences.change(subscriber, wishes, {}, now=NOW)
+    assert profile_for(wishes, 10, subscriber) == profiles_of([subscriber])[0]
 
 
-def test_what_she_had_within_the_days_is_no_reason_against_a_paper():
+def test_papers_that_were_sent_within_the_days_are_not_left_out():
     world()
-    reader = make.subscriber(interests="graph")
-    for day in reversed(preview.preview_digests(profiles_of([reader])[0], NOW).days):
-        remember(reader, day)
-    changed = profile_for(TopicSelection(interests=["robot"]), 10, reader)
-    assert len(preview.compare(reader, changed, NOW).removed) > 3
+    subscriber = make.subscriber(interests="graph")
+    for day in reversed(preview.preview_digests(profiles_of([subscriber])[0], NOW).days):
+        remember(subscriber, day)
+    changed = profile_for(TopicSelection(interests=["robot"]), 10, subscriber)
+    assert len(preview.compare(subscriber, changed, NOW).removed) > 3
 
 
 def test_what_was_sent_before_the_days_is_hidden_on_both_sides():
     world()
-    reader, other = (make.subscriber(interests="graph") for _ in range(2))
+    subscriber, other = (make.subscriber(interests="graph") for _ in range(2))
     robots = Paper.objects.filter(abstract__contains="robot", day__lt=TODAY - 7 * DAY)
     fields = {"score": 1, "basis": "topic"}
     picks = [Pick(paper=one, position=place, **fields) for place, one in enumerate(robots, 1)]
     for pick in picks:
         pick.would_fold = []
-    remember(reader, preview.Day(TODAY - 8 * DAY, 0, picks=picks))
-    for subscriber, is_hidden in ((reader, True), (other, False)):
-        changed = profile_for(TopicSelection(interests=["robot"]), 10, subscriber)
-        added = {pick.paper for pick in preview.compare(subscriber, changed, NOW).added}
+    remember(subscriber, preview.Day(TODAY - 8 * DAY, 0, picks=picks))
+    for one, is_hidden in ((subscriber, True), (other, False)):
+        changed = profile_for(TopicSelection(interests=["robot"]), 10, one)
+        added = {pick.paper for pick in preview.compare(one, changed, NOW).added}
         assert added
         assert added.isdisjoint(robots) == is_hidden
 
@@ -301,8 +313,8 @@ def test_only_so_many_words_are_looked_at():
 
 
 @pytest.fixture
-def reader():
-    """A reader of bread, about which two papers are, and with a higher cut the first alone."""
+def subscriber():
+    """A subscriber of bread, about which two papers are, and with a higher cut the first alone."""
     make.paper("Sour bread and rye bread", "Bread, bread and bread.")
     make.paper("Baking in ovens", "Ovens bake many things, and bread is one of them. " * 3)
     for n in range(6):
@@ -319,14 +331,14 @@ def total(then, days=2):
     return found, replay.total_of(found)
 
 
-def test_the_same_settings_change_nothing(reader):
+def test_the_same_settings_change_nothing(subscriber):
     days, same = total(Parameters())
     assert [day.day for day in days] == sorted(day.day for day in days)
     assert (same.digests, same.changed, same.kept) == (2, 0, 1.0)
     assert same.picks_now == same.picks_then == 2
 
 
-def test_what_a_higher_cut_takes_away_is_counted(reader):
+def test_what_a_higher_cut_takes_away_is_counted(subscriber):
     _, differs = total(Parameters(cut=4.7))
     assert (differs.changed, differs.picks_now, differs.picks_then) == (1, 2, 1)
     assert differs.kept == 0.5
@@ -339,7 +351,7 @@ def test_what_a_higher_cut_takes_away_is_counted(reader):
 # ---- From a shell
 
 
-def test_the_command_says_the_same(reader, capsys):
+def test_the_command_says_the_same(subscriber, capsys):
     call_command("replay", "cut=4.7", days=2)
     said = capsys.readouterr().out
     assert "1 of 2 digests would change; 50.0% of their papers stay." in said

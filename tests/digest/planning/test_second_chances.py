@@ -25,11 +25,11 @@ pytestmark = pytest.mark.django_db
 crowd = pytest.fixture(autouse=True)(crowd)
 
 
-HER = "author: Emmy Noether"  # She writes a paper a day: without a new one, no digest is sent.
+AUTHOR = "author: Emmy Noether"  # One paper a day: without a new one, no digest is sent.
 
 
-def reader(**fields):
-    return make.subscriber(interests=f"graph networks\n{HER}", **fields)
+def subscriber(**fields):
+    return make.subscriber(interests=f"graph networks\n{AUTHOR}", **fields)
 
 
 def plan(days=0):
@@ -61,7 +61,7 @@ def test_a_paper_that_took_off_comes_last_to_who_follows_its_topic_and_says_why(
     older("Graph networks of roads", TOOK_OFF)
     for number in range(3):
         make.paper(f"Graph networks {number}")
-    someone = reader()
+    someone = subscriber()
     plan()
     *new, last = digest_of(someone)
     assert last == SECOND
@@ -74,7 +74,7 @@ def test_a_paper_that_took_off_comes_last_to_who_follows_its_topic_and_says_why(
 def test_the_letter_says_it_in_both_parts(outbox):
     paper = older("Graph networks of roads", TOOK_OFF)
     make.paper("Graph networks of cars")
-    reader()
+    subscriber()
     call_command("tick")
     (letter,) = outbox()
     text = letter.get_body(["plain"]).get_content()
@@ -94,7 +94,7 @@ REASONS = [("cs.lg", [f"{TAKEN_OFF} (cs.lg)"]), ("", [TAKEN_OFF]), ("medieval mo
 @pytest.mark.parametrize(("interests", "why"), REASONS)
 def test_it_comes_to_who_follows_its_category_or_nothing_and_not_something_else(interests, why):
     older("Bread", TOOK_OFF, categories=["cs.LG"])
-    someone = make.subscriber(interests=interests and f"{interests}\n{HER}")
+    someone = make.subscriber(interests=interests and f"{interests}\n{AUTHOR}")
     plan()
     assert [why for title, why in digest_of(someone) if title == "Bread"] == why
 
@@ -105,7 +105,7 @@ def test_it_comes_to_who_chose_papers_like_it():
     chosen = [
         make.paper(f"Trout in {season}", "Trout spawn.", day=TODAY - 70 * DAY) for season in seasons
     ]
-    someone = make.subscriber(interests=HER)
+    someone = make.subscriber(interests=AUTHOR)
     for paper in chosen:
         feedback.record(someone, paper, "more", NOW)
     feedback.learn(NOW)
@@ -116,7 +116,7 @@ def test_it_comes_to_who_chose_papers_like_it():
 def test_it_doesnt_come_to_who_had_it_when_it_was_new():
     paper = make.paper("Graph networks of roads", upvotes=300)
     came_at = NOW + 20 * DAY
-    had, late = reader(), reader(confirmed_at=came_at, next_due_at=came_at)
+    had, late = subscriber(), subscriber(confirmed_at=came_at, next_due_at=came_at)
     plan()
     assert [title for title, _ in digest_of(had)] == ["Graph networks of roads"]
     Letter.objects.update(state="accepted", ended_at=NOW)
@@ -131,7 +131,7 @@ def test_it_doesnt_come_to_who_had_it_when_it_was_new():
 @pytest.mark.parametrize(("until", "comes"), [(20, False), (21, True)])
 def test_it_doesnt_come_to_who_may_have_had_it_in_an_email_that_a_backup_lacks(until, comes):
     older("Graph networks of roads", TOOK_OFF, age=20)
-    someone = reader()
+    someone = subscriber()
     for days, recovered in ((until, {"until": str(TODAY - until * DAY)}), (1, None)):
         day, at = TODAY - days * DAY, NOW - days * DAY
         fields = {"created_at": at, "closes_at": at, "ended_at": at, "state": "accepted"}
@@ -144,15 +144,15 @@ def test_it_doesnt_come_to_who_may_have_had_it_in_an_email_that_a_backup_lacks(u
 def test_it_doesnt_come_to_who_muted_it():
     older("Graph networks of roads", TOOK_OFF, categories=["cs.LG"])
     make.paper("Notes", authors=["Emmy Noether"])
-    assert bases_of(reader()) == ["second"]
+    assert bases_of(subscriber()) == ["second"]
     for muted in ("roads", "graph networks", "cs.LG"):
-        assert bases_of(reader(muted=[make.topic(muted)])) == []
+        assert bases_of(subscriber(muted=[make.topic(muted)])) == []
 
 
 def test_there_is_one_a_week_at_most_and_none_comes_twice():
     older("Graph networks of roads", {-9: 5, -1: 300})
     older("Graph networks of cars", {-9: 5, -1: 250, 6: 900, 13: 3000})
-    someone = reader()
+    someone = subscriber()
     for day in (0, 1, 6, 7, 8):
         plan(day)
     came = {day: digest_of(someone, day) for day in (0, 1, 6, 7, 8) if digest_of(someone, day)}
@@ -162,7 +162,7 @@ def test_there_is_one_a_week_at_most_and_none_comes_twice():
 
 
 def test_what_did_not_take_off_doesnt_come():
-    paper, someone = older("Graph networks of roads", {}), reader()
+    paper, someone = older("Graph networks of roads", {}), subscriber()
     make.paper("Notes", authors=["Emmy Noether"])
     for votes, comes in (
         (TOOK_OFF, True),
@@ -187,7 +187,7 @@ def test_what_did_not_take_off_doesnt_come():
 
 
 def test_it_is_older_than_what_is_new_and_not_too_old():
-    paper, someone = older("Graph networks of roads", TOOK_OFF), reader()
+    paper, someone = older("Graph networks of roads", TOOK_OFF), subscriber()
     make.paper("Notes", authors=["Emmy Noether"])
     for age, bases in ((7, ["topic"]), (8, ["second"]), (60, ["second"]), (61, [])):
         day, came_in_at = TODAY - age * DAY, NOW - age * DAY
@@ -199,7 +199,7 @@ def test_what_was_looked_at_only_now_has_not_taken_off():
     said = {"day": TODAY - 20 * DAY, "upvotes": 300}
     record = Record(id="2605.00001", title="Graph networks of roads", **said)
     store.store([record], now=NOW, source="huggingface")
-    someone = reader()
+    someone = subscriber()
     plan()
     assert digest_of(someone) == []
 
@@ -208,7 +208,7 @@ def test_the_digest_stays_within_its_size():
     older("Graph networks of roads", TOOK_OFF)
     for number in range(4):
         make.paper(f"Graph networks {number}")
-    reader(size=3)
+    subscriber(size=3)
     plan()
     picks = Pick.objects.order_by("position").values_list("position", "basis")
     assert [position for position, _ in picks] == [1, 2, 3]
@@ -216,7 +216,7 @@ def test_the_digest_stays_within_its_size():
 
 
 def test_it_waits_for_a_day_with_something_new(outbox):
-    someone = reader()
+    someone = subscriber()
     plan()
     older("Graph networks of roads", {-9: 5, 1: 300})
     others = Observation.objects.filter(paper__title__startswith="Cooking", day=TODAY - DAY)
@@ -231,7 +231,7 @@ def test_new_observations_are_seen_at_once():
     paper = older("Graph networks of roads", {-9: 5})
     model_store.fit(NOW)
     make.paper("Notes", authors=["Emmy Noether"])
-    someone = reader()
+    someone = subscriber()
     assert len(planning.preview(someone, TODAY, NOW)[1]) == 1
     observed(paper, {-1: 300})
     Paper.objects.filter(pk=paper.pk).update(upvotes=300)
@@ -244,14 +244,14 @@ def test_a_shard_asks_a_constant_number_of_queries_for_all_that_steers_it():
         make.paper(f"Graph networks {number}", "We train graph networks.")
     liked = [make.paper(f"Graph networks of old {n}", day=TODAY - 30 * DAY) for n in range(3)]
     muted = make.topic("medieval monasteries")
-    ranked(reader())  # The model is fitted and loaded, the papers are read.
+    ranked(subscriber())  # The model is fitted and loaded, the papers are read.
     counts = []
     for size in (2, 10):
         follows = "graph networks\ncs.LG"
         shard = [make.subscriber(interests=follows, muted=[muted]) for _ in range(size)]
-        for subscriber in shard:
+        for one in shard:
             for paper in liked:
-                feedback.record(subscriber, paper, "more", NOW)
+                feedback.record(one, paper, "more", NOW)
         feedback.learn(NOW)
         with CaptureQueriesContext(connection) as queries:
             dues = ranked(*shard)

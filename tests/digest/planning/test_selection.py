@@ -34,7 +34,7 @@ def days_of(paper):
 
 
 @pytest.fixture
-def reader():
+def subscriber():
     """A subscriber of graph networks who had a first digest."""
     papers_about("graph networks", 2)
     someone = make.subscriber(interests="graph networks", hour=12)
@@ -42,7 +42,7 @@ def reader():
     return someone
 
 
-def test_papers_that_come_in_late_are_in_the_next_digest_once(reader):
+def test_papers_that_come_in_late_are_in_the_next_digest_once(subscriber):
     """Also a paper that was committed after planning, though it came in before."""
     late = [stored(f"Graph networks of {age}", NOW + HOUR, TODAY - age * DAY) for age in (1, 29)]
     late.append(stored("Graph networks of roads", NOW - HOUR, TODAY - 5 * DAY))
@@ -52,14 +52,14 @@ def test_papers_that_come_in_late_are_in_the_next_digest_once(reader):
     assert {pick.group for pick in Pick.objects.filter(paper__in=late)} == {"new"}
 
 
-def test_an_archive_that_is_imported_makes_no_old_paper_new(reader, settings):
+def test_an_archive_that_is_imported_makes_no_old_paper_new(subscriber, settings):
     settings.RANKING = {"missed": 0}
     old = stored("Graph networks of roads", NOW + HOUR, TODAY - 40 * DAY)
     recent = stored("Graph networks of cars", NOW + HOUR, TODAY - 20 * DAY)
     someone = make.subscriber(interests="graph networks", next_due_at=NOW + DAY)
     plan_and_send(NOW + DAY)
     assert not Pick.objects.filter(paper=old).exists()
-    assert [pick.subscriber for pick in Pick.objects.filter(paper=recent)] == [reader]
+    assert [pick.subscriber for pick in Pick.objects.filter(paper=recent)] == [subscriber]
     assert someone.digests.get().picks.count() == 2  # The first digest: of NEW_DAYS.
     stored("Graph networks of towns", NOW + 2 * DAY, TODAY + 2 * DAY)
     plan_and_send(NOW + 2 * DAY)
@@ -67,7 +67,7 @@ def test_an_archive_that_is_imported_makes_no_old_paper_new(reader, settings):
 
 
 @pytest.mark.parametrize("state", ["failed", "missed"])
-def test_days_that_failed_lose_no_paper(reader, state):
+def test_days_that_failed_lose_no_paper(subscriber, state):
     late = stored("Graph networks of roads", NOW + HOUR, TODAY - 9 * DAY)
     for days in (1, 2, 3):
         plan.plan(NOW + days * DAY)
@@ -79,7 +79,7 @@ def test_days_that_failed_lose_no_paper(reader, state):
 
 
 @pytest.mark.slow
-def test_a_week_brings_no_filler_and_no_paper_twice(reader, outbox):
+def test_a_week_brings_no_filler_and_no_paper_twice(subscriber, outbox):
     announced = {1: 4, 2: 12, 5: 3}
     for days in range(1, 8):
         now = NOW + days * DAY
@@ -99,16 +99,16 @@ def test_a_week_brings_no_filler_and_no_paper_twice(reader, outbox):
 
 
 @pytest.fixture
-def groups(settings, reader):
+def groups(settings, subscriber):
     """What comes next: a new paper, one that was passed over, and a near miss."""
     settings.RANKING = {"cut": 4.88, "missed": 0, "near": 6}
     Pick.objects.all().delete()  # As if there had been no room for them.
     Paper.objects.update(day=TODAY - 2 * DAY, changed_at=LATER)
     for title in ("Graph networks of roads", "Graph colouring of maps"):
         make.paper(title, day=LATER.date())
-    reader.wants_near = True
-    reader.save()
-    return reader
+    subscriber.wants_near = True
+    subscriber.save()
+    return subscriber
 
 
 def test_what_was_passed_over_and_near_misses_follow_what_is_new(groups, outbox, client):
@@ -148,7 +148,7 @@ def test_near_misses_come_to_those_who_want_them_alone(groups, client):
     assert client.post(address, {"near": "perhaps"}).status_code == 400
 
 
-def test_a_pick_of_the_version_before_is_new(reader):
+def test_a_pick_of_the_version_before_is_new(subscriber):
     Pick.objects.update(group="")
     pick = Pick.objects.first()
     ((heading, _),) = wording.sections([pick])
@@ -224,7 +224,7 @@ def test_a_paper_that_its_authors_have_withdrawn_goes_into_no_digest():
     assert len(picks) == 2
 
 
-def test_a_reason_of_a_word_and_a_letter_or_number_is_her_topic_and_no_word_besides():
+def test_a_reason_of_a_word_and_a_letter_or_number_is_the_topic_and_no_word_besides():
     make.paper("T cells", "Of the T cells of mice.")
     make.paper("Llama 3", "Of Llama 3 and mice.")
     for line in ("T cells", "T-cells", "Llama3", "Llama 3"):

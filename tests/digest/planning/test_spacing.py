@@ -21,16 +21,16 @@ from subscriptions.delivery import circuit_breaker, letter_sql, queue, transitio
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
-from tests.factories.make import DAY, DOOR, HOUR, MINUTE, NOW, TODAY, YESTERDAY
-from tests.factories.simulation import arrivals, at, had, on_one_database, reader, tick
+from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY, YESTERDAY
+from tests.factories.simulation import arrivals, at, had, on_one_database, subscriber, tick
 from tests.helpers.threads import uncommitted
 
 pytestmark = pytest.mark.django_db
 
 
 def planned_yesterday(hour, **fields):
-    """Make a reader whose digest of yesterday was planned at this hour, and not sent."""
-    one = reader(hour=hour, next_due_at=at(YESTERDAY, hour), **fields)
+    """Make a subscriber whose digest of yesterday was planned at this hour, and not sent."""
+    one = subscriber(hour=hour, next_due_at=at(YESTERDAY, hour), **fields)
     plan.plan(at(YESTERDAY, hour))
     return one
 
@@ -39,7 +39,7 @@ def planned_yesterday(hour, **fields):
     ("hour", "asleep"), [(0, 23), *on_one_database((7, 17), (12, 2), (23, 26), (6, 72))]
 )
 def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
-    one = reader(hour=hour, next_due_at=at(YESTERDAY, hour))
+    one = subscriber(hour=hour, next_due_at=at(YESTERDAY, hour))
     woke = at(YESTERDAY, hour) + asleep * HOUR + 50 * MINUTE
     for hours in range(50):
         tick(woke + hours * HOUR)
@@ -54,10 +54,10 @@ def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
 
 @pytest.mark.parametrize("hours", [3, pytest.param(28, marks=pytest.mark.slow)])
 def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hours):
-    """Hers of yesterday waited; another's was not planned yet. The alarms keep quiet meanwhile."""
+    """One digest of yesterday waited; another was not planned yet. No alarm is raised meanwhile."""
     make.paper("Graph networks", day=YESTERDAY)
-    one = reader(hour=6, next_due_at=at(YESTERDAY, 6), interests="graph networks")
-    other = reader(hour=7, next_due_at=at(YESTERDAY, 7), interests="graph networks")
+    one = subscriber(hour=6, next_due_at=at(YESTERDAY, 6), interests="graph networks")
+    other = subscriber(hour=7, next_due_at=at(YESTERDAY, 7), interests="graph networks")
     plan.plan(at(YESTERDAY, 6))
     circuit_breaker.stop("Ada", at(YESTERDAY, 6))
     for past in range(1, hours + 1):
@@ -80,7 +80,7 @@ def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hour
 
 
 def test_digests_that_are_due_after_sending_was_resumed_are_overdue_in_time():
-    reader(next_due_at=NOW)
+    subscriber(next_due_at=NOW)
     circuit_breaker.stop("Ada", NOW - HOUR)
     circuit_breaker.resume("Ada", NOW + HOUR)
     assert not invariants.overdue(NOW + 74 * MINUTE, 15 * MINUTE).exists()
@@ -89,13 +89,13 @@ def test_digests_that_are_due_after_sending_was_resumed_are_overdue_in_time():
 
 def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():
     make.paper("Graph networks", day=YESTERDAY)
-    one = reader(hour=0, next_due_at=at(YESTERDAY, 0), interests="graph networks")
-    other = reader(hour=1, next_due_at=at(YESTERDAY, 0))
+    one = subscriber(hour=0, next_due_at=at(YESTERDAY, 0), interests="graph networks")
+    other = subscriber(hour=1, next_due_at=at(YESTERDAY, 0))
     plan.plan(at(YESTERDAY, 0))
     assert Pick.objects.get(subscriber=one).digest.day == YESTERDAY
 
     plan.plan(at(TODAY, 0))
-    assert other.letters.get().state == "planned"  # She has an hour yet.
+    assert other.letters.get().state == "planned"  # They have an hour yet.
 
     states = one.letters.order_by("day").values_list("day", "state", "reason")
     assert list(states) == [(YESTERDAY, "missed", "the next day's was due"), (TODAY, "planned", "")]
@@ -171,7 +171,7 @@ def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state)
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
 @pytest.mark.django_db(transaction=True)
-def test_what_passes_the_fence_as_its_day_ends_is_seen_by_who_plans_the_next(monkeypatch):
+def test_what_passes_the_final_check_as_its_day_ends_is_seen_by_who_plans_the_next(monkeypatch):
     one = planned_yesterday(6)
     closes_at = one.letters.get().closes_at
     assert closes_at == at(TODAY, 6)
@@ -183,10 +183,10 @@ def test_what_passes_the_fence_as_its_day_ends_is_seen_by_who_plans_the_next(mon
 
     rank = plan.rank_due
 
-    def rank_behind_it(*told, **options):
+    def rank_behind_it(*args, **options):
         commit.set()
         thread.join()
-        return rank(*told, **options)
+        return rank(*args, **options)
 
     monkeypatch.setattr(plan, "rank_due", rank_behind_it)
     for _ in range(2):
@@ -208,10 +208,10 @@ def test_what_somebody_is_at_in_this_moment_is_waited_for():
 
 
 def test_a_planner_that_read_before_another_wrote_calls_nothing_off(monkeypatch):
-    one = reader(hour=0, next_due_at=at(TODAY, 0))
+    one = subscriber(hour=0, next_due_at=at(TODAY, 0))
     read_before = [due_of(Subscriber.objects.get(), at(TODAY, 1))]
     plan.plan(at(TODAY, 0))
-    reader(hour=1, next_due_at=at(TODAY, 1))
+    subscriber(hour=1, next_due_at=at(TODAY, 1))
     monkeypatch.setattr(plan, "due_batches", lambda *_: [read_before])
     plan.plan(at(TODAY, 1))
     assert [letter.state for letter in one.letters.all()] == ["planned"]
@@ -224,22 +224,24 @@ def test_a_digest_that_was_put_off_by_the_server_to_the_end_keeps_nobody_waiting
     assert plan.plan(at(TODAY, 0)).letters == 1
 
 
-def test_who_moves_to_another_address_keeps_her_distance_to_a_digest_that_was_late():
-    """What she confirms then is an address: it makes that digest no first one."""
+def test_a_change_of_address_keeps_the_gap_after_a_late_digest():
+    """What they confirm then is an address: it makes that digest no first one."""
     one = planned_yesterday(6)
     rounds.deliver_due(lambda: at(YESTERDAY, 23))
     asked_at = at(YESTERDAY, 23, 20)
     change_address.request(one, "new@example.org", now=asked_at)
     for side in ("old", "new"):
-        change_address.approve(one, side, asked_at, source=DOOR, now=asked_at + 10 * MINUTE)
+        change_address.approve(
+            one, side, asked_at, source=CONSENT_SOURCE, now=asked_at + 10 * MINUTE
+        )
 
     assert plan.plan(at(TODAY, 6)).letters == 0
     assert (make.fresh(one).email, one.next_due_at) == ("new@example.org", at(TODAY, 11))
 
 
 @pytest.mark.parametrize("changed", [{}, {"hour": 8}])
-def test_the_digest_after_a_first_one_in_the_evening_comes_at_her_hour(changed):
-    """Also where she chooses that hour after the first one."""
+def test_the_digest_after_a_first_one_in_the_evening_comes_at_the_subscribers_hour(changed):
+    """Also where they choose that hour after the first one."""
     one = make.subscriber(hour=7, wants_quiet_days=True, now=at(TODAY, 22))
     tick(at(TODAY, 22))
     preferences.change(one, None, changed, now=at(TODAY, 22, 30))
@@ -259,14 +261,14 @@ ON_ITS_WAY = [
 
 @pytest.mark.parametrize(("state", "left_at", "due_at"), ON_ITS_WAY)
 def test_after_a_change_the_next_digest_keeps_its_gap_to_one_on_its_way(state, left_at, due_at):
-    one = reader(hour=22, next_due_at=at(YESTERDAY, 22))
+    one = subscriber(hour=22, next_due_at=at(YESTERDAY, 22))
     plan.plan(at(YESTERDAY, 22))
     one.letters.update(state=state, left_at=left_at)
     preferences.change(one, None, {"hour": 0}, now=at(YESTERDAY, 23))
     assert make.fresh(one).next_due_at == due_at
 
 
-def test_a_move_across_the_date_line_repeats_no_date():
+def test_a_change_of_time_zone_across_the_date_line_repeats_no_date():
     """From the first zone of a date to the last and back, right after a digest."""
     one = had(YESTERDAY, at(YESTERDAY, 0), hour=14, timezone="Pacific/Kiritimati")
     preferences.change(one, None, {"timezone": "Pacific/Honolulu"}, now=at(YESTERDAY, 1))
@@ -275,7 +277,7 @@ def test_a_move_across_the_date_line_repeats_no_date():
     assert arrivals()[1:] == [(TODAY, at(TODAY + DAY, 0)), (TODAY + DAY, at(TODAY + 2 * DAY, 0))]
 
 
-def test_after_a_move_east_the_two_digests_that_follow_a_first_one_are_apart():
+def test_after_a_change_of_time_zone_to_the_east_the_two_digests_after_a_first_one_are_apart():
     """In the new zone, the day of the second digest is the one of the confirmation."""
     one = make.subscriber(hour=0, timezone="Pacific/Honolulu", wants_quiet_days=True)
     tick(NOW)
@@ -287,7 +289,7 @@ def test_after_a_move_east_the_two_digests_that_follow_a_first_one_are_apart():
     assert third - second >= schedule.MIN_GAP
 
 
-def test_the_digest_after_a_first_one_just_before_her_hour_comes_six_hours_later():
+def test_the_digest_after_a_first_one_just_before_the_hour_comes_six_hours_later():
     make.subscriber(hour=0, wants_quiet_days=True, now=at(TODAY, 23, 50))
     for hours in range(9):
         tick(at(TODAY, 23, 50) + hours * HOUR)
@@ -325,7 +327,7 @@ def test_each_local_date_has_one_digest_when_the_clocks_change(zone, hour, night
     zone = ZoneInfo(zone)
     _, first = schedule.next_due(night - DAY, hour, zone)
     last = schedule.due_moment(night + DAY, hour, zone) + HOUR
-    one = reader(timezone=zone.key, hour=hour, next_due_at=first, confirmed_at=first - 9 * DAY)
+    one = subscriber(timezone=zone.key, hour=hour, next_due_at=first, confirmed_at=first - 9 * DAY)
     days = (night - DAY, night, night + DAY)
     now = first - QUARTER
     while now <= last:

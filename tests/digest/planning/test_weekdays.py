@@ -18,7 +18,7 @@ from subscriptions.actions import change_address, preferences, signup
 from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import DAY, DOOR, NOW, TODAY
+from tests.factories.make import CONSENT_SOURCE, DAY, NOW, TODAY
 from tests.factories.simulation import at, tick
 from tests.helpers.invariants import broken
 
@@ -34,13 +34,13 @@ def live(first, days):
             tick(at(first + n * DAY, hour))
 
 
-def reader(**fields):
-    """Make a reader of long standing."""
+def subscriber(**fields):
+    """Make a subscriber of long standing."""
     return make.subscriber(**{"confirmed_at": NOW - 400 * DAY} | fields)
 
 
 def had(subscriber, day, state="accepted", reason=""):
-    """Write down that she had the digest of a day, or how else it ended."""
+    """Write down that they had the digest of a day, or how else it ended."""
     moments = dict.fromkeys(("created_at", "ended_at", "left_at"), at(day, 7))
     ended = {"state": state, "reason": reason, "closes_at": at(day, 7) + DAY} | moments
     letter = subscriber.letters.create(kind="digest", day=day, **ended)
@@ -60,7 +60,7 @@ def days_of(subscriber, *states):
     weekdays=st.integers(1, schedule.EVERY_DAY),
     zone=st.sampled_from(["UTC", "Pacific/Auckland", "America/New_York"]),
 )
-def test_the_first_due_day_is_the_next_of_hers_and_none_is_left_out(day, weekdays, zone):
+def test_the_first_due_day_is_the_next_wanted_weekday_and_none_is_left_out(day, weekdays, zone):
     found, moment = schedule.next_due(day, 7, ZoneInfo(zone), weekdays)
     assert schedule.local_day(moment, ZoneInfo(zone)) == found
     passed = [(day + n * DAY).weekday() for n in range((found - day).days)]
@@ -79,8 +79,8 @@ def test_no_day_at_all_is_none_that_can_be_kept(bits):
         make.subscriber(weekdays=bits)
 
 
-def test_digests_come_on_her_days_and_the_others_are_no_broken_promise():
-    one = reader(weekdays=WORKDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
+def test_digests_come_on_wanted_weekdays_and_the_others_break_no_invariant():
+    one = subscriber(weekdays=WORKDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
     live(TODAY, 9)
     assert days_of(one) == [TODAY + n * DAY for n in (0, 1, 2, 3, 4, 7, 8)]
     assert set(one.letters.values_list("state", flat=True)) == {"accepted"}
@@ -102,15 +102,15 @@ CHANGES = [
 
 @pytest.mark.parametrize(("weekdays", "change", "due"), CHANGES)
 def test_after_new_days_or_a_pause_the_next_digest_is_on_a_chosen_day(weekdays, change, due):
-    one = reader(weekdays=weekdays, next_due_at=at(TODAY + DAY, 7))
+    one = subscriber(weekdays=weekdays, next_due_at=at(TODAY + DAY, 7))
     had(one, TODAY)
     preferences.change(one, None, change, now=NOW)
     assert make.fresh(one).next_due_at == due
 
 
-def test_a_distance_that_ends_on_another_day_ends_on_the_next_of_hers():
+def test_a_gap_that_ends_on_an_unwanted_weekday_ends_on_the_next_wanted_one():
     """Sunday's left late, so Monday's would come twelve hours later: on Tuesday."""
-    one = reader(weekdays=MONDAYS, hour=23, next_due_at=at(TODAY, 23))
+    one = subscriber(weekdays=MONDAYS, hour=23, next_due_at=at(TODAY, 23))
     had(one, TODAY - DAY)
     Letter.objects.update(left_at=at(TODAY, 14))
     plan.plan(at(TODAY, 23))
@@ -118,8 +118,8 @@ def test_a_distance_that_ends_on_another_day_ends_on_the_next_of_hers():
     assert days_of(one, "planned") == []
 
 
-def test_a_machine_that_slept_over_days_she_does_not_want_has_missed_none():
-    one = reader(weekdays=MONDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
+def test_a_machine_that_was_asleep_on_unwanted_weekdays_has_missed_no_digest():
+    one = subscriber(weekdays=MONDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
     tick(at(TODAY, 7))
     tick(at(TODAY + 15 * DAY, 7))
     states = one.letters.order_by("day").values_list("day", "state")
@@ -129,9 +129,9 @@ def test_a_machine_that_slept_over_days_she_does_not_want_has_missed_none():
 # ---- What is new after days without a digest
 
 
-def test_a_weekly_reader_loses_no_paper_of_the_week():
-    """Also those of her last digest's own day, which came in after it had left."""
-    one = reader(weekdays=MONDAYS, next_due_at=at(TODAY, 7), size=50)
+def test_a_weekly_subscriber_loses_no_paper_of_the_week():
+    """Also those of their last digest's own day, which came in after it had left."""
+    one = subscriber(weekdays=MONDAYS, next_due_at=at(TODAY, 7), size=50)
     had(one, TODAY - 7 * DAY)
     days = [TODAY - n * DAY for n in range(16)]
     papers = [make.paper(f"Graphs {n.day}", day=n, came_in_at=at(n, 8)).pk for n in days]
@@ -139,13 +139,13 @@ def test_a_weekly_reader_loses_no_paper_of_the_week():
     picked = set(Pick.objects.values_list("paper", flat=True))
     assert set(papers[:8]) <= picked
     assert not set(papers[14:]) & picked
-    assert Digest.objects.get(day=TODAY).since is None  # It is her rhythm.
+    assert Digest.objects.get(day=TODAY).since is None  # It is the subscriber's usual gap.
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Honolulu", "Pacific/Auckland"])
-def test_where_her_days_are_not_those_of_papers_no_paper_of_a_pause_is_lost(zone):
-    """By her calendar six days lie between the two digests, and by UTC, seven."""
-    one = reader(timezone=zone, hour=7, next_due_at=NOW)
+def test_where_wanted_weekdays_have_no_papers_no_paper_of_a_pause_is_lost(zone):
+    """By their calendar six days lie between the two digests, and by UTC, seven."""
+    one = subscriber(timezone=zone, hour=7, next_due_at=NOW)
     one.schedule_from(TODAY)
     one.save()
     left_at = one.next_due_at
@@ -163,7 +163,7 @@ def test_where_her_days_are_not_those_of_papers_no_paper_of_a_pause_is_lost(zone
 
 @pytest.mark.parametrize(("state", "reason"), [("accepted", ""), ("skipped", "nothing to say")])
 def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, state, reason):
-    one = reader(interests="graph networks", next_due_at=at(TODAY - 12 * DAY, 7))
+    one = subscriber(interests="graph networks", next_due_at=at(TODAY - 12 * DAY, 7))
     had(one, TODAY - 13 * DAY)
     had(one, TODAY - 12 * DAY, state, reason)
     preferences.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY, 8))
@@ -177,12 +177,12 @@ def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, st
     (letter,) = outbox()
     for kind in ("plain", "html"):
         said = " ".join(letter.get_body([kind]).get_content().split())
-        # A day on which nothing was sent has no "last digest" that she would know of.
+        # A day on which nothing was sent has no "last digest" that they would know of.
         assert "These are the best of 13 papers from the past 12 days." in said
 
 
 @pytest.mark.parametrize("moves", [False, True])
-def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either(moves):
+def test_who_pauses_before_their_first_digest_was_sent_loses_no_paper_either(moves):
     one = make.subscriber(now=at(TODAY - 12 * DAY), began_at=at(TODAY - 12 * DAY))
     plan.plan(at(TODAY - 12 * DAY))
     preferences.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
@@ -193,7 +193,7 @@ def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either(moves
     older = make.paper("Graph networks of before", day=before, came_in_at=at(before, 8))
     live(TODAY, 1)
     digest = Digest.objects.get(day=TODAY)
-    assert digest.since is None  # She had none that it could be compared with.
+    assert digest.since is None  # They had none that it could be compared with.
     picked = {pick.paper for pick in digest.picks.all()}
     assert (paper in picked, older in picked) == (True, False)
 
@@ -209,7 +209,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("state", "reason", "since"), ENDS)
 def test_a_digest_whose_papers_were_given_back_was_none(state, reason, since):
-    one = reader(next_due_at=at(TODAY, 7))
+    one = subscriber(next_due_at=at(TODAY, 7))
     had(one, TODAY - 3 * DAY)
     had(one, TODAY - 2 * DAY, state, reason)
     had(one, TODAY - DAY, state, reason)
@@ -218,32 +218,32 @@ def test_a_digest_whose_papers_were_given_back_was_none(state, reason, since):
 
 
 def leave(one, day):
-    signup.unsubscribe(one.public_id, source=DOOR, now=at(day))
+    signup.unsubscribe(one.public_id, source=CONSENT_SOURCE, now=at(day))
 
 
 def undo(one, day):
-    """Follow the link in her last goodbye."""
+    """Follow the link in their last goodbye."""
     goodbye = one.letters.filter(kind="goodbye").latest("pk")
-    signup.confirm(one, goodbye.created_at, kind="goodbye", source=DOOR, now=at(day))
+    signup.confirm(one, goodbye.created_at, kind="goodbye", source=CONSENT_SOURCE, now=at(day))
 
 
 def sign_up_anew(one, day):
-    signup.subscribe(one.email, signup.SignUpRequest(), source=DOOR, now=at(day, 11))
-    signup.confirm(make.fresh(one), one.asked_at, source=DOOR, now=at(day))
+    signup.subscribe(one.email, signup.SignUpRequest(), source=CONSENT_SOURCE, now=at(day, 11))
+    signup.confirm(make.fresh(one), one.asked_at, source=CONSENT_SOURCE, now=at(day))
 
 
 def move(one, day):
-    """Let her digest go to another address."""
+    """Change the subscriber's address."""
     change_address.request(one, "new@example.org", now=at(day, 11))
     for side in ("old", "new"):
-        change_address.approve(one, side, at(day, 11), source=DOOR, now=at(day))
+        change_address.approve(one, side, at(day, 11), source=CONSENT_SOURCE, now=at(day))
     one.refresh_from_db()
 
 
 def paused_for_weeks():
-    """Make one who had a digest twenty days ago, and a paper that came in her pause since then."""
+    """Make a subscriber who had a digest twenty days ago, and a paper of their pause since then."""
     day = TODAY - 20 * DAY
-    one = reader(interests="graph networks", hour=7, next_due_at=at(day, 7))
+    one = subscriber(interests="graph networks", hour=7, next_due_at=at(day, 7))
     make.paper("Graph networks of before", day=day)
     live(day, 1)
     preferences.pause(one, TODAY + DAY, now=at(day, 20))
@@ -262,7 +262,7 @@ STORIES = [
 
 
 @pytest.mark.parametrize(("acts", "since"), STORIES)
-def test_who_leaves_begins_anew_by_a_sign_up_and_by_nothing_else(acts, since):
+def test_who_unsubscribed_resubscribes_by_a_sign_up_and_by_nothing_else(acts, since):
     one, _ = paused_for_weeks()
     for number, act in enumerate(acts):
         act(one, TODAY - (len(acts) - number) * DAY)
@@ -271,15 +271,15 @@ def test_who_leaves_begins_anew_by_a_sign_up_and_by_nothing_else(acts, since):
     assert (first.since, first.picks.count()) == (since, 0 if since is None else 1)
 
 
-def test_readers_with_gaps_of_all_lengths_are_planned_together_and_share_editions(monkeypatch):
+def test_subscribers_with_gaps_of_all_lengths_are_planned_together_and_share_editions(monkeypatch):
     made, make_one = [], candidates._make
-    monkeypatch.setattr(candidates, "_make", lambda *told: made.append(told[2]) or make_one(*told))
+    monkeypatch.setattr(candidates, "_make", lambda *args: made.append(args[2]) or make_one(*args))
     for number in range(36):
         day = TODAY - number * DAY
         make.paper(f"Graph networks {number}", day=day, came_in_at=at(day, 8))
     gaps = (1, 6, 7, 8, 13, 14, 15, 29, 30, 35)
     for gap in gaps:
-        had(reader(interests="graph networks", size=50), TODAY - gap * DAY)
+        had(subscriber(interests="graph networks", size=50), TODAY - gap * DAY)
     assert plan.plan(NOW).letters == len(gaps)
     assert [made.count(days) for days in (7, 14, 30)] == [1, 1, 1]
     assert not {"arrived in 14 days", "arrived in 30 days"} & candidates._last.keys()  # Let go.
@@ -290,7 +290,7 @@ def test_readers_with_gaps_of_all_lengths_are_planned_together_and_share_edition
 
 def test_a_second_chance_is_none_where_it_is_still_new():
     """UNIQUE(subscriber, paper) would cost the whole shard its day."""
-    one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
+    one = subscriber(interests="graph networks", next_due_at=at(TODAY, 7))
     had(one, TODAY - 12 * DAY)
     paper = make.paper("Graph networks", day=TODAY - 10 * DAY, upvotes=90)
     for day, votes in ((TODAY - 9 * DAY, 5), (TODAY - DAY, 90)):
@@ -302,7 +302,7 @@ def test_a_second_chance_is_none_where_it_is_still_new():
 
 def test_a_paper_that_was_sent_long_ago_and_comes_in_again_is_not_sent_again():
     """As after a restored backup. Planning reads no more than the last digests at first."""
-    one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
+    one = subscriber(interests="graph networks", next_due_at=at(TODAY, 7))
     old, new = (make.paper(f"Graph networks of {what}") for what in ("roads", "cars"))
     pick = {"subscriber": one, "paper": old, "position": 1, "score": 1, "basis": "topic"}
     had(one, TODAY - 40 * DAY).picks.create(**pick)
@@ -321,7 +321,7 @@ def save(client, subscriber, **sent):
 
 
 def test_days_are_chosen_by_name_kept_where_absent_and_shown(client):
-    one = reader(next_due_at=at(TODAY + DAY, 7))
+    one = subscriber(next_due_at=at(TODAY + DAY, 7))
     assert save(client, one, days=["", "wed", "sun"]).status_code == 302
     assert (one.weekdays, one.next_due_at) == (0b1000100, at(date(2026, 6, 3), 7))
     assert save(client, one, hour=8).status_code == 302
@@ -332,7 +332,7 @@ def test_days_are_chosen_by_name_kept_where_absent_and_shown(client):
 
 @pytest.mark.parametrize("days", [[""], ["", "someday"], ["mon", "8"]])
 def test_no_day_and_no_such_day_are_refused(client, days):
-    one = reader(weekdays=MONDAYS)
+    one = subscriber(weekdays=MONDAYS)
     response = save(client, one, days=days, hour=9)
     assert response.status_code == 400
     assert 'id="id_days_error"' in response.content.decode()

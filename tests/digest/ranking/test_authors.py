@@ -1,4 +1,4 @@
-"""Who follows an author gets what she writes, and who mutes one gets none of it."""
+"""Who follows an author gets that author's papers, and who mutes one gets none of them."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -42,9 +42,9 @@ def papers():
     index_store.renew(NOW)
 
 
-def planned(reader):
+def planned(subscriber):
     plan.plan(NOW)
-    return list(Pick.objects.filter(subscriber=reader).leading().order_by("position"))
+    return list(Pick.objects.filter(subscriber=subscriber).leading().order_by("position"))
 
 
 CALLED = """
@@ -105,7 +105,7 @@ def test_a_line_that_begins_with_author_asks_for_people(said, names):
     assert list(queried_authors(said)) == names
 
 
-def test_who_follows_an_author_gets_her_papers_and_is_told_by_whom_they_are():
+def test_who_follows_an_author_gets_their_papers_with_the_name_as_reason():
     papers()
     picks = planned(make.subscriber(interests="author: Emmy Noether"))
     assert [pick.paper.authors for pick in picks] == [["Kurt Gödel", "Noether, E."]] * 2
@@ -134,14 +134,16 @@ def test_the_reason_names_the_author_of_the_paper_whatever_else_is_followed():
     assert lengths == {200}  # As many characters as have room.
 
 
-def test_few_papers_are_looked_at_for_a_name_and_none_that_is_hers_is_missed(monkeypatch):
+def test_few_papers_are_read_for_an_authors_name_and_none_of_theirs_is_missed(monkeypatch):
     words = "emmy e a kurt noether n. wei-lin w.-l.".split()  # noqa: SIM905
     names = [" ".join(some) for length in (2, 3) for some in permutations(words, length)]
-    hers = {name: [n for n, one in enumerate(names) if is_called(one, name)] for name in names[:99]}
+    followed = {
+        name: [n for n, one in enumerate(names) if is_called(one, name)] for name in names[:99]
+    }
     looked_at, really = [], authors._is_called
     monkeypatch.setattr(authors, "_is_called", lambda *two: looked_at.append(two) or really(*two))
     known = authors.Authors([[name] for name in names])
-    assert {name: known.by_author(name) for name in hers} == hers
+    assert {name: known.by_author(name) for name in followed} == followed
     looked_at.clear()
     assert known.by_author(" ".join(words)) == []  # A line of words that many are called by.
     assert not looked_at
@@ -159,15 +161,18 @@ def test_an_authors_papers_come_whole_and_in_the_categories_alone():
     names = [["Emmy Noether"], ["E. Noether", "K. Gödel"], ["Fritz Noether"], []] * 6
     known = {"authors_of": lambda ids: names, "categories": [("a",)] * 12 + [("b",)] * 12}
     texts = [paper(f"Graph networks {word(n)}") for n in range(24)]
-    hers = Interest("Hers", "", authors=("Emmy Noether", "K. Gödel"))
-    choices = choices_of(Profile((hers,), size=24), texts, **known)
+    followed = Interest("Followed", "", authors=("Emmy Noether", "K. Gödel"))
+    choices = choices_of(Profile((followed,), size=24), texts, **known)
     assert {one.paper for one in choices} == {n for n in range(24) if n % 4 < 2}
     assert {one.score for one in choices} == {1}
-    assert {one.topic for one in choices} == {"Hers"}
-    in_a = replace(hers, categories=("a",))
+    assert {one.topic for one in choices} == {"Followed"}
+    in_a = replace(followed, categories=("a",))
     assert all(n < 12 for n in papers_of(Profile((in_a,), size=24), texts, **known))
     everything = Interest("all", "", categories=("a", "b"))
-    assert {n % 4 for n in papers_of(Profile((everything,), (hers,), 24), texts, **known)} == {2, 3}
+    assert {n % 4 for n in papers_of(Profile((everything,), (followed,), 24), texts, **known)} == {
+        2,
+        3,
+    }
 
 
 def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():

@@ -232,7 +232,7 @@ def test_nobody_or_no_paper_is_no_problem():
     assert only == 0
 
 
-# ---- Why a paper is, or is not, in a subscriber's digest: one verdict for each fate
+# ---- Why a paper is, or is not, in a subscriber's digest: one diagnosis for each case
 
 
 PAPERS = [of_subject(subject, 10_000 + n) for n in range(8) for subject in ("baking", "stars", 7)]
@@ -242,7 +242,7 @@ KNOWN = {"upvotes": [n % 4 for n in range(COUNT)], "categories": [("cs.LG", "all
 TAUGHT = learn(model(), PAPERS[:12:3], PAPERS[1:13:3])
 
 
-def verdict(profile, number, papers=PAPERS, *, seen=(), since=0, **known):
+def diagnosis_of(profile, number, papers=PAPERS, *, seen=(), since=0, **known):
     candidates = candidates_of(papers, **known)
     return diagnose(model(), candidates, profile, set(seen), number, since=since)
 
@@ -257,41 +257,43 @@ PROFILES = [
 
 
 @pytest.mark.parametrize(("profile", "since"), PROFILES)
-def test_verdicts_agree_with_what_is_chosen(profile, since):
+def test_diagnoses_agree_with_what_is_chosen(profile, since):
     candidates, seen = candidates_of(PAPERS, **KNOWN), {4, 20}
     (chosen,) = choose(model(), candidates, [profile], [seen], since=[since])
-    verdicts = [
+    diagnoses = [
         diagnose(model(), candidates, profile, seen, number, since=since) for number in range(COUNT)
     ]
-    assert {n for n, one in enumerate(verdicts) if one.what in ("chosen", "second")} == {
+    assert {n for n, one in enumerate(diagnoses) if one.what in ("chosen", "second")} == {
         one.paper for one in chosen
     }
-    assert [verdicts[one.paper].score for one in chosen] == [one.score for one in chosen]
-    assert [verdicts[n].what for n in seen] == ["seen", "seen"]
-    assert {(n, one.other) for n, one in enumerate(verdicts) if one.what == "folded"} == {
+    assert [diagnoses[one.paper].score for one in chosen] == [one.score for one in chosen]
+    assert [diagnoses[n].what for n in seen] == ["seen", "seen"]
+    assert {(n, one.other) for n, one in enumerate(diagnoses) if one.what == "folded"} == {
         (number, one.paper) for one in chosen for number in one.relatives
     }
-    in_reach = [one for one in verdicts if one.place]
+    in_reach = [one for one in diagnoses if one.place]
     assert sorted(one.place for one in in_reach) == [n + 1 for n in range(len(in_reach))]
     assert {one.of for one in in_reach} <= {len(in_reach)}
 
 
 def test_what_is_muted_names_the_topic_that_mutes_it():
     profile = follow("bread oven", mutes=["galaxies", "bread"])
-    assert verdict(profile, 0, [paper("Bread oven")]) == Diagnosis("muted", topic="bread")
+    assert diagnosis_of(profile, 0, [paper("Bread oven")]) == Diagnosis("muted", interest="bread")
 
 
-def test_what_says_too_little_of_a_topic_is_weak_and_its_missing_words_are_told():
-    told = verdict(follow("qqq", "Planar graphs of Proteins"), 0, [paper("Planar sets", "Planar")])
-    assert (told.what, told.topic) == ("weak", "Planar graphs of Proteins")
-    assert told.missing == ("graphs", "Proteins")
-    assert 0 < told.score < told.cut == DEFAULT.cut
+def test_what_says_too_little_of_a_topic_is_weak_and_its_missing_words_are_named():
+    found = diagnosis_of(
+        follow("qqq", "Planar graphs of Proteins"), 0, [paper("Planar sets", "Planar")]
+    )
+    assert (found.what, found.interest) == ("weak", "Planar graphs of Proteins")
+    assert found.missing == ("graphs", "Proteins")
+    assert 0 < found.score < found.cut == DEFAULT.cut
 
 
 @pytest.mark.parametrize("profile", [follow("the of"), Profile()])
 def test_what_nothing_followed_could_be_about_is_unasked(profile):
-    told = verdict(profile, 0, [paper("Quarks"), paper("Bread")], upvotes=[0, 3])
-    assert (told.what, told.topic) == ("unasked", "")
+    found = diagnosis_of(profile, 0, [paper("Quarks"), paper("Bread")], upvotes=[0, 3])
+    assert (found.what, found.interest) == ("unasked", "")
 
 
 DISLIKED = LearnedProfile(("bread", "oven"), (-0.7, -0.7), 2)
@@ -315,18 +317,18 @@ def test_what_reaches_the_cut_and_is_not_chosen_has_another_cause(what, profile,
         (line,) = choices_of(follow("bread oven"), [said])
         assert line.group == "new"
         said = paper("Oven", "Of oven and bread flour")
-    told = verdict(profile, 0, [said], **parameters)
-    assert (told.what, told.topic) == (what, profile.follows[0].name)
-    assert told.score >= told.cut
+    found = diagnosis_of(profile, 0, [said], **parameters)
+    assert (found.what, found.interest) == (what, profile.follows[0].name)
+    assert found.score >= found.cut
 
 
 def test_an_authors_paper_in_other_categories_is_elsewhere_and_a_disliked_one_is_disliked():
     known = {"authors_of": lambda ids: [["E. Noether"]] * len(ids), "categories": [("cs.LG",)]}
     group = Interest("Our group", "", 1.0, ("math.GT",), ("Emmy Noether",))
-    assert verdict(Profile((group,)), 0, [PAPERS[0]], **known).what == "elsewhere"
+    assert diagnosis_of(Profile((group,)), 0, [PAPERS[0]], **known).what == "elsewhere"
     terms = tuple(dict.fromkeys(text.terms(PAPERS[0])))
     profile = Profile(
-        (Interest("Hers", "", authors=("Emmy Noether",)),),
+        (Interest("Followed", "", authors=("Emmy Noether",)),),
         learned=LearnedProfile(terms, (-1.0,) * len(terms), 1),
     )
-    assert verdict(profile, 0, [PAPERS[0]], **known).what == "disliked"
+    assert diagnosis_of(profile, 0, [PAPERS[0]], **known).what == "disliked"

@@ -71,7 +71,7 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize(("said", "term", "word"), WRITTEN)
-def test_a_term_is_told_by_the_word_that_people_write_most(said, term, word):
+def test_a_term_is_shown_as_the_most_frequent_word(said, term, word):
     assert TfidfModel().fit(said).word(term) == word
 
 

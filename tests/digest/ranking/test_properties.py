@@ -92,13 +92,13 @@ def test_subscribers_are_ranked_in_blocks_and_get_the_same(monkeypatch):
 
 @settings(max_examples=60)
 @given(drawn=subscribers())
-def test_a_digest_keeps_what_is_promised(drawn):
+def test_a_digest_keeps_the_invariants(drawn):
     profile, seen, since = drawn
     (choices,) = chosen([drawn])
-    told = [number for one in choices for number in (one.paper, *one.relatives)]
+    listed = [number for one in choices for number in (one.paper, *one.relatives)]
     assert len(choices) <= profile.size
-    assert len(told) == len(set(told))
-    assert not set(told) & seen
+    assert len(listed) == len(set(listed))
+    assert not set(listed) & seen
     assert [("new", "missed", "near").index(one.group) for one in choices] == sorted(
         ("new", "missed", "near").index(one.group) for one in choices
     )
@@ -111,7 +111,7 @@ def test_a_digest_keeps_what_is_promised(drawn):
         assert is_asked == (one.basis == "topic")
         assert one.basis != "trend" or not profile.follows
     for mute in profile.mutes:
-        assert not muted(model(), whole(), mute)[told].any()
+        assert not muted(model(), whole(), mute)[listed].any()
 
 
 @pytest.mark.slow
@@ -142,8 +142,8 @@ def test_any_text_of_any_script_ranks_without_harm(papers, topic, mute):
     fitted = TfidfModel().fit(papers)
     candidates = candidates_of(papers, fitted)
     learned = learn(fitted, [topic] * 3, [mute])
-    reader = follow(topic, mutes=[mute], wants_near=True, learned=learned)
-    profiles = [reader, follow(mutes=[mute])]
+    subscriber = follow(topic, mutes=[mute], wants_near=True, learned=learned)
+    profiles = [subscriber, follow(mutes=[mute])]
     shut = set(np.flatnonzero(muted(fitted, candidates, Interest(mute, mute))))
     for choices in choose(fitted, candidates, profiles, [{0}, set()]):
         places = [one.paper for one in choices]

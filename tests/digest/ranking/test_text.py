@@ -109,7 +109,7 @@ AS_WRITTEN = [
 
 
 @pytest.mark.parametrize(("said", "term", "word"), AS_WRITTEN)
-def test_a_term_is_told_as_the_subscriber_wrote_it(said, term, word):
+def test_a_term_is_shown_as_the_subscriber_wrote_it(said, term, word):
     assert text.as_written(said)[term] == word
 
 

@@ -193,8 +193,11 @@ def test_what_a_paper_scores_does_not_depend_on_the_papers_beside_it():
 
 def test_the_cut_is_a_setting():
     new = [of_subject("baking", 10_000 + n) for n in range(30)]
-    reader, every = follow("bread oven", size=30), [Parameters(cut=cut) for cut in (0.0, 3.9, 10.0)]
-    counts = [len(papers_of(reader, new, parameters=one)) for one in every]
+    subscriber, every = (
+        follow("bread oven", size=30),
+        [Parameters(cut=cut) for cut in (0.0, 3.9, 10.0)],
+    )
+    counts = [len(papers_of(subscriber, new, parameters=one)) for one in every]
     assert counts[0] == 30 > counts[1] > counts[2] == 0
 
 
@@ -209,7 +212,7 @@ def test_a_young_installation_finds_what_is_about_a_line_and_nothing_else(count)
 
 
 @pytest.mark.slow
-def test_old_papers_of_the_model_alone_tell_what_is_rare():
+def test_only_old_papers_of_the_model_decide_what_is_rare():
     """A line is new when its first papers are, however many of them the model was fitted on."""
     new = [of_subject("baking", 20_000 + n) for n in range(120)]
     texts = library() + new

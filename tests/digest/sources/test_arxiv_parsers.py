@@ -114,7 +114,7 @@ def test_bytes_that_are_no_utf8_cost_one_record():
     assert parsed.bad == ["2606.00002v1: its text is not UTF-8"]
 
 
-def test_a_feed_that_tells_of_an_error_is_no_feed():
+def test_a_feed_that_reports_an_error_is_no_feed():
     body = rss_channel("cs", DAY, []).replace("<title>cs updates", "<title>Feed error for query: x")
     with pytest.raises(MalformedFeed, match="arXiv answers"):
         rss.parse(body.encode(), "cs")
@@ -191,7 +191,7 @@ def test_one_bad_record_in_a_list_is_one_bad_record():
     assert page.bad == ["2606.00002: no title", *without]
 
 
-def test_an_expired_token_and_an_empty_list_are_told_apart_from_other_errors():
+def test_an_expired_token_and_an_empty_list_are_distinguished_from_other_errors():
     assert oai_pmh.parse(oai(arxiv.error("noRecordsMatch", "x")).encode()).records == []
     with pytest.raises(oai_pmh.ExpiredToken):
         oai_pmh.parse(oai(arxiv.error("badResumptionToken", "x")).encode())
@@ -199,7 +199,7 @@ def test_an_expired_token_and_an_empty_list_are_told_apart_from_other_errors():
         oai_pmh.parse(oai(arxiv.error("badArgument", "illegal")).encode())
 
 
-def test_only_a_sorted_page_tells_up_to_where_the_list_is_whole():
+def test_only_a_sorted_page_shows_up_to_where_the_list_is_complete():
     def page(*stamps):
         return oai_page("".join(f"<record>{header('x', stamp)}</record>" for stamp in stamps))
 

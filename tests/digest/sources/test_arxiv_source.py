@@ -39,8 +39,8 @@ def days_of(batches):
     """Return each paper's day as a store would have it: announcements before estimates."""
     days = {}
     for record in (record for batch in batches for record in batch.records):
-        told = (record.day_is_estimate or record.day is None, record.day or date.max)
-        days[record.id] = min(told, days.get(record.id, told))
+        records = (record.day_is_estimate or record.day is None, record.day or date.max)
+        days[record.id] = min(records, days.get(record.id, records))
     return {identity: day for identity, (_, day) in days.items()}
 
 
@@ -155,7 +155,7 @@ def test_an_expired_token_begins_the_list_again(server, run):
     assert "from=2026-06-01" in server.asked[asked + 1].path
 
 
-def test_what_was_told_whole_is_not_asked_for_again_after_a_token_expired(server, run):
+def test_what_was_complete_is_not_asked_for_again_after_a_token_expired(server, run):
     everything = tuple(taxonomy.ARCHIVES)
     cursor = run(categories=everything, since=MONDAY)[2].cursor  # In the middle of Tuesday.
     server.tokens.clear()
@@ -202,9 +202,9 @@ def test_papers_that_change_between_pages_are_known_as_they_are_last(server, run
 
     server.after_page = replace
     batches = run(since=MONDAY, categories=("cs",))
-    told = [record for batch in batches for record in batch.records if record.id == "2606.01000"]
-    assert [(record.title, record.version) for record in told][-1] == ("On cake", 2)
-    assert {record.day for record in told} == {MONDAY}
+    records = [record for batch in batches for record in batch.records if record.id == "2606.01000"]
+    assert [(record.title, record.version) for record in records][-1] == ("On cake", 2)
+    assert {record.day for record in records} == {MONDAY}
 
 
 def test_a_deleted_paper_is_noted(server, run):

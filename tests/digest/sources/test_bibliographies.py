@@ -48,9 +48,9 @@ def test_ris_is_read_over_several_lines():
 
 def test_a_broken_entry_costs_itself_alone():
     broken = BIBTEX + "@article{three, title = {Never closed\n\n@article{four, title = {Third one}}"
-    told = bibliographies.read(broken)
-    assert [record.title for record in told.records][-1] == "Third one"
-    assert (len(told.records), told.bad, told.unread) == (3, 1, ["three"])
+    read_in = bibliographies.read(broken)
+    assert [record.title for record in read_in.records][-1] == "Third one"
+    assert (len(read_in.records), read_in.bad, read_in.unread) == (3, 1, ["three"])
 
 
 def test_two_entries_of_one_key_are_both_read():
@@ -73,7 +73,7 @@ def test_braces_that_keep_letters_large_are_not_read():
 
 @pytest.mark.parametrize("written", [citations.bibtex, citations.ris])
 @pytest.mark.parametrize("title", ["Soups & breads: a survey", "x < y at 5 % of #1"])
-def test_what_she_takes_from_here_can_be_brought_here(written, title):
+def test_exported_papers_can_be_imported(written, title):
     paper = Paper(id="2606.00001", title=title, abstract="On soups.", day=date(2026, 6, 1))
     (one,) = read(written([paper]))
     assert (one.id, one.title) == (paper.pk, paper.title)
@@ -94,7 +94,7 @@ def test_the_number_of_arxiv_is_found_where_programs_write_it():
 
 
 def test_what_an_entry_says_in_odd_places_is_read():
-    for text, told in [
+    for text, expected in [
         ("@online{a, title = {On soups}, date = {2021-05-06}}", {"day": date(2021, 1, 1)}),
         (
             "@book{k, title = {On all soups}, subtitle = {And some {{Breads}}}}",
@@ -112,7 +112,7 @@ def test_what_an_entry_says_in_odd_places_is_read():
         ("TY  - BOOK\nBT  - All of the soups\nER  - \n", {"title": "All of the soups"}),
     ]:
         (one,) = read(text)
-        assert {name: getattr(one, name) for name in told} == told
+        assert {name: getattr(one, name) for name in expected} == expected
 
 
 def test_what_pubmed_saves_is_read():
@@ -154,24 +154,26 @@ def test_of_two_entries_of_a_work_the_abstract_is_kept():
 
 def test_what_is_not_read_on_counts_as_unread(monkeypatch):
     monkeypatch.setattr(bibliographies, "MAX_ENTRIES", 2)
-    told = bibliographies.read("".join(f"@misc{{k{n}, title = {{Soup {n}}}}}\n" for n in range(4)))
-    assert ([one.title for one in told.records], told.bad) == (["Soup 0", "Soup 1"], 1)
-    assert told.unread == ["k2"]
+    read_in = bibliographies.read(
+        "".join(f"@misc{{k{n}, title = {{Soup {n}}}}}\n" for n in range(4))
+    )
+    assert ([one.title for one in read_in.records], read_in.bad) == (["Soup 0", "Soup 1"], 1)
+    assert read_in.unread == ["k2"]
     monkeypatch.setattr(bibliographies, "MAX_MARKS", 3)
     marked = "".join(f"@misc{{k{n}, title = {{\\emph{{Soup}} {n}}}}}\n" for n in range(2))
     assert [one.title for one in read(marked)] == ["Soup 0", "emph Soup 1"]
 
 
 def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
-    told = bibliographies.read(
+    read_in = bibliographies.read(
         "Attention and what it needs\n\nhttps://arxiv.org/abs/1706.03762v5\n"
         "10.48550/arXiv.2106.09685\nhello\n" + "x y z " * 100
     )
-    ids = [record.id for record in told.records]
-    assert told.records[0].title == "Attention and what it needs"
+    ids = [record.id for record in read_in.records]
+    assert read_in.records[0].title == "Attention and what it needs"
     assert ids[1:] == ["1706.03762", "2106.09685"]
-    assert told.bad == 2
-    assert told.unread == ["hello", "x y z " * 50]
+    assert read_in.bad == 2
+    assert read_in.unread == ["hello", "x y z " * 50]
 
 
 @pytest.mark.slow
@@ -198,11 +200,11 @@ def test_ids_of_arxiv_before_between_and_behind_entries_of_any_format_are_read()
         ids = ("1706.03762v5\n", "- arXiv:2106.09685\n\n", "2201.00001, math/0309136; 2402.00002")
         bibtex = "@misc{b, title = {On bread}}\n"
         for first, second in ((entry, bibtex), (bibtex, entry)):
-            told = bibliographies.read(ids[0] + first + ids[1] + second + ids[2])
+            read_in = bibliographies.read(ids[0] + first + ids[1] + second + ids[2])
             expected = {"1706.03762", "2106.09685", "2201.00001", "math/0309136", "2402.00002"}
-            assert {one.title for one in told.records} == {"On soups", "On bread", ""}
-            assert {one.id for one in told.records if not one.title} == expected
-            assert told.bad == 0
+            assert {one.title for one in read_in.records} == {"On soups", "On bread", ""}
+            assert {one.id for one in read_in.records if not one.title} == expected
+            assert read_in.bad == 0
 
 
 def test_an_id_within_an_entry_is_a_part_of_it():
@@ -214,9 +216,9 @@ def test_an_id_within_an_entry_is_a_part_of_it():
 
 
 def test_a_line_may_name_several_ids_and_else_is_a_title_or_not_read():
-    told = bibliographies.read("1. 1706.03762 [cs.CL], 2106.09685\n2106.09686 and\n, ;\n[cs.CL]")
-    assert [one.id for one in told.records] == ["1706.03762", "2106.09685"]
-    assert told.unread == ["2106.09686 and", ", ;", "[cs.CL]"]
+    read_in = bibliographies.read("1. 1706.03762 [cs.CL], 2106.09685\n2106.09686 and\n, ;\n[cs.CL]")
+    assert [one.id for one in read_in.records] == ["1706.03762", "2106.09685"]
+    assert read_in.unread == ["2106.09686 and", ", ;", "[cs.CL]"]
 
 
 def test_the_first_entries_that_cannot_be_read_are_named():
@@ -247,6 +249,6 @@ def test_what_cannot_be_read_fills_no_log(caplog):
 def test_rubbish_is_read_in_seconds(piece):
     begun = time.thread_time()
     for head in ("", "@a{b, title = {", "TY  - JOUR\nAB  - "):
-        told = bibliographies.read(head + piece * (20_000 // len(piece)))
-        assert told.bad <= bibliographies.MAX_ENTRIES
+        read_in = bibliographies.read(head + piece * (20_000 // len(piece)))
+        assert read_in.bad <= bibliographies.MAX_ENTRIES
     assert time.thread_time() - begun < 2

@@ -8,7 +8,7 @@ from digest.models import Coverage, Paper, PaperEvent
 from digest.papers import harvest, registry
 from digest.sources.biorxiv.source import BioRxiv
 from digest.sources.records import Record
-from tests.factories.harvests import Told, found, harvesting, only, serving
+from tests.factories.harvests import FixedAnswer, found, harvesting, only, serving
 from tests.servers.daily_lists import (
     DAY,
     TODAY,
@@ -41,7 +41,7 @@ def row(number=1, **fields):
 def read(*rows, **message):
     """Return the batch that the source makes of today's list with these rows."""
     message = {"status": "ok", "total": str(len(rows))} | message
-    web = Told({"messages": [message], "collection": rows})
+    web = FixedAnswer({"messages": [message], "collection": rows})
     return next(BioRxiv().harvest(web, today=TODAY, since=TODAY, cursor=""))
 
 
@@ -140,8 +140,8 @@ def test_a_withdrawal_is_known_by_its_kind_its_title_or_its_abstract():
         "Withdrawal StatementThe authors have asked for it.",
     ]:
         assert only([read(row(abstract=text))]).is_withdrawn
-    for told in ({"type": "WITHDRAWN"}, {"title": "WITHDRAWN: On bread"}):
-        assert only([read(row(**told))]).is_withdrawn
+    for fields in ({"type": "WITHDRAWN"}, {"title": "WITHDRAWN: On bread"}):
+        assert only([read(row(**fields))]).is_withdrawn
     for text in [
         "Withdrawal of bread is felt within hours.",
         "Opioid-withdrawn mice were fed.",
@@ -191,19 +191,19 @@ def test_a_list_that_does_not_say_how_long_it_is_is_read_and_proves_nothing():
 
 def test_papers_without_a_message_are_papers():
     for messages in ({}, {"messages": []}, {"messages": {}}, {"messages": [7]}):
-        web = Told(messages | {"collection": [row()]})
+        web = FixedAnswer(messages | {"collection": [row()]})
         batch = next(BioRxiv().harvest(web, today=TODAY, since=TODAY, cursor=""))
         assert [record.title for record in batch.records] == ["Paper 1"]
 
 
 def test_what_is_no_list_stops_the_run(server, harvests):
-    for told, said in (
+    for answer, said in (
         ({"messages": [{"status": "ok"}]}, "no list of papers"),
         ({"messages": [{"status": "Both dates must be in <b>"}]}, "answers: Both dates must be"),
         ({"collection": [0] * 1001}, "1001 rows at once"),
     ):
         harvests.begin_web()
-        server.answers.append(says(told))
+        server.answers.append(says(answer))
         assert said in str(harvests.cut_off(since=TODAY)[1])
 
 
@@ -253,7 +253,7 @@ def journals(harvests):
     return lambda *, since=TODAY, cursor="journals of ": harvests(since=since, cursor=cursor)
 
 
-def test_of_a_published_paper_the_journal_is_told_and_nothing_else(server, journals):
+def test_the_journal_of_a_published_paper_is_stored_and_nothing_else(server, journals):
     for number, journal in enumerate(["Journal of <i>Bread</i>", "NA", None]):
         server.publish(TODAY, f"10.1101/{number}v2", published_journal=journal)
     doi = "10.1000/bread.1"
@@ -282,8 +282,8 @@ def test_journals_are_read_on_from_where_they_were_left(server, journals):
 
 @pytest.mark.parametrize("spoilt", [None, {}, {"published_doi": "NA"}, {"preprint_doi": ["1"]}])
 def test_a_bad_row_of_journals_is_one_bad_record(server, journals, spoilt):
-    told = publication(TODAY, "10.1101/2") | spoilt if spoilt else spoilt
-    server.journals[TODAY] = [publication(TODAY, "10.1101/1"), told]
+    spoilt_one = publication(TODAY, "10.1101/2") | spoilt if spoilt else spoilt
+    server.journals[TODAY] = [publication(TODAY, "10.1101/1"), spoilt_one]
     (batch,) = journals()
     assert (len(batch.records), len(batch.bad)) == (1, 1)
 
@@ -341,15 +341,15 @@ def test_a_list_is_here_when_all_announced_rows_came_and_stays_so(server, harves
         server.add(TODAY, number, version="1" if number else "2")  # The first is a revision.
     server.lists[TODAY].append({"doi": "10.1101/1"})
     receipts = Coverage.objects.filter(source="biorxiv", category="all", day=TODAY)
-    told = receipts.values_list("state", "announced", "had")
+    receipt = receipts.values_list("state", "announced", "had")
     server.total = lambda rows: len(rows) + 5
     harvested()
-    assert told.get() == ("failed", 45, 39)
+    assert receipt.get() == ("failed", 45, 39)
     server.total = len
     harvested()
-    assert told.get() == ("fresh", 40, 39)
+    assert receipt.get() == ("fresh", 40, 39)
     server.answers.extend([DOWN] * 8)
     row = harvested()
     assert row.state == "failed"
     assert row.said.endswith("Failed: 127.0.0.1 answered 500.")
-    assert told.get() == ("fresh", 40, 39)
+    assert receipt.get() == ("fresh", 40, 39)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from digest.sources import huggingface
 from digest.sources.biorxiv import source as biorxiv
-from tests.factories.harvests import Told, anything, found, harvesting
+from tests.factories.harvests import FixedAnswer, anything, found, harvesting
 from tests.servers.daily_lists import DAY, TODAY, BioRxivServer, HuggingFaceServer
 from tests.servers.loopback import DOWN, USUAL, says, web_page
 
@@ -140,7 +140,10 @@ rows = st.dictionaries(fields, anything | st.sampled_from(["2606.00001", "10.110
 def test_any_row_is_a_record_or_a_bad_one(rows, total):
     papers = [{"paper": row} for row in rows]
     list_of_biorxiv = {"messages": [{"status": "ok", "total": total}], "collection": rows}
-    for source, told in [(huggingface.HuggingFace(), papers), (biorxiv.BioRxiv(), list_of_biorxiv)]:
-        for batch in source.harvest(Told(told), today=TODAY, since=TODAY, cursor=""):
+    for source, body in [
+        (huggingface.HuggingFace(), papers),
+        (biorxiv.BioRxiv(), list_of_biorxiv),
+    ]:
+        for batch in source.harvest(FixedAnswer(body), today=TODAY, since=TODAY, cursor=""):
             assert len(batch.records) + len(batch.bad) <= len(rows)
             assert bool(batch.records or batch.bad) == bool(rows)

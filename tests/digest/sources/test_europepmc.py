@@ -13,7 +13,7 @@ from digest.sources.europepmc import EuropePmc
 from digest.sources.records import Record
 from subscriptions.models import TopicPreference
 from tests.factories import make
-from tests.factories.harvests import Told, anything, found, harvesting, only, serving
+from tests.factories.harvests import FixedAnswer, anything, found, harvesting, only, serving
 from tests.helpers.local_web import web_of
 from tests.servers.daily_lists import DAY, TODAY
 from tests.servers.europepmc import QUERY, EuropePmcServer, preprint, row
@@ -200,8 +200,8 @@ def test_a_passing_failure_is_waited_for(server, run, answers):
 
 def test_an_unchanged_page_is_not_sent_again(server, run):
     fill(server, 1)
-    told = says({"hitCount": 1, "resultList": {"result": [row()]}})
-    server.answers.extend([(200, {"ETag": '"a"'}, told[2]), (304, {"Content-Length": "0"}, b"")])
+    answer = says({"hitCount": 1, "resultList": {"result": [row()]}})
+    server.answers.extend([(200, {"ETag": '"a"'}, answer[2]), (304, {"Content-Length": "0"}, b"")])
     assert ids(run(since=TODAY)) == ids(run(since=TODAY)) == {"doi:10.1000/bread.1"}
 
 
@@ -209,7 +209,7 @@ def test_an_unchanged_page_is_not_sent_again(server, run):
 
 
 def read(*rows):
-    web = Told({"hitCount": len(rows), "resultList": {"result": list(rows)}})
+    web = FixedAnswer({"hitCount": len(rows), "resultList": {"result": list(rows)}})
     return list(EuropePmc(["paper"]).harvest(web, today=TODAY, since=TODAY, cursor=""))
 
 

@@ -76,7 +76,7 @@ def test_a_page_comes_with_its_headers_and_its_moment(ask, server):
     assert ask("/etag").headers["link"] == "<a>; rel=x, <b>; rel=y"
 
 
-def test_the_server_is_told_who_asks_for_what_and_no_proxy(ask, server, monkeypatch):
+def test_the_server_learns_who_asks_for_what_without_a_proxy(ask, server, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     ask("/200?a=cs.AI+cs.LG#part", {"b": "[2025 TO 2026]"})

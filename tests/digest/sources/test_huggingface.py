@@ -8,7 +8,7 @@ import pytest
 from digest.sources.http import Refused
 from digest.sources.huggingface import HuggingFace
 from digest.sources.records import Record
-from tests.factories.harvests import Told, harvesting, serving
+from tests.factories.harvests import FixedAnswer, harvesting, serving
 from tests.servers.daily_lists import DAY, TODAY, HuggingFaceServer, hugging_face_row
 
 server = serving(HuggingFaceServer)
@@ -19,9 +19,9 @@ def row(number=1, **inner):
     return hugging_face_row(TODAY, number, **inner)
 
 
-def read(told):
+def read(item):
     """Return the batch that the source makes of a page: rows, or bytes."""
-    (batch,) = HuggingFace().harvest(Told(told), today=TODAY, since=TODAY, cursor="")
+    (batch,) = HuggingFace().harvest(FixedAnswer(item), today=TODAY, since=TODAY, cursor="")
     return batch
 
 
@@ -29,8 +29,8 @@ def test_a_row_becomes_a_record():
     authors = [{"name": "A. One"}, {"name": "B. Hidden", "hidden": True}, {"name": "C. Three"}]
     repository = {"githubRepo": "https://github.com/example/bread", "githubStars": 7}
     fields = {"authors": authors, "upvotes": 41} | repository
-    told = row(title="On  Bread", summary="How <b>it</b> rises.", **fields)
-    assert read([told | {"numComments": 3}]).records == [
+    item = row(title="On  Bread", summary="How <b>it</b> rises.", **fields)
+    assert read([item | {"numComments": 3}]).records == [
         Record(
             id="2606.00001",
             title="On Bread",
@@ -47,7 +47,7 @@ def test_a_row_becomes_a_record():
 
 
 def test_what_hugging_face_says_of_a_paper_is_kept_as_plain_text():
-    for told, known in (
+    for item, known in (
         ({"ai_summary": "It <b>rises</b>.\x07"}, {"summary": "It rises."}),
         ({"ai_summary": "Bread " * 500}, {"summary": "Bread " * 99 + "Bread…"}),
         ({"ai_keywords": ["rye", 7, " ", *"abcdefghij"]}, {"keywords": ["rye", *"abcdefghi"]}),
@@ -58,11 +58,11 @@ def test_what_hugging_face_says_of_a_paper_is_kept_as_plain_text():
         ({"projectPage": "https://example.org/~b"}, {"project_page": "https://example.org/~b"}),
         ({"projectPage": "javascript:alert(1)"}, None),
     ):
-        assert read([row(**told)]).records[0].hugging_face == known
+        assert read([row(**item)]).records[0].hugging_face == known
 
 
 def test_a_field_of_a_row_is_read_or_left_out():
-    for told, known in (
+    for item, known in (
         ({"upvotes": 0}, {"upvotes": 0}),
         ({"upvotes": None}, {"upvotes": None}),
         ({"numComments": 4}, {"num_comments": 4}),  # Not beside the paper, but inside.
@@ -73,7 +73,7 @@ def test_a_field_of_a_row_is_read_or_left_out():
         # The day is that on which it was listed; some come at the weekend.
         ({"submittedOnDailyAt": "2026-05-30T18:09:00.000Z"}, {"day": date(2026, 5, 30)}),
     ):
-        (record,) = read([row(**told)]).records
+        (record,) = read([row(**item)]).records
         assert {name: getattr(record, name) for name in known} == known
     for said in ("2026-06-04T00:00:00.000Z", "2019-01-01", "recently", None, 20260601):
         (record,) = read([row(submittedOnDailyAt=said, publishedAt="2020-01-01")]).records

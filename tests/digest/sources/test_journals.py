@@ -141,7 +141,7 @@ def test_front_matter_is_left_out_and_what_has_no_title_is_counted(server, run):
         ((302, {"Location": "http://10.0.0.1/feed"}, b""), "10.0.0.1, which is not a public"),
     ],
 )
-def test_what_is_no_feed_is_told_in_plain_words(server, run, answer, error):
+def test_what_is_no_feed_is_reported_in_plain_words(server, run, answer, error):
     server.answers.append(answer)
     assert error in str(run.cut_off()[1])
     assert server.asked == ["/feed"]
@@ -292,14 +292,14 @@ def test_an_article_updates_its_preprint(journal, server, identity, doi, relatio
 
 
 def test_a_preprint_that_comes_after_its_article_is_not_sent_again(journal, server):
-    reader = make.subscriber(interests="graph networks")
+    subscriber = make.subscriber(interests="graph networks")
     server.add(title="Graph networks")
     journal()
     plan.plan(NOW)
     rounds.deliver_due(lambda: NOW)
     store([Record("2506.04235", "Networks of graph", day=LATER.date(), doi=DOI)], now=LATER)
     plan.plan(LATER)
-    assert [pick.paper_id for pick in reader.picks.all()] == [f"doi:{DOI}"]
+    assert [pick.paper_id for pick in subscriber.picks.all()] == [f"doi:{DOI}"]
 
 
 def test_an_article_is_shown_with_its_journal(journal, server, client):

@@ -162,7 +162,7 @@ def test_a_gzip_file_that_breaks_off_gives_what_came_before(tmp_path):
     assert len(got) > 100
 
 
-def test_a_line_of_many_megabytes_is_told_as_too_long(tmp_path):
+def test_a_line_of_many_megabytes_is_reported_as_too_long(tmp_path):
     path = tmp_path / "papers"
     path.write_bytes(row() + b"\n" + b"x" * 5_000_000 + b"\n" + row(id="2506.00002") + b"\n")
     bad = []

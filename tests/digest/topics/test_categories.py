@@ -119,9 +119,9 @@ def test_the_pages_offer_the_categories_without_more_queries(client, django_asse
         assert "Computer Science" in page
     # The preferences show the followed and the muted ones.
     topics = {topic.slug: topic for topic in Topic.objects.of_categories()}
-    reader = make.subscriber(topics=[topics["arxiv-cs-lg"]], muted=[topics["arxiv-hep-th"]])
+    subscriber = make.subscriber(topics=[topics["arxiv-cs-lg"]], muted=[topics["arxiv-hep-th"]])
     with django_assert_max_num_queries(10):
-        page = client.get(tokens.preferences_url(reader)).content.decode()
+        page = client.get(tokens.preferences_url(subscriber)).content.decode()
     assert 'name="topics" value="arxiv-cs-lg" checked' in page
     assert 'name="mute" value="arxiv-hep-th" checked' in page
     assert page.count(" checked") == 2 + 7 + 1  # Each weekday, and the keyboard shortcuts.

@@ -22,7 +22,7 @@ from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
 
-ROOMS = ("digest", "subscriptions")
+APPS = ("digest", "subscriptions")
 #: The parts of the privacy page, and the tables that each speaks of.
 PARTS = {
     "Email address and settings": {theirs.Subscriber},
@@ -41,7 +41,7 @@ PARTS = {
     "Blocked addresses": {theirs.Seal},
     "Changes by the operator": {LogEntry},
 }
-#: Tables that know no reader: papers, where they come from, and how the service is.
+#: Tables that know no subscriber: papers, where they come from, and how the service is.
 NOBODYS = {
     *(ours.Alarm, ours.ArchiveFile, ours.Coverage, ours.FittedModel, ours.Harvest),
     ours.SourceConfig,
@@ -57,12 +57,14 @@ def words(response):
 # ---- Privacy
 
 
-def leads_to_a_reader(model, seen=()):
+def leads_to_a_subscriber(model, seen=()):
     """Return whether a row of this table belongs to a subscriber, maybe by way of others."""
     if model is Subscriber:
         return True
     ahead = [one.related_model for one in model._meta.fields if one.many_to_one or one.one_to_one]
-    return any(leads_to_a_reader(one, (*seen, model)) for one in ahead if one not in (*seen, model))
+    return any(
+        leads_to_a_subscriber(one, (*seen, model)) for one in ahead if one not in (*seen, model)
+    )
 
 
 def parts_of(page):
@@ -71,14 +73,14 @@ def parts_of(page):
     return {one.findtext("dt"): one.findtext("dd[@class='small']") for one in kept}
 
 
-def test_every_table_has_its_sentence_on_the_privacy_page_or_knows_no_reader(client):
+def test_every_table_has_its_sentence_on_the_privacy_page_or_knows_no_subscriber(client):
     assert parts_of(client.get("/privacy/")).keys() == PARTS.keys() | {"Emails as files"}
-    told = set().union(*PARTS.values())
-    tables = {model for room in ROOMS for model in apps.get_app_config(room).get_models()}
-    assert told | NOBODYS == tables | {LogEntry}
-    assert told & NOBODYS == set()
-    readers = {model for model in apps.get_models() if leads_to_a_reader(model)}
-    assert readers <= told
+    described = set().union(*PARTS.values())
+    tables = {model for app in APPS for model in apps.get_app_config(app).get_models()}
+    assert described | NOBODYS == tables | {LogEntry}
+    assert described & NOBODYS == set()
+    subscribers = {model for model in apps.get_models() if leads_to_a_subscriber(model)}
+    assert subscribers <= described
 
 
 def test_every_column_of_feedback_is_named_on_the_privacy_page(client):
@@ -94,19 +96,20 @@ def test_every_column_of_feedback_is_named_on_the_privacy_page(client):
 
 
 @pytest.mark.parametrize(("language", "quotes"), [("en", "“([^”]+)”"), ("de", "„([^“]+)“")])
-def test_the_privacy_page_calls_what_a_reader_can_do_by_its_name(client, language, quotes):
-    reader = make.subscriber(language=language)
+def test_the_privacy_page_calls_what_a_subscriber_can_do_by_its_name(client, language, quotes):
+    subscriber = make.subscriber(language=language)
     accept = {"accept-language": language}
     page = words(client.get("/privacy/", headers=accept))
-    path = tokens.preferences_url(reader).removeprefix("http://127.0.0.1:8000")
-    hers = lxml.html.fromstring(client.get(path, headers=accept).content)
+    path = tokens.preferences_url(subscriber).removeprefix("http://127.0.0.1:8000")
+    page_links = lxml.html.fromstring(client.get(path, headers=accept).content)
     names = {
-        " ".join(one.text_content().split()) for one in hers.xpath("//a | //button | //summary")
+        " ".join(one.text_content().split())
+        for one in page_links.xpath("//a | //button | //summary")
     }
     heading = {"en": "Your options", "de": "Ihre Möglichkeiten"}[language]
-    _, *promised = re.findall(quotes, page.split(heading)[-1])  # The first is the link in letters.
-    assert len(promised) == 3
-    assert set(promised) <= names
+    _, *quoted = re.findall(quotes, page.split(heading)[-1])  # The first is the link in letters.
+    assert len(quoted) == 3
+    assert set(quoted) <= names
 
 
 def test_the_privacy_page_names_the_sources_in_a_sentence(client, settings):
@@ -120,7 +123,7 @@ def test_the_privacy_page_names_the_sources_in_a_sentence(client, settings):
         assert said in words(client.get("/privacy/", headers={"accept-language": language}))
 
 
-def test_the_privacy_page_tells_of_each_part_its_own_days(client, settings, monkeypatch):
+def test_the_privacy_page_names_the_days_of_each_part(client, settings, monkeypatch):
     def days(count):
         return timedelta(days=count)
 
@@ -152,7 +155,7 @@ def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client
     assert "stay in memory" in words(client.get("/privacy/"))
 
 
-def test_the_privacy_page_tells_where_letters_go(client, settings):
+def test_the_privacy_page_names_where_letters_go(client, settings):
     mailgun = "smtp://postmaster:hush@smtp.mailgun.org:587"
     for settings.EMAIL_URL, language, said in (
         ("file:", "en", "writes emails to files"),
@@ -247,13 +250,13 @@ def test_the_form_for_other_sites_signs_up_by_what_it_sends(client, settings, la
     assert form.get("accept-charset") == "utf-8"
     answer = client.post("/subscribe/", fields(form), headers={"origin": "https://blog.example"})
     assert answer.status_code == 200
-    reader = Subscriber.objects.get()
-    assert set(reader.preferences.values_list("topic__query", flat=True)) == {
+    subscriber = Subscriber.objects.get()
+    assert set(subscriber.preferences.values_list("topic__query", flat=True)) == {
         "graph networks",
         "bread",
     }
-    assert reader.letters.get().kind == "confirm"
-    consent = reader.consents.get()
+    assert subscriber.letters.get().kind == "confirm"
+    consent = subscriber.consents.get()
     assert consent.via == "sign-up form on another site"
     assert consent.wording in form.text_content() or language == "de"
 
@@ -264,7 +267,7 @@ def test_the_form_in_the_documentation_is_the_one_that_is_given_out(settings):
     assert re.search(r"```html\n(.*?)```", text, re.DOTALL)[1].strip() == about.snippet().strip()
 
 
-def test_the_page_of_the_form_tells_which_topics_zones_and_languages_it_may_name(client, settings):
+def test_the_page_of_the_form_lists_the_topics_zones_and_languages_it_may_name(client, settings):
     make.topic("Graph learning")
     settings.LANGUAGES = [*settings.LANGUAGES, ("fr", "Français")]
     page = words(client.get("/embed/"))

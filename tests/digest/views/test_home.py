@@ -1,4 +1,4 @@
-"""The home page, and what a visitor's digests would have been before she gives an address."""
+"""The home page, and what a visitor's digests would have been before giving an address."""
 
 import re
 import subprocess
@@ -53,7 +53,7 @@ def test_the_form_is_over_the_newest_papers_and_the_days_before(client):
     assert re.findall(r"/days/([\d-]+)/", text) == ["2026-05-31", "2026-05-29"]
 
 
-def test_a_visitor_sees_what_her_digests_would_have_been(client, papers):
+def test_a_visitor_sees_what_their_digests_would_have_been(client, papers):
     text = page(client, "/preview/", interests="graph networks")
     assert titles(text) == [f"Graph networks of {ago}" for ago in (0, 0, 2, 5)]
     assert "<mark>graph networks</mark>" in text
@@ -135,7 +135,7 @@ def test_what_came_before_quiet_days_is_led_to(client, papers):
     assert links("papers by Emmy Noether") == ["/search/?q=author%3A%20Emmy%20Noether"]
 
 
-def test_that_a_first_name_alone_finds_nobody_with_an_initial_is_told(client, papers):
+def test_the_page_says_that_a_first_name_alone_finds_nobody_with_an_initial(client, papers):
     make.paper("Rings", authors=["E. Noether"])
     model_store.fit(NOW)
     index_store.write(NOW)

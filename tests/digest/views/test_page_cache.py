@@ -77,7 +77,7 @@ def test_a_feed_that_has_not_changed_is_not_sent_again(client, kept):
         assert client.get(path, headers={known: first[name]}).status_code == 304
 
 
-# ---- What search engines are told
+# ---- What search engines get
 
 
 def test_no_page_of_papers_asks_more_queries_where_there_is_more(client):
@@ -89,7 +89,7 @@ def test_no_page_of_papers_asks_more_queries_where_there_is_more(client):
         )
         PaperEvent.objects.create(paper=paper, kind="revised", note=f"version {n}", at=NOW)
     index_store.renew(NOW)
-    reader = make.subscriber(interests="graphs", size=15)
+    subscriber = make.subscriber(interests="graphs", size=15)
     plan.plan(NOW)
     Letter.objects.update(state="accepted", ended_at=NOW)
     most = {
@@ -100,7 +100,7 @@ def test_no_page_of_papers_asks_more_queries_where_there_is_more(client):
         "/search/?q=graphs": 3,
         "/search/?q=2606.00001": 3,
         "/search/?q=ada+example&page=2": 3,
-        feed_path(reader): 3,
+        feed_path(subscriber): 3,
         "/sitemap.xml": 8,
         "/": 9,
         "/sitemap-papers.xml": 3,

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 # ---- One paper
 
 
-def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
+def test_the_page_of_a_paper_shows_all_that_is_known_of_it(client):
     make.topic("cs.LG", slug="arxiv-cs-lg", categories=["cs.LG"], query="")
     paper = make.paper(
         "Graph networks of roads",
@@ -50,8 +50,8 @@ def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
     page = page_of(client, "/papers/2606.04235/")
     said = " ".join(page.xpath("//main")[0].text_content().split())
     assert "Bo Example Road Lab; School of Roads; Tar Works and 1 more" in said
-    for told in ("Ada Example, Bo Example", "1,234 upvotes", "has a new version: v2", "12 pages"):
-        assert told in said
+    for fact in ("Ada Example, Bo Example", "1,234 upvotes", "has a new version: v2", "12 pages"):
+        assert fact in said
     assert "Summary by Hugging Face Roads <b>are</b> graphs. Keywords: roads, graphs" in said
     assert "accepted at NeurIPS 2026 Road Lab" in said
     where = page.xpath("//main//@href")
@@ -69,11 +69,11 @@ def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
 
 def test_the_page_of_a_preprint_names_its_field_and_leads_to_its_doi(client):
     doi = "10.64898/2026.06.01.123456"
-    told = {"doi": doi, "url": f"https://doi.org/{doi}", "categories": ["hiv/aids", "68T05"]}
-    make.paper("Bread", id=f"biorxiv:{doi}", **told)
+    fields = {"doi": doi, "url": f"https://doi.org/{doi}", "categories": ["hiv/aids", "68T05"]}
+    make.paper("Bread", id=f"biorxiv:{doi}", **fields)
     page = page_of(client, f"/papers/biorxiv:{doi}/")
     assert page.xpath("//ul[@class='facts']/li/text()") == ["hiv/aids"]
-    assert page.xpath("//main//a[@class='button']/@href")[0] == told["url"]
+    assert page.xpath("//main//a[@class='button']/@href")[0] == fields["url"]
 
 
 def test_a_link_to_a_preprint_server_has_its_name(client):
@@ -128,11 +128,11 @@ def test_a_paper_that_is_not_here_is_looked_for_elsewhere(client):
 def test_what_search_engines_read_of_a_paper_ends_no_element(client):
     paper = make.paper(f"</script>{ODD}", "Of <b>roads</b>\u2028.", authors=["A </script> B"])
     page = page_of(client, paper.get_absolute_url())
-    (told,) = page.xpath("//script[@type='application/ld+json']/text()")
-    told = json.loads(told)
-    assert told["headline"] == paper.title
-    assert told["author"] == [{"@type": "Person", "name": "A </script> B"}]
-    assert told["datePublished"] == TODAY.isoformat()
+    (metadata,) = page.xpath("//script[@type='application/ld+json']/text()")
+    metadata = json.loads(metadata)
+    assert metadata["headline"] == paper.title
+    assert metadata["author"] == [{"@type": "Person", "name": "A </script> B"}]
+    assert metadata["datePublished"] == TODAY.isoformat()
     assert page.xpath("//meta[@property='og:title']/@content") == [paper.title]
     assert page.xpath("//script/@src") == [static("copy.js"), static("shortcuts.js")]
 
@@ -232,8 +232,8 @@ def test_a_topic_without_papers_or_without_a_model_says_so(client):
 
 def test_the_feed_of_a_topic_is_atom(client):
     make.topic("Graph\x07 networks", slug="graphs", query="graph networks")
-    told = {"authors": ["Ada Example", "Bo"], "categories": ["cs.LG"], "upvotes": 3}
-    paper = make.paper(ODD, "A <b> of networks.", **told)
+    fields = {"authors": ["Ada Example", "Bo"], "categories": ["cs.LG"], "upvotes": 3}
+    paper = make.paper(ODD, "A <b> of networks.", **fields)
     index_store.renew(NOW)
     feed = feed_of(client, "/topics/graphs/feed/")
     assert len(texts(feed, "a:id/text() | a:updated/text() | a:author/a:name/text()")) == 3
@@ -278,11 +278,11 @@ def test_a_new_version_makes_an_entry_new_and_a_vote_does_not(client):
 def test_no_character_that_anyone_has_written_breaks_a_feed(client):
     make.paper("Graph \x01networks", "On \ufffe graphs.\x0b", authors=["A\x08da"], id="x:1")
     topic = make.topic("Graph networks", description="All \x02 graphs")
-    reader = make.subscriber(interests="graph \x1bnetworks")
+    subscriber = make.subscriber(interests="graph \x1bnetworks")
     index_store.renew(NOW)
     plan.plan(NOW)
     Letter.objects.update(state="accepted", ended_at=NOW)
-    token = tokens.token("feed", reader.public_id)
+    token = tokens.token("feed", subscriber.public_id)
     for address in (f"/feeds/{token}/", f"/topics/{topic.slug}/feed/"):
         feed = client.get(address)
         assert atom_validator.faults(feed.content) == []
@@ -310,7 +310,7 @@ def test_a_day_has_its_papers_most_upvoted_first_and_leads_to_others(client):
     assert "on weekends" not in early
 
 
-def test_a_day_tells_of_the_order_by_votes_where_there_are_any(client):
+def test_a_day_names_the_order_by_votes_where_there_are_any(client):
     for day, votes, said in (
         (TODAY, 3, "2 papers, most upvoted first"),
         (TODAY - DAY, None, "2 papers"),

@@ -1,4 +1,4 @@
-"""What a reader is shown before she saves: by which papers her digests would differ."""
+"""What a subscriber is shown before they save: by which papers their digests would differ."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def reader():
+def subscriber():
     for number in range(3):
         make.paper(f"Graph networks, part {number}", "Graph networks learn on graphs.")
         make.paper(f"Proteins that fold, part {number}", "Protein folding in cells.")
@@ -22,73 +22,73 @@ def reader():
     return make.subscriber(interests="graph networks")
 
 
-def address(reader):
-    return f"/preferences/{tokens.token('preferences', reader.public_id)}/"
+def address(subscriber):
+    return f"/preferences/{tokens.token('preferences', subscriber.public_id)}/"
 
 
-def test_a_change_is_shown_before_it_is_saved_and_nothing_is_written(client, reader):
+def test_a_change_is_shown_before_it_is_saved_and_nothing_is_written(client, subscriber):
     sent = {"action": "preview", "interests": "protein folding"}
-    page = client.post(address(reader), sent)
+    page = client.post(address(subscriber), sent)
     assert page.status_code == 200
     assert "3 added, 3 removed." in page.text
-    assert reader.preferences.get().topic.query == "graph networks"
+    assert subscriber.preferences.get().topic.query == "graph networks"
     assert not Digest.objects.exists()
     for changed, said in (({}, "no change."), ({"size": "1"}, "0 added, 2 removed.")):
         sent = {"action": "preview", "interests": "graph networks"} | changed
-        assert said in client.post(address(reader), sent).text
+        assert said in client.post(address(subscriber), sent).text
     sent = {"action": "preview_delivery", "size": "1"}
-    assert "0 added, 2 removed." in client.post(address(reader), sent).text
+    assert "0 added, 2 removed." in client.post(address(subscriber), sent).text
 
 
-def test_a_script_gets_the_difference_alone(client, reader):
+def test_a_script_gets_the_difference_alone(client, subscriber):
     sent = {"action": "preview", "interests": "graph networks\nprotein folding"}
-    part = client.post(address(reader) + "?part", sent).content.decode()
+    part = client.post(address(subscriber) + "?part", sent).content.decode()
     assert "3 added, 0 removed." in part
     assert part.count("<mark>protein folding</mark>") == 3
     assert "<form" not in part
 
 
-def test_words_that_no_paper_says_are_named(client, reader):
+def test_words_that_no_paper_says_are_named(client, subscriber):
     sent = {"action": "preview", "interests": "graph networks\nprotien folding"}
-    page = client.post(address(reader), sent).content.decode()
+    page = client.post(address(subscriber), sent).content.decode()
     assert 'No recent paper mentions <strong dir="auto">protien</strong>' in page
     sent["interests"] = "graph networks"
-    assert "No paper of late" not in client.post(address(reader), sent).content.decode()
+    assert "No paper of late" not in client.post(address(subscriber), sent).content.decode()
 
 
-def test_lines_by_which_nothing_is_looked_for_are_named(client, reader):
+def test_lines_by_which_nothing_is_looked_for_are_named(client, subscriber):
     sent = {"action": "preview", "interests": "protein folding\narXiv:cs.CL\ndoi:10.1000/b"}
-    page = client.post(address(reader), sent | {"muted_interests": "of the"}).content.decode()
+    page = client.post(address(subscriber), sent | {"muted_interests": "of the"}).content.decode()
     assert 'Nothing to search for in <strong dir="auto">doi:10.1000/b, of the</strong>' in page
     sent["interests"] = "protein folding"
-    assert "Nothing to search for" not in client.post(address(reader), sent).content.decode()
+    assert "Nothing to search for" not in client.post(address(subscriber), sent).content.decode()
 
 
-def test_keywords_are_counted_by_their_papers_of_the_last_week(client, reader):
+def test_keywords_are_counted_by_their_papers_of_the_last_week(client, subscriber):
     make.paper("Protein folding of old", "Protein folding.", day=NOW.date() - timedelta(days=8))
     sent = {"action": "count", "interests": "protein  folding\nsour bread\nauthor:Nobody Here"}
     counts = {"protein folding": 3, "sour bread": 0, "author:Nobody Here": 0}
-    assert client.post(address(reader), sent).json() == counts
+    assert client.post(address(subscriber), sent).json() == counts
     long = {"action": "count", "interests": "\n".join(["graph networks", *MANY])}
-    assert "graph networks" in client.post(address(reader), long).json()
-    assert len(client.post(address(reader), long).json()) < 5
-    assert client.post(address(reader), sent | {"interests": "x" * 3_000}).json() == {}
-    assert not reader.own_topics.exclude(query="graph networks").exists()
+    assert "graph networks" in client.post(address(subscriber), long).json()
+    assert len(client.post(address(subscriber), long).json()) < 5
+    assert client.post(address(subscriber), sent | {"interests": "x" * 3_000}).json() == {}
+    assert not subscriber.own_topics.exclude(query="graph networks").exists()
 
 
 CUT = "This preview uses only your first keywords."
 MANY = [" ".join(f"loaf{n}x{m}" for m in range(200)) for n in range(4)]  # Some 6,300 characters.
 
 
-def test_where_not_all_words_are_tried_out_that_is_said(client, reader):
+def test_where_not_all_words_are_tried_out_that_is_said(client, subscriber):
     sent = {"action": "preview", "interests": "\n".join(["graph networks", *MANY])}
-    page = client.post(address(reader), sent).content.decode()
+    page = client.post(address(subscriber), sent).content.decode()
     assert "no change." in page
     assert CUT in page
     sent["action"] = "save"
-    client.post(address(reader), sent)
+    client.post(address(subscriber), sent)
     sent = {"action": "preview", "interests": "protein folding"}
-    assert CUT in client.post(address(reader), sent).content.decode()
+    assert CUT in client.post(address(subscriber), sent).content.decode()
     other = make.subscriber(interests="graph networks")
     assert CUT not in client.post(address(other), sent).content.decode()
 
@@ -98,6 +98,6 @@ def test_without_a_model_the_page_says_that_it_is_early(client):
     assert b"papers are ranked a few minutes after" in page.content
 
 
-def test_the_title_says_that_it_was_saved_since_that_is_what_is_read_out_first(client, reader):
-    page = client.post(address(reader), {"interests": "bread"}, follow=True).content.decode()
+def test_the_title_says_that_it_was_saved_since_that_is_what_is_read_out_first(client, subscriber):
+    page = client.post(address(subscriber), {"interests": "bread"}, follow=True).content.decode()
     assert "<title>Saved. Preferences · Paperboy</title>" in page

@@ -1,4 +1,4 @@
-"""The pages of the upper room."""
+"""The pages that a subscriber's links open."""
 
 import re
 from datetime import timedelta
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.django_db
 
 def test_the_topics_page_counts_who_follows(client):
     topic = make.topic("Bread")
-    for told in ({"topics": [topic]}, {"topics": [topic]}, {"muted": [topic]}):
-        make.subscriber(**told)
+    for fields in ({"topics": [topic]}, {"topics": [topic]}, {"muted": [topic]}):
+        make.subscriber(**fields)
     make.subscriber(topics=[topic], confirmed=False)
     assert [t.followers for t in client.get("/topics/").context["subjects"]] == [2]
 
@@ -58,7 +58,7 @@ def test_each_link_of_a_paper_says_of_which_it_is_to_who_hears_the_links_alone(c
 @pytest.fixture
 def sent():
     """A subscriber with three digests that were sent, of which one has lost its paper."""
-    reader = make.subscriber(interests="roads")
+    subscriber = make.subscriber(interests="roads")
     for number in range(4):
         moment = NOW + timedelta(days=number)
         make.paper(f"Roads {number}", day=moment.date())
@@ -66,11 +66,11 @@ def sent():
         if number < 3:  # The last is not on its way yet.
             Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
     Pick.objects.filter(paper__title="Roads 1").delete()
-    return reader
+    return subscriber
 
 
-def own_page(name, reader):
-    return reverse(name, args=[tokens.own_token("preferences", reader)])
+def own_page(name, subscriber):
+    return reverse(name, args=[tokens.own_token("preferences", subscriber)])
 
 
 def test_the_personal_page_has_the_latest_digest_that_was_sent_and_leads_to_the_others(
@@ -88,10 +88,10 @@ def test_the_personal_page_has_the_latest_digest_that_was_sent_and_leads_to_the_
 
 
 def test_without_a_digest_the_personal_pages_lead_to_the_interests(client):
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     for name in ("me", "history"):
-        page = lxml.html.fromstring(client.get(own_page(name, reader)).content)
-        assert own_page("preferences", reader) in page.xpath("//main//a[@class='button']/@href")
+        page = lxml.html.fromstring(client.get(own_page(name, subscriber)).content)
+        assert own_page("preferences", subscriber) in page.xpath("//main//a[@class='button']/@href")
 
 
 def test_the_link_of_a_digest_shows_no_link_of_the_personal_pages(client, sent):

@@ -22,22 +22,22 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PAGES = ["saved", "saved-bibtex", "saved-ris", "saved-markdown", "saved-csv"]
 
 
-def address(page, reader, purpose="preferences"):
-    return reverse(page, args=[tokens.token(purpose, reader.public_id)])
+def address(page, subscriber, purpose="preferences"):
+    return reverse(page, args=[tokens.token(purpose, subscriber.public_id)])
 
 
-def save(reader, *papers, value="save"):
+def save(subscriber, *papers, value="save"):
     """Say it of each, an hour after the other."""
     for number, paper in enumerate(papers):
-        feedback.record(reader, paper, value, NOW + number * HOUR)
+        feedback.record(subscriber, paper, value, NOW + number * HOUR)
 
 
 def saving(count, **fields):
-    """Make a reader with so many saved papers, the first saved first."""
-    reader = make.subscriber(**fields)
+    """Make a subscriber with so many saved papers, the first saved first."""
+    subscriber = make.subscriber(**fields)
     papers = [make.paper(f"Roads {number}") for number in range(count)]
-    save(reader, *papers)
-    return reader, papers
+    save(subscriber, *papers)
+    return subscriber, papers
 
 
 def page_of(response):
@@ -68,18 +68,18 @@ def press(client, page, name):
 # ---- The page
 
 
-def test_all_that_she_saved_is_there_the_last_saved_first_and_nothing_else(client):
-    reader, _ = saving(3)
-    save(reader, make.paper("More of it"), value="more")
+def test_all_saved_papers_are_listed_the_last_saved_first_and_nothing_else(client):
+    subscriber, _ = saving(3)
+    save(subscriber, make.paper("More of it"), value="more")
     save(make.subscriber(), make.paper("Another reader's"))
-    page = page_of(client.get(address("saved", reader)))
+    page = page_of(client.get(address("saved", subscriber)))
     assert titles(page) == ["Roads 2", "Roads 1", "Roads 0"]
 
 
 def test_a_page_has_so_many_and_any_number_leads_to_one(client, monkeypatch):
     monkeypatch.setattr("digest.views.saved.PAGE", 2)
-    reader, _ = saving(5)
-    url = address("saved", reader)
+    subscriber, _ = saving(5)
+    url = address("saved", subscriber)
     first, third = (page_of(client.get(url, {"page": number})) for number in (1, 3))
     assert (titles(first), titles(third)) == (["Roads 4", "Roads 3"], ["Roads 0"])
     assert first.xpath("//a[@rel='next']/@href") == ["?page=2"]
@@ -89,7 +89,7 @@ def test_a_page_has_so_many_and_any_number_leads_to_one(client, monkeypatch):
 
 
 def test_each_paper_has_what_happened_since_it_was_saved(client):
-    reader, (old, _) = saving(2)
+    subscriber, (old, _) = saving(2)
     for at, kind, note in [
         (NOW - HOUR, "code", "https://github.com/example/roads"),
         (NOW + DAY, "revised", "version 2"),
@@ -97,7 +97,7 @@ def test_each_paper_has_what_happened_since_it_was_saved(client):
     ]:
         PaperEvent.objects.create(paper=old, kind=kind, note=note, at=at)
     PaperEvent.objects.create(paper=make.paper(), kind="withdrawn", at=NOW + DAY)
-    assert said_of(page_of(client.get(address("saved", reader)))) == [
+    assert said_of(page_of(client.get(address("saved", subscriber)))) == [
         ["Saved on 1\u00a0June 2026"],
         [
             "Saved on 1\u00a0June 2026",
@@ -107,40 +107,40 @@ def test_each_paper_has_what_happened_since_it_was_saved(client):
     ]
 
 
-def test_who_saved_nothing_is_told_how_and_her_files_are_empty(client):
-    reader = make.subscriber()
-    page = page_of(client.get(address("saved", reader)))
+def test_without_saved_papers_the_page_says_how_to_save_and_the_files_are_empty(client):
+    subscriber = make.subscriber()
+    page = page_of(client.get(address("saved", subscriber)))
     assert "Save papers to read them later." in page.text_content()
     assert page.xpath("//main//button") == page.xpath("//a[text()='BibTeX']") == []
-    assert address("me", reader) in page.xpath("//a[@class='button']/@href")
+    assert address("me", subscriber) in page.xpath("//a[@class='button']/@href")
     for one in PAGES[1:4]:
-        response = client.get(address(one, reader))
+        response = client.get(address(one, subscriber))
         assert (response.status_code, response.content) == (200, b"")
 
 
 def test_a_title_that_is_markup_is_shown_as_text(client):
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     hostile = make.paper("</li><script>alert(1)</script>")
-    save(reader, hostile)
-    page = page_of(client.get(address("saved", reader)))
+    save(subscriber, hostile)
+    page = page_of(client.get(address("saved", subscriber)))
     assert titles(page) == [hostile.title]
     assert "Remove: " + hostile.title in page.xpath("//button/@aria-label")
-    told = page_of(press(client, page, "Remove"))
-    assert told.xpath("//*[@role='status']//strong/text()") == [hostile.title]
+    answer = page_of(press(client, page, "Remove"))
+    assert answer.xpath("//*[@role='status']//strong/text()") == [hostile.title]
 
 
 # ---- Changing one
 
 
 def test_a_paper_is_removed_and_undo_brings_back_its_note_labels_and_state(client, clock):
-    reader, (paper, _) = saving(2)
-    reading_list.annotate(reader, paper, note="Section 4", labels="to cite")
-    reading_list.mark_read(reader, paper, NOW)
-    feedback.record(reader, paper, "more", NOW)
-    page = page_of(client.get(address("saved", reader), {"label": "to cite"}))
+    subscriber, (paper, _) = saving(2)
+    reading_list.annotate(subscriber, paper, note="Section 4", labels="to cite")
+    reading_list.mark_read(subscriber, paper, NOW)
+    feedback.record(subscriber, paper, "more", NOW)
+    page = page_of(client.get(address("saved", subscriber), {"label": "to cite"}))
     page = page_of(press(client, page, "Remove"))
     assert "Removed: Roads 0" in page.xpath("string(//*[@role='status'])")
-    row = reader.feedback.get(paper=paper)
+    row = subscriber.feedback.get(paper=paper)
     assert (row.value, row.note, row.labels, row.saved_at) == ("more", "", "", None)
     page = page_of(press(client, page, "Undo"))
     row.refresh_from_db()
@@ -149,11 +149,11 @@ def test_a_paper_is_removed_and_undo_brings_back_its_note_labels_and_state(clien
 
 
 def test_a_note_and_labels_are_bounded_plain_text(client):
-    reader, (paper,) = saving(1)
+    subscriber, (paper,) = saving(1)
     sent = {"paper": paper.pk, "action": "note", "note": "<b>" + "x\n" * 300}
     sent["labels"] = ", ".join([f"{'l' * 40}", "b", " b ", "", "c", "d", "e", "f"])
-    answer = client.post(address("saved", reader), sent, follow=True)
-    row = reader.feedback.get()
+    answer = client.post(address("saved", subscriber), sent, follow=True)
+    row = subscriber.feedback.get()
     assert (len(row.note), row.note[:5]) == (280, "<b>x ")
     assert row.label_list == ["l" * 30, "b", "c", "d", "e"]
     assert b"&lt;b&gt;x" in answer.content
@@ -161,9 +161,9 @@ def test_a_note_and_labels_are_bounded_plain_text(client):
 
 
 def test_the_list_is_filtered_by_state_label_and_words(client):
-    reader, (old, _, new) = saving(3)
-    reading_list.annotate(reader, old, note="Größe der Straßen", labels="to cite")
-    page = page_of(client.get(address("saved", reader), {"state": "unread"}))
+    subscriber, (old, _, new) = saving(3)
+    reading_list.annotate(subscriber, old, note="Größe der Straßen", labels="to cite")
+    page = page_of(client.get(address("saved", subscriber), {"state": "unread"}))
     page = page_of(press(client, page, "Mark as read"))
     assert titles(page) == ["Roads 1", "Roads 0"]
     assert page.xpath("//*[@role='status']/text()") == ["Marked as read."]
@@ -175,35 +175,43 @@ def test_the_list_is_filtered_by_state_label_and_words(client):
         ({"q": "molecules"}, []),
         ({"state": "x", "label": ""}, ["Roads 2", "Roads 1", "Roads 0"]),
     ):
-        assert titles(page_of(client.get(address("saved", reader), asked))) == found
-        exported = client.get(address("saved-bibtex", reader), asked).content.decode()
+        assert titles(page_of(client.get(address("saved", subscriber), asked))) == found
+        exported = client.get(address("saved-bibtex", subscriber), asked).content.decode()
         assert exported.count("@misc") == len(found)
 
 
 def test_no_such_action_or_paper_is_a_400_and_other_papers_stay_as_they_are(client):
-    reader, (paper,) = saving(1)
+    subscriber, (paper,) = saving(1)
     unsaved = make.paper()
-    feedback.record(reader, unsaved, "more", NOW)
-    url = address("saved", reader)
+    feedback.record(subscriber, unsaved, "more", NOW)
+    url = address("saved", subscriber)
     for sent in ({}, {"paper": paper.pk}, {"paper": "\0", "action": "read"}):
         assert client.post(url, sent).status_code == 400
     assert client.post(url, {"paper": unsaved.pk, "action": "read"}).status_code == 302
-    assert not reader.feedback.exclude(read_at=None).exists()
-    assert client.post(address("saved", reader, "feedback"), {"action": "read"}).status_code == 404
+    assert not subscriber.feedback.exclude(read_at=None).exists()
+    assert (
+        client.post(address("saved", subscriber, "feedback"), {"action": "read"}).status_code == 404
+    )
 
 
-def test_who_has_the_link_of_a_letter_alone_is_not_led_to_her_saved_papers(client):
-    """A digest on the web may be passed on: its links say something for her, and show nothing."""
-    reader, (paper,) = saving(1)
-    hers = tokens.token("preferences", reader.public_id)
-    url = address("feedback", reader, "feedback")
+def test_the_link_of_a_letter_alone_does_not_lead_to_saved_papers(client):
+    """A digest on the web may be passed on: its links say something for them, and show nothing."""
+    subscriber, (paper,) = saving(1)
+    token = tokens.token("preferences", subscriber.public_id)
+    url = address("feedback", subscriber, "feedback")
     others = tokens.token("preferences", make.subscriber().public_id)
-    for back in ("", "x", "https://evil.test/", tokens.token("feedback", reader.public_id), others):
+    for back in (
+        "",
+        "x",
+        "https://evil.test/",
+        tokens.token("feedback", subscriber.public_id),
+        others,
+    ):
         for value in ("more", "clear"):
             sent = {"paper": paper.pk, "value": value, "back": back, "page": "1"}
             for answer in (client.get(url, sent), client.post(url, sent)):
                 assert answer.status_code == 200
-                assert hers not in answer.content.decode()
+                assert token not in answer.content.decode()
 
 
 # ---- The files
@@ -219,10 +227,10 @@ def test_who_has_the_link_of_a_letter_alone_is_not_led_to_her_saved_papers(clien
     ],
 )
 def test_the_files_have_all_papers_in_their_order_and_are_never_shown(client, page, kind, name):
-    reader, papers = saving(3)
+    subscriber, papers = saving(3)
     save(make.subscriber(), make.paper("Another reader's"))
-    link = address(page, reader)
-    assert link in page_of(client.get(address("saved", reader))).xpath("//main//a/@href")
+    link = address(page, subscriber)
+    assert link in page_of(client.get(address("saved", subscriber))).xpath("//main//a/@href")
     response = client.get(link)
     assert response["Content-Type"] == kind
     assert response["Content-Disposition"] == f'attachment; filename="{name}"'
@@ -241,11 +249,11 @@ def test_the_files_have_all_papers_in_their_order_and_are_never_shown(client, pa
 
 
 def test_a_hostile_title_is_no_formula_and_no_markup_in_a_file(client):
-    reader = make.subscriber()
-    save(reader, make.paper('=HYPERLINK("x") [a](b) *c*', comments="Accepted at ICML 2026"))
-    assert client.get(address("saved-csv", reader)).content.count(b"\n") == 2
-    assert b"'=HYPERLINK" in client.get(address("saved-csv", reader)).content
-    text = client.get(address("saved-markdown", reader)).content.decode()
+    subscriber = make.subscriber()
+    save(subscriber, make.paper('=HYPERLINK("x") [a](b) *c*', comments="Accepted at ICML 2026"))
+    assert client.get(address("saved-csv", subscriber)).content.count(b"\n") == 2
+    assert b"'=HYPERLINK" in client.get(address("saved-csv", subscriber)).content
+    text = client.get(address("saved-markdown", subscriber)).content.decode()
     assert r"\[a\](b) \*c\*" in text
     assert "accepted at ICML 2026" in text
-    assert b",accepted at ICML 2026," in client.get(address("saved-csv", reader)).content
+    assert b",accepted at ICML 2026," in client.get(address("saved-csv", subscriber)).content

@@ -76,8 +76,8 @@ def test_a_search_says_which_of_its_words_nothing_obeys(client):
         ("bread NOT rye", ["NOT isn’t supported. The words after it are searched for as well."]),
         ("bread, rye and or not", []),
     ):
-        told = search(client, asked).xpath("//main//p[@class='small' and strong]")
-        assert [one.text_content() for one in told][: len(said)] == said
+        notes = search(client, asked).xpath("//main//p[@class='small' and strong]")
+        assert [one.text_content() for one in notes][: len(said)] == said
 
 
 def test_a_search_names_the_words_that_no_paper_says(client):
@@ -220,7 +220,7 @@ def test_a_paper_that_was_deleted_since_is_not_shown(client):
     assert titles(search(client, "graphs")) == []
 
 
-def test_a_misspelt_word_is_told_with_the_one_that_papers_have(client):
+def test_a_misspelt_word_is_shown_with_the_one_that_papers_have(client):
     for n in range(3):
         make.paper(f"Bread {n} & butter", "Rye bread, baked.")
         make.paper(f"Beards {n}", "A beard.")

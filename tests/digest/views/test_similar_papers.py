@@ -1,4 +1,4 @@
-"""What is new and like the papers that she likes, on the page of what was learned."""
+"""New papers like those that the subscriber likes, on the page of what was learned."""
 
 from datetime import timedelta
 
@@ -32,19 +32,19 @@ def roads():
 
 
 @pytest.fixture
-def reader():
+def subscriber():
     return make.subscriber(interests="graph neural networks")
 
 
-def like(reader, *papers):
+def like(subscriber, *papers):
     for number, paper in enumerate(papers):
-        feedback.record(reader, paper, "more", NOW + number * timedelta(seconds=1))
+        feedback.record(subscriber, paper, "more", NOW + number * timedelta(seconds=1))
     feedback.learn(NOW + timedelta(minutes=1))
 
 
-def part_of(client, reader):
+def part_of(client, subscriber):
     """Return the part of the page, None where there is none."""
-    token = tokens.token("preferences", reader.public_id)
+    token = tokens.token("preferences", subscriber.public_id)
     page = lxml.html.fromstring(client.get(reverse("learned", args=[token])).content)
     return next(iter(page.xpath("//section[@aria-labelledby='alike']")), None)
 
@@ -61,64 +61,62 @@ def words_of(part):
     return " ".join(part.text_content().split())
 
 
-def test_new_papers_like_those_that_she_likes_are_shown_with_the_reason(
-    client, clock, roads, reader
-):
-    like(reader, *roads[:3])
-    part = part_of(client, reader)
+def test_new_papers_like_liked_ones_are_shown_with_the_reason(client, clock, roads, subscriber):
+    like(subscriber, *roads[:3])
+    part = part_of(client, subscriber)
     assert are_new(titles_of(part), roads)
     assert all("what you" in why.text_content() for why in part.xpath(".//mark"))
     link = part.xpath(".//li/a")[0]
     assert client.get(link.get("href")).status_code == 200
 
 
-def test_those_of_which_she_said_something_are_not_new_to_her(client, clock, roads, reader):
-    like(reader, *roads[:3])
-    first, *_ = titles_of(part_of(client, reader))
-    like(reader, Paper.objects.get(title=first))
-    second, *others = titles_of(part_of(client, reader))
+def test_papers_with_feedback_are_not_new_to_the_subscriber(client, clock, roads, subscriber):
+    like(subscriber, *roads[:3])
+    first, *_ = titles_of(part_of(client, subscriber))
+    like(subscriber, Paper.objects.get(title=first))
+    second, *others = titles_of(part_of(client, subscriber))
     assert first not in [second, *others]
-    library.add(reader, second, NOW)
-    assert titles_of(part_of(client, reader)) == {*others}
+    library.add(subscriber, second, NOW)
+    assert titles_of(part_of(client, subscriber)) == {*others}
 
 
-def test_who_likes_one_paper_is_told_that_it_takes_three(client, clock, roads, reader):
-    like(reader, roads[0])
-    part = part_of(client, reader)
+def test_who_likes_one_paper_sees_that_it_takes_three(client, clock, roads, subscriber):
+    like(subscriber, roads[0])
+    part = part_of(client, subscriber)
     assert "imported three papers" in words_of(part)
     assert not titles_of(part)
 
 
-def test_where_nothing_new_is_like_them_it_says_so_and_what_to_do(client, clock, roads, reader):
+def test_where_nothing_new_is_like_them_it_says_so_and_what_to_do(client, clock, roads, subscriber):
     for paper in roads[6:]:
         paper.delete()
-    like(reader, *roads[:3])
-    part = part_of(client, reader)
+    like(subscriber, *roads[:3])
+    part = part_of(client, subscriber)
     assert "None in the past week" in words_of(part)
     assert not titles_of(part)
 
 
-def test_what_is_older_than_it_says_is_not_among_them(client, clock, roads, reader):
-    like(reader, *roads[:3])
-    first, *_ = titles_of(part_of(client, reader))
+def test_what_is_older_than_it_says_is_not_among_them(client, clock, roads, subscriber):
+    like(subscriber, *roads[:3])
+    first, *_ = titles_of(part_of(client, subscriber))
     for days, is_there in ((6, True), (7, False)):
         Paper.objects.filter(title=first).update(day=NOW.date() - timedelta(days=days))
-        assert (first in titles_of(part_of(client, reader))) == is_there
+        assert (first in titles_of(part_of(client, subscriber))) == is_there
 
 
-def test_before_anything_was_learned_there_is_no_such_part(client, clock, roads, reader):
-    feedback.record(reader, roads[0], "more", NOW)
-    assert part_of(client, reader) is None
-    like(reader, *roads[:3])
+def test_before_anything_was_learned_there_is_no_such_part(client, clock, roads, subscriber):
+    feedback.record(subscriber, roads[0], "more", NOW)
+    assert part_of(client, subscriber) is None
+    like(subscriber, *roads[:3])
     FittedModel.objects.all().delete()  # Without a model, papers cannot be ranked.
-    assert part_of(client, reader) is None
+    assert part_of(client, subscriber) is None
 
 
-def test_while_many_are_ranked_for_she_is_asked_to_come_again(
-    client, clock, roads, reader, monkeypatch
+def test_while_many_rankings_run_the_visitor_is_asked_to_come_again(
+    client, clock, roads, subscriber, monkeypatch
 ):
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
-    like(reader, *roads[:3])
+    like(subscriber, *roads[:3])
     with slots.slot(), slots.slot():
-        assert "Reload the page in a few seconds" in words_of(part_of(client, reader))
-    assert are_new(titles_of(part_of(client, reader)), roads)
+        assert "Reload the page in a few seconds" in words_of(part_of(client, subscriber))
+    assert are_new(titles_of(part_of(client, subscriber)), roads)

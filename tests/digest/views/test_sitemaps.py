@@ -1,4 +1,4 @@
-"""What search engines are told of the pages for everyone."""
+"""What search engines get of the public pages."""
 
 import lxml.etree
 import lxml.html
@@ -37,8 +37,8 @@ def test_the_sitemap_leads_to_every_paper_topic_and_day(client, settings):
 
 
 def addresses(client, path):
-    told = lxml.etree.fromstring(client.get(path).content)
-    return told.xpath("//*[local-name()='loc']/text()")
+    document = lxml.etree.fromstring(client.get(path).content)
+    return document.xpath("//*[local-name()='loc']/text()")
 
 
 def test_each_paper_stands_once_in_the_sitemap_however_many_a_day_has(client, monkeypatch):
@@ -49,9 +49,9 @@ def test_each_paper_stands_once_in_the_sitemap_however_many_a_day_has(client, mo
         for _ in range(count)
     ]
     pages = [path for path in addresses(client, "/sitemap.xml") if "papers" in path]
-    told = [addresses(client, path.removeprefix("http://127.0.0.1:8000")) for path in pages]
-    assert [len(page) for page in told] == [3, 4, 4, 1, 4, 4]
-    found = sorted(path for page in told for path in page)
+    listed = [addresses(client, path.removeprefix("http://127.0.0.1:8000")) for path in pages]
+    assert [len(page) for page in listed] == [3, 4, 4, 1, 4, 4]
+    found = sorted(path for page in listed for path in page)
     assert found == sorted(f"http://127.0.0.1:8000{paper.get_absolute_url()}" for paper in papers)
     assert client.get("/sitemap-papers.xml?p=7").status_code == 404
 
@@ -73,8 +73,8 @@ def test_pages_for_everyone_say_what_they_are_called_elsewhere(client):
         page = page_of(client, path)
         assert page.xpath("//link[@rel='canonical']/@href") == [f"http://127.0.0.1:8000{path}"]
         for name in ("title", "description", "url", "image"):
-            (told,) = page.xpath(f"//meta[@property='og:{name}']/@content")
-            assert told
+            (content,) = page.xpath(f"//meta[@property='og:{name}']/@content")
+            assert content
         assert not page.xpath("//meta[@name='robots']")
 
 

@@ -1,15 +1,15 @@
-"""A reader asks for her digest to move, and both addresses answer."""
+"""A subscriber asks for their digest to move, and both addresses answer."""
 
 from subscriptions.actions import change_address
 from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import DAY, DOOR, MINUTE, NOW
+from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
 
 OLD, NEW = "old@example.org", "new@example.org"
 
 
-def reader(email=OLD, **fields):
+def subscriber(email=OLD, **fields):
     return make.subscriber(email, **{"confirmed_at": NOW - 9 * DAY} | fields)
 
 
@@ -20,7 +20,7 @@ def ask(client, subscriber, new_email=NEW, **request):
 
 
 def agree(subscriber, side, *, asked_at=NOW, now=NOW + MINUTE):
-    return change_address.approve(subscriber, side, asked_at, source=DOOR, now=now)
+    return change_address.approve(subscriber, side, asked_at, source=CONSENT_SOURCE, now=now)
 
 
 def agree_both(subscriber, **when):

@@ -1,30 +1,32 @@
-"""What a reader does, and what is found of it."""
+"""What a subscriber does, and what is found of it."""
 
 from subscriptions.actions import preferences, signup
 from subscriptions.actions.preferences import TopicSelection
 from tests.factories import make
 from tests.factories.make import DAY, NOW
 
-DOOR = signup.ConsentSource(via="a test", ip="192.0.2.1", wording="Send me papers.")
+CONSENT_SOURCE = signup.ConsentSource(via="a test", ip="192.0.2.1", wording="Send me papers.")
 
 
 def subscribe(email="you@example.org", wishes=None, *, timezone="UTC", hour=7, now=NOW):
     request = signup.SignUpRequest(wishes or TopicSelection(), timezone, hour)
-    return signup.subscribe(email, request, source=DOOR, now=now)
+    return signup.subscribe(email, request, source=CONSENT_SOURCE, now=now)
 
 
 def confirm(subscriber, *, now=NOW):
-    signup.confirm(make.fresh(subscriber), subscriber.asked_at, source=DOOR, now=now)
+    signup.confirm(make.fresh(subscriber), subscriber.asked_at, source=CONSENT_SOURCE, now=now)
 
 
 def say_yes(letter, *, now):
     """Follow the link of a letter that asks something."""
-    signup.confirm(letter.subscriber, letter.created_at, kind=letter.kind, source=DOOR, now=now)
+    signup.confirm(
+        letter.subscriber, letter.created_at, kind=letter.kind, source=CONSENT_SOURCE, now=now
+    )
     letter.subscriber.refresh_from_db()
 
 
 def unsubscribe(subscriber, *, now=NOW):
-    return signup.unsubscribe(subscriber.public_id, source=DOOR, now=now)
+    return signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=now)
 
 
 def change(subscriber, wishes=None, *, now=NOW, **settings):
@@ -33,7 +35,7 @@ def change(subscriber, wishes=None, *, now=NOW, **settings):
 
 
 def accepted(subscriber, day, at):
-    """Write down that she got the digest of this day."""
+    """Write down that they got the digest of this day."""
     moments = {"created_at": at, "closes_at": at + DAY, "ended_at": at}
     return subscriber.letters.create(kind="digest", day=day, state="accepted", **moments)
 
@@ -43,5 +45,5 @@ def goodbyes(subscriber):
 
 
 def bouncing(now=NOW, **fields):
-    """Make a reader to whom letters came back."""
+    """Make a subscriber to whom letters came back."""
     return make.subscriber(suppressed_at=now, suppressed_by="bounced", **fields)

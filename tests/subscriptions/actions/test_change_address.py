@@ -16,7 +16,7 @@ from subscriptions.models import Letter, LetterFact, Move, Subscriber
 from subscriptions.notices import send as correspondence
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make
-from tests.factories.make import DAY, DOOR, HOUR, MINUTE, NOW, TODAY
+from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.helpers.invariants import broken
 from tests.helpers.tables import everything
 from tests.helpers.threads import at_once, errors_of
@@ -28,7 +28,7 @@ from tests.subscriptions.actions.change_address_steps import (
     ask,
     letters,
     moved,
-    reader,
+    subscriber,
 )
 
 pytestmark = pytest.mark.django_db
@@ -41,8 +41,8 @@ def parts(message):
     return [message.get_body([kind]).get_content() for kind in ("plain", "html")]
 
 
-def test_it_moves_when_both_have_followed_their_letters(client, outbox):
-    one = reader(interests="bread", paused_until=None)
+def test_the_address_changes_when_both_addresses_have_agreed(client, outbox):
+    one = subscriber(interests="bread", paused_until=None)
     page = ask(client, one)
     assert "Both must confirm" in page.text
     rounds.deliver_due(lambda: NOW)
@@ -60,8 +60,10 @@ def test_it_moves_when_both_have_followed_their_letters(client, outbox):
     assert one.preferences.get().topic.query == "bread"
 
 
-def test_the_new_address_is_not_told_from_where_and_the_old_one_is_told_where_to(client, outbox):
-    one = reader()
+def test_the_new_address_does_not_learn_the_old_one_but_the_old_one_learns_the_new_one(
+    client, outbox
+):
+    one = subscriber()
     ask(client, one)
     rounds.deliver_due(lambda: NOW)
     to_old, to_new = outbox()
@@ -76,7 +78,7 @@ def test_the_new_address_is_not_told_from_where_and_the_old_one_is_told_where_to
 
 def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox):
     make.paper("Graph networks")
-    one = reader(interests="graph networks", next_due_at=NOW)
+    one = subscriber(interests="graph networks", next_due_at=NOW)
     plan.plan(NOW)
     change_address.request(one, NEW, now=NOW)
     rounds.deliver_due(lambda: NOW)
@@ -95,7 +97,7 @@ def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox)
 
 
 def test_who_stays_gets_the_other_letters_that_wait():
-    one = reader()
+    one = subscriber()
     change_address.request(one, NEW, now=NOW)
     correspondence.write(one, "link", NOW, NOW + DAY)
     change_address.keep_address(one, now=NOW)
@@ -103,19 +105,19 @@ def test_who_stays_gets_the_other_letters_that_wait():
     assert letters() == [("move", "", "skipped"), forgotten, ("link", "", "planned")]
 
 
-def test_who_ends_her_move_ends_no_one_elses():
-    one, other = reader(), reader("other@example.org")
+def test_cancelling_a_change_of_address_cancels_no_other_subscribers_change():
+    one, other = subscriber(), subscriber("other@example.org")
     change_address.request(other, NEW, now=NOW)
     assert change_address.pending(one) is None
     change_address.request(one, "third@example.org", now=NOW)
     change_address.request(one, "elsewhere@example.org", now=NOW)
     change_address.keep_address(one, now=NOW)
-    signup.unsubscribe(one.public_id, source=DOOR, now=NOW)
+    signup.unsubscribe(one.public_id, source=CONSENT_SOURCE, now=NOW)
     assert change_address.pending(other).new_email == NEW
 
 
 def test_of_two_wishes_the_later_one_holds(client, clock):
-    one = reader()
+    one = subscriber()
     ask(client, one, "first@example.org")
     clock.now = NOW + MINUTE
     ask(client, one)
@@ -128,7 +130,7 @@ def test_of_two_wishes_the_later_one_holds(client, clock):
 
 def test_the_address_of_a_wish_that_was_taken_back_while_its_letter_left_is_forgotten():
     """The address may be a stranger's, who never asked for anything."""
-    one = reader()
+    one = subscriber()
     change_address.request(one, NEW, now=NOW)
     Letter.objects.filter(to=NEW).update(state=Letter.State.TRANSMITTING)
     change_address.keep_address(one, now=NOW)
@@ -138,8 +140,8 @@ def test_the_address_of_a_wish_that_was_taken_back_while_its_letter_left_is_forg
 
 
 @pytest.mark.parametrize("is_old", [True, False])
-def test_a_link_that_moves_nothing_any_more_says_how_to_ask_again(client, clock, is_old):
-    one = reader()
+def test_a_link_that_no_longer_changes_the_address_says_how_to_ask_again(client, clock, is_old):
+    one = subscriber()
     ask(client, one)
     shown = client.get(tokens.preferences_url(one)).text
     assert "change it to <strong>new@example.org</strong>" in shown
@@ -158,11 +160,11 @@ def test_a_link_that_moves_nothing_any_more_says_how_to_ask_again(client, clock,
 
 
 @pytest.mark.parametrize("side", ["old", "new"])
-def test_one_who_has_left_or_is_erased_does_not_move(client, side):
-    one = reader()
+def test_who_has_unsubscribed_or_is_erased_does_not_change_address(client, side):
+    one = subscriber()
     ask(client, one)
     agree(one, side)
-    signup.unsubscribe(one.public_id, source=DOOR, now=NOW + MINUTE)
+    signup.unsubscribe(one.public_id, source=CONSENT_SOURCE, now=NOW + MINUTE)
     assert not Move.objects.exists()
     assert client.post(tokens.move_url(one, "old", NOW)).status_code == 410
     assert {state for kind, _, state in letters() if kind == "move"} == {"skipped"}
@@ -175,16 +177,16 @@ def test_one_who_has_left_or_is_erased_does_not_move(client, side):
     "fields",
     [{"unsubscribed_at": NOW}, {"confirmed": False, "confirmed_at": None}, {"suppressed_at": NOW}],
 )
-def test_who_gets_no_digest_can_not_move_it(client, fields):
-    one = reader(**fields)
+def test_who_gets_no_digest_cannot_change_address(client, fields):
+    one = subscriber(**fields)
     assert ask(client, one).status_code == 400
     assert "New address" not in client.get(tokens.preferences_url(one)).text
     assert letters() == []
 
 
 @pytest.mark.parametrize("new_email", ["", "x", "ä@example.org", OLD])
-def test_an_address_that_is_none_or_hers_is_refused_where_she_typed_it(client, new_email):
-    one = reader(size=3)
+def test_an_invalid_or_unchanged_address_is_refused_in_its_field(client, new_email):
+    one = subscriber(size=3)
     page = ask(client, one, new_email)
     assert page.status_code == 400
     assert 'id="id_new_email_error"' in page.text
@@ -194,11 +196,11 @@ def test_an_address_that_is_none_or_hers_is_refused_where_she_typed_it(client, n
 
 def test_nobody_can_fill_mailboxes_by_moving(client, settings):
     settings.LIMITS = settings.LIMITS | {"mailbox": 2}
-    one = reader()
+    one = subscriber()
     statuses = [ask(client, one, f"new+{n}@example.org").status_code for n in range(3)]
     assert statuses == [200, 200, 400]
     assert len([to for _, to, _ in letters() if to]) == 2
-    other = reader("other@example.org")
+    other = subscriber("other@example.org")
     assert ask(client, other, "new+9@example.org").status_code == 200
     assert len([to for _, to, _ in letters() if to]) == 2
     settings.LIMITS = settings.LIMITS | {"network": 1}
@@ -207,7 +209,7 @@ def test_nobody_can_fill_mailboxes_by_moving(client, settings):
 
 
 def test_a_wish_that_nobody_answered_is_forgotten_with_its_address(client):
-    ask(client, reader())
+    ask(client, subscriber())
     rounds.deliver_due(lambda: NOW)
     retention.purge(NOW + 7 * DAY)
     assert Move.objects.exists()
@@ -219,8 +221,10 @@ def test_a_wish_that_nobody_answered_is_forgotten_with_its_address(client):
 # ---- The new address is taken
 
 
-def test_an_address_that_reads_here_is_told_so_by_a_letter_and_nobody_else_is(client, outbox):
-    one, other = reader(), reader(NEW)
+def test_a_subscribed_address_learns_of_the_request_by_a_letter_and_nobody_else_does(
+    client, outbox
+):
+    one, other = subscriber(), subscriber(NEW)
     known = ask(client, one).text
     rounds.deliver_due(lambda: NOW)
     assert [(message["To"], message["Subject"]) for message in outbox()] == [
@@ -239,8 +243,8 @@ def test_an_address_that_must_not_be_written_to_gets_no_letter(client, reason):
     if reason == "asked":
         suppression_list.add(NEW, reason, NOW)
     else:
-        reader(NEW, suppressed_at=NOW, suppressed_by=reason)
-    assert "Both must confirm" in ask(client, reader()).text
+        subscriber(NEW, suppressed_at=NOW, suppressed_by=reason)
+    assert "Both must confirm" in ask(client, subscriber()).text
     assert letters() == [("move", "", "planned")]
 
 
@@ -253,8 +257,8 @@ WAYS_TO_SHUT = [
 @pytest.mark.parametrize("shut", WAYS_TO_SHUT)
 def test_an_address_that_is_shut_while_its_letter_waits_gets_none(client, outbox, shut):
     """It waits for an hour where the mail server is busy, and for days where sending is stopped."""
-    other = reader(NEW, unsubscribed_at=NOW)
-    ask(client, reader())
+    other = subscriber(NEW, unsubscribed_at=NOW)
+    ask(client, subscriber())
     shut(other)
     rounds.deliver_due(lambda: NOW)
     assert [message["To"] for message in outbox()] == [OLD]
@@ -265,8 +269,8 @@ def test_an_address_that_is_shut_while_its_letter_waits_gets_none(client, outbox
     "fields", [{"confirmed": False, "confirmed_at": None}, {"unsubscribed_at": NOW}]
 )
 def test_who_never_confirmed_the_new_address_or_left_it_makes_room(client, fields):
-    other = reader(NEW, interests="cake", **fields)
-    one = reader(interests="bread")
+    other = subscriber(NEW, interests="cake", **fields)
+    one = subscriber(interests="bread")
     spelt = "New@example.org"
     ask(client, one, spelt)
     assert letters() == [("move", "", "planned"), ("move", spelt, "planned")]
@@ -277,18 +281,18 @@ def test_who_never_confirmed_the_new_address_or_left_it_makes_room(client, field
 
 
 def test_who_signed_the_new_address_up_meanwhile_keeps_it(client):
-    one = reader()
+    one = subscriber()
     ask(client, one)
     agree(one, "old")
-    reader(NEW)
+    subscriber(NEW)
     page = client.post(tokens.move_url(one, "new", NOW))
     assert (page.status_code, moved(one)) == (200, False)
     assert "Address not changed" in page.text
     assert Subscriber.objects.count() == 2
 
 
-def test_nobody_moves_to_an_address_that_is_kept_from_letters_since(client):
-    one = reader()
+def test_nobody_changes_to_an_address_that_was_suppressed_since(client):
+    one = subscriber()
     ask(client, one)
     agree(one, "old")
     make.subscriber(NEW, confirmed=False, suppressed_at=NOW, suppressed_by="complained")
@@ -298,7 +302,7 @@ def test_nobody_moves_to_an_address_that_is_kept_from_letters_since(client):
 
 
 def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monkeypatch):
-    one = reader()
+    one = subscriber()
     ask(client, one)
     agree(one, "old")
     make.subscriber(NEW)
@@ -317,7 +321,7 @@ CONCURRENT = [
 
 @pytest.mark.parametrize(("act", "refused"), CONCURRENT)
 def test_an_approval_waits_for_a_concurrent_replacement_or_erasure(act, refused, monkeypatch):
-    one = reader()
+    one = subscriber()
     change_address.request(one, NEW, now=NOW)
     locked = change_address._lock_both
 
@@ -341,7 +345,7 @@ def fact(letter, kind, grade=""):
 
 
 def test_a_mistyped_address_does_not_keep_letters_from_the_old_one(client):
-    one = reader()
+    one = subscriber()
     ask(client, one)
     letter = Letter.objects.get(to=NEW)
     (claimed,), _ = rounds.transitions.claim(NOW, 1, [letter.pk])
@@ -357,8 +361,8 @@ def test_a_mistyped_address_does_not_keep_letters_from_the_old_one(client):
 
 
 @pytest.mark.parametrize("kind", ["complained", "unsubscribed"])
-def test_who_has_moved_and_reports_the_letter_that_asked_her_gets_no_more(client, kind):
-    one = reader()
+def test_a_complaint_about_the_question_counts_after_the_change_of_address(client, kind):
+    one = subscriber()
     ask(client, one)
     rounds.deliver_due(lambda: NOW)
     agree_both(one)
@@ -368,8 +372,8 @@ def test_who_has_moved_and_reports_the_letter_that_asked_her_gets_no_more(client
     assert (one.email, one.state_at(NOW)) == (NEW, state)
 
 
-def test_a_refusal_of_the_old_address_that_comes_as_she_moves_says_nothing_of_the_new_one():
-    one = reader(next_due_at=NOW, wants_quiet_days=True)
+def test_a_refusal_of_the_old_address_during_a_change_does_not_suppress_the_new_one():
+    one = subscriber(next_due_at=NOW, wants_quiet_days=True)
     plan.plan(NOW)
     (claimed,), _ = rounds.transitions.claim(NOW, 1)
     change_address.request(one, NEW, now=NOW)
@@ -384,8 +388,8 @@ def test_a_refusal_of_the_old_address_that_comes_as_she_moves_says_nothing_of_th
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_clicks_at_once_are_one_move():
-    one = reader()
+def test_many_clicks_at_once_are_one_change_of_address():
+    one = subscriber()
     change_address.request(one, NEW, now=NOW)
     sides = [partial(agree, one, side) for side in ("old", "new")]
     raised = at_once(*5 * sides)
@@ -397,7 +401,7 @@ def test_many_clicks_at_once_are_one_move():
 @pytest.mark.django_db(transaction=True)
 def test_two_who_ask_for_each_others_address_at_once_are_both_answered():
     """Each writes a letter to the other, for which the other's row must not be held."""
-    pair = [reader("one@example.org"), reader("two@example.org")]
+    pair = [subscriber("one@example.org"), subscriber("two@example.org")]
     asks = [
         partial(change_address.request, one, other.email, now=NOW)
         for one, other in zip(pair, reversed(pair), strict=True)
@@ -408,7 +412,7 @@ def test_two_who_ask_for_each_others_address_at_once_are_both_answered():
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_want_one_address_one_gets_it():
-    pair = [reader("one@example.org"), reader("two@example.org")]
+    pair = [subscriber("one@example.org"), subscriber("two@example.org")]
     for one in pair:
         change_address.request(one, NEW, now=NOW)
         agree(one, "old")
@@ -418,8 +422,8 @@ def test_of_two_who_want_one_address_one_gets_it():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_erases_everything_amid_her_move_leaves_nothing():
-    one = reader()
+def test_erasing_amid_a_change_of_address_leaves_nothing():
+    one = subscriber()
     change_address.request(one, NEW, now=NOW)
     agree(one, "old")
     agreeing, erasing = partial(agree, one, "new"), partial(erase.erase, one, now=NOW)

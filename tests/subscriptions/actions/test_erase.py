@@ -1,4 +1,4 @@
-"""What is kept about a reader goes with her: all of it in a file, none of it left here."""
+"""A subscriber's data: all of it is exported, and none is left after erasing."""
 
 import json
 import sqlite3
@@ -29,68 +29,70 @@ from tests.subscriptions.delivery.steps import claim, letter_to
 
 pytestmark = pytest.mark.django_db
 
-DOOR = signup.ConsentSource(via="a test", ip="192.0.2.77", wording="Send me papers.")
+CONSENT_SOURCE = signup.ConsentSource(via="a test", ip="192.0.2.77", wording="Send me papers.")
 ADDRESS = "Ada.Lovelace@analytical-engine.example"
-#: What is told in other words, or is of use to the post office alone.
-TOLD_OTHERWISE = {"Subscriber": {"weekdays"}, "Letter": {"mime_at", "mime_size"}}
+#: What is exported in other words, or is of use to the post office alone.
+EXPORTED_OTHERWISE = {"Subscriber": {"weekdays"}, "Letter": {"mime_at", "mime_size"}}
 
 
 def act(client, action="save", **sent):
-    reader = Subscriber.objects.get(email=ADDRESS)
-    return client.post(tokens.preferences_url(reader), {"action": action, **sent})
+    subscriber = Subscriber.objects.get(email=ADDRESS)
+    return client.post(tokens.preferences_url(subscriber), {"action": action, **sent})
 
 
 def a_life(client):
-    """Let her do all that a reader can, and the operator with her. Return her."""
+    """Do all that a subscriber and the operator can. Return the subscriber."""
     for number in range(12):
         make.paper(f"Graph networks {number}", upvotes=number)
     topic = make.topic("Robots")
     client.post("/subscribe/", {"email": ADDRESS, "interests": "graph networks", "hour": "9"})
-    reader = Subscriber.objects.get()
-    client.post(tokens.confirm_url(reader))
+    subscriber = Subscriber.objects.get()
+    client.post(tokens.confirm_url(subscriber))
     for now in (NOW, NOW + DAY):
         make.paper(f"Graph networks of day {now.day}")
         plan.plan(now)
         rounds.deliver_due(lambda now=now: now)
     act(client, topics=topic.slug, interests="graph networks\nspiking neurons", mute=[], size="3")
-    papers = [pick.paper for pick in reader.picks.all()]
+    papers = [pick.paper for pick in subscriber.picks.all()]
     for paper, value in zip(papers, ["more", "less", "save", "save"], strict=False):
-        feedback.record(reader, paper, value, NOW + HOUR)
-    reading_list.annotate(reader, papers[2], note="Read section 4", labels="to cite")
-    reading_list.mark_read(reader, papers[2], NOW + HOUR)
-    library.add(reader, "On the nodes of graphs", NOW + HOUR)
+        feedback.record(subscriber, paper, value, NOW + HOUR)
+    reading_list.annotate(subscriber, papers[2], note="Read section 4", labels="to cite")
+    reading_list.mark_read(subscriber, papers[2], NOW + HOUR)
+    library.add(subscriber, "On the nodes of graphs", NOW + HOUR)
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
-    ReaderModel.objects.filter(subscriber=reader).update(**learned, fitted_at=NOW, floor=0.25)
-    feedback.remove_word(reader, "node")
-    client.post(tokens.unsubscribe_url(reader))
-    goodbye = reader.letters.get(kind="goodbye")
-    signup.confirm(reader, goodbye.created_at, kind="goodbye", source=DOOR, now=NOW + 2 * HOUR)
+    ReaderModel.objects.filter(subscriber=subscriber).update(**learned, fitted_at=NOW, floor=0.25)
+    feedback.remove_word(subscriber, "node")
+    client.post(tokens.unsubscribe_url(subscriber))
+    goodbye = subscriber.letters.get(kind="goodbye")
+    signup.confirm(
+        subscriber, goodbye.created_at, kind="goodbye", source=CONSENT_SOURCE, now=NOW + 2 * HOUR
+    )
     said = f"450 4.2.1 <{ADDRESS}>: try again"
-    reader.letters.filter(kind="digest").update(last_reply=said, message_id="<d.1@x>")
-    letter = reader.letters.filter(kind="digest").first()
+    subscriber.letters.filter(kind="digest").update(last_reply=said, message_id="<d.1@x>")
+    letter = subscriber.letters.filter(kind="digest").first()
     inbound.receive(
         returned_mail.report(returned_mail.address_of(letter), returned_mail.group(status="4.2.2")),
         NOW + 2 * HOUR,
     )
     client.post(
-        reverse("admin:subscriptions_subscriber_change", args=[reader.pk]),
+        reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk]),
         {
             **{"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"},
             **{f"{name}-TOTAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
             **{f"{name}-INITIAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
         },
     )
-    change_address.request(reader, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
+    change_address.request(subscriber, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
     rounds.deliver_due(lambda: NOW + 2 * HOUR)
     queue.sweep(NOW + 3 * HOUR)
-    reader.refresh_from_db()
-    return reader
+    subscriber.refresh_from_db()
+    return subscriber
 
 
-# ---- What she takes with her
+# ---- What they take with them
 
 
-def hers(row, seen=None):
+def rows_of(row, seen=None):
     """Yield a row and all that belongs to it, by the foreign keys that lead to it."""
     seen = set() if seen is None else seen
     if (type(row), row.pk) in seen:
@@ -101,17 +103,17 @@ def hers(row, seen=None):
         if relation.many_to_many:
             continue
         for one in relation.related_model._base_manager.filter(**{relation.field.name: row}):
-            yield from hers(one, seen)
+            yield from rows_of(one, seen)
 
 
-def test_the_export_has_every_column_of_every_row_that_belongs_to_her(panel):
+def test_the_export_has_every_column_of_every_row_that_belongs_to_the_subscriber(panel):
     """By their foreign keys, so that whoever adds a table adds it to the export."""
     a_life(panel)
     Subscriber.objects.update(suppressed_reason="mailbox unknown", asked_for={"hour": 3})
     response = act(panel, "export")
     assert response["Content-Disposition"].startswith("attachment")
     exported = response.json()
-    rows = list(hers(Subscriber.objects.get()))
+    rows = list(rows_of(Subscriber.objects.get()))
     looked_at = {type(row) for row in rows}
     for model in apps.get_models():
         leads_to = {field.related_model for field in model._meta.concrete_fields}
@@ -121,10 +123,10 @@ def test_the_export_has_every_column_of_every_row_that_belongs_to_her(panel):
             field.name: field.value_from_object(row)
             for field in row._meta.concrete_fields
             if not (field.is_relation or field.primary_key)
-            and field.name not in TOLD_OTHERWISE.get(type(row).__name__, ())
+            and field.name not in EXPORTED_OTHERWISE.get(type(row).__name__, ())
         }
-        told = json.loads(json.dumps(values, cls=DjangoJSONEncoder))
-        assert any(told.items() <= one.items() for one in objects_in(exported)), (row, told)
+        stored = json.loads(json.dumps(values, cls=DjangoJSONEncoder))
+        assert any(stored.items() <= one.items() for one in objects_in(exported)), (row, stored)
 
     (noted,) = exported["changed_by_operators"]
     assert (noted["whose"], noted["what"][:16]) == (ADDRESS, "Changed Time zon")
@@ -171,7 +173,7 @@ def files_with(text, *folders):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("for_good", [False, True])
-def test_nothing_of_her_is_left_in_the_database_or_in_any_file(panel, data_dir, for_good):
+def test_nothing_of_a_subscriber_is_left_in_the_database_or_in_any_file(panel, data_dir, for_good):
     a_life(panel)
     name = Path(connection.settings_dict["NAME"])
     database = [data_dir]
@@ -189,16 +191,16 @@ def test_nothing_of_her_is_left_in_the_database_or_in_any_file(panel, data_dir, 
     assert "analytical" not in repr(left).lower()
     assert "spiking neurons" not in repr(left)
     assert "192.0.2.77" not in repr(left)
-    hers = {table for table in left if table.startswith(("subscriptions_", "digest_"))}
+    tables = {table for table in left if table.startswith(("subscriptions_", "digest_"))}
     others = {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_turn"}
-    assert hers - others - {"digest_sourceconfig"} == {
+    assert tables - others - {"digest_sourceconfig"} == {
         "subscriptions_attempt",
         *(["subscriptions_seal"] if for_good else []),
     }
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_a_busy_reader_kept_in_the_log_goes_with_the_hourly_clean_up():
+def test_what_a_busy_connection_kept_in_the_log_goes_with_the_hourly_clean_up():
     if connection.vendor != "sqlite":
         pytest.skip("about the log of SQLite")
     file = Path(connection.settings_dict["NAME"])
@@ -227,7 +229,7 @@ def test_bytes_of_an_email_go_at_once_and_those_that_left_together_with_it_stay(
 
 
 @pytest.mark.parametrize(("url", "stay"), [("file:", True), ("smtp://127.0.0.1:25", False)])
-def test_the_page_says_what_stays_and_what_follows_from_her_wish(client, settings, url, stay):
+def test_the_page_says_what_is_kept_and_what_is_erased(client, settings, url, stay):
     settings.EMAIL_URL, settings.CONTACT_EMAIL = url, "hello@papers.example.org"
     make.subscriber(ADDRESS)
     page = act(client, "erase", never_again="yes").text
@@ -237,21 +239,21 @@ def test_the_page_says_what_stays_and_what_follows_from_her_wish(client, setting
     assert "mailto:hello@papers.example.org" in page
 
 
-# ---- Seals
+# ---- Suppression entries
 
 
 def erased(for_good=False, **fields):
-    reader = make.subscriber(ADDRESS, **fields)
-    erase.erase(reader, now=NOW, for_good=for_good)
+    subscriber = make.subscriber(ADDRESS, **fields)
+    erase.erase(subscriber, now=NOW, for_good=for_good)
     return Seal.objects.values_list("why", flat=True).first()
 
 
 def sign_up(address=ADDRESS, now=NOW + HOUR):
     request = signup.SignUpRequest(TopicSelection(interests=["bread"]))
-    return signup.subscribe(address, request, source=DOOR, now=now)
+    return signup.subscribe(address, request, source=CONSENT_SOURCE, now=now)
 
 
-SEALED = [
+SUPPRESSED_FOREVER = [
     ({}, None),
     ({"unsubscribed_at": NOW}, None),
     ({"confirmed": False}, None),
@@ -264,8 +266,8 @@ SEALED = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "why"), SEALED)
-def test_a_seal_stays_where_forgetting_would_mean_to_write_again(fields, why):
+@pytest.mark.parametrize(("fields", "why"), SUPPRESSED_FOREVER)
+def test_erasing_leaves_a_suppression_entry_where_emails_could_go_out_again(fields, why):
     assert erased(**fields) == why
 
 
@@ -273,7 +275,9 @@ def test_a_seal_stays_where_forgetting_would_mean_to_write_again(fields, why):
     ("local", "fields"),
     [("Ada.Lovelace", {"for_good": True}), ("ADA.LOVELACE", {"suppressed_at": NOW})],
 )
-def test_a_sealed_address_gets_no_letters_and_looks_like_any_other(client, local, fields):
+def test_an_address_on_the_suppression_list_gets_no_letters_and_looks_like_any_other(
+    client, local, fields
+):
     erased(**fields)
     spelling = f"{local}@analytical-engine.example"
     other = f"x{spelling[1:]}"
@@ -301,14 +305,16 @@ def test_what_holds_for_good_outlasts_what_does_not():
     assert Seal.objects.get().why == "asked"
 
 
-def test_a_seal_that_holds_no_longer_is_thrown_away():
+def test_an_expired_suppression_entry_is_deleted():
     suppression_list.add(ADDRESS, "bounced", NOW)
     suppression_list.add("other@example.org", "complained", NOW)
     retention.purge(NOW + 8 * DAY)
     assert [kept.why for kept in Seal.objects.all()] == ["complained"]
 
 
-def test_a_seal_outlives_a_change_of_the_secret_as_long_as_the_old_one_is_listed(settings):
+def test_a_suppression_entry_outlives_a_change_of_the_secret_as_long_as_the_old_one_is_listed(
+    settings,
+):
     settings.SECRET_KEY = "old"
     suppression_list.add(ADDRESS, "asked", NOW)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
@@ -317,15 +323,15 @@ def test_a_seal_outlives_a_change_of_the_secret_as_long_as_the_old_one_is_listed
     assert not suppression_list.contains(ADDRESS, NOW)
 
 
-def test_the_operator_finds_a_seal_by_its_address_and_can_lift_it(panel):
+def test_the_operator_finds_a_suppression_entry_by_its_address_and_can_lift_it(panel):
     for address in (ADDRESS, "other@example.org"):
         suppression_list.add(address, "asked", NOW)
     url = reverse("admin:subscriptions_seal_changelist")
     found = {
-        asked: [seal.seal for seal in panel.get(url, {"q": asked}).context["cl"].result_list]
+        asked: [entry.seal for entry in panel.get(url, {"q": asked}).context["cl"].result_list]
         for asked in (ADDRESS.lower(), "nobody", "")
     }
-    assert [len(seals) for seals in found.values()] == [1, 0, 2]
+    assert [len(entries) for entries in found.values()] == [1, 0, 2]
     delete = {"action": "delete_selected", "_selected_action": found[ADDRESS.lower()]}
     panel.post(url, delete | {"post": "yes"})
     assert not suppression_list.contains(ADDRESS, NOW)

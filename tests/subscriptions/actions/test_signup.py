@@ -18,7 +18,7 @@ from tests.helpers.subscriber_pages import stances
 from tests.helpers.threads import at_once, errors_of, uncommitted
 from tests.subscriptions.actions import signup_steps
 from tests.subscriptions.actions.signup_steps import (
-    DOOR,
+    CONSENT_SOURCE,
     accepted,
     change,
     confirm,
@@ -63,35 +63,39 @@ def test_whoever_lost_the_confirmation_can_have_another_after_a_while_or_once_it
 
 
 @pytest.mark.parametrize("paused_until", [None, date(2026, 7, 1)])
-def test_nobody_can_change_a_readers_settings_by_typing_her_address(paused_until):
-    reader = make.subscriber(interests="bread", hour=8, paused_until=paused_until)
-    subscribe(reader.email.upper(), TopicSelection(interests=["x"]), timezone="Asia/Tokyo", hour=3)
-    reader.refresh_from_db()
-    assert stances(reader) == {"bread": "follow"}
-    assert (reader.hour, reader.timezone) == (8, "UTC")
-    assert reader.asked_at == NOW
-    assert not reader.consents.exists()
+def test_nobody_can_change_a_subscribers_settings_by_typing_their_address(paused_until):
+    subscriber = make.subscriber(interests="bread", hour=8, paused_until=paused_until)
+    subscribe(
+        subscriber.email.upper(), TopicSelection(interests=["x"]), timezone="Asia/Tokyo", hour=3
+    )
+    subscriber.refresh_from_db()
+    assert stances(subscriber) == {"bread": "follow"}
+    assert (subscriber.hour, subscriber.timezone) == (8, "UTC")
+    assert subscriber.asked_at == NOW
+    assert not subscriber.consents.exists()
 
 
-def test_a_sign_up_sets_the_language_until_she_reads_here_or_has_read_here():
+def test_a_sign_up_sets_the_language_of_who_is_not_and_was_not_subscribed():
     languages = []
     for state in ({"confirmed": False}, {}, {"unsubscribed_at": NOW}):
         someone = make.subscriber(**state)
-        signup.subscribe(someone.email, signup.SignUpRequest(language="de"), source=DOOR, now=NOW)
+        signup.subscribe(
+            someone.email, signup.SignUpRequest(language="de"), source=CONSENT_SOURCE, now=NOW
+        )
         languages.append(make.fresh(someone).language)
     assert languages == ["de", "en", "en"]
 
 
-def test_one_who_reads_already_is_told_so_once_a_day():
-    reader = make.subscriber()
-    written = [subscribe(reader.email, now=NOW + n * HOUR) is not None for n in range(0, 49, 6)]
+def test_who_is_subscribed_already_is_reminded_once_a_day():
+    subscriber = make.subscriber()
+    written = [subscribe(subscriber.email, now=NOW + n * HOUR) is not None for n in range(0, 49, 6)]
     assert written == [n % 24 == 0 for n in range(0, 49, 6)]
 
 
 # ---- Confirming
 
 
-def test_one_who_left_may_come_back_the_same_minute():
+def test_who_unsubscribed_may_resubscribe_in_the_same_minute():
     subscribe()
     someone = Subscriber.objects.get()
     confirm(someone, now=NOW + MINUTE)
@@ -174,17 +178,17 @@ def test_eight_clicks_on_confirm_or_unsubscribe_are_one():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_leaving():
-    reader = make.subscriber()
-    unsubscribe(reader, now=NOW + MINUTE)
-    goodbye = goodbyes(reader).get()
+def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_unsubscribe():
+    subscriber = make.subscriber()
+    unsubscribe(subscriber, now=NOW + MINUTE)
+    goodbye = goodbyes(subscriber).get()
     came_of = at_once(
         *5 * [lambda: say_yes(goodbye, now=NOW + 2 * MINUTE)],
-        *5 * [lambda: unsubscribe(reader, now=NOW + 3 * MINUTE)],
+        *5 * [lambda: unsubscribe(subscriber, now=NOW + 3 * MINUTE)],
     )
     assert {type(error) for error in errors_of(came_of)} <= {signup.UsedToken}
-    left = reader.consents.filter(act="unsubscribed").count()
-    assert goodbyes(reader).count() == left
+    left = subscriber.consents.filter(act="unsubscribed").count()
+    assert goodbyes(subscriber).count() == left
 
 
 CLICKS = [
@@ -193,7 +197,7 @@ CLICKS = [
     ({"paused_until": NOW.date() + DAY}, lambda one: preferences.resume(one, now=NOW)),
     (
         {"suppressed_at": NOW, "suppressed_by": "bounced"},
-        lambda one: signup.unsuppress(one, source=DOOR, now=NOW),
+        lambda one: signup.unsuppress(one, source=CONSENT_SOURCE, now=NOW),
     ),
 ]
 
@@ -208,26 +212,26 @@ def test_what_another_click_has_changed_since_the_page_asked_stays(fields, act):
 
 @pytest.mark.django_db(transaction=True)
 def test_of_eight_changes_at_once_one_wins_whole():
-    reader = make.subscriber(interests="bread")
+    subscriber = make.subscriber(interests="bread")
 
     def change_to(n):
         wishes = TopicSelection(interests=[f"bread {n}"])
         change(Subscriber.objects.get(), wishes, hour=n, size=n + 1)
 
     assert errors_of(at_once(*(partial(change_to, n) for n in range(8)))) == []
-    assert make.fresh(reader).size == reader.hour + 1
-    assert stances(reader) == {f"bread {reader.hour}": "follow"}
+    assert make.fresh(subscriber).size == subscriber.hour + 1
+    assert stances(subscriber) == {f"bread {subscriber.hour}": "follow"}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_of_her_is_left_when_she_erases_amid_other_clicks():
-    reader = make.subscriber(interests="bread")
+def test_nothing_of_a_subscriber_is_left_when_they_erase_amid_other_clicks():
+    subscriber = make.subscriber(interests="bread")
     wishes = TopicSelection(interests=["cake"])
     came_of = at_once(
-        *5 * [lambda: erase.erase(reader, now=NOW)],
-        *5 * [lambda: preferences.change(reader, wishes, {"hour": 9}, now=NOW)],
-        *5 * [lambda: unsubscribe(reader)],
-        *5 * [lambda: preferences.resume(reader, now=NOW)],
+        *5 * [lambda: erase.erase(subscriber, now=NOW)],
+        *5 * [lambda: preferences.change(subscriber, wishes, {"hour": 9}, now=NOW)],
+        *5 * [lambda: unsubscribe(subscriber)],
+        *5 * [lambda: preferences.resume(subscriber, now=NOW)],
     )
     assert {type(error) for error in errors_of(came_of)} <= {Subscriber.DoesNotExist}
     for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
@@ -246,46 +250,46 @@ STATES += [(state, state, 1) for state in ("transmitting", "uncertain")]
 
 @pytest.mark.parametrize(("state", "becomes", "may_yet_arrive"), STATES)
 def test_unsubscribing_cancels_unsent_and_counts_what_may_arrive(state, becomes, may_yet_arrive):
-    reader, other = make.subscriber(), make.subscriber()
-    letter = queue.create(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    subscriber, other = make.subscriber(), make.subscriber()
+    letter = queue.create(subscriber, "digest", now=NOW, closes_at=NOW + DAY)
     of_other = queue.create(other, "digest", now=NOW, closes_at=NOW + DAY)
     Letter.objects.update(state=state)
-    assert signup_steps.unsubscribe(reader) == may_yet_arrive
+    assert signup_steps.unsubscribe(subscriber) == may_yet_arrive
     letter.refresh_from_db()
     of_other.refresh_from_db()
     assert (letter.state, of_other.state) == (becomes, state)
-    assert signup_steps.goodbyes(reader).get().closes_at < NOW + 7 * DAY
+    assert signup_steps.goodbyes(subscriber).get().closes_at < NOW + 7 * DAY
 
 
 def test_unsubscribing_stops_at_once_and_again_changes_nothing():
-    reader = make.subscriber()
-    signup_steps.unsubscribe(reader)
-    signup_steps.unsubscribe(reader, now=NOW + DAY)
-    assert (make.fresh(reader).unsubscribed_at, reader.next_due_at) == (NOW, None)
-    assert [consent.act for consent in reader.consents.all()] == ["unsubscribed"]
+    subscriber = make.subscriber()
+    signup_steps.unsubscribe(subscriber)
+    signup_steps.unsubscribe(subscriber, now=NOW + DAY)
+    assert (make.fresh(subscriber).unsubscribed_at, subscriber.next_due_at) == (NOW, None)
+    assert [consent.act for consent in subscriber.consents.all()] == ["unsubscribed"]
     assert not Subscriber.objects.due(NOW + 30 * DAY).exists()
 
 
 def test_a_second_unsubscribe_leaves_the_confirmation_that_was_asked_for_since():
-    reader = make.subscriber("you@example.org")
-    signup_steps.unsubscribe(reader)
+    subscriber = make.subscriber("you@example.org")
+    signup_steps.unsubscribe(subscriber)
     letter = signup_steps.subscribe(now=NOW + HOUR)
-    signup_steps.unsubscribe(reader, now=NOW + HOUR + MINUTE)
+    signup_steps.unsubscribe(subscriber, now=NOW + HOUR + MINUTE)
     assert (make.fresh(letter).kind, letter.state) == ("confirm", "planned")
 
 
 def test_the_goodbye_itself_is_not_among_what_may_yet_arrive():
-    reader = make.subscriber()
-    signup_steps.unsubscribe(reader)
-    signup_steps.goodbyes(reader).update(state="transmitting")
-    assert signup_steps.unsubscribe(reader, now=NOW + MINUTE) == 0
+    subscriber = make.subscriber()
+    signup_steps.unsubscribe(subscriber)
+    signup_steps.goodbyes(subscriber).update(state="transmitting")
+    assert signup_steps.unsubscribe(subscriber, now=NOW + MINUTE) == 0
 
 
 # ---- Coming back
 
 
 def test_undoing_brings_all_back_as_it_was():
-    reader = make.subscriber(
+    subscriber = make.subscriber(
         interests="bread",
         topics=[make.topic()],
         muted=[make.topic()],
@@ -296,22 +300,22 @@ def test_undoing_brings_all_back_as_it_was():
         wants_quiet_days=True,
         paused_until=date(2026, 6, 10),
     )
-    before, wishes = Subscriber.objects.values().get(), stances(reader)
-    signup_steps.unsubscribe(reader, now=NOW + MINUTE)
-    signup_steps.say_yes(signup_steps.goodbyes(reader).get(), now=NOW + HOUR)
+    before, wishes = Subscriber.objects.values().get(), stances(subscriber)
+    signup_steps.unsubscribe(subscriber, now=NOW + MINUTE)
+    signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + HOUR)
     moved = {"confirmed_at": NOW + HOUR, "next_due_at": datetime(2026, 6, 10, 18, tzinfo=UTC)}
     assert Subscriber.objects.values().get() == before | moved
-    assert stances(reader) == wishes
-    assert [consent.act for consent in reader.consents.all()] == ["unsubscribed", "confirmed"]
+    assert stances(subscriber) == wishes
+    assert [consent.act for consent in subscriber.consents.all()] == ["unsubscribed", "confirmed"]
 
 
-def test_after_undoing_the_next_digest_comes_at_her_hour_and_none_for_a_day_that_had_one():
+def test_after_undoing_the_next_digest_comes_at_the_hour_and_none_for_a_day_that_had_one():
     early, late = make.subscriber(hour=7), make.subscriber(hour=20)
     signup_steps.accepted(early, NOW.date(), at=NOW - 5 * HOUR)
-    for reader in (early, late):
-        signup_steps.unsubscribe(reader)
-        signup_steps.say_yes(signup_steps.goodbyes(reader).get(), now=NOW + HOUR)
-        reader.refresh_from_db()
+    for subscriber in (early, late):
+        signup_steps.unsubscribe(subscriber)
+        signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + HOUR)
+        subscriber.refresh_from_db()
     assert early.next_due_at == datetime(2026, 6, 2, 7, tzinfo=UTC)
     assert late.next_due_at == datetime(2026, 6, 1, 20, tzinfo=UTC)
 
@@ -322,15 +326,17 @@ STORIES += [(["leave", "sign up", "confirm", "leave"], "undo")]
 
 
 @pytest.mark.parametrize(("story", "used"), STORIES)
-def test_what_was_answered_before_she_left_again_brings_her_not_back(story, used):
-    reader, moments = make.subscriber(), [NOW + n * MINUTE for n in range(5)]
+def test_a_confirmation_that_was_used_before_an_unsubscribe_does_not_resubscribe(story, used):
+    subscriber, moments = make.subscriber(), [NOW + n * MINUTE for n in range(5)]
     acts = {
-        "leave": lambda now: signup_steps.unsubscribe(reader, now=now),
-        "sign up": lambda now: signup_steps.subscribe(reader.email, now=now),
-        "confirm": lambda now: signup_steps.confirm(reader, now=now),
-        "undo": lambda now: signup_steps.say_yes(signup_steps.goodbyes(reader).first(), now=now),
-        "bounce": lambda now: bounce(reader, now),
-        "answer": lambda now: signup_steps.say_yes(reader.letters.get(kind="bounced"), now=now),
+        "leave": lambda now: signup_steps.unsubscribe(subscriber, now=now),
+        "sign up": lambda now: signup_steps.subscribe(subscriber.email, now=now),
+        "confirm": lambda now: signup_steps.confirm(subscriber, now=now),
+        "undo": lambda now: signup_steps.say_yes(
+            signup_steps.goodbyes(subscriber).first(), now=now
+        ),
+        "bounce": lambda now: bounce(subscriber, now),
+        "answer": lambda now: signup_steps.say_yes(subscriber.letters.get(kind="bounced"), now=now),
     }
     for act, now in zip(story, moments, strict=False):
         acts[act](now)
@@ -338,39 +344,43 @@ def test_what_was_answered_before_she_left_again_brings_her_not_back(story, used
         acts[used](moments[len(story)])
 
 
-def bounce(reader, now):
-    """Let the reader's letters come back, and ask whether the address works."""
+def bounce(subscriber, now):
+    """Let the subscriber's letters come back, and ask whether the address works."""
     Subscriber.objects.update(suppressed_at=now, suppressed_by="bounced")
-    moderation.ask_if_address_works(make.fresh(reader), now=now)
+    moderation.ask_if_address_works(make.fresh(subscriber), now=now)
 
 
-def test_undoing_takes_over_nothing_that_someone_asked_for_with_her_address():
-    reader = make.subscriber(interests="bread", hour=20)
-    signup_steps.unsubscribe(reader, now=NOW + MINUTE)
+def test_undoing_applies_no_request_that_someone_else_made_with_the_address():
+    subscriber = make.subscriber(interests="bread", hour=20)
+    signup_steps.unsubscribe(subscriber, now=NOW + MINUTE)
     spam = TopicSelection(interests=["spam"])
-    signup_steps.subscribe(reader.email, spam, hour=3, now=NOW + 2 * MINUTE)
-    signup_steps.say_yes(signup_steps.goodbyes(reader).get(), now=NOW + 3 * MINUTE)
-    reader.refresh_from_db()
-    assert (stances(reader), reader.hour, reader.asked_for) == ({"bread": "follow"}, 20, {})
+    signup_steps.subscribe(subscriber.email, spam, hour=3, now=NOW + 2 * MINUTE)
+    signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + 3 * MINUTE)
+    subscriber.refresh_from_db()
+    assert (stances(subscriber), subscriber.hour, subscriber.asked_for) == (
+        {"bread": "follow"},
+        20,
+        {},
+    )
 
 
 def test_undoing_lifts_no_suppression():
-    reader = make.subscriber()
-    signup_steps.unsubscribe(reader)
+    subscriber = make.subscriber()
+    signup_steps.unsubscribe(subscriber)
     Subscriber.objects.update(suppressed_at=NOW, suppressed_by="complained")
-    signup_steps.say_yes(signup_steps.goodbyes(reader).get(), now=NOW + MINUTE)
-    assert (make.fresh(reader).suppressed_at, reader.unsubscribed_at) == (NOW, NOW)
+    signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + MINUTE)
+    assert (make.fresh(subscriber).suppressed_at, subscriber.unsubscribed_at) == (NOW, NOW)
 
 
-# ---- Whether her address is right
+# ---- Whether their address is right
 
 
 def test_one_whose_letters_came_back_is_asked_at_most_once_in_seven_days():
-    reader = signup_steps.bouncing()
+    subscriber = signup_steps.bouncing()
     ask = moderation.ask_if_address_works
-    asked = [ask(reader, now=NOW + day * DAY) is not None for day in range(15)]
+    asked = [ask(subscriber, now=NOW + day * DAY) is not None for day in range(15)]
     assert [day for day in range(15) if asked[day]] == [0, 7, 14]
-    assert set(reader.letters.values_list("kind", flat=True)) == {"bounced"}
+    assert set(subscriber.letters.values_list("kind", flat=True)) == {"bounced"}
 
 
 NOT_BOUNCING = [{"suppressed_at": None}, {"suppressed_by": ""}, {"suppressed_by": "complained"}]
@@ -379,30 +389,36 @@ NOT_BOUNCING += [{"unsubscribed_at": NOW}, {"confirmed_at": None}]
 
 @pytest.mark.parametrize("fields", NOT_BOUNCING)
 def test_nobody_else_is_asked(fields):
-    reader = signup_steps.bouncing()
+    subscriber = signup_steps.bouncing()
     Subscriber.objects.update(**fields)
-    assert moderation.ask_if_address_works(reader, now=NOW + DAY) is None
+    assert moderation.ask_if_address_works(subscriber, now=NOW + DAY) is None
     assert not Letter.objects.exists()
 
 
 def test_saying_that_the_address_is_right_makes_digests_go_on_without_those_of_the_past():
-    reader = signup_steps.bouncing(hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW)
-    letter = moderation.ask_if_address_works(reader, now=NOW + 30 * DAY)
+    subscriber = signup_steps.bouncing(
+        hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW
+    )
+    letter = moderation.ask_if_address_works(subscriber, now=NOW + 30 * DAY)
     signup_steps.say_yes(letter, now=NOW + 31 * DAY)
-    assert make.fresh(reader).state_at(NOW + 31 * DAY) == "active"
-    assert (reader.suppressed_at, reader.suppressed_by, reader.suppressed_reason) == (None, "", "")
-    assert reader.next_due_at == NOW + 31 * DAY + 8 * HOUR
-    assert reader.confirmed_at == NOW
-    assert [consent.act for consent in reader.consents.all()] == ["confirmed"]
+    assert make.fresh(subscriber).state_at(NOW + 31 * DAY) == "active"
+    assert (subscriber.suppressed_at, subscriber.suppressed_by, subscriber.suppressed_reason) == (
+        None,
+        "",
+        "",
+    )
+    assert subscriber.next_due_at == NOW + 31 * DAY + 8 * HOUR
+    assert subscriber.confirmed_at == NOW
+    assert [consent.act for consent in subscriber.consents.all()] == ["confirmed"]
     signup_steps.say_yes(letter, now=NOW + 32 * DAY)
-    assert reader.consents.count() == 1
+    assert subscriber.consents.count() == 1
 
 
 @pytest.mark.parametrize("since", [{"suppressed_by": "complained"}, {"suppressed_at": NOW + DAY}])
 def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
-    reader = signup_steps.bouncing()
-    letter = moderation.ask_if_address_works(reader, now=NOW + HOUR)
+    subscriber = signup_steps.bouncing()
+    letter = moderation.ask_if_address_works(subscriber, now=NOW + HOUR)
     Subscriber.objects.update(**since)
     signup_steps.say_yes(letter, now=NOW + 2 * DAY)
-    assert make.fresh(reader).suppressed_at is not None
-    assert not reader.consents.exists()
+    assert make.fresh(subscriber).suppressed_at is not None
+    assert not subscriber.consents.exists()

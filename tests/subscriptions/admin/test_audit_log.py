@@ -22,17 +22,17 @@ TRAIL = "admin:admin_logentry_changelist"
 SENDING = "admin:subscriptions_sending_changelist"
 
 
-def told(panel, **asked):
+def log_text(panel, **asked):
     return text_of(panel.get(reverse(TRAIL), asked))
 
 
-def test_what_the_panel_changes_is_told_with_who_did_it(panel):
-    reader = make.subscriber("you@example.org")
-    act_on(panel, reader, "suppress", reason="asked by phone")
+def test_the_audit_log_has_every_change_of_the_panel_with_who_did_it(panel):
+    subscriber = make.subscriber("you@example.org")
+    act_on(panel, subscriber, "suppress", reason="asked by phone")
     panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
-    response = page(panel, reader)
+    response = page(panel, subscriber)
     panel.post(response.request["PATH_INFO"], form_of(response) | {"size": "5"})
-    text = told(panel)
+    text = log_text(panel)
     assert "Blocked: asked by phone" in text
     assert "Sending stopped." in text
     assert "Changed Papers per digest." in text
@@ -40,18 +40,18 @@ def test_what_the_panel_changes_is_told_with_who_did_it(panel):
 
 
 def test_the_trail_is_searched_and_filtered(panel):
-    reader = make.subscriber("you@example.org")
-    act_on(panel, reader, "unsubscribe")
+    subscriber = make.subscriber("you@example.org")
+    act_on(panel, subscriber, "unsubscribe")
     panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
-    told(panel)  # Where it stands once more, as a message.
-    of_reader = LogEntry.objects.earliest("pk")
+    log_text(panel)  # Where it stands once more, as a message.
+    of_subscriber = LogEntry.objects.earliest("pk")
     for asked, found in [
         ({"q": "you@example.org"}, ["Unsubscribed."]),
         ({"q": "stopped"}, ["Sending stopped."]),
-        ({"kind": of_reader.content_type_id}, ["Unsubscribed."]),
+        ({"kind": of_subscriber.content_type_id}, ["Unsubscribed."]),
         ({"action_time_to": "2020-01-01"}, []),
     ]:
-        text = told(panel, **asked)
+        text = log_text(panel, **asked)
         assert [said for said in ("Unsubscribed.", "Sending stopped.") if said in text] == found
 
 
@@ -60,10 +60,10 @@ def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):
     for user, said in ((you, "Did something."), (other, "Did another thing.")):
         LogEntry.objects.create(user=user, action_flag=2, change_message=said)
     for asked in ({"user": "9" * 30}, {"user": "x"}, {"kind": "9" * 30}, {"kind": "x"}):
-        text = told(panel, **asked)
+        text = log_text(panel, **asked)
         assert "Did something." in text
         assert "Did another thing." in text
-    assert "Did another thing." not in told(panel, user=str(you.pk))
+    assert "Did another thing." not in log_text(panel, user=str(you.pk))
 
 
 def test_nobody_changes_the_trail(panel):
@@ -95,22 +95,22 @@ def test_an_entry_leads_to_what_is_there_and_nowhere_from_what_was_deleted(panel
     assert "topic: Gone" in shown.text_content()
 
 
-@pytest.mark.parametrize("by_herself", [True, False])
-def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_herself):
-    reader = make.subscriber("you@example.org", interests="sparse attention")
-    response = page(panel, reader)
+@pytest.mark.parametrize("by_subscriber", [True, False])
+def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_subscriber):
+    subscriber = make.subscriber("you@example.org", interests="sparse attention")
+    response = page(panel, subscriber)
     panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-weight": "2"})
     assert LogEntry.objects.get().object_repr == "you@example.org"
-    act_on(panel, reader, "pause", until="2026-06-20")
-    if by_herself:
-        erase.erase(reader, now=NOW)
+    act_on(panel, subscriber, "pause", until="2026-06-20")
+    if by_subscriber:
+        erase.erase(subscriber, now=NOW)
     else:
-        many = {"action": "erase_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+        many = {"action": "erase_selected", "_selected_action": [subscriber.pk], "confirmed": "yes"}
         panel.post(reverse(SUBSCRIBERS), many)
     assert not Subscriber.objects.exists()
     rows = [[str(value) for value in row] for row in LogEntry.objects.values_list()]
     assert not re.search("you@example.org|sparse", str(rows))
-    assert len(rows) == (0 if by_herself else 1)
+    assert len(rows) == (0 if by_subscriber else 1)
 
 
 def test_log_ins_and_locks_are_in_the_trail_with_the_network(client, settings):

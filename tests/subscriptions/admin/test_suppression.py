@@ -19,7 +19,7 @@ from tests.helpers.pages import text_of
 pytestmark = pytest.mark.django_db
 
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
-DOOR = signup.ConsentSource("test")
+CONSENT_SOURCE = signup.ConsentSource("test")
 SUBSCRIBERS = "admin:subscriptions_subscriber_changelist"
 
 
@@ -34,13 +34,15 @@ def suppressed(by="bounced", at=NOW, **fields):
 
 
 def sign_up(now):
-    return signup.subscribe("reader@example.org", signup.SignUpRequest(), source=DOOR, now=now)
+    return signup.subscribe(
+        "reader@example.org", signup.SignUpRequest(), source=CONSENT_SOURCE, now=now
+    )
 
 
 # ---- Signing up again
 
 
-def test_who_signs_up_a_week_after_letters_came_back_is_asked_whether_her_address_is_right():
+def test_who_signs_up_a_week_after_a_bounce_is_asked_whether_the_address_is_right():
     suppressed()
     assert sign_up(NOW + WEEK - HOUR) is None
     letter = sign_up(NOW + WEEK)
@@ -50,20 +52,20 @@ def test_who_signs_up_a_week_after_letters_came_back_is_asked_whether_her_addres
 
 @pytest.mark.parametrize("fields", [{"confirmed": False}, {"unsubscribed_at": NOW}])
 def test_who_wanted_no_digest_is_asked_to_confirm(fields):
-    reader = suppressed(**fields)
+    subscriber = suppressed(**fields)
     assert sign_up(NOW + WEEK - HOUR) is None
     assert sign_up(NOW + WEEK).kind == "confirm"
-    assert make.fresh(reader).suppressed_at is None
+    assert make.fresh(subscriber).suppressed_at is None
 
 
-def test_a_confirmation_that_comes_back_too_keeps_her_from_another_for_a_week(clock):
-    reader = suppressed(confirmed=False)
+def test_a_confirmation_that_bounces_too_prevents_another_for_a_week(clock):
+    subscriber = suppressed(confirmed=False)
     letter = sign_up(NOW + WEEK)
     clock.now = NOW + WEEK
     assert queue.deliver(letter.pk, clock.now)
     letter.refresh_from_db()
     inbound.receive(report(address_of(letter)), NOW + WEEK + HOUR)
-    assert make.fresh(reader).suppressed_at == NOW + WEEK + HOUR
+    assert make.fresh(subscriber).suppressed_at == NOW + WEEK + HOUR
     assert sign_up(NOW + 2 * WEEK) is None
     assert sign_up(NOW + 2 * WEEK + HOUR) is not None
 
@@ -75,40 +77,44 @@ def test_nobody_is_asked_after_a_complaint_however_long_ago(fields):
     assert not Letter.objects.exists()
 
 
-# ---- The page of her preferences
+# ---- The page of their preferences
 
 
 @pytest.mark.parametrize(
-    ("by", "told"), [("bounced", "bounced, so none"), ("complained", "was reported as spam")]
+    ("by", "expected"), [("bounced", "bounced, so none"), ("complained", "was reported as spam")]
 )
-def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, by, told):
-    reader = suppressed(by)
-    path = reverse("preferences", args=[tokens.token("preferences", reader.public_id)])
+def test_the_preferences_say_why_no_letters_come_and_lift_the_suppression(client, by, expected):
+    subscriber = suppressed(by)
+    path = reverse("preferences", args=[tokens.token("preferences", subscriber.public_id)])
     page = client.get(path).text
-    assert told in page
+    assert expected in page
     assert "Resume emails" in page
     assert client.get(path).status_code == 200
-    assert make.fresh(reader).suppressed_at == NOW
+    assert make.fresh(subscriber).suppressed_at == NOW
     assert client.post(path, {"action": "resume"}, follow=True).status_code == 200
-    reader.refresh_from_db()
-    assert (reader.suppressed_at, reader.suppressed_by, reader.lifted_at) == (None, "", NOW)
-    consent = reader.consents.get()
+    subscriber.refresh_from_db()
+    assert (subscriber.suppressed_at, subscriber.suppressed_by, subscriber.lifted_at) == (
+        None,
+        "",
+        NOW,
+    )
+    consent = subscriber.consents.get()
     assert (consent.act, consent.via) == ("confirmed", "preferences page")
 
 
 @pytest.mark.parametrize("fields", [{"by": "operator"}, {"unsubscribed_at": NOW}])
-def test_her_page_offers_no_way_back_where_the_operator_keeps_letters_from_her_or_she_has_left(
+def test_the_preferences_offer_no_lift_after_an_operators_suppression_or_an_unsubscribe(
     client, settings, fields
 ):
     settings.OPERATOR_NAME = "The Reading Room"
-    reader = suppressed(**fields)
-    path = tokens.preferences_url(reader)
+    subscriber = suppressed(**fields)
+    path = tokens.preferences_url(subscriber)
     page = client.get(path).text
     assert ("The operator of this site has blocked emails to" in page) == ("by" in fields)
     assert ('<a href="/imprint/">Contact them</a>' in page) == ("by" in fields)
     assert "Resume emails" not in page
     client.post(path, {"action": "resume"})
-    assert make.fresh(reader).suppressed_at == NOW
+    assert make.fresh(subscriber).suppressed_at == NOW
 
 
 # ---- The panel
@@ -119,7 +125,7 @@ def page_of(row):
     return reverse(name, args=[row.pk])
 
 
-def test_a_letters_page_tells_what_came_back_of_it(panel):
+def test_a_letters_page_shows_its_bounces(panel):
     letter = returned_mail.letter(make.subscriber(now=NOW - DAY))
     inbound.receive(report(address_of(letter), group("delayed", "4.4.1")), NOW + HOUR)
     inbound.receive(report(address_of(letter)), NOW + 2 * HOUR)
@@ -129,38 +135,38 @@ def test_a_letters_page_tells_what_came_back_of_it(panel):
     assert "invalid address" in text
 
 
-def test_her_page_shows_the_evidence_and_a_button_that_asks_first(panel):
+def test_a_subscribers_page_shows_the_evidence_and_a_button_that_asks_first(panel):
     letter = returned_mail.letter(make.subscriber(now=NOW - DAY))
     inbound.receive(report(address_of(letter)), NOW + HOUR)
-    reader = letter.subscriber
-    html = panel.get(page_of(reader)).text
+    subscriber = letter.subscriber
+    html = panel.get(page_of(subscriber)).text
     assert page_of(letter) in html
     assert "bounced: 5.1.1: 550 5.1.1" in html
-    url = reverse("admin:subscriptions_subscriber_lift", args=[reader.pk])
+    url = reverse("admin:subscriptions_subscriber_lift", args=[subscriber.pk])
     assert url in html
     assert "no longer count" in text_of(panel.get(url))
     assert "5.1.1" not in text_of(panel.get(page_of(make.subscriber())))  # It is of another.
-    assert make.fresh(reader).suppressed_at is not None
+    assert make.fresh(subscriber).suppressed_at is not None
     assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"})
-    assert make.fresh(reader).suppressed_at is None
+    assert make.fresh(subscriber).suppressed_at is None
     assert "bounced: 550 5.1.1" in LogEntry.objects.get().change_message
-    assert url not in panel.get(page_of(reader)).text
+    assert url not in panel.get(page_of(subscriber)).text
     assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
 
 
 def test_many_are_let_go_again_from_the_list(panel):
     """As after a provider that refused all of our letters for days."""
-    readers = [
+    subscribers = [
         make.subscriber(suppressed_at=NOW, suppressed_by=by) for by in ("bounced", "complained")
     ]
     listed = text_of(panel.get(reverse(SUBSCRIBERS), {"suppressed_by__exact": "bounced"}))
-    assert readers[0].email in listed
-    assert readers[1].email not in listed
-    data = {"action": "lift_selected", "_selected_action": [readers[0].pk]}
-    assert readers[0].email in text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert subscribers[0].email in listed
+    assert subscribers[1].email not in listed
+    data = {"action": "lift_selected", "_selected_action": [subscribers[0].pk]}
+    assert subscribers[0].email in text_of(panel.post(reverse(SUBSCRIBERS), data))
     assert not Subscriber.objects.subscribed().exists()
     panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"})
-    assert list(Subscriber.objects.subscribed()) == [readers[0]]
+    assert list(Subscriber.objects.subscribed()) == [subscribers[0]]
 
 
 def test_what_came_back_is_listed_with_as_many_queries_for_many_as_for_few(

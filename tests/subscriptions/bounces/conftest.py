@@ -7,10 +7,10 @@ from tests.factories.make import DAY, NOW
 
 
 @pytest.fixture
-def reader():
+def subscriber():
     return make.subscriber("reader@example.org", now=NOW - 30 * DAY)
 
 
 @pytest.fixture
-def letter(reader):
-    return returned_mail.letter(reader)
+def letter(subscriber):
+    return returned_mail.letter(subscriber)

@@ -11,18 +11,18 @@ def receive(mime, now=NOW + HOUR, to=()):
     return inbound.receive(mime, now, to)
 
 
-def state_of(reader):
-    reader.refresh_from_db()
-    return reader.suppressed_by or "written to"
+def state_of(subscriber):
+    subscriber.refresh_from_db()
+    return subscriber.suppressed_by or "written to"
 
 
 def useless():
     return dict(UselessMail.objects.values_list("why", "count"))
 
 
-def letters_of_days(reader, count, now=NOW):
+def letters_of_days(subscriber, count, now=NOW):
     days = range(count - 1, -1, -1)
-    return [returned_mail.letter(reader, left_at=now - days_ago * DAY) for days_ago in days]
+    return [returned_mail.letter(subscriber, left_at=now - days_ago * DAY) for days_ago in days]
 
 
 def bounce_softly(letters, status="4.2.2"):
@@ -30,8 +30,8 @@ def bounce_softly(letters, status="4.2.2"):
         receive(report(address_of(one), group(status=status)), now=NOW + HOUR)
 
 
-def make_suppressed(reader):
-    reader.suppressed_at, reader.suppressed_by = NOW, "bounced"
-    reader.suppressed_reason = "5.1.1 no"
-    reader.save()
-    return reader
+def make_suppressed(subscriber):
+    subscriber.suppressed_at, subscriber.suppressed_by = NOW, "bounced"
+    subscriber.suppressed_reason = "5.1.1 no"
+    subscriber.save()
+    return subscriber

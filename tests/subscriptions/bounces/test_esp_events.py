@@ -1,4 +1,4 @@
-"""What providers post about letters: believed where it is theirs, and told once (fault 60)."""
+"""What providers post about letters: believed where it is theirs, and recorded once (fault 60)."""
 
 import base64
 import json
@@ -53,7 +53,7 @@ def state_of(letter):
 # ---- What they tell
 
 
-TOLD = {
+FACTS = {
     "gone": ([("bounced", "hard")], "bounced"),
     "policy": ([("bounced", "policy")], "written to"),
     "full": ([("bounced", "soft")], "written to"),
@@ -66,11 +66,11 @@ TOLD = {
 
 
 @pytest.mark.parametrize(
-    ("esp", "kind"), [(esp, kind) for esp in ALL for kind in TOLD if kind in EVENTS[esp]]
+    ("esp", "kind"), [(esp, kind) for esp in ALL for kind in FACTS if kind in EVENTS[esp]]
 )
 def test_an_event_is_noted_and_ends_the_sending_where_it_should(client, use, letter, esp, kind):
-    facts, state = TOLD[kind]
-    event = use(esp)[kind](letter)  # It may be told again.
+    facts, state = FACTS[kind]
+    event = use(esp)[kind](letter)  # It may be sent again.
     assert [post(client, esp, event).status_code for _ in range(2)] == [200] * 2
     assert list(letter.facts.values_list("kind", "grade", "via")) == [(*one, esp) for one in facts]
     assert state_of(letter) == state
@@ -93,20 +93,22 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("esp", "change", "told"), CHANGES)
-def test_a_provider_that_says_no_more_is_taken_at_its_word(client, use, letter, esp, change, told):
+@pytest.mark.parametrize(("esp", "change", "result"), CHANGES)
+def test_a_provider_that_says_no_more_is_taken_at_its_word(
+    client, use, letter, esp, change, result
+):
     event = use(esp)["gone"](letter)
     (event[0] if isinstance(event, list) else event).update(change)
     if esp == "sendgrid":
         del event[0]["type"]
     post(client, esp, event)
-    assert letter.facts.values_list("kind", "grade").get() == told
+    assert letter.facts.values_list("kind", "grade").get() == result
 
 
 # ---- In any order, and again
 
 
-def test_a_letter_in_doubt_is_accepted_where_its_provider_tells_of_it(client, use):
+def test_an_uncertain_letter_is_accepted_after_an_event_of_its_provider(client, use):
     """At once, or while it waits to be sent again, as while sending is stopped for an hour."""
     events = use("mailgun")
     early, late, never = [
@@ -128,7 +130,7 @@ def test_a_letter_in_doubt_is_accepted_where_its_provider_tells_of_it(client, us
     assert states.last()[0] == "failed"
 
 
-def test_a_batch_with_one_bad_event_is_told_of_the_others(client, use, letter):
+def test_a_bad_event_does_not_stop_the_others_of_its_batch(client, use, letter):
     events = use("sendgrid")
     foreign = events["gone"](letter)[0] | {"letter": "x", "smtp-id": ""}
     batch = [foreign, *events["delivered"](letter), *events["gone"](letter)]
@@ -136,7 +138,7 @@ def test_a_batch_with_one_bad_event_is_told_of_the_others(client, use, letter):
     assert letter.facts.count() == 2
 
 
-def test_what_can_not_be_recorded_is_told_again(client, use, letter, monkeypatch):
+def test_an_event_that_could_not_be_recorded_is_sent_again(client, use, letter, monkeypatch):
     event = use("postmark")["gone"](letter)
 
     def away(*args):
@@ -154,11 +156,11 @@ def test_what_can_not_be_recorded_is_told_again(client, use, letter, monkeypatch
     ("esp", "moment"), [("postmark", "BouncedAt"), ("resend", "created_at"), ("ses", "Timestamp")]
 )
 def test_a_moment_that_names_no_zone_is_one_in_utc(client, use, letter, esp, moment):
-    """To compare it with others would break, and what was told be lost after some tries."""
-    told = f"{NOW + MINUTE:%Y-%m-%dT%H:%M:%S}"
-    event = use(esp)["gone"](letter) | {moment: told}
+    """To compare it with others would break, and the event be lost after some tries."""
+    time = f"{NOW + MINUTE:%Y-%m-%dT%H:%M:%S}"
+    event = use(esp)["gone"](letter) | {moment: time}
     assert post(client, esp, event).status_code == 200
-    assert letter.facts.get().at.astimezone(UTC).isoformat() == f"{told}+00:00"
+    assert letter.facts.get().at.astimezone(UTC).isoformat() == f"{time}+00:00"
     assert state_of(letter) == "bounced"
 
 
@@ -168,8 +170,8 @@ def test_a_subscription_is_confirmed_at_amazon_alone(client, use, monkeypatch):
     monkeypatch.setattr(esp_events, "urlopen", lambda url, timeout: opened.append(url) or BytesIO())
     for host, status in (("sns.eu-west-1.amazonaws.com", 200), ("sns.example", 400)):
         url = f"https://{host}/?Token=x"
-        told = {"Type": "SubscriptionConfirmation", "MessageId": "1", "SubscribeURL": url}
-        assert post(client, "ses", told).status_code == status
+        message = {"Type": "SubscriptionConfirmation", "MessageId": "1", "SubscribeURL": url}
+        assert post(client, "ses", message).status_code == status
     assert opened == ["https://sns.eu-west-1.amazonaws.com/?Token=x"]
 
 
@@ -268,7 +270,7 @@ def test_marks_that_are_none_of_ours_find_no_letter(client, use, letter):
     assert (letter.facts.count(), other.facts.count()) == (1, 0)
 
 
-def test_a_letters_bytes_tell_the_provider_to_track_nobody(use, letter):
+def test_a_letters_headers_turn_the_providers_tracking_off(use, letter):
     for esp, name, value in (
         ("postmark", "X-PM-TrackOpens", "false"),
         ("postmark", "X-PM-TrackLinks", "None"),
@@ -294,10 +296,10 @@ def test_a_letters_headers_name_nobody_and_fit_on_a_line(use, letter, esp):
 
 
 def test_an_event_about_a_letter_that_left_over_an_api_is_still_known(client, use, letter):
-    """Its mark had two fields. Letters of an older version may be in doubt during the upgrade."""
+    """Its mark had two fields. Letters of an older version may be uncertain during the upgrade."""
     event = use("brevo")["delivered"](letter)
-    told = {"letter": str(letter.pk), "message_id": letter.message_id}
-    post(client, "brevo", event | {"X-Mailin-custom": json.dumps(told)})
+    custom = {"letter": str(letter.pk), "message_id": letter.message_id}
+    post(client, "brevo", event | {"X-Mailin-custom": json.dumps(custom)})
     assert letter.facts.get().kind == "delivered"
 
 
@@ -319,18 +321,18 @@ def test_a_key_or_password_that_can_be_none_is_refused_at_the_start(use, setting
 
 def test_the_doctor_shows_the_last_event_and_missing_settings(client, use, letter, settings):
     events = use("brevo")
-    assert told_of_bounces()[0] == "note"
+    assert doctor_on_bounces()[0] == "note"
     post(client, "brevo", events["delivered"](letter))
-    assert told_of_bounces() == ("ok", "events from Brevo, the last on 2026-06-01")
+    assert doctor_on_bounces() == ("ok", "events from Brevo, the last on 2026-06-01")
     LetterFact.objects.all().delete()
     use("sendgrid")
     settings.WEBHOOK_SIGNING_KEY = ""
-    grade, said = told_of_bounces()
+    grade, said = doctor_on_bounces()
     assert (grade, "set WEBHOOK_SIGNING_KEY" in said) == ("wrong", True)
     assert "http://127.0.0.1:8000/anymail/sendgrid/tracking/" in said
     LetterFact.objects.create(kind="delayed", via="mail", noted_at=NOW, key="1", message_id="1")
-    assert told_of_bounces()[0] == "ok"  # By mail, which some providers forward.
+    assert doctor_on_bounces()[0] == "ok"  # By mail, which some providers forward.
 
 
-def told_of_bounces():
+def doctor_on_bounces():
     return doctor._bounces(NOW)

@@ -1,4 +1,4 @@
-"""The doors for what comes back by mail: a pipe from the mail server, and a mailbox."""
+"""Bounces that come in by mail: through a pipe from the mail server, and from a mailbox."""
 
 import io
 import mailbox
@@ -50,15 +50,15 @@ def pipe(monkeypatch, mime, *args):
 
 
 @pytest.mark.parametrize("is_alias", [False, True])
-def test_the_pipe_tells_the_address_or_an_alias_in_the_environment(monkeypatch, letter, is_alias):
-    told = ["--recipient", address_of(letter)] * (not is_alias)
+def test_the_pipe_gets_the_address_or_an_alias_in_the_environment(monkeypatch, letter, is_alias):
+    options = ["--recipient", address_of(letter)] * (not is_alias)
     monkeypatch.setenv("ORIGINAL_RECIPIENT", address_of(letter) * is_alias)
-    assert pipe(monkeypatch, report("postmaster@paperboy.example"), *told) == 0
+    assert pipe(monkeypatch, report("postmaster@paperboy.example"), *options) == 0
     letter.subscriber.refresh_from_db()
     assert letter.subscriber.suppressed_by == "bounced"
 
 
-def test_what_tells_nothing_is_no_reason_to_try_again(monkeypatch):
+def test_an_unreadable_message_is_no_reason_to_try_again(monkeypatch):
     for mime in (b"", b"\xff" * 3_000_000, answer("digest@paperboy.example")):
         assert pipe(monkeypatch, mime) == 0
 
@@ -184,7 +184,7 @@ def test_beat_empties_the_mailbox_and_loses_nothing_of_people(box, letter):
     assert empty(box) == Counter()
 
 
-def test_a_message_stays_until_what_it_tells_is_committed(box, letter, monkeypatch):
+def test_a_message_stays_until_its_facts_are_committed(box, letter, monkeypatch):
     """None is read within a transaction: on SQLite, one that lasts makes everybody wait."""
     box.put(report(address_of(letter), name="first"), report(address_of(letter), name="second"))
     real, depths, depth = inbound.receive, [], len(connection.savepoint_ids)
@@ -228,7 +228,7 @@ def test_a_message_at_which_the_time_is_over_stays_in_the_mailbox(box, letter, m
     assert len(box.left()) == 1
 
 
-def test_a_mailbox_that_is_away_is_told_of_in_the_log_without_its_password(settings, caplog):
+def test_a_mailbox_that_is_away_is_logged_without_its_password(settings, caplog):
     settings.BOUNCE_MAILBOX = ""
     tasks.read_what_came_back()
     assert not caplog.records
@@ -249,7 +249,7 @@ def url_of(server):
     return f"imap://{user}:{password}@127.0.0.1:{server.port}/INBOX"
 
 
-def test_an_imap_server_that_makes_no_folder_is_told_of(imap):
+def test_an_imap_server_that_makes_no_folder_is_reported(imap):
     box = mailboxes.mailbox_for(url_of(imap))
     imap.may_create, imap.folders["INBOX"] = False, {7: answer("x@paperboy.example")}
     with pytest.raises(mailboxes.MailboxError, match="create a folder Useless"):
@@ -273,9 +273,11 @@ def test_an_imap_server_gets_any_account_it_takes(imap, account, offers_plain, i
     box = mailboxes.mailbox_for(url_of(imap))
     if not is_ours:
         imap.account = "another", "account"
-    with pytest.raises(mailboxes.MailboxError, match=trouble) if trouble else nullcontext() as told:
+    with (
+        pytest.raises(mailboxes.MailboxError, match=trouble) if trouble else nullcontext() as error
+    ):
         assert mailboxes.empty(box, NOW) == {}
-    assert "esame" not in str(told and told.value) + repr(box)
+    assert "esame" not in str(error and error.value) + repr(box)
 
 
 def test_a_maildir_is_looked_at_in_both_of_its_folders(tmp_path, letter):
@@ -314,39 +316,39 @@ def test_a_mailbox_that_can_be_none_is_refused():
 # ---- The doctor
 
 
-def told_by_doctor():
+def doctor_on_mailboxes():
     return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == "bounces")
 
 
 def test_the_doctor_asks_who_reads_what_comes_back(settings, letter, tmp_path, data_dir):
-    assert told_by_doctor()[0] == "ok"  # In the outbox, nothing comes back.
+    assert doctor_on_mailboxes()[0] == "ok"  # In the outbox, nothing comes back.
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
-    grade, said = told_by_doctor()
+    grade, said = doctor_on_mailboxes()
     assert grade == "note"
     assert "pipe this address into `manage.py inbound`, or set BOUNCE_MAILBOX" in said
     inbound.receive(report(address_of(letter)), NOW)
-    assert told_by_doctor() == (
+    assert doctor_on_mailboxes() == (
         "ok",
         "sent to digest@paperboy.example, the last on 2026-06-01",
     )
     settings.BOUNCE_MAILBOX = f"maildir:{tmp_path}/none"
-    grade, said = told_by_doctor()
+    grade, said = doctor_on_mailboxes()
     assert grade == "wrong"
     assert said.startswith(f"cannot read BOUNCE_MAILBOX: {tmp_path}/none: No such file")
     (tmp_path / "none" / "new").mkdir(parents=True)
-    assert told_by_doctor()[0] == "ok"
+    assert doctor_on_mailboxes()[0] == "ok"
     (data_dir / "returned").mkdir()
     (data_dir / "returned" / "x.eml").touch()
-    assert "1 unreadable message: see" in told_by_doctor()[1]
+    assert "1 unreadable message: see" in doctor_on_mailboxes()[1]
 
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_reader_whose_row_is_held_keeps_no_other_message_unread(tmp_path):
+def test_a_locked_subscriber_does_not_stop_the_processing_of_other_messages(tmp_path):
     box = OfMaildir(tmp_path)
     held, other = make.subscriber(), make.subscriber()
-    for reader in (held, other):
-        box.put(report(address_of(returned_mail.letter(reader))))
+    for subscriber in (held, other):
+        box.put(report(address_of(returned_mail.letter(subscriber))))
     with another_session() as session:
         session.execute("SELECT FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk])
         assert empty(box) == {"held": 1, "recorded": 1}

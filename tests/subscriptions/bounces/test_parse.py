@@ -19,11 +19,11 @@ pytestmark = pytest.mark.django_db
 # ---- Reports of delivery: what is a bounce, how bad, and of which letter
 
 
-def test_a_hard_bounce_suppresses_the_address(reader, letter):
+def test_a_hard_bounce_suppresses_the_address(subscriber, letter):
     assert receive(report(address_of(letter))) == "recorded"
-    assert state_of(reader) == "bounced"
-    assert reader.suppressed_at == NOW + HOUR
-    assert reader.suppressed_reason == "550 5.1.1 <…>: no"
+    assert state_of(subscriber) == "bounced"
+    assert subscriber.suppressed_at == NOW + HOUR
+    assert subscriber.suppressed_reason == "550 5.1.1 <…>: no"
     assert make.fresh(letter).state == Letter.State.ACCEPTED
     fact = letter.facts.get()
     assert (fact.kind, fact.grade, fact.status) == ("bounced", "hard", "5.1.1")
@@ -54,10 +54,10 @@ def test_a_report_whose_actions_nobody_knows_reports_nothing(letter):
 
 
 @pytest.mark.parametrize("status", ["5.0.0", ""])
-def test_an_open_status_is_taken_from_the_servers_words(reader, letter, status):
+def test_an_open_status_is_taken_from_the_servers_words(subscriber, letter, status):
     said = "smtp; 550-5.1.1 The account does not exist. See 5.7.1"
     receive(report(address_of(letter), group(status=status, said=said)))
-    assert state_of(reader) == "bounced"
+    assert state_of(subscriber) == "bounced"
     assert letter.facts.get().status == "5.1.1"
 
 
@@ -72,34 +72,36 @@ RECIPIENTS = [
 ]
 
 
-@pytest.mark.parametrize(("groups", "told"), RECIPIENTS)
-def test_the_worst_of_several_recipients_counts(groups, told):
+@pytest.mark.parametrize(("groups", "expected"), RECIPIENTS)
+def test_the_worst_of_several_recipients_counts(groups, expected):
     read = parse.parse_report(report("x@x.example", *groups))
-    assert (read.kind, read.grade, read.status) == told
+    assert (read.kind, read.grade, read.status) == expected
 
 
 @pytest.mark.parametrize(
     "options", [{}, {"returned": "text/rfc822-headers"}, {"returned": "message/rfc822-headers"}]
 )
-def test_a_letter_without_its_own_address_is_known_by_a_header(settings, reader, letter, options):
+def test_a_letter_without_its_own_address_is_known_by_a_header(
+    settings, subscriber, letter, options
+):
     settings.RECIPIENT_DELIMITER = ""
     receive(report("bounces@paperboy.example", message_id=letter.message_id, **options))
-    assert state_of(reader) == "bounced"
+    assert state_of(subscriber) == "bounced"
 
 
-def test_a_bounce_cancels_waiting_letters_to_that_address_alone(reader, letter):
+def test_a_bounce_cancels_waiting_letters_to_that_address_alone(subscriber, letter):
     options = {"now": NOW, "closes_at": NOW + DAY}
-    theirs = queue.create(reader, "goodbye", **options)
+    theirs = queue.create(subscriber, "goodbye", **options)
     another = queue.create(make.subscriber(), "link", **options)
     receive(report(address_of(letter)))
     for waiting, ended in ((theirs, ("skipped", "suppressed")), (another, ("planned", ""))):
         assert (make.fresh(waiting).state, waiting.reason) == ended
 
 
-def test_the_envelope_says_to_which_letter_it_came_back(reader, letter):
+def test_the_envelope_says_to_which_letter_it_came_back(subscriber, letter):
     """Some servers address a report to nobody in particular."""
     assert receive(report("postmaster@paperboy.example"), to=(address_of(letter),)) == "recorded"
-    assert state_of(reader) == "bounced"
+    assert state_of(subscriber) == "bounced"
 
 
 def test_words_of_a_server_are_kept_without_addresses_and_oddities(letter):
@@ -145,10 +147,10 @@ EXIM = """\
 
 
 def bounce(to, body=QMAIL, said="Sorry, no mailbox here by that name. (#5.1.1)", **headers):
-    told = {"From": "MAILER-DAEMON@mail.example.net", "To": to, "Subject": "failure notice"}
-    told |= {"Message-ID": "<1@mail.example.net>", "Date": "Mon, 01 Jun 2026 12:05:00 +0000"}
-    told |= {name.replace("_", "-"): value for name, value in headers.items()}
-    lines = "".join(f"{name}: {value}\n" for name, value in told.items())
+    fields = {"From": "MAILER-DAEMON@mail.example.net", "To": to, "Subject": "failure notice"}
+    fields |= {"Message-ID": "<1@mail.example.net>", "Date": "Mon, 01 Jun 2026 12:05:00 +0000"}
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = "".join(f"{name}: {value}\n" for name, value in fields.items())
     return f"{lines}\n{dedent(body).format(said=said)}".encode()
 
 
@@ -158,16 +160,16 @@ def exim(to, said="Unrouteable address"):
 
 
 @pytest.mark.parametrize("made", [bounce, exim])
-def test_a_bounce_in_words_stops_letters(reader, letter, made):
+def test_a_bounce_in_words_stops_letters(subscriber, letter, made):
     assert receive(made(address_of(letter))) == "recorded"
     assert receive(made(address_of(letter))) == "known"
     fact = LetterFact.objects.get()
     assert (fact.kind, fact.grade, fact.letter) == ("bounced", "hard", letter)
-    assert state_of(reader) == "bounced"
-    assert "reader@" not in fact.said + reader.suppressed_reason
+    assert state_of(subscriber) == "bounced"
+    assert "reader@" not in fact.said + subscriber.suppressed_reason
 
 
-def test_a_soft_bounce_in_words_is_counted_and_suppresses_nobody(reader, letter):
+def test_a_soft_bounce_in_words_is_counted_and_suppresses_nobody(subscriber, letter):
     said = [
         bounce("x@y", said="The mailbox is over its size. (#5.2.2)"),
         bounce("x@y", said="I could not connect to the server. (#4.4.1)"),
@@ -178,22 +180,22 @@ def test_a_soft_bounce_in_words_is_counted_and_suppresses_nobody(reader, letter)
     grades = [parse.parse_report(mime).grade for mime in said]
     assert grades == ["soft", "soft", "policy", "soft", "soft"]
     assert receive(said[0], to=(address_of(letter),)) == "recorded"
-    assert state_of(reader) == "written to"
+    assert state_of(subscriber) == "written to"
 
 
 @pytest.mark.parametrize(
     ("to", "why"),
     [("bounces@paperboy.example", "foreign"), ("digest+1.927.0123456789abcdef@{}", "forged")],
 )
-def test_a_bounce_in_words_to_no_signed_address_is_not_believed(reader, letter, to, why):
+def test_a_bounce_in_words_to_no_signed_address_is_not_believed(subscriber, letter, to, why):
     mime = bounce(to.format(address_of(letter).partition("@")[2]))
     mime = mime.replace(b"Subject: Papers", f"Message-ID: {letter.message_id}".encode())
     assert receive(mime) == "useless"
     assert useless() == {why: 1}
-    assert state_of(reader) == "written to"
+    assert state_of(subscriber) == "written to"
 
 
-def test_a_message_that_is_no_bounce_changes_nothing(reader, letter):
+def test_a_message_that_is_no_bounce_changes_nothing(subscriber, letter):
     odd = [
         # Out of office, a challenge, and a list: all of them quote a bounce.
         ("reader@example.org", "I am away. Of my old address, you hear:\n\n" + QMAIL),
@@ -206,7 +208,7 @@ def test_a_message_that_is_no_bounce_changes_nothing(reader, letter):
     for sender, body in odd:
         assert receive(bounce(address_of(letter), body, From=sender)) == "useless"
     assert useless() == {"no-report": len(odd)}
-    assert state_of(reader) == "written to"
+    assert state_of(subscriber) == "written to"
 
 
 def test_a_bounce_that_breaks_the_library_is_none(letter, monkeypatch):
@@ -214,10 +216,12 @@ def test_a_bounce_that_breaks_the_library_is_none(letter, monkeypatch):
     assert receive(bounce(address_of(letter)), now=NOW) == "useless"
 
 
-# ---- Messages that would break their reader, or keep it for long: how much of them is read
+# ---- Messages that would break the parser, or keep it for long: how much of them is read
 
 
-def test_a_message_that_breaks_its_reader_is_set_aside_once(reader, letter, monkeypatch, data_dir):
+def test_a_message_that_breaks_the_parser_is_set_aside_once(
+    subscriber, letter, monkeypatch, data_dir
+):
     monkeypatch.setattr(parse, "_addresses", lambda *_: 1 / 0)
     mime = report(address_of(letter))
     assert [receive(mime), receive(mime)] == ["aside", "aside"]
@@ -306,8 +310,8 @@ def test_of_a_field_only_so_much_is_read(letter):
 def test_of_many_addresses_and_recipients_the_first_are_read():
     everyone = ", ".join(f"{n}@example.org" for n in range(parse.MAX_ADDRESSES + 5))
     groups = [group("delivered", "2.1.5")] * parse.MAX_GROUPS
-    told = report(everyone, *groups, group()), complaint(everyone)
-    read = [parse.parse_report(mime) for mime in told]
+    reports = report(everyone, *groups, group()), complaint(everyone)
+    read = [parse.parse_report(mime) for mime in reports]
     assert [one.kind for one in read] == ["delivered", "complained"]
     assert [len(one.addresses) for one in read] == [parse.MAX_ADDRESSES] * 2
 
@@ -318,23 +322,23 @@ def test_text_beyond_the_limit_is_not_read(letter):
     assert receive(mime) == "useless"
 
 
-def test_a_huge_message_is_read_as_far_as_the_report_goes(reader, letter):
+def test_a_huge_message_is_read_as_far_as_the_report_goes(subscriber, letter):
     mime = report(address_of(letter)).replace(b"--=_b--", b"x" * 3_000_000 + b"\n--=_b--")
     assert receive(mime) == "recorded"
-    assert state_of(reader) == "bounced"
+    assert state_of(subscriber) == "bounced"
 
 
-def test_a_report_may_tell_no_time_that_can_be():
+def test_a_report_may_have_no_valid_time():
     mime = report("x@x.example")
     for date in (b"Mon, 99 Foo 0000", b"Mon, 01 Jan 99999 00:00:00 +0000", b"\x00"):
         assert parse.parse_report(mime.replace(b"Mon, 01 Jun 2026 12:05:00 +0000", date)).at is None
 
 
-def test_a_report_tells_when_it_was_or_else_when_it_was_written():
+def test_a_report_has_the_time_of_the_bounce_or_else_its_own():
     last = "\nLast-Attempt-Date: Mon, 01 Jun 2026 12:03:00 +0000"
     unwanted = complaint("x@x.example")
     arrived = b"Arrival-Date: Mon, 01 Jun 2026 12:00:01 +0000\nFeedback-Type:"
-    told = [report("x@x.example", group() + more) for more in (last, "")]
-    told += [unwanted.replace(b"Feedback-Type:", arrived), unwanted]
-    times = [parse.parse_report(mime).at for mime in told]
+    reports = [report("x@x.example", group() + more) for more in (last, "")]
+    reports += [unwanted.replace(b"Feedback-Type:", arrived), unwanted]
+    times = [parse.parse_report(mime).at for mime in reports]
     assert [f"{at:%H:%M:%S}" for at in times] == ["12:03:00", "12:05:00", "12:00:01", "13:00:00"]

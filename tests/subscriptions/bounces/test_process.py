@@ -1,4 +1,4 @@
-"""Whom to believe, and what is told again, in any order, or of a letter that nobody knows yet."""
+"""Whom to believe, and reports that come again, in any order, or of a letter not known yet."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from subscriptions.bounces import process
 from subscriptions.delivery import message_ids, queue, retention, suppress
 from subscriptions.models import Letter, LetterFact, Seal, UselessMail
 from tests.factories import make, returned_mail
-from tests.factories.make import DAY, DOOR, HOUR, NOW
+from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, NOW
 from tests.factories.returned_mail import address_of, answer, complaint, group, report
 from tests.helpers.threads import uncommitted
 from tests.subscriptions.bounces import receiving
@@ -30,40 +30,40 @@ def forged(address):
 
 
 @pytest.mark.parametrize("delimiter", "+-")
-def test_a_forged_or_old_address_changes_nothing(settings, reader, delimiter):
+def test_a_forged_or_old_address_changes_nothing(settings, subscriber, delimiter):
     settings.RECIPIENT_DELIMITER = delimiter
-    letter = returned_mail.letter(reader)
+    letter = returned_mail.letter(subscriber)
     for address, days in [(forged(address_of(letter)), 0), (address_of(letter), 16)]:
         mime = report(address, message_id=letter.message_id)
         assert receive(mime, now=NOW + days * DAY) == "useless"
-    assert state_of(reader) == "written to"
+    assert state_of(subscriber) == "written to"
     assert not LetterFact.objects.exists()
     assert useless() == {"forged": 1}  # On each of both days.
 
 
-def test_a_letter_of_long_ago_does_not_come_back_by_its_name_either(settings, reader, letter):
+def test_a_letter_of_long_ago_does_not_come_back_by_its_name_either(settings, subscriber, letter):
     settings.RECIPIENT_DELIMITER = ""
     mime = report("bounces@x.example", message_id=letter.message_id)
     assert receive(mime, now=NOW + 30 * DAY) == "useless"
-    assert state_of(reader) == "written to"
+    assert state_of(subscriber) == "written to"
 
 
 @pytest.mark.parametrize(
     "message_id",
     ["", "<x@y>", "<digest.2026-13-45.0123456789abcdef0123456789abcdef@paperboy.example>"],
 )
-def test_a_letter_of_somebody_else_is_none_of_ours(reader, letter, message_id):
+def test_a_letter_of_somebody_else_is_none_of_ours(subscriber, letter, message_id):
     assert receive(report("someone@paperboy.example", message_id=message_id)) == "useless"
     assert useless() == {"foreign": 1}
 
 
-def test_a_key_that_was_ours_is_believed(settings, reader, letter):
+def test_a_key_that_was_ours_is_believed(settings, subscriber, letter):
     address = address_of(letter)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", [settings.SECRET_KEY]
     assert receive(report(address)) == "recorded"
 
 
-def test_messages_of_people_and_automatic_replies_are_counted_and_no_more(reader, letter):
+def test_messages_of_people_and_automatic_replies_are_counted_and_no_more(subscriber, letter):
     for headers in (
         {"Auto_Submitted": "auto-replied"},
         {"Auto_Submitted": "Auto-Generated; why"},
@@ -75,56 +75,58 @@ def test_messages_of_people_and_automatic_replies_are_counted_and_no_more(reader
     # A report within a forwarded message is not read.
     forwarded = b"To: x@example.org\nMIME-Version: 1.0\nContent-Type: message/rfc822\n\n"
     assert receive(forwarded + report(address_of(letter))) == "useless"
-    assert state_of(reader) == "written to"
+    assert state_of(subscriber) == "written to"
     assert useless() == {"autoreply": 4, "no-report": 2}
 
 
-# ---- What is told again, in any order, or of a letter that nobody knows yet; how long it is kept
+# ---- Reports that come again, in any order, or of a letter not known yet; how long they are kept
 
 
 @pytest.mark.parametrize("is_complaint", [False, True])
-def test_the_same_report_again_changes_nothing(reader, letter, is_complaint):
+def test_the_same_report_again_changes_nothing(subscriber, letter, is_complaint):
     mime = report(address_of(letter))
     if is_complaint:
         mime = complaint("feedback@paperboy.example", message_id=letter.message_id)
     assert receive(mime) == "recorded"
-    assert state_of(reader) == ("complained" if is_complaint else "bounced")
+    assert state_of(subscriber) == ("complained" if is_complaint else "bounced")
     if is_complaint:
-        assert signup.unsuppress(reader, source=signup.ConsentSource("test"), now=NOW + 2 * HOUR)
+        assert signup.unsuppress(
+            subscriber, source=signup.ConsentSource("test"), now=NOW + 2 * HOUR
+        )
     else:
-        moderation.unsuppress(reader, now=NOW + 2 * HOUR)
+        moderation.unsuppress(subscriber, now=NOW + 2 * HOUR)
     assert receive(b"Received: again\n" + mime, now=NOW + 3 * HOUR) == "known"
-    assert state_of(reader) == "written to"
+    assert state_of(subscriber) == "written to"
     # Nor does another bounce of a letter from before the address was lifted.
     assert receive(report(address_of(letter)), now=NOW + 3 * HOUR) == "recorded"
-    assert state_of(reader) == "written to"
+    assert state_of(subscriber) == "written to"
     assert letter.facts.count() == 2
 
 
-def report_lost(settings, reader):
+def report_lost(settings, subscriber):
     """Tell that a letter came back that nobody knows any more. Return its name."""
     settings.RECIPIENT_DELIMITER = ""
-    lost = returned_mail.letter(reader)
+    lost = returned_mail.letter(subscriber)
     lost.delete()
     assert receive(report("bounces@x.example", message_id=lost.message_id)) == "recorded"
     return lost.message_id
 
 
-def test_a_report_on_an_unknown_letter_waits_for_it(settings, reader):
+def test_a_report_on_an_unknown_letter_waits_for_it(settings, subscriber):
     """As after a restored backup, until reconcile has found the lost letters."""
-    message_id = report_lost(settings, reader)
-    assert state_of(reader) == "written to"
+    message_id = report_lost(settings, subscriber)
+    assert state_of(subscriber) == "written to"
     assert process.match_again(NOW + HOUR) == 0
-    found = returned_mail.letter(reader)
+    found = returned_mail.letter(subscriber)
     assert found.message_id == message_id
     assert process.match_again(NOW + 2 * HOUR) == 1
-    assert state_of(reader) == "bounced"
+    assert state_of(subscriber) == "bounced"
     assert found.facts.get().message_id == ""
     assert process.match_again(NOW + 2 * HOUR) == 0
 
 
-def test_two_matches_of_one_letter_act_once(settings, reader, monkeypatch):
-    report_lost(settings, reader)
+def test_two_matches_of_one_letter_act_once(settings, subscriber, monkeypatch):
+    report_lost(settings, subscriber)
     named = process.letter_named
 
     def meanwhile(message_id):
@@ -133,19 +135,19 @@ def test_two_matches_of_one_letter_act_once(settings, reader, monkeypatch):
         return found
 
     monkeypatch.setattr(process, "letter_named", meanwhile)
-    returned_mail.letter(reader)
+    returned_mail.letter(subscriber)
     assert process.match_again(NOW + HOUR) == 0
-    assert state_of(reader) == "written to"
+    assert state_of(subscriber) == "written to"
 
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("what", ["readers", "letters"])
 def test_locked_rows_are_not_waited_for_and_delay_no_other_fact(settings, what):
-    readers = [make.subscriber() for _ in range(3)]
-    for one in readers:
+    subscribers = [make.subscriber() for _ in range(3)]
+    for one in subscribers:
         report_lost(settings, one)
-    *held, other = [returned_mail.letter(one).subscriber for one in readers]
+    *held, other = [returned_mail.letter(one).subscriber for one in subscribers]
     for one in held:  # They wait to be sent, and are called off when they are suppressed.
         queue.create(one, "link", now=NOW, closes_at=NOW + DAY)
     waiting = Letter.objects.filter(state="planned").values_list("pk", flat=True)
@@ -163,10 +165,12 @@ def test_locked_rows_are_not_waited_for_and_delay_no_other_fact(settings, what):
     assert [state_of(one) for one in held] == ["bounced", "bounced"]
 
 
-def test_what_else_is_wrong_with_the_database_is_no_row_that_is_held(settings, reader, monkeypatch):
-    report_lost(settings, reader)
+def test_what_else_is_wrong_with_the_database_is_no_row_that_is_held(
+    settings, subscriber, monkeypatch
+):
+    report_lost(settings, subscriber)
 
-    def away(*told):
+    def away(*args):
         raise OperationalError("the disk is full")
 
     monkeypatch.setattr(process, "letter_named", away)
@@ -180,8 +184,8 @@ def test_a_letter_is_found_though_it_was_not_written_on_the_day_of_its_name(lett
     assert process.letter_named(letter.message_id) == letter
 
 
-def test_a_fact_of_no_letter_is_forgotten(settings, reader):
-    report_lost(settings, reader)
+def test_a_fact_of_no_letter_is_forgotten(settings, subscriber):
+    report_lost(settings, subscriber)
     process.match_again(NOW + 40 * DAY)
     assert not LetterFact.objects.exists()
 
@@ -197,11 +201,11 @@ def test_no_more_than_so_many_unknown_letters_are_remembered(settings, letter, m
     assert receive(report("bounces@x.example", message_id=letter.message_id)) == "recorded"
 
 
-def test_a_number_that_is_another_letters_by_now_is_not_believed(reader, letter):
+def test_a_number_that_is_another_letters_by_now_is_not_believed(subscriber, letter):
     """After a restored backup, numbers are given anew."""
     other = returned_mail.letter(make.subscriber("other@example.org"))
     receive(report(address_of(other), message_id=letter.message_id))
-    assert state_of(reader) == "bounced"
+    assert state_of(subscriber) == "bounced"
     assert not other.facts.exists()
 
 
@@ -220,57 +224,58 @@ def test_old_facts_and_counts_all_go_with_the_events(letter, settings, monkeypat
 # ---- How many letters in a row may come back softly before no more are sent
 
 
-def test_a_letter_that_never_left_ends_no_row(reader):
-    """It passed the fence, and was refused at the dot."""
-    letters = receiving.letters_of_days(reader, 6)
+def test_a_letter_that_never_left_ends_no_row(subscriber):
+    """It passed the final check, and was refused at the dot."""
+    letters = receiving.letters_of_days(subscriber, 6)
     Letter.objects.filter(pk=letters.pop(3).pk).update(state="failed", reason="refused: 554")
     receiving.bounce_softly(letters)
-    assert receiving.state_of(reader) == "bounced"
+    assert receiving.state_of(subscriber) == "bounced"
 
 
-def test_a_letter_that_came_back_counts_though_nobody_knows_when_it_left(reader, letter):
+def test_a_letter_that_came_back_counts_though_nobody_knows_when_it_left(subscriber, letter):
     """As one that was found by reconcile."""
     Letter.objects.update(left_at=None)
     assert receiving.receive(report(address_of(letter))) == "recorded"
-    assert receiving.state_of(reader) == "bounced"
+    assert receiving.state_of(subscriber) == "bounced"
 
 
 @pytest.mark.parametrize("place", [2, 5])
-def test_a_letter_that_surely_arrived_ends_the_row(reader, place):
+def test_a_letter_that_surely_arrived_ends_the_row(subscriber, place):
     """Also one that had come back before, or a newer one."""
-    letters = receiving.letters_of_days(reader, 6)
+    letters = receiving.letters_of_days(subscriber, 6)
     receiving.receive(report(address_of(letters[place]), group("delivered", "2.1.5")))
     receiving.bounce_softly(letters[:5])
-    assert receiving.state_of(reader) == "written to"
+    assert receiving.state_of(subscriber) == "written to"
 
 
 @pytest.mark.parametrize(("own", "state"), [(4, "written to"), (5, "bounced")])
-def test_letters_to_another_address_are_no_part_of_a_row(reader, own, state):
-    letters = receiving.letters_of_days(reader, own)
-    elsewhere = returned_mail.letter(reader, left_at=NOW - 2 * DAY, kind="move", to="you@x.org")
+def test_letters_to_another_address_are_no_part_of_a_row(subscriber, own, state):
+    letters = receiving.letters_of_days(subscriber, own)
+    elsewhere = returned_mail.letter(subscriber, left_at=NOW - 2 * DAY, kind="move", to="you@x.org")
     if own < 5:
         receiving.bounce_softly([elsewhere])
     receiving.bounce_softly(letters)
-    assert receiving.state_of(reader) == state
+    assert receiving.state_of(subscriber) == state
     assert not Seal.objects.exists()
 
 
-def test_letters_of_others_or_of_long_ago_are_not_counted(reader):
+def test_letters_of_others_or_of_long_ago_are_not_counted(subscriber):
     other = make.subscriber("other@example.org")
     receiving.bounce_softly(receiving.letters_of_days(other, 4))
     receiving.bounce_softly(
-        receiving.letters_of_days(reader, 3, NOW - 15 * DAY) + receiving.letters_of_days(reader, 3)
+        receiving.letters_of_days(subscriber, 3, NOW - 15 * DAY)
+        + receiving.letters_of_days(subscriber, 3)
     )
-    assert receiving.state_of(reader) == receiving.state_of(other) == "written to"
+    assert receiving.state_of(subscriber) == receiving.state_of(other) == "written to"
 
 
-def test_letters_from_before_the_address_was_lifted_do_not_count(reader):
-    letters = receiving.letters_of_days(reader, 5)
+def test_letters_from_before_the_address_was_lifted_do_not_count(subscriber):
+    letters = receiving.letters_of_days(subscriber, 5)
     receiving.bounce_softly(letters[:4])
-    reader.lifted_at = letters[4].left_at
-    reader.save()
+    subscriber.lifted_at = letters[4].left_at
+    subscriber.save()
     receiving.bounce_softly(letters[4:])
-    assert receiving.state_of(reader) == "written to"
+    assert receiving.state_of(subscriber) == "written to"
 
 
 ROWS = [
@@ -282,42 +287,42 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("count", "came_back", "state"), ROWS)
-def test_which_letters_make_a_row(reader, count, came_back, state):
-    letters = receiving.letters_of_days(reader, count)
+def test_which_letters_make_a_row(subscriber, count, came_back, state):
+    letters = receiving.letters_of_days(subscriber, count)
     receiving.bounce_softly([letters[place] for place in came_back])
-    assert receiving.state_of(reader) == state
+    assert receiving.state_of(subscriber) == state
     if state == "bounced":
-        assert reader.suppressed_reason.startswith("5 letters in a row came back: 550 4.2.2")
+        assert subscriber.suppressed_reason.startswith("5 letters in a row came back: 550 4.2.2")
 
 
 # ---- Letters that were reported as unwanted
 
 
-def test_a_complaint_is_known_by_the_letters_return_path(reader, letter):
-    """Providers take out whatever may name a reader, the Message-ID at times among it."""
+def test_a_complaint_is_known_by_the_letters_return_path(subscriber, letter):
+    """Providers take out whatever may name a subscriber, the Message-ID at times among it."""
     receiving.receive(complaint("feedback@paperboy.example", return_path=address_of(letter)))
-    assert receiving.state_of(reader) == "complained"
+    assert receiving.state_of(subscriber) == "complained"
 
 
-def test_a_complaint_outweighs_that_letters_came_back(reader, letter):
-    receiving.make_suppressed(reader)
+def test_a_complaint_outweighs_that_letters_came_back(subscriber, letter):
+    receiving.make_suppressed(subscriber)
     receiving.receive(complaint("feedback@paperboy.example", message_id=letter.message_id))
-    assert receiving.state_of(reader) == "complained"
-    assert not reader.can_confirm_address(NOW + 9 * DAY)
+    assert receiving.state_of(subscriber) == "complained"
+    assert not subscriber.can_confirm_address(NOW + 9 * DAY)
 
 
 @pytest.mark.parametrize(("status", "by"), [("", "complained"), ("5.1.1", "bounced")])
-def test_a_report_from_the_former_mailbox_suppresses_nobody(reader, letter, status, by):
-    change_address.request(reader, "new@example.org", now=NOW + HOUR)
+def test_a_report_from_the_former_mailbox_suppresses_nobody(subscriber, letter, status, by):
+    change_address.request(subscriber, "new@example.org", now=NOW + HOUR)
     for side in ("old", "new"):
-        change_address.approve(reader, side, NOW + HOUR, source=DOOR, now=NOW + HOUR)
-    to_the_new_one = returned_mail.letter(reader, left_at=NOW + DAY)
+        change_address.approve(subscriber, side, NOW + HOUR, source=CONSENT_SOURCE, now=NOW + HOUR)
+    to_the_new_one = returned_mail.letter(subscriber, left_at=NOW + DAY)
 
     def tell(one):
         feedback = complaint("feedback@paperboy.example", message_id=one.message_id)
         bounce = report(address_of(one), group(status=status))
         assert receiving.receive(bounce if status else feedback, now=NOW + DAY + HOUR) == "recorded"
-        return receiving.state_of(reader)
+        return receiving.state_of(subscriber)
 
     assert tell(letter) == "written to"
     assert tell(to_the_new_one) == by
@@ -325,36 +330,38 @@ def test_a_report_from_the_former_mailbox_suppresses_nobody(reader, letter, stat
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_complaint_is_not_replaced_by_a_bounce_that_comes_in_the_same_moment(reader, letter):
-    thread, commit = uncommitted(lambda: suppress.after_complaint(reader.pk, "abuse", NOW))
+def test_a_complaint_is_not_replaced_by_a_bounce_that_comes_in_the_same_moment(subscriber, letter):
+    thread, commit = uncommitted(lambda: suppress.after_complaint(subscriber.pk, "abuse", NOW))
     threading.Timer(0.5, commit.set).start()
     assert receiving.receive(report(address_of(letter))) == "recorded"
     thread.join(30)
-    assert receiving.state_of(reader) == "complained"
+    assert receiving.state_of(subscriber) == "complained"
 
 
 @pytest.mark.parametrize(("by", "status"), [("complained", "5.1.1"), ("operator", "4.2.2")])
-def test_what_comes_back_later_makes_nobody_an_address_that_may_be_tried_again(reader, by, status):
+def test_what_comes_back_later_makes_nobody_an_address_that_may_be_tried_again(
+    subscriber, by, status
+):
     """Who complained, or was left out by the operator, would be asked again by a sign-up."""
-    letters = receiving.letters_of_days(reader, suppress.MAX_BOUNCES_IN_A_ROW)
-    reader.suppressed_at, reader.suppressed_by = NOW, by
-    reader.save()
+    letters = receiving.letters_of_days(subscriber, suppress.MAX_BOUNCES_IN_A_ROW)
+    subscriber.suppressed_at, subscriber.suppressed_by = NOW, by
+    subscriber.save()
     receiving.bounce_softly(letters, status)
-    suppress.after_rejection(reader.pk, reader.email, "550 5.1.1 no such user", NOW + HOUR)
-    assert receiving.state_of(reader) == by
-    assert reader.suppressed_at == NOW
+    suppress.after_rejection(subscriber.pk, subscriber.email, "550 5.1.1 no such user", NOW + HOUR)
+    assert receiving.state_of(subscriber) == by
+    assert subscriber.suppressed_at == NOW
 
 
-def test_a_complaint_from_an_address_that_was_forgotten_seals_nothing(reader):
-    elsewhere = returned_mail.letter(reader, kind="move", to=Letter.FORGOTTEN_ADDRESS)
+def test_a_complaint_from_an_erased_address_makes_no_suppression_entry(subscriber):
+    elsewhere = returned_mail.letter(subscriber, kind="move", to=Letter.FORGOTTEN_ADDRESS)
     receiving.receive(complaint("feedback@paperboy.example", message_id=elsewhere.message_id))
     assert elsewhere.facts.get().kind == "complained"
     assert not Seal.objects.exists()
-    assert receiving.state_of(reader) == "written to"
+    assert receiving.state_of(subscriber) == "written to"
 
 
-def test_other_feedback_is_no_complaint(reader, letter):
+def test_other_feedback_is_no_complaint(subscriber, letter):
     for kind in ("not-spam", "auth-failure", "virus", ""):
         mime = complaint("feedback@paperboy.example", kind=kind, message_id=letter.message_id)
         assert receiving.receive(mime) == "useless"
-    assert receiving.state_of(reader) == "written to"
+    assert receiving.state_of(subscriber) == "written to"

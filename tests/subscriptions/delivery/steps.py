@@ -11,7 +11,7 @@ from tests.factories.make import NOW
 
 
 def letter_to(email="reader@example.org", **fields):
-    """Make a digest letter to a reader who wants it, due now, with one pick."""
+    """Make a digest letter to a subscriber who wants it, due now, with one pick."""
     subscriber = make.subscriber(email, interests="graphs")
     make.paper("Graphs")
     plan.plan(NOW)
@@ -31,8 +31,8 @@ def claim(letter, now=NOW):
     return claimed[0] if claimed else None
 
 
-def pass_fence(letter, now=NOW, mime=b"Subject: Papers\r\n\r\nHello.\r\n"):
-    """Let a claimed letter pass the fence. Return whether it did."""
+def pass_final_check(letter, now=NOW, mime=b"Subject: Papers\r\n\r\nHello.\r\n"):
+    """Let a claimed letter pass the final check. Return whether it did."""
     frozen = {letter.pk: transitions.FrozenMessage(mime, f"<{letter.pk}@example.org>", now)}
     with transaction.atomic():
         return bool(transitions.final_check([letter], frozen, now).passed)
@@ -50,10 +50,10 @@ def note_in_a_dead_workers_journal(*entries):
     return journal.path
 
 
-def past_the_fence():
-    """Return a claimed letter that has just passed the fence."""
+def past_the_final_check():
+    """Return a claimed letter that has just passed the final check."""
     letter = claim(letter_to())
-    assert pass_fence(letter)
+    assert pass_final_check(letter)
     return letter
 
 

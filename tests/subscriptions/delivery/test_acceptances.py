@@ -17,7 +17,7 @@ from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers.invariants import broken
 from tests.helpers.threads import at_once
 from tests.subscriptions.delivery import steps
-from tests.subscriptions.delivery.steps import claim, due, letter_to, pass_fence, states
+from tests.subscriptions.delivery.steps import claim, due, letter_to, pass_final_check, states
 
 pytestmark = pytest.mark.django_db
 
@@ -92,15 +92,15 @@ def accept_late(letter, now):
 
 def test_an_acceptance_is_recorded_once_though_the_database_lost_its_answer(composed):
     """The commit arrives, its confirmation doesn't: so the record is written again."""
-    letter = steps.past_the_fence()
+    letter = steps.past_the_final_check()
     transitions.accept([letter], ["250 kept"], NOW)
     accept_late(letter, NOW)
     assert steps.states(letter) == ["planned", "claimed", "transmitting", "accepted"]
 
 
 @pytest.mark.parametrize("minutes", [15, 30])
-def test_an_acceptance_ends_the_doubt_of_who_took_the_letter_for_lost(composed, minutes):
-    letter = steps.past_the_fence()
+def test_an_acceptance_settles_a_letter_that_was_taken_for_lost(composed, minutes):
+    letter = steps.past_the_final_check()
     for minute in (15, minutes):  # Doubted; then waiting to be repeated.
         queue.sweep(NOW + minute * MINUTE)
 
@@ -110,21 +110,21 @@ def test_an_acceptance_ends_the_doubt_of_who_took_the_letter_for_lost(composed, 
     assert steps.due(now) == []
 
 
-@pytest.mark.parametrize("is_past_the_fence", [False, True])
-def test_a_late_acceptance_stops_the_repeat_only_before_its_dot(composed, is_past_the_fence):
-    letter = steps.past_the_fence()
+@pytest.mark.parametrize("is_past_the_final_check", [False, True])
+def test_a_late_acceptance_stops_the_repeat_only_before_its_dot(composed, is_past_the_final_check):
+    letter = steps.past_the_final_check()
     for minute in (15, 30):
         queue.sweep(NOW + minute * MINUTE)
     now = NOW + 30 * MINUTE
     repeating = steps.claim(letter, now)
-    if is_past_the_fence:
-        assert steps.pass_fence(repeating, now)
+    if is_past_the_final_check:
+        assert steps.pass_final_check(repeating, now)
         with pytest.raises(transitions.ConcurrentUpdate):
             accept_late(letter, now + MINUTE)
     else:
         accept_late(letter, now + MINUTE)
-        assert not steps.pass_fence(repeating, now + MINUTE)
-    assert Letter.objects.get().state == ("transmitting" if is_past_the_fence else "accepted")
+        assert not steps.pass_final_check(repeating, now + MINUTE)
+    assert Letter.objects.get().state == ("transmitting" if is_past_the_final_check else "accepted")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -155,7 +155,7 @@ def test_acceptances_of_lost_commits_are_not_sent_again(server, composed, lost):
 
 @pytest.mark.parametrize("state", ["planned", "uncertain"])
 def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
-    letter = steps.past_the_fence()
+    letter = steps.past_the_final_check()
     Letter.objects.update(state=state, lease_until=None, next_try_at=NOW, repeats=1, closes_at=NOW)
     steps.note_in_a_dead_workers_journal(
         Entry(letter.pk, 1, letter.message_id, "250 kept", NOW.isoformat())
@@ -165,7 +165,7 @@ def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
 
 
 def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):
-    letter = steps.past_the_fence()
+    letter = steps.past_the_final_check()
     for days in (1, 2):
         queue.sweep(NOW + days * DAY)
 
@@ -252,7 +252,7 @@ def test_a_repeat_into_the_outbox_falls_on_the_same_file(composed, data_dir, set
     settings.ORACLE = "none"  # The outbox would say that the letter is there.
     letter = letter_to()
     mime = b"Subject: Papers\r\n\r\nHello.\r\n"
-    assert pass_fence(claim(letter), mime=mime)
+    assert pass_final_check(claim(letter), mime=mime)
     whom = "a@example.org", letter.subscriber.email
     hand_over(transport_for("file:"), Message(*whom, mime, "digest", letter.pk, NOW))
     # And the worker dies before it can write down that it was accepted.

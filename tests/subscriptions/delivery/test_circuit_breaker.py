@@ -1,4 +1,4 @@
-"""The switch that stops all sending, and what the operator is told: command, panel, doctor."""
+"""The switch that stops all sending, and what the operator sees: command, panel, doctor."""
 
 import time
 from threading import Event
@@ -29,8 +29,8 @@ PRESSED = {"_form_submitted": "on"}
 
 def letter(email=None, **fields):
     """Write a confirmation that is due."""
-    reader = make.subscriber(email, confirmed=False)
-    written = queue.create(reader, "confirm", now=NOW, closes_at=NOW + 7 * DAY)
+    subscriber = make.subscriber(email, confirmed=False)
+    written = queue.create(subscriber, "confirm", now=NOW, closes_at=NOW + 7 * DAY)
     Letter.objects.filter(pk=written.pk).update(**fields)
     written.refresh_from_db()
     return written
@@ -46,8 +46,8 @@ def command(capsys, *args, **options):
 
 def test_the_command_stops_all_sending_and_resumes_it(outbox, capsys):
     letter()
-    told = "Sending was stopped on 1 June 2026 at 12:00 UTC by Ada."
-    assert told in command(capsys, "stop", by="Ada")
+    sentence = "Sending was stopped on 1 June 2026 at 12:00 UTC by Ada."
+    assert sentence in command(capsys, "stop", by="Ada")
     rounds.deliver_due(lambda: NOW)
     assert outbox() == []
     assert "Sending is on." in command(capsys, "resume", by="Ada")
@@ -71,7 +71,7 @@ def test_to_stop_again_keeps_who_stopped_first_and_when(capsys, clock):
     assert "at 12:00 UTC by Ada" in command(capsys, "stop", by="Grace")
 
 
-def test_the_command_alone_tells_what_is_on_and_changes_nothing(capsys, settings):
+def test_the_command_alone_prints_the_state_and_changes_nothing(capsys, settings):
     letter()
     letter(next_try_at=NOW - 5 * MINUTE)
     letter(state="uncertain", next_try_at=NOW + 15 * MINUTE)
@@ -96,14 +96,14 @@ def test_the_command_alone_tells_what_is_on_and_changes_nothing(capsys, settings
     assert not Sending.objects.exists()
 
 
-def test_letters_that_are_due_are_told_apart_from_those_that_are_not_yet(capsys):
+def test_due_letters_are_counted_apart_from_those_that_are_not_yet_due(capsys):
     letter(next_try_at=NOW + MINUTE)
     assert "1 queued: the first is due on 1 June 2026 at 12:01 UTC" in command(capsys)
     letter()
     assert "2 queued: 1 due, the first since 12:00 UTC" in command(capsys)
 
 
-def test_the_command_tells_why_the_breaker_tripped_and_of_the_next_try(capsys):
+def test_the_command_prints_why_the_breaker_opened_and_the_next_retry(capsys):
     circuit_breaker.open("unreachable", "no route.", NOW)
     due_at = circuit_breaker.current().retry_at
     assert status.sending_status(due_at).said.endswith("The next attempt is due.")
@@ -189,27 +189,27 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("state", "fields", "told"), SAID)
-def test_the_status_of_a_letter_says_plainly_what_happens(state, fields, told):
+@pytest.mark.parametrize(("state", "fields", "sentence"), SAID)
+def test_the_status_of_a_letter_says_plainly_what_happens(state, fields, sentence):
     moments = {"lease_until": NOW + MINUTE, "left_at": NOW, "ended_at": NOW}
-    assert told in status.describe(letter(state=state, **moments | fields), NOW)
+    assert sentence in status.describe(letter(state=state, **moments | fields), NOW)
 
 
 def test_a_letters_page_says_what_happens(panel):
     again = {"attempt": 1, "next_try_at": NOW + MINUTE}
     claimed = {"state": "claimed", "lease_until": NOW + MINUTE}
     accepted = {"state": "accepted", "ended_at": NOW}
-    for fields, told in (
+    for fields, sentence in (
         ({}, "It is due since 12:00 UTC on 1 June 2026, and waits for its turn."),
         (again, "It will be tried again on 1 June 2026 at 12:01 UTC."),
         (claimed, "A worker is writing it, and has it until 12:01 UTC"),
         (accepted, "The mail server accepted it on 1 June 2026 at 12:00 UTC."),
     ):
         url = reverse("admin:subscriptions_letter_change", args=[letter(**fields).pk])
-        assert told in text_of(panel.get(url))
+        assert sentence in text_of(panel.get(url))
 
 
-def test_a_letter_that_waits_tells_what_for():
+def test_the_page_of_a_waiting_letter_says_what_it_waits_for():
     waiting = letter("reader@gmail.com", attempt=1, next_try_at=NOW + MINUTE)
     Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
     said = status.describe(waiting, NOW)
@@ -249,20 +249,20 @@ def test_the_doctor_says_how_to_resume():
     assert "12:01 UTC. Once fixed, run `manage.py sending resume`." in said
 
 
-def test_the_doctor_tells_who_knows_what_arrived(settings, tmp_path):
-    assert found("delivery check") == ("ok", "files in the outbox")
+def test_the_doctor_names_the_delivery_lookup(settings, tmp_path):
+    assert found("delivery lookup") == ("ok", "files in the outbox")
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
-    grade, said = found("delivery check")
+    grade, said = found("delivery lookup")
     assert grade == "note"
     assert "an email may arrive twice" in said
     settings.ORACLE = f"postfix:{tmp_path / 'mail.log'}"
-    grade, said = found("delivery check")
+    grade, said = found("delivery lookup")
     assert grade == "wrong"
     assert "mail.log (No such file or directory): let Postfix write it" in said
     (tmp_path / "mail.log").touch()
-    assert found("delivery check") == ("ok", f"Postfix log {tmp_path / 'mail.log'}")
+    assert found("delivery lookup") == ("ok", f"Postfix log {tmp_path / 'mail.log'}")
     settings.ORACLE = "delphi"
-    assert found("delivery check")[0] == "wrong"
+    assert found("delivery lookup")[0] == "wrong"
 
 
 def test_the_doctor_looks_whether_the_journal_can_be_written(data_dir):

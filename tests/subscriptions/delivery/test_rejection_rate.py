@@ -1,4 +1,4 @@
-"""Where many digests are refused or come back, somebody is told: each letter says so of itself."""
+"""Where many digests are refused or come back, an alarm says so: each letter says so of itself."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def come_back(letters, said="5.7.1 not let in"):
         )
 
 
-def test_a_provider_that_refuses_all_digests_is_told_with_its_words_and_no_address():
+def test_a_provider_that_refuses_all_digests_is_reported_with_its_reply_and_no_address():
     digests(10)
     digests(2, state="failed", domain="example.net", said="550 5.1.1 no such user")
     digests(5, state="failed", domain="gmail.com", said=BLOCKED)
@@ -70,7 +70,7 @@ def test_confirmations_to_addresses_that_somebody_typed_are_no_alarm():
     assert rejection_rate.describe_last_day(NOW) == ""
 
 
-def test_the_alarm_stands_for_a_day_and_is_told_in_public_without_names():
+def test_the_alarm_lasts_for_a_day_and_is_shown_in_public_without_names():
     digests(5, state="failed", domain="gmail.com", said=BLOCKED)
     tasks.check_refusals()
     (row,) = Alarm.objects.standing()

@@ -159,45 +159,45 @@ def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):
 # ---- Addresses that are none
 
 
-def test_long_words_and_readers_who_are_gone_do_no_harm():
-    reader = make.subscriber()
-    suppress.after_rejection(reader.pk, reader.email, "550 5.1.1 " + "no " * 500, NOW)
+def test_long_words_and_erased_subscribers_do_no_harm():
+    subscriber = make.subscriber()
+    suppress.after_rejection(subscriber.pk, subscriber.email, "550 5.1.1 " + "no " * 500, NOW)
     assert len(Subscriber.objects.get().suppressed_reason) == 200
-    reader.delete()
-    suppress.after_rejection(reader.pk, reader.email, "550 5.1.1 no", NOW)
+    subscriber.delete()
+    suppress.after_rejection(subscriber.pk, subscriber.email, "550 5.1.1 no", NOW)
 
 
 # ---- Names of letters
 
 
-def letter_of(reader, kind="digest", day=TODAY, created_at=NOW):
-    return Letter(subscriber=reader, kind=kind, day=day, created_at=created_at)
+def letter_of(subscriber, kind="digest", day=TODAY, created_at=NOW):
+    return Letter(subscriber=subscriber, kind=kind, day=day, created_at=created_at)
 
 
-def test_a_digests_name_depends_on_its_reader_and_day_alone():
-    reader, other = make.subscriber(), make.subscriber()
-    name = message_ids.for_letter(letter_of(reader))
-    assert message_ids.for_letter(letter_of(reader, created_at=NOW + HOUR)) == name
-    assert message_ids.for_letter(letter_of(reader, kind="welcome")) == name
-    assert message_ids.for_digest(reader.public_id, TODAY) == name
+def test_a_digests_name_depends_on_its_subscriber_and_day_alone():
+    subscriber, other = make.subscriber(), make.subscriber()
+    name = message_ids.for_letter(letter_of(subscriber))
+    assert message_ids.for_letter(letter_of(subscriber, created_at=NOW + HOUR)) == name
+    assert message_ids.for_letter(letter_of(subscriber, kind="welcome")) == name
+    assert message_ids.for_digest(subscriber.public_id, TODAY) == name
     letters = [
-        letter_of(reader),
+        letter_of(subscriber),
         letter_of(other),
-        letter_of(reader, day=TODAY + DAY),
-        letter_of(reader, "confirm", None),
-        letter_of(reader, "goodbye", None),
-        letter_of(reader, "confirm", None, NOW + SECOND),
+        letter_of(subscriber, day=TODAY + DAY),
+        letter_of(subscriber, "confirm", None),
+        letter_of(subscriber, "goodbye", None),
+        letter_of(subscriber, "confirm", None, NOW + SECOND),
     ]
     assert len({message_ids.for_letter(letter) for letter in letters}) == len(letters)
 
 
-def test_a_name_tells_nobody_who_the_reader_is(settings):
-    reader = make.subscriber("someone@example.org")
-    name = message_ids.for_letter(letter_of(reader))
+def test_a_name_does_not_disclose_the_subscriber(settings):
+    subscriber = make.subscriber("someone@example.org")
+    name = message_ids.for_letter(letter_of(subscriber))
     assert "someone" not in name
-    assert reader.public_id.hex not in name.replace("-", "")
+    assert subscriber.public_id.hex not in name.replace("-", "")
     settings.SECRET_KEY = "another"
-    assert message_ids.for_letter(letter_of(reader)) != name
+    assert message_ids.for_letter(letter_of(subscriber)) != name
 
 
 def test_what_a_provider_said_is_kept_in_short_and_without_addresses():
@@ -242,7 +242,7 @@ def test_an_address_can_not_be_made_up_from_another():
     assert [verp.letter_id_of(address, NOW) for address in forged] == [None] * len(forged)
 
 
-def test_an_address_of_long_ago_or_of_another_key_tells_nothing(settings):
+def test_an_old_address_or_one_of_another_key_names_no_letter(settings):
     address = verp.envelope_sender("digest", 4711, NOW)
     assert verp.letter_id_of(address, NOW + 14 * DAY) == 4711
     assert verp.letter_id_of(address, NOW + 16 * DAY) is None

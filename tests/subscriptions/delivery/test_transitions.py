@@ -1,4 +1,4 @@
-"""Claims, the fence and the bytes that pass it: which letters may take a step, and which not."""
+"""Claims, the final check and stored bytes: which letters may take a step, and which not."""
 
 import time
 from datetime import timedelta
@@ -19,7 +19,7 @@ from subscriptions.delivery.clock import database_now
 from subscriptions.delivery.transitions import compress
 from subscriptions.models import Letter, Subscriber, Volley
 from tests.factories import make
-from tests.factories.make import DAY, DOOR, MINUTE, NOW, TODAY
+from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW, TODAY
 from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.delivery import steps
 from tests.subscriptions.delivery.steps import due
@@ -70,7 +70,7 @@ def test_letters_that_a_person_waits_for_are_claimed_before_digests_where_they_a
 
 def test_no_more_are_claimed_than_asked_for_though_some_turn_out_not_to_be_wanted():
     unwanted = steps.letter_to("left@example.org", next_try_at=NOW - MINUTE)
-    Subscriber.objects.update(unsubscribed_at=NOW)  # By nobody who calls her letters off.
+    Subscriber.objects.update(unsubscribed_at=NOW)  # By nobody who calls their letters off.
     due = [steps.letter_to(f"{number}@example.org").pk for number in range(3)]
     for numbers, is_exhausted in ((due[:2], False), (due[2:], True), ([], True)):
         with transaction.atomic():
@@ -101,21 +101,21 @@ def test_letters_that_broke_again_and_again_are_claimed_with_no_others():
 def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
     letter = steps.letter_to()
     asleep = steps.claim(letter)
-    assert not steps.pass_fence(asleep, asleep.lease_until)
+    assert not steps.pass_final_check(asleep, asleep.lease_until)
     queue.sweep(NOW + 20 * MINUTE)
     queue.deliver(letter.pk, NOW + 40 * MINUTE)
 
-    assert not steps.pass_fence(asleep, NOW + 10 * MINUTE)  # Its own clock was asleep, too.
+    assert not steps.pass_final_check(asleep, NOW + 10 * MINUTE)  # Its own clock was asleep, too.
     assert len(server.accepted) == 1
 
 
-def test_from_its_closing_on_a_letter_is_neither_claimed_nor_let_past_the_fence():
+def test_from_its_closing_on_a_letter_is_neither_claimed_nor_let_past_the_final_check():
     letter = steps.letter_to()
     assert steps.claim(letter, letter.closes_at) is None
     assert make.fresh(letter).state == "missed"
 
     other = steps.claim(steps.letter_to("other@example.org"), letter.closes_at - MINUTE)
-    assert not steps.pass_fence(other, other.closes_at)
+    assert not steps.pass_final_check(other, other.closes_at)
     assert make.fresh(other).state == "missed"
 
 
@@ -125,7 +125,7 @@ def test_words_that_are_too_long_for_the_ledger_are_cut():
     transitions.release([steps.claim(letter)], NOW, words)
     assert letter.events.get(was="claimed", became="planned").note == words[:300]
     again = steps.claim(letter)
-    assert steps.pass_fence(again)
+    assert steps.pass_final_check(again)
     assert transitions.accept([again], [words], NOW)
     assert transitions.end([steps.claim(other)], Letter.State.FAILED, words, NOW)
     letter.refresh_from_db()
@@ -134,7 +134,7 @@ def test_words_that_are_too_long_for_the_ledger_are_cut():
 
 
 def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended():
-    letter = steps.past_the_fence()
+    letter = steps.past_the_final_check()
     hours = [NOW + timedelta(hours=hour) for hour in (2, 4)]
     transitions.put_back(letter, NOW, until=hours[1])
     queue.sweep(hours[0])
@@ -154,8 +154,8 @@ DAMAGE = [
 
 @pytest.mark.parametrize(("damage", "why"), DAMAGE)
 def test_damaged_bytes_are_neither_sent_nor_rewritten(server, composed, caplog, damage, why):
-    """She may have it already, as it was."""
-    letter = steps.past_the_fence()
+    """They may have it already, as it was."""
+    letter = steps.past_the_final_check()
     for minute in (16, 32):
         queue.sweep(NOW + minute * MINUTE)
     damage(Volley.objects.all())
@@ -174,13 +174,13 @@ def test_who_was_overtaken_gives_no_papers_back():
     letter = steps.letter_to()
     asleep = steps.claim(letter)
     queue.sweep(NOW + 20 * MINUTE)
-    assert steps.pass_fence(steps.claim(letter, NOW + 40 * MINUTE), NOW + 40 * MINUTE)
+    assert steps.pass_final_check(steps.claim(letter, NOW + 40 * MINUTE), NOW + 40 * MINUTE)
     assert transitions.end([asleep], Letter.State.FAILED, "refused", NOW + 40 * MINUTE) == []
     assert Pick.objects.count() == 1
 
 
-def test_letters_that_pass_the_fence_together_have_each_their_own_bytes_again():
-    again = steps.past_the_fence()
+def test_letters_that_pass_the_final_check_together_have_each_their_own_bytes_again():
+    again = steps.past_the_final_check()
     first = transitions.frozen_bytes(again)
     later = NOW + 10 * MINUTE
     transitions.put_back(again, NOW)
@@ -202,13 +202,13 @@ def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longe
     letter = steps.letter_to(attempt=3)  # The next wait is an hour.
     letter = steps.claim(letter)
     transitions.put_back(letter, NOW, until=NOW + minutes * MINUTE)
-    own = transitions.next_attempt_at(make.fresh(letter), NOW)
+    own = transitions.next_try_at(make.fresh(letter), NOW)
     assert own >= NOW + 60 * MINUTE
     assert letter.next_try_at == max(own, NOW + minutes * MINUTE)
 
 
-def test_a_server_may_think_for_its_ten_minutes_however_late_the_fence_was_passed(composed):
-    assert steps.pass_fence(steps.claim(steps.letter_to()), NOW + 14 * MINUTE)
+def test_a_server_may_think_for_its_ten_minutes_however_late_the_final_check_was_passed(composed):
+    assert steps.pass_final_check(steps.claim(steps.letter_to()), NOW + 14 * MINUTE)
 
     queue.sweep(NOW + 25 * MINUTE)
     assert Letter.objects.get().state == "transmitting"
@@ -237,11 +237,11 @@ def test_events_carry_their_attempt_and_their_own_moment(server, composed):
 
     queue.deliver(letter.pk, NOW)
 
-    claimed, fenced, put_back = letter.events.all()[1:]
-    assert NOW <= claimed.at < fenced.at < put_back.at
-    assert put_back.at - fenced.at >= slow
-    assert [event.attempt for event in (claimed, fenced, put_back)] == [1, 1, 1]
-    assert make.fresh(letter).next_try_at == transitions.next_attempt_at(letter, put_back.at)
+    claimed, checked, put_back = letter.events.all()[1:]
+    assert NOW <= claimed.at < checked.at < put_back.at
+    assert put_back.at - checked.at >= slow
+    assert [event.attempt for event in (claimed, checked, put_back)] == [1, 1, 1]
+    assert make.fresh(letter).next_try_at == transitions.next_try_at(letter, put_back.at)
 
 
 # ---- The clock by which workers agree on leases
@@ -260,14 +260,14 @@ def test_the_clock_is_the_databases_and_goes_on_amid_a_transaction():
 # ---- What the steps of a letter cost the database, and that less is asked of it for nothing
 
 
-#: What the claim and the fence change.
+#: What the claim and the final check change.
 CHANGED = {
     *("state", "attempt", "lease_until", "left_at"),
     *("message_id", "frozen_at", "volley", "mime_at", "mime_size"),
 }
 
 
-def test_no_index_knows_what_the_claim_and_the_fence_change():
+def test_no_index_knows_what_the_claim_and_the_final_check_change():
     """So PostgreSQL enters the changed row into none."""
     unique = [one for one in Letter._meta.constraints if isinstance(one, models.UniqueConstraint)]
     for index in [*Letter._meta.indexes, *unique]:
@@ -277,7 +277,7 @@ def test_no_index_knows_what_the_claim_and_the_fence_change():
 
 
 @pytest.mark.django_db
-def test_a_claimed_letter_and_its_reader_are_as_the_models_say():
+def test_a_claimed_letter_and_its_subscriber_are_as_the_models_say():
     digest_to("reader@example.org")
     with transaction.atomic():
         ((claimed,), _) = transitions.claim(NOW, 1)
@@ -300,17 +300,17 @@ UNWANTED += [({"paused_until": TODAY + DAY}, "paused"), ({"confirmed_at": None},
 
 
 @pytest.mark.parametrize(("fields", "reason"), UNWANTED)
-def test_the_fence_looks_itself_whether_a_digest_is_still_wanted(fields, reason):
-    """Whatever was changed, and whoever did it without calling her letters off."""
+def test_the_final_check_looks_itself_whether_a_digest_is_still_wanted(fields, reason):
+    """Whatever was changed, and whoever did it without calling their letters off."""
     letter = steps.claim(steps.letter_to())
     Subscriber.objects.update(**fields)
-    assert not steps.pass_fence(letter)
+    assert not steps.pass_final_check(letter)
     assert (make.fresh(letter).state, letter.reason) == ("skipped", reason)
     assert not Pick.objects.exists()
 
 
 def test_which_letters_are_for_whom():
-    readers = {
+    subscribers = {
         "active": make.subscriber(),
         "paused": make.subscriber(paused_until=TODAY + 9 * DAY),
         "unsubscribed": make.subscriber(unsubscribed_at=NOW, next_due_at=None),
@@ -324,26 +324,26 @@ def test_which_letters_are_for_whom():
         "link": ["active", "paused", "unsubscribed"],
         "confirm": ["active", "paused", "unsubscribed", "pending"],
     }.items():
-        for state, reader in readers.items():
-            why = transitions.skip_reason(Letter(kind=kind, created_at=NOW), reader, NOW)
+        for state, subscriber in subscribers.items():
+            why = transitions.skip_reason(Letter(kind=kind, created_at=NOW), subscriber, NOW)
             assert why == ("" if state in wanted else state), (kind, state)
 
 
-def test_a_goodbye_does_not_pass_the_fence_once_she_has_come_back():
-    reader = make.subscriber()
-    signup.unsubscribe(reader.public_id, source=DOOR, now=NOW)
+def test_a_goodbye_does_not_pass_the_final_check_after_a_new_subscription():
+    subscriber = make.subscriber()
+    signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
     goodbye = steps.claim(Letter.objects.get(kind="goodbye"))
-    signup.confirm(reader, goodbye.created_at, source=DOOR, now=NOW, kind="goodbye")
-    assert not steps.pass_fence(goodbye)
+    signup.confirm(subscriber, goodbye.created_at, source=CONSENT_SOURCE, now=NOW, kind="goodbye")
+    assert not steps.pass_final_check(goodbye)
     assert (make.fresh(goodbye).state, goodbye.reason) == ("skipped", "the subscriber came back")
 
 
-def test_papers_of_a_letter_that_is_being_repeated_stay_hers_when_she_leaves():
-    letter = steps.past_the_fence()
+def test_papers_of_a_letter_that_is_being_resent_stay_assigned_after_an_unsubscribe():
+    letter = steps.past_the_final_check()
     for minute in (16, 32):
         queue.sweep(NOW + minute * MINUTE)
     assert (make.fresh(letter).state, letter.repeats) == ("planned", 1)
-    signup.unsubscribe(letter.subscriber.public_id, source=DOOR, now=NOW + 32 * MINUTE)
+    signup.unsubscribe(letter.subscriber.public_id, source=CONSENT_SOURCE, now=NOW + 32 * MINUTE)
     assert make.fresh(letter).state == "skipped"
     assert Pick.objects.count() == 1
 
@@ -355,11 +355,11 @@ def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
     came_of = []
     for number in range(4):
         letter = steps.letter_to(f"reader-{number}@example.org")
-        reader = letter.subscriber
+        subscriber = letter.subscriber
         leaving = (
-            partial(erase.erase, reader, now=NOW)
+            partial(erase.erase, subscriber, now=NOW)
             if leave == "erase"
-            else partial(signup.unsubscribe, reader.public_id, source=DOOR, now=NOW)
+            else partial(signup.unsubscribe, subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
         )
         came_of += at_once(leaving, partial(queue.deliver, letter.pk, NOW))
     assert errors_of(came_of) == []

@@ -79,7 +79,7 @@ def test_papers_of_one_shape_share_a_skeleton_and_those_with_odd_addresses_have_
     assert len(shapes) == 3
 
 
-def test_blocks_are_rendered_once_for_many_readers(monkeypatch):
+def test_blocks_are_rendered_once_for_many_subscribers(monkeypatch):
     for kept in ("_skeletons", "_fragments", "_entries"):
         monkeypatch.setattr(fragments, kept, {})
     rendered = []

@@ -71,19 +71,19 @@ def test_forms_with_an_old_slug_choose_the_topic_that_stays(old, stays):
 
 
 def test_a_form_that_is_open_before_followers_move_loses_none(old):
-    reader = make.subscriber(topics=[old])
-    form = InterestsForm.showing(reader)
+    subscriber = make.subscriber(topics=[old])
+    form = InterestsForm.showing(subscriber)
     assert form["topics"].value() == ["stays"]
     sent = InterestsForm(QueryDict(f"topics={form['topics'].value()[0]}"))
     assert sent.is_valid()
-    preferences.change(reader, sent.topic_selection(), {}, now=NOW)
-    assert preferences_of(reader) == [("Stays", "follow", 1)]
+    preferences.change(subscriber, sent.topic_selection(), {}, now=NOW)
+    assert preferences_of(subscriber) == [("Stays", "follow", 1)]
 
 
-def test_who_confirms_after_the_merge_gets_what_she_asked_for_before(old):
-    reader = make.subscriber(unsubscribed_at=NOW)
-    reader.asked_for = signup.SignUpRequest(TopicSelection([old])).to_json()
-    reader.save()
+def test_who_confirms_after_a_merge_gets_what_they_asked_for_before(old):
+    subscriber = make.subscriber(unsubscribed_at=NOW)
+    subscriber.asked_for = signup.SignUpRequest(TopicSelection([old])).to_json()
+    subscriber.save()
     later = NOW + MINUTE
-    signup.confirm(reader, later, source=signup.ConsentSource("x"), now=later)
-    assert preferences_of(reader) == [("Stays", "follow", 1)]
+    signup.confirm(subscriber, later, source=signup.ConsentSource("x"), now=later)
+    assert preferences_of(subscriber) == [("Stays", "follow", 1)]

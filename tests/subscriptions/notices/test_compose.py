@@ -18,14 +18,14 @@ pytestmark = pytest.mark.django_db
 
 
 def goodbye():
-    """Return the letter to a reader who has just left."""
-    reader = make.subscriber()
-    unsubscribe(reader)
-    return reader.letters.get()
+    """Return the letter to a subscriber who has just left."""
+    subscriber = make.subscriber()
+    unsubscribe(subscriber)
+    return subscriber.letters.get()
 
 
 def question(**fields):
-    """Return the letter to a reader whose letters came back, which asks whether that is right."""
+    """Return the letter that asks a subscriber after a bounce whether their address is right."""
     return moderation.ask_if_address_works(bouncing(NOW - DAY, **fields), now=NOW)
 
 
@@ -66,7 +66,7 @@ def test_a_goodbye_is_withheld_from_who_came_back_and_left_again():
     assert deliver(letter.subscriber.letters.first(), NOW + 3 * MINUTE) == "sent"
 
 
-def test_a_goodbye_is_withheld_where_letters_cannot_reach_her():
+def test_a_goodbye_is_withheld_where_letters_cannot_reach_the_subscriber():
     letter = goodbye()
     Subscriber.objects.update(suppressed_at=NOW)
     assert deliver(letter, NOW + 5 * MINUTE) == "not sent: suppressed"
@@ -108,19 +108,21 @@ def test_the_question_says_since_when_and_how_to_end_it(outbox):
 
 
 @pytest.mark.parametrize("kind", tokens.ASKING)
-@pytest.mark.parametrize(("hers", "written"), [("de", "de"), ("tlh", "en")])
-def test_each_is_written_in_her_language_or_in_english(monkeypatch, kind, hers, written):
+@pytest.mark.parametrize(("language", "written"), [("de", "de"), ("tlh", "en")])
+def test_each_is_written_in_the_subscribers_language_or_in_english(
+    monkeypatch, kind, language, written
+):
     monkeypatch.setattr(compose.render, "render", lambda kind, context: translation.get_language())
-    reader = make.subscriber(language=hers, suppressed_at=NOW)
-    letter = Letter(subscriber=reader, kind=kind, created_at=NOW)
+    subscriber = make.subscriber(language=language, suppressed_at=NOW)
+    letter = Letter(subscriber=subscriber, kind=kind, created_at=NOW)
     with translation.override("fr"):
         assert make.composed(letter, NOW) == written
         assert translation.get_language() == "fr"
 
 
 def test_a_notice_that_cannot_be_written_costs_itself_alone():
-    readers = [make.subscriber(suppressed_at=moment) for moment in (None, NOW)]
-    letters = [Letter(subscriber=one, kind="bounced", created_at=NOW) for one in readers]
+    subscribers = [make.subscriber(suppressed_at=moment) for moment in (None, NOW)]
+    letters = [Letter(subscriber=one, kind="bounced", created_at=NOW) for one in subscribers]
     bad, good = hooks.composers["bounced"](letters, NOW)
     assert isinstance(bad, Exception)
     assert "on 1 June 2026" in " ".join(good.text.split())

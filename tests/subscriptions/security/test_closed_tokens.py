@@ -1,4 +1,4 @@
-"""Links that lie in a mailbox which she has left behind open nothing of hers, but let her leave."""
+"""Links that were sent to a former address open no page, but still unsubscribe."""
 
 import re
 from datetime import timedelta
@@ -15,7 +15,7 @@ from subscriptions.models import Move, Subscriber
 from subscriptions.notices import send as correspondence
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import DAY, DOOR, MINUTE, NOW
+from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
 from tests.helpers.invariants import broken
 from tests.helpers.subscriber_pages import digest_of
 from tests.helpers.tables import everything
@@ -24,15 +24,15 @@ pytestmark = pytest.mark.django_db
 
 OLD, NEW, THIRD = "old@example.org", "new@example.org", "third@example.org"
 MOVED_AT = NOW + 2 * MINUTE
-#: What opens each page that a token opens; the others ask something, or let her leave.
-DOORS = {
+#: What opens each page that a token opens; the others ask something, or let them leave.
+PAGE_PURPOSES = {
     **dict.fromkeys(["preferences", "me", "history", "learned", "library"], "preferences"),
     **dict.fromkeys(["saved", "saved-bibtex", "saved-ris", "saved-markdown"], "preferences"),
     **dict.fromkeys(["saved-csv", "why"], "preferences"),
     **{"feedback": "feedback", "digest": "digest", "reader-feed": "feed"},
 }
 ANSWERED = {"confirm", "move", "unsubscribe", "short", "short-paper"}
-#: What a page is sent, where that is a wish of hers.
+#: What a page is sent, where that is the subscriber's.
 SENT = {
     "preferences": [{"action": action} for action in ("save", "export", "erase", "reset", "move")],
     "learned": [{"learning": "off"}],
@@ -44,27 +44,27 @@ SENT = {
 
 @pytest.fixture
 def one():
-    """A reader with a digest in her mailbox, who saved its paper."""
-    reader = make.subscriber(OLD, interests="graph networks", confirmed_at=NOW - 9 * DAY)
-    digest = digest_of(reader, id="2606.1")
-    reader.letters.update(state="accepted", ended_at=NOW)
-    feedback.record(reader, digest.picks.get().paper, "save", NOW)
-    return reader
+    """A subscriber with a digest in their mailbox, who saved its paper."""
+    subscriber = make.subscriber(OLD, interests="graph networks", confirmed_at=NOW - 9 * DAY)
+    digest = digest_of(subscriber, id="2606.1")
+    subscriber.letters.update(state="accepted", ended_at=NOW)
+    feedback.record(subscriber, digest.picks.get().paper, "save", NOW)
+    return subscriber
 
 
-def move(reader, to=NEW, at=MOVED_AT):
-    """Have her digest moved at this moment, and return her."""
-    change_address.request(reader, to, now=at - MINUTE)
+def move(subscriber, to=NEW, at=MOVED_AT):
+    """Change the subscriber's address at this moment. Return the subscriber."""
+    change_address.request(subscriber, to, now=at - MINUTE)
     for side in ("old", "new"):
-        change_address.approve(reader, side, at - MINUTE, source=DOOR, now=at)
-    assert (make.fresh(reader).email, reader.moved_at) == (to, at)
-    return reader
+        change_address.approve(subscriber, side, at - MINUTE, source=CONSENT_SOURCE, now=at)
+    assert (make.fresh(subscriber).email, subscriber.moved_at) == (to, at)
+    return subscriber
 
 
-def path(page, reader):
-    """Return the address of a page, with the key that she has now."""
-    thing = reader.digests.get().public_id if page == "digest" else None
-    return reverse(page, args=[tokens.own_token(DOORS[page], reader, thing)])
+def path(page, subscriber):
+    """Return the address of a page, with the subscriber's present token."""
+    thing = subscriber.digests.get().public_id if page == "digest" else None
+    return reverse(page, args=[tokens.own_token(PAGE_PURPOSES[page], subscriber, thing)])
 
 
 def keys_in(text):
@@ -76,37 +76,37 @@ def said_in(message):
     return "".join(message.get_body([kind]).get_content() for kind in ("plain", "html"))
 
 
-def is_told(response, reader):
-    """Hold that a page says that its key is closed, and nothing of hers."""
+def check_closed(response, subscriber):
+    """Check that a page says that its token is closed, and nothing of the subscriber."""
     assert response.status_code == 410
     page = response.text
-    for secret in (reader.email, *keys_of(reader)):
+    for secret in (subscriber.email, *keys_of(subscriber)):
         assert secret not in page
     assert not keys_in(page)
     return page
 
 
-def keys_of(reader):
-    return [path(page, reader) for page in DOORS] + [tokens.unsubscribe_url(reader)]
+def keys_of(subscriber):
+    return [path(page, subscriber) for page in PAGE_PURPOSES] + [tokens.unsubscribe_url(subscriber)]
 
 
-# ---- At each door
+# ---- At each page
 
 
 def test_each_page_that_a_token_opens_is_tried_here():
     included = get_resolver().url_patterns
     patterns = [each for one in included for each in getattr(one, "url_patterns", [one])]
     with_token = {each.name for each in patterns if "<str:token>" in str(each.pattern)}
-    assert with_token == {*DOORS, *ANSWERED}
+    assert with_token == {*PAGE_PURPOSES, *ANSWERED}
 
 
-@pytest.mark.parametrize("page", DOORS)
+@pytest.mark.parametrize("page", PAGE_PURPOSES)
 def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
     before = path(page, one)
     assert client.get(before).status_code == 200
     move(one)
     held = everything()
-    said = is_told(client.get(before), one)
+    said = check_closed(client.get(before), one)
     assert client.head(before).status_code == 410
     if page != "reader-feed":
         assert "was moved to another address" in said
@@ -116,7 +116,7 @@ def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
     for sent in SENT.get(page, [{}]):
         response = client.post(before, sent)
         if response.status_code != 405:  # Some pages only show.
-            is_told(response, one)
+            check_closed(response, one)
     assert everything() == held
     assert client.get(path(page, one)).status_code == 200
 
@@ -126,31 +126,31 @@ def test_a_second_move_closes_the_keys_of_the_first_whatever_the_clocks_say(clie
     second = path("preferences", move(one))
     change_address.request(one, THIRD, now=NOW)
     for side in ("old", "new"):
-        change_address.approve(one, side, NOW, source=DOOR, now=MOVED_AT + later)
+        change_address.approve(one, side, NOW, source=CONSENT_SOURCE, now=MOVED_AT + later)
     one.refresh_from_db()
-    is_told(client.get(second), one)
+    check_closed(client.get(second), one)
     assert client.get(path("preferences", one)).status_code == 200
 
 
 def test_who_never_moved_and_a_wish_that_is_not_fulfilled_close_nothing(client, one):
-    before = [path(page, one) for page in DOORS]
+    before = [path(page, one) for page in PAGE_PURPOSES]
     change_address.request(one, NEW, now=NOW)
-    change_address.approve(one, "old", NOW, source=DOOR, now=NOW)
+    change_address.approve(one, "old", NOW, source=CONSENT_SOURCE, now=NOW)
     one.refresh_from_db()
     assert [client.get(key).status_code for key in before] == [200] * len(before)
-    assert [path(page, one) for page in DOORS] == before
+    assert [path(page, one) for page in PAGE_PURPOSES] == before
 
 
-def test_all_that_her_pages_lead_to_opens_after_a_move(client, one):
+def test_all_links_of_a_subscribers_pages_open_after_a_change_of_address(client, one):
     move(one)
-    for page in DOORS:
+    for page in PAGE_PURPOSES:
         for key in keys_in(client.get(path(page, one)).text):
             assert client.get(key).status_code == 200, key
-    # Also the digests that she had before.
+    # Also the digests that they had before.
     assert f"{path('me', one)}?day=" in client.get(path("history", one)).text
 
 
-def test_programs_that_read_a_closed_feed_are_told_that_it_is_gone_and_where_to_look(client, one):
+def test_a_closed_feed_answers_programs_that_it_is_gone_and_where_to_look(client, one):
     before = path("reader-feed", one)
     known = client.get(before)
     entries = re.findall(r"<id>.*?</id>", known.text)
@@ -166,7 +166,7 @@ def test_programs_that_read_a_closed_feed_are_told_that_it_is_gone_and_where_to_
 # ---- Leaving
 
 
-def test_a_link_of_before_still_lets_her_leave_and_tells_nothing(client, outbox, clock, one):
+def test_an_old_link_still_unsubscribes_and_discloses_nothing(client, outbox, clock, one):
     leave = tokens.unsubscribe_url(one)
     move(one)
     since = client.get(tokens.unsubscribe_url(one)).text
@@ -183,7 +183,7 @@ def test_a_link_of_before_still_lets_her_leave_and_tells_nothing(client, outbox,
     assert "You’re unsubscribed" in client.get(leave).text
     rounds.deliver_due(lambda: clock.now)
     goodbye = outbox()[-1]
-    assert goodbye["To"] == NEW  # Where she can take it back.
+    assert goodbye["To"] == NEW  # Where they can take it back.
     (undo,) = [key for key in keys_in(said_in(goodbye)) if key.startswith("/confirm/")]
     assert client.post(undo).status_code == 200
     assert make.fresh(one).unsubscribed_at is None
@@ -201,14 +201,16 @@ ASKED = [
 
 
 @pytest.mark.parametrize(("kind", "fields"), ASKED)
-def test_what_was_asked_before_she_moved_is_answered_by_nobody(client, clock, one, kind, fields):
+def test_a_request_from_before_the_change_of_address_cannot_be_answered(
+    client, clock, one, kind, fields
+):
     asked = tokens.answer_url(one, kind, MOVED_AT - 2 * MINUTE)
     move(one)
     Subscriber.objects.update(**fields)
     one.refresh_from_db()
     clock.now, held = MOVED_AT + DAY + MINUTE, everything()
     for send in (client.get, client.post):
-        assert "was moved to another address" in is_told(send(asked), one)
+        assert "was moved to another address" in check_closed(send(asked), one)
     assert everything() == held
 
 
@@ -216,14 +218,14 @@ def test_an_older_request_is_closed_to_a_concurrent_answer(client, one, monkeypa
     asked = tokens.answer_url(one, "confirm", NOW)
     confirm = signup.confirm
 
-    def confirm_as_she_moves(subscriber, *given, **named):
+    def confirm_late(subscriber, *given, **named):
         move(Subscriber.objects.get())
         return confirm(subscriber, *given, **named)
 
-    monkeypatch.setattr(signup, "confirm", confirm_as_she_moves)
+    monkeypatch.setattr(signup, "confirm", confirm_late)
     response = client.post(asked)
     one.refresh_from_db()
-    is_told(response, one)
+    check_closed(response, one)
 
 
 def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clock, one):
@@ -246,36 +248,36 @@ def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clo
     move(one, THIRD, MOVED_AT + DAY)
     clock.now = MOVED_AT + DAY
     for url in urls.values():
-        is_told(client.get(url), one)
+        check_closed(client.get(url), one)
 
 
 def test_a_wish_that_was_asked_for_by_a_key_of_before_ends_with_the_move(client, one):
-    """The one who has the old mailbox asks for another address, while her letters are under way."""
+    """Whoever has the old mailbox asks for another address, while letters are under way."""
     change_address.request(one, "thief@example.org", now=NOW)
     move(one)
     assert Move.objects.get().new_email == NEW
     for side in ("old", "new"):
-        is_told(client.post(tokens.move_url(one, side, NOW)), one)
+        check_closed(client.post(tokens.move_url(one, side, NOW)), one)
 
 
 # ---- Letters
 
 
 def planned():
-    """Make a reader with a planned digest, and return her."""
+    """Make a subscriber with a planned digest."""
     make.paper("Graph networks")
-    reader = make.subscriber(OLD, interests="graph networks", next_due_at=NOW)
+    subscriber = make.subscriber(OLD, interests="graph networks", next_due_at=NOW)
     plan.plan(NOW)
-    return reader
+    return subscriber
 
 
-def test_of_the_links_in_her_letters_those_in_the_new_mailbox_open(client, outbox, clock):
+def test_of_the_links_in_letters_only_those_in_the_new_mailbox_open(client, outbox, clock):
     one = planned()
     rounds.deliver_due(lambda: NOW)
     change_address.request(one, NEW, now=NOW)
     rounds.deliver_due(lambda: NOW)
     for side in ("old", "new"):
-        change_address.approve(one, side, NOW, source=DOOR, now=MOVED_AT)
+        change_address.approve(one, side, NOW, source=CONSENT_SOURCE, now=MOVED_AT)
     one.refresh_from_db()
     clock.now = NOW + DAY
     make.paper("Graph networks again", day=clock.now.date())
@@ -287,9 +289,9 @@ def test_of_the_links_in_her_letters_those_in_the_new_mailbox_open(client, outbo
         to: {key for letter in outbox() if letter["To"] == to for key in keys_in(said_in(letter))}
         for to in (OLD, NEW)
     }
-    rooms = {"preferences", "unsubscribe", "digests", "feedback", "why"}
-    assert {key.split("/")[1] for key in found[OLD]} == {*rooms, "move"}
-    assert {key.split("/")[1] for key in found[NEW]} == {*rooms, "move"}
+    prefixes = {"preferences", "unsubscribe", "digests", "feedback", "why"}
+    assert {key.split("/")[1] for key in found[OLD]} == {*prefixes, "move"}
+    assert {key.split("/")[1] for key in found[NEW]} == {*prefixes, "move"}
     for key in found[OLD]:
         is_open = key.startswith(("/unsubscribe/", "/move/"))
         assert client.get(key).status_code == (200 if is_open else 410), key
@@ -309,7 +311,7 @@ def test_a_letter_planned_before_a_move_is_composed_for_the_new_address(client, 
     assert len(keys) == 5
 
 
-def test_a_letter_that_was_in_hand_as_she_moved_is_of_the_old_address_and_closed(client):
+def test_links_of_a_letter_that_was_claimed_before_the_change_of_address_are_closed(client):
     one = planned()
     (letter,), _ = transitions.claim(NOW, 1)
     written = rendering.render_letters([letter], NOW)

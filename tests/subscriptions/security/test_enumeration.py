@@ -46,8 +46,8 @@ def sign_up(client, email, **wishes):
 
 
 @contextmanager
-def told():
-    """Count what the database is told to do meanwhile: how often, which verb, where.
+def count_queries():
+    """Count the database's queries meanwhile: how often, which verb, where.
 
     Savepoints may end one way or the other.
     """
@@ -64,17 +64,17 @@ def told():
 @pytest.mark.parametrize("state", [*STATES, "never again"])
 @pytest.mark.parametrize("lately", [False, True])
 def test_a_sign_up_looks_and_costs_the_same_whoever_has_the_address(client, state, lately):
-    topic, email, readers = make.topic(), "you@example.org", []
+    topic, email, subscribers = make.topic(), "you@example.org", []
     if state in STATES:
-        readers = [make.subscriber(email, **STATES[state])]
+        subscribers = [make.subscriber(email, **STATES[state])]
     else:
         suppression_list.add(email, suppression_list.Why.ASKED, NOW)
-    if lately and readers:
-        queue.create(readers[0], "confirm", now=NOW - MINUTE, closes_at=NOW + HOUR)
+    if lately and subscribers:
+        queue.create(subscribers[0], "confirm", now=NOW - MINUTE, closes_at=NOW + HOUR)
     sign_up(client, "warm@example.org")
     answers, works = [], []
     for address in ("new@example.org", email):
-        with told() as work:
+        with count_queries() as work:
             response = sign_up(client, address, topics=topic.slug)
         works.append(work)
         del response.headers["Expires"]  # Now, by a clock that goes on from one to the next.
@@ -84,8 +84,8 @@ def test_a_sign_up_looks_and_costs_the_same_whoever_has_the_address(client, stat
     assert works[0] == works[1]
     assert works[0]["INSERT subscriptions_subscriber"] == 1
     Subscriber.objects.filter(email__in=["new@example.org", "warm@example.org"]).delete()
-    assert list(Subscriber.objects.all()) == readers  # Nothing is left of a stand-in.
-    assert not Letter.objects.exclude(subscriber__in=readers).exists()
+    assert list(Subscriber.objects.all()) == subscribers  # Nothing is left of a stand-in.
+    assert not Letter.objects.exclude(subscriber__in=subscribers).exists()
     assert Letter.objects.count() <= 1 + lately
 
 

@@ -1,4 +1,4 @@
-"""How often a door may be knocked at, by whom, and what is left behind."""
+"""How many attempts an endpoint accepts, from whom, and what is stored."""
 
 import pytest
 from django.db import OperationalError
@@ -29,7 +29,7 @@ def sign_up(client, email="you@example.org", ip="192.0.2.1"):
 
 def is_let_in(*spent, now=NOW):
     try:
-        rate_limits.hit("a door", spent, now)
+        rate_limits.hit("an endpoint", spent, now)
     except TooManyAttempts:
         return False
     return True
@@ -56,10 +56,10 @@ def test_in_any_such_time_there_are_no_more_than_so_many(most, waits):
 
 def test_who_is_turned_away_learns_when_to_come_back():
     limit = Limit("network", "a", 2, HOUR)
-    rate_limits.hit("a door", [limit], NOW)
-    rate_limits.hit("a door", [limit], NOW + 10 * MINUTE)
+    rate_limits.hit("an endpoint", [limit], NOW)
+    rate_limits.hit("an endpoint", [limit], NOW + 10 * MINUTE)
     with pytest.raises(TooManyAttempts) as refusal:
-        rate_limits.hit("a door", [limit], NOW + 30 * MINUTE + SECOND / 2)
+        rate_limits.hit("an endpoint", [limit], NOW + 30 * MINUTE + SECOND / 2)
     assert (refusal.value.by, refusal.value.retry_after) == ("network", 30 * 60)
     assert is_let_in(limit, now=NOW + HOUR)
 
@@ -71,12 +71,12 @@ def test_where_one_limit_is_reached_nothing_counts_under_the_others():
     assert [is_let_in(large) for _ in range(5)] == [True, True, True, True, False]
 
 
-def test_each_door_and_each_value_counts_for_itself():
+def test_each_endpoint_and_each_value_counts_for_itself():
     limit = Limit("network", "a", 1, HOUR)
-    rate_limits.hit("a door", [limit], NOW)
+    rate_limits.hit("an endpoint", [limit], NOW)
     rate_limits.hit("another", [limit], NOW)
-    rate_limits.hit("a door", [Limit("network", "b", 1, HOUR)], NOW)
-    rate_limits.hit("a door", [Limit("mailbox", "a", 1, HOUR)], NOW)
+    rate_limits.hit("an endpoint", [Limit("network", "b", 1, HOUR)], NOW)
+    rate_limits.hit("an endpoint", [Limit("mailbox", "a", 1, HOUR)], NOW)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -87,7 +87,7 @@ def test_of_many_at_once_no_more_come_in_than_may():
     assert sorted(at_once(*8 * [come])) == [False] * 5 + [True] * 3
 
 
-def test_where_attempts_cannot_be_counted_every_door_is_closed(client, monkeypatch, caplog):
+def test_where_attempts_cannot_be_counted_every_endpoint_is_closed(client, monkeypatch, caplog):
     def fail(*args, **kwargs):
         raise OperationalError("no such host you@example.org")
 
@@ -100,7 +100,7 @@ def test_where_attempts_cannot_be_counted_every_door_is_closed(client, monkeypat
     assert "example.org" not in caplog.text
 
 
-def test_what_is_kept_tells_nobodys_address_and_goes_after_a_day(client):
+def test_the_stored_attempts_contain_no_address_and_are_deleted_after_a_day(client):
     sign_up(client)
     rows = list(Attempt.objects.values_list("key", flat=True))
     assert len(set(rows)) == 3
@@ -174,7 +174,7 @@ def test_who_is_turned_away_gets_a_page_that_says_when_to_come_back(client, cloc
     assert "you@example.org" not in response.text
 
 
-def test_a_mailbox_gets_few_letters_however_it_is_spelt_and_the_page_does_not_tell(client):
+def test_a_mailbox_gets_few_letters_however_it_is_spelt_and_the_page_does_not_disclose_it(client):
     spellings = ["you@example.org", "y.ou@example.org", "you+a@example.org", "YOU+b@example.org"]
     answers = [sign_up(client, address, f"198.51.{n}.1") for n, address in enumerate(spellings)]
     assert Letter.objects.count() == Subscriber.objects.count() == 2
@@ -183,7 +183,9 @@ def test_a_mailbox_gets_few_letters_however_it_is_spelt_and_the_page_does_not_te
     assert len(set(pages)) == 1
 
 
-def test_after_too_many_from_many_networks_the_door_is_closed_and_an_alarm_says_so(client, caplog):
+def test_after_too_many_attempts_from_many_networks_the_form_is_closed_with_an_alarm(
+    client, caplog
+):
     statuses = [sign_up(client, f"{n}@example.org", f"10.1.{n}.1").status_code for n in range(8)]
     assert statuses == [200] * 5 + [429] * 3
     assert Letter.objects.count() == 5
@@ -205,7 +207,7 @@ PROXIES = [
     ("::1", 0, False, 5),
     ("192.0.2.1", 0, True, 5),
     ("192.0.2.1", 0, False, 1),
-    ("127.0.0.1", 1, True, 1),  # Then it is told who asks, and this is one visitor.
+    ("127.0.0.1", 1, True, 1),  # Then the visitor is known, and this is one visitor.
 ]
 
 

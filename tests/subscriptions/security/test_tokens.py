@@ -22,21 +22,21 @@ IDS = st.uuids()
 
 @given(st.sampled_from(PURPOSES), IDS)
 def test_who_never_moved_has_the_tokens_that_stand_in_all_earlier_letters(purpose, public_id):
-    reader = Subscriber(public_id=public_id)
-    assert tokens.own_token(purpose, reader) == tokens.token(purpose, public_id)
+    subscriber = Subscriber(public_id=public_id)
+    assert tokens.own_token(purpose, subscriber) == tokens.token(purpose, public_id)
     of_each = [{purpose: tokens.token(purpose, public_id)}]
     assert tokens.tokens([purpose], [(public_id, None)]) == of_each
 
 
 @given(IDS, IDS, st.integers(0, 2**31 * 10**6))
-def test_who_moved_has_tokens_that_say_when_and_fit_on_a_line_of_a_letter(hers, thing, moment):
+def test_who_moved_has_tokens_that_say_when_and_fit_on_a_line_of_a_letter(public_id, thing, moment):
     moved_at = tokens.EPOCH + timedelta(microseconds=moment + 2**30 * 10**6)
-    reader = Subscriber(public_id=hers, moved_at=moved_at)
-    for public_id, token in (
-        (hers, tokens.own_token("preferences", reader)),
-        (thing, tokens.own_token("preferences", reader, thing)),
+    subscriber = Subscriber(public_id=public_id, moved_at=moved_at)
+    for name, token in (
+        (public_id, tokens.own_token("preferences", subscriber)),
+        (thing, tokens.own_token("preferences", subscriber, thing)),
     ):
-        assert tokens.parse_token("preferences", token) == (public_id, moment // 10**6 + 2**30)
+        assert tokens.parse_token("preferences", token) == (name, moment // 10**6 + 2**30)
         assert mime.TOKEN.match(f"/{token}/")[1] == token
         assert len(token) <= mime.WIDTH
 
@@ -46,7 +46,7 @@ MOVES = [
     (None, NOW, True),
     (NOW, NOW, False),
     (NOW, NOW + timedelta(seconds=1), True),
-    # As after a backup that doesn't know of her last move.
+    # As after a backup that doesn't know of their last move.
     (NOW, NOW - timedelta(days=1), False),
     (NOW, None, False),
 ]
@@ -60,8 +60,10 @@ def test_a_token_is_closed_by_the_next_move_and_by_nothing_else(since, moved_at,
 
 
 def test_whose_token_is_closed_can_not_make_it_younger():
-    reader = Subscriber(moved_at=NOW)
-    older, younger = (tokens.own_token("feed", reader) for reader in (Subscriber(), reader))
+    subscriber = Subscriber(moved_at=NOW)
+    older, younger = (
+        tokens.own_token("feed", subscriber) for subscriber in (Subscriber(), subscriber)
+    )
     for forged in (
         f"{younger.rpartition('.')[0]}.{older.rpartition('.')[2]}",
         older.replace(".", "~ffffffff."),

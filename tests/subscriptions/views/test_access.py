@@ -1,4 +1,4 @@
-"""The doors for readers: looking changes nothing, posting acts, and a token is proof enough."""
+"""The pages of subscribers: looking changes nothing, posting acts, and a token is proof enough."""
 
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -13,12 +13,12 @@ from tests.factories.make import NOW
 from tests.helpers.pages import FORM
 from tests.helpers.subscriber_pages import BOUNCING, DAY, STATES, answer, url
 from tests.helpers.tables import everything
-from tests.subscriptions.security.test_closed_tokens import DOORS
+from tests.subscriptions.security.test_closed_tokens import PAGE_PURPOSES
 
 pytestmark = pytest.mark.django_db
 
 PAGES = ["confirm", "preferences", "unsubscribe", "digest"]
-PURPOSES = DOORS | {"confirm": "confirm", "unsubscribe": "unsubscribe"}
+PURPOSES = PAGE_PURPOSES | {"confirm": "confirm", "unsubscribe": "unsubscribe"}
 
 
 # ---- Looking
@@ -26,8 +26,8 @@ PURPOSES = DOORS | {"confirm": "confirm", "unsubscribe": "unsubscribe"}
 
 @pytest.mark.parametrize("state", ["pending", "active", "unsubscribed"])
 def test_looking_changes_nothing(client, state):
-    reader = make.subscriber(interests="bread", topics=[make.topic()], **STATES[state])
-    urls = [url(page, reader) for page in PAGES]
+    subscriber = make.subscriber(interests="bread", topics=[make.topic()], **STATES[state])
+    urls = [url(page, subscriber) for page in PAGES]
     before = everything()
     for address in urls:
         is_used = state == "unsubscribed" and address.startswith("/confirm/")
@@ -52,16 +52,16 @@ def test_looking_changes_nothing(client, state):
     ],
 )
 def test_looking_at_what_a_letter_asks_changes_nothing(client, kind, fields, asks):
-    reader = make.subscriber(interests="bread", **fields)
+    subscriber = make.subscriber(interests="bread", **fields)
     before = everything()
-    assert asks in client.get(answer(kind, reader)).text
+    assert asks in client.get(answer(kind, subscriber)).text
     assert everything() == before
     assert client.cookies == {}
 
 
 def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
     offered, muted, retired = make.topic(), make.topic(), make.topic(is_offered=False)
-    reader = make.subscriber(
+    subscriber = make.subscriber(
         interests='bread & "butter"\n<b>cake</b>',
         topics=[offered, retired],
         muted=[muted],
@@ -73,13 +73,13 @@ def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
         paused_until=(NOW + 9 * DAY).date(),
     )
     before = everything()
-    page = lxml.html.fromstring(client.get(url("preferences", reader)).content)
+    page = lxml.html.fromstring(client.get(url("preferences", subscriber)).content)
     forms = page.find_class("settings")
     each = [form.form_values() for form in forms]
     actions = [form.xpath(".//button[starts-with(@value, 'save_')]/@value")[0] for form in forms]
     alone = [[("action", action), *sent] for action, sent in zip(actions, each, strict=True)]
     for sent in (*alone, [*each[0], *each[1]]):
-        answer = client.post(url("preferences", reader), urlencode(sent), FORM)
+        answer = client.post(url("preferences", subscriber), urlencode(sent), FORM)
         assert answer.status_code == 302
         assert everything() == before
 
@@ -87,20 +87,20 @@ def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
 # ---- Tokens
 
 
-def address_of(page, reader):
+def address_of(page, subscriber):
     if page in PAGES:
-        return url(page, reader)
-    return reverse(page, args=[tokens.token(PURPOSES[page], reader.public_id)])
+        return url(page, subscriber)
+    return reverse(page, args=[tokens.token(PURPOSES[page], subscriber.public_id)])
 
 
 @pytest.mark.parametrize("page", PURPOSES)
 def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
-    reader = make.subscriber(interests="bread", confirmed=page != "confirm")
-    token = address_of(page, reader).split("/")[2]
+    subscriber = make.subscriber(interests="bread", confirmed=page != "confirm")
+    token = address_of(page, subscriber).split("/")[2]
     others = {*PURPOSES.values()} - {PURPOSES[page]}
     broken = [token[:-1], token + "A", token.swapcase(), "é"]
     before = everything()
-    for wrong in [*(tokens.token(other, reader.public_id) for other in others), *broken]:
+    for wrong in [*(tokens.token(other, subscriber.public_id) for other in others), *broken]:
         assert client.get(reverse(page, args=[wrong])).status_code == 404, wrong
         assert client.post(reverse(page, args=[wrong])).status_code in (404, 405), wrong
     assert everything() == before
@@ -111,27 +111,27 @@ def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
     [("confirm", {"confirmed": False}), ("goodbye", STATES["unsubscribed"]), ("bounced", BOUNCING)],
 )
 def test_what_a_letter_asked_too_long_ago_says_so_and_changes_nothing(client, clock, kind, fields):
-    reader = make.subscriber(**fields)
+    subscriber = make.subscriber(**fields)
     before = everything()
     clock.now = NOW + 7 * DAY + timedelta(seconds=1)
     for send in (client.get, client.post):
-        assert send(answer(kind, reader)).status_code == 410
+        assert send(answer(kind, subscriber)).status_code == 410
     assert everything() == before
 
 
 @pytest.mark.parametrize("kind", tokens.ASKING)
-def test_what_a_letter_asked_before_she_left_for_good_is_used_up(client, kind):
-    reader = make.subscriber(unsubscribed_at=NOW + timedelta(minutes=1))
+def test_a_link_from_before_an_unsubscribe_is_used_up(client, kind):
+    subscriber = make.subscriber(unsubscribed_at=NOW + timedelta(minutes=1))
     before = everything()
     for send in (client.get, client.post):
-        assert send(answer(kind, reader)).status_code == 410
+        assert send(answer(kind, subscriber)).status_code == 410
     assert everything() == before
 
 
 def test_a_token_of_one_who_was_erased_opens_nothing(client):
-    reader = make.subscriber()
-    addresses = {page: address_of(page, reader) for page in ("confirm", *DOORS)}
-    client.post(url("preferences", reader), {"action": "erase"})
+    subscriber = make.subscriber()
+    addresses = {page: address_of(page, subscriber) for page in ("confirm", *PAGE_PURPOSES)}
+    client.post(url("preferences", subscriber), {"action": "erase"})
     for page, address in addresses.items():
         assert client.get(address).status_code == (410 if page == "reader-feed" else 404)
         assert client.post(address).status_code in (404, 405)

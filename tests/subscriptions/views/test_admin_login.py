@@ -46,7 +46,7 @@ def test_after_some_guesses_the_right_password_opens_nothing_for_a_while(client,
 def test_who_guesses_from_one_network_locks_nobody_else_out(client):
     guess(5)
     assert log_in(client, ip=ELSEWHERE)["Location"] == PANEL
-    assert Attempt.objects.count() == 3 + 1  # By network, and that it was told of in the log.
+    assert Attempt.objects.count() == 3 + 1  # By network, and that it was logged.
 
 
 def test_who_guesses_from_many_networks_locks_the_account(client, caplog):
@@ -72,8 +72,8 @@ def test_one_who_comes_in_may_come_in_often_and_is_not_counted(client):
 
 
 def test_one_who_is_in_already_may_not_guess_the_passwords_of_others(client):
-    User.objects.create_user("eve", password="hers", is_staff=True)
-    assert log_in(client, "hers", "eve")["Location"] == PANEL
+    User.objects.create_user("eve", password="secret", is_staff=True)
+    assert log_in(client, "secret", "eve")["Location"] == PANEL
     guesses = [log_in(client, f"guess {n}").status_code for n in range(5)]
     assert guesses == [200] * 3 + [429] * 2
 
@@ -85,7 +85,7 @@ def test_a_form_without_its_csrf_token_is_not_counted():
 
 
 @pytest.mark.parametrize("whom", [{"account": "Ada", "ip": HERE}, {"account": "ada"}])
-def test_the_command_unlocks_whom_it_is_told(client, whom, capsys):
+def test_the_command_unlocks_the_named_account(client, whom, capsys):
     guess(3)
     call_command("unlock", **whom)
     said = {2: "6", 1: "3"}[len(whom)]

@@ -17,13 +17,13 @@ pytestmark = pytest.mark.django_db
 
 
 def test_confirming_twice_is_confirming_once(client, clock):
-    reader = make.subscriber(confirmed=False)
-    assert client.post(url("confirm", reader)).status_code == 200
+    subscriber = make.subscriber(confirmed=False)
+    assert client.post(url("confirm", subscriber)).status_code == 200
     before = everything()
     clock.now = NOW + timedelta(hours=1)
-    assert client.post(url("confirm", reader)).status_code == 200
+    assert client.post(url("confirm", subscriber)).status_code == 200
     assert everything() == before
-    assert make.fresh(reader).next_due_at == NOW
+    assert make.fresh(subscriber).next_due_at == NOW
 
 
 @pytest.mark.parametrize(
@@ -34,15 +34,15 @@ def test_confirming_twice_is_confirming_once(client, clock):
         ("bounced", BOUNCING, "link in the email about bounces"),
     ],
 )
-def test_the_record_says_which_letter_she_answered_and_in_which_words(client, kind, fields, via):
-    reader = make.subscriber(**fields)
-    words = client.get(answer(kind, reader)).text
-    assert Client(enforce_csrf_checks=True).post(answer(kind, reader)).status_code == 200
-    consent = reader.consents.get()
+def test_the_consent_records_the_answered_letter_and_its_wording(client, kind, fields, via):
+    subscriber = make.subscriber(**fields)
+    words = client.get(answer(kind, subscriber)).text
+    assert Client(enforce_csrf_checks=True).post(answer(kind, subscriber)).status_code == 200
+    consent = subscriber.consents.get()
     assert (consent.act, consent.via) == ("confirmed", via)
     assert consent.wording in words
-    assert client.post(answer(kind, reader)).status_code == 200
-    assert reader.consents.count() == 1
+    assert client.post(answer(kind, subscriber)).status_code == 200
+    assert subscriber.consents.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_the_record_says_which_letter_she_answered_and_in_which_words(client, ki
         ("2026-06-01 12:00", False),
     ],
 )
-def test_where_the_next_digest_comes_later_than_at_her_hour_the_page_says_why(
+def test_where_the_next_digest_comes_later_than_at_the_hour_the_page_says_why(
     client, due, is_delayed
 ):
-    reader = make.subscriber(hour=7, next_due_at=datetime.fromisoformat(f"{due}+00:00"))
-    page = client.get(url("preferences", reader)).text
+    subscriber = make.subscriber(hour=7, next_due_at=datetime.fromisoformat(f"{due}+00:00"))
+    page = client.get(url("preferences", subscriber)).text
     assert due.split()[1] in page
     assert ("That is later than your delivery time" in page) == is_delayed
 
@@ -69,13 +69,13 @@ def test_where_the_next_digest_comes_later_than_at_her_hour_the_page_says_why(
         ("confirm", {"unsubscribed_at": NOW - timedelta(hours=2)}, "07:00", False),
     ],
 )
-def test_who_is_back_within_hours_of_a_digest_is_promised_none_before_her_next(
+def test_who_resubscribes_within_hours_of_a_digest_is_announced_none_before_the_next_day(
     client, kind, fields, hour, is_late
 ):
     had = NOW - timedelta(hours=1)
-    reader = make.subscriber(confirmed_at=NOW - timedelta(days=1), next_due_at=None, **fields)
-    accepted(reader, NOW.date(), at=had)
-    page = client.post(answer(kind, reader)).text
+    subscriber = make.subscriber(confirmed_at=NOW - timedelta(days=1), next_due_at=None, **fields)
+    accepted(subscriber, NOW.date(), at=had)
+    page = client.post(answer(kind, subscriber)).text
     assert "on its way" not in page
     assert f"Next digest: Tuesday, 2\u00a0June, {hour}" in page
     assert ("It comes later than usual" in page) == is_late
@@ -90,9 +90,12 @@ def test_the_page_says_when_the_next_digest_comes(client, kind):
 
 
 @pytest.mark.parametrize(("weekdays", "is_daily"), [(0b0000001, False), (0b1111111, True)])
-def test_the_page_promises_no_digest_on_days_that_she_did_not_choose(client, weekdays, is_daily):
-    reader = make.subscriber(weekdays=weekdays, **STATES["unsubscribed"])
-    for page in (client.post(answer("goodbye", reader)), client.get(answer("goodbye", reader))):
+def test_the_page_announces_no_digest_on_unwanted_weekdays(client, weekdays, is_daily):
+    subscriber = make.subscriber(weekdays=weekdays, **STATES["unsubscribed"])
+    for page in (
+        client.post(answer("goodbye", subscriber)),
+        client.get(answer("goodbye", subscriber)),
+    ):
         assert ("every day at 07:00" in page.text) == is_daily
         assert ("on the days you chose, at 07:00" in page.text) != is_daily
 
@@ -100,10 +103,10 @@ def test_the_page_promises_no_digest_on_days_that_she_did_not_choose(client, wee
 def test_the_page_shows_the_first_digest_or_when_it_comes(client, clock):
     make.paper("Sour bread")
     model_store.fit(NOW)
-    reader, other = (
+    subscriber, other = (
         make.subscriber(confirmed=False, interests=words) for words in ("sour bread", "graphs")
     )
-    pages = [url("confirm", one) for one in (reader, other)]
+    pages = [url("confirm", one) for one in (subscriber, other)]
     for page in pages:
         assert "Preparing your first digest" in client.post(page).text
     clock.now = NOW + timedelta(seconds=16)

@@ -26,18 +26,18 @@ pytestmark = pytest.mark.django_db
 )
 def test_each_tab_is_saved_alone(client, tab, sent):
     fields = {"hour": 21, "size": 3, "language": "de", "wants_near": True, "weekdays": 0b11}
-    reader = make.subscriber(interests="bread", muted=[make.topic()], **fields)
-    settings, wishes = Subscriber.objects.values().get(), stances(reader)
+    subscriber = make.subscriber(interests="bread", muted=[make.topic()], **fields)
+    settings, wishes = Subscriber.objects.values().get(), stances(subscriber)
     wrong = {"size": "99", "topics": "gone", "new_email": "x"}  # Of the other tabs, or unknown.
     sent = wrong | sent if tab == "delivery" else {"size": "99"} | sent
-    answer = client.post(url("preferences", reader), {"action": f"save_{tab}"} | sent)
+    answer = client.post(url("preferences", subscriber), {"action": f"save_{tab}"} | sent)
     assert answer["Location"].endswith(f"?done=save&tab={tab}")
     after = Subscriber.objects.values().get()
     if tab == "interests":
         assert after == settings
-        assert stances(reader) == {"cake": "follow", "nuts": "mute"}
+        assert stances(subscriber) == {"cake": "follow", "nuts": "mute"}
     else:
-        assert stances(reader) == wishes
+        assert stances(subscriber) == wishes
         changed = {name for name in after if after[name] != settings[name]}
         assert changed == {"hour", "size", "weekdays", "language", "next_due_at"}
     page = lxml.html.fromstring(client.get(answer["Location"]).content)
@@ -45,10 +45,10 @@ def test_each_tab_is_saved_alone(client, tab, sent):
 
 
 def test_a_tab_that_is_wrong_is_open_and_the_others_are_as_they_were(client):
-    reader = make.subscriber(interests="bread")
+    subscriber = make.subscriber(interests="bread")
     before = everything()
     sent = {"action": "save_delivery", "size": "0"}
-    page = lxml.html.fromstring(client.post(url("preferences", reader), sent).content)
+    page = lxml.html.fromstring(client.post(url("preferences", subscriber), sent).content)
     assert [panel.get("id") for panel in page.find_class("is-open")] == ["delivery"]
     assert page.xpath("//*[@role='alert']//a/@href") == ["#id_size"]
     assert page.xpath("//textarea[@id='id_interests']")[0].value.strip() == "bread"
@@ -56,7 +56,7 @@ def test_a_tab_that_is_wrong_is_open_and_the_others_are_as_they_were(client):
 
 
 def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
-    reader = make.subscriber(
+    subscriber = make.subscriber(
         interests="bread",
         topics=[make.topic()],
         muted=[make.topic()],
@@ -68,11 +68,11 @@ def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
         paused_until=(NOW + 9 * DAY).date(),
     )
     before = Subscriber.objects.values().get()
-    response = client.post(url("preferences", reader), follow=True)
+    response = client.post(url("preferences", subscriber), follow=True)
     assert response.redirect_chain[0][1] == 302
     assert response.status_code == 200
     assert Subscriber.objects.values().get() == before
-    assert stances(reader) == {}
+    assert stances(subscriber) == {}
 
 
 @pytest.mark.parametrize(
@@ -87,26 +87,26 @@ def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
     ids=["paused", "bounced", "gone", "pending", "kept from"],
 )
 def test_who_resumes_is_welcomed_where_digests_come_by_now(client, fields, done):
-    reader = make.subscriber(**fields)
-    response = client.post(url("preferences", reader), {"action": "resume"})
+    subscriber = make.subscriber(**fields)
+    response = client.post(url("preferences", subscriber), {"action": "resume"})
     assert response["Location"].endswith(f"?done={done}")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/octet-stream"])
 def test_what_is_no_form_drops_no_wish(client, kind):
-    reader = make.subscriber(interests="bread")
-    before = stances(reader)
-    response = client.generic("POST", url("preferences", reader), '{"hour": 8}', kind)
+    subscriber = make.subscriber(interests="bread")
+    before = stances(subscriber)
+    response = client.generic("POST", url("preferences", subscriber), '{"hour": 8}', kind)
     assert response.status_code == 400
     assert "Nothing was changed" in response.text
-    assert stances(reader) == before != {}
+    assert stances(subscriber) == before != {}
 
 
 def test_every_wish_and_setting_can_be_changed(client):
     followed, muted = make.topic("Followed"), make.topic("Muted")
-    reader = make.subscriber(interests="bread", topics=[muted])
+    subscriber = make.subscriber(interests="bread", topics=[muted])
     client.post(
-        url("preferences", reader),
+        url("preferences", subscriber),
         {
             "topics": [followed.slug],
             "mute": [muted.slug],
@@ -121,14 +121,14 @@ def test_every_wish_and_setting_can_be_changed(client):
             "action": "save",
         },
     )
-    reader.refresh_from_db()
-    assert stances(reader) == dict.fromkeys(["Followed", "cake"], "follow") | dict.fromkeys(
+    subscriber.refresh_from_db()
+    assert stances(subscriber) == dict.fromkeys(["Followed", "cake"], "follow") | dict.fromkeys(
         ["Muted", "raisins", "almonds"], "mute"
     )
-    assert (reader.timezone, reader.hour, reader.size) == ("Asia/Tokyo", 0, 50)
-    assert (reader.language, reader.wants_quiet_days) == ("de", True)
-    assert reader.paused_until.isoformat() == "2026-06-10"
-    assert reader.next_due_at.isoformat() == "2026-06-09T15:00:00+00:00"
+    assert (subscriber.timezone, subscriber.hour, subscriber.size) == ("Asia/Tokyo", 0, 50)
+    assert (subscriber.language, subscriber.wants_quiet_days) == ("de", True)
+    assert subscriber.paused_until.isoformat() == "2026-06-10"
+    assert subscriber.next_due_at.isoformat() == "2026-06-09T15:00:00+00:00"
 
 
 def test_a_language_that_is_no_longer_offered_is_shown_as_english(client):
@@ -137,51 +137,51 @@ def test_a_language_that_is_no_longer_offered_is_shown_as_english(client):
 
 
 def test_a_form_that_comes_back_still_shows_what_it_left_out(client):
-    reader = make.subscriber(language="de", wants_quiet_days=True)
-    page = client.post(url("preferences", reader), {"size": 0}).text
+    subscriber = make.subscriber(language="de", wants_quiet_days=True)
+    page = client.post(url("preferences", subscriber), {"size": 0}).text
     for selected in ('"de"', '"yes"'):
         assert f"<option value={selected} selected>" in page
 
 
 def test_muting_wins_over_following(client):
     topic = make.topic()
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     both = {"topics": topic.slug, "mute": topic.slug, "interests": "bread"}
     both["muted_interests"] = "bread"
-    page = text_of(client.post(url("preferences", reader), both, follow=True))
-    assert stances(reader) == {topic.query: "mute", "bread": "mute"}
+    page = text_of(client.post(url("preferences", subscriber), both, follow=True))
+    assert stances(subscriber) == {topic.query: "mute", "bread": "mute"}
     assert f"You both follow and mute {topic.name}, bread : muting wins." in page
 
 
 def test_nothing_is_said_of_muting_to_who_follows_other_topics(client):
     one, other = make.topic("One"), make.topic("Other")
-    reader, stranger = make.subscriber(), make.subscriber(muted=[one])
+    subscriber, stranger = make.subscriber(), make.subscriber(muted=[one])
     sent = {"topics": one.slug, "mute": other.slug, "interests": "cake"}
-    saved = client.post(url("preferences", reader), sent)
-    hers = TopicPreference.objects.filter(subscriber=stranger).values_list("topic", flat=True)
-    told = urlencode({"both": [*hers, one.pk, "x", "9" * 30]}, doseq=True)
-    for address in (saved["Location"], f"{saved['Location']}&{told}"):
+    saved = client.post(url("preferences", subscriber), sent)
+    others = TopicPreference.objects.filter(subscriber=stranger).values_list("topic", flat=True)
+    query = urlencode({"both": [*others, one.pk, "x", "9" * 30]}, doseq=True)
+    for address in (saved["Location"], f"{saved['Location']}&{query}"):
         assert "muting wins" not in text_of(client.get(address))
 
 
-def test_who_never_confirmed_is_told_how_to_be_asked_again(client):
-    reader = make.subscriber(confirmed=False)
-    page = client.get(url("preferences", reader)).text
+def test_who_never_confirmed_sees_how_to_be_asked_again(client):
+    subscriber = make.subscriber(confirmed=False)
+    page = client.get(url("preferences", subscriber)).text
     assert '<a href="/subscribe/">Sign up again</a> to get a new one' in page
 
 
 @pytest.mark.parametrize("sent", [{"pause_until": ""}, {"action": "resume"}])
 def test_a_pause_can_be_ended(client, sent):
-    reader = make.subscriber(paused_until=(NOW + 9 * DAY).date(), next_due_at=NOW + 9 * DAY)
-    client.post(url("preferences", reader), sent)
-    assert make.fresh(reader).paused_until is None
-    assert reader.next_due_at < NOW + DAY
+    subscriber = make.subscriber(paused_until=(NOW + 9 * DAY).date(), next_due_at=NOW + 9 * DAY)
+    client.post(url("preferences", subscriber), sent)
+    assert make.fresh(subscriber).paused_until is None
+    assert subscriber.next_due_at < NOW + DAY
 
 
-def test_a_pause_that_ends_soon_after_a_digest_promises_no_hour_that_is_not_kept(client):
-    reader = make.subscriber(hour=NOW.hour + 1, paused_until=(NOW + 9 * DAY).date())
-    accepted(reader, NOW.date() - DAY, at=NOW)  # Late, so that the next is put off.
-    said = text_of(client.post(url("preferences", reader), {"action": "resume"}, follow=True))
+def test_a_pause_that_ends_soon_after_a_digest_announces_the_hour_of_the_next_one(client):
+    subscriber = make.subscriber(hour=NOW.hour + 1, paused_until=(NOW + 9 * DAY).date())
+    accepted(subscriber, NOW.date() - DAY, at=NOW)  # Late, so that the next is put off.
+    said = text_of(client.post(url("preferences", subscriber), {"action": "resume"}, follow=True))
     assert "Welcome back." in said
     assert "That is later than your delivery time" in said
     assert "at your hour" not in said
@@ -190,21 +190,21 @@ def test_a_pause_that_ends_soon_after_a_digest_promises_no_hour_that_is_not_kept
 @pytest.mark.parametrize(("language", "day"), [("en", "12/10/2026"), ("de", "10.12.2026")])
 def test_a_day_to_pause_until_is_read_alike_in_every_language(client, language, day):
     """Which day 12/10 is depends on who writes it."""
-    reader = make.subscriber()
+    subscriber = make.subscriber()
     page = client.post(
-        url("preferences", reader), {"pause_until": day}, headers={"accept-language": language}
+        url("preferences", subscriber), {"pause_until": day}, headers={"accept-language": language}
     )
     assert page.status_code == 400
-    assert make.fresh(reader).paused_until is None
+    assert make.fresh(subscriber).paused_until is None
 
 
 def test_a_pause_until_a_day_that_is_over_is_refused_and_what_was_typed_stays(client):
-    reader, topic = make.subscriber(timezone="Asia/Tokyo"), make.topic("Chosen")
+    subscriber, topic = make.subscriber(timezone="Asia/Tokyo"), make.topic("Chosen")
     yesterday = str((NOW + timedelta(hours=9) - DAY).date())
     sent = {"pause_until": yesterday, "interests": "bread", "topics": topic.slug, "size": "7"}
     before = everything()
     for action in ("save", "preview"):
-        answer = client.post(url("preferences", reader), sent | {"action": action})
+        answer = client.post(url("preferences", subscriber), sent | {"action": action})
         assert answer.status_code == 400
         page = lxml.html.fromstring(answer.content)
         (field,) = page.xpath("//input[@id='id_pause_until']")
@@ -219,20 +219,20 @@ def test_a_pause_until_a_day_that_is_over_is_refused_and_what_was_typed_stays(cl
 
 
 def test_a_page_that_was_open_when_the_pause_ended_can_be_saved(client):
-    reader = make.subscriber(paused_until=(NOW - DAY).date())
-    sent = {"pause_until": str(reader.paused_until), "size": "7"}
-    assert client.post(url("preferences", reader), sent).status_code == 302
-    assert make.fresh(reader).size == 7
+    subscriber = make.subscriber(paused_until=(NOW - DAY).date())
+    sent = {"pause_until": str(subscriber.paused_until), "size": "7"}
+    assert client.post(url("preferences", subscriber), sent).status_code == 302
+    assert make.fresh(subscriber).size == 7
 
 
 @pytest.mark.parametrize("action", ["resume", "reset", "export"])
 def test_only_saving_touches_the_wishes(client, action):
     topic = make.topic()
-    reader = make.subscriber(interests="bread", muted=[topic], size=3)
-    client.post(url("preferences", reader), {"action": action, "interests": "cake", "size": 5})
-    reader.refresh_from_db()
-    assert stances(reader) == {"bread": "follow", topic.query: "mute"}
-    assert reader.size == 3
+    subscriber = make.subscriber(interests="bread", muted=[topic], size=3)
+    client.post(url("preferences", subscriber), {"action": action, "interests": "cake", "size": 5})
+    subscriber.refresh_from_db()
+    assert stances(subscriber) == {"bread": "follow", topic.query: "mute"}
+    assert subscriber.size == 3
 
 
 @pytest.mark.parametrize(
@@ -248,17 +248,17 @@ def test_only_saving_touches_the_wishes(client, action):
 )
 def test_a_setting_that_makes_no_sense_is_refused_and_nothing_changes(client, sent):
     make.topic("Graph learning")
-    reader = make.subscriber(interests="bread")
+    subscriber = make.subscriber(interests="bread")
     before = everything()
-    assert client.post(url("preferences", reader), sent).status_code == 400
+    assert client.post(url("preferences", subscriber), sent).status_code == 400
     assert everything() == before
 
 
 def test_erasing_leaves_every_row_of_another(client):
-    reader, other = make.subscriber(interests="bread"), make.subscriber(interests="cake")
-    for one in (reader, other):
+    subscriber, other = make.subscriber(interests="bread"), make.subscriber(interests="cake")
+    for one in (subscriber, other):
         digest_of(one)
-    erased = client.post(url("preferences", reader), {"action": "erase"})
+    erased = client.post(url("preferences", subscriber), {"action": "erase"})
     assert "Your data is erased" in text_of(erased)
     assert Subscriber.objects.get() == other
     assert (stances(other), other.letters.count()) == ({"cake": "follow"}, 1)

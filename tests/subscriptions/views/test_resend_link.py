@@ -15,18 +15,22 @@ from tests.factories.make import NOW
 from tests.helpers import subscriber_pages
 from tests.helpers.invariants import broken
 from tests.helpers.subscriber_pages import BOUNCING
-from tests.subscriptions.security.test_enumeration import told
+from tests.subscriptions.security.test_enumeration import count_queries
 
 pytestmark = pytest.mark.django_db
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 ADDRESS = "reader@example.org"
-STATES = subscriber_pages.STATES | {"unknown": None, "bounced": BOUNCING, "sealed": None}
+STATES = subscriber_pages.STATES | {
+    "unknown": None,
+    "bounced": BOUNCING,
+    "listed": None,
+}
 GETS_IT = {"active", "paused", "unsubscribed"}
 
 
 def someone(state):
-    if state == "sealed":
+    if state == "listed":
         suppression_list.add(ADDRESS, "asked", NOW)
     elif STATES[state] is not None:
         make.subscriber(ADDRESS, **STATES[state])
@@ -56,7 +60,7 @@ def test_subscribers_and_former_ones_get_the_link_and_nobody_else_a_letter(clien
 
 
 @pytest.mark.parametrize("lately", [False, True])
-def test_the_answer_tells_nothing_in_its_words_or_by_its_work(client, settings, lately):
+def test_the_answer_discloses_nothing_in_its_words_or_by_its_work(client, settings, lately):
     settings.LIMITS = dict.fromkeys(settings.LIMITS, 1000)
     ask(client, "warm@example.org")
     answers = set()
@@ -65,9 +69,9 @@ def test_the_answer_tells_nothing_in_its_words_or_by_its_work(client, settings, 
         suppression_list.entries_for(ADDRESS).delete()
         someone(state)
         if lately and Subscriber.objects.exists():
-            reader = Subscriber.objects.get()
-            send.write(reader, "link", NOW - MINUTE, closes_at=NOW + DAY)
-        with told() as work:
+            subscriber = Subscriber.objects.get()
+            send.write(subscriber, "link", NOW - MINUTE, closes_at=NOW + DAY)
+        with count_queries() as work:
             response = ask(client)
         page = re.sub(rb"\s+", b" ", response.content)
         headers = frozenset(response.headers.items())
@@ -103,9 +107,9 @@ def test_an_invalid_address_is_refused_at_its_field(client, email):
 
 
 def test_unsubscribing_does_not_cancel_the_waiting_link(client, outbox):
-    reader = make.subscriber(ADDRESS)
+    subscriber = make.subscriber(ADDRESS)
     ask(client)
-    signup.unsubscribe(reader.public_id, source=signup.ConsentSource("a test"), now=NOW)
+    signup.unsubscribe(subscriber.public_id, source=signup.ConsentSource("a test"), now=NOW)
     rounds.deliver_due(lambda: NOW + 2 * MINUTE)
     assert {message["Subject"] for message in outbox()} >= {"Your Paperboy settings link"}
     assert broken(NOW + 2 * MINUTE) == {}

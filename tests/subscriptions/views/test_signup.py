@@ -53,7 +53,7 @@ def test_signing_up_asks_the_owner_of_the_address(client):
         ("de", {"language": ""}, "de"),
     ],
 )
-def test_her_language_is_the_one_she_names_or_her_browsers(client, accepted, sent, becomes):
+def test_the_language_is_the_chosen_one_or_the_browsers(client, accepted, sent, becomes):
     headers = {"Accept-Language": accepted}
     client.post("/subscribe/", {"email": "you@example.org"} | sent, headers=headers)
     assert Subscriber.objects.get().language == becomes
@@ -69,15 +69,15 @@ def test_her_language_is_the_one_she_names_or_her_browsers(client, accepted, sen
     ],
 )
 def test_a_city_is_a_time_zone_however_it_is_written(client, typed, zone):
-    reader = make.subscriber(timezone="UTC")
-    assert client.post(url("preferences", reader), {"timezone": typed}).status_code == 302
-    assert make.fresh(reader).timezone == zone
+    subscriber = make.subscriber(timezone="UTC")
+    assert client.post(url("preferences", subscriber), {"timezone": typed}).status_code == 302
+    assert make.fresh(subscriber).timezone == zone
 
 
 @pytest.mark.parametrize("page", ["subscribe", "preferences"])
 def test_a_form_that_is_not_right_yet_leads_to_each_field_that_is_not(client, page):
     address = reverse("subscribe") if page == "subscribe" else url(page, make.subscriber())
-    sent = {"email": "she@example.org", "topics": "gone", "timezone": "Atlantis", "interests": LONG}
+    sent = {"email": "new@example.org", "topics": "gone", "timezone": "Atlantis", "interests": LONG}
     if page == "preferences":
         sent |= {"days": "", "size": "0"}
     else:  # Its page has no field for these.
@@ -130,7 +130,7 @@ def test_who_fills_in_what_nobody_sees_is_asked_again_and_a_person_gets_through(
 
 @pytest.mark.parametrize("page", ["/subscribe/", "/lost/"])
 @pytest.mark.parametrize("is_held_up", [False, True])
-def test_while_no_letter_leaves_who_waits_for_one_is_told(client, page, is_held_up):
+def test_while_sending_is_stopped_who_waits_for_a_letter_sees_it(client, page, is_held_up):
     if is_held_up:
         circuit_breaker.open("auth", "535 no", NOW)
     said = client.post(page, {"email": "you@example.org"}).text
@@ -139,10 +139,10 @@ def test_while_no_letter_leaves_who_waits_for_one_is_told(client, page, is_held_
     assert ("No email after ten minutes?" in said) != is_held_up
 
 
-def test_while_no_letter_leaves_who_confirms_is_told_when_her_digest_comes(client):
+def test_while_sending_is_stopped_the_confirmation_page_says_when_the_digest_comes(client):
     circuit_breaker.stop("Ada", NOW)
-    reader = make.subscriber(confirmed=False)
-    page = client.post(tokens.confirm_url(reader)).text
+    subscriber = make.subscriber(confirmed=False)
+    page = client.post(tokens.confirm_url(subscriber)).text
     assert "Your first digest follows as soon as it resumes" in page
     assert "on its way" not in page
 
@@ -186,7 +186,7 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_stored(client, sent):
     assert everything() == before
 
 
-def test_own_topics_of_another_reader_cannot_be_followed(client):
+def test_own_topics_of_another_subscriber_cannot_be_followed(client):
     secret = make.subscriber(interests="my secret plan").own_topics.get()
     for slug in (str(secret.pk), "None"):
         response = client.post("/subscribe/", {"email": "you@example.org", "topics": slug})
@@ -194,11 +194,11 @@ def test_own_topics_of_another_reader_cannot_be_followed(client):
 
 
 def test_preferences_with_empty_fields_follow_nothing_and_keep_the_settings(client):
-    reader = make.subscriber(topics=[make.topic()], interests="ovens", hour=9)
+    subscriber = make.subscriber(topics=[make.topic()], interests="ovens", hour=9)
     empty = {"topics": "", "mute": "", "interests": "", "hour": "", "action": ""}
-    assert client.post(url("preferences", reader), empty).status_code == 302
-    reader.refresh_from_db()
-    assert (stances(reader), reader.hour) == ({}, 9)
+    assert client.post(url("preferences", subscriber), empty).status_code == 302
+    subscriber.refresh_from_db()
+    assert (stances(subscriber), subscriber.hour) == ({}, 9)
 
 
 def test_a_topic_that_is_not_offered_may_still_be_followed_by_its_slug(client):

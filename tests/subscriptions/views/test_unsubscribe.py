@@ -39,19 +39,19 @@ def undo_of(page):
     ],
 )
 def test_one_click_unsubscribes_without_cookie_or_csrf_token(clock, body, content_type):
-    reader = make.subscriber()
-    address = url("unsubscribe", reader)
+    subscriber = make.subscriber()
+    address = url("unsubscribe", subscriber)
     clock.now = NOW + 2 * 366 * DAY
     for _ in range(2):
         client = Client(enforce_csrf_checks=True)
         response = client.post(address, body, content_type=content_type)
         assert response.status_code == 200
         assert response.cookies == {}
-    assert make.fresh(reader).unsubscribed_at == clock.now
-    assert reader.consents.count() == 1
+    assert make.fresh(subscriber).unsubscribed_at == clock.now
+    assert subscriber.consents.count() == 1
 
 
-def test_the_record_tells_a_mail_program_from_a_page(client):
+def test_the_record_distinguishes_a_mail_program_from_a_page(client):
     by_program, by_page = make.subscriber(), make.subscriber()
     client.post(url("unsubscribe", by_program), ONE_CLICK)
     client.post(url("unsubscribe", by_page))
@@ -60,49 +60,49 @@ def test_the_record_tells_a_mail_program_from_a_page(client):
 
 
 def test_the_page_offers_to_undo_it_for_minutes_and_not_to_whoever_has_an_old_letter(client, clock):
-    reader = make.subscriber(interests="bread")
-    assert "One last email confirms this" in client.post(url("unsubscribe", reader)).text
-    assert undo_of(client.get(url("unsubscribe", reader))) is None
+    subscriber = make.subscriber(interests="bread")
+    assert "One last email confirms this" in client.post(url("unsubscribe", subscriber)).text
+    assert undo_of(client.get(url("unsubscribe", subscriber))) is None
     clock.now = NOW + timedelta(minutes=10)
-    page = client.post(url("unsubscribe", reader))
+    page = client.post(url("unsubscribe", subscriber))
     assert undo_of(page) is None
     assert "One last email" not in page.text
     clock.now = NOW + timedelta(minutes=9)
-    page = client.post(url("unsubscribe", reader))
+    page = client.post(url("unsubscribe", subscriber))
     assert Client(enforce_csrf_checks=True).post(undo_of(page)).status_code == 200
-    assert make.fresh(reader).state_at(NOW) == "active"
-    assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
+    assert make.fresh(subscriber).state_at(NOW) == "active"
+    assert [letter.kind for letter in subscriber.letters.all()] == ["goodbye"]
 
 
 @pytest.mark.parametrize("state", ["pending", "suppressed"])
-def test_the_page_promises_no_letter_to_who_gets_none(client, state):
-    reader = make.subscriber(**STATES[state])
-    page = client.post(url("unsubscribe", reader))
+def test_the_page_announces_no_letter_to_who_gets_none(client, state):
+    subscriber = make.subscriber(**STATES[state])
+    page = client.post(url("unsubscribe", subscriber))
     assert undo_of(page) is None
     assert "One last email" not in page.text
-    assert not reader.letters.exists()
+    assert not subscriber.letters.exists()
 
 
 def test_the_page_asks_why_and_stores_a_known_reason_with_the_record(client):
-    reader = make.subscriber()
-    why = f"{url('unsubscribe', reader)}?why"
-    assert "Why? (optional)" in client.post(url("unsubscribe", reader)).text
+    subscriber = make.subscriber()
+    why = f"{url('unsubscribe', subscriber)}?why"
+    assert "Why? (optional)" in client.post(url("unsubscribe", subscriber)).text
     assert "Why? (optional)" in client.post(why, {"reason": "unheard of"}).text
     assert "Thanks for telling us" in client.post(why, {"reason": "many"}).text
-    assert [consent.reason for consent in reader.consents.all()] == ["many"]
+    assert [consent.reason for consent in subscriber.consents.all()] == ["many"]
 
 
 def test_a_reason_unsubscribes_nobody(client):
-    reader = make.subscriber()
-    page = client.post(f"{url('unsubscribe', reader)}?why", {"reason": "many"})
+    subscriber = make.subscriber()
+    page = client.post(f"{url('unsubscribe', subscriber)}?why", {"reason": "many"})
     assert "Unsubscribe?" in page.text
-    assert make.fresh(reader).unsubscribed_at is None
-    assert not reader.consents.exists()
+    assert make.fresh(subscriber).unsubscribed_at is None
+    assert not subscriber.consents.exists()
 
 
 def test_one_who_was_erased_can_still_unsubscribe(client):
-    reader = make.subscriber()
-    address = url("unsubscribe", reader)
-    client.post(url("preferences", reader), {"action": "erase"})
+    subscriber = make.subscriber()
+    address = url("unsubscribe", subscriber)
+    client.post(url("preferences", subscriber), {"action": "erase"})
     for send in (client.get, client.post, client.post):
         assert send(address).status_code == 200

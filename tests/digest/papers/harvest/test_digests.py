@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize(("comes", "had"), [(False, 6), (True, 9)])
 def test_digests_wait_for_the_list_an_hour_at_most_and_keep_what_came(server, days, comes, had):
     run(server, days[0])
-    reader = make.subscriber(interests="graph networks", timezone="America/New_York", hour=7)
+    subscriber = make.subscriber(interests="graph networks", timezone="America/New_York", hour=7)
     plan.plan(at(days[0], 8))
     server.faults["cs"] = "stale"
     run(server, days[1])
@@ -29,7 +29,7 @@ def test_digests_wait_for_the_list_an_hour_at_most_and_keep_what_came(server, da
         server.faults.clear()
         run(server, days[1], hour=7)
     assert plan.plan(due + timedelta(minutes=59 if comes else 60)).letters == 1
-    digest = Digest.objects.get(subscriber=reader, day=days[1])
+    digest = Digest.objects.get(subscriber=subscriber, day=days[1])
     assert (digest.receipt["had"], digest.receipt["is_verified"]) == (had, comes)
 
 
@@ -52,27 +52,29 @@ def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days)
     assert plan.plan(at(days[1])).letters == 1
 
 
-def test_news_of_saved_papers_leave_out_what_another_saved_or_was_told():
+def test_news_of_saved_papers_leave_out_those_of_other_subscribers():
     one, other = make.subscriber(), make.subscriber()
     for whose, paper in ((one, make.paper("Roads")), (other, make.paper("Seas"))):
         feedback.record(whose, paper, "save", NOW)
         paper.events.create(kind="revised", note="version 2", at=NOW)
     had = returned_mail.letter(other, left_at=NOW + timedelta(hours=1))
     Digest.objects.create(subscriber=other, day=had.day, letter=had)
-    (told,) = hooks.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
-    assert told.paper.title == "Roads"
+    (news,) = hooks.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
+    assert news.paper.title == "Roads"
 
 
-def test_what_happened_to_saved_papers_is_told_once_in_the_next_digest(server, days):
+def test_news_of_saved_papers_are_sent_once_in_the_next_digest(server, days):
     run(server, days[0])
-    reader = make.subscriber(interests="graph networks", size=2)
-    Feedback.objects.create(subscriber=reader, paper_id="2606.00001", value="save", at=at(days[0]))
+    subscriber = make.subscriber(interests="graph networks", size=2)
+    Feedback.objects.create(
+        subscriber=subscriber, paper_id="2606.00001", value="save", at=at(days[0])
+    )
     said = []
     for day in days[:3]:
         run(server, day)
         moment = at(day, 9)
         plan.plan(moment)
-        letter = Letter.objects.get(subscriber=reader, day=day)
+        letter = Letter.objects.get(subscriber=subscriber, day=day)
         said.append(make.composed(letter, moment).text)
         letter.state, letter.frozen_at, letter.ended_at = "accepted", moment, moment
         letter.save()

@@ -125,7 +125,7 @@ def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatc
     assert not Coverage.objects.filter(source="huggingface").exists()  # Nothing waits for it.
 
 
-def test_votes_are_observed_day_by_day_of_the_source_that_tells_them(monkeypatch):
+def test_votes_are_observed_day_by_day_from_the_source_that_has_them(monkeypatch):
     voted = {MONDAY: (3, 9, 7), MONDAY.replace(day=2): (20,)}  # Some were taken back.
     for day, votes in voted.items():
         for upvotes in votes:
@@ -188,10 +188,10 @@ def test_a_run_that_has_no_time_left_says_so_and_is_gone_on_with(server, days, m
     run(server, days[0])
     store, stores = storing.store, count()
 
-    def slow_at_last(*told, **more):
+    def slow_at_last(*args, **more):
         if next(stores) == 1:
             raise SoftTimeLimitExceeded
-        return store(*told, **more)
+        return store(*args, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(storing, "store", slow_at_last)
@@ -206,14 +206,14 @@ def test_a_run_that_has_no_time_left_says_so_and_is_gone_on_with(server, days, m
     assert stored() == expected_papers(server, days[3])
 
 
-# ---- Papers that only others told of are looked up, in arXiv and wherever it can be done
+# ---- Papers that only other sources listed are looked up, in arXiv and wherever it can be done
 
 
-def test_papers_that_only_others_told_of_are_looked_up_at_arxiv(server, days):
-    told = [Record(id=id, title="Told", day=days[4]) for id in ("2606.00004", "2606.99999")]
-    old = Record(id="2606.00002", title="Told long ago", day=days[4] - harvest.MAX_UNLISTED_AGE)
+def test_papers_that_only_other_sources_listed_are_looked_up_at_arxiv(server, days):
+    listed = [Record(id=id, title="Listed", day=days[4]) for id in ("2606.00004", "2606.99999")]
+    old = Record(id="2606.00002", title="Listed long ago", day=days[4] - harvest.MAX_UNLISTED_AGE)
     elsewhere = Record(id="biorxiv:1", title="Of another archive", day=days[4])
-    storing.store([*told, old, elsewhere], now=at(days[4]), source="huggingface")
+    storing.store([*listed, old, elsewhere], now=at(days[4]), source="huggingface")
     sample = replace(old, id="2606.00005", day=days[4])
     storing.store([sample], now=at(days[4]), is_sample=True)
     row = run(server, days[4])
@@ -231,9 +231,9 @@ def test_papers_that_only_others_told_of_are_looked_up_at_arxiv(server, days):
 
 def test_papers_known_from_others_only_are_asked_for_newest_first(days, monkeypatch):
     monkeypatch.setattr(harvest, "MAX_UNLISTED", 2)
-    storing.store([Record(id="biorxiv:1", title="Told", day=days[3])], now=at(days[3]))
+    storing.store([Record(id="biorxiv:1", title="Listed", day=days[3])], now=at(days[3]))
     for n, day in enumerate(days[:4]):
-        storing.store([Record(id=f"2606.0000{n}", title=f"Told {n}", day=day)], now=at(day))
+        storing.store([Record(id=f"2606.0000{n}", title=f"Listed {n}", day=day)], now=at(day))
     row = harvest.run(Library(), None, clock=lambda: at(days[3]))
     assert (row.state, row.seen) == ("done", 2), row.said
     found = Paper.objects.exclude(categories=[]).values_list("pk", flat=True)
@@ -241,8 +241,8 @@ def test_papers_known_from_others_only_are_asked_for_newest_first(days, monkeypa
 
 
 def test_a_day_is_whole_though_nothing_can_be_looked_up(server, days):
-    told = Record(id="2606.00004", title="Told", day=days[4])
-    storing.store([told], now=at(days[4]), source="huggingface")
+    record = Record(id="2606.00004", title="Listed", day=days[4])
+    storing.store([record], now=at(days[4]), source="huggingface")
     server.faults["api"] = "html"
     row = run(server, days[4])
     assert row.state == "done"
@@ -361,14 +361,14 @@ def test_other_lists_than_arxivs_are_quiet_at_a_weekend():
 
 
 def test_a_list_is_here_where_it_has_papers_though_it_is_cut_off_and_names_its_category():
-    told = {"records": [Record("2606.00001", "Title")], "day": MONDAY}
-    coverage.record("arxiv", Batch(**told, category="cs", state="incomplete"), NOW)
-    coverage.record("arxiv", Batch(**told, state="fresh"), NOW)
+    fields = {"records": [Record("2606.00001", "Title")], "day": MONDAY}
+    coverage.record("arxiv", Batch(**fields, category="cs", state="incomplete"), NOW)
+    coverage.record("arxiv", Batch(**fields, state="fresh"), NOW)
     assert list(Coverage.objects.values_list("category", "state")) == [("cs", "fresh")]
 
 
 @pytest.mark.parametrize("fault", ["html", "cut", "not utf-8"])
-def test_a_feed_that_is_none_is_told_in_plain_words_and_the_others_are_read(server, days, fault):
+def test_an_invalid_feed_is_reported_in_plain_words_and_the_others_are_read(server, days, fault):
     server.faults["cs"] = fault
     row = run(server, days[0])
     assert row.said

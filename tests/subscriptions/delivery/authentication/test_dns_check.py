@@ -17,7 +17,7 @@ DMARC = "v=DMARC1; p=quarantine; rua=mailto:you@example.org"
 
 
 @pytest.fixture(autouse=True)
-def house(settings):
+def installation(settings):
     """An installation that hands letters to a server of its own."""
     settings.DEFAULT_FROM_EMAIL = f"Paperboy <digest@{DOMAIN}>"
     settings.TRANSACTIONAL_FROM_EMAIL = f"Paperboy <hello@{DOMAIN}>"
@@ -39,7 +39,7 @@ def grades(server):
     return {what: grade for what, grade, _ in found if what != "DKIM"}
 
 
-def told(server, record):
+def check_result(server, record):
     """Return the grade of a record, and what is said of it."""
     found = {what: (grade, said) for what, grade, said in dns_check.examine(server.resolver)}
     return found[record]
@@ -48,7 +48,7 @@ def told(server, record):
 # ---- The whole
 
 
-def test_good_records_are_told_in_a_line_each(server):
+def test_good_records_are_reported_in_a_line_each(server):
     assert list(dns_check.examine(server.resolver)) == [
         ("SPF", "ok", f"{DOMAIN}: “{SPF}”"),
         ("DKIM", "note", dns_check.SIGNED_ELSEWHERE),  # Its name isn't known here.
@@ -59,7 +59,7 @@ def test_good_records_are_told_in_a_line_each(server):
 def test_whoever_publishes_what_is_printed_is_done(server):
     server.zone = {}
     for record in (dns_check.spf(DOMAIN), dns_check.dmarc(DOMAIN)):
-        grade, said = told(server, "DMARC" if "_dmarc" in record.name else "SPF")
+        grade, said = check_result(server, "DMARC" if "_dmarc" in record.name else "SPF")
         assert grade == "wrong"
         assert f'\n    {record.name}. TXT "{record.text}"' in said
         server.zone[record.name] = [record.text]
@@ -126,7 +126,7 @@ def test_an_spf_record_is_good_where_it_stops_all_others(server):
         ([], "has no record"),
     ]:
         server.zone[DOMAIN] = texts
-        grade, said = told(server, "SPF")
+        grade, said = check_result(server, "SPF")
         assert (grade, why in said) == ("wrong" if why else "ok", True)
         assert (f'{DOMAIN}. TXT "{SPF}"' in said) == (grade == "wrong")
 
@@ -163,7 +163,7 @@ def test_a_dmarc_record_is_graded_by_what_it_asks_for(server):
         ([], "wrong", "has no record"),
     ]:
         server.zone[f"_dmarc.{DOMAIN}"] = texts
-        given, said = told(server, "DMARC")
+        given, said = check_result(server, "DMARC")
         assert given == grade
         assert why in said
         printed = f'_dmarc.{DOMAIN}. TXT "v=DMARC1; p=quarantine; rua=mailto:' in said
@@ -180,7 +180,7 @@ def test_a_domain_without_a_policy_has_that_of_its_organisation(server, settings
         ({"org": "p=reject"}, "wrong", "_dmarc.papers.sub.example.org"),
     ]:
         server.zone = {f"_dmarc.{name}": [f"v=DMARC1; {text}"] for name, text in parents.items()}
-        grade, said = told(server, "DMARC")
+        grade, said = check_result(server, "DMARC")
         assert grade == expected
         assert said.startswith(where)
 
@@ -206,7 +206,7 @@ def findings(resolver=None):
 
 
 @pytest.mark.django_db
-def test_the_doctor_tells_of_each_record_but_asks_nobody_about_an_example(server, settings):
+def test_the_doctor_reports_each_record_but_asks_nobody_about_an_example(server, settings):
     assert findings(server.resolver)["DNS records"][0] == "note"
     assert server.asked == []
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
@@ -218,7 +218,7 @@ def test_the_doctor_tells_of_each_record_but_asks_nobody_about_an_example(server
 
 
 @pytest.mark.django_db
-def test_the_doctor_tells_whom_letters_are_from_and_who_reads_the_answers(settings):
+def test_the_doctor_names_the_sender_and_who_gets_replies(settings):
     settings.REPLY_TO_EMAIL = "Editor <editor@example.org>"
     found = findings()
     assert found["senders"][0] == "ok"

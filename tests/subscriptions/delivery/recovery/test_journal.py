@@ -123,7 +123,7 @@ def test_a_line_that_is_no_entry_hides_no_other(folder, line):
     assert [one.letter_id for one in replayed(folder)] == [1, 2]
 
 
-def test_a_write_that_a_full_disk_cut_off_is_told_and_spoils_no_later_one(folder):
+def test_a_write_that_a_full_disk_cut_off_is_reported_and_spoils_no_later_one(folder):
     mine = Journal(folder)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""Oracles: who says afterwards whether a letter arrived, and when they say that they don't know."""
+"""Lookups: whether a letter arrived, and when that is unknown."""
 
 import gzip
 import os
@@ -114,7 +114,7 @@ def test_a_letter_in_the_outbox_has_arrived_and_no_other(data_dir):
     assert lookup.OutboxLookup(data_dir / "unmounted").look_up([question()]) == {ID: "unknown"}
 
 
-def test_the_outbox_tells_which_of_many_names_it_holds(data_dir):
+def test_the_outbox_shows_which_of_many_message_ids_it_has(data_dir):
     put_into_outbox(ID, at=FROZEN)
     put_into_outbox("<old@paperboy.example>", at=BEFORE, letter_id=2)
     put_into_outbox("<unasked@paperboy.example>", at=FROZEN, letter_id=3)
@@ -146,7 +146,7 @@ SAID = [
 
 
 @pytest.mark.parametrize(("lines", "answer"), SAID)
-def test_what_a_log_that_covers_the_time_tells(log, ask, lines, answer):
+def test_the_answers_of_a_log_that_covers_the_time(log, ask, lines, answer):
     log(connect(BEFORE), *lines, connect(AFTER))
     assert ask() == answer
 
@@ -349,17 +349,17 @@ def test_of_a_big_log_only_the_end_is_read(log, ask, monkeypatch):
 # ---- The setting
 
 
-def test_the_setting_names_the_oracle(tmp_path):
+def test_the_setting_names_the_lookup(tmp_path):
     assert isinstance(lookup.lookup_for("", "file:", tmp_path), lookup.OutboxLookup)
     assert isinstance(lookup.lookup_for("", "smtp://mail.example.org", tmp_path), lookup.NoLookup)
-    oracle = lookup.lookup_for("postfix:/var/log/mail.log", "smtp://127.0.0.1", tmp_path)
-    assert oracle.path == Path("/var/log/mail.log")
+    found = lookup.lookup_for("postfix:/var/log/mail.log", "smtp://127.0.0.1", tmp_path)
+    assert found.path == Path("/var/log/mail.log")
     for name in ("delphi", "postfix", "postfix:", "postfix:mail.log", "exim:/mail.log"):
         with pytest.raises(ImproperlyConfigured, match="ORACLE"):
             lookup.lookup_for(name, "file:", tmp_path)
 
 
-def test_the_log_tells_which_of_many_names_it_holds(log, tmp_path):
+def test_the_log_shows_which_of_many_message_ids_it_has(log, tmp_path):
     log(named(NOW), queued(NOW), named(NOW, "<cut@paperboy.example>", "5A0C3"))
     asked = {ID, "<cut@paperboy.example>", "<not-there@paperboy.example>"}
     assert lookup.PostfixLookup(tmp_path / "mail.log").accepted(asked, BEFORE) == {ID: NOW}

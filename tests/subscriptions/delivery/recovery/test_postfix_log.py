@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[4]
 
-SENDER, READER = "digest@paperboy.example", "reader@example.net"
+SENDER, SUBSCRIBER = "digest@paperboy.example", "reader@example.net"
 LOST, CUT, NEVER_SEEN = (
     f"<digest.2026-06-01.{name}@paperboy.example>" for name in ("lost", "cut", "never")
 )
@@ -60,7 +60,7 @@ def now():
 def before_end_of_data(port, message_id):
     """Say all but the final dot, and hang up in the end."""
     connection = transport_for(f"smtp://127.0.0.1:{port}").connect()
-    message = Message(SENDER, READER, letter(message_id), "digest", 1, now())
+    message = Message(SENDER, SUBSCRIBER, letter(message_id), "digest", 1, now())
     assert connection.offer(message) is None
     yield connection
     connection.close()
@@ -85,7 +85,7 @@ def beyond_the_log(postfix):
 
 
 def test_a_letter_whose_answer_got_lost_is_known(postfix):
-    """The case that the oracle is for: Postfix has it, and nobody read that it said so."""
+    """The case that the lookup is for: Postfix has it, and nobody read that it said so."""
     began_at = now()
     with closing(Proxy(postfix.port)) as way:
         way.swallow = lambda reply: b"queued as" in reply
@@ -175,8 +175,10 @@ def test_a_letter_that_the_next_server_refuses_comes_back_through_the_pipe(setti
         exits.append(inbound(recipient, mime, **({} if exits else away)))
         return exits[-1]
 
-    reader = make.subscriber("550-rcpt@example.org", now=clock.now)
-    letter = queue.create(reader, "confirm", now=clock.now, closes_at=clock.now + timedelta(days=1))
+    subscriber = make.subscriber("550-rcpt@example.org", now=clock.now)
+    letter = queue.create(
+        subscriber, "confirm", now=clock.now, closes_at=clock.now + timedelta(days=1)
+    )
     with (
         MailServer() as server,
         Pipe(command) as pipe,
@@ -191,7 +193,7 @@ def test_a_letter_that_the_next_server_refuses_comes_back_through_the_pipe(setti
         wait_until(lambda: exits == [75, 0], 30)
         wait_until(lambda: postfix.queued() == 0)
         server.shutdown()
-    assert make.fresh(reader).suppressed_by == "bounced"
-    assert "550 5.1.1 no" in reader.suppressed_reason
+    assert make.fresh(subscriber).suppressed_by == "bounced"
+    assert "550 5.1.1 no" in subscriber.suppressed_reason
     fact = LetterFact.objects.get()
     assert (fact.letter, fact.status, fact.grade) == (letter, "5.1.1", "hard")

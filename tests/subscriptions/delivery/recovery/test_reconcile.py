@@ -58,8 +58,8 @@ def composed(monkeypatch):
         monkeypatch.setitem(hooks.composers, kind, make.one_by_one(compose))
 
 
-def readers(count=3, **fields):
-    """Make readers who are due, each with a paper to get."""
+def subscribers(count=3, **fields):
+    """Make subscribers who are due, each with a paper to get."""
     make.paper("Graphs")
     return [make.subscriber(interests="graphs", **fields) for _ in range(count)]
 
@@ -93,7 +93,7 @@ def restore(lose):
 def planned(settings):
     """Plan a digest where no server is asked, nor anybody else. Return its letter."""
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
-    readers(1)
+    subscribers(1)
     plan.plan(NOW)
     return Letter.objects.get()
 
@@ -116,10 +116,10 @@ def resume():
     indirect=["sent"],
 )
 def test_letters_whose_rows_were_lost_do_not_leave_again_and_others_do(sent, since):
-    readers(2)
+    subscribers(2)
     run()
     restore(lose_rows)
-    readers(2)
+    subscribers(2)
     assert reconcile(LATER, since, dry_run=True).lost == 2
     assert not Letter.objects.exists()
     assert not LetterEvent.objects.exists()
@@ -136,7 +136,7 @@ def test_letters_whose_rows_were_lost_do_not_leave_again_and_others_do(sent, sin
     ("sent", "lacks_papers"), [("smtp", False), ("file", False), ("smtp", True)], indirect=["sent"]
 )
 def test_papers_sent_in_lost_hours_are_not_sent_again(sent, lacks_papers, settings):
-    readers(2)
+    subscribers(2)
     run()
     had = set(Pick.objects.values_list("subscriber", "paper"))
     restore(lose_rows)
@@ -168,7 +168,7 @@ def test_of_a_journal_without_items_what_was_new_is_not_picked_again(planned, da
 
 @pytest.mark.parametrize("lose", [lose_rows, lose_ends])
 def test_a_lost_day_is_neither_missed_nor_loses_its_papers_before_reconcile(sent, lose):
-    (reader,) = readers(1)
+    (subscriber,) = subscribers(1)
     run()
     had = set(Pick.objects.values_list("paper", flat=True))
     restore(lose)
@@ -180,7 +180,7 @@ def test_a_lost_day_is_neither_missed_nor_loses_its_papers_before_reconcile(sent
     assert (found.waiting, found.lost) == ((1, 0) if lose is lose_ends else (0, 1))
     circuit_breaker.resume("the operator", NOW)
     run(NOW + DAY + MINUTE)
-    first, second = Letter.objects.filter(subscriber=reader).order_by("day")
+    first, second = Letter.objects.filter(subscriber=subscriber).order_by("day")
     assert (first.state, first.reason) == ("accepted", "found by reconcile")
     assert (second.state, sent()) == ("accepted", 2)
     if lose is lose_ends:
@@ -192,7 +192,7 @@ def test_a_lost_day_is_neither_missed_nor_loses_its_papers_before_reconcile(sent
 
 def test_a_letter_that_waits_in_the_backup_is_not_closed_before_reconcile(sent):
     """Their day has ended by then, and they are not due again."""
-    readers(1, weekdays=1)
+    subscribers(1, weekdays=1)
     run()
     restore(lose_ends)
     sweep.sweep(NOW + 3 * DAY)
@@ -214,8 +214,8 @@ def test_a_letter_that_has_a_name_already_is_looked_for_by_it(planned, data_dir)
 
 
 def test_a_letter_that_was_given_up_before_reconcile_is_found(sent):
-    """It was in doubt in the backup, and its day ended while sending was stopped."""
-    readers(1)
+    """It was uncertain in the backup, and its day ended while sending was stopped."""
+    subscribers(1)
     run()
     Letter.objects.update(state="transmitting", ended_at=None, lease_until=NOW)
     LetterEvent.objects.filter(became="accepted").delete()
@@ -236,7 +236,7 @@ def test_a_journal_of_the_lost_hours_is_not_replayed_onto_another_letter(planned
 
 
 def test_a_digest_of_the_day_before_that_left_after_midnight_is_found(sent):
-    readers(1, hour=23)
+    subscribers(1, hour=23)
     run(NOW + timedelta(hours=13))  # At one o'clock.
     assert Letter.objects.get().day == NOW.date()
     restore(lose_rows)
@@ -247,14 +247,14 @@ def test_a_digest_of_the_day_before_that_left_after_midnight_is_found(sent):
 
 def test_a_letter_that_came_back_had_left(planned):
     name = message_ids.for_letter(planned)
-    told = {"noted_at": NOW, "via": "mail", "key": "a report"}
-    LetterFact.objects.create(kind="bounced", message_id=name, **told)
+    defaults = {"noted_at": NOW, "via": "mail", "key": "a report"}
+    LetterFact.objects.create(kind="bounced", message_id=name, **defaults)
     restore(lose_rows)
     assert reconcile(LATER, BACKUP).lost == 1
 
 
-def test_a_reader_who_is_erased_meanwhile_stays_so(sent):
-    one, other = readers(2)
+def test_a_subscriber_who_is_erased_meanwhile_stays_erased(sent):
+    one, other = subscribers(2)
     run()
     restore(lose_rows)
     lost = reconciling._lost_days(BACKUP, LATER)
@@ -276,29 +276,29 @@ def test_a_welcome_letter_is_known_again_too(sent):
 
 
 def test_each_lost_day_of_several_is_found(sent):
-    (reader,) = readers(1)
+    (subscriber,) = subscribers(1)
     run()
     make.paper("Graphs again")
     run(NOW + DAY)
     restore(lose_rows)
     assert reconcile(NOW + DAY, BACKUP).lost == 2
-    days = Letter.objects.filter(subscriber=reader).values_list("day", flat=True)
+    days = Letter.objects.filter(subscriber=subscriber).values_list("day", flat=True)
     assert set(days) == {date(2026, 6, 1), date(2026, 6, 2)}
 
 
-def test_a_reader_who_moved_zones_in_the_lost_hours_is_found(sent):
-    (reader,) = readers(1, timezone="Pacific/Auckland")
+def test_a_subscriber_who_changed_time_zones_in_the_lost_hours_is_found(sent):
+    (subscriber,) = subscribers(1, timezone="Pacific/Auckland")
     run()
     restore(lose_rows)
     Subscriber.objects.update(timezone="Pacific/Honolulu")
     assert reconcile(LATER, BACKUP).lost == 1
-    assert Letter.objects.get(subscriber=reader).day == date(2026, 6, 2)
+    assert Letter.objects.get(subscriber=subscriber).day == date(2026, 6, 2)
 
 
 @pytest.mark.parametrize("lose", [lose_rows, lose_ends])
 def test_what_is_planned_or_let_go_of_while_it_looks_does_not_leave_again(sent, monkeypatch, lose):
     """Planning was under way when sending was stopped, or a worker had claimed it."""
-    readers(1)
+    subscribers(1)
     run()
     lose()
     claimed, _ = transitions.claim(NOW, 1)
@@ -326,7 +326,7 @@ def test_without_a_moment_it_looks_from_the_last_event_before_the_stop_on(sent):
     """What workers write while sending is stopped is no memory of the lost hours."""
     with pytest.raises(Refused, match="with --since"):
         reconcile(LATER, dry_run=True)
-    (early, _) = readers(2)
+    (early, _) = subscribers(2)
     run()
     restore(lose_ends)
     Letter.objects.exclude(subscriber=early).delete()
@@ -345,7 +345,7 @@ def test_the_command_says_what_it_found(sent, capsys):
     call_command("reconcile", *since)
     assert "Nothing was changed." in capsys.readouterr().out
     circuit_breaker.resume("the operator", NOW)
-    readers(2)
+    subscribers(2)
     run()
     restore(lose_rows)
     call_command("reconcile", *since, "--dry-run")
@@ -358,7 +358,7 @@ def test_the_command_says_what_it_found(sent, capsys):
 def test_the_command_says_how_many_had_unsubscribed_in_the_lost_hours(settings, outbox, capsys):
     with MailServer() as server:
         settings.EMAIL_URL = server.url
-        who_left, who_left_before, _ = readers(3)
+        who_left, who_left_before, _ = subscribers(3)
         signup.unsubscribe(who_left_before.public_id, source=ConsentSource("letter"), now=BACKUP)
         rounds.deliver_due(running_from(BACKUP))
         signup.unsubscribe(who_left.public_id, source=ConsentSource("letter"), now=NOW)

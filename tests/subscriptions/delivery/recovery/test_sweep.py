@@ -39,7 +39,7 @@ def test_what_breaks_as_it_is_swept_costs_itself_alone(composed, monkeypatch, ca
 
 @pytest.mark.parametrize(("minutes", "state"), [(15, "missed"), (14, "claimed")])
 def test_whose_worker_died_as_its_day_ended_is_missed_once_that_is_sure(composed, minutes, state):
-    """Before, it may be past the fence, of which a database that was taken over has not heard."""
+    """Before, it may be past the final check without a trace in a restored database."""
     letter = steps.claim(steps.letter_to())
     Letter.objects.update(closes_at=NOW + MINUTE)
     queue.sweep(NOW + minutes * MINUTE)
@@ -74,10 +74,10 @@ def test_silence_after_the_dot_is_held_then_maybe_repeated(server, composed, set
 
 
 def doubted(repeats, **fields):
-    """Return a letter whose hold is over, and which the oracle knows not to be in the outbox."""
+    """Return a letter whose hold is over, and which the lookup does not find in the outbox."""
     message = Message("a@b.example", "c@d.example", b"", "link", 0, NOW)
     transport_for("file:").connect().offer(message)
-    letter = steps.past_the_fence()
+    letter = steps.past_the_final_check()
     queue.sweep(NOW + 15 * MINUTE)
     Letter.objects.update(repeats=repeats, **fields)
     return letter
@@ -98,13 +98,13 @@ def test_what_did_not_arrive_is_given_up(composed, repeats, left_at, stumbles, s
     assert Pick.objects.count() == repeats
 
 
-def test_the_oracle_is_asked_about_the_last_time_that_a_letter_left(composed, settings, data_dir):
+def test_the_lookup_is_asked_about_the_last_attempt_of_a_letter(composed, settings, data_dir):
     """Of that its log may not tell yet, though it is complete from the first time on."""
     log = data_dir / "mail.log"
     settings.ORACLE = f"postfix:{log}"
-    letter, later = steps.past_the_fence(), NOW + 120 * MINUTE
+    letter, later = steps.past_the_final_check(), NOW + 120 * MINUTE
     transitions.put_back(letter, NOW)
-    assert steps.pass_fence(steps.claim(letter, later), later)
+    assert steps.pass_final_check(steps.claim(letter, later), later)
     said = "mail postfix/anvil[1]: statistics"
     lines = [f"{NOW + minutes * MINUTE:%Y-%m-%dT%H:%M:%S+00:00} {said}\n" for minutes in (-60, 60)]
     log.write_text("".join(lines))
@@ -120,17 +120,19 @@ def test_that_a_letter_may_have_arrived_is_remembered_however_its_attempts_break
     assert (make.fresh(letter).state, letter.repeats) == ("planned", 1)
 
 
-def in_doubt(name, **fields):
-    """Make a letter in doubt that may be asked for now."""
+def uncertain_letter(name, **fields):
+    """Make an uncertain letter that may be looked up now."""
     past = {"state": "uncertain", "next_try_at": NOW, "message_id": f"<{name}@x>"}
     return steps.letter_to(f"{name}@example.org", **past | fields)
 
 
-def test_journals_of_living_workers_are_read_once_back_to_the_oldest_doubt(composed, monkeypatch):
+def test_journals_of_living_workers_are_read_once_back_to_the_oldest_uncertain_letter(
+    composed, monkeypatch
+):
     """Those of many workers take seconds, and one may be halted since it noted the first."""
-    old = in_doubt("old", repeats=1, created_at=NOW - 9 * MINUTE)
+    old = uncertain_letter("old", repeats=1, created_at=NOW - 9 * MINUTE)
     for name in ("young", "other"):
-        in_doubt(name, repeats=1)
+        uncertain_letter(name, repeats=1)
     halted, noted_at = Journal(journal.folder_of_journals()), (NOW - 8 * MINUTE).isoformat()
     names = ("old", "young", "other")
     halted.write([Entry(7, 1, f"<{name}@x>", "250", noted_at) for name in names])
@@ -145,10 +147,10 @@ def test_journals_of_living_workers_are_read_once_back_to_the_oldest_doubt(compo
 
 
 def test_unreadable_journals_leave_the_question_to_other_lookups(composed, monkeypatch, caplog):
-    """Or no letter would come out of its doubt until a person looks."""
-    letter = in_doubt("reader")
+    """Or every letter would stay uncertain until a person looks."""
+    letter = uncertain_letter("reader")
 
-    def unreadable(*told, **of):
+    def unreadable(*args, **of):
         raise PermissionError("not ours")
 
     monkeypatch.setattr(sweep.journal, "accepted_ids", unreadable)

@@ -34,7 +34,7 @@ class Line:
     """A connection whose calls are tasks, so that a test can be at both of its ends in turn."""
 
     def __init__(self, connection):
-        self.connection, self.verdict = connection, None
+        self.connection, self.result = connection, None
         self.hub, self._task = Hub(), None
         self._at_end = self._stage = "free"
 
@@ -42,22 +42,22 @@ class Line:
     def state(self):
         if self._task is not None and not self._task.dead:
             return self._stage
-        if self._at_end == "fence" and self.verdict is None:
-            return "fence"
+        if self._at_end == "final_check" and self.result is None:
+            return "final_check"
         return "free" if self.connection.is_open else "closed"
 
     def begin(self, message, mime=MIME):
         message = replace(message, mime=mime)
-        self._call("busy", "fence", lambda: self.connection.offer(message))
+        self._call("busy", "final_check", lambda: self.connection.offer(message))
 
     def finish(self):
         self._call("answering", "free", self.connection.finish)
 
     def _call(self, stage, at_end, call):
         def work():
-            self.verdict = call()
+            self.result = call()
 
-        self.verdict, self._stage, self._at_end = None, stage, at_end
+        self.result, self._stage, self._at_end = None, stage, at_end
         self._task = self.hub.spawn(work)
         self.pump(0)
 
@@ -72,7 +72,7 @@ class Line:
         self.hub.close()
 
 
-def pump(line, seconds=3.0, until=("fence", "free", "closed")):
+def pump(line, seconds=3.0, until=("final_check", "free", "closed")):
     """Let it go on until it is in one of these states."""
     deadline = time.monotonic() + seconds
     while line.state not in until and time.monotonic() < deadline:
@@ -83,14 +83,14 @@ def pump(line, seconds=3.0, until=("fence", "free", "closed")):
 def deliver(line, order="reader", mime=MIME):
     """Hand a letter over, if need be past the final check. Return what became of it."""
     line.begin(envelope(order), mime)
-    if pump(line) == "fence":
+    if pump(line) == "final_check":
         line.finish()
         pump(line)
-    return line.verdict
+    return line.result
 
 
-def judged(verdict):
-    return verdict.status, verdict.stage, verdict.scope
+def judged(result):
+    return result.status, result.stage, result.scope
 
 
 @contextmanager
@@ -109,7 +109,7 @@ EXPECTED_CODES = OK + OK + b"354 go on\r\n"
 
 
 @contextmanager
-def at_fence():
+def at_final_check():
     """Return a line that has said all of a letter but its dot, and the server's end of it."""
     with pair() as (line, server):
         line.begin(envelope(), MIME)

@@ -16,9 +16,9 @@ from tests.subscriptions.delivery.transports import conversation
 
 
 def test_letters_arrive_as_they_are_over_one_connection(server, line):
-    verdict = conversation.deliver(line)
-    assert conversation.judged(verdict) == ("accepted", "dot", "")
-    assert verdict.reply == "250 2.0.0 kept"
+    result = conversation.deliver(line)
+    assert conversation.judged(result) == ("accepted", "dot", "")
+    assert result.reply == "250 2.0.0 kept"
     assert line.state == "free"
     assert {conversation.deliver(line, f"r{n}").status for n in range(5)} == {"accepted"}
     recipients = ["reader@example.org", *(f"r{n}@example.org" for n in range(5))]
@@ -49,7 +49,7 @@ def test_a_dot_after_a_bare_lf_ends_no_letter():
         assert b"\n.\n" not in server.recv(65_536)
 
 
-def test_a_large_letter_reaches_a_slow_reader():
+def test_a_large_letter_reaches_a_server_that_reads_slowly():
     mime = b"x" * 70 + b"\r\n"
     mime *= 20_000
     with conversation.pair() as (line, server):
@@ -64,7 +64,7 @@ def test_a_large_letter_reaches_a_slow_reader():
         while not received.endswith(mime[-1_000:]) or len(received) < len(mime):
             received += server.recv(1 << 20)
         assert received.partition(b"DATA\r\n")[2] == mime
-        assert conversation.pump(line) == "fence"
+        assert conversation.pump(line) == "final_check"
 
 
 def test_a_letter_is_handed_over_outside_of_a_round_too(server):
@@ -74,7 +74,7 @@ def test_a_letter_is_handed_over_outside_of_a_round_too(server):
     assert server.accepted == [("r@example.org", mime)]
 
 
-def test_the_size_is_told_where_it_is_asked_for():
+def test_the_size_is_announced_where_the_server_supports_it():
     with conversation.pair(frozenset({"size"})) as (line, server):
         line.begin(conversation.envelope(), conversation.MIME)
         assert server.recv(1_000) == b"MAIL FROM:<%s> SIZE=%d\r\n" % (
@@ -92,9 +92,9 @@ def test_commands_go_out_together_where_that_is_offered_and_only_there():
 
 def test_a_letter_that_is_withdrawn_before_its_dot_is_not_kept(server, line):
     line.begin(conversation.envelope(), conversation.MIME)
-    assert conversation.pump(line) == "fence"
+    assert conversation.pump(line) == "final_check"
     time.sleep(0.05)
-    assert (line.state, line.verdict) == ("fence", None)
+    assert (line.state, line.result) == ("final_check", None)
     line.connection.close()
     conversation.wait_for(lambda: server.bodies)
     assert server.bodies == [conversation.MIME]
@@ -123,7 +123,7 @@ def test_a_server_that_refuses_and_is_gone_before_leave_is_taken_has_been_heard(
         server.sendall(b"550 5.1.1 no\r\n")
         server.close()
         conversation.pump(line)
-        assert (line.verdict.status, line.verdict.reply) == ("deferred", "550 5.1.1 no")
+        assert (line.result.status, line.result.reply) == ("deferred", "550 5.1.1 no")
 
 
 def test_no_address_smuggles_a_command_in():
@@ -134,7 +134,7 @@ def test_no_address_smuggles_a_command_in():
     for sender, recipient, expected in cases:
         with conversation.pair() as (line, server):
             line.begin(Message(sender, recipient, conversation.MIME, "", 1, NOW))
-            assert conversation.judged(line.verdict) == expected
+            assert conversation.judged(line.result) == expected
             assert server.recv(1_000) == b""
 
 
@@ -174,7 +174,7 @@ def used(line, server):
     server.sendall(b"250 ok\r\n")
     conversation.pump(line)
     server.recv(65_536)
-    assert line.verdict.status == "accepted"
+    assert line.result.status == "accepted"
 
 
 @pytest.mark.parametrize("said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id"])
@@ -189,7 +189,7 @@ def test_a_used_line_that_was_closed_meanwhile_says_nothing_of_the_letter(said, 
         if when == "before":
             line.begin(conversation.envelope(), conversation.MIME)
         conversation.pump(line)
-        assert conversation.judged(line.verdict) == ("deferred", "mail", "connection")
+        assert conversation.judged(line.result) == ("deferred", "mail", "connection")
 
 
 ANSWERS = [
@@ -209,7 +209,7 @@ def test_a_used_line_that_answers_says_something_of_the_letter(said, then, expec
         if then == "hangs up":
             server.close()
         conversation.pump(line)
-        assert conversation.judged(line.verdict) == expected
+        assert conversation.judged(line.result) == expected
 
 
 def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):
@@ -217,14 +217,14 @@ def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):
         used(line, server)
         line.begin(conversation.envelope(), conversation.MIME)
         conversation.pump(line)
-        assert conversation.judged(line.verdict) == ("deferred", "mail", "")
+        assert conversation.judged(line.result) == ("deferred", "mail", "")
 
 
 def test_a_closed_line_stays_closed_and_its_letter_may_be_offered_again_at_once():
     with conversation.pair() as (line, _):
         line.connection.close()
         line.begin(conversation.envelope(), conversation.MIME)
-        assert conversation.judged(line.verdict) == ("deferred", "mail", "connection")
+        assert conversation.judged(line.result) == ("deferred", "mail", "connection")
         line.connection.close()
         assert not line.connection.is_usable()
 
@@ -253,22 +253,22 @@ def test_4yz_is_for_later_and_5yz_for_ever(server, opened, stage):
 
 
 @pytest.mark.parametrize("stage", conversation.STAGES)
-def test_silence_and_nonsense_leave_doubt_only_after_the_dot(server, opened, stage):
+def test_silence_and_nonsense_make_a_letter_uncertain_only_after_the_dot(server, opened, stage):
     expected = "unknown" if stage == "dot" else "deferred"
     for how in ("drop", "reset", "garble", "204"):
         line = opened(server)
-        verdict = conversation.judged(conversation.deliver(line, f"{how}-{stage}"))
-        assert (*verdict, line.state) == (expected, stage, "", "closed"), how
+        result = conversation.judged(conversation.deliver(line, f"{how}-{stage}"))
+        assert (*result, line.state) == (expected, stage, "", "closed"), how
 
 
 @pytest.mark.parametrize("stage", conversation.STAGES)
 def test_a_silent_or_slow_server_gets_no_more_time(server, opened, stage, impatient, monkeypatch):
     monkeypatch.setattr("tests.servers.smtp.BYTE_SECONDS", 0.05)
     for how in ("silent", "slow"):
-        verdict = conversation.deliver(opened(server), f"{how}-{stage}")
+        result = conversation.deliver(opened(server), f"{how}-{stage}")
         expected = "unknown" if stage == "dot" else "deferred"
-        assert conversation.judged(verdict) == (expected, stage, "")
-        assert verdict.reply == "the mail server did not answer in time"
+        assert conversation.judged(result) == (expected, stage, "")
+        assert result.reply == "the mail server did not answer in time"
 
 
 def test_an_answer_that_comes_a_byte_at_a_time_is_an_answer(server, line):
@@ -285,15 +285,15 @@ def test_each_answer_has_a_time_of_its_own_though_all_was_said_together(impatien
             assert line.state == "busy"
             server.sendall(reply)
             line.pump(0)
-        assert line.state == "fence"
+        assert line.state == "final_check"
 
 
-def test_the_time_that_a_letter_waits_at_the_fence_is_not_the_servers(impatient):
-    with conversation.at_fence() as (line, _):
+def test_the_time_that_a_letter_waits_at_the_final_check_is_not_the_servers(impatient):
+    with conversation.at_final_check() as (line, _):
         fill(line.connection._sock)
         time.sleep(0.2)
         line.pump(0)
-        assert line.state == "fence"
+        assert line.state == "final_check"
         line.finish()
         line.pump(0)
         assert line.state == "answering"
@@ -312,7 +312,7 @@ def test_answers_to_what_was_not_said_yet_end_the_conversation():
         line.begin(conversation.envelope(), conversation.MIME)
         server.sendall(conversation.EXPECTED_CODES)
         conversation.pump(line)
-        assert line.verdict.status == "deferred"
+        assert line.result.status == "deferred"
         assert server.recv(1_000).count(b"\r\n") == 1
 
 
@@ -328,22 +328,22 @@ def test_an_answer_or_the_end_before_the_dot_is_no_acceptance(server, line, how)
     conversation.pump(line)
     time.sleep(0.05)
     line.finish()
-    assert conversation.judged(line.verdict) == ("deferred", "body", "")
+    assert conversation.judged(line.result) == ("deferred", "body", "")
     assert server.accepted == []
 
 
 def test_half_an_answer_before_the_dot_is_no_acceptance():
-    with conversation.at_fence() as (line, server):
+    with conversation.at_final_check() as (line, server):
         server.sendall(b"250-early\r\n")
         line.finish()
-        assert conversation.judged(line.verdict) == ("deferred", "body", "")
+        assert conversation.judged(line.result) == ("deferred", "body", "")
 
 
 @pytest.mark.parametrize(
     ("code", "then"), [(250, "waits"), (250, "reads on"), (250, "hangs up"), (550, "reads on")]
 )
 def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
-    with conversation.at_fence() as (line, server):
+    with conversation.at_final_check() as (line, server):
         fill(line.connection._sock)
         line.finish()
         assert line.state == "answering"
@@ -353,8 +353,8 @@ def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
         elif then == "hangs up":
             server.close()
         conversation.pump(line)
-        assert conversation.judged(line.verdict)[:2] == ("deferred", "dot")
-        assert line.verdict.reply == f"{code} what?"
+        assert conversation.judged(line.result)[:2] == ("deferred", "dot")
+        assert line.result.reply == f"{code} what?"
         assert then == "hangs up" or not drain(server).endswith(b".\r\n")
 
 
@@ -370,7 +370,7 @@ def test_a_recipient_may_be_taken_in_three_ways():
         with conversation.pair() as (line, server):
             line.begin(conversation.envelope(), conversation.MIME)
             server.sendall(b"250 ok\r\n%d ok\r\n354 go on\r\n" % code)
-            assert conversation.pump(line) == "fence"
+            assert conversation.pump(line) == "final_check"
 
 
 def test_a_server_that_reads_nothing_gets_no_more_time(impatient):
@@ -378,7 +378,7 @@ def test_a_server_that_reads_nothing_gets_no_more_time(impatient):
         line.begin(conversation.envelope(), conversation.MIME * 10_000)
         server.sendall(conversation.EXPECTED_CODES)
         assert conversation.pump(line) == "closed"
-        assert conversation.judged(line.verdict) == ("deferred", "body", "")
+        assert conversation.judged(line.result) == ("deferred", "body", "")
 
 
 def test_a_server_that_reads_on_gets_more_time(impatient):
@@ -409,8 +409,8 @@ def test_a_server_that_hangs_up_amid_the_body_is_heard_out():
         server.sendall(b"552 5.3.4 too big\r\n")
         server.close()
         conversation.pump(line)
-        assert conversation.judged(line.verdict) == ("deferred", "body", "")
-        assert line.verdict.reply == "552 5.3.4 too big"
+        assert conversation.judged(line.result) == ("deferred", "body", "")
+        assert line.result.reply == "552 5.3.4 too big"
 
 
 REFUSED_BODIES = [
@@ -427,12 +427,12 @@ def test_a_letter_is_refused_and_a_body_is_asked_for_all_the_same(replies, expec
         server.recv(1_000)
         server.sendall(replies)
         conversation.pump(line)
-        assert conversation.judged(line.verdict) == expected
+        assert conversation.judged(line.result) == expected
         assert server.recv(1_000) == b""  # Not even QUIT, which would be the body.
 
 
 def test_a_line_that_is_closed_amid_a_letter_says_nothing_that_would_be_its_body():
-    with conversation.at_fence() as (line, server):
+    with conversation.at_final_check() as (line, server):
         line.close()
         assert drain(server).endswith(b"DATA\r\n" + conversation.MIME)
 
@@ -447,25 +447,27 @@ CHUNKS = st.binary(max_size=80) | st.lists(st.sampled_from(PIECES)).map(b"".join
 @settings(deadline=None, max_examples=300)
 @given(
     envelope_replies=st.just([b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"]) | st.lists(CHUNKS),
-    at_fence=st.just(b"") | CHUNKS,
+    at_final_check=st.just(b"") | CHUNKS,
     at_dot=CHUNKS,
     pipelines=st.booleans(),
 )
-def test_no_letter_is_accepted_without_a_final_250(envelope_replies, at_fence, at_dot, pipelines):
+def test_no_letter_is_accepted_without_a_final_250(
+    envelope_replies, at_final_check, at_dot, pipelines
+):
     with conversation.pair(frozenset({"pipelining"} if pipelines else ())) as (line, server):
         line.begin(conversation.envelope(), conversation.MIME)
         for said in envelope_replies:
             hear(line, server, said)
-        hear(line, server, at_fence)
-        if line.state == "fence":
+        hear(line, server, at_final_check)
+        if line.state == "final_check":
             line.finish()
         was_asked = line.state == "answering"
         hear(line, server, at_dot)
         server.close()  # Heard at once, unless a process that is just begun has it open as well.
         conversation.pump(line, until=("free", "closed"))
-        if line.verdict.status in ("accepted", "unknown"):
+        if line.result.status in ("accepted", "unknown"):
             assert was_asked
-        if line.verdict.status == "accepted":
+        if line.result.status == "accepted":
             assert re.match(rb"(250-[^\n]*\n)*250( [^\n]*)?\r?\n", at_dot)
 
 

@@ -57,7 +57,7 @@ def tls_server(request, certificate):
     if request.param == "starttls":
         extensions += ("STARTTLS",)
     with MailServer(extensions, context) as server:
-        server.told = request.param
+        server.security = request.param
         yield server
         server.shutdown()
 
@@ -67,7 +67,7 @@ SECRET = {"user": "you", "password": "hush"}
 
 
 def test_letters_go_over_tls(tls_server, trusted, opened):
-    line = opened(tls_server, tls=tls_server.told, **SECRET)
+    line = opened(tls_server, tls=tls_server.security, **SECRET)
     large = b"x" * 70 + b"\r\n"
     large *= 3_000
     assert deliver(line).status == "accepted"
@@ -75,7 +75,7 @@ def test_letters_go_over_tls(tls_server, trusted, opened):
     assert [mime for _, mime in tls_server.accepted] == [MIME, large]
     # What is offered is asked again once nobody can listen in.
     in_turn = {"starttls": [b"ehlo", b"STAR", b"ehlo"], "implicit": [b"ehlo"]}
-    greeting = in_turn[tls_server.told]
+    greeting = in_turn[tls_server.security]
     assert [line[:4] for line in tls_server.heard[: len(greeting) + 1]] == [*greeting, b"AUTH"]
 
 
@@ -83,7 +83,7 @@ def test_letters_go_over_tls(tls_server, trusted, opened):
 def test_faults_mean_the_same_over_tls(tls_server, trusted, opened, stage):
     dropped = "unknown" if stage == "dot" else "deferred"
     for how, expected in {"drop": dropped, "550": "refused", "slow": "accepted"}.items():
-        line = opened(tls_server, tls=tls_server.told)
+        line = opened(tls_server, tls=tls_server.security)
         assert deliver(line, f"{how}-{stage}").status == expected
 
 
@@ -98,14 +98,14 @@ def refused_by(transport):
 
 
 def test_a_certificate_that_nobody_vouches_for_gets_no_letter_and_no_password(tls_server):
-    refused = refusal(tls_server, tls=tls_server.told, **SECRET)
+    refused = refusal(tls_server, tls=tls_server.security, **SECRET)
     assert refused.kind == "tls"
     assert "CERTIFICATE_VERIFY_FAILED" in refused.reply
     assert [line[:4] for line in tls_server.heard] in ([], [b"ehlo", b"STAR"])
 
 
 def test_a_certificate_for_another_name_is_refused(tls_server, trusted):
-    server = SmtpServer("localhost", tls_server.server_address[1], tls_server.told)
+    server = SmtpServer("localhost", tls_server.server_address[1], tls_server.security)
     assert refused_by(SmtpTransport(server)).kind == "tls"
 
 
@@ -134,7 +134,7 @@ def test_starttls_that_is_not_started_ends_it(server):
         assert len(server.heard) == 2
 
 
-def test_a_password_that_is_not_taken_is_told_apart_from_a_server_that_is_busy(server):
+def test_a_refused_password_is_distinguished_from_a_busy_server(server):
     assert refusal(server, **SECRET).kind == "auth"  # It takes none.
     server.extensions = (*EXTENSIONS, "AUTH PLAIN")
     for reply, kind in {
@@ -148,7 +148,7 @@ def test_a_password_that_is_not_taken_is_told_apart_from_a_server_that_is_busy(s
         assert refusal(server, **SECRET).kind == kind
 
 
-def test_a_server_that_talks_nonsense_is_not_told_the_password_in_another_way(server):
+def test_a_server_that_talks_nonsense_is_not_sent_the_password_in_another_way(server):
     server.extensions = (*EXTENSIONS, "AUTH PLAIN LOGIN")
     server.replies["auth"] = b"\xff\r\n"
     refusal(server, **SECRET)

@@ -40,13 +40,13 @@ def test_a_reply_has_a_code_a_status_and_words():
     assert "\x00" not in str(said("550 no \x00\x1b[31m"))  # It goes into the database.
 
 
-def test_replies_are_told_apart_however_they_come():
-    for whole, told in {
+def test_replies_are_distinguished_however_they_come():
+    for whole, replies in {
         b"250-2.1.0 one\r\n250-two\r\n250 three\r\n": ["250 2.1.0 one two three"],
         b"250 ok\r\n550 no\r\n354\r\n250 \r\n": ["250 ok", "550 no", "354", "250"],
         b"250-one\n250 two\n": ["250 one two"],
     }.items():
-        assert [str(reply).strip() for reply in read(whole)] == told
+        assert [str(reply).strip() for reply in read(whole)] == replies
         assert read(*(bytes([byte]) for byte in whole)) == read(whole)
 
 

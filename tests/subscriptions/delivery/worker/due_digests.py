@@ -15,7 +15,7 @@ LATER = b"450 4.2.0 not now\r\n"
 class Scripted(Conversation):
     """Asks the server's script first: `says(stage, whom, conversation)` returns the answer, if any.
 
-    `whom` is the recipient, as soon as one is told.
+    `whom` is the recipient, as soon as it is known.
     """
 
     letters = 0

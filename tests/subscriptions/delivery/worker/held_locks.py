@@ -16,8 +16,8 @@ on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="it
 
 
 def another_session():
-    told = connection.get_connection_params()
-    where = {name: told[name] for name in ("host", "port", "user", "dbname")}
+    params = connection.get_connection_params()
+    where = {name: params[name] for name in ("host", "port", "user", "dbname")}
     return psycopg.connect(**where)
 
 

@@ -134,11 +134,11 @@ def test_successes_are_not_recorded_where_a_claim_counts_providers(server, monke
     watch(Transactions, "claim")
     watch(Transactions, "commit_batch")
     due_digests.deliver(NOW + MINUTE)
-    told = " ".join(order)
-    assert "claim admit" in told
-    assert "commit_batch record_success" in told
-    assert "commit_batch admit" not in told
-    assert "claim record_success" not in told
+    steps = " ".join(order)
+    assert "claim admit" in steps
+    assert "commit_batch record_success" in steps
+    assert "commit_batch admit" not in steps
+    assert "claim record_success" not in steps
 
 
 def test_a_provider_that_complains_is_left_alone_at_once(server):

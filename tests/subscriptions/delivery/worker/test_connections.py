@@ -182,12 +182,12 @@ def test_a_limit_of_letters_costs_no_try(server, settings, connections, letters,
 
 def test_a_relay_that_takes_no_recipient_at_all_trips_the_breaker_and_slows_no_provider(server):
     due_digests.digests(count=30)
-    server.says = lambda stage, *told: b"421 4.3.0 no\r\n" if stage == "rcpt" else None
+    server.says = lambda stage, *args: b"421 4.3.0 no\r\n" if stage == "rcpt" else None
     due_digests.deliver()
     assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(attempt=0).exists()
     assert not Provider.objects.exists()
-    server.says = lambda *told: None
+    server.says = lambda *args: None
     assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 30
 
 
@@ -208,7 +208,7 @@ def test_a_relay_that_takes_so_many_letters_a_minute_slows_no_provider_and_costs
     assert not Provider.objects.exists()
     assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(state="planned", attempt=1).count() <= 20  # As there are lines.
-    server.says = lambda *told: None
+    server.says = lambda *args: None
     assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 30
 
 
@@ -235,7 +235,7 @@ def test_a_wrong_password_waits_for_the_operator_and_is_nobodys_fault(server, se
     assert "secret" not in caplog.text
 
     tried = server.connected
-    due_digests.deliver(NOW + 0.9 * MINUTE)  # Nobody knocks meanwhile.
+    due_digests.deliver(NOW + 0.9 * MINUTE)  # No attempt is made meanwhile.
     assert server.connected == tried
     due_digests.deliver(NOW + 2 * MINUTE)  # Then one does, once.
     assert server.connected == tried + 1
@@ -246,7 +246,7 @@ def test_a_wrong_password_waits_for_the_operator_and_is_nobodys_fault(server, se
     assert (circuit_breaker.current().failures, circuit_breaker.current().trouble) == (0, "")
 
 
-def test_a_server_that_has_lost_its_tls_is_told_nothing_and_marks_no_address(server, settings):
+def test_a_server_that_has_lost_its_tls_is_sent_nothing_and_marks_no_address(server, settings):
     settings.EMAIL_URL = f"{server.url}?connections=10&tls=starttls"
     due_digests.digests(count=12)
     due_digests.deliver()
@@ -259,7 +259,7 @@ def test_a_server_that_has_lost_its_tls_is_told_nothing_and_marks_no_address(ser
 
 
 @pytest.mark.parametrize("stage", ["mail", "dot"])
-def test_being_told_to_log_in_stops_the_round_for_all_and_is_told_once(server, stage, caplog):
+def test_a_required_login_stops_the_round_for_all_and_is_reported_once(server, stage, caplog):
     server.replies[stage] = b"530 5.7.0 authentication required\r\n"
     due_digests.digests(count=12)
 
@@ -359,19 +359,19 @@ def test_a_server_away_past_the_days_end_costs_the_day_and_no_paper(server, sett
 # ---- The switch
 
 
-def test_a_stop_holds_letters_before_the_fence_until_it_is_undone(server, monkeypatch):
+def test_a_stop_holds_letters_before_the_final_check_until_it_is_undone(server, monkeypatch):
     due_digests.digests(count=30)
     stopped = []
-    fence = transitions.final_check
+    final_check = transitions.final_check
 
-    def fence_and_stop(*args):
-        fenced = fence(*args)
+    def final_check_and_stop(*args):
+        checked = final_check(*args)
         if not stopped:
-            stopped.append(len(fenced.passed))
+            stopped.append(len(checked.passed))
             circuit_breaker.stop("Ada", NOW)
-        return fenced
+        return checked
 
-    monkeypatch.setattr(transitions, "final_check", fence_and_stop)
+    monkeypatch.setattr(transitions, "final_check", final_check_and_stop)
     due_digests.deliver()
     assert len(server.accepted) == stopped[0] < 30
     due_digests.deliver(NOW + MINUTE)

@@ -65,7 +65,7 @@ def test_one_job_is_done_after_the_other(database):
     assert order == [1, 2, 3]
 
 
-def test_who_asks_the_database_amid_a_job_is_told_so_instead_of_waiting_for_ever(database):
+def test_a_query_amid_a_job_raises_instead_of_waiting_for_ever(database):
     def ask():
         with pytest.raises(RuntimeError, match="Another task"):
             Volley.objects.count()

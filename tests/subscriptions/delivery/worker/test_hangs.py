@@ -31,7 +31,7 @@ def acceptance_of(letter):
     return Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())
 
 
-def doubt_all():
+def make_all_uncertain():
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
 
 
@@ -72,7 +72,7 @@ def test_a_held_row_delays_its_own_letter_alone(server):
 @held_locks.on_postgresql
 @pytest.mark.parametrize("stage", ["rcpt", "dot"])
 def test_a_row_that_is_held_when_its_letter_is_settled_costs_no_other_letter_its_dot(server, stage):
-    """Held from RCPT on it is at the fence that it is wanted, held from the dot on as accepted."""
+    """Held from RCPT on, it waits at the final check; held from the dot on, it is accepted."""
     due_digests.digests(odd=due_digests.ODD, count=60)
     seen = []
 
@@ -110,7 +110,9 @@ def test_answers_while_the_database_was_away_are_recorded_later(server, monkeypa
     before(monkeypatch, transitions, "accept", away_at_first)
     due_digests.digests(count=8)
     counts = due_digests.deliver(NOW + MINUTE)
-    counts += due_digests.deliver(NOW + 2 * MINUTE)  # Of those that were at the fence just then.
+    counts += due_digests.deliver(
+        NOW + 2 * MINUTE
+    )  # Of those that were at the final check just then.
     assert counts["accepted"] == len(server.accepted) == 8
     assert len(asked) > 1
     assert due_digests.states() == {"accepted": 8}
@@ -202,7 +204,7 @@ def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, mon
     """Else a letter that is known to have arrived would be sent again."""
     held = due_digests.digest_to(due_digests.ODD)
     other = due_digests.digest_to("reader@example.org")
-    doubt_all()
+    make_all_uncertain()
     names = iter(("first", "second"))
     monkeypatch.setattr(journal, "_file_name", lambda: next(names))
     for some in batched((held, other), 2 // files, strict=True):
@@ -219,7 +221,7 @@ def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, mon
 def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_letter():
     """Whose row then must not be deleted, which keeps nobody from changing it."""
     letter = due_digests.digest_to(due_digests.ODD)
-    doubt_all()
+    make_all_uncertain()
     note_in_a_dead_workers_journal(acceptance_of(letter))
     with held_locks.another_session() as session:
         session.execute("SELECT 1 FROM subscriptions_letter FOR KEY SHARE")
@@ -229,7 +231,7 @@ def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_lett
 
 def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(monkeypatch):
     letter = due_digests.digest_to(due_digests.ODD)
-    doubt_all()
+    make_all_uncertain()
     note_in_a_dead_workers_journal(acceptance_of(letter))
     held, once = letter_sql.locked_by_others, iter([{letter.pk}])
     monkeypatch.setattr(letter_sql, "locked_by_others", lambda ids: next(once, None) or held(ids))
@@ -239,7 +241,7 @@ def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(mo
 
 
 @held_locks.on_postgresql
-def test_an_acceptance_is_recorded_though_its_letter_is_doubted_in_that_very_moment():
+def test_an_acceptance_is_recorded_though_its_letter_becomes_uncertain_in_that_moment():
     letter = due_digests.digest_to(due_digests.ODD)
     Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
     with held_locks.another_session() as other:

@@ -1,4 +1,4 @@
-"""What a round lets go of, and what it records, where it is broken off or told to stop."""
+"""What a round lets go of, and what it records, where it is broken off or stopped."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ class Enough(Exception):
 
 
 @on_postgresql
-def test_a_broken_off_round_records_its_answers_and_leaves_no_doubt(server, monkeypatch):
+def test_a_broken_off_round_records_its_answers_and_leaves_no_uncertain_letter(server, monkeypatch):
     final_check, checking, seen = transitions.final_check, [], []
 
     def slow_check(*args):
@@ -96,7 +96,7 @@ def deliver_in_time():
         due_digests.deliver(NOW + MINUTE)
 
 
-def hold_reader(session):
+def hold_subscriber(session):
     query = "SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE"
     session.execute(query, [due_digests.ODD])
 
@@ -217,22 +217,22 @@ def test_a_row_locked_at_the_time_limit_keeps_no_other_letter(server, when_writt
 
 @pytest.mark.slow
 @on_postgresql
-def test_a_time_limit_while_a_readers_row_is_held_costs_her_letter_nothing(server):
+def test_a_time_limit_while_a_subscriber_is_locked_costs_their_letter_nothing(server):
     due_digests.digests(odd=due_digests.ODD, count=5)
     with another_session() as other:
-        hold_reader(other)
+        hold_subscriber(other)
         threading.Timer(2, end_time).start()
         deliver_in_time()
     assert due_digests.states() == {"accepted": 5, "planned": 1}
 
 
 @pytest.mark.slow
-def test_a_time_limit_amid_a_silent_servers_answers_leaves_those_letters_alone_in_doubt(server):
-    told = []
+def test_a_time_limit_amid_a_silent_servers_answers_makes_only_those_letters_uncertain(server):
+    recipients = []
 
     def be_silent(recipient):
-        told.append(recipient)
-        if len(told) == 10:
+        recipients.append(recipient)
+        if len(recipients) == 10:
             time.sleep(0.3)
             end_time()
         time.sleep(3)
@@ -240,9 +240,9 @@ def test_a_time_limit_amid_a_silent_servers_answers_leaves_those_letters_alone_i
     server.before_dot_reply = be_silent
     due_digests.digests(count=30)
     deliver_in_time()
-    doubtful = emails_in("transmitting")
+    uncertain = emails_in("transmitting")
     assert set(due_digests.states()) == {"planned", "transmitting"}
-    assert sorted(doubtful) == sorted(told)
+    assert sorted(uncertain) == sorted(recipients)
 
 
 @pytest.mark.slow
@@ -276,11 +276,11 @@ def test_a_worker_that_stops_lets_go_of_what_waits_though_its_server_is_silent(s
 
 @pytest.mark.slow
 @on_postgresql
-def test_a_worker_that_stops_waits_for_no_reader_whose_row_is_held(server):
+def test_a_worker_that_stops_does_not_wait_for_a_locked_subscriber(server):
     due_digests.digests(odd=due_digests.ODD, count=5)
     began_at = time.monotonic()
     with another_session() as other:
-        hold_reader(other)
+        hold_subscriber(other)
         let_go = threading.Timer(12, other.rollback)
         let_go.start()
         due_digests.deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 2)

@@ -1,6 +1,6 @@
 """People leave while their letters are on their way (fault 57).
 
-Only what is past the fence may still arrive, and the page says so.
+Only what is past the final check may still arrive, and the page says so.
 """
 
 import threading
@@ -17,7 +17,7 @@ from subscriptions.delivery.worker.batcher import Batcher
 from subscriptions.models import Letter, Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import DOOR, HOUR, NOW
+from tests.factories.make import CONSENT_SOURCE, HOUR, NOW
 from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.delivery.steps import before
 from tests.subscriptions.delivery.worker.due_digests import MANY, ODD, deliver, digests, states
@@ -26,13 +26,13 @@ from tests.subscriptions.delivery.worker.held_locks import another_session, on_p
 pytestmark = pytest.mark.django_db
 HELD = "held@elsewhere.example"
 
-# ---- A reader's row that somebody holds
+# ---- A subscriber's row that somebody holds
 
 
 @pytest.mark.slow
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_reader_whose_row_is_held_waits_at_the_fence_and_the_others_pass(server, monkeypatch):
+def test_a_locked_subscriber_waits_at_the_final_check_and_the_others_pass(server, monkeypatch):
     letter = digests(HELD)
     turns = []
     before(monkeypatch, transitions, "final_check", lambda found, *_: turns.append(letter in found))
@@ -55,7 +55,7 @@ def test_a_reader_whose_row_is_held_waits_at_the_fence_and_the_others_pass(serve
     assert sum(turns) <= 20  # It is looked at again now and then, not all the time.
 
 
-# ---- Leaving (fault 57): only what is past the fence may still arrive, and the page says so
+# ---- Leaving (fault 57): only what is past the final check may still arrive, and the page says so
 
 ON_ITS_WAY = "1 email was already on its way and may still arrive"
 
@@ -89,7 +89,7 @@ def test_leaving_before_the_letter_is_written_stops_it(server, client, written, 
     assert states() == {"accepted": MANY, "skipped": 1}
 
 
-def test_leaving_past_the_fence_says_that_one_may_still_arrive(server, client, monkeypatch):
+def test_leaving_past_the_final_check_says_that_one_may_still_arrive(server, client, monkeypatch):
     letter = digests(ODD)
     said = []
     final_check = Batcher.final_check
@@ -107,7 +107,7 @@ def test_leaving_past_the_fence_says_that_one_may_still_arrive(server, client, m
     assert states() == {"accepted": MANY + 1}
 
 
-def test_who_leaves_while_nobody_knows_of_her_letter_is_told_and_sent_no_second(server, client):
+def test_who_unsubscribes_while_a_letter_is_uncertain_sees_so_and_is_sent_no_second(server, client):
     letter = digests("drop-dot@elsewhere.example")
     dots = []
     server.before_dot_reply = dots.append
@@ -123,11 +123,13 @@ def test_who_leaves_while_nobody_knows_of_her_letter_is_told_and_sent_no_second(
 @pytest.mark.slow
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_leaving_waits_for_the_fence_and_then_tells_the_truth(server, client, monkeypatch):
-    """Her click comes between the fence's UPDATE and its COMMIT."""
+def test_unsubscribing_waits_for_the_final_check_and_then_says_what_happened(
+    server, client, monkeypatch
+):
+    """Their click comes between the final check's UPDATE and its COMMIT."""
     letter = digests(ODD)
     said, began = [], threading.Event()
-    # Else she might be told of a letter that had arrived by then.
+    # Else the page might announce a letter that had arrived by then.
     server.before_dot_reply = lambda recipient: recipient == ODD and time.sleep(0.5)
 
     def click():
@@ -136,16 +138,16 @@ def test_leaving_waits_for_the_fence_and_then_tells_the_truth(server, client, mo
         connection.close()
 
     thread = threading.Thread(target=click)
-    fence = transitions.final_check
+    final_check = transitions.final_check
 
     def pass_and_wait(letters, *args):
-        fenced = fence(letters, *args)
-        if letter in fenced.passed:
+        checked = final_check(letters, *args)
+        if letter in checked.passed:
             thread.start()
             began.wait(5)
             thread.join(0.3)
-            assert said == []  # She waits for the lock.
-        return fenced
+            assert said == []  # They wait for the lock.
+        return checked
 
     monkeypatch.setattr(transitions, "final_check", pass_and_wait)
     deliver()
@@ -160,18 +162,18 @@ def test_people_who_leave_all_through_a_round_get_no_dot_after_their_answer(serv
     digests(count=20)
     dots, answered = {}, {}
     server.before_dot_reply = lambda recipient: dots.setdefault(recipient, time.monotonic())
-    readers = list(Subscriber.objects.order_by("pk"))
+    subscribers = list(Subscriber.objects.order_by("pk"))
 
     def leave_one_by_one(mine):
-        for reader in mine:
+        for subscriber in mine:
             time.sleep(0.003)
-            left = signup.unsubscribe(reader.public_id, source=DOOR, now=NOW)
-            answered[reader.email] = (left, time.monotonic())
+            left = signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
+            answered[subscriber.email] = (left, time.monotonic())
 
     def work():
         deliver(ids=[letter.pk for letter in Letter.objects.filter(kind="digest")])
 
-    leaving = [partial(leave_one_by_one, readers[place::4]) for place in range(4)]
+    leaving = [partial(leave_one_by_one, subscribers[place::4]) for place in range(4)]
     assert errors_of(at_once(work, *leaving)) == []
     assert len(answered) == 20
     late = [email for email, (left, at) in answered.items() if not left and dots.get(email, 0) > at]

@@ -1,4 +1,4 @@
-"""A house with people who are due, and the processes that serve them, each to be killed at will."""
+"""An installation with people who are due, and processes that can be killed one by one."""
 
 import json
 import os
@@ -29,7 +29,7 @@ SECRET = "a-secret-of-these-tests-and-of-nothing-else"
 REST = ("accepted", "skipped", "failed", "missed")
 COLUMNS = ["state", "reason", "message_id", "repeats", "attempt", "stumbles", "mime_size", "email"]
 
-#: Readers who are due, each with a digest of today that is planned. Every paper goes to many.
+#: Subscribers who are due, each with a digest of today that is planned. Every paper goes to many.
 PEOPLE = """
 INSERT INTO subscriptions_subscriber (email, public_id, timezone, hour, size, language,
     wants_quiet_days, learns, asked_at, asked_for, confirmed_at, suppressed_by, suppressed_reason)
@@ -64,7 +64,7 @@ FROM digests d, LATERAL (
 """
 
 
-class House:
+class Installation:
     """Services and people of one case, in a database of its own."""
 
     def __init__(self, folder: Path, postgres: Postgres, template: str, mail: MailServer):
@@ -123,7 +123,7 @@ class House:
             options = f"--bind {bind} --threads 8 --no-control-socket"
             return ("gunicorn", "config.wsgi", *options.split())
         options = "--queues tick,send,ingest --concurrency 1 --loglevel WARNING --without-mingle"
-        return (*celery, "worker", *options.split(), "--hostname", f"{name}@house")
+        return (*celery, "worker", *options.split(), "--hostname", f"{name}@installation")
 
     def signal(self, name: str, number: int) -> None:
         """Signal the process with all its children."""
@@ -221,7 +221,7 @@ class House:
                 time.sleep(0.1)
 
     def invite(self, count: int, address: str = "reader@host-%s.example.org") -> None:
-        """Let so many people be due whose digests are planned, each with a provider of her own."""
+        """Let so many people be due whose digests are planned, each with their own provider."""
         with self.connect() as connection:
             query = "SELECT count(*) FROM subscriptions_subscriber"
             ((first,),) = connection.execute(query).fetchall()
@@ -241,7 +241,7 @@ class House:
             )
 
     def poison(self, address: str, **fields) -> None:
-        """Let the first pick of a reader be a paper of her own, with these fields."""
+        """Let the first pick of a subscriber be a paper of their own, with these fields."""
         paper = json.dumps({"id": f"of-{address}"[:100]} | fields)
         with self.connect() as connection:
             connection.execute(
@@ -263,7 +263,7 @@ class House:
         return dict(self.ask(query, kind))
 
     def letters(self, kind: str = "digest") -> list[dict]:
-        """Return the letters of a kind with their readers, in the order in which they were made."""
+        """Return the letters of a kind with their subscribers, in the order of their creation."""
         rows = self.ask(
             f"SELECT l.id, {', '.join(COLUMNS)} FROM subscriptions_letter l "
             "JOIN subscriptions_subscriber s ON s.id = subscriber_id WHERE kind = %s ORDER BY l.id",
@@ -292,7 +292,7 @@ class House:
         return file.stat().st_size if file.exists() else 0
 
     def unsubscribe_url(self, public_id) -> str:
-        """Return the address in the letters of a reader, as this house signs it."""
+        """Return the address in the letters of a subscriber, as this installation signs it."""
         # Its models need Django ready, which a storm sees to.
         from subscriptions.security import tokens
 
