@@ -41,7 +41,7 @@ UNTRIED = "Not yet tried with the real service: please report what you see."
 #: What an error says -> what to do.
 REMEDIES = {
     "a web page instead": "Enter the address of the feed, not of a page that people read.",
-    "not a public address": "If this host is yours, add it to ALLOWED_PRIVATE_HOSTS.",
+    "not a public address|not a port": "If this host is yours, add it to ALLOWED_PRIVATE_HOSTS.",
     "answered (404|410)": "Look up the present address, or update Paperboy.",
     "answered (401|403|429)": "It refuses requests from here, perhaps because of too many. Wait "
     "an hour, then ask the people who run it.",
@@ -99,6 +99,8 @@ class SourceConfigAdmin(BaseModelAdmin):
         facts = ["last_run", "papers_a_day", "problem"] if obj else []
         if obj is None or obj.feed_url:
             fields, is_tried = ["title", "feed_url", "completes", "is_on"], obj is None
+            if not self.has_change_permission(request, obj):
+                fields.remove("feed_url")  # It may have a token.
         else:
             fields = ["is_on" if settings.SOURCES is None else "state"]
             is_tried = registry.SOURCES[obj.name].is_tried
@@ -190,5 +192,6 @@ def _new_name(title):
     """Return an unused name that is made of the title."""
     base = slugify(title)[: MAX_NAME - 2].strip("-") or "feed"
     used = {*registry.SOURCES, *SourceConfig.objects.values_list("name", flat=True)}
+    used |= set(Harvest.objects.order_by().values_list("source", flat=True).distinct())
     names = [base, *(f"{base}{number}" for number in range(2, 100))]
     return next(name for name in names if name not in used)

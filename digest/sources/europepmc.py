@@ -23,11 +23,12 @@ PARAMS = {"resultType": "core", "synonym": "false", "format": "json"}
 MAX_PAPERS = 1_000  # Of one day, shared by its queries: each takes memory in ranking.
 MAX_QUERY = 1_500  # Characters, without the date.
 CACHE = timedelta(hours=20)  # Earlier days are requested once a day.
+MAX_COUNT = 1_000_000_000
 MAX_DELAY = timedelta(days=60)  # A paper that was added later after its publication is not new.
 
 PHRASE_PART = re.compile(r'"([^"]*)"|([^\W_]+)')
 WORD = re.compile(r"[^\W_]+")
-HEADING = re.compile(r"<h\d>\s*([^<>]{1,100}?)[:.\s]*</h\d>")
+HEADING = re.compile(r"<h\d>\s*+([^<>]{1,100}?)[:.\s]{0,9}</h\d>")
 DOI = re.compile(r"10\.\d{4,9}/[^\s\"]+", re.ASCII)
 VERSION = re.compile(r"/?v\d{1,3}$")
 #: Beginnings of kinds: these, and those below without an abstract, are left out.
@@ -97,10 +98,12 @@ class EuropePmc:
             answer = web.get(self.address, params, cache_for=cache_for)
             content = from_json(answer.body, "Europe PMC")
             # Now and then, and after an old mark, an answer has nothing but its version.
-            if isinstance(content, dict) and isinstance(total := content.get("hitCount"), int):
+            total = content.get("hitCount") if isinstance(content, dict) else None
+            if isinstance(total, int) and 0 <= total < MAX_COUNT:
                 rows = _items(content, "resultList", "result")[: self.page_size]
                 following = content.get("nextCursorMark")
-                return rows, total, following if isinstance(following, str) else ""
+                is_text = isinstance(following, str) and following.isprintable()
+                return rows, total, following if is_text else ""
         raise MalformedFeed("Europe PMC sent JSON, but no list of papers")
 
 

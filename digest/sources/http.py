@@ -29,6 +29,9 @@ MAX_WAIT = 600.0  # Seconds. A longer Retry-After is left to a later run.
 FIRST_WAIT = 5.0  # Seconds, doubled with each attempt.
 CONNECT_SECONDS = 10.0
 PIECE = 65_536  # Bytes unpacked at a time, against gzip bombs.
+#: Ports of hosts that operators enter, so that they cannot reach other services than web servers.
+WEB_PORTS = {80, 443, 8080, 8443}
+UNICAST_IPV6 = ipaddress.ip_network("2000::/3")
 IPV4_IN_IPV6 = [ipaddress.ip_network(net) for net in ("::ffff:0:0/96", "64:ff9b::/96")]
 HTML = re.compile(
     rb"\s*+(?:<!--(?>.*?-->)\s*+)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
@@ -167,12 +170,14 @@ class Web:
             if answer.status not in REDIRECTS or "location" not in answer.headers:
                 return self._validated(answer, place, bool(conditions))
             url = _joined(url, answer.headers["location"])
-        raise Refused(f"{start} redirects more than {MAX_REDIRECTS} times")
+        raise Refused(f"{place.host.decode()} redirects more than {MAX_REDIRECTS} times")
 
     def _allowed(self, url, start) -> httpcore2.URL:
         """Return the parsed URL. Raises Refused."""
         parts, port = _parts(url, start)
         host = parts.hostname or ""
+        if self.hosts is None:
+            check_address(url, self.private_hosts)
         is_usual_port = port == PORTS[parts.scheme]
         names = {f"{host}:{port}", *([host] if is_usual_port else [])}
         if self.hosts is not None and names.isdisjoint(self.hosts):
@@ -252,10 +257,14 @@ class Web:
 
 def check_address(url: str, private_hosts: frozenset[str]) -> None:
     """Raise Refused for a URL that no request would be sent to. Asks no DNS."""
-    host = _parts(url, url)[0].hostname or ""
-    is_hidden = not _is_public(host) if _is_address(host) else host.endswith("localhost")
-    if is_hidden and host not in private_hosts:
+    parts, port = _parts(url, url)
+    host = parts.hostname or ""
+    if host in private_hosts:
+        return
+    if not _is_public(host) if _is_address(host) else host.endswith("localhost"):
         raise Refused(f"{host} is not a public address")
+    if port not in WEB_PORTS:
+        raise Refused(f"port {port} is not a port of web servers")
 
 
 def _parts(url, start):
@@ -266,7 +275,7 @@ def _parts(url, start):
     except ValueError:
         raise Refused(f"{url[:200]!r} is not a URL") from None
     if parts.scheme != "https" and (parts.scheme != "http" or start.lower().startswith("https:")):
-        raise Refused(f"{url[:200]!r} is not https")
+        raise Refused(f"{parts.scheme[:20]!r} is not https")
     if parts.username is not None or parts.password is not None:
         raise Refused("URLs with a user name or password are not allowed")
     return parts, port
@@ -351,7 +360,8 @@ def _is_public(text):
     address = ipaddress.ip_address(text)
     if any(address in net for net in IPV4_IN_IPV6):
         address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.is_global and not address.is_multicast
+    is_unicast = address in UNICAST_IPV6 if address.version == 6 else not address.is_multicast
+    return address.is_global and is_unicast
 
 
 def _with_params(url, params):
@@ -369,7 +379,7 @@ def _joined(url, location):
     try:
         return _with_params(urljoin(url, location), {})
     except ValueError:
-        raise Refused(f"{url} redirects to {location[:200]!r}, which is not a URL") from None
+        raise Refused(f"{urlsplit(url).hostname} redirects to what is not a URL") from None
 
 
 def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from digest.sources.records import BadRecord, Record
 
 CROSSREF = "https://api.crossref.org"
 MAX_BYTES = 5_000_000  # The parser takes seconds for a broken feed of this size.
+MAX_HEAD = 5_000  # Bytes before the first element.
 MAX_ITEMS = 500
 MAX_ASKED = 40  # Requests to Crossref in one run.
 CROSSREF_CACHE = timedelta(days=30)  # Or as long as responses are kept.
@@ -30,7 +31,9 @@ MAX_AGE = timedelta(days=60)
 MIN_WORDS = 6  # Of an abstract.
 MAX_CITATION = 20  # Words of a text that has only journal, volume and pages.
 
-DOI = re.compile(r"10\.\d{4,9}/[^\s?#&<>\"']+")
+#: A tag with a thousand attributes, for which the parser takes quadratic time.
+LONG_TAG = re.compile(rb"<[A-Za-z](?:[^<>\"']|\"[^\"<]*+\"|'[^'<]*+'){4000}")
+DOI = re.compile(r"10\.\d{4,9}/[^\s?#&<>\"']{1,500}")
 AFTER_DOI = re.compile(r"(?:/(?:abstract|full|html|meta|pdf))*[.,;/]*$")
 ARXIV_DOI = re.compile(r"10\.48550/arxiv\.(\d{4}\.\d{4,5}|[a-z-]+/\d{7})(?:v\d+)?")
 #: Other DOIs with 10.1101 belong to journals.
@@ -54,7 +57,7 @@ CITES = re.compile(r"\b(?:volume|vol|issue|pages?|pp|early ?view|ahead of print)
 CITATION = re.compile(r".{0,200}?Published online: [^;]{1,40}; doi:\S+\s*")
 
 TEX = re.compile(r"<(?:\w+:)?tex-math\b.{0,3000}?</(?:\w+:)?tex-math>", re.DOTALL)
-HEADING_END = re.compile(r"[:.]?\s*</(?:\w+:)?(?:h[1-6]|title)>")
+HEADING_END = re.compile(r"(?:[:.]|(?<![\s:.]))\s*+</(?:\w+:)?(?:h[1-6]|title)>")
 BLOCK = re.compile(
     r"</?(?:br|div|h[1-6]|li|p|sec|section|td|(?:\w+:)?title)\b[^<>]*>|<jats:[^<>]*>"
 )
@@ -126,6 +129,11 @@ def _items(body):
         raise MalformedFeed(f"the feed is larger than {MAX_BYTES / 1_000_000:g} MB")
     if b"<!ENTITY" in body:
         raise MalformedFeed("the XML brings a DTD or entities of its own")
+    if not re.search(rb"<\w", body[:MAX_HEAD]) or b">" not in body[:1000]:
+        raise MalformedFeed("what came is neither RSS nor Atom")
+    if LONG_TAG.search(body):
+        raise MalformedFeed("a tag of the XML is too long")
+    body = body.replace(b">", b">\n", 1)  # The parser looks for an encoding in the first line.
     # As a stream: a text might be taken for an address or a file.
     try:
         feed = feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)

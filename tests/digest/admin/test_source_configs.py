@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
 from digest.models import Harvest, Paper, SourceConfig
@@ -107,6 +108,7 @@ def test_only_sources_that_were_never_tried_say_so(panel):
         ("http://127.0.0.1/rss", "127.0.0.1 is not a public address"),
         ("http://[::1]/rss", "is not a public address"),
         ("http://localhost:8000/rss", "localhost is not a public address"),
+        ("https://journal.example:25/rss", "port 25 is not a port of web servers"),
         ("https://me:secret@journal.example/rss", "user name or password"),
         ("https://journal.example/first", "Another source has this feed"),
     ],
@@ -115,6 +117,16 @@ def test_a_feed_needs_an_address_of_its_own_that_may_be_requested(panel, url, er
     add(panel, "https://journal.example/first")
     assert error in str(add(panel, url))
     assert SourceConfig.objects.exclude(feed_url="").count() == 1
+
+
+def test_the_address_of_a_feed_is_shown_only_to_those_who_may_change_it(panel, client):
+    add(panel, "https://journal.example/rss?token=secret")
+    row = SourceConfig.objects.exclude(feed_url="").get()
+    assert "secret" in page(panel, row).text
+    viewer = User.objects.create(username="viewer", is_staff=True)
+    viewer.groups.add(Group.objects.get(name="viewer"))
+    client.force_login(viewer)
+    assert "secret" not in page(client, row).text
 
 
 def test_a_feed_has_a_name_of_its_own_and_can_be_deleted_without_its_papers(panel, settings):
@@ -130,6 +142,12 @@ def test_a_feed_has_a_name_of_its_own_and_can_be_deleted_without_its_papers(pane
     assert not feeds.filter(name="feed").exists()
     assert source("arxiv")
     assert Paper.objects.filter(pk=paper.pk).exists()
+
+
+def test_a_feed_does_not_take_the_runs_of_a_deleted_one(panel):
+    Harvest.objects.create(source="a-journal", today=NOW, started_at=NOW, touched_at=NOW)
+    add(panel)
+    assert SourceConfig.objects.exclude(feed_url="").get().name == "a-journal2"
 
 
 def test_a_trial_shows_papers_and_stores_none(panel, server, monkeypatch):

@@ -120,7 +120,9 @@ def test_all_pages_of_three_days_are_read_and_late_additions_found(server, run):
     assert "doi:10.1000/bread.901" in ids(run())
 
 
-@pytest.mark.parametrize(("last", "pages"), [("mark100", 2), (None, 2), (7, 2), ("mark200", 3)])
+@pytest.mark.parametrize(
+    ("last", "pages"), [("mark100", 2), (None, 2), (7, 2), ("\0", 2), ("mark200", 3)]
+)
 def test_a_list_ends_where_its_mark_repeats_or_is_missing_or_a_page_is_empty(
     server, run, last, pages
 ):
@@ -177,6 +179,7 @@ def test_after_an_old_mark_the_list_is_read_from_its_beginning(server, run):
         ([(403, {}, b"")], "answered 403", 0),
         ([says(b"{"), says(b"{")], "not JSON", 0),
         ([says([]), says({"hitCount": "7"})], "no list of papers", 0),
+        ([says({"hitCount": -1}), says({"hitCount": 10**12})], "no list of papers", 0),
         ([BUSY] * 4, "answered 429", 3),
         ([(429, {"Retry-After": "7200"}, b"")], "answered 429", 0),
         ([(200, {"Content-Length": "900"}, b'{"hitCount"')] * 4, "cannot reach", 3),

@@ -320,7 +320,15 @@ INSIDE = "127.0.0.1 10.0.0.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 ::1 fe
 
 
 @pytest.mark.parametrize(
-    "address", [*INSIDE.split(), "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"]
+    "address",
+    [
+        *INSIDE.split(),
+        "::ffff:127.0.0.1",
+        "::127.0.0.1",
+        "fec0::1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+    ],
 )
 def test_a_name_that_leads_inside_is_refused(ask, server, address):
     """Even where a public address stands beside it: the next answer may have them swapped."""

@@ -1,5 +1,6 @@
 """Feeds of journals: what their items become, what Crossref adds, and which are of one work."""
 
+import time
 from datetime import date, timedelta
 from itertools import count
 
@@ -138,13 +139,25 @@ def test_front_matter_is_left_out_and_what_has_no_title_is_counted(server, run):
         ((200, {}, b"<rss><channel>" + b" " * 5_000_000), "larger than 5 MB"),
         ((403, {}, b""), "answered 403"),
         ((404, {}, b""), "answered 404"),
-        ((302, {"Location": "http://10.0.0.1/feed"}, b""), "10.0.0.1, which is not a public"),
+        ((200, {}, b"\n" * 5_000 + b"<rss version='2.0'><item/></rss>"), "neither RSS nor Atom"),
+        ((200, {}, b"<rss version='2.0'><a" + b" b='>'" * 2_000 + b"/></rss>"), "tag of the XML"),
+        ((302, {"Location": "http://93.184.215.14:25/"}, b""), "port 25 is not a port of web"),
+        ((302, {"Location": "http://10.0.0.1/feed"}, b""), "10.0.0.1 is not a public"),
     ],
 )
 def test_what_is_no_feed_is_reported_in_plain_words(server, run, answer, error):
     server.answers.append(answer)
     assert error in str(run.cut_off()[1])
     assert server.asked == ["/feed"]
+
+
+def test_a_hostile_feed_is_read_at_once(server, run):
+    server.add(title="Bread" + "encoding='" * 2_000, doi="10.1000/" + "/" * 50_000 + "x")
+    server.add(2, summary="<h4>" + " " * 50_000 + "x")
+    server.answers.append((200, {}, b"<?xml version='1.0'?>" + server.feed().encode()))
+    begun = time.process_time()
+    assert len(found(run())) == 2
+    assert time.process_time() - begun < 3
 
 
 @pytest.mark.parametrize(
