@@ -9,7 +9,8 @@ import os
 import re
 import secrets
 import sys
-from contextlib import contextmanager
+import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -253,22 +254,14 @@ def generated_secret(path: Path) -> str:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _write_once(path, secrets.token_urlsafe(50))
+            with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft:  # Mode 600.
+                draft.write(secrets.token_urlsafe(50))
+                draft.flush()
+                with suppress(FileExistsError):  # Unlike a rename, if another process was first.
+                    os.link(draft.name, path)
         return path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
             f"Cannot store the secret key in {path} ({error.strerror}). Give this user access, or "
             f"set DATA_DIR to another folder."
         ) from None
-
-
-def _write_once(path, secret):
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secret)
-    try:
-        os.link(draft, path)  # Unlike a rename, fails if another process was first.
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

@@ -4,6 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from digest.operations import alarms, daily_stats, heartbeats, retention
 from subscriptions.delivery import clock
 from subscriptions.tasks import deliver_due_letters, in_time, is_stopping
 
@@ -11,7 +12,6 @@ from subscriptions.tasks import deliver_due_letters, in_time, is_stopping
 @shared_task
 def plan_digests(number=1):
     """Plan what is due, as the first of PLANNERS processes. Each lets the next begin."""
-    from digest.operations import heartbeats
     from digest.planning import plan  # numpy's import, which only workers pay.
 
     if number < settings.PLANNERS:
@@ -70,8 +70,6 @@ def learn_from_feedback():
 @shared_task
 def watch():
     """Raise and end alarms. Its run is a heartbeat as well."""
-    from digest.operations import alarms, heartbeats
-
     now = clock.database_now()
     heartbeats.beat(heartbeats.TICK, now)
     heartbeats.record_key(now)
@@ -91,8 +89,6 @@ def read_what_came_back():
 @shared_task
 def check_promises():
     """Check the invariants for the newest letters."""
-    from digest.operations import alarms, heartbeats
-
     now = clock.database_now()
     alarms.record(alarms.violated_invariants(now), now)
     heartbeats.beat(heartbeats.INVARIANTS, now)
@@ -101,8 +97,6 @@ def check_promises():
 @shared_task
 def check_older_promises():
     """Check the invariants for the letters that check_promises leaves out."""
-    from digest.operations import alarms
-
     now = clock.database_now()
     alarms.record(alarms.invariants_violated_earlier(now), now)
 
@@ -110,8 +104,6 @@ def check_older_promises():
 @shared_task
 def check_refusals():
     """Raise an alarm if many digests are refused."""
-    from digest.operations import alarms
-
     now = clock.database_now()
     alarms.record(alarms.refused_digests(now), now)
 
@@ -119,16 +111,10 @@ def check_refusals():
 @shared_task
 def count_days():
     """Store daily counts before the counted rows are deleted."""
-    from digest.operations import daily_stats
-
     daily_stats.count(timezone.now())
 
 
 @shared_task
 def throw_old_away():
     """Delete old rows."""
-    from digest.indexing import embeddings
-    from digest.operations import retention
-
     retention.purge(timezone.now())
-    embeddings.delete_refused()

@@ -154,3 +154,9 @@ def first_since(model, field: str, moment) -> int:
         else:
             low = found[0] + 1
     return low
+
+
+def rows_since(model, field: str, moment):
+    """Return the model's rows of `moment` or later, by `field`, without an index on it."""
+    first = first_since(model, field, moment - SLACK)
+    return model.objects.filter(pk__gte=first, **{f"{field}__gte": moment})

@@ -51,12 +51,10 @@ class Kind(NamedTuple):
     list_name: str = ""
     is_level: bool = False
 
-    def url_for(self, user) -> str:
-        """Return the URL of the list of the counted rows, if the user may see it."""
-        app, _, model = self.list_name.partition("_")
-        if not model or not user.has_perm(f"{app}.view_{model}"):
-            return ""
-        return reverse(f"admin:{self.list_name}_changelist")
+    @property
+    def url(self) -> str:
+        """Return the URL of the list of the counted rows, or an empty string."""
+        return self.list_name and reverse(f"admin:{self.list_name}_changelist")
 
 
 def _read_kinds():

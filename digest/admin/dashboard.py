@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from digest.admin import charts
-from digest.admin.links import may_open
+from digest.admin.links import if_allowed
 from digest.admin.sources import harvest_badge
 from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
 from digest.models import Alarm, FittedModel, Harvest, Paper, Tally
@@ -68,7 +68,7 @@ def dashboard(request, context):
     }
     for card in CARDS & shown.keys():
         for row in shown[card]["rows"]:
-            row["url"] = row["url"] if may_open(request.user, row["url"]) else ""
+            row["url"] = if_allowed(request.user, row["url"])
     if not Subscriber.objects.exists() and request.user.has_perms(FIELDS_PERMISSIONS):
         shown["fields_form"] = FieldsForm(request)
     plots = shown.pop("plots", {})
@@ -133,7 +133,7 @@ def _plots(request, today):
     period = charts.parse_period(request.GET.get("days"))
     plots = charts.plots_of(period, today)
     return {
-        "plots": [(plot, plot.kind.url_for(request.user)) for plot in plots],
+        "plots": [(plot, if_allowed(request.user, plot.kind.url)) for plot in plots],
         "periods": charts.PERIODS,
         "period": period,
         "chart_options": charts.OPTIONS,
@@ -197,8 +197,7 @@ def _letters_card(day):
     # Accepted letters have no reason: to look for it would double the time.
     beginning = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=beginning)
     midnight = datetime.combine(day, time.min, UTC)
-    first = db.first_since(Letter, "created_at", midnight - db.SLACK)
-    letters = Letter.objects.filter(pk__gte=first, created_at__gte=midnight)
+    letters = db.rows_since(Letter, "created_at", midnight)
     groups = list(letters.values_list("state", beginning).annotate(Count("pk")))
     order = list(Letter.State)
     groups.sort(key=lambda group: (order.index(group[0]), group[1]))
@@ -249,8 +248,7 @@ def _ranking_card():
 def _leavers_card(now):
     """Return the unsubscribes of the last days by how, and bounces and spam reports since then."""
     since = now - timedelta(days=LEAVERS_DAYS)
-    first = db.first_since(Consent, "at", since - db.SLACK)
-    left = Consent.objects.filter(pk__gte=first, at__gte=since, act=Consent.Act.UNSUBSCRIBED)
+    left = db.rows_since(Consent, "at", since).filter(act=Consent.Act.UNSUBSCRIBED)
     ways = left.values_list("via", "reason").annotate(count=Count("pk")).order_by("-count")
     labels = dict(Consent.Reason.choices)
     rows = [

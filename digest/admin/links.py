@@ -46,9 +46,9 @@ def link_out(url):
     return url and format_html('<a class="text-link" href="{0}" rel="noreferrer">{0}</a>', url)
 
 
-def may_open(user, url):
-    """Return whether the user may see the admin page or list at this URL."""
+def if_allowed(user, url):
+    """Return the URL of an admin page or list, or "" if the user may not see it."""
     if not url:
-        return False
+        return ""
     app_label, model, _ = resolve(urlsplit(url).path).url_name.split("_", 2)
-    return user.has_perm(f"{app_label}.view_{model}")
+    return url if user.has_perm(f"{app_label}.view_{model}") else ""

@@ -175,19 +175,3 @@ def _embed(model, ids):
         update_fields=["model", "changed_at", "vector"],
     )
     return len(rows)
-
-
-def delete_refused() -> None:
-    """Delete vectors that `vectors_of` refuses, so that they are computed anew."""
-    model = encoder()
-    if model is None:
-        return
-    rows = PaperEmbedding.objects.filter(model=model.identity).values_list("pk", "vector")
-    refused = []
-    for batch in batched(rows.iterator(READ_BATCH), READ_BATCH):
-        is_sound = _decoded([vector for _, vector in batch], model.dimensions).any(axis=1)
-        refused += [pk for (pk, _), sound in zip(batch, is_sound, strict=True) if not sound]
-    for batch in batched(refused, READ_BATCH):
-        PaperEmbedding.objects.filter(pk__in=batch).delete()
-    if refused:
-        logger.warning("Recomputing %d damaged embeddings", len(refused))

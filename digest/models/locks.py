@@ -31,8 +31,9 @@ class Lease:
         """Extend the lease. Return whether it is still ours."""
         return bool(self._row().update(free_at=Now() + self.length))
 
-    def release(self) -> None:
-        self._row().update(holder=None, free_at=Now())
+    def release(self, pause: timedelta = timedelta(0)) -> None:
+        """Release the lease. Nobody may acquire it during the pause."""
+        self._row().update(holder=None, free_at=Now() + pause)
 
     def _row(self):
         return Turn.objects.filter(source=self.name, holder=self.holder)

@@ -117,11 +117,6 @@ class Paper(models.Model):
     def day_in_words(self):
         return wording.day(self.day)
 
-    def latest_stars(self):
-        """Return the latest number of GitHub stars, or None."""
-        seen = self.observations.filter(github_stars__isnull=False).order_by("-day")
-        return seen.values_list("github_stars", flat=True).first()
-
     @property
     def may_have_news(self):
         """Return whether there may be events of this paper, without a query."""

@@ -37,12 +37,10 @@ class Measure:
     settles: timedelta
     kept: str = ""
 
-    def is_countable(self, day: date, now: datetime) -> bool:
-        """Return whether no row of this day was deleted yet."""
-        return not self.kept or begin_of(day) > now - getattr(settings, self.kept)
-
     def is_due(self, day: date, counted_at: datetime | None, now: datetime) -> bool:
         """Return whether a day that was counted at this time, or never, is to be counted."""
+        if self.kept and begin_of(day) <= now - getattr(settings, self.kept):
+            return False  # Some of its rows may be deleted.
         end = begin_of(day) + DAY
         if counted_at is None or now < end:
             return True
@@ -68,7 +66,6 @@ def count(now: datetime) -> int:
             measure
             for measure in MEASURES
             if measure.is_due(day, known.get((day, measure.name)), now)
-            and measure.is_countable(day, now)
         ]
         for measure in due:
             counts = measure.count(begin_of(day), begin_of(day) + DAY)

@@ -139,8 +139,9 @@ def _letter_ids(since, newest=None) -> range:
     first, last = letters.first(), letters.last()
     if first is None:
         return range(0)
-    begin = first.pk if since is None else _first_since(since)
-    end = last.pk + 1
+    begin, end = first.pk, last.pk + 1
+    if since is not None:
+        begin = db.first_since(Letter, "created_at", since - db.SLACK)
     return range(begin if newest is None else max(begin, end - newest), end)
 
 
@@ -152,11 +153,6 @@ def _examine_letters(ids, now) -> list[InvariantResult]:
             if not result.invariant.is_about_now:
                 result.add(result.invariant.violations(letters, now))
     return results
-
-
-def _first_since(moment) -> int:
-    """Return an id from which on all letters are that were created since then."""
-    return db.first_since(Letter, "created_at", moment - db.SLACK)
 
 
 # ---- Every day ends in a state
@@ -355,6 +351,3 @@ INVARIANTS = [
     Invariant("states", "The state of every email matches its last step", _last_step_elsewhere),
     Invariant("proofs", "Every sent email has the mail server's reply", _accepted_without_proof),
 ]
-
-
-# ---- Figures

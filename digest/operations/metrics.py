@@ -5,18 +5,14 @@ use an index; those that read the rows of a day run every five minutes.
 """
 
 import logging
-import threading
-import time
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from celery import current_app
 from django.conf import settings
-from django.db.models import Count, Min
+from django.core.cache import caches
+from django.db.models import Count, F, Min
 from django.db.utils import Error
 from kombu.exceptions import OperationalError
 from kombu.transport import virtual
@@ -24,16 +20,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 
 from digest.models import Alarm, Feedback, Harvest
-from digest.operations import alarms, delivery_stats, health, heartbeats, invariants
+from digest.operations import alarms, health, heartbeats, invariants
 from digest.papers import coverage
 from subscriptions import db
 from subscriptions.delivery import circuit_breaker, clock
-from subscriptions.models import Consent, Letter, Subscriber
+from subscriptions.models import Consent, Letter, LetterEvent, Subscriber
 
 logger = logging.getLogger(__name__)
 
 BROKER_SECONDS = 2
+FREQUENT_SECONDS, RARE_SECONDS = 15, 300  # Until they are collected again.
 DAY = timedelta(days=1)
+State = Letter.State
 HELP = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
@@ -50,7 +48,7 @@ def _single(name, value) -> list[Metric]:
     return [] if value is None else [_gauge(name, {"": value})]
 
 
-# ---- Collected every 15 seconds at most
+# ---- Frequent metrics
 
 
 def _letters(now):
@@ -123,7 +121,7 @@ def _disk(now):
     yield from _single("disk_free_bytes", alarms.disk_of_data().free)
 
 
-# ---- Collected every five minutes at most
+# ---- Rare metrics
 
 
 def _subscribers(now):
@@ -132,9 +130,7 @@ def _subscribers(now):
 
 def _last_day(now):
     since = now - DAY
-    consents = Consent.objects.filter(
-        pk__gte=db.first_since(Consent, "at", since - db.SLACK), at__gte=since
-    )
+    consents = db.rows_since(Consent, "at", since)
     yield _gauge("consents_last_day", _counts(consents, "act", Consent.Act), "act")
     yield _gauge(
         "feedback_last_day",
@@ -147,69 +143,62 @@ def _counts(rows, name, choices):
     return dict.fromkeys(choices, 0) | dict(rows.values_list(name).annotate(Count("pk")))
 
 
-def _figures(now):
-    figures = delivery_stats.figures(now)
-    ended = sum((Counter(day.states) for day in figures.days[:2]), Counter())
-    yield _gauge("digest_letters_two_days", dict.fromkeys(Letter.State, 0) | ended, "state")
-    lag = SummaryMetricFamily(  # No other type may have quantiles.
+def _deliveries(now):
+    recent = db.rows_since(Letter, "created_at", now - 8 * DAY).filter(day__isnull=False)
+    newest = recent.order_by("-day").values_list("day", flat=True).distinct()[:2]
+    ended = recent.order_by().filter(day__in=list(newest))
+    yield _gauge("digest_letters_two_days", _counts(ended, "state", State), "state")
+    letters = db.rows_since(Letter, "created_at", now - DAY).order_by()
+    accepted, left = letters.filter(state=State.ACCEPTED), letters.filter(left_at__isnull=False)
+    lags = accepted.filter(day__isnull=False).annotate(lag=F("ended_at") - F("created_at"))
+    lags, count = lags.order_by("lag").values_list("lag", flat=True), lags.count()
+    summary = SummaryMetricFamily(  # No other type may have quantiles.
         "paperboy_letter_lag_seconds",
         "Time from planning to acceptance by the mail server, in 24 hours.",
     )
-    for quantile, time_taken in {"0.5": figures.lag_median, "0.99": figures.lag_p99}.items():
-        if time_taken is not None:
-            lag.add_sample(lag.name, {"quantile": quantile}, time_taken.total_seconds())
-    yield lag
-    yield from _single("letters_accepted_last_day", figures.accepted)
-    yield from _single("letters_doubted_last_day", figures.doubted)
-    yield from _single("letters_repeated_last_day", figures.repeated)
-    yield from _single("letters_unknown_last_day", figures.unknown)
+    for quantile, place in {"0.5": count // 2, "0.99": count * 99 // 100}.items():
+        for lag in lags[place : place + 1]:
+            summary.add_sample(summary.name, {"quantile": quantile}, lag.total_seconds())
+    yield summary
+    # With the bounds, or a database that has to guess them reads the whole table.
+    since = db.first_since(Letter, "created_at", now - DAY - db.SLACK)
+    doubts = LetterEvent.objects.filter(letter__gte=since, became=State.UNCERTAIN)
+    unknown = left.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
+    yield from _single("letters_accepted_last_day", accepted.count())
+    yield from _single(
+        "letters_doubted_last_day", left.filter(pk__in=doubts.values("letter")).count()
+    )
+    yield from _single("letters_repeated_last_day", left.filter(repeats__gt=0).count())
+    yield from _single("letters_unknown_last_day", unknown.count())
 
 
 # ---- Cache and text format
 
+FREQUENT = [_letters, _planning, _sources, _alarms, _broker, _disk]
+RARE = [_subscribers, _last_day, _deliveries]
 
-@dataclass
-class CachedMetrics:
-    """The metrics of some sources, collected again after `seconds`.
 
-    Attributes:
-        may_fail: whether a source with a database error is left out, instead of raising it.
-    """
+def _frequent() -> list[Metric]:
+    now = clock.database_now()
+    return [metric for source in FREQUENT for metric in source(now)]
 
-    seconds: float
-    sources: list[Callable[[datetime], Iterable[Metric]]]
-    may_fail: bool = False
-    metrics: list[Metric] = field(default_factory=list)
-    collected_at: float | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def collect(self, now) -> list[Metric]:
-        with self.lock:  # Other requests wait, and query nothing.
-            if self.collected_at is None or time.monotonic() - self.collected_at >= self.seconds:
-                self.metrics = [
-                    metric for source in self.sources for metric in self._collect(source, now)
-                ]
-                self.collected_at = time.monotonic()
-            return self.metrics
-
-    def _collect(self, source, now):
+def _rare() -> list[Metric]:
+    """Return these metrics, without those whose query failed."""
+    now, metrics = clock.database_now(), []
+    for source in RARE:
         try:
-            return list(source(now))
+            metrics += source(now)
         except Error:
-            if not self.may_fail:
-                raise
             logger.exception("Metrics failed: %s", source.__name__.strip("_"))
-            return []
-
-
-FREQUENT = CachedMetrics(15, [_letters, _planning, _sources, _alarms, _broker, _disk])
-RARE = CachedMetrics(300, [_subscribers, _last_day, _figures], may_fail=True)
+    return metrics
 
 
 class Figures:
-    def collect(self):
-        now = clock.database_now()
-        return FREQUENT.collect(now) + RARE.collect(now)
+    def collect(self) -> list[Metric]:
+        kept = caches["pages"]
+        frequent = kept.get_or_set("frequent-metrics", _frequent, FREQUENT_SECONDS)
+        return frequent + kept.get_or_set("rare-metrics", _rare, RARE_SECONDS)
 
 
 def text() -> bytes:

@@ -1,15 +1,13 @@
 """Requests to sources, throttled and cached in the database for all processes together."""
 
-import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
 
-from django.db.models.functions import Now
-
-from digest.models import Response, Turn
+from digest.models import Response
+from digest.models.locks import Lease
 from digest.sources.http import Entry
 
 MAX_REQUEST = timedelta(seconds=120)
@@ -25,16 +23,13 @@ class DatabaseGate:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait for the lock and hold it for the block."""
-        holder = uuid.uuid4()
-        Turn.objects.get_or_create(source=self.source, defaults={"free_at": Now()})
-        free = Turn.objects.filter(source=self.source, free_at__lte=Now())
-        while not free.update(holder=holder, free_at=Now() + MAX_REQUEST):
+        lease = Lease(self.source, MAX_REQUEST)
+        while not lease.acquire():
             self.sleep(POLL_SECONDS)
         try:
             yield
         finally:
-            ours = Turn.objects.filter(source=self.source, holder=holder)
-            ours.update(holder=None, free_at=Now() + timedelta(seconds=self.seconds))
+            lease.release(pause=timedelta(seconds=self.seconds))
 
 
 class DatabaseCache:

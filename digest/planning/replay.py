@@ -6,7 +6,7 @@ hidden on later days, on each side by itself. Nothing is stored.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 
 from digest.indexing.candidates import Window
@@ -19,8 +19,16 @@ from subscriptions.models import Subscriber
 
 
 @dataclass
-class Day:
-    """How the digests of one day differ. `had` counts those with any paper."""
+class Comparison:
+    """How the digests of one day differ, or of several days if comparisons are added.
+
+    Attributes:
+        day: the last one.
+        digests, changed: number of digests, and how many of them differ.
+        had_now, had_then: how many have any paper.
+        picks_now, picks_then: papers, and how many digests have them.
+        added, removed: papers, and how many digests they are added to or removed from.
+    """
 
     day: date
     digests: int = 0
@@ -32,40 +40,21 @@ class Day:
     added: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
 
+    def __add__(self, other: "Comparison") -> "Comparison":
+        names = [field.name for field in fields(self)][1:]
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return Comparison(other.day, **sums)
+
     @property
-    def row(self) -> list[int]:
-        """Return the figures for a table."""
-        papers = (self.picks_now, self.picks_then, self.added, self.removed)
-        return [self.digests, self.changed, *(counter.total() for counter in papers)]
-
-
-@dataclass(frozen=True)
-class Total:
-    """How the digests of several days differ.
-
-    Attributes:
-        kept: the share of the current picks that stay.
-        had_now, had_then: the shares of digests with any paper.
-        papers_now, papers_then: numbers of different papers.
-        added, removed: papers, and how many digests they are added to or removed from.
-    """
-
-    digests: int
-    changed: int
-    kept: float
-    had_now: float
-    had_then: float
-    picks_now: int
-    picks_then: int
-    papers_now: int
-    papers_then: int
-    added: Counter[str]
-    removed: Counter[str]
+    def kept(self) -> float:
+        """Return the share of the current picks that stay."""
+        picks = self.picks_now.total()
+        return 1 - self.removed.total() / picks if picks else 1.0
 
 
 def replay(
     now: Parameters, then: Parameters, windows: Iterable[Window], subscribers: list[Subscriber]
-) -> Iterator[Day]:
+) -> Iterator[Comparison]:
     """Yield a comparison of each day, the earliest first, ranked with the parameters of each side.
 
     New papers are those since the day before.
@@ -80,28 +69,6 @@ def replay(
             for side, parameters in (("now", now), ("then", then))
         }
         yield _compare(window.day, picked["now"], picked["then"])
-
-
-def total_of(days: list[Day]) -> Total:
-
-    def together(name):
-        return sum((getattr(day, name) for day in days), Counter())
-
-    digests = sum(day.digests for day in days)
-    now, then, removed = together("picks_now"), together("picks_then"), together("removed")
-    return Total(
-        digests,
-        sum(day.changed for day in days),
-        1 - removed.total() / now.total() if now else 1.0,
-        sum(day.had_now for day in days) / max(digests, 1),
-        sum(day.had_then for day in days) / max(digests, 1),
-        now.total(),
-        then.total(),
-        len(now),
-        len(then),
-        together("added"),
-        removed,
-    )
 
 
 def titles(papers: Counter[str], limit: int) -> list[tuple[str, int]]:
@@ -133,7 +100,7 @@ def _pick(window, profiles, shown, parameters):
 
 
 def _compare(day, now, then):
-    comparison = Day(day, digests=len(now))
+    comparison = Comparison(day, digests=len(now))
     for now_ids, then_ids in zip(now, then, strict=True):
         comparison.changed += now_ids != then_ids
         comparison.had_now += bool(now_ids)

@@ -5,18 +5,20 @@ directly, because a connection must go to the very address that was checked (DNS
 before a deadline, however slowly the server sends.
 """
 
+import gzip
 import ipaddress
 import re
 import socket
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache as only_once
 from hashlib import sha256
+from io import BytesIO
 from typing import Protocol
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -28,10 +30,10 @@ MAX_REDIRECTS = 3
 MAX_WAIT = 600.0  # Seconds. A longer Retry-After is left to a later run.
 FIRST_WAIT = 5.0  # Seconds, doubled with each attempt.
 CONNECT_SECONDS = 10.0
-PIECE = 65_536  # Bytes unpacked at a time, against gzip bombs.
 #: Ports of hosts that operators enter, so that they cannot reach other services than web servers.
 WEB_PORTS = {80, 443, 8080, 8443}
 UNICAST_IPV6 = ipaddress.ip_network("2000::/3")
+BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 IPV4_IN_IPV6 = [ipaddress.ip_network(net) for net in ("::ffff:0:0/96", "64:ff9b::/96")]
 HTML = re.compile(
     rb"\s*+(?:<!--(?>.*?-->)\s*+)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
@@ -210,7 +212,7 @@ class Web:
                     why = f"{host} took longer than {self.max_seconds:g} seconds for one answer"
                     raise Refused(why) from None
                 raise Unavailable(f"{host} did not answer in time") from None
-            except (httpcore2.NetworkError, httpcore2.ProtocolError, zlib.error) as error:
+            except (httpcore2.NetworkError, httpcore2.ProtocolError, *BROKEN_GZIP) as error:
                 raise Unavailable(f"cannot reach {host} ({error})") from error
 
     def _read(self, response) -> _Answer:
@@ -223,21 +225,20 @@ class Web:
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 15 or int(length) > self.max_bytes):
             raise Refused(self._too_big())
-        chunks = self._capped(response.iter_stream())
+        body = bytearray()
+        for chunk in response.iter_stream():
+            body += chunk
+            if len(body) > self.max_bytes:
+                raise Refused(self._too_big())
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding in ("gzip", "x-gzip"):
-            chunks = self._capped(_unpacked(chunks))
-        elif encoding != "identity":
-            raise Refused(f"unexpected content encoding {encoding[:40]!r}")
-        return _Answer(200, headers, b"".join(chunks))
-
-    def _capped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        total = 0
-        for chunk in chunks:
-            total += len(chunk)
-            if total > self.max_bytes:
+            unpacked = gzip.GzipFile(fileobj=BytesIO(body)).read(self.max_bytes + 1)
+            if len(unpacked) > self.max_bytes:  # A gzip bomb.
                 raise Refused(self._too_big())
-            yield chunk
+            return _Answer(200, headers, unpacked)
+        if encoding != "identity":
+            raise Refused(f"unexpected content encoding {encoding[:40]!r}")
+        return _Answer(200, headers, bytes(body))
 
     def _too_big(self):
         return f"the answer is larger than {self.max_bytes / 1_000_000:g} MB"
@@ -380,20 +381,6 @@ def _joined(url, location):
         return _with_params(urljoin(url, location), {})
     except ValueError:
         raise Refused(f"{urlsplit(url).hostname} redirects to what is not a URL") from None
-
-
-def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the content of gzip members in small pieces. Raises zlib.error if incomplete."""
-    member = zlib.decompressobj(31)
-    for packed in chunks:
-        while packed:
-            if member.eof:
-                member = zlib.decompressobj(31)
-            yield member.decompress(packed, PIECE)
-            packed = member.unused_data if member.eof else member.unconsumed_tail
-    yield member.flush()
-    if not member.eof:
-        raise zlib.error("the gzip data breaks off")
 
 
 def _conditions(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """Parse untrusted XML: without DTD and custom entities, and with a limit on nesting."""
 
 import re
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from digest.sources.base import MalformedFeed
 from digest.sources.records import BadRecord
 
 MAX_DEPTH = 40
+#: A DTD stands before the root element.
+DTD = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 #: Replaces bytes that are no UTF-8. A noncharacter of Unicode, which no text contains.
 BROKEN = "\ufdd0"
 #: Invalid XML that some sources send: control characters, references to them, a lone "&" (as in
@@ -30,9 +31,9 @@ def parse(body: bytes) -> Element:
     try:
         try:
             return _tree(body)
-        except expat.ExpatError:  # Again, without invalid characters.
+        except ParseError:  # Again, without invalid characters.
             return _tree(AMPERSAND.sub(_text_of, FORBIDDEN.sub(b" ", body)))
-    except expat.ExpatError as error:
+    except ParseError as error:
         raise MalformedFeed(f"the XML is broken: {error}") from None
 
 
@@ -48,29 +49,11 @@ def text(parent: Element, path: str) -> str:
 
 
 def _tree(body):
-    """Return the root element.
-
-    Uses expat directly, which stops when a handler raises. ElementTree's parser would go on, and
-    expand the entities of a refused DTD.
-    """
-    tree = _ShallowTree()
-    parser = expat.ParserCreate("utf-8", namespace_separator="}")
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse_dtd
-    parser.StartElementHandler = tree.start
-    parser.EndElementHandler = tree.end
-    parser.CharacterDataHandler = tree.data
-    parser.Parse(body, True)
-    return tree.close()
-
-
-def _refuse_dtd(*declaration):
-    raise MalformedFeed("the XML brings a DTD or entities of its own")
-
-
-def _in_braces(name):
-    """Return a name as ElementTree writes it: {namespace}local."""
-    return f"{{{name}" if "}" in name else name
+    if DTD.match(body):
+        raise MalformedFeed("the XML brings a DTD or entities of its own")
+    parser = XMLParser(target=_ShallowTree(), encoding="utf-8")  # noqa: S314, without a DTD
+    parser.feed(body)
+    return parser.close()
 
 
 def _text_of(found):
@@ -88,8 +71,8 @@ class _ShallowTree(TreeBuilder):
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise MalformedFeed(f"the XML is nested more than {MAX_DEPTH} deep")
-        super().start(_in_braces(tag), {_in_braces(name): attrs[name] for name in attrs})
+        return super().start(tag, attrs)
 
     def end(self, tag):
         self.depth -= 1
-        super().end(_in_braces(tag))
+        return super().end(tag)

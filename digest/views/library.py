@@ -15,9 +15,8 @@ from digest.models import LibraryUpload
 from digest.personalization.library import MAX_PAPERS, add, forget, preview, remove, undo
 from digest.sources import bibliographies
 from digest.sources.records import CONTROLS
-from digest.views.reader import bad_link, holder_of
 from subscriptions.mail.plaintext import one_line, shortened
-from subscriptions.models import Subscriber
+from subscriptions.security import tokens
 from subscriptions.tasks import enqueue
 from subscriptions.views.access import bad_request, token_page
 
@@ -38,15 +37,10 @@ def page(request, token):
 
     The page's script sends a file in parts to be parsed, then the papers of all parts as one text.
     """
-    subscriber = holder_of(token, "preferences")
-    if subscriber is None:
-        return bad_link(request)
+    subscriber = tokens.subscriber_of("preferences", token)
     if request.method != "POST":
         return _page(request, subscriber, token)
-    try:
-        return _changed(request, subscriber, token)
-    except Subscriber.DoesNotExist:  # Erased at the same time.
-        return bad_link(request)
+    return _changed(request, subscriber, token)
 
 
 def _changed(request, subscriber, token):

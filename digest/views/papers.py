@@ -40,11 +40,9 @@ def paper(request, identity):
     from digest.indexing import search  # numpy, which only pages that rank import.
 
     try:
-        found = Paper.objects.get(pk=identity)
+        found = Paper.objects.with_stars().get(pk=identity)
     except Paper.DoesNotExist:
         return _no_paper(request, identity)
-    if found.github:
-        found.stars = found.latest_stars()
     topics = Topic.objects.offered().of_categories()
     offered = get_or_make(lambda: set(topics.values_list("slug", flat=True)), "offered")
     source = "arxiv" if found.is_arxiv else found.pk.partition(":")[0]

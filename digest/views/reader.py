@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_safe
 
 from digest import tasks, wording
@@ -39,35 +39,29 @@ DIGESTS_PAGE = 50
 #: Links of a younger email only ask: mail scanners that run scripts open them then.
 SCANNER_DELAY = timedelta(minutes=5)
 
-#: What the page of feedback asks, by value: its heading and its button.
-QUESTIONS = {
-    "more": (gettext_lazy("More like this?"), gettext_lazy("More like this")),
-    "less": (gettext_lazy("Less like this?"), gettext_lazy("Less like this")),
-    "save": (gettext_lazy("Save this paper?"), pgettext_lazy("paper", "Save")),
-    "neutral": (gettext_lazy("Undo your feedback?"), gettext_lazy("Undo feedback")),
-    "unsave": (gettext_lazy("Remove from your reading list?"), gettext_lazy("Remove")),
-    "clear": (gettext_lazy("Undo your feedback?"), gettext_lazy("Undo feedback")),
+#: What the page of feedback says, by value: its question, its button, and that it is done.
+TEXTS = {
+    "more": (_("More like this?"), _("More like this"), _("More like this")),
+    "less": (_("Less like this?"), _("Less like this"), _("Less like this")),
+    "save": (_("Save this paper?"), pgettext_lazy("paper", "Save"), _("Saved")),
+    "neutral": (_("Undo your feedback?"), _("Undo feedback"), _("Feedback removed")),
+    "unsave": (
+        _("Remove from your reading list?"),
+        _("Remove"),
+        _("Removed from your reading list"),
+    ),
 }
-#: The heading when that is done.
-ANSWERS = {
-    "more": gettext_lazy("More like this"),
-    "less": gettext_lazy("Less like this"),
-    "save": gettext_lazy("Saved"),
-    "neutral": gettext_lazy("Feedback removed"),
-    "unsave": gettext_lazy("Removed from your reading list"),
-    "clear": gettext_lazy("Feedback removed"),
-}
+TEXTS["clear"] = TEXTS["neutral"]
 MAX_BAD_LINKS = 30  # Of short links, for each network in an hour.
 
 
 @token_page
 def digest(request, token):
     """A digest on the web. Its link allows feedback for the subscriber, but nothing else."""
-    try:
-        public_id, since = tokens.parse_token("digest", token)
-        digest = Digest.objects.select_related("subscriber").get(public_id=public_id)
-    except (tokens.BadToken, Digest.DoesNotExist):
-        return bad_link(request)
+    public_id, since = tokens.parse_token("digest", token)
+    digest = Digest.objects.select_related("subscriber").filter(public_id=public_id).first()
+    if digest is None:
+        raise tokens.BadToken
     tokens.raise_if_closed(digest.subscriber, since)
     return _digest_page(request, digest.subscriber, digest)
 
@@ -76,9 +70,7 @@ def digest(request, token):
 @token_page
 def today(request, token):
     """The subscriber's latest digest, or with `?day`, the one of that day."""
-    subscriber = holder_of(token, "preferences")
-    if subscriber is None:
-        return bad_link(request)
+    subscriber = tokens.subscriber_of("preferences", token)
     digests = sent_digests(subscriber)
     try:
         digest = digests.filter(day=date.fromisoformat(request.GET["day"])).first()
@@ -106,9 +98,7 @@ def _digest_page(request, subscriber, digest, **context):
 @token_page
 def history(request, token):
     """The digests that a subscriber was sent, the latest first."""
-    subscriber = holder_of(token, "preferences")
-    if subscriber is None:
-        return bad_link(request)
+    subscriber = tokens.subscriber_of("preferences", token)
     page = Paginator(sent_digests(subscriber), DIGESTS_PAGE).get_page(request.GET.get("page"))
     best = Pick.objects.filter(digest__in=list(page), position=1)
     titles = dict(best.values_list("digest_id", "paper__title"))
@@ -139,7 +129,7 @@ def short(request, token, position=None):
             rate_limits.hit("short link", [limit], timezone.now())
         except rate_limits.TooManyAttempts as refusal:
             return too_many(request, refusal)
-        return bad_link(request)
+        raise tokens.BadToken from None
 
 
 @token_page
@@ -150,9 +140,7 @@ def feedback(request, token):
     click suffices. The page has no link to what a preferences token opens: whoever has the link of
     a digest on the web has this token as well.
     """
-    subscriber = holder_of(token, "feedback")
-    if subscriber is None:
-        return bad_link(request)
+    subscriber = tokens.subscriber_of("feedback", token)
     is_post = request.method == "POST"
     if not is_post and not request.GET:  # The link without a paper.
         return render(request, "digest/feedback.html")
@@ -164,10 +152,7 @@ def feedback(request, token):
         return bad_request(request, _("There is no such paper, or no such value."))
     now, before = timezone.now(), feedback_on(subscriber, paper)
     if is_post:
-        try:
-            record(subscriber, paper, value, now)
-        except Subscriber.DoesNotExist:  # Erased at the same time.
-            return bad_link(request)
+        record(subscriber, paper, value, now)
         enqueue(tasks.learn_from_feedback)
         if request.headers.get("Accept") == "application/json":  # The script of the buttons.
             return HttpResponse(status=204)
@@ -184,6 +169,7 @@ def feedback(request, token):
     }
     is_done = bool(value) and in_effect[value] and (is_post or value in ("more", "less", "save"))
     asks = bool(value) and not in_effect[value]
+    question, button, done = TEXTS.get(value, ("", "", ""))
     pick = Pick.objects.filter(subscriber=subscriber, paper=paper)
     pick = pick.select_related("digest__letter").first()
     letter = pick.digest.letter if pick else None
@@ -194,8 +180,8 @@ def feedback(request, token):
         "feedback": current,
         "asks": asks,
         "done": is_done,
-        "heading": QUESTIONS[value][0] if asks else ANSWERS[value] if is_done else "",
-        "button": QUESTIONS[value][1] if asks else "",
+        "heading": question if asks else done if is_done else "",
+        "button": button if asks else "",
         "undo": _undo(value, before if is_post else current) if is_done else "",
         "posts_now": asks
         and value in ("more", "less", "save")
@@ -226,9 +212,7 @@ def _undo(value, before) -> str:
 @token_page
 def learned(request, token):
     """What was learned from feedback. POST removes or restores a word, or switches learning."""
-    subscriber = holder_of(token, "preferences")
-    if subscriber is None:
-        return bad_link(request)
+    subscriber = tokens.subscriber_of("preferences", token)
     if request.method == "POST":
         sent = request.POST
         if term := sent.get("remove", ""):
@@ -271,9 +255,7 @@ def why(request, token):
     """Why one paper is, or is not, in a subscriber's digest."""
     from digest.planning import explain  # The model and numpy, which only pages that rank import.
 
-    subscriber = holder_of(token, "preferences")
-    if subscriber is None:
-        return bad_link(request)
+    subscriber = tokens.subscriber_of("preferences", token)
     asked = request.GET.get("paper", "").strip()
     now = timezone.now()
     day = schedule.local_day(now, subscriber.zone)
@@ -304,18 +286,3 @@ def _long_url(short_token, position):
     if purpose != "feedback":
         raise tokens.BadToken
     return f"{path}?paper={quote(row.picks.get(position=position).paper_id, safe='')}"
-
-
-def holder_of(token, purpose):
-    """Return the subscriber of a token for this purpose, or None.
-
-    Raises tokens.ClosedToken, which token_page handles.
-    """
-    try:
-        return tokens.subscriber_of(purpose, token)
-    except (tokens.BadToken, Subscriber.DoesNotExist):
-        return None
-
-
-def bad_link(request):
-    return render(request, "subscriptions/bad_link.html", status=404)

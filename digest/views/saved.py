@@ -15,8 +15,7 @@ from django.views.decorators.http import require_safe
 from digest import tasks, wording
 from digest.models import Paper, PaperEvent
 from digest.personalization import feedback, reading_list
-from digest.views.reader import bad_link, holder_of
-from subscriptions.models import Subscriber
+from subscriptions.security import tokens
 from subscriptions.tasks import enqueue
 from subscriptions.views.access import bad_request, token_page
 
@@ -31,22 +30,17 @@ def page(request, token):
     Only removing shows a page at once: its form to undo holds the note and the labels, which are
     deleted.
     """
-    subscriber = holder_of(token, "preferences")
-    if subscriber is None:
-        return bad_link(request)
+    subscriber = tokens.subscriber_of("preferences", token)
     asked, removed = _asked(request), None
     if request.method == "POST":
-        action = ACTIONS.get(request.POST.get("action", ""))
+        action = request.POST.get("action", "")
         paper = Paper.objects.filter(pk=request.POST.get("paper", "").replace("\0", "")).first()
-        if paper is None or action is None:
+        if paper is None or not (action in DONE or action == "remove"):
             return bad_request(request, _("There is no such paper, or no such action."))
         was = feedback.feedback_on(subscriber, paper)
-        try:
-            action(subscriber, paper, request.POST, timezone.now())
-        except Subscriber.DoesNotExist:  # Erased at the same time.
-            return bad_link(request)
-        if action is not _remove:
-            done = {"done": request.POST["action"], "paper": paper.pk}
+        _act(action, subscriber, paper, request.POST, timezone.now())
+        if action != "remove":
+            done = {"done": action, "paper": paper.pk}
             url = f"{request.path}{_query(asked | {'page': request.GET.get('page')} | done)}"
             return redirect(f"{url}#{_anchor(paper)}")
         enqueue(tasks.learn_from_feedback)
@@ -110,37 +104,19 @@ def _anchor(paper):
 # ---- Actions
 
 
-def _note(subscriber, paper, sent, now):
-    note, labels = sent.get("note", ""), sent.get("labels", "")
-    reading_list.annotate(subscriber, paper, note=note, labels=labels)
+def _act(action, subscriber, paper, sent, now):
+    if action == "remove":
+        feedback.record(subscriber, paper, "unsave", now)
+    if action == "restore":
+        feedback.record(subscriber, paper, "save", now)
+    if action in ("note", "restore"):
+        note, labels = sent.get("note", ""), sent.get("labels", "")
+        reading_list.annotate(subscriber, paper, note=note, labels=labels)
+    if action in ("read", "unread") or (action == "restore" and sent.get("is_read")):
+        reading_list.mark_read(subscriber, paper, None if action == "unread" else now)
 
 
-def _read(subscriber, paper, sent, now):
-    reading_list.mark_read(subscriber, paper, now)
-
-
-def _unread(subscriber, paper, sent, now):
-    reading_list.mark_read(subscriber, paper, None)
-
-
-def _remove(subscriber, paper, sent, now):
-    feedback.record(subscriber, paper, "unsave", now)
-
-
-def _restore(subscriber, paper, sent, now):
-    feedback.record(subscriber, paper, "save", now)
-    _note(subscriber, paper, sent, now)
-    if sent.get("is_read"):
-        _read(subscriber, paper, sent, now)
-
-
-ACTIONS = {
-    "note": _note,
-    "read": _read,
-    "unread": _unread,
-    "remove": _remove,
-    "restore": _restore,
-}
+#: What the page says after an action, except "remove".
 DONE = {
     "note": gettext_lazy("Saved."),
     "read": gettext_lazy("Marked as read."),
@@ -151,36 +127,21 @@ DONE = {
 
 # ---- Files
 
-
-@require_safe
-@token_page
-def bibtex(request, token):
-    return _file(request, token, reading_list.bibtex, "application/x-bibtex", "bib")
-
-
-@require_safe
-@token_page
-def ris(request, token):
-    return _file(request, token, reading_list.ris, "application/x-research-info-systems", "ris")
+#: What writes a file, its media type, and the suffix of its name.
+FILES = {
+    "bibtex": (reading_list.bibtex, "application/x-bibtex", "bib"),
+    "ris": (reading_list.ris, "application/x-research-info-systems", "ris"),
+    "markdown": (reading_list.markdown, "text/markdown", "md"),
+    "csv": (reading_list.table, "text/csv", "csv"),
+}
 
 
 @require_safe
 @token_page
-def markdown(request, token):
-    return _file(request, token, reading_list.markdown, "text/markdown", "md")
-
-
-@require_safe
-@token_page
-def table(request, token):
-    return _file(request, token, reading_list.table, "text/csv", "csv")
-
-
-def _file(request, token, write, content_type, suffix):
+def file(request, token, kind):
     """Return a file of the saved papers that the page would show, the earliest first."""
-    subscriber = holder_of(token, "preferences")
-    if subscriber is None:
-        return bad_link(request)
+    write, content_type, suffix = FILES[kind]
+    subscriber = tokens.subscriber_of("preferences", token)
     rows = reading_list.matching(reading_list.saved(subscriber), **_asked(request))
     headers = {"Content-Disposition": f'attachment; filename="saved-papers.{suffix}"'}
     return HttpResponse(write(rows[::-1]), f"{content_type}; charset=utf-8", headers=headers)

@@ -32,7 +32,6 @@ MAX_TITLES = 10_000
 MAX_AUTHORS = 4  # Of a result.
 SNIPPET_COLUMNS = 240
 WORD = re.compile(rf"[^\W_]+(?:{text.HYPHEN}[^\W_]+)*")
-BEYOND_ASCII = re.compile(r"[^\W\x00-\x7f]|[\u2010\u2011]")  # Of words.
 
 
 @dataclass(frozen=True)
@@ -200,38 +199,8 @@ def marked(text: str, wanted: frozenset[str]) -> SafeString:
 
 
 def _matches(text, wanted):
-    """Return the matches of words with one of the terms.
-
-    A stem begins like its word, or like a part of it after a hyphen, so few words need stemming. In
-    texts with accents, all words are stemmed.
-    """
-    if text.isascii() or not BEYOND_ASCII.search(text):
-        words = map(_whole, _beginnings(wanted).finditer(text))
-    else:
-        words = WORD.finditer(text)
-    return [word for word in words if not wanted.isdisjoint(_terms(word[0]))]
-
-
-def _whole(word):
-    """Return the match of the whole word, of which only a part after a hyphen may be matched."""
-    text, start = word.string, word.start()
-    while text[start - 1 : start] == "-" and text[start - 2 : start - 1].isalnum():
-        start -= 2
-        while text[start - 1 : start].isalnum():
-            start -= 1
-    return word if start == word.start() else WORD.match(text, start)
-
-
-@lru_cache(1_000)
-def _beginnings(wanted: frozenset[str]) -> re.Pattern[str]:
-    """Return a pattern for words, or parts of words, that begin like one of the terms.
-
-    Some are spelt with a vowel before it (oedema). The first letter is matched first, for speed.
-    """
-    starts = {term[0] for term in wanted if term.isascii()}
-    starts |= {"a", "o"} if "e" in starts else set()
-    letters = "".join(sorted(starts | {start.upper() for start in starts}))
-    return re.compile(rf"[{letters}](?<![^\W_].)[^\W_]*(?:-[^\W_]+)*" if letters else "(?!)")
+    """Return the matches of words with one of the terms."""
+    return [word for word in WORD.finditer(text) if not wanted.isdisjoint(_terms(word[0]))]
 
 
 @lru_cache(100_000)

@@ -4,7 +4,7 @@ The papers of each day are counted every 15 minutes, which reads all of them. Ot
 papers of one page.
 """
 
-from datetime import date, datetime
+from datetime import date
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -52,14 +52,6 @@ class Topics(SiteMap):
         return reverse("topic", args=[slug])
 
 
-class Day(NamedTuple):
-    """A day with papers: their number, and when the last of them changed."""
-
-    day: date
-    count: int
-    changed_at: datetime
-
-
 class Days(SiteMap):
     def items(self):
         return _days()
@@ -68,7 +60,7 @@ class Days(SiteMap):
         return reverse("day", args=[item.day.isoformat()])
 
     def lastmod(self, item):
-        return item.changed_at
+        return item.changed
 
     def get_latest_lastmod(self):
         return Paper.objects.aggregate(last=Max("changed_at"))["last"]
@@ -105,17 +97,18 @@ class PartPaginator(Paginator):
         return super()._get_page(parts[0].papers() if parts else [], *args)
 
 
-def _days() -> list[Day]:
+def _days() -> list:
+    """Return the days with papers: their numbers, and when the last of each day changed."""
     return caches["pages"].get_or_set("days-of-papers", _counted, COUNT_SECONDS)
 
 
 def _counted():
     days = Paper.objects.order_by("-day").values("day")
     counted = days.annotate(count=Count("pk"), changed=Max("changed_at"))
-    return [Day(*row) for row in counted.values_list("day", "count", "changed")]
+    return list(counted.values_list("day", "count", "changed", named=True))
 
 
-def _parts(days: list[Day]) -> list[Part]:
+def _parts(days: list) -> list[Part]:
     """Return the parts of all papers: whole days while they fit, long ones in pieces."""
     parts: list[Part] = []
     free = 0

@@ -132,7 +132,8 @@ class Writer:
 
 
 def links(email, purpose: str) -> list[str]:
-    text = email.get_body(("plain",)).get_content() + str(email)
+    bodies = [email.get_body((part,)).get_content() for part in ("plain", "html")]
+    text = "\n".join([*bodies, *map(str, email.values())])
     return sorted(set(re.findall(rf"/{purpose}/[\w:=.~-]+/", text)))
 
 

@@ -342,23 +342,8 @@ def oai_raw(row):
     </arXivRaw></metadata>"""
 
 
-def oai_split(row):
-    paper = row.paper
-    authors = ""
-    for name in paper["authors"]:
-        first, _, last = name.rpartition(" ")
-        authors += f"<author>{element('keyname', last)}{element('forenames', first)}</author>"
-    return f"""<metadata>
-    <arXiv xmlns="http://arxiv.org/OAI/arXiv/">
-      <id>{paper["id"]}</id><created>{row.versions[-1]:%Y-%m-%d}</created>
-      <authors>{authors}</authors>
-      <title>{escape(paper["title"])}</title>
-      {oai_rest(paper)}
-    </arXiv></metadata>"""
-
-
 def oai_rest(paper):
-    """Return what both formats write alike."""
+    """Return the other fields."""
     names = ("comments", "journal-ref", "doi", "license")
     values = {name: paper.get(name.replace("-", "_")) for name in names}
     values = (

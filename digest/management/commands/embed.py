@@ -31,7 +31,6 @@ class Command(base.Command):
             model = embeddings.load(download=True, threads=0)
         except EncoderError as error:
             raise CommandError(str(error)) from error
-        embeddings.delete_refused()
         missing = embeddings.missing(model, since or embeddings.window(now))
         console = Console(file=self.stderr, soft_wrap=True)
         try:

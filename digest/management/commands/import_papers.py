@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from digest.indexing import index_store
 from digest.management import base
@@ -97,15 +97,8 @@ class Command(base.Command):
         yield from import_files.read(path, on_bad_line, lambda count: progress.advance(bar, count))
 
     def _progress(self):
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-            console=Console(file=self.stderr, soft_wrap=True),
-            transient=True,
-            disable=not self.stderr.isatty(),
-        )
+        console = Console(file=self.stderr, soft_wrap=True)
+        return Progress(console=console, transient=True, disable=not self.stderr.isatty())
 
 
 def _until_broken(records, errors):

@@ -41,22 +41,26 @@ class Command(base.Command):
         model = model_store.current(at, may_store=False)
         windows = (candidates.announced(model, day) for day in dates)
         compared = list(replay.replay(now, then, windows, replay.sample_subscribers(readers)))
-        self._print(compared, replay.total_of(compared), replay.titles)
+        self._print(compared, sum(compared[1:], compared[0]), replay.titles)
         self.stdout.write(f"Nothing was changed. To apply this, set RANKING={','.join(changes)}")
 
     def _print(self, days, total, titles):
         table = Table("Day", "Digests", "Changed", "Papers now", "Papers then", "Added", "Removed")
         for day in days:
-            table.add_row(*map(str, (day.day, *day.row)))
+            papers = (day.picks_now, day.picks_then, day.added, day.removed)
+            row = day.day, day.digests, day.changed, *(counter.total() for counter in papers)
+            table.add_row(*map(str, row))
         console = Console(file=self.stdout, highlight=False, width=100)
+        digests = total.digests or 1
         console.print(table)
         console.print(
             f"{total.changed:,} of {counted(total.digests, 'digest')} would change; "
             f"{total.kept:.1%} of their papers stay."
         )
         console.print(
-            f"Digests with papers: {total.had_now:.1%} now, {total.had_then:.1%} then; "
-            f"different papers: {total.papers_now:,} now, {total.papers_then:,} then."
+            f"Digests with papers: {total.had_now / digests:.1%} now, "
+            f"{total.had_then / digests:.1%} then; "
+            f"different papers: {len(total.picks_now):,} now, {len(total.picks_then):,} then."
         )
         for verb, papers in (("added", total.added), ("removed", total.removed)):
             for title, count in titles(papers, 5):

@@ -1,12 +1,11 @@
 """arXiv's OAI-PMH lists: all papers that were changed since a day, page by page.
 
-The format `arXivRaw` is requested, because only it has the date of the first version. `arXiv` is
-parsed as well; there, `created` is the day of the latest version.
+In the format `arXivRaw`, because only it has the date of the first version.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from email.utils import parsedate_to_datetime
 from xml.etree.ElementTree import Element
 
@@ -17,7 +16,6 @@ from digest.sources.records import BadRecord, Record
 
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 RAW = "{http://arxiv.org/OAI/arXivRaw/}"
-PLAIN = "{http://arxiv.org/OAI/arXiv/}"
 
 
 class ExpiredToken(Exception):
@@ -92,69 +90,41 @@ def _read(element: Element, page: Page) -> None:
         page.datestamps.append(date.fromisoformat(stamp))
 
 
-def _record(element):
+def _record(element: Element) -> Record:
     raw = element.find(f"{OAI}metadata/{RAW}arXivRaw")
-    if raw is not None:
-        return _from_raw(raw)
-    split = element.find(f"{OAI}metadata/{PLAIN}arXiv")
-    if split is not None:
-        return _from_plain(split)
-    raise BadRecord("no metadata of arXiv's")
+    if raw is None:
+        raise BadRecord("no metadata of arXiv's")
 
+    def field_of(name, limit):
+        return records.plain(xml.text(raw, f"{RAW}{name}"), limit)
 
-def _from_raw(raw: Element) -> Record:
-    common = _common(raw, RAW)
+    identity = records.canonical_id(xml.text(raw, f"{RAW}id"))
+    title, abstract = (
+        field_of("title", records.MAX_TITLE),
+        field_of("abstract", records.MAX_ABSTRACT),
+    )
+    comments = field_of("comments", 2_000)
+    if not title:
+        raise BadRecord("no title")
     versions = raw.findall(f"{RAW}version")
     last = versions[-1] if versions else raw
     return Record(
-        **common,
-        day=_listing_day(xml.text(versions[0], f"{RAW}date"), common["id"]) if versions else None,
+        id=identity,
+        title=title,
+        abstract=abstract,
+        day=_listing_day(xml.text(versions[0], f"{RAW}date"), identity) if versions else None,
         day_is_estimate=True,
         authors=fields.author_names(xml.text(raw, f"{RAW}authors")),
+        categories=taxonomy.merged(records.names(field_of("categories", 2_000).split())),
+        url=fields.address(identity),
         version=fields.version_of(last.get("version", "")),
-        is_withdrawn=_is_withdrawn(last, common),
+        is_withdrawn=_is_withdrawn(last, comments)
+        or fields.says_withdrawn(title, comments, abstract),
+        comments=comments,
+        journal_ref=field_of("journal-ref", 1_000),
+        doi=field_of("doi", fields.MAX_FIELD),
+        license=fields.licence(xml.text(raw, f"{RAW}license")),
     )
-
-
-def _from_plain(split: Element) -> Record:
-    common = _common(split, PLAIN)
-    names = [
-        " ".join(xml.text(author, f"{PLAIN}{part}") for part in ("forenames", "keyname", "suffix"))
-        for author in split.iterfind(f"{PLAIN}authors/{PLAIN}author")
-    ]
-    day = _listing_day(f"{xml.text(split, f'{PLAIN}created')}T00:00:00", common["id"])
-    month = records.month_of(common["id"])
-    is_of_month = day and month and (day.year, day.month) == (month.year, month.month)
-    return Record(
-        **common,
-        day=day if is_of_month else month,
-        day_is_estimate=True,
-        authors=records.names(names),
-        is_withdrawn=_says_withdrawn(common),
-    )
-
-
-def _common(element, space) -> dict:
-    """Return the fields that both formats have."""
-
-    def field_of(name, limit):
-        return records.plain(xml.text(element, f"{space}{name}"), limit)
-
-    identity = records.canonical_id(xml.text(element, f"{space}id"))
-    title = field_of("title", records.MAX_TITLE)
-    if not title:
-        raise BadRecord("no title")
-    return {
-        "id": identity,
-        "title": title,
-        "abstract": field_of("abstract", records.MAX_ABSTRACT),
-        "categories": taxonomy.merged(records.names(field_of("categories", 2_000).split())),
-        "url": fields.address(identity),
-        "comments": field_of("comments", 2_000),
-        "journal_ref": field_of("journal-ref", 1_000),
-        "doi": field_of("doi", fields.MAX_FIELD),
-        "license": fields.licence(xml.text(element, f"{space}license")),
-    }
 
 
 def _listing_day(submitted, identity):
@@ -162,22 +132,16 @@ def _listing_day(submitted, identity):
 
     Not before the month in its id, which is that of the announcement.
     """
-    read = datetime.fromisoformat if submitted[:4].isdigit() else parsedate_to_datetime
     try:
-        moment = read(submitted)
+        moment = parsedate_to_datetime(submitted)
         day = calendar.announcement_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return max(day, records.month_of(identity) or day)
 
 
-def _is_withdrawn(last_version, common):
+def _is_withdrawn(last_version, comments):
     """Return whether the last version is a withdrawal: flagged I, or empty with a comment."""
-    if "I" in xml.text(last_version, f"{RAW}source_type"):
-        return True
     is_empty = xml.text(last_version, f"{RAW}size").strip() == "0kb"
-    return _says_withdrawn(common) or (is_empty and "withdrawn" in common["comments"].casefold())
-
-
-def _says_withdrawn(common):
-    return fields.says_withdrawn(common["title"], common["comments"], common["abstract"])
+    is_flagged = "I" in xml.text(last_version, f"{RAW}source_type")
+    return is_flagged or (is_empty and "withdrawn" in comments.casefold())

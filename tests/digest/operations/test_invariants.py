@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from digest import tasks
 from digest.models import Alarm, Coverage, Digest
-from digest.operations import delivery_stats, invariants
+from digest.operations import invariants
 from digest.planning import plan
 from subscriptions import schedule
 from subscriptions.actions import signup
@@ -339,24 +339,6 @@ def test_a_broken_invariant_is_logged_once_as_an_error_with_its_name(sent, caplo
     (record,) = caplog.records
     assert "Invariant “No email is resent more than once” (once)" in record.getMessage()
     assert "@" not in record.getMessage()
-
-
-def test_the_metrics_have_the_lag_and_uncertain_letters():
-    figures = delivery_stats.figures(NOW)
-    assert (figures.accepted, figures.lag_p99, figures.days) == (0, None, [])
-    make.paper("Graph networks")
-    for _ in range(3):
-        make.subscriber(interests="graph networks")
-    plan.plan(NOW)
-    rounds.deliver_due(lambda: NOW + MINUTE)
-    slowest = Letter.objects.last()
-    change(slowest, ended_at=NOW + 9 * MINUTE, repeats=1)
-    slowest.events.create(at=NOW, was="transmitting", became="uncertain", attempt=1)
-    figures = delivery_stats.figures(NOW + timedelta(hours=1))
-    assert (figures.lag_median, figures.lag_p99) == (MINUTE, 9 * MINUTE)
-    assert (figures.accepted, figures.left, figures.doubted, figures.repeated) == (3, 3, 1, 1)
-    (day,) = figures.days
-    assert (day.written, day.states) == (3, {"accepted": 3})
 
 
 def test_the_panel_says_what_the_last_check_found_and_leads_to_the_rows(panel, sent):

@@ -41,12 +41,6 @@ METRICS = {("paperboy_letter_lag_seconds", "summary", "quantile")} | {
 }
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch):
-    for remembered in (metrics.FREQUENT, metrics.RARE):
-        monkeypatch.setattr(remembered, "collected_at", None)
-
-
 def families():
     return list(text_string_to_metric_families(metrics.text().decode()))
 
@@ -172,7 +166,25 @@ def test_the_figures_are_those_of_the_database(clock):
     assert documented == METRICS
 
 
-def test_few_queries_are_asked_and_not_again_within_seconds(django_assert_max_num_queries):
+def test_the_lag_and_doubts_of_a_days_emails_are_told():
+    assert ("paperboy_letter_lag_seconds", "0.99") not in figures()
+    make.paper("Graph networks")
+    for _ in range(3):
+        make.subscriber(interests="graph networks")
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW + MINUTE)
+    slowest = Letter.objects.last()
+    Letter.objects.filter(pk=slowest.pk).update(ended_at=NOW + 9 * MINUTE, repeats=1)
+    slowest.events.create(at=NOW, was="transmitting", became="uncertain", attempt=1)
+    found = figures()
+    lags = [found["paperboy_letter_lag_seconds", quantile] for quantile in ("0.5", "0.99")]
+    assert lags == [60, 540]
+    names = ("accepted", "doubted", "repeated", "unknown")
+    assert [found[f"paperboy_letters_{name}_last_day"] for name in names] == [3, 1, 1, 0]
+    assert found["paperboy_digest_letters_two_days", "accepted"] == 3
+
+
+def test_few_queries_are_asked_and_not_again_within_seconds(django_assert_max_num_queries, kept):
     make.paper("Graphs")
     for number in range(3):
         make.subscriber(f"someone{number}@example.org", interests="secrets")

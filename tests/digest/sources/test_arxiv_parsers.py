@@ -32,11 +32,10 @@ def in_feed(**fields):
     return record
 
 
-def in_list(versions=1, *, split=False, **fields):
+def in_list(versions=1, **fields):
     moments = [datetime(2026, 6, 1 + number, 15, tzinfo=UTC) for number in range(versions)]
     row = Known(paper(**fields), DAY, moments)
-    body = arxiv.oai_split(row) if split else arxiv.oai_raw(row)
-    page = oai_page(f"<record>{header(row.paper['id'])}{body}</record>")
+    page = oai_page(f"<record>{header(row.paper['id'])}{arxiv.oai_raw(row)}</record>")
     assert not page.bad
     return page.records[0]
 
@@ -134,16 +133,8 @@ def test_a_record_with_its_versions_is_read():
     assert not record.is_withdrawn
 
 
-def test_a_record_with_split_authors_is_read():
-    record = in_list(split=True, journal_ref="J. Bread 1 (2026)")
-    assert record.authors == ["Ada One", "Ben Two"]
-    assert (record.day, record.day_is_estimate) == (date(2026, 6, 2), True)
-    assert (record.version, record.journal_ref) == (None, "J. Bread 1 (2026)")
-
-
 def test_a_paper_is_not_older_than_its_id_and_without_a_date_of_no_day():
-    """As one that was checked for long, or of which the latest version alone is dated."""
-    assert in_list(split=True, id="2401.00001").day == date(2024, 1, 1)
+    """As one that was checked for long."""
     assert in_list(id="2609.00001").day == date(2026, 9, 1)
     raw = arxiv.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
     raw = raw.replace("01 Jun 2026", "99 Jun 2026")

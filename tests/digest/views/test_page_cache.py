@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from digest.indexing import index_store
 from digest.models import Paper, PaperEvent
+from digest.papers import citations
 from digest.planning import plan
 from subscriptions.models import Letter
 from tests.factories import make
@@ -41,14 +42,13 @@ def test_while_one_makes_a_page_anew_others_get_the_last_one(client, kept, monke
     Paper.objects.update(title="Graphs of rivers")
     later = time.monotonic() + 61
     monkeypatch.setattr("digest.views.page_cache.time.monotonic", lambda: later)
-    real, seen = Paper.latest_stars, []
+    real, seen = citations.meta_tags, []
 
     def asked_again_meanwhile(paper):
         seen.append(client.get(path).content)
         return real(paper)
 
-    monkeypatch.setattr(Paper, "latest_stars", asked_again_meanwhile)
-    Paper.objects.update(github="https://github.com/example/rivers")
+    monkeypatch.setattr(citations, "meta_tags", asked_again_meanwhile)
     assert b"Graphs of rivers" in client.get(path).content
     assert seen == [first]
 
