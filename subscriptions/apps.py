@@ -7,14 +7,13 @@ class SubscriptionsConfig(AppConfig):
     verbose_name = "Subscriptions"
 
     def ready(self):
-        from subscriptions import hooks
         from subscriptions.bounces import mailboxes
         from subscriptions.delivery import verp
         from subscriptions.delivery.recovery import lookup
         from subscriptions.delivery.transports import esps
         from subscriptions.delivery.transports.registry import transport_for
         from subscriptions.mail import render
-        from subscriptions.notices import compose
+        from subscriptions.notices import compose  # noqa: F401, it registers its composers.
 
         transport_for(settings.EMAIL_URL)  # Refuse a wrong address before letters are lost to it.
         render.check()
@@ -26,5 +25,3 @@ class SubscriptionsConfig(AppConfig):
             from subscriptions.bounces import esp_events  # It imports anymail.
 
             esp_events.check(esp)
-
-        hooks.composers |= compose.COMPOSERS

@@ -83,9 +83,6 @@ class AddIndexConcurrently(AddIndex):
 
     atomic = False
 
-    def describe(self):
-        return f"{super().describe()}, beside those who write"
-
     def database_forwards(self, app_label, schema_editor, from_state, to_state):
         if schema_editor.connection.vendor != "postgresql":
             return super().database_forwards(app_label, schema_editor, from_state, to_state)
@@ -99,12 +96,6 @@ class AddIndexConcurrently(AddIndex):
         if found != (True,):
             schema_editor.add_index(model, self.index, concurrently=True)
 
-    def database_backwards(self, app_label, schema_editor, from_state, to_state):
-        if schema_editor.connection.vendor != "postgresql":
-            return super().database_backwards(app_label, schema_editor, from_state, to_state)
-        model = from_state.apps.get_model(app_label, self.model_name)
-        schema_editor.remove_index(model, self.index, concurrently=True)
-
 
 class DropIndexConcurrently(Operation):
     """Drop an index by name, without blocking writers on PostgreSQL. Model state is unchanged.
@@ -116,9 +107,6 @@ class DropIndexConcurrently(Operation):
 
     def __init__(self, name: str):
         self.name = name
-
-    def describe(self):
-        return f"Drop index {self.name}, beside those who write"
 
     def state_forwards(self, app_label, state):
         pass

@@ -12,9 +12,10 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_init, worker_shutting_down
 from django.db import connection
 
-from subscriptions.delivery import clock, queue
+from subscriptions.delivery import clock
 from subscriptions.delivery.recovery import sweep
 from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def deliver_due_letters():
         sweep.sweep(now)
     except Exception:
         logger.exception("The recovery sweep failed")
-    waiting = queue.due_count(now, limit=LETTERS_PER_ROUND * MAX_ROUNDS)
-    rounds = ceil(waiting / LETTERS_PER_ROUND)
+    due = Letter.objects.due(now).order_by()[: LETTERS_PER_ROUND * MAX_ROUNDS]
+    rounds = ceil(due.count() / LETTERS_PER_ROUND)
     for _ in range(rounds if connection.vendor == "postgresql" else min(rounds, 1)):
         deliver_letters.apply_async(expires=PASS_SECONDS)

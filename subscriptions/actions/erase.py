@@ -36,17 +36,14 @@ def reset(subscriber: Subscriber) -> None:
             callback(subscriber)
 
 
-def forget_unconfirmed(before, now) -> int:
-    """Erase subscribers who signed up before then and never confirmed. Return how many."""
+def forget_unconfirmed(before, now) -> None:
+    """Erase subscribers who signed up before then and never confirmed."""
     unconfirmed = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=before)
-    count = 0
     for pk in list(unconfirmed.order_by("asked_at").values_list("pk", flat=True)[:MAX_FORGOTTEN]):
         with transaction.atomic():  # Under a lock, since they may have signed up again.
             locked = unconfirmed.select_for_update(skip_locked=True).filter(pk=pk).first()
             if locked is not None:
                 _erase(locked, now)
-                count += 1
-    return count
 
 
 def forget_unanswered(before) -> None:

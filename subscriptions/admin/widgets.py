@@ -207,12 +207,11 @@ def fact_badge(fact):
 
 def with_day(who, letter):
     """Return the subscriber, with the letter's kind and day beneath: a phone shows few columns."""
-    kind, day = (
-        letter.get_kind_display().capitalize(),
-        letter.day and f", {date_format(letter.day)}",
-    )
-    beneath = '<span class="block text-subtle whitespace-nowrap">{}{}</span>'
-    return format_html(f"{{}}{beneath}", who, kind, day or "")
+    beneath = letter.get_kind_display().capitalize()
+    if letter.day:
+        beneath += f", {date_format(letter.day)}"
+    html = '{}<span class="block text-subtle whitespace-nowrap">{}</span>'
+    return format_html(html, who, beneath)
 
 
 @display(description="Reason")

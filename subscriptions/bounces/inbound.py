@@ -1,4 +1,4 @@
-"""Process one message that came back by mail: record it, count it as useless, or keep it as a file.
+"""Process one message that came back by mail: record it, log it as useless, or keep it as a file.
 
 The same whether a mail server pipes it in or it was in a mailbox. When `receive` returns, the
 message can be deleted: it is recorded or useless, or a copy is kept because it cannot be read.
@@ -12,7 +12,6 @@ from django.db import DataError, Error
 
 from subscriptions.bounces import parse, process, unreadable
 from subscriptions.bounces.parse import MAX_OCTETS, NoReport
-from subscriptions.models.delivery import UselessMail, count_discarded
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ def receive(mime: bytes, now: datetime, recipients: tuple[str, ...] = ()) -> Out
         report = parse.parse_report(mime, recipients)
         return "recorded" if process.record(report, now) else "known"
     except NoReport as reason:
-        count_discarded(reason.why, now)
+        logger.info("Ignored a message: %s", reason)
         return "useless"
     except Exception as error:
         if isinstance(error, Error) and not isinstance(error, DataError):
@@ -39,5 +38,4 @@ def receive(mime: bytes, now: datetime, recipients: tuple[str, ...] = ()) -> Out
         # The error's message may contain an address.
         name = type(error).__name__
         logger.warning("Cannot parse a bounce; kept as %s", name)
-        count_discarded(UselessMail.Why.UNREADABLE, now)
         return "aside"

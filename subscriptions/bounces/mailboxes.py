@@ -12,8 +12,9 @@ import os
 import re
 import ssl
 from collections import Counter
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -42,7 +43,7 @@ class MailboxError(Exception):
 #: Each has these methods: `open`, a context manager that raises MailboxError; `messages`, which
 #: yields the name and the bytes (at most MAX_OCTETS) of each message; `remove`, which deletes a
 #: message by its name; and `set_aside`, which moves it to the useless ones.
-type Mailbox = Maildir | Mbox | Imap
+type Mailbox = LocalMailbox | Imap
 
 
 def empty(box: Mailbox, now) -> Counter[str]:
@@ -83,7 +84,7 @@ def mailbox_for(url: str) -> Mailbox:
     """Return the mailbox that BOUNCE_MAILBOX names. Raises ImproperlyConfigured."""
     kind, _, path = url.partition(":")
     if kind in ("maildir", "mbox") and Path(path).is_absolute():
-        return (Maildir if kind == "maildir" else Mbox)(Path(path))
+        return LocalMailbox(Path(path), is_maildir=kind == "maildir")
     if kind in ("imap", "imaps"):
         return _imap(url)
     raise ImproperlyConfigured(
@@ -96,75 +97,47 @@ def mailbox_for(url: str) -> Mailbox:
 
 
 @dataclass
-class Maildir:
-    """A folder of files, one for each message."""
+class LocalMailbox:
+    """A Maildir or, locked as mail servers do and rewritten at the end, an mbox file."""
 
     path: Path
+    is_maildir: bool
 
     @contextmanager
     def open(self):
         try:
-            os.listdir(self.path / "new")
-            yield self
-        except OSError as error:
-            raise MailboxError(f"{self.path}: {error.strerror}") from None
-
-    def messages(self):
-        for folder in ("new", "cur"):
-            for file in sorted((self.path / folder).iterdir()):
-                with suppress(FileNotFoundError), file.open("rb") as message:  # Or another took it.
-                    yield file, message.read(MAX_OCTETS)
-
-    def remove(self, name):
-        name.unlink(missing_ok=True)
-
-    def set_aside(self, name):
-        folder = self.path / f".{USELESS}"
-        for part in ("new", "cur", "tmp"):
-            (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            os.replace(name, folder / "cur" / name.name)
-
-
-@dataclass
-class Mbox:
-    """One file, locked as mail servers do. It is rewritten at the end."""
-
-    path: Path
-    _box: mailbox.mbox = field(init=False, repr=False)
-    _useless: list[bytes] = field(init=False, default_factory=list, repr=False)
-
-    @contextmanager
-    def open(self):
-        try:
-            self._box = mailbox.mbox(self.path, create=False)
-            with closing(self._box):
+            os.stat(self.path / "new" if self.is_maildir else self.path)
+            with ExitStack() as self._open_boxes:
+                self._box = self._open_box(self.path)
                 self._box.lock()
-                try:
-                    yield self
-                finally:
-                    self._write_useless()  # Before closing rewrites the file.
+                yield self
         except (OSError, mailbox.Error) as error:
-            raise MailboxError(f"{self.path}: {error}") from None
+            text = getattr(error, "strerror", None) or error
+            raise MailboxError(f"{self.path}: {text}") from None
 
     def messages(self):
         for key in list(self._box.iterkeys()):
-            with self._box.get_file(key) as message:
-                yield key, message.read(MAX_OCTETS).replace(b"\n>From ", b"\nFrom ")
+            with suppress(KeyError, FileNotFoundError):  # Another process took it.
+                mime = self._box.get_bytes(key)[:MAX_OCTETS]
+                yield key, mime.replace(b"\n>From ", b"\nFrom ")  # As mbox files have it.
 
     def remove(self, name):
-        self._box.remove(name)
+        self._box.discard(name)
 
     def set_aside(self, name):
-        self._useless.append(self._box.get_bytes(name))
-        self._box.remove(name)
+        with suppress(KeyError, FileNotFoundError):
+            self._useless.add(self._box.get_bytes(name))
+            self._box.remove(name)
 
-    def _write_useless(self):
-        if self._useless:
-            with closing(mailbox.mbox(f"{self.path}.{USELESS.lower()}")) as useless:
-                for message in self._useless:
-                    useless.add(message)
-            self._useless = []
+    @cached_property
+    def _useless(self):
+        """The useless messages beside this mailbox. They are on disk before it is rewritten."""
+        path = self.path / f".{USELESS}" if self.is_maildir else f"{self.path}.{USELESS.lower()}"
+        return self._open_box(path)
+
+    def _open_box(self, path):
+        box = (mailbox.Maildir if self.is_maildir else mailbox.mbox)(path)
+        return self._open_boxes.enter_context(closing(box))
 
 
 # ---- Elsewhere

@@ -84,11 +84,7 @@ POLICY = _TruncatingPolicy(message_factory=EmailMessage)
 
 
 class NoReport(Exception):
-    """The message is no report about a letter. `why` is one of UselessMail's reasons."""
-
-    def __init__(self, why: str):
-        super().__init__(why)
-        self.why = why
+    """The message is no report about a letter. The exception's message says why."""
 
 
 def parse_report(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
@@ -111,7 +107,7 @@ def parse_report(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
                 return _complaint(message, part, returned, addresses)
     if bounce := _bounce_in_words(message, mime[:WORDS_OCTETS], addresses):
         return bounce
-    raise NoReport("autoreply" if _is_automatic(message) else "no-report")
+    raise NoReport("no report")
 
 
 def _has_too_many_parts(mime) -> bool:
@@ -129,7 +125,7 @@ def _delivery_report(message, part, returned, addresses) -> Report:
     groups = payload[:MAX_GROUPS] if isinstance(payload, list) else []
     groups = [group for group in groups if _action(group) in ACTIONS]
     if not groups:
-        raise NoReport("no-report")
+        raise NoReport("no report")
     worst = min(groups, key=_severity)
     kind, status = ACTIONS[_action(worst)], _status(worst)
     grade = grade_of(status) if kind == "bounced" else ""
@@ -195,7 +191,7 @@ def _bounce_in_words(message, mime, addresses) -> Report | None:
 def _complaint(message, part, returned, addresses) -> Report:
     fields = next(iter(part.iter_parts()), None) or EmailMessage()
     if _text(fields, "Feedback-Type").lower() not in COMPLAINTS:
-        raise NoReport("no-report")
+        raise NoReport("no report")
     addresses += _addresses(fields, ["Original-Mail-From"]) + _addresses(returned, ["Return-Path"])
     reply, at = _text(fields, "Feedback-Type"), _text(fields, "Arrival-Date")
     return _report(message, addresses, "complained", reply, _text(returned, "Message-ID"), at)
@@ -255,16 +251,6 @@ def _texts(message, name) -> list[str]:
     """Return the fields of this name without decoding, which hostile values could break."""
     found = [value for field, value in message.raw_items() if field.lower() == name.lower()]
     return [" ".join(str(value)[:FIELD_CHARACTERS].split()) for value in found]
-
-
-def _is_automatic(message) -> bool:
-    """Return whether it is an automatic reply (RFC 3834, 5)."""
-    submitted = _text(message, "Auto-Submitted").lower()
-    if submitted and submitted != "no":
-        return True
-    return _text(message, "Precedence").lower() == "auto_reply" or any(
-        _text(message, name) for name in ("X-Autoreply", "X-Autorespond")
-    )
 
 
 def _moment(text) -> datetime | None:

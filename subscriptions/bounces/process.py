@@ -60,15 +60,14 @@ def record(report: Report, now) -> bool:
     return is_new
 
 
-def match_again(now) -> int:
-    """Look for the letters of reports that came before them. Return how many were found.
+def match_again(now) -> None:
+    """Look for the letters of reports that came before them.
 
     A report whose subscriber is locked is left to the next time: many such waits would take longer
     than there is time.
     """
     unmatched = LetterFact.objects.filter(letter=None)
     unmatched.filter(noted_at__lt=now - KEEP_UNMATCHED).delete()
-    count = 0
     for fact in unmatched.order_by("pk"):
         with transaction.atomic():
             letter = letter_named(fact.message_id)
@@ -79,8 +78,6 @@ def match_again(now) -> int:
                 continue
             fact.letter = letter
             _apply(fact, letter, now)
-            count += 1
-    return count
 
 
 def _lock_if_free(subscriber_id) -> bool:
@@ -119,19 +116,19 @@ def _letter_of(report, now) -> Letter | None:
         if numbers := [number for number in numbers if number is not None]:
             letter = Letter.objects.filter(pk=numbers[0]).first()
         elif any(verp.is_verp_address(address) for address in report.addresses):
-            raise NoReport("forged")
+            raise NoReport("forged or old address")
     is_ours = message_ids.is_ours(report.message_id)
     if is_ours and (letter is None or letter.message_id != report.message_id):
         # After a restored backup, the number may be another letter's.
         letter = letter_named(report.message_id)
     elif letter is None:
-        raise NoReport("foreign")
+        raise NoReport("about an email that is not ours")
     if letter is None and LetterFact.objects.filter(letter=None).count() >= MAX_UNMATCHED:
-        raise NoReport("too-many")
+        raise NoReport("too many reports of unknown emails")
     if letter is not None:
         counts_for = COUNTS_FOR.get(report.kind, COUNTS_FOR_ELSE)
         if now - (letter.left_at or letter.created_at) > counts_for:
-            raise NoReport("forged")
+            raise NoReport("about an old email")
     return letter
 
 

@@ -11,7 +11,7 @@ from subscriptions.delivery.recovery.sweep import sweep
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, LetterEvent, Subscriber
 
-__all__ = ["cancel", "create", "deliver", "due_count", "sweep"]
+__all__ = ["cancel", "create", "deliver", "sweep"]
 
 State = Letter.State
 
@@ -32,11 +32,6 @@ def create(subscriber: Subscriber, kind: str, *, now, closes_at, to: str = "") -
         )
         LetterEvent.objects.create(letter=letter, at=now, became=State.PLANNED, attempt=0)
     return letter
-
-
-def due_count(now, limit: int) -> int:
-    """Return how many letters may be claimed now, of `limit` at most."""
-    return Letter.objects.due(now).order_by()[:limit].count()
 
 
 def deliver(letter_id: int, now) -> bool:

@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q
 from subscriptions.db import first_since
 from subscriptions.delivery.recovery import journal
 from subscriptions.delivery.recovery.journal import folder_of_journals
-from subscriptions.models import Letter, LetterEvent, LetterFact, Provider, UselessMail
+from subscriptions.models import Letter, LetterEvent, LetterFact, Provider
 
 KEEP_JOURNALS = timedelta(days=14)
 KEEP_PROVIDERS = timedelta(days=30)  # An old rate limit says nothing about today.
@@ -24,24 +24,22 @@ MAX_BATCHES = 5_000  # Of one kind in one purge: minutes. It runs each hour.
 State = Letter.State
 
 
-def purge(now) -> dict[str, int]:
-    """Delete records older than the operator's settings. Return how many, by kind.
+def purge(now) -> None:
+    """Delete records older than the operator's settings.
 
     A letter's events are deleted together, so that its history is complete or absent. The digest of
     a letter is deleted with it.
     """
     Provider.objects.filter(counted_at__lt=now - KEEP_PROVIDERS).delete()
-    return {
-        "events": _purge_events(now - settings.KEEP_EVENTS),
-        "letters": _purge_letters(now - settings.KEEP_LETTERS),
-        "journals": journal.purge(folder_of_journals(), now - KEEP_JOURNALS),
-        "facts": _purge_facts(now - settings.KEEP_EVENTS),
-    }
+    _purge_events(now - settings.KEEP_EVENTS)
+    _purge_letters(now - settings.KEEP_LETTERS)
+    journal.purge(folder_of_journals(), now - KEEP_JOURNALS)
+    _purge_facts(now - settings.KEEP_EVENTS)
 
 
-def _purge_events(before) -> int:
+def _purge_events(before) -> None:
     """Delete the events of letters that ended before then or were deleted."""
-    deleted = seen = 0
+    seen = 0
     for _ in range(MAX_BATCHES):
         events = LetterEvent.objects.filter(pk__gt=seen).order_by("pk")
         events = list(events.values_list("pk", "letter_id", "at")[:EVENT_BATCH])
@@ -50,25 +48,21 @@ def _purge_events(before) -> int:
         letters = {letter_id for _, letter_id, _ in events}
         kept = Letter.objects.filter(Q(ended_at=None) | Q(ended_at__gte=before), pk__in=letters)
         ended = letters.difference(kept.values_list("pk", flat=True))
-        deleted += LetterEvent.objects.filter(letter__in=ended).delete()[0]
+        LetterEvent.objects.filter(letter__in=ended).delete()
         seen = events[-1][0]
-    return deleted
 
 
-def _purge_facts(before) -> int:
-    """Delete reports from before then, and the counts of useless mail."""
-    UselessMail.objects.filter(day__lt=before.date()).delete()
-    deleted = 0
+def _purge_facts(before) -> None:
+    """Delete reports from before then."""
     for _ in range(MAX_BATCHES):
         old = LetterFact.objects.filter(noted_at__lt=before).order_by("noted_at")
         ids = list(old.values_list("pk", flat=True)[:EVENT_BATCH])
-        deleted += LetterFact.objects.filter(pk__in=ids).delete()[0]
+        LetterFact.objects.filter(pk__in=ids).delete()
         if len(ids) < EVENT_BATCH:
             break
-    return deleted
 
 
-def _purge_letters(before) -> int:
+def _purge_letters(before) -> None:
     """Delete letters that ended before then and that no next digest is planned from.
 
     These are letters without a day, and digests that have a successor. A subscriber's last day is
@@ -85,15 +79,13 @@ def _purge_letters(before) -> int:
     )
     old = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", before))
     old = old.filter(is_dispensable, ended_at__lt=before).order_by("pk")
-    deleted = seen = 0
+    seen = 0
     for _ in range(MAX_BATCHES):
         with transaction.atomic():
             # Locked first, as erasing does. Rows that others have locked are left to the next hour.
             found = old.filter(pk__gt=seen).select_for_update(of=("self",), skip_locked=True)
             ids = list(found.values_list("pk", flat=True)[:BATCH])
             Letter.objects.filter(pk__in=ids).delete()
-        deleted += len(ids)
         if len(ids) < BATCH:
             break
         seen = ids[-1]
-    return deleted

@@ -8,7 +8,6 @@ limit has none.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -43,41 +42,32 @@ def provider_of(address: str) -> str:
     return _FAMILY_OF.get(name, domain) if top in _TOP_LEVELS else domain
 
 
-@dataclass
-class ThrottleDecision:
-    """The letters that may be claimed now, and the others with the times of their next attempts."""
-
-    allowed: list = field(default_factory=list)
-    postponed: list[tuple[object, datetime]] = field(default_factory=list)
-
-
 def is_counting() -> bool:
     """Return whether any provider has a limit."""
     return bool(settings.PROVIDER_RATES) or Provider.objects.exists()
 
 
-def admit(letters: list, now, postponed: Counter[str] | None = None) -> ThrottleDecision:
-    """Decide which letters (with their subscribers) providers may get now. Call in a transaction.
+def admit(letters: list, now, postponed: Counter[str]) -> tuple[list, list]:
+    """Return the letters that providers may get now, and the others with new `next_try_at`.
 
-    Locks the rows of limited providers. `postponed` counts postponed letters by provider.
+    Call in a transaction: locks the rows of limited providers. `postponed` counts postponed letters
+    by provider.
     """
-    decision = ThrottleDecision()
-    postponed = Counter() if postponed is None else postponed
     limited = _limited({provider_of(letter.recipient) for letter in letters}, now)
-    if not limited:
-        return ThrottleDecision(allowed=letters)
+    admitted, later = [], []
     for letter in letters:
         name = provider_of(letter.recipient)
         row = limited.get(name)
         if row is None or _admits(row, now):
-            decision.allowed.append(letter)
+            admitted.append(letter)
         else:
             postponed[name] += 1
             pace = row.limit() or UNLIMITED_PACE
             wait = min(MINUTE * postponed[name] / pace, MAX_POSTPONEMENT)
-            decision.postponed.append((letter, max(now, row.held_until or now) + wait))
+            letter.next_try_at = max(now, row.held_until or now) + wait
+            later.append(letter)
     Provider.objects.bulk_update(limited.values(), ["allowance", "counted_at"])
-    return decision
+    return admitted, later
 
 
 def slow_down(name: str, reply: str, now) -> datetime:

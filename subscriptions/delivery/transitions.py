@@ -153,11 +153,8 @@ def _claim(letters, now, postponed) -> list[Letter]:
     """Claim the locked letters that may be sent now; end or postpone the others."""
     wanted = _wanted(letters, now)
     if postponed is not None:
-        decision = throttling.admit(wanted, now, postponed)
-        for letter, moment in decision.postponed:
-            letter.next_try_at = moment
-        Letter.objects.bulk_update([letter for letter, _ in decision.postponed], ["next_try_at"])
-        wanted = decision.allowed
+        wanted, later = throttling.admit(wanted, now, postponed)
+        Letter.objects.bulk_update(later, ["next_try_at"])
     each = [{"attempt": letter.attempt + 1} for letter in wanted]
     return change_state(wanted, State.CLAIMED, now, each=each, lease_until=now + LEASE)
 
@@ -265,7 +262,7 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     if not new:
         return passed
     mimes = [frozen[letter.id].mime for letter in new]
-    volley = letter_sql.store_frozen_bytes(compress(mimes), now)
+    volley = Volley.objects.create(created_at=now, mime=compress(mimes))
     each, start = [], 0
     for letter, mime in zip(new, mimes, strict=True):
         each.append(
@@ -337,13 +334,13 @@ def end(
     return ended
 
 
-def delete_unneeded_bytes() -> int:
-    """Delete the bytes that no open letter needs. Return how many rows were deleted.
+def delete_unneeded_bytes() -> None:
+    """Delete the bytes that no open letter needs.
 
     Bytes and letters are written in one transaction, so that no row is seen without its letters.
     """
     needed = Letter.objects.open().exclude(volley=None).values("volley_id")
-    return Volley.objects.exclude(pk__in=needed).delete()[0]
+    Volley.objects.exclude(pk__in=needed).delete()
 
 
 def erase_bytes(letters: Collection[Letter]) -> None:

@@ -71,7 +71,7 @@ def broken(line: str) -> str:
     elif NUMBER.match(body):
         body, rest = body.replace(" ", NO_BREAK, 1), HANGING_INDENT
     body = BEFORE_NUMBER.sub(NO_BREAK, body)
-    lines = _at_spaces(body, indent, rest) or _at_words(body, indent, rest)
+    lines = _at_words(body, indent, rest)
     return "\n".join(part.replace(NO_BREAK, " ").rstrip() for part in lines)
 
 
@@ -97,20 +97,6 @@ def fitting(text: str, limit: int) -> int:
 def unnumbered(text: str) -> str:
     """Change a start like a paper's: "1. We show" becomes "(1) We show"."""
     return NUMBER.sub(r"(\1)", text, count=1) if NUMBER.match(text) else text
-
-
-def _at_spaces(body, first, rest):
-    """Break a text without wide characters and overlong words, as most are; else return []."""
-    lines, indent = [], first
-    if not _is_narrow(body):
-        return lines
-    while len(indent) + len(body) > COLUMNS:
-        end = body.rfind(" ", 1, COLUMNS - len(indent) + 1)
-        if end < 0:
-            return []
-        lines.append(indent + body[:end])
-        body, indent = body[end + 1 :], rest
-    return [*lines, indent + body]
 
 
 def _at_words(body, first, rest):

@@ -1,7 +1,7 @@
 """Subscribers, topics, consents, letters, and the state of delivery."""
 
 from subscriptions.models.consents import Consent, Move
-from subscriptions.models.delivery import LetterFact, Provider, Sending, UselessMail
+from subscriptions.models.delivery import LetterFact, Provider, Sending
 from subscriptions.models.letters import Letter, LetterEvent, Volley
 from subscriptions.models.security import Attempt, Seal
 from subscriptions.models.subscribers import Subscriber, known_zone, languages, zone_names

@@ -1,11 +1,11 @@
-"""Reports about sent letters, counts of useless mail, and limits on sending."""
+"""Reports about sent letters, and limits on sending."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Coalesce
 
 from subscriptions.models.letters import Letter
@@ -80,37 +80,6 @@ class LetterFact(models.Model):
 
     def __str__(self):
         return ": ".join(filter(None, [self.get_kind_display(), self.status, self.said]))
-
-
-class UselessMail(models.Model):
-    """How many incoming messages of a day were about no letter, by reason."""
-
-    class Why(models.TextChoices):
-        AUTOREPLY = "autoreply", "answered by a machine"
-        NO_REPORT = "no-report", "no report at all"
-        UNREADABLE = "unreadable", "can't be read; set aside"
-        FORGED = "forged", "a forged or old address"
-        FOREIGN = "foreign", "about a letter that is none of ours"
-        TOO_MANY = "too-many", "about unknown letters, too many to keep"
-
-    day = models.DateField()
-    why = models.CharField(max_length=10, choices=Why)
-    count = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        verbose_name_plural = "useless mail"
-        constraints = [
-            models.UniqueConstraint(fields=["day", "why"], name="one_count_a_day_and_reason")
-        ]
-
-    def __str__(self):
-        return f"{self.count} on {self.day}: {self.get_why_display()}"
-
-
-def count_discarded(why: str, now) -> None:
-    """Count an incoming message that is about no letter."""
-    row, _ = UselessMail.objects.get_or_create(day=now.date(), why=why)
-    UselessMail.objects.filter(pk=row.pk).update(count=F("count") + 1)
 
 
 def reported_ids(letter_ids: Collection[int]) -> set[int]:

@@ -4,27 +4,23 @@ from functools import wraps
 
 from django.utils import translation
 
-from subscriptions import addresses, schedule
-from subscriptions.hooks import one_by_one
+from subscriptions import addresses, hooks, schedule
 from subscriptions.mail import render
 from subscriptions.security import tokens
-
-#: By kind of letter.
-COMPOSERS = {}
 
 
 def notice(context_of):
     """Register a composer of letters: a function named after the kind, which returns a context."""
     kind = context_of.__name__
 
-    @one_by_one
+    @hooks.one_by_one
     @wraps(context_of)
     def compose(letter, now):
         with translation.override(letter.subscriber.language_or_default):
             context = context_of(letter, now) | {"days": tokens.CONFIRM_DAYS}
             return render.render(kind, context)
 
-    COMPOSERS[kind] = compose
+    hooks.composers[kind] = compose
     return context_of
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
@@ -49,26 +49,21 @@ def subscribe(request):
     form = forms.SignUpForm(request.POST)
     if not form.is_valid():
         return _sign_up_page(request, form, status=400)
-    email, now = form.cleaned_data["email"], timezone.now()
+    now = timezone.now()
     try:
         rate_limits.check_visitor("sign-up", request.META["REMOTE_ADDR"], now)
     except rate_limits.TooManyAttempts as refusal:
         return too_many(request, refusal)
     if request.bypassed_proxies:
         rate_limits.report_bypassed_proxy(now)
-    try:
-        _sign_up(request, form, now)
-    except IntegrityError:  # A topic was deleted concurrently.
-        form = forms.SignUpForm(request.POST)
-        if not form.is_valid():
-            return _sign_up_page(request, form, status=400)
-        _sign_up(request, form, now)
-    response = render(request, "subscriptions/check_inbox.html", _expected_letter(email, now))
-    add_never_cache_headers(response)  # It shows what was typed.
-    return response
+    return _sign_up(request, now)
 
 
-def _sign_up(request, form, now):
+@retry_on_integrity_error
+def _sign_up(request, now):
+    form = forms.SignUpForm(request.POST)
+    if not form.is_valid():  # At the second attempt, as a topic was deleted concurrently.
+        return _sign_up_page(request, form, status=400)
     email = form.cleaned_data["email"]
     ours = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
     is_ours = request.headers.get("Origin", settings.SITE_URL) in ours
@@ -78,6 +73,9 @@ def _sign_up(request, form, now):
             sign_up_request = form.sign_up_request(get_language_from_request(request))
             source = consent_source(request, via, CONSENT)
             signup.subscribe(email, sign_up_request, source=source, now=now)
+    response = render(request, "subscriptions/check_inbox.html", _expected_letter(email, now))
+    add_never_cache_headers(response)  # It shows what was typed.
+    return response
 
 
 def _sign_up_page(request, form, status=200):

@@ -14,7 +14,6 @@ from django.views.decorators.http import require_http_methods
 from subscriptions.bounces import process
 from subscriptions.bounces.parse import NoReport
 from subscriptions.delivery.transports import esps
-from subscriptions.models.delivery import count_discarded
 
 logger = logging.getLogger(__name__)
 
@@ -47,5 +46,5 @@ def provider_events(request, name):
         try:
             process.record(report, now)
         except NoReport as reason:
-            count_discarded(reason.why, now)
+            logger.info("Ignored an event of %s: %s", esp.title, reason)
     return HttpResponse()

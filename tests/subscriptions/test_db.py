@@ -74,4 +74,3 @@ def test_what_a_build_left_that_was_given_up_is_built_anew(operation):
 
 def test_it_needs_a_migration_that_holds_no_transaction(operation):
     assert operation.atomic is False
-    assert "beside those who write" in operation.describe()

@@ -105,14 +105,13 @@ class Journal:
         os.close(self._descriptor)
 
 
-def replay(folder: Path, record: Callable[[list[Entry]], None]) -> int:
-    """Call `record` with the entries of each unlocked file. Return how many entries there were.
+def replay(folder: Path, record: Callable[[list[Entry]], None]) -> None:
+    """Call `record` with the entries of each unlocked file.
 
     A file counts as replayed when `record` has returned, so `record` must accept the same entries
     twice. After NotAllRecorded, the next file is replayed; other exceptions are raised. Several
     processes may replay at once.
     """
-    count = 0
     for path in sorted(folder.glob(f"*{OPEN}")):
         with ExitStack() as stack:
             try:
@@ -132,8 +131,6 @@ def replay(folder: Path, record: Callable[[list[Entry]], None]) -> int:
                     os.rename(path, path.with_suffix(REPLAYED))
             except OSError as error:  # It is replayed again, which changes nothing.
                 logger.error("Cannot mark the journal %s as replayed: %s", path.name, error)
-            count += len(entries)
-    return count
 
 
 def accepted_ids(folder: Path, since: datetime, **options) -> set[str]:
@@ -152,15 +149,12 @@ def accepted(
                     yield entry
 
 
-def purge(folder: Path, before: datetime) -> int:
-    """Delete the replayed files that were last changed before then. Return how many."""
-    count = 0
+def purge(folder: Path, before: datetime) -> None:
+    """Delete the replayed files that were last changed before then."""
     for path in [*folder.glob(f"*{REPLAYED}"), *folder.glob(f"*{STARTING}")]:
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < before.timestamp():
                 path.unlink()
-                count += 1
-    return count
 
 
 def _file_name():

@@ -6,7 +6,6 @@ server has ended the session. "yes" and "no" are certain, by evidence. Anything 
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
@@ -18,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.delivery.recovery import postfix_log
 from subscriptions.delivery.transports.registry import file_name, stamp
+from subscriptions.models import Letter
 
 Answer = Literal["yes", "no", "unknown"]
 
@@ -27,20 +27,12 @@ SETTLED = timedelta(minutes=5, seconds=10)
 TICK = timedelta(seconds=1)  # Logs may have times in whole seconds.
 
 
-@dataclass(frozen=True)
-class LookupRequest:
-    """A letter of unknown outcome. `left_at` is the final check of its last attempt."""
-
-    message_id: str
-    letter_id: int
-    kind: str
-    frozen_at: datetime
-    left_at: datetime
-
-
 class DeliveryLookup(Protocol):
-    def look_up(self, requests: Collection[LookupRequest]) -> dict[str, Answer]:
-        """Return, for each Message-ID, whether any attempt of that letter was accepted."""
+    def look_up(self, letters: Collection[Letter]) -> dict[str, Answer]:
+        """Return, for each Message-ID, whether any attempt of that letter was accepted.
+
+        The letters passed a final check, the last one at `left_at`.
+        """
 
     def accepted(self, message_ids: Collection[str], since: datetime) -> dict[str, datetime | None]:
         """Return those of these Message-IDs that surely were accepted, frozen since then.
@@ -52,8 +44,8 @@ class DeliveryLookup(Protocol):
 class NoLookup:
     """Knows nothing: another machine's mail server cannot be asked."""
 
-    def look_up(self, requests):
-        return {request.message_id: "unknown" for request in requests}
+    def look_up(self, letters):
+        return {letter.message_id: "unknown" for letter in letters}
 
     def accepted(self, message_ids, since):
         return {}
@@ -65,14 +57,14 @@ class OutboxLookup:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def look_up(self, requests):
+    def look_up(self, letters):
         try:
             names = set(os.listdir(self.folder))
         except OSError:  # The disk may not be mounted.
-            return NoLookup().look_up(requests)
+            return NoLookup().look_up(letters)
+        files = {letter: file_name(letter.kind, letter.frozen_at, letter.pk) for letter in letters}
         return {
-            request.message_id: "yes" if file_name(request) in names else "no"
-            for request in requests
+            letter.message_id: "yes" if file in names else "no" for letter, file in files.items()
         }
 
     def accepted(self, message_ids, since):
@@ -100,42 +92,38 @@ class PostfixLookup:
     def __init__(self, path: Path):
         self.path = path
 
-    def look_up(self, requests):
-        if not requests:
+    def look_up(self, letters):
+        if not letters:
             return {}
-        since = min(request.frozen_at for request in requests) - TICK
-        names = {request.message_id for request in requests}
+        since = min(letter.frozen_at for letter in letters) - TICK
+        names = {letter.message_id for letter in letters}
         reading = postfix_log.read(self.path, names, since)
-        return {request.message_id: _answer(request, reading) for request in requests}
+        return {letter.message_id: _answer(letter, reading) for letter in letters}
 
     def accepted(self, message_ids, since):
         traces = postfix_log.read(self.path, message_ids, since).traces
         return {name: trace.queued_at for name, trace in traces.items() if trace.is_queued}
 
 
-def _answer(request, reading) -> Answer:
-    trace = reading.traces.get(request.message_id, postfix_log.Trace())
+def _answer(letter, reading) -> Answer:
+    trace = reading.traces.get(letter.message_id, postfix_log.Trace())
     if trace.is_queued:
         return "yes"
-    if trace.open or not reading.begins_before(request.frozen_at - TICK):
+    if trace.open or not reading.begins_before(letter.frozen_at - TICK):
         return "unknown"
-    was_cut_off = trace.canceled_at and trace.canceled_at >= request.left_at - TICK
-    return "no" if was_cut_off or reading.goes_beyond(request.left_at + SETTLED) else "unknown"
+    was_cut_off = trace.canceled_at and trace.canceled_at >= letter.left_at - TICK
+    return "no" if was_cut_off or reading.goes_beyond(letter.left_at + SETTLED) else "unknown"
 
 
 def configured_lookup() -> DeliveryLookup:
-    """Return the lookup of the settings. Raises ImproperlyConfigured."""
-    return lookup_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
-
-
-def lookup_for(name: str, email_url: str, data_dir: Path) -> DeliveryLookup:
-    """Return the lookup that ORACLE names. Raises ImproperlyConfigured for an unknown one."""
-    scheme, _, path = name.partition(":")
+    """Return the lookup of the settings. Raises ImproperlyConfigured if ORACLE names none."""
+    scheme, _, path = settings.ORACLE.partition(":")
     if scheme == "postfix" and Path(path).is_absolute():
         return PostfixLookup(Path(path))
-    if name:
+    if settings.ORACLE:
         raise ImproperlyConfigured(
             f"ORACLE must be empty or like postfix:/var/log/mail.log, with the full path of "
-            f"Postfix's log, not {name!r}."
+            f"Postfix's log, not {settings.ORACLE!r}."
         )
-    return OutboxLookup(Path(data_dir) / "outbox") if email_url.startswith("file:") else NoLookup()
+    is_outbox = settings.EMAIL_URL.startswith("file:")
+    return OutboxLookup(Path(settings.DATA_DIR) / "outbox") if is_outbox else NoLookup()

@@ -56,12 +56,8 @@ class Evidence:
     item_ids: Sequence[str] | None = None
 
 
-@dataclass(frozen=True)
-class LostDay:
-    """A subscriber's local day without a letter in the database."""
-
-    subscriber: Subscriber
-    day: date
+#: A subscriber's local day without a letter in the database.
+type LostDay = tuple[Subscriber, date]
 
 
 def reconcile(
@@ -119,7 +115,7 @@ def _lost_days(since, now) -> dict[str, LostDay]:
     first = (since - 2 * SLACK).date()
     known = set(Letter.objects.filter(day__gte=first).values_list("subscriber_id", "day"))
     return {
-        message_ids.for_digest(subscriber.public_id, day): LostDay(subscriber, day)
+        message_ids.for_digest(subscriber.public_id, day): (subscriber, day)
         for subscriber in Subscriber.objects.only("public_id", "timezone").iterator()
         for day in _days(subscriber, since, now)
         if (subscriber.pk, day) not in known
@@ -174,26 +170,25 @@ def _create_missing(lost: dict[str, LostDay], known: dict[str, Evidence], now) -
 
 def _create_batch(lost, known, now):
     """Create letters of days that were not planned meanwhile. Planning takes the same lock."""
-    ids = {day.subscriber.pk for day in lost.values()}
+    ids = {subscriber.pk for subscriber, _ in lost.values()}
     found = Subscriber.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     existing = {subscriber.pk for subscriber in found}
     planned = set(Letter.objects.filter(subscriber__in=ids).values_list("subscriber_id", "day"))
     letters = [
         Letter(
-            subscriber=lost_day.subscriber,
+            subscriber=subscriber,
             kind=Letter.Kind.DIGEST,
-            day=lost_day.day,
+            day=day,
             state=State.ACCEPTED,
             reason=REASON,
             created_at=now,
-            closes_at=schedule.send_deadline(lost_day.day, lost_day.subscriber.zone),
+            closes_at=schedule.send_deadline(day, subscriber.zone),
             message_id=message_id,
             frozen_at=now,  # It was earlier, at an unknown time.
             ended_at=now,
         )
-        for message_id, lost_day in lost.items()
-        if lost_day.subscriber.pk in existing
-        and (lost_day.subscriber.pk, lost_day.day) not in planned
+        for message_id, (subscriber, day) in lost.items()
+        if subscriber.pk in existing and (subscriber.pk, day) not in planned
     ]
     Letter.objects.bulk_create(letters)
     LetterEvent.objects.bulk_create(

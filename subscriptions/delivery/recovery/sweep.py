@@ -9,10 +9,10 @@ failed and keeps its picks.
 """
 
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
-from itertools import batched
+from itertools import batched, chain
 
 from django.conf import settings
 from django.db import DataError, Error, IntegrityError, transaction
@@ -44,16 +44,17 @@ def sweep(now) -> None:
     open_letters = Letter.objects.open().exclude(pk__in=_replay_journals(now))
     if not circuit_breaker.is_stopped():
         late = open_letters.filter(closes_at__lte=now)
-        _in_chunks(late.filter(state=State.PLANNED), _end_late, now)
-        _in_chunks(late.filter(state=State.CLAIMED, lease_until__lte=now), _end_late, now)
+        _end_late(late.filter(state=State.PLANNED), now)
+        _end_late(late.filter(state=State.CLAIMED, lease_until__lte=now), now)
     expired = open_letters.filter(lease_until__lte=now)
-    record_failures = partial(_one_by_one, transitions.record_failed_attempt)
-    _in_chunks(expired.filter(state=State.CLAIMED), record_failures, now)
-    mark_all_uncertain = partial(_one_by_one, partial(mark_uncertain, note="no answer"))
-    _in_chunks(expired.filter(state=State.TRANSMITTING), mark_all_uncertain, now)
+    for letter in chain.from_iterable(_chunks(expired.filter(state=State.CLAIMED))):
+        with _isolated(f"letter {letter.pk}"):
+            transitions.record_failed_attempt(letter, now)
+    for letter in chain.from_iterable(_chunks(expired.filter(state=State.TRANSMITTING))):
+        with _isolated(f"letter {letter.pk}"):
+            mark_uncertain(letter, now, note="no answer")
     held = open_letters.filter(state=State.UNCERTAIN, next_try_at__lte=now)
-    held = held.select_related("subscriber")
-    _in_chunks(held, partial(_resolve_held, journaled=_find_journaled(held)), now)
+    _resolve_held(held.select_related("subscriber"), now)
     transitions.delete_unneeded_bytes()
 
 
@@ -114,8 +115,8 @@ def _replay_journals(now) -> set[int]:
     return unrecorded
 
 
-def _in_chunks(letters: QuerySet, act, now) -> None:
-    """Call `act` with chunks of these letters, without rows that others have locked."""
+def _chunks(letters: QuerySet) -> Iterator[list[Letter]]:
+    """Yield these letters in chunks, without rows that others have locked."""
     seen = 0
     for _ in range(MAX_CHUNKS):
         chunk = list(letters.filter(pk__gt=seen).order_by("pk")[:CHUNK])
@@ -124,7 +125,7 @@ def _in_chunks(letters: QuerySet, act, now) -> None:
         seen = chunk[-1].pk
         locked = _locked_by_others(letter.pk for letter in chunk)
         if free := [letter for letter in chunk if letter.pk not in locked]:
-            act(free, now)
+            yield free
 
 
 def _locked_by_others(ids) -> set[int]:
@@ -150,26 +151,27 @@ def _isolated(what: str):
         logger.exception("%s: recovery failed", what)
 
 
-def _end_late(letters, now):
-    with _isolated(f"{len(letters)} letters that are too late, from letter {letters[0].pk} on"):
-        transitions.end(letters, State.MISSED, "its day ended first", now)
+def _end_late(letters: QuerySet, now):
+    for chunk in _chunks(letters):
+        with _isolated(f"{len(chunk)} letters that are too late, from letter {chunk[0].pk} on"):
+            transitions.end(chunk, State.MISSED, "its day ended first", now)
 
 
-def _one_by_one(act, letters, now):
-    for letter in letters:
-        with _isolated(f"letter {letter.pk}"):
-            act(letter, now)
-
-
-def _resolve_held(letters, now, *, journaled: set[str]):
+def _resolve_held(held: QuerySet, now):
     """Find out the outcome of letters by lookup, bounces and journals, and act on it."""
-    answers = _look_up(letters)
-    reported = delivery.reported_ids([letter.pk for letter in letters])
-    for letter in letters:
-        if letter.message_id in journaled or letter.pk in reported:
-            answers[letter.message_id] = "yes"
-        with _isolated(f"letter {letter.pk}"):
-            _resolve(answers.get(letter.message_id, "unknown"), letter, now)
+    journaled = _find_journaled(held)
+    for letters in _chunks(held):
+        try:
+            answers = lookup.configured_lookup().look_up(letters)
+        except Exception:  # As if the lookup knew nothing.
+            logger.exception("The delivery lookup failed")
+            answers = {}
+        reported = delivery.reported_ids([letter.pk for letter in letters])
+        for letter in letters:
+            if letter.message_id in journaled or letter.pk in reported:
+                answers[letter.message_id] = "yes"
+            with _isolated(f"letter {letter.pk}"):
+                _resolve(answers.get(letter.message_id, "unknown"), letter, now)
 
 
 def _find_journaled(letters: QuerySet) -> set[str]:
@@ -186,24 +188,6 @@ def _find_journaled(letters: QuerySet) -> set[str]:
     except OSError:  # As if nothing was found.
         logger.exception("Cannot replay the journals")
         return set()
-
-
-def _look_up(letters) -> dict[str, lookup.Answer]:
-    requests = [
-        lookup.LookupRequest(
-            letter.message_id,
-            letter.pk,
-            letter.kind,
-            letter.frozen_at,
-            letter.left_at or letter.frozen_at,
-        )
-        for letter in letters
-    ]
-    try:
-        return lookup.configured_lookup().look_up(requests)
-    except Exception:  # As if the lookup knew nothing.
-        logger.exception("The delivery lookup failed")
-        return {}
 
 
 def _resolve(answer, letter, now):

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message to hand over. `has_dots`: a line of `mime` may begin with a dot."""
+    """A message to hand over."""
 
     sender: str
     recipient: str
@@ -20,7 +20,6 @@ class Message:
     kind: str
     letter_id: int
     frozen_at: datetime
-    has_dots: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def file_name(letter) -> str:
-    """Return the file name of a letter, given its Message or LookupRequest."""
-    return f"{letter.kind}-{stamp(letter.frozen_at)}-{letter.letter_id}.eml"
+def file_name(kind: str, frozen_at: datetime, letter_id: int) -> str:
+    """Return the name of a letter's file in the outbox."""
+    return f"{kind}-{stamp(frozen_at)}-{letter_id}.eml"
 
 
 class FileTransport:
@@ -57,13 +57,14 @@ class FileConnection:
         return None
 
     def finish(self) -> DeliveryResult:
-        target = self._outbox / file_name(self._message)
+        message = self._message
+        target = self._outbox / file_name(message.kind, message.frozen_at, message.letter_id)
         try:
             os.replace(self._draft, target)
             sync_folder(target.parent)  # The file name proves later that the letter was sent.
             return DeliveryResult("accepted", "file", target.name)
         except OSError as error:
-            return _result_after_error(self._draft, target, self._message.mime, error)
+            return _result_after_error(self._draft, target, message.mime, error)
         finally:
             self.close()
 

@@ -103,8 +103,7 @@ class SmtpConnection:
             self._send(command)
             self._read_reply()
         self._stage = "body"
-        encode = _dot_stuffed if message.has_dots else _end_line
-        self._send(encode(message.mime))
+        self._send(_dot_stuffed(message.mime))
 
     def finish(self) -> DeliveryResult:
         """Send end of data. Its reply is the outcome."""
@@ -236,10 +235,6 @@ def _dot_stuffed(mime):
     body = mime.replace(b"\n.", b"\n..") if b"\n." in mime else mime  # Searching first is faster.
     if body.startswith(b"."):
         body = b"." + body
-    return _end_line(body)
-
-
-def _end_line(body):
     return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 

@@ -171,8 +171,6 @@ class Worker:
             kind=letter.kind,
             letter_id=letter.id,
             frozen_at=rendered.frozen_at,
-            # Searched while the bytes are in the processor's cache.
-            has_dots=rendered.mime.startswith(b".") or b"\n." in rendered.mime,
         )
         self._rendered.put(item)
 

@@ -166,7 +166,7 @@ def test_the_figures_are_those_of_the_database(clock):
     assert documented == METRICS
 
 
-def test_the_lag_and_doubts_of_a_days_emails_are_told():
+def test_the_lag_and_uncertain_emails_of_a_day_are_measured():
     assert ("paperboy_letter_lag_seconds", "0.99") not in figures()
     make.paper("Graph networks")
     for _ in range(3):

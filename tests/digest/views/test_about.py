@@ -46,7 +46,7 @@ NOBODYS = {
     *(ours.Alarm, ours.ArchiveFile, ours.Coverage, ours.FittedModel, ours.Harvest),
     ours.SourceConfig,
     *(ours.Observation, ours.Paper, ours.PaperEmbedding, ours.PaperEvent, ours.Pulse),
-    *(ours.Response, ours.Tally, ours.Turn, theirs.Sending, theirs.UselessMail),
+    *(ours.Response, ours.Tally, ours.Turn, theirs.Sending),
 }
 
 

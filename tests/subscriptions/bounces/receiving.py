@@ -1,7 +1,6 @@
 """Messages come in, letters come back day after day, and what is known of it then."""
 
 from subscriptions.bounces import inbound
-from subscriptions.models import UselessMail
 from tests.factories import returned_mail
 from tests.factories.make import DAY, HOUR, NOW
 from tests.factories.returned_mail import address_of, group, report
@@ -14,10 +13,6 @@ def receive(mime, now=NOW + HOUR, to=()):
 def state_of(subscriber):
     subscriber.refresh_from_db()
     return subscriber.suppressed_by or "written to"
-
-
-def useless():
-    return dict(UselessMail.objects.values_list("why", "count"))
 
 
 def letters_of_days(subscriber, count, now=NOW):

@@ -1,5 +1,6 @@
 """Mailbox providers: who they are, how they are held and paced; addresses that are none; names."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -39,9 +40,13 @@ def ten_for(domain="gmail.com", count=10):
     return [SimpleNamespace(recipient=f"reader-{number}@{domain}") for number in range(count)]
 
 
+def admitted(letters, now):
+    return throttling.admit(letters, now, Counter())[0]
+
+
 def test_where_nobody_complains_there_is_nothing_to_count():
     letters = ten_for()
-    assert throttling.admit(letters, NOW).allowed == letters
+    assert admitted(letters, NOW) == letters
     throttling.record_success(["reader@gmail.com"], NOW)
     assert not Provider.objects.exists()
 
@@ -70,10 +75,8 @@ def test_complaints_of_one_rush_count_once_and_a_success_ends_their_row():
 def test_a_provider_that_is_held_gets_nothing_and_the_others_all():
     until = slow_down()
     held, others = ten_for(), ten_for("example.org")
-    allotment = throttling.admit(held + others, NOW + SECOND)
-    assert allotment.allowed == others
-    assert [letter for letter, _ in allotment.postponed] == held
-    moments = [moment for _, moment in allotment.postponed]
+    assert throttling.admit(held + others, NOW + SECOND, Counter()) == (others, held)
+    moments = [letter.next_try_at for letter in held]
     assert moments == sorted(moments)
     assert moments[0] > until
     assert moments[-1] == until + 10 * SECOND  # Each has a turn of its own, at sixty a minute.
@@ -84,31 +87,34 @@ def test_after_the_hold_it_gets_a_minutes_worth_at_most():
     until = slow_down()
     letters = ten_for(count=80)
     for seconds in (10, 20, 30):  # Looks at it during the hold change nothing.
-        assert throttling.admit(letters, NOW + seconds * SECOND).allowed == []
-    assert len(throttling.admit(letters, until + 5 * SECOND).allowed) == 5
-    assert len(throttling.admit(letters, until + HOUR).allowed) == 60
-    assert len(throttling.admit(letters, until + HOUR).allowed) == 0
+        assert admitted(letters, NOW + seconds * SECOND) == []
+    assert len(admitted(letters, until + 5 * SECOND)) == 5
+    assert len(admitted(letters, until + HOUR)) == 60
+    assert len(admitted(letters, until + HOUR)) == 0
 
 
 def test_what_it_would_have_taken_before_the_hold_is_forgotten(settings):
     settings.PROVIDER_RATES = {"google": 600.0}
-    throttling.admit(ten_for(count=1), NOW)
-    throttling.admit(ten_for(count=1), NOW + MINUTE)
+    admitted(ten_for(count=1), NOW)
+    admitted(ten_for(count=1), NOW + MINUTE)
     until = slow_down(NOW + MINUTE)
-    assert len(throttling.admit(ten_for(count=80), until + SECOND).allowed) == 1
+    assert len(admitted(ten_for(count=80), until + SECOND)) == 1
 
 
 def test_a_letter_that_waits_for_its_turn_is_looked_at_before_long():
     """The pace may have risen by then."""
     until = slow_down()
-    assert throttling.admit(ten_for(count=1_000), NOW).postponed[-1][1] == until + 5 * MINUTE
+    letters = ten_for(count=1_000)
+    admitted(letters, NOW)
+    assert letters[-1].next_try_at == until + 5 * MINUTE
 
 
 def test_one_that_is_held_and_has_no_pace_puts_letters_off():
     Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
-    ((_, moment),) = throttling.admit(ten_for(count=1), NOW).postponed
-    assert NOW + MINUTE < moment < NOW + 2 * MINUTE
-    assert len(throttling.admit(ten_for(), NOW + MINUTE).allowed) == 10
+    (letter,) = letters = ten_for(count=1)
+    assert admitted(letters, NOW) == []
+    assert NOW + MINUTE < letter.next_try_at < NOW + 2 * MINUTE
+    assert len(admitted(ten_for(), NOW + MINUTE)) == 10
 
 
 def test_a_success_makes_it_half_as_fast_again_once_a_minute():
@@ -130,7 +136,7 @@ def test_one_that_takes_much_is_not_counted_any_longer():
         throttling.record_success(["reader@gmail.com"], now)
         assert now < NOW + HOUR
     letters = ten_for(count=100)
-    assert throttling.admit(letters, now).allowed == letters
+    assert admitted(letters, now) == letters
 
 
 @pytest.mark.parametrize("rate", [30.0, 600.0])
@@ -143,17 +149,17 @@ def test_the_lower_of_both_wishes_counts(settings, rate):
 def test_a_clock_that_goes_back_gives_nothing_away_and_is_not_waited_for(settings):
     settings.PROVIDER_RATES = {"google": 60.0}
     letters = ten_for(count=30)
-    throttling.admit(letters, NOW)
-    assert throttling.admit(letters, NOW - HOUR).allowed == []
-    assert len(throttling.admit(letters, NOW - HOUR + 5 * SECOND).allowed) == 5
+    admitted(letters, NOW)
+    assert admitted(letters, NOW - HOUR) == []
+    assert len(admitted(letters, NOW - HOUR + 5 * SECOND)) == 5
 
 
 def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):
     settings.PROVIDER_RATES = {"google": 0.5}
     letters = ten_for(count=3)
-    assert len(throttling.admit(letters, NOW).allowed) == 1
-    assert len(throttling.admit(letters, NOW + MINUTE).allowed) == 0
-    assert len(throttling.admit(letters, NOW + 2 * MINUTE).allowed) == 1
+    assert len(admitted(letters, NOW)) == 1
+    assert len(admitted(letters, NOW + MINUTE)) == 0
+    assert len(admitted(letters, NOW + 2 * MINUTE)) == 1
 
 
 # ---- Addresses that are none

@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from subscriptions.delivery.recovery import lookup, postfix_log
 from subscriptions.delivery.transports.base import Message
 from subscriptions.delivery.transports.registry import hand_over, transport_for
+from subscriptions.models import Letter
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND
 
 FROZEN = NOW - MINUTE
@@ -32,7 +33,7 @@ def in_zone(monkeypatch, name):
 
 
 def question(message_id=ID, *, frozen_at=FROZEN, left_at=NOW):
-    return lookup.LookupRequest(message_id, 1, "digest", frozen_at, left_at)
+    return Letter(pk=1, message_id=message_id, kind="digest", frozen_at=frozen_at, left_at=left_at)
 
 
 def syslog(moment, said, *, daemon="smtpd", pid=7, name="postfix"):
@@ -108,7 +109,8 @@ def put_into_outbox(message_id, *, at, letter_id=1):
 
 def test_a_letter_in_the_outbox_has_arrived_and_no_other(data_dir):
     put_into_outbox(ID, at=FROZEN)
-    other = lookup.LookupRequest("<other@paperboy.example>", 2, "digest", FROZEN, NOW)
+    other = question("<other@paperboy.example>")
+    other.pk = 2
     answers = lookup.OutboxLookup(data_dir / "outbox").look_up([question(), other])
     assert answers == {ID: "yes", other.message_id: "no"}
     assert lookup.OutboxLookup(data_dir / "unmounted").look_up([question()]) == {ID: "unknown"}
@@ -349,14 +351,16 @@ def test_of_a_big_log_only_the_end_is_read(log, ask, monkeypatch):
 # ---- The setting
 
 
-def test_the_setting_names_the_lookup(tmp_path):
-    assert isinstance(lookup.lookup_for("", "file:", tmp_path), lookup.OutboxLookup)
-    assert isinstance(lookup.lookup_for("", "smtp://mail.example.org", tmp_path), lookup.NoLookup)
-    found = lookup.lookup_for("postfix:/var/log/mail.log", "smtp://127.0.0.1", tmp_path)
-    assert found.path == Path("/var/log/mail.log")
+def test_the_setting_names_the_lookup(settings):
+    assert isinstance(lookup.configured_lookup(), lookup.OutboxLookup)
+    settings.EMAIL_URL = "smtp://mail.example.org"
+    assert isinstance(lookup.configured_lookup(), lookup.NoLookup)
+    settings.ORACLE = "postfix:/var/log/mail.log"
+    assert lookup.configured_lookup().path == Path("/var/log/mail.log")
     for name in ("delphi", "postfix", "postfix:", "postfix:mail.log", "exim:/mail.log"):
+        settings.ORACLE = name
         with pytest.raises(ImproperlyConfigured, match="ORACLE"):
-            lookup.lookup_for(name, "file:", tmp_path)
+            lookup.configured_lookup()
 
 
 def test_the_log_shows_which_of_many_message_ids_it_has(log, tmp_path):

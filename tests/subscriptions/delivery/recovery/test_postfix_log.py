@@ -13,10 +13,10 @@ from django.db import connection
 
 from subscriptions.delivery import queue
 from subscriptions.delivery.recovery import lookup
-from subscriptions.delivery.recovery.lookup import LookupRequest, PostfixLookup
+from subscriptions.delivery.recovery.lookup import PostfixLookup
 from subscriptions.delivery.transports.base import Message
 from subscriptions.delivery.transports.registry import transport_for
-from subscriptions.models import LetterFact
+from subscriptions.models import Letter, LetterFact
 from tests.factories import make
 from tests.faults.proxy import Proxy
 from tests.helpers import services
@@ -47,7 +47,7 @@ def letter(message_id):
 
 
 def ask(postfix, message_id, *, began_at, left_at=None):
-    question = LookupRequest(message_id, 1, "digest", began_at, left_at or began_at)
+    question = Letter(message_id=message_id, frozen_at=began_at, left_at=left_at or began_at)
     return PostfixLookup(postfix.log).look_up([question])[message_id]
 
 

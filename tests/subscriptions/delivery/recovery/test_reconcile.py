@@ -259,7 +259,7 @@ def test_a_subscriber_who_is_erased_meanwhile_stays_erased(sent):
     restore(lose_rows)
     lost = reconciling._lost_days(BACKUP, LATER)
     Subscriber.objects.filter(pk=one.pk).delete()
-    known = {name: Evidence(NOW) for name, day in lost.items() if day.day == NOW.date()}
+    known = {name: Evidence(NOW) for name, (_, day) in lost.items() if day == NOW.date()}
     reconciling._create_missing({name: lost[name] for name in known}, known, NOW)
     assert Letter.objects.get().subscriber == other
 
