@@ -92,14 +92,16 @@ def summary(paper, interest: Sequence[str] = ()) -> str:
 
 
 def facts(pick) -> str:
-    """Return fields, votes, stars, venue and organization, and whether it is a sample paper."""
+    """Return what an email says of a paper after its origin."""
     paper = pick.paper
     parts = [", ".join(paper.fields[:2])]
     if paper.upvotes and pick.basis not in VOTE_BASES:
         parts.append(upvotes(paper.upvotes))
     if paper.stars:
         parts.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
-    parts += [venue(paper), (paper.hugging_face or {}).get("organization")]
+    if (where := venue(paper)) != origin(paper):
+        parts.append(where)
+    parts.append((paper.hugging_face or {}).get("organization"))
     if paper.is_sample:
         parts.append(_("sample paper"))
     return " · ".join(filter(None, parts))

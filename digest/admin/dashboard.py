@@ -84,10 +84,12 @@ def _problems(user, now):
         for alarm in alarms.known(now)
         if alarm.name not in ("stopped", "breaker", "promises")
     ]
+    last = health.last_harvests()
+    titles = registry.titles(last)
     alarmed = {subject for name, subject, _ in found if name == "source"}
     found += [
-        ("source", source, f"The last import from {source} failed. {run.said}")
-        for source, run in health.last_harvests().items()
+        ("source", source, f"The last import from {titles[source]} failed. {run.said}")
+        for source, run in last.items()
         if run and run.state == Harvest.State.FAILED and source not in alarmed
     ]
     if heartbeats.last(heartbeats.TICK) is None:
@@ -98,7 +100,7 @@ def _problems(user, now):
 def _problem(user, name, subject, said):
     words, page, query = (*REMEDIES.get(name, ("", "")), "", "")[:3]
     if name == "source":
-        words, query = f"Retry {subject}", f"source={subject}"
+        words, query = "Retry", f"source={subject}"
     app_label, model, *_ = page.split("_") if page else ("", "")
     act = page.rpartition("_")[2] if page else ""
     verb = "view" if act == "changelist" else "change"
@@ -150,10 +152,12 @@ def _sources_card(now):
 
 
 def _coverage_of_today(now):
-    rows = [_source_row(source, run, now) for source, run in health.last_harvests().items()]
+    last = health.last_harvests()
+    titles = registry.titles(last)
+    rows = [_source_row(titles[source], run, now) for source, run in last.items()]
     receipt = coverage.receipt(now)
     if receipt is None:
-        said = "arXiv is not a source here"
+        said = "Last run of each source"
         if "arxiv" in registry.enabled():
             day = date_format(coverage.expected_day(now))
             said = f"arXiv's list of {day} was not fetched yet"

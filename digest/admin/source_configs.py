@@ -8,6 +8,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Sum
 from django.http import Http404
 from django.template.response import TemplateResponse
@@ -20,6 +21,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
+from digest import tasks
 from digest.admin.sources import harvest_badge
 from digest.admin.topic_preview import CategoriesField
 from digest.models import Harvest, SourceConfig
@@ -30,6 +32,7 @@ from digest.sources.base import MalformedFeed
 from digest.topics import starter_topics
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.widgets import badge, link, min_width
+from subscriptions.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +118,11 @@ class SourceConfigAdmin(BaseModelAdmin):
         if not change:
             obj.name = _new_name(obj.title)
         super().save_model(request, obj, form, change)
-        if "is_on" in form.changed_data:
+        if not change or "is_on" in form.changed_data:
             starter_topics.offer_categories(obj)
+            if obj.is_on:
+                self.message_user(request, "Its first papers are being fetched.")
+                transaction.on_commit(lambda: enqueue(tasks.harvest_due_sources))
 
     def render_change_form(self, request, context, obj=None, **kwargs):
         if obj is not None:

@@ -60,7 +60,7 @@ class FetchForm(BaseDialogForm):
 
     def __init__(self, request, *args, **kwargs):
         super().__init__(request, *args, **kwargs)
-        self.fields["source"].choices = [("", "All sources")] + [(s, s) for s in registry.enabled()]
+        self.fields["source"].choices = {"": "All sources"} | registry.titles(registry.enabled())
         self.fields["source"].initial = request.GET.get("source", "")
         self.fields["source"].required = False
 
@@ -92,15 +92,13 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
         icon="download",
     )
     def fetch(self, request, form):
-        started = []
-        for name in (
-            [form.cleaned_data["source"]] if form.cleaned_data["source"] else registry.enabled()
-        ):
+        chosen, started = form.cleaned_data["source"], []
+        for name, title in registry.titles([chosen] if chosen else registry.enabled()).items():
             if refusal := harvest.refuse_fetch(name, timezone.now()):
-                self.message_user(request, f"Not started: {name} {refusal}.", messages.WARNING)
+                self.message_user(request, f"Not started: {title} {refusal}.", messages.WARNING)
                 continue
             enqueue(tasks.harvest_source, name)
-            started.append(name)
+            started.append(title)
         if started:
             names = ", ".join(started)
             LogEntry.objects.create(

@@ -6,7 +6,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import models
+from django.db import models, transaction
 from django.shortcuts import render
 from django.urls import path
 from django.utils.decorators import method_decorator
@@ -17,6 +17,7 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
+from digest import tasks
 from digest.admin import followers, topic_files, topic_preview
 from digest.papers import registry
 from digest.topics import starter_topics
@@ -25,6 +26,7 @@ from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.confirm_dialog import confirm_first
 from subscriptions.admin.widgets import LargeChangeList, LargeTableMixin, hx_redirect, min_width
 from subscriptions.models import Topic
+from subscriptions.tasks import enqueue
 
 #: The name of the button that shows the matches without scripts.
 MATCHES_BUTTON = "_matches"
@@ -217,7 +219,9 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     def use_fields(self, request, form):
         created, removed = starter_topics.use_fields(form.cleaned_data["chosen"])
         said = f"Created {counted(created, 'topic')}, removed {removed:,}. "
-        said += f"Sources: {', '.join(registry.titles(registry.enabled())) or 'none'}."
+        said += f"Sources: {', '.join(registry.titles(registry.enabled()).values()) or 'none'}. "
+        said += "New ones are fetched now."
+        transaction.on_commit(lambda: enqueue(tasks.harvest_due_sources))
         self.log_change(request, Topic(name="Starter topics"), said)
         self.message_user(request, said, messages.SUCCESS)
         return hx_redirect("admin:subscriptions_topic_changelist")

@@ -135,7 +135,7 @@ def _papers(now):
 
 def _sources(now):
     daily = Harvest.objects.filter(since=None)
-    for source in registry.enabled():
+    for source, title in registry.titles(registry.enabled()).items():
         runs = daily.filter(source=source)
         done = runs.filter(state=Harvest.State.DONE).first()
         failed = runs.filter(state=Harvest.State.FAILED).order_by("pk")
@@ -143,7 +143,7 @@ def _sources(now):
             failed = failed.filter(started_at__gt=done.started_at)
         first = failed.first()
         if first is not None and first.started_at < now - MAX_SOURCE_FAILURE:
-            said = f"{source} has failed since {utc(first.started_at)}. {runs[0].said}"
+            said = f"{title} has failed since {utc(first.started_at)}. {runs[0].said}"
             yield ActiveAlarm("source", said, source)
 
 

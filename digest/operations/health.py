@@ -126,10 +126,12 @@ def degradations(now: datetime) -> list[str]:
     names = {alarm.name for alarm in found}
     sentences = [] if is_writable() else ["Nothing can be saved and no emails are sent now."]
     sentences += [alarm.said for alarm in found if alarm.name == "papers"]
+    last = last_harvests()
+    titles = registry.titles(last)
     sentences += [
-        f"The last import from {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
-        f"see the admin panel."
-        for source, harvest in last_harvests().items()
+        f"The last import from {titles[source]} failed, on "
+        f"{harvest.touched_at:%-d %B %Y at %H:%M} UTC: see the admin panel."
+        for source, harvest in last.items()
         if harvest is not None and harvest.state == Harvest.State.FAILED
     ]
     if circuit_breaker.current().blocked_reason(now):

@@ -20,6 +20,7 @@ from digest.papers.http_throttle import DatabaseCache, DatabaseGate
 from digest.sources.arxiv import calendar
 from digest.sources.base import Batch, LooksUp, MalformedFeed, SharesHosts, Source
 from digest.sources.http import Refused, Unavailable, Web
+from digest.sources.records import PUBLISHED
 from digest.wording import counted
 from subscriptions.mail import render
 
@@ -64,7 +65,10 @@ def web_for(source: Source, *, retries=4, max_seconds=75.0, sleep=time.sleep) ->
 
 
 def first_batch(source: Source, now) -> Batch:
-    """Return the first batch of a daily run, without storing it. Raises like `Source.harvest`."""
+    """Return the first batch with papers of a daily run, or an empty one, without storing it.
+
+    Raises like `Source.harvest`.
+    """
     end = time.monotonic() + TRY_SECONDS
 
     def sleep(seconds):
@@ -74,7 +78,8 @@ def first_batch(source: Source, now) -> Batch:
 
     web = web_for(source, retries=1, max_seconds=TRY_SECONDS, sleep=sleep)
     batches = source.harvest(web, today=_today(source, now), since=None, cursor="")
-    return next(iter(batches), Batch([]))
+    papers = (one for one in batches if {row.announced_as for row in one.records} != {PUBLISHED})
+    return next(papers, Batch([]))
 
 
 def due(now) -> list[str]:

@@ -4,7 +4,7 @@ Operators switch sources in the panel (SourceConfig). SOURCES and ARXIV_CATEGORI
 are set.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -73,10 +73,10 @@ def enabled() -> list[str]:
     return [*settings.SOURCES, *(row.name for row in rows if row.feed_url)]
 
 
-def titles(names: list[str]) -> list[str]:
-    """Return the names as people read them."""
-    said = dict(SourceConfig.objects.values_list("name", "title"))
-    return [said.get(name, name) for name in names]
+def titles(names: Iterable[str]) -> dict[str, str]:
+    """Return the titles of sources by name."""
+    known = dict(SourceConfig.objects.values_list("name", "title"))
+    return {name: known.get(name, name) for name in names}
 
 
 def arxiv_categories() -> tuple[str, ...]:

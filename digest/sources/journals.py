@@ -87,9 +87,9 @@ class Journal:
             except BadRecord as error:
                 bad.append(f"item {number}: {error}")
         notes = ["A feed has its latest items only."] if since else []
-        if self.completes:
+        if self.completes and (publications := self._complete(web, found, today, notes)):
             # Stored first: then the items are known to be of these preprints.
-            yield Batch(self._complete(web, found, today, notes))
+            yield Batch(publications)
         yield Batch(list(found.values()), bad, note=" ".join(notes))
 
     def _complete(self, web, found, today, notes) -> list[Record]:

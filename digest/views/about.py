@@ -27,7 +27,7 @@ def privacy(request):
     esp = esps.esp_of(settings.EMAIL_URL)
     context = {
         "days": days_kept(),
-        "sources": get_text_list(registry.titles(registry.enabled()), _("and")),
+        "sources": get_text_list(list(registry.titles(registry.enabled()).values()), _("and")),
         "searches_by_topic": "europepmc" in registry.enabled(),
         "writes_files": settings.EMAIL_URL.startswith("file:"),
         "provider": esp.title if esp else "",

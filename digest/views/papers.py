@@ -232,6 +232,7 @@ def search(request):
     found = search.find(asked, page=max(page, 1), newest=newest, filters=filters)
     context = {
         "found": found,
+        "examples": Topic.objects.offered().by_subject()[:3],
         "unknown_words": wording.names(found.unknown_words),
         "newest": newest,
         "address": _search_for(found.asked, newest=newest, filters=filters),

