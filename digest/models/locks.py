@@ -33,7 +33,8 @@ class Lease:
 
     def release(self, pause: timedelta = timedelta(0)) -> None:
         """Release the lease. Nobody may acquire it during the pause."""
-        self._row().update(holder=None, free_at=Now() + pause)
+        # SQLite's sum has microseconds, and so is later than a Now() of the same millisecond.
+        self._row().update(holder=None, free_at=Now() + pause if pause else Now())
 
     def _row(self):
         return Turn.objects.filter(source=self.name, holder=self.holder)
