@@ -92,7 +92,9 @@ def test_a_topic_needs_words_or_a_list_of_categories():
     Topic(categories=["cs.LG"], **bread).full_clean()
 
 
-def test_the_starter_topics_hold_every_category_once_together_by_archive():
+@pytest.mark.parametrize("sources", [None, []])
+def test_the_starter_topics_hold_every_category_once_together_by_archive(settings, sources):
+    settings.SOURCES = sources  # Without sources, papers are imported from files.
     make.topic("Computer bread", categories=["cs.LG"], query="", description="Ours")
     made = starter_topics.make_topics()
     assert starter_topics.make_topics() == 0
