@@ -81,6 +81,7 @@ class EuropePmc:
                 if missing:
                     why = "they did not come" if is_end else "they are too many"
                     note = f"Of {total:,} papers of {day}, {missing:,} were not read: {why}"
+                    missing *= is_end  # What is too much is left out on purpose.
                 number, read, following = number + 1, 0, "*"
                 if number == count:
                     day, number = day + timedelta(days=1), 0
