@@ -246,18 +246,18 @@ async def ask(paths, clients) -> list[float]:
     waiting, seconds = iter(paths), []
 
     async def client():
-        subscriber, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        stream, writer = await asyncio.open_connection("127.0.0.1", PORT)
         for path in waiting:
             started = time.perf_counter()
             writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-            head = await subscriber.readuntil(b"\r\n\r\n")
+            head = await stream.readuntil(b"\r\n\r\n")
             length = int(re.search(rb"content-length: (\d+)", head, re.IGNORECASE)[1])
-            await subscriber.readexactly(length)
+            await stream.readexactly(length)
             seconds.append(time.perf_counter() - started)
             assert head.startswith(b"HTTP/1.1 200"), (path, head)
             if b"connection: close" in head.lower():
                 writer.close()
-                subscriber, writer = await asyncio.open_connection("127.0.0.1", PORT)
+                stream, writer = await asyncio.open_connection("127.0.0.1", PORT)
         writer.close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
