@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from itertools import permutations
+from itertools import batched, permutations
 
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
@@ -11,12 +11,13 @@ from digest.models import Paper, title_lookup
 from digest.ranking import text
 
 MAX_NAME_WORDS = 6  # A longer name is a group's.
+BATCH = 1_000  # DOIs of a query: SQLite may take 32,766 values at most.
 
 
 def aliases_of(papers: QuerySet[Paper]) -> dict[str, list[str]]:
     """Return the other ids of these papers' works: other id -> ids of the papers.
 
-    Runs two queries, one more if papers share a title, and one more if there are DOIs.
+    Runs two queries, one more if papers share a title, and one more for BATCH DOIs.
     """
     aliases = defaultdict(list)
     for other, paper in dict.fromkeys([*_of_one_title(papers), *_of_one_doi(papers)]):
@@ -28,9 +29,10 @@ def _of_one_doi(papers):
     by_doi = defaultdict(list)
     for doi, paper in papers.order_by().filter(doi__gt="").values_list(Lower("doi"), "pk"):
         by_doi[doi].append(paper)
-    others = Paper.objects.with_doi(by_doi).order_by().values_list("lower_doi", "pk")
-    for doi, other in others:
-        yield from ((other, one) for one in by_doi[doi] if _source(one) != _source(other))
+    for dois in batched(by_doi, BATCH):
+        others = Paper.objects.with_doi(dois).order_by().values_list("lower_doi", "pk")
+        for doi, other in others:
+            yield from ((other, one) for one in by_doi[doi] if _source(one) != _source(other))
 
 
 def _of_one_title(papers):

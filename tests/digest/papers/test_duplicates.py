@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 
 from digest.indexing import model_store
 from digest.models import Paper, Pick
+from digest.papers import duplicates
 from digest.papers.duplicates import aliases_of
 from digest.personalization import library
 from digest.planning import explain, plan, preview
@@ -122,7 +123,9 @@ def test_a_source_distinguishes_its_own_works(ids):
     assert same() == {}
 
 
-def test_one_doi_is_one_work_unless_one_source_says_both():
+def test_one_doi_is_one_work_unless_one_source_says_both(monkeypatch):
+    monkeypatch.setattr(duplicates, "BATCH", 1)
+    make.paper("Another", id="doi:10.1/b", doi="10.1/b")
     for number, identity in enumerate(["2605.00001", "2605.00002", "doi:10.1/a", "biorxiv:1"]):
         make.paper(f"On {number}", id=identity, doi="10.1/A" if number % 2 else "10.1/a")
     make.paper("On bread", id="biorxiv:2")
