@@ -46,6 +46,17 @@ def papers_of(day):
     return [pick.paper.pk for pick in day.picks]
 
 
+def test_a_window_has_its_newest_papers_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(candidates, "MAX_PAPERS", 3)
+    days = 2, 0, 1, 3, 4
+    papers = {ago: make.paper(day=TODAY - ago * DAY, came_in_at=NOW - ago * DAY) for ago in days}
+    model_store.fit(NOW)
+    newest = [papers[ago].pk for ago in (2, 1, 0)]
+    for length in (0, 7):  # For a first digest, and for others.
+        window = candidates.for_digests(model_store.in_use(), TODAY, length)
+        assert list(window.papers.ids) == newest
+
+
 def test_each_day_has_the_very_papers_that_planning_would_choose():
     world()
     subscriber = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
