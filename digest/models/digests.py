@@ -100,11 +100,14 @@ class Pick(models.Model):
         TREND = "trend", "trending"
         NEW = "new", "new in its field"
         SECOND = "second", "worth a second look"
+        GROUP = "group", "shown to a group"
+        ADVICE = "advice", "recommended by a member"
 
     class Group(models.TextChoices):
         NEW = "new", "new"
         MISSED = "missed", "you may have missed"
         NEAR = "near", "close to your interests"
+        SHARED = "shared", "shared in a group"
 
     digest = models.ForeignKey(
         Digest, on_delete=models.CASCADE, related_name="picks", db_index=False

@@ -84,6 +84,9 @@ class LibraryPaper(models.Model):
     abstract = models.TextField(blank=True)
     year = models.PositiveSmallIntegerField(null=True, blank=True)
     at = models.DateTimeField(help_text="When it was added.")
+    zotero_key = models.CharField(
+        max_length=16, blank=True, default="", db_default="", help_text="Of its item in Zotero."
+    )
 
     class Meta:
         ordering = [F("year").desc(nulls_last=True), "-pk"]
@@ -108,6 +111,28 @@ class LibraryUpload(models.Model):
 
     def __str__(self):
         return f"Last upload of {self.subscriber_id}"
+
+
+class ZoteroLibrary(models.Model):
+    """A Zotero library whose papers are kept in a subscriber's library.
+
+    See digest/personalization/zotero.py.
+    """
+
+    subscriber = models.OneToOneField(
+        Subscriber, on_delete=models.DB_CASCADE, related_name="zotero_library"
+    )
+    path = models.CharField(max_length=40, help_text="Such as users/475425 or groups/2373.")
+    secret = models.TextField(
+        blank=True, editable=False, help_text="Encrypted read-only key of a private library."
+    )
+    version = models.PositiveIntegerField(default=0, help_text="That the library has here.")
+    read_at = models.DateTimeField(null=True, blank=True, help_text="When it was last read.")
+    next_read_at = models.DateTimeField(db_index=True)
+    problem = models.CharField(max_length=300, blank=True)
+
+    def __str__(self):
+        return self.path
 
 
 class ReaderModelQuerySet(models.QuerySet):

@@ -1,6 +1,8 @@
-"""The suppression list and the counters of rate limits: keyed hashes only."""
+"""The suppression list, the counters of rate limits and API tokens: keyed hashes only."""
 
 from django.db import models
+
+from subscriptions.models.subscribers import Subscriber
 
 
 class Seal(models.Model):
@@ -11,6 +13,7 @@ class Seal(models.Model):
         BOUNCED = "bounced", "bounced"
         ASKED = "asked", "asked never to get email"
         OPERATOR = "operator", "blocked by an operator"
+        INVITED = "invited", "did not answer an invitation"
 
     seal = models.CharField(max_length=64, primary_key=True, editable=False)
     why = models.CharField(max_length=10, choices=Why)
@@ -36,3 +39,16 @@ class Attempt(models.Model):
 
     def __str__(self):
         return f"{self.key} {self.at:%Y-%m-%d %H:%M}"
+
+
+class ApiToken(models.Model):
+    """A subscriber's token for the API, as a keyed hash. See views/api.py of the digest app."""
+
+    subscriber = models.OneToOneField(
+        Subscriber, on_delete=models.DB_CASCADE, related_name="api_token"
+    )
+    hash = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField()
+
+    def __str__(self):
+        return f"API token of {self.subscriber_id}"

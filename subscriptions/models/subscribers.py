@@ -65,6 +65,10 @@ class SubscriberQuerySet(models.QuerySet):
             confirmed_at__isnull=False, unsubscribed_at__isnull=True, suppressed_at__isnull=True
         )
 
+    def people(self):
+        """Filter by subscribers with an email address: all but channels."""
+        return self.filter(channel="")
+
     def due(self, now):
         return self.subscribed().filter(next_due_at__lte=now)
 
@@ -101,12 +105,40 @@ class Subscriber(models.Model):
     address or the primary key.
     """
 
+    class Channel(models.TextChoices):
+        """How a message is posted to a channel, whose format is in digest/channels/formats.py."""
+
+        SLACK = "slack", "Slack, Mattermost, Rocket.Chat or Discord"
+        TEAMS = "teams", "Microsoft Teams"
+        TELEGRAM = "telegram", "Telegram"
+        JSON = "json", "JSON webhook"
+
     class Suppression(models.TextChoices):
         BOUNCED = "bounced", "bounced"
         COMPLAINED = "complained", "spam report"
         OPERATOR = "operator", "blocked by an operator"
 
     email = models.EmailField(max_length=254)
+    # A channel, such as a room of a chat, is a subscriber whose digests are posted to a web
+    # address. Its `email` is made up, and never written to.
+    channel = models.CharField(
+        max_length=10,
+        choices=Channel,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Empty for people.",
+    )
+    title = models.CharField(
+        max_length=100, blank=True, default="", db_default="", help_text="Of a channel."
+    )
+    secret = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Encrypted web address of a channel.",
+    )
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
 
     timezone = models.CharField("time zone", max_length=64, default="UTC", validators=[known_zone])
@@ -202,7 +234,7 @@ class Subscriber(models.Model):
         ]
 
     def __str__(self):
-        return addresses.readable(self.email)
+        return self.title or addresses.readable(self.email)
 
     @property
     def zone(self) -> ZoneInfo:
