@@ -9,7 +9,7 @@ from django.core.exceptions import TooManyFilesSent
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.core.signals import request_started
 from django.dispatch import receiver
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.middleware.csp import ContentSecurityPolicyMiddleware
 from django.middleware.locale import LocaleMiddleware
@@ -129,12 +129,17 @@ class Language(LocaleMiddleware):
 def protect_token_pages(get_response):
     """Keep pages whose URL has a token, and the admin, out of caches, referrers and search engines.
 
+    Answers of the API are kept out of caches, and are JSON also where no view of it answers.
+
     As middleware, it also holds for pages that fail or refuse.
     """
 
     def middleware(request):
         response = get_response(request)
-        if request.path.startswith("/admin/"):
+        status, is_api = response.status_code, request.path.startswith("/api/")
+        if is_api and status >= 400 and response["Content-Type"] != "application/json":
+            response = JsonResponse({"error": f"{response.reason_phrase}."}, status=status)
+        if is_api or request.path.startswith("/admin/"):
             add_never_cache_headers(response)
         matched = request.resolver_match
         holds_token = matched is not None and "token" in matched.kwargs
@@ -174,6 +179,7 @@ class RedactingFormatter(logging.Formatter):
         r"|saved|why)"
         r"/[^/\s\"']+"
     )
+    API_TOKEN = re.compile(r"\bpb_[\w-]{20,}")
     SEARCHED = re.compile(r"([?&](?:q|interests|label)=)[^&\s\"']+")
     #: Matched from the start of a word, or a long word would be read once for each letter.
     ADDRESS = re.compile(r"(?<![^\s<>\"'(),:;])[^\s<>\"'(),:;]+@[\w.-]+")
@@ -184,4 +190,5 @@ class RedactingFormatter(logging.Formatter):
     def redacted(self, text: str) -> str:
         text = self.SEARCHED.sub(r"\1…", text)
         text = self.TOKEN.sub(r"/\1/…", text)
+        text = self.API_TOKEN.sub("pb_…", text)
         return self.ADDRESS.sub("…@…", text)

@@ -2,7 +2,7 @@ from django.contrib.sitemaps import views as sitemaps
 from django.urls import path
 from django.views.decorators.cache import cache_control
 
-from digest.views import about, feeds, home, library, papers, reader, saved, system
+from digest.views import about, api, feeds, home, library, papers, reader, saved, system
 from digest.views.sitemaps import ALL
 from subscriptions.views.access import public_page
 
@@ -11,17 +11,22 @@ def hourly(view):
     return public_page(cache_control(max_age=3600)(view))
 
 
+JSON = {"feed_type": feeds.JsonFeed}
+
 urlpatterns = [
     path("", home.home, name="home"),
     path("preview/", home.preview, name="preview"),
     path("topics/", home.topics, name="topics"),
     path("topics/<slug:slug>/", papers.topic, name="topic"),
     path("topics/<slug:slug>/feed/", feeds.topic, name="topic-feed"),
+    path("topics/<slug:slug>/feed/json/", feeds.topic, JSON, name="topic-feed-json"),
     path("papers/<path:identity>/", papers.paper, name="paper"),
     path("days/<str:day>/", papers.day, name="day"),
     path("search/", papers.search, name="search"),
     path("search/feed/", feeds.search, name="search-feed"),
+    path("search/feed/json/", feeds.search, JSON, name="search-feed-json"),
     path("feeds/<str:token>/", feeds.reader, name="reader-feed"),
+    path("feeds/<str:token>/json/", feeds.reader, JSON, name="reader-feed-json"),
     path("me/<str:token>/", reader.today, name="me"),
     path("history/<str:token>/", reader.history, name="history"),
     path("digests/<str:token>/", reader.digest, name="digest"),
@@ -36,6 +41,11 @@ urlpatterns = [
     path("saved/<str:token>/markdown/", saved.file, {"kind": "markdown"}, name="saved-markdown"),
     path("saved/<str:token>/csv/", saved.file, {"kind": "csv"}, name="saved-csv"),
     path("why/<str:token>/", reader.why, name="why"),
+    path("api/v1/digest/", api.digest),
+    path("api/v1/search/", api.search),
+    path("api/v1/papers/<path:identity>/", api.paper),
+    path("api/v1/saved/", api.saved),
+    path("api/v1/feedback/", api.feedback),
     path("privacy/", about.privacy, name="privacy"),
     path("imprint/", about.imprint, name="imprint"),
     path("embed/", about.embed, name="embed"),

@@ -1,9 +1,13 @@
-"""Atom feeds (RFC 4287): the latest papers of a topic or a search, and a subscriber's own picks.
+"""Feeds: the latest papers of a topic or a search, and a subscriber's own picks.
+
+Each is Atom (RFC 4287) and JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/).
 
 Texts are cleaned here: no feed reader accepts a control character.
 """
 
+import json
 from datetime import UTC, datetime, time
+from html import unescape
 from urllib.parse import quote, urlencode, urlsplit
 
 from django.conf import settings
@@ -13,8 +17,8 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone, translation
-from django.utils.feedgenerator import Atom1Feed
-from django.utils.html import format_html
+from django.utils.feedgenerator import Atom1Feed, rfc3339_date
+from django.utils.html import format_html, strip_tags
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -36,6 +40,8 @@ NEWS = (PaperEvent.Kind.REVISED, PaperEvent.Kind.WITHDRAWN, PaperEvent.Kind.PUBL
 class Atom(Atom1Feed):
     """Atom with all authors of an entry, and with a constant date for an empty feed."""
 
+    suffix = ""  # Of the names of URLs.
+
     def latest_post_date(self):
         if not self.items:
             return datetime.combine(timezone.localdate(), time(), UTC)
@@ -49,10 +55,33 @@ class Atom(Atom1Feed):
             handler.endElement("author")
 
 
+class JsonFeed(Atom):
+    content_type = "application/feed+json; charset=utf-8"
+    suffix = "-json"
+
+    def write(self, outfile, encoding):
+        about, items = self.feed, []
+        for entry in self.items:
+            html = entry["description"]
+            item = {"id": entry["unique_id"], "url": entry["link"], "title": entry["title"]}
+            item |= {"content_html": html, "tags": list(entry["categories"])}
+            item["content_text"] = unescape(strip_tags(html.replace("</p><p>", "\n\n")))
+            item["date_published"] = rfc3339_date(entry["pubdate"])
+            item["date_modified"] = rfc3339_date(entry["updateddate"])
+            item["authors"] = [{"name": name} for name in entry["authors"]]
+            items.append(item)
+        feed = {"version": "https://jsonfeed.org/version/1.1", "title": about["title"]}
+        feed |= {"description": about["subtitle"], "language": about["language"]}
+        feed |= {"home_page_url": about["link"], "feed_url": about["feed_url"]}
+        feed |= {"authors": [{"name": about["author_name"]}], "items": items}
+        outfile.write(json.dumps(feed, ensure_ascii=False).encode(encoding))
+
+
 class PaperFeed(Feed):
     """A feed whose items have the attributes `paper` and `updated_at`."""
 
-    feed_type = Atom
+    def __init__(self, feed_type=Atom):
+        self.feed_type = feed_type
 
     def author_name(self):
         return settings.SITE_NAME
@@ -122,19 +151,19 @@ class TopicFeed(PublicFeed):
         return settings.SITE_URL + reverse("topic", args=[topic.slug])
 
     def feed_url(self, topic):
-        return settings.SITE_URL + reverse("topic-feed", args=[topic.slug])
+        return settings.SITE_URL + reverse(f"topic-feed{self.feed_type.suffix}", args=[topic.slug])
 
     def items(self, topic):
         return self.dated(latest(topic) or [])
 
 
 @same_for_all()
-def topic(request, slug):
+def topic(request, slug, feed_type=Atom):
     """The latest papers of a topic. A merged topic redirects to the one that stays."""
     (today,) = Topic.objects.current_slugs([slug])
     if today != slug:
-        return redirect("topic-feed", today, permanent=True)
-    return TopicFeed()(request, slug=slug)
+        return redirect(f"topic-feed{feed_type.suffix}", today, permanent=True)
+    return TopicFeed(feed_type)(request, slug=slug)
 
 
 class SearchFeed(PublicFeed):
@@ -156,16 +185,17 @@ class SearchFeed(PublicFeed):
         return f"{settings.SITE_URL}{reverse('search')}?{urlencode({'q': found.asked})}"
 
     def feed_url(self, found):
-        return f"{settings.SITE_URL}{reverse('search-feed')}?{urlencode({'q': found.asked})}"
+        path = reverse(f"search-feed{self.feed_type.suffix}")
+        return f"{settings.SITE_URL}{path}?{urlencode({'q': found.asked})}"
 
     def items(self, found):
         return self.dated([result.paper for result in found.results])
 
 
 @same_for_all("q")
-def search(request):
+def search(request, feed_type=Atom):
     """The newest papers of a search."""
-    return SearchFeed()(request)
+    return SearchFeed(feed_type)(request)
 
 
 # ---- Subscribers
@@ -187,7 +217,7 @@ class ReaderFeed(PaperFeed):
         return settings.SITE_URL + reverse("home")
 
     def feed_url(self, subscriber):
-        return url(subscriber)
+        return url(subscriber, self.feed_type)
 
     def feed_guid(self, subscriber):
         return f"{_tag()}readers/{subscriber.public_id}"
@@ -205,15 +235,15 @@ class ReaderFeed(PaperFeed):
         return mark_safe(why + about)  # noqa: S308, both are escaped
 
 
-def url(subscriber: Subscriber) -> str:
+def url(subscriber: Subscriber, feed_type=Atom) -> str:
     """Return the URL of a subscriber's feed. It allows to read their papers, nothing else."""
     token = tokens.own_token("feed", subscriber)
-    return settings.SITE_URL + reverse("reader-feed", args=[token])
+    return settings.SITE_URL + reverse(f"reader-feed{feed_type.suffix}", args=[token])
 
 
 @require_safe
 @token_page
-def reader(request, token):
+def reader(request, token, feed_type=Atom):
     """A subscriber's picks. 410 Gone after they were erased, or changed their address."""
     try:
         subscriber = tokens.subscriber_of("feed", token)
@@ -228,7 +258,7 @@ def reader(request, token):
         )
         return _text_response(moved, 410)
     with translation.override(subscriber.language_or_default):
-        return ReaderFeed()(request, subscriber=subscriber)
+        return ReaderFeed(feed_type)(request, subscriber=subscriber)
 
 
 def _text_response(words, status):

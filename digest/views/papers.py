@@ -239,7 +239,7 @@ def search(request):
         "best_address": _search_for(found.asked, newest=False, filters=filters),
         "newest_address": _search_for(found.asked, newest=True, filters=filters),
         "unfiltered_address": _search_for(found.asked, newest=newest),
-        "feed": f"{reverse('search-feed')}?{urlencode({'q': found.asked})}",
+        "feed_query": urlencode({"q": found.asked}),
         # As words, the name would not find the author's papers.
         "follow": urlencode({"interests": ("author: " if found.is_name else "") + found.asked}),
         "longest": search.MAX_LENGTH,

@@ -85,10 +85,11 @@ def alike(subscriber, now) -> str:
 
 
 def feed_panel(subscriber) -> str:
-    """Return the address of the subscriber's feed, as HTML."""
+    """Return the addresses of the subscriber's feed, as HTML."""
     from digest.views import feeds
 
-    return render_to_string("digest/_feed.html", {"address": feeds.url(subscriber)})
+    addresses = {"atom": feeds.url(subscriber), "json": feeds.url(subscriber, feeds.JsonFeed)}
+    return render_to_string("digest/_feed.html", addresses)
 
 
 def feedback_panel(subscriber) -> str:

@@ -15,7 +15,7 @@ from subscriptions.actions import erase, signup
 from subscriptions.delivery import queue
 from subscriptions.models import Consent, Letter, Move, Subscriber
 from subscriptions.notices import send
-from subscriptions.security import suppression_list
+from subscriptions.security import api_tokens, suppression_list
 from subscriptions.security.tokens import CONFIRM_DAYS
 
 MOVABLE_STATES = ("active", "paused")
@@ -116,6 +116,7 @@ def approve(subscriber, side: str, asked_at, *, source: signup.ConsentSource, no
                 subscriber.save(update_fields=["email", "confirmed_at", "moved_at"])
         except IntegrityError:  # A concurrent sign-up of the new address.
             raise AddressTaken from None
+        api_tokens.revoke(subscriber)
         move.done_at = now
         move.save()
         return move

@@ -5,7 +5,7 @@ from collections import defaultdict
 from django.db.models import F, QuerySet
 
 from subscriptions import hooks, schedule
-from subscriptions.models import LetterEvent, LetterFact, Move, Subscriber
+from subscriptions.models import ApiToken, LetterEvent, LetterFact, Move, Subscriber
 
 
 def export(subscriber: Subscriber) -> dict:
@@ -28,6 +28,7 @@ def export(subscriber: Subscriber) -> dict:
         "consents": rows(subscriber.consents),
         "letters": letters,
         "move": rows(Move.objects.filter(subscriber=subscriber)),
+        "api_token": rows(ApiToken.objects.filter(subscriber=subscriber), without=("hash",)),
     }
     for exporter in hooks.exporters:
         data |= exporter(subscriber)

@@ -21,7 +21,7 @@ from subscriptions.bounces import unreadable
 from subscriptions.db import retry_on_integrity_error
 from subscriptions.delivery import retention
 from subscriptions.models import Topic, TopicPreference
-from subscriptions.security import rate_limits, tokens
+from subscriptions.security import api_tokens, rate_limits, tokens
 from subscriptions.views.access import bad_request, consent_source, token_page, too_many
 from subscriptions.views.signup import ADDRESS_WORKS
 
@@ -41,6 +41,7 @@ DONE = {
     "reset": _("Deleted: your feedback, your saved papers and your library."),
     "move": _("We sent a confirmation link to each address. Both must confirm."),
     "stay": _("Your digest stays at this address."),
+    "revoke_token": _("Your token is revoked."),
 }
 
 
@@ -168,6 +169,17 @@ def _keep_address(request, subscriber, token):
     return _done(token, "stay", tab="data")
 
 
+def _make_token(request, subscriber, token):
+    """Show the API token in the answer itself: it must not be in a URL."""
+    new = api_tokens.make(subscriber, timezone.now())
+    return _preferences_page(request, subscriber, api_token=new)
+
+
+def _revoke_token(request, subscriber, token):
+    api_tokens.revoke(subscriber)
+    return _done(token, "revoke_token", tab="data")
+
+
 ACTIONS = {
     "save": _save,
     "save_interests": partial(_save, tabs=["interests"]),
@@ -180,6 +192,8 @@ ACTIONS = {
     "reset": _reset,
     "move": _move,
     "stay": _keep_address,
+    "token": _make_token,
+    "revoke_token": _revoke_token,
     "export": _export,
     "erase": _erase,
 }
@@ -190,7 +204,7 @@ def _done(token, action, **params):
     return redirect(f"{reverse('preferences', args=[token])}?{query}")
 
 
-def _preferences_page(request, subscriber, sent=None, status=200, move_form=None, preview=""):
+def _preferences_page(request, subscriber, sent=None, status=200, move_form=None, **more):
     """Render all tabs. Open is the first with an error, or that was sent, or that is asked for."""
     now, sent = timezone.now(), sent or {}
     wrong = [tab for tab, form in sent.items() if form.errors]
@@ -202,13 +216,12 @@ def _preferences_page(request, subscriber, sent=None, status=200, move_form=None
     )
     shown = {name: form.showing(subscriber) for name, form in TAB_FORMS.items() if name not in sent}
     context = {
-        "tab": "data" if move_form else tab,
+        "tab": "data" if move_form or "api_token" in more else tab,
         "tabs": TABS.items(),
         "forms": shown | sent,
         "wrong_forms": [move_form] if move_form else [sent[tab] for tab in wrong],
         "move_form": move_form or forms.MoveForm(subscriber=subscriber),
         "move": change_address.pending(subscriber),
-        "preview": preview,
         "subscriber": subscriber,
         "state": subscriber.state_at(now),
         "is_delayed": subscriber.is_delayed(now),
@@ -225,5 +238,6 @@ def _preferences_page(request, subscriber, sent=None, status=200, move_form=None
         "done": DONE.get(request.GET.get("done")),
         "both": list(muted.order_by("pk").values_list("topic__name", flat=True)),
         "panels": {name: [panel(subscriber) for panel in hooks.panels[name]] for name in TABS},
+        **more,  # `preview`, or a new `api_token`.
     }
     return render(request, "subscriptions/preferences.html", context, status=status)

@@ -58,7 +58,10 @@ def test_a_line_says_when_how_grave_by_whom_and_what():
 @pytest.mark.parametrize("form", FORMATTERS)
 @pytest.mark.parametrize(
     "secret",
-    ["reader@example.org", "/unsubscribe/SECRET-token/", "/search/?q=SECRET", "a@b.example\nx"],
+    [
+        *("reader@example.org", "/unsubscribe/SECRET-token/", "/search/?q=SECRET"),
+        *("a@b.example\nx", "Bearer pb_SECRET-of-a-subscriber-for-the-API"),
+    ],
 )
 def test_no_line_contains_an_address_a_token_or_a_search(form, secret):
     try:

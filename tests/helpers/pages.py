@@ -154,7 +154,9 @@ def samples() -> list[Sample]:
         *("/search/?q=xyzzy", "/search/?q=2501.00001", "/search/?q=graph&page=9"),
         *("/search/?q=graph&code=1&view=compact", "/search/feed/?q=graph"),
         f"/days/{NOW.date()}/?field=hep-th&view=compact",
-        f"/feeds/{token('feed', 'reader')}/",
+        *(f"/feeds/{token('feed', 'reader')}/{form}" for form in ("", "json/")),
+        *("/topics/graph-learning/feed/json/", "/search/feed/json/?q=graph"),
+        *(f"/api/v1/{path}/" for path in ("digest", "search", "saved", f"papers/{paper}")),
         *("/sitemap.xml", "/sitemap-papers.xml"),
         web_copy_of(digest()),
         *("/e/nothing/", "/e/nothing/1/"),
@@ -187,7 +189,11 @@ def samples() -> list[Sample]:
         *((f"/library/{preferences}/", {"text": text}) for text in [*pasted, "\0"]),
         (f"/library/{preferences}/", {"text": "Edges between nodes", "add": "1"}),
         (f"/library/{preferences}/", {"undo": "9"}),
-        (f"/preferences/{preferences}/", {"action": "export"}),
+        ("/api/v1/feedback/", {}),
+        *(
+            (f"/preferences/{preferences}/", {"action": action})
+            for action in ("token", "revoke_token", "export")
+        ),
     ]
     return [
         *map(Sample, shown),

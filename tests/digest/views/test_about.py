@@ -37,6 +37,7 @@ PARTS = {
     "Library": {ours.LibraryPaper, ours.LibraryUpload},
     "Interest profile": {ours.ReaderModel},
     "Rate limits": {theirs.Attempt},
+    "Token for programs": {theirs.ApiToken},
     "Requested change of address": {theirs.Move},
     "Blocked addresses": {theirs.Seal},
     "Changes by the operator": {LogEntry},

@@ -2,14 +2,17 @@
 
 from datetime import datetime
 
+import lxml.etree
 import pytest
 
+from digest.indexing import index_store
+from digest.models import Paper
 from digest.planning import plan
 from subscriptions.actions import erase, preferences, signup
-from subscriptions.models import Letter
+from subscriptions.models import Letter, Topic
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW
 from tests.helpers.visits import ODD, feed_of, feed_path, texts
 
 pytestmark = pytest.mark.django_db
@@ -61,3 +64,76 @@ def test_a_feed_ends_when_its_subscriber_is_erased(client, subscriber):
     assert client.get(path).status_code == 410
     assert client.get(path.replace("/feeds/", "/feeds/x")).status_code == 404
     assert client.post(path).status_code == 405
+
+
+# ---- JSON Feed
+
+
+FEED = "version title description home_page_url feed_url language authors items"
+ITEM = "id url title content_html content_text date_published date_modified authors tags"
+
+
+def pairs(subscriber):
+    """Return the addresses of each feed, as Atom and as JSON Feed."""
+    found = ["/topics/graphs/feed/", "/search/feed/", feed_path(subscriber)]
+    return [(path, f"{path}json/") for path in found]
+
+
+def test_a_json_feed_has_the_papers_of_the_atom_feed_with_the_same_ids(client, subscriber):
+    make.topic("Graphs", description="Roads & more.")
+    make.paper("Old graphs", day=NOW.date() - DAY, id="biorxiv:10.1101/1")
+    Paper.objects.filter(title=ODD).update(authors=["Ada", "Bo"])
+    index_store.renew(NOW)
+    Letter.objects.update(state="accepted", ended_at=NOW)
+    for atom_path, json_path in pairs(subscriber):
+        asked = {"q": "graphs"} if "search" in atom_path else {}
+        atom = lxml.etree.fromstring(client.get(atom_path, asked).content)
+        response = client.get(json_path, asked)
+        assert response["Content-Type"] == "application/feed+json; charset=utf-8"
+        assert response["Last-Modified"] == client.get(atom_path, asked)["Last-Modified"]
+        feed = response.json()
+        assert feed.keys() == set(FEED.split())
+        assert feed["version"] == "https://jsonfeed.org/version/1.1"
+        assert {item.keys() == set(ITEM.split()) for item in feed["items"]} == {True}
+        assert [feed["title"]] == texts(atom, "a:title/text()")
+        assert [feed["home_page_url"]] == texts(atom, "a:link[@rel='alternate']/@href")
+        assert client.get(feed["feed_url"]).content == response.content
+        for name, path in {
+            **{"id": "a:id/text()", "title": "a:title/text()", "url": "a:link/@href"},
+            **{"date_published": "a:published/text()", "date_modified": "a:updated/text()"},
+            "content_html": "a:summary/text()",
+        }.items():
+            assert [item[name] for item in feed["items"]] == texts(atom, f"a:entry/{path}"), name
+        odd = next(item for item in feed["items"] if item["title"] == ODD)
+        assert odd["tags"] == ["cs.LG"]
+        assert odd["content_text"].endswith("Of roads.")
+        assert "<" not in odd["content_text"]
+        assert odd["authors"] == [{"name": "Ada"}, {"name": "Bo"}]
+
+
+def test_a_json_feed_is_cached_limited_and_refused_as_the_atom_feed(client, subscriber):
+    make.topic("Graphs")
+    for atom, json in pairs(subscriber):
+        asked = {"q": "graphs"} if "search" in atom else {}
+        answers = [client.get(path, asked) for path in (atom, json)]
+        for header in ("Cache-Control", "X-Robots-Tag", "Referrer-Policy"):
+            assert len({answer.get(header) for answer in answers}) == 1, header
+        if etag := answers[1].get("ETag"):
+            again = client.get(json, asked, headers={"If-None-Match": etag})
+            assert again.status_code == 304
+        assert client.post(json).status_code == 405
+    assert client.get("/search/feed/json/").status_code == 404
+    assert client.get("/topics/nothing/feed/json/").status_code == 404
+    old = make.topic("Old", merged_into=Topic.objects.get(slug="graphs"))
+    moved = client.get(f"/topics/{old.slug}/feed/json/")
+    assert moved["Location"] == "/topics/graphs/feed/json/"
+
+
+def test_quotes_and_signs_of_a_paper_are_text_in_a_json_feed(client):
+    make.topic("Graphs")
+    make.paper(ODD, 'If a < b & c > d, "graphs" &amp; <b>.')
+    index_store.renew(NOW)
+    (item,) = client.get("/topics/graphs/feed/json/").json()["items"]
+    assert item["title"] == ODD
+    assert item["content_text"] == 'If a < b & c > d, "graphs" &amp; <b>.'
+    assert item["content_html"].startswith("<p>If a &lt; b &amp; c &gt; d, ")

@@ -209,8 +209,8 @@ def test_a_topic_shows_its_latest_papers_by_day(client):
     assert titles(page) == [new.title, old.title]
     assert page.xpath("//*[@class='why']/mark/text()") == ["Graph networks"] * 2
     assert "/?topics=graph-networks" in page.xpath("//main//@href")
-    (feed,) = page.xpath("//link[@rel='alternate']/@href")
-    assert feed == "/topics/graph-networks/feed/"
+    feeds = page.xpath("//link[@rel='alternate']/@href")
+    assert feeds == [f"/topics/graph-networks/feed/{form}" for form in ("", "json/")]
     topic.is_offered = False
     topic.save()
     page = page_of(client, "/topics/graph-networks/")

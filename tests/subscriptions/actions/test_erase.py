@@ -32,7 +32,10 @@ pytestmark = pytest.mark.django_db
 CONSENT_SOURCE = signup.ConsentSource(via="a test", ip="192.0.2.77", wording="Send me papers.")
 ADDRESS = "Ada.Lovelace@analytical-engine.example"
 #: What is exported in other words, or is of use to the post office alone.
-EXPORTED_OTHERWISE = {"Subscriber": {"weekdays"}, "Letter": {"mime_at", "mime_size"}}
+EXPORTED_OTHERWISE = {
+    **{"Subscriber": {"weekdays"}, "Letter": {"mime_at", "mime_size"}},
+    "ApiToken": {"hash"},
+}
 
 
 def act(client, action="save", **sent):
@@ -62,6 +65,7 @@ def a_life(client):
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
     ReaderModel.objects.filter(subscriber=subscriber).update(**learned, fitted_at=NOW, floor=0.25)
     feedback.remove_word(subscriber, "node")
+    act(client, "token")
     client.post(tokens.unsubscribe_url(subscriber))
     goodbye = subscriber.letters.get(kind="goodbye")
     signup.confirm(

@@ -24,12 +24,14 @@ pytestmark = pytest.mark.django_db
 
 OLD, NEW, THIRD = "old@example.org", "new@example.org", "third@example.org"
 MOVED_AT = NOW + 2 * MINUTE
+FEEDS = ("reader-feed", "reader-feed-json")
 #: What opens each page that a token opens; the others ask something, or let them leave.
 PAGE_PURPOSES = {
     **dict.fromkeys(["preferences", "me", "history", "learned", "library"], "preferences"),
     **dict.fromkeys(["saved", "saved-bibtex", "saved-ris", "saved-markdown"], "preferences"),
     **dict.fromkeys(["saved-csv", "why"], "preferences"),
-    **{"feedback": "feedback", "digest": "digest", "reader-feed": "feed"},
+    **{"feedback": "feedback", "digest": "digest"},
+    **dict.fromkeys(FEEDS, "feed"),
 }
 ANSWERED = {"confirm", "move", "unsubscribe", "short", "short-paper"}
 #: What a page is sent, where that is the subscriber's.
@@ -108,7 +110,7 @@ def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
     held = everything()
     said = check_closed(client.get(before), one)
     assert client.head(before).status_code == 410
-    if page != "reader-feed":
+    if page not in FEEDS:
         assert "was moved to another address" in said
         assert 'href="/lost/"' in said
         german = client.get(before, headers={"Accept-Language": "de"}).text

@@ -1,12 +1,14 @@
 """The preferences page: what it changes, what it refuses, and the subscriber's data."""
 
+import re
 from datetime import timedelta
 from urllib.parse import urlencode
 
 import lxml.html
 import pytest
 
-from subscriptions.models import Subscriber, TopicPreference
+from subscriptions.models import ApiToken, Subscriber, TopicPreference
+from subscriptions.security import api_tokens
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.pages import text_of
@@ -263,3 +265,30 @@ def test_erasing_leaves_every_row_of_another(client):
     assert Subscriber.objects.get() == other
     assert (stances(other), other.letters.count()) == ({"cake": "follow"}, 1)
     assert other.picks.count() == 1
+
+
+# ---- The token for programs
+
+
+def test_a_token_is_shown_once_in_the_answer_to_the_form_and_nowhere_else(client):
+    subscriber = make.subscriber()
+    path = url("preferences", subscriber)
+    assert "Revoke token" not in client.get(path).text
+    made = client.post(path, {"action": "token"})
+    assert (made.status_code, made.get("Location")) == (200, None)
+    assert "no-store" in made["Cache-Control"]
+    page = lxml.html.fromstring(made.content)
+    token = page.xpath("string(//*[@id='new_token'])")
+    assert re.fullmatch(r"pb_[\w-]{43}", token)
+    assert [panel.get("id") for panel in page.find_class("is-open")] == ["data"]
+    assert api_tokens.find_subscriber(token) == subscriber
+    again = client.get(path).text
+    assert token not in again
+    assert "You made a token on Monday" in again
+    second = client.post(path, {"action": "token"}).text
+    assert token not in second
+    assert api_tokens.find_subscriber(token) is None
+    revoked = client.post(path, {"action": "revoke_token"}, follow=True)
+    assert "Your token is revoked." in revoked.text
+    assert not ApiToken.objects.exists()
+    assert not client.cookies

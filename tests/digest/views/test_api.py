@@ -1,0 +1,355 @@
+"""The API: what a subscriber's token opens, that it opens nothing else, and its description."""
+
+import json
+import logging
+import re
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+from django.urls import get_resolver
+
+from digest.indexing import index_store
+from digest.models import Feedback
+from digest.planning import plan
+from digest.views import api
+from subscriptions.actions import change_address, erase, signup
+from subscriptions.models import ApiToken, Attempt
+from subscriptions.security import api_tokens, tokens
+from tests.factories import make
+from tests.factories.make import CONSENT_SOURCE, HOUR, NOW, SECOND
+from tests.helpers import json_schema
+from tests.helpers.tables import everything
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def subscriber():
+    """A subscriber with a token and a digest of two papers, one of which they saved."""
+    make.paper("Graph networks", "On graphs.", id="2606.1", categories=["cs.LG"], doi="10.1000/x")
+    make.paper("Networks of graphs", id="biorxiv:10.1101/1", authors=["Ada Example"])
+    subscriber = make.subscriber("reader@example.org", interests="graph networks", language="de")
+    plan.plan(NOW)
+    subscriber.letters.update(state="accepted", ended_at=NOW)
+    values = {"value": "more", "at": NOW, "saved_at": NOW, "note": "Read", "labels": "a, b"}
+    subscriber.feedback.create(paper_id="2606.1", **values)
+    index_store.renew(NOW)
+    subscriber.token = api_tokens.make(subscriber, NOW)
+    return subscriber
+
+
+def call(path, token="", method="get", body=None, **headers):
+    headers |= {"authorization": f"Bearer {token}"} if token else {}
+    sent = {} if body is None else {"data": body, "content_type": "application/json"}
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    return client.generic(method.upper(), f"/api/v1{path}", headers=headers, **sent)
+
+
+def say(token, paper="2606.1", value="less"):
+    return call("/feedback/", token, "post", json.dumps({"paper": paper, "value": value}))
+
+
+PATHS = ("/digest/", "/search/?q=graph", "/papers/2606.1/", "/saved/", "/feedback/")
+
+
+# ---- What it answers
+
+
+def test_the_digest_is_the_latest_that_was_sent_with_reasons_in_their_language(subscriber):
+    subscriber.picks.update(basis="learned", score=0.123456)
+    found = call("/digest/", subscriber.token).json()
+    papers = {paper["id"]: paper for paper in found["papers"]}
+    assert (found["day"], papers.keys()) == ("2026-06-01", {"2606.1", "biorxiv:10.1101/1"})
+    said = {"opinion": "more", "is_saved": True, "group": "new", "score": 0.1235}
+    assert papers["2606.1"].items() >= said.items()
+    assert papers["2606.1"]["reason"].startswith("Ähnlich wie „graph networks“")
+    subscriber.letters.update(state="planned", ended_at=None)
+    assert call("/digest/", subscriber.token).json() == {"day": None, "papers": []}
+
+
+def test_the_search_finds_what_the_page_finds(subscriber):
+    found = call("/search/?q=+graph++networks", subscriber.token).json()
+    assert (found["query"], found["count"]) == ("graph networks", 2)
+    assert found["papers"][0]["title"] == "Graph networks"
+    assert call("/search/?q=xyzzy", subscriber.token).json()["papers"] == []
+    for nothing in ("", "?q=", "?q=%20"):
+        assert call(f"/search/{nothing}", subscriber.token).status_code == 400
+
+
+def test_a_paper_has_what_the_subscriber_said_of_it(subscriber):
+    other = call("/papers/biorxiv:10.1101/1/", subscriber.token).json()
+    assert (other["authors"], other["opinion"], other["is_saved"]) == (["Ada Example"], "", False)
+    assert call("/papers/2606.1/", subscriber.token).json()["opinion"] == "more"
+    assert call("/papers/2606.9/", subscriber.token).status_code == 404
+
+
+def test_saved_papers_come_in_pages(subscriber, monkeypatch):
+    say(subscriber.token, "biorxiv:10.1101/1", "save")
+    monkeypatch.setattr(api, "PAGE", 1)
+    pages = [call(f"/saved/?page={n}", subscriber.token).json() for n in (1, 2, 9, "x")]
+    assert [page["page"] for page in pages] == [1, 2, 2, 1]
+    assert {(page["count"], page["pages"]) for page in pages} == {(2, 2)}
+    papers = {page["papers"][0]["id"]: page["papers"][0] for page in pages}
+    assert papers.keys() == {"2606.1", "biorxiv:10.1101/1"}
+    noted = {"labels": ["a", "b"], "note": "Read", "saved_at": "2026-06-01T12:00:00Z"}
+    assert papers["2606.1"].items() >= noted.items()
+
+
+def test_feedback_is_that_of_the_links_and_may_be_repeated(subscriber):
+    for value, *said in (
+        *(("less", "less", True), ("less", "less", True), ("unsave", "less", False)),
+        *(("save", "less", True), ("clear", "", False)),
+    ):
+        answer = say(subscriber.token, value=value).json()
+        assert [answer["opinion"], answer["is_saved"]] == said
+    assert not Feedback.objects.exists()
+
+
+@pytest.mark.parametrize("path", PATHS[:-1])
+def test_a_get_changes_nothing_but_the_count_of_requests_and_gives_no_leave(subscriber, path):
+    before = everything()
+    headers = {"origin": "https://elsewhere.example"}
+    answer, head, asked = (
+        call(path, subscriber.token, method, **headers) for method in ("get", "head", "options")
+    )
+    assert [one.status_code for one in (answer, head, asked)] == [200, 200, 405]
+    assert head.content == b""
+    for one in (answer, head, asked):
+        assert {"private", "no-store"} <= set(one["Cache-Control"].split(", "))
+        assert "access-control" not in str(one.headers).lower()
+        assert not one.cookies
+    after = everything()
+    assert len(after.pop(Attempt)) == len(before.pop(Attempt)) + 2
+    assert after == before
+
+
+# ---- Tokens
+
+
+def refused(token, path="/digest/", **more):
+    answer = call(path, token, **more)
+    assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Bearer")
+    return answer
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_the_right_token_every_address_is_closed(subscriber, path):
+    before = everything()
+    is_post = path == "/feedback/"
+    sent = {"method": "post", "body": json.dumps({"paper": "2606.1", "value": "less"})}
+    sent = sent if is_post else {}
+    for token in (
+        "",
+        "x",
+        subscriber.token[:-1],
+        subscriber.token.swapcase(),
+        "pb_é",
+        "pb_" + "x" * 9_000,
+    ):
+        refused(token, path, **sent)
+    refused(tokens.own_token("preferences", subscriber), path, **sent)
+    for scheme in ("Basic", "Token", ""):
+        refused("", path, authorization=f"{scheme} {subscriber.token}".strip(), **sent)
+    refused("", f"{path}{'&' if '?' in path else '?'}token={subscriber.token}", **sent)
+    after = everything()
+    assert len(after.pop(Attempt)) == len(before.pop(Attempt)) + 6
+    assert after == before
+
+
+def test_a_token_opens_nothing_but_the_api(client, subscriber):
+    for page in ("preferences", "me", "saved", "feeds", "feedback", "digests", "unsubscribe"):
+        bearer = {"authorization": f"Bearer {subscriber.token}"}
+        assert client.get(f"/{page}/{subscriber.token}/", headers=bearer).status_code == 404
+
+
+def test_another_subscribers_data_is_never_shown_or_changed(subscriber):
+    other = make.subscriber(interests="bread")
+    token = api_tokens.make(other, NOW)
+    assert call("/digest/", token).json()["papers"] == []
+    assert call("/saved/", token).json()["papers"] == []
+    assert call("/papers/2606.1/", token).json()["opinion"] == ""
+    assert say(token).json()["opinion"] == "less"
+    assert subscriber.feedback.get().opinion == "more"
+
+
+def test_a_new_token_replaces_the_old_and_a_revoked_one_opens_nothing(subscriber):
+    new = api_tokens.make(subscriber, NOW + HOUR)
+    refused(subscriber.token)
+    assert call("/digest/", new).status_code == 200
+    assert len({subscriber.token, new, api_tokens.make(subscriber, NOW)}) == 3
+    api_tokens.revoke(subscriber)
+    refused(new)
+
+
+def test_a_token_outlives_a_change_of_the_secret_while_the_old_one_is_listed(subscriber, settings):
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "new" * 20
+    settings.SECRET_KEY_FALLBACKS = [old]
+    assert call("/digest/", subscriber.token).status_code == 200
+    settings.SECRET_KEY_FALLBACKS = []
+    refused(subscriber.token)
+
+
+def test_a_token_ends_with_a_change_of_address_and_with_erasure_but_not_by_unsubscribing(
+    subscriber,
+):
+    signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
+    assert call("/digest/", subscriber.token).json()["papers"]
+    subscriber.refresh_from_db()
+    subscriber.unsubscribed_at, subscriber.next_due_at = None, NOW
+    subscriber.save()
+    change_address.request(subscriber, "new@example.org", now=NOW)
+    for side in ("old", "new"):
+        assert call("/digest/", subscriber.token).status_code == 200
+        change_address.approve(subscriber, side, NOW, source=CONSENT_SOURCE, now=NOW)
+    refused(subscriber.token)
+    token = api_tokens.make(subscriber, NOW)
+    erase.erase(subscriber, now=NOW)
+    refused(token)
+    assert not ApiToken.objects.exists()
+
+
+def test_the_token_is_in_no_log_and_no_table(subscriber, caplog):
+    caplog.set_level(logging.DEBUG)
+    for path in PATHS:
+        call(path, subscriber.token)
+        call(path, f"{subscriber.token}x")
+    assert subscriber.token not in caplog.text
+    assert subscriber.token[3:] not in repr(everything())
+
+
+def test_requests_of_a_subscriber_are_limited_by_the_hour_whatever_the_token(
+    subscriber, monkeypatch, clock
+):
+    monkeypatch.setattr(api, "MAX_REQUESTS", 2)
+    assert [call(path, subscriber.token).status_code for path in PATHS[:3]] == [200, 200, 429]
+    token = api_tokens.make(subscriber, NOW)
+    late = call("/digest/", token)
+    assert (late.status_code, late["Retry-After"]) == (429, "3600")
+    clock.now = NOW + HOUR + SECOND
+    assert call("/digest/", token).status_code == 200
+
+
+def test_wrong_tokens_of_a_network_are_limited_and_right_ones_still_open(subscriber, monkeypatch):
+    monkeypatch.setattr(api, "MAX_BAD_TOKENS", 2)
+    assert [call("/saved/", "pb_x").status_code for _ in range(3)] == [401, 401, 429]
+    assert call("/saved/").status_code == 401
+    assert call("/saved/", subscriber.token).status_code == 200
+
+
+# ---- Bodies
+
+
+DEEP = "[" * 200_000
+ODD = [
+    *(b"", b"x", b"\xff\xfe\x00", b"null", b"[]", b'"x"', b"1", b"{}", b"NaN", DEEP.encode()),
+    *(b'{"paper": "2606.1"}', b'{"value": "more"}', b'{"paper": "2606.1", "value": "like"}'),
+    *(b'{"paper": "2606.1", "value": ["more"]}', b'{"paper": "2606.1", "value": {}}'),
+    *(b"paper=2606.1&value=more", b'{"a": ' + b"9" * 9_000 + b"}"),
+]
+NO_PAPERS = ["2606.9", "", "2606.1\0", "\ud800", 2606.1, None, ["2606.1"], {}, True, "x" * 9_000]
+
+
+@pytest.mark.parametrize("body", ODD)
+def test_a_body_that_is_no_feedback_is_refused_in_words(subscriber, body):
+    answer = call("/feedback/", subscriber.token, "post", body)
+    assert answer.status_code == 400
+    assert answer.json()["error"].endswith(".")
+    assert subscriber.feedback.get().opinion == "more"
+
+
+@pytest.mark.parametrize("paper", NO_PAPERS)
+def test_feedback_on_what_is_no_paper_is_answered_with_404(subscriber, paper):
+    assert say(subscriber.token, paper).json() == {"error": "There is no such paper."}
+
+
+UNREAD = [("/search/?q=%00", 400), ("/papers/a%00b/", 400), ("/nowhere/", 404)]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sent"),
+    [
+        *((*one, {}) for one in UNREAD),
+        ("/feedback/", 413, {"method": "post", "body": b"x" * 10_000_000}),
+        ("/digest/", 400, {"host": "elsewhere.example"}),
+    ],
+)
+def test_what_is_refused_before_any_view_is_refused_in_json_too(subscriber, path, status, sent):
+    answer = call(path, subscriber.token, **sent)
+    assert (answer.status_code, answer["Content-Type"]) == (status, "application/json")
+    assert answer.json().keys() == {"error"}
+    assert "no-store" in answer["Cache-Control"]
+
+
+# ---- Its description
+
+
+def described():
+    answer = Client().get("/api/v1/openapi.json")
+    return json.loads(b"".join(answer.streaming_content))
+
+
+def no_writes(execute, sql, params, many, context):
+    if sql.startswith("INSERT"):
+        raise OperationalError("database or disk is full")
+    return execute(sql, params, many, context)
+
+
+def test_the_description_names_every_address_and_has_what_openapi_requires():
+    included = get_resolver().url_patterns
+    patterns = [each for one in included for each in getattr(one, "url_patterns", [one])]
+    routes = [re.sub("<.*>", "{id}", str(pattern.pattern)) for pattern in patterns]
+    document = described()
+    paths, parts = document["paths"], document["components"]
+    assert {f"api/v1{path}" for path in paths} == {one for one in routes if one[:4] == "api/"}
+    assert document["openapi"].startswith("3.1.")
+    assert {"title", "version"} <= document["info"].keys()
+    for path, (operation,) in ((path, of.values()) for path, of in paths.items()):
+        named = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
+        assert named == set(re.findall(r"{(\w+)}", path))
+    used = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)))
+    listed = {f"#/components/{of}/{one}" for of in ("responses", "schemas") for one in parts[of]}
+    assert used == listed
+
+
+def test_real_answers_are_as_described(subscriber, monkeypatch):
+    document, seen = described(), set()
+
+    def check(path, *sent):
+        """Compare an answer with its description. Note its status and the parameters."""
+        answer = call(path, *sent)
+        path, _, query = path.partition("?")
+        template = "/papers/{id}/" if path.startswith("/papers/") else path
+        (operation,) = document["paths"][template].values()
+        response = json_schema.resolved(operation["responses"][str(answer.status_code)], document)
+        schema = response["content"][answer["Content-Type"]]["schema"]
+        assert json_schema.faults(answer.json(), schema, document) == [], path
+        assert response.get("headers", {}).keys() <= answer.headers.keys()
+        asked = [part.partition("=")[0] for part in query.split("&") if part]
+        seen.update((template, one) for one in [str(answer.status_code), *asked])
+
+    good, unknown = (json.dumps({"paper": paper, "value": "less"}) for paper in ("2606.1", "x"))
+    for path in ("/search/?q=graph&order=new", "/search/", "/saved/?page=2", "/papers/x/"):
+        check(path, subscriber.token)
+    for body in (good, unknown, "x", "x" * 1_000_001):
+        check("/feedback/", subscriber.token, "post", body)
+    methods = dict.fromkeys(PATHS, "get") | {"/feedback/": "post"}
+    for path, method in methods.items():
+        check(path, subscriber.token, method)
+        check(path, subscriber.token, "patch")
+        check(path, "pb_x", method)
+        with connection.execute_wrapper(no_writes):
+            check(path, subscriber.token, method)
+    monkeypatch.setattr(api, "MAX_REQUESTS", 1)
+    for path, method in methods.items():
+        check(path, subscriber.token, method)
+    described_too = {
+        (template, one)
+        for template, operations in document["paths"].items()
+        for operation in operations.values()
+        for one in [
+            *operation["responses"],
+            *(each["name"] for each in operation.get("parameters", []) if each["in"] == "query"),
+        ]
+    }
+    assert seen == described_too
