@@ -69,6 +69,7 @@ app.conf.beat_schedule = {
     # Often, because the database says what is due: arXiv's lists come out by US Eastern time.
     "harvest due sources": _at("*/5", "digest.tasks.harvest_due_sources", 240),
     "learn from feedback": _at("*/5", "digest.tasks.learn_from_feedback", 240),
+    "read Zotero libraries": _at("1-59/5", "digest.tasks.read_zotero_libraries", 240),
     "check alarms": _every_minute("digest.tasks.watch"),
     "update the search index": _at("4-59/10", "digest.tasks.keep_archive", 540),
     "embed new papers": _at("2-59/5", "digest.tasks.embed_new_papers", 240),

@@ -13,6 +13,7 @@ from digest.models import (
     PaperEvent,
     Pick,
     ReaderModel,
+    ZoteroLibrary,
 )
 from subscriptions.actions.export import rows
 from subscriptions.models import Letter
@@ -79,6 +80,9 @@ def export(subscriber):
         "papers": _papers(subscriber),
         "feedback": rows(Feedback.objects.filter(subscriber=subscriber), "paper"),
         "library": rows(LibraryPaper.objects.filter(subscriber=subscriber)),
+        "zotero_library": rows(
+            ZoteroLibrary.objects.filter(subscriber=subscriber), without=("secret",)
+        ),
         "library_upload": rows(LibraryUpload.objects.filter(subscriber=subscriber)),
         "learned": [list(pair) for pair in zip(model.words, model.weights, strict=True)]
         if model
@@ -104,7 +108,7 @@ def _papers(subscriber):
 
 def forget_feedback(subscriber):
     """Delete a subscriber's feedback and library, and what was learned from them."""
-    for model in (Feedback, LibraryPaper, LibraryUpload, ReaderModel):
+    for model in (Feedback, LibraryPaper, LibraryUpload, ZoteroLibrary, ReaderModel):
         model.objects.filter(subscriber=subscriber).delete()
 
 

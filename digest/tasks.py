@@ -68,6 +68,16 @@ def learn_from_feedback():
 
 
 @shared_task
+def read_zotero_libraries():
+    """Read the libraries in Zotero that are due, for some minutes at most."""
+    from digest.papers import harvest
+    from digest.personalization import zotero
+
+    source = zotero.Zotero()
+    zotero.read_due(source, harvest.web_for(source, retries=1, max_seconds=30), timezone.now)
+
+
+@shared_task
 def watch():
     """Raise and end alarms. Its run is a heartbeat as well."""
     now = clock.database_now()

@@ -79,14 +79,24 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "version",
-                    models.PositiveIntegerField(default=0, help_text="That the library has here."),
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="That was read. 0: the next read is of the whole library.",
+                    ),
                 ),
                 (
                     "read_at",
                     models.DateTimeField(blank=True, help_text="When it was last read.", null=True),
                 ),
                 ("next_read_at", models.DateTimeField(db_index=True)),
-                ("problem", models.CharField(blank=True, max_length=300)),
+                (
+                    "problem",
+                    models.CharField(
+                        blank=True,
+                        help_text="Its text is in templates/digest/_zotero.html.",
+                        max_length=20,
+                    ),
+                ),
                 (
                     "subscriber",
                     models.OneToOneField(

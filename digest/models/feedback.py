@@ -126,10 +126,14 @@ class ZoteroLibrary(models.Model):
     secret = models.TextField(
         blank=True, editable=False, help_text="Encrypted read-only key of a private library."
     )
-    version = models.PositiveIntegerField(default=0, help_text="That the library has here.")
+    version = models.PositiveIntegerField(
+        default=0, help_text="That was read. 0: the next read is of the whole library."
+    )
     read_at = models.DateTimeField(null=True, blank=True, help_text="When it was last read.")
     next_read_at = models.DateTimeField(db_index=True)
-    problem = models.CharField(max_length=300, blank=True)
+    problem = models.CharField(
+        max_length=20, blank=True, help_text="Its text is in templates/digest/_zotero.html."
+    )
 
     def __str__(self):
         return self.path

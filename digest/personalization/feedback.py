@@ -1,6 +1,7 @@
 """A subscriber's feedback on papers, and what is learned from it."""
 
 from contextlib import contextmanager
+from math import log10
 
 from django.db import transaction
 from django.db.models import F
@@ -184,11 +185,16 @@ def _fit(rows, now):
         disliked = [text for text, value in values if value == Feedback.Value.LESS]
         liked = [text for text, value in values if value != Feedback.Value.LESS]
         # One library at a time, to bound memory.
-        papers = LibraryPaper.objects.filter(subscriber=row.subscriber_id)
-        library = [
-            model_store.document(*columns) for columns in papers.values_list("title", "abstract")
-        ]
-        learned = relevance_feedback.learn(model, liked, disliked, list(row.removed), library)
+        papers = list(LibraryPaper.objects.filter(subscriber=row.subscriber_id))
+        library = [model_store.document(paper.title, paper.abstract) for paper in papers]
+        # Of Zotero's papers, the latest count most: 1 / (1 + log10 n) for the n-th, the formula of
+        # https://github.com/TideDra/zotero-arxiv-daily.
+        latest = sorted((p for p in papers if p.zotero_key), key=lambda p: p.at, reverse=True)
+        ranks = {paper.pk: n for n, paper in enumerate(latest, 1)}
+        shares = [1 / (1 + log10(ranks.get(paper.pk, 1))) for paper in papers]
+        learned = relevance_feedback.learn(
+            model, liked, disliked, list(row.removed), library, shares
+        )
         # Not if there is more feedback since the rows were read.
         fitted += ReaderModel.objects.filter(pk=row.pk, said=row.said).update(
             learned=row.said,

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from digest.models import LibraryPaper, LibraryUpload, Paper, title_lookup
+from digest.models import LibraryPaper, LibraryUpload, Paper, ZoteroLibrary, title_lookup
 from digest.personalization import feedback
 from digest.sources import bibliographies
 from digest.sources.records import Record
 
-MAX_PAPERS = feedback.MAX_LEARNED  # The latest: more are not learned from.
+MAX_PAPERS = feedback.MAX_LEARNED  # The latest uploaded ones, and the latest of Zotero.
 
 
 class Changes(NamedTuple):
@@ -63,6 +63,10 @@ def add(subscriber, text: str, now) -> Changes:
         if changes.new:
             displaced = changes.replaced + changes.removed
             subscriber.library.filter(pk__in=[paper.pk for paper in displaced]).delete()
+            # Papers of Zotero become uploaded ones.
+            subscriber.library.filter(
+                identity__in=[paper.identity for paper in changes.new]
+            ).delete()
             # The first ones count as added last.
             LibraryPaper.objects.bulk_create(reversed(changes.new))
             _forget_upload(subscriber)
@@ -92,6 +96,7 @@ def undo(subscriber, upload_id: int) -> bool:
             ignore_conflicts=True,
         )
         upload.delete()
+        _read_zotero_again(subscriber)
         if deleted or upload.displaced:
             feedback.request_learning(subscriber)
     return True
@@ -106,15 +111,22 @@ def remove(subscriber, which) -> None:
         for upload in LibraryUpload.objects.filter(subscriber=subscriber):
             upload.displaced = [p for p in upload.displaced if p["identity"] not in identities]
             upload.save()
+        _read_zotero_again(subscriber)
         if identities:
             feedback.request_learning(subscriber)
 
 
 def forget(subscriber) -> None:
-    """Delete the library. Raises Subscriber.DoesNotExist like `add`."""
+    """Delete the library, and disconnect Zotero. Raises Subscriber.DoesNotExist like `add`."""
     with transaction.atomic():
         remove(subscriber, subscriber.library.all())
+        ZoteroLibrary.objects.filter(subscriber=subscriber).delete()
         _forget_upload(subscriber)
+
+
+def _read_zotero_again(subscriber):
+    """Let papers that are no longer uploaded ones come back with the next read."""
+    ZoteroLibrary.objects.filter(subscriber=subscriber).update(version=0)
 
 
 def _forget_upload(subscriber):
@@ -132,26 +144,17 @@ def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
     latest = sorted(bibliography.records, key=lambda record: record.day or date.min, reverse=True)[
         :MAX_PAPERS
     ]
-    return bibliography, _completed(latest)
+    return bibliography, [*{record.id: record for record in complete(latest)}.values()]
 
 
 def _changes(subscriber, bibliography, completed, now):
-    before = {paper.identity: paper for paper in subscriber.library.all()}
+    before = {paper.identity: paper for paper in subscriber.library.filter(zotero_key="")}
     titled = [record for record in completed if record.title]
     new = []
     for record in titled:
         known = before.get(record.id)
         if known is None or (record.abstract and not known.abstract):
-            new.append(
-                LibraryPaper(
-                    subscriber=subscriber,
-                    identity=record.id,
-                    title=record.title,
-                    abstract=record.abstract,
-                    year=record.day and record.day.year,
-                    at=now,
-                )
-            )
+            new.append(row_of(subscriber, record, now))
     replaced = [before.pop(paper.identity) for paper in new if paper.identity in before]
     # In the order of the library: within a year, the last added is first.
     latest = sorted([*new, *before.values()], key=lambda paper: -(paper.year or 0))
@@ -169,12 +172,25 @@ def _changes(subscriber, bibliography, completed, now):
     )
 
 
-def _completed(records: Iterable[Record]) -> list[Record]:
+def row_of(subscriber, record: Record, at, zotero_key="") -> LibraryPaper:
+    """Return an unsaved row of a library."""
+    return LibraryPaper(
+        subscriber=subscriber,
+        identity=record.id,
+        title=record.title,
+        abstract=record.abstract,
+        year=record.day and record.day.year,
+        at=at,
+        zotero_key=zotero_key,
+    )
+
+
+def complete(records: Iterable[Record]) -> list[Record]:
     """Return the records, with missing fields and ids of the papers in the database."""
     by_id = Paper.objects.in_bulk([record.id for record in records])
     same_titles = title_lookup.alike(Paper.objects.order_by(), {record.title for record in records})
     by_title = {paper.title.casefold(): paper for paper in same_titles}
-    completed = {}
+    completed = []
     for record in records:
         paper = by_id.get(record.id) or by_title.get(record.title.casefold())
         if paper:
@@ -184,5 +200,5 @@ def _completed(records: Iterable[Record]) -> list[Record]:
                 record.abstract or paper.abstract[: bibliographies.MAX_ABSTRACT],
                 day=record.day or paper.day,
             )
-        completed[record.id] = record
-    return [*completed.values()]
+        completed.append(record)
+    return completed

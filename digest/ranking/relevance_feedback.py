@@ -51,14 +51,17 @@ def learn(
     disliked: Sequence[str] = (),
     removed: Collection[str] = (),
     library: Sequence[str] = (),
+    shares: Sequence[float] = (),
 ) -> LearnedProfile:
     """Fit a preference model to texts of papers, without `removed` terms.
 
     Papers of the `library` were known before: together they count as LIBRARY_WEIGHT liked papers.
+    `shares`: how much each of them counts among these, at most 1; the same by default.
     """
     likes = model.read([*liked, *library])
     counts = np.ones(len(likes), np.float32)
-    counts[len(liked) :] = min(1, LIBRARY_WEIGHT / max(len(library), 1))
+    of_each = np.array(shares or [1.0] * len(library))
+    counts[len(liked) :] = of_each * min(1, LIBRARY_WEIGHT / max(of_each.sum(), 1))
     theirs = _mean(model, likes, counts)
     not_theirs = _mean(model, model.read(disliked), np.ones(len(disliked), np.float32))
     # What a disliked paper has in common with the liked ones is no reason to dislike it.

@@ -6,7 +6,7 @@ other text there is a comment. A broken entry is skipped.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain, islice
@@ -89,19 +89,25 @@ class Bibliography:
 def read(text: str) -> Bibliography:
     """Parse a bibliography in any of the formats."""
     records: dict[str, Record] = {}
-    bad, unread, left = 0, [], MAX_MARKS
-    for name, fields in _entries(text.lstrip("\ufeff")):
-        texts = {name: fields.get(name, "") for name in ("title", "abstract")}
-        left -= sum(len(latex.MARKS.findall(text)) for text in texts.values())
-        if left < 0:
-            fields |= {name: latex.MARKS.sub(" ", text) for name, text in texts.items()}
-        record = _record(fields)
+    bad, unread = 0, []
+    for name, record in records_of(_entries(text.lstrip("\ufeff"))):
         if record is None:
             bad += 1
             unread += [name] if bad <= MAX_UNREAD else []
         elif record.abstract or not (record.id in records and records[record.id].abstract):
             records[record.id] = record
     return Bibliography([*records.values()], bad, unread)
+
+
+def records_of(entries: Iterable[Entry]) -> Iterator[tuple[str, Record | None]]:
+    """Yield the name of each entry with its record, or None if it could not be read."""
+    left = MAX_MARKS
+    for name, fields in entries:
+        texts = {name: fields.get(name, "") for name in ("title", "abstract")}
+        left -= sum(len(latex.MARKS.findall(text)) for text in texts.values())
+        if left < 0:
+            fields |= {name: latex.MARKS.sub(" ", text) for name, text in texts.items()}
+        yield name, _record(fields)
 
 
 def ris(record: Record) -> str:

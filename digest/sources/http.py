@@ -66,6 +66,7 @@ class Entry:
     body: bytes
     headers: dict[str, str]  # Names in lower case.
     fetched_at: datetime
+    status: int = 200  # Or 304, of a request with `headers`.
 
 
 class Gate(Protocol):
@@ -129,14 +130,19 @@ class Web:
         *,
         cache_for: timedelta = timedelta(0),
         retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Entry:
         """Return a response, from the cache if it is younger than `cache_for`.
 
-        `retries` replaces the number of attempts.
+        `retries` replaces the number of attempts. A request with `headers`, which may have a key,
+        neither reads the cache nor stores its response there.
 
         Raises Refused or Unavailable.
         """
         url = _with_params(url, params or {})
+        if headers:
+            answer = self._ask(url, headers, retries or self.retries)
+            return Entry(answer.body, answer.headers, self.now(), answer.status)
         kept = self.cache.get(url)
         if kept and timedelta(0) <= self.now() - kept.fetched_at < cache_for:
             return kept
@@ -395,7 +401,7 @@ def _conditions(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _retry_after(answer, now) -> float | None:
     """Return the pause that the server asked for, in seconds: as a number, a date or a limit."""
-    text = answer.headers.get("retry-after", "").strip()
+    text = (answer.headers.get("retry-after") or answer.headers.get("backoff", "")).strip()
     if not text:
         spent = re.search(r"\br=0;\s*t=(\d{1,9})\b", answer.headers.get("ratelimit", ""))
         return float(spent[1]) if spent else None

@@ -11,18 +11,21 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from digest import tasks
-from digest.models import LibraryUpload
+from digest.models import LibraryUpload, ZoteroLibrary
+from digest.personalization import zotero
 from digest.personalization.library import MAX_PAPERS, add, forget, preview, remove, undo
 from digest.sources import bibliographies
 from digest.sources.records import CONTROLS
+from digest.sources.zotero import KEY, path_of
 from subscriptions.mail.plaintext import one_line, shortened
-from subscriptions.security import tokens
+from subscriptions.security import rate_limits, tokens
 from subscriptions.tasks import enqueue
-from subscriptions.views.access import bad_request, token_page
+from subscriptions.views.access import bad_request, token_page, too_many
 
 PAGE = 50
 SHOWN_TITLES = 10  # Of a preview; more are folded away.
 MAX_NAME_COLUMNS = 40  # Of an entry that could not be read.
+MAX_READS = 10  # Of a library in Zotero in an hour, at the wish of its subscriber.
 MAX_FILE_MB = 10  # The page's script sends a file in pieces.
 #: Bytes of UTF-8. The rest of a request's body is for the form's other fields.
 MAX_TEXT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE - 10_000
@@ -64,6 +67,11 @@ def _changed(request, subscriber, token):
     elif sent.get("paper", "").isdecimal():
         remove(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
         query = {"page": request.GET.get("page", 1)}
+    elif "zotero" in sent:
+        return _connected(request, subscriber, token)
+    elif sent.get("all") == "disconnect":
+        zotero.disconnect(subscriber)
+        query = {}
     elif sent.get("all") == "forget":
         forget(subscriber)
         query = {"deleted": 1}
@@ -71,6 +79,22 @@ def _changed(request, subscriber, token):
         return bad_request(request, _("There is no such action."))
     enqueue(tasks.learn_from_feedback)
     return redirect(reverse("library", args=[token], query=query))
+
+
+def _connected(request, subscriber, token):
+    """Connect a library in Zotero, or have it read now."""
+    now, key = timezone.now(), request.POST.get("key", "").strip()
+    path = path_of(request.POST["zotero"])
+    if not path or (key and not KEY.fullmatch(key)):
+        return _page(request, subscriber, token, wrong="wrong key" if path else "wrong address")
+    limit = rate_limits.Limit("subscriber", str(subscriber.pk), MAX_READS, rate_limits.HOUR)
+    try:
+        rate_limits.hit("zotero", [limit], now)
+    except rate_limits.TooManyAttempts as refusal:
+        return too_many(request, refusal)
+    zotero.connect(subscriber, path, key, now)
+    enqueue(tasks.read_zotero_libraries)
+    return redirect(reverse("library", args=[token]) + "#zotero")
 
 
 def _preview(request, subscriber, token):
@@ -133,13 +157,17 @@ def _number(text) -> int | None:
     return int(text[:9]) if text and text.isdecimal() else None
 
 
-def _page(request, subscriber, token, problem="", pasted=""):
+def _page(request, subscriber, token, problem="", pasted="", wrong=""):
     upload = LibraryUpload.objects.filter(subscriber=subscriber).first()
     context = {
         "token": token,
         "subscriber": subscriber,
         "page": Paginator(subscriber.library.all(), PAGE).get_page(request.GET.get("page")),
         "problem": problem,
+        "zotero": ZoteroLibrary.objects.filter(subscriber=subscriber).first(),
+        "now": timezone.now(),
+        "wrong": wrong,
+        "zotero_count": subscriber.library.exclude(zotero_key="").count(),
         "pasted": pasted,
         "new": _number(request.GET.get("new")),
         "undone": _number(request.GET.get("undone")),
@@ -149,7 +177,7 @@ def _page(request, subscriber, token, problem="", pasted=""):
         "most": MAX_PAPERS,
         "max_file_mb": MAX_FILE_MB,
     }
-    status = 400 if problem else 200
+    status = 400 if problem or wrong else 200
     return render(request, "digest/library.html", context, status=status)
 
 

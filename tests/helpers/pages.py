@@ -194,6 +194,8 @@ def samples() -> list[Sample]:
             (f"/preferences/{preferences}/", {"action": action})
             for action in ("token", "revoke_token", "export")
         ),
+        (f"/library/{preferences}/", {"zotero": "https://www.zotero.org/ada"}),
+        (f"/library/{preferences}/", {"zotero": "groups/2373", "key": "abc123"}),
     ]
     return [
         *map(Sample, shown),

@@ -221,7 +221,8 @@ BY_RULE = {
     "when they have expired": "sessions.Session",
     "goes with its letter": "digest.Digest digest.Pick",
     "goes with its reader": "digest.Feedback digest.LibraryPaper digest.LibraryUpload "
-    "digest.ReaderModel subscriptions.ApiToken subscriptions.Topic subscriptions.TopicPreference",
+    "digest.ReaderModel digest.ZoteroLibrary subscriptions.ApiToken subscriptions.Topic "
+    "subscriptions.TopicPreference",
     "for ever, a few for each paper": "digest.Paper digest.PaperEmbedding digest.PaperEvent",
     "for ever, a row for each day and measure": "digest.Tally",
     "a few rows": "digest.Turn digest.Pulse subscriptions.Sending contenttypes.ContentType",

@@ -71,6 +71,14 @@ def test_one_paper_of_another_kind_hardly_lowers_the_floor():
     assert with_another.floor > 0.8 * learn(model(), liked(12)).floor
 
 
+def test_papers_of_a_library_count_by_their_shares():
+    known = liked(6) + liked(6, "stars")
+    alike, same = (learn(model(), [], library=known, shares=of) for of in ([], [1.0] * 12))
+    assert alike == same
+    shares = [1.0] * 6 + [0.1] * 6
+    assert set(ranked(learn(model(), [], library=known, shares=shares))[:6]) <= ARE_BAKING
+
+
 def test_a_removed_term_is_out_of_weights_and_reasons():
     removed = {"bread", "flour"}
     whole, without = (learn(model(), liked(6), (), some) for some in ((), removed))

@@ -34,7 +34,7 @@ PARTS = {
     "Text of emails": {theirs.Volley},
     "Rate-limited mailbox providers": {theirs.Provider},
     "Feedback and reading list": {ours.Feedback},
-    "Library": {ours.LibraryPaper, ours.LibraryUpload},
+    "Library": {ours.LibraryPaper, ours.LibraryUpload, ours.ZoteroLibrary},
     "Interest profile": {ours.ReaderModel},
     "Rate limits": {theirs.Attempt},
     "Token for programs": {theirs.ApiToken},

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from digest.models import ReaderModel
 from digest.operations import retention
-from digest.personalization import feedback, library, reading_list
+from digest.personalization import feedback, library, reading_list, zotero
 from digest.planning import plan
 from subscriptions.actions import change_address, erase, export, signup
 from subscriptions.actions.preferences import TopicSelection
@@ -33,8 +33,10 @@ CONSENT_SOURCE = signup.ConsentSource(via="a test", ip="192.0.2.77", wording="Se
 ADDRESS = "Ada.Lovelace@analytical-engine.example"
 #: What is exported in other words, or is of use to the post office alone.
 EXPORTED_OTHERWISE = {
-    **{"Subscriber": {"weekdays"}, "Letter": {"mime_at", "mime_size"}},
+    "Subscriber": {"weekdays", "secret"},
+    "Letter": {"mime_at", "mime_size"},
     "ApiToken": {"hash"},
+    "ZoteroLibrary": {"secret"},
 }
 
 
@@ -62,6 +64,7 @@ def a_life(client):
     reading_list.annotate(subscriber, papers[2], note="Read section 4", labels="to cite")
     reading_list.mark_read(subscriber, papers[2], NOW + HOUR)
     library.add(subscriber, "On the nodes of graphs", NOW + HOUR)
+    zotero.connect(subscriber, "users/475425", "P9NiFoyLeZu2bZNvvuQPDWsd", NOW + HOUR)
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
     ReaderModel.objects.filter(subscriber=subscriber).update(**learned, fitted_at=NOW, floor=0.25)
     feedback.remove_word(subscriber, "node")

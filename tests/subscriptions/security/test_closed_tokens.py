@@ -38,7 +38,10 @@ ANSWERED = {"confirm", "move", "unsubscribe", "short", "short-paper"}
 SENT = {
     "preferences": [{"action": action} for action in ("save", "export", "erase", "reset", "move")],
     "learned": [{"learning": "off"}],
-    "library": [{"text": "On graphs", "add": "1"}, {"all": "forget"}, {"undo": "1"}],
+    "library": [
+        *[{"text": "On graphs", "add": "1"}, {"all": "forget"}, {"undo": "1"}],
+        *[{"zotero": "users/7"}, {"all": "disconnect"}],
+    ],
     "feedback": [{"paper": "2606.1", "value": "more"}],
     "saved": [{"paper": "2606.1", "action": action} for action in ("note", "read", "remove")],
 }

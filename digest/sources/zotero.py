@@ -1,0 +1,118 @@
+"""Libraries in Zotero, by its Web API v3 (https://www.zotero.org/support/dev/web_api/v3/start).
+
+Never tried with the real service.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from digest.sources import bibliographies
+from digest.sources.base import MalformedFeed
+from digest.sources.daily_listing import from_json
+from digest.sources.http import Unavailable, Web
+from digest.sources.records import Record
+
+MAX_PAGES = 10  # Of 100 items, the most that the API allows.
+MAX_VERSION = 2**31 - 1  # The database's limit.
+NO_PAPERS = ("attachment", "note", "annotation")
+ADDRESS = re.compile(
+    r"(?:(?:https?://)?(?:www\.|api\.)?zotero\.org/)?(?:(users|groups)/)?([1-9]\d{0,9})(?:[/?#].*)?",
+    re.ASCII | re.IGNORECASE,
+)
+KEY = re.compile(r"[A-Za-z0-9]{1,64}")
+ARXIV_ID = re.compile(r"^arxiv:\s*(\S{1,60})", re.IGNORECASE | re.MULTILINE)
+
+FIELDS = {"title": "title", "abstract": "abstractNote", "doi": "DOI", "url": "url"}
+FIELDS |= {"date": "date", "type": "itemType", "added": "dateAdded"}
+
+#: The key of its item, when it was added, and the paper.
+type Paper = tuple[str, datetime, Record]
+
+
+class Library(NamedTuple):
+    """A library at a version.
+
+    Attributes:
+        papers: those that were added last, the latest first. None: those of the known version.
+        wait: seconds until the next request to Zotero, if it asks for a pause.
+    """
+
+    version: int
+    papers: list[Paper] | None
+    wait: float
+
+
+def path_of(address: str) -> str:
+    """Return the path of a library from its web address or number, or an empty string.
+
+    >>> path_of("https://www.zotero.org/groups/2373/soups/library"), path_of("475425")
+    ('groups/2373', 'users/475425')
+    """
+    found = ADDRESS.fullmatch(address.strip())
+    return f"{(found[1] or 'users').lower()}/{found[2]}" if found else ""
+
+
+class Zotero:
+    """Zotero's server."""
+
+    name, seconds_between = "zotero", 1.0
+
+    def __init__(self, base: str = "https://api.zotero.org"):
+        self.base, self.hosts = base, frozenset({urlsplit(base).netloc})
+
+    def read(self, web: Web, path: str, key: str, known: int, most: int) -> Library:
+        """Return the latest papers of a library, unless its version is still the `known` one.
+
+        Of a changed library, all that is kept is read again: that takes few requests, and what was
+        deleted, moved to the trash or restored needs no rules of its own.
+
+        Raises Refused, Unavailable or MalformedFeed.
+        """
+        headers = {"Zotero-API-Version": "3"} | ({"Zotero-API-Key": key} if key else {})
+        condition = {"If-Modified-Since-Version": str(known)} if known else {}
+        params = {"format": "json", "sort": "dateAdded", "direction": "desc", "limit": "100"}
+        seen: set[str] = set()
+        papers: list[Paper] = []
+        version, wait = 0, 0.0
+        for _ in range(MAX_PAGES):
+            page = params | {"start": str(len(seen))}
+            answer = web.get(f"{self.base}/{path}/items/top", page, headers=headers | condition)
+            condition = {}
+            pause = answer.headers.get("backoff", "")
+            wait = max(wait, float(pause) if re.fullmatch(r"[0-9]{1,9}", pause) else 0.0)
+            try:
+                if answer.status == 304:
+                    if int(answer.headers.get("last-modified-version", known)) >= known:
+                        return Library(known, None, wait)
+                    continue  # It was restored to an older version.
+                rows = {str(row["key"])[:16]: row["data"] for row in from_json(answer.body, "")}
+                current = int(answer.headers["last-modified-version"])
+                total = int(answer.headers["total-results"])
+                new = {key: _fields(data) for key, data in rows.items() if key not in seen}
+                added = {
+                    k: datetime.fromisoformat(one["added"]).astimezone(UTC)
+                    for k, one in new.items()
+                }
+                if not 0 <= current <= MAX_VERSION or (total > len(seen) and not new):
+                    raise ValueError
+            except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+                raise MalformedFeed("Zotero sent something else than a list of items") from None
+            if current != (version or current):
+                raise Unavailable("the library changed while it was read")
+            version, seen = current, seen | new.keys()
+            entries = ((key, one) for key, one in new.items() if one["type"] not in NO_PAPERS)
+            found = bibliographies.records_of(entries)
+            papers += [(key, added[key], record) for key, record in found if record]
+            if len(seen) >= total or len(papers) >= most:
+                break
+        return Library(version, papers[:most], wait)
+
+
+def _fields(data: dict) -> bibliographies.Fields:
+    """Return an item's fields by BibTeX's names, its type, and when it was added."""
+    said = {name: value for name, value in data.items() if isinstance(value, str)}
+    number = ARXIV_ID.search(f"{said.get('archiveID')}\n{said.get('extra')}")
+    fields = {ours: said.get(name, "") for ours, name in FIELDS.items()}
+    return fields | {"eprint": number[1] if number else ""}

@@ -1,0 +1,356 @@
+"""A library in Zotero kept in step: connecting, reading when due, failures, and what is learned."""
+
+from functools import partial
+from math import log10
+from types import SimpleNamespace
+
+import lxml.html
+import pytest
+from django.db import connection
+
+from config.celery import app
+from digest import tasks
+from digest.indexing import model_store
+from digest.models import LibraryPaper, ReaderModel, Turn, ZoteroLibrary
+from digest.personalization import feedback, library, zotero
+from digest.ranking import relevance_feedback
+from digest.views import library as page
+from subscriptions.actions import erase, export
+from subscriptions.security.encryption import decrypt
+from tests.factories import make
+from tests.factories.harvests import serving
+from tests.factories.libraries import address, known_to, words_of
+from tests.factories.make import DAY, HOUR, MINUTE, NOW
+from tests.helpers.local_web import web_of
+from tests.helpers.threads import at_once, errors_of
+from tests.servers.loopback import DOWN, USUAL, says, web_page
+from tests.servers.zotero import PATH, ZoteroServer, item
+
+pytestmark = pytest.mark.django_db
+
+KEY = "P9NiFoyLeZu2bZNvvuQPDWsd"
+server = serving(ZoteroServer)
+
+
+@pytest.fixture
+def subscriber():
+    return make.subscriber()
+
+
+@pytest.fixture
+def someone(subscriber, server):
+    """A subscriber whose library in Zotero has two papers, and was read."""
+    server.add(1)
+    server.add(2)
+    zotero.connect(subscriber, PATH, "", NOW)
+    read(server)
+    return subscriber
+
+
+def read(server, now=NOW, *, is_pause_over=True):
+    """Read what is due, one request an attempt."""
+    if is_pause_over:
+        Turn.objects.all().delete()
+    web = web_of(server.source().hosts, retries=1)
+    zotero.read_due(server.source(), web, lambda: now)
+
+
+def state(subscriber):
+    return ZoteroLibrary.objects.get(subscriber=subscriber)
+
+
+def post(client, subscriber, **sent):
+    return client.post(address(subscriber), sent, follow=True)
+
+
+# ---- In step
+
+
+def test_a_library_is_read_once_it_is_due_and_every_six_hours(someone, server):
+    assert known_to(someone) == ["Soups of kind 2", "Soups of kind 1"]
+    assert (state(someone).version, state(someone).read_at, state(someone).problem) == (2, NOW, "")
+    server.add(3)
+    read(server, NOW + 6 * HOUR - MINUTE)
+    assert len(known_to(someone)) == 2
+    read(server, NOW + 6 * HOUR)
+    assert known_to(someone)[0] == "Soups of kind 3"
+
+
+def test_changed_and_deleted_papers_are_changed_and_deleted(someone, server):
+    server.add(1, title="Soups with bread")
+    server.delete(2)
+    read(server, NOW + DAY)
+    assert known_to(someone) == ["Soups with bread"]
+    said = ReaderModel.objects.get().said
+    read(server, NOW + 2 * DAY)
+    assert ReaderModel.objects.get().said == said  # Nothing is learned anew.
+
+
+def test_missing_abstracts_come_from_papers_here(subscriber, server):
+    make.paper("On noodles", "They are long.", id="2401.01234")
+    server.add(1, title="Noodles", abstractNote="", DOI="10.48550/arXiv.2401.01234")
+    server.add(2, title="On noodles", abstractNote="")
+    zotero.connect(subscriber, PATH, "", NOW)
+    read(server)
+    (row,) = subscriber.library.all()
+    assert (row.identity, row.abstract) == ("2401.01234", "They are long.")
+
+
+def test_the_latest_papers_are_kept_and_uploaded_ones_are_not_displaced(subscriber, server):
+    library.add(subscriber, "On all the soups", NOW)
+    server.items = {f"KEY{number:05}": item(number) for number in range(5_000)}
+    server.version = 5_000
+    zotero.connect(subscriber, PATH, "", NOW)
+    read(server)
+    library.add(subscriber, "On all the breads", NOW)
+    kept = subscriber.library.exclude(zotero_key="").order_by("at")
+    assert (kept.count(), kept[0].title) == (300, "Soups of kind 4700")
+    assert subscriber.library.filter(zotero_key="").count() == 2
+
+
+def test_a_paper_that_is_uploaded_as_well_is_there_once_and_comes_back_from_zotero(someone, server):
+    library.add(someone, "Soups of kind 1\nSoups of kind 3", NOW)
+    server.add(3)
+    read(server, NOW + DAY)
+    assert sorted(known_to(someone)) == [f"Soups of kind {number}" for number in (1, 2, 3)]
+    uploaded = someone.library.filter(zotero_key="")
+    assert uploaded.count() == 2
+    library.remove(someone, uploaded)
+    read(server, NOW + 2 * DAY)
+    assert someone.library.exclude(zotero_key="").count() == 3
+    library.add(someone, "Soups of kind 1", NOW)
+    library.undo(someone, someone.library_upload.pk)
+    read(server, NOW + 3 * DAY)
+    assert someone.library.exclude(zotero_key="").count() == 3
+
+
+# ---- When, and by whom
+
+
+def test_a_library_of_one_who_unsubscribed_is_not_read(someone, server):
+    someone.unsubscribed_at = NOW
+    someone.save()
+    server.asked.clear()
+    read(server, NOW + DAY)
+    assert not server.asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "later"),
+    [
+        (USUAL, 6 * HOUR),
+        ((429, {"Retry-After": "900000000"}, b""), DAY),
+        ((429, {}, b""), HOUR),
+    ],
+)
+def test_a_pause_holds_for_all_libraries(someone, server, answer, later):
+    server.backoff = "600"
+    server.answers.append(answer)
+    read(server, NOW + DAY)
+    assert state(someone).next_read_at == NOW + DAY + later
+    server.asked.clear()
+    for one in (someone, make.subscriber()):
+        zotero.connect(one, PATH, "", NOW)
+    read(server, NOW + DAY, is_pause_over=False)
+    assert not server.asked
+
+
+def test_after_a_failure_it_is_read_an_hour_later_and_then_once_a_day(someone, server):
+    server.answers.extend([DOWN, DOWN, DOWN])
+    now, waits = NOW + DAY, []
+    for _ in range(3):
+        read(server, now)
+        waits.append(state(someone).next_read_at - now)
+        now += waits[-1]
+    assert waits == [HOUR, DAY, DAY]
+    read(server, now)
+    assert (state(someone).problem, state(someone).next_read_at) == ("", now + 6 * HOUR)
+    assert len(known_to(someone)) == 2
+
+
+def test_a_library_that_breaks_the_reading_does_not_stop_the_others(someone, server, monkeypatch):
+    other, original = make.subscriber(), zotero.read
+    zotero.connect(other, PATH, "", NOW + DAY)
+    monkeypatch.setattr(
+        zotero, "read", lambda row, *a: 1 / 0 if row.subscriber == someone else original(row, *a)
+    )
+    with pytest.raises(ZeroDivisionError):
+        read(server, NOW + DAY)
+    read(server, NOW + DAY)
+    assert len(known_to(other)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_workers_at_once_one_reads_and_asks_in_no_transaction(subscriber, server):
+    zotero.connect(subscriber, PATH, "", NOW)
+    server.add(1)
+    web, inside = web_of(server.source().hosts), []
+    get = web.get
+    web.get = lambda *args, **more: inside.append(connection.in_atomic_block) or get(*args, **more)
+    reading = partial(zotero.read_due, server.source(), web, lambda: NOW)
+    assert errors_of(at_once(reading, reading)) == []
+    assert inside == [False]
+    assert known_to(subscriber) == ["Soups of kind 1"]
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        *(zotero.disconnect, library.forget, erase.reset, partial(erase.erase, now=NOW)),
+        *(partial(zotero.connect, path=path, key=KEY, now=NOW) for path in ("groups/7", PATH)),
+    ],
+)
+def test_what_was_read_is_left_if_the_library_was_changed_meanwhile(subscriber, server, meanwhile):
+    zotero.connect(subscriber, PATH, "", NOW)
+    server.add(1)
+    row = state(subscriber)
+    web = web_of(server.source().hosts)
+    found = server.source().read(web, PATH, "", 0, 300)
+    slow = SimpleNamespace(read=lambda *_: (meanwhile(subscriber), found)[1])
+    zotero.read(row, slow, web, NOW)
+    assert not LibraryPaper.objects.exists()
+    assert {row.version for row in ZoteroLibrary.objects.all()} <= {0}
+
+
+def test_the_task_has_no_arguments_and_beat_asks_for_it(monkeypatch):
+    app.loader.import_default_modules()
+    (entry,) = [one for one in app.conf.beat_schedule.values() if "zotero" in one["task"]]
+    assert entry["task"] == tasks.read_zotero_libraries.name
+    assert "args" not in entry
+    read = []
+    monkeypatch.setattr(zotero, "read_due", lambda source, web, clock: read.append(web))
+    tasks.read_zotero_libraries()
+    assert (read[0].hosts, read[0].retries) == ({"api.zotero.org"}, 1)
+
+
+# ---- Keys and failures, as the page tells them
+
+
+def test_a_private_library_needs_the_right_key_which_nothing_shows(
+    client, subscriber, server, caplog
+):
+    server.key = KEY
+    server.add(1)
+    assert "within minutes" in words_of(post(client, subscriber, zotero=PATH))
+    for key, problem in (("", "refused"), ("wrong", "refused"), (KEY, ""), ("", "")):
+        zotero.connect(subscriber, PATH, key, NOW)
+        read(server)
+        assert state(subscriber).problem == problem
+    shown = client.get(address(subscriber)).text
+    assert "saved" in words_of(client.get(address(subscriber)))
+    exported = str(export.export(subscriber))
+    assert PATH in exported
+    for text in (shown, exported, caplog.text, state(subscriber).secret):
+        assert KEY not in text
+        assert text == state(subscriber).secret or state(subscriber).secret not in text
+
+
+def test_a_key_is_read_after_a_rotation_and_asked_for_without_the_old_secret(
+    client, subscriber, server, settings
+):
+    server.key = KEY
+    zotero.connect(subscriber, PATH, KEY, NOW)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", [settings.SECRET_KEY]
+    read(server)
+    assert state(subscriber).problem == ""
+    settings.SECRET_KEY_FALLBACKS = []
+    read(server, NOW + DAY)
+    assert "can no longer be decrypted" in words_of(client.get(address(subscriber)))
+    zotero.connect(subscriber, PATH, KEY, NOW)
+    assert decrypt(state(subscriber).secret) == KEY
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((403, {}, b""), "Make the library public at zotero.org, or enter a key"),
+        ((404, {}, b""), "Zotero has no such library."),
+        ((412, {}, b""), "Zotero could not be read."),
+        (DOWN, "Zotero could not be read."),
+        (web_page(), "Zotero sent something else than a library."),
+        (says({}), "Zotero sent something else than a library."),
+    ],
+)
+def test_the_page_says_what_went_wrong_and_keeps_the_papers(client, someone, server, answer, words):
+    server.answers.append(answer)
+    read(server, NOW + DAY)
+    response = client.get(address(someone))
+    assert response.status_code == 200
+    (alert,) = lxml.html.fromstring(response.content).xpath("//*[@role='alert']")
+    assert words in " ".join(alert.text_content().split())
+    assert len(known_to(someone)) == 2
+
+
+# ---- The page
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"zotero": "https://www.zotero.org/ada"}, "A user name has no number"),
+        ({"zotero": "http://127.0.0.1:8000/users/1"}, "neither the address of a library"),
+        ({"zotero": PATH, "key": "a\r\nHost: x"}, "not a key of Zotero"),
+    ],
+)
+def test_what_is_no_address_or_key_is_refused_and_stays_in_the_form(
+    client, subscriber, sent, words
+):
+    response = client.post(address(subscriber), sent)
+    assert response.status_code == 400
+    assert words in words_of(response)
+    field = lxml.html.fromstring(response.content).get_element_by_id("id_zotero")
+    assert field.get("value") == sent["zotero"]
+    assert not ZoteroLibrary.objects.exists()
+
+
+def test_a_library_is_connected_read_now_changed_and_disconnected(client, someone, server):
+    assert state(someone).next_read_at == NOW + 6 * HOUR
+    post(client, someone, zotero=PATH)
+    assert state(someone).next_read_at == NOW
+    assert len(known_to(someone)) == 2
+    post(client, someone, zotero="https://www.zotero.org/groups/2373/soups")
+    assert (state(someone).path, state(someone).version) == ("groups/2373", 0)
+    assert known_to(someone) == []
+    server.path = "groups/2373"
+    read(server, state(someone).next_read_at)
+    assert len(known_to(someone)) == 2
+    library.add(someone, "On all the breads", NOW)
+    post(client, someone, all="disconnect")
+    assert known_to(someone) == ["On all the breads"]
+    assert not ZoteroLibrary.objects.exists()
+
+
+def test_reading_is_asked_for_ten_times_an_hour_by_each_subscriber(client, monkeypatch):
+    asked = []
+    monkeypatch.setattr(page, "enqueue", asked.append)
+    one, other = make.subscriber(), make.subscriber()
+    responses = [post(client, one, zotero=PATH) for _ in range(11)]
+    assert [response.status_code for response in responses] == [200] * 10 + [429]
+    assert "You did this too often." in words_of(responses[-1])
+    assert post(client, other, zotero=PATH).status_code == 200
+    assert asked == [tasks.read_zotero_libraries] * 11
+
+
+# ---- What is learned
+
+
+def test_the_latest_papers_of_zotero_count_most_and_uploaded_ones_all_the_same(
+    subscriber, server, monkeypatch
+):
+    for number in range(10):
+        server.add(number)
+    zotero.connect(subscriber, PATH, "", NOW)
+    read(server)
+    library.add(subscriber, "On all the soups\nSoups of kind 9", NOW)
+    model_store.fit(NOW)
+    given = []
+    monkeypatch.setattr(relevance_feedback, "learn", lambda *args: given.append(args) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        feedback.learn(NOW)
+    *_, texts, shares = given[0]
+    titles = subscriber.library.values_list("title", flat=True)
+    share_of = dict(zip(titles, shares, strict=True))
+    assert len(texts) == 11
+    assert [share_of[title] for title in ("On all the soups", "Soups of kind 9")] == [1, 1]
+    assert share_of["Soups of kind 8"] == 1
+    assert share_of["Soups of kind 0"] == pytest.approx(1 / (1 + log10(9)))

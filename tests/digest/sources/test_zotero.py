@@ -1,0 +1,180 @@
+"""Libraries in Zotero: addresses, pages, versions, items, and what goes wrong."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from digest.sources.base import MalformedFeed
+from digest.sources.http import Refused, Unavailable
+from digest.sources.zotero import path_of
+from tests.factories.harvests import serving
+from tests.helpers.local_web import MemoryCache, web_of
+from tests.servers.loopback import DOWN, says, web_page
+from tests.servers.zotero import PATH, ZoteroServer, item
+
+server = serving(ZoteroServer)
+
+
+def read(server, known=0, key="", most=300, **options):
+    web = web_of(server.source().hosts, retries=1, **options)
+    return server.source().read(web, PATH, key, known, most)
+
+
+def titles(library):
+    return [record.title for _, _, record in library.papers]
+
+
+# ---- Addresses
+
+
+GROUPS = ["https://www.zotero.org/groups/2373/soups", "http://zotero.org/Groups/2373?x=1"]
+GROUPS += [" groups/2373 ", "https://api.zotero.org/groups/2373/items"]
+NO_ADDRESSES = ["https://www.zotero.org/ada/library", "https://evil.example/groups/2373", ""]
+NO_ADDRESSES += ["https://zotero.org.evil.example/groups/2373", "groups/2373@evil.example"]
+NO_ADDRESSES += ["users/0", "users/12345678901", "users/٤٧", "http://127.0.0.1/groups/2373"]
+
+
+def test_an_address_gives_a_path_and_never_a_host():
+    assert {path_of(address) for address in GROUPS} == {"groups/2373"}
+    assert path_of("475425") == "users/475425"
+    assert {path_of(address) for address in NO_ADDRESSES} == {""}
+
+
+# ---- Pages and versions
+
+
+def test_all_pages_are_read_and_the_last_added_comes_first(server):
+    for number in range(250):
+        server.add(number)
+    library = read(server)
+    assert titles(library) == [f"Soups of kind {number}" for number in reversed(range(250))]
+    assert (library.version, library.wait) == (250, 0)
+    assert [asked["start"] for _, asked, _ in server.asked] == ["0", "100", "200"]
+
+
+@pytest.mark.parametrize(("kind", "papers", "pages"), [("book", 300, 3), ("note", 0, 10)])
+def test_of_five_thousand_items_only_the_latest_are_asked_for(server, kind, papers, pages):
+    server.items = {f"KEY{number:05}": item(number, itemType=kind) for number in range(5_000)}
+    assert titles(read(server)) == [f"Soups of kind {4999 - n}" for n in range(papers)]
+    assert len(server.asked) == pages
+
+
+def test_a_library_that_did_not_change_is_not_sent_again(server):
+    server.add()
+    assert read(server, known=1) == (1, None, 0)
+    server.add(2)
+    assert len(titles(read(server, known=1))) == 2
+
+
+def test_a_library_that_was_restored_to_an_older_version_is_read(server):
+    server.add()
+    assert read(server, known=9).version == 1
+    assert len(server.asked) == 2
+
+
+def test_what_is_added_while_the_library_is_read_leaves_it_to_a_later_time(server):
+    for number in range(150):
+        server.add(number)
+    server.during.extend([lambda: None, lambda: server.add(999)])
+    with pytest.raises(Unavailable, match="changed while it was read"):
+        read(server)
+
+
+def test_a_page_that_is_sent_again_is_an_error(server):
+    page = [{"key": f"K{number}", "data": item(number)} for number in range(100)]
+    headers = {"Last-Modified-Version": "3", "Total-Results": "200"}
+    server.answers.extend([(200, headers, says(page)[2])] * 2)
+    with pytest.raises(MalformedFeed):
+        read(server)
+
+
+def test_the_key_goes_in_a_header_and_no_answer_is_cached(server):
+    server.add()
+    server.key, cache = "secret", MemoryCache()
+    assert titles(read(server, key="secret", cache=cache)) == ["Soups of kind 1"]
+    ((path, asked, headers),) = server.asked
+    assert headers["zotero-api-key"] == "secret"
+    assert "secret" not in f"{path}{asked}"
+    assert not cache
+
+
+# ---- Items
+
+
+@pytest.mark.parametrize(
+    ("data", "identity"),
+    [
+        ({"DOI": "10.48550/arXiv.2401.01234"}, "2401.01234"),
+        ({"url": "http://arxiv.org/abs/2401.01234v2"}, "2401.01234"),
+        ({"archiveID": "arXiv:2401.01234"}, "2401.01234"),
+        ({"extra": "Citation Key: x\narXiv: 2401.01234 [cs]"}, "2401.01234"),
+        ({"extra": 7, "DOI": None, "url": ["x"]}, None),
+    ],
+)
+def test_an_item_becomes_a_record(server, data, identity):
+    server.add(1, **data)
+    ((key, at, record),) = read(server).papers
+    assert (key, at) == ("KEY00001", datetime(2026, 5, 1, 0, 1, tzinfo=UTC))
+    assert (record.title, record.abstract) == ("Soups of kind 1", "How soup 1 is made.")
+    assert record.day == date(2024, 1, 1)
+    assert record.id == identity or (identity is None and record.id.startswith("title:"))
+
+
+def test_notes_attachments_and_items_without_a_title_are_left_out(server):
+    for number, data in enumerate(
+        [{"itemType": "attachment"}, {"itemType": "note"}, {"title": ""}]
+    ):
+        server.add(number, **data)
+    assert read(server).papers == []
+
+
+# ---- What goes wrong
+
+BUSY = 429, {}, b""
+WRONG = [
+    b"",
+    b"[",
+    b"{}",
+    b"null",
+    b"[7]",
+    b'["x"]',
+    b'[{"key": "A"}]',
+    b'[{"key": [], "data": 1}]',
+]
+WRONG += [b'[{"key": "A", "data": {"title": "x", "dateAdded": "yesterday"}}]']
+COUNTED = {"Last-Modified-Version": "3", "Total-Results": "1"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "more"),
+    [
+        (BUSY, Unavailable, {"retry_after": None}),
+        ((429, {"Retry-After": "77"}, b""), Unavailable, {"retry_after": 77}),
+        ((503, {"Backoff": "66"}, b""), Unavailable, {"retry_after": 66}),
+        (DOWN, Unavailable, {}),
+        ((200, {**COUNTED, "Content-Length": "99"}, b"[]"), Unavailable, {}),
+        ((403, {}, b""), Refused, {"status": 403}),
+        ((404, {}, b""), Refused, {"status": 404}),
+        ((412, {}, b""), Refused, {"status": 412}),
+        ((302, {"Location": "http://127.0.0.1:9/"}, b""), Refused, {}),
+        (web_page(), Refused, {}),
+        *[((200, COUNTED, body), MalformedFeed, {}) for body in WRONG],
+        ((200, COUNTED | {"Total-Results": "many"}, b"[]"), MalformedFeed, {}),
+        ((200, COUNTED | {"Last-Modified-Version": "9" * 99}, b"[]"), MalformedFeed, {}),
+        ((200, COUNTED | {"Last-Modified-Version": "-1"}, b"[]"), MalformedFeed, {}),
+    ],
+)
+def test_each_wrong_answer_is_an_error_of_its_kind(server, answer, error, more):
+    server.add()
+    server.answers.append(answer)
+    with pytest.raises(error) as failed:
+        read(server)
+    assert {name: getattr(failed.value, name) for name in more} == more
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(("said", "wait"), [("120", 120), ("soon", 0), ("-5", 0)])
+def test_a_pause_that_zotero_asks_for_is_passed_on(server, said, wait):
+    server.add()
+    server.backoff = said
+    assert read(server).wait == read(server, known=1).wait == wait
