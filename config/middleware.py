@@ -176,7 +176,7 @@ class RedactingFormatter(logging.Formatter):
 
     TOKEN = re.compile(
         r"/(e|confirm|preferences|move|unsubscribe|me|history|digests|feeds|feedback|learned|library"
-        r"|saved|why)"
+        r"|recommend|saved|why)"
         r"/[^/\s\"']+"
     )
     API_TOKEN = re.compile(r"\bpb_[\w-]{20,}")

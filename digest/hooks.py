@@ -13,6 +13,7 @@ from digest.models import (
     PaperEvent,
     Pick,
     ReaderModel,
+    Recommendation,
     ZoteroLibrary,
 )
 from subscriptions.actions.export import rows
@@ -89,6 +90,10 @@ def export(subscriber):
         else [],
         "taken_out": list(model.removed.values()) if model else [],
         "reader_model": rows(learned),
+        "recommendations_sent": rows(subscriber.recommendations_sent, "paper"),
+        "recommendations_received": rows(
+            Recommendation.objects.valid().filter(receiver=subscriber), "paper"
+        ),
     }
 
 

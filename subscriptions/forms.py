@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
+from subscriptions.actions import groups
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.actions.signup import SignUpRequest
 from subscriptions.models import Subscriber, Topic, known_zone, languages, zone_names
@@ -198,6 +199,18 @@ class MoveForm(PageForm):
         if address == self.subscriber.email:
             raise forms.ValidationError(_("Your digest already goes to this address."))
         return address
+
+
+class JoinForm(PageForm):
+    name = forms.CharField(label=_("Your name in the group"))
+
+    def __init__(self, membership, data=None):
+        name = {"name": membership.name}
+        super().__init__(data, initial=name, auto_id=f"id_%s_{membership.pk}")
+        self.membership, self.consent = membership, groups.consent(membership.group)
+
+    def clean_name(self):
+        return groups.clean_name(self.cleaned_data["name"])
 
 
 class InterestsForm(TopicsForm):

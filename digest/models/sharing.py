@@ -1,9 +1,31 @@
 """Papers that members of a group recommend to each other."""
 
+from datetime import timedelta
+
 from django.db import models
+from django.db.models import Exists, OuterRef
 
 from digest.models.papers import Paper
-from subscriptions.models import Subscriber
+from subscriptions.models import Membership, Subscriber
+
+KEEP_RECOMMENDATIONS = timedelta(days=90)
+
+
+class RecommendationQuerySet(models.QuerySet):
+    def valid(self):
+        """Filter by those whose sender and receiver are members of one group today.
+
+        The receiver gets digests and takes recommendations.
+        """
+        joined = Membership.objects.joined()
+        sender = joined.filter(group=OuterRef("group"), subscriber=OuterRef(OuterRef("sender")))
+        receiver = joined.filter(Exists(sender), subscriber=OuterRef("receiver"))
+        return self.filter(Exists(receiver.filter(takes_recommendations=True)))
+
+    def outdated(self, now):
+        """Filter by those to delete: the old, and those that are no longer valid."""
+        recent = self.valid().filter(at__gte=now - KEEP_RECOMMENDATIONS)
+        return self.exclude(pk__in=recent.values("pk"))
 
 
 class Recommendation(models.Model):
@@ -19,6 +41,8 @@ class Recommendation(models.Model):
     sender_name = models.CharField(max_length=60)
     note = models.CharField(max_length=280, blank=True)
     at = models.DateTimeField()
+
+    objects = RecommendationQuerySet.as_manager()
 
     class Meta:
         ordering = ["at", "pk"]

@@ -12,7 +12,7 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 
 from digest.indexing import file_storage
-from digest.models import Alarm, Coverage, Harvest, Observation, Response
+from digest.models import Alarm, Coverage, Harvest, Observation, Recommendation, Response
 from subscriptions.actions import change_address, erase
 from subscriptions.bounces import unreadable
 from subscriptions.delivery import retention
@@ -52,6 +52,7 @@ def purge(now) -> None:
         age.purge(now)
     retention.purge(now)
     unreadable.purge(now - unreadable.KEEP)
+    Recommendation.objects.outdated(now).delete()
     rate_limits.purge(now)
     suppression_list.purge(now)
     change_address.purge(now)

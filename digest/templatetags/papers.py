@@ -22,6 +22,7 @@ def paper_card(
     why="",
     relatives=(),
     feedback_token="",
+    recommend_token="",
     title="",
     byline="",
     snippet="",
@@ -62,5 +63,6 @@ def paper_card(
         "relatives": relatives,
         "links": [link for link in links if link[0]],
         "feedback_token": feedback_token,
+        "recommend_token": recommend_token,
         "coins": paper.link and citations.coins(paper),
     }

@@ -8,6 +8,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from digest.models.sharing import KEEP_RECOMMENDATIONS
 from digest.operations import retention
 from digest.papers import registry
 from subscriptions.actions import change_address
@@ -45,6 +46,7 @@ def days_kept() -> dict[str, str]:
         "events": settings.KEEP_EVENTS,
         "journals": delivery_retention.KEEP_JOURNALS,
         "unreadable": unreadable.KEEP,
+        "recommendations": KEEP_RECOMMENDATIONS,
         "attempts": rate_limits.KEEP,
         "move": change_address.VALID_FOR,
         "bounced": suppression_list.BOUNCED_FOR,

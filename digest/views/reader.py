@@ -1,9 +1,10 @@
 """A subscriber's digests on the web, their feedback on papers, and explanations."""
 
 from datetime import date, timedelta
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpResponse
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_safe
 
 from digest import tasks, wording
 from digest.models import Digest, Paper, Pick
+from digest.personalization import recommendations
 from digest.personalization.feedback import (
     VALUES,
     attach,
@@ -90,6 +92,7 @@ def _digest_page(request, subscriber, digest, **context):
         "subscriber": subscriber,
         "state": subscriber.state_at(now),
         "today": schedule.local_day(now, subscriber.zone),
+        "recommend_token": recommend_token(subscriber, context.get("token", "")),
     }
     return render(request, "digest/digest.html", context)
 
@@ -266,8 +269,48 @@ def why(request, token):
         "answer": explain.explain(subscriber, asked, day, now) if asked else None,
         "new_days": settings.NEW_DAYS,
         "size": subscriber.size,
+        "recommend_token": recommend_token(subscriber, token),
     }
     return render(request, "digest/why.html", context)
+
+
+def recommend_token(subscriber, token) -> str:
+    """Return the token where the subscriber has a colleague to recommend papers to, else ""."""
+    return token if token and recommendations.colleagues(subscriber).exists() else ""
+
+
+@token_page
+def recommend(request, token):
+    """Recommend a paper to a colleague.
+
+    Takes a token for the preferences: that of a digest on the web may be passed on, and would show
+    others the colleagues' names.
+    """
+    subscriber = tokens.subscriber_of("preferences", token)
+    sent = request.POST if request.method == "POST" else request.GET
+    paper = Paper.objects.filter(pk=sent.get("paper", "").replace("\0", "")).first()
+    if paper is None:
+        return bad_request(request, _("There is no such paper."))
+    to, note, error = sent.get("to", ""), sent.get("note", ""), ""
+    if request.method == "POST":
+        try:
+            recommendations.recommend(subscriber, to, paper, note, timezone.now())
+        except ValidationError as refused:
+            error = refused.messages[0]
+        else:
+            query = urlencode({"paper": paper.pk, "done": "yes"})
+            return redirect(f"{reverse('recommend', args=[token])}?{query}")
+    context = {
+        "token": token,
+        "paper": paper,
+        "colleagues": recommendations.colleagues(subscriber),
+        "to": to,
+        "note": note,
+        "max_note_length": recommendations.MAX_NOTE_LENGTH,
+        "error": error,
+        "done": request.GET.get("done") == "yes",
+    }
+    return render(request, "digest/recommend.html", context, status=400 if error else 200)
 
 
 def _long_url(short_token, position):

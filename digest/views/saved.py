@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from digest import tasks, wording
 from digest.models import Paper, PaperEvent
 from digest.personalization import feedback, reading_list
+from digest.views.reader import recommend_token
 from subscriptions.security import tokens
 from subscriptions.tasks import enqueue
 from subscriptions.views.access import bad_request, token_page
@@ -79,6 +80,7 @@ def page(request, token):
         "done": DONE.get(request.GET.get("done"), "") if changed else "",
         "is_elsewhere": not any(row.is_changed for row in shown),
         "limits": reading_list,
+        "recommend_token": recommend_token(subscriber, token),
     }
     return render(request, "digest/saved.html", context)
 

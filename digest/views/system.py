@@ -14,7 +14,7 @@ from subscriptions.views.access import public_page
 def robots(request):
     """Keep search engines from URLs with tokens."""
     private = ("admin", "confirm", "preferences", "move", "unsubscribe", "digests", "feedback")
-    private += ("feeds", "history", "learned", "library", "me", "saved", "why", "e")
+    private += ("feeds", "history", "learned", "library", "me", "recommend", "saved", "why", "e")
     lines = ["User-agent: *", *(f"Disallow: /{page}/" for page in private)]
     lines += ["", f"Sitemap: {settings.SITE_URL}/sitemap.xml"]
     return HttpResponse("\n".join([*lines, ""]), content_type="text/plain")

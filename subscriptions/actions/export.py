@@ -5,7 +5,7 @@ from collections import defaultdict
 from django.db.models import F, QuerySet
 
 from subscriptions import hooks, schedule
-from subscriptions.models import ApiToken, LetterEvent, LetterFact, Move, Subscriber
+from subscriptions.models import ApiToken, Group, LetterEvent, LetterFact, Move, Subscriber
 
 
 def export(subscriber: Subscriber) -> dict:
@@ -27,6 +27,8 @@ def export(subscriber: Subscriber) -> dict:
         "own_topics": rows(subscriber.own_topics),
         "consents": rows(subscriber.consents),
         "letters": letters,
+        "groups": rows(subscriber.memberships, group_name=F("group__name")),
+        "list_of_groups": rows(Group.objects.filter(mailing_list=subscriber)),
         "move": rows(Move.objects.filter(subscriber=subscriber)),
         "api_token": rows(ApiToken.objects.filter(subscriber=subscriber), without=("hash",)),
     }

@@ -10,6 +10,21 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name="consent",
+            name="act",
+            field=models.CharField(
+                choices=[
+                    ("asked", "signed up"),
+                    ("confirmed", "confirmed the address"),
+                    ("unsubscribed", "Unsubscribed"),
+                    ("moved", "changed address"),
+                    ("joined", "joined a group"),
+                    ("left", "left a group"),
+                ],
+                max_length=12,
+            ),
+        ),
         migrations.AddField(
             model_name="subscriber",
             name="channel",
@@ -94,6 +109,7 @@ class Migration(migrations.Migration):
                     "channel",
                     models.OneToOneField(
                         blank=True,
+                        limit_choices_to=models.Q(("channel", ""), _negated=True),
                         null=True,
                         on_delete=django.db.models.deletion.DB_SET_NULL,
                         related_name="group_of_channel",

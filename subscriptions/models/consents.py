@@ -15,6 +15,8 @@ class Consent(models.Model):
         CONFIRMED = "confirmed", "confirmed the address"
         UNSUBSCRIBED = "unsubscribed"
         MOVED = "moved", "changed address"
+        JOINED = "joined", "joined a group"
+        LEFT = "left", "left a group"
 
     class Reason(models.TextChoices):
         TOO_MANY = "many", _("Too many emails")

@@ -35,6 +35,7 @@ class Group(models.Model):
         null=True,
         blank=True,
         on_delete=models.DB_SET_NULL,
+        limit_choices_to=~models.Q(channel=""),
         related_name="group_of_channel",
     )
     mailing_list = models.OneToOneField(
@@ -82,3 +83,8 @@ class Membership(models.Model):
 
     def __str__(self):
         return f"{self.subscriber_id} in {self.group_id}"
+
+    def members(self) -> MembershipQuerySet:
+        """Return what this member may see: those who joined, if they joined themselves."""
+        joined = self.group.memberships.joined().order_by("name", "pk")
+        return joined if joined.filter(pk=self.pk).exists() else joined.none()

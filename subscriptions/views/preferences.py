@@ -1,5 +1,6 @@
 """The preferences page and its actions. GET shows, POST acts; a token authorises."""
 
+from dataclasses import replace
 from functools import partial
 from urllib.parse import urlencode
 
@@ -15,12 +16,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, forms, hooks, schedule
-from subscriptions.actions import change_address, erase, export, signup
+from subscriptions.actions import change_address, erase, export, groups, signup
 from subscriptions.actions.preferences import change, resume
 from subscriptions.bounces import unreadable
 from subscriptions.db import retry_on_integrity_error
 from subscriptions.delivery import retention
-from subscriptions.models import Topic, TopicPreference
+from subscriptions.models import Membership, Topic, TopicPreference
 from subscriptions.security import api_tokens, rate_limits, tokens
 from subscriptions.views.access import bad_request, consent_source, token_page, too_many
 from subscriptions.views.signup import ADDRESS_WORKS
@@ -33,6 +34,7 @@ TABS = {
     "interests": _("Interests"),
     "delivery": _("Delivery"),
     "learned": _("Learned"),
+    "groups": _("Groups"),  # Only for those who were invited to one.
     "data": _("Data"),
 }
 DONE = {
@@ -42,6 +44,8 @@ DONE = {
     "move": _("We sent a confirmation link to each address. Both must confirm."),
     "stay": _("Your digest stays at this address."),
     "revoke_token": _("Your token is revoked."),
+    "join": _("Saved. The group’s members see your name."),
+    "leave": _("You left the group. Your name in it is deleted."),
 }
 
 
@@ -180,6 +184,28 @@ def _revoke_token(request, subscriber, token):
     return _done(token, "revoke_token", tab="data")
 
 
+def _in_group(request, subscriber, token, action):
+    """Join, leave, or switch recommendations on ("take") or off ("refuse")."""
+    now, source = timezone.now(), consent_source(request, "preferences page")
+    own = {str(row.pk): row for row in subscriber.memberships.select_related("group")}
+    try:
+        membership = own[request.POST.get("membership")]
+        if action == "join":
+            form = forms.JoinForm(membership, request.POST)
+            if not form.is_valid():
+                return _preferences_page(request, subscriber, status=400, join_form=form)
+            source = replace(source, wording=form.consent)
+            groups.join(membership, form.cleaned_data["name"], source=source, now=now)
+        elif action == "leave":
+            groups.leave(membership, source=source, now=now)
+        else:
+            wanted = {"takes_recommendations": action == "take"}
+            subscriber.memberships.filter(pk=membership.pk).update(**wanted)
+    except (KeyError, Membership.DoesNotExist):
+        return bad_request(request, gettext("You are not invited to this group."))
+    return _done(token, action if action in DONE else "save", tab="groups")
+
+
 ACTIONS = {
     "save": _save,
     "save_interests": partial(_save, tabs=["interests"]),
@@ -194,6 +220,7 @@ ACTIONS = {
     "stay": _keep_address,
     "token": _make_token,
     "revoke_token": _revoke_token,
+    **{name: partial(_in_group, action=name) for name in ("join", "leave", "take", "refuse")},
     "export": _export,
     "erase": _erase,
 }
@@ -204,12 +231,20 @@ def _done(token, action, **params):
     return redirect(f"{reverse('preferences', args=[token])}?{query}")
 
 
-def _preferences_page(request, subscriber, sent=None, status=200, move_form=None, **more):
+def _preferences_page(
+    request, subscriber, sent=None, status=200, move_form=None, join_form=None, **more
+):
     """Render all tabs. Open is the first with an error, or that was sent, or that is asked for."""
     now, sent = timezone.now(), sent or {}
     wrong = [tab for tab, form in sent.items() if form.errors]
-    asked = request.GET.get("tab")
-    tab = next(iter(wrong or sent), asked if asked in TABS else "interests")
+    memberships = subscriber.memberships.select_related("group").order_by("group__name")
+    join_forms = [
+        join_form if join_form and join_form.membership == row else forms.JoinForm(row)
+        for row in memberships
+    ]
+    tabs = {name: label for name, label in TABS.items() if name != "groups" or join_forms}
+    asked = "groups" if join_form else request.GET.get("tab")
+    tab = next(iter(wrong or sent), asked if asked in tabs else "interests")
     ids = [text for text in request.GET.getlist("both") if text.isascii() and text.isdecimal()]
     muted = subscriber.preferences.filter(
         stance=TopicPreference.Stance.MUTE, topic__in=[int(text) for text in ids if len(text) < 19]
@@ -217,9 +252,11 @@ def _preferences_page(request, subscriber, sent=None, status=200, move_form=None
     shown = {name: form.showing(subscriber) for name, form in TAB_FORMS.items() if name not in sent}
     context = {
         "tab": "data" if move_form or "api_token" in more else tab,
-        "tabs": TABS.items(),
+        "tabs": tabs.items(),
+        "join_forms": join_forms,
         "forms": shown | sent,
-        "wrong_forms": [move_form] if move_form else [sent[tab] for tab in wrong],
+        "wrong_forms": [form for form in (move_form, join_form) if form]
+        or [sent[tab] for tab in wrong],
         "move_form": move_form or forms.MoveForm(subscriber=subscriber),
         "move": change_address.pending(subscriber),
         "subscriber": subscriber,

@@ -11,10 +11,10 @@ from django.utils.text import slugify
 from digest.models import Paper
 from subscriptions.actions.signup import ConsentSource
 from subscriptions.hooks import composers, one_by_one
-from subscriptions.models import Subscriber, Topic
+from subscriptions.models import Group, Subscriber, Topic
 
 __all__ = ["CONSENT_SOURCE", "DAY", "HOUR", "MINUTE", "NOW", "SECOND", "TODAY", "YESTERDAY"]
-__all__ += ["composed", "fresh", "one_by_one", "paper", "subscriber", "topic"]
+__all__ += ["composed", "fresh", "group", "member", "one_by_one", "paper", "subscriber", "topic"]
 
 #: A Monday noon. The clock that the views read stands at it too (see conftest.py).
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -45,6 +45,17 @@ def topic(name=None, **fields):
     name = name or f"Topic {next(_number)}"
     defaults = {"name": name, "slug": slugify(name)[:80], "query": name}
     return Topic.objects.create(**defaults | fields)
+
+
+def group(name=None, **fields):
+    """Make a group without members."""
+    return Group.objects.create(name=name or f"Group {next(_number)}", **fields)
+
+
+def member(group, name="", of=None, *, now=NOW, **fields):
+    """Make a membership of a subscriber, `of`: joined with this name, or invited without one."""
+    fields = {"invited_at": now, "joined_at": now if name else None} | fields
+    return group.memberships.create(subscriber=of or subscriber(), name=name, **fields)
 
 
 def paper(title=None, abstract="", *, day=None, upvotes=None, now=NOW, **fields):

@@ -104,6 +104,10 @@ def furnish() -> None:
     settled = make.subscriber("settled@example.org", moved_at=NOW)
     done = dict.fromkeys(["asked_at", "old_agreed_at", "new_agreed_at", "done_at"], NOW)
     Move.objects.create(subscriber=settled, new_email=settled.email, **done)
+    lab, other = make.group("Lab <b>"), make.group("Journal club")
+    make.member(lab, "Ada <b>", subscriber)
+    make.member(lab, "Bob", of("settled"))
+    make.member(other, of=subscriber)
     index_store.renew(NOW)
     plan.plan(NOW)
     pick, saved = Digest.objects.get(subscriber=subscriber).picks.leading()[:2]
@@ -131,6 +135,7 @@ def samples() -> list[Sample]:
     paper = Digest.objects.get(subscriber=subscriber).picks.leading().first().paper.pk
     say, preferences = (token(purpose, "reader") for purpose in ("feedback", "preferences"))
     mover, settled = of("mover").public_id, of("settled").public_id
+    invited = subscriber.memberships.get(joined_at=None).pk
     wrong = dict.fromkeys(["hour", "language", "mute", "quiet", "timezone", "topics"], "x")
     wrong |= {"size": "0", "pause_until": "3000-01-01", "interests": "x\n" * 99}
     note = {"paper": paper, "action": "note", "note": "<b>", "labels": "a"}
@@ -168,6 +173,9 @@ def samples() -> list[Sample]:
         *(f"/{page}/{preferences}/" for page in ("me", "history")),
         *(f"/saved/{preferences}/{more}" for more in ("markdown/", "csv/", "?q=zzyzx")),
         f"/why/{preferences}/?paper={paper}",
+        *(f"/recommend/{preferences}/?paper={paper}&done={done}" for done in ("", "yes")),
+        f"/recommend/{token('preferences', 'new')}/?paper={paper}",
+        f"/preferences/{preferences}/?tab=groups",
         *("/privacy/", "/imprint/", "/embed/", "/robots.txt"),
         *("/healthz/", "/healthz/live/", "/metrics"),
     ]
@@ -184,6 +192,8 @@ def samples() -> list[Sample]:
         *((f"/unsubscribe/{token('unsubscribe', who)}/", {}) for who in ("settled", "away")),
         *(("/lost/", {"email": email}) for email in ("x", "you@example.org")),
         (f"/feedback/{say}/", {"paper": paper, "value": "save"}),
+        (f"/recommend/{preferences}/", {"paper": paper, "to": "0", "note": "<b>"}),
+        (f"/preferences/{preferences}/", {"action": "join", "membership": invited, "name": "-"}),
         (f"/saved/{preferences}/", note),
         (f"/saved/{preferences}/", {"paper": paper, "action": "remove"}),
         *((f"/library/{preferences}/", {"text": text}) for text in [*pasted, "\0"]),

@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 
 from digest.models import Alarm, Coverage, Digest, Harvest, Observation, Pick, Response
+from digest.models.sharing import Recommendation
 from digest.operations import retention as upkeep
 from digest.planning import plan
 from subscriptions import db
@@ -215,6 +216,8 @@ BY_RULE = {
     "when the last of its letters has ended": "subscriptions.Volley",
     "when it takes letters as fast as they come, or 30 days unused": "subscriptions.Provider",
     "a day": "subscriptions.Attempt",
+    "90 days, or when either is no longer in their group": "digest.Recommendation",
+    "a row for each subscriber that operators invite": "subscriptions.Membership",
     "a week": "subscriptions.Move subscriptions.Seal",
     "30 days, where nobody confirms": "subscriptions.Subscriber subscriptions.Consent",
     "the last two": "digest.FittedModel digest.ArchiveFile",
@@ -226,8 +229,8 @@ BY_RULE = {
     "for ever, a few for each paper": "digest.Paper digest.PaperEmbedding digest.PaperEvent",
     "for ever, a row for each day and measure": "digest.Tally",
     "a few rows": "digest.Turn digest.Pulse subscriptions.Sending contenttypes.ContentType",
-    "by hand": "digest.SourceConfig auth.User auth.Group auth.Permission auth.User_groups "
-    "auth.User_user_permissions auth.Group_permissions",
+    "by hand": "digest.SourceConfig subscriptions.Group auth.User auth.Group auth.Permission "
+    "auth.User_groups auth.User_user_permissions auth.Group_permissions",
 }
 
 
@@ -270,6 +273,18 @@ def test_rows_with_a_rule_of_their_own_are_deleted_by_it():
     upkeep.purge(NOW)
     assert Alarm.objects.exists()  # It stands.
     assert Session.objects.get().session_key == Provider.objects.get().name == "of 1"
+
+
+def test_recommendations_are_deleted_after_90_days_or_when_either_has_left():
+    group, paper = make.group(), make.paper()
+    ada, bob, eve = (make.member(group, name) for name in ("Ada", "Bob", "Eve"))
+    for sender, receiver, days in ((ada, bob, 91), (bob, ada, 89), (eve, ada, 1), (ada, eve, 1)):
+        sender.subscriber.recommendations_sent.create(
+            receiver=receiver.subscriber, paper=paper, at=NOW - days * DAY
+        )
+    eve.delete()
+    upkeep.purge(NOW)
+    assert Recommendation.objects.get().sender == bob.subscriber
 
 
 def test_addresses_that_nobody_confirms_are_forgotten_after_a_month():

@@ -36,6 +36,7 @@ PARTS = {
     "Feedback and reading list": {ours.Feedback},
     "Library": {ours.LibraryPaper, ours.LibraryUpload, ours.ZoteroLibrary},
     "Interest profile": {ours.ReaderModel},
+    "Groups": {theirs.Group, theirs.Membership, ours.Recommendation},
     "Rate limits": {theirs.Attempt},
     "Token for programs": {theirs.ApiToken},
     "Requested change of address": {theirs.Move},

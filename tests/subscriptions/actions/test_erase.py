@@ -1,6 +1,7 @@
 """A subscriber's data: all of it is exported, and none is left after erasing."""
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ from django.urls import reverse
 
 from digest.models import ReaderModel
 from digest.operations import retention
-from digest.personalization import feedback, library, reading_list, zotero
+from digest.personalization import feedback, library, reading_list, recommendations, zotero
 from digest.planning import plan
 from subscriptions.actions import change_address, erase, export, signup
 from subscriptions.actions.preferences import TopicSelection
@@ -69,6 +70,13 @@ def a_life(client):
     ReaderModel.objects.filter(subscriber=subscriber).update(**learned, fitted_at=NOW, floor=0.25)
     feedback.remove_word(subscriber, "node")
     act(client, "token")
+    make.group("Lab", mailing_list=subscriber)
+    group = make.group()
+    member, colleague = make.member(group, of=subscriber), make.member(group, "Grace")
+    act(client, "join", membership=member.pk, name="Countess Lovelace")
+    for sender, receiver in ((member, colleague), (colleague, member)):
+        sent = {"to": str(receiver.pk), "paper": papers[0], "note": "A punched card"}
+        recommendations.recommend(sender.subscriber, **sent, now=NOW)
     client.post(tokens.unsubscribe_url(subscriber))
     goodbye = subscriber.letters.get(kind="goodbye")
     signup.confirm(
@@ -120,7 +128,7 @@ def test_the_export_has_every_column_of_every_row_that_belongs_to_the_subscriber
     response = act(panel, "export")
     assert response["Content-Disposition"].startswith("attachment")
     exported = response.json()
-    rows = list(rows_of(Subscriber.objects.get()))
+    rows = list(rows_of(Subscriber.objects.get(email=ADDRESS)))
     looked_at = {type(row) for row in rows}
     for model in apps.get_models():
         leads_to = {field.related_model for field in model._meta.concrete_fields}
@@ -197,9 +205,11 @@ def test_nothing_of_a_subscriber_is_left_in_the_database_or_in_any_file(panel, d
     assert ADDRESS.lower() not in repr(left).lower()
     assert "analytical" not in repr(left).lower()
     assert "spiking neurons" not in repr(left)
+    assert not re.search("Countess|punched card", repr(left))
     assert "192.0.2.77" not in repr(left)
     tables = {table for table in left if table.startswith(("subscriptions_", "digest_"))}
     others = {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_turn"}
+    others |= {f"subscriptions_{table}" for table in ("group", "membership", "subscriber")}
     assert tables - others - {"digest_sourceconfig"} == {
         "subscriptions_attempt",
         *(["subscriptions_seal"] if for_good else []),

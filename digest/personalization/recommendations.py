@@ -1,0 +1,51 @@
+"""Papers that members of a group recommend to each other: stored here, shown in digests."""
+
+from datetime import timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from digest.models import Paper
+from subscriptions.actions.groups import clean_text
+from subscriptions.models import Membership, Subscriber
+
+MAX_NOTE_LENGTH = 280
+MAX_A_DAY = 5
+DAY = timedelta(days=1)
+TOO_MANY = _("You can recommend five papers a day. Please try again tomorrow.")
+
+
+def colleagues(subscriber: Subscriber) -> QuerySet[Membership]:
+    """Return the memberships to which the subscriber may recommend papers."""
+    groups = subscriber.memberships.joined().values("group")
+    found = Membership.objects.joined().filter(group__in=groups, takes_recommendations=True)
+    found = found.exclude(subscriber=subscriber).select_related("group")
+    return found.order_by("group__name", "name", "pk")
+
+
+def recommend(subscriber: Subscriber, to: str, paper: Paper, note: str, now) -> None:
+    """Recommend a paper to the colleague whose membership has the primary key `to`.
+
+    The same paper again changes nothing. Raises ValidationError.
+    """
+    note = clean_text(note, MAX_NOTE_LENGTH)
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        names = dict(subscriber.memberships.joined().values_list("group", "name"))
+        membership = {str(row.pk): row for row in colleagues(subscriber)}.get(to)
+        if membership is None or membership.group_id not in names:
+            raise ValidationError(_("Please choose one of the colleagues in the list."))
+        sent = subscriber.recommendations_sent
+        if sent.filter(receiver=membership.subscriber_id, paper=paper).exists():
+            return
+        if sent.filter(at__gt=now - DAY).count() >= MAX_A_DAY:
+            raise ValidationError(TOO_MANY)
+        sent.create(
+            receiver_id=membership.subscriber_id,
+            paper=paper,
+            sender_name=names[membership.group_id],
+            note=note,
+            at=now,
+        )

@@ -1,0 +1,134 @@
+"""Groups: operators invite subscribers, who join and leave by their own consent.
+
+Every function takes the moment as an argument and is idempotent.
+"""
+
+import re
+import unicodedata
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from subscriptions import addresses
+from subscriptions.actions.signup import ConsentSource, record_consent, unsubscribe
+from subscriptions.models import Consent, Group, Invitation, Membership, Subscriber
+from subscriptions.notices import send
+from subscriptions.security import suppression_list
+
+MAX_NAME_LENGTH = 60
+#: The wording of the consent to join.
+CONSENT = _(
+    "I join “%(group)s”. Its other members see the name that I enter. My topics and keywords help "
+    "to choose the group’s papers, whose reasons may name them. I can leave at any time."
+)
+#: A web or email address, also one that mail programs make a link of.
+LINK = re.compile(r"://|\bwww\.|@\w|\w[.。][^\W\d_]{2}", re.IGNORECASE)
+#: Looks like a web address, but is one of arXiv's categories.
+CATEGORY = re.compile(
+    r"(?<![\w.-])(?:astro-ph|cond-mat|cs|econ|eess|math|nlin|q-bio|q-fin|stat)\.[A-Z]{2}(?![\w/-])"
+)
+
+
+def consent(group: Group) -> str:
+    return CONSENT % {"group": group.name}
+
+
+def clean_text(text: str, limit: int) -> str:
+    """Return a member's words for other members: one line, without invisible characters.
+
+    Raises ValidationError if they are longer than `limit` or have a link.
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if len(text) > limit:
+        raise ValidationError(_("Please keep to %(limit)d characters.") % {"limit": limit})
+    if LINK.search(CATEGORY.sub("", unicodedata.normalize("NFKC", text))):
+        raise ValidationError(_("Please write without web and email addresses."))
+    return text
+
+
+def clean_name(text: str) -> str:
+    """Return a member's name as the others see it. Raises ValidationError."""
+    name = clean_text(text, MAX_NAME_LENGTH)
+    if not any(map(str.isalnum, name)):
+        raise ValidationError(_("Please enter the name that the other members see."))
+    return name
+
+
+def invite(group: Group, subscriber: Subscriber, now) -> Membership | None:
+    """Return the subscriber's membership. A new one waits for their consent.
+
+    One that they left stays, so that nobody invites them again. None for the group digests' own
+    recipients, which cannot be members.
+    """
+    if subscriber.channel or Group.objects.filter(mailing_list=subscriber).exists():
+        return None
+    return group.memberships.get_or_create(subscriber=subscriber, defaults={"invited_at": now})[0]
+
+
+def join(membership: Membership, name: str, *, source: ConsentSource, now) -> None:
+    """Join, or change the name. `source` has the wording of `consent`.
+
+    Raises ValidationError for a bad name, and Membership.DoesNotExist.
+    """
+    name = clean_name(name)
+    with transaction.atomic():
+        membership = _locked(membership)
+        if membership.joined_at is None:
+            membership.joined_at = now
+            record_consent(membership.subscriber, Consent.Act.JOINED, source, now)
+        membership.name = name
+        membership.save()
+
+
+def leave(membership: Membership, *, source: ConsentSource, now) -> None:
+    """Withdraw the consent and delete the name. Raises Membership.DoesNotExist."""
+    with transaction.atomic():
+        membership = _locked(membership)
+        if membership.joined_at is not None:
+            membership.joined_at, membership.name = None, ""
+            membership.save()
+            record_consent(membership.subscriber, Consent.Act.LEFT, source, now)
+
+
+def check_list(group: Group, text: str, now) -> str:
+    """Return the normalised address of a group's list, "" for none. Raises ValidationError.
+
+    It must not be a subscriber's address: nobody's subscription is taken over.
+    """
+    if not text.strip():
+        return ""
+    address = addresses.normalise(text)
+    if group.mailing_list and group.mailing_list.email.lower() == address.lower():
+        return group.mailing_list.email
+    if Subscriber.objects.with_address(address).exists():
+        raise ValidationError("This address is a subscriber’s. Use one that only this list has.")
+    if suppression_list.contains(address, now):
+        raise ValidationError("This address is blocked: nothing may be sent to it.")
+    return address
+
+
+def set_list(group: Group, address: str, *, by: str, now) -> None:
+    """Ask the list to confirm as any subscriber, and unsubscribe the former list, if any.
+
+    `address` is one that `check_list` returned; `by`, the operator's account, is named to the list.
+    """
+    former = group.mailing_list
+    if address == (former.email if former else ""):
+        return
+    with transaction.atomic():
+        group.mailing_list = None
+        if former:
+            source = ConsentSource(f"removed from a group by {by}"[:60])
+            unsubscribe(former.public_id, source=source, now=now)
+        if address:
+            group.mailing_list = Subscriber.objects.create(email=address, asked_at=now)
+            Invitation.objects.create(subscriber=group.mailing_list, invited_by=by, at=now)
+            send.write_confirm(group.mailing_list, now, since=now)
+        group.save()
+
+
+def _locked(membership):
+    """Return the membership as it is now, with its subscriber's row locked."""
+    membership.subscriber.locked()
+    return Membership.objects.select_related("group", "subscriber").get(pk=membership.pk)

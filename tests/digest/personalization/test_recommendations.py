@@ -1,0 +1,181 @@
+"""Recommending a paper to a colleague: to whom, how many, and what it tells about others."""
+
+from functools import partial
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from digest import hooks
+from digest.models import Recommendation
+from digest.personalization.recommendations import MAX_A_DAY, colleagues, recommend
+from subscriptions.actions import erase
+from subscriptions.models import Membership
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.make import DAY, NOW, SECOND
+from tests.helpers.subscriber_pages import digest_of, url
+from tests.helpers.threads import at_once, errors_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def pair():
+    """Return the memberships of two colleagues."""
+    group = make.group("The lab")
+    return make.member(group, "Ada"), make.member(group, "Bob")
+
+
+def send(sender, receiver, paper=None, note="", now=NOW):
+    recommend(sender.subscriber, str(receiver.pk), paper or make.paper(), note, now)
+
+
+def names_for(membership):
+    return [row.name for row in colleagues(membership.subscriber)]
+
+
+# ---- To whom
+
+
+def test_a_recommendation_has_the_senders_name_in_the_group_of_the_receiver(pair):
+    ada, bob = pair
+    make.member(make.group("Readers"), "Dr. Lovelace", ada.subscriber)
+    send(ada, bob, note="Read\r\nBcc: <b>eve</b>\u202e")
+    found = Recommendation.objects.valid().get()
+    assert (found.sender, found.receiver) == (ada.subscriber, bob.subscriber)
+    assert (found.sender_name, found.note) == ("Ada", "Read Bcc: <b>eve</b>")
+
+
+@pytest.mark.parametrize(
+    ("of", "field", "value"),
+    [
+        ("membership", "joined_at", None),
+        ("membership", "takes_recommendations", False),
+        ("subscriber", "unsubscribed_at", NOW),
+        ("subscriber", "suppressed_at", NOW),
+    ],
+)
+def test_who_cannot_get_recommendations_looks_as_if_they_were_not_there(pair, of, field, value):
+    ada, bob = pair
+    send(ada, bob)
+    row = bob if of == "membership" else bob.subscriber
+    setattr(row, field, value)
+    row.save()
+    stranger = make.member(make.group(), "Eve")
+    assert names_for(ada) == []
+    assert not Recommendation.objects.valid().exists()
+    errors = set()
+    for to in (bob.pk, ada.pk, stranger.pk, 0, "x", "²", "9" * 40, ""):
+        with pytest.raises(ValidationError) as error:
+            recommend(ada.subscriber, str(to), make.paper(), "", NOW)
+        errors.add(str(error.value))
+    assert len(errors) == 1
+    assert Recommendation.objects.count() == 1
+
+
+def test_who_has_not_joined_or_has_left_sees_no_colleagues(pair):
+    ada, bob = pair
+    invited = make.member(ada.group)
+    send(ada, bob)
+    Membership.objects.filter(pk=ada.pk).update(joined_at=None)
+    assert names_for(invited) == names_for(ada) == []
+    assert not Recommendation.objects.valid().exists()
+
+
+# ---- How many
+
+
+def test_five_a_day_are_stored_and_a_repetition_neither_counts_nor_changes_the_note(pair):
+    ada, bob = pair
+    first = make.paper()
+    for number in range(MAX_A_DAY):
+        send(ada, bob, first if number == 0 else None, "First", NOW + number * SECOND)
+    send(ada, bob, first, "Second")
+    assert set(Recommendation.objects.values_list("note", flat=True)) == {"First"}
+    with pytest.raises(ValidationError, match="five papers a day"):
+        send(ada, bob, now=NOW + DAY - SECOND)
+    send(bob, ada)
+    send(ada, bob, now=NOW + DAY + SECOND)
+    assert ada.subscriber.recommendations_sent.count() == MAX_A_DAY + 1
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_once_five_are_stored(pair):
+    came_of = at_once(*(partial(send, *pair, make.paper()) for _ in range(9)))
+    assert {type(error) for error in errors_of(came_of)} == {ValidationError}
+    assert Recommendation.objects.count() == MAX_A_DAY
+
+
+@pytest.mark.parametrize("note", ["see example.org/x", "http://x", "www.x.y", "n" * 281])
+def test_notes_with_links_and_long_ones_are_refused(pair, note):
+    with pytest.raises(ValidationError):
+        send(*pair, note=note)
+    assert not Recommendation.objects.exists()
+
+
+# ---- Whose data it is
+
+
+def test_each_side_exports_what_is_theirs_and_erasing_either_deletes_it(pair):
+    ada, bob = pair
+    send(ada, bob, make.paper(id="2606.1"), "For you")
+    sent, received = (hooks.export(row.subscriber) for row in pair)
+    (row,) = sent["recommendations_sent"]
+    assert row == {"paper": "2606.1", "sender_name": "Ada", "note": "For you", "at": NOW}
+    assert received["recommendations_received"] == [row]
+    assert not sent["recommendations_received"] + received["recommendations_sent"]
+    erase.erase(bob.subscriber, now=NOW)
+    assert not Recommendation.objects.exists()
+    send(ada, make.member(ada.group, "Eve"))
+    erase.erase(ada.subscriber, now=NOW)
+    assert not Recommendation.objects.exists()
+
+
+# ---- The page
+
+
+def post(client, sender, **sent):
+    token = tokens.own_token("preferences", sender.subscriber)
+    return client.post(f"/recommend/{token}/", sent)
+
+
+def test_the_page_stores_a_recommendation_and_says_nothing_about_the_receiver(client, pair):
+    ada, bob = pair
+    had, new = digest_of(bob.subscriber).picks.get().paper, make.paper("Graphs")
+    pages = []
+    for paper in (had, new):
+        answer = post(client, ada, paper=paper.pk, to=bob.pk, note="For you")
+        pages.append(client.get(answer["Location"]).text)
+        for word in (paper.pk, paper.title):
+            pages[-1] = pages[-1].replace(word, "")
+    assert "The paper gets a place in their next digest" in pages[0]
+    assert len({page.split("<main")[1] for page in pages}) == 1
+    assert Recommendation.objects.count() == 2
+
+
+def test_the_page_says_why_it_refuses_and_keeps_what_was_typed(client, pair):
+    ada, bob = pair
+    answer = post(client, ada, paper=make.paper().pk, to=bob.pk, note="<b>www.x</b>")
+    assert answer.status_code == 400
+    assert "Please write without web and email addresses." in answer.text
+    assert "&lt;b&gt;www.x&lt;/b&gt;" in answer.text
+    assert f'<option value="{bob.pk}" dir="auto" selected>Bob</option>' in answer.text
+    assert post(client, ada, paper="\0", to=bob.pk).status_code == 400
+
+
+def test_pages_of_papers_lead_to_it_only_with_a_colleague_and_a_token_for_preferences(client, pair):
+    ada, bob = pair
+    digest_of(ada.subscriber)
+    paper = ada.subscriber.picks.get().paper
+    ada.subscriber.feedback.create(paper=paper, value="save", at=NOW)
+    token = tokens.own_token("preferences", ada.subscriber)
+    found = f"/recommend/{token}/?paper={paper.pk}"
+    ada.subscriber.letters.update(state="accepted", ended_at=NOW)
+    inside = [f"/{page}/{token}/" for page in ("me", "saved")] + [f"/why/{token}/?paper={paper.pk}"]
+    outside = [url("digest", ada.subscriber)]
+    outside.append(url("feedback", ada.subscriber) + f"?paper={paper.pk}")
+    assert [found in client.get(page).text for page in inside + outside] == [True] * 3 + [False] * 2
+    bob.delete()
+    assert not any("recommend" in client.get(page).text for page in inside)
+    assert "no colleague" in client.get(found).text

@@ -1,0 +1,182 @@
+"""Groups: nobody is a member without their own consent, and nobody's subscription is taken over."""
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from subscriptions.actions import erase, groups, signup
+from subscriptions.models import Membership, Subscriber
+from subscriptions.security import suppression_list, tokens
+from tests.factories import make
+from tests.factories.make import CONSENT_SOURCE, DAY, NOW
+
+pytestmark = pytest.mark.django_db
+
+
+def join(membership, name="Ada", now=NOW):
+    source = signup.ConsentSource("a test", wording=groups.consent(membership.group))
+    groups.join(membership, name, source=source, now=now)
+    return make.fresh(membership)
+
+
+def leave(membership):
+    groups.leave(membership, source=CONSENT_SOURCE, now=NOW + DAY)
+    return make.fresh(membership)
+
+
+def acts(membership):
+    return list(membership.subscriber.consents.values_list("act", flat=True))
+
+
+# ---- Consent
+
+
+def test_an_invited_subscriber_is_no_member_until_they_join_with_a_recorded_consent():
+    group = make.group("The lab")
+    membership = groups.invite(group, make.subscriber(), NOW)
+    assert not group.memberships.joined().exists()
+    join(membership)
+    assert group.memberships.joined().get().name == "Ada"
+    consent = membership.subscriber.consents.get()
+    assert (consent.act, consent.at) == ("joined", NOW)
+    assert "I join “The lab”" in consent.wording
+
+
+def test_joining_again_changes_the_name_and_records_no_second_consent():
+    membership = join(make.member(make.group()))
+    assert join(membership, "Grace", NOW + DAY).name == "Grace"
+    assert membership.joined_at == NOW
+    assert acts(membership) == ["joined"]
+
+
+def test_leaving_deletes_the_name_and_a_second_invitation_changes_nothing():
+    membership = leave(join(make.member(make.group())))
+    assert groups.invite(membership.group, membership.subscriber, NOW + DAY) == membership
+    assert (leave(membership).name, membership.joined_at) == ("", None)
+    assert acts(membership) == ["joined", "left"]
+
+
+def test_a_removed_membership_cannot_be_joined():
+    membership = make.member(make.group())
+    Membership.objects.all().delete()
+    with pytest.raises(Membership.DoesNotExist):
+        join(membership)
+    assert not membership.subscriber.consents.exists()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"unsubscribed_at": NOW}, {"suppressed_at": NOW}, {"confirmed": False}]
+)
+def test_a_member_who_gets_no_digests_is_shown_to_nobody_and_sees_nobody(fields):
+    group = make.group()
+    gone = make.member(group, "Ada", make.subscriber(**fields))
+    here = make.member(group, "Bob")
+    assert [row.name for row in here.members()] == ["Bob"]
+    assert not gone.members()
+
+
+def test_the_recipients_of_a_groups_digest_cannot_be_members():
+    group = make.group(mailing_list=make.subscriber())
+    assert groups.invite(make.group(), group.mailing_list, NOW) is None
+    assert groups.invite(group, make.subscriber(channel="slack"), NOW) is None
+    assert not Membership.objects.exists()
+
+
+# ---- Names and notes
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("  Ada \r\n Bcc: eve  ", "Ada Bcc: eve"),
+        ("Ada\u202e\u2066\0\x1b\u2028\u200f", "Ada"),
+        ("<b>Ada & Co</b>", "<b>Ada & Co</b>"),  # Pages and emails escape it.
+        ("Dr. J. R. Müller", "Dr. J. R. Müller"),
+        ("See math.CO and q-bio.NC, e.g. 2.0/3", "See math.CO and q-bio.NC, e.g. 2.0/3"),
+        ("李雷", "李雷"),
+    ],
+)
+def test_words_of_members_become_one_line_of_visible_characters(text, cleaned):
+    assert groups.clean_text(text, 60) == cleaned
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("https://example.org", "javascript://x", "WWW.example", "see example.org/paper"),
+        *("example.org", "evil.CO", "math.CO/x", "me@example.org", "ｅｘａｍｐｌｅ．ｏｒｇ"),
+        *("пример.рф", "exam\u200bple.org", "x" * 10_000),
+    ],
+)
+def test_links_and_long_texts_are_refused(text):
+    with pytest.raises(ValidationError):
+        groups.clean_text(text, 280)
+
+
+@pytest.mark.parametrize("name", ["", " \n", "\u202e\u200b", "---", "x" * 61, "ada.example.org"])
+def test_a_name_that_nobody_could_read_or_that_is_a_link_is_refused(name):
+    membership = make.member(make.group())
+    with pytest.raises(ValidationError):
+        join(membership, name)
+    assert make.fresh(membership).joined_at is None
+
+
+# ---- The list
+
+
+def set_list(group, address, now=NOW):
+    address = groups.check_list(group, address, now)
+    groups.set_list(group, address, by="root", now=now)
+    return make.fresh(group).mailing_list
+
+
+def test_a_list_is_asked_to_confirm_once_and_gets_nothing_before():
+    group = make.group()
+    recipient = set_list(group, " Lab@Example.org ")
+    assert set_list(group, "lab@example.org", NOW + DAY) == recipient
+    assert (recipient.email, recipient.state_at(NOW)) == ("Lab@example.org", "pending")
+    assert [letter.kind for letter in recipient.letters.all()] == ["confirm"]
+    assert recipient.invitation.invited_by == "root"
+    asked = tokens.read_confirm(tokens.confirm_url(recipient).split("/")[-2], NOW)[2]
+    signup.confirm(recipient, asked, source=CONSENT_SOURCE, now=NOW)
+    assert make.fresh(recipient).state_at(NOW) == "active"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"confirmed": False},
+        {"paused_until": (NOW + 9 * DAY).date()},
+        {"unsubscribed_at": NOW},
+        {"suppressed_at": NOW},
+    ],
+)
+def test_the_address_of_a_subscriber_is_refused_as_a_list(fields):
+    make.subscriber("ada@example.org", **fields)
+    with pytest.raises(ValidationError, match="subscriber’s"):
+        set_list(make.group(), "ADA@example.org")
+
+
+def test_blocked_and_malformed_addresses_and_lists_of_other_groups_are_refused():
+    suppression_list.add("gone@example.org", "asked", NOW)
+    set_list(make.group(), "lab@example.org")
+    for address in ("gone@example.org", "lab@example.org", "no address", "a@b.example\nBcc: c@d.e"):
+        with pytest.raises(ValidationError):
+            set_list(make.group(), address)
+    assert Subscriber.objects.count() == 1
+
+
+def test_a_replaced_list_gets_no_more_email_and_cannot_be_asked_again():
+    group = make.group()
+    former = set_list(group, "old@example.org")
+    assert set_list(group, "new@example.org").email == "new@example.org"
+    assert make.fresh(former).state_at(NOW) == "unsubscribed"
+    assert [letter.state for letter in former.letters.all()] == ["skipped"]
+    with pytest.raises(ValidationError):
+        set_list(group, "old@example.org")
+
+
+def test_a_list_that_erases_itself_leaves_its_group():
+    group = make.group()
+    erase.erase(set_list(group, "lab@example.org"), now=NOW)
+    assert make.fresh(group).mailing_list is None

@@ -1,0 +1,70 @@
+"""The page of a group in the panel."""
+
+import pytest
+from django.urls import reverse
+
+from subscriptions.models import Group, Subscriber
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.admin_pages import form_of, page
+
+pytestmark = pytest.mark.django_db
+
+EMPTY = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+
+
+def test_an_operator_makes_a_group_with_a_list_that_has_to_confirm(panel):
+    sent = {"name": "The lab", "channel": "", "list_address": "lab@example.org"} | EMPTY
+    answer = panel.post(reverse("admin:subscriptions_group_add"), sent)
+    assert answer.status_code == 302
+    group = Group.objects.get()
+    assert group.mailing_list.letters.get().kind == "confirm"
+    shown = page(panel, group).text
+    assert "lab@example.org" in shown
+    assert "Pending" in shown
+
+
+def test_the_address_of_a_subscriber_is_an_error_of_its_field(panel):
+    make.subscriber("ada@example.org")
+    sent = {"name": "The lab", "channel": "", "list_address": "ada@example.org"} | EMPTY
+    answer = panel.post(reverse("admin:subscriptions_group_add"), sent)
+    assert "subscriber’s" in answer.text
+    assert not Group.objects.exists()
+
+
+def test_a_channel_serves_one_group_and_people_are_no_channels(panel):
+    person, channel = make.subscriber(), make.subscriber(channel="slack", title="#papers")
+    make.group(channel=channel)
+    group = make.group()
+    for recipient in (person, channel):
+        sent = form_of(page(panel, group)) | {"channel": recipient.pk}
+        url = reverse("admin:subscriptions_group_change", args=[group.pk])
+        assert "channel" in panel.post(url, sent).context["adminform"].form.errors
+    assert "#papers" in page(panel, group).text
+
+
+def test_an_operator_removes_a_member_and_can_join_nobody(panel):
+    group = make.group()
+    joined, invited = make.member(group, "Ada"), make.member(group)
+    sent = form_of(page(panel, group))
+    sent |= {"memberships-0-DELETE": "on", "memberships-1-name": "Eve"}
+    sent |= {"memberships-1-joined_at_0": "2026-06-01", "memberships-1-joined_at_1": "12:00"}
+    url = reverse("admin:subscriptions_group_change", args=[group.pk])
+    assert panel.post(url, sent).status_code == 302
+    assert group.memberships.get() == invited
+    assert make.fresh(invited).joined_at is None
+    assert Subscriber.objects.filter(pk=joined.subscriber_id).exists()
+
+
+def test_a_group_is_deleted_after_its_list_was_removed_and_its_members_stay_subscribers(panel):
+    mailing_list = make.subscriber("lab@example.org")
+    group = make.group(mailing_list=mailing_list)
+    member = make.member(group, "Ada").subscriber
+    url = reverse("admin:subscriptions_group_delete", args=[group.pk])
+    assert panel.post(url, {"post": "yes"}).status_code == 403
+    sent = form_of(page(panel, group)) | {"list_address": ""}
+    panel.post(reverse("admin:subscriptions_group_change", args=[group.pk]), sent)
+    assert panel.post(url, {"post": "yes"}).status_code == 302
+    assert not Group.objects.exists()
+    assert make.fresh(mailing_list).state_at(NOW) == "unsubscribed"
+    assert make.fresh(member).state_at(NOW) == "active"
