@@ -29,6 +29,7 @@ class DigestConfig(AppConfig):
         subscription_hooks.on_reconciled.append(hooks.record_sent)
         subscription_hooks.exporters.append(hooks.export)
         subscription_hooks.on_reset.append(hooks.forget_feedback)
+        subscription_hooks.erasers.append(hooks.forget_recommendations)
         subscription_hooks.previews.append(preference_panels.difference)
         subscription_hooks.keyword_counts.append(preference_panels.keyword_counts)
         subscription_hooks.panels["learned"].append(preference_panels.feedback_panel)

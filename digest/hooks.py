@@ -117,6 +117,12 @@ def forget_feedback(subscriber):
         model.objects.filter(subscriber=subscriber).delete()
 
 
+def forget_recommendations(subscriber):
+    """Delete what an erased subscriber recommended, with their name in the receivers' digests."""
+    for recommendation in subscriber.recommendations_sent.all():
+        recommendation.forget()
+
+
 def news_of_saved(subscriber, digest) -> list[PaperEvent]:
     """Return what happened to a subscriber's saved papers since their last accepted digest."""
     saved = Feedback.objects.saved().filter(subscriber=subscriber)

@@ -43,6 +43,9 @@ ACCEPTED = re.compile(
     r"|(?:\A|[,.:]) *((?!AMS|MSC)[A-Z]+[A-Za-z]*[A-Z]+ 20\d\d"
     r"(?: \(?(?i:findings|main|oral|poster|spotlight)\)?)?)(?= *(?:[,.:]|\Z))"
 )
+#: Groups of picks that have a heading, whatever the picks' topics are. They come last.
+OWN_HEADINGS = ("missed", "near", "shared")
+NOTE_COLUMNS = 600  # Of a recommendation, which has 280 characters of one or two columns.
 #: The reason names the votes, so the facts don't.
 VOTE_BASES = ("trend", "second")
 #: Operators of other search engines, which have no effect here: in capitals, before a word.
@@ -167,8 +170,8 @@ def left_out(count: int) -> str:
 
 def group(basis: str, topic: str, group: str | None) -> tuple[str, str]:
     """Return the section of the digest that a pick is in: its name, and its topic if it has one."""
-    if group in ("missed", "near") or basis == "second":
-        return group if group in ("missed", "near") else "missed", ""
+    if group in OWN_HEADINGS or basis == "second":
+        return group if group in OWN_HEADINGS else "missed", ""
     return basis, topic if basis == "topic" else ""
 
 
@@ -179,8 +182,7 @@ def sections(picks: Sequence) -> list[tuple[str, list]]:
     headings = [_heading(*key, language) for key in groups]
     runs = _runs(headings, picks)
     if len(runs) > len(set(headings)):  # It was planned before picks were sorted by topic.
-        at_end = ("missed", "near")
-        headings = [_heading(*key, language) if key[0] in at_end else "" for key in groups]
+        headings = [_heading(*key, language) if key[0] in OWN_HEADINGS else "" for key in groups]
         runs = _runs(headings, picks)
     return runs
 
@@ -190,6 +192,8 @@ def _heading(name, topic, language):
     headings = {
         "missed": _("You may have missed"),
         "near": _("Close to your interests"),
+        "shared": _("Shared in your groups"),
+        "group": _("Like papers that members chose"),
         "learned": _("Like papers you chose"),
         "trend": _("Trending"),
         "new": _("New"),
@@ -206,6 +210,13 @@ def why(
     basis: str, topic: str, terms: Sequence[str], votes: int, area: str, group: str | None = None
 ) -> str:
     """Return the reason for a pick, as pages show it."""
+    if basis == "advice":  # Names and notes are no topics.
+        by = shortened(topic, TOPIC_COLUMNS)
+        reason = _("Recommended by %s") % by if by else _("Recommended by a colleague")
+        return f"{reason}: “{shortened(terms[0], NOTE_COLUMNS)}”" if terms else reason
+    if basis == "group":
+        named = _("In the digest of %s") % shortened(topic, TOPICS_COLUMNS)
+        return named if topic else _("Like papers that members chose")
     reason = _why(basis, topic, terms, votes, area)
     # Translators: why a paper is in a digest: it is nearly about a topic, of which it has a word.
     return shortened(_("Close to %s") % reason if group == "near" else reason, REASON_COLUMNS)
@@ -217,7 +228,7 @@ def note(reason: tuple, *, is_brief: bool) -> str:
     `reason` are the arguments of `why`. The brief form leaves out the words of a topic.
     """
     basis, topic, terms, *_unused, section = reason
-    if basis == "new" and section != "near":
+    if (basis == "new" and section != "near") or (basis == "group" and not topic):
         return ""
     if basis != "topic" or section == "near":
         return why(*reason)

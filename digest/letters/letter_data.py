@@ -92,8 +92,10 @@ class LetterData:
 
     @property
     def is_open(self) -> bool:
-        """Return whether the picks depend on neither topics nor feedback."""
-        return not self.topics and not any(pick.basis == Pick.Basis.LEARNED for pick in self.picks)
+        """Return whether the picks depend on neither topics nor feedback, also not of a group."""
+        own = {pick.basis for pick in self.picks if pick.group != Pick.Group.SHARED}
+        chosen = {Pick.Basis.LEARNED, Pick.Basis.TOPIC, Pick.Basis.GROUP}
+        return not self.topics and own.isdisjoint(chosen)
 
 
 def digests_of(letters: Sequence[Letter]) -> dict[int, Digest]:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.db import models
 from django.db.models import Exists, OuterRef
 
+from digest.models.digests import Pick
 from digest.models.papers import Paper
 from subscriptions.models import Membership, Subscriber
 
@@ -54,3 +55,10 @@ class Recommendation(models.Model):
 
     def __str__(self):
         return f"{self.paper_id} for {self.receiver_id}"
+
+    def forget(self) -> None:
+        """Delete it, and its name and note from the receiver's digest."""
+        shown = Pick.objects.filter(subscriber=self.receiver_id, paper=self.paper_id)
+        shown = shown.filter(basis=Pick.Basis.ADVICE, topic_name=self.sender_name)
+        shown.update(topic_name="", terms=[])
+        self.delete()

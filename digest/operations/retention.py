@@ -52,7 +52,8 @@ def purge(now) -> None:
         age.purge(now)
     retention.purge(now)
     unreadable.purge(now - unreadable.KEEP)
-    Recommendation.objects.outdated(now).delete()
+    for recommendation in Recommendation.objects.outdated(now):
+        recommendation.forget()
     rate_limits.purge(now)
     suppression_list.purge(now)
     change_address.purge(now)

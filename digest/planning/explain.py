@@ -12,6 +12,7 @@ from digest.papers.duplicates import aliases_of
 from digest.papers.identifiers import find_paper
 from digest.personalization.profiles import profiles_of
 from digest.planning import plan, selection
+from digest.planning.sharing import Groups
 from digest.ranking.diagnosis import Diagnosis, diagnose
 from digest.ranking.parameters import Parameters
 from subscriptions.mail.plaintext import shortened
@@ -73,18 +74,26 @@ def explain(subscriber, asked: str, day: date, now) -> Explanation:
 def _diagnosis(subscriber, window, new, paper) -> Diagnosis | None:
     """Return the ranking's diagnosis of a paper, or None if it is not in the window."""
     ((choices, _),) = selection.rank([subscriber], window, [new])
-    bases = {choice.paper: choice.basis for choice in choices}
-    if bases.get(paper.pk) == Pick.Basis.SECOND:
+    chosen = {choice.paper: choice for choice in choices}
+    choice = chosen.get(paper.pk)
+    if choice and choice.group == Pick.Group.SHARED:
+        return Diagnosis("shared")
+    if choice and choice.basis == Pick.Basis.SECOND:
         return Diagnosis("second")
     place = window.places.get(paper.pk)
     if place is None:
         return None
     (profile,), seen = profiles_of([subscriber]), selection.seen_by(subscriber, window)
+    if members := Groups.of([subscriber]).members.get(subscriber.pk):
+        follows = dict.fromkeys(one for known in members for one in known.follows)
+        profile = replace(profile, follows=tuple(follows), learned=None)
     parameters, since = Parameters.of(settings.RANKING), window.since(new) if new else 0
     diagnosis = for_display(
         diagnose(window.model, window.papers, profile, seen, place, parameters, since)
     )
-    if diagnosis.what == "chosen" and paper.pk not in bases:
+    if choice and members and diagnosis.what != "chosen":  # By a member's feedback.
+        return Diagnosis("chosen", place=[*chosen].index(paper.pk) + 1, of=len(chosen))
+    if diagnosis.what == "chosen" and not choice:
         # A second chance took its place, or it waits for a day with new papers.
         return replace(diagnosis, what="crowded" if choices else "passed")
     return diagnosis

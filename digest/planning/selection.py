@@ -14,6 +14,7 @@ from digest.indexing.candidates import Window, counts_of, second_chances
 from digest.models import Digest, Feedback, LibraryPaper, Paper, Pick
 from digest.models.bulk_insert import among
 from digest.personalization.profiles import profiles_of
+from digest.planning.sharing import Groups
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import NAME as MAX_NAME
 from digest.ranking.selection import GROUPS, Choice, choose
@@ -84,11 +85,11 @@ def _rank(subscribers, window, since, recovered, until, recent_only):
     second = second_chances(window)
     if until:
         window, second = window.after(until), second.after(until)
-    profiles = profiles_of(subscribers)
+    profiles, groups = profiles_of(subscribers), Groups.of(subscribers)
     began = date.fromordinal(window.papers.first_day) - MAX_DAY_OFFSET if recent_only else date.min
     hidden = _seen(subscribers, window, recovered, _had_since(subscribers, began))
     parameters = Parameters.of(settings.RANKING)
-    chosen = choose(window.model, window.papers, profiles, hidden, parameters, since=since)
+    chosen = groups.choose(subscribers, profiles, window, hidden, parameters, since)
     ages = window.papers.ages
 
     def is_too_old(choice):  # Nobody missed it: it is of an archive that was imported meanwhile.
@@ -98,9 +99,10 @@ def _rank(subscribers, window, since, recovered, until, recent_only):
         [window.with_ids(choice) for choice in choices if not is_too_old(choice)]
         for choices in chosen
     ]
-    seconds = _second_chances(subscribers, profiles, window, second, parameters, recovered)
+    seconds = _second_chances(subscribers, profiles, window, second, parameters, recovered, groups)
     digests = list(map(_filled, kept, seconds, profiles))
     _name_likes(subscribers, digests, window)
+    groups.share(subscribers, digests, profiles, window, recovered, until)
     counts = map(considered, [window] * len(since), since, hidden)
     return zip(digests, counts, strict=True)
 
@@ -177,11 +179,12 @@ def seen_by(subscriber: Subscriber, window: Window) -> set[int]:
 
 
 def _second_chances(
-    subscribers, profiles, window, second, parameters, recovered
+    subscribers, profiles, window, second, parameters, recovered, groups
 ) -> list[list[Choice[str]]]:
     """Return, for each subscriber, the paper with a second chance, or none.
 
-    A paper that they never had and would be chosen for them now. At most one in SECOND_CHANCE_DAYS.
+    A paper that they never had and would be chosen for them now. At most one in SECOND_CHANCE_DAYS,
+    and none for groups.
     """
     if not second.papers.ids:
         return [[] for _ in subscribers]
@@ -190,7 +193,7 @@ def _second_chances(
     single = {  # Subscribers who had none lately.
         subscriber: replace(profile, size=1, wants_near=False)
         for subscriber, profile in zip(subscribers, profiles, strict=True)
-        if subscriber.pk not in had_one
+        if subscriber.pk not in had_one and subscriber.pk not in groups.members
     }
     still_new = second.places_of(window.papers.ids)
     hidden = _seen(single, second, recovered, {}, second.papers.ids)

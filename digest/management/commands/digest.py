@@ -52,7 +52,7 @@ class Command(base.Command):
             console.print()
             console.print(Text(f"{pick.position:>3}. {pick.paper.title}", style="bold"))
             console.print(Text(f"     {pick.score:.3f}  {pick.why}"))
-            if pick.terms and not pick.why.endswith(", ".join(pick.terms)):
+            if pick.terms and ", ".join(pick.terms) not in pick.why:
                 console.print(Text(f"     matched terms: {', '.join(pick.terms)}"))
             for paper in pick.folded:
                 console.print(Text(f"     similar: {paper.title}"))

@@ -1,0 +1,499 @@
+"""Groups: the digests of groups, and the papers that they share with their members."""
+
+import re
+import threading
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest import wording
+from digest.indexing import model_store
+from digest.letters import compose
+from digest.models import LibraryPaper, Pick, Recommendation
+from digest.personalization import feedback
+from digest.planning import explain, plan, sharing
+from digest.ranking.selection import Choice
+from subscriptions.actions import erase
+from subscriptions.delivery import transitions
+from subscriptions.models import Letter, Subscriber
+from tests.factories import make
+from tests.factories.feedback import say
+from tests.factories.make import DAY, HOUR, NOW, TODAY
+from tests.factories.planning import TOOK_OFF, crowd, older, plan_and_send, ranked
+from tests.helpers.invariants import broken
+from tests.helpers.pages import text_of, web_copy_of
+from tests.helpers.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+THEMES = "graph networks", "protein folding", "speech codecs", "quantum annealing"
+
+
+def papers(day=0, count=2, themes=THEMES):
+    """Make papers of each theme, dated so many days after today."""
+    return [
+        make.paper(f"{theme} {day}-{n}", f"On {theme}, part {n}.", day=TODAY + day * DAY)
+        for theme in themes
+        for n in range(count)
+    ]
+
+
+def group_of(members, **fields):
+    group = make.group(**fields)
+    for number, member in enumerate(members):
+        make.member(group, f"Member {number}", member)
+    return group
+
+
+@pytest.fixture
+def lab():
+    """A group of four with a topic each, and a list that gets its digest."""
+    members = [make.subscriber(f"{theme[:5]}@lab.example", interests=theme) for theme in THEMES]
+    mailing_list = make.subscriber("all@lab.example", size=6)
+    return group_of(members, name="Robotics Lab", mailing_list=mailing_list)
+
+
+def members_of(lab):
+    return [row.subscriber for row in lab.memberships.order_by("pk")]
+
+
+def recommend(sender, receiver, paper, note="", name="Ada", at=NOW):
+    return Recommendation.objects.create(
+        sender=sender, receiver=receiver, paper=paper, sender_name=name, note=note, at=at
+    )
+
+
+def picks_of(subscriber, day=0, **which):
+    picks = Pick.objects.filter(subscriber=subscriber, digest__day=TODAY + day * DAY, **which)
+    return list(picks.order_by("position").select_related("paper"))
+
+
+def titles(picks):
+    return [pick.paper.title for pick in picks]
+
+
+def shared_with(subscriber, day=0):
+    return titles(picks_of(subscriber, day, group="shared"))
+
+
+# ---- The digest of a group
+
+
+def choices(*papers, basis="topic", score=0.5):
+    return [Choice(paper, score, basis, topic="mine", terms=("word",)) for paper in papers]
+
+
+def test_members_take_turns_and_what_more_of_them_would_get_is_first_in_its_turn():
+    lists = [choices(1, 2, 3), choices(4, 5, score=0.9), choices(6, 2, score=0.1), choices(6)]
+    merged = sharing.merged(lists, range(10), 10)
+    assert [choice.paper for choice in merged] == [6, 4, 1, 2, 5, 3]
+    assert [choice.paper for choice in sharing.merged(lists, range(10), 4)] == [6, 4, 1, 2]
+
+
+def test_papers_on_one_idea_that_members_would_get_are_one():
+    ideas = [0, 0, 0, 3]
+    first = [Choice(0, 0.5, "topic", relatives=(1,))]
+    merged = sharing.merged([first, choices(2, 3, score=0.4)], ideas, 10)
+    assert [(choice.paper, choice.relatives) for choice in merged] == [(0, (1, 2)), (3, ())]
+
+
+def test_of_two_reasons_for_a_paper_that_from_feedback_is_not_told():
+    (choice,) = sharing.merged([choices(1, basis="learned"), choices(1)], range(2), 9)
+    assert (choice.basis, choice.topic) == ("topic", "mine")
+    (choice,) = sharing.merged([choices(1, basis="learned")], range(2), 9)
+    assert (choice.basis, choice.topic, choice.terms) == ("group", "", ())
+
+
+def test_a_group_digest_has_the_best_papers_of_each_member_with_the_topic_as_reason(lab):
+    papers()
+    make.paper("medieval monasteries")
+    plan_and_send(NOW)
+    picks = picks_of(lab.mailing_list)
+    assert len(picks) == 6  # The size of the list.
+    assert {pick.topic_name for pick in picks} == set(THEMES)
+    assert {pick.basis for pick in picks} == {"topic"}
+    assert not broken(NOW)
+
+
+def test_a_channel_and_a_list_of_one_group_each_get_the_papers(lab):
+    lab.channel = make.subscriber(size=4)
+    lab.save()
+    papers()
+    plan.plan(NOW)
+    assert len(picks_of(lab.mailing_list)) == 6
+    assert {pick.topic_name for pick in picks_of(lab.channel)} == set(THEMES)
+
+
+def test_only_members_who_joined_and_get_digests_count(lab):
+    papers()
+    invited, gone, left, _ = members_of(lab)
+    lab.memberships.filter(subscriber=invited).update(joined_at=None)
+    lab.memberships.filter(subscriber=left).delete()
+    Subscriber.objects.filter(pk=gone.pk).update(unsubscribed_at=NOW)
+    plan.plan(NOW)
+    assert {pick.topic_name for pick in picks_of(lab.mailing_list)} == {THEMES[3]}
+
+
+def test_a_group_without_members_has_nothing_to_send_not_even_a_second_chance(lab):
+    crowd()
+    older("graph networks of roads", TOOK_OFF)
+    papers()
+    lab.memberships.all().delete()
+    (due,) = ranked(lab.mailing_list)
+    assert (due.papers, due.considered) == ([], 8)
+
+
+def test_what_a_member_muted_comes_from_another_member_and_near_misses_never(lab, settings):
+    settings.RANKING = {"cut": 4.88, "near": 6}
+    make.paper("Graph colouring of maps", "We colour maps.")
+    first, *_ = members_of(lab)
+    paper = make.paper("graph networks of protein folding")
+    first.preferences.create(topic=make.topic("protein"), stance="mute")
+    Subscriber.objects.update(wants_near=True)
+    plan.plan(NOW)
+    assert [(pick.paper, pick.topic_name) for pick in picks_of(lab.mailing_list)] == [
+        (paper, THEMES[1])
+    ]
+    assert paper.title not in titles(picks_of(first))
+    assert "near" not in {pick.group for pick in picks_of(lab.mailing_list)}
+
+
+def test_a_group_digest_shows_nothing_of_a_members_feedback(lab, client):
+    """Neither the titles of what they chose, nor the words that were learned."""
+    liked = papers(-20, 6, ["quantum annealing"])
+    found = papers(0, 2, ["quantum annealing"])
+    papers(0, 6, ["rice cooking"])
+    reader, *_ = members_of(lab)
+    reader.preferences.all().delete()
+    LibraryPaper.objects.bulk_create(
+        LibraryPaper(
+            subscriber=reader, identity=f"title:{n}", title=paper.title, abstract="", at=NOW
+        )
+        for n, paper in enumerate(liked)
+    )
+    say(reader, "more", *liked)
+    model_store.fit(NOW)
+    feedback.learn(NOW + HOUR)
+    lab.memberships.exclude(subscriber=reader).delete()
+    plan_and_send(NOW + HOUR)
+    assert "learned" in {pick.basis for pick in picks_of(reader)}  # As the reader's own reason.
+    picks = picks_of(lab.mailing_list, paper__in=found)
+    assert {(pick.basis, pick.topic_name, *pick.terms) for pick in picks} == {("group", "")}
+    page = text_of(client.get(web_copy_of(picks[0].digest)))
+    assert page.count("Like papers that members chose") >= 2
+    assert not any(paper.title in page for paper in liked)
+    content = compose.preview(picks[0].digest, picks)
+    assert "Like papers that members chose" in content.text
+    assert "don’t follow any topics" not in content.text
+
+
+def test_the_preview_of_a_group_digest_is_what_is_planned(lab):
+    papers()
+    make.fresh(lab.mailing_list)
+    _, previewed = plan.preview(lab.mailing_list, TODAY, NOW)
+    plan.plan(NOW)
+    planned = picks_of(lab.mailing_list)
+    assert [(one.paper_id, one.why) for one in previewed] == [(p.paper_id, p.why) for p in planned]
+
+
+def test_a_paper_of_a_group_digest_is_explained_by_the_members_topics(lab):
+    paper, *_ = papers()
+    make.fresh(lab.mailing_list)
+    model_store.fit(NOW)
+    said = explain.explain(lab.mailing_list, paper.pk, TODAY, NOW).diagnosis
+    assert (said.what, said.interest) == ("chosen", "graph networks")
+
+
+# ---- Papers that groups share with a member
+
+
+def test_papers_of_the_group_come_behind_a_members_own_and_say_which_group(lab):
+    papers()
+    plan_and_send(NOW)
+    papers(1)
+    plan_and_send(NOW + DAY)
+    member, *_ = members_of(lab)
+    *own, _, _, _, _ = picks = picks_of(member, 1)
+    assert {pick.topic_name for pick in own} == {"graph networks"}
+    assert {pick.group for pick in own} == {"new"}
+    assert [pick.position for pick in picks] == [*range(1, len(picks) + 1)]
+    assert {(pick.basis, pick.topic_name) for pick in picks[-4:]} == {("group", "Robotics Lab")}
+    assert wording.sections(picks)[-1] == ("Shared in your groups", picks[-4:])
+    assert picks[-1].why == "In the digest of Robotics Lab"
+    assert not broken(NOW + DAY)
+
+
+def test_shared_papers_never_make_a_digest_of_their_own(lab):
+    sender, receiver, *_ = members_of(lab)
+    recommend(sender, receiver, make.paper("Cooking rice", day=TODAY - 30 * DAY))
+    papers(0, 2, THEMES[:1])
+    plan_and_send(NOW)
+    assert picks_of(lab.mailing_list)
+    papers(1, 2, THEMES[:1])
+    plan_and_send(NOW + DAY)
+    assert picks_of(receiver, 1) == []
+
+
+def test_no_more_than_five_are_shared_besides_the_own_papers_and_the_rest_follows(lab):
+    member, *_ = members_of(lab)
+    Subscriber.objects.filter(pk=member.pk).update(size=1)
+    Subscriber.objects.filter(pk=lab.mailing_list.pk).update(size=20, weekdays=1)  # Mondays.
+    papers(0, 3)
+    plan_and_send(NOW)
+    for day in (1, 2, 3):
+        papers(day, 1, THEMES[:1])
+        plan_and_send(NOW + day * DAY)
+    assert len(picks_of(member, 1)) == 1 + sharing.MAX_SHARED
+    for pick in picks_of(lab.mailing_list):
+        assert Pick.objects.filter(subscriber=member, paper=pick.paper).exists()
+
+
+def test_papers_of_more_than_a_week_ago_are_not_shared(lab):
+    papers()
+    plan_and_send(NOW)
+    Subscriber.objects.filter(pk=lab.mailing_list_id).update(unsubscribed_at=NOW)
+    member, *_ = members_of(lab)
+    for days, count in ((6, 4), (7, 0)):
+        papers(days, 1, THEMES[:1])
+        member.next_due_at = NOW + days * DAY
+        (due,) = ranked(member, now=NOW + days * DAY)
+        assert sum(choice.group == "shared" for choice in due.papers) == count
+
+
+def test_a_week_of_digests_repeats_no_paper(lab):
+    """With a failed email, a recommendation, and a member who leaves."""
+    sender, receiver, third, _ = members_of(lab)
+    Subscriber.objects.filter(pk=lab.mailing_list_id).update(weekdays=1)
+    for day in range(9):
+        papers(day)
+        recommend(sender, receiver, make.paper(f"Rice {day}", day=TODAY - 40 * DAY), at=NOW)
+        plan.plan(NOW + day * DAY)
+        if day == 2:
+            for letter in Letter.objects.filter(subscriber=receiver, day=TODAY + 2 * DAY):
+                transitions.end([letter], "failed", "refused: 550", NOW + 2 * DAY)
+        if day == 5:
+            lab.memberships.filter(subscriber=third).delete()
+        plan_and_send(NOW + day * DAY)
+        assert not broken(NOW + day * DAY)
+    had = Pick.objects.filter(subscriber=receiver).values_list("paper", flat=True)
+    assert len(had) == len(set(had))
+    advised = Pick.objects.filter(subscriber=receiver, basis="advice")
+    assert {pick.digest.day for pick in advised} == {TODAY + n * DAY for n in range(9) if n != 2}
+    assert advised.count() == 9
+    after = Pick.objects.filter(subscriber=third, group="shared", digest__day__gt=TODAY + 5 * DAY)
+    assert not after.exists()
+
+
+# ---- Recommendations
+
+
+@pytest.fixture
+def pair(lab):
+    """Two members, of whom the second has own papers today."""
+    papers(0, 2, THEMES[1:2])
+    return members_of(lab)[:2]
+
+
+def old_paper(title="Cooking rice", **fields):
+    return make.paper(title, day=TODAY - 40 * DAY, **fields)
+
+
+def test_a_recommendation_comes_before_the_groups_papers_and_once(lab, pair):
+    papers()
+    plan_and_send(NOW)
+    for n in range(2):
+        recommend(*pair, old_paper(f"Rice {n}"), "Section 4!", at=NOW + n * HOUR)
+    recommend(members_of(lab)[3], pair[1], Recommendation.objects.first().paper, name="Bob")
+    papers(1)
+    plan_and_send(NOW + DAY)
+    assert shared_with(pair[1], 1)[:2] == ["Rice 0", "Rice 1"]
+    shared = picks_of(pair[1], 1, group="shared")
+    assert [pick.basis for pick in shared] == ["advice", "advice", "group", "group", "group"]
+    assert shared[0].why == "Recommended by Ada: “Section 4!”"
+    papers(2)
+    plan_and_send(NOW + 2 * DAY)
+    assert not picks_of(pair[1], 2, basis="advice")
+
+
+def left(lab, sender, receiver):
+    lab.memberships.filter(subscriber=sender).delete()
+
+
+def erased(lab, sender, receiver):
+    erase.erase(sender, now=NOW)
+
+
+def withdrew_consent(lab, sender, receiver):
+    lab.memberships.filter(subscriber=sender).update(joined_at=None)
+
+
+def receiver_left(lab, sender, receiver):
+    lab.memberships.filter(subscriber=receiver).delete()
+
+
+def switched_off(lab, sender, receiver):
+    lab.memberships.filter(subscriber=receiver).update(takes_recommendations=False)
+
+
+def in_two_groups(lab, sender, receiver):
+    lab.memberships.filter(subscriber=receiver).delete()
+    group_of([receiver])
+
+
+def had_it(lab, sender, receiver):
+    Pick.objects.create(
+        paper=Recommendation.objects.get().paper,
+        subscriber=receiver,
+        digest=receiver.digests.create(
+            day=TODAY - 9 * DAY,
+            letter=receiver.letters.create(
+                day=TODAY - 9 * DAY,
+                kind="digest",
+                state="accepted",
+                created_at=NOW - 9 * DAY,
+                closes_at=NOW,
+                ended_at=NOW,
+                next_try_at=NOW,
+            ),
+        ),
+        position=1,
+        score=1,
+        basis="new",
+    )
+
+
+def in_library(lab, sender, receiver):
+    paper = Recommendation.objects.get().paper
+    receiver.library.create(identity=paper.pk, title=paper.title, at=NOW)
+
+
+def in_library_by_other_id(lab, sender, receiver):
+    same = make.paper("Baked rice", day=TODAY - 9 * DAY, id="doi:10.1/rice", doi="10.1/rice")
+    receiver.library.create(identity=same.pk, title=same.title, at=NOW)
+
+
+def withdrawn(lab, sender, receiver):
+    paper = Recommendation.objects.get().paper
+    type(paper).objects.filter(pk=paper.pk).update(is_withdrawn=True)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        left,
+        erased,
+        withdrew_consent,
+        receiver_left,
+        switched_off,
+        in_two_groups,
+        had_it,
+        in_library,
+        in_library_by_other_id,
+        withdrawn,
+    ],
+)
+def test_a_recommendation_is_left_out_silently_if(case, lab, pair):
+    recommend(*pair, old_paper(doi="10.1/rice"))
+    case(lab, *pair)
+    plan_and_send(NOW)
+    assert len(picks_of(pair[1])) == 2
+    assert not picks_of(pair[1], group="shared")
+
+
+def test_of_an_erased_sender_neither_name_nor_note_stays_in_the_receivers_digests(lab, pair):
+    recommend(*pair, old_paper(), "Section 4!")
+    recommend(members_of(lab)[2], pair[1], old_paper("Soup"), "Hot", name="Bob")
+    plan_and_send(NOW)
+    erase.erase(pair[0], now=NOW)
+    said = [pick.why for pick in picks_of(pair[1], group="shared")]
+    assert said == ["Recommended by a colleague", "Recommended by Bob: “Hot”"]
+
+
+def test_a_muted_paper_of_the_group_is_not_shared_but_a_recommended_one_is(lab):
+    papers()
+    plan_and_send(NOW)
+    sender, receiver, *_ = members_of(lab)
+    for name in ("speech", "quantum"):
+        receiver.preferences.create(topic=make.topic(name), stance="mute")
+    quantum = picks_of(lab.mailing_list, topic_name="quantum annealing")[0].paper
+    recommend(sender, receiver, quantum)
+    papers(1, 1, THEMES[1:2])
+    plan_and_send(NOW + DAY)
+    assert not any("speech" in title for title in shared_with(receiver, 1))
+    assert [title for title in shared_with(receiver, 1) if "quantum" in title] == [quantum.title]
+
+
+def test_a_recommended_paper_among_the_own_ones_stays_there_with_its_reason(lab, pair):
+    own = make.paper("protein folding of mice")
+    recommend(*pair, own)
+    plan.plan(NOW)
+    (pick,) = picks_of(pair[1], paper=own)
+    assert (pick.group, pick.basis) == ("new", "topic")
+
+
+def test_a_recommendation_is_explained_before_it_is_sent(lab, pair, client):
+    paper = old_paper()
+    recommend(*pair, paper)
+    model_store.fit(NOW)
+    assert explain.explain(pair[1], paper.pk, TODAY, NOW).diagnosis.what == "shared"
+
+
+HOSTILE = 'x\n2. Fake title\n\u202e"><script>alert(1)</script>” — 3. More\x07' + " word" * 40
+
+
+def test_a_hostile_note_stays_a_text_on_one_line_of_its_paper(lab, pair, client):
+    recommend(*pair, old_paper(), HOSTILE[:280], name="4. Eve\n5. Mallory")
+    plan_and_send(NOW)
+    picks = picks_of(pair[1])
+    content = compose.preview(picks[0].digest, picks)
+    numbered = re.findall(r"(?m)^(\d+)\. (.+)", content.text)
+    assert [number for number, _ in numbered] == ["1", "2", "3"]
+    assert numbered[2][1] == "Cooking rice"
+    html = content.html
+    assert html.count("data-paper-id=") == 3
+    page = client.get(web_copy_of(picks[0].digest)).content.decode()
+    for said in (html, page):
+        assert not any(bad in said for bad in ("<script>alert", "\u202e", "\x07"))
+        assert "word word" in said
+
+
+# ---- Costs and races
+
+
+def queries_of(*subscribers, now=NOW):
+    with CaptureQueriesContext(connection) as queries:
+        ranked(*subscribers, now=now)
+    return len(queries)
+
+
+def test_a_batch_asks_a_constant_number_of_queries_however_many_groups_there_are(lab):
+    few = [*members_of(lab), lab.mailing_list]
+    many = [make.subscriber(interests="graph networks") for _ in range(9)]
+    for n in range(3):
+        recipients = {name: make.subscriber() for name in ("channel", "mailing_list")}
+        group_of(many[3 * n : 3 * n + 3], **recipients)
+        many += recipients.values()
+    papers()
+    plan_and_send(NOW)
+    papers(1)
+    for someone in [few, many]:
+        recommend(*someone[:2], old_paper())
+    queries_of(*few, now=NOW + DAY)
+    assert queries_of(*few, now=NOW + DAY) == queries_of(*few, *many, now=NOW + DAY) <= 23
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_planners_who_ranked_the_same_write_each_paper_once(lab, pair):
+    everyone = [*members_of(lab), lab.mailing_list]
+    recommend(*pair, old_paper())
+    model_store.fit(NOW)
+    have_ranked = threading.Barrier(2)
+
+    def write():
+        dues = ranked(*everyone)
+        have_ranked.wait()
+        return plan.save_plan(dues, {}, NOW).letters
+
+    assert sum(at_once(write, write)) >= 2
+    assert shared_with(pair[1]) == ["Cooking rice"]
