@@ -78,5 +78,6 @@ app.conf.beat_schedule = {
     "check invariants of older emails": _at(37, "digest.tasks.check_older_promises", 3000),
     "check rejections": _at("3-59/5", "digest.tasks.check_refusals", 240),
     "count daily statistics": _at("6-59/10", "digest.tasks.count_days", 540),
+    "remind invited people": _at(27, "digest.tasks.remind_invited", 3000),
     "delete old rows": _at(17, "digest.tasks.throw_old_away", 3000),
 }

@@ -353,6 +353,7 @@ LIMITS = env.whole_numbers(
         "network": 20,  # Letters that a network requests per hour and endpoint.
         "all": 500,  # The same over all networks.
         "mailbox": 3,  # Letters to a mailbox per day because somebody typed its address.
+        "invitations": 500,  # Of operators, per day.
         "passwords": 5,  # Wrong ones from a network in 15 minutes.
         "account": 10,  # Wrong ones for an account in 15 minutes, over all networks.
     },

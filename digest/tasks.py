@@ -5,6 +5,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from digest.operations import alarms, daily_stats, heartbeats, retention
+from subscriptions.actions import invite
 from subscriptions.delivery import clock
 from subscriptions.tasks import deliver_due_letters, in_time, is_stopping
 
@@ -122,6 +123,12 @@ def check_refusals():
 def count_days():
     """Store daily counts before the counted rows are deleted."""
     daily_stats.count(timezone.now())
+
+
+@shared_task
+def remind_invited():
+    """Remind invited people who did not answer."""
+    invite.remind(timezone.now())
 
 
 @shared_task

@@ -5,7 +5,15 @@ from collections import defaultdict
 from django.db.models import F, QuerySet
 
 from subscriptions import hooks, schedule
-from subscriptions.models import ApiToken, Group, LetterEvent, LetterFact, Move, Subscriber
+from subscriptions.models import (
+    ApiToken,
+    Group,
+    Invitation,
+    LetterEvent,
+    LetterFact,
+    Move,
+    Subscriber,
+)
 
 
 def export(subscriber: Subscriber) -> dict:
@@ -29,6 +37,7 @@ def export(subscriber: Subscriber) -> dict:
         "letters": letters,
         "groups": rows(subscriber.memberships, group_name=F("group__name")),
         "list_of_groups": rows(Group.objects.filter(mailing_list=subscriber)),
+        "invitation": rows(Invitation.objects.filter(subscriber=subscriber)),
         "move": rows(Move.objects.filter(subscriber=subscriber)),
         "api_token": rows(ApiToken.objects.filter(subscriber=subscriber), without=("hash",)),
     }

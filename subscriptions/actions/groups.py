@@ -14,7 +14,7 @@ from subscriptions import addresses
 from subscriptions.actions.signup import ConsentSource, record_consent, unsubscribe
 from subscriptions.models import Consent, Group, Invitation, Membership, Subscriber
 from subscriptions.notices import send
-from subscriptions.security import suppression_list
+from subscriptions.security import rate_limits, suppression_list
 
 MAX_NAME_LENGTH = 60
 #: The wording of the consent to join.
@@ -105,6 +105,12 @@ def check_list(group: Group, text: str, now) -> str:
         raise ValidationError("This address is a subscriber’s. Use one that only this list has.")
     if suppression_list.contains(address, now):
         raise ValidationError("This address is blocked: nothing may be sent to it.")
+    if suppression_list.was_invited(address):
+        raise ValidationError("This address was invited before. Each is invited once.")
+    try:
+        rate_limits.check_invitation(address, now)
+    except rate_limits.TooManyAttempts:
+        raise ValidationError("There were too many invitations today. Try tomorrow.") from None
     return address
 
 
@@ -124,6 +130,7 @@ def set_list(group: Group, address: str, *, by: str, now) -> None:
         if address:
             group.mailing_list = Subscriber.objects.create(email=address, asked_at=now)
             Invitation.objects.create(subscriber=group.mailing_list, invited_by=by, at=now)
+            suppression_list.add(address, suppression_list.Why.INVITED, now)
             send.write_confirm(group.mailing_list, now, since=now)
         group.save()
 

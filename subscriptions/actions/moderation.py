@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from subscriptions.delivery import queue
-from subscriptions.models import Consent, Letter, Subscriber
+from subscriptions.models import Consent, Invitation, Letter, Subscriber
 from subscriptions.notices import send
 from subscriptions.security.tokens import CONFIRM_DAYS
 
@@ -25,14 +25,15 @@ def ask_if_address_works(subscriber: Subscriber, *, now) -> Letter | None:
 def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
     """Send the confirmation again to a pending subscriber.
 
-    Returns the letter, or None if they had one recently, are not pending, or signed up more than
-    CONFIRM_DAYS ago.
+    Returns the letter, or None if they had one recently, are not pending, signed up more than
+    CONFIRM_DAYS ago, or were invited, which has a reminder of its own.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
         since = now - timedelta(days=CONFIRM_DAYS)
         has_asked = subscriber.consents.filter(act=Consent.Act.ASKED, at__gt=since).exists()
-        if subscriber.state_at(now) != "pending" or not has_asked:
+        is_invited = Invitation.objects.filter(subscriber=subscriber, at=subscriber.asked_at)
+        if subscriber.state_at(now) != "pending" or not has_asked or is_invited.exists():
             return None
         letter = send.write_confirm(subscriber, now, since=now - send.CONFIRM_INTERVAL)
         if letter is not None:

@@ -21,6 +21,7 @@ from subscriptions import addresses, hooks, schedule
 from subscriptions.actions import preferences
 from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
+from subscriptions.admin.invitations import InvitationsMixin
 from subscriptions.admin.subscriber_actions import ACTIONS, register_actions
 from subscriptions.models import (
     Consent,
@@ -115,7 +116,7 @@ class LetterInline(widgets.ReadOnlyInline):
 
 @admin.register(Subscriber)
 @register_actions(*ACTIONS)
-class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
+class SubscriberAdmin(InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin):
     """Nobody is added by hand: consent must be the person's own.
 
     digest/admin/subscribers.py extends it.
@@ -146,6 +147,7 @@ class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
         return (
             super()
             .get_queryset(request)
+            .select_related("invitation")
             .annotate(
                 follow_count=widgets.count_subquery(follows, "subscriber"),
                 last_sent_at=Subquery(sent.values("ended_at")[:1]),
@@ -181,7 +183,11 @@ class SubscriberAdmin(widgets.LargeTableMixin, BaseModelAdmin):
 
     @display(description="Address", ordering="email")
     def address(self, subscriber):
-        return addresses.readable(subscriber.email)
+        address = addresses.readable(subscriber.email)
+        if not hasattr(subscriber, "invitation"):
+            return address
+        by = f"invited by {subscriber.invitation.invited_by}"
+        return format_html('{}<span class="block text-subtle">{}</span>', address, by)
 
     @display(description="State")
     def state(self, subscriber):
@@ -269,6 +275,11 @@ class SuppressedAddressAdmin(BaseModelAdmin):
 
     def has_change_permission(self, request, obj=None):
         return False
+
+    def has_delete_permission(self, request, obj=None):
+        """An entry of an invitation stays, or an address could be invited again and again."""
+        is_invitation = obj is not None and obj.why == Seal.Why.INVITED
+        return not is_invitation and super().has_delete_permission(request, obj)
 
     @display(description="Hash")
     def short_hash(self, entry):

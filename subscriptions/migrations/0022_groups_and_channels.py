@@ -69,7 +69,7 @@ class Migration(migrations.Migration):
                     ("bounced", "bounced"),
                     ("asked", "asked never to get email"),
                     ("operator", "blocked by an operator"),
-                    ("invited", "did not answer an invitation"),
+                    ("invited", "was invited"),
                 ],
                 max_length=10,
             ),

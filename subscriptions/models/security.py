@@ -13,7 +13,7 @@ class Seal(models.Model):
         BOUNCED = "bounced", "bounced"
         ASKED = "asked", "asked never to get email"
         OPERATOR = "operator", "blocked by an operator"
-        INVITED = "invited", "did not answer an invitation"
+        INVITED = "invited", "was invited"
 
     seal = models.CharField(max_length=64, primary_key=True, editable=False)
     why = models.CharField(max_length=10, choices=Why)

@@ -2,10 +2,12 @@
 
 from functools import wraps
 
+from django.db.models import Q
 from django.utils import translation
 
 from subscriptions import addresses, hooks, schedule
 from subscriptions.mail import render
+from subscriptions.models import Invitation
 from subscriptions.security import tokens
 
 
@@ -26,15 +28,25 @@ def notice(context_of):
 
 @notice
 def confirm(letter, now):
-    """Ask the address to confirm a sign-up. If it is subscribed, say so instead.
+    """Ask the address to confirm a sign-up or an invitation. If it is subscribed, say so instead.
 
     The sign-up page answers both alike, so that only the letter shows who is subscribed.
     """
-    subscriber = letter.subscriber
+    subscriber, at = letter.subscriber, letter.created_at
+    already = subscriber.state_at(now) in ("active", "paused")
+    invitations = Invitation.objects.filter(Q(at=at) | Q(reminded_at=at), subscriber=subscriber)
+    invitation = invitations.first()
+    if invitation and already:
+        raise render.NoContent("already confirmed")
+    memberships = subscriber.memberships.filter(joined_at=None).select_related("group")
     return {
-        "already": subscriber.state_at(now) in ("active", "paused"),
-        "confirm_url": tokens.confirm_url(subscriber),
+        "already": already,
+        "invitation": invitation,
+        "membership": (memberships if invitation else memberships.filter(invited_at=at)).first(),
+        "topics": invitation and ", ".join(topic.name for topic in subscriber.topics.all()),
+        "confirm_url": tokens.answer_url(subscriber, letter.kind, at),
         "preferences_url": tokens.preferences_url(subscriber),
+        "unsubscribe_url": tokens.unsubscribe_url(subscriber),
     }
 
 

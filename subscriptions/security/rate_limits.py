@@ -96,6 +96,13 @@ def check_mailbox(endpoint: str, address: str, now) -> bool:
     return True
 
 
+def check_invitation(address: str, now) -> None:
+    """Count an operator's invitation of this normalised address. Raises TooManyAttempts."""
+    by_day = Limit("invitations", "", settings.LIMITS["invitations"], DAY)
+    by_mailbox = Limit("mailbox", addresses.mailbox(address), settings.LIMITS["mailbox"], DAY)
+    hit("invitation", [by_day, by_mailbox], now)
+
+
 def hit(endpoint: str, limits: Sequence[Limit], now) -> list[Attempt]:
     """Count one attempt under all limits, or under none and raise TooManyAttempts.
 

@@ -1,11 +1,13 @@
 """The suppression list: addresses that must not be written to again, as keyed hashes.
 
 Erasing a subscriber leaves an entry if a new sign-up would otherwise write to an address that
-bounced, complained, or asked never to be written to. An entry is readable only with both the
-address and SECRET_KEY.
+bounced, complained, or asked never to be written to. An invitation leaves one for good, whatever
+becomes of the subscriber: nobody is invited twice. An entry is readable only with both the address
+and SECRET_KEY.
 """
 
 from datetime import timedelta
+from itertools import chain
 
 from django.db.models import Q, QuerySet
 
@@ -13,6 +15,8 @@ from subscriptions.models import Seal, Subscriber
 from subscriptions.security.hashing import keyed_hash, known_hashes
 
 PURPOSE = "subscriptions.seals"
+#: Of entries that refuse only invitations. An address may also have one of the other purpose.
+INVITED = "subscriptions.invitations"
 #: After a bounce, an address is on the list for so long. All other entries stay.
 BOUNCED_FOR = timedelta(days=7)
 
@@ -21,8 +25,9 @@ Why = Seal.Why
 
 def add(address: str, why: str, now) -> None:
     """Add a normalised address. A reason that stays replaces a bounce."""
+    purpose = INVITED if why == Why.INVITED else PURPOSE
     entry, is_new = Seal.objects.get_or_create(
-        seal=keyed_hash(PURPOSE, address.lower()), defaults={"why": why, "at": now}
+        seal=keyed_hash(purpose, address.lower()), defaults={"why": why, "at": now}
     )
     if not is_new and entry.why == Why.BOUNCED:
         entry.why, entry.at = why, now
@@ -30,8 +35,13 @@ def add(address: str, why: str, now) -> None:
 
 
 def contains(address: str, now) -> bool:
-    """Return whether this normalised address is on the list."""
-    return entries_for(address).exclude(_expired(now)).exists()
+    """Return whether this normalised address is on the list, other than by an invitation."""
+    return entries_for(address).exclude(_expired(now) | Q(why=Why.INVITED)).exists()
+
+
+def was_invited(address: str) -> bool:
+    """Return whether this normalised address was ever invited."""
+    return entries_for(address).filter(why=Why.INVITED).exists()
 
 
 def is_blocked(address: str, now) -> bool:
@@ -51,7 +61,8 @@ def purge(now) -> int:
 
 def entries_for(address: str) -> QuerySet[Seal]:
     """Return the entries of a normalised address, also those of former secret keys."""
-    return Seal.objects.filter(seal__in=known_hashes(PURPOSE, address.lower()))
+    hashes = (known_hashes(purpose, address.lower()) for purpose in (PURPOSE, INVITED))
+    return Seal.objects.filter(seal__in=chain(*hashes))
 
 
 def _expired(now):

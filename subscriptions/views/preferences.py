@@ -136,9 +136,11 @@ def _export(request, subscriber, token):
 
 def _erase(request, subscriber, token):
     for_good = request.POST.get("never_again") == "yes"
+    was_invited = hasattr(subscriber, "invitation")
     erase.erase(subscriber, now=timezone.now(), for_good=for_good)
     context = {
         "for_good": for_good,
+        "was_invited": was_invited,
         "contact": settings.CONTACT_EMAIL,
         "days": max(retention.KEEP_JOURNALS, unreadable.KEEP, rate_limits.KEEP).days,
         "writes_files": settings.EMAIL_URL.startswith("file:"),

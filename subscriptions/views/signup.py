@@ -1,8 +1,10 @@
 """Sign-up, confirmation, and sending a lost link again."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.shortcuts import render
 from django.utils import timezone
@@ -13,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from subscriptions import addresses, forms, hooks
-from subscriptions.actions import signup
+from subscriptions.actions import groups, signup
 from subscriptions.db import retry_on_integrity_error
 from subscriptions.delivery.status import sending_status
 from subscriptions.models import Letter, Subscriber, Topic
@@ -92,9 +94,19 @@ def confirm(request, token):
     kind, public_id, asked_at = tokens.read_confirm(token, now)
     subscriber = Subscriber.objects.get(public_id=public_id)
     template, wording, via = QUESTIONS[kind]
+    memberships = subscriber.memberships.filter(joined_at=None).select_related("group")
+    membership = memberships.first() if kind == Letter.Kind.CONFIRM else None
+    group_consent, error = groups.consent(membership.group) if membership else "", ""
     if request.method == "POST":
         source = consent_source(request, via, wording)
-        signup.confirm(subscriber, asked_at, source=source, now=now, kind=kind)
+        try:
+            with transaction.atomic():
+                signup.confirm(subscriber, asked_at, source=source, now=now, kind=kind)
+                if membership and "join" in request.POST:
+                    source, name = replace(source, wording=group_consent), request.POST.get("name")
+                    groups.join(membership, name or "", source=source, now=now)
+        except ValidationError as refusal:
+            error = refusal.message
         subscriber.refresh_from_db()
     is_open = signup.is_open(subscriber, asked_at, now=now, kind=kind)
     state, is_held_up = subscriber.state_at(now), _is_held_up(now)
@@ -112,6 +124,9 @@ def confirm(request, token):
         "address": addresses.readable(subscriber.email),
         "preferences_url": tokens.preferences_url(subscriber),
         "consent": wording,
+        "membership": membership,
+        "group_consent": group_consent,
+        "error": error,
         "kind": kind,
         "state": state,
         "is_delayed": subscriber.is_delayed(now),
@@ -121,7 +136,8 @@ def confirm(request, token):
         "is_held_up": is_held_up,
         "now": now,
     }
-    return render(request, template if is_open else "subscriptions/confirmed.html", context)
+    template = template if is_open else "subscriptions/confirmed.html"
+    return render(request, template, context, status=400 if error else 200)
 
 
 @csrf_exempt  # The letter goes to the address alone, and there is no cookie to protect.

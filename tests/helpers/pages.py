@@ -18,7 +18,7 @@ from config import error_views, middleware
 from digest.indexing import index_store
 from digest.models import Digest, LibraryPaper, PaperEvent, ReaderModel
 from digest.planning import plan
-from subscriptions.actions import change_address
+from subscriptions.actions import change_address, invite
 from subscriptions.models import Letter, Move, Subscriber
 from subscriptions.security import rate_limits, tokens
 from subscriptions.views import access
@@ -108,6 +108,7 @@ def furnish() -> None:
     make.member(lab, "Ada <b>", subscriber)
     make.member(lab, "Bob", of("settled"))
     make.member(other, of=subscriber)
+    invite.invite([invite.Entry("guest@example.org")], [], {}, lab, by="head", now=NOW)
     index_store.renew(NOW)
     plan.plan(NOW)
     pick, saved = Digest.objects.get(subscriber=subscriber).picks.leading()[:2]
@@ -143,7 +144,7 @@ def samples() -> list[Sample]:
     pasted.append(f"Edges between nodes\n{'hello' * 9}")
     shown = [
         *("/", "/?interests=graph+networks&topics=gone", "/?interests=zzyzx", "/subscribe/"),
-        *(f"/confirm/{asked(who, 'confirm')}/" for who in ("new", "reader")),
+        *(f"/confirm/{asked(who, 'confirm')}/" for who in ("new", "reader", "guest")),
         *(f"/confirm/{asked('gone', 'goodbye')}/", f"/confirm/{asked('back', 'bounced')}/"),
         "/confirm/nothing/",
         *(f"/preferences/{token('preferences', who)}/" for who in STATES),
@@ -184,6 +185,7 @@ def samples() -> list[Sample]:
         ("/subscribe/", {"email": "you@example.org"}),
         ("/subscribe/", {"email": "x", "topics": "x", "timezone": "x"}),
         (f"/confirm/{asked('new', 'confirm')}/", {}),
+        (f"/confirm/{asked('guest', 'confirm')}/", {"join": "on", "name": "Guest <b>"}),
         *(
             (f"/preferences/{preferences}/", wrong | {"action": f"save_{tab}"})
             for tab in ("interests", "delivery")

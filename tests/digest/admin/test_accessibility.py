@@ -41,6 +41,7 @@ OURS = (
     "subscriptions_sending_changelist",
     "subscriptions_sending_stop",
     "subscriptions_subscriber_change",
+    "subscriptions_subscriber_invite",
     "subscriptions_subscriber_pause",
     "subscriptions_topic_change",
     "suppress_selected",

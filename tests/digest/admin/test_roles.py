@@ -78,6 +78,8 @@ TABLE = {
     **{f"subscriptions_subscriber_{act}": ("o", "o") for act in ACTS},
     "subscriptions_subscriber_preview": ("o", ""),
     **pages("subscriptions_group", "o", change="o", add="o", delete="o"),
+    "subscriptions_subscriber_invite": ("o", "o"),
+    "subscriptions_subscriber_export_csv": ("o", "o"),
     **pages("subscriptions_letter", "o"),
     **pages("subscriptions_letterfact", "o"),
     **pages("subscriptions_seal", "o", delete="o"),

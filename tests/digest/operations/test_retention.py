@@ -218,14 +218,14 @@ BY_RULE = {
     "a day": "subscriptions.Attempt",
     "90 days, or when either is no longer in their group": "digest.Recommendation",
     "a row for each subscriber that operators invite": "subscriptions.Membership",
-    "a week": "subscriptions.Move subscriptions.Seal",
+    "a week, or for ever": "subscriptions.Move subscriptions.Seal",
     "30 days, where nobody confirms": "subscriptions.Subscriber subscriptions.Consent",
     "the last two": "digest.FittedModel digest.ArchiveFile",
     "when they have expired": "sessions.Session",
     "goes with its letter": "digest.Digest digest.Pick",
     "goes with its reader": "digest.Feedback digest.LibraryPaper digest.LibraryUpload "
-    "digest.ReaderModel digest.ZoteroLibrary subscriptions.ApiToken subscriptions.Topic "
-    "subscriptions.TopicPreference",
+    "digest.ReaderModel digest.ZoteroLibrary subscriptions.ApiToken subscriptions.Invitation "
+    "subscriptions.Topic subscriptions.TopicPreference",
     "for ever, a few for each paper": "digest.Paper digest.PaperEmbedding digest.PaperEvent",
     "for ever, a row for each day and measure": "digest.Tally",
     "a few rows": "digest.Turn digest.Pulse subscriptions.Sending contenttypes.ContentType",

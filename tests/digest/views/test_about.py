@@ -40,6 +40,7 @@ PARTS = {
     "Rate limits": {theirs.Attempt},
     "Token for programs": {theirs.ApiToken},
     "Requested change of address": {theirs.Move},
+    "Invitation": {theirs.Invitation},
     "Blocked addresses": {theirs.Seal},
     "Changes by the operator": {LogEntry},
 }

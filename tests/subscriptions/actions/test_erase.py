@@ -22,7 +22,7 @@ from subscriptions.bounces import inbound
 from subscriptions.delivery import queue, transitions
 from subscriptions.delivery.transitions import decompress
 from subscriptions.delivery.worker import rounds
-from subscriptions.models import Letter, Seal, Subscriber, Volley
+from subscriptions.models import Invitation, Letter, Seal, Subscriber, Volley
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make, returned_mail
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
@@ -53,6 +53,7 @@ def a_life(client):
     topic = make.topic("Robots")
     client.post("/subscribe/", {"email": ADDRESS, "interests": "graph networks", "hour": "9"})
     subscriber = Subscriber.objects.get()
+    Invitation.objects.create(subscriber=subscriber, invited_by="you", at=NOW)
     client.post(tokens.confirm_url(subscriber))
     for now in (NOW, NOW + DAY):
         make.paper(f"Graph networks of day {now.day}")

@@ -7,6 +7,9 @@ from django.test import Client
 
 from digest.indexing import model_store
 from digest.planning import plan
+from subscriptions.actions import invite
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Group, Membership, Subscriber
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.subscriber_pages import BOUNCING, STATES, answer, url
@@ -118,3 +121,61 @@ def test_the_page_shows_the_first_digest_or_when_it_comes(client, clock):
         assert "Sour bread" in answered.text
     assert "Your next digest: Tuesday, 2\u00a0June, 07:00" in client.get(pages[1]).text
     assert everything() == before
+
+
+# ---- People who were invited
+
+
+def invited_page(client, language="en", **sent):
+    """Invite somebody to a group, and answer by the page of the link. Return the answer."""
+    group = Group.objects.get_or_create(name="Lab")[0]
+    choices = {"language": language}
+    invite.invite([invite.Entry("ada@x.org", "Ada")], [], choices, group, by="head", now=NOW)
+    path, headers = url("confirm", Subscriber.objects.get()), {"accept-language": language}
+    return client.post(path, sent) if sent else client.get(path, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "head invited you."), ("de", "head hat Sie eingeladen.")]
+)
+def test_the_page_says_who_invited_them_and_to_what(client, language, said):
+    page = invited_page(client, language).text
+    assert said in page
+    assert "Lab" in page
+    assert 'name="join">' in page
+    assert 'value="Ada"' in page
+
+
+def test_the_invitation_is_written_in_the_chosen_language(client, outbox):
+    invited_page(client, "de")
+    rounds.deliver_due(lambda: NOW)
+    (email,) = outbox()
+    assert email["Subject"] == "Einladung zu Paperboy"
+    assert "head lädt Sie" in email.get_body(("plain",)).get_content()
+
+
+def test_nobody_joins_a_group_without_the_checkbox(client):
+    assert invited_page(client, name="Ada").status_code == 200
+    membership = Membership.objects.get()
+    assert membership.joined_at is None
+    assert membership.subscriber.confirmed_at == NOW
+
+
+def test_the_checkbox_joins_the_group_with_the_name_and_records_the_consent(client):
+    shown = " ".join(invited_page(client).text.split())
+    assert invited_page(client, join="on", name=" Ada L ").status_code == 200
+    membership = Membership.objects.get()
+    assert (membership.name, membership.joined_at) == ("Ada L", NOW)
+    confirmed, joined = membership.subscriber.consents.exclude(act="asked")
+    assert (confirmed.act, joined.act) == ("confirmed", "joined")
+    assert joined.wording in shown
+
+
+@pytest.mark.parametrize("name", ["", "  ", "www.spam.example", "x" * 61])
+def test_a_wrong_name_confirms_nothing_and_the_page_says_why(client, name):
+    page = invited_page(client, join="on", name=name)
+    assert page.status_code == 400
+    assert 'name="join" checked' in page.text
+    assert 'id="id_name_error"' in page.text
+    assert Subscriber.objects.get().confirmed_at is None
+    assert Membership.objects.get().joined_at is None

@@ -1,0 +1,157 @@
+"""Invitations by operators: one email and one reminder at most to an address, whoever invites.
+
+A keyed hash on the suppression list outlives the subscriber. Every function is idempotent. The
+reasons for refusing an address are in invite.toml.
+"""
+
+import csv
+import re
+import tomllib
+from datetime import timedelta
+from email.utils import parseaddr
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F
+
+from subscriptions import addresses
+from subscriptions.actions import groups, signup
+from subscriptions.actions.preferences import TopicSelection, set_preferences
+from subscriptions.db import retry_on_integrity_error
+from subscriptions.models import Consent, Group, Invitation, Letter, Subscriber, Topic
+from subscriptions.notices import send
+from subscriptions.security import rate_limits, suppression_list
+
+REASONS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+REMIND_AFTER = timedelta(days=5)
+#: The link of a later reminder would outlive the subscriber.
+REMIND_BEFORE = timedelta(days=20)
+
+
+class Entry(NamedTuple):
+    """An address to invite. `name` is suggested to them for a group; `topics` are theirs alone."""
+
+    address: str
+    name: str = ""
+    topics: tuple[Topic, ...] = ()
+
+
+def read_text(text: str) -> list[Entry]:
+    """Return the entries of a pasted list, which may be one of a mail program: Ada <ada@…>."""
+    parts = filter(None, map(str.strip, re.split(r"[,;\n]", text)))
+    return [Entry(*reversed(parseaddr(part))) if "<" in part else Entry(part) for part in parts]
+
+
+def read_csv(data: bytes) -> list[Entry]:
+    """Return the entries of a CSV file: with commas, semicolons or tabs, in UTF-8 or UTF-16.
+
+    Raises ValidationError, which names the line.
+    """
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        position = text.find("\0")
+    except UnicodeDecodeError as error:
+        text, position = data.decode("latin-1"), error.start
+    if position >= 0:
+        number = text.count("\n", 0, position) + 1
+        raise ValidationError(f"Line {number} is not text. Save the file as “CSV UTF-8”.")
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    curated = list(Topic.objects.curated())
+    known = {name.lower(): topic for topic in curated for name in (topic.slug, topic.name)}
+    entries = []
+    try:
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        if "email" not in reader.fieldnames:
+            raise csv.Error("this is the header, and has no column “email”")
+        for row in reader:
+            if None in row:
+                raise csv.Error("it has more cells than the header")
+            cells = {column: (cell or "").strip() for column, cell in row.items()}
+            names = [name.strip() for name in re.split("[;|]", cells.get("topics", ""))]
+            if unknown := [name for name in names if name and name.lower() not in known]:
+                raise csv.Error(f"there is no topic “{unknown[0]}”")
+            if any(cells.values()):
+                topics = tuple(known[name.lower()] for name in names if name)
+                entries.append(Entry(cells["email"], cells.get("name", ""), topics))
+    except csv.Error as error:
+        raise ValidationError(f"Line {reader.reader.line_num or 1}: {error}.") from error
+    return entries
+
+
+def invite(
+    entries: list[Entry], topics: list[Topic], choices: dict, group: Group | None, *, by: str, now
+) -> list[tuple[str, str]]:
+    """Invite each address in the name of an account. Return each with why not, or "".
+
+    `choices` has names of Subscriber's fields: hour, timezone, language. Subscribers keep theirs:
+    they are only invited to the group.
+    """
+    results, seen = [], set()
+    for entry in entries:
+        try:
+            email = addresses.normalise(entry.address)
+            chosen = TopicSelection([*topics, *entry.topics])
+            reason = REASONS["repeated"]
+            if email.lower() not in seen:
+                reason = _invite(email, entry.name, chosen, choices, group, by, now)
+            seen.add(email.lower())
+        except ValidationError as error:
+            reason = str(error.message)
+        results.append((entry.address, reason))
+    return results
+
+
+@retry_on_integrity_error  # A concurrent sign-up or invitation of the same address.
+@transaction.atomic
+def _invite(email, name, topics, choices, group, by, now):
+    subscriber = Subscriber.objects.select_for_update().with_address(email).first()
+    state = subscriber.state_at(now) if subscriber else "new"
+    if suppression_list.contains(email, now):
+        state = "suppressed"
+    elif state == "new" and suppression_list.was_invited(email):
+        state = "invited"
+    elif group and state in ("active", "paused"):
+        has_membership = group.memberships.filter(subscriber=subscriber).exists()
+        state = "invited" if has_membership else "subscribed"
+    if state in REASONS:
+        return REASONS[state]
+    try:
+        rate_limits.check_invitation(email, now)
+    except rate_limits.TooManyAttempts as refusal:
+        return REASONS[refusal.by]
+    if state == "new":
+        subscriber = Subscriber.objects.create(email=email, asked_at=now, **choices)
+        set_preferences(subscriber, topics)
+        Invitation.objects.create(subscriber=subscriber, invited_by=by, at=now)
+        source = signup.ConsentSource(f"invitation by {by}"[:60])
+        signup.record_consent(subscriber, Consent.Act.ASKED, source, now)
+        suppression_list.add(email, suppression_list.Why.INVITED, now)
+    if group:
+        if groups.invite(group, subscriber, now) is None:
+            return REASONS["recipient"]
+        if state == "new":
+            subscriber.memberships.update(name=name[: groups.MAX_NAME_LENGTH])
+    send.write_confirm(subscriber, now, since=now)
+    return ""
+
+
+def remind(now) -> None:
+    """Remind each invited person who did not answer, once."""
+    due = Invitation.objects.filter(
+        reminded_at=None,
+        at__gt=now - REMIND_BEFORE,
+        at__lte=now - REMIND_AFTER,
+        subscriber__asked_at=F("at"),  # They did not sign up themselves since.
+        subscriber__confirmed_at=None,
+        subscriber__unsubscribed_at=None,
+        subscriber__suppressed_at=None,
+    ).exclude(subscriber__in=Letter.objects.open().values("subscriber"))
+    for pk in list(due.values_list("subscriber", flat=True)):
+        with transaction.atomic():
+            locked = Subscriber.objects.select_for_update().filter(pk=pk).first()
+            if locked and due.filter(subscriber=pk).update(reminded_at=now):
+                send.write_confirm(locked, now, since=now)

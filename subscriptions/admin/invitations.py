@@ -1,0 +1,107 @@
+"""The admin pages that invite people and export subscribers. Their texts are in the .toml file."""
+
+import csv
+import tomllib
+from pathlib import Path
+
+from django import forms
+from django.http import HttpResponse
+from django.shortcuts import resolve_url
+from django.utils import timezone
+from unfold import widgets
+from unfold.decorators import action
+
+from subscriptions.actions import invite
+from subscriptions.admin.confirm_dialog import confirm_page
+from subscriptions.forms import hour_field, zone_named
+from subscriptions.models import Group, Subscriber, Topic, languages
+
+TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+MAX_ADDRESSES = 200  # In one list.
+LIST = "admin:subscriptions_subscriber_changelist"
+COLUMNS = ["email", "state", "timezone", "hour", "confirmed_at", "topics", "groups"]
+#: What the audit log names, instead of the addresses of strangers.
+LISTED = Subscriber(title="list")
+
+Choices = widgets.UnfoldAdminSelectWidget
+ManyChoices = widgets.UnfoldAdminSelectMultipleWidget
+
+
+class InviteForm(forms.Form):
+    addresses = forms.CharField(required=False, widget=widgets.UnfoldAdminTextareaWidget)
+    file = forms.FileField(
+        label="CSV file", required=False, widget=widgets.UnfoldAdminFileFieldWidget
+    )
+    topics = forms.ModelMultipleChoiceField(
+        Topic.objects.offered(), required=False, widget=ManyChoices
+    )
+    group = forms.ModelChoiceField(Group.objects.all(), required=False, widget=Choices)
+    hour = hour_field(initial=7, widget=Choices)
+    timezone = forms.CharField(
+        label="Time zone", initial="UTC", widget=widgets.UnfoldAdminTextInputWidget
+    )
+    language = forms.ChoiceField(choices=languages, widget=Choices)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for name, text in TEXTS["fields"].items():
+            self.fields[name].help_text = text
+
+    def clean_file(self):
+        file = self.cleaned_data["file"]
+        return invite.read_csv(file.read()) if file else []
+
+    def clean_timezone(self):
+        return zone_named(self.cleaned_data["timezone"])
+
+    def clean(self):
+        pasted = invite.read_text(self.cleaned_data.get("addresses", ""))
+        self.entries = [*pasted, *self.cleaned_data.get("file", [])]
+        if "file" not in self.errors and not 0 < len(self.entries) <= MAX_ADDRESSES:
+            text = f"Enter up to {MAX_ADDRESSES} addresses, or choose a file with them."
+            self.add_error("addresses", f"{text} These are {len(self.entries)}.")
+
+
+class InvitationsMixin:
+    actions_list = ["invite", "export_csv"]
+
+    def has_invite_permission(self, request):
+        return request.user.has_perm("subscriptions.add_subscriber")
+
+    @action(description="Invite", url_path="invite", permissions=["invite"], icon="person_add")
+    def invite(self, request):
+        form = InviteForm(request.POST or None, request.FILES or None)
+        context = {"back": resolve_url(LIST), "variant": "primary"} | TEXTS["invite"]
+        if not form.is_valid():
+            return confirm_page(self, request, form=form, **context)
+        choices = {name: form.cleaned_data[name] for name in ("hour", "timezone", "language")}
+        topics, group = form.cleaned_data["topics"], form.cleaned_data["group"]
+        by, now = request.user.get_username(), timezone.now()
+        results = invite.invite(form.entries, topics, choices, group, by=by, now=now)
+        context["refused"] = [result for result in results if result[1]]
+        context["count"] = len(results) - len(context["refused"])
+        note = f"Invited: {context['count']}. Not invited: {len(context['refused'])}."
+        self.log_addition(request, LISTED, f"{note} Group: {group}." if group else note)
+        return confirm_page(self, request, "admin/subscriptions/subscriber/invited.html", **context)
+
+    @action(description="Export CSV", url_path="export", permissions=["invite"], icon="download")
+    def export_csv(self, request):
+        context = {"back": resolve_url(LIST), "variant": "primary"} | TEXTS["export"]
+        if request.method != "POST":
+            return confirm_page(self, request, **context)
+        now, response = timezone.now(), HttpResponse(content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = 'attachment; filename="subscribers.csv"'
+        rows = csv.writer(response)
+        rows.writerow(COLUMNS)
+        found = Subscriber.objects.people().order_by("pk")
+        found = found.prefetch_related("preferences__topic", "memberships__group")
+        for row in found.iterator(1_000):
+            followed = [one.topic.name for one in row.preferences.all() if one.stance == "follow"]
+            joined = [one.group.name for one in row.memberships.all() if one.joined_at]
+            cells = [row.email, row.state_at(now), row.timezone, row.hour, row.confirmed_at or ""]
+            cells += ["|".join(followed), "|".join(joined)]
+            # An apostrophe keeps a spreadsheet from computing a cell.
+            texts = map(str, cells)
+            rows.writerow(f"'{text}" if text[:1] in set("=+-@\t\r") else text for text in texts)
+        self.log_change(request, LISTED, "Exported all subscribers.")
+        return response

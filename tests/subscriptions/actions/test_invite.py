@@ -1,0 +1,335 @@
+"""Invitations: one email and one reminder at most to an address, whoever invites."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from digest import tasks
+from digest.models import Digest
+from digest.operations import retention
+from digest.planning import plan
+from subscriptions.actions import erase, groups, invite, moderation
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Invitation, Letter, Seal, Subscriber
+from subscriptions.security import suppression_list, tokens
+from tests.factories import make
+from tests.factories.make import DAY, MINUTE, NOW
+from tests.helpers.services import once
+from tests.helpers.threads import at_once, errors_of
+from tests.subscriptions.actions.signup_steps import confirm, subscribe, unsubscribe
+
+pytestmark = pytest.mark.django_db
+
+ADA = "ada@example.org"
+SETTINGS = {"hour": 9, "timezone": "Europe/Berlin", "language": "en"}
+REASONS = invite.REASONS
+
+
+def invited(*emails, topics=(), group=None, by="head", now=NOW, **settings):
+    """Invite these addresses. Return why each was not, by address."""
+    entries = [invite.Entry(email) for email in emails or [ADA]]
+    return dict(invite.invite(entries, topics, SETTINGS | settings, group, by=by, now=now))
+
+
+def ada():
+    return Subscriber.objects.get(email=ADA)
+
+
+def letters(email=ADA):
+    return Letter.objects.filter(subscriber__email=email, kind="confirm")
+
+
+def sent_by(now):
+    rounds.deliver_due(lambda: now)
+
+
+def pass_days(days, clock):
+    """Run the hourly tasks once on each of these days after NOW."""
+    for day in days:
+        clock.now = NOW + day * DAY
+        tasks.remind_invited()
+        sent_by(clock.now)
+        retention.purge(clock.now)
+
+
+def test_a_new_address_waits_for_its_answer_with_the_topics_and_settings_of_the_invitation():
+    topic = make.topic("Graphs")
+    assert invited(topics=[topic], by="a" * 150) == {ADA: ""}
+    subscriber = ada()
+    assert subscriber.state_at(NOW) == "pending"
+    assert {name: getattr(subscriber, name) for name in SETTINGS} == SETTINGS
+    assert list(subscriber.topics.all()) == [topic]
+    consent = subscriber.consents.get()
+    assert (consent.act, consent.via) == ("asked", f"invitation by {'a' * 46}")
+    assert Invitation.objects.get().invited_by == "a" * 150
+
+
+def test_the_email_names_the_account_the_topics_and_the_group_and_its_link_confirms(client, outbox):
+    invited(topics=[make.topic("Graphs")], group=make.group("Lab"))
+    sent_by(NOW)
+    (email,) = outbox()
+    assert email["Subject"].startswith("Invitation to ")
+    for part in ("plain", "html"):
+        text = email.get_body((part,)).get_content()
+        words = " ".join(text.split())
+        assert "head invites you" in words
+        assert "can change: Graphs" in words
+        assert "join the group “Lab”" in words
+        links = re.findall(r"http://[^/]+(/(?:confirm|unsubscribe)/[^/]+/)", text)
+        assert len({*links}) == 2
+    assert client.post(links[0]).status_code == 200
+    assert ada().state_at(NOW) == "active"
+    assert not ada().memberships.get().joined_at
+
+
+def test_of_ten_who_are_invited_only_those_who_confirm_get_a_digest():
+    make.paper("Graphs of graphs")
+    data = "email;name;topics\n" + "".join(
+        f"p{n}@lab.example;Person {n};Graphs\n" for n in range(10)
+    )
+    make.topic("Graphs")
+    entries = invite.read_csv(data.encode())
+    results = invite.invite(entries, [], SETTINGS, None, by="head", now=NOW)
+    assert [reason for _, reason in results] == [""] * 10
+    sent_by(NOW)
+    for subscriber in Subscriber.objects.order_by("pk")[:4]:
+        confirm(subscriber)
+    plan.plan(NOW)
+    plan.plan(NOW + 2 * DAY)
+    got = Digest.objects.values_list("subscriber__email", flat=True)
+    assert sorted({*got}) == [f"p{n}@lab.example" for n in range(4)]
+
+
+@pytest.mark.parametrize("again", [NOW + DAY, NOW + 40 * DAY, NOW + 4000 * DAY])
+def test_an_address_gets_one_invitation_and_one_reminder_whoever_invites(clock, again):
+    invited()
+    sent_by(NOW)
+    pass_days(range(0, 45, 1), clock)
+    assert not Subscriber.objects.exists()
+    assert invited(ADA.upper(), by="other", now=again) == {ADA.upper(): REASONS["invited"]}
+    assert not Letter.objects.exists()
+
+
+def test_the_reminder_goes_out_once_and_the_address_is_forgotten_after_thirty_days(clock, outbox):
+    invited()
+    sent_by(NOW)
+    pass_days([4, 5, 6, 7, 12, 19, 29], clock)
+    _, reminder = outbox()
+    assert reminder["Subject"].startswith("Reminder: ")
+    assert "only reminder" in reminder.get_body(("plain",)).get_content()
+    assert Subscriber.objects.exists()
+    pass_days([31], clock)
+    assert not Subscriber.objects.exists()
+    assert [entry.why for entry in Seal.objects.all()] == ["invited"]
+
+
+def test_the_links_of_both_emails_hold_for_seven_days_each(client, clock):
+    invited()
+    sent_by(NOW)
+    pass_days([5], clock)
+    first, reminder = letters().order_by("pk")
+    for letter in (first, reminder):
+        url = tokens.answer_url(ada(), "confirm", letter.created_at)
+        for age, status in ((7 * DAY, 200), (7 * DAY + MINUTE, 410)):
+            clock.now = letter.created_at + age
+            assert client.get(url).status_code == status
+    clock.now = reminder.created_at + 7 * DAY
+    client.post(tokens.answer_url(ada(), "confirm", reminder.created_at))
+    assert ada().state_at(clock.now) == "active"
+
+
+@pytest.mark.parametrize("answer", ["confirm", "decline", "sign up", "block", "erase", "not sent"])
+def test_who_answered_or_has_an_email_on_its_way_gets_no_reminder(clock, answer):
+    invited()
+    if answer != "not sent":
+        sent_by(NOW)
+    match answer:
+        case "confirm":
+            confirm(ada())
+        case "decline":
+            unsubscribe(ada())
+        case "sign up":
+            subscribe(ADA, now=NOW + DAY)
+            sent_by(NOW + DAY)
+        case "block":
+            moderation.suppress(ada(), "x", now=NOW)
+        case "erase":
+            erase.erase(ada(), now=NOW)
+    count = letters().count()
+    invite.remind(NOW + 5 * DAY)
+    assert letters().count() == count
+
+
+def test_a_reminder_that_comes_after_the_confirmation_is_not_sent(outbox):
+    invited()
+    sent_by(NOW)
+    invite.remind(NOW + 5 * DAY)
+    confirm(ada(), now=NOW + 5 * DAY)
+    sent_by(NOW + 5 * DAY)
+    assert [letter.state for letter in letters().order_by("pk")] == ["accepted", "skipped"]
+
+
+def test_an_operator_cannot_send_the_invitation_again_until_the_person_signs_up():
+    invited()
+    assert moderation.ask_to_confirm(ada(), now=NOW + DAY) is None
+    subscribe(ADA, now=NOW + 2 * DAY)
+    assert moderation.ask_to_confirm(ada(), now=NOW + 3 * DAY) is not None
+
+
+@pytest.mark.parametrize("how", ["erased", "moved"])
+def test_an_address_that_left_after_confirming_is_not_invited_again_but_can_sign_up(how):
+    invited()
+    confirm(ada())
+    if how == "erased":
+        erase.erase(ada(), now=NOW)
+    else:
+        Subscriber.objects.update(email="new@example.org")
+    assert invited(by="other", now=NOW + DAY)[ADA] == REASONS["invited"]
+    assert subscribe(ADA, now=NOW + DAY).kind == "confirm"
+    assert not suppression_list.is_blocked(ADA, NOW)
+
+
+def test_a_bounced_invitation_blocks_for_a_week_and_stays_the_only_one():
+    invited()
+    Subscriber.objects.update(suppressed_at=NOW, suppressed_by="bounced")
+    erase.erase(ada(), now=NOW)
+    assert subscribe(ADA, now=NOW + DAY) is None
+    retention.purge(NOW + 8 * DAY)
+    assert invited(now=NOW + 9 * DAY)[ADA] == REASONS["invited"]
+    assert subscribe(ADA, now=NOW + 9 * DAY) is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"confirmed": False}, "pending"),
+        ({"unsubscribed_at": NOW}, "unsubscribed"),
+        ({"suppressed_at": NOW, "suppressed_by": "bounced"}, "suppressed"),
+        ({}, "active"),
+        ({"paused_until": NOW.date() + timedelta(days=9)}, "paused"),
+    ],
+)
+def test_an_address_that_is_known_is_refused_with_the_reason_and_keeps_everything(fields, reason):
+    subscriber = make.subscriber(ADA, interests="graphs", **fields)
+    before = Subscriber.objects.values().get()
+    assert invited(topics=[make.topic("Bread")]) == {ADA: REASONS[reason]}
+    assert Subscriber.objects.values().get() == before
+    assert subscriber.preferences.get().topic.name == "graphs"
+    assert not Letter.objects.exists()
+    assert not Invitation.objects.exists()
+
+
+def test_a_blocked_a_repeated_and_a_wrong_address_are_refused():
+    suppression_list.add(ADA, "asked", NOW)
+    entries = map(invite.Entry, [ADA, "new@example.org", "NEW@example.org", "nobody", "a\0@b.org"])
+    results = invite.invite([*entries], [], SETTINGS, None, by="head", now=NOW)
+    reasons = [reason for _, reason in results]
+    assert reasons[:3] == [REASONS["suppressed"], "", REASONS["repeated"]]
+    assert all("look like an email address" in reason for reason in reasons[3:])
+
+
+# ---- Groups
+
+
+def test_a_subscriber_is_invited_to_a_group_once_and_keeps_everything(outbox):
+    group = make.group("Lab", mailing_list=make.subscriber("list@example.org"))
+    make.subscriber(ADA, interests="graphs", hour=5)
+    assert invited(topics=[make.topic("Bread")], group=group) == {ADA: ""}
+    assert list(invited("list@example.org", group=group).values()) == [REASONS["recipient"]]
+    sent_by(NOW)
+    (email,) = outbox()
+    assert email["Subject"] == "Invitation to the group “Lab”"
+    assert "/preferences/" in email.get_body(("plain",)).get_content()
+    assert (ada().hour, ada().preferences.get().topic.name) == (5, "graphs")
+    assert invited(group=group, by="other", now=NOW + 99 * DAY) == {ADA: REASONS["invited"]}
+    assert not Invitation.objects.exists()
+
+
+# ---- Limits and races
+
+
+def test_no_more_are_invited_on_a_day_than_the_limit_of_the_installation(settings):
+    settings.LIMITS = settings.LIMITS | {"invitations": 2}
+    people = [f"{n}@example.org" for n in range(3)]
+    assert list(invited(*people).values()) == ["", "", REASONS["invitations"]]
+    assert invited(people[2], by="other", now=NOW + DAY - MINUTE)[people[2]]
+    assert invited(people[2], now=NOW + DAY + MINUTE) == {people[2]: ""}
+
+
+def test_the_spellings_of_one_mailbox_get_few_invitations():
+    people = [f"ada+{n}@example.org" for n in range(4)]
+    assert list(invited(*people).values()) == ["", "", "", REASONS["mailbox"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_invite_the_same_people_at_once_send_each_one_email():
+    people = [f"{n}@example.org" for n in range(5)]
+    came_of = at_once(
+        lambda: invited(*people, by="one"), lambda: invited(*reversed(people), by="two")
+    )
+    assert not errors_of(came_of)
+    assert Letter.objects.count() == Subscriber.objects.count() == 5
+    assert sum(reason == "" for results in came_of for reason in results.values()) == 5
+
+
+# ---- Lists
+
+
+@once
+def test_a_pasted_list_may_have_commas_lines_and_names():
+    text = "a@x.org, b@x.org;c@x.org\r\n\n  Ada L <d@x.org>\ne f"
+    found = [(entry.address, entry.name) for entry in invite.read_text(text)]
+    assert found[:4] == [("a@x.org", ""), ("b@x.org", ""), ("c@x.org", ""), ("d@x.org", "Ada L")]
+    assert found[4] == ("e f", "")
+
+
+TABLE = "Email;Name;Topics\na@x.org;Ä;Graphs|robots\n;;\nb@x.org;;\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-excel"])
+@pytest.mark.parametrize("separator", [";", ",", "\t"])
+def test_files_of_spreadsheets_are_read(encoding, separator):
+    topics = (make.topic("Graphs"), make.topic("Robots"))
+    text = TABLE.replace(";", separator).replace("\n", "\r\n" if "excel" in encoding else "\n")
+    entries = invite.read_csv(text.encode(encoding.removesuffix("-excel")))
+    assert entries == [("a@x.org", "Ä", topics), ("b@x.org", "", ())]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "Line 1: this is the header"),
+        (b"a@x.org\nb@x.org\n", "Line 1: this is the header, and has no column"),
+        (b"email,name\na@x.org,A\nb@x.org,B,C\n", "Line 3: it has more cells than the header"),
+        (b"email,topics\na@x.org,Bread\n", "Line 2: there is no topic “Bread”"),
+        (b'email\na@x.org\n"b@x.org\n', "Line 3: unexpected end of data"),
+        (b"email\na@x.org\nb\0@x.org\n", "Line 3 is not text"),
+        ("email,name\na@x.org,Zoë\n".encode("latin-1"), "Line 2 is not text"),
+        (b"\xff\xfe\x00", "Line 1 is not text"),
+        (b"PK\x03\x04\x00\x00\xff", "Line 1 is not text"),
+        (b"email\n" + b"x" * 200_000, "Line 2: field larger than"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_line(data, said):
+    with pytest.raises(ValidationError) as refusal:
+        invite.read_csv(data)
+    assert refusal.value.message.startswith(said)
+
+
+def test_the_list_of_a_group_counts_as_an_invitation_of_its_address(settings):
+    settings.LIMITS = settings.LIMITS | {"invitations": 2}
+    one, other = make.group(), make.group()
+    invited("other@example.org")
+    erase.erase(Subscriber.objects.get(), now=NOW)
+    for address, said in (("other@example.org", "invited before"), (ADA, ""), ("b@b.org", "many")):
+        if said:
+            with pytest.raises(ValidationError, match=said):
+                groups.check_list(one, address, NOW)
+        else:
+            groups.set_list(one, groups.check_list(one, address, NOW), by="head", now=NOW)
+    erase.erase(ada(), now=NOW)
+    assert invited(by="other", now=NOW + DAY)[ADA] == REASONS["invited"]
+    with pytest.raises(ValidationError, match="invited before"):
+        groups.check_list(other, ADA, NOW + DAY)

@@ -1,0 +1,125 @@
+"""The panel's pages that invite people and export subscribers."""
+
+import csv
+import io
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group as Role
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from subscriptions.actions import invite
+from subscriptions.models import Letter, Seal, Subscriber
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.admin_pages import SUBSCRIBERS, page
+from tests.helpers.pages import text_of
+
+pytestmark = pytest.mark.django_db
+
+INVITE = reverse("admin:subscriptions_subscriber_invite")
+EXPORT = reverse("admin:subscriptions_subscriber_export_csv")
+FIELDS = {"hour": "8", "timezone": "berlin", "language": "de"}
+
+
+def send(panel, addresses="", file=None, **fields):
+    sent = FIELDS | {"addresses": addresses} | fields
+    if file is not None:
+        sent["file"] = SimpleUploadedFile("lab.csv", file)
+    return panel.post(INVITE, sent)
+
+
+def test_an_operator_invites_a_list_and_sees_who_was_not_invited_and_why(panel):
+    make.subscriber("old@example.org")
+    topic, group = make.topic("Graphs"), make.group("Lab")
+    file = "email,name,topics\nb@example.org,Bo,Graphs\nnobody,,\n".encode("utf-8-sig")
+    page = send(panel, "a@example.org, a@example.org", file, topics=[topic.pk], group=group.pk)
+    said = text_of(page)
+    assert "Invited: 2. Not invited: 2." in said
+    assert f"a@example.org {invite.REASONS['repeated']}" in said
+    assert "nobody This doesn’t look like an email address" in said
+    for subscriber in Subscriber.objects.exclude(email="old@example.org"):
+        assert (subscriber.hour, subscriber.timezone) == (8, "Europe/Berlin")
+        assert subscriber.language == "de"
+        assert list(subscriber.topics.all()) == [topic]
+        assert subscriber.invitation.invited_by == "you"
+    bo = Subscriber.objects.get(email="b@example.org").memberships.get()
+    assert (bo.group, bo.name, bo.joined_at) == (group, "Bo", None)
+    entry = LogEntry.objects.get()
+    assert entry.change_message == "Invited: 2. Not invited: 2. Group: Lab."
+    assert "@" not in entry.object_repr
+
+
+@pytest.mark.parametrize(
+    ("addresses", "file", "said"),
+    [
+        ("", None, "Enter up to 200 addresses"),
+        ("\n".join(f"{n}@example.org" for n in range(201)), None, "These are 201."),
+        ("a@example.org", b"email\nb@example.org,c\n", "Line 2: it has more cells"),
+        ("a@example.org", b"b@example.org\n", "Line 1: this is the header"),
+        ("a@example.org", b"email\nb\0\n", "Line 2 is not text"),
+        ("a\0@example.org", None, "Null characters"),
+    ],
+)
+def test_a_list_with_an_error_invites_nobody_and_says_what_is_wrong(panel, addresses, file, said):
+    assert said in text_of(send(panel, addresses, file))
+    assert not Subscriber.objects.exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_a_file_of_ten_megabytes_is_refused_with_the_limit(panel):
+    response = send(panel, "a@example.org", b"email\n" + b"b@example.org\n" * 800_000)
+    assert (response.status_code, "limit is 1,000,000 bytes" in response.text) == (413, True)
+    assert not Subscriber.objects.exists()
+
+
+def test_a_wrong_time_zone_is_refused(panel):
+    assert "is not a time zone" in text_of(send(panel, "a@example.org", timezone="Mars"))
+
+
+def test_the_list_and_the_page_of_a_subscriber_say_who_invited_them(panel):
+    send(panel, "a@example.org")
+    assert "invited by you" in text_of(panel.get(reverse(SUBSCRIBERS)))
+    assert "invited by you" in text_of(page(panel, Subscriber.objects.get()))
+
+
+def test_nobody_deletes_the_hash_of_an_invitation_in_the_panel(panel):
+    send(panel, "a@example.org")
+    entry = Seal.objects.get()
+    url = reverse("admin:subscriptions_seal_changelist")
+    assert "was invited" in text_of(panel.get(url, {"q": "a@example.org"}))
+    panel.post(url, {"action": "delete_selected", "_selected_action": entry.pk, "post": "yes"})
+    panel.post(reverse("admin:subscriptions_seal_delete", args=[entry.pk]), {"post": "yes"})
+    assert Seal.objects.get() == entry
+
+
+@pytest.mark.parametrize("role", ["curator", "viewer"])
+def test_only_operators_invite_and_export(client, role):
+    user = User.objects.create(username=role, is_staff=True)
+    user.groups.add(Role.objects.get(name=role))
+    client.force_login(user)
+    assert send(client, "a@example.org").status_code == 403
+    assert client.post(EXPORT).status_code == 403
+    assert not Letter.objects.exists()
+
+
+def test_the_export_has_each_person_with_topics_and_groups_and_no_formula(panel):
+    group, other = make.group("-Lab"), make.group("Other")
+    subscriber = make.subscriber("=1+1@example.org", interests="@graphs\nbread")
+    for one, joined_at in ((group, NOW), (other, None)):
+        subscriber.memberships.create(group=one, invited_at=NOW, joined_at=joined_at)
+    make.subscriber("new@example.org", confirmed=False, muted=[make.topic()])
+    make.subscriber("post@a.channel.invalid", channel="json")
+    assert panel.get(EXPORT).status_code == 200
+    assert not LogEntry.objects.exists()
+    response = panel.post(EXPORT)
+    assert response["Content-Disposition"].startswith("attachment")
+    first, second = csv.DictReader(io.StringIO(response.text))
+    assert list(first.values()) == [
+        *("'=1+1@example.org", "active", "UTC", "7", str(NOW)),
+        *("'@graphs|bread", "'-Lab"),
+    ]
+    assert (second["state"], second["topics"], second["confirmed_at"]) == ("pending", "", "")
+    assert LogEntry.objects.get().change_message == "Exported all subscribers."
