@@ -98,7 +98,7 @@ def test_papers_on_one_idea_that_members_would_get_are_one():
     assert [(choice.paper, choice.relatives) for choice in merged] == [(0, (1, 2)), (3, ())]
 
 
-def test_of_two_reasons_for_a_paper_that_from_feedback_is_not_told():
+def test_of_two_reasons_for_a_paper_that_from_feedback_is_not_shown():
     (choice,) = sharing.merged([choices(1, basis="learned"), choices(1)], range(2), 9)
     assert (choice.basis, choice.topic) == ("topic", "mine")
     (choice,) = sharing.merged([choices(1, basis="learned")], range(2), 9)
@@ -164,20 +164,20 @@ def test_a_group_digest_shows_nothing_of_a_members_feedback(lab, client):
     liked = papers(-20, 6, ["quantum annealing"])
     found = papers(0, 2, ["quantum annealing"])
     papers(0, 6, ["rice cooking"])
-    reader, *_ = members_of(lab)
-    reader.preferences.all().delete()
+    member, *_ = members_of(lab)
+    member.preferences.all().delete()
     LibraryPaper.objects.bulk_create(
         LibraryPaper(
-            subscriber=reader, identity=f"title:{n}", title=paper.title, abstract="", at=NOW
+            subscriber=member, identity=f"title:{n}", title=paper.title, abstract="", at=NOW
         )
         for n, paper in enumerate(liked)
     )
-    say(reader, "more", *liked)
+    say(member, "more", *liked)
     model_store.fit(NOW)
     feedback.learn(NOW + HOUR)
-    lab.memberships.exclude(subscriber=reader).delete()
+    lab.memberships.exclude(subscriber=member).delete()
     plan_and_send(NOW + HOUR)
-    assert "learned" in {pick.basis for pick in picks_of(reader)}  # As the reader's own reason.
+    assert "learned" in {pick.basis for pick in picks_of(member)}  # As the member's own reason.
     picks = picks_of(lab.mailing_list, paper__in=found)
     assert {(pick.basis, pick.topic_name, *pick.terms) for pick in picks} == {("group", "")}
     page = text_of(client.get(web_copy_of(picks[0].digest)))

@@ -29,7 +29,7 @@ FEEDS = ("reader-feed", "reader-feed-json")
 PAGE_PURPOSES = {
     **dict.fromkeys(["preferences", "me", "history", "learned", "library"], "preferences"),
     **dict.fromkeys(["saved", "saved-bibtex", "saved-ris", "saved-markdown"], "preferences"),
-    **dict.fromkeys(["saved-csv", "why"], "preferences"),
+    **dict.fromkeys(["saved-csv", "why", "recommend"], "preferences"),
     **{"feedback": "feedback", "digest": "digest"},
     **dict.fromkeys(FEEDS, "feed"),
 }
@@ -69,7 +69,8 @@ def move(subscriber, to=NEW, at=MOVED_AT):
 def path(page, subscriber):
     """Return the address of a page, with the subscriber's present token."""
     thing = subscriber.digests.get().public_id if page == "digest" else None
-    return reverse(page, args=[tokens.own_token(PAGE_PURPOSES[page], subscriber, thing)])
+    address = reverse(page, args=[tokens.own_token(PAGE_PURPOSES[page], subscriber, thing)])
+    return f"{address}?paper=2606.1" if page == "recommend" else address
 
 
 def keys_in(text):
