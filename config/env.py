@@ -166,9 +166,8 @@ def email_address(name: str) -> str:
         if address:
             validate_email(address)
     except ValidationError:
-        raise ImproperlyConfigured(
-            f"{name} must be like hello@example.org, not {address!r}."
-        ) from None
+        message = f"{name} must be like hello@example.org, not {address!r}."
+        raise ImproperlyConfigured(message) from None
     return address
 
 
@@ -177,9 +176,7 @@ def site_address(name: str, default: str) -> str:
     address = web_address(name, default)
     parts = urlsplit(address)
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
-        raise ImproperlyConfigured(
-            f"{name} must be like https://papers.example.org, without a path."
-        )
+        raise ImproperlyConfigured(f"{name} must be like https://example.org, without a path.")
     return address.rstrip("/")
 
 
@@ -231,10 +228,9 @@ def _is_redis_url(address):
 
 def database(name: str, default: str) -> dict[str, Any]:
     """Return the database for DATABASES. Errors do not repeat the password."""
+    url = text(name, default)
     try:
-        parsed = dj_database_url.parse(
-            text(name) or default, conn_max_age=60, conn_health_checks=True
-        )
+        parsed = dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True)
     except ValueError:
         parsed = {}
     is_named = bool(parsed.get("NAME") or parsed.get("OPTIONS", {}).get("service"))

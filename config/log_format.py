@@ -81,9 +81,8 @@ class JsonFormatter(RedactingFormatter):
         }
         if record.exc_info:
             fields["trace"] = self.redacted(self.formatException(record.exc_info))
-        return json.dumps(
-            {key: value for key, value in fields.items() if value != ""}, ensure_ascii=False
-        )
+        known = {key: value for key, value in fields.items() if value != ""}
+        return json.dumps(known, ensure_ascii=False)
 
 
 #: By LOG_FORMAT.

@@ -75,9 +75,8 @@ def cut_content_type(environ, **kwargs):
     if kept == "multipart/form-data" and (boundary := BOUNDARY.search(parameters)):
         kept += boundary[0]
     environ["CONTENT_TYPE"] = kept
-    environ[HAS_ODD_CHARSET] = len(sent) > MAX_CONTENT_TYPE_LENGTH or not all(
-        UTF_8.fullmatch(charset) for charset in CHARSET.findall(parameters)
-    )
+    is_utf8 = all(map(UTF_8.fullmatch, CHARSET.findall(parameters)))
+    environ[HAS_ODD_CHARSET] = len(sent) > MAX_CONTENT_TYPE_LENGTH or not is_utf8
 
 
 def refuse_unreadable(get_response):
@@ -166,9 +165,8 @@ class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):
 class SettingsFilter(SafeExceptionReporterFilter):
     """Hides settings that are URLs, which hold passwords, on error pages with DEBUG."""
 
-    hidden_settings = re.compile(
-        f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|LOCATION|WEBHOOK", re.IGNORECASE
-    )
+    names = SafeExceptionReporterFilter.hidden_settings.pattern
+    hidden_settings = re.compile(f"{names}|URL|LOCATION|WEBHOOK", re.IGNORECASE)
 
 
 class RedactingFormatter(logging.Formatter):

@@ -217,9 +217,8 @@ if not MAIL_DOMAIN:
     raise ImproperlyConfigured(f"DEFAULT_FROM_EMAIL has no email address: {DEFAULT_FROM_EMAIL!r}.")
 # Mailbox providers rate a list and transactional email apart, by the sender. If only one address is
 # set, both use it: a mail server may accept no other.
-TRANSACTIONAL_FROM_EMAIL = env.text("TRANSACTIONAL_FROM_EMAIL") or env.text(
-    "DEFAULT_FROM_EMAIL", "Paperboy <hello@paperboy.example>"
-)
+sender = env.text("DEFAULT_FROM_EMAIL", "Paperboy <hello@paperboy.example>")
+TRANSACTIONAL_FROM_EMAIL = env.text("TRANSACTIONAL_FROM_EMAIL", sender)
 REPLY_TO_EMAIL = env.text("REPLY_TO_EMAIL")
 # Where bounces go: an address of which each letter gets a variant (VERP); empty: the sender's. With
 # an empty delimiter, all letters have the same.
@@ -260,9 +259,8 @@ if KEEP_LETTERS.days < NEW_DAYS:
         f"NEW_DAYS is {NEW_DAYS}. Use KEEP_LETTERS_DAYS at most, or papers are sent twice."
     )
 CORPUS_DAYS = env.whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many days.
-RANKING = env.numbers(
-    "RANKING", example="cut=4"
-)  # Changes to digest.ranking.parameters.Parameters.
+# Changes to digest.ranking.parameters.Parameters.
+RANKING = env.numbers("RANKING", example="cut=4")
 # The model of sentence embeddings: none, a folder, or a name on the Hugging Face Hub.
 SEMANTIC_MODEL = env.text("SEMANTIC_MODEL")
 
@@ -388,12 +386,8 @@ ADMIN_CSP = SECURE_CSP | {
 }
 LOGIN_REDIRECT_URL = "admin:index"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword")
 ]
 
 # ---- Logging

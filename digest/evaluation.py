@@ -29,10 +29,7 @@ class Metrics:
 
 
 def scores(
-    model: TfidfModel,
-    candidates: CandidateSet,
-    profiles: Sequence[Profile],
-    parameters: Parameters,
+    model: TfidfModel, candidates: CandidateSet, profiles: Sequence[Profile], parameters: Parameters
 ) -> np.ndarray:
     """Return each paper's score for each reader, shape (n_readers, n_papers).
 

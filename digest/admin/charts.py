@@ -60,9 +60,8 @@ class Kind(NamedTuple):
 def _read_kinds():
     config = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
     for chart in config["chart"]:
-        series = [
-            Series(**row | {"colour": config["colours"][row["colour"]]}) for row in chart["series"]
-        ]
+        colours = config["colours"]
+        series = [Series(**row | {"colour": colours[row["colour"]]}) for row in chart["series"]]
         yield Kind(**chart | {"series": series})
 
 

@@ -38,6 +38,8 @@ REMEDIES = {
     "uncertain": ("Show these emails", "subscriptions_letter_changelist", "state__exact=uncertain"),
     "refused": ("Show bounces", "subscriptions_letterfact_changelist", "kind__exact=bounced"),
 }
+#: Alarms that the state of sending and the list of invariants show.
+SHOWN_ELSEWHERE = ("stopped", "breaker", "promises")
 HINTS = {
     "beat": "Start Celery beat and a worker, or run manage.py tick.",
     "disk": "Delete files, or enlarge the disk.",
@@ -61,11 +63,8 @@ def dashboard(request, context):
         "leavers": (figures, lambda: _leavers_card(now)),
         "plots": (figures, lambda: _plots(request, today)),
     }
-    shown = {
-        name: make()
-        for name, (permission, make) in parts.items()
-        if request.user.has_perm(permission)
-    }
+    may = request.user.has_perm
+    shown = {name: make() for name, (permission, make) in parts.items() if may(permission)}
     for card in CARDS & shown.keys():
         for row in shown[card]["rows"]:
             row["url"] = if_allowed(request.user, row["url"])
@@ -79,34 +78,29 @@ def _problems(user, now):
     """Return what is wrong, each with a button that the user may press, or a hint."""
     sending = status.sending_status(now)
     found = [] if sending.grade == "on" else [("breaker", "", sending.said)]
-    found += [
-        (alarm.name, alarm.subject, alarm.said)
-        for alarm in alarms.known(now)
-        if alarm.name not in ("stopped", "breaker", "promises")
-    ]
+    others = [one for one in alarms.known(now) if one.name not in SHOWN_ELSEWHERE]
+    found += [(alarm.name, alarm.subject, alarm.said) for alarm in others]
     last = health.last_harvests()
     titles = registry.titles(last)
     alarmed = {subject for name, subject, _ in found if name == "source"}
-    found += [
-        ("source", source, f"The last import from {titles[source]} failed. {run.said}")
-        for source, run in last.items()
-        if run and run.state == Harvest.State.FAILED and source not in alarmed
-    ]
+    for source, run in last.items():
+        if run and run.state == Harvest.State.FAILED and source not in alarmed:
+            said = f"The last import from {titles[source]} failed. {run.said}"
+            found.append(("source", source, said))
     if heartbeats.last(heartbeats.TICK) is None:
         found.append(("beat", "", "Nothing is planned or sent yet: no worker has run."))
     return [_problem(user, *problem) for problem in found]
 
 
 def _problem(user, name, subject, said):
-    words, page, query = (*REMEDIES.get(name, ("", "")), "", "")[:3]
+    problem = {"said": said, "hint": HINTS.get(name, "")}
+    words, page, *query = REMEDIES.get(name, ("", ""))
     if name == "source":
-        words, query = "Retry", f"source={subject}"
-    app_label, model, *_ = page.split("_") if page else ("", "")
-    act = page.rpartition("_")[2] if page else ""
-    verb = "view" if act == "changelist" else "change"
-    problem = {"said": said, "hint": HINTS.get(name, ""), "asks": verb == "change"}
-    if page and user.has_perm(f"{app_label}.{verb}_{model}"):
-        problem |= {"words": words, "url": f"{reverse(f'admin:{page}')}?{query}".rstrip("?")}
+        words, query = "Retry", [f"source={subject}"]
+    if page:
+        url = "?".join([reverse(f"admin:{page}"), *query])
+        asks = not page.endswith("_changelist")
+        problem |= {"words": words, "asks": asks, "url": if_allowed(user, url)}
     return problem
 
 
@@ -146,51 +140,38 @@ def _plots(request, today):
 
 def _sources_card(now):
     """Return arXiv's newest list, the last run of each source, and who last fetched by hand."""
-    card = _coverage_of_today(now)
-    entries = LogEntry.objects.filter(content_type=get_content_type_for_model(Harvest))
-    return card | {"fetched": entries.select_related("user").first()}
-
-
-def _coverage_of_today(now):
-    last = health.last_harvests()
+    last, receipt = health.last_harvests(), coverage.receipt(now)
     titles = registry.titles(last)
     rows = [_source_row(titles[source], run, now) for source, run in last.items()]
-    receipt = coverage.receipt(now)
-    if receipt is None:
-        said = "Last run of each source"
-        if "arxiv" in registry.enabled():
-            day = date_format(coverage.expected_day(now))
-            said = f"arXiv's list of {day} was not fetched yet"
-        return {"said": said, "rows": rows}
-    day = f"day_from={receipt.day}&day_to={receipt.day}"
-    url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv&{day}"
-    is_whole = receipt.is_verified
-    state = badge("complete", "good") if is_whole else badge("incomplete", "held")
-    said = f"arXiv, {date_format(receipt.day)}: {receipt.announced:,} papers announced, "
-    said += f"{receipt.had:,} stored{'' if is_whole else ' so far'}"
-    if not (receipt.announced or is_whole):  # Their number is unknown.
-        said = f"arXiv's list of {date_format(receipt.day)} has not arrived"
-    return {"said": said, "rows": [_row(state, "Coverage", url), *rows]}
+    said = "Last run of each source"
+    if receipt is not None:
+        is_whole, day = receipt.is_verified, date_format(receipt.day)
+        url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv"
+        url += f"&day_from={receipt.day}&day_to={receipt.day}"
+        state = badge("complete", "good") if is_whole else badge("incomplete", "held")
+        rows.insert(0, _row(state, "Coverage", url))
+        said = f"arXiv, {day}: {receipt.announced:,} papers announced, {receipt.had:,} stored"
+        said += "" if is_whole else " so far"
+        if not (receipt.announced or is_whole):  # Their number is unknown.
+            said = f"arXiv's list of {day} has not arrived"
+    elif "arxiv" in registry.enabled():
+        said = f"arXiv's list of {date_format(coverage.expected_day(now))} was not fetched yet"
+    entries = LogEntry.objects.filter(content_type=get_content_type_for_model(Harvest))
+    return {"said": said, "rows": rows, "fetched": entries.select_related("user").first()}
 
 
 def _source_row(source, run, now):
     if run is None:
         return _row(badge("never run", "quiet"), "", note=source)
-    return _row(
-        harvest_badge(run, now),
-        f"{run.new:,} new",
-        reverse("admin:digest_harvest_change", args=[run.pk]),
-        note=f"{source}, {date_format(run.touched_at, 'DATETIME_FORMAT')}",
-    )
+    url = reverse("admin:digest_harvest_change", args=[run.pk])
+    note = f"{source}, {date_format(run.touched_at, 'DATETIME_FORMAT')}"
+    return _row(harvest_badge(run, now), f"{run.new:,} new", url, note)
 
 
 def _subscribers_card(now):
     counts = Subscriber.objects.count_by_state(now)
-    url = reverse("admin:subscriptions_subscriber_changelist")
-    rows = [
-        _row(badge(state, TONES[state]), count, f"{url}?state={state}")
-        for state, count in counts.items()
-    ]
+    url = reverse("admin:subscriptions_subscriber_changelist") + "?state="
+    rows = [_row(badge(one, TONES[one]), count, url + one) for one, count in counts.items()]
     count = sum(counts.values())
     return {"said": f"{count:,} address{'' if count == 1 else 'es'}", "rows": rows}
 
@@ -205,16 +186,11 @@ def _letters_card(day):
     groups = list(letters.values_list("state", beginning).annotate(Count("pk")))
     order = list(Letter.State)
     groups.sort(key=lambda group: (order.index(group[0]), group[1]))
-    url = reverse("admin:subscriptions_letter_changelist")
-    rows = [
-        _row(
-            badge(Letter.State(state).label, TONES[state]),
-            count,
-            f"{url}?state__exact={state}",
-            note=reason if reason != Letter.State(state).label else "",
-        )
-        for state, reason, count in groups
-    ]
+    url, rows = reverse("admin:subscriptions_letter_changelist"), []
+    for state, reason, count in groups:
+        label = Letter.State(state).label
+        note = "" if reason == label else reason
+        rows.append(_row(badge(label, TONES[state]), count, f"{url}?state__exact={state}", note))
     total = sum(count for _, _, count in groups)
     return {"said": f"{total:,} of all kinds since 00:00 UTC", "rows": rows}
 
@@ -224,29 +200,21 @@ def _papers_card(today):
     last = days.values_list("day", flat=True).first()
     of_today, new = Paper.objects.filter(day=today).count(), Paper.objects.new_on(today).count()
     url = reverse("admin:digest_paper_changelist")
-    last = date_format(last) if last else "none yet"
-    return {
-        "said": f"Latest papers: {last}",
-        "rows": [
-            _row("Today", of_today, f"{url}?day_from={today}&day_to={today}"),
-            _row(f"Last {settings.NEW_DAYS} days", new, url),
-        ],
-    }
+    rows = [
+        _row("Today", of_today, f"{url}?day_from={today}&day_to={today}"),
+        _row(f"Last {settings.NEW_DAYS} days", new, url),
+    ]
+    return {"said": f"Latest papers: {date_format(last) if last else 'none yet'}", "rows": rows}
 
 
 def _ranking_card():
-    topics = _row(
-        "Built-in topics",
-        Topic.objects.curated().count(),
-        reverse("admin:subscriptions_topic_changelist"),
-    )
-    model = FittedModel.objects.first()
+    url, model = reverse("admin:subscriptions_topic_changelist"), FittedModel.objects.first()
+    topics = _row("Built-in topics", Topic.objects.curated().count(), url)
     if model is None:
         return {"said": "No model yet. The first import makes one.", "rows": [topics]}
-    return {
-        "said": f"Model fitted on {date_format(model.fitted_at, 'DATETIME_FORMAT')}",
-        "rows": [_row("Papers indexed", model.documents), _row("Terms", model.terms), topics],
-    }
+    rows = [_row("Papers indexed", model.documents), _row("Terms", model.terms), topics]
+    fitted = date_format(model.fitted_at, "DATETIME_FORMAT")
+    return {"said": f"Model fitted on {fitted}", "rows": rows}
 
 
 def _leavers_card(now):
@@ -255,10 +223,10 @@ def _leavers_card(now):
     left = db.rows_since(Consent, "at", since).filter(act=Consent.Act.UNSUBSCRIBED)
     ways = left.values_list("via", "reason").annotate(count=Count("pk")).order_by("-count")
     labels = dict(Consent.Reason.choices)
-    rows = [
-        _row(f"{via[:1].upper()}{via[1:]}{f': {labels[reason]}' if reason else ''}", count)
-        for via, reason, count in ways
-    ]
+    rows = []
+    for via, reason, count in ways:
+        said = f"{via}: {labels[reason]}" if reason else via
+        rows.append(_row(said[:1].upper() + said[1:], count))
     url = reverse("admin:subscriptions_subscriber_changelist")
     blocked = Subscriber.objects.filter(suppressed_at__gte=since).order_by()
     for by, count in blocked.values_list("suppressed_by").annotate(Count("pk")):

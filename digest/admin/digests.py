@@ -12,32 +12,19 @@ from unfold.decorators import display
 from digest.admin.links import email_view, html_response, link_to, text_response
 from digest.letters import compose
 from digest.models import Digest, Pick
+from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin
-from subscriptions.admin.widgets import (
-    LargeTableMixin,
-    LetterDayFilter,
-    LetterStateFilter,
-    ReadOnlyInline,
-    ReadOnlyMixin,
-    count_subquery,
-    filter_by_address,
-    letter_badge,
-    link,
-    reason_of,
-    with_day,
-)
 
 
-class PickInline(ReadOnlyInline):
+class PickInline(widgets.ReadOnlyInline):
     model = Pick
     fields = ["position", "title", "score_shown", "reason"]
     readonly_fields = ["title", "score_shown", "reason"]
 
     def get_queryset(self, request):
         rows = super().get_queryset(request).select_related("paper", "leader")
-        return rows.order_by(
-            Coalesce("leader__position", "position"), F("leader").asc(nulls_first=True)
-        )
+        with_leader = Coalesce("leader__position", "position")
+        return rows.order_by(with_leader, F("leader").asc(nulls_first=True))
 
     @display(description="Paper")
     def title(self, pick):
@@ -56,14 +43,14 @@ class PickInline(ReadOnlyInline):
         return pick.why if says_all else f"{pick.why} ({words})"
 
 
-class DayFilter(LetterDayFilter):
+class DayFilter(widgets.LetterDayFilter):
     pk_name = "letter_id"
 
 
 @admin.register(Digest)
-class DigestAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
+class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
     list_display = ["whose", "state", "why", "pick_count", "considered"]
-    list_filter = [("letter__state", LetterStateFilter), ("day", DayFilter)]
+    list_filter = [("letter__state", widgets.LetterStateFilter), ("day", DayFilter)]
     list_filter_options = {"letter__state": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["subscriber", "letter"]
@@ -75,7 +62,7 @@ class DigestAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     change_form_outer_after_template = "admin/digest/digest/preview.html"
 
     def get_queryset(self, request):
-        picks = count_subquery(Pick.objects.leading(), "digest")
+        picks = widgets.count_subquery(Pick.objects.leading(), "digest")
         return super().get_queryset(request).annotate(picked=picks)
 
     def allowed_parameters(self, request):
@@ -84,7 +71,7 @@ class DigestAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
 
     def get_search_results(self, request, queryset, search_term):
         if search_term:
-            queryset = filter_by_address(request, queryset, search_term)
+            queryset = widgets.filter_by_address(request, queryset, search_term)
         return queryset, False
 
     def get_urls(self):
@@ -106,20 +93,20 @@ class DigestAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
 
     @display(description="Digest")
     def whose(self, digest):
-        return with_day(digest.subscriber, digest.letter)
+        return widgets.with_day(digest.subscriber, digest.letter)
 
     @display(description="State")
     def state(self, digest):
-        return letter_badge(digest.letter)
+        return widgets.letter_badge(digest.letter)
 
     @display(description="Reason")
     def why(self, digest):
-        return reason_of(digest.letter)
+        return widgets.reason_of(digest.letter)
 
     @display(description="Email")
     def email(self, digest):
         url = reverse("admin:subscriptions_letter_change", args=[digest.letter_id])
-        return link(url, digest.letter)
+        return widgets.link(url, digest.letter)
 
     @display(description="Announced papers")
     def list_then(self, digest):

@@ -3,7 +3,6 @@
 from django.core.paginator import Paginator
 from django.db.models import Count
 from django.http import Http404
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,9 +18,8 @@ def with_counts(topics) -> list[Topic]:
     One query for all: a subquery for each topic would look up each follower by itself.
     """
     topics = list(topics)
-    stances = TopicPreference.objects.filter(
-        topic__in=[topic.pk for topic in topics], subscriber__in=Subscriber.objects.subscribed()
-    )
+    of_active = TopicPreference.objects.filter(subscriber__in=Subscriber.objects.subscribed())
+    stances = of_active.filter(topic__in=[topic.pk for topic in topics])
     groups = stances.values_list("topic", "stance").annotate(Count("pk"))
     counts = {(topic, stance): count for topic, stance, count in groups}
     for topic in topics:
@@ -39,19 +37,16 @@ def page(admin, request, topic_id):
     shown = Paginator(preferences, PAGE).get_page(request.GET.get("page"))
     is_named = request.user.has_perm("subscriptions.view_subscriber")
     now = timezone.now()
-    context = {
-        **admin.admin_site.each_context(request),
-        "title": f"Followers of “{topic}”",
-        "opts": admin.opts,
-        "original": topic,
-        "page": shown,
-        "is_named": is_named,
-        "table": {
-            "headers": ["Subscriber", "State", "Stance", "Weight"],
-            "rows": [_row(preference, is_named, now) for preference in shown],
-        },
-    }
-    return TemplateResponse(request, "admin/subscriptions/topic/followers.html", context)
+    rows = [_row(preference, is_named, now) for preference in shown]
+    return admin.render_page(
+        request,
+        "admin/subscriptions/topic/followers.html",
+        title=f"Followers of “{topic}”",
+        original=topic,
+        page=shown,
+        is_named=is_named,
+        table={"headers": ["Subscriber", "State", "Stance", "Weight"], "rows": rows},
+    )
 
 
 def _row(preference, is_named, now):

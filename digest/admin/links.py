@@ -36,9 +36,8 @@ def text_response(text: str) -> HttpResponse:
 def link_to(paper):
     """Return the paper's title, linked to its admin page."""
     url = reverse("admin:digest_paper_change", args=[paper.pk])
-    return format_html(
-        '<a class="inline-block min-w-52 text-important" href="{}">{}</a>', url, paper.title
-    )
+    html = '<a class="inline-block min-w-52 text-important" href="{}">{}</a>'
+    return format_html(html, url, paper.title)
 
 
 def link_out(url):
@@ -47,8 +46,9 @@ def link_out(url):
 
 
 def if_allowed(user, url):
-    """Return the URL of an admin page or list, or "" if the user may not see it."""
+    """Return the URL of an admin page, list or action, or "" if it is not for the user."""
     if not url:
         return ""
-    app_label, model, _ = resolve(urlsplit(url).path).url_name.split("_", 2)
-    return url if user.has_perm(f"{app_label}.view_{model}") else ""
+    app_label, model, act = resolve(urlsplit(url).path).url_name.split("_", 2)
+    verb = "view" if act in ("change", "changelist") else "change"
+    return url if user.has_perm(f"{app_label}.{verb}_{model}") else ""

@@ -12,26 +12,20 @@ from unfold.decorators import display
 
 from digest.admin.links import link_out
 from digest.models import FittedModel, Observation, Paper, PaperEvent
+from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
-from subscriptions.admin.widgets import (
-    LargeTableMixin,
-    ReadOnlyInline,
-    ReadOnlyMixin,
-    badge,
-    min_width,
-)
 
 #: How an id begins: 2506.04235, math/0309136, biorxiv:…
 ID = re.compile(r"\d{4}\.\d*|[a-z.-]+/\d+|[a-z]+:\S+")
 
 
-class EventInline(ReadOnlyInline):
+class EventInline(widgets.ReadOnlyInline):
     model = PaperEvent
     fields = ["at", "kind", "note"]
     verbose_name_plural = "updates"
 
 
-class ObservationInline(ReadOnlyInline):
+class ObservationInline(widgets.ReadOnlyInline):
     """Popularity by day, the newest first, with the change since the day before.
 
     The database computes the change, because the tenth row of a page needs the eleventh.
@@ -49,11 +43,8 @@ class ObservationInline(ReadOnlyInline):
             return Window(Lag(name), partition_by=["paper", "source"], order_by="day")
 
         names = ["day", "upvotes", "num_comments", "github_stars"]
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(**{f"{name}_before": before(name) for name in names})
-        )
+        changes = {f"{name}_before": before(name) for name in names}
+        return super().get_queryset(request).annotate(**changes)
 
     @display(description="Upvotes")
     def upvotes_said(self, observation):
@@ -79,9 +70,8 @@ def _with_change(observation, name):
     days = (observation.day - observation.day_before).days
     if days > 1:
         change += f" in {days} days"
-    return format_html(
-        '{} <span class="text-subtle whitespace-nowrap">{}</span>', f"{count:,}", change
-    )
+    html = '{} <span class="text-subtle whitespace-nowrap">{}</span>'
+    return format_html(html, f"{count:,}", change)
 
 
 LATER = ["version", "withdrawn", "code", "journal_ref", "doi", "comments", "license"]
@@ -89,7 +79,7 @@ FACTS = ["id", "day", "day_is_estimate", "upvotes", "sample", "changed_at", "pic
 
 
 @admin.register(Paper)
-class PaperAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
+class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
     """Read-only: the next harvest would overwrite changes."""
 
     list_display = ["short_title", "id", "day", "areas", "upvotes", "sample"]
@@ -124,7 +114,7 @@ class PaperAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
 
     @display(description="Title")
     def short_title(self, paper):
-        return min_width(Truncator(paper.title).chars(80))
+        return widgets.min_width(Truncator(paper.title).chars(80))
 
     @display(description="Categories")
     def areas(self, paper):
@@ -144,7 +134,7 @@ class PaperAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
 
     @display(description="Withdrawn")
     def withdrawn(self, paper):
-        return badge("withdrawn", "bad") if paper.is_withdrawn else "no"
+        return widgets.badge("withdrawn", "bad") if paper.is_withdrawn else "no"
 
     @display(description="Code")
     def code(self, paper):
@@ -156,5 +146,5 @@ class PaperAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
 
 
 @admin.register(FittedModel)
-class FittedModelAdmin(ReadOnlyMixin, BaseModelAdmin):
+class FittedModelAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
     list_display = ["fitted_at", "documents", "terms", "name"]

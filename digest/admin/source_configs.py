@@ -11,7 +11,6 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Sum
 from django.http import Http404
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -148,15 +147,9 @@ class SourceConfigAdmin(BaseModelAdmin):
         except Exception as error:
             problem = with_remedy(f"it failed with {type(error).__name__}")
             logger.exception("Trying %s failed", row.name)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Trial of {row}",
-            "opts": self.opts,
-            "original": row,
-            "papers": papers,
-            "problem": problem,
-        }
-        return TemplateResponse(request, "admin/digest/sourceconfig/tried.html", context)
+        context = {"original": row, "papers": papers, "problem": problem}
+        context["title"] = f"Trial of {row}"
+        return self.render_page(request, "admin/digest/sourceconfig/tried.html", **context)
 
     @display(description="State")
     def state(self, row):

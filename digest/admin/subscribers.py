@@ -15,7 +15,6 @@ from digest.admin.links import email_view, html_response, text_response
 from digest.letters import compose
 from digest.models import Digest, FittedModel
 from subscriptions import schedule
-from subscriptions.admin.confirm_dialog import confirm_page
 from subscriptions.admin.subscribers import SubscriberAdmin
 from subscriptions.admin.widgets import letter_badge
 from subscriptions.models import Subscriber
@@ -51,11 +50,9 @@ class SubscriberWithDigestsAdmin(SubscriberAdmin):
         digest = Digest.objects.filter(subscriber=subscriber, day=today).first()
         if part := request.GET.get("part"):
             return _frame(request, subscriber, digest if part == "today" else None, now)
-        context = {
-            "title": f"Preview emails to {subscriber}",
-            **{"original": subscriber, "digest": digest, "today": today},
-        }
-        return confirm_page(self, request, "admin/subscriptions/subscriber/preview.html", **context)
+        context = {"original": subscriber, "digest": digest, "today": today}
+        context["title"] = f"Preview emails to {subscriber}"
+        return self.render_page(request, "admin/subscriptions/subscriber/preview.html", **context)
 
 
 @email_view

@@ -110,10 +110,8 @@ def _rank_matches(window, topic, saved):
     ids = window.papers.ids
     choices = matches(window.model, window.papers, interest, MAX_PAPERS, parameters)
     interests = [interest, to_interest(saved)] if saved else [interest]
-    found, *before = (
-        [ids[paper] for paper in result.papers[result.margins >= 0]]
-        for result in find(window.model, window.papers, interests, parameters)
-    )
+    results = find(window.model, window.papers, interests, parameters)
+    found, *before = ([ids[paper] for paper in one.papers[one.margins >= 0]] for one in results)
     return {
         "table": _table(ids, choices),
         "count": len(found),

@@ -186,10 +186,8 @@ def second_chances(window: Window) -> Window:
     Their popularity is the recent gain. Runs two queries at most.
     """
     first = window.day - timedelta(days=SECOND_DAYS)
-    seen = Observation.objects.filter(
-        paper__day__range=(first, window.day - timedelta(days=settings.NEW_DAYS)),
-        day__range=(first, window.day),
-    )
+    old = first, window.day - timedelta(days=settings.NEW_DAYS)
+    seen = Observation.objects.filter(paper__day__range=old, day__range=(first, window.day))
     state = seen.aggregate(count=Count("pk"), votes=Sum("upvotes"), last=Max("day"))
     key = (window.model, window.day, *state.values())
     return _cached("second", key, lambda: _find_second_chances(window, seen))
@@ -209,14 +207,10 @@ def _find_second_chances(window, seen):
         rows = Paper.objects.filter(pk__in=papers)
         return _make(window.model, window.day, SECOND_DAYS, rows, _announced_at, gains)
 
-    found = gained(list(gains))
-    return gained(
-        [
-            paper
-            for paper, trend in zip(found.papers.ids, found.papers.trends, strict=True)
-            if gains[paper] >= MIN_GAIN and (trend >= MIN_TREND or gains[paper] >= LARGE_GAIN)
-        ]
-    )
+    found = gained(list(gains)).papers
+    trends = dict(zip(found.ids, found.trends, strict=True))
+    popular = [paper for paper in trends if gains[paper] >= MIN_GAIN]
+    return gained([one for one in popular if trends[one] >= MIN_TREND or gains[one] >= LARGE_GAIN])
 
 
 # ---- Making and caching

@@ -118,9 +118,8 @@ def missing(model: Encoder, since: date) -> PaperQuerySet:
     """Return the papers since this day that have no vector of this model and of their present
     state, newest first.
     """
-    current = PaperEmbedding.objects.filter(
-        pk=OuterRef("pk"), model=model.identity, changed_at=OuterRef("changed_at")
-    )
+    ours = PaperEmbedding.objects.filter(pk=OuterRef("pk"), model=model.identity)
+    current = ours.filter(changed_at=OuterRef("changed_at"))
     return Paper.objects.filter(~Exists(current), day__gte=since).order_by("-day", "pk")
 
 

@@ -79,9 +79,8 @@ class Encoder:
                     snapshot_download(model, local_dir=folder, allow_patterns=files)
             return cls(folder, threads)
         except ImportError as error:
-            raise EncoderError(
-                f"{error.name} is not installed: run `uv sync --group semantic`."
-            ) from error
+            text = f"{error.name} is not installed: run `uv sync --group semantic`."
+            raise EncoderError(text) from error
         except Exception as error:  # The libraries raise plain ones, of several lines.
             why = " ".join(str(error).split()).rstrip(".")
             raise EncoderError(f"Cannot use {model}: {why}.") from error

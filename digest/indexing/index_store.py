@@ -109,9 +109,8 @@ def _write(now, model):
     for row in ArchiveFile.objects.all()[:MAX_FILES]:
         with suppress(Damaged):
             before, since = load(row), row.written_at - MAX_COMMIT_DELAY
-            changed = frozenset(
-                Paper.objects.filter(changed_at__gt=since).values_list("pk", flat=True).iterator()
-            )
+            newer = Paper.objects.filter(changed_at__gt=since).values_list("pk", flat=True)
+            changed = frozenset(newer.iterator())
             break
     newest = Paper.objects.order_by("-day", "-pk").values_list("pk", "day")[:MAX_PAPERS]
     days = {pk: day.toordinal() for pk, day in newest.iterator()}

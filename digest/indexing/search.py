@@ -152,9 +152,7 @@ def _search_name(index, name, *, or_initials=False):
     ids = index.ids_at(index.named(name, or_initials=or_initials)[: -MAX_NAMED - 1 : -1])
     words, whole, part = in_full(name), [], []
     for paper_id, authors in zip(ids, index_store.authors_of(ids), strict=True):
-        likely = [
-            author for author in authors if any(word in text.folded(author) for word in words)
-        ]
+        likely = [one for one in authors if any(word in text.folded(one) for word in words)]
         called = [author for author in likely if is_called(author, name)]
         if called:
             is_whole = any(is_called(name, author) for author in called)

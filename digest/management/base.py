@@ -30,7 +30,7 @@ class Command(BaseCommand):
     requires_migrations_checks = False
 
     def execute(self, *args, **options):
-        with database_errors(), disk_errors():
+        with explained_errors():
             if settings.IS_PUBLIC or options.get("dry_run"):
                 if reasons := health.reasons_not_ready(in_full=True):
                     raise CommandError(" ".join(reasons))
@@ -41,21 +41,14 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def database_errors():
-    """Raise CommandError with an explanation if the database fails."""
+def explained_errors():
+    """Raise CommandError with an explanation if the database fails or a disk is full."""
     try:
         yield
     except Error as error:
         if is_database_failure(error):
             raise CommandError(health.explain_error(error)) from error
         raise
-
-
-@contextmanager
-def disk_errors():
-    """Raise CommandError with an explanation if a disk is full."""
-    try:
-        yield
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -75,9 +68,7 @@ def writing(path):
 
 
 def add_port(parser) -> None:
-    parser.add_argument(
-        "--port", type=port, default=8000, help="Port on 127.0.0.1 (default: 8000)."
-    )
+    parser.add_argument("--port", type=port, default=8000, help="On 127.0.0.1 (default: 8000).")
 
 
 def port(text: str) -> int:
@@ -92,9 +83,9 @@ def listening(number: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", number))
     except OSError as error:
-        raise CommandError(
-            f"Cannot use port {number} ({os.strerror(error.errno)}). Choose another with --port."
-        ) from error
+        why = os.strerror(error.errno)
+        text = f"Cannot use port {number} ({why}). Choose another with --port."
+        raise CommandError(text) from error
 
 
 def address(text: str) -> str:
@@ -107,27 +98,24 @@ def address(text: str) -> str:
 
 def day(text: str) -> date:
     """Return the ISO date of an argument."""
-    try:
-        parsed = date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a date like 2026-11-25") from None
-    _check_year(parsed)
-    return parsed
-
-
-def _check_year(parsed: date) -> None:
-    """Refuse the ends of Python's calendar, because days are added and subtracted."""
-    if not 1900 <= parsed.year < 3000:
-        raise ArgumentTypeError("the year must be from 1900 to 2999")
+    return _parsed(date, text, "2026-11-25")
 
 
 def moment(text: str) -> datetime:
     """Return the ISO date and time of an argument, which must have a zone."""
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a time like 2026-11-25T07:00+01:00") from None
+    parsed = _parsed(datetime, text, "2026-11-25T07:00+01:00")
     if parsed.tzinfo is None:
         raise ArgumentTypeError(f"{text!r} needs a time zone, as in 2026-11-25T07:00+00:00")
-    _check_year(parsed)
+    return parsed
+
+
+def _parsed(kind, text, example):
+    """Return a date or time, without the ends of Python's calendar: days are added to it."""
+    try:
+        parsed = kind.fromisoformat(text)
+    except ValueError:
+        what = "date" if kind is date else "time"
+        raise ArgumentTypeError(f"{text!r} is not a {what} like {example}") from None
+    if not 1900 <= parsed.year < 3000:
+        raise ArgumentTypeError("the year must be from 1900 to 2999")
     return parsed

@@ -168,16 +168,9 @@ class Paper(models.Model):
         """Return a number that is equal for papers of which an email shows the same."""
         names, areas = tuple(self.authors), tuple(self.categories)
         counts = self.upvotes, self.stars, self.is_sample
-        texts = (
-            self.pk,
-            self.title,
-            self.abstract,
-            self.link,
-            self.github,
-            self.comments,
-            self.server,
-        )
-        return number_of((*texts, names, areas, *counts, str(self.hugging_face)))
+        texts = self.pk, self.title, self.abstract, self.comments, str(self.hugging_face)
+        links = self.link, self.github, self.server
+        return number_of((*texts, *links, names, areas, *counts))
 
     @property
     def byline(self):

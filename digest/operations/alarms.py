@@ -88,9 +88,8 @@ def _beat(now) -> Iterator[ActiveAlarm]:
 def _planning(now):
     count, since = _count_since(invariants.overdue(now, settings.ALARM_LATE), "next_due_at")
     if count:
-        yield ActiveAlarm(
-            "planning", f"{counted(count, 'digest')} not planned, due since {utc(since)}."
-        )
+        said = f"{counted(count, 'digest')} not planned, due since {utc(since)}."
+        yield ActiveAlarm("planning", said)
 
 
 def _letters(now):
@@ -98,9 +97,8 @@ def _letters(now):
         return
     count, since = _count_since(Letter.objects.due(now - settings.ALARM_LATE), "next_try_at")
     if count:
-        yield ActiveAlarm(
-            "letters", f"{counted(count, 'email')} waiting for a worker since {utc(since)}."
-        )
+        said = f"{counted(count, 'email')} waiting for a worker since {utc(since)}."
+        yield ActiveAlarm("letters", said)
 
 
 def _count_since(rows, moment):
@@ -187,13 +185,11 @@ def check_all(now) -> list[ActiveAlarm]:
 def known(now) -> list[ActiveAlarm]:
     """Return what is wrong, with the alarms that only other processes can find."""
     found = check_all(now)
-    rows = Alarm.objects.standing().filter(name__in=LOCAL_ALARMS).order_by("raised_at")
     here = {(alarm.name, alarm.subject) for alarm in found}
-    return found + [
-        ActiveAlarm(row.name, row.said, row.subject)
-        for row in rows
-        if (row.name, row.subject) not in here
-    ]
+    for row in Alarm.objects.standing().filter(name__in=LOCAL_ALARMS).order_by("raised_at"):
+        if (row.name, row.subject) not in here:
+            found.append(ActiveAlarm(row.name, row.said, row.subject))
+    return found
 
 
 # ---- Checked by workers alone, since it takes longer
@@ -219,16 +215,13 @@ def invariants_violated_earlier(now) -> list[ActiveAlarm]:
 
 
 def _from_results(results, holds_for):
-    return [
-        ActiveAlarm(
-            "promises",
-            f"Invariant “{result.invariant.sentence}” ({result.invariant.name}): {result.text}.",
-            result.invariant.name,
-            holds_for,
-        )
-        for result in results
-        if result.count
-    ]
+    found = []
+    for result in results:
+        if result.count:
+            name, sentence = result.invariant.name, result.invariant.sentence
+            said = f"Invariant “{sentence}” ({name}): {result.text}."
+            found.append(ActiveAlarm("promises", said, name, holds_for))
+    return found
 
 
 # ---- Raised, ended, notified
@@ -303,9 +296,8 @@ def send(lines: list[str]) -> bool:
 
     text = "\n".join([f"{settings.SITE_NAME} ({settings.SITE_URL}):", *lines])
     try:
-        with httpx2.stream(
-            "POST", settings.ALARM_WEBHOOK, json={"text": text}, timeout=10
-        ) as answer:
+        url, content = settings.ALARM_WEBHOOK, {"text": text}
+        with httpx2.stream("POST", url, json=content, timeout=10) as answer:
             answer.raise_for_status()
     except httpx2.HTTPError as error:
         logger.error("ALARM_WEBHOOK did not accept an alarm: %s", type(error).__name__)

@@ -62,16 +62,11 @@ def count(now: datetime) -> int:
     first = max(min(_beginnings(), default=today), today - MAX_BACK + DAY)
     for back in range((today - first).days + 1):
         day = today - back * DAY
-        due = [
-            measure
-            for measure in MEASURES
-            if measure.is_due(day, known.get((day, measure.name)), now)
-        ]
+        due = [one for one in MEASURES if one.is_due(day, known.get((day, one.name)), now)]
         for measure in due:
             counts = measure.count(begin_of(day), begin_of(day) + DAY)
-            Tally.objects.update_or_create(
-                day=day, measure=measure.name, defaults={"counts": counts, "counted_at": now}
-            )
+            values = {"counts": counts, "counted_at": now}
+            Tally.objects.update_or_create(values, day=day, measure=measure.name)
         days += bool(due)
         if days == MAX_DAYS_PER_RUN:
             break

@@ -333,11 +333,10 @@ def _embeddings(now):
         model = embeddings.load()
     except EncoderError as error:
         return "wrong", f"{error} Papers are ranked without. Run `manage.py embed` to try again."
-    papers = Paper.objects.filter(day__gte=embeddings.window(now)).count()
-    missing = embeddings.missing(model, embeddings.window(now)).count()
-    said = (
-        f"{papers - missing} of {counted(papers, 'paper')} of the last {settings.CORPUS_DAYS} days"
-    )
+    since, days = embeddings.window(now), settings.CORPUS_DAYS
+    papers = Paper.objects.filter(day__gte=since).count()
+    missing = embeddings.missing(model, since).count()
+    said = f"{papers - missing} of {counted(papers, 'paper')} of the last {days} days"
     if missing:
         return "note", f"{said}; workers add the others, or run `manage.py embed`."
     return "ok", said
@@ -394,8 +393,7 @@ def _dns_records(resolver):
             yield CheckResult("DNS records", "note", f"DEFAULT_FROM_EMAIL {said}")
             return
     resolver = resolver or dns_check.system_resolver()
-    for what, grade, said in dns_check.examine(resolver):
-        yield CheckResult(what, grade, said)
+    yield from (CheckResult(*record) for record in dns_check.examine(resolver))
     if settings.EMAIL_URL.startswith("smtp") and not _esp_with_events():
         domain = verp.bounce_address("digest").rpartition("@")[2]
         yield CheckResult("MX", *dns_check.check_bounce_domain(domain, resolver))

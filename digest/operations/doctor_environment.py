@@ -28,6 +28,7 @@ from subscriptions.security import rate_limits
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 MIN_POSTGRESQL = 15
 MIN_CONNECTIONS = 3  # For a worker and a web server that start.
+DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 #: For roles without reserved connections.
 CONNECTIONS_LEFT = (
@@ -55,19 +56,15 @@ def database(now) -> Result:
 
 
 def _postgresql():
-    unsafe = [
-        name
-        for name in ("fsync", "full_page_writes", "synchronous_commit")
-        if _query_value(f"SHOW {name}") == "off"
-    ]
-    if unsafe:
+    if unsafe := [name for name in DURABILITY if _query_value(f"SHOW {name}") == "off"]:
         return "wrong", (
             f"PostgreSQL may lose committed data, so emails could be sent twice: switch on "
             f"{', '.join(unsafe)}."
         )
     if not health.is_writable():
-        return "wrong", (
-            "PostgreSQL is read-only. Point DATABASE_URL to the primary, or free disk space."
+        return (
+            "wrong",
+            "PostgreSQL is read-only: set DATABASE_URL to the primary, or free its disk.",
         )
     if (left := max(0, _query_value(CONNECTIONS_LEFT))) < MIN_CONNECTIONS:
         return "wrong", (
@@ -103,12 +100,9 @@ def clocks(now) -> Result:
 
 
 def names(now) -> Result:
-    if settings.MISSPELT_SETTINGS:
-        return "note", " ".join(
-            f"{name} is not a setting. Did you mean {meant}?"
-            for name, meant in settings.MISSPELT_SETTINGS
-        )
-    return "ok", "no misspelt settings"
+    likely = settings.MISSPELT_SETTINGS
+    said = [f"{name} is not a setting. Did you mean {meant}?" for name, meant in likely]
+    return ("note", " ".join(said)) if said else ("ok", "no misspelt settings")
 
 
 def site(now) -> Result:
@@ -116,9 +110,7 @@ def site(now) -> Result:
     if not validate_host(host, settings.ALLOWED_HOSTS):
         return "wrong", f"links lead to {host}, which is not served: add it to ALLOWED_HOSTS."
     if "*" in settings.ALLOWED_HOSTS:
-        return "note", (
-            "ALLOWED_HOSTS is *, which accepts requests for any host: list your host names."
-        )
+        return "note", "ALLOWED_HOSTS is *, which accepts any host: list your host names."
     if host in LOCAL_HOSTS:
         return "note", f"links lead to {settings.SITE_URL}, which works on this machine only."
     if not settings.IS_HTTPS:
@@ -208,16 +200,12 @@ def cache(now) -> Result:
 
 def sources(now) -> Result:
     if not registry.enabled():
-        return (
-            "note",
-            "none is on: switch one on in the panel, or add papers by `manage.py import_papers`.",
-        )
+        return "note", "none is on: switch one on in the panel, or run `manage.py import_papers`."
     last = health.last_harvests()
-    if failed := [run for run in last.values() if run and run.state == Harvest.State.FAILED]:
-        failures = " ".join(
-            f"{run.source} failed at {_at(run.touched_at)}: {run.said}" for run in failed
-        )
-        return "wrong", f"{failures} The next run retries; see `source` in docs/maintenance.md."
+    failed = [run for run in last.values() if run and run.state == Harvest.State.FAILED]
+    if failures := [f"{run.source} failed at {_at(run.touched_at)}: {run.said}" for run in failed]:
+        advice = "The next run retries; see `source` in docs/maintenance.md."
+        return "wrong", " ".join([*failures, advice])
     if never := [source for source, run in last.items() if run is None]:
         return "note", f"{', '.join(never)} not fetched yet: run `manage.py harvest`."
     oldest = min(run.touched_at for run in last.values())
@@ -240,8 +228,8 @@ def scheduler(now) -> Result:
 
 def standing_alarms(now) -> Result:
     rows = Alarm.objects.standing().order_by("raised_at")
-    if alarms_ := [f"[{row.name}] {row.said}" for row in rows]:
-        return "wrong", f"{' '.join(alarms_)} See docs/maintenance.md."
+    if said := [f"[{row.name}] {row.said}" for row in rows]:
+        return "wrong", f"{' '.join(said)} See docs/maintenance.md."
     return "ok", "none"
 
 

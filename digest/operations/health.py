@@ -128,12 +128,11 @@ def degradations(now: datetime) -> list[str]:
     sentences += [alarm.said for alarm in found if alarm.name == "papers"]
     last = last_harvests()
     titles = registry.titles(last)
-    sentences += [
-        f"The last import from {titles[source]} failed, on "
-        f"{harvest.touched_at:%-d %B %Y at %H:%M} UTC: see the admin panel."
-        for source, harvest in last.items()
-        if harvest is not None and harvest.state == Harvest.State.FAILED
-    ]
+    for source, run in last.items():
+        if run is not None and run.state == Harvest.State.FAILED:
+            when = f"{run.touched_at:%-d %B %Y at %H:%M} UTC"
+            said = f"The last import from {titles[source]} failed, on {when}: see the admin panel."
+            sentences.append(said)
     if circuit_breaker.current().blocked_reason(now):
         sentences.append("No emails are sent now: see the admin panel.")
     return sentences + [text for name, text in PUBLIC_ALARMS.items() if name in names]

@@ -28,9 +28,8 @@ RECENT = timedelta(days=2)
 MAX_NEXT_DUE = timedelta(days=16)  # Without a pause, the next digest is due by then.
 MAX_PLANNING_DELAY = timedelta(minutes=30)
 SWEEP_DELAY = timedelta(minutes=10)  # It runs each minute.
-CLOSING_DELAY = timedelta(
-    minutes=45
-)  # Longer than the lease of the last attempt and the hold after it.
+#: Longer than the lease of the last attempt and the hold after it.
+CLOSING_DELAY = timedelta(minutes=45)
 CLOCK_SKEW = timedelta(minutes=1)  # Between two machines.
 RANGE_SIZE = 100_000
 NEWEST = 500_000  # Letters: some seconds of PostgreSQL.
@@ -210,10 +209,8 @@ def _end_without_reason(letters, now):
 
 def _day_without_digest(letters, now):
     its_own = letters.digests.filter(letter=OuterRef("pk"))
-    of_its_day = its_own.filter(day=OuterRef("day"))
-    return letters.rows.filter(
-        Q(day__isnull=False) & ~Exists(of_its_day) | Q(day=None) & Exists(its_own)
-    )
+    has_none = Q(day__isnull=False) & ~Exists(its_own.filter(day=OuterRef("day")))
+    return letters.rows.filter(has_none | Q(day=None) & Exists(its_own))
 
 
 # ---- One letter
@@ -251,9 +248,8 @@ def _too_near(letters, now):
     """
     may_have_arrived = Q(left_at__isnull=False)
     may_have_arrived &= ~Q(state__in=[State.SKIPPED, State.MISSED], repeats=0)
-    earlier = Letter.objects.filter(
-        may_have_arrived, subscriber=OuterRef("subscriber"), day__lt=OuterRef("day")
-    )
+    of_one = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__lt=OuterRef("day"))
+    earlier = of_one.filter(may_have_arrived)
     before = Subquery(earlier.order_by("-day").values("left_at")[:1])
     rest = MIN_GAP_AFTER_FIRST - CLOCK_SKEW
     too_near = Q(left_at__lt=F("before") + rest, left_at__gt=F("before") - rest)
@@ -268,18 +264,16 @@ def _sent_after_unsubscribe(letters, now):
 
     By time and, if the goodbye's events are kept, by their order: `tick --now` sets the time.
     """
-    left_at = OuterRef("subscriber__unsubscribed_at")
+    left_at, goodbye = OuterRef("subscriber__unsubscribed_at"), OuterRef("goodbye")
     goodbyes = LetterEvent.objects.filter(
         letter__subscriber=OuterRef("subscriber"),
         letter__kind=Kind.GOODBYE,
         letter__created_at=left_at,  # Not an earlier one, even if the clock was set back.
     )
-    goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
-    late = letters.has_event(
-        became=State.TRANSMITTING, at__gt=left_at + CLOCK_SKEW, pk__gt=OuterRef("goodbye")
-    )
+    late = letters.has_event(became=State.TRANSMITTING, at__gt=left_at + CLOCK_SKEW, pk__gt=goodbye)
+    first_goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
     of_leavers = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
-    of_leavers = of_leavers.alias(goodbye=goodbye)
+    of_leavers = of_leavers.alias(goodbye=first_goodbye)
     return of_leavers.filter(late, kind__in=kinds.not_for("unsubscribed"))
 
 
@@ -302,9 +296,8 @@ def _picks_of_none(letters, now):
 
 def _attempts_unclaimed(letters, now):
     # Claims are counted among the events alone: a join with all letters takes five times as long.
-    claims = (
-        letters.events.filter(became=State.CLAIMED).values("letter").annotate(claims=Count("pk"))
-    )
+    claims = letters.events.filter(became=State.CLAIMED).values("letter")
+    claims = claims.annotate(claims=Count("pk"))
     miscounted = Q(pk__in=claims.exclude(claims=F("letter__attempt")).values("letter"))
     never_claimed = Q(attempt__gt=0) & ~letters.has_event(became=State.CLAIMED)
     return letters.with_events(now).filter(miscounted | never_claimed)

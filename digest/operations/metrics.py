@@ -52,8 +52,7 @@ def _single(name, value) -> list[Metric]:
 
 
 def _letters(now):
-    open_letters = Letter.objects.open().values_list("state").annotate(Count("pk"))
-    yield _gauge("letters", dict.fromkeys(Letter.OPEN, 0) | dict(open_letters), "state")
+    yield _gauge("letters", _counts(Letter.objects.open(), "state", Letter.OPEN), "state")
     oldest = Letter.objects.due(now).aggregate(at=Min("next_try_at"))["at"]
     yield from _single("oldest_due_letter_seconds", _seconds(now, oldest) if oldest else 0)
     row = circuit_breaker.current()
@@ -72,17 +71,11 @@ def _planning(now):
 def _sources(now):
     last = health.last_harvests()
     done = Harvest.objects.filter(since=None, state=Harvest.State.DONE)
-    ages = {source: done.filter(source=source).first() for source in last}
-    yield _gauge(
-        "harvest_age_seconds",
-        {source: _seconds(now, run.touched_at) for source, run in ages.items() if run},
-        "source",
-    )
-    yield _gauge(
-        "harvest_failed",
-        {source: run.state == Harvest.State.FAILED for source, run in last.items() if run},
-        "source",
-    )
+    newest = {source: done.filter(source=source).first() for source in last}
+    ages = {name: _seconds(now, run.touched_at) for name, run in newest.items() if run}
+    failed = {name: run.state == Harvest.State.FAILED for name, run in last.items() if run}
+    yield _gauge("harvest_age_seconds", ages, "source")
+    yield _gauge("harvest_failed", failed, "source")
     if (receipt := coverage.receipt(now)) is not None:
         yield from _single("papers_announced", receipt.announced)
         yield from _single("papers_had", receipt.had)
@@ -90,8 +83,7 @@ def _sources(now):
 
 
 def _alarms(now):
-    standing = Alarm.objects.standing().values_list("name").annotate(Count("pk"))
-    yield _gauge("alarms", dict.fromkeys(alarms.NAMES, 0) | dict(standing), "name")
+    yield _gauge("alarms", _counts(Alarm.objects.standing(), "name", alarms.NAMES), "name")
 
 
 def _broker(now):
@@ -131,12 +123,9 @@ def _subscribers(now):
 def _last_day(now):
     since = now - DAY
     consents = db.rows_since(Consent, "at", since)
+    feedback = Feedback.objects.filter(at__gte=since)
     yield _gauge("consents_last_day", _counts(consents, "act", Consent.Act), "act")
-    yield _gauge(
-        "feedback_last_day",
-        _counts(Feedback.objects.filter(at__gte=since), "value", Feedback.Value),
-        "value",
-    )
+    yield _gauge("feedback_last_day", _counts(feedback, "value", Feedback.Value), "value")
 
 
 def _counts(rows, name, choices):
@@ -165,9 +154,8 @@ def _deliveries(now):
     doubts = LetterEvent.objects.filter(letter__gte=since, became=State.UNCERTAIN)
     unknown = left.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
     yield from _single("letters_accepted_last_day", accepted.count())
-    yield from _single(
-        "letters_doubted_last_day", left.filter(pk__in=doubts.values("letter")).count()
-    )
+    doubted = left.filter(pk__in=doubts.values("letter"))
+    yield from _single("letters_doubted_last_day", doubted.count())
     yield from _single("letters_repeated_last_day", left.filter(repeats__gt=0).count())
     yield from _single("letters_unknown_last_day", unknown.count())
 

@@ -97,9 +97,8 @@ def is_verified(now: datetime) -> bool:
 
 def is_awaited(now: datetime) -> bool:
     """Return whether digests should wait: arXiv is in use and its newest list is not verified."""
-    used = Coverage.objects.filter(
-        source="arxiv", state=State.FRESH, day__gte=(now - MAX_UNUSED).date()
-    )
+    read = Coverage.objects.filter(source="arxiv", state=State.FRESH)
+    used = read.filter(day__gte=(now - MAX_UNUSED).date())
     return used.exists() and not is_verified(now)
 
 

@@ -103,9 +103,8 @@ def _is_due(name, now):
 
 def is_running(name: str, now) -> bool:
     """Return whether this source is being harvested."""
-    return Harvest.objects.filter(
-        source=name, state=State.RUNNING, touched_at__gt=now - MAX_SILENCE
-    ).exists()
+    running = Harvest.objects.filter(source=name, state=State.RUNNING)
+    return running.filter(touched_at__gt=now - MAX_SILENCE).exists()
 
 
 def try_start(name: str, now) -> bool:
@@ -193,9 +192,8 @@ def _begin(name, today, since, now):
     last = Harvest.objects.filter(source=name, since=since).first()
     if last is not None and last.state != State.DONE and (since or last.today == today):
         return _resume(last, now)
-    return Harvest.objects.create(
-        source=name, since=since, today=today, started_at=now, touched_at=now
-    )
+    begun = {"today": today, "started_at": now, "touched_at": now}
+    return Harvest.objects.create(source=name, since=since, **begun)
 
 
 def _resume(harvest, now):

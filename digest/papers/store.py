@@ -113,16 +113,9 @@ def _values(paper):
 
 
 def _paper(record, now, shift, is_sample):
-    paper = Paper(
-        id=record.id,
-        upvotes=record.upvotes,
-        version=record.version,
-        is_withdrawn=record.is_withdrawn,
-        is_sample=is_sample,
-        changed_at=now,
-    )
-    for name in FACTS:
-        setattr(paper, name, getattr(record, name))
+    same = ("id", *FACTS, "upvotes", "version", "is_withdrawn")
+    values = {name: getattr(record, name) for name in same}
+    paper = Paper(**values, is_sample=is_sample, changed_at=now)
     paper.day, paper.day_is_estimate = _day(record, shift)
     if paper.day is None:
         paper.day, paper.day_is_estimate = _first_seen(record, timezone.localdate(now)), True
@@ -184,16 +177,12 @@ def _events(paper, record, now):
 
 def _observe(batch, source, now):
     """Store the counts of the day. The last of a day replace earlier ones."""
-    observations = {
-        record.id: Observation(
-            paper_id=record.id,
-            source=source,
-            day=timezone.localdate(now),
-            **{name: getattr(record, name) for name in COUNTS},
-        )
-        for record in batch
-        if any(getattr(record, name) is not None for name in COUNTS)
-    }
+    observations, day = {}, timezone.localdate(now)
+    for record in batch:
+        counts = {name: getattr(record, name) for name in COUNTS}
+        if any(count is not None for count in counts.values()):
+            row = Observation(paper_id=record.id, source=source, day=day, **counts)
+            observations[record.id] = row
     Observation.objects.bulk_create(
         observations.values(),
         update_conflicts=True,

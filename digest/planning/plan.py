@@ -25,13 +25,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Mod
 
-from digest.indexing import model_store
-from digest.indexing.candidates import (
-    drop_long_windows,
-    for_digests,
-    lookback_days,
-    record_arrivals,
-)
+from digest.indexing import candidates, model_store
+from digest.indexing.candidates import for_digests, lookback_days
 from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick, bulk_insert
 from digest.models.locks import Lease
 from digest.papers import coverage
@@ -105,7 +100,7 @@ def plan(now, on_saved: Callable[[], object] = lambda: None) -> Plan:
 def _plan(lease, part, now, on_saved):
     total = Plan()
     expire_old(now)
-    record_arrivals(schedule.local_day(now, UTC), now)
+    candidates.record_arrivals(schedule.local_day(now, UTC), now)
     for dues in due_batches(now, part):
         if not lease.renew():
             logger.warning("The planning lease expired; another worker has taken over")
@@ -120,7 +115,7 @@ def _plan(lease, part, now, on_saved):
         if saved.letters:
             on_saved()
         total += saved
-    drop_long_windows()
+    candidates.drop_long_windows()
     return total
 
 
@@ -165,9 +160,8 @@ def rank_due(
         digests = rank(subscribers, window, new, recent_only=recent_only)
         for (due, _, last_day), (papers, considered) in zip(group, digests, strict=True):
             since = since_last(due.subscriber, last_day, due.day)
-            ranked[due.subscriber.pk] = replace(
-                due, papers=papers, considered=considered, since=since
-            )
+            planned = replace(due, papers=papers, considered=considered, since=since)
+            ranked[due.subscriber.pk] = planned
     return [ranked.get(due.subscriber.pk, due) for due in dues]
 
 
@@ -185,7 +179,7 @@ def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]
     model = model_store.current(now, may_store=False)
     window = for_digests(model, until, lookback_days(until, new))
     ((choices, considered),) = rank([subscriber], window, [new])
-    drop_long_windows()
+    candidates.drop_long_windows()
     since = since_last(subscriber, last_day, day)
     digest = Digest(subscriber=subscriber, day=day, considered=considered, since=since)
     papers = Paper.objects.in_bulk(chosen_ids(choices))
@@ -219,10 +213,9 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
         new = Subscriber.objects.filter(bulk_insert.among("pk", empty))
         new = new.alias(had=_any_of(Digest.objects.not_missed())).filter(had=None)
         new = set(new.values_list("pk", flat=True))
-        ids = zip(
-            *(bulk_insert.reserve_ids(model, len(days)) for model in (Letter, Digest)), strict=True
-        )
-        for (due, day), (letter, digest) in zip(days, ids, strict=True):
+        letter_ids = bulk_insert.reserve_ids(Letter, len(days))
+        digest_ids = bulk_insert.reserve_ids(Digest, len(days))
+        for (due, day), letter, digest in zip(days, letter_ids, digest_ids, strict=True):
             subscriber = due.subscriber
             kind, state, reason, ended_at = Letter.Kind.DIGEST, State.PLANNED, "", None
             said = 0, None, {}
@@ -266,15 +259,9 @@ def _save_picks(digests):
         for position, choice in enumerate(due.papers, start=1):
             leader = len(rows)
             rows.append((None, *ids, *pick_values(choice, position)))
-            rows += [
-                (leader, *ids, *pick_values(choice, None, paper)) for paper in choice.relatives
-            ]
-    numbers = bulk_insert.reserve_ids(Pick, len(rows))
-    bulk_insert.insert(
-        Pick,
-        ("id", "leader_id", "digest_id", "subscriber_id", *PICK_FIELDS),
-        (
-            (number, None if leader is None else numbers[leader], *row)
-            for number, (leader, *row) in zip(numbers, rows, strict=True)
-        ),
-    )
+            rows += [(leader, *ids, *pick_values(choice, None, one)) for one in choice.relatives]
+    ids = bulk_insert.reserve_ids(Pick, len(rows))
+    pairs = zip(ids, rows, strict=True)
+    picks = ((pk, None if leader is None else ids[leader], *row) for pk, (leader, *row) in pairs)
+    names = ("id", "leader_id", "digest_id", "subscriber_id", *PICK_FIELDS)
+    bulk_insert.insert(Pick, names, picks)

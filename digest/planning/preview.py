@@ -22,13 +22,7 @@ from digest.indexing.index import Index, name_words
 from digest.indexing.search import by_author
 from digest.models import Paper, Pick
 from digest.personalization.profiles import profiles_of, to_interest
-from digest.planning.selection import (
-    chosen_ids,
-    considered,
-    has_news,
-    in_sections,
-    unsaved_pick,
-)
+from digest.planning.selection import chosen_ids, considered, has_news, in_sections, unsaved_pick
 from digest.ranking.authors import SUFFIXES, queried_authors
 from digest.ranking.model import word_column
 from digest.ranking.parameters import Parameters
@@ -143,11 +137,8 @@ def match_counts(keywords: Sequence[str], now) -> dict[str, int]:
     is_recent = window.papers.ages < candidates.PREVIEW_DAYS
     counts = [int(is_recent[one.papers[one.margins >= 0]].sum()) for one in found]
     number = dict(zip(follows, counts, strict=True))
-    return {
-        text: number[interest]
-        for text, interest in zip(keywords, interests, strict=True)
-        if interest in number
-    }
+    pairs = zip(keywords, interests, strict=True)
+    return {text: number[interest] for text, interest in pairs if interest in number}
 
 
 def compare(
@@ -199,19 +190,12 @@ def notes_on(profile: Profile, model, *, is_cut: bool) -> QueryNotes:
     # In a muted line, AND and NOT mean what is done anyway.
     operators = [word for text in follows for word in wording.operators(text)]
     operators += [word for text in mutes for word in wording.operators(text) if word == "OR"]
-    words = [
-        word
-        for line in own_lines
-        if line not in author_lines
-        for word in unknown_words(is_known, line)
-    ]
+    other_lines = [line for line in own_lines if line not in author_lines]
+    words = [word for line in other_lines for word in unknown_words(is_known, line)]
+    asked = [interest for interest in interests if interest.query.strip()]
     return QueryNotes(
         is_cut=is_cut,
-        without_terms=[
-            interest.name
-            for interest in interests
-            if interest.query.strip() and not queries(interest.query)
-        ],
+        without_terms=[interest.name for interest in asked if not queries(interest.query)],
         unknown_words=list(dict.fromkeys(words)),
         ignored_operators=list(dict.fromkeys(operators)),
         author_matches=list(dict.fromkeys(author_lines.values())),
@@ -233,9 +217,8 @@ def _author_lines(own_lines: Sequence[str], index: Index | None, is_known: IsKno
         for name in (line, " ".join(rest)):
             size = len(name_words(name))
             is_one_word = size == 1 and unknown_words(is_known, name)
-            if (is_one_word and index.has_name(name)) or (
-                1 < size <= MAX_NAME_WORDS and by_author(index, name)
-            ):
+            is_short = 1 < size <= MAX_NAME_WORDS
+            if (is_one_word and index.has_name(name)) or (is_short and by_author(index, name)):
                 names.setdefault(line, name)
     return names
 
@@ -244,12 +227,8 @@ def _unknown_authors(profile: Profile, index: Index | None) -> list[str]:
     """Return the words of followed author names that no author has: mostly misspelt, or titles."""
     if index is None:
         return []
-    names = [
-        name
-        for interest in profile.follows
-        if queried_authors(interest.name)
-        for name in interest.authors
-    ]
+    own = [interest for interest in profile.follows if queried_authors(interest.name)]
+    names = [name for interest in own for name in interest.authors]
     words = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
     return [word for word in words if word.casefold() not in SUFFIXES and not index.has_name(word)]
 

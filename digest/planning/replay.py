@@ -60,15 +60,11 @@ def replay(
     New papers are those since the day before.
     """
     profiles = profiles_of(subscribers)
-    shown: dict[str, list[set[str]]] = {
-        side: [set() for _ in subscribers] for side in ("now", "then")
-    }
+    shown_now, shown_then = ([set() for _ in subscribers] for _ in range(2))
     for window in windows:
-        picked = {
-            side: _pick(window, profiles, shown[side], parameters)
-            for side, parameters in (("now", now), ("then", then))
-        }
-        yield _compare(window.day, picked["now"], picked["then"])
+        picked_now = _pick(window, profiles, shown_now, now)
+        picked_then = _pick(window, profiles, shown_then, then)
+        yield _compare(window.day, picked_now, picked_then)
 
 
 def titles(papers: Counter[str], limit: int) -> list[tuple[str, int]]:

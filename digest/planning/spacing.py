@@ -73,11 +73,8 @@ def _recent_letters(dues, now):
     letters = defaultdict(list)
     for letter in found.filter(is_near | Q(day__in={*days.values()})).order_by():
         letters[letter.subscriber_id].append(letter)
-    return {
-        pk: theirs
-        for pk, theirs in letters.items()
-        if all(letter.day != days[pk] for letter in theirs)
-    }
+    written = {pk for pk, theirs in letters.items() if days[pk] in [one.day for one in theirs]}
+    return {pk: theirs for pk, theirs in letters.items() if pk not in written}
 
 
 def gap_ends_at(letter: Letter, subscriber):

@@ -127,9 +127,8 @@ def _query(line: str) -> Query:
         for before, word, after in UNIT_TERM.findall(line):
             beside = [f"{before} {word}"] * bool(before) + [f"{word} {after}"] * bool(after)
             quotes += ["|".join(beside)] * bool(beside)
-    return Query(
-        line, tuple(term for term in terms if term in distinct), tuple(dict.fromkeys(quotes))
-    )
+    known = tuple(term for term in terms if term in distinct)
+    return Query(line, known, tuple(dict.fromkeys(quotes)))
 
 
 def _as_written(quote: str) -> str:

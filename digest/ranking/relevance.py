@@ -8,6 +8,7 @@ boosts itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from scipy import sparse
@@ -38,12 +39,22 @@ MAX_RARITY, RARITY_BOUNDS = 4.5, (2.2, 3.2)
 BIGRAM_WEIGHT = 0.3  # Of a bigram in the coverage, relative to words.
 
 
-@dataclass(frozen=True)
-class Relevance:
-    """The papers that may be about a query: their scores, and how far each is above the cut.
+class ArrayTable:
+    """The base of dataclasses whose fields are arrays of one length."""
 
-    Three arrays of one length.
-    """
+    def columns(self) -> tuple[np.ndarray, ...]:
+        return tuple(vars(self).values())
+
+    def __len__(self) -> int:
+        return len(self.columns()[0])
+
+    def __getitem__(self, which: np.ndarray) -> Self:
+        return type(self)(*(column[which] for column in self.columns()))
+
+
+@dataclass(frozen=True)
+class Relevance(ArrayTable):
+    """The papers that may be about a query: their scores, and how far each is above the cut."""
 
     papers: np.ndarray
     scores: np.ndarray
@@ -127,11 +138,11 @@ def relevance(
     for query, score, margin in zip(queries, scores, margins, strict=True):
         papers = np.flatnonzero(margin >= -1 - parameters.near)
         above = margin[papers] + coverage(model, candidates, query, papers)
-        papers, above = papers[above >= -parameters.near], above[above >= -parameters.near]
+        part = Relevance(papers, score[papers], above)
+        part = part[above >= -parameters.near]
         if query.quotes:
-            said = candidates.contains_quotes(query, papers)
-            papers, above = papers[said], above[said]
-        found.append(Relevance(papers, score[papers], above))
+            part = part[candidates.contains_quotes(query, part.papers)]
+        found.append(part)
     return found
 
 

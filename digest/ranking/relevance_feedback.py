@@ -86,9 +86,8 @@ def written(model: TfidfModel, terms: Sequence[str]) -> list[str]:
     for "conversion".
     """
     listed = terms[:COMPOUNDS]
-    columns = np.array([[bigram_column(a, b) for b in listed] for a in listed]).reshape(
-        len(listed), len(listed)
-    )
+    columns = np.array([[bigram_column(a, b) for b in listed] for a in listed])
+    columns = columns.reshape(len(listed), len(listed))
     idf = model.idf(np.array([*map(word_column, listed)], int))
     # The idf is the logarithm of a frequency: this difference is a ratio.
     rarer = np.maximum(idf, idf[:, None])

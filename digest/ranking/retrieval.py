@@ -12,7 +12,7 @@ from digest.ranking.model import MAX_SIMILARITY, TfidfModel, word_column
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest
 from digest.ranking.query import Query, queries
-from digest.ranking.relevance import Relevance, relevance
+from digest.ranking.relevance import ArrayTable, Relevance, relevance
 
 BLOCK = 256  # Queries that are scored at a time, since the scores are dense.
 MAX_PAPERS = 5_000  # Of a topic: a category may have more.
@@ -26,7 +26,7 @@ MIN_STEM_LENGTH = 6
 
 
 @dataclass(frozen=True)
-class Retrieved:
+class Retrieved(ArrayTable):
     """The papers for a topic, best first, in four arrays of one length.
 
     Scores are in [0, 1]. `queries` has the number of the query that found each paper, and `margins`
@@ -37,13 +37,6 @@ class Retrieved:
     scores: np.ndarray
     queries: np.ndarray
     margins: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.papers)
-
-    def __getitem__(self, which: np.ndarray) -> "Retrieved":
-        columns = self.papers, self.scores, self.queries, self.margins
-        return Retrieved(*(column[which] for column in columns))
 
 
 NOTHING = Retrieved(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
@@ -83,10 +76,10 @@ def _joined(candidates: CandidateSet, parts: Sequence[Relevance], scale: float) 
     """Return the papers that any query found, each with its best query."""
     if not parts:
         return NOTHING
-    papers = np.concatenate([part.papers for part in parts])
-    scores = np.clip(np.concatenate([part.scores for part in parts]) / scale, 0, 1)
-    margins = np.concatenate([part.margins for part in parts])
-    numbers = np.repeat(np.arange(len(parts)), [len(part.papers) for part in parts])
+    columns = zip(*(part.columns() for part in parts), strict=True)
+    papers, scores, margins = map(np.concatenate, columns)
+    scores = np.clip(scores / scale, 0, 1)
+    numbers = np.repeat(np.arange(len(parts)), [*map(len, parts)])
     order = np.lexsort((numbers, -scores, margins < 0, papers))
     first = order[np.flatnonzero(np.diff(papers[order], prepend=-1))]
     return _best_first(candidates, papers[first], scores[first], numbers[first], margins[first])

@@ -18,6 +18,7 @@ from digest.ranking.parameters import Parameters
 from digest.ranking.profile import NAME, Interest, Profile
 from digest.ranking.query import Query, queries
 from digest.ranking.reasons import learned_reason, query_reason
+from digest.ranking.relevance import ArrayTable
 from digest.ranking.relevance_feedback import learned_scores
 from digest.ranking.retrieval import NO_QUERY, NOTHING, Retrieved, find, muted, trending
 
@@ -70,7 +71,7 @@ class Choice[P]:
 
 
 @dataclass(frozen=True)
-class Picks:
+class Picks(ArrayTable):
     """Papers that may go into digests, as arrays of one length.
 
     `owner` is the index of the subscriber, `source` where the paper comes from, and `query` the
@@ -84,16 +85,6 @@ class Picks:
     query: np.ndarray
     group: np.ndarray
     is_sure: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    def columns(self) -> tuple[np.ndarray, ...]:
-        best = self.owner, self.paper, self.score, self.source, self.query
-        return *best, self.group, self.is_sure
-
-    def __getitem__(self, which: np.ndarray) -> "Picks":
-        return Picks(*(column[which] for column in self.columns()))
 
 
 def choose(
@@ -189,9 +180,8 @@ class Ranking:
 
     def _collect(self) -> Picks:
         """Return the papers for the interests and preference models of each subscriber."""
-        self.interests = list(
-            dict.fromkeys(interest for p in self.profiles for interest in p.follows[:MAX_INTERESTS])
-        )
+        followed = (interest for p in self.profiles for interest in p.follows[:MAX_INTERESTS])
+        self.interests = list(dict.fromkeys(followed))
         number = {interest: FIRST_INTEREST + n for n, interest in enumerate(self.interests)}
         found = find(self.model, self.candidates, self.interests, self.parameters)
         sources = [trending(self.candidates), NOTHING, *found]
@@ -366,12 +356,11 @@ class Ranking:
         """Return the words of the picks that preference models found."""
         own = np.flatnonzero(picks.source == OWN).tolist()
         rows, papers = self.own_row[picks.owner].tolist(), picks.paper.tolist()
-        return {
-            number: learned_reason(
-                self.model, self.candidates, self.learned[rows[number]], papers[number]
-            )
-            for number in own
-        }
+        words = {}
+        for number in own:
+            learned, paper = self.learned[rows[number]], papers[number]
+            words[number] = learned_reason(self.model, self.candidates, learned, paper)
+        return words
 
 
 def relative_to_topic(picks: Picks, own: np.ndarray) -> np.ndarray:

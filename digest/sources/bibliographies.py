@@ -136,26 +136,21 @@ def _entries(text) -> Iterator[Entry]:
 
 def _of_bibtex(text):
     import bibtexparser  # Only one page needs it.
-    from bibtexparser.model import (
-        DuplicateBlockKeyBlock,
-        Entry,
-        ImplicitComment,
-        ParsingFailedBlock,
-    )
+    from bibtexparser import model
 
     beyond = next(islice(BEGINNING.finditer(text), MAX_ENTRIES, None), None)
     for block in bibtexparser.parse_string(text[: beyond and beyond.start()]).blocks:
-        if isinstance(block, DuplicateBlockKeyBlock):
+        if isinstance(block, model.DuplicateBlockKeyBlock):
             block = block.ignore_error_block
-        if isinstance(block, Entry):
+        if isinstance(block, model.Entry):
             fields = {field.key.lower(): str(field.value) for field in block.fields}
             whole = filter(None, (fields.get("title"), fields.get("subtitle")))
             title, abstract = ": ".join(whole), fields.get("abstract", "")
             said = {"title": _ungrouped(title), "abstract": _ungrouped(abstract)}
             yield block.key, fields | said
-        elif isinstance(block, ImplicitComment):
+        elif isinstance(block, model.ImplicitComment):
             yield from _between(block.comment)
-        elif isinstance(block, ParsingFailedBlock):
+        elif isinstance(block, model.ParsingFailedBlock):
             yield _begins(block.raw or ""), {}
     if beyond:
         yield _begins(text[beyond.start() :][:MAX_LINE]), {}

@@ -58,6 +58,11 @@ def day_of(cursor: str, today: date) -> date | None:
     return day if day <= today else None
 
 
+def first_day(cursor: str, today: date, since: date | None) -> date:
+    """Return the day with which a run begins or goes on."""
+    return day_of(cursor, today) or since or today - timedelta(days=REREAD_DAYS - 1)
+
+
 def listed_on(value, day: date) -> date:
     """Return the day on which a paper was put on the list of this day.
 
@@ -78,6 +83,15 @@ def from_json(body: bytes, whose: str):
         raise MalformedFeed(f"what {whose} sent is not valid UTF-8") from None
     except (ValueError, RecursionError):
         raise MalformedFeed(f"{whose} sent something that is not JSON") from None
+
+
+def rows_of(value, whose: str, most: int) -> list:
+    """Return a list of rows. Raises MalformedFeed if it is none, or has too many."""
+    if not isinstance(value, list):
+        raise MalformedFeed(f"{whose} sent JSON, but no list of papers")
+    if len(value) > most:
+        raise MalformedFeed(f"{whose} sent {len(value)} rows at once")
+    return value
 
 
 def text_of(row: dict, name: str) -> str:

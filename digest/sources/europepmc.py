@@ -216,10 +216,9 @@ def _record(row, day, is_withdrawn) -> Record:
 def _identity(row, doi, is_preprint):
     """Return the id that other sources use as well, or one of Europe PMC. Raises BadRecord."""
     server = _text(row, "bookOrReportDetails", "publisher").lower()
+    prefix = server if is_preprint and server in SERVERS else "doi"
     try:
-        return records.canonical_id(
-            f"{server if is_preprint and server in SERVERS else 'doi'}:{doi}"
-        )
+        return records.canonical_id(f"{prefix}:{doi}")
     except BadRecord:  # It has no DOI, or one with characters that an id can't have.
         number = _text(row, "id").removeprefix("PPR")
         return records.canonical_id(f"{'ppr' if is_preprint else 'pmid'}:{number}")

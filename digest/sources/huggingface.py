@@ -9,20 +9,13 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from digest.sources import records
+from digest.sources import daily_listing, records
 from digest.sources.base import Batch, MalformedFeed
-from digest.sources.daily_listing import (
-    REREAD_DAYS,
-    Listing,
-    count_of,
-    day_of,
-    from_json,
-    listed_on,
-    text_of,
-)
+from digest.sources.daily_listing import Listing, count_of, first_day, from_json, listed_on, text_of
 from digest.sources.http import Entry, Refused, Unavailable, Web
 from digest.sources.records import BadRecord, Record
 
+WHOSE = "Hugging Face"
 PAGE_SIZE = 100  # The endpoint's maximum.
 MAX_PAGES = 10  # Of one day.
 MAX_ROWS = 10 * PAGE_SIZE  # In one response.
@@ -46,7 +39,7 @@ class HuggingFace:
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
         """Yield a batch for each day's list, all its pages in one. The cursor is the next day."""
-        day = day_of(cursor, today) or since or today - timedelta(days=REREAD_DAYS - 1)
+        day = first_day(cursor, today, since)
         while day <= today:
             following = day + timedelta(days=1)
             listing = _Listing(day)
@@ -63,7 +56,8 @@ class HuggingFace:
     def _read_pages(self, listing, web, today):
         while True:
             answer = self._ask(web, listing.day, listing.pages, today)
-            rows = _rows(answer.body) if answer else []
+            sent = from_json(answer.body, WHOSE) if answer else []
+            rows = daily_listing.rows_of(sent, WHOSE, MAX_ROWS)
             is_again = not listing.add(rows)
             links = LINK.findall(answer.headers.get("link", "")) if rows else []
             link = next((address for address, says in links if IS_NEXT.search(says)), "")
@@ -113,15 +107,6 @@ class _Listing(Listing):
                 self.bad.append(f"{name}: {error}")
         self.pages += 1
         return len(self.found) + len(self.bad) > before
-
-
-def _rows(body):
-    rows = from_json(body, "Hugging Face")
-    if not isinstance(rows, list):
-        raise MalformedFeed("Hugging Face sent JSON, but no list of papers")
-    if len(rows) > MAX_ROWS:
-        raise MalformedFeed(f"Hugging Face sent {len(rows)} rows at once")
-    return rows
 
 
 def _name(row):

@@ -42,42 +42,42 @@ def parse(line: bytes) -> Record:
         raise BadRecord("not JSON") from None
     if not isinstance(row, dict):
         raise BadRecord("not a JSON object")
-    if "versions" in row or "update_date" in row:
-        return _from_snapshot(row)
-    return _from_row(row)
-
-
-def _from_row(row):
     title = records.plain(text_of(row, "title"), records.MAX_TITLE)
     if not title:
         raise BadRecord("no title")
     identity = text_of(row, "id")  # A number such as 2506.04230 would lose its last digit.
+    is_snapshot = "versions" in row or "update_date" in row
+    has_id = identity or is_snapshot
     return Record(
-        id=records.canonical_id(identity) if identity else records.id_from_title(title),
+        id=records.canonical_id(identity) if has_id else records.id_from_title(title),
         title=title,
         abstract=records.plain(text_of(row, "abstract"), records.MAX_ABSTRACT),
-        day=_day(row.get("date")),
-        authors=records.names(row.get("authors")),
-        categories=_categories(row.get("categories")),
-        upvotes=count_of(row, "upvotes"),
-        url=records.web_address(text_of(row, "url")),
+        **(_of_snapshot(row) if is_snapshot else _of_row(row)),
     )
 
 
-def _from_snapshot(row):
-    # The snapshot has the submission date of the first version, not the announcement.
-    title = records.plain(text_of(row, "title"), records.MAX_TITLE)
-    if not title:
-        raise BadRecord("no title")
-    return Record(
-        id=records.canonical_id(text_of(row, "id")),
-        title=title,
-        abstract=records.plain(text_of(row, "abstract"), records.MAX_ABSTRACT),
-        day=_first_version_day(row),
-        day_is_estimate=True,
-        authors=[name for parts in _list(row, "authors_parsed") if (name := _full_name(parts))],
-        categories=_categories(text_of(row, "categories")),
-    )
+def _of_row(row):
+    return {
+        "day": _day(row.get("date")),
+        "authors": records.names(row.get("authors")),
+        "categories": _categories(row.get("categories")),
+        "upvotes": count_of(row, "upvotes"),
+        "url": records.web_address(text_of(row, "url")),
+    }
+
+
+def _of_snapshot(row):
+    authors = row.get("authors_parsed") or []
+    if not isinstance(authors, list):
+        raise BadRecord("authors_parsed must be a list")
+    names = map(_full_name, authors[: records.MAX_NAMES])
+    return {
+        # The submission date of the first version, not the announcement.
+        "day": _first_version_day(row),
+        "day_is_estimate": True,
+        "authors": list(filter(None, names)),
+        "categories": _categories(text_of(row, "categories")),
+    }
 
 
 def _categories(value):
@@ -98,13 +98,6 @@ def _full_name(parts):
         raise BadRecord("an author must be a list of names")
     last, first, suffix, *_ = [str(part) for part in [*parts, "", "", ""]]
     return records.plain(" ".join([first, last, suffix]), 200)
-
-
-def _list(row, name):
-    value = row.get(name) or []
-    if not isinstance(value, list):
-        raise BadRecord(f"{name} must be a list")
-    return value[: records.MAX_NAMES]
 
 
 def _day(value):
@@ -136,9 +129,8 @@ def _lines(path, on_bytes) -> Iterator[tuple[int, bytes]]:
                 while line and not line.endswith(b"\n") and (rest := file.readline(MAX_LINE)):
                     line = line[: MAX_LINE + 1] + rest[-1:]  # Too long; only its end matters.
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise OSError(
-                    f"the gzip file is broken after line {number - 1}: {error}"
-                ) from error
+                text = f"the gzip file is broken after line {number - 1}: {error}"
+                raise OSError(text) from error
             if not line:
                 return
             on_bytes(raw.tell() - before)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import chain
 from time import strftime
 from urllib.parse import quote
 
@@ -257,13 +258,10 @@ def _completed(record, body, today) -> tuple[Record, list[Record]]:
             authors=record.authors or records.names(names),
             journal_ref=records.plain(_without_tags(journals[0]), 300) or record.journal_ref,
         )
-        related = [
-            row["id"]
-            for kind in ("has-preprint", "is-version-of")
-            for row in (work.get("relation") or {}).get(kind) or []
-            if row["id-type"] == "doi"
-        ]
-        preprints = [one for text in related for one in _ids_of_preprint(_doi(text))]
+        relations = work.get("relation") or {}
+        related = [relations.get(kind) or [] for kind in ("has-preprint", "is-version-of")]
+        dois = [row["id"] for row in chain(*related) if row["id-type"] == "doi"]
+        preprints = [one for text in dois for one in _ids_of_preprint(_doi(text))]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise MalformedFeed("Crossref sent JSON, but no work") from None
     return record, [

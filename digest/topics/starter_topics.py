@@ -99,15 +99,11 @@ def offer_categories(source: SourceConfig) -> None:
 
 def _categories_of(source):
     categories = registry.SOURCES[source].topics if source in registry.SOURCES else {}
-    return [
-        Topic(
-            slug=category_slug(category, source),
-            name=name,
-            categories=[category],
-            description=group,
-        )
-        for category, (name, group) in categories.items()
-    ]
+    topics = []
+    for category, (name, group) in categories.items():
+        slug = category_slug(category, source)
+        topics.append(Topic(slug=slug, name=name, categories=[category], description=group))
+    return topics
 
 
 def _create(topics):

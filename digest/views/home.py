@@ -193,10 +193,8 @@ def _home(request, sent, sign_up_form=None):
     sent = _with_topics(sent, slugs)
     known = Topic.objects.curated().filter(slug__in=without_nul(slugs))
     known = set(known.values_list("slug", flat=True)) if slugs else set()
-    form, now = (
-        _topics_form(_with_topics(sent, [slug for slug in slugs if slug in known])),
-        timezone.now(),
-    )
+    form = _topics_form(_with_topics(sent, [slug for slug in slugs if slug in known]))
+    now = timezone.now()
     has_errors = sign_up_form is not None
     context = {
         "form": sign_up_form or SignUpForm.choosing(sent),

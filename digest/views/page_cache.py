@@ -34,9 +34,8 @@ def get_or_make[T](make: Callable[[], T], *key) -> T:
     """
     name, pages = sha256(repr((get_language(), *key)).encode()).hexdigest(), caches["pages"]
     value, until = pages.get(name, (None, 0))
-    if value is None or (
-        time.monotonic() > until and pages.add(f"{name}-making", 1, MAKING_SECONDS)
-    ):
+    is_old = time.monotonic() > until
+    if value is None or (is_old and pages.add(f"{name}-making", 1, MAKING_SECONDS)):
         value = make()
         pages.set(name, (value, time.monotonic() + SECONDS), 2 * SECONDS)
         pages.delete(f"{name}-making")

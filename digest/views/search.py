@@ -152,15 +152,11 @@ def _shown(found, asked, model=None) -> list[Result]:
     authors = queried_authors(asked)
     wanted = () if authors else queries(asked, model and model.acronyms_)
     terms = frozenset(term for query in wanted for term in query.terms)
-    return [
-        Result(
-            paper,
-            marked(paper.title, terms),
-            _byline(paper.authors, authors or (asked,)),
-            snippet(paper.abstract, terms),
-        )
-        for paper in found
-    ]
+    results = []
+    for paper in found:
+        title, byline = marked(paper.title, terms), _byline(paper.authors, authors or (asked,))
+        results.append(Result(paper, title, byline, snippet(paper.abstract, terms)))
+    return results
 
 
 def _byline(authors, names):

@@ -11,6 +11,7 @@ from django.contrib.admin import helpers
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, SEARCH_VAR
 from django.core.exceptions import ValidationError
+from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.forms import PaginationInlineFormSet
@@ -43,6 +44,11 @@ class BaseModelAdmin(ModelAdmin):
             ends = ("_from", "_to") if issubclass(kind, RangeDateFilter) else ("__exact",)
             parameters |= {f"{field}{end}" for end in ends}
         return parameters
+
+    def render_page(self, request, template="admin/confirm.html", **context):
+        """Return a page of our own, with the panel's header and menu."""
+        context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        return TemplateResponse(request, template, context)
 
     def changelist_view(self, request, extra_context=None):
         """Show the whole list, with a warning, if the parameters are wrong or too long.

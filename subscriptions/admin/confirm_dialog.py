@@ -3,7 +3,6 @@
 from functools import wraps
 
 from django.shortcuts import resolve_url
-from django.template.response import TemplateResponse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -40,8 +39,7 @@ def confirm_first(
             if object_id := ids.get("object_id"):
                 question = f"{question} {panel.get_object(request, object_id)}"
                 back = resolve_url(f"{page}_change", object_id)
-            return confirm_page(
-                panel,
+            return panel.render_page(
                 request,
                 title=title,
                 question=question,
@@ -54,8 +52,3 @@ def confirm_first(
         return ask
 
     return decorate
-
-
-def confirm_page(panel, request, template="admin/confirm.html", **context):
-    context = {**panel.admin_site.each_context(request), "opts": panel.opts, **context}
-    return TemplateResponse(request, template, context)

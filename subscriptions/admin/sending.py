@@ -6,7 +6,6 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.enums import ActionVariant
@@ -61,21 +60,21 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
         state = status.sending_status(now)
         letters = reverse("admin:subscriptions_letter_changelist")
         kind = get_content_type_for_model(Sending)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Sending",
-            "opts": self.opts,
-            "status": state,
-            "queues": [
-                {"name": badge(queue.label, TONES[queue.state]), "note": queue.said}
-                | {"count": f"{queue.count:,}", "url": f"{letters}?state__exact={queue.state}"}
-                for queue in status.queues(now)
-            ],
-            "slowed": status.slowed_providers(now),
-            "switch": self._switch(state.grade) if self.has_switch_permission(request) else [],
-            "history": LogEntry.objects.filter(content_type=kind).select_related("user")[:10],
-        }
-        return TemplateResponse(request, "admin/subscriptions/sending/page.html", context)
+        queues = [
+            {"name": badge(queue.label, TONES[queue.state]), "note": queue.said}
+            | {"count": f"{queue.count:,}", "url": f"{letters}?state__exact={queue.state}"}
+            for queue in status.queues(now)
+        ]
+        return self.render_page(
+            request,
+            "admin/subscriptions/sending/page.html",
+            title="Sending",
+            status=state,
+            queues=queues,
+            slowed=status.slowed_providers(now),
+            switch=self._switch(state.grade) if self.has_switch_permission(request) else [],
+            history=LogEntry.objects.filter(content_type=kind).select_related("user")[:10],
+        )
 
     def change_view(self, request, object_id, form_url="", extra_context=None):
         return redirect("admin:subscriptions_sending_changelist")
@@ -106,16 +105,15 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
 
     def _switch(self, grade):
         """Return the buttons: those that would change the state, and the test email."""
-        stop, resume = (
-            (STOP["title"], "stop", "stop_circle"),
-            (RESUME["title"], "resume", "play_circle"),
-        )
-        buttons = {"on": [stop], "tripped": [resume, stop], "stopped": [resume]}[grade]
-        variants = {"stop": "danger", "resume": "primary", "test": ""}
+        buttons = {
+            "resume": {"words": RESUME["title"], "icon": "play_circle", "variant": "primary"},
+            "stop": {"words": STOP["title"], "icon": "stop_circle", "variant": "danger"},
+            "test": {"words": "Send test email", "icon": "forward_to_inbox", "variant": ""},
+        }
+        shown = {"on": ["stop"], "tripped": ["resume", "stop"], "stopped": ["resume"]}[grade]
         return [
-            {"words": words, "icon": icon, "variant": variants[act]}
-            | {"url": reverse(f"admin:subscriptions_sending_{act}")}
-            for words, act, icon in [*buttons, ("Send test email", "test", "forward_to_inbox")]
+            buttons[act] | {"url": reverse(f"admin:subscriptions_sending_{act}")}
+            for act in [*shown, "test"]
         ]
 
     def _acted(self, request, words):

@@ -27,7 +27,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from subscriptions.actions import moderation, preferences, signup
 from subscriptions.actions.erase import erase as erase_subscriber
-from subscriptions.admin.confirm_dialog import confirm_first, confirm_page
+from subscriptions.admin.confirm_dialog import confirm_first
 from subscriptions.admin.widgets import hx_redirect
 from subscriptions.forms import LAST_PAUSE
 from subscriptions.models import Subscriber
@@ -41,9 +41,7 @@ LIST = "admin:subscriptions_subscriber_changelist"
 
 
 class PauseForm(BaseDialogForm):
-    until = forms.DateField(
-        label="Until", widget=UnfoldAdminTextInputWidget(attrs={"type": "date"})
-    )
+    until = forms.DateField(widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}))
 
     def clean_until(self):
         until = self.cleaned_data["until"]
@@ -184,8 +182,7 @@ def _list_action(action):
         form = action.form(request=request, data=data)
         if is_answer and form.is_valid():
             return action.run(self, request, queryset, form.cleaned_data)
-        return confirm_page(
-            self,
+        return self.render_page(
             request,
             "admin/subscriptions/subscriber/confirm.html",
             title=action.title,
@@ -242,9 +239,7 @@ def ask_to_confirm(subscriber, data, now):
         return "Confirmation email sent again."
 
 
-@_action(
-    lambda subscriber, now: subscriber.confirmed_at is not None and subscriber.suppressed_at is None
-)
+@_action(lambda subscriber, now: subscriber.confirmed_at and not subscriber.suppressed_at)
 def send_link(subscriber, data, now):
     is_allowed = rate_limits.check_mailbox("lost link", subscriber.email, now)
     if is_allowed and send.send_link(subscriber.email, now=now):

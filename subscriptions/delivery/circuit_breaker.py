@@ -74,12 +74,8 @@ def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:
         pauses = PAUSES[trouble]
         row.trouble, row.said = trouble, reply[:300]
         row.retry_at = now + pauses[min(row.failures, len(pauses)) - 1]
-    logger.log(
-        logging.ERROR if row.is_alarming else logging.WARNING,
-        "No email is sent until %s: %s",
-        f"{row.retry_at:%H:%M:%S}",
-        reply,
-    )
+    level = logging.ERROR if row.is_alarming else logging.WARNING
+    logger.log(level, "No email is sent until %s: %s", f"{row.retry_at:%H:%M:%S}", reply)
 
 
 def claim_probe(now) -> bool:
@@ -91,9 +87,8 @@ def claim_probe(now) -> bool:
 
 def close() -> None:
     """Record that the mail server accepts letters again."""
-    Sending.objects.filter(pk=1).exclude(failures=0).update(
-        trouble="", said="", failures=0, retry_at=None
-    )
+    failing = Sending.objects.filter(pk=1).exclude(failures=0)
+    failing.update(trouble="", said="", failures=0, retry_at=None)
 
 
 @contextmanager

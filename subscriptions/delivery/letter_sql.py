@@ -158,12 +158,11 @@ def subscribers_of(letters) -> dict[int, Subscriber]:
 
 def _instances(model, where: str, values=()) -> list:
     """Return the rows as instances. Fields that Python must convert are deferred."""
+    rest = f"FROM {model._meta.db_table} WHERE {where}"
     if connection.vendor != "postgresql":
-        return list(
-            model.objects.raw(f"SELECT * FROM {model._meta.db_table} WHERE {where}", values)
-        )
+        return list(model.objects.raw(f"SELECT * {rest}", values))
     names, columns = _plain_columns(model)
-    rows = run_sql(f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}", values)
+    rows = run_sql(f"SELECT {columns} {rest}", values)
     return [model.from_db(DEFAULT_DB_ALIAS, names, row) for row in rows]
 
 

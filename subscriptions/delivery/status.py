@@ -36,10 +36,10 @@ def sending_status(now: datetime) -> SendingStatus:
     if not row.trouble:
         return SendingStatus("on", "Sending is on.")
     often = f" ({row.failures} times in a row)" if row.failures > 1 else ""
-    text = f"{TROUBLES[row.trouble]}{often}: {row.said.rstrip('.')}."
-    if row.retry_at is None or row.retry_at <= now:
-        return SendingStatus("tripped", f"{text} The next attempt is due.")
-    return SendingStatus("tripped", f"{text} Next attempt {_at(row.retry_at)}.")
+    is_due = row.retry_at is None or row.retry_at <= now
+    then = "The next attempt is due." if is_due else f"Next attempt {_at(row.retry_at)}."
+    text = f"{TROUBLES[row.trouble]}{often}: {row.said.rstrip('.')}. {then}"
+    return SendingStatus("tripped", text)
 
 
 class Queue(NamedTuple):
@@ -125,10 +125,8 @@ def _planned(letter, now):
     sending = sending_status(now)
     if sending.grade == "stopped":
         return f"It waits: {sending.said[0].lower()}{sending.said[1:]}"
-    provider = Provider.objects.filter(
-        name=provider_of(letter.recipient), held_until__gt=now
-    ).first()
-    if provider is not None:
+    held = Provider.objects.filter(held_until__gt=now)
+    if (provider := held.filter(name=provider_of(letter.recipient)).first()) is not None:
         return (
             f"It waits: {provider.name} takes nothing until {utc(provider.held_until)}. "
             f"It will be tried {_at(letter.next_try_at)}."
@@ -144,9 +142,7 @@ def _planned(letter, now):
 def _accepted(letter):
     sentences = [f"The mail server accepted it {_at(letter.ended_at)}."]
     if letter.repeats:
-        sentences.append(
-            "It was unknown whether an earlier attempt arrived: they may get it twice."
-        )
+        sentences += ["It was unknown whether an earlier attempt arrived: they may get it twice."]
     for fact in letter.facts.order_by("noted_at", "pk"):
         reply = f": {fact.said.rstrip('.')}" if fact.said else ""
         sentences.append(f"{FACTS[fact.kind]} {_at(fact.at or fact.noted_at)}{reply}.")

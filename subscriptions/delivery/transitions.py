@@ -225,16 +225,11 @@ def final_check(
     change of preferences, say), the letter waits.
     """
     locked = letter_sql.lock_subscribers(letters)
-    unsure = [
-        letter
-        for letter in letters
-        if letter.subscriber_id in locked
-        and (
-            letter.to
-            or not locked[letter.subscriber_id]
-            or not kinds.rules_of(letter.kind).is_for_all_active
-        )
-    ]
+    unsure = []
+    for letter in letters:
+        is_plain = not letter.to and kinds.rules_of(letter.kind).is_for_all_active
+        if letter.subscriber_id in locked and not (is_plain and locked[letter.subscriber_id]):
+            unsure.append(letter)
     subscribers = letter_sql.subscribers_of(unsure)
     passing, waiting = [], []
     for letter in letters:
@@ -265,14 +260,9 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     volley = Volley.objects.create(created_at=now, mime=compress(mimes))
     each, start = [], 0
     for letter, mime in zip(new, mimes, strict=True):
-        each.append(
-            {
-                "message_id": frozen[letter.id].message_id,
-                "frozen_at": frozen[letter.id].frozen_at,
-                "mime_at": start,
-                "mime_size": len(mime),
-            }
-        )
+        message = frozen[letter.id]
+        head = {"message_id": message.message_id, "frozen_at": message.frozen_at}
+        each.append(head | {"mime_at": start, "mime_size": len(mime)})
         start += len(mime)
     return passed + change_state(new, State.TRANSMITTING, now, each=each, volley=volley, **fields)
 

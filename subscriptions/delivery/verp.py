@@ -66,14 +66,9 @@ def letter_id_of(address: str, now: datetime) -> int | None:
     """Return the id of the letter whose envelope sender this is, or None if it is not ours."""
     base, extension, _ = _split(address)
     stamp, _, signature = extension.lower().rpartition(".")
-    if (
-        not base
-        or not stamp
-        or not any(
-            constant_time_compare(signature, known[:SIGNATURE_LENGTH])
-            for known in known_hashes(PURPOSE, stamp)
-        )
-    ):
+    valid = [known[:SIGNATURE_LENGTH] for known in known_hashes(PURPOSE, stamp)]
+    is_signed = any(constant_time_compare(signature, known) for known in valid)
+    if not (base and stamp and is_signed):
         return None
     letter_id, _, day = stamp.partition(".")
     if now - (EPOCH + timedelta(days=int(day, 16))) > MAX_AGE:

@@ -91,9 +91,8 @@ class HoleTemplate:
         """Return the template of an encoded part, without the spaces before its holes."""
         pairs, at = [], 0
         for found in HOLE.finditer(encoded):
-            pairs.append(
-                (encoded[at : found.start()].rstrip(b" "), found[found.lastindex].decode())
-            )
+            part = encoded[at : found.start()].rstrip(b" ")
+            pairs.append((part, found[found.lastindex].decode()))
             at = found.end()
         return cls(tuple(pairs), encoded[at:], size)
 

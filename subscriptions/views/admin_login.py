@@ -73,9 +73,8 @@ def owner_of(account: str) -> User | None:
 
 def unlock(account: str, ip: str | None) -> int:
     """Forget the wrong passwords of this account and this network. Return how many."""
-    return rate_limits.reset(ENDPOINT, _by_account(account)) + rate_limits.reset(
-        ENDPOINT, _by_network(ip)
-    )
+    limits = (_by_account(account), _by_network(ip))
+    return sum(rate_limits.reset(ENDPOINT, limit) for limit in limits)
 
 
 def _by_network(ip):

@@ -44,18 +44,16 @@ class Command(BaseCommand):
                 wrong += result.count > 0
                 sign = SIGNS["wrong" if result.count else "ok"]
                 self.stdout.write(f"{sign} {result.invariant.sentence}: {result.text}")
-        if send_to:
-            wrong += not self._send(send_to, now)
+        if send_to:  # Directly: it has no subscriber.
+            wrong += self._report_test("test email", *send_test_email(send_to, now))
         if sound_alarm:  # Errors are logged.
             is_sent = bool(settings.ALARM_WEBHOOK) and alarms.send(["[test] Nothing is wrong."])
-            wrong += not is_sent
             text = "accepted" if is_sent else "not accepted: check ALARM_WEBHOOK and the log"
-            self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {'test alarm:':<15} {text}")
+            wrong += self._report_test("test alarm", is_sent, text)
         if wrong:
             raise CommandError(f"{counted(wrong, 'problem')} found.", returncode=1)
 
-    def _send(self, address, now):
-        """Send a test email directly: it has no subscriber."""
-        is_sent, said = send_test_email(address, now)
-        self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {'test email:':<15} {said}")
-        return is_sent
+    def _report_test(self, what, is_sent, said):
+        """Print the result of a test. Return the number of problems."""
+        self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {what + ':':<15} {said}")
+        return int(not is_sent)

@@ -1,5 +1,7 @@
 """`manage.py embed`: compute missing sentence embeddings now."""
 
+from functools import partial
+
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
@@ -36,9 +38,8 @@ class Command(base.Command):
         try:
             with Progress(console=console, transient=True) as progress:
                 bar = progress.add_task("Embedding", total=missing.count())
-                count = embeddings.embed_missing(
-                    now, since=since, on_batch=lambda done: progress.advance(bar, done)
-                )
+                advance = partial(progress.advance, bar)
+                count = embeddings.embed_missing(now, since=since, on_batch=advance)
         except KeyboardInterrupt:
             raise CommandError("Interrupted. Run this again to continue.") from None
         self.stdout.write(f"{counted(count, 'paper')} embedded.")

@@ -37,24 +37,19 @@ class Folder:
 
     @classmethod
     def read(cls, folder: Path) -> "Folder":
-        texts, new = {}, []
-        for where, paper in _lines(folder / "papers.jsonl"):
-            name = _name(paper, where)
+        texts, new = {}, {}
+        for paper in _records(folder / "papers.jsonl"):
+            name = paper["id"]
             texts[name] = document(paper.get("title") or "", paper.get("abstract") or "")
             if paper.get("new", True):
-                new.append(name)
-        readers = []
-        for where, reader in _lines(folder / "readers.jsonl"):
-            reader["id"] = _name(reader, where)
-            readers.append(reader)
-        return cls(texts, list(dict.fromkeys(new)), readers)
+                new[name] = True
+        return cls(texts, list(new), list(_records(folder / "readers.jsonl")))
 
     def corpus(self) -> list[str]:
         """Return the texts to fit the model on: those that are not new, or all."""
         new = set(self.new)
-        return [text for paper, text in self.texts.items() if paper not in new] or [
-            *self.texts.values()
-        ]
+        older = [text for paper, text in self.texts.items() if paper not in new]
+        return older or list(self.texts.values())
 
 
 class Command(BaseCommand):
@@ -90,9 +85,8 @@ class Command(BaseCommand):
         blocks = list(batched(data.readers, BATCH))
         for block in track(blocks, "Ranking", disable=not sys.stderr.isatty()):
             profiles = [_profile(reader, data.texts, model) for reader in block]
-            for reader, scores in zip(
-                block, evaluation.scores(model, candidates, profiles, parameters), strict=True
-            ):
+            scored = evaluation.scores(model, candidates, profiles, parameters)
+            for reader, scores in zip(block, scored, strict=True):
                 mine = [place[name] for name in _candidates(reader) if name in place]
                 best = evaluation.ranking(scores, mine or everyone)
                 rankings.append([names[paper] for paper in best])
@@ -112,28 +106,25 @@ class Command(BaseCommand):
             self.stdout.write(f"{name:<12} {value}")
 
 
-def _lines(path):
-    """Yield the position and the JSON value of each line of a file, plain or gzipped."""
+def _records(path):
+    """Yield the JSON object in each line of a file, plain or gzipped. Its id becomes a text."""
     packed = path.with_name(path.name + ".gz")
     path = packed if packed.exists() else path
     opened = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:
         with opened(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(file, start=1):  # noqa: B007, errors name it
                 if line.strip():
-                    yield f"{path}, line {number}", json.loads(line)
+                    record = json.loads(line)
+                    if not isinstance(record, dict) or not isinstance(record.get("id"), str | int):
+                        raise ValueError("must be an object with an id")
+                    yield record | {"id": str(record["id"])}
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or error  # The whole message repeats the path.
         raise CommandError(f"Cannot read {path}: {why}") from error
     except ValueError as error:
         raise CommandError(f"{path}, line {number or 1}: {error}") from error
-
-
-def _name(record, where):
-    if not isinstance(record, dict) or not isinstance(record.get("id"), str | int):
-        raise CommandError(f"{where}: must be an object with an id")
-    return str(record["id"])
 
 
 def _candidate_set(model, names, texts):

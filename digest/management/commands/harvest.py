@@ -20,10 +20,8 @@ class Command(base.Command):
 
         names = SourceConfig.objects.values_list("name", flat=True)
         known = ", ".join(names)
-        if unknown := set(sources) - set(names):
-            raise CommandError(
-                f"Unknown source: {', '.join(sorted(unknown))}. Choose from: {known}."
-            )
+        if unknown := ", ".join(sorted(set(sources) - set(names))):
+            raise CommandError(f"Unknown source: {unknown}. Choose from: {known}.")
         if not (sources := sources or registry.enabled()):
             raise CommandError(f"No source is on. Name one: {known}.")
         failed, new = [], 0

@@ -30,28 +30,20 @@ class Command(base.Command):
             default=[],
             help="The address that received the bounce, if known.",
         )
-        parser.add_argument(
-            "--mailbox", action="store_true", help="Read BOUNCE_MAILBOX and empty it."
-        )
+        parser.add_argument("--mailbox", action="store_true", help="Read and empty BOUNCE_MAILBOX.")
 
     def execute(self, *args, **options):
         try:
             return super().execute(*args, **options)
         except Exception as error:  # The mail server keeps the message and tries again.
             reason = str(error) if isinstance(error, CommandError) else type(error).__name__
-            raise CommandError(
-                f"Not recorded: {reason}",
-                returncode=os.EX_TEMPFAIL,
-            ) from error
+            raise CommandError(f"Not recorded: {reason}", returncode=os.EX_TEMPFAIL) from error
 
     def handle(self, *, recipient, mailbox, **options):
         if mailbox:
             self._empty_mailbox()
         else:
-            recipients = (
-                *recipient,
-                *(os.environ[name] for name in ENVELOPE if name in os.environ),
-            )
+            recipients = (*recipient, *filter(None, map(os.environ.get, ENVELOPE)))
             mime = sys.stdin.buffer.read(MAX_OCTETS)
             while sys.stdin.buffer.read(CHUNK):  # The writer must not get an error.
                 pass

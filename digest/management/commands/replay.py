@@ -17,9 +17,7 @@ class Command(base.Command):
     help = "Simulate the digests of the last days with other ranking parameters."
 
     def add_arguments(self, parser):
-        parser.add_argument(
-            "changes", nargs="+", metavar="NAME=NUMBER", help="Parameters, as in RANKING."
-        )
+        parser.add_argument("changes", nargs="+", metavar="NAME=NUMBER", help="As in RANKING.")
         parser.add_argument("--days", type=int, default=30, help="Number of days (default: 30).")
         parser.add_argument("--until", type=base.day, help="The last day (default: today).")
         parser.add_argument("--readers", type=int, default=500, help="Sample size (default: 500).")
@@ -55,9 +53,7 @@ class Command(base.Command):
         console.print(table)
         console.print(
             f"{total.changed:,} of {counted(total.digests, 'digest')} would change; "
-            f"{total.kept:.1%} of their papers stay."
-        )
-        console.print(
+            f"{total.kept:.1%} of their papers stay.\n"
             f"Digests with papers: {total.had_now / digests:.1%} now, "
             f"{total.had_then / digests:.1%} then; "
             f"different papers: {len(total.picks_now):,} now, {len(total.picks_then):,} then."

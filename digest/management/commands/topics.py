@@ -46,29 +46,24 @@ class Command(base.Command):
             dataset = form.create_dataset(text)
         except Exception as error:  # Each format has its own.
             raise ValueError(f"The file cannot be read: {error}") from error
-        result = topic_files.TopicResource().import_data(
-            dataset, dry_run=dry_run, rollback_on_validation_errors=True
-        )
-        self._print_errors(file, result)
+        options = {"dry_run": dry_run, "rollback_on_validation_errors": True}
+        result = topic_files.TopicResource().import_data(dataset, **options)
+        for error in result.base_errors:
+            raise CommandError(f"{file}: {error.error} Nothing was imported.")
+        if messages := list(_errors_in(result)):
+            self.stderr.write("\n".join(f"{file}, {message}" for message in messages))
+            raise CommandError("Nothing was imported. Correct the topics above and try again.")
         for row in result:
             if row.is_new() or row.is_update():
                 self.stdout.write(f"{row.import_type}: {row.object_repr}")
-        new, changed = result.totals["new"], result.totals["update"]
+        new, changed, same = (result.totals[name] for name in ("new", "update", "skip"))
         written = " Nothing was changed." if dry_run else ""
-        same = result.totals["skip"]
         self.stdout.write(f"{new} new, {changed} changed, {same} unchanged.{written}")
 
-    def _print_errors(self, file, result):
-        for error in result.base_errors:
-            raise CommandError(f"{file}: {error.error} Nothing was imported.")
-        messages = [
-            f"topic {row.number}, {name.replace('__all__', 'overall')}: {' '.join(errors)}"
-            for row in result.invalid_rows
-            for name, errors in row.error_dict.items()
-        ]
-        for number, errors in result.row_errors():
-            messages += [f"topic {number}: {error.error}" for error in errors]
-        for message in messages:
-            self.stderr.write(f"{file}, {message}")
-        if messages:
-            raise CommandError("Nothing was imported. Correct the topics above and try again.")
+
+def _errors_in(result):
+    for row in result.invalid_rows:
+        for name, errors in row.error_dict.items():
+            yield f"topic {row.number}, {name.replace('__all__', 'overall')}: {' '.join(errors)}"
+    for number, errors in result.row_errors():
+        yield from (f"topic {number}: {error.error}" for error in errors)

@@ -12,7 +12,7 @@ class Command(BaseCommand):
     requires_system_checks = []  # `migrate` runs them.
 
     def handle(self, **options):
-        with base.database_errors():
+        with base.explained_errors():
             upgrade.migrate(self.stdout.write)
             upgrade.prepare_topics(self.stdout.write)
         self.stdout.write("The database is up to date.")

@@ -99,10 +99,8 @@ def _record(element: Element) -> Record:
         return records.plain(xml.text(raw, f"{RAW}{name}"), limit)
 
     identity = records.canonical_id(xml.text(raw, f"{RAW}id"))
-    title, abstract = (
-        field_of("title", records.MAX_TITLE),
-        field_of("abstract", records.MAX_ABSTRACT),
-    )
+    title = field_of("title", records.MAX_TITLE)
+    abstract = field_of("abstract", records.MAX_ABSTRACT)
     comments = field_of("comments", 2_000)
     if not title:
         raise BadRecord("no title")

@@ -117,9 +117,8 @@ class ArXiv:
 
     def _position_today(self, today, position):
         """Return the position of today's run. Its list includes what an earlier run left out."""
-        day_before = calendar.latest_announcement_day(
-            calendar.latest_announcement_day(today) - timedelta(days=1)
-        )
+        last_day = calendar.latest_announcement_day(today)
+        day_before = calendar.latest_announcement_day(last_day - timedelta(days=1))
         if position and position.run == today.isoformat():
             return position
         if position and position.run != "since":
@@ -149,10 +148,8 @@ class ArXiv:
             note = f"The feed of {category} can't be read: {error}"
             return Batch([], category=category, state="incomplete", note=note), error
         state, note = _state_of(feed, calendar.latest_announcement_day(today))
-        batch = Batch(
-            feed.records, feed.bad, day=feed.day, category=category, state=state, note=note
-        )
-        return batch, None
+        listed = {"day": feed.day, "category": category, "state": state, "note": note}
+        return Batch(feed.records, feed.bad, **listed), None
 
     def _list_from(self, start, run):
         return HarvestCursor("oai", run, start, start, self._lists[0])
@@ -164,21 +161,16 @@ class ArXiv:
 
     def _valid(self, position):
         """Return the position, or the first one if its category is no longer requested."""
-        return (
-            position
-            if position.category in self._lists
-            else self._list_from(position.start, position.run)
-        )
+        is_valid = position.category in self._lists
+        return position if is_valid else self._list_from(position.start, position.run)
 
     def _lists_from(self, web, position, known, expected):
         """Yield the rest of the lists. Of the `expected` day, feeds should have all papers."""
         while position:
             rest = self._lists[self._lists.index(position.category) + 1 :]
-            after = (
-                replace(position, begin=position.start, category=rest[0], token="")
-                if rest
-                else None
-            )
+            after = None
+            if rest:
+                after = replace(position, begin=position.start, category=rest[0], token="")
             for page, ahead in self._pages(web, position):
                 cursor = ahead if ahead and ahead.token else after
                 yield _list_batch(page, known, expected, str(cursor or ""), is_circular=not ahead)

@@ -63,9 +63,8 @@ def harvested(names: list[str]) -> list[str]:
     for name in names:
         if name not in HARVESTED:
             like = nearest(name)
-            meant = (
-                f"did you mean {like}?" if like else "they are like cs.LG, and archives like cs."
-            )
+            examples = "they are like cs.LG, and archives like cs."
+            meant = f"did you mean {like}?" if like else examples
             raise ValueError(f"{name} is not an arXiv category: {meant}")
     return list(dict.fromkeys(names))
 

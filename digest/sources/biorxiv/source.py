@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from digest.sources import records
+from digest.sources import daily_listing, records
 from digest.sources.arxiv import fields
 from digest.sources.base import Batch, MalformedFeed
 from digest.sources.biorxiv import jats_text
-from digest.sources.daily_listing import REREAD_DAYS, Listing, day_of, from_json, listed_on, text_of
+from digest.sources.daily_listing import Listing, day_of, first_day, from_json, listed_on, text_of
 from digest.sources.http import Refused, Unavailable, Web
 from digest.sources.records import BadRecord, Record
 
@@ -79,13 +79,13 @@ class BioRxiv:
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
         """Yield a batch for each day's list, then for each day's list of journal papers."""
-        day = day_of(cursor.removeprefix(JOURNALS_CURSOR), today)
         first = since or today - timedelta(days=JOURNAL_DAYS - 1)
-        if not cursor.startswith(JOURNALS_CURSOR):
-            begin = day or since or today - timedelta(days=REREAD_DAYS - 1)
+        if cursor.startswith(JOURNALS_CURSOR):
+            first = day_of(cursor.removeprefix(JOURNALS_CURSOR), today) or first
+        else:
+            begin = first_day(cursor, today, since)
             yield from self._posted(web, begin, today, end=f"{JOURNALS_CURSOR}{first}")
-            day = first
-        yield from self._published(web, day or first, today)
+        yield from self._published(web, first, today)
 
     def _posted(self, web, day, today, end):
         """Yield the posted papers. The cursor after the last day is `end`.
@@ -98,10 +98,8 @@ class BioRxiv:
             listing = _Listing(day, partial(_record, server=self.name, day=day))
             try:
                 self._read_pages(listing, web, "details")
-            except (Refused, Unavailable, MalformedFeed) as error:
-                listing.problem = (
-                    f"The list of {day} broke off after {listing.pages_read}: {error}."
-                )
+            except (Refused, Unavailable, MalformedFeed) as why:
+                listing.problem = f"The list of {day} broke off after {listing.pages_read}: {why}."
                 yield listing.batch(cursor=str(left_out or day), today=today)
                 if left_out or day == today:
                     raise
@@ -183,6 +181,8 @@ class _Listing(Listing):
             return
         self.keys.add(key)
         try:
+            if not isinstance(row, dict):
+                raise BadRecord("it is no paper's row")
             record = self.parse(row)
         except BadRecord as error:
             self.bad.append(f"{_name(row) or f'{self.day}, row {self.rows}'}: {error}")
@@ -211,9 +211,8 @@ class _Listing(Listing):
 def _merge(one: Record, other: Record) -> Record:
     """Return the later version of a paper, with the day of the earlier one."""
     first, last = sorted((one, other), key=lambda record: record.version or 0)
-    return replace(
-        last, day=first.day, day_is_estimate=first.day_is_estimate, announced_as=first.announced_as
-    )
+    announced = {"day_is_estimate": first.day_is_estimate, "announced_as": first.announced_as}
+    return replace(last, day=first.day, **announced)
 
 
 def _answer(body) -> _Answer:
@@ -221,18 +220,14 @@ def _answer(body) -> _Answer:
     if not isinstance(content, dict):
         raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
     messages = content.get("messages")
-    message = messages[0] if isinstance(messages, list) and messages else {}
+    message = next(iter(messages), None) if isinstance(messages, list) else None
     message = message if isinstance(message, dict) else {}
     status = str(message.get("status") or "ok")
     if NOTHING.match(status):
         return _Answer([], None, _count(message.get("total")))
     if status.lower() != "ok":
         raise MalformedFeed(f"bioRxiv answers: {records.plain(status, 200)}")
-    rows = content.get("collection")
-    if not isinstance(rows, list):
-        raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
-    if len(rows) > MAX_ROWS:
-        raise MalformedFeed(f"bioRxiv sent {len(rows)} rows at once")
+    rows = daily_listing.rows_of(content.get("collection"), "bioRxiv", MAX_ROWS)
     return _Answer(rows, _count(message.get("cursor")), _count(message.get("total")))
 
 
@@ -257,8 +252,6 @@ def _name(row):
 
 
 def _record(row, server, day) -> Record:
-    if not isinstance(row, dict):
-        raise BadRecord("it is no paper's row")
     doi = _doi(text_of(row, "doi"))
     if not doi:
         raise BadRecord("it has no DOI")
@@ -295,8 +288,6 @@ def _record(row, server, day) -> Record:
 
 def _publication(row, server) -> Record:
     """Return the journal and DOI of a published paper."""
-    if not isinstance(row, dict):
-        raise BadRecord("it is no paper's row")
     doi, published = _doi(text_of(row, "preprint_doi")), _doi(text_of(row, "published_doi"))
     if not doi or not published:
         raise BadRecord("it has not both DOIs")

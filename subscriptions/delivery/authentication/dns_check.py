@@ -60,9 +60,8 @@ class DnsClient:
 
     def texts(self, name: str, pattern: re.Pattern) -> list[str]:
         """Return the TXT records that match, without control characters. Raises DNS_ERRORS."""
-        found = (
-            b"".join(record.strings).decode("utf-8", "replace") for record in self.ask(name, "TXT")
-        )
+        records = (b"".join(record.strings) for record in self.ask(name, "TXT"))
+        found = (record.decode("utf-8", "replace") for record in records)
         texts = ("".join(filter(str.isprintable, text)) for text in found)
         return [text for text in texts if pattern.match(text)]
 
@@ -147,10 +146,7 @@ def spf(domain: str) -> Record:
             sender = "include:NAME"
             hint = f"NAME is the domain that the operator of {server} tells you to include."
     elif _address(site) is None and "." in site:  # The server is on this machine, or near it.
-        sender, hint = (
-            f"a:{site}",
-            f"If another machine than {site} sends the emails, name that one.",
-        )
+        sender, hint = f"a:{site}", f"If another machine than {site} sends the emails, name that."
     else:
         sender, hint = "ip4:ADDRESS", "ADDRESS is the IP address from which your mail server sends."
     return Record(domain, f"v=spf1 {sender} -all", hint)

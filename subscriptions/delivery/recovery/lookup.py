@@ -62,10 +62,8 @@ class OutboxLookup:
             names = set(os.listdir(self.folder))
         except OSError:  # The disk may not be mounted.
             return NoLookup().look_up(letters)
-        files = {letter: file_name(letter.kind, letter.frozen_at, letter.pk) for letter in letters}
-        return {
-            letter.message_id: "yes" if file in names else "no" for letter, file in files.items()
-        }
+        files = {one.message_id: file_name(one.kind, one.frozen_at, one.pk) for one in letters}
+        return {message_id: "yes" if file in names else "no" for message_id, file in files.items()}
 
     def accepted(self, message_ids, since):
         first, found = stamp(since), {}

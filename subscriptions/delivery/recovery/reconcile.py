@@ -164,10 +164,10 @@ def _accept(waiting: dict[str, Letter], now) -> None:
 
 def _create_missing(lost: dict[str, LostDay], known: dict[str, Evidence], now) -> None:
     for batch in batched(lost.items(), CHUNK, strict=False):
-        with transaction.atomic():
-            _create_batch(dict(batch), known, now)
+        _create_batch(dict(batch), known, now)
 
 
+@transaction.atomic
 def _create_batch(lost, known, now):
     """Create letters of days that were not planned meanwhile. Planning takes the same lock."""
     ids = {subscriber.pk for subscriber, _ in lost.values()}
@@ -191,9 +191,7 @@ def _create_batch(lost, known, now):
         if subscriber.pk in existing and (subscriber.pk, day) not in planned
     ]
     Letter.objects.bulk_create(letters)
-    LetterEvent.objects.bulk_create(
-        LetterEvent(letter=letter, at=now, became=State.ACCEPTED, attempt=0, note=REASON)
-        for letter in letters
-    )
+    event = {"at": now, "became": State.ACCEPTED, "attempt": 0, "note": REASON}
+    LetterEvent.objects.bulk_create(LetterEvent(letter=letter, **event) for letter in letters)
     for add in hooks.on_reconciled:
         add(letters, known)

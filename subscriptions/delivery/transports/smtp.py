@@ -71,17 +71,14 @@ def parse_server(url: str) -> SmtpServer:
         raise ImproperlyConfigured("EMAIL_URL has no host: write it like smtp://host:port.")
     options = parse_qs(parts.query)
     if unknown := options.keys() - {"tls", "connections"}:  # A misspelt `tls` would mean none.
-        raise ImproperlyConfigured(
-            f"EMAIL_URL takes the options tls and connections, not {', '.join(sorted(unknown))}."
-        )
-    implied = "implicit" if parts.scheme == "smtps" or port == 465 else "none"
-    if implied == "none" and port == 587:
-        implied = "starttls"
+        names = ", ".join(sorted(unknown))
+        raise ImproperlyConfigured(f"EMAIL_URL takes the options tls and connections, not {names}.")
+    implied = {465: "implicit", 587: "starttls"}.get(port, "none")
+    implied = "implicit" if parts.scheme == "smtps" else implied
     tls = options.get("tls", [implied])[0]
     if tls not in PORTS:
-        raise ImproperlyConfigured(
-            f"EMAIL_URL: tls must be none, starttls or implicit, not {tls!r}."
-        )
+        problem = f"tls must be none, starttls or implicit, not {tls!r}"
+        raise ImproperlyConfigured(f"EMAIL_URL: {problem}.")
     if tls == "none" and parts.password and not is_local_host(parts.hostname):
         raise ImproperlyConfigured(
             "EMAIL_URL: a password is never sent to another machine without TLS; "

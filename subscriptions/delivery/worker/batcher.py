@@ -148,11 +148,9 @@ class Batcher:
             self.at_check, self.held = self.at_check + self.held, []
         ended, at_check = self.ended, self.at_check
         self.ended, self.at_check = [], []
-        is_probe = self.is_probe
+        commit = partial(self.transactions.commit_batch, is_probe=self.is_probe)
         try:
-            recorded, checked = self.database.do(
-                lambda: self.transactions.commit_batch(ended, at_check, is_probe=is_probe)
-            )
+            recorded, checked = self.database.do(lambda: commit(ended, at_check))
         except BaseException as error:
             self._committed_at = time.monotonic()
             self.ended, self.at_check = ended + self.ended, at_check + self.at_check

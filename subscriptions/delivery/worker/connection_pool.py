@@ -36,9 +36,7 @@ class ConnectionPool:
         self.transport = transport
         self.queue = queue
         self.failure: ConnectFailed | None = None  # Of the last attempt to connect.
-        self.fatal_failure: ConnectFailed | None = (
-            None  # It left no connection and ended the round.
-        )
+        self.fatal_failure: ConnectFailed | None = None  # It ended the round.
         self._deliver, self._is_over, self._stop_claiming = deliver, is_over, stop_claiming
         self._count = self._opening = 0
         self._reconnect_at = 0.0
