@@ -12,7 +12,6 @@ from unfold import widgets
 from unfold.decorators import action
 
 from subscriptions.actions import invite
-from subscriptions.admin.confirm_dialog import confirm_page
 from subscriptions.forms import hour_field, zone_named
 from subscriptions.models import Group, Subscriber, Topic, languages
 
@@ -73,7 +72,7 @@ class InvitationsMixin:
         form = InviteForm(request.POST or None, request.FILES or None)
         context = {"back": resolve_url(LIST), "variant": "primary"} | TEXTS["invite"]
         if not form.is_valid():
-            return confirm_page(self, request, form=form, **context)
+            return self.render_page(request, form=form, **context)
         choices = {name: form.cleaned_data[name] for name in ("hour", "timezone", "language")}
         topics, group = form.cleaned_data["topics"], form.cleaned_data["group"]
         by, now = request.user.get_username(), timezone.now()
@@ -82,13 +81,13 @@ class InvitationsMixin:
         context["count"] = len(results) - len(context["refused"])
         note = f"Invited: {context['count']}. Not invited: {len(context['refused'])}."
         self.log_addition(request, LISTED, f"{note} Group: {group}." if group else note)
-        return confirm_page(self, request, "admin/subscriptions/subscriber/invited.html", **context)
+        return self.render_page(request, "admin/subscriptions/subscriber/invited.html", **context)
 
     @action(description="Export CSV", url_path="export", permissions=["invite"], icon="download")
     def export_csv(self, request):
         context = {"back": resolve_url(LIST), "variant": "primary"} | TEXTS["export"]
         if request.method != "POST":
-            return confirm_page(self, request, **context)
+            return self.render_page(request, **context)
         now, response = timezone.now(), HttpResponse(content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="subscribers.csv"'
         rows = csv.writer(response)
