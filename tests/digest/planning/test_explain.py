@@ -348,7 +348,7 @@ def test_asking_asks_few_queries_however_much_was_sent(client, django_assert_max
     plan.plan(NOW)
     paper = make.paper("More rice")
     ask(client, someone, paper.pk)
-    with django_assert_max_num_queries(23):
+    with django_assert_max_num_queries(24):
         assert answer(client, someone, paper).startswith("Due in your next digest")
 
 

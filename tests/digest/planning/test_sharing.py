@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from digest import wording
 from digest.indexing import model_store
 from digest.letters import compose
-from digest.models import LibraryPaper, Pick, Recommendation
+from digest.models import LibraryPaper, Paper, Pick, Recommendation
 from digest.personalization import feedback
 from digest.planning import explain, plan, sharing
 from digest.ranking.selection import Choice
@@ -116,6 +116,17 @@ def test_a_group_digest_has_the_best_papers_of_each_member_with_the_topic_as_rea
     assert not broken(NOW)
 
 
+def test_a_group_gets_no_second_chances(lab):
+    crowd()
+    older("graph networks of roads", TOOK_OFF)
+    papers(0, 1)
+    dues = ranked(members_of(lab)[0], lab.mailing_list)
+    assert [[choice.basis for choice in due.papers] for due in dues] == [
+        ["topic", "second"],
+        ["topic"] * 4,
+    ]
+
+
 def test_a_channel_and_a_list_of_one_group_each_get_the_papers(lab):
     lab.channel = make.subscriber(size=4)
     lab.save()
@@ -135,9 +146,7 @@ def test_only_members_who_joined_and_get_digests_count(lab):
     assert {pick.topic_name for pick in picks_of(lab.mailing_list)} == {THEMES[3]}
 
 
-def test_a_group_without_members_has_nothing_to_send_not_even_a_second_chance(lab):
-    crowd()
-    older("graph networks of roads", TOOK_OFF)
+def test_a_group_without_members_has_nothing_to_send(lab):
     papers()
     lab.memberships.all().delete()
     (due,) = ranked(lab.mailing_list)
@@ -262,7 +271,7 @@ def test_papers_of_more_than_a_week_ago_are_not_shared(lab):
 
 
 def test_a_week_of_digests_repeats_no_paper(lab):
-    """With a failed email, a recommendation, and a member who leaves."""
+    """The constraint `no_paper_twice` would refuse one. An email fails, and a member leaves."""
     sender, receiver, third, _ = members_of(lab)
     Subscriber.objects.filter(pk=lab.mailing_list_id).update(weekdays=1)
     for day in range(9):
@@ -276,8 +285,6 @@ def test_a_week_of_digests_repeats_no_paper(lab):
             lab.memberships.filter(subscriber=third).delete()
         plan_and_send(NOW + day * DAY)
         assert not broken(NOW + day * DAY)
-    had = Pick.objects.filter(subscriber=receiver).values_list("paper", flat=True)
-    assert len(had) == len(set(had))
     advised = Pick.objects.filter(subscriber=receiver, basis="advice")
     assert {pick.digest.day for pick in advised} == {TODAY + n * DAY for n in range(9) if n != 2}
     assert advised.count() == 9
@@ -316,83 +323,21 @@ def test_a_recommendation_comes_before_the_groups_papers_and_once(lab, pair):
     assert not picks_of(pair[1], 2, basis="advice")
 
 
-def left(lab, sender, receiver):
-    lab.memberships.filter(subscriber=sender).delete()
-
-
-def erased(lab, sender, receiver):
-    erase.erase(sender, now=NOW)
-
-
-def withdrew_consent(lab, sender, receiver):
-    lab.memberships.filter(subscriber=sender).update(joined_at=None)
-
-
-def receiver_left(lab, sender, receiver):
-    lab.memberships.filter(subscriber=receiver).delete()
-
-
-def switched_off(lab, sender, receiver):
-    lab.memberships.filter(subscriber=receiver).update(takes_recommendations=False)
-
-
-def in_two_groups(lab, sender, receiver):
-    lab.memberships.filter(subscriber=receiver).delete()
-    group_of([receiver])
-
-
-def had_it(lab, sender, receiver):
-    Pick.objects.create(
-        paper=Recommendation.objects.get().paper,
-        subscriber=receiver,
-        digest=receiver.digests.create(
-            day=TODAY - 9 * DAY,
-            letter=receiver.letters.create(
-                day=TODAY - 9 * DAY,
-                kind="digest",
-                state="accepted",
-                created_at=NOW - 9 * DAY,
-                closes_at=NOW,
-                ended_at=NOW,
-                next_try_at=NOW,
-            ),
-        ),
-        position=1,
-        score=1,
-        basis="new",
-    )
-
-
-def in_library(lab, sender, receiver):
-    paper = Recommendation.objects.get().paper
-    receiver.library.create(identity=paper.pk, title=paper.title, at=NOW)
-
-
-def in_library_by_other_id(lab, sender, receiver):
+def by_another_id(lab, sender, receiver):
     same = make.paper("Baked rice", day=TODAY - 9 * DAY, id="doi:10.1/rice", doi="10.1/rice")
     receiver.library.create(identity=same.pk, title=same.title, at=NOW)
 
 
-def withdrawn(lab, sender, receiver):
-    paper = Recommendation.objects.get().paper
-    type(paper).objects.filter(pk=paper.pk).update(is_withdrawn=True)
+CASES = {
+    "the sender left": lambda lab, sender, _: lab.memberships.get(subscriber=sender).delete(),
+    "the sender was erased": lambda lab, sender, _: erase.erase(sender, now=NOW),
+    "they are switched off": lambda lab, *_: lab.memberships.update(takes_recommendations=False),
+    "it is in the library": by_another_id,
+    "it is withdrawn": lambda *_: Paper.objects.filter(doi="10.1/rice").update(is_withdrawn=True),
+}
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        left,
-        erased,
-        withdrew_consent,
-        receiver_left,
-        switched_off,
-        in_two_groups,
-        had_it,
-        in_library,
-        in_library_by_other_id,
-        withdrawn,
-    ],
-)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_recommendation_is_left_out_silently_if(case, lab, pair):
     recommend(*pair, old_paper(doi="10.1/rice"))
     case(lab, *pair)
@@ -408,6 +353,20 @@ def test_of_an_erased_sender_neither_name_nor_note_stays_in_the_receivers_digest
     erase.erase(pair[0], now=NOW)
     said = [pick.why for pick in picks_of(pair[1], group="shared")]
     assert said == ["Recommended by a colleague", "Recommended by Bob: “Hot”"]
+
+
+@pytest.mark.parametrize(
+    "recovered", [lambda paper: {"papers": [paper.pk]}, lambda paper: {"until": str(paper.day)}]
+)
+def test_a_paper_that_a_lost_digest_may_have_had_is_not_shared(lab, pair, recovered):
+    plan_and_send(NOW)
+    paper = old_paper()
+    pair[1].digests.update(recovered=recovered(paper))
+    recommend(*pair, paper)
+    papers(1)
+    plan_and_send(NOW + DAY)
+    assert picks_of(pair[1], 1)
+    assert paper.title not in shared_with(pair[1], 1)
 
 
 def test_a_muted_paper_of_the_group_is_not_shared_but_a_recommended_one_is(lab):
@@ -446,6 +405,7 @@ def test_a_hostile_note_stays_a_text_on_one_line_of_its_paper(lab, pair, client)
     recommend(*pair, old_paper(), HOSTILE[:280], name="4. Eve\n5. Mallory")
     plan_and_send(NOW)
     picks = picks_of(pair[1])
+    assert picks[2].why.isprintable()
     content = compose.preview(picks[0].digest, picks)
     numbered = re.findall(r"(?m)^(\d+)\. (.+)", content.text)
     assert [number for number, _ in numbered] == ["1", "2", "3"]
