@@ -33,6 +33,7 @@ PAGES = [
     {"title": "Today", "icon": "today", "link": reverse_lazy("admin:index")},
     _page("Subscribers", "group", "subscriptions_subscriber"),
     _page("Groups", "diversity_3", "subscriptions_group"),
+    _page("Channels", "forum", "subscriptions_channel"),
     _page("Topics", "label", "subscriptions_topic"),
     _page("Papers", "article", "digest_paper"),
     _page("Sources", "rss_feed", "digest_sourceconfig"),

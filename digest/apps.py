@@ -12,6 +12,7 @@ class DigestConfig(AppConfig):
 
     def ready(self):
         from digest import hooks, tasks
+        from digest.channels import webhooks
         from digest.letters import compose
         from digest.operations import roles, upgrade
         from digest.views import home, preference_panels
@@ -24,6 +25,7 @@ class DigestConfig(AppConfig):
         subscription_hooks.composers["digest"] = compose.compose
         subscription_hooks.composers["welcome"] = compose.compose
         subscription_hooks.on_confirmed.append(partial(enqueue, tasks.plan_digests))
+        subscription_hooks.post_to_channel = webhooks.post
         subscription_hooks.first_digests.append(home.first_digest)
         subscription_hooks.on_not_sent.append(hooks.release_picks)
         subscription_hooks.on_reconciled.append(hooks.record_sent)

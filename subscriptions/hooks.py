@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import wraps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from subscriptions.mail.render import Content
@@ -59,6 +59,10 @@ previews: list[Callable] = []
 #: Called with keywords and the moment; each returns how many papers of the last week match, by
 #: keyword.
 keyword_counts: list[Callable] = []
+
+
+#: Posts a message to the web address of a channel. Returns a DeliveryResult, and raises nothing.
+post_to_channel: Callable[[str, bytes], Any]
 
 
 def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer":

@@ -1,3 +1,3 @@
 """The admin pages of the digest app, and the admin's first page."""
 
-from digest.admin import dashboard, digests, papers, source_configs, sources, subscribers, topics  # noqa: F401
+from digest.admin import channels, dashboard, digests, papers, source_configs, topics  # noqa: F401

@@ -89,7 +89,8 @@ class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
             raise PermissionDenied
         picks = list(digest.picks.whole())
         letter = compose.preview(digest, picks, digest.letter.kind)
-        return text_response(letter.text) if part == "text" else html_response(letter.html)
+        is_text = part == "text" or letter.payload
+        return text_response(letter.text) if is_text else html_response(letter.html)
 
     @display(description="Digest")
     def whose(self, digest):

@@ -34,7 +34,7 @@ class SubscriberWithDigestsAdmin(SubscriberAdmin):
     def render_change_form(self, request, context, obj=None, **kwargs):
         context["days"] = [
             (day, letter_badge(day.digest.letter) if day.digest else "")
-            for day in subscriber_history.history_of(obj, timezone.now())
+            for day in (subscriber_history.history_of(obj, timezone.now()) if obj else ())
         ]
         return super().render_change_form(request, context, obj=obj, **kwargs)
 

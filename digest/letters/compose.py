@@ -17,8 +17,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.urls import reverse
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from digest import wording
+from digest.channels import formats
 from digest.letters import fragments
 from digest.letters.fragments import Density
 from digest.letters.letter_data import LetterData, digests_of, load
@@ -34,6 +36,7 @@ from subscriptions.mail.byte_templates import (
     text_line,
     token_slot,
 )
+from subscriptions.mail.plaintext import shortened
 from subscriptions.models import Letter
 from subscriptions.security.tokens import short_token
 from subscriptions.security.tokens import tokens as link_tokens
@@ -47,6 +50,7 @@ DENSITIES = [
     Density(is_tight=True),
     Density(title=120, relatives=0, is_tight=True, has_summary=False),
 ]
+MAX_CHANNEL_TITLE = 200  # Columns.
 NEXT_LINE, BLANK_LINE = b"\r\n", b"\r\n\r\n"
 
 
@@ -151,9 +155,13 @@ def render_all(
     Each step is done for all letters before the next: see hooks.COMPOSE_BATCH_SIZE.
     """
     contents: list[mail.Content] = []
-    for language, members in groupby(letters, lambda letter: letter.language):
+    key = lambda letter: (letter.language, letter.subscriber.channel)  # noqa: E731
+    for (language, channel), members in groupby(letters, key):
         group = list(members)
         with translation.override(language):
+            if channel:
+                contents += map(_render_for_channel, group)
+                continue
             tokens = tokens_of(group)
             if group[0].kind == "welcome":
                 contents += map(_render_welcome, group, tokens)
@@ -271,6 +279,33 @@ def _render_welcome(letter, tokens):
     }
     content = mail.render("welcome", context, _address("unsubscribe", tokens["unsubscribe"]))
     return replace(content, item_ids=paper_ids(letter))
+
+
+def _render_for_channel(letter) -> mail.Content:
+    """Return a message to a channel: no link in it is for the channel alone."""
+    subscriber, digest = letter.subscriber, letter.digest
+    if letter.kind == "welcome":
+        title = _("%s is connected to this channel.") % settings.SITE_NAME
+        hour = wording.clock(subscriber.hour, subscriber.timezone)
+        text = _("New papers will be posted at %s.") % hour
+    else:
+        lines = lines_of(letter)
+        title = lines["headline"]
+        names = ("quiet", "caught_up", "overview")
+        text = " ".join(lines[name] for name in names if name in lines)
+    papers = [
+        formats.Entry(
+            pick.paper_id,
+            shortened(pick.paper.title, MAX_CHANNEL_TITLE),
+            settings.SITE_URL + pick.paper.get_absolute_url(),
+            wording.authors(pick.paper.authors),
+            " · ".join(filter(None, (pick.why, wording.on_same_idea(len(pick.folded), 0)))),
+        )
+        for pick in letter.picks
+    ]
+    post = formats.Post(str(digest.public_id), title, digest.day.isoformat(), text, papers)
+    payload = formats.payload(subscriber.channel, post)
+    return mail.Content("", (), (), (), paper_ids(letter), payload)
 
 
 def paper_urls(tokens: dict[str, str], paper_id: str) -> dict[str, str]:

@@ -95,7 +95,8 @@ def _subscribers(begin, end):
     suppressed, left = Q(suppressed_at__lt=end), Q(unsubscribed_at__lt=end)
     confirmed, paused = Q(confirmed_at__lt=end), Q(paused_until__gt=begin.date())
     stayed = ~suppressed & ~left
-    return Subscriber.objects.filter(Q(asked_at__lt=end) | confirmed).aggregate(
+    people = Subscriber.objects.people().filter(Q(asked_at__lt=end) | confirmed)
+    return people.aggregate(
         active=Count("pk", filter=stayed & confirmed & ~paused),
         paused=Count("pk", filter=stayed & confirmed & paused),
         pending=Count("pk", filter=stayed & ~confirmed),

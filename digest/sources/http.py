@@ -51,6 +51,10 @@ class Refused(Exception):
         self.status = status
 
 
+class Unanswered(Exception):
+    """A request was sent, or a part of it, and there was no answer."""
+
+
 class Unavailable(Exception):
     """The source can't answer now. `retry_after`: seconds, if the server named them."""
 
@@ -190,10 +194,7 @@ class Web:
         names = {f"{host}:{port}", *([host] if is_usual_port else [])}
         if self.hosts is not None and names.isdisjoint(self.hosts):
             raise Refused(f"{url[:200]!r} is not on a host of this source")
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return httpcore2.URL(
-            scheme=parts.scheme.encode(), host=host.encode(), port=port, target=target.encode()
-        )
+        return _place(parts, port)
 
     def _exchange(self, place, conditions) -> _Answer:
         headers = {
@@ -222,10 +223,7 @@ class Web:
                 raise Unavailable(f"cannot reach {host} ({error})") from error
 
     def _read(self, response) -> _Answer:
-        headers: dict[str, str] = {}
-        for name, value in response.headers:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        headers = _headers(response)
         if response.status != 200:
             return _Answer(response.status, headers)
         length = headers.get("content-length", "")
@@ -262,6 +260,38 @@ class Web:
         return answer
 
 
+def post(
+    url: str,
+    body: bytes,
+    *,
+    private_hosts: frozenset[str],
+    user_agent: str,
+    now: Callable[[], datetime],
+    max_seconds: float,
+) -> tuple[int, float | None]:
+    """Post JSON, once. Return the status, and the pause that the server asked for, in seconds.
+
+    Follows no redirect and reads no body. Raises Refused for an address that is not allowed,
+    Unavailable if nothing was sent, and Unanswered if the request may have arrived. Only the text
+    of Refused has parts of the address besides its host.
+    """
+    url = _with_params(url, {})
+    check_address(url, private_hosts)
+    parts, port = _parts(url, url)
+    wire = _Wire(_addresses, time.monotonic() + max_seconds, parts.hostname in private_hosts)
+    headers = {"User-Agent": user_agent, "Content-Type": "application/json", "Connection": "close"}
+    try:
+        with (
+            httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire) as pool,
+            pool.stream("POST", _place(parts, port), headers=headers, content=body) as response,
+        ):
+            answer = _Answer(response.status, _headers(response))
+    except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+        kind = Unanswered if wire.has_sent else Unavailable
+        raise kind(str(error)) from None
+    return answer.status, _retry_after(answer, now())
+
+
 def check_address(url: str, private_hosts: frozenset[str]) -> None:
     """Raise Refused for a URL that no request would be sent to. Asks no DNS."""
     parts, port = _parts(url, url)
@@ -288,8 +318,16 @@ def _parts(url, start):
     return parts, port
 
 
+def _place(parts, port) -> httpcore2.URL:
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    host = (parts.hostname or "").encode()
+    return httpcore2.URL(scheme=parts.scheme.encode(), host=host, port=port, target=target.encode())
+
+
 class _Wire(httpcore2.NetworkBackend):
     """Connects until the deadline, and to public addresses only unless the host is trusted."""
+
+    has_sent = False  # Whether any part of a request may have been sent.
 
     def __init__(self, resolve, deadline: float, is_trusted: bool):
         self.resolve, self.deadline, self.is_trusted = resolve, deadline, is_trusted
@@ -300,7 +338,7 @@ class _Wire(httpcore2.NetworkBackend):
             seconds = min(CONNECT_SECONDS, _left(self.deadline, httpcore2.ConnectTimeout))
             try:
                 stream = httpcore2.SyncBackend().connect_tcp(address, port, seconds)
-                return _Stream(stream, self.deadline)
+                return _Stream(stream, self)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
@@ -319,18 +357,20 @@ class _Wire(httpcore2.NetworkBackend):
 class _Stream(httpcore2.NetworkStream):
     """A connection with a deadline for all its steps."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, deadline: float):
-        self.stream, self.deadline = stream, deadline
+    def __init__(self, stream: httpcore2.NetworkStream, wire: _Wire):
+        self.stream, self.wire, self.deadline = stream, wire, wire.deadline
 
     def read(self, max_bytes, timeout=None):
         return self.stream.read(max_bytes, _left(self.deadline, httpcore2.ReadTimeout))
 
     def write(self, buffer, timeout=None):
-        self.stream.write(buffer, _left(self.deadline, httpcore2.WriteTimeout))
+        seconds = _left(self.deadline, httpcore2.WriteTimeout)
+        self.wire.has_sent = True
+        self.stream.write(buffer, seconds)
 
     def start_tls(self, ssl_context, server_hostname=None, timeout=None):
         seconds = _left(self.deadline, httpcore2.ConnectTimeout)
-        return _Stream(self.stream.start_tls(ssl_context, server_hostname, seconds), self.deadline)
+        return _Stream(self.stream.start_tls(ssl_context, server_hostname, seconds), self.wire)
 
     def get_extra_info(self, info):
         return self.stream.get_extra_info(info)
@@ -387,6 +427,14 @@ def _joined(url, location):
         return _with_params(urljoin(url, location), {})
     except ValueError:
         raise Refused(f"{urlsplit(url).hostname} redirects to what is not a URL") from None
+
+
+def _headers(response) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
 
 
 def _conditions(headers: Mapping[str, str]) -> dict[str, str]:

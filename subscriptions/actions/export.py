@@ -18,7 +18,7 @@ from subscriptions.models import (
 
 def export(subscriber: Subscriber) -> dict:
     """Return all data about the subscriber by name, ready for JSON."""
-    (data,) = rows(Subscriber.objects.filter(pk=subscriber.pk))
+    (data,) = rows(Subscriber.objects.filter(pk=subscriber.pk), without=("secret",))
     letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
     for name, model in (("events", LetterEvent), ("facts", LetterFact)):
         found = defaultdict(list)

@@ -1,14 +1,17 @@
-"""Actions of operators on subscribers: ask again, suppress, unsuppress.
+"""Actions of operators on subscribers: ask again, suppress, unsuppress, add a channel.
 
 Every function takes the moment as an argument and is idempotent.
 """
 
+import uuid
 from datetime import timedelta
 
 from django.db import transaction
 
-from subscriptions.delivery import queue
-from subscriptions.models import Consent, Invitation, Letter, Subscriber
+from subscriptions import hooks
+from subscriptions.actions.signup import ConsentSource, record_consent
+from subscriptions.delivery import clock, queue
+from subscriptions.models import Channel, Consent, Invitation, Letter, Subscriber
 from subscriptions.notices import send
 from subscriptions.security.tokens import CONFIRM_DAYS
 
@@ -69,3 +72,15 @@ def unsuppress(subscriber: Subscriber, *, now) -> bool:
         subscriber.unsuppress(now)
         subscriber.save()
         return True
+
+
+def add_channel(channel: Channel, *, source: ConsentSource, now) -> None:
+    """Save a new channel, confirmed by the operator. Its first message is due at once."""
+    with transaction.atomic():
+        channel.email = f"post@{uuid.uuid4().hex}.channel.invalid"  # A provider of its own.
+        channel.asked_at = channel.confirmed_at = now
+        channel.began_at = channel.next_due_at = clock.not_in_future(now)
+        channel.save()
+        record_consent(channel, Consent.Act.CONFIRMED, source, now)
+        for callback in hooks.on_confirmed:
+            transaction.on_commit(callback, robust=True)

@@ -159,8 +159,8 @@ def _detail_action(action):
     def act(self, request, form, object_id):
         action.run(self, request, Subscriber.objects.filter(pk=object_id), form.cleaned_data)
         if action.erases:
-            return hx_redirect(LIST)
-        return hx_redirect("admin:subscriptions_subscriber_change", object_id)
+            return hx_redirect(f"admin:subscriptions_{self.opts.model_name}_changelist")
+        return hx_redirect(f"admin:subscriptions_{self.opts.model_name}_change", object_id)
 
     act.__name__ = action.name  # Unfold finds by the name that it is about one object.
     return confirm_first(

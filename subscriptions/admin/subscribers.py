@@ -8,6 +8,7 @@ from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import OuterRef, Q, Subquery
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -24,6 +25,7 @@ from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
 from subscriptions.admin.invitations import InvitationsMixin
 from subscriptions.admin.subscriber_actions import ACTIONS, register_actions
 from subscriptions.models import (
+    Channel,
     Consent,
     Letter,
     LetterFact,
@@ -122,6 +124,7 @@ class SubscriberAdmin(InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin)
     digest/admin/subscribers.py extends it.
     """
 
+    shown = Q(channel="")
     list_display = ["address", "state", "hours", "follows", "next_digest", "last_digest"]
     list_filter = [StateFilter, ("suppressed_by", BlockFilter)]
     list_filter_options = {"state": {"horizontal": True}, "suppressed_by": {"horizontal": True}}
@@ -148,6 +151,7 @@ class SubscriberAdmin(InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin)
             super()
             .get_queryset(request)
             .select_related("invitation")
+            .filter(self.shown)
             .annotate(
                 follow_count=widgets.count_subquery(follows, "subscriber"),
                 last_sent_at=Subquery(sent.values("ended_at")[:1]),
@@ -168,6 +172,12 @@ class SubscriberAdmin(InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin)
         list(Subscriber.objects.select_for_update().filter(pk=found.pk).values_list("pk"))
         return super().get_object(request, object_id, from_field)
 
+    def _get_obj_does_not_exist_redirect(self, request, opts, object_id):
+        """Lead from a channel's email to the channel."""
+        if Channel.objects.filter(pk=object_id).exists():
+            return redirect("admin:subscriptions_channel_change", object_id)
+        return super()._get_obj_does_not_exist_redirect(request, opts, object_id)
+
     def has_add_permission(self, request):
         return False
 
@@ -177,7 +187,7 @@ class SubscriberAdmin(InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin)
 
     def render_change_form(self, request, context, *args, **kwargs):
         """Show the actions as buttons above the form: they do not fit the title's menu."""
-        acts = context.pop("actions_detail")
+        acts = context.pop("actions_detail", [])
         context["acts"] = sorted(acts, key=lambda act: act["variant"] == ActionVariant.DANGER)
         return super().render_change_form(request, context, *args, **kwargs)
 

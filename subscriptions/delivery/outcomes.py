@@ -5,7 +5,7 @@ the letter first.
 """
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
@@ -18,6 +18,8 @@ from subscriptions.mail import render
 from subscriptions.models import Letter
 
 logger = logging.getLogger(__name__)
+
+MAX_RETRY_AFTER = 86_400.0  # Seconds. By then, its day has ended.
 
 State = Letter.State
 
@@ -51,6 +53,8 @@ def record(
 
 def _back_off(result, recipient, now, is_probe) -> datetime | None:
     """Slow down the provider, or all sending. Return until when the provider gets nothing."""
+    if result.retry_after is not None:
+        return now + timedelta(seconds=min(result.retry_after, MAX_RETRY_AFTER))
     if result.scope == "provider":
         return throttling.slow_down(throttling.provider_of(recipient), result.reply, now)
     if result.scope == "us":

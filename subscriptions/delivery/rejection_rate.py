@@ -25,7 +25,7 @@ def describe_last_day(now) -> str:
     """
     first = db.first_since(Letter, "created_at", now - DAY - db.SLACK)
     digests = Letter.objects.filter(
-        pk__gte=first, kind=Letter.Kind.DIGEST, created_at__gte=now - DAY
+        pk__gte=first, kind=Letter.Kind.DIGEST, created_at__gte=now - DAY, subscriber__channel=""
     )
     # Excludes an empty reason, so that the partial index is used.
     refused = digests.filter(state=Letter.State.FAILED).exclude(reason="")

@@ -44,6 +44,10 @@ def render_letters(letters: Sequence[Letter], now: datetime) -> Iterator[list[Re
 def freeze(letter: Letter, content: render.Content, now: datetime) -> FrozenMessage:
     """Return the letter's bytes. Once they have passed the final check, a resend has the same."""
     message_id = letter.message_id or message_ids.for_letter(letter)
+    if letter.subscriber.channel or content.payload:  # Emails hold links of their subscriber.
+        if not (letter.subscriber.channel and content.payload):
+            raise render.NoContent("not for a channel")
+        return FrozenMessage(content.payload, message_id, now, content.item_ids)
     mime = render.as_bytes(content, to=letter.recipient, message_id=message_id, date=now)
     mime = esps.headers(letter.pk, message_id) + mime
     return FrozenMessage(mime, message_id, now, content.item_ids)

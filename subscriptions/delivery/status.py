@@ -93,6 +93,11 @@ def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
 
 def describe(letter: Letter, now: datetime) -> str:
     """Return what is known of a letter, and what happens next, in sentences."""
+    said = _describe(letter, now)
+    return said.replace("mail server", "channel") if letter.subscriber.channel else said
+
+
+def _describe(letter, now):
     match letter.state:
         case State.PLANNED:
             return _planned(letter, now)

@@ -36,7 +36,8 @@ class NoContent(Exception):
 class Content:
     """An email without recipient and date. The parts are encoded, in pieces to be joined.
 
-    `item_ids` are the ids of its papers, for hooks.on_reconciled.
+    `item_ids` are the ids of its papers, for hooks.on_reconciled. `payload` is a message to a
+    channel, which has no parts and headers.
     """
 
     subject: str
@@ -44,6 +45,7 @@ class Content:
     quoted_html: Sequence[bytes]
     headers: tuple[tuple[str, str], ...]
     item_ids: Sequence[str] | None = None
+    payload: bytes = b""
 
     @classmethod
     def of(cls, subject: str, text: str, html: str, headers) -> "Content":
@@ -51,7 +53,7 @@ class Content:
 
     @property
     def text(self) -> str:
-        return _unquoted(self.quoted_text)
+        return self.payload.decode() or _unquoted(self.quoted_text)
 
     @property
     def html(self) -> str:

@@ -36,9 +36,9 @@ class Migration(migrations.Migration):
                     ("telegram", "Telegram"),
                     ("json", "JSON webhook"),
                 ],
+                verbose_name="kind",
                 db_default="",
                 default="",
-                help_text="Empty for people.",
                 max_length=10,
             ),
         ),
@@ -56,9 +56,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="subscriber",
             name="title",
-            field=models.CharField(
-                blank=True, db_default="", default="", help_text="Of a channel.", max_length=100
-            ),
+            field=models.CharField(blank=True, db_default="", default="", max_length=100),
         ),
         migrations.AlterField(
             model_name="seal",
@@ -197,5 +195,11 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
+        ),
+        migrations.CreateModel(
+            name="Channel",
+            fields=[],
+            options={"proxy": True, "indexes": [], "constraints": []},
+            bases=("subscriptions.subscriber",),
         ),
     ]

@@ -5,5 +5,5 @@ from subscriptions.models.delivery import LetterFact, Provider, Sending
 from subscriptions.models.groups import Group, Invitation, Membership
 from subscriptions.models.letters import Letter, LetterEvent, Volley
 from subscriptions.models.security import ApiToken, Attempt, Seal
-from subscriptions.models.subscribers import Subscriber, known_zone, languages, zone_names
+from subscriptions.models.subscribers import Channel, Subscriber, known_zone, languages, zone_names
 from subscriptions.models.topics import Topic, TopicPreference, category_slug, without_nul

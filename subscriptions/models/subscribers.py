@@ -76,7 +76,7 @@ class SubscriberQuerySet(models.QuerySet):
         return self.alias(state=_state_at(now)).filter(state=state)
 
     def count_by_state(self, now) -> dict[str, int]:
-        found = self.order_by().values_list(_state_at(now)).annotate(Count("pk"))
+        found = self.people().order_by().values_list(_state_at(now)).annotate(Count("pk"))
         return dict.fromkeys(STATES, 0) | dict(found)
 
 
@@ -122,16 +122,14 @@ class Subscriber(models.Model):
     # A channel, such as a room of a chat, is a subscriber whose digests are posted to a web
     # address. Its `email` is made up, and never written to.
     channel = models.CharField(
+        "kind",
         max_length=10,
         choices=Channel,
         blank=True,
         default="",
         db_default="",
-        help_text="Empty for people.",
     )
-    title = models.CharField(
-        max_length=100, blank=True, default="", db_default="", help_text="Of a channel."
-    )
+    title = models.CharField(max_length=100, blank=True, default="", db_default="")
     secret = models.TextField(
         blank=True,
         default="",
@@ -363,3 +361,17 @@ class Subscriber(models.Model):
         """
         day = schedule.local_day(self.confirmed_at, self.zone)
         return self.letters.filter(day=day, created_at__lt=self.confirmed_at).exists()
+
+
+class ChannelManager(models.Manager):
+    def get_queryset(self):
+        return super().get_queryset().exclude(channel="")
+
+
+class Channel(Subscriber):
+    """A subscriber whose digests are posted to a web address."""
+
+    objects = ChannelManager.from_queryset(SubscriberQuerySet)()
+
+    class Meta:
+        proxy = True

@@ -14,6 +14,12 @@ PURPOSE = "subscriptions.encryption"
 class UnreadableSecret(Exception):
     """The secret was encrypted with a key that is not in SECRET_KEY or SECRET_KEY_FALLBACKS."""
 
+    def __init__(self):
+        super().__init__(
+            "a secret cannot be read, since SECRET_KEY was changed: add the former key to "
+            "SECRET_KEY_FALLBACKS, or enter the secret again"
+        )
+
 
 def encrypt(text: str) -> str:
     """Return a Fernet token, by a key that is derived from SECRET_KEY."""

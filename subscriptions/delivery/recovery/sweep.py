@@ -162,7 +162,8 @@ def _resolve_held(held: QuerySet, now):
     journaled = _find_journaled(held)
     for letters in _chunks(held):
         try:
-            answers = lookup.configured_lookup().look_up(letters)
+            emails = [letter for letter in letters if not letter.subscriber.channel]
+            answers = lookup.configured_lookup().look_up(emails)
         except Exception:  # As if the lookup knew nothing.
             logger.exception("The delivery lookup failed")
             answers = {}
@@ -208,5 +209,6 @@ def _resolve(answer, letter, now):
         )
     else:
         logger.error("Email %s: outcome unknown", letter.pk)
-        reason = f"{Letter.UNKNOWN}: the mail server never answered"
+        server = "channel" if letter.subscriber.channel else "mail server"
+        reason = f"{Letter.UNKNOWN}: the {server} never answered"
         transitions.end([letter], State.FAILED, reason, now)

@@ -5,14 +5,17 @@ check as late as possible. Callers know no protocol. A recipient is a string tha
 understands.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message to hand over."""
+    """A message to hand over.
+
+    For a channel, `channel` is its kind, `secret` its encrypted address, and `mime` what is posted.
+    """
 
     sender: str
     recipient: str
@@ -20,6 +23,8 @@ class Message:
     kind: str
     letter_id: int
     frozen_at: datetime
+    channel: str = ""
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class DeliveryResult:
     - "connection": it was closed before this message, which can be offered again at once.
 
     `is_temporary_rcpt`: a temporary reply to RCPT. Other recipients might be accepted.
+    `retry_after`: how many seconds the server asked to wait.
     """
 
     status: Literal["accepted", "deferred", "refused", "unknown"]
@@ -42,6 +48,7 @@ class DeliveryResult:
     scope: Literal["", "address", "provider", "us", "connection"] = ""
     trouble: Literal["unreachable", "auth"] = "auth"
     is_temporary_rcpt: bool = False
+    retry_after: float | None = None
 
 
 class ConnectFailed(Exception):

@@ -160,7 +160,7 @@ class Batcher:
         self._committed_at = time.monotonic()
         self._failing_since = None
         self.counts["accepted"] += len(recorded)
-        self.is_probe = self.is_probe and not recorded
+        self.is_probe = self.is_probe and all(item.message.channel for item in recorded)
         done = set(recorded)
         self.record_each(item for item in ended if item not in done)
         if checked is None:

@@ -25,6 +25,7 @@ from django.db import Error
 from subscriptions.delivery import circuit_breaker, transitions
 from subscriptions.delivery.clock import Clock
 from subscriptions.delivery.transports.base import ConnectFailed
+from subscriptions.delivery.transports.channels import ChannelTransport
 from subscriptions.delivery.transports.registry import transport_for
 from subscriptions.delivery.worker.deliver import Worker
 from subscriptions.delivery.worker.transactions import Transactions
@@ -56,7 +57,7 @@ class Round:
         self.ids = ids
         self.is_stopping = is_stopping
         self.claims_until = time.monotonic() + seconds
-        self.transport = transport_for(settings.EMAIL_URL)
+        self.transport = ChannelTransport(transport_for(settings.EMAIL_URL))
         self.transactions = Transactions(clock, ids)
         self.worker: Worker | None = None
 

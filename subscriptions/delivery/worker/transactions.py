@@ -136,7 +136,7 @@ class Transactions:
             ids = {letter.id for letter in changed}
             recorded = [item for item in free if item.letter.id in ids]
             checked = None if is_stopped else self._final_check(at_check, locked, now)
-            if is_probe and recorded:
+            if is_probe and not all(item.message.channel for item in recorded):
                 circuit_breaker.close()
             # Last, since it locks rows of providers, for which other workers would wait.
             if self.is_counting:
@@ -200,8 +200,10 @@ class Transactions:
         return True
 
     def _write_journal(self, accepted):
-        if not accepted or settings.EMAIL_URL.startswith("file:"):
-            return  # The outbox is its own journal.
+        if settings.EMAIL_URL.startswith("file:"):  # For emails, the outbox is its own journal.
+            accepted = [item for item in accepted if item.message.channel]
+        if not accepted:
+            return
         try:
             if self._journal is None:
                 self._journal = Journal(journal.folder_of_journals())

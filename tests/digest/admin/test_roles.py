@@ -48,6 +48,7 @@ ACTS = [
     *("pause", "resume", "ask_to_confirm", "send_link", "ask", "lift", "suppress"),
     *("unsubscribe", "erase"),
 ]
+CHANNEL_ACTS = ("test_message", "pause", "resume", "erase")
 TABLE = {
     "index": ALL,
     "login": ALL,
@@ -80,6 +81,8 @@ TABLE = {
     **pages("subscriptions_group", "o", change="o", add="o", delete="o"),
     "subscriptions_subscriber_invite": ("o", "o"),
     "subscriptions_subscriber_export_csv": ("o", "o"),
+    **pages("subscriptions_channel", "o", change="o", add="o"),
+    **{f"subscriptions_channel_{act}": ("o", "o") for act in CHANNEL_ACTS},
     **pages("subscriptions_letter", "o"),
     **pages("subscriptions_letterfact", "o"),
     **pages("subscriptions_seal", "o", delete="o"),
@@ -117,6 +120,7 @@ def furnished():
         make.subscriber("new@example.org", confirmed=False), "asked", CONSENT_SOURCE, NOW
     )
     suppression_list.add("gone@example.org", "asked", NOW)
+    make.subscriber(channel="json", title="Lab room", paused_until=NOW.date() + timedelta(days=9))
     Sending.objects.create(pk=1)
     make.member(make.group("Lab"), "Ada")
     someone = User.objects.create(username="someone")

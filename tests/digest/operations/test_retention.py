@@ -229,7 +229,8 @@ BY_RULE = {
     "for ever, a few for each paper": "digest.Paper digest.PaperEmbedding digest.PaperEvent",
     "for ever, a row for each day and measure": "digest.Tally",
     "a few rows": "digest.Turn digest.Pulse subscriptions.Sending contenttypes.ContentType",
-    "by hand": "digest.SourceConfig subscriptions.Group auth.User auth.Group auth.Permission "
+    "by hand": "digest.SourceConfig subscriptions.Channel subscriptions.Group auth.User auth.Group "
+    "auth.Permission "
     "auth.User_groups auth.User_user_permissions auth.Group_permissions",
 }
 

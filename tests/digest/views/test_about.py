@@ -47,7 +47,7 @@ PARTS = {
 #: Tables that know no subscriber: papers, where they come from, and how the service is.
 NOBODYS = {
     *(ours.Alarm, ours.ArchiveFile, ours.Coverage, ours.FittedModel, ours.Harvest),
-    ours.SourceConfig,
+    *(ours.SourceConfig, theirs.Channel),
     *(ours.Observation, ours.Paper, ours.PaperEmbedding, ours.PaperEvent, ours.Pulse),
     *(ours.Response, ours.Tally, ours.Turn, theirs.Sending),
 }

@@ -1,0 +1,170 @@
+"""Admin pages of channels, to which digests are posted."""
+
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import Count, Q, Sum
+from django.http import Http404
+from django.utils import timezone
+from unfold import widgets
+from unfold.decorators import display
+
+from digest.admin.subscribers import SubscriberWithDigestsAdmin
+from digest.channels import formats, webhooks
+from digest.sources import http
+from subscriptions import schedule
+from subscriptions.actions import moderation, preferences
+from subscriptions.admin.confirm_dialog import confirm_first
+from subscriptions.admin.subscriber_actions import SOURCE
+from subscriptions.admin.subscribers import ConsentInline, LetterInline, PreferenceInline
+from subscriptions.admin.widgets import hx_redirect, min_width
+from subscriptions.forms import DaysField
+from subscriptions.models import Channel, Letter
+from subscriptions.security.encryption import UnreadableSecret, decrypt, encrypt
+
+UNTRIED = "Never tried with the real service, whichever kind: please report what you see."
+ADDRESS_HELP = (
+    "A secret, which is encrypted and never shown again. Slack, Mattermost and Rocket.Chat: an "
+    "incoming webhook. Discord: the webhook with /slack at its end. Teams: a workflow for webhook "
+    "requests. Telegram: the bot's token."
+)
+CHAT_HELP = "For Telegram only, with the token: such as -1001234567890 or @name."
+NOT_ALLOWED = (
+    "Only addresses that begin with https:// and are public, and hosts in ALLOWED_PRIVATE_HOSTS."
+)
+STATUS = ["state", "stored_address", "group", "next_digest", "counts", "problem"]
+HIDDEN = widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+
+
+class ChannelForm(forms.ModelForm):
+    address = forms.CharField(
+        label="Web address", required=False, help_text=ADDRESS_HELP, widget=HIDDEN
+    )
+    chat_id = forms.CharField(
+        required=False, help_text=CHAT_HELP, widget=widgets.UnfoldAdminTextInputWidget
+    )
+    days = DaysField(widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["days"].initial = schedule.weekday_names(self.instance.weekdays)
+        for name in {"title", "channel"} & self.fields.keys():
+            self.fields[name].required = True
+
+    def clean(self):
+        """Encrypt the address. For Telegram, it ends in # and the chat."""
+        data = super().clean()
+        address, chat_id = (data.get(name, "").strip() for name in ("address", "chat_id"))
+        if data.get("channel", self.instance.channel) == Channel.Channel.TELEGRAM and address:
+            if "://" not in address:
+                address = f"https://api.telegram.org/bot{address}/sendMessage"
+            if not chat_id:
+                self.add_error("chat_id", "Telegram needs the ID of a chat.")
+            address += f"#{chat_id}"
+        if not address and (chat_id or not self.instance.secret):
+            self.add_error("address", "Enter the address, or for Telegram the bot's token.")
+        elif address and not _is_allowed(address):
+            self.add_error("address", NOT_ALLOWED)
+        elif address:
+            self.instance.secret = encrypt(address)
+        return data
+
+
+def _is_allowed(address):
+    with suppress(http.Refused, ValueError):
+        http.check_address(address, settings.ALLOWED_PRIVATE_HOSTS)
+        parts = urlsplit(address)
+        is_named = parts.hostname in settings.ALLOWED_PRIVATE_HOSTS
+        return is_named or (parts.scheme == "https" and bool(parts.hostname))
+    return False
+
+
+@admin.register(Channel)
+class ChannelAdmin(SubscriberWithDigestsAdmin):
+    """A channel is confirmed by the operator who adds it."""
+
+    form = ChannelForm
+    shown = ~Q(channel="")
+    list_display = ["title", "channel", "state", "hours", "next_digest", "last_digest", "problem"]
+    list_filter: list = []
+    search_fields = ["title"]
+    search_help_text = "Title"
+    actions: list = []
+    actions_detail = ["test_message", "pause", "resume", "erase"]
+
+    def has_add_permission(self, request):
+        return request.user.has_perm("subscriptions.add_channel")
+
+    def get_readonly_fields(self, request, obj=None):
+        return [*STATUS, "channel"] if obj else STATUS
+
+    def get_fieldsets(self, request, obj=None):
+        fields = ["title", "channel", "address", "chat_id", *(STATUS if obj else [])]
+        delivery = ["timezone", "hour", "days", "size", "language", "paused_until"]
+        what = {"fields": fields, "description": UNTRIED}
+        return [(None, what), ("Delivery", {"fields": delivery})]
+
+    def get_inlines(self, request, obj):
+        """A group's papers are those of its members."""
+        topics = [] if hasattr(obj, "group_of_channel") else [PreferenceInline]
+        return topics + ([ConsentInline, LetterInline] if obj else [])
+
+    def save_model(self, request, obj, form, change):
+        now, weekdays = timezone.now(), form.cleaned_data["days"] or obj.weekdays
+        if not change:
+            obj.weekdays = weekdays
+            return moderation.add_channel(obj, source=SOURCE, now=now)
+        given = {name: form.cleaned_data[name] for name in form.changed_data if hasattr(obj, name)}
+        given |= {"weekdays": weekdays, "secret": obj.secret}
+        return preferences.change(obj, None, given, now=now)
+
+    @confirm_first(
+        "Send test message",
+        "A short message is posted at once. Nothing is stored.",
+        permissions=["change"],
+        icon="send",
+    )
+    def test_message(self, request, form, object_id):
+        if (channel := self.get_object(request, object_id)) is None:
+            raise Http404
+        title, text = f"Test message of {settings.SITE_NAME}", f"{channel} is connected."
+        message = formats.Post("test", title, timezone.now().date().isoformat(), text)
+        try:
+            body = formats.payload(channel.channel, message)
+            result = webhooks.post(decrypt(channel.secret), body)
+            is_sent, words = result.status == "accepted", f"{result.status}: {result.reply}"
+        except UnreadableSecret as error:
+            is_sent, words = False, f"not sent: {error}."
+        self.log_change(request, channel, "Test message sent." if is_sent else "Test failed.")
+        level = messages.SUCCESS if is_sent else messages.ERROR
+        self.message_user(request, f"Test message {words}", level)
+        return hx_redirect("admin:subscriptions_channel_change", object_id)
+
+    @display(description="Group")
+    def group(self, channel):
+        return getattr(channel, "group_of_channel", None)
+
+    @display(description="Stored address")
+    def stored_address(self, channel):
+        try:
+            address = decrypt(channel.secret)
+        except UnreadableSecret as error:
+            return f"{error}."
+        return f"{urlsplit(address).hostname}, ending in {address[-4:]}"
+
+    @display(description="Messages")
+    def counts(self, channel):
+        failed = Q(state=Letter.State.FAILED, reason__startswith=Letter.UNKNOWN)
+        sent = Count("pk", filter=Q(state=Letter.State.ACCEPTED))
+        unknown, resent = Count("pk", filter=failed), Sum("repeats", default=0)
+        found = channel.letters.aggregate(sent=sent, unknown=unknown, resent=resent)
+        return ", ".join(f"{count} {name}" for name, count in found.items())
+
+    @display(description="Last problem")
+    def problem(self, channel):
+        letter = channel.letters.exclude(last_reply="").order_by("-pk").first()
+        is_well = letter is None or letter.state == Letter.State.ACCEPTED
+        return "" if is_well else min_width(letter.last_reply)

@@ -1,0 +1,1 @@
+"""Channels: rooms of chats and webhooks, to which digests are posted."""

@@ -1,0 +1,143 @@
+"""Messages to channels: a digest in the format of each kind of channel.
+
+Formats and limits are from the services' documentation, and were never tried with the real
+services. Papers that do not fit are left out and counted. No message has a link with a token.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+
+from django.conf import settings
+
+from digest import wording
+
+MAX_TEXT = (
+    2_000  # Discord's limit, in UTF-16 units to be safe. Others of Slack's format allow more.
+)
+MAX_BLOCKS = 50
+MAX_BLOCKS_SIZE = 12_000  # Slack refuses messages of some 13,000 characters (bolt-js issue 2509).
+MAX_CARD_SIZE = 28_000
+MAX_TELEGRAM = 4_096
+CARD_SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
+CARD_TYPE = "application/vnd.microsoft.card.adaptive"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A paper of a message."""
+
+    id: str
+    title: str
+    url: str
+    authors: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Post:
+    """What a channel is told. Receivers can drop a repeated message by its `id`."""
+
+    id: str
+    title: str
+    day: str
+    text: str
+    papers: Sequence[Entry] = ()
+
+
+def payload(kind: str, post: Post) -> bytes:
+    """Return the message in the format of a kind of channel."""
+    formats = {"slack": _slack, "teams": _teams, "telegram": _telegram, "json": _json}
+    return _encoded(formats[kind](post))
+
+
+def _encoded(message):
+    return json.dumps(message, ensure_ascii=False).encode()
+
+
+def _fitting[T](post: Post, make: Callable[..., T], max_size: int, size: Callable[[T], int]) -> T:
+    """Return what `make` makes of as many papers as fit, and of a line about the others."""
+    for count in range(len(post.papers), -1, -1):
+        more = wording.and_more(len(post.papers), count) or settings.SITE_NAME
+        made = make([*enumerate(post.papers[:count], start=1)], more)
+        if size(made) <= max_size:
+            break
+    return made
+
+
+def _units(text):
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _inert(text):
+    """Return text in HTML or Slack's mrkdwn that mentions nobody: a word joiner follows each @."""
+    return escape(text, quote=False).replace("@", "@\u2060")
+
+
+def _json(post):
+    return asdict(post) | {"url": settings.SITE_URL}
+
+
+def _slack(post):
+    """Slack shows the blocks, and the others the text."""
+
+    def text(papers, more):
+        entries = (f"{number}. {_inert(paper.title)}\n{paper.url}" for number, paper in papers)
+        parts = [_inert(post.title), _inert(post.text), *entries, f"{more}: {settings.SITE_URL}"]
+        return "\n\n".join(filter(None, parts))
+
+    def blocks(papers, more):
+        texts = [_inert(post.text)]
+        for number, paper in papers:
+            title = f"*{number}. <{paper.url}|{_inert(paper.title)}>*"
+            texts.append(f"{title}\n{_inert(paper.authors)}\n{_inert(paper.reason)}")
+        texts = filter(None, [*texts, f"<{settings.SITE_URL}|{_inert(more)}>"])
+        parts = [{"type": "mrkdwn", "text": text, "verbatim": True} for text in texts]
+        head = {"type": "header", "text": {"type": "plain_text", "text": post.title[:150]}}
+        return [head, *({"type": "section", "text": part} for part in parts)]
+
+    def size(blocks):
+        return len(_encoded(blocks)) + MAX_BLOCKS_SIZE * (len(blocks) > MAX_BLOCKS)
+
+    fitting_text = _fitting(post, text, MAX_TEXT, _units)
+    return {"text": fitting_text, "blocks": _fitting(post, blocks, MAX_BLOCKS_SIZE, size)}
+
+
+def _teams(post):
+    """Texts are TextRuns, in which Markdown has no effect."""
+
+    def run(text, url="", **look):
+        link = {"selectAction": {"type": "Action.OpenUrl", "url": url}} if url else {}
+        inline = {"type": "TextRun", "text": text, **look, **link}
+        return {"type": "RichTextBlock", "inlines": [inline]}
+
+    def card(papers, more):
+        body = [run(post.title, size="Large"), run(post.text)]
+        for number, paper in papers:
+            body.append(run(f"{number}. {paper.title}", paper.url, weight="Bolder"))
+            about = " · ".join(filter(None, (paper.authors, paper.reason)))
+            body.append(run(about, isSubtle=True))
+        body.append(run(more, settings.SITE_URL))
+        content = {"$schema": CARD_SCHEMA, "type": "AdaptiveCard", "version": "1.4", "body": body}
+        attachment = {"contentType": CARD_TYPE, "contentUrl": None, "content": content}
+        return {"type": "message", "attachments": [attachment]}
+
+    return _fitting(post, card, MAX_CARD_SIZE, lambda card: len(_encoded(card)))
+
+
+def _telegram(post):
+    """webhooks.py adds the chat, which is a part of the address."""
+
+    def link(url, text):
+        return f'<a href="{escape(url)}">{_inert(text)}</a>'
+
+    def text(papers, more):
+        parts = [f"<b>{_inert(post.title)}</b>\n{_inert(post.text)}"]
+        for number, paper in papers:
+            about = f"{_inert(paper.authors)}\n<i>{_inert(paper.reason)}</i>"
+            parts.append(f"{number}. {link(paper.url, paper.title)}\n{about}")
+        return "\n\n".join([*parts, link(settings.SITE_URL, more)])
+
+    looks = {"parse_mode": "HTML", "link_preview_options": {"is_disabled": True}}
+    return {"text": _fitting(post, text, MAX_TELEGRAM, _units), **looks}

@@ -1,0 +1,143 @@
+"""The panel's page of channels: added by operators, with addresses that stay secret."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from digest.models import Digest
+from digest.planning import plan
+from subscriptions.actions.export import export
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Channel, Consent, Group, Letter, Subscriber
+from subscriptions.security.encryption import decrypt, encrypt
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers.admin_pages import form_of, page
+from tests.helpers.pages import text_of
+from tests.servers.channels import ChannelServer
+
+pytestmark = pytest.mark.django_db
+ADD, LIST = (reverse(f"admin:subscriptions_channel_{verb}") for verb in ("add", "changelist"))
+
+
+@pytest.fixture
+def server(settings):
+    settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
+    with ChannelServer() as server:
+        yield server
+
+
+def add(panel, address, kind="slack", **fields):
+    """Add a channel in the panel. Return the errors of the form."""
+    sent = form_of(panel.get(ADD)) | {"title": "Lab room", "channel": kind, "address": address}
+    response = panel.post(ADD, sent | fields)
+    return response.context["adminform"].form.errors if response.context else {}
+
+
+def save(panel, channel, **fields):
+    sent = form_of(page(panel, channel)) | fields
+    return panel.post(reverse("admin:subscriptions_channel_change", args=[channel.pk]), sent)
+
+
+def press_test(panel, channel):
+    url = reverse("admin:subscriptions_channel_test_message", args=[channel.pk])
+    assert panel.post(url, {"_form_submitted": "on"}).status_code in (200, 302)
+    return text_of(page(panel, channel))
+
+
+def test_a_new_channel_gets_its_first_papers_at_once(panel, server):
+    topic = make.topic("Graphs")
+    make.paper("Graphs everywhere")
+    follows = {"preferences-0-topic": topic.pk, "preferences-0-stance": "follow"}
+    follows |= {"preferences-0-weight": 1, "preferences-TOTAL_FORMS": 1}
+    assert not add(panel, server.secret, days=["mon", "fri"], **follows)
+    channel = Channel.objects.get()
+    assert (channel.state_at(NOW), channel.weekdays, channel.hour) == ("active", 0b10001, 7)
+    consent = Consent.objects.get()
+    assert (consent.act, consent.via) == ("confirmed", "admin panel")
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW)
+    (message,) = server.posted
+    assert "Graphs everywhere" in message["text"]
+    preview = reverse("admin:digest_digest_preview", args=[Digest.objects.get().pk, "html"])
+    assert "Graphs everywhere" in panel.get(preview).text
+    assert "1 sent, 0 unknown, 0 resent" in text_of(page(panel, channel))
+
+
+def test_the_address_is_in_no_page_log_or_export(panel, server, caplog):
+    add(panel, server.secret)
+    channel = Channel.objects.get()
+    save(panel, channel, title="Big room", address=f"{server.secret}-2")
+    press_test(panel, channel)
+    assert decrypt(make.fresh(channel).secret).endswith("-2")
+    shown = page(panel, channel).text + page(panel, channel, "history").text + panel.get(LIST).text
+    logged = [str(entry) + entry.get_change_message() for entry in LogEntry.objects.all()]
+    for text in (shown, caplog.text, str(logged), str(export(channel))):
+        assert "T0KEN" not in text
+        assert channel.secret not in text
+    assert "127.0.0.1, ending in om-2" in text_of(page(panel, channel))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("http://example.org/T0KEN", "https://192.168.1.1/T0KEN", "https://localhost/T0KEN", ""),
+        *("https://example.org:22/T0KEN", "T0KEN", "https://[T0KEN", "https:///T0KEN"),
+    ],
+)
+def test_an_address_that_is_not_allowed_is_refused_and_not_shown(panel, address):
+    sent = form_of(panel.get(ADD)) | {"title": "Lab", "channel": "json", "address": address}
+    response = panel.post(ADD, sent)
+    assert response.context["adminform"].form.errors["address"]
+    assert "T0KEN" not in response.text
+    assert not Channel.objects.exists()
+
+
+def test_telegram_needs_a_token_and_a_chat(panel):
+    assert add(panel, "123:T0KEN", "telegram")["chat_id"]
+    assert not add(panel, "123:T0KEN", "telegram", chat_id="-1001")
+    secret = decrypt(Channel.objects.get().secret)
+    assert secret == "https://api.telegram.org/bot123:T0KEN/sendMessage#-1001"
+
+
+def test_a_test_message_shows_the_answer_with_what_to_do_and_stores_nothing(panel, server):
+    add(panel, server.secret)
+    channel = Channel.objects.get()
+    assert "Test message accepted: answered 200" in press_test(panel, channel)
+    server.answers.append((404, {}, b""))
+    assert "answered 404: the webhook was deleted" in press_test(panel, channel)
+    Channel.objects.update(secret="unreadable")
+    assert "SECRET_KEY_FALLBACKS" in press_test(panel, channel)
+    assert len(server.posted) == 2
+    assert not Letter.objects.exists()
+
+
+def test_a_channel_is_paused_and_erased_and_no_subscriber(panel, server):
+    add(panel, server.secret)
+    channel = Channel.objects.get()
+    letter = channel.letters.create(kind="digest", created_at=NOW, closes_at=NOW, last_reply="no!")
+    assert "Last problem no!" in text_of(page(panel, channel))
+    people = reverse("admin:subscriptions_subscriber_changelist")
+    assert "Lab room" not in panel.get(people).text
+    url = reverse("admin:subscriptions_subscriber_change", args=[channel.pk])
+    assert panel.get(url)["Location"].endswith(f"/channel/{channel.pk}/change/")
+    save(panel, channel, paused_until="2026-07-01")
+    assert make.fresh(channel).state_at(NOW) == "paused"
+    url = reverse("admin:subscriptions_channel_erase", args=[channel.pk])
+    panel.post(url, {"_form_submitted": "on"})
+    assert not Subscriber.objects.exists()
+    assert not Letter.objects.filter(pk=letter.pk).exists()
+
+
+def test_a_channel_of_a_group_follows_no_topics(panel):
+    channel = make.subscriber(channel="json", title="Lab", secret=encrypt("https://example.org/"))
+    own = Channel.objects.get()
+    assert "preferences-TOTAL_FORMS" in page(panel, own).text
+    Group.objects.create(name="The lab", channel=channel)
+    shown = page(panel, own)
+    assert "preferences-TOTAL_FORMS" not in shown.text
+    assert "The lab" in text_of(shown)
+
+
+def test_the_panel_says_that_no_real_service_was_tried(panel):
+    assert "Never tried with the real service" in text_of(panel.get(ADD))

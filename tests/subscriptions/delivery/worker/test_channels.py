@@ -1,0 +1,196 @@
+"""Messages to channels beside emails: the same states, one resend, no mail server."""
+
+import json
+import logging
+import threading
+
+import pytest
+
+from digest.models import Digest, Pick
+from subscriptions import hooks
+from subscriptions.delivery import circuit_breaker, rejection_rate
+from subscriptions.delivery.recovery import journal, sweep
+from subscriptions.delivery.worker import batcher
+from subscriptions.mail import render
+from subscriptions.models import Letter, Provider, Subscriber
+from subscriptions.security.encryption import encrypt
+from tests.factories import make
+from tests.factories.make import HOUR, MINUTE, NOW, SECOND, TODAY
+from tests.servers import channels
+from tests.subscriptions.delivery.worker import due_digests
+from tests.subscriptions.delivery.worker.due_digests import deliver
+
+pytestmark = pytest.mark.django_db
+COMPOSER = hooks.composers["digest"]
+DOWN = (500, {}, b"")
+
+
+@pytest.fixture
+def room(settings, monkeypatch, written):
+    settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
+
+    def compose(letter, now):
+        emails = written.get("all") or render.Content.of("Papers", "Hi.\n", "<p>Hi.</p>", HEADERS)
+        return next(COMPOSER([letter], now)) if letter.subscriber.channel else emails
+
+    HEADERS = render.headers("digest", "http://x/")
+    monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
+    with channels.ChannelServer() as server:
+        yield server
+
+
+def message_to(server, channel="json", **fields):
+    """Plan a digest with one paper for a channel, due now."""
+    moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + 18 * HOUR}
+    row = make.subscriber(channel=channel, title="Lab room", secret=encrypt(server.secret))
+    letter = row.letters.create(**{"kind": "digest", "day": TODAY} | moments | fields)
+    digest = Digest.objects.create(subscriber=row, day=TODAY, letter=letter)
+    about = {"subscriber": row, "paper": make.paper("Graphs"), "score": 1, "basis": "new"}
+    Pick.objects.create(digest=digest, position=1, **about)
+    return letter
+
+
+def test_a_digest_is_posted_once_and_no_mail_server_gets_it(server, room):
+    letter = message_to(room)
+    due_digests.digests(count=3)
+    assert deliver()["accepted"] == 4
+    assert len(server.accepted) == 3
+    (message,) = room.posted
+    assert message["id"] == str(letter.subscriber.letters.get().digest.public_id)
+    assert message["papers"][0]["title"] == "Graphs"
+    assert f"{letter.subscriber.public_id}" not in json.dumps(message)
+    assert "/preferences/" not in json.dumps(message)
+    assert make.fresh(letter).last_reply == "answered 200"
+
+
+def test_an_acceptance_is_in_the_journal_without_a_mail_server(settings, room, monkeypatch):
+    settings.EMAIL_URL = "file:"
+    letter = message_to(room)
+    monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
+    kept = []
+    monkeypatch.setattr(journal.Journal, "write", lambda self, entries: kept.extend(entries))
+    deliver()
+    assert [entry.letter_id for entry in kept] == [letter.pk]
+
+
+def test_a_channel_that_hangs_delays_no_email(server, room):
+    is_read, may_answer, was_let = threading.Event(), threading.Event(), []
+
+    def hang(talk):
+        talk.read()
+        is_read.set()
+        was_let.append(may_answer.wait(5))
+        talk.send(200, {}, b"")
+
+    room.answers.append(hang)
+    letter = message_to(room)
+    due_digests.digests(count=6)
+    served = []
+    server.before_dot_reply = lambda whom: (
+        served.append(is_read.wait(10)) or (len(served) == 6 and may_answer.set())
+    )
+    assert deliver()["accepted"] == 7
+    assert was_let + served == [True] * 7
+    assert make.fresh(letter).state == "accepted"
+
+
+@pytest.mark.parametrize("mail", ["file:", None])
+def test_an_unknown_outcome_is_sent_again_once_and_counted(settings, server, room, data_dir, mail):
+    """The folder of emails, in which a message to a channel has no file, proves nothing."""
+    settings.EMAIL_URL = mail or settings.EMAIL_URL
+    (data_dir / "outbox").mkdir()
+    letter = message_to(room)
+    room.answers.extend([DOWN, DOWN])
+    for hours in range(3):
+        deliver(NOW + hours * HOUR)
+        sweep.sweep(NOW + hours * HOUR + 20 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("failed", 1)
+    assert letter.reason.startswith(Letter.UNKNOWN)
+    assert len(room.asked) == 2
+    assert room.posted[0] == room.posted[1]
+    assert Pick.objects.count() == 1
+
+
+def test_a_server_that_asks_to_wait_is_given_the_time(server, room):
+    letter = message_to(room)
+    room.answers.append((429, {"Retry-After": "7200"}, b""))
+    deliver()
+    assert make.fresh(letter).next_try_at >= NOW + 2 * HOUR
+    assert not Provider.objects.exists()
+    assert deliver(NOW + 2 * HOUR + SECOND)["accepted"] == 1
+
+
+def test_a_refusal_ends_the_message_and_its_papers_may_come_again(server, room):
+    letter = message_to(room)
+    room.answers.append((410, {}, b""))
+    deliver()
+    assert make.fresh(letter).state == "failed"
+    assert "webhook was deleted" in letter.reason
+    assert not Pick.objects.exists()
+    assert not Subscriber.objects.exclude(suppressed_at=None).exists()
+
+
+def test_trouble_with_channels_is_no_trouble_with_the_mail(server, room):
+    for answer in [DOWN, (410, {}, b""), (429, {}, b"")] * 6:
+        room.answers.append(answer)
+        message_to(room)
+    deliver()
+    assert circuit_breaker.current().blocked_reason(NOW) == ""
+    assert rejection_rate.describe_last_day(NOW) == ""
+
+
+def test_a_channel_does_not_show_that_the_mail_server_is_well(server, room):
+    circuit_breaker.open("auth", "no", NOW)
+    message_to(room)
+    later = NOW + 30 * MINUTE
+    assert deliver(later)["accepted"] == 1
+    assert circuit_breaker.current().failures == 1
+
+
+def test_an_address_is_readable_after_a_rotation_of_the_key(settings, server, room, caplog):
+    caplog.set_level(logging.DEBUG)
+    letter = message_to(room)
+    settings.SECRET_KEY, old = "another-key-that-is-long-enough", settings.SECRET_KEY
+    deliver()
+    assert make.fresh(letter).state == "planned"
+    assert "SECRET_KEY_FALLBACKS" in letter.last_reply
+    settings.SECRET_KEY_FALLBACKS = [old]
+    assert deliver(NOW + HOUR)["accepted"] == 1
+    assert "T0KEN" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["confirm", "link"])
+def test_no_link_of_a_subscriber_goes_to_a_channel(server, room, kind):
+    letter = message_to(room, kind=kind, day=None)
+    deliver()
+    assert make.fresh(letter).reason == "not for a channel"
+    assert [*room.asked, *server.bodies] == []
+
+
+@pytest.mark.parametrize("is_channel", [True, False])
+def test_what_is_for_a_channel_is_not_emailed_nor_the_reverse(
+    server, room, monkeypatch, is_channel
+):
+    email = render.Content.of("Papers", "Hi.\n", "<p>Hi.</p>", render.headers("digest", "http://x"))
+    content = email if is_channel else render.Content("", (), (), (), payload=b"{}")
+    monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(lambda letter, now: content))
+    letter = message_to(room) if is_channel else due_digests.digest_to("reader@example.org")
+    deliver()
+    assert make.fresh(letter).reason == "not for a channel"
+    assert [*room.asked, *server.bodies] == []
+
+
+def test_a_new_channel_gets_a_message_that_it_is_connected_in_its_language(server, room):
+    letter = message_to(room, kind="welcome")
+    Subscriber.objects.update(language="de")
+    Pick.objects.all().delete()
+    deliver()
+    assert make.fresh(letter).state == "accepted"
+    assert "ist mit diesem Kanal verbunden" in room.posted[0]["title"]
+
+
+def test_channels_are_not_counted_as_people(room):
+    message_to(room)
+    make.subscriber()
+    assert Subscriber.objects.count_by_state(NOW)["active"] == 1
