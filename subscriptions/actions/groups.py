@@ -19,8 +19,9 @@ from subscriptions.security import rate_limits, suppression_list
 MAX_NAME_LENGTH = 60
 #: The wording of the consent to join.
 CONSENT = _(
-    "I join “%(group)s”. Its other members see the name that I enter. My topics and keywords help "
-    "to choose the group’s papers, whose reasons may name them. I can leave at any time."
+    "I join “%(group)s”. Its other members see the name that I enter. My topics, keywords and "
+    "feedback help to choose the group’s papers, whose reasons may name topics and keywords. I can "
+    "leave at any time."
 )
 #: A web or email address, also one that mail programs make a link of.
 LINK = re.compile(r"://|\bwww\.|@\w|\w[.。][^\W\d_]{2}", re.IGNORECASE)

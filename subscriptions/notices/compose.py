@@ -7,7 +7,7 @@ from django.utils import translation
 
 from subscriptions import addresses, hooks, schedule
 from subscriptions.mail import render
-from subscriptions.models import Invitation
+from subscriptions.models import Group, Invitation
 from subscriptions.security import tokens
 
 
@@ -43,6 +43,7 @@ def confirm(letter, now):
         "already": already,
         "invitation": invitation,
         "membership": (memberships if invitation else memberships.filter(invited_at=at)).first(),
+        "list_of": Group.objects.filter(mailing_list=subscriber).first(),
         "topics": invitation and ", ".join(topic.name for topic in subscriber.topics.all()),
         "confirm_url": tokens.answer_url(subscriber, letter.kind, at),
         "preferences_url": tokens.preferences_url(subscriber),
