@@ -4,25 +4,14 @@ from datetime import UTC, timedelta
 
 from django.db.models import F
 
-from digest.models import (
-    Digest,
-    Feedback,
-    LibraryPaper,
-    LibraryUpload,
-    Paper,
-    PaperEvent,
-    Pick,
-    ReaderModel,
-    Recommendation,
-    ZoteroLibrary,
-)
+from digest import models
 from subscriptions.actions.export import rows
 from subscriptions.models import Letter
 
 
 def release_picks(letter_ids):
     """Release the papers of letters that were surely not sent, for later digests."""
-    Pick.objects.filter(digest__letter__in=letter_ids).delete()
+    models.Pick.objects.filter(digest__letter__in=letter_ids).delete()
 
 
 def record_sent(letters, known):
@@ -32,9 +21,9 @@ def record_sent(letters, known):
     Message-ID. The reasons of the picks are lost: all are called new.
     """
     ids = {paper for letter in letters for paper in known[letter.message_id].item_ids or ()}
-    here = set(Paper.objects.filter(pk__in=ids).values_list("pk", flat=True))
-    digests = Digest.objects.bulk_create(
-        Digest(
+    here = set(models.Paper.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    digests = models.Digest.objects.bulk_create(
+        models.Digest(
             subscriber_id=letter.subscriber_id,
             day=letter.day,
             letter=letter,
@@ -43,19 +32,19 @@ def record_sent(letters, known):
         for letter in letters
     )
     picks = [
-        Pick(
+        models.Pick(
             digest=digest,
             subscriber_id=digest.subscriber_id,
             paper_id=paper,
             position=position,
             score=0,
-            basis=Pick.Basis.NEW,
+            basis=models.Pick.Basis.NEW,
         )
         for digest in digests
         for position, paper in enumerate(known[digest.letter.message_id].item_ids or (), start=1)
         if paper in here
     ]
-    Pick.objects.bulk_create(picks, ignore_conflicts=True)
+    models.Pick.objects.bulk_create(picks, ignore_conflicts=True)
 
 
 def _recovered(day, evidence, here):
@@ -74,32 +63,27 @@ def _recovered(day, evidence, here):
 
 def export(subscriber):
     """Return the digests, papers, feedback and library of a subscriber, and what was learned."""
-    learned = ReaderModel.objects.filter(subscriber=subscriber)
-    model = learned.first()
+    learned = models.ReaderModel.objects.filter(subscriber=subscriber)
+    zotero = models.ZoteroLibrary.objects.filter(subscriber=subscriber)
+    model = learned.first() or models.ReaderModel()
     return {
-        "digests": rows(Digest.objects.filter(subscriber=subscriber)),
+        "digests": rows(models.Digest.objects.filter(subscriber=subscriber)),
         "papers": _papers(subscriber),
-        "feedback": rows(Feedback.objects.filter(subscriber=subscriber), "paper"),
-        "library": rows(LibraryPaper.objects.filter(subscriber=subscriber)),
-        "zotero_library": rows(
-            ZoteroLibrary.objects.filter(subscriber=subscriber), without=("secret",)
-        ),
-        "library_upload": rows(LibraryUpload.objects.filter(subscriber=subscriber)),
-        "learned": [list(pair) for pair in zip(model.words, model.weights, strict=True)]
-        if model
-        else [],
-        "taken_out": list(model.removed.values()) if model else [],
+        "feedback": rows(subscriber.feedback, "paper"),
+        "library": rows(subscriber.library),
+        "zotero_library": rows(zotero, without=("secret",)),
+        "library_upload": rows(models.LibraryUpload.objects.filter(subscriber=subscriber)),
+        "learned": [list(pair) for pair in zip(model.words, model.weights, strict=True)],
+        "taken_out": list(model.removed.values()),
         "reader_model": rows(learned),
         "recommendations_sent": rows(subscriber.recommendations_sent, "paper"),
-        "recommendations_received": rows(
-            Recommendation.objects.valid().filter(receiver=subscriber), "paper"
-        ),
+        "recommendations_received": rows(subscriber.recommendations.valid(), "paper"),
     }
 
 
 def _papers(subscriber):
     """Return the papers that were sent, each with its day and the reason in words."""
-    picks = Pick.objects.filter(subscriber=subscriber)
+    picks = models.Pick.objects.filter(subscriber=subscriber)
     reasons = {pick.pk: pick.why for pick in picks.select_related("paper")}
     of_others = {
         "day": F("digest__day"),
@@ -113,7 +97,9 @@ def _papers(subscriber):
 
 def forget_feedback(subscriber):
     """Delete a subscriber's feedback and library, and what was learned from them."""
-    for model in (Feedback, LibraryPaper, LibraryUpload, ZoteroLibrary, ReaderModel):
+    subscriber.feedback.all().delete()
+    subscriber.library.all().delete()
+    for model in (models.LibraryUpload, models.ZoteroLibrary, models.ReaderModel):
         model.objects.filter(subscriber=subscriber).delete()
 
 
@@ -123,12 +109,12 @@ def forget_recommendations(subscriber):
         recommendation.forget()
 
 
-def news_of_saved(subscriber, digest) -> list[PaperEvent]:
+def news_of_saved(subscriber, digest) -> list[models.PaperEvent]:
     """Return what happened to a subscriber's saved papers since their last accepted digest."""
-    saved = Feedback.objects.saved().filter(subscriber=subscriber)
-    events = PaperEvent.objects.filter(paper__in=saved.values("paper"))
+    saved = models.Feedback.objects.saved().filter(subscriber=subscriber)
+    events = models.PaperEvent.objects.filter(paper__in=saved.values("paper"))
     last = (
-        Digest.objects.filter(subscriber=subscriber, letter__state=Letter.State.ACCEPTED)
+        models.Digest.objects.filter(subscriber=subscriber, letter__state=Letter.State.ACCEPTED)
         .exclude(pk=digest.pk)
         .order_by("-letter__ended_at")
         .values_list("letter__frozen_at", flat=True)

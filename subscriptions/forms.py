@@ -40,6 +40,9 @@ class QueriesField(forms.CharField):
             )
         return queries
 
+    def prepare_value(self, value):
+        return "\n".join(value) if isinstance(value, list) else value
+
 
 class DaysField(forms.MultipleChoiceField):
     """Days of the week by name. Cleans to the bits of `Subscriber.weekdays`, or None if absent.
@@ -60,12 +63,21 @@ class DaysField(forms.MultipleChoiceField):
         names = super().clean(chosen)
         return sum({1 << schedule.WEEKDAY_NAMES.index(name) for name in names}) or None
 
+    def prepare_value(self, value):
+        return schedule.weekday_names(value) if isinstance(value, int) else value
+
 
 class TopicsField(forms.ModelMultipleChoiceField):
     """Topics by slug. Forms on other sites may name topics that were merged since.
 
     Empty slugs are ignored, as other fields may be empty.
     """
+
+    widget = forms.CheckboxSelectMultiple
+    default_error_messages = {"invalid_choice": _("There is no topic called “%(value)s”.")}
+
+    def __init__(self, queryset, **kwargs):
+        super().__init__(queryset, required=False, to_field_name="slug", **kwargs)
 
     def clean(self, value):
         value = [slug for slug in value if slug]
@@ -77,53 +89,39 @@ class TopicsField(forms.ModelMultipleChoiceField):
             return super().clean(Topic.objects.current_slugs(value))
 
 
-def topics_field(topics, **kwargs):
-    return TopicsField(
-        topics,
-        required=False,
-        to_field_name="slug",
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={"invalid_choice": _("There is no topic called “%(value)s”.")},
-        **kwargs,
-    )
-
-
 class HourField(forms.TypedChoiceField):
     """An hour of the day. Accepts 07 for 7."""
+
+    default_error_messages = {"invalid_choice": _("Please choose an hour from 0 to 23.")}
+
+    def __init__(self, **kwargs):
+        choices = [(hour, f"{hour:02}:00") for hour in range(24)]
+        super().__init__(choices=choices, coerce=int, **kwargs)
 
     def to_python(self, value):
         text = super().to_python(value)
         return text[1:] if len(text) == 2 and text[0] == "0" else text
 
 
-def hour_field(**kwargs):
-    return HourField(
-        choices=[(hour, f"{hour:02}:00") for hour in range(24)],
-        coerce=int,
-        error_messages={"invalid_choice": _("Please choose an hour from 0 to 23.")},
-        **kwargs,
-    )
+class LanguageField(forms.ChoiceField):
+    default_error_messages = {
+        "invalid_choice": _("Please choose one of the languages in the list.")
+    }
+
+    def __init__(self, **kwargs):
+        super().__init__(choices=languages, required=False, label=_("Language"), **kwargs)
 
 
-def language_field(**kwargs):
-    return forms.ChoiceField(
-        choices=languages,
-        required=False,
-        label=_("Language"),
-        error_messages={"invalid_choice": _("Please choose one of the languages in the list.")},
-        **kwargs,
-    )
+class YesNoField(forms.TypedChoiceField):
+    default_error_messages = {"invalid_choice": _("Please choose one of the two.")}
 
+    def __init__(self, no, yes, **kwargs):
+        choices = [("no", no), ("yes", yes)]
+        super().__init__(choices=choices, empty_value=None, required=False, **kwargs)
+        self.coerce = lambda answer: answer == "yes"
 
-def yes_no_field(no, yes, **kwargs):
-    return forms.TypedChoiceField(
-        choices=[("no", no), ("yes", yes)],
-        coerce=lambda answer: answer == "yes",
-        empty_value=None,
-        required=False,
-        error_messages={"invalid_choice": _("Please choose one of the two.")},
-        **kwargs,
-    )
+    def prepare_value(self, value):
+        return {True: "yes", False: "no"}.get(value, value)
 
 
 class PageForm(forms.Form):
@@ -147,7 +145,7 @@ class AddressForm(PageForm):
 
 
 class TopicsForm(PageForm):
-    topics = topics_field(Topic.objects.curated(), label=_("Topics"))
+    topics = TopicsField(Topic.objects.curated(), label=_("Topics"))
     interests = QueriesField(label=_("Keywords"))
 
     def topic_selection(self):
@@ -158,9 +156,9 @@ class TopicsForm(PageForm):
 
 class SignUpForm(TopicsForm, AddressForm):
     field_order = ("interests", "topics", "email", "hour", "timezone")  # Of the page.
-    hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
+    hour = HourField(required=False, empty_value=7, initial=7, label=_("Hour"))
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
-    language = language_field(widget=forms.HiddenInput)  # For forms on other sites.
+    language = LanguageField(widget=forms.HiddenInput)  # For forms on other sites.
     #: Hidden: only bots fill it in.
     website = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -202,7 +200,7 @@ class MoveForm(PageForm):
 
 
 class JoinForm(PageForm):
-    name = forms.CharField(label=_("Your name in the group"))
+    name = forms.CharField(label=_("Your name in the group"), required=False)
 
     def __init__(self, membership, data=None):
         name = {"name": membership.name}
@@ -217,32 +215,23 @@ class InterestsForm(TopicsForm):
     """What a subscriber follows and mutes. What is absent is dropped."""
 
     field_order = ("interests", "topics", "muted_interests", "mute")  # Of the page.
-    interests = QueriesField(label=_("Keywords"))
     muted_interests = QueriesField(label=_("Muted keywords"))
-    mute = topics_field(Topic.objects.curated(), label=_("Muted topics"))
+    mute = TopicsField(Topic.objects.curated(), label=_("Muted topics"))
 
     @classmethod
     def showing(cls, subscriber: Subscriber):
         """Return the unbound form with the current interests."""
-        preferences = list(
-            subscriber.preferences.select_related("topic__merged_into").order_by("pk")
-        )
-
-        def chosen(stance, own):
-            return [
-                preference.topic.query if own else preference.topic.current.slug
-                for preference in preferences
-                if preference.stance == stance and (preference.topic.owner_id is not None) == own
-            ]
-
-        return cls(
-            initial={
-                "topics": chosen("follow", own=False),
-                "mute": chosen("mute", own=False),
-                "interests": "\n".join(chosen("follow", own=True)),
-                "muted_interests": "\n".join(chosen("mute", own=True)),
-            }
-        )
+        chosen: dict[str, list[str]] = {"follow": [], "mute": []}
+        queries: dict[str, list[str]] = {"follow": [], "mute": []}
+        found = subscriber.preferences.select_related("topic__merged_into").order_by("pk")
+        for stance, topic in [(preference.stance, preference.topic) for preference in found]:
+            if topic.owner_id is None:
+                chosen[stance].append(topic.current.slug)
+            else:
+                queries[stance].append(topic.query)
+        initial = {"topics": chosen["follow"], "mute": chosen["mute"]}
+        initial |= {"interests": queries["follow"], "muted_interests": queries["mute"]}
+        return cls(initial=initial)
 
     def topic_selection(self):
         data = self.cleaned_data
@@ -253,7 +242,15 @@ class InterestsForm(TopicsForm):
 class DeliveryForm(PageForm):
     """When and how digests are sent. Settings that are absent are kept."""
 
-    hour = hour_field(required=False, empty_value=None, label=_("Hour"))
+    #: The names of Subscriber's fields that differ.
+    STORED_AS = {
+        "days": "weekdays",
+        "quiet": "wants_quiet_days",
+        "near": "wants_near",
+        "pause_until": "paused_until",
+    }
+
+    hour = HourField(required=False, empty_value=None, label=_("Hour"))
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     days = DaysField(
         label=_("Days"), error_messages={"invalid_choice": _("There is no day called “%(value)s”.")}
@@ -275,11 +272,11 @@ class DeliveryForm(PageForm):
         widget=forms.DateInput(attrs={"type": "date"}),
         validators=[MaxValueValidator(LAST_PAUSE, _("Please choose a day before the year 3000."))],
     )
-    quiet = yes_no_field(
+    quiet = YesNoField(
         no=_("Send nothing"), yes=_("Send a short note"), label=_("If nothing matches")
     )
-    near = yes_no_field(no=_("Leave them out"), yes=_("Show up to three"), label=_("Near misses"))
-    language = language_field()
+    near = YesNoField(no=_("Leave them out"), yes=_("Show up to three"), label=_("Near misses"))
+    language = LanguageField()
 
     def clean_timezone(self):
         text = self.cleaned_data["timezone"]
@@ -288,18 +285,9 @@ class DeliveryForm(PageForm):
     @classmethod
     def showing(cls, subscriber: Subscriber):
         """Return the unbound form with the current settings."""
-        return cls(
-            initial={
-                "timezone": subscriber.timezone,
-                "hour": subscriber.hour,
-                "days": schedule.weekday_names(subscriber.weekdays),
-                "size": subscriber.size,
-                "language": subscriber.language_or_default,
-                "quiet": "yes" if subscriber.wants_quiet_days else "no",
-                "near": "yes" if subscriber.wants_near else "no",
-                "pause_until": subscriber.paused_until,
-            }
-        )
+        stored = {name: cls.STORED_AS.get(name, name) for name in cls.base_fields}
+        current = {name: getattr(subscriber, field) for name, field in stored.items()}
+        return cls(initial=current | {"language": subscriber.language_or_default})
 
     def refuse_past_pause(self, subscriber: Subscriber, today: date) -> None:
         """Add an error for a pause that ends in the past, unless it is the current one.
@@ -313,13 +301,12 @@ class DeliveryForm(PageForm):
 
     def settings(self):
         """Return the settings that were sent, by the names of Subscriber's fields."""
-        fields = {name: name for name in ("timezone", "hour", "size", "language")}
-        fields |= {"days": "weekdays", "quiet": "wants_quiet_days", "near": "wants_near"}
-        data = self.cleaned_data
-        given = {to: data[name] for name, to in fields.items() if data[name] not in (None, "")}
-        if "pause_until" in self.data:
-            given["paused_until"] = data["pause_until"]
-        return given
+        return {
+            self.STORED_AS.get(name, name): value
+            for name, value in self.cleaned_data.items()
+            # An empty day, if it was sent, ends the pause.
+            if value not in (None, "") or (name == "pause_until" and name in self.data)
+        }
 
 
 def zones():

@@ -127,7 +127,7 @@ def test_while_one_types_the_preview_says_so_and_a_late_answer_is_dropped(site, 
 
 def test_who_confirms_sees_their_first_digest_as_soon_as_it_is_planned(site, open_page, clock):
     stranger = make.subscriber("new@example.org", confirmed=False, interests="sour bread")
-    page = open_page(tokens.confirm_url(stranger))
+    page = open_page(tokens.answer_url(stranger, "confirm", stranger.asked_at))
     page.get_by_role("button", name="Confirm").click()
     page.get_by_text("Preparing your first digest").wait_for()
     plan.plan(NOW)

@@ -93,6 +93,7 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     search_fields = ["title"]
     search_help_text = "Title"
     actions: list = []
+    actions_list = []
     actions_detail = ["test_message", "pause", "resume", "erase"]
 
     def has_add_permission(self, request):

@@ -1,6 +1,5 @@
 """A subscriber's feedback on papers, and what is learned from it."""
 
-from contextlib import contextmanager
 from math import log10
 
 from django.db import transaction
@@ -20,6 +19,21 @@ MIN_NEGATIVE_WORDS = 8  # Of these, reserved for words with a negative weight.
 VALUES = (*Feedback.Value, "neutral", "unsave", "clear")
 
 
+def after(value: str, opinion: str, saved_since, now) -> tuple:
+    """Return the opinion and when the paper was saved, after one of VALUES."""
+    match value:
+        case "more" | "less":
+            return value, saved_since
+        case "save":
+            return opinion, saved_since or now
+        case "neutral":
+            return "", saved_since
+        case "unsave":
+            return opinion, None
+        case _:
+            return "", None
+
+
 def record(subscriber, paper, value: str, now) -> None:
     """Store one of VALUES. The same value twice changes nothing.
 
@@ -28,16 +42,8 @@ def record(subscriber, paper, value: str, now) -> None:
     with transaction.atomic():
         subscriber.locked()
         row = feedback_on(subscriber, paper)
-        opinion, saved_since = (row.opinion, row.saved_since) if row else ("", None)
-        before = (opinion, saved_since)
-        if value in ("more", "less"):
-            opinion = value
-        if value in ("neutral", "clear"):
-            opinion = ""
-        if value == "save":
-            saved_since = saved_since or now
-        if value in ("unsave", "clear"):
-            saved_since = None
+        before = (row.opinion, row.saved_since) if row else ("", None)
+        opinion, saved_since = after(value, *before, now)
         if (opinion, saved_since) == before:
             return
         if not opinion and not saved_since:
@@ -124,35 +130,35 @@ def removed_words(subscriber) -> list[dict]:
     return [{"term": term, "word": word} for word, term in terms.items()]
 
 
+@transaction.atomic
 def remove_word(subscriber, term: str) -> None:
     """Remove a learned term, with all terms of the same word, for good. Ignores other terms."""
-    with _locked(subscriber) as row:
-        if row is None or term not in row.terms:
-            return
-        word = row.words[row.terms.index(term)]
-        rows = list(zip(row.terms, row.words, row.weights, strict=True))
-        row.removed |= {term: word for term, row_word, _ in rows if row_word == word}
-        kept = [columns for columns in rows if columns[1] != word]
-        row.terms, row.words, row.weights = ([columns[n] for columns in kept] for n in range(3))
-        row.said += 1
-        row.save()
+    row = _locked(subscriber)
+    if row is None or term not in row.terms:
+        return
+    word = row.words[row.terms.index(term)]
+    rows = list(zip(row.terms, row.words, row.weights, strict=True))
+    row.removed |= {term: word for term, row_word, _ in rows if row_word == word}
+    kept = [columns for columns in rows if columns[1] != word]
+    row.terms, row.words, row.weights = ([columns[n] for columns in kept] for n in range(3))
+    row.said += 1
+    row.save()
 
 
+@transaction.atomic
 def restore_word(subscriber, term: str) -> None:
     """Allow a removed term, with all terms of the same word, to be learned. Ignores other terms."""
-    with _locked(subscriber) as row:
-        if row is None or term not in row.removed:
-            return
-        word = row.removed[term]
-        row.removed = {key: value for key, value in row.removed.items() if value != word}
-        row.said += 1
-        row.save()
+    row = _locked(subscriber)
+    if row is None or term not in row.removed:
+        return
+    word = row.removed[term]
+    row.removed = {key: value for key, value in row.removed.items() if value != word}
+    row.said += 1
+    row.save()
 
 
-@contextmanager
 def _locked(subscriber):
-    with transaction.atomic():
-        yield ReaderModel.objects.select_for_update().filter(subscriber=subscriber).first()
+    return ReaderModel.objects.select_for_update().filter(subscriber=subscriber).first()
 
 
 def learn(now) -> int:

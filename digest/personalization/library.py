@@ -62,17 +62,15 @@ def add(subscriber, text: str, now) -> Changes:
         changes = _changes(subscriber, *read, now)
         if changes.new:
             displaced = changes.replaced + changes.removed
+            added = [paper.identity for paper in changes.new]
             subscriber.library.filter(pk__in=[paper.pk for paper in displaced]).delete()
-            # Papers of Zotero become uploaded ones.
-            subscriber.library.filter(
-                identity__in=[paper.identity for paper in changes.new]
-            ).delete()
+            subscriber.library.filter(identity__in=added).delete()  # Zotero's become uploaded ones.
             # The first ones count as added last.
             LibraryPaper.objects.bulk_create(reversed(changes.new))
             _forget_upload(subscriber)
             LibraryUpload.objects.create(
                 subscriber=subscriber,
-                added=[paper.identity for paper in changes.new],
+                added=added,
                 displaced=[_to_json(paper) for paper in displaced],
             )
             feedback.request_learning(subscriber)
@@ -141,10 +139,9 @@ def _to_json(paper):
 def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
     """Return the parsed bibliography, and the latest MAX_PAPERS of its papers, completed."""
     bibliography = bibliographies.read(text)
-    latest = sorted(bibliography.records, key=lambda record: record.day or date.min, reverse=True)[
-        :MAX_PAPERS
-    ]
-    return bibliography, [*{record.id: record for record in complete(latest)}.values()]
+    latest = sorted(bibliography.records, key=lambda record: record.day or date.min, reverse=True)
+    completed = {record.id: record for record in complete(latest[:MAX_PAPERS])}
+    return bibliography, [*completed.values()]
 
 
 def _changes(subscriber, bibliography, completed, now):

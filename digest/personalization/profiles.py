@@ -37,7 +37,10 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     models = ReaderModel.objects.filter(learners)
     learned_models = {}  # With whether the subscriber is known by it.
     for row in models.annotate(has_library=Exists(library)):
-        learned = _learned_profile(row)
+        floor = np.inf if row.floor is None else row.floor
+        learned = None  # A model without words has nothing to say.
+        if row.terms:
+            learned = LearnedProfile(tuple(row.terms), tuple(row.weights), row.liked, floor)
         is_known = learned is not None and row.has_library and learned.liked >= KNOWN
         learned_models[row.subscriber_id] = learned, is_known
     return [
@@ -53,7 +56,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
 
 
 def profile_for(
-    selection: TopicSelection,
+    selection: TopicSelection | None,
     size: int,
     subscriber: Subscriber | None = None,
     *,
@@ -61,7 +64,8 @@ def profile_for(
 ) -> Profile:
     """Return the profile that a selection of topics would give. Stores nothing.
 
-    A `subscriber` who would change to it keeps their feedback and the weights of their topics.
+    A `subscriber` who would change to it keeps their feedback and the weights of their topics, and
+    without a selection, their topics.
     """
     known, stored = {}, Profile()
     if subscriber is not None:
@@ -70,6 +74,9 @@ def profile_for(
             (preference.topic.slug, preference.topic.query): preference.weight
             for preference in subscriber.preferences.select_related("topic")
         }
+    near = stored.wants_near if wants_near is None else wants_near
+    if selection is None:
+        return replace(stored, size=size, wants_near=near)
     stances: dict[tuple, tuple[Topic, bool]] = {}
     for topics, queries, is_muted in (
         (selection.follow, selection.interests, False),
@@ -80,7 +87,6 @@ def profile_for(
     follows, mutes = [], []
     for key, (topic, is_muted) in stances.items():
         (mutes if is_muted else follows).append(to_interest(topic, known.get(key, 1.0)))
-    near = stored.wants_near if wants_near is None else wants_near
     return replace(stored, follows=tuple(follows), mutes=tuple(mutes), size=size, wants_near=near)
 
 
@@ -97,11 +103,3 @@ def to_interest(topic: Topic, weight: float = 1.0) -> Interest:
     if not categories and (meant := taxonomy.categories_named(text)):
         return Interest(topic.name, "", weight, meant)
     return Interest(topic.name, topic.query, weight, categories)
-
-
-def _learned_profile(row: ReaderModel) -> LearnedProfile | None:
-    """Return a reader's own model, None where it has nothing to say."""
-    if not row.terms:
-        return None
-    floor = np.inf if row.floor is None else row.floor
-    return LearnedProfile(tuple(row.terms), tuple(row.weights), row.liked, floor)

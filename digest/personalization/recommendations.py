@@ -33,9 +33,8 @@ def recommend(subscriber: Subscriber, to: str, paper: Paper, note: str, now) -> 
     note = clean_text(note, MAX_NOTE_LENGTH)
     with transaction.atomic():
         subscriber = subscriber.locked()
-        names = dict(subscriber.memberships.joined().values_list("group", "name"))
         membership = {str(row.pk): row for row in colleagues(subscriber)}.get(to)
-        if membership is None or membership.group_id not in names:
+        if membership is None:
             raise ValidationError(_("Please choose one of the colleagues in the list."))
         sent = subscriber.recommendations_sent
         if sent.filter(receiver=membership.subscriber_id, paper=paper).exists():
@@ -45,7 +44,7 @@ def recommend(subscriber: Subscriber, to: str, paper: Paper, note: str, now) -> 
         sent.create(
             receiver_id=membership.subscriber_id,
             paper=paper,
-            sender_name=names[membership.group_id],
+            sender_name=subscriber.memberships.get(group=membership.group_id).name,
             note=note,
             at=now,
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
 from digest.models import LibraryPaper, Paper, Pick, Recommendation
 from digest.models.bulk_insert import among
@@ -18,8 +18,6 @@ from subscriptions.models import Group, Membership
 
 MAX_SHARED = 5  # Papers that groups share in one digest. Its size does not count them.
 SHARED_DAYS = 7  # Days of a group's digests whose papers its members may get.
-
-ADVICE = "receiver", "paper", "sender_name", "note"
 
 
 @dataclass(frozen=True)
@@ -96,12 +94,11 @@ class Groups:
                 known |= recovered.ids.get(subscriber.pk, set())
                 readers[subscriber.pk] = digest, profile.mutes, known, len(digest) + MAX_SHARED
         allowed = {"paper__is_withdrawn": False, "paper__day__gt": until or date.min}
-        had = Pick.objects.filter(subscriber=OuterRef("receiver"), paper=OuterRef("paper"))
         rows = Recommendation.objects.valid().filter(among("receiver", readers), **allowed)
-        rows = rows.filter(~Exists(had)).order_by("at", "pk")
         offers = [
-            (pk, Choice(paper, 0.0, "advice", "shared", name, (note,) if note else ()))
-            for pk, paper, name, note in rows.values_list(*ADVICE)
+            (row.receiver_id, Choice(row.paper_id, 0.0, "advice", "shared", row.sender_name, note))
+            for row in rows.order_by("at", "pk")
+            for note in [(row.note,) if row.note else ()]
         ]
         after = window.day - timedelta(days=SHARED_DAYS)
         rows = Pick.objects.leading().filter(digest__subscriber__in=filter(None, self.audience))

@@ -70,13 +70,11 @@ def _authenticate(request, now):
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Subscriber.DoesNotExist
-    subscriber = api_tokens.find_subscriber(token.strip())
-    by = "token" if subscriber else "network"
-    value = (
-        str(subscriber.pk) if subscriber else rate_limits.network_of(request.META["REMOTE_ADDR"])
-    )
-    most = MAX_REQUESTS if subscriber else MAX_BAD_TOKENS
-    rate_limits.hit("api", [rate_limits.Limit(by, value, most, rate_limits.HOUR)], now)
+    if subscriber := api_tokens.find_subscriber(token.strip()):
+        counted = "token", str(subscriber.pk), MAX_REQUESTS
+    else:
+        counted = "network", rate_limits.network_of(request.META["REMOTE_ADDR"]), MAX_BAD_TOKENS
+    rate_limits.hit("api", [rate_limits.Limit(*counted, rate_limits.HOUR)], now)
     if subscriber is None:
         raise Subscriber.DoesNotExist
     return subscriber

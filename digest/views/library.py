@@ -20,7 +20,7 @@ from digest.sources.zotero import KEY, path_of
 from subscriptions.mail.plaintext import one_line, shortened
 from subscriptions.security import rate_limits, tokens
 from subscriptions.tasks import enqueue
-from subscriptions.views.access import bad_request, token_page, too_many
+from subscriptions.views.access import bad_request, token_page
 
 PAGE = 50
 SHOWN_TITLES = 10  # Of a preview; more are folded away.
@@ -43,11 +43,7 @@ def page(request, token):
     subscriber = tokens.subscriber_of("preferences", token)
     if request.method != "POST":
         return _page(request, subscriber, token)
-    return _changed(request, subscriber, token)
-
-
-def _changed(request, subscriber, token):
-    sent = request.POST
+    sent, query = request.POST, {}
     if "text" in sent:
         problem = _problem(sent["text"])
         if "part" in request.GET:
@@ -62,16 +58,15 @@ def _changed(request, subscriber, token):
         if "add" not in sent:
             return _preview(request, subscriber, token)
         query = {"new": len(add(subscriber, sent["text"], timezone.now()).new)}
-    elif sent.get("undo", "").isdecimal():
-        query = {"undone": int(undo(subscriber, int(sent["undo"][:18])))}
-    elif sent.get("paper", "").isdecimal():
-        remove(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
+    elif upload_id := _number(sent.get("undo")):
+        query = {"undone": int(undo(subscriber, upload_id))}
+    elif paper_id := _number(sent.get("paper")):
+        remove(subscriber, subscriber.library.filter(pk=paper_id))
         query = {"page": request.GET.get("page", 1)}
     elif "zotero" in sent:
         return _connected(request, subscriber, token)
     elif sent.get("all") == "disconnect":
         zotero.disconnect(subscriber)
-        query = {}
     elif sent.get("all") == "forget":
         forget(subscriber)
         query = {"deleted": 1}
@@ -88,10 +83,7 @@ def _connected(request, subscriber, token):
     if not path or (key and not KEY.fullmatch(key)):
         return _page(request, subscriber, token, wrong="wrong key" if path else "wrong address")
     limit = rate_limits.Limit("subscriber", str(subscriber.pk), MAX_READS, rate_limits.HOUR)
-    try:
-        rate_limits.hit("zotero", [limit], now)
-    except rate_limits.TooManyAttempts as refusal:
-        return too_many(request, refusal)
+    rate_limits.hit("zotero", [limit], now)
     zotero.connect(subscriber, path, key, now)
     enqueue(tasks.read_zotero_libraries)
     return redirect(reverse("library", args=[token]) + "#zotero")
@@ -154,7 +146,7 @@ def _unreadable(changes):
 
 
 def _number(text) -> int | None:
-    return int(text[:9]) if text and text.isdecimal() else None
+    return int(text[:18]) if text and text.isdecimal() else None
 
 
 def _page(request, subscriber, token, problem="", pasted="", wrong=""):

@@ -19,15 +19,11 @@ def difference(subscriber, selection, settings, now) -> str:
     """Return the papers of the last days that new settings would add and remove, as HTML."""
     # The model and numpy, which only processes that rank import.
     from digest.indexing import model_store
-    from digest.personalization.profiles import profile_for, profiles_of
+    from digest.personalization.profiles import profile_for
     from digest.planning import preview
 
     size, near = settings.get("size", subscriber.size), settings.get("wants_near")
-    if selection is None:
-        near = subscriber.wants_near if near is None else near
-        changed = replace(profiles_of([subscriber])[0], size=size, wants_near=near)
-    else:
-        changed = profile_for(selection, size, subscriber, wants_near=near)
+    changed = profile_for(selection, size, subscriber, wants_near=near)
     try:
         with slots.slot():
             diff = preview.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))

@@ -20,6 +20,7 @@ from digest.models import Digest, Paper, Pick
 from digest.personalization import recommendations
 from digest.personalization.feedback import (
     VALUES,
+    after,
     attach,
     feedback_on,
     learned_words,
@@ -34,7 +35,7 @@ from subscriptions import schedule
 from subscriptions.models import Letter, Subscriber
 from subscriptions.security import rate_limits, tokens
 from subscriptions.tasks import enqueue
-from subscriptions.views.access import bad_request, token_page, too_many
+from subscriptions.views.access import bad_request, token_page
 
 FEEDBACK_PAGE = 50
 DIGESTS_PAGE = 50
@@ -128,10 +129,7 @@ def short(request, token, position=None):
     except (tokens.BadToken, Digest.DoesNotExist, Subscriber.DoesNotExist, Pick.DoesNotExist):
         network = rate_limits.network_of(request.META["REMOTE_ADDR"])
         limit = rate_limits.Limit("network", network, MAX_BAD_LINKS, rate_limits.HOUR)
-        try:
-            rate_limits.hit("short link", [limit], timezone.now())
-        except rate_limits.TooManyAttempts as refusal:
-            return too_many(request, refusal)
+        rate_limits.hit("short link", [limit], timezone.now())
         raise tokens.BadToken from None
 
 
@@ -160,18 +158,9 @@ def feedback(request, token):
         if request.headers.get("Accept") == "application/json":  # The script of the buttons.
             return HttpResponse(status=204)
     current = feedback_on(subscriber, paper)
-    opinion = current.opinion if current else ""
-    is_saved = bool(current and current.saved_since)
-    in_effect = {
-        "more": opinion == "more",
-        "less": opinion == "less",
-        "save": is_saved,
-        "neutral": not opinion,
-        "unsave": not is_saved,
-        "clear": current is None,
-    }
-    is_done = bool(value) and in_effect[value] and (is_post or value in ("more", "less", "save"))
-    asks = bool(value) and not in_effect[value]
+    state = (current.opinion, current.saved_since) if current else ("", None)
+    asks = bool(value) and after(value, *state, now) != state
+    is_done = bool(value) and not asks and (is_post or value in ("more", "less", "save"))
     question, button, done = TEXTS.get(value, ("", "", ""))
     pick = Pick.objects.filter(subscriber=subscriber, paper=paper)
     pick = pick.select_related("digest__letter").first()

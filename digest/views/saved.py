@@ -51,15 +51,13 @@ def page(request, token):
     shown = shown.get_page(request.GET.get("page"))
     changed = request.GET.get("paper") if request.GET.get("done") in DONE else None
     events = defaultdict(list)
-    for event in PaperEvent.objects.filter(paper__in=[row.paper_id for row in shown]):
+    found = PaperEvent.objects.filter(paper__in=[row.paper_id for row in shown])
+    for event in found.select_related("paper"):
         events[event.paper_id].append(event)
     for row in shown:
         row.anchor, row.is_changed = _anchor(row.paper), row.paper_id == changed
-        row.news = []
-        for event in events[row.paper_id]:
-            if event.at > row.saved_since:
-                event.paper = row.paper
-                row.news.append({"at": event.at} | wording.event_context(event))
+        news = (event for event in events[row.paper_id] if event.at > row.saved_since)
+        row.news = [{"at": event.at} | wording.event_context(event) for event in news]
     unread = len(reading_list.matching(saved, state="unread"))
     context = {
         "token": token,

@@ -16,7 +16,7 @@ from subscriptions.delivery import queue
 from subscriptions.models import Consent, Letter, Move, Subscriber
 from subscriptions.notices import send
 from subscriptions.security import api_tokens, suppression_list
-from subscriptions.security.tokens import CONFIRM_DAYS
+from subscriptions.security.tokens import CONFIRM_DAYS, ExpiredToken
 
 MOVABLE_STATES = ("active", "paused")
 VALID_FOR = timedelta(days=CONFIRM_DAYS)
@@ -26,7 +26,7 @@ SECOND = timedelta(seconds=1)
 Kind = Letter.Kind
 
 
-class NotOpen(Exception):
+class NotOpen(ExpiredToken):
     """The request was answered, cancelled or replaced, or the subscriber gets no digests."""
 
 

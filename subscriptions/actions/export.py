@@ -4,23 +4,14 @@ from collections import defaultdict
 
 from django.db.models import F, QuerySet
 
-from subscriptions import hooks, schedule
-from subscriptions.models import (
-    ApiToken,
-    Group,
-    Invitation,
-    LetterEvent,
-    LetterFact,
-    Move,
-    Subscriber,
-)
+from subscriptions import hooks, models, schedule
 
 
-def export(subscriber: Subscriber) -> dict:
+def export(subscriber: models.Subscriber) -> dict:
     """Return all data about the subscriber by name, ready for JSON."""
-    (data,) = rows(Subscriber.objects.filter(pk=subscriber.pk), without=("secret",))
+    (data,) = rows(models.Subscriber.objects.filter(pk=subscriber.pk), without=("secret",))
     letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
-    for name, model in (("events", LetterEvent), ("facts", LetterFact)):
+    for name, model in (("events", models.LetterEvent), ("facts", models.LetterFact)):
         found = defaultdict(list)
         for row in rows(model.objects.filter(letter__subscriber=subscriber), "letter_id"):
             found[row.pop("letter_id")].append(row)
@@ -36,10 +27,10 @@ def export(subscriber: Subscriber) -> dict:
         "consents": rows(subscriber.consents),
         "letters": letters,
         "groups": rows(subscriber.memberships, group_name=F("group__name")),
-        "list_of_groups": rows(Group.objects.filter(mailing_list=subscriber)),
-        "invitation": rows(Invitation.objects.filter(subscriber=subscriber)),
-        "move": rows(Move.objects.filter(subscriber=subscriber)),
-        "api_token": rows(ApiToken.objects.filter(subscriber=subscriber), without=("hash",)),
+        "list_of_groups": rows(models.Group.objects.filter(mailing_list=subscriber)),
+        "invitation": rows(models.Invitation.objects.filter(subscriber=subscriber)),
+        "move": rows(models.Move.objects.filter(subscriber=subscriber)),
+        "api_token": rows(models.ApiToken.objects.filter(subscriber=subscriber), without=("hash",)),
     }
     for exporter in hooks.exporters:
         data |= exporter(subscriber)

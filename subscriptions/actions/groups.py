@@ -1,4 +1,4 @@
-"""Groups: operators invite subscribers, who join and leave by their own consent.
+"""Groups: subscribers whom operators invited join and leave by their own consent.
 
 Every function takes the moment as an argument and is idempotent.
 """
@@ -10,11 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from subscriptions import addresses
-from subscriptions.actions.signup import ConsentSource, record_consent, unsubscribe
-from subscriptions.models import Consent, Group, Invitation, Membership, Subscriber
-from subscriptions.notices import send
-from subscriptions.security import rate_limits, suppression_list
+from subscriptions.actions.signup import ConsentSource, record_consent
+from subscriptions.models import Consent, Group, Membership, Subscriber
 
 MAX_NAME_LENGTH = 60
 #: The wording of the consent to join.
@@ -90,50 +87,6 @@ def leave(membership: Membership, *, source: ConsentSource, now) -> None:
             membership.joined_at, membership.name = None, ""
             membership.save()
             record_consent(membership.subscriber, Consent.Act.LEFT, source, now)
-
-
-def check_list(group: Group, text: str, now) -> str:
-    """Return the normalised address of a group's list, "" for none. Raises ValidationError.
-
-    It must not be a subscriber's address: nobody's subscription is taken over.
-    """
-    if not text.strip():
-        return ""
-    address = addresses.normalise(text)
-    if group.mailing_list and group.mailing_list.email.lower() == address.lower():
-        return group.mailing_list.email
-    if Subscriber.objects.with_address(address).exists():
-        raise ValidationError("This address is a subscriber’s. Use one that only this list has.")
-    if suppression_list.contains(address, now):
-        raise ValidationError("This address is blocked: nothing may be sent to it.")
-    if suppression_list.was_invited(address):
-        raise ValidationError("This address was invited before. Each is invited once.")
-    try:
-        rate_limits.check_invitation(address, now)
-    except rate_limits.TooManyAttempts:
-        raise ValidationError("There were too many invitations today. Try tomorrow.") from None
-    return address
-
-
-def set_list(group: Group, address: str, *, by: str, now) -> None:
-    """Ask the list to confirm as any subscriber, and unsubscribe the former list, if any.
-
-    `address` is one that `check_list` returned; `by`, the operator's account, is named to the list.
-    """
-    former = group.mailing_list
-    if address == (former.email if former else ""):
-        return
-    with transaction.atomic():
-        group.mailing_list = None
-        if former:
-            source = ConsentSource(f"removed from a group by {by}"[:60])
-            unsubscribe(former.public_id, source=source, now=now)
-        if address:
-            group.mailing_list = Subscriber.objects.create(email=address, asked_at=now)
-            Invitation.objects.create(subscriber=group.mailing_list, invited_by=by, at=now)
-            suppression_list.add(address, suppression_list.Why.INVITED, now)
-            send.write_confirm(group.mailing_list, now, since=now)
-        group.save()
 
 
 def _locked(membership):

@@ -1,7 +1,8 @@
-"""Invitations by operators: one email and one reminder at most to an address, whoever invites.
+"""Invitations of people and mailing lists by operators.
 
-A keyed hash on the suppression list outlives the subscriber. Every function is idempotent. The
-reasons for refusing an address are in invite.toml.
+An address gets one email and one reminder at most, whoever invites. A keyed hash on the suppression
+list outlives the subscriber. Every function is idempotent. The reasons for refusing an address are
+in invite.toml.
 """
 
 import csv
@@ -46,18 +47,16 @@ def read_text(text: str) -> list[Entry]:
 
 
 def read_csv(data: bytes) -> list[Entry]:
-    """Return the entries of a CSV file: with commas, semicolons or tabs, in UTF-8 or UTF-16.
+    """Return the entries of a CSV file: with commas, semicolons or tabs, in UTF-8.
 
     Raises ValidationError, which names the line.
     """
     try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        position = text.find("\0")
+        text = data.replace(b"\0", b"\xff").decode("utf-8-sig")  # PostgreSQL refuses NUL.
     except UnicodeDecodeError as error:
-        text, position = data.decode("latin-1"), error.start
-    if position >= 0:
-        number = text.count("\n", 0, position) + 1
-        raise ValidationError(f"Line {number} is not text. Save the file as “CSV UTF-8”.")
+        number = data.count(b"\n", 0, error.start) + 1
+        message = f"Line {number} is not text. Save the file as “CSV UTF-8”."
+        raise ValidationError(message) from None
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     curated = list(Topic.objects.curated())
@@ -71,12 +70,13 @@ def read_csv(data: bytes) -> list[Entry]:
             if None in row:
                 raise csv.Error("it has more cells than the header")
             cells = {column: (cell or "").strip() for column, cell in row.items()}
-            names = [name.strip() for name in re.split("[;|]", cells.get("topics", ""))]
-            if unknown := [name for name in names if name and name.lower() not in known]:
-                raise csv.Error(f"there is no topic “{unknown[0]}”")
+            names = filter(None, map(str.strip, re.split("[;|]", cells.get("topics", ""))))
+            topics = tuple(known[name.lower()] for name in names)
             if any(cells.values()):
-                topics = tuple(known[name.lower()] for name in names if name)
                 entries.append(Entry(cells["email"], cells.get("name", ""), topics))
+    except KeyError as unknown:
+        number, name = reader.reader.line_num, unknown.args[0]
+        raise ValidationError(f"Line {number}: there is no topic “{name}”.") from None
     except csv.Error as error:
         raise ValidationError(f"Line {reader.reader.line_num or 1}: {error}.") from error
     return entries
@@ -110,26 +110,14 @@ def invite(
 def _invite(email, name, topics, choices, group, by, now):
     subscriber = Subscriber.objects.select_for_update().with_address(email).first()
     state = subscriber.state_at(now) if subscriber else "new"
-    if suppression_list.contains(email, now):
-        state = "suppressed"
-    elif state == "new" and suppression_list.was_invited(email):
-        state = "invited"
-    elif group and state in ("active", "paused"):
+    if group and state in ("active", "paused"):
         has_membership = group.memberships.filter(subscriber=subscriber).exists()
         state = "invited" if has_membership else "subscribed"
-    if state in REASONS:
-        return REASONS[state]
-    try:
-        rate_limits.check_invitation(email, now)
-    except rate_limits.TooManyAttempts as refusal:
-        return REASONS[refusal.by]
+    if refusal := _refusal(email, state, now):
+        return refusal
     if state == "new":
-        subscriber = Subscriber.objects.create(email=email, asked_at=now, **choices)
+        subscriber = _create(email, by, now, **choices)
         set_preferences(subscriber, topics)
-        Invitation.objects.create(subscriber=subscriber, invited_by=by, at=now)
-        source = signup.ConsentSource(f"invitation by {by}"[:60])
-        signup.record_consent(subscriber, Consent.Act.ASKED, source, now)
-        suppression_list.add(email, suppression_list.Why.INVITED, now)
     if group:
         if groups.invite(group, subscriber, now) is None:
             return REASONS["recipient"]
@@ -137,6 +125,65 @@ def _invite(email, name, topics, choices, group, by, now):
             subscriber.memberships.update(name=name[: groups.MAX_NAME_LENGTH])
     send.write_confirm(subscriber, now, since=now)
     return ""
+
+
+def _refusal(email, state, now) -> str:
+    """Count an invitation, and return "", or why there must be none. `state` is a subscriber's."""
+    if suppression_list.contains(email, now):
+        state = "suppressed"
+    elif state == "new" and suppression_list.was_invited(email):
+        state = "invited"
+    if state in REASONS:
+        return REASONS[state]
+    try:
+        rate_limits.check_invitation(email, now)
+    except rate_limits.TooManyAttempts as refusal:
+        return REASONS[refusal.by]
+    return ""
+
+
+def _create(email, by, now, **choices) -> Subscriber:
+    """Return a new subscriber who was asked. The caller writes the letter."""
+    subscriber = Subscriber.objects.create(email=email, asked_at=now, **choices)
+    Invitation.objects.create(subscriber=subscriber, invited_by=by, at=now)
+    source = signup.ConsentSource(f"invitation by {by}"[:60])
+    signup.record_consent(subscriber, Consent.Act.ASKED, source, now)
+    suppression_list.add(email, suppression_list.Why.INVITED, now)
+    return subscriber
+
+
+def check_list(group: Group, text: str, now) -> str:
+    """Return the normalised address of a group's list, "" for none. Raises ValidationError.
+
+    It must not be a subscriber's address: nobody's subscription is taken over.
+    """
+    if not text.strip():
+        return ""
+    address = addresses.normalise(text)
+    if group.mailing_list and group.mailing_list.email.lower() == address.lower():
+        return group.mailing_list.email
+    is_taken = Subscriber.objects.with_address(address).exists()
+    if refusal := _refusal(address, "taken" if is_taken else "new", now):
+        raise ValidationError(refusal)
+    return address
+
+
+def set_list(group: Group, address: str, *, by: str, now) -> None:
+    """Ask the list to confirm as any subscriber, and unsubscribe the former list, if any.
+
+    `address` is one that `check_list` returned; `by`, the operator's account, is named to the list.
+    """
+    former = group.mailing_list
+    if address == (former.email if former else ""):
+        return
+    with transaction.atomic():
+        if former:
+            source = signup.ConsentSource(f"removed from a group by {by}"[:60])
+            signup.unsubscribe(former.public_id, source=source, now=now)
+        group.mailing_list = _create(address, by, now) if address else None
+        if address:
+            send.write_confirm(group.mailing_list, now, since=now)
+        group.save()
 
 
 def remind(now) -> None:

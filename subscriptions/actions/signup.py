@@ -17,7 +17,7 @@ from subscriptions.mail import kinds
 from subscriptions.models import Consent, Letter, Move, Subscriber, Topic
 from subscriptions.notices import send
 from subscriptions.security import suppression_list
-from subscriptions.security.tokens import ClosedToken
+from subscriptions.security.tokens import ClosedToken, ExpiredToken
 
 Kind = Letter.Kind
 
@@ -68,7 +68,7 @@ class SignUpRequest:
         return cls(selection, asked["timezone"], asked["hour"])
 
 
-class UsedToken(Exception):
+class UsedToken(ExpiredToken):
     """The link was answered, and its answer has ended since. A new sign-up is needed."""
 
 

@@ -9,7 +9,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from subscriptions.actions import groups
+from subscriptions.actions import invite
 from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.models import Group, Membership
@@ -32,7 +32,7 @@ class GroupForm(forms.ModelForm):
 
     def clean_list_address(self):
         text = self.cleaned_data["list_address"]
-        return groups.check_list(self.instance, text, timezone.now())
+        return invite.check_list(self.instance, text, timezone.now())
 
 
 class MembershipInline(TabularInline):
@@ -72,7 +72,7 @@ class GroupAdmin(BaseModelAdmin):
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
         address, by = form.cleaned_data["list_address"], request.user.get_username()
-        groups.set_list(obj, address, by=by, now=timezone.now())
+        invite.set_list(obj, address, by=by, now=timezone.now())
 
     @display(description="Digest goes to")
     def recipients(self, group):

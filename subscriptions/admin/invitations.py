@@ -12,7 +12,7 @@ from unfold import widgets
 from unfold.decorators import action
 
 from subscriptions.actions import invite
-from subscriptions.forms import hour_field, zone_named
+from subscriptions.forms import HourField, zone_named
 from subscriptions.models import Group, Subscriber, Topic, languages
 
 TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
@@ -35,7 +35,7 @@ class InviteForm(forms.Form):
         Topic.objects.offered(), required=False, widget=ManyChoices
     )
     group = forms.ModelChoiceField(Group.objects.all(), required=False, widget=Choices)
-    hour = hour_field(initial=7, widget=Choices)
+    hour = HourField(initial=7, widget=Choices)
     timezone = forms.CharField(
         label="Time zone", initial="UTC", widget=widgets.UnfoldAdminTextInputWidget
     )

@@ -94,9 +94,20 @@ class SubscriberAction:
                 continue
             if note is None:
                 reasons.append(self.not_done_reason)
-            else:
-                self._log(panel, request, subscriber, note)
-                count += 1
+                continue
+            count += 1
+            if self.erases:  # Without the address, which is erased.
+                LogEntry.objects.create(
+                    user=request.user,
+                    content_type=get_content_type_for_model(Subscriber),
+                    object_id=subscriber.pk,
+                    object_repr=f"Subscriber {subscriber.pk}",
+                    action_flag=DELETION,
+                )
+                continue
+            with transaction.atomic():  # A subscriber erased meanwhile must not get into the log.
+                if Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first():
+                    panel.log_change(request, subscriber, note)
         if count:
             panel.message_user(request, f"{self.done}: {count}.", messages.SUCCESS)
         if reasons:
@@ -107,34 +118,16 @@ class SubscriberAction:
             text = f"Time ran out: {late} are unchanged. Select them again."
             panel.message_user(request, text, messages.WARNING)
 
-    def _log(self, panel, request, subscriber, note):
-        if self.erases:  # Without the address, which is erased.
-            LogEntry.objects.create(
-                user=request.user,
-                content_type=get_content_type_for_model(Subscriber),
-                object_id=subscriber.pk,
-                object_repr=f"Subscriber {subscriber.pk}",
-                action_flag=DELETION,
-            )
-            return
-        with transaction.atomic():  # A subscriber erased meanwhile must not get into the log.
-            if Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first():
-                panel.log_change(request, subscriber, note)
 
-
-def register_actions(*actions: SubscriberAction):
-    """Make a class decorator that adds the actions to a ModelAdmin of subscribers."""
-
-    def decorate(panel):
-        for action in actions:
-            setattr(panel, f"has_{action.name}_permission", _permission(action))
-            setattr(panel, action.name, _detail_action(action))
-            setattr(panel, f"{action.name}_selected", _list_action(action))
-        panel.actions_detail = [*panel.actions_detail, *(action.name for action in actions)]
-        panel.actions = [*panel.actions, *(f"{action.name}_selected" for action in actions)]
-        return panel
-
-    return decorate
+def register_actions(panel):
+    """Add the ACTIONS to a ModelAdmin of subscribers: a class decorator."""
+    for action in ACTIONS:
+        setattr(panel, f"has_{action.name}_permission", _permission(action))
+        setattr(panel, action.name, _detail_action(action))
+        setattr(panel, f"{action.name}_selected", _list_action(action))
+    panel.actions_detail = [action.name for action in ACTIONS]
+    panel.actions = [f"{action.name}_selected" for action in ACTIONS]
+    return panel
 
 
 def _permission(action):

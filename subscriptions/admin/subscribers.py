@@ -23,7 +23,7 @@ from subscriptions.actions import preferences
 from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
 from subscriptions.admin.invitations import InvitationsMixin
-from subscriptions.admin.subscriber_actions import ACTIONS, register_actions
+from subscriptions.admin.subscriber_actions import register_actions
 from subscriptions.models import (
     Channel,
     Consent,
@@ -117,7 +117,7 @@ class LetterInline(widgets.ReadOnlyInline):
 
 
 @admin.register(Subscriber)
-@register_actions(*ACTIONS)
+@register_actions
 class SubscriberAdmin(InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin):
     """Nobody is added by hand: consent must be the person's own.
 
@@ -133,7 +133,6 @@ class SubscriberAdmin(InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin)
     ordering = ["-pk"]
     sortable_by = ["address", "hours", "next_digest"]
     list_disable_select_all = True
-    actions = []
     change_form_outer_before_template = "admin/subscriptions/subscriber/actions.html"
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [

@@ -166,10 +166,6 @@ def move_url(subscriber: Subscriber, side: str, asked_at: datetime) -> str:
     return _url("move", token(f"move-{side}", subscriber.public_id, asked_at))
 
 
-def confirm_url(subscriber: Subscriber) -> str:
-    return answer_url(subscriber, Letter.Kind.CONFIRM, subscriber.asked_at)
-
-
 def answer_url(subscriber: Subscriber, kind: str, asked_at: datetime) -> str:
     """Return where they answer what a letter of this kind asked at that moment."""
     return _url("confirm", token(kind, subscriber.public_id, asked_at))

@@ -8,13 +8,27 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from subscriptions.actions import change_address, signup
+from subscriptions.actions import signup
 from subscriptions.models import Subscriber
 from subscriptions.security import rate_limits, tokens
 
 
+def open_form(view):
+    """Decorate a page without a CSRF check. It answers 429 where it raises TooManyAttempts."""
+
+    @wraps(view)
+    def wrapped(request, *args, **kwargs):
+        try:
+            return view(request, *args, **kwargs)
+        except rate_limits.TooManyAttempts as refusal:
+            return too_many(request, refusal)
+
+    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(wrapped))
+
+
 def token_page(view):
-    """Decorate a page that a token opens: no CSRF cookie. (config.middleware keeps its URL secret.)
+    """Decorate a page that a token opens, as an `open_form`. (config.middleware keeps its URL
+    secret.)
 
     A wrong token is answered with 404, a token that is no longer valid with 410.
     """
@@ -23,12 +37,7 @@ def token_page(view):
     def wrapped(request, *args, **kwargs):
         try:
             return view(request, *args, **kwargs)
-        except (
-            tokens.ClosedToken,
-            tokens.ExpiredToken,
-            signup.UsedToken,
-            change_address.NotOpen,
-        ) as error:
+        except (tokens.ClosedToken, tokens.ExpiredToken) as error:
             status, is_closed = 410, isinstance(error, tokens.ClosedToken)
         except (tokens.BadToken, Subscriber.DoesNotExist):
             status, is_closed = 404, False
@@ -36,7 +45,7 @@ def token_page(view):
         context = {"expired": status == 410, "is_move": is_move, "is_closed": is_closed}
         return render(request, "subscriptions/bad_link.html", context, status=status)
 
-    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(wrapped))
+    return open_form(wrapped)
 
 
 def public_page(view):

@@ -23,7 +23,7 @@ from subscriptions.db import retry_on_integrity_error
 from subscriptions.delivery import retention
 from subscriptions.models import Membership, Topic, TopicPreference
 from subscriptions.security import api_tokens, rate_limits, tokens
-from subscriptions.views.access import bad_request, consent_source, token_page, too_many
+from subscriptions.views.access import bad_request, consent_source, token_page
 from subscriptions.views.signup import ADDRESS_WORKS
 
 #: The content types of forms.
@@ -65,24 +65,24 @@ def preferences(request, token):
 
 
 @retry_on_integrity_error
-def _save(request, subscriber, token, tabs=tuple(TAB_FORMS)):
-    sent = _submitted(request, subscriber, tabs)
+def _submit(request, subscriber, token, action, tabs=tuple(TAB_FORMS)):
+    """Save the forms of these tabs, or show what saving them would change.
+
+    With `?part`, that is shown as a fragment for the page's script. Other tabs are kept.
+    """
+    now, sent = timezone.now(), {tab: TAB_FORMS[tab](request.POST) for tab in tabs}
+    if delivery := sent.get("delivery"):
+        delivery.refuse_past_pause(subscriber, schedule.local_day(now, subscriber.zone))
     if not all(form.is_valid() for form in sent.values()):
         return _preferences_page(request, subscriber, sent, status=400)
-    topics, settings = _changes(sent)
-    change(subscriber, topics, settings, now=timezone.now())
-    # At most 50: they must fit into a URL.
-    both = sorted(topics.followed_and_muted(subscriber))[:50] if topics else []
-    return _done(token, "save", tab=tabs[0] if len(tabs) == 1 else [], both=both)
-
-
-def _preview(request, subscriber, token, tabs=tuple(TAB_FORMS)):
-    """Show what saving would change: with `?part`, as a fragment for the page's script."""
-    sent = _submitted(request, subscriber, tabs)
-    if not all(form.is_valid() for form in sent.values()):
-        return _preferences_page(request, subscriber, sent, status=400)
-    unsaved = (*_changes(sent), timezone.now())
-    parts = ((preview(subscriber, *unsaved),) for preview in hooks.previews)
+    topics = sent["interests"].topic_selection() if "interests" in sent else None
+    settings = delivery.settings() if delivery else {}
+    if action == "save":
+        change(subscriber, topics, settings, now=now)
+        # At most 50: they must fit into a URL.
+        both = sorted(topics.followed_and_muted(subscriber))[:50] if topics else []
+        return _done(token, "save", tab=tabs[0] if len(tabs) == 1 else [], both=both)
+    parts = ((preview(subscriber, topics, settings, now),) for preview in hooks.previews)
     html = format_html_join("", "{}", parts)
     if "part" in request.GET:
         return HttpResponse(html)
@@ -96,21 +96,6 @@ def _count(request, subscriber, token):
         for count in hooks.keyword_counts:
             counts |= count(form.cleaned_data["interests"], timezone.now())
     return JsonResponse(counts)
-
-
-def _submitted(request, subscriber, tabs):
-    """Return the forms of these tabs as they were sent."""
-    sent = {tab: TAB_FORMS[tab](request.POST) for tab in tabs}
-    if "delivery" in sent:
-        today = schedule.local_day(timezone.now(), subscriber.zone)
-        sent["delivery"].refuse_past_pause(subscriber, today)
-    return sent
-
-
-def _changes(sent):
-    """Return the topics, or None to keep them, and the settings of valid forms."""
-    topics = sent["interests"].topic_selection() if "interests" in sent else None
-    return topics, sent["delivery"].settings() if "delivery" in sent else {}
 
 
 def _resume(request, subscriber, token):
@@ -150,23 +135,18 @@ def _erase(request, subscriber, token):
 
 def _move(request, subscriber, token):
     form, now = forms.MoveForm(request.POST, subscriber=subscriber), timezone.now()
-    try:
-        if form.is_valid():
-            rate_limits.check_visitor("new address", request.META["REMOTE_ADDR"], now)
-            new_email = form.cleaned_data["new_email"]
+    if form.is_valid():
+        rate_limits.check_visitor("new address", request.META["REMOTE_ADDR"], now)
+        new_email = form.cleaned_data["new_email"]
+        try:
             if rate_limits.check_mailbox("new address", subscriber.email, now):
                 with transaction.atomic():
                     may_write = rate_limits.check_mailbox("new address", new_email, now)
                     change_address.request(subscriber, new_email, now=now, may_write=may_write)
-            else:
-                message = _("Too many changes today. Please try again tomorrow.")
-                form.add_error("new_email", message)
-    except rate_limits.TooManyAttempts as refusal:
-        return too_many(request, refusal)
-    except change_address.NotOpen:
-        form.add_error("new_email", _("Only an active digest can change its address."))
-    if form.is_valid():
-        return _done(token, "move", tab="data")
+                return _done(token, "move", tab="data")
+            form.add_error("new_email", _("Too many changes today. Please try again tomorrow."))
+        except change_address.NotOpen:
+            form.add_error("new_email", _("Only an active digest can change its address."))
     return _preferences_page(request, subscriber, status=400, move_form=form)
 
 
@@ -189,9 +169,9 @@ def _revoke_token(request, subscriber, token):
 def _in_group(request, subscriber, token, action):
     """Join, leave, or switch recommendations on ("take") or off ("refuse")."""
     now, source = timezone.now(), consent_source(request, "preferences page")
-    own = {str(row.pk): row for row in subscriber.memberships.select_related("group")}
+    own = subscriber.memberships.select_related("group")
     try:
-        membership = own[request.POST.get("membership")]
+        membership = own.get(pk=request.POST.get("membership"))
         if action == "join":
             form = forms.JoinForm(membership, request.POST)
             if not form.is_valid():
@@ -201,20 +181,19 @@ def _in_group(request, subscriber, token, action):
         elif action == "leave":
             groups.leave(membership, source=source, now=now)
         else:
-            wanted = {"takes_recommendations": action == "take"}
-            subscriber.memberships.filter(pk=membership.pk).update(**wanted)
-    except (KeyError, Membership.DoesNotExist):
+            own.filter(pk=membership.pk).update(takes_recommendations=action == "take")
+    except (ValueError, Membership.DoesNotExist):
         return bad_request(request, gettext("You are not invited to this group."))
     return _done(token, action if action in DONE else "save", tab="groups")
 
 
 ACTIONS = {
-    "save": _save,
-    "save_interests": partial(_save, tabs=["interests"]),
-    "save_delivery": partial(_save, tabs=["delivery"]),
-    "preview": _preview,
-    "preview_interests": partial(_preview, tabs=["interests"]),
-    "preview_delivery": partial(_preview, tabs=["delivery"]),
+    **{action: partial(_submit, action=action) for action in ("save", "preview")},
+    **{
+        f"{action}_{tab}": partial(_submit, action=action, tabs=[tab])
+        for action in ("save", "preview")
+        for tab in TAB_FORMS
+    },
     "count": _count,
     "resume": _resume,
     "reset": _reset,

@@ -4,15 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import get_language_from_request
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods
 
 from subscriptions import addresses, forms, hooks
 from subscriptions.actions import groups, signup
@@ -21,7 +18,7 @@ from subscriptions.delivery.status import sending_status
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.notices import send
 from subscriptions.security import rate_limits, tokens
-from subscriptions.views.access import consent_source, token_page, too_many
+from subscriptions.views.access import consent_source, open_form, token_page
 
 CONSENT = _("I’d like a daily email with new papers. Unsubscribe any time.")
 UNDO = _("I’d like the daily email again, with my previous settings. Unsubscribe any time.")
@@ -32,18 +29,14 @@ FIRST_DIGEST_WAIT = timedelta(seconds=15)
 
 #: By the kind of letter whose link must be answered: template, wording, and source of the consent.
 QUESTIONS = {
-    Letter.Kind.CONFIRM: ("subscriptions/confirm.html", CONSENT, "link in the email"),
-    Letter.Kind.GOODBYE: ("subscriptions/resubscribe.html", UNDO, "link that undoes unsubscribing"),
-    Letter.Kind.BOUNCED: (
-        "subscriptions/confirm_address.html",
-        ADDRESS_WORKS,
-        "link in the email about bounces",
-    ),
+    Letter.Kind.CONFIRM: ("confirm", CONSENT, "link in the email"),
+    Letter.Kind.GOODBYE: ("resubscribe", UNDO, "link that undoes unsubscribing"),
+    Letter.Kind.BOUNCED: ("confirm_address", ADDRESS_WORKS, "link in the email about bounces"),
 }
 
 
-@csrf_exempt  # Other sites may embed the form; the sign-up has to be confirmed by email.
-@require_http_methods(["GET", "HEAD", "POST"])
+@open_form  # Other sites may embed the form; the sign-up has to be confirmed by email.
+@retry_on_integrity_error
 def subscribe(request):
     """Sign up. The response does not depend on whether the address is subscribed."""
     if request.method != "POST":
@@ -52,20 +45,9 @@ def subscribe(request):
     if not form.is_valid():
         return _sign_up_page(request, form, status=400)
     now = timezone.now()
-    try:
-        rate_limits.check_visitor("sign-up", request.META["REMOTE_ADDR"], now)
-    except rate_limits.TooManyAttempts as refusal:
-        return too_many(request, refusal)
+    rate_limits.check_visitor("sign-up", request.META["REMOTE_ADDR"], now)
     if request.bypassed_proxies:
         rate_limits.report_bypassed_proxy(now)
-    return _sign_up(request, now)
-
-
-@retry_on_integrity_error
-def _sign_up(request, now):
-    form = forms.SignUpForm(request.POST)
-    if not form.is_valid():  # At the second attempt, as a topic was deleted concurrently.
-        return _sign_up_page(request, form, status=400)
     email = form.cleaned_data["email"]
     ours = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
     is_ours = request.headers.get("Origin", settings.SITE_URL) in ours
@@ -96,17 +78,15 @@ def confirm(request, token):
     template, wording, via = QUESTIONS[kind]
     memberships = subscriber.memberships.filter(joined_at=None).select_related("group")
     membership = memberships.first() if kind == Letter.Kind.CONFIRM else None
-    group_consent, error = groups.consent(membership.group) if membership else "", ""
-    if request.method == "POST":
+    join_form = forms.JoinForm(membership, request.POST or None) if membership else None
+    joins = join_form is not None and "join" in request.POST
+    if request.method == "POST" and (not joins or join_form.is_valid()):
         source = consent_source(request, via, wording)
-        try:
-            with transaction.atomic():
-                signup.confirm(subscriber, asked_at, source=source, now=now, kind=kind)
-                if membership and "join" in request.POST:
-                    source, name = replace(source, wording=group_consent), request.POST.get("name")
-                    groups.join(membership, name or "", source=source, now=now)
-        except ValidationError as refusal:
-            error = refusal.message
+        with transaction.atomic():
+            signup.confirm(subscriber, asked_at, source=source, now=now, kind=kind)
+            if joins:
+                source = replace(source, wording=join_form.consent)
+                groups.join(membership, join_form.cleaned_data["name"], source=source, now=now)
         subscriber.refresh_from_db()
     is_open = signup.is_open(subscriber, asked_at, now=now, kind=kind)
     state, is_held_up = subscriber.state_at(now), _is_held_up(now)
@@ -124,9 +104,8 @@ def confirm(request, token):
         "address": addresses.readable(subscriber.email),
         "preferences_url": tokens.preferences_url(subscriber),
         "consent": wording,
-        "membership": membership,
-        "group_consent": group_consent,
-        "error": error,
+        "join_form": join_form,
+        "joins": joins,
         "kind": kind,
         "state": state,
         "is_delayed": subscriber.is_delayed(now),
@@ -136,12 +115,11 @@ def confirm(request, token):
         "is_held_up": is_held_up,
         "now": now,
     }
-    template = template if is_open else "subscriptions/confirmed.html"
-    return render(request, template, context, status=400 if error else 200)
+    template = f"subscriptions/{template if is_open else 'confirmed'}.html"
+    return render(request, template, context, status=400 if joins and join_form.errors else 200)
 
 
-@csrf_exempt  # The letter goes to the address alone, and there is no cookie to protect.
-@require_http_methods(["GET", "HEAD", "POST"])
+@open_form  # The letter goes to the address alone, and there is no cookie to protect.
 def resend_link(request):
     """Send the link to the preferences again. Does not tell whether the address is subscribed."""
     form = forms.AddressForm(request.POST if request.method == "POST" else None)
@@ -149,10 +127,7 @@ def resend_link(request):
         status = 400 if form.is_bound else 200
         return render(request, "subscriptions/resend_link.html", {"form": form}, status=status)
     email, now = form.cleaned_data["email"], timezone.now()
-    try:
-        rate_limits.check_visitor("lost link", request.META["REMOTE_ADDR"], now)
-    except rate_limits.TooManyAttempts as refusal:
-        return too_many(request, refusal)
+    rate_limits.check_visitor("lost link", request.META["REMOTE_ADDR"], now)
     with transaction.atomic():  # One, so that each request writes something.
         if rate_limits.check_mailbox("lost link", email, now):
             send.send_link(email, now=now)

@@ -265,7 +265,8 @@ def test_confirming_works_as_an_asked_for_topic_is_deleted(client, monkeypatch):
         set_preferences(someone, wishes)
 
     monkeypatch.setattr(signup, "set_preferences", too_late)
-    assert client.post(tokens.confirm_url(subscriber)).status_code == 200
+    url = tokens.answer_url(subscriber, "confirm", subscriber.asked_at)
+    assert client.post(url).status_code == 200
     assert len(calls) == 2
     subscriber.refresh_from_db()
     assert (subscriber.unsubscribed_at, subscriber.hour) == (None, 9)

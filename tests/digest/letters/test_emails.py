@@ -261,7 +261,10 @@ def test_a_sign_up_is_asked_to_confirm_and_a_subscriber_is_reminded_instead(sent
     topics = TopicSelection(interests=["Buy at https://spam.example now"])
     request = signup.SignUpRequest(topics)
     letter = signup.subscribe("reader@example.org", request, source=CONSENT_SOURCE, now=NOW)
-    asked, url = parsed(sent(letter)), tokens.confirm_url(letter.subscriber)
+    asked, url = (
+        parsed(sent(letter)),
+        tokens.answer_url(letter.subscriber, "confirm", letter.subscriber.asked_at),
+    )
     assert html_of(asked).count(f'href="{url}"') == 2
     assert f"\n{url}\n" in text_of(asked)
     assert "spam" not in text_of(asked) + html_of(asked)  # Anyone may type anyone's address.

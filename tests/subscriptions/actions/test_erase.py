@@ -54,7 +54,7 @@ def a_life(client):
     client.post("/subscribe/", {"email": ADDRESS, "interests": "graph networks", "hour": "9"})
     subscriber = Subscriber.objects.get()
     Invitation.objects.create(subscriber=subscriber, invited_by="you", at=NOW)
-    client.post(tokens.confirm_url(subscriber))
+    client.post(tokens.answer_url(subscriber, "confirm", subscriber.asked_at))
     for now in (NOW, NOW + DAY):
         make.paper(f"Graph networks of day {now.day}")
         plan.plan(now)

@@ -10,7 +10,7 @@ from digest import tasks
 from digest.models import Digest
 from digest.operations import retention
 from digest.planning import plan
-from subscriptions.actions import erase, groups, invite, moderation
+from subscriptions.actions import erase, invite, moderation
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Invitation, Letter, Seal, Subscriber
 from subscriptions.security import suppression_list, tokens
@@ -288,7 +288,7 @@ def test_a_pasted_list_may_have_commas_lines_and_names():
 TABLE = "Email;Name;Topics\na@x.org;Ä;Graphs|robots\n;;\nb@x.org;;\n"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-excel"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-8-excel"])
 @pytest.mark.parametrize("separator", [";", ",", "\t"])
 def test_files_of_spreadsheets_are_read(encoding, separator):
     topics = (make.topic("Graphs"), make.topic("Robots"))
@@ -303,7 +303,7 @@ def test_files_of_spreadsheets_are_read(encoding, separator):
         (b"", "Line 1: this is the header"),
         (b"a@x.org\nb@x.org\n", "Line 1: this is the header, and has no column"),
         (b"email,name\na@x.org,A\nb@x.org,B,C\n", "Line 3: it has more cells than the header"),
-        (b"email,topics\na@x.org,Bread\n", "Line 2: there is no topic “Bread”"),
+        (b"email,topics\na@x.org,Bread\n", "Line 2: there is no topic “bread”"),
         (b'email\na@x.org\n"b@x.org\n', "Line 3: unexpected end of data"),
         (b"email\na@x.org\nb\0@x.org\n", "Line 3 is not text"),
         ("email,name\na@x.org,Zoë\n".encode("latin-1"), "Line 2 is not text"),
@@ -323,13 +323,13 @@ def test_the_list_of_a_group_counts_as_an_invitation_of_its_address(settings):
     one, other = make.group(), make.group()
     invited("other@example.org")
     erase.erase(Subscriber.objects.get(), now=NOW)
-    for address, said in (("other@example.org", "invited before"), (ADA, ""), ("b@b.org", "many")):
+    for address, said in (("other@example.org", "invited before"), (ADA, ""), ("b@b.org", "limit")):
         if said:
             with pytest.raises(ValidationError, match=said):
-                groups.check_list(one, address, NOW)
+                invite.check_list(one, address, NOW)
         else:
-            groups.set_list(one, groups.check_list(one, address, NOW), by="head", now=NOW)
+            invite.set_list(one, invite.check_list(one, address, NOW), by="head", now=NOW)
     erase.erase(ada(), now=NOW)
     assert invited(by="other", now=NOW + DAY)[ADA] == REASONS["invited"]
     with pytest.raises(ValidationError, match="invited before"):
-        groups.check_list(other, ADA, NOW + DAY)
+        invite.check_list(other, ADA, NOW + DAY)

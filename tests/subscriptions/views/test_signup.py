@@ -142,7 +142,7 @@ def test_while_sending_is_stopped_who_waits_for_a_letter_sees_it(client, page, i
 def test_while_sending_is_stopped_the_confirmation_page_says_when_the_digest_comes(client):
     circuit_breaker.stop("Ada", NOW)
     subscriber = make.subscriber(confirmed=False)
-    page = client.post(tokens.confirm_url(subscriber)).text
+    page = client.post(tokens.answer_url(subscriber, "confirm", subscriber.asked_at)).text
     assert "Your first digest follows as soon as it resumes" in page
     assert "on its way" not in page
 
