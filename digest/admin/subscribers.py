@@ -13,15 +13,21 @@ from unfold.decorators import action
 from digest.admin import subscriber_history
 from digest.admin.links import email_view, html_response, text_response
 from digest.letters import compose
-from digest.models import Digest, FittedModel
+from digest.models import Digest, FittedModel, ZoteroLibrary
 from subscriptions import schedule
 from subscriptions.admin.subscribers import SubscriberAdmin
-from subscriptions.admin.widgets import letter_badge
+from subscriptions.admin.widgets import ReadOnlyInline, letter_badge
 from subscriptions.models import Subscriber
 
 admin.site.unregister(Subscriber)
 
 NOBODY = uuid.UUID(int=0)  # No random id has this value.
+
+
+class ZoteroInline(ReadOnlyInline):
+    model = ZoteroLibrary
+    fields = ["path", "read_at", "next_read_at", "problem"]
+    verbose_name_plural = "Zotero library"
 
 
 @admin.register(Subscriber)
@@ -30,6 +36,10 @@ class SubscriberWithDigestsAdmin(SubscriberAdmin):
 
     actions_detail = ["preview", *SubscriberAdmin.actions_detail]
     change_form_outer_after_template = "admin/subscriptions/subscriber/days.html"
+
+    def get_inlines(self, request, obj):
+        libraries = ZoteroLibrary.objects.filter(subscriber=obj)
+        return [*self.inlines, *([ZoteroInline] if libraries.exists() else [])]
 
     def render_change_form(self, request, context, obj=None, **kwargs):
         context["days"] = [

@@ -93,7 +93,19 @@ class Migration(migrations.Migration):
                     "problem",
                     models.CharField(
                         blank=True,
-                        help_text="Its text is in templates/digest/_zotero.html.",
+                        choices=[
+                            (
+                                "refused",
+                                "Zotero refuses access. Make the library public at zotero.org, or enter a key that may read it.",
+                            ),
+                            ("missing", "Zotero has no such library. Check the address or number."),
+                            ("key", "The saved key can no longer be decrypted. Enter it again."),
+                            ("unavailable", "Zotero could not be read. It will be tried again."),
+                            (
+                                "unreadable",
+                                "Zotero sent something else than a library. It will be tried again; if this stays, tell the operator.",
+                            ),
+                        ],
                         max_length=20,
                     ),
                 ),

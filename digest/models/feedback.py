@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from digest.models.papers import Paper
 from subscriptions.models import Subscriber
@@ -119,6 +120,25 @@ class ZoteroLibrary(models.Model):
     See digest/personalization/zotero.py.
     """
 
+    class Problem(models.TextChoices):
+        REFUSED = (
+            "refused",
+            _(
+                "Zotero refuses access. Make the library public at zotero.org, or enter a key that "
+                "may read it."
+            ),
+        )
+        MISSING = "missing", _("Zotero has no such library. Check the address or number.")
+        KEY = "key", _("The saved key can no longer be decrypted. Enter it again.")
+        UNAVAILABLE = "unavailable", _("Zotero could not be read. It will be tried again.")
+        UNREADABLE = (
+            "unreadable",
+            _(
+                "Zotero sent something else than a library. It will be tried again; if this stays, "
+                "tell the operator."
+            ),
+        )
+
     subscriber = models.OneToOneField(
         Subscriber, on_delete=models.DB_CASCADE, related_name="zotero_library"
     )
@@ -131,9 +151,7 @@ class ZoteroLibrary(models.Model):
     )
     read_at = models.DateTimeField(null=True, blank=True, help_text="When it was last read.")
     next_read_at = models.DateTimeField(db_index=True)
-    problem = models.CharField(
-        max_length=20, blank=True, help_text="Its text is in templates/digest/_zotero.html."
-    )
+    problem = models.CharField(max_length=20, choices=Problem, blank=True)
 
     def __str__(self):
         return self.path

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from digest.indexing import model_store
+from digest.models import ZoteroLibrary
 from digest.planning import plan
 from subscriptions.actions import signup
 from subscriptions.admin import subscriber_actions
@@ -35,6 +36,17 @@ def test_another_hour_moves_the_next_digest_and_nothing_else(panel):
     subscriber.refresh_from_db()
     assert (subscriber.hour, subscriber.next_due_at) == (23, NOW.replace(hour=14))
     assert list(subscriber.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
+
+
+def test_a_subscribers_page_says_why_their_zotero_library_was_not_read_and_has_no_key(panel):
+    subscriber = make.subscriber()
+    assert "Zotero" not in page(panel, subscriber).text
+    problem = ZoteroLibrary.Problem.REFUSED
+    ZoteroLibrary.objects.create(
+        subscriber=subscriber, path="users/7", secret="s3cret", problem=problem, next_read_at=NOW
+    )
+    said = page(panel, subscriber).text
+    assert (str(problem.label) in said, "s3cret" in said) == (True, False)
 
 
 def test_a_subscribers_page_names_its_time_zone_and_no_button_leads_to_another_subscriber(panel):
