@@ -419,7 +419,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         # Or gunicorn would use its own format.
         "gunicorn.error": {"handlers": [], "propagate": True},
-        # It logs the URL of each request: the webhook's is secret.
+        # They log URLs, also those that a server redirects to: a webhook's is secret.
+        "httpcore2": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
         "bibtexparser": {"level": "CRITICAL"},  # It logs each broken entry; the page shows them.
         "flufl.bounce": {"level": "CRITICAL"},  # It logs each bounce that it cannot parse.

@@ -71,8 +71,11 @@ def _units(text):
 
 
 def _inert(text):
-    """Return text in HTML or Slack's mrkdwn that mentions nobody: a word joiner follows each @."""
-    return escape(text, quote=False).replace("@", "@\u2060")
+    """Return text in HTML or Slack's mrkdwn that mentions nobody and hides no link.
+
+    A word joiner follows each @, and each ] that Mattermost and Discord would make a link of.
+    """
+    return escape(text, quote=False).replace("@", "@\u2060").replace("](", "]\u2060(")
 
 
 def _json(post):

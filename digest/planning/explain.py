@@ -93,6 +93,8 @@ def _diagnosis(subscriber, window, new, paper) -> Diagnosis | None:
     )
     if choice and members and diagnosis.what != "chosen":  # By a member's feedback.
         return Diagnosis("chosen", place=[*chosen].index(paper.pk) + 1, of=len(chosen))
+    if members and diagnosis.interest and diagnosis.what not in ("chosen", "passed"):
+        return Diagnosis("unasked")  # Only reasons of the group's papers may name a member's topic.
     if diagnosis.what == "chosen" and not choice:
         # A second chance took its place, or it waits for a day with new papers.
         return replace(diagnosis, what="crowded" if choices else "passed")

@@ -348,6 +348,8 @@ class _Wire(httpcore2.NetworkBackend):
             addresses = [host] if _is_address(host) else self.resolve(host)
         except OSError as error:
             raise httpcore2.ConnectError(f"DNS: {error}") from error
+        except UnicodeError:  # An empty label, or one of more than 63 characters.
+            raise Refused(f"{host[:200]!r} is no name of a host") from None
         hidden = [address for address in addresses if not _is_public(address)]
         if hidden and not self.is_trusted:
             raise Refused(f"{host} resolves to {hidden[0]}, which is not a public address")

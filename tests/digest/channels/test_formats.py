@@ -59,7 +59,7 @@ def test_a_title_mentions_nobody_and_changes_no_markup():
     slack = message("slack", post(1, title=TRAP))
     html = message("telegram", post(1, title=TRAP))["text"]
     for said in (slack["text"], slack["blocks"][2]["text"]["text"], html):
-        assert "&lt;!everyone&gt; @\u2060here &amp; @\u2060channel &lt;b&gt;" in said
+        assert "&lt;!everyone&gt; @\u2060here &amp; @\u2060channel &lt;b&gt; [x]\u2060(http" in said
     inlines = message("teams", post(1, title=TRAP))["attachments"][0]["content"]["body"][2]
     assert inlines["inlines"][0]["text"] == f"1. {TRAP}"
     assert inlines["inlines"][0]["type"] == "TextRun"

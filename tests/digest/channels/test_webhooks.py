@@ -29,7 +29,7 @@ ANSWERS = {
     "wrong key": ((403, {}, b""), "refused"),
     "unknown": ((404, {}, b""), "refused"),
     "deleted": ((410, {}, b""), "refused"),
-    "redirect": ((302, {"Location": "/elsewhere"}, b""), "refused"),
+    "redirect": ((302, {"Location": "https://x/hooks/T0KEN-of-this-room"}, b""), "refused"),
     "too many": ((429, {}, b""), "deferred"),
     "busy": ((503, {}, b""), "deferred"),
     "error": ((500, {}, b""), "unknown"),

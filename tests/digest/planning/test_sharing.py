@@ -214,6 +214,16 @@ def test_a_paper_of_a_group_digest_is_explained_by_the_members_topics(lab):
     assert (said.what, said.interest) == ("chosen", "graph networks")
 
 
+def test_why_a_group_does_not_get_a_paper_names_no_keyword_of_a_member(lab):
+    make.member(lab, "Eve", make.subscriber(interests='"avalanche startups"'))
+    papers()
+    paper = make.paper("Startups and an avalanche", "On one avalanche and on startups.")
+    make.fresh(lab.mailing_list)
+    model_store.fit(NOW)
+    said = explain.explain(lab.mailing_list, paper.pk, TODAY, NOW).diagnosis
+    assert (said.what, said.interest, said.missing) == ("unasked", "", ())
+
+
 # ---- Papers that groups share with a member
 
 

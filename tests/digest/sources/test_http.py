@@ -207,6 +207,12 @@ def test_a_name_without_an_address_is_unavailable(ask):
         ask("http://gone.example.org/", hosts={"gone.example.org"}, resolve=resolve)
 
 
+@pytest.mark.parametrize("host", ["a..example", f"{64 * 'a'}.example"])
+def test_a_name_that_no_host_can_have_is_refused(ask, host):
+    with pytest.raises(Refused, match="no name of a host"):
+        ask(f"http://{host}/", hosts={host}, resolve=None)
+
+
 NO_DATA = [
     *((f"/{status}", f"answered {status}") for status in (204, 206, 300, 304, 400, 403, 404)),
     *((f"/html{kind}", "sent a web page instead of data") for kind in ("", "-as-xml")),
