@@ -410,10 +410,11 @@ LINES = "%.0sSpätzle number %s of all\n%s\n"  # The second one is no title.
 ENDNOTE = "%%0 Journal Article\n%%F k%s\n%%T Spätzle number %s\n%%X %s\n\n"
 
 
+BIBLIOGRAPHIES = [(BIBTEX, "cp1252"), (ENDNOTE, "utf-8"), (LINES, "utf-8")]
+
+
 @pytest.mark.parametrize(
-    ("entry", "encoding"),
-    [(BIBTEX, "cp1252"), (ENDNOTE, "utf-8"), (LINES, "utf-8")],
-    ids=["bibtex-of-old", "endnote", "lines"],
+    ("entry", "encoding"), BIBLIOGRAPHIES, ids=["bibtex-of-old", "endnote", "lines"]
 )
 def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
     site, open_page, tmp_path, entry, encoding

@@ -1,8 +1,10 @@
 """Installations of five fields, from nothing to the first digest by the panel alone."""
 
 import re
+import tomllib
 from contextlib import ExitStack, closing
 from itertools import cycle
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -32,92 +34,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 TODAY = NOW.date()
 AUTHORS = ["Ada Roe", "Kay Doe"]
 MORE = "The article has the methods and all figures in full."
-#: Field -> topics and a line of keywords to follow, and papers on them, "title: abstract".
-FIELDS = {
-    "biology": (
-        ["genome-editing", "microbiome"],
-        "axolotl limb regeneration",
-        """Prime editing corrects a splice mutation in retinal organoids: The edit restores reading.
-        Genome editing of rice with a compact Cas12 nuclease: Few other sites were cut.
-        CRISPR-Cas9 screens find regulators of iron uptake: Guide RNA screens in human cells.
-        Base editing of a blood stem cell receptor in mice: Edited cells persist for months.
-        The gut microbiome of wild voles follows the seasons: Feces of voles were sequenced monthly.
-        Metagenomics of a cold spring reveals sulfur-oxidizing archaea: We assemble 40 genomes.
-        Bacteriophage tail fibres decide the host range in soil biofilms: Fibres were swapped.
-        Macrophages are needed early in axolotl limb regeneration: Without them, scars form.""",
-    ),
-    "medicine": (
-        ["vaccines", "cardiovascular-disease"],
-        "sickle cell disease",
-        """Effectiveness of a bivalent vaccine in nursing homes: We estimate vaccine effectiveness.
-        Reasons for vaccine hesitancy among pregnant women in two cities: A survey with interviews.
-        Myocarditis after mRNA vaccines in adolescents, a cohort study: Cases were rare and mild.
-        Measles immunization coverage after a campaign in rural districts: Coverage rose by a third.
-        Early rhythm control in atrial fibrillation after ablation: Recurrence was less frequent.
-        Salt substitutes and blood pressure in adults with hypertension: A village trial.
-        Outcomes of heart failure with preserved ejection fraction by sex: A hospital register.
-        Hydroxyurea and stroke risk in children with sickle cell disease: A small trial.""",
-    ),
-    "chemistry": (
-        ["batteries", "organic-synthesis"],
-        "mechanophores",
-        """A fluorinated electrolyte for lithium metal batteries in the cold: It stays liquid.
-        Manganese-rich cathode materials without voltage fade: Layers are pinned by titanium.
-        Hard carbon from lignin as an anode of sodium-ion batteries: Pores are closed by heating.
-        Grain boundaries limit a garnet solid-state electrolyte: Impedance is mapped at grains.
-        Total synthesis of a marine alkaloid in nine steps: A cascade closes three rings at once.
-        Nickel-catalyzed cross-coupling of alkyl chlorides with amides: Broad scope, mild base.
-        Late-stage C-H functionalization of drug molecules with light: Radicals choose the site.
-        Spiropyran mechanophores report stress in elastomers: Colour appears before fracture.""",
-    ),
-    "economics": (
-        ["labour-economics", "monetary-policy"],
-        "rent control",
-        """Minimum wages and the hours of teenage workers: A border design with payroll records.
-        Automation and employment in local labor markets: Robots displace some routine tasks.
-        Unemployment insurance and job search over the benefit period: Search rises at exhaustion.
-        Wage inequality within firms and the use of temp agencies: Outsourcing explains a part.
-        Household inflation expectations after central bank announcements: A survey experiment.
-        Monetary policy shocks and small firms in the euro area: Investment falls more at them.
-        Forward guidance at the effective lower bound with sticky information: Effects are muted.
-        Rent control and the supply of apartments, evidence from a reform: Supply fell slowly.""",
-    ),
-    "mixed": (
-        ["protein-structure", "catalysis", "robotics"],
-        "enzyme cascades",
-        """Cryo-electron microscopy of a bacterial flagellar motor: The stator turns the ring.
-        Protein design of binders with a learned scoring function: Nine of forty designs bind.
-        AlphaFold models of membrane transporters in two states: Sampling sequences finds both.
-        Single-atom catalysts of iron for ammonia oxidation: Sites are isolated on carbon.
-        Heterogeneous catalysis of methane to methanol over copper zeolites: Water helps desorption.
-        Legged locomotion over rubble from simulated terrain: A policy walks without a map.
-        Robot manipulation of soft fruit with touch sensors: Slips are felt and corrected.
-        Immobilized enzyme cascades make sugars from formaldehyde: Beads keep four enzymes.""",
-    ),
-}
-#: What no one of them follows, in the same journals.
-OFF_TOPIC = """Feather colour and mate choice in a tropical finch: Males were painted and observed.
-    Grooming networks of macaques after a hurricane: Friends became more numerous.
-    Lichen growth on old gravestones: Diameters follow the age of inscriptions.
-    Sleep of school children before examinations: Diaries were kept for two terms.
-    Knee pain after stair climbing in warehouse workers: Questionnaires over a winter.
-    Needles and plates of aspirin grown in gels: One batch gave both.
-    Voting on school budgets in small towns: Turnout depends on the weather.
-    Bookstore opening hours and town centres: Streets were counted on Sundays.
-    Prices of used cameras in online auctions: Photographs raise bids."""
 YESTERDAY = TODAY - DAY
-#: Field -> what its papers come from, besides journals. The first paper is a preprint there.
-COME_FROM = {
-    "biology": ["biorxiv", "europepmc"],
-    "medicine": ["medrxiv", "europepmc"],
-    "chemistry": ["europepmc"],
-    "economics": ["arxiv"],
-    "mixed": ["biorxiv", "europepmc", "arxiv"],
-}
+FIELDS = tomllib.loads(Path(__file__).with_name("fields.toml").read_text())
+OTHERS = FIELDS.pop("others")
 
 
-def papers(text):
-    return [tuple(line.strip().split(": ")) for line in text.splitlines()]
+def papers_of(field):
+    return [line.split(": ") for line in field["papers"].splitlines()]
 
 
 class World:
@@ -183,17 +106,17 @@ def press(client, name, *args, **sent):
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_gets_its_first_digest(field, world, panel, outbox, settings, monkeypatch):
     settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
-    topics, keywords, text = FIELDS[field]
-    wanted, off_topic = papers(text), papers(OFF_TOPIC)
-    places = cycle([*COME_FROM[field], *world.journals])
-    for number, paper in enumerate([*wanted, *off_topic], 1):
+    topics, come_from = FIELDS[field]["topics"], FIELDS[field]["sources"]
+    wanted = papers_of(FIELDS[field])
+    places = cycle([*come_from, *world.journals])
+    for number, paper in enumerate([*wanted, *papers_of(OTHERS)], 1):
         world.add(next(places), number, *paper)
     world.add(world.journals[0], 99, *wanted[0])  # It is a preprint as well.
 
     assert "What do your readers work on?" in panel.get(reverse("admin:index")).text
     chosen = ["biology", "chemistry", "computer-science"] if field == "mixed" else [field]
     press(panel, "subscriptions_topic_use_fields", _form_submitted="on", chosen=chosen)
-    assert set(registry.enabled()) >= set(COME_FROM[field])
+    assert set(registry.enabled()) >= set(come_from)
     for number, server in enumerate(world.journals):
         feed = {"title": f"Journal {number}", "feed_url": f"{server.base}/feed"}
         shown = press(panel, "digest_sourceconfig_add", is_on="on", completes="on", **feed)
@@ -206,7 +129,7 @@ def test_a_field_gets_its_first_digest(field, world, panel, outbox, settings, mo
     assert not [run.said for run in Harvest.objects.exclude(state="done")]
 
     assert all(topic in panel.get("/subscribe/").text for topic in topics)
-    sent = {"email": "you@example.org", "topics": topics, "interests": keywords}
+    sent = {"email": "you@example.org", "topics": topics, "interests": FIELDS[field]["keywords"]}
     Client().post("/subscribe/", sent)
     call_command("tick")
     link = re.search(r"http\S+/confirm/\S+", outbox()[0].get_body(("plain",)).get_content())[0]

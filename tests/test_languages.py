@@ -78,9 +78,10 @@ def english(text):
 # ---- The catalog
 
 
-@pytest.mark.parametrize(
-    ("language", "said"), [("en", "1,043"), ("de", "1.043"), ("fr", "1\xa0043")]
-)
+THOUSANDS = [("en", "1,043"), ("de", "1.043"), ("fr", "1\xa0043")]
+
+
+@pytest.mark.parametrize(("language", "said"), THOUSANDS)
 def test_thousands_are_parted_as_any_language_writes_them(language, said):
     """Also in one that is new here: in French, 1,043 is little more than one."""
     with translation.override(language):

@@ -116,19 +116,19 @@ def test_who_builds_an_index_beside_others_holds_no_transaction():
         assert not (beside and migration.atomic), name
 
 
-@pytest.mark.parametrize(
-    ("operation", "is_safe"),
-    [
-        (migrations.AddField("letter", "b", models.IntegerField(db_default=3)), True),
-        (migrations.AddField("letter", "b", models.IntegerField(default=3)), False),
-        (migrations.AlterField("letter", "a", models.CharField(max_length=20)), True),
-        (migrations.AlterField("letter", "a", models.CharField(max_length=5)), False),
-        (migrations.AlterField("letter", "a", models.TextField()), False),
-        (migrations.AlterUniqueTogether("letter", {("a",)}), False),
-        (AddIndexConcurrently("letter", models.Index(fields=["a"], name="x")), True),
-        (migrations.AddIndex("letter", models.Index(fields=["a"], name="x")), False),
-    ],
-)
+OPERATIONS = [
+    (migrations.AddField("letter", "b", models.IntegerField(db_default=3)), True),
+    (migrations.AddField("letter", "b", models.IntegerField(default=3)), False),
+    (migrations.AlterField("letter", "a", models.CharField(max_length=20)), True),
+    (migrations.AlterField("letter", "a", models.CharField(max_length=5)), False),
+    (migrations.AlterField("letter", "a", models.TextField()), False),
+    (migrations.AlterUniqueTogether("letter", {("a",)}), False),
+    (AddIndexConcurrently("letter", models.Index(fields=["a"], name="x")), True),
+    (migrations.AddIndex("letter", models.Index(fields=["a"], name="x")), False),
+]
+
+
+@pytest.mark.parametrize(("operation", "is_safe"), OPERATIONS)
 def test_what_breaks_or_blocks_is_found(operation, is_safe):
     state, key = ProjectState(), ("id", models.BigAutoField(primary_key=True))
     fields = [key, ("a", models.CharField(max_length=10))]

@@ -58,10 +58,15 @@ def names() -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("kind", "old"),
-    [("module", MODULES), ("class", CLASSES), ("function", FUNCTIONS), ("setting", SETTINGS)],
-)
+OLD_NAMES = [
+    ("module", MODULES),
+    ("class", CLASSES),
+    ("function", FUNCTIONS),
+    ("setting", SETTINGS),
+]
+
+
+@pytest.mark.parametrize(("kind", "old"), OLD_NAMES)
 def test_no_name_is_an_old_one(kind, old):
     assert names()[kind] & set(old.split()) == set()
 

@@ -83,7 +83,7 @@ def load(options):
     Paper.objects.bulk_create(papers, batch_size=BATCH)
     values = {"readers": options.readers, "days": 365, "today": now.date(), "midnight": now}
     with connection.cursor() as cursor:
-        for statement in (panel_rows.SUBSCRIBERS, panel_rows.PREFERENCES, "ANALYZE"):
+        for statement in (*map(panel_rows.ROWS.get, ("SUBSCRIBERS", "PREFERENCES")), "ANALYZE"):
             cursor.execute(statement, values)
     store_digests(papers[:A_DAY], options.requests, now)
     for make in (index_store.renew, index_store.write):  # Fitted and written, then written anew.

@@ -79,9 +79,10 @@ def test_whatever_the_visitor_writes_is_no_other_address(written, trusted):
         assert client_ip("10.0.0.1", f"{written}, 198.51.100.1", trusted) == "198.51.100.1"
 
 
-@pytest.mark.parametrize(
-    ("items", "trusted"), [([], 0), (["2"], 2), (["10.0.0.0/8", "fd00::/8"], NEAR)]
-)
+CONFIGURED = [([], 0), (["2"], 2), (["10.0.0.0/8", "fd00::/8"], NEAR)]
+
+
+@pytest.mark.parametrize(("items", "trusted"), CONFIGURED)
 def test_proxies_are_configured_by_number_or_by_network(items, trusted):
     assert parse_trusted(items) == trusted
 
@@ -92,10 +93,11 @@ def test_proxies_that_make_no_sense_are_refused(items):
         parse_trusted(items)
 
 
+RECORDED = [(0, "10.0.0.1"), (1, "198.51.100.1"), (NEAR, "198.51.100.1")]
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("trusted", "ip"), [(0, "10.0.0.1"), (1, "198.51.100.1"), (NEAR, "198.51.100.1")]
-)
+@pytest.mark.parametrize(("trusted", "ip"), RECORDED)
 def test_the_record_of_consent_holds_the_visitors_address(client, settings, trusted, ip):
     settings.TRUSTED_PROXIES = trusted
     sent = {"REMOTE_ADDR": "10.0.0.1", "headers": {"x-forwarded-for": "6.6.6.6, 198.51.100.1"}}

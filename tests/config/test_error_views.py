@@ -54,13 +54,10 @@ def test_what_can_not_be_answered(visitor, method, path, headers, status, said):
     assert (b'action="/search/"' in response.content) or path != "/nowhere/"
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "said"),
-    [
-        (PermissionDenied, 403, "No access"),
-        (RuntimeError, 500, "Something went wrong"),
-    ],
-)
+ERRORS = [(PermissionDenied, 403, "No access"), (RuntimeError, 500, "Something went wrong")]
+
+
+@pytest.mark.parametrize(("error", "status", "said"), ERRORS)
 def test_a_page_that_breaks_or_refuses(visitor, monkeypatch, error, status, said):
     monkeypatch.setattr(about, "days_kept", Mock(side_effect=error("a secret")))
     response = visitor.get("/privacy/")

@@ -55,14 +55,14 @@ def test_a_line_says_when_how_grave_by_whom_and_what():
     assert written("text", "it broke").endswith("]: it broke")
 
 
+SECRETS = [
+    *("reader@example.org", "/unsubscribe/SECRET-token/", "/search/?q=SECRET"),
+    *("a@b.example\nx", "Bearer pb_SECRET-of-a-subscriber-for-the-API"),
+]
+
+
 @pytest.mark.parametrize("form", FORMATTERS)
-@pytest.mark.parametrize(
-    "secret",
-    [
-        *("reader@example.org", "/unsubscribe/SECRET-token/", "/search/?q=SECRET"),
-        *("a@b.example\nx", "Bearer pb_SECRET-of-a-subscriber-for-the-API"),
-    ],
-)
+@pytest.mark.parametrize("secret", SECRETS)
 def test_no_line_contains_an_address_a_token_or_a_search(form, secret):
     try:
         raise ValueError(secret)
@@ -85,10 +85,15 @@ def test_a_long_url_is_redacted_at_once(form):
     assert time.monotonic() - begun < 1
 
 
-@pytest.mark.parametrize(
-    ("asked", "is_taken"),
-    [("a1b2c3d4-proxy", True), ("short", False), ("x" * 65, False), ('a"},{"b": 1', False)],
-)
+REQUEST_IDS = [
+    ("a1b2c3d4-proxy", True),
+    ("short", False),
+    ("x" * 65, False),
+    ('a"},{"b": 1', False),
+]
+
+
+@pytest.mark.parametrize(("asked", "is_taken"), REQUEST_IDS)
 def test_each_request_has_an_id_of_its_own_or_that_of_the_proxy(client, lines, asked, is_taken):
     for _ in range(2):
         client.get("/topics/", headers={"X-Request-ID": asked})

@@ -75,14 +75,14 @@ def test_the_limits_are_those_of_the_documentation(read_settings):
     assert f"| `LIMITS` | `{said}` |" in (ROOT / "docs" / "configuration.md").read_text()
 
 
+SITES = [
+    ({"SITE_URL": ""}, "http://127.0.0.1:8117"),
+    ({"SITE_URL_FILE": "{folder}/address"}, "http://papers.example.org"),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("named", "leads_to"),
-    [
-        ({"SITE_URL": ""}, "http://127.0.0.1:8117"),
-        ({"SITE_URL_FILE": "{folder}/address"}, "http://papers.example.org"),
-    ],
-)
+@pytest.mark.parametrize(("named", "leads_to"), SITES)
 def test_links_lead_to_the_served_port_unless_the_site_is_elsewhere(data_dir, named, leads_to):
     (data_dir / "address").write_text("http://papers.example.org")
     named = {name: text.format(folder=data_dir) for name, text in named.items()}

@@ -52,19 +52,11 @@ def test_every_command_of_a_public_installation_is_refused_with_a_sentence(data_
 def test_every_service_of_docker_compose_is_refused_with_a_sentence(data_dir, name):
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]
     command = service["command"].replace("0.0.0.0:8000", "127.0.0.1:0")
-    refused = subprocess.run(
-        [sys.executable, "-m", *shlex.split(command)],
-        cwd=ROOT,
-        env={
-            "PATH": os.environ["PATH"],
-            "DATA_DIR": str(data_dir),
-            "EMAIL_URL": "smtp://x?connections=no",
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir)}
+    environment |= {"EMAIL_URL": "smtp://x?connections=no"}
+    how = {"capture_output": True, "text": True, "timeout": 60, "check": False}
+    command = [sys.executable, "-m", *shlex.split(command)]
+    refused = subprocess.run(command, cwd=ROOT, env=environment, **how)
     assert refused.returncode != 0
     assert "ImproperlyConfigured" not in refused.stderr
     said = refused.stderr.splitlines()

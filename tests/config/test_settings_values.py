@@ -141,13 +141,13 @@ def test_a_level_of_the_log_may_be_written_small(read_settings):
     assert read_settings(LOG_LEVEL="info")["LOGGING"]["root"]["level"] == "INFO"
 
 
-@pytest.mark.parametrize(
-    ("key", "sentence"),
-    [
-        ({"SECRET_KEY": "a secret"}, r"^Cannot create the folder /dev/null \("),
-        ({}, "Cannot store the secret key in /dev/null/secret-key"),
-    ],
-)
+NO_FOLDERS = [
+    ({"SECRET_KEY": "a secret"}, r"^Cannot create the folder /dev/null \("),
+    ({}, "Cannot store the secret key in /dev/null/secret-key"),
+]
+
+
+@pytest.mark.parametrize(("key", "sentence"), NO_FOLDERS)
 def test_a_data_folder_that_cannot_be_one_is_named(read_settings, key, sentence):
     with pytest.raises(ImproperlyConfigured, match=sentence):
         read_settings(DATA_DIR="/dev/null", **key)

@@ -171,18 +171,18 @@ def test_the_settings_of_digests_are_those_that_are_measured(tmp_path, settings)
         call_command("evaluate", str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("papers", "readers", "where"),
-    [
-        (lines_of(PAPERS) + b"\n{not json\n", READERS, "papers.jsonl, line 9"),
-        (PAPERS, lines_of(READERS[:2]) + b'{"id": "a"\n', "readers.jsonl, line 3"),
-        ([*PAPERS, ["a"]], READERS, "papers.jsonl, line 8"),
-        ([{"title": "Bread"}], READERS, "papers.jsonl, line 1"),
-        (PAPERS, [READERS[0], {"id": None}], "readers.jsonl, line 2"),
-        (PAPERS, [READERS[0], "a"], "readers.jsonl, line 2"),
-        (b"\xff\xfe\n", READERS, "papers.jsonl, line 1"),
-    ],
-)
+BAD_LINES = [
+    (lines_of(PAPERS) + b"\n{not json\n", READERS, "papers.jsonl, line 9"),
+    (PAPERS, lines_of(READERS[:2]) + b'{"id": "a"\n', "readers.jsonl, line 3"),
+    ([*PAPERS, ["a"]], READERS, "papers.jsonl, line 8"),
+    ([{"title": "Bread"}], READERS, "papers.jsonl, line 1"),
+    (PAPERS, [READERS[0], {"id": None}], "readers.jsonl, line 2"),
+    (PAPERS, [READERS[0], "a"], "readers.jsonl, line 2"),
+    (b"\xff\xfe\n", READERS, "papers.jsonl, line 1"),
+]
+
+
+@pytest.mark.parametrize(("papers", "readers", "where"), BAD_LINES)
 def test_a_bad_line_is_reported_by_its_file_and_number(tmp_path, papers, readers, where):
     write(tmp_path, papers, readers)
     with pytest.raises(CommandError, match=where):

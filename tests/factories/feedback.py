@@ -45,11 +45,11 @@ def taught(subscriber, value, *papers):
 
 def themes(picks):
     """Return the theme of each paper, in order: m for molecules, r for roads, ? for others."""
-    texts = [(title, sentences.lower()) for title, sentences in (("m", MOLECULES), ("r", ROADS))]
+    texts = {"m": " ".join(MOLECULES).lower(), "r": " ".join(ROADS).lower()}
     found = []
     for pick in picks:
         subject = pick.paper.title.partition(": ")[2]
-        found.append(next((name for name, text in texts if subject in text), "?"))
+        found.append(next((name for name, text in texts.items() if subject in text), "?"))
     return "".join(found)
 
 

@@ -20,6 +20,7 @@ from django.test import override_settings
 from tests.faults.cluster import Postgres, Redis
 from tests.faults.mailserver import MailServer
 from tests.faults.ports import free_port
+from tests.helpers.statements import statements
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPERS = 12
@@ -29,39 +30,7 @@ SECRET = "a-secret-of-these-tests-and-of-nothing-else"
 REST = ("accepted", "skipped", "failed", "missed")
 COLUMNS = ["state", "reason", "message_id", "repeats", "attempt", "stumbles", "mime_size", "email"]
 
-#: Subscribers who are due, each with a digest of today that is planned. Every paper goes to many.
-PEOPLE = """
-INSERT INTO subscriptions_subscriber (email, public_id, timezone, hour, size, language,
-    wants_quiet_days, learns, asked_at, asked_for, confirmed_at, suppressed_by, suppressed_reason)
-SELECT format(%(address)s, i), gen_random_uuid(), 'UTC', 7, 10, 'en', false, true, now(), '{}',
-    now(), '', '' FROM generate_series(%(first)s::int, %(last)s::int) i;
-"""
-LETTERS = """
-WITH written AS (
-    INSERT INTO subscriptions_letter (subscriber_id, kind, day, state, reason, created_at,
-        closes_at, next_try_at, attempt, stumbles, repeats, message_id, mime_at, mime_size,
-        stage, last_reply)
-    SELECT s.id, 'digest', current_date, 'planned', '', now(), now() + interval '20 hours', now(),
-        0, 0, 0, '', 0, 0, '', ''
-    FROM subscriptions_subscriber s
-    WHERE NOT EXISTS (SELECT FROM subscriptions_letter l WHERE l.subscriber_id = s.id)
-    RETURNING id, subscriber_id, day
-), noted AS (
-    INSERT INTO subscriptions_letterevent (letter_id, at, was, became, attempt, note)
-    SELECT id, now(), '', 'planned', 0, '' FROM written
-), digests AS (
-    INSERT INTO digest_digest (subscriber_id, day, letter_id, public_id, considered, receipt)
-    SELECT subscriber_id, day, id, gen_random_uuid(), 30, '{}' FROM written
-    RETURNING id, subscriber_id
-)
-INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis, topic_name,
-    terms)
-SELECT d.id, d.subscriber_id, p.id, p.place, 0.5, 'trend', '', '[]'
-FROM digests d, LATERAL (
-    SELECT id, row_number() OVER (ORDER BY id) AS place FROM digest_paper
-    ORDER BY (hashtext(id) + d.subscriber_id) %% 97, id LIMIT %(picks)s
-) p;
-"""
+PEOPLE, LETTERS = statements(Path(__file__).with_suffix(".sql")).values()
 
 
 class Installation:

@@ -2,7 +2,7 @@
 
 `items` are dicts with title, doi, authors, day and summary, and where it matters link and journal.
 What is in `answers` is sent first instead of the feed; `works` are Crossref's by DOI, or answers;
-`asked` tells the paths, and `conditions` the ETags.
+`asked` tells the paths.
 """
 
 from datetime import UTC, date, datetime
@@ -29,7 +29,7 @@ class JournalServer(LoopbackServer):
 
     def __init__(self, kind="rss1"):
         super().__init__(Conversation, TODAY)
-        self.kind, self.items, self.works, self.conditions = kind, [], {}, []
+        self.kind, self.items, self.works = kind, [], {}
 
     def source(self, **options):
         options = {"completes": False, "crossref": self.base} | options
@@ -57,7 +57,6 @@ class Conversation(JsonConversation):
         if path.startswith("/works/"):
             work = server.works.get(path.removeprefix("/works/"), (404, {}, b"Resource not found."))
             return self.send(*(work if isinstance(work, tuple) else says({"message": work})))
-        server.conditions.append(self.headers.get("If-None-Match"))
         if (special := server.next_answer()) is not USUAL:
             return self.send(*special)
         body = server.feed().encode()

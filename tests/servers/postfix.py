@@ -20,54 +20,9 @@ from tests.faults.ports import free_port
 
 START_SECONDS = 20
 
-MAIN = """\
-compatibility_level = 3.6
-queue_directory = {home}/queue
-data_directory = {home}/data
-maillog_file = {home}/mail.log
-maillog_file_prefixes = {home}
-mail_owner = {owner}
-setgid_group = {group}
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = mail.example.org
-mydestination =
-local_recipient_maps =
-alias_maps =
-alias_database =
-mynetworks = 127.0.0.0/8
-smtpd_peername_lookup = no
-smtpd_relay_restrictions = permit_mynetworks, reject
-default_transport = {transport}
-relay_transport = {transport}
-transport_maps = inline:{{ {domain}=piped: }}
-smtp_tls_security_level = none
-notify_classes =
-"""
 
-#: Debian's, without chroot, and with a log of its own.
-MASTER = """\
-127.0.0.1:{port} inet n - n - - smtpd
-pickup   unix n - n 60   1 pickup
-cleanup  unix n - n -    0 cleanup
-qmgr     unix n - n 300  1 qmgr
-rewrite  unix - - n -    - trivial-rewrite
-bounce   unix - - n -    0 bounce
-defer    unix - - n -    0 bounce
-trace    unix - - n -    0 bounce
-proxymap unix - - n -    - proxymap
-smtp     unix - - n -    - smtp
-error    unix - - n -    - error
-retry    unix - - n -    - error
-discard  unix - - n -    - discard
-showq    unix n - n -    - showq
-flush    unix n - n 1000? 0 flush
-anvil    unix - - n -    1 anvil
-scache   unix - - n -    1 scache
-postlog  unix-dgram n - n - 1 postlogd
-piped    unix - n n - - pipe flags=DRX user=nobody
-  argv=/usr/bin/python3 {home}/pass_on.py {pipe} ${{recipient}}
-"""
+#: As Debian's, without chroot, and with a log of its own.
+CONFIG = Path(__file__).with_name("postfix_config")
 
 #: A command's user may not be root, and no other may read all of a checkout: it passes on.
 PASS_ON = """\
@@ -164,10 +119,9 @@ class Postfix:
             (self.home / name).mkdir()
         os.chown(self.home / "data", owner.pw_uid, owner.pw_gid)
         names = {"home": self.home, "owner": owner.pw_name, "group": group}
-        main = MAIN.format(transport=transport, domain=domain, **names)
-        (self.home / "config" / "main.cf").write_text(main)
-        master = MASTER.format(port=self.port, pipe=pipe, home=self.home)
-        (self.home / "config" / "master.cf").write_text(master)
+        names |= {"transport": transport, "domain": domain, "port": self.port, "pipe": pipe}
+        for file in CONFIG.iterdir():
+            (self.home / "config" / file.name).write_text(file.read_text().format(**names))
         (self.home / "pass_on.py").write_text(PASS_ON)
 
     def _run(self, command):

@@ -15,42 +15,39 @@ SENTENCES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("typed", "kept"),
-    [
-        ("  you@example.org\n", "you@example.org"),
-        ("You@EXAMPLE.Org", "You@example.org"),
-        ("srs=you?=now@example.org", "srs=you?=now@example.org"),
-        ("you@example.org.", "you@example.org"),
-        ("you@EXÄMPLE.org", "you@xn--exmple-cua.org"),
-        ("you@exa\u0308mple.org", "you@xn--exmple-cua.org"),
-        ("ｙｏｕ＠ｅｘａｍｐｌｅ．ｏｒｇ", "you@example.org"),
-        ("you@例え。jp", "you@xn--r8jz45g.jp"),
-    ],
-)
+KEPT = [
+    ("  you@example.org\n", "you@example.org"),
+    ("You@EXAMPLE.Org", "You@example.org"),
+    ("srs=you?=now@example.org", "srs=you?=now@example.org"),
+    ("you@example.org.", "you@example.org"),
+    ("you@EXÄMPLE.org", "you@xn--exmple-cua.org"),
+    ("you@exa\u0308mple.org", "you@xn--exmple-cua.org"),
+    ("ｙｏｕ＠ｅｘａｍｐｌｅ．ｏｒｇ", "you@example.org"),
+    ("you@例え。jp", "you@xn--r8jz45g.jp"),
+]
+
+
+@pytest.mark.parametrize(("typed", "kept"), KEPT)
 def test_an_address_is_kept_in_one_form(typed, kept):
     assert addresses.normalise(typed) == kept
 
 
-@pytest.mark.parametrize(
-    ("typed", "code"),
-    [
-        ("", "invalid"),
-        ("you@example", "invalid"),
-        ("you@else@example.org", "invalid"),
-        ("you\r\nBcc: all@example.org", "invalid"),
-        ("you\x00@example.org", "invalid"),
-        ('"you"@example.org', "invalid"),
-        ("=?utf-8?q?you?=@example.org", "invalid"),
-        ("you@", "domain"),
-        ("you@example..org", "domain"),
-        ("you@[127.0.0.1]", "domain"),
-        ("you@xn--a.org", "domain"),
-        ("you@" + "a" * 64 + ".org", "domain"),
-        ("zoë@example.org", "local_part"),
-        ("y" * 65 + "@example.org", "length"),
-        ("you@" + ".".join(["a" * 61] * 4) + ".org", "length"),
+REFUSED = {
+    "invalid": [
+        *("", "you@example", "you@else@example.org", "you\r\nBcc: all@example.org"),
+        *("you\x00@example.org", '"you"@example.org', "=?utf-8?q?you?=@example.org"),
     ],
+    "domain": [
+        *("you@", "you@example..org", "you@[127.0.0.1]", "you@xn--a.org"),
+        "you@" + "a" * 64 + ".org",
+    ],
+    "local_part": ["zoë@example.org"],
+    "length": ["y" * 65 + "@example.org", "you@" + ".".join(["a" * 61] * 4) + ".org"],
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"), [(typed, code) for code in REFUSED for typed in REFUSED[code]]
 )
 def test_what_cannot_be_delivered_to_is_refused_in_a_sentence(typed, code):
     with pytest.raises(ValidationError) as refused:

@@ -51,11 +51,11 @@ def test_an_hour_that_comes_twice_is_due_the_first_time(zone, day, hour, offset)
     assert wall(moment, zone) == f"{day} {hour:02}:00"
 
 
+NEVER_WERE = [("Pacific/Apia", date(2011, 12, 30)), ("Pacific/Kwajalein", date(1993, 8, 21))]
+
+
 @pytest.mark.parametrize("hour", [0, 7, 23])
-@pytest.mark.parametrize(
-    ("zone", "day"),
-    [("Pacific/Apia", date(2011, 12, 30)), ("Pacific/Kwajalein", date(1993, 8, 21))],
-)
+@pytest.mark.parametrize(("zone", "day"), NEVER_WERE)
 def test_a_day_that_never_was_is_never_due(zone, day, hour):
     zone = ZoneInfo(zone)
     assert schedule.due_moment(day, hour, zone) is None
@@ -77,14 +77,14 @@ def test_every_zone_is_due_once_on_each_date_of_two_years_and_about_a_day_after_
             assert {schedule.local_day(one, zone) for one in shifted} <= days_of_change(zone), zone
 
 
-@pytest.mark.parametrize(
-    ("zone", "lost"),
-    [
-        ("Pacific/Apia", date(2011, 12, 30)),
-        ("Pacific/Kwajalein", date(1993, 8, 21)),
-        ("Pacific/Kiritimati", date(1994, 12, 31)),
-    ],
-)
+MOVED_DATE_LINES = [
+    ("Pacific/Apia", date(2011, 12, 30)),
+    ("Pacific/Kwajalein", date(1993, 8, 21)),
+    ("Pacific/Kiritimati", date(1994, 12, 31)),
+]
+
+
+@pytest.mark.parametrize(("zone", "lost"), MOVED_DATE_LINES)
 def test_where_the_date_line_moved_there_is_one_due_moment_a_date_but_for_the_lost_one(zone, lost):
     zone = ZoneInfo(zone)
     dates = dates_shown(zone, lost - 30 * DAY, lost + 30 * DAY)

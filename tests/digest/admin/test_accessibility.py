@@ -33,19 +33,10 @@ UNFOLDS = [
 #: itself is what they get.
 OF_FRAMES = ("Blocked script execution", "Framing ")
 #: The pages with templates of our own. The night looks at all.
-OURS = (
-    "admin_logentry_changelist",
-    "auth_user_change",
-    "digest_digest_change",
-    "index",
-    "subscriptions_sending_changelist",
-    "subscriptions_sending_stop",
-    "subscriptions_subscriber_change",
-    "subscriptions_subscriber_invite",
-    "subscriptions_subscriber_pause",
-    "subscriptions_topic_change",
-    "suppress_selected",
-)
+OURS = ("admin_logentry_changelist", "auth_user_change", "digest_digest_change", "index")
+OURS += ("subscriptions_sending_changelist", "subscriptions_sending_stop")
+OURS += tuple(f"subscriptions_subscriber_{name}" for name in ("change", "invite", "pause"))
+OURS += ("subscriptions_topic_change", "suppress_selected")
 
 
 class Files:

@@ -20,19 +20,9 @@ from tests.helpers.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
-LISTS = [
-    "subscriptions_subscriber",
-    "subscriptions_topic",
-    "subscriptions_letter",
-    "subscriptions_sending",
-    "digest_paper",
-    "digest_digest",
-    "digest_fittedmodel",
-    "digest_harvest",
-    "digest_coverage",
-    "auth_user",
-    "admin_logentry",
-]
+LISTS = [f"subscriptions_{name}" for name in ("subscriber", "topic", "letter", "sending")]
+LISTS += [f"digest_{name}" for name in ("paper", "digest", "fittedmodel", "harvest", "coverage")]
+LISTS += ["auth_user", "admin_logentry"]
 
 
 def test_a_list_asks_few_queries_for_many_rows(panel, django_assert_max_num_queries):

@@ -179,10 +179,7 @@ def test_a_subscriber_changes_topics_while_an_operator_saves_their_page(ada):
     url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
     sent = form_of(ada.client.get(url)) | {"preferences-1-weight": "2", "preferences-2-weight": "3"}
     wishes = TopicSelection(follow=[kept], interests=["bread"])
-    both(
-        partial(ada.send, url, sent),
-        partial(preferences.change, subscriber, wishes, {}, now=NOW),
-    )
+    both(partial(ada.send, url, sent), partial(preferences.change, subscriber, wishes, {}, now=NOW))
     assert set(subscriber.preferences.values_list("topic__name", flat=True)) >= {"Kept", "bread"}
 
 

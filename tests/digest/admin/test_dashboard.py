@@ -109,27 +109,27 @@ def test_days_that_nobody_counted_are_gaps_and_not_zeros(panel):
     assert len({one["stack"] for one in drawn}) == 1
 
 
-@pytest.mark.parametrize(
-    ("measure", "counts", "title", "values"),
-    [
-        # Leavers are below the zero line.
-        (
-            "consents",
-            {"asked": 9, "confirmed": 3, "unsubscribed": 1},
-            "Sign-ups and unsubscribes",
-            [3, -1],
-        ),
-        # Bounces are listed by what they say of the address.
-        (
-            "facts",
-            {"hard bounced": 3, "soft bounced": 2, "delivered": 900, "complained": 1},
-            "Bounces and spam reports",
-            [3, 0, 2, 1],
-        ),
-        # A letter that asks whether an address is right is a letter as others.
-        ("letters", {"bounced accepted": 3, "digest missed": 1}, "Emails", [3, 0, 1]),
-    ],
-)
+DRAWN = [
+    # Leavers are below the zero line.
+    (
+        "consents",
+        {"asked": 9, "confirmed": 3, "unsubscribed": 1},
+        "Sign-ups and unsubscribes",
+        [3, -1],
+    ),
+    # Bounces are listed by what they say of the address.
+    (
+        "facts",
+        {"hard bounced": 3, "soft bounced": 2, "delivered": 900, "complained": 1},
+        "Bounces and spam reports",
+        [3, 0, 2, 1],
+    ),
+    # A letter that asks whether an address is right is a letter as others.
+    ("letters", {"bounced accepted": 3, "digest missed": 1}, "Emails", [3, 0, 1]),
+]
+
+
+@pytest.mark.parametrize(("measure", "counts", "title", "values"), DRAWN)
 def test_a_plot_draws_the_counts_of_its_measure(measure, counts, title, values):
     tally(measure, counts)
     drawn = json.loads(plot(title).data)["datasets"]

@@ -85,14 +85,14 @@ def test_letters_are_found_by_a_part_of_an_address_and_by_their_name(panel, sett
     assert [one.letter for one in rows(panel, DIGESTS, q="bob")] == [also]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "expected"),
-    [
-        (LETTERS, "digest", "Digest, 1 Jun 2026"),
-        (DIGESTS, "digest", "Digest, 1 Jun 2026"),
-        (LETTERS, "confirm", "Confirmation"),
-    ],
-)
+FIRST_COLUMNS = [
+    (LETTERS, "digest", "Digest, 1 Jun 2026"),
+    (DIGESTS, "digest", "Digest, 1 Jun 2026"),
+    (LETTERS, "confirm", "Confirmation"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "expected"), FIRST_COLUMNS)
 def test_the_first_column_shows_the_kind_and_the_day_of_a_letter(panel, name, kind, expected):
     """All that a phone shows of a row are its first two columns."""
     letter(make.subscriber("ada@example.org"), kind=kind)

@@ -120,20 +120,20 @@ def test_only_sources_that_were_never_tried_say_so(panel):
     assert [said in text_of(page(panel, source(name))) for name in ("arxiv", "medrxiv")] == [0, 1]
 
 
-@pytest.mark.parametrize(
-    ("url", "error"),
-    [
-        ("", "needs the address"),
-        ("file:///etc/passwd", "valid URL"),
-        ("ftp://journal.example/rss", "is not https"),
-        ("http://127.0.0.1/rss", "127.0.0.1 is not a public address"),
-        ("http://[::1]/rss", "is not a public address"),
-        ("http://localhost:8000/rss", "localhost is not a public address"),
-        ("https://journal.example:25/rss", "port 25 is not a port of web servers"),
-        ("https://me:secret@journal.example/rss", "user name or password"),
-        ("https://journal.example/first", "Another source has this feed"),
-    ],
-)
+WRONG_ADDRESSES = [
+    ("", "needs the address"),
+    ("file:///etc/passwd", "valid URL"),
+    ("ftp://journal.example/rss", "is not https"),
+    ("http://127.0.0.1/rss", "127.0.0.1 is not a public address"),
+    ("http://[::1]/rss", "is not a public address"),
+    ("http://localhost:8000/rss", "localhost is not a public address"),
+    ("https://journal.example:25/rss", "port 25 is not a port of web servers"),
+    ("https://me:secret@journal.example/rss", "user name or password"),
+    ("https://journal.example/first", "Another source has this feed"),
+]
+
+
+@pytest.mark.parametrize(("url", "error"), WRONG_ADDRESSES)
 def test_a_feed_needs_an_address_of_its_own_that_may_be_requested(panel, url, error):
     add(panel, "https://journal.example/first")
     assert error in str(add(panel, url))
@@ -183,15 +183,15 @@ def test_a_trial_shows_papers_and_stores_none(panel, server, monkeypatch):
     assert not Harvest.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        ((503, {}, b""), "answered 503. It is slow or has a fault. Try again later."),
-        ((200, {"Content-Type": "text/html"}, b"<html>"), "a web page instead of data. Enter"),
-        ((200, {}, b"{"), "format has changed: update Paperboy"),
-        (None, "firewall and DNS."),
-    ],
-)
+FAILED_TRIALS = [
+    ((503, {}, b""), "answered 503. It is slow or has a fault. Try again later."),
+    ((200, {"Content-Type": "text/html"}, b"<html>"), "a web page instead of data. Enter"),
+    ((200, {}, b"{"), "format has changed: update Paperboy"),
+    (None, "firewall and DNS."),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), FAILED_TRIALS)
 def test_a_trial_says_what_is_wrong_and_what_to_do(panel, server, monkeypatch, answer, said):
     monkeypatch.setitem(registry.SOURCES, "biorxiv", BuiltIn("bioRxiv", server.source))
     if answer:

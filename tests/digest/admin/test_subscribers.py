@@ -163,9 +163,10 @@ def test_each_act_is_asked_first_done_once_and_logged(panel, act, made, fields, 
     assert LogEntry.objects.count() == (2 if act in again else 1)
 
 
-@pytest.mark.parametrize(
-    ("act", "colour"), [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
-)
+COLOURS = [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
+
+
+@pytest.mark.parametrize(("act", "colour"), COLOURS)
 def test_what_takes_something_away_is_asked_in_red_and_nothing_else_is(panel, act, colour):
     subscriber = make.subscriber()
     many = {"action": f"{act}_selected", "_selected_action": [subscriber.pk]}
@@ -219,12 +220,7 @@ def preview_of(panel, subscriber, part="next"):
 def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel):
     make.paper("Sparse attention for <long> documents")
     model_store.fit(NOW)
-    for fields in (
-        {},
-        {"confirmed": False},
-        {"unsubscribed_at": NOW},
-        {"suppressed_at": NOW},
-    ):
+    for fields in ({}, {"confirmed": False}, {"unsubscribed_at": NOW}, {"suppressed_at": NOW}):
         subscriber = make.subscriber(interests="sparse attention", **fields)
         before = everything()
         answer = preview_of(panel, subscriber)

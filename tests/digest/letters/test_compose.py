@@ -161,9 +161,7 @@ def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(m
     bad = letters[COMPOSE_BATCH_SIZE // 2].subscriber.public_id
     lines_of = compose.lines_of
     monkeypatch.setattr(
-        compose,
-        "lines_of",
-        lambda one: 1 / 0 if one.subscriber.public_id == bad else lines_of(one),
+        compose, "lines_of", lambda one: 1 / 0 if one.subscriber.public_id == bad else lines_of(one)
     )
     found = composed(*letters)
     assert type(found.pop(COMPOSE_BATCH_SIZE // 2)) is ZeroDivisionError

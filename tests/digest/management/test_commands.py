@@ -28,17 +28,17 @@ from tests.servers.smtp import MailServer
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize(
-    ("arguments", "answer"),
-    [
-        (["serve", "--port", "99999"], "not a port"),
-        (["demo", "--port", "0"], "not a port"),
-        (["doctor", "--send-to", "nobody"], "doesn’t look like an email address"),
-        (["import_papers", "some.jsonl", "--shift-to", "0001-01-01"], "from 1900 to 2999"),
-        (["digest", "you@example.org", "--date", "9999-12-31"], "from 1900 to 2999"),
-        (["tick", "--now", "0001-01-01T00:00Z"], "from 1900 to 2999"),
-    ],
-)
+WRONG_ARGUMENTS = [
+    (["serve", "--port", "99999"], "not a port"),
+    (["demo", "--port", "0"], "not a port"),
+    (["doctor", "--send-to", "nobody"], "doesn’t look like an email address"),
+    (["import_papers", "some.jsonl", "--shift-to", "0001-01-01"], "from 1900 to 2999"),
+    (["digest", "you@example.org", "--date", "9999-12-31"], "from 1900 to 2999"),
+    (["tick", "--now", "0001-01-01T00:00Z"], "from 1900 to 2999"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "answer"), WRONG_ARGUMENTS)
 def test_an_argument_that_can_be_none_is_refused_with_a_sentence(arguments, answer):
     with pytest.raises(CommandError, match=answer):
         call_command(*arguments)
@@ -107,19 +107,19 @@ def test_a_database_that_no_command_can_use_is_reported_in_a_sentence(tmp_path, 
             file.write_bytes(b"\xff" * 8192)
 
 
-@pytest.mark.parametrize(
-    ("kind", "error", "sentence"),
-    [
-        (DatabaseError, "database disk image is malformed", r"is damaged .+ docs/maintenance\.md"),
-        (OperationalError, "server closed the connection", r"does not answer \(server closed"),
-        (
-            OperationalError,
-            "attempt to write a readonly database",
-            r"is not writable \(attempt .+ give",
-        ),
-        (InternalError, "cannot execute UPDATE", r"is read-only \(cannot .+ docs/maint"),
-    ],
-)
+DATABASE_ERRORS = [
+    (DatabaseError, "database disk image is malformed", r"is damaged .+ docs/maintenance\.md"),
+    (OperationalError, "server closed the connection", r"does not answer \(server closed"),
+    (
+        OperationalError,
+        "attempt to write a readonly database",
+        r"is not writable \(attempt .+ give",
+    ),
+    (InternalError, "cannot execute UPDATE", r"is read-only \(cannot .+ docs/maint"),
+]
+
+
+@pytest.mark.parametrize(("kind", "error", "sentence"), DATABASE_ERRORS)
 def test_a_database_that_fails_amid_a_command_is_reported(monkeypatch, kind, error, sentence):
     def break_down(*args, **options):
         raise kind(error)
@@ -208,10 +208,7 @@ def test_while_nothing_can_be_sent_a_dry_run_delivers_nothing(capsys):
     make.subscriber(interests="graphs")
     write_confirmation()
     for halt, planned in [
-        (
-            lambda: circuit_breaker.open("unreachable", "", NOW),
-            "1 would be planned, 0 would",
-        ),
+        (lambda: circuit_breaker.open("unreachable", "", NOW), "1 would be planned, 0 would"),
         (lambda: circuit_breaker.stop("Ada", NOW), "none is planned."),
     ]:
         halt()

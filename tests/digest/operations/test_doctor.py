@@ -169,10 +169,10 @@ def test_a_disk_that_is_nearly_full_is_wrong(monkeypatch):
     assert "only 1.0 of 100 GB free" in said
 
 
-@pytest.mark.parametrize(
-    ("ago", "broker", "grade"),
-    [(5, "redis://x", "ok"), (6, "redis://x", "wrong"), (6, "memory://", "note")],
-)
+LAST_TICKS = [(5, "redis://x", "ok"), (6, "redis://x", "wrong"), (6, "memory://", "note")]
+
+
+@pytest.mark.parametrize(("ago", "broker", "grade"), LAST_TICKS)
 def test_a_tick_of_long_ago_is_wrong_where_processes_should_run(settings, ago, broker, grade):
     settings.CELERY_BROKER_URL = broker
     assert doctor_environment.scheduler(NOW + ago * MINUTE)[0] == grade
@@ -190,9 +190,10 @@ def test_sources_are_reported_with_the_moment_since_which_all_were_asked_or_fail
     assert "arxiv failed at 2026-06-01 14:00 UTC: Failed: no answer." in said
 
 
-@pytest.mark.parametrize(
-    ("last", "grade"), [("172.18.0.1", "note"), ("172.18.0.2", "ok"), ("93.184.216.34", "ok")]
-)
+LAST_ADDRESSES = [("172.18.0.1", "note"), ("172.18.0.2", "ok"), ("93.184.216.34", "ok")]
+
+
+@pytest.mark.parametrize(("last", "grade"), LAST_ADDRESSES)
 def test_a_proxy_that_is_not_named_is_seen_by_where_all_sign_up_from(last, grade):
     """TRUSTED_PROXIES names others: all visitors share one limit, and nobody's address is kept."""
     proxy, subscriber = ("172.18.0.1" if last.startswith("172.") else last), make.subscriber()
@@ -202,10 +203,14 @@ def test_a_proxy_that_is_not_named_is_seen_by_where_all_sign_up_from(last, grade
     assert (found, proxy in said) == (grade, grade == "note")
 
 
-@pytest.mark.parametrize(
-    ("seen", "peer", "grade"),
-    [("", "93.184.216.34", "wrong"), ("93.184.216.34", "172.18.0.1", "ok"), ("", "10.0.0.9", "ok")],
-)
+PEERS = [
+    ("", "93.184.216.34", "wrong"),
+    ("93.184.216.34", "172.18.0.1", "ok"),
+    ("", "10.0.0.9", "ok"),
+]
+
+
+@pytest.mark.parametrize(("seen", "peer", "grade"), PEERS)
 def test_too_many_proxies_are_wrong_and_logged_once(client, settings, caplog, seen, peer, grade):
     """All visitors who write nothing into X-Forwarded-For pass fewer than TRUSTED_PROXIES says."""
     client.defaults = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": seen}

@@ -156,9 +156,10 @@ def test_namesakes_are_found_by_an_index():
 # ---- What a subscriber gets
 
 
-@pytest.mark.parametrize(
-    ("first", "then", "days"), [(earlier, on_arxiv, 1), (on_arxiv, earlier, 20)]
-)
+OTHER_IDS = [(earlier, on_arxiv, 1), (on_arxiv, earlier, 20)]
+
+
+@pytest.mark.parametrize(("first", "then", "days"), OTHER_IDS)
 def test_a_work_that_was_sent_does_not_come_under_its_other_id(days, first, then):
     someone, paper = early_subscriber(days), first(day=TODAY - days * DAY)
     had(someone, paper, days)

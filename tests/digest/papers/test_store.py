@@ -131,9 +131,10 @@ def test_what_happens_to_a_known_paper_is_noted_once_and_an_earlier_version_adds
     assert not Observation.objects.exists()  # Nothing was counted.
 
 
-@pytest.mark.parametrize(
-    ("identity", "day"), [("newsource:1", date(2026, 6, 1)), ("2501.00001", date(2025, 1, 1))]
-)
+REVISED = [("newsource:1", date(2026, 6, 1)), ("2501.00001", date(2025, 1, 1))]
+
+
+@pytest.mark.parametrize(("identity", "day"), REVISED)
 def test_a_revision_of_a_paper_that_we_never_had_is_not_new(identity, day):
     revised = Record(identity, "Title", announced_as="replace")
     store.store([revised], now=NOW + timedelta(days=9))

@@ -71,10 +71,10 @@ def test_a_get_asks_what_to_say_and_changes_nothing(client, paper, someone, valu
     assert everything() == before
 
 
-@pytest.mark.parametrize(
-    ("value", "heading"),
-    [("more", "More like this"), ("less", "Less like this"), ("save", "Saved")],
-)
+HEADINGS = [("more", "More like this"), ("less", "Less like this"), ("save", "Saved")]
+
+
+@pytest.mark.parametrize(("value", "heading"), HEADINGS)
 def test_a_post_stores_the_feedback_and_confirms_it(client, paper, someone, value, heading):
     response = client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
     assert heading in re.search(r"<h1>(.*?)</h1>", response.content.decode())[1]

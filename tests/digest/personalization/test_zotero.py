@@ -137,11 +137,7 @@ def test_a_library_of_one_who_unsubscribed_is_not_read(someone, server):
 
 @pytest.mark.parametrize(
     ("answer", "later"),
-    [
-        (USUAL, 6 * HOUR),
-        ((429, {"Retry-After": "900000000"}, b""), DAY),
-        ((429, {}, b""), HOUR),
-    ],
+    [(USUAL, 6 * HOUR), ((429, {"Retry-After": "900000000"}, b""), DAY), ((429, {}, b""), HOUR)],
 )
 def test_a_pause_holds_for_all_libraries(someone, server, answer, later):
     server.backoff = "600"

@@ -182,13 +182,6 @@ def test_a_locked_subscriber_does_not_stop_the_planning_of_others():
 # ---- Which day is due, and when the next one is
 
 
-def test_the_second_digest_is_due_at_the_subscribers_hour_of_the_next_local_day():
-    make.subscriber(timezone="America/New_York", hour=6)
-    planning.plan(NOW)
-
-    assert Subscriber.objects.get().next_due_at == datetime(2026, 6, 2, 10, tzinfo=UTC)
-
-
 UNWILLING = [
     {"confirmed": False},
     {"unsubscribed_at": NOW, "next_due_at": NOW},

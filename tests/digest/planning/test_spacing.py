@@ -35,9 +35,10 @@ def planned_yesterday(hour, **fields):
     return one
 
 
-@pytest.mark.parametrize(
-    ("hour", "asleep"), [(0, 23), *on_one_database((7, 17), (12, 2), (23, 26), (6, 72))]
-)
+ASLEEP = [(0, 23), *on_one_database((7, 17), (12, 2), (23, 26), (6, 72))]
+
+
+@pytest.mark.parametrize(("hour", "asleep"), ASLEEP)
 def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
     one = subscriber(hour=hour, next_due_at=at(YESTERDAY, hour))
     woke = at(YESTERDAY, hour) + asleep * HOUR + 50 * MINUTE

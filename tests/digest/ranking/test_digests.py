@@ -35,13 +35,13 @@ def test_a_partial_match_names_only_the_words_that_the_paper_has():
     assert first.terms == ("galaxy redshift",)
 
 
-@pytest.mark.parametrize(
-    ("interest", "topic"),
-    [
-        (Interest("rice, bread oven", "rice, bread oven"), "bread oven"),
-        (Interest("Baking", "rice, bread oven"), "Baking"),
-    ],
-)
+INTERESTS = [
+    (Interest("rice, bread oven", "rice, bread oven"), "bread oven"),
+    (Interest("Baking", "rice, bread oven"), "Baking"),
+]
+
+
+@pytest.mark.parametrize(("interest", "topic"), INTERESTS)
 def test_of_own_words_the_line_is_the_reason_and_of_a_named_topic_its_name(interest, topic):
     (first, *_) = choices_of(Profile((interest,)), BAKING)
     assert first.topic == topic
@@ -301,11 +301,7 @@ CAUSES = [
     ("unquoted", follow('"oven bread"'), 0),
     ("elsewhere", Profile((Interest("b", "bread oven", 1.0, ("math.GT",)),)), 0),
     ("passed", follow("bread oven"), 1),
-    (
-        "disliked",
-        follow("bread oven", learned=DISLIKED),
-        0,
-    ),
+    ("disliked", follow("bread oven", learned=DISLIKED), 0),
 ]
 
 

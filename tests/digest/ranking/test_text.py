@@ -35,10 +35,10 @@ SAME = r"""
 PAIRS = [pair.split(" = ") for pair in SAME.replace("\n", ";").split(";") if pair.strip()]
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [*PAIRS, ("n\u0303 man\u0303ana", "ñ mañana"), ("pre\u2010training", "pretraining")],
-)
+SPELLINGS = [*PAIRS, ("n\u0303 man\u0303ana", "ñ mañana"), ("pre\u2010training", "pretraining")]
+
+
+@pytest.mark.parametrize(("one", "other"), SPELLINGS)
 def test_two_ways_to_write_it_are_the_same_terms(one, other):
     assert text.terms(one) == text.terms(other) != []
 
@@ -61,10 +61,10 @@ def test_these_are_the_terms(said, terms):
     assert text.terms(said) == terms
 
 
-@pytest.mark.parametrize(
-    "said",
-    ["gauss", "BPSS", "four hours", "noise", "precise", "revise", "genre", "poem", "require"],
-)
+RIGHT = ["gauss", "BPSS", "four hours", "noise", "precise", "revise", "genre", "poem", "require"]
+
+
+@pytest.mark.parametrize("said", RIGHT)
 def test_no_spelling_is_mended_that_is_right(said):
     assert text.terms(said) == [text._stems._stem(word) for word in said.lower().split()]
 
@@ -85,10 +85,10 @@ def test_what_says_nothing_has_no_terms(said):
     assert text.terms(said) == []
 
 
-@pytest.mark.parametrize(
-    "subject",
-    ["system", "computer", "fire", "bill", "state", "art", "mill", "use", "work", "interest"],
-)
+SUBJECTS = ["system", "computer", "fire", "bill", "state", "art", "mill", "use", "work", "interest"]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
 def test_what_can_be_a_subject_is_no_stop_word(subject):
     assert text.terms(subject)
 

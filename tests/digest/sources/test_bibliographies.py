@@ -242,10 +242,11 @@ def test_what_cannot_be_read_fills_no_log(caplog):
     assert not caplog.records
 
 
+PIECES = ["@article{", "@a{b,\n", "@a{b, c = ", "{", '"', "\\", "TY  - \n", "xxxx\n", "$"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "piece", ["@article{", "@a{b,\n", "@a{b, c = ", "{", '"', "\\", "TY  - \n", "xxxx\n", "$"]
-)
+@pytest.mark.parametrize("piece", PIECES)
 def test_rubbish_is_read_in_seconds(piece):
     begun = time.thread_time()
     for head in ("", "@a{b, title = {", "TY  - JOUR\nAB  - "):

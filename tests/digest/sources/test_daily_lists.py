@@ -40,9 +40,10 @@ def fill(server, count, day=TODAY, days=1):
         server.add(day - (number % days) * DAY, number)
 
 
-@pytest.mark.parametrize(
-    ("cursor", "days"), [("2026-05-30", 5), ("", 3), ("2026-13-01", 3), ("2099-01-01", 3)]
-)
+CURSORS = [("2026-05-30", 5), ("", 3), ("2026-13-01", 3), ("2099-01-01", 3)]
+
+
+@pytest.mark.parametrize(("cursor", "days"), CURSORS)
 def test_reading_goes_on_at_the_cursor_or_begins_three_days_ago(server, run, cursor, days):
     run(cursor=cursor)
     assert days_asked(server) == [str(TODAY - ago * DAY) for ago in reversed(range(days))]
@@ -140,10 +141,7 @@ rows = st.dictionaries(fields, anything | st.sampled_from(["2606.00001", "10.110
 def test_any_row_is_a_record_or_a_bad_one(rows, total):
     papers = [{"paper": row} for row in rows]
     list_of_biorxiv = {"messages": [{"status": "ok", "total": total}], "collection": rows}
-    for source, body in [
-        (huggingface.HuggingFace(), papers),
-        (biorxiv.BioRxiv(), list_of_biorxiv),
-    ]:
+    for source, body in [(huggingface.HuggingFace(), papers), (biorxiv.BioRxiv(), list_of_biorxiv)]:
         for batch in source.harvest(FixedAnswer(body), today=TODAY, since=TODAY, cursor=""):
             assert len(batch.records) + len(batch.bad) <= len(rows)
             assert bool(batch.records or batch.bad) == bool(rows)

@@ -325,17 +325,17 @@ def test_only_the_sources_hosts_are_asked_by_https_and_without_password(start, u
 INSIDE = "127.0.0.1 10.0.0.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 ::1 fe80::1%eth0 fd00::1"
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *INSIDE.split(),
-        "::ffff:127.0.0.1",
-        "::127.0.0.1",
-        "fec0::1",
-        "64:ff9b::7f00:1",
-        "2002:7f00:1::",
-    ],
-)
+INSIDE_ADDRESSES = [
+    *INSIDE.split(),
+    "::ffff:127.0.0.1",
+    "::127.0.0.1",
+    "fec0::1",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::",
+]
+
+
+@pytest.mark.parametrize("address", INSIDE_ADDRESSES)
 def test_a_name_that_leads_inside_is_refused(ask, server, address):
     """Even where a public address stands beside it: the next answer may have them swapped."""
     name = f"feeds.example.org:{server.server_address[1]}"

@@ -113,18 +113,12 @@ def test_a_bad_line_is_a_bad_record():
 
 
 def test_a_line_of_arxivs_snapshot_is_read():
-    line = json.dumps(
-        {
-            "id": "0704.0001",
-            "title": "Calculation of\n  cross sections",
-            "abstract": "  A calculation. ",
-            "categories": "hep-ph hep-ex",
-            "versions": [{"version": "v1", "created": "Mon, 2 Apr 2007 19:18:42 GMT"}],
-            "update_date": "2008-11-26",
-            "authors_parsed": [["Balázs", "C.", ""], ["Nadolsky", "P. M.", "Jr"]],
-        }
-    ).encode()
-    record = import_files.parse(line)
+    line = {"id": "0704.0001", "title": "Calculation of\n  cross sections"}
+    line |= {"abstract": "  A calculation. ", "categories": "hep-ph hep-ex"}
+    line |= {"versions": [{"version": "v1", "created": "Mon, 2 Apr 2007 19:18:42 GMT"}]}
+    line |= {"authors_parsed": [["Balázs", "C.", ""], ["Nadolsky", "P. M.", "Jr"]]}
+    line |= {"update_date": "2008-11-26"}
+    record = import_files.parse(json.dumps(line).encode())
     assert record.title == "Calculation of cross sections"
     assert (record.day, record.day_is_estimate) == (date(2007, 4, 2), True)
     assert record.authors == ["C. Balázs", "P. M. Nadolsky Jr"]

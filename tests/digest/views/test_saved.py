@@ -217,15 +217,15 @@ def test_the_link_of_a_letter_alone_does_not_lead_to_saved_papers(client):
 # ---- The files
 
 
-@pytest.mark.parametrize(
-    ("page", "kind", "name"),
-    [
-        ("saved-bibtex", "application/x-bibtex; charset=utf-8", "saved-papers.bib"),
-        ("saved-ris", "application/x-research-info-systems; charset=utf-8", "saved-papers.ris"),
-        ("saved-markdown", "text/markdown; charset=utf-8", "saved-papers.md"),
-        ("saved-csv", "text/csv; charset=utf-8", "saved-papers.csv"),
-    ],
-)
+FILES = [
+    ("saved-bibtex", "application/x-bibtex; charset=utf-8", "saved-papers.bib"),
+    ("saved-ris", "application/x-research-info-systems; charset=utf-8", "saved-papers.ris"),
+    ("saved-markdown", "text/markdown; charset=utf-8", "saved-papers.md"),
+    ("saved-csv", "text/csv; charset=utf-8", "saved-papers.csv"),
+]
+
+
+@pytest.mark.parametrize(("page", "kind", "name"), FILES)
 def test_the_files_have_all_papers_in_their_order_and_are_never_shown(client, page, kind, name):
     subscriber, papers = saving(3)
     save(make.subscriber(), make.paper("Another reader's"))

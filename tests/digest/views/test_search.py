@@ -103,16 +103,16 @@ def test_where_there_is_nothing_to_look_for_nothing_is_said_of_papers(client):
         assert not page.xpath("//main//a[contains(@href, 'interests')]")  # No letter would come.
 
 
-@pytest.mark.parametrize(
-    ("asked", "led_to"),
-    [
-        ("10.1101/2026.06.01.123456", ["https://doi.org/10.1101/2026.06.01.123456"]),
-        ("https://www.medrxiv.org/content/10.1101/1v1", ["https://doi.org/10.1101/1"]),
-        ("arxiv.org/abs/2501.00001v2", ["https://arxiv.org/abs/2501.00001"]),
-        ("10.1175/1520-0442(2003)016<0663:ANSITP>2.0.CO;2", []),  # Half of it leads elsewhere.
-        (f"10.1101/{'2' * 91}", []),
-    ],
-)
+UNKNOWN_IDS = [
+    ("10.1101/2026.06.01.123456", ["https://doi.org/10.1101/2026.06.01.123456"]),
+    ("https://www.medrxiv.org/content/10.1101/1v1", ["https://doi.org/10.1101/1"]),
+    ("arxiv.org/abs/2501.00001v2", ["https://arxiv.org/abs/2501.00001"]),
+    ("10.1175/1520-0442(2003)016<0663:ANSITP>2.0.CO;2", []),  # Half of it leads elsewhere.
+    (f"10.1101/{'2' * 91}", []),
+]
+
+
+@pytest.mark.parametrize(("asked", "led_to"), UNKNOWN_IDS)
 def test_an_id_that_is_not_here_is_said_to_be_so_with_the_way_to_it(client, asked, led_to):
     make.paper("Content of medrxiv")
     index_store.renew(NOW)

@@ -173,10 +173,14 @@ def test_who_has_unsubscribed_or_is_erased_does_not_change_address(client, side)
     assert not Move.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{"unsubscribed_at": NOW}, {"confirmed": False, "confirmed_at": None}, {"suppressed_at": NOW}],
-)
+NO_DIGESTS = [
+    {"unsubscribed_at": NOW},
+    {"confirmed": False, "confirmed_at": None},
+    {"suppressed_at": NOW},
+]
+
+
+@pytest.mark.parametrize("fields", NO_DIGESTS)
 def test_who_gets_no_digest_cannot_change_address(client, fields):
     one = subscriber(**fields)
     assert ask(client, one).status_code == 400

@@ -289,10 +289,10 @@ def test_erasing_leaves_a_suppression_entry_where_emails_could_go_out_again(fiel
     assert erased(**fields) == why
 
 
-@pytest.mark.parametrize(
-    ("local", "fields"),
-    [("Ada.Lovelace", {"for_good": True}), ("ADA.LOVELACE", {"suppressed_at": NOW})],
-)
+LISTED = [("Ada.Lovelace", {"for_good": True}), ("ADA.LOVELACE", {"suppressed_at": NOW})]
+
+
+@pytest.mark.parametrize(("local", "fields"), LISTED)
 def test_an_address_on_the_suppression_list_gets_no_letters_and_looks_like_any_other(
     client, local, fields
 ):

@@ -152,9 +152,10 @@ def test_an_event_that_could_not_be_recorded_is_sent_again(client, use, letter, 
     assert letter.facts.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("esp", "moment"), [("postmark", "BouncedAt"), ("resend", "created_at"), ("ses", "Timestamp")]
-)
+MOMENTS = [("postmark", "BouncedAt"), ("resend", "created_at"), ("ses", "Timestamp")]
+
+
+@pytest.mark.parametrize(("esp", "moment"), MOMENTS)
 def test_a_moment_that_names_no_zone_is_one_in_utc(client, use, letter, esp, moment):
     """To compare it with others would break, and the event be lost after some tries."""
     time = f"{NOW + MINUTE:%Y-%m-%dT%H:%M:%S}"

@@ -1,7 +1,7 @@
 """What comes back is read: how bad it is, and of which letter, and how much of it is read."""
 
 import time
-from textwrap import dedent
+from pathlib import Path
 
 import pytest
 
@@ -115,34 +115,7 @@ def test_words_of_a_server_are_kept_without_addresses_and_oddities(letter):
 # ---- Bounces that are no delivery reports, as of qmail and of some Exims, and what looks alike
 
 
-QMAIL = """\
-    Hi. This is the qmail-send program at mail.example.net.
-    I'm afraid I wasn't able to deliver your message to the following addresses.
-    This is a permanent error; I've given up. Sorry it didn't work out.
-
-    <reader@example.org>:
-    {said}
-
-    --- Below this line is a copy of the message.
-
-    Return-Path: <bounces@paperboy.example>
-    Subject: Papers
-
-    A full quota of papers, 550 5.2.2 of them.
-    """
-EXIM = """\
-    This message was created automatically by mail delivery software.
-
-    A message that you sent could not be delivered to one or more of its
-    recipients. This is a permanent error. The following address(es) failed:
-
-      reader@example.org
-        {said}
-
-    ------ This is a copy of the message, including all the headers. ------
-
-    Subject: Papers
-    """
+QMAIL, EXIM = (Path(__file__).with_name(f"{name}.txt").read_text() for name in ("qmail", "exim"))
 
 
 def bounce(to, body=QMAIL, said="Sorry, no mailbox here by that name. (#5.1.1)", **headers):
@@ -150,7 +123,7 @@ def bounce(to, body=QMAIL, said="Sorry, no mailbox here by that name. (#5.1.1)",
     fields |= {"Message-ID": "<1@mail.example.net>", "Date": "Mon, 01 Jun 2026 12:05:00 +0000"}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = "".join(f"{name}: {value}\n" for name, value in fields.items())
-    return f"{lines}\n{dedent(body).format(said=said)}".encode()
+    return f"{lines}\n{body.format(said=said)}".encode()
 
 
 def exim(to, said="Unrouteable address"):
@@ -182,13 +155,13 @@ def test_a_soft_bounce_in_words_is_counted_and_suppresses_nobody(subscriber, let
     assert state_of(subscriber) == "written to"
 
 
-@pytest.mark.parametrize(
-    ("to", "why"),
-    [
-        ("bounces@paperboy.example", "about an email that is not ours"),
-        ("digest+1.927.0123456789abcdef@{}", "forged or old address"),
-    ],
-)
+UNSIGNED = [
+    ("bounces@paperboy.example", "about an email that is not ours"),
+    ("digest+1.927.0123456789abcdef@{}", "forged or old address"),
+]
+
+
+@pytest.mark.parametrize(("to", "why"), UNSIGNED)
 def test_a_bounce_in_words_to_an_unsigned_address_is_refused(subscriber, letter, to, why, caplog):
     caplog.set_level("INFO")
     mime = bounce(to.format(address_of(letter).partition("@")[2]))

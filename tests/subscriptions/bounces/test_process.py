@@ -47,10 +47,10 @@ def test_a_letter_of_long_ago_does_not_come_back_by_its_name_either(settings, su
     assert state_of(subscriber) == "written to"
 
 
-@pytest.mark.parametrize(
-    "message_id",
-    ["", "<x@y>", "<digest.2026-13-45.0123456789abcdef0123456789abcdef@paperboy.example>"],
-)
+OTHER_IDS = ["", "<x@y>", "<digest.2026-13-45.0123456789abcdef0123456789abcdef@paperboy.example>"]
+
+
+@pytest.mark.parametrize("message_id", OTHER_IDS)
 def test_a_letter_of_somebody_else_is_none_of_ours(subscriber, letter, message_id):
     assert receive(report("someone@paperboy.example", message_id=message_id)) == "useless"
 

@@ -32,10 +32,11 @@ def cut_the_database():
     return cut
 
 
+CUTS = [("reader", "accepted"), ("450-dot", "planned"), ("550-dot", "failed")]
+
+
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    ("name", "state"), [("reader", "accepted"), ("450-dot", "planned"), ("550-dot", "failed")]
-)
+@pytest.mark.parametrize(("name", "state"), CUTS)
 def test_an_answer_outlives_a_cut_of_the_database(server, composed, monkeypatch, name, state):
     monkeypatch.setattr(batcher, "RETRY_SECONDS", 0)
     letter = steps.letter_to(f"{name}@example.org")

@@ -9,11 +9,12 @@ from subscriptions.models import known_zone
 from tests.factories import make
 from tests.factories.make import NOW
 
+ZONES_OF_IANA = [
+    *["UTC", "Etc/GMT+5", "Europe/Berlin", "America/Indiana/Knox", "Asia/Calcutta", "EST5EDT"]
+]
 
-@pytest.mark.parametrize(
-    "name",
-    [*["UTC", "Etc/GMT+5", "Europe/Berlin", "America/Indiana/Knox", "Asia/Calcutta", "EST5EDT"]],
-)
+
+@pytest.mark.parametrize("name", ZONES_OF_IANA)
 def test_the_zones_of_iana_are_taken(name):
     known_zone(name)
 

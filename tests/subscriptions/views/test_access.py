@@ -38,19 +38,19 @@ def test_looking_changes_nothing(client, state):
     assert client.cookies == {}
 
 
-@pytest.mark.parametrize(
-    ("kind", "fields", "asks"),
-    [
-        ("goodbye", STATES["unsubscribed"], "Resubscribe?"),
-        ("goodbye", {}, "You’re subscribed again"),
-        ("goodbye", STATES["paused"], "are paused until Wednesday, 10\u00a0June 2026"),
-        ("goodbye", BOUNCING | STATES["unsubscribed"], "Emails can’t be sent"),
-        ("bounced", BOUNCING, "Is this address correct?"),
-        ("bounced", {}, "You’re subscribed again"),
-        ("bounced", BOUNCING | {"suppressed_by": "complained"}, "Emails can’t be sent"),
-        ("bounced", STATES["suppressed"], "Emails can’t be sent"),
-    ],
-)
+ASKED_BY_LETTERS = [
+    ("goodbye", STATES["unsubscribed"], "Resubscribe?"),
+    ("goodbye", {}, "You’re subscribed again"),
+    ("goodbye", STATES["paused"], "are paused until Wednesday, 10\u00a0June 2026"),
+    ("goodbye", BOUNCING | STATES["unsubscribed"], "Emails can’t be sent"),
+    ("bounced", BOUNCING, "Is this address correct?"),
+    ("bounced", {}, "You’re subscribed again"),
+    ("bounced", BOUNCING | {"suppressed_by": "complained"}, "Emails can’t be sent"),
+    ("bounced", STATES["suppressed"], "Emails can’t be sent"),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "asks"), ASKED_BY_LETTERS)
 def test_looking_at_what_a_letter_asks_changes_nothing(client, kind, fields, asks):
     subscriber = make.subscriber(interests="bread", **fields)
     before = everything()
@@ -106,10 +106,14 @@ def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
     assert everything() == before
 
 
-@pytest.mark.parametrize(
-    ("kind", "fields"),
-    [("confirm", {"confirmed": False}), ("goodbye", STATES["unsubscribed"]), ("bounced", BOUNCING)],
-)
+LETTERS_THAT_ASK = [
+    ("confirm", {"confirmed": False}),
+    ("goodbye", STATES["unsubscribed"]),
+    ("bounced", BOUNCING),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields"), LETTERS_THAT_ASK)
 def test_what_a_letter_asked_too_long_ago_says_so_and_changes_nothing(client, clock, kind, fields):
     subscriber = make.subscriber(**fields)
     before = everything()

@@ -93,16 +93,16 @@ def test_the_command_unlocks_the_named_account(client, whom, capsys):
     assert (log_in(client).status_code == 302) == (len(whom) == 2)
 
 
-@pytest.mark.parametrize(
-    ("locked", "typed"),
-    [
-        ("::1", "0:0::1"),
-        ("2001:db8::9", "2001:DB8:0::1"),
-        ("2001:db8::9", "2001:db8::/48"),
-        (HERE, "::ffff:192.0.2.1"),
-        (HERE, "192.0.2.0/24"),
-    ],
-)
+NETWORK_SPELLINGS = [
+    ("::1", "0:0::1"),
+    ("2001:db8::9", "2001:DB8:0::1"),
+    ("2001:db8::9", "2001:db8::/48"),
+    (HERE, "::ffff:192.0.2.1"),
+    (HERE, "192.0.2.0/24"),
+]
+
+
+@pytest.mark.parametrize(("locked", "typed"), NETWORK_SPELLINGS)
 def test_the_command_knows_an_address_in_all_its_spellings_and_the_network_of_the_trail(
     locked, typed, capsys
 ):

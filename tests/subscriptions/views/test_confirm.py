@@ -29,14 +29,14 @@ def test_confirming_twice_is_confirming_once(client, clock):
     assert make.fresh(subscriber).next_due_at == NOW
 
 
-@pytest.mark.parametrize(
-    ("kind", "fields", "via"),
-    [
-        ("confirm", {"confirmed": False}, "link in the email"),
-        ("goodbye", STATES["unsubscribed"], "link that undoes unsubscribing"),
-        ("bounced", BOUNCING, "link in the email about bounces"),
-    ],
-)
+ANSWERED = [
+    ("confirm", {"confirmed": False}, "link in the email"),
+    ("goodbye", STATES["unsubscribed"], "link that undoes unsubscribing"),
+    ("bounced", BOUNCING, "link in the email about bounces"),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "via"), ANSWERED)
 def test_the_consent_records_the_answered_letter_and_its_wording(client, kind, fields, via):
     subscriber = make.subscriber(**fields)
     words = client.get(answer(kind, subscriber)).text
@@ -48,14 +48,14 @@ def test_the_consent_records_the_answered_letter_and_its_wording(client, kind, f
     assert subscriber.consents.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("due", "is_delayed"),
-    [
-        ("2026-06-02 08:13", True),
-        ("2026-06-02 00:13", True),  # Later than yesterday's.
-        ("2026-06-01 12:00", False),
-    ],
-)
+NEXT_DIGESTS = [
+    ("2026-06-02 08:13", True),
+    ("2026-06-02 00:13", True),  # Later than yesterday's.
+    ("2026-06-01 12:00", False),
+]
+
+
+@pytest.mark.parametrize(("due", "is_delayed"), NEXT_DIGESTS)
 def test_where_the_next_digest_comes_later_than_at_the_hour_the_page_says_why(
     client, due, is_delayed
 ):
@@ -65,13 +65,13 @@ def test_where_the_next_digest_comes_later_than_at_the_hour_the_page_says_why(
     assert ("That is later than your delivery time" in page) == is_delayed
 
 
-@pytest.mark.parametrize(
-    ("kind", "fields", "hour", "is_late"),
-    [
-        ("goodbye", {"unsubscribed_at": NOW, "hour": 6, "timezone": "Asia/Tokyo"}, "08:00", True),
-        ("confirm", {"unsubscribed_at": NOW - timedelta(hours=2)}, "07:00", False),
-    ],
-)
+RESUBSCRIBED = [
+    ("goodbye", {"unsubscribed_at": NOW, "hour": 6, "timezone": "Asia/Tokyo"}, "08:00", True),
+    ("confirm", {"unsubscribed_at": NOW - timedelta(hours=2)}, "07:00", False),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "hour", "is_late"), RESUBSCRIBED)
 def test_who_resubscribes_within_hours_of_a_digest_is_announced_none_before_the_next_day(
     client, kind, fields, hour, is_late
 ):
@@ -135,9 +135,10 @@ def invited_page(client, language="en", **sent):
     return client.post(path, sent) if sent else client.get(path, headers=headers)
 
 
-@pytest.mark.parametrize(
-    ("language", "said"), [("en", "head invited you."), ("de", "head hat Sie eingeladen.")]
-)
+INVITED = [("en", "head invited you."), ("de", "head hat Sie eingeladen.")]
+
+
+@pytest.mark.parametrize(("language", "said"), INVITED)
 def test_the_page_says_who_invited_them_and_to_what(client, language, said):
     page = invited_page(client, language).text
     assert said in page

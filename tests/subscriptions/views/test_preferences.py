@@ -19,13 +19,13 @@ from tests.subscriptions.actions.signup_steps import accepted
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize(
-    ("tab", "sent"),
-    [
-        ("interests", {"interests": "cake", "muted_interests": "nuts"}),
-        ("delivery", {"hour": "9", "size": "5", "days": ["", "tue"], "language": "en"}),
-    ],
-)
+TABS = [
+    ("interests", {"interests": "cake", "muted_interests": "nuts"}),
+    ("delivery", {"hour": "9", "size": "5", "days": ["", "tue"], "language": "en"}),
+]
+
+
+@pytest.mark.parametrize(("tab", "sent"), TABS)
 def test_each_tab_is_saved_alone(client, tab, sent):
     fields = {"hour": 21, "size": 3, "language": "de", "wants_near": True, "weekdays": 0b11}
     subscriber = make.subscriber(interests="bread", muted=[make.topic()], **fields)
@@ -77,16 +77,17 @@ def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
     assert stances(subscriber) == {}
 
 
+RESUMED = [
+    ({"paused_until": (NOW + 9 * DAY).date()}, "resume"),
+    ({"suppressed_at": NOW - 9 * DAY, "suppressed_by": "bounced"}, "resume"),
+    ({"unsubscribed_at": NOW - DAY}, ""),
+    ({"confirmed": False}, ""),
+    ({"suppressed_at": NOW, "suppressed_by": "operator"}, ""),
+]
+
+
 @pytest.mark.parametrize(
-    ("fields", "done"),
-    [
-        ({"paused_until": (NOW + 9 * DAY).date()}, "resume"),
-        ({"suppressed_at": NOW - 9 * DAY, "suppressed_by": "bounced"}, "resume"),
-        ({"unsubscribed_at": NOW - DAY}, ""),
-        ({"confirmed": False}, ""),
-        ({"suppressed_at": NOW, "suppressed_by": "operator"}, ""),
-    ],
-    ids=["paused", "bounced", "gone", "pending", "kept from"],
+    ("fields", "done"), RESUMED, ids=["paused", "bounced", "gone", "pending", "kept from"]
 )
 def test_who_resumes_is_welcomed_where_digests_come_by_now(client, fields, done):
     subscriber = make.subscriber(**fields)
@@ -107,22 +108,10 @@ def test_what_is_no_form_drops_no_wish(client, kind):
 def test_every_wish_and_setting_can_be_changed(client):
     followed, muted = make.topic("Followed"), make.topic("Muted")
     subscriber = make.subscriber(interests="bread", topics=[muted])
-    client.post(
-        url("preferences", subscriber),
-        {
-            "topics": [followed.slug],
-            "mute": [muted.slug],
-            "interests": "cake",
-            "muted_interests": "raisins\nalmonds",
-            "timezone": "Asia/Tokyo",
-            "hour": "0",
-            "size": "50",
-            "language": "de",
-            "quiet": "yes",
-            "pause_until": "2026-06-10",
-            "action": "save",
-        },
-    )
+    sent = {"topics": [followed.slug], "mute": [muted.slug], "interests": "cake", "hour": "0"}
+    sent |= {"muted_interests": "raisins\nalmonds", "timezone": "Asia/Tokyo", "size": "50"}
+    sent |= {"language": "de", "quiet": "yes", "pause_until": "2026-06-10", "action": "save"}
+    client.post(url("preferences", subscriber), sent)
     subscriber.refresh_from_db()
     assert stances(subscriber) == dict.fromkeys(["Followed", "cake"], "follow") | dict.fromkeys(
         ["Muted", "raisins", "almonds"], "mute"
@@ -237,17 +226,17 @@ def test_only_saving_touches_the_wishes(client, action):
     assert subscriber.size == 3
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {"mute": "no-such-topic"},
-        {"size": "51"},
-        {"quiet": "maybe"},
-        {"pause_until": "2026-02-30"},
-        {"pause_until": "9999-12-31", "timezone": "Pacific/Honolulu", "hour": "23"},
-        {"action": "explode"},
-    ],
-)
+WRONG_SETTINGS = [
+    {"mute": "no-such-topic"},
+    {"size": "51"},
+    {"quiet": "maybe"},
+    {"pause_until": "2026-02-30"},
+    {"pause_until": "9999-12-31", "timezone": "Pacific/Honolulu", "hour": "23"},
+    {"action": "explode"},
+]
+
+
+@pytest.mark.parametrize("sent", WRONG_SETTINGS)
 def test_a_setting_that_makes_no_sense_is_refused_and_nothing_changes(client, sent):
     make.topic("Graph learning")
     subscriber = make.subscriber(interests="bread")

@@ -21,11 +21,7 @@ pytestmark = pytest.mark.django_db
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 ADDRESS = "reader@example.org"
-STATES = subscriber_pages.STATES | {
-    "unknown": None,
-    "bounced": BOUNCING,
-    "listed": None,
-}
+STATES = subscriber_pages.STATES | {"unknown": None, "bounced": BOUNCING, "listed": None}
 GETS_IT = {"active", "paused", "unsubscribed"}
 
 
@@ -80,13 +76,13 @@ def test_the_answer_discloses_nothing_in_its_words_or_by_its_work(client, settin
     assert len(answers) == 1
 
 
-@pytest.mark.parametrize(
-    ("limits", "minutes", "statuses", "letters"),
-    [
-        ({"mailbox": 1000}, (0, 1, 9, 10, 19, 20), [200] * 6, 3),
-        ({"mailbox": 2, "network": 4}, range(0, 60, 10), [200] * 4 + [429] * 2, 2),
-    ],
-)
+LETTER_LIMITS = [
+    ({"mailbox": 1000}, (0, 1, 9, 10, 19, 20), [200] * 6, 3),
+    ({"mailbox": 2, "network": 4}, range(0, 60, 10), [200] * 4 + [429] * 2, 2),
+]
+
+
+@pytest.mark.parametrize(("limits", "minutes", "statuses", "letters"), LETTER_LIMITS)
 def test_a_letter_comes_each_ten_minutes_until_a_limit(
     client, clock, settings, limits, minutes, statuses, letters
 ):

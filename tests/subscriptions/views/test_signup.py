@@ -42,32 +42,32 @@ def test_signing_up_asks_the_owner_of_the_address(client):
     assert [letter.kind for letter in someone.letters.all()] == ["confirm"]
 
 
-@pytest.mark.parametrize(
-    ("accepted", "sent", "becomes"),
-    [
-        ("tlh,en;q=0.1,de;q=0.2", {}, "de"),
-        ("tlh", {}, "en"),
-        ("\x00, ;q=x,,de-", {}, "en"),
-        ("de", {"language": "en"}, "en"),
-        ("en", {"language": "de"}, "de"),
-        ("de", {"language": ""}, "de"),
-    ],
-)
+LANGUAGES = [
+    ("tlh,en;q=0.1,de;q=0.2", {}, "de"),
+    ("tlh", {}, "en"),
+    ("\x00, ;q=x,,de-", {}, "en"),
+    ("de", {"language": "en"}, "en"),
+    ("en", {"language": "de"}, "de"),
+    ("de", {"language": ""}, "de"),
+]
+
+
+@pytest.mark.parametrize(("accepted", "sent", "becomes"), LANGUAGES)
 def test_the_language_is_the_chosen_one_or_the_browsers(client, accepted, sent, becomes):
     headers = {"Accept-Language": accepted}
     client.post("/subscribe/", {"email": "you@example.org"} | sent, headers=headers)
     assert Subscriber.objects.get().language == becomes
 
 
-@pytest.mark.parametrize(
-    ("typed", "zone"),
-    [
-        ("europe/berlin", "Europe/Berlin"),
-        (" new  york ", "America/New_York"),
-        ("Zürich", "Europe/Zurich"),
-        ("São Paulo", "America/Sao_Paulo"),
-    ],
-)
+CITIES = [
+    ("europe/berlin", "Europe/Berlin"),
+    (" new  york ", "America/New_York"),
+    ("Zürich", "Europe/Zurich"),
+    ("São Paulo", "America/Sao_Paulo"),
+]
+
+
+@pytest.mark.parametrize(("typed", "zone"), CITIES)
 def test_a_city_is_a_time_zone_however_it_is_written(client, typed, zone):
     subscriber = make.subscriber(timezone="UTC")
     assert client.post(url("preferences", subscriber), {"timezone": typed}).status_code == 302
@@ -93,19 +93,19 @@ def test_a_form_that_is_not_right_yet_leads_to_each_field_that_is_not(client, pa
     assert [one for one in shown.xpath("//@id") if one in ids] == ids  # As they stand there.
 
 
-@pytest.mark.parametrize(
-    ("wrong", "focused"),
-    [
-        ({"topics": "gone", "size": "0"}, ("topics", "bread")),
-        ({"muted_interests": LONG, "mute": "gone"}, ("muted_interests", None)),
-        ({"mute": "gone", "hour": "25"}, ("mute", "bread")),
-        ({"timezone": "Atlantis", "days": "", "quiet": "perhaps"}, ("timezone", None)),
-        ({"days": "", "size": "0"}, ("days", "mon")),
-        ({"pause_until": "3000-01-01", "quiet": "perhaps"}, ("pause_until", None)),
-        ({"language": "xx"}, ("language", None)),
-        ({"action": "move", "new_email": "nowhere"}, ("new_email", None)),
-    ],
-)
+WRONG_FIELDS = [
+    ({"topics": "gone", "size": "0"}, ("topics", "bread")),
+    ({"muted_interests": LONG, "mute": "gone"}, ("muted_interests", None)),
+    ({"mute": "gone", "hour": "25"}, ("mute", "bread")),
+    ({"timezone": "Atlantis", "days": "", "quiet": "perhaps"}, ("timezone", None)),
+    ({"days": "", "size": "0"}, ("days", "mon")),
+    ({"pause_until": "3000-01-01", "quiet": "perhaps"}, ("pause_until", None)),
+    ({"language": "xx"}, ("language", None)),
+    ({"action": "move", "new_email": "nowhere"}, ("new_email", None)),
+]
+
+
+@pytest.mark.parametrize(("wrong", "focused"), WRONG_FIELDS)
 def test_the_focus_is_on_the_first_field_that_is_not_right(client, wrong, focused):
     make.topic("Bread", slug="bread")
     page = client.post(url("preferences", make.subscriber()), wrong).content
@@ -147,15 +147,15 @@ def test_while_sending_is_stopped_the_confirmation_page_says_when_the_digest_com
     assert "on its way" not in page
 
 
-@pytest.mark.parametrize(
-    ("origin", "via"),
-    [
-        ("http://127.0.0.1:8000", "sign-up form"),
-        ("http://testserver", "sign-up form"),  # Under another of its names.
-        ("https://testserver", "sign-up form on another site"),
-        ("null", "sign-up form on another site"),
-    ],
-)
+ORIGINS = [
+    ("http://127.0.0.1:8000", "sign-up form"),
+    ("http://testserver", "sign-up form"),  # Under another of its names.
+    ("https://testserver", "sign-up form on another site"),
+    ("null", "sign-up form on another site"),
+]
+
+
+@pytest.mark.parametrize(("origin", "via"), ORIGINS)
 def test_other_sites_may_embed_the_form_and_whose_it_was_is_on_record(origin, via):
     client = Client(enforce_csrf_checks=True)
     headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
@@ -163,22 +163,22 @@ def test_other_sites_may_embed_the_form_and_whose_it_was_is_on_record(origin, vi
     assert Subscriber.objects.get().consents.get().via == via
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {"email": ""},
-        {"email": "you@example.org\r\nBcc: all@example.org"},
-        {"topics": ["graph-learning", "no-such-topic"]},
-        {"topics": "graph-learning\x00"},
-        {"interests": "bread\x00"},
-        {"interests": "\n".join(f"bread {n}" for n in range(51))},
-        {"interests": "b" * 2001},
-        {"timezone": "../../etc/passwd"},
-        {"hour": "24"},
-        {"hour": "noon"},
-        {"language": "tlh"},
-    ],
-)
+NONSENSE = [
+    {"email": ""},
+    {"email": "you@example.org\r\nBcc: all@example.org"},
+    {"topics": ["graph-learning", "no-such-topic"]},
+    {"topics": "graph-learning\x00"},
+    {"interests": "bread\x00"},
+    {"interests": "\n".join(f"bread {n}" for n in range(51))},
+    {"interests": "b" * 2001},
+    {"timezone": "../../etc/passwd"},
+    {"hour": "24"},
+    {"hour": "noon"},
+    {"language": "tlh"},
+]
+
+
+@pytest.mark.parametrize("sent", NONSENSE)
 def test_what_makes_no_sense_is_refused_and_nothing_is_stored(client, sent):
     make.topic("Graph learning")
     before = everything()

@@ -21,23 +21,23 @@ def undo_of(page):
     return forms[0] if forms else None
 
 
-@pytest.mark.parametrize(
-    ("body", "content_type"),
-    [
-        ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"),
-        (
-            '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\n'
-            "One-Click\r\n--x--\r\n",
-            "multipart/form-data; boundary=x",
-        ),
-        ("", "application/x-www-form-urlencoded"),
-        ("List-Unsubscribe=One-Click", "text/plain"),
-        ('{"List-Unsubscribe": "One-Click"}', "application/json"),
-        # In another charset, which says the same of letters from a to z.
-        ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded; charset=ISO-8859-1"),
-        ("List-Unsubscribe=One-Click" + 2000 * "&x=", "application/x-www-form-urlencoded"),
-    ],
-)
+BODIES = [
+    ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"),
+    (
+        '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\n'
+        "One-Click\r\n--x--\r\n",
+        "multipart/form-data; boundary=x",
+    ),
+    ("", "application/x-www-form-urlencoded"),
+    ("List-Unsubscribe=One-Click", "text/plain"),
+    ('{"List-Unsubscribe": "One-Click"}', "application/json"),
+    # In another charset, which says the same of letters from a to z.
+    ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded; charset=ISO-8859-1"),
+    ("List-Unsubscribe=One-Click" + 2000 * "&x=", "application/x-www-form-urlencoded"),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type"), BODIES)
 def test_one_click_unsubscribes_without_cookie_or_csrf_token(clock, body, content_type):
     subscriber = make.subscriber()
     address = url("unsubscribe", subscriber)

@@ -260,9 +260,10 @@ def test_the_day_of_arxivs_run_is_that_of_new_york(monkeypatch, name, day):
     assert harvest.run(Library(), None, clock=lambda: late).today == date(2026, 6, day)
 
 
-@pytest.mark.parametrize(
-    ("state", "minutes", "may"), [("running", 9, False), ("running", 11, True), ("done", 1, True)]
-)
+OTHER_RUNS = [("running", 9, False), ("running", 11, True), ("done", 1, True)]
+
+
+@pytest.mark.parametrize(("state", "minutes", "may"), OTHER_RUNS)
 def test_a_run_keeps_others_from_its_source_until_it_ends_or_is_dead(days, state, minutes, may):
     now = at(days[0])
     last = {"started_at": now, "touched_at": now - timedelta(minutes=minutes)}

@@ -92,26 +92,11 @@ def line(**changed):
     return json.dumps(vars(entry()) | changed).encode()
 
 
-NO_ENTRIES = [
-    b"[]",
-    b"null",
-    b'"a text"',
-    b"\xff\xfe",
-    b'{"letter_id": 1}',
-    line(letter_id="1"),
-    line(letter_id=-1),
-    line(letter_id=True),
-    line(letter_id=10**20),
-    line(attempt=None),
-    line(message_id=["1"]),
-    line(at="yesterday"),
-    line(at="2026-06-01T12:00:00"),
-    line(reply=250),
-    line(item_ids=[[1]]),
-    b"[" * 100_000,
-    b'{"items": 1}',
-    b'{"items": {"<digest.1@paperboy.example>": [1]}}',
-]
+NO_ENTRIES = [b"[]", b"null", b'"a text"', b"\xff\xfe", b'{"letter_id": 1}', b"[" * 100_000]
+NO_ENTRIES += [line(letter_id=number) for number in ("1", -1, True, 10**20)]
+NO_ENTRIES += [line(attempt=None), line(message_id=["1"]), line(reply=250), line(item_ids=[[1]])]
+NO_ENTRIES += [line(at=moment) for moment in ("yesterday", "2026-06-01T12:00:00")]
+NO_ENTRIES += [b'{"items": 1}', b'{"items": {"<digest.1@paperboy.example>": [1]}}']
 
 
 @pytest.mark.parametrize("line", NO_ENTRIES)

@@ -148,21 +148,11 @@ def inbound(recipient, mime, **environment):
     url = f"sqlite:///{database['NAME']}"
     if connection.vendor == "postgresql":
         url = f"postgres://postgres@127.0.0.1:5432/{database['NAME']}"
-    done = subprocess.run(
-        [sys.executable, ROOT / "manage.py", "inbound", "--recipient", recipient],
-        input=mime,
-        env=os.environ
-        | {
-            "DATABASE_URL": url,
-            "SECRET_KEY": settings.SECRET_KEY,
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "DATA_DIR": str(settings.DATA_DIR),
-        }
-        | environment,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    ours = {"DATABASE_URL": url, "SECRET_KEY": settings.SECRET_KEY, "ALLOWED_HOSTS": "127.0.0.1"}
+    ours |= {"DATA_DIR": str(settings.DATA_DIR)} | environment
+    command = [sys.executable, ROOT / "manage.py", "inbound", "--recipient", recipient]
+    how = {"capture_output": True, "check": False, "timeout": 60}
+    done = subprocess.run(command, input=mime, env=os.environ | ours, **how)
     print(done.stdout, done.stderr)  # noqa: T201 — shown where the test fails.
     return done.returncode
 

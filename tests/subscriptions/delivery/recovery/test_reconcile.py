@@ -110,11 +110,10 @@ def resume():
     run(LATER)
 
 
-@pytest.mark.parametrize(
-    ("sent", "since"),
-    [("smtp", BACKUP), ("file", NOW + HOUR)],  # Memory may end a little earlier.
-    indirect=["sent"],
-)
+LOST_SINCE = [("smtp", BACKUP), ("file", NOW + HOUR)]
+
+
+@pytest.mark.parametrize(("sent", "since"), LOST_SINCE, indirect=["sent"])
 def test_letters_whose_rows_were_lost_do_not_leave_again_and_others_do(sent, since):
     subscribers(2)
     run()

@@ -141,9 +141,10 @@ def test_no_address_smuggles_a_command_in():
 # What becomes of a line between letters
 
 
-@pytest.mark.parametrize(
-    "said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id", b"421-4.4.2 idle\r\n", b"250 ok\r\n"]
-)
+HAPPENINGS = [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id", b"421-4.4.2 idle\r\n", b"250 ok\r\n"]
+
+
+@pytest.mark.parametrize("said", HAPPENINGS)
 def test_a_free_line_on_which_something_happens_is_closed(said):
     with conversation.pair() as (line, server):
         server.sendall(said)
@@ -339,9 +340,10 @@ def test_half_an_answer_before_the_dot_is_no_acceptance():
         assert conversation.judged(line.result) == ("deferred", "body", "")
 
 
-@pytest.mark.parametrize(
-    ("code", "then"), [(250, "waits"), (250, "reads on"), (250, "hangs up"), (550, "reads on")]
-)
+EARLY_ANSWERS = [(250, "waits"), (250, "reads on"), (250, "hangs up"), (550, "reads on")]
+
+
+@pytest.mark.parametrize(("code", "then"), EARLY_ANSWERS)
 def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
     with conversation.at_final_check() as (line, server):
         fill(line.connection._sock)
