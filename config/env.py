@@ -11,6 +11,7 @@ import secrets
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,14 +107,23 @@ def items(name: str) -> list[str]:
     return [part.strip() for part in text(name).replace("\n", ",").split(",") if part.strip()]
 
 
-def whole_number(name: str, default: int) -> int:
-    """Return the variable (days or minutes) as a whole number above zero."""
+def whole_number(name: str, default: int, least: int = 1, harm: str = "") -> int:
+    """Return the variable (days or minutes) as a whole number.
+
+    `harm` says what a number below `least` would do.
+    """
     number = text(name, str(default))
     if not number.isdecimal() or int(number) < 1:
         raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {number!r}.")
     if int(number) > MAX_NUMBER:
         raise ImproperlyConfigured(f"{name} must be at most {MAX_NUMBER}, not {number}.")
+    if int(number) < least:
+        raise ImproperlyConfigured(f"{name} is {number}. Use {least} or more, or {harm}.")
     return int(number)
+
+
+def days(name: str, default: int, least: int = 1, harm: str = "") -> timedelta:
+    return timedelta(days=whole_number(name, default, least, harm))
 
 
 def numbers(name: str, example: str) -> dict[str, float]:
@@ -134,15 +144,13 @@ def numbers(name: str, example: str) -> dict[str, float]:
 def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
     """Return the defaults with the variable's changes: "network=50, all=5000"."""
     given = numbers(name, ",".join(f"{key}={number}" for key, number in defaults.items()))
-    changed = {key: int(number) for key, number in given.items() if number.is_integer()}
-    for item in items(name):
-        key = item.partition("=")[0].strip()
-        if key not in defaults or not 1 <= changed.get(key, 0) <= MAX_COUNT:
-            known = ", ".join(defaults)
+    for key, number in given.items():
+        if key not in defaults or not number.is_integer() or not 1 <= number <= MAX_COUNT:
             raise ImproperlyConfigured(
-                f"{name} must be whole numbers from 1 to a billion for {known}, not {item!r}."
+                f"{name} must be whole numbers from 1 to a billion for {', '.join(defaults)}, not "
+                f"{key}={number:g}."
             )
-    return defaults | changed
+    return defaults | {key: int(number) for key, number in given.items()}
 
 
 def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str:

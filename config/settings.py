@@ -239,13 +239,9 @@ POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")  # In the footer of emails, and on t
 ORACLE = env.text("ORACLE")  # The delivery lookup: postfix:/var/log/mail.log.
 # How long a letter's events are kept after its end, and the letter with its digest and picks. Picks
 # say which papers a subscriber has had, and papers may come again for two months.
-KEEP_EVENTS = timedelta(days=env.whole_number("KEEP_EVENTS_DAYS", 90))
-KEEP_LETTERS = timedelta(days=env.whole_number("KEEP_LETTERS_DAYS", 400))
-KEEP_TRAIL = timedelta(days=env.whole_number("KEEP_TRAIL_DAYS", 400))  # The audit log of the admin.
-if KEEP_LETTERS.days < 90:
-    raise ImproperlyConfigured(
-        f"KEEP_LETTERS_DAYS is {KEEP_LETTERS.days}. Use 90 or more, or papers are sent twice."
-    )
+KEEP_EVENTS = env.days("KEEP_EVENTS_DAYS", 90)
+KEEP_LETTERS = env.days("KEEP_LETTERS_DAYS", 400, 90, "papers are sent twice")
+KEEP_TRAIL = env.days("KEEP_TRAIL_DAYS", 400)  # The audit log of the admin.
 # Only subscriptions.delivery sends emails.
 MAILERS = {}
 SILENCED_SYSTEM_CHECKS = ["mail.W001"]
@@ -273,13 +269,9 @@ ARXIV_CATEGORIES = env.items("ARXIV_CATEGORIES")
 ALLOWED_PRIVATE_HOSTS = frozenset(env.items("ALLOWED_PRIVATE_HOSTS"))
 # How long after their hour a digest waits for a source that is late.
 HARVEST_GRACE = timedelta(minutes=env.whole_number("HARVEST_GRACE_MINUTES", 60))
-KEEP_OBSERVATIONS = timedelta(days=env.whole_number("KEEP_OBSERVATIONS_DAYS", 365))
-KEEP_HARVESTS = timedelta(days=env.whole_number("KEEP_HARVESTS_DAYS", 90))
-if KEEP_HARVESTS.days < 14:
-    raise ImproperlyConfigured(
-        f"KEEP_HARVESTS_DAYS is {KEEP_HARVESTS.days}. Use 14 or more, or missed days are lost."
-    )
-KEEP_RESPONSES = timedelta(days=env.whole_number("KEEP_RESPONSES_DAYS", 7))
+KEEP_OBSERVATIONS = env.days("KEEP_OBSERVATIONS_DAYS", 365)
+KEEP_HARVESTS = env.days("KEEP_HARVESTS_DAYS", 90, 14, "missed days are lost")
+KEEP_RESPONSES = env.days("KEEP_RESPONSES_DAYS", 7)
 
 # ---- Monitoring: see digest/operations/alarms.py
 
@@ -311,16 +303,10 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # While Redis is down, pages still respond at once: the letter waits in the database.
-CELERY_TASK_PUBLISH_RETRY_POLICY = {
-    "max_retries": 2,
-    "interval_start": 0,
-    "interval_step": 0.2,
-    "interval_max": 0.5,
-}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.2}
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {
         "global_keyprefix": "paperboy:",
@@ -335,7 +321,6 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     if CELERY_BROKER_URL.startswith(("redis:", "rediss:"))
     else {"polling_interval": 0.2}
 )
-CELERY_TIMEZONE = "UTC"
 
 # ---- Security
 

@@ -6,7 +6,6 @@ from functools import wraps
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, NotSupportedError, connection, connections
 from django.db.migrations.operations import AddIndex
-from django.db.migrations.operations.base import Operation
 
 LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL: waiting for the lock took too long.
 
@@ -46,16 +45,8 @@ def _run_once(sql, values):
 def in_ids(ids: Iterable[int]) -> tuple[str, list]:
     """Return an SQL condition that a column is one of these ids, and its values."""
     if connection.vendor == "postgresql":
-        return "= ANY(CAST(%s AS bigint[]))", [array_literal(ids)]
+        return "= ANY(CAST(%s AS bigint[]))", [list(ids)]
     return f"IN ({', '.join(f'{number:d}' for number in ids)})", []
-
-
-def array_literal(values: Iterable) -> str:
-    """Return values of one type as a PostgreSQL array. Only texts may contain quotes."""
-    values = list(values)
-    if values and isinstance(values[0], str):
-        values = [value.replace("\\", r"\\").replace('"', r"\"") for value in values]
-    return '{"' + '","'.join(map(str, values)) + '"}' if values else "{}"
 
 
 def retry_on_integrity_error(function):
@@ -95,29 +86,6 @@ class AddIndexConcurrently(AddIndex):
             schema_editor.remove_index(model, self.index, concurrently=True)
         if found != (True,):
             schema_editor.add_index(model, self.index, concurrently=True)
-
-
-class DropIndexConcurrently(Operation):
-    """Drop an index by name, without blocking writers on PostgreSQL. Model state is unchanged.
-
-    Safe to run again. Reversing it builds nothing. The migration has `atomic = False`.
-    """
-
-    atomic = False
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def state_forwards(self, app_label, state):
-        pass
-
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        beside = " CONCURRENTLY" if schema_editor.connection.vendor == "postgresql" else ""
-        name = schema_editor.quote_name(self.name)
-        schema_editor.execute(f"DROP INDEX{beside} IF EXISTS {name}")
-
-    def database_backwards(self, app_label, schema_editor, from_state, to_state):
-        pass
 
 
 SLACK = timedelta(hours=1)  # The order of ids and that of moments may differ by this much.

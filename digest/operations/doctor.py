@@ -183,9 +183,9 @@ def _delivery_lookup(now):
         found = lookup.configured_lookup()
     except ImproperlyConfigured as error:
         return "wrong", str(error)
-    if isinstance(found, lookup.NoLookup) and _esp_with_events():
+    if type(found) is lookup.DeliveryLookup and _esp_with_events():
         return "ok", "delivery events from the mail provider"
-    if isinstance(found, lookup.NoLookup):
+    if type(found) is lookup.DeliveryLookup:
         return "note", (
             "none: after a crash, an email may arrive twice. With Postfix on this machine, set "
             "ORACLE=postfix:/var/log/mail.log."

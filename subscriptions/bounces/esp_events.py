@@ -32,10 +32,7 @@ MAX_ATTEMPT_AGE = timedelta(minutes=5)
 SNS_URL = re.compile(r"https://sns\.[a-z0-9-]+\.amazonaws\.com/")
 CONFIRM_SECONDS = 10
 #: Raised for missing or malformed fields.
-MALFORMED = (
-    *(ValueError, TypeError, KeyError, AttributeError, IndexError),
-    *(OverflowError, RecursionError),
-)
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 class Forged(Exception):
@@ -76,8 +73,6 @@ def check(esp: Esp) -> None:
         raise ImproperlyConfigured("WEBHOOK_SECRET must be like user:password.")
     try:
         _view(esp)
-        if esp.name == "resend":
-            _resend_key()
     except ValueError:
         raise ImproperlyConfigured(f"WEBHOOK_SIGNING_KEY is not a key of {esp.title}.") from None
 
@@ -93,42 +88,32 @@ def _refuse_stale(request, esp, now):
         case "sendgrid":
             timestamp = request.headers["X-Twilio-Email-Event-Webhook-Timestamp"]
         case "resend":
-            return _check_standard_webhook(request, now)
+            timestamp = request.headers["svix-timestamp"]
         case _:
             return
-    if abs(now - _moment(timestamp)) > MAX_AGE:
+    max_age = MAX_ATTEMPT_AGE if esp.name == "resend" else MAX_AGE
+    if abs(now - datetime.fromtimestamp(float(timestamp), UTC)) > max_age:
         raise Forged("stale")
-
-
-def _check_standard_webhook(request, now):
-    """Check a signature of Standard Webhooks, for which Anymail needs a further library."""
-    parts = (request.headers[f"svix-{part}"] for part in ("id", "timestamp", "signature"))
-    name, timestamp, signatures = parts
-    if abs(now - _moment(timestamp)) > MAX_ATTEMPT_AGE:
-        raise Forged("stale")
-    signed = f"{name}.{timestamp}.".encode() + request.body
-    ours = b64encode(hmac.digest(_resend_key(), signed, "sha256")).decode()
-    if not any(constant_time_compare(f"v1,{ours}", given) for given in signatures.split()):
-        raise Forged("signature")
-
-
-def _resend_key() -> bytes:
-    """Return the signing key. Raises ValueError."""
-    return b64decode(settings.WEBHOOK_SIGNING_KEY.removeprefix("whsec_"), validate=True)
-
-
-def _moment(timestamp) -> datetime:
-    return datetime.fromtimestamp(float(timestamp), UTC)
 
 
 class Resend(resend.ResendTrackingWebhookView):
-    """Without a check of the signature, which _refuse_stale does."""
+    """Checks a signature of Standard Webhooks, for which Anymail needs a further library."""
 
     warn_if_no_basic_auth = False
 
-    def __init__(self, **kwargs):
+    def __init__(self, webhook_signing_key, **kwargs):
         self._svix_webhook = None
+        self._key = b64decode(webhook_signing_key.removeprefix("whsec_"), validate=True)
         super(resend.SvixWebhookValidationMixin, self).__init__(**kwargs)
+
+    def validate_request(self, request):
+        name, timestamp, signatures = (
+            request.headers[f"svix-{part}"] for part in ("id", "timestamp", "signature")
+        )
+        signed = f"{name}.{timestamp}.".encode() + request.body
+        ours = b64encode(hmac.digest(self._key, signed, "sha256")).decode()
+        if not any(constant_time_compare(f"v1,{ours}", given) for given in signatures.split()):
+            raise AnymailWebhookValidationFailure("signature")
 
 
 class Ses(amazon_ses.AmazonSESTrackingWebhookView):
@@ -146,24 +131,21 @@ class Ses(amazon_ses.AmazonSESTrackingWebhookView):
         urlopen(url, timeout=CONFIRM_SECONDS).close()  # noqa: S310
 
 
+VIEWS = {
+    "postmark": postmark.PostmarkTrackingWebhookView,
+    "mailgun": mailgun.MailgunTrackingWebhookView,
+    "sendgrid": sendgrid.SendGridTrackingWebhookView,
+    "brevo": brevo.BrevoTrackingWebhookView,
+    "resend": Resend,
+    "ses": Ses,
+}
+
+
 def _view(esp):
     """Return Anymail's view for the provider, with the secrets of the settings."""
-    secret = {"webhook_secret": settings.WEBHOOK_SECRET or []}
     key = settings.WEBHOOK_SIGNING_KEY
-    match esp.name:
-        case "postmark":
-            return postmark.PostmarkTrackingWebhookView(**secret)
-        case "mailgun":
-            return mailgun.MailgunTrackingWebhookView(webhook_signing_key=key, **secret)
-        case "sendgrid":
-            secret["tracking_webhook_verification_key"] = key
-            return sendgrid.SendGridTrackingWebhookView(**secret)
-        case "brevo":
-            return brevo.BrevoTrackingWebhookView(**secret)
-        case "resend":
-            return Resend(**secret)
-        case "ses":
-            return Ses(**secret)
+    keys = {"webhook_signing_key": key, "tracking_webhook_verification_key": key}
+    return VIEWS[esp.name](webhook_secret=settings.WEBHOOK_SECRET or [], **keys)
 
 
 # ---- Events

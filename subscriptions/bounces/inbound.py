@@ -36,6 +36,5 @@ def receive(mime: bytes, now: datetime, recipients: tuple[str, ...] = ()) -> Out
         # Because of the message itself, so that trying again would fail as well.
         unreadable.keep(mime[:MAX_OCTETS], now)
         # The error's message may contain an address.
-        name = type(error).__name__
-        logger.warning("Cannot parse a bounce; kept as %s", name)
+        logger.warning("Cannot parse a bounce; kept as %s", type(error).__name__)
         return "aside"

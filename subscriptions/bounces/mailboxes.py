@@ -85,11 +85,25 @@ def mailbox_for(url: str) -> Mailbox:
     kind, _, path = url.partition(":")
     if kind in ("maildir", "mbox") and Path(path).is_absolute():
         return LocalMailbox(Path(path), is_maildir=kind == "maildir")
-    if kind in ("imap", "imaps"):
-        return _imap(url)
+    with suppress(ValueError):  # A # that is not encoded would end the URL in its password.
+        parts = urlsplit(url)
+        port, folder = parts.port, unquote(parts.path).strip("/") or "INBOX"
+        is_imap = kind in ("imap", "imaps") and parts.hostname and parts.username
+        if is_imap and folder.isascii():
+            implied = "implicit" if kind == "imaps" else "none"
+            tls = parse_qs(parts.query).get("tls", [implied])[0]
+            if tls not in ("implicit", "starttls") and not is_local_host(parts.hostname):
+                raise ImproperlyConfigured(
+                    "BOUNCE_MAILBOX would send its password unencrypted. Use imaps:// or "
+                    "?tls=starttls."
+                )
+            port = port or (993 if tls == "implicit" else 143)
+            user, password = unquote(parts.username), unquote(parts.password or "")
+            return Imap(parts.hostname, port, user, password, folder, tls)
     raise ImproperlyConfigured(
-        "BOUNCE_MAILBOX must be like maildir:/home/bounces/Maildir, "
-        "mbox:/var/mail/bounces, or imaps://user:password@mail.example.org/INBOX."
+        "BOUNCE_MAILBOX must be like maildir:/home/bounces/Maildir, mbox:/var/mail/bounces, or "
+        "imaps://user:password@mail.example.org/INBOX, the folder in ASCII. Percent-encode special "
+        "characters in user and password: # is %23."
     )
 
 
@@ -214,31 +228,6 @@ class Imap:
         if status != "OK":
             raise MailboxError(f"{self.host}: {verb} was answered {status}")
         return data
-
-
-def _imap(url) -> Imap:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ImproperlyConfigured(
-            "BOUNCE_MAILBOX is not a valid URL. Percent-encode special characters in user and "
-            "password: # is %23."
-        ) from None
-    is_secure = parts.scheme == "imaps"
-    tls = parse_qs(parts.query).get("tls", ["implicit" if is_secure else "none"])[0]
-    folder = unquote(parts.path).strip("/") or "INBOX"
-    if not (parts.hostname and parts.username and folder.isascii()):
-        raise ImproperlyConfigured(
-            "BOUNCE_MAILBOX must be like imaps://user:password@host/FOLDER, the folder in ASCII."
-        )
-    if tls not in ("implicit", "starttls") and not is_local_host(parts.hostname):
-        raise ImproperlyConfigured(
-            "BOUNCE_MAILBOX would send its password unencrypted. Use imaps:// or ?tls=starttls."
-        )
-    port = port or (993 if tls == "implicit" else 143)
-    user, password = unquote(parts.username), unquote(parts.password or "")
-    return Imap(parts.hostname, port, user, password, folder, tls)
 
 
 def _quoted(name) -> str:

@@ -16,7 +16,7 @@ from email.utils import getaddresses, parsedate_to_datetime
 
 from flufl.bounce import scan_message
 
-from subscriptions.delivery.transports.smtp_replies import grade_of, status_in, without_addresses
+from subscriptions.delivery.transports import smtp_replies
 
 MAX_OCTETS = 1_000_000  # The rest is cut off: a report comes before the returned letter.
 MAX_NESTED, MAX_PARTS, MAX_BLANK_LINES = 50, 1_000, 30_000  # In all, at any depth.
@@ -105,9 +105,7 @@ def parse_report(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
                 return _delivery_report(message, part, returned, addresses)
             case "message/feedback-report":
                 return _complaint(message, part, returned, addresses)
-    if bounce := _bounce_in_words(message, mime[:WORDS_OCTETS], addresses):
-        return bounce
-    raise NoReport("no report")
+    return _bounce_in_words(message, mime[:WORDS_OCTETS], addresses)
 
 
 def _has_too_many_parts(mime) -> bool:
@@ -128,7 +126,7 @@ def _delivery_report(message, part, returned, addresses) -> Report:
         raise NoReport("no report")
     worst = min(groups, key=_severity)
     kind, status = ACTIONS[_action(worst)], _status(worst)
-    grade = grade_of(status) if kind == "bounced" else ""
+    grade = smtp_replies.grade_of(status) if kind == "bounced" else ""
     if grade == "hard" and any(_action(group) in ARRIVED for group in groups):
         grade = "soft"  # One member of a shared address is gone: no reason to stop.
     at, message_id = _text(worst, "Last-Attempt-Date"), _text(returned, "Message-ID")
@@ -142,13 +140,14 @@ def _action(group) -> str:
 def _severity(group):
     """Return a sort key: recipients that do not exist come first."""
     order = list(ACTIONS)
-    grade = grade_of(_status(group)) if _action(group) == "failed" else "soft"
+    grade = smtp_replies.grade_of(_status(group)) if _action(group) == "failed" else "soft"
     return order.index(_action(group)), GRADES.index(grade)
 
 
 def _status(group) -> str:
     """Return the status, or that in the server's reply if it is more specific."""
-    status, diagnosis = status_in(_text(group, "Status")), status_in(_diagnosis(group))
+    status = smtp_replies.status_in(_text(group, "Status"))
+    diagnosis = smtp_replies.status_in(_diagnosis(group))
     is_open = not status or status.endswith(".0.0")
     return diagnosis if is_open and diagnosis[:1] == (status or diagnosis)[:1] else status
 
@@ -161,27 +160,27 @@ def _diagnosis(group) -> str:
 # ---- Bounces in words
 
 
-def _bounce_in_words(message, mime, addresses) -> Report | None:
+def _bounce_in_words(message, mime, addresses) -> Report:
     """Parse a bounce without a delivery report, such as one of qmail or an older Exim.
 
     It has no Message-ID, so it counts only if its signed address names a letter.
     """
     sender = "".join(_addresses(message, ["From"])[:1])
     if not MAIL_SERVER.fullmatch(sender.partition("@")[0]):
-        return None  # Replies of people and lists may quote anything.
+        raise NoReport("no report")  # Replies of people and lists may quote anything.
     mime = b"\n".join(line[:LINE_OCTETS] for line in mime.splitlines())
     try:
         failed = scan_message(message_from_bytes(mime, policy=POLICY))
     except Exception:  # The library has two dozen parsers, for hostile input.
-        return None
+        failed = None
     if not failed:
-        return None
+        raise NoReport("no report")
     words = COPY_BEGINS.split(mime, maxsplit=1)[0]
     line = STATUS_IN_WORDS.search(words)
     status = line[1].decode() if line else ""
     reply = line[0].decode("ascii", "replace") if line else "named by a bounce in words"
     without_status = "soft" if TEMPORARY.search(words) else "hard"
-    grade = grade_of(status) if status else without_status
+    grade = smtp_replies.grade_of(status) if status else without_status
     return _report(message, addresses, "bounced", reply, grade=grade, status=status)
 
 
@@ -263,6 +262,4 @@ def _moment(text) -> datetime | None:
 
 def clean_reply(text: str) -> str:
     """Return a server's reply on one line, without addresses and unprintable characters."""
-    words = " ".join(without_addresses(text).split())
-    readable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
-    return readable[:MAX_REPLY_LENGTH]
+    return smtp_replies.printable_line(smtp_replies.without_addresses(text), MAX_REPLY_LENGTH)

@@ -25,6 +25,8 @@ MAX_UNMATCHED = 10_000
 #: A letter is written at most so long before and after the day in its Message-ID.
 BEFORE, AFTER = timedelta(days=2), timedelta(days=7)
 MAX_CLOCK_SKEW = timedelta(hours=1)
+#: The fields that a report and its row share.
+SAME_FIELDS = ("kind", "grade", "status", "said", "via")
 PROVIDERS_LINK = signup.ConsentSource(via="the mail provider's unsubscribe link")
 
 Kind = LetterFact.Kind
@@ -41,20 +43,10 @@ def record(report: Report, now) -> bool:
         left_at = letter.left_at if letter and letter.left_at else now - KEEP_UNMATCHED
         # A believable moment: after the letter was sent, and not in the future.
         is_possible = report.at and left_at - MAX_CLOCK_SKEW <= report.at <= now + MAX_CLOCK_SKEW
-        fact, is_new = LetterFact.objects.get_or_create(
-            key=report.name,
-            defaults={
-                "letter": letter,
-                "kind": report.kind,
-                "grade": report.grade,
-                "status": report.status,
-                "said": report.said,
-                "at": report.at if is_possible else None,
-                "noted_at": now,
-                "via": report.via,
-                "message_id": "" if letter else report.message_id,
-            },
-        )
+        fields = {name: getattr(report, name) for name in SAME_FIELDS}
+        fields |= {"letter": letter, "message_id": "" if letter else report.message_id}
+        fields |= {"at": report.at if is_possible else None, "noted_at": now}
+        fact, is_new = LetterFact.objects.get_or_create(key=report.name, defaults=fields)
         if is_new and letter is not None:
             _apply(fact, letter, now)
     return is_new
@@ -95,11 +87,11 @@ def letter_named(message_id: str) -> Letter | None:
     Ids grow with age, so the day in the name says which to search: an index on names would cost at
     each step of each letter.
     """
-    moment = message_ids.day_of(message_id)
+    if (moment := message_ids.day_of(message_id)) is None:
+        return None
     first = first_since(Letter, "created_at", moment - BEFORE)
     last = first_since(Letter, "created_at", moment + AFTER)
-    found = Letter.objects.filter(pk__gte=first, pk__lt=last, message_id=message_id)
-    return found.first()
+    return Letter.objects.filter(pk__gte=first, pk__lt=last, message_id=message_id).first()
 
 
 def _letter_of(report, now) -> Letter | None:

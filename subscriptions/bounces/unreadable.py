@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,6 +31,5 @@ def keep(mime: bytes, now: datetime) -> None:
 def purge(before: datetime) -> None:
     """Delete the messages that came before then."""
     for path in folder().glob("*.eml"):
-        with suppress(FileNotFoundError):
-            if path.name < f"{before.astimezone(UTC):%Y%m%dT%H%M%SZ}":
-                path.unlink()
+        if path.name < f"{before.astimezone(UTC):%Y%m%dT%H%M%SZ}":
+            path.unlink(missing_ok=True)

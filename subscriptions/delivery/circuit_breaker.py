@@ -95,7 +95,6 @@ def close() -> None:
 def _locked_row():
     """Yield the row under its lock, and save it."""
     with transaction.atomic():
-        Sending.objects.get_or_create(pk=1)
-        row = Sending.objects.select_for_update().get(pk=1)
+        row, _ = Sending.objects.select_for_update().get_or_create(pk=1)
         yield row
         row.save()

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import connection
 
-from subscriptions.db import array_literal, in_ids, run_sql
+from subscriptions.db import in_ids, run_sql
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 
 _LETTERS, _EVENTS = Letter._meta.db_table, LetterEvent._meta.db_table
 _SUBSCRIBERS = Subscriber._meta.db_table
-_SUBSCRIBER = Letter._meta.get_field("subscriber")
 
 
 # ---- Changing
@@ -65,7 +64,7 @@ def _update(letters, was, same, each) -> tuple[str, list]:
 def _values_table(names, columns) -> tuple[str, list]:
     """Return SQL for a table called new with the columns of these fields, and its values.
 
-    On PostgreSQL each column is one array in text form: parsing a statement with hundreds of values
+    On PostgreSQL each column is one array: parsing a statement with hundreds of values
     would take longer than running it.
     """
     numbers = ", ".join(f"column{place}" for place in range(1, len(columns) + 1))
@@ -75,7 +74,7 @@ def _values_table(names, columns) -> tuple[str, list]:
         values = [_adapt(value) for row in zip(*columns, strict=True) for value in row]
         return f"(VALUES {rows}) AS new", values
     arrays = ", ".join(f"CAST(%s AS {_type(name)}[])" for name in names)
-    return f"unnest({arrays}) AS new ({numbers})", [array_literal(column) for column in columns]
+    return f"unnest({arrays}) AS new ({numbers})", columns
 
 
 @cache
@@ -98,23 +97,6 @@ def _adapt(value):
 # ---- Locking
 
 
-def lock_due(queue: str, numbers: list, now, limit) -> list[Letter]:
-    """Lock and return the next due letters of a queue, except rows that others have locked.
-
-    `queue` is a condition in SQL, `numbers` its values. Subscribers are loaded.
-    """
-    letters = _instances(
-        Letter,
-        f"ended_at IS NULL AND state = 'planned' AND next_try_at <= %s AND {queue} "
-        f"ORDER BY next_try_at, id LIMIT %s {_lock('FOR UPDATE')}",
-        [_adapt(now), *numbers, limit],
-    )
-    subscribers = subscribers_of(letters)
-    for letter in letters:
-        _SUBSCRIBER.set_cached_value(letter, subscribers[letter.subscriber_id])
-    return letters
-
-
 def lock_subscribers(letters) -> dict[int, bool]:
     """Lock the subscribers of these letters, except rows that others have locked.
 
@@ -124,7 +106,7 @@ def lock_subscribers(letters) -> dict[int, bool]:
     rows = run_sql(
         f"SELECT id, confirmed_at IS NOT NULL AND unsubscribed_at IS NULL "
         f"AND suppressed_at IS NULL AND paused_until IS NULL "
-        f"FROM {_SUBSCRIBERS} WHERE id {condition} {_lock('FOR NO KEY UPDATE')}",
+        f"FROM {_SUBSCRIBERS} WHERE id {condition} {_skip_locked()}",
         numbers,
     )
     return dict(rows)
@@ -135,40 +117,11 @@ def locked_by_others(ids: Iterable[int]) -> set[int]:
     condition, numbers = in_ids(ids)
     select = f"SELECT id FROM {_LETTERS} WHERE id {condition}"
     existing = {pk for (pk,) in run_sql(select, numbers)}
-    free = run_sql(f"{select} {_lock('FOR NO KEY UPDATE')}", numbers)
+    free = run_sql(f"{select} {_skip_locked()}", numbers)
     return existing - {pk for (pk,) in free}
 
 
-def _lock(kind: str) -> str:
+def _skip_locked() -> str:
     """Return the clause that locks rows and skips those that others have locked."""
-    return f"{kind} SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-
-
-# ---- Reading
-
-
-def subscribers_of(letters) -> dict[int, Subscriber]:
-    """Return the letters' subscribers by their ids."""
-    if not letters:
-        return {}
-    condition, numbers = in_ids({letter.subscriber_id for letter in letters})
-    found = _instances(Subscriber, f"id {condition}", numbers)
-    return {subscriber.id: subscriber for subscriber in found}
-
-
-def _instances(model, where: str, values=()) -> list:
-    """Return the rows as instances. Fields that Python must convert are deferred."""
-    rest = f"FROM {model._meta.db_table} WHERE {where}"
-    if connection.vendor != "postgresql":
-        return list(model.objects.raw(f"SELECT * {rest}", values))
-    names, columns = _plain_columns(model)
-    rows = run_sql(f"SELECT {columns} {rest}", values)
-    return [model.from_db(DEFAULT_DB_ALIAS, names, row) for row in rows]
-
-
-@cache
-def _plain_columns(model) -> tuple[list[str], str]:
-    """Return the fields that need no conversion in Python, and their columns."""
-    fields = [field for field in model._meta.concrete_fields if not hasattr(field, "from_db_value")]
-    quoted = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    return [field.attname for field in fields], quoted
+    can_skip = connection.features.has_select_for_update_skip_locked
+    return "FOR NO KEY UPDATE SKIP LOCKED" if can_skip else ""

@@ -6,6 +6,7 @@ does not reveal who the subscriber is.
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -39,23 +40,16 @@ def for_digest(public_id: UUID, day: date) -> str:
 
 def is_ours(message_id: str) -> bool:
     """Return whether it has the form of ours. Only those who saw the letter know the hash."""
-    return _match(message_id) is not None
+    return day_of(message_id) is not None
 
 
-def day_of(message_id: str) -> datetime:
-    """Return the start, in UTC, of the day in a Message-ID of ours."""
-    return datetime.fromisoformat(_match(message_id)["day"]).replace(tzinfo=UTC)
-
-
-def _match(message_id) -> re.Match | None:
+def day_of(message_id: str) -> datetime | None:
+    """Return the start, in UTC, of the day in a Message-ID of ours, or None if it is not ours."""
     match = _PATTERN.fullmatch(message_id)
-    if match is None or match["domain"].lower() != settings.MAIL_DOMAIN.lower():
-        return None
-    try:
-        date.fromisoformat(match["day"])
-    except ValueError:
-        return None
-    return match
+    if match and match["domain"].lower() == settings.MAIL_DOMAIN.lower():
+        with suppress(ValueError):  # There is no such day.
+            return datetime.fromisoformat(match["day"]).replace(tzinfo=UTC)
+    return None
 
 
 def _build(kind, key, day):

@@ -12,7 +12,6 @@ from django.db.models import Exists, OuterRef, Q
 
 from subscriptions.db import first_since
 from subscriptions.delivery.recovery import journal
-from subscriptions.delivery.recovery.journal import folder_of_journals
 from subscriptions.models import Letter, LetterEvent, LetterFact, Provider
 
 KEEP_JOURNALS = timedelta(days=14)
@@ -33,8 +32,8 @@ def purge(now) -> None:
     Provider.objects.filter(counted_at__lt=now - KEEP_PROVIDERS).delete()
     _purge_events(now - settings.KEEP_EVENTS)
     _purge_letters(now - settings.KEEP_LETTERS)
-    journal.purge(folder_of_journals(), now - KEEP_JOURNALS)
-    _purge_facts(now - settings.KEEP_EVENTS)
+    journal.purge(journal.folder_of_journals(), now - KEEP_JOURNALS)
+    LetterFact.objects.filter(noted_at__lt=now - settings.KEEP_EVENTS).delete()
 
 
 def _purge_events(before) -> None:
@@ -50,16 +49,6 @@ def _purge_events(before) -> None:
         ended = letters.difference(kept.values_list("pk", flat=True))
         LetterEvent.objects.filter(letter__in=ended).delete()
         seen = events[-1][0]
-
-
-def _purge_facts(before) -> None:
-    """Delete reports from before then."""
-    for _ in range(MAX_BATCHES):
-        old = LetterFact.objects.filter(noted_at__lt=before).order_by("noted_at")
-        ids = list(old.values_list("pk", flat=True)[:EVENT_BATCH])
-        LetterFact.objects.filter(pk__in=ids).delete()
-        if len(ids) < EVENT_BATCH:
-            break
 
 
 def _purge_letters(before) -> None:

@@ -27,9 +27,8 @@ def after_rejection(subscriber_id: int, address: str, reply: str, now) -> None:
     Call inside a transaction. If the subscriber's row is locked, nothing happens: the next letter
     will be rejected as well.
     """
-    found = Subscriber.objects.select_for_update(skip_locked=True)
-    subscriber = found.filter(pk=subscriber_id, email=address).first()
-    if subscriber is not None and subscriber.suppressed_at is None:
+    subscriber = _lock(subscriber_id, skip_locked=True, email=address, suppressed_at=None)
+    if subscriber is not None:
         _suppress(subscriber, By.BOUNCED, reply, now)
 
 
@@ -62,9 +61,9 @@ def after_complaint(subscriber_id: int, reply: str, now, *, left_at=None) -> Non
         _suppress(subscriber, By.COMPLAINED, reply, now)
 
 
-def _lock(subscriber_id, **conditions) -> Subscriber | None:
-    found = Subscriber.objects.select_for_update().filter(pk=subscriber_id, **conditions)
-    return found.first()
+def _lock(subscriber_id, *, skip_locked=False, **conditions) -> Subscriber | None:
+    found = Subscriber.objects.select_for_update(skip_locked=skip_locked)
+    return found.filter(pk=subscriber_id, **conditions).first()
 
 
 def _suppress(subscriber, by, reply, now):

@@ -72,8 +72,8 @@ def admit(letters: list, now, postponed: Counter[str]) -> tuple[list, list]:
 
 def slow_down(name: str, reply: str, now) -> datetime:
     """Record a provider's rate limit. Return until when the provider gets nothing."""
-    Provider.objects.get_or_create(name=name, defaults={"counted_at": now})
-    row = Provider.objects.select_for_update().get(name=name)
+    rows = Provider.objects.select_for_update()
+    row, _ = rows.get_or_create(name=name, defaults={"counted_at": now})
     if row.held_until is None or row.held_until <= now:  # Else a reply to the same rush.
         row.complaints += 1
         doublings = min(row.complaints - 1, MAX_DOUBLINGS)

@@ -9,14 +9,14 @@ import logging
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from subscriptions import hooks
-from subscriptions.db import in_ids
 from subscriptions.delivery import letter_sql, throttling
 from subscriptions.mail import kinds
 from subscriptions.models import Letter, Subscriber, Volley
@@ -33,20 +33,6 @@ OPTIONS = {
     zstd.CompressionParameter.compression_level: 1,
     zstd.CompressionParameter.checksum_flag: 1,
 }
-
-
-def compress(pieces: Iterable[bytes]) -> bytes:
-    """Return the pieces, concatenated, as one frame with a checksum."""
-    compressor = zstd.ZstdCompressor(options=OPTIONS)
-    return b"".join([*map(compressor.compress, pieces), compressor.flush()])
-
-
-def decompress(data: bytes) -> bytes:
-    """Return what was compressed. Raises ValueError if it is damaged."""
-    try:
-        return zstd.decompress(data)
-    except zstd.ZstdError as error:
-        raise ValueError(str(error)) from None
 
 
 logger = logging.getLogger(__name__)
@@ -116,9 +102,10 @@ def claim(
     """
     claimed: list[Letter] = []
     postponed: Counter[str] = Counter()  # Letters by provider.
-    for queue, numbers in _queues(ids, looks_for_awaited):
+    due = Letter.objects.due(now).select_for_update(skip_locked=True).order_by("next_try_at", "pk")
+    for queue in _queues(ids, looks_for_awaited):
         while (room := limit - len(claimed)) > 0 and postponed.total() < MAX_POSTPONED:
-            letters = letter_sql.lock_due(queue, numbers, now, room)
+            letters = list(due.filter(queue).prefetch_related("subscriber")[:room])
             claimed += _claim(letters, now, postponed if is_counting else None)
             if len(letters) < room:
                 break
@@ -127,16 +114,12 @@ def claim(
     return claimed, True
 
 
-def _queues(ids, looks_for_awaited) -> list[tuple[str, list]]:
-    """Return the queues to claim from, in order: conditions in SQL with their values.
-
-    Letters that a person waits for have no day.
-    """
+def _queues(ids, looks_for_awaited) -> list[Q]:
+    """Return the queues to claim from, in order. Letters that a person waits for have no day."""
     if ids is not None:
-        condition, numbers = in_ids(ids)
-        return [(f"id {condition}", numbers)]
-    days = ("NULL", "NOT NULL") if looks_for_awaited else ("NOT NULL",)
-    return [(f"day IS {day} AND stumbles < {SUSPECT_AFTER:d}", []) for day in days]
+        return [Q(pk__in=ids)]
+    is_awaited = (True, False) if looks_for_awaited else (False,)
+    return [Q(day__isnull=awaited, stumbles__lt=SUSPECT_AFTER) for awaited in is_awaited]
 
 
 def crash_suspects(now: datetime, limit: int = 10) -> list[int]:
@@ -230,7 +213,7 @@ def final_check(
         is_plain = not letter.to and kinds.rules_of(letter.kind).is_for_all_active
         if letter.subscriber_id in locked and not (is_plain and locked[letter.subscriber_id]):
             unsure.append(letter)
-    subscribers = letter_sql.subscribers_of(unsure)
+    subscribers = Subscriber.objects.in_bulk({letter.subscriber_id for letter in unsure})
     passing, waiting = [], []
     for letter in letters:
         subscriber = subscribers.get(letter.subscriber_id)
@@ -257,7 +240,7 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     if not new:
         return passed
     mimes = [frozen[letter.id].mime for letter in new]
-    volley = Volley.objects.create(created_at=now, mime=compress(mimes))
+    volley = Volley.objects.create(created_at=now, mime=_compressed(b"".join(mimes)))
     each, start = [], 0
     for letter, mime in zip(new, mimes, strict=True):
         message = frozen[letter.id]
@@ -265,6 +248,10 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
         each.append(head | {"mime_at": start, "mime_size": len(mime)})
         start += len(mime)
     return passed + change_state(new, State.TRANSMITTING, now, each=each, volley=volley, **fields)
+
+
+def _compressed(mime) -> bytes:
+    return zstd.compress(mime, options=OPTIONS)
 
 
 class DamagedBytes(Exception):
@@ -277,8 +264,8 @@ def frozen_bytes(letter: Letter) -> bytes:
     if volley is None:
         raise DamagedBytes("its bytes are gone")
     try:
-        mime = decompress(bytes(volley.mime))[letter.mime_at :][: letter.mime_size]
-    except ValueError as error:
+        mime = zstd.decompress(volley.mime)[letter.mime_at :][: letter.mime_size]
+    except zstd.ZstdError as error:
         raise DamagedBytes(f"its bytes can't be read: {error}") from None
     if len(mime) != letter.mime_size:
         raise DamagedBytes("its bytes are not all there")
@@ -301,23 +288,20 @@ def end(
     reason: str,
     now: datetime,
     *,
-    is_surely_unsent: bool | None = None,
+    is_surely_unsent: bool = False,
     **facts,
 ) -> list[Letter]:
     """End letters, all from one state. Return those that changed.
 
-    Papers of letters that surely were not sent may be sent again. Unless the caller knows, a letter
-    that was resent or is uncertain may have been sent.
+    Papers of letters that surely were not sent may be sent again. A letter that was resent may have
+    been sent, and an uncertain one unless the caller knows.
     """
-    was = letters[0].state if letters else ""
-    is_sure = state != State.ACCEPTED and was != State.UNCERTAIN
+    is_uncertain = letters and letters[0].state == State.UNCERTAIN
+    is_sure = state != State.ACCEPTED and (is_surely_unsent or not is_uncertain)
     reason = reason[:300]
     with transaction.atomic(savepoint=False):
         ended = change_state(letters, state, now, note=reason, reason=reason, ended_at=now, **facts)
-        if is_surely_unsent is None:
-            never_left = [letter.id for letter in ended if is_sure and letter.repeats == 0]
-        else:
-            never_left = [letter.id for letter in ended if is_surely_unsent]
+        never_left = [letter.id for letter in ended if is_sure and letter.repeats == 0]
         if never_left:
             for take_back in hooks.on_not_sent:
                 take_back(never_left)
@@ -341,15 +325,15 @@ def erase_bytes(letters: Collection[Letter]) -> None:
     volleys = {letter.volley_id for letter in letters if letter.mime_size}
     for volley in Volley.objects.select_for_update().filter(pk__in=volleys).order_by("pk"):
         try:
-            mime = bytearray(decompress(bytes(volley.mime)))
-        except ValueError:  # Damaged: nothing in it can be sent again.
+            mime = bytearray(zstd.decompress(volley.mime))
+        except zstd.ZstdError:  # Damaged: nothing in it can be sent again.
             volley.delete()
             continue
         for letter in letters:
             if letter.volley_id == volley.pk:
                 end = letter.mime_at + letter.mime_size
                 mime[letter.mime_at : end] = bytes(letter.mime_size)
-        volley.mime = compress([bytes(mime)])
+        volley.mime = _compressed(mime)
         volley.save(update_fields=["mime"])
 
 

@@ -79,12 +79,8 @@ def letter_id_of(address: str, now: datetime) -> int | None:
 def is_verp_address(address: str) -> bool:
     """Return whether an address has the form of ours, correctly signed or not."""
     base, extension, domain = _split(address)
-    if settings.BOUNCE_ADDRESS:
-        ours = [_addr_spec(settings.BOUNCE_ADDRESS)]
-    else:
-        ours = [render.from_address(kind).addr_spec for kind in ("digest", "confirm")]
-    is_base = f"{base}@{domain}".lower() in map(str.lower, ours)
-    return bool(base and extension) and is_base
+    ours = [bounce_address(kind).lower() for kind in ("digest", "confirm")]
+    return bool(base and extension) and f"{base}@{domain}".lower() in ours
 
 
 def _split(address):

@@ -156,9 +156,8 @@ class Sending(models.Model):
     @property
     def is_alarming(self) -> bool:
         """Whether the circuit breaker is open for a cause that will not pass by itself."""
-        return bool(self.trouble) and (
-            self.trouble != "unreachable" or self.failures >= ALARMING_AFTER
-        )
+        may_pass = self.trouble == "unreachable" and self.failures < ALARMING_AFTER
+        return bool(self.trouble) and not may_pass
 
     def blocked_reason(self, now) -> str:
         """Return why no letter may be sent now, or an empty string."""

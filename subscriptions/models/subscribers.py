@@ -329,16 +329,9 @@ class Subscriber(models.Model):
         self.schedule_from(day)
         earliest = [self.next_due_at, now]  # An hour that was past when they chose it is not late.
         for letter in recent:
-            match letter.state:
-                case letter.State.ACCEPTED:
-                    sent_at = letter.ended_at
-                case letter.State.TRANSMITTING | letter.State.UNCERTAIN:
-                    sent_at = letter.left_at
-                case letter.State.PLANNED | letter.State.CLAIMED:
-                    sent_at = now
-                case _:
-                    sent_at = None
-            if sent_at is not None:
+            if letter.state in (letter.State.ACCEPTED, *letter.OPEN):
+                sent_at = letter.ended_at or letter.left_at
+                sent_at = now if letter.state in letter.UNSENT else sent_at
                 earliest.append(sent_at + self.min_gap_after(letter))
         self.schedule_at(max(earliest))
 

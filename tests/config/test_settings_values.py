@@ -209,7 +209,7 @@ BREAKING = [
     ("BOUNCE_ADDRESS", "re turned@x.org", "BOUNCE_ADDRESS: 're turned@x.org' is no address"),
     ("RECIPIENT_DELIMITER", "@", DELIMITER),
     ("RECIPIENT_DELIMITER", "++", DELIMITER),
-    ("BOUNCE_MAILBOX", "imaps://me:hush@x:port/INBOX", "BOUNCE_MAILBOX is not a valid URL."),
+    ("BOUNCE_MAILBOX", "imaps://me:hush@x:port/INBOX", "BOUNCE_MAILBOX must be like maildir:"),
     ("SITE_URL", "https://bücher.example", LINKS),
     ("SITE_URL", 'https://a.example"><x', LINKS),
     ("DEFAULT_FROM_EMAIL", "d@bücher.example", "DEFAULT_FROM_EMAIL: 'd@bücher.example' is no"),

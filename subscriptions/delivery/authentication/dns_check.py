@@ -185,14 +185,11 @@ def dmarc(domain: str) -> Record:
 
 def _check_dmarc(name, dns_client):
     """Check the policy of the domain, or else of its organisation: of the shortest parent."""
-    own = name
-    texts = dns_client.texts(name, IS_DMARC)
-    labels = name.split(".")
-    for count in range(2, len(labels) - 1):
-        if texts:
+    own, labels = name, name.split(".")
+    parents = [".".join(["_dmarc", *labels[-count:]]) for count in range(2, len(labels) - 1)]
+    for name in (own, *parents):
+        if texts := dns_client.texts(name, IS_DMARC):
             break
-        name = ".".join(["_dmarc", *labels[-count:]])
-        texts = dns_client.texts(name, IS_DMARC)
     if len(texts) != 1:
         return _not_one(texts, own)
     pairs = (pair.partition("=") for pair in texts[0].split(";") if "=" in pair)

@@ -15,7 +15,7 @@ import secrets
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +31,6 @@ OPEN = ".jsonl"
 REPLAYED = ".replayed"
 STARTING = ".new"  # Not locked yet, so `replay` must not take it.
 MAX_REPLY_LENGTH = 300
-MAX_ITEMS = 1_000  # Of one email.
 ITEMS = "items"  # The only key of a line that holds the `item_ids` of the entries after it.
 
 
@@ -115,8 +114,12 @@ def replay(folder: Path, record: Callable[[list[Entry]], None]) -> None:
     for path in sorted(folder.glob(f"*{OPEN}")):
         with ExitStack() as stack:
             try:
-                file = _open_if_free(path, stack)
-                entries = list(_entries(file, path)) if file else []
+                file = stack.enter_context(path.open("rb"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.stat()  # It may have been replayed before it was locked.
+                entries = list(_entries(file, path))
+            except (FileNotFoundError, BlockingIOError):
+                continue  # It was replayed, or its owner runs.
             except OSError as error:  # Other files are replayed all the same.
                 logger.error("Cannot replay the journal %s: %s", path.name, error)
                 continue
@@ -127,8 +130,7 @@ def replay(folder: Path, record: Callable[[list[Entry]], None]) -> None:
                 logger.error("Cannot replay the journal %s yet: %s", path.name, reason)
                 continue
             try:
-                if file:
-                    os.rename(path, path.with_suffix(REPLAYED))
+                os.rename(path, path.with_suffix(REPLAYED))
             except OSError as error:  # It is replayed again, which changes nothing.
                 logger.error("Cannot mark the journal %s as replayed: %s", path.name, error)
 
@@ -177,16 +179,6 @@ def _lines(entries) -> Iterator[bytes]:
         yield json.dumps(fields).encode() + b"\n"
 
 
-def _open_if_free(path, stack):
-    """Open and lock a file for replay. Return None if its owner runs, or it was replayed."""
-    with suppress(FileNotFoundError, BlockingIOError):
-        file = stack.enter_context(path.open("rb"))
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-            return file
-    return None
-
-
 def _open_or_replayed(path):
     try:
         return path.open("rb")
@@ -200,36 +192,20 @@ def _entries(file, path) -> Iterator[Entry]:
     for line in file:
         try:
             fields = json.loads(line)
-            if isinstance(fields, dict) and fields.keys() == {ITEMS}:
-                item_ids = _items(fields[ITEMS])
+            if ITEMS in fields:
+                items = dict(fields[ITEMS])
+                item_ids = {name: [str(id_) for id_ in ids] for name, ids in items.items()}
                 continue
-            entry = Entry(**fields)
-            if not _is_valid(entry):
+            entry = Entry(**fields, item_ids=item_ids.get(fields["message_id"]))
+            texts, numbers = (entry.message_id, entry.reply), (entry.letter_id, entry.attempt)
+            fits = all(type(n) is int and 0 <= n < 2**63 for n in numbers)  # Into the database.
+            has_zone = datetime.fromisoformat(entry.at).tzinfo is not None
+            if not (fits and has_zone and all(isinstance(text, str) for text in texts)):
                 raise ValueError
-            yield replace(entry, item_ids=item_ids.get(entry.message_id)) if item_ids else entry
-        except (ValueError, TypeError, OverflowError, RecursionError):
+            yield entry
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
             if line.strip():
                 logger.warning("The journal %s has an incomplete line", path.name)
-
-
-def _items(value) -> dict[str, list[str]]:
-    """Return `item_ids` by Message-ID. Raises ValueError or TypeError if the line is torn."""
-    items = dict(value)
-    for ids in items.values():
-        if len(ids) > MAX_ITEMS or not all(isinstance(id_, str) and id_.isascii() for id_ in ids):
-            raise ValueError
-    return items
-
-
-def _is_valid(entry):
-    return (
-        # Numbers must fit the database.
-        all(type(n) is int and 0 <= n < 2**63 for n in (entry.letter_id, entry.attempt))
-        and isinstance(entry.message_id, str)
-        and isinstance(entry.reply, str)
-        and entry.item_ids is None  # They have a line of their own.
-        and datetime.fromisoformat(entry.at).tzinfo is not None
-    )
 
 
 def folder_of_journals() -> Path:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -27,31 +27,25 @@ SETTLED = timedelta(minutes=5, seconds=10)
 TICK = timedelta(seconds=1)  # Logs may have times in whole seconds.
 
 
-class DeliveryLookup(Protocol):
+class DeliveryLookup:
+    """The base of all lookups. It knows nothing: another machine's mail server cannot be asked."""
+
     def look_up(self, letters: Collection[Letter]) -> dict[str, Answer]:
         """Return, for each Message-ID, whether any attempt of that letter was accepted.
 
         The letters passed a final check, the last one at `left_at`.
         """
+        return {letter.message_id: "unknown" for letter in letters}
 
     def accepted(self, message_ids: Collection[str], since: datetime) -> dict[str, datetime | None]:
         """Return those of these Message-IDs that surely were accepted, frozen since then.
 
         Each has a time by which the letter had been rendered, if known.
         """
-
-
-class NoLookup:
-    """Knows nothing: another machine's mail server cannot be asked."""
-
-    def look_up(self, letters):
-        return {letter.message_id: "unknown" for letter in letters}
-
-    def accepted(self, message_ids, since):
         return {}
 
 
-class OutboxLookup:
+class OutboxLookup(DeliveryLookup):
     """The folder of FileTransport. A letter whose file exists was accepted."""
 
     def __init__(self, folder: Path):
@@ -61,7 +55,7 @@ class OutboxLookup:
         try:
             names = set(os.listdir(self.folder))
         except OSError:  # The disk may not be mounted.
-            return NoLookup().look_up(letters)
+            return super().look_up(letters)
         files = {one.message_id: file_name(one.kind, one.frozen_at, one.pk) for one in letters}
         return {message_id: "yes" if file in names else "no" for message_id, file in files.items()}
 
@@ -76,7 +70,7 @@ class OutboxLookup:
         return found
 
 
-class PostfixLookup:
+class PostfixLookup(DeliveryLookup):
     """The log of a Postfix on this machine, so that both use the same clock.
 
     - "yes": the queue manager had the letter.
@@ -107,10 +101,10 @@ def _answer(letter, reading) -> Answer:
     trace = reading.traces.get(letter.message_id, postfix_log.Trace())
     if trace.is_queued:
         return "yes"
-    if trace.open or not reading.begins_before(letter.frozen_at - TICK):
+    if trace.open or reading.begins_at >= letter.frozen_at - TICK:
         return "unknown"
     was_cut_off = trace.canceled_at and trace.canceled_at >= letter.left_at - TICK
-    return "no" if was_cut_off or reading.goes_beyond(letter.left_at + SETTLED) else "unknown"
+    return "no" if was_cut_off or reading.ends_at > letter.left_at + SETTLED else "unknown"
 
 
 def configured_lookup() -> DeliveryLookup:
@@ -124,4 +118,4 @@ def configured_lookup() -> DeliveryLookup:
             f"Postfix's log, not {settings.ORACLE!r}."
         )
     is_outbox = settings.EMAIL_URL.startswith("file:")
-    return OutboxLookup(Path(settings.DATA_DIR) / "outbox") if is_outbox else NoLookup()
+    return OutboxLookup(Path(settings.DATA_DIR) / "outbox") if is_outbox else DeliveryLookup()

@@ -22,6 +22,7 @@ import logging
 import os
 import re
 import zlib
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ CUT = re.compile(rb"(?:\w+: )?(?:lost connection|timeout) after (?:DATA|BDAT)")
 LINE_BYTES = 1 << 16  # Postfix writes no longer lines.
 FIRST_STEP = 1 << 20  # Bytes at the log's end that are read first, then twice as many, and so on.
 TRIES = 3
+#: A time that covers no moment.
+NOTHING = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
 LOCALTIME = Path("/etc/localtime")
 
 
@@ -61,19 +64,12 @@ class Reading:
     """The result: `traces` by Message-ID, and the time that the log covers completely."""
 
     def __init__(self, message_ids: Collection[str]):
-        self.traces: dict[str, Trace] = {}
-        self.begins_at: datetime | None = None
-        self.ends_at: datetime | None = None
+        self.traces: dict[str, Trace] = defaultdict(Trace)
+        self.begins_at, self.ends_at = NOTHING
         self._wanted = {message_id.encode(): message_id for message_id in message_ids}
         self._traced: dict[bytes, Trace] = {}  # by queue file
         self._canceled: dict[bytes, datetime] = {}  # by queue file, also before its Message-ID
         self._begun: dict[bytes, bytes] = {}  # the last queue file of each smtpd
-
-    def begins_before(self, moment: datetime) -> bool:
-        return self.begins_at is not None and self.begins_at < moment
-
-    def goes_beyond(self, moment: datetime) -> bool:
-        return self.ends_at is not None and self.ends_at > moment
 
     def take(self, line: re.Match, log: "LogFile") -> None:
         """Process one line of Postfix. Call in the order of writing."""
@@ -99,16 +95,13 @@ class Reading:
     def _name(self, queue_id, message_id):
         self._traced.pop(queue_id, None)
         if name := self._wanted.get(message_id):
-            trace = self._traced[queue_id] = self._trace(name)
+            trace = self._traced[queue_id] = self.traces[name]
             trace.open.add(queue_id)
             self._cancel(queue_id, self._canceled.get(queue_id))
         elif not message_id.endswith(b">"):  # Cut off by the log: it may be one of these.
             for full, name in self._wanted.items():
                 if full.startswith(message_id):
-                    self._trace(name).open.add(queue_id)
-
-    def _trace(self, name):
-        return self.traces.setdefault(name, Trace())
+                    self.traces[name].open.add(queue_id)
 
     def _cancel(self, queue_id, at):
         if at is None:
@@ -200,15 +193,24 @@ def read(path: Path, message_ids: Collection[str], since: datetime) -> Reading:
     mail.log.2.gz). If a file cannot be read, or changes meanwhile, the reading covers no time. What
     was found counts all the same.
     """
-    reading = Reading(message_ids)
+    reading, ends_at = Reading(message_ids), None
     with ExitStack() as stack:
         try:
             files, begins_at = _open(path, since, stack)
-            ends_at = _take_all(files, reading)
+            for file in reversed(files):
+                line = None
+                for line in file:
+                    reading.take(line, file)
+                if file.was_truncated():
+                    raise OSError(f"{file.path} was emptied meanwhile")
+                if line and (at := file.moment_of(line)):
+                    # A line later than the file's last change has times of another zone.
+                    ends_at = min(at, file.changed_at)
         except (OSError, EOFError, zlib.error) as error:
             logger.warning("Cannot read the log %s: %s", path, error)
             return reading
-    reading.begins_at, reading.ends_at = begins_at, ends_at
+    if begins_at and ends_at:
+        reading.begins_at, reading.ends_at = begins_at, ends_at
     return reading
 
 
@@ -232,21 +234,6 @@ def _open(path, since, stack):
 def _newest_first(path):
     files = [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
     return sorted(filter(Path.is_file, files), key=lambda file: file.stat().st_mtime, reverse=True)
-
-
-def _take_all(files, reading):
-    """Read the files, oldest first. Return the end of the time that they cover."""
-    ends_at = None
-    for file in reversed(files):
-        line = None
-        for line in file:
-            reading.take(line, file)
-        if file.was_truncated():
-            raise OSError(f"{file.path} was emptied meanwhile")
-        if line and (at := file.moment_of(line)):
-            # A line later than the file's last change has times of another zone.
-            ends_at = min(at, file.changed_at)
-    return ends_at
 
 
 def _machine_zone():

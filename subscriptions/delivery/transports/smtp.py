@@ -77,8 +77,9 @@ def parse_server(url: str) -> SmtpServer:
     implied = "implicit" if parts.scheme == "smtps" else implied
     tls = options.get("tls", [implied])[0]
     if tls not in PORTS:
-        problem = f"tls must be none, starttls or implicit, not {tls!r}"
-        raise ImproperlyConfigured(f"EMAIL_URL: {problem}.")
+        raise ImproperlyConfigured(
+            f"EMAIL_URL: tls must be none, starttls or implicit, not {tls!r}."
+        )
     if tls == "none" and parts.password and not is_local_host(parts.hostname):
         raise ImproperlyConfigured(
             "EMAIL_URL: a password is never sent to another machine without TLS; "
@@ -123,7 +124,7 @@ def connect(
         client.open_session(server, trusted)
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
         client.close()
-        raise ConnectFailed(_failure_kind(client.stage, error), _error_text(error)) from error
+        raise _failure(client.stage, error) from error
     client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # End of data must not wait.
     return client.sock, frozenset(client.esmtp_features)
 
@@ -199,27 +200,24 @@ class _TlsClient(_Session, smtplib.SMTP_SSL):
     pass
 
 
-def _failure_kind(stage, error):
-    """Return "auth" or "tls", which the operator must correct, or "unreachable"."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        if classify_reply(stage, Reply(error.smtp_code, ""))[1] == "us":
-            return "auth"
-        return "tls" if stage == "tls" and error.smtp_code >= 500 else "unreachable"
-    if isinstance(error, ssl.SSLError):
-        is_closed = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-        return "unreachable" if is_closed else "tls"
-    if isinstance(error, smtplib.SMTPNotSupportedError | UnicodeError):
-        return stage if stage in ("auth", "tls") else "unreachable"
-    return "unreachable"
-
-
-def _error_text(error):
-    if isinstance(error, smtplib.SMTPResponseException):
-        text = error.smtp_error
-        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-        return str(Reply(error.smtp_code, text))
-    if isinstance(error, TimeoutError):
-        return "the mail server did not answer in time"
+def _failure(stage, error) -> ConnectFailed:
+    """Return the failure. The operator must correct the kinds "auth" and "tls"."""
+    kind, text = "unreachable", f"{type(error).__name__}: {error}"
+    match error:
+        case smtplib.SMTPResponseException(smtp_code=code, smtp_error=reply):
+            if classify_reply(stage, Reply(code, ""))[1] == "us":
+                kind = "auth"
+            elif stage == "tls" and code >= 500:
+                kind = "tls"
+            text = str(Reply(code, reply.decode("utf-8", "replace")))
+        case TimeoutError():
+            text = "the mail server did not answer in time"
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            pass  # It hung up.
+        case ssl.SSLError():
+            kind = "tls"
+        case smtplib.SMTPNotSupportedError() | UnicodeError() if stage in ("auth", "tls"):
+            kind = stage
     if isinstance(error, UnicodeEncodeError):  # Its message contains the password.
-        return "the user name or password holds a character that can't be sent"
-    return f"{type(error).__name__}: {error}"
+        text = "the user name or password holds a character that can't be sent"
+    return ConnectFailed(kind, text)

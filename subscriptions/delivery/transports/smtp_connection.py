@@ -67,7 +67,6 @@ class SmtpConnection:
             self.close()
         if self.is_open:
             try:
-                self._read()
                 self._end_if_unsolicited()
             except _Ended:
                 self._disconnect()
@@ -108,8 +107,7 @@ class SmtpConnection:
     def finish(self) -> DeliveryResult:
         """Send end of data. Its reply is the outcome."""
         try:
-            self._read()  # Not sent if the server has ended the session meanwhile.
-            self._end_if_unsolicited()
+            self._end_if_unsolicited()  # Not sent if the server has ended the session meanwhile.
             self._stage = "dot"
             self._send(END_OF_DATA)
             reply = self._read_reply()
@@ -142,11 +140,11 @@ class SmtpConnection:
             except _WOULD_BLOCK as error:
                 only_reads = isinstance(error, ssl.SSLWantReadError)
                 self._wait(EVENT_READ if only_reads else EVENT_READ | EVENT_WRITE)
-                self._read()  # A reply now is not a reply to this data. Above all, no message is
-                self._end_if_unsolicited()  # accepted whose end of data was not sent completely.
-            except OSError as error:
-                self._read()  # The server may have sent a reply before it closed.
+                # A reply now is not a reply to this data. Above all, no message is accepted whose
+                # end of data was not sent completely.
                 self._end_if_unsolicited()
+            except OSError as error:
+                self._end_if_unsolicited()  # The server may have sent a reply before it closed.
                 self._fail(_error_text(error))
 
     def _read_reply(self) -> Reply:
@@ -196,6 +194,7 @@ class SmtpConnection:
         return all(reply is not None and reply.code != 354 for reply in further)
 
     def _end_if_unsolicited(self):
+        self._read()
         if self._replies.has_more():
             reply = self._replies.take() or Reply(0, "what the mail server said was not asked for")
             status, scope = classify_reply("body", reply)

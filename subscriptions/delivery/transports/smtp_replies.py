@@ -19,10 +19,6 @@ _STATUS_IN_TEXT = re.compile(r"(?<![\w.])[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]*[
 
 #: The codes that let the session go on. At stage "dot" (end of data), 250 means acceptance.
 EXPECTED_CODES = {
-    "connect": frozenset({220}),
-    "hello": frozenset({250}),
-    "tls": frozenset({220}),
-    "auth": frozenset({235}),
     "mail": frozenset({250}),
     "rcpt": frozenset({250, 251, 252}),
     "data": frozenset({354}),
@@ -44,12 +40,6 @@ NOT_AUTHENTICATED = frozenset({530, 534, 535, 538})
 #: nothing about the address, and a code without a status may mean either.
 BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 
-#: With 421 to MAIL or RCPT, the server itself shuts down (RFC 3463, 3.4): a relay that is being
-#: reloaded, say, which is not the provider's.
-_SHUTTING_DOWN = re.compile(r"4\.3\.")
-
-#: Stages at which 421 means that the server limits us, and is not just closing idle connections.
-BUSY_STAGES = frozenset({"rcpt", "data", "dot"})
 _RATE_LIMIT = re.compile(
     r"\brates?\b|\blimit|\btoo (?:many|much|fast)\b|throttl|slow(?:ing)? down", re.I
 )
@@ -72,10 +62,7 @@ class Reply(NamedTuple):
         return match[0] if match and int(match[1]) == self.code // 100 else None
 
     def __str__(self):
-        words = " ".join(f"{self.code or ''} {self.text}".split())
-        if not words.isprintable():  # The database may refuse it, above all NUL.
-            words = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
-        return words[:MAX_REPLY_LENGTH]
+        return printable_line(f"{self.code or ''} {self.text}", MAX_REPLY_LENGTH)
 
 
 class ReplyParser:
@@ -166,9 +153,12 @@ def _scope_of(stage, reply):
         return ""
     if status.startswith("4.7.") or _RATE_LIMIT.search(reply.text):
         return "us" if stage == "mail" else "provider"
-    if reply.code == 421 and stage in ("mail", "rcpt") and _SHUTTING_DOWN.match(status):
-        return "us"
-    return "provider" if reply.code == 421 and stage in BUSY_STAGES else ""
+    if reply.code != 421:
+        return ""
+    if stage in ("mail", "rcpt") and status.startswith("4.3."):
+        return "us"  # The server shuts down (RFC 3463, 3.4): a relay that is being reloaded, say.
+    # Before RCPT, it may just close an idle connection.
+    return "provider" if stage in REFUSING_STAGES else ""
 
 
 def grade_of(status: str) -> str:
@@ -186,6 +176,12 @@ def status_in(text: str) -> str:
     """Return the first enhanced status in a text, such as 5.1.1, or ""."""
     match = _STATUS_IN_TEXT.search(text)
     return match[0] if match else ""
+
+
+def printable_line(text: str, limit: int) -> str:
+    """Return a reply on one line. The database may refuse unprintable characters, above all NUL."""
+    words = " ".join(text.split())
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)[:limit]
 
 
 def without_addresses(text: str) -> str:

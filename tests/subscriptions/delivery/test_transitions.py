@@ -16,7 +16,7 @@ from subscriptions.actions import erase, signup
 from subscriptions.db import run_sql
 from subscriptions.delivery import queue, throttling, transitions
 from subscriptions.delivery.clock import database_now
-from subscriptions.delivery.transitions import compress
+from subscriptions.delivery.transitions import zstd
 from subscriptions.models import Letter, Subscriber, Volley
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW, TODAY
@@ -148,7 +148,7 @@ def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended()
 DAMAGE = [
     (QuerySet.delete, "its bytes are gone"),
     (partial(QuerySet.update, mime=b"What no frame begins with."), "its bytes can't be read: "),
-    (partial(QuerySet.update, mime=compress([b"Subject: Pap"])), "its bytes are not all there"),
+    (partial(QuerySet.update, mime=zstd.compress(b"Subject: Pap")), "its bytes are not all there"),
 ]
 
 

@@ -354,7 +354,7 @@ def test_of_a_big_log_only_the_end_is_read(log, ask, monkeypatch):
 def test_the_setting_names_the_lookup(settings):
     assert isinstance(lookup.configured_lookup(), lookup.OutboxLookup)
     settings.EMAIL_URL = "smtp://mail.example.org"
-    assert isinstance(lookup.configured_lookup(), lookup.NoLookup)
+    assert type(lookup.configured_lookup()) is lookup.DeliveryLookup
     settings.ORACLE = "postfix:/var/log/mail.log"
     assert lookup.configured_lookup().path == Path("/var/log/mail.log")
     for name in ("delphi", "postfix", "postfix:", "postfix:mail.log", "exim:/mail.log"):

@@ -16,7 +16,7 @@ from subscriptions.delivery.transports.smtp_replies import (
     classify_reply,
 )
 
-STAGES = list(EXPECTED_CODES)
+STAGES = ["connect", "hello", "tls", "auth", *EXPECTED_CODES]
 
 
 def read(*chunks):
