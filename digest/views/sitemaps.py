@@ -4,8 +4,6 @@ The papers of each day are counted every 15 minutes, which reads all of them. Ot
 papers of one page.
 """
 
-from datetime import date
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -69,7 +67,8 @@ class Days(SiteMap):
 class Papers(Days):
     @property
     def paginator(self):
-        return PartPaginator(_parts(_days()), per_page=1)
+        parts = [(day.day, first) for day in _days() for first in range(0, day.count, LIMIT)]
+        return PartPaginator(parts, per_page=1)
 
     def location(self, item):
         return item.get_absolute_url()
@@ -78,23 +77,15 @@ class Papers(Days):
         return item.changed_at
 
 
-class Part(NamedTuple):
-    """The papers of a page: LIMIT papers of some days, from the `start`th on."""
-
-    first: date
-    last: date
-    start: int
-
-    def papers(self):
-        papers = Paper.objects.filter(day__range=(self.first, self.last)).order_by("-day", "pk")
-        return papers.only("pk", "changed_at")[self.start : self.start + LIMIT]
-
-
 class PartPaginator(Paginator):
-    """One part on each page, read when the page is requested."""
+    """The papers of a day on each page, read when the page is requested. A long day has several."""
 
     def _get_page(self, parts, *args):
-        return super()._get_page(parts[0].papers() if parts else [], *args)
+        papers = []
+        for day, first in parts:
+            rows = Paper.objects.filter(day=day).order_by("pk").only("pk", "changed_at")
+            papers = rows[first : first + LIMIT]
+        return super()._get_page(papers, *args)
 
 
 def _days() -> list:
@@ -106,20 +97,6 @@ def _counted():
     days = Paper.objects.order_by("-day").values("day")
     counted = days.annotate(count=Count("pk"), changed=Max("changed_at"))
     return list(counted.values_list("day", "count", "changed", named=True))
-
-
-def _parts(days: list) -> list[Part]:
-    """Return the parts of all papers: whole days while they fit, long ones in pieces."""
-    parts: list[Part] = []
-    free = 0
-    for day in days:
-        if day.count <= free:
-            parts[-1] = parts[-1]._replace(first=day.day)
-            free -= day.count
-        else:
-            parts += [Part(day.day, day.day, start) for start in range(0, day.count, LIMIT)]
-            free = max(0, LIMIT - day.count)
-    return parts
 
 
 ALL = {"pages": Pages, "topics": Topics, "days": Days, "papers": Papers}
