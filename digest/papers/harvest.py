@@ -18,7 +18,7 @@ from digest.models.locks import Lease
 from digest.papers import coverage, registry, store
 from digest.papers.http_throttle import DatabaseCache, DatabaseGate
 from digest.sources.arxiv import calendar
-from digest.sources.base import Batch, LooksUp, MalformedFeed, SharesHosts, Source
+from digest.sources.base import Batch, MalformedFeed, Source
 from digest.sources.http import Refused, Unavailable, Web
 from digest.sources.records import PUBLISHED
 from digest.wording import counted
@@ -49,7 +49,7 @@ State = Harvest.State
 
 def web_for(source: Source, *, retries=4, max_seconds=75.0, sleep=time.sleep) -> Web:
     """Return the HTTP client of a source, whose gate and cache all workers share."""
-    queue = source.queue if isinstance(source, SharesHosts) else source.name
+    queue = getattr(source, "queue", source.name)
     contact = f"mailto:{render.from_address().addr_spec}"  # As Crossref asks for it.
     return Web(
         hosts=source.hosts,
@@ -177,7 +177,7 @@ def _fetch(source, web, harvest, clock):
 def _batches(source, web, harvest):
     """Yield the batches from the cursor on. A daily run ends with papers that are looked up."""
     yield from source.harvest(web, today=harvest.today, since=harvest.since, cursor=harvest.cursor)
-    if isinstance(source, LooksUp) and harvest.since is None:
+    if hasattr(source, "look_up") and harvest.since is None:
         try:
             papers = Paper.objects.filter(categories=[], day__gt=harvest.today - MAX_UNLISTED_AGE)
             arxivs = papers.filter(is_sample=False).exclude(pk__contains=":").order_by("-day", "pk")

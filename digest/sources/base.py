@@ -7,7 +7,7 @@ resumed at the cursor.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from digest.sources.http import Web
 from digest.sources.records import Record
@@ -42,7 +42,12 @@ class Batch:
 
 
 class Source(Protocol):
-    """Where papers come from."""
+    """Where papers come from.
+
+    A source with the hosts of another has an attribute `queue`: sources of one queue share the lock
+    for requests. One that has single papers has a method `look_up(web, ids)`, which yields batches
+    with the papers that have these arXiv ids.
+    """
 
     name: str
     hosts: frozenset[str] | None  # None: any public host.
@@ -54,19 +59,3 @@ class Source(Protocol):
         Raises MalformedFeed, web.Unavailable or web.Refused.
         """
         ...
-
-
-@runtime_checkable
-class LooksUp(Source, Protocol):
-    """A source that can look up single papers."""
-
-    def look_up(self, web: Web, ids: list[str]) -> Iterator[Batch]:
-        """Yield the papers with these arXiv ids, if it has them. Raises like `harvest`."""
-        ...
-
-
-@runtime_checkable
-class SharesHosts(Source, Protocol):
-    """A source with the same hosts as another. Sources of one queue share the lock for requests."""
-
-    queue: str
