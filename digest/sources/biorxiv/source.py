@@ -6,7 +6,7 @@ papers that journals published on a day.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -129,16 +129,7 @@ class BioRxiv:
         while not (listing.is_read or listing.problem):
             path = f"{self.name}/{listing.day}/{listing.day}/{listing.rows}"
             page = web.get(f"{self.base}/{kind}/{path}/json", cache_for=cache_for)
-            listing.add(_answer(page.body))
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """A page of a list: its rows, the number of the first, and the number of all rows."""
-
-    rows: list
-    position: int | None
-    total: int | None
+            listing.add(*_answer(page.body))
 
 
 class _Listing(Listing):
@@ -160,20 +151,20 @@ class _Listing(Listing):
     def missing(self) -> int:
         return max((self.total or 0) - len(self.keys), 0)
 
-    def add(self, answer: _Answer) -> None:
-        """Add a page."""
+    def add(self, rows: list, position: int | None, total: int | None) -> None:
+        """Add a page: its rows, the number of the first, and the number of all rows."""
         before, asked = len(self.keys), self.rows
-        for row in answer.rows:
+        for row in rows:
             self.rows += 1
             self._add(row)
         self.pages += 1
-        if answer.total is not None:
-            self.total = answer.total
+        if total is not None:
+            self.total = total
         # A request beyond the last row would be an error.
-        is_short = len(answer.rows) < MIN_ROWS
+        is_short = len(rows) < MIN_ROWS
         is_all = is_short if self.total is None else self.rows >= self.total
-        self.is_read = is_all or not answer.rows
-        self.problem = self._problem(answer, asked, is_again=len(self.keys) == before)
+        self.is_read = is_all or not rows
+        self.problem = self._problem(position, asked, is_again=len(self.keys) == before)
 
     def _add(self, row):
         key = _key(row)
@@ -190,10 +181,10 @@ class _Listing(Listing):
         known = self.found.get(record.id)
         self.found[record.id] = _merge(known, record) if known else record
 
-    def _problem(self, answer, asked, is_again):
+    def _problem(self, position, asked, is_again):
         """Return why the list is incomplete, or an empty string."""
-        if answer.position not in (None, asked):
-            return f"Of {self.day}, row {asked} was asked for, and came from row {answer.position}."
+        if position not in (None, asked):
+            return f"Of {self.day}, row {asked} was asked for, and came from row {position}."
         if self.missing and self.is_read:
             return f"Of {self.total} rows of {self.day}, {self.missing} did not come."
         if self.is_read:
@@ -215,7 +206,8 @@ def _merge(one: Record, other: Record) -> Record:
     return replace(last, day=first.day, **announced)
 
 
-def _answer(body) -> _Answer:
+def _answer(body) -> tuple[list, int | None, int | None]:
+    """Return the arguments of `_Listing.add`."""
     content = from_json(body, "bioRxiv")
     if not isinstance(content, dict):
         raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
@@ -224,11 +216,11 @@ def _answer(body) -> _Answer:
     message = message if isinstance(message, dict) else {}
     status = str(message.get("status") or "ok")
     if NOTHING.match(status):
-        return _Answer([], None, _count(message.get("total")))
+        return [], None, _count(message.get("total"))
     if status.lower() != "ok":
         raise MalformedFeed(f"bioRxiv answers: {records.plain(status, 200)}")
     rows = daily_listing.rows_of(content.get("collection"), "bioRxiv", MAX_ROWS)
-    return _Answer(rows, _count(message.get("cursor")), _count(message.get("total")))
+    return rows, _count(message.get("cursor")), _count(message.get("total"))
 
 
 def _count(value) -> int | None:
