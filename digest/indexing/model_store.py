@@ -21,6 +21,7 @@ from digest.indexing import file_storage
 from digest.indexing.file_storage import Damaged
 from digest.models import FittedModel, Paper
 from digest.ranking.model import MAX_DOCUMENTS, TfidfModel
+from subscriptions.mail.plaintext import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,6 @@ def document(title: str, abstract: str) -> str:
     """Return a paper's text for the model, in lines. The title counts twice."""
     title, abstract = one_line(title), one_line(abstract)
     return f"{title}\n{title}\n{abstract}"
-
-
-def one_line(text: str) -> str:
-    """Return a text as one line."""
-    return " ".join(text.split())
 
 
 def corpus(now) -> tuple[list[str], list[int]]:

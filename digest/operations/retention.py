@@ -31,8 +31,6 @@ class Age:
 
     def purge(self, now) -> int:
         before = now - getattr(settings, self.keep)
-        if self.table._meta.get_field(self.field).get_internal_type() == "DateField":
-            before = before.date()
         return self.table.objects.filter(**{f"{self.field}__lt": before}).delete()[0]
 
 

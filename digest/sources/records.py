@@ -191,11 +191,16 @@ def _without_tags(text):
             open_at.setdefault(name, []).append(tag.span())
         elif open_at.get(name):
             cuts += [open_at[name].pop(), tag.span()]
-    kept, at = [], 0
-    for start, end in sorted(cuts):
-        kept.append(text[at:start])
+    return "".join(between(text, sorted(cuts)))
+
+
+def between(text: str, cuts: Iterable[tuple[int, int]]) -> list[str]:
+    """Return the parts of a text that are not in these spans, which are sorted."""
+    parts, at = [], 0
+    for start, end in cuts:
+        parts.append(text[at:start])
         at = end
-    return "".join([*kept, text[at:]])
+    return [*parts, text[at:]]
 
 
 def names(values) -> list[str]:

@@ -56,11 +56,7 @@ def _without_affiliations(line):
             while cuts and cuts[-1][0] > start:  # Those within.
                 cuts.pop()
             cuts.append((start, sign.end()))
-    kept, at = [], 0
-    for start, end in cuts:
-        kept.append(line[at:start])
-        at = end
-    return re.sub(r"[()]", " ", " ".join([*kept, line[at:]]))
+    return re.sub(r"[()]", " ", " ".join(records.between(line, cuts)))
 
 
 def says_withdrawn(*texts: str) -> bool:
