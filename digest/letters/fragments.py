@@ -204,8 +204,10 @@ class PaperText(NamedTuple):
         return cls(words, addresses, density.is_tight, is_brief)
 
     def with_gaps(self) -> "PaperText":
-        """Return its shape, with gaps instead of all words and all plain addresses."""
+        """Return its shape: gaps for all words and plain addresses, holes for what isn't filled."""
         words = {name: text and text_slot(name) for name, text in self.words.items()}
+        words["note"] = words["note"] and line_slot("note")
+        words |= {name: line_slot(name) for name in ("number", "short_url")}
         addresses = {
             name: text_slot(name) if PLAIN.fullmatch(address) else address
             for name, address in self.addresses.items()
@@ -274,12 +276,7 @@ def _skeletons_of(shapes, site):
     """Return the skeletons of these shapes. Those that are new are inlined together."""
 
     def make(missing):
-        holes = {name: line_slot(name) for name in ("number", "short_url")}
-        notes = [{"note": shape.words["note"] and line_slot("note")} for shape in missing]
-        parts = [
-            markup("paper", shape.context() | holes | note)
-            for shape, note in zip(missing, notes, strict=True)
-        ]
+        parts = [markup("paper", shape.context()) for shape in missing]
         return [
             Fragment(GapTemplate.of_text(part.text), GapTemplate.of_html(html, shape.addresses))
             for part, html, shape in zip(parts, _inline(parts), missing, strict=True)
