@@ -6,12 +6,11 @@ digests that would have been sent. Nothing is stored and no model is fitted: wit
 model_store.NotFitted is raised.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, timedelta
 from itertools import pairwise
 
-import numpy as np
 from django.conf import settings
 from django.db.models import Q
 
@@ -24,7 +23,6 @@ from digest.models import Paper, Pick
 from digest.personalization.profiles import profiles_of, to_interest
 from digest.planning.selection import chosen_ids, considered, has_news, in_sections, unsaved_pick
 from digest.ranking.authors import SUFFIXES, queried_authors
-from digest.ranking.model import word_column
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import NAME, Interest, Profile
 from digest.ranking.query import lines, queries
@@ -39,8 +37,6 @@ from subscriptions.models import Subscriber, Topic
 MAX_CHARACTERS, MAX_QUERIES, MAX_TERMS = 6_000, 100, 600
 MAX_NAME_WORDS = 6
 NO_NAMES = STOP_WORDS | FILLERS
-
-type IsKnown = Callable[[Sequence[str]], np.ndarray]
 
 
 @dataclass
@@ -122,7 +118,7 @@ def preview_digests(profile: Profile, now, known: Collection[str] = ()) -> Previ
     for day in days:
         there = [choice for choice in day.choices if choice.paper in papers]  # Not deleted since.
         day.picks = [unsaved_pick(choice, papers, n) for n, choice in enumerate(there, start=1)]
-    return PreviewResult(days, notes_on(profile, window.model, is_cut=is_cut))
+    return PreviewResult(days, notes_on(profile, is_cut=is_cut))
 
 
 def match_counts(keywords: Sequence[str], now) -> dict[str, int]:
@@ -167,31 +163,27 @@ def compare(
     return PreviewDiff(
         [unsaved_pick(choice, papers) for pk, choice in added.items() if pk in papers],
         [unsaved_pick(choice, papers) for pk, choice in removed.items() if pk in papers],
-        notes_on(changed, window.model, is_cut=is_cut or also_cut),
+        notes_on(changed, is_cut=is_cut or also_cut),
     )
 
 
-def notes_on(profile: Profile, model, *, is_cut: bool) -> QueryNotes:
-    """Return how the lines of this profile are read."""
+def notes_on(profile: Profile, *, is_cut: bool) -> QueryNotes:
+    """Return how the lines of this profile are read. What papers contain, the index knows."""
     index = index_store.current()
-    known = model.documents_.indices if index is None else None
-
-    def is_known(terms):
-        if index is not None:
-            return index.has_words(terms)
-        return np.isin([word_column(term) for term in terms], known)
-
     # A topic that the operator made can't be changed by subscribers.
     follows = [interest.query for interest in profile.follows if interest.is_own_words]
     mutes = [interest.query for interest in profile.mutes if interest.is_own_words]
     own_lines = [line for text in follows for line in lines(text)]
-    author_lines = _author_lines(own_lines, index, is_known)
+    author_lines, words, unknown_authors = {}, [], []
+    if index is not None:
+        author_lines = _author_lines(own_lines, index)
+        other_lines = [line for line in own_lines if line not in author_lines]
+        words = [word for line in other_lines for word in unknown_words(index.has_words, line)]
+        unknown_authors = _unknown_authors(profile, index)
     interests = (*profile.follows, *profile.mutes)
     # In a muted line, AND and NOT mean what is done anyway.
     operators = [word for text in follows for word in wording.operators(text)]
     operators += [word for text in mutes for word in wording.operators(text) if word == "OR"]
-    other_lines = [line for line in own_lines if line not in author_lines]
-    words = [word for line in other_lines for word in unknown_words(is_known, line)]
     asked = [interest for interest in interests if interest.query.strip()]
     return QueryNotes(
         is_cut=is_cut,
@@ -199,34 +191,30 @@ def notes_on(profile: Profile, model, *, is_cut: bool) -> QueryNotes:
         unknown_words=list(dict.fromkeys(words)),
         ignored_operators=list(dict.fromkeys(operators)),
         author_matches=list(dict.fromkeys(author_lines.values())),
-        unknown_authors=_unknown_authors(profile, index),
+        unknown_authors=unknown_authors,
     )
 
 
-def _author_lines(own_lines: Sequence[str], index: Index | None, is_known: IsKnown):
+def _author_lines(own_lines: Sequence[str], index: Index):
     """Return the lines that are the name of an author, though they are read as words.
 
     Returns a dict: line -> name. A single word is a name if no paper contains it.
     """
-    if index is None:
-        return {}
     names = {}
     for line in dict.fromkeys(own_lines):
         # As it is, and without words such as those of "recent papers by Emmy Noether".
         rest = [word for word in line.split() if not NO_NAMES.issuperset(name_words(word))]
         for name in (line, " ".join(rest)):
             size = len(name_words(name))
-            is_one_word = size == 1 and unknown_words(is_known, name)
+            is_one_word = size == 1 and unknown_words(index.has_words, name)
             is_short = 1 < size <= MAX_NAME_WORDS
             if (is_one_word and index.has_name(name)) or (is_short and by_author(index, name)):
                 names.setdefault(line, name)
     return names
 
 
-def _unknown_authors(profile: Profile, index: Index | None) -> list[str]:
+def _unknown_authors(profile: Profile, index: Index) -> list[str]:
     """Return the words of followed author names that no author has: mostly misspelt, or titles."""
-    if index is None:
-        return []
     own = [interest for interest in profile.follows if queried_authors(interest.name)]
     names = [name for interest in own for name in interest.authors]
     words = dict.fromkeys(word.strip(",.") for name in names for word in name.split())

@@ -139,6 +139,7 @@ def notes_of(lines, *, subscriber=None):
 
 def test_words_that_no_paper_says_are_noted_also_in_a_line_that_finds_some_by_its_others():
     world(days=4)
+    index_store.write(NOW)
     german = ["Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
     long = "quantum networks of speech and vision for gardeneers"
     lines = (
