@@ -6,7 +6,7 @@ popular each paper was on the day (Observation), and what happened to a known on
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from itertools import batched
 
 from django.db import IntegrityError, transaction
@@ -47,25 +47,25 @@ def store(
     *,
     now,
     source: str = "",
-    shift: timedelta | None = None,
+    replaces_days: bool = False,
     is_sample: bool = False,
 ) -> Tally:
     """Store the records. Return the tally, which is updated batch by batch.
 
-    Popularity counts are those of today if there is a `source`, else of an unknown day. With
-    `shift`, days are moved by it and replace known ones; without, a paper keeps the earliest day.
+    Popularity counts are those of today if there is a `source`, else of an unknown day. A paper
+    keeps the earliest day, unless the records' days replace known ones.
     """
     tally = tally or Tally()
     for batch in batched(records, BATCH):
         try:
-            _store_batch(batch, tally, now, source, shift, is_sample)
+            _store_batch(batch, tally, now, source, replaces_days, is_sample)
         except IntegrityError:  # Another process stored one of the new papers first.
-            _store_batch(batch, tally, now, source, shift, is_sample)
+            _store_batch(batch, tally, now, source, replaces_days, is_sample)
     return tally
 
 
 @transaction.atomic
-def _store_batch(batch, tally, now, source, shift, is_sample):
+def _store_batch(batch, tally, now, source, replaces_days, is_sample):
     batch = _with_preprints(batch)
     # Locked, because another import's changes would be lost. Ordered, to avoid deadlocks. Without
     # the key, because foreign keys of new picks need not wait then.
@@ -78,10 +78,10 @@ def _store_batch(batch, tally, now, source, shift, is_sample):
         if paper is None and record.announced_as == PUBLISHED:
             continue
         if paper is None:
-            new[record.id] = _paper(record, now, shift, is_sample)
+            new[record.id] = _paper(record, now, is_sample)
         else:
             events += _events(paper, record, now)
-            _update(paper, record, source, shift, is_sample)
+            _update(paper, record, source, replaces_days, is_sample)
     changed = [paper for paper in known.values() if _values(paper) != before[paper.pk]]
     for paper in changed:
         paper.changed_at = now
@@ -112,17 +112,16 @@ def _values(paper):
     return [getattr(paper, name) for name in FIELDS]
 
 
-def _paper(record, now, shift, is_sample):
-    same = ("id", *FACTS, "upvotes", "version", "is_withdrawn")
+def _paper(record, now, is_sample):
+    same = ("id", *FACTS, "day", "day_is_estimate", "upvotes", "version", "is_withdrawn")
     values = {name: getattr(record, name) for name in same}
     paper = Paper(**values, is_sample=is_sample, changed_at=now)
-    paper.day, paper.day_is_estimate = _day(record, shift)
     if paper.day is None:
         paper.day, paper.day_is_estimate = _first_seen(record, timezone.localdate(now)), True
     return paper
 
 
-def _update(paper, record, source, shift, is_sample):
+def _update(paper, record, source, replaces_days, is_sample):
     if is_sample and not paper.is_sample:
         return  # A sample never replaces a real paper.
     if not _is_outdated(record, paper):
@@ -143,10 +142,9 @@ def _update(paper, record, source, shift, is_sample):
     if record.upvotes is not None:
         # A file may contain counts of any day.
         paper.upvotes = record.upvotes if source else max(record.upvotes, paper.upvotes or 0)
-    day, is_estimate = _day(record, shift)
-    replaces = shift is not None or paper.is_sample != is_sample
-    if day is not None and (replaces or _knows_better(is_estimate, day, paper)):
-        paper.day, paper.day_is_estimate = day, is_estimate
+    replaces = replaces_days or paper.is_sample != is_sample
+    if record.day is not None and (replaces or _knows_better(record, paper)):
+        paper.day, paper.day_is_estimate = record.day, record.day_is_estimate
     paper.is_sample = is_sample
 
 
@@ -202,14 +200,8 @@ def _first_seen(record, today: date):
     return min(records.month_of(record.id) or today, today.replace(day=1))
 
 
-def _knows_better(is_estimate, day, paper):
+def _knows_better(record, paper):
     """Return whether a day is better: an announcement before an estimate, then the earlier one."""
-    if is_estimate != paper.day_is_estimate:
+    if record.day_is_estimate != paper.day_is_estimate:
         return paper.day_is_estimate
-    return day < paper.day
-
-
-def _day(record, shift):
-    if record.day is None:
-        return None, True
-    return record.day + (shift or timedelta(0)), record.day_is_estimate
+    return record.day < paper.day

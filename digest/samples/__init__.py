@@ -27,5 +27,5 @@ def store_samples(today: date, now, field="computer-science") -> int:
         replace(record, day=today - timedelta(days=number % DAYS))
         for number, record in enumerate(records)
     ]
-    store.store(dated, now=now, shift=timedelta(0), is_sample=True)
+    store.store(dated, now=now, replaces_days=True, is_sample=True)
     return len(dated)

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -70,7 +71,9 @@ class Command(base.Command):
         tally, errors, began_at = store.Tally(), [], time.monotonic()
         with self._progress() as progress:
             records = _until_broken(self._read(path, progress, path.name), errors)
-            store.store(records, tally, now=now, shift=shift)
+            if shift is not None:
+                records = (replace(row, day=row.day and row.day + shift) for row in records)
+            store.store(records, tally, now=now, replaces_days=shift is not None)
         seconds = max(time.monotonic() - began_at, 0.001)  # Some clocks are coarse.
         for error in errors:
             self.stderr.write(f"{path}: {error}")

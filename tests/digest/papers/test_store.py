@@ -153,11 +153,12 @@ def test_a_paper_of_unknown_day_has_the_day_it_was_stored_until_a_source_has_one
 
 def test_samples_never_cover_real_papers_and_real_papers_replace_samples():
     for days in (0, 1):  # Laid out on one day, and on the next.
-        store.store([RECORD], now=NOW, is_sample=True, shift=timedelta(days))
+        moved = replace(RECORD, day=RECORD.day + timedelta(days))
+        store.store([moved], now=NOW, is_sample=True, replaces_days=True)
     assert Paper.objects.get().day == RECORD.day + timedelta(1)
     real = replace(RECORD, abstract="The real one", day=date(2025, 6, 9))
     store.store([real], now=NOW)
-    store.store([RECORD], now=NOW, is_sample=True, shift=timedelta(0))
+    store.store([RECORD], now=NOW, is_sample=True, replaces_days=True)
     paper = Paper.objects.get()
     assert (paper.abstract, paper.is_sample, paper.day) == ("The real one", False, real.day)
 
