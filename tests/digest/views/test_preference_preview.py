@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from digest.indexing import model_store
+from digest.indexing import index_store, model_store
 from digest.models import Digest
 from subscriptions.security import tokens
 from tests.factories import make
@@ -49,6 +49,7 @@ def test_a_script_gets_the_difference_alone(client, subscriber):
 
 
 def test_words_that_no_paper_says_are_named(client, subscriber):
+    index_store.write(NOW)
     sent = {"action": "preview", "interests": "graph networks\nprotien folding"}
     page = client.post(address(subscriber), sent).content.decode()
     assert 'No recent paper mentions <strong dir="auto">protien</strong>' in page
