@@ -1,6 +1,6 @@
 """arXiv's query API: single papers by their ids."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import batched
 from xml.etree.ElementTree import Element
 
@@ -46,40 +46,26 @@ def parse(body: bytes) -> tuple[list[Record], list[str]]:
 
 
 def _record(entry: Element) -> Record:
-    def field(name, limit, space=ATOM):
-        return records.plain(xml.text(entry, f"{space}{name}"), limit)
+    def text(name, space=ATOM):
+        return xml.text(entry, f"{space}{name}")
 
-    versioned = field("id", 200)
-    identity = records.canonical_id(versioned)
-    title, abstract = field("title", records.MAX_TITLE), field("summary", records.MAX_ABSTRACT)
-    comments = field("comment", 2_000, ARXIV)
-    if not title:
-        raise BadRecord("no title")
     authors = [xml.text(author, f"{ATOM}name") for author in entry.iterfind(f"{ATOM}author")]
     # The primary category first. The terms include classes of ACM and MSC.
     named = [*entry.iterfind(f"{ARXIV}primary_category"), *entry.iterfind(f"{ATOM}category")]
-    terms = [element.get("term", "") for element in named]
-    return Record(
-        id=identity,
-        title=title,
-        abstract=abstract,
-        day=_listing_day(field("published", 40)),
+    terms = taxonomy.merged([element.get("term", "") for element in named])
+    try:
+        day = calendar.announcement_of(datetime.fromisoformat(text("published").strip()))
+    except (ValueError, OverflowError):
+        day = None
+    return fields.record(
+        text("id"),
+        text("title"),
+        text("summary"),
+        [term for term in terms if term in taxonomy.CATEGORIES],
+        day=day,
         day_is_estimate=True,
         authors=records.names(authors),
-        categories=[term for term in taxonomy.merged(terms) if term in taxonomy.CATEGORIES],
-        url=fields.address(identity),
-        version=fields.version_of(versioned),
-        is_withdrawn=fields.says_withdrawn(title, comments, abstract),
-        comments=comments,
-        journal_ref=field("journal_ref", 1_000, ARXIV),
-        doi=field("doi", fields.MAX_FIELD, ARXIV),
+        comments=text("comment", ARXIV),
+        journal_ref=text("journal_ref", ARXIV),
+        doi=text("doi", ARXIV),
     )
-
-
-def _listing_day(published):
-    """Return the usual announcement day of a paper that was submitted then."""
-    try:
-        moment = datetime.fromisoformat(published)
-        return calendar.announcement_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
-        return None

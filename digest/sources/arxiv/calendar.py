@@ -5,7 +5,7 @@ Sunday. The feeds show the new listing from the following midnight, so Monday to
 days. On a holiday nothing closes, and submissions wait for the next day.
 """
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 EASTERN = ZoneInfo("America/New_York")
@@ -38,8 +38,8 @@ def latest_announcement_day(day: date) -> date:
 
 
 def announcement_of(submitted: datetime) -> date:
-    """Return the listing day of a submission that passes the checks at once."""
-    moment = submitted.astimezone(EASTERN)
+    """Return the listing day of a submission that passes the checks at once. Naive is UTC."""
+    moment = (submitted if submitted.tzinfo else submitted.replace(tzinfo=UTC)).astimezone(EASTERN)
     day = moment.date()
     if moment.time() >= CLOSES:
         day += ONE_DAY

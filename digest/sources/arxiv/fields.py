@@ -1,8 +1,10 @@
-"""Fields that arXiv's feeds, lists and API share: ids, authors in one line, withdrawals."""
+"""What arXiv's feeds, lists and API share: cleaned records, authors in one line, withdrawals."""
 
 import re
 
 from digest.sources import records
+from digest.sources.arxiv import taxonomy
+from digest.sources.records import BadRecord, Record
 
 VERSION = re.compile(r"v(\d{1,4})$")
 SUFFIXES = {"jr", "jr.", "sr", "sr.", "ii", "iii", "iv"}
@@ -23,14 +25,41 @@ MAX_FIELD = 300
 MAX_AUTHORS = 200_000  # Characters: three thousand names with affiliations.
 
 
-def address(identity: str) -> str:
-    return f"https://arxiv.org/abs/{identity}"
-
-
-def version_of(versioned_id: str) -> int | None:
-    """Return 3 for 2506.00001v3, and None for 2506.00001."""
-    match = VERSION.search(versioned_id.strip())
-    return int(match[1]) if match else None
+def record(
+    versioned_id: str,
+    title: str,
+    abstract: str,
+    categories: list[str],
+    *,
+    comments: str = "",
+    journal_ref: str = "",
+    doi: str = "",
+    license: str = "",
+    is_withdrawn: bool = False,
+    **values,
+) -> Record:
+    """Return a record with these texts, which are cleaned. Raises BadRecord."""
+    identity = records.canonical_id(versioned_id)
+    title = records.plain(title, records.MAX_TITLE)
+    if not title:
+        raise BadRecord("no title")
+    abstract = records.plain(abstract, records.MAX_ABSTRACT)
+    comments, license = records.plain(comments, 2_000), records.web_address(license)
+    version = VERSION.search(versioned_id.strip())
+    return Record(
+        id=identity,
+        title=title,
+        abstract=abstract,
+        categories=taxonomy.merged(records.names(categories)),
+        url=f"https://arxiv.org/abs/{identity}",
+        version=int(version[1]) if version else None,
+        is_withdrawn=is_withdrawn or says_withdrawn(title, comments, abstract),
+        comments=comments,
+        journal_ref=records.plain(journal_ref, 1_000),
+        doi=records.plain(doi, MAX_FIELD),
+        license=license if len(license) <= MAX_FIELD else "",
+        **values,
+    )
 
 
 def author_names(line: str) -> list[str]:
@@ -62,8 +91,3 @@ def _without_affiliations(line):
 def says_withdrawn(*texts: str) -> bool:
     """Return whether a title, comment or abstract begins with a withdrawal of the paper."""
     return any(WITHDRAWN.match(text) for text in texts)
-
-
-def licence(text: str) -> str:
-    link = records.web_address(text)
-    return link if len(link) <= MAX_FIELD else ""

@@ -5,7 +5,7 @@ In the format `arXivRaw`, because only it has the date of the first version.
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date
+from datetime import date
 from email.utils import parsedate_to_datetime
 from xml.etree.ElementTree import Element
 
@@ -95,33 +95,25 @@ def _record(element: Element) -> Record:
     if raw is None:
         raise BadRecord("no metadata of arXiv's")
 
-    def field_of(name, limit):
-        return records.plain(xml.text(raw, f"{RAW}{name}"), limit)
+    def text(name):
+        return xml.text(raw, f"{RAW}{name}")
 
-    identity = records.canonical_id(xml.text(raw, f"{RAW}id"))
-    title = field_of("title", records.MAX_TITLE)
-    abstract = field_of("abstract", records.MAX_ABSTRACT)
-    comments = field_of("comments", 2_000)
-    if not title:
-        raise BadRecord("no title")
     versions = raw.findall(f"{RAW}version")
     last = versions[-1] if versions else raw
-    return Record(
-        id=identity,
-        title=title,
-        abstract=abstract,
+    identity, comments = records.canonical_id(text("id")), text("comments")
+    return fields.record(
+        f"{identity}{last.get('version', '')}",
+        text("title"),
+        text("abstract"),
+        text("categories").split(),
         day=_listing_day(xml.text(versions[0], f"{RAW}date"), identity) if versions else None,
         day_is_estimate=True,
-        authors=fields.author_names(xml.text(raw, f"{RAW}authors")),
-        categories=taxonomy.merged(records.names(field_of("categories", 2_000).split())),
-        url=fields.address(identity),
-        version=fields.version_of(last.get("version", "")),
-        is_withdrawn=_is_withdrawn(last, comments)
-        or fields.says_withdrawn(title, comments, abstract),
+        authors=fields.author_names(text("authors")),
+        is_withdrawn=_is_withdrawn(last, comments),
         comments=comments,
-        journal_ref=field_of("journal-ref", 1_000),
-        doi=field_of("doi", fields.MAX_FIELD),
-        license=fields.licence(xml.text(raw, f"{RAW}license")),
+        journal_ref=text("journal-ref"),
+        doi=text("doi"),
+        license=text("license"),
     )
 
 
@@ -131,8 +123,7 @@ def _listing_day(submitted, identity):
     Not before the month in its id, which is that of the announcement.
     """
     try:
-        moment = parsedate_to_datetime(submitted)
-        day = calendar.announcement_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        day = calendar.announcement_of(parsedate_to_datetime(submitted))
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return max(day, records.month_of(identity) or day)

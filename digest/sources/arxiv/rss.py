@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from xml.etree.ElementTree import Element
 
 from digest.sources import records, xml
-from digest.sources.arxiv import fields, taxonomy
+from digest.sources.arxiv import fields
 from digest.sources.arxiv.calendar import EASTERN
 from digest.sources.base import MalformedFeed
 from digest.sources.records import BadRecord, Record
@@ -58,32 +58,22 @@ def parse(body: bytes, category: str) -> Feed:
 def _record(item: Element, feed_day: date | None) -> Record:
     versioned = xml.text(item, "guid") or xml.text(item, "link")
     versioned = versioned.strip().removeprefix("oai:arXiv.org:")
-    identity = records.canonical_id(versioned)
-    title = records.plain(xml.text(item, "title"), records.MAX_TITLE)
-    if not title:
-        raise BadRecord("no title")
     kind = _kind(item)
     # Cross-lists and revisions were announced earlier; the feed has the day of the change.
     day = _day(xml.text(item, "pubDate")) if kind == "new" else None
     if kind == "new" and not (day and feed_day and abs(day - feed_day) <= ONE_WEEK):
         day = feed_day  # A day far from the feed's is a mistake.
-    abstract = xml.text(item, "description").partition("Abstract:")[2]
-    abstract = records.plain(abstract, records.MAX_ABSTRACT)
-    categories = records.names([category.text or "" for category in item.findall("category")])
-    return Record(
-        id=identity,
-        title=title,
-        abstract=abstract,
+    return fields.record(
+        versioned,
+        xml.text(item, "title"),
+        xml.text(item, "description").partition("Abstract:")[2],
+        [category.text or "" for category in item.findall("category")],
         day=day,
         authors=fields.author_names(xml.text(item, f"{DC}creator")),
-        categories=taxonomy.merged(categories),
-        url=fields.address(identity),
-        version=fields.version_of(versioned),
         announced_as=kind,
-        is_withdrawn=fields.says_withdrawn(title, abstract),
-        journal_ref=records.plain(xml.text(item, f"{ARXIV}journal_reference"), 1_000),
-        doi=records.plain(xml.text(item, f"{ARXIV}DOI"), fields.MAX_FIELD),
-        license=fields.licence(xml.text(item, f"{DC}rights")),
+        journal_ref=xml.text(item, f"{ARXIV}journal_reference"),
+        doi=xml.text(item, f"{ARXIV}DOI"),
+        license=xml.text(item, f"{DC}rights"),
     )
 
 
