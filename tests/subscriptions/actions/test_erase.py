@@ -32,6 +32,7 @@ pytestmark = pytest.mark.django_db
 
 CONSENT_SOURCE = signup.ConsentSource(via="a test", ip="192.0.2.77", wording="Send me papers.")
 ADDRESS = "Ada.Lovelace@analytical-engine.example"
+INLINES = "preferences", "consents", "letters", "zotero_library"
 #: What is exported in other words, or is of use to the post office alone.
 EXPORTED_OTHERWISE = {
     "Subscriber": {"weekdays", "secret"},
@@ -94,8 +95,7 @@ def a_life(client):
         reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk]),
         {
             **{"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"},
-            **{f"{name}-TOTAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
-            **{f"{name}-INITIAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
+            **{f"{name}-{count}_FORMS": "0" for name in INLINES for count in ("TOTAL", "INITIAL")},
         },
     )
     change_address.request(subscriber, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
