@@ -22,12 +22,12 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Mod
 
 from digest.indexing import candidates, model_store
 from digest.indexing.candidates import for_digests, lookback_days
-from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick, bulk_insert
+from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick, Recommendation, bulk_insert
 from digest.models.locks import Lease
 from digest.papers import coverage
 from digest.planning.due import (
@@ -236,11 +236,23 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
         bulk_insert.insert(LetterEvent, ("letter_id", "became", "note"), events, at=now, attempt=0)
         bulk_insert.insert(Digest, DIGEST, digests)
         _save_picks(planned)
+        _forget_senders(planned)
         for due, _ in locked:  # To the next digest day.
             due.subscriber.schedule_from(due.days[-1] + ONE_DAY)
         set_next_due({due.subscriber.pk: due.subscriber.next_due_at for due, _ in locked})
     states = Counter(state for _, state, _ in events)
     return Plan(states[State.PLANNED], states[State.SKIPPED], states[State.MISSED])
+
+
+def _forget_senders(planned):
+    """Remove names and notes of recommendations that ended since the papers were ranked."""
+    bases = ((digest, {choice.basis for choice in due.papers}) for digest, due in planned)
+    if ids := [digest for digest, known in bases if "advice" in known]:
+        same = {"paper": "paper", "receiver": "subscriber", "sender_name": "topic_name"}
+        valid = {name: OuterRef(field) for name, field in same.items()}
+        advised = Pick.objects.filter(bulk_insert.among("digest", ids), basis=Pick.Basis.ADVICE)
+        ended = advised.filter(~Exists(Recommendation.objects.valid().filter(**valid)))
+        ended.update(topic_name="", terms=[])
 
 
 def _any_of(digests):

@@ -24,7 +24,7 @@ CONSENT = _(
 LINK = re.compile(r"://|\bwww\.|@\w|\w[.。][^\W\d_]{2}", re.IGNORECASE)
 #: Looks like a web address, but is one of arXiv's categories.
 CATEGORY = re.compile(
-    r"(?<![\w.-])(?:astro-ph|cond-mat|cs|econ|eess|math|nlin|q-bio|q-fin|stat)\.[A-Z]{2}(?![\w/-])"
+    r"(?<![\w.-])(?:astro-ph|cond-mat|cs|econ|eess|math|nlin|q-bio|q-fin|stat)\.[A-Z]{2}(?![\w/-]|[.。]\w)"
 )
 
 

@@ -11,6 +11,7 @@ from django.contrib.admin import helpers
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, SEARCH_VAR
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateFilter
@@ -82,6 +83,18 @@ class BaseModelAdmin(ModelAdmin):
     changeform_view = retry_on_integrity_error(ModelAdmin.changeform_view)
     delete_view = retry_on_integrity_error(ModelAdmin.delete_view)
     delete_queryset = retry_on_integrity_error(ModelAdmin.delete_queryset)
+
+
+class LockingMixin:
+    """Locks the row while its page is saved, so that concurrent changes wait."""
+
+    def get_object(self, request, object_id, from_field=None):
+        found = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST" or not connection.in_atomic_block:
+            return found
+        rows = self.model._base_manager.select_for_update()
+        list(rows.filter(pk=found.pk).values_list("pk"))
+        return super().get_object(request, object_id, from_field)
 
 
 class PagedFormSet(PaginationInlineFormSet):

@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from subscriptions.actions import invite
 from subscriptions.admin import widgets
-from subscriptions.admin.base import BaseModelAdmin
+from subscriptions.admin.base import BaseModelAdmin, LockingMixin
 from subscriptions.models import Group, Membership
 
 LIST_HELP = (
@@ -52,7 +52,7 @@ class MembershipInline(TabularInline):
 
 
 @admin.register(Group)
-class GroupAdmin(BaseModelAdmin):
+class GroupAdmin(LockingMixin, BaseModelAdmin):
     form = GroupForm
     inlines = [MembershipInline]
     list_display = ["name", "recipients"]

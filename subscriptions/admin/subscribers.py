@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import ValidationError
-from django.db import connection
 from django.db.models import OuterRef, Q, Subquery
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -21,7 +20,7 @@ from unfold.enums import ActionVariant
 from subscriptions import addresses, hooks, schedule
 from subscriptions.actions import preferences
 from subscriptions.admin import widgets
-from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
+from subscriptions.admin.base import BaseModelAdmin, LockingMixin, PagedFormSet
 from subscriptions.admin.invitations import InvitationsMixin
 from subscriptions.admin.subscriber_actions import register_actions
 from subscriptions.models import (
@@ -118,7 +117,7 @@ class LetterInline(widgets.ReadOnlyInline):
 
 @admin.register(Subscriber)
 @register_actions
-class SubscriberAdmin(InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin):
+class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin):
     """Nobody is added by hand: consent must be the person's own.
 
     digest/admin/subscribers.py extends it.
@@ -162,14 +161,6 @@ class SubscriberAdmin(InvitationsMixin, widgets.LargeTableMixin, BaseModelAdmin)
         with suppress(ValidationError):  # A part of an address is searched as it is.
             search_term = addresses.normalise(search_term)
         return super().get_search_results(request, queryset, search_term)
-
-    def get_object(self, request, object_id, from_field=None):
-        """Lock the row while its page is saved, so that concurrent changes wait."""
-        found = super().get_object(request, object_id, from_field)
-        if found is None or request.method != "POST" or not connection.in_atomic_block:
-            return found
-        list(Subscriber.objects.select_for_update().filter(pk=found.pk).values_list("pk"))
-        return super().get_object(request, object_id, from_field)
 
     def _get_obj_does_not_exist_redirect(self, request, opts, object_id):
         """Lead from a channel's email to the channel."""

@@ -38,13 +38,15 @@ def confirm(letter, now):
     invitation = invitations.first()
     if invitation and already:
         raise render.NoContent("already confirmed")
+    # Without own keywords: a stranger may have typed them since, in the sign-up form.
+    topics = subscriber.topics.filter(owner=None)
     memberships = subscriber.memberships.filter(joined_at=None).select_related("group")
     return {
         "already": already,
         "invitation": invitation,
         "membership": (memberships if invitation else memberships.filter(invited_at=at)).first(),
         "list_of": Group.objects.filter(mailing_list=subscriber).first(),
-        "topics": invitation and ", ".join(topic.name for topic in subscriber.topics.all()),
+        "topics": invitation and ", ".join(topic.name for topic in topics),
         "confirm_url": tokens.answer_url(subscriber, letter.kind, at),
         "preferences_url": tokens.preferences_url(subscriber),
         "unsubscribe_url": tokens.unsubscribe_url(subscriber),

@@ -184,6 +184,17 @@ def test_a_subscriber_changes_topics_while_an_operator_saves_their_page(ada):
 
 
 @rounds
+def test_of_two_lists_that_operators_enter_at_once_the_last_is_the_groups(ada, bob):
+    group = make.group("Lab")
+    url = reverse("admin:subscriptions_group_change", args=[group.pk])
+    sent = form_of(ada.client.get(url))
+    lists = [sent | {"list_address": f"{name}@lab.example"} for name in ("all", "everyone")]
+    both(partial(ada.send, url, lists[0]), partial(bob.send, url, lists[1]))
+    other = Subscriber.objects.exclude(group_of_list=group).get()
+    assert other.unsubscribed_at
+
+
+@rounds
 def test_two_take_the_same_pack_in_and_each_topic_is_there_once(ada, bob):
     both(*(partial(one.take_in, PACK) for one in (ada, bob)))
     assert sorted(Topic.objects.values_list("slug", flat=True)) == ["graphs", "reefs"]

@@ -366,6 +366,19 @@ def test_of_an_erased_sender_neither_name_nor_note_stays_in_the_receivers_digest
 
 
 @pytest.mark.parametrize(
+    "end", [CASES["the sender left"], lambda lab, sender, _: erase.erase(sender, now=NOW)]
+)
+def test_of_a_sender_who_goes_while_it_is_planned_neither_name_nor_note_is_sent(lab, pair, end):
+    recommend(*pair, old_paper(), "Section 4!")
+    recommend(members_of(lab)[2], pair[1], old_paper("Soup"), "Hot", name="Bob")
+    dues = ranked(*members_of(lab)[1:])
+    end(lab, *pair)
+    plan.save_plan(dues, {}, NOW)
+    said = [pick.why for pick in picks_of(pair[1], group="shared")]
+    assert said == ["Recommended by a colleague", "Recommended by Bob: “Hot”"]
+
+
+@pytest.mark.parametrize(
     "recovered", [lambda paper: {"papers": [paper.pk]}, lambda paper: {"until": str(paper.day)}]
 )
 def test_a_paper_that_a_lost_digest_may_have_had_is_not_shared(lab, pair, recovered):

@@ -92,6 +92,7 @@ def test_the_recipients_of_a_groups_digest_cannot_be_members():
         ("<b>Ada & Co</b>", "<b>Ada & Co</b>"),  # Pages and emails escape it.
         ("Dr. J. R. Müller", "Dr. J. R. Müller"),
         ("See math.CO and q-bio.NC, e.g. 2.0/3", "See math.CO and q-bio.NC, e.g. 2.0/3"),
+        ("It is in cs.AI. Or cs.LG", "It is in cs.AI. Or cs.LG"),
         ("李雷", "李雷"),
     ],
 )
@@ -103,7 +104,14 @@ def test_words_of_members_become_one_line_of_visible_characters(text, cleaned):
     "text",
     [
         *("https://example.org", "javascript://x", "WWW.example", "see example.org/paper"),
-        *("example.org", "evil.CO", "math.CO/x", "me@example.org", "ｅｘａｍｐｌｅ．ｏｒｇ"),
+        *(
+            "example.org",
+            "evil.CO",
+            "math.CO/x",
+            "math.CO.uk",
+            "me@example.org",
+            "ｅｘａｍｐｌｅ．ｏｒｇ",
+        ),
         *("пример.рф", "exam\u200bple.org", "x" * 10_000),
     ],
 )

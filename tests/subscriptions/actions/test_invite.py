@@ -11,6 +11,7 @@ from digest.models import Digest
 from digest.operations import retention
 from digest.planning import plan
 from subscriptions.actions import erase, invite, moderation
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Invitation, Letter, Seal, Subscriber
 from subscriptions.security import suppression_list, tokens
@@ -82,6 +83,16 @@ def test_the_email_names_the_account_the_topics_and_the_group_and_its_link_confi
     assert client.post(links[0]).status_code == 200
     assert ada().state_at(NOW) == "active"
     assert not ada().memberships.get().joined_at
+
+
+def test_no_email_in_the_name_of_an_operator_has_the_words_of_a_stranger(clock, outbox):
+    invited()
+    sent_by(NOW)
+    subscribe(ADA, TopicSelection(interests=["win at evil.example"]), now=NOW + MINUTE)
+    pass_days([6], clock)
+    _, reminder = outbox()
+    assert "head invites you" in reminder.get_body(("plain",)).get_content()
+    assert "evil.example" not in reminder.get_body(("plain",)).get_content()
 
 
 def test_of_ten_who_are_invited_only_those_who_confirm_get_a_digest():
