@@ -371,8 +371,14 @@ def grouped(count: int) -> str:
     return f"{count:,}".replace(",", formats.get_format("THOUSAND_SEPARATOR"))
 
 
-def footer_reason(site: str, day: date) -> str:
-    """Return the sentence in the footer about a subscriber who confirmed on this day."""
+def footer_reason(site: str, day: date, group: str = "") -> str:
+    """Return the sentence in the footer about a subscriber who confirmed on this day.
+
+    `group` is the group whose mailing list the subscriber is.
+    """
+    if group:
+        line = _("This is the digest of the group “%(group)s”, chosen by its members’ interests.")
+        return line % {"group": group}
     return _(
         "You get this email because you subscribed to %(site)s and confirmed this address "
         "on %(day)s."

@@ -1,6 +1,7 @@
 """Admin pages of channels, to which digests are posted."""
 
 from contextlib import suppress
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from django import forms
@@ -25,16 +26,19 @@ from subscriptions.forms import DaysField
 from subscriptions.models import Channel, Letter
 from subscriptions.security.encryption import UnreadableSecret, decrypt, encrypt
 
+WHAT = "Choose its topics below, or make it the channel of a group afterwards."
 UNTRIED = "Never tried with the real service, whichever kind: please report what you see."
 ADDRESS_HELP = (
     "A secret, which is encrypted and never shown again. Slack, Mattermost and Rocket.Chat: an "
     "incoming webhook. Discord: the webhook with /slack at its end. Teams: a workflow for webhook "
-    "requests. Telegram: the bot's token."
+    "requests. Telegram: the bot's token. JSON: any address that takes a POST request."
 )
+KEEP_HELP = "Leave it empty to keep the stored address. "
 CHAT_HELP = "For Telegram only, with the token: such as -1001234567890 or @name."
 NOT_ALLOWED = (
     "Only addresses that begin with https:// and are public, and hosts in ALLOWED_PRIVATE_HOSTS."
 )
+OUTCOMES = {"accepted": "sent", "unknown": "perhaps sent"}
 STATUS = ["state", "stored_address", "group", "next_digest", "counts", "problem"]
 HIDDEN = widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
 
@@ -44,13 +48,19 @@ class ChannelForm(forms.ModelForm):
         label="Web address", required=False, help_text=ADDRESS_HELP, widget=HIDDEN
     )
     chat_id = forms.CharField(
-        required=False, help_text=CHAT_HELP, widget=widgets.UnfoldAdminTextInputWidget
+        label="Chat ID",
+        required=False,
+        help_text=CHAT_HELP,
+        widget=widgets.UnfoldAdminTextInputWidget,
     )
     days = DaysField(widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["days"].initial = schedule.weekday_names(self.instance.weekdays)
+        self.fields["language"].help_text = ""  # It is about emails.
+        if self.instance.secret:
+            self.fields["address"].help_text = KEEP_HELP + ADDRESS_HELP
         for name in {"title", "channel"} & self.fields.keys():
             self.fields[name].required = True
 
@@ -105,7 +115,7 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     def get_fieldsets(self, request, obj=None):
         fields = ["title", "channel", "address", "chat_id", *(STATUS if obj else [])]
         delivery = ["timezone", "hour", "days", "size", "language", "paused_until"]
-        what = {"fields": fields, "description": UNTRIED}
+        what = {"fields": fields, "description": UNTRIED if obj else f"{WHAT} {UNTRIED}"}
         return [(None, what), ("Delivery", {"fields": delivery})]
 
     def get_inlines(self, request, obj):
@@ -122,6 +132,14 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         given |= {"weekdays": weekdays, "secret": obj.secret}
         return preferences.change(obj, None, given, now=now)
 
+    def save_related(self, request, form, formsets, change):
+        super().save_related(request, form, formsets, change)
+        channel = form.instance
+        if not change and not channel.preferences.exists():  # There is time to choose a group.
+            tomorrow = schedule.local_day(timezone.now(), channel.zone) + timedelta(days=1)
+            channel.schedule_from(tomorrow)
+            channel.save(update_fields=["next_due_at"])
+
     @confirm_first(
         "Send test message",
         "A short message is posted at once. Nothing is stored.",
@@ -136,7 +154,8 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         try:
             body = formats.payload(channel.channel, message)
             result = webhooks.post(decrypt(channel.secret), body)
-            is_sent, words = result.status == "accepted", f"{result.status}: {result.reply}"
+            is_sent = result.status == "accepted"
+            words = f"{OUTCOMES.get(result.status, 'not sent')}: {result.reply}"
         except UnreadableSecret as error:
             is_sent, words = False, f"not sent: {error}."
         self.log_change(request, channel, "Test message sent." if is_sent else "Test failed.")

@@ -94,7 +94,8 @@ def _slack(post):
         texts = [_inert(post.text)]
         for number, paper in papers:
             title = f"*{number}. <{paper.url}|{_inert(paper.title)}>*"
-            texts.append(f"{title}\n{_inert(paper.authors)}\n{_inert(paper.reason)}")
+            about = filter(None, (_inert(paper.authors), _inert(paper.reason)))
+            texts.append("\n".join([title, *about]))
         texts = filter(None, [*texts, f"<{settings.SITE_URL}|{_inert(more)}>"])
         parts = [{"type": "mrkdwn", "text": text, "verbatim": True} for text in texts]
         head = {"type": "header", "text": {"type": "plain_text", "text": post.title[:150]}}
@@ -138,8 +139,9 @@ def _telegram(post):
     def text(papers, more):
         parts = [f"<b>{_inert(post.title)}</b>\n{_inert(post.text)}"]
         for number, paper in papers:
-            about = f"{_inert(paper.authors)}\n<i>{_inert(paper.reason)}</i>"
-            parts.append(f"{number}. {link(paper.url, paper.title)}\n{about}")
+            authors = f"{_inert(paper.authors)}\n" if paper.authors else ""
+            title = f"{number}. {link(paper.url, paper.title)}"
+            parts.append(f"{title}\n{authors}<i>{_inert(paper.reason)}</i>")
         return "\n\n".join([*parts, link(settings.SITE_URL, more)])
 
     looks = {"parse_mode": "HTML", "link_preview_options": {"is_disabled": True}}

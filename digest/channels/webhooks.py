@@ -18,10 +18,13 @@ NOT_ALLOWED = (
     "to ALLOWED_PRIVATE_HOSTS."
 )
 GONE = "the webhook was deleted, or its key is wrong. Make a new one and enter its address."
+NO_ANSWER = "no answer in time. Check whether the service runs, and whether the address is right."
 ADVICE = {
     400: "it refuses the message. Check the kind of channel, and whether the room still exists.",
     **dict.fromkeys((401, 403, 404, 410), GONE),
     **dict.fromkeys((301, 302, 303, 307, 308), "a redirect. Enter the address that it leads to."),
+    **dict.fromkeys((500, 502, 504), "a fault of the service, which may have taken the message."),
+    503: "the service is busy. It is tried again later.",
     429: "too many messages. It is tried again later.",
 }
 
@@ -49,7 +52,7 @@ def post(address: str, body: bytes) -> DeliveryResult:
         why = str(failure).replace(urlsplit(address).hostname or address, "the host")
         return DeliveryResult("deferred", "post", f"no connection ({why}). Check the network.")
     except http.Unanswered:
-        return DeliveryResult("unknown", "post", "no answer")
+        return DeliveryResult("unknown", "post", NO_ANSWER)
     except Exception as error:  # Its text may have the address.
         return DeliveryResult("unknown", "post", f"failed with {type(error).__name__}")
     reply = f"answered {status}: {ADVICE.get(status, 'see the documentation of the service.')}"

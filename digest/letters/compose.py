@@ -218,7 +218,7 @@ def _footer_reason(letter):
     if subscriber.confirmed_at is None:
         return ""
     day = subscriber.confirmed_at.astimezone(subscriber.zone).date()
-    return _line(letter.language, wording.footer_reason, settings.SITE_NAME, day)
+    return _line(letter.language, wording.footer_reason, settings.SITE_NAME, day, letter.group)
 
 
 @lru_cache(5_000)

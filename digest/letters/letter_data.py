@@ -68,6 +68,7 @@ class LetterData:
         topics: the names of the topics that the subscriber follows.
         is_first: whether the subscriber had no digest before.
         news: what happened to saved papers (`wording.event_context`).
+        group: the name of the group whose mailing list the subscriber is.
     """
 
     digest: Digest
@@ -76,6 +77,7 @@ class LetterData:
     topics: list[str] = field(default_factory=list)
     is_first: bool = False
     news: list[dict] = field(default_factory=list)
+    group: str = ""
 
     @property
     def subscriber(self):
@@ -131,10 +133,12 @@ def load(
     heard = Digest.objects.not_missed().filter(subscriber=OuterRef("pk")).order_by("day")
     saved = Feedback.objects.saved().filter(subscriber=OuterRef("pk"))
     rows = Subscriber.objects.filter(pk__in=ids)
-    rows = rows.values_list("pk", Subquery(heard.values("day")[:1]), Exists(saved))
-    first_days, savers = {}, set()
-    for subscriber_id, first_day, has_saved in rows:
-        first_days[subscriber_id] = first_day
+    rows = rows.values_list(
+        "pk", Subquery(heard.values("day")[:1]), Exists(saved), "group_of_list__name"
+    )
+    first_days, savers, groups = {}, set(), {}
+    for subscriber_id, first_day, has_saved, group in rows:
+        first_days[subscriber_id], groups[subscriber_id] = first_day, group
         if has_saved:
             savers.add(subscriber_id)
     letters = []
@@ -152,6 +156,7 @@ def load(
                 topics=topics[digest.subscriber_id],
                 is_first=not first_day or digest.day <= first_day,
                 news=news,
+                group=groups.get(digest.subscriber_id) or "",
             )
         )
     return letters

@@ -106,7 +106,8 @@ def _subscribers(begin, end):
 
 
 def _consents(begin, end):
-    return _grouped(_numbered(Consent, "at", begin, end), F("act"))
+    of_people = _numbered(Consent, "at", begin, end).filter(subscriber__channel="")
+    return _grouped(of_people, F("act"))
 
 
 def _letters(begin, end):

@@ -60,7 +60,11 @@ def read_csv(data: bytes) -> list[Entry]:
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     curated = list(Topic.objects.curated())
-    known = {name.lower(): topic for topic in curated for name in (topic.slug, topic.name)}
+    known = {  # The code of a category is enough: cs.RO.
+        name.lower(): topic
+        for topic in curated
+        for name in (topic.name.partition(": ")[0], topic.slug, topic.name)
+    }
     entries = []
     try:
         reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]

@@ -55,15 +55,17 @@ class MembershipInline(TabularInline):
 class GroupAdmin(LockingMixin, BaseModelAdmin):
     form = GroupForm
     inlines = [MembershipInline]
-    list_display = ["name", "recipients"]
+    list_display = ["name", "members", "recipients"]
     list_select_related = ["channel", "mailing_list"]
     sortable_by = ["name"]
     readonly_fields = ["recipients"]
 
     def get_fieldsets(self, request, obj=None):
         fields = ["name", "channel", "list_address", *(["recipients"] if obj else [])]
-        link = widgets.link(reverse("admin:subscriptions_subscriber_changelist"), "Invite members")
-        return [(None, {"fields": fields, "description": link if obj else ""})]
+        url = reverse("admin:subscriptions_subscriber_invite")
+        can_invite = obj and request.user.has_perm("subscriptions.add_subscriber")
+        link = widgets.link(f"{url}?group={obj.pk}", "Invite members") if can_invite else ""
+        return [(None, {"fields": fields, "description": link})]
 
     def has_delete_permission(self, request, obj=None):
         has_list = obj is None or obj.mailing_list is not None
@@ -73,6 +75,11 @@ class GroupAdmin(LockingMixin, BaseModelAdmin):
         super().save_model(request, obj, form, change)
         address, by = form.cleaned_data["list_address"], request.user.get_username()
         invite.set_list(obj, address, by=by, now=timezone.now())
+
+    @display(description="Members")
+    def members(self, group):
+        joined = group.memberships.filter(joined_at__isnull=False).count()
+        return f"{joined} of {group.memberships.count()} invited"
 
     @display(description="Digest goes to")
     def recipients(self, group):

@@ -69,7 +69,8 @@ class InvitationsMixin:
 
     @action(description="Invite", url_path="invite", permissions=["invite"], icon="person_add")
     def invite(self, request):
-        form = InviteForm(request.POST or None, request.FILES or None)
+        chosen = {"group": request.GET.get("group")}
+        form = InviteForm(request.POST or None, request.FILES or None, initial=chosen)
         context = {"back": resolve_url(LIST), "variant": "primary"} | TEXTS["invite"]
         if not form.is_valid():
             return self.render_page(request, form=form, **context)

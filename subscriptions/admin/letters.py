@@ -54,7 +54,7 @@ class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
     list_filter_submit = True
     list_select_related = ["subscriber"]
     search_fields = ["subscriber__email"]
-    search_help_text = "Email address, part of one, or a whole Message-ID"
+    search_help_text = "Email address, channel, or a whole Message-ID"
     ordering = ["-pk"]
     inlines = [FactInline, EventInline]
     fieldsets = [

@@ -148,7 +148,7 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
         return (
             super()
             .get_queryset(request)
-            .select_related("invitation")
+            .select_related("invitation", "group_of_list")
             .filter(self.shown)
             .annotate(
                 follow_count=widgets.count_subquery(follows, "subscriber"),
@@ -187,6 +187,8 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
         if not hasattr(subscriber, "invitation"):
             return address
         by = f"invited by {subscriber.invitation.invited_by}"
+        if hasattr(subscriber, "group_of_list"):
+            by = f"mailing list of {subscriber.group_of_list}, {by}"
         return format_html('{}<span class="block text-subtle">{}</span>', address, by)
 
     @display(description="State")
@@ -212,7 +214,8 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     @display(description="Next digest", ordering="next_due_at")
     def next_digest(self, subscriber):
         """Return when it is due. A blocked subscriber keeps their time, and gets none."""
-        return None if subscriber.suppressed_at else subscriber.next_due_at
+        due = None if subscriber.suppressed_at else subscriber.next_due_at
+        return due and date_format(due, "DATETIME_FORMAT")
 
     @display(description="Last digest")
     def last_digest(self, subscriber):

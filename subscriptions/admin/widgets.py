@@ -7,7 +7,7 @@ from functools import cached_property
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.template.loader import render_to_string
@@ -162,14 +162,15 @@ class LetterStateFilter(ChoicesDropdownFilter):
 
 
 def filter_by_address(request, queryset, term, name="subscriber"):
-    """Filter rows by a part of the address of their subscriber, who is in the field `name`.
+    """Filter rows by a part of the address, or title, of their subscriber, in the field `name`.
 
     Asks for the rows of a few subscribers by id: no index leads from a part of an address to
     millions of rows. An international domain is found in both spellings.
     """
     with suppress(ValidationError):  # A part of an address is searched as it is.
         term = addresses.normalise(term)
-    found = Subscriber.objects.filter(email__icontains=term).order_by("-pk")
+    found = Subscriber.objects.filter(Q(email__icontains=term) | Q(title__icontains=term))
+    found = found.order_by("-pk")
     ids = list(found.values_list("pk", flat=True)[: MAX_MATCHES + 1])
     if len(ids) > MAX_MATCHES:
         text = f"More than {MAX_MATCHES} addresses match. Only the newest {MAX_MATCHES} are shown."

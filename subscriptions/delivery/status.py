@@ -109,6 +109,10 @@ def _describe(letter, now):
                 f"The worker waits until {utc(letter.lease_until)}."
             )
         case State.UNCERTAIN:
+            if letter.subscriber.channel:  # Nothing can be looked up there.
+                is_last = letter.repeats >= settings.MAX_REPEATS
+                then = "Delivery ends" if is_last else "The same message is posted once more"
+                return f"Nobody knows whether it arrived. {then} {_at(letter.next_try_at)}."
             then = "If that does not tell, the same email is sent once more."
             if letter.repeats >= settings.MAX_REPEATS:
                 then = "If that does not tell, delivery ends, and its papers are not sent again."

@@ -209,6 +209,7 @@ def _resolve(answer, letter, now):
         )
     else:
         logger.error("Email %s: outcome unknown", letter.pk)
-        server = "channel" if letter.subscriber.channel else "mail server"
-        reason = f"{Letter.UNKNOWN}: the {server} never answered"
+        is_post = letter.subscriber.channel
+        why = "the channel gave no clear answer" if is_post else "the mail server never answered"
+        reason = f"{Letter.UNKNOWN}: {why}"
         transitions.end([letter], State.FAILED, reason, now)

@@ -1,5 +1,7 @@
 """The panel's page of channels: added by operators, with addresses that stay secret."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
@@ -64,6 +66,11 @@ def test_a_new_channel_gets_its_first_papers_at_once(panel, server):
     assert "1 sent, 0 unknown, 0 resent" in text_of(page(panel, channel))
 
 
+def test_a_new_channel_without_topics_gets_nothing_on_the_first_day(panel, server):
+    add(panel, server.secret)
+    assert Channel.objects.get().next_due_at.date() == NOW.date() + timedelta(days=1)
+
+
 def test_the_address_is_in_no_page_log_or_export(panel, server, caplog):
     add(panel, server.secret)
     channel = Channel.objects.get()
@@ -103,7 +110,7 @@ def test_telegram_needs_a_token_and_a_chat(panel):
 def test_a_test_message_shows_the_answer_with_what_to_do_and_stores_nothing(panel, server):
     add(panel, server.secret)
     channel = Channel.objects.get()
-    assert "Test message accepted: answered 200" in press_test(panel, channel)
+    assert "Test message sent: answered 200" in press_test(panel, channel)
     server.answers.append((404, {}, b""))
     assert "answered 404: the webhook was deleted" in press_test(panel, channel)
     Channel.objects.update(secret="unreadable")

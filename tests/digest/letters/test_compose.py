@@ -59,6 +59,14 @@ def test_composing_asks_as_many_queries_for_many_letters_as_for_one(django_asser
             assert all(content.html for content in composed(*some))
 
 
+def test_the_digest_of_a_mailing_list_names_the_group_and_nobody_elses_does():
+    letters = [stored([make.paper()]), stored([make.paper()])]
+    make.group("Lab", mailing_list=letters[0].subscriber)
+    of_list, of_person = composed(*letters)
+    assert "digest of the group “Lab”" in words(of_list.text)
+    assert "“Lab”" not in words(of_person.text)
+
+
 def test_stored_letters_are_byte_for_byte_those_of_their_rows_rendered_alone():
     shared = make.paper("Graphs & <b>", "We graph.", upvotes=12, github="https://github.com/a/b")
     for day, stars in ((NOW.date() - DAY, 99), (NOW.date(), 1234), (NOW.date() + DAY, None)):

@@ -308,6 +308,11 @@ def test_files_of_spreadsheets_are_read(encoding, separator):
     assert entries == [("a@x.org", "Ä", topics), ("b@x.org", "", ())]
 
 
+def test_a_category_is_found_by_its_code():
+    topic = make.topic("cs.RO: Robotics")
+    assert invite.read_csv(b"email,topics\na@x.org,cs.ro\n") == [("a@x.org", "", (topic,))]
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
+from subscriptions.models import Invitation
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.subscriber_pages import DAY, STATES, url
@@ -19,6 +20,15 @@ def undo_of(page):
     """Return where the page after unsubscribing sends its form, or nothing where it has none."""
     forms = re.findall(r'<form method="post" action="(/confirm/[^"]+)"', page.text)
     return forms[0] if forms else None
+
+
+def test_an_invitation_is_declined_instead_of_unsubscribed_from(client):
+    invited = make.subscriber(confirmed=False)
+    Invitation.objects.create(subscriber=invited, invited_by="head", at=NOW)
+    address = url("unsubscribe", invited)
+    assert "Decline the invitation?" in client.get(address).text
+    assert "You declined the invitation" in client.post(address).text
+    assert make.fresh(invited).unsubscribed_at
 
 
 BODIES = [
