@@ -1,7 +1,9 @@
 """Admin pages of channels, to which digests are posted."""
 
+import tomllib
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from django import forms
@@ -26,41 +28,25 @@ from subscriptions.forms import DaysField
 from subscriptions.models import Channel, Letter
 from subscriptions.security.encryption import UnreadableSecret, decrypt, encrypt
 
-WHAT = "Choose its topics below, or make it the channel of a group afterwards."
-UNTRIED = "Never tried with the real service, whichever kind: please report what you see."
-ADDRESS_HELP = (
-    "A secret, which is encrypted and never shown again. Slack, Mattermost and Rocket.Chat: an "
-    "incoming webhook. Discord: the webhook with /slack at its end. Teams: a workflow for webhook "
-    "requests. Telegram: the bot's token. JSON: any address that takes a POST request."
-)
-KEEP_HELP = "Leave it empty to keep the stored address. "
-CHAT_HELP = "For Telegram only, with the token: such as -1001234567890 or @name."
-NOT_ALLOWED = (
-    "Only addresses that begin with https:// and are public, and hosts in ALLOWED_PRIVATE_HOSTS."
-)
+TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 OUTCOMES = {"accepted": "sent", "unknown": "perhaps sent"}
 STATUS = ["state", "stored_address", "group", "next_digest", "counts", "problem"]
+VISIBLE = widgets.UnfoldAdminTextInputWidget()
 HIDDEN = widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
 
 
 class ChannelForm(forms.ModelForm):
-    address = forms.CharField(
-        label="Web address", required=False, help_text=ADDRESS_HELP, widget=HIDDEN
-    )
-    chat_id = forms.CharField(
-        label="Chat ID",
-        required=False,
-        help_text=CHAT_HELP,
-        widget=widgets.UnfoldAdminTextInputWidget,
-    )
+    address = forms.CharField(label="Web address", required=False, widget=HIDDEN)
+    chat_id = forms.CharField(label="Chat ID", required=False, widget=VISIBLE)
     days = DaysField(widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["days"].initial = schedule.weekday_names(self.instance.weekdays)
-        self.fields["language"].help_text = ""  # It is about emails.
+        for name in TEXTS["help"].keys() & self.fields.keys():
+            self.fields[name].help_text = TEXTS["help"][name]
         if self.instance.secret:
-            self.fields["address"].help_text = KEEP_HELP + ADDRESS_HELP
+            self.fields["address"].help_text = TEXTS["keep"] + TEXTS["help"]["address"]
         for name in {"title", "channel"} & self.fields.keys():
             self.fields[name].required = True
 
@@ -77,7 +63,7 @@ class ChannelForm(forms.ModelForm):
         if not address and (chat_id or not self.instance.secret):
             self.add_error("address", "Enter the address, or for Telegram the bot's token.")
         elif address and not _is_allowed(address):
-            self.add_error("address", NOT_ALLOWED)
+            self.add_error("address", TEXTS["not_allowed"])
         elif address:
             self.instance.secret = encrypt(address)
         return data
@@ -99,11 +85,9 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     form = ChannelForm
     shown = ~Q(channel="")
     list_display = ["title", "channel", "state", "hours", "next_digest", "last_digest", "problem"]
-    list_filter: list = []
     search_fields = ["title"]
     search_help_text = "Title"
-    actions: list = []
-    actions_list = []
+    list_filter = actions = actions_list = []
     actions_detail = ["test_message", "pause", "resume", "erase"]
 
     def has_add_permission(self, request):
@@ -115,7 +99,8 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     def get_fieldsets(self, request, obj=None):
         fields = ["title", "channel", "address", "chat_id", *(STATUS if obj else [])]
         delivery = ["timezone", "hour", "days", "size", "language", "paused_until"]
-        what = {"fields": fields, "description": UNTRIED if obj else f"{WHAT} {UNTRIED}"}
+        about = TEXTS["untried"] if obj else f"{TEXTS['what']} {TEXTS['untried']}"
+        what = {"fields": fields, "description": about}
         return [(None, what), ("Delivery", {"fields": delivery})]
 
     def get_inlines(self, request, obj):

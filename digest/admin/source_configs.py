@@ -2,7 +2,9 @@
 
 import logging
 import re
+import tomllib
 from datetime import timedelta
+from pathlib import Path
 
 from django import forms
 from django.conf import settings
@@ -41,17 +43,7 @@ DAYS = 7
 FIXED = "Fixed by {} in the environment."
 UNTRIED = "Not yet tried with the real service: please report what you see."
 #: What an error says -> what to do.
-REMEDIES = {
-    "a web page instead": "Enter the address of the feed, not of a page that people read.",
-    "not a public address|not a port": "If this host is yours, add it to ALLOWED_PRIVATE_HOSTS.",
-    "answered (404|410)": "Look up the present address, or update Paperboy.",
-    "answered (401|403|429)": "It refuses requests from here, perhaps because of too many. Wait "
-    "an hour, then ask the people who run it.",
-    r"answered 5\d\d|in time|longer|too long": "It is slow or has a fault. Try again later.",
-    "another request": "Try again in a minute.",
-    "cannot reach": "Check the address, and this server's network, firewall and DNS.",
-    "": "If this continues, its format has changed: update Paperboy, or report it.",
-}
+REMEDIES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
 def with_remedy(error: str) -> str:

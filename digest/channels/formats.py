@@ -13,9 +13,8 @@ from django.conf import settings
 
 from digest import wording
 
-MAX_TEXT = (
-    2_000  # Discord's limit, in UTF-16 units to be safe. Others of Slack's format allow more.
-)
+#: Discord's limit, in UTF-16 units to be safe. Others of Slack's format allow more.
+MAX_TEXT = 2_000
 MAX_BLOCKS = 50
 MAX_BLOCKS_SIZE = 12_000  # Slack refuses messages of some 13,000 characters (bolt-js issue 2509).
 MAX_CARD_SIZE = 28_000

@@ -13,10 +13,7 @@ from digest.sources import http
 from subscriptions.delivery.transports.base import DeliveryResult
 
 MAX_SECONDS = 30.0
-NOT_ALLOWED = (
-    "the address is not public, or its port is none of web servers. If the host is yours, add it "
-    "to ALLOWED_PRIVATE_HOSTS."
-)
+NOT_ALLOWED = "not a public web address. If the host is yours, add it to ALLOWED_PRIVATE_HOSTS."
 GONE = "the webhook was deleted, or its key is wrong. Make a new one and enter its address."
 NO_ANSWER = "no answer in time. Check whether the service runs, and whether the address is right."
 ADVICE = {
@@ -24,8 +21,7 @@ ADVICE = {
     **dict.fromkeys((401, 403, 404, 410), GONE),
     **dict.fromkeys((301, 302, 303, 307, 308), "a redirect. Enter the address that it leads to."),
     **dict.fromkeys((500, 502, 504), "a fault of the service, which may have taken the message."),
-    503: "the service is busy. It is tried again later.",
-    429: "too many messages. It is tried again later.",
+    **dict.fromkeys((429, 503), "too many messages at present. It is tried again later."),
 }
 
 
@@ -38,11 +34,12 @@ def post(address: str, body: bytes) -> DeliveryResult:
     try:
         if chat_id := address.partition("#")[2]:
             body = json.dumps({"chat_id": chat_id, **json.loads(body)}).encode()
+        hosts, agent = settings.ALLOWED_PRIVATE_HOSTS, f"Paperboy/0.1 (+{settings.SITE_URL})"
         status, retry_after = http.post(
             address,
             body,
-            private_hosts=settings.ALLOWED_PRIVATE_HOSTS,
-            user_agent=f"Paperboy/0.1 (+{settings.SITE_URL})",
+            private_hosts=hosts,
+            user_agent=agent,
             now=timezone.now,
             max_seconds=MAX_SECONDS,
         )

@@ -96,14 +96,14 @@ class Migration(migrations.Migration):
                         choices=[
                             (
                                 "refused",
-                                "Zotero refuses access. Make the library public at zotero.org, or enter a key that may read it.",
+                                "Zotero refuses access. Make the library public, or enter a key.",
                             ),
                             ("missing", "Zotero has no such library. Check the address or number."),
                             ("key", "The saved key can no longer be decrypted. Enter it again."),
                             ("unavailable", "Zotero could not be read. It will be tried again."),
                             (
                                 "unreadable",
-                                "Zotero sent something else than a library. It will be tried again; if this stays, tell the operator.",
+                                "Zotero sent no library. If it stays so, tell the operator.",
                             ),
                         ],
                         max_length=20,

@@ -121,22 +121,13 @@ class ZoteroLibrary(models.Model):
     """
 
     class Problem(models.TextChoices):
-        REFUSED = (
-            "refused",
-            _(
-                "Zotero refuses access. Make the library public at zotero.org, or enter a key that "
-                "may read it."
-            ),
-        )
+        REFUSED = "refused", _("Zotero refuses access. Make the library public, or enter a key.")
         MISSING = "missing", _("Zotero has no such library. Check the address or number.")
         KEY = "key", _("The saved key can no longer be decrypted. Enter it again.")
         UNAVAILABLE = "unavailable", _("Zotero could not be read. It will be tried again.")
         UNREADABLE = (
             "unreadable",
-            _(
-                "Zotero sent something else than a library. It will be tried again; if this stays, "
-                "tell the operator."
-            ),
+            _("Zotero sent no library. If it stays so, tell the operator."),
         )
 
     subscriber = models.OneToOneField(

@@ -15,9 +15,8 @@ from subscriptions.admin.base import BaseModelAdmin, LockingMixin
 from subscriptions.models import Group, Membership
 
 LIST_HELP = (
-    "Such as the lab’s mailing list. It gets one email that asks to confirm, and the group’s "
-    "digest afterwards. An address that is replaced or removed is unsubscribed; remove it before "
-    "you delete the group."
+    "It gets one email that asks to confirm, then the group’s digest. One that is replaced or "
+    "removed is unsubscribed. Remove it before you delete the group."
 )
 
 
