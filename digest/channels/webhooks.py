@@ -34,15 +34,9 @@ def post(address: str, body: bytes) -> DeliveryResult:
     try:
         if chat_id := address.partition("#")[2]:
             body = json.dumps({"chat_id": chat_id, **json.loads(body)}).encode()
-        hosts, agent = settings.ALLOWED_PRIVATE_HOSTS, f"Paperboy/0.1 (+{settings.SITE_URL})"
-        status, retry_after = http.post(
-            address,
-            body,
-            private_hosts=hosts,
-            user_agent=agent,
-            now=timezone.now,
-            max_seconds=MAX_SECONDS,
-        )
+        request = {"private_hosts": settings.ALLOWED_PRIVATE_HOSTS, "max_seconds": MAX_SECONDS}
+        request |= {"user_agent": f"Paperboy/0.1 (+{settings.SITE_URL})", "now": timezone.now}
+        status, retry_after = http.post(address, body, **request)
     except http.Refused:
         return DeliveryResult("refused", "post", NOT_ALLOWED)
     except http.Unavailable as failure:
