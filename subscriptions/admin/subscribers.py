@@ -164,8 +164,9 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
 
     def _get_obj_does_not_exist_redirect(self, request, opts, object_id):
         """Lead from a channel's email to the channel."""
-        if Channel.objects.filter(pk=object_id).exists():
-            return redirect("admin:subscriptions_channel_change", object_id)
+        with suppress(ValueError):  # It may be no number.
+            if Channel.objects.filter(pk=object_id).exists():
+                return redirect("admin:subscriptions_channel_change", object_id)
         return super()._get_obj_does_not_exist_redirect(request, opts, object_id)
 
     def has_add_permission(self, request):
