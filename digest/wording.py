@@ -193,7 +193,7 @@ def _heading(name, topic, language):
         "missed": _("You may have missed"),
         "near": _("Close to your interests"),
         "shared": _("Shared in your groups"),
-        "group": _("Like papers that members chose"),
+        "group": _("Similar to papers that members liked"),
         "learned": _("Like papers you chose"),
         "trend": _("Trending"),
         "new": _("New"),
@@ -216,7 +216,7 @@ def why(
         return f"{reason}: “{shortened(terms[0], NOTE_COLUMNS)}”" if terms else reason
     if basis == "group":
         named = _("In the digest of %s") % shortened(topic, TOPICS_COLUMNS)
-        return named if topic else _("Like papers that members chose")
+        return named if topic else _("Similar to papers that members liked")
     reason = _why(basis, topic, terms, votes, area)
     # Translators: why a paper is in a digest: it is nearly about a topic, of which it has a word.
     return shortened(_("Close to %s") % reason if group == "near" else reason, REASON_COLUMNS)

@@ -205,7 +205,7 @@ class JoinForm(PageForm):
     def __init__(self, membership, data=None):
         name = {"name": membership.name}
         super().__init__(data, initial=name, auto_id=f"id_%s_{membership.pk}")
-        self.membership, self.consent = membership, groups.consent(membership.group)
+        self.membership, self.consent = membership, groups.consent_wording(membership.group)
 
     def clean_name(self):
         return groups.clean_name(self.cleaned_data["name"])

@@ -135,7 +135,7 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         if (channel := self.get_object(request, object_id)) is None:
             raise Http404
         title, text = f"Test message of {settings.SITE_NAME}", f"{channel} is connected."
-        message = formats.Post("test", title, timezone.now().date().isoformat(), text)
+        message = formats.ChannelMessage("test", title, timezone.now().date().isoformat(), text)
         try:
             body = formats.payload(channel.channel, message)
             result = webhooks.post(decrypt(channel.secret), body)

@@ -24,7 +24,7 @@ CARD_TYPE = "application/vnd.microsoft.card.adaptive"
 
 
 @dataclass(frozen=True)
-class Entry:
+class MessagePaper:
     """A paper of a message."""
 
     id: str
@@ -35,31 +35,34 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Post:
-    """What a channel is told. Receivers can drop a repeated message by its `id`."""
+class ChannelMessage:
+    """A message, whose title and text letters/compose.py writes.
+
+    Receivers can drop a repeated message by its `id`.
+    """
 
     id: str
     title: str
     day: str
     text: str
-    papers: Sequence[Entry] = ()
+    papers: Sequence[MessagePaper] = ()
 
 
-def payload(kind: str, post: Post) -> bytes:
+def payload(kind: str, message: ChannelMessage) -> bytes:
     """Return the message in the format of a kind of channel."""
     formats = {"slack": _slack, "teams": _teams, "telegram": _telegram, "json": _json}
-    return _encoded(formats[kind](post))
+    return _encoded(formats[kind](message))
 
 
 def _encoded(message):
     return json.dumps(message, ensure_ascii=False).encode()
 
 
-def _fitting[T](post: Post, make: Callable[..., T], max_size: int, size: Callable[[T], int]) -> T:
+def _fitting[T](message, make: Callable[..., T], max_size: int, size: Callable[[T], int]) -> T:
     """Return what `make` makes of as many papers as fit, and of a line about the others."""
-    for count in range(len(post.papers), -1, -1):
-        more = wording.and_more(len(post.papers), count) or settings.SITE_NAME
-        made = make([*enumerate(post.papers[:count], start=1)], more)
+    for count in range(len(message.papers), -1, -1):
+        more = wording.and_more(len(message.papers), count) or settings.SITE_NAME
+        made = make([*enumerate(message.papers[:count], start=1)], more)
         if size(made) <= max_size:
             break
     return made
@@ -77,37 +80,38 @@ def _inert(text):
     return escape(text, quote=False).replace("@", "@\u2060").replace("](", "]\u2060(")
 
 
-def _json(post):
-    return asdict(post) | {"url": settings.SITE_URL}
+def _json(message):
+    return asdict(message) | {"url": settings.SITE_URL}
 
 
-def _slack(post):
+def _slack(message):
     """Slack shows the blocks, and the others the text."""
 
     def text(papers, more):
         entries = (f"{number}. {_inert(paper.title)}\n{paper.url}" for number, paper in papers)
-        parts = [_inert(post.title), _inert(post.text), *entries, f"{more}: {settings.SITE_URL}"]
+        link = f"{more}: {settings.SITE_URL}"
+        parts = [_inert(message.title), _inert(message.text), *entries, link]
         return "\n\n".join(filter(None, parts))
 
     def blocks(papers, more):
-        texts = [_inert(post.text)]
+        texts = [_inert(message.text)]
         for number, paper in papers:
             title = f"*{number}. <{paper.url}|{_inert(paper.title)}>*"
             about = filter(None, (_inert(paper.authors), _inert(paper.reason)))
             texts.append("\n".join([title, *about]))
         texts = filter(None, [*texts, f"<{settings.SITE_URL}|{_inert(more)}>"])
         parts = [{"type": "mrkdwn", "text": text, "verbatim": True} for text in texts]
-        head = {"type": "header", "text": {"type": "plain_text", "text": post.title[:150]}}
+        head = {"type": "header", "text": {"type": "plain_text", "text": message.title[:150]}}
         return [head, *({"type": "section", "text": part} for part in parts)]
 
     def size(blocks):
         return len(_encoded(blocks)) + MAX_BLOCKS_SIZE * (len(blocks) > MAX_BLOCKS)
 
-    fitting_text = _fitting(post, text, MAX_TEXT, _units)
-    return {"text": fitting_text, "blocks": _fitting(post, blocks, MAX_BLOCKS_SIZE, size)}
+    fitting_text = _fitting(message, text, MAX_TEXT, _units)
+    return {"text": fitting_text, "blocks": _fitting(message, blocks, MAX_BLOCKS_SIZE, size)}
 
 
-def _teams(post):
+def _teams(message):
     """Texts are TextRuns, in which Markdown has no effect."""
 
     def run(text, url="", **look):
@@ -116,7 +120,7 @@ def _teams(post):
         return {"type": "RichTextBlock", "inlines": [inline]}
 
     def card(papers, more):
-        body = [run(post.title, size="Large"), run(post.text)]
+        body = [run(message.title, size="Large"), run(message.text)]
         for number, paper in papers:
             body.append(run(f"{number}. {paper.title}", paper.url, weight="Bolder"))
             about = " · ".join(filter(None, (paper.authors, paper.reason)))
@@ -126,17 +130,17 @@ def _teams(post):
         attachment = {"contentType": CARD_TYPE, "contentUrl": None, "content": content}
         return {"type": "message", "attachments": [attachment]}
 
-    return _fitting(post, card, MAX_CARD_SIZE, lambda card: len(_encoded(card)))
+    return _fitting(message, card, MAX_CARD_SIZE, lambda card: len(_encoded(card)))
 
 
-def _telegram(post):
+def _telegram(message):
     """webhooks.py adds the chat, which is a part of the address."""
 
     def link(url, text):
         return f'<a href="{escape(url)}">{_inert(text)}</a>'
 
     def text(papers, more):
-        parts = [f"<b>{_inert(post.title)}</b>\n{_inert(post.text)}"]
+        parts = [f"<b>{_inert(message.title)}</b>\n{_inert(message.text)}"]
         for number, paper in papers:
             authors = f"{_inert(paper.authors)}\n" if paper.authors else ""
             title = f"{number}. {link(paper.url, paper.title)}"
@@ -144,4 +148,4 @@ def _telegram(post):
         return "\n\n".join([*parts, link(settings.SITE_URL, more)])
 
     looks = {"parse_mode": "HTML", "link_preview_options": {"is_disabled": True}}
-    return {"text": _fitting(post, text, MAX_TELEGRAM, _units), **looks}
+    return {"text": _fitting(message, text, MAX_TELEGRAM, _units), **looks}

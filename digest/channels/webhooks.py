@@ -1,6 +1,7 @@
-"""Post messages to the web addresses of channels, which are secrets: no reply has any part of one.
+"""Post messages to channels.
 
-A reply says what to do, since operators read it.
+A channel's address is a secret: no reply contains any part of it. Replies say what the operator can
+do.
 """
 
 import json
@@ -16,19 +17,20 @@ MAX_SECONDS = 30.0
 NOT_ALLOWED = "not a public web address. If the host is yours, add it to ALLOWED_PRIVATE_HOSTS."
 GONE = "the webhook was deleted, or its key is wrong. Make a new one and enter its address."
 NO_ANSWER = "no answer in time. Check whether the service runs, and whether the address is right."
-ADVICE = {
+REMEDIES = {
     400: "it refuses the message. Check the kind of channel, and whether the room still exists.",
     **dict.fromkeys((401, 403, 404, 410), GONE),
     **dict.fromkeys((301, 302, 303, 307, 308), "a redirect. Enter the address that it leads to."),
     **dict.fromkeys((500, 502, 504), "a fault of the service, which may have taken the message."),
-    **dict.fromkeys((429, 503), "too many messages at present. It is tried again later."),
+    429: "too many messages at present.",
+    503: "the service is unavailable at present.",
 }
 
 
 def post(address: str, body: bytes) -> DeliveryResult:
-    """Post a message once, and return what became of it. Raises nothing.
+    """Post a message once and return the outcome. Raises nothing.
 
-    What follows # in the address is Telegram's chat, and goes into the message. After an answer
+    The fragment of a Telegram address is the chat ID; it is added to the message. After an answer
     that does not say whether the message was taken, the outcome is unknown.
     """
     try:
@@ -46,7 +48,7 @@ def post(address: str, body: bytes) -> DeliveryResult:
         return DeliveryResult("unknown", "post", NO_ANSWER)
     except Exception as error:  # Its text may have the address.
         return DeliveryResult("unknown", "post", f"failed with {type(error).__name__}")
-    reply = f"answered {status}: {ADVICE.get(status, 'see the documentation of the service.')}"
+    reply = f"answered {status}: {REMEDIES.get(status, 'see the documentation of the service.')}"
     if 200 <= status < 300:
         return DeliveryResult("accepted", "post", f"answered {status}")
     if status in (429, 503):

@@ -1,5 +1,6 @@
-"""Render digests as emails: fragments that many emails share, joined with a subscriber's own lines.
+"""Render digests as emails and channel messages.
 
+An email is made of fragments that many emails share, joined with a subscriber's own lines.
 `digest.letters.letter_data` reads the data of many emails at once. Rendering asks nothing of the
 database.
 """
@@ -294,7 +295,7 @@ def _render_for_channel(letter) -> mail.Content:
         names = ("quiet", "caught_up", "overview")
         text = " ".join(lines[name] for name in names if name in lines)
     papers = [
-        formats.Entry(
+        formats.MessagePaper(
             pick.paper_id,
             shortened(pick.paper.title, MAX_CHANNEL_TITLE),
             settings.SITE_URL + pick.paper.get_absolute_url(),
@@ -303,8 +304,8 @@ def _render_for_channel(letter) -> mail.Content:
         )
         for pick in letter.picks
     ]
-    post = formats.Post(str(digest.public_id), title, digest.day.isoformat(), text, papers)
-    payload = formats.payload(subscriber.channel, post)
+    message = formats.ChannelMessage(str(digest.public_id), title, str(digest.day), text, papers)
+    payload = formats.payload(subscriber.channel, message)
     return mail.Content("", (), (), (), paper_ids(letter), payload)
 
 

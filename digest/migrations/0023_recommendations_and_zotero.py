@@ -100,10 +100,10 @@ class Migration(migrations.Migration):
                             ),
                             ("missing", "Zotero has no such library. Check the address or number."),
                             ("key", "The saved key can no longer be decrypted. Enter it again."),
-                            ("unavailable", "Zotero could not be read. It will be tried again."),
+                            ("unavailable", "Zotero could not be reached. Paperboy tries again."),
                             (
                                 "unreadable",
-                                "Zotero sent no library. If it stays so, tell the operator.",
+                                "Zotero’s answer could not be read. If this continues, tell the operator.",
                             ),
                         ],
                         max_length=20,

@@ -124,10 +124,10 @@ class ZoteroLibrary(models.Model):
         REFUSED = "refused", _("Zotero refuses access. Make the library public, or enter a key.")
         MISSING = "missing", _("Zotero has no such library. Check the address or number.")
         KEY = "key", _("The saved key can no longer be decrypted. Enter it again.")
-        UNAVAILABLE = "unavailable", _("Zotero could not be read. It will be tried again.")
+        UNAVAILABLE = "unavailable", _("Zotero could not be reached. Paperboy tries again.")
         UNREADABLE = (
             "unreadable",
-            _("Zotero sent no library. If it stays so, tell the operator."),
+            _("Zotero’s answer could not be read. If this continues, tell the operator."),
         )
 
     subscriber = models.OneToOneField(

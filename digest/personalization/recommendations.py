@@ -25,26 +25,21 @@ def colleagues(subscriber: Subscriber) -> QuerySet[Membership]:
     return found.order_by("group__name", "name", "pk")
 
 
-def recommend(subscriber: Subscriber, to: str, paper: Paper, note: str, now) -> None:
-    """Recommend a paper to the colleague whose membership has the primary key `to`.
+def recommend(subscriber: Subscriber, membership_id: str, paper: Paper, note: str, now) -> None:
+    """Recommend a paper to the colleague with this membership.
 
     The same paper again changes nothing. Raises ValidationError.
     """
     note = clean_text(note, MAX_NOTE_LENGTH)
     with transaction.atomic():
         subscriber = subscriber.locked()
-        membership = {str(row.pk): row for row in colleagues(subscriber)}.get(to)
+        membership = {str(row.pk): row for row in colleagues(subscriber)}.get(membership_id)
         if membership is None:
             raise ValidationError(_("Please choose one of the colleagues in the list."))
-        sent = subscriber.recommendations_sent
-        if sent.filter(receiver=membership.subscriber_id, paper=paper).exists():
+        sent, receiver = subscriber.recommendations_sent, membership.subscriber_id
+        if sent.filter(receiver=receiver, paper=paper).exists():
             return
         if sent.filter(at__gt=now - DAY).count() >= MAX_A_DAY:
             raise ValidationError(TOO_MANY)
-        sent.create(
-            receiver_id=membership.subscriber_id,
-            paper=paper,
-            sender_name=subscriber.memberships.get(group=membership.group_id).name,
-            note=note,
-            at=now,
-        )
+        name = subscriber.memberships.get(group=membership.group_id).name
+        sent.create(receiver_id=receiver, paper=paper, sender_name=name, note=note, at=now)

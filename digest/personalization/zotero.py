@@ -18,7 +18,7 @@ from subscriptions.security.encryption import UnreadableSecret, decrypt, encrypt
 INTERVAL = timedelta(hours=6)
 RETRY, LONG_RETRY = timedelta(hours=1), timedelta(days=1)  # After the first failure, and others.
 PAUSE_SECONDS = 300.0  # After an answer such as 429 that does not name the pause.
-SECONDS = 240  # After which a run begins with no further library.
+MAX_RUN_SECONDS = 240  # After which a run begins with no further library.
 #: Longer than one library takes: ten requests of 30 seconds at most.
 LEASE = timedelta(minutes=20)
 #: By the status that Zotero answered, or what was raised.
@@ -29,17 +29,16 @@ PROBLEMS |= {Unavailable: "unavailable", Refused: "unreadable", MalformedFeed: "
 def connect(subscriber, path: str, key: str, now) -> None:
     """Connect a library, and have it read now. An empty key keeps the one that is saved for it.
 
-    Papers of another library go. Raises Subscriber.DoesNotExist if the subscriber was erased.
+    Replaces another library and deletes its papers. Raises Subscriber.DoesNotExist if the
+    subscriber was erased.
     """
     with transaction.atomic():
         subscriber.locked()
         if not ZoteroLibrary.objects.filter(subscriber=subscriber, path=path).exists():
             disconnect(subscriber)
-        again = {"next_read_at": now, "problem": ""}
-        changed = {"secret": encrypt(key), "version": 0} if key else {}
-        ZoteroLibrary.objects.update_or_create(
-            subscriber=subscriber, path=path, defaults=again | changed
-        )
+        values = {"next_read_at": now, "problem": ""}
+        values |= {"secret": encrypt(key), "version": 0} if key else {}
+        ZoteroLibrary.objects.update_or_create(subscriber=subscriber, path=path, defaults=values)
 
 
 def disconnect(subscriber) -> None:
@@ -56,7 +55,7 @@ def read_due(source: Zotero, web: Web, clock) -> None:
 
     One worker does so at a time, and none during a pause.
     """
-    lease, end, wait = Lease("zotero libraries", LEASE), time.monotonic() + SECONDS, 0.0
+    lease, end, wait = Lease("zotero libraries", LEASE), time.monotonic() + MAX_RUN_SECONDS, 0.0
     if not lease.acquire():
         return
     libraries = ZoteroLibrary.objects.filter(subscriber__in=Subscriber.objects.subscribed())

@@ -27,14 +27,14 @@ class Groups:
     Attributes
     ----------
     members : dict of int to list of Profile
-        For each of them that is a recipient of a group, the profiles of the members who joined.
-    audience : dict of int or None to list of (int, str)
-        For each recipient of the groups that they joined, who joined, and the group's name. None
-        stands for a missing recipient.
+        By recipient, the profiles of the members who joined.
+    members_of_recipient : dict of int or None to list of (int, str)
+        By recipient, those of the subscribers who joined, each with the group's name. None stands
+        for a missing recipient.
     """
 
     members: dict[int, list[Profile]]
-    audience: dict[int | None, list[tuple[int, str]]]
+    members_of_recipient: dict[int | None, list[tuple[int, str]]]
 
     @classmethod
     def of(cls, subscribers) -> "Groups":
@@ -43,7 +43,7 @@ class Groups:
         rows = Group.objects.order_by().values_list("pk", "channel", "mailing_list")
         recipients = {group: [pk for pk in pks if pk in ids] for group, *pks in rows}
         members = {pk: [] for pks in recipients.values() for pk in pks}
-        audience = defaultdict(list)
+        members_of_recipient = defaultdict(list)
         if recipients:
             theirs = among("group", (group for group, pks in recipients.items() if pks))
             joined = Membership.objects.joined().filter(theirs | Q(among("subscriber", ids)))
@@ -55,8 +55,8 @@ class Groups:
                         size = ids[pk].size
                         members[pk].append(replace(profile, size=size, wants_near=False))
                     if row.subscriber_id in ids:
-                        audience[pk].append((row.subscriber_id, row.group.name))
-        return cls(members, audience)
+                        members_of_recipient[pk].append((row.subscriber_id, row.group.name))
+        return cls(members, members_of_recipient)
 
     def choose(self, subscribers, profiles, window, hidden, parameters, since):
         """Return each subscriber's papers, best first.
@@ -81,11 +81,11 @@ class Groups:
         """Add the papers that groups share to digests that have papers, at most MAX_SHARED to each.
 
         First those that members recommended, the oldest recommendation first, then those of the
-        groups' digests, the latest first, except muted ones. None that the subscriber ever had, has
-        in their library or gets anyway, also under another id.
+        groups' digests, the latest first, except muted ones. Leaves out papers that the subscriber
+        has had, has in the library or gets anyway, under any id.
         `recovered`, `until`: see Recovered.
         """
-        if not self.audience:
+        if not self.members_of_recipient:
             return
         readers = {}
         for subscriber, digest, profile in zip(subscribers, digests, profiles, strict=True):
@@ -101,12 +101,13 @@ class Groups:
             for note in [(row.note,) if row.note else ()]
         ]
         after = window.day - timedelta(days=SHARED_DAYS)
-        rows = Pick.objects.leading().filter(digest__subscriber__in=filter(None, self.audience))
+        recipients = filter(None, self.members_of_recipient)
+        rows = Pick.objects.leading().filter(digest__subscriber__in=recipients)
         rows = rows.filter(digest__day__gt=after, **allowed).order_by("-digest__day", "position")
         offers += [
             (pk, Choice(paper, 0.0, "group", "shared", name))
             for recipient, paper in rows.values_list("subscriber", "paper")
-            for pk, name in self.audience[recipient]
+            for pk, name in self.members_of_recipient[recipient]
             if pk in readers
         ]
         works = {choice.paper: {choice.paper} for _, choice in offers}

@@ -16,7 +16,7 @@ from digest.sources.records import Record
 
 MAX_PAGES = 10  # Of 100 items, the most that the API allows.
 MAX_VERSION = 2**31 - 1  # The database's limit.
-NO_PAPERS = ("attachment", "note", "annotation")
+NON_PAPER_TYPES = ("attachment", "note", "annotation")
 ADDRESS = re.compile(
     r"(?:(?:https?://)?(?:www\.|api\.)?zotero\.org/)?(?:(users|groups)/)?([1-9]\d{0,9})(?:[/?#].*)?",
     re.ASCII | re.IGNORECASE,
@@ -65,8 +65,7 @@ class Zotero:
     def read(self, web: Web, path: str, key: str, known: int, most: int) -> Library:
         """Return the latest papers of a library, unless its version is still the `known` one.
 
-        Of a changed library, all that is kept is read again: that takes few requests, and what was
-        deleted, moved to the trash or restored needs no rules of its own.
+        A changed library is read again in full, so that deletions and restorations need no rules.
 
         Raises Refused, Unavailable or MalformedFeed.
         """
@@ -91,10 +90,8 @@ class Zotero:
                 current = int(answer.headers["last-modified-version"])
                 total = int(answer.headers["total-results"])
                 new = {key: _fields(data) for key, data in rows.items() if key not in seen}
-                added = {
-                    k: datetime.fromisoformat(one["added"]).astimezone(UTC)
-                    for k, one in new.items()
-                }
+                added = {k: datetime.fromisoformat(one["added"]) for k, one in new.items()}
+                added = {k: at.astimezone(UTC) for k, at in added.items()}
                 if not 0 <= current <= MAX_VERSION or (total > len(seen) and not new):
                     raise ValueError
             except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
@@ -102,7 +99,7 @@ class Zotero:
             if current != (version or current):
                 raise Unavailable("the library changed while it was read")
             version, seen = current, seen | new.keys()
-            entries = ((key, one) for key, one in new.items() if one["type"] not in NO_PAPERS)
+            entries = ((key, one) for key, one in new.items() if one["type"] not in NON_PAPER_TYPES)
             found = bibliographies.records_of(entries)
             papers += [(key, added[key], record) for key, record in found if record]
             if len(seen) >= total or len(papers) >= most:

@@ -27,9 +27,11 @@ from subscriptions.models import Subscriber
 from subscriptions.security import api_tokens, rate_limits
 from subscriptions.tasks import enqueue
 
-MAX_REQUESTS = 300  # Of a subscriber in an hour.
-MAX_BAD_TOKENS = 30  # Of a network in an hour.
+MAX_REQUESTS_AN_HOUR = 300  # Of a subscriber.
+MAX_BAD_TOKENS_AN_HOUR = 30  # Of a network.
 PAGE = 50
+UNAUTHORIZED = """\
+Send an API token as Authorization: Bearer TOKEN. Make one in the preferences, tab Data."""
 
 
 def endpoint(method):
@@ -55,8 +57,7 @@ def endpoint(method):
                 sentence = f"Try again in {refusal.retry_after} seconds."
                 return _error(status, sentence, **{"Retry-After": str(refusal.retry_after)})
             except Subscriber.DoesNotExist:  # Or erased meanwhile.
-                sentence = "Send a token of the preferences, as Authorization: Bearer TOKEN."
-                return _error(401, sentence, **{"WWW-Authenticate": "Bearer"})
+                return _error(401, UNAUTHORIZED, **{"WWW-Authenticate": "Bearer"})
             except (BadRequest, Http404) as error:
                 return _error(400 if isinstance(error, BadRequest) else 404, str(error))
 
@@ -66,14 +67,15 @@ def endpoint(method):
 
 
 def _authenticate(request, now):
-    """Return whose token was sent, and count the request."""
+    """Return the subscriber whose token was sent, and count the request."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Subscriber.DoesNotExist
     if subscriber := api_tokens.find_subscriber(token.strip()):
-        counted = "token", str(subscriber.pk), MAX_REQUESTS
+        counted = "token", str(subscriber.pk), MAX_REQUESTS_AN_HOUR
     else:
-        counted = "network", rate_limits.network_of(request.META["REMOTE_ADDR"]), MAX_BAD_TOKENS
+        network = rate_limits.network_of(request.META["REMOTE_ADDR"])
+        counted = "network", network, MAX_BAD_TOKENS_AN_HOUR
     rate_limits.hit("api", [rate_limits.Limit(*counted, rate_limits.HOUR)], now)
     if subscriber is None:
         raise Subscriber.DoesNotExist
@@ -89,7 +91,7 @@ def digest(request, subscriber, now):
     """The latest digest that was sent, which is the one that the web shows."""
     found, papers = sent_digests(subscriber).first(), []
     for pick in attach(subscriber, found.picks.whole()) if found else ():
-        known = {"reason": pick.why, "score": round(pick.score, 4), "group": pick.group or "new"}
+        known = {"reason": pick.why, "score": round(pick.score, 4), "section": pick.group or "new"}
         known["similar"] = [paper.pk for paper in pick.folded]
         papers.append(_paper(pick.paper) | _said(pick.feedback) | known)
     return {"day": found and found.day, "papers": papers}
@@ -127,8 +129,7 @@ def saved(request, subscriber, now):
         known = {"saved_at": row.saved_since, "read_at": row.read_at}
         known |= {"note": row.note, "labels": row.label_list}
         papers.append(_paper(row.paper) | _said(row) | known)
-    count, pages = rows.count, rows.num_pages
-    return {"count": count, "page": page.number, "pages": pages, "papers": papers}
+    return {"count": rows.count, "page": page.number, "pages": rows.num_pages, "papers": papers}
 
 
 @endpoint("POST")

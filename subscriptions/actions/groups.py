@@ -16,9 +16,9 @@ from subscriptions.models import Consent, Group, Membership, Subscriber
 MAX_NAME_LENGTH = 60
 #: The wording of the consent to join.
 CONSENT = _(
-    "I join “%(group)s”. Its other members see the name that I enter. My topics, keywords and "
-    "feedback help to choose the group’s papers, whose reasons may name topics and keywords. I can "
-    "leave at any time."
+    "I join “%(group)s”. Its other members see the name that I enter. My topics, keywords, "
+    "feedback and library help to choose the group’s papers, whose reasons may name topics and "
+    "keywords. I can leave at any time."
 )
 #: A web or email address, also one that mail programs make a link of.
 LINK = re.compile(r"://|\bwww\.|@\w|\w[.。][^\W\d_]{2}", re.IGNORECASE)
@@ -28,7 +28,7 @@ CATEGORY = re.compile(
 )
 
 
-def consent(group: Group) -> str:
+def consent_wording(group: Group) -> str:
     return CONSENT % {"group": group.name}
 
 
@@ -56,8 +56,8 @@ def clean_name(text: str) -> str:
 def invite(group: Group, subscriber: Subscriber, now) -> Membership | None:
     """Return the subscriber's membership. A new one waits for their consent.
 
-    One that they left stays, so that nobody invites them again. None for the group digests' own
-    recipients, which cannot be members.
+    A membership that was left stays, so that nobody is invited twice. Returns None for a group's
+    channel or mailing list.
     """
     if subscriber.channel or Group.objects.filter(mailing_list=subscriber).exists():
         return None
@@ -65,7 +65,7 @@ def invite(group: Group, subscriber: Subscriber, now) -> Membership | None:
 
 
 def join(membership: Membership, name: str, *, source: ConsentSource, now) -> None:
-    """Join, or change the name. `source` has the wording of `consent`.
+    """Join, or change the name. `source` has the `consent_wording`.
 
     Raises ValidationError for a bad name, and Membership.DoesNotExist.
     """

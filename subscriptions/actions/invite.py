@@ -55,7 +55,7 @@ def read_csv(data: bytes) -> list[Entry]:
         text = data.replace(b"\0", b"\xff").decode("utf-8-sig")  # PostgreSQL refuses NUL.
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        message = f"Line {number} is not text. Save the file as “CSV UTF-8”."
+        message = f"Line {number} is not UTF-8. Save the file as “CSV UTF-8”."
         raise ValidationError(message) from None
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -69,10 +69,10 @@ def read_csv(data: bytes) -> list[Entry]:
     try:
         reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
         if "email" not in reader.fieldnames:
-            raise csv.Error("this is the header, and has no column “email”")
+            raise csv.Error("the header has no column “email”")
         for row in reader:
             if None in row:
-                raise csv.Error("it has more cells than the header")
+                raise csv.Error("too many cells")
             cells = {column: (cell or "").strip() for column, cell in row.items()}
             names = filter(None, map(str.strip, re.split("[;|]", cells.get("topics", ""))))
             topics = tuple(known[name.lower()] for name in names)
@@ -89,7 +89,9 @@ def read_csv(data: bytes) -> list[Entry]:
 def invite(
     entries: list[Entry], topics: list[Topic], choices: dict, group: Group | None, *, by: str, now
 ) -> list[tuple[str, str]]:
-    """Invite each address in the name of an account. Return each with why not, or "".
+    """Invite each address in the name of an account.
+
+    Return each address with the reason for refusing it, or "".
 
     `choices` has names of Subscriber's fields: hour, timezone, language. Subscribers keep theirs:
     they are only invited to the group.
@@ -117,7 +119,7 @@ def _invite(email, name, topics, choices, group, by, now):
     if group and state in ("active", "paused"):
         has_membership = group.memberships.filter(subscriber=subscriber).exists()
         state = "invited" if has_membership else "subscribed"
-    if refusal := _refusal(email, state, now):
+    if refusal := _check_and_count(email, state, now):
         return refusal
     if state == "new":
         subscriber = _create(email, by, now, **choices)
@@ -131,8 +133,8 @@ def _invite(email, name, topics, choices, group, by, now):
     return ""
 
 
-def _refusal(email, state, now) -> str:
-    """Count an invitation, and return "", or why there must be none. `state` is a subscriber's."""
+def _check_and_count(email, state, now) -> str:
+    """Return the reason for refusing, or "" after counting the invitation."""
     if suppression_list.contains(email, now):
         state = "suppressed"
     elif state == "new" and suppression_list.was_invited(email):
@@ -167,7 +169,7 @@ def check_list(group: Group, text: str, now) -> str:
     if group.mailing_list and group.mailing_list.email.lower() == address.lower():
         return group.mailing_list.email
     is_taken = Subscriber.objects.with_address(address).exists()
-    if refusal := _refusal(address, "taken" if is_taken else "new", now):
+    if refusal := _check_and_count(address, "taken" if is_taken else "new", now):
         raise ValidationError(refusal)
     return address
 

@@ -15,8 +15,8 @@ from subscriptions.admin.base import BaseModelAdmin, LockingMixin
 from subscriptions.models import Group, Membership
 
 LIST_HELP = (
-    "It gets one email that asks to confirm, then the group’s digest. One that is replaced or "
-    "removed is unsubscribed. Remove it before you delete the group."
+    "The list gets one email that asks to confirm, then the group’s digest. A replaced or removed "
+    "list is unsubscribed. Remove the list before you delete the group."
 )
 
 
@@ -78,7 +78,7 @@ class GroupAdmin(LockingMixin, BaseModelAdmin):
     @display(description="Members")
     def members(self, group):
         joined = group.memberships.filter(joined_at__isnull=False).count()
-        return f"{joined} of {group.memberships.count()} invited"
+        return f"{joined} joined, {group.memberships.count()} invited"
 
     @display(description="Digest goes to")
     def recipients(self, group):

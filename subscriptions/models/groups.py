@@ -26,7 +26,7 @@ class Group(models.Model):
     """A lab or team. Its digest has the best papers of its members.
 
     The digest goes to `channel` and `mailing_list`, which are subscribers: their hour, days and
-    size apply, and each has had its own papers.
+    size apply, and each has its own record of sent papers.
     """
 
     name = models.CharField(max_length=100, unique=True)

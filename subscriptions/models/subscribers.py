@@ -66,7 +66,7 @@ class SubscriberQuerySet(models.QuerySet):
         )
 
     def people(self):
-        """Filter by subscribers with an email address: all but channels."""
+        """Filter by subscribers with an email address, mailing lists included: all but channels."""
         return self.filter(channel="")
 
     def due(self, now):

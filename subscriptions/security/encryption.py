@@ -1,4 +1,4 @@
-"""Encryption of secrets that must be readable again: web addresses of channels, keys of readers."""
+"""Encryption of secrets that must be readable: channels' addresses, subscribers' Zotero keys."""
 
 from base64 import urlsafe_b64encode
 from functools import lru_cache

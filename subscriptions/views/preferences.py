@@ -43,7 +43,7 @@ DONE = {
     "reset": _("Deleted: your feedback, your saved papers and your library."),
     "move": _("We sent a confirmation link to each address. Both must confirm."),
     "stay": _("Your digest stays at this address."),
-    "revoke_token": _("Your token is revoked."),
+    "revoke_token": _("Your API token is revoked."),
     "join": _("Saved. The group’s members see your name."),
     "leave": _("You left the group. Your name in it is deleted."),
 }

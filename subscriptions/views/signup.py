@@ -79,24 +79,20 @@ def confirm(request, token):
     memberships = subscriber.memberships.filter(joined_at=None).select_related("group")
     membership = memberships.first() if kind == Letter.Kind.CONFIRM else None
     join_form = forms.JoinForm(membership, request.POST or None) if membership else None
-    joins = join_form is not None and "join" in request.POST
-    if request.method == "POST" and (not joins or join_form.is_valid()):
+    wants_to_join = join_form is not None and "join" in request.POST
+    if request.method == "POST" and (not wants_to_join or join_form.is_valid()):
         source = consent_source(request, via, wording)
         with transaction.atomic():
             signup.confirm(subscriber, asked_at, source=source, now=now, kind=kind)
-            if joins:
+            if wants_to_join:
                 source = replace(source, wording=join_form.consent)
                 groups.join(membership, join_form.cleaned_data["name"], source=source, now=now)
         subscriber.refresh_from_db()
     is_open = signup.is_open(subscriber, asked_at, now=now, kind=kind)
     state, is_held_up = subscriber.state_at(now), _is_held_up(now)
     # Whether a first digest is due at once.
-    is_first = (
-        not is_open
-        and kind == "confirm"
-        and subscriber.confirmed_at is not None
-        and not subscriber.had_digest_before_confirming()
-    )
+    has_confirmed = not is_open and kind == "confirm" and subscriber.confirmed_at is not None
+    is_first = has_confirmed and not subscriber.had_digest_before_confirming()
     first_digests = [get(subscriber) for get in hooks.first_digests] if is_first else []
     is_new = is_first and now - subscriber.confirmed_at < FIRST_DIGEST_WAIT
     context = {
@@ -105,7 +101,7 @@ def confirm(request, token):
         "preferences_url": tokens.preferences_url(subscriber),
         "consent": wording,
         "join_form": join_form,
-        "joins": joins,
+        "wants_to_join": wants_to_join,
         "kind": kind,
         "state": state,
         "is_delayed": subscriber.is_delayed(now),
@@ -116,7 +112,8 @@ def confirm(request, token):
         "now": now,
     }
     template = f"subscriptions/{template if is_open else 'confirmed'}.html"
-    return render(request, template, context, status=400 if joins and join_form.errors else 200)
+    status = 400 if wants_to_join and join_form.errors else 200
+    return render(request, template, context, status=status)
 
 
 @open_form  # The letter goes to the address alone, and there is no cookie to protect.

@@ -1,6 +1,6 @@
 """Workers killed between a POST to a channel and the commit, and what became of each message.
 
-    uv run python -m tests.faults.channels --kills 200 [--folder DIR]
+    uv run python -m tests.faults.channels --kills 200
 
 One worker after the other delivers one message. The server kills the worker with the message read:
 before it answers, or right after. Of the messages that are sent again, every other one has its

@@ -1,4 +1,4 @@
-"""Channels: messages that are posted to a web address, beside a transport of emails."""
+"""Post messages to channels; hand emails to the transport for emails."""
 
 import socket
 from collections.abc import Callable

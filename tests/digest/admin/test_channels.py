@@ -147,4 +147,4 @@ def test_a_channel_of_a_group_follows_no_topics(panel):
 
 
 def test_the_panel_says_that_no_real_service_was_tried(panel):
-    assert "Never tried with the real service" in text_of(panel.get(ADD))
+    assert "No kind of channel has been tried" in text_of(panel.get(ADD))

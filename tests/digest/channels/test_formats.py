@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from digest.channels import formats
-from digest.channels.formats import Entry, Post
+from digest.channels.formats import ChannelMessage, MessagePaper
 
 MESSAGES = Path(__file__).parent / "messages"
 KINDS = ["slack", "teams", "telegram", "json"]
@@ -16,11 +16,11 @@ TRAP = "<!everyone> @here & @channel <b> [x](http://x/) *bold* 🧪"
 def post(count=2, title="Graphs <are> & trees", **fields):
     about = {"authors": "Ada A, Bo B", "reason": "Matches “graph”"}
     papers = [
-        Entry(f"2606.{n}", title, f"http://localhost:8000/papers/2606.{n}/", **about)
+        MessagePaper(f"2606.{n}", title, f"http://localhost:8000/papers/2606.{n}/", **about)
         for n in range(1, count + 1)
     ]
     usual = {"title": "2 picks", "day": "2026-06-01", "text": "1 Graphs, 1 New"}
-    return Post("a-public-id", papers=papers, **usual | fields)
+    return ChannelMessage("a-public-id", papers=papers, **usual | fields)
 
 
 def message(kind, post):

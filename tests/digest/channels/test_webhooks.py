@@ -91,7 +91,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("address", REFUSED)
-def test_no_address_that_is_not_public_is_asked(settings, address):
+def test_private_addresses_get_no_request(settings, address):
     settings.ALLOWED_PRIVATE_HOSTS = frozenset()
     result = webhooks.post(address, BODY)
     assert result.status == "refused", result.reply

@@ -55,7 +55,7 @@ def test_a_recommendation_has_the_senders_name_in_the_group_of_the_receiver(pair
         ("subscriber", "suppressed_at", NOW),
     ],
 )
-def test_who_cannot_get_recommendations_looks_as_if_they_were_not_there(pair, of, field, value):
+def test_members_without_recommendations_are_not_listed(pair, of, field, value):
     ada, bob = pair
     send(ada, bob)
     row = bob if of == "membership" else bob.subscriber
@@ -178,4 +178,4 @@ def test_pages_of_papers_lead_to_it_only_with_a_colleague_and_a_token_for_prefer
     assert [found in client.get(page).text for page in inside + outside] == [True] * 3 + [False] * 2
     bob.delete()
     assert not any("recommend" in client.get(page).text for page in inside)
-    assert "no colleague" in client.get(found).text
+    assert "nobody to recommend papers to" in client.get(found).text

@@ -196,7 +196,7 @@ def test_of_two_workers_at_once_one_reads_and_asks_in_no_transaction(subscriber,
         *(partial(zotero.connect, path=path, key=KEY, now=NOW) for path in ("groups/7", PATH)),
     ],
 )
-def test_what_was_read_is_left_if_the_library_was_changed_meanwhile(subscriber, server, meanwhile):
+def test_what_was_read_is_discarded_if_the_library_changed(subscriber, server, meanwhile):
     zotero.connect(subscriber, PATH, "", NOW)
     server.add(1)
     row = state(subscriber)
@@ -261,10 +261,10 @@ def test_a_key_is_read_after_a_rotation_and_asked_for_without_the_old_secret(
     [
         ((403, {}, b""), "Make the library public, or enter a key"),
         ((404, {}, b""), "Zotero has no such library."),
-        ((412, {}, b""), "Zotero could not be read."),
-        (DOWN, "Zotero could not be read."),
-        (web_page(), "Zotero sent no library."),
-        (says({}), "Zotero sent no library."),
+        ((412, {}, b""), "Zotero could not be reached."),
+        (DOWN, "Zotero could not be reached."),
+        (web_page(), "Zotero’s answer could not be read."),
+        (says({}), "Zotero’s answer could not be read."),
     ],
 )
 def test_the_page_says_what_went_wrong_and_keeps_the_papers(client, someone, server, answer, words):
@@ -283,8 +283,8 @@ def test_the_page_says_what_went_wrong_and_keeps_the_papers(client, someone, ser
 @pytest.mark.parametrize(
     ("sent", "words"),
     [
-        ({"zotero": "https://www.zotero.org/ada"}, "A user name has no number"),
-        ({"zotero": "http://127.0.0.1:8000/users/1"}, "neither the address of a library"),
+        ({"zotero": "https://www.zotero.org/ada"}, "does not contain the user ID"),
+        ({"zotero": "http://127.0.0.1:8000/users/1"}, "Enter the address of a group library"),
         ({"zotero": PATH, "key": "a\r\nHost: x"}, "not a key of Zotero"),
     ],
 )
@@ -316,7 +316,7 @@ def test_a_library_is_connected_read_now_changed_and_disconnected(client, someon
     assert not ZoteroLibrary.objects.exists()
 
 
-def test_reading_is_asked_for_ten_times_an_hour_by_each_subscriber(client, monkeypatch):
+def test_a_subscriber_can_ask_for_ten_reads_an_hour(client, monkeypatch):
     asked = []
     monkeypatch.setattr(page, "enqueue", asked.append)
     one, other = make.subscriber(), make.subscriber()

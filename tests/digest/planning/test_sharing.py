@@ -190,10 +190,10 @@ def test_a_group_digest_shows_nothing_of_a_members_feedback(lab, client):
     picks = picks_of(lab.mailing_list, paper__in=found)
     assert {(pick.basis, pick.topic_name, *pick.terms) for pick in picks} == {("group", "")}
     page = text_of(client.get(web_copy_of(picks[0].digest)))
-    assert page.count("Like papers that members chose") >= 2
+    assert page.count("Similar to papers that members liked") >= 2
     assert not any(paper.title in page for paper in liked)
     content = compose.preview(picks[0].digest, picks)
-    assert "Like papers that members chose" in content.text
+    assert "Similar to papers that members liked" in content.text
     assert "don’t follow any topics" not in content.text
 
 

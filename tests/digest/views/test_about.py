@@ -38,7 +38,7 @@ PARTS = {
     "Interest profile": {ours.ReaderModel},
     "Groups": {theirs.Group, theirs.Membership, ours.Recommendation},
     "Rate limits": {theirs.Attempt},
-    "Token for programs": {theirs.ApiToken},
+    "API token": {theirs.ApiToken},
     "Requested change of address": {theirs.Move},
     "Invitation": {theirs.Invitation},
     "Blocked addresses": {theirs.Seal},

@@ -61,7 +61,7 @@ def test_the_digest_is_the_latest_that_was_sent_with_reasons_in_their_language(s
     found = call("/digest/", subscriber.token).json()
     papers = {paper["id"]: paper for paper in found["papers"]}
     assert (found["day"], papers.keys()) == ("2026-06-01", {"2606.1", "biorxiv:10.1101/1"})
-    said = {"opinion": "more", "is_saved": True, "group": "new", "score": 0.1235}
+    said = {"opinion": "more", "is_saved": True, "section": "new", "score": 0.1235}
     assert papers["2606.1"].items() >= said.items()
     assert papers["2606.1"]["reason"].startswith("Ähnlich wie „graph networks“")
     subscriber.letters.update(state="planned", ended_at=None)
@@ -107,7 +107,7 @@ def test_feedback_is_that_of_the_links_and_may_be_repeated(subscriber):
 
 
 @pytest.mark.parametrize("path", PATHS[:-1])
-def test_a_get_changes_nothing_but_the_count_of_requests_and_gives_no_leave(subscriber, path):
+def test_a_get_changes_only_the_count_of_requests_and_sends_no_cors_headers(subscriber, path):
     before = everything()
     headers = {"origin": "https://elsewhere.example"}
     answer, head, asked = (
@@ -221,7 +221,7 @@ def test_the_token_is_in_no_log_and_no_table(subscriber, caplog):
 def test_requests_of_a_subscriber_are_limited_by_the_hour_whatever_the_token(
     subscriber, monkeypatch, clock
 ):
-    monkeypatch.setattr(api, "MAX_REQUESTS", 2)
+    monkeypatch.setattr(api, "MAX_REQUESTS_AN_HOUR", 2)
     assert [call(path, subscriber.token).status_code for path in PATHS[:3]] == [200, 200, 429]
     token = api_tokens.make(subscriber, NOW)
     late = call("/digest/", token)
@@ -231,7 +231,7 @@ def test_requests_of_a_subscriber_are_limited_by_the_hour_whatever_the_token(
 
 
 def test_wrong_tokens_of_a_network_are_limited_and_right_ones_still_open(subscriber, monkeypatch):
-    monkeypatch.setattr(api, "MAX_BAD_TOKENS", 2)
+    monkeypatch.setattr(api, "MAX_BAD_TOKENS_AN_HOUR", 2)
     assert [call("/saved/", "pb_x").status_code for _ in range(3)] == [401, 401, 429]
     assert call("/saved/").status_code == 401
     assert call("/saved/", subscriber.token).status_code == 200
@@ -340,7 +340,7 @@ def test_real_answers_are_as_described(subscriber, monkeypatch):
         check(path, "pb_x", method)
         with connection.execute_wrapper(no_writes):
             check(path, subscriber.token, method)
-    monkeypatch.setattr(api, "MAX_REQUESTS", 1)
+    monkeypatch.setattr(api, "MAX_REQUESTS_AN_HOUR", 1)
     for path, method in methods.items():
         check(path, subscriber.token, method)
     described_too = {

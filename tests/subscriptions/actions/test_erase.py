@@ -77,7 +77,7 @@ def a_life(client):
     member, colleague = make.member(group, of=subscriber), make.member(group, "Grace")
     act(client, "join", membership=member.pk, name="Countess Lovelace")
     for sender, receiver in ((member, colleague), (colleague, member)):
-        sent = {"to": str(receiver.pk), "paper": papers[0], "note": "A punched card"}
+        sent = {"membership_id": str(receiver.pk), "paper": papers[0], "note": "A punched card"}
         recommendations.recommend(sender.subscriber, **sent, now=NOW)
     client.post(tokens.unsubscribe_url(subscriber))
     goodbye = subscriber.letters.get(kind="goodbye")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 def join(membership, name="Ada", now=NOW):
-    source = signup.ConsentSource("a test", wording=groups.consent(membership.group))
+    source = signup.ConsentSource("a test", wording=groups.consent_wording(membership.group))
     groups.join(membership, name, source=source, now=now)
     return make.fresh(membership)
 
@@ -161,7 +161,7 @@ def test_a_list_is_asked_to_confirm_once_and_gets_nothing_before():
 )
 def test_the_address_of_a_subscriber_is_refused_as_a_list(fields):
     make.subscriber("ada@example.org", **fields)
-    with pytest.raises(ValidationError, match="subscriber’s"):
+    with pytest.raises(ValidationError, match="belongs to a subscriber"):
         set_list(make.group(), "ADA@example.org")
 
 

@@ -316,15 +316,15 @@ def test_a_category_is_found_by_its_code():
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "Line 1: this is the header"),
-        (b"a@x.org\nb@x.org\n", "Line 1: this is the header, and has no column"),
-        (b"email,name\na@x.org,A\nb@x.org,B,C\n", "Line 3: it has more cells than the header"),
+        (b"", "Line 1: the header has no column"),
+        (b"a@x.org\nb@x.org\n", "Line 1: the header has no column “email”"),
+        (b"email,name\na@x.org,A\nb@x.org,B,C\n", "Line 3: too many cells"),
         (b"email,topics\na@x.org,Bread\n", "Line 2: there is no topic “bread”"),
         (b'email\na@x.org\n"b@x.org\n', "Line 3: unexpected end of data"),
-        (b"email\na@x.org\nb\0@x.org\n", "Line 3 is not text"),
-        ("email,name\na@x.org,Zoë\n".encode("latin-1"), "Line 2 is not text"),
-        (b"\xff\xfe\x00", "Line 1 is not text"),
-        (b"PK\x03\x04\x00\x00\xff", "Line 1 is not text"),
+        (b"email\na@x.org\nb\0@x.org\n", "Line 3 is not UTF-8"),
+        ("email,name\na@x.org,Zoë\n".encode("latin-1"), "Line 2 is not UTF-8"),
+        (b"\xff\xfe\x00", "Line 1 is not UTF-8"),
+        (b"PK\x03\x04\x00\x00\xff", "Line 1 is not UTF-8"),
         (b"email\n" + b"x" * 200_000, "Line 2: field larger than"),
     ],
 )

@@ -57,9 +57,9 @@ def test_an_operator_invites_a_list_and_sees_who_was_not_invited_and_why(panel):
     [
         ("", None, "Enter up to 200 addresses"),
         ("\n".join(f"{n}@example.org" for n in range(201)), None, "These are 201."),
-        ("a@example.org", b"email\nb@example.org,c\n", "Line 2: it has more cells"),
-        ("a@example.org", b"b@example.org\n", "Line 1: this is the header"),
-        ("a@example.org", b"email\nb\0\n", "Line 2 is not text"),
+        ("a@example.org", b"email\nb@example.org,c\n", "Line 2: too many cells"),
+        ("a@example.org", b"b@example.org\n", "Line 1: the header has no column"),
+        ("a@example.org", b"email\nb\0\n", "Line 2 is not UTF-8"),
         ("a\0@example.org", None, "Null characters"),
     ],
 )

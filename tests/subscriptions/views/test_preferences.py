@@ -256,7 +256,7 @@ def test_erasing_leaves_every_row_of_another(client):
     assert other.picks.count() == 1
 
 
-# ---- The token for programs
+# ---- The API token
 
 
 def test_a_token_is_shown_once_in_the_answer_to_the_form_and_nowhere_else(client):
@@ -278,6 +278,6 @@ def test_a_token_is_shown_once_in_the_answer_to_the_form_and_nowhere_else(client
     assert token not in second
     assert api_tokens.find_subscriber(token) is None
     revoked = client.post(path, {"action": "revoke_token"}, follow=True)
-    assert "Your token is revoked." in revoked.text
+    assert "Your API token is revoked." in revoked.text
     assert not ApiToken.objects.exists()
     assert not client.cookies
