@@ -70,6 +70,7 @@ app.conf.beat_schedule = {
     "harvest due sources": _at("*/5", "digest.tasks.harvest_due_sources", 240),
     "learn from feedback": _at("*/5", "digest.tasks.learn_from_feedback", 240),
     "read Zotero libraries": _at("1-59/5", "digest.tasks.read_zotero_libraries", 240),
+    "look up added papers": _at("*", "digest.tasks.read_added_papers", 50),
     "check alarms": _every_minute("digest.tasks.watch"),
     "update the search index": _at("4-59/10", "digest.tasks.keep_archive", 540),
     "embed new papers": _at("2-59/5", "digest.tasks.embed_new_papers", 240),

@@ -11,7 +11,7 @@ import secrets
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -151,6 +151,16 @@ def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
                 f"{key}={number:g}."
             )
     return defaults | {key: int(number) for key, number in given.items()}
+
+
+def day_changes(name: str) -> dict[date, bool]:
+    """Return the days that the variable adds (True) or removes: "+2026-12-29 -2027-01-18"."""
+    given = text(name).replace(",", " ")
+    try:
+        return {date.fromisoformat(day[1:]): bool("-+".index(day[0])) for day in given.split()}
+    except ValueError:
+        message = f"{name} must be like +2026-12-29 -2027-01-18, not {given!r}."
+        raise ImproperlyConfigured(message) from None
 
 
 def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str:

@@ -136,8 +136,11 @@ def protect_token_pages(get_response):
     def middleware(request):
         response = get_response(request)
         status, is_api = response.status_code, request.path.startswith("/api/")
-        if is_api and status >= 400 and response["Content-Type"] != "application/json":
-            response = JsonResponse({"error": f"{response.reason_phrase}."}, status=status)
+        # WhiteNoise's refusals of a method or a range have no content type.
+        if is_api and status >= 400 and response.get("Content-Type") != "application/json":
+            kept = {name: response[name] for name in ("Allow", "Content-Range") if name in response}
+            error = {"error": f"{response.reason_phrase}."}
+            response = JsonResponse(error, status=status, headers=kept)
         if is_api or request.path.startswith("/admin/"):
             add_never_cache_headers(response)
         matched = request.resolver_match

@@ -113,8 +113,10 @@ TEMPLATES = [
     ENGINE
     | {
         "NAME": "html",
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": [
+                ("django.template.loaders.cached.Loader", ["subscriptions.mail.inlining.Loader"])
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -256,7 +258,7 @@ if KEEP_LETTERS.days < NEW_DAYS:
     )
 CORPUS_DAYS = env.whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many days.
 # Changes to digest.ranking.parameters.Parameters.
-RANKING = env.numbers("RANKING", example="cut=4")
+RANKING = env.numbers("RANKING", example="cut=0.5")
 # The model of sentence embeddings: none, a folder, or a name on the Hugging Face Hub.
 SEMANTIC_MODEL = env.text("SEMANTIC_MODEL")
 
@@ -265,8 +267,11 @@ SEMANTIC_MODEL = env.text("SEMANTIC_MODEL")
 # Where set, these two win over the panel.
 SOURCES = env.items("SOURCES") if env.is_set("SOURCES") else None
 ARXIV_CATEGORIES = env.items("ARXIV_CATEGORIES")
+# Days without announcements that the rules of digest/sources/arxiv/calendar.py don't know.
+ARXIV_HOLIDAYS = env.day_changes("ARXIV_HOLIDAYS")
 # Hosts that feeds and webhooks may have although their addresses are private.
 ALLOWED_PRIVATE_HOSTS = frozenset(env.items("ALLOWED_PRIVATE_HOSTS"))
+LOOK_UPS = env.flag("LOOK_UPS", default=True)  # Of papers that subscribers add: see docs/site.md.
 # How long after their hour a digest waits for a source that is late.
 HARVEST_GRACE = timedelta(minutes=env.whole_number("HARVEST_GRACE_MINUTES", 60))
 KEEP_OBSERVATIONS = env.days("KEEP_OBSERVATIONS_DAYS", 365)
@@ -293,8 +298,7 @@ CELERY_TASK_ROUTES = {
     "digest.tasks.plan_digests": {"queue": "tick"},
     "digest.tasks.watch": {"queue": "tick"},
     "subscriptions.tasks.deliver_due_letters": {"queue": "tick"},
-    "subscriptions.tasks.deliver_letter": {"queue": "send"},
-    "subscriptions.tasks.deliver_letters": {"queue": "send"},
+    "subscriptions.tasks.deliver_*": {"queue": "send"},
 }
 CELERY_TASK_TIME_LIMIT = 840  # Under the lease of a claimed letter, which is 900 s.
 CELERY_TASK_SOFT_TIME_LIMIT = 780
@@ -408,7 +412,6 @@ LOGGING = {
         "httpcore2": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
         "bibtexparser": {"level": "CRITICAL"},  # It logs each broken entry; the page shows them.
-        "flufl.bounce": {"level": "CRITICAL"},  # It logs each bounce that it cannot parse.
         "pylatexenc": {"level": "ERROR"},  # It logs each broken formula, which is shown raw.
     },
 }

@@ -15,31 +15,43 @@ class DigestConfig(AppConfig):
         from digest.channels import webhooks
         from digest.letters import compose
         from digest.operations import roles, upgrade
-        from digest.views import home, preference_panels
+        from digest.personalization import interests
+        from digest.sources.arxiv import calendar
+        from digest.views import chips, home, preference_panels
         from subscriptions import hooks as subscription_hooks
         from subscriptions.tasks import enqueue
 
         _check_settings()
+        calendar.EXCEPTIONS.update(settings.ARXIV_HOLIDAYS)
         post_migrate.connect(roles.update_groups, sender=self)
         post_migrate.connect(upgrade.add_sources, sender=self)
         subscription_hooks.composers["digest"] = compose.compose
         subscription_hooks.composers["welcome"] = compose.compose
-        subscription_hooks.on_confirmed.append(partial(enqueue, tasks.plan_digests))
+        for task in (tasks.read_added_papers, tasks.plan_digests):
+            subscription_hooks.on_confirmed.append(partial(enqueue, task))
         subscription_hooks.post_to_channel = webhooks.post
         subscription_hooks.first_digests.append(home.first_digest)
         subscription_hooks.on_not_sent.append(hooks.release_picks)
         subscription_hooks.on_reconciled.append(hooks.record_sent)
+        subscription_hooks.example_papers = home.example_papers
         subscription_hooks.exporters.append(hooks.export)
         subscription_hooks.on_reset.append(hooks.forget_feedback)
         subscription_hooks.erasers.append(hooks.forget_recommendations)
+        subscription_hooks.read_interests = interests.read
+        subscription_hooks.with_papers = interests.with_papers
+        subscription_hooks.stored_interests = interests.stored_lines
         subscription_hooks.previews.append(preference_panels.difference)
-        subscription_hooks.keyword_counts.append(preference_panels.keyword_counts)
+        subscription_hooks.sign_up_parts = home.parts_for
+        subscription_hooks.list_interests = chips.listed
+        subscription_hooks.show_interests = chips.shown
+        subscription_hooks.edit_interests = chips.edited
+        subscription_hooks.panels["interests"].append(preference_panels.why_nothing_panel)
         subscription_hooks.panels["learned"].append(preference_panels.feedback_panel)
         subscription_hooks.panels["delivery"].append(preference_panels.feed_panel)
 
 
 def _check_settings():
-    """Raise ImproperlyConfigured for unknown names of sources, categories and parameters."""
+    """Raise ImproperlyConfigured for unknown names of sources and categories, and a wrong cut."""
     from digest.papers.registry import SOURCES
     from digest.ranking.parameters import Parameters
     from digest.sources.arxiv import taxonomy

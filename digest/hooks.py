@@ -5,6 +5,7 @@ from datetime import UTC, timedelta
 from django.db.models import F
 
 from digest import models
+from digest.wording import reason_of
 from subscriptions.actions.export import rows
 from subscriptions.models import Letter
 
@@ -70,6 +71,7 @@ def export(subscriber):
         "digests": rows(models.Digest.objects.filter(subscriber=subscriber)),
         "papers": _papers(subscriber),
         "feedback": rows(subscriber.feedback, "paper"),
+        "added_papers": rows(models.AddedPaper.objects.filter(topic__owner=subscriber)),
         "library": rows(subscriber.library),
         "zotero_library": rows(zotero, without=("secret",)),
         "library_upload": rows(models.LibraryUpload.objects.filter(subscriber=subscriber)),
@@ -84,7 +86,7 @@ def export(subscriber):
 def _papers(subscriber):
     """Return the papers that were sent, each with its day and the reason in words."""
     picks = models.Pick.objects.filter(subscriber=subscriber)
-    reasons = {pick.pk: pick.why for pick in picks.select_related("paper")}
+    reasons = {pick.pk: reason_of(pick) for pick in picks.select_related("paper")}
     of_others = {
         "day": F("digest__day"),
         "title": F("paper__title"),

@@ -1,5 +1,7 @@
 """Celery tasks of the digest app. Each calls one function."""
 
+from functools import partial
+
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
@@ -66,6 +68,18 @@ def learn_from_feedback():
     from digest.personalization import feedback
 
     feedback.learn(timezone.now())
+
+
+@shared_task
+def read_added_papers():
+    """Read or look up papers that were added as interests, for a minute at most."""
+    from digest.papers import harvest
+    from digest.personalization import added_papers
+    from digest.sources.look_ups import LookUps
+
+    look_ups = LookUps(partial(harvest.web_for, retries=1, max_seconds=30))
+    if added_papers.read_due(look_ups, timezone.now):
+        plan_digests.delay()
 
 
 @shared_task

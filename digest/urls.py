@@ -46,6 +46,7 @@ urlpatterns = [
     path("api/v1/papers/<path:identity>/", api.paper),
     path("api/v1/saved/", api.saved),
     path("api/v1/feedback/", api.feedback),
+    path("api/v1/interests/", api.entries),
     path("recommend/<str:token>/", reader.recommend, name="recommend"),
     path("privacy/", about.privacy, name="privacy"),
     path("imprint/", about.imprint, name="imprint"),

@@ -11,15 +11,16 @@ from itertools import groupby
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.utils import formats, translation
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from digest.numbers import grouped
+from digest.papers.summary import best_sentence
+from digest.papers.venues import venue
 from digest.ranking.authors import queried_authors
-from digest.ranking.query import QUOTED, QUOTES, SHORT_TEXT
 from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable
-from digest.summary import best_sentence
 from subscriptions.mail.plaintext import one_line, shortened, unnumbered
 from subscriptions.templatetags import dates
 
@@ -32,34 +33,11 @@ TOPICS_COLUMNS = 240  # Of the names of all topics.
 #: How the subjects of answers begin: a title that begins so must not look like one.
 REPLY = re.compile(r"[\W_]*(re|fwd?|aw|wg|sv|vs|tr|antw)\s?(\[\d+\])?\s*[:：]", re.IGNORECASE)
 WORDS = re.compile(r"[^\W\d_]+")
-#: What authors write of a paper that is not accepted, or of another version of it.
-NOT_ACCEPTED = re.compile(r"(?i)\b(?:earlier|exten[ds]|(?:in|under) review|not|prev|revis|submi)")
-#: "Accepted at NeurIPS 2025", or a conference with its year and no more than how it is there.
-ACCEPTED = re.compile(
-    r"\b(?i:(?:accepted|to appear|(?:to be )?published)"
-    r"(?: for (?:oral |poster )?(?:presentation|publication))?(?: as (?:an? )?[\w-]+(?: \w+)?)?"
-    r" (?:at|by|for|in|to)(?: the)?) ((?>[A-Z\d][\w’'&/+-]*"
-    r"(?: (?:(?:&|and|at|for|in|of|on|the) ){0,2}[A-Z\d][\w’'&/+-]*)*))(?!\.)"
-    r"|(?:\A|[,.:]) *((?!AMS|MSC)[A-Z]+[A-Za-z]*[A-Z]+ 20\d\d"
-    r"(?: \(?(?i:findings|main|oral|poster|spotlight)\)?)?)(?= *(?:[,.:]|\Z))"
-)
 #: Groups of picks that have a heading, whatever the picks' topics are. They come last.
 OWN_HEADINGS = ("missed", "near", "shared")
 NOTE_COLUMNS = 600  # Of a recommendation, which has 280 characters of one or two columns.
 #: The reason names the votes, so the facts don't.
 VOTE_BASES = ("trend", "second")
-#: Operators of other search engines, which have no effect here: in capitals, before a word.
-OPERATOR = re.compile(r"(?<=\S\s)(?:AND|OR)(?=\s\S)|\bNOT(?=\s\S|\()")
-#: Ways to exclude something in a short topic. In a sentence, most of these describe the subject.
-BUT = re.compile(
-    r"(?:[,;]\s*(?:but\s+)?|\bbut\s+)(?:not?|except|excluding|without)\s+\w|\s(?:except|excluding)\s+\w",
-    re.IGNORECASE,
-)
-MAX_FEW_WORDS = 8
-#: Ways to exclude something in a topic of any length.
-BUT_NOT = re.compile(
-    r"\bbut\s+(?:not?|nothing)\s+(?!only\b)\w|[\s,;](?:except|excluding)\s+\w", re.IGNORECASE
-)
 
 
 def authors(names: list[str]) -> str:
@@ -117,18 +95,6 @@ def card_facts(paper) -> list[str]:
     withdrawn, sample = paper.is_withdrawn and _("Withdrawn"), paper.is_sample and _("Sample")
     facts = stars, venue(paper), organization, *paper.fields[:4], withdrawn, sample
     return list(filter(None, facts))
-
-
-def venue(paper) -> str:
-    """Return the journal, or where a paper is accepted by its authors' comments if that is sure."""
-    if paper.id.startswith("doi:"):
-        return shortened(paper.journal_ref, 80)
-    ends = r";|(?:(?<=[a-z]{5})|(?<=\d{4})|(?<=\)))\.(?: (?![A-Z]\.)|$)"
-    for part in re.split(ends, paper.comments):
-        name = (found := ACCEPTED.search(part)) and (found[1] or found[2])
-        if name and len(re.findall("[A-Z]", name)) > 1 and not NOT_ACCEPTED.search(part):
-            return _("accepted at %s") % shortened(name, 80)
-    return ""
 
 
 def upvotes(count: int) -> str:
@@ -195,6 +161,7 @@ def _heading(name, topic, language):
         "shared": _("Shared in your groups"),
         "group": _("Similar to papers that members liked"),
         "learned": _("Like papers you chose"),
+        "added": _("Like papers you added"),
         "trend": _("Trending"),
         "new": _("New"),
     }
@@ -219,7 +186,13 @@ def why(
         return named if topic else _("Similar to papers that members liked")
     reason = _why(basis, topic, terms, votes, area)
     # Translators: why a paper is in a digest: it is nearly about a topic, of which it has a word.
-    return shortened(_("Close to %s") % reason if group == "near" else reason, REASON_COLUMNS)
+    is_near = group == "near" and basis == "topic"
+    return shortened(_("Close to %s") % reason if is_near else reason, REASON_COLUMNS)
+
+
+def reason_of(pick) -> str:
+    """Return the reason for a pick in words."""
+    return why(*pick.reason)
 
 
 def note(reason: tuple, *, is_brief: bool) -> str:
@@ -246,8 +219,11 @@ def _why(basis, topic, terms, votes, area):
     if basis == "topic":
         beside = _words_beside(topic, terms)
         return f"{shortened(topic, TOPIC_COLUMNS)}: {words}" if beside else topic
-    if basis == "learned" and topic:
-        reason = _("Like “%s”, which you chose") % shortened(topic, TOPIC_COLUMNS)
+    if basis == "added" or (basis == "learned" and topic):
+        liked = (
+            _("Like “%s”, which you added") if basis == "added" else _("Like “%s”, which you chose")
+        )
+        reason = liked % shortened(topic, TOPIC_COLUMNS)
         return f"{reason}: {words}" if words else reason
     if basis == "learned":
         return _("Like what you chose: %s") % words if words else _("Like what you chose")
@@ -301,9 +277,9 @@ def headline(count: int, considered: int) -> str:
 
 
 def overview(counts: Sequence[tuple[str, int]]) -> str:
-    """Return how many picks each section has: "5 cryo-EM, 1 Trending"."""
-    named = [f"{count} {heading}" for heading, count in counts if heading]
-    return shortened(", ".join(named), TOPICS_COLUMNS)
+    """Return how many picks each section has: "cryo-EM (5), Trending (1)". "" for one section."""
+    named = [f"{heading} ({count})" for heading, count in counts if heading]
+    return shortened(", ".join(named), TOPICS_COLUMNS) if len(counts) > 1 else ""
 
 
 def preheader(headline: str, overview: str, texts: Sequence[str]) -> str:
@@ -366,11 +342,6 @@ def _day(day, language):
     return dates.format_date(day, _("j F Y"))
 
 
-def grouped(count: int) -> str:
-    """Return a number with the language's thousands separator: 1,043 or 1.043."""
-    return f"{count:,}".replace(",", formats.get_format("THOUSAND_SEPARATOR"))
-
-
 def footer_reason(site: str, day: date, group: str = "") -> str:
     """Return the sentence in the footer about a subscriber who confirmed on this day.
 
@@ -421,30 +392,3 @@ def empty_text(considered: int, topics: Sequence[str]) -> str:
         considered,
     )
     return text % grouped(considered)
-
-
-def operators(topic: str) -> list[str]:
-    """Return which of AND, OR and NOT a topic's text contains, each once and in order.
-
-    >>> operators("graphs OR molecules"), operators('"AND gates", schedules of the OR')
-    (['OR'], [])
-    >>> operators("graphs, but not molecules"), operators("not only graphs")
-    (['NOT'], [])
-    >>> operators("how robots learn from videos of people, but not how cars are driven")
-    ['NOT']
-    """
-    unquoted = QUOTED.sub("x", topic.translate(QUOTES))
-    found = OPERATOR.findall(unquoted)
-    is_few = len(unquoted.split()) <= MAX_FEW_WORDS
-    if (BUT if is_few else BUT_NOT).search(unquoted) and len(unquoted) <= SHORT_TEXT:
-        found.append("NOT")
-    return list(dict.fromkeys(found))
-
-
-def counted(number: int, singular: str, plural: str = "") -> str:
-    """Return the number and what it counts, in English, for commands and the panel.
-
-    >>> counted(1, "digest"), counted(1200, "digest"), counted(0, "day was", "days were")
-    ('1 digest', '1,200 digests', '0 days were')
-    """
-    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"

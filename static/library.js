@@ -1,9 +1,14 @@
 // Takes a bibliography from a file. The server reads it in pieces; their papers go in as one text, of
 // which the next page shows what it would add. Without this script, there is the text area.
 const form = document.querySelector("form.library");
-const PIECE = 300_000; // Characters of up to three bytes: a request may have a million.
-const LARGEST = 950_000; // Bytes of the papers that are sent in.
-const BEGINNINGS = /^(?=[ \t]*@[ \t]*\w+[ \t]*[{(]|(?:TY[ \t]{1,2}-|PMID-|%0[ \t]))/m;
+const LARGEST = Number(form?.dataset.bytes); // Bytes of a request's text.
+const PIECE = LARGEST / 3; // Characters of up to three bytes.
+// Where entries begin, by format, in the order in which the server recognises them.
+const BEGINNINGS = [
+  /^(?=[ \t]*@[ \t]*\w+[ \t]*[{(]|(?:TY[ \t]{1,2}-|PMID-|%0[ \t]))/m,
+  /^(?=OWN - |PT [A-Z]\w*[ \t]*$)/m,
+  /(?=<record>)/,
+];
 
 // Whoever comes back to the answer to a form asks for the page, and sends nothing again.
 history.replaceState(null, "", location.href);
@@ -20,10 +25,14 @@ async function textOf(file) {
   }
 }
 
+function beginningsIn(text) {
+  return BEGINNINGS.find((format) => format.test(text));
+}
+
 // Pieces that end between two entries, or two lines where these are the entries.
 function* piecesOf(text) {
   let piece = "";
-  for (const entry of text.split(BEGINNINGS.test(text) ? BEGINNINGS : /^/m)) {
+  for (const entry of text.split(beginningsIn(text) ?? /^/m)) {
     if (piece && piece.length + entry.length > PIECE) {
       yield piece;
       piece = "";
@@ -46,7 +55,8 @@ async function read(piece) {
 function send(papers, bad, unread) {
   const sorted = [...papers].sort(([, day], [, other]) => other.localeCompare(day));
   let size = 0;
-  const fits = ([entry]) => (size += new Blob([entry]).size) <= LARGEST;
+  // Forms send two bytes for the end of a line.
+  const fits = ([entry]) => (size += new Blob([entry.replaceAll("\n", "\r\n")]).size) <= LARGEST;
   const latest = sorted.filter(fits);
   const sent = document.createElement("form");
   sent.method = "post";
@@ -73,13 +83,13 @@ async function take(file) {
   const nul = text.indexOf("\0");
   // The server says what is wrong with it.
   if (nul >= 0) return (await read(text.slice(Math.max(nul - 200, 0), nul + 1))).problem;
-  if (!BEGINNINGS.test(text) && !/\.txt$/i.test(file.name)) return form.dataset.format;
   const papers = new Map(); // Each with its day.
   const unread = [];
   let bad = 0;
   for (const piece of piecesOf(text)) {
     const told = await read(piece);
     if (told.problem) return told.problem;
+    if (!beginningsIn(text) && !/\.txt$/i.test(file.name)) return form.dataset.format;
     for (const [entry, day] of told.papers) papers.set(entry, day);
     unread.push(...told.unread);
     bad += told.bad;

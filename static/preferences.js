@@ -58,6 +58,15 @@ function watch(form) {
   let waiting;
   let asking;
 
+  // Shows the answer: what would change, and the entries as chips.
+  function put(html) {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    for (const part of page.querySelectorAll("[id^=entries_]")) {
+      document.getElementById(part.id).innerHTML = part.innerHTML;
+    }
+    told.innerHTML = asIs(form) === asSent(form) ? "" : page.querySelector(".change").innerHTML;
+  }
+
   async function show() {
     clearTimeout(waiting);
     const wanted = asIs(form);
@@ -65,10 +74,6 @@ function watch(form) {
     asking?.abort();
     shown = wanted;
     told.removeAttribute("aria-busy");
-    if (wanted === asSent(form)) {
-      told.replaceChildren();
-      return;
-    }
     document.querySelector(".notice.good")?.remove(); // "Saved." was about what stood here before.
     asking = new AbortController();
     told.setAttribute("aria-busy", "true");
@@ -80,7 +85,7 @@ function watch(form) {
         body: sent,
         signal: asking.signal,
       });
-      if (answer.ok) told.innerHTML = await answer.text();
+      if (answer.ok) put(await answer.text());
       else told.textContent = answer.status === 400 ? form.dataset.wrong : form.dataset.failed;
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -90,9 +95,9 @@ function watch(form) {
   }
 
   ask.hidden = true;
-  form.addEventListener("input", () => {
+  form.addEventListener("input", (event) => {
     clearTimeout(waiting);
-    waiting = setTimeout(show, PAUSE);
+    waiting = setTimeout(show, event.isTrusted ? PAUSE : 0); // At once after a change of a chip.
   });
   form.addEventListener("submit", () => (saving = form));
   addEventListener("pageshow", show); // Browsers put back what was chosen on an earlier visit.

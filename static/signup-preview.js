@@ -1,10 +1,11 @@
-// Shows the digest for what a visitor types. Without this script, or if that is too long for a URL, they
-// press "Preview". The email address is never sent along.
+// Shows how it is read, and the digest for it, while a visitor types. Without this script, they press "Preview". The email address
+// is never sent along.
 const form = document.querySelector("form[data-preview]");
 const part = document.getElementById("digest");
+const read = document.getElementById("entries_interests");
 const told = document.getElementById("told");
 const FIELDS = ["topics", "interests"];
-const MAX_LENGTH = 3000; // Characters of a URL that every server takes.
+const MAX_LENGTH = 3000; // Characters of a URL that every server takes. More are posted.
 const PAUSE = 400; // Milliseconds after the last key.
 
 let shown = query(initial());
@@ -45,15 +46,19 @@ async function show() {
   asking?.abort(); // A late answer is dropped.
   const wanted = current();
   if (wanted === shown) return say("");
-  if (wanted.length > MAX_LENGTH) return say(form.dataset.long, { isButtonNeeded: true });
   say(form.dataset.pending, { isBusy: true });
   asking = new AbortController();
   try {
-    const answer = await fetch(`${form.dataset.preview}?${wanted}`, { signal: asking.signal });
+    const isLong = wanted.length > MAX_LENGTH;
+    const { signal } = asking;
+    const answer = isLong
+      ? await fetch(form.dataset.preview, { method: "POST", body: new URLSearchParams(wanted), signal })
+      : await fetch(`${form.dataset.preview}?${wanted}`, { signal });
     if (!answer.ok) throw new Error(answer.status);
-    part.innerHTML = await answer.text();
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const one of [read, part]) one.innerHTML = page.getElementById(one.id).innerHTML;
     shown = wanted;
-    history.replaceState(null, "", wanted ? `${form.dataset.home}?${wanted}` : form.dataset.home);
+    history.replaceState(null, "", wanted && !isLong ? `${form.dataset.home}?${wanted}` : form.dataset.home);
     say(part.querySelector("[data-told]")?.textContent ?? "", { isInDigest: true });
   } catch (error) {
     if (error.name !== "AbortError") say(form.dataset.failed, { isButtonNeeded: true });
@@ -63,13 +68,12 @@ async function show() {
 form.addEventListener("input", (event) => {
   if (!FIELDS.includes(event.target.name)) return;
   clearTimeout(waiting);
-  const isTyped = event.target.type !== "checkbox";
+  const isTyped = event.isTrusted && event.target.type !== "checkbox";
   if (current() !== shown) say(form.dataset.pending, { isBusy: true });
   waiting = setTimeout(show, isTyped ? PAUSE : 0);
 });
 
-form.querySelector("[formaction]").addEventListener("click", async (event) => {
-  if (current().length > MAX_LENGTH) return; // The form is sent.
+form.querySelector(".show button").addEventListener("click", async (event) => {
   event.preventDefault();
   await show();
   part.focus();

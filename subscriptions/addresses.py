@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from difflib import get_close_matches
 
 import idna
 from django.core.exceptions import ValidationError
@@ -14,6 +15,14 @@ is_address = EmailValidator(
     allowlist=[],  # Django's has localhost.
 )
 
+#: Domains that people mistype.
+USUAL_DOMAINS = (
+    *("gmail.com", "yahoo.com", "hotmail.com", "outlook.com", "icloud.com"),
+    *("protonmail.com", "aol.com", "gmx.de", "web.de", "t-online.de"),
+)
+#: Domains that look like those, and are none.
+OTHER_DOMAINS = {"mail.com", "ymail.com", "email.com", "gmx.net", "gmx.com"}
+SIMILAR = 0.84  # Of a misspelling (difflib): "gmial.com", but not "hotmail.co.uk".
 #: Domains whose mailboxes are those of another domain.
 ALIAS_DOMAINS = {
     "gmail.com": "googlemail.com",
@@ -90,3 +99,15 @@ def mailbox(address: str) -> str:
     domain = MAIN_DOMAINS.get(domain, domain)
     name = re.split("[+-]" if HYPHEN_TAGS.fullmatch(domain) else "[+]", local)[0]
     return f"{re.sub('[._-]', '', name) or local}@{domain}"
+
+
+def suggestion(address: str) -> str:
+    """Return the usual domain that the domain of an address is a misspelling of, or "".
+
+    static/address.js asks likewise, before the form is sent.
+    """
+    typed = address.rpartition("@")[2].lower()
+    is_country = typed.startswith(tuple(f"{domain}." for domain in USUAL_DOMAINS))
+    is_known = is_country or typed in USUAL_DOMAINS or typed in OTHER_DOMAINS
+    near = [] if is_known else get_close_matches(typed, USUAL_DOMAINS, 1, SIMILAR)
+    return near[0] if near else ""

@@ -1,6 +1,7 @@
 """Forms of the public pages. To add a field to the sign-up: see SignUpForm.sign_up_request."""
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import date
 
 from django import forms
@@ -9,36 +10,39 @@ from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from subscriptions import addresses, schedule
+from subscriptions import addresses, hooks, schedule
 from subscriptions.actions import groups
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.actions.signup import SignUpRequest
 from subscriptions.models import Subscriber, Topic, known_zone, languages, zone_names
 
-MAX_QUERIES = 50
+MAX_QUERIES = 50  # That a subscriber follows, or mutes.
+MAX_LINES = 500  # A pasted paragraph has many.
 MAX_QUERY_LENGTH = 2000
 LAST_PAUSE = date(2999, 12, 31)  # Far from 9999, where Python's calendar ends.
 
 
 class QueriesField(forms.CharField):
-    """One query a line. Cleans to a list without blank lines and repeats."""
+    """Queries, one a line. Cleans to the text, which `InterestsMixin` reads."""
 
     widget = forms.Textarea
 
     def __init__(self, **kwargs):
         super().__init__(required=False, **kwargs)
 
+    def to_python(self, value):
+        return "\n".join(super().to_python(self.prepare_value(value)).splitlines())
+
     def clean(self, value):
-        text = super().clean(value)
-        queries = list(dict.fromkeys(" ".join(line.split()) for line in text.splitlines()))
-        queries = [query for query in queries if query]
-        if len(queries) > MAX_QUERIES:
-            raise forms.ValidationError(gettext("Please keep to %d lines.") % MAX_QUERIES)
-        if any(len(query) > MAX_QUERY_LENGTH for query in queries):
+        text = hooks.with_papers(super().clean(value))
+        lines = text.splitlines()
+        if len(lines) > MAX_LINES:
+            raise forms.ValidationError(gettext("Please keep to %d lines.") % MAX_LINES)
+        if any(len(line) > MAX_QUERY_LENGTH for line in lines):
             raise forms.ValidationError(
                 gettext("Please keep each line under %d characters.") % MAX_QUERY_LENGTH
             )
-        return queries
+        return text
 
     def prepare_value(self, value):
         return "\n".join(value) if isinstance(value, list) else value
@@ -134,6 +138,7 @@ class PageForm(forms.Form):
 
 
 class AddressForm(PageForm):
+    USUAL_DOMAINS, OTHER_DOMAINS = addresses.USUAL_DOMAINS, addresses.OTHER_DOMAINS
     email = forms.CharField(
         max_length=320,
         label=_("Email address"),
@@ -144,14 +149,36 @@ class AddressForm(PageForm):
         return addresses.normalise(self.cleaned_data["email"])
 
 
-class TopicsForm(PageForm):
+class InterestsMixin:
+    """Reads the fields `interests` and `muted_interests` of a form, if it has them."""
+
+    subscriber: Subscriber | None = None  # Whose stored entries stay as they are.
+    entries: Sequence = ()  # What was read in a valid form.
+
+    def clean(self):
+        data = super().clean()
+        if not self.errors:
+            fields = (data.get(name, "") for name in ("interests", "muted_interests"))
+            self.entries = hooks.read_interests(*fields, self.subscriber)
+            for name, is_muted in (("interests", False), ("muted_interests", True)):
+                count = sum(entry.is_muted == is_muted for entry in self.entries)
+                if count > MAX_QUERIES:
+                    message = gettext(
+                        "Please keep to %d interests. "
+                        "A longer bibliography fits into your library, after signing up."
+                    )
+                    message %= MAX_QUERIES
+                    self.add_error(name if name in self.fields else "interests", message)
+        return data
+
+
+class TopicsForm(InterestsMixin, PageForm):
     topics = TopicsField(Topic.objects.curated(), label=_("Topics"))
     interests = QueriesField(label=_("Keywords"))
 
     def topic_selection(self):
-        return TopicSelection(
-            follow=list(self.cleaned_data["topics"]), interests=self.cleaned_data["interests"]
-        )
+        data = self.cleaned_data
+        return TopicSelection.of(self.entries, data["topics"], data.get("mute", []))
 
 
 class SignUpForm(TopicsForm, AddressForm):
@@ -218,25 +245,26 @@ class InterestsForm(TopicsForm):
     muted_interests = QueriesField(label=_("Muted keywords"))
     mute = TopicsField(Topic.objects.curated(), label=_("Muted topics"))
 
+    def __init__(self, data=None, *, subscriber: Subscriber, **kwargs):
+        super().__init__(data, **kwargs)
+        self.subscriber = subscriber
+
     @classmethod
     def showing(cls, subscriber: Subscriber):
         """Return the unbound form with the current interests."""
         chosen: dict[str, list[str]] = {"follow": [], "mute": []}
-        queries: dict[str, list[str]] = {"follow": [], "mute": []}
-        found = subscriber.preferences.select_related("topic__merged_into").order_by("pk")
-        for stance, topic in [(preference.stance, preference.topic) for preference in found]:
-            if topic.owner_id is None:
-                chosen[stance].append(topic.current.slug)
-            else:
-                queries[stance].append(topic.query)
+        curated = subscriber.preferences.filter(topic__owner=None)
+        for preference in curated.select_related("topic__merged_into").order_by("pk"):
+            chosen[preference.stance].append(preference.topic.current.slug)
+        wanted, muted = hooks.stored_interests(subscriber)
         initial = {"topics": chosen["follow"], "mute": chosen["mute"]}
-        initial |= {"interests": queries["follow"], "muted_interests": queries["mute"]}
-        return cls(initial=initial)
+        initial |= {"interests": wanted, "muted_interests": muted}
+        return cls(initial=initial, subscriber=subscriber)
 
-    def topic_selection(self):
-        data = self.cleaned_data
-        follow, mute = list(data["topics"]), list(data["mute"])
-        return TopicSelection(follow, mute, data["interests"], data["muted_interests"])
+    @classmethod
+    def changing(cls, subscriber: Subscriber, sent: dict[str, list[str]]):
+        """Return the bound form with the fields that were sent. Others are as they were."""
+        return cls(cls.showing(subscriber).initial | sent, subscriber=subscriber)
 
 
 class DeliveryForm(PageForm):

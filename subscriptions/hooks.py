@@ -56,13 +56,35 @@ panels: defaultdict[str, list[Callable]] = defaultdict(list)
 #: each returns what would change, as HTML. Nothing is written.
 previews: list[Callable] = []
 
-#: Called with keywords and the moment; each returns how many papers of the last week match, by
-#: keyword.
-keyword_counts: list[Callable] = []
+#: Returns a few papers of the first digest of somebody who follows these topics, at a moment: the
+#: title, authors and URL of each, or none.
+example_papers: Callable[[Any, datetime], list[dict[str, str]]]
 
+#: Reads what was typed into the fields of interests and of muted ones, by a subscriber or a visitor
+#: (None). Returns entries, with the attributes of digest.interests.entries.Entry.
+read_interests: Callable[[str, str, Any], list[Any]]
 
-#: Posts a message to the web address of a channel. Returns a DeliveryResult, and raises nothing.
-post_to_channel: Callable[[str, bytes], Any]
+#: Returns a text with a line for each paper of a bibliography in it. Raises ValidationError.
+with_papers: Callable[[str], str]
+
+#: Returns the lines of a subscriber's stored interests, and of their muted ones.
+stored_interests: Callable[[Any], tuple[list[str], list[str]]]
+
+#: Returns the parts of the sign-up form that depend on what was sent, at a moment: chips and
+#: digest, as HTML. With `has_errors`, the form names wrong fields, and the parts don't.
+sign_up_parts: Callable[..., Any]
+
+#: Returns the interests of a TopicSelection as HTML, or an empty string if it has none.
+list_interests: Callable[[Any], str]
+
+#: Returns the chips of InterestsForm's fields at a moment, as HTML by the name of the field.
+show_interests: Callable[[Any, datetime], dict[str, str]]
+
+#: Returns what was sent, by a subscriber, with the change that a button of a chip asks for.
+edit_interests: Callable[[Any, Any], Any]
+
+#: Posts a message to a channel. Returns a DeliveryResult, and raises nothing.
+post_to_channel: Callable[[Any, bytes], Any]
 
 
 def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer":

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 PASS_SECONDS = 60  # Between two passes of `deliver_due_letters`.
 CLAIM_SECONDS = 50  # A round claims letters for this long, then finishes those.
+CLAIM_POSTS_SECONDS = 20  # A channel may take 30: a round of posts ends before the next pass.
 LETTERS_PER_ROUND = 1_000
 MAX_ROUNDS = 32  # In one pass: more than there are workers.
 
@@ -89,20 +90,33 @@ def in_time():
 @shared_task
 @in_time()
 def deliver_letter(letter_id):
-    """Deliver one letter that somebody waits for."""
-    rounds.deliver_due(clock.database_now, ids=[letter_id], is_stopping=is_stopping)
+    """Deliver one email that somebody waits for."""
+    _deliver(Letter.EMAILS, ids=[letter_id])
 
 
 @shared_task
 @in_time()
 def deliver_letters():
-    """Deliver what is due, for most of a minute."""
-    rounds.deliver_due(clock.database_now, seconds=CLAIM_SECONDS, is_stopping=is_stopping)
+    """Deliver the emails that are due, for most of a minute."""
+    _deliver(Letter.EMAILS, seconds=CLAIM_SECONDS)
+
+
+@shared_task
+@in_time()
+def deliver_posts():
+    """Deliver the posts that are due, for most of a minute."""
+    _deliver(Letter.POSTS, seconds=CLAIM_POSTS_SECONDS)
+
+
+def _deliver(letters, **limits):
+    rounds.deliver_due(clock.database_now, of=[letters], is_stopping=is_stopping, **limits)
 
 
 @shared_task
 def deliver_due_letters():
     """Recover interrupted letters, and enqueue a round for each thousand letters that are due.
+
+    Posts have a round of their own, whatever their number.
 
     A message expires when the next pass comes: busy workers leave it to others. SQLite has one
     writer at a time, so one round is the fastest.
@@ -114,5 +128,8 @@ def deliver_due_letters():
         logger.exception("The recovery sweep failed")
     due = Letter.objects.due(now).order_by()[: LETTERS_PER_ROUND * MAX_ROUNDS]
     rounds = ceil(due.count() / LETTERS_PER_ROUND)
-    for _ in range(rounds if connection.vendor == "postgresql" else min(rounds, 1)):
-        deliver_letters.apply_async(expires=PASS_SECONDS)
+    hints = [deliver_letters] * (rounds if connection.vendor == "postgresql" else min(rounds, 1))
+    if Letter.objects.due(now).filter(Letter.POSTS).exists():
+        hints.insert(1, deliver_posts)  # A worker with one process delivers emails first.
+    for task in hints:
+        task.apply_async(expires=PASS_SECONDS)

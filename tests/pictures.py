@@ -10,6 +10,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from email import message_from_bytes, policy
+from io import BytesIO
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -23,6 +24,12 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "pictures"
 DESKTOP, PHONE = (1280, 800), (390, 844)
 COLOURS = 64  # Of a compressed picture.
+FRAME = 960, 600  # Of the moving picture.
+WRITTEN = (
+    "I work on protein design with diffusion models, ",
+    "but not on surveys.\n",
+    "https://arxiv.org/abs/2510.08744\n",
+)
 
 
 @contextmanager
@@ -80,6 +87,26 @@ def take_all(browser, printed, email) -> None:
         context.close()
 
 
+def take_moving(browser, printed) -> None:
+    """Take the home page while somebody writes into the box."""
+    page = browser.new_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
+    page.goto(printed["Site"])
+    area, frames = page.locator("textarea[name=interests]"), []
+    for text in WRITTEN:
+        area.press_sequentially(text, delay=10)
+        frames.append(frame_of(page))
+        page.wait_for_timeout(3_000)
+        frames += 4 * [frame_of(page)]  # Long enough to be read.
+    file = FOLDER / "box.gif"
+    frames[0].save(file, save_all=True, append_images=frames[1:], duration=700, loop=0)
+    sys.stdout.write(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1000:.0f} kB\n")
+
+
+def frame_of(page) -> Image.Image:
+    image = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    return image.resize(FRAME).quantize(COLOURS, dither=Image.Dither.NONE)
+
+
 def save(page, name: str) -> None:
     """Take a picture of what the window shows, and compress it."""
     page.wait_for_timeout(1_000)  # Charts and previews are drawn by scripts.
@@ -99,6 +126,7 @@ def main():
                 executable_path=services.path_of("chromium"), args=["--no-sandbox"]
             )
             take_all(browser, printed, email)
+            take_moving(browser, printed)
 
 
 if __name__ == "__main__":

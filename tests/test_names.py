@@ -21,7 +21,7 @@ replanning returns rhythm rows seals searching specimens statements steering ste
 sweeper tallies trail upkeep uploads verdict watching wire wishes
 """
 CLASSES = """
-Allotment Checked Door Due Found Frozen Handover Learned NoOracle NothingToSay Oracle
+Allotment Checked Door Due Description Frozen Handover Learned NoOracle NothingToSay Oracle
 Outlook Overtaken Place Planned PostfixLog Promise RankedDay Rehearsal Settled Skeleton Slips
 Specimen Stencil Strangers Told Trouble Tuning Verdict Wishes
 """
@@ -36,8 +36,8 @@ WORDS = """
 deed door doors fence fenced he her hers herself him himself his house houses kitchen knock oracle
 oracles promise promised promises reader readers seal sealed seals she told
 """
-#: The first evaluates readers.jsonl, the second tests a module `reader`.
-EXEMPT = {"test_evaluation.py", "test_reader.py"}
+#: The first reads readers.jsonl, the second tests a module `reader`.
+EXEMPT = {"evaluate.py", "test_reader.py"}
 
 
 @cache

@@ -16,12 +16,14 @@ from django.db.migrations.executor import MigrationExecutor
 
 from digest.models import LibraryPaper, Pick
 from digest.personalization import feedback
+from digest.personalization.profiles import profiles_of
 from digest.planning import plan
 from subscriptions.actions import signup
 from subscriptions.delivery import queue
 from subscriptions.delivery.worker import rounds
+from subscriptions.forms import InterestsForm
 from subscriptions.models import Letter, Subscriber, Topic
-from subscriptions.security import suppression_list
+from subscriptions.security import suppression_list, tokens
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.test_migrations import INSTALLED
@@ -164,6 +166,32 @@ def test_each_subscriber_is_in_the_same_state_with_the_same_settings():
     german = subscriber("german")
     settings = (german.timezone, german.hour, german.weekdays, german.language)
     assert settings == ("Europe/Berlin", 18, 0b0011111, "de")
+
+
+def test_old_interests_are_read_by_phrases_and_become_no_mute_author_or_topic():
+    paused = subscriber("paused")
+    (profile,) = profiles_of([paused])
+    assert [(one.lines, one.categories, one.authors) for one in profile.follows] == [
+        (("Graph networks",), (), ()),
+        (("batteries", "catalysts"), (), ()),
+        (("graph networks", "sea ice"), (), ()),
+        ((), (), ("Emmy Noether",)),
+        ((), ("cs.RO",), ()),
+        (('"sea ice"',), (), ()),
+        (("Emmy Noether",), (), ()),
+    ]
+    assert [one.authors for one in profile.mutes] == [(), ("Ada Example",)]
+
+
+def test_old_interests_stay_as_they_are_when_the_page_is_saved(client):
+    paused = subscriber("paused")
+    before = list(paused.preferences.order_by("pk").values_list("topic", "topic__kind", "stance"))
+    form = InterestsForm.showing(paused).initial
+    lines = {name: "\r\n".join(form[name]) for name in ("interests", "muted_interests")}
+    address = tokens.preferences_url(paused)
+    client.post(address, {**form, **lines, "save_interests": "1"})
+    after = paused.preferences.order_by("pk").values_list("topic", "topic__kind", "stance")
+    assert list(after) == before
 
 
 def test_what_a_subscriber_said_and_what_was_learned_is_kept():

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 #: Templates of the panel, and of emails.
 ELSEWHERE = ("admin/", "email/", "unfold/")
-MOST_QUERIES = 16
+MOST_QUERIES = 22
 SMALL, LARGE = {"width": 360, "height": 800}, {"width": 1280, "height": 900}
 #: What depends on width and colours; all else is the same in every corner.
 VISIBLE = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"]

@@ -17,31 +17,38 @@ from unfold.decorators import display
 
 from digest.admin.subscribers import SubscriberWithDigestsAdmin
 from digest.channels import formats, webhooks
-from digest.sources import http
-from subscriptions import schedule
+from digest.http import addresses, client
+from subscriptions import hooks, schedule
 from subscriptions.actions import moderation, preferences
 from subscriptions.admin.confirm_dialog import confirm_first
 from subscriptions.admin.subscriber_actions import SOURCE
 from subscriptions.admin.subscribers import ConsentInline, LetterInline, PreferenceInline
 from subscriptions.admin.widgets import hx_redirect, min_width
-from subscriptions.forms import DaysField
+from subscriptions.forms import DaysField, InterestsForm, InterestsMixin, QueriesField
 from subscriptions.models import Channel, Letter
 from subscriptions.security.encryption import UnreadableSecret, decrypt, encrypt
 
 TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 OUTCOMES = {"accepted": "sent", "unknown": "perhaps sent"}
 STATUS = ["state", "stored_address", "group", "next_digest", "counts", "problem"]
+OWN = ["interests", "muted_interests"]
 VISIBLE = widgets.UnfoldAdminTextInputWidget()
 HIDDEN = widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
 
 
-class ChannelForm(forms.ModelForm):
+class ChannelForm(InterestsMixin, forms.ModelForm):
     address = forms.CharField(label="Web address", required=False, widget=HIDDEN)
-    chat_id = forms.CharField(label="Chat ID", required=False, widget=VISIBLE)
+    chat_id = forms.CharField(label="Chat ID", required=False, max_length=100, widget=VISIBLE)
     days = DaysField(widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget)
+    interests = QueriesField(widget=widgets.UnfoldAdminTextareaWidget)
+    muted_interests = QueriesField(widget=widgets.UnfoldAdminTextareaWidget)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.subscriber = self.instance
+            for name, lines in zip(OWN, hooks.stored_interests(self.instance), strict=True):
+                self.initial[name] = "\n".join(lines)
         self.fields["days"].initial = schedule.weekday_names(self.instance.weekdays)
         for name in TEXTS["help"].keys() & self.fields.keys():
             self.fields[name].help_text = TEXTS["help"][name]
@@ -51,16 +58,16 @@ class ChannelForm(forms.ModelForm):
             self.fields[name].required = True
 
     def clean(self):
-        """Encrypt the address. For Telegram, it ends in # and the chat."""
+        """Encrypt the address, without a fragment. Only Telegram has chats."""
         data = super().clean()
-        address, chat_id = (data.get(name, "").strip() for name in ("address", "chat_id"))
-        if data.get("channel", self.instance.channel) == Channel.Channel.TELEGRAM and address:
-            if "://" not in address:
-                address = f"https://api.telegram.org/bot{address}/sendMessage"
-            if not chat_id:
-                self.add_error("chat_id", "Telegram needs the ID of a chat.")
-            address += f"#{chat_id}"
-        if not address and (chat_id or not self.instance.secret):
+        address = data.get("address", "").partition("#")[0].strip()
+        if data.get("channel", self.instance.channel) != Channel.Channel.TELEGRAM:
+            data["chat_id"] = ""
+        elif not data.get("chat_id"):
+            self.add_error("chat_id", "Telegram needs the ID of a chat.")
+        elif address and "://" not in address:
+            address = f"https://api.telegram.org/bot{address}/sendMessage"
+        if not address and not self.instance.secret:
             self.add_error("address", "Enter the address, or for Telegram the bot's token.")
         elif address and not _is_allowed(address):
             self.add_error("address", TEXTS["not_allowed"])
@@ -69,13 +76,30 @@ class ChannelForm(forms.ModelForm):
         return data
 
 
+def _is_of_group(channel):
+    """Return whether its papers are those of a group's members."""
+    return hasattr(channel, "group_of_channel")
+
+
 def _is_allowed(address):
-    with suppress(http.Refused, ValueError):
-        http.check_address(address, settings.ALLOWED_PRIVATE_HOSTS)
+    with suppress(client.Refused, ValueError):
+        addresses.check(address, settings.ALLOWED_PRIVATE_HOSTS)
         parts = urlsplit(address)
         is_named = parts.hostname in settings.ALLOWED_PRIVATE_HOSTS
         return is_named or (parts.scheme == "https" and bool(parts.hostname))
     return False
+
+
+class TopicInline(PreferenceInline):
+    """Built-in topics. The form has the channel's own interests."""
+
+    verbose_name_plural = "topics"
+
+    def get_formset(self, request, obj=None, **kwargs):
+        return super().get_formset(request, None, **kwargs)
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).filter(topic__owner=None)
 
 
 @admin.register(Channel)
@@ -101,11 +125,11 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         delivery = ["timezone", "hour", "days", "size", "language", "paused_until"]
         about = TEXTS["untried"] if obj else f"{TEXTS['what']} {TEXTS['untried']}"
         what = {"fields": fields, "description": about}
-        return [(None, what), ("Delivery", {"fields": delivery})]
+        interests = [] if _is_of_group(obj) else [("Interests", {"fields": OWN})]
+        return [(None, what), ("Delivery", {"fields": delivery}), *interests]
 
     def get_inlines(self, request, obj):
-        """A group's papers are those of its members."""
-        topics = [] if hasattr(obj, "group_of_channel") else [PreferenceInline]
+        topics = [] if _is_of_group(obj) else [TopicInline]
         return topics + ([ConsentInline, LetterInline] if obj else [])
 
     def save_model(self, request, obj, form, change):
@@ -120,6 +144,11 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)
         channel = form.instance
+        if not _is_of_group(channel):
+            lines = {name: form.cleaned_data[name] for name in OWN}
+            read = InterestsForm.changing(channel, lines)
+            read.full_clean()
+            preferences.change(channel, read.topic_selection(), {}, now=timezone.now())
         if not change and not channel.preferences.exists():  # There is time to choose a group.
             tomorrow = schedule.local_day(timezone.now(), channel.zone) + timedelta(days=1)
             channel.schedule_from(tomorrow)
@@ -136,13 +165,9 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
             raise Http404
         title, text = f"Test message of {settings.SITE_NAME}", f"{channel} is connected."
         message = formats.ChannelMessage("test", title, timezone.now().date().isoformat(), text)
-        try:
-            body = formats.payload(channel.channel, message)
-            result = webhooks.post(decrypt(channel.secret), body)
-            is_sent = result.status == "accepted"
-            words = f"{OUTCOMES.get(result.status, 'not sent')}: {result.reply}"
-        except UnreadableSecret as error:
-            is_sent, words = False, f"not sent: {error}."
+        result = webhooks.post(channel, formats.payload(channel.channel, message))
+        is_sent = result.status == "accepted"
+        words = f"{OUTCOMES.get(result.status, 'not sent')}: {result.reply}"
         self.log_change(request, channel, "Test message sent." if is_sent else "Test failed.")
         level = messages.SUCCESS if is_sent else messages.ERROR
         self.message_user(request, f"Test message {words}", level)
@@ -155,7 +180,7 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     @display(description="Stored address")
     def stored_address(self, channel):
         try:
-            address = decrypt(channel.secret)
+            address = decrypt(channel.secret).partition("#")[0]
         except UnreadableSecret as error:
             return f"{error}."
         return f"{urlsplit(address).hostname}, ending in {address[-4:]}"

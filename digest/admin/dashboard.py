@@ -1,6 +1,9 @@
 """The admin's first page."""
 
+from collections import Counter
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
@@ -17,11 +20,13 @@ from digest.admin.sources import harvest_badge
 from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
 from digest.models import Alarm, FittedModel, Harvest, Paper, Tally
 from digest.operations import alarms, health, heartbeats, invariants
+from digest.operations.doctor_environment import LOCAL_HOSTS
 from digest.papers import coverage, registry
 from subscriptions import db
+from subscriptions.admin.sending import TEST_SENT
 from subscriptions.admin.widgets import TONES, badge
 from subscriptions.delivery import status
-from subscriptions.models import Consent, Letter, Subscriber, Topic
+from subscriptions.models import Consent, Letter, Sending, Subscriber, Topic
 
 CARDS = {"sources", "subscribers", "letters", "papers", "ranking", "leavers"}
 LEAVERS_DAYS = 30
@@ -61,17 +66,70 @@ def dashboard(request, context):
         "papers": ("digest.view_paper", lambda: _papers_card(today)),
         "ranking": ("digest.view_fittedmodel", _ranking_card),
         "leavers": (figures, lambda: _leavers_card(now)),
-        "plots": (figures, lambda: _plots(request, today)),
+        "plots": (figures, lambda: _plots(request, today, shown)),
     }
-    may = request.user.has_perm
-    shown = {name: make() for name, (permission, make) in parts.items() if may(permission)}
+    shown: dict[str, Any] = {}
+    for name, (permission, make) in parts.items():
+        if request.user.has_perm(permission):
+            shown[name] = make()
     for card in CARDS & shown.keys():
         for row in shown[card]["rows"]:
             row["url"] = if_allowed(request.user, row["url"])
-    if not Subscriber.objects.exists() and request.user.has_perms(FIELDS_PERMISSIONS):
-        shown["fields_form"] = FieldsForm(request)
+    if request.user.has_perms(FIELDS_PERMISSIONS):
+        shown["steps"] = _first_steps(request)
     plots = shown.pop("plots", {})
     return context | {"title": "Today", "may_see": bool(shown)} | shown | plots
+
+
+def _first_steps(request):
+    """Return the steps that make an installation useful, or nothing once all are done."""
+    has_subscribers = Subscriber.objects.exists()
+    topic_log, sending_log = (
+        LogEntry.objects.filter(content_type=get_content_type_for_model(model))
+        for model in (Topic, Sending)
+    )
+    has_fields = has_subscribers or topic_log.exists()
+    accepted = Letter.objects.filter(state=Letter.State.ACCEPTED)
+    is_tested = sending_log.filter(change_message=TEST_SENT).exists() or accepted.exists()
+    steps = [  # Name, whether it is done, what to do, and a button.
+        (
+            "Choose fields of research",
+            has_fields,
+            "What do your readers work on? This creates topics to choose from, and switches on the "
+            "sources that have the papers. You can change both later.",
+            *("", ""),
+        ),
+        ("Fetch papers", Paper.objects.exists(), "Workers do so every day.", *FETCH),
+        (
+            "Connect a mail server, and send a test email",
+            is_tested and not settings.EMAIL_URL.startswith("file:"),
+            "Set EMAIL_URL (docs/email.md). Without it, emails are written to files.",
+            *("Send test email", "subscriptions_sending_test"),
+        ),
+        (
+            "Set the public address",
+            urlsplit(settings.SITE_URL).hostname not in LOCAL_HOSTS,
+            f"Links in emails lead to {settings.SITE_URL}: set SITE_URL (docs/install.md).",
+            *("", ""),
+        ),
+        (
+            "Invite the first subscriber",
+            has_subscribers,
+            "Or give the address of the site to your readers, who sign up themselves.",
+            *("Invite", "subscriptions_subscriber_invite"),
+        ),
+    ]
+    if all(is_done for _, is_done, *_ in steps):
+        return []
+    shown = [
+        {"name": name, "is_done": is_done, "hint": hint, "words": words}
+        | {"url": if_allowed(request.user, page and reverse(f"admin:{page}"))}
+        | {"asks": not page.endswith("_invite")}  # Which is a page, and no dialog.
+        for name, is_done, hint, words, page in steps
+    ]
+    if not has_fields:
+        shown[0]["form"] = FieldsForm(request, initial={"chosen": []})
+    return shown
 
 
 def _problems(user, now):
@@ -124,10 +182,14 @@ def _invariants(user):
     }
 
 
-def _plots(request, today):
-    """Return the charts of the requested period, with links to lists that the user may see."""
+def _plots(request, today, cards):
+    """Return the charts of the requested period, with links to lists that the user may see.
+
+    Today's columns have the numbers of the cards, so that the page has no two counts of one thing.
+    """
     period = charts.parse_period(request.GET.get("days"))
-    plots = charts.plots_of(period, today)
+    live = {name: cards[name]["counts"] for name in ("subscribers", "letters")}
+    plots = charts.plots_of(period, today, live)
     return {
         "plots": [(plot, if_allowed(request.user, plot.kind.url)) for plot in plots],
         "periods": charts.PERIODS,
@@ -173,7 +235,8 @@ def _subscribers_card(now):
     url = reverse("admin:subscriptions_subscriber_changelist") + "?state="
     rows = [_row(badge(one, TONES[one]), count, url + one) for one, count in counts.items()]
     count = sum(counts.values())
-    return {"said": f"{count:,} address{'' if count == 1 else 'es'}", "rows": rows}
+    said = f"{count:,} address{'' if count == 1 else 'es'}"
+    return {"said": said, "rows": rows, "counts": counts}
 
 
 def _letters_card(day):
@@ -187,12 +250,14 @@ def _letters_card(day):
     order = list(Letter.State)
     groups.sort(key=lambda group: (order.index(group[0]), group[1]))
     url, rows = reverse("admin:subscriptions_letter_changelist"), []
+    counts: Counter[str] = Counter()
     for state, reason, count in groups:
+        counts[state] += count
         label = Letter.State(state).label
         note = "" if reason == label else reason
         rows.append(_row(badge(label, TONES[state]), count, f"{url}?state__exact={state}", note))
-    total = sum(count for _, _, count in groups)
-    return {"said": f"{total:,} of all kinds since 00:00 UTC", "rows": rows}
+    said = f"{counts.total():,} of all kinds since 00:00 UTC"
+    return {"said": said, "rows": rows, "counts": counts}
 
 
 def _papers_card(today):

@@ -12,6 +12,7 @@ from unfold.decorators import display
 from digest.admin.links import email_view, html_response, link_to, text_response
 from digest.letters import compose
 from digest.models import Digest, Pick
+from digest.wording import reason_of
 from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin
 
@@ -39,8 +40,8 @@ class PickInline(widgets.ReadOnlyInline):
         if pick.leader:
             return f"similar to {pick.leader.position}"
         words = ", ".join(pick.terms)
-        says_all = words.casefold() in pick.why.casefold()
-        return pick.why if says_all else f"{pick.why} ({words})"
+        says_all = words.casefold() in reason_of(pick).casefold()
+        return reason_of(pick) if says_all else f"{reason_of(pick)} ({words})"
 
 
 class DayFilter(widgets.LetterDayFilter):

@@ -25,9 +25,9 @@ from unfold.decorators import display
 from digest import tasks
 from digest.admin.sources import harvest_badge
 from digest.admin.topic_preview import CategoriesField
+from digest.http import addresses, client
 from digest.models import Harvest, SourceConfig
 from digest.papers import harvest, registry
-from digest.sources import http
 from digest.sources.arxiv import taxonomy
 from digest.sources.base import MalformedFeed
 from digest.topics import starter_topics
@@ -64,8 +64,8 @@ class SourceForm(forms.ModelForm):
         if not url:
             raise forms.ValidationError("A source needs the address of its feed.")
         try:
-            http.check_address(url, settings.ALLOWED_PRIVATE_HOSTS)
-        except http.Refused as error:
+            addresses.check(url, settings.ALLOWED_PRIVATE_HOSTS)
+        except client.Refused as error:
             raise forms.ValidationError(f"{error}.") from error
         if SourceConfig.objects.filter(feed_url=url).exclude(pk=self.instance.pk).exists():
             raise forms.ValidationError("Another source has this feed.")
@@ -134,7 +134,7 @@ class SourceConfigAdmin(BaseModelAdmin):
             batch = harvest.first_batch(registry.source_named(row.name), timezone.now())
             papers = [record for record in batch.records if record.title][:MAX_PAPERS]
             problem = "" if papers or not batch.note else with_remedy(batch.note)
-        except (http.Unavailable, http.Refused, MalformedFeed) as error:
+        except (client.Unavailable, client.Refused, MalformedFeed) as error:
             problem = with_remedy(str(error))
         except Exception as error:
             problem = with_remedy(f"it failed with {type(error).__name__}")

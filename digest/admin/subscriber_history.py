@@ -28,7 +28,7 @@ def history_of(subscriber: Subscriber, now) -> list[Day]:
     """Return a subscriber's last days, today first, at most back to the confirmation."""
     today = schedule.local_day(now, subscriber.zone)
     if subscriber.confirmed_at is None:
-        return [Day(today, "Not confirmed yet.")]
+        return [Day(today, stopped(subscriber, today))]
     began = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
     first = max(began, today - timedelta(days=DAYS - 1))
     digests = Digest.objects.filter(subscriber=subscriber, day__gte=first)
@@ -42,8 +42,8 @@ def history_of(subscriber: Subscriber, now) -> list[Day]:
     return [by_day.get(day) or Day(day, _why_no_digest(subscriber, day, now)) for day in days]
 
 
-def _why_no_digest(subscriber, day, now) -> str:
-    """Return why there is no digest of a day, according to the subscriber's row."""
+def stopped(subscriber: Subscriber, day: date) -> str:
+    """Return what stops a subscriber's digests on a local day, or an empty string."""
 
     def since(moment):
         return moment is not None and schedule.local_day(moment, subscriber.zone) <= day
@@ -52,8 +52,17 @@ def _why_no_digest(subscriber, day, now) -> str:
         return f"Blocked: {subscriber.get_suppressed_by_display()}."
     if since(subscriber.unsubscribed_at):
         return "Unsubscribed."
+    if subscriber.confirmed_at is None:
+        return "Not confirmed yet."
     if subscriber.paused_until and day < subscriber.paused_until:
         return f"Paused until {date_format(subscriber.paused_until)}."
+    return ""
+
+
+def _why_no_digest(subscriber, day, now) -> str:
+    """Return why there is no digest of a day, according to the subscriber's row."""
+    if text := stopped(subscriber, day):
+        return text
     if not schedule.is_digest_day(day, subscriber.weekdays):
         return "Not a delivery day."
     due = subscriber.next_due_at

@@ -11,13 +11,13 @@ from django.views.decorators.http import require_safe
 from unfold.decorators import action
 
 from digest.admin import subscriber_history
-from digest.admin.links import email_view, html_response, text_response
+from digest.admin.links import email_view, html_response
 from digest.letters import compose
 from digest.models import Digest, FittedModel, ZoteroLibrary
 from subscriptions import schedule
 from subscriptions.admin.subscribers import SubscriberAdmin
 from subscriptions.admin.widgets import ReadOnlyInline, letter_badge
-from subscriptions.models import Subscriber
+from subscriptions.models import Letter, Subscriber
 
 admin.site.unregister(Subscriber)
 
@@ -42,6 +42,7 @@ class SubscriberWithDigestsAdmin(SubscriberAdmin):
         return [*self.inlines, *([ZoteroInline] if libraries.exists() else [])]
 
     def render_change_form(self, request, context, obj=None, **kwargs):
+        context["why"] = _why_nothing(obj, timezone.now()) if obj else ""
         context["days"] = [
             (day, letter_badge(day.digest.letter) if day.digest else "")
             for day in (subscriber_history.history_of(obj, timezone.now()) if obj else ())
@@ -61,28 +62,48 @@ class SubscriberWithDigestsAdmin(SubscriberAdmin):
         if part := request.GET.get("part"):
             return _frame(request, subscriber, digest if part == "today" else None, now)
         context = {"original": subscriber, "digest": digest, "today": today}
+        context["has_email"] = digest and _email(subscriber, digest, now)
+        context["has_forecast"] = _email(subscriber, None, now)
+        context["why"] = _why_nothing(subscriber, now)
         context["title"] = f"Preview emails to {subscriber}"
         return self.render_page(request, "admin/subscriptions/subscriber/preview.html", **context)
 
 
+def _why_nothing(subscriber, now) -> str:
+    """Return why a subscriber gets no papers, or an empty string."""
+    if text := subscriber_history.stopped(subscriber, schedule.local_day(now, subscriber.zone)):
+        return text
+    if not FittedModel.objects.exists():
+        return "No ranking model yet. The first import of papers makes one."
+    from digest.planning import explain  # The model and numpy, which only pages that rank load.
+
+    return explain.why_nothing(subscriber, now)
+
+
 @email_view
-def _frame(request, stored, digest, now):
-    """Return an email for the page's frame. Its links are made for an id that nobody has."""
+def _frame(request, *digest):
+    return html_response(_email(*digest))
+
+
+def _email(stored, digest, now) -> str:
+    """Return the HTML of a digest's email, or of the forecast if it is None. Empty if none is sent.
+
+    Its links are made for an id that nobody has.
+    """
     subscriber = copy(stored)
     subscriber.public_id, subscriber.confirmed_at = NOBODY, stored.confirmed_at or now
     if digest is not None:
-        picks = list(digest.picks.whole())
+        picks, kind = list(digest.picks.whole()), digest.letter.kind
     elif not FittedModel.objects.exists():
-        return text_response("No ranking model yet. The first import of papers makes one.")
+        return ""
     else:
         from digest.planning import plan  # The model and numpy, which only pages that rank load.
 
         today = schedule.local_day(now, subscriber.zone)
         due = subscriber.next_due_at
         day = max(today, schedule.local_day(due, subscriber.zone)) if due else today
-        digest, picks = plan.preview(subscriber, day, now)
-    if not picks:
-        return text_response("No matching papers.")
+        (digest, picks), kind = plan.preview(subscriber, day, now), Letter.Kind.DIGEST
+    if not (picks or kind == Letter.Kind.WELCOME or subscriber.wants_quiet_days):
+        return ""
     digest.subscriber, digest.public_id = subscriber, NOBODY
-    kind = digest.letter.kind if digest.pk else "digest"
-    return html_response(compose.preview(digest, picks, kind).html)
+    return compose.preview(digest, picks, kind).html

@@ -1,6 +1,5 @@
 """Export and import of topics in the admin, by django-import-export."""
 
-import yaml
 from django import forms
 from django.contrib import messages
 from django.core import signing
@@ -36,14 +35,21 @@ class SignedStorage(BaseStorage):
 
 
 class FileForm(ImportForm):
+    """Takes the format from the name of the file."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        del self.fields["format"]
+
     def clean_import_file(self):
         file = self.cleaned_data["import_file"]
         if file.size > topic_files.MAX_BYTES:
             raise forms.ValidationError(f"The file is larger than {topic_files.MAX_BYTES:,} bytes.")
         try:
-            topic_files.format_of(file.name)
+            file_format = type(topic_files.format_of(file.name))
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
+        self.cleaned_data["format"] = str(topic_files.FORMATS.index(file_format))
         return file
 
 
@@ -83,7 +89,7 @@ class TopicFilesMixin(ImportMixin, ExportActionMixin):
         try:
             with transaction.atomic():  # Together with the audit log.
                 return super().process_import(request, **kwargs)
-        except (ValueError, LookupError, yaml.YAMLError, TablibException) as error:
+        except (ValueError, LookupError, TablibException) as error:
             message = f"The file cannot be read in this format: {error}"
             self.message_user(request, message, messages.ERROR)
             return redirect("admin:subscriptions_topic_import")

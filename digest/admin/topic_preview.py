@@ -99,12 +99,12 @@ def _with_window(rank):
 
 
 def _rank_matches(window, topic, saved):
+    from digest.interests.operators import operators
     from digest.personalization.profiles import to_interest
     from digest.ranking.parameters import Parameters
     from digest.ranking.query import queries
     from digest.ranking.retrieval import find
     from digest.ranking.selection import matches
-    from digest.wording import operators
 
     parameters, interest = Parameters.of(settings.RANKING), to_interest(topic)
     ids = window.papers.ids

@@ -19,9 +19,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 
 from digest import tasks
 from digest.admin import followers, topic_files, topic_preview
+from digest.numbers import counted
 from digest.papers import registry
 from digest.topics import starter_topics
-from digest.wording import counted
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.confirm_dialog import confirm_first
 from subscriptions.admin.widgets import LargeChangeList, LargeTableMixin, hx_redirect, min_width

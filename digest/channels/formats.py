@@ -5,6 +5,7 @@ services. Papers that do not fit are left out and counted. No message has a link
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -19,6 +20,8 @@ MAX_BLOCKS = 50
 MAX_BLOCKS_SIZE = 12_000  # Slack refuses messages of some 13,000 characters (bolt-js issue 2509).
 MAX_CARD_SIZE = 28_000
 MAX_TELEGRAM = 4_096
+#: What means something in Markdown: anywhere, in an entity, and at the start of a line.
+MARKDOWN = re.compile(r"[\\`*_\[\]()<>~]|&(?=#?\w+;)|^[-+#]|(?<=\d)\.(?=\s|$)")
 CARD_SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
 CARD_TYPE = "application/vnd.microsoft.card.adaptive"
 
@@ -111,21 +114,27 @@ def _slack(message):
     return {"text": fitting_text, "blocks": _fitting(message, blocks, MAX_BLOCKS_SIZE, size)}
 
 
-def _teams(message):
-    """Texts are TextRuns, in which Markdown has no effect."""
+def _escaped(text):
+    """Return text in Markdown, as one line that mentions nobody and begins no list or heading."""
+    return MARKDOWN.sub(r"\\\g<0>", " ".join(text.split())).replace("@", "@\u2060")
 
-    def run(text, url="", **look):
-        link = {"selectAction": {"type": "Action.OpenUrl", "url": url}} if url else {}
-        inline = {"type": "TextRun", "text": text, **look, **link}
-        return {"type": "RichTextBlock", "inlines": [inline]}
+
+def _teams(message):
+    """Teams shows the Markdown of TextBlocks, but no links of other elements."""
+
+    def block(text, url="", **look):
+        if url:
+            text = f"[{text}]({url.replace('(', '%28').replace(')', '%29')})"
+        return {"type": "TextBlock", "text": text, "wrap": True, **look}
 
     def card(papers, more):
-        body = [run(message.title, size="Large"), run(message.text)]
+        body = [block(_escaped(message.title), size="Large"), block(_escaped(message.text))]
         for number, paper in papers:
-            body.append(run(f"{number}. {paper.title}", paper.url, weight="Bolder"))
+            title = f"{number}. {_escaped(paper.title)}"
+            body.append(block(title, paper.url, weight="Bolder"))
             about = " · ".join(filter(None, (paper.authors, paper.reason)))
-            body.append(run(about, isSubtle=True))
-        body.append(run(more, settings.SITE_URL))
+            body.append(block(_escaped(about), isSubtle=True))
+        body.append(block(_escaped(more), settings.SITE_URL))
         content = {"$schema": CARD_SCHEMA, "type": "AdaptiveCard", "version": "1.4", "body": body}
         attachment = {"contentType": CARD_TYPE, "contentUrl": None, "content": content}
         return {"type": "message", "attachments": [attachment]}
@@ -134,7 +143,7 @@ def _teams(message):
 
 
 def _telegram(message):
-    """webhooks.py adds the chat, which is a part of the address."""
+    """webhooks.py adds the chat."""
 
     def link(url, text):
         return f'<a href="{escape(url)}">{_inert(text)}</a>'

@@ -1,19 +1,31 @@
 """Post messages to channels.
 
-A channel's address is a secret: no reply contains any part of it. Replies say what the operator can
-do.
+A channel's address is a secret: no reply contains any part of it, nor of the service's answer.
+Replies say what the operator can do.
 """
 
 import json
+import re
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils import timezone
 
-from digest.sources import http
+from digest.http import client
 from subscriptions.delivery.transports.base import DeliveryResult
+from subscriptions.models import Subscriber
+from subscriptions.security.encryption import UnreadableSecret, decrypt
 
 MAX_SECONDS = 30.0
+#: How the body of a 2xx reports a failure: in a member of a JSON object, or in its first words.
+ERRORS, SUCCESSES = ("error", "errors", "errcode", "error_code"), ("ok", "success")
+FAILURE = re.compile(
+    r"(?i)[\"'\s]*(?:[^\W_]+[\s:,_-]+){0,6}?(?<!\bno[\s_-])(?<!\b0[\s_-])"
+    r"(?:fail(?:ed|ure)?|error|rejected|denied|invalid)(?![^\W_])"
+)
+#: The status of another server that the body names, and words for a failure that will pass.
+NAMED_STATUS = re.compile(r"(?i)(?:error|status|code|http)[\W_a-z]{0,20}([45]\d\d)\b")
+PASSING = re.compile(r"(?i)too many|rate.?limit|throttl|tempora|try again|unavailable|busy")
 NOT_ALLOWED = "not a public web address. If the host is yours, add it to ALLOWED_PRIVATE_HOSTS."
 GONE = "the webhook was deleted, or its key is wrong. Make a new one and enter its address."
 NO_ANSWER = "no answer in time. Check whether the service runs, and whether the address is right."
@@ -27,31 +39,69 @@ REMEDIES = {
 }
 
 
-def post(address: str, body: bytes) -> DeliveryResult:
+def post(channel: Subscriber, body: bytes) -> DeliveryResult:
     """Post a message once and return the outcome. Raises nothing.
 
-    The fragment of a Telegram address is the chat ID; it is added to the message. After an answer
-    that does not say whether the message was taken, the outcome is unknown.
+    A Telegram chat's ID is added to the message. After an answer that does not say whether the
+    message was taken, the outcome is unknown. A 2xx whose body reports a failure counts as the
+    status that the body names.
     """
     try:
-        if chat_id := address.partition("#")[2]:
-            body = json.dumps({"chat_id": chat_id, **json.loads(body)}).encode()
+        address = decrypt(channel.secret)
+        if channel.chat_id:
+            body = json.dumps({"chat_id": channel.chat_id, **json.loads(body)}).encode()
         request = {"private_hosts": settings.ALLOWED_PRIVATE_HOSTS, "max_seconds": MAX_SECONDS}
         request |= {"user_agent": f"Paperboy/0.1 (+{settings.SITE_URL})", "now": timezone.now}
-        status, retry_after = http.post(address, body, **request)
-    except http.Refused:
+        answered, retry_after, answer = client.post(address, body, **request)
+    except UnreadableSecret as error:
+        return DeliveryResult("deferred", "post", f"{error}.")
+    except client.Refused:
         return DeliveryResult("refused", "post", NOT_ALLOWED)
-    except http.Unavailable as failure:
+    except client.Unavailable as failure:
         why = str(failure).replace(urlsplit(address).hostname or address, "the host")
         return DeliveryResult("deferred", "post", f"no connection ({why}). Check the network.")
-    except http.Unanswered:
+    except client.Unanswered:
         return DeliveryResult("unknown", "post", NO_ANSWER)
     except Exception as error:  # Its text may have the address.
         return DeliveryResult("unknown", "post", f"failed with {type(error).__name__}")
-    reply = f"answered {status}: {REMEDIES.get(status, 'see the documentation of the service.')}"
-    if 200 <= status < 300:
-        return DeliveryResult("accepted", "post", f"answered {status}")
+    members = _json_object(answer)
+    status, reply = answered, f"answered {answered}"
+    if 200 <= answered < 300:
+        status = _reported_failure(members, answer.decode(errors="replace"))
+        if status is None:
+            return DeliveryResult("accepted", "post", reply)
+        reply += f", but the body reports a failure ({status})"
+    reply += f": {REMEDIES.get(status, 'see the documentation of the service.')}"
     if status in (429, 503):
-        return DeliveryResult("deferred", "post", reply, retry_after=retry_after)
+        waits = [wait for wait in (retry_after, _retry_after(members)) if wait is not None]
+        return DeliveryResult("deferred", "post", reply, retry_after=max(waits, default=None))
     is_refused = 300 <= status < 500
     return DeliveryResult("refused" if is_refused else "unknown", "post", reply)
+
+
+def _json_object(answer: bytes) -> dict:
+    """Return the object that the body is, or {}."""
+    try:
+        members = json.loads(answer)
+    except (ValueError, RecursionError):
+        return {}
+    return members if isinstance(members, dict) else {}
+
+
+def _reported_failure(members: dict, text: str) -> int | None:
+    """Return the status of the failure that the body of a 2xx reports, or None."""
+    has_failed = any(map(members.get, ERRORS)) or False in map(members.get, SUCCESSES)
+    words = members.get("status", "") if members else text
+    if not has_failed and not FAILURE.match(str(words)):
+        return None
+    if named := NAMED_STATUS.search(text):
+        return int(named[1])
+    return 429 if PASSING.search(text) else 400
+
+
+def _retry_after(members: dict) -> float | None:
+    """Return the pause in the body of Telegram's 429, or of Discord's, in seconds."""
+    parameters = members.get("parameters")
+    wait = (parameters if isinstance(parameters, dict) else members).get("retry_after")
+    is_number = isinstance(wait, int | float) and not isinstance(wait, bool)
+    return wait if is_number and wait >= 0 else None

@@ -26,7 +26,7 @@ from digest.indexing import embeddings, index_store, model_store
 from digest.models import ArchiveFile, Observation, Paper
 from digest.papers.duplicates import aliases_of
 from digest.ranking.candidates import CandidateSet
-from digest.ranking.model import TfidfModel, counted, stems_of
+from digest.ranking.model import BACKGROUND, TfidfModel, counted, stems_of
 from digest.ranking.selection import Choice
 from digest.sources.arxiv.taxonomy import merged
 
@@ -245,19 +245,22 @@ def _make(model, day, days, papers, moment, gains=None):
     rows = rows[-MAX_PAPERS:]
     ids = [row["pk"] for row in rows]
     votes = gains or {row["pk"]: row["upvotes"] or 0 for row in rows}
-    vectors = embeddings.vectors_of(ids)
+    vectors, first = embeddings.vectors_of(ids), day - timedelta(days=days)
+    older = Paper.objects.filter(day__lt=first).order_by("-day", "pk").values_list("pk", flat=True)
+    meanings = embeddings.vectors_of(list(older[:BACKGROUND]) if vectors.any() else [])
     candidates = CandidateSet(
         ids=ids,
         vectors=model.vectors(counts_of(ids)),
         ages=np.array([(day - row["day"]).days for row in rows], dtype=np.int64),
         upvotes=np.array([votes[row["pk"]] for row in rows], dtype=np.int64),
         categories=[tuple(merged(row["categories"])) for row in rows],
-        first_day=(day - timedelta(days=days)).toordinal(),
+        first_day=first.toordinal(),
         texts_of=index_store.texts_of,
         authors_of=index_store.authors_of,
         withdrawn=frozenset(row["pk"] for row in rows if row["is_withdrawn"]),
         aliases=aliases_of(papers),
         embeddings=vectors if vectors.any() else None,
+        older=meanings[meanings.any(axis=1)],
         encode=embeddings.encode_queries,
     )
     moments = np.array([*map(moment, rows)], dtype=float)

@@ -103,7 +103,7 @@ def encode_queries(texts: Sequence[str]) -> np.ndarray:
 
 @lru_cache(maxsize=10_000)
 def _query(model, text):
-    return model.encode([text])[0]
+    return model.encode_queries([text])[0]
 
 
 # ---- Computing

@@ -11,7 +11,6 @@ from difflib import get_close_matches
 from itertools import chain
 
 import numpy as np
-from django.conf import settings
 
 from digest.indexing import index_store, model_store
 from digest.indexing.embeddings import encode_queries, vectors_of
@@ -20,13 +19,13 @@ from digest.models import Paper
 from digest.ranking import text
 from digest.ranking.authors import is_called, queried_authors
 from digest.ranking.model import TfidfModel
-from digest.ranking.parameters import Parameters
 from digest.ranking.query import FEW_TERMS, queries
 from digest.ranking.relevance import vectors_of as vectors_of_queries
 
 #: How many papers are read for quotes, read for authors, ranked by the model, and listed.
 READ_BATCH, MAX_NAMED, MAX_SCORED, MAX_RESULTS = 1_000, 500, 40, 150
 MAX_LINES = 12  # Of a search. Each takes time.
+MEANING = 1.5  # The weight of the cosine of embeddings, beside the similarity of words.
 TITLE_BONUS = 10.0  # More than any score: a paper with this title comes first.
 #: How many similar papers are listed, of how many that are scored, with which least score.
 MAX_SIMILAR, SIMILAR_POOL, MIN_SIMILARITY = 8, 30, 0.2
@@ -88,11 +87,10 @@ def _passed(ids, passing):
 
 def _search_words(index, model, asked, newest, passing):
     """Return the papers with the words of a text, best or newest first, and their number."""
-    wanted = queries(asked, model.acronyms_, MAX_LINES)
+    wanted = queries(asked, MAX_LINES)
     scores, is_short = np.zeros(len(index), np.float32), {}
     for query in wanted:
         unquoted = set(query.terms).difference(text.terms(" ".join(query.quotes)))
-        # By the line as it was written, before acronyms are expanded.
         all_of_them = is_short.setdefault(query.text, len(unquoted) <= FEW_TERMS)
         papers, fit = index.matching(query.terms, all_of_them=all_of_them)
         if query.quotes:
@@ -118,7 +116,7 @@ def _search_words(index, model, asked, newest, passing):
     found = model.vectors(index.counts_of(ids[:MAX_SCORED])[0])
     fit = found.similarity(vectors_of_queries(model, wanted))
     meanings = encode_queries([query.text for query in wanted]) @ vectors_of(ids[:MAX_SCORED]).T
-    fit += Parameters.of(settings.RANKING).semantic * meanings
+    fit += MEANING * meanings
     total = np.round(fit.max(axis=0), 5) + TITLE_BONUS * (scores[shown[:MAX_SCORED]] >= TITLE_BONUS)
     order = np.lexsort((-shown[:MAX_SCORED], -total))
     return [*(ids[place] for place in order), *ids[MAX_SCORED:]], len(papers)
@@ -169,7 +167,7 @@ def similar(paper: Paper) -> list[Paper]:
     ids = [paper.pk, *index.ids_at(index.similar(place, SIMILAR_POOL))]
     vectors, meanings = model.vectors(index.counts_of(ids)[0]), vectors_of(ids)
     (scores,) = vectors[1:].similarity(vectors[:1])
-    scores += Parameters.of(settings.RANKING).semantic * meanings[1:] @ meanings[0]
+    scores += MEANING * meanings[1:] @ meanings[0]
     order = np.argsort(-scores, kind="stable")[:MAX_SIMILAR]
     ids = [ids[1 + place] for place in order if scores[place] >= MIN_SIMILARITY]
     rows = Paper.objects.filter(pk__in=ids).values_list("pk", "title", "day", "upvotes")

@@ -26,6 +26,7 @@ from digest.letters import fragments
 from digest.letters.fragments import Density
 from digest.letters.letter_data import LetterData, digests_of, load
 from digest.models import Digest, Pick
+from digest.wording import reason_of
 from subscriptions.hooks import COMPOSE_BATCH_SIZE, without_frames
 from subscriptions.mail import render as mail
 from subscriptions.mail.byte_templates import (
@@ -151,16 +152,15 @@ def render(
 def render_all(
     letters: Sequence[LetterData], shared: Callable[[str, date], SharedHeaders]
 ) -> list[mail.Content]:
-    """Return the emails, all of one kind, each in its subscriber's language.
+    """Return the emails or the posts, all of one kind, each in its subscriber's language.
 
     Each step is done for all letters before the next: see hooks.COMPOSE_BATCH_SIZE.
     """
     contents: list[mail.Content] = []
-    key = lambda letter: (letter.language, letter.subscriber.channel)  # noqa: E731
-    for (language, channel), members in groupby(letters, key):
+    for language, members in groupby(letters, lambda letter: letter.language):
         group = list(members)
         with translation.override(language):
-            if channel:
+            if group[0].subscriber.channel:
                 contents += map(_render_for_channel, group)
                 continue
             tokens = tokens_of(group)
@@ -274,6 +274,7 @@ def _render_welcome(letter, tokens):
         "clock": wording.clock(letter.subscriber.hour, letter.subscriber.timezone),
         "is_daily": letter.subscriber.is_daily,
         "topics": wording.names(letter.topics),
+        "why": letter.why,
         "because": _footer_reason(letter),
         **_footer_urls(tokens),
         **short_urls_of(letter),
@@ -300,7 +301,7 @@ def _render_for_channel(letter) -> mail.Content:
             shortened(pick.paper.title, MAX_CHANNEL_TITLE),
             settings.SITE_URL + pick.paper.get_absolute_url(),
             wording.authors(pick.paper.authors),
-            " · ".join(filter(None, (pick.why, wording.on_same_idea(len(pick.folded), 0)))),
+            " · ".join(filter(None, (reason_of(pick), wording.on_same_idea(len(pick.folded), 0)))),
         )
         for pick in letter.picks
     ]
@@ -363,7 +364,7 @@ def _join_papers(letter, max_size, tokens, feedback_url, site):
     slots = {purpose: token_slot(purpose) for purpose in ("feedback", "preferences")}
     for density in DENSITIES:
         entries = fragments.entries(picks, density, site, partial(paper_urls, slots))
-        sizes = [entry.size for entry in entries]
+        sizes = [paper.html.size + len(html_line(note)) for paper, note in entries]
         if sum(sizes) <= max_size:
             break
     else:
@@ -374,13 +375,13 @@ def _join_papers(letter, max_size, tokens, feedback_url, site):
             part = fragments.heading(site)
             texts += (BLANK_LINE, *part.text.join({"name": text_line(heading)}))
             htmls += (NEXT_LINE, *part.html.join({"name": html_line(heading)}))
-        for pick, entry in zip(members, remaining, strict=False):
+        for pick, (paper, note) in zip(members, remaining, strict=False):
             number = b"%d" % pick.position
             url = encode_url(f"{feedback_url}{pick.position}/", "    ")
-            own = {"note": entry.note_text, "short_url": url}
-            texts += (BLANK_LINE, number, *entry.text.join(own))
-            own = {"number": EncodedBytes(number + b"."), "note": entry.note_html, **tokens}
-            htmls += (NEXT_LINE, *entry.html.join(own))
+            own = {"note": text_line(note, "    "), "short_url": url}
+            texts += (BLANK_LINE, number, *paper.text.join(own))
+            own = {"number": EncodedBytes(number + b"."), "note": html_line(note), **tokens}
+            htmls += (NEXT_LINE, *paper.html.join(own))
     return (texts[1:], htmls[1:]), len(picks) - len(entries)
 
 

@@ -50,7 +50,7 @@ class StoredPick(NamedTuple):
     folded: Sequence[Paper]
     group: str | None = None
 
-    Basis, why, reason = Pick.Basis, Pick.why, Pick.reason
+    Basis, reason = Pick.Basis, Pick.reason
 
     @property
     def paper_id(self):
@@ -69,6 +69,7 @@ class LetterData:
         is_first: whether the subscriber had no digest before.
         news: what happened to saved papers (`wording.event_context`).
         group: the name of the group whose mailing list the subscriber is.
+        why: why a welcome has no papers.
     """
 
     digest: Digest
@@ -78,6 +79,7 @@ class LetterData:
     is_first: bool = False
     news: list[dict] = field(default_factory=list)
     group: str = ""
+    why: str = ""
 
     @property
     def subscriber(self):
@@ -96,7 +98,12 @@ class LetterData:
     def is_open(self) -> bool:
         """Return whether the picks depend on neither topics nor feedback, also not of a group."""
         own = {pick.basis for pick in self.picks if pick.group != Pick.Group.SHARED}
-        chosen = {Pick.Basis.LEARNED, Pick.Basis.TOPIC, Pick.Basis.GROUP}
+        chosen = {
+            Pick.Basis.LEARNED,
+            Pick.Basis.ADDED,
+            Pick.Basis.TOPIC,
+            Pick.Basis.GROUP,
+        }
         return not self.topics and own.isdisjoint(chosen)
 
 
@@ -157,9 +164,18 @@ def load(
                 is_first=not first_day or digest.day <= first_day,
                 news=news,
                 group=groups.get(digest.subscriber_id) or "",
+                why=_why_nothing(digest) if kind == "welcome" else "",
             )
         )
     return letters
+
+
+def _why_nothing(digest):
+    """Return why a digest has no papers, as when it was planned."""
+    from digest.planning import explain  # numpy, which only processes that rank import.
+
+    with translation.override(digest.subscriber.language_or_default):
+        return explain.why_nothing(digest.subscriber, digest.letter.created_at)
 
 
 def _stored_picks(digests):

@@ -1,7 +1,14 @@
 """Papers, harvests, digests and picks, feedback, and operations."""
 
 from digest.models.digests import NOTHING_TO_SAY, Digest, Pick
-from digest.models.feedback import Feedback, LibraryPaper, LibraryUpload, ReaderModel, ZoteroLibrary
+from digest.models.feedback import (
+    AddedPaper,
+    Feedback,
+    LibraryPaper,
+    LibraryUpload,
+    ReaderModel,
+    ZoteroLibrary,
+)
 from digest.models.harvests import Coverage, Harvest, Response, SourceConfig, Turn
 from digest.models.indexing import ArchiveFile, FittedModel
 from digest.models.operations import Alarm, Pulse, Tally

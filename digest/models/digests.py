@@ -5,7 +5,6 @@ import uuid
 from django.db import models
 from django.db.models import Q
 
-from digest import wording
 from digest.models.papers import Paper
 from subscriptions.models import Letter, Subscriber
 
@@ -97,6 +96,7 @@ class Pick(models.Model):
     class Basis(models.TextChoices):
         TOPIC = "topic", "matches a topic"
         LEARNED = "learned", "learned from feedback"
+        ADDED = "added", "like a paper that was added"
         TREND = "trend", "trending"
         NEW = "new", "new in its field"
         SECOND = "second", "worth a second look"
@@ -166,13 +166,8 @@ class Pick(models.Model):
         return [relative.paper for relative in self.relatives.all()]
 
     @property
-    def why(self):
-        """Return the reason in words."""
-        return wording.why(*self.reason)
-
-    @property
     def reason(self):
-        """Return the arguments of wording.why."""
+        """What is said of why it was picked: the arguments of `wording.why`."""
         areas = self.paper.fields[:1] if self.basis == self.Basis.NEW else []
         votes = self.paper.upvotes or 0
         return self.basis, self.topic_name, tuple(self.terms), votes, "".join(areas), self.group

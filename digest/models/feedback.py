@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from digest.models.papers import Paper
-from subscriptions.models import Subscriber
+from subscriptions.models import Subscriber, Topic
 
 
 class FeedbackQuerySet(models.QuerySet):
@@ -66,6 +66,33 @@ class Feedback(models.Model):
     @property
     def label_list(self) -> list[str]:
         return self.labels.split(", ") if self.labels else []
+
+
+class AddedPaper(models.Model):
+    """The text of a paper that a subscriber added as an interest, or the papers of an ORCID.
+
+    It belongs to the interest and is deleted with it. It is no Paper, which all can see.
+    """
+
+    topic = models.OneToOneField(
+        # Unchecked by the database: the previous version deletes topics without this table.
+        Topic,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        related_name="added_paper",
+    )
+    title = models.TextField(blank=True)
+    abstract = models.TextField(blank=True)
+    works = models.JSONField(
+        default=list, blank=True, help_text="Of an ORCID: the title and the reference of each."
+    )
+    tries = models.PositiveSmallIntegerField(default=0, help_text="Failed look-ups.")
+    due_at = models.DateTimeField(
+        null=True, blank=True, db_index=True, help_text="When it is looked up again."
+    )
+
+    def __str__(self):
+        return self.title or self.topic.query
 
 
 class LibraryPaper(models.Model):
@@ -179,6 +206,7 @@ class ReaderModel(models.Model):
     liked = models.PositiveIntegerField(
         default=0, help_text="Number of papers with positive feedback."
     )
+    # Unused: earlier versions read it. A later migration removes it.
     floor = models.FloatField(
         null=True, blank=True, help_text="Minimum score of a paper that is like the liked ones."
     )

@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from digest.wording import counted
+from digest.numbers import counted
 
 
 class FittedModel(models.Model):

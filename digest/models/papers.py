@@ -15,7 +15,6 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from digest import wording
 from digest.models.title_lookup import Beginning
 from digest.sources.biorxiv.source import SERVERS
 
@@ -96,8 +95,6 @@ class Paper(models.Model):
     #: The latest number of GitHub stars, from the observations. Set where it is shown.
     stars = None
 
-    summary, venue = wording.summary, wording.venue
-
     objects = PaperQuerySet.as_manager()
 
     class Meta:
@@ -112,10 +109,6 @@ class Paper(models.Model):
 
     def get_absolute_url(self):
         return f"{_address_of_papers()}{quote(self.pk, safe=IN_PATHS)}/"
-
-    @property
-    def day_in_words(self):
-        return wording.day(self.day)
 
     @property
     def may_have_news(self):

@@ -23,9 +23,9 @@ from django.db.utils import DatabaseError, Error, InterfaceError, InternalError,
 
 from digest.models import Alarm, Harvest
 from digest.models.locks import Lease
+from digest.numbers import counted
 from digest.operations import heartbeats, invariants
 from digest.papers import coverage, registry
-from digest.wording import counted
 from subscriptions.delivery import circuit_breaker, clock, rejection_rate, status
 from subscriptions.delivery.status import utc
 from subscriptions.models import Letter
@@ -77,7 +77,7 @@ def _beat(now) -> Iterator[ActiveAlarm]:
     last = heartbeats.last(heartbeats.TICK)
     if last is None or last >= now - MAX_TICK_AGE:
         return
-    why = "Celery beat or all workers are down, or their clocks are a minute apart"
+    why = "`serve`, Celery beat or all workers are down, or their clocks are a minute apart"
     # A worker that waits for the mail server's reply does not tick.
     transmitting = Letter.objects.open().filter(state=Letter.State.TRANSMITTING)
     if count := transmitting.filter(left_at__lte=now - MAX_REPLY_TIME).count():

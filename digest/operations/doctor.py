@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from email.utils import parseaddr
 from typing import Literal
 from urllib.parse import urlsplit
@@ -21,9 +20,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from digest.models import ArchiveFile, FittedModel, Paper
-from digest.operations import doctor_environment
+from digest.numbers import counted
+from digest.operations import alarms, doctor_environment, heartbeats
 from digest.papers import registry
-from digest.wording import counted
 from subscriptions.bounces import mailboxes, unreadable
 from subscriptions.delivery import status, verp
 from subscriptions.delivery.authentication import dns_check
@@ -33,7 +32,7 @@ from subscriptions.delivery.transports import esps
 from subscriptions.delivery.transports.registry import transport_for
 from subscriptions.delivery.transports.smtp import SmtpTransport, check
 from subscriptions.mail import render
-from subscriptions.models import Letter, LetterFact, Subscriber, Topic
+from subscriptions.models import LetterFact, Topic
 
 #: Domains for examples (RFC 2606), which have no DNS records.
 EXAMPLE_NAMES = (
@@ -71,10 +70,11 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[CheckResult]:
         yield CheckResult(what, grade, said)
         if what == "database" and grade == "wrong":
             return  # Nearly all other checks query it.
-    try:
-        yield from _dns_records(resolver)
-    except Exception as error:
-        yield CheckResult("DNS records", *_failure(error))
+    for what, results in (("alarms", _alarms(now)), ("DNS records", _dns_records(resolver))):
+        try:
+            yield from results
+        except Exception as error:
+            yield CheckResult(what, *_failure(error))
 
 
 def _checks() -> list[tuple[str, Callable]]:
@@ -93,7 +93,6 @@ def _checks() -> list[tuple[str, Callable]]:
         ("sending", _sending),
         ("delivery lookup", _delivery_lookup),
         ("journal", _journal),
-        ("uncertain", _uncertain),
         ("senders", _senders),
         ("reply address", _replies),
         ("imprint", _imprint),
@@ -104,9 +103,6 @@ def _checks() -> list[tuple[str, Callable]]:
         ("papers", _papers),
         ("topics", _topics),
         ("sources", doctor_environment.sources),
-        ("scheduler", doctor_environment.scheduler),
-        ("overdue", _overdue),
-        ("alarms", doctor_environment.standing_alarms),
         ("alarm webhook", doctor_environment.webhook),
         ("metrics", doctor_environment.metrics),
     ]
@@ -171,11 +167,9 @@ def _mail_server(now):
 
 def _sending(now):
     sending = status.sending_status(now)
-    if sending.grade == "stopped":
-        return "wrong", f"{sending.said} Run `manage.py sending resume` to send again."
-    if sending.grade == "tripped":
-        return "wrong", f"{sending.said} Once fixed, run `manage.py sending resume`."
-    return "ok", sending.said
+    if sending.grade == "on":
+        return "ok", sending.said
+    return "wrong", f"{sending.said} When it may go on, run `manage.py sending resume`."
 
 
 def _delivery_lookup(now):
@@ -212,13 +206,6 @@ def _journal(now):
     if not os.access(parent, os.W_OK):
         return "wrong", f"cannot create {folder}: give this user write access to {parent}."
     return "ok", f"{folder} will be created with the first email"
-
-
-def _uncertain(now):
-    for queue in status.queues(now):
-        if queue.state == Letter.State.UNCERTAIN:
-            return "note", f"{counted(queue.count, 'email')} with unknown outcome: {queue.said}."
-    return "ok", "no emails with unknown outcome"
 
 
 def _senders(now):
@@ -295,10 +282,7 @@ def _events_address(esp):
 
 def _model(now):
     from digest.indexing import model_store
-    from digest.ranking.parameters import OLD
 
-    if old := sorted(settings.RANKING.keys() & OLD):
-        return "note", f"RANKING has {', '.join(old)}, which has no effect any more: remove it."
     row = FittedModel.objects.first()
     if row is None:
         return "note", "none yet: the first digest creates one."
@@ -344,14 +328,10 @@ def _embeddings(now):
 
 def _papers(now):
     newest = Paper.objects.first()
-    if newest is None:
-        if registry.enabled():
-            return "wrong", "none yet: run `manage.py harvest`."
-        return "wrong", "none yet: run `manage.py import_papers FILE`."
-    age = (timezone.localdate(now) - newest.day).days
-    if age >= settings.NEW_DAYS:
-        advice = "See *sources* below." if registry.enabled() else "Import newer ones."
-        return "wrong", f"the newest is from {newest.day}, so digests are empty. {advice}"
+    if newest is None or (timezone.localdate(now) - newest.day).days >= settings.NEW_DAYS:
+        command = "harvest" if registry.enabled() else "import_papers FILE"
+        said = f"none of the last {settings.NEW_DAYS} days, so digests are empty"
+        return "wrong", f"{said}: run `manage.py {command}`."
     return "ok", f"{Paper.objects.count():,}, the newest from {newest.day}"
 
 
@@ -372,15 +352,20 @@ def _topics(now):
     return "ok", f"{count} offered"
 
 
-def _overdue(now):
-    late = Subscriber.objects.due(now - timedelta(minutes=5)).count()
-    waiting = Letter.objects.due(now - timedelta(minutes=5)).count()
-    if late or waiting:
-        return "wrong", (
-            f"{counted(late, 'digest')} and {counted(waiting, 'email')} due for over 5 minutes: "
-            f"check that beat and a worker run, or run `manage.py tick`."
+def _alarms(now):
+    current = alarms.known(now)
+    for alarm in current:
+        said = f"[{alarm.name}] {alarm.said} See `{alarm.name}` in docs/maintenance.md."
+        yield CheckResult("alarm", "wrong", said)
+    last = heartbeats.last(heartbeats.TICK)
+    if last is None:
+        said = (
+            "not running yet: start `manage.py serve`, or Celery beat and a worker, or run "
+            "`manage.py tick` by cron."
         )
-    return "ok", "nothing"
+        yield CheckResult("scheduler", "note", said)
+    elif not current:
+        yield CheckResult("alarms", "ok", f"none; the scheduler last ran at {status.utc(last)}")
 
 
 def _dns_records(resolver):

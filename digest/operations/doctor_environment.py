@@ -18,7 +18,7 @@ from django.db import connection
 from django.http.request import validate_host
 from django.utils import timezone
 
-from digest.models import Alarm, Harvest
+from digest.models import Harvest
 from digest.operations import alarms, health, heartbeats
 from digest.papers import registry
 from subscriptions.delivery import clock
@@ -102,6 +102,8 @@ def clocks(now) -> Result:
 def names(now) -> Result:
     likely = settings.MISSPELT_SETTINGS
     said = [f"{name} is not a setting. Did you mean {meant}?" for name, meant in likely]
+    if ignored := sorted(settings.RANKING.keys() - {"cut"}):
+        said.append(f"RANKING takes cut alone. Remove {', '.join(ignored)}, which has no effect.")
     return ("note", " ".join(said)) if said else ("ok", "no misspelt settings")
 
 
@@ -202,35 +204,11 @@ def sources(now) -> Result:
     if not registry.enabled():
         return "note", "none is on: switch one on in the panel, or run `manage.py import_papers`."
     last = health.last_harvests()
-    failed = [run for run in last.values() if run and run.state == Harvest.State.FAILED]
-    if failures := [f"{run.source} failed at {_at(run.touched_at)}: {run.said}" for run in failed]:
-        advice = "The next run retries; see `source` in docs/maintenance.md."
-        return "wrong", " ".join([*failures, advice])
-    if never := [source for source, run in last.items() if run is None]:
-        return "note", f"{', '.join(never)} not fetched yet: run `manage.py harvest`."
+    missing = [name for name, run in last.items() if not run or run.state == Harvest.State.FAILED]
+    if missing:
+        return "note", f"{', '.join(missing)} not fetched: run `manage.py harvest`."
     oldest = min(run.touched_at for run in last.values())
     return "ok", f"{', '.join(last)}; all fetched since {_at(oldest)}"
-
-
-def scheduler(now) -> Result:
-    last = heartbeats.last(heartbeats.TICK)
-    if last is None:
-        return "note", (
-            "not running yet: start `manage.py serve`, or Celery beat and a worker, or run "
-            "`manage.py tick` by cron."
-        )
-    if last >= now - alarms.MAX_TICK_AGE:
-        return "ok", f"last run {_at(last)}"
-    if settings.CELERY_BROKER_URL.startswith("memory:"):
-        return "note", f"last run {_at(last)}: start `manage.py serve`."
-    return "wrong", f"last run {_at(last)}: check that beat and a worker run, and their clocks."
-
-
-def standing_alarms(now) -> Result:
-    rows = Alarm.objects.standing().order_by("raised_at")
-    if said := [f"[{row.name}] {row.said}" for row in rows]:
-        return "wrong", f"{' '.join(said)} See docs/maintenance.md."
-    return "ok", "none"
 
 
 def webhook(now) -> Result:

@@ -13,9 +13,9 @@ from django.db.utils import Error as DatabaseError
 from django.db.utils import InternalError
 
 from digest.models import Harvest
+from digest.numbers import counted
 from digest.operations import alarms
 from digest.papers import registry
-from digest.wording import counted
 from subscriptions.delivery import circuit_breaker
 
 WRITE_BYTES = 1_000_000  # More than one request writes to SQLite's file and log.

@@ -16,8 +16,8 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, 
 from django.db.models.functions import Coalesce, Lag
 
 from digest.models import Digest, Pick
+from digest.numbers import counted
 from digest.papers import coverage
-from digest.wording import counted
 from subscriptions import db
 from subscriptions.delivery import circuit_breaker
 from subscriptions.mail import kinds

@@ -12,10 +12,19 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 
 from digest.indexing import file_storage
-from digest.models import Alarm, Coverage, Harvest, Observation, Recommendation, Response
+from digest.models import (
+    AddedPaper,
+    Alarm,
+    Coverage,
+    Harvest,
+    Observation,
+    Recommendation,
+    Response,
+)
 from subscriptions.actions import change_address, erase
 from subscriptions.bounces import unreadable
 from subscriptions.delivery import retention
+from subscriptions.models import Topic
 from subscriptions.security import rate_limits, suppression_list
 
 UNCONFIRMED = timedelta(days=30)  # Addresses that were not confirmed.
@@ -58,5 +67,6 @@ def purge(now) -> None:
     erase.forget_unconfirmed(now - UNCONFIRMED, now)
     erase.forget_unanswered(now - UNCONFIRMED)
     erase.empty_log()
+    AddedPaper.objects.exclude(topic__in=Topic.objects.all()).delete()  # Of an earlier version.
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     file_storage.delete_strays(now)

@@ -16,11 +16,12 @@ from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from digest.models import SourceConfig
+from digest.numbers import counted
 from digest.operations import health
 from digest.papers import registry
 from digest.topics import starter_topics
-from digest.wording import counted
-from subscriptions.models import Subscriber, Topic, TopicPreference
+from subscriptions.models import Channel, Subscriber, Topic, TopicPreference
+from subscriptions.security.encryption import UnreadableSecret, decrypt
 
 LOCK_SECONDS = 3
 PAUSE_SECONDS = 2
@@ -76,6 +77,17 @@ def prepare_topics(write: Callable[[str], None]) -> None:
         write(f"Created {counted(made, 'starter topic')}.")
     if moved := _move_followers():
         write(f"Moved {counted(moved, 'follower')} of merged topics.")
+
+
+def copy_chat_ids() -> None:
+    """Fill `chat_id` of Telegram channels from the fragment of their address.
+
+    Older releases kept it there. The address stays as it is: their workers may still run.
+    """
+    for channel in Channel.objects.filter(channel=Channel.Channel.TELEGRAM, chat_id=""):
+        with suppress(UnreadableSecret):  # The panel tells the operator.
+            chat_id = decrypt(channel.secret).partition("#")[2][:100]
+            Channel.objects.filter(pk=channel.pk).update(chat_id=chat_id)
 
 
 def _move_followers() -> int:

@@ -16,10 +16,12 @@ from digest.sources.base import Batch
 
 #: After the announcement. Until then, an empty or old list is only late.
 MAX_LATENESS = timedelta(hours=3)
-#: After the announcement.
+#: After the announcement. In the winter break, a list that is not there then does not come.
 ALARM_AFTER = timedelta(hours=6)
 #: Digests don't wait for a source that was not read for longer: it may not be in use.
 MAX_UNUSED = timedelta(days=10)
+
+ONE_DAY = timedelta(days=1)
 
 ALL_CATEGORIES = "all"
 State = Coverage.State
@@ -45,7 +47,7 @@ def expected_day(now: datetime) -> date:
     """Return the newest day whose arXiv list must be there at `now`."""
     day = now.astimezone(UTC).date()  # Its midnight in New York is of the same day in UTC.
     while not (calendar.is_announcement_day(day) and release_time(day) <= now):
-        day -= timedelta(days=1)
+        day -= ONE_DAY
     return day
 
 
@@ -89,17 +91,38 @@ def record_failure(source: str, error: str, now: datetime) -> None:
 
 
 def is_verified(now: datetime) -> bool:
-    """Return whether arXiv's newest list is stored: every category was read completely."""
-    rows = Coverage.objects.filter(source="arxiv", day=expected_day(now), state__in=COMPLETE)
-    wanted = set(registry.arxiv_categories())
-    return wanted <= set(rows.values_list("category", flat=True))
+    """Return whether arXiv's newest list is stored: every category was read completely.
+
+    In the winter break, also whether there is no list, so that nothing is missing.
+    """
+    day = expected_day(now)
+    if set(_states(day)) <= set(COMPLETE):
+        return True
+    return now >= release_time(day) + ALARM_AFTER and _is_skipped(day)
 
 
 def is_awaited(now: datetime) -> bool:
-    """Return whether digests should wait: arXiv is in use and its newest list is not verified."""
+    """Return whether digests should wait: arXiv is in use and its newest list is not verified.
+
+    If arXiv skipped the list before, in the winter break, they have waited already.
+    """
     read = Coverage.objects.filter(source="arxiv", state=State.FRESH)
     used = read.filter(day__gte=(now - MAX_UNUSED).date())
-    return used.exists() and not is_verified(now)
+    if not used.exists() or is_verified(now):
+        return False
+    return not _is_skipped(calendar.latest_announcement_day(expected_day(now) - ONE_DAY))
+
+
+def _is_skipped(day):
+    """Return whether arXiv answered, but showed no list of this day of the winter break."""
+    return calendar.may_lack_listing(day) and set(_states(day)) <= {State.WAITING, State.STALLED}
+
+
+def _states(day) -> list[str]:
+    """Return the state of each category that is read. It is empty if none was stored."""
+    rows = Coverage.objects.filter(source="arxiv", day=day).values_list("category", "state")
+    states = dict(rows)
+    return [states.get(category, "") for category in registry.arxiv_categories()]
 
 
 def receipt(now: datetime) -> Receipt | None:

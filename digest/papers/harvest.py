@@ -7,22 +7,22 @@ source, is resumed by the next run of the same day.
 import logging
 import time
 from datetime import UTC, date, timedelta
+from email.utils import parseaddr
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from digest.http.client import Refused, Unavailable, Web
 from digest.models import Harvest, Paper
 from digest.models.locks import Lease
+from digest.numbers import counted
 from digest.papers import coverage, registry, store
 from digest.papers.http_throttle import DatabaseCache, DatabaseGate
 from digest.sources.arxiv import calendar
 from digest.sources.base import Batch, MalformedFeed, Source
-from digest.sources.http import Refused, Unavailable, Web
 from digest.sources.records import PUBLISHED
-from digest.wording import counted
-from subscriptions.mail import render
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ State = Harvest.State
 def web_for(source: Source, *, retries=4, max_seconds=75.0, sleep=time.sleep) -> Web:
     """Return the HTTP client of a source, whose gate and cache all workers share."""
     queue = getattr(source, "queue", source.name)
-    contact = f"mailto:{render.from_address().addr_spec}"  # As Crossref asks for it.
+    contact = f"mailto:{parseaddr(settings.DEFAULT_FROM_EMAIL)[1]}"  # As Crossref asks for it.
     return Web(
         hosts=source.hosts,
         private_hosts=settings.ALLOWED_PRIVATE_HOSTS,

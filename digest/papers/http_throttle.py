@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
 
+from digest.http.client import Entry
 from digest.models import Response
 from digest.models.locks import Lease
-from digest.sources.http import Entry
 
 MAX_REQUEST = timedelta(seconds=120)
 POLL_SECONDS = 0.2

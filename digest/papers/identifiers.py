@@ -1,9 +1,11 @@
 """Find a paper by what people paste: an id, an address, a DOI or a title."""
 
 import re
+from collections.abc import Iterable
 
 from digest.models import Paper, title_lookup
 from digest.sources.biorxiv.source import SERVERS
+from digest.sources.publishers import ADDRESSES
 from digest.sources.records import canonical_id
 
 #: An arXiv id, with or without a version, alone or in a URL.
@@ -15,6 +17,12 @@ ARXIV_ID = re.compile(
 #: as some old ones have: a part of such a DOI would be another one.
 DOI = re.compile(r"(?<![\w.])10\.\d{4,9}/[\w./()-]{1,90}+(?![:;<>]?[\w(])", re.ASCII)
 AFTER_DOI = re.compile(r"(?:v\d+)?(?:\.[a-z][a-z-]*)*[./()-]*$", re.ASCII)
+ARXIV_DOI = "10.48550/arxiv."
+PMID = re.compile(
+    r"(?:\bpmid:?\s?|\bpubmed(?:\.ncbi\.nlm\.nih\.gov)?/|/article/med/)(\d{1,8})(?!\w)",
+    re.IGNORECASE | re.ASCII,
+)
+ORCID = re.compile(r"(?<![\w-])\d{4}-\d{4}-\d{4}-\d{3}[\dXx](?![\w-])", re.ASCII)
 SUBJECT_CLASS = re.compile(r"\.[a-z]{2}(?=/)")
 MIN_TITLE_LENGTH = 8  # Characters of the beginning of a title.
 
@@ -45,11 +53,34 @@ def paper_by_id(asked: str) -> Paper | None:
     arxiv = arxiv_id(asked)
     is_other = ":" in asked and " " not in asked  # As all ids but arXiv's are.
     ids = {arxiv, asked[:100] if is_other else ""} - {""}
-    if number := doi(asked):
+    named = reference(asked)
+    ids |= {named} - {""}
+    if number := doi(named):
         ids |= {f"{server}:{number}" for server in (*SERVERS, "doi")}
         ids |= set(Paper.objects.with_doi([number]).values_list("pk", flat=True))
     papers = Paper.objects.filter(pk__in=ids) if ids else ()
     return min(papers, key=lambda paper: paper.pk != arxiv, default=None)
+
+
+def papers_named(ids: Iterable[str]) -> dict[str, Paper]:
+    """Return the papers with these ids, by id: their titles and abstracts. No query without ids."""
+    ids = set(ids)
+    return Paper.objects.only("title", "abstract").in_bulk(ids) if ids else {}
+
+
+def reference(text: str) -> str:
+    """Return by what can be looked up what a text names: an arXiv id, "doi:10.1000/1", "pmid:123"
+    or "orcid:0000-0002-1825-0097". Empty if it names none.
+    """
+    number = doi(text) or next((f.expand(to) for at, to in ADDRESSES if (f := at.match(text))), "")
+    if number and not number.startswith(ARXIV_DOI):
+        return f"doi:{number.lower()}"
+    if number := arxiv_id(text):
+        return number
+    if found := PMID.search(text):
+        return f"pmid:{found[1]}"
+    found = ORCID.search(text)
+    return f"orcid:{found[0].upper()}" if found else ""
 
 
 def arxiv_id(text: str) -> str:

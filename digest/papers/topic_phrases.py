@@ -2,9 +2,10 @@
 
 from django.db.models import Count
 
+from digest.interests.entries import ORCID, PAPER, UNREAD
 from digest.ranking import query, text
 from digest.ranking.authors import queried_authors
-from subscriptions.models import Subscriber, Topic, TopicPreference
+from subscriptions.models.topics import Topic
 
 MAX_PHRASES = 400
 MAX_WORDS = 6  # A line of more is a sentence, which no paper has all words of.
@@ -18,11 +19,8 @@ def in_use() -> list[str]:
     arXiv categories or authors have none.
     """
     plain = Topic.objects.filter(categories=[]).exclude(query="")
-    followed = plain.filter(
-        preferences__stance=TopicPreference.Stance.FOLLOW,
-        preferences__subscriber__in=Subscriber.objects.subscribed(),
-    )
-    followed = followed.values_list("query").annotate(followers=Count("pk"))
+    plain = plain.exclude(kind__in=(PAPER, ORCID, UNREAD))  # Numbers, links and whole texts.
+    followed = plain.followed().values_list("query").annotate(followers=Count("pk"))
     texts = [said for said, _ in followed.order_by("-followers", "query")[:MAX_PHRASES]]
     texts += plain.offered().order_by("pk").values_list("query", flat=True)[:MAX_PHRASES]
     phrases = dict.fromkeys(phrase for said in texts for phrase in _phrases(said))

@@ -102,7 +102,6 @@ def set_learning(subscriber, wanted: bool) -> None:
             words=[],
             weights=[],
             liked=0,
-            floor=None,
             fitted_at=None,
             learned=0,
         )
@@ -177,6 +176,7 @@ def learn(now) -> int:
 
 def _fit(rows, now):
     from digest.indexing import model_store  # The model and numpy, which only workers import.
+    from digest.personalization import spelling
     from digest.ranking import relevance_feedback
 
     model = model_store.current(now)
@@ -206,10 +206,9 @@ def _fit(rows, now):
             learned=row.said,
             fitted_at=now,
             terms=list(learned.terms),
-            words=relevance_feedback.written(model, learned.terms),
+            words=spelling.written(model, learned.terms),
             weights=list(learned.weights),
             liked=learned.liked,
-            floor=learned.floor if learned.floor < 1e9 else None,
         )
     return fitted
 

@@ -5,11 +5,13 @@ from datetime import date
 from typing import NamedTuple
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from digest.models import LibraryPaper, LibraryUpload, Paper, ZoteroLibrary, title_lookup
 from digest.personalization import feedback
 from digest.sources import bibliographies
 from digest.sources.records import Record
+from subscriptions import child_process
 
 MAX_PAPERS = feedback.MAX_LEARNED  # The latest uploaded ones, and the latest of Zotero.
 
@@ -129,6 +131,13 @@ def _read_zotero_again(subscriber):
 
 def _forget_upload(subscriber):
     LibraryUpload.objects.filter(subscriber=subscriber).delete()
+
+
+def why_unparsed(error: child_process.ParseError) -> str:
+    """Return what to do about a bibliography that could not be parsed."""
+    if isinstance(error, child_process.Busy):
+        return _("Other texts are being read. Try again in a minute.")
+    return _("This text is too complex to read. Split it, or export it again.")
 
 
 def _to_json(paper):

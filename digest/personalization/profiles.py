@@ -1,16 +1,22 @@
 """Subscribers become profiles: what the ranking knows of each."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 from django.db.models import Exists, OuterRef
 
-from digest.models import LibraryPaper, ReaderModel
+from digest.indexing import embeddings, model_store
+from digest.indexing.encoder import paper_text
+from digest.interests.entries import ORCID, PAPER, TEXT, UNREAD, WORDS, lines_of
+from digest.models import Feedback, LibraryPaper, ReaderModel
 from digest.models.bulk_insert import among
+from digest.personalization import added_papers
 from digest.ranking.authors import queried_authors
-from digest.ranking.profile import Interest, Profile
+from digest.ranking.profile import NAME, Example, Interest, Profile
 from digest.ranking.relevance_feedback import LearnedProfile
 from digest.sources.arxiv import taxonomy
 from subscriptions.actions.preferences import TopicSelection
@@ -27,25 +33,27 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     preferences = TopicPreference.objects.filter(theirs).order_by("pk")
     rows = list(preferences.values_list("subscriber_id", "stance", "topic_id", "weight"))
     topics = Topic.objects.in_bulk({topic for _, _, topic, _ in rows})
-    interest = cache(lambda topic, weight: to_interest(topics[topic], weight))
+    examples = examples_of(topics.values())
+    interest = cache(lambda topic, *rest: to_interest(topics[topic], *rest, examples=examples))
     follows, mutes = defaultdict(list), defaultdict(list)
     for subscriber, stance, topic, weight in rows:
-        chosen = mutes if stance == TopicPreference.Stance.MUTE else follows
-        chosen[subscriber].append(interest(topic, weight))
+        is_muted = stance == TopicPreference.Stance.MUTE
+        (mutes if is_muted else follows)[subscriber].append(interest(topic, weight, is_muted))
     library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
     learners = among("subscriber", (reader.pk for reader in subscribers if reader.learns))
-    models = ReaderModel.objects.filter(learners)
+    models = list(ReaderModel.objects.filter(learners).annotate(has_library=Exists(library)))
+    meanings = _meanings([row.subscriber_id for row in models])
     learned_models = {}  # With whether the subscriber is known by it.
-    for row in models.annotate(has_library=Exists(library)):
-        floor = np.inf if row.floor is None else row.floor
+    for row in models:
         learned = None  # A model without words has nothing to say.
         if row.terms:
-            learned = LearnedProfile(tuple(row.terms), tuple(row.weights), row.liked, floor)
+            meaning = meanings.get(row.subscriber_id, ())
+            learned = LearnedProfile(tuple(row.terms), tuple(row.weights), row.liked, meaning)
         is_known = learned is not None and row.has_library and learned.liked >= KNOWN
         learned_models[row.subscriber_id] = learned, is_known
     return [
         Profile(
-            tuple(follows[subscriber.pk]),
+            _joined(follows[subscriber.pk]),
             tuple(mutes[subscriber.pk]),
             subscriber.size,
             *learned_models.get(subscriber.pk, (None, False)),
@@ -53,6 +61,25 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         )
         for subscriber in subscribers
     ]
+
+
+def _meanings(subscribers: list[int]) -> dict[int, tuple[float, ...]]:
+    """Return the mean embedding of each one's liked papers. Empty without a semantic model."""
+    if embeddings.encoder() is None:
+        return {}
+    theirs = among("subscriber", subscribers)
+    liked = Feedback.objects.filter(theirs).exclude(value=Feedback.Value.LESS)
+    pairs = [
+        *liked.values_list("subscriber_id", "paper_id"),
+        *LibraryPaper.objects.filter(theirs).values_list("subscriber_id", "identity"),
+    ]
+    papers = list(dict.fromkeys(paper for _, paper in pairs))
+    vectors = dict(zip(papers, embeddings.vectors_of(papers), strict=True))
+    rows = defaultdict(list)
+    for subscriber, paper in pairs:
+        if vectors[paper].any():
+            rows[subscriber].append(vectors[paper])
+    return {subscriber: tuple(np.mean(some, axis=0).tolist()) for subscriber, some in rows.items()}
 
 
 def profile_for(
@@ -82,24 +109,70 @@ def profile_for(
         (selection.follow, selection.interests, False),
         (selection.mute, selection.muted_interests, True),
     ):
-        for topic in [*topics, *(Topic(name=query[:200], query=query) for query in queries)]:
+        for topic in [*topics, *(own_topic(query, selection.kinds) for query in queries)]:
             stances[topic.slug, topic.query] = topic, is_muted  # Muting wins over following.
+    examples = examples_of(topic for topic, _ in stances.values())
     follows, mutes = [], []
     for key, (topic, is_muted) in stances.items():
-        (mutes if is_muted else follows).append(to_interest(topic, known.get(key, 1.0)))
-    return replace(stored, follows=tuple(follows), mutes=tuple(mutes), size=size, wants_near=near)
+        one = to_interest(topic, known.get(key, 1.0), is_muted, examples=examples)
+        (mutes if is_muted else follows).append(one)
+    return replace(stored, follows=_joined(follows), mutes=tuple(mutes), size=size, wants_near=near)
 
 
-def to_interest(topic: Topic, weight: float = 1.0) -> Interest:
-    """Return a topic as the ranking reads it.
+def own_topic(query: str, kinds: Mapping[str, str]) -> Topic:
+    """Return a subscriber's own topic, unsaved."""
+    return Topic(name=query[:NAME], query=query, kind=kinds.get(query, ""))
+
+
+def examples_of(topics: Iterable[Topic]) -> dict[str, Example]:
+    """Return the papers that topics of the kind `paper` name, by their queries."""
+    texts = added_papers.texts_of(topics)
+    vectors = embeddings.vectors_of([*texts])
+    unknown = np.flatnonzero(~vectors.any(axis=1))
+    words = [*texts.values()]
+    vectors[unknown] = embeddings.encode_queries([paper_text(*words[n]) for n in unknown])
+    return {
+        query: Example(query, both[0], model_store.document(*both), tuple(vector.tolist()))
+        for (query, both), vector in zip(texts.items(), vectors, strict=True)
+    }
+
+
+def _joined(follows: Iterable[Interest]) -> tuple[Interest, ...]:
+    """Return the interests, with one for all examples of a weight: together they say more."""
+    examples: dict[float, tuple[Example, ...]] = {}
+    others = []
+    for interest in follows:
+        if interest.examples:
+            examples[interest.weight] = examples.get(interest.weight, ()) + interest.examples
+        else:
+            others.append(interest)
+    joined = [Interest("", "", weight, examples=papers) for weight, papers in examples.items()]
+    return *others, *joined
+
+
+def to_interest(
+    topic: Topic,
+    weight: float = 1.0,
+    is_muted: bool = False,
+    examples: Mapping[str, Example] = MappingProxyType({}),
+) -> Interest:
+    """Return a topic as the ranking reads it. `examples` are those of `examples_of`.
+
+    A mute from before there were kinds hides what it did then.
 
     The name of a category, such as "cs.LG" or "hep-th", means its papers, and so does an archive's
     that is no word, such as "q-fin". "author: Emmy Noether" means papers by this author.
     """
+    if topic.kind in (PAPER, ORCID):  # One that is not found matches nothing.
+        own = [examples[topic.query]] if topic.query in examples else []
+        return Interest(topic.name, "", weight, examples=tuple(own))
     categories = tuple(taxonomy.merged(topic.categories))
     text = topic.query.strip()
-    if authors := queried_authors(text):
+    is_words = topic.kind in (WORDS, TEXT, UNREAD)
+    if not is_words and (authors := queried_authors(text)):
         return Interest(topic.name, "", weight, categories, authors)
-    if not categories and (meant := taxonomy.categories_named(text)):
+    if not is_words and not categories and (meant := taxonomy.categories_named(text)):
         return Interest(topic.name, "", weight, meant)
-    return Interest(topic.name, topic.query, weight, categories)
+    is_read = topic.slug is None and (topic.kind or not is_muted)
+    lines = lines_of(topic.kind, text) if is_read else ()
+    return Interest(topic.name, topic.query, weight, categories, read_lines=lines)

@@ -5,7 +5,7 @@ import io
 import re
 
 from digest.models import Feedback
-from digest.papers import citations
+from digest.papers import citations, venues
 from subscriptions.mail.plaintext import one_line
 
 MAX_NOTE_LENGTH = 280
@@ -73,7 +73,9 @@ def markdown(rows) -> str:
         title = _markdown(paper.title)
         link = f"[{title}](<{_address(paper.link)}>)" if paper.link else title
         details = [
-            _markdown(part) for part in (paper.byline, paper.venue(), citations.year(paper)) if part
+            _markdown(part)
+            for part in (paper.byline, venues.venue(paper), citations.year(paper))
+            if part
         ]
         lines.append(f"- [{'x' if row.read_at else ' '}] {link}. {', '.join(details)}.")
         if row.labels:
@@ -93,7 +95,13 @@ def table(rows) -> str:
         paper = row.paper
         read = row.read_at.date() if row.read_at else ""
         cells = [paper.pk, paper.title, "; ".join(paper.authors), citations.year(paper)]
-        cells += [paper.venue(), citations.doi(paper), paper.link, row.saved_since.date(), read]
+        cells += [
+            venues.venue(paper),
+            citations.doi(paper),
+            paper.link,
+            row.saved_since.date(),
+            read,
+        ]
         writer.writerow(map(_cell, [*cells, row.labels, row.note]))
     return file.getvalue()
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 from django.db import transaction
 
+from digest.http.client import Refused, Unavailable, Web
 from digest.models import LibraryPaper, ZoteroLibrary
 from digest.models.locks import Lease
 from digest.personalization import feedback
 from digest.personalization.library import MAX_PAPERS, complete, row_of
 from digest.sources.base import MalformedFeed
-from digest.sources.http import Refused, Unavailable, Web
 from digest.sources.zotero import Library, Zotero
 from subscriptions.models import Subscriber
 from subscriptions.security.encryption import UnreadableSecret, decrypt, encrypt

@@ -1,21 +1,38 @@
-"""Explain why a paper is, or is not, in a subscriber's digest."""
+"""Explain why a paper is, or is not, in a subscriber's digest, and why digests have no papers."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date
 
+import numpy as np
 from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from digest import wording
 from digest.indexing import candidates, model_store
-from digest.models import Paper, Pick
+from digest.indexing.candidates import Window
+from digest.indexing.vocabulary import unknown_words
+from digest.models import Digest, Paper, Pick
 from digest.papers.duplicates import aliases_of
 from digest.papers.identifiers import find_paper
 from digest.personalization.profiles import profiles_of
-from digest.planning import plan, selection
+from digest.planning import plan, selection, slots
 from digest.planning.sharing import Groups
 from digest.ranking.diagnosis import Diagnosis, diagnose
+from digest.ranking.model import word_column
 from digest.ranking.parameters import Parameters
+from digest.ranking.profile import Interest
+from digest.ranking.query import queries_of
+from digest.ranking.retrieval import muted
+from digest.ranking.selection import choose
+from subscriptions import schedule
 from subscriptions.mail.plaintext import shortened
+
+MAX_TITLE = 120  # Columns, of a near miss.
 
 
 @dataclass(frozen=True)
@@ -91,8 +108,9 @@ def _diagnosis(subscriber, window, new, paper) -> Diagnosis | None:
     diagnosis = for_display(
         diagnose(window.model, window.papers, profile, seen, place, parameters, since)
     )
-    if choice and members and diagnosis.what != "chosen":  # By a member's feedback.
-        return Diagnosis("chosen", place=[*chosen].index(paper.pk) + 1, of=len(chosen))
+    if choice and members:  # Its topic is not private, as that of the diagnosis may be.
+        place = [*chosen].index(paper.pk) + 1
+        return Diagnosis("chosen", interest=choice.topic, place=place, of=len(chosen))
     if members and diagnosis.interest and diagnosis.what not in ("chosen", "passed"):
         return Diagnosis("unasked")  # Only reasons of the group's papers may name a member's topic.
     if diagnosis.what == "chosen" and not choice:
@@ -104,3 +122,105 @@ def _diagnosis(subscriber, window, new, paper) -> Diagnosis | None:
 def for_display(diagnosis: Diagnosis) -> Diagnosis:
     """Truncate the interest of a diagnosis: some are whole abstracts."""
     return replace(diagnosis, interest=shortened(diagnosis.interest, wording.TOPIC_COLUMNS))
+
+
+# ---- Digests without papers
+
+
+def why_nothing(subscriber, now) -> str:
+    """Return why the latest digests of a confirmed subscriber have no papers, in one sentence.
+
+    In the active language. Empty if the latest digest has papers, and before the first one.
+    """
+    since = schedule.local_day(subscriber.began_at or subscriber.confirmed_at, subscriber.zone)
+    digests = Digest.objects.filter(subscriber=subscriber, day__gte=since).select_related("letter")
+    has_picks = Exists(Pick.objects.filter(digest=OuterRef("pk")))
+    last, full = digests.first(), digests.filter(has_picks | Q(recovered__isnull=False)).first()
+    if last == full:  # Or none.
+        return ""
+    since = full.day if full else since
+    is_today = since == schedule.local_day(now, subscriber.zone)
+    said = _("Nothing today") if is_today else _("Nothing since %s") % _in_words(since)
+    with suppress(model_store.NotFitted, slots.Busy):
+        said = f"{said}: {_cause(subscriber, last, full, now)}"
+    return f"{said}."
+
+
+def _in_words(day: date) -> str:
+    return date_format(day, _("j F"))
+
+
+@slots.slot()
+def _cause(subscriber, last: Digest, full: Digest | None, now) -> str:
+    """Return the first cause that holds for the empty digests after the full one, up to the last.
+
+    Papers that came in more than NEW_DAYS ago are left out, so that many share the window.
+    """
+    if last.letter.ended_at and not Digest.objects.completed().filter(pk=last.pk).exists():
+        return _("the digest of %s was not sent") % _in_words(last.day)
+    today = schedule.local_day(now, UTC)
+    # Without a full one, what is new is still what is new for a first digest.
+    window = candidates.for_digests(model_store.in_use(), today, settings.NEW_DAYS if full else 0)
+    papers, first = window.papers, window.since(full.letter.created_at) if full else 0
+    if first == len(papers):
+        newest = Paper.objects.filter(day__lte=today).first()
+        text = _("no new papers came in; the newest is of %s")
+        return text % _in_words(newest.day) if newest else _("no papers have come in yet")
+    members = Groups.of([subscriber]).members.get(subscriber.pk)
+    if members is not None:  # Others must not see their interests.
+        return _("no new paper matches the interests of the group’s members (%d)") % len(members)
+    (profile,), seen = profiles_of([subscriber]), selection.seen_by(subscriber, window)
+    # Each has one filter less than the one before: the first with matches tells what hides them.
+    profile = replace(profile, size=len(papers), wants_near=True)
+    unmuted = replace(profile, mutes=())
+    untaught = replace(unmuted, learned=None)
+    ranked = choose(
+        *(window.model, papers, [profile, unmuted, untaught, untaught], [seen, seen, seen, set()]),
+        Parameters.of(settings.RANKING),
+        among=slice(first, None),
+    )
+    found = [[match.paper for match in choices if match.group == "new"] for choices in ranked]
+    if not any(found):
+        return _why_no_match(window, profile.follows, ranked[0])
+    places = next(filter(None, found))
+    is_next = Q(came_in_at=None) | Q(came_in_at__gt=last.letter.created_at)
+    waiting = window.rows.filter(is_next, pk__in=[papers.ids[place] for place in found[0]]).count()
+    mutes = [mute.name for mute in profile.mutes if muted(window.model, papers, mute)[places].any()]
+    what = [
+        _("for the next digest") if waiting else _("too old for the next digest"),
+        _("muted (%s)") % wording.names(mutes),
+        _("too similar to papers marked “Less like this”"),
+        _("sent before, or in the library"),
+    ][found.index(places)]
+    count = waiting or len(places)
+    return f"{ngettext('%d match', '%d matches', count) % count}, {what}"
+
+
+def _why_no_match(window: Window, follows: Sequence[Interest], near_misses) -> str:
+    def are_known(terms):
+        columns = np.array([*map(word_column, terms)])
+        return window.papers.vectors.columns.with_features(columns).any(axis=1)
+
+    own, unread, parts = [], [], []
+    names = [*filter(None, (interest.name for interest in follows))]
+    for interest in follows:
+        if interest.examples:
+            names += [example.title for example in interest.examples]
+            continue
+        queries = queries_of(interest.lines)
+        if interest.is_own_words:
+            own += [query.text for query in queries if not query.is_text]
+        if not (queries or interest.categories or interest.authors):
+            unread.append(interest.name)
+    if unread:
+        parts.append(_("we can’t read %s") % wording.names(unread))
+    if unknown := unknown_words(are_known, own):
+        parts.append(_("no recent paper mentions %s") % wording.names(unknown))
+    if near_misses:
+        paper, line = window.papers.ids[near_misses[0].paper], near_misses[0].topic
+        title = Paper.objects.filter(pk=paper).values_list("title", flat=True).first() or paper
+        values = {"title": shortened(title, MAX_TITLE), "line": wording.names([line])}
+        parts.append(_("the best near miss was “%(title)s” (for %(line)s)") % values)
+    return "; ".join(parts) or _("no new paper matches %s") % (
+        wording.names(names) or _("the library")
+    )

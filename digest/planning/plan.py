@@ -30,6 +30,7 @@ from digest.indexing.candidates import for_digests, lookback_days
 from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick, Recommendation, bulk_insert
 from digest.models.locks import Lease
 from digest.papers import coverage
+from digest.personalization import added_papers
 from digest.planning.due import (
     ONE_DAY,
     DueSubscriber,
@@ -124,7 +125,8 @@ def due_batches(now, part: int | None = None) -> Iterator[list[DueSubscriber]]:
 
     Until the day's papers have come in, all but first digests wait, HARVEST_GRACE at most.
     """
-    due, after = Subscriber.objects.due(now).order_by("pk"), 0
+    due = Subscriber.objects.due(now).exclude(added_papers.keeps_waiting(now)).order_by("pk")
+    after = 0
     if part is not None:
         due = due.alias(part=Mod("pk", settings.PLANNERS)).filter(part=part)
     if coverage.is_awaited(now):

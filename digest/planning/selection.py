@@ -1,7 +1,7 @@
 """Select the papers of digests: ranked for each subscriber, without papers they know already."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -17,6 +17,7 @@ from digest.personalization.profiles import profiles_of
 from digest.planning.sharing import Groups
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import NAME as MAX_NAME
+from digest.ranking.profile import Profile
 from digest.ranking.selection import GROUPS, Choice, choose
 from subscriptions.models import Subscriber
 
@@ -190,21 +191,41 @@ def _second_chances(
         return [[] for _ in subscribers]
     after = window.day - timedelta(days=SECOND_CHANCE_DAYS - 1)
     had_one = _had_since(subscribers, after, basis=Pick.Basis.SECOND)
-    single = {  # Subscribers who had none lately.
-        subscriber: replace(profile, size=1, wants_near=False)
+    profile_of = {  # Of subscribers who had none lately.
+        subscriber: profile
         for subscriber, profile in zip(subscribers, profiles, strict=True)
         if subscriber.pk not in had_one and subscriber.pk not in groups.members
     }
-    still_new = second.places_of(window.papers.ids)
-    hidden = _seen(single, second, recovered, {}, second.papers.ids)
-    hidden = [had | still_new for had in hidden]
-    chosen = choose(second.model, second.papers, [*single.values()], hidden, parameters)
-    of_second = {"group": "missed", "basis": Pick.Basis.SECOND.value}
-    seconds = {
-        subscriber: [replace(second.with_ids(choice), **of_second) for choice in choices]
-        for subscriber, choices in zip(single, chosen, strict=True)
-    }
+    hidden = _seen(profile_of, second, recovered, {}, second.papers.ids)
+    chosen = _choose_again([*profile_of.values()], window, second, hidden, parameters)
+    seconds = dict(zip(profile_of, chosen, strict=True))
     return [seconds.get(subscriber, []) for subscriber in subscribers]
+
+
+def _choose_again(profiles, window, second, hidden, parameters) -> list[list[Choice[str]]]:
+    """Return, for each profile, the paper with a second chance, or none."""
+    still_new = second.places_of(window.papers.ids)
+    hidden = [had | still_new for had in hidden]
+    single = [replace(profile, size=1, wants_near=False) for profile in profiles]
+    chosen = choose(second.model, second.papers, single, hidden, parameters)
+    of_second = {"group": "missed", "basis": Pick.Basis.SECOND.value}
+    return [
+        [replace(second.with_ids(choice), **of_second) for choice in choices] for choices in chosen
+    ]
+
+
+def first_digest(
+    profile: Profile, window: Window, known: Collection[str] = ()
+) -> tuple[list[Choice[str]], int]:
+    """Return what `rank` would for somebody new with this profile, who has the `known` papers."""
+    parameters, hidden = Parameters.of(settings.RANKING), window.places_of(known)
+    (choices,) = choose(window.model, window.papers, [profile], [hidden], parameters)
+    second, seconds = second_chances(window), []
+    if second.papers.ids:
+        had = second.places_of(known)
+        (seconds,) = _choose_again([profile], window, second, [had], parameters)
+    digest = _filled([*map(window.with_ids, choices)], seconds, profile)
+    return digest, considered(window, 0, hidden)
 
 
 def _seen(subscribers, window, recovered, had, others=()) -> list[set[int]]:

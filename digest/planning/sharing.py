@@ -17,6 +17,7 @@ from digest.ranking.selection import Choice, choose
 from subscriptions.models import Group, Membership
 
 MAX_SHARED = 5  # Papers that groups share in one digest. Its size does not count them.
+PRIVATE = "learned", "added"  # Reasons that only the member may see.
 SHARED_DAYS = 7  # Days of a group's digests whose papers its members may get.
 
 
@@ -70,7 +71,7 @@ class Groups:
         flat, had = [one for theirs in rankers for one in theirs], [hidden[one] for one in owners]
         starts = [since[one] for one in owners]
         ranked = iter(choose(window.model, window.papers, flat, had, parameters, since=starts))
-        ideas, chosen = window.papers.groups(parameters.duplicate), []
+        ideas, chosen = window.papers.ideas, []
         for subscriber, theirs in zip(subscribers, rankers, strict=True):
             each = [next(ranked) for _ in theirs]
             is_group = subscriber.pk in self.members
@@ -134,12 +135,13 @@ def merged(of_members: Iterable[list[Choice[int]]], ideas, size: int) -> list[Ch
     papers that more members would get come first, then those with a higher score. `ideas` numbers
     the idea of each paper: papers on one idea are one, and the others are folded into the first.
 
-    Reasons name no member. Those from feedback lose their words, which only the member may see.
+    Reasons name no member. Those from feedback and from added papers lose their words, which only
+    the member may see.
     """
     found = defaultdict(list)
     for choices in of_members:
         for turn, choice in enumerate(choices):
-            row = turn, choice.basis == "learned", -choice.score, choice
+            row = turn, choice.basis in PRIVATE, -choice.score, choice
             found[ideas[choice.paper]].append(row)
     ranked = [sorted(same, key=lambda row: row[:3]) for same in found.values()]
     ranked.sort(key=lambda same: (same[0][0], -len(same), min(row[2] for row in same)))
@@ -147,7 +149,7 @@ def merged(of_members: Iterable[list[Choice[int]]], ideas, size: int) -> list[Ch
     for same in ranked[:size]:
         choice = same[0][3]
         papers = dict.fromkeys(one for row in same for one in (row[3].paper, *row[3].relatives))
-        why = {"basis": "group", "topic": "", "terms": ()} if choice.basis == "learned" else {}
+        why = {"basis": "group", "topic": "", "terms": ()} if choice.basis in PRIVATE else {}
         chosen.append(replace(choice, relatives=tuple(papers)[1:], **why))
     return chosen
 

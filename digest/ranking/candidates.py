@@ -12,6 +12,8 @@ from digest.ranking.authors import Authors
 from digest.ranking.model import Vectors, unit
 from digest.ranking.query import Query
 
+FULL = 12  # Different words. Texts with fewer are titles.
+NEAREST, MIN_OLDER = 8, 1_000  # Older papers that tell what a query means, of so many at least.
 MAX_CACHED = 50_000  # Entries of a cache.
 PRIOR = 2  # Papers of average popularity that are added to each field and age.
 GATHERING = 0.5  # Votes grow about like the square root of a paper's age.
@@ -19,6 +21,7 @@ MIN_SPREAD = 0.5  # Of the logarithms of votes: if all are about equal, no paper
 POPULAR = 1.28  # Standard deviations ahead for a trend of 0.5: one of ten papers.
 NEAR = 0.8  # The latent cosine from which on two papers are compared word by word,
 MIN_WORDS = 20  # if both have as many words: a title alone is too short.
+DUPLICATE = 0.7  # The cosine of words from which on two papers are on the same idea.
 BLOCK, PAIRS = 1_000, 20_000  # Papers, and pairs of papers, that are compared at a time.
 
 type LookUp[T] = Callable[[Sequence[str]], Sequence[T]]
@@ -52,6 +55,8 @@ class CandidateSet:
         Id -> the papers here that are the same work, stored under another id.
     embeddings : ndarray (n_papers, n_dimensions) or None
         Of unit length, or zeros where a paper has none.
+    older : ndarray (n_older, n_dimensions)
+        The embeddings of older papers.
     encode : callable
         Returns the embeddings of query texts.
     """
@@ -67,6 +72,7 @@ class CandidateSet:
     withdrawn: frozenset[str] = frozenset()
     aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
     embeddings: np.ndarray | None = None
+    older: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     encode: LookUp[np.ndarray] = _nothing
     _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(default_factory=dict, init=False)
 
@@ -85,24 +91,50 @@ class CandidateSet:
         """Whether each paper is withdrawn, (n_papers,)."""
         return np.array([paper_id in self.withdrawn for paper_id in self.ids], dtype=bool)
 
+    @cached_property
+    def fullness(self) -> np.ndarray:
+        """What the similarity of each paper is multiplied by, (n_papers,): less than 1 for titles.
+
+        A single word that a title shares with a query is a large part of the title.
+        """
+        words = self.vectors.columns.by_text[:, self.vectors.columns.used % 2 == 0]
+        return np.sqrt(np.minimum(np.diff(words.indptr) / FULL, 1))
+
     # ---- Meaning
 
     @cached_property
-    def has_embedding(self) -> np.ndarray:
-        """Whether each paper has an embedding, (n_papers,)."""
-        if self.embeddings is None:
+    def has_meaning(self) -> np.ndarray:
+        """Whether each paper has an embedding, (n_papers,). None has while few older ones do: they
+        tell what a query means.
+        """
+        if self.embeddings is None or len(self.older) < MIN_OLDER:
             return np.zeros(len(self), dtype=bool)
         return self.embeddings.any(axis=1)
 
-    def semantic(self, texts: Iterable[str]) -> np.ndarray:
-        """Return the cosine of texts and papers, both centred on the mean of the papers.
+    def meaning(self, texts: Sequence[str]) -> np.ndarray:
+        """Return how near texts and papers are in meaning, (n_texts, n_papers)."""
+        if not self.has_meaning.any():
+            return np.zeros((len(texts), len(self)))
+        return self.near(np.asarray(self.encode(texts)))
 
-        Shape (n_texts, n_papers), 0 for papers without an embedding.
+    def near(self, meanings: np.ndarray) -> np.ndarray:
+        """Return the cosine of embeddings and papers, both centred on the mean of the papers.
+
+        Each is averaged with the older papers that are NEAREST to it. Shape (n_meanings, n_papers),
+        0 for papers without an embedding.
         """
+        mean, papers, older = self._centred
+        meant = unit(meanings - mean)
+        nearest = np.argpartition(-meant @ older.T, NEAREST)[:, :NEAREST]
+        return unit(meant + unit(older[nearest].mean(axis=1))) @ papers.T
+
+    @cached_property
+    def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The mean of the papers' embeddings, and those of papers and older papers around it."""
         embeddings = np.asarray(self.embeddings)
-        mean = embeddings[self.has_embedding].mean(axis=0) if self.has_embedding.any() else 0
-        papers = unit(embeddings - mean) * self.has_embedding[:, None]
-        return unit(np.asarray(self.encode(list(texts))) - mean) @ papers.T
+        mean = embeddings[self.has_meaning].mean(axis=0)
+        papers = unit(embeddings - mean) * self.has_meaning[:, None]
+        return mean, papers, unit(self.older - mean)
 
     # ---- Quotes, authors, categories
 
@@ -166,29 +198,27 @@ class CandidateSet:
             keys.append((place[0], turns[place], place[1], paper))
         return [key[-1] for key in sorted(keys)]
 
-    def groups(self, threshold: float) -> np.ndarray:
-        """Return the group of each paper, (n_papers,). Papers on the same idea share a group.
+    @cached_property
+    def ideas(self) -> np.ndarray:
+        """A number for each paper, (n_papers,): the same for papers on the same idea.
 
         A paper joins the best ranked similar paper, and no other then joins it: if A is similar to
         B, and B to C, the three are no group. One work under two ids is a group in any case.
         """
-        cache = self.cached("groups")
-        if threshold not in cache:
-            group = self.rank.copy()
-            for first, second in self._in_order(self._alike(threshold)):
-                if group[first] == self.rank[first] and group[second] == self.rank[second]:
-                    group[second] = group[first]
-            place = {paper: number for number, paper in enumerate(self.ids)} if self.aliases else {}
-            works = [
-                (place[here], place[other])
-                for other, same in self.aliases.items()
-                for here in same
-                if here in place and other in place
-            ]
-            for first, second in self._in_order(works):
+        group = self.rank.copy()
+        for first, second in self._in_order(self._alike()):
+            if group[first] == self.rank[first] and group[second] == self.rank[second]:
                 group[second] = group[first]
-            cache[threshold] = group
-        return cache[threshold]
+        place = {paper: number for number, paper in enumerate(self.ids)} if self.aliases else {}
+        works = [
+            (place[here], place[other])
+            for other, same in self.aliases.items()
+            for here in same
+            if here in place and other in place
+        ]
+        for first, second in self._in_order(works):
+            group[second] = group[first]
+        return group
 
     def _in_order(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return the pairs by rank, each with its better ranked paper first."""
@@ -196,8 +226,8 @@ class CandidateSet:
         ordered = {(a, b) if rank[a] < rank[b] else (b, a) for a, b in pairs}
         return sorted(ordered, key=lambda pair: tuple(rank[list(pair)]))
 
-    def _alike(self, threshold: float) -> Iterator[tuple[int, int]]:
-        """Yield the pairs of papers whose words have at least this cosine."""
+    def _alike(self) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of papers on the same idea."""
         columns = self.vectors.columns
         words = columns.by_text[:, columns.used % 2 == 0]
         telling = np.flatnonzero(np.diff(words.indptr) >= MIN_WORDS)
@@ -211,7 +241,7 @@ class CandidateSet:
             for first in range(0, len(pairs), PAIRS):
                 batch = pairs[first : first + PAIRS]
                 cosines = np.asarray(words[batch[:, 0]].multiply(words[batch[:, 1]]).sum(axis=1))
-                yield from map(tuple, batch[cosines.ravel() >= threshold].tolist())
+                yield from map(tuple, batch[cosines.ravel() >= DUPLICATE].tolist())
 
     # ---- Popularity
 

@@ -4,18 +4,20 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import expit
 
 from digest.ranking import text
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel, word_column
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Profile
-from digest.ranking.query import queries
-from digest.ranking.relevance import coverage, scores_of
-from digest.ranking.retrieval import muted
+from digest.ranking.query import queries_of
+from digest.ranking.relevance import relevance
+from digest.ranking.retrieval import NO_QUERY, muted
 from digest.ranking.selection import DEFAULT, Ranking
 
 MAX_MISSING = 4
+UNRELATED = 0.01  # Less probable papers are not called weak matches.
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Diagnosis:
           those of `interest`), disliked (too similar to papers with negative feedback);
         - unasked (no followed topic matches).
     score, cut : float
-        The score for `interest`, and the score that is required.
+        The probability that it is about `interest` (0 if it is of a category or trends), and the
+        one that is required.
     place, of : int
         Its rank among the papers that match, from 1, and their number; 0 if it is none of them.
     """
@@ -70,8 +73,9 @@ def diagnose(
     if not len(places):
         return _outside(ranking, paper)
     place = int(places[0])
-    score = min(float(picks.score[place]), 1.0)
-    diagnosis = Diagnosis("crowded", score, place=place + 1, of=len(picks))
+    odds = -np.inf if picks.query[place] == NO_QUERY else picks.margin[place] + parameters.least
+    score = float(expit(odds))
+    diagnosis = Diagnosis("crowded", score, parameters.cut, place + 1, len(picks))
     (chosen,) = Ranking(model, candidates, [profile], [seen], [since], parameters).choices()
     for choice in chosen:
         if choice.paper == paper:
@@ -84,36 +88,34 @@ def diagnose(
 def _outside(ranking: Ranking, paper: int) -> Diagnosis:
     """Return why a paper does not match, by the topic with the highest score."""
     model, candidates, parameters = ranking.model, ranking.candidates, ranking.parameters
-    cut = parameters.cut + parameters.semantic_cut * float(candidates.has_embedding[paper])
-    nearest = Diagnosis("unasked", cut=cut)
-    where = np.array([paper])
+    nearest = Diagnosis("unasked", cut=parameters.cut)
     for interest in ranking.profiles[0].follows:
         other = "passed" if paper < ranking.since[0] else "disliked"
         if interest.categories and paper not in candidates.in_categories(interest.categories):
             other = "elsewhere"
         if any(paper in candidates.by_author(name) for name in interest.authors):
             return Diagnosis(other, interest=interest.name)
-        asked = queries(interest.query, model.acronyms_)
-        if not asked:
-            continue
-        scores, rarity = scores_of(model, candidates, asked, parameters)
-        for query, score, rare in zip(asked, scores[:, paper], rarity[:, paper], strict=True):
-            reached = float(score + rare + coverage(model, candidates, query, where)[0])
-            if reached <= nearest.score or not score:
+        unquoted = [replace(query, quotes=()) for query in interest.queries]
+        found_by = relevance(model, candidates, unquoted) if unquoted else []
+        for query, found in zip(interest.queries, found_by, strict=True):
+            reached = float(expit(found.odds[paper]))
+            if reached <= max(nearest.score, UNRELATED):
                 continue
             what = "weak"
-            if query.quotes and not candidates.contains_quotes(query, where)[0]:
+            if query.quotes and not candidates.contains_quotes(query, np.array([paper]))[0]:
                 what = "unquoted"
-            elif reached >= cut:
+            elif reached >= parameters.cut:
                 what = other
             missing = _missing(candidates, query.text, paper)
-            nearest = Diagnosis(what, reached, cut, interest=interest.name, missing=missing)
+            nearest = Diagnosis(
+                what, reached, parameters.cut, interest=interest.name, missing=missing
+            )
     return nearest
 
 
 def _missing(candidates: CandidateSet, line: str, paper: int) -> tuple[str, ...]:
     """Return the words of a line that a paper does not contain, as they were written."""
-    (query, *_) = queries(line)
+    (query, *_) = queries_of([line])
     written = text.as_written(line)
     has = set(candidates.vectors.features[paper].indices.tolist())
     lacking = [term for term in query.distinct if word_column(term) not in has]

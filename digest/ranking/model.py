@@ -18,20 +18,16 @@ import numpy as np
 from scipy import sparse
 
 from digest.ranking import text
-from digest.ranking.acronyms import Definitions
 
 #: The version of stored models and of the tokenizer. Other versions are refused and fitted anew.
-FORMAT = 3
+FORMAT = 4
 MAX_DOCUMENTS = 20_000  # More take memory and time, with little gain.
-#: The newest older papers, with whose scores others are compared. With fewer than MIN_BACKGROUND,
-#: the rarity of a score is unknown.
-BACKGROUND, MIN_BACKGROUND = 7_000, 3_000
+BACKGROUND = 7_000  # The newest older papers, whose words expand queries.
 IDF_POWER = 1.25  # Rare words weigh more than by their idf alone.
 N_COMPONENTS = 256
 DOCUMENTS_A_COMPONENT = 7  # A small corpus has fewer latent dimensions.
 MIN_COMPONENTS = 10  # Below this number, there is no latent space.
 BIGRAMS, LATENT = 0.5, 0.5  # Weights beside the cosine of the words.
-MAX_SIMILARITY = 1 + BIGRAMS + LATENT
 TITLED = 0.5  # How often titles contain a subject, at least, relative to the average word.
 WIDTH = 2**31 - 1
 
@@ -73,7 +69,7 @@ class Vectors:
         return Columns(self)
 
     def similarity(self, queries: "Vectors") -> np.ndarray:
-        """Return the similarity of each query to each text, up to MAX_SIMILARITY.
+        """Return the similarity of each query to each text, up to 1 + BIGRAMS + LATENT.
 
         Shape (n_queries, n_texts).
         """
@@ -123,10 +119,8 @@ class TfidfModel:
     components_ : ndarray (n_words, n_components)
     explained_ : ndarray (n_components,)
         The share of the documents' squared length along each latent direction.
-    acronyms_ : dict
-        The stem of an acronym -> the stems of its long form.
     documents_ : csr_matrix (n_documents, WIDTH)
-        The counted features of the documents, with whose scores others are compared.
+        The counted features of the documents.
     days_ : ndarray (n_documents,)
         When they were published, ascending.
     """
@@ -154,10 +148,6 @@ class TfidfModel:
         self.stems_ = np.array([said[column] for column in self._word_columns.tolist()], dtype=str)
         usual = text.usual_words(sample)
         self.words_ = np.array([usual.get(stem, stem) for stem in self.stems_.tolist()], dtype=str)
-        definitions = Definitions()
-        for document in sample:
-            definitions.read(document)
-        self.acronyms_ = definitions.agreed(usual)
         self._fit_latent()
         return self
 
@@ -218,9 +208,9 @@ class TfidfModel:
         return str(self.words_[place]) if known else stem
 
     def background(self, before: int | None = None) -> Vectors:
-        """Return the newest documents before a day, or of all days if there are too few."""
+        """Return the newest documents before a day, or of all days if there are none."""
         count = 0 if before is None else int(np.searchsorted(self.days_, before))
-        return self._before(count if count >= MIN_BACKGROUND else len(self.days_))
+        return self._before(count or len(self.days_))
 
     @lru_cache(maxsize=2)  # noqa: B019, one model lives as long as the process
     def _before(self, count: int) -> Vectors:
@@ -245,7 +235,6 @@ class TfidfModel:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the fitted attributes as arrays without objects."""
-        acronyms = [" ".join((acronym, *long)) for acronym, long in self.acronyms_.items()]
         return {
             "format": np.array(FORMAT),
             "columns": self.columns_,
@@ -254,7 +243,6 @@ class TfidfModel:
             "words": packed(self.words_.tolist()),
             "components": self.components_.astype(np.float16),
             "explained": self.explained_,
-            "acronyms": packed(acronyms),
             "subjects": self.subjects_,
             "indices": self.documents_.indices,
             "counts": self.documents_.data.astype(np.uint8),
@@ -274,8 +262,6 @@ class TfidfModel:
             model.components_ = arrays["components"].astype(np.float32)
             model.explained_, model.days_ = arrays["explained"], arrays["days"]
             model.subjects_ = arrays["subjects"]
-            lines = map(str.split, unpacked(arrays["acronyms"]).tolist())
-            model.acronyms_ = {acronym: tuple(long) for acronym, *long in lines}
             parts = arrays["counts"].astype(np.float32), arrays["indices"], arrays["ends"]
             model.documents_ = sparse.csr_matrix(parts, shape=(len(arrays["days"]), WIDTH))
             model._check()

@@ -1,10 +1,22 @@
 """The profile of a subscriber: what the ranking knows."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from digest.ranking.query import Query, lines, queries_of
 from digest.ranking.relevance_feedback import LearnedProfile
 
 NAME = 200  # Characters of an interest's name.
+
+
+@dataclass(frozen=True)
+class Example:
+    """A paper that somebody wants others like: its text for the model, and its embedding if any."""
+
+    id: str
+    title: str
+    text: str
+    meaning: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -12,7 +24,9 @@ class Interest:
     """A followed or muted interest: a name, and a query within categories.
 
     Without categories, the query is for all of them. Without a query, all papers of the categories
-    match, or those that one of the `authors` wrote.
+    match, or those that one of the `authors` wrote. A paper is about the query if it is about one
+    of its lines: `read_lines`, or those of a topic's text. With `examples`, papers match that are
+    like these together, but not these themselves.
     """
 
     name: str
@@ -20,11 +34,21 @@ class Interest:
     weight: float = 1.0
     categories: tuple[str, ...] = ()
     authors: tuple[str, ...] = ()
+    read_lines: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
 
     @property
-    def key(self) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    def lines(self) -> tuple[str, ...]:
+        return self.read_lines or tuple(lines(self.query))
+
+    @cached_property
+    def queries(self) -> tuple[Query, ...]:
+        return queries_of(self.lines)
+
+    @property
+    def key(self) -> tuple[tuple[object, ...], ...]:
         """What it matches, regardless of its name and weight."""
-        return self.query, self.categories, self.authors
+        return self.read_lines or (self.query,), self.categories, self.authors, self.examples
 
     @property
     def is_own_words(self) -> bool:

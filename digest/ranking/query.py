@@ -1,26 +1,30 @@
 """Parse a topic's text: its lines, and the terms and quotes of each."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
 from digest.ranking import text
-from digest.ranking.stopwords import FILLERS, STOP_WORDS
+from digest.ranking.stopwords import STOP_WORDS
 
 #: Commas separate phrases of at most so many words; in a sentence, they don't. Semicolons always
 #: separate, except in pasted texts.
 MAX_PHRASE_WORDS = 4
 MAX_LINES = 50  # Of a topic. Each takes time.
-FEW_TERMS = 3  # So few terms all count. Among more, fillers are left out.
+FEW_TERMS = 3  # In so short a line, single letters and numbers count.
 SHORT_TEXT = 400  # Characters. A longer text was pasted.
 MAX_TERMS = 400  # Different ones of a line. A pasted abstract has fewer.
+MAX_PHRASE_TERMS = 8  # Different ones of a line. More are a text: no paper has all of them.
 
 QUOTES = str.maketrans("“”„«»‟〝〞＂", '"' * 9)
-#: URLs and ids of papers are no words: "https://…", "arXiv:2506.04235", a DOI.
+#: URLs and ids are no words: "https://…", "doi.org/…", "arXiv:2506.04235", a DOI, PMID or ORCID.
 ADDRESS = re.compile(
-    r'(?:\bhttps?://|\bwww\.|\b(?:doi:\s?)?10\.\d{4,9}/|\barxiv:\s?(?=\d|[a-z.-]+/\d))[^\s",;<>]+',
+    r"\(?(?:(?:\bhttps?://|\bwww\.|(?<![\w.@/-])(?:[a-z][\w-]*\.)+(?!js/)[a-z]{2,}/"
+    r"|\b(?:doi:\s?)?10\.\d{4,9}/|\barxiv:\s?(?=\d|[a-z.-]+/\d)|\bpmid:?\s?(?=\d)|\bpmc(?=\d{4})"
+    r')[^\s",;<>]+|(?:\borcid(?: id)?(?: is|:)?\s)?\b\d{4}-\d{4}-\d{4}-\d{3}[\dX]\b'
+    r"|(?<![\w.])\d{4}\.\d{4,5}(?:v\d+)?(?!\.?\w))\)?",
     re.IGNORECASE,
 )
 QUOTED = re.compile(r'"([^"\n]*)"')
@@ -41,7 +45,6 @@ JOINED = re.compile(
     re.IGNORECASE,
 )
 PLURAL = re.compile(r"(?<=\w{3})s$")
-QUESTION = re.compile(r"\W*(?:how|what|when|where|which|who|why)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Query:
     @property
     def distinct(self) -> list[str]:
         return list(dict.fromkeys(self.terms))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether papers should be near it, rather than have all of its words."""
+        return len(self.distinct) > MAX_PHRASE_TERMS
 
     @cached_property
     def quote_patterns(self) -> list[re.Pattern[str]]:
@@ -91,34 +99,28 @@ def _phrases(clause: str) -> list[str]:
     return pieces if is_list else [" ".join(clause.split())]
 
 
-def queries(
-    topic: str, acronyms: Mapping[str, tuple[str, ...]] | None = None, limit: int = MAX_LINES
-) -> tuple[Query, ...]:
-    """Return the queries of a topic's text. Lines without terms are left out.
+def queries(topic: str, limit: int = MAX_LINES) -> tuple[Query, ...]:
+    """Return the queries of a topic's text."""
+    return queries_of(lines(topic), limit)
 
-    With `acronyms` (stem -> stems of the long form), a line with an acronym or a long form is
-    followed by the same line with the other.
-    """
+
+def queries_of(text_lines: Iterable[str], limit: int = MAX_LINES) -> tuple[Query, ...]:
+    """Return the queries of lines. Lines without terms are left out."""
     found: dict[tuple[object, ...], Query] = {}
-    for line in lines(topic):
+    for line in text_lines:
         # As it is, and with what a hyphen may join apart and together.
         spellings = [JOINED.sub(rf"\1{joint}", line) for joint in " -" if len(line) <= SHORT_TEXT]
         for spelling in dict.fromkeys([line, *spellings]):
             query = replace(_query(spelling), text=line)
-            for way in (query, *_ways(query, acronyms or {})) if query.terms else ():
-                found.setdefault((way.terms, way.quotes), way)
+            if query.terms:
+                found.setdefault((query.terms, query.quotes), query)
         if len(found) >= limit:
             break
     return tuple(found.values())[:limit]
 
 
 def _query(line: str) -> Query:
-    words = text.words(line, of_query=True)
-    terms = text.stems(words)
-    if (is_sentence := len(terms) > FEW_TERMS) or QUESTION.match(line):
-        kept = text.stems([word for word in words if word not in FILLERS])
-        if len(kept) >= (1 if is_sentence else 2):  # "What is tool use?" is about no mere tool.
-            terms = kept
+    terms = text.stems(text.words(line, of_query=True))
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])
     # Quotes in a pasted abstract are not meant literally.
     quoted = QUOTED.findall(line) if len(line) <= SHORT_TEXT else []
@@ -127,24 +129,10 @@ def _query(line: str) -> Query:
         for before, word, after in UNIT_TERM.findall(line):
             beside = [f"{before} {word}"] * bool(before) + [f"{word} {after}"] * bool(after)
             quotes += ["|".join(beside)] * bool(beside)
-    known = tuple(term for term in terms if term in distinct)
-    return Query(line, known, tuple(dict.fromkeys(quotes)))
+    return Query(line, tuple(t for t in terms if t in distinct), tuple(dict.fromkeys(quotes)))
 
 
 def _as_written(quote: str) -> str:
     pieces = [part.replace("-", " ").split() for part in JOINT.split(text.folded(quote))]
     said = "[.*]?[ -]*".join("[ -]+".join(map(re.escape, words)) for words in pieces)
     return rf"(?<!\w){PLURAL.sub('', said)}s?(?!\w)"
-
-
-def _ways(query: Query, acronyms: Mapping[str, tuple[str, ...]]) -> list[Query]:
-    """Return the line with its acronyms expanded, and with its long forms abbreviated."""
-    if query.quotes:
-        return []
-    full = tuple(chain.from_iterable(acronyms.get(term, (term,)) for term in query.terms))
-    said = f" {' '.join(query.terms)} "
-    begun = [(acronym, long) for acronym, long in acronyms.items() if long[0] in query.terms]
-    for acronym, long in sorted(begun, key=lambda item: -len(item[1])):  # RLHF before RL.
-        said = said.replace(f" {' '.join(long)} ", f" {acronym} ")
-    ways = {full, tuple(said.split())} - {query.terms}
-    return [replace(query, terms=terms) for terms in sorted(ways)]

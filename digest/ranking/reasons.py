@@ -3,19 +3,17 @@
 Words that are adjacent in the paper are joined: "graph neural networks, molecules".
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import chain, compress
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
 from digest.ranking import text
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel, bigram_column, word_column
-from digest.ranking.query import SHORT_TEXT, Query, queries
+from digest.ranking.query import Query
 from digest.ranking.relevance_feedback import LearnedProfile
 
 MAX_WORDS = 3
-MOSTLY_UNKNOWN = 0.5  # The share of unknown terms from which on those of a pasted text are named.
 
 
 def query_reason(
@@ -23,13 +21,9 @@ def query_reason(
 ) -> tuple[str, ...]:
     """Return the words of the query that weigh most in this paper, as the query spells them.
 
-    In the order of the query. A long form is named by its acronym.
+    In the order of the query.
     """
     written = text.as_written(query.text)
-    for acronym in model.acronyms_.keys() & set(query.terms) - written.keys():
-        written[acronym] = " ".join(written.get(term, term) for term in model.acronyms_[acronym])
-    for acronym in model.acronyms_.keys() & written.keys():
-        written = dict.fromkeys(model.acronyms_[acronym], written[acronym]) | written
     words = {term: written.get(term) or model.word(term) for term in query.distinct}
     weights = model.idf(np.array([*map(word_column, words)])).tolist()
     return _heaviest(candidates.vectors.weights_of(paper), words, weights)
@@ -86,19 +80,3 @@ def _heaviest(
 
 def _are_beside(said: Collection[int], first: str, second: str) -> bool:
     return bigram_column(first, second) in said
-
-
-def unknown_words(is_known: Callable[[Sequence[str]], np.ndarray], asked: str) -> list[str]:
-    """Return the words of a text whose terms are in no paper, as the text spells them.
-
-    `is_known` returns which terms are in papers. A pasted text may contain new names, so its
-    unknown words are only returned if most of its words are unknown.
-    """
-    unknown: dict[str, list[str]] = {}  # Of each line, by its spelling with the fewest.
-    for query in queries(asked):
-        is_absent = ~is_known(query.distinct)
-        if len(query.text) <= SHORT_TEXT or is_absent.mean() >= MOSTLY_UNKNOWN:
-            written = text.as_written(query.text)
-            words = [written.get(term, term) for term in compress(query.distinct, is_absent)]
-            unknown[query.text] = min(unknown.get(query.text, words), words, key=len)
-    return list(dict.fromkeys(chain.from_iterable(unknown.values())))

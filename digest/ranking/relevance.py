@@ -1,9 +1,8 @@
-"""Score papers for queries, and decide which are about them.
+"""Score papers for queries: the log-odds that each is about one.
 
-The same score means different things for different queries. So it is compared with the scores of
-older papers, the background: only a score that is rare there passes. Pseudo-relevance feedback
-(Rocchio, 1971) expands a query by words of the background's best papers, so that no new paper
-boosts itself.
+A logistic regression on judged papers over the similarity, the coverage and, with embeddings, the
+meaning. Pseudo-relevance feedback (Rocchio, 1971) expands a query by words of the background's best
+papers, so that no new paper boosts itself.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ from scipy import sparse
 
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import (
-    MIN_BACKGROUND,
     WIDTH,
     TfidfModel,
     Vectors,
@@ -26,17 +24,15 @@ from digest.ranking.model import (
     unit,
     word_column,
 )
-from digest.ranking.parameters import Parameters
 from digest.ranking.query import Query
 
 FEEDBACK_PAPERS = 8  # The best papers of the background, whose words expand a query.
-MAX_EXPANSION = 400  # Words and bigrams that are added: the heaviest,
-MAX_SHARE = 0.1  # but none that a larger share of the background has (or of MIN_BACKGROUND).
-MAX_COUNTED = 500  # Papers of the background with a higher score are counted up to here.
-#: The rarity while the background is too small: MAX_RARITY minus the logarithm of the number of its
-#: papers, within these bounds. Among fewer papers, fewer are wrong.
-MAX_RARITY, RARITY_BOUNDS = 4.5, (2.2, 3.2)
+SAME = 1.8  # A paper that is so similar is the query itself, which says nothing new.
+MAX_EXPANSION = 400  # Words and bigrams that are added: the heaviest.
 BIGRAM_WEIGHT = 0.3  # Of a bigram in the coverage, relative to words.
+TEXT_COVERAGE = 0.75  # Of a text, by every paper: docs/ranking.md.
+#: The weights of similarity, coverage and meaning, and the constant: `tests.benchmarks.judged`.
+WITHOUT_EMBEDDING, WITH_EMBEDDING = (10.2, 4.8, 0.0, -8.7), (7.3, 3.5, 10.7, -10.9)
 
 
 class ArrayTable:
@@ -54,26 +50,26 @@ class ArrayTable:
 
 @dataclass(frozen=True)
 class Relevance(ArrayTable):
-    """The papers that may be about a query: their scores, and how far each is above the cut."""
+    """The papers that may be about a query, and the log-odds of each."""
 
     papers: np.ndarray
-    scores: np.ndarray
-    margins: np.ndarray
+    odds: np.ndarray
 
 
 def vectors_of(model: TfidfModel, queries: Sequence[Query]) -> Vectors:
     return model.vectors(counted([query.terms] for query in queries))
 
 
-def expanded(background: Vectors, queries: Vectors) -> tuple[Vectors, np.ndarray]:
-    """Return queries, expanded by words of the background's best papers, and their scores there.
+def expanded(background: Vectors, queries: Vectors) -> Vectors:
+    """Return queries, expanded by words of the background's best papers.
 
     The words weigh more if the best paper has a higher score, so that a query without good papers
     does not drift.
     """
-    scores = background.similarity(queries)
     if len(background) <= FEEDBACK_PAPERS:
-        return queries, scores
+        return queries
+    scores = background.similarity(queries)
+    scores[scores > SAME] = 0
     best = np.argpartition(-scores, FEEDBACK_PAPERS, axis=1)[:, :FEEDBACK_PAPERS]
     first = np.maximum(np.take_along_axis(scores, best, axis=1), 0)
     ends = np.arange(0, best.size + 1, FEEDBACK_PAPERS)
@@ -82,19 +78,12 @@ def expanded(background: Vectors, queries: Vectors) -> tuple[Vectors, np.ndarray
     sure = first.max(axis=1, keepdims=True)
     further.data *= np.repeat(sure, np.diff(further.indptr)).astype(np.float32)
     features = normalized((queries.features + further).tocsr())
-    latent = queries.directions + sure * unit(rows @ background.directions)
-    wider = Vectors(features, latent)
-    return wider, background.similarity(wider)
+    return Vectors(features, queries.directions + sure * unit(rows @ background.directions))
 
 
 def _further(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return the heaviest features of weighted sums of the background's papers."""
-    columns = background.columns
-    mixed = (shares @ columns.by_text).tocsr()
-    most = MAX_SHARE * max(len(background), MIN_BACKGROUND)
-    is_common = np.diff(columns.by_feature.indptr) > most
-    mixed.data[is_common[mixed.indices]] = 0
-    mixed.eliminate_zeros()
+    mixed = (shares @ background.columns.by_text).tocsr()
     mixed.sort_indices()
     least = [
         np.partition(row, -MAX_EXPANSION)[-MAX_EXPANSION] if len(row) > MAX_EXPANSION else 0
@@ -102,44 +91,34 @@ def _further(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_matri
     ]
     kept = mixed.data >= np.repeat(least, np.diff(mixed.indptr))
     ends = np.concatenate([[0], np.cumsum(kept)])[mixed.indptr]
-    parts = mixed.data[kept], columns.used[mixed.indices[kept]], ends
+    parts = mixed.data[kept], background.columns.used[mixed.indices[kept]], ends
     return sparse.csr_matrix(parts, shape=(len(least), WIDTH))
 
 
-def scores_of(
-    model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query], parameters: Parameters
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores of all candidates for each query, and how rare each is.
-
-    Both are of the shape (n_queries, n_candidates). Rarity is the negative logarithm of the share
-    of the background that scores as much.
-    """
+def similarity(model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query]) -> np.ndarray:
+    """Return the similarity of the candidates to expanded queries, (n_queries, n_candidates)."""
     background = model.background(candidates.first_day)
-    wider, usual = expanded(background, vectors_of(model, queries))
-    scores = np.round(candidates.vectors.similarity(wider), 5)
-    default = np.clip(MAX_RARITY - np.log10(1 + len(background)), *RARITY_BOUNDS)
-    rarity = np.full(scores.shape, default)
-    if len(background) >= MIN_BACKGROUND:
-        top = np.sort(np.partition(usual.round(5), -MAX_COUNTED, axis=1)[:, -MAX_COUNTED:], axis=1)
-        above = MAX_COUNTED - np.array([*map(np.searchsorted, top, scores)])
-        rarity = np.log10((1 + len(background)) / (1 + above))
-    if candidates.embeddings is not None:
-        scores += parameters.semantic * candidates.semantic(query.text for query in queries)
-    return scores, rarity
+    wider = expanded(background, vectors_of(model, queries))
+    return candidates.vectors.similarity(wider) * candidates.fullness
 
 
 def relevance(
-    model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query], parameters: Parameters
+    model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query], least: float = -np.inf
 ) -> list[Relevance]:
-    """Return the papers that are about each query, or nearly so."""
-    scores, rarity = scores_of(model, candidates, queries, parameters)
-    margins = scores + rarity - parameters.cut - parameters.semantic_cut * candidates.has_embedding
+    """Return the candidates that are about each query with at least these log-odds."""
+    weights = np.where(
+        candidates.has_meaning, *np.array([WITH_EMBEDDING, WITHOUT_EMBEDDING])[..., None]
+    )
+    of_similarity, of_coverage, of_meaning, constant = weights
+    odds = of_similarity * similarity(model, candidates, queries) + constant
+    odds += of_meaning * candidates.meaning([query.text for query in queries])
     found = []
-    for query, score, margin in zip(queries, scores, margins, strict=True):
-        papers = np.flatnonzero(margin >= -1 - parameters.near)
-        above = margin[papers] + coverage(model, candidates, query, papers)
-        part = Relevance(papers, score[papers], above)
-        part = part[above >= -parameters.near]
+    for query, row in zip(queries, odds, strict=True):
+        papers = np.flatnonzero(row + of_coverage >= least)  # The coverage is at most 1.
+        part = Relevance(
+            papers, row[papers] + of_coverage[papers] * coverage(model, candidates, query, papers)
+        )
+        part = part[part.odds >= least]
         if query.quotes:
             part = part[candidates.contains_quotes(query, part.papers)]
         found.append(part)
@@ -152,8 +131,10 @@ def coverage(
     """Return how much of a query these papers contain, in [0, 1], shape (n_papers,).
 
     A missing word counts in part, by its cosine with the paper in the latent space. Bigrams that
-    occur in the corpus count as well.
+    occur in the corpus count as well. No paper has most words of a text, so all have the same.
     """
+    if query.is_text:
+        return np.full(len(papers), TEXT_COVERAGE)
     words = query.distinct
     pairs = dict.fromkeys(zip(query.terms, query.terms[1:], strict=False))
     columns = np.array([*map(word_column, words), *(bigram_column(*pair) for pair in pairs)])

@@ -4,45 +4,52 @@ The model is a ridge regression of liked papers against all others on the TF-IDF
 corpus, solved in the shared latent space: for the profile q (the mean of the liked papers),
 w = q - V diag(e / (e + λ)) Vᵀ q up to a factor, where V are the latent directions and e the share
 that each explains. So features that many papers share weigh less, and the less, the more papers
-are liked.
+are liked. While they are few, words of similar older papers tell more of what they are about.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
 from scipy import sparse
 
-from digest.ranking.model import WIDTH, TfidfModel, Vectors, bigram_column, normalized, word_column
+from digest.ranking.candidates import CandidateSet
+from digest.ranking.model import WIDTH, TfidfModel, Vectors, normalized, word_column
+from digest.ranking.relevance import expanded
 
 MAX_TERMS = 300  # Of one subscriber, the heaviest.
 DISLIKED_WEIGHT = 0.4  # What a disliked paper counts against a liked one.
 LIBRARY_WEIGHT = 10  # A whole library counts as so many liked papers, so that feedback matters.
 RIDGE = 0.0005  # λ, as a share of the documents' squared length.
-DAMPING = 3  # The common is taken down by n / (n + DAMPING) for n liked papers.
+#: For n liked papers, the common is taken down by n / (n + DAMPING). The rest is the share of the
+#: expanded papers, if n is at most EXPANDED.
+DAMPING, EXPANDED = 3, 30
 #: The weight of the latent similarity, and what is added to it for few papers with feedback.
 LATENT, LATENT_OF_FEW = 0.2, 0.6
-ENOUGH = 3  # From so many liked papers on, the model alone may choose papers:
-#: Terms that may be joined to compounds, and how often two must be adjacent, if either occurs.
-COMPOUNDS, BESIDE = 40, 0.4
-UNKNOWN = np.array([-1])  # No feature: its idf is the highest.
-RARE = 0.005  # those with higher scores than all but this share of older papers,
-MIN_LIKENESS = 0.4  # or, if those are too few, than this share of the liked papers' median.
+#: The log-odds that a paper is like the liked ones: the weights of the score and the meaning, what
+#: is divided by how many are liked, and the constant. One paper alone says little.
+WITHOUT_EMBEDDING, WITH_EMBEDDING = (30.0, 0.0, -2.95, -5.65), (14.5, 7.1, -1.4, -5.95)
 
 
 @dataclass(frozen=True)
 class LearnedProfile:
     """A preference model: `weights` of `terms`, from so many `liked` papers.
 
-    The terms are in the order of display: neither the rarest nor the most common come first. A
-    paper that scores `floor` or more is similar to the liked ones; infinite with too few of these.
+    The terms are in the order of display: neither the rarest nor the most common come first.
+    `meaning`: the mean of the liked papers' embeddings, or nothing.
     """
 
     terms: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
     liked: int = 0
-    floor: float = np.inf
+    meaning: tuple[float, ...] = ()
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The features of its terms, (n_terms,)."""
+        return np.array([*map(word_column, self.terms)], dtype=np.int32)
 
 
 def learn(
@@ -52,6 +59,7 @@ def learn(
     removed: Collection[str] = (),
     library: Sequence[str] = (),
     shares: Sequence[float] = (),
+    meaning: Sequence[float] = (),
 ) -> LearnedProfile:
     """Fit a preference model to texts of papers, without `removed` terms.
 
@@ -63,47 +71,55 @@ def learn(
     of_each = np.array(shares or [1.0] * len(library))
     counts[len(liked) :] = of_each * min(1, LIBRARY_WEIGHT / max(of_each.sum(), 1))
     theirs = _mean(model, likes, counts)
+    if 0 < len(likes) <= EXPANDED:
+        wider = _mean(model, expanded(model.background(), likes), counts)
+        theirs += DAMPING / (len(likes) + DAMPING) * (wider - theirs)
     not_theirs = _mean(model, model.read(disliked), np.ones(len(disliked), np.float32))
     # What a disliked paper has in common with the liked ones is no reason to dislike it.
     profile = theirs - DISLIKED_WEIGHT * np.maximum(not_theirs - theirs, 0)
-    profile[np.isin(model.stems_, [*removed]) | ~model.subjects_] = 0
-    heaviest = np.lexsort((np.arange(len(profile)), -np.abs(profile)))[:MAX_TERMS]
-    heaviest = heaviest[profile[heaviest] != 0]
+    profile[np.isin(model.stems_, [*removed])] = 0
+    return _learned(model, profile, len(liked) + len(library), meaning)
+
+
+def learn_each(
+    model: TfidfModel,
+    likes: Vectors,
+    members: Sequence[np.ndarray],
+    meanings: Sequence[Sequence[float]],
+) -> list[LearnedProfile]:
+    """Return a preference model for each group of papers, as `learn` fits it to liked ones.
+
+    `members`: the rows of each group among the papers. `meanings`: the embedding of each paper, or
+    nothing.
+    """
+    words = model.known_words(likes.features)
+    wider = model.known_words(expanded(model.background(), likes).features)
+    learned = []
+    for rows in members:
+        share = DAMPING / (len(rows) + DAMPING) * (len(rows) <= EXPANDED)
+        profile = (1 - share) * words[rows].mean(axis=0) + share * wider[rows].mean(axis=0)
+        known = [meanings[row] for row in rows.tolist() if meanings[row]]
+        meaning = np.mean(known, axis=0).tolist() if known else ()
+        learned.append(_learned(model, np.asarray(profile).ravel(), len(rows), meaning))
+    return learned
+
+
+def _learned(
+    model: TfidfModel, profile: np.ndarray, liked: int, meaning: Sequence[float]
+) -> LearnedProfile:
+    """Return the preference model of the heaviest words of a profile, (n_words,)."""
+    used = np.flatnonzero((profile != 0) & model.subjects_)
+    heaviest = used[np.lexsort((used, -np.abs(profile[used])))[:MAX_TERMS]]
     # In an order in which names of single methods, which are rare, don't come first.
     order = np.argsort(-np.abs(profile[heaviest]) / np.sqrt(model.word_weights[heaviest]))
     columns = heaviest[order]
     weights = profile[columns] / max(float(np.linalg.norm(profile[columns])), 1e-9)
-    learned = LearnedProfile(
+    return LearnedProfile(
         tuple(model.stems_[columns].tolist()),
         tuple(round(float(weight), 4) for weight in weights),
-        len(liked) + len(library),
+        liked,
+        tuple(meaning),
     )
-    return replace(learned, floor=_floor(model, learned, likes))
-
-
-def written(model: TfidfModel, terms: Sequence[str]) -> list[str]:
-    """Return the spelling of terms. Adjacent terms share one: "voice conversion" for "voice" and
-    for "conversion".
-    """
-    listed = terms[:COMPOUNDS]
-    columns = np.array([[bigram_column(a, b) for b in listed] for a in listed])
-    columns = columns.reshape(len(listed), len(listed))
-    idf = model.idf(np.array([*map(word_column, listed)], int))
-    # The idf is the logarithm of a frequency: this difference is a ratio.
-    rarer = np.maximum(idf, idf[:, None])
-    beside = (model.idf(columns) <= rarer - np.log(BESIDE)) & (rarer < model.idf(UNKNOWN) - 2)
-    beside &= ~np.eye(len(listed), dtype=bool) & ~np.isin(listed, [*model.acronyms_])
-    likely = np.where(beside, model.idf(columns), np.inf)
-    closest = likely.argmin(axis=1).tolist() if listed else []
-    after = {listed[a]: listed[b] for a, b in enumerate(closest) if beside[a, b]}
-    words: dict[str, str] = {}
-    for first in listed:
-        chain = [first] if first not in after.values() else []
-        while chain and (following := after.get(chain[-1])) and following not in chain:
-            chain.append(following)
-        for term in chain:
-            words.setdefault(term, " ".join(map(model.word, chain)))
-    return [words.get(term) or model.word(term) for term in terms]
 
 
 def _mean(model: TfidfModel, papers: Vectors, counts: np.ndarray) -> np.ndarray:
@@ -111,25 +127,13 @@ def _mean(model: TfidfModel, papers: Vectors, counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts @ model.known_words(papers.features)) / max(float(counts.sum()), 1e-9)
 
 
-def _floor(model: TfidfModel, learned: LearnedProfile, likes: Vectors) -> float:
-    """Return the score that few older papers reach."""
-    if learned.liked < ENOUGH:
-        return np.inf
-    scores = learned_scores(model, model.background(), [learned])[0]
-    few = int(RARE * len(scores))
-    if few < ENOUGH:
-        return MIN_LIKENESS * float(np.median(learned_scores(model, likes, [learned])))
-    return float(np.sort(scores)[max(len(scores) - learned.liked - few - 1, 0)])
-
-
 def vectors_of(model: TfidfModel, learned: Sequence[LearnedProfile]) -> Vectors:
     """Return own models as vectors of words, shape (n_models, WIDTH)."""
-    terms = [own.terms for own in learned]
-    columns = np.fromiter(map(word_column, chain.from_iterable(terms)), int)
+    columns = np.concatenate([own.columns for own in learned])
     weights = np.fromiter(chain.from_iterable(own.weights for own in learned), np.float32)
-    rows = np.repeat(np.arange(len(learned)), list(map(len, terms)))
+    ends = np.cumsum([0, *(len(own.terms) for own in learned)])
     shape = len(learned), WIDTH
-    features = normalized(sparse.csr_matrix((weights, (rows, columns)), shape=shape))
+    features = normalized(sparse.csr_matrix((weights, columns, ends), shape=shape))
     return Vectors(features, model.latent(features))
 
 
@@ -147,3 +151,22 @@ def learned_scores(
     share = LATENT + LATENT_OF_FEW / liked
     scores += share * (own.directions @ papers.directions.T)
     return np.clip(scores / (1 + share), -1, 1)
+
+
+def likeness(
+    scores: np.ndarray, candidates: CandidateSet, learned: Sequence[LearnedProfile]
+) -> np.ndarray:
+    """Return the log-odds that each paper is like the liked ones, given the learned scores.
+
+    Shape (n_models, n_papers). Nothing is like no liked papers.
+    """
+    is_meant, meanings = np.zeros(scores.shape, bool), np.zeros(scores.shape)
+    known = [row for row, own in enumerate(learned) if own.meaning]
+    if known and candidates.has_meaning.any():
+        is_meant[known] = candidates.has_meaning
+        meanings[known] = candidates.near(np.array([learned[row].meaning for row in known]))
+    liked = np.array([own.liked for own in learned]).reshape(-1, 1)
+    # As for topics, a title shares too much by one word.
+    parts = scores * candidates.fullness, meanings, 1 / np.maximum(liked, 1), 1.0
+    odds = [sum(map(np.multiply, w, parts)) for w in (WITHOUT_EMBEDDING, WITH_EMBEDDING)]
+    return np.where(liked > 0, np.where(is_meant, odds[1], odds[0]), -np.inf)

@@ -8,21 +8,26 @@ writing choices is done one by one.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import batched
+from math import log
 
 import numpy as np
+from scipy.special import expit
+from threadpoolctl import ThreadpoolController
 
 from digest.ranking.authors import queried_authors
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import NAME, Interest, Profile
-from digest.ranking.query import Query, queries
+from digest.ranking.query import queries_of
 from digest.ranking.reasons import learned_reason, query_reason
 from digest.ranking.relevance import ArrayTable
-from digest.ranking.relevance_feedback import learned_scores
-from digest.ranking.retrieval import NO_QUERY, NOTHING, Retrieved, find, muted, trending
+from digest.ranking.relevance_feedback import learned_scores, likeness
+from digest.ranking.retrieval import LIFTABLE, NO_QUERY, NOTHING, Retrieved, find, muted, trending
 
 DEFAULT = Parameters()
+#: Workers rank on all cores already: the waiting threads of BLAS double the time.
+BLAS = ThreadpoolController()
 SUBSCRIBERS = 500  # Ranked at a time, to bound memory.
 MAX_INTERESTS = 200  # Of one subscriber: the form takes fewer.
 EXTRA_PAPERS = 10  # Papers of a topic beyond two digests' size: some are folded.
@@ -30,6 +35,13 @@ LIMIT_STEP = 50  # Limits are rounded up to multiples, so that many subscribers 
 PRIOR = 2  # Neutral papers that are added to those of a topic.
 MAX_NEAR_MISSES = 3  # In a digest, at most.
 MIN_TREND = 0.5  # From this trend on, a paper may come after its first day.
+#: Log-odds. How far above the cut a paper is sure, or may come after its first day.
+SURE, AGAIN = 0.8, 1.6
+#: The weight of how much more a paper is like those with positive feedback than its topic, and
+#: what is expected of it. What a paper lacks that is like them and about no topic.
+LEARNED, EXPECTED, OFF_TOPIC = 6.0, 0.35, 1.5
+#: For the order alone: what a paper gains that trends, and lacks that is of a category.
+TRENDING, BEHIND = 0.5, 2.0
 
 #: The groups of a digest, in their order.
 NEW, MISSED, NEAR = 0, 1, 2
@@ -48,7 +60,7 @@ class Choice[P]:
     ----------
     paper : P
     score : float
-        In [0, 1].
+        The probability that the paper is about the subscriber's interests.
     basis : str
         topic, learned, trend or new. Planning adds second.
     group : str
@@ -75,16 +87,17 @@ class Picks(ArrayTable):
     """Papers that may go into digests, as arrays of one length.
 
     `owner` is the index of the subscriber, `source` where the paper comes from, and `query` the
-    number of the source's query. `is_sure`: it is well above the cut.
+    number of the source's query. `margin`: how far it is above the cut, in log-odds. `lift`: what
+    is added to it for the order.
     """
 
     owner: np.ndarray
     paper: np.ndarray
-    score: np.ndarray
+    margin: np.ndarray
+    lift: np.ndarray
     source: np.ndarray
     query: np.ndarray
     group: np.ndarray
-    is_sure: np.ndarray
 
 
 def choose(
@@ -149,19 +162,23 @@ class Ranking:
         self.own_row = np.full(len(profiles), -1)
         self.own_row[[n for n, _ in learned]] = np.arange(len(learned))
         self.learned = [own for _, own in learned]
-        self.own_scores = learned_scores(model, candidates.vectors, self.learned)
+        with BLAS.limit(limits=1):
+            self.own_scores = learned_scores(model, candidates.vectors, self.learned)
 
     def choices(self) -> list[list[Choice[int]]]:
         """Return each subscriber's papers, in the order of their digest."""
         picks, relatives = self.fold_duplicates(self.picks())
         own_words = self._own_words(picks)
         chosen: list[list[Choice[int]]] = [[] for _ in self.profiles]
-        rows = zip(*(column.tolist() for column in picks.columns()), strict=True)
-        for number, (owner, paper, score, source, query, group, _) in enumerate(rows):
-            basis, topic, terms = self._reason(paper, source, query)
+        scores = expit(picks.margin + self.parameters.least).tolist()
+        which = zip(picks.paper.tolist(), picks.source.tolist(), picks.query.tolist(), strict=True)
+        rows = list(zip(picks.owner.tolist(), picks.group.tolist(), scores, which, strict=True))
+        reasons = {one: self._reason(*one) for one in {row[-1] for row in rows}}
+        for number, (owner, group, score, one) in enumerate(rows):
+            basis, topic, terms = reasons[one]
             terms = own_words.get(number, terms)
-            further = relatives.get((owner, paper), ())
-            choice = Choice(paper, min(score, 1.0), basis, GROUPS[group], topic, terms, further)
+            further = relatives.get((owner, one[0]), ())
+            choice = Choice(one[0], score, basis, GROUPS[group], topic, terms, further)
             chosen[owner].append(choice)
         return chosen
 
@@ -171,18 +188,23 @@ class Ranking:
         """Return all papers that may be chosen, each subscriber's best first."""
         picks = self._collect()
         picks = picks[~self._is_hidden(picks)]
-        picks = picks[np.lexsort((-picks.score, picks.group, picks.paper, picks.owner))]
+        # Rounded: the last digits of a query's score depend on what it was scored with.
+        best = -(picks.margin + picks.lift).round(4)
+        picks = picks[np.lexsort((best, picks.group, picks.paper, picks.owner))]
         is_first = np.ones(len(picks), dtype=bool)
         is_first[1:] = (np.diff(picks.owner) != 0) | (np.diff(picks.paper) != 0)
         picks = self._add_preferences(picks[is_first])
-        order = self.candidates.rank[picks.paper], -picks.score.round(4), picks.group, picks.owner
-        return picks[np.lexsort(order)]
+        best = -(picks.margin + picks.lift).round(4)
+        return picks[
+            np.lexsort((self.candidates.rank[picks.paper], best, picks.group, picks.owner))
+        ]
 
     def _collect(self) -> Picks:
         """Return the papers for the interests and preference models of each subscriber."""
         followed = (interest for p in self.profiles for interest in p.follows[:MAX_INTERESTS])
-        self.interests = list(dict.fromkeys(followed))
-        number = {interest: FIRST_INTEREST + n for n, interest in enumerate(self.interests)}
+        # Subscribers share the objects of topics. An interest's hash takes longer than its id.
+        self.interests = [*{id(interest): interest for interest in followed}.values()]
+        number = {id(one): FIRST_INTEREST + n for n, one in enumerate(self.interests)}
         found = find(self.model, self.candidates, self.interests, self.parameters)
         sources = [trending(self.candidates), NOTHING, *found]
         names = [TREND, OWN, *(interest.key for interest in self.interests)]
@@ -193,14 +215,15 @@ class Ranking:
         each: list[tuple[np.ndarray, ...]] = []
         for owner, profile in enumerate(self.profiles):
             follows = profile.follows[:MAX_INTERESTS]
-            mine = [(number[interest], interest.weight) for interest in follows]
-            if not mine:
-                mine = [(OWN if profile.is_known else TREND, 1.0)]
+            mine = [(number[id(interest)], interest.weight) for interest in follows]
+            mine = mine or [(OWN if profile.is_known else TREND, 1.0)]
             is_limited = not (profile.mutes or profile.learned)
             limit = 2 * profile.size + EXTRA_PAPERS + len(self.seen[owner]) if is_limited else 0
             limit = -(-limit // LIMIT_STEP) * LIMIT_STEP
+            near = LIFTABLE if profile.learned else self.parameters.near * profile.wants_near
+            since = int(self.since[owner])
             for source, weight in mine:
-                rest = weight, int(self.since[owner]), limit, profile.wants_near
+                rest = weight, since, limit, near
                 key = names[source], *rest
                 part = cache.get(key)
                 if part is None:
@@ -210,54 +233,54 @@ class Ranking:
                 each.append(part)
         liked = self._liked()
         sizes = [len(part[0]) for part in each]
-        each.append((liked.paper, liked.score, liked.query, liked.group, liked.is_sure))
-        papers, scores, *columns = map(np.concatenate, zip(*each, strict=True))
+        each.append((liked.paper, liked.margin, liked.lift, liked.query, liked.group))
+        papers, margins, lifts, queries, groups = map(np.concatenate, zip(*each, strict=True))
         all_owners = np.concatenate([np.repeat(owners, sizes), liked.owner])
         all_sources = np.concatenate([np.repeat(asked, sizes), liked.source])
-        return Picks(all_owners, papers, scores, all_sources, *columns)
+        return Picks(all_owners, papers, margins, lifts, all_sources, queries, groups)
 
     def _liked(self) -> Picks:
-        """Return the new papers that preference models find. Their scores are added later."""
-        floors = np.array([learned.floor for learned in self.learned]).reshape(-1, 1)
-        rows, papers = np.nonzero(self.own_scores >= floors)
+        """Return the new papers that preference models find."""
+        odds = likeness(self.own_scores, self.candidates, self.learned)
+        follows = [bool(profile.follows) for profile in self.profiles if profile.learned]
+        margins = odds - self.parameters.least - OFF_TOPIC * np.array(follows).reshape(-1, 1)
+        rows, papers = np.nonzero(margins >= 0)
         owners = np.flatnonzero(self.own_row >= 0)[rows]
         new = (papers >= self.since[owners]) & (papers >= self.first) & (papers < self.last)
         rows, papers, owners = rows[new], papers[new], owners[new]
-        zeros = np.zeros(len(rows), int)
-        rest = zeros + NO_QUERY, zeros, zeros > 0
-        return Picks(owners, papers, np.zeros(len(rows)), zeros + OWN, *rest)
+        margins, zeros = margins[rows, papers], np.zeros(len(rows), int)
+        return Picks(owners, papers, margins, zeros, zeros + OWN, zeros + NO_QUERY, zeros)
 
     def _available(
-        self, found: Retrieved, source: int, weight: float, since: int, limit: int, wants_near: bool
+        self, found: Retrieved, source: int, weight: float, since: int, limit: int, near: float
     ) -> tuple[np.ndarray, ...]:
         """Return what is found for subscribers to whom papers are new since a position.
 
-        Papers, scores, queries, groups, and which are well above the cut. Earlier papers must be
-        well above it, or trend.
+        Papers, margins, lifts, queries and groups. Earlier papers must be well above the cut, or
+        trend.
         """
         is_new = found.papers >= since
-        again = found.margins >= self.parameters.missed
+        again = found.margins >= AGAIN
         if source == TREND:
-            again = found.scores >= MIN_TREND
+            again = self.candidates.trends[found.papers] >= MIN_TREND
         group = np.where(is_new, np.where(found.margins < 0, NEAR, NEW), MISSED)
-        wanted = (is_new & (wants_near | (found.margins >= 0))) | (again & ~is_new)
+        wanted = np.where(is_new, found.margins >= -near, again)
         wanted &= (found.papers >= self.first) & (found.papers < self.last)
         places = np.flatnonzero(wanted)
         if limit:
             parts = [places[group[places] == number] for number in range(len(GROUPS))]
             places = np.concatenate([self._ideas(found, part, limit) for part in parts])
-        selected, scores = found[places], found.scores[places]
-        # The odds are multiplied by the weight, so that scores stay within [0, 1].
-        scores = weight * scores / (1 + (weight - 1) * scores)
-        is_sure = (selected.margins >= self.parameters.missed / 2) | (selected.queries == NO_QUERY)
-        return selected.papers, scores, selected.queries, group[places], is_sure
+        selected = found[places]
+        # The odds are multiplied by the weight. Papers of a category come behind those of queries.
+        lift = log(weight) - BEHIND * (selected.queries == NO_QUERY)
+        return selected.papers, selected.margins, lift, selected.queries, group[places]
 
     def _ideas(self, found: Retrieved, places: np.ndarray, limit: int) -> np.ndarray:
         """Return the first places, with `limit` different ideas among them."""
         if len(places) <= limit:
             return places
-        ideas = self.candidates.groups(self.parameters.duplicate)[found.papers[places]]
-        leaders = np.sort(_first_of_each(ideas)[0])
+        ideas = self.candidates.ideas[found.papers[places]]
+        leaders = np.sort(np.unique(ideas, return_index=True)[1])
         return places[: leaders[limit]] if len(leaders) > limit else places
 
     def _is_hidden(self, picks: Picks) -> np.ndarray:
@@ -276,21 +299,24 @@ class Ranking:
         return hidden | masks[of_owner[picks.owner], picks.paper]
 
     def _add_preferences(self, picks: Picks) -> Picks:
-        """Add preference models and trends to the scores. Drop disliked papers.
+        """Add preference models to the margins. What falls below the cut is dropped.
 
-        A score may be above 1, so that the best ones differ.
+        Trends change the order alone: they don't say what a paper is about.
         """
         rows = self.own_row[picks.owner]
         own = np.zeros(len(picks))
         own[rows >= 0] = self.own_scores[rows[rows >= 0], picks.paper[rows >= 0]]
         is_own = picks.source == OWN
-        own = np.where(is_own, own, relative_to_topic(picks, own))
-        score = np.where(is_own, own, picks.score + self.parameters.learned * own)
+        own = np.where(is_own | (rows < 0), 0, LEARNED * relative_to_topic(picks, own) - EXPECTED)
+        margin = picks.margin + own
         ahead = np.where(picks.source == TREND, 0, self.candidates.trends[picks.paper])
-        score = np.maximum(score * (1 + self.parameters.trend * ahead), 0)
-        owner, paper, _, *rest = picks.columns()
-        taught = Picks(owner, paper, score, *rest)
-        return taught[score > np.where(own < 0, picks.score / 2, 0)]
+        is_about = margin >= 0
+        group = np.where(is_about & (picks.group == NEAR), NEW, picks.group)
+        wants_near = np.array([profile.wants_near for profile in self.profiles])
+        is_near = (group == NEAR) & (margin >= -self.parameters.near) & wants_near[picks.owner]
+        lift = picks.lift + TRENDING * ahead
+        owner, paper, _, _, source, query, _ = picks.columns()
+        return Picks(owner, paper, margin, lift, source, query, group)[is_about | is_near]
 
     # ---- The choice
 
@@ -300,17 +326,21 @@ class Ranking:
         Each idea is represented by its best paper. The best paper of each topic is chosen first if
         it is well above the cut, so that no topic crowds out the others; then the best of all.
         """
-        ideas = self.candidates.groups(self.parameters.duplicate)[picks.paper]
-        leaders, idea = _first_of_each(picks.owner * len(self.candidates) + ideas)
+        ideas = self.candidates.ideas[picks.paper]
+        keys = picks.owner * len(self.candidates) + ideas
+        _, leaders, idea = np.unique(keys, return_index=True, return_inverse=True)
         relatives: dict[tuple[int, int], tuple[int, ...]] = {}
         for follower in np.setdiff1d(np.arange(len(picks)), leaders).tolist():
             leader = leaders[idea[follower]]
             key = int(picks.owner[leader]), int(picks.paper[leader])
             relatives[key] = (*relatives.get(key, ()), int(picks.paper[follower]))
         picks = picks[np.sort(leaders)]
-        best, _ = _first_of_each((picks.owner << 24) + picks.source)
+        # Added papers are one interest, of which each paper has its best.
+        has_examples = [False] * FIRST_INTEREST + [bool(i.examples) for i in self.interests]
+        example = np.where(np.array(has_examples)[picks.source], picks.query, 0)
+        best = np.unique((picks.owner << 36) + (picks.source << 8) + example, return_index=True)[1]
         is_best = np.zeros(len(picks), dtype=bool)
-        is_best[best] = picks.is_sure[best]
+        is_best[best] = (picks.margin[best] >= SURE) | (picks.query[best] == NO_QUERY)
         order = np.lexsort((np.arange(len(picks)), ~is_best, picks.group, picks.owner))
         owner, group = picks.owner[order], picks.group[order]
         sizes = np.array([profile.size for profile in self.profiles])
@@ -327,6 +357,10 @@ class Ranking:
         interest = self.interests[source - FIRST_INTEREST]
         if query == NO_QUERY:
             return "topic", interest.name, ()
+        if interest.examples:
+            example = interest.examples[query]
+            words = query_reason(self.model, self.candidates, queries_of([example.text])[0], paper)
+            return "added", example.title[:NAME], words
         if interest.authors:
             # In own keywords with several authors, only the one who matched explains the choice.
             name = interest.authors[query]
@@ -334,52 +368,33 @@ class Ranking:
             called = f"author: {name}"[:NAME] if is_own else interest.name
             return "topic", called, () if is_own else (name,)
         cache = self.candidates.cached("reasons")
-        key = interest.query, query, paper
+        key = interest.key, query, paper
         reason = cache.get(key)  # Looked up once: another thread may empty the cache.
         if reason is None:
-            asked = self._asked(interest.query)
+            asked = interest.queries
             words = query_reason(self.model, self.candidates, asked[query], paper)
-            is_list = len({query.text for query in asked}) > 1
+            is_list = {query.text for query in asked} != {interest.query}
             reason = cache[key] = asked[query].text[:NAME] if is_list else "", words
         line, words = reason
         # In own keywords with several lines, only the one that matched explains the choice.
         return "topic", line if line and interest.is_own_words else interest.name, words
 
-    def _asked(self, topic: str) -> tuple[Query, ...]:
-        cache = self.candidates.cached("queries")
-        asked = cache.get(topic)
-        if asked is None:
-            asked = cache[topic] = queries(topic, self.model.acronyms_)
-        return asked
-
     def _own_words(self, picks: Picks) -> dict[int, tuple[str, ...]]:
         """Return the words of the picks that preference models found."""
         own = np.flatnonzero(picks.source == OWN).tolist()
         rows, papers = self.own_row[picks.owner].tolist(), picks.paper.tolist()
-        words = {}
-        for number in own:
-            learned, paper = self.learned[rows[number]], papers[number]
-            words[number] = learned_reason(self.model, self.candidates, learned, paper)
-        return words
+        known = self.model, self.candidates
+        return {n: learned_reason(*known, self.learned[rows[n]], papers[n]) for n in own}
 
 
 def relative_to_topic(picks: Picks, own: np.ndarray) -> np.ndarray:
-    """Return scores of preference models, with negative ones relative to the mean of their topic.
+    """Return scores of preference models, relative to the mean of the picks of their topic.
 
-    Negative feedback on papers of a followed topic is not against the topic: features that its
-    papers share don't count. The mean of few papers is shrunk.
+    Feedback on papers of a followed topic is not about the topic: features that its papers share
+    don't count. The mean of few papers is shrunk.
     """
-    if not len(own):
-        return own
     _, topics = np.unique((picks.owner << 24) + picks.source, return_inverse=True)
-    usual = np.minimum(np.bincount(topics, own) / (np.bincount(topics) + PRIOR), 0)[topics]
-    return np.where(own < 0, np.minimum(own - usual, 0), own)
-
-
-def _first_of_each(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the index at which each distinct key comes first, and each element's key number."""
-    _, first, number = np.unique(keys, return_index=True, return_inverse=True)
-    return first, number
+    return own - (np.bincount(topics, own) / (np.bincount(topics) + PRIOR))[topics]
 
 
 def _rank_in_group(keys: np.ndarray) -> np.ndarray:

@@ -30,15 +30,3 @@ STOP_WORDS = frozenset(
     demonstrates
     """.split()  # noqa: SIM905, a list of quoted words is harder to read
 )
-
-#: Common words of queries and abstracts. In a phrase of two or three words, they are part of the
-#: subject ("tool use", "case studies"); in a sentence, they are not.
-FILLERS = frozenset(
-    """
-    approach approaches method methods result results use uses novel new existing
-    want wants know interested interesting work works working way ways better good best prevent
-    research study studies recent recently latest learned topic topics understand look looking find
-    especially particularly need needs keeps kept tell tells thing things deal deals related curious
-    currently send
-    """.split()  # noqa: SIM905
-)

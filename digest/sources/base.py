@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
-from digest.sources.http import Web
+from digest.http.client import Web
 from digest.sources.records import Record
 
 

@@ -1,18 +1,22 @@
-"""Parse bibliographies: BibTeX, RIS, or lines with one title or arXiv id each.
+"""Parse bibliographies: BibTeX, RIS, EndNote XML, or lines with one title or arXiv id each.
 
-PubMed's and EndNote's formats are parsed like RIS: each line begins with a tag. Lines of arXiv ids
-may be between the entries of any format, and entries of other formats between those of BibTeX. All
-other text there is a comment. A broken entry is skipped.
+The formats of PubMed, ERIC, EndNote and the Web of Science are parsed like RIS: each line begins
+with a tag. Lines of arXiv ids may be between the entries of these formats and of BibTeX, and
+entries of other formats between those of BibTeX. All other text there is a comment. A broken entry
+is skipped. Other formats are recognised and refused.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import chain, islice
 
-from digest.sources import latex
+from digest.sources import latex, xml
+from digest.sources.base import MalformedFeed
 from digest.sources.records import (
+    CONTROLS,
     MAX_TITLE,
     BadRecord,
     Record,
@@ -21,13 +25,16 @@ from digest.sources.records import (
     month_of,
     plain,
 )
+from subscriptions import child_process
 
 MAX_ABSTRACT = 3_000  # Characters.
 MIN_TITLE_WORDS = 3  # Of a line that is a title,
 MIN_LETTERS = 0.5  # and the share of its characters that are letters.
 MAX_LINE = 300
+MAX_BEGINNING = 2_000  # Characters by which a format is recognised.
+MAX_CONTROLS = 0.05  # The share of control characters in a text.
 MAX_UNREAD = 3  # Entries that could not be read.
-MAX_MARKS = 20_000  # Of LaTeX in one text: more would take many seconds.
+MAX_MARKS = 30_000  # Of LaTeX in one text: more would take many seconds.
 MAX_ENTRIES = 10_000  # Of one text, to bound memory.
 BIBTEX = re.compile(r"^[ \t]*@[ \t]*\w+[ \t]*[{(]", re.MULTILINE)
 BEGINNING = re.compile(r"@[ \t]*\w+[ \t]*[{(]")  # Of an entry, also of a second one in a line.
@@ -36,24 +43,48 @@ GROUP = re.compile(
     r"\\(?:[A-Za-z]+|.)(?:\{[^{}]*\})?|\$[^$]*\$|\{((?:[^{}\\$]|\\[&%$#_])*)\}", re.DOTALL
 )
 NESTED = 3  # Levels of groups.
-#: The tag with which an entry begins, in RIS, in PubMed's format and in EndNote's.
-RIS = re.compile(r"^(?:TY(?=[ \t]{1,2}-)|PMID(?=-)|%0(?=[ \t]))", re.MULTILINE)
-#: The tag and the rest of a line in each format.
+#: The tag with which an entry begins, in RIS, in the formats of PubMed, ERIC and EndNote, and in
+#: that of the Web of Science.
+RIS = re.compile(
+    r"(?m)^(?:TY(?=[ \t]{1,2}-)|PMID(?=-)|OWN(?= - )|%0(?=[ \t])|PT(?= [A-Z]\w*[ \t]*\r?$))"
+)
+MEDLINE_LINE = re.compile(r"(?=.{4}-)([A-Z][A-Z0-9]{1,3}) {0,2}-(?: (.*))?")
+#: The tag and the rest of a line in each format, and the tags between two entries.
 RIS_LINES = {
-    "TY": re.compile(r"([A-Z][A-Z0-9])[ \t]{1,2}-(?:[ \t](.*))?"),
-    "PMID": re.compile(r"(?=.{4}-)([A-Z][A-Z0-9]{1,3}) {0,2}-(?: (.*))?"),
-    "%0": re.compile(r"(%\S)(?:[ \t](.*))?"),
+    "TY": (re.compile(r"([A-Z][A-Z0-9])[ \t]{1,2}-(?:[ \t](.*))?"), {"TY", "ER"}),
+    "PMID": (MEDLINE_LINE, {"PMID"}),
+    "OWN": (MEDLINE_LINE, {"OWN"}),
+    "%0": (re.compile(r"(%\S)(?:[ \t](.*))?"), {"%0"}),
+    "PT": (re.compile(r"([A-Z][A-Z0-9])(?: (.*))?"), {"PT", "ER", "EF", "FN", "VR"}),
 }
-RIS_ENDS = ("TY", "ER", "PMID", "%0")  # Of an entry, the next one begins with them.
 #: Fields, and the tags that may contain them: the first one counts.
 RIS_TAGS = {
     "title": ("TI", "T1", "BT", "%T"),
     "abstract": ("AB", "N2", "%X"),
     "year": ("PY", "Y1", "DA", "DP", "%D"),
-    "doi": ("DO", "%R"),
-    "journal": ("JO", "JF", "JA", "T2", "%J"),
+    "doi": ("DO", "DI", "%R"),
+    "journal": ("JO", "JF", "JA", "T2", "%J", "SO"),
 }
 RIS_ADDRESSES = ("UR", "L1", "L2", "LK", "%U")  # Each may be arXiv's.
+#: The fields of an entry of EndNote XML.
+XML_PATHS = {"title": "titles/title", "abstract": "abstract", "year": "dates/year"}
+XML_PATHS |= {"doi": "electronic-resource-num", "journal": "titles/secondary-title", "url": "urls"}
+#: The label of a line in other programs' exports (TI- , --TI--, %T) or in YAML (title:).
+LABEL_OF_LINE = re.compile(
+    r"[ \t]*(--[A-Z]{2}--|%[A-Z0-9] |[A-Z][A-Z0-9]{1,3} {0,2}[-~] |[A-Z][A-Z0-9]:\s"
+    r"|(?:- )?[a-z][a-z-]*:(?:\s|$)|(?:Title|Authors?|Abstract|Journal|Source|Year|Date|DOI): )"
+)
+#: The beginning of an entry of EndNote XML.
+ENDNOTE_XML = re.compile(
+    r"<record>\s*<(?:contributors|database|foreign-keys|rec-number|ref-type|source-app|titles)\b"
+)
+PROLOG = r"(?:<[?!][^>]*>\s*){0,9}"  # Of XML: before the root element.
+INLINE_TAGS = r"(?:b|em|i|scp|span|strong|sub|sup|u)\b"  # A title may begin with them.
+#: The first line of a table: quoted cells, tabs, or a column of titles.
+TABLE = (
+    r'"[^"\n]*"[,;]"|[^\t\n]+\t[^\t\n]+\t'
+    r"|(?:[^\n]*[,;])?(?:\w+ )?titles?[,;]|[^\n]*[,;](?:\w+ )?titles?\s*\n"
+)
 #: Numbers and bullets before the titles of a list.
 LABEL = re.compile(r"(?:\[\d{1,4}\]|\(?\d{1,4}[.)]|[-*\u2022\u2013])[ \t]+")
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
@@ -63,12 +94,20 @@ URL = re.compile(r"\\url|[{}]")
 MAX_ID_FIELD = 300  # Characters of what names it.
 #: What is between two arXiv ids: also a category, as on arXiv's pages.
 BETWEEN = re.compile(r"(?:\[[\w.-]{1,30}\]|[,;\s])+")
+DOI = re.compile(r"10\.\d{4,9}/[^\s\"{}]{1,90}", re.ASCII)
 DOI_OF_ARXIV = re.compile(r"(?:https?://(?:dx\.)?doi\.org/)?10\.48550/arxiv\.", re.IGNORECASE)
+
+BINARY = "binary"  # The name of all formats that are no text.
 
 #: The fields of an entry, by BibTeX's names.
 type Fields = dict[str, str]
 #: The key of an entry, or its beginning, and its fields.
 type Entry = tuple[str, Fields]
+type Reader = Callable[[str], Iterable[Entry]]
+
+
+class UnreadableFormat(ValueError):
+    """The text is in another format. The message is its name, or empty if that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +126,27 @@ class Bibliography:
 
 
 def read(text: str) -> Bibliography:
-    """Parse a bibliography in any of the formats."""
+    """Parse a bibliography in any of the formats.
+
+    Raises UnreadableFormat and child_process.ParseError.
+    """
+    reader_of(text.lstrip("\ufeff"))
+    row = child_process.run_limited(parse, text.encode(errors="surrogatepass"))
+    return Bibliography(**row | {"records": list(map(Record.from_json, row["records"]))})
+
+
+def parse(data: bytes) -> dict:
+    """Return the fields of the bibliography as JSON has them."""
+    text = data.decode(errors="surrogatepass").lstrip("\ufeff")
     records: dict[str, Record] = {}
     bad, unread = 0, []
-    for name, record in records_of(_entries(text.lstrip("\ufeff"))):
+    for name, record in records_of(reader_of(text)(text)):
         if record is None:
             bad += 1
             unread += [name] if bad <= MAX_UNREAD else []
         elif record.abstract or not (record.id in records and records[record.id].abstract):
             records[record.id] = record
-    return Bibliography([*records.values()], bad, unread)
+    return asdict(Bibliography([*records.values()], bad, unread))
 
 
 def records_of(entries: Iterable[Entry]) -> Iterator[tuple[str, Record | None]]:
@@ -125,13 +175,43 @@ def ris(record: Record) -> str:
 
 def is_structured(text: str) -> bool:
     """Return whether a text has entries, rather than one title or arXiv id a line."""
-    return bool(BIBTEX.search(text) or RIS.search(text))
+    return start_of_entries(text) is not None
 
 
-def _entries(text) -> Iterator[Entry]:
-    if BIBTEX.search(text):
-        return _of_bibtex(text)
-    return _of_ris(text) if RIS.search(text) else _of_lines(text)
+def start_of_entries(text: str) -> int | None:
+    """Return where the first entry of a text begins, or None if it has none."""
+    found = (pattern.search(text) for pattern in (BIBTEX, RIS, ENDNOTE_XML))
+    return min((first.start() for first in found if first), default=None)
+
+
+def parted(text: str) -> tuple[str, list[str]]:
+    """Return the entries of a text, and the other lines: those between entries, and after them."""
+    start, rest = start_of_entries(text), []
+    if start is None:
+        return "", text.splitlines()
+    if ENDNOTE_XML.search(text):
+        first, last = text.index("<"), text.rindex(">") + 1
+        rest = [*text[:first].splitlines(), *text[last:].splitlines()]
+        return text[first:last], [line for line in rest if line.strip()]
+    kept, depth, is_inside, is_bibtex = [], 0, False, bool(BIBTEX.search(text))
+    for line in text.splitlines():
+        begins = (BIBTEX if is_bibtex else RIS).match(line)
+        is_inside = is_inside or bool(begins)
+        (kept if is_inside else rest).append(line)
+        if is_bibtex and is_inside:
+            depth += line.count("{") - line.count("}")
+            is_inside = depth > 0
+        elif re.match(r"ER(?:  - |$| *$)", line):
+            is_inside = False
+    return "\n".join(kept), [line for line in rest if line.strip()]
+
+
+def reader_of(text: str) -> Reader:
+    """Return the function that parses a text, by its format. Raises UnreadableFormat."""
+    reader, name = next((reader, name) for is_it, reader, name in FORMATS if is_it(text))
+    if reader is None:
+        raise UnreadableFormat(name)
+    return reader
 
 
 def _of_bibtex(text):
@@ -151,9 +231,9 @@ def _of_bibtex(text):
         elif isinstance(block, model.ImplicitComment):
             yield from _between(block.comment)
         elif isinstance(block, model.ParsingFailedBlock):
-            yield _begins(block.raw or ""), {}
+            yield _key(block.raw or ""), {}
     if beyond:
-        yield _begins(text[beyond.start() :][:MAX_LINE]), {}
+        yield _key(text[beyond.start() :][:MAX_LINE]), {}
 
 
 def _between(text):
@@ -163,7 +243,7 @@ def _between(text):
     return chain.from_iterable(map(_of_ids, text.splitlines()))
 
 
-def _begins(entry):
+def _key(entry):
     """Return the key of a BibTeX entry, or its beginning."""
     return BEGINNING.sub("", entry.strip()[:MAX_LINE], count=1).partition(",")[0]
 
@@ -176,7 +256,7 @@ def _ungrouped(text):
 
 
 def _of_ris(text):
-    line_of = RIS_LINES[RIS.search(text)[0]]
+    line_of, ends = RIS_LINES[RIS.search(text)[0]]
     said: dict[str, list[str]] = {}
     tag, is_apart = "", False
     for line in text.splitlines():
@@ -186,7 +266,7 @@ def _of_ris(text):
             yield from ids
         elif not tagged:  # It continues the line before.
             said.setdefault(tag, []).append(line)
-        elif tagged[1] in RIS_ENDS:
+        elif tagged[1] in ends:
             yield from _of_tags(said)
             said, tag = {}, ""
         else:
@@ -209,6 +289,16 @@ def _of_tags(said):
     yield name, fields | {"url": " ".join(texts.get(tag, "") for tag in RIS_ADDRESSES)}
 
 
+def _of_endnote_xml(text):
+    """Yield the entries, each parsed by itself: a broken one, or a cut file, costs no others."""
+    for part in text.split("<record>", MAX_ENTRIES)[1:]:
+        body, fields = part.partition("</record>")[0].replace("</url>", " </url>"), {}
+        with suppress(BadRecord, MalformedFeed):
+            record = xml.parse(f"<record>{body}</record>".encode(errors="replace"))
+            fields = {name: xml.text(record, path) for name, path in XML_PATHS.items()}
+        yield plain(re.sub(r"<[^<>]*>", " ", body[:MAX_LINE]), MAX_LINE), fields
+
+
 def _of_lines(text):
     for line in filter(None, map(str.strip, text.splitlines())):
         line = _unlabelled(line)
@@ -218,6 +308,46 @@ def _of_lines(text):
             yield line, {"title": line}
         else:
             yield line[:MAX_LINE], {}
+
+
+def _is_binary(text):
+    return "\0" in text or len(CONTROLS.findall(text)) > MAX_CONTROLS * len(text)
+
+
+def _is_labelled(text):
+    """Return whether a third of the lines begin with labels, as in formats of other programs."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    labels = [label[1] for label in map(LABEL_OF_LINE.match, lines) if label]
+    return len(set(labels)) >= 3 and len(labels) >= len(lines) / 3
+
+
+def _begins(pattern):
+    match = re.compile(pattern, re.IGNORECASE).match
+    return lambda text: match(text.lstrip()[:MAX_BEGINNING])
+
+
+#: How each format is recognised, its reader or None, and its name if it is refused. The first one
+#: that fits counts.
+FORMATS: list[tuple[Callable[[str], object], Reader | None, str]] = [
+    (_begins(r"%PDF-|PK\x03\x04|\xd0\xcf\x11\xe0"), None, BINARY),  # Also Word.
+    (_begins(r"\{\\rtf"), None, "RTF"),
+    (_begins(r"<(?:!doctype\s+(?:html|netscape)|html|head|body|meta)\b"), None, "HTML"),
+    (BIBTEX.search, _of_bibtex, ""),
+    (RIS.search, _of_ris, ""),
+    (ENDNOTE_XML.search, _of_endnote_xml, ""),
+    (_is_binary, None, BINARY),
+    (_begins(rf"{PROLOG}<pubmed"), None, "PubMed XML"),
+    (_begins(rf"{PROLOG}<(?:\w+:)?mods"), None, "MODS XML"),
+    (_begins(rf"<[?!]|<(?!{INLINE_TAGS})[a-z][\w:.-]*[\s/>]"), None, "XML"),
+    (_begins(r"\{\s*\"|\[\s*[\[{\"]"), None, "JSON"),
+    (_begins(r"<\d+\.? ?>\s|VN {1,2}- Ovid|(?:score\s+\*+\s+)?accession number\s"), None, "Ovid"),
+    (_begins(r"(?-i:RT [A-Z]\w+.*\s+[A-Z][A-Z0-9] )|refworks export"), None, "RefWorks"),
+    (_begins(r"\d{5}.{5}22\d{5}"), None, "MARC"),
+    (_begins(TABLE), None, "CSV"),
+    (_begins(r"(?:%[^\n]*\n\s*)*\\(?:documentclass|begin|bibitem|usepackage)\b"), None, "LaTeX"),
+    (_is_labelled, None, ""),
+    (lambda text: True, _of_lines, ""),
+]
 
 
 def _is_title(line):
@@ -250,10 +380,12 @@ def _record(fields: Fields) -> Record | None:
     if not identity:
         return None
     year = YEAR.search(fields.get("year", "") or fields.get("date", ""))
+    doi = DOI.search(fields.get("doi", "").lower())
     return Record(
         identity,
         title,
         plain(fields.get("abstract", ""), MAX_ABSTRACT),
+        doi=doi[0].rstrip(".,;") if doi else "",
         day=date(int(year[0]), 1, 1) if year else month_of(identity),
         day_is_estimate=True,
     )

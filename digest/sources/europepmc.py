@@ -6,23 +6,27 @@ abstract has one of the phrases. Papers are added days or weeks after their publ
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from hashlib import sha256
 from urllib.parse import urlsplit
 
+from digest.http.client import Web
 from digest.sources import records
 from digest.sources.arxiv import fields
 from digest.sources.base import Batch, MalformedFeed
 from digest.sources.biorxiv.source import LICENCES, MAX_VERSION, SERVERS, WITHDRAWAL
 from digest.sources.daily_listing import REREAD_DAYS, count_of, day_of, from_json
-from digest.sources.http import Web
 from digest.sources.records import BadRecord, Record
 
+BASE = "https://www.ebi.ac.uk"
+SEARCH = "/europepmc/webservices/rest/search"
 PAGE_SIZE = 100
 PARAMS = {"resultType": "core", "synonym": "false", "format": "json"}
 MAX_PAPERS = 1_000  # Of one day, shared by its queries: each takes memory in ranking.
 MAX_QUERY = 1_500  # Characters, without the date.
 CACHE = timedelta(hours=20)  # Earlier days are requested once a day.
+MAX_DOIS = 50  # In one query.
 MAX_COUNT = 1_000_000_000
 MAX_DELAY = timedelta(days=60)  # A paper that was added later after its publication is not new.
 
@@ -46,8 +50,8 @@ class EuropePmc:
     name = "europepmc"
     seconds_between = 1.0  # No limit is documented.
 
-    def __init__(self, phrases: Iterable[str], base: str = "https://www.ebi.ac.uk"):
-        self.address = f"{base}/europepmc/webservices/rest/search"
+    def __init__(self, phrases: Iterable[str], base: str = BASE):
+        self.address = base + SEARCH
         self.hosts = frozenset({urlsplit(base).netloc})
         self.queries = _queries(phrases)
         self.limit = max(MAX_PAPERS // max(len(self.queries), 1), 1)
@@ -106,6 +110,33 @@ class EuropePmc:
                 is_text = isinstance(following, str) and following.isprintable()
                 return rows, total, following if is_text else ""
         raise MalformedFeed("Europe PMC sent JSON, but no list of papers")
+
+
+def abstracts(web: Web, dois: Iterable[str], base: str = BASE) -> dict[str, str]:
+    """Return the abstracts of the papers with these DOIs (in lower case), as far as there are any.
+
+    Raises MalformedFeed, web.Unavailable or web.Refused.
+    """
+    query = " OR ".join(f'DOI:"{doi}"' for doi in dois)
+    params = {**PARAMS, "query": query, "pageSize": str(PAGE_SIZE)}
+    answer = web.get(base + SEARCH, params, cache_for=CACHE, retries=1)
+    found = {}
+    for row in _items(from_json(answer.body, "Europe PMC"), "resultList", "result"):
+        try:
+            doi, abstract = _doi(_text(row, "doi")), _abstract(row)
+        except BadRecord:
+            continue
+        if doi in dois and abstract:
+            found[doi] = abstract
+    return found
+
+
+def texts_of(result: object) -> Iterator[tuple[str, str]]:
+    """Yield the title and the abstract of each paper of a result list."""
+    for row in _items(result, "result"):
+        with suppress(BadRecord):
+            if title := records.plain(_text(row, "title"), records.MAX_TITLE).removesuffix("."):
+                yield title, _abstract(row)
 
 
 def _queries(phrases: Iterable[str]) -> list[str]:
@@ -176,8 +207,7 @@ def _record(row, day, is_withdrawn) -> Record:
     title = records.plain(_text(row, "title"), records.MAX_TITLE).removesuffix(".")
     if not title:
         raise BadRecord("it has no title")
-    abstract = HEADING.sub(r" \1: ", _text(row, "abstractText"))
-    abstract = records.plain(abstract, records.MAX_ABSTRACT)
+    abstract = _abstract(row)
     is_preprint = _text(row, "source") == "PPR"
     version = count_of(row, "versionNumber") if is_preprint else None
     doi = _doi(_text(row, "doi"))
@@ -211,6 +241,10 @@ def _record(row, day, is_withdrawn) -> Record:
         only_adds=True,
         license=LICENCES.get(re.sub(r"\W", "_", _text(row, "license").lower()), ""),
     )
+
+
+def _abstract(row) -> str:
+    return records.plain(HEADING.sub(r" \1: ", _text(row, "abstractText")), records.MAX_ABSTRACT)
 
 
 def _identity(row, doi, is_preprint):

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
 
+from digest.http.client import Entry, Refused, Unavailable, Web
 from digest.sources import daily_listing, records
 from digest.sources.base import Batch, MalformedFeed
 from digest.sources.daily_listing import Listing, count_of, first_day, from_json, listed_on, text_of
-from digest.sources.http import Entry, Refused, Unavailable, Web
 from digest.sources.records import BadRecord, Record
 
 WHOSE = "Hugging Face"

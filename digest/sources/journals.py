@@ -1,76 +1,62 @@
 """The feed of a journal: RSS 1.0, RSS 2.0 or Atom, with the fields of Dublin Core and PRISM.
 
-What the feed leaves out, Crossref is asked for: https://api.crossref.org.
+What the feed leaves out, Crossref is asked for (https://api.crossref.org), and for abstracts Europe
+PMC.
 """
 
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, timedelta
-from itertools import chain
+from itertools import batched, chain
 from time import strftime
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from digest.sources import records
+from digest.http.client import Refused, Unavailable, Web
+from digest.sources import europepmc, publishers, records
 from digest.sources.arxiv import fields
 from digest.sources.base import Batch, MalformedFeed
-from digest.sources.biorxiv import jats_text
 from digest.sources.biorxiv.source import SERVERS, natural_order
 from digest.sources.daily_listing import from_json
-from digest.sources.http import Refused, Unavailable, Web
 from digest.sources.records import BadRecord, Record
+from subscriptions import child_process
 
 CROSSREF = "https://api.crossref.org"
-MAX_BYTES = 5_000_000  # The parser takes seconds for a broken feed of this size.
+# A large feed has 1.1 MB, 22,000 tags and 16 namespaces. For more, the parser takes too long.
+MAX_BYTES = 2_000_000
+MAX_TAGS = 50_000
+MAX_NAMESPACES = 500
 MAX_HEAD = 5_000  # Bytes before the first element.
 MAX_ITEMS = 500
 MAX_ASKED = 40  # Requests to Crossref in one run.
+MAX_IDS = 20  # Of articles, in one request.
 CROSSREF_CACHE = timedelta(days=30)  # Or as long as responses are kept.
 #: A date that is longer ago, or in the future, is not the day of publication.
 MAX_AGE = timedelta(days=60)
-MIN_WORDS = 6  # Of an abstract.
-MAX_CITATION = 20  # Words of a text that has only journal, volume and pages.
 
 #: A tag with a thousand attributes, for which the parser takes quadratic time.
 LONG_TAG = re.compile(rb"<[A-Za-z](?:[^<>\"']|\"[^\"<]*+\"|'[^'<]*+'){4000}")
-DOI = re.compile(r"10\.\d{4,9}/[^\s?#&<>\"']{1,500}")
+NAMESPACE = re.compile(rb"xmlns[\w:.-]*+\s*=\s*[\"'][^\"'<>]*")
+#: A word in which the parser looks for an email address, for which it takes quadratic time.
+LONG_WORD = re.compile(rb"(?<![\w.+-])[\w.+-]{1001}")
+DOI = re.compile(publishers.DOI)
 AFTER_DOI = re.compile(r"(?:/(?:abstract|full|html|meta|pdf))*[.,;/]*$")
 ARXIV_DOI = re.compile(r"10\.48550/arxiv\.(\d{4}\.\d{4,5}|[a-z-]+/\d{7})(?:v\d+)?")
 #: Other DOIs with 10.1101 belong to journals.
 BIORXIV_DOI = re.compile(r"(10\.(?:1101|64898)/(?:\d{4}\.\d\d\.\d\d\.)?\d{6,})(?:v\d+)?")
-FRONT_MATTER = re.compile(
-    r"\W*(?:(?:issue information|editorial board|masthead|front matter|table of contents"
-    r"|(?:(?:inside|outside) )?(?:(?:back|front) )?cover(?: (?:feature|image|picture))?)"
-    r"\b(?! (?!and\b|page\b)\w)"
-    r"|(?:contents|editorial|in (?:this|the next) issue)\W*$"
-    r"|(?:(?:author|editorial|publisher) )?(?:addendum|correction|corrigendum|erratum|retraction)"
-    r"(?: note| notice)?(?:\W*$| ?:| (?:for|to)(?: ?:| ?[\"“'‘]))"
-    r"|expression of concern\b)",
-    re.IGNORECASE,
-)
-IS_ASAP = re.compile(r"\[ASAP\]\s*")  # Before titles of one publisher.
-AUTHORS = re.compile(r"Author\(s\):([^<]{1,5000})")  # In descriptions of another.
 #: `Roe, Ada`, or names with separators other than commas, which may be so as well.
 INVERTED = re.compile(r"[;\n]|^\s*[\w'’-]+\s*,(?!.*\band\b)[^,]+$")
-NO_ABSTRACT = re.compile(r"Publication date:|Author\(s\):")
-CITES = re.compile(r"\b(?:volume|vol|issue|pages?|pp|early ?view|ahead of print)\b", re.IGNORECASE)
-CITATION = re.compile(r".{0,200}?Published online: [^;]{1,40}; doi:\S+\s*")
-
-TEX = re.compile(r"<(?:\w+:)?tex-math\b.{0,3000}?</(?:\w+:)?tex-math>", re.DOTALL)
-HEADING_END = re.compile(r"(?:[:.]|(?<![\s:.]))\s*+</(?:\w+:)?(?:h[1-6]|title)>")
-BLOCK = re.compile(
-    r"</?(?:br|div|h[1-6]|li|p|sec|section|td|(?:\w+:)?title)\b[^<>]*>|<jats:[^<>]*>"
-)
-TAG = re.compile(r"</?[A-Za-z][\w:-]*(?:\s+[\w:-]+=(?:\"[^\"<>]*\"|'[^'<>]*'))*\s*/?>")
 
 
 class Journal:
-    """One feed. All feeds and Crossref together are sent one request a second."""
+    """One feed. All feeds, Crossref and Europe PMC for them are sent one request a second."""
 
     hosts = None
     seconds_between = 1.0
     queue = "journals"
+
+    abstracts_from = europepmc.BASE
 
     def __init__(
         self, name: str, title: str, url: str, *, completes: bool, crossref: str = CROSSREF
@@ -80,46 +66,84 @@ class Journal:
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
         """Yield what became of preprints, then the items of the feed."""
-        found, bad = {}, []
-        for number, item in enumerate(_items(web.get(self.url).body), 1):
-            try:
-                if record := _record(item, self.title, today):
-                    found.setdefault(record.id, record)
-            except BadRecord as error:
-                bad.append(f"item {number}: {error}")
+        body = web.get(self.url).body
+        feed = web.retried(lambda: _read_apart(body, self.title, today), self.url)
+        found = {row["id"]: Record.from_json(row) for row in feed["records"]}
         notes = ["A feed has its latest items only."] if since else []
         if self.completes and (publications := self._complete(web, found, today, notes)):
             # Stored first: then the items are known to be of these preprints.
             yield Batch(publications)
-        yield Batch(list(found.values()), bad, note=" ".join(notes))
+        yield Batch(list(found.values()), feed["bad"], note=" ".join(notes))
 
     def _complete(self, web, found, today, notes) -> list[Record]:
-        """Add Crossref's fields to the records without authors or abstract.
+        """Add Crossref's fields to the records without DOI, authors or abstract, then abstracts.
 
         Return the publications of their preprints. An error becomes a note.
         """
         begun, asked, publications = web.now(), 0, []
-        for record in list(found.values()):
-            is_complete = record.abstract and record.authors
-            if asked == MAX_ASKED or is_complete or not (record.journal_ref and record.doi):
-                continue
+        for url, by_key in list(self._requests(found)):
+            if asked == MAX_ASKED:
+                break
             try:
-                url = f"{self.crossref}/works/{quote(record.doi, safe='')}"
                 entry = web.get(url, cache_for=CROSSREF_CACHE, retries=1)
                 asked += entry.fetched_at >= begun
-                found[record.id], published = _completed(record, entry.body, today)
+                completed, published = _completed(by_key, entry.body, today)
+                found |= completed
                 publications += published
             except MalformedFeed as error:
-                notes.append(f"Crossref cannot complete {record.doi}: {error}.")
+                notes.append(f"Crossref cannot complete {next(iter(by_key))}: {error}.")
             except (Refused, Unavailable) as error:
                 asked += 1
                 if getattr(error, "status", None) != 404:  # Which is usual for new DOIs.
                     notes.append(f"Crossref cannot complete the items: {error}.")
                     break
+        lacking = {record.doi: key for key, record in found.items() if not record.abstract}
+        try:
+            for dois in batched(filter(None, lacking), europepmc.MAX_DOIS):
+                for doi, abstract in europepmc.abstracts(web, dois, self.abstracts_from).items():
+                    found[lacking[doi]] = replace(found[lacking[doi]], abstract=abstract)
+        except Unavailable:  # The next run asks again.
+            pass
+        except (MalformedFeed, Refused) as error:
+            notes.append(f"Europe PMC cannot complete the items: {error}.")
         return publications
+
+    def _requests(self, found) -> Iterator[tuple[str, dict[str, Record]]]:
+        """Yield the address of each request to Crossref, and its records by DOI or PII."""
+        incomplete = {}
+        for record in found.values():
+            if pii := not record.doi and publishers.PII.search(record.url):
+                incomplete[re.sub(r"\W", "", pii[1])] = record
+            elif record.journal_ref and record.doi and not (record.abstract and record.authors):
+                yield f"{self.crossref}/works/{quote(record.doi, safe='')}", {record.doi: record}
+        for ids in batched(incomplete.items(), MAX_IDS):
+            filters = ",".join(f"alternative-id:{pii}" for pii, _ in ids)
+            yield f"{self.crossref}/works?filter={filters}&rows=100", dict(ids)
 
 
 # ---- The feed
+
+
+def _read_apart(body, title, today):
+    """Return what `read` returns, in a child process. Raises MalformedFeed or Unavailable."""
+    try:
+        return child_process.run_limited(read, body, title, today)
+    except child_process.Busy as error:
+        raise Unavailable(str(error)) from None
+    except child_process.ParseError as error:
+        raise MalformedFeed(str(error)) from None
+
+
+def read(body: bytes, title: str, today: str) -> dict[str, list]:
+    """Return the records of a journal's feed as JSON has them, and the errors of its items."""
+    found, bad = {}, []
+    for number, item in enumerate(_items(body), 1):
+        try:
+            if record := _record(item, title, date.fromisoformat(today)):
+                found.setdefault(record.id, asdict(record))
+        except BadRecord as error:
+            bad.append(f"item {number}: {error}")
+    return {"records": list(found.values()), "bad": bad}
 
 
 def _items(body):
@@ -134,12 +158,15 @@ def _items(body):
         raise MalformedFeed("what came is neither RSS nor Atom")
     if LONG_TAG.search(body):
         raise MalformedFeed("a tag of the XML is too long")
+    if LONG_WORD.search(body):
+        raise MalformedFeed("a word of the XML is longer than 1,000 characters")
+    if body.count(b"<") > MAX_TAGS:
+        raise MalformedFeed(f"the XML has more than {MAX_TAGS:,} tags")
+    if len(set(NAMESPACE.findall(body))) > MAX_NAMESPACES:
+        raise MalformedFeed(f"the XML has more than {MAX_NAMESPACES} namespaces")
     body = body.replace(b">", b">\n", 1)  # The parser looks for an encoding in the first line.
     # As a stream: a text might be taken for an address or a file.
-    try:
-        feed = feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
-    except (AssertionError, LookupError, TypeError, ValueError) as error:
-        raise MalformedFeed(f"the feed is broken ({error})") from None
+    feed = feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
     if not feed.get("version"):
         raise MalformedFeed("what came is neither RSS nor Atom")
     if not feed.entries:
@@ -148,17 +175,27 @@ def _items(body):
 
 
 def _record(item, journal, today) -> Record | None:
-    """Return the record of an item, or None for front matter and corrections."""
+    """Return the record of an item, or None for front matter, corrections and news."""
     item = {name: value for name, value in item.items() if value}
-    title = records.plain(_without_tags(item.get("title", "")), records.MAX_TITLE)
-    title = IS_ASAP.sub("", title)
-    if FRONT_MATTER.match(title):
+    title = records.plain(publishers.without_tags(item.get("title", "")), records.MAX_TITLE)
+    title = publishers.BEFORE_TITLE.sub("", title, count=1)
+    if any(map(publishers.FRONT_MATTER.match, (title, item.get("prism_section", "")))):
         return None
     if not re.search(r"[^\W\d_]", title):
         raise BadRecord("it has no title")
     texts = [item.get("summary", ""), *(part["value"] or "" for part in item.get("content", []))]
-    doi = _doi(*(item.get(name, "") for name in ("prism_doi", "dc_identifier", "id", "link")))
-    publication = records.plain(_without_tags(item.get("prism_publicationname", "")), 300)
+    abstracts, described = zip(*(publishers.read(text, title) for text in texts), strict=True)
+    beside = {name: text for fields_of in described for name, text in fields_of.items()}
+    addresses = [item.get(name, "") for name in ("prism_doi", "dc_identifier", "id", "link")]
+    ends = [pattern.sub(doi, addresses[-1]) for pattern, doi in publishers.ADDRESSES]
+    doi = _doi(*addresses, beside.get("doi", ""), *ends)
+    if publishers.NEWS_DOI.match(doi):
+        return None
+    names = ("prism_publicationname", "prism_publicationtitle", "dc_source")
+    journals = [
+        publishers.journal(text, title) for text in map((item | beside).get, (*names, "journal"))
+    ]
+    publication = next(filter(None, journals), journal)
     arxiv, is_preprint = ARXIV_DOI.fullmatch(doi), bool(_ids_of_preprint(doi))
     link = f"https://doi.org/{doi}" if doi else item.get("link", "")
     dates = [item.get("published_parsed"), item.get("updated_parsed")]
@@ -166,18 +203,18 @@ def _record(item, journal, today) -> Record | None:
     return Record(
         id=arxiv[1] if arxiv else _identity(doi, title),
         title=title,
-        abstract=max(map(_abstract, texts), key=len),
+        abstract=max(reversed(abstracts), key=lambda text: len(text.replace(" ", ""))),
         day=_recent([*days, item.get("prism_publicationdate", "")], today),
-        authors=_authors(item, texts[0]),
+        authors=_authors(item, beside.get("authors", ""), {journal, publication}),
         url="" if arxiv else records.web_address(link),
-        journal_ref="" if is_preprint else publication or journal,
+        journal_ref="" if is_preprint else publication,
         doi="" if arxiv or len(doi) > fields.MAX_FIELD else doi,
     )
 
 
 def _doi(*texts) -> str:
     """Return the first DOI in the texts, in lower case, or an empty string."""
-    found = next(filter(None, map(DOI.search, texts)), None)
+    found = next(filter(None, (DOI.search(unquote(text)) for text in texts)), None)
     return AFTER_DOI.sub("", found[0]).lower() if found else ""
 
 
@@ -208,62 +245,65 @@ def _recent(dates, today) -> date | None:
     return None
 
 
-def _authors(item, summary) -> list[str]:
+def _authors(item, described, journals) -> list[str]:
     """Return the authors, who have an element each, or one line for all."""
-    names = [author.get("name") or "" for author in item.get("authors", [])]
-    names = [_without_tags(name) for name in names if "@" not in name] or AUTHORS.findall(summary)
+    authors = item.get("authors") or []
+    if isinstance(authors, str):  # An element of this name, which is no author of the format's.
+        authors = [{"name": authors}]
+    names = [author.get("name") or "" for author in authors]
+    names = [publishers.without_tags(name) for name in names if "@" not in name]
+    names = [name for name in names if name.strip() not in journals] or [described]
+    names = [publishers.ET_AL.sub("", name) for name in names]
     if len(names) == 1 and not INVERTED.search(names[0]):
         return fields.author_names(names[0])
-    names = [part for name in names for part in re.split(r"[;\n]", name[: fields.MAX_AUTHORS])]
+    names = [part for name in names for part in re.split(r"[;\n\f]", name[: fields.MAX_AUTHORS])]
     return records.names(list(map(natural_order, names)))
-
-
-def _abstract(html) -> str:
-    """Return the abstract in a text with markup, or "" if it repeats the citation only."""
-    text = jats_text.abstract(CITATION.sub("", _without_tags(html[: 4 * records.MAX_ABSTRACT])))
-    text = records.plain(text, records.MAX_ABSTRACT)
-    count = len(text.split())
-    is_citation = NO_ABSTRACT.match(text) or (count < MAX_CITATION and CITES.search(text))
-    return "" if count < MIN_WORDS or is_citation else text
-
-
-def _without_tags(html) -> str:
-    """Remove the tags of HTML, MathML and JATS. Headings end with a colon."""
-    html = BLOCK.sub("\n", HEADING_END.sub(": ", TEX.sub("", html)))
-    return TAG.sub("", html).strip()
 
 
 # ---- Crossref
 
 
-def _completed(record, body, today) -> tuple[Record, list[Record]]:
-    """Return the record with Crossref's fields, and the publications of its preprints.
+def _completed(by_key, body, today) -> tuple[dict[str, Record], list[Record]]:
+    """Return records with Crossref's fields, by their ids before, and publications of preprints.
 
     Raises MalformedFeed.
     """
     answer = from_json(body, "Crossref")
+    completed, publications = {}, []
     try:
-        work = answer["message"]
-        names = [
-            f"{author.get('given') or ''} {author.get('family') or author.get('name') or ''}"
-            for author in work.get("author") or []
-        ]
-        abstract, journals = work.get("abstract") or "", work.get("container-title") or [""]
-        published = [*((work.get("published") or {}).get("date-parts") or []), []][0]
-        day = "-".join(f"{number:02}" for number in published)
-        record = replace(
-            record,
-            abstract=record.abstract or _abstract(abstract),
-            day=record.day or _recent([day], today),
-            authors=record.authors or records.names(names),
-            journal_ref=records.plain(_without_tags(journals[0]), 300) or record.journal_ref,
-        )
-        relations = work.get("relation") or {}
-        related = [relations.get(kind) or [] for kind in ("has-preprint", "is-version-of")]
-        dois = [row["id"] for row in chain(*related) if row["id-type"] == "doi"]
-        preprints = [one for text in dois for one in _ids_of_preprint(_doi(text))]
+        message = answer["message"]
+        is_list = "items" in message
+        for work in message["items"] if is_list else [message | {"alternative-id": [*by_key]}]:
+            for record in filter(None, map(by_key.get, work.get("alternative-id") or [])):
+                completed[record.id], dois = _with_work(record, work, today)
+                record = completed[record.id]
+                publications += [
+                    records.publication(identity, record.journal_ref, record.doi)
+                    for identity in chain(*(_ids_of_preprint(_doi(text)) for text in dois))
+                ]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise MalformedFeed("Crossref sent JSON, but no work") from None
-    return record, [
-        records.publication(identity, record.journal_ref, record.doi) for identity in preprints
+    return completed, publications
+
+
+def _with_work(record, work, today) -> tuple[Record, list[str]]:
+    """Return the record with the fields of a work of Crossref, and the DOIs of its preprints."""
+    names = [
+        f"{author.get('given') or ''} {author.get('family') or author.get('name') or ''}"
+        for author in work.get("author") or []
     ]
+    journals = work.get("container-title") or [""]
+    published = [*((work.get("published") or {}).get("date-parts") or []), []][0]
+    day = "-".join(f"{number:02}" for number in published)
+    if not record.doi and (doi := _doi(work["DOI"])):
+        url = records.web_address(f"https://doi.org/{doi}")
+        record = replace(record, id=_identity(doi, record.title), doi=doi, url=url)
+    relations = work.get("relation") or {}
+    related = [relations.get(kind) or [] for kind in ("has-preprint", "is-version-of")]
+    return replace(
+        record,
+        abstract=record.abstract or publishers.read(work.get("abstract") or "", record.title)[0],
+        day=record.day or _recent([day], today),
+        authors=record.authors or records.names(names),
+        journal_ref=records.plain(publishers.without_tags(journals[0]), 300) or record.journal_ref,
+    ), [row["id"] for row in chain(*related) if row["id-type"] == "doi"]

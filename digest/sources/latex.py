@@ -13,8 +13,8 @@ from pylatexenc.latex2text import LatexNodes2Text, MacroTextSpec, SpecialsTextSp
 from pylatexenc.latexwalker import LatexGroupNode, LatexMacroNode, LatexToken
 from pylatexenc.macrospec import MacroSpec, MacroStandardArgsParser, SpecialsSpec
 
-MARKS = re.compile(r"[\\{}^_]")
-MAX_MARKS = 1_000  # Backslashes, braces and scripts. Each takes up to 0.1 ms.
+MARKS = re.compile(r"[\\{}^_$]")
+MAX_MARKS = 1_000  # Backslashes, braces, scripts and dollars. Each takes up to 0.1 ms.
 HIGH = str.maketrans("0123456789+-=()in", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁱⁿ")
 LOW = str.maketrans(
     "0123456789+-=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ"

@@ -91,6 +91,11 @@ class Record:
     only_adds: bool = False
     num_comments: int | None = None
 
+    @classmethod
+    def from_json(cls, row: dict) -> "Record":
+        """Return the record of which these are the fields, with an ISO date."""
+        return cls(**row | {"day": row["day"] and date.fromisoformat(row["day"])})
+
 
 def publication(identity: str, journal_ref: str, doi: str) -> Record:
     """Return the record of a journal's publication of a paper."""

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from digest.http.client import Unavailable, Web
 from digest.sources import bibliographies
 from digest.sources.base import MalformedFeed
 from digest.sources.daily_listing import from_json
-from digest.sources.http import Unavailable, Web
 from digest.sources.records import Record
 
 MAX_PAGES = 10  # Of 100 items, the most that the API allows.
@@ -73,7 +73,8 @@ class Zotero:
         condition = {"If-Modified-Since-Version": str(known)} if known else {}
         params = {"format": "json", "sort": "dateAdded", "direction": "desc", "limit": "100"}
         seen: set[str] = set()
-        papers: list[Paper] = []
+        added: dict[str, datetime] = {}
+        entries: list[bibliographies.Entry] = []
         version, wait = 0, 0.0
         for _ in range(MAX_PAGES):
             page = params | {"start": str(len(seen))}
@@ -90,8 +91,8 @@ class Zotero:
                 current = int(answer.headers["last-modified-version"])
                 total = int(answer.headers["total-results"])
                 new = {key: _fields(data) for key, data in rows.items() if key not in seen}
-                added = {k: datetime.fromisoformat(one["added"]) for k, one in new.items()}
-                added = {k: at.astimezone(UTC) for k, at in added.items()}
+                times = {k: datetime.fromisoformat(one["added"]) for k, one in new.items()}
+                added |= {k: at.astimezone(UTC) for k, at in times.items()}
                 if not 0 <= current <= MAX_VERSION or (total > len(seen) and not new):
                     raise ValueError
             except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
@@ -99,17 +100,22 @@ class Zotero:
             if current != (version or current):
                 raise Unavailable("the library changed while it was read")
             version, seen = current, seen | new.keys()
-            entries = ((key, one) for key, one in new.items() if one["type"] not in NON_PAPER_TYPES)
-            found = bibliographies.records_of(entries)
-            papers += [(key, added[key], record) for key, record in found if record]
-            if len(seen) >= total or len(papers) >= most:
+            papers = ((key, one) for key, one in new.items() if one["type"] not in NON_PAPER_TYPES)
+            entries += papers
+            if len(seen) >= total or len(entries) >= most:
                 break
-        return Library(version, papers[:most], wait)
+        # Together, because the LaTeX of one call is limited.
+        found = bibliographies.records_of(entries[:most])
+        return Library(
+            version, [(key, added[key], record) for key, record in found if record], wait
+        )
 
 
 def _fields(data: dict) -> bibliographies.Fields:
     """Return an item's fields by BibTeX's names, its type, and when it was added."""
     said = {name: value for name, value in data.items() if isinstance(value, str)}
     number = ARXIV_ID.search(f"{said.get('archiveID')}\n{said.get('extra')}")
-    fields = {ours: said.get(name, "") for ours, name in FIELDS.items()}
+    fields = {
+        ours: said.get(name, "")[: bibliographies.MAX_ABSTRACT] for ours, name in FIELDS.items()
+    }
     return fields | {"eprint": number[1] if number else ""}

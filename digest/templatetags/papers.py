@@ -1,14 +1,17 @@
-"""The card of a paper, and a template filter for citation data."""
+"""The card of a paper, and template filters for what is said of papers and picks."""
 
 from django import template
 from django.utils.html import conditional_escape
 from django.utils.translation import gettext as _
 
 from digest import wording
-from digest.papers import citations
+from digest.papers import citations, venues
 
 register = template.Library()
 register.filter("coins", citations.coins)
+register.filter("venue", venues.venue)
+register.filter("in_words", wording.day)
+register.filter("reason", wording.reason_of)
 
 
 @register.inclusion_tag("_paper.html")
@@ -59,7 +62,7 @@ def paper_card(
     ]
     return context | {
         "byline": byline or paper.byline,
-        "snippet": snippet or paper.summary(),
+        "snippet": snippet or wording.summary(paper),
         "relatives": relatives,
         "links": [link for link in links if link[0]],
         "feedback_token": feedback_token,

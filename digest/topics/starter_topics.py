@@ -8,7 +8,7 @@ from django.db import transaction
 
 from digest.models import SourceConfig
 from digest.papers import registry
-from subscriptions.models import Topic, category_slug
+from subscriptions.models.topics import Topic, category_slug
 
 #: A file of topics a field, which can be imported as well.
 FOLDER = Path(__file__).parent / "fields"

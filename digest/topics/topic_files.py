@@ -1,7 +1,7 @@
 """Export and import of curated topics as YAML, JSON or CSV.
 
-An import adds topics and changes those with the same slug. Fields that the file leaves out stay.
-Subscribers' own topics are neither exported nor changed.
+An import adds topics and changes those with the same slug, or without one, the same name. Fields
+that the file leaves out stay. Subscribers' own topics are neither exported nor changed.
 """
 
 import json
@@ -10,16 +10,19 @@ from pathlib import Path
 import tablib
 import yaml
 from django.core.exceptions import ValidationError
+from django.utils.text import slugify
 from import_export.fields import Field
 from import_export.formats import base_formats
 from import_export.resources import ModelResource
 from import_export.widgets import BooleanWidget, Widget
 
 from digest.papers import registry
-from subscriptions.models import Topic
+from digest.topics import topic_records
+from subscriptions import child_process, csv_files
+from subscriptions.models.topics import Topic
 
 MAX_BYTES = 500_000
-MAX_HEADERS = 50
+MAX_SLUG_LENGTH = Topic._meta.get_field("slug").max_length
 CONVERT = "docs/configuration.md says how to convert one that came from elsewhere"
 
 
@@ -54,8 +57,11 @@ class TopicResource(ModelResource):
         if unknown := set(dataset.headers or ()) - set(self.Meta.fields):
             columns = ", ".join(self.Meta.fields)
             raise ValueError(f"A topic has no “{min(map(str, unknown))}”; it has {columns}.")
+        if dataset.headers and "slug" not in dataset.headers:
+            dataset.append_col([""] * len(dataset), header="slug")
         # Locked in one order, so that two imports don't deadlock.
-        list(Topic.objects.curated().select_for_update(no_key=True).order_by("pk").values("pk"))
+        topics = Topic.objects.curated().select_for_update(no_key=True).order_by("pk")
+        self.known = {name.lower(): slug for name, slug in topics.values_list("name", "slug")}
 
     def before_import_row(self, row, **kwargs):
         for column, value in list(row.items()):
@@ -68,10 +74,19 @@ class TopicResource(ModelResource):
             elif not isinstance(value, KINDS.get(column, str)):
                 raise ValidationError({column: f"This cannot be {value!r:.40}."})
         if not row.get("slug"):
-            raise ValidationError({"slug": "A topic needs a slug."})
+            row["slug"] = self._slug_of(row.get("name", ""))
         if row["slug"] in self.slugs:
             raise ValidationError({"slug": "An earlier topic in the file has this slug."})
         self.slugs.add(row["slug"])
+
+    def _slug_of(self, name):
+        """Return the slug of the topic of this name, or one for a new topic."""
+        slug = self.known.get(name.lower()) or slugify(name)[:MAX_SLUG_LENGTH]
+        if not slug:
+            raise ValidationError({"slug": "A topic needs a slug, or a name with Latin letters."})
+        if name.lower() not in self.known and slug in self.known.values():
+            raise ValidationError({"slug": f"Another topic has the slug “{slug}”. Enter one."})
+        return slug
 
     def after_import(self, dataset, result, **kwargs):
         """Do nothing: the default resets the sequence of ids, while others insert."""
@@ -83,45 +98,33 @@ KINDS = {"categories": (str, list), "offered": bool}
 # ---- Formats
 
 
-class Records:
+class Parsed:
     """Reads each topic by its own keys: tablib uses the first topic's keys for all topics."""
 
     def create_dataset(self, content):
-        records = self.load(content.decode(self.encoding))
-        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-            raise ValueError("It holds no list of topics.")
-        json.dumps(records, ensure_ascii=False, default=str).encode()  # Refuses lone surrogates.
-        headers = list(dict.fromkeys(key for record in records for key in record))
-        if len(headers) > MAX_HEADERS:
-            raise ValueError(f"Its topics have more than {MAX_HEADERS} fields.")
-        rows = [[record.get(header) for header in headers] for record in records]
-        return tablib.Dataset(*rows, headers=headers)
+        table = child_process.run_limited(self.parse, content)
+        return tablib.Dataset(*table["rows"], headers=table["headers"])
 
 
-class Loader(yaml.SafeLoader):
-    def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):  # A few of them can stand for gigabytes.
-            raise ValueError("It has an alias (*), which is not read here.")
-        return super().compose_node(parent, index)
-
-
-class YAML(Records, base_formats.YAML):
-    def load(self, text):
-        return yaml.load(text, Loader)  # noqa: S506
+class YAML(Parsed, base_formats.YAML):
+    parse = staticmethod(topic_records.from_yaml)
 
     def export_data(self, dataset, **kwargs):
         return yaml.safe_dump(dataset.dict, allow_unicode=True, sort_keys=False, width=100)
 
 
-class JSON(Records, base_formats.JSON):
-    def load(self, text):
-        return json.loads(text)
+class JSON(Parsed, base_formats.JSON):
+    parse = staticmethod(topic_records.from_json)
 
     def export_data(self, dataset, **kwargs):
         return json.dumps(dataset.dict, ensure_ascii=False, indent=2) + "\n"
 
 
-FORMATS = [YAML, JSON, base_formats.CSV]
+class CSV(Parsed, base_formats.CSV):
+    parse = staticmethod(csv_files.parse)
+
+
+FORMATS = [YAML, JSON, CSV]
 
 
 def format_of(name: str):
@@ -132,7 +135,7 @@ def format_of(name: str):
         case ".json":
             return JSON("utf-8-sig")
         case ".csv":
-            return base_formats.CSV("utf-8-sig")
+            return CSV("utf-8-sig")
         case ".toml":
             raise ValueError(f"TOML is no longer a format of topics: use YAML; {CONVERT}.")
     raise ValueError("The name of a file of topics ends with .yaml, .json or .csv.")

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 from digest.models.sharing import KEEP_RECOMMENDATIONS
 from digest.operations import retention
 from digest.papers import registry
+from digest.sources.look_ups import SERVICES
 from subscriptions.actions import change_address
 from subscriptions.bounces import unreadable
 from subscriptions.delivery import retention as delivery_retention
@@ -30,6 +31,9 @@ def privacy(request):
         "days": days_kept(),
         "sources": get_text_list(list(registry.titles(registry.enabled()).values()), _("and")),
         "searches_by_topic": "europepmc" in registry.enabled(),
+        "look_ups": [f"{name} ({host})" for name, one in SERVICES.items() for host in one.hosts]
+        if settings.LOOK_UPS
+        else [],
         "writes_files": settings.EMAIL_URL.startswith("file:"),
         "provider": esp.title if esp else "",
         "contact": settings.CONTACT_EMAIL,

@@ -6,6 +6,7 @@ out of caches, and turns errors of other origin into JSON.
 """
 
 import json
+import re
 from functools import wraps
 
 from django.conf import settings
@@ -18,35 +19,41 @@ from django.views.decorators.csrf import csrf_exempt
 from digest import tasks
 from digest.models import Paper
 from digest.papers import citations
-from digest.personalization import reading_list
+from digest.personalization import interests, reading_list
 from digest.personalization.feedback import VALUES, attach, feedback_on, record
 from digest.views.page_cache import get_or_make
 from digest.views.papers import MAX_PAPERS
 from digest.views.reader import sent_digests
-from subscriptions.models import Subscriber
+from digest.wording import reason_of
+from subscriptions.actions import preferences
+from subscriptions.db import retry_on_integrity_error
+from subscriptions.forms import MAX_LINES, InterestsForm
+from subscriptions.models import Subscriber, Topic
 from subscriptions.security import api_tokens, rate_limits
 from subscriptions.tasks import enqueue
 
 MAX_REQUESTS_AN_HOUR = 300  # Of a subscriber.
 MAX_BAD_TOKENS_AN_HOUR = 30  # Of a network.
 PAGE = 50
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 UNAUTHORIZED = """\
 Send an API token as Authorization: Bearer TOKEN. Make one in the preferences, tab Data."""
 
 
-def endpoint(method):
+def endpoint(*methods):
     """Decorate a view that takes a subscriber and returns what is answered as JSON.
 
     It may raise BadRequest, Http404 or Subscriber.DoesNotExist.
     """
-    allowed = ["GET", "HEAD"] if method == "GET" else [method]
+    allowed = [*methods, *(["HEAD"] if "GET" in methods else [])]
 
     def decorate(view):
         @csrf_exempt  # There is no cookie to misuse.
         @wraps(view)
         def answer(request, **kwargs):
             if request.method not in allowed:
-                return _error(405, f"Use {method} at this address.", Allow=", ".join(allowed))
+                sentence = f"Use {' or '.join(methods)} at this address."
+                return _error(405, sentence, Allow=", ".join(allowed))
             now = timezone.now()
             try:
                 subscriber = _authenticate(request, now)
@@ -91,7 +98,11 @@ def digest(request, subscriber, now):
     """The latest digest that was sent, which is the one that the web shows."""
     found, papers = sent_digests(subscriber).first(), []
     for pick in attach(subscriber, found.picks.whole()) if found else ():
-        known = {"reason": pick.why, "score": round(pick.score, 4), "section": pick.group or "new"}
+        known = {
+            "reason": reason_of(pick),
+            "score": round(pick.score, 4),
+            "section": pick.group or "new",
+        }
         known["similar"] = [paper.pk for paper in pick.folded]
         papers.append(_paper(pick.paper) | _said(pick.feedback) | known)
     return {"day": found and found.day, "papers": papers}
@@ -148,10 +159,54 @@ def feedback(request, subscriber, now):
     return {"paper": found.pk} | _said(feedback_on(subscriber, found))
 
 
+@endpoint("GET", "POST")
+@retry_on_integrity_error
+def entries(request, subscriber, now):
+    """Return the subscriber's interests. POST replaces the lists that are sent."""
+    if request.method == "POST":
+        with translation.override("en"):
+            form = InterestsForm.changing(subscriber, _sent_lists(request))
+            if not form.is_valid():
+                wrong = form.errors.items()
+                raise BadRequest(" ".join(f"{name}: {' '.join(said)}" for name, said in wrong))
+        preferences.change(subscriber, form.topic_selection(), {}, now=now)
+    shown, own = InterestsForm.showing(subscriber).initial, interests.stored(subscriber)
+    topics = Topic.objects.curated().values("slug", "name")
+    answer = {name: list(topics.filter(slug__in=shown[name])) for name in ("topics", "mute")}
+    for name, is_muted in (("interests", False), ("muted_interests", True)):
+        mine = [entry for entry in own if entry.is_muted == is_muted]
+        answer[name] = [
+            {"line": line, "kind": one.kind, "text": one.text}
+            for line, one in zip(shown[name], mine, strict=True)
+        ]
+    return answer
+
+
+def _sent_lists(request):
+    """Return the lists of lines and slugs that were sent, by the names of the form's fields."""
+    try:
+        sent = json.loads(request.body)
+        are_known = bool(sent) and sent.keys() <= InterestsForm.base_fields.keys()
+        is_read = are_known and all(
+            isinstance(one, list) and len(one) <= MAX_LINES and all(map(_is_text, one))
+            for one in sent.values()
+        )
+    except (ValueError, RecursionError, AttributeError):
+        is_read = False
+    if not is_read:
+        names = ", ".join(InterestsForm.base_fields)
+        example = '{"interests": ["graph networks", "not: surveys"]}'
+        raise BadRequest(f"Send JSON such as {example}, with lists of up to {MAX_LINES}: {names}.")
+    return sent
+
+
+def _is_text(value):
+    """Return whether it is a text for the database: PostgreSQL refuses NUL, UTF-8 surrogates."""
+    return isinstance(value, str) and not NO_TEXT.search(value)
+
+
 def _find(identity):
-    # PostgreSQL refuses NUL, and lone surrogates have no UTF-8.
-    is_text = isinstance(identity, str) and identity.isprintable()
-    found = Paper.objects.filter(pk=identity).first() if is_text else None
+    found = Paper.objects.filter(pk=identity).first() if _is_text(identity) else None
     if found is None:
         raise Http404("There is no such paper.")
     return found

@@ -26,6 +26,7 @@ from django.views.decorators.http import require_safe
 from digest.models import Paper, PaperEvent, Pick
 from digest.views.page_cache import same_for_all
 from digest.views.papers import MAX_PAPERS, latest
+from digest.wording import reason_of
 from subscriptions.mail.plaintext import cleaned, one_line
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
@@ -207,7 +208,7 @@ def reader(request, token, feed_type=Atom):
             (
                 (
                     p.paper,
-                    format_html(html, one_line(p.why), cleaned(p.paper.abstract)),
+                    format_html(html, one_line(reason_of(p)), cleaned(p.paper.abstract)),
                     p.updated_at,
                 )
                 for p in latest

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from digest.models import Paper
 from digest.models.papers import CATEGORY
-from digest.wording import grouped
+from digest.numbers import grouped
 
 NAMES = ("field", "since", "code", "view")  # Query parameters.
 PERIODS = {7: _("Past week"), 30: _("Past month"), 365: _("Past year")}

@@ -4,10 +4,11 @@ Also topics, and the first digest on the page that confirms. Parts are cached fo
 """
 
 from datetime import timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Count, F, Q
-from django.http import HttpResponse, QueryDict
+from django.http import QueryDict
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -16,8 +17,10 @@ from django.utils.cache import add_never_cache_headers, patch_cache_control
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from digest.interests.entries import UNREAD
 from digest.models import Digest, Paper
 from digest.planning.slots import Busy, slot
+from digest.views import chips
 from digest.views.page_cache import get_or_make, same_for_all
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.forms import SignUpForm, TopicsForm
@@ -29,50 +32,92 @@ MAX_PAPERS = 10
 MAX_DAYS = 7  # Links to so many days before,
 RECENT = timedelta(days=21)  # of the last three weeks.
 MAX_SEARCHES = 5  # Links to searches for what came earlier.
-SIZE = 10  # Papers of a digest.
+SIZE = 10  # Papers of a digest,
+INVITATION_SIZE = 3  # of which an invitation has the first.
 MIN_PICKS = 3  # Of an example, and
 MAX_EXAMPLES = 3  # of how many topics the digests are tried.
 MIN_UPVOTED = 3  # Papers, to show no others.
 
 
-def part_for(form: TopicsForm, now) -> str:
-    """Return the preview for what a visitor would follow, or an example, as HTML."""
+class Parts(NamedTuple):
+    """The parts of the page that depend on the form: its entries as chips, and the digest."""
+
+    entries: str
+    digest: str
+
+
+def parts_for(sent: QueryDict, now, *, has_errors: bool = False) -> Parts:
+    """Return the chips and the preview for what a visitor would follow, or an example, as HTML.
+
+    With `has_errors`, the form names the wrong fields, and the parts don't.
+    """
+    form = TopicsForm(sent if any(name in sent for name in PREVIEW_FIELDS) else None)
+    if has_errors and form.errors:
+        return Parts("", example(now))
     if form.is_bound and not form.is_valid():
-        return _preview(form=form)
-    selection = form.topic_selection() if form.is_bound else None
-    if not selection or not (selection.follow or selection.interests):
-        return example(now)
-    slugs = sorted(topic.slug for topic in selection.follow)
+        return Parts("", _preview(form=form))
+    selection = form.topic_selection() if form.is_bound else TopicSelection()
+    undo = chips.undo("interests", sent, reverse("preview"))
+    if selection == TopicSelection():
+        return Parts(undo, example(now))
+    slugs = sorted(topic.slug for topic in form.cleaned_data["topics"])
     try:
-        key = "preview", slugs, selection.interests
-        return get_or_make(lambda: _ranked_preview(selection, now), *key)
+        entries, digest = get_or_make(
+            lambda: _ranked_parts(form.entries, selection, now), slugs, form.entries
+        )
     except Busy:
-        return _preview(is_busy=True)
+        entries, digest = _chips(form.entries), _preview(is_busy=True)
+    return Parts(entries + undo, digest)
 
 
 def example(now) -> str:
-    """Return the latest digest for one of the subjects, a different one each day."""
+    """Return the first digest for one of the subjects, a different one each day."""
     subjects = Topic.objects.offered().by_subject().order_by("pk")
 
     def make():
+        # numpy, which only processes that rank import.
         from digest.indexing import model_store
+        from digest.personalization.profiles import profile_for
+        from digest.planning import preview
 
         topics = list(subjects)
         first = now.toordinal() % max(len(topics), 1)
         for topic in (topics[first:] + topics[:first])[:MAX_EXAMPLES]:
             try:
-                result = _preview_digests(TopicSelection([topic]), now)
+                with slot():
+                    day = preview.first_digest(profile_for(TopicSelection([topic]), SIZE), now)
             except model_store.NotFitted:
                 break
-            for day in result.days:
-                if len(day.picks) >= MIN_PICKS:
-                    return _preview(today=day, example=topic)
+            if len(day.choices) >= MIN_PICKS:
+                preview.add_picks(day)
+                return _preview(first=day, example=topic)
         return _preview(is_empty=True)
 
     try:
         return get_or_make(make, "example", now.date())
     except Busy:
         return _preview(is_empty=True)
+
+
+def example_papers(topics, now) -> list[dict[str, str]]:
+    """Return a few papers of the first digest for these topics, to be shown in an invitation."""
+    from digest.indexing import model_store
+    from digest.personalization.profiles import profile_for
+    from digest.planning import preview
+
+    try:
+        day = preview.first_digest(profile_for(TopicSelection([*topics]), INVITATION_SIZE), now)
+    except model_store.NotFitted:
+        return []
+    preview.add_picks(day)
+    return [
+        {
+            "title": paper.title,
+            "authors": ", ".join(paper.authors[:5]) + (" …" if len(paper.authors) > 5 else ""),
+            "url": settings.SITE_URL + paper.get_absolute_url(),
+        }
+        for paper in (pick.paper for pick in day.picks)
+    ]
 
 
 def newest_papers(now) -> str:
@@ -104,44 +149,42 @@ def newest_papers(now) -> str:
     return get_or_make(make, "newest", today)
 
 
-def _preview_digests(selection, now):
+def _ranked_parts(found, selection, now):
     # numpy, which only processes that rank import.
+    from digest.indexing import model_store
     from digest.personalization.profiles import profile_for
     from digest.planning import preview
 
     with slot():
-        return preview.preview_digests(profile_for(selection, SIZE), now)
+        try:
+            result = preview.preview_digests(profile_for(selection, SIZE), now)
+        except model_store.NotFitted:
+            return Parts(_chips(found), _preview(is_early=True))
+        counts = chips.counted(found, now, result.window)
+        total = sum(len(day.picks) for day in result.before)
+        is_empty = not (result.first.picks or total)
+        broader = chips.broader(found, now, result.window) if is_empty else []
+    context = {
+        "total": total,
+        "is_readable": bool(selection.follow) or any(entry.kind != UNREAD for entry in found),
+        "a_day": round(total / len(result.before)),
+        "sent": [day for day in result.before if day.picks],
+        "broader": broader,
+        "earlier": chips.searches(found)[:MAX_SEARCHES] if is_empty else [],
+    }
+    return Parts(_chips(found, counts), _preview(**vars(result), **context))
 
 
-def _ranked_preview(selection, now):
-    from digest.indexing import model_store
-
-    try:
-        result = _preview_digests(selection, now)
-    except model_store.NotFitted:
-        return _preview(is_early=True)
-    today, *before = result.days
-    notes = result.notes
-    searches = [f"author: {name}" for name in notes.author_matches] or selection.interests
-    if notes.without_terms or notes.unknown_words or notes.unknown_authors:
-        searches = []  # They would find nothing, for the same reason.
-    return _preview(
-        today=today,
-        before=before,
-        total=sum(len(day.picks) for day in result.days),
-        opened=None if today.picks else next((day for day in before if day.picks), None),
-        earlier=searches[:MAX_SEARCHES],
-        new_days=settings.NEW_DAYS,
-        **notes.context(),
-    )
+def _chips(found, counts=None):
+    return chips.render("interests", found, counts or {}, reverse("preview"))
 
 
 def _preview(**context):
     return render_to_string("digest/_preview.html", context)
 
 
-#: The form's fields that a preview depends on.
-PREVIEW_FIELDS = ("topics", "interests")
+#: What a preview depends on: fields of the form, and the line that a button has removed.
+PREVIEW_FIELDS = ("topics", "interests", "removed_interests")
 
 #: Characters of a URL that every server and proxy accepts: gunicorn's limit with a margin.
 MAX_URL_LENGTH = 3_500
@@ -170,21 +213,23 @@ def _home_for_all(request):
 @csrf_exempt  # A POST changes nothing.
 @require_http_methods(["GET", "HEAD", "POST"])
 def preview(request):
-    """GET returns the preview alone, for the page's script.
+    """GET returns the parts alone, for the page's script.
 
-    POST, which may contain an email address, redirects to a URL with only the topics and interests.
+    POST, which may contain an email address, redirects to a URL with only the topics and interests,
+    and the change that a button of a chip asks for.
     """
     if request.method != "POST":
-        part = part_for(_topics_form(request.GET), timezone.now())
-        response = HttpResponse(part, headers={"X-Robots-Tag": "noindex"})
+        parts = parts_for(request.GET, timezone.now())
+        response = render(request, "digest/_parts.html", parts._asdict())
+        response["X-Robots-Tag"] = "noindex"
         patch_cache_control(response, private=True)  # Also because it may say "busy".
         return response
-    query = QueryDict(mutable=True)
+    sent, query = chips.edited(request.POST), QueryDict(mutable=True)
     for name in PREVIEW_FIELDS:
-        query.setlist(name, [text for text in request.POST.getlist(name) if text.strip()])
+        query.setlist(name, [text for text in sent.getlist(name) if text.strip()])
     url = f"{reverse('home')}?{query.urlencode()}"
     if len(url) > MAX_URL_LENGTH:
-        return _home(request, request.POST)
+        return _home(request, sent)
     return redirect(f"{url}#digest")
 
 
@@ -193,21 +238,20 @@ def _home(request, sent, sign_up_form=None):
     sent = _with_topics(sent, slugs)
     known = Topic.objects.curated().filter(slug__in=without_nul(slugs))
     known = set(known.values_list("slug", flat=True)) if slugs else set()
-    form = _topics_form(_with_topics(sent, [slug for slug in slugs if slug in known]))
-    now = timezone.now()
-    has_errors = sign_up_form is not None
+    known_sent = _with_topics(sent, [slug for slug in slugs if slug in known])
+    now, has_errors = timezone.now(), sign_up_form is not None
     context = {
         "form": sign_up_form or SignUpForm.choosing(sent),
         "consent": signup.CONSENT,
         **Topic.objects.offered_with(slugs).grouped(),
         "gone": [slug for slug in slugs if slug not in known and not has_errors],
-        "part": example(now) if has_errors and form.errors else part_for(form, now),
+        "parts": parts_for(known_sent, now, has_errors=has_errors),
         "newest": newest_papers(now),
     }
     response = render(request, "digest/home.html", context, status=400 if has_errors else 200)
     if has_errors:
         add_never_cache_headers(response)
-    elif form.is_bound:  # Private, and not for search engines.
+    elif any(name in sent for name in PREVIEW_FIELDS):  # Private, and not for search engines.
         response["X-Robots-Tag"] = "noindex"
         patch_cache_control(response, private=True, max_age=60)
     else:
@@ -221,10 +265,6 @@ def _with_topics(sent, slugs):
     if "topics" in sent:
         sent.setlist("topics", slugs)
     return sent
-
-
-def _topics_form(sent):
-    return TopicsForm(sent if any(name in sent for name in PREVIEW_FIELDS) else None)
 
 
 @same_for_all()
@@ -243,10 +283,13 @@ def first_digest(subscriber) -> str:
     digest = digests.filter(subscriber=subscriber).order_by("pk").first()
     if digest is None:
         return ""
+    from digest.planning import explain  # numpy, which only processes that rank import.
+
     context = {
         "subscriber": subscriber,
         "digest": digest,
         "picks": digest.picks.whole(),
+        "why": explain.why_nothing(subscriber, timezone.now()),
         "feedback_token": tokens.own_token("feedback", subscriber),
         "digest_token": tokens.own_token("digest", subscriber, digest.public_id),
     }

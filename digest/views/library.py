@@ -13,10 +13,18 @@ from django.utils.translation import ngettext
 from digest import tasks
 from digest.models import LibraryUpload, ZoteroLibrary
 from digest.personalization import zotero
-from digest.personalization.library import MAX_PAPERS, add, forget, preview, remove, undo
+from digest.personalization.library import (
+    MAX_PAPERS,
+    add,
+    forget,
+    preview,
+    remove,
+    undo,
+    why_unparsed,
+)
 from digest.sources import bibliographies
-from digest.sources.records import CONTROLS
 from digest.sources.zotero import KEY, path_of
+from subscriptions import child_process
 from subscriptions.mail.plaintext import one_line, shortened
 from subscriptions.security import rate_limits, tokens
 from subscriptions.tasks import enqueue
@@ -26,12 +34,11 @@ PAGE = 50
 SHOWN_TITLES = 10  # Of a preview; more are folded away.
 MAX_NAME_COLUMNS = 40  # Of an entry that could not be read.
 MAX_READS = 10  # Of a library in Zotero in an hour, at the wish of its subscriber.
-MAX_FILE_MB = 10  # The page's script sends a file in pieces.
 #: Bytes of UTF-8. The rest of a request's body is for the form's other fields.
-MAX_TEXT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE - 10_000
-#: No text contains it, nearly every binary file does.
-NUL = "\0"
-MAX_CONTROLS = 0.05  # The share of other control characters, which are left out, in a text.
+MAX_TEXT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE - 50_000
+MAX_TEXT_MB = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1_000_000  # As people read it.
+MAX_FILE_MB = 10 * MAX_TEXT_MB  # The page's script sends a file in parts,
+MAX_PARTS = 100  # in an hour. The largest file of Latin letters has 32.
 
 
 @token_page
@@ -43,10 +50,22 @@ def page(request, token):
     subscriber = tokens.subscriber_of("preferences", token)
     if request.method != "POST":
         return _page(request, subscriber, token)
+    try:
+        return _posted(request, subscriber, token)
+    except child_process.ParseError as error:
+        problem = why_unparsed(error)
+        if "part" in request.GET:
+            return JsonResponse({"problem": problem})
+        return _page(request, subscriber, token, problem, request.POST["text"])
+
+
+def _posted(request, subscriber, token):
     sent, query = request.POST, {}
     if "text" in sent:
         problem = _problem(sent["text"])
         if "part" in request.GET:
+            limit = rate_limits.Limit("subscriber", str(subscriber.pk), MAX_PARTS, rate_limits.HOUR)
+            rate_limits.hit("library", [limit], timezone.now())
             if problem:
                 return JsonResponse({"problem": problem})
             bibliography = bibliographies.read(sent["text"])
@@ -122,17 +141,31 @@ def _preview(request, subscriber, token):
 
 def _problem(text):
     """Return why a text can't be read, or an empty string."""
-    if (nul := text.find(NUL)) >= 0 and bibliographies.is_structured(text[:nul]):
+    if len(text.encode()) > MAX_TEXT:
+        return _("The text is too large: at most %s MB can be pasted.") % MAX_TEXT_MB
+    if "\0" in text:
+        return _why_unreadable(text, bibliographies.BINARY)
+    try:
+        bibliographies.reader_of(text)
+    except bibliographies.UnreadableFormat as error:
+        return _why_unreadable(text, str(error))
+    return ""
+
+
+def _why_unreadable(text, name):
+    """Return what to do about a text in a format with this name, which may be empty."""
+    nul = text.find("\0")
+    if nul >= 0 and bibliographies.is_structured(text[:nul]):
         before = one_line(text[max(nul - 200, 0) : nul])[-MAX_NAME_COLUMNS:]
         return _("This file is damaged: it has an unreadable character after “%s”.") % before
-    if nul >= 0 or len(CONTROLS.findall(text)) > MAX_CONTROLS * len(text):
+    if name == bibliographies.BINARY:
         return _(
             "This is not a text file. Export your references as BibTeX or RIS, or paste one title "
             "or arXiv ID per line."
         )
-    if len(text.encode()) > MAX_TEXT:
-        return _("The text is too large: at most 1 MB can be pasted.")
-    return ""
+    if name:
+        return _("This looks like %s. Export your references as BibTeX or RIS instead.") % name
+    return _("This format cannot be read. Export your references as BibTeX or RIS instead.")
 
 
 def _unreadable(changes):
@@ -168,6 +201,8 @@ def _page(request, subscriber, token, problem="", pasted="", wrong=""):
         "uploaded": upload and subscriber.library.filter(identity__in=upload.added).count(),
         "most": MAX_PAPERS,
         "max_file_mb": MAX_FILE_MB,
+        "max_text": MAX_TEXT,
+        "max_text_mb": MAX_TEXT_MB,
     }
     status = 400 if problem or wrong else 200
     return render(request, "digest/library.html", context, status=status)

@@ -27,7 +27,6 @@ from subscriptions.models import Topic, category_slug
 DAY_PAGE, DAY_COMPACT_PAGE = 25, 100
 MAX_PAPERS = 30  # Of a topic.
 MAX_FOLLOWS = 4  # Authors that a paper's page offers to follow, and the last one.
-NO_QUOTES = str.maketrans(dict.fromkeys('"“”„«»‟〝〞＂'))
 FIRST_DAY = date(1900, 1, 1)
 
 
@@ -60,8 +59,7 @@ def paper(request, identity):
         "json_ld": _json_ld(found),
         "citation_tags": citations.meta_tags(found),
         "bibtex": citations.bibtex([found]).strip(),
-        # Quotes would have to stand in papers literally.
-        "more_like_this": urlencode({"interests": found.title.translate(NO_QUOTES)}),
+        "more_like_this": urlencode({"interests": f"paper: {found.pk}"}),
         "follows": [
             {"name": name, "query": urlencode({"interests": f"author: {name}"})}
             for name in dict.fromkeys([*found.authors[:MAX_FOLLOWS], *found.authors[-1:]])

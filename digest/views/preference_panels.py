@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 
 from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.html import format_html
 
 from digest.personalization import feedback
 from digest.planning import slots
@@ -12,7 +14,7 @@ from subscriptions.security import tokens
 
 MAX_TITLES = 20
 MAX_ALIKE = 10
-ALIKE_DAYS = timedelta(days=7)  # The first of the days that are ranked has older papers as well.
+ALIKE_DAYS = timedelta(days=7)  # A first digest may have older papers as well.
 
 
 def difference(subscriber, selection, settings, now) -> str:
@@ -32,23 +34,7 @@ def difference(subscriber, selection, settings, now) -> str:
     except slots.Busy:
         return render_to_string("digest/_preview_diff.html", {"is_busy": True})
     context = {"difference": diff, "limit": f":{MAX_TITLES}", "shown": MAX_TITLES}
-    return render_to_string("digest/_preview_diff.html", context | diff.notes.context())
-
-
-def keyword_counts(keywords, now) -> dict[str, int]:
-    """Return how many papers of the last week match each keyword, of as many as pages rank.
-
-    Empty without a model, and while too many others are ranking.
-    """
-    # The model and numpy, which only processes that rank import.
-    from digest.indexing import model_store
-    from digest.planning import preview
-
-    try:
-        with slots.slot():
-            return preview.match_counts(keywords, now)
-    except (model_store.NotFitted, slots.Busy):
-        return {}
+    return render_to_string("digest/_preview_diff.html", context)
 
 
 def alike(subscriber, now) -> str:
@@ -60,24 +46,32 @@ def alike(subscriber, now) -> str:
     from digest.indexing import model_store
     from digest.personalization.profiles import profiles_of
     from digest.planning import preview
-    from digest.ranking.relevance_feedback import ENOUGH
 
     (profile,) = profiles_of([subscriber])
     if profile.learned is None:
         return ""
-    if profile.learned.liked < ENOUGH:
-        return render_to_string("digest/_similar_papers.html", {"is_too_few": True})
-    profile = replace(profile, follows=(), is_known=True)
+    profile = replace(profile, follows=(), is_known=True, size=MAX_ALIKE)
     try:
         with slots.slot():
-            days = preview.preview_digests(profile, now, feedback.known_paper_ids(subscriber)).days
+            day = preview.first_digest(profile, now, feedback.known_paper_ids(subscriber))
+            preview.add_picks(day)
     except model_store.NotFitted:
         return ""
     except slots.Busy:
         return render_to_string("digest/_similar_papers.html", {"is_busy": True})
     first = schedule.local_day(now, UTC) - ALIKE_DAYS
-    picks = [pick for day in days for pick in day.picks if pick.paper.day > first]
-    return render_to_string("digest/_similar_papers.html", {"picks": picks[:MAX_ALIKE]})
+    picks = [pick for pick in day.picks if pick.paper.day > first]
+    return render_to_string("digest/_similar_papers.html", {"picks": picks})
+
+
+def why_nothing_panel(subscriber) -> str:
+    """Return why the latest digests of an active subscriber have no papers, as HTML."""
+    from digest.planning import explain  # numpy, which only processes that rank import.
+
+    now = timezone.now()
+    is_active = subscriber.state_at(now) == "active"
+    why = explain.why_nothing(subscriber, now) if is_active else ""
+    return format_html('<p class="notice" dir="auto">{}</p>', why) if why else ""
 
 
 def feed_panel(subscriber) -> str:

@@ -16,7 +16,9 @@ from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_safe
 
 from digest import tasks, wording
+from digest.interests import entries
 from digest.models import Digest, Paper, Pick
+from digest.papers.identifiers import find_paper
 from digest.personalization import recommendations
 from digest.personalization.feedback import (
     VALUES,
@@ -30,8 +32,11 @@ from digest.personalization.feedback import (
     restore_word,
     set_learning,
 )
+from digest.ranking.text import terms
 from digest.views import preference_panels
+from digest.views.search import marked
 from subscriptions import schedule
+from subscriptions.actions.preferences import follow
 from subscriptions.models import Letter, Subscriber
 from subscriptions.security import rate_limits, tokens
 from subscriptions.tasks import enqueue
@@ -55,6 +60,7 @@ TEXTS = {
     ),
 }
 TEXTS["clear"] = TEXTS["neutral"]
+SURE = Pick.Basis.TOPIC, Pick.Basis.ADDED  # Whose score is a probability.
 MAX_BAD_LINKS = 30  # Of short links, for each network in an hour.
 
 
@@ -241,26 +247,47 @@ def learned(request, token):
     return render(request, "digest/learned.html", context)
 
 
-@require_safe
 @token_page
 def why(request, token):
-    """Why one paper is, or is not, in a subscriber's digest."""
-    from digest.planning import explain  # The model and numpy, which only pages that rank import.
+    """Why one paper is, or is not, in a subscriber's digest. POST adds it as an interest."""
+    # The model and numpy, which only pages that rank import.
+    from digest.planning import explain
 
     subscriber = tokens.subscriber_of("preferences", token)
     asked = request.GET.get("paper", "").strip()
+    if request.method == "POST" and (paper := find_paper(request.POST.get("paper", ""))):
+        follow(subscriber, paper.pk, entries.PAPER)
+        return redirect(f"{reverse('why', args=[token])}?{urlencode({'paper': paper.pk})}#added")
     now = timezone.now()
     day = schedule.local_day(now, subscriber.zone)
+    answer = explain.explain(subscriber, asked, day, now) if asked else None
     context = {
         "token": token,
         "gets_digests": subscriber.state_at(now) == "active",
         "asked": asked,
-        "answer": explain.explain(subscriber, asked, day, now) if asked else None,
+        "answer": answer,
         "new_days": settings.NEW_DAYS,
         "size": subscriber.size,
         "recommend_token": recommend_token(subscriber, token),
     }
+    if paper := answer and answer.paper:
+        wanted = frozenset(terms(" ".join(_words_of(answer))))
+        own = subscriber.preferences.filter(topic__owner=subscriber, topic__query=paper.pk)
+        context |= {
+            "title": marked(paper.title, wanted),
+            "abstract": marked(paper.abstract, wanted),
+            "feedback_token": tokens.own_token("feedback", subscriber),
+            "is_added": own.exists(),
+            "score": answer.pick.score if answer.pick and answer.pick.basis in SURE else None,
+        }
     return render(request, "digest/why.html", context)
+
+
+def _words_of(answer):
+    """Return the words of the interest that found a paper, or that is closest to it."""
+    if answer.pick:
+        return [*answer.pick.terms, answer.pick.topic_name]
+    return [answer.diagnosis.interest] if answer.diagnosis else []
 
 
 def recommend_token(subscriber, token) -> str:

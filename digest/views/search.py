@@ -15,15 +15,15 @@ from django.utils.safestring import SafeString, mark_safe
 
 from digest.indexing import search
 from digest.indexing.index import name_words
+from digest.indexing.vocabulary import unknown_words
+from digest.interests.operators import operators
 from digest.models import Paper
 from digest.papers import identifiers
+from digest.papers.summary import sentences
 from digest.ranking import text
 from digest.ranking.authors import is_called, queried_authors
-from digest.ranking.query import queries
-from digest.ranking.reasons import unknown_words
-from digest.summary import sentences
+from digest.ranking.query import lines, queries
 from digest.views.filters import NO_FILTERS, Filters
-from digest.wording import operators
 from subscriptions.mail.plaintext import shortened
 
 MAX_LENGTH = 300  # Characters of a query.
@@ -120,7 +120,7 @@ def find(
         passing = filters.passing if filters.hides_some else None
         ids, count, is_name = search.search(index, model, asked, newest=newest, passing=passing)
         if not (is_name or queried_authors(asked)):
-            unknown = unknown_words(index.has_words, asked)
+            unknown = unknown_words(index.has_words, lines(asked))
             suggestion = search.suggestion(model, asked, unknown)
     if named:
         count += named.pk not in ids
@@ -130,7 +130,7 @@ def find(
     found = [rows[pk] for pk in page_ids if pk in rows]
     return Results(
         asked,
-        _shown(found, asked, model),
+        _shown(found, asked),
         count,
         page,
         all=Paper.objects.filter(pk__in=ids).order_by().values_list("categories", named=True),
@@ -148,9 +148,9 @@ def find(
 # ---- What is shown
 
 
-def _shown(found, asked, model=None) -> list[Result]:
+def _shown(found, asked) -> list[Result]:
     authors = queried_authors(asked)
-    wanted = () if authors else queries(asked, model and model.acronyms_)
+    wanted = () if authors else queries(asked)
     terms = frozenset(term for query in wanted for term in query.terms)
     results = []
     for paper in found:

@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from digest.models import FittedModel
 from digest.views import home
-from subscriptions.forms import TopicsForm
 from subscriptions.models import Topic
 
 logger = logging.getLogger(__name__)
@@ -50,16 +49,17 @@ def warm(last=None):
 
 
 def _warmed(last):
-    from digest.indexing import model_store
+    from digest.indexing import candidates, model_store
     from digest.planning import preview
     from digest.views import search
 
     try:
-        window = preview.last_window(timezone.now())
+        window = preview.windows(timezone.now())[0]
     except model_store.NotFitted:
         return None
-    if window is not last:  # Make the pages that a visitor would request.
+    if window is not last:  # Make the pages that a visitor would request, and what others need.
+        candidates.for_pages(window.day)
         for topic in Topic.objects.curated()[:1]:
-            home.part_for(TopicsForm(QueryDict(f"topics={topic.slug}")), timezone.now())
+            home.parts_for(QueryDict(f"topics={topic.slug}"), timezone.now())
             search.find(topic.query)
     return window

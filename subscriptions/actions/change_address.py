@@ -50,10 +50,11 @@ def request(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> N
         closes_at = now + send.NOTICE_LIFETIME
         send.write(subscriber, Kind.MOVE, now, closes_at)
         is_blocked = suppression_list.is_blocked(new_email, now)
+        backs_off = send.backs_off(other, now)
         letter = None
         if may_write and not is_blocked:
             if other and other.state_at(now) in MOVABLE_STATES:
-                letter = send.remind(other, now)
+                letter = send.remind(other, now, backs_off)
             else:
                 letter = send.write(subscriber, Kind.MOVE, now, closes_at, to=new_email)
         if letter is None:

@@ -5,20 +5,19 @@ list outlives the subscriber. Every function is idempotent. The reasons for refu
 in invite.toml.
 """
 
-import csv
 import re
 import tomllib
 from datetime import timedelta
 from email.utils import parseaddr
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
+from django.utils.text import capfirst
 
-from subscriptions import addresses
+from subscriptions import addresses, child_process, csv_files, hooks
 from subscriptions.actions import groups, signup
 from subscriptions.actions.preferences import TopicSelection, set_preferences
 from subscriptions.db import retry_on_integrity_error
@@ -27,17 +26,25 @@ from subscriptions.notices import send
 from subscriptions.security import rate_limits, suppression_list
 
 REASONS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+SEPARATOR = re.compile("[;|]")  # In a cell.
+EMAIL_HEADER = re.compile(r"e?\W?mail(.?add?ress[es]*)?")  # In English and German.
 REMIND_AFTER = timedelta(days=5)
 #: The link of a later reminder would outlive the subscriber.
 REMIND_BEFORE = timedelta(days=20)
 
 
 class Entry(NamedTuple):
-    """An address to invite. `name` is suggested to them for a group; `topics` are theirs alone."""
+    """An address to invite.
+
+    `name` greets them, and is suggested to them for a group. `topics` (slugs) and `interests`
+    (lines) are as listed, `chosen` is what they will follow and mute.
+    """
 
     address: str
     name: str = ""
-    topics: tuple[Topic, ...] = ()
+    topics: tuple[str, ...] = ()
+    interests: str = ""
+    chosen: TopicSelection = TopicSelection()
 
 
 def read_text(text: str) -> list[Entry]:
@@ -47,63 +54,59 @@ def read_text(text: str) -> list[Entry]:
 
 
 def read_csv(data: bytes) -> list[Entry]:
-    """Return the entries of a CSV file: with commas, semicolons or tabs, in UTF-8.
-
-    Raises ValidationError, which names the line.
-    """
-    try:
-        text = data.replace(b"\0", b"\xff").decode("utf-8-sig")  # PostgreSQL refuses NUL.
-    except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        message = f"Line {number} is not UTF-8. Save the file as “CSV UTF-8”."
-        raise ValidationError(message) from None
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    curated = list(Topic.objects.curated())
+    """Return the entries of a CSV file. Raises ValidationError, which names the bad lines."""
     known = {  # The code of a category is enough: cs.RO.
-        name.lower(): topic
-        for topic in curated
+        name.lower(): topic.slug
+        for topic in Topic.objects.curated()
         for name in (topic.name.partition(": ")[0], topic.slug, topic.name)
     }
-    entries = []
     try:
-        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-        if "email" not in reader.fieldnames:
-            raise csv.Error("the header has no column “email”")
-        for row in reader:
-            if None in row:
-                raise csv.Error("too many cells")
-            cells = {column: (cell or "").strip() for column, cell in row.items()}
-            names = filter(None, map(str.strip, re.split("[;|]", cells.get("topics", ""))))
-            topics = tuple(known[name.lower()] for name in names)
-            if any(cells.values()):
-                entries.append(Entry(cells["email"], cells.get("name", ""), topics))
-    except KeyError as unknown:
-        number, name = reader.reader.line_num, unknown.args[0]
-        raise ValidationError(f"Line {number}: there is no topic “{name}”.") from None
-    except csv.Error as error:
-        raise ValidationError(f"Line {reader.reader.line_num or 1}: {error}.") from error
+        table = child_process.run_limited(csv_files.parse, data)
+    except ValueError as error:
+        raise ValidationError(capfirst(error)) from None
+    headers = ["email" if EMAIL_HEADER.fullmatch(name) else name for name in table["headers"]]
+    if "email" not in headers:
+        raise ValidationError("Line 1: the header has no column “email”.")
+    entries, problems = [], []
+    for number, row in zip(table["lines"], table["rows"], strict=True):
+        cells = dict(zip(headers, row, strict=True))
+        names = SEPARATOR.split(cells.get("topics", "").lower())
+        names = [name for name in map(str.strip, names) if name]
+        if unknown := [name for name in names if name not in known]:
+            problems.append(f"Line {number}: there is no topic “{unknown[0]:.100}”.")
+        topics = tuple(known[name] for name in names if name in known)
+        interests = SEPARATOR.sub("\n", cells.get("interests", ""))
+        entries.append(Entry(cells["email"], cells.get("name", ""), topics, interests))
+    if more := problems[csv_files.MAX_LINES :]:
+        problems[csv_files.MAX_LINES :] = [f"And {len(more)} more."]
+    if problems:
+        raise ValidationError(problems)
     return entries
 
 
 def invite(
-    entries: list[Entry], topics: list[Topic], choices: dict, group: Group | None, *, by: str, now
+    entries: list[Entry], choices: dict, group: Group | None, *, by: str, note: str = "", now
 ) -> list[tuple[str, str]]:
-    """Invite each address in the name of an account.
+    """Invite each address in the name of a person, with their note.
 
     Return each address with the reason for refusing it, or "".
 
     `choices` has names of Subscriber's fields: hour, timezone, language. Subscribers keep theirs:
-    they are only invited to the group.
+    they are only invited to the group, without the note.
     """
     results, seen = [], set()
+    papers: dict[tuple[Topic, ...], list[dict]] = {}  # Many follow the same topics.
     for entry in entries:
         try:
             email = addresses.normalise(entry.address)
-            chosen = TopicSelection([*topics, *entry.topics])
             reason = REASONS["repeated"]
             if email.lower() not in seen:
-                reason = _invite(email, entry.name, chosen, choices, group, by, now)
+                topics = tuple(entry.chosen.follow)
+                if topics not in papers:
+                    papers[topics] = hooks.example_papers(topics, now) if topics else []
+                name = entry.name[: groups.MAX_NAME_LENGTH]
+                email_parts = {"name": name, "note": note, "papers": papers[topics]}
+                reason = _invite(email, email_parts, entry.chosen, choices, group, by, now)
             seen.add(email.lower())
         except ValidationError as error:
             reason = str(error.message)
@@ -113,7 +116,7 @@ def invite(
 
 @retry_on_integrity_error  # A concurrent sign-up or invitation of the same address.
 @transaction.atomic
-def _invite(email, name, topics, choices, group, by, now):
+def _invite(email, email_parts, chosen, choices, group, by, now):
     subscriber = Subscriber.objects.select_for_update().with_address(email).first()
     state = subscriber.state_at(now) if subscriber else "new"
     if group and state in ("active", "paused"):
@@ -122,13 +125,13 @@ def _invite(email, name, topics, choices, group, by, now):
     if refusal := _check_and_count(email, state, now):
         return refusal
     if state == "new":
-        subscriber = _create(email, by, now, **choices)
-        set_preferences(subscriber, topics)
+        subscriber = _create(email, by, now, email_parts, **choices)
+        set_preferences(subscriber, chosen)
     if group:
         if groups.invite(group, subscriber, now) is None:
             return REASONS["recipient"]
         if state == "new":
-            subscriber.memberships.update(name=name[: groups.MAX_NAME_LENGTH])
+            subscriber.memberships.update(name=email_parts["name"])
     send.write_confirm(subscriber, now, since=now)
     return ""
 
@@ -148,10 +151,10 @@ def _check_and_count(email, state, now) -> str:
     return ""
 
 
-def _create(email, by, now, **choices) -> Subscriber:
+def _create(email, by, now, email_parts, **choices) -> Subscriber:
     """Return a new subscriber who was asked. The caller writes the letter."""
     subscriber = Subscriber.objects.create(email=email, asked_at=now, **choices)
-    Invitation.objects.create(subscriber=subscriber, invited_by=by, at=now)
+    Invitation.objects.create(subscriber=subscriber, invited_by=by, at=now, **email_parts)
     source = signup.ConsentSource(f"invitation by {by}"[:60])
     signup.record_consent(subscriber, Consent.Act.ASKED, source, now)
     suppression_list.add(email, suppression_list.Why.INVITED, now)
@@ -186,7 +189,7 @@ def set_list(group: Group, address: str, *, by: str, now) -> None:
         if former:
             source = signup.ConsentSource(f"removed from a group by {by}"[:60])
             signup.unsubscribe(former.public_id, source=source, now=now)
-        group.mailing_list = _create(address, by, now) if address else None
+        group.mailing_list = _create(address, by, now, {}) if address else None
         if address:
             send.write_confirm(group.mailing_list, now, since=now)
         group.save()

@@ -26,17 +26,19 @@ def ask_if_address_works(subscriber: Subscriber, *, now) -> Letter | None:
 
 
 def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
-    """Send the confirmation again to a pending subscriber.
+    """Send the confirmation again to a pending subscriber, also to an address that never answers.
 
-    Returns the letter, or None if they had one recently, are not pending, signed up more than
-    CONFIRM_DAYS ago, or were invited, which has a reminder of its own.
+    Also to an unsubscribed one who signed up since. Returns the letter, or None if they had one
+    recently, signed up more than CONFIRM_DAYS ago, or were invited, which has its own reminder.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
         since = now - timedelta(days=CONFIRM_DAYS)
+        since = max(since, subscriber.unsubscribed_at or since)
         has_asked = subscriber.consents.filter(act=Consent.Act.ASKED, at__gt=since).exists()
         is_invited = Invitation.objects.filter(subscriber=subscriber, at=subscriber.asked_at)
-        if subscriber.state_at(now) != "pending" or not has_asked or is_invited.exists():
+        is_waiting = has_asked and subscriber.state_at(now) in ("pending", "unsubscribed")
+        if not is_waiting or is_invited.exists():
             return None
         letter = send.write_confirm(subscriber, now, since=now - send.CONFIRM_INTERVAL)
         if letter is not None:

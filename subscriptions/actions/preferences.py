@@ -5,6 +5,7 @@ Every function takes the moment as an argument and is idempotent.
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Self
 
 from django.db import transaction
 
@@ -20,12 +21,45 @@ SCHEDULE_FIELDS = {"timezone", "hour", "weekdays", "paused_until"}
 
 @dataclass(frozen=True)
 class TopicSelection:
-    """The topics that a subscriber follows and mutes: curated ones, and their own queries."""
+    """The topics that a subscriber follows and mutes: curated ones, and their own queries.
+
+    `kinds` has the kind of a query, unless it was saved before there were kinds.
+    """
 
     follow: list[Topic] = field(default_factory=list)
     mute: list[Topic] = field(default_factory=list)
     interests: list[str] = field(default_factory=list)
     muted_interests: list[str] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, entries: list, follow: list[Topic], mute: list[Topic]) -> Self:
+        """Return the selection of these topics, and of entries that `hooks.read_interests` read."""
+        slugs = [entry.slug for entry in entries if entry.slug]
+        named = {topic.slug: topic for topic in Topic.objects.curated().filter(slug__in=slugs)}
+        chosen: dict[bool, list[Topic]] = {False: [*follow], True: [*mute]}
+        queries: dict[bool, list[str]] = {False: [], True: []}
+        for entry in entries:
+            if entry.slug in named:
+                chosen[entry.is_muted].append(named[entry.slug])
+            else:
+                queries[entry.is_muted].append(entry.text)
+        chosen = {is_muted: list(dict.fromkeys(topics)) for is_muted, topics in chosen.items()}
+        kinds = {entry.text: entry.kind for entry in entries if entry.kind}
+        return cls(chosen[False], chosen[True], queries[False], queries[True], kinds)
+
+    @classmethod
+    def stored_by(cls, subscriber: Subscriber) -> Self:
+        """Return what a subscriber follows and mutes."""
+        chosen = cls()
+        for preference in subscriber.preferences.select_related("topic").order_by("pk"):
+            topic, is_muted = preference.topic, preference.stance == Stance.MUTE
+            if topic.owner_id is None:
+                (chosen.mute if is_muted else chosen.follow).append(topic)
+            else:
+                (chosen.muted_interests if is_muted else chosen.interests).append(topic.query)
+                chosen.kinds[topic.query] = topic.kind
+        return chosen
 
     def followed_and_muted(self, subscriber: Subscriber) -> list[int]:
         """Return the ids of topics that are both followed and muted here. Muting wins."""
@@ -61,12 +95,14 @@ def set_preferences(subscriber: Subscriber, topics: TopicSelection) -> None:
         (Stance.FOLLOW, topics.follow, topics.interests),
         (Stance.MUTE, topics.mute, topics.muted_interests),  # Muting wins: it comes last.
     ):
-        own = [
-            Topic.objects.get_or_create(
-                owner=subscriber, query=query, defaults={"name": query[:200]}
-            )[0]
-            for query in queries
-        ]
+        own = []
+        for query in queries:
+            known = {"name": query[:200], "kind": topics.kinds.get(query, "")}
+            topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=known)
+            if known["kind"] not in ("", topic.kind):
+                topic.kind = known["kind"]
+                topic.save(update_fields=["kind"])
+            own.append(topic)
         stances |= {topic.pk: stance for topic in [*curated, *own]}
     subscriber.preferences.exclude(topic__in=stances).delete()
     preferences = {preference.topic_id: preference for preference in subscriber.preferences.all()}
@@ -78,6 +114,15 @@ def set_preferences(subscriber: Subscriber, topics: TopicSelection) -> None:
             preference.stance = stance
             preference.save(update_fields=["stance"])
     subscriber.own_topics.exclude(pk__in=stances).delete()
+
+
+def follow(subscriber: Subscriber, query: str, kind: str) -> None:
+    """Follow an own query. If it is followed or muted already, this changes nothing."""
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        known = {"name": query[:200], "kind": kind}
+        topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=known)
+        subscriber.preferences.get_or_create(topic=topic)
 
 
 def pause(subscriber: Subscriber, until: date, *, now) -> bool:

@@ -55,16 +55,20 @@ class SignUpRequest:
 
         Rows are kept for days: `from_json` must read those of an older version.
         """
-        if not (self.topics.follow or self.topics.interests):
+        if self.topics == TopicSelection():
             return {}
-        topics = [topic.pk for topic in self.topics.follow]
-        asked = {"topics": topics, "interests": self.topics.interests}
+        asked = {name: getattr(self.topics, name) for name in ("interests", "muted_interests")}
+        asked |= {"topics": [topic.pk for topic in self.topics.follow], "kinds": self.topics.kinds}
+        asked |= {"mute": [topic.pk for topic in self.topics.mute]}
         return asked | {"timezone": self.timezone, "hour": self.hour}
 
     @classmethod
     def from_json(cls, asked: dict) -> "SignUpRequest":
-        topics = list(Topic.objects.current_for(asked["topics"]))
-        selection = TopicSelection(topics, interests=asked["interests"])
+        follow, mute = (
+            list(Topic.objects.current_for(asked.get(name, ()))) for name in ("topics", "mute")
+        )
+        muted, kinds = asked.get("muted_interests", []), asked.get("kinds", {})
+        selection = TopicSelection(follow, mute, asked["interests"], muted, kinds)
         return cls(selection, asked["timezone"], asked["hour"])
 
 
@@ -91,16 +95,16 @@ def subscribe(email: str, request: SignUpRequest, *, source: ConsentSource, now)
         if may_retry and not subscriber.has_opted_in:
             subscriber.unsuppress(now)  # The confirmation will ask them.
         state = "suppressed" if subscriber is None else subscriber.state_at(now)
-        letter = None
+        letter, backs_off = None, send.backs_off(subscriber, now)
         match state:
             case "pending":
                 request.apply_to(subscriber)
-                letter = _ask_to_confirm(subscriber, source, now)
+                letter = _ask_to_confirm(subscriber, source, now, backs_off)
             case "unsubscribed":
                 subscriber.asked_for = request.to_json()  # Applied when they confirm.
-                letter = _ask_to_confirm(subscriber, source, now)
+                letter = _ask_to_confirm(subscriber, source, now, backs_off)
             case "active" | "paused":
-                letter = send.remind(subscriber, now)
+                letter = send.remind(subscriber, now, backs_off)
             case "suppressed" if may_retry:
                 letter = send.ask_if_address_works(subscriber, now)
         if not is_new:
@@ -122,12 +126,12 @@ def _get_or_create_locked(email, now) -> tuple[Subscriber | None, bool]:
         return Subscriber.objects.select_for_update().with_address(email).get(), False
 
 
-def _ask_to_confirm(subscriber, source, now):
+def _ask_to_confirm(subscriber, source, now, backs_off):
     """Record the request, save, and send a confirmation unless one was sent recently."""
     record_consent(subscriber, Consent.Act.ASKED, source, now)
     recent = now - send.CONFIRM_INTERVAL
     since = max(recent, subscriber.unsubscribed_at or recent)
-    letter = send.write_confirm(subscriber, now, since)
+    letter = send.write_confirm(subscriber, now, since, backs_off)
     if letter is not None:
         subscriber.asked_at = now
     subscriber.save()
@@ -229,9 +233,7 @@ def unsubscribe(public_id: uuid.UUID, *, source: ConsentSource, now) -> int:
             subscriber.save()
             Move.objects.filter(subscriber=subscriber).forget()
             record_consent(subscriber, Consent.Act.UNSUBSCRIBED, source, now)
-            if subscriber.can_resubscribe(now):
-                closes_at = now + send.NOTICE_LIFETIME
-                send.write(subscriber, Kind.GOODBYE, now, closes_at)
+            send.write_goodbye(subscriber, now)
         return under_way
 
 

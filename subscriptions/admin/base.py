@@ -25,6 +25,11 @@ DATE_PART = re.compile(r"(?!9999)[0-9]{1,4}")
 MAX_SEARCH_LENGTH = 400
 
 
+def inviter(user) -> str:
+    """Return how an invitation names an account: by the person, if it knows their name."""
+    return (user.get_full_name() or user.get_username())[:150]
+
+
 class BaseModelAdmin(ModelAdmin):
     def lookup_allowed(self, lookup, value, request):
         """Allow the parameters of the list's filters, and dates for its date hierarchy."""

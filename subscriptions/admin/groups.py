@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from subscriptions.actions import invite
 from subscriptions.admin import widgets
-from subscriptions.admin.base import BaseModelAdmin, LockingMixin
+from subscriptions.admin.base import BaseModelAdmin, LockingMixin, inviter
 from subscriptions.models import Group, Membership
 
 LIST_HELP = (
@@ -72,7 +72,7 @@ class GroupAdmin(LockingMixin, BaseModelAdmin):
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
-        address, by = form.cleaned_data["list_address"], request.user.get_username()
+        address, by = form.cleaned_data["list_address"], inviter(request.user)
         invite.set_list(obj, address, by=by, now=timezone.now())
 
     @display(description="Members")

@@ -2,6 +2,8 @@
 
 import csv
 import tomllib
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from django import forms
@@ -12,7 +14,8 @@ from unfold import widgets
 from unfold.decorators import action
 
 from subscriptions.actions import invite
-from subscriptions.forms import HourField, zone_named
+from subscriptions.admin.base import inviter
+from subscriptions.forms import HourField, QueriesField, TopicsField, TopicsForm, zone_named
 from subscriptions.models import Group, Subscriber, Topic, languages
 
 TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
@@ -26,13 +29,16 @@ Choices = widgets.UnfoldAdminSelectWidget
 ManyChoices = widgets.UnfoldAdminSelectMultipleWidget
 
 
-class InviteForm(forms.Form):
+class InviteForm(TopicsForm):
+    field_order = ("addresses", "file", "note", "topics", "interests")
     addresses = forms.CharField(required=False, widget=widgets.UnfoldAdminTextareaWidget)
     file = forms.FileField(
         label="CSV file", required=False, widget=widgets.UnfoldAdminFileFieldWidget
     )
-    topics = forms.ModelMultipleChoiceField(
-        Topic.objects.offered(), required=False, widget=ManyChoices
+    topics = TopicsField(Topic.objects.offered(), widget=ManyChoices)
+    interests = QueriesField(widget=widgets.UnfoldAdminTextareaWidget)
+    note = forms.CharField(
+        required=False, max_length=1_000, widget=widgets.UnfoldAdminTextareaWidget
     )
     group = forms.ModelChoiceField(Group.objects.all(), required=False, widget=Choices)
     hour = HourField(initial=7, widget=Choices)
@@ -54,11 +60,29 @@ class InviteForm(forms.Form):
         return zone_named(self.cleaned_data["timezone"])
 
     def clean(self):
-        pasted = invite.read_text(self.cleaned_data.get("addresses", ""))
-        self.entries = [*pasted, *self.cleaned_data.get("file", [])]
-        if "file" not in self.errors and not 0 < len(self.entries) <= MAX_ADDRESSES:
+        data = super().clean()
+        listed = [*invite.read_text(data.get("addresses", "")), *data.get("file", [])]
+        if "file" not in self.errors and not 0 < len(listed) <= MAX_ADDRESSES:
             text = f"Enter up to {MAX_ADDRESSES} addresses, or choose a file with them."
-            self.add_error("addresses", f"{text} These are {len(self.entries)}.")
+            self.add_error("addresses", f"{text} These are {len(listed)}.")
+        if self.errors:
+            return data
+        for_all = [topic.slug for topic in data["topics"]]
+
+        @cache  # Many have the same, or nothing, of their own.
+        def form_of(topics, interests):
+            lines = f"{data['interests']}\n{interests}"
+            return TopicsForm({"topics": [*for_all, *topics], "interests": lines})
+
+        self.people = []
+        for entry in listed:
+            form = form_of(entry.topics, entry.interests)
+            if form.is_valid():
+                self.people.append(entry._replace(chosen=form.topic_selection()))
+            else:
+                said = " ".join(chain.from_iterable(form.errors.values()))
+                self.add_error("file", f"{entry.address}: {said}")
+        return data
 
 
 class InvitationsMixin:
@@ -72,12 +96,13 @@ class InvitationsMixin:
         chosen = {"group": request.GET.get("group")}
         form = InviteForm(request.POST or None, request.FILES or None, initial=chosen)
         context = {"back": resolve_url(LIST), "variant": "primary"} | TEXTS["invite"]
+        context["question"] = context["question"].format(name=inviter(request.user))
         if not form.is_valid():
             return self.render_page(request, form=form, **context)
         choices = {name: form.cleaned_data[name] for name in ("hour", "timezone", "language")}
-        topics, group = form.cleaned_data["topics"], form.cleaned_data["group"]
-        by, now = request.user.get_username(), timezone.now()
-        results = invite.invite(form.entries, topics, choices, group, by=by, now=now)
+        group, note = form.cleaned_data["group"], form.cleaned_data["note"]
+        names = {"by": inviter(request.user), "note": note, "now": timezone.now()}
+        results = invite.invite(form.people, choices, group, **names)
         context["refused"] = [result for result in results if result[1]]
         context["count"] = len(results) - len(context["refused"])
         note = f"Invited: {context['count']}. Not invited: {len(context['refused'])}."

@@ -32,6 +32,9 @@ RESUME = {
     "due are planned.",
 }
 
+#: What the audit log says of a test email.
+TEST_SENT = "Test email sent."
+
 
 class TestEmailForm(BaseDialogForm):
     email = forms.EmailField(label="Send to", widget=UnfoldAdminEmailInputWidget)
@@ -97,9 +100,9 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
     )
     def test(self, request, form):
         is_sent, said = probe.send_test_email(form.cleaned_data["email"], timezone.now())
-        words = "Test email sent." if is_sent else f"Test email not sent: {said}"
+        words = TEST_SENT if is_sent else f"Test email not sent: {said}"
         row = Sending.objects.get_or_create(pk=1)[0]
-        self.log_change(request, row, "Test email sent." if is_sent else "Test email not sent.")
+        self.log_change(request, row, TEST_SENT if is_sent else "Test email not sent.")
         self.message_user(request, words, messages.SUCCESS if is_sent else messages.ERROR)
         return hx_redirect("admin:subscriptions_sending_changelist")
 

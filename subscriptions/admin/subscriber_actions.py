@@ -225,17 +225,17 @@ def resume(subscriber, data, now):
         return "Pause ended."
 
 
-@_action(_is("pending"))
+@_action(_is("pending", "unsubscribed"))
 def ask_to_confirm(subscriber, data, now):
-    is_allowed = rate_limits.check_mailbox("sign-up", subscriber.email, now)
+    is_allowed = rate_limits.check_mailbox("panel", subscriber.email, now)
     if is_allowed and moderation.ask_to_confirm(subscriber, now=now):
         return "Confirmation email sent again."
 
 
 @_action(lambda subscriber, now: subscriber.confirmed_at and not subscriber.suppressed_at)
 def send_link(subscriber, data, now):
-    is_allowed = rate_limits.check_mailbox("lost link", subscriber.email, now)
-    if is_allowed and send.send_link(subscriber.email, now=now):
+    is_allowed = rate_limits.check_mailbox("panel", subscriber.email, now)
+    if is_allowed and send.send_link(subscriber.email, now=now, by_operator=True):
         return "Settings link sent."
 
 

@@ -6,12 +6,13 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import ValidationError
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Prefetch, Q, Subquery
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
+from django.utils.text import Truncator
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
@@ -39,7 +40,9 @@ from subscriptions.security import suppression_list
 #: Reports against writing to a subscriber, and how many their page shows.
 NEGATIVE = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
 MAX_FACTS = 10
+MAX_INTERESTS = 60  # Characters of a row.
 
+DIGESTS = ["next_digest", "last_digest"]
 DELIVERY = ["timezone", "hour", "days", "size", "paused_until", "language"]
 HISTORY = ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "reports"]
 
@@ -71,6 +74,11 @@ def _labelled(field):
     return field
 
 
+def _named(topic):
+    """Return a topic's name, and of a subscriber's own the kind."""
+    return f"{topic} ({topic.kind})" if topic.kind else str(topic)
+
+
 class PreferenceInline(TabularInline):
     model = TopicPreference
     fields = ["topic", "stance", "weight"]
@@ -87,6 +95,7 @@ class PreferenceInline(TabularInline):
             return _labelled(super().formfield_for_dbfield(db_field, request, **kwargs))
         kwargs["queryset"] = Topic.objects.filter(Q(owner=None) | Q(owner=self.subscriber))
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        field.label_from_instance = _named
         field.choices = list(field.choices)
         for act in ("add", "change", "delete", "view"):
             setattr(field.widget, f"can_{act}_related", False)
@@ -124,13 +133,13 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     """
 
     shown = Q(channel="")
-    list_display = ["address", "state", "hours", "follows", "next_digest", "last_digest"]
+    list_display = ["address", "state", "signed_up", "interests", "hours", *DIGESTS]
     list_filter = [StateFilter, ("suppressed_by", BlockFilter)]
     list_filter_options = {"state": {"horizontal": True}, "suppressed_by": {"horizontal": True}}
     search_fields = ["email"]
     search_help_text = "Email address, or part of one"
     ordering = ["-pk"]
-    sortable_by = ["address", "hours", "next_digest"]
+    sortable_by = ["address", "signed_up", "hours", "next_digest"]
     list_disable_select_all = True
     change_form_outer_before_template = "admin/subscriptions/subscriber/actions.html"
     inlines = [PreferenceInline, ConsentInline, LetterInline]
@@ -143,6 +152,7 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
 
     def get_queryset(self, request):
         follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
+        follows = follows.select_related("topic").order_by("pk")
         sent = Letter.objects.filter(subscriber=OuterRef("pk"), state=Letter.State.ACCEPTED)
         sent = sent.filter(day__isnull=False).order_by("-day")  # The order of an index.
         return (
@@ -150,10 +160,8 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
             .get_queryset(request)
             .select_related("invitation", "group_of_list")
             .filter(self.shown)
-            .annotate(
-                follow_count=widgets.count_subquery(follows, "subscriber"),
-                last_sent_at=Subquery(sent.values("ended_at")[:1]),
-            )
+            .prefetch_related(Prefetch("preferences", follows, to_attr="follows"))
+            .annotate(last_sent_at=Subquery(sent.values("ended_at")[:1]))
         )
 
     def get_search_results(self, request, queryset, search_term):
@@ -208,9 +216,15 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
             return "every day"
         return ", ".join(schedule.weekday_names(subscriber.weekdays))
 
-    @display(description="Follows")
-    def follows(self, subscriber):
-        return subscriber.follow_count
+    @display(description="Signed up", ordering="asked_at")
+    def signed_up(self, subscriber):
+        return date_format(subscriber.asked_at)
+
+    @display(description="Interests")
+    def interests(self, subscriber):
+        names = ", ".join(follow.topic.name for follow in subscriber.follows)
+        text = Truncator(names).chars(MAX_INTERESTS)
+        return format_html('<span class="inline-block min-w-32">{}</span>', text)
 
     @display(description="Next digest", ordering="next_due_at")
     def next_digest(self, subscriber):
@@ -220,7 +234,8 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
 
     @display(description="Last digest")
     def last_digest(self, subscriber):
-        return subscriber.last_sent_at
+        sent_at = subscriber.last_sent_at
+        return sent_at and date_format(sent_at, "DATETIME_FORMAT")
 
     @display(description="Blocked")
     def suppression(self, subscriber):

@@ -32,7 +32,7 @@ class OperatorAdmin(UserAdmin, BaseModelAdmin):
     change_password_form = AdminPasswordChangeForm
     filter_horizontal = []  # Its two boxes do not fit a phone.
     fieldsets = [
-        (None, {"fields": ["username", "password", "email"]}),
+        (None, {"fields": ["username", "password", "first_name", "last_name", "email"]}),
         ("Access", {"fields": ["is_active", "is_staff", "groups", "is_superuser"]}),
         ("History", {"fields": ["last_login", "date_joined"]}),
         ("Single permissions", {"fields": ["user_permissions"], "classes": ["collapse"]}),

@@ -197,7 +197,7 @@ def _report(event, esp) -> Report | None:
         message_id=message_id,
         name=hashlib.sha256(name).hexdigest(),
         via=esp.name,
-        grade=_grade(event, esp, status) if kind == "bounced" else "",
+        grade=_grade(event, esp, reply) if kind == "bounced" else "",
         status=status,
         said=clean_reply(reply),
         at=at and at.replace(tzinfo=at.tzinfo or UTC),
@@ -205,11 +205,10 @@ def _report(event, esp) -> Report | None:
     )
 
 
-def _grade(event, esp, status) -> str:
-    """Return the grade, by the mail server's status if there is one: it is more specific."""
-    if status and not status.endswith(".0.0"):
-        return grade_of(status)
+def _grade(event, esp, reply) -> str:
+    """Return the grade by the mail server's reply, or else by the provider's verdict."""
+    is_rejected = event.event_type == EventType.REJECTED
     gone_before = event.reject_reason in (RejectReason.BOUNCED, RejectReason.INVALID)
-    if event.event_type == EventType.REJECTED:
-        return "hard" if gone_before else "policy"
-    return "hard" if GONE[esp.name](event.esp_event) else "soft"
+    is_gone = gone_before if is_rejected else GONE[esp.name](event.esp_event)
+    verdict = "hard" if is_gone else "policy" if is_rejected else "soft"
+    return grade_of(status_in(reply), reply, verdict)

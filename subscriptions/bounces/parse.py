@@ -5,6 +5,7 @@ which letter a report is about, and whether that is possible.
 """
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +14,6 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
-
-from flufl.bounce import scan_message
 
 from subscriptions.delivery.transports import smtp_replies
 
@@ -25,12 +24,23 @@ MAX_ADDRESSES = 20
 FIELD_CHARACTERS = 2_000
 MAX_REPLY_LENGTH = 300
 
-#: So much of a bounce in words is parsed: searching a line takes the square of its length.
-WORDS_OCTETS, LINE_OCTETS = 50_000, 300
-MAIL_SERVER = re.compile("mailer-?daemon|postmaster", re.IGNORECASE)
-STATUS_IN_WORDS = re.compile(rb".*(?:#|\b[45][0-9]{2}[ -])([45]\.[0-9]{1,3}\.[0-9]{1,3})\b.*")
-TEMPORARY = re.compile(rb"time-?d?[ -]?out|full|quota|temporar|try again|too long", re.IGNORECASE)
-COPY_BEGINS = re.compile(rb"^-{3,} ", re.MULTILINE)  # Where the copy of the letter begins.
+#: So much of a bounce in words is searched.
+MAX_WORDS = 50_000
+#: The sender or the subject of a bounce. Replies of people and lists may quote bounces.
+MAIL_SERVER = re.compile(
+    r"(?im)^From: .*(?:mailer.?daemon|mdaemon|postmaster|system.admin|mail.(?:delivery|system))"
+    r"|^(?:mail |message |non-?)?(?:undeliver|delivery|returned mail|failure notice|could not be)"
+)
+FAILED = re.compile(r"(?i)daemon|fail|error|undeliv|unable|reject|refus|n.t\s(be\s)?(deliv|reach)")
+DELAYED = re.compile(r"(?i)\bdelay(ed)?\b|not yet|warning .{,8}only|will (be re|keep|contin|re?tr)")
+#: The code or the status of a mail server's reply.
+REPLY = re.compile(r"(?im)(^|[]:<>([]\s?)[45][0-5]\d[ -]|(?<![\w.])[45](\.\d{1,3}){2}(?![\w.]*\w)")
+#: Where the copy of the letter begins, and lines about the letter before that.
+COPY_BEGINS = re.compile(
+    r"(?im)^[>*=| ]*--.*\b(?:copy|original|unsent|returned|header|message text)"
+    r"|^[>| ]*(?:return-path|received|message-id|mime-version|dkim-signature):"
+)
+ABOUT_COPY = re.compile(r"(?i)\s*(?:subject|from|to|cc|date|sent|content-\S+):")
 
 #: Fields in which mail servers record the address that a message came to.
 RECIPIENT_FIELDS = ("X-Original-To", "Delivered-To", "Envelope-To", "X-Envelope-To", "To")
@@ -99,13 +109,18 @@ def parse_report(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
     parts = list(_parts(message))
     returned = _returned(parts)
     addresses = (*recipients, *_addresses(message, RECIPIENT_FIELDS))
+    reply = _reply_in(words := _words(parts))
     for part in parts:
         match part.get_content_type():
             case "message/delivery-status" | "message/global-delivery-status":
-                return _delivery_report(message, part, returned, addresses)
+                if groups := _groups(part):
+                    return _delivery_report(message, groups, returned, addresses, reply)
             case "message/feedback-report":
                 return _complaint(message, part, returned, addresses)
-    return _bounce_in_words(message, mime[:WORDS_OCTETS], addresses)
+    if _text(returned, "X-HmXmrOriginalRecipient"):  # Hotmail's, before it had feedback reports.
+        reply = _text(message, "Subject")
+        return _report(message, addresses, "complained", reply, _text(returned, "Message-ID"))
+    return _bounce_in_words(message, words, reply, addresses)
 
 
 def _has_too_many_parts(mime) -> bool:
@@ -118,15 +133,19 @@ def _has_too_many_parts(mime) -> bool:
 # ---- Reports of delivery
 
 
-def _delivery_report(message, part, returned, addresses) -> Report:
-    payload = part.get_payload()  # A group of fields for the message, and one per recipient.
+def _groups(part) -> list:
+    """Return the groups of fields about a recipient with an action that is known."""
+    payload = part.get_payload()
     groups = payload[:MAX_GROUPS] if isinstance(payload, list) else []
-    groups = [group for group in groups if _action(group) in ACTIONS]
-    if not groups:
-        raise NoReport("no report")
+    return [group for group in groups if _action(group) in ACTIONS]
+
+
+def _delivery_report(message, groups, returned, addresses, reply) -> Report:
+    if len(groups) == 1 and _status(groups[0])[1:] in ("", ".0.0") and not _diagnosis(groups[0]):
+        groups[0]["Diagnostic-Code"] = f"smtp; {reply}"
     worst = min(groups, key=_severity)
     kind, status = ACTIONS[_action(worst)], _status(worst)
-    grade = smtp_replies.grade_of(status) if kind == "bounced" else ""
+    grade = _grade(worst) if kind == "bounced" else ""
     if grade == "hard" and any(_action(group) in ARRIVED for group in groups):
         grade = "soft"  # One member of a shared address is gone: no reason to stop.
     at, message_id = _text(worst, "Last-Attempt-Date"), _text(returned, "Message-ID")
@@ -134,22 +153,23 @@ def _delivery_report(message, part, returned, addresses) -> Report:
 
 
 def _action(group) -> str:
-    return _text(group, "Action").lower()
+    return _text(group, "Action").lower().partition(" ")[0]
+
+
+def _grade(group) -> str:
+    return smtp_replies.grade_of(_status(group), _diagnosis(group))
 
 
 def _severity(group):
     """Return a sort key: recipients that do not exist come first."""
-    order = list(ACTIONS)
-    grade = smtp_replies.grade_of(_status(group)) if _action(group) == "failed" else "soft"
-    return order.index(_action(group)), GRADES.index(grade)
+    return list(ACTIONS).index(_action(group)), GRADES.index(_grade(group))
 
 
 def _status(group) -> str:
-    """Return the status, or that in the server's reply if it is more specific."""
+    """Return the status in the server's reply, or else that of the report if it says more."""
     status = smtp_replies.status_in(_text(group, "Status"))
-    diagnosis = smtp_replies.status_in(_diagnosis(group))
-    is_open = not status or status.endswith(".0.0")
-    return diagnosis if is_open and diagnosis[:1] == (status or diagnosis)[:1] else status
+    reply = smtp_replies.status_in(_diagnosis(group))
+    return status if status and (not reply or reply.endswith(".0.0")) else reply
 
 
 def _diagnosis(group) -> str:
@@ -160,28 +180,40 @@ def _diagnosis(group) -> str:
 # ---- Bounces in words
 
 
-def _bounce_in_words(message, mime, addresses) -> Report:
+def _bounce_in_words(message, words, reply, addresses) -> Report:
     """Parse a bounce without a delivery report, such as one of qmail or an older Exim.
 
     It has no Message-ID, so it counts only if its signed address names a letter.
     """
-    sender = "".join(_addresses(message, ["From"])[:1])
-    if not MAIL_SERVER.fullmatch(sender.partition("@")[0]):
-        raise NoReport("no report")  # Replies of people and lists may quote anything.
-    mime = b"\n".join(line[:LINE_OCTETS] for line in mime.splitlines())
-    try:
-        failed = scan_message(message_from_bytes(mime, policy=POLICY))
-    except Exception:  # The library has two dozen parsers, for hostile input.
-        failed = None
-    if not failed:
+    subject = _text(message, "Subject")
+    head = f"From: {_text(message, 'From')} {_text(message, 'Return-Path')}\n{subject}"
+    is_failure = MAIL_SERVER.search(head) and (reply or FAILED.search(head))
+    if not is_failure or DELAYED.search(f"{subject}\n{words}"):
         raise NoReport("no report")
-    words = COPY_BEGINS.split(mime, maxsplit=1)[0]
-    line = STATUS_IN_WORDS.search(words)
-    status = line[1].decode() if line else ""
-    reply = line[0].decode("ascii", "replace") if line else "named by a bounce in words"
-    without_status = "soft" if TEMPORARY.search(words) else "hard"
-    grade = smtp_replies.grade_of(status) if status else without_status
+    reply = reply or words or subject
+    status = smtp_replies.status_in(reply)
+    grade = smtp_replies.grade_of(status, reply)
     return _report(message, addresses, "bounced", reply, grade=grade, status=status)
+
+
+def _reply_in(words) -> str:
+    """Return the server's reply, or else what says most, to the end of its paragraph."""
+    for pattern in (REPLY, *smtp_replies.REFUSAL_PATTERNS.values(), FAILED):
+        if match := pattern.search(words):
+            start = words.rfind("\n", 0, match.start() + 1) + 1
+            return words[start:].split("\n\n")[0]
+    return ""
+
+
+def _words(parts) -> str:
+    """Return the text before the copy of the letter."""
+    words = ""
+    for part in itertools.takewhile(lambda part: part.get_content_type() not in RETURNED, parts):
+        if part.get_content_maintype() in ("text", "multipart"):  # The latter is broken.
+            words += part.get_payload(decode=True)[:MAX_WORDS].decode("utf-8", "replace")
+    words = re.sub("</?[A-Za-z][^<>@]*>", " ", words[:MAX_WORDS])  # HTML, but not addresses.
+    lines = [line.strip() for line in words.splitlines() if not ABOUT_COPY.match(line)]
+    return COPY_BEGINS.split("\n".join(lines), maxsplit=1)[0].strip()
 
 
 # ---- Complaints

@@ -1,4 +1,4 @@
-"""Whether letters may be sent at all: the operator's switch, and a circuit breaker.
+"""Whether letters may be sent at all: the operator's switch, and a circuit breaker for emails.
 
 Both are one row, which the transaction of the final check reads, so that stopping works at once in
 all workers. While the operator has stopped sending, no letter is planned, superseded or ended as

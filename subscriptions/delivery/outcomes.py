@@ -24,28 +24,20 @@ MAX_RETRY_AFTER = 86_400.0  # Seconds. By then, its day has ended.
 State = Letter.State
 
 
-def record(
-    letter: Letter,
-    now: datetime,
-    result: DeliveryResult,
-    message_id: str,
-    recipient: str,
-    *,
-    is_probe: bool = False,
-) -> None:
+def record(letter: Letter, now: datetime, result: DeliveryResult, *, is_probe=False) -> None:
     """Record the outcome of an attempt to hand a letter over."""
     facts = {"stage": result.stage, "last_reply": result.reply[:300]}
     match result.status:
         case "accepted":
-            sweep.accept_late(letter.pk, letter.attempt, message_id, result.reply, now)
+            sweep.accept_late(letter.pk, letter.attempt, letter.message_id, result.reply, now)
         case "refused":
             if result.scope == "address":
-                suppress.after_rejection(letter.subscriber_id, recipient, result.reply, now)
+                suppress.after_rejection(letter.subscriber_id, letter.recipient, result.reply, now)
             reason = f"{Letter.REFUSED}: {result.reply}"
             if not transitions.end([letter], State.FAILED, reason, now, **facts):
                 raise ConcurrentUpdate
         case "deferred":
-            until = _back_off(result, recipient, now, is_probe)
+            until = _back_off(result, letter.recipient, now, is_probe)
             transitions.put_back(letter, now, until=until, note=result.reply, **facts)
         case "unknown":
             sweep.mark_uncertain(letter, now, note=result.reply, **facts)

@@ -24,9 +24,8 @@ def describe_last_day(now) -> str:
     Accepted digests are only counted if enough were rejected, since there may be very many.
     """
     first = db.first_since(Letter, "created_at", now - DAY - db.SLACK)
-    digests = Letter.objects.filter(
-        pk__gte=first, kind=Letter.Kind.DIGEST, created_at__gte=now - DAY, subscriber__channel=""
-    )
+    digests = Letter.objects.filter(Letter.EMAILS, kind=Letter.Kind.DIGEST)
+    digests = digests.filter(pk__gte=first, created_at__gte=now - DAY)
     # Excludes an empty reason, so that the partial index is used.
     refused = digests.filter(state=Letter.State.FAILED).exclude(reason="")
     refused = refused.filter(reason__startswith=f"{Letter.REFUSED}: ")

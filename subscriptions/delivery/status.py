@@ -93,11 +93,7 @@ def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
 
 def describe(letter: Letter, now: datetime) -> str:
     """Return what is known of a letter, and what happens next, in sentences."""
-    said = _describe(letter, now)
-    return said.replace("mail server", "channel") if letter.subscriber.channel else said
-
-
-def _describe(letter, now):
+    server = "channel" if letter.subscriber.channel else "mail server"
     match letter.state:
         case State.PLANNED:
             return _planned(letter, now)
@@ -105,7 +101,7 @@ def _describe(letter, now):
             return f"A worker is writing it, and has it until {utc(letter.lease_until)}."
         case State.TRANSMITTING:
             return (
-                f"The mail server got all of it {_at(letter.left_at)}, and has not answered yet. "
+                f"The {server} got all of it {_at(letter.left_at)}, and has not answered yet. "
                 f"The worker waits until {utc(letter.lease_until)}."
             )
         case State.UNCERTAIN:
@@ -119,7 +115,7 @@ def _describe(letter, now):
             asked = f"it will be looked up {_at(letter.next_try_at)}"
             return f"Nobody knows yet whether it arrived; {asked}. {then}"
         case State.ACCEPTED:
-            return _accepted(letter)
+            return _accepted(letter, server)
         case State.SKIPPED:
             return f"It was not sent: {letter.reason}."
         case State.FAILED if letter.reason.startswith(Letter.UNKNOWN):
@@ -140,7 +136,7 @@ def _planned(letter, now):
             f"It waits: {provider.name} takes nothing until {utc(provider.held_until)}. "
             f"It will be tried {_at(letter.next_try_at)}."
         )
-    if sending.grade == "tripped":
+    if sending.grade == "tripped" and not letter.subscriber.channel:
         return f"It waits. {sending.said}"
     if letter.next_try_at > now:
         again = "tried again" if letter.attempt else "tried"
@@ -148,8 +144,8 @@ def _planned(letter, now):
     return f"It is due since {utc(letter.next_try_at)}, and waits for its turn."
 
 
-def _accepted(letter):
-    sentences = [f"The mail server accepted it {_at(letter.ended_at)}."]
+def _accepted(letter, server):
+    sentences = [f"The {server} accepted it {_at(letter.ended_at)}."]
     if letter.repeats:
         sentences += ["It was unknown whether an earlier attempt arrived: they may get it twice."]
     for fact in letter.facts.order_by("noted_at", "pk"):

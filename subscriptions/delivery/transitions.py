@@ -41,6 +41,7 @@ LEASE = timedelta(minutes=15)  # Ten minutes for a reply, and two to record it, 
 MAX_POSTPONED = 500  # In one claim: the transaction must be short.
 SUSPECT_AFTER = 2  # Failed attempts after which a letter is claimed alone.
 MAX_FAILED_ATTEMPTS = 5
+BROKEN = "broken"  # Start of the reason of a letter whose attempts all failed.
 KNOWN_REPLY = "known to the mail server"
 BACKOFF = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
 
@@ -88,10 +89,11 @@ def claim(
     limit: int,
     ids: Sequence[int] | None = None,
     *,
+    of: Q = Letter.EMAILS,
     looks_for_awaited: bool = True,
     is_counting: bool = True,
 ) -> tuple[list[Letter], bool]:
-    """Claim up to `limit` due letters, or the due ones of `ids`, in the caller's transaction.
+    """Claim up to `limit` due letters `of` a sort, or of `ids`, in the caller's transaction.
 
     Return them, and whether no others are due. Letters that a person waits for come first, then the
     digests that have waited longest. Letters that are late or no longer wanted end here, and so do
@@ -102,7 +104,8 @@ def claim(
     """
     claimed: list[Letter] = []
     postponed: Counter[str] = Counter()  # Letters by provider.
-    due = Letter.objects.due(now).select_for_update(skip_locked=True).order_by("next_try_at", "pk")
+    due = Letter.objects.due(now).filter(of).order_by("next_try_at", "pk")
+    due = due.select_for_update(skip_locked=True, of=("self",))
     for queue in _queues(ids, looks_for_awaited):
         while (room := limit - len(claimed)) > 0 and postponed.total() < MAX_POSTPONED:
             letters = list(due.filter(queue).prefetch_related("subscriber")[:room])
@@ -122,14 +125,14 @@ def _queues(ids, looks_for_awaited) -> list[Q]:
     return [Q(day__isnull=awaited, stumbles__lt=SUSPECT_AFTER) for awaited in is_awaited]
 
 
-def crash_suspects(now: datetime, limit: int = 10) -> list[int]:
+def crash_suspects(now: datetime, of: Q = Letter.EMAILS, limit: int = 10) -> list[int]:
     """Return the ids of due letters whose attempts failed repeatedly.
 
     Each must be claimed alone: rendering it may be what kills workers, and with them the attempts
     of other letters.
     """
-    due = Letter.objects.due(now).filter(stumbles__gte=SUSPECT_AFTER).order_by("next_try_at", "pk")
-    return list(due.values_list("pk", flat=True)[:limit])
+    due = Letter.objects.due(now).filter(of, stumbles__gte=SUSPECT_AFTER)
+    return list(due.order_by("next_try_at", "pk").values_list("pk", flat=True)[:limit])
 
 
 def _claim(letters, now, postponed) -> list[Letter]:
@@ -294,18 +297,23 @@ def end(
     """End letters, all from one state. Return those that changed.
 
     Papers of letters that surely were not sent may be sent again. A letter that was resent may have
-    been sent, and an uncertain one unless the caller knows.
+    been sent, and an uncertain one unless the caller knows. If a resend fails, the letter is
+    uncertain again, with the reason, until the next sweep looks it up.
     """
     is_uncertain = letters and letters[0].state == State.UNCERTAIN
     is_sure = state != State.ACCEPTED and (is_surely_unsent or not is_uncertain)
     reason = reason[:300]
+    resent = [letter for letter in letters if letter.repeats and is_sure and not is_uncertain]
+    letters = [letter for letter in letters if letter not in resent]
+    facts |= {"note": reason, "reason": reason}
     with transaction.atomic(savepoint=False):
-        ended = change_state(letters, state, now, note=reason, reason=reason, ended_at=now, **facts)
+        doubtful = change_state(resent, State.UNCERTAIN, now, next_try_at=now, **facts)
+        ended = change_state(letters, state, now, ended_at=now, **facts)
         never_left = [letter.id for letter in ended if is_sure and letter.repeats == 0]
         if never_left:
             for take_back in hooks.on_not_sent:
                 take_back(never_left)
-    return ended
+    return ended + doubtful
 
 
 def delete_unneeded_bytes() -> None:
@@ -363,7 +371,7 @@ def record_failed_attempt(letter: Letter, now: datetime, why: str = "", **ending
     failed_attempts = letter.stumbles + 1
     if failed_attempts < MAX_FAILED_ATTEMPTS:
         return put_back(letter, now, stumbles=failed_attempts, note=why)
-    reason = f"broken: {why}" if why else "broken: it could not be written"
+    reason = f"{BROKEN}: {why or 'it could not be written'}"
     if not end([letter], State.FAILED, reason, now, **ending):
         raise ConcurrentUpdate
     logger.error("Email %s: given up after %s failed attempts", letter.id, MAX_FAILED_ATTEMPTS)

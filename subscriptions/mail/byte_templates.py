@@ -1,9 +1,5 @@
 """Templates rendered once with placeholders, which each letter fills by joining bytes.
 
-A HoleTemplate is encoded, with holes for lines and tokens. A GapTemplate still has gaps for texts,
-such as those of a paper; filling them gives a HoleTemplate. Gaps may be anywhere, since their lines
-are broken and encoded when they are filled.
-
 A hole is a whole line of the template, or a signed token in a link, for which the template has a
 placeholder of the same length, which the encoder keeps apart from the rest
 (subscriptions.mail.mime). So the result is byte for byte that of rendering and encoding the whole
@@ -13,9 +9,11 @@ it.
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
+
+from django.utils.html import escape
 
 from subscriptions.mail import mime, plaintext
 
@@ -23,8 +21,6 @@ NONCE = secrets.token_hex(16)  # No text from outside can contain it.
 SIGNATURE = secrets.token_urlsafe(32)
 #: The placeholder of a line or a token. It begins with a literal, which is found fast.
 HOLE = re.compile(rf"hole-(?:{NONCE}-(\w+)|([a-z]+)0*\.{SIGNATURE})".encode())
-GAP = re.compile(rf"gap-{NONCE}-(\w+)-", re.ASCII)
-TAG = re.compile("<[^<>]*>")
 CACHE_SIZE = 5_000  # Most lines are in many letters, or in one.
 
 
@@ -44,12 +40,6 @@ def token_slot(purpose: str) -> str:
     moves no line end.
     """
     return f"hole-{purpose:0<17}.{SIGNATURE}"
-
-
-@cache
-def text_slot(name: str) -> str:
-    """Return the placeholder of a text in a GapTemplate."""
-    return f"gap-{NONCE}-{name}-"
 
 
 def encode_token(token: str) -> EncodedBytes:
@@ -115,69 +105,11 @@ class HoleTemplate:
         return pieces
 
 
-@dataclass(frozen=True)
-class GapTemplate:
-    """A part with gaps, by lines: encoded without gaps, a format string with gaps.
-
-    `size` is the decoded size of the encoded lines; `finished` is applied to the others.
-    """
-
-    lines: tuple[bytes | str, ...]
-    size: int
-    finished: Callable[[str], str]
-
-    @classmethod
-    def of_text(cls, rendered: str) -> "GapTemplate":
-        """Return the template of a text part whose lines are not broken yet."""
-        lines = [
-            line if GAP.search(line) else plaintext.broken(line)
-            for line in plaintext.cleaned(rendered).splitlines()
-        ]
-        return cls._of(plaintext.spaced("\n".join(lines)), plaintext.broken)
-
-    @classmethod
-    def of_html(cls, rendered: str, addresses: Iterable[str]) -> "GapTemplate":
-        """Return the template of an HTML part. Raises ValueError for gaps in a tag, except
-        `addresses`.
-        """
-        inside = {name for tag in TAG.findall(rendered) for name in GAP.findall(tag)}
-        if words := inside.difference(addresses):
-            raise ValueError(f"Words stand between tags, not inside of one: {sorted(words)}.")
-        return cls._of(rendered, str)
-
-    @classmethod
-    def _of(cls, rendered, finished):
-        lines, size = [], 0
-        for line in rendered.strip("\n").split("\n"):
-            if GAP.search(line):
-                lines.append(GAP.sub(r"%(\1)s", line.replace("%", "%%")))
-            else:
-                lines.append(mime.quoted(line))
-                size += len(line.encode()) + 2
-        return cls(tuple(lines), size, finished)
-
-    def fill(self, words: Mapping[str, str]) -> HoleTemplate:
-        """Return the template with these texts in the gaps, which must be escaped in HTML."""
-        encoded, size = [], self.size
-        for line in self.lines:
-            if type(line) is str:
-                line = self.finished(line % words)
-                size += len(line.encode()) + 2
-                line = mime.quoted(line)
-            encoded.append(line)
-        return HoleTemplate.of(b"\r\n".join(encoded), size)
-
-
-def escaped(text: str) -> str:
-    """Escape a text as lxml does between tags."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 @lru_cache(CACHE_SIZE)
 def html_line(text: str) -> EncodedBytes:
-    """Return the content of a line of an HTML part, as lxml writes it."""
+    """Return the content of a line of an HTML part."""
     words = map(plaintext.one_line, text.split(plaintext.NO_BREAK))
-    return EncodedBytes(mime.quoted(escaped(plaintext.NO_BREAK.join(words))))
+    return EncodedBytes(mime.quoted(escape(plaintext.NO_BREAK.join(words))))
 
 
 @lru_cache(CACHE_SIZE)

@@ -51,7 +51,7 @@ KINDS: dict[str, Rules] = {
     Kind.WELCOME: Rules(is_list=True),
     Kind.DIGEST: Rules(is_list=True),
     Kind.BOUNCED: Rules(("suppressed",), "can_confirm_address", "nothing to ask"),
-    Kind.GOODBYE: Rules(("unsubscribed",), "can_resubscribe", "the subscriber came back"),
+    Kind.GOODBYE: Rules(("unsubscribed",), reason="the subscriber came back"),
     Kind.LINK: Rules(("active", "paused", "unsubscribed")),
     Kind.MOVE: Rules(("active", "paused")),
 }

@@ -3,10 +3,8 @@
 The templates of kind "confirm" are templates/email/confirm/: subject.txt, body.txt and body.html.
 """
 
-import logging
 import quopri
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,8 +22,6 @@ from django.utils import timezone, translation
 from subscriptions.mail import kinds, mime, plaintext
 
 UNSAFE_IN_URL = re.compile(r"[\s<>\"'\\^`{|}]")
-#: cssutils keeps its indentation in a global.
-_inlining = threading.Lock()
 
 
 class NoContent(Exception):
@@ -70,7 +66,7 @@ def render(kind: str, context: dict, unsubscribe_url: str = "") -> Content:
 
 
 def render_parts(kind: str, context: dict) -> tuple[str, str]:
-    """Return the text with its lines broken, and the HTML with inlined CSS."""
+    """Return the text with its lines broken, and the HTML."""
     context = _common() | context
     lines = {  # They may be "7. Heaven" and "2. Floor", but must not look like papers.
         "letterhead": plaintext.unnumbered(settings.SITE_NAME),
@@ -78,7 +74,7 @@ def render_parts(kind: str, context: dict) -> tuple[str, str]:
     }
     text = render_to_string(f"email/{kind}/body.txt", context | lines, using="text")
     html = render_to_string(f"email/{kind}/body.html", context, using="html")
-    return plaintext.wrapped(plaintext.cleaned(text)), inline_css(plaintext.cleaned(html))
+    return plaintext.wrapped(plaintext.cleaned(text)), plaintext.cleaned(html)
 
 
 def headers(
@@ -147,26 +143,6 @@ def check_address(name: str) -> None:
             _address(value, settings.SITE_NAME)
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{name}: {error}") from None
-
-
-def inline_css(html: str) -> str:
-    """Inline the CSS. Rules for small screens and dark mode stay in the head. Fetches nothing.
-
-    The only function that uses premailer.
-    """
-    # Imported here: cssutils takes a third of a second, which only processes that render pay.
-    from premailer import Premailer
-
-    with _inlining:
-        return Premailer(
-            html,
-            allow_network=False,
-            strip_important=False,
-            remove_classes=False,
-            keep_style_tags=False,
-            disable_validation=True,
-            cssutils_logging_level=logging.CRITICAL,
-        ).transform(pretty_print=False)
 
 
 def _common():

@@ -15,6 +15,11 @@ class Invitation(models.Model):
         related_name="invitation",
     )
     invited_by = models.CharField(max_length=150, help_text="The inviting account.")
+    name = models.CharField(max_length=60, blank=True, default="", db_default="")
+    note = models.TextField(blank=True, default="", db_default="")
+    papers = models.JSONField(
+        null=True, help_text="Examples in the email: the title, authors and URL of each."
+    )
     at = models.DateTimeField()
     reminded_at = models.DateTimeField(null=True, blank=True)
 

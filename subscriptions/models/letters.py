@@ -61,6 +61,9 @@ class Letter(models.Model):
     FORGOTTEN_ADDRESS = "elsewhere"
     #: The open states in which the end of data cannot have been sent.
     UNSENT = (State.PLANNED, State.CLAIMED)
+    #: Letters to mailboxes, and those to channels.
+    EMAILS = Q(subscriber__channel="")
+    POSTS = ~EMAILS
 
     subscriber = models.ForeignKey(
         "subscriptions.Subscriber", on_delete=models.CASCADE, related_name="letters"

@@ -20,6 +20,9 @@ from subscriptions import addresses, schedule
 NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
 #: A first digest, due when the subscriber confirms, is planned within this time.
 FIRST_DIGEST_WITHIN = timedelta(hours=1)
+#: In this time, an address gets one goodbye email and can undo one unsubscribing. Less than from
+#: one daily digest to the next, since a mail program may unsubscribe by itself from each.
+GOODBYE_INTERVAL = timedelta(hours=20)
 STATES = ("active", "pending", "paused", "unsubscribed", "suppressed")
 #: State, field, and whether the date is set in this state. The first that holds is the state; if
 #: none does, they are paused or active.
@@ -136,6 +139,9 @@ class Subscriber(models.Model):
         db_default="",
         editable=False,
         help_text="Encrypted web address of a channel.",
+    )
+    chat_id = models.CharField(
+        "chat ID", max_length=100, blank=True, default="", db_default="", help_text="On Telegram."
     )
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
 
@@ -270,9 +276,15 @@ class Subscriber(models.Model):
         return Subscriber.objects.select_for_update().get(pk=self.pk)
 
     def can_resubscribe(self, asked_at: datetime) -> bool:
-        """Return whether the link of a goodbye letter of `asked_at` still resubscribes them."""
-        has_left = self.unsubscribed_at is not None and self.unsubscribed_at <= asked_at
-        return has_left and self.confirmed_at is not None and self.suppressed_at is None
+        """Return whether the link of a goodbye letter of `asked_at` still resubscribes them.
+
+        Not if they had unsubscribed before in the same GOODBYE_INTERVAL: then they sign up again.
+        """
+        left_at = self.unsubscribed_at
+        if left_at is None or left_at > asked_at or not self.confirmed_at or self.suppressed_at:
+            return False
+        recent = self.letters.filter(kind="goodbye", created_at__gt=left_at - GOODBYE_INTERVAL)
+        return not recent.filter(created_at__lt=left_at).exists()
 
     def can_confirm_address(self, asked_at: datetime) -> bool:
         """Return whether they can answer the question of `asked_at` if their address works.

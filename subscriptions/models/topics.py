@@ -39,6 +39,13 @@ class TopicQuerySet(models.QuerySet):
         chosen = Q(pk__in=subscriber.preferences.values("topic"))  # A join would scan everyone's.
         return self.curated().filter(Q(is_offered=True) | chosen)
 
+    def followed(self):
+        """Filter by topics that subscribers follow, once for each of them."""
+        return self.filter(
+            preferences__stance=TopicPreference.Stance.FOLLOW,
+            preferences__subscriber__in=Subscriber.objects.subscribed(),
+        )
+
     def by_subject(self):
         """Filter by topics that are not categories of a source."""
         return self.exclude(_is_category(CATEGORY_SOURCES))
@@ -93,6 +100,13 @@ class Topic(models.Model):
     description = models.CharField(max_length=300, blank=True)
     is_offered = models.BooleanField(
         "offered", default=True, help_text="Shown to subscribers who choose topics."
+    )
+    kind = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What the query of a subscriber's own topic is: see digest.interests.entries.",
     )
     owner = models.ForeignKey(
         Subscriber, null=True, blank=True, on_delete=models.CASCADE, related_name="own_topics"

@@ -55,11 +55,10 @@ def confirm(letter, now):
 
 @notice
 def goodbye(letter, now):
-    """Confirm unsubscribing, with a link to undo it."""
-    return {
-        "undo_url": tokens.answer_url(letter.subscriber, letter.kind, letter.created_at),
-        "preferences_url": tokens.preferences_url(letter.subscriber),
-    }
+    """Confirm unsubscribing, with a link to undo it if it can be undone."""
+    subscriber, at = letter.subscriber, letter.created_at
+    undo_url = subscriber.can_resubscribe(at) and tokens.answer_url(subscriber, letter.kind, at)
+    return {"undo_url": undo_url, "preferences_url": tokens.preferences_url(subscriber)}
 
 
 @notice

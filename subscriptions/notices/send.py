@@ -6,9 +6,11 @@ The duration must not show whether an address is subscribed.
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from subscriptions.delivery import queue
 from subscriptions.models import Letter, Subscriber
+from subscriptions.models.subscribers import GOODBYE_INTERVAL
 from subscriptions.security.tokens import CONFIRM_DAYS
 from subscriptions.tasks import deliver_letter, enqueue
 
@@ -17,6 +19,12 @@ CONFIRM_INTERVAL = timedelta(minutes=10)
 REMINDER_INTERVAL = timedelta(days=1)
 QUESTION_INTERVAL = timedelta(days=7)
 LINK_INTERVAL = timedelta(minutes=10)
+# Confirmations and links, which anyone can request, to an address that does not answer: three, then
+# one a month. An unconfirmed subscriber is kept for longer than this month, and letters are counted
+# for longer than three, so that the count does not begin anew.
+MAX_UNANSWERED = 3
+UNANSWERED_INTERVAL = timedelta(days=28)
+UNANSWERED_FOR = timedelta(days=90)
 # A letter that could not be sent within this time is missed.
 NOTICE_LIFETIME = timedelta(days=3)
 LINK_LIFETIME = timedelta(days=1)
@@ -24,7 +32,9 @@ LINK_LIFETIME = timedelta(days=1)
 #: Id of no letter, for work that is done only to take the same time.
 NO_LETTER = 0
 
-Kind = Letter.Kind
+Kind, State = Letter.Kind, Letter.State
+ANSWERS = ("began_at", "moved_at", "unsubscribed_at")
+NOT_SENT = (State.FAILED, State.SKIPPED, State.MISSED)
 
 
 def write(
@@ -46,17 +56,42 @@ def enqueue_delivery(letter_id: int) -> None:
     transaction.on_commit(lambda: enqueue(deliver_letter, letter_id), robust=True)
 
 
-def write_confirm(subscriber: Subscriber, now, since: datetime) -> Letter | None:
-    """Create a confirmation letter, unless one was created after `since`."""
+def backs_off(subscriber: Subscriber | None, now) -> bool:
+    """Return whether the address had enough confirmations and links since it last answered.
+
+    It answers by confirming a sign-up or a change of address, or by unsubscribing.
+    """
+    answers = [getattr(subscriber, name, None) for name in ANSWERS]
+    since = max(filter(None, [now - UNANSWERED_FOR, *answers]))
+    letters = Letter.objects.filter(subscriber=subscriber, kind__in=[Kind.CONFIRM, Kind.LINK])
+    letters = letters.filter(created_at__gt=since).exclude(state__in=NOT_SENT)
+    newest = list(letters.order_by("-created_at")[:MAX_UNANSWERED])
+    return len(newest) == MAX_UNANSWERED and newest[0].created_at > now - UNANSWERED_INTERVAL
+
+
+def write_confirm(subscriber: Subscriber, now, since: datetime, backs_off=False) -> Letter | None:
+    """Create a confirmation letter, unless one was created after `since` or the address backs off.
+
+    An operator's is sent in any case.
+    """
     letters = subscriber.letters.filter(kind=Kind.CONFIRM, created_at__gt=since)
-    if letters.exclude(state=Letter.State.FAILED).exists():
+    if letters.exclude(state=State.FAILED).exists() or backs_off:
         return None
     return write(subscriber, Kind.CONFIRM, now, closes_at=now + timedelta(days=CONFIRM_DAYS))
 
 
-def remind(subscriber: Subscriber, now) -> Letter | None:
+def remind(subscriber: Subscriber, now, backs_off=False) -> Letter | None:
     """Inform a subscriber that their address was entered in the sign-up form."""
-    return write_confirm(subscriber, now, since=now - REMINDER_INTERVAL)
+    return write_confirm(subscriber, now, now - REMINDER_INTERVAL, backs_off)
+
+
+def write_goodbye(subscriber: Subscriber, now) -> Letter | None:
+    """Confirm unsubscribing, once in GOODBYE_INTERVAL and not while an earlier goodbye waits."""
+    recent = Q(created_at__gt=now - GOODBYE_INTERVAL) | Q(ended_at=None)
+    goodbyes = subscriber.letters.filter(recent, kind=Kind.GOODBYE).exclude(state__in=NOT_SENT)
+    if not subscriber.confirmed_at or subscriber.suppressed_at or goodbyes.exists():
+        return None
+    return write(subscriber, Kind.GOODBYE, now, closes_at=now + NOTICE_LIFETIME)
 
 
 def ask_if_address_works(subscriber: Subscriber, now) -> Letter | None:
@@ -67,17 +102,18 @@ def ask_if_address_works(subscriber: Subscriber, now) -> Letter | None:
     return write(subscriber, Kind.BOUNCED, now, closes_at=now + NOTICE_LIFETIME)
 
 
-def send_link(email: str, *, now) -> Letter | None:
+def send_link(email: str, *, now, by_operator: bool = False) -> Letter | None:
     """Send the link to their preferences to the subscriber with this (normalised) address.
 
-    Returns the letter, or None if they had one recently, never confirmed, or do not exist.
+    Returns the letter, or None if they had one recently or, unless `by_operator`, enough without an
+    answer, never confirmed, or do not exist.
     """
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().with_address(email).first()
         recent = Letter.objects.filter(
             subscriber=subscriber, kind=Kind.LINK, created_at__gt=now - LINK_INTERVAL
-        ).exclude(state=Letter.State.FAILED)
-        had_one = recent.exists()
+        ).exclude(state=State.FAILED)
+        had_one = recent.exists() | (backs_off(subscriber, now) and not by_operator)
         if subscriber and (had_one or not subscriber.confirmed_at or subscriber.suppressed_at):
             subscriber = None
         return write(subscriber, Kind.LINK, now, closes_at=now + LINK_LIFETIME)

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -58,6 +58,8 @@ def preferences(request, token):
     if request.body and request.content_type not in FORMS:
         # It would be read as an empty form, which drops all topics.
         return bad_request(request, gettext("This page takes forms only."))
+    if any(name.startswith("edit_") for name in request.POST):  # A button of a chip.
+        return _submit(request, subscriber, token, "preview", ["interests"])
     action = ACTIONS.get(request.POST.get("action") or "save")
     if action is None:
         return bad_request(request, gettext("There is no such action."))
@@ -70,7 +72,13 @@ def _submit(request, subscriber, token, action, tabs=tuple(TAB_FORMS)):
 
     With `?part`, that is shown as a fragment for the page's script. Other tabs are kept.
     """
-    now, sent = timezone.now(), {tab: TAB_FORMS[tab](request.POST) for tab in tabs}
+    now, sent = timezone.now(), {}
+    for tab in tabs:
+        if tab == "interests":
+            data = hooks.edit_interests(request.POST, subscriber)
+            sent[tab] = forms.InterestsForm(data, subscriber=subscriber)
+        else:
+            sent[tab] = TAB_FORMS[tab](request.POST)
     if delivery := sent.get("delivery"):
         delivery.refuse_past_pause(subscriber, schedule.local_day(now, subscriber.zone))
     if not all(form.is_valid() for form in sent.values()):
@@ -85,17 +93,10 @@ def _submit(request, subscriber, token, action, tabs=tuple(TAB_FORMS)):
     parts = ((preview(subscriber, topics, settings, now),) for preview in hooks.previews)
     html = format_html_join("", "{}", parts)
     if "part" in request.GET:
-        return HttpResponse(html)
+        shown = hooks.show_interests(sent["interests"], now) if topics else {}
+        parts = format_html_join("", '<div id="entries_{}">{}</div>', shown.items())
+        return HttpResponse(format_html('{}<div class="change">{}</div>', parts, html))
     return _preferences_page(request, subscriber, sent, preview=html)
-
-
-def _count(request, subscriber, token):
-    """Answer, to the page's script, how many papers of the last week each keyword matches."""
-    form, counts = forms.InterestsForm(request.POST), {}
-    if form.is_valid():
-        for count in hooks.keyword_counts:
-            counts |= count(form.cleaned_data["interests"], timezone.now())
-    return JsonResponse(counts)
 
 
 def _resume(request, subscriber, token):
@@ -194,7 +195,6 @@ ACTIONS = {
         for action in ("save", "preview")
         for tab in TAB_FORMS
     },
-    "count": _count,
     "resume": _resume,
     "reset": _reset,
     "move": _move,
@@ -231,11 +231,13 @@ def _preferences_page(
         stance=TopicPreference.Stance.MUTE, topic__in=[int(text) for text in ids if len(text) < 19]
     )
     shown = {name: form.showing(subscriber) for name, form in TAB_FORMS.items() if name not in sent}
+    fields = shown | sent
     context = {
         "tab": "data" if move_form or "api_token" in more else tab,
         "tabs": tabs.items(),
         "join_forms": join_forms,
-        "forms": shown | sent,
+        "forms": fields,
+        "entries": hooks.show_interests(fields["interests"], now),
         "wrong_forms": [form for form in (move_form, join_form) if form]
         or [sent[tab] for tab in wrong],
         "move_form": move_form or forms.MoveForm(subscriber=subscriber),

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, forms, hooks
 from subscriptions.actions import groups, signup
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.db import retry_on_integrity_error
 from subscriptions.delivery.status import sending_status
 from subscriptions.models import Letter, Subscriber, Topic
@@ -57,14 +58,18 @@ def subscribe(request):
             sign_up_request = form.sign_up_request(get_language_from_request(request))
             source = consent_source(request, via, CONSENT)
             signup.subscribe(email, sign_up_request, source=source, now=now)
-    response = render(request, "subscriptions/check_inbox.html", _expected_letter(email, now))
+    context = {"interests": hooks.list_interests(form.topic_selection())}
+    context |= _expected_letter(email, now)
+    response = render(request, "subscriptions/check_inbox.html", context)
     add_never_cache_headers(response)  # It shows what was typed.
     return response
 
 
 def _sign_up_page(request, form, status=200):
     topics = Topic.objects.offered_with(form["topics"].value() or [])
-    context = {"form": form, "consent": CONSENT, **topics.grouped()}
+    sent, now = request.POST or request.GET, timezone.now()
+    parts = hooks.sign_up_parts(sent, now, has_errors=form.is_bound)
+    context = {"form": form, "consent": CONSENT, "parts": parts, **topics.grouped()}
     return render(request, "subscriptions/subscribe.html", context, status=status)
 
 
@@ -95,10 +100,14 @@ def confirm(request, token):
     is_first = has_confirmed and not subscriber.had_digest_before_confirming()
     first_digests = [get(subscriber) for get in hooks.first_digests] if is_first else []
     is_new = is_first and now - subscriber.confirmed_at < FIRST_DIGEST_WAIT
+    asked = signup.SignUpRequest.from_json(subscriber.asked_for) if subscriber.asked_for else None
+    selection = asked.topics if asked else TopicSelection.stored_by(subscriber)
     context = {
         "subscriber": subscriber,
+        "interests": hooks.list_interests(selection),
         "address": addresses.readable(subscriber.email),
         "preferences_url": tokens.preferences_url(subscriber),
+        "preferences_token": tokens.own_token("preferences", subscriber),
         "consent": wording,
         "join_form": join_form,
         "wants_to_join": wants_to_join,
@@ -135,6 +144,7 @@ def _expected_letter(email, now):
     """Return the context of a page that announces a letter, whether or not one is sent."""
     return {
         "address": addresses.readable(email),
+        "meant": addresses.suggestion(email),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),
         "is_held_up": _is_held_up(now),
     }

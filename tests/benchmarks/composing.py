@@ -9,7 +9,7 @@ composed in batches of fifty, as in delivery. The first half of the subscribers 
 blocks for the first time, the second half finds them known. CPU is that of this process and its one
 thread; what a database server takes is in the wall time alone.
 
-In the same run, a sample is rendered and inlined letter by letter, and compared byte by byte.
+In the same run, a sample is rendered letter by letter, and compared byte by byte.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def measure(options):
     ):
         print(f"{name}: {timing(some)}")
     usual = timed(alone, letters[:SAMPLE])
-    print(f"rendered and inlined each alone: {usual:,.0f} µs a letter")
+    print(f"rendered each alone: {usual:,.0f} µs a letter")
     some = letters[:3]
     together = map(mime, some, compose.compose(some, NOW))
     assert [alone(letter) for letter in some] == list(together)

@@ -173,7 +173,7 @@ def source_rate(folder, letters, size, connections) -> float:
 
 
 def sent_as_usual(folder) -> SimpleNamespace:
-    """Render, inline and send some digests one by one, as a Django project does. Return the rate,
+    """Render and send some digests one by one, as a Django project does. Return the rate,
     and for each email the seconds of CPU and the octets that it has where the product sends it.
     """
     from django.core.mail import EmailMultiAlternatives

@@ -7,7 +7,7 @@ subscribers are new. The others have a digest of every day before, which Postgre
 Then beat, a planner (queue `tick`) and a worker (queue `send`) run as docker-compose.yml starts
 them, on a PostgreSQL and a Redis of their own, until Postfix's `smtp-sink` has the last email.
 `smtp-source -d` runs before and after. A sample of earlier emails is sent in the usual way:
-rendered, inlined and sent one by one. With --times, the day is removed and done again.
+rendered and sent one by one. With --times, the day is removed and done again.
 
 Nothing else should run meanwhile: all of them share the cores. Fails where a check does.
 """

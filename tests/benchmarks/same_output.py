@@ -167,7 +167,6 @@ def write_all(out: str) -> None:
         "doctor --check-promises",
         "sending",
         "tick --dry-run",
-        "replay learned=2",
     ]
     for words in map(
         str.split, [*commands, f"tick --now {tomorrow}", "digest demo@paperboy.example"]

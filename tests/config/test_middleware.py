@@ -119,3 +119,16 @@ def test_who_says_that_pages_stand_below_a_path_is_refused(visitor, kept, page):
     """As gunicorn hands it on: GET /topics/admin/login/ with a header SCRIPT_NAME: /topics."""
     assert visitor.get(page, SCRIPT_NAME="/topics").status_code == 400
     assert b"<title>Topics" in visitor.get("/topics/").content
+
+
+RANGES = ["", "bytes=999999999-", "bytes=9-2", "bytes=x", "bytes=-0", f"bytes={'9' * 5_000}-", "="]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "x"])
+@pytest.mark.parametrize("path", ["/api/v1/openapi.json", "/favicon.ico", "/static/paperboy.css"])
+def test_static_files_answer_any_method_and_range(path, method):
+    for asked in RANGES:
+        response = Client().generic(method, path, HTTP_RANGE=asked)
+        response.close()
+        assert response.status_code in ((200, 206, 416) if method in ("GET", "HEAD") else (405,))
+        assert (response.status_code == 405) == ("Allow" in response)

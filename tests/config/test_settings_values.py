@@ -6,6 +6,7 @@ import pytest
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
+import manage
 from subscriptions.delivery.transports.esps import ESPS, esp_of
 from subscriptions.delivery.transports.registry import transport_for
 from tests.config.environment import PUBLIC
@@ -29,7 +30,8 @@ BAD_VALUES = [
     ("LOG_LEVEL", ["loud"], "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not"),
     ("PROVIDER_RATES", ["google"], "PROVIDER_RATES must be like google=600, not"),
     ("PROVIDER_RATES", ["google=0", "google=nan"], "PROVIDER_RATES must be emails per minute,"),
-    ("RANKING", ["cut"], "RANKING must be like cut=4, not"),
+    ("ARXIV_HOLIDAYS", ["2027-05-20", "+2027-02-30", "+ -"], "ARXIV_HOLIDAYS must be like +2026-1"),
+    ("RANKING", ["cut"], "RANKING must be like cut=0.5, not"),
     ("METRICS_TOKEN", ["short"], "METRICS_TOKEN is too short. Use at least 16 characters"),
     ("DEBUG", ["maybe"], "DEBUG must be 1 or 0, not 'maybe'."),
     ("LIMITS", ["network=0", "network=1.5", "all=2000000000", "mail=5", "all=nan"], LIMITS),
@@ -201,6 +203,13 @@ def test_a_variable_that_is_gone_is_refused_with_what_to_do(read_settings, name)
     read_settings(**{name: ""})
 
 
+@pytest.mark.parametrize("command", ["evaluate", "replay"])
+def test_removed_command_is_refused_with_line_to_write(monkeypatch, command):
+    monkeypatch.setattr(sys, "argv", ["manage.py", command, "x"])
+    with pytest.raises(SystemExit, match=f"run `uv run python -m tests.benchmarks.{command} x`"):
+        manage.main()
+
+
 BREAKING = [
     ("ORACLE", "postfix", "ORACLE must be empty or like postfix:/var/log/mail.log,"),
     ("TRANSACTIONAL_FROM_EMAIL", "hello", "TRANSACTIONAL_FROM_EMAIL: 'hello' is no address"),
@@ -214,8 +223,7 @@ BREAKING = [
     ("SITE_URL", 'https://a.example"><x', LINKS),
     ("DEFAULT_FROM_EMAIL", "d@bücher.example", "DEFAULT_FROM_EMAIL: 'd@bücher.example' is no"),
     ("DEFAULT_FROM_EMAIL", "Foo <foo bar@b.example>", "DEFAULT_FROM_EMAIL: 'Foo <foo bar@b"),
-    ("RANKING", "ct=4", "RANKING: ct is not a parameter. Choose from cut, duplicate,"),
-    ("RANKING", "cut=20", "RANKING: cut must be a number from 0 to 10, not 20.0."),
+    ("RANKING", "cut=20", "RANKING: cut must be a probability from 0 to less than 1, not 20.0."),
     ("SOURCES", "arxiv,pubmed", "SOURCES has unknown names: pubmed. Choose from arxiv,"),
     ("ARXIV_CATEGORIES", "cs,cs.lg", "ARXIV_CATEGORIES: cs.lg is not an arXiv"),
     ("ARXIV_CATEGORIES", "bread", "ARXIV_CATEGORIES: bread is not an arXiv"),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from digest import wording
 from digest.letters import compose
 from digest.models import Paper
+from digest.papers import venues
 from tests.factories.letter_data import material_of
 
 
@@ -41,14 +42,14 @@ IN_DOUBT = (
 def test_a_paper_is_accepted_where_its_authors_say_so_and_nowhere_in_doubt():
     for comments in (*ACCEPTED.split("|"), *IN_DOUBT.split("|")):
         venue = comments.partition("{")[2].partition("}")[0]
-        said = Paper(comments=comments.replace("{", "").replace("}", "")).venue()
+        said = venues.venue(Paper(comments=comments.replace("{", "").replace("}", "")))
         assert said == (f"accepted at {venue}" if venue else ""), comments
 
 
 def test_an_inbox_shows_the_overview_and_the_next_titles():
     for titles, said in [
-        (["A"], "1 pick: 1 Graphs · We graph."),
-        (["A", "B", "C"], "3 picks: 3 Graphs · B · C"),
+        (["A"], "1 pick · We graph."),
+        (["A", "B", "C"], "3 picks · B · C"),
     ]:
         assert compose.lines_of(material_of(titles))["preheader"] == said
 
@@ -56,6 +57,7 @@ def test_an_inbox_shows_the_overview_and_the_next_titles():
 def test_sections_are_named_once_and_none_is_for_digests_that_are_not_sorted():
     material = material_of(["A", "B", "C"])
     assert [heading for heading, _ in wording.sections(material.picks)] == ["Graphs"]
+    assert wording.overview([("Graphs", 2), ("Trees", 1), ("", 4)]) == "Graphs (2), Trees (1)"
     material.picks[1].topic_name, material.picks[2].group = "Trees", "near"
     sorted_picks = [heading for heading, _ in wording.sections(material.picks)]
     assert sorted_picks == ["Graphs", "Trees", "Close to your interests"]

@@ -37,12 +37,12 @@ def answer(client, subscriber, asked):
     response = ask(client, subscriber, getattr(asked, "pk", asked))
     assert response.status_code == 200
     (said,) = re.findall(
-        r'role="status">(.*?)</(?:div|p)>\s*<form', response.content.decode(), re.S
+        r'role="status">(.*?)</(?:div|p)>\s*<(?:form|div)', response.content.decode(), re.S
     )
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", said)).split())
 
 
-def plan_and_send():
-    """Plan today's digests, of which the mail server took each letter."""
-    plan.plan(NOW)
-    Letter.objects.update(state="accepted", ended_at=NOW)
+def plan_and_send(now=NOW):
+    """Plan the digests of a day, of which the mail server took each letter."""
+    plan.plan(now)
+    Letter.objects.update(state="accepted", ended_at=now)

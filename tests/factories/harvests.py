@@ -10,8 +10,8 @@ from datetime import UTC, datetime, time
 import pytest
 from hypothesis import strategies as st
 
+from digest.http.client import Entry, Refused, Unavailable
 from digest.sources.base import MalformedFeed
-from digest.sources.http import Entry, Refused, Unavailable
 from tests.helpers.local_web import web_of
 from tests.servers.loopback import says
 

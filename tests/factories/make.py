@@ -14,7 +14,17 @@ from subscriptions.hooks import composers, one_by_one
 from subscriptions.models import Group, Subscriber, Topic
 
 __all__ = ["CONSENT_SOURCE", "DAY", "HOUR", "MINUTE", "NOW", "SECOND", "TODAY", "YESTERDAY"]
-__all__ += ["composed", "fresh", "group", "member", "one_by_one", "paper", "subscriber", "topic"]
+__all__ += [
+    "about",
+    "composed",
+    "fresh",
+    "group",
+    "member",
+    "one_by_one",
+    "paper",
+    "subscriber",
+    "topic",
+]
 
 #: A Monday noon. The clock that the views read stands at it too (see conftest.py).
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -58,11 +68,21 @@ def member(group, name="", of=None, *, now=NOW, **fields):
     return group.memberships.create(subscriber=of or subscriber(), name=name, **fields)
 
 
-def paper(title=None, abstract="", *, day=None, upvotes=None, now=NOW, **fields):
-    """Make a paper of today."""
+def about(subject):
+    """Return an abstract that is long enough for its words to count in full."""
+    return (
+        f"We study {subject}: we describe a method, compare it with earlier work and discuss "
+        "results, limits and uses."
+    )
+
+
+def paper(title=None, abstract=None, *, day=None, upvotes=None, now=NOW, **fields):
+    """Make a paper of today, by default with an abstract about its title."""
     number = next(_number)
     defaults = {"id": f"2606.{number:05}", "day": day or now.date(), "changed_at": now}
     title = title or f"Paper {number}"
+    if abstract is None:
+        abstract = about(title.lower())
     fields = defaults | fields
     return Paper.objects.create(title=title, abstract=abstract, upvotes=upvotes, **fields)
 

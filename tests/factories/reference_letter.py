@@ -9,26 +9,27 @@ from subscriptions.mail import render
 from subscriptions.security import tokens as links
 
 
-def alone(material, form=compose.DENSITIES[0]) -> render.Content:
-    """Return the letter as its templates and premailer make it, in the given form."""
+def alone(material) -> render.Content:
+    """Return the letter as its templates make it."""
     with translation.override(material.subscriber.language_or_default):
         lines, (tokens,) = compose.lines_of(material), compose.tokens_of([material])
         urls = compose.short_urls_of(material)
-        papers = _papers(material, tokens, urls, form)
-        news = [fragments.markup("news", {"news": material.news})] if material.news else []
-        parts = compose.frame_context(lines, tokens, urls, is_open=material.is_open)
-        text, _ = render.render_parts(
-            "digest", parts | _joined(papers, "text") | _news(news, "text")
-        )
-        _, html = render.render_parts(
-            "digest", parts | _joined(papers, "html") | _news(news, "html")
-        )
+        frame = compose.frame_context(lines, tokens, urls, is_open=material.is_open)
+        texts, htmls = dict(frame), dict(frame)
+        if material.picks:
+            papers = zip(*_papers(material, tokens, urls), strict=True)
+            texts["papers"], htmls["papers"] = map(mark_safe, map(str.join, ("\n\n", "\n"), papers))
+        if material.news:
+            news = fragments.markup("news", {"news": material.news})
+            texts["news"], htmls["news"] = map(mark_safe, news)
+        text, _ = render.render_parts("digest", texts)
+        _, html = render.render_parts("digest", htmls)
         url = links.unsubscribe_url(material.subscriber)
         headers = render.headers("digest", url, f"{material.digest.day:%Y%m%d}")
         return render.Content.of(lines["subject"], text, html, headers)
 
 
-def _papers(material, tokens, short_urls, form):
+def _papers(material, tokens, short_urls):
     """Return the headings and papers as their templates render them."""
     found = []
     for heading, picks in wording.sections(material.picks):
@@ -37,17 +38,7 @@ def _papers(material, tokens, short_urls, form):
         for pick in picks:
             urls = compose.paper_urls(tokens, pick.paper_id)
             short_url = f"{short_urls['short_feedback']}{pick.position}/"
-            context = fragments.PaperText.of(pick, form, urls).context()
+            context = fragments.paper_context(pick, compose.DENSITIES[0]) | urls
             context |= {"number": f"{pick.position}.", "short_url": short_url}
             found.append(fragments.markup("paper", context))
     return found
-
-
-def _joined(papers, part):
-    between = {"text": "\n\n", "html": "\n"}[part]
-    markups = [getattr(paper, part).strip("\n") for paper in papers]
-    return {"papers": mark_safe(between.join(markups))} if papers else {}
-
-
-def _news(news, part):
-    return {"news": mark_safe(getattr(news[0], part).strip("\n"))} if news else {}

@@ -21,6 +21,7 @@ class Outcome:
     doubled: int  # Of them, those that it took twice.
     lost: int  # Called accepted, but the server doesn't have them.
     missing: int  # Ended as unknown, and the server doesn't have them.
+    mislabelled: int  # Arrived, and ended as if they had not.
     uncounted: int  # Taken more often than the database owns up to.
 
 
@@ -35,6 +36,7 @@ def check(installation: Installation, *, has_lookup: bool = True) -> Outcome:
     outcome = weigh(installation)
     assert outcome.uncounted == 0, outcome
     assert outcome.lost == 0, outcome
+    assert outcome.mislabelled == 0, outcome
     if has_lookup:
         assert outcome.doubled == 0, outcome
         assert outcome.unknown == 0, outcome
@@ -60,6 +62,7 @@ def weigh(installation: Installation) -> Outcome:
         doubled=sum(copies[one["message_id"]] > 1 for one in letters),
         lost=sum(copies[one["message_id"]] == 0 for one in accepted),
         missing=sum(copies[one["message_id"]] == 0 for one in unknown),
+        mislabelled=sum(copies[one["message_id"]] > 0 for one in others),
         uncounted=sum(copies[one["message_id"]] > 1 + one["repeats"] for one in letters)
         + sum(copies[one["message_id"]] > one["repeats"] for one in others if one["message_id"]),
     )

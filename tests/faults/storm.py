@@ -49,7 +49,8 @@ class Weather:
     @property
     def is_well(self) -> bool:
         outcome = self.outcome
-        return not (self.broken or self.late_dots or outcome.lost or outcome.uncounted)
+        wrong = outcome.lost + outcome.uncounted + outcome.mislabelled
+        return not (self.broken or self.late_dots or wrong)
 
 
 def storm(
@@ -185,8 +186,8 @@ def line_of(weather: Weather) -> str:
     return (
         f"seed {weather.seed}: {weather.seconds:.0f} s, {weather.kills} kills; accepted "
         f"{one.accepted}, ended otherwise {one.ended_otherwise}, unknown {one.unknown}; doubled "
-        f"{one.doubled}, uncounted {one.uncounted}, lost {one.lost}, missing {one.missing}; left "
-        f"{weather.left} "
+        f"{one.doubled}, uncounted {one.uncounted}, lost {one.lost}, missing {one.missing}, "
+        f"mislabelled {one.mislabelled}; left {weather.left} "
         f"({weather.announced} with a letter announced), late dots {weather.late_dots}"
         f"{'; BROKEN ' + str(weather.broken) if weather.broken else ''}"
     )

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from django.utils import timezone
 
-from digest.sources.http import Web
+from digest.http.client import Web
 
 
 class OpenGate:

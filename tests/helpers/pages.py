@@ -108,7 +108,7 @@ def furnish() -> None:
     make.member(lab, "Ada <b>", subscriber)
     make.member(lab, "Bob", of("settled"))
     make.member(other, of=subscriber)
-    invite.invite([invite.Entry("guest@example.org")], [], {}, lab, by="head", now=NOW)
+    invite.invite([invite.Entry("guest@example.org")], {}, lab, by="head", now=NOW)
     index_store.renew(NOW)
     plan.plan(NOW)
     pick, saved = Digest.objects.get(subscriber=subscriber).picks.leading()[:2]
@@ -130,6 +130,10 @@ def furnish() -> None:
 STATES = ("reader", "new", "gone", "away", "back", "mover", "settled")
 
 
+#: Entries of all kinds, and ones that are not understood.
+MIXED = "graph netwroks\nAda Example\ncs.LG\nRobotics\nBread, excluding surveys\nzzyzx\nhttps://x.test/<b>\n2506.1"
+
+
 def samples() -> list[Sample]:
     """Return the samples of what `furnish` made."""
     subscriber = of("reader")
@@ -144,6 +148,7 @@ def samples() -> list[Sample]:
     pasted.append(f"Edges between nodes\n{'hello' * 9}")
     shown = [
         *("/", "/?interests=graph+networks&topics=gone", "/?interests=zzyzx", "/subscribe/"),
+        f"/?{urlencode({'interests': MIXED})}",
         *(f"/confirm/{asked(who, 'confirm')}/" for who in ("new", "reader", "guest")),
         *(f"/confirm/{asked('gone', 'goodbye')}/", f"/confirm/{asked('back', 'bounced')}/"),
         "/confirm/nothing/",
@@ -162,7 +167,10 @@ def samples() -> list[Sample]:
         f"/days/{NOW.date()}/?field=hep-th&view=compact",
         *(f"/feeds/{token('feed', 'reader')}/{form}" for form in ("", "json/")),
         *("/topics/graph-learning/feed/json/", "/search/feed/json/?q=graph"),
-        *(f"/api/v1/{path}/" for path in ("digest", "search", "saved", f"papers/{paper}")),
+        *(
+            f"/api/v1/{path}/"
+            for path in ("digest", "interests", "search", "saved", f"papers/{paper}")
+        ),
         *("/sitemap.xml", "/sitemap-papers.xml"),
         web_copy_of(digest()),
         *("/e/nothing/", "/e/nothing/1/"),

@@ -1,13 +1,14 @@
-"""A journal's feed on loopback, in three formats, and Crossref.
+"""A journal's feed on loopback, in three formats, Crossref, and Europe PMC.
 
-`items` are dicts with title, doi, authors, day and summary, and where it matters link and journal.
-What is in `answers` is sent first instead of the feed; `works` are Crossref's by DOI, or answers;
-`asked` tells the paths.
+`items` are dicts with title, doi, authors, day and summary, and where it matters link and journal,
+or are XML. What is in `answers` is sent first instead of the feed; `works` are Crossref's by DOI or
+Elsevier's id, or answers; `abstracts` are Europe PMC's by DOI; `asked` tells the paths, and
+`searched` the queries.
 """
 
 from datetime import UTC, date, datetime
 from email.utils import format_datetime
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from digest.sources.journals import Journal
@@ -30,17 +31,21 @@ class JournalServer(LoopbackServer):
     def __init__(self, kind="rss1"):
         super().__init__(Conversation, TODAY)
         self.kind, self.items, self.works = kind, [], {}
+        self.abstracts, self.searched, self.abstracts_from = {}, [], self.base
 
     def source(self, **options):
         options = {"completes": False, "crossref": self.base} | options
-        return Journal("bread", "Journal of Bread", f"{self.base}/feed", **options)
+        journal = Journal("bread", "Journal of Bread", f"{self.base}/feed", **options)
+        journal.abstracts_from = self.abstracts_from
+        return journal
 
     def add(self, number=1, **fields):
         usual = {"title": f"Paper {number}", "doi": f"10.1000/bread.{number}", "day": "2026-05-30"}
         self.items.append(usual | {"authors": ["Ada Roe", "Kay Doe"], "summary": ABSTRACT} | fields)
 
     def feed(self):
-        items = "".join(map({"rss1": _rss1, "rss2": _rss2, "atom": _atom}[self.kind], self.items))
+        xml_of = {"rss1": _rss1, "rss2": _rss2, "atom": _atom}[self.kind]
+        items = "".join(one if isinstance(one, str) else xml_of(one) for one in self.items)
         title = "<title>Journal of Bread</title>"
         if self.kind == "rss1":
             root = "<rdf:RDF xmlns='http://purl.org/rss/1.0/'", f"<channel>{title}</channel>{items}"
@@ -53,7 +58,20 @@ class JournalServer(LoopbackServer):
 class Conversation(JsonConversation):
     def do_GET(self):
         server, path = self.server, unquote(urlsplit(self.path).path)
+        query = parse_qs(urlsplit(self.path).query)
+        if path.startswith("/europepmc/"):
+            server.searched += query["query"]
+            rows = [
+                {"doi": doi.upper(), "abstractText": text}
+                for doi, text in server.abstracts.items()
+                if f'DOI:"{doi}"' in query["query"][0]
+            ]
+            return self.send(*says({"hitCount": len(rows), "resultList": {"result": rows}}))
         server.asked.append(path)
+        if path == "/works":
+            ids = [each.removeprefix("alternative-id:") for each in query["filter"][0].split(",")]
+            works = [server.works[each] for each in ids if each in server.works]
+            return self.send(*says({"message": {"items": works}}))
         if path.startswith("/works/"):
             work = server.works.get(path.removeprefix("/works/"), (404, {}, b"Resource not found."))
             return self.send(*(work if isinstance(work, tuple) else says({"message": work})))

@@ -80,3 +80,10 @@ def test_whatever_is_typed_is_kept_for_good_or_refused(typed):
     assert kept.isprintable()
     assert addresses.normalise(kept) == kept
     assert addresses.normalise(addresses.readable(kept)) == kept
+
+
+def test_a_usual_domain_is_suggested_for_a_misspelling_of_it():
+    for typed, meant in (("jane@Gmial.com", "gmail.com"), ("jane@t-onlin.de", "t-online.de")):
+        assert addresses.suggestion(typed) == meant
+    for typed in ("gmail.com", "mail.com", "hotmail.co.uk", "yahoo.com.br", "uni.example"):
+        assert addresses.suggestion(f"jane@{typed}") == ""

@@ -15,6 +15,7 @@ from digest.management import base, embedded_server
 from digest.management.commands import serve
 from digest.models import Digest
 from digest.operations import daily_stats, upgrade
+from digest.personalization import interests
 from digest.planning import plan
 from digest.topics import starter_topics
 from subscriptions import schedule
@@ -28,9 +29,8 @@ from subscriptions.security import tokens
 USERNAME = "admin"
 ADDRESS = "demo@paperboy.example"
 FIELD = "computer-science"
-TOPICS = 3  # The first topics of the field are followed,
+TOPICS = 3  # The first topics of the field are followed, and:
 CONSENT_SOURCE = signup.ConsentSource(via="manage.py demo")
-#: and in computer science:
 INTERESTS = ["diffusion models for graph generation", "reinforcement learning for reasoning"]
 
 
@@ -38,12 +38,10 @@ class Command(base.Command):
     help = "Set everything up with sample papers, deliver a digest to the outbox, then serve."
 
     def add_arguments(self, parser):
-        parser.add_argument("--field", choices=starter_topics.FIELDS, default=FIELD)
         parser.add_argument("--no-serve", action="store_true", help="Stop before serving.")
         base.add_port(parser)
 
-    def handle(self, *, field, no_serve, port, **options):
-        self.field = field
+    def handle(self, *, no_serve, port, **options):
         if settings.IS_PUBLIC and Subscriber.objects.exclude(email=ADDRESS).exists():
             raise CommandError(
                 "The demo adds sample papers and a subscriber. It does not run on a public site "
@@ -74,11 +72,12 @@ class Command(base.Command):
         self._say("Database", settings.DATABASES["default"]["NAME"])
         make_admin()
         if not Topic.objects.exists():
-            starter_topics.use_fields([self.field])
+            starter_topics.use_fields([FIELD])
         starter_topics.make_topics()
         self._say("Topics", f"{Topic.objects.curated().count()}, including categories of sources")
-        count = samples.store_samples(timezone.localdate(now), now, self.field)
-        self._say("Papers", f"{count} sample papers, dated in the last {samples.DAYS} days")
+        count = samples.store_samples(timezone.localdate(now), now)
+        days = f"{samples.DAYS} days until today and {samples.DAYS_AHEAD} to come"
+        self._say("Papers", f"{count} sample papers, of {days}")
         model = index_store.renew(now)
         self._say("Ranking", f"fitted on {model.said}")
 
@@ -86,10 +85,10 @@ class Command(base.Command):
         """Return the demo's subscriber, signed up and confirmed as a person would be."""
         subscriber = Subscriber.objects.with_address(ADDRESS).first()
         if subscriber is None:
-            slugs = [topic.slug for topic in starter_topics.topics_of(self.field)[:TOPICS]]
+            slugs = [topic.slug for topic in starter_topics.topics_of(FIELD)[:TOPICS]]
             topics = list(Topic.objects.filter(slug__in=slugs))
-            interests = INTERESTS if self.field == FIELD else []
-            request = signup.SignUpRequest(TopicSelection(topics, interests=interests))
+            own = interests.read("\n".join(INTERESTS))
+            request = signup.SignUpRequest(TopicSelection.of(own, topics, []))
             letter = signup.subscribe(ADDRESS, request, source=CONSENT_SOURCE, now=now)
             self.sent += queue.deliver(letter.pk, now)
             subscriber = Subscriber.objects.with_address(ADDRESS).get()

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from digest.letters import compose
 from digest.management import base
+from digest.numbers import counted
 from digest.planning import plan
-from digest.wording import counted
+from digest.wording import reason_of
 from subscriptions import schedule
 from subscriptions.mail import render
 from subscriptions.models import Subscriber
@@ -51,8 +52,8 @@ class Command(base.Command):
         for pick in picks:
             console.print()
             console.print(Text(f"{pick.position:>3}. {pick.paper.title}", style="bold"))
-            console.print(Text(f"     {pick.score:.3f}  {pick.why}"))
-            if pick.terms and ", ".join(pick.terms) not in pick.why:
+            console.print(Text(f"     {pick.score:.3f}  {reason_of(pick)}"))
+            if pick.terms and ", ".join(pick.terms) not in reason_of(pick):
                 console.print(Text(f"     matched terms: {', '.join(pick.terms)}"))
             for paper in pick.folded:
                 console.print(Text(f"     similar: {paper.title}"))

@@ -5,8 +5,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from digest.management import base
+from digest.numbers import counted
 from digest.operations import alarms, doctor, invariants
-from digest.wording import counted
 from subscriptions.notices.probe import send_test_email
 
 SIGNS = {"ok": "✓", "note": "·", "wrong": "✗"}

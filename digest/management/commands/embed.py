@@ -11,7 +11,7 @@ from rich.progress import Progress
 from digest.indexing import embeddings
 from digest.indexing.encoder import EncoderError
 from digest.management import base
-from digest.wording import counted
+from digest.numbers import counted
 
 
 class Command(base.Command):

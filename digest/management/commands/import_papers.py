@@ -15,9 +15,9 @@ from rich.progress import Progress
 from digest.indexing import index_store
 from digest.management import base
 from digest.models import FittedModel
+from digest.numbers import counted
 from digest.papers import store
 from digest.sources import import_files
-from digest.wording import counted
 
 MAX_ERRORS = 1_000  # Of a file.
 

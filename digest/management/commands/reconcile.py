@@ -4,7 +4,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from digest.management import base
-from digest.wording import counted
+from digest.numbers import counted
 from subscriptions.delivery.recovery.reconcile import Refused, reconcile
 
 

@@ -20,6 +20,7 @@ class Command(base.Command):
         with base.listening(port) as listener:
             embedded_server.use_port(port)
             upgrade.prepare_topics(self.stdout.write)
+            upgrade.copy_chat_ids()
             serve(listener, self.stdout)
 
 

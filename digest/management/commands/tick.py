@@ -2,9 +2,9 @@
 
 from digest.management import base
 from digest.models import ReaderModel
+from digest.numbers import counted
 from digest.operations import heartbeats
 from digest.personalization import feedback
-from digest.wording import counted
 from subscriptions.delivery import circuit_breaker, clock, queue
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
@@ -66,7 +66,7 @@ class Command(base.Command):
     def _print_stop_reason(self, now):
         if reason := circuit_breaker.current().blocked_reason(now):
             planned = " or planned" if circuit_breaker.is_stopped() else ""
-            self.stdout.write(f"Nothing is sent{planned}: {reason}.")
+            self.stdout.write(f"No emails are sent{planned}: {reason}.")
 
 
 def _would_be_planned(now) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 from django.core.management.base import CommandError
 
 from digest.management import base
+from digest.numbers import counted
 from digest.topics import topic_files
-from digest.wording import counted
 
 
 class Command(base.Command):

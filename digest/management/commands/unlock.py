@@ -5,7 +5,7 @@ from argparse import ArgumentTypeError
 from django.core.management.base import CommandError
 
 from digest.management import base
-from digest.wording import counted
+from digest.numbers import counted
 from subscriptions.security import rate_limits
 from subscriptions.views import admin_login
 

@@ -61,7 +61,7 @@ def _record(entry: Element) -> Record:
         text("id"),
         text("title"),
         text("summary"),
-        [term for term in terms if term in taxonomy.CATEGORIES],
+        [term for term in terms if term in taxonomy.HARVESTED],
         day=day,
         day_is_estimate=True,
         authors=records.names(authors),

@@ -6,28 +6,36 @@ days. On a holiday nothing closes, and submissions wait for the next day.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 EASTERN = ZoneInfo("America/New_York")
 CLOSES = time(14)
 ONE_DAY = timedelta(days=1)
+MONDAY, THURSDAY, SATURDAY, SUNDAY = 0, 3, 5, 6
+OBSERVED = {SATURDAY: -1, SUNDAY: 1}  # Days from a holiday on a weekend.
 
-# As arXiv announced them. Those of 2027 are not known yet: add them here. After a holiday that is
-# missing here, empty feeds are reported as an error.
-HOLIDAYS = {
-    date.fromisoformat(day)
-    for day in (
-        *("2025-01-01", "2025-01-20", "2025-06-19", "2025-07-04", "2025-09-01"),
-        *("2025-11-27", "2025-12-25", "2025-12-30"),
-        *("2026-01-01", "2026-01-19", "2026-06-19", "2026-07-03", "2026-09-07"),
-        *("2026-11-26", "2026-12-25", "2026-12-29", "2026-12-31"),
-    )
-}
+#: Days that follow no rule, with whether they are a holiday. ARXIV_HOLIDAYS adds to them.
+EXCEPTIONS = {date(2025, 12, 30): True, date(2026, 12, 29): True, date(2026, 12, 31): True}
 
 
 def is_announcement_day(day: date) -> bool:
     """Return whether there is a listing of this day."""
-    return _is_weekday(day) and _weekday_from(day, -ONE_DAY) not in HOLIDAYS
+    return _is_weekday(day) and not is_holiday(_weekday_from(day, -ONE_DAY))
+
+
+def is_holiday(day: date) -> bool:
+    """Return whether nothing closes on this weekday.
+
+    arXiv keeps the federal holidays of the USA but Washington's Birthday, Memorial Day, Columbus
+    Day and Veterans Day. One that falls on a weekend is kept on the nearest weekday.
+    """
+    return EXCEPTIONS.get(day, any(day in _holidays(year) for year in (day.year, day.year + 1)))
+
+
+def may_lack_listing(day: date) -> bool:
+    """Return whether this day is in arXiv's winter break, whose free days follow no rule."""
+    return (day.month, day.day) >= (12, 24) or (day.month, day.day) <= (1, 2)
 
 
 def latest_announcement_day(day: date) -> date:
@@ -43,9 +51,27 @@ def announcement_of(submitted: datetime) -> date:
     day = moment.date()
     if moment.time() >= CLOSES:
         day += ONE_DAY
-    while not _is_weekday(day) or day in HOLIDAYS:
+    while not _is_weekday(day) or is_holiday(day):
         day += ONE_DAY
     return _weekday_from(day, ONE_DAY)
+
+
+@cache
+def _holidays(year):
+    """Return the holidays of a year. New Year may be observed on 31 December."""
+    fixed = {date(year, *day) for day in ((1, 1), (6, 19), (7, 4), (12, 25))}
+    observed = {day + OBSERVED.get(day.weekday(), 0) * ONE_DAY for day in fixed}
+    return observed | {
+        _nth(3, MONDAY, year, 1),
+        _nth(1, MONDAY, year, 9),
+        _nth(4, THURSDAY, year, 11),
+    }
+
+
+def _nth(number, weekday, year, month):
+    """Return the first, second, … such day of the month."""
+    first = date(year, month, 1)
+    return first + ((weekday - first.weekday()) % 7 + 7 * (number - 1)) * ONE_DAY
 
 
 def _is_weekday(day):

@@ -11,10 +11,10 @@ from datetime import date, timedelta
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+from digest.http.client import Refused, Web
 from digest.sources.arxiv import api, calendar, oai_pmh, rss, taxonomy
 from digest.sources.arxiv.oai_pmh import ExpiredToken, Page
 from digest.sources.base import Batch, MalformedFeed
-from digest.sources.http import Refused, Web
 
 FEED_CACHE = timedelta(hours=12)  # For a run that is resumed.
 API_CACHE = timedelta(days=1)  # The API's answers change once a day.

@@ -70,16 +70,23 @@ def harvested(names: list[str]) -> list[str]:
 
 
 def categories_named(text: str) -> tuple[str, ...]:
+    """Return the categories that a text names, by their canonical names. See `category_names`."""
+    return tuple(merged([*category_names(text)]))
+
+
+def category_names(text: str) -> tuple[str, ...]:
     """Return the categories that a text names: a category, an archive, or a list of such names.
 
     Else returns an empty tuple.
 
-    >>> categories_named("cs.lg"), categories_named("eess")
+    >>> category_names("cs.lg"), category_names("eess")
     (('cs.LG',), ('eess.AS', 'eess.IV', 'eess.SP', 'eess.SY'))
-    >>> categories_named("cs.LG, stat.ML"), categories_named("cs.LG, bread")
+    >>> category_names("cs.LG, stat.ML"), category_names("cs.LG, bread")
     (('cs.LG', 'stat.ML'), ())
-    >>> categories_named("arXiv:cs.CL"), categories_named("Machine Learning (cs.LG)")
+    >>> category_names("arXiv:cs.CL"), category_names("Machine Learning (cs.LG)")
     (('cs.CL',), ('cs.LG',))
+    >>> category_names("q-fin.EC"), categories_named("q-fin.EC")
+    (('q-fin.EC',), ('econ.GN',))
     """
     titles = [*TITLED.finditer(text)] if "(" in text else []  # Called for each topic.
     for title in reversed(titles):  # They have commas.
@@ -96,8 +103,7 @@ def _meant(name: str) -> tuple[str, ...]:
     archive = name.lower()
     if archive in NO_WORDS:
         return tuple(name for name in CATEGORIES if archive_of(name) == archive)
-    category = named(name)
-    return (category,) if category else ()
+    return (NAMES[archive],) if archive in NAMES else ()
 
 
 def nearest(text: str) -> str:

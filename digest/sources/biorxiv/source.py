@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from digest.http.client import Refused, Unavailable, Web
 from digest.sources import daily_listing, records
 from digest.sources.arxiv import fields
 from digest.sources.base import Batch, MalformedFeed
 from digest.sources.biorxiv import jats_text
 from digest.sources.daily_listing import Listing, day_of, first_day, from_json, listed_on, text_of
-from digest.sources.http import Refused, Unavailable, Web
 from digest.sources.records import BadRecord, Record
 
 #: The servers with their names.
@@ -129,6 +129,8 @@ class BioRxiv:
         while not (listing.is_read or listing.problem):
             path = f"{self.name}/{listing.day}/{listing.day}/{listing.rows}"
             page = web.get(f"{self.base}/{kind}/{path}/json", cache_for=cache_for)
+            if not page.body.strip():  # It does not mean that there are no papers.
+                raise Unavailable("bioRxiv sent an empty answer")
             listing.add(*_answer(page.body))
 
 

@@ -4,8 +4,8 @@ If a letter was handed to the mail server and there was no reply, its outcome is
 until the server has surely ended the session. Then the journal may have an acceptance from before a
 crash, the delivery lookup (lookup.py) may know whether the mail server has it, and a bounce proves
 that it was sent. If it arrived, it is accepted. If not, it is sent again. If that stays unknown, it
-is sent once more with the same bytes and Message-ID. After a second missing reply, it ends as
-failed and keeps its picks.
+is sent once more with the same bytes and Message-ID. If that fails, or there is no reply again, it
+is looked up again, and else ends as failed for an unknown outcome and keeps its picks.
 """
 
 import logging
@@ -192,13 +192,15 @@ def _find_journaled(letters: QuerySet) -> set[str]:
 
 
 def _resolve(answer, letter, now):
-    reason = "its day ended first"
-    if letter.closes_at > now:
+    reason = letter.reason or "its day ended first"  # A failed resend has one.
+    if not letter.reason and letter.closes_at > now:
         reason = transitions.skip_reason(letter, letter.subscriber, now)
     if answer == "yes":
         transitions.end([letter], State.ACCEPTED, "", now, last_reply=transitions.KNOWN_REPLY)
     elif answer == "no" and reason:  # It surely did not arrive, and must not any more.
-        transitions.end([letter], State.SKIPPED, reason, now, is_surely_unsent=letter.repeats == 0)
+        is_failure = reason.startswith((Letter.REFUSED, transitions.BROKEN))
+        state = State.FAILED if is_failure else State.SKIPPED
+        transitions.end([letter], state, reason, now, is_surely_unsent=letter.repeats == 0)
     elif answer == "no":
         why = "the mail server does not have it"
         transitions.record_failed_attempt(letter, now, why, is_surely_unsent=letter.repeats == 0)
@@ -209,7 +211,6 @@ def _resolve(answer, letter, now):
         )
     else:
         logger.error("Email %s: outcome unknown", letter.pk)
-        is_post = letter.subscriber.channel
-        why = "the channel gave no clear answer" if is_post else "the mail server never answered"
-        reason = f"{Letter.UNKNOWN}: {why}"
+        resent = ", once resent" if letter.repeats else ""
+        reason = f"{Letter.UNKNOWN}{resent}: {letter.reason or 'there was no clear answer'}"
         transitions.end([letter], State.FAILED, reason, now)

@@ -5,17 +5,14 @@ check as late as possible. Callers know no protocol. A recipient is a string tha
 understands.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message to hand over.
-
-    For a channel, `channel` is its kind, `secret` its encrypted address, and `mime` what is posted.
-    """
+    """A message to hand over."""
 
     sender: str
     recipient: str
@@ -23,8 +20,6 @@ class Message:
     kind: str
     letter_id: int
     frozen_at: datetime
-    channel: str = ""
-    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,8 @@ def _failure(stage, error) -> ConnectFailed:
             elif stage == "tls" and code >= 500:
                 kind = "tls"
             text = str(Reply(code, reply.decode("utf-8", "replace")))
+        case socket.gaierror():
+            text = f"DNS: {error.strerror}"
         case TimeoutError():
             text = "the mail server did not answer in time"
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():

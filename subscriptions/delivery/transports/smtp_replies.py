@@ -35,17 +35,44 @@ SERVER_PROBLEM = frozenset({451, 452})
 #: Replies to a client that has not authenticated, or not over TLS (RFC 4954, RFC 3207).
 NOT_AUTHENTICATED = frozenset({530, 534, 535, 538})
 
-#: The address itself is bad (RFC 3463, 3.2 and 3.3; RFC 7505): no such mailbox, no such domain, bad
-#: syntax, moved, accepts no mail at all, disabled. Policy (5.7.x) and a full mailbox (5.2.2) say
-#: nothing about the address, and a code without a status may mean either.
-BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+_RATE = r"\brates?\b|\blimit|\btoo (?:many|much|fast|quickly)\b|throttl|slow(?:ing)? down"
+_WHO = r"(?:local |e-?mail )?(?:user|recipient|mailbox|address|addressee|account|person|local part)"
+#: What the status (RFC 3463, RFC 7505) and the words of a refusal say about the address. The first
+#: match counts: some servers give 5.1.1 or "user unknown" for blocks and limits, too. Others, such
+#: as 5.0.0 or "mailbox unavailable", may mean anything. A line is a regular expression.
+REFUSALS = {
+    "policy": [  # We, or this letter, are refused.
+        r"^[45]\.7\.|^[45]\.1\.[78] ",
+        r"(?:block|black|deny)[ -]?list|\bblocked\b|\b(?:rbl|dnsbl)\b|spamhaus|spamcop|reputation",
+        r"\b(?:spam|junk|bulk|virus|content)\b|unsolicited|malware|phish|suspicious|polic(?:y|ies)",
+        r"denied|not (?:allowed|permitted|authori[sz]ed)|prohibit|relaying|authenticat",
+        r"\b(?:spf|dkim|dmarc|ptr|rdns|helo|ehlo|tls|reverse|client)\b|your (?:ip|host|domain)",
+        r"\b(?:senders?|originator|return.path|reply-to|(?:mail|header).from|from.(?:address|domain))\b",
+    ],
+    "soft": [  # It is temporary, or about the letter's size.
+        r"^4\.|^5\.(?:2\.[23]|3\.4|4\.[67]) |^[^a-z]*4[0-9]{2}[ -]",
+        r"\bfull\b(?! (?:details|report|header))|quota|storage|\bspace\b|insufficient|exceed",
+        rf"{_RATE}|limit|too (?:big|large|long)|larger than|time-?d?[ -]?out|expired|queue|\bloop",
+        r"temporar|\blater\b|, try again|\bretr(?:y|ies)\b|unreachable|n.t (?:respond|create)",
+        r"connect(?:ion)? (?:refused|timed|reset|lost|to)|lost connection|SMTP connection\.",
+    ],
+    "hard": [  # No such mailbox or domain, bad syntax, moved, accepts no mail, disabled.
+        r"^5\.1\.(?:1|2|3|6|10) |^5\.2\.1 ",
+        rf"(?:no such|unknown|invalid|non-?existent|bad|not a valid) (?:host|domain|{_WHO})",
+        rf"{_WHO}.{{0,60}}\b(?:unknown|invalid|inactive|disabled|closed|deleted|no longer)\b",
+        rf"{_WHO}.{{0,60}}(?:not|n.t) (?:be )?(?:found|exist|known|valid|listed|recogni[sz]ed)",
+        r"no (?:mailbox|user|account).{0,6}by that name|not our user|unrouteable|find any host",
+        r"does(?: not|n.t) have an? .{0,40} account|not accept (?:any )?mail|no SMTP service",
+        r"(?:host|domain)\b.{0,60}\b(?:unknown|not found|not exist)",
+        r"(?:adresse|utilisateur|destinataire|benutzer|empf.nger).{0,60}(?:inconnu|n.exis|unbeka)",
+    ],
+}
+REFUSAL_PATTERNS = {grade: re.compile("|".join(lines), re.I) for grade, lines in REFUSALS.items()}
 
-_RATE_LIMIT = re.compile(
-    r"\brates?\b|\blimit|\btoo (?:many|much|fast)\b|throttl|slow(?:ing)? down", re.I
-)
 #: These are about one mailbox, one letter or one idle connection, whatever the text says.
 _NO_RATE_LIMIT = re.compile(r"4\.[12]\.|4\.3\.4$|4\.4\.2$")
 _ADDRESS = re.compile(r"(?<![^\s<>])[^\s<>]+@[^\s<>]+")  # From the start of a word.
+_HOST = re.compile(r"\bhost \S+(?= ?\[)", re.I)  # Its name may contain any word.
 _GREYLISTED = re.compile(r"gr[ea]y[\s_-]*list", re.I)
 
 
@@ -130,7 +157,8 @@ def classify_reply(stage: str, reply: Reply) -> tuple[str, str]:
         case 5 if stage not in REFUSING_STAGES:
             return "deferred", ""
         case 5:
-            return "refused", "address" if reply.enhanced in BAD_ADDRESS else ""
+            grade = grade_of(reply.enhanced or "", reply.text)
+            return "refused", "address" if grade == "hard" else ""
         case 4:
             return "deferred", _scope_of(stage, reply)
     if stage != "dot":
@@ -151,7 +179,7 @@ def _scope_of(stage, reply):
         return "us"
     if _NO_RATE_LIMIT.match(status):
         return ""
-    if status.startswith("4.7.") or _RATE_LIMIT.search(reply.text):
+    if status.startswith("4.7.") or re.search(_RATE, reply.text, re.I):
         return "us" if stage == "mail" else "provider"
     if reply.code != 421:
         return ""
@@ -161,15 +189,11 @@ def _scope_of(stage, reply):
     return "provider" if stage in REFUSING_STAGES else ""
 
 
-def grade_of(status: str) -> str:
-    """Return what a bounce with this status (RFC 3463) says about the address.
-
-    "hard": it does not exist. "policy": we, or this letter, are refused. "soft": anything else,
-    which is temporary, such as a full mailbox.
-    """
-    if status in BAD_ADDRESS:
-        return "hard"
-    return "policy" if status[1:4] == ".7." else "soft"
+def grade_of(status: str, reply: str, default: str = "soft") -> str:
+    """Return what a refusal says about the address: a key of REFUSALS, or the default."""
+    line = f"{status} {printable_line(without_addresses(reply), MAX_REPLY_LENGTH)}"
+    line = _HOST.sub("", line)
+    return next((grade for grade, words in REFUSAL_PATTERNS.items() if words.search(line)), default)
 
 
 def status_in(text: str) -> str:

@@ -160,7 +160,7 @@ class Batcher:
         self._committed_at = time.monotonic()
         self._failing_since = None
         self.counts["accepted"] += len(recorded)
-        self.is_probe = self.is_probe and all(item.message.channel for item in recorded)
+        self.is_probe = self.is_probe and not recorded
         done = set(recorded)
         self.record_each(item for item in ended if item not in done)
         if checked is None:
@@ -201,13 +201,7 @@ class Batcher:
             self.counts[item.result.status] += 1
             if item.result.scope == "provider":
                 self.transactions.is_counting = True
-            record = partial(
-                outcomes.record,
-                result=item.result,
-                message_id=item.frozen.message_id,
-                recipient=item.message.recipient,
-                is_probe=self.is_probe,
-            )
+            record = partial(outcomes.record, result=item.result, is_probe=self.is_probe)
             self.outcomes.append((item.letter, record))
 
     def _can_record(self):

@@ -171,8 +171,6 @@ class Worker:
             kind=letter.kind,
             letter_id=letter.id,
             frozen_at=rendered.frozen_at,
-            channel=letter.subscriber.channel,
-            secret=letter.subscriber.secret,
         )
         self._rendered.put(item)
 

@@ -25,9 +25,9 @@ from django.db import Error
 from subscriptions.delivery import circuit_breaker, transitions
 from subscriptions.delivery.clock import Clock
 from subscriptions.delivery.transports.base import ConnectFailed
-from subscriptions.delivery.transports.channels import ChannelTransport
 from subscriptions.delivery.transports.registry import transport_for
 from subscriptions.delivery.worker.deliver import Worker
+from subscriptions.delivery.worker.posts import post_due
 from subscriptions.delivery.worker.transactions import Transactions
 from subscriptions.models import Letter
 
@@ -39,10 +39,10 @@ GC_THRESHOLD = 50_000
 
 
 class Round:
-    """One round of delivery, until nothing is due or its time is over.
+    """One round of delivery, `of` emails or posts, until none is due or its time is over.
 
-    `ids` restricts it to these letters. After `seconds`, or when `is_stopping`, it claims no more
-    letters and finishes those in flight.
+    `ids` restricts it to these letters. From `until` on (of time.monotonic), or when `is_stopping`,
+    it claims no more letters and finishes those in flight.
     """
 
     def __init__(
@@ -50,19 +50,22 @@ class Round:
         clock: Clock,
         ids: Sequence[int] | None = None,
         *,
-        seconds: float = float("inf"),
+        of=Letter.EMAILS,
+        until: float = float("inf"),
         is_stopping: Callable[[], bool] = lambda: False,
     ):
         self.clock = clock
         self.ids = ids
         self.is_stopping = is_stopping
-        self.claims_until = time.monotonic() + seconds
-        self.transport = ChannelTransport(transport_for(settings.EMAIL_URL))
-        self.transactions = Transactions(clock, ids)
+        self.claims_until = until
+        self.transport = transport_for(settings.EMAIL_URL)
+        self.transactions = Transactions(clock, ids, of)
         self.worker: Worker | None = None
 
     def run(self) -> Counter[str]:
         """Deliver. Return the number of letters by outcome."""
+        if self.transactions.of == Letter.POSTS:
+            return post_due(self.transactions, self._may_claim)
         if (worker := self._start_worker()) is None:
             return Counter()
         is_complete = False
@@ -86,20 +89,23 @@ class Round:
                 circuit_breaker.open(failure.kind, str(failure), self.clock(), is_probe=is_probe)
         return worker.batcher.counts
 
+    def _may_claim(self):
+        return time.monotonic() < self.claims_until and not self.is_stopping()
+
     def _start_worker(self) -> Worker | None:
         """Return a worker, if letters are due, may be sent and a connection can be opened.
 
         Cheap checks come first. Connecting comes last: it takes long, and after a failure only the
         worker that claimed the probe may do it.
         """
-        if self.is_stopping() or time.monotonic() >= self.claims_until:
+        if not self._may_claim():
             return None
         now = self.clock()
         state = circuit_breaker.current()
         if reason := state.blocked_reason(now):
             logger.warning("No emails are sent: %s", reason)
             return None
-        due = Letter.objects.due(now)
+        due = Letter.objects.due(now).filter(Letter.EMAILS)
         if not (due if self.ids is None else due.filter(pk__in=self.ids)).exists():
             return None
         is_probe = state.failures > 0
@@ -148,15 +154,17 @@ class Round:
 
 
 def deliver_due(
-    clock: Clock, ids: Sequence[int] | None = None, *, seconds: float = float("inf"), **limits
+    clock: Clock, ids: Sequence[int] | None = None, *, of=None, seconds=float("inf"), **limits
 ) -> Counter[str]:
     """Deliver all due letters, or the due ones of `ids`. Return the number of letters by outcome.
 
-    Letters that may have crashed earlier rounds get a round of their own, before the others.
+    `of` names sorts of letters. Without it, emails come first, then posts. Letters that may have
+    crashed earlier rounds get a round of their own, before the others.
     """
     until = time.monotonic() + seconds
-    suspects = transitions.crash_suspects(clock()) if ids is None else []
     counts: Counter[str] = Counter()
-    for round_ids in [*([letter_id] for letter_id in suspects), ids]:
-        counts += Round(clock, round_ids, seconds=until - time.monotonic(), **limits).run()
+    for letters in of or (Letter.EMAILS, Letter.POSTS):
+        suspects = transitions.crash_suspects(clock(), letters) if ids is None else []
+        for round_ids in [*([letter_id] for letter_id in suspects), ids]:
+            counts += Round(clock, round_ids, of=letters, until=until, **limits).run()
     return counts

@@ -64,11 +64,12 @@ class Claimed:
 
 
 class Transactions:
-    """The transactions of one round. `ids` restricts it to these letters."""
+    """The transactions of one round, `of` emails or posts. `ids` restricts it to these letters."""
 
-    def __init__(self, clock: Clock, ids: Sequence[int] | None):
+    def __init__(self, clock: Clock, ids: Sequence[int] | None, of=Letter.EMAILS):
         self.clock = clock
         self.ids = ids
+        self.of = of
         self.is_counting = True  # Whether any provider is limited, as last checked.
         self._clock_time: datetime | None = None  # As last read,
         self._clock_read_at = 0.0  # and time.monotonic() then.
@@ -93,6 +94,7 @@ class Transactions:
                 now,
                 limit,
                 self.ids,
+                of=self.of,
                 looks_for_awaited=self._is_check_due(),
                 is_counting=self.is_counting,
             )
@@ -136,11 +138,11 @@ class Transactions:
             ids = {letter.id for letter in changed}
             recorded = [item for item in free if item.letter.id in ids]
             checked = None if is_stopped else self._final_check(at_check, locked, now)
-            if is_probe and not all(item.message.channel for item in recorded):
+            if is_probe and recorded:
                 circuit_breaker.close()
             # Last, since it locks rows of providers, for which other workers would wait.
             if self.is_counting:
-                throttling.record_success([item.message.recipient for item in recorded], now)
+                throttling.record_success([item.letter.recipient for item in recorded], now)
         return recorded, checked
 
     def journal_accepted(self, ended: list[InFlightLetter]) -> list[InFlightLetter]:
@@ -200,9 +202,8 @@ class Transactions:
         return True
 
     def _write_journal(self, accepted):
-        if settings.EMAIL_URL.startswith("file:"):  # For emails, the outbox is its own journal.
-            accepted = [item for item in accepted if item.message.channel]
-        if not accepted:
+        is_outbox = settings.EMAIL_URL.startswith("file:") and self.of == Letter.EMAILS
+        if not accepted or is_outbox:  # Which is its own journal.
             return
         try:
             if self._journal is None:

@@ -6,7 +6,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
+from digest.indexing import index_store
 from digest.models import Digest
+from digest.operations import upgrade
 from digest.planning import plan
 from subscriptions.actions.export import export
 from subscriptions.delivery.worker import rounds
@@ -71,6 +73,53 @@ def test_a_new_channel_without_topics_gets_nothing_on_the_first_day(panel, serve
     assert Channel.objects.get().next_due_at.date() == NOW.date() + timedelta(days=1)
 
 
+def kept(channel):
+    rows = channel.preferences.order_by("pk")
+    return list(rows.values_list("topic__kind", "topic__query", "stance", "weight"))
+
+
+def test_interests_of_a_channel_are_read_as_on_the_sign_up_page(panel, server):
+    make.topic("Sea ice")
+    for _ in range(2):
+        make.paper("Sea ice")
+    index_store.renew(NOW)  # The reader's vocabulary.
+    lines = "We work on graphs, but not on fish\r\nauthor: Ada Example\r\nsea ice"
+    assert not add(panel, server.secret, interests=lines, muted_interests="cs.RO")
+    channel = Channel.objects.get()
+    assert sorted(kept(channel)) == [
+        *(("", "Sea ice", "follow", 1.0), ("author", "author: Ada Example", "follow", 1.0)),
+        *(("category", "cs.RO", "mute", 1.0), ("words", "fish", "mute", 1.0)),
+        ("words", "graphs", "follow", 1.0),
+    ]
+    assert channel.next_due_at == NOW
+    shown = form_of(page(panel, channel))
+    assert shown["interests"] == "graphs\nauthor: Ada Example"
+    assert sorted(shown["muted_interests"].splitlines()) == ["cs.RO", "fish"]
+
+
+def test_a_channel_that_is_saved_unchanged_keeps_its_interests(panel):
+    old = "We work on graphs, but not on fish\nsea ice, coral reefs\ncs.RO"
+    topics = {"topics": [make.topic("Hidden", is_offered=False)], "muted": [make.topic("Bread")]}
+    fields = {"channel": "json", "title": "Lab", "secret": encrypt("https://example.org/")}
+    channel = make.subscriber(interests=old, **topics, **fields)
+    channel.preferences.filter(topic__query="cs.RO").update(stance="mute", weight=2.5)
+    before, ids = kept(channel), list(channel.own_topics.values_list("pk", flat=True))
+    page_fields = form_of(page(panel, Channel.objects.get()))
+    lines = page_fields["interests"].replace("\n", "\r\n")
+    assert save(panel, Channel.objects.get(), interests=lines, hour=9).status_code == 302
+    assert (make.fresh(channel).hour, kept(channel)) == (9, before)
+    assert list(channel.own_topics.values_list("pk", flat=True)) == ids
+    assert "nterests" not in LogEntry.objects.get().get_change_message()
+    save(panel, Channel.objects.get(), interests="sea ice, coral reefs", muted_interests="")
+    assert [row[1] for row in kept(channel)] == ["Hidden", "sea ice, coral reefs", "Bread"]
+
+
+def test_too_many_interests_of_a_channel_are_refused(panel, server):
+    lines = "\n".join(f"word{n}" for n in range(51))
+    assert "50 interests" in str(add(panel, server.secret, muted_interests=lines))
+    assert not Channel.objects.exists()
+
+
 def test_the_address_is_in_no_page_log_or_export(panel, server, caplog):
     add(panel, server.secret)
     channel = Channel.objects.get()
@@ -102,9 +151,34 @@ def test_an_address_that_is_not_allowed_is_refused_and_not_shown(panel, address)
 
 def test_telegram_needs_a_token_and_a_chat(panel):
     assert add(panel, "123:T0KEN", "telegram")["chat_id"]
-    assert not add(panel, "123:T0KEN", "telegram", chat_id="-1001")
-    secret = decrypt(Channel.objects.get().secret)
-    assert secret == "https://api.telegram.org/bot123:T0KEN/sendMessage#-1001"
+    assert not add(panel, "123:T0KEN", "telegram", chat_id=" -1001 ")
+    channel = Channel.objects.get()
+    assert decrypt(channel.secret) == "https://api.telegram.org/bot123:T0KEN/sendMessage"
+    assert channel.chat_id == "-1001"
+    save(panel, channel, chat_id="@room")
+    assert (make.fresh(channel).chat_id, decrypt(channel.secret)[-4:]) == ("@room", "sage")
+
+
+def test_other_kinds_get_no_chat_and_no_fragment(panel, server):
+    add(panel, f"{server.secret}#-1001", "slack", chat_id="-1001")
+    channel = Channel.objects.get()
+    assert (decrypt(channel.secret), channel.chat_id) == (server.secret, "")
+    press_test(panel, channel)
+    assert "chat_id" not in server.posted[0]
+
+
+def test_upgrade_copies_the_chat_of_earlier_telegram_channels(panel, server):
+    secrets = [encrypt(f"{server.secret}#-1001"), encrypt(f"{server.secret}#x"), "unreadable"]
+    kinds = ("telegram", "slack", "telegram")
+    rows = [
+        make.subscriber(channel=kind, title=kind, secret=secret)
+        for kind, secret in zip(kinds, secrets, strict=True)
+    ]
+    upgrade.copy_chat_ids()
+    assert [make.fresh(row).chat_id for row in rows] == ["-1001", "", ""]
+    assert [row.secret for row in rows] == secrets
+    press_test(panel, Channel.objects.first())
+    assert server.posted[0]["chat_id"] == "-1001"
 
 
 def test_a_test_message_shows_the_answer_with_what_to_do_and_stores_nothing(panel, server):
@@ -141,8 +215,12 @@ def test_a_channel_of_a_group_follows_no_topics(panel):
     own = Channel.objects.get()
     assert "preferences-TOTAL_FORMS" in page(panel, own).text
     Group.objects.create(name="The lab", channel=channel)
+    channel.preferences.create(topic=make.topic("Bread"))
     shown = page(panel, own)
     assert "preferences-TOTAL_FORMS" not in shown.text
+    assert "Interests" not in text_of(shown)
+    assert save(panel, own, hour=9).status_code == 302
+    assert (make.fresh(channel).hour, channel.preferences.count()) == (9, 1)
     assert "The lab" in text_of(shown)
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import lxml.html
 import pytest
+from django.contrib.auth.models import Group as Role
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 TODAY = NOW.date()
 INDEX = "admin:index"
+TEST_EMAIL = {"_form_submitted": "on", "email": "you@example.org"}
 
 
 def tally(measure, counts, day=TODAY):
@@ -30,7 +32,7 @@ def tally(measure, counts, day=TODAY):
 
 
 def plot(title, days=30):
-    return next(one for one in charts.plots_of(days, TODAY) if one.kind.title == title)
+    return next(one for one in charts.plots_of(days, TODAY, {}) if one.kind.title == title)
 
 
 def figures(response):
@@ -48,15 +50,43 @@ def test_a_fresh_installation_says_that_nothing_was_counted_yet(panel):
     text = text_of(panel.get(reverse(INDEX)))
     assert "Nothing counted yet" in text
     assert text.count("No data in this period.") == len(charts.KINDS)
-    assert "active –" in text
+    assert "active 0" in text
+    assert "confirmed –" in text
+
+
+def test_first_steps_end_when_all_are_done(panel, settings):
+    def waiting():
+        steps = panel.get(reverse(INDEX)).context["steps"]
+        return [step["name"].split()[0] for step in steps if not step["is_done"]]
+
+    settings.EMAIL_URL, settings.SITE_URL = "file:", "http://127.0.0.1:8000"
+    assert waiting() == ["Choose", "Fetch", "Connect", "Set", "Invite"]
+    assert "All is well" not in text_of(panel.get(reverse(INDEX)))
+    make.paper()
+    settings.SITE_URL = "https://papers.example.org"
+    assert waiting() == ["Choose", "Connect", "Invite"]
+    make.subscriber(confirmed=False)
+    panel.post(reverse("admin:subscriptions_sending_test"), TEST_EMAIL)
+    assert waiting() == ["Connect"]
+    settings.EMAIL_URL = "smtp://mail.example.org"
+    assert waiting() == []
+    assert "First steps" not in text_of(panel.get(reverse(INDEX)))
+
+
+@pytest.mark.parametrize("role", ["curator", "viewer"])
+def test_first_steps_are_for_operators(client, role):
+    user = User.objects.create(username=role, is_staff=True)
+    user.groups.add(Role.objects.get(name=role))
+    client.force_login(user)
+    assert "First steps" not in text_of(client.get(reverse(INDEX)))
 
 
 def test_each_plot_has_its_figures_as_a_table_and_in_words(panel):
-    tally("letters", {"digest accepted": 1200, "confirm accepted": 3, "digest failed": 2})
-    tally("letters", {"digest accepted": 7}, TODAY - DAY)
+    tally("harvests", {"arxiv new": 1200, "biorxiv new": 3, "arxiv bad": 2})
+    tally("harvests", {"arxiv new": 7}, TODAY - DAY)
     response = panel.get(reverse(INDEX))
-    rows = figures(response)["Emails"]
-    assert rows[0] == ["Day", "Sent", "Queued", "Not sent"]
+    rows = figures(response)["Imports"]
+    assert rows[0] == ["Day", "New", "Changed", "Unreadable"]
     assert rows[1:4] == [
         ["1 Jun 2026", "1,203", "0", "2"],
         ["31 May 2026", "7", "0", "0"],
@@ -64,8 +94,8 @@ def test_each_plot_has_its_figures_as_a_table_and_in_words(panel):
     ]
     assert len(rows) == 31
     assert (
-        'role="img" aria-label="Emails from 3 May 2026 to 1 Jun 2026, emails of all kinds per day; '
-        "today so far: sent 1,203, queued 0, not sent 2. The table below has all figures."
+        'role="img" aria-label="Imports from 3 May 2026 to 1 Jun 2026, papers per day; '
+        "today so far: new 1,203, changed 0, unreadable 2. The table below has all figures."
     ) in response.text
 
 
@@ -75,6 +105,18 @@ def test_the_plots_of_what_was_really_counted_show_it(panel):
     daily_stats.count(NOW)
     rows = figures(panel.get(reverse(INDEX)))["Subscribers"]
     assert rows[1] == ["1 Jun 2026", "1", "0", "1", "0", "0"]
+
+
+def test_today_has_the_live_numbers_of_the_page(panel):
+    tally("subscribers", {"active": 9, "pending": 2})
+    tally("letters", {"digest planned": 5})
+    subscriber = make.subscriber()
+    for state in ("accepted", "skipped"):
+        fields = {"kind": "link", "state": state, "created_at": NOW, "closes_at": NOW}
+        subscriber.letters.create(**fields)
+    shown = figures(panel.get(reverse(INDEX)))
+    assert shown["Subscribers"][1] == ["1 Jun 2026", "1", "0", "0", "0", "0"]
+    assert shown["Emails"][1] == ["1 Jun 2026", "1", "0", "1"]
 
 
 @pytest.mark.parametrize(("asked", "columns"), [("90", 90), ("364", 52), ("x", 30)])

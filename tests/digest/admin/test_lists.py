@@ -71,6 +71,21 @@ def test_subscribers_are_sorted_by_address_and_no_list_by_a_slow_column(panel):
         assert rows(panel, LETTERS, o=column) == letters[::-1]
 
 
+def test_subscribers_are_listed_with_sign_up_day_and_interests(panel):
+    topic, muted = make.topic("Sea ice"), make.topic("Bread")
+    new = make.subscriber(topics=[topic], muted=[muted], interests="graphs")
+    old = make.subscriber(interests="x" * 80)
+    Subscriber.objects.filter(pk=old.pk).update(asked_at=NOW - 9 * DAY)
+    text = text_of(panel.get(reverse(SUBSCRIBERS)))
+    assert "1 Jun 2026 Sea ice, graphs" in text
+    assert "23 May 2026 xxx" in text
+    assert "x" * 60 not in text
+    assert "Bread" not in text
+    column = panel.get(reverse(SUBSCRIBERS)).context["cl"].list_display.index("signed_up")
+    assert rows(panel, SUBSCRIBERS, o=column) == [old, new]
+    assert rows(panel, SUBSCRIBERS, o=-column) == [new, old]
+
+
 def test_letters_are_found_by_a_part_of_an_address_and_by_their_name(panel, settings):
     first, other = make.subscriber("ada@example.org"), make.subscriber("bob@example.org")
     named = letter(first, message_id="")

@@ -207,13 +207,14 @@ def test_a_trial_says_what_is_wrong_and_what_to_do(panel, server, monkeypatch, a
 FIELDS = reverse("admin:subscriptions_topic_use_fields")
 
 
-def test_today_asks_for_fields_until_there_is_a_subscriber(panel):
+def test_today_asks_for_fields_until_they_are_chosen(panel):
     starter_topics.make_topics()
+    form = panel.get(reverse("admin:index")).context["steps"][0]["form"]
+    assert not any(box.data["selected"] for box in form["chosen"])
+    panel.post(FIELDS, {"_form_submitted": "on", "chosen": ["biology"]})
     response = panel.get(reverse("admin:index"))
-    assert "What do your readers work on?" in response.text
-    assert response.context["fields_form"].fields["chosen"].initial == ["computer-science"]
-    make.subscriber(interests="bread")
-    assert "What do your readers" not in panel.get(reverse("admin:index")).text
+    assert "form" not in response.context["steps"][0]
+    assert "Use these fields" not in response.text
 
 
 def test_fields_bring_their_topics_and_sources_and_keep_what_somebody_uses(panel):

@@ -100,7 +100,7 @@ def test_the_first_page_says_what_came_in_and_begins_with_what_did_not(panel, se
     assert "0 papers announced, 0 stored" in page()
     Coverage.objects.update(state="fresh", announced=1000, had=1000)
     assert "arXiv, 1 Jun 2026: 2,000 papers announced, 2,000 stored Complete" in page()
-    assert "All is well" in page()
+    assert "to fix" not in page()
     covered(day=TODAY - timedelta(days=3))
     Coverage.objects.filter(category="math").update(state="stalled", announced=0, had=0)
     text = page()

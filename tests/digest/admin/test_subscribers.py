@@ -58,6 +58,16 @@ def test_a_subscribers_page_names_its_time_zone_and_no_button_leads_to_another_s
     assert not shown.xpath("//a[contains(@class, 'related-widget-wrapper-link')]")
 
 
+def test_a_subscribers_page_names_the_kinds_of_their_own_interests(panel):
+    subscriber = make.subscriber(interests="sea ice\ncs.RO\nbread", topics=[make.topic("Graphs")])
+    for query, kind in (("sea ice", "text"), ("cs.RO", "category")):
+        subscriber.own_topics.filter(query=query).update(kind=kind)
+    shown = lxml.html.fromstring(page(panel, subscriber).content)
+    chosen = shown.xpath("//select[starts-with(@name, 'preferences-')]/option[@selected]/text()")
+    own = ["sea ice (text)", "cs.RO (category)", "bread"]
+    assert [name for name in chosen if name not in ("Follow", "Select value")] == ["Graphs", *own]
+
+
 def test_a_pause_calls_off_the_letter_that_waits(panel):
     digest = planned_digest()
     response = page(panel, digest.subscriber)
@@ -244,10 +254,21 @@ def test_the_preview_of_a_day_that_was_planned_is_the_digest_that_was_planned(pa
 def test_the_preview_says_why_there_is_none(panel):
     make.paper("Bread")
     subscriber = make.subscriber(interests="graphs")
-    assert "No ranking model yet." in preview_of(panel, subscriber).text
+    assert "No ranking model yet." in preview_of(panel, subscriber, "").text
     model_store.fit(NOW)
-    assert preview_of(panel, subscriber).text == "No matching papers."
-    assert "No digest was planned today" in preview_of(panel, subscriber, "").text
+    text = preview_of(panel, subscriber, "").text
+    assert "No digest was planned today" in text
+    assert "No new paper matches, so no email is sent." in text
+    assert "<iframe" not in text
+
+
+def test_the_preview_shows_emails_without_papers_that_are_sent(panel):
+    make.paper("Bread")
+    subscriber = make.subscriber(interests="graphs", wants_quiet_days=True)
+    plan.plan(NOW)
+    assert "Welcome to Paperboy" in preview_of(panel, subscriber, "today").text
+    assert "No new papers for you today" in preview_of(panel, subscriber).text
+    assert preview_of(panel, subscriber, "").text.count("<iframe") == 2
 
 
 def test_a_subscribers_page_shows_day_by_day_what_was_sent_and_why_nothing_was(panel):

@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from markdown_it import MarkdownIt
 
 from digest.channels import formats
 from digest.channels.formats import ChannelMessage, MessagePaper
@@ -34,7 +36,7 @@ def test_a_digest_is_written_in_the_format_of_its_channel(kind):
 
 
 def test_a_long_digest_stays_within_every_limit_and_says_how_much_is_left_out():
-    long = post(50, title="Ünïcödé 🧪 " * 18)
+    long = post(50, title="Ünïcödé 🧪 " * 36)
     slack, teams = message("slack", long), formats.payload("teams", long)
     text = message("telegram", long)["text"]
     assert len(slack["blocks"]) <= 50
@@ -60,9 +62,31 @@ def test_a_title_mentions_nobody_and_changes_no_markup():
     html = message("telegram", post(1, title=TRAP))["text"]
     for said in (slack["text"], slack["blocks"][2]["text"]["text"], html):
         assert "&lt;!everyone&gt; @\u2060here &amp; @\u2060channel &lt;b&gt; [x]\u2060(http" in said
-    inlines = message("teams", post(1, title=TRAP))["attachments"][0]["content"]["body"][2]
-    assert inlines["inlines"][0]["text"] == f"1. {TRAP}"
-    assert inlines["inlines"][0]["type"] == "TextRun"
+
+
+TITLES = [TRAP, "A [b](http://x/) _c_ *d* `e` ~f~ (g) \\", "<at>Ada</at> &lt;b&gt; <http://x/>"]
+TITLES += ["- a", "+ b", "# c", "12. d", "2024) e", "***", "f\n\n# g", "[h]: http://x/"]
+
+
+@pytest.mark.parametrize("text", TITLES)
+def test_teams_shows_titles_and_texts_as_they_are(text):
+    sent = message("teams", post(1, title=text, text=text))
+    blocks = sent["attachments"][0]["content"]["body"]
+    assert {(block["type"], block["wrap"]) for block in blocks} == {("TextBlock", True)}
+    shown = " ".join(text.split()).replace("@", "@\u2060")
+    url = "http://localhost:8000/papers/2606.1/"
+    for block, words in ((blocks[1], shown), (blocks[2], f"1. {shown}")):
+        root = ElementTree.fromstring(MarkdownIt("commonmark").render(block["text"]))
+        links = [link.get("href") for link in root.iter("a")]
+        assert "".join(root.itertext()) == words
+        assert links == ([url] if block is blocks[2] else [])
+        assert {element.tag for element in root.iter()} <= {"p", "a"}
+
+
+def test_teams_links_survive_parentheses_in_an_id():
+    paper = MessagePaper("x", "T", "http://localhost:8000/papers/10.1/S(05)1)/", "", "")
+    sent = formats.payload("teams", ChannelMessage("a", "t", "2026-06-01", "", [paper])).decode()
+    assert "[1. T](http://localhost:8000/papers/10.1/S%2805%291%29/)" in sent
 
 
 @pytest.mark.parametrize("kind", KINDS)

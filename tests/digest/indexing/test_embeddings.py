@@ -1,5 +1,6 @@
 """Sentence embeddings: encoded, computed in the background, stored, refused if damaged."""
 
+import json
 import shutil
 import sys
 
@@ -9,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from digest import tasks
 from digest.indexing import embeddings
-from digest.indexing.encoder import Encoder, EncoderError, paper_text
+from digest.indexing.encoder import MODULES, POOLING, PROMPTS, Encoder, EncoderError, paper_text
 from digest.models import Paper, PaperEmbedding
 from digest.models.locks import Lease
 from digest.operations import doctor as checkup
@@ -18,6 +19,7 @@ from tests.factories.make import DAY, NOW
 from tests.helpers import services
 
 pytestmark = pytest.mark.django_db
+PROMPT = {"query": "the question: ", "document": ""}
 
 
 class FakeEncoder:
@@ -32,6 +34,8 @@ class FakeEncoder:
         self.texts += texts
         vectors = np.array([np.random.default_rng(len(text)).normal(size=8) for text in texts])
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    encode_queries = encode
 
 
 @pytest.fixture
@@ -77,7 +81,7 @@ def test_texts_that_mean_the_same_are_nearer_than_others(real):
 
 
 @pytest.mark.services
-def test_a_text_has_the_same_vector_alone_and_beside_others_and_is_cut_at_256_tokens(real):
+def test_a_text_has_the_same_vector_alone_and_beside_others_and_is_cut_at_128_tokens(real):
     long = "a study of corals " * 100
     together = real.encode(["Corals", long, f"{long} and galaxies"])
     np.testing.assert_array_equal(together[:1], real.encode(["Corals"]))
@@ -107,6 +111,48 @@ def test_another_model_has_another_identity(tmp_path, real):
     with (folder / "tokenizer.json").open("a") as file:
         file.write("\n")
     assert Encoder.load(str(folder), tmp_path).identity != real.identity
+
+
+def model_with(folder, modules, pooling, prompts):
+    """Return the encoder of the tests' model with these JSON files beside it."""
+    folder = shutil.copytree(services.semantic_model(), folder)
+    (folder / POOLING).parent.mkdir()
+    for path, content in ((MODULES, modules), (POOLING, pooling), (PROMPTS, prompts)):
+        (folder / path).write_text(json.dumps(content))
+    return Encoder.load(str(folder), folder)
+
+
+def pooled(way):
+    return {"word_embedding_dimension": 384, f"pooling_mode_{way}": True, "include_prompt": True}
+
+
+@pytest.mark.services
+def test_pooling_and_prompts_are_those_of_the_model(tmp_path, real):
+    mean, cls = (
+        model_with(tmp_path / way, [], pooled(way), {"prompts": PROMPT})
+        for way in ("mean_tokens", "cls_token")
+    )
+    np.testing.assert_array_equal(mean.encode(["corals"]), real.encode(["corals"]))
+    np.testing.assert_array_equal(
+        mean.encode_queries(["corals"]), real.encode(["the question: corals"])
+    )
+    assert mean.encode(["corals"])[0] @ cls.encode(["corals"])[0] < 0.99
+    assert len({real.identity, mean.identity, cls.identity}) == 3
+
+
+UNSUPPORTED = [
+    ([{"type": "sentence_transformers.models.Dense"}], {}, "modules Dense are not supported"),
+    ([], pooled("lasttoken"), "pooling pooling_mode_lasttoken is not supported"),
+    ([], pooled("max_tokens") | pooled("cls_token"), "is not supported"),
+    ([], pooled("mean_tokens") | {"include_prompt": False}, "without the prompt"),
+]
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(("modules", "pooling", "refused"), UNSUPPORTED)
+def test_a_model_that_is_read_in_another_way_is_refused(tmp_path, real, modules, pooling, refused):
+    with pytest.raises(EncoderError, match=refused):
+        model_with(tmp_path / "model", modules, pooling, {})
 
 
 @pytest.mark.services
@@ -200,7 +246,7 @@ def test_two_never_compute_at_once(fake):
 
 
 def test_a_paper_that_changed_gets_a_new_vector(fake):
-    paper = make.paper("Corals")
+    paper = make.paper("Corals", "")
     embeddings.embed_missing(NOW)
     Paper.objects.update(title="Corals, revised", changed_at=NOW + DAY)
     embeddings.embed_missing(NOW)
@@ -211,7 +257,7 @@ def test_a_paper_that_changed_gets_a_new_vector(fake):
 
 def test_vectors_are_read_in_the_order_of_their_papers_and_are_zeros_without(fake, monkeypatch):
     monkeypatch.setattr(embeddings, "READ_BATCH", 2)
-    papers = [make.paper("x" * number) for number in range(1, 6)]
+    papers = [make.paper("x" * number, "") for number in range(1, 6)]
     embeddings.embed_missing(NOW)
     ids = [papers[3].pk, "unknown", papers[0].pk, papers[4].pk, papers[3].pk]
     vectors = embeddings.vectors_of(ids)

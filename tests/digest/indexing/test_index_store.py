@@ -55,7 +55,7 @@ def test_a_new_paper_is_found_once_the_index_is_refreshed():
 @pytest.mark.parametrize("after", [DAY, -30 * MINUTE])
 def test_a_paper_that_changed_is_found_by_its_new_words(after):
     """Also where the change was begun before the index, and committed after it."""
-    paper = make.paper("Graph networks")
+    paper = make.paper("Graph networks", "")
     index_store.renew(NOW)
     Paper.objects.filter(pk=paper.pk).update(title="Molecules", changed_at=NOW + after)
     assert index_store.refresh(NOW + DAY) is True

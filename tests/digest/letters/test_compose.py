@@ -254,11 +254,3 @@ def test_fifty_papers_of_the_longest_kind_leave_the_foot_in_sight(moved_at):
         assert tokens.unsubscribe_url(material.subscriber) in part
     numbered = re.findall(r"^(\d+)\. ", content.text, re.MULTILINE)
     assert numbered == [str(number) for number in range(1, shown + 1)]
-
-
-@pytest.mark.parametrize("form", compose.DENSITIES)
-def test_each_form_of_a_letter_is_the_one_that_is_rendered_alone(form, monkeypatch):
-    monkeypatch.setattr(compose, "DENSITIES", [form])
-    material = material_of(["Graphs & <b>", "Long " * 100])
-    material.picks[0].would_fold = [Paper(id=f"x{n}", title="Also") for n in range(4)]
-    assert mime_of(compose.render(material)) == mime_of(alone(material, form))

@@ -87,8 +87,8 @@ def test_a_tick_that_is_five_minutes_old_is_an_alarm():
     (found,) = alarms.check_all(NOW + MINUTE)
     assert (found.name, found.said) == (
         "beat",
-        "The scheduler last ran at 11:55 UTC on 1 June 2026: Celery beat or all workers are "
-        "down, or their clocks are a minute apart.",
+        "The scheduler last ran at 11:55 UTC on 1 June 2026: `serve`, Celery beat or all workers "
+        "are down, or their clocks are a minute apart.",
     )
 
 

@@ -223,6 +223,7 @@ BY_RULE = {
     "the last two": "digest.FittedModel digest.ArchiveFile",
     "when they have expired": "sessions.Session",
     "goes with its letter": "digest.Digest digest.Pick",
+    "goes with its topic": "digest.AddedPaper",
     "goes with its reader": "digest.Feedback digest.LibraryPaper digest.LibraryUpload "
     "digest.ReaderModel digest.ZoteroLibrary subscriptions.ApiToken subscriptions.Invitation "
     "subscriptions.Topic subscriptions.TopicPreference",

@@ -191,8 +191,8 @@ def test_a_work_that_comes_under_all_its_ids_at_once_is_one_entry(third):
 
 
 def test_a_letter_names_where_the_work_is_as_well_and_not_its_title_twice(outbox):
-    earlier(0, url="https://doi.org/10.1101/2026.04.01.1", abstract="")
-    on_arxiv()
+    earlier(0, url="https://doi.org/10.1101/2026.04.01.1")
+    on_arxiv(abstract="")
     subscriber()
     call_command("tick", now=NOW)
     text = outbox()[0].get_body(["plain"]).get_content().replace("\r\n", "\n")
@@ -236,8 +236,9 @@ def test_a_preview_of_eight_days_has_a_work_once():
     earlier(3)
     on_arxiv()
     model_store.fit(NOW)
-    days = preview.preview_digests(GRAPHS, NOW).days
-    assert [pick.paper.pk for day in days for pick in day.picks] == [EARLIER]
+    result = preview.preview_digests(GRAPHS, NOW)
+    assert [pick.paper.pk for pick in result.first.picks] == [ON_ARXIV]
+    assert [pick.paper.pk for day in result.before for pick in day.picks] == [EARLIER]
 
 
 def test_the_preview_of_a_change_has_no_work_that_was_sent_under_its_other_id():

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from digest.http.client import Entry
 from digest.models import Turn
 from digest.papers.http_throttle import DatabaseCache, DatabaseGate
-from digest.sources.http import Entry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -2,6 +2,7 @@
 
 import html
 import random
+import re
 
 import pytest
 from django.db import connection
@@ -135,7 +136,7 @@ def test_hostile_questions_are_answered_and_write_nothing(client):
         assert html.escape(asked) in page
         assert asked not in page
     url = reverse("why", args=[token_of(someone)])
-    assert client.post(url, {"paper": "2506.04235"}).status_code == 405
+    assert client.post(url, {"paper": "2506.04235"}).status_code == 200
     assert everything() == before
 
 
@@ -163,6 +164,6 @@ def test_papers_and_topics_that_are_markup_stay_text_in_every_answer(client):
     pages += [ask(client, one, of.pk) for one in (follows, lacks) for of in (paper, other)]
     for page in pages:
         assert page.status_code == 200
-        assert "&lt;script&gt;alert" in page.content.decode()
-        assert "<script>alert" not in page.content.decode()
+        assert "&lt;script&gt;alert" in re.sub("</?mark>", "", page.text)
+        assert "<script>alert" not in page.text
         assert "<b>" not in page.content.decode()

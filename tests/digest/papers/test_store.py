@@ -167,8 +167,8 @@ def test_the_samples_are_real_papers_over_ten_days_marked_as_samples():
     count = samples.store_samples(NOW.date(), NOW)
     papers = Paper.objects.all()
     assert count == papers.count() >= 160
-    assert len({paper.day for paper in papers}) == samples.DAYS
-    assert max(paper.day for paper in papers) == NOW.date()
+    assert len({paper.day for paper in papers}) == samples.DAYS + samples.DAYS_AHEAD
+    assert max(paper.day for paper in papers) == NOW.date() + timedelta(days=samples.DAYS_AHEAD)
     assert all(paper.is_sample and len(paper.abstract.split()) >= 25 for paper in papers)
     assert papers.filter(upvotes__isnull=False).count() >= 80
     assert sum(bool(paper.authors and paper.categories) for paper in papers) >= 80

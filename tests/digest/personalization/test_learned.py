@@ -4,12 +4,15 @@ import json
 import re
 
 import lxml.html
+import numpy as np
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 
+from digest.indexing import candidates, model_store
 from digest.models import Feedback, ReaderModel
 from digest.personalization import feedback
 from digest.personalization.profiles import profiles_of
+from digest.ranking.relevance_feedback import likeness
 from subscriptions.actions import erase, export
 from subscriptions.models import Subscriber
 from tests.factories import make
@@ -24,7 +27,7 @@ from tests.factories.feedback import (
     weights_of,
     words_of,
 )
-from tests.factories.make import DAY, NOW, SECOND
+from tests.factories.make import DAY, NOW, SECOND, TODAY
 from tests.helpers.pages import text_of
 from tests.helpers.tables import everything
 from tests.helpers.threads import once_before
@@ -128,7 +131,7 @@ def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(clie
 
 def test_switched_off_nothing_is_left_and_switched_on_twice_all_is_kept(world):
     someone = taught(subscriber(), "more", *world["roads"][:3])
-    learned = ("terms", "words", "weights", "liked", "floor", "fitted_at", "learned")
+    learned = ("terms", "words", "weights", "liked", "fitted_at", "learned")
     rows = ReaderModel.objects.filter(subscriber=someone).values(*learned)
     before = rows.get()
     assert all(before.values())
@@ -141,8 +144,10 @@ def test_switched_off_nothing_is_left_and_switched_on_twice_all_is_kept(world):
 
 def test_where_nothing_was_liked_no_paper_is_near_enough(world):
     someone = taught(subscriber(), "less", world["roads"][0])
-    assert ReaderModel.objects.get(subscriber=someone).floor is None  # JSON has no infinity.
-    assert profiles_of([someone])[0].learned.floor == float("inf")
+    (profile,) = profiles_of([someone])
+    papers = candidates.announced(model_store.in_use(), TODAY).papers
+    odds = likeness(np.ones((1, len(papers))), papers, [profile.learned])
+    assert np.isneginf(odds).all()
 
 
 def test_switched_off_while_fitting_nothing_is_learned(world):

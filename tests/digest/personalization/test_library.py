@@ -16,6 +16,7 @@ from digest.personalization import library as personalization_library
 from digest.planning import plan
 from digest.sources import bibliographies
 from digest.views import library
+from digest.wording import reason_of
 from subscriptions.actions import erase, export
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Subscriber
@@ -63,6 +64,28 @@ def test_what_is_no_text_is_refused_with_the_formats_that_are_read(client, subsc
         part = client.post(f"{address(subscriber)}?part", {"text": text}).json()
         assert part == {"problem": said}
     assert not subscriber.library.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<mods><titleInfo>", "This looks like MODS XML. Export your references as BibTeX or RIS"),
+        ("--A-- a\n--TI-- On soup\n--AU-- b\n--PY-- 1", "This format cannot be read. Export your"),
+    ],
+)
+def test_other_formats_are_refused_with_what_to_export(client, subscriber, text, said):
+    for sent in ({}, {"add": "1"}):
+        response = look(client, subscriber, text, **sent)
+        assert (response.status_code, said in words_of(response)) == (400, True)
+    assert (
+        client.post(f"{address(subscriber)}?part", {"text": text}).json()["problem"][:9] == said[:9]
+    )
+
+
+def test_the_parts_of_files_are_limited_for_an_hour(client, subscriber, monkeypatch):
+    monkeypatch.setattr(library, "MAX_PARTS", 2)
+    parts = [client.post(f"{address(subscriber)}?part", {"text": "On soups"}) for _ in range(3)]
+    assert [part.status_code for part in parts] == [200, 200, 429]
 
 
 def test_a_nul_is_reported_by_what_stands_before_it(client):
@@ -390,7 +413,7 @@ def test_a_library_brings_its_like_without_any_topic():
     plan.plan(NOW)
     (pick,) = Pick.objects.filter(subscriber=subscriber)
     assert pick.paper == new
-    assert pick.why.startswith("Like what you chose: ")
+    assert reason_of(pick).startswith("Like what you chose: ")
 
 
 def test_a_subscriber_with_a_library_gets_nothing_that_trends(outbox):
@@ -433,14 +456,14 @@ def test_who_said_more_ten_times_and_brought_no_library_gets_what_trends_as_befo
 
 def test_what_an_upload_taught_is_gone_when_it_is_undone():
     subscriber = taught()
-    before = ReaderModel.objects.values("words", "weights", "liked", "floor").get()
+    before = ReaderModel.objects.values("words", "weights", "liked").get()
     roads = theme(ROADS, 6, 6, day=TODAY - 20 * DAY)
     personalization_library.add(subscriber, "\n".join(paper.title for paper in roads), NOW)
     feedback.learn(NOW)
-    assert ReaderModel.objects.values("words", "weights", "liked", "floor").get() != before
+    assert ReaderModel.objects.values("words", "weights", "liked").get() != before
     personalization_library.undo(subscriber, LibraryUpload.objects.get().pk)
     feedback.learn(NOW)
-    assert ReaderModel.objects.values("words", "weights", "liked", "floor").get() == before
+    assert ReaderModel.objects.values("words", "weights", "liked").get() == before
 
 
 def test_the_preferences_say_what_was_learned_from_and_lead_to_the_library(client):

@@ -108,8 +108,13 @@ def test_a_subscriber_without_topics_sees_where_a_paper_trends(client):
 
 def test_feedback_changes_the_answer(client):
     seasons = ("spring", "summer", "autumn")
-    old = [make.paper(f"Trout in {one}", "Trout spawn.", day=TODAY - 9 * DAY) for one in seasons]
-    paper = make.paper("Trout in winter", "Trout spawn.")
+    old = [
+        make.paper(
+            f"Trout in {one}", make.about("trout, which spawn in rivers"), day=TODAY - 9 * DAY
+        )
+        for one in seasons
+    ]
+    paper = make.paper("Trout in winter", make.about("trout, which spawn in rivers"))
     someone = subscriber(interests="medieval monasteries")
     model_store.fit(NOW)
     assert answer(client, someone, paper).startswith("Not a match.")
@@ -187,7 +192,7 @@ def test_a_paper_that_was_sent_is_explained_with_its_day_place_and_reason(client
     for asked in (paper.pk, f"https://arxiv.org/abs/{paper.pk}v2", "graph networks of roads"):
         said = answer(client, someone, asked)
         assert said.startswith("You received it on 1 June 2026 (#1): graph networks .")
-        assert said.endswith("Papers are never sent twice.")
+        assert "Papers are never sent twice." in said
     Subscriber.objects.update(unsubscribed_at=NOW, next_due_at=None)
     assert answer(client, someone, paper).startswith("You received it on")
 
@@ -199,7 +204,7 @@ def test_a_paper_whose_letter_is_on_its_way_is_not_said_to_be_had(client):
     said = "Picked. It’s in your digest of 1 June 2026, which is being sent."
     for state in Letter.OPEN:
         Letter.objects.update(state=state)
-        assert answer(client, someone, paper) == said
+        assert answer(client, someone, paper).startswith(said)
 
 
 def test_a_folded_paper_names_the_one_that_stands_for_it_before_and_after(client, alike):
@@ -240,13 +245,11 @@ def test_a_paper_that_is_crowded_out_says_its_place(client):
 
 
 def test_a_paper_that_is_too_weak_is_below_the_cut_and_says_what_it_lacks(client):
-    for number in range(40):
+    for number in range(3):
         make.paper(f"Graph networks {number}", "We study graph networks.")
-    said = explained(
-        client, make.paper("Harbours of the north", "A graph is used in the harbours.")
-    )
+    said = explained(client, make.paper("Harbour graphs"))
     assert said.startswith("Weak match. Your closest interest is “graph networks”")
-    assert said.endswith("It doesn’t mention networks .")
+    assert "It doesn’t mention networks ." in said
 
 
 def test_a_whole_abstract_as_a_topic_is_named_by_its_beginning():
@@ -346,9 +349,9 @@ def test_asking_asks_few_queries_however_much_was_sent(client, django_assert_max
     background_papers(14)
     someone = subscriber(interests="rice", size=20)
     plan.plan(NOW)
-    paper = make.paper("More rice")
+    paper = make.paper("More rice", "Rice and water in pot 15.")
     ask(client, someone, paper.pk)
-    with django_assert_max_num_queries(24):
+    with django_assert_max_num_queries(25):
         assert answer(client, someone, paper).startswith("Due in your next digest")
 
 
@@ -371,3 +374,25 @@ def test_asking_writes_nothing_whatever_the_answer(client, alike):
     for act in (model_store.fit, plan.plan):
         act(NOW)
         ask_all()
+
+
+def test_the_page_marks_words_and_offers_feedback(client):
+    paper = make.paper("Contrastive graph networks of molecules", ABSTRACT)
+    someone = subscriber()
+    plan_and_send()
+    page = client.get(reverse("why", args=[token_of(someone)]), {"paper": paper.pk})
+    assert "<mark>graph</mark> <mark>networks</mark>" in page.text
+    assert "Estimated probability that it is about your interests" in page.text
+    assert all(f'name="value" value="{value}"' in page.text for value in ("more", "less", "save"))
+
+
+def test_a_button_adds_papers_like_it_as_an_interest(client):
+    paper = make.paper("Rye bread", "Bread of rye is baked.")
+    someone = subscriber()
+    path = reverse("why", args=[token_of(someone)])
+    for _ in range(2):
+        page = client.post(path, {"paper": paper.pk}, follow=True)
+        assert "Papers like this are one of your interests." in page.text
+    assert "Add papers like this to my interests" not in page.text
+    (added,) = someone.preferences.filter(topic__kind="paper")
+    assert (added.topic.query, added.stance) == (paper.pk, "follow")

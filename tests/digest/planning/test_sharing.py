@@ -11,10 +11,12 @@ from digest import wording
 from digest.indexing import model_store
 from digest.letters import compose
 from digest.models import LibraryPaper, Paper, Pick, Recommendation
-from digest.personalization import feedback
+from digest.personalization import feedback, interests
 from digest.planning import explain, plan, sharing
 from digest.ranking.selection import Choice
-from subscriptions.actions import erase
+from digest.wording import reason_of
+from subscriptions.actions import erase, preferences
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import transitions
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
@@ -136,6 +138,29 @@ def test_a_channel_and_a_list_of_one_group_each_get_the_papers(lab):
     assert {pick.topic_name for pick in picks_of(lab.channel)} == set(THEMES)
 
 
+def test_a_group_digest_is_of_all_kinds_of_its_members_interests(lab):
+    selections = {
+        "I work on tidal wetlands and peat bogs": "tidal wetlands",
+        "author: Ada Example": "medieval monasteries",
+        "cs.RO": "robot grippers",
+        "text: Carbon storage in the soils of northern forests after fires": "forest soils",
+    }
+    for member, line in zip(members_of(lab), selections, strict=True):
+        selection = TopicSelection.of(interests.read(line), [], [])
+        preferences.change(member, selection, {}, now=NOW)
+    lab.channel = make.subscriber(size=9, channel="json", title="Lab")
+    lab.save()
+    papers()
+    make.paper("tidal wetlands of the north")
+    make.paper("medieval monasteries", authors=["Ada Example"])
+    make.paper("robot grippers", categories=["cs.RO"])
+    make.paper("forest soils", "Carbon storage in the soils of northern forests after fires")
+    plan_and_send(NOW)
+    for recipient in (lab.channel, lab.mailing_list):
+        found = {title.removesuffix(" of the north") for title in titles(picks_of(recipient))}
+        assert found == {*selections.values()}
+
+
 def test_only_members_who_joined_and_get_digests_count(lab):
     papers()
     invited, gone, left, _ = members_of(lab)
@@ -154,18 +179,38 @@ def test_a_group_without_members_has_nothing_to_send(lab):
 
 
 def test_what_a_member_muted_comes_from_another_member_and_near_misses_never(lab, settings):
-    settings.RANKING = {"cut": 4.88, "near": 6}
-    make.paper("Graph colouring of maps", "We colour maps.")
+    settings.RANKING = {"cut": 0.01}
+    make.paper("Graph colouring of maps", "A map is a graph. We colour graphs.")
     first, *_ = members_of(lab)
     paper = make.paper("graph networks of protein folding")
     first.preferences.create(topic=make.topic("protein"), stance="mute")
+    alone = make.subscriber(interests="graph networks")
     Subscriber.objects.update(wants_near=True)
     plan.plan(NOW)
     assert [(pick.paper, pick.topic_name) for pick in picks_of(lab.mailing_list)] == [
         (paper, THEMES[1])
     ]
     assert paper.title not in titles(picks_of(first))
+    assert [pick.group for pick in picks_of(alone)] == ["new", "near"]
     assert "near" not in {pick.group for pick in picks_of(lab.mailing_list)}
+
+
+def test_a_group_digest_names_no_paper_that_a_member_added(lab):
+    papers(0, 6, ["rice cooking"])
+    added = make.paper("Roads", make.about("how roads of asphalt age in the frost"))
+    other = make.paper("Asphalt", make.about("how roads of asphalt crack in the frost"))
+    member, *_ = members_of(lab)
+    member.preferences.all().delete()
+    Subscriber.objects.update(confirmed_at=NOW - DAY)
+    for text in (added.pk, f"Frost | {make.about('how roads of asphalt break in the frost')}"):
+        topic = member.own_topics.create(name=text[:9], query=text, kind="paper")
+        member.preferences.create(topic=topic)
+    lab.memberships.exclude(subscriber=member).delete()
+    plan.plan(NOW)
+    assert {pick.basis for pick in picks_of(member)} == {"added"}
+    picks = picks_of(lab.mailing_list)
+    assert {pick.paper for pick in picks} == {other}
+    assert {(pick.basis, pick.topic_name, *pick.terms) for pick in picks} == {("group", "")}
 
 
 def test_a_group_digest_shows_nothing_of_a_members_feedback(lab, client):
@@ -203,7 +248,9 @@ def test_the_preview_of_a_group_digest_is_what_is_planned(lab):
     _, previewed = plan.preview(lab.mailing_list, TODAY, NOW)
     plan.plan(NOW)
     planned = picks_of(lab.mailing_list)
-    assert [(one.paper_id, one.why) for one in previewed] == [(p.paper_id, p.why) for p in planned]
+    assert [(one.paper_id, reason_of(one)) for one in previewed] == [
+        (p.paper_id, reason_of(p)) for p in planned
+    ]
 
 
 def test_a_paper_of_a_group_digest_is_explained_by_the_members_topics(lab):
@@ -239,7 +286,7 @@ def test_papers_of_the_group_come_behind_a_members_own_and_say_which_group(lab):
     assert [pick.position for pick in picks] == [*range(1, len(picks) + 1)]
     assert {(pick.basis, pick.topic_name) for pick in picks[-4:]} == {("group", "Robotics Lab")}
     assert wording.sections(picks)[-1] == ("Shared in your groups", picks[-4:])
-    assert picks[-1].why == "In the digest of Robotics Lab"
+    assert reason_of(picks[-1]) == "In the digest of Robotics Lab"
     assert not broken(NOW + DAY)
 
 
@@ -327,7 +374,7 @@ def test_a_recommendation_comes_before_the_groups_papers_and_once(lab, pair):
     assert shared_with(pair[1], 1)[:2] == ["Rice 0", "Rice 1"]
     shared = picks_of(pair[1], 1, group="shared")
     assert [pick.basis for pick in shared] == ["advice", "advice", "group", "group", "group"]
-    assert shared[0].why == "Recommended by Ada: “Section 4!”"
+    assert reason_of(shared[0]) == "Recommended by Ada: “Section 4!”"
     papers(2)
     plan_and_send(NOW + 2 * DAY)
     assert not picks_of(pair[1], 2, basis="advice")
@@ -361,7 +408,7 @@ def test_of_an_erased_sender_neither_name_nor_note_stays_in_the_receivers_digest
     recommend(members_of(lab)[2], pair[1], old_paper("Soup"), "Hot", name="Bob")
     plan_and_send(NOW)
     erase.erase(pair[0], now=NOW)
-    said = [pick.why for pick in picks_of(pair[1], group="shared")]
+    said = [reason_of(pick) for pick in picks_of(pair[1], group="shared")]
     assert said == ["Recommended by a colleague", "Recommended by Bob: “Hot”"]
 
 
@@ -374,7 +421,7 @@ def test_of_a_sender_who_goes_while_it_is_planned_neither_name_nor_note_is_sent(
     dues = ranked(*members_of(lab)[1:])
     end(lab, *pair)
     plan.save_plan(dues, {}, NOW)
-    said = [pick.why for pick in picks_of(pair[1], group="shared")]
+    said = [reason_of(pick) for pick in picks_of(pair[1], group="shared")]
     assert said == ["Recommended by a colleague", "Recommended by Bob: “Hot”"]
 
 
@@ -428,7 +475,7 @@ def test_a_hostile_note_stays_a_text_on_one_line_of_its_paper(lab, pair, client)
     recommend(*pair, old_paper(), HOSTILE[:280], name="4. Eve\n5. Mallory")
     plan_and_send(NOW)
     picks = picks_of(pair[1])
-    assert picks[2].why.isprintable()
+    assert reason_of(picks[2]).isprintable()
     content = compose.preview(picks[0].digest, picks)
     numbered = re.findall(r"(?m)^(\d+)\. (.+)", content.text)
     assert [number for number, _ in numbered] == ["1", "2", "3"]

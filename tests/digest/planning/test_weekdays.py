@@ -219,6 +219,8 @@ def test_a_digest_whose_papers_were_given_back_was_none(state, reason, since):
 
 def leave(one, day):
     signup.unsubscribe(one.public_id, source=CONSENT_SOURCE, now=at(day))
+    goodbyes = one.letters.filter(kind="goodbye", ended_at=None)
+    goodbyes.update(state="accepted", ended_at=at(day))
 
 
 def undo(one, day):

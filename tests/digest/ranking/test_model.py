@@ -8,8 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from digest.ranking import model as ranking_model
 from digest.ranking import text
-from digest.ranking.acronyms import long_form
-from digest.ranking.model import IDF_POWER, MIN_BACKGROUND, TfidfModel, counted, word_column
+from digest.ranking.model import IDF_POWER, TfidfModel, counted, word_column
 from tests.factories import corpora, rankings
 from tests.factories.corpora import word
 
@@ -53,11 +52,10 @@ def test_of_many_documents_some_are_learned_from_evenly_spread(monkeypatch):
     assert set(np.diff(fitted.days_)) <= {1, 2, 3}
 
 
-def test_the_background_is_what_is_older_unless_that_is_too_little():
-    days = [*[1] * MIN_BACKGROUND, *[5] * 9]
-    dated = TfidfModel().fit(["bread oven"] * (MIN_BACKGROUND + 9), days)
-    assert len(dated.background(5)) == MIN_BACKGROUND
-    assert len(dated.background(1)) == len(dated.background()) == MIN_BACKGROUND + 9
+def test_the_background_is_what_is_older_or_everything():
+    dated = TfidfModel().fit(["bread oven"] * 19, [*[1] * 10, *[5] * 9])
+    assert len(dated.background(5)) == 10
+    assert len(dated.background(1)) == len(dated.background()) == 19
 
 
 WRITTEN = [
@@ -73,45 +71,6 @@ WRITTEN = [
 @pytest.mark.parametrize(("said", "term", "word"), WRITTEN)
 def test_a_term_is_shown_as_the_most_frequent_word(said, term, word):
     assert TfidfModel().fit(said).word(term) == word
-
-
-# ---- Acronyms
-
-DEFINING = [
-    f"Large language models (LLMs) in {place}" for place in ("car", "pot", "law", "bed", "art")
-]
-
-
-UNCLEAR = [
-    DEFINING[:4],  # Defined too seldom.
-    DEFINING + ["Local lattice motion (LLM)"] * 2,  # And in two ways.
-    [one.replace("LLMs", "L") for one in DEFINING],
-    [one.replace("LLMs", "QRX") for one in DEFINING],  # Not what the words begin with.
-    [one.replace("LLMs", "LANGUAGE") for one in DEFINING],
-    [*DEFINING, *["the llm", "an llm"] * 9],  # Mostly written as a word.
-]
-
-
-@pytest.mark.parametrize("papers", UNCLEAR)
-def test_what_is_not_clearly_an_acronym_stands_for_itself(papers):
-    assert TfidfModel().fit(DEFINING).acronyms_ == {"llm": ("larg", "languag", "model")}
-    assert TfidfModel().fit(papers).acronyms_ == {}
-
-
-LONG_FORMS = [
-    ("LSTM", "a long short-term memory", "long short-term memory"),
-    ("DNA", "of deoxyribonucleic acid", "deoxyribonucleic acid"),
-    ("TM", "of topic attentive models", "topic attentive models"),
-    ("SSL", "such self-supervised learning", "self-supervised learning"),
-    ("PPO", "with proximal policy optimization", "proximal policy optimization"),
-    ("GAN", "we like networks", ""),
-    ("GAN", "", ""),
-]
-
-
-@pytest.mark.parametrize(("acronym", "before", "long"), LONG_FORMS)
-def test_the_long_form_of_an_acronym_is_found_before_it(acronym, before, long):
-    assert long_form(acronym, before) == long
 
 
 # ---- Corpora of any kind
@@ -170,7 +129,6 @@ def test_a_stored_model_ranks_exactly_as_the_fitted_one():
     ours, theirs = corpora.model().read(new), again.read(new)
     assert (ours.features != theirs.features).nnz == 0
     assert np.array_equal(ours.latent, theirs.latent)
-    assert again.acronyms_ == corpora.model().acronyms_
     profile = rankings.follow("bread oven", "LLM", wants_near=True)
     assert rankings.choices_of(profile, new, fitted=again) == rankings.choices_of(profile, new)
 
@@ -192,7 +150,7 @@ DAMAGE = [
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_damaged_model_is_refused():
-    whole = TfidfModel().fit([*TEXTS, *DEFINING]).to_arrays()
+    whole = TfidfModel().fit(TEXTS).to_arrays()
     TfidfModel.from_arrays(whole)
     damaged = [whole | damage for damage in DAMAGE]
     damaged += [{name: whole[name] for name in whole if name != missing} for missing in whole]

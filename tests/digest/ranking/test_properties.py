@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digest.ranking import selection
+from digest.ranking import retrieval, selection
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries
+from digest.ranking.relevance import relevance
 from digest.ranking.relevance_feedback import learn
-from digest.ranking.retrieval import muted
-from digest.ranking.selection import choose
+from digest.ranking.retrieval import find, muted
+from digest.ranking.selection import DEFAULT, choose
 from tests.factories.corpora import DEFINITION, library, model, of_subject, paper, word
 from tests.factories.rankings import candidates_of, follow
 
@@ -126,6 +127,24 @@ def test_the_order_of_the_papers_changes_nothing(drawn, order):
     assert [order[one.paper] for one in other] == [one.paper for one in ours]
     assert [one.terms for one in other] == [one.terms for one in ours]
     assert [one.score for one in other] == pytest.approx([one.score for one in ours], abs=1e-4)
+
+
+def test_the_last_digits_of_a_score_change_no_digest(monkeypatch):
+    rng = np.random.default_rng(1)
+
+    def inexact(*arguments):
+        parts = relevance(*arguments)
+        return [replace(p, odds=p.odds + rng.normal(0, 1e-6, len(p.odds))) for p in parts]
+
+    monkeypatch.setattr(retrieval, "relevance", inexact)
+    both = Interest("bread", "bread"), Interest("math", "bread", 1.0, ("math",))
+    lists = set()
+    for _ in range(20):
+        candidates = candidates_of(PAPERS, **KNOWN)
+        find(model(), candidates, both[:1], DEFAULT)  # As an earlier block of subscribers does.
+        (choices,) = choose(model(), candidates, [Profile(both, (), 4)], [()])
+        lists.add(tuple(one.paper for one in choices))
+    assert len(lists) == 1
 
 
 # ---- Any text at all

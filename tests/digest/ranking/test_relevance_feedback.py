@@ -5,9 +5,9 @@ import pytest
 
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Profile
-from digest.ranking.relevance_feedback import MAX_TERMS, LearnedProfile, learn, learned_scores
+from digest.ranking.relevance_feedback import MAX_TERMS, LearnedProfile, learn, likeness
 from tests.factories.corpora import EVERYTHING, library, model, of_subject, paper, word, words
-from tests.factories.rankings import choices_of, follow, papers_of
+from tests.factories.rankings import candidates_of, choices_of, follow, papers_of
 
 BAKING, STARS, OTHER = (
     [of_subject(subject, 10_000 + n) for n in range(12)] for subject in ("baking", "stars", 7)
@@ -42,11 +42,8 @@ def test_what_a_disliked_paper_shares_with_the_liked_ones_is_no_reason_against_i
     assert weights["cliqu"] < 0 < weights["bread"]
 
 
-def test_from_three_likes_on_papers_come_for_them_alone_and_say_their_words():
-    few, enough = (learn(model(), liked(count)) for count in (2, 3))
-    assert few.floor == np.inf
-    assert choices_of(follow("qqq", learned=few), PAPERS) == []
-    choices = choices_of(follow("qqq", learned=enough), PAPERS)
+def test_papers_like_the_liked_ones_come_without_a_topic_and_name_their_words():
+    choices = choices_of(follow("qqq", learned=learn(model(), liked(3))), PAPERS)
     assert len(choices) >= 5
     assert {one.paper for one in choices} <= ARE_BAKING
     for one in choices:
@@ -60,15 +57,10 @@ def test_papers_unlike_what_is_liked_do_not_come_on_a_week_without_any():
     assert papers_of(follow("qqq", learned=learned), OTHER + STARS) == []
 
 
-def test_the_floor_is_what_few_old_papers_reach():
-    learned = learn(model(), liked(5))
-    scores = learned_scores(model(), model().background(), [learned])[0]
-    assert 5 <= (scores >= learned.floor).sum() <= 0.01 * len(scores)
-
-
-def test_one_paper_of_another_kind_hardly_lowers_the_floor():
-    with_another = learn(model(), liked(11) + liked(1, "stars"))
-    assert with_another.floor > 0.8 * learn(model(), liked(12)).floor
+def test_the_more_papers_are_liked_the_likelier_are_those_like_them():
+    few, many = (LearnedProfile(("bread",), (1.0,), count) for count in (1, 9))
+    odds = likeness(np.full((2, len(PAPERS)), 0.2), candidates_of(PAPERS), [few, many])
+    assert (odds[0] < odds[1]).all()
 
 
 def test_papers_of_a_library_count_by_their_shares():

@@ -22,11 +22,35 @@ def test_a_submission_is_listed_after_the_next_closing_time():
         ("2026-09-07 09:00", "2026-09-09"),  # Labor Day: nothing closes on Monday.
         ("2026-07-02 15:00", "2026-07-07"),  # Friday is free, so Sunday has nothing to announce.
         ("2026-11-26 09:00", "2026-11-30"),  # Thanksgiving.
-        ("2026-12-30 15:00", "2027-01-04"),
+        ("2026-12-30 15:00", "2027-01-05"),  # Thursday and Friday are free.
     ]:
         moment = datetime.fromisoformat(submitted).replace(tzinfo=EASTERN)
         assert announcement_of(moment) == date.fromisoformat(listed)
         assert announcement_of(moment.astimezone(UTC)) == date.fromisoformat(listed)
+
+
+HOLIDAYS = {  # As arXiv announced them; those of 2027 and later as the USA keep them.
+    2025: "01-01 01-20 06-19 07-04 09-01 11-27 12-25 12-30",
+    2026: "01-01 01-19 06-19 07-03 09-07 11-26 12-25 12-29 12-31",
+    2027: "01-01 01-18 06-18 07-05 09-06 11-25 12-24 12-31",
+    2028: "01-17 06-19 07-04 09-04 11-23 12-25",
+    2032: "01-01 01-19 06-18 07-05 09-06 11-25 12-24 12-31",
+}
+
+
+@pytest.mark.parametrize("year", HOLIDAYS)
+def test_holidays_of_a_year_follow_the_rules(year):
+    days = [date(year, 1, 1) + timedelta(days=n) for n in range(366)]
+    free = [day for day in days if day.year == year and day.weekday() < 5]
+    free = [f"{day:%m-%d}" for day in free if calendar.is_holiday(day)]
+    assert " ".join(free) == HOLIDAYS[year]
+
+
+def test_the_setting_adds_and_removes_holidays(monkeypatch):
+    monkeypatch.setitem(calendar.EXCEPTIONS, date(2027, 5, 20), True)
+    monkeypatch.setitem(calendar.EXCEPTIONS, date(2027, 1, 18), False)
+    assert not is_announcement_day(date(2027, 5, 21))
+    assert is_announcement_day(date(2027, 1, 19))
 
 
 LISTING_DAYS = ["2026-06-01", "2026-06-05", "2026-07-03", "2026-12-31"]  # Holidays, too.

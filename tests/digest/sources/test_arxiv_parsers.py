@@ -212,6 +212,14 @@ def test_an_entry_is_read_with_arxivs_own_categories():
     assert (record.comments, record.doi, bad) == ("12 pages", "10.1000/1", [])
 
 
+@pytest.mark.parametrize(("name", "kept"), [("astro-ph", "astro-ph"), ("cmp-lg", "cs.CL")])
+def test_an_old_paper_keeps_the_category_of_its_archive(name, kept):
+    old = paper(id=f"{name}/0601001", categories=[name])
+    row = Known(old, DAY, [datetime(2006, 1, 2, 15, tzinfo=UTC)])
+    (record,), _ = api.parse(arxiv.atom(arxiv.atom_entry(row), 1).encode())
+    assert (record.id, record.categories) == (f"{name}/0601001", [kept])
+
+
 def test_an_error_in_the_shape_of_an_entry_is_an_error():
     body = arxiv.atom(arxiv.atom_error("incorrect id format for x"), 1)
     with pytest.raises(MalformedFeed, match="incorrect id format for x"):

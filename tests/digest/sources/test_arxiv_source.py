@@ -4,10 +4,10 @@ from datetime import date, timedelta
 
 import pytest
 
+from digest.http.client import Refused
 from digest.sources.arxiv import rss, taxonomy
 from digest.sources.arxiv.source import ArXiv, HarvestCursor
 from digest.sources.base import MalformedFeed
-from digest.sources.http import Refused
 from tests.factories.harvests import harvesting, serving
 from tests.servers.arxiv import ArxivServer
 

@@ -139,6 +139,107 @@ def test_what_endnote_and_google_scholar_save_is_read():
     assert [other.id for other in others] == [f"2104.0000{number}" for number in (3, 4, 5)]
 
 
+ISI = """FN Clarivate Analytics Web of Science
+VR 1.0
+PT J
+AU Doe, J
+   Roe, R
+TI Soup, and
+   what is in it
+SO JOURNAL OF
+   SOUPS
+AB All of it.
+DI 10.1000/soup.1
+PY 2019
+ER
+
+PT J
+TI Another soup
+DI 10.48550/arXiv.2402.00001
+ER
+
+EF
+"""
+ENDNOTE_XML = """<?xml version="1.0" encoding="UTF-8"?><xml><records><record>
+<database name="a.enl">a.enl</database><ref-type name="Journal Article">17</ref-type>
+<titles><title><style face="normal">Soup, and </style><style face="italic">what</style> is in it
+</title><secondary-title>Journal of Soups</secondary-title></titles><dates><year>2019</year></dates>
+<abstract>All of it &amp; more.</abstract></record><record><ref-type name="Generic">13</ref-type>
+<titles><title>Another soup</title></titles><urls><related-urls><url>https://soups.example/1</url>
+<url>https://arxiv.org/abs/2402.00001</url></related-urls></urls></record></records></xml>
+"""
+
+
+@pytest.mark.parametrize("text", [ISI, ISI.replace("\n", "\r\n"), "\ufeff" + ENDNOTE_XML])
+def test_web_of_science_and_endnote_xml_are_read(text):
+    one, two = read(text)
+    assert (one.title, one.day.year) == ("Soup, and what is in it", 2019)
+    assert one.abstract.startswith("All of it")
+    assert (two.title, two.id) == ("Another soup", "2402.00001")
+    assert bibliographies.read(text).bad == 0
+
+
+def test_a_broken_record_of_endnote_xml_costs_itself_alone():
+    broken = ENDNOTE_XML.replace("<abstract>", "<abstract>&bomb;<b>", 1)
+    read_in = bibliographies.read(broken)
+    assert [one.title for one in read_in.records] == ["Another soup"]
+    assert (read_in.bad, "Soup, and what" in read_in.unread[0]) == (1, True)
+    cut = ENDNOTE_XML[ENDNOTE_XML.index("<record><ref") :]
+    assert [one.title for one in read(cut)] == ["Another soup"]
+    deep = "<record><titles><title>" + "<i>" * 100_000
+    assert bibliographies.read(deep * 3).bad == 3
+
+
+def test_what_eric_saves_is_read():
+    one, two = read("OWN - ERIC\nTI  - Soup\nAB  - Hot.\nPT  - J\n\nOWN - ERIC\nTI  - Bread\n")
+    assert (one.title, one.abstract, two.title) == ("Soup", "Hot.", "Bread")
+
+
+REFUSED = [
+    ("PubMed XML", '<?xml version="1.0"?>\n<!DOCTYPE PubmedArticleSet><PubmedArticleSet>'),
+    ("MODS XML", "<?xml version='1.0'?><!-- Of soups --><mods:modsCollection>\n<mods:mods>"),
+    ("XML", "<rdf:RDF\n xmlns:rdf='urn:rdf'><rdf:li>On all the soups</rdf:li></rdf:RDF>"),
+    ("HTML", "<!DOCTYPE html>\n<html><style>\n@media (print) { }\n</style>"),
+    ("JSON", '[\n  {"title": "On all the soups"}]'),
+    ("CSV", "Authors,Source title,Title,Year\nDoe,On all the soups,2020"),
+    ("CSV", '"Key";"Item Type"\n"A";"On all the soups"'),
+    ("CSV", "PT\tAU\tTI\nJ\tDoe\tOn all the soups"),
+    ("Ovid", "\n<1. >\nVN  - Ovid Technologies\nTI  - On all the soups"),
+    ("Ovid", "<8>\nScore\n  *****\nTitle\n  On all the soups"),
+    ("RefWorks", "RT Journal Article\nSR Electronic(1)\nT1 On all the soups"),
+    ("MARC", "00714cam a2200205 a 450000100110000On all the soups"),
+    ("RTF", "{\\rtf1\\ansi On all the soups}"),
+    ("LaTeX", "% Mine\n\\begin{thebibliography}{9}\n\\bibitem{a} On all the soups"),
+    ("binary", "%PDF-1.7\nOn all the soups\n@misc{a, title = {On soups}}"),
+    ("binary", "PK\x03\x04 word/document.xml of all the soups"),
+    ("binary", "On all\0 the soups"),
+    ("", "--AU-- Doe\n--TI-- On all the soups\n--YP-- 2020"),
+    ("", "TI- On all the soups\nAU- Doe, Jane\nPY- Of a house\n"),
+    ("", "title: On all the soups\nauthors:\n  - name: Jane Doe\nyear: 2020"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), REFUSED)
+def test_other_formats_are_refused_by_name(name, text):
+    with pytest.raises(bibliographies.UnreadableFormat) as refused:
+        bibliographies.read(text)
+    assert str(refused.value) == name
+
+
+def test_titles_that_look_like_other_formats_are_titles():
+    titles = [
+        "BERT: On all the soups\nGPT: On all the breads\nCLIP: On all the rices",
+        "AI for all soups\nML for all breads\nQA for all rices",
+        "<i>E. coli</i> in all soups",
+        "[1] On all the soups",
+        "Paper, title, and abstract of soups",
+        "TI - On all soups\n" + "On all the breads of {}\n" * 3,
+        "PT symmetry of all soups",
+    ]
+    for text in titles:
+        assert bibliographies.read(text).records
+
+
 def test_what_numbers_a_list_is_no_part_of_its_titles():
     for label in ["1. ", "[12] ", "(3) ", "- ", "* "]:
         title, number = read(f"{label}3D soups at home\n{label}arXiv:2104.00003 [cs.LG]")
@@ -253,3 +354,16 @@ def test_rubbish_is_read_in_seconds(piece):
         read_in = bibliographies.read(head + piece * (20_000 // len(piece)))
         assert read_in.bad <= bibliographies.MAX_ENTRIES
     assert time.thread_time() - begun < 2
+
+
+def test_entries_and_other_lines_of_a_text_are_parted():
+    bibtex = "@misc{a,\n title = {Sea {ice}}\n}"
+    assert bibliographies.parted(f"tea\n{bibtex}\nsalt\n{bibtex}\nrice") == (
+        f"{bibtex}\n{bibtex}",
+        ["tea", "salt", "rice"],
+    )
+    ris = "TY  - JOUR\nTI  - Roads of {asphalt}\nAB  - We weigh it.\nER  - "
+    assert bibliographies.parted(f"tea\n{ris}\nrice") == (ris, ["tea", "rice"])
+    endnote = "<xml><records><record><rec-number>1</rec-number></record></records></xml>"
+    assert bibliographies.parted(f"tea\n{endnote}\nrice") == (endnote, ["tea", "rice"])
+    assert bibliographies.parted("tea") == ("", ["tea"])

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, time
 
 import pytest
 
+from digest.http.client import Unavailable
 from digest.models import Coverage, Paper, PaperEvent
 from digest.papers import harvest, registry
 from digest.sources.biorxiv.source import BioRxiv
@@ -207,6 +208,14 @@ def test_what_is_no_list_stops_the_run(server, harvests):
         assert said in str(harvests.cut_off(since=TODAY)[1])
 
 
+@pytest.mark.parametrize("body", [b"", b"\n"])
+def test_an_empty_answer_is_asked_for_again_and_no_empty_list(server, harvests, body):
+    server.answers.append((200, {}, body))
+    batches, error = harvests.cut_off(since=TODAY)
+    assert isinstance(error, Unavailable)
+    assert [batch.state for batch in batches] == [""]  # Unknown.
+
+
 def test_a_row_that_slips_through_while_the_pages_are_read_is_missed(server, run):
     for number in range(60):
         server.add(TODAY, number)
@@ -302,7 +311,7 @@ def harvested(db, server, harvests):
     return harvested
 
 
-@pytest.mark.parametrize("answer", [DOWN, (404, {}, b""), web_page()])
+@pytest.mark.parametrize("answer", [DOWN, (200, {}, b""), (404, {}, b""), web_page()])
 def test_where_journals_cannot_be_read_what_was_posted_is_here(server, harvested, answer):
     server.add(TODAY)
     server.of_journals = answer

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from digest.sources.http import Refused
+from digest.http.client import Refused
 from digest.sources.huggingface import HuggingFace
 from digest.sources.records import Record
 from tests.factories.harvests import FixedAnswer, harvesting, serving

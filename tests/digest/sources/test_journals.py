@@ -9,6 +9,7 @@ import pytest
 from digest.models import Paper, PaperEvent, SourceConfig
 from digest.papers import harvest, identifiers, registry
 from digest.papers.store import store
+from digest.papers.venues import venue
 from digest.planning import plan
 from digest.sources.records import Record, id_from_title
 from subscriptions.delivery.worker import rounds
@@ -134,7 +135,7 @@ NO_FEEDS = [
     ((200, {}, b""), "neither RSS nor Atom"),
     ((200, {}, b"<rss version='2.0'><channel/></rss>"), "has no items"),
     ((200, {}, BOMB), "entities of its own"),
-    ((200, {}, b"<rss><channel>" + b" " * 5_000_000), "larger than 5 MB"),
+    ((200, {}, b"<rss><channel>" + b" " * 2_000_000), "larger than 2 MB"),
     ((403, {}, b""), "answered 403"),
     ((404, {}, b""), "answered 404"),
     ((200, {}, b"\n" * 5_000 + b"<rss version='2.0'><item/></rss>"), "neither RSS nor Atom"),
@@ -216,6 +217,47 @@ def test_crossref_is_asked_forty_times_a_run_at_most(server, run):
         assert sum(path.startswith("/works") for path in server.asked) == works
 
 
+PII = "S0000000026001234"
+SCIENCEDIRECT = {"doi": "", "link": f"https://www.sciencedirect.com/science/article/pii/{PII}?a=b"}
+
+
+def test_elseviers_id_gives_the_doi_and_europe_pmc_the_abstract(server, run):
+    server.add(
+        summary="<p>Publication date: June 2026</p><p>Author(s): A. Roe</p>", **SCIENCEDIRECT
+    )
+    server.works[PII] = WORK | {"DOI": DOI.upper(), "alternative-id": [PII], "abstract": None}
+    server.abstracts[DOI] = f"<h4>Aims</h4>{ABSTRACT}"
+    for _ in range(2):
+        record = only(run(completes=True))
+        assert (record.id, record.doi, record.url) == (f"doi:{DOI}", DOI, f"https://doi.org/{DOI}")
+        assert (record.journal_ref, record.abstract) == (
+            "The Journal of Bread",
+            f"Aims: {ABSTRACT}",
+        )
+    assert server.asked == ["/feed", "/works", "/feed"]
+    assert server.searched == [f'DOI:"{DOI}"']
+
+
+def test_articles_with_elseviers_id_are_looked_up_twenty_at_a_time(server, run):
+    for number in range(45):
+        server.add(number, **SCIENCEDIRECT | {"link": f"http://a.b/S0000-0000(26){number:05}-X"})
+    server.works["S000000002600044X"] = {"DOI": DOI, "alternative-id": ["S000000002600044X"]}
+    assert [one.title for one in found(run(completes=True)) if one.doi] == ["Paper 44"]
+    assert server.asked == ["/feed", *["/works"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("server_of", "note"), [("http://127.0.0.1:9", ""), ("ftp://a", "not https")]
+)
+def test_a_feed_is_read_without_europe_pmc(server, run, server_of, note):
+    server.add(summary="")
+    server.abstracts_from = server_of
+    batches = run(completes=True)
+    assert only(batches).title == "Paper 1"
+    assert note in batches[-1].note
+    assert bool(batches[-1].note) == bool(note)
+
+
 # ---- Runs, and works that are stored already
 
 
@@ -227,7 +269,7 @@ def journal(server, settings, monkeypatch, db):
         name="bread", title="Journal of Bread", is_on=True, feed_url=f"{server.base}/feed"
     )
     source = registry.source_named("bread")
-    source.crossref = server.base
+    source.crossref = source.abstracts_from = server.base
     monkeypatch.setattr("digest.papers.harvest.time.sleep", lambda seconds: None)
     monkeypatch.setattr(source, "seconds_between", 0)
 
@@ -299,7 +341,7 @@ def test_an_article_is_shown_with_its_journal(journal, server, client):
     server.add()
     journal()
     paper = Paper.objects.get()
-    assert (paper.venue(), paper.read_label) == ("Journal of Bread", "Read at Journal of Bread")
+    assert (venue(paper), paper.read_label) == ("Journal of Bread", "Read at Journal of Bread")
     page = client.get(paper.get_absolute_url()).content.decode()
     assert "@article{roe2026paper," in page
     assert f'href="https://doi.org/{DOI}">Read at Journal of Bread' in page

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from digest.http.client import Refused, Unavailable
 from digest.sources.base import MalformedFeed
-from digest.sources.http import Refused, Unavailable
 from digest.sources.zotero import path_of
 from tests.factories.harvests import serving
 from tests.helpers.local_web import MemoryCache, web_of

@@ -26,7 +26,7 @@ APPS = ("digest", "subscriptions")
 #: The parts of the privacy page, and the tables that each speaks of.
 PARTS = {
     "Email address and settings": {theirs.Subscriber},
-    "Topics and keywords": {theirs.Topic, theirs.TopicPreference},
+    "Topics and keywords": {theirs.Topic, theirs.TopicPreference, ours.AddedPaper},
     "Consent": {theirs.Consent},
     "Digests and emails": {ours.Digest, ours.Pick, theirs.Letter},
     "Delivery log": {theirs.LetterEvent},
@@ -240,7 +240,10 @@ def test_the_foot_of_each_page_leads_to_the_source_that_the_operator_names(clien
 
 def fields(form):
     """Return what a browser would send, with an address and interests typed in."""
-    typed = {"email": "you@example.org", "interests": "graph networks\nbread"}
+    typed = {
+        "email": "you@example.org",
+        "interests": "graph networks\nI work on bread, but not cake",
+    }
     return {one.get("name"): typed[one.get("name")] for one in form.xpath(".//*[@name]")}
 
 
@@ -254,10 +257,9 @@ def test_the_form_for_other_sites_signs_up_by_what_it_sends(client, settings, la
     answer = client.post("/subscribe/", fields(form), headers={"origin": "https://blog.example"})
     assert answer.status_code == 200
     subscriber = Subscriber.objects.get()
-    assert set(subscriber.preferences.values_list("topic__query", flat=True)) == {
-        "graph networks",
-        "bread",
-    }
+    found = subscriber.preferences.values_list("topic__query", "topic__kind", "stance")
+    follows = ("graph networks", "words", "follow"), ("bread", "words", "follow")
+    assert {*found} == {*follows, ("cake", "words", "mute")}
     assert subscriber.letters.get().kind == "confirm"
     consent = subscriber.consents.get()
     assert consent.via == "sign-up form on another site"

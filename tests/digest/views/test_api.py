@@ -50,7 +50,11 @@ def say(token, paper="2606.1", value="less"):
     return call("/feedback/", token, "post", json.dumps({"paper": paper, "value": value}))
 
 
-PATHS = ("/digest/", "/search/?q=graph", "/papers/2606.1/", "/saved/", "/feedback/")
+def send(token, **lists):
+    return call("/interests/", token, "post", json.dumps(lists))
+
+
+PATHS = ("/digest/", "/search/?q=graph", "/papers/2606.1/", "/saved/", "/interests/", "/feedback/")
 
 
 # ---- What it answers
@@ -104,6 +108,53 @@ def test_feedback_is_that_of_the_links_and_may_be_repeated(subscriber):
         answer = say(subscriber.token, value=value).json()
         assert [answer["opinion"], answer["is_saved"]] == said
     assert not Feedback.objects.exists()
+
+
+def lines_of(answer):
+    """Return what a POST sends to keep the interests of an answer."""
+    own = {name: [one["line"] for one in answer[name]] for name in ("interests", "muted_interests")}
+    return own | {name: [one["slug"] for one in answer[name]] for name in ("topics", "mute")}
+
+
+def test_interests_are_answered_with_kinds_and_the_lines_that_write_them(subscriber):
+    make.topic("Bread")
+    lines = ["I work on sea ice and coral reefs, but not penguins", "author: Ada Example", "cs.RO"]
+    answer = send(subscriber.token, interests=[*lines, "words: Sea ice, a review", "bread"]).json()
+    assert [(one["kind"], one["line"]) for one in answer["interests"]] == [
+        *(("words", "sea ice"), ("words", "coral reefs"), ("author", "author: Ada Example")),
+        *(("category", "cs.RO"), ("words", "words: Sea ice, a review")),
+    ]
+    assert [one["text"] for one in answer["muted_interests"]] == ["penguins"]
+    assert answer["topics"] == [{"slug": "bread", "name": "Bread"}]
+    assert call("/interests/", subscriber.token).json() == answer
+
+
+def test_interests_that_come_back_unchanged_stay_as_they_are_stored(subscriber):
+    old = "I work on bread, cake, but no surveys\nsea ice, coral reefs\nauthor: Ada Example\ncs.RO"
+    hidden = make.topic("Hidden", is_offered=False)
+    other = make.subscriber(interests=old, topics=[hidden], muted=[make.topic("cs.LG: Learning")])
+    other.preferences.filter(topic__query="cs.RO").update(stance="mute")
+    token, before = api_tokens.make(other, NOW), everything()
+    answer = call("/interests/", token).json()
+    assert {one["kind"] for one in answer["interests"]} == {""}
+    assert send(token, **lines_of(answer)).json() == answer
+    after = everything()
+    assert before.pop(Attempt) != after.pop(Attempt)
+    assert before == after
+
+
+def test_a_list_that_is_not_sent_stays_and_an_empty_one_ends(subscriber):
+    topic = make.topic("Sea ice")
+    subscriber.preferences.create(topic=topic, stance="mute", weight=2.5)
+    answer = send(subscriber.token, interests=["bread"], muted_interests=["cake"]).json()
+    assert lines_of(answer) == {
+        **{"interests": ["bread"], "muted_interests": ["cake"], "topics": [], "mute": ["sea-ice"]}
+    }
+    assert subscriber.preferences.get(topic=topic).weight == 2.5
+    answer = send(subscriber.token, mute=[], topics=["sea-ice"]).json()
+    assert lines_of(answer) == {
+        **{"interests": ["bread"], "muted_interests": ["cake"], "topics": ["sea-ice"], "mute": []}
+    }
 
 
 @pytest.mark.parametrize("path", PATHS[:-1])
@@ -263,6 +314,24 @@ def test_feedback_on_what_is_no_paper_is_answered_with_404(subscriber, paper):
     assert say(subscriber.token, paper).json() == {"error": "There is no such paper."}
 
 
+ODD_LISTS = [
+    *(b"", b"x", b"null", b"[]", b"{}", DEEP.encode(), b'{"interests": "bread"}'),
+    *(b'{"interests": [1]}', b'{"interests": {"bread": 1}}', b'{"interest": ["bread"]}'),
+    *(b'{"interests": ["a\\u0000"]}', b'{"interests": ["\\ud800"]}', b'{"topics": [["bread"]]}'),
+    *(json.dumps({"topics": ["bread"] * 501}).encode(), b'{"topics": ["bread"]}'),
+    *(json.dumps({"interests": [one]}).encode() for one in ("x" * 2_001, "word\n" * 501)),
+    json.dumps({"muted_interests": [f"word{n}" for n in range(51)]}).encode(),
+]
+
+
+@pytest.mark.parametrize("body", ODD_LISTS)
+def test_interests_that_cannot_be_read_are_refused_in_english(subscriber, body):
+    answer = call("/interests/", subscriber.token, "post", body)
+    said = answer.json()["error"]
+    assert (answer.status_code, said[-1], "Bitte" in said) == (400, ".", False)
+    assert subscriber.own_topics.get().query == "graph networks"
+
+
 UNREAD = [("/search/?q=%00", 400), ("/papers/a%00b/", 400), ("/nowhere/", 404)]
 
 
@@ -304,7 +373,7 @@ def test_the_description_names_every_address_and_has_what_openapi_requires():
     assert {f"api/v1{path}" for path in paths} == {one for one in routes if one[:4] == "api/"}
     assert document["openapi"].startswith("3.1.")
     assert {"title", "version"} <= document["info"].keys()
-    for path, (operation,) in ((path, of.values()) for path, of in paths.items()):
+    for path, operation in ((path, one) for path, of in paths.items() for one in of.values()):
         named = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
         assert named == set(re.findall(r"{(\w+)}", path))
     used = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)))
@@ -320,7 +389,9 @@ def test_real_answers_are_as_described(subscriber, monkeypatch):
         answer = call(path, *sent)
         path, _, query = path.partition("?")
         template = "/papers/{id}/" if path.startswith("/papers/") else path
-        (operation,) = document["paths"][template].values()
+        operations = document["paths"][template]
+        method = sent[1] if len(sent) > 1 else "get"
+        operation = operations.get(method) or next(iter(operations.values()))
         response = json_schema.resolved(operation["responses"][str(answer.status_code)], document)
         schema = response["content"][answer["Content-Type"]]["schema"]
         assert json_schema.faults(answer.json(), schema, document) == [], path
@@ -333,6 +404,8 @@ def test_real_answers_are_as_described(subscriber, monkeypatch):
         check(path, subscriber.token)
     for body in (good, unknown, "x", "x" * 1_000_001):
         check("/feedback/", subscriber.token, "post", body)
+    for body in (json.dumps({"interests": ["sea ice"]}), "x", "x" * 1_000_001):
+        check("/interests/", subscriber.token, "post", body)
     methods = dict.fromkeys(PATHS, "get") | {"/feedback/": "post"}
     for path, method in methods.items():
         check(path, subscriber.token, method)

@@ -12,6 +12,7 @@ from subscriptions.actions import erase, preferences, signup
 from subscriptions.models import Letter, Topic
 from subscriptions.security import tokens
 from tests.factories import make
+from tests.factories.explanations import background_papers
 from tests.factories.make import DAY, NOW
 from tests.helpers.visits import ODD, feed_of, feed_path, texts
 
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def subscriber():
-    make.paper(ODD, "Of roads.", categories=["cs.LG"])
+    make.paper(ODD, make.about("graphs of roads"), categories=["cs.LG"])
+    background_papers()
     made = make.subscriber(interests="graphs", language="de", timezone="Asia/Tokyo")
     plan.plan(NOW)
     return made
@@ -106,7 +108,7 @@ def test_a_json_feed_has_the_papers_of_the_atom_feed_with_the_same_ids(client, s
             assert [item[name] for item in feed["items"]] == texts(atom, f"a:entry/{path}"), name
         odd = next(item for item in feed["items"] if item["title"] == ODD)
         assert odd["tags"] == ["cs.LG"]
-        assert odd["content_text"].endswith("Of roads.")
+        assert odd["content_text"].endswith("limits and uses.")
         assert "<" not in odd["content_text"]
         assert odd["authors"] == [{"name": "Ada"}, {"name": "Bo"}]
 
@@ -131,9 +133,10 @@ def test_a_json_feed_is_cached_limited_and_refused_as_the_atom_feed(client, subs
 
 def test_quotes_and_signs_of_a_paper_are_text_in_a_json_feed(client):
     make.topic("Graphs")
-    make.paper(ODD, 'If a < b & c > d, "graphs" &amp; <b>.')
+    abstract = f'If a < b & c > d, "graphs" &amp; <b>. {make.about("graphs")}'
+    make.paper(ODD, abstract)
     index_store.renew(NOW)
     (item,) = client.get("/topics/graphs/feed/json/").json()["items"]
     assert item["title"] == ODD
-    assert item["content_text"] == 'If a < b & c > d, "graphs" &amp; <b>.'
+    assert item["content_text"] == abstract
     assert item["content_html"].startswith("<p>If a &lt; b &amp; c &gt; d, ")

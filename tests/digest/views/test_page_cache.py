@@ -102,7 +102,7 @@ def test_no_page_of_papers_asks_more_queries_where_there_is_more(client):
         "/search/?q=ada+example&page=2": 3,
         feed_path(subscriber): 3,
         "/sitemap.xml": 8,
-        "/": 9,
+        "/": 10,
         "/sitemap-papers.xml": 3,
     }
     for path, count in most.items():

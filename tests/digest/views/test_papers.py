@@ -1,5 +1,6 @@
 """The pages of papers, topics and days, and the feeds of topics."""
 
+import html
 import json
 from urllib.parse import parse_qs, urlsplit
 
@@ -140,7 +141,7 @@ def test_a_paper_can_be_cited_and_followed(client):
     assert tags["citation_pdf_url"] == "https://arxiv.org/pdf/2606.04235"
     authors = page.xpath("//meta[@name='citation_author']/@content")
     assert authors == ["Example, Ada", "van Dam, Bo"]
-    followed = {"author: Ada Example", "author: Bo van Dam", "On graphs & roads"}
+    followed = {"author: Ada Example", "author: Bo van Dam", "paper: 2606.04235"}
     links = page.xpath("//aside//@href")
     assert {parse_qs(urlsplit(link).query)["interests"][0] for link in links} == followed
     (card,) = page_of(client, f"/days/{TODAY}/").xpath("//*[@class='Z3988']/@title")
@@ -224,7 +225,8 @@ def test_a_topic_without_papers_or_without_a_model_says_so(client):
 def test_the_feed_of_a_topic_is_atom(client):
     make.topic("Graph\x07 networks", slug="graphs", query="graph networks")
     fields = {"authors": ["Ada Example", "Bo"], "categories": ["cs.LG"], "upvotes": 3}
-    paper = make.paper(ODD, "A <b> of networks.", **fields)
+    abstract = make.about("a <b> of graph networks")
+    paper = make.paper(ODD, abstract, **fields)
     index_store.renew(NOW)
     feed = feed_of(client, "/topics/graphs/feed/")
     assert len(texts(feed, "a:id/text() | a:updated/text() | a:author/a:name/text()")) == 3
@@ -236,7 +238,7 @@ def test_the_feed_of_a_topic_is_atom(client):
         "a:entry/a:updated/text()": [f"{TODAY}T00:00:00+00:00"],
         "a:entry/a:author/a:name/text()": ["Ada Example", "Bo"],
         "a:entry/a:category/@term": ["cs.LG"],
-        "a:entry/a:summary[@type='html']/text()": ["<p>A &lt;b&gt; of networks.</p>"],
+        "a:entry/a:summary[@type='html']/text()": [f"<p>{html.escape(abstract)}</p>"],
     }.items():
         assert texts(feed, path) == said
 

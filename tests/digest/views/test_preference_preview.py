@@ -1,10 +1,8 @@
 """What a subscriber is shown before they save: by which papers their digests would differ."""
 
-from datetime import timedelta
-
 import pytest
 
-from digest.indexing import index_store, model_store
+from digest.indexing import model_store
 from digest.models import Digest
 from subscriptions.security import tokens
 from tests.factories import make
@@ -46,35 +44,6 @@ def test_a_script_gets_the_difference_alone(client, subscriber):
     assert "3 added, 0 removed." in part
     assert part.count("<mark>protein folding</mark>") == 3
     assert "<form" not in part
-
-
-def test_words_that_no_paper_says_are_named(client, subscriber):
-    index_store.write(NOW)
-    sent = {"action": "preview", "interests": "graph networks\nprotien folding"}
-    page = client.post(address(subscriber), sent).content.decode()
-    assert 'No recent paper mentions <strong dir="auto">protien</strong>' in page
-    sent["interests"] = "graph networks"
-    assert "No paper of late" not in client.post(address(subscriber), sent).content.decode()
-
-
-def test_lines_by_which_nothing_is_looked_for_are_named(client, subscriber):
-    sent = {"action": "preview", "interests": "protein folding\narXiv:cs.CL\ndoi:10.1000/b"}
-    page = client.post(address(subscriber), sent | {"muted_interests": "of the"}).content.decode()
-    assert 'Nothing to search for in <strong dir="auto">doi:10.1000/b, of the</strong>' in page
-    sent["interests"] = "protein folding"
-    assert "Nothing to search for" not in client.post(address(subscriber), sent).content.decode()
-
-
-def test_keywords_are_counted_by_their_papers_of_the_last_week(client, subscriber):
-    make.paper("Protein folding of old", "Protein folding.", day=NOW.date() - timedelta(days=8))
-    sent = {"action": "count", "interests": "protein  folding\nsour bread\nauthor:Nobody Here"}
-    counts = {"protein folding": 3, "sour bread": 0, "author:Nobody Here": 0}
-    assert client.post(address(subscriber), sent).json() == counts
-    long = {"action": "count", "interests": "\n".join(["graph networks", *MANY])}
-    assert "graph networks" in client.post(address(subscriber), long).json()
-    assert len(client.post(address(subscriber), long).json()) < 5
-    assert client.post(address(subscriber), sent | {"interests": "x" * 3_000}).json() == {}
-    assert not subscriber.own_topics.exclude(query="graph networks").exists()
 
 
 CUT = "This preview uses only your first keywords."

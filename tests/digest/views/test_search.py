@@ -233,17 +233,6 @@ def test_a_misspelt_word_is_shown_with_the_one_that_papers_have(client):
         assert search_page.find(asked).suggestion == ""
 
 
-def test_an_acronym_finds_what_it_stands_for_and_the_other_way_round():
-    for n in range(5):
-        make.paper(f"Sixth {n}", "Graph neural networks (GNNs).", day=TODAY - 2 * DAY)
-    make.paper("In full", "A graph neural network for molecules.")
-    make.paper("In short", "A GNN.")
-    index_store.renew(NOW)
-    for asked in ("GNN", "graph neural networks"):
-        said = {one.paper.title for one in search_page.find(asked).results}
-        assert said >= {"In full", "In short"}
-
-
 @pytest.mark.parametrize("newest", [False, True])
 def test_what_is_quoted_must_be_said_so_and_what_stands_beside_it_too(newest):
     make.paper("Conformal predictions of roads")

@@ -9,8 +9,8 @@ from digest.models import FittedModel
 from digest.planning import preview
 from digest.topics import starter_topics
 from digest.views import home, warmup
-from subscriptions.forms import TopicsForm
 from tests.factories import make
+from tests.factories.explanations import background_papers
 from tests.factories.make import NOW
 
 pytestmark = pytest.mark.django_db
@@ -20,16 +20,17 @@ pytestmark = pytest.mark.django_db
 def papers():
     starter_topics.make_topics()
     for number in range(3):
-        make.paper(f"Robots that grasp, part {number}", "A robot grasps what it sees.")
+        make.paper(f"Robots that grasp, part {number}", make.about("robots"))
+    background_papers()
 
 
 def test_the_first_visitor_waits_for_nothing_that_could_have_been_ready(papers, monkeypatch):
     index_store.renew(NOW)
     made = warmup.warm()
     monkeypatch.setattr(index_store, "load", None)
-    assert preview.last_window(NOW) is made
-    part = home.part_for(TopicsForm(QueryDict("interests=robots")), NOW)
-    assert "Robots that grasp" in part
+    assert preview.windows(NOW)[0] is made
+    parts = home.parts_for(QueryDict("interests=robots"), NOW)
+    assert "Robots that grasp" in parts.digest
 
 
 def test_what_is_ready_is_made_once_and_made_anew_for_new_papers(papers, monkeypatch):
@@ -56,6 +57,6 @@ def test_nothing_that_breaks_here_reaches_anyone(papers, monkeypatch, caplog, er
         raise error
 
     index_store.renew(NOW)
-    monkeypatch.setattr(preview, "last_window", broken)
+    monkeypatch.setattr(preview, "windows", broken)
     assert warmup.warm() is None
     assert ("Cannot load the ranking model" in caplog.text) is said

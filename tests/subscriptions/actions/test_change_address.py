@@ -357,7 +357,7 @@ def test_a_mistyped_address_does_not_keep_letters_from_the_old_one(client):
         LetterFact.objects.all().delete()
         fact(letter, kind, grade)
     refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
-    outcomes.record(claimed, NOW, refused, "<x@x>", NEW)
+    outcomes.record(claimed, NOW, refused)
     assert make.fresh(one).suppressed_at is None
     assert make.fresh(letter).state == "failed"
     assert suppression_list.contains(NEW, NOW)  # Its owner reported the letter.
@@ -383,7 +383,7 @@ def test_a_refusal_of_the_old_address_during_a_change_does_not_suppress_the_new_
     change_address.request(one, NEW, now=NOW)
     agree_both(one)
     refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
-    outcomes.record(claimed, NOW + MINUTE, refused, "<x@x>", OLD)
+    outcomes.record(claimed, NOW + MINUTE, refused)
     assert make.fresh(one).suppressed_at is None
     assert make.fresh(claimed).state == "failed"
 

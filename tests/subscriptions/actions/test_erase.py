@@ -12,7 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.urls import reverse
 
-from digest.models import ReaderModel
+from digest.models import AddedPaper, ReaderModel
 from digest.operations import retention
 from digest.personalization import feedback, library, reading_list, recommendations, zotero
 from digest.planning import plan
@@ -61,6 +61,8 @@ def a_life(client):
         plan.plan(now)
         rounds.deliver_due(lambda now=now: now)
     act(client, topics=topic.slug, interests="graph networks\nspiking neurons", mute=[], size="3")
+    topic = subscriber.own_topics.last()
+    AddedPaper.objects.create(topic=topic, title="A paper", abstract="Long", works=["Another"])
     papers = [pick.paper for pick in subscriber.picks.all()]
     for paper, value in zip(papers, ["more", "less", "save", "save"], strict=False):
         feedback.record(subscriber, paper, value, NOW + HOUR)

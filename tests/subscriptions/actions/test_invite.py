@@ -30,8 +30,9 @@ REASONS = invite.REASONS
 
 def invited(*emails, topics=(), group=None, by="head", now=NOW, **settings):
     """Invite these addresses. Return why each was not, by address."""
-    entries = [invite.Entry(email) for email in emails or [ADA]]
-    return dict(invite.invite(entries, topics, SETTINGS | settings, group, by=by, now=now))
+    chosen = TopicSelection([*topics])
+    entries = [invite.Entry(email, chosen=chosen) for email in emails or [ADA]]
+    return dict(invite.invite(entries, SETTINGS | settings, group, by=by, now=now))
 
 
 def ada():
@@ -100,9 +101,9 @@ def test_of_ten_who_are_invited_only_those_who_confirm_get_a_digest():
     data = "email;name;topics\n" + "".join(
         f"p{n}@lab.example;Person {n};Graphs\n" for n in range(10)
     )
-    make.topic("Graphs")
-    entries = invite.read_csv(data.encode())
-    results = invite.invite(entries, [], SETTINGS, None, by="head", now=NOW)
+    chosen = TopicSelection([make.topic("Graphs")])
+    entries = [entry._replace(chosen=chosen) for entry in invite.read_csv(data.encode())]
+    results = invite.invite(entries, SETTINGS, None, by="head", now=NOW)
     assert [reason for _, reason in results] == [""] * 10
     sent_by(NOW)
     for subscriber in Subscriber.objects.order_by("pk")[:4]:
@@ -235,7 +236,7 @@ def test_an_address_that_is_known_is_refused_with_the_reason_and_keeps_everythin
 def test_a_blocked_a_repeated_and_a_wrong_address_are_refused():
     suppression_list.add(ADA, "asked", NOW)
     entries = map(invite.Entry, [ADA, "new@example.org", "NEW@example.org", "nobody", "a\0@b.org"])
-    results = invite.invite([*entries], [], SETTINGS, None, by="head", now=NOW)
+    results = invite.invite([*entries], SETTINGS, None, by="head", now=NOW)
     reasons = [reason for _, reason in results]
     assert reasons[:3] == [REASONS["suppressed"], "", REASONS["repeated"]]
     assert all("look like an email address" in reason for reason in reasons[3:])
@@ -302,15 +303,17 @@ TABLE = "Email;Name;Topics\na@x.org;Ä;Graphs|robots\n;;\nb@x.org;;\n"
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-8-excel"])
 @pytest.mark.parametrize("separator", [";", ",", "\t"])
 def test_files_of_spreadsheets_are_read(encoding, separator):
-    topics = (make.topic("Graphs"), make.topic("Robots"))
+    make.topic("Graphs"), make.topic("Robots")
     text = TABLE.replace(";", separator).replace("\n", "\r\n" if "excel" in encoding else "\n")
     entries = invite.read_csv(text.encode(encoding.removesuffix("-excel")))
-    assert entries == [("a@x.org", "Ä", topics), ("b@x.org", "", ())]
+    rows = [(entry.address, entry.name, entry.topics) for entry in entries]
+    assert rows == [("a@x.org", "Ä", ("graphs", "robots")), ("b@x.org", "", ())]
 
 
 def test_a_category_is_found_by_its_code():
-    topic = make.topic("cs.RO: Robotics")
-    assert invite.read_csv(b"email,topics\na@x.org,cs.ro\n") == [("a@x.org", "", (topic,))]
+    make.topic("cs.RO: Robotics", slug="arxiv-cs-ro")
+    (entry,) = invite.read_csv(b"email,topics\na@x.org,cs.ro\n")
+    assert entry.topics == ("arxiv-cs-ro",)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +334,28 @@ def test_a_category_is_found_by_its_code():
 def test_a_file_that_cannot_be_read_is_refused_with_the_line(data, said):
     with pytest.raises(ValidationError) as refusal:
         invite.read_csv(data)
-    assert refusal.value.message.startswith(said)
+    assert refusal.value.messages[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("a@x.org,Bread", [f"Line {n}: there is no topic “bread”." for n in range(2, 12)]),
+        ("a@x.org,,x", ["Line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11: too many cells."]),
+    ],
+)
+def test_a_file_is_refused_with_ten_bad_lines(row, said):
+    with pytest.raises(ValidationError) as refusal:
+        invite.read_csv(f"email,topics\n{12 * f'{row}\n'}b@x.org,\n".encode())
+    assert refusal.value.messages == [*said, "And 2 more."][: 11 if "Bread" in row else 1]
+
+
+@pytest.mark.parametrize(
+    "header", ["E-Mail", "e\u2011mail", "Mail", "Email address", "E-Mail-Adresse"]
+)
+def test_spellings_of_the_email_column_are_read(header):
+    (entry,) = invite.read_csv(f"Name;{header}\nAda;a@x.org\n".encode())
+    assert (entry.address, entry.name) == ("a@x.org", "Ada")
 
 
 def test_the_list_of_a_group_counts_as_an_invitation_of_its_address(settings):

@@ -1,17 +1,21 @@
 """Subscribing and confirming."""
 
 import threading
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
 
 import pytest
 from django.db import connection
 
+from digest.operations.retention import UNCONFIRMED
 from subscriptions import hooks
 from subscriptions.actions import erase, moderation, preferences, signup
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import queue
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
+from subscriptions.notices import send
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.helpers.subscriber_pages import stances
@@ -90,6 +94,39 @@ def test_who_is_subscribed_already_is_reminded_once_a_day():
     subscriber = make.subscriber()
     written = [subscribe(subscriber.email, now=NOW + n * HOUR) is not None for n in range(0, 49, 6)]
     assert written == [n % 24 == 0 for n in range(0, 49, 6)]
+
+
+# ---- Addresses that never answer
+
+
+def bombed_days(email, days, *, start=NOW):
+    """Request sign-ups and links every eight hours. Return on which days emails were written."""
+    written = []
+    for day in range(days):
+        for hour in (0, 8, 16):
+            now = start + day * DAY + hour * HOUR
+            erase.forget_unconfirmed(now - UNCONFIRMED, now)
+            letters = (subscribe(email, now=now), send.send_link(email, now=now))
+            written += [day for letter in letters if letter]
+    return written
+
+
+@pytest.mark.parametrize("fields", [{"confirmed": False}, {}, {"unsubscribed_at": NOW - DAY}])
+def test_requests_back_off_until_the_address_answers(fields):
+    make.subscriber("you@example.org", now=NOW - 40 * DAY, **fields)
+    assert bombed_days("You@example.org", 58) == [0, 0, 0, 28, 56]
+    Subscriber.objects.update(began_at=NOW + 58 * DAY)
+    assert bombed_days("you@example.org", 2, start=NOW + 59 * DAY) == [0, 0, 0]
+
+
+def test_operators_can_write_to_an_address_that_backs_off():
+    bombed_days("you@example.org", 2)
+    someone, now = Subscriber.objects.get(), NOW + 2 * DAY
+    assert moderation.ask_to_confirm(someone, now=now) is not None
+    Subscriber.objects.update(confirmed_at=NOW - DAY, unsubscribed_at=NOW - HOUR)
+    assert moderation.ask_to_confirm(someone, now=now + HOUR) is not None
+    assert send.send_link(someone.email, now=now) is None
+    assert send.send_link(someone.email, now=now, by_operator=True) is not None
 
 
 # ---- Confirming
@@ -175,20 +212,6 @@ def test_eight_clicks_on_confirm_or_unsubscribe_are_one():
     acts = [consent.act for consent in someone.consents.all()]
     assert sorted(acts) == ["asked", "confirmed", "unsubscribed"]
     assert goodbyes(someone).count() == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_unsubscribe():
-    subscriber = make.subscriber()
-    unsubscribe(subscriber, now=NOW + MINUTE)
-    goodbye = goodbyes(subscriber).get()
-    came_of = at_once(
-        *5 * [lambda: say_yes(goodbye, now=NOW + 2 * MINUTE)],
-        *5 * [lambda: unsubscribe(subscriber, now=NOW + 3 * MINUTE)],
-    )
-    assert {type(error) for error in errors_of(came_of)} <= {signup.UsedToken}
-    left = subscriber.consents.filter(act="unsubscribed").count()
-    assert goodbyes(subscriber).count() == left
 
 
 CLICKS = [
@@ -422,3 +445,30 @@ def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
     signup_steps.say_yes(letter, now=NOW + 2 * DAY)
     assert make.fresh(subscriber).suppressed_at is not None
     assert not subscriber.consents.exists()
+
+
+# ---- Unsubscribing again and again
+
+
+@pytest.mark.parametrize("delivers", [False, True])
+def test_twelve_rounds_of_leaving_and_undoing_send_one_goodbye(outbox, delivers):
+    subscriber = make.subscriber()
+    for n in range(12):
+        now = NOW + n * 90 * MINUTE
+        unsubscribe(subscriber, now=now)
+        assert make.fresh(subscriber).unsubscribed_at
+        with suppress(signup.UsedToken):
+            say_yes(Letter(subscriber=subscriber, kind="goodbye", created_at=now), now=now)
+        if delivers or n == 11:
+            rounds.deliver_due(lambda now=now: now)
+    assert len(outbox()) == 1
+    assert subscriber.consents.count() == 3
+
+
+def test_each_days_digest_that_unsubscribes_by_itself_is_noticed_and_undone():
+    subscriber = make.subscriber()
+    for day in range(3):
+        unsubscribe(subscriber, now=NOW + day * DAY)
+        rounds.deliver_due(lambda day=day: NOW + day * DAY)
+        say_yes(goodbyes(subscriber).last(), now=NOW + day * DAY + 3 * HOUR)
+    assert goodbyes(subscriber).count() == 3

@@ -2,16 +2,20 @@
 
 import csv
 import io
+import re
 
 import pytest
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group as Role
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
+from digest.indexing import index_store
 from subscriptions.actions import invite
-from subscriptions.models import Letter, Seal, Subscriber
+from subscriptions.delivery import queue
+from subscriptions.models import Letter, Seal, Subscriber, TopicPreference
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.admin_pages import SUBSCRIBERS, page
@@ -35,7 +39,7 @@ def test_an_operator_invites_a_list_and_sees_who_was_not_invited_and_why(panel):
     make.subscriber("old@example.org")
     topic, group = make.topic("Graphs"), make.group("Lab")
     file = "email,name,topics\nb@example.org,Bo,Graphs\nnobody,,\n".encode("utf-8-sig")
-    page = send(panel, "a@example.org, a@example.org", file, topics=[topic.pk], group=group.pk)
+    page = send(panel, "a@example.org, a@example.org", file, topics=[topic.slug], group=group.pk)
     said = text_of(page)
     assert "Invited: 2. Not invited: 2." in said
     assert f"a@example.org {invite.REASONS['repeated']}" in said
@@ -67,6 +71,72 @@ def test_a_list_with_an_error_invites_nobody_and_says_what_is_wrong(panel, addre
     assert said in text_of(send(panel, addresses, file))
     assert not Subscriber.objects.exists()
     assert not LogEntry.objects.exists()
+
+
+def test_interests_of_the_form_and_of_the_file_are_read_but_not_in_the_email(panel, outbox):
+    make.topic("Sea ice")
+    for _ in range(2):
+        make.paper("Sea ice")
+    index_store.renew(NOW)  # The reader's vocabulary.
+    file = b"""email,interests
+a@example.org,"I work on bread and cake, but not fish; author: Ada Example"
+b@example.org,Sea ice|cs.RO|graphs
+c@example.org,
+"""
+    assert "Invited: 3." in text_of(send(panel, "", file, interests="graphs\nno surveys"))
+    found = TopicPreference.objects.order_by("pk")
+    rows = found.values_list("subscriber__email", "topic__kind", "topic__query", "stance")
+    assert sorted((email[0], *row) for email, *row in rows) == [
+        *(("a", "author", "author: Ada Example", "follow"), ("a", "words", "bread", "follow")),
+        *(("a", "words", "cake", "follow"), ("a", "words", "fish", "mute")),
+        *(("a", "words", "graphs", "follow"), ("a", "words", "surveys", "mute")),
+        *(("b", "", "Sea ice", "follow"), ("b", "category", "cs.RO", "follow")),
+        *(("b", "words", "graphs", "follow"), ("b", "words", "surveys", "mute")),
+        *(("c", "words", "graphs", "follow"), ("c", "words", "surveys", "mute")),
+    ]
+    queue.deliver(Letter.objects.get(subscriber__email="a@example.org").pk, NOW)
+    (email,) = outbox()
+    assert not re.search("bread|fish|graphs|Ada", email.get_body(("plain",)).get_content())
+
+
+def test_email_names_people_and_papers_and_has_the_note(panel, outbox):
+    User.objects.filter(username="you").update(first_name="Grace", last_name="Head")
+    topic, papers = make.topic("Sea ice"), [make.paper("Sea ice") for _ in range(4)]
+    make.paper("Bread")
+    index_store.renew(NOW)
+    assert "“Grace Head invites you”" in text_of(panel.get(INVITE))
+    file = b"email,name\na@example.org,Ada <3\n"
+    send(panel, "", file, topics=[topic.slug], note="For our <seminar>.\nSee you!", language="en")
+    queue.deliver(Letter.objects.get().pk, NOW)
+    (email,) = outbox()
+    for part, less_than in (("plain", "<"), ("html", "&lt;")):
+        text = email.get_body((part,)).get_content()
+        assert f"Hello Ada {less_than}3," in text
+        assert "Grace Head invites you" in text
+        assert f"For our {less_than}seminar>." in text.replace("&gt;", ">")
+        assert text.count("Sea ice") == 4  # The topic, and three papers.
+        urls = [f"{settings.SITE_URL}{paper.get_absolute_url()}" for paper in papers]
+        assert sum(url in text for url in urls) == 3
+        assert "Bread" not in text
+
+
+def test_existing_member_reads_why_they_were_invited(panel, outbox):
+    make.subscriber("old@example.org")
+    send(panel, "old@example.org", group=make.group("Lab").pk)
+    queue.deliver(Letter.objects.get().pk, NOW)
+    (email,) = outbox()
+    for part in ("plain", "html"):
+        text = " ".join(email.get_body((part,)).get_content().split())
+        assert "because an operator invited you to a group" in text
+        assert "entered this address" not in text
+
+
+@pytest.mark.parametrize("cell", ["|".join(f"word{n}" for n in range(50)), "x" * 2_001])
+def test_interests_of_a_file_have_the_limits_of_the_sign_up_page(panel, cell):
+    file = f"email,interests\na@example.org,\nb@example.org,{cell}\n".encode()
+    said = text_of(send(panel, "", file, interests="graphs"))
+    assert re.search("b@example.org: Please keep .* (50 interests|2000 characters)", said)
+    assert not Subscriber.objects.exists()
 
 
 def test_a_file_of_ten_megabytes_is_refused_with_the_limit(panel):

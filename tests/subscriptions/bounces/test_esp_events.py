@@ -79,6 +79,7 @@ def test_an_event_is_noted_and_ends_the_sending_where_it_should(client, use, let
         assert "provider" in letter.subscriber.consents.get().via
 
 
+HARD = ("bounced", "hard")
 CHANGES = [
     ("postmark", {"Type": "BadEmailAddress", "Details": ""}, ("bounced", "hard")),
     ("postmark", {"Type": "Blocked", "Details": "no"}, ("bounced", "policy")),
@@ -88,6 +89,9 @@ CHANGES = [
     ("sendgrid", {"event": "dropped", "reason": "Unsubscribed Address"}, ("unsubscribed", "")),
     ("sendgrid", {"event": "processed"}, ("relayed", "")),
     ("brevo", {"event": "invalid_email", "reason": ""}, ("bounced", "hard")),
+    ("brevo", {"event": "hard_bounce", "reason": "550 5.5.0 mailbox unavailable"}, HARD),
+    ("brevo", {"event": "hard_bounce", "reason": "550 5.1.1 rate limited"}, ("bounced", "soft")),
+    ("brevo", {"event": "soft_bounce", "reason": "550 5.5.0 no such user"}, HARD),
     ("brevo", {"event": "blocked", "reason": ""}, ("bounced", "policy")),
     ("brevo", {"event": "error", "reason": ""}, ("bounced", "soft")),
 ]

@@ -299,6 +299,17 @@ def test_a_complaint_is_known_by_the_letters_return_path(subscriber, letter):
     assert receiving.state_of(subscriber) == "complained"
 
 
+def test_complaint_of_hotmail_without_a_report_suppresses(subscriber, letter):
+    mime = complaint("feedback@paperboy.example", message_id=letter.message_id)
+    mime = mime.replace(b"message/feedback-report", b"text/plain")
+    assert receiving.receive(mime) == "useless"
+    mime = mime.replace(
+        b"Return-Path:", b"X-HmXmrOriginalRecipient: reader@example.org\nReturn-Path:"
+    )
+    assert receiving.receive(mime) == "recorded"
+    assert receiving.state_of(subscriber) == "complained"
+
+
 def test_a_complaint_outweighs_that_letters_came_back(subscriber, letter):
     receiving.make_suppressed(subscriber)
     receiving.receive(complaint("feedback@paperboy.example", message_id=letter.message_id))

@@ -163,7 +163,9 @@ def test_damaged_bytes_are_neither_sent_nor_rewritten(server, composed, caplog, 
     for _ in range(transitions.MAX_FAILED_ATTEMPTS):
         queue.deliver(letter.pk, now)
         now += 80 * MINUTE
+    queue.sweep(now)
     assert (make.fresh(letter).state, letter.repeats) == ("failed", 1)
+    assert letter.reason == "unknown, once resent: broken: DamagedBytes in composing"
     assert why in caplog.text
     assert server.accepted == composed == []
     assert Pick.objects.count() == 1
@@ -344,7 +346,8 @@ def test_papers_of_a_letter_that_is_being_resent_stay_assigned_after_an_unsubscr
         queue.sweep(NOW + minute * MINUTE)
     assert (make.fresh(letter).state, letter.repeats) == ("planned", 1)
     signup.unsubscribe(letter.subscriber.public_id, source=CONSENT_SOURCE, now=NOW + 32 * MINUTE)
-    assert make.fresh(letter).state == "skipped"
+    queue.sweep(NOW + 32 * MINUTE)
+    assert make.fresh(letter).reason == "unknown, once resent: unsubscribed"
     assert Pick.objects.count() == 1
 
 

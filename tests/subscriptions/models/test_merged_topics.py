@@ -66,7 +66,7 @@ def test_forms_with_an_old_slug_choose_the_topic_that_stays(old, stays):
     form = SignUpForm({"email": "you@example.org", "topics": ["old", "stays"]})
     assert form.is_valid(), form.errors
     assert form.topic_selection().follow == [stays]
-    form = InterestsForm(QueryDict("topics=old&mute=stays"))
+    form = InterestsForm(QueryDict("topics=old&mute=stays"), subscriber=make.subscriber())
     assert form.is_valid(), form.errors
 
 
@@ -74,7 +74,7 @@ def test_a_form_that_is_open_before_followers_move_loses_none(old):
     subscriber = make.subscriber(topics=[old])
     form = InterestsForm.showing(subscriber)
     assert form["topics"].value() == ["stays"]
-    sent = InterestsForm(QueryDict(f"topics={form['topics'].value()[0]}"))
+    sent = InterestsForm(QueryDict(f"topics={form['topics'].value()[0]}"), subscriber=subscriber)
     assert sent.is_valid()
     preferences.change(subscriber, sent.topic_selection(), {}, now=NOW)
     assert preferences_of(subscriber) == [("Stays", "follow", 1)]

@@ -151,9 +151,9 @@ def test_a_question_holds_for_seven_days_and_not_a_moment_longer(purpose, answer
 @pytest.mark.parametrize("page", ["confirm", "move", "digests"])
 def test_no_token_is_logged(page):
     token = tokens.token(page, uuid.uuid4(), NOW)
-    logged = log('%s: "GET /%s/%s/?done=save HTTP/1.1"', "Not Found", page, token)
+    logged = log('%s: "GET /%s/%s/?done=save HTTP/1.1"', "Not Description", page, token)
     assert token.rpartition(".")[2] not in logged
-    assert logged.startswith(f'Not Found: "GET /{page}/')
+    assert logged.startswith(f'Not Description: "GET /{page}/')
 
 
 @pytest.mark.parametrize("text", ["<you+papers@example.org>: 550 no such user", "you@localhost"])

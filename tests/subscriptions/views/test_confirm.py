@@ -119,7 +119,7 @@ def test_the_page_shows_the_first_digest_or_when_it_comes(client, clock):
     for answered in (client.get(pages[0]), client.post(pages[0])):
         assert "Your first digest" in answered.text
         assert "Sour bread" in answered.text
-    assert "Your next digest: Tuesday, 2\u00a0June, 07:00" in client.get(pages[1]).text
+    assert "Next digest: Tuesday, 2\u00a0June, 07:00" in client.get(pages[1]).text
     assert everything() == before
 
 
@@ -130,7 +130,7 @@ def invited_page(client, language="en", **sent):
     """Invite somebody to a group, and answer by the page of the link. Return the answer."""
     group = Group.objects.get_or_create(name="Lab")[0]
     choices = {"language": language}
-    invite.invite([invite.Entry("ada@x.org", "Ada")], [], choices, group, by="head", now=NOW)
+    invite.invite([invite.Entry("ada@x.org", "Ada")], choices, group, by="head", now=NOW)
     path, headers = url("confirm", Subscriber.objects.get()), {"accept-language": language}
     return client.post(path, sent) if sent else client.get(path, headers=headers)
 

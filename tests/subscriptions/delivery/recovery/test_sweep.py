@@ -4,14 +4,15 @@ import pytest
 
 from digest.models import Pick
 from subscriptions import hooks
-from subscriptions.delivery import queue, transitions
-from subscriptions.delivery.recovery import journal, sweep
+from subscriptions.delivery import outcomes, queue, transitions
+from subscriptions.delivery.recovery import journal, lookup, sweep
 from subscriptions.delivery.recovery.journal import Entry, Journal
-from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.base import DeliveryResult, Message
 from subscriptions.delivery.transports.registry import transport_for
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.make import MINUTE, NOW
+from tests.helpers.invariants import broken
 from tests.subscriptions.delivery import steps
 
 pytestmark = pytest.mark.django_db
@@ -96,6 +97,48 @@ def test_what_did_not_arrive_is_given_up(composed, repeats, left_at, stumbles, s
     queue.sweep(NOW + 30 * MINUTE)
     assert (make.fresh(letter).state, letter.reason) == (state, reason)
     assert Pick.objects.count() == repeats
+
+
+AGAIN = NOW + 31 * MINUTE
+REFUSAL = DeliveryResult("refused", "dot", "550 no")
+
+
+def refuse(letter):
+    outcomes.record(steps.claim(letter, AGAIN), AGAIN, REFUSAL)
+
+
+def break_for_good(letter):
+    Letter.objects.update(stumbles=AT_LAST)
+    transitions.record_failed_attempt(steps.claim(letter, AGAIN), AGAIN)
+
+
+FAILED_RESENDS = [
+    (lambda letter: Letter.objects.update(closes_at=AGAIN), "skipped", "its day ended first"),
+    (refuse, "failed", "refused: 550 no"),
+    (break_for_good, "failed", "broken: it could not be written"),
+]
+
+
+@pytest.mark.parametrize("answer", ["yes", "unknown", "no"])
+@pytest.mark.parametrize(("fail", "state", "why"), FAILED_RESENDS)
+@pytest.mark.parametrize("claims", [False, True])
+def test_failed_resend_ends_as_the_lookup_says(
+    server, composed, monkeypatch, fail, state, why, answer, claims
+):
+    letter = steps.past_the_final_check()
+    for minute in (15, 30):
+        queue.sweep(NOW + minute * MINUTE)
+    fail(make.fresh(letter))
+    if claims:
+        assert steps.claim(letter, AGAIN) is None
+    answers = lambda self, letters: {one.message_id: answer for one in letters}  # noqa: E731
+    monkeypatch.setattr(lookup.DeliveryLookup, "look_up", answers)
+    queue.sweep(AGAIN)
+    ends = {"yes": ("accepted", ""), "no": (state, why)}
+    ends["unknown"] = ("failed", f"unknown, once resent: {why}")
+    assert (make.fresh(letter).state, letter.reason, letter.repeats) == (*ends[answer], 1)
+    assert Pick.objects.count() == 1
+    assert broken(AGAIN) == {}
 
 
 def test_the_lookup_is_asked_about_the_last_attempt_of_a_letter(composed, settings, data_dir):

@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from cryptography import x509
@@ -206,6 +207,13 @@ def test_a_host_that_no_name_can_have_or_at_which_nobody_listens_is_not_reached(
         address = taken.getsockname()
     for host, port in (("x" * 64 + ".example.org", 25), ("a..b", 25), address):
         assert refused_by(SmtpTransport(SmtpServer(host, port))).kind == "unreachable"
+
+
+def test_unknown_mail_server_has_no_error_number(monkeypatch):
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=unknown))
+    failure = check(SmtpServer("gone.example.org", 25))
+    assert (failure.kind, failure.reply) == ("unreachable", "DNS: Name or service not known")
 
 
 def test_a_mail_server_that_greets_us_well_checks_out(server):

@@ -120,16 +120,47 @@ def test_a_class_of_codes_means_the_same_at_each_stage(stage):
         assert classify_reply(stage, said(f"550 {status} no")) == ("refused", "address")
 
 
-def test_no_address_is_bad_for_another_reason():
-    for text in (
+@pytest.mark.parametrize(
+    "text",
+    [
         "550 no such user",
+        "550-The mailbox you wrote to\n550 does not exist",
+        "550 5.5.0 Anna: recipient not found",
+        "554 5.0.0 this account has been closed",
+        "550 Unrouteable address",
+        "550 5.4.4 domain gone.example is unknown",
+        "550 Benutzer unbekannt",
+    ],
+)
+def test_reply_in_words_says_that_an_address_is_bad(text):
+    assert classify_reply("rcpt", Reply(int(text[:3]), text[4:])) == ("refused", "address")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "550 5.7.1 blocked: user unknown",
         "552 5.2.2 mailbox full",
         "554 5.0.0 no",
         "550 5.1.8 bad sender",
         "550 4.1.1 no",
-    ):
-        assert classify_reply("rcpt", said(text)) == ("refused", "")
+        "550 5.1.1 192.0.2.1 is on our block list",
+        "550 5.1.1 sender address rejected: user unknown",
+        "550 5.2.1 you send to this user at too high a rate",
+        "550 5.1.1 no such user, or its quota is used up",
+        "550 5.5.0 mailbox unavailable",
+        "550 HELO refused: host not found",
+        "552 message too large for this mailbox, which is no longer what it was",
+    ],
+)
+def test_reply_about_something_else_makes_no_address_bad(text):
+    assert classify_reply("rcpt", said(text)) == ("refused", "")
+
+
+def test_name_of_a_host_does_not_grade_its_reply():
+    reply = "host spam.unknown.example [192.0.2.1]: 550 {}"
+    for words, grade in (("no such user", "hard"), ("an error", "soft")):
+        assert smtp_replies.grade_of("", reply.format(words)) == grade
 
 
 def test_a_provider_that_wants_us_slower_is_heard():

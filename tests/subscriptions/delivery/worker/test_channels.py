@@ -1,4 +1,4 @@
-"""Messages to channels beside emails: the same states, one resend, no mail server."""
+"""Messages to channels: the states of emails, one resend, no mail server."""
 
 import json
 import logging
@@ -7,17 +7,21 @@ import threading
 import pytest
 
 from digest.models import Digest, Pick
-from subscriptions import hooks
-from subscriptions.delivery import circuit_breaker, rejection_rate
-from subscriptions.delivery.recovery import journal, sweep
-from subscriptions.delivery.worker import batcher
+from subscriptions import hooks, tasks
+from subscriptions.delivery import circuit_breaker, rejection_rate, status, transitions
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.worker import posts
 from subscriptions.mail import render
 from subscriptions.models import Letter, Provider, Subscriber
 from subscriptions.security.encryption import encrypt
 from tests.factories import make
 from tests.factories.make import HOUR, MINUTE, NOW, SECOND, TODAY
+from tests.faults.ports import free_port
+from tests.helpers.threads import at_once
 from tests.servers import channels
-from tests.subscriptions.delivery.worker import due_digests
+from tests.servers.postfix import wait_until
+from tests.subscriptions.delivery import steps
+from tests.subscriptions.delivery.worker import due_digests, held_locks
 from tests.subscriptions.delivery.worker.due_digests import deliver
 
 pytestmark = pytest.mark.django_db
@@ -39,10 +43,10 @@ def room(settings, monkeypatch, written):
         yield server
 
 
-def message_to(server, channel="json", **fields):
+def message_to(server, **fields):
     """Plan a digest with one paper for a channel, due now."""
     moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + 18 * HOUR}
-    row = make.subscriber(channel=channel, title="Lab room", secret=encrypt(server.secret))
+    row = make.subscriber(channel="json", title="Lab room", secret=encrypt(server.secret))
     letter = row.letters.create(**{"kind": "digest", "day": TODAY} | moments | fields)
     digest = Digest.objects.create(subscriber=row, day=TODAY, letter=letter)
     about = {"subscriber": row, "paper": make.paper("Graphs"), "score": 1, "basis": "new"}
@@ -53,45 +57,82 @@ def message_to(server, channel="json", **fields):
 def test_a_digest_is_posted_once_and_no_mail_server_gets_it(server, room):
     letter = message_to(room)
     due_digests.digests(count=3)
-    assert deliver()["accepted"] == 4
-    assert len(server.accepted) == 3
+    tasks.deliver_letters()
+    assert (len(server.accepted), room.asked) == (3, [])
+    tasks.deliver_posts()
     (message,) = room.posted
     assert message["id"] == str(letter.subscriber.letters.get().digest.public_id)
     assert message["papers"][0]["title"] == "Graphs"
     assert f"{letter.subscriber.public_id}" not in json.dumps(message)
     assert "/preferences/" not in json.dumps(message)
     assert make.fresh(letter).last_reply == "answered 200"
+    assert status.describe(letter, NOW).startswith("The channel accepted it")
 
 
-def test_an_acceptance_is_in_the_journal_without_a_mail_server(settings, room, monkeypatch):
-    settings.EMAIL_URL = "file:"
-    letter = message_to(room)
-    monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
-    kept = []
-    monkeypatch.setattr(journal.Journal, "write", lambda self, entries: kept.extend(entries))
-    deliver()
-    assert [entry.letter_id for entry in kept] == [letter.pk]
+def test_acceptances_are_recorded_after_a_round_that_failed_at_the_first(room, monkeypatch):
+    fault = threading.Event()
+    room.answers.append(lambda talk: talk.read() or (fault.wait(9) and talk.send(200, {}, b"")))
+    message_to(room)
+    message_to(room)
+    steps.before(monkeypatch, transitions, "accept", lambda few, *_: few and (fault.set() or 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        deliver()
+    sweep.sweep(NOW + MINUTE)
+    assert due_digests.states() == {"accepted": 2}
 
 
-def test_a_channel_that_hangs_delays_no_email(server, room):
-    is_read, may_answer, was_let = threading.Event(), threading.Event(), []
+@pytest.mark.django_db(transaction=True)
+def test_a_channel_that_hangs_delays_no_email_and_no_other_channel(server, room):
+    may_answer = threading.Event()
 
     def hang(talk):
         talk.read()
-        is_read.set()
-        was_let.append(may_answer.wait(5))
-        talk.send(200, {}, b"")
+        talk.send(200 if may_answer.wait(30) else 500, {}, b"")
+
+    def deliver_emails():
+        wait_until(lambda: room.asked, 10)
+        tasks.deliver_letters()
+        wait_until(lambda: len(room.asked) == len(messages), 10)
+        may_answer.set()
 
     room.answers.append(hang)
-    letter = message_to(room)
+    messages = [message_to(room) for _ in range(2 * posts.THREADS)]
     due_digests.digests(count=6)
-    served = []
-    server.before_dot_reply = lambda whom: (
-        served.append(is_read.wait(10)) or (len(served) == 6 and may_answer.set())
-    )
-    assert deliver()["accepted"] == 7
-    assert was_let + served == [True] * 7
-    assert make.fresh(letter).state == "accepted"
+    assert at_once(tasks.deliver_posts, deliver_emails) == [None, None]
+    assert due_digests.states() == {"accepted": len(messages) + 6}
+
+
+def test_a_mail_server_that_is_away_delays_no_post(settings, room):
+    settings.EMAIL_URL = f"smtp://127.0.0.1:{free_port()}"
+    due_digests.digests(count=2)
+    message_to(room)
+    assert deliver(is_stopping=lambda: True) == {}
+    for seconds in range(2):  # The circuit breaker is open at the second.
+        assert deliver(NOW + seconds * SECOND) == {"accepted": 1}
+        assert "It is due" in status.describe(message_to(room), NOW)
+    assert circuit_breaker.current().failures == 1
+
+
+def test_a_stop_while_a_message_is_composed_withholds_it(room, monkeypatch):
+    def stop_and_compose(letters, now):
+        circuit_breaker.stop("Ada", NOW)
+        return COMPOSER(letters, now)
+
+    monkeypatch.setitem(hooks.composers, "digest", stop_and_compose)
+    letter = message_to(room)
+    for hours in range(2):
+        deliver(NOW + hours * HOUR)
+    assert (make.fresh(letter).state, letter.attempt, room.asked) == ("planned", 1, [])
+
+
+@held_locks.on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_message_waits_while_another_session_locks_its_channel(room):
+    letter = message_to(room)
+    with held_locks.another_session() as session:
+        session.execute("SELECT 1 FROM subscriptions_subscriber FOR UPDATE")
+        deliver()
+    assert (make.fresh(letter).state, letter.next_try_at > NOW) == ("planned", True)
 
 
 @pytest.mark.parametrize("mail", ["file:", None])
@@ -138,14 +179,6 @@ def test_trouble_with_channels_is_no_trouble_with_the_mail(server, room):
     deliver()
     assert circuit_breaker.current().blocked_reason(NOW) == ""
     assert rejection_rate.describe_last_day(NOW) == ""
-
-
-def test_a_channel_does_not_show_that_the_mail_server_is_well(server, room):
-    circuit_breaker.open("auth", "no", NOW)
-    message_to(room)
-    later = NOW + 30 * MINUTE
-    assert deliver(later)["accepted"] == 1
-    assert circuit_breaker.current().failures == 1
 
 
 def test_an_address_is_readable_after_a_rotation_of_the_key(settings, server, room, caplog):

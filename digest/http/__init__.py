@@ -1,0 +1,1 @@
+"""Requests to the hosts of others. Known to all, and knows nothing of Paperboy."""

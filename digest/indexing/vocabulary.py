@@ -1,0 +1,135 @@
+"""What the indexed papers and the topics say of the words in the interests box."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, reduce
+from itertools import chain, compress
+
+import numpy as np
+from django.conf import settings
+
+from digest.indexing import search
+from digest.indexing.index import Index, in_full, name_words
+from digest.interests.entries import NoVocabulary, Vocabulary
+from digest.models import Paper, title_lookup
+from digest.papers import identifiers
+from digest.ranking import text
+from digest.ranking.model import TfidfModel, bigram_column, find, word_column
+from digest.ranking.query import SHORT_TEXT, queries_of
+from digest.sources.records import MAX_TITLE
+from subscriptions.models.topics import Topic
+
+#: Two words are a pair if so many papers have them side by side, and this share of those with the
+#: rarer word.
+MIN_PAIRS, MIN_PAIRED = 2, 0.01
+MIN_GENERAL = 0.001  # The share of papers that mention a general phrase.
+MAX_GENERAL_TERMS = 2
+#: A name has the words of so many papers at most, relative to the papers by this author.
+MAX_NAMESAKES = 0.25
+#: "Noether, Emmy": if papers have not both words, it is no list of subjects.
+LAST_FIRST = re.compile(r"[A-Z][\w'’-]+, [A-Z][\w.-]*(?: [A-Z]\.?)*")
+MIN_TITLE_WORDS = 4  # Fewer may be a subject.
+MOSTLY_UNKNOWN = 0.5  # The share of unknown terms from which on those of a pasted text are named.
+
+
+def unknown_words(
+    is_known: Callable[[Sequence[str]], np.ndarray], asked: Iterable[str]
+) -> list[str]:
+    """Return the words of lines whose terms are in no paper, as the lines spell them.
+
+    `is_known` returns which terms are in papers. A pasted text may contain new names, so its
+    unknown words are only returned if most of its words are unknown.
+    """
+    unknown: dict[str, list[str]] = {}  # Of each line, by its spelling with the fewest.
+    for query in queries_of(asked):
+        is_absent = ~is_known(query.distinct)
+        if len(query.text) <= SHORT_TEXT or is_absent.mean() >= MOSTLY_UNKNOWN:
+            written = text.as_written(query.text)
+            words = [written.get(term, term) for term in compress(query.distinct, is_absent)]
+            unknown[query.text] = min(unknown.get(query.text, words), words, key=len)
+    return list(dict.fromkeys(chain.from_iterable(unknown.values())))
+
+
+def current() -> Vocabulary:
+    """Return the vocabulary of the index and the model in use."""
+    index, model = search.in_use()
+    return StoredPapers() if index is None else PaperVocabulary(index, model)
+
+
+class StoredPapers(NoVocabulary):
+    """The vocabulary while there is no index. See `Vocabulary`."""
+
+    def paper(self, reference: str) -> str:
+        found = identifiers.paper_by_id(reference)
+        return found.pk if found else identifiers.reference(reference) if settings.LOOK_UPS else ""
+
+    def titled(self, title: str) -> str:
+        if not (len(title.split()) >= MIN_TITLE_WORDS and len(title) <= MAX_TITLE):
+            return ""
+        found = title_lookup.called(Paper.objects.order_by("pk"), title)
+        return found.values_list("pk", flat=True).first() or ""
+
+
+class PaperVocabulary(StoredPapers):
+    """The vocabulary of the indexed papers and the topics. See `Vocabulary`."""
+
+    def __init__(self, index: Index, model: TfidfModel) -> None:
+        self.index, self.model = index, model
+
+    def are_paired(self, left: str, right: str) -> bool:
+        first, second = text.terms(left)[-1:], text.terms(right)[:1]
+        if not (first and second):
+            return False
+        pair, *words = self._counts(
+            bigram_column(first[0], second[0]), word_column(first[0]), word_column(second[0])
+        )
+        return pair >= MIN_PAIRS and pair >= MIN_PAIRED * min(words)
+
+    def is_general(self, phrase: str) -> bool:
+        terms = text.terms(phrase)
+        if not 0 < len(terms) <= MAX_GENERAL_TERMS:
+            return False
+        column = word_column(*terms) if len(terms) == 1 else bigram_column(*terms)
+        return self._counts(column)[0] >= MIN_GENERAL * self.model.documents_.shape[0]
+
+    def is_author(self, name: str) -> bool:
+        if LAST_FIRST.fullmatch(name) and self.unknown_words(name):
+            return True
+        words = self.papers_with(name)
+        if len(name_words(name)) == 1:
+            return not words and bool(in_full(name)) and self.index.has_name(name)
+        return len(self.index.named(name, or_initials=True)) > 0 and words <= MAX_NAMESAKES * len(
+            search.by_author(self.index, name)
+        )
+
+    def topic(self, name: str) -> str:
+        slug, length = self._topics.get(tuple(text.terms(name)), ("", 0))
+        # "No computer vision" and "robotics 2" have words that are no terms.
+        return slug if len(name.split()) <= length else ""
+
+    def papers_with(self, phrase: str) -> int:
+        """Return how many papers have all words of a phrase."""
+        columns = [word_column(term) for term in dict.fromkeys(text.terms(phrase))]
+        papers = [self.index.with_column(column)[0] for column in columns]
+        return len(reduce(np.intersect1d, papers)) if papers else 0
+
+    def unknown_words(self, phrase: str) -> list[str]:
+        return unknown_words(self.index.has_words, [phrase])
+
+    def suggestion(self, phrase: str) -> str:
+        """Return a phrase with corrected spelling, or an empty string."""
+        unknown = self.unknown_words(phrase)
+        return search.suggestion(self.model, phrase, unknown) if unknown else ""
+
+    def _counts(self, *columns: int) -> list[float]:
+        """Return in how many of the fitted papers each feature is."""
+        places, known = find(self.model.columns_, np.array(columns))
+        size = 1 + self.model.documents_.shape[0]
+        counts = np.zeros(len(columns))
+        counts[known] = np.round(size / np.exp(self.model.idf_[places[known]] - 1) - 1)
+        return counts.tolist()
+
+    @cached_property
+    def _topics(self) -> dict[tuple[str, ...], tuple[str, int]]:
+        topics = Topic.objects.offered().by_subject().values_list("name", "slug")
+        return {tuple(text.terms(name)): (slug, len(name.split())) for name, slug in topics}

@@ -1,0 +1,1 @@
+"""What people type or paste into the interests box, read into entries. Pure: no Django."""

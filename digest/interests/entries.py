@@ -1,0 +1,266 @@
+"""Read what was typed or pasted into the interests box: one entry for each interest.
+
+A line may be words, a list, a sentence, a name, a category, a topic, a title or an abstract. Each
+entry can be written as one line that is read as this entry again.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from digest.interests import sentences
+from digest.ranking import text as ranking_text
+from digest.ranking.authors import queried_authors
+from digest.ranking.query import ADDRESS, MAX_PHRASE_TERMS, QUOTED, QUOTES, lines
+from digest.sources.arxiv.taxonomy import category_names
+
+WORDS, TEXT, AUTHOR, CATEGORY = "words", "text", "author", "category"
+TOPIC, PAPER, ORCID, UNREAD = "topic", "paper", "orcid", "unread"
+MAX_NAME_WORDS = 4
+MAX_UNWANTED = 2  # Words after "no" at the beginning of a line, unlike "no free lunch theorems".
+#: Characters of the lines of a pasted paragraph, and of all together.
+WRAPPED, MAX_PARAGRAPH = range(50, 200), 2_000
+
+#: How a line says what it is: "not: surveys", "words: computer vision".
+PREFIX = re.compile(rf"(not|{WORDS}|{TEXT}|{TOPIC}|{PAPER}|authors?(?= ?:$)) ?: ?", re.IGNORECASE)
+UNWANTED = re.compile(
+    r"(?:but )?(?:(no)|not|nothing(?: on| about)?|without|keine?|ohne|(?:avoid|exclude|skip):) "
+    r"(?=\S)",
+    re.IGNORECASE,
+)
+OR, AND = (re.compile(rf"(?<=\S)\s+{word}\s+(?=\S)") for word in ("OR", "AND"))
+#: "LLM AND (planning OR tools)", "reasoning NOT (agents OR vision)".
+GROUPED = re.compile(r"(?P<start>[^()]*?)\s+(?P<word>AND|NOT)\s+\((?P<group>[^()]*)\)")
+NOT = re.compile(r"(?:^|\s+)(?:AND\s+)?NOT\s+")
+PARENTHESES = str.maketrans("()", "  ")
+BULLET = re.compile(r"\A(?:[-–—•*·]|\(?\d{1,2}[.)])\s+")
+BY = re.compile(r"(?i:(?:papers? |work )?(?:author|by) )(?=[^\W\d_a-z])")
+NAME = re.compile(r"[^\W\d_][^\d_!?:;()\"/]*")
+
+
+class Vocabulary(Protocol):
+    """What the papers and topics say of words."""
+
+    def are_paired(self, left: str, right: str) -> bool:
+        """Return whether two words stand together in papers, as in "trust and safety"."""
+
+    def is_general(self, phrase: str) -> bool:
+        """Return whether so many papers mention a phrase that its field should be added."""
+
+    def is_author(self, name: str) -> bool:
+        """Return whether papers have this author, and hardly one has these words."""
+
+    def topic(self, name: str) -> str:
+        """Return the slug of the topic with this name, or an empty string."""
+
+    def paper(self, reference: str) -> str:
+        """Return the id of the paper with this id or link, or what it or an ORCID can be looked up
+        by (`identifiers.reference`), or an empty string.
+        """
+
+    def titled(self, title: str) -> str:
+        """Return the id of the paper with this title, or an empty string."""
+
+
+class NoVocabulary:
+    """The vocabulary of an installation without papers."""
+
+    def are_paired(self, left: str, right: str) -> bool:
+        return False
+
+    is_general = is_author = lambda self, phrase: False
+
+    def topic(self, name: str) -> str:
+        return ""
+
+    paper = titled = topic
+
+
+NO_VOCABULARY = NoVocabulary()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One interest.
+
+    Attributes
+    ----------
+    kind : str
+        words, text (papers near it), author, category, topic, paper (papers like it), orcid (the
+        papers of a person, to choose from), unread (not understood). Empty for an entry that was
+        saved before there were kinds.
+    text : str
+        As it was typed. Of an author, with "author:". Of a paper, its id, or its title and an
+        abstract or a reference: `added_papers.parts_of`.
+    is_muted : bool
+    slug : str
+        Of a topic.
+    """
+
+    kind: str
+    text: str
+    is_muted: bool = False
+    slug: str = ""
+
+
+def read(
+    text: str,
+    vocabulary: Vocabulary = NO_VOCABULARY,
+    stored: Mapping[str, Entry] | None = None,
+) -> list[Entry]:
+    """Return the entries of a text, each once. A line that is `stored` is that entry."""
+    text = "".join(letter for letter in text if letter.isprintable() or letter.isspace())
+    entries: list[Entry] = []
+    for line in paragraphs(text):
+        known = (stored or {}).get(line)
+        entries += [known] if known else _read_line(BULLET.sub("", line), vocabulary)
+    return list(dict.fromkeys(entries))
+
+
+def written(entry: Entry, vocabulary: Vocabulary = NO_VOCABULARY) -> str:
+    """Return the line that is read as this entry."""
+    if entry.is_muted:
+        return f"not: {written(replace(entry, is_muted=False), vocabulary)}"
+    has_prefix = entry.kind in (WORDS, TEXT, PAPER)
+    if has_prefix and _read_line(entry.text, vocabulary) != [entry]:
+        return f"{entry.kind}: {entry.text}"
+    return entry.text
+
+
+def lines_of(kind: str, text: str) -> tuple[str, ...]:
+    """Return the lines that papers are ranked by.
+
+    Sentences and lists that were saved before there were kinds are read by phrases, regardless of
+    what papers and topics say: nothing of them becomes an author, a topic or a mute.
+    """
+    if kind in (WORDS, TEXT):
+        return (text,)
+    if kind or len(text) > MAX_PARAGRAPH or QUOTED.search(text.translate(QUOTES)):
+        return tuple(lines(text))
+    if not (sentences.is_wish(text) or sentences.is_list(text)):
+        return tuple(lines(text))
+    return tuple(p.text for p in sentences.phrases(text) if not p.is_negative)
+
+
+def paragraphs(text: str) -> Iterator[str]:
+    """Yield the lines of a text, and a pasted paragraph of many lines as one."""
+    run: list[str] = []
+    for line in [*map(str.strip, text.splitlines()), ""]:
+        is_wrapped = bool(run) and len(run[-1]) in WRAPPED
+        if run and not (line and is_wrapped and not PREFIX.match(line)):
+            for part in [" ".join(run)] if _is_paragraph(run) else run:
+                yield " ".join(part.split())
+            run = []
+        run += [line] if line else []
+
+
+def _is_paragraph(run: list[str]) -> bool:
+    """Return whether lines of the usual length are prose: sentences that go on in the next line."""
+    count = sum(line[0].islower() for line in run[1:])
+    is_prose = any(". " in line for line in run) and sum(map(len, run)) < MAX_PARAGRAPH
+    return is_prose and len(run) > 2 and 2 * count >= len(run) - 1
+
+
+def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
+    line = line.translate(QUOTES)
+    if found := PREFIX.match(line):
+        rest = line[found.end() :]
+        return _read_prefixed(found[1].lower(), rest, vocabulary) if rest else [Entry(UNREAD, line)]
+    found = UNWANTED.match(line)
+    if found and not (found[1] and len(line[found.end() :].split()) > MAX_UNWANTED):
+        return _muted(line[found.end() :], vocabulary)
+    if (found := BY.match(line)) and vocabulary.is_author(line[found.end() :]):
+        return [Entry(AUTHOR, f"author: {line[found.end() :]}")]
+    if paper := vocabulary.titled(line):
+        return [Entry(PAPER, paper)]
+    if names := queried_authors(line):
+        return [Entry(AUTHOR, f"author: {name}") for name in names]
+    if categories := category_names(line):
+        return [Entry(CATEGORY, category) for category in categories]
+    if QUOTED.search(line) and not sentences.is_wish(QUOTED.sub("", line)):
+        return [_entry(part, NO_VOCABULARY) for part in lines(line)]
+    if not line.isupper() and (OR.search(line) or AND.search(line) or NOT.search(line)):
+        return _read_operators(line, vocabulary)
+    links = [_link(link.strip("()."), vocabulary) for link in ADDRESS.findall(line)]
+    line = " ".join(ADDRESS.sub(" ", line).split()).rstrip(" ." if links else "")
+    whole = _entry(line, vocabulary)
+    if whole.kind in (TOPIC, AUTHOR, UNREAD):
+        return links if links and whole.kind == UNREAD else [whole, *links]
+    # The words in quotes are no part of a sentence.
+    quotes = {f"Quote{n}Quote": found[0] for n, found in enumerate(QUOTED.finditer(line))}
+    for mark, quote in quotes.items():
+        line = line.replace(quote, mark, 1)
+    phrases = sentences.phrases(line, vocabulary.are_paired)
+    if line.endswith(":") and sentences.is_wish(line) and phrases == [sentences.Phrase(line)]:
+        phrases = []  # It introduces the next lines.
+    entries = []
+    for phrase in phrases:
+        text = phrase.text
+        for mark, quote in quotes.items():
+            text = text.replace(mark, quote)
+        entry = _entry(text, vocabulary, phrase.context)
+        entries.append(replace(entry, is_muted=phrase.is_negative))
+    is_text = [entry.kind for entry in entries] == [TEXT]  # Links in a pasted text are part of it.
+    return entries if is_text else [*entries, *links]
+
+
+def _read_prefixed(prefix: str, rest: str, vocabulary: Vocabulary) -> list[Entry]:
+    if prefix == "not":
+        return _muted(rest, vocabulary)
+    if prefix == TOPIC:
+        slug = vocabulary.topic(rest)
+        return [Entry(TOPIC, rest, slug=slug)] if slug else _read_line(rest, vocabulary)
+    if prefix == PAPER:
+        is_title = len(rest.split()) > 1
+        paper = (vocabulary.titled(rest) or rest) if is_title else vocabulary.paper(rest)
+        return [Entry(PAPER, paper)] if paper else _read_line(rest, vocabulary)
+    return [Entry(prefix, rest) if ranking_text.terms(rest) else Entry(UNREAD, rest)]
+
+
+def _link(link: str, vocabulary: Vocabulary) -> Entry:
+    paper = vocabulary.paper(link)
+    if paper.startswith(f"{ORCID}:"):
+        return Entry(ORCID, paper.removeprefix(f"{ORCID}:"))
+    return Entry(PAPER, paper) if paper else Entry(UNREAD, link)
+
+
+def _muted(line: str, vocabulary: Vocabulary) -> list[Entry]:
+    return [replace(entry, is_muted=True) for entry in _read_line(line, vocabulary)]
+
+
+def _read_operators(line: str, vocabulary: Vocabulary) -> list[Entry]:
+    """Read alternatives as entries, and what follows NOT as muted."""
+    entries = []
+    line = GROUPED.sub(_ungrouped, line)
+    for alternative in OR.split(line.translate(PARENTHESES)):
+        wanted, *unwanted = NOT.split(alternative)
+        wanted = " ".join(AND.sub(" ", wanted).split())
+        entries += [_entry(wanted, vocabulary)] if wanted else []
+        parts = filter(None, map(str.strip, unwanted))
+        entries += [entry for part in parts for entry in _muted(part, vocabulary)]
+    return entries
+
+
+def _ungrouped(found: re.Match[str]) -> str:
+    start, parts = found["start"], OR.split(found["group"])
+    if found["word"] == "NOT":
+        return " NOT ".join([start, *parts])
+    return " OR ".join(f"{start} AND {part}" for part in parts)
+
+
+def _entry(phrase: str, vocabulary: Vocabulary, context: str = "") -> Entry:
+    """Return the entry of a phrase. Its context is added if it says too little without it."""
+    terms = list(dict.fromkeys(ranking_text.terms(phrase)))
+    if not terms:
+        return Entry(UNREAD, phrase)
+    if slug := vocabulary.topic(phrase):
+        return Entry(TOPIC, phrase, slug=slug)
+    if categories := category_names(phrase):
+        return Entry(CATEGORY, categories[0])
+    is_name = NAME.fullmatch(phrase) and len(phrase.split()) <= MAX_NAME_WORDS
+    if is_name and vocabulary.is_author(phrase):
+        return Entry(AUTHOR, f"author: {phrase}")
+    if context and not {*ranking_text.terms(context)} & {*terms} and vocabulary.is_general(phrase):
+        phrase = f"{phrase} in {context}"
+    return Entry(TEXT if len(terms) > MAX_PHRASE_TERMS else WORDS, phrase)

@@ -1,0 +1,151 @@
+"""Papers that subscribers added as interests: their texts, and looking up those not stored here.
+
+Only after the subscriber has confirmed, by a worker, and nothing of a subscriber goes into a
+request. What was looked up is stored beside the interest and deleted with it.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from digest.http.client import Refused, Unavailable
+from digest.interests.entries import ORCID, PAPER
+from digest.models import AddedPaper
+from digest.models.locks import Lease
+from digest.papers.identifiers import paper_by_id, papers_named, reference
+from digest.sources.base import MalformedFeed
+from digest.sources.look_ups import Finding, LookUps
+from subscriptions.models import Subscriber, Topic, TopicPreference
+from subscriptions.security import rate_limits
+
+MAX_A_DAY = 20  # Look-ups for a subscriber.
+MAX_TRIES = 5
+RETRY = timedelta(hours=1)  # After a failure, doubled with each.
+MAX_RUN_SECONDS = 40  # After which a run begins with no further paper.
+LEASE = timedelta(minutes=5)  # Longer than one look-up takes: two requests.
+WAIT = timedelta(minutes=5)  # So long does a first digest wait for what is looked up.
+#: What may stand behind the title of a paper: "Soups, doi:10.1000/1".
+REFERENCE = re.compile(r"(?:(?:^|\s)(?:https?://|doi:|arxiv:|pmid:)|^)\S+$", re.IGNORECASE)
+
+
+def parts_of(text: str) -> tuple[str, str, str]:
+    """Return the title, the abstract and the reference of a paper as its entry has them, or "".
+
+    >>> parts_of("On soups doi:10.1000/1"), parts_of("On E. coli | We cook.")
+    (('On soups', '', 'doi:10.1000/1'), ('On E. coli', 'We cook.', ''))
+    """
+    found = REFERENCE.search(text)
+    number = reference(found[0]) if found else ""
+    title, _bar, abstract = (text[: found.start()] if number else text).partition(" | ")
+    return title.strip(), abstract.strip(), number
+
+
+def unread() -> QuerySet[Topic]:
+    """Return the topics that stand for papers and have not been read or looked up."""
+    return Topic.objects.filter(kind__in=(PAPER, ORCID), added_paper=None)
+
+
+def keeps_waiting(now) -> Q:
+    """Return the condition for subscribers whose first digest waits: for papers that are unread, or
+    who have to choose the papers of an ORCID and follow nothing else.
+    """
+    own = Topic.objects.filter(owner=OuterRef("pk"))
+    follows = TopicPreference.objects.filter(subscriber=OuterRef("pk"))
+    is_choosing = Q(Exists(own.filter(kind=ORCID))) & ~Q(Exists(follows.exclude(topic__kind=ORCID)))
+    is_choosing &= Q(confirmed_at__gt=now - timedelta(days=settings.NEW_DAYS))
+    return is_choosing | Q(
+        Exists(unread().filter(owner=OuterRef("pk"))), confirmed_at__gt=now - WAIT
+    )
+
+
+def texts_of(topics: Iterable[Topic]) -> dict[str, tuple[str, str]]:
+    """Return the titles and abstracts of topics that are papers, by their queries."""
+    topics = [topic for topic in topics if topic.kind == PAPER]
+    wanted = {topic.query for topic in topics}
+    if not wanted:
+        return {}
+    rows = AddedPaper.objects.filter(topic__in=[t.pk for t in topics if t.pk]).exclude(title="")
+    found = {row.topic.query: (row.title, row.abstract) for row in rows.select_related("topic")}
+    for query, paper in papers_named(wanted - found.keys()).items():
+        found[query] = paper.title, paper.abstract
+    for query in wanted - found.keys():
+        title, abstract, _number = parts_of(query)
+        if title:
+            found[query] = title, abstract
+    return found
+
+
+def read_due(look_ups: LookUps, clock: Callable) -> int:
+    """Store the texts of added papers, and the papers of ORCIDs. Return how many were found.
+
+    One worker does so at a time. What fails is tried again later, MAX_TRIES times.
+    """
+    lease, end, count = Lease("added papers", LEASE), time.monotonic() + MAX_RUN_SECONDS, 0
+    if not lease.acquire():
+        return 0
+    now, unknown, away = clock(), [], set()
+    failed = Topic.objects.filter(added_paper__due_at__lte=now)
+    due = (unread() | failed).filter(owner__in=Subscriber.objects.subscribed())
+    try:
+        for topic in due.order_by("pk"):  # First all those that no service is asked for.
+            found, number = _stored(topic)
+            if number:
+                unknown.append((topic, number, found))
+            else:
+                count += _store(topic, found)
+        for topic, number, found in unknown:
+            if time.monotonic() > end or not lease.renew():
+                break
+            kind = number.rpartition(":")[0]  # Empty for arXiv.
+            if kind in away or not _may_look_up(topic, now):
+                continue
+            try:
+                count += _store(topic, look_ups.find(number) or found, due_at=None)
+            except (MalformedFeed, Refused, Unavailable) as error:
+                away |= {kind} if isinstance(error, Unavailable) else set()
+                _note_failure(topic, found, now, getattr(error, "retry_after", None) or 0)
+    finally:
+        lease.release()
+    return count
+
+
+def _may_look_up(topic, now) -> bool:
+    """Count a look-up for a subscriber. Return False after MAX_A_DAY on a day."""
+    limit = rate_limits.Limit("subscriber", str(topic.owner_id), MAX_A_DAY, rate_limits.DAY)
+    try:
+        rate_limits.hit("look-ups", [limit], now)
+    except rate_limits.TooManyAttempts:
+        return False
+    return True
+
+
+def _note_failure(topic, found, now, retry_after) -> None:
+    tries = 1 + (
+        AddedPaper.objects.filter(topic=topic).values_list("tries", flat=True).first() or 0
+    )
+    wait = max(RETRY * 2 ** (tries - 1), timedelta(seconds=min(retry_after, 10**6)))
+    due_at = now + wait if tries < MAX_TRIES else None
+    _store(topic, found, tries=tries, due_at=due_at)
+
+
+def _stored(topic) -> tuple[Finding, str]:
+    """Return what is known of a paper, and the reference by which to look up the rest, or ""."""
+    if topic.kind == ORCID:
+        return Finding(), f"{ORCID}:{topic.query}" if settings.LOOK_UPS else ""
+    title, abstract, number = parts_of(topic.query)
+    if paper := papers_named([topic.query]).get(topic.query) or (number and paper_by_id(number)):
+        return Finding(paper.title, paper.abstract), ""
+    return Finding(title, abstract), number if settings.LOOK_UPS and not abstract else ""
+
+
+def _store(topic, found, **fields) -> bool:
+    """Store what was found, unless the topic was deleted meanwhile. Return whether it was found."""
+    with transaction.atomic():
+        if Topic.objects.select_for_update().filter(pk=topic.pk).exists():
+            AddedPaper.objects.update_or_create(topic=topic, defaults=found._asdict() | fields)
+    return bool(found.title or found.works)

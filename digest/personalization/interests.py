@@ -1,0 +1,88 @@
+"""The entries of a subscriber, and those of the fields of a form."""
+
+from dataclasses import replace
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from digest.interests import entries
+from digest.interests.entries import PAPER, Entry, Vocabulary
+from digest.models import Paper
+from digest.papers.identifiers import reference
+from digest.personalization import library
+from digest.sources import bibliographies
+from digest.sources.records import Record
+from subscriptions import child_process
+from subscriptions.models import Subscriber, TopicPreference
+from subscriptions.models.topics import MAX_QUERY_LENGTH
+
+
+def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) -> list[Entry]:
+    """Return the entries of both fields. A line that shows a stored entry is that entry."""
+    # numpy, which only processes that read interests import.
+    from digest.indexing import vocabulary
+
+    words, own = vocabulary.current(), stored(subscriber) if subscriber else []
+    wanted = {_line(entry, words): entry for entry in own if not entry.is_muted}
+    muted = {_line(entry, words): entry for entry in own if entry.is_muted}
+    unwanted = entries.read(muted_text, words, muted)
+    found = [*entries.read(text, words, wanted), *(replace(e, is_muted=True) for e in unwanted)]
+    different: dict[tuple, Entry] = {}  # "Robots" and "robots" match the same papers.
+    for entry in found:
+        key = entry.kind, entry.slug or entry.text.casefold(), entry.is_muted
+        different.setdefault(key, entry)
+    return [*different.values()]
+
+
+def with_papers(text: str) -> str:
+    """Return a text with a line for each paper of a bibliography that it contains.
+
+    Raises ValidationError.
+    """
+    entries_text, rest = bibliographies.parted(text)
+    if not entries_text:
+        return text
+    try:
+        found = bibliographies.read(entries_text)
+    except child_process.ParseError as error:
+        raise ValidationError(library.why_unparsed(error)) from error
+    if found.bad:
+        names = ", ".join(found.unread)
+        raise ValidationError(_("These entries could not be read: %s") % names)
+    records = library.complete(found.records)
+    ids = [record.id for record in records]
+    known = {*Paper.objects.filter(pk__in=ids).values_list("pk", flat=True)}
+    lines = [record.id if record.id in known else _described(record) for record in records]
+    return "\n".join([*rest, *(f"{PAPER}: {line}"[:MAX_QUERY_LENGTH] for line in lines)])
+
+
+def _described(record: Record) -> str:
+    """Return the title of a paper and its abstract, or by what that can be looked up."""
+    if record.abstract:
+        return f"{record.title} | {record.abstract}"
+    arxiv = f"arXiv:{record.id}" if reference(record.id) else ""
+    return f"{record.title} {f'doi:{record.doi}' if record.doi else arxiv}".strip()
+
+
+def stored(subscriber: Subscriber) -> list[Entry]:
+    """Return the entries that a subscriber saved, in their order."""
+    own = subscriber.preferences.filter(topic__owner=subscriber).order_by("pk")
+    rows = own.values_list("topic__kind", "topic__query", "stance")
+    mute = TopicPreference.Stance.MUTE
+    return [Entry(kind, query, is_muted=stance == mute) for kind, query, stance in rows]
+
+
+def stored_lines(subscriber: Subscriber) -> tuple[list[str], list[str]]:
+    """Return the lines of a subscriber's entries, and of their muted ones."""
+    # numpy, which only processes that read interests import.
+    from digest.indexing import vocabulary
+
+    words, lines = vocabulary.current(), ([], [])
+    for entry in stored(subscriber):
+        lines[entry.is_muted].append(_line(entry, words))
+    return lines
+
+
+def _line(entry: Entry, words: Vocabulary) -> str:
+    """Return the line of an entry in its field of a form, where all entries are muted, or none."""
+    return entries.written(replace(entry, is_muted=False), words)

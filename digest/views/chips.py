@@ -1,0 +1,384 @@
+"""What was understood of the interests that somebody typed: a chip for each entry, as HTML.
+
+A button of a chip sends the number of its entry and the line that replaces it, empty to remove it:
+`edited` returns the form with that change.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+from django.template.loader import render_to_string
+from django.utils.text import Truncator
+from django.utils.translation import get_language, ngettext
+from django.utils.translation import gettext as _
+
+from digest.interests import entries
+from digest.interests.entries import (
+    AUTHOR,
+    CATEGORY,
+    ORCID,
+    PAPER,
+    TEXT,
+    TOPIC,
+    UNREAD,
+    WORDS,
+    Entry,
+)
+from digest.interests.sentences import trimmed
+from digest.papers.identifiers import reference
+from digest.personalization import interests
+from digest.personalization.added_papers import parts_of, texts_of
+from digest.planning.slots import Busy, slot
+from digest.ranking.authors import SUFFIXES, queried_authors
+from digest.ranking.profile import NAME
+from digest.ranking.query import ADDRESS
+from digest.ranking.text import terms
+from digest.sources.arxiv.taxonomy import CATEGORIES, categories_named
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.forms import MAX_LINES, InterestsForm, QueriesField
+from subscriptions.models import Subscriber, Topic
+
+FIELDS = ("interests", "muted_interests")
+MAX_TEXT = 60  # Characters of a chip.
+MAX_BROADER = 3  # Phrases, and topics.
+MAX_DIGITS = 6  # Of the number of an entry.
+MAX_UNKNOWN = 5  # Words that are named.
+MAX_SUGGESTIONS = 3  # Of a page: each compares a word with all known ones.
+SEARCHED = (WORDS, AUTHOR, CATEGORY, "")
+#: Letters of other scripts, and words that sentences in German and French have.
+FOREIGN = re.compile(
+    r"[^\W\d_a-z\u00aa-\u024f\u0370-\u03ff]|\b(?:"
+    r"und|oder|mit|für|von|zur|zum|über|der|das|dem|des|ein|eine|et|ou|avec|pour|dans|les|aux|une|du"
+    r")\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A remark on an entry, with a list, and a button that writes `line` instead of it."""
+
+    text: str
+    button: str = ""
+    line: str = ""
+    items: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Chip:
+    """An entry as the page shows it. `line` is read as this entry again."""
+
+    entry: Entry
+    line: str = ""
+    count: int | None = None
+    hint: Hint | None = None
+    title: str = ""  # Of a paper.
+
+    @property
+    def short(self) -> str:
+        text = ", ".join(_names(self.entry)) or self.title or self.entry.text
+        return Truncator(text).chars(MAX_TEXT)
+
+    @property
+    def text(self) -> str:
+        said = self._text()
+        return _("muted: %s") % said if self.entry.is_muted else said
+
+    def _text(self):
+        kind, text = self.entry.kind, self.entry.text
+        if _names(self.entry):
+            return _("by %s") % self.short
+        codes = categories_named(text) if kind in (CATEGORY, "") else ()
+        if len(codes) == 1 and (name := CATEGORIES.get(codes[0])):
+            return _("papers of %(code)s: %(name)s") % {"code": codes[0], "name": name}
+        label = {TOPIC: _("topic: %s"), TEXT: _("text: %s"), UNREAD: _("can’t read: %s")}
+        label |= {PAPER: _("like “%s”"), ORCID: _("papers of %s")}
+        return label.get(kind, "%s") % self.short
+
+
+def _names(entry):
+    """Return the authors that an entry follows."""
+    return queried_authors(entry.text) if entry.kind in (AUTHOR, "") else ()
+
+
+def shown(form: InterestsForm, now) -> dict[str, str]:
+    """Return the chips of the fields of a form, as HTML by the name of the field."""
+    if form.is_bound and not form.is_valid():
+        return {}
+    subscriber = form.subscriber
+    both = {name: _read(name, form[name].value() or "", subscriber) for name in FIELDS}
+    try:
+        with slot():
+            counts = counted(both["interests"], now, subscriber=subscriber)
+    except Busy:
+        counts = {}
+    return {
+        name: render(name, found, counts, subscriber=subscriber) + undo(name, form.data)
+        for name, found in both.items()
+    }
+
+
+def counted(found: Sequence[Entry], now, window=None, subscriber=None) -> dict[Entry, int]:
+    """Return how many papers of the last week match each entry. Empty without a model."""
+    # The model and numpy, which only processes that rank import.
+    from digest.indexing import model_store
+    from digest.personalization.profiles import examples_of, to_interest
+    from digest.planning import preview
+
+    wanted = [entry for entry in found if not entry.is_muted and entry.kind != UNREAD]
+    topics = _topics_of(wanted, subscriber)
+    examples = examples_of(topics.values())
+    interest = {entry: to_interest(topics[entry], examples=examples) for entry in wanted}
+    try:
+        counts = preview.match_counts([*interest.values()], now, window)
+    except model_store.NotFitted:
+        return {}
+    return {
+        entry: counts[one]
+        for entry, one in interest.items()
+        if one in counts and (one.examples or entry.kind not in (PAPER, ORCID))
+    }
+
+
+def _topics_of(found, subscriber=None) -> dict[Entry, Topic]:
+    """Return the topic of each entry: the curated one, the subscriber's own, or an unsaved one."""
+    slugs = {entry.slug for entry in found if entry.slug}
+    curated = Topic.objects.in_bulk(slugs, field_name="slug")
+    is_asked = subscriber and any(entry.kind in (PAPER, ORCID) for entry in found)
+    rows = subscriber.own_topics.select_related("added_paper") if is_asked else ()
+    own = {(topic.kind, topic.query): topic for topic in rows}
+    return {
+        entry: curated.get(entry.slug)
+        or own.get((entry.kind, entry.text))
+        or Topic(name=entry.text[:NAME], query=entry.text, kind=entry.kind)
+        for entry in found
+    }
+
+
+def render(
+    name: str,
+    found: Sequence[Entry],
+    counts: dict[Entry, int],
+    action: str = "",
+    subscriber: Subscriber | None = None,
+) -> str:
+    """Return the chips of a field's entries, as HTML. Their buttons send the form to `action`."""
+    reader, topics = _Reader(name), _topics_of(found, subscriber)
+    texts = texts_of(topics.values())
+    chips = []
+    for entry in found:
+        title, _abstract = texts.get(entry.text, ("", ""))
+        is_awaited = entry.kind in (PAPER, ORCID) and not title
+        hint = _look_up(topics[entry]) if is_awaited else reader.remark(entry)
+        chips.append(Chip(entry, reader.line(entry), counts.get(entry), hint, title))
+    context = {"chips": chips, "name": name, "action": action}
+    return render_to_string("digest/_entries.html", context)
+
+
+def listed(selection: TopicSelection) -> str:
+    """Return what is followed and muted as chips without buttons, as HTML."""
+    found = []
+    for topics, queries, is_muted in (
+        (selection.follow, selection.interests, False),
+        (selection.mute, selection.muted_interests, True),
+    ):
+        found += [Entry(selection.kinds.get(query, ""), query, is_muted) for query in queries]
+        found += [Entry(TOPIC, topic.name, is_muted) for topic in topics]
+    texts = texts_of(_topics_of(found).values())
+    chips = [Chip(entry, title=texts.get(entry.text, ("", ""))[0]) for entry in found]
+    has_orcid = any(entry.kind == ORCID for entry in found)
+    return render_to_string("digest/_interests.html", {"chips": chips, "has_orcid": has_orcid})
+
+
+def undo(name: str, sent: Mapping[str, str], action: str = "") -> str:
+    """Return the button that brings back what a button of a chip has removed, as HTML."""
+    context = {"name": name, "line": sent.get(f"removed_{name}", ""), "action": action}
+    return render_to_string("digest/_undo.html", context | {"number": MAX_LINES})
+
+
+def broader(found: Sequence[Entry], now, window) -> list[tuple[str, str]]:
+    """Return shorter phrases that papers of the last week match, and topics with their words.
+
+    Each with the value of a button that follows it: a phrase instead of its entry, a topic beside
+    the entries.
+    """
+    shorter: dict[Entry, int] = {}
+    own: set[str] = set()
+    for place, entry in enumerate(found):
+        if entry.is_muted or entry.kind not in (WORDS, ""):
+            continue
+        own.update(terms(entry.text))
+        words = entry.text.split()
+        for part in (words[:-1], words[1:]):
+            if text := trimmed(" ".join(part)):
+                shorter.setdefault(Entry(WORDS, text), place)
+    counts = counted([*shorter], now, window)
+    shared = {
+        topic.name: len(own & {*terms(f"{topic.name} {topic.query}")})
+        for topic in Topic.objects.offered().by_subject()
+    }
+    reader = _Reader("interests")
+    edits = [(one.text, f"{shorter[one]}:{reader.line(one)}") for one in _most(counts)]
+    return [*edits, *((name, f"{len(found)}:{TOPIC}: {name}") for name in _most(shared))]
+
+
+def _most(counts):
+    """Return the keys with the highest counts, without those with none."""
+    return [key for key, count in Counter(counts).most_common(MAX_BROADER) if count]
+
+
+def searches(found: Sequence[Entry]) -> list[str]:
+    """Return the lines of entries whose words papers have, for searches of earlier ones."""
+    reader = _Reader("interests")
+    others = (TEXT, TOPIC, PAPER, ORCID, UNREAD)
+    wanted = [e for e in found if not e.is_muted and e.kind not in others]
+    return [e.text for e in wanted if reader.knows_papers and not reader.unknown(e)]
+
+
+def edited(sent: QueryDict, subscriber: Subscriber | None = None) -> QueryDict:
+    """Return what a form has sent, with the change that a button of a chip asks for."""
+    sent = sent.copy()
+    for name in FIELDS:
+        with suppress(ValidationError):
+            sent[name] = QueriesField().clean(sent.get(name, ""))  # Papers of a bibliography.
+        number, _colon, line = sent.get(f"edit_{name}", "").partition(":")
+        if not (number.isdecimal() and len(number) < MAX_DIGITS):
+            continue
+        with suppress(ValidationError):
+            found = _read(name, QueriesField().clean(sent.get(name, "")), subscriber)
+            reader, place = _Reader(name), int(number)
+            lines = [reader.line(entry) for entry in found]
+            sent[f"removed_{name}"] = "" if line else "".join(lines[place : place + 1])
+            lines[place : place + 1] = [line] if line else []
+            sent[name] = "\n".join(dict.fromkeys(lines))
+    return sent
+
+
+def _read(name, text, subscriber):
+    fields = ("", text) if name == "muted_interests" else (text, "")
+    return interests.read(*fields, subscriber) if text.strip() else []
+
+
+class _Reader:
+    """Finds the lines of a field's entries, and what to say of them."""
+
+    def __init__(self, name: str) -> None:
+        # numpy, which only processes that read interests import.
+        from digest.indexing import vocabulary
+
+        self.words, self.is_muted_field = vocabulary.current(), name == "muted_interests"
+        self.knows_papers = isinstance(self.words, vocabulary.PaperVocabulary)
+        self.suggestions = 0
+
+    def line(self, entry: Entry) -> str:
+        line = f"{TOPIC}: {entry.text}"  # Even if an old entry is called so.
+        if not entry.slug:
+            line = entries.written(replace(entry, is_muted=False), self.words)
+        return f"not: {line}" if entry.is_muted and not self.is_muted_field else line
+
+    def remark(self, entry: Entry) -> Hint | None:
+        kind, text = entry.kind, entry.text
+        if kind == UNREAD:
+            return Hint(_why_unread(text))
+        if kind == PAPER:
+            return None
+        if kind == TOPIC:
+            line = self.line(replace(entry, kind=WORDS, slug=""))
+            return Hint(_("One of our topics."), _("Search for the words instead"), line)
+        if kind == "" and (new := self._reading(entry)):
+            return Hint(_("We would now read this as %s.") % new[0], _("Use"), new[1])
+        if not self.knows_papers or entry.is_muted or categories_named(text):
+            return None
+        unknown = self.unknown(entry)
+        if _names(entry):
+            said = _(
+                "No author named %s. Check the spelling; if papers have only an initial, "
+                "add the last name."
+            )
+            return Hint(said % " ".join(unknown)) if unknown else None
+        return self._on_words(text, unknown, is_text=kind == TEXT)
+
+    def _reading(self, entry):
+        """Return how an entry from before there were kinds would be read now, if that differs."""
+        found = entries.read(entry.text, self.words)
+        found = [replace(one, is_muted=one.is_muted != entry.is_muted) for one in found]
+        is_alike = all(one.is_muted == entry.is_muted and not one.slug for one in found)
+        if is_alike and _matching([entry]) == _matching(found):
+            return None
+        return ", ".join(Chip(one).text for one in found), "\n".join(map(self.line, found))
+
+    def unknown(self, entry: Entry) -> list[str]:
+        """Return the words of an entry that no author's name has, or no paper."""
+        names = _names(entry)
+        if not names:
+            return self.words.unknown_words(entry.text)
+        words = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
+        has = self.words.index.has_name
+        return [word for word in words if word.casefold() not in SUFFIXES and not has(word)]
+
+    def _on_words(self, text, unknown, *, is_text):
+        # numpy, which only processes that read interests import.
+        from digest.indexing.vocabulary import MOSTLY_UNKNOWN
+
+        if is_text and len(unknown) < MOSTLY_UNKNOWN * len({*terms(text)}):
+            return None
+        if unknown and not is_text and self.suggestions < MAX_SUGGESTIONS:
+            self.suggestions += 1
+            if meant := self.words.suggestion(text):
+                return Hint(_("Did you mean"), f"{meant}?", meant)
+        words, author = text.split(), f"author: {text}"
+        is_name = entries.NAME.fullmatch(text) and 1 < len(words) <= entries.MAX_NAME_WORDS
+        if not unknown:
+            is_author = is_name and len(self.words.index.named(text, or_initials=True))
+            said = _("Also the name of an author.")
+            return Hint(said, _("Follow the author"), author) if is_author else None
+        if is_name and all(word[0].isupper() for word in words):
+            said = _("No recent paper mentions %s.") % text
+            return Hint(said, _("Follow an author of this name"), author)
+        said = _("No recent paper mentions %s.") % ", ".join(unknown[:MAX_UNKNOWN])
+        if FOREIGN.search(text) or get_language() != "en":
+            said = f"{said} {_('Papers are in English: try English words.')}"
+        return Hint(said)
+
+
+def _look_up(topic: Topic) -> Hint:
+    """Return what is known of a paper or an ORCID that has to be looked up."""
+    row = getattr(topic, "added_paper", None)
+    if row and row.works:
+        titles = [parts_of(work)[0] for work in row.works]
+        said = ngettext("We found %d paper.", "We found %d papers.", len(titles)) % len(titles)
+        lines = "\n".join(f"{PAPER}: {work}" for work in row.works)
+        return Hint(said, _("These are mine: add them"), lines, titles)
+    if row and not row.due_at:
+        return Hint(_("Not found. Paste the titles of papers instead."))
+    if topic.pk:
+        return Hint(_("Being looked up."))
+    if topic.kind == ORCID:
+        said = _("Its papers are looked up once your address is confirmed.")
+        return Hint(f"{said} {_('Then choose yours in your preferences.')}")
+    return Hint(_("Looked up once your address is confirmed and this is saved."))
+
+
+def _matching(found):
+    """Return the lines, categories and authors that these entries match."""
+    # numpy, which only processes that rank import.
+    from digest.personalization.profiles import to_interest
+
+    read = [to_interest(topic) for topic in _topics_of(found).values()]
+    kinds = ("lines", "categories", "authors")
+    return [{part for one in read for part in getattr(one, kind)} for kind in kinds]
+
+
+def _why_unread(text):
+    if text.endswith(":"):
+        return _("Write what you look for after the colon: author:Emmy Noether.")
+    if reference(text):
+        return _("We don’t have this paper. Paste its title and abstract instead.")
+    if ADDRESS.search(text):
+        return _("We can’t read this page. Write author:Your Name, or paste titles of papers.")
+    return _("Too short or too general. Use words from titles or abstracts.")

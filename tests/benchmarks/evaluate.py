@@ -1,0 +1,183 @@
+"""Rank an evaluation folder with the product's own ranking, and print metrics.
+
+    uv run python -m tests.benchmarks.evaluate DIR [--output FILE]
+
+DIR has papers.jsonl and readers.jsonl, plain or gzipped, with a JSON object a line:
+
+- papers: `id`, `title`, `abstract`, `new` (default true). The model is fitted on those that are not
+  new, or on all.
+- readers: `id`, `topics` (texts), `liked` and `disliked` (ids), `candidates` (ids, default: the new
+  papers, or all), `relevant` (id -> grade).
+
+FILE gets the best 1,000 candidates of each reader: {"id": …, "ranking": [id, …]} a line. Papers are
+ranked by the log-odds of digests before the cut, without popularity and quotes. Metrics are means
+over the readers with any relevant paper; nDCG has a linear gain, as trec_eval computes it. With
+SEMANTIC_MODEL, papers are embedded.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import batched
+from pathlib import Path
+
+import django
+import numpy as np
+
+from digest.ranking.candidates import CandidateSet
+from digest.ranking.model import TfidfModel
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.relevance import relevance
+from digest.ranking.relevance_feedback import learn, learned_scores
+from digest.ranking.selection import LEARNED
+from tests.benchmarks.judged import discounted
+
+DEPTH = 1_000  # Of a ranking.
+BATCH = 256  # Readers or queries that are ranked at a time, since scores are dense arrays.
+METRICS = ("nDCG@10", "Recall@20", "Recall@100", "MRR")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--output", type=Path, metavar="FILE")
+    options = parser.parse_args(arguments)
+    started = time.perf_counter()
+    readers = list(records(options.folder / "readers.jsonl"))
+    rankings = rank(list(records(options.folder / "papers.jsonl")), readers)
+    count, means = measure(rankings, [reader.get("relevant") or {} for reader in readers])
+    print(f"{'readers':<12} {count:,}")
+    for name, mean in zip(METRICS, means, strict=True):
+        print(f"{name:<12} {mean:.4f}")
+    print(f"{'seconds':<12} {time.perf_counter() - started:.1f}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{'peak memory':<12} {peak:,.0f} MB")
+    if options.output:
+        with options.output.open("w") as file:
+            for reader, ranking in zip(readers, rankings, strict=True):
+                file.write(json.dumps({"id": reader["id"], "ranking": ranking}) + "\n")
+
+
+def records(path: Path) -> Iterator[dict]:
+    """Yield the JSON object in each line of a file, plain or gzipped. Its id becomes a text."""
+    packed = path.with_name(f"{path.name}.gz")
+    with gzip.open(packed, "rt") if packed.exists() else path.open() as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    record = json.loads(line)
+                    yield record | {"id": str(record["id"])}
+                except (ValueError, KeyError, TypeError) as error:
+                    sys.exit(f"{path}, line {number}: {error!r}")
+
+
+def rank(papers: list[dict], readers: list[dict]) -> list[list[str]]:
+    """Return the ids of each reader's candidates, best first. Of equal scores, in their order."""
+    from digest.indexing.model_store import document
+
+    texts = {
+        one["id"]: document(one.get("title") or "", one.get("abstract") or "") for one in papers
+    }
+    new = dict.fromkeys(one["id"] for one in papers if one.get("new", True))
+    older = [paper for paper in texts if paper not in new] or list(texts)
+    model = TfidfModel().fit([texts[paper] for paper in older])
+    pools = [known(texts, reader, "candidates") or list(new) for reader in readers]
+    ids = list(dict.fromkeys(paper for pool in [new, *pools] for paper in pool))
+    vectors, nothing = model.read([texts[paper] for paper in ids]), np.zeros(len(ids))
+    semantic = embedded(texts, ids, older)
+    candidates = CandidateSet(ids, vectors, nothing, nothing, [()] * len(ids), **semantic)
+    places = {paper: place for place, paper in enumerate(ids)}
+    rankings = []
+    for batch in batched(zip(readers, pools, strict=True), BATCH):
+        profiles = [profile(reader, texts, model) for reader, _ in batch]
+        for (_, pool), odds in zip(batch, scores(model, candidates, profiles), strict=True):
+            order = np.argsort(-odds[[places[paper] for paper in pool]], kind="stable")[:DEPTH]
+            rankings.append([pool[place] for place in order])
+    return rankings
+
+
+def known(texts: Collection[str], reader: dict, field: str) -> list[str]:
+    return [str(paper) for paper in reader.get(field) or [] if str(paper) in texts]
+
+
+def profile(reader: dict, texts: Mapping[str, str], model: TfidfModel) -> Profile:
+    """Return a reader's profile, without the relevance judgements."""
+    liked, disliked = (
+        [texts[paper] for paper in known(texts, reader, field)] for field in ("liked", "disliked")
+    )
+    return Profile(
+        follows=tuple(Interest(topic, topic) for topic in reader.get("topics") or []),
+        learned=learn(model, liked, disliked) if liked or disliked else None,
+    )
+
+
+def embedded(texts: Mapping[str, str], ids: list[str], older: list[str]) -> dict:
+    """Return the fields of a CandidateSet with embeddings, if SEMANTIC_MODEL is set."""
+    from django.conf import settings
+
+    from digest.indexing import embeddings
+    from digest.indexing.encoder import paper_text
+
+    if not settings.SEMANTIC_MODEL:
+        return {}
+    encoder = embeddings.load(download=True, threads=0)
+    vectors = encoder.encode([paper_text(*text.split("\n")[1:]) for text in texts.values()])
+    by_id = dict(zip(texts, vectors, strict=True))
+    of_ids, of_older = (np.array([by_id[paper] for paper in some]) for some in (ids, older))
+    return {"embeddings": of_ids, "older": of_older, "encode": encoder.encode_queries}
+
+
+def scores(model: TfidfModel, candidates: CandidateSet, profiles: Sequence[Profile]) -> np.ndarray:
+    """Return each paper's log-odds for each reader, shape (n_readers, n_papers)."""
+    queries = [
+        [replace(query, quotes=()) for topic in profile.follows for query in topic.queries]
+        for profile in profiles
+    ]
+    distinct = list(dict.fromkeys(query for own in queries for query in own))
+    blocks = batched(distinct, BATCH)
+    parts = [part for block in blocks for part in relevance(model, candidates, block)]
+    odds = {query: part.odds for query, part in zip(distinct, parts, strict=True)}
+    learned = [profile.learned for profile in profiles if profile.learned]
+    liked = iter(learned_scores(model, candidates.vectors, learned))
+    ranked = np.zeros((len(profiles), len(candidates)))
+    for row, profile, own in zip(ranked, profiles, queries, strict=True):
+        if own:
+            row += np.max([odds[query] for query in own], axis=0)
+        if profile.learned:
+            row += LEARNED * next(liked)
+    return ranked
+
+
+def measure(
+    rankings: Sequence[Sequence[str]], relevant: Sequence[Mapping[str, float]]
+) -> tuple[int, np.ndarray]:
+    """Return the number of readers with a relevant paper, and the mean of each of METRICS.
+
+    `relevant` has the grades by id, of each reader.
+    """
+    rows = [
+        metrics(ranking, good)
+        for ranking, grades in zip(rankings, relevant, strict=True)
+        if (good := {paper: grade for paper, grade in grades.items() if grade > 0})
+    ]
+    return len(rows), np.mean(rows or np.zeros((1, len(METRICS))), axis=0)
+
+
+def metrics(ranking: Sequence[str], grades: Mapping[str, float]) -> tuple[float, ...]:
+    gains = [grades.get(paper, 0) for paper in ranking]
+    best = sorted(grades.values(), reverse=True)
+    recall = [len(grades.keys() & set(ranking[:depth])) / len(grades) for depth in (20, 100)]
+    first = next((place for place, gain in enumerate(gains, start=1) if gain > 0), np.inf)
+    return discounted(gains[:10]) / discounted(best[:10]), *recall, 1 / first
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    main()

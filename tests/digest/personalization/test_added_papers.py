@@ -1,0 +1,280 @@
+"""Papers added as interests: read or looked up by a worker, ranked by, private, and erased."""
+
+import lxml.html
+import pytest
+
+from digest.indexing import index_store
+from digest.models import AddedPaper, Paper, Pick
+from digest.operations import retention
+from digest.personalization import added_papers
+from digest.personalization.profiles import profiles_of
+from digest.planning import plan
+from digest.wording import reason_of
+from subscriptions.actions import erase, export
+from subscriptions.models import Subscriber, Topic, TopicPreference
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.harvests import serving
+from tests.factories.make import DAY, HOUR, MINUTE, NOW
+from tests.servers.look_ups import LookUpServer, work
+from tests.servers.loopback import DOWN, web_page
+
+pytestmark = pytest.mark.django_db
+
+server = serving(LookUpServer)
+ORCID = "0000-0002-1825-0097"
+ROADS = "How roads of asphalt age in the frost"
+
+
+@pytest.fixture
+def papers():
+    for number in range(8):
+        make.paper(f"Asphalt {number}", make.about("how roads of asphalt age in the frost"))
+        make.paper(f"Rice {number}", make.about("rice that farmers cook in pots of clay"))
+    index_store.renew(NOW)
+
+
+def adding(*texts, kind="paper", **fields):
+    """Return a new subscriber with these papers as interests."""
+    someone = make.subscriber(interests="\n".join(texts), **fields)
+    someone.own_topics.update(kind=kind)
+    return someone
+
+
+def read(server, now=NOW):
+    return added_papers.read_due(server.look_ups(), lambda: now)
+
+
+def test_a_paper_is_looked_up_after_confirming_and_brings_the_first_digest(server, papers, client):
+    server.arxiv["2001.00001"] = ROADS, make.about(ROADS)
+    sent = {"email": "ada@example.org", "interests": "https://arxiv.org/abs/2001.00001v2"}
+    client.post("/subscribe/", sent)
+    assert read(server) == 0
+    assert not server.asked
+    someone = Subscriber.objects.get()
+    client.post(tokens.answer_url(someone, "confirm", someone.asked_at))
+    Subscriber.objects.update(confirmed_at=NOW, next_due_at=NOW)
+    assert plan.plan(NOW + MINUTE).letters == 0
+    assert read(server, NOW + MINUTE) == 1
+    assert plan.plan(NOW + MINUTE).letters == 1
+    picks = Pick.objects.filter(digest__subscriber=someone)
+    assert {reason_of(pick).partition(":")[0] for pick in picks} == {
+        f"Like “{ROADS}”, which you added"
+    }
+    assert all(pick.paper.title.startswith("Asphalt") for pick in picks)
+
+
+def test_a_first_digest_waits_some_minutes_at_most(server, papers):
+    adding("2001.00001", "asphalt roads", confirmed_at=NOW, next_due_at=NOW)
+    assert plan.plan(NOW + MINUTE).letters == 0
+    assert plan.plan(NOW + added_papers.WAIT + MINUTE).letters == 1
+
+
+def test_what_was_looked_up_is_no_paper_of_the_site(server, papers, client):
+    server.arxiv["2001.00001"] = ROADS, make.about(ROADS)
+    adding("2001.00001")
+    count = Paper.objects.count()
+    read(server)
+    index_store.renew(NOW)
+    assert Paper.objects.count() == count
+    assert "/papers/2001.00001/" not in client.get("/search/", {"q": ROADS}).text
+    for address in ("/", "/papers/2001.00001/", f"/days/{NOW:%Y-%m-%d}/"):
+        assert ROADS not in client.get(address, follow=True).text
+
+
+def test_papers_of_the_site_and_with_an_abstract_are_not_looked_up(server, papers):
+    stored = make.paper("Roads of old", "Asphalt.", day=NOW.date() - 300 * DAY)
+    someone = adding(stored.pk, f"On roads | {make.about('roads')}", f"{ORCID[:-1]} asphalt roads")
+    assert read(server) == 3
+    assert not server.asked
+    stored.delete()
+    texts = [text.partition("\n")[0] for text in examples(someone)]
+    assert texts == ["Roads of old", "On roads", f"{ORCID[:-1]} asphalt roads"]
+
+
+def test_a_title_counts_until_its_abstract_is_found(server, papers):
+    server.crossref["10.1000/1"] = {"title": ["On roads"], "abstract": make.about(ROADS)}
+    someone = adding("On roads doi:10.1000/1")
+    assert examples(someone) == ["On roads\nOn roads\n"]
+    read(server)
+    assert examples(someone) == [f"On roads\nOn roads\n{make.about(ROADS)}"]
+
+
+def examples(someone):
+    return [one.text for follow in profiles_of([someone])[0].follows for one in follow.examples]
+
+
+@pytest.mark.parametrize("failure", [DOWN, web_page()])
+def test_a_failed_look_up_is_repeated_ever_later_and_then_given_up(server, failure):
+    adding("2001.00001")
+    now = NOW
+    for tries in range(1, added_papers.MAX_TRIES + 1):
+        server.answers.append(failure)
+        assert read(server, now) == 0
+        assert read(server, now + HOUR / 2) == 0
+        assert len(server.asked) == tries
+        now += added_papers.RETRY * 2 ** (tries - 1)
+    server.arxiv["2001.00001"] = ROADS, ""
+    assert read(server, now + 30 * DAY) == 0
+    assert "Not found" in hint(Subscriber.objects.get())
+
+
+def hint(someone):
+    address = tokens.preferences_url(someone).partition("//")[2].partition("/")[2]
+    from django.test import Client
+
+    page = lxml.html.fromstring(Client().get(f"/{address}").text)
+    return " ".join(page.get_element_by_id("entries_interests").text_content().split())
+
+
+def test_the_chip_says_what_became_of_a_look_up(server):
+    someone = adding("2001.00001")
+    assert "Being looked up" in hint(someone)
+    server.arxiv["2001.00001"] = ROADS, ""
+    read(server)
+    assert f"like “{ROADS}”" in hint(someone)
+    assert "looked up" not in hint(someone)
+    other = adding("2001.00002", email="other@example.org")
+    read(server)
+    assert "Not found. Paste the titles" in hint(other)
+
+
+def test_a_subscriber_has_twenty_look_ups_a_day(server):
+    someone = adding(*(f"2001.{n:05}" for n in range(25)))
+    other = adding("2002.00001", email="other@example.org")
+    assert read(server) == 0
+    assert AddedPaper.objects.filter(topic__owner=someone).count() == added_papers.MAX_A_DAY
+    assert AddedPaper.objects.filter(topic__owner=other).count() == 1
+    read(server, NOW + HOUR)
+    assert len(server.asked) == added_papers.MAX_A_DAY + 1
+    read(server, NOW + DAY + HOUR)
+    assert AddedPaper.objects.filter(topic__owner=someone).count() == 25
+
+
+def test_no_subscriber_who_left_is_looked_up_for(server):
+    adding("2001.00001", unsubscribed_at=NOW)
+    adding("2001.00002", email="b@example.org", suppressed_at=NOW)
+    adding("2001.00003", email="c@example.org", confirmed_at=None)
+    assert read(server) == 0
+    assert not server.asked
+
+
+def test_nothing_is_looked_up_where_that_is_switched_off(server, settings, client):
+    settings.LOOK_UPS = False
+    adding("2001.00001")
+    read(server)
+    assert not server.asked
+    page = client.get("/preview/", {"interests": f"2001.00001\n{ORCID}"}).text
+    assert "We don’t have this paper. Paste its title and abstract instead." in page
+    assert "looked up" not in page
+    assert "Crossref" not in client.get("/privacy/").text
+
+
+def test_the_papers_of_an_orcid_count_once_they_are_confirmed(server, papers, client):
+    server.orcid[ORCID] = [work(ROADS, doi="10.1000/1"), work("Of asphalt & more")]
+    someone = adding(ORCID, kind="orcid")
+    read(server)
+    assert not examples(someone)
+    address = tokens.preferences_url(someone).partition("//")[2].partition("/")[2]
+    page = lxml.html.fromstring(client.get(f"/{address}").text)
+    (button,) = page.xpath("//*[@id='entries_interests']//li//button[@class='plain']")
+    assert "We found 2 papers." in button.getparent().text_content()
+    assert button.getparent().xpath("./ol/li/text()") == [ROADS, "Of asphalt & more"]
+    sent = {"interests": ORCID, button.get("name"): button.get("value")}
+    page = lxml.html.fromstring(client.post(f"/{address}", sent, follow=True).text)
+    text = page.get_element_by_id("id_interests").value
+    client.post(f"/{address}", {"action": "save_interests", "interests": text})
+    assert [text.splitlines()[0] for text in examples(someone)] == [ROADS, "Of asphalt & more"]
+    assert not Topic.objects.filter(kind="orcid").exists()
+
+
+def test_an_entry_that_is_removed_while_it_is_looked_up_leaves_nothing(server):
+    someone = adding("2001.00001")
+    look_ups = server.look_ups()
+    ask = look_ups.find
+
+    def find(reference):
+        someone.own_topics.all().delete()
+        return ask(reference)
+
+    look_ups.find = find
+    server.arxiv["2001.00001"] = ROADS, ""
+    added_papers.read_due(look_ups, lambda: NOW)
+    assert not AddedPaper.objects.exists()
+
+
+def test_what_was_looked_up_is_exported_and_erased(server):
+    server.arxiv["2001.00001"] = ROADS, "Asphalt."
+    someone = adding("2001.00001")
+    read(server)
+    assert ROADS in str(export.export(someone))
+    erase.erase(someone, now=NOW)
+    assert not AddedPaper.objects.exists()
+
+
+def test_rows_whose_topic_an_earlier_version_deleted_are_purged(server):
+    adding("2001.00001")
+    read(server)
+    TopicPreference.objects.all().delete()
+    Topic.objects.filter(kind="paper")._raw_delete("default")
+    retention.purge(NOW)
+    assert not AddedPaper.objects.exists()
+
+
+def test_muted_papers_hide_those_like_them(papers):
+    soup = "Farmers salt soup in pots of clay, and taste it at home before dinner with guests."
+    make.paper("Soup of asphalt farmers", soup)
+    index_store.renew(NOW)
+    text = f"On roads | {make.about('how roads of asphalt age in the frost')}"
+    someone = adding(text, confirmed_at=NOW - DAY)
+    someone.preferences.update(stance="mute")
+    topic = someone.own_topics.create(name="both", query="asphalt roads, soup of farmers")
+    someone.preferences.create(topic=topic)
+    plan.plan(NOW)
+    picks = Pick.objects.filter(digest__subscriber=someone)
+    assert [pick.paper.title for pick in picks] == ["Soup of asphalt farmers"]
+
+
+def test_feedback_and_reset_leave_added_papers_alone(server, papers, client):
+    someone = adding(f"On roads | {make.about(ROADS)}", learns=False)
+    read(server)
+    address = tokens.preferences_url(someone).partition("//")[2].partition("/")[2]
+    client.post(f"/{address}", {"action": "forget_feedback"})
+    plan.plan(NOW)
+    assert Pick.objects.filter(digest__subscriber=someone, basis="added").exists()
+
+
+def test_subscribers_with_one_paper_have_each_its_text(server):
+    server.arxiv["2001.00001"] = ROADS, "Asphalt."
+    first = adding("2001.00001")
+    read(server)
+    second = adding("2001.00001", email="b@example.org")
+    profiles = profiles_of([first, second])
+    assert [len(profile.follows[0].examples) for profile in profiles] == [1, 1]
+
+
+def test_an_orcid_alone_keeps_the_first_digest_until_its_papers_are_chosen(server, papers):
+    server.orcid[ORCID] = [work(ROADS)]
+    someone = adding(ORCID, kind="orcid", confirmed_at=NOW - HOUR, next_due_at=NOW)
+    read(server)
+    assert plan.plan(NOW).letters == 0
+    topic = someone.own_topics.create(name="roads", query="asphalt roads")
+    someone.preferences.create(topic=topic)
+    assert plan.plan(NOW).letters == 1
+
+
+def test_papers_with_known_texts_do_not_wait_for_a_service(server):
+    adding("2001.00001")
+    adding(f"On roads | {ROADS}", email="b@example.org")
+    server.answers.append(DOWN)
+    assert read(server) == 1
+
+
+def test_deleting_an_entry_brings_no_further_look_ups(server):
+    someone = adding(*(f"2001.{n:05}" for n in range(added_papers.MAX_A_DAY)))
+    read(server)
+    someone.own_topics.all().delete()
+    topic = someone.own_topics.create(name="x", query="2002.00001", kind="paper")
+    someone.preferences.create(topic=topic)
+    read(server, NOW + HOUR)
+    assert len(server.asked) == added_papers.MAX_A_DAY

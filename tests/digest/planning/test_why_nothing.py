@@ -1,0 +1,197 @@
+"""Why digests have no papers: one sentence, the same on all pages and in the welcome email."""
+
+import pytest
+from django.urls import reverse
+from django.utils import translation
+
+from digest.indexing import model_store
+from digest.models import Paper
+from digest.personalization import feedback
+from digest.planning import explain, plan, slots
+from subscriptions.models import Letter, Subscriber
+from subscriptions.security import tokens
+from tests.factories import make
+from tests.factories.explanations import ABSTRACT, background_papers, plan_and_send, token_of
+from tests.factories.make import DAY, NOW, TODAY
+from tests.helpers.admin_pages import page
+
+pytestmark = pytest.mark.django_db
+MOLECULES = "Contrastive graph networks of molecules"
+URL = "https://scholar.example/citations?user=x"
+why = explain.why_nothing
+
+
+@pytest.fixture(autouse=True)
+def _others():
+    background_papers(20)
+
+
+def planned(now=NOW, **fields):
+    """Return a new subscriber whose first digest was planned and sent."""
+    someone = make.subscriber(now=now, **fields)
+    plan_and_send(now)
+    return make.fresh(someone)
+
+
+def follow(someone, query):
+    topic = someone.own_topics.create(name=query, query=query)
+    someone.preferences.create(topic=topic)
+
+
+NO_MATCH = [
+    ("asdkjh\nrice of qwpoeiru", "no recent paper mentions asdkjh, qwpoeiru"),
+    ("author: Emmy Noether\ncs.CV", "no new paper matches Emmy Noether, cs.CV"),
+    (URL, f"we can’t read {URL}"),
+    ("2506.04235\nrice of qwpoeiru", "we can’t read 2506.04235; no recent paper mentions qwpoeiru"),
+]
+
+
+@pytest.mark.parametrize(("interests", "cause"), NO_MATCH)
+def test_interests_without_any_match_are_named(interests, cause, settings):
+    settings.RANKING = {"cut": 0.999}
+    someone = planned(interests=interests)
+    assert why(someone, NOW) == f"Nothing today: {cause}."
+    assert why(someone, NOW + DAY) == f"Nothing since 1 June: {cause}."
+
+
+def test_the_best_near_miss_is_named_with_its_line():
+    make.paper(MOLECULES, ABSTRACT)
+    someone = planned(interests="asdkjh\nmolecules of roads\ncooking of towns")
+    cause = f"the best near miss was “{MOLECULES}” (for molecules of roads)"
+    unknown = "no recent paper mentions asdkjh, roads, towns"
+    assert why(someone, NOW) == f"Nothing today: {unknown}; {cause}."
+
+
+def test_the_mutes_that_hide_all_matches_are_named():
+    make.paper(MOLECULES, ABSTRACT)
+    make.paper("Graph networks of molecules and roads", "Roads are built.")
+    mutes = [make.topic(name) for name in ("Molecules", "Rice")]
+    someone = planned(interests="graph networks", muted=mutes)
+    assert why(someone, NOW) == "Nothing today: 2 matches, muted (Molecules)."
+
+
+def test_matches_that_feedback_lowers_are_counted():
+    text, long_ago = "Trout spawn in rivers of graph networks.", NOW - 9 * DAY
+    old = make.paper("Trout", text, day=long_ago.date(), came_in_at=long_ago)
+    make.paper("Trout again", text)
+    model_store.fit(NOW)
+    someone = make.subscriber(interests="graph networks")
+    feedback.record(someone, old, "less", NOW)
+    feedback.learn(NOW)
+    plan_and_send()
+    cause = "1 match, too similar to papers marked “Less like this”"
+    assert why(someone, NOW) == f"Nothing today: {cause}."
+
+
+def test_matches_of_the_library_are_counted():
+    paper = make.paper(MOLECULES, ABSTRACT)
+    someone = make.subscriber(interests="graph networks")
+    someone.library.create(identity=paper.pk, title=paper.title, at=NOW)
+    plan_and_send()
+    assert why(someone, NOW) == "Nothing today: 1 match, sent before, or in the library."
+
+
+def test_matches_of_changed_interests_wait_or_are_too_old():
+    make.paper(MOLECULES, ABSTRACT)
+    someone = planned(interests="asdkjh")
+    follow(someone, "graph networks")
+    assert why(someone, NOW) == "Nothing today: 1 match, too old for the next digest."
+    make.paper("Graph networks of roads", "Roads are built.")
+    assert why(someone, NOW) == "Nothing today: 1 match, for the next digest."
+    plan_and_send(NOW + DAY)
+    assert why(someone, NOW + DAY) == ""
+
+
+def test_only_papers_since_the_last_full_digest_count(client):
+    make.paper(MOLECULES, ABSTRACT)
+    someone = planned(interests="graph networks", size=1)
+    assert why(someone, NOW) == ""
+    assert "Nothing today" not in preferences_of(client, someone)
+    plan_and_send(NOW + DAY)
+    newest = "no new papers came in; the newest is of 1 June"
+    assert why(someone, NOW + DAY) == f"Nothing since 1 June: {newest}."
+    make.paper("Sour bread", day=TODAY + DAY)
+    plan_and_send(NOW + 2 * DAY)
+    assert (
+        why(someone, NOW + 2 * DAY) == "Nothing since 1 June: no new paper matches graph networks."
+    )
+
+
+def test_without_papers_none_is_the_cause():
+    Paper.objects.all().delete()
+    assert why(planned(), NOW) == "Nothing today: no papers have come in yet."
+
+
+def test_a_digest_that_was_not_sent_is_the_cause():
+    someone = planned(interests="asdkjh")
+    Letter.objects.update(state="failed", reason="refused: no such mailbox")
+    assert why(someone, NOW) == "Nothing today: the digest of 1 June was not sent."
+
+
+def test_interests_of_a_groups_members_are_not_named():
+    mailing_list = make.subscriber()
+    lab = make.group(mailing_list=mailing_list)
+    make.member(lab, "Ada", make.subscriber(interests="asdkjh"))
+    plan_and_send()
+    cause = "no new paper matches the interests of the group’s members (1)"
+    assert why(mailing_list, NOW) == f"Nothing today: {cause}."
+
+
+def test_while_too_many_others_rank_no_cause_is_given(monkeypatch):
+    someone = planned(interests="asdkjh")
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
+    with slots.slot(), slots.slot():
+        assert why(someone, NOW) == "Nothing today."
+
+
+# ---- Where it is said
+
+
+def welcome_to(someone):
+    """Return both parts of the welcome email, each on one line."""
+    letter = Letter.objects.select_related("subscriber").get(subscriber=someone, kind="welcome")
+    content = make.composed(letter, NOW)
+    return [" ".join(part.split()) for part in (content.text, content.html)]
+
+
+def preferences_of(client, someone):
+    return client.get(reverse("preferences", args=[token_of(someone)])).text
+
+
+def test_all_places_have_the_same_sentence(client, panel):
+    someone = make.subscriber(interests="asdkjh & qwpoeiru")
+    plan.plan(NOW)
+    sentence = why(someone, NOW)
+    confirmed = client.get(tokens.answer_url(someone, "confirm", someone.asked_at)).text
+    previews = panel.get(reverse("admin:subscriptions_subscriber_preview", args=[someone.pk])).text
+    pages = [confirmed, preferences_of(client, someone), page(panel, someone).text, previews]
+    for text in (*welcome_to(someone), *pages):
+        assert sentence in text
+    assert sentence == "Nothing today: no recent paper mentions asdkjh, qwpoeiru."
+
+
+def test_welcomes_and_pages_say_it_in_german(client):
+    someone = planned(interests="asdkjh", language="de")
+    sentence = "Heute nichts: kein neuerer Artikel erwähnt asdkjh."
+    assert all(sentence in part for part in welcome_to(someone))
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
+    assert sentence in preferences_of(client, someone)
+    with translation.override("de"):
+        assert why(someone, NOW + DAY).startswith("Nichts seit dem 1. Juni: kein")
+
+
+STOPPED = [
+    ({"paused_until": TODAY + 9 * DAY}, "Paused until 10 Jun 2026."),
+    ({"unsubscribed_at": NOW}, "Unsubscribed."),
+    ({"suppressed_at": NOW, "suppressed_by": "bounced"}, "Blocked: bounced."),
+    ({"confirmed_at": None}, "Not confirmed yet."),
+]
+
+
+@pytest.mark.parametrize(("fields", "text"), STOPPED)
+def test_what_stops_all_digests_comes_first(client, panel, fields, text):
+    someone = planned(interests="asdkjh")
+    Subscriber.objects.update(**fields)
+    panel_text = page(panel, someone).text
+    assert f">{text}</p>" in panel_text
+    assert "Nothing today" not in panel_text + preferences_of(client, someone)

@@ -1,0 +1,117 @@
+"""Looking up single papers and the papers of an ORCID at their services."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+
+from digest.http.client import Refused, Unavailable
+from digest.sources.base import MalformedFeed
+from digest.sources.look_ups import MAX_WORKS, SERVICES, Finding, LookUps
+from tests.factories.harvests import FixedAnswer, anything, serving
+from tests.servers.look_ups import LookUpServer, work
+from tests.servers.loopback import DOWN, says, web_page
+
+server = serving(LookUpServer)
+ORCID = "0000-0002-1825-0097"
+ABSTRACT = "We cook soups of all kinds and taste them with forty people."
+REFERENCES = ["2001.00001", "doi:10.1000/1", "pmid:42", f"orcid:{ORCID}"]
+
+
+@pytest.fixture
+def full(server):
+    server.arxiv["2001.00001"] = "Soups & stews", ABSTRACT
+    server.crossref["10.1000/1"] = {"title": ["On <i>soups</i>"], "abstract": f"<p>{ABSTRACT}</p>"}
+    server.crossref["10.1000/2"] = {"title": ["On bread"]}
+    texts = {"title": "On rice.", "abstractText": f"<h4>Aim</h4>{ABSTRACT}"}
+    server.europe_pmc['DOI:"10.1000/2"'] = server.europe_pmc["EXT_ID:42 AND SRC:MED"] = texts
+    server.orcid[ORCID] = [work("On rice", None), work("On soups", 2021, doi="10.1000/1")]
+    server.orcid[ORCID] += [
+        work("On tea", 2020, arxiv="arXiv:2001.00001"),
+        work("On salt", 2019, pmid="7"),
+    ]
+    return server
+
+
+FOUND = {
+    "2001.00001": Finding("Soups & stews", ABSTRACT),
+    "doi:10.1000/1": Finding("On soups", ABSTRACT),
+    "doi:10.1000/2": Finding("On bread", f"Aim: {ABSTRACT}"),
+    "pmid:42": Finding("On rice", f"Aim: {ABSTRACT}"),
+    f"orcid:{ORCID}": Finding(
+        works=[
+            "On soups doi:10.1000/1",
+            "On tea arXiv:2001.00001",
+            "On salt pmid:7",
+            "On rice",
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize(("reference", "expected"), FOUND.items())
+def test_each_kind_of_reference_is_looked_up(full, reference, expected):
+    assert full.look_ups().find(reference) == expected
+
+
+@pytest.mark.parametrize("reference", [*REFERENCES, "doi:10.1000/2"])
+def test_what_no_service_has_is_none(server, reference):
+    assert server.look_ups().find(reference) is None
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize(
+    "answer", [DOWN, web_page(), says(b"{"), says({}), says([1]), says({"message": 1})]
+)
+def test_a_wrong_answer_raises_and_is_not_taken_for_none(full, reference, answer):
+    full.answers.append(answer)
+    with pytest.raises((MalformedFeed, Refused, Unavailable)):
+        full.look_ups().find(reference)
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_a_huge_answer_is_refused(full, reference):
+    full.answers.append(says(b" " * 10_000))
+    with pytest.raises(Refused, match="larger than"):
+        full.look_ups(max_bytes=9_999).find(reference)
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+@given(answer=anything)
+def test_no_answer_breaks_the_parsers(reference, answer):
+    web = AnyAnswer({"message": answer, "resultList": answer, "group": answer})
+    with suppress(MalformedFeed):
+        found = LookUps(lambda service: web).find(reference)
+        assert found is None or found.title or found.works
+
+
+class AnyAnswer(FixedAnswer):
+    def get(self, url, params=None, *, headers):
+        return super().get(url, params)
+
+
+def test_of_many_works_the_latest_are_kept_once_each(server):
+    server.orcid[ORCID] = [work(f"Soup {n % 40}", 1980 + n % 40) for n in range(10_000)]
+    works = server.look_ups().find(f"orcid:{ORCID}").works
+    assert works == [f"Soup {n}" for n in reversed(range(40 - MAX_WORKS, 40))]
+
+
+def test_requests_have_the_reference_alone_and_go_to_constant_hosts(full):
+    for reference in [*REFERENCES, "doi:10.1000/2"]:
+        full.look_ups().find(reference)
+    assert [path for path, *_ in full.asked] == [
+        "/api/query",
+        "/works/10.1000%2F1",
+        "/europepmc/webservices/rest/search",
+        f"/v3.0/{ORCID}/works",
+        "/works/10.1000%2F2",
+        "/europepmc/webservices/rest/search",
+    ]
+    names = {"host", "user-agent", "accept", "accept-encoding", "connection"}
+    assert all(headers.keys() == names for *_, headers in full.asked)
+    assert {host for service in SERVICES.values() for host in service.hosts} == {
+        "export.arxiv.org",
+        "api.crossref.org",
+        "www.ebi.ac.uk",
+        "pub.orcid.org",
+    }

@@ -1,0 +1,16 @@
+"""The starter topics."""
+
+import pytest
+
+from digest.personalization.profiles import to_interest
+from digest.ranking.query import queries, queries_of
+from digest.topics import starter_topics
+
+
+@pytest.mark.parametrize("field", starter_topics.FIELDS)
+def test_a_topic_is_a_list_of_phrases_and_no_wish_of_a_person(field):
+    for topic in starter_topics.topics_of(field):
+        asked = queries_of(to_interest(topic).lines)
+        assert asked == queries(topic.query)
+        assert asked or topic.categories
+        assert not any(query.is_text for query in asked)
