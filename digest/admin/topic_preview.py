@@ -113,7 +113,7 @@ def _rank_matches(window, topic, saved):
     results = find(window.model, window.papers, interests, parameters)
     found, *before = ([ids[paper] for paper in one.papers[one.margins >= 0]] for one in results)
     return {
-        "table": _table(ids, choices),
+        "table": _table(choices),
         "count": len(found),
         "has_no_terms": bool(interest.query.strip()) and not queries(interest.query),
         "ignored_operators": operators(interest.query),
@@ -123,11 +123,11 @@ def _rank_matches(window, topic, saved):
     }
 
 
-def _table(ids, choices):
-    papers = Paper.objects.in_bulk([ids[choice.paper] for choice in choices])
+def _table(choices):
+    papers = Paper.objects.in_bulk([choice.paper for choice in choices])
     rows = []
     for choice in choices:
-        if (paper := papers.get(ids[choice.paper])) is None:  # Deleted meanwhile.
+        if (paper := papers.get(choice.paper)) is None:  # Deleted meanwhile.
             continue
         day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
         why = ", ".join(choice.terms) or "its categories"

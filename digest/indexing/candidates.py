@@ -11,7 +11,7 @@ There are two kinds of windows, both in the order of coming in:
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from threading import Lock
@@ -27,7 +27,6 @@ from digest.models import ArchiveFile, Observation, Paper
 from digest.papers.duplicates import aliases_of
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import BACKGROUND, TfidfModel, counted, stems_of
-from digest.ranking.selection import Choice
 from digest.sources.arxiv.taxonomy import merged
 
 ONE_DAY = timedelta(days=1)
@@ -57,8 +56,6 @@ class Window:
         The papers, for other queries to join.
     moments : ndarray (n_papers,)
         When each came in, in POSIX seconds, ascending. Infinite before a pass has seen it.
-    places : dict
-        The position of each paper, by its id.
     """
 
     day: date
@@ -66,31 +63,23 @@ class Window:
     model: TfidfModel
     papers: CandidateSet
     moments: np.ndarray
-    places: dict[str, int]
 
-    def since(self, moment: datetime) -> int:
-        """Return the position of the first paper that came in after this moment."""
-        return int(np.searchsorted(self.moments, moment.timestamp(), side="right"))
+    def since(self, moment: datetime | None) -> int:
+        """Return the position of the first paper that came in after this moment. 0 for None."""
+        return (
+            0
+            if moment is None
+            else int(np.searchsorted(self.moments, moment.timestamp(), side="right"))
+        )
 
     def begin(self, day: date) -> int:
         """Return the position of the first paper that came in on this day or later."""
         return int(np.searchsorted(self.moments, start_of(day).timestamp()))
 
-    def places_of(self, papers: Iterable[str]) -> set[int]:
-        """Return the positions of these papers, also of those with another id here."""
-        aliases = self.papers.aliases
-        works = {same for paper_id in papers for same in (paper_id, *aliases.get(paper_id, ()))}
-        return {self.places[paper_id] for paper_id in works if paper_id in self.places}
-
-    def with_ids(self, choice: Choice[int]) -> Choice[str]:
-        """Return the choice with the ids of its papers instead of their positions."""
-        why = choice.score, choice.basis, choice.group, choice.topic, choice.terms
-        ids = self.papers.ids
-        relatives = tuple([ids[place] for place in choice.relatives])
-        return Choice(ids[choice.paper], *why, relatives)
-
-    def after(self, day: date) -> "Window":
-        """Return the window without papers that are dated on this day or before."""
+    def after(self, day: date | None) -> "Window":
+        """Return the window without papers that are dated on this day or before, if any."""
+        if day is None:
+            return self
         cache = self.papers.cached("after")
         if day not in cache:
             old = np.flatnonzero(self.papers.ages >= (self.day - day).days)
@@ -263,9 +252,7 @@ def _make(model, day, days, papers, moment, gains=None):
         older=meanings[meanings.any(axis=1)],
         encode=embeddings.encode_queries,
     )
-    moments = np.array([*map(moment, rows)], dtype=float)
-    places = {paper: place for place, paper in enumerate(ids)}
-    return Window(day, papers, model, candidates, moments, places)
+    return Window(day, papers, model, candidates, np.array([*map(moment, rows)], dtype=float))
 
 
 def counts_of(ids: list[str]) -> sparse.csr_matrix:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 from digest.indexing.candidates import start_of
 from digest.models import Digest
 from digest.models.bulk_insert import among
+from digest.ranking.profile import Profile
 from digest.ranking.selection import Choice
 from subscriptions import schedule
 from subscriptions.delivery.recovery import reconcile
@@ -20,9 +21,9 @@ from subscriptions.models import Subscriber
 ONE_DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class DueSubscriber:
-    """A subscriber whose digest is due.
+    """A subscriber whose digest is due, in one pass of planning.
 
     Attributes
     ----------
@@ -30,20 +31,37 @@ class DueSubscriber:
         The local day to plan; None if all days have ended.
     missed : tuple of date
         The local days that ended before they were planned.
+    new_after : datetime or None
+        The moment after which papers are new to the subscriber; None if all are.
+    since : date or None
+        The day of the last digest, if there were digest days in between.
+    profile : Profile
+    member_profiles : list of Profile or None
+        If a group's digest goes to the subscriber, the profiles of the members.
+    groups : list of (str, list of int)
+        The groups whose member the subscriber is: their names, and to whom their digests go.
+    excluded : set of str
+        The ids of papers that the subscriber must not get again.
+    sent_until : date or None
+        The day until which all announced papers may have been sent (see Digest.recovered).
     papers : list of Choice
         The papers of the digest, once they are ranked.
     considered : int
         How many papers were new to the subscriber.
-    since : date or None
-        The day of the last digest, if there were digest days in between.
     """
 
     subscriber: Subscriber
     day: date | None
     missed: tuple[date, ...] = ()
-    papers: Collection[Choice[str]] = ()
-    considered: int = 0
+    new_after: datetime | None = None
     since: date | None = None
+    profile: Profile = field(default_factory=Profile)
+    member_profiles: list[Profile] | None = None
+    groups: list[tuple[str, list[int]]] = field(default_factory=list)
+    excluded: set[str] = field(default_factory=set)
+    sent_until: date | None = None
+    papers: list[Choice] = field(default_factory=list)
+    considered: int = 0
 
     @property
     def days(self) -> list[date]:

@@ -19,9 +19,8 @@ from digest.indexing.vocabulary import unknown_words
 from digest.models import Digest, Paper, Pick
 from digest.papers.duplicates import aliases_of
 from digest.papers.identifiers import find_paper
-from digest.personalization.profiles import profiles_of
 from digest.planning import plan, selection, slots
-from digest.planning.sharing import Groups
+from digest.planning.due import DueSubscriber
 from digest.ranking.diagnosis import Diagnosis, diagnose
 from digest.ranking.model import word_column
 from digest.ranking.parameters import Parameters
@@ -73,41 +72,39 @@ def explain(subscriber, asked: str, day: date, now) -> Explanation:
     answer = Explanation(paper, pick, day=day)
     if pick is not None or paper.is_withdrawn:
         return answer
-    until, new, _ = plan.new_to(subscriber, day, now)
+    due, until = plan.due_on(subscriber, day, now)
     # The papers of a month would take too long for a page.
-    days = min(candidates.lookback_days(until, new), candidates.LONG_LOOKBACKS[0])
+    days = min(candidates.lookback_days(until, due.new_after), candidates.LONG_LOOKBACKS[0])
     try:
         window = candidates.for_digests(model_store.in_use(), until, days)
     except model_store.NotFitted:
         return replace(answer, is_new=True)
-    answer = replace(answer, is_new=paper.pk in window.places)
-    diagnosis = _diagnosis(subscriber, window, new, paper)
-    if diagnosis is None or diagnosis.other < 0:
+    answer = replace(answer, is_new=paper.pk in window.papers.places)
+    diagnosis = _diagnosis(due, window, paper)
+    if diagnosis is None or not diagnosis.other:
         return replace(answer, diagnosis=diagnosis)
-    other = Paper.objects.filter(pk=window.papers.ids[diagnosis.other]).first()
+    other = Paper.objects.filter(pk=diagnosis.other).first()
     return replace(answer, diagnosis=diagnosis, other=other) if other else answer
 
 
-def _diagnosis(subscriber, window, new, paper) -> Diagnosis | None:
+def _diagnosis(due, window, paper) -> Diagnosis | None:
     """Return the ranking's diagnosis of a paper, or None if it is not in the window."""
-    ((choices, _),) = selection.rank([subscriber], window, [new])
-    chosen = {choice.paper: choice for choice in choices}
+    selection.rank([due], window)
+    chosen = {choice.paper: choice for choice in due.papers}
     choice = chosen.get(paper.pk)
     if choice and choice.group == Pick.Group.SHARED:
         return Diagnosis("shared")
     if choice and choice.basis == Pick.Basis.SECOND:
         return Diagnosis("second")
-    place = window.places.get(paper.pk)
-    if place is None:
+    if paper.pk not in window.papers.places:
         return None
-    (profile,), seen = profiles_of([subscriber]), selection.seen_by(subscriber, window)
-    if members := Groups.of([subscriber]).members.get(subscriber.pk):
-        follows = dict.fromkeys(one for known in members for one in known.follows)
+    profile = due.profile
+    if members := due.member_profiles:
+        follows = dict.fromkeys(interest for member in members for interest in member.follows)
         profile = replace(profile, follows=tuple(follows), learned=None)
-    parameters, since = Parameters.of(settings.RANKING), window.since(new) if new else 0
-    diagnosis = for_display(
-        diagnose(window.model, window.papers, profile, seen, place, parameters, since)
-    )
+    known = window.model, window.papers, profile, _excluded(due, window), paper.pk
+    parameters, since = Parameters.of(settings.RANKING), window.since(due.new_after)
+    diagnosis = for_display(diagnose(*known, parameters, since))
     if choice and members:  # Its topic is not private, as that of the diagnosis may be.
         place = [*chosen].index(paper.pk) + 1
         return Diagnosis("chosen", interest=choice.topic, place=place, of=len(chosen))
@@ -115,8 +112,14 @@ def _diagnosis(subscriber, window, new, paper) -> Diagnosis | None:
         return Diagnosis("unasked")  # Only reasons of the group's papers may name a member's topic.
     if diagnosis.what == "chosen" and not choice:
         # A second chance took its place, or it waits for a day with new papers.
-        return replace(diagnosis, what="crowded" if choices else "passed")
+        return replace(diagnosis, what="crowded" if due.papers else "passed")
     return diagnosis
+
+
+def _excluded(due, window) -> set[str]:
+    """Return the ids of all papers of the window that must not come to the subscriber again."""
+    sent = window.after(due.sent_until).papers.withdrawn if due.sent_until else frozenset()
+    return due.excluded | sent
 
 
 def for_display(diagnosis: Diagnosis) -> Diagnosis:
@@ -166,33 +169,37 @@ def _cause(subscriber, last: Digest, full: Digest | None, now) -> str:
         newest = Paper.objects.filter(day__lte=today).first()
         text = _("no new papers came in; the newest is of %s")
         return text % _in_words(newest.day) if newest else _("no papers have come in yet")
-    members = Groups.of([subscriber]).members.get(subscriber.pk)
+    due = DueSubscriber(subscriber, today)
+    selection.read([due], window)
+    members = due.member_profiles
     if members is not None:  # Others must not see their interests.
         return _("no new paper matches the interests of the group’s members (%d)") % len(members)
-    (profile,), seen = profiles_of([subscriber]), selection.seen_by(subscriber, window)
     # Each has one filter less than the one before: the first with matches tells what hides them.
-    profile = replace(profile, size=len(papers), wants_near=True)
+    profile = replace(due.profile, size=len(papers), wants_near=True)
     unmuted = replace(profile, mutes=())
     untaught = replace(unmuted, learned=None)
+    excluded = _excluded(due, window)
     ranked = choose(
-        *(window.model, papers, [profile, unmuted, untaught, untaught], [seen, seen, seen, set()]),
+        *(window.model, papers, [profile, unmuted, untaught, untaught]),
+        [excluded, excluded, excluded, set()],
         Parameters.of(settings.RANKING),
         among=slice(first, None),
     )
     found = [[match.paper for match in choices if match.group == "new"] for choices in ranked]
     if not any(found):
         return _why_no_match(window, profile.follows, ranked[0])
-    places = next(filter(None, found))
+    matches = next(filter(None, found))
     is_next = Q(came_in_at=None) | Q(came_in_at__gt=last.letter.created_at)
-    waiting = window.rows.filter(is_next, pk__in=[papers.ids[place] for place in found[0]]).count()
+    waiting = window.rows.filter(is_next, pk__in=found[0]).count()
+    places = [papers.places[paper_id] for paper_id in matches]
     mutes = [mute.name for mute in profile.mutes if muted(window.model, papers, mute)[places].any()]
     what = [
         _("for the next digest") if waiting else _("too old for the next digest"),
         _("muted (%s)") % wording.names(mutes),
         _("too similar to papers marked “Less like this”"),
         _("sent before, or in the library"),
-    ][found.index(places)]
-    count = waiting or len(places)
+    ][found.index(matches)]
+    count = waiting or len(matches)
     return f"{ngettext('%d match', '%d matches', count) % count}, {what}"
 
 
@@ -217,7 +224,7 @@ def _why_no_match(window: Window, follows: Sequence[Interest], near_misses) -> s
     if unknown := unknown_words(are_known, own):
         parts.append(_("no recent paper mentions %s") % wording.names(unknown))
     if near_misses:
-        paper, line = window.papers.ids[near_misses[0].paper], near_misses[0].topic
+        paper, line = near_misses[0].paper, near_misses[0].topic
         title = Paper.objects.filter(pk=paper).values_list("title", flat=True).first() or paper
         values = {"title": shortened(title, MAX_TITLE), "line": wording.names([line])}
         parts.append(_("the best near miss was “%(title)s” (for %(line)s)") % values)

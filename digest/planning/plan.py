@@ -15,8 +15,8 @@ and spacing.py keeps a late digest and the next one apart.
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
 from itertools import batched
 from uuid import uuid4
 
@@ -106,13 +106,15 @@ def _plan(lease, part, now, on_saved):
         if not lease.renew():
             logger.warning("The planning lease expired; another worker has taken over")
             break
-        ranked = rank_due(due_after_gap(dues, now), now)
+        ready = due_after_gap(dues, now)
+        rank_due(ready, now)
         receipt, saved = coverage.receipt_to_keep(now), Plan()
-        for batch in batched(ranked, SAVE_BATCH):
+        for batch in batched(ready, SAVE_BATCH):
             try:
                 saved += save_plan(batch, receipt, now)
             except IntegrityError:  # A paper has come in again that was sent long ago.
-                saved += save_plan(rank_due(batch, now, recent_only=False), receipt, now)
+                rank_due(batch, now, recent_only=False)
+                saved += save_plan(batch, receipt, now)
         if saved.letters:
             on_saved()
         total += saved
@@ -137,34 +139,25 @@ def due_batches(now, part: int | None = None) -> Iterator[list[DueSubscriber]]:
         after = subscribers[-1].pk
 
 
-def rank_due(
-    dues: Sequence[DueSubscriber], now, *, may_store=True, recent_only=True
-) -> Sequence[DueSubscriber]:
-    """Return the dues with their papers. Writes no digest. `recent_only` is as for selection.rank.
+def rank_due(dues: Sequence[DueSubscriber], now, *, may_store=True, recent_only=True) -> None:
+    """Set the papers of the dues. Writes no digest. `recent_only` is as for selection.rank.
 
     Runs a constant number of queries for each length of time, however many subscribers there are.
     """
-    wanted = [due for due in dues if due.day is not None]
-    if not wanted:
-        return dues
-    lasts = last_completed([due.subscriber for due in wanted], max(due.day for due in wanted))
+    planned = [due for due in dues if due.day is not None]
+    if not planned:
+        return
+    lasts = last_completed([due.subscriber for due in planned], max(due.day for due in planned))
     model = model_store.current(now, may_store=may_store)
     today = schedule.local_day(now, UTC)
-    together = defaultdict(list)
-    for due in wanted:
+    by_days = defaultdict(list)
+    for due in planned:
         last_day, planned_at = lasts.get(due.subscriber.pk, (None, None))
-        new = new_after(due.subscriber, planned_at, now)
-        together[lookback_days(today, new)].append((due, new, last_day))
-    ranked = {}
-    for days, group in sorted(together.items()):
-        window = for_digests(model, today, days)
-        subscribers, new = [due.subscriber for due, _, _ in group], [new for _, new, _ in group]
-        digests = rank(subscribers, window, new, recent_only=recent_only)
-        for (due, _, last_day), (papers, considered) in zip(group, digests, strict=True):
-            since = since_last(due.subscriber, last_day, due.day)
-            planned = replace(due, papers=papers, considered=considered, since=since)
-            ranked[due.subscriber.pk] = planned
-    return [ranked.get(due.subscriber.pk, due) for due in dues]
+        due.new_after = new_after(due.subscriber, planned_at, now)
+        due.since = since_last(due.subscriber, last_day, due.day)
+        by_days[lookback_days(today, due.new_after)].append(due)
+    for days, some in sorted(by_days.items()):
+        rank(some, for_digests(model, today, days), recent_only=recent_only)
 
 
 def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
@@ -177,31 +170,27 @@ def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick
 
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
     """Return the digest that the subscriber would get that day, with its picks. Writes nothing."""
-    until, new, last_day = new_to(subscriber, day, now)
+    due, until = due_on(subscriber, day, now)
     model = model_store.current(now, may_store=False)
-    window = for_digests(model, until, lookback_days(until, new))
-    ((choices, considered),) = rank([subscriber], window, [new])
+    rank([due], for_digests(model, until, lookback_days(until, due.new_after)))
     candidates.drop_long_windows()
-    since = since_last(subscriber, last_day, day)
-    digest = Digest(subscriber=subscriber, day=day, considered=considered, since=since)
-    papers = Paper.objects.in_bulk(chosen_ids(choices))
+    digest = Digest(subscriber=subscriber, day=day, considered=due.considered, since=due.since)
+    papers = Paper.objects.in_bulk(chosen_ids(due.papers))
     return digest, [
         unsaved_pick(choice, papers, position, digest=digest, subscriber=subscriber)
-        for position, choice in enumerate(choices, start=1)
+        for position, choice in enumerate(due.papers, start=1)
     ]
 
 
-def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, datetime | None, date | None]:
-    """Return which papers are new to the subscriber on their local `day`.
-
-    The day (UTC) until which they are dated, the moment after which they came in (see
-    due.new_after), and the subscriber's last completed day.
+def due_on(subscriber: Subscriber, day: date, now) -> tuple[DueSubscriber, date]:
+    """Return the subscriber as if due on a local day, and the day (UTC) until which papers are
+    dated.
     """
-    last = last_completed([subscriber], day)
-    last_day, planned_at = last.get(subscriber.pk, (None, None))
+    last_day, planned_at = last_completed([subscriber], day).get(subscriber.pk, (None, None))
+    due = DueSubscriber(subscriber, day, new_after=new_after(subscriber, planned_at, now))
+    due.since = since_last(subscriber, last_day, day)
     is_today = day == schedule.local_day(now, subscriber.zone)
-    until = schedule.local_day(now, UTC) if is_today else day
-    return until, new_after(subscriber, planned_at, now), last_day
+    return due, schedule.local_day(now, UTC) if is_today else day
 
 
 def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:

@@ -7,7 +7,7 @@ have been sent. Nothing is stored and no model is fitted: without one, model_sto
 raised.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta
 from itertools import pairwise
@@ -47,7 +47,7 @@ class Day:
 
     day: date
     considered: int
-    choices: list[Choice[str]] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
     picks: list[Pick] = field(default_factory=list)
 
 
@@ -90,14 +90,14 @@ def windows(now) -> tuple[Window, Window]:
 
 
 def first_digest(
-    profile: Profile, now, known: Collection[str] = (), window: Window | None = None
+    profile: Profile, now, excluded: Set[str] = frozenset(), window: Window | None = None
 ) -> Day:
-    """Return the first digest of somebody who confirms now and has the `known` papers.
+    """Return the first digest of somebody who confirms now who has had the excluded papers.
 
     Without their picks: see add_picks.
     """
     window = window or windows(now)[0]
-    choices, count = selection.first_digest(profile, window, known)
+    choices, count = selection.first_digest(profile, window, excluded)
     return Day(window.day, count, choices)
 
 
@@ -118,7 +118,7 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
         profile = replace(profile, wants_near=True)
         further = replace(Parameters.of(settings.RANKING), near=NEAREST)
         (choices,) = choose(window.model, window.papers, [profile], [()], further)
-        near.choices = [*map(window.with_ids, choices)]
+        near.choices = choices
     add_picks(first, *before, near)
     return PreviewResult(first, before, near.picks, is_cut, window)
 
@@ -218,20 +218,19 @@ def _ranked(profile, window, now, days, had, earliest=0) -> list[Day]:
         # Tomorrow's papers are new today, but not on the days before: nobody had them yet.
         stop = window.begin(day + timedelta(days=1)) if day < window.day else len(window.papers)
         since = max(window.since(now - (window.day - previous)), earliest)
-        hidden = window.places_of(shown)
         (choices,) = choose(
-            *(window.model, window.papers, [profile], [hidden], parameters),
+            *(window.model, window.papers, [profile], [shown], parameters),
             since=[since],
             among=slice(start, stop),
         )
-        count = considered(window, since, hidden, stop)
-        choices = in_sections([*map(window.with_ids, choices)]) if has_news(choices) else []
+        count = considered(window, since, shown, stop)
+        choices = in_sections(choices) if has_news(choices) else []
         ranked.append(Day(day, count, choices))
         shown.update(chosen_ids(choices))
     return ranked
 
 
-def _only_in(days, other_days) -> dict[str, Choice[str]]:
+def _only_in(days, other_days) -> dict[str, Choice]:
     """Return the choices, by paper id, whose papers are not in the other days."""
     there = {paper_id for day in other_days for paper_id in chosen_ids(day.choices)}
     choices = {choice.paper: choice for day in reversed(days) for choice in day.choices}

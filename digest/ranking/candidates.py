@@ -87,6 +87,16 @@ class CandidateSet:
         return cache
 
     @cached_property
+    def places(self) -> dict[str, int]:
+        """The position of each paper, by its id."""
+        return {paper_id: place for place, paper_id in enumerate(self.ids)}
+
+    def places_of(self, ids: Iterable[str]) -> set[int]:
+        """Return the positions of these papers, also of those with another id here."""
+        works = {same for paper_id in ids for same in (paper_id, *self.aliases.get(paper_id, ()))}
+        return {self.places[paper_id] for paper_id in works if paper_id in self.places}
+
+    @cached_property
     def is_withdrawn(self) -> np.ndarray:
         """Whether each paper is withdrawn, (n_papers,)."""
         return np.array([paper_id in self.withdrawn for paper_id in self.ids], dtype=bool)
@@ -209,12 +219,11 @@ class CandidateSet:
         for first, second in self._in_order(self._alike()):
             if group[first] == self.rank[first] and group[second] == self.rank[second]:
                 group[second] = group[first]
-        place = {paper: number for number, paper in enumerate(self.ids)} if self.aliases else {}
         works = [
-            (place[here], place[other])
+            (self.places[here], self.places[other])
             for other, same in self.aliases.items()
             for here in same
-            if here in place and other in place
+            if here in self.places and other in self.places
         ]
         for first, second in self._in_order(works):
             group[second] = group[first]

@@ -48,26 +48,27 @@ class Diagnosis:
     of: int = 0
     interest: str = ""
     missing: tuple[str, ...] = ()
-    other: int = -1
+    other: str = ""
 
 
 def diagnose(
     model: TfidfModel,
     candidates: CandidateSet,
     profile: Profile,
-    seen: Collection[int],
-    paper: int,
+    excluded: Collection[str],
+    paper_id: str,
     parameters: Parameters = DEFAULT,
     since: int = 0,
 ) -> Diagnosis:
-    """Return why the paper at this position is or is not among those chosen."""
-    if paper in seen:
+    """Return why a paper of the candidates is or is not among those chosen."""
+    paper = candidates.places[paper_id]
+    if paper in candidates.places_of(excluded):
         return Diagnosis("seen")
     for interest in profile.mutes:
         if muted(model, candidates, interest)[paper]:
             return Diagnosis("muted", interest=interest.name)
     everything = replace(profile, size=len(candidates))
-    ranking = Ranking(model, candidates, [everything], [seen], [since], parameters)
+    ranking = Ranking(model, candidates, [everything], [excluded], [since], parameters)
     picks = ranking.picks()
     places = np.flatnonzero(picks.paper == paper)
     if not len(places):
@@ -76,11 +77,11 @@ def diagnose(
     odds = -np.inf if picks.query[place] == NO_QUERY else picks.margin[place] + parameters.least
     score = float(expit(odds))
     diagnosis = Diagnosis("crowded", score, parameters.cut, place + 1, len(picks))
-    (chosen,) = Ranking(model, candidates, [profile], [seen], [since], parameters).choices()
+    (chosen,) = Ranking(model, candidates, [profile], [excluded], [since], parameters).choices()
     for choice in chosen:
-        if choice.paper == paper:
+        if choice.paper == paper_id:
             return replace(diagnosis, what="chosen", interest=choice.topic)
-        if paper in choice.relatives:
+        if paper_id in choice.relatives:
             return replace(diagnosis, what="folded", other=choice.paper)
     return diagnosis
 

@@ -51,14 +51,13 @@ TREND, OWN, FIRST_INTEREST = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Choice[P]:
+class Choice:
     """One paper for one subscriber.
-
-    Papers are positions among the candidates. Planning replaces them by ids.
 
     Attributes
     ----------
-    paper : P
+    paper : str
+        The id of the paper.
     score : float
         The probability that the paper is about the subscriber's interests.
     basis : str
@@ -69,17 +68,17 @@ class Choice[P]:
         The name of the topic with the best score, or the best line of own keywords.
     terms : tuple of str
         Its words that the paper contains.
-    relatives : tuple of P
-        Further papers on the same idea, which are folded into it.
+    relatives : tuple of str
+        The ids of further papers on the same idea, which are folded into it.
     """
 
-    paper: P
+    paper: str
     score: float
     basis: str
     group: str = "new"
     topic: str = ""
     terms: tuple[str, ...] = ()
-    relatives: tuple[P, ...] = ()
+    relatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,29 +103,29 @@ def choose(
     model: TfidfModel,
     candidates: CandidateSet,
     profiles: Sequence[Profile],
-    seen: Sequence[Collection[int]],
+    excluded: Sequence[Collection[str]],
     parameters: Parameters = DEFAULT,
     *,
     since: Sequence[int] | None = None,
     among: slice = slice(None),
-) -> list[list[Choice[int]]]:
+) -> list[list[Choice]]:
     """Return each subscriber's papers, in the order of their digest.
 
     Parameters
     ----------
-    seen
-        For each subscriber, the positions of the papers that they must not get.
+    excluded
+        For each subscriber, the ids of the papers that they must not get.
     since
         For each subscriber, the position from which on papers are new. Earlier ones may come as
         missed. By default all are new.
     among
         The positions of today's papers.
     """
-    chosen: list[list[Choice[int]]] = []
+    chosen: list[list[Choice]] = []
     since = since or [0] * len(profiles)
-    for block in batched(zip(profiles, seen, since, strict=True), SUBSCRIBERS):
-        block_profiles, had, new = zip(*block, strict=True)
-        chosen += Ranking(model, candidates, block_profiles, had, new, parameters, among).choices()
+    for block in batched(zip(profiles, excluded, since, strict=True), SUBSCRIBERS):
+        some, excluded_ids, new = zip(*block, strict=True)
+        chosen += Ranking(model, candidates, some, excluded_ids, new, parameters, among).choices()
     return chosen
 
 
@@ -136,7 +135,7 @@ def matches(
     interest: Interest,
     limit: int,
     parameters: Parameters = DEFAULT,
-) -> list[Choice[int]]:
+) -> list[Choice]:
     """Return the papers that match one interest, best first, as its followers would get them."""
     profile = Profile(follows=(interest,), size=limit)
     return choose(model, candidates, [profile], [()], parameters)[0]
@@ -150,13 +149,14 @@ class Ranking:
         model: TfidfModel,
         candidates: CandidateSet,
         profiles: Sequence[Profile],
-        seen: Sequence[Collection[int]],
+        excluded: Sequence[Collection[str]],
         since: Sequence[int],
         parameters: Parameters,
         among: slice = slice(None),
     ) -> None:
         self.model, self.candidates, self.parameters = model, candidates, parameters
-        self.profiles, self.seen, self.since = profiles, seen, np.array(since)
+        self.profiles, self.since = profiles, np.array(since)
+        self.excluded = [candidates.places_of(ids) for ids in excluded]
         self.first, self.last, _ = among.indices(len(candidates))
         learned = [(n, profile.learned) for n, profile in enumerate(profiles) if profile.learned]
         self.own_row = np.full(len(profiles), -1)
@@ -165,11 +165,11 @@ class Ranking:
         with BLAS.limit(limits=1):
             self.own_scores = learned_scores(model, candidates.vectors, self.learned)
 
-    def choices(self) -> list[list[Choice[int]]]:
+    def choices(self) -> list[list[Choice]]:
         """Return each subscriber's papers, in the order of their digest."""
         picks, relatives = self.fold_duplicates(self.picks())
-        own_words = self._own_words(picks)
-        chosen: list[list[Choice[int]]] = [[] for _ in self.profiles]
+        own_words, ids = self._own_words(picks), self.candidates.ids
+        chosen: list[list[Choice]] = [[] for _ in self.profiles]
         scores = expit(picks.margin + self.parameters.least).tolist()
         which = zip(picks.paper.tolist(), picks.source.tolist(), picks.query.tolist(), strict=True)
         rows = list(zip(picks.owner.tolist(), picks.group.tolist(), scores, which, strict=True))
@@ -177,8 +177,8 @@ class Ranking:
         for number, (owner, group, score, one) in enumerate(rows):
             basis, topic, terms = reasons[one]
             terms = own_words.get(number, terms)
-            further = relatives.get((owner, one[0]), ())
-            choice = Choice(one[0], score, basis, GROUPS[group], topic, terms, further)
+            further = tuple([ids[paper] for paper in relatives.get((owner, one[0]), ())])
+            choice = Choice(ids[one[0]], score, basis, GROUPS[group], topic, terms, further)
             chosen[owner].append(choice)
         return chosen
 
@@ -218,7 +218,7 @@ class Ranking:
             mine = [(number[id(interest)], interest.weight) for interest in follows]
             mine = mine or [(OWN if profile.is_known else TREND, 1.0)]
             is_limited = not (profile.mutes or profile.learned)
-            limit = 2 * profile.size + EXTRA_PAPERS + len(self.seen[owner]) if is_limited else 0
+            limit = 2 * profile.size + EXTRA_PAPERS + len(self.excluded[owner]) if is_limited else 0
             limit = -(-limit // LIMIT_STEP) * LIMIT_STEP
             near = LIFTABLE if profile.learned else self.parameters.near * profile.wants_near
             since = int(self.since[owner])
@@ -287,7 +287,9 @@ class Ranking:
         """Return which picks are hidden: sent before, muted or withdrawn."""
         hidden = self.candidates.is_withdrawn[picks.paper]
         count = len(self.candidates)
-        pairs = [owner * count + paper for owner, had in enumerate(self.seen) for paper in had]
+        pairs = [
+            owner * count + paper for owner, some in enumerate(self.excluded) for paper in some
+        ]
         if pairs:
             hidden |= np.isin(picks.owner * count + picks.paper, pairs)
         number: dict[tuple[Interest, ...], int] = {(): 0}

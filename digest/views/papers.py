@@ -159,11 +159,10 @@ def latest(topic: Topic) -> list[Paper] | None:
         return None
     parameters = Parameters.of(settings.RANKING)
     choices = matches(window.model, window.papers, to_interest(topic), MAX_PAPERS, parameters)
-    ids = [window.papers.ids[choice.paper] for choice in choices]
-    rows = Paper.objects.order_by().in_bulk(ids)
+    rows = Paper.objects.order_by().in_bulk([choice.paper for choice in choices])
     papers = []
-    for paper_id, choice in zip(ids, choices, strict=True):
-        if paper := rows.get(paper_id):
+    for choice in choices:
+        if paper := rows.get(choice.paper):
             paper.terms = choice.terms
             papers.append(paper)
     return sorted(papers, key=lambda paper: -paper.day.toordinal())

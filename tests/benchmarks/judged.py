@@ -181,7 +181,7 @@ def print_feedback(judged: Judged) -> None:
         def digest(candidates, learned, follows=follows):
             profile = Profile(follows, learned=learned)
             (choices,) = choose(judged.model, candidates, [profile], [()])
-            return [candidates.ids[choice.paper] for choice in choices]
+            return [choice.paper for choice in choices]
 
         def learned(answers=answers):
             liked, disliked = answers[True], answers[False]

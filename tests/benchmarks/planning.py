@@ -96,11 +96,11 @@ def measure() -> None:
 
     from digest.indexing import candidates
     from digest.planning import plan as planning
-    from digest.planning import sharing
+    from digest.planning import selection
 
     candidates.record_arrivals(NOW.date(), NOW)
     planning.rank_due(next(planning.due_batches(NOW))[:1], NOW)  # Fits the model.
-    ranking, choose = [], sharing.choose
+    ranking, choose = [], selection.choose
 
     def timed(*args, **options):
         started = time.process_time()
@@ -108,7 +108,7 @@ def measure() -> None:
         ranking.append(time.process_time() - started)
         return chosen
 
-    sharing.choose = timed
+    selection.choose = timed
     postgresql, python, wall = cpu_of_session(), time.process_time(), time.perf_counter()
     plan = planning.plan(NOW)
     python, wall = time.process_time() - python, time.perf_counter() - wall

@@ -79,12 +79,11 @@ def picks(window, profiles: list, shown: list[set[str]], side: Parameters) -> li
     """Return the papers of each subscriber's digest, and add them to `shown`."""
     from digest.planning.selection import chosen_ids, has_news
 
-    hidden = [window.places_of(papers) for papers in shown]
     since = [window.begin(window.day)] * len(profiles)
-    chosen = choose(window.model, window.papers, profiles, hidden, side, since=since)
+    chosen = choose(window.model, window.papers, profiles, shown, side, since=since)
     picked = []
     for papers, choices in zip(shown, chosen, strict=True):
-        choices = [window.with_ids(choice) for choice in choices] if has_news(choices) else []
+        choices = choices if has_news(choices) else []
         papers.update(chosen_ids(choices))
         picked.append([choice.paper for choice in choices])
     return picked

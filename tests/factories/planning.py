@@ -51,7 +51,9 @@ def plan_and_send(now):
 
 def ranked(*subscribers, now=NOW):
     """Return what is due to these subscribers, ranked and not written."""
-    return plan.rank_due([due_of(one, now) for one in subscribers], now)
+    dues = [due_of(one, now) for one in subscribers]
+    plan.rank_due(dues, now)
+    return dues
 
 
 def digests():

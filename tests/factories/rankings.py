@@ -1,5 +1,7 @@
 """Short ways to ask for a digest of synthetic papers."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from digest.ranking.candidates import CandidateSet
@@ -27,11 +29,28 @@ def follow(*lines, mutes=(), **settings):
     return Profile(follows, muted, **settings)
 
 
+def choose_positions(fitted, candidates, profiles, seen, parameters=DEFAULT, **options):
+    """Return what `choose` does, with positions instead of ids."""
+    places, ids = candidates.places, candidates.ids
+    excluded = [{ids[place] for place in some} for some in seen]
+    return [
+        [
+            replace(
+                choice,
+                paper=places[choice.paper],
+                relatives=tuple(places[paper] for paper in choice.relatives),
+            )
+            for choice in choices
+        ]
+        for choices in choose(fitted, candidates, profiles, excluded, parameters, **options)
+    ]
+
+
 def choices_of(profile, papers, *, fitted=None, seen=(), since=0, among=slice(None), **known):
-    """Return the digest of one subscriber."""
+    """Return the digest of one subscriber, with positions instead of ids."""
     model_, parameters = fitted or model(), known.pop("parameters", DEFAULT)
     candidates = candidates_of(papers, model_, **known)
-    (choices,) = choose(
+    (choices,) = choose_positions(
         model_, candidates, [profile], [seen], parameters, since=[since], among=among
     )
     return choices

@@ -75,7 +75,7 @@ def _would_be_planned(now) -> str:
 
     digests = quiet = 0
     for batch in plan.due_batches(now):
-        dues = plan.rank_due(batch, now, may_store=False)
-        digests += sum(bool(due.papers) for due in dues)
-        quiet += sum(not due.papers for due in dues)
+        plan.rank_due(batch, now, may_store=False)
+        digests += sum(bool(due.papers) for due in batch)
+        quiet += sum(not due.papers for due in batch)
     return f"{digests:,} would be planned, {quiet:,} would have no matches"

@@ -10,6 +10,7 @@ from digest.indexing import candidates, index_store, model_store
 from digest.models import Digest, FittedModel, Paper, Pick
 from digest.personalization import feedback
 from digest.planning import explain, plan, selection
+from digest.planning.due import DueSubscriber
 from digest.ranking.diagnosis import Diagnosis
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
@@ -211,7 +212,7 @@ def test_a_folded_paper_names_the_one_that_stands_for_it_before_and_after(client
     someone = subscriber()
     model_store.fit(NOW)
     leader, relative = alike
-    assert candidates.announced(model_store.in_use(), TODAY).places[leader.pk] == 0
+    assert candidates.announced(model_store.in_use(), TODAY).papers.places[leader.pk] == 0
     assert answer(client, someone, leader).startswith("Due in your next digest")
     said = answer(client, someone, relative)
     assert said.startswith(f"Grouped with “{leader.title}”, which covers the same idea")
@@ -300,7 +301,9 @@ def test_a_withdrawn_paper_is_explained_and_not_previewed(client, has_archive):
         assert index_store.write(NOW)
     found = candidates.announced(model_store.in_use(), TODAY)
     assert found.papers.withdrawn == {paper.pk}
-    assert paper.pk not in {one.paper for one in selection.rank([someone], found, [None])[0][0]}
+    due = DueSubscriber(someone, TODAY)
+    selection.rank([due], found)
+    assert due.papers == []
     assert explain.explain(someone, paper.pk, TODAY, NOW).diagnosis is None
     assert "Withdrawn. The authors have withdrawn this paper." in answer(client, someone, paper)
 
@@ -339,8 +342,8 @@ def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
     read, stems_of = [], candidates.stems_of
     monkeypatch.setattr(candidates, "stems_of", lambda text: read.append(text) or stems_of(text))
     for days in (1, 12):
-        new = NOW - days * DAY
-        monkeypatch.setattr(plan, "new_to", lambda *_, new=new: (TODAY, new, None))
+        due = DueSubscriber(someone, TODAY, new_after=NOW - days * DAY)
+        monkeypatch.setattr(plan, "due_on", lambda *_, due=due: (due, TODAY))
         assert answer(client, someone, paper).startswith("Due in your next digest")
     assert read == []
 

@@ -15,6 +15,7 @@ from digest.models import Digest, Pick, Turn
 from digest.models.locks import Lease
 from digest.planning import plan as planning
 from digest.planning import selection, spacing
+from digest.planning.due import DueSubscriber
 from subscriptions import schedule
 from subscriptions.actions import signup
 from subscriptions.delivery import queue, suppress
@@ -90,7 +91,6 @@ def test_sent_papers_are_read_by_subscriber_though_sqlite_has_statistics_of_its_
         pytest.skip("runs with the tests on SQLite")
     papers_about("graphs", 3)
     window = announced(model_store.current(NOW), TODAY)
-    nothing = selection.Recovered({}, {})
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
         cursor.execute("DELETE FROM sqlite_stat1")
@@ -99,8 +99,8 @@ def test_sent_papers_are_read_by_subscriber_though_sqlite_has_statistics_of_its_
         )
         cursor.execute("ANALYZE sqlite_schema")  # They are read again.
         with CaptureQueriesContext(connection) as queries:
-            subscribers = [Subscriber(pk=number) for number in range(2_000)]
-            selection._seen(subscribers, window, nothing, selection._had_since(subscribers, TODAY))
+            dues = [DueSubscriber(Subscriber(pk=number), TODAY) for number in range(2_000)]
+            selection._exclude(dues, window, (), TODAY)
         said = ""
         for query in queries:
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -86,24 +87,27 @@ def choices(*papers, basis="topic", score=0.5):
     return [Choice(paper, score, basis, topic="mine", terms=("word",)) for paper in papers]
 
 
+def candidates(*ideas):
+    return SimpleNamespace(ideas=ideas, places={place: place for place in range(len(ideas))})
+
+
 def test_members_take_turns_and_what_more_of_them_would_get_is_first_in_its_turn():
     lists = [choices(1, 2, 3), choices(4, 5, score=0.9), choices(6, 2, score=0.1), choices(6)]
-    merged = sharing.merged(lists, range(10), 10)
+    merged = sharing.merged(lists, candidates(*range(10)), 10)
     assert [choice.paper for choice in merged] == [6, 4, 1, 2, 5, 3]
-    assert [choice.paper for choice in sharing.merged(lists, range(10), 4)] == [6, 4, 1, 2]
+    assert sharing.merged(lists, candidates(*range(10)), 4) == merged[:4]
 
 
 def test_papers_on_one_idea_that_members_would_get_are_one():
-    ideas = [0, 0, 0, 3]
     first = [Choice(0, 0.5, "topic", relatives=(1,))]
-    merged = sharing.merged([first, choices(2, 3, score=0.4)], ideas, 10)
+    merged = sharing.merged([first, choices(2, 3, score=0.4)], candidates(0, 0, 0, 3), 10)
     assert [(choice.paper, choice.relatives) for choice in merged] == [(0, (1, 2)), (3, ())]
 
 
 def test_of_two_reasons_for_a_paper_that_from_feedback_is_not_shown():
-    (choice,) = sharing.merged([choices(1, basis="learned"), choices(1)], range(2), 9)
+    (choice,) = sharing.merged([choices(1, basis="learned"), choices(1)], candidates(0, 1), 9)
     assert (choice.basis, choice.topic) == ("topic", "mine")
-    (choice,) = sharing.merged([choices(1, basis="learned")], range(2), 9)
+    (choice,) = sharing.merged([choices(1, basis="learned")], candidates(0, 1), 9)
     assert (choice.basis, choice.topic, choice.terms) == ("group", "", ())
 
 

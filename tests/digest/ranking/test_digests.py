@@ -11,7 +11,14 @@ from digest.ranking.profile import Interest, Profile
 from digest.ranking.relevance_feedback import LearnedProfile, learn
 from digest.ranking.selection import DEFAULT, choose, matches
 from tests.factories.corpora import EVERYTHING, model, of_subject, paper, word, words
-from tests.factories.rankings import candidates_of, choices_of, follow, papers_of, unmuted
+from tests.factories.rankings import (
+    candidates_of,
+    choices_of,
+    choose_positions,
+    follow,
+    papers_of,
+    unmuted,
+)
 
 BAKING, STARS = ([of_subject(one, 10_000 + n) for n in range(20)] for one in ("baking", "stars"))
 
@@ -80,8 +87,9 @@ def test_a_heavier_topic_comes_first_and_no_topic_is_heavy_enough_to_find_more()
 
 def test_a_topic_shows_what_its_followers_would_get():
     topic = Interest("Baking", "bread oven")
-    shown = matches(model(), candidates_of(BAKING), topic, 3)
-    assert shown == choices_of(Profile((topic,), size=3), BAKING)
+    candidates = candidates_of(BAKING)
+    shown = matches(model(), candidates, topic, 3)
+    assert [shown] == choose(model(), candidates, [Profile((topic,), size=3)], [()])
     assert shown
 
 
@@ -245,7 +253,8 @@ TAUGHT = learn(model(), PAPERS[:12:3], PAPERS[1:13:3])
 
 def diagnosis_of(profile, number, papers=PAPERS, *, seen=(), since=0, **known):
     candidates = candidates_of(papers, **known)
-    return diagnose(model(), candidates, profile, set(seen), number, since=since)
+    excluded = {candidates.ids[place] for place in seen}
+    return diagnose(model(), candidates, profile, excluded, candidates.ids[number], since=since)
 
 
 PROFILES = [
@@ -260,9 +269,11 @@ PROFILES = [
 @pytest.mark.parametrize(("profile", "since"), PROFILES)
 def test_diagnoses_agree_with_what_is_chosen(profile, since):
     candidates, seen = candidates_of(PAPERS, **KNOWN), {4, 20}
-    (chosen,) = choose(model(), candidates, [profile], [seen], since=[since])
+    (chosen,) = choose_positions(model(), candidates, [profile], [seen], since=[since])
+    excluded = {candidates.ids[place] for place in seen}
     diagnoses = [
-        diagnose(model(), candidates, profile, seen, number, since=since) for number in range(COUNT)
+        diagnose(model(), candidates, profile, excluded, paper, since=since)
+        for paper in candidates.ids
     ]
     assert {n for n, one in enumerate(diagnoses) if one.what in ("chosen", "second")} == {
         one.paper for one in chosen
@@ -271,9 +282,9 @@ def test_diagnoses_agree_with_what_is_chosen(profile, since):
         is_by_words = one.topic not in ("", "all")
         assert diagnoses[one.paper].score == (one.score if is_by_words else 0)
     assert [diagnoses[n].what for n in seen] == ["seen", "seen"]
-    assert {(n, one.other) for n, one in enumerate(diagnoses) if one.what == "folded"} == {
-        (number, one.paper) for one in chosen for number in one.relatives
-    }
+    assert {
+        (n, candidates.places[one.other]) for n, one in enumerate(diagnoses) if one.what == "folded"
+    } == {(number, one.paper) for one in chosen for number in one.relatives}
     in_reach = [one for one in diagnoses if one.place]
     assert sorted(one.place for one in in_reach) == [n + 1 for n in range(len(in_reach))]
     assert {one.of for one in in_reach} <= {len(in_reach)}

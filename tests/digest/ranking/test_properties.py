@@ -20,7 +20,7 @@ from digest.ranking.relevance_feedback import learn
 from digest.ranking.retrieval import find, muted
 from digest.ranking.selection import DEFAULT, choose
 from tests.factories.corpora import DEFINITION, library, model, of_subject, paper, word
-from tests.factories.rankings import candidates_of, follow
+from tests.factories.rankings import candidates_of, choose_positions, follow
 
 SUBJECTS = "baking", "stars", "graphs", "cells", 3
 PAPERS = [of_subject(subject, 10_000 + n) for n in range(9) for subject in SUBJECTS]
@@ -67,7 +67,7 @@ def whole():
 
 def chosen(drawn, candidates=None):
     profiles, seen, since = zip(*drawn, strict=True)
-    return choose(model(), candidates or whole(), profiles, seen, since=since)
+    return choose_positions(model(), candidates or whole(), profiles, seen, since=since)
 
 
 def nearly(choices):
@@ -142,7 +142,7 @@ def test_the_last_digits_of_a_score_change_no_digest(monkeypatch):
     for _ in range(20):
         candidates = candidates_of(PAPERS, **KNOWN)
         find(model(), candidates, both[:1], DEFAULT)  # As an earlier block of subscribers does.
-        (choices,) = choose(model(), candidates, [Profile(both, (), 4)], [()])
+        (choices,) = choose_positions(model(), candidates, [Profile(both, (), 4)], [()])
         lists.add(tuple(one.paper for one in choices))
     assert len(lists) == 1
 
@@ -164,7 +164,7 @@ def test_any_text_of_any_script_ranks_without_harm(papers, topic, mute):
     subscriber = follow(topic, mutes=[mute], wants_near=True, learned=learned)
     profiles = [subscriber, follow(mutes=[mute])]
     shut = set(np.flatnonzero(muted(fitted, candidates, Interest(mute, mute))))
-    for choices in choose(fitted, candidates, profiles, [{0}, set()]):
+    for choices in choose_positions(fitted, candidates, profiles, [{0}, set()]):
         places = [one.paper for one in choices]
         assert len(places) == len(set(places))
         assert not shut & set(places)
@@ -212,7 +212,7 @@ vectors, zeros = model.read({PAPERS[:2]!r}), np.zeros(2)
 candidates = CandidateSet(["a", "b"], vectors, zeros, zeros, [()] * 2)
 profile = Profile((Interest("bread", "bread"),), (), 10, learn(model, ["bread oven"] * 3))
 choose(model, candidates, [profile], [()])
-diagnose(model, candidates, profile, (), 0)
+diagnose(model, candidates, profile, (), candidates.ids[0])
 assert "sklearn" not in sys.modules
 TfidfModel().fit({library()[:200]!r})
 assert "sklearn" in sys.modules
