@@ -37,7 +37,7 @@ CACHES = [
     ("digest.indexing.index_store", "_refused", {}),
     ("digest.indexing.index_store", "_checked_until", 0.0),
     ("digest.indexing.search", "_model", (0.0, None)),
-    ("digest.indexing.candidates", "_last", {}),
+    ("digest.indexing.candidate_windows", "_last", {}),
 ]
 MOST_PROCESSES = 8  # Of some 400 MB each. With more, all would wait for the longest files anyway.
 #: Files and folders that take longest. What begins with them ends sooner, on several processes.

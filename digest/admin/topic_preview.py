@@ -86,7 +86,7 @@ def _matches(topic, saved):
 def _with_window(rank):
     """Return what `rank` returns for the new papers, or the reason for which it can't be asked."""
     # The model, which only pages that rank import.
-    from digest.indexing.candidates import announced
+    from digest.indexing.candidate_windows import announced
     from digest.indexing.model_store import NotFitted, in_use
 
     try:
@@ -103,8 +103,8 @@ def _rank_matches(window, topic, saved):
     from digest.personalization.profiles import to_interest
     from digest.ranking.parameters import Parameters
     from digest.ranking.query import queries
+    from digest.ranking.ranking import matches
     from digest.ranking.retrieval import find
-    from digest.ranking.selection import matches
 
     parameters, interest = Parameters.of(settings.RANKING), to_interest(topic)
     ids = window.papers.ids

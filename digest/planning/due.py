@@ -9,11 +9,11 @@ from django.conf import settings
 from django.db.models import OuterRef, Subquery, Value
 from django.db.models.functions import Coalesce
 
-from digest.indexing.candidates import start_of
+from digest.indexing.candidate_windows import start_of
 from digest.models import Digest
 from digest.models.bulk_insert import among
 from digest.ranking.profile import Profile
-from digest.ranking.selection import Choice
+from digest.ranking.ranking import Choice
 from subscriptions import schedule
 from subscriptions.delivery.recovery import reconcile
 from subscriptions.models import Subscriber

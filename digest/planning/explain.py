@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from digest import wording
-from digest.indexing import candidates, model_store
-from digest.indexing.candidates import Window
+from digest.indexing import candidate_windows, model_store
+from digest.indexing.candidate_windows import Window
 from digest.indexing.vocabulary import unknown_words
 from digest.models import Digest, Paper, Pick
 from digest.papers.duplicates import aliases_of
@@ -26,8 +26,8 @@ from digest.ranking.model import word_column
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest
 from digest.ranking.query import queries_of
+from digest.ranking.ranking import choose
 from digest.ranking.retrieval import muted
-from digest.ranking.selection import choose
 from subscriptions import schedule
 from subscriptions.mail.plaintext import shortened
 
@@ -74,9 +74,11 @@ def explain(subscriber, asked: str, day: date, now) -> Explanation:
         return answer
     due, until = plan.due_on(subscriber, day, now)
     # The papers of a month would take too long for a page.
-    days = min(candidates.lookback_days(until, due.new_after), candidates.LONG_LOOKBACKS[0])
+    days = min(
+        candidate_windows.lookback_days(until, due.new_after), candidate_windows.LONG_LOOKBACKS[0]
+    )
     try:
-        window = candidates.for_digests(model_store.in_use(), until, days)
+        window = candidate_windows.for_digests(model_store.in_use(), until, days)
     except model_store.NotFitted:
         return replace(answer, is_new=True)
     answer = replace(answer, is_new=paper.pk in window.papers.places)
@@ -163,7 +165,9 @@ def _cause(subscriber, last: Digest, full: Digest | None, now) -> str:
         return _("the digest of %s was not sent") % _in_words(last.day)
     today = schedule.local_day(now, UTC)
     # Without a full one, what is new is still what is new for a first digest.
-    window = candidates.for_digests(model_store.in_use(), today, settings.NEW_DAYS if full else 0)
+    window = candidate_windows.for_digests(
+        model_store.in_use(), today, settings.NEW_DAYS if full else 0
+    )
     papers, first = window.papers, window.since(full.letter.created_at) if full else 0
     if first == len(papers):
         newest = Paper.objects.filter(day__lte=today).first()

@@ -25,8 +25,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Mod
 
-from digest.indexing import candidates, model_store
-from digest.indexing.candidates import for_digests, lookback_days
+from digest.indexing import candidate_windows, model_store
+from digest.indexing.candidate_windows import for_digests, lookback_days
 from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick, Recommendation, bulk_insert
 from digest.models.locks import Lease
 from digest.papers import coverage
@@ -101,7 +101,7 @@ def plan(now, on_saved: Callable[[], object] = lambda: None) -> Plan:
 def _plan(lease, part, now, on_saved):
     total = Plan()
     expire_old(now)
-    candidates.record_arrivals(schedule.local_day(now, UTC), now)
+    candidate_windows.record_arrivals(schedule.local_day(now, UTC), now)
     for dues in due_batches(now, part):
         if not lease.renew():
             logger.warning("The planning lease expired; another worker has taken over")
@@ -118,7 +118,7 @@ def _plan(lease, part, now, on_saved):
         if saved.letters:
             on_saved()
         total += saved
-    candidates.drop_long_windows()
+    candidate_windows.drop_long_windows()
     return total
 
 
@@ -173,7 +173,7 @@ def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]
     due, until = due_on(subscriber, day, now)
     model = model_store.current(now, may_store=False)
     rank([due], for_digests(model, until, lookback_days(until, due.new_after)))
-    candidates.drop_long_windows()
+    candidate_windows.drop_long_windows()
     digest = Digest(subscriber=subscriber, day=day, considered=due.considered, since=due.since)
     papers = Paper.objects.in_bulk(chosen_ids(due.papers))
     return digest, [

@@ -15,8 +15,8 @@ from itertools import pairwise
 from django.conf import settings
 from django.db.models import Q
 
-from digest.indexing import candidates, model_store
-from digest.indexing.candidates import PREVIEW_DAYS, Window
+from digest.indexing import candidate_windows, model_store
+from digest.indexing.candidate_windows import PREVIEW_DAYS, Window
 from digest.models import Paper, Pick
 from digest.personalization.profiles import profiles_of
 from digest.planning import selection
@@ -24,8 +24,8 @@ from digest.planning.selection import chosen_ids, considered, has_news, in_secti
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries_of
+from digest.ranking.ranking import Choice, choose
 from digest.ranking.retrieval import find
-from digest.ranking.selection import Choice, choose
 from subscriptions import schedule
 from subscriptions.models import Subscriber
 
@@ -85,8 +85,8 @@ class PreviewDiff:
 def windows(now) -> tuple[Window, Window]:
     """Return the papers of a first digest, and at least those of the last week."""
     model, day = model_store.in_use(), schedule.local_day(now, UTC)
-    first, back = candidates.announced(model, day), PREVIEW_DAYS - settings.NEW_DAYS
-    return first, candidates.announced(model, day, back) if back > 0 else first
+    first, back = candidate_windows.announced(model, day), PREVIEW_DAYS - settings.NEW_DAYS
+    return first, candidate_windows.announced(model, day, back) if back > 0 else first
 
 
 def first_digest(
@@ -154,7 +154,7 @@ def compare(
     Papers that the subscriber had before the first day are hidden on both sides. Those they had
     since are not, because they were picked for the current settings.
     """
-    window = candidates.for_pages(schedule.local_day(now, UTC))
+    window = candidate_windows.for_pages(schedule.local_day(now, UTC))
     first = window.day - timedelta(days=PREVIEW_DAYS)
     before = Pick.objects.filter(subscriber=subscriber, digest__day__lt=first)
     lately = Q(paper__day__gte=first - timedelta(days=settings.NEW_DAYS))

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, StringAgg, Subquery, Value
 
 from digest import wording
-from digest.indexing.candidates import Window, counts_of, second_chances
+from digest.indexing.candidate_windows import Window, counts_of, second_chances
 from digest.models import Digest, Feedback, LibraryPaper, Paper, Pick
 from digest.models.bulk_insert import among
 from digest.personalization.profiles import profiles_of
@@ -20,7 +20,7 @@ from digest.planning.sharing import add_groups, merged, share
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import NAME as MAX_NAME
 from digest.ranking.profile import Profile
-from digest.ranking.selection import GROUPS, Choice, choose
+from digest.ranking.ranking import GROUPS, Choice, choose
 from subscriptions.models import Subscriber
 
 SECOND_CHANCE_DAYS = 7  # Between two second chances, at least.

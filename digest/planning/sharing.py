@@ -7,15 +7,15 @@ from datetime import date, timedelta
 
 from django.db.models import Q
 
-from digest.indexing.candidates import Window
+from digest.indexing.candidate_windows import Window
 from digest.models import LibraryPaper, Paper, Pick, Recommendation
 from digest.models.bulk_insert import among
 from digest.papers.duplicates import aliases_of
 from digest.personalization.profiles import profiles_of
 from digest.planning.due import DueSubscriber
 from digest.ranking.candidates import CandidateSet
+from digest.ranking.ranking import Choice
 from digest.ranking.retrieval import muted
-from digest.ranking.selection import Choice
 from subscriptions.models import Group, Membership
 
 MAX_SHARED = 5  # Papers that groups share in one digest. Its size does not count them.

@@ -12,9 +12,9 @@ from digest.ranking.model import TfidfModel, word_column
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Profile
 from digest.ranking.query import queries_of
+from digest.ranking.ranking import DEFAULT, Ranking
 from digest.ranking.relevance import relevance
 from digest.ranking.retrieval import NO_QUERY, muted
-from digest.ranking.selection import DEFAULT, Ranking
 
 MAX_MISSING = 4
 UNRELATED = 0.01  # Less probable papers are not called weak matches.

@@ -148,13 +148,13 @@ def latest(topic: Topic) -> list[Paper] | None:
 
     Each has an attribute `terms`: the words that weighed most. Returns None without a model.
     """
-    from digest.indexing import candidates, model_store
+    from digest.indexing import candidate_windows, model_store
     from digest.personalization.profiles import to_interest
     from digest.ranking.parameters import Parameters
-    from digest.ranking.selection import matches
+    from digest.ranking.ranking import matches
 
     try:
-        window = candidates.for_pages(timezone.localdate())
+        window = candidate_windows.for_pages(timezone.localdate())
     except model_store.NotFitted:
         return None
     parameters = Parameters.of(settings.RANKING)

@@ -49,7 +49,7 @@ def warm(last=None):
 
 
 def _warmed(last):
-    from digest.indexing import candidates, model_store
+    from digest.indexing import candidate_windows, model_store
     from digest.planning import preview
     from digest.views import search
 
@@ -58,7 +58,7 @@ def _warmed(last):
     except model_store.NotFitted:
         return None
     if window is not last:  # Make the pages that a visitor would request, and what others need.
-        candidates.for_pages(window.day)
+        candidate_windows.for_pages(window.day)
         for topic in Topic.objects.curated()[:1]:
             home.parts_for(QueryDict(f"topics={topic.slug}"), timezone.now())
             search.find(topic.query)

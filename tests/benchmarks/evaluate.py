@@ -33,9 +33,9 @@ import numpy as np
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
+from digest.ranking.ranking import LEARNED
 from digest.ranking.relevance import relevance
 from digest.ranking.relevance_feedback import learn, learned_scores
-from digest.ranking.selection import LEARNED
 from tests.benchmarks.judged import discounted
 
 DEPTH = 1_000  # Of a ranking.

@@ -27,8 +27,8 @@ from digest.ranking.model import BACKGROUND, TfidfModel
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries_of
+from digest.ranking.ranking import choose
 from digest.ranking.relevance_feedback import learn
-from digest.ranking.selection import choose
 
 RELEVANT, DISLIKED, SIZE = 2, 0, 10
 BEST = 120  # Candidates of a profile that are fitted, beside the judged ones.

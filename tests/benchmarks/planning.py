@@ -94,11 +94,11 @@ def measure() -> None:
     """Plan the day. Print what it took, and the checksum of what was written."""
     from django.db import connection
 
-    from digest.indexing import candidates
+    from digest.indexing import candidate_windows
     from digest.planning import plan as planning
     from digest.planning import selection
 
-    candidates.record_arrivals(NOW.date(), NOW)
+    candidate_windows.record_arrivals(NOW.date(), NOW)
     planning.rank_due(next(planning.due_batches(NOW))[:1], NOW)  # Fits the model.
     ranking, choose = [], selection.choose
 

@@ -26,9 +26,9 @@ from sklearn.svm import LinearSVC
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
+from digest.ranking.ranking import DEFAULT, choose
 from digest.ranking.relevance_feedback import learn
 from digest.ranking.retrieval import find
-from digest.ranking.selection import DEFAULT, choose
 from digest.ranking.text import terms
 
 SHARD = 2_000  # As planning.SHARD.

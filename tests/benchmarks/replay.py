@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from digest.ranking.parameters import Parameters
-from digest.ranking.selection import choose
+from digest.ranking.ranking import choose
 
 type Pair = tuple[list[str], list[str]]  # The ids of a digest's papers, now and then.
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from django.conf import settings
     from django.utils import timezone
 
-    from digest.indexing import candidates, model_store
+    from digest.indexing import candidate_windows, model_store
     from digest.personalization.profiles import profiles_of
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shown: list[list[set[str]]] = [[set() for _ in profiles] for _ in sides]
     days = {}
     for back in reversed(range(options.days)):
-        window = candidates.announced(model, until - timedelta(days=back))
+        window = candidate_windows.announced(model, until - timedelta(days=back))
         picked = (picks(window, profiles, *side) for side in zip(shown, sides, strict=True))
         days[window.day] = list(zip(*picked, strict=True))
     report(days)

@@ -6,7 +6,7 @@ import numpy as np
 
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.selection import DEFAULT, choose
+from digest.ranking.ranking import DEFAULT, choose
 from tests.factories.corpora import EVERYTHING, model
 
 

@@ -9,11 +9,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, InternalError, OperationalError, connection
 
-from digest.indexing import candidates, model_store
+from digest.indexing import candidate_windows, model_store
 from digest.management.commands import demo, sending
 from digest.models import Digest, Paper
 from digest.ranking.profile import Interest
-from digest.ranking.selection import matches
+from digest.ranking.ranking import matches
 from subscriptions.actions import signup
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import circuit_breaker, queue
@@ -282,7 +282,7 @@ def test_the_demo_delivers_a_confirmed_subscribers_digest_and_prints_where(
     assert (data_dir / "admin-password").stat().st_mode & 0o777 == 0o600
     # Each starter topic finds papers among the samples.
     Paper.objects.update(day=NOW.date(), changed_at=NOW + timedelta(seconds=1))
-    window = candidates.announced(model_store.in_use(), NOW.date())
+    window = candidate_windows.announced(model_store.in_use(), NOW.date())
     subjects = Topic.objects.curated().filter(categories=[])
     assert subjects.count() >= 12
     for topic in subjects:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 
-from digest.indexing import candidates, model_store
+from digest.indexing import candidate_windows, model_store
 from digest.models import Feedback, ReaderModel
 from digest.personalization import feedback
 from digest.personalization.profiles import profiles_of
@@ -145,7 +145,7 @@ def test_switched_off_nothing_is_left_and_switched_on_twice_all_is_kept(world):
 def test_where_nothing_was_liked_no_paper_is_near_enough(world):
     someone = taught(subscriber(), "less", world["roads"][0])
     (profile,) = profiles_of([someone])
-    papers = candidates.announced(model_store.in_use(), TODAY).papers
+    papers = candidate_windows.announced(model_store.in_use(), TODAY).papers
     odds = likeness(np.ones((1, len(papers))), papers, [profile.learned])
     assert np.isneginf(odds).all()
 

@@ -6,7 +6,7 @@ import pytest
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from digest.indexing import candidates, index_store, model_store
+from digest.indexing import candidate_windows, index_store, model_store
 from digest.models import Digest, FittedModel, Paper, Pick
 from digest.personalization import feedback
 from digest.planning import explain, plan, selection
@@ -212,7 +212,7 @@ def test_a_folded_paper_names_the_one_that_stands_for_it_before_and_after(client
     someone = subscriber()
     model_store.fit(NOW)
     leader, relative = alike
-    assert candidates.announced(model_store.in_use(), TODAY).papers.places[leader.pk] == 0
+    assert candidate_windows.announced(model_store.in_use(), TODAY).papers.places[leader.pk] == 0
     assert answer(client, someone, leader).startswith("Due in your next digest")
     said = answer(client, someone, relative)
     assert said.startswith(f"Grouped with “{leader.title}”, which covers the same idea")
@@ -299,7 +299,7 @@ def test_a_withdrawn_paper_is_explained_and_not_previewed(client, has_archive):
     model_store.fit(NOW)
     if has_archive:
         assert index_store.write(NOW)
-    found = candidates.announced(model_store.in_use(), TODAY)
+    found = candidate_windows.announced(model_store.in_use(), TODAY)
     assert found.papers.withdrawn == {paper.pk}
     due = DueSubscriber(someone, TODAY)
     selection.rank([due], found)
@@ -339,8 +339,10 @@ def test_without_a_model_the_ranking_is_not_ready_and_none_is_made(client):
 def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
     paper, someone = make.paper("Graph networks"), subscriber()
     index_store.renew(NOW)
-    read, stems_of = [], candidates.stems_of
-    monkeypatch.setattr(candidates, "stems_of", lambda text: read.append(text) or stems_of(text))
+    read, stems_of = [], candidate_windows.stems_of
+    monkeypatch.setattr(
+        candidate_windows, "stems_of", lambda text: read.append(text) or stems_of(text)
+    )
     for days in (1, 12):
         due = DueSubscriber(someone, TODAY, new_after=NOW - days * DAY)
         monkeypatch.setattr(plan, "due_on", lambda *_, due=due: (due, TODAY))

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from digest.indexing import model_store
-from digest.indexing.candidates import announced
+from digest.indexing.candidate_windows import announced
 from digest.models import Digest, Pick, Turn
 from digest.models.locks import Lease
 from digest.planning import plan as planning

@@ -4,7 +4,7 @@ nowhere."""
 import pytest
 from django.core.files.storage import default_storage
 
-from digest.indexing import candidates, index_store, model_store
+from digest.indexing import candidate_windows, index_store, model_store
 from digest.models import Digest, Paper, Pick
 from digest.personalization.profiles import profile_for, profiles_of
 from digest.planning import plan, preview
@@ -46,13 +46,13 @@ def papers_of(day):
 
 
 def test_a_window_has_its_newest_papers_up_to_a_limit(monkeypatch):
-    monkeypatch.setattr(candidates, "MAX_PAPERS", 3)
+    monkeypatch.setattr(candidate_windows, "MAX_PAPERS", 3)
     days = 2, 0, 1, 3, 4
     papers = {ago: make.paper(day=TODAY - ago * DAY, came_in_at=NOW - ago * DAY) for ago in days}
     model_store.fit(NOW)
     newest = [papers[ago].pk for ago in (2, 1, 0)]
     for length in (0, 7):  # For a first digest, and for others.
-        window = candidates.for_digests(model_store.in_use(), TODAY, length)
+        window = candidate_windows.for_digests(model_store.in_use(), TODAY, length)
         assert list(window.papers.ids) == newest
 
 
@@ -91,7 +91,7 @@ def test_the_days_before_have_the_papers_of_somebody_subscribed(settings):
         for paper, of in later.items():
             if of <= day.day:
                 Paper.objects.filter(pk=paper).update(day=of)
-        candidates._last.clear()
+        candidate_windows._last.clear()
         digest, picks = plan.preview(subscriber, day.day, NOW)
         assert sorted(described(picks)) == sorted(described(day.picks))
         assert digest.considered == day.considered

@@ -6,7 +6,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest.indexing import candidates, model_store
+from digest.indexing import candidate_windows, model_store
 from digest.models import Digest, Observation, Paper, Pick
 from digest.papers import store
 from digest.personalization import feedback
@@ -50,7 +50,7 @@ def digest_of(subscriber, days=0):
 
 def bases_of(subscriber):
     """Return why each paper but the notes would come today."""
-    candidates._last.clear()
+    candidate_windows._last.clear()
     _, picks = planning.preview(subscriber, TODAY, NOW)
     return [pick.basis for pick in picks if pick.paper.title != "Notes"]
 

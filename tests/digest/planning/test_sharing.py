@@ -14,7 +14,7 @@ from digest.letters import compose
 from digest.models import LibraryPaper, Paper, Pick, Recommendation
 from digest.personalization import feedback, interests
 from digest.planning import explain, plan, sharing
-from digest.ranking.selection import Choice
+from digest.ranking.ranking import Choice
 from digest.wording import reason_of
 from subscriptions.actions import erase, preferences
 from subscriptions.actions.preferences import TopicSelection

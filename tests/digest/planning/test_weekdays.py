@@ -10,7 +10,7 @@ from django.db.models import Count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.indexing import candidates
+from digest.indexing import candidate_windows
 from digest.models import Digest, Pick
 from digest.planning import plan
 from subscriptions import schedule
@@ -274,8 +274,10 @@ def test_who_unsubscribed_resubscribes_by_a_sign_up_and_by_nothing_else(acts, si
 
 
 def test_subscribers_with_gaps_of_all_lengths_are_planned_together_and_share_editions(monkeypatch):
-    made, make_one = [], candidates._make
-    monkeypatch.setattr(candidates, "_make", lambda *args: made.append(args[2]) or make_one(*args))
+    made, make_one = [], candidate_windows._make
+    monkeypatch.setattr(
+        candidate_windows, "_make", lambda *args: made.append(args[2]) or make_one(*args)
+    )
     for number in range(36):
         day = TODAY - number * DAY
         make.paper(f"Graph networks {number}", day=day, came_in_at=at(day, 8))
@@ -284,7 +286,9 @@ def test_subscribers_with_gaps_of_all_lengths_are_planned_together_and_share_edi
         had(subscriber(interests="graph networks", size=50), TODAY - gap * DAY)
     assert plan.plan(NOW).letters == len(gaps)
     assert [made.count(days) for days in (7, 14, 30)] == [1, 1, 1]
-    assert not {"arrived in 14 days", "arrived in 30 days"} & candidates._last.keys()  # Let go.
+    assert (
+        not {"arrived in 14 days", "arrived in 30 days"} & candidate_windows._last.keys()
+    )  # Let go.
     new = Pick.objects.filter(group="new")
     counts = dict(new.values_list("subscriber_id").annotate(n=Count("pk")))
     assert set(counts.values()) == {min(gap + 1, 31) for gap in gaps}

@@ -8,8 +8,8 @@ from digest.ranking import candidates
 from digest.ranking.diagnosis import Diagnosis, diagnose
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
+from digest.ranking.ranking import DEFAULT, choose, matches
 from digest.ranking.relevance_feedback import LearnedProfile, learn
-from digest.ranking.selection import DEFAULT, choose, matches
 from tests.factories.corpora import EVERYTHING, model, of_subject, paper, word, words
 from tests.factories.rankings import (
     candidates_of,

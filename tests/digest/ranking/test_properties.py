@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digest.ranking import retrieval, selection
+from digest.ranking import ranking, retrieval
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries
+from digest.ranking.ranking import DEFAULT, choose
 from digest.ranking.relevance import relevance
 from digest.ranking.relevance_feedback import learn
 from digest.ranking.retrieval import find, muted
-from digest.ranking.selection import DEFAULT, choose
 from tests.factories.corpora import DEFINITION, library, model, of_subject, paper, word
 from tests.factories.rankings import candidates_of, choose_positions, follow
 
@@ -87,7 +87,7 @@ def test_subscribers_are_ranked_in_blocks_and_get_the_same(monkeypatch):
     drawn = [(follow(p, size=4, learned=taught()[n % 4]), {n}, n) for n, p in enumerate(PHRASES)]
     together = chosen(drawn)
     for count in (1, 3, len(drawn)):
-        monkeypatch.setattr(selection, "SUBSCRIBERS", count)
+        monkeypatch.setattr(ranking, "SUBSCRIBERS", count)
         assert chosen(drawn, candidates_of(PAPERS, **KNOWN)) == [*map(nearly, together)]
 
 
@@ -206,7 +206,7 @@ from digest.ranking.diagnosis import diagnose
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.relevance_feedback import learn
-from digest.ranking.selection import choose
+from digest.ranking.ranking import choose
 model = TfidfModel.from_arrays(dict(np.load({str(tmp_path / "model.npz")!r})))
 vectors, zeros = model.read({PAPERS[:2]!r}), np.zeros(2)
 candidates = CandidateSet(["a", "b"], vectors, zeros, zeros, [()] * 2)
