@@ -16,7 +16,8 @@ from digest.models import Feedback, LibraryPaper, ReaderModel
 from digest.models.bulk_insert import among
 from digest.personalization import added_papers
 from digest.ranking.authors import queried_authors
-from digest.ranking.profile import NAME, Example, Interest, Profile
+from digest.ranking.profile import Example, Interest, Profile
+from digest.ranking.query import NAME
 from digest.ranking.relevance_feedback import LearnedProfile
 from digest.sources.arxiv import taxonomy
 from subscriptions.actions.preferences import TopicSelection

@@ -18,8 +18,8 @@ from digest.personalization.profiles import profiles_of
 from digest.planning.due import DueSubscriber
 from digest.planning.sharing import add_groups, merged, share
 from digest.ranking.parameters import Parameters
-from digest.ranking.profile import NAME as MAX_NAME
 from digest.ranking.profile import Profile
+from digest.ranking.query import NAME
 from digest.ranking.ranking import GROUPS, Choice, choose
 from subscriptions.models import Subscriber
 
@@ -276,7 +276,7 @@ def _name_likes(dues, window) -> None:
     feedback = feedback.exclude(value=Feedback.Value.LESS).order_by("-at", "-pk")
     for pk, paper, title in feedback.values_list("subscriber_id", "paper_id", "paper__title"):
         if len(liked[pk]) < MAX_LIKED:
-            liked[pk].append((paper, title[:MAX_NAME]))
+            liked[pk].append((paper, title[:NAME]))
     rows = dict.fromkeys(paper for papers in liked.values() for paper, _ in papers)
     rows = {paper: row for row, paper in enumerate(rows)}
     vectors = window.model.vectors(counts_of([*rows]))

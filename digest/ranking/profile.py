@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from digest.ranking.query import Query, lines, queries_of
+from digest.ranking.query import NAME, Query, lines, queries_of
 from digest.ranking.relevance_feedback import LearnedProfile
-
-NAME = 200  # Characters of an interest's name.
 
 
 @dataclass(frozen=True)

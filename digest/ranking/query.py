@@ -12,6 +12,7 @@ from digest.ranking.stopwords import STOP_WORDS
 #: Commas separate phrases of at most so many words; in a sentence, they don't. Semicolons always
 #: separate, except in pasted texts.
 MAX_PHRASE_WORDS = 4
+NAME = 200  # Characters of an interest's name.
 MAX_LINES = 50  # Of a topic. Each takes time.
 FEW_TERMS = 3  # In so short a line, single letters and numbers count.
 SHORT_TEXT = 400  # Characters. A longer text was pasted.

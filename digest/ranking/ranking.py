@@ -18,8 +18,8 @@ from digest.ranking.authors import queried_authors
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.parameters import Parameters
-from digest.ranking.profile import NAME, Interest, Profile
-from digest.ranking.query import queries_of
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.query import NAME, queries_of
 from digest.ranking.reasons import learned_reason, query_reason
 from digest.ranking.relevance import ArrayTable
 from digest.ranking.relevance_feedback import learned_scores, likeness

@@ -35,7 +35,7 @@ from digest.personalization import interests
 from digest.personalization.added_papers import parts_of, texts_of
 from digest.planning.slots import Busy, slot
 from digest.ranking.authors import SUFFIXES, queried_authors
-from digest.ranking.query import ADDRESS
+from digest.ranking.query import ADDRESS, NAME
 from digest.ranking.text import terms
 from digest.sources.arxiv.taxonomy import CATEGORIES, categories_named
 from subscriptions.actions.preferences import TopicSelection
@@ -146,8 +146,6 @@ def counted(found: Sequence[Entry], now, window=None, subscriber=None) -> dict[E
 
 def _topics_of(found, subscriber=None) -> dict[Entry, Topic]:
     """Return the topic of each entry: the curated one, the subscriber's own, or an unsaved one."""
-    from digest.personalization.profiles import own_topic  # Imports numpy.
-
     slugs = {entry.slug for entry in found if entry.slug}
     curated = Topic.objects.in_bulk(slugs, field_name="slug")
     is_asked = subscriber and any(entry.kind in (PAPER, ORCID) for entry in found)
@@ -156,7 +154,7 @@ def _topics_of(found, subscriber=None) -> dict[Entry, Topic]:
     return {
         entry: curated.get(entry.slug)
         or own.get((entry.kind, entry.text))
-        or own_topic(entry.text, {entry.text: entry.kind})
+        or Topic(name=entry.text[:NAME], query=entry.text, kind=entry.kind)
         for entry in found
     }
 

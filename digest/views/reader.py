@@ -34,7 +34,6 @@ from digest.personalization.feedback import (
 )
 from digest.ranking.text import terms
 from digest.views import preference_panels
-from digest.views.search import marked
 from subscriptions import schedule
 from subscriptions.actions.preferences import follow
 from subscriptions.models import Letter, Subscriber
@@ -252,6 +251,7 @@ def why(request, token):
     """Why one paper is, or is not, in a subscriber's digest. POST adds it as an interest."""
     # The model and numpy, which only pages that rank import.
     from digest.planning import explain
+    from digest.views.search import marked  # Imports numpy.
 
     subscriber = tokens.subscriber_of("preferences", token)
     asked = request.GET.get("paper", "").strip()
