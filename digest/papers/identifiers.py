@@ -22,6 +22,7 @@ PMID = re.compile(
     r"(?:\bpmid:?\s?|\bpubmed(?:\.ncbi\.nlm\.nih\.gov)?/|/article/med/)(\d{1,8})(?!\w)",
     re.IGNORECASE | re.ASCII,
 )
+PMCID = re.compile(r"(?<![a-z])pmc(\d{4,9})(?!\w)", re.IGNORECASE | re.ASCII)
 ORCID = re.compile(r"(?<![\w-])\d{4}-\d{4}-\d{4}-\d{3}[\dXx](?![\w-])", re.ASCII)
 SUBJECT_CLASS = re.compile(r"\.[a-z]{2}(?=/)")
 MIN_TITLE_LENGTH = 8  # Characters of the beginning of a title.
@@ -69,8 +70,8 @@ def papers_named(ids: Iterable[str]) -> dict[str, Paper]:
 
 
 def reference(text: str) -> str:
-    """Return by what can be looked up what a text names: an arXiv id, "doi:10.1000/1", "pmid:123"
-    or "orcid:0000-0002-1825-0097". Empty if it names none.
+    """Return by what can be looked up what a text names: an arXiv id, "doi:10.1000/1", "pmid:123",
+    "pmcid:1234" or "orcid:0000-0002-1825-0097". Empty if it names none.
     """
     number = doi(text) or next((f.expand(to) for at, to in ADDRESSES if (f := at.match(text))), "")
     if number and not number.startswith(ARXIV_DOI):
@@ -79,6 +80,8 @@ def reference(text: str) -> str:
         return number
     if found := PMID.search(text):
         return f"pmid:{found[1]}"
+    if found := PMCID.search(text):
+        return f"pmcid:{found[1]}"
     found = ORCID.search(text)
     return f"orcid:{found[0].upper()}" if found else ""
 

@@ -102,7 +102,10 @@ def read_due(look_ups: LookUps, clock: Callable) -> int:
             if time.monotonic() > end or not lease.renew():
                 break
             kind = number.rpartition(":")[0]  # Empty for arXiv.
-            if kind in away or not _may_look_up(topic, now):
+            if kind in away:
+                continue
+            if not _may_look_up(topic, now):
+                _store(topic, found, due_at=now + rate_limits.DAY)
                 continue
             try:
                 count += _store(topic, look_ups.find(number) or found, due_at=None)

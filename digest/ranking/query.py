@@ -20,11 +20,12 @@ MAX_TERMS = 400  # Different ones of a line. A pasted abstract has fewer.
 MAX_PHRASE_TERMS = 8  # Different ones of a line. More are a text: no paper has all of them.
 
 QUOTES = str.maketrans("“”„«»‟〝〞＂", '"' * 9)
-#: URLs and ids are no words: "https://…", "doi.org/…", "arXiv:2506.04235", a DOI, PMID or ORCID.
+#: URLs and ids are no words: "https://…", "doi.org/…", "hep-th/9901001", a DOI, PMID or ORCID.
 ADDRESS = re.compile(
     r"\(?(?:(?:\bhttps?://|\bwww\.|(?<![\w.@/-])(?:[a-z][\w-]*\.)+(?!js/)[a-z]{2,}/"
     r"|\b(?:doi:\s?)?10\.\d{4,9}/|\barxiv:\s?(?=\d|[a-z.-]+/\d)|\bpmid:?\s?(?=\d)|\bpmc(?=\d{4})"
     r')[^\s",;<>]+|(?:\borcid(?: id)?(?: is|:)?\s)?\b\d{4}-\d{4}-\d{4}-\d{3}[\dX]\b'
+    r"|(?<![\w./])[a-z]{2,}(?:-[a-z]+)?(?:\.[a-z]{2})?/\d{7}(?:v\d+)?(?!\w)"
     r"|(?<![\w.])\d{4}\.\d{4,5}(?:v\d+)?(?!\.?\w))\)?",
     re.IGNORECASE,
 )

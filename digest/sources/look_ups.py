@@ -1,7 +1,8 @@
 """Look up one paper, or the works of an ORCID, at services whose hosts never change.
 
-A reference is an arXiv id, "doi:10.1000/1", "pmid:123" or "orcid:0000-0002-1825-0097"; nothing else
-goes into a request. Services that papers are harvested from are asked within the same pace.
+A reference is an arXiv id, "doi:10.1000/1", "pmid:123", "pmcid:1234" (of PMC1234) or
+"orcid:0000-0002-1825-0097"; nothing else goes into a request. Services that papers are harvested
+from are asked within the same pace.
 """
 
 import re
@@ -72,9 +73,18 @@ class LookUps:
         Raises Unavailable, Refused or MalformedFeed.
         """
         kind, _colon, name = reference.rpartition(":")
-        ask = {"doi": self._doi, "pmid": self._pmid, "orcid": self._orcid}.get(kind, self._arxiv)
         try:
-            return ask(name)
+            match kind:
+                case "doi":
+                    return self._doi(name)
+                case "pmid":
+                    return self._europe_pmc(f"EXT_ID:{name} AND SRC:MED")
+                case "pmcid":
+                    return self._europe_pmc(f"PMCID:PMC{name}")
+                case "orcid":
+                    return self._orcid(name)
+                case _:
+                    return self._arxiv(name)
         except Refused as error:
             if error.status in (400, 404, 410):
                 return None
@@ -109,9 +119,6 @@ class LookUps:
         if found.title:
             return found._replace(abstract=other.abstract if other else "")
         return other
-
-    def _pmid(self, name: str) -> Finding | None:
-        return self._europe_pmc(f"EXT_ID:{name} AND SRC:MED")
 
     def _europe_pmc(self, query: str) -> Finding | None:
         params = {**europepmc.PARAMS, "query": query, "pageSize": "1"}

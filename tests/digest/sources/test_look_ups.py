@@ -25,6 +25,7 @@ def full(server):
     server.crossref["10.1000/2"] = {"title": ["On bread"]}
     texts = {"title": "On rice.", "abstractText": f"<h4>Aim</h4>{ABSTRACT}"}
     server.europe_pmc['DOI:"10.1000/2"'] = server.europe_pmc["EXT_ID:42 AND SRC:MED"] = texts
+    server.europe_pmc["PMCID:PMC4242"] = texts
     server.orcid[ORCID] = [work("On rice", None), work("On soups", 2021, doi="10.1000/1")]
     server.orcid[ORCID] += [
         work("On tea", 2020, arxiv="arXiv:2001.00001"),
@@ -38,6 +39,7 @@ FOUND = {
     "doi:10.1000/1": Finding("On soups", ABSTRACT),
     "doi:10.1000/2": Finding("On bread", f"Aim: {ABSTRACT}"),
     "pmid:42": Finding("On rice", f"Aim: {ABSTRACT}"),
+    "pmcid:4242": Finding("On rice", f"Aim: {ABSTRACT}"),
     f"orcid:{ORCID}": Finding(
         works=[
             "On soups doi:10.1000/1",
