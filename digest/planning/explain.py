@@ -110,11 +110,11 @@ def _diagnosis(due, window, paper) -> Diagnosis | None:
     if choice and members:  # Its topic is not private, as that of the diagnosis may be.
         place = [*chosen].index(paper.pk) + 1
         return Diagnosis("chosen", interest=choice.topic, place=place, of=len(chosen))
-    if members and diagnosis.interest and diagnosis.what not in ("chosen", "passed"):
+    if members and diagnosis.interest and diagnosis.outcome not in ("chosen", "passed"):
         return Diagnosis("unasked")  # Only reasons of the group's papers may name a member's topic.
-    if diagnosis.what == "chosen" and not choice:
+    if diagnosis.outcome == "chosen" and not choice:
         # A second chance took its place, or it waits for a day with new papers.
-        return replace(diagnosis, what="crowded" if due.papers else "passed")
+        return replace(diagnosis, outcome="crowded" if due.papers else "passed")
     return diagnosis
 
 

@@ -57,42 +57,43 @@ def find(
     parameters: Parameters,
 ) -> list[Retrieved]:
     """Return the papers for each interest, regardless of its weight. Cached in the candidates."""
-    wanted = {interest: interest.key for interest in interests}
+    keys = {interest: interest.key for interest in interests}
     cache = candidates.cached("found", parameters)
     # Looked up once: another thread may empty the cache.
-    found = {key: known for key in wanted.values() if (known := cache.get(key)) is not None}
-    missing = {key: interest for interest, key in wanted.items() if key not in found}
-    asked = chain.from_iterable(interest.queries for interest in missing.values())
-    parts: dict[Query, Relevance] = {}
+    retrieved = {key: cached for key in keys.values() if (cached := cache.get(key)) is not None}
+    missing = {key: interest for interest, key in keys.items() if key not in retrieved}
+    queries = chain.from_iterable(interest.queries for interest in missing.values())
+    relevances: dict[Query, Relevance] = {}
     least = parameters.least - max(parameters.near, LIFTABLE)
-    for block in batched(dict.fromkeys(asked), BLOCK):
-        parts |= zip(block, relevance(model, candidates, block, least), strict=True)
+    for block in batched(dict.fromkeys(queries), BLOCK):
+        relevances |= zip(block, relevance(model, candidates, block, least), strict=True)
     with_examples = [interest for interest in missing.values() if interest.examples]
     like: dict[Interest, Retrieved] = {}
-    for some in batched(with_examples, BLOCK // 4):
-        like |= zip(some, _like(model, candidates, some, parameters.least, least), strict=True)
+    for group in batched(with_examples, BLOCK // 4):
+        like |= zip(group, _like(model, candidates, group, parameters.least, least), strict=True)
     for key, interest in missing.items():
         if interest.examples:
             new = like[interest]
         elif interest.authors:
             new = _by_authors(candidates, interest.authors)
         elif interest.query.strip():
-            each = [parts[query] for query in interest.queries]
-            new = _joined(candidates, each, parameters.least)
+            parts = [relevances[query] for query in interest.queries]
+            new = _merged(candidates, parts, parameters.least)
         else:
             new = _of_categories(candidates, interest.categories)
         if interest.categories:
             new = new[np.isin(new.papers, [*candidates.in_categories(interest.categories)])]
-        found[key] = cache[key] = new
-    return [found[wanted[interest]] for interest in interests]
+        retrieved[key] = cache[key] = new
+    return [retrieved[keys[interest]] for interest in interests]
 
 
-def _joined(candidates: CandidateSet, parts: Sequence[Relevance], least: float) -> Retrieved:
+def _merged(candidates: CandidateSet, relevances: Sequence[Relevance], least: float) -> Retrieved:
     """Return the papers that any query found, each with its best query."""
-    if not parts:
+    if not relevances:
         return NOTHING
-    papers, odds = map(np.concatenate, zip(*(part.columns() for part in parts), strict=True))
-    numbers = np.repeat(np.arange(len(parts)), [*map(len, parts)])
+    columns = zip(*(relevance.columns() for relevance in relevances), strict=True)
+    papers, odds = map(np.concatenate, columns)
+    numbers = np.repeat(np.arange(len(relevances)), [*map(len, relevances)])
     order = np.lexsort((numbers, -odds, papers))
     first = order[np.flatnonzero(np.diff(papers[order], prepend=-1))]
     return _best_first(candidates, papers[first], odds[first] - least, numbers[first])
@@ -113,19 +114,19 @@ def _like(
     examples = [example for interest in interests for example in interest.examples]
     likes = model.read([example.text for example in examples])
     ends = np.cumsum([len(interest.examples) for interest in interests])
-    of_each = np.split(np.arange(len(examples)), ends[:-1])
-    of_subjects: list[np.ndarray] = []  # The rows of each subject's examples.
+    rows_of_interests = np.split(np.arange(len(examples)), ends[:-1])
+    rows_of_subjects: list[np.ndarray] = []  # The rows of each subject's examples.
     subjects = []  # For each interest, the numbers of its subjects.
-    for rows in of_each:
+    for rows in rows_of_interests:
         numbers = _subjects(likes.directions[rows])
         parts = [rows[numbers == number] for number in np.unique(numbers)]
-        subjects.append(np.arange(len(parts)) + len(of_subjects))
-        of_subjects += parts
-    learned = learn_each(model, likes, of_subjects, [example.meaning for example in examples])
+        subjects.append(np.arange(len(parts)) + len(rows_of_subjects))
+        rows_of_subjects += parts
+    learned = learn_each(model, likes, rows_of_subjects, [example.meaning for example in examples])
     odds = likeness(learned_scores(model, candidates.vectors, learned), candidates, learned)
     similarity = candidates.vectors.similarity(likes)
-    for interest, rows, own in zip(interests, of_each, subjects, strict=True):
-        best = odds[own].max(axis=0)
+    for interest, rows, subject_rows in zip(interests, rows_of_interests, subjects, strict=True):
+        best = odds[subject_rows].max(axis=0)
         best[np.isin(candidates.ids, [example.id for example in interest.examples])] = -np.inf
         papers = np.flatnonzero(best >= least)
         nearest = similarity[rows][:, papers].argmax(axis=0)
@@ -159,10 +160,10 @@ def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Retri
     """
     within = candidates.in_categories(categories)
     papers = np.array([*within], dtype=np.int64)
-    fresh = 1 / (1 + np.maximum(candidates.ages[papers], 0))
+    freshness = 1 / (1 + np.maximum(candidates.ages[papers], 0))
     lots = np.array([crc32(candidates.ids[paper].encode()) / 2**32 for paper in within])
     shares = 0.5 * np.array([*within.values()]) + 0.3 * candidates.trends[papers]
-    margins = OF_CATEGORY + 0.2 * (shares + 0.15 * fresh + 0.05 * lots)
+    margins = OF_CATEGORY + 0.2 * (shares + 0.15 * freshness + 0.05 * lots)
     return _best_first(candidates, papers, margins, np.full(len(papers), NO_QUERY))
 
 
