@@ -80,8 +80,8 @@ class Window:
             return self
         cache = self.papers.cached("after")
         if day not in cache:
-            old = np.flatnonzero(self.papers.ages >= (self.day - day).days)
-            withdrawn = self.papers.withdrawn.union(self.papers.ids[place] for place in old)
+            old_places = np.flatnonzero(self.papers.ages >= (self.day - day).days)
+            withdrawn = self.papers.withdrawn.union(self.papers.ids[place] for place in old_places)
             cache[day] = replace(self, papers=replace(self.papers, withdrawn=withdrawn))
         return cache[day]
 
@@ -207,12 +207,12 @@ _last: dict[str, tuple[tuple, Window]] = {}
 _making: defaultdict[str, Lock] = defaultdict(Lock)
 
 
-def _window(name, model, day, days, rows, moment) -> Window:
+def _window(name, model, day, days, rows, moment_of) -> Window:
     state = Count("pk"), Count("embedding"), Max("changed_at"), Max("came_in_at")
     count, embedded, changed, came_in = rows.aggregate(*state).values()
-    arrival = None if moment is _announced_at else came_in
+    arrival = None if moment_of is _announced_at else came_in
     key = model, day, count, changed, arrival, embedded * EMBEDDING_STEPS // max(count, 1)
-    return _cached(name, key, lambda: _make(model, day, days, rows, moment))
+    return _cached(name, key, lambda: _make(model, day, days, rows, moment_of))
 
 
 def _cached(name: str, key: tuple, make: Callable[[], Window]) -> Window:
@@ -221,15 +221,15 @@ def _cached(name: str, key: tuple, make: Callable[[], Window]) -> Window:
     A key contains objects rather than their `id`, which is reused when an object is deleted.
     """
     with _making[name]:  # Other threads wait.
-        last = _last.get(name)
-        if last is None or last[0] != key:
-            last = _last[name] = (key, make())
-        return last[1]
+        cached = _last.get(name)
+        if cached is None or cached[0] != key:
+            cached = _last[name] = (key, make())
+        return cached[1]
 
 
-def _make(model, day, days, papers, moment, gains=None):
+def _make(model, day, days, papers, moment_of, gains=None):
     fields = "pk", "day", "came_in_at", "upvotes", "categories", "is_withdrawn"
-    rows = sorted(papers.order_by().values(*fields), key=lambda row: (moment(row), row["pk"]))
+    rows = sorted(papers.order_by().values(*fields), key=lambda row: (moment_of(row), row["pk"]))
     rows = rows[-MAX_PAPERS:]
     ids = [row["pk"] for row in rows]
     votes = gains or {row["pk"]: row["upvotes"] or 0 for row in rows}
@@ -251,7 +251,7 @@ def _make(model, day, days, papers, moment, gains=None):
         older=meanings[meanings.any(axis=1)],
         encode=embeddings.encode_queries,
     )
-    return Window(day, papers, model, candidates, np.array([*map(moment, rows)], dtype=float))
+    return Window(day, papers, model, candidates, np.array([*map(moment_of, rows)], dtype=float))
 
 
 def counts_of(ids: list[str]) -> sparse.csr_matrix:

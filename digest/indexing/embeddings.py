@@ -76,9 +76,9 @@ def vectors_of(ids: Sequence[str]) -> np.ndarray:
         return vectors
     embeddings = PaperEmbedding.objects.filter(model=model.identity)
     for first, batch in zip(range(0, len(ids), READ_BATCH), batched(ids, READ_BATCH), strict=True):
-        stored = dict(embeddings.filter(pk__in=batch).values_list("pk", "vector"))
-        places = [place for place, pk in enumerate(batch, first) if pk in stored]
-        vectors[places] = _decoded([stored[ids[place]] for place in places], model.dimensions)
+        vector_by_id = dict(embeddings.filter(pk__in=batch).values_list("pk", "vector"))
+        places = [place for place, pk in enumerate(batch, first) if pk in vector_by_id]
+        vectors[places] = _decoded([vector_by_id[ids[place]] for place in places], model.dimensions)
     return vectors
 
 

@@ -172,8 +172,8 @@ class Index:
         weights *= idf**IDF_POWER / max(np.linalg.norm(weights), 1e-9)
         scores = np.zeros(len(self), np.float32)
         for column, weight in zip(columns.tolist(), weights.tolist(), strict=True):
-            papers, often = self.with_column(column)
-            scores[papers] += (weight * SUBLINEAR)[often]
+            papers, frequencies = self.with_column(column)
+            scores[papers] += (weight * SUBLINEAR)[frequencies]
         return scores / self._lengths
 
     @cached_property

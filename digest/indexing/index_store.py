@@ -131,8 +131,8 @@ def _write(now, model):
         papers=len(arrays["ids"]),
         changed_at=changed_at,
     )
-    for older in ArchiveFile.objects.all()[MAX_FILES:]:
-        file_storage.delete(older)
+    for old_file in ArchiveFile.objects.all()[MAX_FILES:]:
+        file_storage.delete(old_file)
     _checked_until = 0.0
     return index_file
 

@@ -68,8 +68,8 @@ def search(
     last. A search for `author:` finds nothing else.
     """
     if authors := queried_authors(phrase):
-        named = [_search_name(index, author, or_initials=True) for author in authors]
-        ids = _passed(dict.fromkeys(chain(*chain(*zip(*named, strict=True)))), passing)
+        author_ids = [_search_name(index, author, or_initials=True) for author in authors]
+        ids = _passed(dict.fromkeys(chain(*chain(*zip(*author_ids, strict=True)))), passing)
         return ids[:MAX_RESULTS], len(ids), False
     word_ids, count = _search_words(index, model, phrase, newest, passing)
     full_name_ids, part_name_ids = (_passed(ids, passing) for ids in _search_name(index, phrase))

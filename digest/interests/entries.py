@@ -165,8 +165,8 @@ def _is_paragraph(run: list[str]) -> bool:
 def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     line = line.translate(QUOTES)
     if match := PREFIX.match(line):
-        rest = line[match.end() :]
-        return _read_prefixed(match[1].lower(), rest, vocabulary) if rest else [Entry(UNREAD, line)]
+        text = line[match.end() :]
+        return _read_prefixed(match[1].lower(), text, vocabulary) if text else [Entry(UNREAD, line)]
     match = UNWANTED.match(line)
     if match and not (match[1] and len(line[match.end() :].split()) > MAX_UNWANTED):
         return _muted(line[match.end() :], vocabulary)
@@ -205,17 +205,17 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     return entries if is_text else [*entries, *links]
 
 
-def _read_prefixed(prefix: str, rest: str, vocabulary: Vocabulary) -> list[Entry]:
+def _read_prefixed(prefix: str, content: str, vocabulary: Vocabulary) -> list[Entry]:
     if prefix == "not":
-        return _muted(rest, vocabulary)
+        return _muted(content, vocabulary)
     if prefix == TOPIC:
-        slug = vocabulary.topic(rest)
-        return [Entry(TOPIC, rest, slug=slug)] if slug else _read_line(rest, vocabulary)
+        slug = vocabulary.topic(content)
+        return [Entry(TOPIC, content, slug=slug)] if slug else _read_line(content, vocabulary)
     if prefix == PAPER:
-        is_title = len(rest.split()) > 1
-        paper = (vocabulary.titled(rest) or rest) if is_title else vocabulary.paper(rest)
-        return [Entry(PAPER, paper)] if paper else _read_line(rest, vocabulary)
-    return [Entry(prefix, rest) if ranking_text.terms(rest) else Entry(UNREAD, rest)]
+        is_title = len(content.split()) > 1
+        paper = (vocabulary.titled(content) or content) if is_title else vocabulary.paper(content)
+        return [Entry(PAPER, paper)] if paper else _read_line(content, vocabulary)
+    return [Entry(prefix, content) if ranking_text.terms(content) else Entry(UNREAD, content)]
 
 
 def _link(link: str, vocabulary: Vocabulary) -> Entry:

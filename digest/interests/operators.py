@@ -30,7 +30,7 @@ def operators(topic: str) -> list[str]:
     """
     unquoted = QUOTED.sub("x", topic.translate(QUOTES))
     words = OPERATOR.findall(unquoted)
-    is_few = len(unquoted.split()) <= MAX_FEW_WORDS
-    if (BUT if is_few else BUT_NOT).search(unquoted) and len(unquoted) <= SHORT_TEXT:
+    is_short = len(unquoted.split()) <= MAX_FEW_WORDS
+    if (BUT if is_short else BUT_NOT).search(unquoted) and len(unquoted) <= SHORT_TEXT:
         words.append("NOT")
     return list(dict.fromkeys(words))

@@ -86,8 +86,8 @@ class _Reader:
     def phrases(self) -> list[Phrase]:
         context = " ".join(dict.fromkeys(" ".join(self.fields).split()[:MAX_CONTEXT]))
         # In a sentence, a single word says too little: "robot grasping by touch, vision".
-        first = trimmed(" ".join(next(iter(self.subjects), "").split()[:MAX_CONTEXT]))
-        fallback = context or (first if self.is_wish and " " in first else "")
+        first_subject = trimmed(" ".join(next(iter(self.subjects), "").split()[:MAX_CONTEXT]))
+        fallback = context or (first_subject if self.is_wish and " " in first_subject else "")
         if self.subjects:
             phrases = [Phrase(s, context=context if " " in s else fallback) for s in self.subjects]
         else:
@@ -157,9 +157,9 @@ class _Reader:
         for number, clause in enumerate(clauses):
             if clause.startswith(FIELD):
                 clause = clause.removeprefix(FIELD).strip()
-                after = list(zip(separators[number:], clauses[number + 1 :], strict=True))
-                count = next((n for n, (_, later) in enumerate(after, 1) if later), len(after))
-                if {separator for separator, _ in after[:count]} != {","}:
+                pairs = list(zip(separators[number:], clauses[number + 1 :], strict=True))
+                count = next((n for n, (_, text) in enumerate(pairs, 1) if text), len(pairs))
+                if {separator for separator, _ in pairs[:count]} != {","}:
                     self.fields += [field] if (field := trimmed(clause)) else []
                     continue
             subject_clauses += [clause] if clause else []
@@ -204,9 +204,9 @@ def trimmed(clause: str) -> str:
     lower = [word if len(word) > 1 and word.isupper() else word.lower() for word in words]
     while lower and lower[-1] in grammar.NO_EDGE:
         del words[-1], lower[-1]
-    for number, (word, after) in enumerate(pairwise([*lower, ""])):
-        is_general = word in grammar.GENERAL and after in grammar.PREPOSITIONS
-        is_edge = word in grammar.NO_EDGE and not grammar.EDGE.match(f"{word} {after}")
+    for number, (word, next_word) in enumerate(pairwise([*lower, ""])):
+        is_general = word in grammar.GENERAL and next_word in grammar.PREPOSITIONS
+        is_edge = word in grammar.NO_EDGE and not grammar.EDGE.match(f"{word} {next_word}")
         if not (is_general or is_edge or word in grammar.NEW):
             return " ".join(words[number:]) if set(lower) - grammar.NO_PHRASE else ""
     return ""

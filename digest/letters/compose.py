@@ -194,9 +194,9 @@ def lines_of(letter: LetterData) -> dict[str, str]:
     digest, picks, subscriber = letter.digest, letter.picks, letter.subscriber
     lines = {"because": _footer_reason(letter)}
     if picks:
-        best, *rest = [pick.paper for pick in picks[:4]]
-        texts = tuple([paper.title for paper in rest]) or (wording.summary(best),)
-        lines["subject"] = say(wording.subject, best.title, len(picks) - 1)
+        first_paper, *next_papers = [pick.paper for pick in picks[:4]]
+        texts = tuple([paper.title for paper in next_papers]) or (wording.summary(first_paper),)
+        lines["subject"] = say(wording.subject, first_paper.title, len(picks) - 1)
         counts = [(heading, len(members)) for heading, members in letter.sections]
         lines["headline"] = say(wording.headline, len(picks), digest.considered)
         lines["overview"] = say(wording.overview, tuple(counts))
@@ -364,12 +364,12 @@ def _join_papers(letter, max_size, tokens, feedback_url, site):
     else:
         entries = entries[: sum(size <= max_size for size in accumulate(sizes))]
     texts, htmls, remaining = [], [], iter(entries)
-    for heading, members in letter.sections:
+    for heading, section_picks in letter.sections:
         if heading:
             part = fragments.heading(site)
             texts += (BLANK_LINE, *part.text.join({"name": text_line(heading)}))
             htmls += (NEXT_LINE, *part.html.join({"name": html_line(heading)}))
-        for pick, (paper, note) in zip(members, remaining, strict=False):
+        for pick, (paper, note) in zip(section_picks, remaining, strict=False):
             number = b"%d" % pick.position
             url = encode_url(f"{feedback_url}{pick.position}/", "    ")
             text_lines = {"note": text_line(note, "    "), "short_url": url}

@@ -297,8 +297,8 @@ def send(lines: list[str]) -> bool:
     text = "\n".join([f"{settings.SITE_NAME} ({settings.SITE_URL}):", *lines])
     try:
         url, content = settings.ALARM_WEBHOOK, {"text": text}
-        with httpx2.stream("POST", url, json=content, timeout=10) as answer:
-            answer.raise_for_status()
+        with httpx2.stream("POST", url, json=content, timeout=10) as response:
+            response.raise_for_status()
     except httpx2.HTTPError as error:
         logger.error("ALARM_WEBHOOK did not accept an alarm: %s", type(error).__name__)
         return False

@@ -243,9 +243,9 @@ def _bounces(now):
     if settings.EMAIL_URL.startswith("file:"):
         return "ok", "none: emails are written to files"
     if esp := _esp_with_events():
-        where, last = _events_address(esp), LetterFact.objects.filter(via=esp.name).first()
+        events_url, last = _events_address(esp), LetterFact.objects.filter(via=esp.name).first()
         if last is None:
-            return "note", f"no events from {esp.title} yet: let it post events to {where}."
+            return "note", f"no events from {esp.title} yet: let it post events to {events_url}."
         return "ok", f"events from {esp.title}, the last on {last.noted_at:%Y-%m-%d}"
     if unread := len(list(unreadable.folder().glob("*.eml"))):
         return "note", f"{counted(unread, 'unreadable message')}: see {unreadable.folder()}."
@@ -253,8 +253,8 @@ def _bounces(now):
         try:
             with mailboxes.mailbox_for(settings.BOUNCE_MAILBOX).open():
                 return "ok", f"sent to {address}, read from BOUNCE_MAILBOX"
-        except mailboxes.MailboxError as trouble:
-            return "wrong", f"cannot read BOUNCE_MAILBOX: {trouble}. Bounces wait there."
+        except mailboxes.MailboxError as error:
+            return "wrong", f"cannot read BOUNCE_MAILBOX: {error}. Bounces wait there."
     last = LetterFact.objects.filter(via="mail").first()
     if last is None and (esp := esps.esp_of(settings.EMAIL_URL)):
         name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"

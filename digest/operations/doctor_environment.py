@@ -181,23 +181,23 @@ def data(now) -> Result:
             "user that runs Paperboy, or set DATA_DIR to another one."
         )
     disk = shutil.disk_usage(folder)
-    room = f"{disk.free / 10**9:,.1f} of {disk.total / 10**9:,.0f} GB free"
+    free_space = f"{disk.free / 10**9:,.1f} of {disk.total / 10**9:,.0f} GB free"
     if alarms.is_nearly_full(disk):
-        return "wrong", f"{folder}: only {room}. See `disk` in docs/maintenance.md."
+        return "wrong", f"{folder}: only {free_space}. See `disk` in docs/maintenance.md."
     if folder.stat().st_mode & stat.S_IRWXO:
         return "note", f"other users of this machine can read {folder}: run `chmod o= {folder}`."
-    return "ok", f"{folder}: {room}"
+    return "ok", f"{folder}: {free_space}"
 
 
 def cache(now) -> Result:
-    where = urlsplit(str(settings.CACHES["default"].get("LOCATION", "")))
-    if not where.scheme:
+    location = urlsplit(str(settings.CACHES["default"].get("LOCATION", "")))
+    if not location.scheme:
         return "ok", "in the memory of each process"
     key = f"doctor-{uuid4().hex}"
     caches["default"].set(key, "here", timeout=5)  # An error of it is the doctor's result.
     if caches["default"].get(key) != "here":
         return "wrong", "the cache loses values at once: check the server in CACHE_URL."
-    return "ok", f"{where.scheme} answers"
+    return "ok", f"{location.scheme} answers"
 
 
 def sources(now) -> Result:

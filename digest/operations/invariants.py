@@ -248,11 +248,11 @@ def _too_near(letters, now):
     """
     may_have_arrived = Q(left_at__isnull=False)
     may_have_arrived &= ~Q(state__in=[State.SKIPPED, State.MISSED], repeats=0)
-    of_one = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__lt=OuterRef("day"))
-    earlier = of_one.filter(may_have_arrived)
+    digests = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__lt=OuterRef("day"))
+    earlier = digests.filter(may_have_arrived)
     before = Subquery(earlier.order_by("-day").values("left_at")[:1])
-    rest = MIN_GAP_AFTER_FIRST - CLOCK_SKEW
-    too_near = Q(left_at__lt=F("before") + rest, left_at__gt=F("before") - rest)
+    min_gap = MIN_GAP_AFTER_FIRST - CLOCK_SKEW
+    too_near = Q(left_at__lt=F("before") + min_gap, left_at__gt=F("before") - min_gap)
     return letters.rows.alias(before=before).filter(may_have_arrived, too_near, day__isnull=False)
 
 

@@ -104,9 +104,9 @@ def _diagnosis(due, window, paper) -> Diagnosis | None:
     if members := due.member_profiles:
         follows = dict.fromkeys(interest for member in members for interest in member.follows)
         profile = replace(profile, follows=tuple(follows), learned=None)
-    ranking = window.model, window.papers, profile, _excluded(due, window), paper.pk
+    arguments = window.model, window.papers, profile, _excluded(due, window), paper.pk
     parameters, since = Parameters.of(settings.RANKING), window.since(due.new_after)
-    diagnosis = for_display(diagnose(*ranking, parameters, since))
+    diagnosis = for_display(diagnose(*arguments, parameters, since))
     if choice and members:  # Its topic is not private, as that of the diagnosis may be.
         place = [*choices].index(paper.pk) + 1
         return Diagnosis("chosen", interest=choice.topic, place=place, of=len(choices))

@@ -148,12 +148,12 @@ def rank_due(dues: Sequence[DueSubscriber], now, *, may_store=True, recent_only=
     planned = [due for due in dues if due.day is not None]
     if not planned:
         return
-    lasts = last_completed([due.subscriber for due in planned], max(due.day for due in planned))
+    last_days = last_completed([due.subscriber for due in planned], max(due.day for due in planned))
     model = model_store.current(now, may_store=may_store)
     today = schedule.local_day(now, UTC)
     dues_by_days = defaultdict(list)
     for due in planned:
-        last_day, planned_at = lasts.get(due.subscriber.pk, (None, None))
+        last_day, planned_at = last_days.get(due.subscriber.pk, (None, None))
         due.new_after = new_after(due.subscriber, planned_at, now)
         due.since = since_last(due.subscriber, last_day, due.day)
         dues_by_days[lookback_days(today, due.new_after)].append(due)

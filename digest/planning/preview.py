@@ -107,20 +107,20 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
     Runs at most six queries with a search index.
     """
     profile, is_cut = bounded(profile)
-    new, window = windows(now)
-    first = first_digest(profile, now, window=new)
+    first_window, window = windows(now)
+    first = first_digest(profile, now, window=first_window)
     begin = window.day - timedelta(days=PREVIEW_DAYS)
     days = [begin + timedelta(days=offset) for offset in range(-1, PREVIEW_DAYS)]
     # Earlier papers would have been sent before.
-    before = _ranked(profile, window, now, pairwise(days), (), window.begin(begin))[::-1]
-    near = Day(window.day, 0)
-    if not any(day.choices for day in (first, *before)):
+    past_days = _ranked(profile, window, now, pairwise(days), (), window.begin(begin))[::-1]
+    near_day = Day(window.day, 0)
+    if not any(day.choices for day in (first, *past_days)):
         profile = replace(profile, wants_near=True)
         parameters = replace(Parameters.of(settings.RANKING), near=NEAREST)
         (choices,) = choose(window.model, window.papers, [profile], [()], parameters)
-        near.choices = choices
-    add_picks(first, *before, near)
-    return PreviewResult(first, before, near.picks, is_cut, window)
+        near_day.choices = choices
+    add_picks(first, *past_days, near_day)
+    return PreviewResult(first, past_days, near_day.picks, is_cut, window)
 
 
 def add_picks(*days: Day) -> None:

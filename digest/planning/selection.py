@@ -178,10 +178,10 @@ def _choose(dues, window) -> list[list[Choice]]:
 
 def considered(window: Window, since: int, excluded: Iterable[str], stop: int | None = None) -> int:
     """Return how many papers between two positions are neither excluded nor withdrawn."""
-    new = slice(since, stop)
-    first, last, _ = new.indices(len(window.papers))
-    count = sum(first <= place < last for place in window.papers.places_of(excluded))
-    return last - first - int(window.papers.is_withdrawn[new].sum()) - count
+    span = slice(since, stop)
+    first, last, _ = span.indices(len(window.papers))
+    excluded_count = sum(first <= place < last for place in window.papers.places_of(excluded))
+    return last - first - int(window.papers.is_withdrawn[span].sum()) - excluded_count
 
 
 def has_news(choices: Iterable[Choice]) -> bool:
@@ -205,12 +205,12 @@ def _filled(choices, seconds, size: int) -> list[Choice]:
 def in_sections(choices: Sequence[Choice]) -> list[Choice]:
     """Return ranked choices in the order of a digest: by section, the one with the best first."""
     sections = [wording.group(choice.basis, choice.topic, choice.group) for choice in choices]
-    first: dict[tuple[str, str], int] = {}
+    first_place: dict[tuple[str, str], int] = {}
     for place, section in enumerate(sections):
-        first.setdefault(section, place)
+        first_place.setdefault(section, place)
     places = sorted(
         range(len(choices)),
-        key=lambda place: (GROUPS.index(choices[place].group), first[sections[place]]),
+        key=lambda place: (GROUPS.index(choices[place].group), first_place[sections[place]]),
     )
     return [choices[place] for place in places]
 
@@ -228,8 +228,8 @@ def _second_chances(dues, window, second) -> dict[DueSubscriber, list[Choice]]:
         return {}
     after = window.day - timedelta(days=SECOND_CHANCE_DAYS - 1)
     recent_picks = _picks_since(dues, after, basis=Pick.Basis.SECOND)
-    single = [due for due in dues if due.member_profiles is None]
-    eligible = [due for due in single if due.subscriber.pk not in recent_picks]
+    individuals = [due for due in dues if due.member_profiles is None]
+    eligible = [due for due in individuals if due.subscriber.pk not in recent_picks]
     profiles, excluded = [due.profile for due in eligible], [due.excluded for due in eligible]
     return dict(zip(eligible, _choose_again(profiles, excluded, window, second), strict=True))
 
@@ -238,9 +238,9 @@ def _choose_again(profiles, excluded, window, second) -> list[list[Choice]]:
     """Return, for each profile, the paper with a second chance, or none."""
     still_new = {second.papers.ids[n] for n in second.papers.places_of(window.papers.ids)}
     excluded = [ids | still_new for ids in excluded]
-    single = [replace(profile, size=1, wants_near=False) for profile in profiles]
+    single_profiles = [replace(profile, size=1, wants_near=False) for profile in profiles]
     parameters = Parameters.of(settings.RANKING)
-    ranked = choose(second.model, second.papers, single, excluded, parameters)
+    ranked = choose(second.model, second.papers, single_profiles, excluded, parameters)
     of_second = {"group": "missed", "basis": Pick.Basis.SECOND.value}
     return [[replace(choice, **of_second) for choice in choices] for choices in ranked]
 

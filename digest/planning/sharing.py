@@ -121,12 +121,12 @@ def merged(of_members: Iterable[list[Choice]], papers: CandidateSet, size: int) 
     Reasons name no member. Those from feedback and from added papers lose their words, which only
     the member may see.
     """
-    by_idea = defaultdict(list)
+    rows_by_idea = defaultdict(list)
     for choices in of_members:
         for turn, choice in enumerate(choices):
             row = turn, choice.basis in PRIVATE, -choice.score, choice
-            by_idea[papers.ideas[papers.places[choice.paper]]].append(row)
-    ranked = [sorted(rows, key=lambda row: row[:3]) for rows in by_idea.values()]
+            rows_by_idea[papers.ideas[papers.places[choice.paper]]].append(row)
+    ranked = [sorted(rows, key=lambda row: row[:3]) for rows in rows_by_idea.values()]
     ranked.sort(key=lambda rows: (rows[0][0], -len(rows), min(row[2] for row in rows)))
     merged_choices = []
     for rows in ranked[:size]:

@@ -37,16 +37,16 @@ def due_after_gap(dues: list[DueSubscriber], now) -> list[DueSubscriber]:
         if any(letter.state in Letter.UNSENT for letter in letters):
             continue
         ends = (gap_ends_at(letter, subscriber) for letter in letters)
-        moment = max(filter(None, ends), default=now)
-        if moment <= now:
+        gap_end = max(filter(None, ends), default=now)
+        if gap_end <= now:
             ready.append(due)
         else:
-            delayed[subscriber] = moment
+            delayed[subscriber] = gap_end
     if delayed:
         with transaction.atomic():
             unchanged = lock_unchanged(delayed)
-            for subscriber, moment in delayed.items():
-                subscriber.schedule_at(moment)
+            for subscriber, gap_end in delayed.items():
+                subscriber.schedule_at(gap_end)
             moments = {subscriber.pk: subscriber.next_due_at for subscriber in delayed}
             set_next_due({pk: moments[pk] for pk in unchanged})
     return ready
@@ -91,14 +91,14 @@ def _supersede(letters, now, reason="the next day's was due") -> set[int]:
     Letters that a worker holds stay, and so do resent ones, which may have arrived.
     """
     unsent = (letter for letter in letters if letter.state in Letter.UNSENT)
-    waiting = [letter.pk for letter in unsent if not letter.repeats]
-    if not waiting:
+    unsent_ids = [letter.pk for letter in unsent if not letter.repeats]
+    if not unsent_ids:
         return set()
     with transaction.atomic():
-        free = Letter.objects.select_for_update(skip_locked=True).filter(pk__in=waiting)
-        free, cancelled = list(free.order_by("pk")), []
+        unlocked = Letter.objects.select_for_update(skip_locked=True).filter(pk__in=unsent_ids)
+        unlocked, cancelled = list(unlocked.order_by("pk")), []
         for state in Letter.UNSENT:
-            batch = [letter for letter in free if letter.state == state]
+            batch = [letter for letter in unlocked if letter.state == state]
             cancelled += transitions.end(batch, State.MISSED, reason, now)
     return {letter.pk for letter in cancelled}
 

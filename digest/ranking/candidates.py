@@ -238,16 +238,16 @@ class CandidateSet:
 
     def _alike(self) -> Iterator[tuple[int, int]]:
         """Yield the pairs of papers on the same idea."""
-        columns = self.vectors.columns
-        words = columns.by_text[:, columns.used % 2 == 0]
-        telling = np.flatnonzero(np.diff(words.indptr) >= MIN_WORDS)
-        directions = self.vectors.directions[telling]
-        for start in range(0, len(telling), BLOCK):
-            near = np.ones((len(telling[start : start + BLOCK]), len(telling) - start), dtype=bool)
+        features = self.vectors.columns
+        words = features.by_text[:, features.used % 2 == 0]
+        papers = np.flatnonzero(np.diff(words.indptr) >= MIN_WORDS)
+        directions = self.vectors.directions[papers]
+        for start in range(0, len(papers), BLOCK):
+            is_near = np.ones((len(papers[start : start + BLOCK]), len(papers) - start), dtype=bool)
             if directions.shape[1]:
-                near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
-            rows, columns_ = np.nonzero(np.triu(near, 1))
-            pairs = np.stack([telling[start + rows], telling[start + columns_]], axis=1)
+                is_near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
+            rows, columns = np.nonzero(np.triu(is_near, 1))
+            pairs = np.stack([papers[start + rows], papers[start + columns]], axis=1)
             for first in range(0, len(pairs), PAIRS):
                 batch = pairs[first : first + PAIRS]
                 cosines = np.asarray(words[batch[:, 0]].multiply(words[batch[:, 1]]).sum(axis=1))
@@ -269,9 +269,9 @@ class CandidateSet:
             ages = np.maximum(self.ages[voted], 0)
             excess = np.log1p(self.upvotes[voted]) - GATHERING * np.log1p(ages)
             excess = excess - excess.mean()
-            for habit in (np.floor(ages), np.array(self.fields)[voted]):
+            for groups in (np.floor(ages), np.array(self.fields)[voted]):
                 # The mean of each group, drawn to 0 by PRIOR members of no effect.
-                _, members = np.unique(habit, return_inverse=True)
+                _, members = np.unique(groups, return_inverse=True)
                 means = np.bincount(members, excess) / (np.bincount(members) + PRIOR)
                 excess = excess - means[members]
             excess /= max(float(excess.std()), MIN_SPREAD)

@@ -67,8 +67,8 @@ def diagnose(
     for interest in profile.mutes:
         if muted(model, candidates, interest)[paper]:
             return Diagnosis("muted", interest=interest.name)
-    everything = replace(profile, size=len(candidates))
-    ranking = Ranking(model, candidates, [everything], [excluded], [since], parameters)
+    unlimited = replace(profile, size=len(candidates))
+    ranking = Ranking(model, candidates, [unlimited], [excluded], [since], parameters)
     picks = ranking.picks()
     places = np.flatnonzero(picks.paper == paper)
     if not len(places):

@@ -190,14 +190,14 @@ class Ranking:
         picks = self._collect()
         picks = picks[~self._is_hidden(picks)]
         # Rounded: the last digits of a query's score depend on what it was scored with.
-        best = -(picks.margin + picks.lift).round(4)
-        picks = picks[np.lexsort((best, picks.group, picks.paper, picks.owner))]
+        score_key = -(picks.margin + picks.lift).round(4)
+        picks = picks[np.lexsort((score_key, picks.group, picks.paper, picks.owner))]
         is_first = np.ones(len(picks), dtype=bool)
         is_first[1:] = (np.diff(picks.owner) != 0) | (np.diff(picks.paper) != 0)
         picks = self._add_preferences(picks[is_first])
-        best = -(picks.margin + picks.lift).round(4)
+        score_key = -(picks.margin + picks.lift).round(4)
         return picks[
-            np.lexsort((self.candidates.rank[picks.paper], best, picks.group, picks.owner))
+            np.lexsort((self.candidates.rank[picks.paper], score_key, picks.group, picks.owner))
         ]
 
     def _collect(self) -> Picks:
@@ -244,12 +244,12 @@ class Ranking:
     def _liked(self) -> Picks:
         """Return the new papers that preference models find."""
         odds = likeness(self.preference_scores, self.candidates, self.learned)
-        follows = [bool(profile.follows) for profile in self.profiles if profile.learned]
-        margins = odds - self.parameters.least - OFF_TOPIC * np.array(follows).reshape(-1, 1)
+        has_topics = [bool(profile.follows) for profile in self.profiles if profile.learned]
+        margins = odds - self.parameters.least - OFF_TOPIC * np.array(has_topics).reshape(-1, 1)
         rows, papers = np.nonzero(margins >= 0)
         owners = np.flatnonzero(self.learned_row >= 0)[rows]
-        new = (papers >= self.since[owners]) & (papers >= self.first) & (papers < self.last)
-        rows, papers, owners = rows[new], papers[new], owners[new]
+        is_new = (papers >= self.since[owners]) & (papers >= self.first) & (papers < self.last)
+        rows, papers, owners = rows[is_new], papers[is_new], owners[is_new]
         margins, zeros = margins[rows, papers], np.zeros(len(rows), int)
         return Picks(owners, papers, margins, zeros, zeros + PREFERENCES, zeros + NO_QUERY, zeros)
 

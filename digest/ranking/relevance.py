@@ -71,14 +71,14 @@ def expanded(background: Vectors, queries: Vectors) -> Vectors:
     scores = background.similarity(queries)
     scores[scores > SELF_SIMILARITY] = 0
     best = np.argpartition(-scores, FEEDBACK_PAPERS, axis=1)[:, :FEEDBACK_PAPERS]
-    first = np.maximum(np.take_along_axis(scores, best, axis=1), 0)
+    best_scores = np.maximum(np.take_along_axis(scores, best, axis=1), 0)
     ends = np.arange(0, best.size + 1, FEEDBACK_PAPERS)
-    rows = sparse.csr_matrix((first.ravel() ** 2, best.ravel(), ends), shape=scores.shape)
-    expansion = normalized(_expansion(background, rows))
-    sure = first.max(axis=1, keepdims=True)
-    expansion.data *= np.repeat(sure, np.diff(expansion.indptr)).astype(np.float32)
+    weights = sparse.csr_matrix((best_scores.ravel() ** 2, best.ravel(), ends), shape=scores.shape)
+    expansion = normalized(_expansion(background, weights))
+    top = best_scores.max(axis=1, keepdims=True)
+    expansion.data *= np.repeat(top, np.diff(expansion.indptr)).astype(np.float32)
     features = normalized((queries.features + expansion).tocsr())
-    return Vectors(features, queries.directions + sure * unit(rows @ background.directions))
+    return Vectors(features, queries.directions + top * unit(weights @ background.directions))
 
 
 def _expansion(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -98,8 +98,8 @@ def _expansion(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_mat
 def similarity(model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query]) -> np.ndarray:
     """Return the similarity of the candidates to expanded queries, (n_queries, n_candidates)."""
     background = model.background(candidates.first_day)
-    wider = expanded(background, vectors_of(model, queries))
-    return candidates.vectors.similarity(wider) * candidates.fullness
+    expanded_queries = expanded(background, vectors_of(model, queries))
+    return candidates.vectors.similarity(expanded_queries) * candidates.fullness
 
 
 def relevance(
@@ -115,13 +115,13 @@ def relevance(
     relevances = []
     for query, row in zip(queries, odds, strict=True):
         papers = np.flatnonzero(row + of_coverage >= least)  # The coverage is at most 1.
-        part = Relevance(
+        matches = Relevance(
             papers, row[papers] + of_coverage[papers] * coverage(model, candidates, query, papers)
         )
-        part = part[part.odds >= least]
+        matches = matches[matches.odds >= least]
         if query.quotes:
-            part = part[candidates.contains_quotes(query, part.papers)]
-        relevances.append(part)
+            matches = matches[candidates.contains_quotes(query, matches.papers)]
+        relevances.append(matches)
     return relevances
 
 
@@ -141,6 +141,6 @@ def coverage(
     weights = model.idf(columns)
     weights[len(words) :] *= BIGRAM_WEIGHT * find(model.columns_, columns[len(words) :])[1]
     presence = candidates.vectors.columns.with_features(columns)[:, papers].astype(np.float32)
-    near = model.directions(columns[: len(words)]) @ candidates.vectors.directions[papers].T
-    presence[: len(words)] = np.maximum(presence[: len(words)], np.clip(2 * near, 0, 1))
+    cosines = model.directions(columns[: len(words)]) @ candidates.vectors.directions[papers].T
+    presence[: len(words)] = np.maximum(presence[: len(words)], np.clip(2 * cosines, 0, 1))
     return weights @ presence / max(float(weights.sum()), 1e-9)

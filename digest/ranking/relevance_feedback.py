@@ -72,8 +72,8 @@ def learn(
     counts[len(liked) :] = library_shares * min(1, LIBRARY_WEIGHT / max(library_shares.sum(), 1))
     liked_mean = _mean(model, likes, counts)
     if 0 < len(likes) <= EXPANDED:
-        wider = _mean(model, expanded(model.background(), likes), counts)
-        liked_mean += DAMPING / (len(likes) + DAMPING) * (wider - liked_mean)
+        expanded_mean = _mean(model, expanded(model.background(), likes), counts)
+        liked_mean += DAMPING / (len(likes) + DAMPING) * (expanded_mean - liked_mean)
     disliked_mean = _mean(model, model.read(disliked), np.ones(len(disliked), np.float32))
     # What a disliked paper has in common with the liked ones is no reason to dislike it.
     profile = liked_mean - DISLIKED_WEIGHT * np.maximum(disliked_mean - liked_mean, 0)
@@ -93,11 +93,11 @@ def learn_each(
     nothing.
     """
     words = model.known_words(likes.features)
-    wider = model.known_words(expanded(model.background(), likes).features)
+    expanded_words = model.known_words(expanded(model.background(), likes).features)
     learned = []
     for rows in members:
         share = DAMPING / (len(rows) + DAMPING) * (len(rows) <= EXPANDED)
-        profile = (1 - share) * words[rows].mean(axis=0) + share * wider[rows].mean(axis=0)
+        profile = (1 - share) * words[rows].mean(axis=0) + share * expanded_words[rows].mean(axis=0)
         embeddings = [meanings[row] for row in rows.tolist() if meanings[row]]
         meaning = np.mean(embeddings, axis=0).tolist() if embeddings else ()
         learned.append(_learned(model, np.asarray(profile).ravel(), len(rows), meaning))
