@@ -66,11 +66,9 @@ class Window:
 
     def since(self, moment: datetime | None) -> int:
         """Return the position of the first paper that came in after this moment. 0 for None."""
-        return (
-            0
-            if moment is None
-            else int(np.searchsorted(self.moments, moment.timestamp(), side="right"))
-        )
+        if moment is None:
+            return 0
+        return int(np.searchsorted(self.moments, moment.timestamp(), side="right"))
 
     def begin(self, day: date) -> int:
         """Return the position of the first paper that came in on this day or later."""
@@ -82,8 +80,8 @@ class Window:
             return self
         cache = self.papers.cached("after")
         if day not in cache:
-            old = np.flatnonzero(self.papers.ages >= (self.day - day).days)
-            withdrawn = self.papers.withdrawn.union(self.papers.ids[place] for place in old)
+            old_places = np.flatnonzero(self.papers.ages >= (self.day - day).days)
+            withdrawn = self.papers.withdrawn.union(self.papers.ids[place] for place in old_places)
             cache[day] = replace(self, papers=replace(self.papers, withdrawn=withdrawn))
         return cache[day]
 
@@ -176,30 +174,31 @@ def second_chances(window: Window) -> Window:
     """
     first = window.day - timedelta(days=SECOND_DAYS)
     old = first, window.day - timedelta(days=settings.NEW_DAYS)
-    seen = Observation.objects.filter(paper__day__range=old, day__range=(first, window.day))
-    state = seen.aggregate(count=Count("pk"), votes=Sum("upvotes"), last=Max("day"))
+    observations = Observation.objects.filter(paper__day__range=old, day__range=(first, window.day))
+    state = observations.aggregate(count=Count("pk"), votes=Sum("upvotes"), last=Max("day"))
     key = (window.model, window.day, *state.values())
-    return _cached("second", key, lambda: _find_second_chances(window, seen))
+    return _cached("second", key, lambda: _find_second_chances(window, observations))
 
 
-def _find_second_chances(window, seen):
+def _find_second_chances(window, observations):
     # The gain of a paper that wasn't observed before is unknown.
-    before, after = {}, {}
-    recently = window.day - timedelta(days=GAIN_DAYS)
-    for paper, on, votes in seen.order_by("day").values_list("paper", "day", "upvotes"):
+    old_votes, new_votes = {}, {}
+    recent_from = window.day - timedelta(days=GAIN_DAYS)
+    rows = observations.order_by("day").values_list("paper", "day", "upvotes")
+    for pk, day, votes in rows:
         if votes is not None:
-            (after if on > recently else before)[paper] = votes
-    gains = {paper: votes - before[paper] for paper, votes in after.items() if paper in before}
-    gains = {paper: gain for paper, gain in gains.items() if gain >= max(before[paper], 1)}
+            (new_votes if day > recent_from else old_votes)[pk] = votes
+    gains = {pk: votes - old_votes[pk] for pk, votes in new_votes.items() if pk in old_votes}
+    gains = {pk: gain for pk, gain in gains.items() if gain >= max(old_votes[pk], 1)}
 
     def gained(papers):
         rows = Paper.objects.filter(pk__in=papers)
         return _make(window.model, window.day, SECOND_DAYS, rows, _announced_at, gains)
 
-    found = gained(list(gains)).papers
-    trends = dict(zip(found.ids, found.trends, strict=True))
-    popular = [paper for paper in trends if gains[paper] >= MIN_GAIN]
-    return gained([one for one in popular if trends[one] >= MIN_TREND or gains[one] >= LARGE_GAIN])
+    candidates = gained(list(gains)).papers
+    trends = dict(zip(candidates.ids, candidates.trends, strict=True))
+    popular = [pk for pk in trends if gains[pk] >= MIN_GAIN]
+    return gained([pk for pk in popular if trends[pk] >= MIN_TREND or gains[pk] >= LARGE_GAIN])
 
 
 # ---- Making and caching
@@ -208,12 +207,12 @@ _last: dict[str, tuple[tuple, Window]] = {}
 _making: defaultdict[str, Lock] = defaultdict(Lock)
 
 
-def _window(name, model, day, days, rows, moment) -> Window:
+def _window(name, model, day, days, rows, moment_of) -> Window:
     state = Count("pk"), Count("embedding"), Max("changed_at"), Max("came_in_at")
     count, embedded, changed, came_in = rows.aggregate(*state).values()
-    arrival = None if moment is _announced_at else came_in
+    arrival = None if moment_of is _announced_at else came_in
     key = model, day, count, changed, arrival, embedded * EMBEDDING_STEPS // max(count, 1)
-    return _cached(name, key, lambda: _make(model, day, days, rows, moment))
+    return _cached(name, key, lambda: _make(model, day, days, rows, moment_of))
 
 
 def _cached(name: str, key: tuple, make: Callable[[], Window]) -> Window:
@@ -222,15 +221,15 @@ def _cached(name: str, key: tuple, make: Callable[[], Window]) -> Window:
     A key contains objects rather than their `id`, which is reused when an object is deleted.
     """
     with _making[name]:  # Other threads wait.
-        last = _last.get(name)
-        if last is None or last[0] != key:
-            last = _last[name] = (key, make())
-        return last[1]
+        cached = _last.get(name)
+        if cached is None or cached[0] != key:
+            cached = _last[name] = (key, make())
+        return cached[1]
 
 
-def _make(model, day, days, papers, moment, gains=None):
+def _make(model, day, days, papers, moment_of, gains=None):
     fields = "pk", "day", "came_in_at", "upvotes", "categories", "is_withdrawn"
-    rows = sorted(papers.order_by().values(*fields), key=lambda row: (moment(row), row["pk"]))
+    rows = sorted(papers.order_by().values(*fields), key=lambda row: (moment_of(row), row["pk"]))
     rows = rows[-MAX_PAPERS:]
     ids = [row["pk"] for row in rows]
     votes = gains or {row["pk"]: row["upvotes"] or 0 for row in rows}
@@ -252,7 +251,7 @@ def _make(model, day, days, papers, moment, gains=None):
         older=meanings[meanings.any(axis=1)],
         encode=embeddings.encode_queries,
     )
-    return Window(day, papers, model, candidates, np.array([*map(moment, rows)], dtype=float))
+    return Window(day, papers, model, candidates, np.array([*map(moment_of, rows)], dtype=float))
 
 
 def counts_of(ids: list[str]) -> sparse.csr_matrix:
@@ -260,17 +259,17 @@ def counts_of(ids: list[str]) -> sparse.csr_matrix:
 
     Reads the texts of papers that the index doesn't have or that have changed since.
     """
-    index, read = index_store.current(), np.ones(len(ids), dtype=bool)
+    index, must_read = index_store.current(), np.ones(len(ids), dtype=bool)
     if index is not None:
-        written = ArchiveFile.objects.order_by("-pk").values("changed_at")[:1]
-        changed = Paper.objects.filter(changed_at__gt=Subquery(written))
+        indexed_until = ArchiveFile.objects.order_by("-pk").values("changed_at")[:1]
+        changed = Paper.objects.filter(changed_at__gt=Subquery(indexed_until))
         changed = set(changed.values_list("pk", flat=True))
-        known, is_known = index.counts_of(ids)
-        read = ~is_known | np.array([paper in changed for paper in ids], dtype=bool)
-    places = np.flatnonzero(read).tolist()
+        indexed_counts, is_indexed = index.counts_of(ids)
+        must_read = ~is_indexed | np.array([paper in changed for paper in ids], dtype=bool)
+    places = np.flatnonzero(must_read).tolist()
     texts = index_store.texts_of([ids[place] for place in places])
-    counts = counted(map(stems_of, texts))
+    new_counts = counted(map(stems_of, texts))
     if index is None:
-        return counts
-    together = sparse.vstack([known[~read], counts], format="csr")
-    return together[np.argsort(np.argsort(read, kind="stable"), kind="stable")]
+        return new_counts
+    counts = sparse.vstack([indexed_counts[~must_read], new_counts], format="csr")
+    return counts[np.argsort(np.argsort(must_read, kind="stable"), kind="stable")]

@@ -74,11 +74,11 @@ def vectors_of(ids: Sequence[str]) -> np.ndarray:
     vectors = np.zeros((len(ids), model.dimensions if model else 0), np.float32)
     if model is None:
         return vectors
-    ours = PaperEmbedding.objects.filter(model=model.identity)
+    embeddings = PaperEmbedding.objects.filter(model=model.identity)
     for first, batch in zip(range(0, len(ids), READ_BATCH), batched(ids, READ_BATCH), strict=True):
-        stored = dict(ours.filter(pk__in=batch).values_list("pk", "vector"))
-        places = [place for place, pk in enumerate(batch, first) if pk in stored]
-        vectors[places] = _decoded([stored[ids[place]] for place in places], model.dimensions)
+        vector_by_id = dict(embeddings.filter(pk__in=batch).values_list("pk", "vector"))
+        places = [place for place, pk in enumerate(batch, first) if pk in vector_by_id]
+        vectors[places] = _decoded([vector_by_id[ids[place]] for place in places], model.dimensions)
     return vectors
 
 
@@ -118,8 +118,8 @@ def missing(model: Encoder, since: date) -> PaperQuerySet:
     """Return the papers since this day that have no vector of this model and of their present
     state, newest first.
     """
-    ours = PaperEmbedding.objects.filter(pk=OuterRef("pk"), model=model.identity)
-    current = ours.filter(changed_at=OuterRef("changed_at"))
+    embeddings = PaperEmbedding.objects.filter(pk=OuterRef("pk"), model=model.identity)
+    current = embeddings.filter(changed_at=OuterRef("changed_at"))
     return Paper.objects.filter(~Exists(current), day__gte=since).order_by("-day", "pk")
 
 

@@ -53,8 +53,8 @@ class Encoder:
 
         model, tokenizer = _model_in(folder), folder / TOKENIZER
         checksum = hashlib.sha256(FORMAT)
-        told = [path for path in (folder / POOLING, folder / PROMPTS) if path.is_file()]
-        for path in (model, tokenizer, *told):
+        config_files = [path for path in (folder / POOLING, folder / PROMPTS) if path.is_file()]
+        for path in (model, tokenizer, *config_files):
             checksum.update(path.read_bytes())
         self.identity = checksum.hexdigest()[:16]
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
@@ -99,8 +99,8 @@ class Encoder:
             text = f"{error.name} is not installed: run `uv sync --group semantic`."
             raise EncoderError(text) from error
         except Exception as error:  # The libraries raise plain ones, of several lines.
-            why = " ".join(str(error).split()).rstrip(".")
-            raise EncoderError(f"Cannot use {model}: {why}.") from error
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise EncoderError(f"Cannot use {model}: {reason}.") from error
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return the unit vectors of papers, float32, shape (n_texts, n_dimensions).

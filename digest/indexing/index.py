@@ -73,18 +73,18 @@ class Index:
 
     def places(self, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the place of each paper, and whether it is in the index."""
-        wanted = np.array([paper_id.encode(errors="replace") for paper_id in ids], dtype=bytes)
+        encoded_ids = np.array([paper_id.encode(errors="replace") for paper_id in ids], dtype=bytes)
         if not len(self):
             return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
         # Converted to the same length, because numpy would otherwise copy all ids.
-        found = np.searchsorted(self.ids, wanted.astype(self.ids.dtype), sorter=self.by_id)
-        places = self.by_id[np.minimum(found, len(self) - 1)]
-        return places, self.ids[places] == wanted
+        positions = np.searchsorted(self.ids, encoded_ids.astype(self.ids.dtype), sorter=self.by_id)
+        places = self.by_id[np.minimum(positions, len(self) - 1)]
+        return places, self.ids[places] == encoded_ids
 
     def place_of(self, identity: str) -> int:
         """Return the place of a paper, or -1 if it is not in the index."""
-        (place,), (known,) = self.places([identity])
-        return int(place) if known else -1
+        (place,), (is_known,) = self.places([identity])
+        return int(place) if is_known else -1
 
     def ids_at(self, places: np.ndarray | slice) -> list[str]:
         return [identity.decode() for identity in self.ids[places].tolist()]
@@ -94,19 +94,19 @@ class Index:
 
         Shapes (n_ids, WIDTH), with empty rows for papers that are not in the index, and (n_ids,).
         """
-        places, known = self.places(ids)
-        rows = self.words[places[known]]
+        places, is_indexed = self.places(ids)
+        rows = self.words[places[is_indexed]]
         sizes = np.zeros(len(ids), np.int64)
-        sizes[known] = np.diff(rows.indptr)
+        sizes[is_indexed] = np.diff(rows.indptr)
         parts = rows.data.astype(np.float32), rows.indices, np.append(0, np.cumsum(sizes))
-        return sparse.csr_matrix(parts, shape=(len(ids), WIDTH)), known
+        return sparse.csr_matrix(parts, shape=(len(ids), WIDTH)), is_indexed
 
     # ---- Words and names
 
     def with_column(self, column: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the papers that contain a word or name, ascending, and how often."""
-        (place,), (known,) = find(self.features, np.array([column], np.int32))
-        start, end = self.postings.indptr[place : place + 2] if known else (0, 0)
+        (place,), (is_known,) = find(self.features, np.array([column], np.int32))
+        start, end = self.postings.indptr[place : place + 2] if is_known else (0, 0)
         return self.postings.indices[start:end], self.postings.data[start:end]
 
     def has_words(self, terms: Iterable[str]) -> np.ndarray:
@@ -124,13 +124,13 @@ class Index:
         With `or_initials`, one word must be there in full, the others at least by their initials.
         The words may be of several authors: see `is_called`.
         """
-        full = [self.with_column(name_column(word))[0] for word in in_full(name)]
-        if not full:
+        word_papers = [self.with_column(name_column(word))[0] for word in in_full(name)]
+        if not word_papers:
             return np.zeros(0, np.int32)
-        initials = [self.with_column(name_column(word[0]))[0] for word in in_full(name)]
-        either = map(np.union1d, full, initials) if or_initials else full
-        papers = reduce(np.intersect1d, either)
-        return papers[np.isin(papers, np.concatenate(full))]
+        initial_papers = [self.with_column(name_column(word[0]))[0] for word in in_full(name)]
+        matches = map(np.union1d, word_papers, initial_papers) if or_initials else word_papers
+        papers = reduce(np.intersect1d, matches)
+        return papers[np.isin(papers, np.concatenate(word_papers))]
 
     def titled(self, title: str) -> np.ndarray:
         """Return the papers with exactly these words as their title, ascending."""
@@ -145,10 +145,10 @@ class Index:
         rarest = np.argsort(-idf, kind="stable")[:MAX_TERMS]
         columns, counts, idf = columns[rarest], counts[rarest], idf[rarest]
         least = idf.sum() if all_of_them else MIN_SHARE * idf[:HEAVIEST].sum()
-        had = np.zeros(len(self), np.float32)
+        shared_idf = np.zeros(len(self), np.float32)
         for column, weight in zip(columns.tolist(), idf.tolist(), strict=True):
-            had[self.with_column(column)[0]] += weight
-        papers = np.flatnonzero(had >= max(least - 1e-3, 1e-3))
+            shared_idf[self.with_column(column)[0]] += weight
+        papers = np.flatnonzero(shared_idf >= max(least - 1e-3, 1e-3))
         return papers, self._scores(columns, counts, idf)[papers]
 
     def similar(self, place: int, limit: int) -> np.ndarray:
@@ -172,8 +172,8 @@ class Index:
         weights *= idf**IDF_POWER / max(np.linalg.norm(weights), 1e-9)
         scores = np.zeros(len(self), np.float32)
         for column, weight in zip(columns.tolist(), weights.tolist(), strict=True):
-            papers, often = self.with_column(column)
-            scores[papers] += (weight * SUBLINEAR)[often]
+            papers, frequencies = self.with_column(column)
+            scores[papers] += (weight * SUBLINEAR)[frequencies]
         return scores / self._lengths
 
     @cached_property
@@ -181,12 +181,10 @@ class Index:
         return np.sqrt(np.maximum(np.diff(self.words.indptr), 1)).astype(np.float32)
 
     def _idf(self, columns: np.ndarray) -> np.ndarray:
-        places, known = find(self.features, columns)
-        having = np.zeros(len(columns))
-        having[known] = (
-            self.postings.indptr[places[known] + 1] - self.postings.indptr[places[known]]
-        )
-        return np.log((1 + len(self)) / (1 + having)) + 1
+        places, is_known = find(self.features, columns)
+        df, ends, places = np.zeros(len(columns)), self.postings.indptr, places[is_known]
+        df[is_known] = ends[places + 1] - ends[places]
+        return np.log((1 + len(self)) / (1 + df)) + 1
 
 
 def best(scores: np.ndarray, limit: int) -> np.ndarray:
@@ -219,23 +217,23 @@ def in_full(name: str) -> list[str]:
 def arrays_of(
     days: Mapping[str, int],
     read: Callable[[list[str]], Iterable[Entry]],
-    before: Index | None = None,
+    previous: Index | None = None,
     changed: Collection[str] = frozenset(),
 ) -> Arrays:
     """Return the arrays of an index of papers, given by id and day (an ordinal).
 
-    `read` returns the papers that `before` does not have or that have `changed`. Papers that it
+    `read` returns the papers that `previous` does not have or that have `changed`. Papers that it
     does not return are left out.
     """
-    known = [] if before is None else before.ids_at(slice(None))
-    rows = {paper_id: row for row, paper_id in enumerate(known) if paper_id not in changed}
+    stored_ids = [] if previous is None else previous.ids_at(slice(None))
+    rows = {paper_id: row for row, paper_id in enumerate(stored_ids) if paper_id not in changed}
     ids = sorted(days, key=lambda paper_id: (days[paper_id], paper_id))
     missing = [paper_id for paper_id in ids if paper_id not in rows]
     names, ends = array("i"), array("q", [0])
 
     def documents() -> Iterable[list[list[str]]]:
-        for row, (identity, said, authors) in enumerate(read(missing), len(known)):
-            rows[identity], lines = row, stems_of(said)
+        for row, (identity, document, authors) in enumerate(read(missing), len(stored_ids)):
+            rows[identity], lines = row, stems_of(document)
             words = {word for name in authors[:MAX_AUTHORS] for word in name_words(name)}
             names.extend(sorted({title_column(lines[0]), *map(name_column, words)}))
             ends.append(len(names))
@@ -245,10 +243,10 @@ def arrays_of(
     parts = np.ones(len(names), np.uint8), np.array(names, np.int32), np.array(ends)
     new_names = sparse.csr_matrix(parts, shape=new_words.shape)
     ids = [paper_id for paper_id in ids if paper_id in rows]
-    which = np.array([rows[paper_id] for paper_id in ids], dtype=np.int64)
-    old = [] if before is None else [before]
-    of_words = sparse.vstack([*(index.words for index in old), new_words], format="csr")[which]
-    of_names = sparse.vstack([*(index.names for index in old), new_names], format="csr")[which]
+    order = np.array([rows[paper_id] for paper_id in ids], dtype=np.int64)
+    old = [] if previous is None else [previous]
+    of_words = sparse.vstack([*(index.words for index in old), new_words], format="csr")[order]
+    of_names = sparse.vstack([*(index.names for index in old), new_names], format="csr")[order]
     features, postings = _postings(of_words, of_names)
     encoded = np.array([paper_id.encode() for paper_id in ids], dtype=bytes)
     arrays = {

@@ -105,16 +105,16 @@ def write(now) -> ArchiveFile | None:
 def _write(now, model):
     global _checked_until
     _, changed_at = _state()
-    before, changed = None, ()
+    previous, changed = None, ()
     for row in ArchiveFile.objects.all()[:MAX_FILES]:
         with suppress(Damaged):
-            before, since = load(row), row.written_at - MAX_COMMIT_DELAY
+            previous, since = load(row), row.written_at - MAX_COMMIT_DELAY
             newer = Paper.objects.filter(changed_at__gt=since).values_list("pk", flat=True)
             changed = frozenset(newer.iterator())
             break
     newest = Paper.objects.order_by("-day", "-pk").values_list("pk", "day")[:MAX_PAPERS]
     days = {pk: day.toordinal() for pk, day in newest.iterator()}
-    arrays = arrays_of(days, _entries, before, changed)
+    arrays = arrays_of(days, _entries, previous, changed)
     with tempfile.TemporaryFile() as file:
         array_file.write(arrays, file)
         size = file.tell()
@@ -122,7 +122,7 @@ def _write(now, model):
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         name = file_storage.save("archives", "arrays", File(file))
-    written = ArchiveFile.objects.create(
+    index_file = ArchiveFile.objects.create(
         written_at=now,
         name=name,
         size=size,
@@ -131,10 +131,10 @@ def _write(now, model):
         papers=len(arrays["ids"]),
         changed_at=changed_at,
     )
-    for older in ArchiveFile.objects.all()[MAX_FILES:]:
-        file_storage.delete(older)
+    for old_file in ArchiveFile.objects.all()[MAX_FILES:]:
+        file_storage.delete(old_file)
     _checked_until = 0.0
-    return written
+    return index_file
 
 
 def _entries(ids):
@@ -181,7 +181,7 @@ def texts_of(ids) -> list[str]:
 
     One query for READ_BATCH papers.
     """
-    texts = {pk: model_store.document(*said) for pk, *said in _rows(ids, "title", "abstract")}
+    texts = {pk: model_store.document(*fields) for pk, *fields in _rows(ids, "title", "abstract")}
     return [texts.get(paper_id, "") for paper_id in ids]
 
 

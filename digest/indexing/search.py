@@ -53,7 +53,7 @@ def in_use() -> tuple[Index, TfidfModel] | tuple[None, None]:
 def search(
     index: Index,
     model: TfidfModel,
-    asked: str,
+    phrase: str,
     *,
     newest: bool = False,
     passing: Passing | None = None,
@@ -67,14 +67,14 @@ def search(
     Papers by an author with exactly this name come first, papers where it is a part of a name come
     last. A search for `author:` finds nothing else.
     """
-    if authors := queried_authors(asked):
-        named = [_search_name(index, author, or_initials=True) for author in authors]
-        ids = _passed(dict.fromkeys(chain(*chain(*zip(*named, strict=True)))), passing)
+    if authors := queried_authors(phrase):
+        author_ids = [_search_name(index, author, or_initials=True) for author in authors]
+        ids = _passed(dict.fromkeys(chain(*chain(*zip(*author_ids, strict=True)))), passing)
         return ids[:MAX_RESULTS], len(ids), False
-    about, count = _search_words(index, model, asked, newest, passing)
-    whole, part = (_passed(ids, passing) for ids in _search_name(index, asked))
-    ids = list(dict.fromkeys([*whole, *about, *part]))
-    return ids[:MAX_RESULTS], len(ids) + count - len(about), bool(ids) and not count
+    word_ids, count = _search_words(index, model, phrase, newest, passing)
+    full_name_ids, part_name_ids = (_passed(ids, passing) for ids in _search_name(index, phrase))
+    ids = list(dict.fromkeys([*full_name_ids, *word_ids, *part_name_ids]))
+    return ids[:MAX_RESULTS], len(ids) + count - len(word_ids), bool(ids) and not count
 
 
 def _passed(ids, passing):
@@ -85,59 +85,59 @@ def _passed(ids, passing):
     return [paper_id for paper_id in ids if paper_id in passed]
 
 
-def _search_words(index, model, asked, newest, passing):
+def _search_words(index, model, phrase, newest, passing):
     """Return the papers with the words of a text, best or newest first, and their number."""
-    wanted = queries(asked, MAX_LINES)
+    lines = queries(phrase, MAX_LINES)
     scores, is_short = np.zeros(len(index), np.float32), {}
-    for query in wanted:
+    for query in lines:
         unquoted = set(query.terms).difference(text.terms(" ".join(query.quotes)))
         all_of_them = is_short.setdefault(query.text, len(unquoted) <= FEW_TERMS)
         papers, fit = index.matching(query.terms, all_of_them=all_of_them)
         if query.quotes:
-            kept = np.arange(len(papers))[-READ_BATCH:] if newest else best(fit, READ_BATCH)
-            texts = map(text.folded, index_store.texts_of(index.ids_at(papers[kept])))
-            said = [all(quote.search(folded) for quote in query.quote_patterns) for folded in texts]
-            kept = kept[np.array(said, dtype=bool)]
-            papers, fit = papers[kept], fit[kept]
+            batch = np.arange(len(papers))[-READ_BATCH:] if newest else best(fit, READ_BATCH)
+            texts = map(text.folded, index_store.texts_of(index.ids_at(papers[batch])))
+            has_all = [all(quote.search(body) for quote in query.quote_patterns) for body in texts]
+            batch = batch[np.array(has_all, dtype=bool)]
+            papers, fit = papers[batch], fit[batch]
         scores[papers] = np.maximum(scores[papers], fit)
     papers = np.flatnonzero(scores)
     if passing and len(papers):
-        kept = np.arange(len(papers))[-READ_BATCH:] if newest else best(scores[papers], READ_BATCH)
-        papers = np.sort(papers[kept])
+        batch = np.arange(len(papers))[-READ_BATCH:] if newest else best(scores[papers], READ_BATCH)
+        papers = np.sort(papers[batch])
         ids = index.ids_at(papers)
         passed = passing(ids)
         papers = papers[[paper_id in passed for paper_id in ids]]
     if newest or not len(papers):
         return index.ids_at(papers[: -MAX_RESULTS - 1 : -1]), len(papers)
-    scores[index.titled(asked)] += TITLE_BONUS
-    shown = papers[best(scores[papers], MAX_RESULTS)]
-    shown = shown[np.lexsort((-shown, -scores[shown]))]
-    ids = index.ids_at(shown)
-    found = model.vectors(index.counts_of(ids[:MAX_SCORED])[0])
-    fit = found.similarity(vectors_of_queries(model, wanted))
-    meanings = encode_queries([query.text for query in wanted]) @ vectors_of(ids[:MAX_SCORED]).T
+    scores[index.titled(phrase)] += TITLE_BONUS
+    top = papers[best(scores[papers], MAX_RESULTS)]
+    top = top[np.lexsort((-top, -scores[top]))]
+    ids = index.ids_at(top)
+    vectors = model.vectors(index.counts_of(ids[:MAX_SCORED])[0])
+    fit = vectors.similarity(vectors_of_queries(model, lines))
+    meanings = encode_queries([query.text for query in lines]) @ vectors_of(ids[:MAX_SCORED]).T
     fit += MEANING * meanings
-    total = np.round(fit.max(axis=0), 5) + TITLE_BONUS * (scores[shown[:MAX_SCORED]] >= TITLE_BONUS)
-    order = np.lexsort((-shown[:MAX_SCORED], -total))
+    total = np.round(fit.max(axis=0), 5) + TITLE_BONUS * (scores[top[:MAX_SCORED]] >= TITLE_BONUS)
+    order = np.lexsort((-top[:MAX_SCORED], -total))
     return [*(ids[place] for place in order), *ids[MAX_SCORED:]], len(papers)
 
 
-def suggestion(model: TfidfModel, asked: str, unknown: Sequence[str]) -> str:
+def suggestion(model: TfidfModel, phrase: str, unknown: Sequence[str]) -> str:
     """Return a text with the spelling of unknown words corrected, or an empty string.
 
     Each is replaced by the most common word with a similar spelling.
     """
-    meant = asked
+    corrected = phrase
     for word in unknown[:MAX_CORRECTED]:
         weights = {
-            known: weight
-            for known, weight in zip(model.words_.tolist(), model.word_weights, strict=True)
-            if known[0] == word[0].lower() and abs(len(known) - len(word)) < 3
+            candidate: weight
+            for candidate, weight in zip(model.words_.tolist(), model.word_weights, strict=True)
+            if candidate[0] == word[0].lower() and abs(len(candidate) - len(word)) < 3
         }
-        if near := get_close_matches(word.lower(), weights, MAX_CLOSE, SPELLING_CUTOFF):
-            likely = min(near, key=weights.__getitem__)
-            meant = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", likely, meant)
-    return "" if meant == asked else meant
+        if close_words := get_close_matches(word.lower(), weights, MAX_CLOSE, SPELLING_CUTOFF):
+            likeliest = min(close_words, key=weights.__getitem__)
+            corrected = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", likeliest, corrected)
+    return "" if corrected == phrase else corrected
 
 
 def by_author(index: Index, name: str) -> list[str]:
@@ -148,14 +148,14 @@ def by_author(index: Index, name: str) -> list[str]:
 def _search_name(index, name, *, or_initials=False):
     """Return the papers by authors with this name, and those where it is a part of a name."""
     ids = index.ids_at(index.named(name, or_initials=or_initials)[: -MAX_NAMED - 1 : -1])
-    words, whole, part = in_full(name), [], []
+    words, full_name_ids, part_name_ids = in_full(name), [], []
     for paper_id, authors in zip(ids, index_store.authors_of(ids), strict=True):
-        likely = [one for one in authors if any(word in text.folded(one) for word in words)]
-        called = [author for author in likely if is_called(author, name)]
-        if called:
-            is_whole = any(is_called(name, author) for author in called)
-            (whole if is_whole else part).append(paper_id)
-    return whole, part
+        likely = [a for a in authors if any(word in text.folded(a) for word in words)]
+        namesakes = [author for author in likely if is_called(author, name)]
+        if namesakes:
+            is_full_name = any(is_called(name, author) for author in namesakes)
+            (full_name_ids if is_full_name else part_name_ids).append(paper_id)
+    return full_name_ids, part_name_ids
 
 
 def similar(paper: Paper) -> list[Paper]:
@@ -171,5 +171,5 @@ def similar(paper: Paper) -> list[Paper]:
     order = np.argsort(-scores, kind="stable")[:MAX_SIMILAR]
     ids = [ids[1 + place] for place in order if scores[place] >= MIN_SIMILARITY]
     rows = Paper.objects.filter(pk__in=ids).values_list("pk", "title", "day", "upvotes")
-    found = {pk: Paper(pk, title, day=day, upvotes=upvotes) for pk, title, day, upvotes in rows}
-    return [found[paper_id] for paper_id in ids if paper_id in found]
+    papers = {pk: Paper(pk, title, day=day, upvotes=upvotes) for pk, title, day, upvotes in rows}
+    return [papers[paper_id] for paper_id in ids if paper_id in papers]

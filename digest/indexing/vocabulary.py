@@ -33,7 +33,7 @@ MOSTLY_UNKNOWN = 0.5  # The share of unknown terms from which on those of a past
 
 
 def unknown_words(
-    is_known: Callable[[Sequence[str]], np.ndarray], asked: Iterable[str]
+    is_known: Callable[[Sequence[str]], np.ndarray], text_lines: Iterable[str]
 ) -> list[str]:
     """Return the words of lines whose terms are in no paper, as the lines spell them.
 
@@ -41,11 +41,11 @@ def unknown_words(
     unknown words are only returned if most of its words are unknown.
     """
     unknown: dict[str, list[str]] = {}  # Of each line, by its spelling with the fewest.
-    for query in queries_of(asked):
+    for query in queries_of(text_lines):
         is_absent = ~is_known(query.distinct)
         if len(query.text) <= SHORT_TEXT or is_absent.mean() >= MOSTLY_UNKNOWN:
-            written = text.as_written(query.text)
-            words = [written.get(term, term) for term in compress(query.distinct, is_absent)]
+            word_by_term = text.as_written(query.text)
+            words = [word_by_term.get(term, term) for term in compress(query.distinct, is_absent)]
             unknown[query.text] = min(unknown.get(query.text, words), words, key=len)
     return list(dict.fromkeys(chain.from_iterable(unknown.values())))
 
@@ -60,14 +60,14 @@ class StoredPapers(NoVocabulary):
     """The vocabulary while there is no index. See `Vocabulary`."""
 
     def paper(self, reference: str) -> str:
-        found = identifiers.paper_by_id(reference)
-        return found.pk if found else identifiers.reference(reference) if settings.LOOK_UPS else ""
+        paper = identifiers.paper_by_id(reference)
+        return paper.pk if paper else identifiers.reference(reference) if settings.LOOK_UPS else ""
 
     def titled(self, title: str) -> str:
         if not (len(title.split()) >= MIN_TITLE_WORDS and len(title) <= MAX_TITLE):
             return ""
-        found = title_lookup.called(Paper.objects.order_by("pk"), title)
-        return found.values_list("pk", flat=True).first() or ""
+        papers = title_lookup.called(Paper.objects.order_by("pk"), title)
+        return papers.values_list("pk", flat=True).first() or ""
 
 
 class PaperVocabulary(StoredPapers):
@@ -123,10 +123,10 @@ class PaperVocabulary(StoredPapers):
 
     def _counts(self, *columns: int) -> list[float]:
         """Return in how many of the fitted papers each feature is."""
-        places, known = find(self.model.columns_, np.array(columns))
+        places, is_known = find(self.model.columns_, np.array(columns))
         size = 1 + self.model.documents_.shape[0]
         counts = np.zeros(len(columns))
-        counts[known] = np.round(size / np.exp(self.model.idf_[places[known]] - 1) - 1)
+        counts[is_known] = np.round(size / np.exp(self.model.idf_[places[is_known]] - 1) - 1)
         return counts.tolist()
 
     @cached_property

@@ -113,8 +113,8 @@ def read(
     text = "".join(letter for letter in text if letter.isprintable() or letter.isspace())
     entries: list[Entry] = []
     for line in paragraphs(text):
-        known = (stored or {}).get(line)
-        entries += [known] if known else _read_line(BULLET.sub("", line), vocabulary)
+        entry = (stored or {}).get(line)
+        entries += [entry] if entry else _read_line(BULLET.sub("", line), vocabulary)
     return list(dict.fromkeys(entries))
 
 
@@ -164,14 +164,14 @@ def _is_paragraph(run: list[str]) -> bool:
 
 def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     line = line.translate(QUOTES)
-    if found := PREFIX.match(line):
-        rest = line[found.end() :]
-        return _read_prefixed(found[1].lower(), rest, vocabulary) if rest else [Entry(UNREAD, line)]
-    found = UNWANTED.match(line)
-    if found and not (found[1] and len(line[found.end() :].split()) > MAX_UNWANTED):
-        return _muted(line[found.end() :], vocabulary)
-    if (found := BY.match(line)) and vocabulary.is_author(line[found.end() :]):
-        return [Entry(AUTHOR, f"author: {line[found.end() :]}")]
+    if match := PREFIX.match(line):
+        text = line[match.end() :]
+        return _read_prefixed(match[1].lower(), text, vocabulary) if text else [Entry(UNREAD, line)]
+    match = UNWANTED.match(line)
+    if match and not (match[1] and len(line[match.end() :].split()) > MAX_UNWANTED):
+        return _muted(line[match.end() :], vocabulary)
+    if (match := BY.match(line)) and vocabulary.is_author(line[match.end() :]):
+        return [Entry(AUTHOR, f"author: {line[match.end() :]}")]
     if paper := vocabulary.titled(line):
         return [Entry(PAPER, paper)]
     if names := queried_authors(line):
@@ -184,11 +184,11 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
         return _read_operators(line, vocabulary)
     links = [_link(link.strip("()."), vocabulary) for link in ADDRESS.findall(line)]
     line = " ".join(ADDRESS.sub(" ", line).split()).rstrip(" ." if links else "")
-    whole = _entry(line, vocabulary)
-    if whole.kind in (TOPIC, AUTHOR, UNREAD):
-        return links if links and whole.kind == UNREAD else [whole, *links]
+    line_entry = _entry(line, vocabulary)
+    if line_entry.kind in (TOPIC, AUTHOR, UNREAD):
+        return links if links and line_entry.kind == UNREAD else [line_entry, *links]
     # The words in quotes are no part of a sentence.
-    quotes = {f"Quote{n}Quote": found[0] for n, found in enumerate(QUOTED.finditer(line))}
+    quotes = {f"Quote{n}Quote": match[0] for n, match in enumerate(QUOTED.finditer(line))}
     for mark, quote in quotes.items():
         line = line.replace(quote, mark, 1)
     phrases = sentences.phrases(line, vocabulary.are_paired)
@@ -205,17 +205,17 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     return entries if is_text else [*entries, *links]
 
 
-def _read_prefixed(prefix: str, rest: str, vocabulary: Vocabulary) -> list[Entry]:
+def _read_prefixed(prefix: str, content: str, vocabulary: Vocabulary) -> list[Entry]:
     if prefix == "not":
-        return _muted(rest, vocabulary)
+        return _muted(content, vocabulary)
     if prefix == TOPIC:
-        slug = vocabulary.topic(rest)
-        return [Entry(TOPIC, rest, slug=slug)] if slug else _read_line(rest, vocabulary)
+        slug = vocabulary.topic(content)
+        return [Entry(TOPIC, content, slug=slug)] if slug else _read_line(content, vocabulary)
     if prefix == PAPER:
-        is_title = len(rest.split()) > 1
-        paper = (vocabulary.titled(rest) or rest) if is_title else vocabulary.paper(rest)
-        return [Entry(PAPER, paper)] if paper else _read_line(rest, vocabulary)
-    return [Entry(prefix, rest) if ranking_text.terms(rest) else Entry(UNREAD, rest)]
+        is_title = len(content.split()) > 1
+        paper = (vocabulary.titled(content) or content) if is_title else vocabulary.paper(content)
+        return [Entry(PAPER, paper)] if paper else _read_line(content, vocabulary)
+    return [Entry(prefix, content) if ranking_text.terms(content) else Entry(UNREAD, content)]
 
 
 def _link(link: str, vocabulary: Vocabulary) -> Entry:
@@ -234,17 +234,17 @@ def _read_operators(line: str, vocabulary: Vocabulary) -> list[Entry]:
     entries = []
     line = GROUPED.sub(_ungrouped, line)
     for alternative in OR.split(line.translate(PARENTHESES)):
-        wanted, *unwanted = NOT.split(alternative)
-        wanted = " ".join(AND.sub(" ", wanted).split())
-        entries += [_entry(wanted, vocabulary)] if wanted else []
-        parts = filter(None, map(str.strip, unwanted))
+        phrase, *muted_phrases = NOT.split(alternative)
+        phrase = " ".join(AND.sub(" ", phrase).split())
+        entries += [_entry(phrase, vocabulary)] if phrase else []
+        parts = filter(None, map(str.strip, muted_phrases))
         entries += [entry for part in parts for entry in _muted(part, vocabulary)]
     return entries
 
 
-def _ungrouped(found: re.Match[str]) -> str:
-    start, parts = found["start"], OR.split(found["group"])
-    if found["word"] == "NOT":
+def _ungrouped(match: re.Match[str]) -> str:
+    start, parts = match["start"], OR.split(match["group"])
+    if match["word"] == "NOT":
         return " NOT ".join([start, *parts])
     return " OR ".join(f"{start} AND {part}" for part in parts)
 

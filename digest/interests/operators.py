@@ -29,8 +29,8 @@ def operators(topic: str) -> list[str]:
     ['NOT']
     """
     unquoted = QUOTED.sub("x", topic.translate(QUOTES))
-    found = OPERATOR.findall(unquoted)
-    is_few = len(unquoted.split()) <= MAX_FEW_WORDS
-    if (BUT if is_few else BUT_NOT).search(unquoted) and len(unquoted) <= SHORT_TEXT:
-        found.append("NOT")
-    return list(dict.fromkeys(found))
+    words = OPERATOR.findall(unquoted)
+    is_short = len(unquoted.split()) <= MAX_FEW_WORDS
+    if (BUT if is_short else BUT_NOT).search(unquoted) and len(unquoted) <= SHORT_TEXT:
+        words.append("NOT")
+    return list(dict.fromkeys(words))

@@ -79,26 +79,26 @@ class _Reader:
     def __init__(self, are_paired: ArePaired | None) -> None:
         self.are_paired = are_paired
         self.is_wish = False
-        self.wanted: list[str] = []
-        self.unwanted: list[str] = []
+        self.subjects: list[str] = []
+        self.exclusions: list[str] = []
         self.fields: list[str] = []
 
     def phrases(self) -> list[Phrase]:
         context = " ".join(dict.fromkeys(" ".join(self.fields).split()[:MAX_CONTEXT]))
         # In a sentence, a single word says too little: "robot grasping by touch, vision".
-        first = trimmed(" ".join(next(iter(self.wanted), "").split()[:MAX_CONTEXT]))
-        beside = context or (first if self.is_wish and " " in first else "")
-        if self.wanted:
-            found = [Phrase(w, context=context if " " in w else beside) for w in self.wanted]
+        first_subject = trimmed(" ".join(next(iter(self.subjects), "").split()[:MAX_CONTEXT]))
+        fallback = context or (first_subject if self.is_wish and " " in first_subject else "")
+        if self.subjects:
+            phrases = [Phrase(s, context=context if " " in s else fallback) for s in self.subjects]
         else:
-            found = [Phrase(field) for field in self.fields]
-        return list(dict.fromkeys([*found, *(Phrase(text, True) for text in self.unwanted)]))
+            phrases = [Phrase(field) for field in self.fields]
+        return list(dict.fromkeys([*phrases, *(Phrase(text, True) for text in self.exclusions)]))
 
     def read_list(self, text: str) -> None:
         for sentence in _sentences(text):
             phrases = self._split(grammar.NEGATIVE.sub(self._without_negative, sentence))
             self.fields += phrases[:1] if ": " in sentence else []  # "Public health: vaccination".
-            self.wanted += phrases
+            self.subjects += phrases
 
     def read_wish(self, text: str) -> None:
         self.is_wish = True
@@ -110,22 +110,22 @@ class _Reader:
                 self.fields += [text for text in fields if not grammar.NO_SUBJECT.fullmatch(text)]
                 sentence = sentence[start.end() :]
             sentence = grammar.NEGATIVE.sub(self._without_negative, sentence)
-            found = self._split(grammar.FRAME.sub(self._without_frame, sentence))
-            self.wanted += [text for text in found if not grammar.NO_SUBJECT.fullmatch(text)]
+            phrases = self._split(grammar.FRAME.sub(self._without_frame, sentence))
+            self.subjects += [text for text in phrases if not grammar.NO_SUBJECT.fullmatch(text)]
 
-    def _without_negative(self, found: re.Match[str]) -> str:
-        self.unwanted += self._split(grammar.FRAME.sub("|", found["unwanted"]))
+    def _without_negative(self, match: re.Match[str]) -> str:
+        self.exclusions += self._split(grammar.FRAME.sub("|", match["unwanted"]))
         return "|"
 
-    def _without_frame(self, found: re.Match[str]) -> str:
+    def _without_frame(self, match: re.Match[str]) -> str:
         """Return what replaces a frame, and note the field that it names."""
-        modifiers = (found["field"] or found["place"] or "").split()
+        modifiers = (match["field"] or match["place"] or "").split()
         words = [word for word in modifiers if word.lower() not in grammar.GENERIC]
-        profession = (found["profession"] or "").lower()
+        profession = (match["profession"] or "").lower()
         for ending, science in grammar.SCIENCES.items():
             words += [profession.removesuffix(ending) + science] * profession.endswith(ending)
         self.fields += [" ".join(words)] if words else []
-        return f" | {FIELD}" if found["role_in"] or found["work_in"] else " | "
+        return f" | {FIELD}" if match["role_in"] or match["work_in"] else " | "
 
     def _split(self, sentence: str) -> list[str]:
         """Return the phrases of a sentence without frames."""
@@ -133,15 +133,15 @@ class _Reader:
         clauses = self._without_fields(grammar.SEPARATOR.split(sentence))
         has_end = any(grammar.FIRST_AND.match(c) and trimmed(c) for c in clauses)
         sizes = [len(trimmed(clause).split()) for clause in clauses]
-        found: list[str] = []
+        phrases: list[str] = []
         for number, clause in enumerate(clauses, start=1):
             pieces = grammar.AND.split(grammar.FIRST_AND.sub("", clause, count=1))
             # "Batteries, catalysts and membranes" are three, but "moderation of content, trust and
             # safety" are two.
             is_end = len(clauses) == number > 1 and not has_end
             is_end &= len(trimmed(pieces[0]).split()) >= min(sizes[:-1], default=0)
-            found += self._joined(pieces, is_end=is_end or len(pieces) > 3, is_only=not has_end)
-        texts = [text for text in map(trimmed, found) if text]
+            phrases += self._join(pieces, is_end=is_end or len(pieces) > 3, is_only=not has_end)
+        texts = [text for text in map(trimmed, phrases) if text]
         if texts and " " not in "".join(texts[:-1]):
             shared = grammar.SHARED_END.match(texts[-1])
             texts[:-1] = [text + (shared[1] if shared else "") for text in texts[:-1]]
@@ -153,28 +153,28 @@ class _Reader:
         "Postdoc in cosmology, dark energy" goes on with a list, of which the field is a part.
         """
         clauses, separators = [part.strip() for part in parts[::2]], parts[1::2]
-        kept = []
+        subject_clauses = []
         for number, clause in enumerate(clauses):
             if clause.startswith(FIELD):
                 clause = clause.removeprefix(FIELD).strip()
-                after = list(zip(separators[number:], clauses[number + 1 :], strict=True))
-                count = next((n for n, (_, later) in enumerate(after, 1) if later), len(after))
-                if {separator for separator, _ in after[:count]} != {","}:
+                pairs = list(zip(separators[number:], clauses[number + 1 :], strict=True))
+                count = next((n for n, (_, text) in enumerate(pairs, 1) if text), len(pairs))
+                if {separator for separator, _ in pairs[:count]} != {","}:
                     self.fields += [field] if (field := trimmed(clause)) else []
                     continue
-            kept += [clause] if clause else []
-        return kept
+            subject_clauses += [clause] if clause else []
+        return subject_clauses
 
-    def _joined(self, pieces: list[str], *, is_end: bool, is_only: bool) -> list[str]:
+    def _join(self, pieces: list[str], *, is_end: bool, is_only: bool) -> list[str]:
         """Return [piece, conjunction, piece …] joined, except between two subjects.
 
         A single word before "and" belongs to the next one if papers have them side by side. Else
         the last "and" of a list separates, and so does one after several words, if several follow
         or nothing but such phrases is there.
         """
-        found = pieces[:1]
+        phrases = pieces[:1]
         for conjunction, piece in zip(pieces[1::2], pieces[2::2], strict=True):
-            left, right = trimmed(found[-1]).split(), trimmed(piece).split()
+            left, right = trimmed(phrases[-1]).split(), trimmed(piece).split()
             is_single = len(left) == 1 and bool(right)
             is_pair = bool(self.are_paired and is_single and self.are_paired(left[0], right[0]))
             is_apart = is_end or not (left and right)
@@ -182,10 +182,10 @@ class _Reader:
             is_apart |= bool(self.are_paired) and is_only
             is_pair |= left[-2:-1] == ["to"]  # "Robot hands to grasp and handle objects".
             if is_apart and not is_pair:
-                found.append(piece)
+                phrases.append(piece)
             else:
-                found[-1] += conjunction + piece
-        return found
+                phrases[-1] += conjunction + piece
+        return phrases
 
 
 def _sentences(text: str) -> list[str]:
@@ -204,9 +204,9 @@ def trimmed(clause: str) -> str:
     lower = [word if len(word) > 1 and word.isupper() else word.lower() for word in words]
     while lower and lower[-1] in grammar.NO_EDGE:
         del words[-1], lower[-1]
-    for number, (word, after) in enumerate(pairwise([*lower, ""])):
-        is_general = word in grammar.GENERAL and after in grammar.PREPOSITIONS
-        is_edge = word in grammar.NO_EDGE and not grammar.EDGE.match(f"{word} {after}")
+    for number, (word, next_word) in enumerate(pairwise([*lower, ""])):
+        is_general = word in grammar.GENERAL and next_word in grammar.PREPOSITIONS
+        is_edge = word in grammar.NO_EDGE and not grammar.EDGE.match(f"{word} {next_word}")
         if not (is_general or is_edge or word in grammar.NEW):
             return " ".join(words[number:]) if set(lower) - grammar.NO_PHRASE else ""
     return ""

@@ -111,8 +111,8 @@ def load_each(letters: Sequence[Letter]) -> list[LetterData | Exception]:
         if len(letters) == 1:
             return [error]
         return [data for letter in letters for data in load_each([letter])]
-    gone = Digest.DoesNotExist("its digest is gone")
-    return [data.get(letter.id, gone) for letter in letters]
+    missing = Digest.DoesNotExist("its digest is gone")
+    return [data.get(letter.id, missing) for letter in letters]
 
 
 # ---- Rendering
@@ -133,8 +133,8 @@ class SharedHeaders(NamedTuple):
     @classmethod
     def of(cls, language: str, day: date) -> "SharedHeaders":
         headers = mail.headers("digest", "", f"{day:%Y%m%d}", language)
-        own = [name for name, _ in headers].index("List-Unsubscribe")
-        return cls(fragments.letter_site(language), headers[:own], headers[own + 1 :])
+        position = [name for name, _ in headers].index("List-Unsubscribe")
+        return cls(fragments.letter_site(language), headers[:position], headers[position + 1 :])
 
     def headers(self, tokens: dict[str, str]) -> tuple:
         url = _address("unsubscribe", tokens["unsubscribe"])
@@ -167,13 +167,13 @@ def render_all(
             if group[0].kind == "welcome":
                 contents += map(_render_welcome, group, tokens)
                 continue
-            lines = [lines_of(letter) for letter in group]
+            all_lines = [lines_of(letter) for letter in group]
             days = [shared(language, letter.digest.day) for letter in group]
-            parts = list(map(_render_parts, group, lines, tokens, [day.site for day in days]))
+            parts = list(map(_render_parts, group, all_lines, tokens, [day.site for day in days]))
             contents += [
-                mail.Content(own["subject"], text, html, day.headers(token), paper_ids(letter))
-                for letter, own, (text, html), day, token in zip(
-                    group, lines, parts, days, tokens, strict=True
+                mail.Content(lines["subject"], text, html, day.headers(token), paper_ids(letter))
+                for letter, lines, (text, html), day, token in zip(
+                    group, all_lines, parts, days, tokens, strict=True
                 )
             ]
     return contents
@@ -194,9 +194,9 @@ def lines_of(letter: LetterData) -> dict[str, str]:
     digest, picks, subscriber = letter.digest, letter.picks, letter.subscriber
     lines = {"because": _footer_reason(letter)}
     if picks:
-        best, *rest = [pick.paper for pick in picks[:4]]
-        texts = tuple([paper.title for paper in rest]) or (wording.summary(best),)
-        lines["subject"] = say(wording.subject, best.title, len(picks) - 1)
+        first_paper, *next_papers = [pick.paper for pick in picks[:4]]
+        texts = tuple([paper.title for paper in next_papers]) or (wording.summary(first_paper),)
+        lines["subject"] = say(wording.subject, first_paper.title, len(picks) - 1)
         counts = [(heading, len(members)) for heading, members in letter.sections]
         lines["headline"] = say(wording.headline, len(picks), digest.considered)
         lines["overview"] = say(wording.overview, tuple(counts))
@@ -232,19 +232,13 @@ def tokens_of(letters: Sequence[LetterData]) -> list[dict[str, str]]:
     """Return the tokens of each letter's links, by purpose."""
     subscribers = [(data.subscriber.public_id, data.subscriber.moved_at) for data in letters]
     tokens = link_tokens(("preferences", "unsubscribe"), subscribers)
-    with_picks = [
-        (own, (letter.digest.public_id, letter.subscriber.moved_at), subscriber)
-        for own, letter, subscriber in zip(tokens, letters, subscribers, strict=True)
-        if letter.picks
-    ]
+    with_picks = [n for n, letter in enumerate(letters) if letter.picks]
     if with_picks:
-        owns, digests, subscribers = zip(*with_picks, strict=True)
-        feedback, copies = (
-            link_tokens(["feedback"], subscribers),
-            link_tokens(["digest"], digests),
-        )
-        for own, feedback_token, copy_token in zip(owns, feedback, copies, strict=True):
-            own.update(feedback_token | copy_token)
+        digests = [(letters[n].digest.public_id, subscribers[n][1]) for n in with_picks]
+        feedback = link_tokens(["feedback"], [subscribers[n] for n in with_picks])
+        copies = link_tokens(["digest"], digests)
+        for n, feedback_token, copy_token in zip(with_picks, feedback, copies, strict=True):
+            tokens[n].update(feedback_token | copy_token)
     return tokens
 
 
@@ -274,7 +268,7 @@ def _render_welcome(letter, tokens):
         "clock": wording.clock(letter.subscriber.hour, letter.subscriber.timezone),
         "is_daily": letter.subscriber.is_daily,
         "topics": wording.names(letter.topics),
-        "why": letter.why,
+        "why": letter.empty_reason,
         "because": _footer_reason(letter),
         **_footer_urls(tokens),
         **short_urls_of(letter),
@@ -337,7 +331,7 @@ def _render_parts(letter, lines, tokens, site) -> tuple[list[bytes], list[bytes]
 
     def context():
         urls = {purpose: token_slot(purpose) for purpose in purposes}
-        slots, links = ({name: line_slot(name) for name in some} for some in (names, shorts))
+        slots, links = ({name: line_slot(name) for name in group} for group in (names, shorts))
         return frame_context(slots, urls, links, is_open=letter.is_open)
 
     frame = fragments.frame("digest", site, (names, purposes, letter.is_open), context)
@@ -370,18 +364,18 @@ def _join_papers(letter, max_size, tokens, feedback_url, site):
     else:
         entries = entries[: sum(size <= max_size for size in accumulate(sizes))]
     texts, htmls, remaining = [], [], iter(entries)
-    for heading, members in letter.sections:
+    for heading, section_picks in letter.sections:
         if heading:
             part = fragments.heading(site)
             texts += (BLANK_LINE, *part.text.join({"name": text_line(heading)}))
             htmls += (NEXT_LINE, *part.html.join({"name": html_line(heading)}))
-        for pick, (paper, note) in zip(members, remaining, strict=False):
+        for pick, (paper, note) in zip(section_picks, remaining, strict=False):
             number = b"%d" % pick.position
             url = encode_url(f"{feedback_url}{pick.position}/", "    ")
-            own = {"note": text_line(note, "    "), "short_url": url}
-            texts += (BLANK_LINE, number, *paper.text.join(own))
-            own = {"number": EncodedBytes(number + b"."), "note": html_line(note), **tokens}
-            htmls += (NEXT_LINE, *paper.html.join(own))
+            text_lines = {"note": text_line(note, "    "), "short_url": url}
+            texts += (BLANK_LINE, number, *paper.text.join(text_lines))
+            html_lines = {"number": EncodedBytes(number + b"."), "note": html_line(note), **tokens}
+            htmls += (NEXT_LINE, *paper.html.join(html_lines))
     return (texts[1:], htmls[1:]), len(picks) - len(entries)
 
 

@@ -80,11 +80,11 @@ def entries(
 
     `urls` returns the addresses of the actions on a paper id, with stand-ins for the tokens.
     """
-    where = number_of((site, density))
+    form_number = number_of((site, density))
     return [
         _cached(
             (  # In few steps: each email asks for each of its picks.
-                where,
+                form_number,
                 pick.position > LEADING,
                 pick.position > 9,  # One digit or two: a digest has fifty papers at most.
                 pick.paper.printed,
@@ -94,19 +94,19 @@ def entries(
                 pick.group,
                 tuple(pick.terms),
             ),
-            partial(_entry, pick, density, where, urls),
+            partial(_entry, pick, density, form_number, urls),
         )
         for pick in picks
     ]
 
 
-def _entry(pick, density, where, urls):
+def _entry(pick, density, form_number, urls):
     context = paper_context(pick, density) | urls(pick.paper_id)
     note, width = context["note"], len(str(pick.position))
     context |= {name: line_slot(name) for name in ("number", "short_url")}
     # The same for all positions and reasons, so that they share the paper.
     context |= {"position": "0" * width, "note": note and line_slot("note")}
-    return _cached((where, str(context)), partial(_rendered, "paper", context, width)), note
+    return _cached((form_number, str(context)), partial(_rendered, "paper", context, width)), note
 
 
 def heading(site: LetterSite) -> Fragment:
@@ -124,7 +124,7 @@ def paper_context(pick, density: Density) -> dict:
     """Return what a paper's templates show, each text on one line, in the active language."""
     paper, relatives = pick.paper, pick.folded
     is_brief = pick.position > LEADING
-    named = 0 if is_brief else density.relatives
+    shown_relatives = 0 if is_brief else density.relatives
     project = (paper.hugging_face or {}).get("project_page", "")
     return {
         "paper_id": paper.pk,
@@ -136,8 +136,8 @@ def paper_context(pick, density: Density) -> dict:
         "summary": wording.summary(paper, pick.terms) if density.has_summary else "",
         "origin": plaintext.one_line(wording.origin(paper)),
         "facts": "" if is_brief else wording.facts(pick),
-        "on_same_idea": wording.on_same_idea(len(relatives), named),
-        "and_more": wording.and_more(len(relatives), named),
+        "on_same_idea": wording.on_same_idea(len(relatives), shown_relatives),
+        "and_more": wording.and_more(len(relatives), shown_relatives),
         "note": wording.note(pick.reason, is_brief=is_brief),
         "link": paper.link,
         "pdf": "" if density.is_tight else paper.pdf,
@@ -145,7 +145,7 @@ def paper_context(pick, density: Density) -> dict:
         "project": "" if is_brief or density.is_tight else project,
         "relatives": [
             {"title": wording.relative(relative, paper), "link": relative.link}
-            for relative in relatives[:named]
+            for relative in relatives[:shown_relatives]
         ],
     }
 

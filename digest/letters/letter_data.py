@@ -69,7 +69,7 @@ class LetterData:
         is_first: whether the subscriber had no digest before.
         news: what happened to saved papers (`wording.event_context`).
         group: the name of the group whose mailing list the subscriber is.
-        why: why a welcome has no papers.
+        empty_reason: why a welcome has no papers.
     """
 
     digest: Digest
@@ -79,7 +79,7 @@ class LetterData:
     is_first: bool = False
     news: list[dict] = field(default_factory=list)
     group: str = ""
-    why: str = ""
+    empty_reason: str = ""
 
     @property
     def subscriber(self):
@@ -97,14 +97,9 @@ class LetterData:
     @property
     def is_open(self) -> bool:
         """Return whether the picks depend on neither topics nor feedback, also not of a group."""
-        own = {pick.basis for pick in self.picks if pick.group != Pick.Group.SHARED}
-        chosen = {
-            Pick.Basis.LEARNED,
-            Pick.Basis.ADDED,
-            Pick.Basis.TOPIC,
-            Pick.Basis.GROUP,
-        }
-        return not self.topics and own.isdisjoint(chosen)
+        bases = {pick.basis for pick in self.picks if pick.group != Pick.Group.SHARED}
+        personal = {Pick.Basis.LEARNED, Pick.Basis.ADDED, Pick.Basis.TOPIC, Pick.Basis.GROUP}
+        return not self.topics and bases.isdisjoint(personal)
 
 
 def digests_of(letters: Sequence[Letter]) -> dict[int, Digest]:
@@ -127,9 +122,9 @@ def load(
     if picks is None:
         picks = _stored_picks(digests)
     else:
-        given = [pick for of_subscriber in picks.values() for pick in of_subscriber]
-        papers = Paper.objects.with_stars().in_bulk({pick.paper_id for pick in given})
-        for pick in given:
+        unsaved_picks = [pick for of_subscriber in picks.values() for pick in of_subscriber]
+        papers = Paper.objects.with_stars().in_bulk({pick.paper_id for pick in unsaved_picks})
+        for pick in unsaved_picks:
             pick.paper = papers.get(pick.paper_id, pick.paper)
     ids = [digest.subscriber_id for digest in digests]
     follow = TopicPreference.Stance.FOLLOW
@@ -137,11 +132,11 @@ def load(
     topics = defaultdict(list)
     for subscriber_id, name in followed.values_list("subscriber_id", "topic__name"):
         topics[subscriber_id].append(name)
-    heard = Digest.objects.not_missed().filter(subscriber=OuterRef("pk")).order_by("day")
+    not_missed = Digest.objects.not_missed().filter(subscriber=OuterRef("pk")).order_by("day")
     saved = Feedback.objects.saved().filter(subscriber=OuterRef("pk"))
     rows = Subscriber.objects.filter(pk__in=ids)
     rows = rows.values_list(
-        "pk", Subquery(heard.values("day")[:1]), Exists(saved), "group_of_list__name"
+        "pk", Subquery(not_missed.values("day")[:1]), Exists(saved), "group_of_list__name"
     )
     first_days, savers, groups = {}, set(), {}
     for subscriber_id, first_day, has_saved, group in rows:
@@ -164,7 +159,7 @@ def load(
                 is_first=not first_day or digest.day <= first_day,
                 news=news,
                 group=groups.get(digest.subscriber_id) or "",
-                why=_why_nothing(digest) if kind == "welcome" else "",
+                empty_reason=_why_nothing(digest) if kind == "welcome" else "",
             )
         )
     return letters

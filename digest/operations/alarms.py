@@ -77,19 +77,19 @@ def _beat(now) -> Iterator[ActiveAlarm]:
     last = heartbeats.last(heartbeats.TICK)
     if last is None or last >= now - MAX_TICK_AGE:
         return
-    why = "`serve`, Celery beat or all workers are down, or their clocks are a minute apart"
+    cause = "`serve`, Celery beat or all workers are down, or their clocks are a minute apart"
     # A worker that waits for the mail server's reply does not tick.
     transmitting = Letter.objects.open().filter(state=Letter.State.TRANSMITTING)
     if count := transmitting.filter(left_at__lte=now - MAX_REPLY_TIME).count():
-        why = f"workers wait for the mail server's reply to {counted(count, 'email')}"
-    yield ActiveAlarm("beat", f"The scheduler last ran at {utc(last)}: {why}.")
+        cause = f"workers wait for the mail server's reply to {counted(count, 'email')}"
+    yield ActiveAlarm("beat", f"The scheduler last ran at {utc(last)}: {cause}.")
 
 
 def _planning(now):
     count, since = _count_since(invariants.overdue(now, settings.ALARM_LATE), "next_due_at")
     if count:
-        said = f"{counted(count, 'digest')} not planned, due since {utc(since)}."
-        yield ActiveAlarm("planning", said)
+        text = f"{counted(count, 'digest')} not planned, due since {utc(since)}."
+        yield ActiveAlarm("planning", text)
 
 
 def _letters(now):
@@ -97,8 +97,8 @@ def _letters(now):
         return
     count, since = _count_since(Letter.objects.due(now - settings.ALARM_LATE), "next_try_at")
     if count:
-        said = f"{counted(count, 'email')} waiting for a worker since {utc(since)}."
-        yield ActiveAlarm("letters", said)
+        text = f"{counted(count, 'email')} waiting for a worker since {utc(since)}."
+        yield ActiveAlarm("letters", text)
 
 
 def _count_since(rows, moment):
@@ -122,13 +122,13 @@ def _sending(now):
 
 def _floods(now):
     for endpoint in rate_limits.closed_endpoints(now):
-        said = f"Too many emails requested from many networks: the form is closed ({endpoint})."
-        yield ActiveAlarm("flood", said, endpoint)
+        text = f"Too many emails requested from many networks: the form is closed ({endpoint})."
+        yield ActiveAlarm("flood", text, endpoint)
 
 
 def _papers(now):
-    for said in coverage.alarms(now):
-        yield ActiveAlarm("papers", said)
+    for text in coverage.alarms(now):
+        yield ActiveAlarm("papers", text)
 
 
 def _sources(now):
@@ -141,8 +141,8 @@ def _sources(now):
             failed = failed.filter(started_at__gt=done.started_at)
         first = failed.first()
         if first is not None and first.started_at < now - MAX_SOURCE_FAILURE:
-            said = f"{title} has failed since {utc(first.started_at)}. {runs[0].said}"
-            yield ActiveAlarm("source", said, source)
+            text = f"{title} has failed since {utc(first.started_at)}. {runs[0].said}"
+            yield ActiveAlarm("source", text, source)
 
 
 def disk_of_data():
@@ -159,8 +159,8 @@ def _disk(now):
     disk = disk_of_data()
     if is_nearly_full(disk):
         host = socket.gethostname()
-        said = f"{disk.free / 10**6:,.0f} MB free for {settings.DATA_DIR} on {host}."
-        yield ActiveAlarm("disk", said, host, HOLDS_FOR_RARE)
+        text = f"{disk.free / 10**6:,.0f} MB free for {settings.DATA_DIR} on {host}."
+        yield ActiveAlarm("disk", text, host, HOLDS_FOR_RARE)
 
 
 CHECKS = [_beat, _planning, _letters, _uncertain, _sending, _floods, _papers, _sources, _disk]
@@ -171,25 +171,25 @@ def check_all(now) -> list[ActiveAlarm]:
 
     Raises the database's Error.
     """
-    found = []
+    active = []
     for check in CHECKS:
         try:
-            found += check(now)
+            active += check(now)
         except Error:
             raise
         except Exception:
             logger.exception("Alarm check failed: %s", check.__name__.strip("_"))
-    return found
+    return active
 
 
 def known(now) -> list[ActiveAlarm]:
     """Return what is wrong, with the alarms that only other processes can find."""
-    found = check_all(now)
-    here = {(alarm.name, alarm.subject) for alarm in found}
+    active = check_all(now)
+    keys = {(alarm.name, alarm.subject) for alarm in active}
     for row in Alarm.objects.standing().filter(name__in=LOCAL_ALARMS).order_by("raised_at"):
-        if (row.name, row.subject) not in here:
-            found.append(ActiveAlarm(row.name, row.said, row.subject))
-    return found
+        if (row.name, row.subject) not in keys:
+            active.append(ActiveAlarm(row.name, row.said, row.subject))
+    return active
 
 
 # ---- Checked by workers alone, since it takes longer
@@ -204,8 +204,8 @@ def violated_invariants(now) -> list[ActiveAlarm]:
 
 def refused_digests(now) -> list[ActiveAlarm]:
     """Return whether many of the last day's digests were refused or bounced."""
-    said = rejection_rate.describe_last_day(now)
-    return [ActiveAlarm("refused", said, holds_for=HOLDS_FOR_RARE)] if said else []
+    text = rejection_rate.describe_last_day(now)
+    return [ActiveAlarm("refused", text, holds_for=HOLDS_FOR_RARE)] if text else []
 
 
 def invariants_violated_earlier(now) -> list[ActiveAlarm]:
@@ -215,13 +215,13 @@ def invariants_violated_earlier(now) -> list[ActiveAlarm]:
 
 
 def _from_results(results, holds_for):
-    found = []
+    active = []
     for result in results:
         if result.count:
             name, sentence = result.invariant.name, result.invariant.sentence
-            said = f"Invariant “{sentence}” ({name}): {result.text}."
-            found.append(ActiveAlarm("promises", said, name, holds_for))
-    return found
+            text = f"Invariant “{sentence}” ({name}): {result.text}."
+            active.append(ActiveAlarm("promises", text, name, holds_for))
+    return active
 
 
 # ---- Raised, ended, notified
@@ -237,21 +237,21 @@ def watch(now) -> None:
     notify(now)
 
 
-def record(found: Iterable[ActiveAlarm], now) -> None:
+def record(active_alarms: Iterable[ActiveAlarm], now) -> None:
     """Store the alarms. One that stands already holds until the latest of the given times."""
-    for active in found:
-        said, until = active.said[:500], now + active.holds_for
+    for active in active_alarms:
+        text, until = active.said[:500], now + active.holds_for
         alarm, is_new = Alarm.objects.get_or_create(
             name=active.name,
             subject=active.subject,
             ended_at=None,
-            defaults={"said": said, "raised_at": now, "holds_until": until},
+            defaults={"said": text, "raised_at": now, "holds_until": until},
         )
         if is_new:
-            logger.error("[%s] %s", active.name, said)
+            logger.error("[%s] %s", active.name, text)
         else:
             longest = Greatest("holds_until", Value(until))
-            Alarm.objects.standing().filter(pk=alarm.pk).update(said=said, holds_until=longest)
+            Alarm.objects.standing().filter(pk=alarm.pk).update(said=text, holds_until=longest)
 
 
 def end_expired(now) -> None:
@@ -274,13 +274,13 @@ def notify(now) -> None:
     try:
         # Read under the lease: another process may just have posted all.
         rows = pending.order_by("pk")
-        begun = [alarm for alarm in rows if alarm.told_at is None]
-        ended = [alarm for alarm in rows if alarm.ended_at is not None]
-        lines = [f"[{alarm.name}] {alarm.said}" for alarm in begun]
-        lines += [f"[{alarm.name}] Resolved: {alarm.said}" for alarm in ended]
+        new = [alarm for alarm in rows if alarm.told_at is None]
+        resolved = [alarm for alarm in rows if alarm.ended_at is not None]
+        lines = [f"[{alarm.name}] {alarm.said}" for alarm in new]
+        lines += [f"[{alarm.name}] Resolved: {alarm.said}" for alarm in resolved]
         if lines and send(lines):
-            Alarm.objects.filter(pk__in=[alarm.pk for alarm in begun]).update(told_at=now)
-            Alarm.objects.filter(pk__in=[alarm.pk for alarm in ended]).update(end_told_at=now)
+            Alarm.objects.filter(pk__in=[alarm.pk for alarm in new]).update(told_at=now)
+            Alarm.objects.filter(pk__in=[alarm.pk for alarm in resolved]).update(end_told_at=now)
     finally:
         lease.release()
 
@@ -297,8 +297,8 @@ def send(lines: list[str]) -> bool:
     text = "\n".join([f"{settings.SITE_NAME} ({settings.SITE_URL}):", *lines])
     try:
         url, content = settings.ALARM_WEBHOOK, {"text": text}
-        with httpx2.stream("POST", url, json=content, timeout=10) as answer:
-            answer.raise_for_status()
+        with httpx2.stream("POST", url, json=content, timeout=10) as response:
+            response.raise_for_status()
     except httpx2.HTTPError as error:
         logger.error("ALARM_WEBHOOK did not accept an alarm: %s", type(error).__name__)
         return False

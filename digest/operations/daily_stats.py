@@ -29,17 +29,17 @@ class Measure:
     Attributes:
         count: returns the counts from one moment to another.
         settles: how long after the day the counts may change.
-        kept: the setting that says how long the counted rows are kept.
+        retention: the setting that says how long the counted rows are kept.
     """
 
     name: str
     count: Callable[[datetime, datetime], dict[str, int]]
     settles: timedelta
-    kept: str = ""
+    retention: str = ""
 
     def is_due(self, day: date, counted_at: datetime | None, now: datetime) -> bool:
         """Return whether a day that was counted at this time, or never, is to be counted."""
-        if self.kept and begin_of(day) <= now - getattr(settings, self.kept):
+        if self.retention and begin_of(day) <= now - getattr(settings, self.retention):
             return False  # Some of its rows may be deleted.
         end = begin_of(day) + DAY
         if counted_at is None or now < end:
@@ -57,12 +57,12 @@ def count(now: datetime) -> int:
     Days of the last year, back to the first day with any row.
     """
     tallies = Tally.objects.filter(day__gt=now.date() - MAX_BACK)
-    known = {(tally.day, tally.measure): tally.counted_at for tally in tallies.defer("counts")}
+    counted_at = {(tally.day, tally.measure): tally.counted_at for tally in tallies.defer("counts")}
     days, today = 0, now.date()
     first = max(min(_beginnings(), default=today), today - MAX_BACK + DAY)
     for back in range((today - first).days + 1):
         day = today - back * DAY
-        due = [one for one in MEASURES if one.is_due(day, known.get((day, one.name)), now)]
+        due = [m for m in MEASURES if m.is_due(day, counted_at.get((day, m.name)), now)]
         for measure in due:
             counts = measure.count(begin_of(day), begin_of(day) + DAY)
             values = {"counts": counts, "counted_at": now}
@@ -136,8 +136,8 @@ def _coverage(begin, end):
     """Sum the papers that were announced for this day, and those that are missing, by source."""
     sums = _summed(Coverage.objects.filter(day=begin.date()), ("announced", "had"))
     for source in {key.split()[0] for key in sums}:
-        announced, had = sums.pop(f"{source} announced"), sums[f"{source} had"]
-        sums[f"{source} missing"] = max(announced - had, 0)
+        announced, stored = sums.pop(f"{source} announced"), sums[f"{source} had"]
+        sums[f"{source} missing"] = max(announced - stored, 0)
     return sums
 
 

@@ -52,9 +52,9 @@ PRIVATE_NAMES = ("home.arpa", "local", "internal")
 class CheckResult:
     """The result of one check. `grade`: ok, note (worth knowing) or wrong (to be fixed)."""
 
-    what: str
+    name: str
     grade: Literal["ok", "note", "wrong"]
-    said: str
+    text: str
 
 
 def examine(now, resolver: Resolver | None = None) -> Iterator[CheckResult]:
@@ -62,19 +62,19 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[CheckResult]:
 
     `resolver` replaces the machine's own for DNS.
     """
-    for what, check_part in _checks():
+    for name, check_part in _checks():
         try:
-            grade, said = check_part(now)
+            grade, text = check_part(now)
         except Exception as error:
-            grade, said = _failure(error)
-        yield CheckResult(what, grade, said)
-        if what == "database" and grade == "wrong":
+            grade, text = _failure(error)
+        yield CheckResult(name, grade, text)
+        if name == "database" and grade == "wrong":
             return  # Nearly all other checks query it.
-    for what, results in (("alarms", _alarms(now)), ("DNS records", _dns_records(resolver))):
+    for name, results in (("alarms", _alarms(now)), ("DNS records", _dns_records(resolver))):
         try:
             yield from results
         except Exception as error:
-            yield CheckResult(what, *_failure(error))
+            yield CheckResult(name, *_failure(error))
 
 
 def _checks() -> list[tuple[str, Callable]]:
@@ -124,8 +124,8 @@ def _broker(now):
                 f"no answer from CELERY_BROKER_URL ({error}). Start the broker; until then, run "
                 f"`manage.py tick` to plan and send by hand."
             )
-        if url.startswith("redis") and (said := _redis(connection.default_channel.client)):
-            return "wrong", said
+        if url.startswith("redis") and (problem := _redis(connection.default_channel.client)):
+            return "wrong", problem
     return "ok", f"{urlsplit(url).scheme} answers"
 
 
@@ -158,11 +158,11 @@ def _mail_server(now):
         return "wrong", str(error)
     if not isinstance(transport, SmtpTransport):
         return "note", f"emails go to {settings.DATA_DIR}/outbox: set EMAIL_URL to send them."
-    where = f"{transport.server.host}:{transport.server.port}"
+    address = f"{transport.server.host}:{transport.server.port}"
     if problem := check(transport.server):
-        said = f"{where}: {problem.reply.rstrip('.')}. {SMTP_ADVICE[problem.kind]}"
-        return "wrong", f"{said} Emails wait until then."
-    return "ok", f"{where} answers"
+        text = f"{address}: {problem.reply.rstrip('.')}. {SMTP_ADVICE[problem.kind]}"
+        return "wrong", f"{text} Emails wait until then."
+    return "ok", f"{address} answers"
 
 
 def _sending(now):
@@ -174,25 +174,26 @@ def _sending(now):
 
 def _delivery_lookup(now):
     try:
-        found = lookup.configured_lookup()
+        delivery_lookup = lookup.configured_lookup()
     except ImproperlyConfigured as error:
         return "wrong", str(error)
-    if type(found) is lookup.DeliveryLookup and _esp_with_events():
+    if type(delivery_lookup) is lookup.DeliveryLookup and _esp_with_events():
         return "ok", "delivery events from the mail provider"
-    if type(found) is lookup.DeliveryLookup:
+    if type(delivery_lookup) is lookup.DeliveryLookup:
         return "note", (
             "none: after a crash, an email may arrive twice. With Postfix on this machine, set "
             "ORACLE=postfix:/var/log/mail.log."
         )
-    if isinstance(found, lookup.PostfixLookup):
+    if isinstance(delivery_lookup, lookup.PostfixLookup):
+        path = delivery_lookup.path
         try:
-            found.path.open("rb").close()
+            path.open("rb").close()
         except OSError as error:
             return "wrong", (
-                f"cannot read {found.path} ({error.strerror}): let Postfix write it (maillog_file) "
+                f"cannot read {path} ({error.strerror}): let Postfix write it (maillog_file) "
                 f"and this user read it, as docs/install.md shows."
             )
-        return "ok", f"Postfix log {found.path}"
+        return "ok", f"Postfix log {path}"
     return "ok", "files in the outbox"
 
 
@@ -242,9 +243,9 @@ def _bounces(now):
     if settings.EMAIL_URL.startswith("file:"):
         return "ok", "none: emails are written to files"
     if esp := _esp_with_events():
-        where, last = _events_address(esp), LetterFact.objects.filter(via=esp.name).first()
+        events_url, last = _events_address(esp), LetterFact.objects.filter(via=esp.name).first()
         if last is None:
-            return "note", f"no events from {esp.title} yet: let it post events to {where}."
+            return "note", f"no events from {esp.title} yet: let it post events to {events_url}."
         return "ok", f"events from {esp.title}, the last on {last.noted_at:%Y-%m-%d}"
     if unread := len(list(unreadable.folder().glob("*.eml"))):
         return "note", f"{counted(unread, 'unreadable message')}: see {unreadable.folder()}."
@@ -252,8 +253,8 @@ def _bounces(now):
         try:
             with mailboxes.mailbox_for(settings.BOUNCE_MAILBOX).open():
                 return "ok", f"sent to {address}, read from BOUNCE_MAILBOX"
-        except mailboxes.MailboxError as trouble:
-            return "wrong", f"cannot read BOUNCE_MAILBOX: {trouble}. Bounces wait there."
+        except mailboxes.MailboxError as error:
+            return "wrong", f"cannot read BOUNCE_MAILBOX: {error}. Bounces wait there."
     last = LetterFact.objects.filter(via="mail").first()
     if last is None and (esp := esps.esp_of(settings.EMAIL_URL)):
         name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"
@@ -303,8 +304,8 @@ def _search_index(now):
         index_store.load(row)
     except index_store.Damaged as reason:
         return "note", f"{reason}; a worker rebuilds it within ten minutes."
-    said = f"{counted(row.papers, 'paper')}, {row.size / 1e6:.1f} MB"
-    return "ok", f"{said}, written {row.written_at:%Y-%m-%d %H:%M} UTC"
+    text = f"{counted(row.papers, 'paper')}, {row.size / 1e6:.1f} MB"
+    return "ok", f"{text}, written {row.written_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _embeddings(now):
@@ -320,18 +321,18 @@ def _embeddings(now):
     since, days = embeddings.window(now), settings.CORPUS_DAYS
     papers = Paper.objects.filter(day__gte=since).count()
     missing = embeddings.missing(model, since).count()
-    said = f"{papers - missing} of {counted(papers, 'paper')} of the last {days} days"
+    text = f"{papers - missing} of {counted(papers, 'paper')} of the last {days} days"
     if missing:
-        return "note", f"{said}; workers add the others, or run `manage.py embed`."
-    return "ok", said
+        return "note", f"{text}; workers add the others, or run `manage.py embed`."
+    return "ok", text
 
 
 def _papers(now):
     newest = Paper.objects.first()
     if newest is None or (timezone.localdate(now) - newest.day).days >= settings.NEW_DAYS:
         command = "harvest" if registry.enabled() else "import_papers FILE"
-        said = f"none of the last {settings.NEW_DAYS} days, so digests are empty"
-        return "wrong", f"{said}: run `manage.py {command}`."
+        text = f"none of the last {settings.NEW_DAYS} days, so digests are empty"
+        return "wrong", f"{text}: run `manage.py {command}`."
     return "ok", f"{Paper.objects.count():,}, the newest from {newest.day}"
 
 
@@ -355,27 +356,27 @@ def _topics(now):
 def _alarms(now):
     current = alarms.known(now)
     for alarm in current:
-        said = f"[{alarm.name}] {alarm.said} See `{alarm.name}` in docs/maintenance.md."
-        yield CheckResult("alarm", "wrong", said)
+        text = f"[{alarm.name}] {alarm.said} See `{alarm.name}` in docs/maintenance.md."
+        yield CheckResult("alarm", "wrong", text)
     last = heartbeats.last(heartbeats.TICK)
     if last is None:
-        said = (
+        text = (
             "not running yet: start `manage.py serve`, or Celery beat and a worker, or run "
             "`manage.py tick` by cron."
         )
-        yield CheckResult("scheduler", "note", said)
+        yield CheckResult("scheduler", "note", text)
     elif not current:
         yield CheckResult("alarms", "ok", f"none; the scheduler last ran at {status.utc(last)}")
 
 
 def _dns_records(resolver):
     domains = dns_check.domains()
-    for names, said in (
+    for names, advice in (
         (EXAMPLE_NAMES, "is an example: set it before you send emails."),
         (PRIVATE_NAMES, "is a private domain: there are no records to publish."),
     ):
         if any(f".{domain}".endswith(tuple(f".{name}" for name in names)) for domain in domains):
-            yield CheckResult("DNS records", "note", f"DEFAULT_FROM_EMAIL {said}")
+            yield CheckResult("DNS records", "note", f"DEFAULT_FROM_EMAIL {advice}")
             return
     resolver = resolver or dns_check.system_resolver()
     yield from (CheckResult(*record) for record in dns_check.examine(resolver))

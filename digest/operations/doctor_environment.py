@@ -90,21 +90,21 @@ def _query_value(sql):
 
 def clocks(now) -> Result:
     # Emails are due by the database's clock, log-ins and links expire by the machine's.
-    apart = abs((clock.database_now() - timezone.now()).total_seconds())
-    if apart > MAX_SKEW_SECONDS:
-        said = f"this machine and the database are {apart:,.0f} seconds apart: set both by NTP."
-        return "wrong", said
-    if apart > SKEW_SECONDS:
-        return "note", f"this machine and the database are {apart:.0f} seconds apart."
+    skew = abs((clock.database_now() - timezone.now()).total_seconds())
+    if skew > MAX_SKEW_SECONDS:
+        text = f"this machine and the database are {skew:,.0f} seconds apart: set both by NTP."
+        return "wrong", text
+    if skew > SKEW_SECONDS:
+        return "note", f"this machine and the database are {skew:.0f} seconds apart."
     return "ok", "this machine and the database agree"
 
 
 def names(now) -> Result:
-    likely = settings.MISSPELT_SETTINGS
-    said = [f"{name} is not a setting. Did you mean {meant}?" for name, meant in likely]
+    misspelt = settings.MISSPELT_SETTINGS
+    notes = [f"{name} is not a setting. Did you mean {setting}?" for name, setting in misspelt]
     if ignored := sorted(settings.RANKING.keys() - {"cut"}):
-        said.append(f"RANKING takes cut alone. Remove {', '.join(ignored)}, which has no effect.")
-    return ("note", " ".join(said)) if said else ("ok", "no misspelt settings")
+        notes.append(f"RANKING takes cut alone. Remove {', '.join(ignored)}, which has no effect.")
+    return ("note", " ".join(notes)) if notes else ("ok", "no misspelt settings")
 
 
 def site(now) -> Result:
@@ -124,8 +124,8 @@ def site(now) -> Result:
 
 
 def proxies(now) -> Result:
-    asked = Consent.objects.filter(act=Consent.Act.ASKED, ip__isnull=False).order_by("-pk")
-    last = list(asked.values_list("ip", flat=True)[:SIGN_UPS])
+    sign_ups = Consent.objects.filter(act=Consent.Act.ASKED, ip__isnull=False).order_by("-pk")
+    last = list(sign_ups.values_list("ip", flat=True)[:SIGN_UPS])
     if len(last) == SIGN_UPS and len(set(last)) == 1 and not ip_address(last[0]).is_global:
         return "note", (
             f"the last {SIGN_UPS} sign-ups all came from {last[0]}, which is not a public "
@@ -181,23 +181,23 @@ def data(now) -> Result:
             "user that runs Paperboy, or set DATA_DIR to another one."
         )
     disk = shutil.disk_usage(folder)
-    room = f"{disk.free / 10**9:,.1f} of {disk.total / 10**9:,.0f} GB free"
+    free_space = f"{disk.free / 10**9:,.1f} of {disk.total / 10**9:,.0f} GB free"
     if alarms.is_nearly_full(disk):
-        return "wrong", f"{folder}: only {room}. See `disk` in docs/maintenance.md."
+        return "wrong", f"{folder}: only {free_space}. See `disk` in docs/maintenance.md."
     if folder.stat().st_mode & stat.S_IRWXO:
         return "note", f"other users of this machine can read {folder}: run `chmod o= {folder}`."
-    return "ok", f"{folder}: {room}"
+    return "ok", f"{folder}: {free_space}"
 
 
 def cache(now) -> Result:
-    where = urlsplit(str(settings.CACHES["default"].get("LOCATION", "")))
-    if not where.scheme:
+    location = urlsplit(str(settings.CACHES["default"].get("LOCATION", "")))
+    if not location.scheme:
         return "ok", "in the memory of each process"
     key = f"doctor-{uuid4().hex}"
     caches["default"].set(key, "here", timeout=5)  # An error of it is the doctor's result.
     if caches["default"].get(key) != "here":
         return "wrong", "the cache loses values at once: check the server in CACHE_URL."
-    return "ok", f"{where.scheme} answers"
+    return "ok", f"{location.scheme} answers"
 
 
 def sources(now) -> Result:

@@ -122,17 +122,17 @@ PUBLIC_ALARMS = {
 
 def degradations(now: datetime) -> list[str]:
     """Return what is wrong while the service works. Visitors may read it: no causes."""
-    found = alarms.known(now)
-    names = {alarm.name for alarm in found}
+    active = alarms.known(now)
+    names = {alarm.name for alarm in active}
     sentences = [] if is_writable() else ["Nothing can be saved and no emails are sent now."]
-    sentences += [alarm.said for alarm in found if alarm.name == "papers"]
+    sentences += [alarm.said for alarm in active if alarm.name == "papers"]
     last = last_harvests()
     titles = registry.titles(last)
     for source, run in last.items():
         if run is not None and run.state == Harvest.State.FAILED:
             when = f"{run.touched_at:%-d %B %Y at %H:%M} UTC"
-            said = f"The last import from {titles[source]} failed, on {when}: see the admin panel."
-            sentences.append(said)
+            text = f"The last import from {titles[source]} failed, on {when}: see the admin panel."
+            sentences.append(text)
     if circuit_breaker.current().blocked_reason(now):
         sentences.append("No emails are sent now: see the admin panel.")
     return sentences + [text for name, text in PUBLIC_ALARMS.items() if name in names]

@@ -39,6 +39,6 @@ def record_key(now: datetime) -> None:
 
 def last_unknown_key(now: datetime) -> datetime | None:
     """Return when a key that is not set any more was last in use, or None if there is none."""
-    known = [KEY_PREFIX + key_hash[:16] for key_hash in known_hashes(KEY_SALT, "")]
+    current_keys = [KEY_PREFIX + key_hash[:16] for key_hash in known_hashes(KEY_SALT, "")]
     keys = Pulse.objects.filter(pk__startswith=KEY_PREFIX, at__gte=now - MAX_KEY_AGE)
-    return keys.exclude(pk__in=known).order_by("-at").values_list("at", flat=True).first()
+    return keys.exclude(pk__in=current_keys).order_by("-at").values_list("at", flat=True).first()

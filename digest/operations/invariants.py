@@ -106,9 +106,9 @@ class InvariantResult:
         """Return the result in words, without addresses."""
         if not self.count:
             return "OK"
-        more = ", …" if self.count > len(self.examples) else ""
+        ellipsis = ", …" if self.count > len(self.examples) else ""
         ids = ", ".join(map(str, self.examples))
-        return f"violated by {counted(self.count, 'row')} ({self.kind} {ids}{more})"
+        return f"violated by {counted(self.count, 'row')} ({self.kind} {ids}{ellipsis})"
 
     def add(self, rows: QuerySet) -> None:
         if count := rows.count():
@@ -166,10 +166,10 @@ def overdue(now, late: timedelta) -> QuerySet:
     if not circuit_breaker.is_on_since(now - late):
         return Subscriber.objects.none()
     wait = late + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
-    again = Letter.objects.open().filter(day__isnull=False, closes_at__gt=now)
-    again = again.exclude(state__in=Letter.UNSENT, repeats=0)
-    again = again.filter(subscriber=OuterRef("pk"))
-    return Subscriber.objects.due(now - wait).exclude(Exists(again))
+    resendable = Letter.objects.open().filter(day__isnull=False, closes_at__gt=now)
+    resendable = resendable.exclude(state__in=Letter.UNSENT, repeats=0)
+    resendable = resendable.filter(subscriber=OuterRef("pk"))
+    return Subscriber.objects.due(now - wait).exclude(Exists(resendable))
 
 
 def _not_planned(_, now):
@@ -194,13 +194,13 @@ def _forgotten(_, now):
     held = Q(state__in=[State.CLAIMED, State.TRANSMITTING])
     held &= Q(lease_until=None) | Q(lease_until__lt=now - SWEEP_DELAY)
     waiting = Q(state=State.PLANNED, next_try_at=None)
-    asked = Q(state=State.UNCERTAIN) & (Q(next_try_at=None) | Q(next_try_at__lt=now - SWEEP_DELAY))
-    return Letter.objects.open().filter(held | waiting | asked)
+    lookup = Q(state=State.UNCERTAIN) & (Q(next_try_at=None) | Q(next_try_at__lt=now - SWEEP_DELAY))
+    return Letter.objects.open().filter(held | waiting | lookup)
 
 
 def _end_without_moment(letters, now):
-    ended = ~Q(state__in=Letter.OPEN)
-    return letters.rows.filter(ended & Q(ended_at=None) | ~ended & Q(ended_at__isnull=False))
+    is_ended = ~Q(state__in=Letter.OPEN)
+    return letters.rows.filter(is_ended & Q(ended_at=None) | ~is_ended & Q(ended_at__isnull=False))
 
 
 def _end_without_reason(letters, now):
@@ -233,8 +233,8 @@ def _tried_uncounted(letters, now):
 
 def _bytes_lost(_, now):
     # After the final check, a letter may have to be sent again with the same bytes.
-    there = Exists(Volley.objects.filter(pk=OuterRef("volley")))
-    return Letter.objects.open().exclude(mime_size=0).filter(~there)
+    is_stored = Exists(Volley.objects.filter(pk=OuterRef("volley")))
+    return Letter.objects.open().exclude(mime_size=0).filter(~is_stored)
 
 
 # ---- One digest a day
@@ -248,11 +248,11 @@ def _too_near(letters, now):
     """
     may_have_arrived = Q(left_at__isnull=False)
     may_have_arrived &= ~Q(state__in=[State.SKIPPED, State.MISSED], repeats=0)
-    of_one = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__lt=OuterRef("day"))
-    earlier = of_one.filter(may_have_arrived)
+    digests = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__lt=OuterRef("day"))
+    earlier = digests.filter(may_have_arrived)
     before = Subquery(earlier.order_by("-day").values("left_at")[:1])
-    rest = MIN_GAP_AFTER_FIRST - CLOCK_SKEW
-    too_near = Q(left_at__lt=F("before") + rest, left_at__gt=F("before") - rest)
+    min_gap = MIN_GAP_AFTER_FIRST - CLOCK_SKEW
+    too_near = Q(left_at__lt=F("before") + min_gap, left_at__gt=F("before") - min_gap)
     return letters.rows.alias(before=before).filter(may_have_arrived, too_near, day__isnull=False)
 
 
@@ -312,8 +312,8 @@ def _last_step_elsewhere(letters, now):
 def _steps_apart(letters, now):
     # The first event begins with no state, each other with that of the event before.
     before = Window(Lag("became", default=Value("")), partition_by="letter", order_by="pk")
-    apart = letters.events.annotate(before=before).exclude(was=F("before"))
-    return letters.rows.filter(pk__in=apart.values("letter"))
+    out_of_order = letters.events.annotate(before=before).exclude(was=F("before"))
+    return letters.rows.filter(pk__in=out_of_order.values("letter"))
 
 
 def _accepted_without_proof(letters, now):

@@ -134,9 +134,9 @@ def _counts(rows, name, choices):
 
 def _deliveries(now):
     recent = db.rows_since(Letter, "created_at", now - 8 * DAY).filter(day__isnull=False)
-    newest = recent.order_by("-day").values_list("day", flat=True).distinct()[:2]
-    ended = recent.order_by().filter(day__in=list(newest))
-    yield _gauge("digest_letters_two_days", _counts(ended, "state", State), "state")
+    newest_days = recent.order_by("-day").values_list("day", flat=True).distinct()[:2]
+    newest_letters = recent.order_by().filter(day__in=list(newest_days))
+    yield _gauge("digest_letters_two_days", _counts(newest_letters, "state", State), "state")
     letters = db.rows_since(Letter, "created_at", now - DAY).order_by()
     accepted, left = letters.filter(state=State.ACCEPTED), letters.filter(left_at__isnull=False)
     lags = accepted.filter(day__isnull=False).annotate(lag=F("ended_at") - F("created_at"))
@@ -184,9 +184,9 @@ def _rare() -> list[Metric]:
 
 class Figures:
     def collect(self) -> list[Metric]:
-        kept = caches["pages"]
-        frequent = kept.get_or_set("frequent-metrics", _frequent, FREQUENT_SECONDS)
-        return frequent + kept.get_or_set("rare-metrics", _rare, RARE_SECONDS)
+        cache = caches["pages"]
+        frequent = cache.get_or_set("frequent-metrics", _frequent, FREQUENT_SECONDS)
+        return frequent + cache.get_or_set("rare-metrics", _rare, RARE_SECONDS)
 
 
 def text() -> bytes:

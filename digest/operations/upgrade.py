@@ -73,8 +73,8 @@ def add_sources(using, **kwargs) -> None:
 
 def prepare_topics(write: Callable[[str], None]) -> None:
     """Create the starter topics if there are none, and finish moving followers of merged topics."""
-    if made := starter_topics.make_topics():
-        write(f"Created {counted(made, 'starter topic')}.")
+    if count := starter_topics.make_topics():
+        write(f"Created {counted(count, 'starter topic')}.")
     if moved := _move_followers():
         write(f"Moved {counted(moved, 'follower')} of merged topics.")
 
@@ -104,11 +104,11 @@ def _move_followers() -> int:
                 locked = Subscriber.objects.filter(pk__in=ids).order_by("pk").select_for_update()
                 list(locked.values_list("pk", flat=True))
                 old = topic.preferences.filter(subscriber__in=ids)
-                same = {"subscriber": OuterRef("subscriber")}
+                of_subscriber = {"subscriber": OuterRef("subscriber")}
                 stronger = Q(stance=Stance.MUTE) & ~Q(stance=OuterRef("stance"))
                 stronger |= Q(stance=OuterRef("stance"), weight__gt=OuterRef("weight"))
-                stays.filter(Exists(old.filter(stronger, **same))).delete()
-                old.filter(Exists(stays.filter(**same))).delete()
+                stays.filter(Exists(old.filter(stronger, **of_subscriber))).delete()
+                old.filter(Exists(stays.filter(**of_subscriber))).delete()
                 old.update(topic=topic.merged_into_id)
             moved += len(ids)
     return moved

@@ -86,8 +86,7 @@ def due_of(subscriber: Subscriber, now) -> DueSubscriber:
 
 def _next_digest(day, subscriber):
     """Return the subscriber's next digest day after this one, and its moment."""
-    theirs = subscriber.hour, subscriber.zone, subscriber.weekdays
-    return schedule.next_due(day + ONE_DAY, *theirs)
+    return schedule.next_due(day + ONE_DAY, subscriber.hour, subscriber.zone, subscriber.weekdays)
 
 
 def last_completed(
@@ -98,15 +97,15 @@ def last_completed(
     Days before the subscriber's latest sign-up don't count. Undoing an unsubscription or changing
     the address is no sign-up.
     """
-    had = Digest.objects.completed().filter(subscriber=OuterRef("pk"), day__lt=before)
+    digests = Digest.objects.completed().filter(subscriber=OuterRef("pk"), day__lt=before)
     began_at = Coalesce(OuterRef("began_at"), Value(datetime.min.replace(tzinfo=UTC)))
-    had = had.filter(letter__created_at__gte=began_at).order_by("-day")
+    digests = digests.filter(letter__created_at__gte=began_at).order_by("-day")
     # A subquery with a limit runs for each subscriber, by an index. With a join, PostgreSQL may
     # read all digests.
-    of_each = Subscriber.objects.filter(among("pk", (subscriber.pk for subscriber in subscribers)))
-    last = of_each.values_list(Subquery(had.values("pk")[:1]), flat=True)
-    found = Digest.objects.filter(among("pk", filter(None, last))).order_by()
-    rows = found.values_list("subscriber_id", "day", "letter__created_at", "letter__reason")
+    rows = Subscriber.objects.filter(among("pk", (subscriber.pk for subscriber in subscribers)))
+    last_ids = rows.values_list(Subquery(digests.values("pk")[:1]), flat=True)
+    digests = Digest.objects.filter(among("pk", filter(None, last_ids))).order_by()
+    rows = digests.values_list("subscriber_id", "day", "letter__created_at", "letter__reason")
     return {
         # When a day that was recovered from a log was planned is unknown.
         pk: (day, start_of(day) - ONE_DAY if reason == reconcile.REASON else planned_at)
@@ -146,8 +145,8 @@ def lock_unchanged(subscribers: Collection[Subscriber]) -> set[int]:
 
 def set_next_due(moments: Mapping[int, datetime]) -> None:
     """Set `next_due_at` by subscriber id, in the caller's transaction."""
-    together = defaultdict(list)
+    ids_by_moment = defaultdict(list)
     for pk, moment in moments.items():
-        together[moment].append(pk)
-    for moment, ids in together.items():
+        ids_by_moment[moment].append(pk)
+    for moment, ids in ids_by_moment.items():
         Subscriber.objects.filter(among("pk", ids)).update(next_due_at=moment)

@@ -61,9 +61,9 @@ class Explanation:
         return bool(letter) and letter.ended_at is None
 
 
-def explain(subscriber, asked: str, day: date, now) -> Explanation:
+def explain(subscriber, reference: str, day: date, now) -> Explanation:
     """Return why a paper is, or is not, in the subscriber's digest of this local day."""
-    paper = find_paper(asked)
+    paper = find_paper(reference)
     if paper is None:
         return Explanation(day=day)
     works = [paper.pk, *aliases_of(Paper.objects.filter(pk=paper.pk))]
@@ -92,8 +92,8 @@ def explain(subscriber, asked: str, day: date, now) -> Explanation:
 def _diagnosis(due, window, paper) -> Diagnosis | None:
     """Return the ranking's diagnosis of a paper, or None if it is not in the window."""
     selection.rank([due], window)
-    chosen = {choice.paper: choice for choice in due.papers}
-    choice = chosen.get(paper.pk)
+    choices = {choice.paper: choice for choice in due.papers}
+    choice = choices.get(paper.pk)
     if choice and choice.group == Pick.Group.SHARED:
         return Diagnosis("shared")
     if choice and choice.basis == Pick.Basis.SECOND:
@@ -104,17 +104,17 @@ def _diagnosis(due, window, paper) -> Diagnosis | None:
     if members := due.member_profiles:
         follows = dict.fromkeys(interest for member in members for interest in member.follows)
         profile = replace(profile, follows=tuple(follows), learned=None)
-    known = window.model, window.papers, profile, _excluded(due, window), paper.pk
+    arguments = window.model, window.papers, profile, _excluded(due, window), paper.pk
     parameters, since = Parameters.of(settings.RANKING), window.since(due.new_after)
-    diagnosis = for_display(diagnose(*known, parameters, since))
+    diagnosis = for_display(diagnose(*arguments, parameters, since))
     if choice and members:  # Its topic is not private, as that of the diagnosis may be.
-        place = [*chosen].index(paper.pk) + 1
-        return Diagnosis("chosen", interest=choice.topic, place=place, of=len(chosen))
-    if members and diagnosis.interest and diagnosis.what not in ("chosen", "passed"):
+        place = [*choices].index(paper.pk) + 1
+        return Diagnosis("chosen", interest=choice.topic, place=place, of=len(choices))
+    if members and diagnosis.interest and diagnosis.outcome not in ("chosen", "passed"):
         return Diagnosis("unasked")  # Only reasons of the group's papers may name a member's topic.
-    if diagnosis.what == "chosen" and not choice:
+    if diagnosis.outcome == "chosen" and not choice:
         # A second chance took its place, or it waits for a day with new papers.
-        return replace(diagnosis, what="crowded" if due.papers else "passed")
+        return replace(diagnosis, outcome="crowded" if due.papers else "passed")
     return diagnosis
 
 
@@ -145,10 +145,10 @@ def why_nothing(subscriber, now) -> str:
         return ""
     since = full.day if full else since
     is_today = since == schedule.local_day(now, subscriber.zone)
-    said = _("Nothing today") if is_today else _("Nothing since %s") % _in_words(since)
+    sentence = _("Nothing today") if is_today else _("Nothing since %s") % _in_words(since)
     with suppress(model_store.NotFitted, slots.Busy):
-        said = f"{said}: {_cause(subscriber, last, full, now)}"
-    return f"{said}."
+        sentence = f"{sentence}: {_cause(subscriber, last, full, now)}"
+    return f"{sentence}."
 
 
 def _in_words(day: date) -> str:
@@ -189,22 +189,22 @@ def _cause(subscriber, last: Digest, full: Digest | None, now) -> str:
         Parameters.of(settings.RANKING),
         among=slice(first, None),
     )
-    found = [[match.paper for match in choices if match.group == "new"] for choices in ranked]
-    if not any(found):
+    new_ids = [[match.paper for match in choices if match.group == "new"] for choices in ranked]
+    if not any(new_ids):
         return _why_no_match(window, profile.follows, ranked[0])
-    matches = next(filter(None, found))
+    matches = next(filter(None, new_ids))
     is_next = Q(came_in_at=None) | Q(came_in_at__gt=last.letter.created_at)
-    waiting = window.rows.filter(is_next, pk__in=found[0]).count()
+    waiting = window.rows.filter(is_next, pk__in=new_ids[0]).count()
     places = [papers.places[paper_id] for paper_id in matches]
     mutes = [mute.name for mute in profile.mutes if muted(window.model, papers, mute)[places].any()]
-    what = [
+    reason = [
         _("for the next digest") if waiting else _("too old for the next digest"),
         _("muted (%s)") % wording.names(mutes),
         _("too similar to papers marked “Less like this”"),
         _("sent before, or in the library"),
-    ][found.index(matches)]
+    ][new_ids.index(matches)]
     count = waiting or len(matches)
-    return f"{ngettext('%d match', '%d matches', count) % count}, {what}"
+    return f"{ngettext('%d match', '%d matches', count) % count}, {reason}"
 
 
 def _why_no_match(window: Window, follows: Sequence[Interest], near_misses) -> str:
@@ -212,7 +212,7 @@ def _why_no_match(window: Window, follows: Sequence[Interest], near_misses) -> s
         columns = np.array([*map(word_column, terms)])
         return window.papers.vectors.columns.with_features(columns).any(axis=1)
 
-    own, unread, parts = [], [], []
+    own_lines, unreadable, parts = [], [], []
     names = [*filter(None, (interest.name for interest in follows))]
     for interest in follows:
         if interest.examples:
@@ -220,12 +220,12 @@ def _why_no_match(window: Window, follows: Sequence[Interest], near_misses) -> s
             continue
         queries = queries_of(interest.lines)
         if interest.is_own_words:
-            own += [query.text for query in queries if not query.is_text]
+            own_lines += [query.text for query in queries if not query.is_text]
         if not (queries or interest.categories or interest.authors):
-            unread.append(interest.name)
-    if unread:
-        parts.append(_("we can’t read %s") % wording.names(unread))
-    if unknown := unknown_words(are_known, own):
+            unreadable.append(interest.name)
+    if unreadable:
+        parts.append(_("we can’t read %s") % wording.names(unreadable))
+    if unknown := unknown_words(are_known, own_lines):
         parts.append(_("no recent paper mentions %s") % wording.names(unknown))
     if near_misses:
         paper, line = near_misses[0].paper, near_misses[0].topic

@@ -133,7 +133,8 @@ def due_batches(now, part: int | None = None) -> Iterator[list[DueSubscriber]]:
         due = due.alias(part=Mod("pk", settings.PLANNERS)).filter(part=part)
     if coverage.is_awaited(now):
         is_late = Q(next_due_at__lte=now - settings.HARVEST_GRACE)
-        due = due.alias(had=_any_of(Digest.objects.all())).filter(is_late | Q(had=None))
+        due = due.alias(any_digest=_any_of(Digest.objects.all()))
+        due = due.filter(is_late | Q(any_digest=None))
     while subscribers := list(due.filter(pk__gt=after)[:BATCH]):
         yield [due_of(subscriber, now) for subscriber in subscribers]
         after = subscribers[-1].pk
@@ -147,17 +148,17 @@ def rank_due(dues: Sequence[DueSubscriber], now, *, may_store=True, recent_only=
     planned = [due for due in dues if due.day is not None]
     if not planned:
         return
-    lasts = last_completed([due.subscriber for due in planned], max(due.day for due in planned))
+    last_days = last_completed([due.subscriber for due in planned], max(due.day for due in planned))
     model = model_store.current(now, may_store=may_store)
     today = schedule.local_day(now, UTC)
-    by_days = defaultdict(list)
+    dues_by_days = defaultdict(list)
     for due in planned:
-        last_day, planned_at = lasts.get(due.subscriber.pk, (None, None))
+        last_day, planned_at = last_days.get(due.subscriber.pk, (None, None))
         due.new_after = new_after(due.subscriber, planned_at, now)
         due.since = since_last(due.subscriber, last_day, due.day)
-        by_days[lookback_days(today, due.new_after)].append(due)
-    for days, some in sorted(by_days.items()):
-        rank(some, for_digests(model, today, days), recent_only=recent_only)
+        dues_by_days[lookback_days(today, due.new_after)].append(due)
+    for days, batch in sorted(dues_by_days.items()):
+        rank(batch, for_digests(model, today, days), recent_only=recent_only)
 
 
 def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
@@ -198,31 +199,31 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
     letters, events, digests, planned = [], [], [], []
     with transaction.atomic():
         locked = lock_days(dues, now)
-        days = [(due, day) for due, lacking in locked for day in lacking]
+        days = [(due, day) for due, unplanned_days in locked for day in unplanned_days]
         # Of those without papers, whoever had no digest yet gets a welcome.
         empty = [due.subscriber.pk for due, day in days if day == due.day and not due.papers]
         new = Subscriber.objects.filter(bulk_insert.among("pk", empty))
-        new = new.alias(had=_any_of(Digest.objects.not_missed())).filter(had=None)
-        new = set(new.values_list("pk", flat=True))
+        new = new.alias(any_digest=_any_of(Digest.objects.not_missed())).filter(any_digest=None)
+        new_ids = set(new.values_list("pk", flat=True))
         letter_ids = bulk_insert.reserve_ids(Letter, len(days))
         digest_ids = bulk_insert.reserve_ids(Digest, len(days))
         for (due, day), letter, digest in zip(days, letter_ids, digest_ids, strict=True):
             subscriber = due.subscriber
             kind, state, reason, ended_at = Letter.Kind.DIGEST, State.PLANNED, "", None
-            said = 0, None, {}
+            fields = 0, None, {}
             if day != due.day:
                 state, reason, ended_at = State.MISSED, "its day ended first", now
             else:
-                said = due.considered, due.since, receipt
+                fields = due.considered, due.since, receipt
                 planned.append((digest, due))
-                if subscriber.pk in new:
+                if subscriber.pk in new_ids:
                     kind = Letter.Kind.WELCOME
                 elif not due.papers and not subscriber.wants_quiet_days:
                     state, reason, ended_at = State.SKIPPED, NOTHING_TO_SAY, now
             closes_at = schedule.send_deadline(day, subscriber.zone)
             letters.append((letter, subscriber.pk, day, kind, state, reason, closes_at, ended_at))
             events.append((letter, state, reason))
-            digests.append((digest, letter, subscriber.pk, day, uuid4(), *said))
+            digests.append((digest, letter, subscriber.pk, day, uuid4(), *fields))
         bulk_insert.insert(Letter, LETTER, letters, created_at=now, next_try_at=now)
         bulk_insert.insert(LetterEvent, ("letter_id", "became", "note"), events, at=now, attempt=0)
         bulk_insert.insert(Digest, DIGEST, digests)
@@ -237,13 +238,13 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
 
 def _forget_senders(planned):
     """Remove names and notes of recommendations that ended since the papers were ranked."""
-    bases = ((digest, {choice.basis for choice in due.papers}) for digest, due in planned)
-    if ids := [digest for digest, known in bases if "advice" in known]:
-        same = {"paper": "paper", "receiver": "subscriber", "sender_name": "topic_name"}
-        valid = {name: OuterRef(field) for name, field in same.items()}
+    ids = [digest for digest, due in planned if "advice" in {choice.basis for choice in due.papers}]
+    if ids:
+        fields = {"paper": "paper", "receiver": "subscriber", "sender_name": "topic_name"}
+        matches_pick = {name: OuterRef(field) for name, field in fields.items()}
         advised = Pick.objects.filter(bulk_insert.among("digest", ids), basis=Pick.Basis.ADVICE)
-        ended = advised.filter(~Exists(Recommendation.objects.valid().filter(**valid)))
-        ended.update(topic_name="", terms=[])
+        ended_picks = advised.filter(~Exists(Recommendation.objects.valid().filter(**matches_pick)))
+        ended_picks.update(topic_name="", terms=[])
 
 
 def _any_of(digests):
@@ -262,7 +263,7 @@ def _save_picks(digests):
         for position, choice in enumerate(due.papers, start=1):
             leader = len(rows)
             rows.append((None, *ids, *pick_values(choice, position)))
-            rows += [(leader, *ids, *pick_values(choice, None, one)) for one in choice.relatives]
+            rows += [(leader, *ids, *pick_values(choice, None, pk)) for pk in choice.relatives]
     ids = bulk_insert.reserve_ids(Pick, len(rows))
     pairs = zip(ids, rows, strict=True)
     picks = ((pk, None if leader is None else ids[leader], *row) for pk, (leader, *row) in pairs)

@@ -107,28 +107,28 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
     Runs at most six queries with a search index.
     """
     profile, is_cut = bounded(profile)
-    new, window = windows(now)
-    first = first_digest(profile, now, window=new)
+    first_window, window = windows(now)
+    first = first_digest(profile, now, window=first_window)
     begin = window.day - timedelta(days=PREVIEW_DAYS)
     days = [begin + timedelta(days=offset) for offset in range(-1, PREVIEW_DAYS)]
     # Earlier papers would have been sent before.
-    before = _ranked(profile, window, now, pairwise(days), (), window.begin(begin))[::-1]
-    near = Day(window.day, 0)
-    if not any(day.choices for day in (first, *before)):
+    past_days = _ranked(profile, window, now, pairwise(days), (), window.begin(begin))[::-1]
+    near_day = Day(window.day, 0)
+    if not any(day.choices for day in (first, *past_days)):
         profile = replace(profile, wants_near=True)
-        further = replace(Parameters.of(settings.RANKING), near=NEAREST)
-        (choices,) = choose(window.model, window.papers, [profile], [()], further)
-        near.choices = choices
-    add_picks(first, *before, near)
-    return PreviewResult(first, before, near.picks, is_cut, window)
+        parameters = replace(Parameters.of(settings.RANKING), near=NEAREST)
+        (choices,) = choose(window.model, window.papers, [profile], [()], parameters)
+        near_day.choices = choices
+    add_picks(first, *past_days, near_day)
+    return PreviewResult(first, past_days, near_day.picks, is_cut, window)
 
 
 def add_picks(*days: Day) -> None:
     """Read the papers of days, and set their picks. Runs one query."""
     papers = Paper.objects.in_bulk(chosen_ids(choice for day in days for choice in day.choices))
     for day in days:
-        there = [choice for choice in day.choices if choice.paper in papers]  # Not deleted since.
-        day.picks = [unsaved_pick(choice, papers, n) for n, choice in enumerate(there, start=1)]
+        choices = [choice for choice in day.choices if choice.paper in papers]  # Not deleted since.
+        day.picks = [unsaved_pick(choice, papers, n) for n, choice in enumerate(choices, start=1)]
 
 
 def match_counts(
@@ -140,9 +140,9 @@ def match_counts(
     """
     window, parameters = window or windows(now)[1], Parameters.of(settings.RANKING)
     follows = bounded(Profile(tuple(dict.fromkeys(interests))))[0].follows
-    found = find(window.model, window.papers, follows, parameters)
+    retrieved = find(window.model, window.papers, follows, parameters)
     is_recent = window.papers.ages < PREVIEW_DAYS
-    counts = [int(is_recent[one.papers[one.margins >= 0]].sum()) for one in found]
+    counts = [int(is_recent[matches.papers[matches.margins >= 0]].sum()) for matches in retrieved]
     return dict(zip(follows, counts, strict=True))
 
 
@@ -156,10 +156,10 @@ def compare(
     """
     window = candidate_windows.for_pages(schedule.local_day(now, UTC))
     first = window.day - timedelta(days=PREVIEW_DAYS)
-    before = Pick.objects.filter(subscriber=subscriber, digest__day__lt=first)
-    lately = Q(paper__day__gte=first - timedelta(days=settings.NEW_DAYS))
-    recent = before.filter(lately | Q(paper__in=window.papers.aliases))
-    had = set(recent.values_list("paper_id", flat=True))
+    picks = Pick.objects.filter(subscriber=subscriber, digest__day__lt=first)
+    is_recent = Q(paper__day__gte=first - timedelta(days=settings.NEW_DAYS))
+    picks = picks.filter(is_recent | Q(paper__in=window.papers.aliases))
+    sent_ids = set(picks.values_list("paper_id", flat=True))
     (profile,) = profiles_of([subscriber])
     profile, is_cut = bounded(profile)
     changed, also_cut = bounded(changed)
@@ -169,12 +169,12 @@ def compare(
     def ranked(profile, weekdays):
         digest_days = [day for day in days if schedule.is_digest_day(day, weekdays)]
         pairs = [(last, day) for last, day in pairwise(digest_days) if day >= first]
-        return _ranked(profile, window, now, pairs, had)
+        return _ranked(profile, window, now, pairs, sent_ids)
 
-    today = ranked(profile, subscriber.weekdays)
+    current_days = ranked(profile, subscriber.weekdays)
     is_same = (changed, weekdays) == (profile, subscriber.weekdays)
-    after = today if is_same else ranked(changed, weekdays)
-    added, removed = _only_in(after, today), _only_in(today, after)
+    changed_days = current_days if is_same else ranked(changed, weekdays)
+    added, removed = _only_in(changed_days, current_days), _only_in(current_days, changed_days)
     papers = Paper.objects.in_bulk([*added, *removed])
     return PreviewDiff(
         [unsaved_pick(choice, papers) for pk, choice in added.items() if pk in papers],
@@ -207,31 +207,31 @@ def bounded(profile: Profile) -> tuple[Profile, bool]:
     return cut, cut != profile
 
 
-def _ranked(profile, window, now, days, had, earliest=0) -> list[Day]:
+def _ranked(profile, window, now, days, sent_ids, earliest=0) -> list[Day]:
     """Rank days, each with the digest day before it, the earliest first.
 
     Papers before the position `earliest` are left out.
     """
-    parameters, shown, ranked = Parameters.of(settings.RANKING), set(had), []
+    parameters, sent_ids, ranked = Parameters.of(settings.RANKING), set(sent_ids), []
     for previous, day in days:
         start = max(window.begin(day - timedelta(days=settings.NEW_DAYS)), earliest)
         # Tomorrow's papers are new today, but not on the days before: nobody had them yet.
         stop = window.begin(day + timedelta(days=1)) if day < window.day else len(window.papers)
         since = max(window.since(now - (window.day - previous)), earliest)
         (choices,) = choose(
-            *(window.model, window.papers, [profile], [shown], parameters),
+            *(window.model, window.papers, [profile], [sent_ids], parameters),
             since=[since],
             among=slice(start, stop),
         )
-        count = considered(window, since, shown, stop)
+        count = considered(window, since, sent_ids, stop)
         choices = in_sections(choices) if has_news(choices) else []
         ranked.append(Day(day, count, choices))
-        shown.update(chosen_ids(choices))
+        sent_ids.update(chosen_ids(choices))
     return ranked
 
 
 def _only_in(days, other_days) -> dict[str, Choice]:
     """Return the choices, by paper id, whose papers are not in the other days."""
-    there = {paper_id for day in other_days for paper_id in chosen_ids(day.choices)}
+    other_ids = {paper_id for day in other_days for paper_id in chosen_ids(day.choices)}
     choices = {choice.paper: choice for day in reversed(days) for choice in day.choices}
-    return {paper_id: choice for paper_id, choice in choices.items() if paper_id not in there}
+    return {paper_id: choice for paper_id, choice in choices.items() if paper_id not in other_ids}

@@ -32,11 +32,11 @@ PICK_FIELDS = ("paper_id", "position", "score", "basis", "topic_name", "group", 
 MAX_LIKED = 30  # The latest liked papers, which reasons may name.
 
 
-def pick_values(choice: Choice, position: int | None, folded: str = "") -> tuple:
+def pick_values(choice: Choice, position: int | None, folded_id: str = "") -> tuple:
     """Return the values of PICK_FIELDS, for the choice's paper or one that is folded into it."""
-    terms = [] if folded else choice.terms
-    why = choice.score, choice.basis, choice.topic, choice.group, terms
-    return folded or choice.paper, position, *why
+    terms = [] if folded_id else choice.terms
+    reason = choice.score, choice.basis, choice.topic, choice.group, terms
+    return folded_id or choice.paper, position, *reason
 
 
 def unsaved_pick(
@@ -63,11 +63,11 @@ def rank(dues: Sequence[DueSubscriber], window: Window, *, recent_only: bool = F
     """
     second = second_chances(window)
     read(dues, window, second.papers.ids, recent_only=recent_only)
-    by_day = defaultdict(list)
+    dues_by_day = defaultdict(list)
     for due in dues:
-        by_day[due.sent_until].append(due)
-    for sent_until, some in by_day.items():
-        _rank(some, window.after(sent_until), second.after(sent_until))
+        dues_by_day[due.sent_until].append(due)
+    for sent_until, batch in dues_by_day.items():
+        _rank(batch, window.after(sent_until), second.after(sent_until))
     _name_likes(dues, window)
     share(dues, window)
 
@@ -87,30 +87,30 @@ def read(
     for due, profile in zip(dues, profiles, strict=True):
         due.profile = profile
     add_groups(dues)
-    began = date.fromordinal(window.papers.first_day) - MAX_DAY_OFFSET if recent_only else date.min
-    _exclude(dues, window, others, began)
+    since = date.fromordinal(window.papers.first_day) - MAX_DAY_OFFSET if recent_only else date.min
+    _exclude(dues, window, others, since)
 
 
-def _exclude(dues, window, others, began) -> None:
+def _exclude(dues, window, others, since) -> None:
     """Exclude the papers of digests from a day on, of libraries, and `others` of any digest.
 
     Papers with another id in the window are among the others.
     """
-    picks, others = _picks_since(dues, began), [*window.papers.aliases, *others]
-    theirs = among("subscriber", (due.subscriber.pk for due in dues))
-    library = LibraryPaper.objects.filter(theirs)
+    picks, others = _picks_since(dues, since), [*window.papers.aliases, *others]
+    of_subscribers = among("subscriber", (due.subscriber.pk for due in dues))
+    library = LibraryPaper.objects.filter(of_subscribers)
     # With EXISTS: with a join or a list, SQLite would search every paper for every subscriber after
     # an ANALYZE.
     in_window = library.filter(Exists(window.rows.filter(pk=OuterRef("identity"))))
     rows = _pairs(in_window, "identity").union(
         _pairs(library.filter(identity__in=others), "identity"),
-        _pairs(Pick.objects.filter(theirs, paper__in=others), "paper_id"),
+        _pairs(Pick.objects.filter(of_subscribers, paper__in=others), "paper_id"),
         all=True,
     )
     excluded = defaultdict(set, {pk: {*papers} for pk, papers in picks.items()})
     for pk, paper_id in rows.order_by():  # A union can't have the model's order.
         excluded[pk].add(paper_id)
-    digests = Digest.objects.filter(theirs, recovered__isnull=False).order_by("day")
+    digests = Digest.objects.filter(of_subscribers, recovered__isnull=False).order_by("day")
     sent_until = {}
     for pk, recovered in digests.values_list("subscriber_id", "recovered"):
         excluded[pk].update(recovered.get("papers", ()))
@@ -125,14 +125,14 @@ def _pairs(rows, paper):
     return rows.order_by().values_list("subscriber_id", paper)
 
 
-def _picks_since(dues, day, **which):
+def _picks_since(dues, day, **filters):
     """Return the papers of digests from this day on, by subscriber id.
 
     The cost does not depend on the length of a history: a subquery runs for each subscriber, by
     indexes. With a join, PostgreSQL may read all picks.
     """
-    theirs = Pick.objects.filter(digest__subscriber=OuterRef("pk"), digest__day__gte=day, **which)
-    papers = theirs.order_by().values("digest__subscriber").annotate(all=StringAgg("paper", SPACE))
+    picks = Pick.objects.filter(digest__subscriber=OuterRef("pk"), digest__day__gte=day, **filters)
+    papers = picks.order_by().values("digest__subscriber").annotate(all=StringAgg("paper", SPACE))
     rows = Subscriber.objects.filter(among("pk", (due.subscriber.pk for due in dues)))
     rows = rows.values_list("pk", Subquery(papers.values("all")))
     return {pk: papers.split() for pk, papers in rows if papers}
@@ -143,13 +143,13 @@ def _rank(dues, window, second) -> None:
     ages, places = window.papers.ages, window.papers.places
     seconds = _second_chances(dues, window, second)
     for due, choices in zip(dues, _choose(dues, window), strict=True):
-        kept = [
+        choices = [
             choice
             for choice in choices
             # Nobody missed an older one: it is of an archive that was imported meanwhile.
             if choice.group != "missed" or ages[places[choice.paper]] <= settings.NEW_DAYS
         ]
-        due.papers = _filled(kept, seconds.get(due, []), due.profile.size)
+        due.papers = _filled(choices, seconds.get(due, []), due.profile.size)
         due.considered = considered(window, window.since(due.new_after), due.excluded)
 
 
@@ -178,10 +178,10 @@ def _choose(dues, window) -> list[list[Choice]]:
 
 def considered(window: Window, since: int, excluded: Iterable[str], stop: int | None = None) -> int:
     """Return how many papers between two positions are neither excluded nor withdrawn."""
-    new = slice(since, stop)
-    first, last, _ = new.indices(len(window.papers))
-    count = sum(first <= place < last for place in window.papers.places_of(excluded))
-    return last - first - int(window.papers.is_withdrawn[new].sum()) - count
+    span = slice(since, stop)
+    first, last, _ = span.indices(len(window.papers))
+    excluded_count = sum(first <= place < last for place in window.papers.places_of(excluded))
+    return last - first - int(window.papers.is_withdrawn[span].sum()) - excluded_count
 
 
 def has_news(choices: Iterable[Choice]) -> bool:
@@ -195,8 +195,8 @@ def has_news(choices: Iterable[Choice]) -> bool:
 def _filled(choices, seconds, size: int) -> list[Choice]:
     """Return the papers of a digest in its order, with a second chance in the missed group."""
     if len(choices) == size:
-        without = choices[: size - len(seconds)]
-        choices = without if has_news(without) else choices
+        shorter = choices[: size - len(seconds)]
+        choices = shorter if has_news(shorter) else choices
     if not has_news(choices):
         return []
     return in_sections([*choices, *seconds[: size - len(choices)]])
@@ -205,12 +205,12 @@ def _filled(choices, seconds, size: int) -> list[Choice]:
 def in_sections(choices: Sequence[Choice]) -> list[Choice]:
     """Return ranked choices in the order of a digest: by section, the one with the best first."""
     sections = [wording.group(choice.basis, choice.topic, choice.group) for choice in choices]
-    first: dict[tuple[str, str], int] = {}
+    first_place: dict[tuple[str, str], int] = {}
     for place, section in enumerate(sections):
-        first.setdefault(section, place)
+        first_place.setdefault(section, place)
     places = sorted(
         range(len(choices)),
-        key=lambda place: (GROUPS.index(choices[place].group), first[sections[place]]),
+        key=lambda place: (GROUPS.index(choices[place].group), first_place[sections[place]]),
     )
     return [choices[place] for place in places]
 
@@ -227,22 +227,22 @@ def _second_chances(dues, window, second) -> dict[DueSubscriber, list[Choice]]:
     if not second.papers.ids:
         return {}
     after = window.day - timedelta(days=SECOND_CHANCE_DAYS - 1)
-    had_one = _picks_since(dues, after, basis=Pick.Basis.SECOND)
-    single = [due for due in dues if due.member_profiles is None]
-    without = [due for due in single if due.subscriber.pk not in had_one]
-    profiles, excluded = [due.profile for due in without], [due.excluded for due in without]
-    return dict(zip(without, _choose_again(profiles, excluded, window, second), strict=True))
+    recent_picks = _picks_since(dues, after, basis=Pick.Basis.SECOND)
+    individuals = [due for due in dues if due.member_profiles is None]
+    eligible = [due for due in individuals if due.subscriber.pk not in recent_picks]
+    profiles, excluded = [due.profile for due in eligible], [due.excluded for due in eligible]
+    return dict(zip(eligible, _choose_again(profiles, excluded, window, second), strict=True))
 
 
 def _choose_again(profiles, excluded, window, second) -> list[list[Choice]]:
     """Return, for each profile, the paper with a second chance, or none."""
     still_new = {second.papers.ids[n] for n in second.papers.places_of(window.papers.ids)}
     excluded = [ids | still_new for ids in excluded]
-    single = [replace(profile, size=1, wants_near=False) for profile in profiles]
+    single_profiles = [replace(profile, size=1, wants_near=False) for profile in profiles]
     parameters = Parameters.of(settings.RANKING)
-    chosen = choose(second.model, second.papers, single, excluded, parameters)
+    ranked = choose(second.model, second.papers, single_profiles, excluded, parameters)
     of_second = {"group": "missed", "basis": Pick.Basis.SECOND.value}
-    return [[replace(choice, **of_second) for choice in choices] for choices in chosen]
+    return [[replace(choice, **of_second) for choice in choices] for choices in ranked]
 
 
 def first_digest(

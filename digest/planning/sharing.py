@@ -35,18 +35,18 @@ def add_groups(dues: Sequence[DueSubscriber]) -> None:
     for pk in (pk for pks in receivers.values() for pk in pks):
         due_of[pk].member_profiles = []
     in_groups = among("group", (group for group, pks in receivers.items() if pks))
-    joined = Membership.objects.joined().filter(in_groups | Q(among("subscriber", due_of)))
-    joined = list(joined.select_related("subscriber", "group").order_by("pk"))
-    profiles = profiles_of([membership.subscriber for membership in joined])
-    for membership, profile in zip(joined, profiles, strict=True):
+    memberships = Membership.objects.joined().filter(in_groups | Q(among("subscriber", due_of)))
+    memberships = list(memberships.select_related("subscriber", "group").order_by("pk"))
+    profiles = profiles_of([membership.subscriber for membership in memberships])
+    for membership, profile in zip(memberships, profiles, strict=True):
         group = membership.group
         for pk in receivers[group.pk]:
             size = due_of[pk].subscriber.size
             profile_of_member = replace(profile, size=size, wants_near=False)
             due_of[pk].member_profiles.append(profile_of_member)
         if due := due_of.get(membership.subscriber_id):
-            goes_to = [pk for pk in (group.channel_id, group.mailing_list_id) if pk]
-            due.groups.append((group.name, goes_to))
+            receiver_ids = [pk for pk in (group.channel_id, group.mailing_list_id) if pk]
+            due.groups.append((group.name, receiver_ids))
 
 
 def share(dues: Iterable[DueSubscriber], window: Window) -> None:
@@ -71,8 +71,8 @@ def share(dues: Iterable[DueSubscriber], window: Window) -> None:
         offers.append((receivers[pk], day, Choice(paper, 0.0, "advice", "shared", name, terms)))
     members = defaultdict(list)
     for due in receivers.values():
-        for name, goes_to in due.groups:
-            for pk in goes_to:
+        for name, receiver_ids in due.groups:
+            for pk in receiver_ids:
                 members[pk].append((due, name))
     after = window.day - timedelta(days=SHARED_DAYS)
     picks = Pick.objects.leading().filter(digest__subscriber__in=members, digest__day__gt=after)
@@ -82,18 +82,18 @@ def share(dues: Iterable[DueSubscriber], window: Window) -> None:
             offers.append((due, day, Choice(paper, 0.0, "group", "shared", name)))
     offers = [(due, choice) for due, day, choice in offers if day > (due.sent_until or date.min)]
     works = {choice.paper: {choice.paper} for _, choice in offers}
-    for other, same in aliases_of(Paper.objects.filter(pk__in=works)).items():
-        for paper in same:
-            works[paper].add(other)
+    for alias, paper_ids in aliases_of(Paper.objects.filter(pk__in=works)).items():
+        for paper in paper_ids:
+            works[paper].add(alias)
     known_ids = _known_among(offers, set().union(*works.values()))
     limits = {due: len(due.papers) + MAX_SHARED for due, _ in offers}
     for due, choice in offers:
-        same = works[choice.paper]
-        if known_ids[due] & same or len(due.papers) == limits[due]:
+        ids = works[choice.paper]
+        if known_ids[due] & ids or len(due.papers) == limits[due]:
             continue
         if choice.basis == "advice" or not _hides(due.profile.mutes, choice, window):
             due.papers.append(choice)
-            known_ids[due] |= same
+            known_ids[due] |= ids
 
 
 def _known_among(offers, ids) -> dict[DueSubscriber, set[str]]:
@@ -103,9 +103,9 @@ def _known_among(offers, ids) -> dict[DueSubscriber, set[str]]:
         for due, _ in offers
     }
     due_of = {due.subscriber.pk: due for due in known_ids}
-    theirs = among("subscriber", due_of)
-    picks = Pick.objects.filter(theirs, paper__in=ids).values_list("subscriber", "paper")
-    library = LibraryPaper.objects.filter(theirs, identity__in=ids)
+    of_subscribers = among("subscriber", due_of)
+    picks = Pick.objects.filter(of_subscribers, paper__in=ids).values_list("subscriber", "paper")
+    library = LibraryPaper.objects.filter(of_subscribers, identity__in=ids)
     for pk, paper in [*picks, *library.values_list("subscriber", "identity")]:
         known_ids[due_of[pk]].add(paper)
     return known_ids
@@ -121,20 +121,20 @@ def merged(of_members: Iterable[list[Choice]], papers: CandidateSet, size: int) 
     Reasons name no member. Those from feedback and from added papers lose their words, which only
     the member may see.
     """
-    by_idea = defaultdict(list)
+    rows_by_idea = defaultdict(list)
     for choices in of_members:
         for turn, choice in enumerate(choices):
             row = turn, choice.basis in PRIVATE, -choice.score, choice
-            by_idea[papers.ideas[papers.places[choice.paper]]].append(row)
-    ranked = [sorted(same, key=lambda row: row[:3]) for same in by_idea.values()]
-    ranked.sort(key=lambda same: (same[0][0], -len(same), min(row[2] for row in same)))
-    chosen = []
-    for same in ranked[:size]:
-        choice = same[0][3]
-        works = dict.fromkeys(one for row in same for one in (row[3].paper, *row[3].relatives))
-        why = {"basis": "group", "topic": "", "terms": ()} if choice.basis in PRIVATE else {}
-        chosen.append(replace(choice, relatives=tuple(works)[1:], **why))
-    return chosen
+            rows_by_idea[papers.ideas[papers.places[choice.paper]]].append(row)
+    ranked = [sorted(rows, key=lambda row: row[:3]) for rows in rows_by_idea.values()]
+    ranked.sort(key=lambda rows: (rows[0][0], -len(rows), min(row[2] for row in rows)))
+    merged_choices = []
+    for rows in ranked[:size]:
+        choice = rows[0][3]
+        works = dict.fromkeys(pk for row in rows for pk in (row[3].paper, *row[3].relatives))
+        reason = {"basis": "group", "topic": "", "terms": ()} if choice.basis in PRIVATE else {}
+        merged_choices.append(replace(choice, relatives=tuple(works)[1:], **reason))
+    return merged_choices
 
 
 def _hides(mutes, choice, window):

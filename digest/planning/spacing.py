@@ -37,16 +37,16 @@ def due_after_gap(dues: list[DueSubscriber], now) -> list[DueSubscriber]:
         if any(letter.state in Letter.UNSENT for letter in letters):
             continue
         ends = (gap_ends_at(letter, subscriber) for letter in letters)
-        moment = max(filter(None, ends), default=now)
-        if moment <= now:
+        gap_end = max(filter(None, ends), default=now)
+        if gap_end <= now:
             ready.append(due)
         else:
-            delayed[subscriber] = moment
+            delayed[subscriber] = gap_end
     if delayed:
         with transaction.atomic():
             unchanged = lock_unchanged(delayed)
-            for subscriber, moment in delayed.items():
-                subscriber.schedule_at(moment)
+            for subscriber, gap_end in delayed.items():
+                subscriber.schedule_at(gap_end)
             moments = {subscriber.pk: subscriber.next_due_at for subscriber in delayed}
             set_next_due({pk: moments[pk] for pk in unchanged})
     return ready
@@ -55,9 +55,9 @@ def due_after_gap(dues: list[DueSubscriber], now) -> list[DueSubscriber]:
 def expire_old(now) -> None:
     """End unsent digests of days before the recent ones, as after a week without sending."""
     older = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.UNSENT)
-    seen = 0
-    while letters := list(older.filter(pk__gt=seen).order_by("pk")[:CHUNK]):
-        seen = letters[-1].pk
+    last_pk = 0
+    while letters := list(older.filter(pk__gt=last_pk).order_by("pk")[:CHUNK]):
+        last_pk = letters[-1].pk
         _supersede(letters, now, "its day ended first")
 
 
@@ -69,12 +69,12 @@ def _recent_letters(dues, now):
     days = {due.subscriber.pk: due.day for due in dues if due.day is not None}
     # By the index on subscriber and day, so that the cost doesn't grow with a history.
     is_near = Q(state__in=Letter.UNSENT) | Q(left_at__gt=now - schedule.MIN_GAP)
-    found = Letter.objects.filter(among("subscriber", days), day__gt=now.date() - RECENT)
+    recent = Letter.objects.filter(among("subscriber", days), day__gt=now.date() - RECENT)
     letters = defaultdict(list)
-    for letter in found.filter(is_near | Q(day__in={*days.values()})).order_by():
+    for letter in recent.filter(is_near | Q(day__in={*days.values()})).order_by():
         letters[letter.subscriber_id].append(letter)
-    written = {pk for pk, theirs in letters.items() if days[pk] in [one.day for one in theirs]}
-    return {pk: theirs for pk, theirs in letters.items() if pk not in written}
+    planned_ids = {pk for pk in letters if days[pk] in [letter.day for letter in letters[pk]]}
+    return {pk: letters[pk] for pk in letters if pk not in planned_ids}
 
 
 def gap_ends_at(letter: Letter, subscriber):
@@ -91,16 +91,16 @@ def _supersede(letters, now, reason="the next day's was due") -> set[int]:
     Letters that a worker holds stay, and so do resent ones, which may have arrived.
     """
     unsent = (letter for letter in letters if letter.state in Letter.UNSENT)
-    waiting = [letter.pk for letter in unsent if not letter.repeats]
-    if not waiting:
+    unsent_ids = [letter.pk for letter in unsent if not letter.repeats]
+    if not unsent_ids:
         return set()
     with transaction.atomic():
-        free = Letter.objects.select_for_update(skip_locked=True).filter(pk__in=waiting)
-        free, ended = list(free.order_by("pk")), []
+        unlocked = Letter.objects.select_for_update(skip_locked=True).filter(pk__in=unsent_ids)
+        unlocked, cancelled = list(unlocked.order_by("pk")), []
         for state in Letter.UNSENT:
-            batch = [letter for letter in free if letter.state == state]
-            ended += transitions.end(batch, State.MISSED, reason, now)
-    return {letter.pk for letter in ended}
+            batch = [letter for letter in unlocked if letter.state == state]
+            cancelled += transitions.end(batch, State.MISSED, reason, now)
+    return {letter.pk for letter in cancelled}
 
 
 def lock_days(dues: Collection[DueSubscriber], now) -> list[tuple[DueSubscriber, list[date]]]:
@@ -116,14 +116,14 @@ def lock_days(dues: Collection[DueSubscriber], now) -> list[tuple[DueSubscriber,
     # In a statement of its own, which sees what was committed before the rows were locked.
     first = min({*days, now.date() - RECENT})
     letters = Letter.objects.filter(among("subscriber", unchanged), day__gte=first).order_by()
-    written, waiting = set(), set()
+    planned_days, waiting_ids = set(), set()
     rows = letters.filter(may_leave | Q(day__in=days)).annotate(is_on_its_way=may_leave)
     for pk, day, is_on_its_way in rows.values_list("subscriber_id", "day", "is_on_its_way"):
-        written.add((pk, day))
+        planned_days.add((pk, day))
         if is_on_its_way and dues[pk].day not in (day, None):
-            waiting.add(pk)
+            waiting_ids.add(pk)
     return [
-        (due, [day for day in due.days if (pk, day) not in written])
+        (due, [day for day in due.days if (pk, day) not in planned_days])
         for pk, due in dues.items()
-        if pk not in waiting
+        if pk not in waiting_ids
     ]

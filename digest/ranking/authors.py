@@ -18,11 +18,11 @@ WIDE_PUNCTUATION = str.maketrans("：，；、", ":,;;")
 APOSTROPHES = str.maketrans("", "", "'’`´")
 LETTERS = re.compile(rf"{text.LETTER}+")
 #: Words that a hyphen joins are one name: Wei-Lin Wang is not Wei Wang.
-JOINED = re.compile(rf"{LETTERS.pattern}(?:\.?-{LETTERS.pattern})*")
+HYPHENATED = re.compile(rf"{LETTERS.pattern}(?:\.?-{LETTERS.pattern})*")
 SUFFIXES = frozenset({"jr", "sr", "ii", "iii", "iv"})
 
 
-def queried_authors(said: str) -> tuple[str, ...]:
+def queried_authors(topic: str) -> tuple[str, ...]:
     """Return the authors that a topic's text names, or an empty tuple if it has no "author:".
 
     >>> queried_authors("author: Emmy Noether; Gödel, K."), queried_authors("authors and editors")
@@ -30,10 +30,10 @@ def queried_authors(said: str) -> tuple[str, ...]:
     >>> queried_authors("author: Emmy Noether, Kurt Gödel and Ada Lovelace")
     ('Emmy Noether', 'Kurt Gödel', 'Ada Lovelace')
     """
-    found = AUTHOR_QUERY.fullmatch(" ".join(said.translate(WIDE_PUNCTUATION).split()))
-    pieces = SEPARATOR.split(found[1]) if found else []
+    match = AUTHOR_QUERY.fullmatch(" ".join(topic.translate(WIDE_PUNCTUATION).split()))
+    pieces = SEPARATOR.split(match[1]) if match else []
     names = [name for piece in pieces for name in _listed(piece)]
-    return tuple(dict.fromkeys(name for name in names if _full(name)))
+    return tuple(dict.fromkeys(name for name in names if _full_words(name)))
 
 
 def _listed(piece: str) -> list[str]:
@@ -43,7 +43,7 @@ def _listed(piece: str) -> list[str]:
     """
     names: list[str] = []
     for name in filter(None, map(str.strip, piece.split(","))):
-        if names and all(word in SUFFIXES for word in _full(name)):
+        if names and all(word in SUFFIXES for word in _full_words(name)):
             names[-1] += f", {name}"
         else:
             names.append(name)
@@ -59,7 +59,7 @@ def is_called(author: str, name: str) -> bool:
     >>> is_called("Amalie Emmy Noether", "Emmy Noether"), is_called("Emmy N. Braun", "Emmy Noether")
     (True, False)
     """
-    return _is_called(_joined(_folded(author)), _joined(_folded(name)))
+    return _is_called(_hyphen_groups(_folded(author)), _hyphen_groups(_folded(name)))
 
 
 class Authors:
@@ -75,15 +75,16 @@ class Authors:
 
     def by_author(self, name: str) -> list[int]:
         """Return the positions of the papers by an author with this name, ascending."""
-        words, full = _joined(_folded(name)), _full(name)
-        having = [set(self._by_word.get(word, ())) for word in full]
-        may_be = set().union(*having)  # At least one word matches in full,
-        for word, in_full in zip(full, having, strict=True):  # and each at least by its initial.
-            may_be &= in_full.union(self._by_word.get(word[0], ()))
-            if not may_be:
+        words, full_words = _hyphen_groups(_folded(name)), _full_words(name)
+        numbers_by_word = [set(self._by_word.get(word, ())) for word in full_words]
+        # At least one word matches in full, and each at least by its initial.
+        candidates = set().union(*numbers_by_word)
+        for word, numbers in zip(full_words, numbers_by_word, strict=True):
+            candidates &= numbers.union(self._by_word.get(word[0], ()))
+            if not candidates:
                 break
-        found = [n for n in may_be if _is_called(_joined(self._names[n]), words)]
-        return sorted({self._papers[n] for n in found})
+        groups = {number: _hyphen_groups(self._names[number]) for number in candidates}
+        return sorted({self._papers[n] for n in candidates if _is_called(groups[n], words)})
 
 
 def _is_called(author: list[list[str]], name: list[list[str]]) -> bool:
@@ -93,39 +94,39 @@ def _is_called(author: list[list[str]], name: list[list[str]]) -> bool:
     If all words are written in full, the author may have further names. If initials stand for
     words, the author may not: Emmy N. Braun is not Emmy Noether.
     """
-    free = [(joined, word) for joined, words in enumerate(author) for word in words]
-    wanted, had, in_full, by_initial = [], set(), 0, 0
+    free_words = [(group, word) for group, words in enumerate(author) for word in words]
+    unequal_words, matched_groups, in_full, by_initial = [], set(), 0, 0
     for word in [word for words in name for word in words]:
-        found = next((candidate for candidate in free if candidate[1] == word), None)
-        if found is None:
-            wanted.append(word)
+        match = next((free for free in free_words if free[1] == word), None)
+        if match is None:
+            unequal_words.append(word)
             continue
-        free.remove(found)
-        had.add(found[0])
+        free_words.remove(match)
+        matched_groups.add(match[0])
         in_full += len(word) > 1
-    for word in wanted:
-        found = next((candidate for candidate in free if _is_initial(word, candidate[1])), None)
-        if found is not None:
-            free.remove(found)
+    for word in unequal_words:
+        match = next((free for free in free_words if _is_initial(word, free[1])), None)
+        if match is not None:
+            free_words.remove(match)
             by_initial += 1
         elif len(word) > 1 or in_full < 2:  # The initial of a second name may be missing.
             return False
-    unmatched = [joined for joined, word in free if len(word) > 1]
-    return in_full > 0 and had.isdisjoint(unmatched) and not (by_initial and unmatched)
+    unmatched = [group for group, word in free_words if len(word) > 1]
+    return in_full > 0 and matched_groups.isdisjoint(unmatched) and not (by_initial and unmatched)
 
 
 def _is_initial(word: str, other: str) -> bool:
     return 1 in (len(word), len(other)) and word[0] == other[0]
 
 
-def _folded(said: str) -> str:
-    return text.folded(said).translate(APOSTROPHES)
+def _folded(name: str) -> str:
+    return text.folded(name).translate(APOSTROPHES)
 
 
-def _joined(folded: str) -> list[list[str]]:
+def _hyphen_groups(folded_name: str) -> list[list[str]]:
     """Return the words of a folded name, grouped where a hyphen joins them."""
-    return [LETTERS.findall(joined) for joined in JOINED.findall(folded)]
+    return [LETTERS.findall(group) for group in HYPHENATED.findall(folded_name)]
 
 
-def _full(name: str) -> list[str]:
+def _full_words(name: str) -> list[str]:
     return [word for word in LETTERS.findall(_folded(name)) if len(word) > 1]

@@ -93,8 +93,9 @@ class CandidateSet:
 
     def places_of(self, ids: Iterable[str]) -> set[int]:
         """Return the positions of these papers, also of those with another id here."""
-        works = {same for paper_id in ids for same in (paper_id, *self.aliases.get(paper_id, ()))}
-        return {self.places[paper_id] for paper_id in works if paper_id in self.places}
+        ids = set(ids)
+        ids = ids.union(*(self.aliases.get(paper_id, ()) for paper_id in ids))
+        return {self.places[paper_id] for paper_id in ids if paper_id in self.places}
 
     @cached_property
     def is_withdrawn(self) -> np.ndarray:
@@ -134,9 +135,9 @@ class CandidateSet:
         0 for papers without an embedding.
         """
         mean, papers, older = self._centred
-        meant = unit(meanings - mean)
-        nearest = np.argpartition(-meant @ older.T, NEAREST)[:, :NEAREST]
-        return unit(meant + unit(older[nearest].mean(axis=1))) @ papers.T
+        centred = unit(meanings - mean)
+        nearest = np.argpartition(-centred @ older.T, NEAREST)[:, :NEAREST]
+        return unit(centred + unit(older[nearest].mean(axis=1))) @ papers.T
 
     @cached_property
     def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -151,8 +152,8 @@ class CandidateSet:
     def contains_quotes(self, query: Query, papers: np.ndarray) -> np.ndarray:
         """Return which of these papers contain all quotes of a query, (n_papers,)."""
         texts = map(text.folded, self.texts_of([self.ids[paper] for paper in papers.tolist()]))
-        said = [all(quote.search(folded) for quote in query.quote_patterns) for folded in texts]
-        return np.array(said, dtype=bool)
+        has_all = [all(pattern.search(body) for pattern in query.quote_patterns) for body in texts]
+        return np.array(has_all, dtype=bool)
 
     @cached_property
     def _authors(self) -> Authors:
@@ -168,19 +169,19 @@ class CandidateSet:
 
     def in_categories(self, categories: Sequence[str]) -> dict[int, bool]:
         """Return the papers of these categories, each with whether one is its primary category."""
-        found: dict[int, bool] = {}
+        papers: dict[int, bool] = {}
         for category in categories:
             for paper, is_primary in self._by_category.get(category, {}).items():
-                found[paper] = found.get(paper, False) or is_primary
-        return found
+                papers[paper] = papers.get(paper, False) or is_primary
+        return papers
 
     @cached_property
     def _by_category(self) -> dict[str, dict[int, bool]]:
-        found: dict[str, dict[int, bool]] = {}
+        papers_by_category: dict[str, dict[int, bool]] = {}
         for paper, categories in enumerate(self.categories):
             for place, category in enumerate(categories):
-                found.setdefault(category, {}).setdefault(paper, place == 0)
-        return found
+                papers_by_category.setdefault(category, {}).setdefault(paper, place == 0)
+        return papers_by_category
 
     # ---- Order and similarity
 
@@ -220,10 +221,10 @@ class CandidateSet:
             if group[first] == self.rank[first] and group[second] == self.rank[second]:
                 group[second] = group[first]
         works = [
-            (self.places[here], self.places[other])
-            for other, same in self.aliases.items()
-            for here in same
-            if here in self.places and other in self.places
+            (self.places[paper_id], self.places[alias])
+            for alias, paper_ids in self.aliases.items()
+            for paper_id in paper_ids
+            if paper_id in self.places and alias in self.places
         ]
         for first, second in self._in_order(works):
             group[second] = group[first]
@@ -237,16 +238,16 @@ class CandidateSet:
 
     def _alike(self) -> Iterator[tuple[int, int]]:
         """Yield the pairs of papers on the same idea."""
-        columns = self.vectors.columns
-        words = columns.by_text[:, columns.used % 2 == 0]
-        telling = np.flatnonzero(np.diff(words.indptr) >= MIN_WORDS)
-        directions = self.vectors.directions[telling]
-        for start in range(0, len(telling), BLOCK):
-            near = np.ones((len(telling[start : start + BLOCK]), len(telling) - start), dtype=bool)
+        features = self.vectors.columns
+        words = features.by_text[:, features.used % 2 == 0]
+        papers = np.flatnonzero(np.diff(words.indptr) >= MIN_WORDS)
+        directions = self.vectors.directions[papers]
+        for start in range(0, len(papers), BLOCK):
+            is_near = np.ones((len(papers[start : start + BLOCK]), len(papers) - start), dtype=bool)
             if directions.shape[1]:
-                near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
-            rows, columns_ = np.nonzero(np.triu(near, 1))
-            pairs = np.stack([telling[start + rows], telling[start + columns_]], axis=1)
+                is_near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
+            rows, columns = np.nonzero(np.triu(is_near, 1))
+            pairs = np.stack([papers[start + rows], papers[start + columns]], axis=1)
             for first in range(0, len(pairs), PAIRS):
                 batch = pairs[first : first + PAIRS]
                 cosines = np.asarray(words[batch[:, 0]].multiply(words[batch[:, 1]]).sum(axis=1))
@@ -266,13 +267,13 @@ class CandidateSet:
         voted = np.flatnonzero(self.upvotes > 0)
         if len(voted):
             ages = np.maximum(self.ages[voted], 0)
-            ahead = np.log1p(self.upvotes[voted]) - GATHERING * np.log1p(ages)
-            ahead = ahead - ahead.mean()
-            for habit in (np.floor(ages), np.array(self.fields)[voted]):
+            excess = np.log1p(self.upvotes[voted]) - GATHERING * np.log1p(ages)
+            excess = excess - excess.mean()
+            for groups in (np.floor(ages), np.array(self.fields)[voted]):
                 # The mean of each group, drawn to 0 by PRIOR members of no effect.
-                _, members = np.unique(habit, return_inverse=True)
-                means = np.bincount(members, ahead) / (np.bincount(members) + PRIOR)
-                ahead = ahead - means[members]
-            ahead /= max(float(ahead.std()), MIN_SPREAD)
-            trends[voted] = 1 / (1 + np.exp(-2 * (ahead - POPULAR)))
+                _, members = np.unique(groups, return_inverse=True)
+                means = np.bincount(members, excess) / (np.bincount(members) + PRIOR)
+                excess = excess - means[members]
+            excess /= max(float(excess.std()), MIN_SPREAD)
+            trends[voted] = 1 / (1 + np.exp(-2 * (excess - POPULAR)))
         return trends

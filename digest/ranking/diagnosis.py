@@ -26,7 +26,7 @@ class Diagnosis:
 
     Attributes
     ----------
-    what : str
+    outcome : str
         - chosen, seen (sent before), or second (a second chance);
         - muted (by `interest`), folded (into `other`), crowded (better papers fill the digest);
         - passed (it came in before the last digest, and does not score enough to come again);
@@ -41,7 +41,7 @@ class Diagnosis:
         Its rank among the papers that match, from 1, and their number; 0 if it is none of them.
     """
 
-    what: str
+    outcome: str
     score: float = 0.0
     cut: float = 0.0
     place: int = 0
@@ -67,8 +67,8 @@ def diagnose(
     for interest in profile.mutes:
         if muted(model, candidates, interest)[paper]:
             return Diagnosis("muted", interest=interest.name)
-    everything = replace(profile, size=len(candidates))
-    ranking = Ranking(model, candidates, [everything], [excluded], [since], parameters)
+    unlimited = replace(profile, size=len(candidates))
+    ranking = Ranking(model, candidates, [unlimited], [excluded], [since], parameters)
     picks = ranking.picks()
     places = np.flatnonzero(picks.paper == paper)
     if not len(places):
@@ -77,12 +77,12 @@ def diagnose(
     odds = -np.inf if picks.query[place] == NO_QUERY else picks.margin[place] + parameters.least
     score = float(expit(odds))
     diagnosis = Diagnosis("crowded", score, parameters.cut, place + 1, len(picks))
-    (chosen,) = Ranking(model, candidates, [profile], [excluded], [since], parameters).choices()
-    for choice in chosen:
+    (choices,) = Ranking(model, candidates, [profile], [excluded], [since], parameters).choices()
+    for choice in choices:
         if choice.paper == paper_id:
-            return replace(diagnosis, what="chosen", interest=choice.topic)
+            return replace(diagnosis, outcome="chosen", interest=choice.topic)
         if paper_id in choice.relatives:
-            return replace(diagnosis, what="folded", other=choice.paper)
+            return replace(diagnosis, outcome="folded", other=choice.paper)
     return diagnosis
 
 
@@ -91,33 +91,32 @@ def _outside(ranking: Ranking, paper: int) -> Diagnosis:
     model, candidates, parameters = ranking.model, ranking.candidates, ranking.parameters
     nearest = Diagnosis("unasked", cut=parameters.cut)
     for interest in ranking.profiles[0].follows:
-        other = "passed" if paper < ranking.since[0] else "disliked"
+        outcome_above_cut = "passed" if paper < ranking.since[0] else "disliked"
         if interest.categories and paper not in candidates.in_categories(interest.categories):
-            other = "elsewhere"
+            outcome_above_cut = "elsewhere"
         if any(paper in candidates.by_author(name) for name in interest.authors):
-            return Diagnosis(other, interest=interest.name)
+            return Diagnosis(outcome_above_cut, interest=interest.name)
         unquoted = [replace(query, quotes=()) for query in interest.queries]
-        found_by = relevance(model, candidates, unquoted) if unquoted else []
-        for query, found in zip(interest.queries, found_by, strict=True):
-            reached = float(expit(found.odds[paper]))
-            if reached <= max(nearest.score, UNRELATED):
+        relevances = relevance(model, candidates, unquoted) if unquoted else []
+        for query, query_relevance in zip(interest.queries, relevances, strict=True):
+            score = float(expit(query_relevance.odds[paper]))
+            if score <= max(nearest.score, UNRELATED):
                 continue
-            what = "weak"
+            outcome = "weak"
             if query.quotes and not candidates.contains_quotes(query, np.array([paper]))[0]:
-                what = "unquoted"
-            elif reached >= parameters.cut:
-                what = other
+                outcome = "unquoted"
+            elif score >= parameters.cut:
+                outcome = outcome_above_cut
             missing = _missing(candidates, query.text, paper)
-            nearest = Diagnosis(
-                what, reached, parameters.cut, interest=interest.name, missing=missing
-            )
+            name = interest.name
+            nearest = replace(nearest, outcome=outcome, score=score, interest=name, missing=missing)
     return nearest
 
 
 def _missing(candidates: CandidateSet, line: str, paper: int) -> tuple[str, ...]:
     """Return the words of a line that a paper does not contain, as they were written."""
     (query, *_) = queries_of([line])
-    written = text.as_written(line)
-    has = set(candidates.vectors.features[paper].indices.tolist())
-    lacking = [term for term in query.distinct if word_column(term) not in has]
-    return tuple(written[term] for term in lacking[:MAX_MISSING])
+    word_by_term = text.as_written(line)
+    features = set(candidates.vectors.features[paper].indices.tolist())
+    missing_terms = [term for term in query.distinct if word_column(term) not in features]
+    return tuple(word_by_term[term] for term in missing_terms[:MAX_MISSING])

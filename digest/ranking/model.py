@@ -95,8 +95,8 @@ class Columns:
     def with_features(self, columns: np.ndarray) -> np.ndarray:
         """Return which texts contain these features, (n_columns, n_texts)."""
         having = np.zeros((len(columns), self.by_text.shape[0]), dtype=bool)
-        places, known = find(self.used, columns)
-        for row in np.flatnonzero(known).tolist():
+        places, is_used = find(self.used, columns)
+        for row in np.flatnonzero(is_used).tolist():
             start, end = self.by_feature.indptr[places[row] : places[row] + 2]
             having[row, self.by_feature.indices[start:end]] = True
         return having
@@ -134,20 +134,22 @@ class TfidfModel:
         spread = np.linspace(0, len(documents) - 1, count).astype(int)
         sample = [documents[place] for place in spread.tolist()]
         self.days_ = np.zeros(count, int) if days is None else np.array(days, int)[spread]
-        read = [stems_of(document) for document in sample]
-        self.documents_ = counted(read)
-        columns, having = np.unique(self.documents_.indices, return_counts=True)
-        self.columns_, having = columns[having > 1], having[having > 1]
-        titled, known = find(self.columns_, counted(lines[:1] for lines in read).indices)
-        titled = np.bincount(titled[known], minlength=len(having))
-        usual_share = TITLED * titled.sum() / max(int(having.sum()), 1)
-        self.subjects_ = (1 + titled >= usual_share * having)[self.columns_ % 2 == 0]
-        self.idf_ = (np.log((1 + count) / (1 + having)) + 1).astype(np.float32)
-        stems = {stem for lines in read for line in lines for stem in line}
-        said = {word_column(stem): stem for stem in sorted(stems)}
-        self.stems_ = np.array([said[column] for column in self._word_columns.tolist()], dtype=str)
-        usual = text.usual_words(sample)
-        self.words_ = np.array([usual.get(stem, stem) for stem in self.stems_.tolist()], dtype=str)
+        stemmed = [stems_of(document) for document in sample]
+        self.documents_ = counted(stemmed)
+        columns, df = np.unique(self.documents_.indices, return_counts=True)
+        self.columns_, df = columns[df > 1], df[df > 1]
+        title_columns = counted(lines[:1] for lines in stemmed).indices
+        places, is_known = find(self.columns_, title_columns)
+        title_df = np.bincount(places[is_known], minlength=len(df))
+        usual_share = TITLED * title_df.sum() / max(int(df.sum()), 1)
+        self.subjects_ = (1 + title_df >= usual_share * df)[self.columns_ % 2 == 0]
+        self.idf_ = (np.log((1 + count) / (1 + df)) + 1).astype(np.float32)
+        stems = {stem for lines in stemmed for line in lines for stem in line}
+        by_column = {word_column(stem): stem for stem in sorted(stems)}
+        known_stems = [by_column[column] for column in self._word_columns.tolist()]
+        self.stems_ = np.array(known_stems, dtype=str)
+        word_by_stem = text.usual_words(sample)
+        self.words_ = np.array([word_by_stem.get(stem, stem) for stem in known_stems], dtype=str)
         self._fit_latent()
         return self
 
@@ -186,10 +188,10 @@ class TfidfModel:
 
     def idf(self, columns: np.ndarray) -> np.ndarray:
         """Return the idf of features. Unknown ones count as if one document contained them."""
-        places, known = find(self.columns_, columns)
+        places, is_known = find(self.columns_, columns)
         rarest = np.float32(np.log((1 + self.documents_.shape[0]) / 2) + 1)
         idf = np.full(columns.shape, rarest)
-        idf[known] = self.idf_[places[known]]
+        idf[is_known] = self.idf_[places[is_known]]
         return idf
 
     def directions(self, columns: np.ndarray) -> np.ndarray:
@@ -197,15 +199,15 @@ class TfidfModel:
 
         Of unit length; zeros where a word is unknown.
         """
-        places, known = find(self._word_columns, columns)
+        places, is_known = find(self._word_columns, columns)
         directions = np.zeros((len(columns), self.components_.shape[1]), np.float32)
-        directions[known] = unit(self.components_[places[known]])
+        directions[is_known] = unit(self.components_[places[is_known]])
         return directions
 
     def word(self, stem: str) -> str:
         """Return the most frequent spelling of a stem, or the stem itself if it is unknown."""
-        (place,), (known,) = find(self._word_columns, np.array([word_column(stem)]))
-        return str(self.words_[place]) if known else stem
+        (place,), (is_known,) = find(self._word_columns, np.array([word_column(stem)]))
+        return str(self.words_[place]) if is_known else stem
 
     def background(self, before: int | None = None) -> Vectors:
         """Return the newest documents before a day, or of all days if there are none."""
@@ -308,21 +310,21 @@ def bigram_column(first: str, second: str) -> int:
     return crc32(f"{first} {second}".encode()) >> 2 << 1 | 1
 
 
-def find(rising: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def find(ascending: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the position of each wanted number in an ascending array, and whether it is there."""
-    if not len(rising):
-        return np.zeros(wanted.shape, int), np.zeros(wanted.shape, bool)
+    if not len(ascending):
+        return np.zeros(numbers.shape, int), np.zeros(numbers.shape, bool)
     # Converted to the same type, because numpy would otherwise copy the whole array.
-    places = np.searchsorted(rising, wanted.astype(rising.dtype, copy=False))
-    return places, rising.take(places, mode="clip") == wanted
+    places = np.searchsorted(ascending, numbers.astype(ascending.dtype, copy=False))
+    return places, ascending.take(places, mode="clip") == numbers
 
 
 def narrowed(features: sparse.csr_matrix, columns: np.ndarray) -> sparse.csr_matrix:
     """Return the given columns, in ascending order, of rows, (n_rows, n_columns)."""
-    places, known = find(columns, features.indices)
-    ends = np.concatenate([[0], np.cumsum(known)])[features.indptr]
+    places, is_given = find(columns, features.indices)
+    ends = np.concatenate([[0], np.cumsum(is_given)])[features.indptr]
     shape = features.shape[0], len(columns)
-    return sparse.csr_matrix((features.data[known], places[known], ends), shape=shape)
+    return sparse.csr_matrix((features.data[is_given], places[is_given], ends), shape=shape)
 
 
 def normalized(features: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -348,5 +350,5 @@ def packed(words: list[str]) -> np.ndarray:
 
 def unpacked(packed: np.ndarray) -> np.ndarray:
     """Return the words that were packed."""
-    joined = packed.tobytes().decode()
-    return np.array(joined.split("\n") if joined else [], dtype=str)
+    lines = packed.tobytes().decode()
+    return np.array(lines.split("\n") if lines else [], dtype=str)

@@ -41,7 +41,7 @@ UNIT_TERM = re.compile(
 #: Where a single letter or a number may be joined to its neighbour: "Llama3", "C*-algebra".
 JOINT = re.compile(r"(?<=[a-z])[ -]*(?=\d)|(?<=\b[a-z])[.*]?[ -]+(?=\w)")
 #: Words that are written with or without a hyphen to the next: "T cells", "semi-supervised".
-JOINED = re.compile(
+OPTIONAL_HYPHEN = re.compile(
     rf"(?<![\w-])([b-hj-z]|{'|'.join(sorted(text.PREFIXES - STOP_WORDS - {'e'}))})[ -]"
     r"(?=[a-z]{3})",
     re.IGNORECASE,
@@ -108,17 +108,18 @@ def queries(topic: str, limit: int = MAX_LINES) -> tuple[Query, ...]:
 
 def queries_of(text_lines: Iterable[str], limit: int = MAX_LINES) -> tuple[Query, ...]:
     """Return the queries of lines. Lines without terms are left out."""
-    found: dict[tuple[object, ...], Query] = {}
+    queries_by_terms: dict[tuple[object, ...], Query] = {}
     for line in text_lines:
         # As it is, and with what a hyphen may join apart and together.
-        spellings = [JOINED.sub(rf"\1{joint}", line) for joint in " -" if len(line) <= SHORT_TEXT]
+        joints = " -" if len(line) <= SHORT_TEXT else ""
+        spellings = [OPTIONAL_HYPHEN.sub(rf"\1{joint}", line) for joint in joints]
         for spelling in dict.fromkeys([line, *spellings]):
             query = replace(_query(spelling), text=line)
             if query.terms:
-                found.setdefault((query.terms, query.quotes), query)
-        if len(found) >= limit:
+                queries_by_terms.setdefault((query.terms, query.quotes), query)
+        if len(queries_by_terms) >= limit:
             break
-    return tuple(found.values())[:limit]
+    return tuple(queries_by_terms.values())[:limit]
 
 
 def _query(line: str) -> Query:
@@ -129,12 +130,12 @@ def _query(line: str) -> Query:
     quotes = [quote.replace("|", " ") for quote in quoted if text.terms(quote)]
     if not quoted and len(distinct) <= FEW_TERMS:
         for before, word, after in UNIT_TERM.findall(line):
-            beside = [f"{before} {word}"] * bool(before) + [f"{word} {after}"] * bool(after)
-            quotes += ["|".join(beside)] * bool(beside)
+            alternatives = [f"{before} {word}"] * bool(before) + [f"{word} {after}"] * bool(after)
+            quotes += ["|".join(alternatives)] * bool(alternatives)
     return Query(line, tuple(t for t in terms if t in distinct), tuple(dict.fromkeys(quotes)))
 
 
 def _as_written(quote: str) -> str:
     pieces = [part.replace("-", " ").split() for part in JOINT.split(text.folded(quote))]
-    said = "[.*]?[ -]*".join("[ -]+".join(map(re.escape, words)) for words in pieces)
-    return rf"(?<!\w){PLURAL.sub('', said)}s?(?!\w)"
+    pattern = "[.*]?[ -]*".join("[ -]+".join(map(re.escape, words)) for words in pieces)
+    return rf"(?<!\w){PLURAL.sub('', pattern)}s?(?!\w)"

@@ -36,7 +36,7 @@ PRIOR = 2  # Neutral papers that are added to those of a topic.
 MAX_NEAR_MISSES = 3  # In a digest, at most.
 MIN_TREND = 0.5  # From this trend on, a paper may come after its first day.
 #: Log-odds. How far above the cut a paper is sure, or may come after its first day.
-SURE, AGAIN = 0.8, 1.6
+SURE, MISSED_MARGIN = 0.8, 1.6
 #: The weight of how much more a paper is like those with positive feedback than its topic, and
 #: what is expected of it. What a paper lacks that is like them and about no topic.
 LEARNED, EXPECTED, OFF_TOPIC = 6.0, 0.35, 1.5
@@ -46,8 +46,8 @@ TRENDING, BEHIND = 0.5, 2.0
 #: The groups of a digest, in their order.
 NEW, MISSED, NEAR = 0, 1, 2
 GROUPS = "new", "missed", "near"
-#: Sources of picks: one of these, or an interest.
-TREND, OWN, FIRST_INTEREST = 0, 1, 2
+#: Sources of picks: trends, a preference model, or an interest.
+TREND, PREFERENCES, FIRST_INTEREST = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +121,13 @@ def choose(
     among
         The positions of today's papers.
     """
-    chosen: list[list[Choice]] = []
+    choices: list[list[Choice]] = []
     since = since or [0] * len(profiles)
     for block in batched(zip(profiles, excluded, since, strict=True), SUBSCRIBERS):
-        some, excluded_ids, new = zip(*block, strict=True)
-        chosen += Ranking(model, candidates, some, excluded_ids, new, parameters, among).choices()
-    return chosen
+        members, member_excluded, starts = zip(*block, strict=True)
+        ranking = Ranking(model, candidates, members, member_excluded, starts, parameters, among)
+        choices += ranking.choices()
+    return choices
 
 
 def matches(
@@ -158,29 +159,29 @@ class Ranking:
         self.profiles, self.since = profiles, np.array(since)
         self.excluded = [candidates.places_of(ids) for ids in excluded]
         self.first, self.last, _ = among.indices(len(candidates))
-        learned = [(n, profile.learned) for n, profile in enumerate(profiles) if profile.learned]
-        self.own_row = np.full(len(profiles), -1)
-        self.own_row[[n for n, _ in learned]] = np.arange(len(learned))
-        self.learned = [own for _, own in learned]
+        self.learned = [profile.learned for profile in profiles if profile.learned]
+        owners = [owner for owner, profile in enumerate(profiles) if profile.learned]
+        self.learned_row = np.full(len(profiles), -1)
+        self.learned_row[owners] = np.arange(len(owners))
         with BLAS.limit(limits=1):
-            self.own_scores = learned_scores(model, candidates.vectors, self.learned)
+            self.preference_scores = learned_scores(model, candidates.vectors, self.learned)
 
     def choices(self) -> list[list[Choice]]:
         """Return each subscriber's papers, in the order of their digest."""
         picks, relatives = self.fold_duplicates(self.picks())
         own_words, ids = self._own_words(picks), self.candidates.ids
-        chosen: list[list[Choice]] = [[] for _ in self.profiles]
+        choices: list[list[Choice]] = [[] for _ in self.profiles]
         scores = expit(picks.margin + self.parameters.least).tolist()
-        which = zip(picks.paper.tolist(), picks.source.tolist(), picks.query.tolist(), strict=True)
-        rows = list(zip(picks.owner.tolist(), picks.group.tolist(), scores, which, strict=True))
-        reasons = {one: self._reason(*one) for one in {row[-1] for row in rows}}
-        for number, (owner, group, score, one) in enumerate(rows):
-            basis, topic, terms = reasons[one]
+        hits = zip(picks.paper.tolist(), picks.source.tolist(), picks.query.tolist(), strict=True)
+        rows = list(zip(picks.owner.tolist(), picks.group.tolist(), scores, hits, strict=True))
+        reasons = {hit: self._reason(*hit) for hit in {row[-1] for row in rows}}
+        for number, (owner, group, score, hit) in enumerate(rows):
+            basis, topic, terms = reasons[hit]
             terms = own_words.get(number, terms)
-            further = tuple([ids[paper] for paper in relatives.get((owner, one[0]), ())])
-            choice = Choice(ids[one[0]], score, basis, GROUPS[group], topic, terms, further)
-            chosen[owner].append(choice)
-        return chosen
+            relative_ids = tuple([ids[paper] for paper in relatives.get((owner, hit[0]), ())])
+            choice = Choice(ids[hit[0]], score, basis, GROUPS[group], topic, terms, relative_ids)
+            choices[owner].append(choice)
+        return choices
 
     # ---- What may be chosen
 
@@ -189,14 +190,14 @@ class Ranking:
         picks = self._collect()
         picks = picks[~self._is_hidden(picks)]
         # Rounded: the last digits of a query's score depend on what it was scored with.
-        best = -(picks.margin + picks.lift).round(4)
-        picks = picks[np.lexsort((best, picks.group, picks.paper, picks.owner))]
+        score_key = -(picks.margin + picks.lift).round(4)
+        picks = picks[np.lexsort((score_key, picks.group, picks.paper, picks.owner))]
         is_first = np.ones(len(picks), dtype=bool)
         is_first[1:] = (np.diff(picks.owner) != 0) | (np.diff(picks.paper) != 0)
         picks = self._add_preferences(picks[is_first])
-        best = -(picks.margin + picks.lift).round(4)
+        score_key = -(picks.margin + picks.lift).round(4)
         return picks[
-            np.lexsort((self.candidates.rank[picks.paper], best, picks.group, picks.owner))
+            np.lexsort((self.candidates.rank[picks.paper], score_key, picks.group, picks.owner))
         ]
 
     def _collect(self) -> Picks:
@@ -204,119 +205,120 @@ class Ranking:
         followed = (interest for p in self.profiles for interest in p.follows[:MAX_INTERESTS])
         # Subscribers share the objects of topics. An interest's hash takes longer than its id.
         self.interests = [*{id(interest): interest for interest in followed}.values()]
-        number = {id(one): FIRST_INTEREST + n for n, one in enumerate(self.interests)}
-        found = find(self.model, self.candidates, self.interests, self.parameters)
-        sources = [trending(self.candidates), NOTHING, *found]
-        names = [TREND, OWN, *(interest.key for interest in self.interests)]
+        source_of = {id(interest): FIRST_INTEREST + n for n, interest in enumerate(self.interests)}
+        retrieved = [trending(self.candidates), NOTHING]
+        retrieved += find(self.model, self.candidates, self.interests, self.parameters)
+        names = [TREND, PREFERENCES, *(interest.key for interest in self.interests)]
         # Shared by many subscribers, in this block and the next.
         cache = self.candidates.cached("available", self.parameters, self.first, self.last)
         owners: list[int] = []
-        asked: list[int] = []
-        each: list[tuple[np.ndarray, ...]] = []
+        sources: list[int] = []
+        parts: list[tuple[np.ndarray, ...]] = []
         for owner, profile in enumerate(self.profiles):
             follows = profile.follows[:MAX_INTERESTS]
-            mine = [(number[id(interest)], interest.weight) for interest in follows]
-            mine = mine or [(OWN if profile.is_known else TREND, 1.0)]
+            weighted_sources = [(source_of[id(interest)], interest.weight) for interest in follows]
+            if not weighted_sources:
+                weighted_sources = [(PREFERENCES if profile.is_known else TREND, 1.0)]
             is_limited = not (profile.mutes or profile.learned)
             limit = 2 * profile.size + EXTRA_PAPERS + len(self.excluded[owner]) if is_limited else 0
             limit = -(-limit // LIMIT_STEP) * LIMIT_STEP
             near = LIFTABLE if profile.learned else self.parameters.near * profile.wants_near
             since = int(self.since[owner])
-            for source, weight in mine:
-                rest = weight, since, limit, near
-                key = names[source], *rest
+            for source, weight in weighted_sources:
+                options = weight, since, limit, near
+                key = names[source], *options
                 part = cache.get(key)
                 if part is None:
-                    part = cache[key] = self._available(sources[source], source, *rest)
+                    part = cache[key] = self._available(retrieved[source], source, *options)
                 owners.append(owner)
-                asked.append(source)
-                each.append(part)
+                sources.append(source)
+                parts.append(part)
         liked = self._liked()
-        sizes = [len(part[0]) for part in each]
-        each.append((liked.paper, liked.margin, liked.lift, liked.query, liked.group))
-        papers, margins, lifts, queries, groups = map(np.concatenate, zip(*each, strict=True))
+        sizes = [len(part[0]) for part in parts]
+        parts.append((liked.paper, liked.margin, liked.lift, liked.query, liked.group))
+        papers, margins, lifts, queries, groups = map(np.concatenate, zip(*parts, strict=True))
         all_owners = np.concatenate([np.repeat(owners, sizes), liked.owner])
-        all_sources = np.concatenate([np.repeat(asked, sizes), liked.source])
+        all_sources = np.concatenate([np.repeat(sources, sizes), liked.source])
         return Picks(all_owners, papers, margins, lifts, all_sources, queries, groups)
 
     def _liked(self) -> Picks:
         """Return the new papers that preference models find."""
-        odds = likeness(self.own_scores, self.candidates, self.learned)
-        follows = [bool(profile.follows) for profile in self.profiles if profile.learned]
-        margins = odds - self.parameters.least - OFF_TOPIC * np.array(follows).reshape(-1, 1)
+        odds = likeness(self.preference_scores, self.candidates, self.learned)
+        has_topics = [bool(profile.follows) for profile in self.profiles if profile.learned]
+        margins = odds - self.parameters.least - OFF_TOPIC * np.array(has_topics).reshape(-1, 1)
         rows, papers = np.nonzero(margins >= 0)
-        owners = np.flatnonzero(self.own_row >= 0)[rows]
-        new = (papers >= self.since[owners]) & (papers >= self.first) & (papers < self.last)
-        rows, papers, owners = rows[new], papers[new], owners[new]
+        owners = np.flatnonzero(self.learned_row >= 0)[rows]
+        is_new = (papers >= self.since[owners]) & (papers >= self.first) & (papers < self.last)
+        rows, papers, owners = rows[is_new], papers[is_new], owners[is_new]
         margins, zeros = margins[rows, papers], np.zeros(len(rows), int)
-        return Picks(owners, papers, margins, zeros, zeros + OWN, zeros + NO_QUERY, zeros)
+        return Picks(owners, papers, margins, zeros, zeros + PREFERENCES, zeros + NO_QUERY, zeros)
 
     def _available(
-        self, found: Retrieved, source: int, weight: float, since: int, limit: int, near: float
+        self, retrieved: Retrieved, source: int, weight: float, since: int, limit: int, near: float
     ) -> tuple[np.ndarray, ...]:
         """Return what is found for subscribers to whom papers are new since a position.
 
         Papers, margins, lifts, queries and groups. Earlier papers must be well above the cut, or
         trend.
         """
-        is_new = found.papers >= since
-        again = found.margins >= AGAIN
+        is_new = retrieved.papers >= since
+        is_missed = retrieved.margins >= MISSED_MARGIN
         if source == TREND:
-            again = self.candidates.trends[found.papers] >= MIN_TREND
-        group = np.where(is_new, np.where(found.margins < 0, NEAR, NEW), MISSED)
-        wanted = np.where(is_new, found.margins >= -near, again)
-        wanted &= (found.papers >= self.first) & (found.papers < self.last)
-        places = np.flatnonzero(wanted)
+            is_missed = self.candidates.trends[retrieved.papers] >= MIN_TREND
+        group = np.where(is_new, np.where(retrieved.margins < 0, NEAR, NEW), MISSED)
+        is_available = np.where(is_new, retrieved.margins >= -near, is_missed)
+        is_available &= (retrieved.papers >= self.first) & (retrieved.papers < self.last)
+        places = np.flatnonzero(is_available)
         if limit:
             parts = [places[group[places] == number] for number in range(len(GROUPS))]
-            places = np.concatenate([self._ideas(found, part, limit) for part in parts])
-        selected = found[places]
+            places = np.concatenate([self._ideas(retrieved, part, limit) for part in parts])
+        selected = retrieved[places]
         # The odds are multiplied by the weight. Papers of a category come behind those of queries.
         lift = log(weight) - BEHIND * (selected.queries == NO_QUERY)
         return selected.papers, selected.margins, lift, selected.queries, group[places]
 
-    def _ideas(self, found: Retrieved, places: np.ndarray, limit: int) -> np.ndarray:
+    def _ideas(self, retrieved: Retrieved, places: np.ndarray, limit: int) -> np.ndarray:
         """Return the first places, with `limit` different ideas among them."""
         if len(places) <= limit:
             return places
-        ideas = self.candidates.ideas[found.papers[places]]
+        ideas = self.candidates.ideas[retrieved.papers[places]]
         leaders = np.sort(np.unique(ideas, return_index=True)[1])
         return places[: leaders[limit]] if len(leaders) > limit else places
 
     def _is_hidden(self, picks: Picks) -> np.ndarray:
         """Return which picks are hidden: sent before, muted or withdrawn."""
-        hidden = self.candidates.is_withdrawn[picks.paper]
+        is_hidden = self.candidates.is_withdrawn[picks.paper]
         count = len(self.candidates)
         pairs = [
-            owner * count + paper for owner, some in enumerate(self.excluded) for paper in some
+            owner * count + paper for owner, papers in enumerate(self.excluded) for paper in papers
         ]
         if pairs:
-            hidden |= np.isin(picks.owner * count + picks.paper, pairs)
-        number: dict[tuple[Interest, ...], int] = {(): 0}
-        of_owner = np.array([number.setdefault(p.mutes, len(number)) for p in self.profiles])
-        masks = np.zeros((len(number), count), dtype=bool)
-        for mutes, row in number.items():
+            is_hidden |= np.isin(picks.owner * count + picks.paper, pairs)
+        row_of: dict[tuple[Interest, ...], int] = {(): 0}
+        rows = np.array([row_of.setdefault(p.mutes, len(row_of)) for p in self.profiles])
+        masks = np.zeros((len(row_of), count), dtype=bool)
+        for mutes, row in row_of.items():
             for interest in mutes:
                 masks[row] |= muted(self.model, self.candidates, interest)
-        return hidden | masks[of_owner[picks.owner], picks.paper]
+        return is_hidden | masks[rows[picks.owner], picks.paper]
 
     def _add_preferences(self, picks: Picks) -> Picks:
         """Add preference models to the margins. What falls below the cut is dropped.
 
         Trends change the order alone: they don't say what a paper is about.
         """
-        rows = self.own_row[picks.owner]
-        own = np.zeros(len(picks))
-        own[rows >= 0] = self.own_scores[rows[rows >= 0], picks.paper[rows >= 0]]
-        is_own = picks.source == OWN
-        own = np.where(is_own | (rows < 0), 0, LEARNED * relative_to_topic(picks, own) - EXPECTED)
-        margin = picks.margin + own
-        ahead = np.where(picks.source == TREND, 0, self.candidates.trends[picks.paper])
+        rows = self.learned_row[picks.owner]
+        scores = np.zeros(len(picks))
+        scores[rows >= 0] = self.preference_scores[rows[rows >= 0], picks.paper[rows >= 0]]
+        is_learned = picks.source == PREFERENCES
+        gain = LEARNED * relative_to_topic(picks, scores) - EXPECTED
+        margin = picks.margin + np.where(is_learned | (rows < 0), 0, gain)
+        trend = np.where(picks.source == TREND, 0, self.candidates.trends[picks.paper])
         is_about = margin >= 0
         group = np.where(is_about & (picks.group == NEAR), NEW, picks.group)
         wants_near = np.array([profile.wants_near for profile in self.profiles])
         is_near = (group == NEAR) & (margin >= -self.parameters.near) & wants_near[picks.owner]
-        lift = picks.lift + TRENDING * ahead
+        lift = picks.lift + TRENDING * trend
         owner, paper, _, _, source, query, _ = picks.columns()
         return Picks(owner, paper, margin, lift, source, query, group)[is_about | is_near]
 
@@ -346,13 +348,13 @@ class Ranking:
         order = np.lexsort((np.arange(len(picks)), ~is_best, picks.group, picks.owner))
         owner, group = picks.owner[order], picks.group[order]
         sizes = np.array([profile.size for profile in self.profiles])
-        taken = _rank_in_group(owner) < sizes[owner]
-        taken &= (group != NEAR) | (_rank_in_group(3 * owner + group) < MAX_NEAR_MISSES)
-        return picks[np.sort(order[taken])], relatives
+        is_chosen = _rank_in_group(owner) < sizes[owner]
+        is_chosen &= (group != NEAR) | (_rank_in_group(3 * owner + group) < MAX_NEAR_MISSES)
+        return picks[np.sort(order[is_chosen])], relatives
 
     def _reason(self, paper: int, source: int, query: int) -> tuple[str, str, tuple[str, ...]]:
         """Return the basis, the topic and the terms of a choice."""
-        if source == OWN:
+        if source == PREFERENCES:
             return "learned", "", ()
         if source == TREND:
             return "trend" if self.candidates.trends[paper] else "new", "", ()
@@ -373,30 +375,30 @@ class Ranking:
         key = interest.key, query, paper
         reason = cache.get(key)  # Looked up once: another thread may empty the cache.
         if reason is None:
-            asked = interest.queries
-            words = query_reason(self.model, self.candidates, asked[query], paper)
-            is_list = {query.text for query in asked} != {interest.query}
-            reason = cache[key] = asked[query].text[:NAME] if is_list else "", words
+            queries = interest.queries
+            words = query_reason(self.model, self.candidates, queries[query], paper)
+            is_list = {query.text for query in queries} != {interest.query}
+            reason = cache[key] = queries[query].text[:NAME] if is_list else "", words
         line, words = reason
         # In own keywords with several lines, only the one that matched explains the choice.
         return "topic", line if line and interest.is_own_words else interest.name, words
 
     def _own_words(self, picks: Picks) -> dict[int, tuple[str, ...]]:
         """Return the words of the picks that preference models found."""
-        own = np.flatnonzero(picks.source == OWN).tolist()
-        rows, papers = self.own_row[picks.owner].tolist(), picks.paper.tolist()
-        known = self.model, self.candidates
-        return {n: learned_reason(*known, self.learned[rows[n]], papers[n]) for n in own}
+        numbers = np.flatnonzero(picks.source == PREFERENCES).tolist()
+        rows, papers = self.learned_row[picks.owner].tolist(), picks.paper.tolist()
+        corpus = self.model, self.candidates
+        return {n: learned_reason(*corpus, self.learned[rows[n]], papers[n]) for n in numbers}
 
 
-def relative_to_topic(picks: Picks, own: np.ndarray) -> np.ndarray:
+def relative_to_topic(picks: Picks, scores: np.ndarray) -> np.ndarray:
     """Return scores of preference models, relative to the mean of the picks of their topic.
 
     Feedback on papers of a followed topic is not about the topic: features that its papers share
     don't count. The mean of few papers is shrunk.
     """
     _, topics = np.unique((picks.owner << 24) + picks.source, return_inverse=True)
-    return own - (np.bincount(topics, own) / (np.bincount(topics) + PRIOR))[topics]
+    return scores - (np.bincount(topics, scores) / (np.bincount(topics) + PRIOR))[topics]
 
 
 def _rank_in_group(keys: np.ndarray) -> np.ndarray:

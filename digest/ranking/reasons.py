@@ -23,8 +23,8 @@ def query_reason(
 
     In the order of the query.
     """
-    written = text.as_written(query.text)
-    words = {term: written.get(term) or model.word(term) for term in query.distinct}
+    word_by_term = text.as_written(query.text)
+    words = {term: word_by_term.get(term) or model.word(term) for term in query.distinct}
     weights = model.idf(np.array([*map(word_column, words)])).tolist()
     return _heaviest(candidates.vectors.weights_of(paper), words, weights)
 
@@ -44,39 +44,39 @@ def learned_reason(
     return _heaviest(weights, words, [1.0] * len(words))
 
 
-def _in_order(said: Collection[int], stems: list[str]) -> list[str]:
+def _in_order(features: Collection[int], stems: list[str]) -> list[str]:
     """Return the stems, reordered so that those adjacent in the paper are adjacent."""
     ordered: list[str] = []
     for stem in stems:
         if stem in ordered:
             continue
         chain = [stem]
-        while after := [s for s in stems if s not in chain and _are_beside(said, chain[-1], s)]:
+        while after := [s for s in stems if s not in chain and _are_beside(features, chain[-1], s)]:
             chain.append(after[0])
-        while before := [s for s in stems if s not in chain and _are_beside(said, s, chain[0])]:
+        while before := [s for s in stems if s not in chain and _are_beside(features, s, chain[0])]:
             chain.insert(0, before[0])
         ordered += [link for link in chain if link not in ordered]
     return ordered
 
 
 def _heaviest(
-    said: Collection[int], words: dict[str, str], weights: Iterable[float]
+    features: Collection[int], words: dict[str, str], weights: Iterable[float]
 ) -> tuple[str, ...]:
     """Return the heaviest phrases of these words (stem -> word) that a paper contains."""
     phrases: list[tuple[float, str, str]] = []  # Weight, last stem, phrase.
     for (stem, word), weight in zip(words.items(), weights, strict=True):
         is_part = any(word != other and word in other.split("-") for other in words.values())
         is_repeated = any(word == phrase.split(" ")[-1] for *_, phrase in phrases)
-        if word_column(stem) not in said or is_part or is_repeated:
+        if word_column(stem) not in features or is_part or is_repeated:
             continue
-        if phrases and _are_beside(said, phrases[-1][1], stem):
+        if phrases and _are_beside(features, phrases[-1][1], stem):
             before, _, phrase = phrases.pop()
             phrases.append((max(before, weight), stem, f"{phrase} {word}"))
         else:
             phrases.append((weight, stem, word))
-    kept = sorted(phrases, key=lambda phrase: -phrase[0])[:MAX_WORDS]
-    return tuple(phrase[2] for phrase in phrases if phrase in kept)
+    heaviest = sorted(phrases, key=lambda phrase: -phrase[0])[:MAX_WORDS]
+    return tuple(phrase[2] for phrase in phrases if phrase in heaviest)
 
 
-def _are_beside(said: Collection[int], first: str, second: str) -> bool:
-    return bigram_column(first, second) in said
+def _are_beside(features: Collection[int], first: str, second: str) -> bool:
+    return bigram_column(first, second) in features

@@ -27,7 +27,7 @@ from digest.ranking.model import (
 from digest.ranking.query import Query
 
 FEEDBACK_PAPERS = 8  # The best papers of the background, whose words expand a query.
-SAME = 1.8  # A paper that is so similar is the query itself, which says nothing new.
+SELF_SIMILARITY = 1.8  # A paper that is so similar is the query itself, which says nothing new.
 MAX_EXPANSION = 400  # Words and bigrams that are added: the heaviest.
 BIGRAM_WEIGHT = 0.3  # Of a bigram in the coverage, relative to words.
 TEXT_COVERAGE = 0.75  # Of a text, by every paper: docs/ranking.md.
@@ -44,8 +44,8 @@ class ArrayTable:
     def __len__(self) -> int:
         return len(self.columns()[0])
 
-    def __getitem__(self, which: np.ndarray) -> Self:
-        return type(self)(*(column[which] for column in self.columns()))
+    def __getitem__(self, rows: np.ndarray) -> Self:
+        return type(self)(*(column[rows] for column in self.columns()))
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,19 @@ def expanded(background: Vectors, queries: Vectors) -> Vectors:
     if len(background) <= FEEDBACK_PAPERS:
         return queries
     scores = background.similarity(queries)
-    scores[scores > SAME] = 0
+    scores[scores > SELF_SIMILARITY] = 0
     best = np.argpartition(-scores, FEEDBACK_PAPERS, axis=1)[:, :FEEDBACK_PAPERS]
-    first = np.maximum(np.take_along_axis(scores, best, axis=1), 0)
+    best_scores = np.maximum(np.take_along_axis(scores, best, axis=1), 0)
     ends = np.arange(0, best.size + 1, FEEDBACK_PAPERS)
-    rows = sparse.csr_matrix((first.ravel() ** 2, best.ravel(), ends), shape=scores.shape)
-    further = normalized(_further(background, rows))
-    sure = first.max(axis=1, keepdims=True)
-    further.data *= np.repeat(sure, np.diff(further.indptr)).astype(np.float32)
-    features = normalized((queries.features + further).tocsr())
-    return Vectors(features, queries.directions + sure * unit(rows @ background.directions))
+    weights = sparse.csr_matrix((best_scores.ravel() ** 2, best.ravel(), ends), shape=scores.shape)
+    expansion = normalized(_expansion(background, weights))
+    top = best_scores.max(axis=1, keepdims=True)
+    expansion.data *= np.repeat(top, np.diff(expansion.indptr)).astype(np.float32)
+    features = normalized((queries.features + expansion).tocsr())
+    return Vectors(features, queries.directions + top * unit(weights @ background.directions))
 
 
-def _further(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_matrix:
+def _expansion(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return the heaviest features of weighted sums of the background's papers."""
     mixed = (shares @ background.columns.by_text).tocsr()
     mixed.sort_indices()
@@ -89,17 +89,17 @@ def _further(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_matri
         np.partition(row, -MAX_EXPANSION)[-MAX_EXPANSION] if len(row) > MAX_EXPANSION else 0
         for row in np.split(mixed.data, mixed.indptr[1:-1])
     ]
-    kept = mixed.data >= np.repeat(least, np.diff(mixed.indptr))
-    ends = np.concatenate([[0], np.cumsum(kept)])[mixed.indptr]
-    parts = mixed.data[kept], background.columns.used[mixed.indices[kept]], ends
+    is_heavy = mixed.data >= np.repeat(least, np.diff(mixed.indptr))
+    ends = np.concatenate([[0], np.cumsum(is_heavy)])[mixed.indptr]
+    parts = mixed.data[is_heavy], background.columns.used[mixed.indices[is_heavy]], ends
     return sparse.csr_matrix(parts, shape=(len(least), WIDTH))
 
 
 def similarity(model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query]) -> np.ndarray:
     """Return the similarity of the candidates to expanded queries, (n_queries, n_candidates)."""
     background = model.background(candidates.first_day)
-    wider = expanded(background, vectors_of(model, queries))
-    return candidates.vectors.similarity(wider) * candidates.fullness
+    expanded_queries = expanded(background, vectors_of(model, queries))
+    return candidates.vectors.similarity(expanded_queries) * candidates.fullness
 
 
 def relevance(
@@ -112,17 +112,17 @@ def relevance(
     of_similarity, of_coverage, of_meaning, constant = weights
     odds = of_similarity * similarity(model, candidates, queries) + constant
     odds += of_meaning * candidates.meaning([query.text for query in queries])
-    found = []
+    relevances = []
     for query, row in zip(queries, odds, strict=True):
         papers = np.flatnonzero(row + of_coverage >= least)  # The coverage is at most 1.
-        part = Relevance(
+        matches = Relevance(
             papers, row[papers] + of_coverage[papers] * coverage(model, candidates, query, papers)
         )
-        part = part[part.odds >= least]
+        matches = matches[matches.odds >= least]
         if query.quotes:
-            part = part[candidates.contains_quotes(query, part.papers)]
-        found.append(part)
-    return found
+            matches = matches[candidates.contains_quotes(query, matches.papers)]
+        relevances.append(matches)
+    return relevances
 
 
 def coverage(
@@ -140,7 +140,7 @@ def coverage(
     columns = np.array([*map(word_column, words), *(bigram_column(*pair) for pair in pairs)])
     weights = model.idf(columns)
     weights[len(words) :] *= BIGRAM_WEIGHT * find(model.columns_, columns[len(words) :])[1]
-    said = candidates.vectors.columns.with_features(columns)[:, papers].astype(np.float32)
-    near = model.directions(columns[: len(words)]) @ candidates.vectors.directions[papers].T
-    said[: len(words)] = np.maximum(said[: len(words)], np.clip(2 * near, 0, 1))
-    return weights @ said / max(float(weights.sum()), 1e-9)
+    presence = candidates.vectors.columns.with_features(columns)[:, papers].astype(np.float32)
+    cosines = model.directions(columns[: len(words)]) @ candidates.vectors.directions[papers].T
+    presence[: len(words)] = np.maximum(presence[: len(words)], np.clip(2 * cosines, 0, 1))
+    return weights @ presence / max(float(weights.sum()), 1e-9)

@@ -68,15 +68,15 @@ def learn(
     """
     likes = model.read([*liked, *library])
     counts = np.ones(len(likes), np.float32)
-    of_each = np.array(shares or [1.0] * len(library))
-    counts[len(liked) :] = of_each * min(1, LIBRARY_WEIGHT / max(of_each.sum(), 1))
-    theirs = _mean(model, likes, counts)
+    library_shares = np.array(shares or [1.0] * len(library))
+    counts[len(liked) :] = library_shares * min(1, LIBRARY_WEIGHT / max(library_shares.sum(), 1))
+    liked_mean = _mean(model, likes, counts)
     if 0 < len(likes) <= EXPANDED:
-        wider = _mean(model, expanded(model.background(), likes), counts)
-        theirs += DAMPING / (len(likes) + DAMPING) * (wider - theirs)
-    not_theirs = _mean(model, model.read(disliked), np.ones(len(disliked), np.float32))
+        expanded_mean = _mean(model, expanded(model.background(), likes), counts)
+        liked_mean += DAMPING / (len(likes) + DAMPING) * (expanded_mean - liked_mean)
+    disliked_mean = _mean(model, model.read(disliked), np.ones(len(disliked), np.float32))
     # What a disliked paper has in common with the liked ones is no reason to dislike it.
-    profile = theirs - DISLIKED_WEIGHT * np.maximum(not_theirs - theirs, 0)
+    profile = liked_mean - DISLIKED_WEIGHT * np.maximum(disliked_mean - liked_mean, 0)
     profile[np.isin(model.stems_, [*removed])] = 0
     return _learned(model, profile, len(liked) + len(library), meaning)
 
@@ -93,13 +93,13 @@ def learn_each(
     nothing.
     """
     words = model.known_words(likes.features)
-    wider = model.known_words(expanded(model.background(), likes).features)
+    expanded_words = model.known_words(expanded(model.background(), likes).features)
     learned = []
     for rows in members:
         share = DAMPING / (len(rows) + DAMPING) * (len(rows) <= EXPANDED)
-        profile = (1 - share) * words[rows].mean(axis=0) + share * wider[rows].mean(axis=0)
-        known = [meanings[row] for row in rows.tolist() if meanings[row]]
-        meaning = np.mean(known, axis=0).tolist() if known else ()
+        profile = (1 - share) * words[rows].mean(axis=0) + share * expanded_words[rows].mean(axis=0)
+        embeddings = [meanings[row] for row in rows.tolist() if meanings[row]]
+        meaning = np.mean(embeddings, axis=0).tolist() if embeddings else ()
         learned.append(_learned(model, np.asarray(profile).ravel(), len(rows), meaning))
     return learned
 
@@ -129,9 +129,9 @@ def _mean(model: TfidfModel, papers: Vectors, counts: np.ndarray) -> np.ndarray:
 
 def vectors_of(model: TfidfModel, learned: Sequence[LearnedProfile]) -> Vectors:
     """Return own models as vectors of words, shape (n_models, WIDTH)."""
-    columns = np.concatenate([own.columns for own in learned])
-    weights = np.fromiter(chain.from_iterable(own.weights for own in learned), np.float32)
-    ends = np.cumsum([0, *(len(own.terms) for own in learned)])
+    columns = np.concatenate([profile.columns for profile in learned])
+    weights = np.fromiter(chain.from_iterable(profile.weights for profile in learned), np.float32)
+    ends = np.cumsum([0, *(len(profile.terms) for profile in learned)])
     shape = len(learned), WIDTH
     features = normalized(sparse.csr_matrix((weights, columns, ends), shape=shape))
     return Vectors(features, model.latent(features))
@@ -143,13 +143,13 @@ def learned_scores(
     """Return how much subscribers would like each paper, in [-1, 1], (n_models, n_papers)."""
     if not learned:  # As in most previews.
         return np.zeros((0, len(papers)))
-    own = vectors_of(model, learned)
-    liked = np.array([max(own.liked, 1) for own in learned])[:, None]
-    scores = (papers.columns.narrowed(own.features) @ papers.columns.by_feature).toarray()
+    vectors = vectors_of(model, learned)
+    liked = np.array([max(profile.liked, 1) for profile in learned])[:, None]
+    scores = (papers.columns.narrowed(vectors.features) @ papers.columns.by_feature).toarray()
     common = model.explained_ / (model.explained_ + RIDGE)
-    scores -= liked / (liked + DAMPING) * ((own.latent * common) @ papers.latent.T)
+    scores -= liked / (liked + DAMPING) * ((vectors.latent * common) @ papers.latent.T)
     share = LATENT + LATENT_OF_FEW / liked
-    scores += share * (own.directions @ papers.directions.T)
+    scores += share * (vectors.directions @ papers.directions.T)
     return np.clip(scores / (1 + share), -1, 1)
 
 
@@ -160,13 +160,13 @@ def likeness(
 
     Shape (n_models, n_papers). Nothing is like no liked papers.
     """
-    is_meant, meanings = np.zeros(scores.shape, bool), np.zeros(scores.shape)
-    known = [row for row, own in enumerate(learned) if own.meaning]
-    if known and candidates.has_meaning.any():
-        is_meant[known] = candidates.has_meaning
-        meanings[known] = candidates.near(np.array([learned[row].meaning for row in known]))
-    liked = np.array([own.liked for own in learned]).reshape(-1, 1)
+    has_meaning, meanings = np.zeros(scores.shape, bool), np.zeros(scores.shape)
+    rows = [row for row, profile in enumerate(learned) if profile.meaning]
+    if rows and candidates.has_meaning.any():
+        has_meaning[rows] = candidates.has_meaning
+        meanings[rows] = candidates.near(np.array([learned[row].meaning for row in rows]))
+    liked = np.array([profile.liked for profile in learned]).reshape(-1, 1)
     # As for topics, a title shares too much by one word.
     parts = scores * candidates.fullness, meanings, 1 / np.maximum(liked, 1), 1.0
     odds = [sum(map(np.multiply, w, parts)) for w in (WITHOUT_EMBEDDING, WITH_EMBEDDING)]
-    return np.where(liked > 0, np.where(is_meant, odds[1], odds[0]), -np.inf)
+    return np.where(liked > 0, np.where(has_meaning, odds[1], odds[0]), -np.inf)

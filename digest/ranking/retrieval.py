@@ -57,42 +57,43 @@ def find(
     parameters: Parameters,
 ) -> list[Retrieved]:
     """Return the papers for each interest, regardless of its weight. Cached in the candidates."""
-    wanted = {interest: interest.key for interest in interests}
+    keys = {interest: interest.key for interest in interests}
     cache = candidates.cached("found", parameters)
     # Looked up once: another thread may empty the cache.
-    found = {key: known for key in wanted.values() if (known := cache.get(key)) is not None}
-    missing = {key: interest for interest, key in wanted.items() if key not in found}
-    asked = chain.from_iterable(interest.queries for interest in missing.values())
-    parts: dict[Query, Relevance] = {}
+    retrieved = {key: cached for key in keys.values() if (cached := cache.get(key)) is not None}
+    missing = {key: interest for interest, key in keys.items() if key not in retrieved}
+    queries = chain.from_iterable(interest.queries for interest in missing.values())
+    relevances: dict[Query, Relevance] = {}
     least = parameters.least - max(parameters.near, LIFTABLE)
-    for block in batched(dict.fromkeys(asked), BLOCK):
-        parts |= zip(block, relevance(model, candidates, block, least), strict=True)
+    for block in batched(dict.fromkeys(queries), BLOCK):
+        relevances |= zip(block, relevance(model, candidates, block, least), strict=True)
     with_examples = [interest for interest in missing.values() if interest.examples]
     like: dict[Interest, Retrieved] = {}
-    for some in batched(with_examples, BLOCK // 4):
-        like |= zip(some, _like(model, candidates, some, parameters.least, least), strict=True)
+    for group in batched(with_examples, BLOCK // 4):
+        like |= zip(group, _like(model, candidates, group, parameters.least, least), strict=True)
     for key, interest in missing.items():
         if interest.examples:
-            new = like[interest]
+            hits = like[interest]
         elif interest.authors:
-            new = _by_authors(candidates, interest.authors)
+            hits = _by_authors(candidates, interest.authors)
         elif interest.query.strip():
-            each = [parts[query] for query in interest.queries]
-            new = _joined(candidates, each, parameters.least)
+            parts = [relevances[query] for query in interest.queries]
+            hits = _merged(candidates, parts, parameters.least)
         else:
-            new = _of_categories(candidates, interest.categories)
+            hits = _of_categories(candidates, interest.categories)
         if interest.categories:
-            new = new[np.isin(new.papers, [*candidates.in_categories(interest.categories)])]
-        found[key] = cache[key] = new
-    return [found[wanted[interest]] for interest in interests]
+            hits = hits[np.isin(hits.papers, [*candidates.in_categories(interest.categories)])]
+        retrieved[key] = cache[key] = hits
+    return [retrieved[keys[interest]] for interest in interests]
 
 
-def _joined(candidates: CandidateSet, parts: Sequence[Relevance], least: float) -> Retrieved:
+def _merged(candidates: CandidateSet, relevances: Sequence[Relevance], least: float) -> Retrieved:
     """Return the papers that any query found, each with its best query."""
-    if not parts:
+    if not relevances:
         return NOTHING
-    papers, odds = map(np.concatenate, zip(*(part.columns() for part in parts), strict=True))
-    numbers = np.repeat(np.arange(len(parts)), [*map(len, parts)])
+    columns = zip(*(part.columns() for part in relevances), strict=True)
+    papers, odds = map(np.concatenate, columns)
+    numbers = np.repeat(np.arange(len(relevances)), [*map(len, relevances)])
     order = np.lexsort((numbers, -odds, papers))
     first = order[np.flatnonzero(np.diff(papers[order], prepend=-1))]
     return _best_first(candidates, papers[first], odds[first] - least, numbers[first])
@@ -113,23 +114,23 @@ def _like(
     examples = [example for interest in interests for example in interest.examples]
     likes = model.read([example.text for example in examples])
     ends = np.cumsum([len(interest.examples) for interest in interests])
-    of_each = np.split(np.arange(len(examples)), ends[:-1])
-    of_subjects: list[np.ndarray] = []  # The rows of each subject's examples.
+    rows_of_interests = np.split(np.arange(len(examples)), ends[:-1])
+    rows_of_subjects: list[np.ndarray] = []  # The rows of each subject's examples.
     subjects = []  # For each interest, the numbers of its subjects.
-    for rows in of_each:
+    for rows in rows_of_interests:
         numbers = _subjects(likes.directions[rows])
-        parts = [rows[numbers == number] for number in np.unique(numbers)]
-        subjects.append(np.arange(len(parts)) + len(of_subjects))
-        of_subjects += parts
-    learned = learn_each(model, likes, of_subjects, [example.meaning for example in examples])
-    odds = likeness(learned_scores(model, candidates.vectors, learned), candidates, learned)
+        rows_by_subject = [rows[numbers == number] for number in np.unique(numbers)]
+        subjects.append(np.arange(len(rows_by_subject)) + len(rows_of_subjects))
+        rows_of_subjects += rows_by_subject
+    models = learn_each(model, likes, rows_of_subjects, [example.meaning for example in examples])
+    odds = likeness(learned_scores(model, candidates.vectors, models), candidates, models)
     similarity = candidates.vectors.similarity(likes)
-    for interest, rows, own in zip(interests, of_each, subjects, strict=True):
-        best = odds[own].max(axis=0)
-        best[np.isin(candidates.ids, [example.id for example in interest.examples])] = -np.inf
-        papers = np.flatnonzero(best >= least)
+    for interest, rows, subject_rows in zip(interests, rows_of_interests, subjects, strict=True):
+        paper_odds = odds[subject_rows].max(axis=0)
+        paper_odds[np.isin(candidates.ids, [example.id for example in interest.examples])] = -np.inf
+        papers = np.flatnonzero(paper_odds >= least)
         nearest = similarity[rows][:, papers].argmax(axis=0)
-        yield _best_first(candidates, papers, best[papers] - cut, nearest)
+        yield _best_first(candidates, papers, paper_odds[papers] - cut, nearest)
 
 
 def _subjects(directions: np.ndarray) -> np.ndarray:
@@ -145,24 +146,24 @@ def _by_authors(candidates: CandidateSet, authors: Sequence[str]) -> Retrieved:
 
     All are equally sure: followers of an author want each paper.
     """
-    first: dict[int, int] = {}
+    author_of: dict[int, int] = {}
     for number, name in enumerate(authors):
         for paper in candidates.by_author(name).tolist():
-            first.setdefault(paper, number)
-    papers, numbers = np.array([*first], np.int64), np.array([*first.values()], np.int64)
-    return _best_first(candidates, papers, np.full(len(first), BY_AUTHOR), numbers)
+            author_of.setdefault(paper, number)
+    papers, numbers = np.array([*author_of], np.int64), np.array([*author_of.values()], np.int64)
+    return _best_first(candidates, papers, np.full(len(author_of), BY_AUTHOR), numbers)
 
 
 def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Retrieved:
     """Return the papers of the categories, those first that have one as their primary category,
     trend, or are new.
     """
-    within = candidates.in_categories(categories)
-    papers = np.array([*within], dtype=np.int64)
-    fresh = 1 / (1 + np.maximum(candidates.ages[papers], 0))
-    lots = np.array([crc32(candidates.ids[paper].encode()) / 2**32 for paper in within])
-    shares = 0.5 * np.array([*within.values()]) + 0.3 * candidates.trends[papers]
-    margins = OF_CATEGORY + 0.2 * (shares + 0.15 * fresh + 0.05 * lots)
+    is_primary = candidates.in_categories(categories)
+    papers = np.array([*is_primary], dtype=np.int64)
+    freshness = 1 / (1 + np.maximum(candidates.ages[papers], 0))
+    draws = np.array([crc32(candidates.ids[paper].encode()) / 2**32 for paper in is_primary])
+    shares = 0.5 * np.array([*is_primary.values()]) + 0.3 * candidates.trends[papers]
+    margins = OF_CATEGORY + 0.2 * (shares + 0.15 * freshness + 0.05 * draws)
     return _best_first(candidates, papers, margins, np.full(len(papers), NO_QUERY))
 
 
@@ -196,8 +197,8 @@ def muted(model: TfidfModel, candidates: CandidateSet, interest: Interest) -> np
     cache = candidates.cached("muted")
     is_muted = cache.get(interest.key)
     if is_muted is None:
-        within = np.full(len(candidates), not interest.categories)
-        within[list(candidates.in_categories(interest.categories))] = True
+        in_category = np.full(len(candidates), not interest.categories)
+        in_category[list(candidates.in_categories(interest.categories))] = True
         is_whole = bool(interest.categories) and not (interest.query.strip() or interest.authors)
         is_muted = np.full(len(candidates), is_whole)
         for name in interest.authors:
@@ -205,11 +206,11 @@ def muted(model: TfidfModel, candidates: CandidateSet, interest: Interest) -> np
         if interest.examples:
             is_muted |= np.isin(candidates.ids, [example.id for example in interest.examples])
             least = Parameters().least + SURELY_LIKE
-            (like,) = _like(model, candidates, [interest], least, least)
-            is_muted[like.papers] = True
+            (similar,) = _like(model, candidates, [interest], least, least)
+            is_muted[similar.papers] = True
         for query in queries_of(interest.lines, limit=10**9):  # All: mute wins.
             is_muted |= _contains(model, candidates, query)
-        is_muted = cache[interest.key] = is_muted & within
+        is_muted = cache[interest.key] = is_muted & in_category
     return is_muted
 
 

@@ -125,13 +125,13 @@ def words(text: str, *, of_query: bool = False) -> list[str]:
 
     In a paper, "k-means" is "kmeans" and "means"; in a query, only the first.
     """
-    said, alone = reading(text)
-    return said if of_query else said + alone
+    query_words, extra_words = reading(text)
+    return query_words if of_query else query_words + extra_words
 
 
 def reading(text: str) -> tuple[list[str], list[str]]:
     """Return the words of a text as in a query, and the words that it has besides as a paper."""
-    alone: list[str] = []
+    extra_words: list[str] = []
     if "\\" in text or "$" in text:
         text = _without_latex(text)
     text = folded(text)
@@ -140,8 +140,8 @@ def reading(text: str) -> tuple[list[str], list[str]]:
     if "state" in text:
         text = STATE_OF_THE_ART.sub(" ", text)
     if "-" in text:
-        text, alone = _joined(text)
-    return WORD.findall(text), WORD.findall(" ".join(alone))
+        text, extra_words = _without_hyphens(text)
+    return WORD.findall(text), WORD.findall(" ".join(extra_words))
 
 
 def folded(text: str) -> str:
@@ -165,17 +165,14 @@ def terms(text: str) -> list[str]:
 
 def as_written(text: str) -> dict[str, str]:
     """Return the word of each term of a text, in its case."""
-    said: dict[str, str] = {}
-    for word in WORD.findall(text):
+    word_by_term: dict[str, str] = {}
+    for word in (*WORD.findall(text), *HYPHENATED.findall(text)):  # "pre-training", "k-means".
         for term in terms(word):
-            said.setdefault(term, word)
-    for word in HYPHENATED.findall(text):  # "pre-training", "k-means".
-        for term in terms(word):
-            said.setdefault(term, word)
+            word_by_term.setdefault(term, word)
     for word in (*words(text), *words(text, of_query=True)):
         for term in stems([word]):
-            said.setdefault(term, word)
-    return said
+            word_by_term.setdefault(term, word)
+    return word_by_term
 
 
 def usual_words(texts: Iterable[str]) -> dict[str, str]:
@@ -184,45 +181,45 @@ def usual_words(texts: Iterable[str]) -> dict[str, str]:
     In lower case, except acronyms.
     """
     counts: Counter[str] = Counter()
-    for said in texts:
-        counts.update(WRITTEN_WORD.findall(said))
+    for document in texts:
+        counts.update(WRITTEN_WORD.findall(document))
     forms: Counter[tuple[str, str]] = Counter()
     for word, count in counts.items():
         stems = terms(word)
         if len(stems) == 1 or (stems and word[-1].isdigit()):
             is_acronym = sum(map(str.isupper, word)) > 1
             forms[stems[-1], word if is_acronym else word.lower()] += count
-    usual: dict[str, str] = {}
+    word_by_stem: dict[str, str] = {}
     for (stem, word), _ in sorted(forms.items(), key=lambda item: (-item[1], item[0])):
-        usual.setdefault(stem, word)
-    return usual
+        word_by_stem.setdefault(stem, word)
+    return word_by_stem
 
 
 def _without_latex(text: str) -> str:
-    text = ACCENT_COMMAND.sub(lambda found: found[1] or found[2], text)
+    text = ACCENT_COMMAND.sub(lambda match: match[1] or match[2], text)
     text = LETTER_COMMAND.sub(r"\1", FONT_COMMAND.sub("", text))
     text = COMMAND.sub(r" \1 ", text)
     return text.translate(LATEX_SYNTAX)
 
 
-def _joined(text: str) -> tuple[str, list[str]]:
+def _without_hyphens(text: str) -> tuple[str, list[str]]:
     """Return the text without hyphens ("pretraining", "gpt4", else two words), and further words.
 
     "k-means", whose first word alone is no term, becomes one word, and "means" a further one.
     """
-    joined, *pieces = text.split("-")
-    said, alone = [joined], []
+    start, *pieces = text.split("-")
+    parts, extra_words = [start], []
     for piece in pieces:
-        last = LAST_WORD.search(said[-1][-16:])
-        word = last[0] if last else ""
-        first = FIRST_WORD.match(piece)
-        if word in PREFIXES and first:
-            said.append(piece)
-        elif len(word) == 1 and first:
-            said.append(piece)
-            alone.append(first[0])
+        last_word = LAST_WORD.search(parts[-1][-16:])
+        word = last_word[0] if last_word else ""
+        first_word = FIRST_WORD.match(piece)
+        if word in PREFIXES and first_word:
+            parts.append(piece)
+        elif len(word) == 1 and first_word:
+            parts.append(piece)
+            extra_words.append(first_word[0])
         elif (ONE_LETTER if word.isdecimal() else FIRST_NUMBER).match(piece):
-            said.append(piece)
+            parts.append(piece)
         else:
-            said.append(f" {piece}")
-    return "".join(said), alone
+            parts.append(f" {piece}")
+    return "".join(parts), extra_words

@@ -37,8 +37,8 @@ class Command(BaseCommand):
         wrong, has_database = 0, True
         for finding in doctor.examine(now):
             wrong += finding.grade == "wrong"
-            has_database &= (finding.what, finding.grade) != ("database", "wrong")
-            self.stdout.write(f"{SIGNS[finding.grade]} {finding.what + ':':<15} {finding.said}")
+            has_database &= (finding.name, finding.grade) != ("database", "wrong")
+            self.stdout.write(f"{SIGNS[finding.grade]} {finding.name + ':':<15} {finding.text}")
         if check_promises and has_database:
             for result in invariants.examine(now):
                 wrong += result.count > 0

@@ -63,8 +63,8 @@ def titles(encoder):
 
 
 def doctor():
-    found = next(one for one in checkup.examine(NOW) if one.what == "embeddings")
-    return found.grade, found.said
+    found = next(one for one in checkup.examine(NOW) if one.name == "embeddings")
+    return found.grade, found.text
 
 
 # ---- The model

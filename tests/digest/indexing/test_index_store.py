@@ -139,7 +139,7 @@ def replace(path):
 
 def test_a_damaged_index_is_refused_reported_by_the_doctor_and_written_anew(caplog):
     def grade():
-        return next(one for one in doctor.examine(NOW) if one.what == "search index").grade
+        return next(one for one in doctor.examine(NOW) if one.name == "search index").grade
 
     assert grade() == "note"
     paper = make.paper("Graph networks")

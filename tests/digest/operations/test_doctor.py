@@ -40,7 +40,7 @@ def sound(settings, monkeypatch):
 
 
 def check_result(what):
-    return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == what)
+    return next((one.grade, one.text) for one in doctor.examine(NOW) if one.name == what)
 
 
 SETUP_CHECKS = [
@@ -55,7 +55,7 @@ def harvest(source, moment, **fields):
 
 
 def test_where_all_is_well_it_says_so():
-    found = {one.what: one.grade for one in doctor.examine(NOW)}
+    found = {one.name: one.grade for one in doctor.examine(NOW)}
     assert {what: found[what] for what in SETUP_CHECKS} == dict.fromkeys(SETUP_CHECKS, "ok")
 
 
@@ -74,7 +74,7 @@ def test_a_postgresql_that_takes_no_writes_is_wrong_and_a_monitor_may_see_it(cli
 
 def test_the_disk_is_reported_where_the_database_does_not_answer(monkeypatch):
     monkeypatch.setattr(doctor_environment, "database", lambda now: ("wrong", "disk I/O error"))
-    assert [one.what for one in doctor.examine(NOW)] == ["settings", "data folder", "database"]
+    assert [one.name for one in doctor.examine(NOW)] == ["settings", "data folder", "database"]
 
 
 HERE, REDIS = "http://127.0.0.1:8000", "django.core.cache.backends.redis.RedisCache"
@@ -222,11 +222,11 @@ def test_alarms_are_reported_while_no_worker_runs():
     alarms.record([alarms.ActiveAlarm("disk", "3 MB are left.", "host")], NOW)
     make.subscriber(next_due_at=NOW - HOUR)
     Harvest.objects.update(started_at=NOW - 4 * HOUR, state="failed", said="Failed: no answer.")
-    results = [one for one in doctor.examine(NOW + 6 * MINUTE) if one.what == "alarm"]
+    results = [one for one in doctor.examine(NOW + 6 * MINUTE) if one.name == "alarm"]
     assert {result.grade for result in results} == {"wrong"}
-    names = [result.said.split()[0] for result in results]
+    names = [result.text.split()[0] for result in results]
     assert names == ["[beat]", "[planning]", "[source]", "[disk]"]
-    assert results[-1].said == "[disk] 3 MB are left. See `disk` in docs/maintenance.md."
+    assert results[-1].text == "[disk] 3 MB are left. See `disk` in docs/maintenance.md."
     Pulse.objects.all().delete()
     assert check_result("scheduler")[0] == "note"
 

@@ -323,7 +323,7 @@ def test_a_paper_that_came_in_before_the_last_digest_is_explained():
     Digest.objects.update(day=TODAY + 2 * DAY)
     Letter.objects.update(created_at=NOW + 2 * DAY)
     diagnosis = explain.explain(someone, paper.pk, clock.date(), clock).diagnosis
-    assert diagnosis.what == "passed"
+    assert diagnosis.outcome == "passed"
     assert "Announced before your last digest." in page_of(diagnosis)
 
 

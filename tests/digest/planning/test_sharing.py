@@ -262,7 +262,7 @@ def test_a_paper_of_a_group_digest_is_explained_by_the_members_topics(lab):
     make.fresh(lab.mailing_list)
     model_store.fit(NOW)
     said = explain.explain(lab.mailing_list, paper.pk, TODAY, NOW).diagnosis
-    assert (said.what, said.interest) == ("chosen", "graph networks")
+    assert (said.outcome, said.interest) == ("chosen", "graph networks")
 
 
 def test_why_a_group_does_not_get_a_paper_names_no_keyword_of_a_member(lab):
@@ -272,7 +272,7 @@ def test_why_a_group_does_not_get_a_paper_names_no_keyword_of_a_member(lab):
     make.fresh(lab.mailing_list)
     model_store.fit(NOW)
     said = explain.explain(lab.mailing_list, paper.pk, TODAY, NOW).diagnosis
-    assert (said.what, said.interest, said.missing) == ("unasked", "", ())
+    assert (said.outcome, said.interest, said.missing) == ("unasked", "", ())
 
 
 # ---- Papers that groups share with a member
@@ -469,7 +469,7 @@ def test_a_recommendation_is_explained_before_it_is_sent(lab, pair, client):
     paper = old_paper()
     recommend(*pair, paper)
     model_store.fit(NOW)
-    assert explain.explain(pair[1], paper.pk, TODAY, NOW).diagnosis.what == "shared"
+    assert explain.explain(pair[1], paper.pk, TODAY, NOW).diagnosis.outcome == "shared"
 
 
 HOSTILE = 'x\n2. Fake title\n\u202e"><script>alert(1)</script>” — 3. More\x07' + " word" * 40

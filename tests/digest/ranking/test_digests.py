@@ -275,15 +275,17 @@ def test_diagnoses_agree_with_what_is_chosen(profile, since):
         diagnose(model(), candidates, profile, excluded, paper, since=since)
         for paper in candidates.ids
     ]
-    assert {n for n, one in enumerate(diagnoses) if one.what in ("chosen", "second")} == {
+    assert {n for n, one in enumerate(diagnoses) if one.outcome in ("chosen", "second")} == {
         one.paper for one in chosen
     }
     for one in chosen:  # A category and what trends say nothing of a probability.
         is_by_words = one.topic not in ("", "all")
         assert diagnoses[one.paper].score == (one.score if is_by_words else 0)
-    assert [diagnoses[n].what for n in seen] == ["seen", "seen"]
+    assert [diagnoses[n].outcome for n in seen] == ["seen", "seen"]
     assert {
-        (n, candidates.places[one.other]) for n, one in enumerate(diagnoses) if one.what == "folded"
+        (n, candidates.places[one.other])
+        for n, one in enumerate(diagnoses)
+        if one.outcome == "folded"
     } == {(number, one.paper) for one in chosen for number in one.relatives}
     in_reach = [one for one in diagnoses if one.place]
     assert sorted(one.place for one in in_reach) == [n + 1 for n in range(len(in_reach))]
@@ -299,7 +301,7 @@ def test_what_says_too_little_of_a_topic_is_weak_and_its_missing_words_are_named
     found = diagnosis_of(
         follow("qqq", "Planar graphs of Proteins"), 0, [paper("Planar sets", "Planar")]
     )
-    assert (found.what, found.interest) == ("weak", "Planar graphs of Proteins")
+    assert (found.outcome, found.interest) == ("weak", "Planar graphs of Proteins")
     assert found.missing == ("graphs", "Proteins")
     assert 0 < found.score < found.cut == DEFAULT.cut
 
@@ -307,7 +309,7 @@ def test_what_says_too_little_of_a_topic_is_weak_and_its_missing_words_are_named
 @pytest.mark.parametrize("profile", [follow("the of"), Profile()])
 def test_what_nothing_followed_could_be_about_is_unasked(profile):
     found = diagnosis_of(profile, 0, [paper("Quarks"), paper("Bread")], upvotes=[0, 3])
-    assert (found.what, found.interest) == ("unasked", "")
+    assert (found.outcome, found.interest) == ("unasked", "")
 
 
 DISLIKED = LearnedProfile(("bread", "oven"), (-1.0, -1.0), 2)
@@ -328,11 +330,11 @@ def test_what_reaches_the_cut_and_is_not_chosen_has_another_cause(what, profile,
         (line,) = choices_of(follow("bread oven"), [said])
         assert line.group == "new"
     found = diagnosis_of(profile, 0, [said], **parameters)
-    assert (found.what, found.interest) == (what, profile.follows[0].name)
+    assert (found.outcome, found.interest) == (what, profile.follows[0].name)
     assert found.score >= found.cut
 
 
 def test_an_authors_paper_in_other_categories_is_elsewhere():
     known = {"authors_of": lambda ids: [["E. Noether"]] * len(ids), "categories": [("cs.LG",)]}
     group = Interest("Our group", "", 1.0, ("math.GT",), ("Emmy Noether",))
-    assert diagnosis_of(Profile((group,)), 0, [PAPERS[0]], **known).what == "elsewhere"
+    assert diagnosis_of(Profile((group,)), 0, [PAPERS[0]], **known).outcome == "elsewhere"

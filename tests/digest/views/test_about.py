@@ -208,12 +208,12 @@ def test_the_doctor_says_what_the_imprint_lacks(settings):
     settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = settings.CONTACT_EMAIL = ""
 
     def finding():
-        return next(one for one in doctor.examine(NOW) if one.what == "imprint")
+        return next(one for one in doctor.examine(NOW) if one.name == "imprint")
 
     assert finding().grade == "note"
-    assert "set OPERATOR_NAME, POSTAL_ADDRESS and CONTACT_EMAIL" in finding().said
+    assert "set OPERATOR_NAME, POSTAL_ADDRESS and CONTACT_EMAIL" in finding().text
     settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = "x"
-    assert "set CONTACT_EMAIL" in finding().said
+    assert "set CONTACT_EMAIL" in finding().text
     settings.CONTACT_EMAIL = "x@example.org"
     assert finding().grade == "ok"
 

@@ -317,7 +317,7 @@ def test_a_mailbox_that_can_be_none_is_refused():
 
 
 def doctor_on_mailboxes():
-    return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == "bounces")
+    return next((one.grade, one.text) for one in doctor.examine(NOW) if one.name == "bounces")
 
 
 def test_the_doctor_asks_who_reads_what_comes_back(settings, letter, tmp_path, data_dir):

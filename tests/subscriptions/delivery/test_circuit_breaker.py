@@ -233,7 +233,7 @@ def test_every_fact_has_words():
 
 
 def found(what):
-    return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == what)
+    return next((one.grade, one.text) for one in doctor.examine(NOW) if one.name == what)
 
 
 def test_the_doctor_says_how_to_resume():

@@ -202,7 +202,7 @@ def test_letters_come_back_to_a_domain_that_takes_mail(server):
 
 
 def findings(resolver=None):
-    return {found.what: (found.grade, found.said) for found in doctor.examine(NOW, resolver)}
+    return {found.name: (found.grade, found.text) for found in doctor.examine(NOW, resolver)}
 
 
 @pytest.mark.django_db
