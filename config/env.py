@@ -179,7 +179,7 @@ def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str
     return address
 
 
-def address_or_path(name: str) -> str:
+def path_or_address(name: str) -> str:
     """Return the variable as an http(s) URL, or as a path on this site, or ""."""
     if PATH.fullmatch(text(name)):
         return text(name)

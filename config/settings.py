@@ -68,7 +68,7 @@ PRIVACY_NOTE = env.text("PRIVACY_NOTE")
 SOURCE_URL = env.web_address("SOURCE_URL")
 
 # The logo beside the name, and the colour of links and buttons, in emails and on pages.
-LOGO_URL = env.address_or_path("LOGO_URL")
+LOGO_URL = env.path_or_address("LOGO_URL")
 BRAND_COLORS = brand.shades(env.text("ACCENT_COLOR"))  # By the default ones that they replace.
 BRAND_STYLE = brand.style(BRAND_COLORS)
 

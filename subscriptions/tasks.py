@@ -130,7 +130,7 @@ def deliver_due_letters():
             logger.exception("%s failed", prepare.__qualname__)
     due = Letter.objects.due(now).order_by()
     urgent = due.exclude(kind=Letter.Kind.MESSAGE)[: LETTERS_PER_ROUND * MAX_ROUNDS]
-    rounds = ceil(urgent.count() / LETTERS_PER_ROUND) or int(due.exists())
+    rounds = max(int(due.exists()), ceil(urgent.count() / LETTERS_PER_ROUND))
     hints = [deliver_letters] * (rounds if connection.vendor == "postgresql" else min(rounds, 1))
     if Letter.objects.due(now).filter(Letter.POSTS).exists():
         hints.insert(1, deliver_posts)  # A worker with one process delivers emails first.

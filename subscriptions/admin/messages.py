@@ -28,7 +28,7 @@ TONES = {"scheduled": "open", "being sent": "open", "sent": "good", "stopped": "
 
 
 class MessageForm(forms.ModelForm):
-    count = forms.IntegerField(
+    count = forms.CharField(
         label="Number of receivers", required=False, widget=unfold.UnfoldAdminTextInputWidget
     )
     again = forms.BooleanField(
@@ -47,16 +47,11 @@ class MessageForm(forms.ModelForm):
         }
         help_texts = TEXTS["fields"]
 
-    def clean_subject(self):
-        if not self.cleaned_data["subject"].isprintable():
-            raise forms.ValidationError(TEXTS["fields"]["subject"])
-        return self.cleaned_data["subject"]
-
     def is_confirmed(self, count: int, *, is_another: bool) -> bool:
         """Return whether the operator typed the number of receivers. Add errors otherwise."""
         if not count:
             self.add_error(None, TEXTS["errors"]["nobody"])
-        elif self.cleaned_data["count"] != count:
+        elif self.cleaned_data["count"] != str(count):
             self.add_error("count", TEXTS["errors"]["count"].format(count=count))
         if is_another and not self.cleaned_data["again"]:
             self.add_error("again", TEXTS["errors"]["again"])

@@ -14,7 +14,7 @@ from subscriptions.models import Group, Letter, LetterEvent, Message, Subscriber
 
 START_DELAY = timedelta(minutes=10)
 LIFETIME = timedelta(days=3)  # From the creation of an email.
-MAX_OPEN = 1_000  # Workers look through these for letters that a person waits for.
+MAX_DUE = 1_000  # Workers look through these for letters that a person waits for.
 
 Kind, State = Letter.Kind, Letter.State
 
@@ -46,7 +46,7 @@ def stop(message: Message, now) -> bool:
 
 
 def write_due(now) -> None:
-    """Create the next emails of messages that have started, as long as fewer than MAX_OPEN wait.
+    """Create the next emails of messages that have started, as long as fewer than MAX_DUE wait.
 
     Several processes may call this at once.
     """
@@ -61,8 +61,8 @@ def write_due(now) -> None:
 
 
 def _write_batch(message, now):
-    waiting = Letter.objects.open().filter(kind=Kind.MESSAGE, day=None).count()
-    room = max(MAX_OPEN - waiting, 0)
+    waiting = Letter.objects.due(now).filter(kind=Kind.MESSAGE, day=None)
+    room = max(MAX_DUE - waiting.count(), 0)
     rest = receivers(message.group, now).filter(pk__gt=message.last_subscriber)
     ids = list(rest.values_list("pk", flat=True)[:room])
     moments = {"created_at": now, "next_try_at": now, "closes_at": now + LIFETIME}

@@ -81,7 +81,7 @@ def test_message_starts_ten_minutes_after_it_was_confirmed():
 def test_each_receiver_gets_one_email_when_batches_are_interrupted(monkeypatch):
     expected = [make.subscriber(next_due_at=None).pk for _ in range(5)]
     message = make.message()
-    monkeypatch.setattr(messages, "MAX_OPEN", 2)
+    monkeypatch.setattr(messages, "MAX_DUE", 2)
     for _ in range(3):
         with monkeypatch.context() as patch:
             patch.setattr(LetterEvent.objects, "bulk_create", lambda rows: 1 / 0)
@@ -154,7 +154,7 @@ class LookupThatSaysNo:
 def test_stopped_message_creates_no_more_emails(monkeypatch):
     make.subscriber(next_due_at=None)
     make.subscriber(next_due_at=None)
-    monkeypatch.setattr(messages, "MAX_OPEN", 1)
+    monkeypatch.setattr(messages, "MAX_DUE", 1)
     message = make.message()
     messages.write_due(NOW)
     assert messages.stop(message, NOW)
