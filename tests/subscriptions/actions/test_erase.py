@@ -79,9 +79,8 @@ def a_life(client):
     group = make.group()
     member, colleague = make.member(group, of=subscriber), make.member(group, "Grace")
     act(client, "join", membership=member.pk, name="Countess Lovelace")
-    message = make.message(group=lab)
-    letter = queue.create(subscriber, "message", now=NOW, closes_at=NOW + DAY)
-    Letter.objects.filter(pk=letter.pk).update(operator_message=message)
+    message = {"kind": "message", "operator_message": make.message(group=lab)}
+    subscriber.letters.create(**message, created_at=NOW, next_try_at=NOW, closes_at=NOW + DAY)
     for sender, receiver in ((member, colleague), (colleague, member)):
         sent = {"membership_id": str(receiver.pk), "paper": papers[0], "note": "A punched card"}
         recommendations.recommend(sender.subscriber, **sent, now=NOW)
