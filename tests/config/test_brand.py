@@ -10,7 +10,6 @@ from subscriptions.mail import render
 @pytest.mark.parametrize("color", ["#1d4f91", "#000000", "#7a0019", "#006400", "#6b6b00"])
 def test_shades_are_readable_on_light_and_dark_pages(color):
     accent, strong, tint, *dark, dark_tint = brand.shades(color).values()
-    assert accent == color
     for ground in ("#ffffff", "#fbfbf9", tint):
         assert min(brand.contrast(words, ground) for words in (accent, strong)) >= 4.5
     for ground in ("#15171a", "#1c1f23", "#0f2038", dark_tint):

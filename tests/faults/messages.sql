@@ -12,7 +12,7 @@ WHERE kind = 'digest' AND state = 'planned' AND mod(id, 2) <= %s RETURNING id
 UPDATE subscriptions_message SET stopped_at = clock_timestamp() RETURNING stopped_at
 
 -- delays of even and of odd ids
-SELECT round(extract(epoch FROM max(ended_at - created_at)), 1) FROM subscriptions_letter
+SELECT extract(epoch FROM max(ended_at - created_at))::float FROM subscriptions_letter
 WHERE kind = 'digest' GROUP BY mod(id, 2) ORDER BY mod(id, 2)
 
 -- handed over
