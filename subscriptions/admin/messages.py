@@ -10,6 +10,7 @@ from django.contrib.messages import ERROR, SUCCESS
 from django.http import Http404
 from django.shortcuts import redirect, resolve_url
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold import widgets as unfold
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -61,11 +62,9 @@ class MessageForm(forms.ModelForm):
 @admin.register(Message)
 class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
     list_display = ["subject", "state", "to", "starts_at", "written_by"]
-    list_per_page = 50
     ordering = ["-pk"]
-    sortable_by = []
-    fields = ["subject", "text", "to", "written_by", "starts_at", "stopped_at", "state", "progress"]
-    readonly_fields = ["to", "state", "progress"]
+    fields = ["subject", "body", "to", "written_by", "starts_at", "stopped_at", "state", "progress"]
+    readonly_fields = ["body", "to", "state", "progress"]
     actions_list = ["write"]
     actions_detail = ["stop"]
 
@@ -134,11 +133,15 @@ class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
     def to(self, message):
         return f"group {message.group}" if message.group else "all active subscribers"
 
+    @display(description="Text")
+    def body(self, message):
+        return format_html('<span style="white-space: pre-line">{}</span>', message.text)
+
     @display(description="Emails")
     def progress(self, message):
         counts = messages.progress(message)
         parts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-        return f"{parts}, of {message.receivers:,} receivers"
+        return f"{parts}. Receivers: {message.receivers:,}"
 
 
 def _page(verb):

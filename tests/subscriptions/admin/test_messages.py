@@ -63,7 +63,7 @@ def test_message_is_stopped_and_shows_how_many_were_sent(panel):
     panel.post(stop, {"_form_submitted": "on"})
     assert stop not in page(panel, message).text
     assert make.fresh(message).stopped_at == NOW
-    said = "Stopped: 0 sent, 1 waiting, 0 not sent, of 3 receivers."
+    said = "Stopped: 0 sent, 1 waiting, 0 not sent. Receivers: 3."
     assert LogEntry.objects.get().get_change_message() == said
 
 
