@@ -34,6 +34,7 @@ PAGES = [
     _page("Subscribers", "group", "subscriptions_subscriber"),
     _page("Groups", "diversity_3", "subscriptions_group"),
     _page("Channels", "forum", "subscriptions_channel"),
+    _page("Messages", "campaign", "subscriptions_message"),
     _page("Topics", "label", "subscriptions_topic"),
     _page("Papers", "article", "digest_paper"),
     _page("Sources", "rss_feed", "digest_sourceconfig"),

@@ -24,6 +24,8 @@ from kombu.transport import TRANSPORT_ALIASES
 ENGINES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 #: A host name without scheme, port and path. A leading dot includes subdomains.
 HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII | re.IGNORECASE)
+#: A path on this site, which needs no escapes.
+PATH = re.compile(r"/[\w-][\w./-]*", re.ASCII)
 MAX_COUNT = 10**9  # Fits a database integer.
 MIN_SIMILARITY = 0.85  # Of a misspelt name (difflib's ratio).
 MAX_NUMBER = 36_500  # A hundred years in days: Python's dates end at year 1.
@@ -175,6 +177,13 @@ def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str
         given = "" if is_secret else f", not {address!r}"
         raise ImproperlyConfigured(f"{name} must be an http(s) URL{given}.")
     return address
+
+
+def path_or_address(name: str) -> str:
+    """Return the variable as an http(s) URL, or as a path on this site, or ""."""
+    if PATH.fullmatch(text(name)):
+        return text(name)
+    return web_address(name)
 
 
 def email_address(name: str) -> str:

@@ -58,6 +58,8 @@ def site(request):
         "site_url": settings.SITE_URL,
         "operator": settings.OPERATOR_NAME,
         "source_url": settings.SOURCE_URL,
+        "logo_url": settings.LOGO_URL,
+        "brand_style": settings.BRAND_STYLE,
     }
 
 

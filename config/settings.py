@@ -6,8 +6,10 @@ and ALLOWED_HOSTS are required.
 """
 
 import logging
+from base64 import b64encode
 from datetime import timedelta
 from email.utils import parseaddr
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.csp import CSP
 
-from config import admin_menu, client_ip, env
+from config import admin_menu, brand, client_ip, env
 from config.log_format import FORMATTERS, LogContext, RefusedRequests
 
 env.refuse_removed()
@@ -64,6 +66,11 @@ IMPRINT_NOTE = env.text("IMPRINT_NOTE")
 PRIVACY_NOTE = env.text("PRIVACY_NOTE")
 # The source of this installation, with the operator's own changes.
 SOURCE_URL = env.web_address("SOURCE_URL")
+
+# The logo beside the name, and the colour of links and buttons, in emails and on pages.
+LOGO_URL = env.path_or_address("LOGO_URL")
+BRAND_COLORS = brand.shades(env.text("ACCENT_COLOR"))  # By the default ones that they replace.
+BRAND_STYLE = brand.style(BRAND_COLORS)
 
 # ---- The applications
 
@@ -366,6 +373,11 @@ SECURE_CSP = {
     "base-uri": [CSP.NONE],
     "frame-ancestors": [CSP.NONE],
 }
+if BRAND_STYLE:  # The only inline style of pages.
+    hashed = b64encode(sha256(BRAND_STYLE.encode()).digest()).decode()
+    SECURE_CSP["style-src"].append(f"'sha256-{hashed}'")
+if "://" in LOGO_URL:
+    SECURE_CSP["img-src"].append("{0.scheme}://{0.netloc}".format(urlsplit(LOGO_URL)))
 # Unfold evaluates expressions in attributes (Alpine) and styles its widgets inline.
 ADMIN_CSP = SECURE_CSP | {
     "style-src": [CSP.SELF, CSP.UNSAFE_INLINE],

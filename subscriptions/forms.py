@@ -275,6 +275,7 @@ class DeliveryForm(PageForm):
         "days": "weekdays",
         "quiet": "wants_quiet_days",
         "near": "wants_near",
+        "messages": "takes_messages",
         "pause_until": "paused_until",
     }
 
@@ -304,6 +305,9 @@ class DeliveryForm(PageForm):
         no=_("Send nothing"), yes=_("Send a short note"), label=_("If nothing matches")
     )
     near = YesNoField(no=_("Leave them out"), yes=_("Show up to three"), label=_("Near misses"))
+    messages = YesNoField(
+        no=_("Don’t send them"), yes=_("Send them"), label=_("Messages from the operator")
+    )
     language = LanguageField()
 
     def clean_timezone(self):

@@ -12,7 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_init, worker_shutting_down
 from django.db import connection
 
-from subscriptions.delivery import clock
+from subscriptions.delivery import clock, messages
 from subscriptions.delivery.recovery import sweep
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
@@ -116,18 +116,21 @@ def _deliver(letters, **limits):
 def deliver_due_letters():
     """Recover interrupted letters, and enqueue a round for each thousand letters that are due.
 
-    Posts have a round of their own, whatever their number.
+    Posts have a round of their own, whatever their number. Messages of operators add no round: the
+    workers must be free for the next digests.
 
     A message expires when the next pass comes: busy workers leave it to others. SQLite has one
     writer at a time, so one round is the fastest.
     """
     now = clock.database_now()
-    try:
-        sweep.sweep(now)
-    except Exception:
-        logger.exception("The recovery sweep failed")
-    due = Letter.objects.due(now).order_by()[: LETTERS_PER_ROUND * MAX_ROUNDS]
-    rounds = ceil(due.count() / LETTERS_PER_ROUND)
+    for prepare in (sweep.sweep, messages.write_due):
+        try:
+            prepare(now)
+        except Exception:
+            logger.exception("%s failed", prepare.__qualname__)
+    due = Letter.objects.due(now).order_by()
+    urgent = due.exclude(kind=Letter.Kind.MESSAGE)[: LETTERS_PER_ROUND * MAX_ROUNDS]
+    rounds = max(int(due.exists()), ceil(urgent.count() / LETTERS_PER_ROUND))
     hints = [deliver_letters] * (rounds if connection.vendor == "postgresql" else min(rounds, 1))
     if Letter.objects.due(now).filter(Letter.POSTS).exists():
         hints.insert(1, deliver_posts)  # A worker with one process delivers emails first.

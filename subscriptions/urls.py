@@ -9,6 +9,7 @@ urlpatterns = [
     path("move/<str:token>/", change_address.move, name="move"),
     path("lost/", signup.resend_link, name="lost"),
     path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
+    path("unsubscribe/<str:token>/messages/", unsubscribe.opt_out, name="opt-out"),
     # The path of anymail, so that its documentation of each provider's settings applies.
     path("anymail/<slug:name>/tracking/", webhooks.provider_events, name="provider-events"),
 ]

@@ -9,6 +9,7 @@ from django.db import connection
 
 from digest.planning import plan
 from subscriptions.actions import change_address, moderation, signup
+from subscriptions.delivery import messages
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
 from subscriptions.notices import send
@@ -34,6 +35,8 @@ def send_all_kinds():
     moderation.ask_if_address_works(
         make.subscriber(suppressed_at=NOW, suppressed_by="bounced"), now=NOW
     )
+    make.message()
+    messages.write_due(NOW)
     plan.plan(NOW)
     rounds.deliver_due(lambda: NOW)
     sent = Letter.objects.filter(state="accepted").values_list("kind", flat=True)

@@ -24,7 +24,7 @@ from digest.models import (
 from subscriptions.actions import change_address, erase
 from subscriptions.bounces import unreadable
 from subscriptions.delivery import retention
-from subscriptions.models import Topic
+from subscriptions.models import Message, Topic
 from subscriptions.security import rate_limits, suppression_list
 
 UNCONFIRMED = timedelta(days=30)  # Addresses that were not confirmed.
@@ -50,6 +50,7 @@ BY_AGE = [
     Age(Alarm, "ended_at", "KEEP_HARVESTS"),
     Age(Response, "fetched_at", "KEEP_RESPONSES"),
     Age(LogEntry, "action_time", "KEEP_TRAIL"),
+    Age(Message, "starts_at", "KEEP_LETTERS"),
 ]
 
 

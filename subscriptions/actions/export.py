@@ -19,6 +19,7 @@ def export(subscriber: models.Subscriber) -> dict:
             letter[name] = found[letter["pk"]]
     for letter in letters:
         del letter["pk"]
+    received = models.Message.objects.filter(letters__subscriber=subscriber).distinct()
     topic = {"topic_name": F("topic__name"), "query": F("topic__query")}
     data |= {
         "weekdays": schedule.weekday_names(subscriber.weekdays),
@@ -26,6 +27,7 @@ def export(subscriber: models.Subscriber) -> dict:
         "own_topics": rows(subscriber.own_topics),
         "consents": rows(subscriber.consents),
         "letters": letters,
+        "messages": rows(received, without=("written_by", "receivers", "last_subscriber")),
         "groups": rows(subscriber.memberships, group_name=F("group__name")),
         "list_of_groups": rows(models.Group.objects.filter(mailing_list=subscriber)),
         "invitation": rows(models.Invitation.objects.filter(subscriber=subscriber)),

@@ -68,11 +68,13 @@ class TopicSelection:
         return [topic.pk for topic in {*self.follow} & {*self.mute} | {*own}]
 
 
-def change(subscriber: Subscriber, topics: TopicSelection | None, settings: dict, *, now) -> None:
-    """Replace the preferences, if topics are given, and set the given settings.
+def change(
+    subscriber: Subscriber, topics: TopicSelection | None, settings: dict, *, now
+) -> Subscriber:
+    """Replace the preferences, if topics are given, and set the given settings. Return the row.
 
     `settings` has names of Subscriber's fields: timezone, hour, weekdays, size, language,
-    wants_quiet_days, wants_near, paused_until.
+    wants_quiet_days, wants_near, takes_messages, paused_until.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
@@ -86,6 +88,7 @@ def change(subscriber: Subscriber, topics: TopicSelection | None, settings: dict
             set_preferences(subscriber, topics)
         if subscriber.state_at(now) == "paused":
             queue.cancel(subscriber, "paused", now, kinds=kinds.not_for("paused"))
+    return subscriber
 
 
 def set_preferences(subscriber: Subscriber, topics: TopicSelection) -> None:

@@ -44,6 +44,7 @@ MAX_INTERESTS = 60  # Characters of a row.
 
 DIGESTS = ["next_digest", "last_digest"]
 DELIVERY = ["timezone", "hour", "days", "size", "paused_until", "language"]
+CHOICES = ["wants_quiet_days", "wants_near", "takes_messages", "learns"]
 HISTORY = ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "reports"]
 
 
@@ -145,10 +146,10 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_digest"]}),
-        ("Settings", {"fields": [*DELIVERY, "wants_quiet_days", "wants_near", "learns"]}),
+        ("Settings", {"fields": [*DELIVERY, *CHOICES]}),
         ("History", {"fields": HISTORY}),
     ]
-    readonly_fields = ["address", "state", "days", "next_digest", *HISTORY]
+    readonly_fields = ["address", "state", "days", "next_digest", "takes_messages", *HISTORY]
 
     def get_queryset(self, request):
         follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)

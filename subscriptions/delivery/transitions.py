@@ -19,7 +19,7 @@ from django.db.models import Q
 from subscriptions import hooks
 from subscriptions.delivery import letter_sql, throttling
 from subscriptions.mail import kinds
-from subscriptions.models import Letter, Subscriber, Volley
+from subscriptions.models import Letter, Message, Subscriber, Volley
 from subscriptions.models.delivery import reported_ids
 from subscriptions.security import suppression_list
 
@@ -96,8 +96,9 @@ def claim(
     """Claim up to `limit` due letters `of` a sort, or of `ids`, in the caller's transaction.
 
     Return them, and whether no others are due. Letters that a person waits for come first, then the
-    digests that have waited longest. Letters that are late or no longer wanted end here, and so do
-    resends that are known to have arrived. Without `ids`, `crash_suspects` are left out.
+    digests that have waited longest, messages of operators last. Letters that are late or no
+    longer wanted end here, and so do resends that are known to have arrived. Without `ids`,
+    `crash_suspects` are left out.
 
     A caller that claims many times a second can skip looking for awaited letters, and counting for
     providers, most of the time.
@@ -118,11 +119,13 @@ def claim(
 
 
 def _queues(ids, looks_for_awaited) -> list[Q]:
-    """Return the queues to claim from, in order. Letters that a person waits for have no day."""
+    """Return the queues to claim from: letters that a person waits for, digests, messages."""
     if ids is not None:
         return [Q(pk__in=ids)]
-    is_awaited = (True, False) if looks_for_awaited else (False,)
-    return [Q(day__isnull=awaited, stumbles__lt=SUSPECT_AFTER) for awaited in is_awaited]
+    is_message = Q(kind=Letter.Kind.MESSAGE)
+    awaited = [Q(~is_message, day__isnull=True)] if looks_for_awaited else []
+    queues = [*awaited, Q(day__isnull=False), Q(is_message, day__isnull=True)]
+    return [Q(queue, stumbles__lt=SUSPECT_AFTER) for queue in queues]
 
 
 def crash_suspects(now: datetime, of: Q = Letter.EMAILS, limit: int = 10) -> list[int]:
@@ -173,6 +176,9 @@ def skip_reason(letter: Letter, subscriber: Subscriber, now) -> str:
         return "suppressed"
     if state not in rules.states or not rules.holds_for(subscriber, letter.created_at):
         return rules.reason or state
+    if letter.kind == letter.Kind.MESSAGE:
+        message = Message.objects.filter(pk=letter.operator_message_id, stopped_at=None)
+        return "" if message.exists() else "the message was stopped"
     return ""
 
 

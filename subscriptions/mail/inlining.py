@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from itertools import count
 
+from django.conf import settings
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loaders import filesystem
 from django.template.utils import get_app_template_dirs
@@ -41,16 +42,24 @@ class Loader(filesystem.Loader):
         return [*self.engine.dirs, *get_app_template_dirs("templates")]
 
     def get_contents(self, origin):
-        contents, name = super().get_contents(origin), origin.template_name
+        contents, name = self._read(origin), origin.template_name
         if not (name.startswith("email/") and name.endswith(".html")):
             return contents
         sources = dict.fromkeys(["email/base.html", f"{name.rpartition('/')[0]}/body.html"])
         return inlined(contents, "".join(map(self._rules, sources)), name)
 
+    def _read(self, origin):
+        """Return a template, if it is of an email with the operator's colours."""
+        contents = super().get_contents(origin)
+        colors = settings.BRAND_COLORS if origin.template_name.startswith("email/") else {}
+        for default, color in colors.items():
+            contents = contents.replace(default, color)
+        return contents
+
     def _rules(self, name):
         for origin in self.get_template_sources(name):
             with suppress(TemplateDoesNotExist):
-                rules = RULES.findall(super().get_contents(origin))
+                rules = RULES.findall(self._read(origin))
                 return "".join(css for _, *parts in rules for css in parts)
         return ""
 

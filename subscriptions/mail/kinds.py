@@ -15,6 +15,7 @@ class Kind(models.TextChoices):
     GOODBYE = "goodbye", "goodbye"
     LINK = "link", "settings link"
     MOVE = "move", "address change"
+    MESSAGE = "message", "message"
 
 
 class Rules(NamedTuple):
@@ -54,6 +55,7 @@ KINDS: dict[str, Rules] = {
     Kind.GOODBYE: Rules(("unsubscribed",), reason="the subscriber came back"),
     Kind.LINK: Rules(("active", "paused", "unsubscribed")),
     Kind.MOVE: Rules(("active", "paused")),
+    Kind.MESSAGE: Rules(condition="accepts_messages", reason="they take no messages", is_list=True),
 }
 
 

@@ -12,6 +12,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import format_datetime, parseaddr
 from functools import cache, lru_cache
+from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -90,8 +91,9 @@ def headers(
         found.append(("Reply-To", str(_address(settings.REPLY_TO_EMAIL, settings.SITE_NAME))))
     domain = settings.MAIL_DOMAIN
     if kinds.rules_of(kind).is_list:
+        list_name = "Messages <messages" if kind == "message" else "Daily papers <daily"
         found += [
-            ("List-Id", f"Daily papers <daily.{domain}>"),
+            ("List-Id", f"{list_name}.{domain}>"),
             ("List-Unsubscribe", f"<{unsubscribe_url}>"),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         ]
@@ -151,6 +153,7 @@ def _common():
         "site_name": settings.SITE_NAME,
         "site_url": settings.SITE_URL,
         "postal_address": settings.POSTAL_ADDRESS,
+        "logo_url": settings.LOGO_URL and urljoin(settings.SITE_URL, settings.LOGO_URL),
     }
 
 

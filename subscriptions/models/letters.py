@@ -79,6 +79,16 @@ class Letter(models.Model):
     day = models.DateField(
         null=True, blank=True, help_text="The subscriber's local day, for a digest."
     )
+    # `message_id` is the Message-ID. No index and no constraint, as for the volley.
+    operator_message = models.ForeignKey(
+        "subscriptions.Message",
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        related_name="letters",
+        db_constraint=False,
+        db_index=False,
+    )
     state = models.CharField(max_length=12, choices=State, default=State.PLANNED)
     reason = models.CharField(max_length=300, blank=True, help_text="Why it was not sent.")
 
@@ -140,7 +150,7 @@ class Letter(models.Model):
             models.Index(
                 fields=["next_try_at", "id"], condition=Q(ended_at=None), name="letters_under_way"
             ),
-            # A person waits for these, so they are sent before digests.
+            # A person waits for these, except for messages, so they are sent before digests.
             models.Index(
                 fields=["next_try_at", "id"],
                 condition=Q(ended_at=None, day__isnull=True),

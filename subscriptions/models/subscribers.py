@@ -180,6 +180,9 @@ class Subscriber(models.Model):
         db_default=False,
         help_text="Up to three papers close to their interests, if the digest has room.",
     )
+    takes_messages = models.BooleanField(
+        "messages from the operator", default=True, db_default=True
+    )
     learns = models.BooleanField(
         "learns from feedback", default=True, help_text="Whether feedback changes the ranking."
     )
@@ -294,6 +297,10 @@ class Subscriber(models.Model):
         bounced = self.suppressed_by == self.Suppression.BOUNCED
         is_past = self.suppressed_at is not None and self.suppressed_at <= asked_at
         return self.has_opted_in and bounced and is_past
+
+    def accepts_messages(self, asked_at: datetime) -> bool:
+        """Return whether they get messages of operators, whenever these were written."""
+        return self.takes_messages
 
     def unsuppress(self, now: datetime) -> None:
         """Allow letters again. Does not save."""

@@ -1,5 +1,6 @@
 """Transactional letters about the subscription, each in its subscriber's language."""
 
+import uuid
 from functools import wraps
 
 from django.db.models import Q
@@ -7,7 +8,7 @@ from django.utils import translation
 
 from subscriptions import addresses, hooks, schedule
 from subscriptions.mail import render
-from subscriptions.models import Group, Invitation
+from subscriptions.models import Group, Invitation, Message, Subscriber
 from subscriptions.security import tokens
 
 
@@ -20,7 +21,7 @@ def notice(context_of):
     def compose(letter, now):
         with translation.override(letter.subscriber.language_or_default):
             context = context_of(letter, now) | {"days": tokens.CONFIRM_DAYS}
-            return render.render(kind, context)
+            return render.render(kind, context, context.get("opt_out_url", ""))
 
     hooks.composers[kind] = compose
     return context_of
@@ -80,6 +81,27 @@ def link(letter, now):
         "preferences_url": tokens.preferences_url(subscriber),
         "unsubscribe_url": tokens.unsubscribe_url(subscriber),
         "state": subscriber.state_at(now),
+    }
+
+
+@notice
+def message(letter, now):
+    """Send an operator's message."""
+    return _message_context(letter.operator_message, letter.subscriber)
+
+
+def preview_message(message: Message) -> render.Content:
+    """Return the email of a message, whose links are made for an id that nobody has."""
+    context = _message_context(message, Subscriber(public_id=uuid.UUID(int=0)))
+    return render.render("message", context, context["opt_out_url"])
+
+
+def _message_context(message, subscriber):
+    return {
+        "message": message,
+        "preferences_url": tokens.preferences_url(subscriber),
+        "unsubscribe_url": tokens.unsubscribe_url(subscriber),
+        "opt_out_url": tokens.opt_out_url(subscriber),
     }
 
 

@@ -11,11 +11,12 @@ from subscriptions.delivery.transports.registry import hand_over, transport_for
 from subscriptions.mail import render
 
 
-def send_test_email(address: str, now) -> tuple[bool, str]:
-    """Hand a test email to the mail server. Return whether it was accepted, and the reply."""
-    # With the headers of a digest, to see whether the mail server signs them.
-    headers = render.headers("digest", f"{settings.SITE_URL}/unsubscribe/test/")
-    content = replace(render.render("test", {}), headers=headers)
+def send_test_email(address: str, now, content: render.Content | None = None) -> tuple[bool, str]:
+    """Hand an email to the mail server. Return whether it was accepted, and the reply."""
+    if content is None:
+        # With the headers of a digest, to see whether the mail server signs them.
+        headers = render.headers("digest", f"{settings.SITE_URL}/unsubscribe/test/")
+        content = replace(render.render("test", {}), headers=headers)
     recipient = addresses.normalise(address)
     message_id = f"<test.{get_random_string(20)}@{settings.MAIL_DOMAIN}>"
     mime = render.as_bytes(content, to=recipient, message_id=message_id, date=now)

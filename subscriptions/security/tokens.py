@@ -179,6 +179,11 @@ def unsubscribe_url(subscriber: Subscriber) -> str:
     return _url("unsubscribe", own_token("unsubscribe", subscriber))
 
 
+def opt_out_url(subscriber: Subscriber) -> str:
+    """Return where they stop messages of operators alone. It has the token to unsubscribe."""
+    return _url("opt-out", own_token("unsubscribe", subscriber))
+
+
 def _seconds(moment):
     return (moment - EPOCH) // timedelta(seconds=1)
 

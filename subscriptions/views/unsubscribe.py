@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from subscriptions import addresses
-from subscriptions.actions import signup
+from subscriptions.actions import preferences, signup
 from subscriptions.models import Consent, Letter, Subscriber
 from subscriptions.security import tokens
 from subscriptions.views.access import consent_source, token_page
@@ -45,3 +45,18 @@ def unsubscribe(request, token):
             undo = tokens.token(Letter.Kind.GOODBYE, subscriber.public_id, left_at)
             context |= {"undo_path": reverse("confirm", args=[undo]), "undo": UNDO}
     return render(request, "subscriptions/unsubscribed.html", context)
+
+
+@token_page
+def opt_out(request, token):
+    """Stop messages of operators. Digests go on."""
+    public_id, since = tokens.parse_token("unsubscribe", token)
+    context = {"token": token}
+    if subscriber := Subscriber.objects.filter(public_id=public_id).first():
+        if request.method == "POST":
+            setting = {"takes_messages": False}
+            subscriber = preferences.change(subscriber, None, setting, now=timezone.now())
+        context["subscriber"] = subscriber
+        if not tokens.is_closed(subscriber, since):
+            context["preferences_url"] = tokens.preferences_url(subscriber)
+    return render(request, "subscriptions/opt_out.html", context)

@@ -42,6 +42,9 @@ BAD_VALUES = [
     ("CACHE_URL", ["127.0.0.1:6379", "redis://127.0.0.1:port/1"], "CACHE_URL must be like re"),
     ("ALLOWED_HOSTS", ["https://x.example", "x.example:443", "x.org y.org", "münchen"], HOSTS),
     ("SOURCE_URL", ["git.example.org/paperboy", "javascript:alert(1)"], f"SOURCE_URL {HTTP}"),
+    ("LOGO_URL", ["logo.png", "/logo.png?x", "//x.example/y", "data:x"], f"LOGO_URL {HTTP}"),
+    ("ACCENT_COLOR", ["#ffcc00", "#ffffff"], "ACCENT_COLOR #ff"),
+    ("ACCENT_COLOR", ["red", "#1d4f9", "#1d4f91;x"], "ACCENT_COLOR must be like #1d4f91, not"),
     ("CONTACT_EMAIL", ["hello", "Ada <a@x.example>"], "CONTACT_EMAIL must be like hello@"),
     ("DEFAULT_FROM_EMAIL", ["Paperboy", "Paperboy <>"], "DEFAULT_FROM_EMAIL has no email address"),
     # What httpx2 can't read would end each look for alarms.

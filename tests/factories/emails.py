@@ -6,7 +6,7 @@ from digest.letters import compose
 from digest.models import Digest, Pick
 from subscriptions.delivery import queue
 from subscriptions.mail import render
-from subscriptions.models import Letter, Move
+from subscriptions.models import Letter, Message, Move
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
 
@@ -20,6 +20,7 @@ NOTICES = {
     "link": ("link", {}, {}),
     "move-old": ("move", {}, {}),
     "move-new": ("move", {}, {"to": NEW_ADDRESS}),
+    "message": ("message", {}, {"operator_message": Message(subject="Test A–Z", text="1 + 1 = 2")}),
 }
 #: name -> kind of email, and how many papers.
 DIGESTS = {"welcome": ("welcome", 0), "digest": ("digest", 4), "quiet": ("digest", 0)}

@@ -11,7 +11,7 @@ from django.utils.text import slugify
 from digest.models import Paper
 from subscriptions.actions.signup import ConsentSource
 from subscriptions.hooks import composers, one_by_one
-from subscriptions.models import Group, Subscriber, Topic
+from subscriptions.models import Group, Message, Subscriber, Topic
 
 __all__ = ["CONSENT_SOURCE", "DAY", "HOUR", "MINUTE", "NOW", "SECOND", "TODAY", "YESTERDAY"]
 __all__ += [
@@ -20,6 +20,7 @@ __all__ += [
     "fresh",
     "group",
     "member",
+    "message",
     "one_by_one",
     "paper",
     "subscriber",
@@ -66,6 +67,12 @@ def member(group, name="", of=None, *, now=NOW, **fields):
     """Make a membership of a subscriber, `of`: joined with this name, or invited without one."""
     fields = {"invited_at": now, "joined_at": now if name else None} | fields
     return group.memberships.create(subscriber=of or subscriber(), name=name, **fields)
+
+
+def message(subject="Maintenance", *, now=NOW, **fields):
+    """Make a message to all subscribers that starts now."""
+    defaults = {"text": "Back on Monday.", "written_by": "ada", "receivers": 1, "starts_at": now}
+    return Message.objects.create(subject=subject, **defaults | fields)
 
 
 def about(subject):

@@ -86,7 +86,7 @@ def _pass_over(installation, chance, weather, people):
     began = time.monotonic()
     leavers = _choose_leavers(installation, chance, people // 10)
     with ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(_leave, began, *leaver) for leaver in sorted(leavers)]
+        answers = [pool.submit(leave, began, *leaver) for leaver in sorted(leavers)]
         _blow(installation, chance, weather)
         installation.mail.plan = lambda recipient: (
             ""
@@ -136,7 +136,7 @@ def _choose_leavers(installation, chance, count):
     ]
 
 
-def _leave(began, after, email, url):
+def leave(began, after, email, url):
     """Unsubscribe through the web. Return who, when it was answered, and whether one may come."""
     time.sleep(max(0, began + after - time.monotonic()))
     request = Request(url, data=b"", method="POST")

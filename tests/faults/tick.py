@@ -13,7 +13,7 @@ BETWEEN = 0.2  # Seconds.
 
 
 def main():
-    from subscriptions.delivery import clock
+    from subscriptions.delivery import clock, messages
     from subscriptions.delivery.recovery import sweep
     from subscriptions.delivery.worker import rounds
     from subscriptions.models import Letter
@@ -25,6 +25,7 @@ def main():
         plan.plan(clock.database_now())
     while True:
         sweep.sweep(clock.database_now())
+        messages.write_due(clock.database_now())
         rounds.deliver_due(clock.database_now)
         if "rest" not in sys.argv or not Letter.objects.open().exists():
             return

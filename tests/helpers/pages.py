@@ -157,6 +157,7 @@ def samples() -> list[Sample]:
         *(f"/move/{tokens.token('move-new', who, NOW)}/" for who in (mover, settled)),
         f"/move/{tokens.token('move-old', mover, OLD)}/",
         *(f"/unsubscribe/{token('unsubscribe', who)}/" for who in ("reader", "settled")),
+        *(f"/unsubscribe/{token('unsubscribe', who)}/messages/" for who in ("reader", "settled")),
         *("/lost/", "/topics/", "/topics/graph-learning/", "/topics/robotics/"),
         *("/topics/arxiv-cs-lg/", "/topics/graph-learning/feed/"),
         *(f"/papers/{identity}/" for identity in (paper, "2501.00001", "nothing")),
@@ -199,6 +200,7 @@ def samples() -> list[Sample]:
             for tab in ("interests", "delivery")
         ),
         *((f"/move/{tokens.token(f'move-{side}', mover, NOW)}/", {}) for side in ("old", "new")),
+        (f"/unsubscribe/{token('unsubscribe', 'reader')}/messages/", {}),
         *((f"/unsubscribe/{token('unsubscribe', who)}/", {}) for who in ("settled", "away")),
         *(("/lost/", {"email": email}) for email in ("x", "you@example.org")),
         (f"/feedback/{say}/", {"paper": paper, "value": "save"}),

@@ -5,7 +5,7 @@ from digest.models import ReaderModel
 from digest.numbers import counted
 from digest.operations import heartbeats
 from digest.personalization import feedback
-from subscriptions.delivery import circuit_breaker, clock, queue
+from subscriptions.delivery import circuit_breaker, clock, messages, queue
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
 
@@ -27,6 +27,7 @@ class Command(base.Command):
         if ReaderModel.objects.outdated(clock_now()).exists():
             feedback.learn(clock_now())
         queue.sweep(clock_now())  # First: letters that expire release their papers.
+        messages.write_due(clock_now())
         try:
             self._plan(clock_now())
         except OSError:  # For example a full disk. Waiting emails are sent all the same.

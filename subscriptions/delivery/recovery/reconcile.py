@@ -16,7 +16,7 @@ from django.db.models import Max
 from subscriptions import hooks, schedule
 from subscriptions.delivery import circuit_breaker, message_ids, transitions
 from subscriptions.delivery.recovery import journal, lookup
-from subscriptions.models import Letter, LetterEvent, Subscriber, delivery
+from subscriptions.models import Letter, LetterEvent, Message, Subscriber, delivery
 
 #: The search begins so much earlier than the lost hours, since days are older than their letters. A
 #: Message-ID that is found always belongs to the same letter.
@@ -74,6 +74,8 @@ def reconcile(
     days = _lost_days(since, now)
     lost = _find_evidence(days, since)
     if not dry_run:
+        # Nobody knows who got messages since the backup.
+        Message.objects.unwritten(now).update(stopped_at=now)
         _create_missing({message_id: days[message_id] for message_id in lost}, lost, now)
         # Read again: searching takes long, and meanwhile days are planned and claims released.
         current = _waiting(since)

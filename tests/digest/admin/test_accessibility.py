@@ -34,7 +34,8 @@ UNFOLDS = [
 OF_FRAMES = ("Blocked script execution", "Framing ")
 #: The pages with templates of our own. The night looks at all.
 OURS = ("admin_logentry_changelist", "auth_user_change", "digest_digest_change", "index")
-OURS += ("subscriptions_sending_changelist", "subscriptions_sending_stop")
+OURS += ("subscriptions_message_write", "subscriptions_sending_changelist")
+OURS += ("subscriptions_sending_stop",)
 OURS += tuple(f"subscriptions_subscriber_{name}" for name in ("change", "invite", "pause"))
 OURS += ("subscriptions_topic_change", "suppress_selected")
 

@@ -81,6 +81,9 @@ TABLE = {
     **pages("subscriptions_group", "o", change="o", add="o", delete="o"),
     "subscriptions_subscriber_invite": ("o", "o"),
     "subscriptions_subscriber_export_csv": ("o", "o"),
+    **pages("subscriptions_message", "o"),
+    "subscriptions_message_write": ("o", "o"),
+    "subscriptions_message_stop": ("o", "o"),
     **pages("subscriptions_channel", "o", change="o", add="o"),
     **{f"subscriptions_channel_{act}": ("o", "o") for act in CHANNEL_ACTS},
     **pages("subscriptions_letter", "o"),
@@ -123,6 +126,7 @@ def furnished():
     make.subscriber(channel="json", title="Lab room", paused_until=NOW.date() + timedelta(days=9))
     Sending.objects.create(pk=1)
     make.member(make.group("Lab"), "Ada")
+    make.message()
     someone = User.objects.create(username="someone")
     LogEntry.objects.create(user=make_user("v", "writer"), action_flag=1, object_repr="x")
     assert not someone.logentry_set.exists()

@@ -21,7 +21,7 @@ from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import retention
 from subscriptions.delivery.recovery.journal import folder_of_journals
 from subscriptions.delivery.worker import rounds
-from subscriptions.models import Letter, LetterEvent, Provider, Seal, Subscriber, Topic
+from subscriptions.models import Letter, LetterEvent, Message, Provider, Seal, Subscriber, Topic
 from subscriptions.security import suppression_list
 from tests.digest.admin.test_lists import letter
 from tests.factories import make
@@ -251,6 +251,7 @@ ROWS = {
     LogEntry: lambda day, at: User.objects.create(username=str(day)).logentry_set.create(
         action_flag=1
     ),
+    Message: lambda day, at: make.message(starts_at=at),
     Response: lambda day, at: Response.objects.create(key=day, body=b"", fetched_at=at),
 }
 

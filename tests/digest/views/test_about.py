@@ -28,7 +28,7 @@ PARTS = {
     "Email address and settings": {theirs.Subscriber},
     "Topics and keywords": {theirs.Topic, theirs.TopicPreference, ours.AddedPaper},
     "Consent": {theirs.Consent},
-    "Digests and emails": {ours.Digest, ours.Pick, theirs.Letter},
+    "Digests and emails": {ours.Digest, ours.Pick, theirs.Letter, theirs.Message},
     "Delivery log": {theirs.LetterEvent},
     "Bounces and spam reports": {theirs.LetterFact},
     "Text of emails": {theirs.Volley},

@@ -39,6 +39,7 @@ EXPORTED_OTHERWISE = {
     "Letter": {"mime_at", "mime_size"},
     "ApiToken": {"hash"},
     "ZoteroLibrary": {"secret"},
+    "Message": {"written_by", "receivers", "last_subscriber"},
 }
 
 
@@ -74,10 +75,12 @@ def a_life(client):
     ReaderModel.objects.filter(subscriber=subscriber).update(**learned, fitted_at=NOW, floor=0.25)
     feedback.remove_word(subscriber, "node")
     act(client, "token")
-    make.group("Lab", mailing_list=subscriber)
+    lab = make.group("Lab", mailing_list=subscriber)
     group = make.group()
     member, colleague = make.member(group, of=subscriber), make.member(group, "Grace")
     act(client, "join", membership=member.pk, name="Countess Lovelace")
+    message = {"kind": "message", "operator_message": make.message(group=lab)}
+    subscriber.letters.create(**message, created_at=NOW, next_try_at=NOW, closes_at=NOW + DAY)
     for sender, receiver in ((member, colleague), (colleague, member)):
         sent = {"membership_id": str(receiver.pk), "paper": papers[0], "note": "A punched card"}
         recommendations.recommend(sender.subscriber, **sent, now=NOW)
@@ -212,7 +215,9 @@ def test_nothing_of_a_subscriber_is_left_in_the_database_or_in_any_file(panel, d
     assert "192.0.2.77" not in repr(left)
     tables = {table for table in left if table.startswith(("subscriptions_", "digest_"))}
     others = {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_turn"}
-    others |= {f"subscriptions_{table}" for table in ("group", "membership", "subscriber")}
+    others |= {
+        f"subscriptions_{table}" for table in ("group", "membership", "message", "subscriber")
+    }
     assert tables - others - {"digest_sourceconfig"} == {
         "subscriptions_attempt",
         *(["subscriptions_seal"] if for_good else []),

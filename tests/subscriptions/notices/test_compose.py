@@ -114,7 +114,7 @@ def test_the_question_says_since_when_and_how_to_end_it(outbox):
 def test_each_is_written_in_the_subscribers_language_or_in_english(
     monkeypatch, kind, language, written
 ):
-    monkeypatch.setattr(compose.render, "render", lambda kind, context: translation.get_language())
+    monkeypatch.setattr(compose.render, "render", lambda *_: translation.get_language())
     subscriber = make.subscriber(language=language, suppressed_at=NOW)
     letter = Letter(subscriber=subscriber, kind=kind, created_at=NOW)
     with translation.override("fr"):

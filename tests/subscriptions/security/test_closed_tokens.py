@@ -33,7 +33,7 @@ PAGE_PURPOSES = {
     **{"feedback": "feedback", "digest": "digest"},
     **dict.fromkeys(FEEDS, "feed"),
 }
-ANSWERED = {"confirm", "move", "unsubscribe", "short", "short-paper"}
+ANSWERED = {"confirm", "move", "unsubscribe", "opt-out", "short", "short-paper"}
 #: What a page is sent, where that is the subscriber's.
 SENT = {
     "preferences": [{"action": action} for action in ("save", "export", "erase", "reset", "move")],

@@ -1,0 +1,70 @@
+"""The operator's accent colour in emails and on pages: its shades, checked for contrast."""
+
+import re
+
+from django.core.exceptions import ImproperlyConfigured
+
+COLOR = re.compile(r"#[0-9a-f]{6}")
+WHITE, BLACK = "#ffffff", "#000000"
+DARK_GROUND = "#15171a"
+MIN_CONTRAST, MIN_DARK_CONTRAST = 4.5, 7.0  # WCAG 2.2, 1.4.3 and 1.4.6.
+#: The default shades in paperboy.css and the templates of emails, for light and for dark pages.
+NAMES = ("--accent", "--accent-strong", "--accent-tint")
+LIGHT = ("#1d4f91", "#143a6d", "#eef3fa")
+DARK = ("#9fc3f8", "#c6dcfb", "#1d2a3c")
+
+
+def shades(color: str) -> dict[str, str]:
+    """Return a colour's shades by the default ones that they replace; none without a colour.
+
+    Raises ImproperlyConfigured for a colour that is too light to be read on the light tint, or
+    under white text.
+    """
+    color = color.lower()
+    if not color:
+        return {}
+    if not COLOR.fullmatch(color):
+        raise ImproperlyConfigured(f"ACCENT_COLOR must be like #1d4f91, not {color!r}.")
+    tint = _mixed(color, WHITE, 0.93)
+    if (ratio := contrast(color, tint)) < MIN_CONTRAST:
+        raise ImproperlyConfigured(
+            f"ACCENT_COLOR {color} is too light for links and buttons: its contrast is "
+            f"{ratio:.1f}. Use a darker colour, with {MIN_CONTRAST} or more."
+        )
+    dark_tint = _mixed(color, DARK_GROUND, 0.8)
+    lighter = (_mixed(color, WHITE, share / 20) for share in range(21))
+    accent = next(one for one in lighter if contrast(one, dark_tint) >= MIN_DARK_CONTRAST)
+    light = (color, _mixed(color, BLACK, 0.25), tint)
+    dark = (accent, _mixed(accent, WHITE, 0.4), dark_tint)
+    return dict(zip(LIGHT + DARK, light + dark, strict=True))
+
+
+def style(replaced: dict[str, str]) -> str:
+    """Return the style sheet that gives pages these shades, or "" without any."""
+    if not replaced:
+        return ""
+    light, dark = (
+        ";".join(f"{name}:{replaced[one]}" for name, one in zip(NAMES, defaults, strict=True))
+        for defaults in (LIGHT, DARK)
+    )
+    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours, as WCAG defines it."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color):
+    parts = [value / 255 for value in bytes.fromhex(color[1:])]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return sum(map(float.__mul__, (0.2126, 0.7152, 0.0722), linear))
+
+
+def _mixed(color, other, share):
+    """Return the colour with a share of the other, from 0 to 1."""
+    pairs = zip(bytes.fromhex(color[1:]), bytes.fromhex(other[1:]), strict=True)
+    return "#" + bytes(round(a + (b - a) * share) for a, b in pairs).hex()

@@ -1,0 +1,91 @@
+"""A message to subscribers while workers are killed: who got it, and what it cost the digests.
+
+    uv run python -m tests.faults.messages
+
+The mail server takes a second for one of five emails. Some digests become due before the message,
+others while it is being sent. Then a quarter of the conversations fail, one of four workers is
+killed each second, and some subscribers unsubscribe or opt out through the web. Half-way, the
+message is stopped.
+"""
+
+import random
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.faults.installation import PEOPLE, Installation
+from tests.faults.storm import FAULTY, ORDERS, WORKERS, leave
+from tests.helpers.statements import statements
+
+ADDRESS, SLOW = "reader@host-%s.example.org", ("slow-dot", "", "", "", "")
+SQL = statements(Path(__file__).with_suffix(".sql"))
+MESSAGE, RELEASE, STOP, DELAYS, HANDED_OVER = SQL.values()
+
+
+def run(installation: Installation, people: int, seed: int) -> dict:
+    """Send a message to so many people, and stop it. Return the figures; `wrong` must be empty."""
+    chance, mail, digests = random.Random(seed), installation.mail, people // 10
+    mail.log, mail.plan = installation.folder / "mail.log", lambda _: chance.choice(SLOW)
+    installation.environment["ORACLE"] = f"postfix:{mail.log}"
+    installation.environment["EMAIL_URL"] = mail.address(connections=people // 125 or 2)
+    installation.invite(digests)
+    installation.ask(RELEASE, 1, 1)
+    with installation.connect() as connection:
+        connection.execute(PEOPLE, {"address": ADDRESS, "first": digests + 1, "last": people})
+    rows = installation.ask("SELECT email, public_id FROM subscriptions_subscriber")
+    leaving = [
+        (email, installation.unsubscribe_url(public_id) + chance.choice(["", "messages/"]))
+        for email, public_id in chance.sample(rows, people // 25)
+    ]
+    installation.start_web()
+    installation.start_all("beat", *(f"worker-{number}" for number in range(WORKERS)))
+
+    def sent(kind="message"):
+        return installation.states(kind).get("accepted", 0)
+
+    installation.ask(RELEASE, 0, 0)
+    installation.wait_for("the first digests", 120, lambda: sent("digest") == digests // 2)
+    installation.ask(MESSAGE, people)
+    installation.wait_for("the first emails", 60, lambda: sent() > people / 50)
+    installation.ask(RELEASE, 0, 1)
+    installation.wait_for("the other digests", 120, lambda: sent("digest") == digests)
+    figures = {"sent until the digests were": sent(), "kills": 0}
+    mail.plan = lambda _: chance.choice(ORDERS if chance.random() < FAULTY else SLOW)
+    stopped_at, sent_before_kill, began = None, 0, time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(leave, began, chance.random() * 10, *one) for one in leaving]
+        while stopped_at is None or not all(answer.done() for answer in answers):
+            if stopped_at or sent() > sent_before_kill:  # A busy machine starts workers slowly.
+                sent_before_kill, name = sent(), f"worker-{chance.randrange(WORKERS)}"
+                installation.kill(name)
+                installation.start(name)
+                figures["kills"] += 1
+            installation.revive("beat")
+            time.sleep(1)
+            if stopped_at is None and sent() >= people / 2:
+                ((stopped_at,),) = installation.ask(STOP)
+    mail.plan = lambda _: ""
+    installation.rest(120)
+    handed_over, letters = dict(installation.ask(HANDED_OVER)), installation.letters("message")
+    ids = {letter["message_id"] for letter in letters if letter["message_id"]}
+    arrived = Counter(one.recipient for one in mail.arrived if one.message_id in ids)
+    figures["wrong"] = [
+        *(email for email, count in arrived.items() if count > 1),
+        *(handed_over.keys() ^ arrived.keys()),
+        *(
+            email
+            for email, at, _ in (answer.result() for answer in answers)
+            if handed_over.get(email, 0) > at
+        ),
+        *(at for at in handed_over.values() if at > stopped_at.timestamp()),
+    ]
+    figures["longest delays of digests before and during"] = installation.ask(DELAYS)
+    return figures | {"sent": len(handed_over)}
+
+
+if __name__ == "__main__":
+    test = "tests/faults/test_operator_messages.py"
+    raise SystemExit(pytest.main([test, "-m", "nightly", "-rP", "--numprocesses=0"]))
