@@ -61,18 +61,18 @@ def record(source: str, batch: Batch, now: datetime) -> None:
     has_kinds = any(record.announced_as for record in batch.records)
     new = [record for record in batch.records if record.announced_as == "new" or not has_kinds]
     announced = {record.id for record in new}
-    unreadable = len(batch.bad) + batch.missing
+    unreadable = len(batch.errors) + batch.missing
     note = batch.note
-    if is_there and batch.bad and not note:
-        note = f"{len(batch.bad)} of them could not be read: {batch.bad[0]}"
+    if is_there and batch.errors and not note:
+        note = f"{len(batch.errors)} of them could not be read: {batch.errors[0]}"
     Coverage.objects.update_or_create(
         source=source,
         category=batch.category or ALL_CATEGORIES,
         day=day,
         defaults={
             "state": State.FAILED if batch.missing else state,
-            "announced": batch.before + len(announced) + unreadable if is_there else 0,
-            "had": batch.before + Paper.objects.filter(pk__in=announced).count() if is_there else 0,
+            "announced": batch.offset + len(announced) + unreadable if is_there else 0,
+            "had": batch.offset + Paper.objects.filter(pk__in=announced).count() if is_there else 0,
             "note": note,
             "checked_at": now,
         },
@@ -136,8 +136,8 @@ def receipt(now: datetime) -> Receipt | None:
 
 def receipt_to_keep(now: datetime) -> dict:
     """Return the receipt as a digest stores it, or an empty dict."""
-    found = receipt(now)
-    return asdict(found) | {"day": found.day.isoformat()} if found else {}
+    newest = receipt(now)
+    return asdict(newest) | {"day": newest.day.isoformat()} if newest else {}
 
 
 def alarms(now: datetime) -> list[str]:
@@ -151,8 +151,8 @@ def alarms(now: datetime) -> list[str]:
     for row in rows:
         by_state.setdefault(row.get_state_display(), []).append(row.category)
     parts = [f"{', '.join(categories)}: {state}" for state, categories in by_state.items()]
-    what = "; ".join(parts) or "not every category was fetched"
-    return [f"arXiv's list of {day:%A, %-d %B} is incomplete: {what}."]
+    reasons = "; ".join(parts) or "not every category was fetched"
+    return [f"arXiv's list of {day:%A, %-d %B} is incomplete: {reasons}."]
 
 
 def _missing(source, batch, now):
