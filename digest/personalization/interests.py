@@ -46,7 +46,7 @@ def with_papers(text: str) -> str:
         found = bibliographies.read(entries_text)
     except child_process.ParseError as error:
         raise ValidationError(library.why_unparsed(error)) from error
-    if found.bad:
+    if found.unread_count:
         names = ", ".join(found.unread)
         raise ValidationError(_("These entries could not be read: %s") % names)
     records = library.complete(found.records)

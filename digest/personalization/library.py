@@ -173,7 +173,7 @@ def _changes(subscriber, bibliography, completed, now):
         known=len(titled) - len(new),
         left=max(len(bibliography.records) - MAX_PAPERS, 0) + len(new) - len(kept),
         titleless=len(completed) - len(titled),
-        bad=bibliography.bad,
+        bad=bibliography.unread_count,
         unread=bibliography.unread,
     )
 

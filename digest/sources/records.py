@@ -220,9 +220,9 @@ def names(values) -> list[str]:
 
 def institutions(values: Iterable[str]) -> list[str]:
     """Return affiliations as plain texts, without repeats and email addresses."""
-    said = dict.fromkeys(value[:MAX_AFFILIATION_READ] for value in islice(values, MAX_NAMES))
-    texts = [plain(EMAIL.sub("", value), 200).strip(" .,;") for value in said]
-    return list(dict.fromkeys(filter(None, texts)))[:MAX_AFFILIATIONS]
+    texts = dict.fromkeys(value[:MAX_AFFILIATION_READ] for value in islice(values, MAX_NAMES))
+    affiliations = [plain(EMAIL.sub("", text), 200).strip(" .,;") for text in texts]
+    return list(dict.fromkeys(filter(None, affiliations)))[:MAX_AFFILIATIONS]
 
 
 def web_address(text: str) -> str:

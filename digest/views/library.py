@@ -71,7 +71,9 @@ def _posted(request, subscriber, token):
             bibliography = bibliographies.read(sent["text"])
             papers = [[bibliographies.ris(r), str(r.day or "")] for r in bibliography.records]
             unread = _shortened(bibliography.unread)
-            return JsonResponse({"papers": papers, "bad": bibliography.bad, "unread": unread})
+            return JsonResponse(
+                {"papers": papers, "bad": bibliography.unread_count, "unread": unread}
+            )
         if problem:
             return _page(request, subscriber, token, problem)
         if "add" not in sent:
