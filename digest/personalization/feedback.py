@@ -85,16 +85,16 @@ def request_learning(subscriber) -> None:
     )
 
 
-def set_learning(subscriber, wanted: bool) -> None:
+def set_learning(subscriber, learns: bool) -> None:
     """Switch learning from feedback on or off. Either deletes what was learned.
 
     The feedback and the removed words stay, and count again when learning is switched on.
     """
-    if subscriber.learns == wanted:
+    if subscriber.learns == learns:
         return
     with transaction.atomic():
-        Subscriber.objects.filter(pk=subscriber.pk).update(learns=wanted)
-        subscriber.learns = wanted
+        Subscriber.objects.filter(pk=subscriber.pk).update(learns=learns)
+        subscriber.learns = learns
         ReaderModel.objects.filter(subscriber=subscriber).update(
             # A fit that is under way stores nothing, since `said` differs.
             said=F("said") + 1,
@@ -138,8 +138,8 @@ def remove_word(subscriber, term: str) -> None:
     word = row.words[row.terms.index(term)]
     rows = list(zip(row.terms, row.words, row.weights, strict=True))
     row.removed |= {term: word for term, row_word, _ in rows if row_word == word}
-    kept = [columns for columns in rows if columns[1] != word]
-    row.terms, row.words, row.weights = ([columns[n] for columns in kept] for n in range(3))
+    rows_left = [columns for columns in rows if columns[1] != word]
+    row.terms, row.words, row.weights = ([columns[n] for columns in rows_left] for n in range(3))
     row.said += 1
     row.save()
 

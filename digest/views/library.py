@@ -119,15 +119,15 @@ def _preview(request, subscriber, token):
     changes = preview(subscriber, sent["text"], timezone.now())
     cut, bad = _number(sent.get("left")) or 0, _number(sent.get("bad")) or 0
     changes = changes._replace(
-        found=changes.found + cut,
+        paper_count=changes.paper_count + cut,
         left=changes.left + cut,
-        bad=changes.bad + bad,
+        unread_count=changes.unread_count + bad,
         unread=_shortened([*changes.unread, *sent.getlist("unread")][: bibliographies.MAX_UNREAD]),
     )
     if not changes.is_read:
         return _page(request, subscriber, token, _unreadable(changes), sent["text"])
     unread = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread))
-    if unread and changes.bad > len(changes.unread):
+    if unread and changes.unread_count > len(changes.unread):
         unread = format_html("{}, …", unread)
     context = {
         "token": token,
@@ -171,7 +171,7 @@ def _why_unreadable(text, name):
 
 
 def _unreadable(changes):
-    if changes.bad or not changes.titleless:
+    if changes.unread_count or not changes.titleless:
         return _("No papers found. Paste BibTeX, RIS, or one title or arXiv ID per line.")
     return ngettext(
         "%(number)s arXiv ID is unknown here: paste the title instead.",
