@@ -54,8 +54,8 @@ def parts_of(url: str, start: str) -> tuple[SplitResult, int]:
 
 def resolved(host: str) -> list[str]:
     """Return the addresses of a name, as DNS has them."""
-    infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+    rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(row[4][0]) for row in rows))
 
 
 def is_address(host: str) -> bool:

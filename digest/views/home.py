@@ -149,7 +149,7 @@ def newest_papers(now) -> str:
     return get_or_make(make, "newest", today)
 
 
-def _ranked_parts(found, selection, now):
+def _ranked_parts(entries, selection, now):
     # numpy, which only processes that rank import.
     from digest.indexing import model_store
     from digest.personalization.profiles import profile_for
@@ -159,24 +159,24 @@ def _ranked_parts(found, selection, now):
         try:
             result = preview.preview_digests(profile_for(selection, SIZE), now)
         except model_store.NotFitted:
-            return Parts(_chips(found), _preview(is_early=True))
-        counts = chips.counted(found, now, result.window)
+            return Parts(_chips(entries), _preview(is_early=True))
+        counts = chips.counted(entries, now, result.window)
         total = sum(len(day.picks) for day in result.before)
         is_empty = not (result.first.picks or total)
-        broader = chips.broader(found, now, result.window) if is_empty else []
+        broader = chips.broader(entries, now, result.window) if is_empty else []
     context = {
         "total": total,
-        "is_readable": bool(selection.follow) or any(entry.kind != UNREAD for entry in found),
+        "is_readable": bool(selection.follow) or any(entry.kind != UNREAD for entry in entries),
         "a_day": round(total / len(result.before)),
         "sent": [day for day in result.before if day.picks],
         "broader": broader,
-        "earlier": chips.searches(found)[:MAX_SEARCHES] if is_empty else [],
+        "earlier": chips.searches(entries)[:MAX_SEARCHES] if is_empty else [],
     }
-    return Parts(_chips(found, counts), _preview(**vars(result), **context))
+    return Parts(_chips(entries, counts), _preview(**vars(result), **context))
 
 
-def _chips(found, counts=None):
-    return chips.render("interests", found, counts or {}, reverse("preview"))
+def _chips(entries, counts=None):
+    return chips.render("interests", entries, counts or {}, reverse("preview"))
 
 
 def _preview(**context):
@@ -236,16 +236,16 @@ def preview(request):
 def _home(request, sent, sign_up_form=None):
     slugs = Topic.objects.current_slugs(sent.getlist("topics"))
     sent = _with_topics(sent, slugs)
-    known = Topic.objects.curated().filter(slug__in=without_nul(slugs))
-    known = set(known.values_list("slug", flat=True)) if slugs else set()
-    known_sent = _with_topics(sent, [slug for slug in slugs if slug in known])
+    rows = Topic.objects.curated().filter(slug__in=without_nul(slugs))
+    curated_slugs = set(rows.values_list("slug", flat=True)) if slugs else set()
+    curated_sent = _with_topics(sent, [slug for slug in slugs if slug in curated_slugs])
     now, has_errors = timezone.now(), sign_up_form is not None
     context = {
         "form": sign_up_form or SignUpForm.choosing(sent),
         "consent": signup.CONSENT,
         **Topic.objects.offered_with(slugs).grouped(),
-        "gone": [slug for slug in slugs if slug not in known and not has_errors],
-        "parts": parts_for(known_sent, now, has_errors=has_errors),
+        "gone": [slug for slug in slugs if slug not in curated_slugs and not has_errors],
+        "parts": parts_for(curated_sent, now, has_errors=has_errors),
         "newest": newest_papers(now),
     }
     response = render(request, "digest/home.html", context, status=400 if has_errors else 200)

@@ -117,11 +117,11 @@ def _preview(request, subscriber, token):
     """
     sent = request.POST
     changes = preview(subscriber, sent["text"], timezone.now())
-    cut, bad = _number(sent.get("left")) or 0, _number(sent.get("bad")) or 0
+    cut_count, unread_count = _number(sent.get("left")) or 0, _number(sent.get("bad")) or 0
     changes = changes._replace(
-        paper_count=changes.paper_count + cut,
-        left=changes.left + cut,
-        unread_count=changes.unread_count + bad,
+        paper_count=changes.paper_count + cut_count,
+        left=changes.left + cut_count,
+        unread_count=changes.unread_count + unread_count,
         unread=_shortened([*changes.unread, *sent.getlist("unread")][: bibliographies.MAX_UNREAD]),
     )
     if not changes.is_read:
