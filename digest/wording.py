@@ -178,12 +178,12 @@ def why(
 ) -> str:
     """Return the reason for a pick, as pages show it."""
     if basis == "advice":  # Names and notes are no topics.
-        by = shortened(topic, TOPIC_COLUMNS)
-        reason = _("Recommended by %s") % by if by else _("Recommended by a colleague")
+        sender = shortened(topic, TOPIC_COLUMNS)
+        reason = _("Recommended by %s") % sender if sender else _("Recommended by a colleague")
         return f"{reason}: “{shortened(terms[0], NOTE_COLUMNS)}”" if terms else reason
     if basis == "group":
-        named = _("In the digest of %s") % shortened(topic, TOPICS_COLUMNS)
-        return named if topic else _("Similar to papers that members liked")
+        sentence = _("In the digest of %s") % shortened(topic, TOPICS_COLUMNS)
+        return sentence if topic else _("Similar to papers that members liked")
     reason = _why(basis, topic, terms, votes, area)
     # Translators: why a paper is in a digest: it is nearly about a topic, of which it has a word.
     is_near = group == "near" and basis == "topic"

@@ -379,9 +379,9 @@ def _conditions(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the request headers for a conditional request."""
     names = {"If-None-Match": "etag", "If-Modified-Since": "last-modified"}
     return {
-        asking: headers[name]
-        for asking, name in names.items()
-        if name in headers and headers[name].isascii()
+        condition: headers[header]
+        for condition, header in names.items()
+        if header in headers and headers[header].isascii()
     }
 
 

@@ -212,15 +212,15 @@ def parts(name: str) -> tuple[str, str] | None:
     >>> parts("Jan van der Berg"), parts("D. E. Knuth"), parts("Gabriel García Márquez")
     (('van der Berg', 'Jan'), ('Knuth', 'D. E.'), None)
     """
-    *given_names, family = name.split()
-    if not given_names or not _is_name(family):
+    *given_names, family_name = name.split()
+    if not given_names or not _is_name(family_name):
         return None
     while given_names and given_names[-1] in PARTICLES:
-        family = f"{given_names.pop()} {family}"
+        family_name = f"{given_names.pop()} {family_name}"
     begins_well = given_names and (_is_name(given_names[0]) or _are_initials(given_names[0]))
     if not begins_well or not all(map(_are_initials, given_names[1:])):
         return None
-    return family, " ".join(given_names)
+    return family_name, " ".join(given_names)
 
 
 def _is_name(word):

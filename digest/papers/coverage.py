@@ -106,9 +106,9 @@ def is_awaited(now: datetime) -> bool:
 
     If arXiv skipped the list before, in the winter break, they have waited already.
     """
-    read = Coverage.objects.filter(source="arxiv", state=State.FRESH)
-    used = read.filter(day__gte=(now - MAX_UNUSED).date())
-    if not used.exists() or is_verified(now):
+    fresh_lists = Coverage.objects.filter(source="arxiv", state=State.FRESH)
+    recent_lists = fresh_lists.filter(day__gte=(now - MAX_UNUSED).date())
+    if not recent_lists.exists() or is_verified(now):
         return False
     return not _is_skipped(calendar.latest_announcement_day(expected_day(now) - ONE_DAY))
 
@@ -143,8 +143,8 @@ def receipt_to_keep(now: datetime) -> dict:
 def alarms(now: datetime) -> list[str]:
     """Return a sentence about what should have been announced and is not stored."""
     day = expected_day(now)
-    used = Coverage.objects.filter(source="arxiv", day__gte=day - MAX_UNUSED, day__lt=day)
-    if not used.exists() or is_verified(now) or now < release_time(day) + ALARM_AFTER:
+    recent_lists = Coverage.objects.filter(source="arxiv", day__gte=day - MAX_UNUSED, day__lt=day)
+    if not recent_lists.exists() or is_verified(now) or now < release_time(day) + ALARM_AFTER:
         return []
     rows = Coverage.objects.filter(source="arxiv", day=day).exclude(state__in=COMPLETE)
     by_state: dict[str, list[str]] = {}
@@ -161,9 +161,9 @@ def _missing(source, batch, now):
         if batch.state == "incomplete":
             return batch.day, State.FAILED
         return batch.day, State.QUIET if batch.day.weekday() >= 5 else State.WAITING
-    today, expected = now.astimezone(calendar.EASTERN).date(), expected_day(now)
+    today, list_day = now.astimezone(calendar.EASTERN).date(), expected_day(now)
     if batch.state == "incomplete":
-        return expected, State.FAILED
+        return list_day, State.FAILED
     if not calendar.is_announcement_day(today):
         return today, State.QUIET
-    return expected, State.WAITING if now < release_time(expected) + MAX_LATENESS else State.STALLED
+    return list_day, State.WAITING if now < release_time(list_day) + MAX_LATENESS else State.STALLED

@@ -20,8 +20,8 @@ def aliases_of(papers: QuerySet[Paper]) -> dict[str, list[str]]:
     Runs two queries, one more if papers share a title, and one more for BATCH DOIs.
     """
     aliases = defaultdict(list)
-    for other, paper in dict.fromkeys([*_of_one_title(papers), *_of_one_doi(papers)]):
-        aliases[other].append(paper)
+    for other_id, paper_id in dict.fromkeys([*_of_one_title(papers), *_of_one_doi(papers)]):
+        aliases[other_id].append(paper_id)
     return dict(aliases)
 
 

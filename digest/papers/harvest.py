@@ -182,8 +182,8 @@ def _batches(source, web, harvest):
     if hasattr(source, "look_up") and harvest.since is None:
         try:
             papers = Paper.objects.filter(categories=[], day__gt=harvest.today - MAX_UNLISTED_AGE)
-            arxivs = papers.filter(is_sample=False).exclude(pk__contains=":").order_by("-day", "pk")
-            unlisted = list(arxivs.values_list("pk", flat=True)[:MAX_UNLISTED])
+            papers = papers.filter(is_sample=False).exclude(pk__contains=":").order_by("-day", "pk")
+            unlisted = list(papers.values_list("pk", flat=True)[:MAX_UNLISTED])
             yield from source.look_up(web, unlisted)
         except (Unavailable, Refused, MalformedFeed) as error:  # The lists are stored.
             yield Batch([], note=f"Papers of other sources could not be looked up: {error}")

@@ -97,12 +97,9 @@ def _store_batch(batch, tally, now, source, replaces_days, is_sample):
 
 def _with_preprints(batch):
     """Return the batch, in which articles of stored preprints are publications of those."""
-    articles = {
-        record.doi for record in batch if record.id == f"doi:{record.doi}" and record.journal_ref
-    }
-    preprints = Paper.objects.with_doi(articles).exclude(id__startswith="doi:")
-    rows = preprints.filter(is_sample=False).order_by("-pk").values_list("lower_doi", "pk")
-    ids = dict(rows)
+    article_dois = {r.doi for r in batch if r.id == f"doi:{r.doi}" and r.journal_ref}
+    preprints = Paper.objects.with_doi(article_dois).exclude(id__startswith="doi:")
+    ids = dict(preprints.filter(is_sample=False).order_by("-pk").values_list("lower_doi", "pk"))
     return [
         records.publication(ids[record.doi], record.journal_ref, record.doi)
         if record.doi in ids and record.id == f"doi:{record.doi}"

@@ -104,9 +104,9 @@ def _scored(title: str, abstract: str) -> list[Scored]:
         brief = _shortened(sentence.strip())
         if 0 < len(brief) <= MAX_LENGTH:
             terms = frozenset(text.terms(brief))
-            plain = 2 if colon and name in brief else 0 if position else -3
+            base = 2 if colon and name in brief else 0 if position else -3
             score = 3 * len(terms & title_terms) / max(len(title_terms), 1) - 0.35 * position
-            score += next((points for points, cue in CUES.items() if re.search(cue, brief)), plain)
+            score += next((points for points, cue in CUES.items() if re.search(cue, brief)), base)
             score += min(len(brief.split()), 16) / 8 - 3 * bool(re.search(FAULTS, brief))
             score -= 20 * bool(HANGING.match(brief))
             scored.append((score, brief, terms))

@@ -40,9 +40,9 @@ def parts_of(text: str) -> tuple[str, str, str]:
     (('On soups', '', 'doi:10.1000/1'), ('On E. coli', 'We cook.', ''))
     """
     match = REFERENCE.search(text)
-    number = reference(match[0]) if match else ""
-    title, _bar, abstract = (text[: match.start()] if number else text).partition(" | ")
-    return title.strip(), abstract.strip(), number
+    ref = reference(match[0]) if match else ""
+    title, _bar, abstract = (text[: match.start()] if ref else text).partition(" | ")
+    return title.strip(), abstract.strip(), ref
 
 
 def unread() -> QuerySet[Topic]:
@@ -75,7 +75,7 @@ def texts_of(topics: Iterable[Topic]) -> dict[str, tuple[str, str]]:
     for query, paper in papers_named(queries - texts.keys()).items():
         texts[query] = paper.title, paper.abstract
     for query in queries - texts.keys():
-        title, abstract, _number = parts_of(query)
+        title, abstract, _ref = parts_of(query)
         if title:
             texts[query] = title, abstract
     return texts
@@ -86,30 +86,30 @@ def read_due(look_ups: LookUps, clock: Callable) -> int:
 
     One worker does so at a time. What fails is tried again later, MAX_TRIES times.
     """
-    lease, end, count = Lease("added papers", LEASE), time.monotonic() + MAX_RUN_SECONDS, 0
+    lease, deadline, count = Lease("added papers", LEASE), time.monotonic() + MAX_RUN_SECONDS, 0
     if not lease.acquire():
         return 0
     now, pending, unavailable = clock(), [], set()
-    failed = Topic.objects.filter(added_paper__due_at__lte=now)
-    due = (unread() | failed).filter(owner__in=Subscriber.objects.subscribed())
+    failed_topics = Topic.objects.filter(added_paper__due_at__lte=now)
+    due_topics = (unread() | failed_topics).filter(owner__in=Subscriber.objects.subscribed())
     try:
-        for topic in due.order_by("pk"):  # First all those that no service is asked for.
-            finding, number = _stored(topic)
-            if number:
-                pending.append((topic, number, finding))
+        for topic in due_topics.order_by("pk"):  # First all those that no service is asked for.
+            finding, ref = _stored(topic)
+            if ref:
+                pending.append((topic, ref, finding))
             else:
                 count += _store(topic, finding)
-        for topic, number, finding in pending:
-            if time.monotonic() > end or not lease.renew():
+        for topic, ref, finding in pending:
+            if time.monotonic() > deadline or not lease.renew():
                 break
-            kind = number.rpartition(":")[0]  # Empty for arXiv.
+            kind = ref.rpartition(":")[0]  # Empty for arXiv.
             if kind in unavailable:
                 continue
             if not _may_look_up(topic, now):
                 _store(topic, finding, due_at=now + rate_limits.DAY)
                 continue
             try:
-                count += _store(topic, look_ups.find(number) or finding, due_at=None)
+                count += _store(topic, look_ups.find(ref) or finding, due_at=None)
             except (MalformedFeed, Refused, Unavailable) as error:
                 unavailable |= {kind} if isinstance(error, Unavailable) else set()
                 _note_failure(topic, finding, now, getattr(error, "retry_after", None) or 0)
@@ -141,10 +141,10 @@ def _stored(topic) -> tuple[Finding, str]:
     """Return what is known of a paper, and the reference by which to look up the rest, or ""."""
     if topic.kind == ORCID:
         return Finding(), f"{ORCID}:{topic.query}" if settings.LOOK_UPS else ""
-    title, abstract, number = parts_of(topic.query)
-    if paper := papers_named([topic.query]).get(topic.query) or (number and paper_by_id(number)):
+    title, abstract, ref = parts_of(topic.query)
+    if paper := papers_named([topic.query]).get(topic.query) or (ref and paper_by_id(ref)):
         return Finding(paper.title, paper.abstract), ""
-    return Finding(title, abstract), number if settings.LOOK_UPS and not abstract else ""
+    return Finding(title, abstract), ref if settings.LOOK_UPS and not abstract else ""
 
 
 def _store(topic, finding, **fields) -> bool:

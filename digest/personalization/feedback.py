@@ -42,16 +42,16 @@ def record(subscriber, paper, value: str, now) -> None:
     with transaction.atomic():
         subscriber.locked()
         row = feedback_on(subscriber, paper)
-        before = (row.opinion, row.saved_since) if row else ("", None)
-        opinion, saved_since = after(value, *before, now)
-        if (opinion, saved_since) == before:
+        old_state = (row.opinion, row.saved_since) if row else ("", None)
+        opinion, saved_since = after(value, *old_state, now)
+        if (opinion, saved_since) == old_state:
             return
         if not opinion and not saved_since:
             row.delete()
         else:
             row = row or Feedback(subscriber=subscriber, paper=paper, at=now)
             row.value, row.saved_at = opinion or Feedback.Value.SAVE, saved_since
-            if opinion != before[0]:
+            if opinion != old_state[0]:
                 row.at = now
             if not saved_since:
                 row.read_at, row.note, row.labels = None, "", ""

@@ -22,12 +22,12 @@ def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) 
     # numpy, which only processes that read interests import.
     from digest.indexing import vocabulary
 
-    words, stored_entries = vocabulary.current(), stored(subscriber) if subscriber else []
-    follows = {_line(entry, words): entry for entry in stored_entries if not entry.is_muted}
-    mutes = {_line(entry, words): entry for entry in stored_entries if entry.is_muted}
-    muted = [replace(entry, is_muted=True) for entry in entries.read(muted_text, words, mutes)]
+    vocab, stored_entries = vocabulary.current(), stored(subscriber) if subscriber else []
+    follows = {_line(entry, vocab): entry for entry in stored_entries if not entry.is_muted}
+    mutes = {_line(entry, vocab): entry for entry in stored_entries if entry.is_muted}
+    muted = [replace(entry, is_muted=True) for entry in entries.read(muted_text, vocab, mutes)]
     distinct: dict[tuple, Entry] = {}  # "Robots" and "robots" match the same papers.
-    for entry in [*entries.read(text, words, follows), *muted]:
+    for entry in [*entries.read(text, vocab, follows), *muted]:
         key = entry.kind, entry.slug or entry.text.casefold(), entry.is_muted
         distinct.setdefault(key, entry)
     return [*distinct.values()]
@@ -76,12 +76,12 @@ def stored_lines(subscriber: Subscriber) -> tuple[list[str], list[str]]:
     # numpy, which only processes that read interests import.
     from digest.indexing import vocabulary
 
-    words, lines = vocabulary.current(), ([], [])
+    vocab, lines = vocabulary.current(), ([], [])
     for entry in stored(subscriber):
-        lines[entry.is_muted].append(_line(entry, words))
+        lines[entry.is_muted].append(_line(entry, vocab))
     return lines
 
 
-def _line(entry: Entry, words: Vocabulary) -> str:
+def _line(entry: Entry, vocab: Vocabulary) -> str:
     """Return the line of an entry in its field of a form, where all entries are muted, or none."""
-    return entries.written(replace(entry, is_muted=False), words)
+    return entries.written(replace(entry, is_muted=False), vocab)

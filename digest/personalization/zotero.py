@@ -91,10 +91,10 @@ def read(row: ZoteroLibrary, source: Zotero, web: Web, now) -> float:
     with transaction.atomic():
         Subscriber.objects.select_for_update().filter(pk=row.subscriber_id).first()
         # Not if it was changed or disconnected while it was read.
-        stored = ZoteroLibrary.objects.filter(
+        unchanged = ZoteroLibrary.objects.filter(
             pk=row.pk, path=row.path, secret=row.secret, version=row.version
         )
-        if stored.update(**outcome) and library.papers is not None:
+        if unchanged.update(**outcome) and library.papers is not None:
             _store(row.subscriber, library.papers)
     return wait.total_seconds()
 

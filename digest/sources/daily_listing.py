@@ -37,7 +37,7 @@ class Listing:
 
     def batch(self, *, cursor: str, today: date) -> Batch:
         is_empty = not (self.records or self.errors)
-        nothing = "Nothing is listed yet." if is_empty and self.day == today else ""
+        note = "Nothing is listed yet." if is_empty and self.day == today else ""
         state = "empty" if is_empty else "fresh"
         return Batch(
             list(self.records.values()),
@@ -45,7 +45,7 @@ class Listing:
             cursor=cursor,
             day=self.day,
             state="incomplete" if self.problem else state,
-            note=self.problem or nothing,
+            note=self.problem or note,
         )
 
 

@@ -69,27 +69,27 @@ class EuropePmc:
             yield Batch([], note="No topic in use has words to search for")
             return
         if cursor.startswith(self.version):
-            *place, mark = cursor.split(" ", 4)
-            day, number, read = date.fromisoformat(place[1]), int(place[2]), int(place[3])
+            *parts, mark = cursor.split(" ", 4)
+            day, number, read = date.fromisoformat(parts[1]), int(parts[2]), int(parts[3])
         while day <= today:
             try:
-                rows, total, following = self._page(web, day, number, mark, is_past=day < today)
+                rows, total, next_mark = self._page(web, day, number, mark, is_past=day < today)
             except MalformedFeed:
                 yield Batch([], cursor=f"{self.version} {day} {number} 0 *")
                 raise
             list_day, category, offset, note = day, f"{number + 1}/{count}" * (count > 1), read, ""
             read += len(rows)
             missing = max(total - read, 0)
-            is_end = not missing or len(rows) < self.page_size or following in ("", mark)
+            is_end = not missing or len(rows) < self.page_size or next_mark in ("", mark)
             if is_end or read >= self.limit:
                 if missing:
                     reason = "they did not come" if is_end else "they are too many"
                     note = f"Of {total:,} papers of {day}, {missing:,} were not read: {reason}"
                     missing *= is_end  # What is too much is left out on purpose.
-                number, read, following = number + 1, 0, "*"
+                number, read, next_mark = number + 1, 0, "*"
                 if number == count:
                     day, number = day + timedelta(days=1), 0
-            mark = following
+            mark = next_mark
             cursor = f"{self.version} {day} {number} {read} {mark}" if day <= today else ""
             state = "fresh" if offset or rows else "empty"
             papers, errors = _parsed(rows, list_day)
@@ -106,9 +106,9 @@ class EuropePmc:
             total = content.get("hitCount") if isinstance(content, dict) else None
             if isinstance(total, int) and 0 <= total < MAX_COUNT:
                 rows = _items(content, "resultList", "result")[: self.page_size]
-                following = content.get("nextCursorMark")
-                is_text = isinstance(following, str) and following.isprintable()
-                return rows, total, following if is_text else ""
+                next_mark = content.get("nextCursorMark")
+                is_text = isinstance(next_mark, str) and next_mark.isprintable()
+                return rows, total, next_mark if is_text else ""
         raise MalformedFeed("Europe PMC sent JSON, but no list of papers")
 
 

@@ -41,7 +41,7 @@ class HuggingFace:
         """Yield a batch for each day's list, all its pages in one. The cursor is the next day."""
         day = first_day(cursor, today, since)
         while day <= today:
-            following = day + timedelta(days=1)
+            next_day = day + timedelta(days=1)
             listing = _Listing(day)
             try:
                 self._read_pages(listing, web, today)
@@ -50,8 +50,8 @@ class HuggingFace:
                     listing.problem = f"The list of {day} broke off after {listing.pages_read}."
                     yield listing.batch(cursor=str(day), today=today)
                 raise
-            yield listing.batch(cursor=str(following) if day < today else "", today=today)
-            day = following
+            yield listing.batch(cursor=str(next_day) if day < today else "", today=today)
+            day = next_day
 
     def _read_pages(self, listing, web, today):
         while True:

@@ -291,17 +291,17 @@ def _with_work(record, work, today) -> tuple[Record, list[str]]:
         for author in work.get("author") or []
     ]
     journals = work.get("container-title") or [""]
-    published = [*((work.get("published") or {}).get("date-parts") or []), []][0]
-    day = "-".join(f"{number:02}" for number in published)
+    date_parts = [*((work.get("published") or {}).get("date-parts") or []), []][0]
+    day = "-".join(f"{number:02}" for number in date_parts)
     if not record.doi and (doi := _doi(work["DOI"])):
         url = records.web_address(f"https://doi.org/{doi}")
         record = replace(record, id=_identity(doi, record.title), doi=doi, url=url)
     relations = work.get("relation") or {}
-    related = [relations.get(kind) or [] for kind in ("has-preprint", "is-version-of")]
+    preprint_rows = [relations.get(kind) or [] for kind in ("has-preprint", "is-version-of")]
     return replace(
         record,
         abstract=record.abstract or publishers.read(work.get("abstract") or "", record.title)[0],
         day=record.day or _recent([day], today),
         authors=record.authors or records.names(names),
         journal_ref=records.plain(publishers.without_tags(journals[0]), 300) or record.journal_ref,
-    ), [row["id"] for row in chain(*related) if row["id-type"] == "doi"]
+    ), [row["id"] for row in chain(*preprint_rows) if row["id-type"] == "doi"]

@@ -81,8 +81,8 @@ def example(now) -> str:
         from digest.planning import preview
 
         topics = list(subjects)
-        first = now.toordinal() % max(len(topics), 1)
-        for topic in (topics[first:] + topics[:first])[:MAX_EXAMPLES]:
+        start = now.toordinal() % max(len(topics), 1)
+        for topic in (topics[start:] + topics[:start])[:MAX_EXAMPLES]:
             try:
                 with slot():
                     day = preview.first_digest(profile_for(TopicSelection([topic]), SIZE), now)
@@ -130,7 +130,7 @@ def newest_papers(now) -> str:
         if day is None:
             return render_to_string("digest/_newest.html", {"today": today})
         days = papers.filter(day__gt=day - RECENT).values("day").annotate(count=Count("pk"))
-        first, *before = days.order_by("-day")[: MAX_DAYS + 1]
+        newest_day, *earlier_days = days.order_by("-day")[: MAX_DAYS + 1]
         papers = papers.filter(day=day).with_stars()
         papers = list(papers.order_by(F("upvotes").desc(nulls_last=True), "pk")[:MAX_PAPERS])
         upvoted = [paper for paper in papers if paper.upvotes]
@@ -141,8 +141,8 @@ def newest_papers(now) -> str:
             "papers": papers,
             "is_trending": is_trending,
             "are_samples": all(paper.is_sample for paper in papers),
-            "days": before,
-            **first,
+            "days": earlier_days,
+            **newest_day,
         }
         return render_to_string("digest/_newest.html", context)
 

@@ -70,10 +70,8 @@ def _posted(request, subscriber, token):
                 return JsonResponse({"problem": problem})
             bibliography = bibliographies.read(sent["text"])
             papers = [[bibliographies.ris(r), str(r.day or "")] for r in bibliography.records]
-            unread = _shortened(bibliography.unread)
-            return JsonResponse(
-                {"papers": papers, "bad": bibliography.unread_count, "unread": unread}
-            )
+            errors = {"bad": bibliography.unread_count, "unread": _shortened(bibliography.unread)}
+            return JsonResponse({"papers": papers} | errors)
         if problem:
             return _page(request, subscriber, token, problem)
         if "add" not in sent:
@@ -158,8 +156,8 @@ def _why_unreadable(text, name):
     """Return what to do about a text in a format with this name, which may be empty."""
     nul = text.find("\0")
     if nul >= 0 and bibliographies.is_structured(text[:nul]):
-        before = one_line(text[max(nul - 200, 0) : nul])[-MAX_NAME_COLUMNS:]
-        return _("This file is damaged: it has an unreadable character after “%s”.") % before
+        text_before = one_line(text[max(nul - 200, 0) : nul])[-MAX_NAME_COLUMNS:]
+        return _("This file is damaged: it has an unreadable character after “%s”.") % text_before
     if name == bibliographies.BINARY:
         return _(
             "This is not a text file. Export your references as BibTeX or RIS, or paste one title "

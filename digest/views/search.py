@@ -187,11 +187,11 @@ def snippet(abstract: str, terms: frozenset[str]) -> SafeString:
 
 def marked(text: str, terms: frozenset[str]) -> SafeString:
     """Return a text as HTML in which the words with one of the terms are marked."""
-    parts, last = [], 0
+    parts, end = [], 0
     for word in _matches(text, terms):
-        parts.append(f"{escape(text[last : word.start()])}<mark>{escape(word[0])}</mark>")
-        last = word.end()
-    return mark_safe("".join([*parts, escape(text[last:])]))  # noqa: S308, all of it is escaped
+        parts.append(f"{escape(text[end : word.start()])}<mark>{escape(word[0])}</mark>")
+        end = word.end()
+    return mark_safe("".join([*parts, escape(text[end:])]))  # noqa: S308, all of it is escaped
 
 
 def _matches(text, terms):

@@ -90,8 +90,7 @@ class ArXiv:
     def look_up(self, web: Web, ids: list[str]) -> Iterator[Batch]:
         """Yield these papers, without those that arXiv doesn't have."""
         for params in api.requests_for(ids):
-            papers, errors = api.parse(web.get(self.api, params, cache_for=API_CACHE).body)
-            yield Batch(papers, errors)
+            yield Batch(*api.parse(web.get(self.api, params, cache_for=API_CACHE).body))
 
     def _daily(self, web, today, position):
         position = self._position_today(today, position)
@@ -148,8 +147,8 @@ class ArXiv:
             note = f"The feed of {category} can't be read: {error}"
             return Batch([], category=category, state="incomplete", note=note), error
         state, note = _state_of(feed, calendar.latest_announcement_day(today))
-        listed = {"day": feed.day, "category": category, "state": state, "note": note}
-        return Batch(feed.records, feed.errors, **listed), None
+        fields = {"day": feed.day, "category": category, "state": state, "note": note}
+        return Batch(feed.records, feed.errors, **fields), None
 
     def _list_from(self, start, run):
         return HarvestCursor("oai", run, start, start, self._lists[0])
@@ -164,8 +163,8 @@ class ArXiv:
         is_valid = position.category in self._lists
         return position if is_valid else self._list_from(position.start, position.run)
 
-    def _lists_from(self, web, position, feed_ids, expected):
-        """Yield the rest of the lists. Of the `expected` day, feeds should have all papers."""
+    def _lists_from(self, web, position, feed_ids, expected_day):
+        """Yield the rest of the lists. On the expected day, feeds should have all papers."""
         while position:
             remaining = self._lists[self._lists.index(position.category) + 1 :]
             next_list = None
@@ -173,7 +172,7 @@ class ArXiv:
                 next_list = replace(position, begin=position.start, category=remaining[0], token="")
             for page, next_page in self._pages(web, position):
                 cursor = str((next_page if next_page and next_page.token else next_list) or "")
-                yield _list_batch(page, feed_ids, expected, cursor, is_circular=not next_page)
+                yield _list_batch(page, feed_ids, expected_day, cursor, is_circular=not next_page)
             position = next_list
 
     def _pages(self, web, position) -> Iterator[tuple[Page, HarvestCursor | None]]:
@@ -202,25 +201,25 @@ class ArXiv:
                 return
 
 
-def _state_of(feed, expected):
+def _state_of(feed, expected_day):
     """Return the state of a feed, of which the expected day should be there, and a note."""
     if not feed.items:
         return "empty", ""
-    if feed.day is None or feed.day < expected:
-        return "stale", f"It should show {expected}, but shows {feed.day or 'no day'}."
+    if feed.day is None or feed.day < expected_day:
+        return "stale", f"It should show {expected_day}, but shows {feed.day or 'no day'}."
     if feed.items >= rss.MAX_ITEMS:
         return "incomplete", f"It stops at {feed.items} entries."
     return "fresh", ""
 
 
-def _list_batch(page, feed_ids, expected, cursor, is_circular):
+def _list_batch(page, feed_ids, expected_day, cursor, is_circular):
     """Return a page of the list as a batch, with a note on papers missing in the feeds."""
-    of_day = [record for record in page.records if expected and record.day == expected]
+    of_day = [record for record in page.records if expected_day and record.day == expected_day]
     missing = [record.id for record in of_day if record.id not in feed_ids]
     notes = []
     if missing:
         examples = ", ".join(missing[:5]) + ("…" if len(missing) > 5 else "")
-        notes.append(f"Not in the feeds of {expected}: {len(missing)} ({examples}).")
+        notes.append(f"Not in the feeds of {expected_day}: {len(missing)} ({examples}).")
     if page.deleted:
         notes.append(f"Deleted at arXiv: {', '.join(page.deleted[:5])}.")
     if is_circular:
@@ -229,7 +228,7 @@ def _list_batch(page, feed_ids, expected, cursor, is_circular):
         page.records,
         page.errors,
         cursor=cursor,
-        day=expected if of_day else None,
+        day=expected_day if of_day else None,
         state="incomplete" if missing or is_circular else "",
         note=" ".join(notes),
     )

@@ -91,9 +91,9 @@ def category_names(text: str) -> tuple[str, ...]:
     titles = [*TITLED.finditer(text)] if "(" in text else []  # Called for each topic.
     for title in reversed(titles):  # They have commas.
         name = CATEGORIES.get(named(title[1]), "")
-        before = text[: title.start()]
-        if name and before.lower().endswith(name.lower()):
-            text = before[: -len(name)] + title[1] + text[title.end() :]
+        prefix = text[: title.start()]
+        if name and prefix.lower().endswith(name.lower()):
+            text = prefix[: -len(name)] + title[1] + text[title.end() :]
     names = [PREFIX.sub("", name) for name in SEPARATOR.split(text.strip()) if name]
     categories = [_categories_of(name) for name in names]
     return tuple(dict.fromkeys(chain.from_iterable(categories))) if all(categories) else ()

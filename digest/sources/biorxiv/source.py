@@ -84,17 +84,17 @@ class BioRxiv:
             first = day_of(cursor.removeprefix(JOURNALS_CURSOR), today) or first
         else:
             begin = first_day(cursor, today, since)
-            yield from self._posted(web, begin, today, end=f"{JOURNALS_CURSOR}{first}")
+            yield from self._posted(web, begin, today, end_cursor=f"{JOURNALS_CURSOR}{first}")
         yield from self._published(web, first, today)
 
-    def _posted(self, web, day, today, end):
-        """Yield the posted papers. The cursor after the last day is `end`.
+    def _posted(self, web, day, today, end_cursor):
+        """Yield the posted papers. The cursor after the last day is `end_cursor`.
 
         A day that can't be read is skipped with a note. After two in a row, the error is raised.
         """
         skipped_day: date | None = None
         while day <= today:
-            following = day + timedelta(days=1)
+            next_day = day + timedelta(days=1)
             listing = _Listing(day, partial(_record, server=self.name, day=day))
             try:
                 self._read_pages(listing, web, "details")
@@ -106,24 +106,25 @@ class BioRxiv:
                     raise
                 skipped_day = day
             else:
-                yield listing.batch(cursor=str(following) if day < today else end, today=today)
+                cursor = str(next_day) if day < today else end_cursor
+                yield listing.batch(cursor=cursor, today=today)
                 skipped_day = None
-            day = following
+            day = next_day
 
     def _published(self, web, day, today):
         """Yield the papers that journals published. An error becomes a note."""
         while day <= today:
-            following = day + timedelta(days=1)
+            next_day = day + timedelta(days=1)
             listing = _Listing(day, partial(_publication, server=self.name))
             try:
                 self._read_pages(listing, web, "pubs", cache_for=JOURNAL_CACHE)
             except (Refused, Unavailable, MalformedFeed) as error:
                 yield Batch([], note=f"What journals published can't be read: {error}.")
                 return
-            publications, end = list(listing.records.values()), day == today
-            cursor = "" if end else f"{JOURNALS_CURSOR}{following}"
+            cursor = f"{JOURNALS_CURSOR}{next_day}" if day < today else ""
+            publications = list(listing.records.values())
             yield Batch(publications, listing.errors, cursor=cursor, note=listing.problem)
-            day = following
+            day = next_day
 
     def _read_pages(self, listing, web, kind, cache_for=timedelta(0)):
         """Read all pages of a day's list."""
@@ -283,12 +284,12 @@ def _record(row, server, day) -> Record:
 
 def _publication(row, server) -> Record:
     """Return the journal and DOI of a published paper."""
-    doi, published = _doi(text_of(row, "preprint_doi")), _doi(text_of(row, "published_doi"))
-    if not doi or not published:
+    doi, journal_doi = _doi(text_of(row, "preprint_doi")), _doi(text_of(row, "published_doi"))
+    if not doi or not journal_doi:
         raise BadRecord("it has not both DOIs")
     journal = records.plain(text_of(row, "published_journal"), 500)
-    journal = journal if journal not in ("", "NA") else f"doi:{published}"
-    return records.publication(records.canonical_id(f"{server}:{doi}"), journal, published)
+    journal = journal if journal not in ("", "NA") else f"doi:{journal_doi}"
+    return records.publication(records.canonical_id(f"{server}:{doi}"), journal, journal_doi)
 
 
 def _doi(text) -> str:
