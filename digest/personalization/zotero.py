@@ -55,11 +55,12 @@ def read_due(source: Zotero, web: Web, clock) -> None:
 
     One worker does so at a time, and none during a pause.
     """
-    lease, end, wait = Lease("zotero libraries", LEASE), time.monotonic() + MAX_RUN_SECONDS, 0.0
+    lease, wait = Lease("zotero libraries", LEASE), 0.0
+    deadline = time.monotonic() + MAX_RUN_SECONDS
     if not lease.acquire():
         return
     libraries = ZoteroLibrary.objects.filter(subscriber__in=Subscriber.objects.subscribed())
-    while not wait and time.monotonic() < end and lease.renew():
+    while not wait and time.monotonic() < deadline and lease.renew():
         due = libraries.filter(next_read_at__lte=clock()).order_by("next_read_at", "pk")
         row = due.select_related("subscriber").first()
         if row is None:

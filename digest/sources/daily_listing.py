@@ -69,10 +69,10 @@ def listed_on(value, day: date) -> date:
     Monday's list has papers of Saturday. A day that is further off is a mistake.
     """
     try:
-        listed = date.fromisoformat(value[:10] if isinstance(value, str) else "")
+        listed_day = date.fromisoformat(value[:10] if isinstance(value, str) else "")
     except ValueError:
         return day
-    return listed if day - ONE_WEEK <= listed <= day else day
+    return listed_day if day - ONE_WEEK <= listed_day <= day else day
 
 
 def from_json(body: bytes, sender: str):

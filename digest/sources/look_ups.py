@@ -131,11 +131,11 @@ class LookUps:
             for group in self._json(self.orcid, f"/v3.0/{name}/works", "group"):
                 row = group["work-summary"][0]
                 ids = (group.get("external-ids") or {}).get("external-id") or []
-                dated = (row.get("publication-date") or {}).get("year") or {}
-                named = (row.get("title") or {}).get("title") or {}
-                title = records.plain(named.get("value") or "", records.MAX_TITLE)
+                year = (row.get("publication-date") or {}).get("year") or {}
+                title_element = (row.get("title") or {}).get("title") or {}
+                title = records.plain(title_element.get("value") or "", records.MAX_TITLE)
                 if title:
-                    works.append((str(dated.get("value") or ""), f"{title} {_reference(ids)}"))
+                    works.append((str(year.get("value") or ""), f"{title} {_reference(ids)}"))
         except (AttributeError, IndexError, KeyError, TypeError):
             raise MalformedFeed("ORCID sent JSON, but no works") from None
         works.sort(key=lambda work: work[0], reverse=True)
