@@ -62,12 +62,12 @@ def parts_for(sent: QueryDict, now, *, has_errors: bool = False) -> Parts:
         return Parts(undo, example(now))
     slugs = sorted(topic.slug for topic in form.cleaned_data["topics"])
     try:
-        entries, digest = get_or_make(
+        entry_chips, digest = get_or_make(
             lambda: _ranked_parts(form.entries, selection, now), slugs, form.entries
         )
     except Busy:
-        entries, digest = _chips(form.entries), _preview(is_busy=True)
-    return Parts(entries + undo, digest)
+        entry_chips, digest = _chips(form.entries), _preview(is_busy=True)
+    return Parts(entry_chips + undo, digest)
 
 
 def example(now) -> str:
