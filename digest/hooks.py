@@ -15,20 +15,20 @@ def release_picks(letter_ids):
     models.Pick.objects.filter(digest__letter__in=letter_ids).delete()
 
 
-def record_sent(letters, known):
+def record_sent(letters, evidence):
     """Store the digests of emails that were sent but are not in a restored backup.
 
-    So neither the days nor their papers are sent again. `known`: a reconcile.Evidence for each
+    So neither the days nor their papers are sent again. `evidence`: a reconcile.Evidence for each
     Message-ID. The reasons of the picks are lost: all are called new.
     """
-    ids = {paper for letter in letters for paper in known[letter.message_id].item_ids or ()}
-    here = set(models.Paper.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    ids = {paper for letter in letters for paper in evidence[letter.message_id].item_ids or ()}
+    stored_ids = set(models.Paper.objects.filter(pk__in=ids).values_list("pk", flat=True))
     digests = models.Digest.objects.bulk_create(
         models.Digest(
             subscriber_id=letter.subscriber_id,
             day=letter.day,
             letter=letter,
-            recovered=_recovered(letter.day, known[letter.message_id], here),
+            recovered=_recovered(letter.day, evidence[letter.message_id], stored_ids),
         )
         for letter in letters
     )
@@ -42,13 +42,13 @@ def record_sent(letters, known):
             basis=models.Pick.Basis.NEW,
         )
         for digest in digests
-        for position, paper in enumerate(known[digest.letter.message_id].item_ids or (), start=1)
-        if paper in here
+        for position, paper in enumerate(evidence[digest.letter.message_id].item_ids or (), start=1)
+        if paper in stored_ids
     ]
     models.Pick.objects.bulk_create(picks, ignore_conflicts=True)
 
 
-def _recovered(day, evidence, here):
+def _recovered(day, evidence, stored_ids):
     """Return the value of Digest.recovered: what is known of the papers besides the picks.
 
     All were announced by the day (UTC) on which the email was rendered, at most one after `day`.
@@ -58,7 +58,7 @@ def _recovered(day, evidence, here):
         if evidence.written_by is not None:
             until = min(until, evidence.written_by.astimezone(UTC).date())
         return {"until": until.isoformat()}
-    absent = [paper for paper in evidence.item_ids if paper not in here]
+    absent = [paper for paper in evidence.item_ids if paper not in stored_ids]
     return {"papers": absent} if absent else None
 
 
@@ -87,13 +87,13 @@ def _papers(subscriber):
     """Return the papers that were sent, each with its day and the reason in words."""
     picks = models.Pick.objects.filter(subscriber=subscriber)
     reasons = {pick.pk: reason_of(pick) for pick in picks.select_related("paper")}
-    of_others = {
+    other_fields = {
         "day": F("digest__day"),
         "title": F("paper__title"),
         "folded_into": F("leader__paper"),
     }
     return [
-        row | {"why": reasons[row.pop("pk")]} for row in rows(picks, "pk", "paper", **of_others)
+        row | {"why": reasons[row.pop("pk")]} for row in rows(picks, "pk", "paper", **other_fields)
     ]
 
 

@@ -80,8 +80,8 @@ def facts(pick) -> str:
         parts.append(upvotes(paper.upvotes))
     if paper.stars:
         parts.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
-    if (where := venue(paper)) != origin(paper):
-        parts.append(where)
+    if (published_in := venue(paper)) != origin(paper):
+        parts.append(published_in)
     parts.append((paper.hugging_face or {}).get("organization"))
     if paper.is_sample:
         parts.append(_("sample paper"))
@@ -178,12 +178,12 @@ def why(
 ) -> str:
     """Return the reason for a pick, as pages show it."""
     if basis == "advice":  # Names and notes are no topics.
-        by = shortened(topic, TOPIC_COLUMNS)
-        reason = _("Recommended by %s") % by if by else _("Recommended by a colleague")
+        sender = shortened(topic, TOPIC_COLUMNS)
+        reason = _("Recommended by %s") % sender if sender else _("Recommended by a colleague")
         return f"{reason}: “{shortened(terms[0], NOTE_COLUMNS)}”" if terms else reason
     if basis == "group":
-        named = _("In the digest of %s") % shortened(topic, TOPICS_COLUMNS)
-        return named if topic else _("Similar to papers that members liked")
+        sentence = _("In the digest of %s") % shortened(topic, TOPICS_COLUMNS)
+        return sentence if topic else _("Similar to papers that members liked")
     reason = _why(basis, topic, terms, votes, area)
     # Translators: why a paper is in a digest: it is nearly about a topic, of which it has a word.
     is_near = group == "near" and basis == "topic"
@@ -205,7 +205,7 @@ def note(reason: tuple, *, is_brief: bool) -> str:
         return ""
     if basis != "topic" or section == "near":
         return why(*reason)
-    words = "" if is_brief else _words_beside(topic, terms)
+    words = "" if is_brief else _extra_words(topic, terms)
     return shortened(_("Matches: %s") % words, REASON_COLUMNS) if words else ""
 
 
@@ -217,13 +217,13 @@ def _why(basis, topic, terms, votes, area):
         # Translators: why a paper is in a digest: the subscriber follows its author.
         return _("By %s") % authors
     if basis == "topic":
-        beside = _words_beside(topic, terms)
-        return f"{shortened(topic, TOPIC_COLUMNS)}: {words}" if beside else topic
+        extra_words = _extra_words(topic, terms)
+        return f"{shortened(topic, TOPIC_COLUMNS)}: {words}" if extra_words else topic
     if basis == "added" or (basis == "learned" and topic):
-        liked = (
+        template = (
             _("Like “%s”, which you added") if basis == "added" else _("Like “%s”, which you chose")
         )
-        reason = liked % shortened(topic, TOPIC_COLUMNS)
+        reason = template % shortened(topic, TOPIC_COLUMNS)
         return f"{reason}: {words}" if words else reason
     if basis == "learned":
         return _("Like what you chose: %s") % words if words else _("Like what you chose")
@@ -235,11 +235,11 @@ def _why(basis, topic, terms, votes, area):
     return _("New in %s") % area if area else _("New here")
 
 
-def _words_beside(topic, terms):
+def _extra_words(topic, terms):
     """Return the matched words where they say more than the topic's name, but for such as "of"."""
     words = ", ".join(terms)
-    shown = _words_of(words)
-    return words if shown and shown != _words_of(topic) and not _authors(topic) else ""
+    word_set = _words_of(words)
+    return words if word_set and word_set != _words_of(topic) and not _authors(topic) else ""
 
 
 def _words_of(text):
@@ -247,13 +247,13 @@ def _words_of(text):
     return {word for word in WORDS.findall(text.lower()) if len(word) > 1} - STOP_WORDS
 
 
-def subject(best: str, more: int) -> str:
+def subject(title: str, more_count: int) -> str:
     """Return an email's subject: the title of the first paper, and how many more there are."""
-    best = one_line(best) or settings.SITE_NAME
-    if REPLY.match(best):
-        best = f"“{best}”"
-    rest = ngettext("+ %d more", "+ %d more", more) % more
-    return f"{best} {rest}" if more else best
+    title = one_line(title) or settings.SITE_NAME
+    if REPLY.match(title):
+        title = f"“{title}”"
+    suffix = ngettext("+ %d more", "+ %d more", more_count) % more_count
+    return f"{title} {suffix}" if more_count else title
 
 
 def quiet_subject() -> str:

@@ -179,7 +179,7 @@ def test_the_source_of_the_manual_reads_papers_and_reports_bad_ones():
 
     [batch] = harvested(json.dumps({"papers": papers}).encode())
     assert [(one.id, one.title) for one in batch.records] == [("newsource:1234", "Coral reefs")]
-    assert len(batch.bad) == 3
+    assert len(batch.errors) == 3
     with pytest.raises(MalformedFeed):
         harvested(b"<html>")
 

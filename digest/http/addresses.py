@@ -21,8 +21,8 @@ class Refused(Exception):
     `status` is the server's, if the server refused.
     """
 
-    def __init__(self, why: str, status: int | None = None):
-        super().__init__(why)
+    def __init__(self, reason: str, status: int | None = None):
+        super().__init__(reason)
         self.status = status
 
 
@@ -54,8 +54,8 @@ def parts_of(url: str, start: str) -> tuple[SplitResult, int]:
 
 def resolved(host: str) -> list[str]:
     """Return the addresses of a name, as DNS has them."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[4][0]) for address in found))
+    rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(row[4][0]) for row in rows))
 
 
 def is_address(host: str) -> bool:

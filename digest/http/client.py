@@ -43,8 +43,8 @@ class Unanswered(Exception):
 class Unavailable(Exception):
     """The source can't answer now. `retry_after`: seconds, if the server named them."""
 
-    def __init__(self, why: str, retry_after: float | None = None):
-        super().__init__(why)
+    def __init__(self, reason: str, retry_after: float | None = None):
+        super().__init__(reason)
         self.retry_after = retry_after
 
 
@@ -132,13 +132,13 @@ class Web:
         if headers:
             answer = self.retried(lambda: self._follow(url, headers), url, retries)
             return Entry(answer.body, answer.headers, self.now(), answer.status)
-        kept = self.cache.get(url)
-        if kept and timedelta(0) <= self.now() - kept.fetched_at < cache_for:
-            return kept
-        conditions = _conditions(kept.headers if kept else {})
+        cached = self.cache.get(url)
+        if cached and timedelta(0) <= self.now() - cached.fetched_at < cache_for:
+            return cached
+        conditions = _conditions(cached.headers if cached else {})
         answer = self.retried(lambda: self._follow(url, conditions), url, retries)
-        if answer.status == 304 and kept:
-            entry = Entry(kept.body, {**kept.headers, **answer.headers}, self.now())
+        if answer.status == 304 and cached:
+            entry = Entry(cached.body, {**cached.headers, **answer.headers}, self.now())
             self.cache.put(url, entry)
             return entry
         entry = Entry(answer.body, answer.headers, self.now())
@@ -164,12 +164,12 @@ class Web:
     def _follow(self, url, conditions):
         start = url
         for _ in range(MAX_REDIRECTS + 1):
-            place = self._allowed(url, start)
-            answer = self._exchange(place, conditions)
+            target = self._allowed(url, start)
+            answer = self._exchange(target, conditions)
             if answer.status not in REDIRECTS or "location" not in answer.headers:
-                return self._validated(answer, place, bool(conditions))
+                return self._validated(answer, target, bool(conditions))
             url = addresses.joined(url, answer.headers["location"])
-        raise Refused(f"{place.host.decode()} redirects more than {MAX_REDIRECTS} times")
+        raise Refused(f"{target.host.decode()} redirects more than {MAX_REDIRECTS} times")
 
     def _allowed(self, url, start) -> httpcore2.URL:
         """Return the parsed URL. Raises Refused."""
@@ -181,16 +181,16 @@ class Web:
         names = {f"{host}:{port}", *([host] if is_usual_port else [])}
         if self.hosts is not None and names.isdisjoint(self.hosts):
             raise Refused(f"{url[:200]!r} is not on a host of this source")
-        return _place(parts, port)
+        return _url_of(parts, port)
 
-    def _exchange(self, place, conditions) -> _Answer:
+    def _exchange(self, target, conditions) -> _Answer:
         headers = {
             "User-Agent": self.user_agent,
             "Accept-Encoding": "gzip",
             "Connection": "close",  # One connection at a time, of all workers.
             **conditions,
         }
-        host = place.host.decode()
+        host = target.host.decode()
         with self.gate.turn():
             # An address in `hosts` was written by a programmer.
             is_trusted = host in self.private_hosts or (self.hosts and addresses.is_address(host))
@@ -198,13 +198,13 @@ class Web:
             pool = httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire)
             has_begun = False
             try:
-                with pool, pool.stream("GET", place, headers=headers) as response:
+                with pool, pool.stream("GET", target, headers=headers) as response:
                     has_begun = True
                     return self._read(response)
             except httpcore2.TimeoutException:
                 if has_begun:  # Too slow; it would be so again.
-                    why = f"{host} took longer than {self.max_seconds:g} seconds for one answer"
-                    raise Refused(why) from None
+                    reason = f"{host} took longer than {self.max_seconds:g} seconds for one answer"
+                    raise Refused(reason) from None
                 raise Unavailable(f"{host} did not answer in time") from None
             except (httpcore2.NetworkError, httpcore2.ProtocolError, *BROKEN_GZIP) as error:
                 raise Unavailable(f"cannot reach {host} ({error})") from error
@@ -234,9 +234,9 @@ class Web:
     def _too_big(self):
         return f"the answer is larger than {self.max_bytes / 1_000_000:g} MB"
 
-    def _validated(self, answer, place, was_conditional) -> _Answer:
+    def _validated(self, answer, target, was_conditional) -> _Answer:
         """Return a valid response. Raises Refused or Unavailable."""
-        host, status = place.host.decode(), answer.status
+        host, status = target.host.decode(), answer.status
         if status == 429 or status >= 500:
             raise Unavailable(f"{host} answered {status}", _retry_after(answer, self.now()))
         if status != 200 and not (status == 304 and was_conditional):
@@ -274,7 +274,7 @@ def post(
     try:
         with (
             httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire) as pool,
-            pool.stream("POST", _place(parts, port), headers=headers, content=body) as response,
+            pool.stream("POST", _url_of(parts, port), headers=headers, content=body) as response,
         ):
             answer = _Answer(response.status, _headers(response), _start_of_body(response))
     except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
@@ -293,7 +293,7 @@ def _start_of_body(response) -> bytes:
     return bytes(body[:MAX_REPLY])
 
 
-def _place(parts, port) -> httpcore2.URL:
+def _url_of(parts, port) -> httpcore2.URL:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     host = (parts.hostname or "").encode()
     return httpcore2.URL(scheme=parts.scheme.encode(), host=host, port=port, target=target.encode())
@@ -320,15 +320,15 @@ class _Wire(httpcore2.NetworkBackend):
 
     def _checked(self, host):
         try:
-            found = [host] if addresses.is_address(host) else self.resolve(host)
+            ips = [host] if addresses.is_address(host) else self.resolve(host)
         except OSError as error:
             raise httpcore2.ConnectError(f"DNS: {error.strerror or error}") from error
         except UnicodeError:  # An empty label, or one of more than 63 characters.
             raise Refused(f"{host[:200]!r} is no name of a host") from None
-        private = [address for address in found if not addresses.is_public(address)]
+        private = [ip for ip in ips if not addresses.is_public(ip)]
         if private and not self.is_trusted:
             raise Refused(f"{host} resolves to {private[0]}, which is not a public address")
-        return found
+        return ips
 
 
 class _Stream(httpcore2.NetworkStream):
@@ -379,9 +379,9 @@ def _conditions(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the request headers for a conditional request."""
     names = {"If-None-Match": "etag", "If-Modified-Since": "last-modified"}
     return {
-        asking: headers[name]
-        for asking, name in names.items()
-        if name in headers and headers[name].isascii()
+        condition: headers[header]
+        for condition, header in names.items()
+        if header in headers and headers[header].isascii()
     }
 
 

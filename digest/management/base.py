@@ -83,8 +83,8 @@ def listening(number: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", number))
     except OSError as error:
-        why = os.strerror(error.errno)
-        text = f"Cannot use port {number} ({why}). Choose another with --port."
+        reason = os.strerror(error.errno)
+        text = f"Cannot use port {number} ({reason}). Choose another with --port."
         raise CommandError(text) from error
 
 
@@ -114,8 +114,8 @@ def _parsed(kind, text, example):
     try:
         parsed = kind.fromisoformat(text)
     except ValueError:
-        what = "date" if kind is date else "time"
-        raise ArgumentTypeError(f"{text!r} is not a {what} like {example}") from None
+        noun = "date" if kind is date else "time"
+        raise ArgumentTypeError(f"{text!r} is not a {noun} like {example}") from None
     if not 1900 <= parsed.year < 3000:
         raise ArgumentTypeError("the year must be from 1900 to 2999")
     return parsed

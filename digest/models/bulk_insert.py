@@ -59,12 +59,12 @@ def insert(model: type[Model], names: Sequence[str], rows: Iterable[tuple], **co
     is_copied = connection.vendor == "postgresql"
     # Django adapts what the driver can't. (A DateTimeField is a DateField.)
     adapted = (JSONField,) if is_copied else (JSONField, DateField, UUIDField)
-    places = [place for place, name in enumerate(names) if isinstance(fields[name], adapted)]
+    positions = [n for n, name in enumerate(names) if isinstance(fields[name], adapted)]
 
     def values(row):
         row = [*row, *constants.values()]
-        for place in places:
-            row[place] = fields[names[place]].get_db_prep_save(row[place], connection)
+        for position in positions:
+            row[position] = fields[names[position]].get_db_prep_save(row[position], connection)
         return row
 
     with connection.cursor() as cursor:

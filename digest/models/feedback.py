@@ -178,7 +178,7 @@ class ZoteroLibrary(models.Model):
 class ReaderModelQuerySet(models.QuerySet):
     def outdated(self, now):
         """Models to be fitted: there is new feedback, or the last fit is too old."""
-        old = Q(fitted_at__lt=now - ReaderModel.FRESH)
+        old = Q(fitted_at__lt=now - ReaderModel.MAX_FIT_AGE)
         return self.filter(~Q(learned=F("said")) | old, subscriber__learns=True)
 
 
@@ -188,7 +188,7 @@ class ReaderModel(models.Model):
     See digest.ranking.relevance_feedback. Fitted by a task of its own.
     """
 
-    FRESH = timedelta(days=14)  # The weights depend on the corpus.
+    MAX_FIT_AGE = timedelta(days=14)  # The weights depend on the corpus.
 
     subscriber = models.OneToOneField(
         Subscriber, on_delete=models.CASCADE, related_name="reader_model"

@@ -57,8 +57,8 @@ class PaperQuerySet(models.QuerySet):
 
     def with_stars(self):
         """Annotate the latest number of GitHub stars."""
-        seen = Observation.objects.filter(paper=OuterRef("pk"), github_stars__isnull=False)
-        return self.annotate(stars=Subquery(seen.order_by("-day").values("github_stars")[:1]))
+        rows = Observation.objects.filter(paper=OuterRef("pk"), github_stars__isnull=False)
+        return self.annotate(stars=Subquery(rows.order_by("-day").values("github_stars")[:1]))
 
 
 class Paper(models.Model):

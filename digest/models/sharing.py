@@ -18,9 +18,9 @@ class RecommendationQuerySet(models.QuerySet):
 
         The receiver gets digests and takes recommendations.
         """
-        joined = Membership.objects.joined()
-        sender = joined.filter(group=OuterRef("group"), subscriber=OuterRef(OuterRef("sender")))
-        receiver = joined.filter(Exists(sender), subscriber=OuterRef("receiver"))
+        members = Membership.objects.joined()
+        sender = members.filter(group=OuterRef("group"), subscriber=OuterRef(OuterRef("sender")))
+        receiver = members.filter(Exists(sender), subscriber=OuterRef("receiver"))
         return self.filter(Exists(receiver.filter(takes_recommendations=True)))
 
     def outdated(self, now):
@@ -58,7 +58,7 @@ class Recommendation(models.Model):
 
     def forget(self) -> None:
         """Delete it, and its name and note from the receiver's digest."""
-        shown = Pick.objects.filter(subscriber=self.receiver_id, paper=self.paper_id)
-        shown = shown.filter(basis=Pick.Basis.ADVICE, topic_name=self.sender_name)
-        shown.update(topic_name="", terms=[])
+        picks = Pick.objects.filter(subscriber=self.receiver_id, paper=self.paper_id)
+        picks = picks.filter(basis=Pick.Basis.ADVICE, topic_name=self.sender_name)
+        picks.update(topic_name="", terms=[])
         self.delete()

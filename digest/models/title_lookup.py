@@ -27,28 +27,28 @@ class Beginning(Func):
 
 def called(papers: QuerySet, title: str) -> QuerySet:
     """Filter the papers with this title."""
-    begun = papers.alias(beginning=Beginning("title"))
-    return begun.filter(beginning=Beginning(Value(title)), title__iexact=title)
+    papers = papers.alias(beginning=Beginning("title"))
+    return papers.filter(beginning=Beginning(Value(title)), title__iexact=title)
 
 
 def beginning(papers: QuerySet, text: str) -> QuerySet:
     """Filter the papers whose title begins with the text."""
-    begun = papers.alias(beginning=Beginning("title"))
+    papers = papers.alias(beginning=Beginning("title"))
     as_indexed = Upper(Value(text[:LENGTH]))
-    return begun.filter(beginning__startswith=as_indexed, title__istartswith=text)
+    return papers.filter(beginning__startswith=as_indexed, title__istartswith=text)
 
 
 def shared(papers: QuerySet) -> QuerySet:
     """Filter the papers whose titles other papers have as well."""
     title = OuterRef("title")
     others = papers.model.objects.order_by().exclude(pk=OuterRef("pk"))
-    begun = others.alias(beginning=Beginning("title"), upper=Upper("title"))
-    namesakes = begun.filter(beginning=Beginning(title), upper=Upper(title)).values("pk")
+    others = others.alias(beginning=Beginning("title"), upper=Upper("title"))
+    namesakes = others.filter(beginning=Beginning(title), upper=Upper(title)).values("pk")
     # With EXISTS, PostgreSQL may read all papers.
     return papers.alias(namesake=Subquery(namesakes[:1])).filter(namesake__isnull=False)
 
 
 def alike(papers: QuerySet, titles: Iterable[str]) -> QuerySet:
     """Filter the papers with these titles, or with titles that have the same beginning."""
-    begun = papers.alias(beginning=Beginning("title"))
-    return begun.filter(beginning__in=[Beginning(Value(title)) for title in titles])
+    papers = papers.alias(beginning=Beginning("title"))
+    return papers.filter(beginning__in=[Beginning(Value(title)) for title in titles])

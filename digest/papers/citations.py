@@ -63,11 +63,11 @@ MAX_AUTHORS = 20  # Of a paper in a list of papers.
 
 def bibtex(papers: Sequence[Paper]) -> str:
     """Return the papers as a BibTeX file."""
-    taken: set[str] = set()
+    used_keys: set[str] = set()
     entries = []
     for paper in papers:
-        key = _key(paper, taken)
-        taken.add(key)
+        key = _key(paper, used_keys)
+        used_keys.add(key)
         fields = ",\n".join(f"  {name} = {{{value}}}" for name, value in _fields(paper) if value)
         kind = "article" if paper.journal_ref else "misc"
         entries.append(f"@{kind}{{{key},\n{fields}\n}}\n")
@@ -100,7 +100,7 @@ def _address(text):
     return quote(one_line(text), safe=IN_ADDRESSES)
 
 
-def _key(paper: Paper, taken: Container[str]) -> str:
+def _key(paper: Paper, used_keys: Container[str]) -> str:
     """Return the key of an entry: surname, year and first word, with the id if that is taken."""
     title = filter(None, map(_ascii, one_line(paper.title).split()))
     first_word = next((word for word in title if word not in ARTICLES), "")
@@ -108,7 +108,7 @@ def _key(paper: Paper, taken: Container[str]) -> str:
     plain = "".join(words)[:MAX_KEY_LENGTH]
     longer = f"{plain}-{_ascii(paper.pk)}"
     keys = chain([plain, longer], (f"{longer}-{number}" for number in count(2)))
-    return next(key for key in keys if key not in taken)
+    return next(key for key in keys if key not in used_keys)
 
 
 def _surname(paper):
@@ -187,7 +187,7 @@ def coins(paper: Paper) -> str:
         ("rft.source", one_line(paper.journal_ref)),
         ("rft.publisher", paper.server),
         ("rft.date", _date(paper)),
-        ("rft.identifier", f"urn:doi:{found}" if (found := doi(paper)) else ""),
+        ("rft.identifier", f"urn:doi:{number}" if (number := doi(paper)) else ""),
         ("rft_id", paper.link),
         *(("rft.au", ", ".join(parts(name) or [name])) for name in _authors(paper)[:MAX_AUTHORS]),
     ]
@@ -212,15 +212,15 @@ def parts(name: str) -> tuple[str, str] | None:
     >>> parts("Jan van der Berg"), parts("D. E. Knuth"), parts("Gabriel García Márquez")
     (('van der Berg', 'Jan'), ('Knuth', 'D. E.'), None)
     """
-    *given, family = name.split()
-    if not given or not _is_name(family):
+    *given_names, family_name = name.split()
+    if not given_names or not _is_name(family_name):
         return None
-    while given and given[-1] in PARTICLES:
-        family = f"{given.pop()} {family}"
-    begins_well = given and (_is_name(given[0]) or _are_initials(given[0]))
-    if not begins_well or not all(map(_are_initials, given[1:])):
+    while given_names and given_names[-1] in PARTICLES:
+        family_name = f"{given_names.pop()} {family_name}"
+    begins_well = given_names and (_is_name(given_names[0]) or _are_initials(given_names[0]))
+    if not begins_well or not all(map(_are_initials, given_names[1:])):
         return None
-    return family, " ".join(given)
+    return family_name, " ".join(given_names)
 
 
 def _is_name(word):
@@ -243,5 +243,5 @@ def year(paper: Paper) -> str:
 
 def doi(paper: Paper) -> str:
     """Return the first DOI of a paper, or an empty string."""
-    found = DOI.search(one_line(paper.doi))
-    return found[0].rstrip(".,;") if found else ""
+    match = DOI.search(one_line(paper.doi))
+    return match[0].rstrip(".,;") if match else ""

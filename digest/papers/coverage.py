@@ -61,18 +61,18 @@ def record(source: str, batch: Batch, now: datetime) -> None:
     has_kinds = any(record.announced_as for record in batch.records)
     new = [record for record in batch.records if record.announced_as == "new" or not has_kinds]
     announced = {record.id for record in new}
-    unreadable = len(batch.bad) + batch.missing
+    unreadable = len(batch.errors) + batch.missing
     note = batch.note
-    if is_there and batch.bad and not note:
-        note = f"{len(batch.bad)} of them could not be read: {batch.bad[0]}"
+    if is_there and batch.errors and not note:
+        note = f"{len(batch.errors)} of them could not be read: {batch.errors[0]}"
     Coverage.objects.update_or_create(
         source=source,
         category=batch.category or ALL_CATEGORIES,
         day=day,
         defaults={
             "state": State.FAILED if batch.missing else state,
-            "announced": batch.before + len(announced) + unreadable if is_there else 0,
-            "had": batch.before + Paper.objects.filter(pk__in=announced).count() if is_there else 0,
+            "announced": batch.offset + len(announced) + unreadable if is_there else 0,
+            "had": batch.offset + Paper.objects.filter(pk__in=announced).count() if is_there else 0,
             "note": note,
             "checked_at": now,
         },
@@ -106,9 +106,9 @@ def is_awaited(now: datetime) -> bool:
 
     If arXiv skipped the list before, in the winter break, they have waited already.
     """
-    read = Coverage.objects.filter(source="arxiv", state=State.FRESH)
-    used = read.filter(day__gte=(now - MAX_UNUSED).date())
-    if not used.exists() or is_verified(now):
+    fresh_lists = Coverage.objects.filter(source="arxiv", state=State.FRESH)
+    recent_lists = fresh_lists.filter(day__gte=(now - MAX_UNUSED).date())
+    if not recent_lists.exists() or is_verified(now):
         return False
     return not _is_skipped(calendar.latest_announcement_day(expected_day(now) - ONE_DAY))
 
@@ -136,23 +136,23 @@ def receipt(now: datetime) -> Receipt | None:
 
 def receipt_to_keep(now: datetime) -> dict:
     """Return the receipt as a digest stores it, or an empty dict."""
-    found = receipt(now)
-    return asdict(found) | {"day": found.day.isoformat()} if found else {}
+    newest = receipt(now)
+    return asdict(newest) | {"day": newest.day.isoformat()} if newest else {}
 
 
 def alarms(now: datetime) -> list[str]:
     """Return a sentence about what should have been announced and is not stored."""
     day = expected_day(now)
-    used = Coverage.objects.filter(source="arxiv", day__gte=day - MAX_UNUSED, day__lt=day)
-    if not used.exists() or is_verified(now) or now < release_time(day) + ALARM_AFTER:
+    recent_lists = Coverage.objects.filter(source="arxiv", day__gte=day - MAX_UNUSED, day__lt=day)
+    if not recent_lists.exists() or is_verified(now) or now < release_time(day) + ALARM_AFTER:
         return []
     rows = Coverage.objects.filter(source="arxiv", day=day).exclude(state__in=COMPLETE)
     by_state: dict[str, list[str]] = {}
     for row in rows:
         by_state.setdefault(row.get_state_display(), []).append(row.category)
     parts = [f"{', '.join(categories)}: {state}" for state, categories in by_state.items()]
-    what = "; ".join(parts) or "not every category was fetched"
-    return [f"arXiv's list of {day:%A, %-d %B} is incomplete: {what}."]
+    reasons = "; ".join(parts) or "not every category was fetched"
+    return [f"arXiv's list of {day:%A, %-d %B} is incomplete: {reasons}."]
 
 
 def _missing(source, batch, now):
@@ -161,9 +161,9 @@ def _missing(source, batch, now):
         if batch.state == "incomplete":
             return batch.day, State.FAILED
         return batch.day, State.QUIET if batch.day.weekday() >= 5 else State.WAITING
-    today, expected = now.astimezone(calendar.EASTERN).date(), expected_day(now)
+    today, list_day = now.astimezone(calendar.EASTERN).date(), expected_day(now)
     if batch.state == "incomplete":
-        return expected, State.FAILED
+        return list_day, State.FAILED
     if not calendar.is_announcement_day(today):
         return today, State.QUIET
-    return expected, State.WAITING if now < release_time(expected) + MAX_LATENESS else State.STALLED
+    return list_day, State.WAITING if now < release_time(list_day) + MAX_LATENESS else State.STALLED

@@ -20,8 +20,8 @@ def aliases_of(papers: QuerySet[Paper]) -> dict[str, list[str]]:
     Runs two queries, one more if papers share a title, and one more for BATCH DOIs.
     """
     aliases = defaultdict(list)
-    for other, paper in dict.fromkeys([*_of_one_title(papers), *_of_one_doi(papers)]):
-        aliases[other].append(paper)
+    for other_id, paper_id in dict.fromkeys([*_of_one_title(papers), *_of_one_doi(papers)]):
+        aliases[other_id].append(paper_id)
     return dict(aliases)
 
 
@@ -32,7 +32,7 @@ def _of_one_doi(papers):
     for dois in batched(by_doi, BATCH):
         others = Paper.objects.with_doi(dois).order_by().values_list("lower_doi", "pk")
         for doi, other in others:
-            yield from ((other, one) for one in by_doi[doi] if _source(one) != _source(other))
+            yield from ((other, pk) for pk in by_doi[doi] if _source(pk) != _source(other))
 
 
 def _of_one_title(papers):

@@ -78,8 +78,10 @@ def first_batch(source: Source, now) -> Batch:
 
     web = web_for(source, retries=1, max_seconds=TRY_SECONDS, sleep=sleep)
     batches = source.harvest(web, today=_today(source, now), since=None, cursor="")
-    papers = (one for one in batches if {row.announced_as for row in one.records} != {PUBLISHED})
-    return next(papers, Batch([]))
+    for batch in batches:
+        if {record.announced_as for record in batch.records} != {PUBLISHED}:
+            return batch
+    return Batch([])
 
 
 def due(now) -> list[str]:
@@ -109,8 +111,8 @@ def is_running(name: str, now) -> bool:
 
 def try_start(name: str, now) -> bool:
     """Return whether this process may harvest the source. Of concurrent calls, one returns True."""
-    turn = Lease(f"run {name}"[:MAX_LEASE_NAME], START_LEASE)
-    return turn.acquire() and not is_running(name, now)
+    lease = Lease(f"run {name}"[:MAX_LEASE_NAME], START_LEASE)
+    return lease.acquire() and not is_running(name, now)
 
 
 def refuse_fetch(name: str, now) -> str:
@@ -121,8 +123,8 @@ def refuse_fetch(name: str, now) -> str:
     if is_running(name, now):
         return "is being fetched"
     last = Harvest.objects.filter(source=name, since=None).first()
-    if last and last.state == State.DONE and (free := last.touched_at + ARXIV_INTERVAL) > now:
-        return f"was fetched at {last.touched_at:%H:%M} UTC; again from {free:%H:%M} UTC"
+    if last and last.state == State.DONE and (free_at := last.touched_at + ARXIV_INTERVAL) > now:
+        return f"was fetched at {last.touched_at:%H:%M} UTC; again from {free_at:%H:%M} UTC"
     if not Lease(f"fetch {name}"[:MAX_LEASE_NAME], FETCH_INTERVAL).acquire():
         return "was requested in the last 5 minutes"
     return ""
@@ -180,8 +182,8 @@ def _batches(source, web, harvest):
     if hasattr(source, "look_up") and harvest.since is None:
         try:
             papers = Paper.objects.filter(categories=[], day__gt=harvest.today - MAX_UNLISTED_AGE)
-            arxivs = papers.filter(is_sample=False).exclude(pk__contains=":").order_by("-day", "pk")
-            unlisted = list(arxivs.values_list("pk", flat=True)[:MAX_UNLISTED])
+            papers = papers.filter(is_sample=False).exclude(pk__contains=":").order_by("-day", "pk")
+            unlisted = list(papers.values_list("pk", flat=True)[:MAX_UNLISTED])
             yield from source.look_up(web, unlisted)
         except (Unavailable, Refused, MalformedFeed) as error:  # The lists are stored.
             yield Batch([], note=f"Papers of other sources could not be looked up: {error}")
@@ -192,8 +194,8 @@ def _begin(name, today, since, now):
     last = Harvest.objects.filter(source=name, since=since).first()
     if last is not None and last.state != State.DONE and (since or last.today == today):
         return _resume(last, now)
-    begun = {"today": today, "started_at": now, "touched_at": now}
-    return Harvest.objects.create(source=name, since=since, **begun)
+    fields = {"today": today, "started_at": now, "touched_at": now}
+    return Harvest.objects.create(source=name, since=since, **fields)
 
 
 def _resume(harvest, now):
@@ -211,15 +213,15 @@ def _store(harvest, batch: Batch, problems, now):
         harvest.seen += len(batch.records)
         harvest.new += tally.new
         harvest.changed += tally.changed
-        harvest.bad += len(batch.bad)
+        harvest.bad += len(batch.errors)
         harvest.cursor, harvest.touched_at = batch.cursor, now
         harvest.save()
-    problems += batch.bad
+    problems += batch.errors
     if batch.note:
         problems.insert(0, batch.note)
 
 
-def _end(harvest, state, problems, now, how):
+def _end(harvest, state, problems, now, outcome):
     parts = [
         f"{counted(harvest.seen, 'record')} read: {counted(harvest.new, 'new paper')}, "
         f"{harvest.changed:,} changed."
@@ -228,6 +230,6 @@ def _end(harvest, state, problems, now, how):
         parts.append(f"{harvest.bad} could not be read.")
     if problems:
         parts.append("; ".join(problem.rstrip(".") for problem in problems[:MAX_PROBLEMS]) + ".")
-    harvest.said = " ".join([*parts, how]).strip()
+    harvest.said = " ".join([*parts, outcome]).strip()
     harvest.state, harvest.ended_at, harvest.touched_at = state, now, now
     harvest.save()

@@ -28,14 +28,14 @@ SUBJECT_CLASS = re.compile(r"\.[a-z]{2}(?=/)")
 MIN_TITLE_LENGTH = 8  # Characters of the beginning of a title.
 
 
-def find_paper(asked: str) -> Paper | None:
+def find_paper(query: str) -> Paper | None:
     """Return the paper with this id, URL or title, or None."""
-    asked = " ".join(asked.split())[:500]
-    if (paper := paper_by_id(asked)) or not asked:
+    query = " ".join(query.split())[:500]
+    if (paper := paper_by_id(query)) or not query:
         return paper
-    newest = _newest(title_lookup.called(Paper.objects.all(), asked))
-    if newest is None and len(asked) >= MIN_TITLE_LENGTH:
-        newest = _newest(title_lookup.beginning(Paper.objects.all(), asked))
+    newest = _newest(title_lookup.called(Paper.objects.all(), query))
+    if newest is None and len(query) >= MIN_TITLE_LENGTH:
+        newest = _newest(title_lookup.beginning(Paper.objects.all(), query))
     return newest
 
 
@@ -49,14 +49,14 @@ def _newest(papers):
     return Paper.objects.filter(pk=first[0]).first() if first else None
 
 
-def paper_by_id(asked: str) -> Paper | None:
+def paper_by_id(text: str) -> Paper | None:
     """Return the paper whose id or URL is in the text, or None."""
-    arxiv = arxiv_id(asked)
-    is_other = ":" in asked and " " not in asked  # As all ids but arXiv's are.
-    ids = {arxiv, asked[:100] if is_other else ""} - {""}
-    named = reference(asked)
-    ids |= {named} - {""}
-    if number := doi(named):
+    arxiv = arxiv_id(text)
+    is_other = ":" in text and " " not in text  # As all ids but arXiv's are.
+    ids = {arxiv, text[:100] if is_other else ""} - {""}
+    ref = reference(text)
+    ids |= {ref} - {""}
+    if number := doi(ref):
         ids |= {f"{server}:{number}" for server in (*SERVERS, "doi")}
         ids |= set(Paper.objects.with_doi([number]).values_list("pk", flat=True))
     papers = Paper.objects.filter(pk__in=ids) if ids else ()
@@ -73,26 +73,27 @@ def reference(text: str) -> str:
     """Return by what can be looked up what a text names: an arXiv id, "doi:10.1000/1", "pmid:123",
     "pmcid:1234" or "orcid:0000-0002-1825-0097". Empty if it names none.
     """
-    number = doi(text) or next((f.expand(to) for at, to in ADDRESSES if (f := at.match(text))), "")
+    matches = ((pattern.match(text), template) for pattern, template in ADDRESSES)
+    number = doi(text) or next((match.expand(template) for match, template in matches if match), "")
     if number and not number.startswith(ARXIV_DOI):
         return f"doi:{number.lower()}"
     if number := arxiv_id(text):
         return number
-    if found := PMID.search(text):
-        return f"pmid:{found[1]}"
-    if found := PMCID.search(text):
-        return f"pmcid:{found[1]}"
-    found = ORCID.search(text)
-    return f"orcid:{found[0].upper()}" if found else ""
+    if match := PMID.search(text):
+        return f"pmid:{match[1]}"
+    if match := PMCID.search(text):
+        return f"pmcid:{match[1]}"
+    match = ORCID.search(text)
+    return f"orcid:{match[0].upper()}" if match else ""
 
 
 def arxiv_id(text: str) -> str:
     """Return the first arXiv id in the text, without its version, or an empty string."""
-    found = ARXIV_ID.search(text)
-    return canonical_id(SUBJECT_CLASS.sub("", found[0].lower())) if found else ""
+    match = ARXIV_ID.search(text)
+    return canonical_id(SUBJECT_CLASS.sub("", match[0].lower())) if match else ""
 
 
 def doi(text: str) -> str:
     """Return the first DOI in the text, in lower case, or an empty string."""
-    found = DOI.search(text.lower())
-    return AFTER_DOI.sub("", found[0]) if found else ""
+    match = DOI.search(text.lower())
+    return AFTER_DOI.sub("", match[0]) if match else ""

@@ -75,8 +75,8 @@ def enabled() -> list[str]:
 
 def titles(names: Iterable[str]) -> dict[str, str]:
     """Return the titles of sources by name."""
-    known = dict(SourceConfig.objects.values_list("name", "title"))
-    return {name: known.get(name, name) for name in names}
+    stored_titles = dict(SourceConfig.objects.values_list("name", "title"))
+    return {name: stored_titles.get(name, name) for name in names}
 
 
 def arxiv_categories() -> tuple[str, ...]:

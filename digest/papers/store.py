@@ -70,11 +70,11 @@ def _store_batch(batch, tally, now, source, replaces_days, is_sample):
     # Locked, because another import's changes would be lost. Ordered, to avoid deadlocks. Without
     # the key, because foreign keys of new picks need not wait then.
     papers = Paper.objects.select_for_update(no_key=True).order_by("pk")
-    known = papers.in_bulk(sorted({record.id for record in batch}))
-    before = {paper.pk: _values(paper) for paper in known.values()}
+    stored_papers = papers.in_bulk(sorted({record.id for record in batch}))
+    old_values = {paper.pk: _values(paper) for paper in stored_papers.values()}
     new, events = {}, []
     for record in batch:
-        paper = known.get(record.id) or new.get(record.id)
+        paper = stored_papers.get(record.id) or new.get(record.id)
         if paper is None and record.announced_as == PUBLISHED:
             continue
         if paper is None:
@@ -82,7 +82,7 @@ def _store_batch(batch, tally, now, source, replaces_days, is_sample):
         else:
             events += _events(paper, record, now)
             _update(paper, record, source, replaces_days, is_sample)
-    changed = [paper for paper in known.values() if _values(paper) != before[paper.pk]]
+    changed = [paper for paper in stored_papers.values() if _values(paper) != old_values[paper.pk]]
     for paper in changed:
         paper.changed_at = now
     Paper.objects.bulk_create(new[identity] for identity in sorted(new))
@@ -92,19 +92,19 @@ def _store_batch(batch, tally, now, source, replaces_days, is_sample):
         _observe(batch, source, now)
     tally.new += len(new)
     tally.changed += len(changed)
-    tally.unchanged += len(known) - len(changed)
+    tally.unchanged += len(stored_papers) - len(changed)
 
 
 def _with_preprints(batch):
     """Return the batch, in which articles of stored preprints are publications of those."""
-    articles = {one.doi for one in batch if one.id == f"doi:{one.doi}" and one.journal_ref}
-    known = Paper.objects.with_doi(articles).filter(is_sample=False).exclude(id__startswith="doi:")
-    ids = dict(known.order_by("-pk").values_list("lower_doi", "pk"))
+    article_dois = {r.doi for r in batch if r.id == f"doi:{r.doi}" and r.journal_ref}
+    preprints = Paper.objects.with_doi(article_dois).exclude(id__startswith="doi:")
+    ids = dict(preprints.filter(is_sample=False).order_by("-pk").values_list("lower_doi", "pk"))
     return [
-        records.publication(ids[one.doi], one.journal_ref, one.doi)
-        if one.doi in ids and one.id == f"doi:{one.doi}"
-        else one
-        for one in batch
+        records.publication(ids[record.doi], record.journal_ref, record.doi)
+        if record.doi in ids and record.id == f"doi:{record.doi}"
+        else record
+        for record in batch
     ]
 
 
@@ -113,8 +113,8 @@ def _values(paper):
 
 
 def _paper(record, now, is_sample):
-    same = ("id", *FACTS, "day", "day_is_estimate", "upvotes", "version", "is_withdrawn")
-    values = {name: getattr(record, name) for name in same}
+    names = ("id", *FACTS, "day", "day_is_estimate", "upvotes", "version", "is_withdrawn")
+    values = {name: getattr(record, name) for name in names}
     paper = Paper(**values, is_sample=is_sample, changed_at=now)
     if paper.day is None:
         paper.day, paper.day_is_estimate = _first_seen(record, timezone.localdate(now)), True
@@ -129,10 +129,10 @@ def _update(paper, record, source, replaces_days, is_sample):
         if paper.journal_ref and paper.doi and not record.journal_ref:
             values.pop("doi", None)  # The paper has its journal's.
         if record.only_adds and not _is_newer(record, paper):
-            known = {name for name in values if getattr(paper, name)}
+            filled_names = {name for name in values if getattr(paper, name)}
             if record.journal_ref and not paper.journal_ref:
-                known -= {"doi"}
-            values = {name: values[name] for name in values.keys() - known}
+                filled_names -= {"doi"}
+            values = {name: values[name] for name in values.keys() - filled_names}
         for name, value in values.items():
             setattr(paper, name, value)
         if _is_newer(record, paper):  # A new version ends a withdrawal.
@@ -160,16 +160,16 @@ def _events(paper, record, now):
     """Yield what happened to a paper since it was stored."""
     if paper.is_sample or _is_outdated(record, paper):
         return
-    happened = []
+    events = []
     if _is_newer(record, paper):
-        happened.append((Kind.REVISED, f"version {record.version}"))
+        events.append((Kind.REVISED, f"version {record.version}"))
     if record.is_withdrawn and not paper.is_withdrawn:
-        happened.append((Kind.WITHDRAWN, ""))
+        events.append((Kind.WITHDRAWN, ""))
     if record.journal_ref and not paper.journal_ref:
-        happened.append((Kind.PUBLISHED, record.journal_ref[:500]))
+        events.append((Kind.PUBLISHED, record.journal_ref[:500]))
     if record.github and not paper.github:
-        happened.append((Kind.CODE, record.github[:500]))
-    for kind, note in happened:
+        events.append((Kind.CODE, record.github[:500]))
+    for kind, note in events:
         yield PaperEvent(paper=paper, kind=kind, note=note, at=now)
 
 

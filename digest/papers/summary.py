@@ -71,7 +71,7 @@ CLAUSE = re.compile(
     r"|through|using|via|where|which|while|and (?:\w+ly|introduce|present|propose|show)s?)\b)"
 )
 SUBORDINATE = r"\b(?:how|if|that|what|when|where|whether|which|who|why)\b"
-WHOLE = re.compile(rf"{AUTHORS}(?:\S+ ){{4}}")
+COMPLETE_CLAUSE = re.compile(rf"{AUTHORS}(?:\S+ ){{4}}")
 #: What needs the rest: "We show that for each n".
 OPEN = re.compile(
     rf"{SUBORDINATE}(?: \w+)?(?:,[^,]*| (?:as|at|by|for|given|if|in|on|under|when|with)\b[^,]*)?$"
@@ -82,7 +82,7 @@ OPEN = re.compile(
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text, each with the space behind it."""
-    ends = [found.end() for found in SENTENCE_END.finditer(text)]
+    ends = [match.end() for match in SENTENCE_END.finditer(text)]
     return [text[start:end] for start, end in pairwise([0, *ends, len(text)])]
 
 
@@ -91,39 +91,39 @@ def best_sentence(title: str, abstract: str, interest: Iterable[str] = ()) -> st
 
     `interest` are the words that a subscriber looks for.
     """
-    wanted, scored = frozenset(text.terms(" ".join(interest))), _scored(title, abstract)
-    return max(scored, key=lambda row: row[0] + len(row[2] & wanted) / 2, default=(0, ""))[1]
+    terms, scored = frozenset(text.terms(" ".join(interest))), _scored(title, abstract)
+    return max(scored, key=lambda row: row[0] + len(row[2] & terms) / 2, default=(0, ""))[1]
 
 
 @lru_cache(1_000)  # As many papers as a day may have; each takes some ten kilobytes.
 def _scored(title: str, abstract: str) -> list[Scored]:
     """Return the sentences that fit, each with its score and its terms."""
-    wanted, scored = frozenset(text.terms(title)), list[Scored]()
+    title_terms, scored = frozenset(text.terms(title)), list[Scored]()
     name, colon, _ = title.partition(":")
-    for place, sentence in enumerate(sentences(" ".join(abstract[:MAX_READ].split()))):
-        said = _shortened(sentence.strip())
-        if 0 < len(said) <= MAX_LENGTH:
-            terms = frozenset(text.terms(said))
-            plain = 2 if colon and name in said else 0 if place else -3
-            score = 3 * len(terms & wanted) / max(len(wanted), 1) - 0.35 * place
-            score += next((points for points, cue in CUES.items() if re.search(cue, said)), plain)
-            score += min(len(said.split()), 16) / 8 - 3 * bool(re.search(FAULTS, said))
-            score -= 20 * bool(HANGING.match(said))
-            scored.append((score, said, terms))
+    for position, sentence in enumerate(sentences(" ".join(abstract[:MAX_READ].split()))):
+        brief = _shortened(sentence.strip())
+        if 0 < len(brief) <= MAX_LENGTH:
+            terms = frozenset(text.terms(brief))
+            base = 2 if colon and name in brief else 0 if position else -3
+            score = 3 * len(terms & title_terms) / max(len(title_terms), 1) - 0.35 * position
+            score += next((points for points, cue in CUES.items() if re.search(cue, brief)), base)
+            score += min(len(brief.split()), 16) / 8 - 3 * bool(re.search(FAULTS, brief))
+            score -= 20 * bool(HANGING.match(brief))
+            scored.append((score, brief, terms))
     return scored
 
 
 def _shortened(sentence: str) -> str:
     """Return the shortened sentence, or an empty string if it stays too long."""
-    said = OPENING.sub("", sentence, count=1)
-    main = LEAD.sub("", said)
-    whole = [
+    body = OPENING.sub("", sentence, count=1)
+    main = LEAD.sub("", body)
+    clauses = [
         f"{head}."
         for cut in CLAUSE.finditer(main)
-        if WHOLE.search(head := main[: cut.start()])
+        if COMPLETE_CLAUSE.search(head := main[: cut.start()])
         and not OPEN.search(head)
         and not (cut[0] == " " and re.search(SUBORDINATE, head))
     ]
-    fits = (part for part in (said, main, *reversed(whole)) if len(part.split()) <= MAX_WORDS)
-    said = next(fits, "")
-    return said if sentence.startswith(said) else said[:1].upper() + said[1:]
+    fits = (part for part in (body, main, *reversed(clauses)) if len(part.split()) <= MAX_WORDS)
+    summary = next(fits, "")
+    return summary if sentence.startswith(summary) else summary[:1].upper() + summary[1:]

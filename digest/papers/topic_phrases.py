@@ -21,9 +21,9 @@ def in_use() -> list[str]:
     plain = Topic.objects.filter(categories=[]).exclude(query="")
     plain = plain.exclude(kind__in=(PAPER, ORCID, UNREAD))  # Numbers, links and whole texts.
     followed = plain.followed().values_list("query").annotate(followers=Count("pk"))
-    texts = [said for said, _ in followed.order_by("-followers", "query")[:MAX_PHRASES]]
-    texts += plain.offered().order_by("pk").values_list("query", flat=True)[:MAX_PHRASES]
-    phrases = dict.fromkeys(phrase for said in texts for phrase in _phrases(said))
+    queries = [topic for topic, _ in followed.order_by("-followers", "query")[:MAX_PHRASES]]
+    queries += plain.offered().order_by("pk").values_list("query", flat=True)[:MAX_PHRASES]
+    phrases = dict.fromkeys(phrase for topic in queries for phrase in _phrases(topic))
     return list(phrases)[:MAX_PHRASES]
 
 

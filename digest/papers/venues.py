@@ -27,7 +27,7 @@ def venue(paper) -> str:
     if paper.id.startswith("doi:"):
         return shortened(paper.journal_ref, MAX_COLUMNS)
     for part in END.split(paper.comments):
-        name = (found := ACCEPTED.search(part)) and (found[1] or found[2])
+        name = (match := ACCEPTED.search(part)) and (match[1] or match[2])
         if name and len(re.findall("[A-Z]", name)) > 1 and not NOT_ACCEPTED.search(part):
             return _("accepted at %s") % shortened(name, MAX_COLUMNS)
     return ""

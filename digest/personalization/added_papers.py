@@ -39,10 +39,10 @@ def parts_of(text: str) -> tuple[str, str, str]:
     >>> parts_of("On soups doi:10.1000/1"), parts_of("On E. coli | We cook.")
     (('On soups', '', 'doi:10.1000/1'), ('On E. coli', 'We cook.', ''))
     """
-    found = REFERENCE.search(text)
-    number = reference(found[0]) if found else ""
-    title, _bar, abstract = (text[: found.start()] if number else text).partition(" | ")
-    return title.strip(), abstract.strip(), number
+    match = REFERENCE.search(text)
+    ref = reference(match[0]) if match else ""
+    title, _bar, abstract = (text[: match.start()] if ref else text).partition(" | ")
+    return title.strip(), abstract.strip(), ref
 
 
 def unread() -> QuerySet[Topic]:
@@ -54,9 +54,10 @@ def keeps_waiting(now) -> Q:
     """Return the condition for subscribers whose first digest waits: for papers that are unread, or
     who have to choose the papers of an ORCID and follow nothing else.
     """
-    own = Topic.objects.filter(owner=OuterRef("pk"))
+    own_topics = Topic.objects.filter(owner=OuterRef("pk"))
     follows = TopicPreference.objects.filter(subscriber=OuterRef("pk"))
-    is_choosing = Q(Exists(own.filter(kind=ORCID))) & ~Q(Exists(follows.exclude(topic__kind=ORCID)))
+    is_choosing = Q(Exists(own_topics.filter(kind=ORCID)))
+    is_choosing &= ~Q(Exists(follows.exclude(topic__kind=ORCID)))
     is_choosing &= Q(confirmed_at__gt=now - timedelta(days=settings.NEW_DAYS))
     return is_choosing | Q(
         Exists(unread().filter(owner=OuterRef("pk"))), confirmed_at__gt=now - WAIT
@@ -66,18 +67,18 @@ def keeps_waiting(now) -> Q:
 def texts_of(topics: Iterable[Topic]) -> dict[str, tuple[str, str]]:
     """Return the titles and abstracts of topics that are papers, by their queries."""
     topics = [topic for topic in topics if topic.kind == PAPER]
-    wanted = {topic.query for topic in topics}
-    if not wanted:
+    queries = {topic.query for topic in topics}
+    if not queries:
         return {}
     rows = AddedPaper.objects.filter(topic__in=[t.pk for t in topics if t.pk]).exclude(title="")
-    found = {row.topic.query: (row.title, row.abstract) for row in rows.select_related("topic")}
-    for query, paper in papers_named(wanted - found.keys()).items():
-        found[query] = paper.title, paper.abstract
-    for query in wanted - found.keys():
-        title, abstract, _number = parts_of(query)
+    texts = {row.topic.query: (row.title, row.abstract) for row in rows.select_related("topic")}
+    for query, paper in papers_named(queries - texts.keys()).items():
+        texts[query] = paper.title, paper.abstract
+    for query in queries - texts.keys():
+        title, abstract, _ref = parts_of(query)
         if title:
-            found[query] = title, abstract
-    return found
+            texts[query] = title, abstract
+    return texts
 
 
 def read_due(look_ups: LookUps, clock: Callable) -> int:
@@ -85,33 +86,33 @@ def read_due(look_ups: LookUps, clock: Callable) -> int:
 
     One worker does so at a time. What fails is tried again later, MAX_TRIES times.
     """
-    lease, end, count = Lease("added papers", LEASE), time.monotonic() + MAX_RUN_SECONDS, 0
+    lease, deadline, count = Lease("added papers", LEASE), time.monotonic() + MAX_RUN_SECONDS, 0
     if not lease.acquire():
         return 0
-    now, unknown, away = clock(), [], set()
-    failed = Topic.objects.filter(added_paper__due_at__lte=now)
-    due = (unread() | failed).filter(owner__in=Subscriber.objects.subscribed())
+    now, pending, unavailable = clock(), [], set()
+    failed_topics = Topic.objects.filter(added_paper__due_at__lte=now)
+    due_topics = (unread() | failed_topics).filter(owner__in=Subscriber.objects.subscribed())
     try:
-        for topic in due.order_by("pk"):  # First all those that no service is asked for.
-            found, number = _stored(topic)
-            if number:
-                unknown.append((topic, number, found))
+        for topic in due_topics.order_by("pk"):  # First all those that no service is asked for.
+            finding, ref = _stored(topic)
+            if ref:
+                pending.append((topic, ref, finding))
             else:
-                count += _store(topic, found)
-        for topic, number, found in unknown:
-            if time.monotonic() > end or not lease.renew():
+                count += _store(topic, finding)
+        for topic, ref, finding in pending:
+            if time.monotonic() > deadline or not lease.renew():
                 break
-            kind = number.rpartition(":")[0]  # Empty for arXiv.
-            if kind in away:
+            kind = ref.rpartition(":")[0]  # Empty for arXiv.
+            if kind in unavailable:
                 continue
             if not _may_look_up(topic, now):
-                _store(topic, found, due_at=now + rate_limits.DAY)
+                _store(topic, finding, due_at=now + rate_limits.DAY)
                 continue
             try:
-                count += _store(topic, look_ups.find(number) or found, due_at=None)
+                count += _store(topic, look_ups.find(ref) or finding, due_at=None)
             except (MalformedFeed, Refused, Unavailable) as error:
-                away |= {kind} if isinstance(error, Unavailable) else set()
-                _note_failure(topic, found, now, getattr(error, "retry_after", None) or 0)
+                unavailable |= {kind} if isinstance(error, Unavailable) else set()
+                _note_failure(topic, finding, now, getattr(error, "retry_after", None) or 0)
     finally:
         lease.release()
     return count
@@ -127,28 +128,28 @@ def _may_look_up(topic, now) -> bool:
     return True
 
 
-def _note_failure(topic, found, now, retry_after) -> None:
+def _note_failure(topic, finding, now, retry_after) -> None:
     tries = 1 + (
         AddedPaper.objects.filter(topic=topic).values_list("tries", flat=True).first() or 0
     )
     wait = max(RETRY * 2 ** (tries - 1), timedelta(seconds=min(retry_after, 10**6)))
     due_at = now + wait if tries < MAX_TRIES else None
-    _store(topic, found, tries=tries, due_at=due_at)
+    _store(topic, finding, tries=tries, due_at=due_at)
 
 
 def _stored(topic) -> tuple[Finding, str]:
     """Return what is known of a paper, and the reference by which to look up the rest, or ""."""
     if topic.kind == ORCID:
         return Finding(), f"{ORCID}:{topic.query}" if settings.LOOK_UPS else ""
-    title, abstract, number = parts_of(topic.query)
-    if paper := papers_named([topic.query]).get(topic.query) or (number and paper_by_id(number)):
+    title, abstract, ref = parts_of(topic.query)
+    if paper := papers_named([topic.query]).get(topic.query) or (ref and paper_by_id(ref)):
         return Finding(paper.title, paper.abstract), ""
-    return Finding(title, abstract), number if settings.LOOK_UPS and not abstract else ""
+    return Finding(title, abstract), ref if settings.LOOK_UPS and not abstract else ""
 
 
-def _store(topic, found, **fields) -> bool:
+def _store(topic, finding, **fields) -> bool:
     """Store what was found, unless the topic was deleted meanwhile. Return whether it was found."""
     with transaction.atomic():
         if Topic.objects.select_for_update().filter(pk=topic.pk).exists():
-            AddedPaper.objects.update_or_create(topic=topic, defaults=found._asdict() | fields)
-    return bool(found.title or found.works)
+            AddedPaper.objects.update_or_create(topic=topic, defaults=finding._asdict() | fields)
+    return bool(finding.title or finding.works)

@@ -42,16 +42,16 @@ def record(subscriber, paper, value: str, now) -> None:
     with transaction.atomic():
         subscriber.locked()
         row = feedback_on(subscriber, paper)
-        before = (row.opinion, row.saved_since) if row else ("", None)
-        opinion, saved_since = after(value, *before, now)
-        if (opinion, saved_since) == before:
+        old_state = (row.opinion, row.saved_since) if row else ("", None)
+        opinion, saved_since = after(value, *old_state, now)
+        if (opinion, saved_since) == old_state:
             return
         if not opinion and not saved_since:
             row.delete()
         else:
             row = row or Feedback(subscriber=subscriber, paper=paper, at=now)
             row.value, row.saved_at = opinion or Feedback.Value.SAVE, saved_since
-            if opinion != before[0]:
+            if opinion != old_state[0]:
                 row.at = now
             if not saved_since:
                 row.read_at, row.note, row.labels = None, "", ""
@@ -85,16 +85,16 @@ def request_learning(subscriber) -> None:
     )
 
 
-def set_learning(subscriber, wanted: bool) -> None:
+def set_learning(subscriber, learns: bool) -> None:
     """Switch learning from feedback on or off. Either deletes what was learned.
 
     The feedback and the removed words stay, and count again when learning is switched on.
     """
-    if subscriber.learns == wanted:
+    if subscriber.learns == learns:
         return
     with transaction.atomic():
-        Subscriber.objects.filter(pk=subscriber.pk).update(learns=wanted)
-        subscriber.learns = wanted
+        Subscriber.objects.filter(pk=subscriber.pk).update(learns=learns)
+        subscriber.learns = learns
         ReaderModel.objects.filter(subscriber=subscriber).update(
             # A fit that is under way stores nothing, since `said` differs.
             said=F("said") + 1,
@@ -138,8 +138,8 @@ def remove_word(subscriber, term: str) -> None:
     word = row.words[row.terms.index(term)]
     rows = list(zip(row.terms, row.words, row.weights, strict=True))
     row.removed |= {term: word for term, row_word, _ in rows if row_word == word}
-    kept = [columns for columns in rows if columns[1] != word]
-    row.terms, row.words, row.weights = ([columns[n] for columns in kept] for n in range(3))
+    rows_left = [columns for columns in rows if columns[1] != word]
+    row.terms, row.words, row.weights = ([columns[n] for columns in rows_left] for n in range(3))
     row.said += 1
     row.save()
 

@@ -22,16 +22,15 @@ def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) 
     # numpy, which only processes that read interests import.
     from digest.indexing import vocabulary
 
-    words, own = vocabulary.current(), stored(subscriber) if subscriber else []
-    wanted = {_line(entry, words): entry for entry in own if not entry.is_muted}
-    muted = {_line(entry, words): entry for entry in own if entry.is_muted}
-    unwanted = entries.read(muted_text, words, muted)
-    found = [*entries.read(text, words, wanted), *(replace(e, is_muted=True) for e in unwanted)]
-    different: dict[tuple, Entry] = {}  # "Robots" and "robots" match the same papers.
-    for entry in found:
+    vocab, stored_entries = vocabulary.current(), stored(subscriber) if subscriber else []
+    follows = {_line(entry, vocab): entry for entry in stored_entries if not entry.is_muted}
+    mutes = {_line(entry, vocab): entry for entry in stored_entries if entry.is_muted}
+    muted = [replace(entry, is_muted=True) for entry in entries.read(muted_text, vocab, mutes)]
+    distinct: dict[tuple, Entry] = {}  # "Robots" and "robots" match the same papers.
+    for entry in [*entries.read(text, vocab, follows), *muted]:
         key = entry.kind, entry.slug or entry.text.casefold(), entry.is_muted
-        different.setdefault(key, entry)
-    return [*different.values()]
+        distinct.setdefault(key, entry)
+    return [*distinct.values()]
 
 
 def with_papers(text: str) -> str:
@@ -39,21 +38,21 @@ def with_papers(text: str) -> str:
 
     Raises ValidationError.
     """
-    entries_text, rest = bibliographies.parted(text)
+    entries_text, other_lines = bibliographies.parted(text)
     if not entries_text:
         return text
     try:
-        found = bibliographies.read(entries_text)
+        bibliography = bibliographies.read(entries_text)
     except child_process.ParseError as error:
         raise ValidationError(library.why_unparsed(error)) from error
-    if found.bad:
-        names = ", ".join(found.unread)
+    if bibliography.unread_count:
+        names = ", ".join(bibliography.unread)
         raise ValidationError(_("These entries could not be read: %s") % names)
-    records = library.complete(found.records)
+    records = library.complete(bibliography.records)
     ids = [record.id for record in records]
-    known = {*Paper.objects.filter(pk__in=ids).values_list("pk", flat=True)}
-    lines = [record.id if record.id in known else _described(record) for record in records]
-    return "\n".join([*rest, *(f"{PAPER}: {line}"[:MAX_QUERY_LENGTH] for line in lines)])
+    stored_ids = {*Paper.objects.filter(pk__in=ids).values_list("pk", flat=True)}
+    lines = [record.id if record.id in stored_ids else _described(record) for record in records]
+    return "\n".join([*other_lines, *(f"{PAPER}: {line}"[:MAX_QUERY_LENGTH] for line in lines)])
 
 
 def _described(record: Record) -> str:
@@ -66,8 +65,8 @@ def _described(record: Record) -> str:
 
 def stored(subscriber: Subscriber) -> list[Entry]:
     """Return the entries that a subscriber saved, in their order."""
-    own = subscriber.preferences.filter(topic__owner=subscriber).order_by("pk")
-    rows = own.values_list("topic__kind", "topic__query", "stance")
+    preferences = subscriber.preferences.filter(topic__owner=subscriber).order_by("pk")
+    rows = preferences.values_list("topic__kind", "topic__query", "stance")
     mute = TopicPreference.Stance.MUTE
     return [Entry(kind, query, is_muted=stance == mute) for kind, query, stance in rows]
 
@@ -77,12 +76,12 @@ def stored_lines(subscriber: Subscriber) -> tuple[list[str], list[str]]:
     # numpy, which only processes that read interests import.
     from digest.indexing import vocabulary
 
-    words, lines = vocabulary.current(), ([], [])
+    vocab, lines = vocabulary.current(), ([], [])
     for entry in stored(subscriber):
-        lines[entry.is_muted].append(_line(entry, words))
+        lines[entry.is_muted].append(_line(entry, vocab))
     return lines
 
 
-def _line(entry: Entry, words: Vocabulary) -> str:
+def _line(entry: Entry, vocab: Vocabulary) -> str:
     """Return the line of an entry in its field of a form, where all entries are muted, or none."""
-    return entries.written(replace(entry, is_muted=False), words)
+    return entries.written(replace(entry, is_muted=False), vocab)

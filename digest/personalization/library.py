@@ -20,31 +20,31 @@ class Changes(NamedTuple):
     """What a bibliography changes in a library.
 
     Attributes:
-        found: number of its papers.
+        paper_count: number of its papers.
         new: rows to add, the latest first.
         replaced: rows without an abstract that are replaced by `new` ones.
         removed: rows that are no longer among the MAX_PAPERS latest.
-        known: number of its papers that the library has.
+        present_count: number of its papers that the library has.
         left: number of its papers that are not among the MAX_PAPERS latest.
         titleless: number of its papers that have only an arXiv id, which is unknown here.
-        bad: number of entries that could not be read.
+        unread_count: number of entries that could not be read.
         unread: names of the first of these.
     """
 
-    found: int
+    paper_count: int
     new: list[LibraryPaper]
     replaced: list[LibraryPaper]
     removed: list[LibraryPaper]
-    known: int
+    present_count: int
     left: int
     titleless: int
-    bad: int
+    unread_count: int
     unread: list[str]
 
     @property
     def is_read(self) -> bool:
         """Whether any paper could be read."""
-        return bool(self.new or self.known or self.left)
+        return bool(self.new or self.present_count or self.left)
 
 
 def preview(subscriber, text: str, now) -> Changes:
@@ -90,7 +90,7 @@ def undo(subscriber, upload_id: int) -> bool:
         upload = LibraryUpload.objects.filter(subscriber=subscriber, pk=upload_id).first()
         if upload is None:
             return False
-        deleted, _each = subscriber.library.filter(identity__in=upload.added).delete()
+        deleted, _counts = subscriber.library.filter(identity__in=upload.added).delete()
         LibraryPaper.objects.bulk_create(
             (LibraryPaper(subscriber=subscriber, **paper) for paper in upload.displaced),
             ignore_conflicts=True,
@@ -102,12 +102,12 @@ def undo(subscriber, upload_id: int) -> bool:
     return True
 
 
-def remove(subscriber, which) -> None:
+def remove(subscriber, papers) -> None:
     """Remove these papers from the library. Raises Subscriber.DoesNotExist like `add`."""
     with transaction.atomic():
         subscriber.locked()
-        identities = {*which.values_list("identity", flat=True)}
-        which.delete()
+        identities = {*papers.values_list("identity", flat=True)}
+        papers.delete()
         for upload in LibraryUpload.objects.filter(subscriber=subscriber):
             upload.displaced = [p for p in upload.displaced if p["identity"] not in identities]
             upload.save()
@@ -154,26 +154,26 @@ def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
 
 
 def _changes(subscriber, bibliography, completed, now):
-    before = {paper.identity: paper for paper in subscriber.library.filter(zotero_key="")}
+    uploaded = {paper.identity: paper for paper in subscriber.library.filter(zotero_key="")}
     titled = [record for record in completed if record.title]
     new = []
     for record in titled:
-        known = before.get(record.id)
-        if known is None or (record.abstract and not known.abstract):
+        uploaded_paper = uploaded.get(record.id)
+        if uploaded_paper is None or (record.abstract and not uploaded_paper.abstract):
             new.append(row_of(subscriber, record, now))
-    replaced = [before.pop(paper.identity) for paper in new if paper.identity in before]
+    replaced = [uploaded.pop(paper.identity) for paper in new if paper.identity in uploaded]
     # In the order of the library: within a year, the last added is first.
-    latest = sorted([*new, *before.values()], key=lambda paper: -(paper.year or 0))
-    kept = [paper for paper in latest[:MAX_PAPERS] if paper.pk is None]
+    latest = sorted([*new, *uploaded.values()], key=lambda paper: -(paper.year or 0))
+    added = [paper for paper in latest[:MAX_PAPERS] if paper.pk is None]
     return Changes(
-        found=len(bibliography.records),
-        new=kept,
+        paper_count=len(bibliography.records),
+        new=added,
         replaced=replaced,
         removed=[paper for paper in latest[MAX_PAPERS:] if paper.pk],
-        known=len(titled) - len(new),
-        left=max(len(bibliography.records) - MAX_PAPERS, 0) + len(new) - len(kept),
+        present_count=len(titled) - len(new),
+        left=max(len(bibliography.records) - MAX_PAPERS, 0) + len(new) - len(added),
         titleless=len(completed) - len(titled),
-        bad=bibliography.bad,
+        unread_count=bibliography.unread_count,
         unread=bibliography.unread,
     )
 

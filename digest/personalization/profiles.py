@@ -25,13 +25,13 @@ from subscriptions.models import Subscriber, Topic, TopicPreference
 
 #: A subscriber without topics gets no trending papers once their library and feedback have so many
 #: papers. Feedback on trending papers, if nothing else comes, does not ask for fewer of them.
-KNOWN = 10
+MIN_LIKED = 10
 
 
 def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     """Return what the ranking knows of each. Three queries, however many they are."""
-    theirs = among("subscriber", (subscriber.pk for subscriber in subscribers))
-    preferences = TopicPreference.objects.filter(theirs).order_by("pk")
+    of_subscribers = among("subscriber", (subscriber.pk for subscriber in subscribers))
+    preferences = TopicPreference.objects.filter(of_subscribers).order_by("pk")
     rows = list(preferences.values_list("subscriber_id", "stance", "topic_id", "weight"))
     topics = Topic.objects.in_bulk({topic for _, _, topic, _ in rows})
     examples = examples_of(topics.values())
@@ -50,7 +50,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         if row.terms:
             meaning = meanings.get(row.subscriber_id, ())
             learned = LearnedProfile(tuple(row.terms), tuple(row.weights), row.liked, meaning)
-        is_known = learned is not None and row.has_library and learned.liked >= KNOWN
+        is_known = learned is not None and row.has_library and learned.liked >= MIN_LIKED
         learned_models[row.subscriber_id] = learned, is_known
     return [
         Profile(
@@ -68,19 +68,19 @@ def _meanings(subscribers: list[int]) -> dict[int, tuple[float, ...]]:
     """Return the mean embedding of each one's liked papers. Empty without a semantic model."""
     if embeddings.encoder() is None:
         return {}
-    theirs = among("subscriber", subscribers)
-    liked = Feedback.objects.filter(theirs).exclude(value=Feedback.Value.LESS)
+    of_subscribers = among("subscriber", subscribers)
+    liked = Feedback.objects.filter(of_subscribers).exclude(value=Feedback.Value.LESS)
     pairs = [
         *liked.values_list("subscriber_id", "paper_id"),
-        *LibraryPaper.objects.filter(theirs).values_list("subscriber_id", "identity"),
+        *LibraryPaper.objects.filter(of_subscribers).values_list("subscriber_id", "identity"),
     ]
     papers = list(dict.fromkeys(paper for _, paper in pairs))
     vectors = dict(zip(papers, embeddings.vectors_of(papers), strict=True))
-    rows = defaultdict(list)
+    liked_vectors = defaultdict(list)
     for subscriber, paper in pairs:
         if vectors[paper].any():
-            rows[subscriber].append(vectors[paper])
-    return {subscriber: tuple(np.mean(some, axis=0).tolist()) for subscriber, some in rows.items()}
+            liked_vectors[subscriber].append(vectors[paper])
+    return {pk: tuple(np.mean(rows, axis=0).tolist()) for pk, rows in liked_vectors.items()}
 
 
 def profile_for(
@@ -95,10 +95,10 @@ def profile_for(
     A `subscriber` who would change to it keeps their feedback and the weights of their topics, and
     without a selection, their topics.
     """
-    known, stored = {}, Profile()
+    weights, stored = {}, Profile()
     if subscriber is not None:
         (stored,) = profiles_of([subscriber])
-        known = {
+        weights = {
             (preference.topic.slug, preference.topic.query): preference.weight
             for preference in subscriber.preferences.select_related("topic")
         }
@@ -115,8 +115,8 @@ def profile_for(
     examples = examples_of(topic for topic, _ in stances.values())
     follows, mutes = [], []
     for key, (topic, is_muted) in stances.items():
-        one = to_interest(topic, known.get(key, 1.0), is_muted, examples=examples)
-        (mutes if is_muted else follows).append(one)
+        interest = to_interest(topic, weights.get(key, 1.0), is_muted, examples=examples)
+        (mutes if is_muted else follows).append(interest)
     return replace(stored, follows=_joined(follows), mutes=tuple(mutes), size=size, wants_near=near)
 
 
@@ -133,22 +133,22 @@ def examples_of(topics: Iterable[Topic]) -> dict[str, Example]:
     words = [*texts.values()]
     vectors[unknown] = embeddings.encode_queries([paper_text(*words[n]) for n in unknown])
     return {
-        query: Example(query, both[0], model_store.document(*both), tuple(vector.tolist()))
-        for (query, both), vector in zip(texts.items(), vectors, strict=True)
+        query: Example(query, title, model_store.document(title, abstract), tuple(vector.tolist()))
+        for (query, (title, abstract)), vector in zip(texts.items(), vectors, strict=True)
     }
 
 
 def _joined(follows: Iterable[Interest]) -> tuple[Interest, ...]:
     """Return the interests, with one for all examples of a weight: together they say more."""
     examples: dict[float, tuple[Example, ...]] = {}
-    others = []
+    plain = []
     for interest in follows:
         if interest.examples:
             examples[interest.weight] = examples.get(interest.weight, ()) + interest.examples
         else:
-            others.append(interest)
-    joined = [Interest("", "", weight, examples=papers) for weight, papers in examples.items()]
-    return *others, *joined
+            plain.append(interest)
+    combined = [Interest("", "", weight, examples=papers) for weight, papers in examples.items()]
+    return *plain, *combined
 
 
 def to_interest(
@@ -165,15 +165,15 @@ def to_interest(
     that is no word, such as "q-fin". "author: Emmy Noether" means papers by this author.
     """
     if topic.kind in (PAPER, ORCID):  # One that is not found matches nothing.
-        own = [examples[topic.query]] if topic.query in examples else []
-        return Interest(topic.name, "", weight, examples=tuple(own))
+        paper_examples = [examples[topic.query]] if topic.query in examples else []
+        return Interest(topic.name, "", weight, examples=tuple(paper_examples))
     categories = tuple(taxonomy.merged(topic.categories))
     text = topic.query.strip()
     is_words = topic.kind in (WORDS, TEXT, UNREAD)
     if not is_words and (authors := queried_authors(text)):
         return Interest(topic.name, "", weight, categories, authors)
-    if not is_words and not categories and (meant := taxonomy.categories_named(text)):
-        return Interest(topic.name, "", weight, meant)
+    if not is_words and not categories and (named_categories := taxonomy.categories_named(text)):
+        return Interest(topic.name, "", weight, named_categories)
     is_read = topic.slug is None and (topic.kind or not is_muted)
     lines = lines_of(topic.kind, text) if is_read else ()
     return Interest(topic.name, topic.query, weight, categories, read_lines=lines)

@@ -20,9 +20,9 @@ TOO_MANY = _("You can recommend five papers a day. Please try again tomorrow.")
 def colleagues(subscriber: Subscriber) -> QuerySet[Membership]:
     """Return the memberships to which the subscriber may recommend papers."""
     groups = subscriber.memberships.joined().values("group")
-    found = Membership.objects.joined().filter(group__in=groups, takes_recommendations=True)
-    found = found.exclude(subscriber=subscriber).select_related("group")
-    return found.order_by("group__name", "name", "pk")
+    memberships = Membership.objects.joined().filter(group__in=groups, takes_recommendations=True)
+    memberships = memberships.exclude(subscriber=subscriber).select_related("group")
+    return memberships.order_by("group__name", "name", "pk")
 
 
 def recommend(subscriber: Subscriber, membership_id: str, paper: Paper, note: str, now) -> None:

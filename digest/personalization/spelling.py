@@ -7,7 +7,7 @@ import numpy as np
 from digest.ranking.model import TfidfModel, bigram_column, word_column
 
 #: Terms that may be joined to compounds, and how often two must be adjacent, if either occurs.
-COMPOUNDS, BESIDE = 40, 0.4
+COMPOUNDS, MIN_SHARE = 40, 0.4
 UNKNOWN = np.array([-1])  # No feature: its idf is the highest.
 
 
@@ -21,16 +21,16 @@ def written(model: TfidfModel, terms: Sequence[str]) -> list[str]:
     idf = model.idf(np.array([*map(word_column, listed)], int))
     # The idf is the logarithm of a frequency: this difference is a ratio.
     rarer = np.maximum(idf, idf[:, None])
-    beside = (model.idf(columns) <= rarer - np.log(BESIDE)) & (rarer < model.idf(UNKNOWN) - 2)
-    beside &= ~np.eye(len(listed), dtype=bool)
-    likely = np.where(beside, model.idf(columns), np.inf)
+    adjacent = (model.idf(columns) <= rarer - np.log(MIN_SHARE)) & (rarer < model.idf(UNKNOWN) - 2)
+    adjacent &= ~np.eye(len(listed), dtype=bool)
+    likely = np.where(adjacent, model.idf(columns), np.inf)
     closest = likely.argmin(axis=1).tolist() if listed else []
-    after = {listed[a]: listed[b] for a, b in enumerate(closest) if beside[a, b]}
+    next_terms = {listed[a]: listed[b] for a, b in enumerate(closest) if adjacent[a, b]}
     words: dict[str, str] = {}
     for first in listed:
-        chain = [first] if first not in after.values() else []
-        while chain and (following := after.get(chain[-1])) and following not in chain:
-            chain.append(following)
+        chain = [first] if first not in next_terms.values() else []
+        while chain and (next_term := next_terms.get(chain[-1])) and next_term not in chain:
+            chain.append(next_term)
         for term in chain:
             words.setdefault(term, " ".join(map(model.word, chain)))
     return [words.get(term) or model.word(term) for term in terms]

@@ -55,11 +55,12 @@ def read_due(source: Zotero, web: Web, clock) -> None:
 
     One worker does so at a time, and none during a pause.
     """
-    lease, end, wait = Lease("zotero libraries", LEASE), time.monotonic() + MAX_RUN_SECONDS, 0.0
+    lease, wait = Lease("zotero libraries", LEASE), 0.0
+    deadline = time.monotonic() + MAX_RUN_SECONDS
     if not lease.acquire():
         return
     libraries = ZoteroLibrary.objects.filter(subscriber__in=Subscriber.objects.subscribed())
-    while not wait and time.monotonic() < end and lease.renew():
+    while not wait and time.monotonic() < deadline and lease.renew():
         due = libraries.filter(next_read_at__lte=clock()).order_by("next_read_at", "pk")
         row = due.select_related("subscriber").first()
         if row is None:
@@ -91,10 +92,10 @@ def read(row: ZoteroLibrary, source: Zotero, web: Web, now) -> float:
     with transaction.atomic():
         Subscriber.objects.select_for_update().filter(pk=row.subscriber_id).first()
         # Not if it was changed or disconnected while it was read.
-        stored = ZoteroLibrary.objects.filter(
+        unchanged = ZoteroLibrary.objects.filter(
             pk=row.pk, path=row.path, secret=row.secret, version=row.version
         )
-        if stored.update(**outcome) and library.papers is not None:
+        if unchanged.update(**outcome) and library.papers is not None:
             _store(row.subscriber, library.papers)
     return wait.total_seconds()
 

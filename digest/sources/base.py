@@ -22,23 +22,23 @@ class Batch:
     """The records of one response.
 
     Attributes:
-        bad: errors of records that could not be read.
+        errors: of records that could not be read.
         cursor: where a later run resumes; empty at the end.
         day, category: of the list.
         state: fresh, stale (an earlier day's), empty, incomplete, or an empty string if unknown.
-        before: how many papers of the list earlier batches had.
+        offset: how many papers of the list earlier batches had.
         missing: how many more rows the list has, according to the source.
     """
 
     records: list[Record]
-    bad: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     cursor: str = ""
     day: date | None = None
     category: str = ""
     state: str = ""
     note: str = ""
     missing: int = 0
-    before: int = 0
+    offset: int = 0
 
 
 class Source(Protocol):

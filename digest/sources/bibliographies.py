@@ -93,7 +93,7 @@ ID_FIELDS = ("eprint", "arxivid", "doi", "url", "journal", "howpublished")
 URL = re.compile(r"\\url|[{}]")
 MAX_ID_FIELD = 300  # Characters of what names it.
 #: What is between two arXiv ids: also a category, as on arXiv's pages.
-BETWEEN = re.compile(r"(?:\[[\w.-]{1,30}\]|[,;\s])+")
+ID_SEPARATOR = re.compile(r"(?:\[[\w.-]{1,30}\]|[,;\s])+")
 DOI = re.compile(r"10\.\d{4,9}/[^\s\"{}]{1,90}", re.ASCII)
 DOI_OF_ARXIV = re.compile(r"(?:https?://(?:dx\.)?doi\.org/)?10\.48550/arxiv\.", re.IGNORECASE)
 
@@ -116,12 +116,12 @@ class Bibliography:
 
     Attributes:
         records: each paper once; without a title if only the arXiv id is given. Days are estimates.
-        bad: number of entries that could not be read.
+        unread_count: number of entries that could not be read.
         unread: names of the first of these.
     """
 
     records: list[Record]
-    bad: int
+    unread_count: int
     unread: list[str]
 
 
@@ -139,23 +139,23 @@ def parse(data: bytes) -> dict:
     """Return the fields of the bibliography as JSON has them."""
     text = data.decode(errors="surrogatepass").lstrip("\ufeff")
     records: dict[str, Record] = {}
-    bad, unread = 0, []
+    unread_count, unread = 0, []
     for name, record in records_of(reader_of(text)(text)):
         if record is None:
-            bad += 1
-            unread += [name] if bad <= MAX_UNREAD else []
+            unread_count += 1
+            unread += [name] if unread_count <= MAX_UNREAD else []
         elif record.abstract or not (record.id in records and records[record.id].abstract):
             records[record.id] = record
-    return asdict(Bibliography([*records.values()], bad, unread))
+    return asdict(Bibliography([*records.values()], unread_count, unread))
 
 
 def records_of(entries: Iterable[Entry]) -> Iterator[tuple[str, Record | None]]:
     """Yield the name of each entry with its record, or None if it could not be read."""
-    left = MAX_MARKS
+    marks_left = MAX_MARKS
     for name, fields in entries:
         texts = {name: fields.get(name, "") for name in ("title", "abstract")}
-        left -= sum(len(latex.MARKS.findall(text)) for text in texts.values())
-        if left < 0:
+        marks_left -= sum(len(latex.MARKS.findall(text)) for text in texts.values())
+        if marks_left < 0:
             fields |= {name: latex.MARKS.sub(" ", text) for name, text in texts.items()}
         yield name, _record(fields)
 
@@ -163,14 +163,14 @@ def records_of(entries: Iterable[Entry]) -> Iterator[tuple[str, Record | None]]:
 def ris(record: Record) -> str:
     """Return a record as an RIS entry, which `read` parses to the same record."""
     is_arxiv = not record.id.startswith("title:")
-    said = {
+    tags = {
         "TY": "GEN",
         "TI": record.title,
         "AB": record.abstract,
         "PY": str(record.day.year) if record.day and record.day != month_of(record.id) else "",
         "UR": f"https://arxiv.org/abs/{record.id}" if is_arxiv else "",
     }
-    return "".join(f"{tag}  - {value}\n" for tag, value in said.items() if value) + "ER  - \n"
+    return "".join(f"{tag}  - {value}\n" for tag, value in tags.items() if value) + "ER  - \n"
 
 
 def is_structured(text: str) -> bool:
@@ -180,30 +180,30 @@ def is_structured(text: str) -> bool:
 
 def start_of_entries(text: str) -> int | None:
     """Return where the first entry of a text begins, or None if it has none."""
-    found = (pattern.search(text) for pattern in (BIBTEX, RIS, ENDNOTE_XML))
-    return min((first.start() for first in found if first), default=None)
+    matches = (pattern.search(text) for pattern in (BIBTEX, RIS, ENDNOTE_XML))
+    return min((match.start() for match in matches if match), default=None)
 
 
 def parted(text: str) -> tuple[str, list[str]]:
     """Return the entries of a text, and the other lines: those between entries, and after them."""
-    start, rest = start_of_entries(text), []
+    start, other_lines = start_of_entries(text), []
     if start is None:
         return "", text.splitlines()
     if ENDNOTE_XML.search(text):
         first, last = text.index("<"), text.rindex(">") + 1
-        rest = [*text[:first].splitlines(), *text[last:].splitlines()]
-        return text[first:last], [line for line in rest if line.strip()]
-    kept, depth, is_inside, is_bibtex = [], 0, False, bool(BIBTEX.search(text))
+        other_lines = [*text[:first].splitlines(), *text[last:].splitlines()]
+        return text[first:last], [line for line in other_lines if line.strip()]
+    entry_lines, depth, is_inside, is_bibtex = [], 0, False, bool(BIBTEX.search(text))
     for line in text.splitlines():
         begins = (BIBTEX if is_bibtex else RIS).match(line)
         is_inside = is_inside or bool(begins)
-        (kept if is_inside else rest).append(line)
+        (entry_lines if is_inside else other_lines).append(line)
         if is_bibtex and is_inside:
             depth += line.count("{") - line.count("}")
             is_inside = depth > 0
         elif re.match(r"ER(?:  - |$| *$)", line):
             is_inside = False
-    return "\n".join(kept), [line for line in rest if line.strip()]
+    return "\n".join(entry_lines), [line for line in other_lines if line.strip()]
 
 
 def reader_of(text: str) -> Reader:
@@ -218,22 +218,22 @@ def _of_bibtex(text):
     import bibtexparser  # Only one page needs it.
     from bibtexparser import model
 
-    beyond = next(islice(BEGINNING.finditer(text), MAX_ENTRIES, None), None)
-    for block in bibtexparser.parse_string(text[: beyond and beyond.start()]).blocks:
+    first_excess = next(islice(BEGINNING.finditer(text), MAX_ENTRIES, None), None)
+    for block in bibtexparser.parse_string(text[: first_excess and first_excess.start()]).blocks:
         if isinstance(block, model.DuplicateBlockKeyBlock):
             block = block.ignore_error_block
         if isinstance(block, model.Entry):
             fields = {field.key.lower(): str(field.value) for field in block.fields}
-            whole = filter(None, (fields.get("title"), fields.get("subtitle")))
-            title, abstract = ": ".join(whole), fields.get("abstract", "")
-            said = {"title": _ungrouped(title), "abstract": _ungrouped(abstract)}
-            yield block.key, fields | said
+            title_parts = filter(None, (fields.get("title"), fields.get("subtitle")))
+            title, abstract = ": ".join(title_parts), fields.get("abstract", "")
+            ungrouped = {"title": _ungrouped(title), "abstract": _ungrouped(abstract)}
+            yield block.key, fields | ungrouped
         elif isinstance(block, model.ImplicitComment):
             yield from _between(block.comment)
         elif isinstance(block, model.ParsingFailedBlock):
             yield _key(block.raw or ""), {}
-    if beyond:
-        yield _key(text[beyond.start() :][:MAX_LINE]), {}
+    if first_excess:
+        yield _key(text[first_excess.start() :][:MAX_LINE]), {}
 
 
 def _between(text):
@@ -251,35 +251,35 @@ def _key(entry):
 def _ungrouped(text):
     """Return the text without braces around words: {{BERT}}, {L}earning."""
     for _ in range(NESTED):
-        text = GROUP.sub(lambda found: found[0] if found[1] is None else found[1], text)
+        text = GROUP.sub(lambda group: group[0] if group[1] is None else group[1], text)
     return text
 
 
 def _of_ris(text):
-    line_of, ends = RIS_LINES[RIS.search(text)[0]]
-    said: dict[str, list[str]] = {}
-    tag, is_apart = "", False
+    line_pattern, end_tags = RIS_LINES[RIS.search(text)[0]]
+    lines_by_tag: dict[str, list[str]] = {}
+    tag, is_outside = "", False
     for line in text.splitlines():
-        tagged = line_of.fullmatch(line.rstrip())
-        is_apart = not tagged and (is_apart or not tag or not line.strip())
-        if is_apart and (ids := _of_ids(line)):
+        match = line_pattern.fullmatch(line.rstrip())
+        is_outside = not match and (is_outside or not tag or not line.strip())
+        if is_outside and (ids := _of_ids(line)):
             yield from ids
-        elif not tagged:  # It continues the line before.
-            said.setdefault(tag, []).append(line)
-        elif tagged[1] in ends:
-            yield from _of_tags(said)
-            said, tag = {}, ""
+        elif not match:  # It continues the line before.
+            lines_by_tag.setdefault(tag, []).append(line)
+        elif match[1] in end_tags:
+            yield from _of_tags(lines_by_tag)
+            lines_by_tag, tag = {}, ""
         else:
-            tag = tagged[1]
-            said.setdefault(tag, []).append(tagged[2] or "")
-    yield from _of_tags(said)
+            tag = match[1]
+            lines_by_tag.setdefault(tag, []).append(match[2] or "")
+    yield from _of_tags(lines_by_tag)
 
 
-def _of_tags(said):
+def _of_tags(lines_by_tag):
     """Yield an entry, if there are any tags."""
-    if not said.keys() - {""}:
+    if not lines_by_tag.keys() - {""}:
         return
-    texts = {tag: " ".join(lines).strip() for tag, lines in said.items()}
+    texts = {tag: " ".join(lines).strip() for tag, lines in lines_by_tag.items()}
     fields = {
         name: next(filter(None, (texts.get(tag) for tag in tags)), "")
         for name, tags in RIS_TAGS.items()
@@ -363,20 +363,20 @@ def _unlabelled(line):
 
 def _of_ids(line) -> list[Entry]:
     """Return the papers of a line with only arXiv ids."""
-    found = []
-    for word in filter(None, BETWEEN.split(_unlabelled(line))):
+    entries = []
+    for word in filter(None, ID_SEPARATOR.split(_unlabelled(line))):
         number = _arxiv_id(word)
         if not number:
             return []
-        found.append((number, {"eprint": number}))
-    return found
+        entries.append((number, {"eprint": number}))
+    return entries
 
 
 def _record(fields: Fields) -> Record | None:
     """Return the record of an entry, or None without a title and an arXiv id."""
     title = plain(fields.get("title", ""), MAX_TITLE)
-    found = (_number(fields.get(name, "")) for name in ID_FIELDS)
-    identity = next(filter(None, found), "") or (id_from_title(title) if title else "")
+    arxiv_ids = (_number(fields.get(name, "")) for name in ID_FIELDS)
+    identity = next(filter(None, arxiv_ids), "") or (id_from_title(title) if title else "")
     if not identity:
         return None
     year = YEAR.search(fields.get("year", "") or fields.get("date", ""))

@@ -18,8 +18,8 @@ class Listing:
 
     def __init__(self, day: date):
         self.day = day
-        self.found: dict[str, Record] = {}
-        self.bad: list[str] = []
+        self.records: dict[str, Record] = {}
+        self.errors: list[str] = []
         self.pages = 0
         self.problem = ""
 
@@ -27,25 +27,25 @@ class Listing:
     def pages_read(self) -> str:
         return f"{self.pages} page{'s' if self.pages != 1 else ''}"
 
-    def why_to_stop(self, is_again: bool, most: int) -> str:
+    def why_to_stop(self, is_again: bool, limit: int) -> str:
         """Return why the next page is not requested, or an empty string."""
         if is_again:
             return f"The last of {self.pages_read} of {self.day} repeats those before."
-        if self.pages >= most:
+        if self.pages >= limit:
             return f"The list of {self.day} has no end; {self.pages_read} were read."
         return ""
 
     def batch(self, *, cursor: str, today: date) -> Batch:
-        is_empty = not (self.found or self.bad)
-        nothing = "Nothing is listed yet." if is_empty and self.day == today else ""
+        is_empty = not (self.records or self.errors)
+        note = "Nothing is listed yet." if is_empty and self.day == today else ""
         state = "empty" if is_empty else "fresh"
         return Batch(
-            list(self.found.values()),
-            self.bad,
+            list(self.records.values()),
+            self.errors,
             cursor=cursor,
             day=self.day,
             state="incomplete" if self.problem else state,
-            note=self.problem or nothing,
+            note=self.problem or note,
         )
 
 
@@ -69,28 +69,28 @@ def listed_on(value, day: date) -> date:
     Monday's list has papers of Saturday. A day that is further off is a mistake.
     """
     try:
-        listed = date.fromisoformat(value[:10] if isinstance(value, str) else "")
+        listed_day = date.fromisoformat(value[:10] if isinstance(value, str) else "")
     except ValueError:
         return day
-    return listed if day - ONE_WEEK <= listed <= day else day
+    return listed_day if day - ONE_WEEK <= listed_day <= day else day
 
 
-def from_json(body: bytes, whose: str):
+def from_json(body: bytes, sender: str):
     """Return the parsed JSON. Raises MalformedFeed, which names the sender."""
     try:
         return json.loads(body.decode(), parse_int=_whole_number)
     except UnicodeDecodeError:
-        raise MalformedFeed(f"what {whose} sent is not valid UTF-8") from None
+        raise MalformedFeed(f"what {sender} sent is not valid UTF-8") from None
     except (ValueError, RecursionError):
-        raise MalformedFeed(f"{whose} sent something that is not JSON") from None
+        raise MalformedFeed(f"{sender} sent something that is not JSON") from None
 
 
-def rows_of(value, whose: str, most: int) -> list:
+def rows_of(value, sender: str, limit: int) -> list:
     """Return a list of rows. Raises MalformedFeed if it is none, or has too many."""
     if not isinstance(value, list):
-        raise MalformedFeed(f"{whose} sent JSON, but no list of papers")
-    if len(value) > most:
-        raise MalformedFeed(f"{whose} sent {len(value)} rows at once")
+        raise MalformedFeed(f"{sender} sent JSON, but no list of papers")
+    if len(value) > limit:
+        raise MalformedFeed(f"{sender} sent {len(value)} rows at once")
     return value
 
 

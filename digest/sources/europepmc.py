@@ -69,31 +69,31 @@ class EuropePmc:
             yield Batch([], note="No topic in use has words to search for")
             return
         if cursor.startswith(self.version):
-            *place, mark = cursor.split(" ", 4)
-            day, number, read = date.fromisoformat(place[1]), int(place[2]), int(place[3])
+            *parts, mark = cursor.split(" ", 4)
+            day, number, read = date.fromisoformat(parts[1]), int(parts[2]), int(parts[3])
         while day <= today:
             try:
-                rows, total, following = self._page(web, day, number, mark, is_past=day < today)
+                rows, total, next_mark = self._page(web, day, number, mark, is_past=day < today)
             except MalformedFeed:
                 yield Batch([], cursor=f"{self.version} {day} {number} 0 *")
                 raise
-            listed, category, before, note = day, f"{number + 1}/{count}" * (count > 1), read, ""
+            list_day, category, offset, note = day, f"{number + 1}/{count}" * (count > 1), read, ""
             read += len(rows)
             missing = max(total - read, 0)
-            is_end = not missing or len(rows) < self.page_size or following in ("", mark)
+            is_end = not missing or len(rows) < self.page_size or next_mark in ("", mark)
             if is_end or read >= self.limit:
                 if missing:
-                    why = "they did not come" if is_end else "they are too many"
-                    note = f"Of {total:,} papers of {day}, {missing:,} were not read: {why}"
+                    reason = "they did not come" if is_end else "they are too many"
+                    note = f"Of {total:,} papers of {day}, {missing:,} were not read: {reason}"
                     missing *= is_end  # What is too much is left out on purpose.
-                number, read, following = number + 1, 0, "*"
+                number, read, next_mark = number + 1, 0, "*"
                 if number == count:
                     day, number = day + timedelta(days=1), 0
-            mark = following
+            mark = next_mark
             cursor = f"{self.version} {day} {number} {read} {mark}" if day <= today else ""
-            state = "fresh" if before or rows else "empty"
-            found = _parsed(rows, listed)
-            yield Batch(*found, cursor, listed, category, state, note, missing, before)
+            state = "fresh" if offset or rows else "empty"
+            papers, errors = _parsed(rows, list_day)
+            yield Batch(papers, errors, cursor, list_day, category, state, note, missing, offset)
 
     def _page(self, web, day, number, mark, is_past):
         """Return the rows of a page, how many rows there are in all, and the mark of the next."""
@@ -106,9 +106,9 @@ class EuropePmc:
             total = content.get("hitCount") if isinstance(content, dict) else None
             if isinstance(total, int) and 0 <= total < MAX_COUNT:
                 rows = _items(content, "resultList", "result")[: self.page_size]
-                following = content.get("nextCursorMark")
-                is_text = isinstance(following, str) and following.isprintable()
-                return rows, total, following if is_text else ""
+                next_mark = content.get("nextCursorMark")
+                is_text = isinstance(next_mark, str) and next_mark.isprintable()
+                return rows, total, next_mark if is_text else ""
         raise MalformedFeed("Europe PMC sent JSON, but no list of papers")
 
 
@@ -120,15 +120,15 @@ def abstracts(web: Web, dois: Iterable[str], base: str = BASE) -> dict[str, str]
     query = " OR ".join(f'DOI:"{doi}"' for doi in dois)
     params = {**PARAMS, "query": query, "pageSize": str(PAGE_SIZE)}
     answer = web.get(base + SEARCH, params, cache_for=CACHE, retries=1)
-    found = {}
+    abstracts_by_doi = {}
     for row in _items(from_json(answer.body, "Europe PMC"), "resultList", "result"):
         try:
             doi, abstract = _doi(_text(row, "doi")), _abstract(row)
         except BadRecord:
             continue
         if doi in dois and abstract:
-            found[doi] = abstract
-    return found
+            abstracts_by_doi[doi] = abstract
+    return abstracts_by_doi
 
 
 def texts_of(result: object) -> Iterator[tuple[str, str]]:
@@ -147,9 +147,9 @@ def _queries(phrases: Iterable[str]) -> list[str]:
     """
     groups = [""]
     for clause in filter(None, dict.fromkeys(map(_clause, phrases))):
-        joined = f"{groups[-1]} OR {clause}" if groups[-1] else clause
-        if len(joined) <= MAX_QUERY:
-            groups[-1] = joined
+        longer_group = f"{groups[-1]} OR {clause}" if groups[-1] else clause
+        if len(longer_group) <= MAX_QUERY:
+            groups[-1] = longer_group
         elif len(clause) <= MAX_QUERY:
             groups.append(clause)
     return [f"({group}) AND (SRC:MED OR SRC:PPR)" for group in groups if group]
@@ -189,18 +189,18 @@ def _text(row, *names) -> str:
 
 def _parsed(rows, day):
     """Return the records of rows, each paper once, and errors."""
-    good: dict[str, Record] = {}
-    bad = []
+    papers: dict[str, Record] = {}
+    errors = []
     for row in rows:
         try:
             kinds = [str(kind).lower() for kind in _items(row, "pubTypeList", "pubType")]
             left_out = NOTICES if _text(row, "abstractText") else NOTICES + OPINIONS
             if not any(kind.startswith(left_out) for kind in kinds):
                 record = _record(row, day, is_withdrawn="retracted publication" in kinds)
-                good[record.id] = record
+                papers[record.id] = record
         except BadRecord as error:
-            bad.append(f"{records.plain(str(_items(row, 'id'))[1:60], 60)}: {error}")
-    return list(good.values()), bad
+            errors.append(f"{records.plain(str(_items(row, 'id'))[1:60], 60)}: {error}")
+    return list(papers.values()), errors
 
 
 def _record(row, day, is_withdrawn) -> Record:
@@ -214,8 +214,8 @@ def _record(row, day, is_withdrawn) -> Record:
     journal = records.plain(_text(row, "journalInfo", "journal", "title"), 500)
     journal_ref = _published(row) if is_preprint else journal
     days = [_text(row, "firstPublicationDate")]
-    days += [_text(one, "firstPublishDate") for one in _items(row, "versionList", "version")]
-    first = min((found for text in days if (found := day_of(text, day))), default=day)
+    days += [_text(item, "firstPublishDate") for item in _items(row, "versionList", "version")]
+    first = min(filter(None, (day_of(text, day) for text in days)), default=day)
     is_new = (version or 1) < 2 and first > day - MAX_DELAY
     authors = _items(row, "authorList", "author")
     page = f"europepmc.org/article/{_text(row, 'source')}/{_text(row, 'id')}"
@@ -259,9 +259,9 @@ def _identity(row, doi, is_preprint):
 
 
 def _author(author):
-    given, family = _text(author, "firstName"), _text(author, "lastName")
-    full = _text(author, "fullName") or _text(author, "collectiveName")
-    return f"{given} {family}" if given and family else full
+    given_name, family_name = _text(author, "firstName"), _text(author, "lastName")
+    full_name = _text(author, "fullName") or _text(author, "collectiveName")
+    return f"{given_name} {family_name}" if given_name and family_name else full_name
 
 
 def _published(row):
@@ -274,5 +274,5 @@ def _published(row):
 
 def _doi(text):
     """Return the first DOI in a text, in lower case, or an empty string."""
-    found = DOI.search(text.lower())
-    return found[0].rstrip(".;,") if found else ""
+    match = DOI.search(text.lower())
+    return match[0].rstrip(".;,") if match else ""

@@ -15,7 +15,7 @@ from digest.sources.base import Batch, MalformedFeed
 from digest.sources.daily_listing import Listing, count_of, first_day, from_json, listed_on, text_of
 from digest.sources.records import BadRecord, Record
 
-WHOSE = "Hugging Face"
+SENDER = "Hugging Face"
 PAGE_SIZE = 100  # The endpoint's maximum.
 MAX_PAGES = 10  # Of one day.
 MAX_ROWS = 10 * PAGE_SIZE  # In one response.
@@ -41,7 +41,7 @@ class HuggingFace:
         """Yield a batch for each day's list, all its pages in one. The cursor is the next day."""
         day = first_day(cursor, today, since)
         while day <= today:
-            following = day + timedelta(days=1)
+            next_day = day + timedelta(days=1)
             listing = _Listing(day)
             try:
                 self._read_pages(listing, web, today)
@@ -50,17 +50,17 @@ class HuggingFace:
                     listing.problem = f"The list of {day} broke off after {listing.pages_read}."
                     yield listing.batch(cursor=str(day), today=today)
                 raise
-            yield listing.batch(cursor=str(following) if day < today else "", today=today)
-            day = following
+            yield listing.batch(cursor=str(next_day) if day < today else "", today=today)
+            day = next_day
 
     def _read_pages(self, listing, web, today):
         while True:
             answer = self._ask(web, listing.day, listing.pages, today)
-            sent = from_json(answer.body, WHOSE) if answer else []
-            rows = daily_listing.rows_of(sent, WHOSE, MAX_ROWS)
+            sent = from_json(answer.body, SENDER) if answer else []
+            rows = daily_listing.rows_of(sent, SENDER, MAX_ROWS)
             is_again = not listing.add(rows)
             links = LINK.findall(answer.headers.get("link", "")) if rows else []
-            link = next((address for address, says in links if IS_NEXT.search(says)), "")
+            link = next((address for address, relation in links if IS_NEXT.search(relation)), "")
             if link:
                 listing.problem = self._problem(link, listing, is_again)
             if not link or listing.problem:
@@ -82,12 +82,12 @@ class HuggingFace:
 
         Only the page number of the link is used, so that no link leads to another address.
         """
-        own = urlsplit(self.address)
+        endpoint = urlsplit(self.address)
         try:
             parts = urlsplit(urljoin(self.address, link))
         except ValueError:
             parts = None
-        if not parts or parts[:3] != own[:3]:
+        if not parts or parts[:3] != endpoint[:3]:
             return f"The next page of {listing.day} is said to be elsewhere: {link[:200]!r}."
         if parse_qs(parts.query).get("p") != [str(listing.pages)]:
             return f"After {listing.pages_read} of {listing.day} comes a wrong one: {link[:200]!r}."
@@ -97,16 +97,16 @@ class HuggingFace:
 class _Listing(Listing):
     def add(self, rows) -> bool:
         """Add a page. Return whether it has anything new: rows may move to the next page."""
-        before = len(self.found) + len(self.bad)
+        previous_count = len(self.records) + len(self.errors)
         for number, row in enumerate(rows, 1):
             try:
                 record = _record(row, self.day)
-                self.found[record.id] = record
+                self.records[record.id] = record
             except BadRecord as error:
                 name = _name(row) or f"{self.day}, page {self.pages + 1}, row {number}"
-                self.bad.append(f"{name}: {error}")
+                self.errors.append(f"{name}: {error}")
         self.pages += 1
-        return len(self.found) + len(self.bad) > before
+        return len(self.records) + len(self.errors) > previous_count
 
 
 def _name(row):
@@ -162,5 +162,5 @@ def _authors(paper):
     authors = paper.get("authors") or []
     if not isinstance(authors, list) or not all(isinstance(author, dict) for author in authors):
         raise BadRecord("its authors are no list of authors")
-    shown = [author for author in authors if not author.get("hidden")]
-    return records.names([text_of(author, "name") for author in shown])
+    visible_authors = [author for author in authors if not author.get("hidden")]
+    return records.names([text_of(author, "name") for author in visible_authors])

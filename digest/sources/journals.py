@@ -29,7 +29,7 @@ MAX_TAGS = 50_000
 MAX_NAMESPACES = 500
 MAX_HEAD = 5_000  # Bytes before the first element.
 MAX_ITEMS = 500
-MAX_ASKED = 40  # Requests to Crossref in one run.
+MAX_REQUESTS = 40  # Requests to Crossref in one run.
 MAX_IDS = 20  # Of articles, in one request.
 CROSSREF_CACHE = timedelta(days=30)  # Or as long as responses are kept.
 #: A date that is longer ago, or in the future, is not the day of publication.
@@ -68,50 +68,50 @@ class Journal:
         """Yield what became of preprints, then the items of the feed."""
         body = web.get(self.url).body
         feed = web.retried(lambda: _read_apart(body, self.title, today), self.url)
-        found = {row["id"]: Record.from_json(row) for row in feed["records"]}
+        papers = {row["id"]: Record.from_json(row) for row in feed["records"]}
         notes = ["A feed has its latest items only."] if since else []
-        if self.completes and (publications := self._complete(web, found, today, notes)):
+        if self.completes and (publications := self._complete(web, papers, today, notes)):
             # Stored first: then the items are known to be of these preprints.
             yield Batch(publications)
-        yield Batch(list(found.values()), feed["bad"], note=" ".join(notes))
+        yield Batch(list(papers.values()), feed["errors"], note=" ".join(notes))
 
-    def _complete(self, web, found, today, notes) -> list[Record]:
+    def _complete(self, web, papers, today, notes) -> list[Record]:
         """Add Crossref's fields to the records without DOI, authors or abstract, then abstracts.
 
         Return the publications of their preprints. An error becomes a note.
         """
-        begun, asked, publications = web.now(), 0, []
-        for url, by_key in list(self._requests(found)):
-            if asked == MAX_ASKED:
+        started_at, num_requests, publications = web.now(), 0, []
+        for url, by_key in list(self._requests(papers)):
+            if num_requests == MAX_REQUESTS:
                 break
             try:
                 entry = web.get(url, cache_for=CROSSREF_CACHE, retries=1)
-                asked += entry.fetched_at >= begun
-                completed, published = _completed(by_key, entry.body, today)
-                found |= completed
-                publications += published
+                num_requests += entry.fetched_at >= started_at
+                completed, journal_papers = _completed(by_key, entry.body, today)
+                papers |= completed
+                publications += journal_papers
             except MalformedFeed as error:
                 notes.append(f"Crossref cannot complete {next(iter(by_key))}: {error}.")
             except (Refused, Unavailable) as error:
-                asked += 1
+                num_requests += 1
                 if getattr(error, "status", None) != 404:  # Which is usual for new DOIs.
                     notes.append(f"Crossref cannot complete the items: {error}.")
                     break
-        lacking = {record.doi: key for key, record in found.items() if not record.abstract}
+        keys_by_doi = {record.doi: key for key, record in papers.items() if not record.abstract}
         try:
-            for dois in batched(filter(None, lacking), europepmc.MAX_DOIS):
+            for dois in batched(filter(None, keys_by_doi), europepmc.MAX_DOIS):
                 for doi, abstract in europepmc.abstracts(web, dois, self.abstracts_from).items():
-                    found[lacking[doi]] = replace(found[lacking[doi]], abstract=abstract)
+                    papers[keys_by_doi[doi]] = replace(papers[keys_by_doi[doi]], abstract=abstract)
         except Unavailable:  # The next run asks again.
             pass
         except (MalformedFeed, Refused) as error:
             notes.append(f"Europe PMC cannot complete the items: {error}.")
         return publications
 
-    def _requests(self, found) -> Iterator[tuple[str, dict[str, Record]]]:
+    def _requests(self, papers) -> Iterator[tuple[str, dict[str, Record]]]:
         """Yield the address of each request to Crossref, and its records by DOI or PII."""
         incomplete = {}
-        for record in found.values():
+        for record in papers.values():
             if pii := not record.doi and publishers.PII.search(record.url):
                 incomplete[re.sub(r"\W", "", pii[1])] = record
             elif record.journal_ref and record.doi and not (record.abstract and record.authors):
@@ -136,14 +136,14 @@ def _read_apart(body, title, today):
 
 def read(body: bytes, title: str, today: str) -> dict[str, list]:
     """Return the records of a journal's feed as JSON has them, and the errors of its items."""
-    found, bad = {}, []
+    papers, errors = {}, []
     for number, item in enumerate(_items(body), 1):
         try:
             if record := _record(item, title, date.fromisoformat(today)):
-                found.setdefault(record.id, asdict(record))
+                papers.setdefault(record.id, asdict(record))
         except BadRecord as error:
-            bad.append(f"item {number}: {error}")
-    return {"records": list(found.values()), "bad": bad}
+            errors.append(f"item {number}: {error}")
+    return {"records": list(papers.values()), "errors": errors}
 
 
 def _items(body):
@@ -184,17 +184,15 @@ def _record(item, journal, today) -> Record | None:
     if not re.search(r"[^\W\d_]", title):
         raise BadRecord("it has no title")
     texts = [item.get("summary", ""), *(part["value"] or "" for part in item.get("content", []))]
-    abstracts, described = zip(*(publishers.read(text, title) for text in texts), strict=True)
-    beside = {name: text for fields_of in described for name, text in fields_of.items()}
+    abstracts, field_sets = zip(*(publishers.read(text, title) for text in texts), strict=True)
+    extra_fields = dict(chain(*(values.items() for values in field_sets)))
     addresses = [item.get(name, "") for name in ("prism_doi", "dc_identifier", "id", "link")]
     ends = [pattern.sub(doi, addresses[-1]) for pattern, doi in publishers.ADDRESSES]
-    doi = _doi(*addresses, beside.get("doi", ""), *ends)
+    doi = _doi(*addresses, extra_fields.get("doi", ""), *ends)
     if publishers.NEWS_DOI.match(doi):
         return None
-    names = ("prism_publicationname", "prism_publicationtitle", "dc_source")
-    journals = [
-        publishers.journal(text, title) for text in map((item | beside).get, (*names, "journal"))
-    ]
+    names = ("prism_publicationname", "prism_publicationtitle", "dc_source", "journal")
+    journals = [publishers.journal(text, title) for text in map((item | extra_fields).get, names)]
     publication = next(filter(None, journals), journal)
     arxiv, is_preprint = ARXIV_DOI.fullmatch(doi), bool(_ids_of_preprint(doi))
     link = f"https://doi.org/{doi}" if doi else item.get("link", "")
@@ -205,7 +203,7 @@ def _record(item, journal, today) -> Record | None:
         title=title,
         abstract=max(reversed(abstracts), key=lambda text: len(text.replace(" ", ""))),
         day=_recent([*days, item.get("prism_publicationdate", "")], today),
-        authors=_authors(item, beside.get("authors", ""), {journal, publication}),
+        authors=_authors(item, extra_fields.get("authors", ""), {journal, publication}),
         url="" if arxiv else records.web_address(link),
         journal_ref="" if is_preprint else publication,
         doi="" if arxiv or len(doi) > fields.MAX_FIELD else doi,
@@ -214,8 +212,8 @@ def _record(item, journal, today) -> Record | None:
 
 def _doi(*texts) -> str:
     """Return the first DOI in the texts, in lower case, or an empty string."""
-    found = next(filter(None, (DOI.search(unquote(text)) for text in texts)), None)
-    return AFTER_DOI.sub("", found[0]).lower() if found else ""
+    match = next(filter(None, (DOI.search(unquote(text)) for text in texts)), None)
+    return AFTER_DOI.sub("", match[0]).lower() if match else ""
 
 
 def _identity(doi, title) -> str:
@@ -227,10 +225,10 @@ def _identity(doi, title) -> str:
 
 def _ids_of_preprint(doi) -> list[str]:
     """Return the ids that a preprint with this DOI may have. None for other DOIs."""
-    if found := ARXIV_DOI.fullmatch(doi):
-        return [found[1]]
-    found = BIORXIV_DOI.fullmatch(doi)
-    return [f"{server}:{found[1]}" for server in SERVERS] if found else []
+    if match := ARXIV_DOI.fullmatch(doi):
+        return [match[1]]
+    match = BIORXIV_DOI.fullmatch(doi)
+    return [f"{server}:{match[1]}" for server in SERVERS] if match else []
 
 
 def _recent(dates, today) -> date | None:
@@ -245,14 +243,14 @@ def _recent(dates, today) -> date | None:
     return None
 
 
-def _authors(item, described, journals) -> list[str]:
+def _authors(item, author_line, journals) -> list[str]:
     """Return the authors, who have an element each, or one line for all."""
     authors = item.get("authors") or []
     if isinstance(authors, str):  # An element of this name, which is no author of the format's.
         authors = [{"name": authors}]
     names = [author.get("name") or "" for author in authors]
     names = [publishers.without_tags(name) for name in names if "@" not in name]
-    names = [name for name in names if name.strip() not in journals] or [described]
+    names = [name for name in names if name.strip() not in journals] or [author_line]
     names = [publishers.ET_AL.sub("", name) for name in names]
     if len(names) == 1 and not INVERTED.search(names[0]):
         return fields.author_names(names[0])
@@ -293,17 +291,17 @@ def _with_work(record, work, today) -> tuple[Record, list[str]]:
         for author in work.get("author") or []
     ]
     journals = work.get("container-title") or [""]
-    published = [*((work.get("published") or {}).get("date-parts") or []), []][0]
-    day = "-".join(f"{number:02}" for number in published)
+    date_parts = [*((work.get("published") or {}).get("date-parts") or []), []][0]
+    day = "-".join(f"{number:02}" for number in date_parts)
     if not record.doi and (doi := _doi(work["DOI"])):
         url = records.web_address(f"https://doi.org/{doi}")
         record = replace(record, id=_identity(doi, record.title), doi=doi, url=url)
     relations = work.get("relation") or {}
-    related = [relations.get(kind) or [] for kind in ("has-preprint", "is-version-of")]
+    preprint_rows = [relations.get(kind) or [] for kind in ("has-preprint", "is-version-of")]
     return replace(
         record,
         abstract=record.abstract or publishers.read(work.get("abstract") or "", record.title)[0],
         day=record.day or _recent([day], today),
         authors=record.authors or records.names(names),
         journal_ref=records.plain(publishers.without_tags(journals[0]), 300) or record.journal_ref,
-    ), [row["id"] for row in chain(*related) if row["id-type"] == "doi"]
+    ), [row["id"] for row in chain(*preprint_rows) if row["id-type"] == "doi"]

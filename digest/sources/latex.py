@@ -36,7 +36,7 @@ REPAIRS = [
     (r"[\s~]{0,3}([(\[])?\\(?:\w*cite\w*|ref)(?:\[[^][]*\])*\{[^{}]*\}(?(1)[)\]])", ""),
     # Sets in prose, percent signs that are no comments, the end of a macro's name.
     (r"(?<![\\\w}^_\])]){(\s*-?\w{1,3}(?:\s*,\s*(?:-?\w{1,3}|…|\.{3}))+\s*)}", r"\\{\1\\}"),
-    (r"(\\.)|%", lambda found: found[1] or r"\%"),
+    (r"(\\.)|%", lambda match: match[1] or r"\%"),
     (r"(\\[A-Za-z]+)(?=[^\W\d_A-Za-z])", r"\1 "),
     # Greek letters as arXiv's database has them: \b{eta}.
     (r"\\([bdkr])\{(eta|elta|appa|ho)\}", r"\\\1\2{}"),
@@ -147,13 +147,13 @@ class _Reader(LatexNodes2Text):
         """Join the nodes, with spaces around words and relations, and (1/2)n for a fraction."""
         is_formula = bool(nodelist) and nodelist[0].parsing_state.in_math_mode
         pieces, fractions = [], []
-        for node, after in zip_longest(nodelist, nodelist[1:]):
+        for node, next_node in zip_longest(nodelist, nodelist[1:]):
             is_bare = isinstance(node, LatexMacroNode) and not node.nodeargs
             is_own = is_bare and not self.latex_context.get_macro_spec(node.macroname).macroname
-            if is_own and isinstance(after, LatexGroupNode) and after.nodelist:
+            if is_own and isinstance(next_node, LatexGroupNode) and next_node.nodelist:
                 continue  # An author's own command: what it holds matters.
             text = self.node_to_text(node)
-            follower = getattr(after, "chars", getattr(after, "specials_chars", "a"))[:1]
+            follower = getattr(next_node, "chars", getattr(next_node, "specials_chars", "a"))[:1]
             if getattr(node, "macroname", "").endswith("frac"):
                 fractions.append(len(pieces))
             elif is_formula and is_bare and WORD.fullmatch(text):
@@ -164,23 +164,23 @@ class _Reader(LatexNodes2Text):
                 text += node.macro_post_space  # In prose, not after letters: S\o ren.
             pieces.append(text)
         for at in fractions:
-            before, after = "".join(pieces[:at]).rstrip(), "".join(pieces[at + 1 :]).lstrip()
-            if re.search(r"[\w)\]}′‖]$", before) or re.match(r"[\w√∇∑∫(‖]", after):
+            left, right = "".join(pieces[:at]).rstrip(), "".join(pieces[at + 1 :]).lstrip()
+            if re.search(r"[\w)\]}′‖]$", left) or re.match(r"[\w√∇∑∫(‖]", right):
                 pieces[at] = f"({pieces[at]})"
         return NO_SPACE.sub("", "".join(pieces)) if is_formula else "".join(pieces)
 
 
-PARSED = latexwalker.get_default_latex_context_db()
-PARSED = PARSED.filter_context(keep_which=["macros", "environments"])
+PARSER_CONTEXT = latexwalker.get_default_latex_context_db()
+PARSER_CONTEXT = PARSER_CONTEXT.filter_context(keep_which=["macros", "environments"])
 macros = [MacroSpec(name, arguments) for name, (arguments, _) in MACROS.items()]
 scripts = [SpecialsSpec(sign, MacroStandardArgsParser("{")) for sign in "_^"]
-PARSED.add_context_category("paperboy", macros, [], scripts, prepend=True)
-SAID = latex2text.get_default_latex_context_db()
+PARSER_CONTEXT.add_context_category("paperboy", macros, [], scripts, prepend=True)
+TEXT_CONTEXT = latex2text.get_default_latex_context_db()
 macros = [MacroTextSpec(name, text, discard=not text) for name, (_, text) in MACROS.items()]
 scripts = [SpecialsTextSpec(sign, _script) for sign in "_^"]
-SAID.add_context_category("paperboy", macros, [], scripts, prepend=True)
-SAID.set_unknown_macro_spec(MacroTextSpec("", lambda node: node.macroname))
-READER = _Reader(SAID, strict_latex_spaces=True)
+TEXT_CONTEXT.add_context_category("paperboy", macros, [], scripts, prepend=True)
+TEXT_CONTEXT.set_unknown_macro_spec(MacroTextSpec("", lambda node: node.macroname))
+READER = _Reader(TEXT_CONTEXT, strict_latex_spaces=True)
 
 
 def without_latex(text: str) -> str:
@@ -198,14 +198,14 @@ def without_latex(text: str) -> str:
     try:
         if len(MARKS.findall(latex)) > MAX_MARKS:
             raise ValueError("This is no text of a paper.")
-        walker = _Walker(latex, latex_context=PARSED, tolerant_parsing=True)
+        walker = _Walker(latex, latex_context=PARSER_CONTEXT, tolerant_parsing=True)
         return READER.nodelist_to_text(walker.get_latex_nodes()[0])
     except Exception:  # The library raises many kinds at broken LaTeX.
         return re.sub(r"\\([A-Za-z]*)|[{}$]", lambda mark: mark[1] or "", text)
 
 
-def _delimited(found):
-    if found["formula"]:
-        formula = found["formula"].strip("$").replace("'", "′")
+def _delimited(match):
+    if match["formula"]:
+        formula = match["formula"].strip("$").replace("'", "′")
         return rf"\({formula}\)" if formula.strip("- ") else "–"
-    return r"\$" if found[0] == "$" else found[0]
+    return r"\$" if match[0] == "$" else match[0]

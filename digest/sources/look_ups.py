@@ -98,32 +98,32 @@ class LookUps:
         return None
 
     def _doi(self, name: str) -> Finding | None:
-        found = Finding()
+        finding = Finding()
         try:
             work = self._json(self.crossref, f"/works/{quote(name, safe='')}", "message")
             title = records.plain(publishers.without_tags(work["title"][0]), records.MAX_TITLE)
-            found = Finding(title, publishers.read(work.get("abstract") or "", title)[0])
+            finding = Finding(title, publishers.read(work.get("abstract") or "", title)[0])
         except Refused as error:
             if error.status != 404:
                 raise
         except (AttributeError, IndexError, KeyError, TypeError):
             raise MalformedFeed("Crossref sent JSON, but no work") from None
-        if found.abstract:
-            return found
+        if finding.abstract:
+            return finding
         try:
-            other = self._europe_pmc(f'DOI:"{name}"')
+            alternative = self._europe_pmc(f'DOI:"{name}"')
         except (MalformedFeed, Refused, Unavailable):
-            if not found.title:
+            if not finding.title:
                 raise
-            other = None
-        if found.title:
-            return found._replace(abstract=other.abstract if other else "")
-        return other
+            alternative = None
+        if finding.title:
+            return finding._replace(abstract=alternative.abstract if alternative else "")
+        return alternative
 
     def _europe_pmc(self, query: str) -> Finding | None:
         params = {**europepmc.PARAMS, "query": query, "pageSize": "1"}
         rows = self._json(self.europe_pmc, europepmc.SEARCH, "resultList", params)
-        return next((Finding(*both) for both in europepmc.texts_of(rows)), None)
+        return next((Finding(*texts) for texts in europepmc.texts_of(rows)), None)
 
     def _orcid(self, name: str) -> Finding | None:
         works = []
@@ -131,11 +131,11 @@ class LookUps:
             for group in self._json(self.orcid, f"/v3.0/{name}/works", "group"):
                 row = group["work-summary"][0]
                 ids = (group.get("external-ids") or {}).get("external-id") or []
-                dated = (row.get("publication-date") or {}).get("year") or {}
-                named = (row.get("title") or {}).get("title") or {}
-                title = records.plain(named.get("value") or "", records.MAX_TITLE)
+                year = (row.get("publication-date") or {}).get("year") or {}
+                title_element = (row.get("title") or {}).get("title") or {}
+                title = records.plain(title_element.get("value") or "", records.MAX_TITLE)
                 if title:
-                    works.append((str(dated.get("value") or ""), f"{title} {_reference(ids)}"))
+                    works.append((str(year.get("value") or ""), f"{title} {_reference(ids)}"))
         except (AttributeError, IndexError, KeyError, TypeError):
             raise MalformedFeed("ORCID sent JSON, but no works") from None
         works.sort(key=lambda work: work[0], reverse=True)
@@ -155,6 +155,6 @@ def _reference(ids: list[dict]) -> str:
     values = {row["external-id-type"]: str(row["external-id-value"]) for row in ids}
     if number := re.fullmatch(r"(?:arxiv:)?([\w.-]+(?:/\d{7})?)", values.get("arxiv", ""), re.I):
         return f"arXiv:{number[1]}"
-    if found := europepmc.DOI.search(values.get("doi", "").lower()):
-        return f"doi:{found[0]}"
+    if doi := europepmc.DOI.search(values.get("doi", "").lower()):
+        return f"doi:{doi[0]}"
     return f"pmid:{values['pmid']}" if values.get("pmid", "").isdecimal() else ""

@@ -113,13 +113,13 @@ AFTER = [
     r"Expected final online publication date .*",
 ]
 #: … and on both sides.
-BESIDE = [
+BOTH_SIDES = [
     r"(?:©|\([cC]\)|Copyright|All rights reserved|The content of this RSS|To cite this article).*",
     r"(?:\W*Open Access\W*)?This (?:article|work|paper) is (?:open|licen|distrib|protected).*",
     r"No abstract (?:is )?available.{0,40}",
 ]
 BEFORE_ABSTRACT, AFTER_ABSTRACT = (
-    [re.compile(pattern, re.DOTALL) for pattern in table + BESIDE] for table in (BEFORE, AFTER)
+    [re.compile(pattern, re.DOTALL) for pattern in table + BOTH_SIDES] for table in (BEFORE, AFTER)
 )
 IS_HEADING = re.compile(r"(?:ABSTRACT|Abstract)\s*(?:[:.]|\Z)")
 #: Where a description without tags has lost the end of a paragraph.
@@ -148,7 +148,7 @@ OPENS_SCRIPT = re.compile(r"<(?:\w+:)?su[bp]\b[^<>]*>\s?\Z")
 #: A sub- or superscript that belongs to what is before it, not after it as in an isotope.
 SCRIPT = re.compile(r"[^<>]*</(?:\w+:)?su[bp]>(?![A-Za-z])")
 #: Between these, a line break at a tag is no space.
-JOINED = re.compile(r"(?:[(\[{/\f]|\w-)\0|\0(?:[])},.;:/%′’\f]|-\w)")
+NO_SPACE = re.compile(r"(?:[(\[{/\f]|\w-)\0|\0(?:[])},.;:/%′’\f]|-\w)")
 STYLE = r"(?:\w+:)?(?:a|b|bold|em|ext-link|i|inline-formula|italic|math|sc|strong|styled-content)\b"
 STYLES = re.compile(rf"</?(?:{STYLE}|(?:\w+:)?su[bp]\b)")
 #: An element directly after a word: the text has lost spaces.
@@ -173,8 +173,8 @@ def read(markup: str, title: str = "") -> tuple[str, dict[str, str]]:
     parts = parts[heading:]
     for rules in (BEFORE_ABSTRACT, AFTER_ABSTRACT):
         parts.reverse()
-        while parts and (found := _fields(parts[-1], rules, title)) is not None:
-            fields = found | fields
+        while parts and (part_fields := _fields(parts[-1], rules, title)) is not None:
+            fields = part_fields | fields
             parts.pop()
     text = "\n".join(" ".join(part.split()) for part in parts)
     text = records.plain(jats_text.abstract(text), records.MAX_ABSTRACT)
@@ -185,8 +185,8 @@ def read(markup: str, title: str = "") -> tuple[str, dict[str, str]]:
 
 def _fields(part, rules, title) -> dict[str, str] | None:
     """Return the fields in a paragraph beside the abstract, or None if it is of the abstract."""
-    for found in filter(None, (rule.fullmatch(part) for rule in rules)):
-        values = {name: value for name, value in found.groupdict().items() if value is not None}
+    for match in filter(None, (rule.fullmatch(part) for rule in rules)):
+        values = {name: value for name, value in match.groupdict().items() if value is not None}
         if IS_CITED.search(values.pop("cited", "doi")):
             return values
     return {} if _words(BEFORE_TITLE.sub("", part, count=1)) in ([], _words(title)) else None
@@ -207,13 +207,13 @@ def without_tags(markup: str) -> str:
     return TAGS.sub(lambda tags: _space(tags, loses_spaces), markup).strip()
 
 
-def _space(found, loses_spaces) -> str:
+def _space(match, loses_spaces) -> str:
     """Return what replaces tags within a paragraph: a space, if they part two words.
 
     Some deposits are indented, so that each tag has a line, others have lost the spaces at tags.
     """
-    tags, start, end = found[0], found.start(), found.end()
-    before, after = found.string[max(start - 30, 0) : start], found.string[end : end + 60]
+    tags, start, end = match[0], match.start(), match.end()
+    before, after = match.string[max(start - 30, 0) : start], match.string[end : end + 60]
     if OF_MATHS.fullmatch(tags):
         return ""
     gaps = ANY_TAG.sub("", tags)
@@ -221,7 +221,7 @@ def _space(found, loses_spaces) -> str:
         return " "
     opens_script = OPENS_SCRIPT.search(tags)
     if gaps:
-        joins = (opens_script and SCRIPT.match(after)) or JOINED.search(f"{before}\0{after}")
+        joins = (opens_script and SCRIPT.match(after)) or NO_SPACE.search(f"{before}\0{after}")
         return "" if joins else "\n"
     if opens_script or not STYLES.search(tags):
         return ""
@@ -230,11 +230,11 @@ def _space(found, loses_spaces) -> str:
     if tags.rpartition("<")[2].startswith("/"):
         after_number = after_number or ("sup>" in tags and re.search(r"[+−–-]\Z", before))
         lost = after_number or len(left) > 1 or before[-1:] in ".,;:)"
-        parts = SHORT_WORD.match(right) or (loses_spaces and is_word and lost)
-        parts = parts or (after_number and len(right) > 3 and right.islower())
+        needs_space = SHORT_WORD.match(right) or (loses_spaces and is_word and lost)
+        needs_space = needs_space or (after_number and len(right) > 3 and right.islower())
     elif len(left) > 1:
-        parts = right and left[-1].islower()
+        needs_space = right and left[-1].islower()
     else:
         lost = after_number or re.search(r"(?:\b[aA]|\))\Z", before)
-        parts = is_word and (before[-1:] in ".,;:" or (loses_spaces and lost))
-    return " " if parts else ""
+        needs_space = is_word and (before[-1:] in ".,;:" or (loses_spaces and lost))
+    return " " if needs_space else ""

@@ -189,23 +189,23 @@ def _read(text):
 
 def _without_tags(text):
     """Remove tags in pairs. Others stay: `a<b>c` is mathematics."""
-    open_at, cuts = {}, []
+    open_tags, cuts = {}, []
     for tag in TAG.finditer(text):
         is_end, name = tag.groups()
         if not is_end:
-            open_at.setdefault(name, []).append(tag.span())
-        elif open_at.get(name):
-            cuts += [open_at[name].pop(), tag.span()]
+            open_tags.setdefault(name, []).append(tag.span())
+        elif open_tags.get(name):
+            cuts += [open_tags[name].pop(), tag.span()]
     return "".join(between(text, sorted(cuts)))
 
 
 def between(text: str, cuts: Iterable[tuple[int, int]]) -> list[str]:
     """Return the parts of a text that are not in these spans, which are sorted."""
-    parts, at = [], 0
+    parts, position = [], 0
     for start, end in cuts:
-        parts.append(text[at:start])
-        at = end
-    return [*parts, text[at:]]
+        parts.append(text[position:start])
+        position = end
+    return [*parts, text[position:]]
 
 
 def names(values) -> list[str]:
@@ -220,9 +220,9 @@ def names(values) -> list[str]:
 
 def institutions(values: Iterable[str]) -> list[str]:
     """Return affiliations as plain texts, without repeats and email addresses."""
-    said = dict.fromkeys(value[:MAX_AFFILIATION_READ] for value in islice(values, MAX_NAMES))
-    texts = [plain(EMAIL.sub("", value), 200).strip(" .,;") for value in said]
-    return list(dict.fromkeys(filter(None, texts)))[:MAX_AFFILIATIONS]
+    texts = dict.fromkeys(value[:MAX_AFFILIATION_READ] for value in islice(values, MAX_NAMES))
+    affiliations = [plain(EMAIL.sub("", text), 200).strip(" .,;") for text in texts]
+    return list(dict.fromkeys(filter(None, affiliations)))[:MAX_AFFILIATIONS]
 
 
 def web_address(text: str) -> str:

@@ -15,8 +15,8 @@ LETTER = r"[^\W\d_¹²³⁰-ₜ]"
 
 #: A sign that a text must contain, a pattern, and its replacement.
 PATTERNS = [
-    (sign, re.compile(pattern), said)
-    for sign, pattern, said in [
+    (sign, re.compile(pattern), replacement)
+    for sign, pattern, replacement in [
         ("*", r"(?<![\w*)])\*\*([^*\s](?:[^*]{0,300}[^*\s])?)\*\*", r"\1"),
         ("*", rf"(?<![\w*)])\*({LETTER}(?:[^*]{{0,200}}[^*\s])?)\*(?![\w*])", r"\1"),
         ("``", r"``([^`\s](?:[^`'\"]|'(?!'))*)(?:''|\"|”|``(?!\w))", r"“\1”"),
@@ -64,9 +64,9 @@ def typeset(text: str) -> str:
 
 
 def _typeset(piece):
-    for sign, pattern, said in PATTERNS:
+    for sign, pattern, replacement in PATTERNS:
         if sign in piece:
-            piece = pattern.sub(said, piece)
+            piece = pattern.sub(replacement, piece)
     return piece
 
 

@@ -56,12 +56,12 @@ def _tree(body):
     return parser.close()
 
 
-def _text_of(found):
-    if found[0] == b"&":
+def _text_of(match):
+    if match[0] == b"&":
         return b"&amp;"
-    code = int(found[1], 16) if found[1] else int(found[2])
+    code = int(match[1], 16) if match[1] else int(match[2])
     is_character = code in (9, 10, 13) or 32 <= code < 0xD800 or 0xE000 <= code < 0xFFFE
-    return found[0] if is_character or 0x10000 <= code <= 0x10FFFF else b" "
+    return match[0] if is_character or 0x10000 <= code <= 0x10FFFF else b" "
 
 
 class _ShallowTree(TreeBuilder):

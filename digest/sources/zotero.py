@@ -50,8 +50,8 @@ def path_of(address: str) -> str:
     >>> path_of("https://www.zotero.org/groups/2373/soups/library"), path_of("475425")
     ('groups/2373', 'users/475425')
     """
-    found = ADDRESS.fullmatch(address.strip())
-    return f"{(found[1] or 'users').lower()}/{found[2]}" if found else ""
+    match = ADDRESS.fullmatch(address.strip())
+    return f"{(match[1] or 'users').lower()}/{match[2]}" if match else ""
 
 
 class Zotero:
@@ -62,60 +62,58 @@ class Zotero:
     def __init__(self, base: str = "https://api.zotero.org"):
         self.base, self.hosts = base, frozenset({urlsplit(base).netloc})
 
-    def read(self, web: Web, path: str, key: str, known: int, most: int) -> Library:
-        """Return the latest papers of a library, unless its version is still the `known` one.
+    def read(self, web: Web, path: str, key: str, old_version: int, limit: int) -> Library:
+        """Return the latest papers of a library, unless its version is still `old_version`.
 
         A changed library is read again in full, so that deletions and restorations need no rules.
 
         Raises Refused, Unavailable or MalformedFeed.
         """
         headers = {"Zotero-API-Version": "3"} | ({"Zotero-API-Key": key} if key else {})
-        condition = {"If-Modified-Since-Version": str(known)} if known else {}
+        condition = {"If-Modified-Since-Version": str(old_version)} if old_version else {}
         params = {"format": "json", "sort": "dateAdded", "direction": "desc", "limit": "100"}
-        seen: set[str] = set()
+        item_keys: set[str] = set()
         added: dict[str, datetime] = {}
         entries: list[bibliographies.Entry] = []
         version, wait = 0, 0.0
         for _ in range(MAX_PAGES):
-            page = params | {"start": str(len(seen))}
+            page = params | {"start": str(len(item_keys))}
             answer = web.get(f"{self.base}/{path}/items/top", page, headers=headers | condition)
             condition = {}
             pause = answer.headers.get("backoff", "")
             wait = max(wait, float(pause) if re.fullmatch(r"[0-9]{1,9}", pause) else 0.0)
             try:
                 if answer.status == 304:
-                    if int(answer.headers.get("last-modified-version", known)) >= known:
-                        return Library(known, None, wait)
+                    if int(answer.headers.get("last-modified-version", old_version)) >= old_version:
+                        return Library(old_version, None, wait)
                     continue  # It was restored to an older version.
                 rows = {str(row["key"])[:16]: row["data"] for row in from_json(answer.body, "")}
                 current = int(answer.headers["last-modified-version"])
                 total = int(answer.headers["total-results"])
-                new = {key: _fields(data) for key, data in rows.items() if key not in seen}
-                times = {k: datetime.fromisoformat(one["added"]) for k, one in new.items()}
+                new = {key: _fields(data) for key, data in rows.items() if key not in item_keys}
+                times = {k: datetime.fromisoformat(fields["added"]) for k, fields in new.items()}
                 added |= {k: at.astimezone(UTC) for k, at in times.items()}
-                if not 0 <= current <= MAX_VERSION or (total > len(seen) and not new):
+                if not 0 <= current <= MAX_VERSION or (total > len(item_keys) and not new):
                     raise ValueError
             except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
                 raise MalformedFeed("Zotero sent something else than a list of items") from None
             if current != (version or current):
                 raise Unavailable("the library changed while it was read")
-            version, seen = current, seen | new.keys()
-            papers = ((key, one) for key, one in new.items() if one["type"] not in NON_PAPER_TYPES)
-            entries += papers
-            if len(seen) >= total or len(entries) >= most:
+            version, item_keys = current, item_keys | new.keys()
+            entries += (item for item in new.items() if item[1]["type"] not in NON_PAPER_TYPES)
+            if len(item_keys) >= total or len(entries) >= limit:
                 break
         # Together, because the LaTeX of one call is limited.
-        found = bibliographies.records_of(entries[:most])
-        return Library(
-            version, [(key, added[key], record) for key, record in found if record], wait
-        )
+        records = bibliographies.records_of(entries[:limit])
+        papers = [(key, added[key], record) for key, record in records if record]
+        return Library(version, papers, wait)
 
 
 def _fields(data: dict) -> bibliographies.Fields:
     """Return an item's fields by BibTeX's names, its type, and when it was added."""
-    said = {name: value for name, value in data.items() if isinstance(value, str)}
-    number = ARXIV_ID.search(f"{said.get('archiveID')}\n{said.get('extra')}")
+    texts = {name: value for name, value in data.items() if isinstance(value, str)}
+    number = ARXIV_ID.search(f"{texts.get('archiveID')}\n{texts.get('extra')}")
     fields = {
-        ours: said.get(name, "")[: bibliographies.MAX_ABSTRACT] for ours, name in FIELDS.items()
+        name: texts.get(key, "")[: bibliographies.MAX_ABSTRACT] for name, key in FIELDS.items()
     }
     return fields | {"eprint": number[1] if number else ""}

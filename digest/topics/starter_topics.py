@@ -66,18 +66,18 @@ def use_fields(fields) -> tuple[int, int]:
         for field in FIELDS:
             topics = topics_of(field)
             if field in fields:
-                slugs = [topic.slug for topic in topics]
-                known = set(Topic.objects.filter(slug__in=slugs).values_list("slug", flat=True))
-                created += _create([topic for topic in topics if topic.slug not in known])
+                rows = Topic.objects.filter(slug__in=[topic.slug for topic in topics])
+                stored_slugs = set(rows.values_list("slug", flat=True))
+                created += _create([topic for topic in topics if topic.slug not in stored_slugs])
                 continue
             for topic in topics:
                 unchanged = {name: getattr(topic, name) for name in names}
                 unused = Topic.objects.curated().filter(preferences=None, merged=None, **unchanged)
                 removed += unused.delete()[0]
         if settings.SOURCES is None:
-            wanted = {name for field in fields for name in FIELDS[field]}
+            source_names = {name for field in fields for name in FIELDS[field]}
             for row in SourceConfig.objects.filter(name__in=registry.SOURCES):
-                if row.is_on != (row.name in wanted):
+                if row.is_on != (row.name in source_names):
                     row.is_on = not row.is_on
                     row.save(update_fields=["is_on"])
                     offer_categories(row)

@@ -61,7 +61,7 @@ class TopicResource(ModelResource):
             dataset.append_col([""] * len(dataset), header="slug")
         # Locked in one order, so that two imports don't deadlock.
         topics = Topic.objects.curated().select_for_update(no_key=True).order_by("pk")
-        self.known = {name.lower(): slug for name, slug in topics.values_list("name", "slug")}
+        self.slugs_by_name = {n.lower(): slug for n, slug in topics.values_list("name", "slug")}
 
     def before_import_row(self, row, **kwargs):
         for column, value in list(row.items()):
@@ -81,10 +81,10 @@ class TopicResource(ModelResource):
 
     def _slug_of(self, name):
         """Return the slug of the topic of this name, or one for a new topic."""
-        slug = self.known.get(name.lower()) or slugify(name)[:MAX_SLUG_LENGTH]
+        slug = self.slugs_by_name.get(name.lower()) or slugify(name)[:MAX_SLUG_LENGTH]
         if not slug:
             raise ValidationError({"slug": "A topic needs a slug, or a name with Latin letters."})
-        if name.lower() not in self.known and slug in self.known.values():
+        if name.lower() not in self.slugs_by_name and slug in self.slugs_by_name.values():
             raise ValidationError({"slug": f"Another topic has the slug “{slug}”. Enter one."})
         return slug
 

@@ -27,13 +27,12 @@ def privacy(request):
     """What data is kept, what for and how long. tests/digest/views/test_about.py knows all
     tables."""
     esp = esps.esp_of(settings.EMAIL_URL)
+    services = SERVICES.items() if settings.LOOK_UPS else ()
     context = {
         "days": days_kept(),
         "sources": get_text_list(list(registry.titles(registry.enabled()).values()), _("and")),
         "searches_by_topic": "europepmc" in registry.enabled(),
-        "look_ups": [f"{name} ({host})" for name, one in SERVICES.items() for host in one.hosts]
-        if settings.LOOK_UPS
-        else [],
+        "look_ups": [f"{name} ({host})" for name, service in services for host in service.hosts],
         "writes_files": settings.EMAIL_URL.startswith("file:"),
         "provider": esp.title if esp else "",
         "contact": settings.CONTACT_EMAIL,

@@ -17,7 +17,7 @@ from django.utils.text import Truncator
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from digest.interests import entries
+from digest.interests import entries as entry_lines
 from digest.interests.entries import (
     AUTHOR,
     CATEGORY,
@@ -85,8 +85,8 @@ class Chip:
 
     @property
     def text(self) -> str:
-        said = self._text()
-        return _("muted: %s") % said if self.entry.is_muted else said
+        text = self._text()
+        return _("muted: %s") % text if self.entry.is_muted else text
 
     def _text(self):
         kind, text = self.entry.kind, self.entry.text
@@ -110,67 +110,67 @@ def shown(form: InterestsForm, now) -> dict[str, str]:
     if form.is_bound and not form.is_valid():
         return {}
     subscriber = form.subscriber
-    both = {name: _read(name, form[name].value() or "", subscriber) for name in FIELDS}
+    entries_by_field = {name: _read(name, form[name].value() or "", subscriber) for name in FIELDS}
     try:
         with slot():
-            counts = counted(both["interests"], now, subscriber=subscriber)
+            counts = counted(entries_by_field["interests"], now, subscriber=subscriber)
     except Busy:
         counts = {}
     return {
-        name: render(name, found, counts, subscriber=subscriber) + undo(name, form.data)
-        for name, found in both.items()
+        name: render(name, entries, counts, subscriber=subscriber) + undo(name, form.data)
+        for name, entries in entries_by_field.items()
     }
 
 
-def counted(found: Sequence[Entry], now, window=None, subscriber=None) -> dict[Entry, int]:
+def counted(entries: Sequence[Entry], now, window=None, subscriber=None) -> dict[Entry, int]:
     """Return how many papers of the last week match each entry. Empty without a model."""
     # The model and numpy, which only processes that rank import.
     from digest.indexing import model_store
     from digest.personalization.profiles import examples_of, to_interest
     from digest.planning import preview
 
-    wanted = [entry for entry in found if not entry.is_muted and entry.kind != UNREAD]
-    topics = _topics_of(wanted, subscriber)
+    searchable = [entry for entry in entries if not entry.is_muted and entry.kind != UNREAD]
+    topics = _topics_of(searchable, subscriber)
     examples = examples_of(topics.values())
-    interest = {entry: to_interest(topics[entry], examples=examples) for entry in wanted}
+    entry_interests = {entry: to_interest(topics[entry], examples=examples) for entry in searchable}
     try:
-        counts = preview.match_counts([*interest.values()], now, window)
+        counts = preview.match_counts([*entry_interests.values()], now, window)
     except model_store.NotFitted:
         return {}
     return {
-        entry: counts[one]
-        for entry, one in interest.items()
-        if one in counts and (one.examples or entry.kind not in (PAPER, ORCID))
+        entry: counts[interest]
+        for entry, interest in entry_interests.items()
+        if interest in counts and (interest.examples or entry.kind not in (PAPER, ORCID))
     }
 
 
-def _topics_of(found, subscriber=None) -> dict[Entry, Topic]:
+def _topics_of(entries, subscriber=None) -> dict[Entry, Topic]:
     """Return the topic of each entry: the curated one, the subscriber's own, or an unsaved one."""
-    slugs = {entry.slug for entry in found if entry.slug}
+    slugs = {entry.slug for entry in entries if entry.slug}
     curated = Topic.objects.in_bulk(slugs, field_name="slug")
-    is_asked = subscriber and any(entry.kind in (PAPER, ORCID) for entry in found)
-    rows = subscriber.own_topics.select_related("added_paper") if is_asked else ()
-    own = {(topic.kind, topic.query): topic for topic in rows}
+    has_papers = subscriber and any(entry.kind in (PAPER, ORCID) for entry in entries)
+    rows = subscriber.own_topics.select_related("added_paper") if has_papers else ()
+    own_topics = {(topic.kind, topic.query): topic for topic in rows}
     return {
         entry: curated.get(entry.slug)
-        or own.get((entry.kind, entry.text))
+        or own_topics.get((entry.kind, entry.text))
         or Topic(name=entry.text[:NAME], query=entry.text, kind=entry.kind)
-        for entry in found
+        for entry in entries
     }
 
 
 def render(
     name: str,
-    found: Sequence[Entry],
+    entries: Sequence[Entry],
     counts: dict[Entry, int],
     action: str = "",
     subscriber: Subscriber | None = None,
 ) -> str:
     """Return the chips of a field's entries, as HTML. Their buttons send the form to `action`."""
-    reader, topics = _Reader(name), _topics_of(found, subscriber)
+    reader, topics = _Reader(name), _topics_of(entries, subscriber)
     texts = texts_of(topics.values())
     chips = []
-    for entry in found:
+    for entry in entries:
         title, _abstract = texts.get(entry.text, ("", ""))
         is_awaited = entry.kind in (PAPER, ORCID) and not title
         hint = _look_up(topics[entry]) if is_awaited else reader.remark(entry)
@@ -181,16 +181,16 @@ def render(
 
 def listed(selection: TopicSelection) -> str:
     """Return what is followed and muted as chips without buttons, as HTML."""
-    found = []
+    entries = []
     for topics, queries, is_muted in (
         (selection.follow, selection.interests, False),
         (selection.mute, selection.muted_interests, True),
     ):
-        found += [Entry(selection.kinds.get(query, ""), query, is_muted) for query in queries]
-        found += [Entry(TOPIC, topic.name, is_muted) for topic in topics]
-    texts = texts_of(_topics_of(found).values())
-    chips = [Chip(entry, title=texts.get(entry.text, ("", ""))[0]) for entry in found]
-    has_orcid = any(entry.kind == ORCID for entry in found)
+        entries += [Entry(selection.kinds.get(query, ""), query, is_muted) for query in queries]
+        entries += [Entry(TOPIC, topic.name, is_muted) for topic in topics]
+    texts = texts_of(_topics_of(entries).values())
+    chips = [Chip(entry, title=texts.get(entry.text, ("", ""))[0]) for entry in entries]
+    has_orcid = any(entry.kind == ORCID for entry in entries)
     return render_to_string("digest/_interests.html", {"chips": chips, "has_orcid": has_orcid})
 
 
@@ -200,30 +200,30 @@ def undo(name: str, sent: Mapping[str, str], action: str = "") -> str:
     return render_to_string("digest/_undo.html", context | {"number": MAX_LINES})
 
 
-def broader(found: Sequence[Entry], now, window) -> list[tuple[str, str]]:
+def broader(entries: Sequence[Entry], now, window) -> list[tuple[str, str]]:
     """Return shorter phrases that papers of the last week match, and topics with their words.
 
     Each with the value of a button that follows it: a phrase instead of its entry, a topic beside
     the entries.
     """
     shorter: dict[Entry, int] = {}
-    own: set[str] = set()
-    for place, entry in enumerate(found):
+    own_terms: set[str] = set()
+    for position, entry in enumerate(entries):
         if entry.is_muted or entry.kind not in (WORDS, ""):
             continue
-        own.update(terms(entry.text))
+        own_terms.update(terms(entry.text))
         words = entry.text.split()
         for part in (words[:-1], words[1:]):
             if text := trimmed(" ".join(part)):
-                shorter.setdefault(Entry(WORDS, text), place)
+                shorter.setdefault(Entry(WORDS, text), position)
     counts = counted([*shorter], now, window)
     shared = {
-        topic.name: len(own & {*terms(f"{topic.name} {topic.query}")})
+        topic.name: len(own_terms & {*terms(f"{topic.name} {topic.query}")})
         for topic in Topic.objects.offered().by_subject()
     }
     reader = _Reader("interests")
-    edits = [(one.text, f"{shorter[one]}:{reader.line(one)}") for one in _most(counts)]
-    return [*edits, *((name, f"{len(found)}:{TOPIC}: {name}") for name in _most(shared))]
+    edits = [(phrase.text, f"{shorter[phrase]}:{reader.line(phrase)}") for phrase in _most(counts)]
+    return [*edits, *((name, f"{len(entries)}:{TOPIC}: {name}") for name in _most(shared))]
 
 
 def _most(counts):
@@ -231,12 +231,11 @@ def _most(counts):
     return [key for key, count in Counter(counts).most_common(MAX_BROADER) if count]
 
 
-def searches(found: Sequence[Entry]) -> list[str]:
+def searches(entries: Sequence[Entry]) -> list[str]:
     """Return the lines of entries whose words papers have, for searches of earlier ones."""
     reader = _Reader("interests")
-    others = (TEXT, TOPIC, PAPER, ORCID, UNREAD)
-    wanted = [e for e in found if not e.is_muted and e.kind not in others]
-    return [e.text for e in wanted if reader.knows_papers and not reader.unknown(e)]
+    searchable = [entry for entry in entries if not entry.is_muted and entry.kind in SEARCHED]
+    return [entry.text for entry in searchable if reader.knows_papers and not reader.unknown(entry)]
 
 
 def edited(sent: QueryDict, subscriber: Subscriber | None = None) -> QueryDict:
@@ -249,11 +248,11 @@ def edited(sent: QueryDict, subscriber: Subscriber | None = None) -> QueryDict:
         if not (number.isdecimal() and len(number) < MAX_DIGITS):
             continue
         with suppress(ValidationError):
-            found = _read(name, QueriesField().clean(sent.get(name, "")), subscriber)
-            reader, place = _Reader(name), int(number)
-            lines = [reader.line(entry) for entry in found]
-            sent[f"removed_{name}"] = "" if line else "".join(lines[place : place + 1])
-            lines[place : place + 1] = [line] if line else []
+            entries = _read(name, QueriesField().clean(sent.get(name, "")), subscriber)
+            reader, position = _Reader(name), int(number)
+            lines = [reader.line(entry) for entry in entries]
+            sent[f"removed_{name}"] = "" if line else "".join(lines[position : position + 1])
+            lines[position : position + 1] = [line] if line else []
             sent[name] = "\n".join(dict.fromkeys(lines))
     return sent
 
@@ -277,7 +276,7 @@ class _Reader:
     def line(self, entry: Entry) -> str:
         line = f"{TOPIC}: {entry.text}"  # Even if an old entry is called so.
         if not entry.slug:
-            line = entries.written(replace(entry, is_muted=False), self.words)
+            line = entry_lines.written(replace(entry, is_muted=False), self.words)
         return f"not: {line}" if entry.is_muted and not self.is_muted_field else line
 
     def remark(self, entry: Entry) -> Hint | None:
@@ -295,21 +294,21 @@ class _Reader:
             return None
         unknown = self.unknown(entry)
         if _names(entry):
-            said = _(
+            message = _(
                 "No author named %s. Check the spelling; if papers have only an initial, "
                 "add the last name."
             )
-            return Hint(said % " ".join(unknown)) if unknown else None
+            return Hint(message % " ".join(unknown)) if unknown else None
         return self._on_words(text, unknown, is_text=kind == TEXT)
 
     def _reading(self, entry):
         """Return how an entry from before there were kinds would be read now, if that differs."""
-        found = entries.read(entry.text, self.words)
-        found = [replace(one, is_muted=one.is_muted != entry.is_muted) for one in found]
-        is_alike = all(one.is_muted == entry.is_muted and not one.slug for one in found)
-        if is_alike and _matching([entry]) == _matching(found):
+        entries = entry_lines.read(entry.text, self.words)
+        entries = [replace(new, is_muted=new.is_muted != entry.is_muted) for new in entries]
+        is_alike = all(new.is_muted == entry.is_muted and not new.slug for new in entries)
+        if is_alike and _matching([entry]) == _matching(entries):
             return None
-        return ", ".join(Chip(one).text for one in found), "\n".join(map(self.line, found))
+        return ", ".join(Chip(new).text for new in entries), "\n".join(map(self.line, entries))
 
     def unknown(self, entry: Entry) -> list[str]:
         """Return the words of an entry that no author's name has, or no paper."""
@@ -317,8 +316,8 @@ class _Reader:
         if not names:
             return self.words.unknown_words(entry.text)
         words = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
-        has = self.words.index.has_name
-        return [word for word in words if word.casefold() not in SUFFIXES and not has(word)]
+        has_name = self.words.index.has_name
+        return [word for word in words if word.casefold() not in SUFFIXES and not has_name(word)]
 
     def _on_words(self, text, unknown, *, is_text):
         # numpy, which only processes that read interests import.
@@ -328,21 +327,21 @@ class _Reader:
             return None
         if unknown and not is_text and self.suggestions < MAX_SUGGESTIONS:
             self.suggestions += 1
-            if meant := self.words.suggestion(text):
-                return Hint(_("Did you mean"), f"{meant}?", meant)
+            if suggestion := self.words.suggestion(text):
+                return Hint(_("Did you mean"), f"{suggestion}?", suggestion)
         words, author = text.split(), f"author: {text}"
-        is_name = entries.NAME.fullmatch(text) and 1 < len(words) <= entries.MAX_NAME_WORDS
+        is_name = entry_lines.NAME.fullmatch(text) and 1 < len(words) <= entry_lines.MAX_NAME_WORDS
         if not unknown:
             is_author = is_name and len(self.words.index.named(text, or_initials=True))
-            said = _("Also the name of an author.")
-            return Hint(said, _("Follow the author"), author) if is_author else None
+            message = _("Also the name of an author.")
+            return Hint(message, _("Follow the author"), author) if is_author else None
         if is_name and all(word[0].isupper() for word in words):
-            said = _("No recent paper mentions %s.") % text
-            return Hint(said, _("Follow an author of this name"), author)
-        said = _("No recent paper mentions %s.") % ", ".join(unknown[:MAX_UNKNOWN])
+            message = _("No recent paper mentions %s.") % text
+            return Hint(message, _("Follow an author of this name"), author)
+        message = _("No recent paper mentions %s.") % ", ".join(unknown[:MAX_UNKNOWN])
         if FOREIGN.search(text) or get_language() != "en":
-            said = f"{said} {_('Papers are in English: try English words.')}"
-        return Hint(said)
+            message = f"{message} {_('Papers are in English: try English words.')}"
+        return Hint(message)
 
 
 def _look_up(topic: Topic) -> Hint:
@@ -350,27 +349,27 @@ def _look_up(topic: Topic) -> Hint:
     row = getattr(topic, "added_paper", None)
     if row and row.works:
         titles = [parts_of(work)[0] for work in row.works]
-        said = ngettext("We found %d paper.", "We found %d papers.", len(titles)) % len(titles)
+        message = ngettext("We found %d paper.", "We found %d papers.", len(titles)) % len(titles)
         lines = "\n".join(f"{PAPER}: {work}" for work in row.works)
-        return Hint(said, _("These are mine: add them"), lines, titles)
+        return Hint(message, _("These are mine: add them"), lines, titles)
     if row and not row.due_at:
         return Hint(_("Not found. Paste the titles of papers instead."))
     if topic.pk:
         return Hint(_("Being looked up."))
     if topic.kind == ORCID:
-        said = _("Its papers are looked up once your address is confirmed.")
-        return Hint(f"{said} {_('Then choose yours in your preferences.')}")
+        message = _("Its papers are looked up once your address is confirmed.")
+        return Hint(f"{message} {_('Then choose yours in your preferences.')}")
     return Hint(_("Looked up once your address is confirmed and this is saved."))
 
 
-def _matching(found):
+def _matching(entries):
     """Return the lines, categories and authors that these entries match."""
     # numpy, which only processes that rank import.
     from digest.personalization.profiles import to_interest
 
-    read = [to_interest(topic) for topic in _topics_of(found).values()]
+    parsed = [to_interest(topic) for topic in _topics_of(entries).values()]
     kinds = ("lines", "categories", "authors")
-    return [{part for one in read for part in getattr(one, kind)} for kind in kinds]
+    return [{part for interest in parsed for part in getattr(interest, kind)} for kind in kinds]
 
 
 def _why_unread(text):

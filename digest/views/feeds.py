@@ -64,7 +64,7 @@ class JsonFeed(Atom):
     suffix = "-json"
 
     def write(self, outfile, encoding):
-        about, items = self.feed, []
+        channel, items = self.feed, []
         for entry in self.items:
             html = entry["description"]
             item = {"id": entry["unique_id"], "url": entry["link"], "title": entry["title"]}
@@ -74,17 +74,17 @@ class JsonFeed(Atom):
             item["date_modified"] = rfc3339_date(entry["updateddate"])
             item["authors"] = [{"name": name} for name in entry["authors"]]
             items.append(item)
-        feed = {"version": "https://jsonfeed.org/version/1.1", "title": about["title"]}
-        feed |= {"description": about["subtitle"], "language": about["language"]}
-        feed |= {"home_page_url": about["link"], "feed_url": about["feed_url"]}
-        feed |= {"authors": [{"name": about["author_name"]}], "items": items}
+        feed = {"version": "https://jsonfeed.org/version/1.1", "title": channel["title"]}
+        feed |= {"description": channel["subtitle"], "language": channel["language"]}
+        feed |= {"home_page_url": channel["link"], "feed_url": channel["feed_url"]}
+        feed |= {"authors": [{"name": channel["author_name"]}], "items": items}
         outfile.write(json.dumps(feed, ensure_ascii=False))
 
 
-def _response(feed_type, title: str, entries: Iterable[Entry], **about) -> HttpResponse:
+def _response(feed_type, title: str, entries: Iterable[Entry], **channel) -> HttpResponse:
     language = translation.get_language()
     feed = feed_type(
-        title, description=None, language=language, author_name=settings.SITE_NAME, **about
+        title, description=None, language=language, author_name=settings.SITE_NAME, **channel
     )
     for paper, html, updated_at in entries:
         feed.add_item(
@@ -155,14 +155,14 @@ def search(request, feed_type=Atom):
     """The newest papers of a search."""
     from digest.views import search  # numpy, which only pages that rank import.
 
-    found = search.find(request.GET.get("q", ""), newest=True, size=MAX_PAPERS)
-    if not found.asked:
+    results = search.find(request.GET.get("q", ""), newest=True, size=MAX_PAPERS)
+    if not results.asked:
         raise Http404
-    query = urlencode({"q": found.asked})
+    query = urlencode({"q": results.asked})
     return _response(
         feed_type,
-        f"{one_line(found.asked)} · {settings.SITE_NAME}",
-        _entries([result.paper for result in found.results]),
+        f"{one_line(results.asked)} · {settings.SITE_NAME}",
+        _entries([result.paper for result in results.results]),
         subtitle=_("The newest papers that match this search."),
         link=f"{settings.SITE_URL}{reverse('search')}?{query}",
         feed_url=f"{settings.SITE_URL}{reverse(f'search-feed{feed_type.suffix}')}?{query}",
@@ -185,13 +185,13 @@ def reader(request, token, feed_type=Atom):
     try:
         subscriber = tokens.subscriber_of("feed", token)
     except (Subscriber.DoesNotExist, tokens.ClosedToken) as error:
-        gone = _("This feed is gone.")
+        message = _("This feed is gone.")
         if isinstance(error, tokens.ClosedToken):
-            gone = _(
+            message = _(
                 "The subscription was moved to another address, and this feed has ended. Your "
                 "preferences have the new feed."
             )
-        return HttpResponse(gone, "text/plain; charset=utf-8", status=410)
+        return HttpResponse(message, "text/plain; charset=utf-8", status=410)
     picks = Pick.objects.leading().filter(subscriber=subscriber)
     sent = picks.exclude(digest__letter__state__in=Letter.UNSENT)
     # The creation of the letter doesn't change with the subscriber's hour or time zone.

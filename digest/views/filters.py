@@ -70,14 +70,14 @@ class Filters:
 
     def context(self, papers: Iterable, *, is_dated: bool = False) -> dict:
         """Return what _filters.html shows, with the number of these papers in each field."""
-        found = Counter(chain.from_iterable(paper.categories for paper in papers))
-        counts = Counter({name: found[name] for name in found if CATEGORY.fullmatch(name)})
+        totals = Counter(chain.from_iterable(paper.categories for paper in papers))
+        counts = Counter({name: totals[name] for name in totals if CATEGORY.fullmatch(name)})
         fields = counts.most_common(MAX_FIELDS)
         if self.field and self.field not in dict(fields):
             fields.append((self.field, counts[self.field]))
         periods = PERIODS.items() if is_dated else ()
-        shown = [(name, grouped(number)) for name, number in sorted(fields)]
-        return {"filters": self, "fields": shown, "periods": periods}
+        options = [(name, grouped(number)) for name, number in sorted(fields)]
+        return {"filters": self, "fields": options, "periods": periods}
 
 
 NO_FILTERS = Filters()

@@ -62,12 +62,12 @@ def parts_for(sent: QueryDict, now, *, has_errors: bool = False) -> Parts:
         return Parts(undo, example(now))
     slugs = sorted(topic.slug for topic in form.cleaned_data["topics"])
     try:
-        entries, digest = get_or_make(
+        entry_chips, digest = get_or_make(
             lambda: _ranked_parts(form.entries, selection, now), slugs, form.entries
         )
     except Busy:
-        entries, digest = _chips(form.entries), _preview(is_busy=True)
-    return Parts(entries + undo, digest)
+        entry_chips, digest = _chips(form.entries), _preview(is_busy=True)
+    return Parts(entry_chips + undo, digest)
 
 
 def example(now) -> str:
@@ -81,8 +81,8 @@ def example(now) -> str:
         from digest.planning import preview
 
         topics = list(subjects)
-        first = now.toordinal() % max(len(topics), 1)
-        for topic in (topics[first:] + topics[:first])[:MAX_EXAMPLES]:
+        start = now.toordinal() % max(len(topics), 1)
+        for topic in (topics[start:] + topics[:start])[:MAX_EXAMPLES]:
             try:
                 with slot():
                     day = preview.first_digest(profile_for(TopicSelection([topic]), SIZE), now)
@@ -130,7 +130,7 @@ def newest_papers(now) -> str:
         if day is None:
             return render_to_string("digest/_newest.html", {"today": today})
         days = papers.filter(day__gt=day - RECENT).values("day").annotate(count=Count("pk"))
-        first, *before = days.order_by("-day")[: MAX_DAYS + 1]
+        newest_day, *earlier_days = days.order_by("-day")[: MAX_DAYS + 1]
         papers = papers.filter(day=day).with_stars()
         papers = list(papers.order_by(F("upvotes").desc(nulls_last=True), "pk")[:MAX_PAPERS])
         upvoted = [paper for paper in papers if paper.upvotes]
@@ -141,15 +141,15 @@ def newest_papers(now) -> str:
             "papers": papers,
             "is_trending": is_trending,
             "are_samples": all(paper.is_sample for paper in papers),
-            "days": before,
-            **first,
+            "days": earlier_days,
+            **newest_day,
         }
         return render_to_string("digest/_newest.html", context)
 
     return get_or_make(make, "newest", today)
 
 
-def _ranked_parts(found, selection, now):
+def _ranked_parts(entries, selection, now):
     # numpy, which only processes that rank import.
     from digest.indexing import model_store
     from digest.personalization.profiles import profile_for
@@ -159,24 +159,24 @@ def _ranked_parts(found, selection, now):
         try:
             result = preview.preview_digests(profile_for(selection, SIZE), now)
         except model_store.NotFitted:
-            return Parts(_chips(found), _preview(is_early=True))
-        counts = chips.counted(found, now, result.window)
+            return Parts(_chips(entries), _preview(is_early=True))
+        counts = chips.counted(entries, now, result.window)
         total = sum(len(day.picks) for day in result.before)
         is_empty = not (result.first.picks or total)
-        broader = chips.broader(found, now, result.window) if is_empty else []
+        broader = chips.broader(entries, now, result.window) if is_empty else []
     context = {
         "total": total,
-        "is_readable": bool(selection.follow) or any(entry.kind != UNREAD for entry in found),
+        "is_readable": bool(selection.follow) or any(entry.kind != UNREAD for entry in entries),
         "a_day": round(total / len(result.before)),
         "sent": [day for day in result.before if day.picks],
         "broader": broader,
-        "earlier": chips.searches(found)[:MAX_SEARCHES] if is_empty else [],
+        "earlier": chips.searches(entries)[:MAX_SEARCHES] if is_empty else [],
     }
-    return Parts(_chips(found, counts), _preview(**vars(result), **context))
+    return Parts(_chips(entries, counts), _preview(**vars(result), **context))
 
 
-def _chips(found, counts=None):
-    return chips.render("interests", found, counts or {}, reverse("preview"))
+def _chips(entries, counts=None):
+    return chips.render("interests", entries, counts or {}, reverse("preview"))
 
 
 def _preview(**context):
@@ -236,16 +236,16 @@ def preview(request):
 def _home(request, sent, sign_up_form=None):
     slugs = Topic.objects.current_slugs(sent.getlist("topics"))
     sent = _with_topics(sent, slugs)
-    known = Topic.objects.curated().filter(slug__in=without_nul(slugs))
-    known = set(known.values_list("slug", flat=True)) if slugs else set()
-    known_sent = _with_topics(sent, [slug for slug in slugs if slug in known])
+    rows = Topic.objects.curated().filter(slug__in=without_nul(slugs))
+    curated_slugs = set(rows.values_list("slug", flat=True)) if slugs else set()
+    curated_sent = _with_topics(sent, [slug for slug in slugs if slug in curated_slugs])
     now, has_errors = timezone.now(), sign_up_form is not None
     context = {
         "form": sign_up_form or SignUpForm.choosing(sent),
         "consent": signup.CONSENT,
         **Topic.objects.offered_with(slugs).grouped(),
-        "gone": [slug for slug in slugs if slug not in known and not has_errors],
-        "parts": parts_for(known_sent, now, has_errors=has_errors),
+        "gone": [slug for slug in slugs if slug not in curated_slugs and not has_errors],
+        "parts": parts_for(curated_sent, now, has_errors=has_errors),
         "newest": newest_papers(now),
     }
     response = render(request, "digest/home.html", context, status=400 if has_errors else 200)

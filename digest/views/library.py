@@ -70,8 +70,8 @@ def _posted(request, subscriber, token):
                 return JsonResponse({"problem": problem})
             bibliography = bibliographies.read(sent["text"])
             papers = [[bibliographies.ris(r), str(r.day or "")] for r in bibliography.records]
-            unread = _shortened(bibliography.unread)
-            return JsonResponse({"papers": papers, "bad": bibliography.bad, "unread": unread})
+            errors = {"bad": bibliography.unread_count, "unread": _shortened(bibliography.unread)}
+            return JsonResponse({"papers": papers} | errors)
         if problem:
             return _page(request, subscriber, token, problem)
         if "add" not in sent:
@@ -115,17 +115,17 @@ def _preview(request, subscriber, token):
     """
     sent = request.POST
     changes = preview(subscriber, sent["text"], timezone.now())
-    cut, bad = _number(sent.get("left")) or 0, _number(sent.get("bad")) or 0
+    cut_count, unread_count = _number(sent.get("left")) or 0, _number(sent.get("bad")) or 0
     changes = changes._replace(
-        found=changes.found + cut,
-        left=changes.left + cut,
-        bad=changes.bad + bad,
+        paper_count=changes.paper_count + cut_count,
+        left=changes.left + cut_count,
+        unread_count=changes.unread_count + unread_count,
         unread=_shortened([*changes.unread, *sent.getlist("unread")][: bibliographies.MAX_UNREAD]),
     )
     if not changes.is_read:
         return _page(request, subscriber, token, _unreadable(changes), sent["text"])
     unread = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread))
-    if unread and changes.bad > len(changes.unread):
+    if unread and changes.unread_count > len(changes.unread):
         unread = format_html("{}, …", unread)
     context = {
         "token": token,
@@ -156,8 +156,8 @@ def _why_unreadable(text, name):
     """Return what to do about a text in a format with this name, which may be empty."""
     nul = text.find("\0")
     if nul >= 0 and bibliographies.is_structured(text[:nul]):
-        before = one_line(text[max(nul - 200, 0) : nul])[-MAX_NAME_COLUMNS:]
-        return _("This file is damaged: it has an unreadable character after “%s”.") % before
+        text_before = one_line(text[max(nul - 200, 0) : nul])[-MAX_NAME_COLUMNS:]
+        return _("This file is damaged: it has an unreadable character after “%s”.") % text_before
     if name == bibliographies.BINARY:
         return _(
             "This is not a text file. Export your references as BibTeX or RIS, or paste one title "
@@ -169,7 +169,7 @@ def _why_unreadable(text, name):
 
 
 def _unreadable(changes):
-    if changes.bad or not changes.titleless:
+    if changes.unread_count or not changes.titleless:
         return _("No papers found. Paste BibTeX, RIS, or one title or arXiv ID per line.")
     return ngettext(
         "%(number)s arXiv ID is unknown here: paste the title instead.",

@@ -39,30 +39,30 @@ def paper(request, identity):
     from digest.indexing import search  # numpy, which only pages that rank import.
 
     try:
-        found = Paper.objects.with_stars().get(pk=identity)
+        paper = Paper.objects.with_stars().get(pk=identity)
     except Paper.DoesNotExist:
         return _no_paper(request, identity)
     topics = Topic.objects.offered().of_categories()
     offered = get_or_make(lambda: set(topics.values_list("slug", flat=True)), "offered")
-    source = "arxiv" if found.is_arxiv else found.pk.partition(":")[0]
-    slugs = [category_slug(category, source) for category in found.fields]
-    events = list(found.events.all()) if found.may_have_news else []
+    source = "arxiv" if paper.is_arxiv else paper.pk.partition(":")[0]
+    slugs = [category_slug(category, source) for category in paper.fields]
+    events = list(paper.events.all()) if paper.may_have_news else []
     context = {
-        "paper": found,
-        "alike": search.similar(found),
+        "paper": paper,
+        "alike": search.similar(paper),
         "events": [_event_context(event) for event in events],
-        "is_told": any(event.note == found.journal_ref for event in events),
+        "is_told": any(event.note == paper.journal_ref for event in events),
         "fields": [
             {"name": name, "slug": slug if slug in offered else ""}
-            for name, slug in zip(found.fields, slugs, strict=True)
+            for name, slug in zip(paper.fields, slugs, strict=True)
         ],
-        "json_ld": _json_ld(found),
-        "citation_tags": citations.meta_tags(found),
-        "bibtex": citations.bibtex([found]).strip(),
-        "more_like_this": urlencode({"interests": f"paper: {found.pk}"}),
+        "json_ld": _json_ld(paper),
+        "citation_tags": citations.meta_tags(paper),
+        "bibtex": citations.bibtex([paper]).strip(),
+        "more_like_this": urlencode({"interests": f"paper: {paper.pk}"}),
         "follows": [
             {"name": name, "query": urlencode({"interests": f"author: {name}"})}
-            for name in dict.fromkeys([*found.authors[:MAX_FOLLOWS], *found.authors[-1:]])
+            for name in dict.fromkeys([*paper.authors[:MAX_FOLLOWS], *paper.authors[-1:]])
         ],
     }
     return render(request, "digest/paper.html", context)
@@ -124,20 +124,20 @@ def _no_paper(request, identity):
 @same_for_all(*NAMES)
 def topic(request, slug):
     """A topic and its latest papers. A merged topic redirects to the one that stays."""
-    found = get_object_or_404(Topic.objects.filter(owner=None), slug=slug)
-    if found.current != found:
-        return redirect("topic", found.current.slug, permanent=True)
-    matched = latest(found)
+    topic = get_object_or_404(Topic.objects.filter(owner=None), slug=slug)
+    if topic.current != topic:
+        return redirect("topic", topic.current.slug, permanent=True)
+    matched = latest(topic)
     filters = Filters.of(request.GET)
-    shown = [paper for paper in matched or () if filters.passes(paper)]
+    visible = [paper for paper in matched or () if filters.passes(paper)]
     context = {
-        "topic": found,
+        "topic": topic,
         "days": [
             {"day": day, "papers": list(papers)}
-            for day, papers in groupby(shown, key=lambda paper: paper.day)
+            for day, papers in groupby(visible, key=lambda paper: paper.day)
         ],
         "matched": matched,
-        "count": len(shown),
+        "count": len(visible),
         **filters.context(matched or ()),
     }
     return render(request, "digest/topic.html", context)
@@ -178,18 +178,18 @@ def day(request, day):
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
     days = Paper.objects.order_by("day").values_list("day", flat=True)
     filters = Filters.of(request.GET)
-    every = papers.values_list("pk", "categories", "github", named=True)
-    ids = [paper.pk for paper in every if filters.passes(paper)]
+    all_rows = papers.values_list("pk", "categories", "github", named=True)
+    ids = [paper.pk for paper in all_rows if filters.passes(paper)]
     page = Paginator(ids, DAY_COMPACT_PAGE if filters.is_compact else DAY_PAGE)
     page = page.get_page(request.GET.get("page"))
-    rows = Paper.objects.order_by().in_bulk(page.object_list)
-    page.object_list = [rows[paper_id] for paper_id in page.object_list if paper_id in rows]
+    by_id = Paper.objects.order_by().in_bulk(page.object_list)
+    page.object_list = [by_id[paper_id] for paper_id in page.object_list if paper_id in by_id]
     context = {
         "day": day,
         "page": page,
-        "all": len(every),
+        "all": len(all_rows),
         "more": f"&{filters.query}" if filters.query else "",
-        **filters.context(every),
+        **filters.context(all_rows),
         "before": days.filter(day__lt=day).last(),
         "after": days.filter(day__gt=day, day__lte=_tomorrow()).first(),
     }
@@ -218,33 +218,33 @@ def search(request):
     """Search results, the best or the newest first. A category, such as "cs.CL", redirects."""
     from digest.views import search
 
-    asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
-    if len(meant := taxonomy.categories_named(asked)) == 1:
-        slug = category_slug(meant[0])
+    text, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
+    if len(categories := taxonomy.categories_named(text)) == 1:
+        slug = category_slug(categories[0])
         if Topic.objects.filter(owner=None, slug=slug).exists():
             return redirect("topic", slug)
     number = request.GET.get("page", "")
     page = int(number) if number.isdecimal() and len(number) < 4 else 1
     filters = Filters.of(request.GET)
-    found = search.find(asked, page=max(page, 1), newest=newest, filters=filters)
+    results = search.find(text, page=max(page, 1), newest=newest, filters=filters)
     context = {
-        "found": found,
+        "found": results,
         "examples": Topic.objects.offered().by_subject()[:3],
-        "unknown_words": wording.names(found.unknown_words),
+        "unknown_words": wording.names(results.unknown_words),
         "newest": newest,
-        "address": _search_for(found.asked, newest=newest, filters=filters),
-        "best_address": _search_for(found.asked, newest=False, filters=filters),
-        "newest_address": _search_for(found.asked, newest=True, filters=filters),
-        "unfiltered_address": _search_for(found.asked, newest=newest),
-        "feed_query": urlencode({"q": found.asked}),
+        "address": _search_for(results.asked, newest=newest, filters=filters),
+        "best_address": _search_for(results.asked, newest=False, filters=filters),
+        "newest_address": _search_for(results.asked, newest=True, filters=filters),
+        "unfiltered_address": _search_for(results.asked, newest=newest),
+        "feed_query": urlencode({"q": results.asked}),
         # As words, the name would not find the author's papers.
-        "follow": urlencode({"interests": ("author: " if found.is_name else "") + found.asked}),
+        "follow": urlencode({"interests": ("author: " if results.is_name else "") + results.asked}),
         "longest": search.MAX_LENGTH,
-        **filters.context(found.all, is_dated=True),
+        **filters.context(results.all, is_dated=True),
     }
     return render(request, "digest/search.html", context)
 
 
-def _search_for(asked, *, newest, filters=NO_FILTERS):
-    query = urlencode({"q": asked} | ({"order": "new"} if newest else {}))
+def _search_for(text, *, newest, filters=NO_FILTERS):
+    query = urlencode({"q": text} | ({"order": "new"} if newest else {}))
     return f"{reverse('search')}?{'&'.join(filter(None, [query, filters.query]))}"

@@ -70,8 +70,8 @@ def why_nothing_panel(subscriber) -> str:
 
     now = timezone.now()
     is_active = subscriber.state_at(now) == "active"
-    why = explain.why_nothing(subscriber, now) if is_active else ""
-    return format_html('<p class="notice" dir="auto">{}</p>', why) if why else ""
+    reason = explain.why_nothing(subscriber, now) if is_active else ""
+    return format_html('<p class="notice" dir="auto">{}</p>', reason) if reason else ""
 
 
 def feed_panel(subscriber) -> str:

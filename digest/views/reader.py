@@ -170,7 +170,7 @@ def feedback(request, token):
     pick = Pick.objects.filter(subscriber=subscriber, paper=paper)
     pick = pick.select_related("digest__letter").first()
     letter = pick.digest.letter if pick else None
-    others = [one for one in pick.digest.picks.whole() if one.paper_id != paper.pk] if pick else []
+    others = [row for row in pick.digest.picks.whole() if row.paper_id != paper.pk] if pick else []
     context = {
         "paper": paper,
         "value": value,
@@ -254,30 +254,30 @@ def why(request, token):
     from digest.views.search import marked  # Imports numpy.
 
     subscriber = tokens.subscriber_of("preferences", token)
-    asked = request.GET.get("paper", "").strip()
+    query = request.GET.get("paper", "").strip()
     if request.method == "POST" and (paper := find_paper(request.POST.get("paper", ""))):
         follow(subscriber, paper.pk, entries.PAPER)
         return redirect(f"{reverse('why', args=[token])}?{urlencode({'paper': paper.pk})}#added")
     now = timezone.now()
     day = schedule.local_day(now, subscriber.zone)
-    answer = explain.explain(subscriber, asked, day, now) if asked else None
+    answer = explain.explain(subscriber, query, day, now) if query else None
     context = {
         "token": token,
         "gets_digests": subscriber.state_at(now) == "active",
-        "asked": asked,
+        "asked": query,
         "answer": answer,
         "new_days": settings.NEW_DAYS,
         "size": subscriber.size,
         "recommend_token": recommend_token(subscriber, token),
     }
     if paper := answer and answer.paper:
-        wanted = frozenset(terms(" ".join(_words_of(answer))))
-        own = subscriber.preferences.filter(topic__owner=subscriber, topic__query=paper.pk)
+        marked_terms = frozenset(terms(" ".join(_words_of(answer))))
+        preferences = subscriber.preferences.filter(topic__owner=subscriber, topic__query=paper.pk)
         context |= {
-            "title": marked(paper.title, wanted),
-            "abstract": marked(paper.abstract, wanted),
+            "title": marked(paper.title, marked_terms),
+            "abstract": marked(paper.abstract, marked_terms),
             "feedback_token": tokens.own_token("feedback", subscriber),
-            "is_added": own.exists(),
+            "is_added": preferences.exists(),
             "score": answer.pick.score if answer.pick and answer.pick.basis in SURE else None,
         }
     return render(request, "digest/why.html", context)

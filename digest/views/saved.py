@@ -32,29 +32,29 @@ def page(request, token):
     deleted.
     """
     subscriber = tokens.subscriber_of("preferences", token)
-    asked, removed = _asked(request), None
+    filters, removed = _filters(request), None
     if request.method == "POST":
         action = request.POST.get("action", "")
         paper = Paper.objects.filter(pk=request.POST.get("paper", "").replace("\0", "")).first()
         if paper is None or not (action in DONE or action == "remove"):
             return bad_request(request, _("There is no such paper, or no such action."))
-        was = feedback.feedback_on(subscriber, paper)
+        old_feedback = feedback.feedback_on(subscriber, paper)
         _act(action, subscriber, paper, request.POST, timezone.now())
         if action != "remove":
             done = {"done": action, "paper": paper.pk}
-            url = f"{request.path}{_query(asked | {'page': request.GET.get('page')} | done)}"
+            url = f"{request.path}{_query(filters | {'page': request.GET.get('page')} | done)}"
             return redirect(f"{url}#{_anchor(paper)}")
         enqueue(tasks.learn_from_feedback)
-        removed = was if was and was.saved_since else None
+        removed = old_feedback if old_feedback and old_feedback.saved_since else None
     saved = reading_list.saved(subscriber)
-    shown = Paginator(reading_list.matching(saved, **asked), PAGE)
-    shown = shown.get_page(request.GET.get("page"))
+    saved_page = Paginator(reading_list.matching(saved, **filters), PAGE)
+    saved_page = saved_page.get_page(request.GET.get("page"))
     changed = request.GET.get("paper") if request.GET.get("done") in DONE else None
     events = defaultdict(list)
-    found = PaperEvent.objects.filter(paper__in=[row.paper_id for row in shown])
-    for event in found.select_related("paper"):
+    event_rows = PaperEvent.objects.filter(paper__in=[row.paper_id for row in saved_page])
+    for event in event_rows.select_related("paper"):
         events[event.paper_id].append(event)
-    for row in shown:
+    for row in saved_page:
         row.anchor, row.is_changed = _anchor(row.paper), row.paper_id == changed
         news = (event for event in events[row.paper_id] if event.at > row.saved_since)
         row.news = [{"at": event.at} | wording.event_context(event) for event in news]
@@ -62,7 +62,7 @@ def page(request, token):
     context = {
         "token": token,
         "subscriber": subscriber,
-        "page": shown,
+        "page": saved_page,
         "saved": len(saved),
         "states": [
             ("", _("All"), len(saved)),
@@ -70,20 +70,20 @@ def page(request, token):
             ("read", pgettext("state", "Read"), len(saved) - unread),
         ],
         "labels": sorted(Counter(label for row in saved for label in row.label_list).items()),
-        "asked": asked,
-        "query": _query(asked),
-        "here": _query(asked | {"page": shown.number if shown.number > 1 else ""}),
-        "more": _query(asked).removeprefix("?"),
+        "asked": filters,
+        "query": _query(filters),
+        "here": _query(filters | {"page": saved_page.number if saved_page.number > 1 else ""}),
+        "more": _query(filters).removeprefix("?"),
         "removed": removed,
         "done": DONE.get(request.GET.get("done"), "") if changed else "",
-        "is_elsewhere": not any(row.is_changed for row in shown),
+        "is_elsewhere": not any(row.is_changed for row in saved_page),
         "limits": reading_list,
         "recommend_token": recommend_token(subscriber, token),
     }
     return render(request, "digest/saved.html", context)
 
 
-def _asked(request):
+def _filters(request):
     sent = request.GET
     return {
         "state": sent.get("state", "") if sent.get("state") in reading_list.STATES else "",
@@ -93,8 +93,8 @@ def _asked(request):
 
 
 def _query(values):
-    given = {name: value for name, value in values.items() if value}
-    return f"?{urlencode(given)}" if given else ""
+    params = {name: value for name, value in values.items() if value}
+    return f"?{urlencode(params)}" if params else ""
 
 
 def _anchor(paper):
@@ -142,6 +142,6 @@ def file(request, token, kind):
     """Return a file of the saved papers that the page would show, the earliest first."""
     write, content_type, suffix = FILES[kind]
     subscriber = tokens.subscriber_of("preferences", token)
-    rows = reading_list.matching(reading_list.saved(subscriber), **_asked(request))
+    rows = reading_list.matching(reading_list.saved(subscriber), **_filters(request))
     headers = {"Content-Disposition": f'attachment; filename="saved-papers.{suffix}"'}
     return HttpResponse(write(rows[::-1]), f"{content_type}; charset=utf-8", headers=headers)

@@ -88,7 +88,7 @@ class Results:
 
 
 def find(
-    asked: str,
+    query: str,
     *,
     page: int = 1,
     size: int = PAGE,
@@ -100,61 +100,61 @@ def find(
     Runs at most six SQL queries with an index, one more for each line with quotes, and three more
     with filters.
     """
-    asked = " ".join(asked.split())[:MAX_LENGTH]
-    if not asked:
-        return Results(asked)
-    named = identifiers.paper_by_id(asked)
-    arxiv_id = identifiers.arxiv_id(asked)
-    doi = "" if arxiv_id else identifiers.doi(asked)
-    if (arxiv_id or doi) and " " not in asked:
-        found = [named] if named else []
-        return Results(asked, _shown(found, asked), len(found), arxiv_id=arxiv_id, doi=doi)
+    query = " ".join(query.split())[:MAX_LENGTH]
+    if not query:
+        return Results(query)
+    exact_match = identifiers.paper_by_id(query)
+    arxiv_id = identifiers.arxiv_id(query)
+    doi = "" if arxiv_id else identifiers.doi(query)
+    if (arxiv_id or doi) and " " not in query:
+        papers = [exact_match] if exact_match else []
+        return Results(query, _results(papers, query), len(papers), arxiv_id=arxiv_id, doi=doi)
     index, model = search.in_use()
     unknown, suggestion, is_name = [], "", False
     if index is None:
         newest_ids = Paper.objects.order_by("-day").values("pk")[:MAX_TITLES]
-        found = Paper.objects.filter(pk__in=newest_ids, title__icontains=asked)
-        ids = list(found.values_list("pk", flat=True)[: search.MAX_RESULTS])
+        papers = Paper.objects.filter(pk__in=newest_ids, title__icontains=query)
+        ids = list(papers.values_list("pk", flat=True)[: search.MAX_RESULTS])
         count = len(ids)
     else:
         passing = filters.passing if filters.hides_some else None
-        ids, count, is_name = search.search(index, model, asked, newest=newest, passing=passing)
-        if not (is_name or queried_authors(asked)):
-            unknown = unknown_words(index.has_words, lines(asked))
-            suggestion = search.suggestion(model, asked, unknown)
-    if named:
-        count += named.pk not in ids
-        ids = list(dict.fromkeys([named.pk, *ids]))[: search.MAX_RESULTS]
+        ids, count, is_name = search.search(index, model, query, newest=newest, passing=passing)
+        if not (is_name or queried_authors(query)):
+            unknown = unknown_words(index.has_words, lines(query))
+            suggestion = search.suggestion(model, query, unknown)
+    if exact_match:
+        count += exact_match.pk not in ids
+        ids = list(dict.fromkeys([exact_match.pk, *ids]))[: search.MAX_RESULTS]
     page_ids = ids[size * (page - 1) : size * page]
     rows = Paper.objects.order_by().in_bulk(page_ids)
-    found = [rows[pk] for pk in page_ids if pk in rows]
+    papers = [rows[pk] for pk in page_ids if pk in rows]
     return Results(
-        asked,
-        _shown(found, asked),
+        query,
+        _results(papers, query),
         count,
         page,
         all=Paper.objects.filter(pk__in=ids).order_by().values_list("categories", named=True),
         pages=max(1, -(-len(ids) // size)),
         most=search.MAX_RESULTS if count > len(ids) == search.MAX_RESULTS else 0,
         is_plain=index is None,
-        has_no_terms=not (index is None or queries(asked)),
+        has_no_terms=not (index is None or queries(query)),
         is_name=is_name,
         unknown_words=unknown,
         suggestion=suggestion,
-        ignored_operators=operators(asked),
+        ignored_operators=operators(query),
     )
 
 
 # ---- What is shown
 
 
-def _shown(found, asked) -> list[Result]:
-    authors = queried_authors(asked)
-    wanted = () if authors else queries(asked)
-    terms = frozenset(term for query in wanted for term in query.terms)
+def _results(papers, query) -> list[Result]:
+    authors = queried_authors(query)
+    parsed = () if authors else queries(query)
+    terms = frozenset(term for query in parsed for term in query.terms)
     results = []
-    for paper in found:
-        title, byline = marked(paper.title, terms), _byline(paper.authors, authors or (asked,))
+    for paper in papers:
+        title, byline = marked(paper.title, terms), _byline(paper.authors, authors or (query,))
         results.append(Result(paper, title, byline, snippet(paper.abstract, terms)))
     return results
 
@@ -164,39 +164,39 @@ def _byline(authors, names):
     words = set(name_words(" ".join(authors)))
     likely = [name for name in names if not words.isdisjoint(name_words(name))]
     is_match = [any(is_called(author, name) for name in likely) for author in authors]
-    shown = list(range(len(authors)))
+    indices = list(range(len(authors)))
     if len(authors) > MAX_AUTHORS + 1:
-        shown = sorted(sorted(shown, key=lambda n: not is_match[n])[:MAX_AUTHORS])
+        indices = sorted(sorted(indices, key=lambda n: not is_match[n])[:MAX_AUTHORS])
     parts = [
-        f"<mark>{escape(authors[n])}</mark>" if is_match[n] else escape(authors[n]) for n in shown
+        f"<mark>{escape(authors[n])}</mark>" if is_match[n] else escape(authors[n]) for n in indices
     ]
     return mark_safe(", ".join(parts) + (" …" if len(parts) < len(authors) else ""))  # noqa: S308
 
 
-def snippet(abstract: str, wanted: frozenset[str]) -> SafeString:
+def snippet(abstract: str, terms: frozenset[str]) -> SafeString:
     """Return an abstract from the sentence on that contains the most of the terms."""
-    words = _matches(abstract, wanted)
+    words = _matches(abstract, terms)
     starts = [0, *accumulate(map(len, sentences(abstract)))]
-    found: dict[int, set[str]] = {}  # The terms of each sentence.
+    matches: dict[int, set[str]] = {}  # The terms of each sentence.
     for word in words:
-        found.setdefault(bisect(starts, word.start()) - 1, set()).update(_terms(word[0]) & wanted)
-    best = max(found, key=lambda n: (len(found[n]), -n), default=0)
-    shown = shortened(abstract[starts[best] : starts[best] + 2 * SNIPPET_COLUMNS], SNIPPET_COLUMNS)
-    return marked(f"… {shown}" if best else shown, wanted)
+        matches.setdefault(bisect(starts, word.start()) - 1, set()).update(_terms(word[0]) & terms)
+    best = max(matches, key=lambda n: (len(matches[n]), -n), default=0)
+    quote = shortened(abstract[starts[best] : starts[best] + 2 * SNIPPET_COLUMNS], SNIPPET_COLUMNS)
+    return marked(f"… {quote}" if best else quote, terms)
 
 
-def marked(text: str, wanted: frozenset[str]) -> SafeString:
+def marked(text: str, terms: frozenset[str]) -> SafeString:
     """Return a text as HTML in which the words with one of the terms are marked."""
-    parts, last = [], 0
-    for word in _matches(text, wanted):
-        parts.append(f"{escape(text[last : word.start()])}<mark>{escape(word[0])}</mark>")
-        last = word.end()
-    return mark_safe("".join([*parts, escape(text[last:])]))  # noqa: S308, all of it is escaped
+    parts, end = [], 0
+    for word in _matches(text, terms):
+        parts.append(f"{escape(text[end : word.start()])}<mark>{escape(word[0])}</mark>")
+        end = word.end()
+    return mark_safe("".join([*parts, escape(text[end:])]))  # noqa: S308, all of it is escaped
 
 
-def _matches(text, wanted):
+def _matches(text, terms):
     """Return the matches of words with one of the terms."""
-    return [word for word in WORD.finditer(text) if not wanted.isdisjoint(_terms(word[0]))]
+    return [word for word in WORD.finditer(text) if not terms.isdisjoint(_terms(word[0]))]
 
 
 @lru_cache(100_000)

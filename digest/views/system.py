@@ -43,8 +43,8 @@ def metrics(request):
     from digest.operations import metrics as figures
 
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    wanted = settings.METRICS_TOKEN
-    if not wanted or scheme.lower() != "bearer" or not constant_time_compare(token, wanted):
+    secret = settings.METRICS_TOKEN
+    if not secret or scheme.lower() != "bearer" or not constant_time_compare(token, secret):
         raise Http404
     try:
         text = figures.text()

@@ -87,8 +87,8 @@ class Command(base.Command):
         if subscriber is None:
             slugs = [topic.slug for topic in starter_topics.topics_of(FIELD)[:TOPICS]]
             topics = list(Topic.objects.filter(slug__in=slugs))
-            own = interests.read("\n".join(INTERESTS))
-            request = signup.SignUpRequest(TopicSelection.of(own, topics, []))
+            entries = interests.read("\n".join(INTERESTS))
+            request = signup.SignUpRequest(TopicSelection.of(entries, topics, []))
             letter = signup.subscribe(ADDRESS, request, source=CONSENT_SOURCE, now=now)
             self.sent += queue.deliver(letter.pk, now)
             subscriber = Subscriber.objects.with_address(ADDRESS).get()
@@ -100,21 +100,21 @@ class Command(base.Command):
     def _deliver(self, subscriber, now):
         """Plan and deliver today's digest now, whatever the hour, but only once a day."""
         today = schedule.local_day(now, subscriber.zone)
-        had = Digest.objects.filter(subscriber=subscriber, day=today).exists()
-        if not had:
+        has_digest = Digest.objects.filter(subscriber=subscriber, day=today).exists()
+        if not has_digest:
             Subscriber.objects.subscribed().filter(pk=subscriber.pk).update(next_due_at=now)
         plan.plan(now)
         queue.sweep(now)
         self.sent += rounds.deliver_due(clock.running_from(now))["accepted"]
         letter = subscriber.letters.filter(day=today).first()
-        said = letter.state_text if letter else _why_no_digest(subscriber, now)
-        self._say("Today's digest", f"{said}{' (in an earlier run)' if had else ''}")
+        outcome = letter.state_text if letter else _why_no_digest(subscriber, now)
+        self._say("Today's digest", f"{outcome}{' (in an earlier run)' if has_digest else ''}")
         outbox = Path(settings.DATA_DIR) / "outbox"
-        where = outbox if settings.EMAIL_URL.startswith("file:") else "the mail server"
-        self._say("Emails", f"{self.sent} delivered in this run, to {where}")
+        destination = outbox if settings.EMAIL_URL.startswith("file:") else "the mail server"
+        self._say("Emails", f"{self.sent} delivered in this run, to {destination}")
 
-    def _say(self, what, where):
-        self.stdout.write(f"{what + ':':<17}{where}")
+    def _say(self, label, text):
+        self.stdout.write(f"{label + ':':<17}{text}")
 
 
 def _why_no_digest(subscriber, now):

@@ -53,7 +53,7 @@ class Command(BaseCommand):
         if wrong:
             raise CommandError(f"{counted(wrong, 'problem')} found.", returncode=1)
 
-    def _report_test(self, what, is_sent, said):
+    def _report_test(self, label, is_sent, text):
         """Print the result of a test. Return the number of problems."""
-        self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {what + ':':<15} {said}")
+        self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {label + ':':<15} {text}")
         return int(not is_sent)

@@ -19,11 +19,11 @@ class Command(base.Command):
         from digest.papers import harvest, registry
 
         names = SourceConfig.objects.values_list("name", flat=True)
-        known = ", ".join(names)
+        all_names = ", ".join(names)
         if unknown := ", ".join(sorted(set(sources) - set(names))):
-            raise CommandError(f"Unknown source: {unknown}. Choose from: {known}.")
+            raise CommandError(f"Unknown source: {unknown}. Choose from: {all_names}.")
         if not (sources := sources or registry.enabled()):
-            raise CommandError(f"No source is on. Name one: {known}.")
+            raise CommandError(f"No source is on. Name one: {all_names}.")
         failed, new = [], 0
         for name in sources:
             self.stdout.write(f"Fetching from {name}. This may take minutes.")

@@ -59,12 +59,12 @@ class Command(base.Command):
         """Return by how much to move days, so that the last in all files is `shift_to`, or None."""
         if shift_to is None:
             return None
-        last = date.min
+        last_day = date.min
         with self._progress() as progress, suppress(OSError):  # Reported when it is stored.
             for path in paths:
                 for record in self._read(path, progress, "finding the last day", quiet=True):
-                    last = max(last, record.day or last)
-        return shift_to - last if last > date.min else None
+                    last_day = max(last_day, record.day or last_day)
+        return shift_to - last_day if last_day > date.min else None
 
     def _import(self, path, now, shift):
         """Store one file. Return whether it was read to its end."""

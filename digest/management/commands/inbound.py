@@ -57,4 +57,5 @@ class Command(base.Command):
             counts = mailboxes.empty(box, timezone.now())
         except mailboxes.MailboxError as trouble:
             raise CommandError(f"{trouble}.") from None
-        self.stdout.write(", ".join(f"{n} {what}" for what, n in counts.items()) or "No messages.")
+        parts = [f"{count} {outcome}" for outcome, count in counts.items()]
+        self.stdout.write(", ".join(parts) or "No messages.")

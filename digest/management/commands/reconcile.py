@@ -24,25 +24,25 @@ class Command(base.Command):
 
     def handle(self, *, since, dry_run, **options):
         try:
-            found = reconcile(timezone.now(), since, dry_run=dry_run)
+            report = reconcile(timezone.now(), since, dry_run=dry_run)
         except Refused as reason:
             raise CommandError(str(reason)) from None
         self.stdout.write(
-            f"Sent since {found.since:%Y-%m-%d %H:%M} UTC: {found.waiting:,} of the queued emails "
-            f"and {counted(found.lost, 'digest')} missing from this database."
+            f"Sent since {report.since:%Y-%m-%d %H:%M} UTC: {report.waiting:,} of the queued "
+            f"emails and {counted(report.lost, 'digest')} missing from this database."
         )
-        if found.unlisted:
+        if report.unlisted:
             self.stdout.write(
-                f"The papers of {counted(found.unlisted, 'missing digest')} are unknown. These "
+                f"The papers of {counted(report.unlisted, 'missing digest')} are unknown. These "
                 f"subscribers get no paper that was new by then."
             )
-        if found.goodbyes:
-            who = counted(found.goodbyes, "subscriber")
+        if report.goodbyes:
+            subscribers = counted(report.goodbyes, "subscriber")
             self.stdout.write(
-                f"{who} had unsubscribed since and would get emails again. Find them before you "
-                f"resume sending, as docs/maintenance.md explains."
+                f"{subscribers} had unsubscribed since and would get emails again. Find them "
+                f"before you resume sending, as docs/maintenance.md explains."
             )
-        if dry_run or not (found.waiting or found.lost):
+        if dry_run or not (report.waiting or report.lost):
             self.stdout.write("Nothing was changed.")
         else:
             self.stdout.write("These emails are now recorded as sent.")

@@ -37,10 +37,10 @@ class Command(base.Command):
 
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():
-            wanting = Subscriber.objects.subscribed().filter(next_due_at__isnull=False)
-            due = wanting.order_by("next_due_at").values_list("next_due_at", flat=True).first()
-            then = f" The next one is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
-            self.stdout.write(f"No digests due.{then}")
+            scheduled = Subscriber.objects.subscribed().filter(next_due_at__isnull=False)
+            due = scheduled.order_by("next_due_at").values_list("next_due_at", flat=True).first()
+            next_text = f" The next one is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
+            self.stdout.write(f"No digests due.{next_text}")
             return
         from digest.planning import plan  # numpy, which an idle minute need not import.
 
@@ -51,17 +51,17 @@ class Command(base.Command):
         )
 
     def _deliver(self, clock_now):
-        ended = rounds.deliver_due(clock_now)
-        due = counted(sum(ended.values()), "due email")
-        self.stdout.write(f"Sent {ended['accepted']:,} of {due}.")
+        counts = rounds.deliver_due(clock_now)
+        due = counted(sum(counts.values()), "due email")
+        self.stdout.write(f"Sent {counts['accepted']:,} of {due}.")
         self._print_stop_reason(clock_now())
 
     def _dry_run(self, now):
         due = counted(Subscriber.objects.due(now).count(), "digest")
         planned = "none is planned" if circuit_breaker.is_stopped() else _would_be_planned(now)
         queued = counted(Letter.objects.due(now).count(), "queued email")
-        then = "wait" if circuit_breaker.current().blocked_reason(now) else "be sent"
-        self.stdout.write(f"{due} due: {planned}. {queued} would {then}. Nothing was changed.")
+        fate = "wait" if circuit_breaker.current().blocked_reason(now) else "be sent"
+        self.stdout.write(f"{due} due: {planned}. {queued} would {fate}. Nothing was changed.")
         self._print_stop_reason(now)
 
     def _print_stop_reason(self, now):

@@ -56,9 +56,9 @@ class Command(base.Command):
         for row in result:
             if row.is_new() or row.is_update():
                 self.stdout.write(f"{row.import_type}: {row.object_repr}")
-        new, changed, same = (result.totals[name] for name in ("new", "update", "skip"))
-        written = " Nothing was changed." if dry_run else ""
-        self.stdout.write(f"{new} new, {changed} changed, {same} unchanged.{written}")
+        new, changed, unchanged = (result.totals[name] for name in ("new", "update", "skip"))
+        note = " Nothing was changed." if dry_run else ""
+        self.stdout.write(f"{new} new, {changed} changed, {unchanged} unchanged.{note}")
 
 
 def _errors_in(result):

@@ -19,11 +19,11 @@ def requests_for(ids: list[str]) -> list[dict[str, str]]:
 
     Other ids than arXiv's are left out: the API would refuse the whole request.
     """
-    kinds = (records.NEW_ID, records.OLD_ID)
-    known = sorted({name for name in ids if any(kind.fullmatch(name) for kind in kinds)})
+    forms = (records.NEW_ID, records.OLD_ID)
+    arxiv_ids = sorted({text for text in ids if any(form.fullmatch(text) for form in forms)})
     return [
         {"id_list": ",".join(batch), "max_results": str(len(batch))}
-        for batch in batched(known, MAX_IDS)
+        for batch in batched(arxiv_ids, MAX_IDS)
     ]
 
 
@@ -32,17 +32,17 @@ def parse(body: bytes) -> tuple[list[Record], list[str]]:
     root = xml.parse(body)
     if root.tag != f"{ATOM}feed":
         raise MalformedFeed("this is XML, but no Atom feed")
-    good, bad = [], []
+    papers, errors = [], []
     for entry in root.iterfind(f"{ATOM}entry"):
-        name = entry.findtext(f"{ATOM}id", "").strip()
-        if "arxiv.org/api/errors" in name:
-            said = records.plain(entry.findtext(f"{ATOM}summary", ""), 200)
-            raise MalformedFeed(f"arXiv's API answers: {said}")
+        url = entry.findtext(f"{ATOM}id", "").strip()
+        if "arxiv.org/api/errors" in url:
+            message = records.plain(entry.findtext(f"{ATOM}summary", ""), 200)
+            raise MalformedFeed(f"arXiv's API answers: {message}")
         try:
-            good.append(_record(entry))
+            papers.append(_record(entry))
         except BadRecord as error:
-            bad.append(f"{records.plain(name, 80).rpartition('/abs/')[2]}: {error}")
-    return good, bad
+            errors.append(f"{records.plain(url, 80).rpartition('/abs/')[2]}: {error}")
+    return papers, errors
 
 
 def _record(entry: Element) -> Record:
@@ -51,8 +51,8 @@ def _record(entry: Element) -> Record:
 
     authors = [xml.text(author, f"{ATOM}name") for author in entry.iterfind(f"{ATOM}author")]
     # The primary category first. The terms include classes of ACM and MSC.
-    named = [*entry.iterfind(f"{ARXIV}primary_category"), *entry.iterfind(f"{ATOM}category")]
-    terms = taxonomy.merged([element.get("term", "") for element in named])
+    elements = [*entry.iterfind(f"{ARXIV}primary_category"), *entry.iterfind(f"{ATOM}category")]
+    terms = taxonomy.merged([element.get("term", "") for element in elements])
     try:
         day = calendar.announcement_of(datetime.fromisoformat(text("published").strip()))
     except (ValueError, OverflowError):

@@ -27,7 +27,7 @@ class Page:
     """One page of a list. `token` is for the next page, and empty on the last."""
 
     records: list[Record] = field(default_factory=list)
-    bad: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     datestamps: list[date] = field(default_factory=list)
     token: str = ""
@@ -43,8 +43,8 @@ def params(begin: date, category: str, token: str) -> dict[str, str]:
     """Return the parameters of a request for the changes since a day, or for the next page."""
     if token:
         return {"verb": "ListRecords", "resumptionToken": token}
-    asked = {"verb": "ListRecords", "metadataPrefix": "arXivRaw", "from": begin.isoformat()}
-    return asked | ({"set": set_of(category)} if category else {})
+    query = {"verb": "ListRecords", "metadataPrefix": "arXivRaw", "from": begin.isoformat()}
+    return query | ({"set": set_of(category)} if category else {})
 
 
 def set_of(category: str) -> str:
@@ -58,17 +58,17 @@ def parse(body: bytes) -> Page:
     if root.tag != f"{OAI}OAI-PMH":
         raise MalformedFeed("this is XML, but no answer of OAI-PMH")
     if (error := root.find(f"{OAI}error")) is not None:
-        code, said = error.get("code", ""), error.text or ""
+        code, message = error.get("code", ""), error.text or ""
         if code == "noRecordsMatch":
             return Page()
         if code == "badResumptionToken":
-            raise ExpiredToken(said)
-        raise MalformedFeed(f"OAI-PMH answers {code}: {records.plain(said, 200)}")
-    listed = root.find(f"{OAI}ListRecords")
-    if listed is None:
+            raise ExpiredToken(message)
+        raise MalformedFeed(f"OAI-PMH answers {code}: {records.plain(message, 200)}")
+    record_list = root.find(f"{OAI}ListRecords")
+    if record_list is None:
         raise MalformedFeed("this OAI-PMH answer holds no list")
-    page = Page(token=listed.findtext(f"{OAI}resumptionToken", "").strip())
-    for element in listed.iterfind(f"{OAI}record"):
+    page = Page(token=record_list.findtext(f"{OAI}resumptionToken", "").strip())
+    for element in record_list.iterfind(f"{OAI}record"):
         _read(element, page)
     return page
 
@@ -84,7 +84,7 @@ def _read(element: Element, page: Page) -> None:
         else:
             page.records.append(_record(element))
     except BadRecord as error:
-        page.bad.append(f"{name}: {error}")
+        page.errors.append(f"{name}: {error}")
     with suppress(ValueError, AttributeError):
         stamp = header.findtext(f"{OAI}datestamp", "").strip()[:10]
         page.datestamps.append(date.fromisoformat(stamp))

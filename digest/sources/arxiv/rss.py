@@ -27,7 +27,7 @@ class Feed:
     category: str
     day: date | None
     records: list[Record]
-    bad: list[str]
+    errors: list[str]
     items: int
 
 
@@ -38,21 +38,21 @@ def parse(body: bytes, category: str) -> Feed:
     if root.tag != "rss" or channel is None:
         raise MalformedFeed("this is XML, but no RSS feed")
     if channel.findtext("title", "").startswith("Feed error"):
-        said = records.plain(channel.findtext("description", ""), 200)
-        raise MalformedFeed(f"arXiv answers: {said}")
+        message = records.plain(channel.findtext("description", ""), 200)
+        raise MalformedFeed(f"arXiv answers: {message}")
     items = channel.findall("item")
     # The day of most items.
     days = Counter(day for item in items if (day := _day(item.findtext("pubDate", ""))))
     feed_day = max(days, key=days.get, default=_day(channel.findtext("pubDate", "")))
-    good, bad = [], []
+    papers, errors = [], []
     for item in items:
         try:
-            good.append(_record(item, feed_day))
+            papers.append(_record(item, feed_day))
         except BadRecord as error:
             name = item.findtext("guid") or item.findtext("link") or "an item"
             name = records.plain(name.replace(xml.BROKEN, "?"), 80)
-            bad.append(f"{name.removeprefix('oai:arXiv.org:')}: {error}")
-    return Feed(category, feed_day, good, bad, len(items))
+            errors.append(f"{name.removeprefix('oai:arXiv.org:')}: {error}")
+    return Feed(category, feed_day, papers, errors, len(items))
 
 
 def _record(item: Element, feed_day: date | None) -> Record:
@@ -82,8 +82,8 @@ def _kind(item):
     kind = item.findtext(f"{ARXIV}announce_type", "").strip()
     if kind in KINDS:
         return kind
-    said = re.search(r"Announce Type:\s*([a-z-]+)", item.findtext("description", ""))
-    return said[1] if said and said[1] in KINDS else ""
+    match = re.search(r"Announce Type:\s*([a-z-]+)", item.findtext("description", ""))
+    return match[1] if match and match[1] in KINDS else ""
 
 
 def _day(text):

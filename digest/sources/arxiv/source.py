@@ -90,30 +90,29 @@ class ArXiv:
     def look_up(self, web: Web, ids: list[str]) -> Iterator[Batch]:
         """Yield these papers, without those that arXiv doesn't have."""
         for params in api.requests_for(ids):
-            good, bad = api.parse(web.get(self.api, params, cache_for=API_CACHE).body)
-            yield Batch(good, bad)
+            yield Batch(*api.parse(web.get(self.api, params, cache_for=API_CACHE).body))
 
     def _daily(self, web, today, position):
         position = self._position_today(today, position)
-        known: set[str] = set()
-        broken = []
-        for category, following in pairwise([*self.categories, None]):
+        feed_ids: set[str] = set()
+        failures = []
+        for category, next_category in pairwise([*self.categories, None]):
             if self._is_behind(category, position):
-                known |= self._ids_read_before(web, category)
+                feed_ids |= self._ids_read_before(web, category)
                 continue
             batch, failure = self._feed(web, category, today)
-            known |= {record.id for record in batch.records}
-            broken += [failure] if failure else []
-            if following:
-                ahead = replace(position, category=following)
+            feed_ids |= {record.id for record in batch.records}
+            failures += [failure] if failure else []
+            if next_category:
+                next_position = replace(position, category=next_category)
             else:
-                ahead = self._list_from(position.start, position.run)
-            yield replace(batch, cursor=str(ahead))
+                next_position = self._list_from(position.start, position.run)
+            yield replace(batch, cursor=str(next_position))
         if position.step == "rss":
             position = self._list_from(position.start, position.run)
-        yield from self._lists_from(web, self._valid(position), known, today)
-        if broken:  # All else is stored, but the run is incomplete.
-            raise broken[0]
+        yield from self._lists_from(web, self._valid(position), feed_ids, today)
+        if failures:  # All else is stored, but the run is incomplete.
+            raise failures[0]
 
     def _position_today(self, today, position):
         """Return the position of today's run. Its list includes what an earlier run left out."""
@@ -148,8 +147,8 @@ class ArXiv:
             note = f"The feed of {category} can't be read: {error}"
             return Batch([], category=category, state="incomplete", note=note), error
         state, note = _state_of(feed, calendar.latest_announcement_day(today))
-        listed = {"day": feed.day, "category": category, "state": state, "note": note}
-        return Batch(feed.records, feed.bad, **listed), None
+        fields = {"day": feed.day, "category": category, "state": state, "note": note}
+        return Batch(feed.records, feed.errors, **fields), None
 
     def _list_from(self, start, run):
         return HarvestCursor("oai", run, start, start, self._lists[0])
@@ -164,37 +163,37 @@ class ArXiv:
         is_valid = position.category in self._lists
         return position if is_valid else self._list_from(position.start, position.run)
 
-    def _lists_from(self, web, position, known, expected):
-        """Yield the rest of the lists. Of the `expected` day, feeds should have all papers."""
+    def _lists_from(self, web, position, feed_ids, expected_day):
+        """Yield the rest of the lists. On the expected day, feeds should have all papers."""
         while position:
-            rest = self._lists[self._lists.index(position.category) + 1 :]
-            after = None
-            if rest:
-                after = replace(position, begin=position.start, category=rest[0], token="")
-            for page, ahead in self._pages(web, position):
-                cursor = ahead if ahead and ahead.token else after
-                yield _list_batch(page, known, expected, str(cursor or ""), is_circular=not ahead)
-            position = after
+            remaining = self._lists[self._lists.index(position.category) + 1 :]
+            next_list = None
+            if remaining:
+                next_list = replace(position, begin=position.start, category=remaining[0], token="")
+            for page, next_page in self._pages(web, position):
+                cursor = str((next_page if next_page and next_page.token else next_list) or "")
+                yield _list_batch(page, feed_ids, expected_day, cursor, is_circular=not next_page)
+            position = next_list
 
     def _pages(self, web, position) -> Iterator[tuple[Page, HarvestCursor | None]]:
         """Yield each page with the position after it, or None if the list repeats itself."""
-        tokens, before, began_anew = set(), None, set()
+        tokens, previous_ids, restarted_from = set(), None, set()
         while True:
             try:
-                asked = oai_pmh.params(position.begin, position.category, position.token)
-                page = oai_pmh.parse(web.get(self.oai, asked).body)
+                params = oai_pmh.params(position.begin, position.category, position.token)
+                page = oai_pmh.parse(web.get(self.oai, params).body)
             except ExpiredToken:
-                if not position.token or position.begin in began_anew:
+                if not position.token or position.begin in restarted_from:
                     raise MalformedFeed("OAI-PMH refuses the tokens that it gives") from None
-                began_anew.add(position.begin)
-                tokens, before, position = set(), None, replace(position, token="")
+                restarted_from.add(position.begin)
+                tokens, previous_ids, position = set(), None, replace(position, token="")
                 continue
             ids = {record.id for record in page.records}
             tokens.add(position.token)
-            if page.token and (page.token in tokens or ids == before):
+            if page.token and (page.token in tokens or ids == previous_ids):
                 yield page, None
                 return
-            before = ids
+            previous_ids = ids
             begin = max(position.begin, page.complete_before or position.begin)
             position = replace(position, begin=begin, token=page.token)
             yield page, position
@@ -202,34 +201,34 @@ class ArXiv:
                 return
 
 
-def _state_of(feed, expected):
+def _state_of(feed, expected_day):
     """Return the state of a feed, of which the expected day should be there, and a note."""
     if not feed.items:
         return "empty", ""
-    if feed.day is None or feed.day < expected:
-        return "stale", f"It should show {expected}, but shows {feed.day or 'no day'}."
+    if feed.day is None or feed.day < expected_day:
+        return "stale", f"It should show {expected_day}, but shows {feed.day or 'no day'}."
     if feed.items >= rss.MAX_ITEMS:
         return "incomplete", f"It stops at {feed.items} entries."
     return "fresh", ""
 
 
-def _list_batch(page, known, expected, cursor, is_circular):
+def _list_batch(page, feed_ids, expected_day, cursor, is_circular):
     """Return a page of the list as a batch, with a note on papers missing in the feeds."""
-    of_day = [record for record in page.records if expected and record.day == expected]
-    missing = [record.id for record in of_day if record.id not in known]
+    of_day = [record for record in page.records if expected_day and record.day == expected_day]
+    missing = [record.id for record in of_day if record.id not in feed_ids]
     notes = []
     if missing:
         examples = ", ".join(missing[:5]) + ("…" if len(missing) > 5 else "")
-        notes.append(f"Not in the feeds of {expected}: {len(missing)} ({examples}).")
+        notes.append(f"Not in the feeds of {expected_day}: {len(missing)} ({examples}).")
     if page.deleted:
         notes.append(f"Deleted at arXiv: {', '.join(page.deleted[:5])}.")
     if is_circular:
         notes.append("The list goes round in circles: its end is missing.")
     return Batch(
         page.records,
-        page.bad,
+        page.errors,
         cursor=cursor,
-        day=expected if of_day else None,
+        day=expected_day if of_day else None,
         state="incomplete" if missing or is_circular else "",
         note=" ".join(notes),
     )

@@ -62,10 +62,10 @@ def harvested(names: list[str]) -> list[str]:
     names = list(filter(None, map(str.strip, names)))
     for name in names:
         if name not in HARVESTED:
-            like = nearest(name)
+            suggestion = nearest(name)
             examples = "they are like cs.LG, and archives like cs."
-            meant = f"did you mean {like}?" if like else examples
-            raise ValueError(f"{name} is not an arXiv category: {meant}")
+            hint = f"did you mean {suggestion}?" if suggestion else examples
+            raise ValueError(f"{name} is not an arXiv category: {hint}")
     return list(dict.fromkeys(names))
 
 
@@ -91,15 +91,15 @@ def category_names(text: str) -> tuple[str, ...]:
     titles = [*TITLED.finditer(text)] if "(" in text else []  # Called for each topic.
     for title in reversed(titles):  # They have commas.
         name = CATEGORIES.get(named(title[1]), "")
-        before = text[: title.start()]
-        if name and before.lower().endswith(name.lower()):
-            text = before[: -len(name)] + title[1] + text[title.end() :]
+        prefix = text[: title.start()]
+        if name and prefix.lower().endswith(name.lower()):
+            text = prefix[: -len(name)] + title[1] + text[title.end() :]
     names = [PREFIX.sub("", name) for name in SEPARATOR.split(text.strip()) if name]
-    found = [_meant(name) for name in names]
-    return tuple(dict.fromkeys(chain.from_iterable(found))) if all(found) else ()
+    categories = [_categories_of(name) for name in names]
+    return tuple(dict.fromkeys(chain.from_iterable(categories))) if all(categories) else ()
 
 
-def _meant(name: str) -> tuple[str, ...]:
+def _categories_of(name: str) -> tuple[str, ...]:
     archive = name.lower()
     if archive in NO_WORDS:
         return tuple(name for name in CATEGORIES if archive_of(name) == archive)
@@ -113,8 +113,8 @@ def nearest(text: str) -> str:
     ('cs.LG', 'cs.CL', 'quant-ph', '')
     """
     names = {name.lower(): name for name in HARVESTED}
-    near = get_close_matches(text.lower(), sorted(names), n=1)
-    return CLOSED.get(text.lower()) or (names[near[0]] if near else "")
+    matches = get_close_matches(text.lower(), sorted(names), n=1)
+    return CLOSED.get(text.lower()) or (names[matches[0]] if matches else "")
 
 
 def archive_of(category: str) -> str:

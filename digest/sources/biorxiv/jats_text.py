@@ -12,7 +12,7 @@ GREEK_NAMES = """
     tau upsilon phi chi psi omega
     """.split()  # noqa: SIM905, a list of quoted words is harder to read
 GREEK = dict(zip(GREEK_NAMES, "αβγδεζηθικλμνξοπρστυφχψω", strict=True))
-NAMED = {
+SYMBOLS = {
     **GREEK,
     **{name.title(): letter.upper() for name, letter in GREEK.items()},
     **{f"superscript {digit}": raised for digit, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
@@ -22,7 +22,7 @@ NAMED = {
 }
 #: A single letter in brackets may be a set, or a concentration.
 BRACKETED = {
-    **{name: sign for name, sign in NAMED.items() if len(name) > 1},
+    **{name: sign for name, sign in SYMBOLS.items() if len(name) > 1},
     **{"~": "∼", "~=": "≃", "-": "–", "bullet": "•", "isin": "∈"},
     **{"&ge;": "≥", "&le;": "≤", "-&gt;": "→"},
 }
@@ -77,10 +77,10 @@ def abstract(text: str) -> str:
     ('Bread rises.', 'Background: Bread rises.')
     """
     text = spelt(text)
-    own = OF_ABSTRACT.match(text)
-    return HEADING.sub(r"\1: ", text[own.end() :] if own else text)
+    heading = OF_ABSTRACT.match(text)
+    return HEADING.sub(r"\1: ", text[heading.end() :] if heading else text)
 
 
-def _sign(found):
-    braced, bracketed = found.groups()
-    return NAMED.get(braced, found[0]) if braced else BRACKETED.get(bracketed, found[0])
+def _sign(match):
+    braced, bracketed = match.groups()
+    return SYMBOLS.get(braced, match[0]) if braced else BRACKETED.get(bracketed, match[0])

@@ -84,45 +84,47 @@ class BioRxiv:
             first = day_of(cursor.removeprefix(JOURNALS_CURSOR), today) or first
         else:
             begin = first_day(cursor, today, since)
-            yield from self._posted(web, begin, today, end=f"{JOURNALS_CURSOR}{first}")
+            yield from self._posted(web, begin, today, end_cursor=f"{JOURNALS_CURSOR}{first}")
         yield from self._published(web, first, today)
 
-    def _posted(self, web, day, today, end):
-        """Yield the posted papers. The cursor after the last day is `end`.
+    def _posted(self, web, day, today, end_cursor):
+        """Yield the posted papers. The cursor after the last day is `end_cursor`.
 
         A day that can't be read is skipped with a note. After two in a row, the error is raised.
         """
-        left_out: date | None = None
+        skipped_day: date | None = None
         while day <= today:
-            following = day + timedelta(days=1)
+            next_day = day + timedelta(days=1)
             listing = _Listing(day, partial(_record, server=self.name, day=day))
             try:
                 self._read_pages(listing, web, "details")
-            except (Refused, Unavailable, MalformedFeed) as why:
-                listing.problem = f"The list of {day} broke off after {listing.pages_read}: {why}."
-                yield listing.batch(cursor=str(left_out or day), today=today)
-                if left_out or day == today:
+            except (Refused, Unavailable, MalformedFeed) as error:
+                pages = listing.pages_read
+                listing.problem = f"The list of {day} broke off after {pages}: {error}."
+                yield listing.batch(cursor=str(skipped_day or day), today=today)
+                if skipped_day or day == today:
                     raise
-                left_out = day
+                skipped_day = day
             else:
-                yield listing.batch(cursor=str(following) if day < today else end, today=today)
-                left_out = None
-            day = following
+                cursor = str(next_day) if day < today else end_cursor
+                yield listing.batch(cursor=cursor, today=today)
+                skipped_day = None
+            day = next_day
 
     def _published(self, web, day, today):
         """Yield the papers that journals published. An error becomes a note."""
         while day <= today:
-            following = day + timedelta(days=1)
+            next_day = day + timedelta(days=1)
             listing = _Listing(day, partial(_publication, server=self.name))
             try:
                 self._read_pages(listing, web, "pubs", cache_for=JOURNAL_CACHE)
             except (Refused, Unavailable, MalformedFeed) as error:
                 yield Batch([], note=f"What journals published can't be read: {error}.")
                 return
-            found, end = list(listing.found.values()), day == today
-            cursor = "" if end else f"{JOURNALS_CURSOR}{following}"
-            yield Batch(found, listing.bad, cursor=cursor, note=listing.problem)
-            day = following
+            cursor = f"{JOURNALS_CURSOR}{next_day}" if day < today else ""
+            publications = list(listing.records.values())
+            yield Batch(publications, listing.errors, cursor=cursor, note=listing.problem)
+            day = next_day
 
     def _read_pages(self, listing, web, kind, cache_for=timedelta(0)):
         """Read all pages of a day's list."""
@@ -155,7 +157,7 @@ class _Listing(Listing):
 
     def add(self, rows: list, position: int | None, total: int | None) -> None:
         """Add a page: its rows, the number of the first, and the number of all rows."""
-        before, asked = len(self.keys), self.rows
+        key_count, first_row = len(self.keys), self.rows
         for row in rows:
             self.rows += 1
             self._add(row)
@@ -166,7 +168,7 @@ class _Listing(Listing):
         is_short = len(rows) < MIN_ROWS
         is_all = is_short if self.total is None else self.rows >= self.total
         self.is_read = is_all or not rows
-        self.problem = self._problem(position, asked, is_again=len(self.keys) == before)
+        self.problem = self._problem(position, first_row, is_again=len(self.keys) == key_count)
 
     def _add(self, row):
         key = _key(row)
@@ -178,15 +180,15 @@ class _Listing(Listing):
                 raise BadRecord("it is no paper's row")
             record = self.parse(row)
         except BadRecord as error:
-            self.bad.append(f"{_name(row) or f'{self.day}, row {self.rows}'}: {error}")
+            self.errors.append(f"{_name(row) or f'{self.day}, row {self.rows}'}: {error}")
             return
-        known = self.found.get(record.id)
-        self.found[record.id] = _merge(known, record) if known else record
+        earlier_version = self.records.get(record.id)
+        self.records[record.id] = _merge(earlier_version, record) if earlier_version else record
 
-    def _problem(self, position, asked, is_again):
+    def _problem(self, position, first_row, is_again):
         """Return why the list is incomplete, or an empty string."""
-        if position not in (None, asked):
-            return f"Of {self.day}, row {asked} was asked for, and came from row {position}."
+        if position not in (None, first_row):
+            return f"Of {self.day}, row {first_row} was asked for, and came from row {position}."
         if self.missing and self.is_read:
             return f"Of {self.total} rows of {self.day}, {self.missing} did not come."
         if self.is_read:
@@ -201,11 +203,11 @@ class _Listing(Listing):
         return replace(batch, state=state, missing=self.missing)
 
 
-def _merge(one: Record, other: Record) -> Record:
+def _merge(*versions: Record) -> Record:
     """Return the later version of a paper, with the day of the earlier one."""
-    first, last = sorted((one, other), key=lambda record: record.version or 0)
-    announced = {"day_is_estimate": first.day_is_estimate, "announced_as": first.announced_as}
-    return replace(last, day=first.day, **announced)
+    first, last = sorted(versions, key=lambda record: record.version or 0)
+    announcement = {"day_is_estimate": first.day_is_estimate, "announced_as": first.announced_as}
+    return replace(last, day=first.day, **announcement)
 
 
 def _answer(body) -> tuple[list, int | None, int | None]:
@@ -282,25 +284,25 @@ def _record(row, server, day) -> Record:
 
 def _publication(row, server) -> Record:
     """Return the journal and DOI of a published paper."""
-    doi, published = _doi(text_of(row, "preprint_doi")), _doi(text_of(row, "published_doi"))
-    if not doi or not published:
+    doi, journal_doi = _doi(text_of(row, "preprint_doi")), _doi(text_of(row, "published_doi"))
+    if not doi or not journal_doi:
         raise BadRecord("it has not both DOIs")
     journal = records.plain(text_of(row, "published_journal"), 500)
-    journal = journal if journal not in ("", "NA") else f"doi:{published}"
-    return records.publication(records.canonical_id(f"{server}:{doi}"), journal, published)
+    journal = journal if journal not in ("", "NA") else f"doi:{journal_doi}"
+    return records.publication(records.canonical_id(f"{server}:{doi}"), journal, journal_doi)
 
 
 def _doi(text) -> str:
     """Return a DOI in lower case, or an empty string."""
-    found = DOI.fullmatch(text.strip())
-    return found[1].lower() if found else ""
+    match = DOI.fullmatch(text.strip())
+    return match[1].lower() if match else ""
 
 
 def _accepted_on(doi) -> date:
     """Return the date in a DOI, or the last day before DOIs had dates."""
-    found = DATED.fullmatch(doi)
+    match = DATED.fullmatch(doi)
     try:
-        return max(date(*map(int, found.groups())), LAST_UNDATED) if found else LAST_UNDATED
+        return max(date(*map(int, match.groups())), LAST_UNDATED) if match else LAST_UNDATED
     except ValueError:
         return LAST_UNDATED
 
@@ -309,6 +311,6 @@ def natural_order(name):
     """Return a name such as `Roe, K. L.` with the given names first."""
     parts = [" ".join(part.split()) for part in name.split(",")]
     suffixes = [part for part in parts[1:] if part.casefold() in fields.SUFFIXES]
-    given = [part for part in parts[1:] if part.casefold() not in fields.SUFFIXES]
+    given_names = [part for part in parts[1:] if part.casefold() not in fields.SUFFIXES]
     # With more parts, the order is unknown.
-    return " ".join([*given, parts[0], *suffixes]) if len(given) < 2 else name
+    return " ".join([*given_names, parts[0], *suffixes]) if len(given_names) < 2 else name

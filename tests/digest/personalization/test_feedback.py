@@ -441,8 +441,8 @@ def test_feedback_of_one_subscriber_does_not_change_others_in_the_shard(world):
 def test_learning_is_done_once_and_again_when_it_is_old(world):
     someone = taught(subscriber(), "more", world["roads"][0])
     assert feedback.learn(NOW + DAY) == 0
-    assert feedback.learn(NOW + ReaderModel.FRESH + DAY) == 1
-    assert ReaderModel.objects.get().fitted_at == NOW + ReaderModel.FRESH + DAY
+    assert feedback.learn(NOW + ReaderModel.MAX_FIT_AGE + DAY) == 1
+    assert ReaderModel.objects.get().fitted_at == NOW + ReaderModel.MAX_FIT_AGE + DAY
     assert themes_of(someone) == "rrrrr"
 
 

@@ -62,7 +62,7 @@ def test_a_word_taken_out_is_out_at_once_and_stays_out(client, someone, clock, w
     assert heaviest not in words_of(someone)
     say(someone, "more", *world["roads"][:4], now=NOW + 6 * SECOND)
     feedback.learn(NOW + DAY)
-    feedback.learn(NOW + DAY + ReaderModel.FRESH + SECOND)
+    feedback.learn(NOW + DAY + ReaderModel.MAX_FIT_AGE + SECOND)
     assert second in words_of(someone)
     assert heaviest not in words_of(someone)
 
@@ -123,7 +123,7 @@ def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(clie
     response = client.post(address("feedback", someone), sent)
     assert "Personalization is off" in text_of(response)
     assert feedback.learn(NOW + DAY) == 0
-    assert feedback.learn(NOW + ReaderModel.FRESH + 2 * DAY) == 0
+    assert feedback.learn(NOW + ReaderModel.MAX_FIT_AGE + 2 * DAY) == 0
     assert words_of(someone) == []
     assert picks_of(someone) == picks_of(quiet)
     assert Feedback.objects.count() == 2, "The feedback is kept."

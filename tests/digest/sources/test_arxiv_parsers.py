@@ -36,7 +36,7 @@ def in_list(versions=1, **fields):
     moments = [datetime(2026, 6, 1 + number, 15, tzinfo=UTC) for number in range(versions)]
     row = Known(paper(**fields), DAY, moments)
     page = oai_page(f"<record>{header(row.paper['id'])}{arxiv.oai_raw(row)}</record>")
-    assert not page.bad
+    assert not page.errors
     return page.records[0]
 
 
@@ -101,7 +101,7 @@ def test_one_bad_item_is_one_bad_record():
     body = feed(paper(id="2606.00001"), paper(id="2606.00002", title=" "), paper(id="oops"))
     parsed = rss.parse(body, "cs")
     assert [record.id for record in parsed.records] == ["2606.00001"]
-    assert parsed.bad == ["2606.00002v1: no title", "oopsv1: 'oopsv1' is not the id of a paper"]
+    assert parsed.errors == ["2606.00002v1: no title", "oopsv1: 'oopsv1' is not the id of a paper"]
     assert parsed.items == 3
 
 
@@ -110,7 +110,7 @@ def test_bytes_that_are_no_utf8_cost_one_record():
     body = feed(good, bad).replace(b"Caf@", b"Caf\xe9")
     parsed = rss.parse(body, "cs")
     assert [record.id for record in parsed.records] == ["2606.00001"]
-    assert parsed.bad == ["2606.00002v1: its text is not UTF-8"]
+    assert parsed.errors == ["2606.00002v1: its text is not UTF-8"]
 
 
 def test_a_feed_that_reports_an_error_is_no_feed():
@@ -179,7 +179,7 @@ def test_one_bad_record_in_a_list_is_one_bad_record():
     assert page.deleted == ["2606.00009"]
     assert [record.id for record in page.records] == ["2606.00001"]
     without = [f"{which}: no metadata of arXiv's" for which in ("2606.00003", "a record")]
-    assert page.bad == ["2606.00002: no title", *without]
+    assert page.errors == ["2606.00002: no title", *without]
 
 
 def test_an_expired_token_and_an_empty_list_are_distinguished_from_other_errors():
@@ -286,7 +286,7 @@ def test_no_damage_to_a_feed_does_more_than_spoil_it(noise, position):
         parsed = rss.parse(damaged, "cs")
     except MalformedFeed:
         return
-    assert len(parsed.records) + len(parsed.bad) == parsed.items
+    assert len(parsed.records) + len(parsed.errors) == parsed.items
 
 
 def test_a_line_of_authors_becomes_names():

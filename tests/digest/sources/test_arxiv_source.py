@@ -56,7 +56,7 @@ def test_a_day_has_its_papers_on_its_day_and_a_receipt_for_each_feed(server, run
     assert (len(feeds), counts) == (3, {"cs": 5, "math": 3, "hep-th": 2})
     assert {batch.day for batch in feeds} == {WEDNESDAY}
     assert not any(batch.state or batch.note for batch in batches[3:])
-    assert not any(batch.bad for batch in batches)
+    assert not any(batch.errors for batch in batches)
     assert batches[-1].cursor == ""
 
 

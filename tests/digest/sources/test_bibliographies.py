@@ -50,7 +50,7 @@ def test_a_broken_entry_costs_itself_alone():
     broken = BIBTEX + "@article{three, title = {Never closed\n\n@article{four, title = {Third one}}"
     read_in = bibliographies.read(broken)
     assert [record.title for record in read_in.records][-1] == "Third one"
-    assert (len(read_in.records), read_in.bad, read_in.unread) == (3, 1, ["three"])
+    assert (len(read_in.records), read_in.unread_count, read_in.unread) == (3, 1, ["three"])
 
 
 def test_two_entries_of_one_key_are_both_read():
@@ -176,18 +176,18 @@ def test_web_of_science_and_endnote_xml_are_read(text):
     assert (one.title, one.day.year) == ("Soup, and what is in it", 2019)
     assert one.abstract.startswith("All of it")
     assert (two.title, two.id) == ("Another soup", "2402.00001")
-    assert bibliographies.read(text).bad == 0
+    assert bibliographies.read(text).unread_count == 0
 
 
 def test_a_broken_record_of_endnote_xml_costs_itself_alone():
     broken = ENDNOTE_XML.replace("<abstract>", "<abstract>&bomb;<b>", 1)
     read_in = bibliographies.read(broken)
     assert [one.title for one in read_in.records] == ["Another soup"]
-    assert (read_in.bad, "Soup, and what" in read_in.unread[0]) == (1, True)
+    assert (read_in.unread_count, "Soup, and what" in read_in.unread[0]) == (1, True)
     cut = ENDNOTE_XML[ENDNOTE_XML.index("<record><ref") :]
     assert [one.title for one in read(cut)] == ["Another soup"]
     deep = "<record><titles><title>" + "<i>" * 100_000
-    assert bibliographies.read(deep * 3).bad == 3
+    assert bibliographies.read(deep * 3).unread_count == 3
 
 
 def test_what_eric_saves_is_read():
@@ -258,8 +258,8 @@ def test_what_is_not_read_on_counts_as_unread(monkeypatch):
     read_in = bibliographies.read(
         "".join(f"@misc{{k{n}, title = {{Soup {n}}}}}\n" for n in range(4))
     )
-    assert ([one.title for one in read_in.records], read_in.bad) == (["Soup 0", "Soup 1"], 1)
-    assert read_in.unread == ["k2"]
+    assert [one.title for one in read_in.records] == ["Soup 0", "Soup 1"]
+    assert (read_in.unread_count, read_in.unread) == (1, ["k2"])
     monkeypatch.setattr(bibliographies, "MAX_MARKS", 3)
     marked = "".join(f"@misc{{k{n}, title = {{\\emph{{Soup}} {n}}}}}\n" for n in range(2))
     assert [one.title for one in read(marked)] == ["Soup 0", "emph Soup 1"]
@@ -273,7 +273,7 @@ def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
     ids = [record.id for record in read_in.records]
     assert read_in.records[0].title == "Attention and what it needs"
     assert ids[1:] == ["1706.03762", "2106.09685"]
-    assert read_in.bad == 2
+    assert read_in.unread_count == 2
     assert read_in.unread == ["hello", "x y z " * 50]
 
 
@@ -305,7 +305,7 @@ def test_ids_of_arxiv_before_between_and_behind_entries_of_any_format_are_read()
             expected = {"1706.03762", "2106.09685", "2201.00001", "math/0309136", "2402.00002"}
             assert {one.title for one in read_in.records} == {"On soups", "On bread", ""}
             assert {one.id for one in read_in.records if not one.title} == expected
-            assert read_in.bad == 0
+            assert read_in.unread_count == 0
 
 
 def test_an_id_within_an_entry_is_a_part_of_it():
@@ -352,7 +352,7 @@ def test_rubbish_is_read_in_seconds(piece):
     begun = time.thread_time()
     for head in ("", "@a{b, title = {", "TY  - JOUR\nAB  - "):
         read_in = bibliographies.read(head + piece * (20_000 // len(piece)))
-        assert read_in.bad <= bibliographies.MAX_ENTRIES
+        assert read_in.unread_count <= bibliographies.MAX_ENTRIES
     assert time.thread_time() - begun < 2
 
 

@@ -165,8 +165,8 @@ def test_a_bad_row_is_one_bad_record():
     ):
         batch = read(row(1), spoilt, row(3))
         assert [record.title for record in batch.records] == ["Paper 1", "Paper 3"]
-        assert (batch.state, batch.missing, len(batch.bad)) == ("fresh", 0, 1)
-        assert said in batch.bad[0]
+        assert (batch.state, batch.missing, len(batch.errors)) == ("fresh", 0, 1)
+        assert said in batch.errors[0]
 
 
 # ---- Lists
@@ -294,7 +294,7 @@ def test_a_bad_row_of_journals_is_one_bad_record(server, journals, spoilt):
     spoilt_one = publication(TODAY, "10.1101/2") | spoilt if spoilt else spoilt
     server.journals[TODAY] = [publication(TODAY, "10.1101/1"), spoilt_one]
     (batch,) = journals()
-    assert (len(batch.records), len(batch.bad)) == (1, 1)
+    assert (len(batch.records), len(batch.errors)) == (1, 1)
 
 
 # ---- What is stored

@@ -143,5 +143,5 @@ def test_any_row_is_a_record_or_a_bad_one(rows, total):
     list_of_biorxiv = {"messages": [{"status": "ok", "total": total}], "collection": rows}
     for source, body in [(huggingface.HuggingFace(), papers), (biorxiv.BioRxiv(), list_of_biorxiv)]:
         for batch in source.harvest(FixedAnswer(body), today=TODAY, since=TODAY, cursor=""):
-            assert len(batch.records) + len(batch.bad) <= len(rows)
-            assert bool(batch.records or batch.bad) == bool(rows)
+            assert len(batch.records) + len(batch.errors) <= len(rows)
+            assert bool(batch.records or batch.errors) == bool(rows)

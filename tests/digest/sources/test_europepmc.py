@@ -107,7 +107,7 @@ def test_all_pages_of_three_days_are_read_and_late_additions_found(server, run):
     batches = run()
     assert len(ids(batches)) == 251
     assert [batch.day for batch in batches] == [TODAY - 2 * DAY, TODAY - DAY, *[TODAY] * 3]
-    assert [(batch.before, batch.missing) for batch in batches[2:]] == [
+    assert [(batch.offset, batch.missing) for batch in batches[2:]] == [
         (0, 150),
         (100, 50),
         (200, 0),
@@ -282,7 +282,7 @@ NOTICES = [
 def test_notices_are_left_out_and_retracted_papers_are_withdrawn(kinds, abstract, outcome):
     batches = read(row(abstractText=abstract, pubTypeList={"pubType": kinds}))
     assert [record.is_withdrawn for record in found(batches)] == outcome
-    assert not batches[0].bad
+    assert not batches[0].errors
 
 
 names = st.sampled_from(
@@ -295,14 +295,14 @@ odd_rows = st.dictionaries(names, anything).map(lambda odd: row(**odd))
 @given(st.lists(anything | odd_rows, max_size=4))
 def test_any_row_is_a_record_or_a_bad_one(rows):
     for batch in read(*rows):
-        assert len(batch.records) + len(batch.bad) <= len(rows)
+        assert len(batch.records) + len(batch.errors) <= len(rows)
 
 
 @pytest.mark.parametrize("spoilt", [{"title": 7}, {"authorList": {"author": [{"fullName": [1]}]}}])
 def test_a_bad_row_is_one_bad_record(spoilt):
     (batch,) = read(row(1, **spoilt), row(2))
-    assert (len(batch.records), len(batch.bad)) == (1, 1)
-    assert batch.bad[0].startswith("'1'")
+    assert (len(batch.records), len(batch.errors)) == (1, 1)
+    assert batch.errors[0].startswith("'1'")
 
 
 # ---- Runs

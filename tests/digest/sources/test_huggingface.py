@@ -99,7 +99,7 @@ def test_a_bad_row_is_one_bad_record():
     ):
         batch = read([row(1), spoilt, row(3)])
         assert [record.id for record in batch.records] == ["2606.00001", "2606.00003"]
-        assert batch.bad == [said]
+        assert batch.errors == [said]
         alone = read([spoilt])
         assert (alone.records, alone.state, alone.note) == ([], "fresh", "")
 
@@ -107,7 +107,7 @@ def test_a_bad_row_is_one_bad_record():
 def test_a_number_of_thousands_of_digits_is_one_bad_record():
     rows = json.dumps([row(upvotes=0), row(2)])
     batch = read(rows.replace('"upvotes": 0', f'"upvotes": {"9" * 9999}').encode())
-    assert (batch.bad, len(batch.records)) == (["2606.00001: upvotes is no count"], 1)
+    assert (batch.errors, len(batch.records)) == (["2606.00001: upvotes is no count"], 1)
 
 
 def test_a_list_of_too_many_rows_is_refused(run):
@@ -118,7 +118,7 @@ def test_a_list_of_too_many_rows_is_refused(run):
 def test_a_future_day_is_empty_and_a_refused_past_day_stops_the_run(server, run):
     server.today = TODAY - DAY
     last = run(today=TODAY)[-1]
-    assert (last.records, last.bad, last.state, last.cursor) == ([], [], "empty", "")
+    assert (last.records, last.errors, last.state, last.cursor) == ([], [], "empty", "")
     server.today = TODAY - 2 * DAY
     with pytest.raises(Refused):
         run(today=TODAY)

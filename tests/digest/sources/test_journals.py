@@ -122,7 +122,7 @@ def test_front_matter_is_left_out_and_what_has_no_title_is_counted(server, run):
     server.add(11, title="On bread, once more")  # The same paper again.
     (batch,) = run()
     assert [one.title for one in batch.records] == ["Editorial boards of bakers", "On bread"]
-    assert batch.bad == ["item 9: it has no title", "item 10: it has no title"]
+    assert batch.errors == ["item 9: it has no title", "item 10: it has no title"]
 
 
 # ---- Answers
