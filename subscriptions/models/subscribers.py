@@ -114,6 +114,7 @@ class Subscriber(models.Model):
         SLACK = "slack", "Slack, Mattermost, Rocket.Chat or Discord"
         TEAMS = "teams", "Microsoft Teams"
         TELEGRAM = "telegram", "Telegram"
+        APPRISE = "apprise", "Apprise (Zulip, Matrix, ntfy, Mastodon and others)"
         JSON = "json", "JSON webhook"
 
     class Suppression(models.TextChoices):
