@@ -122,7 +122,7 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
 
     def get_fieldsets(self, request, obj=None):
         fields = ["title", "channel", "address", "chat_id", *(STATUS if obj else [])]
-        delivery = ["timezone", "hour", "days", "size", "language", "paused_until"]
+        delivery = ["timezone", "hour", "days", "is_monthly", "size", "language", "paused_until"]
         what = {"fields": fields, "description": "" if obj else TEXTS["what"]}
         interests = [] if _is_of_group(obj) else [("Interests", {"fields": OWN})]
         return [(None, what), ("Delivery", {"fields": delivery}), *interests]

@@ -154,7 +154,8 @@ def rank_due(
     for due in wanted:
         last_day, planned_at = lasts.get(due.subscriber.pk, (None, None))
         new = new_after(due.subscriber, planned_at, now)
-        together[lookback_days(today, new)].append((due, new, last_day))
+        days = lookback_days(today, new, is_monthly=due.subscriber.is_monthly)
+        together[days].append((due, new, last_day))
     ranked = {}
     for days, group in sorted(together.items()):
         window = for_digests(model, today, days)
@@ -179,7 +180,8 @@ def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]
     """Return the digest that the subscriber would get that day, with its picks. Writes nothing."""
     until, new, last_day = new_to(subscriber, day, now)
     model = model_store.current(now, may_store=False)
-    window = for_digests(model, until, lookback_days(until, new))
+    days = lookback_days(until, new, is_monthly=subscriber.is_monthly)
+    window = for_digests(model, until, days)
     ((choices, considered),) = rank([subscriber], window, [new])
     candidates.drop_long_windows()
     since = since_last(subscriber, last_day, day)
@@ -239,8 +241,11 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
         bulk_insert.insert(Digest, DIGEST, digests)
         _save_picks(planned)
         _forget_senders(planned)
-        for due, _ in locked:  # To the next digest day.
-            due.subscriber.schedule_from(due.days[-1] + ONE_DAY)
+        for due, _ in locked:  # To the next digest day: after a missed one, in the same month.
+            day, subscriber = due.day, due.subscriber
+            subscriber.schedule_from(
+                due.days[-1] + ONE_DAY if day is None else subscriber.first_day_after(day)
+            )
         set_next_due({due.subscriber.pk: due.subscriber.next_due_at for due, _ in locked})
     states = Counter(state for _, state, _ in events)
     return Plan(states[State.PLANNED], states[State.SKIPPED], states[State.MISSED])

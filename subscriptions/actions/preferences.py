@@ -16,7 +16,7 @@ from subscriptions.models import Subscriber, Topic, TopicPreference
 
 Stance = TopicPreference.Stance
 #: `next_due_at` is computed from these fields.
-SCHEDULE_FIELDS = {"timezone", "hour", "weekdays", "paused_until"}
+SCHEDULE_FIELDS = {"timezone", "hour", "weekdays", "is_monthly", "paused_until"}
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class TopicSelection:
 def change(subscriber: Subscriber, topics: TopicSelection | None, settings: dict, *, now) -> None:
     """Replace the preferences, if topics are given, and set the given settings.
 
-    `settings` has names of Subscriber's fields: timezone, hour, weekdays, size, language,
-    wants_quiet_days, wants_near, paused_until.
+    `settings` has names of Subscriber's fields: timezone, hour, weekdays, is_monthly, size,
+    language, wants_quiet_days, wants_near, paused_until.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
