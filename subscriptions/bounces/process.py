@@ -63,14 +63,15 @@ def unsubscribe(addresses: Sequence[str], now) -> bool:
     owners = (verp.subscriber_of(address) for address in addresses)
     if (subscriber := next(filter(None, owners), None)) is None:
         return False
-    if subscriber.unsubscribed_at is None:
-        most = settings.LIMITS["mailbox"]
-        limit = rate_limits.Limit("subscriber", str(subscriber.pk), most, rate_limits.DAY)
+    most = settings.LIMITS["mailbox"]
+    limit = rate_limits.Limit("subscriber", str(subscriber.pk), most, rate_limits.DAY)
+    # In one transaction: a request that has to wait for a locked row is not counted.
+    with contextlib.suppress(Subscriber.DoesNotExist), transaction.atomic():  # Erased concurrently.
         try:
-            rate_limits.hit("unsubscribe by email", [limit], now)
+            if subscriber.unsubscribed_at is None:
+                rate_limits.hit("unsubscribe by email", [limit], now)
         except rate_limits.TooManyAttempts as refusal:
             raise refusal.__cause__ or NoReport("too many requests to unsubscribe") from None
-    with contextlib.suppress(Subscriber.DoesNotExist):  # Erased concurrently.
         signup.unsubscribe(subscriber.public_id, source=BY_EMAIL, now=now)
     return True
 

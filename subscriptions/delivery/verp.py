@@ -22,7 +22,7 @@ from subscriptions.security.hashing import keyed_hash, known_hashes
 
 PURPOSE = "subscriptions.post.verp"
 UNSUBSCRIBE_PURPOSE = "subscriptions.unsubscribe.address"
-UNSUBSCRIBE = re.compile(r"(?:^|\W)u\.(\d{1,18})\.([0-9a-f]{16})@[^@]+", re.ASCII)
+UNSUBSCRIBE = re.compile(r"(?<![a-z0-9])u\.(\d{1,18})\.([0-9a-f]{16})@[^@]+", re.ASCII)
 SIGNATURE_LENGTH = 16  # Hexadecimal digits: 64 bits.
 MAX_AGE = timedelta(days=15)  # Mail servers give up after 5 days, people later. From the day.
 MAX_LOCAL_OCTETS = 64  # RFC 5321, 4.5.3.1.1.

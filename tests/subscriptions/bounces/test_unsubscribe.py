@@ -2,38 +2,34 @@
 
 import re
 from contextlib import closing
-from email import message_from_bytes
+from unittest.mock import Mock
 from urllib.parse import unquote
+from uuid import uuid4
 
 import pytest
+from django.db import OperationalError
 
 from config.celery import app
 from digest import tasks
 from digest.letters import compose
-from digest.models import Digest
 from digest.planning import plan
 from subscriptions.actions import signup
 from subscriptions.delivery import transitions, verp
 from subscriptions.delivery.worker import rounds
-from subscriptions.mail import render
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
-from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, NOW
+from tests.factories.make import DAY, HOUR, NOW
 from tests.factories.returned_mail import answer, report
 from tests.servers.imap import ImapServer
 from tests.subscriptions.bounces.receiving import receive
-from tests.subscriptions.bounces.test_inbound import url_of
+from tests.subscriptions.bounces.test_inbound import pipe, url_of
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def mailbox(settings):
-    settings.BOUNCE_ADDRESS = "bounces@papers.example.org"
-
-
 @pytest.fixture
-def subscriber():
+def subscriber(settings):
+    settings.BOUNCE_ADDRESS = "bounces@papers.example.org"
     return make.subscriber("you@example.org")
 
 
@@ -50,51 +46,22 @@ def request(subscriber, body=b"", **headers):
 # ---- The address
 
 
-def test_address_is_short_lower_case_and_differs_by_subscriber(subscriber):
-    address = verp.unsubscribe_address(subscriber)
-    assert re.fullmatch(
-        rf"bounces\+u\.{subscriber.pk}\.[0-9a-f]{{16}}@papers\.example\.org", address
-    )
-    assert verp.unsubscribe_address(Subscriber(pk=10**18 - 1)).index("@") <= 64
-    assert verp.unsubscribe_address(make.subscriber()) != address
-
-
-@pytest.mark.parametrize("delimiter", ["+", "-", "=", "%"])
+@pytest.mark.parametrize("delimiter", ["+", "-", "_", "%"])
 def test_digest_names_the_address_beside_https(settings, subscriber, delimiter):
     settings.RECIPIENT_DELIMITER = delimiter
     make.paper("Graphs")
     plan.plan(NOW)
-    letter = Letter.objects.get()
-    (content,) = compose.compose([letter], NOW)
-    header = message_from_bytes(
-        render.as_bytes(content, to="a@b.example", message_id="<a@b>", date=NOW)
-    )
-    https, mailto = re.fullmatch(
-        r"<(https?://\S+)>, <mailto:([^ <>]+)>", header["List-Unsubscribe"]
-    ).groups()
-    assert "/unsubscribe/" in https
-    assert unquote(mailto) == verp.unsubscribe_address(subscriber)
+    (content,) = compose.compose([Letter.objects.get()], NOW)
+    header = dict(content.headers)
+    value = re.fullmatch(r"<https?://\S+>, <mailto:([^ <>]+)>", header["List-Unsubscribe"])
+    address = unquote(value[1])
+    assert re.fullmatch(rf"bounces.u\.{subscriber.pk}\.[0-9a-f]{{16}}@papers.example.org", address)
     assert header["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    receive(answer(unquote(mailto)))
+    receive(answer(address))
     assert has_left(subscriber)
 
 
-@pytest.mark.parametrize(
-    "off", [{"BOUNCE_ADDRESS": ""}, {"RECIPIENT_DELIMITER": ""}, {"channel": "json"}]
-)
-def test_no_address_is_named_without_a_mailbox(settings, off):
-    channel = off.pop("channel", "")
-    for name, value in off.items():
-        setattr(settings, name, value)
-    subscriber = make.subscriber(channel=channel, title="Room")
-    if channel:
-        receive(request(subscriber))
-        assert not has_left(subscriber)
-    else:
-        assert verp.unsubscribe_address(subscriber) == ""
-
-
-def test_address_outlives_a_change_of_key_and_address(settings, subscriber):
+def test_address_outlives_changes_of_key_and_mailbox(settings, subscriber):
     mime = request(subscriber)
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another key that is long enough for this"
@@ -102,151 +69,99 @@ def test_address_outlives_a_change_of_key_and_address(settings, subscriber):
     Subscriber.objects.update(email="new@example.org", moved_at=NOW)
     receive(mime, now=NOW + 3_000 * DAY)
     assert has_left(subscriber)
-
-
-def test_address_is_nobody_elses_after_a_restored_backup(subscriber):
-    mime = request(subscriber)
-    Subscriber.objects.update(public_id="00000000-0000-4000-8000-000000000000")
-    assert receive(mime) == "useless"
-    assert not has_left(subscriber)
+    settings.BOUNCE_ADDRESS = ""
+    assert verp.unsubscribe_address(subscriber) == ""
 
 
 # ---- What unsubscribes
 
-REQUESTS = {
-    "empty": {},
-    "words": {"body": b"\n\nPlease stop. Undelivered Mail: 550 5.1.1 no such user.\n"},
-    "rubbish": {"body": b"\n\n\xff\x00--=_b\nContent-Type: multipart/report\n" + b"\n\n" * 40_000},
-    "broken parts": {"Content_Type": 'multipart/mixed; boundary="=_b"', "body": b"\n\n--=_b"},
-    "no subject": {"Subject": ""},
-    "by a program": {"Auto_Submitted": "auto-generated"},
-    "by a person": {"Auto_Submitted": "no", "In_Reply_To": "<digest@paperboy.example>"},
-    "with a return path": {"Return_Path": "<you@example.org>"},
-    "from elsewhere": {"From": "somebody@else.example"},
+WORDS = b"\n\nPlease stop. Undelivered Mail: 550 5.1.1 no such user.\n"
+RUBBISH = b"\n\n\xff\x00--=_b\nContent-Type: multipart/report\n" + b"\n\n" * 40_000
+#: Headers and body, and whether the email unsubscribes.
+EMAILS = {
+    "empty": ({}, b"", True),
+    "rubbish": ({}, RUBBISH, True),
+    "by a program": ({"Auto_Submitted": "auto-generated"}, b"", True),
+    "by a person": ({"Auto_Submitted": "no", "In_Reply_To": "<a@b>"}, WORDS, True),
+    "forwarded": ({"Delivered_To": "me@provider.example", "From": "x@else.example"}, b"", True),
+    "auto-replied": ({"Auto_Submitted": "Auto-Replied"}, b"", False),
+    "out of office": ({"Auto_Submitted": "auto-generated", "In_Reply_To": "<a@b>"}, b"", False),
+    "vacation": ({"Precedence": "bulk"}, b"", False),
+    "autoreply": ({"X_Autoreply": "yes"}, b"", False),
+    "bounce": ({"Return_Path": "<>"}, WORDS, False),
+    "daemon": ({"From": "MAILER-DAEMON@mail.example.net"}, WORDS, False),
 }
 
 
-@pytest.mark.parametrize("fields", REQUESTS.values(), ids=REQUESTS)
-def test_an_email_unsubscribes_whatever_it_says(subscriber, fields):
-    assert receive(request(subscriber, **fields)) == "recorded"
-    assert has_left(subscriber)
-    assert subscriber.consents.get().via == "email"
+@pytest.mark.parametrize(("headers", "body", "is_valid"), EMAILS.values(), ids=EMAILS)
+def test_emails_unsubscribe_unless_a_machine_answers(subscriber, headers, body, is_valid):
+    assert receive(request(subscriber, body, **headers)) == ("recorded" if is_valid else "useless")
+    assert has_left(subscriber) == is_valid
+    assert [consent.via for consent in subscriber.consents.all()] == ["email"] * is_valid
 
 
-@pytest.mark.parametrize("case", [str.upper, str.title, str.swapcase])
-def test_case_folded_by_a_relay_unsubscribes(subscriber, case):
-    receive(answer(case(verp.unsubscribe_address(subscriber))))
-    assert has_left(subscriber)
-
-
-def test_forwarded_email_unsubscribes_by_its_envelope_or_first_recipient(subscriber):
-    other = make.subscriber()
-    receive(request(subscriber, Delivered_To="mailbox@provider.example"))
-    receive(answer("owner@papers.example.org"), to=(verp.unsubscribe_address(other),))
-    assert has_left(subscriber)
-    assert has_left(other)
-
-
-AUTOMATIC = {
-    "auto-replied": {"Auto_Submitted": "auto-replied"},
-    "auto-notified": {"Auto_Submitted": "Auto-Notified; owner-email=x"},
-    "out of office": {"Auto_Submitted": "auto-generated", "In_Reply_To": "<x@y>"},
-    "vacation": {"Precedence": "bulk"},
-    "autoreply": {"X_Autoreply": "yes"},
-    "bounce": {"Return_Path": "<>"},
-    "daemon": {"From": "MAILER-DAEMON@mail.example.net"},
-}
-
-
-@pytest.mark.parametrize("fields", AUTOMATIC.values(), ids=AUTOMATIC)
-def test_automatic_answers_unsubscribe_nobody(subscriber, fields):
-    assert receive(request(subscriber, **fields)) == "useless"
-    assert not has_left(subscriber)
-
-
-def test_a_bounce_to_the_address_unsubscribes_nobody(subscriber):
-    receive(report(verp.unsubscribe_address(subscriber)))
-    assert not has_left(subscriber)
-    assert not make.fresh(subscriber).suppressed_at
-
-
-def test_an_address_in_the_body_or_forwarded_letter_unsubscribes_nobody(subscriber):
-    address = verp.unsubscribe_address(subscriber)
-    body = f"\n\nTo: {address}\nList-Unsubscribe: <mailto:{address}>\n".encode()
-    mime = answer("digest@papers.example.org", Subject="Fwd: 3 papers").partition(b"\n\n")[0]
-    assert receive(mime + body) == "useless"
-    assert not has_left(subscriber)
-
-
-def test_forged_addresses_unsubscribe_nobody(subscriber):
-    address = verp.unsubscribe_address(subscriber)
-    other = verp.unsubscribe_address(make.subscriber())
-    signature, forged = address[-34:-18], other.partition("@")[0][-16:]
-    assert signature in address
-    for wrong in (
-        *(address.replace(signature, text) for text in (forged, "0" * 16, signature[:15], "")),
-        address.replace(f"u.{subscriber.pk}.", f"u.{10**18}."),
-        address.replace("+u.", "+"),
-        "bounces+u..@papers.example.org",
-    ):
-        assert receive(answer(wrong)) == "useless", wrong
-    assert not Subscriber.objects.exclude(unsubscribed_at=None).exists()
+def test_bounces_copies_and_forged_addresses_unsubscribe_nobody(subscriber):
+    address, channel = verp.unsubscribe_address(subscriber), make.subscriber(channel="json")
+    signature = re.search(r"[0-9a-f]{16}(?=@)", address)[0]
+    forwarded = answer("digest@papers.example.org").partition(b"\n\n")[0]
+    receive(forwarded + f"\n\nTo: {address}\nList-Unsubscribe: <mailto:{address}>\n".encode())
+    receive(report(address))
+    receive(request(channel))
+    others = verp.unsubscribe_address(make.subscriber()).partition("@")[0][-16:]
+    for forged in (others, "0" * 16, signature[:15], ""):
+        receive(answer(address.replace(signature, forged)))
+    mime = request(subscriber)
+    Subscriber.objects.filter(pk=subscriber.pk).update(public_id=uuid4())  # Of a restored backup.
+    assert receive(mime) == "useless"
+    assert not any(map(has_left, Subscriber.objects.all()))
 
 
 # ---- How often, and how soon
 
 
-def test_a_thousand_emails_unsubscribe_once(subscriber, outbox):
-    for number in range(1_000):
-        receive(request(subscriber, Message_ID=f"<{number}@x>"))
+def test_pipe_unsubscribes_by_its_recipient(monkeypatch, subscriber):
+    address = verp.unsubscribe_address(subscriber).upper()  # As some relays write it.
+    assert pipe(monkeypatch, b"From: you@example.org\n\n", "--recipient", address) == 0
+    assert has_left(subscriber)
+
+
+@pytest.mark.slow
+def test_a_thousand_emails_in_the_mailbox_unsubscribe_once(settings, subscriber, outbox):
+    others = [make.subscriber() for _ in range(30)]
+    with closing(ImapServer()) as server:
+        emails = [request(one) for one in [*others, *[subscriber] * 970]]
+        server.folders["INBOX"] |= dict(enumerate(emails, start=1))
+        settings.BOUNCE_MAILBOX = url_of(server)
+        tasks.read_what_came_back()
+    assert app.conf.beat_schedule["read bounces"]["schedule"].minute == set(range(60))
+    assert all(map(has_left, others))
     assert subscriber.consents.count() == 1
     rounds.deliver_due(lambda: NOW + HOUR)
-    assert [message["To"] for message in outbox()] == ["you@example.org"]  # The goodbye.
+    assert [message["To"] for message in outbox()].count("you@example.org") == 1  # The goodbye.
 
 
 def test_emails_beyond_the_limit_of_a_day_change_nothing(settings, subscriber):
-    for _ in range(settings.LIMITS["mailbox"]):
-        assert receive(request(subscriber)) == "recorded"
+    settings.LIMITS = settings.LIMITS | {"mailbox": 1}
+    for outcome in ("recorded", "useless"):
+        assert receive(request(subscriber)) == outcome
         Subscriber.objects.update(unsubscribed_at=None)
-    assert receive(request(subscriber)) == "useless"
-    assert not has_left(subscriber)
     assert receive(request(subscriber), now=NOW + DAY + 2 * HOUR) == "recorded"
-    assert has_left(subscriber)
 
 
-def test_mailbox_is_read_each_minute_and_emptied(settings, subscriber):
-    with closing(ImapServer()) as server:
-        settings.BOUNCE_MAILBOX = url_of(server)
-        requests = [request(one) for one in [subscriber, *(make.subscriber() for _ in range(30))]]
-        server.folders["INBOX"] |= dict(enumerate(requests, start=1))
-        tasks.read_what_came_back()
-        assert server.folders["INBOX"] == {}
-    assert not Subscriber.objects.filter(unsubscribed_at=None).exists()
-    assert app.conf.beat_schedule["read bounces"]["schedule"].minute == set(range(60))
+def test_requests_that_meet_a_locked_row_are_not_counted(monkeypatch, subscriber):
+    with monkeypatch.context() as patch:
+        patch.setattr(signup, "unsubscribe", Mock(side_effect=OperationalError("lock timeout")))
+        for _ in range(9):
+            with pytest.raises(OperationalError):
+                receive(request(subscriber))
+    assert receive(request(subscriber)) == "recorded"
 
 
 def test_an_email_holds_against_a_letter_under_way(subscriber, monkeypatch, outbox):
-    make.paper("Graphs")
     plan.plan(NOW)
-    real = transitions.final_check
-
-    def late(*args, **kwargs):
-        receive(request(subscriber), now=NOW)
-        return real(*args, **kwargs)
-
+    check, mime = transitions.final_check, request(subscriber)
+    late = Mock(side_effect=lambda *args: receive(mime, now=NOW) and check(*args))
     monkeypatch.setattr(transitions, "final_check", late)
     rounds.deliver_due(lambda: NOW)
-    letter = Digest.objects.get().letter
-    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
+    assert Letter.objects.get(day__isnull=False).reason == "unsubscribed"
     assert not [message for message in outbox() if message["List-Unsubscribe"]]
-
-
-def test_who_came_back_can_unsubscribe_by_email_again(subscriber):
-    receive(request(subscriber))
-    goodbye = subscriber.letters.get(kind="goodbye")
-    signup.confirm(
-        subscriber, goodbye.created_at, kind="goodbye", source=CONSENT_SOURCE, now=NOW + 2 * HOUR
-    )
-    assert not has_left(subscriber)
-    receive(request(subscriber), now=NOW + 3 * HOUR)
-    assert has_left(subscriber)
