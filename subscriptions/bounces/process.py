@@ -63,8 +63,8 @@ def unsubscribe(addresses: Sequence[str], now) -> bool:
     owners = (verp.subscriber_of(address) for address in addresses)
     if (subscriber := next(filter(None, owners), None)) is None:
         return False
-    most = settings.LIMITS["mailbox"]
-    limit = rate_limits.Limit("subscriber", str(subscriber.pk), most, rate_limits.DAY)
+    by, max_hits = ("subscriber", str(subscriber.pk)), settings.LIMITS["mailbox"]
+    limit = rate_limits.Limit(*by, max_hits, rate_limits.DAY)
     # In one transaction: a request that has to wait for a locked row is not counted.
     with contextlib.suppress(Subscriber.DoesNotExist), transaction.atomic():  # Erased concurrently.
         try:

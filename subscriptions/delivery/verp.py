@@ -95,12 +95,13 @@ def unsubscribe_address(subscriber: Subscriber) -> str:
 
 def subscriber_of(address: str) -> Subscriber | None:
     """Return whose `unsubscribe_address` this is."""
-    if not (found := UNSUBSCRIBE.search(address.lower())):
+    if not (match := UNSUBSCRIBE.search(address.lower())):
         return None
-    subscriber = Subscriber.objects.people().filter(pk=found[1]).first()
+    number, signature = match.groups()
+    subscriber = Subscriber.objects.people().filter(pk=number).first()
     hashes = known_hashes(UNSUBSCRIBE_PURPOSE, _owner(subscriber)) if subscriber else []
-    valid = [known[:SIGNATURE_LENGTH] for known in hashes]
-    return subscriber if any([constant_time_compare(found[2], known) for known in valid]) else None
+    valid = [text[:SIGNATURE_LENGTH] for text in hashes]
+    return subscriber if any([constant_time_compare(signature, text) for text in valid]) else None
 
 
 def _owner(subscriber):
