@@ -74,7 +74,8 @@ app.conf.beat_schedule = {
     "check alarms": _every_minute("digest.tasks.watch"),
     "update the search index": _at("4-59/10", "digest.tasks.keep_archive", 540),
     "embed new papers": _at("2-59/5", "digest.tasks.embed_new_papers", 240),
-    "read bounces": _at("3-59/5", "digest.tasks.read_what_came_back", 240),
+    # Each minute: a person may wait for their email to unsubscribe.
+    "read bounces": _at("*", "digest.tasks.read_what_came_back", 50),
     "check invariants": _at("2-59/5", "digest.tasks.check_promises", 240),
     "check invariants of older emails": _at(37, "digest.tasks.check_older_promises", 3000),
     "check rejections": _at("3-59/5", "digest.tasks.check_refusals", 240),

@@ -2,9 +2,10 @@
 
 Each proxy appends the address of its peer to X-Forwarded-For. What is left of the entries of our
 own proxies was written by the client, and cannot be trusted. TRUSTED_PROXIES says how many proxies
-there are, or in which networks.
+there are, or in which networks. REMOTE_USER_HEADER is believed of proxies in these networks only.
 """
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -27,12 +28,29 @@ def parse_trusted(items: Sequence[str]) -> int | Networks:
         ) from None
 
 
+def header_key(name: str, trusted: int | Networks) -> str:
+    """Return the key in `request.META` of the header REMOTE_USER_HEADER, or ""."""
+    if name and isinstance(trusted, int):
+        raise ImproperlyConfigured(
+            "REMOTE_USER_HEADER needs the network of your proxy in TRUSTED_PROXIES, such as "
+            "10.0.0.5/32: a number of proxies does not say who may send the header."
+        )
+    if name and not re.fullmatch("[A-Za-z][A-Za-z0-9-]*", name):
+        raise ImproperlyConfigured(f"REMOTE_USER_HEADER must be like Remote-User, not {name!r}.")
+    return name and f"HTTP_{name.upper().replace('-', '_')}"
+
+
 def set_client_ip(get_response):
-    """Put the client's address into REMOTE_ADDR, and set `request.bypassed_proxies`."""
+    """Put the client's address into REMOTE_ADDR, and set `request.bypassed_proxies`.
+
+    Removes REMOTE_USER_HEADER unless a trusted proxy sent it.
+    """
 
     def middleware(request):
         meta = request.META
         peer, forwarded = meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", "")
+        if settings.REMOTE_USER_HEADER and not _is_in(peer, settings.TRUSTED_PROXIES):
+            meta.pop(settings.REMOTE_USER_HEADER, None)
         meta["REMOTE_ADDR"] = client_ip(peer, forwarded, settings.TRUSTED_PROXIES)
         request.bypassed_proxies = is_bypassed(peer, forwarded, settings.TRUSTED_PROXIES)
         return get_response(request)
@@ -50,7 +68,7 @@ def client_ip(peer: str, forwarded: str, trusted: int | Networks) -> str:
         return _address(hops[-1 - min(trusted, len(hops) - 1)])
     address = _address(peer)
     for hop in reversed(hops[:-1]):
-        if not address or not any(ip_address(address) in network for network in trusted):
+        if not _is_in(address, trusted):
             break
         address = _address(hop)
     return address
@@ -66,6 +84,11 @@ def is_bypassed(peer: str, forwarded: str, trusted: int | Networks) -> bool:
     first = _address(hops[0])
     is_short = isinstance(trusted, int) and len(hops) <= trusted
     return is_short and bool(first) and ip_address(first).is_global
+
+
+def _is_in(peer, networks):
+    address = _address(peer)
+    return bool(address) and any(ip_address(address) in network for network in networks)
 
 
 def _hops(peer, forwarded):

@@ -339,6 +339,15 @@ CSRF_FAILURE_VIEW = "config.error_views.form_unproven"
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if IS_HTTPS else []
 # How many proxies there are, or in which networks.
 TRUSTED_PROXIES = client_ip.parse_trusted(env.items("TRUSTED_PROXIES"))
+# The header in which a proxy names the user of the panel: see docs/security.md.
+REMOTE_USER_HEADER = client_ip.header_key(env.text("REMOTE_USER_HEADER"), TRUSTED_PROXIES)
+PASSWORD_LOG_IN = env.flag("PASSWORD_LOG_IN", default=True)
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"] * PASSWORD_LOG_IN
+if REMOTE_USER_HEADER:
+    MIDDLEWARE.append("subscriptions.views.admin_login.RemoteUserMiddleware")
+    AUTHENTICATION_BACKENDS.append("subscriptions.views.admin_login.RemoteUserBackend")
+elif not PASSWORD_LOG_IN:
+    raise ImproperlyConfigured("Without PASSWORD_LOG_IN, set REMOTE_USER_HEADER to log in.")
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.middleware.SettingsFilter"
 # Rate limits: see subscriptions/security/rate_limits.py and docs/security.md.
 LIMITS = env.whole_numbers(

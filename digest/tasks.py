@@ -1,11 +1,13 @@
 """Celery tasks of the digest app. Each calls one function."""
 
+from datetime import timedelta
 from functools import partial
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from digest.models.locks import Lease
 from digest.operations import alarms, daily_stats, heartbeats, retention
 from subscriptions.actions import invite
 from subscriptions.delivery import clock
@@ -104,11 +106,20 @@ def watch():
 @shared_task
 @in_time()
 def read_what_came_back():
-    """Read the bounce mailbox, and match earlier reports to their letters."""
+    """Read the bounce mailbox, and match earlier reports to their letters.
+
+    One worker at a time: a run may take longer than the minute until the next.
+    """
     from subscriptions.bounces import mailboxes, process
 
-    mailboxes.empty_configured(timezone.now())
-    process.match_again(timezone.now())
+    lease = Lease("bounces", timedelta(minutes=15))
+    if not lease.acquire():
+        return
+    try:
+        mailboxes.empty_configured(timezone.now())
+        process.match_again(timezone.now())
+    finally:
+        lease.release()
 
 
 @shared_task

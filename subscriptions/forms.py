@@ -273,6 +273,7 @@ class DeliveryForm(PageForm):
     #: The names of Subscriber's fields that differ.
     STORED_AS = {
         "days": "weekdays",
+        "monthly": "is_monthly",
         "quiet": "wants_quiet_days",
         "near": "wants_near",
         "messages": "takes_messages",
@@ -283,6 +284,11 @@ class DeliveryForm(PageForm):
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     days = DaysField(
         label=_("Days"), error_messages={"invalid_choice": _("There is no day called “%(value)s”.")}
+    )
+    monthly = YesNoField(
+        no=_("On each of these days"),
+        yes=_("Once a month, on the first of these days"),
+        label=_("How often"),
     )
     size = forms.IntegerField(
         min_value=1,

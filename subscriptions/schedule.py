@@ -40,6 +40,10 @@ def is_digest_day(day: date, weekdays: int) -> bool:
     return bool((weekdays & EVERY_DAY or EVERY_DAY) >> day.weekday() & 1)
 
 
+def first_of_next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
+
+
 def weekday_names(weekdays: int) -> list[str]:
     return [name for number, name in enumerate(WEEKDAY_NAMES) if weekdays >> number & 1]
 

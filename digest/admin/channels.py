@@ -122,9 +122,8 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
 
     def get_fieldsets(self, request, obj=None):
         fields = ["title", "channel", "address", "chat_id", *(STATUS if obj else [])]
-        delivery = ["timezone", "hour", "days", "size", "language", "paused_until"]
-        about = TEXTS["untried"] if obj else f"{TEXTS['what']} {TEXTS['untried']}"
-        what = {"fields": fields, "description": about}
+        delivery = ["timezone", "hour", "days", "is_monthly", "size", "language", "paused_until"]
+        what = {"fields": fields, "description": "" if obj else TEXTS["what"]}
         interests = [] if _is_of_group(obj) else [("Interests", {"fields": OWN})]
         return [(None, what), ("Delivery", {"fields": delivery}), *interests]
 

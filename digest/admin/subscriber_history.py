@@ -63,10 +63,10 @@ def _why_no_digest(subscriber, day, now) -> str:
     """Return why there is no digest of a day, according to the subscriber's row."""
     if text := stopped(subscriber, day):
         return text
-    if not schedule.is_digest_day(day, subscriber.weekdays):
-        return "Not a delivery day."
     due = subscriber.next_due_at
     if due and schedule.local_day(due, subscriber.zone) == day:
         local = due.astimezone(subscriber.zone)
         return f"Due at {local:%H:%M} ({subscriber.timezone})."
+    if subscriber.is_monthly or not schedule.is_digest_day(day, subscriber.weekdays):
+        return "Not a delivery day."
     return "No digest: paused, other settings, or a digest of another day."

@@ -1,7 +1,7 @@
 """Messages to channels: a digest in the format of each kind of channel.
 
-Formats and limits are from the services' documentation, and were never tried with the real
-services. Papers that do not fit are left out and counted. No message has a link with a token.
+Formats and limits are from the services' documentation. Papers that do not fit are left out and
+counted. No message has a link with a token.
 """
 
 import json
@@ -20,6 +20,7 @@ MAX_BLOCKS = 50
 MAX_BLOCKS_SIZE = 12_000  # Slack refuses messages of some 13,000 characters (bolt-js issue 2509).
 MAX_CARD_SIZE = 28_000
 MAX_TELEGRAM = 4_096
+MAX_APPRISE = 4_000  # Bytes: ntfy makes a file of more than 4,096. Apprise adds the title.
 #: What means something in Markdown: anywhere, in an entity, and at the start of a line.
 MARKDOWN = re.compile(r"[\\`*_\[\]()<>~]|&(?=#?\w+;)|^[-+#]|(?<=\d)\.(?=\s|$)")
 CARD_SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
@@ -53,8 +54,7 @@ class ChannelMessage:
 
 def payload(kind: str, message: ChannelMessage) -> bytes:
     """Return the message in the format of a kind of channel."""
-    formats = {"slack": _slack, "teams": _teams, "telegram": _telegram, "json": _json}
-    return _encoded(formats[kind](message))
+    return _encoded(FORMATS[kind](message))
 
 
 def _encoded(message):
@@ -80,7 +80,11 @@ def _inert(text):
 
     A word joiner follows each @, and each ] that Mattermost and Discord would make a link of.
     """
-    return escape(text, quote=False).replace("@", "@\u2060").replace("](", "]\u2060(")
+    return _without_mentions(escape(text, quote=False))
+
+
+def _without_mentions(text):
+    return text.replace("@", "@\u2060").replace("](", "]\u2060(")
 
 
 def _json(message):
@@ -158,3 +162,30 @@ def _telegram(message):
 
     looks = {"parse_mode": "HTML", "link_preview_options": {"is_disabled": True}}
     return {"text": _fitting(message, text, MAX_TELEGRAM, _units), **looks}
+
+
+def _apprise(message):
+    """Apprise converts the text to what each service behind it shows."""
+
+    def plain(text):
+        return _without_mentions(text).replace("<", "<\u2060")
+
+    def body(papers, more):
+        parts = [plain(message.text)]
+        for number, paper in papers:
+            about = filter(None, (paper.title, paper.authors, paper.reason))
+            parts.append(f"{number}. {plain('\n'.join(about))}\n{paper.url}")
+        return "\n\n".join(filter(None, [*parts, f"{more}: {settings.SITE_URL}"]))
+
+    text = _fitting(message, body, MAX_APPRISE, lambda text: len(text.encode()))
+    return {"title": plain(message.title), "body": text, "type": "info", "format": "text"}
+
+
+#: By Subscriber.Channel.
+FORMATS = {
+    "slack": _slack,
+    "teams": _teams,
+    "telegram": _telegram,
+    "apprise": _apprise,
+    "json": _json,
+}

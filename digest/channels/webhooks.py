@@ -34,9 +34,12 @@ REMEDIES = {
     **dict.fromkeys((401, 403, 404, 410), GONE),
     **dict.fromkeys((301, 302, 303, 307, 308), "a redirect. Enter the address that it leads to."),
     **dict.fromkeys((500, 502, 504), "a fault of the service, which may have taken the message."),
+    424: "a service behind it failed. See its log, and give each channel a key of its own.",
     429: "too many messages at present.",
     503: "the service is unavailable at present.",
 }
+#: Apprise's answer 204: it sent nothing.
+NOTHING_STORED = "answered 204: it has no services under this key. Check the key."
 
 
 def post(channel: Subscriber, body: bytes) -> DeliveryResult:
@@ -64,6 +67,8 @@ def post(channel: Subscriber, body: bytes) -> DeliveryResult:
         return DeliveryResult("unknown", "post", NO_ANSWER)
     except Exception as error:  # Its text may have the address.
         return DeliveryResult("unknown", "post", f"failed with {type(error).__name__}")
+    if (channel.channel, answered) == (Subscriber.Channel.APPRISE, 204):
+        return DeliveryResult("refused", "post", NOTHING_STORED)
     members = _json_object(answer)
     status, reply = answered, f"answered {answered}"
     if 200 <= answered < 300:

@@ -33,6 +33,9 @@ ONE_DAY = timedelta(days=1)
 #: Days since a subscriber's last digest that a window may have. There are few lengths, so that many
 #: subscribers share a window.
 LONG_LOOKBACKS = (14, 30)
+#: For monthly digests: 35 days lie between the first Mondays of two months, and two more for time
+#: zones and late digests.
+MONTHLY_LOOKBACK = 37
 PREVIEW_DAYS = 7  # Days before today whose digests pages preview.
 MAX_PAPERS = 30_000  # Of a window, the newest: each takes about 18 kB of memory.
 SECOND_DAYS = 60  # The age until which a paper may have a second chance.
@@ -109,14 +112,15 @@ def record_arrivals(day: date, now) -> None:
 # ---- The windows
 
 
-def lookback_days(day: date, last: datetime | None) -> int:
+def lookback_days(day: date, last: datetime | None, *, is_monthly: bool = False) -> int:
     """Return how many days before `day` the window must have for a subscriber whose last digest
     was planned at this moment. 0 for a first digest (None).
     """
     if last is None:
         return 0
     needed = (day - last.date()).days
-    return next((length for length in _lookbacks() if length >= needed), _lookbacks()[-1])
+    lengths = [*_lookbacks(), *([MONTHLY_LOOKBACK] if is_monthly else [])]
+    return next((length for length in lengths if length >= needed), max(lengths))
 
 
 def for_digests(model: TfidfModel, day: date, days: int) -> Window:
@@ -129,7 +133,7 @@ def for_digests(model: TfidfModel, day: date, days: int) -> Window:
     first = start_of(day - timedelta(days=days))
     # For a past day, without papers that came in since.
     came_in = Q(came_in_at__range=(first, first + timedelta(days=days + 2))) | Q(came_in_at=None)
-    dated = day - timedelta(days=_lookbacks()[-1]), day + ONE_DAY
+    dated = day - timedelta(days=max(days, _lookbacks()[-1])), day + ONE_DAY
     rows = Paper.objects.filter(came_in, day__range=dated)
     return _window(f"arrived in {days} days", model, day, days, rows, _came_in_at)
 
@@ -148,7 +152,7 @@ def for_pages(day: date) -> Window:
 
 def drop_long_windows() -> None:
     """Drop windows of more days than usual, which take some hundred megabytes."""
-    for days in _lookbacks()[1:]:
+    for days in (*_lookbacks()[1:], MONTHLY_LOOKBACK):
         _last.pop(f"arrived in {days} days", None)
 
 

@@ -27,6 +27,7 @@ from digest.letters.fragments import Density
 from digest.letters.letter_data import LetterData, digests_of, load
 from digest.models import Digest, Pick
 from digest.wording import reason_of
+from subscriptions.delivery.verp import unsubscribe_address
 from subscriptions.hooks import COMPOSE_BATCH_SIZE, without_frames
 from subscriptions.mail import render as mail
 from subscriptions.mail.byte_templates import (
@@ -39,7 +40,7 @@ from subscriptions.mail.byte_templates import (
     token_slot,
 )
 from subscriptions.mail.plaintext import shortened
-from subscriptions.models import Letter
+from subscriptions.models import Letter, Subscriber
 from subscriptions.security.tokens import short_token
 from subscriptions.security.tokens import tokens as link_tokens
 
@@ -136,9 +137,10 @@ class SharedHeaders(NamedTuple):
         position = [name for name, _ in headers].index("List-Unsubscribe")
         return cls(fragments.letter_site(language), headers[:position], headers[position + 1 :])
 
-    def headers(self, tokens: dict[str, str]) -> tuple:
+    def headers(self, tokens: dict[str, str], subscriber: Subscriber) -> tuple:
         url = _address("unsubscribe", tokens["unsubscribe"])
-        return *self.before, ("List-Unsubscribe", f"<{url}>"), *self.after
+        value = mail.list_unsubscribe(url, unsubscribe_address(subscriber))
+        return *self.before, ("List-Unsubscribe", value), *self.after
 
 
 def render(
@@ -171,7 +173,10 @@ def render_all(
             days = [shared(language, letter.digest.day) for letter in group]
             parts = list(map(_render_parts, group, all_lines, tokens, [day.site for day in days]))
             contents += [
-                mail.Content(lines["subject"], text, html, day.headers(token), paper_ids(letter))
+                mail.Content(
+                    *(lines["subject"], text, html, day.headers(token, letter.subscriber)),
+                    paper_ids(letter),
+                )
                 for letter, lines, (text, html), day, token in zip(
                     group, all_lines, parts, days, tokens, strict=True
                 )
@@ -273,7 +278,8 @@ def _render_welcome(letter, tokens):
         **_footer_urls(tokens),
         **short_urls_of(letter),
     }
-    content = mail.render("welcome", context, _address("unsubscribe", tokens["unsubscribe"]))
+    url = _address("unsubscribe", tokens["unsubscribe"])
+    content = mail.render("welcome", context, url, unsubscribe_address(letter.subscriber))
     return replace(content, item_ids=paper_ids(letter))
 
 

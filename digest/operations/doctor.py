@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from email.utils import parseaddr
 from typing import Literal
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from digest.numbers import counted
 from digest.operations import alarms, doctor_environment, heartbeats
 from digest.papers import registry
 from subscriptions.bounces import mailboxes, unreadable
+from subscriptions.db import first_since
 from subscriptions.delivery import status, verp
 from subscriptions.delivery.authentication import dns_check
 from subscriptions.delivery.recovery import lookup
@@ -32,7 +34,7 @@ from subscriptions.delivery.transports import esps
 from subscriptions.delivery.transports.registry import transport_for
 from subscriptions.delivery.transports.smtp import SmtpTransport, check
 from subscriptions.mail import render
-from subscriptions.models import LetterFact, Topic
+from subscriptions.models import Letter, LetterFact, Topic
 
 #: Domains for examples (RFC 2606), which have no DNS records.
 EXAMPLE_NAMES = (
@@ -97,6 +99,7 @@ def _checks() -> list[tuple[str, Callable]]:
         ("reply address", _replies),
         ("imprint", _imprint),
         ("bounces", _bounces),
+        ("refusals", _refusals),
         ("model", _model),
         ("search index", _search_index),
         ("embeddings", _embeddings),
@@ -254,7 +257,10 @@ def _bounces(now):
             with mailboxes.mailbox_for(settings.BOUNCE_MAILBOX).open():
                 return "ok", f"sent to {address}, read from BOUNCE_MAILBOX"
         except mailboxes.MailboxError as error:
-            return "wrong", f"cannot read BOUNCE_MAILBOX: {error}. Bounces wait there."
+            return (
+                "wrong",
+                f"cannot read BOUNCE_MAILBOX: {error}. Bounces and requests to unsubscribe wait.",
+            )
     last = LetterFact.objects.filter(via="mail").first()
     if last is None and (esp := esps.esp_of(settings.EMAIL_URL)):
         name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"
@@ -269,6 +275,20 @@ def _bounces(now):
             f"BOUNCE_MAILBOX. Until then, emails also go to dead addresses."
         )
     return "ok", f"sent to {address}, the last on {last.noted_at:%Y-%m-%d}"
+
+
+def _refusals(now):
+    """Look for Microsoft's answer to emails without valid DMARC."""
+    since, code = now - timedelta(days=7), "5.7.515"
+    recent = Letter.objects.filter(pk__gte=first_since(Letter, "created_at", since))
+    reports = LetterFact.objects.filter(noted_at__gt=since, status=code)
+    if recent.filter(last_reply__contains=code).exists() or reports.exists():
+        domains = get_text_list(dns_check.domains(), "and")
+        return "wrong", (
+            f"Microsoft refused emails of the last week with 550 {code}: publish DMARC for "
+            f"{domains}, and let SPF and DKIM pass for the same domain (docs/email.md)."
+        )
+    return "ok", f"none with 550 {code} in the last week"
 
 
 def _esp_with_events():

@@ -26,6 +26,7 @@ from subscriptions.schedule import MIN_GAP_AFTER_FIRST
 
 RECENT = timedelta(days=2)
 MAX_NEXT_DUE = timedelta(days=16)  # Without a pause, the next digest is due by then.
+MAX_NEXT_MONTHLY = timedelta(days=40)
 MAX_PLANNING_DELAY = timedelta(minutes=30)
 SWEEP_DELAY = timedelta(minutes=10)  # It runs each minute.
 #: Longer than the lease of the last attempt and the hold after it.
@@ -179,7 +180,8 @@ def _not_planned(_, now):
 def _never_due(_, now):
     # Digest days come at least once a week, except for dates that a time zone leaves out.
     paused = Q(paused_until__gte=now.date() - timedelta(days=1))
-    too_late = Q(next_due_at__gt=now + MAX_NEXT_DUE) & ~paused
+    monthly = Q(is_monthly=False) | Q(next_due_at__gt=now + MAX_NEXT_MONTHLY)
+    too_late = Q(next_due_at__gt=now + MAX_NEXT_DUE) & monthly & ~paused
     return Subscriber.objects.subscribed().filter(Q(next_due_at=None) | too_late)
 
 

@@ -77,16 +77,18 @@ def due_of(subscriber: Subscriber, now) -> DueSubscriber:
     """
     zone = subscriber.zone
     days = [schedule.local_day(subscriber.next_due_at, zone)]
-    while (following := _next_digest(days[-1], subscriber))[1] <= now:
+    while (following := _next_digest(days[-1] + ONE_DAY, subscriber))[1] <= now:
         days.append(following[0])
+    if subscriber.is_monthly:  # The digest of the month moves to the last of these days.
+        days = sorted({days[0], days[-1]})
     if schedule.send_deadline(days[-1], zone) <= now:
         return DueSubscriber(subscriber, None, tuple(days))
     return DueSubscriber(subscriber, days[-1], tuple(days[:-1]))
 
 
 def _next_digest(day, subscriber):
-    """Return the subscriber's next digest day after this one, and its moment."""
-    return schedule.next_due(day + ONE_DAY, subscriber.hour, subscriber.zone, subscriber.weekdays)
+    """Return the subscriber's first digest day on or after this one, and its moment."""
+    return schedule.next_due(day, subscriber.hour, subscriber.zone, subscriber.weekdays)
 
 
 def last_completed(
@@ -128,7 +130,7 @@ def since_last(subscriber: Subscriber, last: date | None, day: date) -> date | N
     """Return the day of the last digest, if there were digest days between it and this one."""
     if last is None:
         return None
-    return last if _next_digest(last, subscriber)[0] < day else None
+    return last if _next_digest(subscriber.first_day_after(last), subscriber)[0] < day else None
 
 
 def lock_unchanged(subscribers: Collection[Subscriber]) -> set[int]:

@@ -156,7 +156,8 @@ def rank_due(dues: Sequence[DueSubscriber], now, *, may_store=True, recent_only=
         last_day, planned_at = last_days.get(due.subscriber.pk, (None, None))
         due.new_after = new_after(due.subscriber, planned_at, now)
         due.since = since_last(due.subscriber, last_day, due.day)
-        dues_by_days[lookback_days(today, due.new_after)].append(due)
+        is_monthly = due.subscriber.is_monthly
+        dues_by_days[lookback_days(today, due.new_after, is_monthly=is_monthly)].append(due)
     for days, batch in sorted(dues_by_days.items()):
         rank(batch, for_digests(model, today, days), recent_only=recent_only)
 
@@ -173,7 +174,8 @@ def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]
     """Return the digest that the subscriber would get that day, with its picks. Writes nothing."""
     due, until = due_on(subscriber, day, now)
     model = model_store.current(now, may_store=False)
-    rank([due], for_digests(model, until, lookback_days(until, due.new_after)))
+    days = lookback_days(until, due.new_after, is_monthly=subscriber.is_monthly)
+    rank([due], for_digests(model, until, days))
     candidate_windows.drop_long_windows()
     digest = Digest(subscriber=subscriber, day=day, considered=due.considered, since=due.since)
     papers = Paper.objects.in_bulk(chosen_ids(due.papers))
@@ -229,8 +231,11 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
         bulk_insert.insert(Digest, DIGEST, digests)
         _save_picks(planned)
         _forget_senders(planned)
-        for due, _ in locked:  # To the next digest day.
-            due.subscriber.schedule_from(due.days[-1] + ONE_DAY)
+        for due, _ in locked:  # To the next digest day: after a missed one, in the same month.
+            day, subscriber = due.day, due.subscriber
+            subscriber.schedule_from(
+                due.days[-1] + ONE_DAY if day is None else subscriber.first_day_after(day)
+            )
         set_next_due({due.subscriber.pk: due.subscriber.next_due_at for due, _ in locked})
     states = Counter(state for _, state, _ in events)
     return Plan(states[State.PLANNED], states[State.SKIPPED], states[State.MISSED])

@@ -16,7 +16,7 @@ from subscriptions.models import Subscriber, Topic, TopicPreference
 
 Stance = TopicPreference.Stance
 #: `next_due_at` is computed from these fields.
-SCHEDULE_FIELDS = {"timezone", "hour", "weekdays", "paused_until"}
+SCHEDULE_FIELDS = {"timezone", "hour", "weekdays", "is_monthly", "paused_until"}
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def change(
 ) -> Subscriber:
     """Replace the preferences, if topics are given, and set the given settings. Return the row.
 
-    `settings` has names of Subscriber's fields: timezone, hour, weekdays, size, language,
-    wants_quiet_days, wants_near, takes_messages, paused_until.
+    `settings` has names of Subscriber's fields: timezone, hour, weekdays, is_monthly, size,
+    language, wants_quiet_days, wants_near, takes_messages, paused_until.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()

@@ -43,7 +43,7 @@ MAX_FACTS = 10
 MAX_INTERESTS = 60  # Characters of a row.
 
 DIGESTS = ["next_digest", "last_digest"]
-DELIVERY = ["timezone", "hour", "days", "size", "paused_until", "language"]
+DELIVERY = ["timezone", "hour", "days", "is_monthly", "size", "paused_until", "language"]
 CHOICES = ["wants_quiet_days", "wants_near", "takes_messages", "learns"]
 HISTORY = ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "reports"]
 

@@ -1,5 +1,7 @@
 """Process one message that came back by mail: record it, log it as useless, or keep it as a file.
 
+A message to a subscriber's own address unsubscribes, whatever its body says.
+
 The same whether a mail server pipes it in or it was in a mailbox. When `receive` returns, the
 message can be deleted: it is recorded or useless, or a copy is kept because it cannot be read.
 """
@@ -19,12 +21,14 @@ Outcome = Literal["recorded", "known", "useless", "aside"]
 
 
 def receive(mime: bytes, now: datetime, recipients: tuple[str, ...] = ()) -> Outcome:
-    """Record what a message reports. `recipients` are those of its envelope, if known.
+    """Record what a message reports or asks for. `recipients` are those of its envelope, if known.
 
     Raises Django's database errors, and OSError if an unreadable message cannot be kept. The
     message must then stay where it is, to be tried again.
     """
     try:
+        if process.unsubscribe(parse.addresses_of_request(mime, recipients), now):
+            return "recorded"
         report = parse.parse_report(mime, recipients)
         return "recorded" if process.record(report, now) else "known"
     except NoReport as reason:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
+from email.parser import BytesHeaderParser
 from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
 
@@ -44,6 +45,14 @@ ABOUT_COPY = re.compile(r"(?i)\s*(?:subject|from|to|cc|date|sent|content-\S+):")
 
 #: Fields in which mail servers record the address that a message came to.
 RECIPIENT_FIELDS = ("X-Original-To", "Delivered-To", "Envelope-To", "X-Envelope-To", "To")
+#: Lines of the header of bounces and automatic answers (RFC 3834, and what came before it).
+AUTOMATIC = re.compile(
+    r"(?im)^(?:Auto-Submitted: auto-(?!generated)|Precedence: (?:bulk|junk|auto_reply)"
+    r"|X-Auto-?(?:reply|respond): .|Return-Path: <>|From: .*mailer-?daemon"
+    r"|Content-Type: multipart/report)"
+)
+SIGNS = ("Auto-Submitted", "Precedence", "X-Autoreply", "X-Auto-Reply", "X-Autorespond")
+SIGNS += ("Return-Path", "From", "Content-Type")
 RETURNED = ("message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers")
 COMPLAINTS = ("abuse", "fraud", "opt-out", "opt-out-list")
 
@@ -121,6 +130,21 @@ def parse_report(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
         reply = _text(message, "Subject")
         return _report(message, addresses, "complained", reply, _text(returned, "Message-ID"))
     return _bounce_in_words(message, words, reply, addresses)
+
+
+def addresses_of_request(mime: bytes, recipients: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the addresses that a message came to, or none if it is a bounce or an answer.
+
+    Reads the header alone.
+    """
+    head = re.split(rb"\r?\n\r?\n", mime[:MAX_OCTETS], maxsplit=1)[0]
+    header = BytesHeaderParser(policy=POLICY).parsebytes(head)
+    signs = "\n".join(f"{name}: {_text(header, name)}" for name in SIGNS)
+    # A mail program that unsubscribes by itself may say "auto-generated", but answers no message.
+    is_answer = "auto-generated" in signs.lower() and "In-Reply-To" in header
+    if is_answer or AUTOMATIC.search(signs):
+        return ()
+    return (*recipients, *_addresses(header, RECIPIENT_FIELDS))[:MAX_ADDRESSES]
 
 
 def _has_too_many_parts(mime) -> bool:

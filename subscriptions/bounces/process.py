@@ -5,8 +5,10 @@ state: an accepted letter stays accepted. It may stop further letters to the sub
 """
 
 import contextlib
+from collections.abc import Sequence
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
 
 from subscriptions.actions import signup
@@ -14,7 +16,7 @@ from subscriptions.bounces.parse import NoReport, Report
 from subscriptions.db import first_since
 from subscriptions.delivery import letter_sql, message_ids, suppress, verp
 from subscriptions.models import Letter, LetterFact, Subscriber
-from subscriptions.security import suppression_list
+from subscriptions.security import rate_limits, suppression_list
 
 #: How long after a letter was sent a report of it counts.
 COUNTS_FOR = {LetterFact.Kind.COMPLAINED: timedelta(days=60)}
@@ -27,6 +29,7 @@ BEFORE, AFTER = timedelta(days=2), timedelta(days=7)
 MAX_CLOCK_SKEW = timedelta(hours=1)
 #: The fields that a report and its row share.
 SAME_FIELDS = ("kind", "grade", "status", "said", "via")
+BY_EMAIL = signup.ConsentSource(via="email")
 PROVIDERS_LINK = signup.ConsentSource(via="the mail provider's unsubscribe link")
 
 Kind = LetterFact.Kind
@@ -50,6 +53,27 @@ def record(report: Report, now) -> bool:
         if is_new and letter is not None:
             _apply(fact, letter, now)
     return is_new
+
+
+def unsubscribe(addresses: Sequence[str], now) -> bool:
+    """Unsubscribe the owner of the first unsubscribe address. Return whether there is one.
+
+    Raises NoReport beyond the limit of a day, and Django's database errors.
+    """
+    owners = (verp.subscriber_of(address) for address in addresses)
+    if (subscriber := next(filter(None, owners), None)) is None:
+        return False
+    by, max_hits = ("subscriber", str(subscriber.pk)), settings.LIMITS["mailbox"]
+    limit = rate_limits.Limit(*by, max_hits, rate_limits.DAY)
+    # In one transaction: a request that has to wait for a locked row is not counted.
+    with contextlib.suppress(Subscriber.DoesNotExist), transaction.atomic():  # Erased concurrently.
+        try:
+            if subscriber.unsubscribed_at is None:
+                rate_limits.hit("unsubscribe by email", [limit], now)
+        except rate_limits.TooManyAttempts as refusal:
+            raise refusal.__cause__ or NoReport("too many requests to unsubscribe") from None
+        signup.unsubscribe(subscriber.public_id, source=BY_EMAIL, now=now)
+    return True
 
 
 def match_again(now) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Q
@@ -319,7 +320,20 @@ def end(
         if never_left:
             for take_back in hooks.on_not_sent:
                 take_back(never_left)
+            # By then, no letter is locked: others lock the subscriber first.
+            transaction.on_commit(partial(_catch_up, never_left, now), robust=True)
     return ended + doubtful
+
+
+def _catch_up(letter_ids, now):
+    """Let subscribers whose monthly digest was not sent get it on their next digest day."""
+    digests = Letter.objects.filter(pk__in=letter_ids, day__isnull=False)
+    monthly = Subscriber.objects.subscribed().filter(is_monthly=True)
+    monthly = monthly.filter(pk__in=digests.values("subscriber")).order_by("pk")
+    with transaction.atomic():
+        for subscriber in monthly.select_for_update():
+            subscriber.reschedule(now)
+            subscriber.save(update_fields=["next_due_at"])
 
 
 def delete_unneeded_bytes() -> None:

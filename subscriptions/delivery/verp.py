@@ -2,8 +2,12 @@
 
 `bounces+<letter>.<day>.<signature>@domain`. Without the signature, anyone could report bounces of
 letters that did not bounce. The day limits how long an address is valid.
+
+`bounces+u.<subscriber>.<signature>@domain` unsubscribes, and never expires. Relays may change the
+case of both.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr
 from functools import cache
@@ -13,9 +17,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare
 
 from subscriptions.mail import render
+from subscriptions.models import Subscriber
 from subscriptions.security.hashing import keyed_hash, known_hashes
 
 PURPOSE = "subscriptions.post.verp"
+UNSUBSCRIBE_PURPOSE = "subscriptions.unsubscribe.address"
+UNSUBSCRIBE = re.compile(r"(?<![a-z0-9])u\.(\d{1,18})\.([0-9a-f]{16})@[^@]+", re.ASCII)
 SIGNATURE_LENGTH = 16  # Hexadecimal digits: 64 bits.
 MAX_AGE = timedelta(days=15)  # Mail servers give up after 5 days, people later. From the day.
 MAX_LOCAL_OCTETS = 64  # RFC 5321, 4.5.3.1.1.
@@ -74,6 +81,32 @@ def letter_id_of(address: str, now: datetime) -> int | None:
     if now - (EPOCH + timedelta(days=int(day, 16))) > MAX_AGE:
         return None
     return int(letter_id, 16)
+
+
+def unsubscribe_address(subscriber: Subscriber) -> str:
+    """Return the address to which an email unsubscribes, or "" if no mailbox is configured."""
+    has_mailbox = settings.BOUNCE_ADDRESS or settings.BOUNCE_MAILBOX
+    if not (has_mailbox and settings.RECIPIENT_DELIMITER):
+        return ""
+    local, _, domain = bounce_address("digest").rpartition("@")
+    signature = keyed_hash(UNSUBSCRIBE_PURPOSE, _owner(subscriber))[:SIGNATURE_LENGTH]
+    return f"{local}{settings.RECIPIENT_DELIMITER}u.{subscriber.pk}.{signature}@{domain}"
+
+
+def subscriber_of(address: str) -> Subscriber | None:
+    """Return whose `unsubscribe_address` this is."""
+    if not (match := UNSUBSCRIBE.search(address.lower())):
+        return None
+    number, signature = match.groups()
+    subscriber = Subscriber.objects.people().filter(pk=number).first()
+    hashes = known_hashes(UNSUBSCRIBE_PURPOSE, _owner(subscriber)) if subscriber else []
+    valid = [text[:SIGNATURE_LENGTH] for text in hashes]
+    return subscriber if any([constant_time_compare(signature, text) for text in valid]) else None
+
+
+def _owner(subscriber):
+    """After a restored backup, another subscriber may get the number, but not the public id."""
+    return f"{subscriber.pk}.{subscriber.public_id.hex}"
 
 
 def is_verp_address(address: str) -> bool:

@@ -12,7 +12,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import format_datetime, parseaddr
 from functools import cache, lru_cache
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -57,13 +57,13 @@ class Content:
         return _unquoted(self.quoted_html)
 
 
-def render(kind: str, context: dict, unsubscribe_url: str = "") -> Content:
-    """Render the templates of a kind in the active language."""
+def render(kind: str, context: dict, unsubscribe_url: str = "", mailbox: str = "") -> Content:
+    """Render the templates of a kind in the active language. The last two are as for `headers`."""
     subject = plaintext.one_line(
         render_to_string(f"email/{kind}/subject.txt", _common() | context, using="text")
     )
     text, html = render_parts(kind, context | {"subject": subject})
-    return Content.of(subject, text, html, headers(kind, unsubscribe_url))
+    return Content.of(subject, text, html, headers(kind, unsubscribe_url, mailbox=mailbox))
 
 
 def render_parts(kind: str, context: dict) -> tuple[str, str]:
@@ -79,12 +79,17 @@ def render_parts(kind: str, context: dict) -> tuple[str, str]:
 
 
 def headers(
-    kind: str, unsubscribe_url: str = "", campaign: str = "", language: str | None = None
+    kind: str,
+    unsubscribe_url: str = "",
+    campaign: str = "",
+    language: str | None = None,
+    mailbox: str = "",
 ) -> tuple:
     """Return the headers of a kind of letter, except recipient, subject, date and id.
 
-    The language is the active one by default. See RFC 2369, 2919 and 8058 for the headers of a
-    list, RFC 3834 for those that stop automatic replies, and docs/email.md for the others.
+    The language is the active one by default. An email to `mailbox`, if there is one, unsubscribes.
+    See RFC 2369, 2919 and 8058 for the headers of a list, RFC 3834 for those that stop automatic
+    replies, and docs/email.md for the others.
     """
     found = [("From", str(from_address(kind)))]
     if settings.REPLY_TO_EMAIL:
@@ -94,7 +99,7 @@ def headers(
         list_name = "Messages <messages" if kind == "message" else "Daily papers <daily"
         found += [
             ("List-Id", f"{list_name}.{domain}>"),
-            ("List-Unsubscribe", f"<{unsubscribe_url}>"),
+            ("List-Unsubscribe", list_unsubscribe(unsubscribe_url, mailbox)),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         ]
     return (
@@ -104,6 +109,11 @@ def headers(
         ("X-Auto-Response-Suppress", "All"),
         ("Content-Language", language or translation.get_language()),
     )
+
+
+def list_unsubscribe(url: str, mailbox: str) -> str:
+    """Return the value of List-Unsubscribe (RFC 2369). RFC 8058 uses the https address."""
+    return f"<{url}>, <mailto:{quote(mailbox, safe='@+')}>" if mailbox else f"<{url}>"
 
 
 def as_bytes(content: Content, *, to: str, message_id: str, date: datetime) -> bytes:

@@ -114,6 +114,7 @@ class Subscriber(models.Model):
         SLACK = "slack", "Slack, Mattermost, Rocket.Chat or Discord"
         TEAMS = "teams", "Microsoft Teams"
         TELEGRAM = "telegram", "Telegram"
+        APPRISE = "apprise", "Apprise (Zulip, Matrix, ntfy, Mastodon and others)"
         JSON = "json", "JSON webhook"
 
     class Suppression(models.TextChoices):
@@ -164,6 +165,12 @@ class Subscriber(models.Model):
         db_default=schedule.EVERY_DAY,
         validators=[MinValueValidator(1), MaxValueValidator(schedule.EVERY_DAY)],
         help_text="As bits, Monday's the lowest.",
+    )
+    is_monthly = models.BooleanField(
+        "once a month",
+        default=False,
+        db_default=False,
+        help_text="On the first of the delivery days in a month.",
     )
 
     language = models.CharField(
@@ -312,7 +319,7 @@ class Subscriber(models.Model):
 
     @property
     def is_daily(self) -> bool:
-        return self.weekdays == schedule.EVERY_DAY
+        return self.weekdays == schedule.EVERY_DAY and not self.is_monthly
 
     def is_delayed(self, now: datetime) -> bool:
         """Return whether the next digest is due at another hour than theirs, because of a gap."""
@@ -320,6 +327,11 @@ class Subscriber(models.Model):
             return False
         day = schedule.local_day(self.next_due_at, self.zone)
         return self.next_due_at != schedule.due_moment(day, self.hour, self.zone)
+
+    def first_day_after(self, day: date) -> date:
+        """Return the first day that may have the digest after that of `day`."""
+        is_monthly = self.is_monthly
+        return schedule.first_of_next_month(day) if is_monthly else day + timedelta(days=1)
 
     def schedule_from(self, day: date) -> None:
         """Set `next_due_at` to the first digest on or after local `day`. Does not save."""
@@ -337,7 +349,8 @@ class Subscriber(models.Model):
     def reschedule(self, now: datetime) -> None:
         """Recompute `next_due_at` after a settings change. Does not save.
 
-        At most one digest per local day, and at least `min_gap_after` the previous one.
+        At most one digest per local day or month, and at least `min_gap_after` the previous one. A
+        month whose digest failed gets it on the next digest day.
         """
         if not self.has_opted_in:
             return
@@ -345,6 +358,10 @@ class Subscriber(models.Model):
         day = schedule.local_day(now, self.zone)
         if recent:
             day = max(day, recent[0].day + timedelta(days=1))
+        for letter in recent:
+            has_failed = letter.state in (letter.State.FAILED, letter.State.MISSED)
+            if not has_failed and letter.reason not in STATES:  # Nor was it skipped in a pause.
+                day = max(day, self.first_day_after(letter.day))
         self.schedule_from(day)
         earliest = [self.next_due_at, now]  # An hour that was past when they chose it is not late.
         for letter in recent:

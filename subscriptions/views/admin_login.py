@@ -3,9 +3,12 @@
 They are counted by network, and by account over all networks. The limit by network is lower:
 whoever guesses from one network is locked out before the account is, whose owner can still log in.
 While locked, the right password is refused as well. It unlocks by itself, or by `manage.py unlock`.
+
+With REMOTE_USER_HEADER, a proxy names the user instead.
 """
 
 import logging
+import re
 from datetime import timedelta
 from unicodedata import normalize
 
@@ -13,7 +16,9 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.auth import backends, middleware
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpResponse
 from django.utils import timezone
@@ -26,10 +31,43 @@ logger = logging.getLogger(__name__)
 
 ENDPOINT = "log-in"
 WITHIN = timedelta(minutes=15)
+USERNAME = re.compile(r"[\w.@+-]+", re.ASCII)
+
+
+class RemoteUserMiddleware(middleware.RemoteUserMiddleware):
+    """Log in to the panel whoever REMOTE_USER_HEADER names.
+
+    config.client_ip has removed the header unless a trusted proxy sent it.
+    """
+
+    def process_request(self, request):
+        if request.path.startswith("/admin/"):
+            super().process_request(request)
+
+    def get_username(self, request):
+        name = request.META[settings.REMOTE_USER_HEADER]
+        if not USERNAME.fullmatch(name):  # A comma joins doubled headers.
+            raise KeyError(settings.REMOTE_USER_HEADER)
+        return name
+
+
+class RemoteUserBackend(backends.RemoteUserBackend):
+    create_unknown_user = False
+
+    def authenticate(self, request, remote_user):
+        user = super().authenticate(request, remote_user)
+        if user is not None:
+            _note(user, "Logged in by the proxy", request)
+        return user
 
 
 def log_in(request) -> HttpResponse:
-    """Log in as the admin does, unless there were too many wrong passwords before."""
+    """Log in as the admin does, unless there were too many wrong passwords before.
+
+    Without PASSWORD_LOG_IN, there is no form for those whom the proxy did not log in.
+    """
+    if not settings.PASSWORD_LOG_IN and not admin.site.has_permission(request):
+        raise PermissionDenied
     if request.method != "POST":
         return admin.site.login(request)
     account = _by_account(request.POST.get("username", ""))

@@ -2,12 +2,13 @@
 
 from contextlib import suppress
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
-from subscriptions import addresses
+from subscriptions import addresses, schedule
 from subscriptions.actions import preferences, signup
 from subscriptions.models import Consent, Letter, Subscriber
 from subscriptions.security import tokens
@@ -17,6 +18,7 @@ from subscriptions.views.signup import UNDO
 #: How long after unsubscribing the page offers to undo it. Its link is in every email, also in
 #: those that were passed on.
 UNDO_SHOWN = timedelta(minutes=10)
+PAUSE = timedelta(weeks=4)  # A month would be longer than papers of a pause are kept for.
 
 
 @token_page
@@ -37,6 +39,9 @@ def unsubscribe(request, token):
         if not tokens.is_closed(subscriber, since):
             context["address"] = addresses.readable(subscriber.email)
             context["preferences_url"] = tokens.preferences_url(subscriber)
+            if subscriber.state_at(now) == "active":
+                context["preferences_path"] = urlsplit(context["preferences_url"]).path
+                context["pause_until"] = schedule.local_day(now, subscriber.zone) + PAUSE
     if request.method != "POST" or (subscriber and not subscriber.unsubscribed_at):
         return render(request, "subscriptions/unsubscribe.html", context)
     if "address" in context:

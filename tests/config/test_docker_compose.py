@@ -79,7 +79,7 @@ def test_all_of_ours_are_one_image_with_one_environment_and_one_data_folder():
     ]
     assert all(environment == environments[0] for environment in environments)
     assert environments[0]["SECRET_KEY"].startswith("${SECRET_KEY:?")  # Nothing starts without.
-    assert {service["image"] for service in OURS.values()} == {"paperboy"}
+    assert {service["image"] for service in OURS.values()} == {"${PAPERBOY_IMAGE:-paperboy}"}
     assert all(service["volumes"] == ["data:/data"] for service in OURS.values())
 
 

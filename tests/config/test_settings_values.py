@@ -36,6 +36,8 @@ BAD_VALUES = [
     ("DEBUG", ["maybe"], "DEBUG must be 1 or 0, not 'maybe'."),
     ("LIMITS", ["network=0", "network=1.5", "all=2000000000", "mail=5", "all=nan"], LIMITS),
     ("TRUSTED_PROXIES", ["nginx"], "TRUSTED_PROXIES must be a number or networks such as"),
+    ("REMOTE_USER_HEADER", ["Remote-User"], "REMOTE_USER_HEADER needs the network of your proxy"),
+    ("PASSWORD_LOG_IN", ["0"], "Without PASSWORD_LOG_IN, set REMOTE_USER_HEADER"),
     ("SITE_URL", ["x.example", "ftp://x.example", "https://"], f"SITE_URL {HTTP}"),
     ("SITE_URL", ["http://papers.example.org:80a", "http://[::1"], f"SITE_URL {HTTP}"),
     ("SITE_URL", ["https://x.y/z", "https://x.y?a=b", "https://me@x.y"], "SITE_URL must be l"),

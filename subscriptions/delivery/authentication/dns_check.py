@@ -25,6 +25,7 @@ SIGNED_ELSEWHERE = (
     "List-Unsubscribe-Post (RFC 8058). Check with `doctor --send-to YOU`: the email must say "
     "dkim=pass and name both in h= of its DKIM-Signature (docs/email.md)."
 )
+MICROSOFT_REFUSES = "Microsoft answers 550 5.7.515"
 ALL = re.compile(r"\s([-+~?]?)all(?=\s|$)", re.IGNORECASE)
 IS_SPF = re.compile(r"v=spf1(\s|$)", re.IGNORECASE)
 IS_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")
@@ -125,7 +126,8 @@ def _describe(check: Callable, record: Record, dns_client: DnsClient) -> tuple[s
 
 def _not_one(texts, name):
     many = f"{name} has {len(texts)} records, so receivers ignore all. Publish only one:"
-    return "wrong", many if texts else f"{name} has no record. Publish:"
+    harm = f" ({MICROSOFT_REFUSES})" if name.startswith("_dmarc.") else ""
+    return "wrong", many if texts else f"{name} has no record{harm}. Publish:"
 
 
 # ---- SPF

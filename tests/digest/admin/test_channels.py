@@ -222,7 +222,3 @@ def test_a_channel_of_a_group_follows_no_topics(panel):
     assert save(panel, own, hour=9).status_code == 302
     assert (make.fresh(channel).hour, channel.preferences.count()) == (9, 1)
     assert "The lab" in text_of(shown)
-
-
-def test_the_panel_says_that_no_real_service_was_tried(panel):
-    assert "No kind of channel has been tried" in text_of(panel.get(ADD))

@@ -9,9 +9,10 @@ from markdown_it import MarkdownIt
 
 from digest.channels import formats
 from digest.channels.formats import ChannelMessage, MessagePaper
+from subscriptions.models import Subscriber
 
 MESSAGES = Path(__file__).parent / "messages"
-KINDS = ["slack", "teams", "telegram", "json"]
+KINDS = [*Subscriber.Channel]
 TRAP = "<!everyone> @here & @channel <b> [x](http://x/) *bold* 🧪"
 
 
@@ -38,13 +39,14 @@ def test_a_digest_is_written_in_the_format_of_its_channel(kind):
 def test_a_long_digest_stays_within_every_limit_and_says_how_much_is_left_out():
     long = post(50, title="Ünïcödé 🧪 " * 36)
     slack, teams = message("slack", long), formats.payload("teams", long)
-    text = message("telegram", long)["text"]
+    text, apprise = message("telegram", long)["text"], message("apprise", long)["body"]
     assert len(slack["blocks"]) <= 50
     assert len(json.dumps(slack["blocks"], ensure_ascii=False)) <= 13_000
     assert len(slack["text"].encode("utf-16-le")) <= 2 * 2_000
     assert len(text.encode("utf-16-le")) <= 2 * 4_096
     assert len(teams) <= 28_000
-    for said in (slack["text"], json.dumps(slack["blocks"]), text, teams.decode()):
+    assert len(apprise.encode()) <= 4_000
+    for said in (slack["text"], json.dumps(slack["blocks"]), text, teams.decode(), apprise):
         assert "more" in said
         assert "http://localhost:8000" in said
     assert len(message("json", long)["papers"]) == 50
@@ -62,6 +64,14 @@ def test_a_title_mentions_nobody_and_changes_no_markup():
     html = message("telegram", post(1, title=TRAP))["text"]
     for said in (slack["text"], slack["blocks"][2]["text"]["text"], html):
         assert "&lt;!everyone&gt; @\u2060here &amp; @\u2060channel &lt;b&gt; [x]\u2060(http" in said
+
+
+def test_apprise_text_mentions_nobody_and_hides_no_link():
+    body = message("apprise", post(1, title=TRAP, text=""))["body"]
+    shown = (
+        "<\u2060!everyone> @\u2060here & @\u2060channel <\u2060b> [x]\u2060(http://x/) *bold* 🧪"
+    )
+    assert body.startswith(f"1. {shown}\nAda A, Bo B\n")
 
 
 TITLES = [TRAP, "A [b](http://x/) _c_ *d* `e` ~f~ (g) \\", "<at>Ada</at> &lt;b&gt; <http://x/>"]

@@ -23,8 +23,9 @@ def server(settings, monkeypatch):
         yield server
 
 
-def post(address, chat_id=""):
-    return webhooks.post(Subscriber(secret=encrypt(address), chat_id=chat_id), BODY)
+def post(address, chat_id="", channel="json"):
+    fields = {"chat_id": chat_id, "channel": channel}
+    return webhooks.post(Subscriber(secret=encrypt(address), **fields), BODY)
 
 
 CONNECTOR = b"Webhook message delivery failed with error: endpoint returned HTTP error %s with id 7"
@@ -71,6 +72,18 @@ def test_an_answer_says_whether_the_message_was_taken(server, caplog, answer, st
     assert result.scope == ""
     for secret in ("T0KEN", "hooks", str(server.server_address[1])):
         assert secret not in result.reply + (caplog.text if secret == "T0KEN" else "")
+
+
+SENT = b'{"error": null, "details": [["INFO", "2026-06-01", "Sent a notification to ntfy."]]}'
+APPRISE = [(200, SENT, "accepted", ""), (204, b"", "refused", "no services under this key")]
+APPRISE += [(424, b'{"error": "One or more could not be sent"}', "refused", "its log")]
+
+
+@pytest.mark.parametrize(("status", "body", "outcome", "advice"), APPRISE)
+def test_apprise_answer_decides_the_outcome(server, status, body, outcome, advice):
+    server.answers.append((status, {}, body))
+    result = post(server.secret, channel="apprise")
+    assert (result.status, advice in result.reply) == (outcome, True)
 
 
 def test_only_the_chat_id_is_added_to_a_message(server):

@@ -1,0 +1,136 @@
+"""Monthly digests: on the first digest day of each month, with all papers since the last one."""
+
+import re
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from digest.models import Digest, Pick
+from digest.planning import plan
+from subscriptions import schedule
+from subscriptions.actions import preferences
+from subscriptions.models import Letter
+from tests.factories import make
+from tests.factories.make import DAY, HOUR, NOW, TODAY
+from tests.factories.simulation import at, subscriber, tick
+from tests.helpers.invariants import broken
+from tests.helpers.subscriber_pages import url
+
+pytestmark = pytest.mark.django_db
+
+MONDAYS, WORKDAYS, SUNDAYS = 0b0000001, 0b0011111, 0b1000000
+FIRST, JULY, MONDAY = date(2027, 7, 1), date(2026, 7, 1), date(2026, 7, 6)
+
+
+def monthly(**fields):
+    return subscriber(**{"is_monthly": True, "next_due_at": at(TODAY, 7)} | fields)
+
+
+def days_of(subscriber, state="accepted"):
+    return [letter.day for letter in subscriber.letters.filter(state=state).order_by("day")]
+
+
+def next_due(subscriber):
+    return make.fresh(subscriber).next_due_at
+
+
+def live(subscriber, until):
+    """Run the service when their digest is due, and an hour before."""
+    while (due := next_due(subscriber)) < at(until, 0):
+        for hours in (-1, 0):
+            tick(due + hours * HOUR)
+        assert not broken(due), due
+
+
+YEARS = [
+    ("UTC", 7, schedule.EVERY_DAY),
+    ("America/New_York", 1, SUNDAYS),  # Clocks go back on 7 November 2027 at 2.
+    ("America/Santiago", 0, SUNDAYS),  # 5 September 2027 begins at 1.
+    ("Pacific/Auckland", 2, WORKDAYS),
+    ("Pacific/Honolulu", 20, MONDAYS),
+]
+
+
+@pytest.mark.parametrize(("zone", "hour", "weekdays"), YEARS)
+def test_a_year_has_one_digest_a_month_and_loses_no_paper(zone, hour, weekdays):
+    """Of 28 to 31 days: February 2028 has 29."""
+    one = monthly(timezone=zone, hour=hour, weekdays=weekdays, size=50)
+    firsts = [date(2027 + n // 12, n % 12 + 1, 1) for n in range(6, 19)]
+    days = [schedule.next_due(first, hour, ZoneInfo(zone), weekdays)[0] for first in firsts]
+    one.schedule_from(FIRST)
+    one.save()
+    for n in range(-30, 380):
+        make.paper(day=FIRST + n * DAY, came_in_at=at(FIRST + n * DAY, 8))
+    live(one, days[-1] + 3 * DAY)
+    assert days_of(one) == days
+    picked = set(Pick.objects.values_list("paper__day", flat=True))
+    assert {days[0] + n * DAY for n in range((days[-1] - days[0]).days - 1)} <= picked
+    assert {*Digest.objects.values_list("since", flat=True)} == {None}  # The usual gap.
+
+
+def test_changes_of_the_rhythm_give_no_second_digest_in_a_month():
+    one = monthly(is_monthly=False)
+    tick(at(TODAY, 7))
+    changes = {"is_monthly": True}, {"hour": 9, "weekdays": MONDAYS}, {"is_monthly": False}
+    for change, due in zip(changes, (JULY, MONDAY, TODAY + 7 * DAY), strict=True):
+        preferences.change(one, None, change, now=at(TODAY, 9))
+        assert next_due(one).date() == due
+
+
+@pytest.mark.parametrize("until", [date(2026, 6, 20), date(2026, 7, 14), date(2026, 9, 30)])
+def test_a_pause_moves_the_digest_of_a_month_and_no_later_one(until):
+    one, due = monthly(), max(until, JULY)  # June's was sent before the pause.
+    tick(at(TODAY, 7))
+    preferences.pause(one, until, now=at(TODAY + 4 * DAY))
+    assert next_due(one) == at(due, 7)
+    live(one, due + 40 * DAY)
+    assert days_of(one)[:3] == [TODAY, due, schedule.first_of_next_month(due)]
+
+
+def test_a_machine_that_was_asleep_sends_the_digest_later():
+    one = monthly(weekdays=MONDAYS, next_due_at=at(MONDAY, 7))
+    for late, due in ((MONDAY + 2 * DAY, MONDAY + 7 * DAY), (MONDAY + 8 * DAY, date(2026, 8, 3))):
+        tick(at(late, 0))
+        assert next_due(one) == at(due, 7)
+    assert (days_of(one, "missed"), days_of(one)) == ([MONDAY], [MONDAY + 7 * DAY])
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_a_digest_that_was_not_sent_comes_on_the_next_day(days, django_capture_on_commit_callbacks):
+    one, paper, due = monthly(), make.paper(), TODAY + days * DAY
+    plan.plan(at(TODAY, 7))
+    with django_capture_on_commit_callbacks(execute=True):
+        if days > 1:
+            preferences.pause(one, due, now=at(TODAY, 7))
+        else:
+            Letter.objects.update(closes_at=at(TODAY, 8))
+            tick(at(TODAY, 9))
+    assert next_due(one) == at(due, 7)
+    tick(at(due, 7))
+    assert (days_of(one), Pick.objects.get().paper) == ([due], paper)
+    assert next_due(one) == at(JULY, 7)
+
+
+# ---- The pages
+
+
+def buttons_of(client, subscriber):
+    """Return the hidden fields beside "Unsubscribe", by the words of their buttons."""
+    page = client.get(url("unsubscribe", subscriber)).text
+    form = rf'action="{url("preferences", subscriber)}">\s*<input type="hidden" name="(\w+)" '
+    form += r'value="([\w-]+)">\s*<button class="plain" name="action" value="save_delivery">(.+?)<'
+    return {words: {name: value} for name, value, words in re.findall(form, page)}
+
+
+def test_unsubscribe_page_offers_less_to_active_subscribers(client):
+    one = subscriber(next_due_at=NOW, size=3)
+    buttons = buttons_of(client, one)
+    assert [*buttons] == ["Mondays only", "Pause for a month"]
+    for fields in [*buttons.values(), {"monthly": "yes"}, {"hour": 8}]:
+        client.post(url("preferences", one), fields | {"action": "save_delivery"})
+    one = make.fresh(one)
+    assert (one.weekdays, one.paused_until) == (MONDAYS, TODAY + timedelta(weeks=4))
+    assert (one.is_monthly, one.hour, one.size, one.unsubscribed_at) == (True, 8, 3, None)
+    assert [*buttons_of(client, monthly())] == ["Pause for a month"]
+    assert "selected>Once a month" in client.get(url("preferences", one)).text

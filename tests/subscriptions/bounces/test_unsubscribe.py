@@ -1,0 +1,167 @@
+"""Unsubscribing by an email to the address in List-Unsubscribe."""
+
+import re
+from contextlib import closing
+from unittest.mock import Mock
+from urllib.parse import unquote
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError
+
+from config.celery import app
+from digest import tasks
+from digest.letters import compose
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import transitions, verp
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter, Subscriber
+from tests.factories import make
+from tests.factories.make import DAY, HOUR, NOW
+from tests.factories.returned_mail import answer, report
+from tests.servers.imap import ImapServer
+from tests.subscriptions.bounces.receiving import receive
+from tests.subscriptions.bounces.test_inbound import pipe, url_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def subscriber(settings):
+    settings.BOUNCE_ADDRESS = "bounces@papers.example.org"
+    return make.subscriber("you@example.org")
+
+
+def has_left(subscriber):
+    return make.fresh(subscriber).unsubscribed_at is not None
+
+
+def request(subscriber, body=b"", **headers):
+    """Return an email to a subscriber's own address, with this body."""
+    headers = {"From": "you@example.org", "Subject": "unsubscribe", **headers}
+    return answer(verp.unsubscribe_address(subscriber), **headers).partition(b"\n\n")[0] + body
+
+
+# ---- The address
+
+
+@pytest.mark.parametrize("delimiter", ["+", "-", "_", "%"])
+def test_digest_names_the_address_beside_https(settings, subscriber, delimiter):
+    settings.RECIPIENT_DELIMITER = delimiter
+    make.paper("Graphs")
+    plan.plan(NOW)
+    (content,) = compose.compose([Letter.objects.get()], NOW)
+    header = dict(content.headers)
+    value = re.fullmatch(r"<https?://\S+>, <mailto:([^ <>]+)>", header["List-Unsubscribe"])
+    address = unquote(value[1])
+    assert re.fullmatch(rf"bounces.u\.{subscriber.pk}\.[0-9a-f]{{16}}@papers.example.org", address)
+    assert header["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    receive(answer(address))
+    assert has_left(subscriber)
+
+
+def test_address_outlives_changes_of_key_and_mailbox(settings, subscriber):
+    mime = request(subscriber)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another key that is long enough for this"
+    settings.BOUNCE_ADDRESS = "returns@example.net"
+    Subscriber.objects.update(email="new@example.org", moved_at=NOW)
+    receive(mime, now=NOW + 3_000 * DAY)
+    assert has_left(subscriber)
+    settings.BOUNCE_ADDRESS = ""
+    assert verp.unsubscribe_address(subscriber) == ""
+
+
+# ---- What unsubscribes
+
+WORDS = b"\n\nPlease stop. Undelivered Mail: 550 5.1.1 no such user.\n"
+RUBBISH = b"\n\n\xff\x00--=_b\nContent-Type: multipart/report\n" + b"\n\n" * 40_000
+#: Headers and body, and whether the email unsubscribes.
+EMAILS = {
+    "empty": ({}, b"", True),
+    "rubbish": ({}, RUBBISH, True),
+    "by a program": ({"Auto_Submitted": "auto-generated"}, b"", True),
+    "by a person": ({"Auto_Submitted": "no", "In_Reply_To": "<a@b>"}, WORDS, True),
+    "forwarded": ({"Delivered_To": "me@provider.example", "From": "x@else.example"}, b"", True),
+    "auto-replied": ({"Auto_Submitted": "Auto-Replied"}, b"", False),
+    "out of office": ({"Auto_Submitted": "auto-generated", "In_Reply_To": "<a@b>"}, b"", False),
+    "vacation": ({"Precedence": "bulk"}, b"", False),
+    "autoreply": ({"X_Autoreply": "yes"}, b"", False),
+    "bounce": ({"Return_Path": "<>"}, WORDS, False),
+    "daemon": ({"From": "MAILER-DAEMON@mail.example.net"}, WORDS, False),
+}
+
+
+@pytest.mark.parametrize(("headers", "body", "is_valid"), EMAILS.values(), ids=EMAILS)
+def test_emails_unsubscribe_unless_a_machine_answers(subscriber, headers, body, is_valid):
+    assert receive(request(subscriber, body, **headers)) == ("recorded" if is_valid else "useless")
+    assert has_left(subscriber) == is_valid
+    assert [consent.via for consent in subscriber.consents.all()] == ["email"] * is_valid
+
+
+def test_bounces_copies_and_forged_addresses_unsubscribe_nobody(subscriber):
+    address, channel = verp.unsubscribe_address(subscriber), make.subscriber(channel="json")
+    signature = re.search(r"[0-9a-f]{16}(?=@)", address)[0]
+    forwarded = answer("digest@papers.example.org").partition(b"\n\n")[0]
+    receive(forwarded + f"\n\nTo: {address}\nList-Unsubscribe: <mailto:{address}>\n".encode())
+    receive(report(address))
+    receive(request(channel))
+    others = verp.unsubscribe_address(make.subscriber()).partition("@")[0][-16:]
+    for forged in (others, "0" * 16, signature[:15], ""):
+        receive(answer(address.replace(signature, forged)))
+    mime = request(subscriber)
+    Subscriber.objects.filter(pk=subscriber.pk).update(public_id=uuid4())  # Of a restored backup.
+    assert receive(mime) == "useless"
+    assert not any(map(has_left, Subscriber.objects.all()))
+
+
+# ---- How often, and how soon
+
+
+def test_pipe_unsubscribes_by_its_recipient(monkeypatch, subscriber):
+    address = verp.unsubscribe_address(subscriber).upper()  # As some relays write it.
+    assert pipe(monkeypatch, b"From: you@example.org\n\n", "--recipient", address) == 0
+    assert has_left(subscriber)
+
+
+@pytest.mark.slow
+def test_a_thousand_emails_in_the_mailbox_unsubscribe_once(settings, subscriber, outbox):
+    others = [make.subscriber() for _ in range(30)]
+    with closing(ImapServer()) as server:
+        emails = [request(one) for one in [*others, *[subscriber] * 970]]
+        server.folders["INBOX"] |= dict(enumerate(emails, start=1))
+        settings.BOUNCE_MAILBOX = url_of(server)
+        tasks.read_what_came_back()
+    assert app.conf.beat_schedule["read bounces"]["schedule"].minute == set(range(60))
+    assert all(map(has_left, others))
+    assert subscriber.consents.count() == 1
+    rounds.deliver_due(lambda: NOW + HOUR)
+    assert [message["To"] for message in outbox()].count("you@example.org") == 1  # The goodbye.
+
+
+def test_emails_beyond_the_limit_of_a_day_change_nothing(settings, subscriber):
+    settings.LIMITS = settings.LIMITS | {"mailbox": 1}
+    for outcome in ("recorded", "useless"):
+        assert receive(request(subscriber)) == outcome
+        Subscriber.objects.update(unsubscribed_at=None)
+    assert receive(request(subscriber), now=NOW + DAY + 2 * HOUR) == "recorded"
+
+
+def test_requests_that_meet_a_locked_row_are_not_counted(monkeypatch, subscriber):
+    with monkeypatch.context() as patch:
+        patch.setattr(signup, "unsubscribe", Mock(side_effect=OperationalError("lock timeout")))
+        for _ in range(9):
+            with pytest.raises(OperationalError):
+                receive(request(subscriber))
+    assert receive(request(subscriber)) == "recorded"
+
+
+def test_an_email_holds_against_a_letter_under_way(subscriber, monkeypatch, outbox):
+    plan.plan(NOW)
+    check, mime = transitions.final_check, request(subscriber)
+    late = Mock(side_effect=lambda *args: receive(mime, now=NOW) and check(*args))
+    monkeypatch.setattr(transitions, "final_check", late)
+    rounds.deliver_due(lambda: NOW)
+    assert Letter.objects.get(day__isnull=False).reason == "unsubscribed"
+    assert not [message for message in outbox() if message["List-Unsubscribe"]]
