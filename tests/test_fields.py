@@ -104,7 +104,7 @@ def press(client, name, *args, **sent):
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_field_gets_its_first_digest(field, world, panel, outbox, settings, monkeypatch):
+def test_field_gets_its_first_digest(field, world, panel, outbox, settings, monkeypatch):
     settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
     topics, come_from = FIELDS[field]["topics"], FIELDS[field]["sources"]
     wanted = papers_of(FIELDS[field])

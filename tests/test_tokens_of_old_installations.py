@@ -117,7 +117,7 @@ def test_old_changes_of_address_can_be_confirmed(side):
 
 
 @pytest.mark.django_db
-def test_addresses_on_the_suppression_list_stay_on_it():
+def test_suppressed_addresses_stay_suppressed():
     Seal.objects.create(seal=SUPPRESSED, why=Seal.Why.COMPLAINED, at=ASKED_AT)
     assert suppression_list.contains("Ada@Example.org", ASKED_AT)
     assert not suppression_list.contains("bob@example.org", ASKED_AT)
@@ -128,12 +128,12 @@ def test_old_bounce_addresses_name_their_letter():
 
 
 @pytest.mark.django_db
-def test_the_key_of_an_old_installation_is_known():
+def test_key_of_an_old_installation_is_known():
     heartbeats.beat(KEY_IN_USE, ASKED_AT)
     assert heartbeats.last_unknown_key(ASKED_AT) is None
 
 
-def test_message_ids_are_those_of_old_emails(settings):
+def test_message_ids_equal_those_of_old_emails(settings):
     settings.SECRET_KEY = KEY  # Made with the key in use: `reconcile` looks for these.
     subscriber = Subscriber(public_id=SUBSCRIBER_ID)
     confirm = Letter(kind="confirm", subscriber=subscriber, created_at=ASKED_AT)

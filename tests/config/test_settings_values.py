@@ -59,7 +59,7 @@ BAD_VALUES = [
 
 
 @pytest.mark.parametrize(("name", "values", "sentence"), BAD_VALUES)
-def test_a_value_that_makes_no_sense_is_named_and_refused(read_settings, name, values, sentence):
+def test_invalid_value_is_refused_with_a_sentence(read_settings, name, values, sentence):
     for value in values:
         with pytest.raises(ImproperlyConfigured) as refused:
             read_settings(**{"SECRET_KEY": "k" * 32, "ALLOWED_HOSTS": "*", name: value})
@@ -76,7 +76,7 @@ BAD_FILES = [
 
 
 @pytest.mark.parametrize(("path", "sentence"), BAD_FILES)
-def test_a_file_that_cannot_be_the_secret_is_refused(read_settings, path, sentence):
+def test_invalid_secret_file_is_refused(read_settings, path, sentence):
     with pytest.raises(ImproperlyConfigured) as refused:
         read_settings(SECRET_KEY_FILE=path)
     assert sentence in str(refused.value)
@@ -93,12 +93,12 @@ GOOD_VALUES = [
 
 
 @pytest.mark.parametrize(("name", "value"), GOOD_VALUES)
-def test_a_value_may_be_written_as_celery_and_requests_have_it(read_settings, name, value):
+def test_valid_value_is_accepted(read_settings, name, value):
     written = ",".join(value) if isinstance(value, list) else value
     assert read_settings(**{name: written})[name] == value
 
 
-def test_what_is_secret_may_stand_in_files(read_settings, tmp_path):
+def test_secrets_are_read_from_files(read_settings, tmp_path):
     secrets = {
         **PUBLIC,
         "SECRET_KEY_FALLBACKS": "an old one\nan older one\n",
@@ -120,26 +120,26 @@ def test_what_is_secret_may_stand_in_files(read_settings, tmp_path):
     assert settings["SOURCES"] == ["huggingface"]
 
 
-def test_sources_and_the_delimiter_may_be_set_to_nothing(read_settings):
+def test_sources_and_delimiter_may_be_empty(read_settings):
     settings = read_settings(SOURCES="", RECIPIENT_DELIMITER="")
     assert (settings["SOURCES"], settings["RECIPIENT_DELIMITER"]) == ([], "")
 
 
-def test_what_nearly_has_the_name_of_a_setting_is_noticed(read_settings):
+def test_misspelt_setting_is_reported(read_settings):
     """Nothing else would tell that subscribers are on an SQLite that nobody has asked for."""
     wrong = {"DATABSE_URL": "DATABASE_URL", "METRICS_TOKEN_FILES": "METRICS_TOKEN_FILE"}
     environment = {**dict.fromkeys(wrong, "x"), "EDITOR": "vi", "POSTGRES_PASSWORD": "hush"}
     assert read_settings(**environment)["MISSPELT_SETTINGS"] == [*wrong.items()]
 
 
-def test_blanks_around_a_value_are_none_of_it(read_settings, data_dir):
+def test_whitespace_around_a_value_is_ignored(read_settings, data_dir):
     """A file that was written on Windows ends each line with one."""
     settings = read_settings(DATA_DIR=f"{data_dir} ", METRICS_TOKEN=" 0123456789abcdef\r")
     assert settings["DATA_DIR"] == data_dir
     assert settings["METRICS_TOKEN"] == "0123456789abcdef"
 
 
-def test_a_level_of_the_log_may_be_written_small(read_settings):
+def test_log_level_may_be_lower_case(read_settings):
     assert read_settings(LOG_LEVEL="info")["LOGGING"]["root"]["level"] == "INFO"
 
 
@@ -150,7 +150,7 @@ NO_FOLDERS = [
 
 
 @pytest.mark.parametrize(("key", "sentence"), NO_FOLDERS)
-def test_a_data_folder_that_cannot_be_one_is_named(read_settings, key, sentence):
+def test_invalid_data_folder_is_named(read_settings, key, sentence):
     with pytest.raises(ImproperlyConfigured, match=sentence):
         read_settings(DATA_DIR="/dev/null", **key)
 
@@ -179,7 +179,7 @@ MAIL_SERVERS = [
 
 
 @pytest.mark.parametrize(("url", "sentence"), MAIL_SERVERS)
-def test_a_mail_server_that_makes_no_sense_is_refused_with_a_sentence(url, sentence):
+def test_invalid_email_url_is_refused_with_a_sentence(url, sentence):
     with pytest.raises(ImproperlyConfigured) as refused:
         transport_for(url)
     assert str(refused.value).startswith(sentence)
@@ -187,7 +187,7 @@ def test_a_mail_server_that_makes_no_sense_is_refused_with_a_sentence(url, sente
 
 
 @pytest.mark.parametrize("esp", ESPS.values(), ids=ESPS)
-def test_a_providers_api_is_refused_with_the_line_to_write_instead(esp):
+def test_api_url_is_refused_with_the_smtp_url(esp):
     with pytest.raises(ImproperlyConfigured) as refused:
         transport_for(f"{esp.name}://hush@example.org")
     assert f"EMAIL_URL={esp.email_url}," in str(refused.value)
@@ -197,7 +197,7 @@ def test_a_providers_api_is_refused_with_the_line_to_write_instead(esp):
 
 
 @pytest.mark.parametrize("name", ["DKIM_KEY_FILE", "DKIM_SELECTOR"])
-def test_a_variable_that_is_gone_is_refused_with_what_to_do(read_settings, name):
+def test_removed_variable_is_refused(read_settings, name):
     with pytest.raises(ImproperlyConfigured, match=f"^{name} is no longer read. Remove it"):
         read_settings(**{name: "x"})
     read_settings(**{name: ""})

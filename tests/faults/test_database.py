@@ -23,7 +23,7 @@ def proxy(installation, postgres):
 
 
 @pytest.mark.nightly
-def test_a_database_that_restarts_again_and_again_doubles_nothing(installation, mail, postgres):
+def test_repeated_database_restarts_double_nothing(installation, mail, postgres):
     """Fault 41: what was answered meanwhile is kept until it can be written down."""
     mail.at_dot = lambda recipient: time.sleep(0.2)
     installation.invite(80)
@@ -84,9 +84,7 @@ def test_acceptances_without_a_database_are_recorded_later(
 
 
 @pytest.mark.parametrize("state", ["claimed", "transmitting", "accepted"])
-def test_a_commit_of_which_nobody_heard_is_not_made_twice(
-    installation, postgres, mail, proxy, state
-):
+def test_commit_with_a_lost_answer_is_not_repeated(installation, postgres, mail, proxy, state):
     """Fault 43: the database has claimed, checked or recorded, and its word for it gets lost."""
     installation.invite(1)
     swallowed = []

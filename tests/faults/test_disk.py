@@ -55,9 +55,7 @@ def fill(ballast):
 
 
 @pytest.mark.parametrize("has_journal", [False, True])
-def test_a_full_disk_stops_letters_before_the_final_check_until_room(
-    small, disk, mail, has_journal
-):
+def test_full_disk_stops_letters_until_there_is_room(small, disk, mail, has_journal):
     """Whether the journal, with what the database could not record, is on it or not."""
     if has_journal:
         small.environment["DATA_DIR"] = str(disk / "data")

@@ -21,7 +21,7 @@ def leave(url) -> tuple[str, float]:
         return answer.read().decode(), time.time()
 
 
-def test_who_sees_that_nothing_is_on_its_way_gets_no_digest_after_that(installation):
+def test_no_digest_arrives_after_an_unannounced_unsubscribe(installation):
     """Sixty of two hundred leave through the web process while two workers deliver."""
     installation.mail.plan = lambda recipient: "slow-dot" if "7" in recipient else ""
     installation.environment["EMAIL_URL"] = installation.mail.address(connections=4)

@@ -28,7 +28,7 @@ def locked(installation, mode):
         yield
 
 
-def test_sessions_that_are_ended_again_and_again_double_nothing(installation, mail):
+def test_terminated_sessions_double_nothing(installation, mail):
     """Fault 44: a connection that was ended is not used again, and the workers live."""
     mail.at_dot = lambda recipient: time.sleep(0.3)
     installation.invite(120)
@@ -50,7 +50,7 @@ def test_sessions_that_are_ended_again_and_again_double_nothing(installation, ma
     assert all(process.poll() is None for process in installation.running.values())
 
 
-def test_a_table_that_is_locked_for_long_delays_letters_and_hangs_nobody(installation, mail):
+def test_locked_table_delays_letters_and_hangs_nobody(installation, mail):
     """Fault 44: whoever waits for the lock gives up after five seconds, and comes again."""
     mail.at_dot = lambda recipient: time.sleep(0.3)
     installation.start_web()
@@ -85,7 +85,7 @@ def seconds_of_a_page(installation):
     return time.monotonic() - began
 
 
-def test_a_worker_that_is_halted_with_locks_is_thrown_out_of_the_database(installation):
+def test_halted_worker_with_locks_is_disconnected(installation):
     """Fault 44: after thirty seconds the others have its letters, and it does nothing more."""
     installation.invite(20)
     first = (sys.executable, "-m", "tests.faults.tick")

@@ -20,7 +20,7 @@ PATIENCE = {
 }
 
 
-def test_a_mail_server_that_is_away_and_comes_back_gets_each_letter_once(installation):
+def test_restarted_mail_server_gets_each_letter_once(installation):
     """Fault 24: the due hour finds nobody listening."""
     installation.environment["FAULT_TIMES"] = json.dumps(PATIENCE)
     port = installation.mail.port

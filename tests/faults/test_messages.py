@@ -33,7 +33,7 @@ def is_idle(installation):
     return waiting == ["0"] * 3 and installation.listening() == 1
 
 
-def test_a_message_of_a_newer_version_is_served_as_far_as_it_is_known(at_work):
+def test_message_of_a_newer_version_is_served(at_work):
     """Fault 13: old workers run on while the new version is installed."""
     at_work.invite(2)
     *_, first, second = at_work.letters()
@@ -43,7 +43,7 @@ def test_a_message_of_a_newer_version_is_served_as_far_as_it_is_known(at_work):
     assert check(at_work).accepted == 2
 
 
-def test_a_message_that_nobody_knows_costs_its_worker_nothing(at_work):
+def test_unknown_message_costs_its_worker_nothing(at_work):
     """Fault 13: of a task that is not there yet, or with less than this version needs."""
     at_work.hint("subscriptions.tasks.deliver_by_air", 7)
     at_work.hint(DELIVER)
@@ -77,7 +77,7 @@ def test_tasks_leave_nothing_behind_in_redis(at_work, count):
     assert memory_after < memory + 200_000
 
 
-def test_ticks_that_waited_for_workers_are_thrown_away_and_one_pass_plans(installation):
+def test_expired_ticks_are_dropped_and_one_pass_plans(installation):
     """Fault 38: five hundred minutes' worth, of which each would be done in vain."""
     ticks = {
         entry["task"]: entry["options"]
@@ -105,7 +105,7 @@ def talkative(name):
 
 
 @pytest.mark.nightly
-def test_a_message_that_comes_twice_does_nothing_more(installation, mail):
+def test_repeated_message_does_nothing_more(installation, mail):
     """Fault 35: Redis gives out again what a worker has kept waiting for too long."""
     options = {"global_keyprefix": "paperboy:", "visibility_timeout": 2}
     options |= {"unacked_restore_interval": 0.5, "unacked_restore_throttle": 1}

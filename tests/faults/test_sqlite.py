@@ -126,7 +126,7 @@ def is_whole(installation):
     return installation.ask("PRAGMA integrity_check") == [("ok",)]
 
 
-def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
+def test_worker_killed_on_sqlite_loses_nothing(small):
     """Fault 47: the file stays whole, and what was called accepted stays so."""
     seed = random.randrange(10**6)
     print(f"seed {seed}")  # noqa: T201
@@ -155,7 +155,7 @@ def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
     assert outcome.accepted + outcome.unknown == 300
 
 
-def test_no_paper_comes_twice_after_a_copy_was_put_back(small):
+def test_no_paper_is_repeated_after_restoring_a_copy(small):
     """Fault 49. Some letters are in the journal, others only in a log: a worker died in between."""
     consult_log(small)
     small.environment |= {"EMAIL_URL": small.mail.address(connections=4), "FAULT_AT": "after_250:1"}
@@ -228,7 +228,7 @@ def write_hard(small, seconds, people):
 @pytest.mark.parametrize(
     ("seconds", "people"), [(3, 120), pytest.param(30, 600, marks=pytest.mark.nightly)]
 )
-def test_nobody_meets_a_locked_database_while_web_worker_and_planner_write(small, seconds, people):
+def test_concurrent_processes_meet_no_locked_sqlite(small, seconds, people):
     """Fault 46."""
     leaving, pages = write_hard(small, seconds, people)
     small.come_to_rest()

@@ -28,7 +28,7 @@ KEPT = [
 
 
 @pytest.mark.parametrize(("typed", "kept"), KEPT)
-def test_an_address_is_kept_in_one_form(typed, kept):
+def test_address_is_normalised(typed, kept):
     assert addresses.normalise(typed) == kept
 
 
@@ -49,7 +49,7 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("typed", "code"), [(typed, code) for code in REFUSED for typed in REFUSED[code]]
 )
-def test_what_cannot_be_delivered_to_is_refused_in_a_sentence(typed, code):
+def test_undeliverable_address_is_refused_with_a_sentence(typed, code):
     with pytest.raises(ValidationError) as refused:
         addresses.normalise(typed)
     assert refused.value.code == code
@@ -57,7 +57,7 @@ def test_what_cannot_be_delivered_to_is_refused_in_a_sentence(typed, code):
     assert refused.value.message.endswith(".")
 
 
-def test_an_international_domain_is_shown_in_its_own_script():
+def test_international_domain_is_shown_in_its_script():
     assert addresses.readable("you@xn--exmple-cua.org") == "you@exämple.org"
 
 
@@ -71,7 +71,7 @@ DOMAINS = st.one_of(
 
 
 @given(st.one_of(st.text(), st.builds("{}@{}".format, LOCAL_PARTS, DOMAINS)))
-def test_whatever_is_typed_is_kept_for_good_or_refused(typed):
+def test_any_text_is_normalised_stably_or_refused(typed):
     try:
         kept = addresses.normalise(typed)
     except ValidationError:
@@ -82,7 +82,7 @@ def test_whatever_is_typed_is_kept_for_good_or_refused(typed):
     assert addresses.normalise(addresses.readable(kept)) == kept
 
 
-def test_a_usual_domain_is_suggested_for_a_misspelling_of_it():
+def test_common_domain_is_suggested_for_a_misspelling():
     for typed, meant in (("jane@Gmial.com", "gmail.com"), ("jane@t-onlin.de", "t-online.de")):
         assert addresses.suggestion(typed) == meant
     for typed in ("gmail.com", "mail.com", "hotmail.co.uk", "yahoo.com.br", "uni.example"):

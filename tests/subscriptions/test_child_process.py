@@ -58,7 +58,7 @@ def test_parent_survives_any_end_of_the_child(function, arguments, error):
     assert not psutil.Process().children()
 
 
-def test_a_child_that_hangs_is_ended(monkeypatch):
+def test_hanging_child_is_ended(monkeypatch):
     monkeypatch.setattr(child_process, "WALL_SECONDS", 1)
     with pytest.raises(TooSlow):
         run_limited(sleep, LARGE, 60)
@@ -137,7 +137,7 @@ def broken_files(count):
 
 @pytest.mark.slow
 @pytest.mark.django_db
-def test_a_hundred_broken_files_each_end_as_a_sentence():
+def test_broken_files_end_with_a_sentence():
     refusals = []
     for kind, data in broken_files(120):
         try:

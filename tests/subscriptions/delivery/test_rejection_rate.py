@@ -37,7 +37,7 @@ def come_back(letters, said="5.7.1 not let in"):
         )
 
 
-def test_a_provider_that_refuses_all_digests_is_reported_with_its_reply_and_no_address():
+def test_rejected_digests_are_reported_by_provider_without_addresses():
     digests(10)
     digests(2, state="failed", domain="example.net", said="550 5.1.1 no such user")
     digests(5, state="failed", domain="gmail.com", said=BLOCKED)
@@ -47,7 +47,7 @@ def test_a_provider_that_refuses_all_digests_is_reported_with_its_reply_and_no_a
     )
 
 
-def test_what_a_mail_server_takes_and_gives_back_counts_as_well():
+def test_later_bounces_count_as_rejections():
     come_back(digests(5, domain="outlook.com"))
     assert rejection_rate.describe_last_day(NOW) == (
         "5 of 5 digests of the last 24 hours were rejected or bounced, most by "
@@ -55,7 +55,7 @@ def test_what_a_mail_server_takes_and_gives_back_counts_as_well():
     )
 
 
-def test_some_dead_addresses_among_many_good_ones_are_no_alarm():
+def test_few_rejections_among_many_digests_are_no_alarm():
     digests(4, state="failed")
     assert rejection_rate.describe_last_day(NOW) == ""
     digests(1, state="failed")
@@ -65,12 +65,12 @@ def test_some_dead_addresses_among_many_good_ones_are_no_alarm():
     assert rejection_rate.describe_last_day(NOW) == ""
 
 
-def test_confirmations_to_addresses_that_somebody_typed_are_no_alarm():
+def test_rejected_confirmations_are_no_alarm():
     digests(9, state="failed", kind="confirm")
     assert rejection_rate.describe_last_day(NOW) == ""
 
 
-def test_the_alarm_lasts_for_a_day_and_is_shown_in_public_without_names():
+def test_alarm_lasts_a_day_and_is_public_without_names():
     digests(5, state="failed", domain="gmail.com", said=BLOCKED)
     tasks.check_refusals()
     (row,) = Alarm.objects.standing()

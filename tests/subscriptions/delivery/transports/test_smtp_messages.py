@@ -15,7 +15,7 @@ from tests.factories.make import NOW
 from tests.subscriptions.delivery.transports import conversation
 
 
-def test_letters_arrive_as_they_are_over_one_connection(server, line):
+def test_letters_arrive_unchanged_over_one_connection(server, line):
     result = conversation.deliver(line)
     assert conversation.judged(result) == ("accepted", "dot", "")
     assert result.reply == "250 2.0.0 kept"
@@ -26,7 +26,7 @@ def test_letters_arrive_as_they_are_over_one_connection(server, line):
     assert server.connected == 1
 
 
-def test_dots_at_the_start_of_lines_arrive_as_they_were(server, line):
+def test_leading_dots_arrive_unchanged(server, line):
     letters = [
         b".\r\n",
         b"..\r\n.\r\n\r\n.x\r\n",
@@ -41,7 +41,7 @@ def test_dots_at_the_start_of_lines_arrive_as_they_were(server, line):
         assert kept == mime or kept == mime + b"\r\n"
 
 
-def test_a_dot_after_a_bare_lf_ends_no_letter():
+def test_dot_after_a_bare_lf_ends_no_letter():
     with conversation.pair() as (line, server):
         line.begin(conversation.envelope(), b"Hello\n.\nMAIL FROM:<x@example.org>\r\n")
         server.sendall(conversation.EXPECTED_CODES)
@@ -49,7 +49,7 @@ def test_a_dot_after_a_bare_lf_ends_no_letter():
         assert b"\n.\n" not in server.recv(65_536)
 
 
-def test_a_large_letter_reaches_a_server_that_reads_slowly():
+def test_large_letter_reaches_a_slow_server():
     mime = b"x" * 70 + b"\r\n"
     mime *= 20_000
     with conversation.pair() as (line, server):
@@ -67,14 +67,14 @@ def test_a_large_letter_reaches_a_server_that_reads_slowly():
         assert conversation.pump(line) == "final_check"
 
 
-def test_a_letter_is_handed_over_outside_of_a_round_too(server):
+def test_single_letter_is_delivered_outside_a_round(server):
     mime = (b"x" * 70 + b"\r\n") * 20_000
     message = Message(conversation.SENDER, "r@example.org", mime, "digest", 1, NOW)
     assert hand_over(transport_for(server.url), message).status == "accepted"
     assert server.accepted == [("r@example.org", mime)]
 
 
-def test_the_size_is_announced_where_the_server_supports_it():
+def test_size_is_announced_when_supported():
     with conversation.pair(frozenset({"size"})) as (line, server):
         line.begin(conversation.envelope(), conversation.MIME)
         assert server.recv(1_000) == b"MAIL FROM:<%s> SIZE=%d\r\n" % (
@@ -83,14 +83,14 @@ def test_the_size_is_announced_where_the_server_supports_it():
         )
 
 
-def test_commands_go_out_together_where_that_is_offered_and_only_there():
+def test_commands_are_pipelined_when_supported():
     for extensions, count in ((frozenset({"pipelining"}), 3), (frozenset(), 1)):
         with conversation.pair(extensions) as (line, server):
             line.begin(conversation.envelope(), conversation.MIME)
             assert server.recv(1_000).count(b"\r\n") == count
 
 
-def test_a_letter_that_is_withdrawn_before_its_dot_is_not_kept(server, line):
+def test_letter_withdrawn_before_its_dot_is_not_kept(server, line):
     line.begin(conversation.envelope(), conversation.MIME)
     assert conversation.pump(line) == "final_check"
     time.sleep(0.05)
@@ -108,7 +108,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("extensions", "said"), REFUSALS)
-def test_a_refused_letter_takes_its_leave_where_the_server_reads_commands(extensions, said):
+def test_connection_quits_after_a_refused_letter(extensions, said):
     with conversation.pair(frozenset(extensions)) as (line, server):
         line.begin(conversation.envelope(), conversation.MIME)
         server.recv(1_000)
@@ -117,7 +117,7 @@ def test_a_refused_letter_takes_its_leave_where_the_server_reads_commands(extens
         assert server.recv(1_000) == b"QUIT\r\n"
 
 
-def test_a_server_that_refuses_and_is_gone_before_leave_is_taken_has_been_heard():
+def test_reply_counts_when_the_server_hangs_up_afterwards():
     with conversation.pair(frozenset()) as (line, server):
         line.begin(conversation.envelope(), conversation.MIME)
         server.sendall(b"550 5.1.1 no\r\n")
@@ -126,7 +126,7 @@ def test_a_server_that_refuses_and_is_gone_before_leave_is_taken_has_been_heard(
         assert (line.result.status, line.result.reply) == ("deferred", "550 5.1.1 no")
 
 
-def test_no_address_smuggles_a_command_in():
+def test_address_cannot_inject_a_command():
     smuggling = "r@example.org>\r\nRCPT TO:<x@example.org"
     recipients = [smuggling, "ré@example.org", "r r@example.org", "r>r@example.org", "r<r@x.y", ""]
     cases = [(conversation.SENDER, recipient, ("refused", "rcpt", "")) for recipient in recipients]
@@ -145,7 +145,7 @@ HAPPENINGS = [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id", b"421-4.4.2 idle\r\n"
 
 
 @pytest.mark.parametrize("said", HAPPENINGS)
-def test_a_free_line_on_which_something_happens_is_closed(said):
+def test_free_connection_is_closed_on_any_input(said):
     with conversation.pair() as (line, server):
         server.sendall(said)
         if not said:
@@ -154,7 +154,7 @@ def test_a_free_line_on_which_something_happens_is_closed(said):
         assert line.state == "closed"
 
 
-def test_a_line_that_was_idle_for_long_since_its_last_letter_is_not_trusted(monkeypatch):
+def test_connection_idle_for_long_is_closed(monkeypatch):
     monkeypatch.setattr(smtp_connection, "MAX_IDLE_SECONDS", 0.2)
     with conversation.pair() as (line, server):
         time.sleep(0.15)
@@ -180,7 +180,7 @@ def used(line, server):
 
 @pytest.mark.parametrize("said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_used_line_that_was_closed_meanwhile_says_nothing_of_the_letter(said, when):
+def test_reused_connection_closed_by_the_server_blames_no_letter(said, when):
     with conversation.pair() as (line, server):
         used(line, server)
         if when == "after":
@@ -202,7 +202,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("said", "then", "expected"), ANSWERS)
-def test_a_used_line_that_answers_says_something_of_the_letter(said, then, expected):
+def test_reply_on_a_reused_connection_counts(said, then, expected):
     with conversation.pair() as (line, server):
         used(line, server)
         line.begin(conversation.envelope(), conversation.MIME)
@@ -213,7 +213,7 @@ def test_a_used_line_that_answers_says_something_of_the_letter(said, then, expec
         assert conversation.judged(line.result) == expected
 
 
-def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):
+def test_silence_on_a_reused_connection_is_a_deferral(impatient):
     with conversation.pair() as (line, server):
         used(line, server)
         line.begin(conversation.envelope(), conversation.MIME)
@@ -221,7 +221,7 @@ def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):
         assert conversation.judged(line.result) == ("deferred", "mail", "")
 
 
-def test_a_closed_line_stays_closed_and_its_letter_may_be_offered_again_at_once():
+def test_closed_connection_stays_closed_and_defers_its_letter():
     with conversation.pair() as (line, _):
         line.connection.close()
         line.begin(conversation.envelope(), conversation.MIME)
@@ -230,7 +230,7 @@ def test_a_closed_line_stays_closed_and_its_letter_may_be_offered_again_at_once(
         assert not line.connection.is_usable()
 
 
-def test_leave_is_taken_without_waiting(server, line):
+def test_quit_is_sent_without_waiting(server, line):
     server.replies["quit"] = b""
     conversation.deliver(line)
     began = time.monotonic()
@@ -244,7 +244,7 @@ def test_leave_is_taken_without_waiting(server, line):
 
 
 @pytest.mark.parametrize("stage", conversation.STAGES)
-def test_4yz_is_for_later_and_5yz_for_ever(server, opened, stage):
+def test_codes_4yz_defer_and_5yz_refuse(server, opened, stage):
     refused = ("deferred", "mail", "") if stage == "mail" else ("refused", stage, "address")
     for code, expected in ((450, ("deferred", stage, "")), (550, refused)):
         line = opened(server)
@@ -254,7 +254,7 @@ def test_4yz_is_for_later_and_5yz_for_ever(server, opened, stage):
 
 
 @pytest.mark.parametrize("stage", conversation.STAGES)
-def test_silence_and_nonsense_make_a_letter_uncertain_only_after_the_dot(server, opened, stage):
+def test_lost_reply_is_unknown_only_after_the_dot(server, opened, stage):
     expected = "unknown" if stage == "dot" else "deferred"
     for how in ("drop", "reset", "garble", "204"):
         line = opened(server)
@@ -263,7 +263,7 @@ def test_silence_and_nonsense_make_a_letter_uncertain_only_after_the_dot(server,
 
 
 @pytest.mark.parametrize("stage", conversation.STAGES)
-def test_a_silent_or_slow_server_gets_no_more_time(server, opened, stage, impatient, monkeypatch):
+def test_silent_or_slow_server_times_out(server, opened, stage, impatient, monkeypatch):
     monkeypatch.setattr("tests.servers.smtp.BYTE_SECONDS", 0.05)
     for how in ("silent", "slow"):
         result = conversation.deliver(opened(server), f"{how}-{stage}")
@@ -272,12 +272,12 @@ def test_a_silent_or_slow_server_gets_no_more_time(server, opened, stage, impati
         assert result.reply == "the mail server did not answer in time"
 
 
-def test_an_answer_that_comes_a_byte_at_a_time_is_an_answer(server, line):
+def test_reply_in_single_bytes_is_understood(server, line):
     for stage in conversation.STAGES:
         assert conversation.deliver(line, f"slow-{stage}").status == "accepted"
 
 
-def test_each_answer_has_a_time_of_its_own_though_all_was_said_together(impatient):
+def test_each_pipelined_reply_has_its_own_time(impatient):
     with conversation.pair() as (line, server):
         line.begin(conversation.envelope(), conversation.MIME)
         for reply in conversation.EXPECTED_CODES.splitlines(keepends=True):
@@ -289,7 +289,7 @@ def test_each_answer_has_a_time_of_its_own_though_all_was_said_together(impatien
         assert line.state == "final_check"
 
 
-def test_the_time_that_a_letter_waits_at_the_final_check_is_not_the_servers(impatient):
+def test_time_at_the_final_check_is_not_the_servers(impatient):
     with conversation.at_final_check() as (line, _):
         fill(line.connection._sock)
         time.sleep(0.2)
@@ -301,13 +301,13 @@ def test_the_time_that_a_letter_waits_at_the_final_check_is_not_the_servers(impa
 
 
 @pytest.mark.parametrize("stage", conversation.COMMANDS)
-def test_two_answers_to_one_command_end_the_conversation(server, line, stage):
+def test_two_replies_to_one_command_end_the_connection(server, line, stage):
     assert conversation.deliver(line, f"glued-{stage}").status == "deferred"
     assert line.state == "closed"
     assert server.accepted == []
 
 
-def test_answers_to_what_was_not_said_yet_end_the_conversation():
+def test_replies_ahead_of_their_command_end_the_connection():
     """Else an answer to RCPT that came late could be taken for one to the dot."""
     with conversation.pair(frozenset()) as (line, server):
         line.begin(conversation.envelope(), conversation.MIME)
@@ -317,14 +317,14 @@ def test_answers_to_what_was_not_said_yet_end_the_conversation():
         assert server.recv(1_000).count(b"\r\n") == 1
 
 
-def test_the_first_answer_to_the_dot_counts_and_the_line_is_not_used_again(server, line):
+def test_first_reply_to_the_dot_counts_and_connection_closes(server, line):
     assert conversation.deliver(line, "glued-dot").status == "accepted"
     conversation.wait_for(lambda: not line.connection.is_usable())
     assert line.state == "closed"
 
 
 @pytest.mark.parametrize("how", ["early", "drop"])
-def test_an_answer_or_the_end_before_the_dot_is_no_acceptance(server, line, how):
+def test_reply_or_end_before_the_dot_is_no_acceptance(server, line, how):
     line.begin(conversation.envelope(f"{how}-body"), conversation.MIME)
     conversation.pump(line)
     time.sleep(0.05)
@@ -333,7 +333,7 @@ def test_an_answer_or_the_end_before_the_dot_is_no_acceptance(server, line, how)
     assert server.accepted == []
 
 
-def test_half_an_answer_before_the_dot_is_no_acceptance():
+def test_half_a_reply_before_the_dot_is_no_acceptance():
     with conversation.at_final_check() as (line, server):
         server.sendall(b"250-early\r\n")
         line.finish()
@@ -344,7 +344,7 @@ EARLY_ANSWERS = [(250, "waits"), (250, "reads on"), (250, "hangs up"), (550, "re
 
 
 @pytest.mark.parametrize(("code", "then"), EARLY_ANSWERS)
-def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
+def test_reply_before_the_dot_leaves_us_is_no_acceptance(code, then):
     with conversation.at_final_check() as (line, server):
         fill(line.connection._sock)
         line.finish()
@@ -367,7 +367,7 @@ def fill(sock):
             pass
 
 
-def test_a_recipient_may_be_taken_in_three_ways():
+def test_recipient_is_accepted_by_three_codes():
     for code in (250, 251, 252):
         with conversation.pair() as (line, server):
             line.begin(conversation.envelope(), conversation.MIME)
@@ -375,7 +375,7 @@ def test_a_recipient_may_be_taken_in_three_ways():
             assert conversation.pump(line) == "final_check"
 
 
-def test_a_server_that_reads_nothing_gets_no_more_time(impatient):
+def test_server_that_reads_nothing_times_out(impatient):
     with conversation.pair() as (line, server):
         line.begin(conversation.envelope(), conversation.MIME * 10_000)
         server.sendall(conversation.EXPECTED_CODES)
@@ -383,7 +383,7 @@ def test_a_server_that_reads_nothing_gets_no_more_time(impatient):
         assert conversation.judged(line.result) == ("deferred", "body", "")
 
 
-def test_a_server_that_reads_on_gets_more_time(impatient):
+def test_server_that_reads_on_gets_more_time(impatient):
     with conversation.pair() as (line, server):
         line.begin(conversation.envelope(), conversation.MIME * 20_000)
         server.sendall(conversation.EXPECTED_CODES)
@@ -403,7 +403,7 @@ def drain(sock):
     return found
 
 
-def test_a_server_that_hangs_up_amid_the_body_is_heard_out():
+def test_reply_counts_after_hanging_up_amid_the_body():
     with conversation.pair() as (line, server):
         line.begin(conversation.envelope(), conversation.MIME * 10_000)
         server.sendall(conversation.EXPECTED_CODES)
@@ -423,7 +423,7 @@ REFUSED_BODIES = [
 
 
 @pytest.mark.parametrize(("replies", "expected"), REFUSED_BODIES)
-def test_a_letter_is_refused_and_a_body_is_asked_for_all_the_same(replies, expected):
+def test_refused_letter_sends_no_body_or_quit_after_354(replies, expected):
     with conversation.pair() as (line, server):
         line.begin(conversation.envelope(), conversation.MIME)
         server.recv(1_000)
@@ -433,7 +433,7 @@ def test_a_letter_is_refused_and_a_body_is_asked_for_all_the_same(replies, expec
         assert server.recv(1_000) == b""  # Not even QUIT, which would be the body.
 
 
-def test_a_line_that_is_closed_amid_a_letter_says_nothing_that_would_be_its_body():
+def test_connection_closed_amid_a_letter_sends_nothing_more():
     with conversation.at_final_check() as (line, server):
         line.close()
         assert drain(server).endswith(b"DATA\r\n" + conversation.MIME)

@@ -30,7 +30,7 @@ REPLIES = [
 ]
 
 
-def test_a_reply_about_one_letter_affects_that_letter_alone(server):
+def test_reply_about_one_letter_affects_that_letter_alone(server):
     due_digests.digests()
     said = {f"odd@{number}.example": answer[:2] for number, answer in enumerate(REPLIES)}
     letters = [due_digests.digest_to(email) for email in said]
@@ -58,7 +58,7 @@ def test_a_reply_about_one_letter_affects_that_letter_alone(server):
     assert circuit_breaker.current().blocked_reason(NOW) == ""
 
 
-def test_whatever_is_said_to_quit_costs_no_letter(server):
+def test_any_reply_to_quit_costs_no_letter(server):
     for how in ("garble", "drop", "silent", "endless", "550"):
         due_digests.digest_to(f"{how}-quit@{how}.example")
     due_digests.digests()
@@ -76,7 +76,7 @@ def recipients_at(server, domain):
     return sum(one.endswith(f"@{domain}") for one in due_digests.recipients(server))
 
 
-def test_a_provider_that_wants_us_slower_is_paced_and_the_others_are_not(server):
+def test_only_the_complaining_provider_is_paced(server):
     due_digests.digests(count=30, domain="gmail.com")
     due_digests.digests(count=4, domain="example.org")
     taken = []
@@ -114,7 +114,7 @@ def test_a_provider_that_wants_us_slower_is_paced_and_the_others_are_not(server)
     assert not Letter.objects.exclude(stumbles=0).exists()
 
 
-def test_successes_are_not_recorded_where_a_claim_counts_providers(server, monkeypatch):
+def test_successes_are_not_recorded_while_a_claim_counts_providers(server, monkeypatch):
     """Both lock them: else two workers would wait for each other in a circle."""
     Provider.objects.create(name="google", pace=3_000, faster_at=NOW, counted_at=NOW)
     due_digests.digests(count=24, domain="gmail.com")
@@ -141,7 +141,7 @@ def test_successes_are_not_recorded_where_a_claim_counts_providers(server, monke
     assert "claim record_success" not in steps
 
 
-def test_a_provider_that_complains_is_left_alone_at_once(server):
+def test_complaining_provider_is_left_alone_at_once(server):
     """At most what was under way is refused besides, though a hundred wait."""
     due_digests.digests(count=100, domain="gmail.com")
     refused = []
