@@ -1,8 +1,10 @@
-"""What mail servers say: it always has a meaning, and never too good a one."""
+"""Replies of mail servers: parsed in any chunks, and classified."""
 
 import itertools
 import re
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from subscriptions.delivery.transports.smtp_replies import (
     classify_reply,
 )
 
+DATA = tomllib.loads((Path(__file__).parents[3] / "data" / "smtp_replies.toml").read_text())
 STAGES = ["connect", "hello", "tls", "auth", *EXPECTED_CODES]
 
 
@@ -120,39 +123,12 @@ def test_codes_are_classified_by_stage(stage):
         assert classify_reply(stage, said(f"550 {status} no")) == ("refused", "address")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "550 no such user",
-        "550-The mailbox you wrote to\n550 does not exist",
-        "550 5.5.0 Anna: recipient not found",
-        "554 5.0.0 this account has been closed",
-        "550 Unrouteable address",
-        "550 5.4.4 domain gone.example is unknown",
-        "550 Benutzer unbekannt",
-    ],
-)
+@pytest.mark.parametrize("text", DATA["bad_address"])
 def test_prose_reply_marks_an_address_as_bad(text):
     assert classify_reply("rcpt", Reply(int(text[:3]), text[4:])) == ("refused", "address")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "550 5.7.1 blocked: user unknown",
-        "552 5.2.2 mailbox full",
-        "554 5.0.0 no",
-        "550 5.1.8 bad sender",
-        "550 4.1.1 no",
-        "550 5.1.1 192.0.2.1 is on our block list",
-        "550 5.1.1 sender address rejected: user unknown",
-        "550 5.2.1 you send to this user at too high a rate",
-        "550 5.1.1 no such user, or its quota is used up",
-        "550 5.5.0 mailbox unavailable",
-        "550 HELO refused: host not found",
-        "552 message too large for this mailbox, which is no longer what it was",
-    ],
-)
+@pytest.mark.parametrize("text", DATA["other_refusal"])
 def test_reply_about_something_else_marks_no_address(text):
     assert classify_reply("rcpt", said(text)) == ("refused", "")
 
@@ -163,56 +139,13 @@ def test_name_of_a_host_does_not_grade_its_reply():
         assert smtp_replies.grade_of("", reply.format(words)) == grade
 
 
-def test_rate_limit_reply_is_about_the_provider():
-    for text in (
-        "450 4.7.1 Error: too much mail from 192.0.2.1",
-        "421 4.7.28 Our system has detected an unusual rate of unsolicited mail",
-        "421 4.7.0 [TSS04] Messages temporarily deferred",
-        "451 4.7.500 Server busy",
-        "421 Try again later",
-        "450 Rate limit exceeded",
-        "452 Too many messages in this connection",
-        "451 Throttled",
-        "450 4.3.2 You are sending too fast",
-        "421 4.4.5 Please slow down",
-    ):
-        assert classify_reply("rcpt", said(text)) == ("deferred", "provider")
+ABOUT = [("rcpt", text, "provider") for text in DATA["provider"]]
+ABOUT += [("rcpt", text, "") for text in DATA["one_letter"]]
 
 
-def test_reply_about_one_letter_is_not_about_the_provider():
-    for text in (
-        "450 4.7.1 Greylisted, see https://postgrey.example.org/",
-        "451 4.7.1 Gray-listing in action, too many unknown senders",
-        "450 4.2.1 The user is receiving mail at a rate that prevents more",
-        "452 4.2.2 over quota: size limit reached",
-        "450 4.1.8 too many faults in the sender's domain",
-        "452 4.3.1 no space",
-        "452 4.3.4 message size exceeds fixed limit",
-        "451 4.3.0 temporarily generated trouble",
-        "421 4.4.2 timeout exceeded",
-    ):
-        assert classify_reply("rcpt", said(text)) == ("deferred", "")
-
-
-def test_replies_are_attributed_by_stage():
-    for stage, text, about in (
-        ("mail", "450 4.7.1 Error: too much mail from 192.0.2.1", "us"),  # As Postfix says it.
-        ("mail", "421 4.7.0 Too many messages, slow down", "us"),
-        ("mail", "450 Rate limit exceeded", "us"),
-        ("mail", "550 5.1.1 no", ""),
-        ("mail", "421 4.3.2 Service shutting down", "us"),
-        ("mail", "421 4.4.2 timeout exceeded", ""),
-        ("rcpt", "421 bye", "provider"),
-        ("rcpt", "421 4.3.2 Service shutting down", "us"),
-        ("rcpt", "421 4.3.0 Temporary system problem", "us"),
-        ("rcpt", "421 4.3.2 Too many connections", "provider"),
-        ("rcpt", "421 4.3.2 Greylisted", ""),
-        ("rcpt", "451 4.3.2 Please come back", ""),
-        ("data", "421 4.3.2 Service shutting down", "provider"),
-        ("dot", "421 4.3.2 Service shutting down", "provider"),
-        ("dot", "421 bye", "provider"),
-    ):
-        assert classify_reply(stage, said(text)) == ("deferred", about), text
+@pytest.mark.parametrize(("stage", "text", "about"), [*ABOUT, *DATA["stages"]])
+def test_deferral_is_attributed_to_letter_provider_or_us(stage, text, about):
+    assert classify_reply(stage, said(text)) == ("deferred", about)
 
 
 LIKE_REPLIES = st.lists(
