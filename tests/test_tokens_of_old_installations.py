@@ -5,10 +5,8 @@ had changed address. If one of these tests fails, change the code, never the dat
 tokens are in mailboxes.
 """
 
-import json
 import uuid
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,8 +16,9 @@ from subscriptions.delivery import message_ids, verp
 from subscriptions.models import Letter, Seal, Subscriber
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make, returned_mail
+from tests.helpers import data_files
 
-FACTS = json.loads((Path(__file__).parent / "data" / "tokens-2026-11.json").read_text())
+FACTS = data_files.load("tokens-2026-11.json")
 KEY, PAGES, ANSWERS, MOVES = (FACTS[name] for name in ("secret_key", "pages", "answers", "moves"))
 SUBSCRIBER_ID, DIGEST_ID = (uuid.UUID(FACTS[name]) for name in ("subscriber_id", "digest_id"))
 ASKED_AT = datetime(2026, 6, 1, 12, 0, 0, 250_000, tzinfo=UTC)

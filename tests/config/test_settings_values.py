@@ -1,7 +1,6 @@
 """Which values of settings are accepted, and the sentences that refuse others."""
 
 import sys
-import tomllib
 
 import pytest
 from django.apps import apps
@@ -10,9 +9,10 @@ from django.core.exceptions import ImproperlyConfigured
 import manage
 from subscriptions.delivery.transports.esps import ESPS, esp_of
 from subscriptions.delivery.transports.registry import transport_for
-from tests.config.environment import PUBLIC, ROOT
+from tests.config.environment import PUBLIC
+from tests.helpers import data_files
 
-DATA = tomllib.loads((ROOT / "tests" / "data" / "settings.toml").read_text())
+DATA = data_files.load("settings.toml")
 
 
 @pytest.mark.parametrize(("name", "values", "sentence"), DATA["bad_values"])

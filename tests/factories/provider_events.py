@@ -11,13 +11,13 @@ import hmac
 import json
 import uuid
 from functools import partial
-from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from subscriptions.delivery.transports import esps
 from tests.factories.make import NOW
+from tests.helpers import data_files
 
 PASSWORD = "events:sesame"
 BASIC = "Basic " + base64.b64encode(PASSWORD.encode()).decode()
@@ -27,7 +27,7 @@ SENDGRID = ec.generate_private_key(ec.SECP256R1())
 AS_DER = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 SENDGRID_KEY = base64.b64encode(SENDGRID.public_key().public_bytes(*AS_DER)).decode()
 KEYS = {"mailgun": MAILGUN_KEY, "sendgrid": SENDGRID_KEY, "resend": RESEND_KEY}
-TEMPLATES = json.loads((Path(__file__).parents[1] / "data" / "provider_events.json").read_text())
+TEMPLATES = data_files.load("provider_events.json")
 
 
 def handed_back(esp, letter):

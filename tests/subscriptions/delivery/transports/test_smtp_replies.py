@@ -3,8 +3,6 @@
 import itertools
 import re
 import time
-import tomllib
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,8 +15,9 @@ from subscriptions.delivery.transports.smtp_replies import (
     ReplyParser,
     classify_reply,
 )
+from tests.helpers import data_files
 
-DATA = tomllib.loads((Path(__file__).parents[3] / "data" / "smtp_replies.toml").read_text())
+DATA = data_files.load("smtp_replies.toml")
 STAGES = ["connect", "hello", "tls", "auth", *EXPECTED_CODES]
 
 
