@@ -39,30 +39,7 @@ PAGES = """
 /robots.txt /sitemap.xml /healthz/ /healthz/live/ /metrics /lost/ /papers/rubbish/ /nothing/
 /preview/ /preview/?interests=protein+folding&topics=large-language-models
 """.split()  # noqa: SIM905, more of them on a line
-BOUNCE = """From: MAILER-DAEMON@mx.example.org
-To: bounces@example.org
-Subject: Undelivered Mail Returned to Sender
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary="B"
-
---B
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; mx.example.org
-
-Final-Recipient: rfc822; {to}
-Action: failed
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 User unknown
-
---B
-Content-Type: message/rfc822
-
-Message-ID: {message_id}
-To: {to}
-
---B--
-"""
+BOUNCE = Path(__file__).with_name("same_output_bounce.eml").read_text()
 
 
 def main(old: str, new: str) -> int:
