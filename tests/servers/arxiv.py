@@ -80,9 +80,6 @@ class ArxivServer(LoopbackServer):
     def paths(self, start="/"):
         return [asked.path for asked in self.asked if asked.path.startswith(start)]
 
-    def handle_error(self, request, client_address):
-        """A client that hangs up is what some tests are about."""
-
     def answer(self, path, params):
         """Return status, headers and body."""
         service = path.split("/")[1]

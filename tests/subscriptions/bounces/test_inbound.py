@@ -240,7 +240,7 @@ def test_unreachable_mailbox_is_logged_without_its_password(settings, caplog):
 
 @pytest.fixture
 def imap():
-    with closing(ImapServer()) as server:
+    with ImapServer() as server:
         yield server
 
 

@@ -30,7 +30,6 @@ def server():
     with DnsServer() as server:
         server.zone = {DOMAIN: [SPF], f"_dmarc.{DOMAIN}": [DMARC]}
         yield server
-        server.shutdown()
 
 
 def grades(server):

@@ -134,7 +134,6 @@ def test_queued_letters_are_found_across_a_restart():
         postfix.flush()
         wait_until(lambda: len(server.accepted) >= len(ids))
         wait_until(lambda: postfix.queued() == 0)
-        server.shutdown()
         assert all_known()
         assert len(server.accepted) == len(ids)
 
@@ -185,7 +184,6 @@ def test_bounce_of_the_next_server_arrives_through_the_pipe(settings, clock):
         postfix.flush()
         wait_until(lambda: exits == [75, 0], 30)
         wait_until(lambda: postfix.queued() == 0)
-        server.shutdown()
     assert make.fresh(subscriber).suppressed_by == "bounced"
     assert "550 5.1.1 no" in subscriber.suppressed_reason
     fact = LetterFact.objects.get()

@@ -42,7 +42,6 @@ def sent(request, settings, outbox):
     with MailServer() as server:
         settings.EMAIL_URL = server.url
         yield lambda: len(server.accepted)
-        server.shutdown()
 
 
 @pytest.fixture(autouse=True)

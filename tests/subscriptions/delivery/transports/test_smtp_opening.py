@@ -60,7 +60,6 @@ def tls_server(request, certificate):
     with MailServer(extensions, context) as server:
         server.security = request.param
         yield server
-        server.shutdown()
 
 
 LONG = b"220 " + b"x" * 10_000 + b"\r\n"
@@ -118,7 +117,6 @@ def test_missing_starttls_ends_the_connection(server):
 def test_server_that_hangs_up_in_the_handshake_is_unreachable():
     with MailServer((*EXTENSIONS, "STARTTLS"), tls=None) as server:  # It has no certificate.
         assert refusal(server, tls="starttls").kind == "unreachable"
-        server.shutdown()
 
 
 def test_rejected_starttls_ends_the_connection(server):
