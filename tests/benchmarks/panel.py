@@ -18,15 +18,11 @@ import argparse
 import http.client
 import statistics
 import sys
-import tempfile
 import time
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Template
 from urllib.parse import quote_plus
-
-from django.core.management import call_command
 
 from tests.benchmarks import due_day, panel_rows, site
 
@@ -37,10 +33,7 @@ USUAL |= {"pick-days": 2, "event-days": 2, "fact-days": 30}
 
 def main():
     options = _options()
-    base = nullcontext(options.database) if options.database else due_day.database()
-    with base as url, tempfile.TemporaryDirectory() as folder:
-        due_day.set_up(url, folder, f"http://127.0.0.1:{site.PORT}", EMAIL_URL="file:")
-        call_command("migrate", verbosity=0)
+    with due_day.installation(f"http://127.0.0.1:{site.PORT}", options.database, EMAIL_URL="file:"):
         cookie = log_in()
         load(options)
         paths = pages()

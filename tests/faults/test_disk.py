@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cluster import Postgres
-from tests.faults.conftest import open_installation
+from tests.faults.conftest import opened
 from tests.faults.installation import Installation, make_template
 from tests.faults.invariants import check
 from tests.helpers import services
@@ -39,10 +39,7 @@ def small(disk, tmp_path, mail, request):
     postgres = Postgres(disk, "--wal-segsize=1")
     (tmp_path / "template").mkdir()
     template = make_template(postgres, tmp_path / "template")
-    with open_installation(
-        Installation(tmp_path, postgres, template, mail), request
-    ) as installation:
-        yield installation
+    yield from opened(Installation(tmp_path, postgres, template, mail), request)
     postgres.close()
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from config.celery import app
-from tests.faults.conftest import open_installation
+from tests.faults.conftest import opened
 from tests.faults.installation import Installation
 from tests.faults.invariants import check
 from tests.faults.mailserver import MailServer
@@ -20,9 +20,9 @@ def at_work(postgres, template, tmp_path_factory, request):
     """An installation with a worker and no beat: what is done is done for a message."""
     mail = MailServer()
     installation = Installation(tmp_path_factory.mktemp("at-work"), postgres, template, mail)
-    with open_installation(installation, request):
-        installation.start_workers("worker")
-        yield installation
+    for running in opened(installation, request):
+        running.start_workers("worker")
+        yield running
     mail.close()
 
 

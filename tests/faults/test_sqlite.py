@@ -10,16 +10,23 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.faults.conftest import open_installation
+from tests.faults.conftest import opened
 from tests.faults.installation import PICKS, Installation, fill
 from tests.faults.invariants import check
 from tests.faults.test_crashes import consult_log
-from tests.faults.test_leaving import leave
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
+
+
+def leave(url):
+    """Unsubscribe by the button of a mail program."""
+    request = Request(url, data=b"List-Unsubscribe=One-Click", method="POST")
+    with urlopen(request, timeout=60) as answer:
+        return answer.read()
 
 
 class SmallInstallation(Installation):
@@ -116,10 +123,7 @@ def small_template(tmp_path_factory):
 
 @pytest.fixture
 def small(tmp_path, small_template, mail, request):
-    with open_installation(
-        SmallInstallation(tmp_path, small_template, mail), request
-    ) as installation:
-        yield installation
+    yield from opened(SmallInstallation(tmp_path, small_template, mail), request)
 
 
 def is_whole(installation):
