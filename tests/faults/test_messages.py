@@ -1,6 +1,4 @@
-"""Messages that are stale, doubled, or of another version (faults 13, 35, 38 and 39)."""
-
-import json
+"""Messages that are stale, doubled, or of another version (faults 13, 38 and 39)."""
 
 import pytest
 
@@ -102,25 +100,3 @@ def talkative(name):
     """Return the command for a worker that says which messages it gets, and what it did."""
     celery = "celery -A tests.faults.app worker --queues tick,send --concurrency 1 --loglevel INFO"
     return [*celery.split(), "--hostname", f"{name}@installation"]
-
-
-@pytest.mark.nightly
-def test_repeated_message_does_nothing_more(installation, mail):
-    """Fault 35: Redis gives out again what a worker has kept waiting for too long."""
-    options = {"global_keyprefix": "paperboy:", "visibility_timeout": 2}
-    options |= {"unacked_restore_interval": 0.5, "unacked_restore_throttle": 1}
-    installation.environment["FAULT_CELERY"] = json.dumps(
-        {"broker_transport_options": options, "worker_prefetch_multiplier": 8}
-    )
-    mail.plan = lambda recipient: "slow-dot"
-    installation.environment["EMAIL_URL"] = mail.address(connections=1)
-    installation.invite(12)
-    for letter in installation.letters():
-        installation.hint(DELIVER, letter["id"])
-    for name in ("worker-0", "worker-1"):
-        installation.start(name, *talkative(name))
-    installation.rest()
-    said = installation.said("worker-0") + installation.said("worker-1")
-    assert said.count(f"Task {DELIVER}[") - said.count("succeeded in") > 12, "none came twice"
-    assert check(installation).accepted == 12
-    assert {letter["attempt"] for letter in installation.letters()} == {1}

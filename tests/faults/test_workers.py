@@ -67,16 +67,6 @@ def fate(installation):
     return [letter[name] for name in ("state", "attempt", "stumbles", "reason")]
 
 
-def test_unrenderable_paper_costs_one_digest(installation):
-    installation.environment["FAULT_TIMES"] = json.dumps(QUICK)
-    installation.invite(8)
-    installation.poison(SICK, title="Broken", authors=5)
-    installation.deliver()
-    state, attempt, _, reason = fate(installation)
-    assert (state, attempt, reason[:6]) == ("failed", 5, "broken")
-    assert check(installation).accepted == 7
-
-
 def test_huge_and_control_character_papers_are_sent(installation):
     installation.invite(8)
     installation.poison(SICK, title="W" * 1_000_000, abstract="word " * 200_000)

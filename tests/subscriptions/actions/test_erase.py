@@ -26,6 +26,7 @@ from subscriptions.models import Invitation, Letter, Seal, Subscriber, Volley
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make, returned_mail
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
+from tests.helpers.tables import everything
 from tests.subscriptions.delivery.steps import claim, letter_to
 
 pytestmark = pytest.mark.django_db
@@ -172,16 +173,6 @@ def test_weekdays_are_exported_by_name(client):
 # ---- What is left
 
 
-def everything():
-    """Return all rows of all tables, as the database has them."""
-    with connection.cursor() as cursor:
-        found = {}
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(f'SELECT * FROM "{table}"')
-            found[table] = cursor.fetchall()
-    return found
-
-
 def files_with(text, *folders):
     """Return the files in which the text stands, in either case; letters in the outbox aside."""
     files = [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
@@ -204,7 +195,7 @@ def test_erased_subscriber_leaves_no_trace_in_database_or_files(panel, data_dir,
 
     queue.sweep(NOW + 2 * DAY)
     assert [path.name for path in files_with(ADDRESS, *database)] == []
-    left = {table: rows for table, rows in everything().items() if rows}
+    left = {model._meta.db_table: rows for model, rows in everything().items() if rows}
     assert ADDRESS.lower() not in repr(left).lower()
     assert "analytical" not in repr(left).lower()
     assert "spiking neurons" not in repr(left)

@@ -20,10 +20,10 @@ from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.helpers.subscriber_pages import stances
 from tests.helpers.threads import at_once, errors_of, uncommitted
-from tests.subscriptions.actions import signup_steps
 from tests.subscriptions.actions.signup_steps import (
     CONSENT_SOURCE,
     accepted,
+    bouncing,
     change,
     confirm,
     goodbyes,
@@ -69,9 +69,8 @@ def test_another_confirmation_is_sent_after_a_while_or_failure():
 @pytest.mark.parametrize("paused_until", [None, date(2026, 7, 1)])
 def test_sign_up_changes_no_active_subscribers_settings(paused_until):
     subscriber = make.subscriber(interests="bread", hour=8, paused_until=paused_until)
-    subscribe(
-        subscriber.email.upper(), TopicSelection(interests=["x"]), timezone="Asia/Tokyo", hour=3
-    )
+    wishes = TopicSelection(interests=["x"])
+    subscribe(subscriber.email.upper(), wishes, timezone="Asia/Tokyo", hour=3)
     subscriber.refresh_from_db()
     assert stances(subscriber) == {"bread": "follow"}
     assert (subscriber.hour, subscriber.timezone) == (8, "UTC")
@@ -83,9 +82,8 @@ def test_sign_up_sets_the_language_of_pending_subscribers_only():
     languages = []
     for state in ({"confirmed": False}, {}, {"unsubscribed_at": NOW}):
         someone = make.subscriber(**state)
-        signup.subscribe(
-            someone.email, signup.SignUpRequest(language="de"), source=CONSENT_SOURCE, now=NOW
-        )
+        request = signup.SignUpRequest(language="de")
+        signup.subscribe(someone.email, request, source=CONSENT_SOURCE, now=NOW)
         languages.append(make.fresh(someone).language)
     assert languages == ["de", "en", "en"]
 
@@ -277,17 +275,17 @@ def test_unsubscribing_cancels_unsent_and_counts_what_may_arrive(state, becomes,
     letter = queue.create(subscriber, "digest", now=NOW, closes_at=NOW + DAY)
     of_other = queue.create(other, "digest", now=NOW, closes_at=NOW + DAY)
     Letter.objects.update(state=state)
-    assert signup_steps.unsubscribe(subscriber) == may_yet_arrive
+    assert unsubscribe(subscriber) == may_yet_arrive
     letter.refresh_from_db()
     of_other.refresh_from_db()
     assert (letter.state, of_other.state) == (becomes, state)
-    assert signup_steps.goodbyes(subscriber).get().closes_at < NOW + 7 * DAY
+    assert goodbyes(subscriber).get().closes_at < NOW + 7 * DAY
 
 
 def test_unsubscribing_stops_at_once_and_again_changes_nothing():
     subscriber = make.subscriber()
-    signup_steps.unsubscribe(subscriber)
-    signup_steps.unsubscribe(subscriber, now=NOW + DAY)
+    unsubscribe(subscriber)
+    unsubscribe(subscriber, now=NOW + DAY)
     assert (make.fresh(subscriber).unsubscribed_at, subscriber.next_due_at) == (NOW, None)
     assert [consent.act for consent in subscriber.consents.all()] == ["unsubscribed"]
     assert not Subscriber.objects.due(NOW + 30 * DAY).exists()
@@ -295,17 +293,17 @@ def test_unsubscribing_stops_at_once_and_again_changes_nothing():
 
 def test_second_unsubscribe_keeps_a_later_confirmation():
     subscriber = make.subscriber("you@example.org")
-    signup_steps.unsubscribe(subscriber)
-    letter = signup_steps.subscribe(now=NOW + HOUR)
-    signup_steps.unsubscribe(subscriber, now=NOW + HOUR + MINUTE)
+    unsubscribe(subscriber)
+    letter = subscribe(now=NOW + HOUR)
+    unsubscribe(subscriber, now=NOW + HOUR + MINUTE)
     assert (make.fresh(letter).kind, letter.state) == ("confirm", "planned")
 
 
 def test_goodbye_is_not_counted_as_what_may_arrive():
     subscriber = make.subscriber()
-    signup_steps.unsubscribe(subscriber)
-    signup_steps.goodbyes(subscriber).update(state="transmitting")
-    assert signup_steps.unsubscribe(subscriber, now=NOW + MINUTE) == 0
+    unsubscribe(subscriber)
+    goodbyes(subscriber).update(state="transmitting")
+    assert unsubscribe(subscriber, now=NOW + MINUTE) == 0
 
 
 # ---- Coming back
@@ -324,8 +322,8 @@ def test_undoing_restores_the_subscription_as_it_was():
         paused_until=date(2026, 6, 10),
     )
     before, wishes = Subscriber.objects.values().get(), stances(subscriber)
-    signup_steps.unsubscribe(subscriber, now=NOW + MINUTE)
-    signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + HOUR)
+    unsubscribe(subscriber, now=NOW + MINUTE)
+    say_yes(goodbyes(subscriber).get(), now=NOW + HOUR)
     moved = {"confirmed_at": NOW + HOUR, "next_due_at": datetime(2026, 6, 10, 18, tzinfo=UTC)}
     assert Subscriber.objects.values().get() == before | moved
     assert stances(subscriber) == wishes
@@ -334,10 +332,10 @@ def test_undoing_restores_the_subscription_as_it_was():
 
 def test_next_digest_after_undoing_comes_at_the_hour():
     early, late = make.subscriber(hour=7), make.subscriber(hour=20)
-    signup_steps.accepted(early, NOW.date(), at=NOW - 5 * HOUR)
+    accepted(early, NOW.date(), at=NOW - 5 * HOUR)
     for subscriber in (early, late):
-        signup_steps.unsubscribe(subscriber)
-        signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + HOUR)
+        unsubscribe(subscriber)
+        say_yes(goodbyes(subscriber).get(), now=NOW + HOUR)
         subscriber.refresh_from_db()
     assert early.next_due_at == datetime(2026, 6, 2, 7, tzinfo=UTC)
     assert late.next_due_at == datetime(2026, 6, 1, 20, tzinfo=UTC)
@@ -352,14 +350,12 @@ STORIES += [(["leave", "sign up", "confirm", "leave"], "undo")]
 def test_confirmation_used_before_an_unsubscribe_does_not_resubscribe(story, used):
     subscriber, moments = make.subscriber(), [NOW + n * MINUTE for n in range(5)]
     acts = {
-        "leave": lambda now: signup_steps.unsubscribe(subscriber, now=now),
-        "sign up": lambda now: signup_steps.subscribe(subscriber.email, now=now),
-        "confirm": lambda now: signup_steps.confirm(subscriber, now=now),
-        "undo": lambda now: signup_steps.say_yes(
-            signup_steps.goodbyes(subscriber).first(), now=now
-        ),
+        "leave": lambda now: unsubscribe(subscriber, now=now),
+        "sign up": lambda now: subscribe(subscriber.email, now=now),
+        "confirm": lambda now: confirm(subscriber, now=now),
+        "undo": lambda now: say_yes(goodbyes(subscriber).first(), now=now),
         "bounce": lambda now: bounce(subscriber, now),
-        "answer": lambda now: signup_steps.say_yes(subscriber.letters.get(kind="bounced"), now=now),
+        "answer": lambda now: say_yes(subscriber.letters.get(kind="bounced"), now=now),
     }
     for act, now in zip(story, moments, strict=False):
         acts[act](now)
@@ -375,23 +371,20 @@ def bounce(subscriber, now):
 
 def test_undoing_applies_no_request_made_meanwhile():
     subscriber = make.subscriber(interests="bread", hour=20)
-    signup_steps.unsubscribe(subscriber, now=NOW + MINUTE)
+    unsubscribe(subscriber, now=NOW + MINUTE)
     spam = TopicSelection(interests=["spam"])
-    signup_steps.subscribe(subscriber.email, spam, hour=3, now=NOW + 2 * MINUTE)
-    signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + 3 * MINUTE)
+    subscribe(subscriber.email, spam, hour=3, now=NOW + 2 * MINUTE)
+    say_yes(goodbyes(subscriber).get(), now=NOW + 3 * MINUTE)
     subscriber.refresh_from_db()
-    assert (stances(subscriber), subscriber.hour, subscriber.asked_for) == (
-        {"bread": "follow"},
-        20,
-        {},
-    )
+    assert stances(subscriber) == {"bread": "follow"}
+    assert (subscriber.hour, subscriber.asked_for) == (20, {})
 
 
 def test_undoing_lifts_no_suppression():
     subscriber = make.subscriber()
-    signup_steps.unsubscribe(subscriber)
+    unsubscribe(subscriber)
     Subscriber.objects.update(suppressed_at=NOW, suppressed_by="complained")
-    signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + MINUTE)
+    say_yes(goodbyes(subscriber).get(), now=NOW + MINUTE)
     assert (make.fresh(subscriber).suppressed_at, subscriber.unsubscribed_at) == (NOW, NOW)
 
 
@@ -399,7 +392,7 @@ def test_undoing_lifts_no_suppression():
 
 
 def test_bounced_subscriber_is_asked_once_in_seven_days():
-    subscriber = signup_steps.bouncing()
+    subscriber = bouncing()
     ask = moderation.ask_if_address_works
     asked = [ask(subscriber, now=NOW + day * DAY) is not None for day in range(15)]
     assert [day for day in range(15) if asked[day]] == [0, 7, 14]
@@ -412,37 +405,32 @@ NOT_BOUNCING += [{"unsubscribed_at": NOW}, {"confirmed_at": None}]
 
 @pytest.mark.parametrize("fields", NOT_BOUNCING)
 def test_other_subscribers_are_not_asked_about_their_address(fields):
-    subscriber = signup_steps.bouncing()
+    subscriber = bouncing()
     Subscriber.objects.update(**fields)
     assert moderation.ask_if_address_works(subscriber, now=NOW + DAY) is None
     assert not Letter.objects.exists()
 
 
 def test_confirmed_address_resumes_digests_without_past_ones():
-    subscriber = signup_steps.bouncing(
-        hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW
-    )
+    subscriber = bouncing(hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW)
     letter = moderation.ask_if_address_works(subscriber, now=NOW + 30 * DAY)
-    signup_steps.say_yes(letter, now=NOW + 31 * DAY)
+    say_yes(letter, now=NOW + 31 * DAY)
     assert make.fresh(subscriber).state_at(NOW + 31 * DAY) == "active"
-    assert (subscriber.suppressed_at, subscriber.suppressed_by, subscriber.suppressed_reason) == (
-        None,
-        "",
-        "",
-    )
+    assert subscriber.suppressed_at is None
+    assert subscriber.suppressed_by == subscriber.suppressed_reason == ""
     assert subscriber.next_due_at == NOW + 31 * DAY + 8 * HOUR
     assert subscriber.confirmed_at == NOW
     assert [consent.act for consent in subscriber.consents.all()] == ["confirmed"]
-    signup_steps.say_yes(letter, now=NOW + 32 * DAY)
+    say_yes(letter, now=NOW + 32 * DAY)
     assert subscriber.consents.count() == 1
 
 
 @pytest.mark.parametrize("since", [{"suppressed_by": "complained"}, {"suppressed_at": NOW + DAY}])
 def test_confirming_an_address_does_not_lift_later_suppressions(since):
-    subscriber = signup_steps.bouncing()
+    subscriber = bouncing()
     letter = moderation.ask_if_address_works(subscriber, now=NOW + HOUR)
     Subscriber.objects.update(**since)
-    signup_steps.say_yes(letter, now=NOW + 2 * DAY)
+    say_yes(letter, now=NOW + 2 * DAY)
     assert make.fresh(subscriber).suppressed_at is not None
     assert not subscriber.consents.exists()
 

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from contextlib import closing, contextmanager, nullcontext
 from types import SimpleNamespace
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
@@ -77,11 +78,8 @@ def test_message_stays_at_the_mail_server_until_recorded(monkeypatch, letter, da
     """75: EX_TEMPFAIL of sysexits.h, which mail servers understand."""
     mime = report(address_of(letter))
 
-    def full(*args):
-        raise OSError(28, "No space left")
-
     with monkeypatch.context() as patch:
-        patch.setattr(inbound, "receive", full)
+        patch.setattr(inbound, "receive", Mock(side_effect=OSError(28, "No space left")))
         assert pipe(monkeypatch, mime) == 75
     with monkeypatch.context() as patch:
         settings.IS_PUBLIC = True
@@ -97,10 +95,7 @@ def test_message_stays_at_the_mail_server_until_recorded(monkeypatch, letter, da
 
 
 def test_message_that_the_database_rejects_is_set_aside(monkeypatch, letter, data_dir):
-    def refuse(*args):
-        raise DataError("too long")
-
-    monkeypatch.setattr(process, "record", refuse)
+    monkeypatch.setattr(process, "record", Mock(side_effect=DataError("too long")))
     assert pipe(monkeypatch, report(address_of(letter))) == 0
     assert len(list((data_dir / "returned").iterdir())) == 1
 
@@ -214,9 +209,7 @@ def test_one_run_reads_a_limited_number(box, monkeypatch):
 def test_message_stays_in_the_mailbox_after_a_timeout(box, letter, monkeypatch):
     """Else it would be taken for one that can't be read."""
 
-    def too_late(*_):
-        raise SoftTimeLimitExceeded
-
+    too_late = Mock(side_effect=SoftTimeLimitExceeded)
     usual = signal.signal(signal.SIGUSR1, too_late)  # As Celery has it.
     box.put(report(address_of(letter)))
     monkeypatch.setattr(process, "record", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))

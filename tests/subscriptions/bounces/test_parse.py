@@ -286,13 +286,8 @@ HOSTILE = [
             "the following addresses had\n" + ("a@" * 150 + "\n") * 5_000,
             "here is your list of failed recipients\n" + "<" * 1_000_000,
             "Hi. This is the\n\n" + "<x>:\n" * 200_000,
-            *(
-                "-" * 1_000_000,
-                "not a " * 200_000,
-                "user host " * 100_000,
-                "5.1." * 200_000,
-                "warning " * 9_000,
-            ),
+            *("-" * 1_000_000, "not a " * 200_000, "user host " * 100_000),
+            *("5.1." * 200_000, "warning " * 9_000),
             "\n" * 20_000 + ">" * 1_000_000,
         )
     ),

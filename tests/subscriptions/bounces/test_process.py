@@ -14,8 +14,13 @@ from tests.factories import make, returned_mail
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, NOW
 from tests.factories.returned_mail import address_of, answer, complaint, group, report
 from tests.helpers.threads import uncommitted
-from tests.subscriptions.bounces import receiving
-from tests.subscriptions.bounces.receiving import receive, state_of
+from tests.subscriptions.bounces.receiving import (
+    bounce_softly,
+    letters_of_days,
+    make_suppressed,
+    receive,
+    state_of,
+)
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db
@@ -219,56 +224,53 @@ def test_facts_are_purged_with_the_events(letter, settings, monkeypatch):
 
 def test_letter_that_never_left_does_not_end_a_row(subscriber):
     """It passed the final check, and was refused at the dot."""
-    letters = receiving.letters_of_days(subscriber, 6)
+    letters = letters_of_days(subscriber, 6)
     Letter.objects.filter(pk=letters.pop(3).pk).update(state="failed", reason="refused: 554")
-    receiving.bounce_softly(letters)
-    assert receiving.state_of(subscriber) == "bounced"
+    bounce_softly(letters)
+    assert state_of(subscriber) == "bounced"
 
 
 def test_bounce_counts_when_the_sending_time_is_unknown(subscriber, letter):
     """As one that was found by reconcile."""
     Letter.objects.update(left_at=None)
-    assert receiving.receive(report(address_of(letter))) == "recorded"
-    assert receiving.state_of(subscriber) == "bounced"
+    assert receive(report(address_of(letter))) == "recorded"
+    assert state_of(subscriber) == "bounced"
 
 
 @pytest.mark.parametrize("place", [2, 5])
 def test_delivered_letter_ends_a_row_of_bounces(subscriber, place):
     """Also one that had come back before, or a newer one."""
-    letters = receiving.letters_of_days(subscriber, 6)
-    receiving.receive(report(address_of(letters[place]), group("delivered", "2.1.5")))
-    receiving.bounce_softly(letters[:5])
-    assert receiving.state_of(subscriber) == "written to"
+    letters = letters_of_days(subscriber, 6)
+    receive(report(address_of(letters[place]), group("delivered", "2.1.5")))
+    bounce_softly(letters[:5])
+    assert state_of(subscriber) == "written to"
 
 
 @pytest.mark.parametrize(("own", "state"), [(4, "written to"), (5, "bounced")])
 def test_letters_to_another_address_are_not_counted(subscriber, own, state):
-    letters = receiving.letters_of_days(subscriber, own)
+    letters = letters_of_days(subscriber, own)
     elsewhere = returned_mail.letter(subscriber, left_at=NOW - 2 * DAY, kind="move", to="you@x.org")
     if own < 5:
-        receiving.bounce_softly([elsewhere])
-    receiving.bounce_softly(letters)
-    assert receiving.state_of(subscriber) == state
+        bounce_softly([elsewhere])
+    bounce_softly(letters)
+    assert state_of(subscriber) == state
     assert not Seal.objects.exists()
 
 
 def test_letters_of_other_subscribers_or_weeks_are_not_counted(subscriber):
     other = make.subscriber("other@example.org")
-    receiving.bounce_softly(receiving.letters_of_days(other, 4))
-    receiving.bounce_softly(
-        receiving.letters_of_days(subscriber, 3, NOW - 15 * DAY)
-        + receiving.letters_of_days(subscriber, 3)
-    )
-    assert receiving.state_of(subscriber) == receiving.state_of(other) == "written to"
+    bounce_softly(letters_of_days(other, 4))
+    bounce_softly(letters_of_days(subscriber, 3, NOW - 15 * DAY) + letters_of_days(subscriber, 3))
+    assert state_of(subscriber) == state_of(other) == "written to"
 
 
 def test_letters_from_before_unblocking_are_not_counted(subscriber):
-    letters = receiving.letters_of_days(subscriber, 5)
-    receiving.bounce_softly(letters[:4])
+    letters = letters_of_days(subscriber, 5)
+    bounce_softly(letters[:4])
     subscriber.lifted_at = letters[4].left_at
     subscriber.save()
-    receiving.bounce_softly(letters[4:])
-    assert receiving.state_of(subscriber) == "written to"
+    bounce_softly(letters[4:])
+    assert state_of(subscriber) == "written to"
 
 
 ROWS = [
@@ -281,9 +283,9 @@ ROWS = [
 
 @pytest.mark.parametrize(("count", "came_back", "state"), ROWS)
 def test_consecutive_soft_bounces_suppress_the_address(subscriber, count, came_back, state):
-    letters = receiving.letters_of_days(subscriber, count)
-    receiving.bounce_softly([letters[place] for place in came_back])
-    assert receiving.state_of(subscriber) == state
+    letters = letters_of_days(subscriber, count)
+    bounce_softly([letters[place] for place in came_back])
+    assert state_of(subscriber) == state
     if state == "bounced":
         assert subscriber.suppressed_reason.startswith("5 letters in a row came back: 550 4.2.2")
 
@@ -293,25 +295,25 @@ def test_consecutive_soft_bounces_suppress_the_address(subscriber, count, came_b
 
 def test_complaint_is_matched_by_the_return_path(subscriber, letter):
     """Providers take out whatever may name a subscriber, the Message-ID at times among it."""
-    receiving.receive(complaint("feedback@paperboy.example", return_path=address_of(letter)))
-    assert receiving.state_of(subscriber) == "complained"
+    receive(complaint("feedback@paperboy.example", return_path=address_of(letter)))
+    assert state_of(subscriber) == "complained"
 
 
 def test_complaint_of_hotmail_without_a_report_suppresses(subscriber, letter):
     mime = complaint("feedback@paperboy.example", message_id=letter.message_id)
     mime = mime.replace(b"message/feedback-report", b"text/plain")
-    assert receiving.receive(mime) == "useless"
+    assert receive(mime) == "useless"
     mime = mime.replace(
         b"Return-Path:", b"X-HmXmrOriginalRecipient: reader@example.org\nReturn-Path:"
     )
-    assert receiving.receive(mime) == "recorded"
-    assert receiving.state_of(subscriber) == "complained"
+    assert receive(mime) == "recorded"
+    assert state_of(subscriber) == "complained"
 
 
 def test_complaint_replaces_a_bounce(subscriber, letter):
-    receiving.make_suppressed(subscriber)
-    receiving.receive(complaint("feedback@paperboy.example", message_id=letter.message_id))
-    assert receiving.state_of(subscriber) == "complained"
+    make_suppressed(subscriber)
+    receive(complaint("feedback@paperboy.example", message_id=letter.message_id))
+    assert state_of(subscriber) == "complained"
     assert not subscriber.can_confirm_address(NOW + 9 * DAY)
 
 
@@ -325,8 +327,8 @@ def test_report_from_the_former_mailbox_suppresses_nobody(subscriber, letter, st
     def tell(one):
         feedback = complaint("feedback@paperboy.example", message_id=one.message_id)
         bounce = report(address_of(one), group(status=status))
-        assert receiving.receive(bounce if status else feedback, now=NOW + DAY + HOUR) == "recorded"
-        return receiving.state_of(subscriber)
+        assert receive(bounce if status else feedback, now=NOW + DAY + HOUR) == "recorded"
+        return state_of(subscriber)
 
     assert tell(letter) == "written to"
     assert tell(to_the_new_one) == by
@@ -337,33 +339,33 @@ def test_report_from_the_former_mailbox_suppresses_nobody(subscriber, letter, st
 def test_complaint_is_not_replaced_by_a_simultaneous_bounce(subscriber, letter):
     thread, commit = uncommitted(lambda: suppress.after_complaint(subscriber.pk, "abuse", NOW))
     threading.Timer(0.5, commit.set).start()
-    assert receiving.receive(report(address_of(letter))) == "recorded"
+    assert receive(report(address_of(letter))) == "recorded"
     thread.join(30)
-    assert receiving.state_of(subscriber) == "complained"
+    assert state_of(subscriber) == "complained"
 
 
 @pytest.mark.parametrize(("by", "status"), [("complained", "5.1.1"), ("operator", "4.2.2")])
 def test_later_bounce_does_not_replace_a_complaint_or_block(subscriber, by, status):
     """Who complained, or was left out by the operator, would be asked again by a sign-up."""
-    letters = receiving.letters_of_days(subscriber, suppress.MAX_BOUNCES_IN_A_ROW)
+    letters = letters_of_days(subscriber, suppress.MAX_BOUNCES_IN_A_ROW)
     subscriber.suppressed_at, subscriber.suppressed_by = NOW, by
     subscriber.save()
-    receiving.bounce_softly(letters, status)
+    bounce_softly(letters, status)
     suppress.after_rejection(subscriber.pk, subscriber.email, "550 5.1.1 no such user", NOW + HOUR)
-    assert receiving.state_of(subscriber) == by
+    assert state_of(subscriber) == by
     assert subscriber.suppressed_at == NOW
 
 
 def test_complaint_from_an_erased_address_makes_no_suppression_entry(subscriber):
     elsewhere = returned_mail.letter(subscriber, kind="move", to=Letter.FORGOTTEN_ADDRESS)
-    receiving.receive(complaint("feedback@paperboy.example", message_id=elsewhere.message_id))
+    receive(complaint("feedback@paperboy.example", message_id=elsewhere.message_id))
     assert elsewhere.facts.get().kind == "complained"
     assert not Seal.objects.exists()
-    assert receiving.state_of(subscriber) == "written to"
+    assert state_of(subscriber) == "written to"
 
 
 def test_other_feedback_is_no_complaint(subscriber, letter):
     for kind in ("not-spam", "auth-failure", "virus", ""):
         mime = complaint("feedback@paperboy.example", kind=kind, message_id=letter.message_id)
-        assert receiving.receive(mime) == "useless"
-    assert receiving.state_of(subscriber) == "written to"
+        assert receive(mime) == "useless"
+    assert state_of(subscriber) == "written to"

@@ -75,13 +75,6 @@ def test_short_subject_equals_the_standard_librarys(text):
     assert wire.header("Subject", subject) == f"Subject: {folded}\r\n".encode()
 
 
-@given(st.text(st.sampled_from(" =/.From09~é\t"), max_size=90))
-def test_plain_line_equals_the_encoders(text):
-    encoded = b"=\r\n".join(wire._chunks(text))
-    assert wire.quoted(text) == encoded
-    assert wire.quoted("a" * 70 + text) == b"=\r\n".join(wire._chunks("a" * 70 + text))
-
-
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300))
 def test_any_one_line_subject_is_one_valid_header(text):
     subject = plaintext.one_line(text)

@@ -3,7 +3,6 @@
 import pytest
 from django.utils import translation
 
-from subscriptions import hooks
 from subscriptions.actions import moderation
 from subscriptions.delivery import queue
 from subscriptions.models import Letter, Subscriber
@@ -118,13 +117,3 @@ def test_notice_is_in_the_subscribers_language_or_english(monkeypatch, kind, lan
     with translation.override("fr"):
         assert make.composed(letter, NOW) == written
         assert translation.get_language() == "fr"
-
-
-def test_unrenderable_notice_costs_itself_only():
-    subscribers = [make.subscriber(suppressed_at=moment) for moment in (None, NOW)]
-    letters = [Letter(subscriber=one, kind="bounced", created_at=NOW) for one in subscribers]
-    bad, good = hooks.composers["bounced"](letters, NOW)
-    assert isinstance(bad, Exception)
-    assert "on 1 June 2026" in " ".join(good.text.split())
-    with pytest.raises(type(bad)):
-        make.composed(letters[0], NOW)

@@ -121,17 +121,6 @@ def test_age_of_a_confirmation_cannot_be_changed():
         tokens.read_confirm(younger, NOW)
 
 
-def test_token_is_valid_while_its_key_is_listed(settings):
-    public_id = uuid.uuid4()
-    settings.SECRET_KEY = "old"
-    token = tokens.token("unsubscribe", public_id)
-    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
-    assert tokens.parse_token("unsubscribe", token) == (public_id, 0)
-    settings.SECRET_KEY_FALLBACKS = []
-    with pytest.raises(tokens.BadToken):
-        tokens.parse_token("unsubscribe", token)
-
-
 QUESTIONS = [(f"move-{which}", which, tokens.read_move) for which in ("old", "new")]
 QUESTIONS += [("confirm", "confirm", tokens.read_confirm)]
 

@@ -57,20 +57,17 @@ def test_invalid_tab_is_open_and_nothing_is_saved(client):
     assert everything() == before
 
 
-def test_absent_wishes_are_dropped_and_settings_kept(client):
-    subscriber = make.subscriber(
-        interests="bread",
-        topics=[make.topic()],
-        muted=[make.topic()],
-        timezone="Europe/Berlin",
-        hour=21,
-        size=3,
-        language="de",
-        wants_quiet_days=True,
-        paused_until=(NOW + 9 * DAY).date(),
-    )
+EMPTY = {"topics": "", "mute": "", "interests": "", "hour": "", "action": ""}
+
+
+@pytest.mark.parametrize("sent", [{}, EMPTY])
+def test_empty_form_drops_wishes_and_keeps_settings(client, sent):
+    settings = {"timezone": "Europe/Berlin", "hour": 21, "size": 3, "language": "de"}
+    settings |= {"wants_quiet_days": True, "paused_until": (NOW + 9 * DAY).date()}
+    wishes = {"interests": "bread", "topics": [make.topic()], "muted": [make.topic()]}
+    subscriber = make.subscriber(**wishes, **settings)
     before = Subscriber.objects.values().get()
-    response = client.post(url("preferences", subscriber), follow=True)
+    response = client.post(url("preferences", subscriber), sent, follow=True)
     assert response.redirect_chain[0][1] == 302
     assert response.status_code == 200
     assert Subscriber.objects.values().get() == before

@@ -194,14 +194,6 @@ def test_topics_of_other_subscribers_cannot_be_followed(client):
         assert response.status_code == 400
 
 
-def test_empty_fields_clear_topics_and_keep_settings(client):
-    subscriber = make.subscriber(topics=[make.topic()], interests="ovens", hour=9)
-    empty = {"topics": "", "mute": "", "interests": "", "hour": "", "action": ""}
-    assert client.post(url("preferences", subscriber), empty).status_code == 302
-    subscriber.refresh_from_db()
-    assert (stances(subscriber), subscriber.hour) == ({}, 9)
-
-
 def test_hidden_topic_can_be_followed_by_its_slug(client):
     hidden = make.topic("Hidden", is_offered=False)
     client.post("/subscribe/", {"email": "you@example.org", "topics": hidden.slug})
@@ -242,15 +234,6 @@ def test_unsubscribed_address_confirms_its_new_interests(client):
         someone.refresh_from_db()
         page = client.get(tokens.answer_url(someone, "confirm", someone.asked_at))
         assert interests_on(page) == [text or "bread"]
-
-
-def test_page_after_sign_up_is_the_same_for_subscribers(client):
-    subscriber = make.subscriber(interests="bread")
-    pages = [
-        client.post("/subscribe/", {"email": email, "interests": "rye"})
-        for email in ("you@example.org", subscriber.email)
-    ]
-    assert [interests_on(page) for page in pages] == [["rye"], ["rye"]]
 
 
 def test_sign_up_page_shows_interests_as_chips(client):
