@@ -31,7 +31,7 @@ from digest.operations import alarms
 from digest.sources.base import MalformedFeed
 from tests.digest.operations.test_metrics import METRICS
 from tests.faults.ports import free_port
-from tests.helpers import services
+from tests.helpers import data_files, services
 from tests.servers.postfix import Pipe, Postfix, wait_until
 
 DAY = date(2026, 6, 1)
@@ -218,26 +218,7 @@ def test_documented_pipe_script_records_or_defers_a_bounce(tmp_path, has_setting
 # ---- From a bare Debian to a first digest
 
 #: Programs that install, or need a user that isn't here. The others are the real ones.
-STUBS = {
-    "true": "exit 0",
-    "runuser": 'shift 2; [ "$1" = -- ] && shift; exec "$@"',
-    "install": """
-        words=()
-        while [ $# -gt 0 ]; do [ "$1" = -g ] && shift || words+=("$1"); shift; done
-        exec /usr/bin/install "${words[@]}" """,
-    "systemctl": """
-        [ "$*" = "enable --now paperboy" ] || exit 0
-        said() { sed -n "s/^$1=//p" HOME/paperboy.service; }
-        set -a; . "$(said EnvironmentFile)"; cd "$(said WorkingDirectory)"
-        setsid $(said ExecStart) >> HOME/service.log 2>&1 &
-        echo $! > HOME/service.pid""",
-    "sleep": """
-        for _ in $(seq 300); do
-            [ "$(grep -c '^From ' HOME/mail)" -ge "$(cat HOME/expected)" ] && break
-            /bin/sleep 0.2
-        done
-        echo $(($(cat HOME/expected) + 1)) > HOME/expected""",
-}
+STUBS = data_files.FOLDER / "install_stubs"
 NOT_HERE = ["apt-get", "pipx", "uv", "git", "adduser", "usermod", "chgrp", "postconf"]
 
 
@@ -294,10 +275,10 @@ def test_install_transcript_leads_to_a_first_digest(tmp_path):
     services.require("postfix")
     for name in ("bin", "data"):
         (tmp_path / name).mkdir()
-    for name, body in STUBS.items() | {(name, STUBS["true"]) for name in NOT_HERE}:
-        stub = tmp_path / "bin" / name
-        stub.write_text(f"#!/bin/bash\n{body.replace('HOME', str(tmp_path))}\n")
-        stub.chmod(0o755)
+    stubs = {stub.name: stub for stub in STUBS.iterdir()}
+    for name, stub in {**stubs, **dict.fromkeys(NOT_HERE, stubs["true"])}.items():
+        (tmp_path / "bin" / name).write_text(stub.read_text().replace("HOME", str(tmp_path)))
+        (tmp_path / "bin" / name).chmod(0o755)
     for name in ("mail", "service.log"):
         (tmp_path / name).touch()
     (tmp_path / "expected").write_text("1")
