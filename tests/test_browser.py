@@ -15,6 +15,7 @@ from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.helpers import data_files
 from tests.helpers.pages import web_copy_of
 
 DAY = timedelta(days=1)
@@ -339,13 +340,7 @@ def test_papers_are_saved_by_button_and_key(site, open_page):
 
 
 #: The name of what has the focus, where it lies under a bar that stays in sight.
-HIDDEN = """() => {
-  const field = document.activeElement;
-  const { left, top, bottom } = field.getBoundingClientRect();
-  const there = document.elementFromPoint(left + 8, (top + bottom) / 2);
-  const bar = there?.closest(".saving");
-  return bar && !bar.contains(field) ? field.name || field.innerText : "";
-}"""
+HIDDEN = data_files.text("hidden_focus.js")
 
 
 def hidden_on_the_way(page, first, steps):
@@ -412,17 +407,7 @@ def test_printed_page_is_dark_on_light_with_its_url(site, open_page):
 
 
 #: What is wider than what it stands in, or breaks words of the interface.
-BURST = """() => {
-  const isOut = (one) => one.getBoundingClientRect().right >
-    one.parentElement.getBoundingClientRect().right + 1;
-  const isBroken = (one) => {
-    one.style.overflowWrap = "normal";
-    return one.scrollWidth > one.clientWidth;
-  };
-  return [...document.querySelectorAll("button, .button, .small")].filter(isOut)
-    .concat([...document.querySelectorAll(".hero h1, .column h1")].filter(isBroken))
-    .map((one) => one.textContent);
-}"""
+BURST = data_files.text("overflow.js")
 
 
 def test_page_at_twice_the_size_does_not_scroll_sideways(site, open_page):
@@ -445,12 +430,9 @@ def test_page_at_twice_the_size_does_not_scroll_sideways(site, open_page):
 
 def test_curator_previews_matches_while_editing_a_topic(site, open_page):
     page = open_page(f"{site}/admin/login/?next=/admin/subscriptions/topic/add/")
-    page.add_init_script("""
-        document.addEventListener("readystatechange", () => {
-          const query = document.getElementById("id_query");
-          if (query && document.readyState === "interactive") query.value = "sour bread";
-        });
-    """)  # As who writes before the script is there.
+    page.add_init_script(
+        data_files.text("early_typing.js")
+    )  # As who writes before the script is there.
     User.objects.create_superuser("curator", password="a long secret")
     page.get_by_label("Username").fill("curator")
     page.get_by_label("Password").fill("a long secret")

@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.signals import template_rendered
 from django.test.utils import CaptureQueriesContext
 
-from tests.helpers import atom_validator, pages, services
+from tests.helpers import atom_validator, data_files, pages, services
 
 pytestmark = pytest.mark.django_db
 
@@ -24,17 +24,7 @@ MOST_QUERIES = 22
 SMALL, LARGE = {"width": 360, "height": 800}, {"width": 1280, "height": 900}
 #: What depends on width and colours; all else is the same in every corner.
 VISIBLE = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"]
-JUDGE = """async rules => {
-    document.querySelectorAll("details").forEach(one => one.open = true);
-    const options = {rules: {"target-size": {enabled: true}}};
-    if (rules.length) options.runOnly = rules;
-    const {violations} = await axe.run(document, options);
-    const found = violations.flatMap(one => one.nodes.map(
-        node => [one.id, `${node.target.join(" ")} ${node.html}`, node.failureSummary]
-    ));
-    const {scrollWidth, clientWidth} = document.documentElement;
-    return scrollWidth > clientWidth ? [...found, ["sideways", `${scrollWidth}`, ""]] : found;
-}"""
+JUDGE = data_files.text("judge_page.js")
 
 
 def in_corners(some):

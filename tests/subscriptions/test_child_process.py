@@ -99,12 +99,7 @@ VALID = {
     "people.csv": b"email,name\n" + b'ada@example.org,"Roe, Ada"\n' * 180,
 }
 ODD = [
-    b"\0",
-    b"\xff\xfe",
-    b"{",
-    b'"',
-    b"<![CDATA[",
-    b"[" * 2_000,
+    *(b"\0", b"\xff\xfe", b"{", b'"', b"<![CDATA[", b"[" * 2_000),
     b"&x;",
     b"@a{",
     b"\r",

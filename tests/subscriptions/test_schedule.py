@@ -10,54 +10,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subscriptions import schedule
+from tests.helpers import data_files
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = timedelta(minutes=15)  # All clocks of today differ by so much or a multiple.
 FIRST, LAST = date(2026, 1, 1), date(2027, 12, 31)
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
-# Each as (zone, day, hour that was skipped, the wall clock when it is due).
-SKIPPED = [
-    ("Europe/Berlin", "2027-03-28", 2, "03:00"),
-    ("Australia/Lord_Howe", "2026-10-04", 2, "02:30"),
-    ("Antarctica/Troll", "2026-03-29", 2, "04:00"),
-    ("Asia/Beirut", "2026-03-29", 0, "01:00"),
-    ("America/Sao_Paulo", "2018-11-04", 0, "01:00"),
-    ("America/Nuuk", "2026-03-28", 23, "22:00"),
-]
-TWICE = [
-    ("Europe/Berlin", "2026-10-25", 2, timedelta(hours=2)),
-    ("America/New_York", "2026-11-01", 1, timedelta(hours=-4)),
-    ("America/Havana", "2026-11-01", 0, timedelta(hours=-4)),
-    ("Asia/Beirut", "2026-10-24", 23, timedelta(hours=3)),
-]
+DATA = data_files.load("schedule.toml")
 
 
 def wall(moment, zone):
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
-@pytest.mark.parametrize(("zone", "day", "hour", "clock"), SKIPPED)
+@pytest.mark.parametrize(("zone", "day", "hour", "clock"), DATA["skipped_hours"])
 def test_skipped_hour_is_due_after_the_jump(zone, day, hour, clock):
     zone = ZoneInfo(zone)
     moment = schedule.due_moment(date.fromisoformat(day), hour, zone)
     assert wall(moment, zone) == f"{day} {clock}"
 
 
-@pytest.mark.parametrize(("zone", "day", "hour", "offset"), TWICE)
+@pytest.mark.parametrize(("zone", "day", "hour", "offset"), DATA["repeated_hours"])
 def test_repeated_hour_is_due_the_first_time(zone, day, hour, offset):
     zone = ZoneInfo(zone)
     moment = schedule.due_moment(date.fromisoformat(day), hour, zone)
-    assert moment.astimezone(zone).utcoffset() == offset
+    assert moment.astimezone(zone).utcoffset() == offset * HOUR
     assert wall(moment, zone) == f"{day} {hour:02}:00"
 
 
-NEVER_WERE = [("Pacific/Apia", date(2011, 12, 30)), ("Pacific/Kwajalein", date(1993, 8, 21))]
-
-
 @pytest.mark.parametrize("hour", [0, 7, 23])
-@pytest.mark.parametrize(("zone", "day"), NEVER_WERE)
+@pytest.mark.parametrize(("zone", "day"), DATA["moved_date_lines"][:2])
 def test_skipped_day_is_never_due(zone, day, hour):
-    zone = ZoneInfo(zone)
+    zone, day = ZoneInfo(zone), date.fromisoformat(day)
     assert schedule.due_moment(day, hour, zone) is None
     assert schedule.next_due(day, hour, zone) == (
         day + DAY,
@@ -77,16 +61,9 @@ def test_every_zone_is_due_once_a_day():
             assert {schedule.local_day(one, zone) for one in shifted} <= days_of_change(zone), zone
 
 
-MOVED_DATE_LINES = [
-    ("Pacific/Apia", date(2011, 12, 30)),
-    ("Pacific/Kwajalein", date(1993, 8, 21)),
-    ("Pacific/Kiritimati", date(1994, 12, 31)),
-]
-
-
-@pytest.mark.parametrize(("zone", "lost"), MOVED_DATE_LINES)
+@pytest.mark.parametrize(("zone", "lost"), DATA["moved_date_lines"])
 def test_moved_date_line_skips_only_its_day(zone, lost):
-    zone = ZoneInfo(zone)
+    zone, lost = ZoneInfo(zone), date.fromisoformat(lost)
     dates = dates_shown(zone, lost - 30 * DAY, lost + 30 * DAY)
     assert lost not in dates
     for hour in range(24):

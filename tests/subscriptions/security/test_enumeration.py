@@ -16,20 +16,16 @@ from subscriptions.notices import send
 from subscriptions.security import suppression_list
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
+from tests.helpers import subscriber_pages
+from tests.helpers.subscriber_pages import BOUNCING
 
+LONG_AGO = BOUNCING | {"suppressed_at": NOW - 9 * DAY}
 STATES = {
-    "pending": {"confirmed": False},
-    "active": {},
-    "paused": {"paused_until": (NOW + 9 * DAY).date()},
-    "unsubscribed": {"unsubscribed_at": NOW - HOUR, "next_due_at": None},
-    "bounced": {"suppressed_at": NOW, "suppressed_by": "bounced"},
-    "bounced long ago": {"suppressed_at": NOW - 9 * DAY, "suppressed_by": "bounced"},
-    "bounced, never confirmed": {
-        "suppressed_at": NOW - 9 * DAY,
-        "suppressed_by": "bounced",
-        "confirmed": False,
-    },
-    "complained": {"suppressed_at": NOW, "suppressed_by": "complained"},
+    **{state: fields for state, fields in subscriber_pages.STATES.items() if state != "suppressed"},
+    "bounced": BOUNCING,
+    "bounced long ago": LONG_AGO,
+    "bounced, never confirmed": LONG_AGO | {"confirmed": False},
+    "complained": BOUNCING | {"suppressed_by": "complained"},
 }
 WISHES = {"interests": "bread\ncake", "hour": "9"}
 

@@ -73,16 +73,6 @@ def test_closed_token_cannot_be_made_younger():
             tokens.parse_token("feed", forged)
 
 
-def test_token_opens_its_purpose_only():
-    public_id = uuid.uuid4()
-    for purpose in PURPOSES:
-        token = tokens.token(purpose, public_id)
-        assert tokens.parse_token(purpose, token) == (public_id, 0)
-        for other in {*PURPOSES} - {purpose}:
-            with pytest.raises(tokens.BadToken):
-                tokens.parse_token(other, token)
-
-
 @given(public_id=IDS, data=st.data())
 def test_token_with_a_flipped_bit_is_invalid(public_id, data):
     token = tokens.token("preferences", public_id).encode()
