@@ -74,11 +74,10 @@ def load(apps):
         for label, (names, rows) in tables().items():
             model = apps.get_model(label)
             fields = {field.attname: field for field in model._meta.concrete_fields}
+            named = (zip(names, row, strict=True) for row in rows)
             model.objects.bulk_create(
-                model(
-                    **{name: fields[name].to_python(v) for name, v in zip(names, row, strict=True)}
-                )
-                for row in rows
+                model(**{name: fields[name].to_python(value) for name, value in pairs})
+                for pairs in named
             )
             models.append(model)
     with connection.cursor() as cursor:

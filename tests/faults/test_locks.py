@@ -6,7 +6,6 @@ Nothing of ours waits for them without an end, and nobody waits so for us.
 import signal
 import sys
 import time
-from contextlib import contextmanager
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -18,14 +17,6 @@ pytestmark = [pytest.mark.services, pytest.mark.nightly]
 
 LOCK_SECONDS = 5  # config.settings
 OTHERS = "pid <> pg_backend_pid() AND datname = current_database()"
-
-
-@contextmanager
-def locked(installation, mode):
-    """Hold a lock on the table of letters, as ALTER TABLE or a dump does."""
-    with installation.connect() as connection, connection.transaction():
-        connection.execute(f"LOCK TABLE subscriptions_letter IN {mode} MODE")
-        yield
 
 
 def test_terminated_sessions_double_nothing(installation, mail):
@@ -57,7 +48,9 @@ def test_locked_table_delays_letters_and_hangs_nobody(installation, mail):
     installation.invite(120)
     installation.start_all("one", "two", "beat")
     installation.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
-    with locked(installation, "ACCESS EXCLUSIVE"):
+    with installation.connect() as connection, connection.transaction():
+        # As ALTER TABLE or a dump does.
+        connection.execute("LOCK TABLE subscriptions_letter IN ACCESS EXCLUSIVE MODE")
         began = time.monotonic()
         asked = []
         while time.monotonic() < began + 4 * LOCK_SECONDS:

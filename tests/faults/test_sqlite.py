@@ -198,8 +198,11 @@ def test_no_paper_is_repeated_after_restoring_a_copy(small):
     assert small.mail.papers_twice() == set()
 
 
-def write_hard(small, seconds, people):
-    """Let people leave through the web process while a worker delivers and a planner plans."""
+@pytest.mark.parametrize(
+    ("seconds", "people"), [(3, 120), pytest.param(30, 600, marks=pytest.mark.nightly)]
+)
+def test_concurrent_processes_meet_no_locked_sqlite(small, seconds, people):
+    """Fault 46: people leave by the web while a worker delivers and a planner plans."""
     small.start_web()
     small.environment["EMAIL_URL"] = small.mail.address(connections=4)
     small.invite(people)
@@ -226,15 +229,6 @@ def write_hard(small, seconds, people):
             pages += clicks.map(leave, urls)
     for thread in threads:
         thread.join(120)
-    return leaving, pages
-
-
-@pytest.mark.parametrize(
-    ("seconds", "people"), [(3, 120), pytest.param(30, 600, marks=pytest.mark.nightly)]
-)
-def test_concurrent_processes_meet_no_locked_sqlite(small, seconds, people):
-    """Fault 46."""
-    leaving, pages = write_hard(small, seconds, people)
     small.come_to_rest()
     assert "locked" not in "".join(log.read_text() for log in small.folder.glob("*.log"))
     assert len(pages) >= len(leaving)

@@ -19,6 +19,8 @@ from subscriptions.tasks import deliver_due_letters, enqueue
 from tests.factories import make
 from tests.factories.make import NOW
 
+DUE = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
+
 
 def test_worker_continues_after_redis_was_silent():
     """Fault 32: its slot is given back, or none would be left after a few."""
@@ -86,9 +88,8 @@ def test_refusing_broker_is_logged(caplog):
 def test_one_round_is_enqueued_per_thousand_due_letters(due, rounds):
     hints_in_the_queue()
     subscriber = make.subscriber()
-    moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
-    letters = [Letter(subscriber=subscriber, kind="confirm", **moments) for _ in range(due)]
-    later = Letter(subscriber=subscriber, kind="confirm", **moments)
+    letters = [Letter(subscriber=subscriber, kind="confirm", **DUE) for _ in range(due)]
+    later = Letter(subscriber=subscriber, kind="confirm", **DUE)
     later.next_try_at += timedelta(minutes=1)
     Letter.objects.bulk_create([*letters, later])
 
@@ -127,8 +128,7 @@ def test_failing_sweep_stops_no_delivery(monkeypatch, channel):
 
     monkeypatch.setattr("subscriptions.delivery.recovery.sweep.sweep", broken)
     hints_in_the_queue()
-    moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
-    Letter.objects.create(subscriber=make.subscriber(channel=channel), kind="confirm", **moments)
+    Letter.objects.create(subscriber=make.subscriber(channel=channel), kind="confirm", **DUE)
     deliver_due_letters()
     hints = hints_in_the_queue()
     assert (len(hints["deliver_letters"]), len(hints["deliver_posts"])) == (1, bool(channel))

@@ -1,7 +1,6 @@
 """Invitations: one email and one reminder at most to an address, whoever invites."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -18,6 +17,7 @@ from subscriptions.security import suppression_list, tokens
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers.services import once
+from tests.helpers.subscriber_pages import STATES
 from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.actions.signup_steps import confirm, subscribe, unsubscribe
 
@@ -211,20 +211,11 @@ def test_bounced_invitation_blocks_for_a_week():
     assert subscribe(ADA, now=NOW + 9 * DAY) is not None
 
 
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({"confirmed": False}, "pending"),
-        ({"unsubscribed_at": NOW}, "unsubscribed"),
-        ({"suppressed_at": NOW, "suppressed_by": "bounced"}, "suppressed"),
-        ({}, "active"),
-        ({"paused_until": NOW.date() + timedelta(days=9)}, "paused"),
-    ],
-)
-def test_known_address_is_refused_with_the_reason(fields, reason):
-    subscriber = make.subscriber(ADA, interests="graphs", **fields)
+@pytest.mark.parametrize("state", STATES)
+def test_known_address_is_refused_with_the_reason(state):
+    subscriber = make.subscriber(ADA, interests="graphs", **STATES[state])
     before = Subscriber.objects.values().get()
-    assert invited(topics=[make.topic("Bread")]) == {ADA: REASONS[reason]}
+    assert invited(topics=[make.topic("Bread")]) == {ADA: REASONS[state]}
     assert Subscriber.objects.values().get() == before
     assert subscriber.preferences.get().topic.name == "graphs"
     assert not Letter.objects.exists()

@@ -310,17 +310,10 @@ def test_goodbye_is_not_counted_as_what_may_arrive():
 
 
 def test_undoing_restores_the_subscription_as_it_was():
-    subscriber = make.subscriber(
-        interests="bread",
-        topics=[make.topic()],
-        muted=[make.topic()],
-        timezone="Europe/Berlin",
-        hour=20,
-        size=3,
-        language="de",
-        wants_quiet_days=True,
-        paused_until=date(2026, 6, 10),
-    )
+    settings = {"timezone": "Europe/Berlin", "hour": 20, "size": 3, "language": "de"}
+    settings |= {"wants_quiet_days": True, "paused_until": date(2026, 6, 10)}
+    wishes = {"interests": "bread", "topics": [make.topic()], "muted": [make.topic()]}
+    subscriber = make.subscriber(**wishes, **settings)
     before, wishes = Subscriber.objects.values().get(), stances(subscriber)
     unsubscribe(subscriber, now=NOW + MINUTE)
     say_yes(goodbyes(subscriber).get(), now=NOW + HOUR)

@@ -81,13 +81,8 @@ def test_entries_link_to_existing_objects_only(panel):
     kept, gone = make.topic("Kept"), make.topic("Gone")
     kind, user = get_content_type_for_model(Topic), User.objects.get(username="you")
     for topic, flag in [(kept, CHANGE), (gone, DELETION)]:
-        LogEntry.objects.create(
-            user=user,
-            content_type=kind,
-            object_id=topic.pk,
-            object_repr=topic.name,
-            action_flag=flag,
-        )
+        about = {"content_type": kind, "object_id": topic.pk, "object_repr": topic.name}
+        LogEntry.objects.create(user=user, action_flag=flag, **about)
     shown = lxml.html.fromstring(panel.get(reverse(TRAIL)).content)
     leads = {link.text for link in shown.xpath("//td//a | //th//a")}
     assert "topic: Kept" in leads

@@ -42,11 +42,6 @@ def use(settings):
     return use
 
 
-@pytest.fixture
-def letter():
-    return returned_mail.letter(make.subscriber("reader@example.org"))
-
-
 def state_of(letter):
     letter.subscriber.refresh_from_db()
     return letter.subscriber.suppressed_by or "written to"

@@ -30,11 +30,6 @@ from tests.subscriptions.delivery.worker.held_locks import another_session, on_p
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def letter():
-    return returned_mail.letter(make.subscriber("reader@example.org"), left_at=NOW)
-
-
 def pipe(monkeypatch, mime, *args):
     """Hand a message to the command as a mail server does. Return with what it exits."""
     stdin = io.BytesIO(mime)

@@ -17,24 +17,12 @@ BLOCKED = "550 5.7.1 <reader@gmail.com>: blocked"
 
 def digests(count, *, state="accepted", domain="example.org", said="250 ok", kind="digest"):
     """Make digests that ended so, each of a subscriber of its own."""
-    reason = f"refused: {said}" if state == "failed" else ""
+    fields = {"state": state, "kind": kind, "last_reply": said}
+    fields["reason"] = f"refused: {said}" if state == "failed" else ""
     return [
-        returned_mail.letter(
-            make.subscriber(f"{Letter.objects.count()}@{domain}"),
-            state=state,
-            kind=kind,
-            reason=reason,
-            last_reply=said,
-        )
+        returned_mail.letter(make.subscriber(f"{Letter.objects.count()}@{domain}"), **fields)
         for _ in range(count)
     ]
-
-
-def come_back(letters, said="5.7.1 not let in"):
-    for letter in letters:
-        LetterFact.objects.create(
-            letter=letter, kind="bounced", grade="policy", said=said, noted_at=NOW, key=letter.pk
-        )
 
 
 def test_rejected_digests_are_reported_by_provider_without_addresses():
@@ -48,7 +36,9 @@ def test_rejected_digests_are_reported_by_provider_without_addresses():
 
 
 def test_later_bounces_count_as_rejections():
-    come_back(digests(5, domain="outlook.com"))
+    fact = {"kind": "bounced", "grade": "policy", "said": "5.7.1 not let in", "noted_at": NOW}
+    for letter in digests(5, domain="outlook.com"):
+        LetterFact.objects.create(letter=letter, key=letter.pk, **fact)
     assert rejection_rate.describe_last_day(NOW) == (
         "5 of 5 digests of the last 24 hours were rejected or bounced, most by "
         "microsoft: 5.7.1 not let in."

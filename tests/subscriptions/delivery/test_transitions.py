@@ -20,6 +20,7 @@ from subscriptions.delivery.transitions import zstd
 from subscriptions.models import Letter, Subscriber, Volley
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW, TODAY
+from tests.helpers.subscriber_pages import STATES
 from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.delivery import steps
 from tests.subscriptions.delivery.steps import due
@@ -312,13 +313,7 @@ def test_final_check_skips_unwanted_digests(fields, reason):
 
 
 def test_letter_kinds_are_wanted_in_these_states():
-    subscribers = {
-        "active": make.subscriber(),
-        "paused": make.subscriber(paused_until=TODAY + 9 * DAY),
-        "unsubscribed": make.subscriber(unsubscribed_at=NOW, next_due_at=None),
-        "pending": make.subscriber(confirmed=False),
-        "suppressed": make.subscriber(suppressed_at=NOW, suppressed_by="complained"),
-    }
+    subscribers = {state: make.subscriber(**fields) for state, fields in STATES.items()}
     for kind, wanted in {
         "digest": ["active"],
         "welcome": ["active"],
@@ -359,11 +354,10 @@ def test_leaving_during_a_claim_never_fails(server, composed, leave):
     for number in range(4):
         letter = steps.letter_to(f"reader-{number}@example.org")
         subscriber = letter.subscriber
-        leaving = (
-            partial(erase.erase, subscriber, now=NOW)
-            if leave == "erase"
-            else partial(signup.unsubscribe, subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
-        )
+        leaving = partial(erase.erase, subscriber, now=NOW)
+        if leave == "unsubscribe":
+            who, about = subscriber.public_id, {"source": CONSENT_SOURCE, "now": NOW}
+            leaving = partial(signup.unsubscribe, who, **about)
         came_of += at_once(leaving, partial(queue.deliver, letter.pk, NOW))
     assert errors_of(came_of) == []
     assert not Letter.objects.filter(kind="digest", state__in=Letter.UNSENT).exists()

@@ -61,17 +61,11 @@ def test_get_of_a_letters_question_changes_nothing(client, kind, fields, asks):
 
 def test_saving_unchanged_preferences_changes_nothing(client):
     offered, muted, retired = make.topic(), make.topic(), make.topic(is_offered=False)
-    subscriber = make.subscriber(
-        interests='bread & "butter"\n<b>cake</b>',
-        topics=[offered, retired],
-        muted=[muted],
-        timezone="Europe/Berlin",
-        hour=21,
-        size=3,
-        language="de",
-        wants_quiet_days=True,
-        paused_until=(NOW + 9 * DAY).date(),
-    )
+    wishes = {"topics": [offered, retired], "muted": [muted]}
+    wishes["interests"] = 'bread & "butter"\n<b>cake</b>'
+    settings = {"timezone": "Europe/Berlin", "hour": 21, "size": 3, "language": "de"}
+    settings |= {"wants_quiet_days": True, "paused_until": (NOW + 9 * DAY).date()}
+    subscriber = make.subscriber(**wishes, **settings)
     before = everything()
     page = lxml.html.fromstring(client.get(url("preferences", subscriber)).content)
     forms = page.find_class("settings")

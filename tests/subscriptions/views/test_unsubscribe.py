@@ -31,19 +31,19 @@ def test_invitation_is_declined_on_the_unsubscribe_page(client):
     assert make.fresh(invited).unsubscribed_at
 
 
+FORM = "application/x-www-form-urlencoded"
+PART = (
+    '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+)
 BODIES = [
-    ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"),
-    (
-        '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\n'
-        "One-Click\r\n--x--\r\n",
-        "multipart/form-data; boundary=x",
-    ),
-    ("", "application/x-www-form-urlencoded"),
+    ("List-Unsubscribe=One-Click", FORM),
+    (PART, "multipart/form-data; boundary=x"),
+    ("", FORM),
     ("List-Unsubscribe=One-Click", "text/plain"),
     ('{"List-Unsubscribe": "One-Click"}', "application/json"),
     # In another charset, which says the same of letters from a to z.
-    ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded; charset=ISO-8859-1"),
-    ("List-Unsubscribe=One-Click" + 2000 * "&x=", "application/x-www-form-urlencoded"),
+    ("List-Unsubscribe=One-Click", f"{FORM}; charset=ISO-8859-1"),
+    ("List-Unsubscribe=One-Click" + 2000 * "&x=", FORM),
 ]
 
 
