@@ -41,16 +41,11 @@ def test_error_of_a_parser_becomes_a_sentence(data):
             run_limited(function, data, *arguments)
 
 
-@pytest.mark.parametrize(
-    ("function", "arguments", "error"),
-    [
-        (eat_memory, [], TooLarge),
-        (flood, [], TooLarge),
-        (end, [signal.SIGKILL], TooLarge),
-        (end, [signal.SIGSEGV], TooLarge),
-        (end, [signal.SIGXCPU], TooSlow),
-    ],
-)
+ENDS = [(eat_memory, [], TooLarge), (flood, [], TooLarge), (end, [signal.SIGKILL], TooLarge)]
+ENDS += [(end, [signal.SIGSEGV], TooLarge), (end, [signal.SIGXCPU], TooSlow)]
+
+
+@pytest.mark.parametrize(("function", "arguments", "error"), ENDS)
 def test_parent_survives_any_end_of_the_child(function, arguments, error):
     with pytest.raises(error):
         run_limited(function, LARGE, *arguments)

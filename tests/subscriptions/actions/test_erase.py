@@ -94,13 +94,9 @@ def a_life(client):
         returned_mail.report(returned_mail.address_of(letter), returned_mail.group(status="4.2.2")),
         NOW + 2 * HOUR,
     )
-    client.post(
-        reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk]),
-        {
-            **{"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"},
-            **{f"{name}-{count}_FORMS": "0" for name in INLINES for count in ("TOTAL", "INITIAL")},
-        },
-    )
+    form = {f"{name}-{count}_FORMS": "0" for name in INLINES for count in ("TOTAL", "INITIAL")}
+    form |= {"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"}
+    client.post(reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk]), form)
     change_address.request(subscriber, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
     rounds.deliver_due(lambda: NOW + 2 * HOUR)
     queue.sweep(NOW + 3 * HOUR)

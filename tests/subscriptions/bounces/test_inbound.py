@@ -315,10 +315,8 @@ def test_doctor_reports_how_bounces_are_read(settings, letter, tmp_path, data_di
     assert grade == "note"
     assert "pipe this address into `manage.py inbound`, or set BOUNCE_MAILBOX" in said
     inbound.receive(report(address_of(letter)), NOW)
-    assert doctor_on_mailboxes() == (
-        "ok",
-        "sent to digest@paperboy.example, the last on 2026-06-01",
-    )
+    grade, said = doctor_on_mailboxes()
+    assert (grade, said) == ("ok", "sent to digest@paperboy.example, the last on 2026-06-01")
     settings.BOUNCE_MAILBOX = f"maildir:{tmp_path}/none"
     grade, said = doctor_on_mailboxes()
     assert grade == "wrong"

@@ -191,9 +191,7 @@ def test_bounce_is_read_from_any_mail_server_name(headers):
 
 def test_returned_letters_words_do_not_grade_a_bounce():
     for said, grade in (("Nobody knows why.", "soft"), ("No such user.", "hard")):
-        body = (
-            "Not delivered: {said}\nSubject: A virus\n-- copy of your mail --\nno such user, spam"
-        )
+        body = "Not delivered: {said}\nSubject: A virus\n-- copy of mail --\nno such user, spam"
         assert parse.parse_report(bounce("x@y", body, said)).grade == grade
     html = "<p>Error.</p><b>There is no <br>such user</b>".replace(" <br>", " ")
     read = parse.parse_report(bounce("x@y", html, Content_Type="text/html"))

@@ -167,8 +167,6 @@ def test_any_bytes_are_classified_without_false_acceptance(chunks, stage):
 def test_long_text_is_searched_for_addresses_quickly():
     begun = time.monotonic()
     assert smtp_replies.without_addresses("x" * 100_000) == "x" * 100_000
-    assert (
-        smtp_replies.without_addresses(f"550 <anna@example.org>:{'x' * 100_000}@b@c no")
-        == "550 <…>… no"
-    )
+    reply = f"550 <anna@example.org>:{'x' * 100_000}@b@c no"
+    assert smtp_replies.without_addresses(reply) == "550 <…>… no"
     assert time.monotonic() - begun < 1

@@ -40,11 +40,8 @@ def test_reply_about_one_letter_affects_that_letter_alone(server):
         return f"{reply}\r\n".encode() if at == stage else None
 
     server.says = says
-    assert (
-        due_digests.deliver()["accepted"]
-        == len(set(due_digests.recipients(server)) - set(said))
-        == due_digests.MANY
-    )
+    assert due_digests.deliver()["accepted"] == due_digests.MANY
+    assert len(set(due_digests.recipients(server)) - set(said)) == due_digests.MANY
     slowed = {f"odd@{name}" for name in Provider.objects.values_list("name", flat=True)}
     suppressed = set(Subscriber.objects.exclude(suppressed_at=None).values_list("email", flat=True))
     for letter, (stage, reply, state, then) in zip(letters, REPLIES, strict=True):

@@ -110,9 +110,8 @@ def test_answers_during_a_database_outage_are_recorded_later(server, monkeypatch
     before(monkeypatch, transitions, "accept", away_at_first)
     due_digests.digests(count=8)
     counts = due_digests.deliver(NOW + MINUTE)
-    counts += due_digests.deliver(
-        NOW + 2 * MINUTE
-    )  # Of those that were at the final check just then.
+    # Of those that were at the final check just then.
+    counts += due_digests.deliver(NOW + 2 * MINUTE)
     assert counts["accepted"] == len(server.accepted) == 8
     assert len(asked) > 1
     assert due_digests.states() == {"accepted": 8}
