@@ -13,17 +13,17 @@ SITE = {
 }
 
 
-def test_letters_have_the_colours_of_the_pages():
+def test_emails_have_the_colours_of_pages():
     for path in (settings.BASE_DIR / "templates" / "email").rglob("*.*"):
         assert set(COLOUR.findall(path.read_text())) <= SITE, path
 
 
-def test_the_panel_has_the_grounds_lines_and_words_of_the_pages():
+def test_panel_has_the_greys_of_pages():
     greys = settings.UNFOLD["COLORS"]["base"]
     assert {greys[step] for step in ("50", "200", "600", "700", "900", "950")} <= SITE
 
 
-def test_the_style_sheet_says_nothing_in_a_language():
+def test_style_sheet_contains_no_words():
     said = re.findall(r"[^-]content:([^;]*);", SHEET)
     assert said
     assert not [one for one in said if re.search(r"[^\W\d_]", re.sub(r"attr\([\w-]+\)", "", one))]

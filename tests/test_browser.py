@@ -15,6 +15,7 @@ from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.helpers import data_files
 from tests.helpers.pages import web_copy_of
 
 DAY = timedelta(days=1)
@@ -64,7 +65,7 @@ def subscriber():
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
-def test_a_visitor_sees_a_digest_before_they_sign_up(site, open_page, has_scripts):
+def test_visitor_previews_a_digest_and_signs_up(site, open_page, has_scripts):
     page = open_page(f"{site}/", java_script_enabled=has_scripts, timezone_id="America/New_York")
     page.get_by_label("What are you working on?").fill("sour bread\ngraphene")
     page.get_by_text("Or pick topics").click()
@@ -88,7 +89,7 @@ def test_a_visitor_sees_a_digest_before_they_sign_up(site, open_page, has_script
     assert stranger.timezone == ("America/New_York" if has_scripts else "UTC")
 
 
-def test_texts_too_long_for_a_url_are_previewed_as_well(site, open_page):
+def test_long_text_is_previewed_without_a_url(site, open_page):
     page = open_page(site)
     words = page.get_by_label("What are you working on?")
     lines = "\n".join(["sour bread", *(f"{n} {'word' * 400}" for n in range(3))])
@@ -104,7 +105,7 @@ def test_texts_too_long_for_a_url_are_previewed_as_well(site, open_page):
         page.wait_for_url(f"{site}/")
 
 
-def test_while_one_types_the_preview_says_so_and_a_late_answer_is_dropped(site, open_page):
+def test_late_preview_answer_is_dropped_while_typing(site, open_page):
     page = open_page(site, size=(390, 844))
     held = []
     page.route(re.compile("preview/.*graph"), lambda route: held.append(route))
@@ -127,7 +128,7 @@ SENTENCE = "I work on sour bread and graph networks, but no surveys"
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
-def test_a_visitor_edits_what_was_read_by_its_chips(site, open_page, has_scripts):
+def test_visitor_edits_interests_by_chips(site, open_page, has_scripts):
     index_store.renew(NOW)
     page = open_page(site, size=(390, 844), java_script_enabled=has_scripts)
     words, ask = page.get_by_label("What are you working on?"), page.get_by_role("button")
@@ -172,7 +173,7 @@ def wait_for_field(page, lines, text=None):
     assert page.get_by_label("What are you working on?").input_value() == (text or "\n".join(lines))
 
 
-def test_a_mistyped_domain_is_asked_about_and_blocks_nothing(site, open_page):
+def test_misspelt_domain_is_questioned_without_blocking(site, open_page):
     page = open_page(site)
     email = page.get_by_label("Email address")
     email.fill("jane@gmial.com")
@@ -190,7 +191,7 @@ def test_a_mistyped_domain_is_asked_about_and_blocks_nothing(site, open_page):
     assert Subscriber.objects.filter(email="jane@gmial.com").exists()
 
 
-def test_who_confirms_sees_their_first_digest_as_soon_as_it_is_planned(site, open_page, clock):
+def test_confirmed_subscriber_sees_the_planned_digest(site, open_page, clock):
     stranger = make.subscriber("new@example.org", confirmed=False, interests="sour bread")
     page = open_page(tokens.answer_url(stranger, "confirm", stranger.asked_at))
     page.get_by_role("button", name="Confirm").click()
@@ -201,7 +202,7 @@ def test_who_confirms_sees_their_first_digest_as_soon_as_it_is_planned(site, ope
     assert page.locator("#first").get_by_role("link", name="Open this digest").is_visible()
 
 
-def test_who_is_led_to_the_address_sees_what_the_field_is_for(site, open_page):
+def test_link_to_the_address_field_shows_its_label(site, open_page):
     page = open_page(f"{site}/?interests=sour+bread", size=(1280, 400))
     page.get_by_role("link", name="Email me this").click()
     field = page.get_by_label("Email address")
@@ -211,9 +212,7 @@ def test_who_is_led_to_the_address_sees_what_the_field_is_for(site, open_page):
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
-def test_a_subscriber_sees_what_a_change_would_bring_and_then_saves_it(
-    site, open_page, has_scripts
-):
+def test_subscriber_previews_a_change_and_saves_it(site, open_page, has_scripts):
     page = open_page(tokens.preferences_url(subscriber()), java_script_enabled=has_scripts)
     words = page.get_by_label("Keywords", exact=True)
     ask = page.get_by_role("button", name="Preview changes").first
@@ -275,7 +274,7 @@ def opinions():
 HIDDEN_PAGE = "Object.defineProperty(document, 'visibilityState', { value: 'hidden' })"
 
 
-def test_a_link_of_an_email_acts_at_once_and_not_for_a_scanner(site, open_page):
+def test_email_link_acts_at_once_except_for_scanners(site, open_page):
     paper = Paper.objects.filter(title__startswith="Graph").first()
     link = f"{site}{own_path('feedback', 'feedback')}?paper={paper.pk}&value="
     Letter.objects.update(state="accepted", ended_at=NOW - timedelta(minutes=4))
@@ -304,7 +303,7 @@ def test_a_link_of_an_email_acts_at_once_and_not_for_a_scanner(site, open_page):
     assert opinions() == []
 
 
-def test_papers_are_saved_by_button_and_key_on_the_page(site, open_page):
+def test_papers_are_saved_by_button_and_key(site, open_page):
     Letter.objects.update(state="accepted", ended_at=NOW)
     page = open_page(site + own_path("me"))
     first, second = page.locator("article.paper").all()[:2]
@@ -341,13 +340,7 @@ def test_papers_are_saved_by_button_and_key_on_the_page(site, open_page):
 
 
 #: The name of what has the focus, where it lies under a bar that stays in sight.
-HIDDEN = """() => {
-  const field = document.activeElement;
-  const { left, top, bottom } = field.getBoundingClientRect();
-  const there = document.elementFromPoint(left + 8, (top + bottom) / 2);
-  const bar = there?.closest(".saving");
-  return bar && !bar.contains(field) ? field.name || field.innerText : "";
-}"""
+HIDDEN = data_files.text("hidden_focus.js")
 
 
 def hidden_on_the_way(page, first, steps):
@@ -360,7 +353,7 @@ def hidden_on_the_way(page, first, steps):
     return [name for name in hidden if name]
 
 
-def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_page):
+def test_preview_bar_hides_no_focused_field(site, open_page):
     for size in ((360, 640), (640, 450), (1280, 800)):
         page = open_page(tokens.preferences_url(subscriber()), size=size)
         for words in ("sour bread", "2506.04235"):
@@ -373,7 +366,7 @@ def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_
         assert hidden_on_the_way(page, first, 40) == []
 
 
-def test_a_link_to_a_field_opens_its_tab(site, open_page):
+def test_link_to_a_field_opens_its_tab(site, open_page):
     page = open_page(f"{tokens.preferences_url(subscriber())}#pause")
     for field, tab in (("pause", "Delivery"), ("address", "Data")):
         page.evaluate(f"location.hash = '{field}'")
@@ -381,7 +374,7 @@ def test_a_link_to_a_field_opens_its_tab(site, open_page):
         assert page.locator(f"#{field}").is_visible()
 
 
-def test_who_unfolds_all_authors_reads_each_once(site, open_page):
+def test_unfolded_authors_are_shown_once(site, open_page):
     paper = make.paper("By many", authors=[f"Author {number}" for number in range(1, 26)])
     page = open_page(site + paper.get_absolute_url())
     shown = page.locator(".byline:visible").all_inner_texts
@@ -392,7 +385,7 @@ def test_who_unfolds_all_authors_reads_each_once(site, open_page):
     assert every.split(", ") == paper.authors
 
 
-def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
+def test_printed_page_is_dark_on_light_with_its_url(site, open_page):
     index_store.renew(NOW)
     paper = Paper.objects.first()
     after = "(one) => getComputedStyle(one, '::after').content"
@@ -414,20 +407,10 @@ def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
 
 
 #: What is wider than what it stands in, or breaks words of the interface.
-BURST = """() => {
-  const isOut = (one) => one.getBoundingClientRect().right >
-    one.parentElement.getBoundingClientRect().right + 1;
-  const isBroken = (one) => {
-    one.style.overflowWrap = "normal";
-    return one.scrollWidth > one.clientWidth;
-  };
-  return [...document.querySelectorAll("button, .button, .small")].filter(isOut)
-    .concat([...document.querySelectorAll(".hero h1, .column h1")].filter(isBroken))
-    .map((one) => one.textContent);
-}"""
+BURST = data_files.text("overflow.js")
 
 
-def test_pages_at_twice_the_size_scroll_nothing_sideways(site, open_page):
+def test_page_at_twice_the_size_does_not_scroll_sideways(site, open_page):
     Paper.objects.update(upvotes=81)
     index_store.renew(NOW)  # A paper's page has others like it.
     wishes = f"/preferences/{tokens.token('preferences', subscriber().public_id)}/"
@@ -445,14 +428,11 @@ def test_pages_at_twice_the_size_scroll_nothing_sideways(site, open_page):
 # ---- In the panel
 
 
-def test_a_curator_sees_what_a_topic_matches_while_they_write_it(site, open_page):
+def test_curator_previews_matches_while_editing_a_topic(site, open_page):
     page = open_page(f"{site}/admin/login/?next=/admin/subscriptions/topic/add/")
-    page.add_init_script("""
-        document.addEventListener("readystatechange", () => {
-          const query = document.getElementById("id_query");
-          if (query && document.readyState === "interactive") query.value = "sour bread";
-        });
-    """)  # As who writes before the script is there.
+    page.add_init_script(
+        data_files.text("early_typing.js")
+    )  # As who writes before the script is there.
     User.objects.create_superuser("curator", password="a long secret")
     page.get_by_label("Username").fill("curator")
     page.get_by_label("Password").fill("a long secret")
@@ -489,9 +469,7 @@ BIBLIOGRAPHIES = [(BIBTEX, "cp1252"), *((entry, "utf-8") for entry in (ENDNOTE, 
 @pytest.mark.parametrize(
     ("entry", "encoding"), BIBLIOGRAPHIES, ids=["bibtex-of-old", "endnote", "isi", "xml", "lines"]
 )
-def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
-    site, open_page, tmp_path, entry, encoding
-):
+def test_bibliography_file_is_uploaded_in_parts(site, open_page, tmp_path, entry, encoding):
     abstract = "Noodles, as in Zürich. " * 250
     entries = [entry % (n, n, abstract) for n in range(200)]
     file = tmp_path / "library.txt"
@@ -506,9 +484,7 @@ def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
     assert subscriber().library.filter(title__startswith="Spätzle number ").count() == 200
 
 
-def test_names_of_a_bibliography_stand_in_no_address_and_coming_back_sends_nothing_again(
-    site, open_page, tmp_path
-):
+def test_bibliography_names_stay_out_of_urls_and_history(site, open_page, tmp_path):
     file = tmp_path / "library.bib"
     file.write_text((BIBTEX % (1, 1, "Noodles.")) + "@misc{secret, year = 2020}\n")
     page = open_page(library_at(site))
@@ -527,7 +503,7 @@ def test_names_of_a_bibliography_stand_in_no_address_and_coming_back_sends_nothi
     assert "secret" not in str(asked)
 
 
-def test_the_latest_papers_of_a_file_are_shown_and_its_others_counted(site, open_page, tmp_path):
+def test_latest_papers_of_a_file_are_shown(site, open_page, tmp_path):
     entry = "TY  - JOUR\r\nTI  - Soups number {0}\r\nPY  - {0}\r\nAB  - {1}\r\nER  - \r\n"
     file = tmp_path / "library.ris"
     file.write_bytes("".join(entry.format(y, "Щи. " * 750) for y in range(1500, 1900)).encode())
@@ -541,7 +517,7 @@ def test_the_latest_papers_of_a_file_are_shown_and_its_others_counted(site, open
     assert not subscriber().library.exists()
 
 
-def test_a_file_that_is_no_bibliography_is_refused(site, open_page, tmp_path):
+def test_file_without_bibliography_is_refused(site, open_page, tmp_path):
     file = tmp_path / "picture.bib"
     for content, said in [
         (bytes(range(256)) * 3_000, "This is not a text file."),

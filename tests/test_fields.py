@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -48,7 +48,7 @@ class World:
 
     def __init__(self, stack, monkeypatch):
         def started(make):
-            return stack.enter_context(closing(make()))
+            return stack.enter_context(make())
 
         self.journals = [started(lambda kind=kind: JournalServer(kind)) for kind in FORMATS]
         self.epmc = started(lambda: EuropePmcServer(today=TODAY))
@@ -104,7 +104,7 @@ def press(client, name, *args, **sent):
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_field_gets_its_first_digest(field, world, panel, outbox, settings, monkeypatch):
+def test_field_gets_its_first_digest(field, world, panel, outbox, settings, monkeypatch):
     settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
     topics, come_from = FIELDS[field]["topics"], FIELDS[field]["sources"]
     wanted = papers_of(FIELDS[field])

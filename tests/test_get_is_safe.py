@@ -60,7 +60,7 @@ def as_it_is():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_link_of_any_letter_changes_a_byte_when_it_is_opened(client, settings, outbox):
+def test_opening_links_of_letters_changes_nothing(client, settings, outbox):
     send_all_kinds()
     ours = {
         url.removeprefix(settings.SITE_URL).partition("#")[0] or "/"

@@ -58,7 +58,7 @@ def confirm(message, **sent):
     assert Client().post(urlsplit(link).path, sent).status_code == 200
 
 
-def test_a_lab_is_invited_joins_reads_its_digest_and_recommends_a_paper(panel, outbox, settings):
+def test_lab_is_invited_joins_and_recommends_a_paper(panel, outbox, settings):
     settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
     for theme in THEMES:
         make.topic(theme)

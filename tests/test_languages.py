@@ -84,29 +84,29 @@ THOUSANDS = [("en", "1,043"), ("de", "1.043"), ("fr", "1\xa0043")]
 
 
 @pytest.mark.parametrize(("language", "said"), THOUSANDS)
-def test_thousands_are_parted_as_any_language_writes_them(language, said):
+def test_thousands_are_grouped_by_language(language, said):
     """Also in one that is new here: in French, 1,043 is little more than one."""
     with translation.override(language):
         assert grouped(1043) == said
 
 
-def test_the_compiled_catalog_says_what_the_catalog_says():
+def test_compiled_catalog_equals_its_source():
     compiled = read(LOCALE / f"{CATALOG}.mo", mofile.read_mo)
     said = {key: each(one.string) for key, one in catalog().items()}
     assert {key: each(one.string) for key, one in compiled.items()} == said
 
 
-def test_every_message_is_translated_and_no_translation_is_a_guess():
+def test_every_message_is_translated_and_not_fuzzy():
     lacking = [one.id for one in catalog().values() if one.fuzzy or not all(each(one.string))]
     assert lacking == []
 
 
-def test_apostrophes_are_those_of_print_and_no_line_ends_within_the_german_word_for_email():
+def test_typographic_apostrophes_and_hyphens_are_used():
     texts = [text for one in catalog().values() for text in each(one.id) + each(one.string)]
     assert [text for text in texts if re.search(r"\w'\w|E-Mail", text)] == []
 
 
-def test_translations_have_the_placeholders_and_the_markup_of_their_messages():
+def test_translations_keep_placeholders_and_markup():
     for one in catalog().values():
         wanted = {frozenset(PLACEHOLDER.findall(text)) for text in each(one.id)}
         for text in each(one.string):
@@ -115,7 +115,7 @@ def test_translations_have_the_placeholders_and_the_markup_of_their_messages():
 
 @pytest.mark.slow
 @pytest.mark.services
-def test_the_catalog_has_all_messages_of_letters_and_pages_and_no_others(monkeypatch, tmp_path):
+def test_catalog_has_all_messages_and_no_others(monkeypatch, tmp_path):
     services.require("xgettext")
     for folder in ("config", "digest", "subscriptions", "templates", "locale"):
         is_english = {"templates": ["admin"], "digest": ["sources", "ranking"]}.get(folder, [])
@@ -132,7 +132,7 @@ def test_the_catalog_has_all_messages_of_letters_and_pages_and_no_others(monkeyp
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", emails.NAMES)
-def test_a_german_letter_has_no_english_in_it_and_says_what_it_is(name):
+def test_german_letter_has_no_english_words(name):
     content = emails.written(name, "de")
     assert dict(content.headers)["Content-Language"] == "de"
     assert '<html lang="de">' in content.html
@@ -142,14 +142,14 @@ def test_a_german_letter_has_no_english_in_it_and_says_what_it_is(name):
 
 
 @pytest.mark.django_db
-def test_days_hours_and_numbers_are_written_as_germans_write_them():
+def test_german_letter_formats_dates_and_numbers():
     said = emails.written("digest", "de").text.replace("\n", " ")
     assert "um 07:00 Uhr (Zeitzone „Berlin“)" in said
     assert "4 von 1.043 neuen Artikeln" in said
     assert "1.400 Stimmen" in said
 
 
-def test_one_is_one_and_two_are_two():
+def test_german_plurals_are_correct():
     with translation.override("de"):
         assert [wording.upvotes(1), wording.upvotes(2)] == ["1 Stimme", "2 Stimmen"]
         assert wording.and_more(4, 3) == "und 1 weiterer"
@@ -185,7 +185,7 @@ def is_german(response):
 
 @pytest.mark.slow
 @pytest.mark.django_db
-def test_every_page_is_german_to_who_reads_german(settings):
+def test_every_page_is_german_for_german_browsers(settings):
     settings.LIMITS = dict.fromkeys(settings.LIMITS, 1_000)
     pages.furnish()
     Paper.objects.update(abstract="Wir vergessen Graphen. " * 60)
@@ -199,7 +199,7 @@ def test_every_page_is_german_to_who_reads_german(settings):
 
 
 @pytest.mark.django_db
-def test_a_german_page_to_type_on_says_that_papers_are_in_english(german):
+def test_german_forms_ask_for_english_words(german):
     assert is_german(german("/nowhere/"))
     make.paper("Graph networks")
     index_store.renew(NOW)
@@ -209,7 +209,7 @@ def test_a_german_page_to_type_on_says_that_papers_are_in_english(german):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("accepted", [None, "tlh"])
-def test_pages_are_english_to_everyone_else_and_no_cookie_chooses(client, accepted):
+def test_pages_are_english_for_other_browsers(client, accepted):
     client.cookies[settings.LANGUAGE_COOKIE_NAME] = "de"
     for url in ("/", "/topics/"):
         response = client.get(url, headers={"Accept-Language": accepted} if accepted else {})
@@ -221,7 +221,7 @@ def test_pages_are_english_to_everyone_else_and_no_cookie_chooses(client, accept
 
 
 @pytest.mark.django_db
-def test_what_is_sent_in_is_answered_in_german(german):
+def test_submitted_form_is_answered_in_german(german):
     for email in ("ä@example.org", "x@-", f"{'x' * 65}@example.org", '"x"@x.org'):
         assert is_german(german("/subscribe/", {"email": email}))
     subscriber = make.subscriber()
@@ -239,7 +239,7 @@ def test_what_is_sent_in_is_answered_in_german(german):
 
 
 @pytest.mark.django_db
-def test_a_consent_records_the_words_that_were_shown(german):
+def test_consent_records_the_german_wording(german):
     page = german("/subscribe/").text
     german("/subscribe/", {"email": "neu@example.org"})
     (consent,) = Subscriber.objects.get().consents.all()
@@ -254,7 +254,7 @@ def why(answer):
     return page
 
 
-def test_why_a_paper_is_there_or_not_is_explained_in_german():
+def test_german_page_explains_every_diagnosis():
     paper = {"title": "Graphen", "day": NOW.date()}
     diagnosis = {"score": 0.5, "cut": 1234.5, "place": 3, "of": 9, "interest": "Brot"}
     diagnosis |= {"missing": ["Mehl"]}
@@ -274,7 +274,7 @@ def test_why_a_paper_is_there_or_not_is_explained_in_german():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("interests", ["Mikrobiom", ""])
-def test_a_welcome_without_papers_says_that_words_have_to_be_english(interests):
+def test_german_welcome_asks_for_english_words(interests):
     subscriber = make.subscriber(interests=interests, language="de")
     assert "auf Englisch" in emails.digest_of(subscriber, "welcome").text
 
@@ -283,7 +283,7 @@ def test_a_welcome_without_papers_says_that_words_have_to_be_english(interests):
 
 
 @pytest.mark.django_db
-def test_the_panel_is_english_whatever_the_browser_asks_for(german, client, admin_user):
+def test_panel_is_english_for_german_browsers(german, client, admin_user):
     login = german("/admin/login/")
     client.force_login(admin_user)
     for page in (login, german("/admin/subscriptions/subscriber/"), german("/admin/nowhere/")):
@@ -293,7 +293,7 @@ def test_the_panel_is_english_whatever_the_browser_asks_for(german, client, admi
 
 
 @pytest.mark.django_db
-def test_news_of_saved_papers_are_in_the_subscribers_language():
+def test_news_of_saved_papers_are_in_german():
     subscriber, paper = make.subscriber(language="de"), make.paper("Graphen")
     subscriber.feedback.create(paper=paper, value="save", at=NOW)
     paper.events.create(kind="revised", note="v2", at=NOW)

@@ -31,7 +31,7 @@ from digest.operations import alarms
 from digest.sources.base import MalformedFeed
 from tests.digest.operations.test_metrics import METRICS
 from tests.faults.ports import free_port
-from tests.helpers import services
+from tests.helpers import data_files, services
 from tests.servers.postfix import Pipe, Postfix, wait_until
 
 DAY = date(2026, 6, 1)
@@ -55,7 +55,7 @@ def anchors_of(page: Path) -> set[str]:
 
 
 @of_each_page
-def test_links_lead_somewhere(page):
+def test_links_lead_to_existing_pages(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if target.startswith(("http:", "https:", "mailto:")):
             continue
@@ -84,7 +84,7 @@ def commands_in(text: str) -> list[list[str]]:
 
 
 @of_each_page
-def test_commands_and_their_options_are_there(page):
+def test_commands_and_options_exist(page):
     for command, *words in commands_in(page.read_text()):
         assert command in get_commands(), command
         options = [word.strip("[]") for word in words if word.startswith(("--", "[--"))]
@@ -92,7 +92,7 @@ def test_commands_and_their_options_are_there(page):
 
 
 @of_each_page
-def test_files_that_it_names_are_there(page):
+def test_named_files_exist(page):
     names = re.findall(
         r"`((?:tests|digest|subscriptions|config|docs|templates)/[\w./]+\w)`", page.read_text()
     )
@@ -100,13 +100,13 @@ def test_files_that_it_names_are_there(page):
 
 
 @of_each_page
-def test_services_of_docker_compose_are_there(page):
+def test_named_docker_compose_services_exist(page):
     pattern = r"docker compose (?:exec|run|start|stop|restart|logs)((?: -[\w-]+)*) ([a-z]+)"
     named = [service for _, service in re.findall(pattern, page.read_text())]
     assert set(named) <= SERVICES.keys()
 
 
-def test_the_settings_table_has_every_setting_and_no_other():
+def test_settings_table_has_every_setting_and_no_other():
     page = (ROOT / "docs" / "configuration.md").read_text()
     rows = re.findall(r"^\| (`[A-Z].*?) \|", page, re.MULTILINE)
     named = set(re.findall(r"`([A-Z_]+)`", " ".join(rows)))
@@ -117,7 +117,7 @@ def test_the_settings_table_has_every_setting_and_no_other():
     assert read - named - {"SECRET_KEY_FALLBACKS"} == set()
 
 
-def test_settings_that_pages_set_are_read_by_something():
+def test_settings_in_pages_are_read():
     places = ("config/settings.py", "docker-compose.yml", "Dockerfile")
     known = "".join((ROOT / place).read_text() for place in places)
     for page in MANUAL:
@@ -126,24 +126,24 @@ def test_settings_that_pages_set_are_read_by_something():
             assert any(one in known for one in names), f"{page.name}: {name}"
 
 
-def test_the_runbook_has_an_entry_for_each_alarm_and_for_nothing_else():
+def test_runbook_has_an_entry_for_each_alarm_only():
     runbook = (ROOT / "docs" / "maintenance.md").read_text().partition("\n## Runbook\n")[2]
     headings = re.findall(r"^### (.+)$", runbook, re.MULTILINE)
     assert tuple(headings) == alarms.NAMES
 
 
-def test_the_index_has_every_page():
+def test_index_lists_every_page():
     index = (ROOT / "docs" / "README.md").read_text()
     assert [page.name for page in DOCS if f"({page.name})" not in index] == ["README.md"]
 
 
 @of_each_page
-def test_no_comment_stands_behind_a_setting(page):
+def test_setting_lines_have_no_trailing_comment(page):
     """Postfix and systemd would take it for a part of the value."""
     assert re.findall(r"^    \w+ ?= ?.*\s#.*", page.read_text(), re.MULTILINE) == []
 
 
-def test_postfix_lets_letters_out_again_where_it_was_installed_for_this_machine_only():
+def test_postfix_local_only_relays_after_the_manual():
     """Debian's "Local only" refuses strangers as unknown (550 5.1.1), which suppresses them."""
     assert "choose *Local only*" in INSTALL
     page = (ROOT / "docs" / "email.md").read_text()
@@ -152,14 +152,14 @@ def test_postfix_lets_letters_out_again_where_it_was_installed_for_this_machine_
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "beat"])
-def test_units_run_what_docker_compose_runs(name):
+def test_units_run_the_docker_compose_commands(name):
     unit = re.search(rf'^unit {name} "([^"]+)"', INSTALL, re.MULTILINE)[1]
     theirs = set(shlex.split(SERVICES[name]["command"]))
     only_in_containers = {"--worker-tmp-dir", "/dev/shm", "/tmp/beat-schedule", "0.0.0.0:8000"}
     assert theirs - set(shlex.split(unit)) <= only_in_containers
 
 
-def test_metrics_that_the_manual_names_exist():
+def test_named_metrics_exist():
     named = re.findall(r"`(paperboy_[a-z_]+)", (ROOT / "docs" / "monitoring.md").read_text())
     assert set(named) <= {name for name, *_ in METRICS}
 
@@ -167,7 +167,7 @@ def test_metrics_that_the_manual_names_exist():
 # ---- What it has others write
 
 
-def test_the_source_of_the_manual_reads_papers_and_reports_bad_ones():
+def test_documented_source_harvests_and_reports_bad_papers():
     page = (ROOT / "docs" / "sources.md").read_text()
     form = re.search(r'^(    """What it is.*?)^\S', page, re.MULTILINE | re.DOTALL)[1]
     exec(textwrap.dedent(form), namespace := {})
@@ -189,7 +189,7 @@ def test_the_source_of_the_manual_reads_papers_and_reports_bad_ones():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("has_settings", "status"), [(True, 0), (False, 75)])
-def test_the_script_of_a_pipe_records_what_came_back_or_keeps_it(tmp_path, has_settings, status):
+def test_documented_pipe_script_records_or_defers_a_bounce(tmp_path, has_settings, status):
     page = (ROOT / "docs" / "email.md").read_text()
     script = re.search(r"/paperboy-inbound, executable\n    (#!.*\n)    (.*\n)", page).expand(
         r"\1\2"
@@ -218,26 +218,7 @@ def test_the_script_of_a_pipe_records_what_came_back_or_keeps_it(tmp_path, has_s
 # ---- From a bare Debian to a first digest
 
 #: Programs that install, or need a user that isn't here. The others are the real ones.
-STUBS = {
-    "true": "exit 0",
-    "runuser": 'shift 2; [ "$1" = -- ] && shift; exec "$@"',
-    "install": """
-        words=()
-        while [ $# -gt 0 ]; do [ "$1" = -g ] && shift || words+=("$1"); shift; done
-        exec /usr/bin/install "${words[@]}" """,
-    "systemctl": """
-        [ "$*" = "enable --now paperboy" ] || exit 0
-        said() { sed -n "s/^$1=//p" HOME/paperboy.service; }
-        set -a; . "$(said EnvironmentFile)"; cd "$(said WorkingDirectory)"
-        setsid $(said ExecStart) >> HOME/service.log 2>&1 &
-        echo $! > HOME/service.pid""",
-    "sleep": """
-        for _ in $(seq 300); do
-            [ "$(grep -c '^From ' HOME/mail)" -ge "$(cat HOME/expected)" ] && break
-            /bin/sleep 0.2
-        done
-        echo $(($(cat HOME/expected) + 1)) > HOME/expected""",
-}
+STUBS = data_files.FOLDER / "install_stubs"
 NOT_HERE = ["apt-get", "pipx", "uv", "git", "adduser", "usermod", "chgrp", "postconf"]
 
 
@@ -272,7 +253,7 @@ def transcript(port, postfix, home: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.services
-def test_postfix_goes_on_in_a_log_that_its_group_can_read_after_a_rotation():
+def test_rotated_postfix_log_is_readable_by_its_group():
     services.require("postfix")
     rule = re.search(r"/etc/logrotate\.d/\w+ <<'END'\n(.*?)END\n", INSTALL, re.DOTALL)[1]
     mode = int(re.search(r"create (\d+) root adm", rule)[1], 8)
@@ -290,14 +271,14 @@ def test_postfix_goes_on_in_a_log_that_its_group_can_read_after_a_rotation():
 
 @pytest.mark.slow
 @pytest.mark.services
-def test_the_manual_alone_leads_to_a_first_digest(tmp_path):
+def test_install_transcript_leads_to_a_first_digest(tmp_path):
     services.require("postfix")
     for name in ("bin", "data"):
         (tmp_path / name).mkdir()
-    for name, body in STUBS.items() | {(name, STUBS["true"]) for name in NOT_HERE}:
-        stub = tmp_path / "bin" / name
-        stub.write_text(f"#!/bin/bash\n{body.replace('HOME', str(tmp_path))}\n")
-        stub.chmod(0o755)
+    stubs = {stub.name: stub for stub in STUBS.iterdir()}
+    for name, stub in {**stubs, **dict.fromkeys(NOT_HERE, stubs["true"])}.items():
+        (tmp_path / "bin" / name).write_text(stub.read_text().replace("HOME", str(tmp_path)))
+        (tmp_path / "bin" / name).chmod(0o755)
     for name in ("mail", "service.log"):
         (tmp_path / name).touch()
     (tmp_path / "expected").write_text("1")

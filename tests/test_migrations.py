@@ -102,7 +102,7 @@ def later(loader):
     return sorted(key for key in loader.disk_migrations if key[1] > INSTALLED.get(key[0], "9"))
 
 
-def test_no_migration_breaks_or_blocks_the_version_before():
+def test_migration_keeps_the_previous_version_running():
     loader = MigrationLoader(None)
     for app, name in later(loader):
         before = loader.project_state((app, name), at_end=False)
@@ -110,7 +110,7 @@ def test_no_migration_breaks_or_blocks_the_version_before():
         assert bool(faults) == ((app, name) in EXEMPT), (app, name, faults)
 
 
-def test_who_builds_an_index_beside_others_holds_no_transaction():
+def test_concurrent_index_migration_is_not_atomic():
     for name, migration in MigrationLoader(None).disk_migrations.items():
         beside = any(isinstance(one, AddIndexConcurrently) for one in migration.operations)
         assert not (beside and migration.atomic), name
@@ -129,7 +129,7 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize(("operation", "is_safe"), OPERATIONS)
-def test_what_breaks_or_blocks_is_found(operation, is_safe):
+def test_unsafe_operations_are_found(operation, is_safe):
     state, key = ProjectState(), ("id", models.BigAutoField(primary_key=True))
     fields = [key, ("a", models.CharField(max_length=10))]
     migrations.CreateModel("Letter", fields).state_forwards("digest", state)

@@ -74,11 +74,10 @@ def load(apps):
         for label, (names, rows) in tables().items():
             model = apps.get_model(label)
             fields = {field.attname: field for field in model._meta.concrete_fields}
+            named = (zip(names, row, strict=True) for row in rows)
             model.objects.bulk_create(
-                model(
-                    **{name: fields[name].to_python(v) for name, v in zip(names, row, strict=True)}
-                )
-                for row in rows
+                model(**{name: fields[name].to_python(value) for name, value in pairs})
+                for pairs in named
             )
             models.append(model)
     with connection.cursor() as cursor:
@@ -136,7 +135,7 @@ def sent_to(outbox):
     return sorted(letter["To"].partition("@")[0] for letter in outbox())
 
 
-def test_processes_of_the_old_version_find_their_tables_and_may_leave_out_what_is_new(old_columns):
+def test_old_version_finds_its_columns_after_the_upgrade(old_columns):
     now = columns()
     for table, before in old_columns.items():
         assert before.keys() <= now[table].keys(), table
@@ -144,14 +143,14 @@ def test_processes_of_the_old_version_find_their_tables_and_may_leave_out_what_i
             assert is_optional or before.get(column) is False, (table, column)
 
 
-def test_every_row_is_there():
+def test_upgrade_keeps_every_row():
     from django.apps import apps
 
     counts = {label: apps.get_model(label).objects.count() for label in tables()}
     assert counts == {label: len(rows) for label, (_, rows) in tables().items()}
 
 
-def test_each_subscriber_is_in_the_same_state_with_the_same_settings():
+def test_upgrade_keeps_states_and_settings():
     subscribers = Subscriber.objects.all()
     assert {one.email: one.state_at(NOW) for one in subscribers} == {
         f"{name}@example.org": state for name, state in STATES.items()
@@ -168,7 +167,7 @@ def test_each_subscriber_is_in_the_same_state_with_the_same_settings():
     assert settings == ("Europe/Berlin", 18, 0b0011111, "de")
 
 
-def test_old_interests_are_read_by_phrases_and_become_no_mute_author_or_topic():
+def test_old_interests_are_read_as_phrases():
     paused = subscriber("paused")
     (profile,) = profiles_of([paused])
     assert [(one.lines, one.categories, one.authors) for one in profile.follows] == [
@@ -183,7 +182,7 @@ def test_old_interests_are_read_by_phrases_and_become_no_mute_author_or_topic():
     assert [one.authors for one in profile.mutes] == [(), ("Ada Example",)]
 
 
-def test_old_interests_stay_as_they_are_when_the_page_is_saved(client):
+def test_saving_the_page_keeps_old_interests(client):
     paused = subscriber("paused")
     before = list(paused.preferences.order_by("pk").values_list("topic", "topic__kind", "stance"))
     form = InterestsForm.showing(paused).initial
@@ -194,7 +193,7 @@ def test_old_interests_stay_as_they_are_when_the_page_is_saved(client):
     assert list(after) == before
 
 
-def test_what_a_subscriber_said_and_what_was_learned_is_kept():
+def test_feedback_and_learned_words_are_kept():
     active = subscriber("active")
     assert sorted(active.feedback.values_list("value", flat=True)) == ["less", "more", "save"]
     assert LibraryPaper.objects.filter(subscriber=active).count() == 2
@@ -206,7 +205,7 @@ def test_what_a_subscriber_said_and_what_was_learned_is_kept():
     ("old", "new", "follower"),
     [("old-corals", "coral-reefs", "merged"), ("polar-seas", "sea-ice", "unmoved")],
 )
-def test_a_merged_topic_leads_to_the_one_that_stays(client, old, new, follower):
+def test_merged_topic_redirects_and_moves_followers(client, old, new, follower):
     assert client.get(f"/topics/{old}/").headers["Location"].endswith(f"/topics/{new}/")
     assert not Topic.objects.curated().filter(slug=old).exists()
     assert [topic.slug for topic in subscriber(follower).topics.all()] == [new]
@@ -222,14 +221,14 @@ def test_a_merged_topic_leads_to_the_one_that_stays(client, old, new, follower):
         (f"/move/{TOKENS['move']}/", "moved", "active"),
     ],
 )
-def test_links_of_old_emails_do_what_they_did(client, address, name, state):
+def test_actions_of_old_links_still_work(client, address, name, state):
     assert client.get(address).status_code == 200
     assert client.post(address).status_code in (200, 302)
     assert subscriber(name).state_at(NOW) == state
     assert name != "moved" or not Subscriber.objects.filter(email__startswith="moving").exists()
 
 
-def test_links_to_pages_of_old_emails_open(client):
+def test_pages_of_old_links_still_open(client):
     page = client.get(f"/preferences/{TOKENS['preferences']}/").text
     assert "sour bread" in page
     assert client.get(f"/digests/{TOKENS['digests']}/").status_code == 200
@@ -238,7 +237,7 @@ def test_links_to_pages_of_old_emails_open(client):
     assert subscriber("active").feedback.get(paper="2606.00001").value == "more"
 
 
-def test_an_address_that_must_not_be_written_to_is_still_known():
+def test_blocked_address_stays_blocked():
     assert suppression_list.contains("erased@example.org", NOW)
     for name in ("erased", "complained"):
         source, request = signup.ConsentSource("test"), signup.SignUpRequest()
@@ -246,7 +245,7 @@ def test_an_address_that_must_not_be_written_to_is_still_known():
         assert signup.subscribe(address, request, source=source, now=NOW) is None
 
 
-def test_open_letters_are_sent_once_and_the_next_day_brings_the_next_digest(clock, outbox):
+def test_open_letters_are_sent_once_and_digests_continue(clock, outbox):
     pass_time(clock, NOW + timedelta(hours=8))
     assert sent_to(outbox) == sorted(WAITING + UNCERTAIN)
     for letter in outbox():

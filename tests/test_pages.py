@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.signals import template_rendered
 from django.test.utils import CaptureQueriesContext
 
-from tests.helpers import atom_validator, pages, services
+from tests.helpers import atom_validator, data_files, pages, services
 
 pytestmark = pytest.mark.django_db
 
@@ -24,17 +24,7 @@ MOST_QUERIES = 22
 SMALL, LARGE = {"width": 360, "height": 800}, {"width": 1280, "height": 900}
 #: What depends on width and colours; all else is the same in every corner.
 VISIBLE = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"]
-JUDGE = """async rules => {
-    document.querySelectorAll("details").forEach(one => one.open = true);
-    const options = {rules: {"target-size": {enabled: true}}};
-    if (rules.length) options.runOnly = rules;
-    const {violations} = await axe.run(document, options);
-    const found = violations.flatMap(one => one.nodes.map(
-        node => [one.id, `${node.target.join(" ")} ${node.html}`, node.failureSummary]
-    ));
-    const {scrollWidth, clientWidth} = document.documentElement;
-    return scrollWidth > clientWidth ? [...found, ["sideways", `${scrollWidth}`, ""]] : found;
-}"""
+JUDGE = data_files.text("judge_page.js")
 
 
 def in_corners(some):
@@ -130,7 +120,7 @@ def test_every_address_has_a_sample(visit):
     assert set(pages.routes()) == {sample.route for sample, _ in visit.answers}
 
 
-def test_every_template_of_a_page_is_in_a_sample(visit, settings):
+def test_every_page_template_is_in_a_sample(visit, settings):
     folder = settings.BASE_DIR / "templates"
     pages_of = {str(path.relative_to(folder)) for path in folder.rglob("[!_]*.html")}
     assert {name for name in pages_of if not name.startswith(ELSEWHERE)} <= visit.templates
@@ -141,7 +131,7 @@ def test_no_answer_sets_a_cookie(visit):
         assert not answer.cookies, sample
 
 
-def test_every_answer_bears_every_header(visit):
+def test_every_answer_has_every_header(visit):
     for sample, answer in visit.answers:
         if sample.made is None:  # Else it is without a request, and what every answer bears.
             assert pages.is_guarded(answer), sample
@@ -150,7 +140,7 @@ def test_every_answer_bears_every_header(visit):
             assert pages.is_secret(answer), sample
 
 
-def test_unsupported_methods_are_refused_without_asking_for_a_cookie(visit):
+def test_unsupported_method_is_405_without_a_cookie(visit):
     visitor = Client(enforce_csrf_checks=True)
     for path in {sample.path for sample, _ in visit.answers if sample.made is None}:
         refused = visitor.put(path)
@@ -159,13 +149,13 @@ def test_unsupported_methods_are_refused_without_asking_for_a_cookie(visit):
             assert visitor.post(path).status_code == 405, path
 
 
-def test_no_page_asks_many_queries(visit):
+def test_page_has_few_queries(visit):
     for (sample, _), queries in zip(visit.answers, visit.queries, strict=True):
         if sample.sent is None and sample.route not in ("healthz/", "metrics"):  # For programs.
             assert queries <= MOST_QUERIES, sample
 
 
-def test_no_page_loads_from_elsewhere_or_holds_a_script_or_style_of_its_own(visit):
+def test_page_loads_no_foreign_or_inline_code(visit):
     """The policy would refuse it, and nobody would see why."""
     for sample, answer in visit.shown():
         page = lxml.html.fromstring(answer.content)
@@ -176,7 +166,7 @@ def test_no_page_loads_from_elsewhere_or_holds_a_script_or_style_of_its_own(visi
         assert own + page.xpath("//@href[starts-with(., 'javascript:')]") == [], sample
 
 
-def test_no_page_names_what_is_not_there(visit):
+def test_references_within_a_page_exist(visit):
     for sample, answer in visit.shown():
         page = lxml.html.fromstring(answer.content)
         ids = Counter(page.xpath("//@id"))
@@ -197,7 +187,7 @@ def test_every_feed_is_valid(visit):
 @pytest.mark.services
 @pytest.mark.slow
 @in_corners(novel)
-def test_everyone_can_use_every_page(visit, client, chromium, which, corners):
+def test_every_page_is_accessible(visit, client, chromium, which, corners):
     """axe-core finds nothing, nothing scrolls sideways, and no page breaks its own policy."""
     services.require("axe")
     page, complaints = open_browser(chromium, client)
@@ -210,7 +200,7 @@ def test_everyone_can_use_every_page(visit, client, chromium, which, corners):
 
 @pytest.mark.services
 @pytest.mark.nightly
-def test_the_nu_html_checker_finds_no_error(visit, settings, tmp_path):
+def test_nu_html_checker_finds_no_error(visit, settings, tmp_path):
     services.require("vnu")
     for number, (_, answer) in enumerate(visit.shown()):
         (tmp_path / f"{number}.html").write_bytes(answer.content)

@@ -215,7 +215,7 @@ def open_installation(tmp_path_factory, sink):
         yield installation
 
 
-def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_installation, sink):
+def test_subscriber_gets_one_digest_after_signing_up(open_installation, sink):
     open_installation.start("beat")
     confirm_url = sign_up(open_installation, sink)
     post(confirm_url)
@@ -249,7 +249,7 @@ def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_installatio
     assert [secret for secret in secrets if secret.lower() in said.lower()] == []
 
 
-def test_signing_up_needs_no_redis_and_the_letter_waits(open_installation, sink):
+def test_sign_up_without_redis_keeps_the_letter(open_installation, sink):
     subscribe = f"{open_installation.environment['SITE_URL']}/subscribe/"
     post(subscribe, email="first@example.org")  # From here on, web holds a connection to Redis.
     wait_until(lambda: set(states(open_installation)) == {"accepted"}, 60)

@@ -12,18 +12,13 @@ thread; what a database server takes is in the wall time alone.
 In the same run, a sample is rendered letter by letter, and compared byte by byte.
 """
 
-import argparse
 import gc
-import resource
 import statistics
-import tempfile
 import time
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from itertools import batched, pairwise
 
 from django.conf import settings
-from django.core.management import call_command
 
 from tests.benchmarks import due_day
 
@@ -33,16 +28,8 @@ PAPERS, VOLLEY, SAMPLE = 500, 50, 50
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("papers")
-    parser.add_argument("--letters", type=int, default=3_000)
-    parser.add_argument("--picks", type=int, default=10)
-    parser.add_argument("--sqlite", action="store_true")
-    options = parser.parse_args()
-    place = nullcontext("") if options.sqlite else due_day.database()
-    with tempfile.TemporaryDirectory() as folder, place as url:
-        due_day.set_up(url, folder, "https://papers.example.org")
-        call_command("migrate", verbosity=0)
+    options = due_day.options(__doc__, "papers", letters=3_000, picks=10, sqlite=False)
+    with due_day.installation(url="" if options.sqlite else None):
         papers = due_day.read(options.papers)[-PAPERS:]
         due_day.load(papers, options.letters, options.picks, NOW)
         measure(options)
@@ -68,8 +55,7 @@ def measure(options):
     some = letters[:3]
     together = map(mime, some, compose.compose(some, NOW))
     assert [alone(letter) for letter in some] == list(together)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory {peak:,.0f} MB")
+    print(f"peak memory {due_day.peak_mb():,.0f} MB")
 
 
 def timing(letters) -> str:

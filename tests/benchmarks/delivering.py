@@ -11,7 +11,6 @@ connections. What the sink counts is the proof. Unsigned.
 Nothing else should run meanwhile: all of them share the cores. Fails where a check does.
 """
 
-import argparse
 import cProfile
 import multiprocessing
 import os
@@ -22,7 +21,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -44,18 +42,11 @@ FLAT = 1.2  # So much may a worker grow between a fifth of the letters and the l
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("papers")
-    parser.add_argument("--letters", type=int, default=2_000)
-    parser.add_argument("--connections", type=int, default=50)
-    parser.add_argument("--picks", type=int, default=PICKS, help="papers in a digest")
-    parser.add_argument("--new", type=int, default=NEW, help="papers of the day, 2,000 at most")
-    parser.add_argument("--profile", action="store_true", help="list functions; it runs slower")
-    options = parser.parse_args()
-    with due_day.database() as url, tempfile.TemporaryDirectory() as folder:
-        bounces = "bounces@papers.example.org"
-        due_day.set_up(url, folder, "https://papers.example.org", BOUNCE_ADDRESS=bounces)
-        is_well = _compare(options, Path(folder))
+    options = due_day.options(
+        __doc__, "papers", letters=2_000, connections=50, picks=PICKS, new=NEW, profile=False
+    )
+    with due_day.installation(BOUNCE_ADDRESS="bounces@papers.example.org") as folder:
+        is_well = _compare(options, folder)
     sys.exit(0 if is_well else 1)
 
 
@@ -83,12 +74,10 @@ def _compare(options, folder) -> bool:
 
 def _load(options):
     """Load the day."""
-    from django.core.management import call_command
     from django.utils import timezone
 
     from digest.models import Pick
 
-    call_command("migrate", verbosity=0)
     started = time.perf_counter()
     papers = due_day.read(options.papers)[-options.new :]
     planning = due_day.load(papers, options.letters, options.picks, now=timezone.now())

@@ -4,17 +4,22 @@ Each subscriber follows some curated topics, drawn by Zipf's law, and every fift
 their own. So their digests are different choices of several hundred papers, as on a real day.
 """
 
+import argparse
 import gzip
 import json
 import os
 import random
+import resource
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import django
 import psutil
+from django.core.management import call_command
 
 from tests.faults.cluster import Postgres
 
@@ -23,19 +28,33 @@ PROVIDERS = 40  # Domains of the subscribers' addresses, by Zipf's law too.
 BATCH = 5_000
 
 
+def options(doc: str, *positional: str, **defaults) -> argparse.Namespace:
+    """Parse the command line: paths, numbers with these defaults, and flags, which are False."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    for name in positional:
+        parser.add_argument(name, type=Path)
+    for name, default in defaults.items():
+        kind = {"action": "store_true"} if default is False else {"type": int, "default": default}
+        parser.add_argument(f"--{name.replace('_', '-')}", **kind)
+    return parser.parse_args()
+
+
 @contextmanager
-def database() -> Iterator[str]:
-    """Yield the URL of a new database, in a cluster that is removed in the end."""
-    with closing(Postgres()) as server:
-        yield server.make("benchmark")
+def installation(site_url: str = "https://papers.example.org", url: str | None = None, **more: str):
+    """Set Django up with a migrated database: a new one, or that of `url`, "" for SQLite.
 
-
-def set_up(url: str, folder: str, site_url: str, **more: str) -> None:
-    """Begin with Django on this database, whatever the environment says."""
-    os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": url}
-    os.environ |= {"DATA_DIR": folder, "SITE_URL": site_url, "ALLOWED_HOSTS": "127.0.0.1,localhost"}
-    os.environ |= {"SECRET_KEY": "a benchmark's, of which nothing is kept"} | more
-    django.setup()
+    Yield the folder of its data.
+    """
+    cluster = closing(Postgres()) if url is None else nullcontext()
+    with cluster as server, tempfile.TemporaryDirectory() as folder:
+        url = server.make("benchmark") if server else url
+        os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": url}
+        os.environ |= {"DATA_DIR": folder, "SITE_URL": site_url}
+        os.environ |= {"ALLOWED_HOSTS": "127.0.0.1,localhost"}
+        os.environ |= {"SECRET_KEY": "a benchmark's, of which nothing is kept"} | more
+        django.setup()
+        call_command("migrate", verbosity=0)
+        yield Path(folder)
 
 
 def read(path) -> list:
@@ -156,6 +175,11 @@ def _queries(papers, count, draw):
 
 def _by_zipf(draw, things, count):
     return draw.choices(things, [1 / place for place in range(1, len(things) + 1)], k=count)
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has taken."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def cpu_of(process) -> float:

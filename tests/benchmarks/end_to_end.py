@@ -7,12 +7,13 @@ subscribers are new. The others have a digest of every day before, which Postgre
 Then beat, a planner (queue `tick`) and a worker (queue `send`) run as docker-compose.yml starts
 them, on a PostgreSQL and a Redis of their own, until Postfix's `smtp-sink` has the last email.
 `smtp-source -d` runs before and after. A sample of earlier emails is sent in the usual way:
-rendered and sent one by one. With --times, the day is removed and done again.
+rendered and sent one by one. With --times, the day is removed and done again. --days is the length
+of the history, --picks the papers in a digest, --new the papers of the day. A run is broken off
+after --minutes.
 
 Nothing else should run meanwhile: all of them share the cores. Fails where a check does.
 """
 
-import argparse
 import os
 import shutil
 import signal
@@ -29,47 +30,39 @@ import psutil
 
 from tests.benchmarks import delivering, due_day, panel_rows
 from tests.faults.cluster import Redis
+from tests.helpers.statements import statements
 
 NEW_ONE_OF = 10  # One of so many subscribers is new.
 OLD = 10_000  # Papers that the history's digests hold.
 AHEAD = timedelta(minutes=2)  # Until the moment, the seconds left out: a tick comes before it.
 WATCH_SECONDS, ASK_SECONDS = 0.2, 2  # Between two looks at the processes, and at the database.
-REMOVE = """
-SET session_replication_role = replica;
-DELETE FROM digest_pick USING digest_digest AS digest
-    WHERE digest_id = digest.id AND letter_id > %(last)s;
-DELETE FROM digest_digest WHERE letter_id > %(last)s;
-DELETE FROM subscriptions_letter WHERE id > %(last)s;
-TRUNCATE subscriptions_letterevent, subscriptions_volley;
-UPDATE subscriptions_subscriber SET next_due_at = now() + interval '1 day';
-SET session_replication_role = DEFAULT
-"""
+(REMOVE,) = statements(Path(__file__).with_suffix(".sql")).values()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("papers")
-    parser.add_argument("--subscribers", type=int, default=50_000)
-    parser.add_argument("--days", type=int, default=200, help="days of history")
-    parser.add_argument("--connections", type=int, default=100)
-    parser.add_argument("--picks", type=int, default=delivering.PICKS, help="papers in a digest")
-    parser.add_argument("--new", type=int, default=delivering.NEW, help="papers of the day")
-    parser.add_argument("--times", type=int, default=1)
-    parser.add_argument("--minutes", type=int, default=15, help="a run is broken off after them")
-    options = parser.parse_args()
+    options = due_day.options(
+        __doc__,
+        "papers",
+        subscribers=50_000,
+        days=200,
+        connections=100,
+        picks=delivering.PICKS,
+        new=delivering.NEW,
+        times=1,
+        minutes=15,
+    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # What was started is stopped, too.
     with (
-        due_day.database() as url,
-        tempfile.TemporaryDirectory() as folder,
-        closing(Redis(Path(folder))) as redis,
+        tempfile.TemporaryDirectory() as scratch,
+        closing(Redis(Path(scratch))) as redis,
+        due_day.installation(CELERY_BROKER_URL=redis.url) as folder,
     ):
-        due_day.set_up(url, folder, "https://papers.example.org", CELERY_BROKER_URL=redis.url)
         last = _load(options)
         delivering.print_settings()
         is_well = True
         for _ in range(options.times):
             redis.flush()
-            is_well &= _compare(options, Path(folder), last)
+            is_well &= _compare(options, folder, last)
     sys.exit(0 if is_well else 1)
 
 
@@ -78,7 +71,6 @@ def main():
 
 def _load(options) -> int:
     """Load subscribers with their history, and the day's papers. Return the last letter's id."""
-    from django.core.management import call_command
     from django.db import connection
     from django.utils import timezone
 
@@ -86,7 +78,6 @@ def _load(options) -> int:
     from digest.models import Paper, Pick
     from subscriptions.models import Letter, Subscriber
 
-    call_command("migrate", verbosity=0)
     now, started = timezone.now(), time.perf_counter()
     papers = due_day.read(options.papers)
     old, new = papers[-options.new - OLD : -options.new], papers[-options.new :]

@@ -19,7 +19,6 @@ import argparse
 import gzip
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -36,6 +35,7 @@ from digest.ranking.profile import Interest, Profile
 from digest.ranking.ranking import LEARNED
 from digest.ranking.relevance import relevance
 from digest.ranking.relevance_feedback import learn, learned_scores
+from tests.benchmarks import due_day
 from tests.benchmarks.judged import discounted
 
 DEPTH = 1_000  # Of a ranking.
@@ -56,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, mean in zip(METRICS, means, strict=True):
         print(f"{name:<12} {mean:.4f}")
     print(f"{'seconds':<12} {time.perf_counter() - started:.1f}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{'peak memory':<12} {peak:,.0f} MB")
+    print(f"{'peak memory':<12} {due_day.peak_mb():,.0f} MB")
     if options.output:
         with options.output.open("w") as file:
             for reader, ranking in zip(readers, rankings, strict=True):

@@ -18,13 +18,11 @@ import argparse
 import http.client
 import statistics
 import sys
-import tempfile
 import time
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from string import Template
 from urllib.parse import quote_plus
-
-from django.core.management import call_command
 
 from tests.benchmarks import due_day, panel_rows, site
 
@@ -35,10 +33,7 @@ USUAL |= {"pick-days": 2, "event-days": 2, "fact-days": 30}
 
 def main():
     options = _options()
-    base = nullcontext(options.database) if options.database else due_day.database()
-    with base as url, tempfile.TemporaryDirectory() as folder:
-        due_day.set_up(url, folder, f"http://127.0.0.1:{site.PORT}", EMAIL_URL="file:")
-        call_command("migrate", verbosity=0)
+    with due_day.installation(f"http://127.0.0.1:{site.PORT}", options.database, EMAIL_URL="file:"):
         cookie = log_in()
         load(options)
         paths = pages()
@@ -98,47 +93,15 @@ def pages() -> list[str]:
     from subscriptions.models import Letter
 
     today = timezone.now().date()
-    begin, end = today - timedelta(days=106), today - timedelta(days=100)
-    week, month = f"day_from={begin}&day_to={end}", today - timedelta(days=20)
     letter = Letter.objects.filter(day__isnull=False).order_by("-pk")[1_000]
-    subscriber = "q=reader77777%40mail17.example.org"
-    states = [f"state__exact={state}" for state in ("failed", "accepted", "planned")]
-    asked = {
-        "": ["", "days=90", "days=364"],
-        "subscriptions/subscriber/": [
-            *("", "state=active", "state=suppressed", "q=reader77777%40", "q=nobody", "p=40", "o=1")
-        ],
-        "subscriptions/topic/": ["", "owner=readers", "q=graph", "o=-4"],
-        "subscriptions/letter/": [
-            *("", *states, "kind__exact=confirm", "kind__exact=move"),
-            *(week, f"state__exact=skipped&{week}", subscriber, "q=reader777", "q=nobody%40"),
-            *(f"q={quote_plus(letter.message_id)}", "p=40", "o=1"),
-        ],
-        "subscriptions/letterfact/": [
-            *("", "kind__exact=complained", "kind__exact=delayed", "grade__exact=policy"),
-            *(f"noted_at_from={month}", subscriber, "q=no+such+user", "p=40"),
-        ],
-        "subscriptions/seal/": [""],
-        "subscriptions/sending/": [""],
-        "digest/digest/": [
-            *("", "letter__state__exact=failed", "letter__state__exact=planned"),
-            *(week, subscriber, "p=40"),
-        ],
-        "digest/paper/": [
-            *("", week, "is_withdrawn__exact=1", "q=privacy", "q=nothing+of+the+kind+at+all"),
-            *("p=40", "o=1"),
-        ],
-        "digest/fittedmodel/": [""],
-        "digest/harvest/": ["", "source=arxiv", "p=20"],
-        "digest/coverage/": ["", "state__exact=stalled", "q=area-7", "p=20"],
-        "auth/user/": [""],
-        "admin/logentry/": ["", "q=nobody"],
+    values = {
+        "week": f"day_from={today - timedelta(days=106)}&day_to={today - timedelta(days=100)}",
+        "month": today - timedelta(days=20),
+        "subscriber": "q=reader77777%40mail17.example.org",
+        "message_id": quote_plus(letter.message_id),
     }
-    return [
-        f"/admin/{page}{query and '?'}{query}"
-        for page, queries in asked.items()
-        for query in queries
-    ]
+    lines = Path(__file__).with_name("panel_pages.txt").read_text()
+    return Template(lines).substitute(values).splitlines()
 
 
 # ---- What is measured

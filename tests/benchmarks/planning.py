@@ -7,57 +7,31 @@ With `--days`, each subscriber has had a digest of five papers on so many days b
 that plan the same print the same checksum.
 """
 
-import argparse
 import hashlib
-import tempfile
 import time
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psutil
 
 from tests.benchmarks import due_day
+from tests.helpers.statements import statements
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PICKS = 5
 
-#: The digests of one day before NOW, accepted, with papers that nobody has had yet.
-PAST_DAY = (
-    """INSERT INTO subscriptions_letter (subscriber_id, kind, day, state, reason, created_at,
-    closes_at, ended_at, left_at, attempt, stumbles, repeats, message_id, mime_at, mime_size, stage,
-    last_reply)
-    SELECT id, 'digest', %(day)s, 'accepted', '', %(at)s, %(at)s, %(at)s, %(at)s, 1, 0, 0, '', 0, 0,
-    'dot', '' FROM subscriptions_subscriber""",
-    """INSERT INTO digest_digest (subscriber_id, day, letter_id, public_id, considered, receipt)
-    SELECT subscriber_id, day, id, %(uuid)s, 500, '{}' FROM subscriptions_letter
-    WHERE id > (SELECT coalesce(max(letter_id), 0) FROM digest_digest)""",
-    """INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis,
-    topic_name, terms) SELECT digest.id, subscriber_id, paper.id, row_number() OVER (PARTITION BY
-    digest.id), 1, 'topic', 'Graph networks', '["graph", "network"]' FROM digest_digest AS digest
-    JOIN digest_paper AS paper ON paper.day = digest.day
-    WHERE digest.id > (SELECT coalesce(max(digest_id), 0) FROM digest_pick)""",
-)
+PAST_DAY = statements(Path(__file__).with_suffix(".sql")).values()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("papers")
-    parser.add_argument("--subscribers", type=int, default=20_000)
-    parser.add_argument("--days", type=int, default=0, help="days on which each had a digest")
-    parser.add_argument("--sqlite", action="store_true")
-    options = parser.parse_args()
-    place = nullcontext("") if options.sqlite else due_day.database()
-    with tempfile.TemporaryDirectory() as folder, place as url:
-        due_day.set_up(url, folder, "https://papers.example.org")
+    options = due_day.options(__doc__, "papers", subscribers=20_000, days=0, sqlite=False)
+    with due_day.installation(url="" if options.sqlite else None):
         fill(options.papers, options.subscribers, options.days)
         measure()
 
 
 def fill(file: str, subscribers: int, days: int) -> None:
     """Store papers, subscribers who are all due, and the digests that they have had."""
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
     due_day.store(due_day.read(file)[-800:], subscribers, PICKS, NOW)
     for ago in range(days, 0, -1):
         _had_a_digest(NOW - timedelta(days=ago))

@@ -13,14 +13,10 @@ is that of this process, with no cache and no web server before it.
 import argparse
 import os
 import random
-import resource
 import statistics
-import tempfile
 import time
 from datetime import UTC, datetime
 from itertools import islice
-
-from django.core.management import call_command
 
 from tests.benchmarks import due_day
 
@@ -36,9 +32,7 @@ def main():
     parser.add_argument("--questions", type=int, default=60)
     options = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # As config.wsgi has it.
-    with due_day.database() as url, tempfile.TemporaryDirectory() as folder:
-        due_day.set_up(url, folder, "https://papers.example.org")
-        call_command("migrate", verbosity=0)
+    with due_day.installation():
         store(options.papers, options.count, options.a_day)
         measure(options.questions)
 
@@ -85,8 +79,7 @@ def measure(count):
     summarize(
         "changes of a reader's five topics", [compared(one) for one in subscribers(count // 3)]
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory {peak:,.0f} MB, fitting included")
+    print(f"peak memory {due_day.peak_mb():,.0f} MB, fitting included")
 
 
 def timed(asked):

@@ -14,7 +14,6 @@ import gzip
 import json
 import multiprocessing
 import os
-import resource
 import time
 from dataclasses import dataclass
 
@@ -30,6 +29,7 @@ from digest.ranking.ranking import DEFAULT, choose
 from digest.ranking.relevance_feedback import learn
 from digest.ranking.retrieval import find
 from digest.ranking.text import terms
+from tests.benchmarks import due_day
 
 SHARD = 2_000  # As planning.SHARD.
 QUERIES = 5_000
@@ -168,10 +168,9 @@ def fit(texts, count):
     started = time.perf_counter()
     model = TfidfModel().fit(repeated)
     seconds = time.perf_counter() - started
-    mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"fit: {count:,} abstracts, {len(model.columns_):,} features, {seconds:.1f} s, "
-        f"{mb:,.0f} MB in all"
+        f"{due_day.peak_mb():,.0f} MB in all"
     )
 
 
@@ -195,7 +194,7 @@ def main():
         f"the edition, once for all readers: {QUERIES:,} topics against {len(WORLD.candidates):,} "
         f"papers in {time.perf_counter() - started:.1f} s"
     )
-    shared = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    shared = due_day.peak_mb()
     for subscribers in (options.readers // 10, options.readers):
         seconds, picks, mb = ranked(subscribers, options.processes)
         print(

@@ -14,18 +14,15 @@ Nothing else should run meanwhile: all share the cores. Fails where a page takes
 in 95 of 100 cases, or asks more queries than 15.
 """
 
-import argparse
 import asyncio
 import os
 import random
 import re
-import resource
 import shlex
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,15 +44,10 @@ WORD = re.compile(r"[a-z]{4,}", re.IGNORECASE)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--papers", type=int, default=100_000)
-    parser.add_argument("--readers", type=int, default=100_000)
-    parser.add_argument("--requests", type=int, default=2_000)
-    parser.add_argument("--clients", type=int, default=20)
-    options = parser.parse_args()
-    with due_day.database() as url, tempfile.TemporaryDirectory() as folder:
-        due_day.set_up(url, folder, f"http://127.0.0.1:{PORT}", EMAIL_URL="file:")
+    options = due_day.options(
+        __doc__, "file", papers=100_000, readers=100_000, requests=2_000, clients=20
+    )
+    with due_day.installation(f"http://127.0.0.1:{PORT}", EMAIL_URL="file:"):
         load(options)
         kinds = addresses(options.requests)
         most = print_queries(kinds)
@@ -68,7 +60,6 @@ def main():
 
 
 def load(options):
-    from django.core.management import call_command
     from django.db import connection
     from django.utils import timezone
 
@@ -76,7 +67,6 @@ def load(options):
     from digest.models import Paper
     from digest.topics import starter_topics
 
-    call_command("migrate", verbosity=0)
     starter_topics.make_topics()
     now = timezone.now()
     papers = list(due_day.laid_over_days(options.file, options.papers, A_DAY, now))
@@ -93,7 +83,7 @@ def load(options):
         print(
             f"archive.{make.__name__}: {time.process_time() - started:.1f} s of CPU, "
             f"{row.papers:,} papers, {row.size / 1e6:.0f} MB, {row.model.terms:,} terms; "
-            f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB of memory"
+            f"at most {due_day.peak_mb():.0f} MB of memory"
         )
     connection.close()
 

@@ -76,7 +76,7 @@ def test_judgements_change_no_ranking(tmp_path):
     assert ranked(tmp_path, people=without) == ranked(tmp_path)
 
 
-def test_model_is_fitted_on_all_papers_if_all_are_new(tmp_path):
+def test_model_is_fitted_on_new_papers_without_older_ones(tmp_path):
     papers = [{key: value for key, value in paper.items() if key != "new"} for paper in PAPERS]
     ranking = ranked(tmp_path, papers, [{"id": "a", "topics": ["rice"]}])["a"]
     assert set(ranking[:2]) == {"rice", "old-3"}

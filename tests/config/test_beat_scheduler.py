@@ -15,7 +15,7 @@ def scheduler(file):
     return beat.get_scheduler()
 
 
-def test_a_file_that_is_damaged_is_not_even_read(tmp_path):
+def test_damaged_file_is_not_read(tmp_path):
     file = tmp_path / "beat-schedule"
     file.write_bytes(os.urandom(5_000))
     assert scheduler(file).schedule.keys() == app.conf.beat_schedule.keys()
@@ -23,13 +23,13 @@ def test_a_file_that_is_damaged_is_not_even_read(tmp_path):
 
 
 @pytest.mark.parametrize("file", ["/proc/beat-schedule", "/dev/null/beat-schedule"])
-def test_where_no_file_can_be_written_beat_does_without(file):
+def test_beat_runs_without_a_writable_file(file):
     beat = scheduler(file)
     beat.sync()
     assert beat.schedule.keys() == app.conf.beat_schedule.keys()
 
 
-def test_the_file_says_that_beat_is_alive(tmp_path):
+def test_file_shows_that_beat_is_alive(tmp_path):
     file = tmp_path / "beat-schedule"
     beat = scheduler(file)
     os.utime(file, (0, 0))

@@ -36,20 +36,20 @@ def test_redis_evicts_no_message():
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
 
 
-def test_what_runs_on_says_how_it_is_and_is_started_again():
+def test_services_have_healthchecks_and_restart():
     for name in SERVICES.keys() - {"migrate"}:
         assert SERVICES[name]["healthcheck"]["test"]
         assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-def test_migrations_run_once_and_before_all_that_needs_them():
+def test_migrations_run_once_before_other_services():
     assert SERVICES["migrate"]["restart"] == "no"
     for name in OURS.keys() - {"migrate"}:
         wait = SERVICES[name]["depends_on"]["migrate"]["condition"]
         assert wait == "service_completed_successfully"
 
 
-def test_commands_name_what_exists():
+def test_commands_name_existing_modules():
     commands = "\n".join(service["command"] for service in OURS.values())
     assert set(re.findall(r"manage\.py (\w+)", commands)) <= get_commands().keys()
     modules = re.findall(r"(?:gunicorn|celery -A|from) ([a-z.]+)", commands)
@@ -57,7 +57,7 @@ def test_commands_name_what_exists():
     assert all(find_spec(module) for module in modules)
 
 
-def test_the_worker_listens_to_every_queue_that_something_is_sent_to():
+def test_worker_listens_to_every_used_queue():
     sent_to = {settings.CELERY_TASK_DEFAULT_QUEUE}
     sent_to |= {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
     for entry in app.conf.beat_schedule.values():
@@ -66,13 +66,13 @@ def test_the_worker_listens_to_every_queue_that_something_is_sent_to():
     assert set(options_of("worker")["--queues"].split(",")) == sent_to
 
 
-def test_who_is_stopped_has_time_to_finish_and_the_worker_hears_of_it():
+def test_worker_has_time_to_finish_when_stopped():
     grace = int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
     assert grace > settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT
     assert SERVICES["worker"]["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
 
 
-def test_all_of_ours_are_one_image_with_one_environment_and_one_data_folder():
+def test_services_share_image_environment_and_data_folder():
     environments = [
         {k: v for k, v in service["environment"].items() if k != "REMAP_SIGTERM"}
         for service in OURS.values()
@@ -83,14 +83,14 @@ def test_all_of_ours_are_one_image_with_one_environment_and_one_data_folder():
     assert all(service["volumes"] == ["data:/data"] for service in OURS.values())
 
 
-def test_ours_can_do_nothing_that_only_root_can():
+def test_services_have_no_root_capabilities():
     assert all(service["cap_drop"] == ["ALL"] for service in OURS.values())
     assert all(service["security_opt"] == ["no-new-privileges:true"] for service in OURS.values())
     last_stage = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
     assert re.search(r"^USER (?!root)\w+$", last_stage, re.MULTILINE)
 
 
-def test_every_setting_of_the_example_is_one_that_something_reads():
+def test_example_lists_only_known_settings():
     example = (ROOT / ".env.example").read_text()
     settings_file = (ROOT / "config" / "settings.py").read_text()
     subscribers = settings_file + (ROOT / "docker-compose.yml").read_text()
@@ -99,12 +99,12 @@ def test_every_setting_of_the_example_is_one_that_something_reads():
     assert [name for name in names if name not in subscribers] == []
 
 
-def test_the_example_gives_nothing_away_and_sets_nothing_but_the_key():
+def test_example_sets_only_the_key():
     lines = (ROOT / ".env.example").read_text().splitlines()
     assert [line for line in lines if line and not line.startswith("#")] == ["SECRET_KEY="]
 
 
-def test_the_image_holds_the_code_and_nothing_that_lies_about():
+def test_image_contains_the_code_only():
     rules = (ROOT / ".dockerignore").read_text().splitlines()
     everything, *kept = [rule for rule in rules if not rule.startswith("#")]
     assert everything == "*"

@@ -48,7 +48,7 @@ UNANSWERABLE = [
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "status", "said"), UNANSWERABLE)
-def test_what_can_not_be_answered(visitor, method, path, headers, status, said):
+def test_invalid_requests_get_a_helpful_page(visitor, method, path, headers, status, said):
     response = getattr(visitor, method)(path, headers=headers)
     assert is_helpful(response, status, said)
     assert (b'action="/search/"' in response.content) or path != "/nowhere/"
@@ -58,14 +58,14 @@ ERRORS = [(PermissionDenied, 403, "No access"), (RuntimeError, 500, "Something w
 
 
 @pytest.mark.parametrize(("error", "status", "said"), ERRORS)
-def test_a_page_that_breaks_or_refuses(visitor, monkeypatch, error, status, said):
+def test_failing_or_forbidden_page_shows_no_details(visitor, monkeypatch, error, status, said):
     monkeypatch.setattr(about, "days_kept", Mock(side_effect=error("a secret")))
     response = visitor.get("/privacy/")
     assert is_helpful(response, status, said)
     assert b"a secret" not in response.content
 
 
-def test_with_debug_on_the_page_of_an_error_shows_no_password(visitor, settings, monkeypatch):
+def test_debug_page_shows_no_password(visitor, settings, monkeypatch):
     monkeypatch.setattr(about, "days_kept", Mock(side_effect=RuntimeError))
     settings.DEBUG = True
     secret = uuid4().hex
@@ -95,7 +95,7 @@ def refusing(pattern, error):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/", "/subscribe/", "preferences"])
-def test_topics_that_cannot_be_read_are_not_taken_for_none(visitor, path):
+def test_unreadable_topics_are_an_error(visitor, path):
     """Preferences that are saved without them would lose all that is followed."""
     make.topic("Bread")
     path = tokens.preferences_url(make.subscriber()) if path == "preferences" else path
@@ -114,7 +114,7 @@ DATABASE_ERRORS = [
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("error", "status"), DATABASE_ERRORS)
-def test_what_is_not_saved_since_the_database_is_out_of_order_says_so(visitor, error, status):
+def test_unsaved_form_says_so_when_the_database_fails(visitor, error, status):
     """Nor does it say that letters are sent all the same."""
     page = tokens.preferences_url(make.subscriber())
 

@@ -45,11 +45,10 @@ def lines(settings):
     root.removeHandler(handler)
 
 
-def test_a_line_says_when_how_grave_by_whom_and_what():
+def test_line_has_time_level_logger_and_message():
     line = json.loads(written("json", "%d letters left", 3))
-    assert {"level": "ERROR", "logger": "a.logger", "message": "3 letters left"}.items() <= (
-        line.items()
-    )
+    facts = {"level": "ERROR", "logger": "a.logger", "message": "3 letters left"}
+    assert line.items() >= facts.items()
     assert line["at"].endswith("+00:00")
     assert "task" not in line
     assert written("text", "it broke").endswith("]: it broke")
@@ -63,7 +62,7 @@ SECRETS = [
 
 @pytest.mark.parametrize("form", FORMATTERS)
 @pytest.mark.parametrize("secret", SECRETS)
-def test_no_line_contains_an_address_a_token_or_a_search(form, secret):
+def test_no_line_contains_an_address_token_or_search(form, secret):
     try:
         raise ValueError(secret)
     except ValueError:
@@ -78,7 +77,7 @@ def test_no_line_contains_an_address_a_token_or_a_search(form, secret):
 
 
 @pytest.mark.parametrize("form", FORMATTERS)
-def test_a_long_url_is_redacted_at_once(form):
+def test_long_url_is_redacted_quickly(form):
     """Whoever asks for it isn't known, and may ask again and again."""
     begun = time.monotonic()
     assert "Forbidden" in written(form, "Forbidden: %s", f"/{'a' * 30_000}")
@@ -94,7 +93,7 @@ REQUEST_IDS = [
 
 
 @pytest.mark.parametrize(("asked", "is_taken"), REQUEST_IDS)
-def test_each_request_has_an_id_of_its_own_or_that_of_the_proxy(client, lines, asked, is_taken):
+def test_request_has_its_own_id_or_the_proxys(client, lines, asked, is_taken):
     for _ in range(2):
         client.get("/topics/", headers={"X-Request-ID": asked})
     first, second = [line for line in lines() if line["logger"] == "config.log_format"]
@@ -103,7 +102,7 @@ def test_each_request_has_an_id_of_its_own_or_that_of_the_proxy(client, lines, a
     assert is_taken or len(first["request"]) == len(second["request"]) == 32
 
 
-def test_a_page_is_logged_by_its_pattern_and_never_by_its_token(client, lines):
+def test_page_is_logged_by_pattern_without_its_token(client, lines):
     token = tokens.token("preferences", make.subscriber().public_id)
     client.get(f"/preferences/{token}/")
     client.get(f"/no-such-page/{token}/")
@@ -113,7 +112,7 @@ def test_a_page_is_logged_by_its_pattern_and_never_by_its_token(client, lines):
     assert token not in json.dumps(lines())
 
 
-def test_a_page_that_breaks_is_logged_with_its_requests_id(client, lines, monkeypatch):
+def test_failing_page_is_logged_with_its_request_id(client, lines, monkeypatch):
     monkeypatch.setattr("digest.operations.health.reasons_not_ready", lambda: 1 / 0)
     client.raise_request_exception = False
     assert client.get("/healthz/").status_code == 500
@@ -122,7 +121,7 @@ def test_a_page_that_breaks_is_logged_with_its_requests_id(client, lines, monkey
     assert len(line["request"]) == 32
 
 
-def test_a_request_to_a_host_that_is_not_ours_is_a_warning_without_a_trace(client, lines):
+def test_request_to_an_unknown_host_is_a_warning(client, lines):
     assert client.get("/", headers={"host": "203.0.113.9"}).status_code == 400
     (line,) = [line for line in lines() if "203.0.113.9" in line["message"]]
     assert line["level"] == "WARNING"
@@ -130,7 +129,7 @@ def test_a_request_to_a_host_that_is_not_ours_is_a_warning_without_a_trace(clien
     assert "trace" not in line
 
 
-def test_each_line_of_a_task_bears_its_id(lines):
+def test_lines_of_a_task_have_its_id(lines):
     @shared_task
     def failing_task():
         logging.getLogger("a.logger").error("at work")

@@ -25,12 +25,12 @@ def visitor():
 
 
 @pytest.mark.parametrize("parameters", ["", '; Charset="UTF8"', "; x*=y''z"])
-def test_a_form_in_parts_is_read(visitor, parameters):
+def test_multipart_form_is_read(visitor, parameters):
     assert visitor.generic("POST", "/subscribe/", **in_parts(parameters)).status_code == 200
     assert Subscriber.objects.get().email == "you@example.org"
 
 
-def test_an_encoded_form_that_names_its_charset_is_read(visitor):
+def test_form_with_a_charset_is_read(visitor):
     form = "application/x-www-form-urlencoded; charset=UTF-8"
     assert visitor.generic("POST", "/subscribe/", "email=you@example.org", form).status_code == 200
 
@@ -43,12 +43,12 @@ ODD_CODECS = [
 
 @pytest.mark.parametrize("parameters", ODD_CODECS, ids=lambda parameters: parameters[:30])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_text_by_an_odd_codec_is_refused(visitor, method, parameters):
+def test_odd_codec_is_refused(visitor, method, parameters):
     assert visitor.generic(method, "/subscribe/?a=b", **in_parts(parameters)).status_code == 400
     assert not Subscriber.objects.exists()
 
 
-def test_no_codec_that_a_visitor_names_is_looked_up(visitor):
+def test_codec_named_by_a_visitor_is_not_looked_up(visitor):
     for n in range(20):
         visitor.get("/nowhere/", headers={"content-type": f"text/plain; charset=klingon{n}"})
     for star in ("*=", "*\u00a0=", "*0*\u3000="):  # Python reads all of them.
@@ -58,7 +58,7 @@ def test_no_codec_that_a_visitor_names_is_looked_up(visitor):
     assert not [name for name in encodings._cache if name.startswith("klingon")]
 
 
-def test_a_codec_that_takes_seconds_takes_none(visitor):
+def test_slow_codec_takes_no_time(visitor):
     header = {"content-type": "text/plain; charset=punycode"}
     begun = time.process_time()
     visitor.get("/nowhere/", query_params={"q": "-" + "a" * 240_000}, headers=header)
@@ -66,7 +66,7 @@ def test_a_codec_that_takes_seconds_takes_none(visitor):
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "text/plain", ""])
-def test_a_large_body_is_refused_unread(visitor, kind):
+def test_large_body_is_refused_unread(visitor, kind):
     response = visitor.generic(
         "POST", "/subscribe/", b"email=", kind, headers={"content-length": "400000000"}
     )
@@ -74,13 +74,13 @@ def test_a_large_body_is_refused_unread(visitor, kind):
 
 
 @pytest.mark.parametrize("length", ["", "many", "-5", "9" * 5_000])
-def test_a_length_that_is_none_breaks_nothing(visitor, length):
+def test_invalid_content_length_is_refused(visitor, length):
     headers = {"content-length": length}
     response = visitor.generic("POST", "/subscribe/", b"", "text/plain", headers=headers)
     assert response.status_code == 400
 
 
-def test_no_file_is_taken(visitor, monkeypatch):
+def test_uploaded_file_is_refused(visitor, monkeypatch):
     taken = []
     monkeypatch.setattr(
         MemoryFileUploadHandler, "new_file", lambda self, *args, **kwargs: taken.append(args)
@@ -115,7 +115,7 @@ def test_nul_in_a_cookie_is_refused(visitor, value):
 
 
 @pytest.mark.parametrize("page", ["/", "/admin/login/"])
-def test_who_says_that_pages_stand_below_a_path_is_refused(visitor, kept, page):
+def test_script_name_header_is_refused(visitor, kept, page):
     """As gunicorn hands it on: GET /topics/admin/login/ with a header SCRIPT_NAME: /topics."""
     assert visitor.get(page, SCRIPT_NAME="/topics").status_code == 400
     assert b"<title>Topics" in visitor.get("/topics/").content

@@ -26,7 +26,7 @@ def https(settings):
 
 
 @pytest.mark.parametrize("path", ["/preferences/a.b", "/saved/a.b/more/", "/feeds/a.b/%00/"])
-def test_what_leads_to_a_token_page_or_past_it_is_as_secret(visitor, path):
+def test_malformed_token_page_is_secret(visitor, path):
     assert pages.is_secret(visitor.get(path, follow=False))
 
 
@@ -43,7 +43,7 @@ EARLY = [
 
 
 @pytest.mark.parametrize(("status", "request_of"), EARLY)
-def test_what_is_refused_early_bears_every_header_too(visitor, status, request_of):
+def test_early_refusal_has_every_header(visitor, status, request_of):
     request_of = {"method": "GET", **request_of}
     response = visitor.generic(**request_of)
     assert response.status_code == status
@@ -51,7 +51,7 @@ def test_what_is_refused_early_bears_every_header_too(visitor, status, request_o
     response.close()
 
 
-def test_every_room_that_a_token_opens_is_secret_closed_to_robots_and_no_logs_business(visitor):
+def test_token_pages_are_not_cached_indexed_or_logged(visitor):
     prefixes = {route.partition("/")[0] for route in pages.routes() if "<str:token>" in route}
     assert "library" in prefixes
     closed = visitor.get("/robots.txt").text
@@ -62,7 +62,7 @@ def test_every_room_that_a_token_opens_is_secret_closed_to_robots_and_no_logs_bu
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-def test_what_a_token_opens_stays_secret_where_it_fails(visitor, monkeypatch, method):
+def test_failing_token_page_is_secret(visitor, monkeypatch, method):
     def breaks(*args):
         raise RuntimeError
 
@@ -74,7 +74,7 @@ def test_what_a_token_opens_stays_secret_where_it_fails(visitor, monkeypatch, me
     assert pages.is_secret(response)
 
 
-def test_too_many_and_what_was_typed_are_kept_by_nobody(visitor, settings):
+def test_rate_limited_and_submitted_forms_are_not_cached(visitor, settings):
     settings.LIMITS = settings.LIMITS | {"network": 1}
     for n in range(6):
         response = visitor.post("/subscribe/", {"email": f"you-{n}@example.org"})
@@ -84,7 +84,7 @@ def test_too_many_and_what_was_typed_are_kept_by_nobody(visitor, settings):
 
 
 @pytest.mark.slow
-def test_every_page_of_the_panel_shuts_others_out_and_is_kept_by_nobody(visitor, admin_user):
+def test_panel_pages_are_guarded_and_not_cached(visitor, admin_user):
     policy = pages.STRICT | {
         "script-src": "'self' 'unsafe-inline' 'unsafe-eval'",
         "style-src": "'self' 'unsafe-inline'",

@@ -10,7 +10,7 @@ from tests.config.environment import ROOT, manage
 from tests.helpers.threads import at_once
 
 
-def test_with_nothing_set_everything_is_embedded(read_settings, data_dir):
+def test_defaults_embed_everything(read_settings, data_dir):
     settings = read_settings()
     database = settings["DATABASES"]["default"]
     assert database["ENGINE"] == "django.db.backends.sqlite3"
@@ -22,7 +22,7 @@ def test_with_nothing_set_everything_is_embedded(read_settings, data_dir):
     assert "*" not in settings["ALLOWED_HOSTS"]
 
 
-def test_an_empty_variable_is_as_good_as_none(read_settings):
+def test_empty_variable_equals_an_unset_one(read_settings):
     """Files for `docker compose` are full of them."""
     names = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     names += ["CACHE_URL", "DEBUG", "NEW_DAYS"]
@@ -34,7 +34,7 @@ def test_an_empty_variable_is_as_good_as_none(read_settings):
     }
 
 
-def test_the_key_is_made_once_and_only_its_owner_can_read_it(read_settings, data_dir):
+def test_secret_key_is_made_once_and_is_private(read_settings, data_dir):
     keys = {read_settings()["SECRET_KEY"] for _ in range(2)}
     (key,) = keys
     assert len(key) >= 50
@@ -42,20 +42,20 @@ def test_the_key_is_made_once_and_only_its_owner_can_read_it(read_settings, data
     assert (data_dir / "secret-key").read_text() == key
 
 
-def test_a_key_that_is_given_leaves_no_file(read_settings, data_dir):
+def test_given_key_leaves_no_file(read_settings, data_dir):
     assert read_settings(SECRET_KEY="a secret")["SECRET_KEY"] == "a secret"
     assert list(data_dir.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_the_embedded_database_has_its_folder_also_where_the_key_is_given(tmp_path):
+def test_database_folder_is_made_with_a_given_key(tmp_path):
     data_dir = tmp_path / "a" / "new one"
     checked = manage("check", DATA_DIR=str(data_dir), SECRET_KEY="a secret")
     assert checked.returncode == 0, checked.stderr
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
 
 
-def test_processes_that_start_at_once_have_one_key(data_dir):
+def test_concurrent_processes_share_one_key(data_dir):
     assert len(set(at_once(*20 * [lambda: generated_secret(data_dir / "new" / "secret-key")]))) == 1
     assert [file.name for file in (data_dir / "new").iterdir()] == ["secret-key"]
 
@@ -65,7 +65,7 @@ def test_limits_are_changed_one_by_one(read_settings):
     assert (limits["network"], limits["all"], limits["mailbox"]) == (50, 5000, 3)
 
 
-def test_the_limits_are_those_of_the_documentation(read_settings):
+def test_limits_match_the_documentation(read_settings):
     limits = read_settings()["LIMITS"]
     documented = (ROOT / "docs" / "security.md").read_text()
     assert dict(re.findall(r"^\| `([a-z]+)` \| (\d+) \|", documented, re.MULTILINE)) == {
@@ -83,7 +83,7 @@ SITES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("named", "leads_to"), SITES)
-def test_links_lead_to_the_served_port_unless_the_site_is_elsewhere(data_dir, named, leads_to):
+def test_links_have_the_served_port_unless_configured(data_dir, named, leads_to):
     (data_dir / "address").write_text("http://papers.example.org")
     named = {name: text.format(folder=data_dir) for name, text in named.items()}
     program = (

@@ -14,7 +14,7 @@ from tests.config.environment import DATABASE, PUBLIC, ROOT, manage
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
 @pytest.mark.parametrize("public", [PUBLIC, PUBLIC | DATABASE | {"SITE_URL": "http://x.example"}])
-def test_a_public_installation_without_key_or_hosts_is_refused(read_settings, public, missing):
+def test_public_installation_without_key_or_hosts_is_refused(read_settings, public, missing):
     environment = {name: value for name, value in public.items() if name != missing}
     with pytest.raises(
         ImproperlyConfigured, match=f"^{missing} is not set.* needs it.*configuration"
@@ -22,13 +22,13 @@ def test_a_public_installation_without_key_or_hosts_is_refused(read_settings, pu
         read_settings(**environment)
 
 
-def test_a_public_installation_with_a_short_key_is_refused(read_settings):
+def test_short_key_is_refused_in_public(read_settings):
     with pytest.raises(ImproperlyConfigured, match=r"shorter than 32.*token_urlsafe.*FALLBACKS"):
         read_settings(**PUBLIC | {"SECRET_KEY": "k" * 31})
     assert read_settings(**PUBLIC | {"SECRET_KEY": "k" * 32})["SECRET_KEY"] == "k" * 32
 
 
-def test_an_https_address_in_capitals_with_a_database_file_is_public(read_settings, tmp_path):
+def test_https_url_or_database_file_makes_it_public(read_settings, tmp_path):
     (tmp_path / "url").write_text(DATABASE["DATABASE_URL"])
     for public in (
         {"SITE_URL": "HTTPS://papers.example.org"},
@@ -39,7 +39,7 @@ def test_an_https_address_in_capitals_with_a_database_file_is_public(read_settin
 
 
 @pytest.mark.slow
-def test_every_command_of_a_public_installation_is_refused_with_a_sentence(data_dir):
+def test_command_with_bad_settings_prints_a_sentence(data_dir):
     refused = manage("migrate", DATA_DIR=str(data_dir), SITE_URL=PUBLIC["SITE_URL"])
     assert refused.returncode == 1
     assert refused.stderr.startswith("Settings: SECRET_KEY is not set. A public installation")
@@ -49,7 +49,7 @@ def test_every_command_of_a_public_installation_is_refused_with_a_sentence(data_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["web", "worker", "beat"])
-def test_every_service_of_docker_compose_is_refused_with_a_sentence(data_dir, name):
+def test_service_with_bad_settings_prints_a_sentence(data_dir, name):
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]
     command = service["command"].replace("0.0.0.0:8000", "127.0.0.1:0")
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir)}
@@ -65,7 +65,7 @@ def test_every_service_of_docker_compose_is_refused_with_a_sentence(data_dir, na
         assert len(said) == 1
 
 
-def test_behind_https_cookies_and_the_browser_stay_there(read_settings):
+def test_https_site_has_secure_cookies_and_hsts(read_settings):
     settings = read_settings(**PUBLIC)
     assert settings["SESSION_COOKIE_SECURE"]
     assert settings["CSRF_COOKIE_SECURE"]
@@ -74,13 +74,13 @@ def test_behind_https_cookies_and_the_browser_stay_there(read_settings):
     assert settings["ALLOWED_HOSTS"] == ["papers.example.org"]
 
 
-def test_an_https_site_does_not_show_its_code_to_visitors(read_settings):
+def test_debug_is_refused_on_an_https_site(read_settings):
     with pytest.raises(ImproperlyConfigured, match="DEBUG is on and SITE_URL is https"):
         read_settings(**PUBLIC, DEBUG="1")
 
 
 @pytest.mark.slow
-def test_djangos_own_check_for_deployments_finds_nothing(data_dir):
+def test_django_deployment_check_passes(data_dir):
     environment = PUBLIC | {"SECRET_KEY": "x" * 25 + "abcdefghijklmnopqrstuvwxyz"}
     command = ["check", "--deploy", "--fail-level", "WARNING"]
     checked = manage(*command, DATA_DIR=str(data_dir), TRUSTED_PROXIES="1", **environment)
@@ -88,12 +88,12 @@ def test_djangos_own_check_for_deployments_finds_nothing(data_dir):
 
 
 @pytest.mark.parametrize(("said", "times"), [("", 1), ("1", 1), ("0", 0)])
-def test_a_letter_of_which_nobody_knows_is_repeated_once_or_never(read_settings, said, times):
+def test_unknown_letter_is_repeated_once_or_never(read_settings, said, times):
     assert read_settings(REPEAT_UNKNOWN=said)["MAX_REPEATS"] == times
 
 
 @pytest.mark.slow
-def test_a_web_process_imports_no_numpy_and_then_multiplies_in_one_thread(tmp_path):
+def test_web_process_imports_no_numpy_and_uses_one_thread(tmp_path):
     code = (
         "import sys, config.wsgi, config.urls; "
         "assert not {'numpy', 'scipy', 'sklearn'} & set(sys.modules); "
@@ -119,23 +119,23 @@ def database(read_settings):
 
 
 @pytest.mark.parametrize(("asked_for", "first"), [("", 0), ("?prepare_threshold=none", None)])
-def test_statements_are_prepared_but_behind_a_pooler_that_cannot(database, asked_for, first):
+def test_statements_are_prepared_unless_disabled(database, asked_for, first):
     assert database(asked_for)["OPTIONS"]["prepare_threshold"] == first
 
 
-def test_a_pooler_that_shares_sessions_is_sent_nothing_that_it_refuses(database):
+def test_transaction_pooler_gets_no_session_options(database):
     """PgBouncer refuses a client that sets a timeout as it comes, and knows no cursor later."""
     asked = database("?pool_mode=transaction")
     assert asked["DISABLE_SERVER_SIDE_CURSORS"]
     assert not asked["OPTIONS"].keys() & {"options", "pool_mode"}
 
 
-def test_a_pooler_of_an_unknown_kind_is_refused(database):
+def test_unknown_pooler_mode_is_refused(database):
     with pytest.raises(ImproperlyConfigured, match="must be session or transaction"):
         database("?pool_mode=statement")
 
 
-def test_what_a_database_is_asked_for_is_added_to_what_we_ask_for(database):
+def test_database_options_of_the_url_are_kept(database):
     """Else the tables of who keeps us in a schema of our own are looked for in another."""
     options = database("?options=-c%20search_path=paperboy")["OPTIONS"]["options"]
     assert options.startswith("-c statement_timeout=60s ")
@@ -143,11 +143,11 @@ def test_what_a_database_is_asked_for_is_added_to_what_we_ask_for(database):
 
 
 @pytest.mark.parametrize(("asked_for", "seconds"), [("", 10), ("?connect_timeout=3", 3)])
-def test_a_database_in_a_black_hole_keeps_nobody_for_minutes(database, asked_for, seconds):
+def test_unreachable_database_times_out(database, asked_for, seconds):
     assert int(database(asked_for)["OPTIONS"]["connect_timeout"]) == seconds
 
 
-def test_nobody_hangs_in_postgresql_and_its_moments_can_be_read(database):
+def test_postgresql_has_timeouts_and_iso_dates(database):
     options = database()["OPTIONS"]["options"]
     limits = ("statement_timeout=60s", "lock_timeout=5s", "datestyle=ISO")
     for option in (*limits, "idle_in_transaction_session_timeout=30s"):
@@ -155,7 +155,7 @@ def test_nobody_hangs_in_postgresql_and_its_moments_can_be_read(database):
 
 
 @pytest.mark.parametrize(("asked_for", "seconds"), [("", 30_000), ("?tcp_user_timeout=5000", 5000)])
-def test_a_lost_database_answer_is_not_awaited_until_tcp_gives_up(database, asked_for, seconds):
+def test_lost_database_answer_times_out(database, asked_for, seconds):
     options = database(asked_for)["OPTIONS"]
     assert int(options["tcp_user_timeout"]) == seconds
     idle, every, count = (options[f"keepalives_{one}"] for one in ("idle", "interval", "count"))

@@ -33,14 +33,14 @@ def sheet():
     return address, answer
 
 
-def test_without_collecting_they_are_found_under_their_own_names():
+def test_uncollected_files_have_plain_names():
     address, answer = sheet()
     assert address == "/static/paperboy.css"
     assert answer.status_code == 200
     assert answer["Cache-Control"] == "max-age=60, public"
 
 
-def test_collected_they_are_small_and_kept_for_good(ours):
+def test_collected_files_are_compressed_and_immutable(ours):
     call_command("collectstatic", interactive=False, verbosity=0)
     address, answer = sheet()
     assert re.fullmatch(r"/static/paperboy\.[0-9a-f]{12}\.css", address)

@@ -4,7 +4,6 @@ Two lines make both: `server = serving(HuggingFaceServer)` and
 `run = harvesting(lambda server: server.source())`.
 """
 
-from contextlib import closing
 from datetime import UTC, datetime, time
 
 import pytest
@@ -28,7 +27,7 @@ def serving(make):
 
     @pytest.fixture
     def server():
-        with closing(make()) as server:
+        with make() as server:
             yield server
 
     return server

@@ -8,18 +8,9 @@ from tests.factories import make
 from tests.factories.feedback import address as feedback_address
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.themes import MOLECULES, ROADS, others, theme
+from tests.helpers import data_files
 
-BIBTEX = r"""
-@string{nips = {Advances}}
-@article{one,
-  title = {{Sp{\"a}tzle} and the $\ell_1$ norm},
-  abstract = {On noodles, their \emph{shapes} and {50\%} of all.},
-  journal = nips,
-  year = 2021,
-}
-
-@misc{two, title = "A second work on noodles", eprint = {2401.01234v2}, archiveprefix = {arXiv}}
-"""
+BIBTEX = data_files.text("library.bib")
 
 
 def address(subscriber):

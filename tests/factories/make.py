@@ -9,23 +9,9 @@ from itertools import count
 from django.utils.text import slugify
 
 from digest.models import Paper
+from subscriptions import hooks
 from subscriptions.actions.signup import ConsentSource
-from subscriptions.hooks import composers, one_by_one
 from subscriptions.models import Group, Message, Subscriber, Topic
-
-__all__ = ["CONSENT_SOURCE", "DAY", "HOUR", "MINUTE", "NOW", "SECOND", "TODAY", "YESTERDAY"]
-__all__ += [
-    "about",
-    "composed",
-    "fresh",
-    "group",
-    "member",
-    "message",
-    "one_by_one",
-    "paper",
-    "subscriber",
-    "topic",
-]
 
 #: A Monday noon. The clock that the views read stands at it too (see conftest.py).
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -35,6 +21,7 @@ YESTERDAY = TODAY - DAY
 CONSENT_SOURCE = ConsentSource("test")
 
 _number = count(1)
+one_by_one = hooks.one_by_one
 
 
 def subscriber(email=None, *, interests="", topics=(), muted=(), confirmed=True, now=NOW, **fields):
@@ -102,7 +89,7 @@ def fresh(row):
 
 def composed(letter, now):
     """Return what one letter says. Raises what its composer yields in its place."""
-    (content,) = composers[letter.kind]([letter], now)
+    (content,) = hooks.composers[letter.kind]([letter], now)
     if isinstance(content, Exception):
         raise content
     return content

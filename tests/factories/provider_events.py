@@ -1,7 +1,8 @@
-"""What providers post about letters, in the shapes that their documentation gives, and signed.
+"""Events that email providers post, in the shapes of their documentation, and signed.
 
 `EVENTS[esp][kind](letter)` is the event of a kind: delivered, delayed, gone (a hard bounce),
-policy, full (a soft one), complained, unsubscribed, opened. `post` sends one as providers do.
+policy, full (a soft one), complained, unsubscribed, opened. The shapes are in
+tests/data/provider_events.json. `post` sends an event as the provider does.
 """
 
 import base64
@@ -9,13 +10,14 @@ import hashlib
 import hmac
 import json
 import uuid
-from datetime import UTC, datetime
+from functools import partial
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from subscriptions.delivery.transports import esps
 from tests.factories.make import NOW
+from tests.helpers import data_files
 
 PASSWORD = "events:sesame"
 BASIC = "Basic " + base64.b64encode(PASSWORD.encode()).decode()
@@ -25,13 +27,7 @@ SENDGRID = ec.generate_private_key(ec.SECP256R1())
 AS_DER = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 SENDGRID_KEY = base64.b64encode(SENDGRID.public_key().public_bytes(*AS_DER)).decode()
 KEYS = {"mailgun": MAILGUN_KEY, "sendgrid": SENDGRID_KEY, "resend": RESEND_KEY}
-
-WORDS = {
-    "gone": ("5.1.1", "550 5.1.1 no such user"),
-    "policy": ("5.7.1", "550 5.7.1 we don't want it"),
-    "full": ("5.2.2", "552 5.2.2 mailbox full"),
-}
-AT = datetime(2026, 6, 1, 12, 5, tzinfo=UTC)
+TEMPLATES = data_files.load("provider_events.json")
 
 
 def handed_back(esp, letter):
@@ -100,144 +96,27 @@ SIGN |= {"sendgrid": sendgrid_signature, "resend": resend_signature, "ses": sns_
 # ---- What they say
 
 
-def says(common):
-    """Return a maker of events of a provider: `common(letter, name, fields)` is what each tells."""
-    return lambda name, **fields: lambda letter: common(letter, name, fields)
-
-
-@says
-def postmark(letter, record, fields):
-    common = {"RecordType": record, "MessageID": str(uuid.uuid4())}
-    return common | {"Metadata": handed_back("postmark", letter)} | fields
-
-
-def postmark_bounce(kind, code, words):
-    fields = {"Type": kind, "TypeCode": code, "ID": uuid.uuid4().int % 2**40, "Details": words}
-    return postmark("Bounce", **fields, BouncedAt=AT.isoformat(), Email="reader@example.org")
-
-
-@says
-def mailgun(letter, name, fields):
-    data = {
-        "event": name,
-        "id": f"mailgun-{name}-{fields.get('severity')}-{letter.pk}",
-        "timestamp": AT.timestamp(),
-        "recipient": "reader@example.org",
-        "message": {"headers": {"message-id": letter.message_id.strip("<>")}},
-        "user-variables": handed_back("mailgun", letter),
+def event_of(esp, kind, letter):
+    """Return an event as the provider's documentation shapes it, with this letter's data."""
+    fields = headers_of(letter)
+    values = {
+        '"HEADERS"': json.dumps([{"name": name, "value": value} for name, value in fields]),
+        '"FIELDS"': json.dumps(dict(fields)),
+        '"METADATA"': json.dumps(handed_back(esp, letter)),
+        '"NUMBER"': str(uuid.uuid4().int % 2**40),
+        "MESSAGE_ID": letter.message_id.strip("<>"),
+        "LETTER_ID": str(letter.pk),
+        "UUID": str(uuid.uuid4()),
     }
-    return {"event-data": data | fields}
+    text = json.dumps(TEMPLATES[esp][kind])
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, value)
+    event = json.loads(text)
+    for part in event if isinstance(event, list) else [event]:
+        part |= part.pop("merged", {})
+    if esp == "ses":
+        event["Message"] = json.dumps(event["Message"])
+    return event
 
 
-def mailgun_failure(reason, kind, severity="permanent"):
-    status, words = WORDS.get(kind, ("4.7.0", "451 4.7.0 later"))
-    event = {"code": int(words[:3]), "enhanced-code": status, "message": words, "description": ""}
-    return mailgun("failed", severity=severity, reason=reason, **{"delivery-status": event})
-
-
-@says
-def sendgrid(letter, name, fields):
-    common = {"event": name, "email": "reader@example.org", "timestamp": int(AT.timestamp())}
-    common["smtp-id"] = f"<{uuid.uuid4()}@geopod-ismtpd-1>"
-    common["sg_event_id"] = f"{name}-{fields.get('status')}"
-    return [common | handed_back("sendgrid", letter) | fields]
-
-
-def sendgrid_bounce(kind, how):
-    status, words = WORDS[kind]
-    return sendgrid("bounce", type=how, status=status, reason=words)
-
-
-@says
-def brevo(letter, name, fields):
-    common = {"event": name, "email": "reader@example.org", "ts_epoch": int(AT.timestamp() * 1000)}
-    common["message-id"] = f"<{uuid.uuid4()}@smtp-relay.mailin.fr>"
-    return common | dict(headers_of(letter)) | fields
-
-
-@says
-def resend(letter, name, fields):
-    data = {"email_id": "56761188-7520-42d8-8898-ff6fc54ce618", "to": ["reader@example.org"]}
-    data["created_at"] = AT.isoformat()
-    data["headers"] = [{"name": name, "value": value} for name, value in headers_of(letter)]
-    return {"type": f"email.{name}", "created_at": AT.isoformat(), "data": data | fields}
-
-
-def resend_bounce(kind, sub, words):
-    return resend("bounced", bounce={"type": kind, "subType": sub, "message": words})
-
-
-@says
-def ses(letter, name, fields):
-    mail = {"messageId": "0102017e8f-000000", "destination": ["reader@example.org"]}
-    mail["headers"] = [{"name": name, "value": value} for name, value in headers_of(letter)]
-    event = json.dumps({"eventType": name, "mail": mail, name.lower(): fields})
-    common = {"Type": "Notification", "MessageId": str(uuid.uuid5(uuid.NAMESPACE_DNS, event))}
-    return common | {"Message": event, "Timestamp": "2026-06-01T12:05:00.000Z"}
-
-
-def ses_bounce(kind, sub, what):
-    status, words = WORDS[what]
-    recipient = {"emailAddress": "reader@example.org", "action": "failed", "status": status}
-    recipient["diagnosticCode"] = f"smtp; {words}"
-    return ses("Bounce", bounceType=kind, bounceSubType=sub, bouncedRecipients=[recipient])
-
-
-SUPPRESSED = {"Origin": "Recipient", "SuppressSending": True}
-SUPPRESSED["SuppressionReason"] = "ManualSuppression"
-ABUSE = {"complainedRecipients": [{"emailAddress": "reader@example.org"}]}
-ABUSE["complaintFeedbackType"] = "abuse"
-EVENTS = {
-    "postmark": {
-        "delivered": postmark("Delivery", DeliveredAt=AT.isoformat(), Details="250 ok"),
-        "delayed": postmark_bounce("Transient", 2, "smtp;451 4.7.0 later"),
-        "gone": postmark_bounce("HardBounce", 1, f"smtp;{WORDS['gone'][1]}"),
-        "policy": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['policy'][1]}"),
-        "full": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['full'][1]}"),
-        "complained": postmark("SpamComplaint", Type="SpamComplaint", BouncedAt=AT.isoformat()),
-        "unsubscribed": postmark("SubscriptionChange", ChangedAt=AT.isoformat(), **SUPPRESSED),
-        "opened": postmark("Open", FirstOpen=True, ReceivedAt=AT.isoformat()),
-    },
-    "mailgun": {
-        "delivered": mailgun("delivered", **{"delivery-status": {"code": 250, "message": "OK"}}),
-        "delayed": mailgun_failure("generic", "later", "temporary"),
-        "gone": mailgun_failure("bounce", "gone"),
-        "policy": mailgun_failure("bounce", "policy"),
-        "full": mailgun_failure("generic", "full"),
-        **{name: mailgun(name) for name in ("complained", "unsubscribed", "opened")},
-    },
-    "sendgrid": {
-        "delivered": sendgrid("delivered", response="250 OK"),
-        "delayed": sendgrid("deferred", response="451 4.7.0 later", attempt="5"),
-        "gone": sendgrid_bounce("gone", "bounce"),
-        "policy": sendgrid_bounce("policy", "blocked"),
-        "full": sendgrid_bounce("full", "blocked"),
-        "complained": sendgrid("spamreport"),
-        "unsubscribed": sendgrid("unsubscribe"),
-        "opened": sendgrid("open", useragent="x"),
-    },
-    "brevo": {
-        "delivered": brevo("delivered"),
-        "delayed": brevo("deferred", reason="451 4.7.0 later"),
-        "gone": brevo("hard_bounce", reason=WORDS["gone"][1]),
-        "policy": brevo("soft_bounce", reason=WORDS["policy"][1]),
-        "full": brevo("soft_bounce", reason=WORDS["full"][1]),
-        "complained": brevo("spam"),
-        "unsubscribed": brevo("unsubscribe"),
-        "opened": brevo("unique_opened"),
-    },
-    "resend": {  # In words of its own, and not those of the mail server.
-        "delayed": resend("delivery_delayed"),
-        "gone": resend_bounce("Permanent", "General", "The mail server sent a hard bounce."),
-        "full": resend_bounce("Transient", "MailboxFull", "The recipient's inbox was full."),
-        **{name: resend(name) for name in ("delivered", "complained", "opened")},
-    },
-    "ses": {
-        "delivered": ses("Delivery", recipients=["reader@example.org"], smtpResponse="250 ok"),
-        "gone": ses_bounce("Permanent", "General", "gone"),
-        "policy": ses_bounce("Permanent", "General", "policy"),
-        "full": ses_bounce("Transient", "MailboxFull", "full"),
-        "complained": ses("Complaint", **ABUSE),
-        "opened": ses("Open", userAgent="x"),
-    },
-}
+EVENTS = {esp: {kind: partial(event_of, esp, kind) for kind in TEMPLATES[esp]} for esp in TEMPLATES}

@@ -4,20 +4,10 @@ from pathlib import Path
 
 from tests.factories import make
 
-MOLECULES, ROADS = (
+MOLECULES, ROADS, OTHERS = (
     Path(__file__).with_name(f"{name}.txt").read_text().splitlines()
-    for name in ("molecules", "roads")
+    for name in ("molecules", "roads", "others")
 )
-OTHERS = {
-    "bread": "dough sourdough yeast fermentation flour oven crust gluten",
-    "galaxies": "redshift quasar telescope luminosity halo spectrum stellar dust",
-    "geometry": "manifold curvature conjecture bundle cohomology lemma algebra homotopy",
-    "grammar": "parser syntax treebank morphology discourse clause verb pronoun",
-    "lasers": "photon cavity qubit decoherence pulse trap resonator cryostat",
-    "markets": "portfolio volatility auction inflation bond trader liquidity dividend",
-    "epidemics": "vaccine infection antibody hospital mortality immunity dose quarantine",
-    "walking": "gripper locomotion torque actuator knee gait balance terrain",
-}
 
 
 def theme(said, first, count, **fields):
@@ -35,7 +25,8 @@ def theme(said, first, count, **fields):
 
 def others(count=4, **fields):
     """Make papers about other things, `count` on each. Any two share a few words at most."""
-    for subject, words in OTHERS.items():
+    for line in OTHERS:
+        subject, _, words = line.partition(": ")
         w = words.split()
         for n in range(count):
             a, b, c, d = (w[(n + step) % 8] for step in (0, 1, 3, 6))

@@ -56,14 +56,10 @@ def mail():
 @pytest.fixture
 def installation(tmp_path, postgres, template, mail, request):
     """An installation without any process."""
-    with open_installation(
-        Installation(tmp_path, postgres, template, mail), request
-    ) as installation:
-        yield installation
+    yield from opened(Installation(tmp_path, postgres, template, mail), request)
 
 
-@contextmanager
-def open_installation(installation, request):
+def opened(installation, request):
     """At last, end the processes of an installation; show their logs where a test has failed."""
     failed_before = request.session.testsfailed
     yield installation

@@ -30,7 +30,8 @@ SECRET = "a-secret-of-these-tests-and-of-nothing-else"
 REST = ("accepted", "skipped", "failed", "missed")
 COLUMNS = ["state", "reason", "message_id", "repeats", "attempt", "stumbles", "mime_size", "email"]
 
-PEOPLE, LETTERS = statements(Path(__file__).with_suffix(".sql")).values()
+SQL = statements(Path(__file__).with_suffix(".sql"))
+PEOPLE, LETTERS = SQL["people"], SQL["letters"]
 
 
 class Installation:
@@ -203,28 +204,14 @@ class Installation:
         with self.connect() as connection:
             people = {"address": "reader@host-%s.example.org", "first": 1, "last": count}
             connection.execute(PEOPLE, people)
-            connection.execute(
-                "UPDATE subscriptions_subscriber "
-                "SET next_due_at = now() - make_interval(hours => %s)",
-                [hours],
-            )
+            connection.execute(SQL["due"], [hours])
 
     def poison(self, address: str, **fields) -> None:
         """Let the first pick of a subscriber be a paper of their own, with these fields."""
         paper = json.dumps({"id": f"of-{address}"[:100]} | fields)
         with self.connect() as connection:
-            connection.execute(
-                "INSERT INTO digest_paper SELECT (jsonb_populate_record(one, %s)).* "
-                "FROM digest_paper one ORDER BY one.id LIMIT 1",
-                [paper],
-            )
-            changed = connection.execute(
-                "UPDATE digest_pick SET paper_id = %s::jsonb ->> 'id' WHERE id = (SELECT min(p.id) "
-                "FROM digest_pick p JOIN subscriptions_subscriber s ON s.id = p.subscriber_id "
-                "WHERE s.email = %s)",
-                [paper, address],
-            )
-            assert changed.rowcount == 1
+            connection.execute(SQL["own paper"], [paper])
+            assert connection.execute(SQL["own pick"], [paper, address]).rowcount == 1
 
     def states(self, kind: str = "digest") -> dict[str, int]:
         """Return how many letters are in each state."""

@@ -31,3 +31,15 @@ FROM digests d, LATERAL (
     SELECT id, row_number() OVER (ORDER BY id) AS place FROM digest_paper
     ORDER BY (hashtext(id) + d.subscriber_id) %% 97, id LIMIT %(picks)s
 ) p;
+
+-- due
+UPDATE subscriptions_subscriber SET next_due_at = now() - make_interval(hours => %s)
+
+-- own paper
+INSERT INTO digest_paper SELECT (jsonb_populate_record(paper, %s)).*
+FROM digest_paper paper ORDER BY paper.id LIMIT 1
+
+-- own pick
+UPDATE digest_pick SET paper_id = %s::jsonb ->> 'id' WHERE id = (
+    SELECT min(p.id) FROM digest_pick p JOIN subscriptions_subscriber s ON s.id = p.subscriber_id
+    WHERE s.email = %s)

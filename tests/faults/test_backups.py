@@ -21,9 +21,7 @@ HAS_GONE, HAS_LEFT = 12, 6
 
 
 @pytest.mark.parametrize("known_by", ["journal", "log"])
-def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(
-    installation, mail, postgres, known_by
-):
+def test_restored_backup_loses_or_doubles_no_letter(installation, mail, postgres, known_by):
     file = installation.folder / f"{installation.database}_restored"
     give_times(installation)
     if known_by == "log":

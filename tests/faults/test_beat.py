@@ -37,7 +37,7 @@ def assert_each_got_one(installation):
     check(installation)
 
 
-def test_hours_without_beat_are_noticed_and_made_up_for(late):
+def test_hours_without_beat_are_reported_and_caught_up(late):
     late.start_web()
     assert SILENT in degraded(late)
     late.start_all("worker", "beat")
@@ -47,7 +47,7 @@ def test_hours_without_beat_are_noticed_and_made_up_for(late):
     assert SILENT not in degraded(late)
 
 
-def test_a_pass_by_cron_needs_neither_beat_nor_worker_nor_redis(late):
+def test_cron_needs_neither_beat_nor_redis(late):
     late.redis.kill()
     began = time.monotonic()
     said = late.manage("tick")

@@ -12,7 +12,7 @@ from tests.helpers import services
 @pytest.mark.slow
 @services.once
 @pytest.mark.parametrize("kills", [8, pytest.param(200, marks=pytest.mark.nightly)])
-def test_a_killed_worker_costs_no_message_and_posts_none_more_than_twice(tmp_path, kills):
+def test_killed_worker_loses_no_post_and_repeats_once(tmp_path, kills):
     command = [sys.executable, "-m", "tests.faults.channels", "--kills", str(kills)]
     environment = {**os.environ, "DATA_DIR": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -77,7 +77,7 @@ def events(installation, became):
 
 
 @pytest.mark.parametrize("point", [*BEFORE_THE_DOT, "after_journal", "before_commit"])
-def test_before_the_dot_and_past_the_journal_no_letter_is_uncertain(deaths, installation, point):
+def test_crash_outside_the_dot_leaves_nothing_uncertain(deaths, installation, point):
     """Faults 1 and 2, the second between the journal and the database."""
     outcome = deaths(point, people=1)  # Of more, others may be further, or wait for their answers.
     assert (outcome.accepted, outcome.doubled) == (1, 0)
@@ -85,7 +85,7 @@ def test_before_the_dot_and_past_the_journal_no_letter_is_uncertain(deaths, inst
 
 
 @pytest.mark.parametrize("point", IN_DOUBT)
-def test_with_a_lookup_each_arrives_exactly_once(deaths, installation, point):
+def test_lookup_makes_each_letter_arrive_exactly_once(deaths, installation, point):
     outcome = deaths(point, has_lookup=True)
     assert (outcome.accepted, outcome.arrived) == (PEOPLE, PEOPLE)
     assert events(installation, "uncertain") > 0
@@ -93,9 +93,7 @@ def test_with_a_lookup_each_arrives_exactly_once(deaths, installation, point):
 
 
 @pytest.mark.parametrize("point", IN_DOUBT)
-def test_without_a_lookup_what_is_uncertain_is_sent_once_more_and_counted(
-    deaths, installation, point
-):
+def test_uncertain_letter_is_resent_once_without_a_lookup(deaths, installation, point):
     outcome = deaths(point)
     assert (outcome.accepted, outcome.arrived) == (PEOPLE, PEOPLE)
     repeats = sum(letter["repeats"] for letter in installation.letters())
@@ -106,7 +104,7 @@ def test_without_a_lookup_what_is_uncertain_is_sent_once_more_and_counted(
         assert 1 <= outcome.doubled <= repeats
 
 
-def test_a_letter_that_always_dies_at_its_final_check_ends_as_unknown(installation):
+def test_letter_dying_at_every_final_check_ends_unknown(installation):
     """Fault 3: it is lost, and says so: the alert is in the log, and nobody gets its papers."""
     give_times(installation)
     installation.environment["FAULT_AT"] = "after_final_check:9"
@@ -119,7 +117,7 @@ def test_a_letter_that_always_dies_at_its_final_check_ends_as_unknown(installati
     assert "outcome unknown" in installation.said("passes")
 
 
-def test_with_a_lookup_a_letter_is_sent_until_it_has_arrived(installation):
+def test_letter_is_retried_until_arrival_with_a_lookup(installation):
     """Fault 3, with a lookup: dying twice between final check and dot costs nothing but time."""
     give_times(installation)
     consult_log(installation)
@@ -143,20 +141,20 @@ def _halt(installation, point, meanwhile=lambda: None):
     assert installation.running["first"].wait(60) == 0
 
 
-def test_a_worker_that_slept_over_its_lease_sends_nothing_more(installation, mail):
+def test_worker_past_its_lease_sends_nothing_more(installation, mail):
     """Fault 7: halted with a claim, it finds at its final check that another has delivered."""
     _halt(installation, "after_claim")
     assert (check(installation).accepted, mail.dots) == (1, 1)
 
 
-def test_a_worker_halted_before_its_dot_cannot_send_it_to_a_server_that_hung_up(installation, mail):
+def test_worker_halted_before_its_dot_cannot_send_late(installation, mail):
     """Fault 8: servers end a silent conversation before the letter is sent again."""
     _halt(installation, "after_final_check", meanwhile=mail.hang_up)
     outcome = check(installation, has_lookup=False)
     assert (outcome.accepted, outcome.doubled, mail.dots) == (1, 0, 1)
 
 
-def test_a_server_without_an_end_to_its_patience_gets_a_counted_double(installation, mail):
+def test_patient_server_gets_a_counted_double(installation, mail):
     """Fault 8, where the server waits for ever: the one repeat is owned up to."""
     _halt(installation, "after_final_check")
     outcome = check(installation, has_lookup=False)

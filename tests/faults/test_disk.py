@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cluster import Postgres
-from tests.faults.conftest import open_installation
+from tests.faults.conftest import opened
 from tests.faults.installation import Installation, make_template
 from tests.faults.invariants import check
 from tests.helpers import services
@@ -39,10 +39,7 @@ def small(disk, tmp_path, mail, request):
     postgres = Postgres(disk, "--wal-segsize=1")
     (tmp_path / "template").mkdir()
     template = make_template(postgres, tmp_path / "template")
-    with open_installation(
-        Installation(tmp_path, postgres, template, mail), request
-    ) as installation:
-        yield installation
+    yield from opened(Installation(tmp_path, postgres, template, mail), request)
     postgres.close()
 
 
@@ -55,9 +52,7 @@ def fill(ballast):
 
 
 @pytest.mark.parametrize("has_journal", [False, True])
-def test_a_full_disk_stops_letters_before_the_final_check_until_room(
-    small, disk, mail, has_journal
-):
+def test_full_disk_stops_letters_until_there_is_room(small, disk, mail, has_journal):
     """Whether the journal, with what the database could not record, is on it or not."""
     if has_journal:
         small.environment["DATA_DIR"] = str(disk / "data")

@@ -64,7 +64,7 @@ def rows(installation, table) -> int:
     return found
 
 
-def test_a_flood_of_sign_ups_stores_little_and_keeps_no_visitor_waiting(installation, capsys):
+def test_flood_of_sign_ups_delays_no_visitor(installation, capsys):
     installation.start_web(TRUSTED_PROXIES="1")
     begin = time.monotonic()
     shares = [range(first, SIGN_UPS, ROBOTS) for first in range(ROBOTS)]

@@ -6,7 +6,6 @@ Nothing of ours waits for them without an end, and nobody waits so for us.
 import signal
 import sys
 import time
-from contextlib import contextmanager
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -20,15 +19,7 @@ LOCK_SECONDS = 5  # config.settings
 OTHERS = "pid <> pg_backend_pid() AND datname = current_database()"
 
 
-@contextmanager
-def locked(installation, mode):
-    """Hold a lock on the table of letters, as ALTER TABLE or a dump does."""
-    with installation.connect() as connection, connection.transaction():
-        connection.execute(f"LOCK TABLE subscriptions_letter IN {mode} MODE")
-        yield
-
-
-def test_sessions_that_are_ended_again_and_again_double_nothing(installation, mail):
+def test_terminated_sessions_double_nothing(installation, mail):
     """Fault 44: a connection that was ended is not used again, and the workers live."""
     mail.at_dot = lambda recipient: time.sleep(0.3)
     installation.invite(120)
@@ -50,14 +41,16 @@ def test_sessions_that_are_ended_again_and_again_double_nothing(installation, ma
     assert all(process.poll() is None for process in installation.running.values())
 
 
-def test_a_table_that_is_locked_for_long_delays_letters_and_hangs_nobody(installation, mail):
+def test_locked_table_delays_letters_and_hangs_nobody(installation, mail):
     """Fault 44: whoever waits for the lock gives up after five seconds, and comes again."""
     mail.at_dot = lambda recipient: time.sleep(0.3)
     installation.start_web()
     installation.invite(120)
     installation.start_all("one", "two", "beat")
     installation.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
-    with locked(installation, "ACCESS EXCLUSIVE"):
+    with installation.connect() as connection, connection.transaction():
+        # As ALTER TABLE or a dump does.
+        connection.execute("LOCK TABLE subscriptions_letter IN ACCESS EXCLUSIVE MODE")
         began = time.monotonic()
         asked = []
         while time.monotonic() < began + 4 * LOCK_SECONDS:
@@ -85,7 +78,7 @@ def seconds_of_a_page(installation):
     return time.monotonic() - began
 
 
-def test_a_worker_that_is_halted_with_locks_is_thrown_out_of_the_database(installation):
+def test_halted_worker_with_locks_is_disconnected(installation):
     """Fault 44: after thirty seconds the others have its letters, and it does nothing more."""
     installation.invite(20)
     first = (sys.executable, "-m", "tests.faults.tick")

@@ -10,16 +10,23 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.faults.conftest import open_installation
+from tests.faults.conftest import opened
 from tests.faults.installation import PICKS, Installation, fill
 from tests.faults.invariants import check
 from tests.faults.test_crashes import consult_log
-from tests.faults.test_leaving import leave
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
+
+
+def leave(url):
+    """Unsubscribe by the button of a mail program."""
+    request = Request(url, data=b"List-Unsubscribe=One-Click", method="POST")
+    with urlopen(request, timeout=60) as answer:
+        return answer.read()
 
 
 class SmallInstallation(Installation):
@@ -116,17 +123,14 @@ def small_template(tmp_path_factory):
 
 @pytest.fixture
 def small(tmp_path, small_template, mail, request):
-    with open_installation(
-        SmallInstallation(tmp_path, small_template, mail), request
-    ) as installation:
-        yield installation
+    yield from opened(SmallInstallation(tmp_path, small_template, mail), request)
 
 
 def is_whole(installation):
     return installation.ask("PRAGMA integrity_check") == [("ok",)]
 
 
-def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
+def test_worker_killed_on_sqlite_loses_nothing(small):
     """Fault 47: the file stays whole, and what was called accepted stays so."""
     seed = random.randrange(10**6)
     print(f"seed {seed}")  # noqa: T201
@@ -155,7 +159,7 @@ def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
     assert outcome.accepted + outcome.unknown == 300
 
 
-def test_no_paper_comes_twice_after_a_copy_was_put_back(small):
+def test_no_paper_is_repeated_after_restoring_a_copy(small):
     """Fault 49. Some letters are in the journal, others only in a log: a worker died in between."""
     consult_log(small)
     small.environment |= {"EMAIL_URL": small.mail.address(connections=4), "FAULT_AT": "after_250:1"}
@@ -194,8 +198,11 @@ def test_no_paper_comes_twice_after_a_copy_was_put_back(small):
     assert small.mail.papers_twice() == set()
 
 
-def write_hard(small, seconds, people):
-    """Let people leave through the web process while a worker delivers and a planner plans."""
+@pytest.mark.parametrize(
+    ("seconds", "people"), [(3, 120), pytest.param(30, 600, marks=pytest.mark.nightly)]
+)
+def test_concurrent_processes_meet_no_locked_sqlite(small, seconds, people):
+    """Fault 46: people leave by the web while a worker delivers and a planner plans."""
     small.start_web()
     small.environment["EMAIL_URL"] = small.mail.address(connections=4)
     small.invite(people)
@@ -222,15 +229,6 @@ def write_hard(small, seconds, people):
             pages += clicks.map(leave, urls)
     for thread in threads:
         thread.join(120)
-    return leaving, pages
-
-
-@pytest.mark.parametrize(
-    ("seconds", "people"), [(3, 120), pytest.param(30, 600, marks=pytest.mark.nightly)]
-)
-def test_nobody_meets_a_locked_database_while_web_worker_and_planner_write(small, seconds, people):
-    """Fault 46."""
-    leaving, pages = write_hard(small, seconds, people)
     small.come_to_rest()
     assert "locked" not in "".join(log.read_text() for log in small.folder.glob("*.log"))
     assert len(pages) >= len(leaving)

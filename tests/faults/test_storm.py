@@ -13,9 +13,7 @@ GREAT = [pytest.param(2_000, has, marks=pytest.mark.nightly) for has in [True, F
 
 
 @pytest.mark.parametrize(("people", "has_lookup"), [(120, True), *GREAT])
-def test_a_storm_costs_nobody_their_email_and_nobody_gets_two(
-    tmp_path, postgres, template, people, has_lookup
-):
+def test_storm_loses_and_doubles_no_letter(tmp_path, postgres, template, people, has_lookup):
     seed = random.randrange(10_000)
     print(f"seed {seed}")  # noqa: T201
     passed = storm(tmp_path, postgres, template, seed, people, has_lookup=has_lookup)

@@ -21,7 +21,7 @@ NEXT_VERSION = [
 ]
 
 
-def test_workers_go_on_with_the_tables_of_the_next_version(installation, mail):
+def test_workers_run_on_with_the_next_versions_tables(installation, mail):
     """As `upgrade` does it: a change waits a moment for its table, and is tried again."""
     installation.invite(60)
     refused = []

@@ -1,12 +1,14 @@
-"""A sample of every page: what the checks of all pages look at.
+"""A sample of every page, from tests/data/pages.txt: what the checks of all pages look at.
 
 The addresses are those of the URLconf, so a new one without a sample is found at once. A page that
 has several faces, such as the answer to a form, has a sample for each.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from string import Template
 from urllib.parse import urlencode
 
 from django.http import HttpResponse
@@ -19,11 +21,12 @@ from digest.indexing import index_store
 from digest.models import Digest, LibraryPaper, PaperEvent, ReaderModel
 from digest.planning import plan
 from subscriptions.actions import change_address, invite
-from subscriptions.models import Letter, Move, Subscriber
+from subscriptions.models import Move, Subscriber
 from subscriptions.security import rate_limits, tokens
 from subscriptions.views import access
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW, TODAY
+from tests.helpers import data_files
 
 #: The panel has pages of its own; at the other, mail providers post what becomes of letters.
 ELSEWHERE = ("admin/", "anymail/")
@@ -65,7 +68,6 @@ class Sample:
         return client.post(self.path, urlencode(self.sent, doseq=True), FORM, follow=True)
 
 
-OLD = NOW - 9 * DAY
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -127,105 +129,38 @@ def furnish() -> None:
     )
 
 
-STATES = ("reader", "new", "gone", "away", "back", "mover", "settled")
-
-
-#: Entries of all kinds, and ones that are not understood.
-MIXED = "graph netwroks\nAda Example\ncs.LG\nRobotics\nBread, excluding surveys\nzzyzx\nhttps://x.test/<b>\n2506.1"
+#: Fields of the preferences, none of them valid.
+WRONG = dict.fromkeys(["hour", "language", "mute", "quiet", "timezone", "topics"], "x")
+WRONG |= {"size": "0", "pause_until": "3000-01-01", "interests": "x\n" * 99}
 
 
 def samples() -> list[Sample]:
     """Return the samples of what `furnish` made."""
     subscriber = of("reader")
-    paper = Digest.objects.get(subscriber=subscriber).picks.leading().first().paper.pk
-    say, preferences = (token(purpose, "reader") for purpose in ("feedback", "preferences"))
-    mover, settled = of("mover").public_id, of("settled").public_id
-    invited = subscriber.memberships.get(joined_at=None).pk
-    wrong = dict.fromkeys(["hour", "language", "mute", "quiet", "timezone", "topics"], "x")
-    wrong |= {"size": "0", "pause_until": "3000-01-01", "interests": "x\n" * 99}
-    note = {"paper": paper, "action": "note", "note": "<b>", "labels": "a"}
-    pasted = ["hello", "Edges between nodes\nEdges without nodes"]
-    pasted.append(f"Edges between nodes\n{'hello' * 9}")
-    shown = [
-        *("/", "/?interests=graph+networks&topics=gone", "/?interests=zzyzx", "/subscribe/"),
-        f"/?{urlencode({'interests': MIXED})}",
-        *(f"/confirm/{asked(who, 'confirm')}/" for who in ("new", "reader", "guest")),
-        *(f"/confirm/{asked('gone', 'goodbye')}/", f"/confirm/{asked('back', 'bounced')}/"),
-        "/confirm/nothing/",
-        *(f"/preferences/{token('preferences', who)}/" for who in STATES),
-        *(f"/move/{tokens.token('move-old', who, NOW)}/" for who in (mover, settled)),
-        *(f"/move/{tokens.token('move-new', who, NOW)}/" for who in (mover, settled)),
-        f"/move/{tokens.token('move-old', mover, OLD)}/",
-        *(f"/unsubscribe/{token('unsubscribe', who)}/" for who in ("reader", "settled")),
-        *(f"/unsubscribe/{token('unsubscribe', who)}/messages/" for who in ("reader", "settled")),
-        *("/lost/", "/topics/", "/topics/graph-learning/", "/topics/robotics/"),
-        *("/topics/arxiv-cs-lg/", "/topics/graph-learning/feed/"),
-        *(f"/papers/{identity}/" for identity in (paper, "2501.00001", "nothing")),
-        *(f"/days/{day}/" for day in (TODAY, "2020-01-01")),
-        *("/search/", "/search/?q=graph+networks", "/search/?q=Ada+Example&order=new"),
-        *("/search/?q=xyzzy", "/search/?q=2501.00001", "/search/?q=graph&page=9"),
-        *("/search/?q=graph&code=1&view=compact", "/search/feed/?q=graph"),
-        f"/days/{NOW.date()}/?field=hep-th&view=compact",
-        *(f"/feeds/{token('feed', 'reader')}/{form}" for form in ("", "json/")),
-        *("/topics/graph-learning/feed/json/", "/search/feed/json/?q=graph"),
-        *(
-            f"/api/v1/{path}/"
-            for path in ("digest", "interests", "search", "saved", f"papers/{paper}")
-        ),
-        *("/sitemap.xml", "/sitemap-papers.xml"),
-        web_copy_of(digest()),
-        *("/e/nothing/", "/e/nothing/1/"),
-        f"/feedback/{say}/?paper={paper}&value=less",
-        f"/learned/{preferences}/",
-        *(f"/library/{token('preferences', who)}/" for who in ("reader", "new")),
-        *(f"/saved/{preferences}/{more}" for more in ("", "bibtex/", "ris/")),
-        *(f"/{page}/{token('preferences', 'new')}/" for page in ("saved", "me", "history")),
-        *(f"/{page}/{preferences}/" for page in ("me", "history")),
-        *(f"/saved/{preferences}/{more}" for more in ("markdown/", "csv/", "?q=zzyzx")),
-        f"/why/{preferences}/?paper={paper}",
-        *(f"/recommend/{preferences}/?paper={paper}&done={done}" for done in ("", "yes")),
-        f"/recommend/{token('preferences', 'new')}/?paper={paper}",
-        f"/preferences/{preferences}/?tab=groups",
-        *("/privacy/", "/imprint/", "/embed/", "/robots.txt"),
-        *("/healthz/", "/healthz/live/", "/metrics"),
-    ]
-    sent_in = [
-        ("/preview/", {"interests": "graph networks", "topics": "robotics"}),
-        ("/subscribe/", {"email": "you@example.org"}),
-        ("/subscribe/", {"email": "x", "topics": "x", "timezone": "x"}),
-        (f"/confirm/{asked('new', 'confirm')}/", {}),
-        (f"/confirm/{asked('guest', 'confirm')}/", {"join": "on", "name": "Guest <b>"}),
-        *(
-            (f"/preferences/{preferences}/", wrong | {"action": f"save_{tab}"})
-            for tab in ("interests", "delivery")
-        ),
-        *((f"/move/{tokens.token(f'move-{side}', mover, NOW)}/", {}) for side in ("old", "new")),
-        (f"/unsubscribe/{token('unsubscribe', 'reader')}/messages/", {}),
-        *((f"/unsubscribe/{token('unsubscribe', who)}/", {}) for who in ("settled", "away")),
-        *(("/lost/", {"email": email}) for email in ("x", "you@example.org")),
-        (f"/feedback/{say}/", {"paper": paper, "value": "save"}),
-        (f"/recommend/{preferences}/", {"paper": paper, "to": "0", "note": "<b>"}),
-        (f"/preferences/{preferences}/", {"action": "join", "membership": invited, "name": "-"}),
-        (f"/saved/{preferences}/", note),
-        (f"/saved/{preferences}/", {"paper": paper, "action": "remove"}),
-        *((f"/library/{preferences}/", {"text": text}) for text in [*pasted, "\0"]),
-        (f"/library/{preferences}/", {"text": "Edges between nodes", "add": "1"}),
-        (f"/library/{preferences}/", {"undo": "9"}),
-        ("/api/v1/feedback/", {}),
-        *(
-            (f"/preferences/{preferences}/", {"action": action})
-            for action in ("token", "revoke_token", "export")
-        ),
-        (f"/library/{preferences}/", {"zotero": "https://www.zotero.org/ada"}),
-        (f"/library/{preferences}/", {"zotero": "groups/2373", "key": "abc123"}),
-    ]
-    return [
-        *map(Sample, shown),
-        *(Sample(*one) for one in sent_in),
-        *broken(),
-        # The last one, after which there is no such subscriber.
-        Sample(f"/preferences/{preferences}/", {"action": "erase"}),
-    ]
+    digest = Digest.objects.get(subscriber=subscriber)
+    values = {
+        "paper": digest.picks.leading().first().paper.pk,
+        "web_copy": web_copy_of(digest),
+        "membership": subscriber.memberships.get(joined_at=None).pk,
+        "wrong": json.dumps(WRONG).strip("{}"),
+    }
+    for one in Subscriber.objects.all():
+        name = one.email.partition("@")[0]
+        for purpose in ("preferences", "unsubscribe", "feedback", "feed"):
+            values[f"{purpose}_{name}"] = tokens.token(purpose, one.public_id)
+        for side, moment in (("old", NOW), ("new", NOW), ("expired", NOW - 9 * DAY)):
+            purpose = "move-new" if side == "new" else "move-old"
+            values[f"{side}_{name}"] = tokens.token(purpose, one.public_id, moment)
+        moments = {"confirm": one.asked_at, "goodbye": one.unsubscribed_at, "bounced": NOW}
+        for kind, moment in moments.items():
+            values[f"{kind}_{name}"] = tokens.token(kind, one.public_id, moment)
+    found = []
+    for line in data_files.load("pages.txt"):
+        path, _, form = Template(line).substitute(values).partition(" ")
+        found.append(Sample(path, json.loads(form) if form else None))
+    # After the last one, there is no such subscriber.
+    erase = Sample(f"/preferences/{values['preferences_reader']}/", {"action": "erase"})
+    return [*found, *broken(), erase]
 
 
 def broken() -> list[Sample]:
@@ -257,21 +192,6 @@ def broken() -> list[Sample]:
 
 def of(name):
     return Subscriber.objects.get(email=f"{name}@example.org")
-
-
-def digest():
-    return Digest.objects.get(subscriber=of("reader"))
-
-
-def token(purpose, name):
-    return tokens.token(purpose, of(name).public_id)
-
-
-def asked(name, kind):
-    """Return the token of a letter of this kind, as the subscriber's state lets it ask."""
-    subscriber = of(name)
-    moments = {Letter.Kind.GOODBYE: subscriber.unsubscribed_at, Letter.Kind.BOUNCED: NOW}
-    return tokens.token(kind, subscriber.public_id, moments.get(kind, subscriber.asked_at))
 
 
 # ---- What every answer tells the browser to refuse

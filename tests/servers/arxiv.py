@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
+from pathlib import Path
+from string import Template
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
 from tests.servers.loopback import USUAL, JsonConversation, LoopbackServer
 
+TEMPLATES = Path(__file__).with_name("arxiv_templates")
 EASTERN = ZoneInfo("America/New_York")
 PHYSICS = {"astro-ph", "cond-mat", "gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th", "math-ph"}
 PHYSICS |= {"nlin", "nucl-ex", "nucl-th", "physics", "quant-ph"}
@@ -76,9 +79,6 @@ class ArxivServer(LoopbackServer):
 
     def paths(self, start="/"):
         return [asked.path for asked in self.asked if asked.path.startswith(start)]
-
-    def handle_error(self, request, client_address):
-        """A client that hangs up is what some tests are about."""
 
     def answer(self, path, params):
         """Return status, headers and body."""
@@ -251,43 +251,37 @@ def submitted(paper, day, *, is_first):
     return datetime(day.year, day.month, day.day, 15, tzinfo=UTC)
 
 
+def filled(template, **values):
+    """Return a template with these values. Texts must be escaped."""
+    text = (TEMPLATES / f"{template}.xml").read_text()
+    return Template(text).substitute(values)
+
+
+def escaped(paper):
+    """Return the texts of a paper for XML."""
+    texts = {name: escape(paper[name]) for name in ("id", "title", "abstract")}
+    return texts | {"authors": escape(", ".join(paper["authors"]))}
+
+
 def rss_channel(targets, day, items):
-    midnight = rss_date(day)
     built = datetime(day.year, day.month, day.day, 0, 0, 11, tzinfo=EASTERN).astimezone(UTC)
-    names = ", ".join(targets.split("+"))
-    return f"""<?xml version='1.0' encoding='UTF-8'?>
-<rss xmlns:arxiv="http://arxiv.org/schemas/atom" xmlns:dc="http://purl.org/dc/elements/1.1/" \
-xmlns:atom="http://www.w3.org/2005/Atom" version="2.0">
-  <channel>
-    <title>{names} updates on arXiv.org</title>
-    <link>http://rss.arxiv.org/rss/{targets}</link>
-    <description>{names} updates on the arXiv.org e-print archive.</description>
-    <atom:link href="http://rss.arxiv.org/rss/{targets}" rel="self" type="application/rss+xml"/>
-    <lastBuildDate>{format_datetime(built)}</lastBuildDate>
-    <pubDate>{midnight}</pubDate>
-{"".join(items)}  </channel>
-</rss>
-"""
+    return filled(
+        "rss_channel",
+        targets=targets,
+        names=", ".join(targets.split("+")),
+        built=format_datetime(built),
+        midnight=rss_date(day),
+        items="".join(items),
+    )
 
 
 def rss_item(paper, kind, day):
-    versioned = f"{paper['id']}v{version_of(paper)}"
-    categories = "".join(f"      <category>{name}</category>\n" for name in paper["categories"])
-    return f"""    <item>
-      <title>{escape(paper["title"])}</title>
-      <link>https://arxiv.org/abs/{paper["id"]}</link>
-      <description>arXiv:{versioned} Announce Type: {kind} \n\
-Abstract: {escape(paper["abstract"])}</description>
-      <guid isPermaLink="false">oai:arXiv.org:{versioned}</guid>
-{categories}      <pubDate>{rss_date(day)}</pubDate>
-      <arxiv:announce_type>{kind}</arxiv:announce_type>
-      <dc:rights>{paper.get("license", "http://arxiv.org/licenses/nonexclusive-distrib/1.0/")}\
-</dc:rights>
-{element("arxiv:DOI", paper.get("doi"))}\
-{element("arxiv:journal_reference", paper.get("journal_ref"))}\
-      <dc:creator>{escape(", ".join(paper["authors"]))}</dc:creator>
-    </item>
-"""
+    lines = (f"      <category>{name}</category>\n" for name in paper["categories"])
+    fields = {"versioned": f"{paper['id']}v{version_of(paper)}", "kind": kind, "day": rss_date(day)}
+    fields["license"] = paper.get("license", "http://arxiv.org/licenses/nonexclusive-distrib/1.0/")
+    fields["doi"] = element("arxiv:DOI", paper.get("doi"))
+    fields["journal_ref"] = element("arxiv:journal_reference", paper.get("journal_ref"))
+    return filled("rss_item", **escaped(paper), **fields, categories="".join(lines))
 
 
 def rss_date(day):
@@ -299,13 +293,7 @@ def element(name, text):
 
 
 def oai(inner):
-    return f"""<?xml version="1.0" encoding="UTF-8"?>
-<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">
-  <responseDate>2026-06-03T02:30:00Z</responseDate>
-  <request verb="ListRecords">http://oaipmh.arxiv.org/oai</request>
-  {inner}
-</OAI-PMH>
-"""
+    return filled("oai", inner=inner)
 
 
 def error(code, said):
@@ -333,69 +321,43 @@ def oai_raw(row):
         + "</version>"
         for number, moment in enumerate(row.versions, start=1)
     )
-    return f"""<metadata>
-    <arXivRaw xmlns="http://arxiv.org/OAI/arXivRaw/">
-      <id>{paper["id"]}</id><submitter>{escape(paper["authors"][0])}</submitter>{versions}
-      <title>{escape(paper["title"])}</title>
-      <authors>{escape(", ".join(paper["authors"]))}</authors>
-      {oai_rest(paper)}
-    </arXivRaw></metadata>"""
-
-
-def oai_rest(paper):
-    """Return the other fields."""
     names = ("comments", "journal-ref", "doi", "license")
-    values = {name: paper.get(name.replace("-", "_")) for name in names}
-    values = (
-        {"categories": " ".join(paper["categories"])} | values | {"abstract": paper["abstract"]}
+    fields = {"categories": " ".join(paper["categories"])}
+    fields |= {name: paper.get(name.replace("-", "_")) for name in names}
+    fields |= {"abstract": paper["abstract"]}
+    return filled(
+        "oai_raw",
+        **escaped(paper),
+        submitter=escape(paper["authors"][0]),
+        versions=versions,
+        fields="".join(element(*field) for field in fields.items()),
     )
-    return "".join(element(*one) for one in values.items())
 
 
 def atom(entries, total):
-    return f"""<?xml version="1.0" encoding="UTF-8"?>
-<feed xmlns="http://www.w3.org/2005/Atom" \
-xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/" \
-xmlns:arxiv="http://arxiv.org/schemas/atom">
-  <title type="html">ArXiv Query</title>
-  <id>http://arxiv.org/api/aQuery</id>
-  <opensearch:totalResults>{total}</opensearch:totalResults>
-  {entries}
-</feed>
-"""
+    return filled("atom", entries=entries, total=total)
 
 
 def atom_error(said):
-    return f"""<entry>
-    <id>http://arxiv.org/api/errors#{said.replace(" ", "_")}</id>
-    <title>Error</title>
-    <summary>{escape(said)}</summary>
-    <link href="http://arxiv.org/api/errors#x" rel="alternate" type="text/html"/>
-    <author><name>arXiv api core</name></author>
-  </entry>"""
+    return filled("atom_error", code=said.replace(" ", "_"), said=escape(said))
 
 
 def atom_entry(row):
     paper = row.paper
-    versioned = f"{paper['id']}v{len(row.versions)}"
-    authors = "".join(f"<author>{element('name', name)}</author>" for name in paper["authors"])
     categories = "".join(
         f'<category term="{name}" scheme="http://arxiv.org/schemas/atom"/>'
         for name in [*paper["categories"], "68T07", "I.2.6; I.5.1"]
     )
-    return f"""<entry>
-    <id>http://arxiv.org/abs/{versioned}</id>
-    <updated>{row.versions[-1]:%Y-%m-%dT%H:%M:%SZ}</updated>
-    <published>{row.versions[0]:%Y-%m-%dT%H:%M:%SZ}</published>
-    <title>{escape(paper["title"])}</title>
-    <summary>  {escape(paper["abstract"])}
-    </summary>
-    {authors}
-    {element("arxiv:comment", paper.get("comments"))}
-    {element("arxiv:journal_ref", paper.get("journal_ref"))}
-    {element("arxiv:doi", paper.get("doi"))}
-    <link href="http://arxiv.org/abs/{versioned}" rel="alternate" type="text/html"/>
-    <arxiv:primary_category term="{paper["categories"][0]}" \
-scheme="http://arxiv.org/schemas/atom"/>
-    {categories}
-  </entry>"""
+    authors = "".join(f"<author>{element('name', name)}</author>" for name in paper["authors"])
+    return filled(
+        "atom_entry",
+        **escaped(paper) | {"authors": authors},
+        versioned=f"{paper['id']}v{len(row.versions)}",
+        updated=f"{row.versions[-1]:%Y-%m-%dT%H:%M:%SZ}",
+        published=f"{row.versions[0]:%Y-%m-%dT%H:%M:%SZ}",
+        comment=element("arxiv:comment", paper.get("comments")),
+        journal_ref=element("arxiv:journal_ref", paper.get("journal_ref")),
+        doi=element("arxiv:doi", paper.get("doi")),
+        primary=paper["categories"][0],
+        categories=categories,
+    )

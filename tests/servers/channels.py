@@ -22,12 +22,6 @@ class ChannelServer(LoopbackServer):
     def posted(self):
         return [message for _, message in self.asked]
 
-    def __exit__(self, *error):
-        self.close()
-
-    def handle_error(self, request, client_address):
-        """A client that hangs up early is usual."""
-
 
 class Conversation(JsonConversation):
     def do_POST(self):

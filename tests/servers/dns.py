@@ -28,6 +28,10 @@ class DnsServer(socketserver.ThreadingUDPServer):
         self.silent = False
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
+    def __exit__(self, *error):
+        self.shutdown()
+        self.server_close()
+
     @property
     def resolver(self):
         """Return a resolver that knows this server alone, and waits half a second at most."""

@@ -53,9 +53,6 @@ class HostileServer(LoopbackServer):
         self.is_closing.set()
         super().close()
 
-    def handle_error(self, request, client_address):
-        """A client that hangs up is what many tests are about."""
-
 
 class Conversation(socketserver.StreamRequestHandler):
     def handle(self):

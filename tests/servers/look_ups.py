@@ -5,7 +5,7 @@ Each request is in `asked`, as (path, parameters, headers with names in lower ca
 
 from dataclasses import replace
 from functools import partial
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
 from digest.sources import look_ups
@@ -35,11 +35,8 @@ class LookUpServer(LoopbackServer):
 
 class Conversation(JsonConversation):
     def do_GET(self):
-        server, place = self.server, urlsplit(self.path)
-        asked = dict(parse_qsl(place.query))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        server.asked.append((place.path, asked, headers))
-        self.send(*server.next_answer() or self.answer(place.path, asked))
+        path, asked, _ = self.note()
+        self.send(*self.server.next_answer() or self.answer(path, asked))
 
     def answer(self, path, asked):
         server = self.server

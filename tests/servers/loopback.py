@@ -5,9 +5,11 @@ What is in `answers` is sent first, an answer a request; `today` is the day that
 
 import json
 import socketserver
+import sys
 import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler
+from urllib.parse import parse_qsl, urlsplit
 
 USUAL = None  # An answer that is nothing special.
 DOWN = (500, {}, b"")
@@ -47,6 +49,14 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
         """Return what is to be sent instead of the usual, if anything."""
         return self.answers.popleft() if self.answers else USUAL
 
+    def handle_error(self, request, client_address):
+        """A client that hangs up is what some tests are about."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def __exit__(self, *error):
+        self.close()
+
     def close(self):
         self.shutdown()
         self.server_close()
@@ -62,6 +72,14 @@ class JsonConversation(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def note(self):
+        """Add path, parameters and headers (names in lower case) to `asked`. Return them."""
+        place = urlsplit(self.path)
+        parameters = dict(parse_qsl(place.query))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.asked.append((place.path, parameters, headers))
+        return place.path, parameters, headers
 
     def log_message(self, format, *args):
         """Quiet: `asked` tells what was asked for."""

@@ -14,9 +14,6 @@ class Hook(LoopbackServer):
         super().__init__(Conversation)
         self.posted, self.url = self.asked, f"{self.base}/"
 
-    def __exit__(self, *error):
-        self.close()
-
 
 class Conversation(JsonConversation):
     def do_POST(self):

@@ -6,7 +6,6 @@ Each request is in `asked`, as (path, parameters, headers with names in lower ca
 
 import json
 from collections import deque
-from urllib.parse import parse_qsl, urlsplit
 
 from digest.sources.zotero import Zotero
 from tests.servers.loopback import USUAL, JsonConversation, LoopbackServer
@@ -35,16 +34,13 @@ class ZoteroServer(LoopbackServer):
 
 class Conversation(JsonConversation):
     def do_GET(self):
-        server, place = self.server, urlsplit(self.path)
-        asked = dict(parse_qsl(place.query))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        server.asked.append((place.path, asked, headers))
+        server, (path, asked, headers) = self.server, self.note()
         if server.during:
             server.during.popleft()()
         special = server.next_answer()
         if special is None and server.key != headers.get("zotero-api-key", ""):
             special = 403, {"Content-Type": "text/plain"}, b"Forbidden"
-        if special is None and place.path != f"/{server.path}/items/top":
+        if special is None and path != f"/{server.path}/items/top":
             special = 404, {"Content-Type": "text/plain"}, b"Library not found"
         if special is not USUAL:
             return self.send(*special)

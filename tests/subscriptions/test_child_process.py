@@ -41,16 +41,11 @@ def test_error_of_a_parser_becomes_a_sentence(data):
             run_limited(function, data, *arguments)
 
 
-@pytest.mark.parametrize(
-    ("function", "arguments", "error"),
-    [
-        (eat_memory, [], TooLarge),
-        (flood, [], TooLarge),
-        (end, [signal.SIGKILL], TooLarge),
-        (end, [signal.SIGSEGV], TooLarge),
-        (end, [signal.SIGXCPU], TooSlow),
-    ],
-)
+ENDS = [(eat_memory, [], TooLarge), (flood, [], TooLarge), (end, [signal.SIGKILL], TooLarge)]
+ENDS += [(end, [signal.SIGSEGV], TooLarge), (end, [signal.SIGXCPU], TooSlow)]
+
+
+@pytest.mark.parametrize(("function", "arguments", "error"), ENDS)
 def test_parent_survives_any_end_of_the_child(function, arguments, error):
     with pytest.raises(error):
         run_limited(function, LARGE, *arguments)
@@ -58,7 +53,7 @@ def test_parent_survives_any_end_of_the_child(function, arguments, error):
     assert not psutil.Process().children()
 
 
-def test_a_child_that_hangs_is_ended(monkeypatch):
+def test_hanging_child_is_ended(monkeypatch):
     monkeypatch.setattr(child_process, "WALL_SECONDS", 1)
     with pytest.raises(TooSlow):
         run_limited(sleep, LARGE, 60)
@@ -99,12 +94,7 @@ VALID = {
     "people.csv": b"email,name\n" + b'ada@example.org,"Roe, Ada"\n' * 180,
 }
 ODD = [
-    b"\0",
-    b"\xff\xfe",
-    b"{",
-    b'"',
-    b"<![CDATA[",
-    b"[" * 2_000,
+    *(b"\0", b"\xff\xfe", b"{", b'"', b"<![CDATA[", b"[" * 2_000),
     b"&x;",
     b"@a{",
     b"\r",
@@ -137,7 +127,7 @@ def broken_files(count):
 
 @pytest.mark.slow
 @pytest.mark.django_db
-def test_a_hundred_broken_files_each_end_as_a_sentence():
+def test_broken_files_end_with_a_sentence():
     refusals = []
     for kind, data in broken_files(120):
         try:

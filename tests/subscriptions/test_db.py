@@ -42,14 +42,14 @@ def names():
         return set(connection.introspection.get_constraints(cursor, "subscriptions_letter"))
 
 
-def test_an_index_is_built_and_taken_away_again(operation):
+def test_index_is_built_and_dropped(operation):
     run(operation)
     assert NAME in names()
     run(operation, "database_backwards")
     assert NAME not in names()
 
 
-def test_a_second_run_leaves_the_index_as_it_is(operation):
+def test_existing_index_is_left_unchanged(operation):
     if connection.vendor != "postgresql":
         pytest.skip("runs with the tests on PostgreSQL")
     run(operation)
@@ -58,7 +58,7 @@ def test_a_second_run_leaves_the_index_as_it_is(operation):
     assert numbers() == built
 
 
-def test_what_a_build_left_that_was_given_up_is_built_anew(operation):
+def test_invalid_index_is_rebuilt(operation):
     """As after a lock that was not free, or a death: the index is there, and nobody may use it."""
     if connection.vendor != "postgresql":
         pytest.skip("runs with the tests on PostgreSQL")
@@ -72,5 +72,5 @@ def test_what_a_build_left_that_was_given_up_is_built_anew(operation):
     assert another != number
 
 
-def test_it_needs_a_migration_that_holds_no_transaction(operation):
+def test_operation_is_not_atomic(operation):
     assert operation.atomic is False

@@ -19,8 +19,10 @@ from subscriptions.tasks import deliver_due_letters, enqueue
 from tests.factories import make
 from tests.factories.make import NOW
 
+DUE = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
 
-def test_a_worker_takes_messages_again_after_redis_kept_silent_about_one():
+
+def test_worker_continues_after_redis_was_silent():
     """Fault 32: its slot is given back, or none would be left after a few."""
     assert resolve_transport("redis") is resolve_transport("rediss") is redis_transport.Transport
 
@@ -54,7 +56,7 @@ class StuckTask:
 
 
 @pytest.mark.slow
-def test_a_broker_that_hangs_keeps_nobody_waiting_and_few_threads():
+def test_hanging_broker_delays_nobody_and_takes_few_threads():
     task = StuckTask()
     threads, began = threading.active_count(), time.monotonic()
     for number in range(50):
@@ -67,7 +69,7 @@ def test_a_broker_that_hangs_keeps_nobody_waiting_and_few_threads():
         time.sleep(0.01)
 
 
-def test_a_broker_that_refuses_is_logged(caplog):
+def test_refusing_broker_is_logged(caplog):
     class RefusedTask:
         name = "refused"
 
@@ -83,12 +85,11 @@ def test_a_broker_that_refuses_is_logged(caplog):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("due", "rounds"), [(0, 0), (2_300, 3)])
-def test_a_round_is_hinted_at_for_each_thousand_letters_that_are_due(due, rounds):
+def test_one_round_is_enqueued_per_thousand_due_letters(due, rounds):
     hints_in_the_queue()
     subscriber = make.subscriber()
-    moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
-    letters = [Letter(subscriber=subscriber, kind="confirm", **moments) for _ in range(due)]
-    later = Letter(subscriber=subscriber, kind="confirm", **moments)
+    letters = [Letter(subscriber=subscriber, kind="confirm", **DUE) for _ in range(due)]
+    later = Letter(subscriber=subscriber, kind="confirm", **DUE)
     later.next_try_at += timedelta(minutes=1)
     Letter.objects.bulk_create([*letters, later])
 
@@ -121,14 +122,13 @@ def hints_in_the_queue():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("channel", ["", "json"])
-def test_a_sweep_that_breaks_keeps_no_letter_from_leaving(monkeypatch, channel):
+def test_failing_sweep_stops_no_delivery(monkeypatch, channel):
     def broken(now):
         raise RuntimeError
 
     monkeypatch.setattr("subscriptions.delivery.recovery.sweep.sweep", broken)
     hints_in_the_queue()
-    moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
-    Letter.objects.create(subscriber=make.subscriber(channel=channel), kind="confirm", **moments)
+    Letter.objects.create(subscriber=make.subscriber(channel=channel), kind="confirm", **DUE)
     deliver_due_letters()
     hints = hints_in_the_queue()
     assert (len(hints["deliver_letters"]), len(hints["deliver_posts"])) == (1, bool(channel))

@@ -26,6 +26,7 @@ from subscriptions.models import Invitation, Letter, Seal, Subscriber, Volley
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make, returned_mail
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
+from tests.helpers.tables import everything
 from tests.subscriptions.delivery.steps import claim, letter_to
 
 pytestmark = pytest.mark.django_db
@@ -96,13 +97,9 @@ def a_life(client):
         returned_mail.report(returned_mail.address_of(letter), returned_mail.group(status="4.2.2")),
         NOW + 2 * HOUR,
     )
-    client.post(
-        reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk]),
-        {
-            **{"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"},
-            **{f"{name}-{count}_FORMS": "0" for name in INLINES for count in ("TOTAL", "INITIAL")},
-        },
-    )
+    form = {f"{name}-{count}_FORMS": "0" for name in INLINES for count in ("TOTAL", "INITIAL")}
+    form |= {"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"}
+    client.post(reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk]), form)
     change_address.request(subscriber, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
     rounds.deliver_due(lambda: NOW + 2 * HOUR)
     queue.sweep(NOW + 3 * HOUR)
@@ -127,7 +124,7 @@ def rows_of(row, seen=None):
             yield from rows_of(one, seen)
 
 
-def test_the_export_has_every_column_of_every_row_that_belongs_to_the_subscriber(panel):
+def test_export_has_every_column_of_the_subscribers_rows(panel):
     """By their foreign keys, so that whoever adds a table adds it to the export."""
     a_life(panel)
     Subscriber.objects.update(suppressed_reason="mailbox unknown", asked_for={"hour": 3})
@@ -167,22 +164,12 @@ def objects_in(exported):
             yield from objects_in(one)
 
 
-def test_the_days_of_the_week_are_exported_by_name(client):
+def test_weekdays_are_exported_by_name(client):
     make.subscriber(ADDRESS, weekdays=0b1000001)
     assert act(client, "export").json()["weekdays"] == ["mon", "sun"]
 
 
 # ---- What is left
-
-
-def everything():
-    """Return all rows of all tables, as the database has them."""
-    with connection.cursor() as cursor:
-        found = {}
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(f'SELECT * FROM "{table}"')
-            found[table] = cursor.fetchall()
-    return found
 
 
 def files_with(text, *folders):
@@ -194,7 +181,7 @@ def files_with(text, *folders):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("for_good", [False, True])
-def test_nothing_of_a_subscriber_is_left_in_the_database_or_in_any_file(panel, data_dir, for_good):
+def test_erased_subscriber_leaves_no_trace_in_database_or_files(panel, data_dir, for_good):
     a_life(panel)
     name = Path(connection.settings_dict["NAME"])
     database = [data_dir]
@@ -207,7 +194,7 @@ def test_nothing_of_a_subscriber_is_left_in_the_database_or_in_any_file(panel, d
 
     queue.sweep(NOW + 2 * DAY)
     assert [path.name for path in files_with(ADDRESS, *database)] == []
-    left = {table: rows for table, rows in everything().items() if rows}
+    left = {model._meta.db_table: rows for model, rows in everything().items() if rows}
     assert ADDRESS.lower() not in repr(left).lower()
     assert "analytical" not in repr(left).lower()
     assert "spiking neurons" not in repr(left)
@@ -225,7 +212,7 @@ def test_nothing_of_a_subscriber_is_left_in_the_database_or_in_any_file(panel, d
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_a_busy_connection_kept_in_the_log_goes_with_the_hourly_clean_up():
+def test_write_ahead_log_is_truncated_by_the_hourly_purge():
     if connection.vendor != "sqlite":
         pytest.skip("about the log of SQLite")
     file = Path(connection.settings_dict["NAME"])
@@ -239,7 +226,7 @@ def test_what_a_busy_connection_kept_in_the_log_goes_with_the_hourly_clean_up():
     assert not files_with(ADDRESS, file.parent)
 
 
-def test_bytes_of_an_email_go_at_once_and_those_that_left_together_with_it_stay():
+def test_erasing_removes_only_the_subscribers_email_from_a_volley():
     letters = [claim(letter_to(email)) for email in (ADDRESS, "other@example.org")]
     mimes = {one.pk: b"To: %s\r\n" % one.subscriber.email.encode() for one in letters}
     freeze = transitions.FrozenMessage
@@ -254,7 +241,7 @@ def test_bytes_of_an_email_go_at_once_and_those_that_left_together_with_it_stay(
 
 
 @pytest.mark.parametrize(("url", "stay"), [("file:", True), ("smtp://127.0.0.1:25", False)])
-def test_the_page_says_what_is_kept_and_what_is_erased(client, settings, url, stay):
+def test_page_says_what_is_kept_and_erased(client, settings, url, stay):
     settings.EMAIL_URL, settings.CONTACT_EMAIL = url, "hello@papers.example.org"
     make.subscriber(ADDRESS)
     page = act(client, "erase", never_again="yes").text
@@ -292,7 +279,7 @@ SUPPRESSED_FOREVER = [
 
 
 @pytest.mark.parametrize(("fields", "why"), SUPPRESSED_FOREVER)
-def test_erasing_leaves_a_suppression_entry_where_emails_could_go_out_again(fields, why):
+def test_erasing_leaves_a_suppression_entry_for_blocked_addresses(fields, why):
     assert erased(**fields) == why
 
 
@@ -300,9 +287,7 @@ LISTED = [("Ada.Lovelace", {"for_good": True}), ("ADA.LOVELACE", {"suppressed_at
 
 
 @pytest.mark.parametrize(("local", "fields"), LISTED)
-def test_an_address_on_the_suppression_list_gets_no_letters_and_looks_like_any_other(
-    client, local, fields
-):
+def test_suppressed_address_gets_no_letters_and_an_ordinary_page(client, local, fields):
     erased(**fields)
     spelling = f"{local}@analytical-engine.example"
     other = f"x{spelling[1:]}"
@@ -315,7 +300,7 @@ def test_an_address_on_the_suppression_list_gets_no_letters_and_looks_like_any_o
     assert Subscriber.objects.count() == 1
 
 
-def test_what_came_back_is_tried_again_after_a_week_and_what_was_asked_for_never():
+def test_bounced_address_is_tried_again_after_a_week():
     erased(suppressed_at=NOW, suppressed_by="bounced")
     assert sign_up(f"x{ADDRESS}") is not None
     assert sign_up(now=NOW + 7 * DAY) is None
@@ -324,20 +309,20 @@ def test_what_came_back_is_tried_again_after_a_week_and_what_was_asked_for_never
     assert sign_up(now=NOW + 4000 * DAY) is None
 
 
-def test_what_holds_for_good_outlasts_what_does_not():
+def test_permanent_suppression_is_not_replaced_by_a_temporary_one():
     for why in ("bounced", "asked", "bounced"):
         suppression_list.add(ADDRESS, why, NOW)
     assert Seal.objects.get().why == "asked"
 
 
-def test_an_expired_suppression_entry_is_deleted():
+def test_expired_suppression_entry_is_deleted():
     suppression_list.add(ADDRESS, "bounced", NOW)
     suppression_list.add("other@example.org", "complained", NOW)
     retention.purge(NOW + 8 * DAY)
     assert [kept.why for kept in Seal.objects.all()] == ["complained"]
 
 
-def test_a_suppression_entry_outlives_a_change_of_the_secret_as_long_as_the_old_one_is_listed(
+def test_suppression_entry_is_valid_while_its_secret_is_listed(
     settings,
 ):
     settings.SECRET_KEY = "old"
@@ -348,7 +333,7 @@ def test_a_suppression_entry_outlives_a_change_of_the_secret_as_long_as_the_old_
     assert not suppression_list.contains(ADDRESS, NOW)
 
 
-def test_the_operator_finds_a_suppression_entry_by_its_address_and_can_lift_it(panel):
+def test_operator_finds_and_deletes_a_suppression_entry_by_address(panel):
     for address in (ADDRESS, "other@example.org"):
         suppression_list.add(address, "asked", NOW)
     url = reverse("admin:subscriptions_seal_changelist")

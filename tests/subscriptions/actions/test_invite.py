@@ -1,7 +1,6 @@
 """Invitations: one email and one reminder at most to an address, whoever invites."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -18,6 +17,7 @@ from subscriptions.security import suppression_list, tokens
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers.services import once
+from tests.helpers.subscriber_pages import STATES
 from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.actions.signup_steps import confirm, subscribe, unsubscribe
 
@@ -56,7 +56,7 @@ def pass_days(days, clock):
         retention.purge(clock.now)
 
 
-def test_a_new_address_waits_for_its_answer_with_the_topics_and_settings_of_the_invitation():
+def test_invited_address_is_pending_with_the_invitations_settings():
     topic = make.topic("Graphs")
     assert invited(topics=[topic], by="a" * 150) == {ADA: ""}
     subscriber = ada()
@@ -68,7 +68,7 @@ def test_a_new_address_waits_for_its_answer_with_the_topics_and_settings_of_the_
     assert Invitation.objects.get().invited_by == "a" * 150
 
 
-def test_the_email_names_the_account_the_topics_and_the_group_and_its_link_confirms(client, outbox):
+def test_invitation_names_account_topics_and_group_and_confirms(client, outbox):
     invited(topics=[make.topic("Graphs")], group=make.group("Lab"))
     sent_by(NOW)
     (email,) = outbox()
@@ -86,7 +86,7 @@ def test_the_email_names_the_account_the_topics_and_the_group_and_its_link_confi
     assert not ada().memberships.get().joined_at
 
 
-def test_no_email_in_the_name_of_an_operator_has_the_words_of_a_stranger(clock, outbox):
+def test_invitation_has_no_words_of_a_later_sign_up(clock, outbox):
     invited()
     sent_by(NOW)
     subscribe(ADA, TopicSelection(interests=["win at evil.example"]), now=NOW + MINUTE)
@@ -96,7 +96,7 @@ def test_no_email_in_the_name_of_an_operator_has_the_words_of_a_stranger(clock, 
     assert "evil.example" not in reminder.get_body(("plain",)).get_content()
 
 
-def test_of_ten_who_are_invited_only_those_who_confirm_get_a_digest():
+def test_only_invited_addresses_that_confirm_get_a_digest():
     make.paper("Graphs of graphs")
     data = "email;name;topics\n" + "".join(
         f"p{n}@lab.example;Person {n};Graphs\n" for n in range(10)
@@ -115,7 +115,7 @@ def test_of_ten_who_are_invited_only_those_who_confirm_get_a_digest():
 
 
 @pytest.mark.parametrize("again", [NOW + DAY, NOW + 40 * DAY, NOW + 4000 * DAY])
-def test_an_address_gets_one_invitation_and_one_reminder_whoever_invites(clock, again):
+def test_address_gets_one_invitation_and_one_reminder(clock, again):
     invited()
     sent_by(NOW)
     pass_days(range(0, 45, 1), clock)
@@ -124,7 +124,7 @@ def test_an_address_gets_one_invitation_and_one_reminder_whoever_invites(clock, 
     assert not Letter.objects.exists()
 
 
-def test_the_reminder_goes_out_once_and_the_address_is_forgotten_after_thirty_days(clock, outbox):
+def test_reminder_is_sent_once_before_the_address_is_purged(clock, outbox):
     invited()
     sent_by(NOW)
     pass_days([4, 5, 6, 7, 12, 19, 29], clock)
@@ -137,7 +137,7 @@ def test_the_reminder_goes_out_once_and_the_address_is_forgotten_after_thirty_da
     assert [entry.why for entry in Seal.objects.all()] == ["invited"]
 
 
-def test_the_links_of_both_emails_hold_for_seven_days_each(client, clock):
+def test_links_of_both_emails_are_valid_for_seven_days(client, clock):
     invited()
     sent_by(NOW)
     pass_days([5], clock)
@@ -152,29 +152,27 @@ def test_the_links_of_both_emails_hold_for_seven_days_each(client, clock):
     assert ada().state_at(clock.now) == "active"
 
 
-@pytest.mark.parametrize("answer", ["confirm", "decline", "sign up", "block", "erase", "not sent"])
-def test_who_answered_or_has_an_email_on_its_way_gets_no_reminder(clock, answer):
+ANSWERS = {
+    "confirm": lambda: confirm(ada()),
+    "decline": lambda: unsubscribe(ada()),
+    "sign up": lambda: subscribe(ADA, now=NOW + DAY) and sent_by(NOW + DAY),
+    "block": lambda: moderation.suppress(ada(), "x", now=NOW),
+    "erase": lambda: erase.erase(ada(), now=NOW),
+}
+
+
+@pytest.mark.parametrize("answer", [*ANSWERS, "not sent"])
+def test_answered_or_unsent_invitation_gets_no_reminder(clock, answer):
     invited()
     if answer != "not sent":
         sent_by(NOW)
-    match answer:
-        case "confirm":
-            confirm(ada())
-        case "decline":
-            unsubscribe(ada())
-        case "sign up":
-            subscribe(ADA, now=NOW + DAY)
-            sent_by(NOW + DAY)
-        case "block":
-            moderation.suppress(ada(), "x", now=NOW)
-        case "erase":
-            erase.erase(ada(), now=NOW)
+        ANSWERS[answer]()
     count = letters().count()
     invite.remind(NOW + 5 * DAY)
     assert letters().count() == count
 
 
-def test_a_reminder_that_comes_after_the_confirmation_is_not_sent(outbox):
+def test_reminder_is_skipped_after_the_confirmation(outbox):
     invited()
     sent_by(NOW)
     invite.remind(NOW + 5 * DAY)
@@ -183,7 +181,7 @@ def test_a_reminder_that_comes_after_the_confirmation_is_not_sent(outbox):
     assert [letter.state for letter in letters().order_by("pk")] == ["accepted", "skipped"]
 
 
-def test_an_operator_cannot_send_the_invitation_again_until_the_person_signs_up():
+def test_operator_cannot_resend_an_invitation_before_a_sign_up():
     invited()
     assert moderation.ask_to_confirm(ada(), now=NOW + DAY) is None
     subscribe(ADA, now=NOW + 2 * DAY)
@@ -191,7 +189,7 @@ def test_an_operator_cannot_send_the_invitation_again_until_the_person_signs_up(
 
 
 @pytest.mark.parametrize("how", ["erased", "moved"])
-def test_an_address_that_left_after_confirming_is_not_invited_again_but_can_sign_up(how):
+def test_former_subscriber_is_not_reinvited_but_may_sign_up(how):
     invited()
     confirm(ada())
     if how == "erased":
@@ -203,7 +201,7 @@ def test_an_address_that_left_after_confirming_is_not_invited_again_but_can_sign
     assert not suppression_list.is_blocked(ADA, NOW)
 
 
-def test_a_bounced_invitation_blocks_for_a_week_and_stays_the_only_one():
+def test_bounced_invitation_blocks_for_a_week():
     invited()
     Subscriber.objects.update(suppressed_at=NOW, suppressed_by="bounced")
     erase.erase(ada(), now=NOW)
@@ -213,27 +211,18 @@ def test_a_bounced_invitation_blocks_for_a_week_and_stays_the_only_one():
     assert subscribe(ADA, now=NOW + 9 * DAY) is not None
 
 
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({"confirmed": False}, "pending"),
-        ({"unsubscribed_at": NOW}, "unsubscribed"),
-        ({"suppressed_at": NOW, "suppressed_by": "bounced"}, "suppressed"),
-        ({}, "active"),
-        ({"paused_until": NOW.date() + timedelta(days=9)}, "paused"),
-    ],
-)
-def test_an_address_that_is_known_is_refused_with_the_reason_and_keeps_everything(fields, reason):
-    subscriber = make.subscriber(ADA, interests="graphs", **fields)
+@pytest.mark.parametrize("state", STATES)
+def test_known_address_is_refused_with_the_reason(state):
+    subscriber = make.subscriber(ADA, interests="graphs", **STATES[state])
     before = Subscriber.objects.values().get()
-    assert invited(topics=[make.topic("Bread")]) == {ADA: REASONS[reason]}
+    assert invited(topics=[make.topic("Bread")]) == {ADA: REASONS[state]}
     assert Subscriber.objects.values().get() == before
     assert subscriber.preferences.get().topic.name == "graphs"
     assert not Letter.objects.exists()
     assert not Invitation.objects.exists()
 
 
-def test_a_blocked_a_repeated_and_a_wrong_address_are_refused():
+def test_blocked_repeated_or_malformed_address_is_refused():
     suppression_list.add(ADA, "asked", NOW)
     entries = map(invite.Entry, [ADA, "new@example.org", "NEW@example.org", "nobody", "a\0@b.org"])
     results = invite.invite([*entries], SETTINGS, None, by="head", now=NOW)
@@ -245,7 +234,7 @@ def test_a_blocked_a_repeated_and_a_wrong_address_are_refused():
 # ---- Groups
 
 
-def test_a_subscriber_is_invited_to_a_group_once_and_keeps_everything(outbox):
+def test_subscriber_is_invited_to_a_group_once(outbox):
     group = make.group("Lab", mailing_list=make.subscriber("list@example.org"))
     make.subscriber(ADA, interests="graphs", hour=5)
     assert invited(topics=[make.topic("Bread")], group=group) == {ADA: ""}
@@ -262,7 +251,7 @@ def test_a_subscriber_is_invited_to_a_group_once_and_keeps_everything(outbox):
 # ---- Limits and races
 
 
-def test_no_more_are_invited_on_a_day_than_the_limit_of_the_installation(settings):
+def test_daily_invitations_are_limited(settings):
     settings.LIMITS = settings.LIMITS | {"invitations": 2}
     people = [f"{n}@example.org" for n in range(3)]
     assert list(invited(*people).values()) == ["", "", REASONS["invitations"]]
@@ -270,13 +259,13 @@ def test_no_more_are_invited_on_a_day_than_the_limit_of_the_installation(setting
     assert invited(people[2], now=NOW + DAY + MINUTE) == {people[2]: ""}
 
 
-def test_the_spellings_of_one_mailbox_get_few_invitations():
+def test_invitations_to_spellings_of_one_mailbox_are_limited():
     people = [f"ada+{n}@example.org" for n in range(4)]
     assert list(invited(*people).values()) == ["", "", "", REASONS["mailbox"]]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_invite_the_same_people_at_once_send_each_one_email():
+def test_concurrent_invitations_send_each_address_one_email():
     people = [f"{n}@example.org" for n in range(5)]
     came_of = at_once(
         lambda: invited(*people, by="one"), lambda: invited(*reversed(people), by="two")
@@ -290,7 +279,7 @@ def test_two_who_invite_the_same_people_at_once_send_each_one_email():
 
 
 @once
-def test_a_pasted_list_may_have_commas_lines_and_names():
+def test_pasted_list_may_have_commas_lines_and_names():
     text = "a@x.org, b@x.org;c@x.org\r\n\n  Ada L <d@x.org>\ne f"
     found = [(entry.address, entry.name) for entry in invite.read_text(text)]
     assert found[:4] == [("a@x.org", ""), ("b@x.org", ""), ("c@x.org", ""), ("d@x.org", "Ada L")]
@@ -302,7 +291,7 @@ TABLE = "Email;Name;Topics\na@x.org;Ä;Graphs|robots\n;;\nb@x.org;;\n"
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-8-excel"])
 @pytest.mark.parametrize("separator", [";", ",", "\t"])
-def test_files_of_spreadsheets_are_read(encoding, separator):
+def test_spreadsheet_files_are_read(encoding, separator):
     make.topic("Graphs"), make.topic("Robots")
     text = TABLE.replace(";", separator).replace("\n", "\r\n" if "excel" in encoding else "\n")
     entries = invite.read_csv(text.encode(encoding.removesuffix("-excel")))
@@ -310,7 +299,7 @@ def test_files_of_spreadsheets_are_read(encoding, separator):
     assert rows == [("a@x.org", "Ä", ("graphs", "robots")), ("b@x.org", "", ())]
 
 
-def test_a_category_is_found_by_its_code():
+def test_category_is_found_by_its_code():
     make.topic("cs.RO: Robotics", slug="arxiv-cs-ro")
     (entry,) = invite.read_csv(b"email,topics\na@x.org,cs.ro\n")
     assert entry.topics == ("arxiv-cs-ro",)
@@ -331,7 +320,7 @@ def test_a_category_is_found_by_its_code():
         (b"email\n" + b"x" * 200_000, "Line 2: field larger than"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_with_the_line(data, said):
+def test_unreadable_file_is_refused_with_the_line(data, said):
     with pytest.raises(ValidationError) as refusal:
         invite.read_csv(data)
     assert refusal.value.messages[0].startswith(said)
@@ -344,7 +333,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_line(data, said):
         ("a@x.org,,x", ["Line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11: too many cells."]),
     ],
 )
-def test_a_file_is_refused_with_ten_bad_lines(row, said):
+def test_file_is_refused_with_its_first_bad_lines(row, said):
     with pytest.raises(ValidationError) as refusal:
         invite.read_csv(f"email,topics\n{12 * f'{row}\n'}b@x.org,\n".encode())
     assert refusal.value.messages == [*said, "And 2 more."][: 11 if "Bread" in row else 1]
@@ -358,7 +347,7 @@ def test_spellings_of_the_email_column_are_read(header):
     assert (entry.address, entry.name) == ("a@x.org", "Ada")
 
 
-def test_the_list_of_a_group_counts_as_an_invitation_of_its_address(settings):
+def test_mailing_list_counts_as_an_invitation(settings):
     settings.LIMITS = settings.LIMITS | {"invitations": 2}
     one, other = make.group(), make.group()
     invited("other@example.org")

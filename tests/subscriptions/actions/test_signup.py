@@ -20,10 +20,10 @@ from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.helpers.subscriber_pages import stances
 from tests.helpers.threads import at_once, errors_of, uncommitted
-from tests.subscriptions.actions import signup_steps
 from tests.subscriptions.actions.signup_steps import (
     CONSENT_SOURCE,
     accepted,
+    bouncing,
     change,
     confirm,
     goodbyes,
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 # ---- Subscribing
 
 
-def test_what_is_due_at_once_is_so_by_the_databases_clock(monkeypatch):
+def test_due_letters_and_digests_follow_the_database_clock(monkeypatch):
     """Behind a web server whose clock is ahead, letters and first digests would wait as long."""
     monkeypatch.setattr("subscriptions.delivery.clock.database_now", lambda: NOW - HOUR)
     letter = subscribe()
@@ -47,7 +47,7 @@ def test_what_is_due_at_once_is_so_by_the_databases_clock(monkeypatch):
     assert letter.subscriber in Subscriber.objects.due(NOW - HOUR)
 
 
-def test_signing_up_again_at_once_changes_the_wishes_and_sends_no_second_letter():
+def test_immediate_second_sign_up_changes_wishes_without_a_letter():
     subscribe(wishes=TopicSelection(interests=["bread"]))
     again = subscribe(wishes=TopicSelection(interests=["cake"]), hour=9, now=NOW + MINUTE)
     someone = Subscriber.objects.get()
@@ -58,7 +58,7 @@ def test_signing_up_again_at_once_changes_the_wishes_and_sends_no_second_letter(
     assert stances(someone) == {"cake": "follow"}
 
 
-def test_whoever_lost_the_confirmation_can_have_another_after_a_while_or_once_it_failed():
+def test_another_confirmation_is_sent_after_a_while_or_failure():
     letter = subscribe()
     assert subscribe(now=NOW + MINUTE) is None
     Letter.objects.filter(pk=letter.pk).update(state="failed")
@@ -67,11 +67,10 @@ def test_whoever_lost_the_confirmation_can_have_another_after_a_while_or_once_it
 
 
 @pytest.mark.parametrize("paused_until", [None, date(2026, 7, 1)])
-def test_nobody_can_change_a_subscribers_settings_by_typing_their_address(paused_until):
+def test_sign_up_changes_no_active_subscribers_settings(paused_until):
     subscriber = make.subscriber(interests="bread", hour=8, paused_until=paused_until)
-    subscribe(
-        subscriber.email.upper(), TopicSelection(interests=["x"]), timezone="Asia/Tokyo", hour=3
-    )
+    wishes = TopicSelection(interests=["x"])
+    subscribe(subscriber.email.upper(), wishes, timezone="Asia/Tokyo", hour=3)
     subscriber.refresh_from_db()
     assert stances(subscriber) == {"bread": "follow"}
     assert (subscriber.hour, subscriber.timezone) == (8, "UTC")
@@ -79,18 +78,17 @@ def test_nobody_can_change_a_subscribers_settings_by_typing_their_address(paused
     assert not subscriber.consents.exists()
 
 
-def test_a_sign_up_sets_the_language_of_who_is_not_and_was_not_subscribed():
+def test_sign_up_sets_the_language_of_pending_subscribers_only():
     languages = []
     for state in ({"confirmed": False}, {}, {"unsubscribed_at": NOW}):
         someone = make.subscriber(**state)
-        signup.subscribe(
-            someone.email, signup.SignUpRequest(language="de"), source=CONSENT_SOURCE, now=NOW
-        )
+        request = signup.SignUpRequest(language="de")
+        signup.subscribe(someone.email, request, source=CONSENT_SOURCE, now=NOW)
         languages.append(make.fresh(someone).language)
     assert languages == ["de", "en", "en"]
 
 
-def test_who_is_subscribed_already_is_reminded_once_a_day():
+def test_active_subscriber_is_reminded_once_a_day():
     subscriber = make.subscriber()
     written = [subscribe(subscriber.email, now=NOW + n * HOUR) is not None for n in range(0, 49, 6)]
     assert written == [n % 24 == 0 for n in range(0, 49, 6)]
@@ -112,14 +110,14 @@ def bombed_days(email, days, *, start=NOW):
 
 
 @pytest.mark.parametrize("fields", [{"confirmed": False}, {}, {"unsubscribed_at": NOW - DAY}])
-def test_requests_back_off_until_the_address_answers(fields):
+def test_letters_back_off_until_the_address_answers(fields):
     make.subscriber("you@example.org", now=NOW - 40 * DAY, **fields)
     assert bombed_days("You@example.org", 58) == [0, 0, 0, 28, 56]
     Subscriber.objects.update(began_at=NOW + 58 * DAY)
     assert bombed_days("you@example.org", 2, start=NOW + 59 * DAY) == [0, 0, 0]
 
 
-def test_operators_can_write_to_an_address_that_backs_off():
+def test_operators_can_write_to_an_address_in_back_off():
     bombed_days("you@example.org", 2)
     someone, now = Subscriber.objects.get(), NOW + 2 * DAY
     assert moderation.ask_to_confirm(someone, now=now) is not None
@@ -132,7 +130,7 @@ def test_operators_can_write_to_an_address_that_backs_off():
 # ---- Confirming
 
 
-def test_who_unsubscribed_may_resubscribe_in_the_same_minute():
+def test_unsubscribed_subscriber_may_resubscribe_in_the_same_minute():
     subscribe()
     someone = Subscriber.objects.get()
     confirm(someone, now=NOW + MINUTE)
@@ -145,7 +143,7 @@ def test_who_unsubscribed_may_resubscribe_in_the_same_minute():
     assert someone in Subscriber.objects.due(NOW + 4 * MINUTE)
 
 
-def test_one_who_had_a_digest_on_an_earlier_day_is_due_at_once():
+def test_resubscribed_subscriber_is_due_at_once_without_todays_digest():
     someone = make.subscriber(hour=7)
     accepted(someone, NOW.date() - DAY, NOW - DAY)
     unsubscribe(someone)
@@ -154,7 +152,7 @@ def test_one_who_had_a_digest_on_an_earlier_day_is_due_at_once():
     assert someone in Subscriber.objects.due(NOW + 2 * MINUTE)
 
 
-def test_a_confirmation_does_not_lift_a_suppression():
+def test_confirmation_does_not_lift_a_suppression():
     subscribe()
     someone = Subscriber.objects.get()
     Subscriber.objects.update(suppressed_at=NOW)
@@ -166,7 +164,7 @@ def test_a_confirmation_does_not_lift_a_suppression():
 # ---- Who never confirmed
 
 
-def test_who_asks_anew_while_others_are_forgotten_is_not(monkeypatch):
+def test_repeated_sign_up_during_the_purge_is_kept(monkeypatch):
     for name, days in (("first", 32), ("second", 31)):
         subscribe(f"{name}@example.org", now=NOW - days * DAY)
     monkeypatch.setattr(hooks, "erasers", [lambda _: subscribe("second@example.org")])
@@ -175,7 +173,7 @@ def test_who_asks_anew_while_others_are_forgotten_is_not(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_is_asking_anew_in_this_very_moment_is_not_forgotten():
+def test_concurrent_sign_up_is_not_purged():
     if connection.vendor != "postgresql":
         pytest.skip("on SQLite, writers come one after the other")
     subscribe(now=NOW - 31 * DAY)
@@ -191,7 +189,7 @@ def test_who_is_asking_anew_in_this_very_moment_is_not_forgotten():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_eight_sign_ups_of_one_person_are_one_subscriber_with_one_letter():
+def test_concurrent_sign_ups_make_one_subscriber_and_letter():
     spellings = ["you@example.org", "You@example.org", "YOU@example.org", "yoU@example.org"]
     wishes = TopicSelection(interests=["bread"])
     came_of = at_once(*2 * [lambda s=s: subscribe(s, wishes) for s in spellings])
@@ -203,7 +201,7 @@ def test_eight_sign_ups_of_one_person_are_one_subscriber_with_one_letter():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_eight_clicks_on_confirm_or_unsubscribe_are_one():
+def test_concurrent_clicks_confirm_or_unsubscribe_once():
     subscribe()
     someone = Subscriber.objects.get()
     confirming = at_once(*8 * [lambda: confirm(someone)])
@@ -226,7 +224,7 @@ CLICKS = [
 
 
 @pytest.mark.parametrize(("fields", "act"), CLICKS)
-def test_what_another_click_has_changed_since_the_page_asked_stays(fields, act):
+def test_stale_page_does_not_overwrite_concurrent_changes(fields, act):
     one = make.subscriber(**fields)
     Subscriber.objects.filter(pk=one.pk).update(size=3, unsubscribed_at=NOW)
     act(one)
@@ -234,7 +232,7 @@ def test_what_another_click_has_changed_since_the_page_asked_stays(fields, act):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_eight_changes_at_once_one_wins_whole():
+def test_concurrent_changes_are_not_mixed():
     subscriber = make.subscriber(interests="bread")
 
     def change_to(n):
@@ -247,7 +245,7 @@ def test_of_eight_changes_at_once_one_wins_whole():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_of_a_subscriber_is_left_when_they_erase_amid_other_clicks():
+def test_erasing_amid_other_clicks_leaves_nothing():
     subscriber = make.subscriber(interests="bread")
     wishes = TopicSelection(interests=["cake"])
     came_of = at_once(
@@ -277,67 +275,60 @@ def test_unsubscribing_cancels_unsent_and_counts_what_may_arrive(state, becomes,
     letter = queue.create(subscriber, "digest", now=NOW, closes_at=NOW + DAY)
     of_other = queue.create(other, "digest", now=NOW, closes_at=NOW + DAY)
     Letter.objects.update(state=state)
-    assert signup_steps.unsubscribe(subscriber) == may_yet_arrive
+    assert unsubscribe(subscriber) == may_yet_arrive
     letter.refresh_from_db()
     of_other.refresh_from_db()
     assert (letter.state, of_other.state) == (becomes, state)
-    assert signup_steps.goodbyes(subscriber).get().closes_at < NOW + 7 * DAY
+    assert goodbyes(subscriber).get().closes_at < NOW + 7 * DAY
 
 
 def test_unsubscribing_stops_at_once_and_again_changes_nothing():
     subscriber = make.subscriber()
-    signup_steps.unsubscribe(subscriber)
-    signup_steps.unsubscribe(subscriber, now=NOW + DAY)
+    unsubscribe(subscriber)
+    unsubscribe(subscriber, now=NOW + DAY)
     assert (make.fresh(subscriber).unsubscribed_at, subscriber.next_due_at) == (NOW, None)
     assert [consent.act for consent in subscriber.consents.all()] == ["unsubscribed"]
     assert not Subscriber.objects.due(NOW + 30 * DAY).exists()
 
 
-def test_a_second_unsubscribe_leaves_the_confirmation_that_was_asked_for_since():
+def test_second_unsubscribe_keeps_a_later_confirmation():
     subscriber = make.subscriber("you@example.org")
-    signup_steps.unsubscribe(subscriber)
-    letter = signup_steps.subscribe(now=NOW + HOUR)
-    signup_steps.unsubscribe(subscriber, now=NOW + HOUR + MINUTE)
+    unsubscribe(subscriber)
+    letter = subscribe(now=NOW + HOUR)
+    unsubscribe(subscriber, now=NOW + HOUR + MINUTE)
     assert (make.fresh(letter).kind, letter.state) == ("confirm", "planned")
 
 
-def test_the_goodbye_itself_is_not_among_what_may_yet_arrive():
+def test_goodbye_is_not_counted_as_what_may_arrive():
     subscriber = make.subscriber()
-    signup_steps.unsubscribe(subscriber)
-    signup_steps.goodbyes(subscriber).update(state="transmitting")
-    assert signup_steps.unsubscribe(subscriber, now=NOW + MINUTE) == 0
+    unsubscribe(subscriber)
+    goodbyes(subscriber).update(state="transmitting")
+    assert unsubscribe(subscriber, now=NOW + MINUTE) == 0
 
 
 # ---- Coming back
 
 
-def test_undoing_brings_all_back_as_it_was():
-    subscriber = make.subscriber(
-        interests="bread",
-        topics=[make.topic()],
-        muted=[make.topic()],
-        timezone="Europe/Berlin",
-        hour=20,
-        size=3,
-        language="de",
-        wants_quiet_days=True,
-        paused_until=date(2026, 6, 10),
-    )
+def test_undoing_restores_the_subscription_as_it_was():
+    settings = {"timezone": "Europe/Berlin", "hour": 20, "size": 3, "language": "de"}
+    settings |= {"wants_quiet_days": True, "paused_until": date(2026, 6, 10)}
+    wishes = {"interests": "bread", "topics": [make.topic()], "muted": [make.topic()]}
+    subscriber = make.subscriber(**wishes, **settings)
     before, wishes = Subscriber.objects.values().get(), stances(subscriber)
-    signup_steps.unsubscribe(subscriber, now=NOW + MINUTE)
-    signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + HOUR)
+    unsubscribe(subscriber, now=NOW + MINUTE)
+    say_yes(goodbyes(subscriber).get(), now=NOW + HOUR)
     moved = {"confirmed_at": NOW + HOUR, "next_due_at": datetime(2026, 6, 10, 18, tzinfo=UTC)}
     assert Subscriber.objects.values().get() == before | moved
     assert stances(subscriber) == wishes
     assert [consent.act for consent in subscriber.consents.all()] == ["unsubscribed", "confirmed"]
 
 
-def test_after_undoing_the_next_digest_comes_at_the_hour_and_none_for_a_day_that_had_one():
+def test_next_digest_after_undoing_comes_at_the_hour():
     early, late = make.subscriber(hour=7), make.subscriber(hour=20)
-    signup_steps.accepted(early, NOW.date(), at=NOW - 5 * HOUR)
+    accepted(early, NOW.date(), at=NOW - 5 * HOUR)
     for subscriber in (early, late):
-        signup_steps.unsubscribe(subscriber)
-        signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + HOUR)
+        unsubscribe(subscriber)
+        say_yes(goodbyes(subscriber).get(), now=NOW + HOUR)
         subscriber.refresh_from_db()
     assert early.next_due_at == datetime(2026, 6, 2, 7, tzinfo=UTC)
     assert late.next_due_at == datetime(2026, 6, 1, 20, tzinfo=UTC)
@@ -349,17 +340,15 @@ STORIES += [(["leave", "sign up", "confirm", "leave"], "undo")]
 
 
 @pytest.mark.parametrize(("story", "used"), STORIES)
-def test_a_confirmation_that_was_used_before_an_unsubscribe_does_not_resubscribe(story, used):
+def test_confirmation_used_before_an_unsubscribe_does_not_resubscribe(story, used):
     subscriber, moments = make.subscriber(), [NOW + n * MINUTE for n in range(5)]
     acts = {
-        "leave": lambda now: signup_steps.unsubscribe(subscriber, now=now),
-        "sign up": lambda now: signup_steps.subscribe(subscriber.email, now=now),
-        "confirm": lambda now: signup_steps.confirm(subscriber, now=now),
-        "undo": lambda now: signup_steps.say_yes(
-            signup_steps.goodbyes(subscriber).first(), now=now
-        ),
+        "leave": lambda now: unsubscribe(subscriber, now=now),
+        "sign up": lambda now: subscribe(subscriber.email, now=now),
+        "confirm": lambda now: confirm(subscriber, now=now),
+        "undo": lambda now: say_yes(goodbyes(subscriber).first(), now=now),
         "bounce": lambda now: bounce(subscriber, now),
-        "answer": lambda now: signup_steps.say_yes(subscriber.letters.get(kind="bounced"), now=now),
+        "answer": lambda now: say_yes(subscriber.letters.get(kind="bounced"), now=now),
     }
     for act, now in zip(story, moments, strict=False):
         acts[act](now)
@@ -373,33 +362,30 @@ def bounce(subscriber, now):
     moderation.ask_if_address_works(make.fresh(subscriber), now=now)
 
 
-def test_undoing_applies_no_request_that_someone_else_made_with_the_address():
+def test_undoing_applies_no_request_made_meanwhile():
     subscriber = make.subscriber(interests="bread", hour=20)
-    signup_steps.unsubscribe(subscriber, now=NOW + MINUTE)
+    unsubscribe(subscriber, now=NOW + MINUTE)
     spam = TopicSelection(interests=["spam"])
-    signup_steps.subscribe(subscriber.email, spam, hour=3, now=NOW + 2 * MINUTE)
-    signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + 3 * MINUTE)
+    subscribe(subscriber.email, spam, hour=3, now=NOW + 2 * MINUTE)
+    say_yes(goodbyes(subscriber).get(), now=NOW + 3 * MINUTE)
     subscriber.refresh_from_db()
-    assert (stances(subscriber), subscriber.hour, subscriber.asked_for) == (
-        {"bread": "follow"},
-        20,
-        {},
-    )
+    assert stances(subscriber) == {"bread": "follow"}
+    assert (subscriber.hour, subscriber.asked_for) == (20, {})
 
 
 def test_undoing_lifts_no_suppression():
     subscriber = make.subscriber()
-    signup_steps.unsubscribe(subscriber)
+    unsubscribe(subscriber)
     Subscriber.objects.update(suppressed_at=NOW, suppressed_by="complained")
-    signup_steps.say_yes(signup_steps.goodbyes(subscriber).get(), now=NOW + MINUTE)
+    say_yes(goodbyes(subscriber).get(), now=NOW + MINUTE)
     assert (make.fresh(subscriber).suppressed_at, subscriber.unsubscribed_at) == (NOW, NOW)
 
 
 # ---- Whether their address is right
 
 
-def test_one_whose_letters_came_back_is_asked_at_most_once_in_seven_days():
-    subscriber = signup_steps.bouncing()
+def test_bounced_subscriber_is_asked_once_in_seven_days():
+    subscriber = bouncing()
     ask = moderation.ask_if_address_works
     asked = [ask(subscriber, now=NOW + day * DAY) is not None for day in range(15)]
     assert [day for day in range(15) if asked[day]] == [0, 7, 14]
@@ -411,38 +397,33 @@ NOT_BOUNCING += [{"unsubscribed_at": NOW}, {"confirmed_at": None}]
 
 
 @pytest.mark.parametrize("fields", NOT_BOUNCING)
-def test_nobody_else_is_asked(fields):
-    subscriber = signup_steps.bouncing()
+def test_other_subscribers_are_not_asked_about_their_address(fields):
+    subscriber = bouncing()
     Subscriber.objects.update(**fields)
     assert moderation.ask_if_address_works(subscriber, now=NOW + DAY) is None
     assert not Letter.objects.exists()
 
 
-def test_saying_that_the_address_is_right_makes_digests_go_on_without_those_of_the_past():
-    subscriber = signup_steps.bouncing(
-        hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW
-    )
+def test_confirmed_address_resumes_digests_without_past_ones():
+    subscriber = bouncing(hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW)
     letter = moderation.ask_if_address_works(subscriber, now=NOW + 30 * DAY)
-    signup_steps.say_yes(letter, now=NOW + 31 * DAY)
+    say_yes(letter, now=NOW + 31 * DAY)
     assert make.fresh(subscriber).state_at(NOW + 31 * DAY) == "active"
-    assert (subscriber.suppressed_at, subscriber.suppressed_by, subscriber.suppressed_reason) == (
-        None,
-        "",
-        "",
-    )
+    assert subscriber.suppressed_at is None
+    assert subscriber.suppressed_by == subscriber.suppressed_reason == ""
     assert subscriber.next_due_at == NOW + 31 * DAY + 8 * HOUR
     assert subscriber.confirmed_at == NOW
     assert [consent.act for consent in subscriber.consents.all()] == ["confirmed"]
-    signup_steps.say_yes(letter, now=NOW + 32 * DAY)
+    say_yes(letter, now=NOW + 32 * DAY)
     assert subscriber.consents.count() == 1
 
 
 @pytest.mark.parametrize("since", [{"suppressed_by": "complained"}, {"suppressed_at": NOW + DAY}])
-def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
-    subscriber = signup_steps.bouncing()
+def test_confirming_an_address_does_not_lift_later_suppressions(since):
+    subscriber = bouncing()
     letter = moderation.ask_if_address_works(subscriber, now=NOW + HOUR)
     Subscriber.objects.update(**since)
-    signup_steps.say_yes(letter, now=NOW + 2 * DAY)
+    say_yes(letter, now=NOW + 2 * DAY)
     assert make.fresh(subscriber).suppressed_at is not None
     assert not subscriber.consents.exists()
 
@@ -451,7 +432,7 @@ def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
 
 
 @pytest.mark.parametrize("delivers", [False, True])
-def test_twelve_rounds_of_leaving_and_undoing_send_one_goodbye(outbox, delivers):
+def test_repeated_leaving_and_undoing_sends_one_goodbye(outbox, delivers):
     subscriber = make.subscriber()
     for n in range(12):
         now = NOW + n * 90 * MINUTE
@@ -465,7 +446,7 @@ def test_twelve_rounds_of_leaving_and_undoing_send_one_goodbye(outbox, delivers)
     assert subscriber.consents.count() == 3
 
 
-def test_each_days_digest_that_unsubscribes_by_itself_is_noticed_and_undone():
+def test_goodbye_is_sent_for_each_days_unsubscribe():
     subscriber = make.subscriber()
     for day in range(3):
         unsubscribe(subscriber, now=NOW + day * DAY)

@@ -26,7 +26,7 @@ def log_text(panel, **asked):
     return text_of(panel.get(reverse(TRAIL), asked))
 
 
-def test_the_audit_log_has_every_change_of_the_panel_with_who_did_it(panel):
+def test_audit_log_has_every_change_with_its_user(panel):
     subscriber = make.subscriber("you@example.org")
     act_on(panel, subscriber, "suppress", reason="asked by phone")
     panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
@@ -39,7 +39,7 @@ def test_the_audit_log_has_every_change_of_the_panel_with_who_did_it(panel):
     assert text.count("subscriber: you@example.org") == 2
 
 
-def test_the_trail_is_searched_and_filtered(panel):
+def test_audit_log_is_searched_and_filtered(panel):
     subscriber = make.subscriber("you@example.org")
     act_on(panel, subscriber, "unsubscribe")
     panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
@@ -55,7 +55,7 @@ def test_the_trail_is_searched_and_filtered(panel):
         assert [said for said in ("Unsubscribed.", "Sending stopped.") if said in text] == found
 
 
-def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):
+def test_invalid_filters_show_the_whole_audit_log(panel):
     you, other = User.objects.get(), User.objects.create(username="other")
     for user, said in ((you, "Did something."), (other, "Did another thing.")):
         LogEntry.objects.create(user=user, action_flag=2, change_message=said)
@@ -66,7 +66,7 @@ def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):
     assert "Did another thing." not in log_text(panel, user=str(you.pk))
 
 
-def test_nobody_changes_the_trail(panel):
+def test_audit_log_cannot_be_changed(panel):
     act_on(panel, make.subscriber(), "unsubscribe")
     (entry,) = LogEntry.objects.all()
     for verb in ("change", "delete"):
@@ -77,17 +77,12 @@ def test_nobody_changes_the_trail(panel):
     assert LogEntry.objects.get() == entry
 
 
-def test_an_entry_leads_to_what_is_there_and_nowhere_from_what_was_deleted(panel):
+def test_entries_link_to_existing_objects_only(panel):
     kept, gone = make.topic("Kept"), make.topic("Gone")
     kind, user = get_content_type_for_model(Topic), User.objects.get(username="you")
     for topic, flag in [(kept, CHANGE), (gone, DELETION)]:
-        LogEntry.objects.create(
-            user=user,
-            content_type=kind,
-            object_id=topic.pk,
-            object_repr=topic.name,
-            action_flag=flag,
-        )
+        about = {"content_type": kind, "object_id": topic.pk, "object_repr": topic.name}
+        LogEntry.objects.create(user=user, action_flag=flag, **about)
     shown = lxml.html.fromstring(panel.get(reverse(TRAIL)).content)
     leads = {link.text for link in shown.xpath("//td//a | //th//a")}
     assert "topic: Kept" in leads
@@ -96,7 +91,7 @@ def test_an_entry_leads_to_what_is_there_and_nowhere_from_what_was_deleted(panel
 
 
 @pytest.mark.parametrize("by_subscriber", [True, False])
-def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_subscriber):
+def test_erased_subscriber_leaves_only_a_number(panel, by_subscriber):
     subscriber = make.subscriber("you@example.org", interests="sparse attention")
     response = page(panel, subscriber)
     panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-weight": "2"})
@@ -113,7 +108,7 @@ def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_subscriber
     assert len(rows) == (0 if by_subscriber else 1)
 
 
-def test_log_ins_and_locks_are_in_the_trail_with_the_network(client, settings):
+def test_log_ins_and_lockouts_are_logged_with_the_network(client, settings):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.LIMITS = settings.LIMITS | {"passwords": 2}
     User.objects.create_superuser("Ada", password="right")
@@ -128,7 +123,7 @@ def test_log_ins_and_locks_are_in_the_trail_with_the_network(client, settings):
     ]
 
 
-def test_a_test_email_is_sent_by_the_panel_and_its_address_is_not_logged(panel, data_dir, settings):
+def test_trial_email_is_sent_without_logging_its_address(panel, data_dir, settings):
     url = reverse("admin:subscriptions_sending_test")
     sent = {"_form_submitted": "on", "email": "me@example.org"}
     assert panel.get(url).status_code == 200

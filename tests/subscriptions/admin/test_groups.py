@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 EMPTY = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
 
 
-def test_an_operator_makes_a_group_with_a_list_that_has_to_confirm(panel):
+def test_operator_makes_a_group_with_a_pending_mailing_list(panel):
     sent = {"name": "The lab", "channel": "", "list_address": "lab@example.org"} | EMPTY
     answer = panel.post(reverse("admin:subscriptions_group_add"), sent)
     assert answer.status_code == 302
@@ -24,7 +24,7 @@ def test_an_operator_makes_a_group_with_a_list_that_has_to_confirm(panel):
     assert "Pending" in shown
 
 
-def test_a_group_says_how_many_joined_and_leads_to_its_invitations(panel):
+def test_group_shows_joined_members_and_links_to_invitations(panel):
     group = make.group("The lab")
     make.member(group, "Ada")
     make.member(group)
@@ -34,7 +34,7 @@ def test_a_group_says_how_many_joined_and_leads_to_its_invitations(panel):
     assert f'<option value="{group.pk}" selected>' in panel.get(invite).text
 
 
-def test_the_address_of_a_subscriber_is_an_error_of_its_field(panel):
+def test_subscribers_address_as_mailing_list_is_a_field_error(panel):
     make.subscriber("ada@example.org")
     sent = {"name": "The lab", "channel": "", "list_address": "ada@example.org"} | EMPTY
     answer = panel.post(reverse("admin:subscriptions_group_add"), sent)
@@ -42,7 +42,7 @@ def test_the_address_of_a_subscriber_is_an_error_of_its_field(panel):
     assert not Group.objects.exists()
 
 
-def test_a_channel_serves_one_group_and_people_are_no_channels(panel):
+def test_channel_serves_one_group_and_is_no_person(panel):
     person, channel = make.subscriber(), make.subscriber(channel="slack", title="#papers")
     make.group(channel=channel)
     group = make.group()
@@ -53,7 +53,7 @@ def test_a_channel_serves_one_group_and_people_are_no_channels(panel):
     assert "#papers" in page(panel, group).text
 
 
-def test_an_operator_removes_a_member_and_can_join_nobody(panel):
+def test_operator_removes_a_member_and_can_join_nobody(panel):
     group = make.group()
     joined, invited = make.member(group, "Ada"), make.member(group)
     sent = form_of(page(panel, group))
@@ -66,7 +66,7 @@ def test_an_operator_removes_a_member_and_can_join_nobody(panel):
     assert Subscriber.objects.filter(pk=joined.subscriber_id).exists()
 
 
-def test_a_group_is_deleted_after_its_list_was_removed_and_its_members_stay_subscribers(panel):
+def test_group_is_deleted_only_without_a_mailing_list(panel):
     mailing_list = make.subscriber("lab@example.org")
     group = make.group(mailing_list=mailing_list)
     member = make.member(group, "Ada").subscriber

@@ -35,7 +35,7 @@ def send(panel, addresses="", file=None, **fields):
     return panel.post(INVITE, sent)
 
 
-def test_an_operator_invites_a_list_and_sees_who_was_not_invited_and_why(panel):
+def test_operator_invites_a_list_and_sees_refused_addresses(panel):
     make.subscriber("old@example.org")
     topic, group = make.topic("Graphs"), make.group("Lab")
     file = "email,name,topics\nb@example.org,Bo,Graphs\nnobody,,\n".encode("utf-8-sig")
@@ -67,13 +67,13 @@ def test_an_operator_invites_a_list_and_sees_who_was_not_invited_and_why(panel):
         ("a\0@example.org", None, "Null characters"),
     ],
 )
-def test_a_list_with_an_error_invites_nobody_and_says_what_is_wrong(panel, addresses, file, said):
+def test_list_with_an_error_invites_nobody(panel, addresses, file, said):
     assert said in text_of(send(panel, addresses, file))
     assert not Subscriber.objects.exists()
     assert not LogEntry.objects.exists()
 
 
-def test_interests_of_the_form_and_of_the_file_are_read_but_not_in_the_email(panel, outbox):
+def test_interests_of_form_and_file_are_combined(panel, outbox):
     make.topic("Sea ice")
     for _ in range(2):
         make.paper("Sea ice")
@@ -132,30 +132,30 @@ def test_existing_member_reads_why_they_were_invited(panel, outbox):
 
 
 @pytest.mark.parametrize("cell", ["|".join(f"word{n}" for n in range(50)), "x" * 2_001])
-def test_interests_of_a_file_have_the_limits_of_the_sign_up_page(panel, cell):
+def test_interests_of_a_file_have_the_sign_up_limits(panel, cell):
     file = f"email,interests\na@example.org,\nb@example.org,{cell}\n".encode()
     said = text_of(send(panel, "", file, interests="graphs"))
     assert re.search("b@example.org: Please keep .* (50 interests|2000 characters)", said)
     assert not Subscriber.objects.exists()
 
 
-def test_a_file_of_ten_megabytes_is_refused_with_the_limit(panel):
+def test_file_beyond_the_size_limit_is_refused(panel):
     response = send(panel, "a@example.org", b"email\n" + b"b@example.org\n" * 800_000)
     assert (response.status_code, "limit is 1,000,000 bytes" in response.text) == (413, True)
     assert not Subscriber.objects.exists()
 
 
-def test_a_wrong_time_zone_is_refused(panel):
+def test_wrong_time_zone_is_refused(panel):
     assert "is not a time zone" in text_of(send(panel, "a@example.org", timezone="Mars"))
 
 
-def test_the_list_and_the_page_of_a_subscriber_say_who_invited_them(panel):
+def test_subscriber_pages_show_the_inviter(panel):
     send(panel, "a@example.org")
     assert "invited by you" in text_of(panel.get(reverse(SUBSCRIBERS)))
     assert "invited by you" in text_of(page(panel, Subscriber.objects.get()))
 
 
-def test_nobody_deletes_the_hash_of_an_invitation_in_the_panel(panel):
+def test_hash_of_an_invitation_cannot_be_deleted(panel):
     send(panel, "a@example.org")
     entry = Seal.objects.get()
     url = reverse("admin:subscriptions_seal_changelist")
@@ -175,7 +175,7 @@ def test_only_operators_invite_and_export(client, role):
     assert not Letter.objects.exists()
 
 
-def test_the_export_has_each_person_with_topics_and_groups_and_no_formula(panel):
+def test_export_has_topics_and_groups_and_no_formula(panel):
     group, other = make.group("-Lab"), make.group("Other")
     subscriber = make.subscriber("=1+1@example.org", interests="@graphs\nbread")
     for one, joined_at in ((group, NOW), (other, None)):

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from contextlib import closing, contextmanager, nullcontext
 from types import SimpleNamespace
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
@@ -29,11 +30,6 @@ from tests.subscriptions.delivery.worker.held_locks import another_session, on_p
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def letter():
-    return returned_mail.letter(make.subscriber("reader@example.org"), left_at=NOW)
-
-
 def pipe(monkeypatch, mime, *args):
     """Hand a message to the command as a mail server does. Return with what it exits."""
     stdin = io.BytesIO(mime)
@@ -50,7 +46,7 @@ def pipe(monkeypatch, mime, *args):
 
 
 @pytest.mark.parametrize("is_alias", [False, True])
-def test_the_pipe_gets_the_address_or_an_alias_in_the_environment(monkeypatch, letter, is_alias):
+def test_pipe_takes_recipient_from_option_or_environment(monkeypatch, letter, is_alias):
     options = ["--recipient", address_of(letter)] * (not is_alias)
     monkeypatch.setenv("ORIGINAL_RECIPIENT", address_of(letter) * is_alias)
     assert pipe(monkeypatch, report("postmaster@paperboy.example"), *options) == 0
@@ -58,7 +54,7 @@ def test_the_pipe_gets_the_address_or_an_alias_in_the_environment(monkeypatch, l
     assert letter.subscriber.suppressed_by == "bounced"
 
 
-def test_an_unreadable_message_is_no_reason_to_try_again(monkeypatch):
+def test_unreadable_message_is_not_retried(monkeypatch):
     for mime in (b"", b"\xff" * 3_000_000, answer("digest@paperboy.example")):
         assert pipe(monkeypatch, mime) == 0
 
@@ -73,15 +69,12 @@ def without_facts():
         cursor.execute(f"ALTER TABLE away RENAME TO {table}")
 
 
-def test_what_cannot_be_recorded_stays_at_the_mail_server(monkeypatch, letter, data_dir, settings):
+def test_message_stays_at_the_mail_server_until_recorded(monkeypatch, letter, data_dir, settings):
     """75: EX_TEMPFAIL of sysexits.h, which mail servers understand."""
     mime = report(address_of(letter))
 
-    def full(*args):
-        raise OSError(28, "No space left")
-
     with monkeypatch.context() as patch:
-        patch.setattr(inbound, "receive", full)
+        patch.setattr(inbound, "receive", Mock(side_effect=OSError(28, "No space left")))
         assert pipe(monkeypatch, mime) == 75
     with monkeypatch.context() as patch:
         settings.IS_PUBLIC = True
@@ -96,11 +89,8 @@ def test_what_cannot_be_recorded_stays_at_the_mail_server(monkeypatch, letter, d
     assert letter.facts.count() == 1
 
 
-def test_what_the_database_refuses_for_ever_is_set_aside(monkeypatch, letter, data_dir):
-    def refuse(*args):
-        raise DataError("too long")
-
-    monkeypatch.setattr(process, "record", refuse)
+def test_message_that_the_database_rejects_is_set_aside(monkeypatch, letter, data_dir):
+    monkeypatch.setattr(process, "record", Mock(side_effect=DataError("too long")))
     assert pipe(monkeypatch, report(address_of(letter))) == 0
     assert len(list((data_dir / "returned").iterdir())) == 1
 
@@ -174,7 +164,7 @@ def empty(box):
     return mailboxes.empty(mailboxes.mailbox_for(box.url), NOW)
 
 
-def test_beat_empties_the_mailbox_and_loses_nothing_of_people(box, letter):
+def test_mailbox_is_emptied_without_losing_human_replies(box, letter):
     box.put(report(address_of(letter)), answer("digest@paperboy.example"))
     tasks.read_what_came_back()
     assert letter.facts.count() == 1
@@ -184,7 +174,7 @@ def test_beat_empties_the_mailbox_and_loses_nothing_of_people(box, letter):
     assert empty(box) == Counter()
 
 
-def test_a_message_stays_until_its_facts_are_committed(box, letter, monkeypatch):
+def test_message_stays_until_its_facts_are_committed(box, letter, monkeypatch):
     """None is read within a transaction: on SQLite, one that lasts makes everybody wait."""
     box.put(report(address_of(letter), name="first"), report(address_of(letter), name="second"))
     real, depths, depth = inbound.receive, [], len(connection.savepoint_ids)
@@ -205,18 +195,16 @@ def test_a_message_stays_until_its_facts_are_committed(box, letter, monkeypatch)
     assert depths == [depth] * 3
 
 
-def test_one_run_reads_so_many_and_no_more(box, monkeypatch):
+def test_one_run_reads_a_limited_number(box, monkeypatch):
     monkeypatch.setattr(mailboxes, "MAX_MESSAGES", 2)
     box.put(*[answer("x@paperboy.example", Message_ID=f"<{number}@x>") for number in range(3)])
     assert [empty(box)["useless"] for _ in range(3)] == [2, 1, 0]
 
 
-def test_a_message_at_which_the_time_is_over_stays_in_the_mailbox(box, letter, monkeypatch):
+def test_message_stays_in_the_mailbox_after_a_timeout(box, letter, monkeypatch):
     """Else it would be taken for one that can't be read."""
 
-    def too_late(*_):
-        raise SoftTimeLimitExceeded
-
+    too_late = Mock(side_effect=SoftTimeLimitExceeded)
     usual = signal.signal(signal.SIGUSR1, too_late)  # As Celery has it.
     box.put(report(address_of(letter)))
     monkeypatch.setattr(process, "record", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
@@ -228,7 +216,7 @@ def test_a_message_at_which_the_time_is_over_stays_in_the_mailbox(box, letter, m
     assert len(box.left()) == 1
 
 
-def test_a_mailbox_that_is_away_is_logged_without_its_password(settings, caplog):
+def test_unreachable_mailbox_is_logged_without_its_password(settings, caplog):
     settings.BOUNCE_MAILBOX = ""
     tasks.read_what_came_back()
     assert not caplog.records
@@ -240,7 +228,7 @@ def test_a_mailbox_that_is_away_is_logged_without_its_password(settings, caplog)
 
 @pytest.fixture
 def imap():
-    with closing(ImapServer()) as server:
+    with ImapServer() as server:
         yield server
 
 
@@ -249,7 +237,7 @@ def url_of(server):
     return f"imap://{user}:{password}@127.0.0.1:{server.port}/INBOX"
 
 
-def test_an_imap_server_that_makes_no_folder_is_reported(imap):
+def test_imap_server_refusing_a_folder_is_reported(imap):
     box = mailboxes.mailbox_for(url_of(imap))
     imap.may_create, imap.folders["INBOX"] = False, {7: answer("x@paperboy.example")}
     with pytest.raises(mailboxes.MailboxError, match="create a folder Useless"):
@@ -268,7 +256,7 @@ ACCOUNTS = [
 
 
 @pytest.mark.parametrize(("account", "offers_plain", "is_ours", "trouble"), ACCOUNTS)
-def test_an_imap_server_gets_any_account_it_takes(imap, account, offers_plain, is_ours, trouble):
+def test_imap_login_works_with_any_accepted_account(imap, account, offers_plain, is_ours, trouble):
     imap.account, imap.offers_plain = account, offers_plain
     box = mailboxes.mailbox_for(url_of(imap))
     if not is_ours:
@@ -280,7 +268,7 @@ def test_an_imap_server_gets_any_account_it_takes(imap, account, offers_plain, i
     assert "esame" not in str(error and error.value) + repr(box)
 
 
-def test_a_maildir_is_looked_at_in_both_of_its_folders(tmp_path, letter):
+def test_maildir_is_read_in_new_and_cur(tmp_path, letter):
     box = OfMaildir(tmp_path)
     box.put(report(address_of(letter)))
     (file,) = (box.path / "new").iterdir()
@@ -288,13 +276,13 @@ def test_a_maildir_is_looked_at_in_both_of_its_folders(tmp_path, letter):
     assert empty(box) == Counter(recorded=1)
 
 
-def test_a_mailbox_that_cannot_be_read_is_named_with_the_reason(settings):
+def test_unreadable_mailbox_is_named_with_the_reason(settings):
     settings.BOUNCE_MAILBOX = "maildir:/no/such"
     with pytest.raises(CommandError, match="Not recorded: /no/such: No such file or directory"):
         call_command("inbound", "--mailbox")
 
 
-def test_an_mbox_that_another_program_holds_is_left_for_later(tmp_path):
+def test_locked_mbox_is_left_for_later(tmp_path):
     box = OfMbox(tmp_path)
     with closing(mailbox.mbox(box.path)) as other:
         other.lock()
@@ -302,7 +290,7 @@ def test_an_mbox_that_another_program_holds_is_left_for_later(tmp_path):
             empty(box)
 
 
-def test_a_mailbox_that_can_be_none_is_refused():
+def test_invalid_mailbox_url_is_refused():
     for url in (
         *("maildir:relative/path", "mbox:", "pop3://a:b@c/", "imaps://host/INBOX"),
         "imaps://user:password@host/%C3%9Cnread",
@@ -320,17 +308,15 @@ def doctor_on_mailboxes():
     return next((one.grade, one.text) for one in doctor.examine(NOW) if one.name == "bounces")
 
 
-def test_the_doctor_asks_who_reads_what_comes_back(settings, letter, tmp_path, data_dir):
+def test_doctor_reports_how_bounces_are_read(settings, letter, tmp_path, data_dir):
     assert doctor_on_mailboxes()[0] == "ok"  # In the outbox, nothing comes back.
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
     grade, said = doctor_on_mailboxes()
     assert grade == "note"
     assert "pipe this address into `manage.py inbound`, or set BOUNCE_MAILBOX" in said
     inbound.receive(report(address_of(letter)), NOW)
-    assert doctor_on_mailboxes() == (
-        "ok",
-        "sent to digest@paperboy.example, the last on 2026-06-01",
-    )
+    grade, said = doctor_on_mailboxes()
+    assert (grade, said) == ("ok", "sent to digest@paperboy.example, the last on 2026-06-01")
     settings.BOUNCE_MAILBOX = f"maildir:{tmp_path}/none"
     grade, said = doctor_on_mailboxes()
     assert grade == "wrong"
@@ -344,7 +330,7 @@ def test_the_doctor_asks_who_reads_what_comes_back(settings, letter, tmp_path, d
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_locked_subscriber_does_not_stop_the_processing_of_other_messages(tmp_path):
+def test_locked_subscriber_does_not_delay_other_messages(tmp_path):
     box = OfMaildir(tmp_path)
     held, other = make.subscriber(), make.subscriber()
     for subscriber in (held, other):

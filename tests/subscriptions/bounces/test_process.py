@@ -14,8 +14,13 @@ from tests.factories import make, returned_mail
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, NOW
 from tests.factories.returned_mail import address_of, answer, complaint, group, report
 from tests.helpers.threads import uncommitted
-from tests.subscriptions.bounces import receiving
-from tests.subscriptions.bounces.receiving import receive, state_of
+from tests.subscriptions.bounces.receiving import (
+    bounce_softly,
+    letters_of_days,
+    make_suppressed,
+    receive,
+    state_of,
+)
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +35,7 @@ def forged(address):
 
 
 @pytest.mark.parametrize("delimiter", "+-")
-def test_a_forged_or_old_address_changes_nothing(settings, subscriber, delimiter):
+def test_forged_or_expired_address_changes_nothing(settings, subscriber, delimiter):
     settings.RECIPIENT_DELIMITER = delimiter
     letter = returned_mail.letter(subscriber)
     for address, days in [(forged(address_of(letter)), 0), (address_of(letter), 16)]:
@@ -40,7 +45,7 @@ def test_a_forged_or_old_address_changes_nothing(settings, subscriber, delimiter
     assert not LetterFact.objects.exists()
 
 
-def test_a_letter_of_long_ago_does_not_come_back_by_its_name_either(settings, subscriber, letter):
+def test_old_letter_is_not_identified_by_its_message_id(settings, subscriber, letter):
     settings.RECIPIENT_DELIMITER = ""
     mime = report("bounces@x.example", message_id=letter.message_id)
     assert receive(mime, now=NOW + 30 * DAY) == "useless"
@@ -51,17 +56,17 @@ OTHER_IDS = ["", "<x@y>", "<digest.2026-13-45.0123456789abcdef0123456789abcdef@p
 
 
 @pytest.mark.parametrize("message_id", OTHER_IDS)
-def test_a_letter_of_somebody_else_is_none_of_ours(subscriber, letter, message_id):
+def test_foreign_message_id_matches_no_letter(subscriber, letter, message_id):
     assert receive(report("someone@paperboy.example", message_id=message_id)) == "useless"
 
 
-def test_a_key_that_was_ours_is_believed(settings, subscriber, letter):
+def test_address_signed_with_a_former_key_is_accepted(settings, subscriber, letter):
     address = address_of(letter)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", [settings.SECRET_KEY]
     assert receive(report(address)) == "recorded"
 
 
-def test_messages_of_people_and_automatic_replies_change_nothing(subscriber, letter):
+def test_replies_and_automatic_answers_change_nothing(subscriber, letter):
     for headers in (
         {"Auto_Submitted": "auto-replied"},
         {"Auto_Submitted": "Auto-Generated; why"},
@@ -80,7 +85,7 @@ def test_messages_of_people_and_automatic_replies_change_nothing(subscriber, let
 
 
 @pytest.mark.parametrize("is_complaint", [False, True])
-def test_the_same_report_again_changes_nothing(subscriber, letter, is_complaint):
+def test_repeated_report_changes_nothing(subscriber, letter, is_complaint):
     mime = report(address_of(letter))
     if is_complaint:
         mime = complaint("feedback@paperboy.example", message_id=letter.message_id)
@@ -109,7 +114,7 @@ def report_lost(settings, subscriber):
     return lost.message_id
 
 
-def test_a_report_on_an_unknown_letter_waits_for_it(settings, subscriber):
+def test_report_on_an_unknown_letter_waits_for_it(settings, subscriber):
     """As after a restored backup, until reconcile has found the lost letters."""
     message_id = report_lost(settings, subscriber)
     assert state_of(subscriber) == "written to"
@@ -121,7 +126,7 @@ def test_a_report_on_an_unknown_letter_waits_for_it(settings, subscriber):
     assert found.facts.get().message_id == ""
 
 
-def test_two_matches_of_one_letter_act_once(settings, subscriber, monkeypatch):
+def test_concurrent_matches_of_one_letter_act_once(settings, subscriber, monkeypatch):
     report_lost(settings, subscriber)
     named = process.letter_named
 
@@ -139,7 +144,7 @@ def test_two_matches_of_one_letter_act_once(settings, subscriber, monkeypatch):
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("what", ["readers", "letters"])
-def test_locked_rows_are_not_waited_for_and_delay_no_other_fact(settings, what):
+def test_locked_rows_delay_no_other_fact(settings, what):
     subscribers = [make.subscriber() for _ in range(3)]
     for one in subscribers:
         report_lost(settings, one)
@@ -161,9 +166,7 @@ def test_locked_rows_are_not_waited_for_and_delay_no_other_fact(settings, what):
     assert [state_of(one) for one in held] == ["bounced", "bounced"]
 
 
-def test_what_else_is_wrong_with_the_database_is_no_row_that_is_held(
-    settings, subscriber, monkeypatch
-):
+def test_database_error_is_not_taken_for_a_lock(settings, subscriber, monkeypatch):
     report_lost(settings, subscriber)
 
     def away(*args):
@@ -175,18 +178,18 @@ def test_what_else_is_wrong_with_the_database_is_no_row_that_is_held(
 
 
 @pytest.mark.parametrize("off", [-DAY, 6 * DAY])
-def test_a_letter_is_found_though_it_was_not_written_on_the_day_of_its_name(letter, off):
+def test_letter_is_found_days_off_its_message_id(letter, off):
     Letter.objects.update(created_at=message_ids.day_of(letter.message_id) + off)
     assert process.letter_named(letter.message_id) == letter
 
 
-def test_a_fact_of_no_letter_is_forgotten(settings, subscriber):
+def test_unmatched_fact_is_deleted_after_weeks(settings, subscriber):
     report_lost(settings, subscriber)
     process.match_again(NOW + 40 * DAY)
     assert not LetterFact.objects.exists()
 
 
-def test_no_more_than_so_many_unknown_letters_are_remembered(settings, letter, monkeypatch):
+def test_unmatched_facts_are_limited(settings, letter, monkeypatch):
     monkeypatch.setattr(process, "MAX_UNMATCHED", 2)
     settings.RECIPIENT_DELIMITER = ""
     for number in range(4):
@@ -197,7 +200,7 @@ def test_no_more_than_so_many_unknown_letters_are_remembered(settings, letter, m
     assert receive(report("bounces@x.example", message_id=letter.message_id)) == "recorded"
 
 
-def test_a_number_that_is_another_letters_by_now_is_not_believed(subscriber, letter):
+def test_reused_letter_number_is_not_matched(subscriber, letter):
     """After a restored backup, numbers are given anew."""
     other = returned_mail.letter(make.subscriber("other@example.org"))
     receive(report(address_of(other), message_id=letter.message_id))
@@ -205,7 +208,7 @@ def test_a_number_that_is_another_letters_by_now_is_not_believed(subscriber, let
     assert not other.facts.exists()
 
 
-def test_old_facts_all_go_with_the_events(letter, settings, monkeypatch):
+def test_facts_are_purged_with_the_events(letter, settings, monkeypatch):
     monkeypatch.setattr(retention, "EVENT_BATCH", 2)
     for number in range(5):
         LetterFact.objects.create(letter=letter, kind="delayed", noted_at=NOW, key=f"{number}")
@@ -219,58 +222,55 @@ def test_old_facts_all_go_with_the_events(letter, settings, monkeypatch):
 # ---- How many letters in a row may come back softly before no more are sent
 
 
-def test_a_letter_that_never_left_ends_no_row(subscriber):
+def test_letter_that_never_left_does_not_end_a_row(subscriber):
     """It passed the final check, and was refused at the dot."""
-    letters = receiving.letters_of_days(subscriber, 6)
+    letters = letters_of_days(subscriber, 6)
     Letter.objects.filter(pk=letters.pop(3).pk).update(state="failed", reason="refused: 554")
-    receiving.bounce_softly(letters)
-    assert receiving.state_of(subscriber) == "bounced"
+    bounce_softly(letters)
+    assert state_of(subscriber) == "bounced"
 
 
-def test_a_letter_that_came_back_counts_though_nobody_knows_when_it_left(subscriber, letter):
+def test_bounce_counts_when_the_sending_time_is_unknown(subscriber, letter):
     """As one that was found by reconcile."""
     Letter.objects.update(left_at=None)
-    assert receiving.receive(report(address_of(letter))) == "recorded"
-    assert receiving.state_of(subscriber) == "bounced"
+    assert receive(report(address_of(letter))) == "recorded"
+    assert state_of(subscriber) == "bounced"
 
 
 @pytest.mark.parametrize("place", [2, 5])
-def test_a_letter_that_surely_arrived_ends_the_row(subscriber, place):
+def test_delivered_letter_ends_a_row_of_bounces(subscriber, place):
     """Also one that had come back before, or a newer one."""
-    letters = receiving.letters_of_days(subscriber, 6)
-    receiving.receive(report(address_of(letters[place]), group("delivered", "2.1.5")))
-    receiving.bounce_softly(letters[:5])
-    assert receiving.state_of(subscriber) == "written to"
+    letters = letters_of_days(subscriber, 6)
+    receive(report(address_of(letters[place]), group("delivered", "2.1.5")))
+    bounce_softly(letters[:5])
+    assert state_of(subscriber) == "written to"
 
 
 @pytest.mark.parametrize(("own", "state"), [(4, "written to"), (5, "bounced")])
-def test_letters_to_another_address_are_no_part_of_a_row(subscriber, own, state):
-    letters = receiving.letters_of_days(subscriber, own)
+def test_letters_to_another_address_are_not_counted(subscriber, own, state):
+    letters = letters_of_days(subscriber, own)
     elsewhere = returned_mail.letter(subscriber, left_at=NOW - 2 * DAY, kind="move", to="you@x.org")
     if own < 5:
-        receiving.bounce_softly([elsewhere])
-    receiving.bounce_softly(letters)
-    assert receiving.state_of(subscriber) == state
+        bounce_softly([elsewhere])
+    bounce_softly(letters)
+    assert state_of(subscriber) == state
     assert not Seal.objects.exists()
 
 
-def test_letters_of_others_or_of_long_ago_are_not_counted(subscriber):
+def test_letters_of_other_subscribers_or_weeks_are_not_counted(subscriber):
     other = make.subscriber("other@example.org")
-    receiving.bounce_softly(receiving.letters_of_days(other, 4))
-    receiving.bounce_softly(
-        receiving.letters_of_days(subscriber, 3, NOW - 15 * DAY)
-        + receiving.letters_of_days(subscriber, 3)
-    )
-    assert receiving.state_of(subscriber) == receiving.state_of(other) == "written to"
+    bounce_softly(letters_of_days(other, 4))
+    bounce_softly(letters_of_days(subscriber, 3, NOW - 15 * DAY) + letters_of_days(subscriber, 3))
+    assert state_of(subscriber) == state_of(other) == "written to"
 
 
-def test_letters_from_before_the_address_was_lifted_do_not_count(subscriber):
-    letters = receiving.letters_of_days(subscriber, 5)
-    receiving.bounce_softly(letters[:4])
+def test_letters_from_before_unblocking_are_not_counted(subscriber):
+    letters = letters_of_days(subscriber, 5)
+    bounce_softly(letters[:4])
     subscriber.lifted_at = letters[4].left_at
     subscriber.save()
-    receiving.bounce_softly(letters[4:])
-    assert receiving.state_of(subscriber) == "written to"
+    bounce_softly(letters[4:])
+    assert state_of(subscriber) == "written to"
 
 
 ROWS = [
@@ -282,10 +282,10 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("count", "came_back", "state"), ROWS)
-def test_which_letters_make_a_row(subscriber, count, came_back, state):
-    letters = receiving.letters_of_days(subscriber, count)
-    receiving.bounce_softly([letters[place] for place in came_back])
-    assert receiving.state_of(subscriber) == state
+def test_consecutive_soft_bounces_suppress_the_address(subscriber, count, came_back, state):
+    letters = letters_of_days(subscriber, count)
+    bounce_softly([letters[place] for place in came_back])
+    assert state_of(subscriber) == state
     if state == "bounced":
         assert subscriber.suppressed_reason.startswith("5 letters in a row came back: 550 4.2.2")
 
@@ -293,32 +293,32 @@ def test_which_letters_make_a_row(subscriber, count, came_back, state):
 # ---- Letters that were reported as unwanted
 
 
-def test_a_complaint_is_known_by_the_letters_return_path(subscriber, letter):
+def test_complaint_is_matched_by_the_return_path(subscriber, letter):
     """Providers take out whatever may name a subscriber, the Message-ID at times among it."""
-    receiving.receive(complaint("feedback@paperboy.example", return_path=address_of(letter)))
-    assert receiving.state_of(subscriber) == "complained"
+    receive(complaint("feedback@paperboy.example", return_path=address_of(letter)))
+    assert state_of(subscriber) == "complained"
 
 
 def test_complaint_of_hotmail_without_a_report_suppresses(subscriber, letter):
     mime = complaint("feedback@paperboy.example", message_id=letter.message_id)
     mime = mime.replace(b"message/feedback-report", b"text/plain")
-    assert receiving.receive(mime) == "useless"
+    assert receive(mime) == "useless"
     mime = mime.replace(
         b"Return-Path:", b"X-HmXmrOriginalRecipient: reader@example.org\nReturn-Path:"
     )
-    assert receiving.receive(mime) == "recorded"
-    assert receiving.state_of(subscriber) == "complained"
+    assert receive(mime) == "recorded"
+    assert state_of(subscriber) == "complained"
 
 
-def test_a_complaint_outweighs_that_letters_came_back(subscriber, letter):
-    receiving.make_suppressed(subscriber)
-    receiving.receive(complaint("feedback@paperboy.example", message_id=letter.message_id))
-    assert receiving.state_of(subscriber) == "complained"
+def test_complaint_replaces_a_bounce(subscriber, letter):
+    make_suppressed(subscriber)
+    receive(complaint("feedback@paperboy.example", message_id=letter.message_id))
+    assert state_of(subscriber) == "complained"
     assert not subscriber.can_confirm_address(NOW + 9 * DAY)
 
 
 @pytest.mark.parametrize(("status", "by"), [("", "complained"), ("5.1.1", "bounced")])
-def test_a_report_from_the_former_mailbox_suppresses_nobody(subscriber, letter, status, by):
+def test_report_from_the_former_mailbox_suppresses_nobody(subscriber, letter, status, by):
     change_address.request(subscriber, "new@example.org", now=NOW + HOUR)
     for side in ("old", "new"):
         change_address.approve(subscriber, side, NOW + HOUR, source=CONSENT_SOURCE, now=NOW + HOUR)
@@ -327,8 +327,8 @@ def test_a_report_from_the_former_mailbox_suppresses_nobody(subscriber, letter, 
     def tell(one):
         feedback = complaint("feedback@paperboy.example", message_id=one.message_id)
         bounce = report(address_of(one), group(status=status))
-        assert receiving.receive(bounce if status else feedback, now=NOW + DAY + HOUR) == "recorded"
-        return receiving.state_of(subscriber)
+        assert receive(bounce if status else feedback, now=NOW + DAY + HOUR) == "recorded"
+        return state_of(subscriber)
 
     assert tell(letter) == "written to"
     assert tell(to_the_new_one) == by
@@ -336,38 +336,36 @@ def test_a_report_from_the_former_mailbox_suppresses_nobody(subscriber, letter, 
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_complaint_is_not_replaced_by_a_bounce_that_comes_in_the_same_moment(subscriber, letter):
+def test_complaint_is_not_replaced_by_a_simultaneous_bounce(subscriber, letter):
     thread, commit = uncommitted(lambda: suppress.after_complaint(subscriber.pk, "abuse", NOW))
     threading.Timer(0.5, commit.set).start()
-    assert receiving.receive(report(address_of(letter))) == "recorded"
+    assert receive(report(address_of(letter))) == "recorded"
     thread.join(30)
-    assert receiving.state_of(subscriber) == "complained"
+    assert state_of(subscriber) == "complained"
 
 
 @pytest.mark.parametrize(("by", "status"), [("complained", "5.1.1"), ("operator", "4.2.2")])
-def test_what_comes_back_later_makes_nobody_an_address_that_may_be_tried_again(
-    subscriber, by, status
-):
+def test_later_bounce_does_not_replace_a_complaint_or_block(subscriber, by, status):
     """Who complained, or was left out by the operator, would be asked again by a sign-up."""
-    letters = receiving.letters_of_days(subscriber, suppress.MAX_BOUNCES_IN_A_ROW)
+    letters = letters_of_days(subscriber, suppress.MAX_BOUNCES_IN_A_ROW)
     subscriber.suppressed_at, subscriber.suppressed_by = NOW, by
     subscriber.save()
-    receiving.bounce_softly(letters, status)
+    bounce_softly(letters, status)
     suppress.after_rejection(subscriber.pk, subscriber.email, "550 5.1.1 no such user", NOW + HOUR)
-    assert receiving.state_of(subscriber) == by
+    assert state_of(subscriber) == by
     assert subscriber.suppressed_at == NOW
 
 
-def test_a_complaint_from_an_erased_address_makes_no_suppression_entry(subscriber):
+def test_complaint_from_an_erased_address_makes_no_suppression_entry(subscriber):
     elsewhere = returned_mail.letter(subscriber, kind="move", to=Letter.FORGOTTEN_ADDRESS)
-    receiving.receive(complaint("feedback@paperboy.example", message_id=elsewhere.message_id))
+    receive(complaint("feedback@paperboy.example", message_id=elsewhere.message_id))
     assert elsewhere.facts.get().kind == "complained"
     assert not Seal.objects.exists()
-    assert receiving.state_of(subscriber) == "written to"
+    assert state_of(subscriber) == "written to"
 
 
 def test_other_feedback_is_no_complaint(subscriber, letter):
     for kind in ("not-spam", "auth-failure", "virus", ""):
         mime = complaint("feedback@paperboy.example", kind=kind, message_id=letter.message_id)
-        assert receiving.receive(mime) == "useless"
-    assert receiving.state_of(subscriber) == "written to"
+        assert receive(mime) == "useless"
+    assert state_of(subscriber) == "written to"

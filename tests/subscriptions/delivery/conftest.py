@@ -13,7 +13,6 @@ def server(settings):
     with MailServer() as server:
         settings.EMAIL_URL = server.url
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

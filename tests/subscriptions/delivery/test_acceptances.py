@@ -37,7 +37,7 @@ CUTS = [("reader", "accepted"), ("450-dot", "planned"), ("550-dot", "failed")]
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("name", "state"), CUTS)
-def test_an_answer_outlives_a_cut_of_the_database(server, composed, monkeypatch, name, state):
+def test_answer_is_recorded_after_a_database_cut(server, composed, monkeypatch, name, state):
     monkeypatch.setattr(batcher, "RETRY_SECONDS", 0)
     letter = steps.letter_to(f"{name}@example.org")
     server.before_dot_reply = cut_the_database()
@@ -48,7 +48,7 @@ def test_an_answer_outlives_a_cut_of_the_database(server, composed, monkeypatch,
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_record_that_is_cut_halfway_is_written_again_as_a_whole(server, composed, monkeypatch):
+def test_record_cut_halfway_is_repeated_as_a_whole(server, composed, monkeypatch):
     monkeypatch.setattr(batcher, "RETRY_SECONDS", 0)
     letter = steps.letter_to("550-dot@example.org")
     cuts = [cut_the_database()]
@@ -62,7 +62,9 @@ def test_a_record_that_is_cut_halfway_is_written_again_as_a_whole(server, compos
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("has_journal", [True, False])
-def test_acceptances_are_journalled(server, composed, monkeypatch, caplog, data_dir, has_journal):
+def test_unrecorded_acceptance_is_journalled_or_resent_unchanged(
+    server, composed, monkeypatch, caplog, data_dir, has_journal
+):
     """Without the journal, it is repeated with the same bytes."""
     monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
     letter = steps.letter_to()
@@ -91,7 +93,7 @@ def accept_late(letter, now):
     sweep.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", now)
 
 
-def test_an_acceptance_is_recorded_once_though_the_database_lost_its_answer(composed):
+def test_acceptance_is_recorded_once_when_written_again(composed):
     """The commit arrives, its confirmation doesn't: so the record is written again."""
     letter = steps.past_the_final_check()
     transitions.accept([letter], ["250 kept"], NOW)
@@ -100,7 +102,7 @@ def test_an_acceptance_is_recorded_once_though_the_database_lost_its_answer(comp
 
 
 @pytest.mark.parametrize("minutes", [15, 30])
-def test_an_acceptance_settles_a_letter_that_was_taken_for_lost(composed, minutes):
+def test_acceptance_settles_a_letter_taken_for_lost(composed, minutes):
     letter = steps.past_the_final_check()
     for minute in (15, minutes):  # Doubted; then waiting to be repeated.
         queue.sweep(NOW + minute * MINUTE)
@@ -112,7 +114,7 @@ def test_an_acceptance_settles_a_letter_that_was_taken_for_lost(composed, minute
 
 
 @pytest.mark.parametrize("is_past_the_final_check", [False, True])
-def test_a_late_acceptance_stops_the_repeat_only_before_its_dot(composed, is_past_the_final_check):
+def test_late_acceptance_stops_a_repeat_before_its_dot(composed, is_past_the_final_check):
     letter = steps.past_the_final_check()
     for minute in (15, 30):
         queue.sweep(NOW + minute * MINUTE)
@@ -155,7 +157,7 @@ def test_acceptances_of_lost_commits_are_not_sent_again(server, composed, lost):
 
 
 @pytest.mark.parametrize("state", ["planned", "uncertain"])
-def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
+def test_journal_is_read_before_a_letter_is_given_up(composed, state):
     letter = steps.past_the_final_check()
     Letter.objects.update(state=state, lease_until=None, next_try_at=NOW, repeats=1, closes_at=NOW)
     steps.note_in_a_dead_workers_journal(
@@ -165,7 +167,7 @@ def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
     assert make.fresh(letter).state == "accepted"
 
 
-def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):
+def test_acceptance_does_not_change_a_final_state(composed):
     letter = steps.past_the_final_check()
     for days in (1, 2):
         queue.sweep(NOW + days * DAY)
@@ -178,7 +180,7 @@ def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):
 # ---- What becomes of a letter by what the mail server says, or the outbox
 
 
-def test_a_letter_is_handed_over_once_and_its_bytes_are_dropped(server, composed):
+def test_letter_is_delivered_once_and_its_bytes_dropped(server, composed):
     letter = letter_to()
 
     assert queue.deliver(letter.pk, NOW) is True
@@ -192,7 +194,7 @@ def test_a_letter_is_handed_over_once_and_its_bytes_are_dropped(server, composed
     assert not Volley.objects.exists()
 
 
-def test_twenty_hints_at_once_deliver_one_letter(server, composed, transactional_db):
+def test_concurrent_deliveries_send_one_letter(server, composed, transactional_db):
     letter = letter_to()
 
     def deliver():
@@ -203,7 +205,7 @@ def test_twenty_hints_at_once_deliver_one_letter(server, composed, transactional
     assert Letter.objects.get().attempt == 1
 
 
-def test_a_server_that_is_busy_is_tried_again_later(server, composed):
+def test_letter_deferred_at_the_dot_is_tried_later(server, composed):
     letter = letter_to("450-dot@example.org")
     queue.deliver(letter.pk, NOW)
 
@@ -214,7 +216,7 @@ def test_a_server_that_is_busy_is_tried_again_later(server, composed):
     assert due(letter.next_try_at) == [letter.pk]
 
 
-def test_a_refused_letter_fails_with_the_servers_words_and_gives_its_papers_back(server, composed):
+def test_refused_letter_fails_and_releases_its_papers(server, composed):
     letter = letter_to("550-rcpt@example.org")
     queue.deliver(letter.pk, NOW)
 
@@ -232,7 +234,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("name", "at_mail", "is_over"), ANSWERS)
-def test_an_answer_about_a_recipient_ends_the_outage(server, composed, name, at_mail, is_over):
+def test_answer_about_a_recipient_closes_the_breaker(server, composed, name, at_mail, is_over):
     circuit_breaker.open("unreachable", "421 4.3.2 Going away", NOW)
     if at_mail:
         server.replies["mail"] = f"{at_mail}\r\n".encode()
@@ -241,7 +243,7 @@ def test_an_answer_about_a_recipient_ends_the_outage(server, composed, name, at_
     assert (not circuit_breaker.current().trouble) == is_over
 
 
-def test_the_outbox_has_a_file_of_the_very_bytes_and_no_drafts(composed, data_dir):
+def test_outbox_file_has_the_exact_bytes(composed, data_dir):
     letter = letter_to()
     queue.deliver(letter.pk, NOW)
     (file,) = (data_dir / "outbox").iterdir()
@@ -249,7 +251,7 @@ def test_the_outbox_has_a_file_of_the_very_bytes_and_no_drafts(composed, data_di
     assert b"\n" not in file.read_bytes().replace(b"\r\n", b"")
 
 
-def test_a_repeat_into_the_outbox_falls_on_the_same_file(composed, data_dir, settings):
+def test_repeat_overwrites_its_file_in_the_outbox(composed, data_dir, settings):
     settings.ORACLE = "none"  # The outbox would say that the letter is there.
     letter = letter_to()
     mime = b"Subject: Papers\r\n\r\nHello.\r\n"
@@ -265,7 +267,7 @@ def test_a_repeat_into_the_outbox_falls_on_the_same_file(composed, data_dir, set
     assert len(list((data_dir / "outbox").iterdir())) == 1
 
 
-def test_an_outbox_that_cannot_be_written_to_defers_the_letter_however_often(composed, data_dir):
+def test_unwritable_outbox_defers_the_letter_without_limit(composed, data_dir):
     in_the_way = data_dir / "outbox"
     in_the_way.write_text("no folder")
     letter = letter_to()

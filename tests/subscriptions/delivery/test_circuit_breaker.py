@@ -44,10 +44,12 @@ def command(capsys, *args, **options):
 # ---- The command
 
 
-def test_the_command_stops_all_sending_and_resumes_it(outbox, capsys):
+def test_command_stops_and_resumes_sending(outbox, capsys, clock):
     letter()
     sentence = "Sending was stopped on 1 June 2026 at 12:00 UTC by Ada."
     assert sentence in command(capsys, "stop", by="Ada")
+    clock.now = NOW + MINUTE
+    assert sentence in command(capsys, "stop", by="Grace")  # The first stop counts.
     rounds.deliver_due(lambda: NOW)
     assert outbox() == []
     assert "Sending is on." in command(capsys, "resume", by="Ada")
@@ -55,7 +57,7 @@ def test_the_command_stops_all_sending_and_resumes_it(outbox, capsys):
     assert len(outbox()) == 1
 
 
-def test_the_command_names_who_runs_it_where_nobody_else_is_named(capsys, monkeypatch):
+def test_command_names_its_user_by_default(capsys, monkeypatch):
     monkeypatch.setenv("LOGNAME", "postmaster")
     assert "by postmaster." in command(capsys, "stop")
     command(capsys, "resume")
@@ -65,13 +67,9 @@ def test_the_command_names_who_runs_it_where_nobody_else_is_named(capsys, monkey
     assert "by user 54321." in command(capsys, "stop")
 
 
-def test_to_stop_again_keeps_who_stopped_first_and_when(capsys, clock):
-    command(capsys, "stop", by="Ada")
-    clock.now = NOW + MINUTE
-    assert "at 12:00 UTC by Ada" in command(capsys, "stop", by="Grace")
-
-
-def test_the_command_alone_prints_the_state_and_changes_nothing(capsys, settings):
+def test_command_without_arguments_prints_the_state_only(capsys, settings):
+    letter(next_try_at=NOW + MINUTE)
+    assert "1 queued: the first is due on 1 June 2026 at 12:01 UTC" in command(capsys)
     letter()
     letter(next_try_at=NOW - 5 * MINUTE)
     letter(state="uncertain", next_try_at=NOW + 15 * MINUTE)
@@ -85,7 +83,7 @@ def test_the_command_alone_prints_the_state_and_changes_nothing(capsys, settings
     Provider.objects.create(name="yahoo", held_until=NOW, said="421 slower", counted_at=NOW)
     out = command(capsys)
     assert "Sending is on." in out
-    assert "2 queued: 2 due, the first since 11:55 UTC on 1 June 2026" in out
+    assert "3 queued: 2 due, the first since 11:55 UTC on 1 June 2026" in out
     assert "1 being composed: the first lease ends on 1 June 2026 at 12:14 UTC" in out
     assert "1 uncertain: the first is looked up on" in out
     assert "google: nothing until 12:01 UTC on 1 June 2026; 60 emails a minute" in out
@@ -96,14 +94,7 @@ def test_the_command_alone_prints_the_state_and_changes_nothing(capsys, settings
     assert not Sending.objects.exists()
 
 
-def test_due_letters_are_counted_apart_from_those_that_are_not_yet_due(capsys):
-    letter(next_try_at=NOW + MINUTE)
-    assert "1 queued: the first is due on 1 June 2026 at 12:01 UTC" in command(capsys)
-    letter()
-    assert "2 queued: 1 due, the first since 12:00 UTC" in command(capsys)
-
-
-def test_the_command_prints_why_the_breaker_opened_and_the_next_retry(capsys):
+def test_command_prints_why_the_breaker_opened_and_next_retry(capsys):
     circuit_breaker.open("unreachable", "no route.", NOW)
     due_at = circuit_breaker.current().retry_at
     assert status.sending_status(due_at).said.endswith("The next attempt is due.")
@@ -116,7 +107,7 @@ def test_the_command_prints_why_the_breaker_opened_and_the_next_retry(capsys):
 # ---- The panel
 
 
-def test_a_button_asks_on_a_page_before_it_stops_and_leads_back(panel, outbox):
+def test_stop_button_asks_on_a_page_and_returns(panel, outbox):
     letter()
     url = reverse("admin:subscriptions_sending_stop")
     response = panel.get(url)
@@ -136,7 +127,7 @@ def test_a_button_asks_on_a_page_before_it_stops_and_leads_back(panel, outbox):
     assert LogEntry.objects.get().get_change_message() == "Sending stopped."
 
 
-def test_a_button_that_the_script_opens_asks_in_a_dialog_and_another_resumes(panel, outbox):
+def test_resume_button_asks_in_a_dialog_with_htmx(panel, outbox):
     circuit_breaker.stop("Ada", NOW)
     letter()
     url, by_script = reverse("admin:subscriptions_sending_resume"), {"HX-Request": "true"}
@@ -148,7 +139,7 @@ def test_a_button_that_the_script_opens_asks_in_a_dialog_and_another_resumes(pan
     assert "Sending resumed." in text_of(panel.get(reverse(PAGE)))
 
 
-def test_who_may_only_look_has_no_buttons(client):
+def test_viewer_has_no_buttons(client):
     user = User.objects.create(username="other", is_staff=True)
     client.force_login(user)
     assert client.get(reverse(PAGE)).status_code == 403
@@ -162,7 +153,7 @@ def test_who_may_only_look_has_no_buttons(client):
     assert not Sending.objects.exists()
 
 
-def test_the_first_page_says_at_its_top_that_no_letters_leave(panel):
+def test_index_page_warns_that_sending_is_stopped(panel):
     assert "Resume sending" not in text_of(panel.get(reverse("admin:index")))
     circuit_breaker.open("tls", "certificate has expired", NOW)
     text = text_of(panel.get(reverse("admin:index")))
@@ -190,12 +181,12 @@ SAID = [
 
 
 @pytest.mark.parametrize(("state", "fields", "sentence"), SAID)
-def test_the_status_of_a_letter_says_plainly_what_happens(state, fields, sentence):
+def test_letter_status_describes_its_state(state, fields, sentence):
     moments = {"lease_until": NOW + MINUTE, "left_at": NOW, "ended_at": NOW}
     assert sentence in status.describe(letter(state=state, **moments | fields), NOW)
 
 
-def test_a_letters_page_says_what_happens(panel):
+def test_letter_page_describes_its_state(panel):
     again = {"attempt": 1, "next_try_at": NOW + MINUTE}
     claimed = {"state": "claimed", "lease_until": NOW + MINUTE}
     accepted = {"state": "accepted", "ended_at": NOW}
@@ -209,7 +200,7 @@ def test_a_letters_page_says_what_happens(panel):
         assert sentence in text_of(panel.get(url))
 
 
-def test_the_page_of_a_waiting_letter_says_what_it_waits_for():
+def test_waiting_letter_shows_what_it_waits_for():
     waiting = letter("reader@gmail.com", attempt=1, next_try_at=NOW + MINUTE)
     Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
     said = status.describe(waiting, NOW)
@@ -236,7 +227,7 @@ def found(what):
     return next((one.grade, one.text) for one in doctor.examine(NOW) if one.name == what)
 
 
-def test_the_doctor_says_how_to_resume():
+def test_doctor_says_how_to_resume():
     assert found("sending") == ("ok", "Sending is on.")
     circuit_breaker.stop("Ada", NOW)
     grade, said = found("sending")
@@ -249,7 +240,7 @@ def test_the_doctor_says_how_to_resume():
     assert "12:01 UTC. When it may go on, run" in said
 
 
-def test_the_doctor_names_the_delivery_lookup(settings, tmp_path):
+def test_doctor_names_the_delivery_lookup(settings, tmp_path):
     assert found("delivery lookup") == ("ok", "files in the outbox")
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
     grade, said = found("delivery lookup")
@@ -265,7 +256,7 @@ def test_the_doctor_names_the_delivery_lookup(settings, tmp_path):
     assert found("delivery lookup")[0] == "wrong"
 
 
-def test_the_doctor_looks_whether_the_journal_can_be_written(data_dir):
+def test_doctor_checks_that_the_journal_is_writable(data_dir):
     folder = data_dir / "journal"
     assert found("journal") == ("ok", f"{folder} will be created with the first email")
     assert not folder.exists()
@@ -278,7 +269,7 @@ def test_the_doctor_looks_whether_the_journal_can_be_written(data_dir):
     assert (grade, "NotADirectoryError" in said) == ("wrong", True)
 
 
-def test_the_one_try_after_a_trouble_is_one_workers_and_none_once_it_is_over():
+def test_probe_is_claimed_by_one_worker():
     for _ in range(3):  # Workers that meet it at once.
         circuit_breaker.open("auth", "535 5.7.8 no", NOW)
     assert circuit_breaker.current().failures == 1
@@ -291,7 +282,7 @@ def test_the_one_try_after_a_trouble_is_one_workers_and_none_once_it_is_over():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stop_is_kept_though_a_worker_meets_a_trouble_at_that_moment():
+def test_stop_is_kept_when_the_breaker_opens_concurrently():
     circuit_breaker.open("unreachable", "away", NOW)
     has_stopped = Event()
 
@@ -309,7 +300,7 @@ def test_a_stop_is_kept_though_a_worker_meets_a_trouble_at_that_moment():
     assert (circuit_breaker.is_stopped(), circuit_breaker.current().failures) == (True, 2)
 
 
-def test_a_server_that_is_away_is_called_an_error_when_it_stays_away(caplog):
+def test_persistent_outage_is_logged_as_an_error(caplog):
     now = NOW
     for _ in range(4):
         circuit_breaker.open("unreachable", "away", now)
@@ -317,7 +308,7 @@ def test_a_server_that_is_away_is_called_an_error_when_it_stays_away(caplog):
     assert [one.levelname for one in caplog.records] == ["WARNING", "WARNING", "ERROR", "ERROR"]
 
 
-def test_who_resumes_waits_for_no_breaker():
+def test_resuming_retries_without_waiting_for_the_breaker():
     circuit_breaker.open("auth", "535 5.7.8 no", NOW)
     circuit_breaker.resume("Ada", NOW)
     assert circuit_breaker.current().blocked_reason(NOW) == ""
@@ -325,7 +316,7 @@ def test_who_resumes_waits_for_no_breaker():
     assert circuit_breaker.claim_probe(NOW)
 
 
-def test_a_trouble_is_kept_in_short_and_no_address_kept_or_logged_with_it(caplog):
+def test_trouble_is_truncated_and_has_no_address(caplog):
     circuit_breaker.open("auth", "535 5.7.8 no such user <anna@example.org> " * 20, NOW)
     assert len(circuit_breaker.current().said) == 300
     assert "anna" not in circuit_breaker.current().said + caplog.text

@@ -44,14 +44,14 @@ def admitted(letters, now):
     return throttling.admit(letters, now, Counter())[0]
 
 
-def test_where_nobody_complains_there_is_nothing_to_count():
+def test_successes_create_no_provider_without_complaints():
     letters = ten_for()
     assert admitted(letters, NOW) == letters
     throttling.record_success(["reader@gmail.com"], NOW)
     assert not Provider.objects.exists()
 
 
-def test_a_provider_is_left_alone_for_longer_at_half_the_pace_each_time_it_complains():
+def test_each_complaint_doubles_the_hold_and_halves_the_pace():
     now, holds, paces = NOW, [], []
     for _ in range(60):
         until = slow_down(now)
@@ -62,7 +62,7 @@ def test_a_provider_is_left_alone_for_longer_at_half_the_pace_each_time_it_compl
     assert paces == [60, 30, 15, 7.5, 3.75, *[2] * 55]
 
 
-def test_complaints_of_one_rush_count_once_and_a_success_ends_their_row():
+def test_complaints_of_one_burst_count_once():
     until = slow_down()
     assert slow_down(NOW + SECOND) == until
     row = Provider.objects.get()
@@ -72,7 +72,7 @@ def test_complaints_of_one_rush_count_once_and_a_success_ends_their_row():
     assert slow_down(until + HOUR) == until + HOUR + MINUTE
 
 
-def test_a_provider_that_is_held_gets_nothing_and_the_others_all():
+def test_held_provider_gets_nothing_and_others_everything():
     until = slow_down()
     held, others = ten_for(), ten_for("example.org")
     assert throttling.admit(held + others, NOW + SECOND, Counter()) == (others, held)
@@ -82,7 +82,7 @@ def test_a_provider_that_is_held_gets_nothing_and_the_others_all():
     assert moments[-1] == until + 10 * SECOND  # Each has a turn of its own, at sixty a minute.
 
 
-def test_after_the_hold_it_gets_a_minutes_worth_at_most():
+def test_at_most_one_minutes_letters_follow_a_hold():
     """As rounds may come no more often than once a minute."""
     until = slow_down()
     letters = ten_for(count=80)
@@ -93,7 +93,7 @@ def test_after_the_hold_it_gets_a_minutes_worth_at_most():
     assert len(admitted(letters, until + HOUR)) == 0
 
 
-def test_what_it_would_have_taken_before_the_hold_is_forgotten(settings):
+def test_allowance_from_before_a_hold_is_dropped(settings):
     settings.PROVIDER_RATES = {"google": 600.0}
     admitted(ten_for(count=1), NOW)
     admitted(ten_for(count=1), NOW + MINUTE)
@@ -101,7 +101,7 @@ def test_what_it_would_have_taken_before_the_hold_is_forgotten(settings):
     assert len(admitted(ten_for(count=80), until + SECOND)) == 1
 
 
-def test_a_letter_that_waits_for_its_turn_is_looked_at_before_long():
+def test_held_letter_is_tried_within_five_minutes():
     """The pace may have risen by then."""
     until = slow_down()
     letters = ten_for(count=1_000)
@@ -109,7 +109,7 @@ def test_a_letter_that_waits_for_its_turn_is_looked_at_before_long():
     assert letters[-1].next_try_at == until + 5 * MINUTE
 
 
-def test_one_that_is_held_and_has_no_pace_puts_letters_off():
+def test_letters_are_postponed_by_a_hold_without_a_pace():
     Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
     (letter,) = letters = ten_for(count=1)
     assert admitted(letters, NOW) == []
@@ -117,7 +117,7 @@ def test_one_that_is_held_and_has_no_pace_puts_letters_off():
     assert len(admitted(ten_for(), NOW + MINUTE)) == 10
 
 
-def test_a_success_makes_it_half_as_fast_again_once_a_minute():
+def test_success_raises_the_pace_once_a_minute():
     until = slow_down()
     throttling.record_success(["reader@gmail.com"], until)  # Too early.
     assert Provider.objects.get().pace == 60
@@ -129,7 +129,7 @@ def test_a_success_makes_it_half_as_fast_again_once_a_minute():
     assert Provider.objects.get().pace == 135
 
 
-def test_one_that_takes_much_is_not_counted_any_longer():
+def test_fast_provider_is_no_longer_counted():
     now = slow_down()
     while Provider.objects.exists():
         now += MINUTE
@@ -140,13 +140,13 @@ def test_one_that_takes_much_is_not_counted_any_longer():
 
 
 @pytest.mark.parametrize("rate", [30.0, 600.0])
-def test_the_lower_of_both_wishes_counts(settings, rate):
+def test_lower_of_setting_and_learned_pace_counts(settings, rate):
     settings.PROVIDER_RATES = {"google": rate}
     slow_down()
     assert Provider.objects.get().limit() == min(rate, throttling.INITIAL_PACE)
 
 
-def test_a_clock_that_goes_back_gives_nothing_away_and_is_not_waited_for(settings):
+def test_clock_set_back_grants_nothing_and_does_not_block(settings):
     settings.PROVIDER_RATES = {"google": 60.0}
     letters = ten_for(count=30)
     admitted(letters, NOW)
@@ -154,7 +154,7 @@ def test_a_clock_that_goes_back_gives_nothing_away_and_is_not_waited_for(setting
     assert len(admitted(letters, NOW - HOUR + 5 * SECOND)) == 5
 
 
-def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):
+def test_rate_below_one_a_minute_admits_letters(settings):
     settings.PROVIDER_RATES = {"google": 0.5}
     letters = ten_for(count=3)
     assert len(admitted(letters, NOW)) == 1
@@ -165,7 +165,7 @@ def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):
 # ---- Addresses that are none
 
 
-def test_long_words_and_erased_subscribers_do_no_harm():
+def test_rejection_is_truncated_and_ignores_erased_subscribers():
     subscriber = make.subscriber()
     suppress.after_rejection(subscriber.pk, subscriber.email, "550 5.1.1 " + "no " * 500, NOW)
     assert len(Subscriber.objects.get().suppressed_reason) == 200
@@ -180,7 +180,7 @@ def letter_of(subscriber, kind="digest", day=TODAY, created_at=NOW):
     return Letter(subscriber=subscriber, kind=kind, day=day, created_at=created_at)
 
 
-def test_a_digests_name_depends_on_its_subscriber_and_day_alone():
+def test_digest_message_id_depends_on_subscriber_and_day():
     subscriber, other = make.subscriber(), make.subscriber()
     name = message_ids.for_letter(letter_of(subscriber))
     assert message_ids.for_letter(letter_of(subscriber, created_at=NOW + HOUR)) == name
@@ -197,7 +197,7 @@ def test_a_digests_name_depends_on_its_subscriber_and_day_alone():
     assert len({message_ids.for_letter(letter) for letter in letters}) == len(letters)
 
 
-def test_a_name_does_not_disclose_the_subscriber(settings):
+def test_message_id_does_not_reveal_the_subscriber(settings):
     subscriber = make.subscriber("someone@example.org")
     name = message_ids.for_letter(letter_of(subscriber))
     assert "someone" not in name
@@ -206,7 +206,7 @@ def test_a_name_does_not_disclose_the_subscriber(settings):
     assert message_ids.for_letter(letter_of(subscriber)) != name
 
 
-def test_what_a_provider_said_is_kept_in_short_and_without_addresses():
+def test_provider_reply_is_truncated_and_without_addresses():
     throttling.slow_down("example.org", "450 <reader@example.org>: " + "slower, " * 50, NOW)
     said = Provider.objects.get().said
     assert said.startswith("450 <…>: slower, ")
@@ -218,7 +218,7 @@ def test_what_a_provider_said_is_kept_in_short_and_without_addresses():
 
 @pytest.mark.parametrize("delimiter", "+-")
 @pytest.mark.parametrize("letter_id", [1, 0xABC, 2**63 - 1])
-def test_an_address_names_its_letter_within_smtps_limit(settings, letter_id, delimiter):
+def test_bounce_address_names_its_letter_within_64_octets(settings, letter_id, delimiter):
     """RFC 5321, 4.5.3.1.1: 64 octets before the @. Some servers change the case."""
     settings.RECIPIENT_DELIMITER = delimiter
     settings.BOUNCE_ADDRESS = "Returned <returned@bounces.example>"
@@ -230,7 +230,7 @@ def test_an_address_names_its_letter_within_smtps_limit(settings, letter_id, del
     assert verp.letter_id_of(address.upper(), NOW + DAY) == letter_id
 
 
-def test_an_address_can_not_be_made_up_from_another():
+def test_bounce_address_cannot_be_forged_from_another():
     local, _, domain = verp.envelope_sender("digest", 4711, NOW).partition("@")
     base, _, extension = local.partition("+")
     stamp, _, signature = extension.rpartition(".")
@@ -248,7 +248,7 @@ def test_an_address_can_not_be_made_up_from_another():
     assert [verp.letter_id_of(address, NOW) for address in forged] == [None] * len(forged)
 
 
-def test_an_old_address_or_one_of_another_key_names_no_letter(settings):
+def test_expired_or_foreign_bounce_address_names_no_letter(settings):
     address = verp.envelope_sender("digest", 4711, NOW)
     assert verp.letter_id_of(address, NOW + 14 * DAY) == 4711
     assert verp.letter_id_of(address, NOW + 16 * DAY) is None
@@ -256,7 +256,7 @@ def test_an_old_address_or_one_of_another_key_names_no_letter(settings):
     assert verp.letter_id_of(address, NOW) is None
 
 
-def test_without_a_delimiter_all_come_back_to_one_address(settings):
+def test_bounce_address_is_shared_without_a_delimiter(settings):
     settings.RECIPIENT_DELIMITER = ""
     settings.BOUNCE_ADDRESS = "returned@bounces.example"
     assert verp.envelope_sender("digest", 4711, NOW) == "returned@bounces.example"
@@ -264,7 +264,7 @@ def test_without_a_delimiter_all_come_back_to_one_address(settings):
 
 
 @pytest.mark.parametrize("address", ["nobody", "b" * 40 + "@bounces.example"])
-def test_an_address_that_nothing_can_come_back_to_is_refused_at_the_start(settings, address):
+def test_invalid_bounce_address_is_refused_at_start(settings, address):
     settings.BOUNCE_ADDRESS = address
     with pytest.raises(ImproperlyConfigured, match=r"BOUNCE_ADDRESS"):
         verp.check()

@@ -20,6 +20,7 @@ from subscriptions.delivery.transitions import zstd
 from subscriptions.models import Letter, Subscriber, Volley
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW, TODAY
+from tests.helpers.subscriber_pages import STATES
 from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.delivery import steps
 from tests.subscriptions.delivery.steps import due
@@ -37,7 +38,7 @@ def claimed_numbers(limit, **how):
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_workers_that_claim_at_once_wait_for_none_of_each_others_letters():
+def test_concurrent_claims_do_not_wait_for_each_other():
     letters = {steps.letter_to().pk, steps.letter_to("other@example.org").pk}
 
     def claim_one():
@@ -49,13 +50,13 @@ def test_workers_that_claim_at_once_wait_for_none_of_each_others_letters():
         assert at_once(claim_one) == [*(letters - {ours})]
 
 
-def test_letters_that_have_waited_longest_are_claimed_first():
+def test_longest_waiting_letters_are_claimed_first():
     tries = [(f"{minutes}@example.org", NOW - minutes * MINUTE) for minutes in (2, 3, 1)]
     two, three, one = [steps.letter_to(email, next_try_at=at).pk for email, at in tries]
     assert [claimed_numbers(1) for _ in range(3)] == [[three], [two], [one]]
 
 
-def test_letters_that_a_person_waits_for_are_claimed_before_digests_where_they_are_looked_for():
+def test_awaited_letters_are_claimed_before_digests():
     digests = [
         steps.letter_to(f"{number}@example.org", next_try_at=NOW - (3 - number) * MINUTE).pk
         for number in range(3)
@@ -68,7 +69,7 @@ def test_letters_that_a_person_waits_for_are_claimed_before_digests_where_they_a
     assert claimed_numbers(2) == [digests[2]]
 
 
-def test_no_more_are_claimed_than_asked_for_though_some_turn_out_not_to_be_wanted():
+def test_claim_skips_unwanted_letters_and_keeps_its_limit():
     unwanted = steps.letter_to("left@example.org", next_try_at=NOW - MINUTE)
     Subscriber.objects.update(unsubscribed_at=NOW)  # By nobody who calls their letters off.
     due = [steps.letter_to(f"{number}@example.org").pk for number in range(3)]
@@ -79,7 +80,7 @@ def test_no_more_are_claimed_than_asked_for_though_some_turn_out_not_to_be_wante
     assert (make.fresh(unwanted).state, unwanted.reason) == ("skipped", "unsubscribed")
 
 
-def test_one_claim_puts_off_so_many_letters_and_says_that_more_may_be_due(monkeypatch):
+def test_claim_postpones_a_limited_number_of_letters(monkeypatch):
     monkeypatch.setattr(transitions, "MAX_POSTPONED", 3)
     for number in range(6):
         steps.letter_to(f"reader-{number}@gmail.com")
@@ -90,7 +91,7 @@ def test_one_claim_puts_off_so_many_letters_and_says_that_more_may_be_due(monkey
     assert len(due(NOW)) == 2
 
 
-def test_letters_that_broke_again_and_again_are_claimed_with_no_others():
+def test_crash_suspects_are_claimed_alone():
     suspect = steps.letter_to(stumbles=transitions.SUSPECT_AFTER)
     well = steps.letter_to("well@example.org", stumbles=transitions.SUSPECT_AFTER - 1)
     assert claimed_numbers(5) == [well.pk]
@@ -98,7 +99,7 @@ def test_letters_that_broke_again_and_again_are_claimed_with_no_others():
     assert steps.claim(suspect) == suspect
 
 
-def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
+def test_worker_past_its_lease_sends_nothing(server, composed):
     letter = steps.letter_to()
     asleep = steps.claim(letter)
     assert not steps.pass_final_check(asleep, asleep.lease_until)
@@ -109,7 +110,7 @@ def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
     assert len(server.accepted) == 1
 
 
-def test_from_its_closing_on_a_letter_is_neither_claimed_nor_let_past_the_final_check():
+def test_closed_letter_is_neither_claimed_nor_checked():
     letter = steps.letter_to()
     assert steps.claim(letter, letter.closes_at) is None
     assert make.fresh(letter).state == "missed"
@@ -119,7 +120,7 @@ def test_from_its_closing_on_a_letter_is_neither_claimed_nor_let_past_the_final_
     assert make.fresh(other).state == "missed"
 
 
-def test_words_that_are_too_long_for_the_ledger_are_cut():
+def test_replies_are_truncated_to_the_column():
     words = "not now, " * 50
     letter, other = steps.letter_to(), steps.letter_to("other@example.org")
     transitions.release([steps.claim(letter)], NOW, words)
@@ -133,7 +134,7 @@ def test_words_that_are_too_long_for_the_ledger_are_cut():
     assert letter.last_reply == other.reason == words[:300]
 
 
-def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended():
+def test_bytes_are_dropped_once_the_letter_has_ended():
     letter = steps.past_the_final_check()
     hours = [NOW + timedelta(hours=hour) for hour in (2, 4)]
     transitions.put_back(letter, NOW, until=hours[1])
@@ -171,7 +172,7 @@ def test_damaged_bytes_are_neither_sent_nor_rewritten(server, composed, caplog, 
     assert Pick.objects.count() == 1
 
 
-def test_who_was_overtaken_gives_no_papers_back():
+def test_overtaken_worker_releases_no_papers():
     """The letter that another has claimed since may arrive with them."""
     letter = steps.letter_to()
     asleep = steps.claim(letter)
@@ -181,7 +182,7 @@ def test_who_was_overtaken_gives_no_papers_back():
     assert Pick.objects.count() == 1
 
 
-def test_letters_that_pass_the_final_check_together_have_each_their_own_bytes_again():
+def test_each_letter_of_a_volley_keeps_its_bytes():
     again = steps.past_the_final_check()
     first = transitions.frozen_bytes(again)
     later = NOW + 10 * MINUTE
@@ -200,7 +201,7 @@ def test_letters_that_pass_the_final_check_together_have_each_their_own_bytes_ag
 
 
 @pytest.mark.parametrize("minutes", [1, 300])
-def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longer(minutes):
+def test_longer_of_hold_and_back_off_counts(minutes):
     letter = steps.letter_to(attempt=3)  # The next wait is an hour.
     letter = steps.claim(letter)
     transitions.put_back(letter, NOW, until=NOW + minutes * MINUTE)
@@ -209,7 +210,7 @@ def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longe
     assert letter.next_try_at == max(own, NOW + minutes * MINUTE)
 
 
-def test_a_server_may_think_for_its_ten_minutes_however_late_the_final_check_was_passed(composed):
+def test_lease_is_extended_at_the_final_check(composed):
     assert steps.pass_final_check(steps.claim(steps.letter_to()), NOW + 14 * MINUTE)
 
     queue.sweep(NOW + 25 * MINUTE)
@@ -218,7 +219,7 @@ def test_a_server_may_think_for_its_ten_minutes_however_late_the_final_check_was
     assert Letter.objects.get().state == "uncertain"
 
 
-def test_whose_letter_was_claimed_by_another_leaves_it_alone_when_it_breaks(monkeypatch, caplog):
+def test_overtaken_worker_leaves_the_letter_on_an_error(monkeypatch, caplog):
     letter = steps.letter_to()
 
     def compose(composing, now):
@@ -232,7 +233,7 @@ def test_whose_letter_was_claimed_by_another_leaves_it_alone_when_it_breaks(monk
     assert (make.fresh(letter).state, letter.attempt, letter.stumbles) == ("claimed", 2, 1)
 
 
-def test_events_carry_their_attempt_and_their_own_moment(server, composed):
+def test_events_have_their_attempt_and_time(server, composed):
     letter = steps.letter_to("450-dot@example.org")
     slow = timedelta(milliseconds=50)
     server.before_dot_reply = lambda recipient: time.sleep(slow.total_seconds())
@@ -249,7 +250,7 @@ def test_events_carry_their_attempt_and_their_own_moment(server, composed):
 # ---- The clock by which workers agree on leases
 
 
-def test_the_clock_is_the_databases_and_goes_on_amid_a_transaction():
+def test_clock_is_the_databases_within_a_transaction():
     if connection.vendor != "postgresql":  # SQLite has no clock: ours is asked.
         assert database_now() == timezone.now()
         return
@@ -269,7 +270,7 @@ CHANGED = {
 }
 
 
-def test_no_index_knows_what_the_claim_and_the_final_check_change():
+def test_no_index_covers_columns_of_claim_and_final_check():
     """So PostgreSQL enters the changed row into none."""
     unique = [one for one in Letter._meta.constraints if isinstance(one, models.UniqueConstraint)]
     for index in [*Letter._meta.indexes, *unique]:
@@ -279,7 +280,7 @@ def test_no_index_knows_what_the_claim_and_the_final_check_change():
 
 
 @pytest.mark.django_db
-def test_a_claimed_letter_and_its_subscriber_are_as_the_models_say():
+def test_claimed_letter_equals_the_stored_row():
     digest_to("reader@example.org")
     with transaction.atomic():
         ((claimed,), _) = transitions.claim(NOW, 1)
@@ -302,7 +303,7 @@ UNWANTED += [({"paused_until": TODAY + DAY}, "paused"), ({"confirmed_at": None},
 
 
 @pytest.mark.parametrize(("fields", "reason"), UNWANTED)
-def test_the_final_check_looks_itself_whether_a_digest_is_still_wanted(fields, reason):
+def test_final_check_skips_unwanted_digests(fields, reason):
     """Whatever was changed, and whoever did it without calling their letters off."""
     letter = steps.claim(steps.letter_to())
     Subscriber.objects.update(**fields)
@@ -311,14 +312,8 @@ def test_the_final_check_looks_itself_whether_a_digest_is_still_wanted(fields, r
     assert not Pick.objects.exists()
 
 
-def test_which_letters_are_for_whom():
-    subscribers = {
-        "active": make.subscriber(),
-        "paused": make.subscriber(paused_until=TODAY + 9 * DAY),
-        "unsubscribed": make.subscriber(unsubscribed_at=NOW, next_due_at=None),
-        "pending": make.subscriber(confirmed=False),
-        "suppressed": make.subscriber(suppressed_at=NOW, suppressed_by="complained"),
-    }
+def test_letter_kinds_are_wanted_in_these_states():
+    subscribers = {state: make.subscriber(**fields) for state, fields in STATES.items()}
     for kind, wanted in {
         "digest": ["active"],
         "welcome": ["active"],
@@ -331,7 +326,7 @@ def test_which_letters_are_for_whom():
             assert why == ("" if state in wanted else state), (kind, state)
 
 
-def test_a_goodbye_does_not_pass_the_final_check_after_a_new_subscription():
+def test_goodbye_is_skipped_after_a_new_subscription():
     subscriber = make.subscriber()
     signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
     goodbye = steps.claim(Letter.objects.get(kind="goodbye"))
@@ -340,7 +335,7 @@ def test_a_goodbye_does_not_pass_the_final_check_after_a_new_subscription():
     assert (make.fresh(goodbye).state, goodbye.reason) == ("skipped", "the subscriber came back")
 
 
-def test_papers_of_a_letter_that_is_being_resent_stay_assigned_after_an_unsubscribe():
+def test_papers_of_a_resent_letter_stay_assigned_after_unsubscribing():
     letter = steps.past_the_final_check()
     for minute in (16, 32):
         queue.sweep(NOW + minute * MINUTE)
@@ -353,23 +348,22 @@ def test_papers_of_a_letter_that_is_being_resent_stay_assigned_after_an_unsubscr
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("leave", ["unsubscribe", "erase"])
-def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
+def test_leaving_during_a_claim_never_fails(server, composed, leave):
     """A race; on SQLite its orders are few, on PostgreSQL many."""
     came_of = []
     for number in range(4):
         letter = steps.letter_to(f"reader-{number}@example.org")
         subscriber = letter.subscriber
-        leaving = (
-            partial(erase.erase, subscriber, now=NOW)
-            if leave == "erase"
-            else partial(signup.unsubscribe, subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
-        )
+        leaving = partial(erase.erase, subscriber, now=NOW)
+        if leave == "unsubscribe":
+            who, about = subscriber.public_id, {"source": CONSENT_SOURCE, "now": NOW}
+            leaving = partial(signup.unsubscribe, who, **about)
         came_of += at_once(leaving, partial(queue.deliver, letter.pk, NOW))
     assert errors_of(came_of) == []
     assert not Letter.objects.filter(kind="digest", state__in=Letter.UNSENT).exists()
 
 
-def test_who_is_erased_while_the_server_reads_is_not_sent_the_dot(server, composed, monkeypatch):
+def test_erased_subscriber_is_not_sent_the_dot(server, composed, monkeypatch):
     letter = steps.letter_to()
     steps.before(
         monkeypatch, transitions, "final_check", lambda *_: erase.erase(letter.subscriber, now=NOW)

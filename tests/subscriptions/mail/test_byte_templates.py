@@ -7,7 +7,7 @@ from subscriptions.mail.byte_templates import HoleTemplate, html_line, line_slot
 from tests.factories.letter_data import material_of
 
 
-def test_a_hole_takes_only_what_was_made_for_one():
+def test_hole_takes_only_prepared_values():
     stencil = HoleTemplate.compile(f"<p>\n{line_slot('why')}\n</p>")
     assert b"".join(stencil.join({"why": html_line("<&>")})) == b"<p>\r\n&lt;&amp;&gt;\r\n</p>"
     for value in (b"<b>", "<b>", None):
@@ -17,7 +17,7 @@ def test_a_hole_takes_only_what_was_made_for_one():
         stencil.join({})
 
 
-def test_a_line_of_text_hangs_under_its_indent():
+def test_text_line_wraps_under_its_indent():
     stencil = HoleTemplate.compile(f"1. Title\n    {line_slot('reason')}\n")
     line = text_line("word " * 30, "    ")
     laid = b"".join(stencil.join({"reason": line})).decode()

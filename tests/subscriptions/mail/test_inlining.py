@@ -33,7 +33,7 @@ def test_template_has_rules_of_base_and_its_folder(load):
     assert template.source == styled.replace('%}">g', '%}" style="color:#1d4f91">g')
 
 
-def test_rules_of_an_email_are_inlined_and_those_of_the_head_kept(load):
+def test_rules_of_an_email_and_head_are_combined(load):
     template = load(
         "email/kind/body.html",
         """{% extends "email/base.html" %}

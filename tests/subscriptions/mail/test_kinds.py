@@ -12,26 +12,26 @@ PARTS = {"subject.txt": "text", "body.txt": "text", "body.html": "html"}
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_a_kind_has_rules_of_states_and_predicates(kind):
+def test_kind_has_rules_of_states_and_predicates(kind):
     assert set(KINDS[kind].states) <= set(STATES)
     assert KINDS[kind].states
     assert not KINDS[kind].condition or hasattr(Subscriber, KINDS[kind].condition)
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_a_kind_has_a_composer(kind):
+def test_kind_has_a_composer(kind):
     assert kind in hooks.composers
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_a_kind_has_an_example(kind):
+def test_kind_has_an_example(kind):
     examples = [*emails.NOTICES.values(), *emails.DIGESTS.values()]
     assert kind in [example[0] for example in examples]
 
 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("part", PARTS)
-def test_a_kind_has_its_templates(kind, part):
+def test_kind_has_its_templates(kind, part):
     if (kind, part) != ("digest", "subject.txt"):  # Its subject names papers: digest/wording.py.
         get_template(f"email/{kind}/{part}", using=PARTS[part])
 

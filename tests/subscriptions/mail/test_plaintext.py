@@ -25,7 +25,7 @@ SPOKEN = st.lists(WORDS, max_size=30).map(" ".join)
 @example("1" * 100 + ". y", "    ")
 @example("图" * 36 + "4. 我们", "    ")
 @example("word  12. " * 30, "    ")
-def test_no_line_begins_like_a_paper_that_is_none(said, indent):
+def test_wrapped_line_does_not_begin_like_a_paper(said, indent):
     lines = wrapped(f"{indent}Why: {said}").splitlines()
     assert not [line for line in lines if NUMBERED.match(line)]
     assert all(columns(line) <= COLUMNS for line in lines)
@@ -34,14 +34,14 @@ def test_no_line_begins_like_a_paper_that_is_none(said, indent):
 
 @given(SPOKEN)
 @example("x" * 69 + "4. y")
-def test_a_paper_has_its_number_once(title):
+def test_title_has_its_number_once(title):
     lines = wrapped(f"3. A {title}").splitlines()
     assert [line for line in lines if NUMBERED.match(line)] == lines[:1]
     assert lines[0].startswith("3. A")
 
 
 @given(SPOKEN)
-def test_an_abstract_that_begins_with_a_number_is_no_paper(said):
+def test_abstract_beginning_with_a_number_is_no_paper(said):
     lines = wrapped(f"Paper\n    4. {said}").splitlines()
     assert not [line for line in lines if NUMBERED.match(line)]
 
@@ -51,6 +51,6 @@ def marks(text):
     return re.sub(r"[\s().\[\]]", "", text)
 
 
-def test_every_character_that_takes_two_columns_is_counted_so():
+def test_wide_characters_count_as_two_columns():
     wide = [one for one in map(chr, range(0x110000)) if unicodedata.east_asian_width(one) in "WF"]
     assert columns("".join(wide)) == 2 * len(wide)

@@ -29,7 +29,7 @@ def preferences_of(subscriber):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_upgrade_moves_followers_and_keeps_the_stronger_stance(old, stays, monkeypatch, capsys):
+def test_upgrade_moves_followers_with_the_stronger_stance(old, stays, monkeypatch, capsys):
     monkeypatch.setattr(upgrade, "BATCH", 2)
     older = make.topic("Older", merged_into=stays)
     alone, muting = make.subscriber(topics=[old]), make.subscriber(muted=[old])
@@ -51,7 +51,7 @@ def test_an_upgrade_moves_followers_and_keeps_the_stronger_stance(old, stays, mo
         assert set(preferences_of(other)) == {("Stays", "mute", 1), ("bread", "follow", 1)}
 
 
-def test_an_old_slug_leads_to_the_topic_that_stays(client, old):
+def test_old_slug_redirects_to_the_merged_topic(client, old):
     for url in ("/topics/old/", "/topics/old/feed/"):
         response = client.get(url)
         assert (response.status_code, response.url) == (301, url.replace("old", "stays"))
@@ -62,7 +62,7 @@ def test_an_old_slug_leads_to_the_topic_that_stays(client, old):
     assert "no topic called" not in page
 
 
-def test_forms_with_an_old_slug_choose_the_topic_that_stays(old, stays):
+def test_forms_with_an_old_slug_choose_the_merged_topic(old, stays):
     form = SignUpForm({"email": "you@example.org", "topics": ["old", "stays"]})
     assert form.is_valid(), form.errors
     assert form.topic_selection().follow == [stays]
@@ -70,7 +70,7 @@ def test_forms_with_an_old_slug_choose_the_topic_that_stays(old, stays):
     assert form.is_valid(), form.errors
 
 
-def test_a_form_that_is_open_before_followers_move_loses_none(old):
+def test_form_opened_before_the_merge_keeps_followers(old):
     subscriber = make.subscriber(topics=[old])
     form = InterestsForm.showing(subscriber)
     assert form["topics"].value() == ["stays"]
@@ -80,7 +80,7 @@ def test_a_form_that_is_open_before_followers_move_loses_none(old):
     assert preferences_of(subscriber) == [("Stays", "follow", 1)]
 
 
-def test_who_confirms_after_a_merge_gets_what_they_asked_for_before(old):
+def test_request_from_before_the_merge_follows_the_merged_topic(old):
     subscriber = make.subscriber(unsubscribed_at=NOW)
     subscriber.asked_for = signup.SignUpRequest(TopicSelection([old])).to_json()
     subscriber.save()

@@ -99,7 +99,7 @@ def keys_of(subscriber):
 # ---- At each page
 
 
-def test_each_page_that_a_token_opens_is_tried_here():
+def test_every_token_page_is_tested_here():
     included = get_resolver().url_patterns
     patterns = [each for one in included for each in getattr(one, "url_patterns", [one])]
     with_token = {each.name for each in patterns if "<str:token>" in str(each.pattern)}
@@ -107,7 +107,7 @@ def test_each_page_that_a_token_opens_is_tried_here():
 
 
 @pytest.mark.parametrize("page", PAGE_PURPOSES)
-def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
+def test_token_from_before_the_change_opens_nothing(client, one, page):
     before = path(page, one)
     assert client.get(before).status_code == 200
     move(one)
@@ -128,7 +128,7 @@ def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
 
 
 @pytest.mark.parametrize("later", [timedelta(milliseconds=300), -DAY])
-def test_a_second_move_closes_the_keys_of_the_first_whatever_the_clocks_say(client, one, later):
+def test_second_change_closes_tokens_of_the_first(client, one, later):
     second = path("preferences", move(one))
     change_address.request(one, THIRD, now=NOW)
     for side in ("old", "new"):
@@ -138,7 +138,7 @@ def test_a_second_move_closes_the_keys_of_the_first_whatever_the_clocks_say(clie
     assert client.get(path("preferences", one)).status_code == 200
 
 
-def test_who_never_moved_and_a_wish_that_is_not_fulfilled_close_nothing(client, one):
+def test_unfinished_change_closes_no_token(client, one):
     before = [path(page, one) for page in PAGE_PURPOSES]
     change_address.request(one, NEW, now=NOW)
     change_address.approve(one, "old", NOW, source=CONSENT_SOURCE, now=NOW)
@@ -147,7 +147,7 @@ def test_who_never_moved_and_a_wish_that_is_not_fulfilled_close_nothing(client, 
     assert [path(page, one) for page in PAGE_PURPOSES] == before
 
 
-def test_all_links_of_a_subscribers_pages_open_after_a_change_of_address(client, one):
+def test_page_links_open_after_a_change_of_address(client, one):
     move(one)
     for page in PAGE_PURPOSES:
         for key in keys_in(client.get(path(page, one)).text):
@@ -156,7 +156,7 @@ def test_all_links_of_a_subscribers_pages_open_after_a_change_of_address(client,
     assert f"{path('me', one)}?day=" in client.get(path("history", one)).text
 
 
-def test_a_closed_feed_answers_programs_that_it_is_gone_and_where_to_look(client, one):
+def test_closed_feed_is_gone_and_names_the_preferences(client, one):
     before = path("reader-feed", one)
     known = client.get(before)
     entries = re.findall(r"<id>.*?</id>", known.text)
@@ -172,7 +172,7 @@ def test_a_closed_feed_answers_programs_that_it_is_gone_and_where_to_look(client
 # ---- Leaving
 
 
-def test_an_old_link_still_unsubscribes_and_discloses_nothing(client, outbox, clock, one):
+def test_former_unsubscribe_link_works_and_discloses_nothing(client, outbox, clock, one):
     leave = tokens.unsubscribe_url(one)
     move(one)
     since = client.get(tokens.unsubscribe_url(one)).text
@@ -207,9 +207,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize(("kind", "fields"), ASKED)
-def test_a_request_from_before_the_change_of_address_cannot_be_answered(
-    client, clock, one, kind, fields
-):
+def test_request_from_before_the_change_cannot_be_answered(client, clock, one, kind, fields):
     asked = tokens.answer_url(one, kind, MOVED_AT - 2 * MINUTE)
     move(one)
     Subscriber.objects.update(**fields)
@@ -220,7 +218,7 @@ def test_a_request_from_before_the_change_of_address_cannot_be_answered(
     assert everything() == held
 
 
-def test_an_older_request_is_closed_to_a_concurrent_answer(client, one, monkeypatch):
+def test_request_is_closed_to_a_concurrent_answer(client, one, monkeypatch):
     asked = tokens.answer_url(one, "confirm", NOW)
     confirm = signup.confirm
 
@@ -234,7 +232,7 @@ def test_an_older_request_is_closed_to_a_concurrent_answer(client, one, monkeypa
     check_closed(response, one)
 
 
-def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clock, one):
+def test_used_link_in_the_old_mailbox_leads_nowhere(client, clock, one):
     clock.now = MOVED_AT
     change_address.request(one, NEW, now=NOW)
     urls = {side: tokens.move_url(one, side, NOW) for side in ("old", "new")}
@@ -257,7 +255,7 @@ def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clo
         check_closed(client.get(url), one)
 
 
-def test_a_wish_that_was_asked_for_by_a_key_of_before_ends_with_the_move(client, one):
+def test_request_under_a_former_token_ends_with_the_change(client, one):
     """Whoever has the old mailbox asks for another address, while letters are under way."""
     change_address.request(one, "thief@example.org", now=NOW)
     move(one)
@@ -277,7 +275,7 @@ def planned():
     return subscriber
 
 
-def test_of_the_links_in_letters_only_those_in_the_new_mailbox_open(client, outbox, clock):
+def test_only_links_of_the_new_mailbox_open(client, outbox, clock):
     one = planned()
     rounds.deliver_due(lambda: NOW)
     change_address.request(one, NEW, now=NOW)
@@ -306,7 +304,7 @@ def test_of_the_links_in_letters_only_those_in_the_new_mailbox_open(client, outb
     assert broken(clock.now) == {}
 
 
-def test_a_letter_planned_before_a_move_is_composed_for_the_new_address(client, outbox):
+def test_letter_planned_before_the_change_has_new_links(client, outbox):
     one = planned()
     move(one)
     rounds.deliver_due(lambda: MOVED_AT)
@@ -317,7 +315,7 @@ def test_a_letter_planned_before_a_move_is_composed_for_the_new_address(client, 
     assert len(keys) == 5
 
 
-def test_links_of_a_letter_that_was_claimed_before_the_change_of_address_are_closed(client):
+def test_letter_claimed_before_the_change_has_closed_links(client):
     one = planned()
     (letter,), _ = transitions.claim(NOW, 1)
     written = rendering.render_letters([letter], NOW)

@@ -22,7 +22,7 @@ UNBROKEN = [
 
 
 @pytest.mark.parametrize(("language", "form", "said"), UNBROKEN)
-def test_no_line_ends_between_a_number_and_what_it_counts(language, form, said):
+def test_number_and_unit_have_a_no_break_space(language, form, said):
     moment = datetime(2026, 11, 27, 7, tzinfo=UTC)
     page = engines["html"].from_string("{{ moment|date:form }}")
     with translation.override(language):
@@ -31,7 +31,7 @@ def test_no_line_ends_between_a_number_and_what_it_counts(language, form, said):
         assert page.render({"moment": None, "form": form}) == ""
 
 
-def test_pages_say_a_moment_in_the_time_zone_that_is_active_and_sign_by_sign():
+def test_date_filter_respects_zone_and_escaping():
     moment = datetime(2026, 11, 27, 7, tzinfo=UTC)
     page = engines["html"].from_string(
         "{% load tz %}{{ moment|timezone:'Asia/Tokyo'|date:'H:i' }} {{ moment|date:'\\<\\b\\>' }}"
@@ -40,7 +40,7 @@ def test_pages_say_a_moment_in_the_time_zone_that_is_active_and_sign_by_sign():
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_the_plain_text_has_spaces_alone(language):
+def test_plain_text_has_ordinary_spaces(language):
     with translation.override(language):
         line = wording.footer_reason("Paperboy", DAY)
     assert plaintext.NO_BREAK in line

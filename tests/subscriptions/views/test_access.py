@@ -25,7 +25,7 @@ PURPOSES = PAGE_PURPOSES | {"confirm": "confirm", "unsubscribe": "unsubscribe"}
 
 
 @pytest.mark.parametrize("state", ["pending", "active", "unsubscribed"])
-def test_looking_changes_nothing(client, state):
+def test_get_changes_nothing(client, state):
     subscriber = make.subscriber(interests="bread", topics=[make.topic()], **STATES[state])
     urls = [url(page, subscriber) for page in PAGES]
     before = everything()
@@ -51,7 +51,7 @@ ASKED_BY_LETTERS = [
 
 
 @pytest.mark.parametrize(("kind", "fields", "asks"), ASKED_BY_LETTERS)
-def test_looking_at_what_a_letter_asks_changes_nothing(client, kind, fields, asks):
+def test_get_of_a_letters_question_changes_nothing(client, kind, fields, asks):
     subscriber = make.subscriber(interests="bread", **fields)
     before = everything()
     assert asks in client.get(answer(kind, subscriber)).text
@@ -59,19 +59,13 @@ def test_looking_at_what_a_letter_asks_changes_nothing(client, kind, fields, ask
     assert client.cookies == {}
 
 
-def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
+def test_saving_unchanged_preferences_changes_nothing(client):
     offered, muted, retired = make.topic(), make.topic(), make.topic(is_offered=False)
-    subscriber = make.subscriber(
-        interests='bread & "butter"\n<b>cake</b>',
-        topics=[offered, retired],
-        muted=[muted],
-        timezone="Europe/Berlin",
-        hour=21,
-        size=3,
-        language="de",
-        wants_quiet_days=True,
-        paused_until=(NOW + 9 * DAY).date(),
-    )
+    wishes = {"topics": [offered, retired], "muted": [muted]}
+    wishes["interests"] = 'bread & "butter"\n<b>cake</b>'
+    settings = {"timezone": "Europe/Berlin", "hour": 21, "size": 3, "language": "de"}
+    settings |= {"wants_quiet_days": True, "paused_until": (NOW + 9 * DAY).date()}
+    subscriber = make.subscriber(**wishes, **settings)
     before = everything()
     page = lxml.html.fromstring(client.get(url("preferences", subscriber)).content)
     forms = page.find_class("settings")
@@ -94,7 +88,7 @@ def address_of(page, subscriber):
 
 
 @pytest.mark.parametrize("page", PURPOSES)
-def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
+def test_token_of_another_page_is_404(client, page):
     subscriber = make.subscriber(interests="bread", confirmed=page != "confirm")
     token = address_of(page, subscriber).split("/")[2]
     others = {*PURPOSES.values()} - {PURPOSES[page]}
@@ -114,7 +108,7 @@ LETTERS_THAT_ASK = [
 
 
 @pytest.mark.parametrize(("kind", "fields"), LETTERS_THAT_ASK)
-def test_what_a_letter_asked_too_long_ago_says_so_and_changes_nothing(client, clock, kind, fields):
+def test_expired_question_is_410_and_changes_nothing(client, clock, kind, fields):
     subscriber = make.subscriber(**fields)
     before = everything()
     clock.now = NOW + 7 * DAY + timedelta(seconds=1)
@@ -124,7 +118,7 @@ def test_what_a_letter_asked_too_long_ago_says_so_and_changes_nothing(client, cl
 
 
 @pytest.mark.parametrize("kind", tokens.ASKING)
-def test_a_link_from_before_an_unsubscribe_is_used_up(client, kind):
+def test_link_from_before_an_unsubscribe_is_410(client, kind):
     subscriber = make.subscriber(unsubscribed_at=NOW + timedelta(minutes=1))
     before = everything()
     for send in (client.get, client.post):
@@ -132,7 +126,7 @@ def test_a_link_from_before_an_unsubscribe_is_used_up(client, kind):
     assert everything() == before
 
 
-def test_a_token_of_one_who_was_erased_opens_nothing(client):
+def test_token_of_an_erased_subscriber_is_404(client):
     subscriber = make.subscriber()
     addresses = {page: address_of(page, subscriber) for page in ("confirm", *PAGE_PURPOSES)}
     client.post(url("preferences", subscriber), {"action": "erase"})

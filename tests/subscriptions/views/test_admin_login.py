@@ -32,7 +32,7 @@ def guess(times, ip=HERE, **more):
     return [log_in(Client(), f"guess {n}", ip=ip, **more).status_code for n in range(times)]
 
 
-def test_after_some_guesses_the_right_password_opens_nothing_for_a_while(client, clock):
+def test_right_password_is_refused_after_guesses(client, clock):
     assert guess(5) == guess(5, ip=ELSEWHERE, name="nobody") == [200] * 3 + [429] * 2
     response = log_in(client)
     assert (response.status_code, response["Retry-After"]) == (429, str(15 * 60))
@@ -43,13 +43,13 @@ def test_after_some_guesses_the_right_password_opens_nothing_for_a_while(client,
     assert client.get(PANEL).status_code == 200
 
 
-def test_who_guesses_from_one_network_locks_nobody_else_out(client):
+def test_guesses_from_one_network_lock_nobody_else_out(client):
     guess(5)
     assert log_in(client, ip=ELSEWHERE)["Location"] == PANEL
     assert Attempt.objects.count() == 3 + 1  # By network, and that it was logged.
 
 
-def test_who_guesses_from_many_networks_locks_the_account(client, caplog):
+def test_guesses_from_many_networks_lock_the_account(client, caplog):
     assert [guess(1, ip=f"10.1.{n}.1") for n in range(8)] == [[200]] * 6 + [[429]] * 2
     assert log_in(client, ip=ELSEWHERE).status_code == 429
     assert caplog.text.count("too many wrong passwords, by account") == 1
@@ -57,13 +57,13 @@ def test_who_guesses_from_many_networks_locks_the_account(client, caplog):
 
 
 @pytest.mark.parametrize("name", ["ADA", " ada ", "ａｄａ"])
-def test_an_account_is_one_however_its_name_is_written(name):
+def test_spellings_of_a_username_are_one_account(name):
     for n in range(6):
         guess(1, ip=f"10.1.{n}.1", name=name)
     assert guess(1, ip=ELSEWHERE) == [429]
 
 
-def test_one_who_comes_in_may_come_in_often_and_is_not_counted(client):
+def test_successful_log_ins_are_not_counted(client):
     for _ in range(5):
         assert log_in(client)["Location"] == PANEL
     assert not Attempt.objects.exists()
@@ -71,21 +71,21 @@ def test_one_who_comes_in_may_come_in_often_and_is_not_counted(client):
     assert log_in(client)["Location"] == PANEL
 
 
-def test_one_who_is_in_already_may_not_guess_the_passwords_of_others(client):
+def test_logged_in_user_may_not_guess_passwords(client):
     User.objects.create_user("eve", password="secret", is_staff=True)
     assert log_in(client, "secret", "eve")["Location"] == PANEL
     guesses = [log_in(client, f"guess {n}").status_code for n in range(5)]
     assert guesses == [200] * 3 + [429] * 2
 
 
-def test_a_form_without_its_csrf_token_is_not_counted():
+def test_form_without_csrf_token_is_not_counted():
     for _ in range(5):
         assert log_in(Client(enforce_csrf_checks=True)).status_code == 403
     assert not Attempt.objects.exists()
 
 
 @pytest.mark.parametrize("whom", [{"account": "Ada", "ip": HERE}, {"account": "ada"}])
-def test_the_command_unlocks_the_named_account(client, whom, capsys):
+def test_command_unlocks_the_named_account(client, whom, capsys):
     guess(3)
     call_command("unlock", **whom)
     said = {2: "6", 1: "3"}[len(whom)]
@@ -103,21 +103,19 @@ NETWORK_SPELLINGS = [
 
 
 @pytest.mark.parametrize(("locked", "typed"), NETWORK_SPELLINGS)
-def test_the_command_knows_an_address_in_all_its_spellings_and_the_network_of_the_trail(
-    locked, typed, capsys
-):
+def test_command_accepts_any_spelling_of_a_network(locked, typed, capsys):
     guess(3, ip=locked)
     call_command("unlock", "--ip", typed)
     assert capsys.readouterr().out == "Cleared 3 failed log-ins.\n"
 
 
 @pytest.mark.parametrize("typed", ["rubbish", "", "192.0.2.256", "10.0.0.0/8", "::1/"])
-def test_the_command_says_what_an_address_looks_like_where_it_was_given_none(typed):
+def test_command_refuses_an_invalid_ip_address(typed):
     with pytest.raises(CommandError, match="not an IP address such as"):
         call_command("unlock", "--account", "ada", "--ip", typed)
 
 
-def test_the_command_says_that_there_is_no_such_account_and_asks_whom_to_unlock(client):
+def test_command_refuses_an_unknown_account(client):
     guess(3)
     with pytest.raises(CommandError, match="--account NAME"):
         call_command("unlock")
@@ -126,14 +124,14 @@ def test_the_command_says_that_there_is_no_such_account_and_asks_whom_to_unlock(
     assert log_in(client).status_code == 429
 
 
-def test_the_command_knows_an_account_in_the_spelling_that_it_was_made_with(capsys):
+def test_command_accepts_the_stored_spelling_of_an_account(capsys):
     User.objects.create_superuser("Ädä", password="right")
     guess(3, name="ädä")
     call_command("unlock", account="Ädä")
     assert capsys.readouterr().out == "Cleared 3 failed log-ins.\n"
 
 
-def test_its_cookie_is_kept_from_scripts_and_other_sites(client, settings):
+def test_session_cookie_is_secure_and_http_only(client, settings):
     settings.SESSION_COOKIE_SECURE = True
     cookie = log_in(client).cookies["sessionid"]
     assert (cookie["httponly"], cookie["samesite"], cookie["secure"]) == (True, "Lax", True)

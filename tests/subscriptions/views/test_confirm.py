@@ -19,7 +19,7 @@ from tests.subscriptions.actions.signup_steps import accepted
 pytestmark = pytest.mark.django_db
 
 
-def test_confirming_twice_is_confirming_once(client, clock):
+def test_second_confirmation_changes_nothing(client, clock):
     subscriber = make.subscriber(confirmed=False)
     assert client.post(url("confirm", subscriber)).status_code == 200
     before = everything()
@@ -37,7 +37,7 @@ ANSWERED = [
 
 
 @pytest.mark.parametrize(("kind", "fields", "via"), ANSWERED)
-def test_the_consent_records_the_answered_letter_and_its_wording(client, kind, fields, via):
+def test_consent_records_the_letter_and_its_wording(client, kind, fields, via):
     subscriber = make.subscriber(**fields)
     words = client.get(answer(kind, subscriber)).text
     assert Client(enforce_csrf_checks=True).post(answer(kind, subscriber)).status_code == 200
@@ -56,9 +56,7 @@ NEXT_DIGESTS = [
 
 
 @pytest.mark.parametrize(("due", "is_delayed"), NEXT_DIGESTS)
-def test_where_the_next_digest_comes_later_than_at_the_hour_the_page_says_why(
-    client, due, is_delayed
-):
+def test_preferences_explain_a_delayed_digest(client, due, is_delayed):
     subscriber = make.subscriber(hour=7, next_due_at=datetime.fromisoformat(f"{due}+00:00"))
     page = client.get(url("preferences", subscriber)).text
     assert due.split()[1] in page
@@ -72,9 +70,7 @@ RESUBSCRIBED = [
 
 
 @pytest.mark.parametrize(("kind", "fields", "hour", "is_late"), RESUBSCRIBED)
-def test_who_resubscribes_within_hours_of_a_digest_is_announced_none_before_the_next_day(
-    client, kind, fields, hour, is_late
-):
+def test_resubscribed_subscriber_is_announced_the_next_day(client, kind, fields, hour, is_late):
     had = NOW - timedelta(hours=1)
     subscriber = make.subscriber(confirmed_at=NOW - timedelta(days=1), next_due_at=None, **fields)
     accepted(subscriber, NOW.date(), at=had)
@@ -85,7 +81,7 @@ def test_who_resubscribes_within_hours_of_a_digest_is_announced_none_before_the_
 
 
 @pytest.mark.parametrize("kind", ["goodbye", "bounced"])
-def test_the_page_says_when_the_next_digest_comes(client, kind):
+def test_page_announces_the_next_digest(client, kind):
     fields = BOUNCING if kind == "bounced" else STATES["unsubscribed"]
     late, early = (make.subscriber(hour=hour, **fields) for hour in (20, 7))
     assert "Next digest: Monday, 1\u00a0June, 20:00" in client.post(answer(kind, late)).text
@@ -93,7 +89,7 @@ def test_the_page_says_when_the_next_digest_comes(client, kind):
 
 
 @pytest.mark.parametrize(("weekdays", "is_daily"), [(0b0000001, False), (0b1111111, True)])
-def test_the_page_announces_no_digest_on_unwanted_weekdays(client, weekdays, is_daily):
+def test_page_announces_chosen_weekdays(client, weekdays, is_daily):
     subscriber = make.subscriber(weekdays=weekdays, **STATES["unsubscribed"])
     for page in (
         client.post(answer("goodbye", subscriber)),
@@ -103,7 +99,7 @@ def test_the_page_announces_no_digest_on_unwanted_weekdays(client, weekdays, is_
         assert ("on the days you chose, at 07:00" in page.text) != is_daily
 
 
-def test_the_page_shows_the_first_digest_or_when_it_comes(client, clock):
+def test_page_shows_the_first_digest_or_its_time(client, clock):
     make.paper("Sour bread")
     model_store.fit(NOW)
     subscriber, other = (
@@ -139,7 +135,7 @@ INVITED = [("en", "head invited you."), ("de", "head hat Sie eingeladen.")]
 
 
 @pytest.mark.parametrize(("language", "said"), INVITED)
-def test_the_page_says_who_invited_them_and_to_what(client, language, said):
+def test_page_names_the_inviter_and_group(client, language, said):
     page = invited_page(client, language).text
     assert said in page
     assert "Lab" in page
@@ -147,7 +143,7 @@ def test_the_page_says_who_invited_them_and_to_what(client, language, said):
     assert 'value="Ada"' in page
 
 
-def test_the_invitation_is_written_in_the_chosen_language(client, outbox):
+def test_invitation_is_in_the_chosen_language(client, outbox):
     invited_page(client, "de")
     rounds.deliver_due(lambda: NOW)
     (email,) = outbox()
@@ -155,14 +151,14 @@ def test_the_invitation_is_written_in_the_chosen_language(client, outbox):
     assert "head lädt Sie" in email.get_body(("plain",)).get_content()
 
 
-def test_nobody_joins_a_group_without_the_checkbox(client):
+def test_group_is_not_joined_without_the_checkbox(client):
     assert invited_page(client, name="Ada").status_code == 200
     membership = Membership.objects.get()
     assert membership.joined_at is None
     assert membership.subscriber.confirmed_at == NOW
 
 
-def test_the_checkbox_joins_the_group_with_the_name_and_records_the_consent(client):
+def test_checkbox_joins_the_group_with_consent(client):
     shown = " ".join(invited_page(client).text.split())
     assert invited_page(client, join="on", name=" Ada L ").status_code == 200
     membership = Membership.objects.get()
@@ -173,7 +169,7 @@ def test_the_checkbox_joins_the_group_with_the_name_and_records_the_consent(clie
 
 
 @pytest.mark.parametrize("name", ["", "  ", "www.spam.example", "x" * 61])
-def test_a_wrong_name_confirms_nothing_and_the_page_says_why(client, name):
+def test_invalid_name_confirms_nothing_and_says_why(client, name):
     page = invited_page(client, join="on", name=name)
     assert page.status_code == 400
     assert 'name="join" checked' in page.text

@@ -20,7 +20,7 @@ def page(client, membership):
     return text_of(client.get(url("preferences", membership.subscriber) + "?tab=groups"))
 
 
-def test_only_those_who_were_invited_have_the_tab(client):
+def test_only_invited_subscribers_have_the_tab(client):
     group = make.group("The lab")
     make.member(group, "Ada")
     other = make.member(make.group("Readers"))
@@ -30,7 +30,7 @@ def test_only_those_who_were_invited_have_the_tab(client):
     assert '<div id="interests" class="is-open">' in shown
 
 
-def test_members_see_the_names_of_those_who_joined_and_nobody_else_does(client):
+def test_only_members_see_the_names_of_members(client):
     group = make.group("The lab")
     joined, invited = make.member(group, "Ada"), make.member(group)
     make.member(group, "Bob")
@@ -43,7 +43,7 @@ def test_members_see_the_names_of_those_who_joined_and_nobody_else_does(client):
         act(client, invited, "leave")
 
 
-def test_a_subscriber_joins_switches_recommendations_off_and_leaves(client):
+def test_subscriber_joins_declines_recommendations_and_leaves(client):
     membership = make.member(make.group("The lab"))
     answer = act(client, membership, "join", name="Ada")
     assert "Members: Ada (you)" in text_of(client.get(answer["Location"]))
@@ -58,7 +58,7 @@ def test_a_subscriber_joins_switches_recommendations_off_and_leaves(client):
     assert (make.fresh(membership).name, membership.joined_at) == ("", None)
 
 
-def test_a_wrong_name_is_an_error_of_its_field(client):
+def test_invalid_name_is_an_error_of_its_field(client):
     membership = make.member(make.group("The lab"))
     answer = act(client, membership, "join", name="<i>" + "x" * 10_000)
     assert answer.status_code == 400
@@ -69,7 +69,7 @@ def test_a_wrong_name_is_an_error_of_its_field(client):
 
 
 @pytest.mark.parametrize("action", ["join", "leave", "take", "refuse"])
-def test_memberships_of_others_and_malformed_numbers_change_nothing(client, action):
+def test_foreign_or_malformed_memberships_change_nothing(client, action):
     membership = make.member(make.group(), "Ada")
     stranger = url("preferences", make.subscriber())
     before = everything()

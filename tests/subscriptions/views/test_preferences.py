@@ -46,7 +46,7 @@ def test_each_tab_is_saved_alone(client, tab, sent):
     assert [panel.get("id") for panel in page.find_class("is-open")] == [tab]
 
 
-def test_a_tab_that_is_wrong_is_open_and_the_others_are_as_they_were(client):
+def test_invalid_tab_is_open_and_nothing_is_saved(client):
     subscriber = make.subscriber(interests="bread")
     before = everything()
     sent = {"action": "save_delivery", "size": "0"}
@@ -57,20 +57,17 @@ def test_a_tab_that_is_wrong_is_open_and_the_others_are_as_they_were(client):
     assert everything() == before
 
 
-def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
-    subscriber = make.subscriber(
-        interests="bread",
-        topics=[make.topic()],
-        muted=[make.topic()],
-        timezone="Europe/Berlin",
-        hour=21,
-        size=3,
-        language="de",
-        wants_quiet_days=True,
-        paused_until=(NOW + 9 * DAY).date(),
-    )
+EMPTY = {"topics": "", "mute": "", "interests": "", "hour": "", "action": ""}
+
+
+@pytest.mark.parametrize("sent", [{}, EMPTY])
+def test_empty_form_drops_wishes_and_keeps_settings(client, sent):
+    settings = {"timezone": "Europe/Berlin", "hour": 21, "size": 3, "language": "de"}
+    settings |= {"wants_quiet_days": True, "paused_until": (NOW + 9 * DAY).date()}
+    wishes = {"interests": "bread", "topics": [make.topic()], "muted": [make.topic()]}
+    subscriber = make.subscriber(**wishes, **settings)
     before = Subscriber.objects.values().get()
-    response = client.post(url("preferences", subscriber), follow=True)
+    response = client.post(url("preferences", subscriber), sent, follow=True)
     assert response.redirect_chain[0][1] == 302
     assert response.status_code == 200
     assert Subscriber.objects.values().get() == before
@@ -89,14 +86,14 @@ RESUMED = [
 @pytest.mark.parametrize(
     ("fields", "done"), RESUMED, ids=["paused", "bounced", "gone", "pending", "kept from"]
 )
-def test_who_resumes_is_welcomed_where_digests_come_by_now(client, fields, done):
+def test_resumed_subscriber_is_welcomed(client, fields, done):
     subscriber = make.subscriber(**fields)
     response = client.post(url("preferences", subscriber), {"action": "resume"})
     assert response["Location"].endswith(f"?done={done}")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/octet-stream"])
-def test_what_is_no_form_drops_no_wish(client, kind):
+def test_non_form_body_changes_nothing(client, kind):
     subscriber = make.subscriber(interests="bread")
     before = stances(subscriber)
     response = client.generic("POST", url("preferences", subscriber), '{"hour": 8}', kind)
@@ -122,12 +119,12 @@ def test_every_wish_and_setting_can_be_changed(client):
     assert subscriber.next_due_at.isoformat() == "2026-06-09T15:00:00+00:00"
 
 
-def test_a_language_that_is_no_longer_offered_is_shown_as_english(client):
+def test_removed_language_is_shown_as_english(client):
     page = client.get(url("preferences", make.subscriber(language="tlh"))).text
     assert '<option value="en" selected>English</option>' in page
 
 
-def test_a_form_that_comes_back_still_shows_what_it_left_out(client):
+def test_invalid_form_still_shows_absent_settings(client):
     subscriber = make.subscriber(language="de", wants_quiet_days=True)
     page = client.post(url("preferences", subscriber), {"size": 0}).text
     for selected in ('"de"', '"yes"'):
@@ -144,7 +141,7 @@ def test_muting_wins_over_following(client):
     assert f"You both follow and mute {topic.name}, bread : muting wins." in page
 
 
-def test_nothing_is_said_of_muting_to_who_follows_other_topics(client):
+def test_conflict_message_requires_own_conflicting_topics(client):
     one, other = make.topic("One"), make.topic("Other")
     subscriber, stranger = make.subscriber(), make.subscriber(muted=[one])
     sent = {"topics": one.slug, "mute": other.slug, "interests": "cake"}
@@ -155,21 +152,21 @@ def test_nothing_is_said_of_muting_to_who_follows_other_topics(client):
         assert "muting wins" not in text_of(client.get(address))
 
 
-def test_who_never_confirmed_sees_how_to_be_asked_again(client):
+def test_unconfirmed_subscriber_sees_how_to_be_asked_again(client):
     subscriber = make.subscriber(confirmed=False)
     page = client.get(url("preferences", subscriber)).text
     assert '<a href="/subscribe/">Sign up again</a> to get a new one' in page
 
 
 @pytest.mark.parametrize("sent", [{"pause_until": ""}, {"action": "resume"}])
-def test_a_pause_can_be_ended(client, sent):
+def test_pause_can_be_ended(client, sent):
     subscriber = make.subscriber(paused_until=(NOW + 9 * DAY).date(), next_due_at=NOW + 9 * DAY)
     client.post(url("preferences", subscriber), sent)
     assert make.fresh(subscriber).paused_until is None
     assert subscriber.next_due_at < NOW + DAY
 
 
-def test_a_pause_that_ends_soon_after_a_digest_announces_the_hour_of_the_next_one(client):
+def test_ended_pause_explains_a_delayed_digest(client):
     subscriber = make.subscriber(hour=NOW.hour + 1, paused_until=(NOW + 9 * DAY).date())
     accepted(subscriber, NOW.date() - DAY, at=NOW)  # Late, so that the next is put off.
     said = text_of(client.post(url("preferences", subscriber), {"action": "resume"}, follow=True))
@@ -179,7 +176,7 @@ def test_a_pause_that_ends_soon_after_a_digest_announces_the_hour_of_the_next_on
 
 
 @pytest.mark.parametrize(("language", "day"), [("en", "12/10/2026"), ("de", "10.12.2026")])
-def test_a_day_to_pause_until_is_read_alike_in_every_language(client, language, day):
+def test_ambiguous_pause_date_is_refused_in_every_language(client, language, day):
     """Which day 12/10 is depends on who writes it."""
     subscriber = make.subscriber()
     page = client.post(
@@ -189,7 +186,7 @@ def test_a_day_to_pause_until_is_read_alike_in_every_language(client, language, 
     assert make.fresh(subscriber).paused_until is None
 
 
-def test_a_pause_until_a_day_that_is_over_is_refused_and_what_was_typed_stays(client):
+def test_past_pause_date_is_refused_and_form_kept(client):
     subscriber, topic = make.subscriber(timezone="Asia/Tokyo"), make.topic("Chosen")
     yesterday = str((NOW + timedelta(hours=9) - DAY).date())
     sent = {"pause_until": yesterday, "interests": "bread", "topics": topic.slug, "size": "7"}
@@ -209,7 +206,7 @@ def test_a_pause_until_a_day_that_is_over_is_refused_and_what_was_typed_stays(cl
     assert everything() == before
 
 
-def test_a_page_that_was_open_when_the_pause_ended_can_be_saved(client):
+def test_stale_page_with_an_ended_pause_can_be_saved(client):
     subscriber = make.subscriber(paused_until=(NOW - DAY).date())
     sent = {"pause_until": str(subscriber.paused_until), "size": "7"}
     assert client.post(url("preferences", subscriber), sent).status_code == 302
@@ -217,7 +214,7 @@ def test_a_page_that_was_open_when_the_pause_ended_can_be_saved(client):
 
 
 @pytest.mark.parametrize("action", ["resume", "reset", "export"])
-def test_only_saving_touches_the_wishes(client, action):
+def test_other_actions_do_not_change_wishes(client, action):
     topic = make.topic()
     subscriber = make.subscriber(interests="bread", muted=[topic], size=3)
     client.post(url("preferences", subscriber), {"action": action, "interests": "cake", "size": 5})
@@ -237,7 +234,7 @@ WRONG_SETTINGS = [
 
 
 @pytest.mark.parametrize("sent", WRONG_SETTINGS)
-def test_a_setting_that_makes_no_sense_is_refused_and_nothing_changes(client, sent):
+def test_invalid_setting_changes_nothing(client, sent):
     make.topic("Graph learning")
     subscriber = make.subscriber(interests="bread")
     before = everything()
@@ -245,7 +242,7 @@ def test_a_setting_that_makes_no_sense_is_refused_and_nothing_changes(client, se
     assert everything() == before
 
 
-def test_erasing_leaves_every_row_of_another(client):
+def test_erasing_keeps_rows_of_other_subscribers(client):
     subscriber, other = make.subscriber(interests="bread"), make.subscriber(interests="cake")
     for one in (subscriber, other):
         digest_of(one)
@@ -259,7 +256,7 @@ def test_erasing_leaves_every_row_of_another(client):
 # ---- The API token
 
 
-def test_a_token_is_shown_once_in_the_answer_to_the_form_and_nowhere_else(client):
+def test_api_token_is_shown_once(client):
     subscriber = make.subscriber()
     path = url("preferences", subscriber)
     assert "Revoke token" not in client.get(path).text

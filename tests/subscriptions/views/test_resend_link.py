@@ -41,7 +41,7 @@ def sent():
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_subscribers_and_former_ones_get_the_link_and_nobody_else_a_letter(client, outbox, state):
+def test_link_is_sent_to_confirmed_subscribers_only(client, outbox, state):
     someone(state)
     assert ask(client, ADDRESS.upper()).status_code == 200
     rounds.deliver_due(lambda: NOW)
@@ -56,7 +56,7 @@ def test_subscribers_and_former_ones_get_the_link_and_nobody_else_a_letter(clien
 
 
 @pytest.mark.parametrize("lately", [False, True])
-def test_the_answer_discloses_nothing_in_its_words_or_by_its_work(client, settings, lately):
+def test_answer_is_the_same_for_every_address(client, settings, lately):
     settings.LIMITS = dict.fromkeys(settings.LIMITS, 1000)
     ask(client, "warm@example.org")
     answers = set()
@@ -83,7 +83,7 @@ LETTER_LIMITS = [
 
 
 @pytest.mark.parametrize(("limits", "minutes", "statuses", "letters"), LETTER_LIMITS)
-def test_a_letter_comes_each_ten_minutes_until_a_limit(
+def test_link_is_resent_after_ten_minutes(
     client, clock, settings, limits, minutes, statuses, letters
 ):
     settings.LIMITS = settings.LIMITS | limits
@@ -95,7 +95,7 @@ def test_a_letter_comes_each_ten_minutes_until_a_limit(
 
 
 @pytest.mark.parametrize("email", ["", "ä@example.org"])
-def test_an_invalid_address_is_refused_at_its_field(client, email):
+def test_invalid_address_is_refused_at_its_field(client, email):
     page = ask(client, email)
     assert page.status_code == 400
     assert 'id="id_email_error"' in page.text

@@ -22,7 +22,7 @@ def undo_of(page):
     return forms[0] if forms else None
 
 
-def test_an_invitation_is_declined_instead_of_unsubscribed_from(client):
+def test_invitation_is_declined_on_the_unsubscribe_page(client):
     invited = make.subscriber(confirmed=False)
     Invitation.objects.create(subscriber=invited, invited_by="head", at=NOW)
     address = url("unsubscribe", invited)
@@ -31,19 +31,19 @@ def test_an_invitation_is_declined_instead_of_unsubscribed_from(client):
     assert make.fresh(invited).unsubscribed_at
 
 
+FORM = "application/x-www-form-urlencoded"
+PART = (
+    '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+)
 BODIES = [
-    ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"),
-    (
-        '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\n'
-        "One-Click\r\n--x--\r\n",
-        "multipart/form-data; boundary=x",
-    ),
-    ("", "application/x-www-form-urlencoded"),
+    ("List-Unsubscribe=One-Click", FORM),
+    (PART, "multipart/form-data; boundary=x"),
+    ("", FORM),
     ("List-Unsubscribe=One-Click", "text/plain"),
     ('{"List-Unsubscribe": "One-Click"}', "application/json"),
     # In another charset, which says the same of letters from a to z.
-    ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded; charset=ISO-8859-1"),
-    ("List-Unsubscribe=One-Click" + 2000 * "&x=", "application/x-www-form-urlencoded"),
+    ("List-Unsubscribe=One-Click", f"{FORM}; charset=ISO-8859-1"),
+    ("List-Unsubscribe=One-Click" + 2000 * "&x=", FORM),
 ]
 
 
@@ -61,7 +61,7 @@ def test_one_click_unsubscribes_without_cookie_or_csrf_token(clock, body, conten
     assert subscriber.consents.count() == 1
 
 
-def test_the_record_distinguishes_a_mail_program_from_a_page(client):
+def test_consent_distinguishes_mail_program_and_page(client):
     by_program, by_page = make.subscriber(), make.subscriber()
     client.post(url("unsubscribe", by_program), ONE_CLICK)
     client.post(url("unsubscribe", by_page))
@@ -69,7 +69,7 @@ def test_the_record_distinguishes_a_mail_program_from_a_page(client):
     assert by_page.consents.get().via == "unsubscribe page"
 
 
-def test_the_page_offers_to_undo_it_for_minutes_and_not_to_whoever_has_an_old_letter(client, clock):
+def test_undo_is_offered_for_some_minutes_only(client, clock):
     subscriber = make.subscriber(interests="bread")
     assert "One last email confirms this" in client.post(url("unsubscribe", subscriber)).text
     assert undo_of(client.get(url("unsubscribe", subscriber))) is None
@@ -85,7 +85,7 @@ def test_the_page_offers_to_undo_it_for_minutes_and_not_to_whoever_has_an_old_le
 
 
 @pytest.mark.parametrize("state", ["pending", "suppressed"])
-def test_the_page_announces_no_letter_to_who_gets_none(client, state):
+def test_goodbye_is_not_announced_when_none_is_sent(client, state):
     subscriber = make.subscriber(**STATES[state])
     page = client.post(url("unsubscribe", subscriber))
     assert undo_of(page) is None
@@ -93,7 +93,7 @@ def test_the_page_announces_no_letter_to_who_gets_none(client, state):
     assert not subscriber.letters.exists()
 
 
-def test_the_page_asks_why_and_stores_a_known_reason_with_the_record(client):
+def test_reason_is_asked_and_stored_if_known(client):
     subscriber = make.subscriber()
     why = f"{url('unsubscribe', subscriber)}?why"
     assert "Why? (optional)" in client.post(url("unsubscribe", subscriber)).text
@@ -102,7 +102,7 @@ def test_the_page_asks_why_and_stores_a_known_reason_with_the_record(client):
     assert [consent.reason for consent in subscriber.consents.all()] == ["many"]
 
 
-def test_a_reason_unsubscribes_nobody(client):
+def test_reason_alone_unsubscribes_nobody(client):
     subscriber = make.subscriber()
     page = client.post(f"{url('unsubscribe', subscriber)}?why", {"reason": "many"})
     assert "Unsubscribe?" in page.text
@@ -110,7 +110,7 @@ def test_a_reason_unsubscribes_nobody(client):
     assert not subscriber.consents.exists()
 
 
-def test_one_who_was_erased_can_still_unsubscribe(client):
+def test_erased_subscriber_can_still_unsubscribe(client):
     subscriber = make.subscriber()
     address = url("unsubscribe", subscriber)
     client.post(url("preferences", subscriber), {"action": "erase"})

@@ -41,7 +41,7 @@ def replayed(folder):
     return entries
 
 
-def test_what_an_email_was_about_is_kept_beside_entries_that_older_versions_read(folder):
+def test_item_ids_are_stored_apart_from_the_entries(folder):
     listed = replace(entry(2), item_ids=["2606.00001", "2606.00002"])
     quiet = replace(entry(3), item_ids=[])
     path = killed(folder, entry(1), listed, quiet)
@@ -54,7 +54,7 @@ def test_what_an_email_was_about_is_kept_beside_entries_that_older_versions_read
     assert len(lines) == 4
 
 
-def test_a_journal_of_a_living_owner_or_one_that_ended_well_is_not_replayed(folder):
+def test_open_or_closed_journal_is_not_replayed(folder):
     mine = Journal(folder)
     mine.write([entry()])
     assert replayed(folder) == []
@@ -63,12 +63,12 @@ def test_a_journal_of_a_living_owner_or_one_that_ended_well_is_not_replayed(fold
     assert accepted_ids(folder, NOW) == {entry().message_id}
 
 
-def test_a_journal_that_was_not_needed_leaves_no_file(folder):
+def test_unused_journal_leaves_no_file(folder):
     Journal(folder).close()
     assert list(folder.iterdir()) == []
 
 
-def test_what_could_not_be_recorded_is_replayed_again(folder):
+def test_entries_are_replayed_again_after_a_failure(folder):
     killed(folder, entry())
 
     def fail(entries):
@@ -79,7 +79,7 @@ def test_what_could_not_be_recorded_is_replayed_again(folder):
     assert replayed(folder) == [entry()]
 
 
-def test_a_torn_last_line_is_ignored(folder, caplog):
+def test_torn_last_line_is_ignored(folder, caplog):
     path = killed(folder, entry(1), entry(2))
     os.truncate(path, path.stat().st_size - 20)
     assert replayed(folder) == [entry(1)]
@@ -100,7 +100,7 @@ NO_ENTRIES += [b'{"items": 1}', b'{"items": {"<digest.1@paperboy.example>": [1]}
 
 
 @pytest.mark.parametrize("line", NO_ENTRIES)
-def test_a_line_that_is_no_entry_hides_no_other(folder, line):
+def test_invalid_line_hides_no_other_entry(folder, line):
     path = killed(folder, entry(1))
     with path.open("ab") as file:
         file.write(line + b"\n")
@@ -108,7 +108,7 @@ def test_a_line_that_is_no_entry_hides_no_other(folder, line):
     assert [one.letter_id for one in replayed(folder)] == [1, 2]
 
 
-def test_a_write_that_a_full_disk_cut_off_is_reported_and_spoils_no_later_one(folder):
+def test_write_cut_by_a_full_disk_is_reported(folder):
     mine = Journal(folder)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -124,7 +124,7 @@ def test_a_write_that_a_full_disk_cut_off_is_reported_and_spoils_no_later_one(fo
     assert replayed(folder) == [entry(2)]
 
 
-def test_many_acceptances_take_one_write_and_one_sync_after_that_of_the_folder(folder, monkeypatch):
+def test_many_acceptances_take_one_write_and_sync(folder, monkeypatch):
     calls, write, sync = [], os.write, os.fsync
     monkeypatch.setattr(os, "write", lambda *args: calls.append("write") or write(*args))
     monkeypatch.setattr(
@@ -136,7 +136,7 @@ def test_many_acceptances_take_one_write_and_one_sync_after_that_of_the_folder(f
     assert calls == [str(folder), "write", str(mine.path)]
 
 
-def test_only_its_owner_may_read_it_and_it_holds_no_address(folder):
+def test_journal_is_private_and_has_no_address(folder):
     path = killed(folder, entry(reply="250 ok, for <reader@example.org>"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "reader" not in path.read_text()
@@ -152,7 +152,7 @@ def replay_before_the_next(monkeypatch, folder, owner, name):
     before(monkeypatch, owner, name, replay_once)
 
 
-def test_a_file_is_never_to_be_seen_unlocked_by_who_replays(folder, monkeypatch):
+def test_new_file_is_never_visible_unlocked(folder, monkeypatch):
     """Else it would be taken for a dead one's, and what is written into it later be lost."""
     replay_before_the_next(monkeypatch, folder, fcntl, "flock")
     mine = Journal(folder)
@@ -161,7 +161,7 @@ def test_a_file_is_never_to_be_seen_unlocked_by_who_replays(folder, monkeypatch)
     assert replayed(folder) == [entry()]
 
 
-def test_two_who_replay_at_once_record_everything_once(folder):
+def test_concurrent_replays_record_each_entry_once(folder):
     for number in range(20):
         killed(folder, entry(number))
     recorded = []
@@ -169,13 +169,13 @@ def test_two_who_replay_at_once_record_everything_once(folder):
     assert sorted(one.letter_id for one in recorded) == list(range(20))
 
 
-def test_a_file_that_another_has_replayed_in_this_moment_is_left_alone(folder, monkeypatch):
+def test_file_replayed_concurrently_is_left_alone(folder, monkeypatch):
     killed(folder, entry())
     replay_before_the_next(monkeypatch, folder, fcntl, "flock")
     assert replayed(folder) == []
 
 
-def test_the_ids_of_what_was_accepted_are_found_in_every_file(folder):
+def test_accepted_ids_are_read_from_every_file(folder):
     killed(folder, entry(1), entry(2, at=NOW - 2 * DAY))
     replay(folder, lambda entries: None)
     mine = Journal(folder)
@@ -185,13 +185,13 @@ def test_the_ids_of_what_was_accepted_are_found_in_every_file(folder):
     assert found == {entry(1).message_id, entry(3).message_id}
 
 
-def test_a_file_that_is_replayed_in_this_moment_is_read_all_the_same(folder, monkeypatch):
+def test_file_replayed_during_reading_is_still_read(folder, monkeypatch):
     killed(folder, entry())
     replay_before_the_next(monkeypatch, folder, Path, "open")
     assert accepted_ids(folder, NOW) == {entry().message_id}
 
 
-def test_a_file_that_can_not_be_marked_as_replayed_is_replayed_again(folder, caplog):
+def test_file_that_cannot_be_marked_is_replayed_again(folder, caplog):
     path = killed(folder, entry())
     in_the_way = path.with_suffix(journal.REPLAYED)
     in_the_way.mkdir()
@@ -201,7 +201,7 @@ def test_a_file_that_can_not_be_marked_as_replayed_is_replayed_again(folder, cap
     assert replayed(folder) == [entry()]
 
 
-def test_old_files_that_were_replayed_or_never_begun_are_purged_and_no_others(folder):
+def test_only_old_replayed_or_unstarted_files_are_purged(folder):
     old, unborn, open_one, young = (killed(folder, entry(number)) for number in range(4))
     endings = {old: journal.REPLAYED, unborn: journal.STARTING, open_one: journal.OPEN}
     for path, ending in endings.items():
@@ -212,7 +212,7 @@ def test_old_files_that_were_replayed_or_never_begun_are_purged_and_no_others(fo
     assert [one.letter_id for one in replayed(folder)] == [2]
 
 
-def test_a_journal_that_cannot_be_read_keeps_no_other_from_being_replayed(folder):
+def test_unreadable_journal_does_not_stop_other_replays(folder):
     killed(folder, entry(1))
     (folder / "2026-01-01-a-folder.jsonl").mkdir()
     assert replayed(folder) == [entry(1)]

@@ -107,7 +107,7 @@ def put_into_outbox(message_id, *, at, letter_id=1):
     hand_over(transport_for("file:"), Message(*whom, mime, "digest", letter_id, at))
 
 
-def test_a_letter_in_the_outbox_has_arrived_and_no_other(data_dir):
+def test_outbox_lookup_finds_the_letters_it_has(data_dir):
     put_into_outbox(ID, at=FROZEN)
     other = question("<other@paperboy.example>")
     other.pk = 2
@@ -116,7 +116,7 @@ def test_a_letter_in_the_outbox_has_arrived_and_no_other(data_dir):
     assert lookup.OutboxLookup(data_dir / "unmounted").look_up([question()]) == {ID: "unknown"}
 
 
-def test_the_outbox_shows_which_of_many_message_ids_it_has(data_dir):
+def test_outbox_lists_accepted_message_ids(data_dir):
     put_into_outbox(ID, at=FROZEN)
     put_into_outbox("<old@paperboy.example>", at=BEFORE, letter_id=2)
     put_into_outbox("<unasked@paperboy.example>", at=FROZEN, letter_id=3)
@@ -148,7 +148,7 @@ SAID = [
 
 
 @pytest.mark.parametrize(("lines", "answer"), SAID)
-def test_the_answers_of_a_log_that_covers_the_time(log, ask, lines, answer):
+def test_complete_log_answers_by_its_lines(log, ask, lines, answer):
     log(connect(BEFORE), *lines, connect(AFTER))
     assert ask() == answer
 
@@ -166,7 +166,7 @@ INCOMPLETE = [
 
 
 @pytest.mark.parametrize("lines", INCOMPLETE)
-def test_a_log_that_does_not_cover_the_time_does_not_know(log, ask, lines):
+def test_incomplete_log_answers_unknown(log, ask, lines):
     log(*lines)
     assert ask() == "unknown"
 
@@ -174,20 +174,20 @@ def test_a_log_that_does_not_cover_the_time_does_not_know(log, ask, lines):
 # ---- Postfix: yes
 
 
-def test_a_letter_of_the_night_of_a_rotation_is_found_across_two_files(log, ask):
+def test_letter_is_found_across_two_rotated_files(log, ask):
     log(named(NOW), name="mail.log.1", at=NOW)
     log(queued(NOW))
     assert ask() == "yes"
 
 
-def test_a_letter_in_an_old_packed_file_is_found(log, ask):
+def test_letter_in_an_old_compressed_file_is_found(log, ask):
     log(connect(BEFORE), named(NOW), queued(NOW), name="mail.log.2.gz", at=NOW)
     log(connect(AFTER), name="mail.log.1", at=AFTER)
     log(connect(AFTER + DAY), at=AFTER + DAY)
     assert ask() == "yes"
 
 
-def test_rubbish_in_the_log_hides_nothing(log, ask):
+def test_garbage_in_the_log_hides_nothing(log, ask):
     rubbish = b"\xff\xfe\x00\x80 postfix/cleanup[" + b"x" * 100_000 + b"\n\x00\x00\x00"
     log(rubbish, named(NOW), b"Foo 99 99:99:99 mail postfix/qmgr[1]: 4F1B2: \n", queued(NOW))
     assert ask() == "yes"
@@ -196,7 +196,7 @@ def test_rubbish_in_the_log_hides_nothing(log, ask):
 # ---- Postfix: no
 
 
-def test_of_several_letters_the_earliest_says_how_far_back_is_read(log, tmp_path):
+def test_log_is_read_back_to_the_earliest_letter(log, tmp_path):
     log(connect(BEFORE - HOUR), named(BEFORE), queued(BEFORE), name="mail.log.1")
     log(connect(FROZEN - MINUTE), connect(AFTER), at=AFTER + SECOND)
     late = question("<late@paperboy.example>")
@@ -207,12 +207,12 @@ def test_of_several_letters_the_earliest_says_how_far_back_is_read(log, tmp_path
     }
 
 
-def test_a_log_in_whole_seconds_may_cancel_a_letter_before_it_left(log, ask):
+def test_cancelled_letter_is_found_in_whole_seconds(log, ask):
     log(connect(BEFORE), begun(NOW), named(NOW), canceled(NOW))
     assert ask(left_at=NOW + 0.4 * SECOND) == "no"
 
 
-def test_a_conversation_cut_in_its_second_letter_has_delivered_the_first(log, ask):
+def test_connection_cut_in_its_second_letter_delivered_the_first(log, ask):
     second = named(NOW, "<second@paperboy.example>", "5A0C3")
     log(connect(BEFORE), begun(NOW), named(NOW), begun(NOW, "5A0C3"), cut(), second, queued(NOW))
     assert ask() == "yes"
@@ -222,14 +222,14 @@ def test_a_conversation_cut_in_its_second_letter_has_delivered_the_first(log, as
 # ---- Postfix: unknown
 
 
-def test_another_log_beside_covers_no_time(log, ask):
+def test_other_log_in_the_folder_covers_no_time(log, ask):
     """It tells of errors alone, say."""
     log(connect(BEFORE), name="mail.err", at=BEFORE)
     log(connect(AFTER))
     assert ask() == "unknown"
 
 
-def test_a_log_that_began_in_that_second_covers_it_with_its_older_file(log, ask, tmp_path):
+def test_log_of_that_second_needs_its_older_file(log, ask, tmp_path):
     """It may tell the time in whole seconds, and the letter be from before its first line."""
     assert ask() == "unknown"  # There is none.
     log(connect(FROZEN - 0.5 * SECOND, iso), connect(AFTER, iso))
@@ -239,7 +239,7 @@ def test_a_log_that_began_in_that_second_covers_it_with_its_older_file(log, ask,
     assert ask() == "no"
 
 
-def test_a_file_that_is_torn_is_not_opened_where_it_is_from_before_the_letter(log, ask):
+def test_torn_file_from_before_the_letter_is_not_opened(log, ask):
     log(connect(BEFORE), connect(AFTER))
     log(connect(BEFORE), name="mail.log.1.gz", at=BEFORE, is_torn=True)
     assert ask() == "no"
@@ -247,12 +247,12 @@ def test_a_file_that_is_torn_is_not_opened_where_it_is_from_before_the_letter(lo
     assert ask() == "unknown"
 
 
-def test_a_repeat_is_waited_for_though_its_bytes_are_old(log, ask):
+def test_repeat_is_waited_for_though_frozen_long_ago(log, ask):
     log(connect(BEFORE), connect(NOW + SECOND))
     assert ask(frozen_at=NOW - 20 * MINUTE) == "unknown"
 
 
-def test_a_log_that_is_damaged_does_not_know(log, ask, tmp_path):
+def test_damaged_log_answers_unknown(log, ask, tmp_path):
     log(*[connect(BEFORE + number * SECOND) for number in range(999)], name="mail.log.gz")
     packed = bytearray((tmp_path / "mail.log.gz").read_bytes())
     packed[10:20] = b"\xff" * 10  # Behind gzip's own header.
@@ -260,7 +260,7 @@ def test_a_log_that_is_damaged_does_not_know(log, ask, tmp_path):
     assert ask() == "unknown"
 
 
-def test_of_two_attempts_that_were_cut_off_the_last_counts(log, ask):
+def test_last_of_two_cancelled_attempts_counts(log, ask):
     earlier = NOW - 20 * MINUTE
     lines = [begun(earlier), named(earlier), canceled(earlier)]
     log(connect(BEFORE), *lines)
@@ -269,7 +269,7 @@ def test_of_two_attempts_that_were_cut_off_the_last_counts(log, ask):
     assert ask(frozen_at=earlier) == "no"
 
 
-def test_a_log_that_is_rotated_while_it_is_read_is_read_whole(log, ask, tmp_path, monkeypatch):
+def test_log_rotated_during_reading_is_read_whole(log, ask, tmp_path, monkeypatch):
     log(connect(BEFORE), named(NOW), queued(NOW), name="mail.log")
     rewind = postfix_log.LogFile.rewind
 
@@ -284,7 +284,7 @@ def test_a_log_that_is_rotated_while_it_is_read_is_read_whole(log, ask, tmp_path
     assert ask() == "yes"
 
 
-def test_a_log_that_is_emptied_while_it_is_read_does_not_know(log, ask, tmp_path, monkeypatch):
+def test_log_emptied_during_reading_answers_unknown(log, ask, tmp_path, monkeypatch):
     log(connect(BEFORE), connect(AFTER))
     take = postfix_log.Reading.take
 
@@ -299,7 +299,7 @@ def test_a_log_that_is_emptied_while_it_is_read_does_not_know(log, ask, tmp_path
 # ---- Time
 
 
-def test_a_time_without_zone_is_that_of_the_machine(log, ask, monkeypatch):
+def test_time_without_a_zone_is_the_machines(log, ask, monkeypatch):
     """Asked in Tokyo, by a Django that believes to be in UTC."""
     in_zone(monkeypatch, "Asia/Tokyo")
     tokyo = 9 * HOUR
@@ -314,20 +314,20 @@ def test_a_time_without_zone_is_that_of_the_machine(log, ask, monkeypatch):
     assert ask() == "no"
 
 
-def test_a_clock_ahead_of_the_files_own_proves_nothing(log, ask):
+def test_lines_ahead_of_the_files_own_time_prove_nothing(log, ask):
     """As where Postfix's container is in another zone than ours."""
     log(connect(BEFORE), connect(NOW + HOUR), at=NOW)
     assert ask() == "unknown"
 
 
-def test_the_year_that_syslog_leaves_out_is_found_over_new_year(log, ask):
+def test_missing_year_is_found_over_new_year(log, ask):
     new_year = datetime(2027, 1, 1, tzinfo=UTC)
     left_at = new_year - MINUTE
     log(connect(new_year - DAY), connect(new_year + lookup.SETTLED), at=new_year + lookup.SETTLED)
     assert ask(frozen_at=left_at, left_at=left_at) == "no"
 
 
-def test_the_29th_of_february_is_a_day_also_a_year_later(log, ask):
+def test_leap_day_is_read_a_year_later(log, ask):
     leap = datetime(2028, 2, 29, 7, tzinfo=UTC)
     log(connect(leap - HOUR), connect(leap + HOUR), at=leap.replace(2029, 1, 2))
     assert ask(frozen_at=leap, left_at=leap) == "no"
@@ -336,7 +336,7 @@ def test_the_29th_of_february_is_a_day_also_a_year_later(log, ask):
 # ---- Size
 
 
-def test_of_a_big_log_only_the_end_is_read(log, ask, monkeypatch):
+def test_only_the_end_of_a_big_log_is_read(log, ask, monkeypatch):
     monkeypatch.setattr(postfix_log, "FIRST_STEP", 64)
     old = [connect(BEFORE - number * MINUTE) for number in range(500, 0, -1)]
     log(*old, connect(FROZEN), named(NOW), queued(NOW), connect(AFTER))
@@ -351,7 +351,7 @@ def test_of_a_big_log_only_the_end_is_read(log, ask, monkeypatch):
 # ---- The setting
 
 
-def test_the_setting_names_the_lookup(settings):
+def test_setting_names_the_lookup(settings):
     assert isinstance(lookup.configured_lookup(), lookup.OutboxLookup)
     settings.EMAIL_URL = "smtp://mail.example.org"
     assert type(lookup.configured_lookup()) is lookup.DeliveryLookup
@@ -363,7 +363,7 @@ def test_the_setting_names_the_lookup(settings):
             lookup.configured_lookup()
 
 
-def test_the_log_shows_which_of_many_message_ids_it_has(log, tmp_path):
+def test_log_lists_accepted_message_ids(log, tmp_path):
     log(named(NOW), queued(NOW), named(NOW, "<cut@paperboy.example>", "5A0C3"))
     asked = {ID, "<cut@paperboy.example>", "<not-there@paperboy.example>"}
     assert lookup.PostfixLookup(tmp_path / "mail.log").accepted(asked, BEFORE) == {ID: NOW}

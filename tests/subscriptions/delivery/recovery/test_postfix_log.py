@@ -84,7 +84,7 @@ def beyond_the_log(postfix):
     return moment
 
 
-def test_a_letter_whose_answer_got_lost_is_known(postfix):
+def test_letter_with_a_lost_answer_is_found(postfix):
     """The case that the lookup is for: Postfix has it, and nobody read that it said so."""
     began_at = now()
     with closing(Proxy(postfix.port)) as way:
@@ -93,14 +93,14 @@ def test_a_letter_whose_answer_got_lost_is_known(postfix):
     wait_until(lambda: ask(postfix, LOST, began_at=began_at) == "yes")
 
 
-def test_a_letter_that_was_cut_before_its_dot_did_not_arrive(postfix):
+def test_letter_cut_before_its_dot_did_not_arrive(postfix):
     began_at = beyond_the_log(postfix)
     with before_end_of_data(postfix.port, CUT):
         assert ask(postfix, CUT, began_at=began_at) == "unknown"
     wait_until(lambda: ask(postfix, CUT, began_at=began_at) == "no")
 
 
-def test_a_letter_that_never_came_is_denied_once_the_log_goes_beyond(postfix, monkeypatch):
+def test_missing_letter_is_denied_once_the_log_continues(postfix, monkeypatch):
     monkeypatch.setattr(lookup, "SETTLED", timedelta())
     began_at = beyond_the_log(postfix)
     assert ask(postfix, NEVER_SEEN, began_at=began_at) == "unknown"
@@ -112,7 +112,7 @@ def test_a_letter_that_never_came_is_denied_once_the_log_goes_beyond(postfix, mo
     wait_until(is_denied)
 
 
-def test_letters_in_a_full_queue_are_known_while_postfix_stops_and_starts():
+def test_queued_letters_are_found_across_a_restart():
     """And each is delivered once (fault 28)."""
     services.require("postfix")
     with MailServer() as server, Postfix(relay=server.server_address[1]) as postfix:
@@ -134,7 +134,6 @@ def test_letters_in_a_full_queue_are_known_while_postfix_stops_and_starts():
         postfix.flush()
         wait_until(lambda: len(server.accepted) >= len(ids))
         wait_until(lambda: postfix.queued() == 0)
-        server.shutdown()
         assert all_known()
         assert len(server.accepted) == len(ids)
 
@@ -158,7 +157,7 @@ def inbound(recipient, mime, **environment):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_letter_that_the_next_server_refuses_comes_back_through_the_pipe(settings, clock):
+def test_bounce_of_the_next_server_arrives_through_the_pipe(settings, clock):
     """Postfix's own report, to the letter's own address. While our database is away, it waits."""
     services.require("postfix")
     clock.now = now()  # Which Postfix follows.
@@ -185,7 +184,6 @@ def test_a_letter_that_the_next_server_refuses_comes_back_through_the_pipe(setti
         postfix.flush()
         wait_until(lambda: exits == [75, 0], 30)
         wait_until(lambda: postfix.queued() == 0)
-        server.shutdown()
     assert make.fresh(subscriber).suppressed_by == "bounced"
     assert "550 5.1.1 no" in subscriber.suppressed_reason
     fact = LetterFact.objects.get()

@@ -42,7 +42,6 @@ def sent(request, settings, outbox):
     with MailServer() as server:
         settings.EMAIL_URL = server.url
         yield lambda: len(server.accepted)
-        server.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +113,7 @@ LOST_SINCE = [("smtp", BACKUP), ("file", NOW + HOUR)]
 
 
 @pytest.mark.parametrize(("sent", "since"), LOST_SINCE, indirect=["sent"])
-def test_letters_whose_rows_were_lost_do_not_leave_again_and_others_do(sent, since):
+def test_letters_with_lost_rows_are_not_sent_again(sent, since):
     subscribers(2)
     run()
     restore(lose_rows)
@@ -154,7 +153,7 @@ def test_papers_sent_in_lost_hours_are_not_sent_again(sent, lacks_papers, settin
     assert [pick.paper for pick in Pick.objects.filter(digest__day=new.day)] == [new, new]
 
 
-def test_of_a_journal_without_items_what_was_new_is_not_picked_again(planned, data_dir):
+def test_new_papers_are_not_repeated_without_journaled_items(planned, data_dir):
     """An older version wrote it."""
     keep_journal(data_dir, message_ids.for_letter(planned))
     restore(lose_rows)
@@ -166,7 +165,7 @@ def test_of_a_journal_without_items_what_was_new_is_not_picked_again(planned, da
 
 
 @pytest.mark.parametrize("lose", [lose_rows, lose_ends])
-def test_a_lost_day_is_neither_missed_nor_loses_its_papers_before_reconcile(sent, lose):
+def test_lost_day_keeps_its_papers_until_reconcile(sent, lose):
     (subscriber,) = subscribers(1)
     run()
     had = set(Pick.objects.values_list("paper", flat=True))
@@ -189,7 +188,7 @@ def test_a_lost_day_is_neither_missed_nor_loses_its_papers_before_reconcile(sent
     assert had.isdisjoint(again.values_list("paper", flat=True))
 
 
-def test_a_letter_that_waits_in_the_backup_is_not_closed_before_reconcile(sent):
+def test_waiting_letter_stays_open_until_reconcile(sent):
     """Their day has ended by then, and they are not due again."""
     subscribers(1, weekdays=1)
     run()
@@ -202,7 +201,7 @@ def test_a_letter_that_waits_in_the_backup_is_not_closed_before_reconcile(sent):
     assert (sent(), Pick.objects.count()) == (1, 1)
 
 
-def test_a_letter_that_has_a_name_already_is_looked_for_by_it(planned, data_dir):
+def test_letter_with_a_message_id_is_found_by_it(planned, data_dir):
     """It was frozen under another domain, say."""
     name = "<digest.2026-06-01.1f3a@elsewhere.example>"
     Letter.objects.update(state="uncertain", message_id=name, frozen_at=NOW, left_at=NOW)
@@ -212,7 +211,7 @@ def test_a_letter_that_has_a_name_already_is_looked_for_by_it(planned, data_dir)
     assert Letter.objects.get().state == "accepted"
 
 
-def test_a_letter_that_was_given_up_before_reconcile_is_found(sent):
+def test_letter_given_up_before_reconcile_is_found(sent):
     """It was uncertain in the backup, and its day ended while sending was stopped."""
     subscribers(1)
     run()
@@ -227,14 +226,14 @@ def test_a_letter_that_was_given_up_before_reconcile_is_found(sent):
     assert reconcile(NOW + 23 * HOUR).waiting == 0
 
 
-def test_a_journal_of_the_lost_hours_is_not_replayed_onto_another_letter(planned, data_dir):
+def test_lost_journal_is_not_replayed_onto_another_letter(planned, data_dir):
     """The restored database gives the numbers of lost letters again."""
     keep_journal(data_dir, "<digest.lost@paperboy.example>", planned.pk, 0)
     sweep.sweep(LATER)
     assert make.fresh(planned).state == "planned"
 
 
-def test_a_digest_of_the_day_before_that_left_after_midnight_is_found(sent):
+def test_yesterdays_digest_sent_after_midnight_is_found(sent):
     subscribers(1, hour=23)
     run(NOW + timedelta(hours=13))  # At one o'clock.
     assert Letter.objects.get().day == NOW.date()
@@ -244,7 +243,7 @@ def test_a_digest_of_the_day_before_that_left_after_midnight_is_found(sent):
     assert Letter.objects.get().day == NOW.date()
 
 
-def test_a_letter_that_came_back_had_left(planned):
+def test_bounced_letter_counts_as_sent(planned):
     name = message_ids.for_letter(planned)
     defaults = {"noted_at": NOW, "via": "mail", "key": "a report"}
     LetterFact.objects.create(kind="bounced", message_id=name, **defaults)
@@ -252,7 +251,7 @@ def test_a_letter_that_came_back_had_left(planned):
     assert reconcile(LATER, BACKUP).lost == 1
 
 
-def test_a_subscriber_who_is_erased_meanwhile_stays_erased(sent):
+def test_subscriber_erased_meanwhile_stays_erased(sent):
     one, other = subscribers(2)
     run()
     restore(lose_rows)
@@ -263,7 +262,7 @@ def test_a_subscriber_who_is_erased_meanwhile_stays_erased(sent):
     assert Letter.objects.get().subscriber == other
 
 
-def test_a_welcome_letter_is_known_again_too(sent):
+def test_lost_welcome_letter_is_found(sent):
     """The first letter, of a day without papers."""
     make.subscriber()
     run()
@@ -274,7 +273,7 @@ def test_a_welcome_letter_is_known_again_too(sent):
     assert sent() == 1
 
 
-def test_each_lost_day_of_several_is_found(sent):
+def test_each_of_several_lost_days_is_found(sent):
     (subscriber,) = subscribers(1)
     run()
     make.paper("Graphs again")
@@ -285,7 +284,7 @@ def test_each_lost_day_of_several_is_found(sent):
     assert set(days) == {date(2026, 6, 1), date(2026, 6, 2)}
 
 
-def test_a_subscriber_who_changed_time_zones_in_the_lost_hours_is_found(sent):
+def test_lost_digest_is_found_after_a_change_of_zones(sent):
     (subscriber,) = subscribers(1, timezone="Pacific/Auckland")
     run()
     restore(lose_rows)
@@ -295,7 +294,7 @@ def test_a_subscriber_who_changed_time_zones_in_the_lost_hours_is_found(sent):
 
 
 @pytest.mark.parametrize("lose", [lose_rows, lose_ends])
-def test_what_is_planned_or_let_go_of_while_it_looks_does_not_leave_again(sent, monkeypatch, lose):
+def test_letters_planned_or_released_during_reconcile_are_not_resent(sent, monkeypatch, lose):
     """Planning was under way when sending was stopped, or a worker had claimed it."""
     subscribers(1)
     run()
@@ -321,7 +320,7 @@ def test_what_is_planned_or_let_go_of_while_it_looks_does_not_leave_again(sent, 
     assert Letter.objects.get().state == "accepted"
 
 
-def test_without_a_moment_it_looks_from_the_last_event_before_the_stop_on(sent):
+def test_default_since_is_the_last_event_before_the_stop(sent):
     """What workers write while sending is stopped is no memory of the lost hours."""
     with pytest.raises(Refused, match="with --since"):
         reconcile(LATER, dry_run=True)
@@ -336,7 +335,7 @@ def test_without_a_moment_it_looks_from_the_last_event_before_the_stop_on(sent):
     assert (found.since, found.waiting, found.lost) == (NOW, 1, 1)
 
 
-def test_the_command_says_what_it_found(sent, capsys):
+def test_command_prints_its_findings(sent, capsys):
     since = ("--since", "2026-06-01T08:00+00:00")
     with pytest.raises(CommandError, match="sending stop` first"):
         call_command("reconcile", *since)
@@ -354,7 +353,7 @@ def test_the_command_says_what_it_found(sent, capsys):
     assert "Nothing was changed." in out
 
 
-def test_the_command_says_how_many_had_unsubscribed_in_the_lost_hours(settings, outbox, capsys):
+def test_command_counts_unsubscribes_in_the_lost_hours(settings, outbox, capsys):
     with MailServer() as server:
         settings.EMAIL_URL = server.url
         who_left, who_left_before, _ = subscribers(3)

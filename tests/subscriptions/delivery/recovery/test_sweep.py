@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_breaks_as_it_is_swept_costs_itself_alone(composed, monkeypatch, caplog):
+def test_error_in_the_sweep_affects_its_letter_only(composed, monkeypatch, caplog):
     def broken(letter_ids):
         raise RuntimeError("a fault of ours")
 
@@ -39,7 +39,7 @@ def test_what_breaks_as_it_is_swept_costs_itself_alone(composed, monkeypatch, ca
 
 
 @pytest.mark.parametrize(("minutes", "state"), [(15, "missed"), (14, "claimed")])
-def test_whose_worker_died_as_its_day_ended_is_missed_once_that_is_sure(composed, minutes, state):
+def test_dead_workers_letter_is_missed_after_its_lease(composed, minutes, state):
     """Before, it may be past the final check without a trace in a restored database."""
     letter = steps.claim(steps.letter_to())
     Letter.objects.update(closes_at=NOW + MINUTE)
@@ -91,7 +91,7 @@ GIVEN_UP += [(None, AT_LAST, "failed", "broken: the mail server does not have it
 
 @pytest.mark.parametrize("repeats", [0, 1])
 @pytest.mark.parametrize(("left_at", "stumbles", "state", "reason"), GIVEN_UP)
-def test_what_did_not_arrive_is_given_up(composed, repeats, left_at, stumbles, state, reason):
+def test_undelivered_letter_is_given_up(composed, repeats, left_at, stumbles, state, reason):
     letter = doubted(repeats, stumbles=stumbles)
     Subscriber.objects.update(unsubscribed_at=left_at)
     queue.sweep(NOW + 30 * MINUTE)
@@ -141,7 +141,7 @@ def test_failed_resend_ends_as_the_lookup_says(
     assert broken(AGAIN) == {}
 
 
-def test_the_lookup_is_asked_about_the_last_attempt_of_a_letter(composed, settings, data_dir):
+def test_lookup_is_about_the_last_attempt(composed, settings, data_dir):
     """Of that its log may not tell yet, though it is complete from the first time on."""
     log = data_dir / "mail.log"
     settings.ORACLE = f"postfix:{log}"
@@ -156,7 +156,7 @@ def test_the_lookup_is_asked_about_the_last_attempt_of_a_letter(composed, settin
     assert (make.fresh(letter).state, letter.repeats, letter.stumbles) == ("planned", 1, 0)
 
 
-def test_that_a_letter_may_have_arrived_is_remembered_however_its_attempts_break():
+def test_possible_arrival_is_remembered_after_failed_attempts():
     """Else its papers would be given back, and come once more."""
     letter = steps.claim(steps.letter_to(repeats=1))
     transitions.record_failed_attempt(letter, NOW)
@@ -169,9 +169,7 @@ def uncertain_letter(name, **fields):
     return steps.letter_to(f"{name}@example.org", **past | fields)
 
 
-def test_journals_of_living_workers_are_read_once_back_to_the_oldest_uncertain_letter(
-    composed, monkeypatch
-):
+def test_journals_of_living_workers_are_read_once(composed, monkeypatch):
     """Those of many workers take seconds, and one may be halted since it noted the first."""
     old = uncertain_letter("old", repeats=1, created_at=NOW - 9 * MINUTE)
     for name in ("young", "other"):

@@ -13,7 +13,6 @@ from tests.subscriptions.delivery.transports.conversation import ONE_BY_ONE, Lin
 def server(request):
     with MailServer(EXTENSIONS if request.param == "pipelined" else ONE_BY_ONE) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

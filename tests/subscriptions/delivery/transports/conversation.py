@@ -111,11 +111,26 @@ EXPECTED_CODES = OK + OK + b"354 go on\r\n"
 @contextmanager
 def at_final_check():
     """Return a line that has said all of a letter but its dot, and the server's end of it."""
-    with pair() as (line, server):
-        line.begin(envelope(), MIME)
-        server.sendall(EXPECTED_CODES)
-        pump(line)
+    with begun() as (line, server):
+        heard(line, server, EXPECTED_CODES)
         yield line, server
+
+
+@contextmanager
+def begun(extensions=frozenset({"pipelining"}), mime=MIME):
+    """Return a line to which a letter was given, and the server's end of it."""
+    with pair(extensions) as (line, server):
+        line.begin(envelope(), mime)
+        yield line, server
+
+
+def heard(line, server, replies=b"", *, hangs_up=False):
+    """Let the server say this, and hang up. Return what becomes of the letter."""
+    server.sendall(replies)
+    if hangs_up:
+        server.close()
+    pump(line)
+    return line.result and judged(line.result)
 
 
 def wait_for(condition):

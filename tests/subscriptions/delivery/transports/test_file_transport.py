@@ -29,7 +29,7 @@ def outbox(data_dir):
     return data_dir / "outbox"
 
 
-def test_a_connection_takes_letter_after_letter_and_leaves_no_draft_when_it_is_closed(outbox):
+def test_connection_is_reusable_and_removes_its_draft_when_closed(outbox):
     connection = FileTransport().connect()
     for _ in range(2):
         assert connection.is_usable()
@@ -45,7 +45,7 @@ def draft_in(outbox):
     return draft
 
 
-def test_a_full_disk_defers_the_letter(outbox):
+def test_full_disk_defers_the_letter(outbox):
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     passed = []
@@ -61,22 +61,22 @@ def test_a_full_disk_defers_the_letter(outbox):
     assert list(outbox.iterdir()) == []  # Nor does half a draft take what little room is left.
 
 
-def test_a_letter_that_surely_is_not_in_place_is_deferred(outbox):
+def test_letter_is_deferred_when_its_place_is_taken(outbox):
     assert hand_over((outbox / NAME).mkdir).status == "deferred"
     assert list(outbox.glob(".draft-*")) == []
 
 
-def test_a_letter_that_is_in_place_is_accepted_whatever_the_disk_said(outbox):
+def test_letter_in_place_is_accepted_after_a_rename_error(outbox):
     """A folder across a network renames, loses the answer, asks again, and finds no draft."""
     assert hand_over(lambda: draft_in(outbox).rename(outbox / NAME)).status == "accepted"
     assert (outbox / NAME).read_bytes() == MIME
 
 
-def test_a_letter_that_is_nowhere_to_be_seen_is_unknown(outbox):
+def test_vanished_letter_is_unknown(outbox):
     assert hand_over(lambda: draft_in(outbox).unlink()).status == "unknown"
 
 
-def test_drafts_of_workers_that_were_killed_are_swept_by_the_next_letter(outbox):
+def test_old_drafts_are_removed_by_the_next_letter(outbox):
     hour = 3600
     for name, age in ((".draft-killed", 1.1 * hour), (".draft-alive", 0.9 * hour)):
         (outbox / name).write_bytes(b"half a let")

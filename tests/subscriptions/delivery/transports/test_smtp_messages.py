@@ -12,21 +12,21 @@ from subscriptions.delivery.transports import smtp_connection
 from subscriptions.delivery.transports.base import Message
 from subscriptions.delivery.transports.registry import hand_over, transport_for
 from tests.factories.make import NOW
-from tests.subscriptions.delivery.transports import conversation
+from tests.subscriptions.delivery.transports import conversation as talk
 
 
-def test_letters_arrive_as_they_are_over_one_connection(server, line):
-    result = conversation.deliver(line)
-    assert conversation.judged(result) == ("accepted", "dot", "")
+def test_letters_arrive_unchanged_over_one_connection(server, line):
+    result = talk.deliver(line)
+    assert talk.judged(result) == ("accepted", "dot", "")
     assert result.reply == "250 2.0.0 kept"
     assert line.state == "free"
-    assert {conversation.deliver(line, f"r{n}").status for n in range(5)} == {"accepted"}
+    assert {talk.deliver(line, f"r{n}").status for n in range(5)} == {"accepted"}
     recipients = ["reader@example.org", *(f"r{n}@example.org" for n in range(5))]
-    assert server.accepted == [(recipient, conversation.MIME) for recipient in recipients]
+    assert server.accepted == [(recipient, talk.MIME) for recipient in recipients]
     assert server.connected == 1
 
 
-def test_dots_at_the_start_of_lines_arrive_as_they_were(server, line):
+def test_leading_dots_arrive_unchanged(server, line):
     letters = [
         b".\r\n",
         b"..\r\n.\r\n\r\n.x\r\n",
@@ -36,26 +36,24 @@ def test_dots_at_the_start_of_lines_arrive_as_they_were(server, line):
         b"Subject: x\r\n\r\nx",  # A letter needs no last line end.
     ]
     for mime in letters:
-        assert conversation.deliver(line, mime=mime).status == "accepted"
+        assert talk.deliver(line, mime=mime).status == "accepted"
         kept = server.accepted[-1][1]
         assert kept == mime or kept == mime + b"\r\n"
 
 
-def test_a_dot_after_a_bare_lf_ends_no_letter():
-    with conversation.pair() as (line, server):
-        line.begin(conversation.envelope(), b"Hello\n.\nMAIL FROM:<x@example.org>\r\n")
-        server.sendall(conversation.EXPECTED_CODES)
-        conversation.pump(line)
+def test_dot_after_a_bare_lf_ends_no_letter():
+    with talk.pair() as (line, server):
+        line.begin(talk.envelope(), b"Hello\n.\nMAIL FROM:<x@example.org>\r\n")
+        talk.heard(line, server, talk.EXPECTED_CODES)
         assert b"\n.\n" not in server.recv(65_536)
 
 
-def test_a_large_letter_reaches_a_server_that_reads_slowly():
+def test_large_letter_reaches_a_slow_server():
     mime = b"x" * 70 + b"\r\n"
     mime *= 20_000
-    with conversation.pair() as (line, server):
-        line.begin(conversation.envelope(), mime)
-        server.sendall(conversation.EXPECTED_CODES)
-        assert conversation.pump(line, seconds=0.1) == "busy"
+    with talk.begun(mime=mime) as (line, server):
+        server.sendall(talk.EXPECTED_CODES)
+        assert talk.pump(line, seconds=0.1) == "busy"
         received = bytearray()
         while line.state == "busy":
             received += server.recv(50_000)
@@ -64,77 +62,70 @@ def test_a_large_letter_reaches_a_server_that_reads_slowly():
         while not received.endswith(mime[-1_000:]) or len(received) < len(mime):
             received += server.recv(1 << 20)
         assert received.partition(b"DATA\r\n")[2] == mime
-        assert conversation.pump(line) == "final_check"
+        assert talk.pump(line) == "final_check"
 
 
-def test_a_letter_is_handed_over_outside_of_a_round_too(server):
+def test_single_letter_is_delivered_outside_a_round(server):
     mime = (b"x" * 70 + b"\r\n") * 20_000
-    message = Message(conversation.SENDER, "r@example.org", mime, "digest", 1, NOW)
+    message = Message(talk.SENDER, "r@example.org", mime, "digest", 1, NOW)
     assert hand_over(transport_for(server.url), message).status == "accepted"
     assert server.accepted == [("r@example.org", mime)]
 
 
-def test_the_size_is_announced_where_the_server_supports_it():
-    with conversation.pair(frozenset({"size"})) as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME)
-        assert server.recv(1_000) == b"MAIL FROM:<%s> SIZE=%d\r\n" % (
-            conversation.SENDER.encode(),
-            len(conversation.MIME),
-        )
+def test_commands_use_offered_extensions():
+    size = b"MAIL FROM:<%s> SIZE=%d\r\n" % (talk.SENDER.encode(), len(talk.MIME))
+    cases = [({"size"}, size, 1), ({"pipelining"}, b"MAIL", 3), ((), b"MAIL", 1)]
+    for names, first, count in cases:
+        with talk.begun(frozenset(names)) as (_, server):
+            commands = server.recv(1_000)
+            assert (commands.startswith(first), commands.count(b"\r\n")) == (True, count)
 
 
-def test_commands_go_out_together_where_that_is_offered_and_only_there():
-    for extensions, count in ((frozenset({"pipelining"}), 3), (frozenset(), 1)):
-        with conversation.pair(extensions) as (line, server):
-            line.begin(conversation.envelope(), conversation.MIME)
-            assert server.recv(1_000).count(b"\r\n") == count
-
-
-def test_a_letter_that_is_withdrawn_before_its_dot_is_not_kept(server, line):
-    line.begin(conversation.envelope(), conversation.MIME)
-    assert conversation.pump(line) == "final_check"
+def test_letter_withdrawn_before_its_dot_is_not_kept(server, line):
+    line.begin(talk.envelope(), talk.MIME)
+    assert talk.pump(line) == "final_check"
     time.sleep(0.05)
     assert (line.state, line.result) == ("final_check", None)
     line.connection.close()
-    conversation.wait_for(lambda: server.bodies)
-    assert server.bodies == [conversation.MIME]
+    talk.wait_for(lambda: server.bodies)
+    assert server.bodies == [talk.MIME]
     assert server.accepted == []
 
 
+REFUSED, DEFERRED = ("refused", "rcpt", "address"), ("deferred", "mail", "")
 REFUSALS = [
-    ({"pipelining"}, b"250 ok\r\n550 5.1.1 no\r\n554 no valid recipients\r\n"),
-    ({}, b"550 5.1.1 no\r\n"),  # Commands go out one by one.
+    ({"pipelining"}, b"250 ok\r\n550 5.1.1 no\r\n554 none\r\n", REFUSED, b"QUIT\r\n"),
+    ((), b"550 5.1.1 no\r\n", DEFERRED, b"QUIT\r\n"),  # Commands go out one by one.
+    # Not even QUIT, which would be the body.
+    ({"pipelining"}, b"250 ok\r\n550 5.1.1 no\r\n354 go on\r\n", REFUSED, b""),
+    ({"pipelining"}, b"250 ok\r\n550 5.1.1 no\r\n", REFUSED, b""),  # It may yet ask.
+    ({"pipelining"}, b"450 no\r\n503 no\r\n354 go on\r\n", DEFERRED, b""),
 ]
 
 
-@pytest.mark.parametrize(("extensions", "said"), REFUSALS)
-def test_a_refused_letter_takes_its_leave_where_the_server_reads_commands(extensions, said):
-    with conversation.pair(frozenset(extensions)) as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME)
+@pytest.mark.parametrize(("extensions", "replies", "expected", "farewell"), REFUSALS)
+def test_connection_quits_unless_a_body_is_awaited(extensions, replies, expected, farewell):
+    with talk.begun(frozenset(extensions)) as (line, server):
         server.recv(1_000)
-        server.sendall(said)
-        conversation.pump(line)
-        assert server.recv(1_000) == b"QUIT\r\n"
+        assert talk.heard(line, server, replies) == expected
+        assert server.recv(1_000) == farewell
 
 
-def test_a_server_that_refuses_and_is_gone_before_leave_is_taken_has_been_heard():
-    with conversation.pair(frozenset()) as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME)
-        server.sendall(b"550 5.1.1 no\r\n")
-        server.close()
-        conversation.pump(line)
-        assert (line.result.status, line.result.reply) == ("deferred", "550 5.1.1 no")
+def test_reply_counts_when_the_server_hangs_up_afterwards():
+    with talk.begun(frozenset()) as (line, server):
+        assert talk.heard(line, server, b"550 5.1.1 no\r\n", hangs_up=True) == DEFERRED
+        assert line.result.reply == "550 5.1.1 no"
 
 
-def test_no_address_smuggles_a_command_in():
+def test_address_cannot_inject_a_command():
     smuggling = "r@example.org>\r\nRCPT TO:<x@example.org"
     recipients = [smuggling, "ré@example.org", "r r@example.org", "r>r@example.org", "r<r@x.y", ""]
-    cases = [(conversation.SENDER, recipient, ("refused", "rcpt", "")) for recipient in recipients]
+    cases = [(talk.SENDER, recipient, ("refused", "rcpt", "")) for recipient in recipients]
     cases.append(("d@example.org\r\nQUIT", "r@example.org", ("deferred", "mail", "us")))
     for sender, recipient, expected in cases:
-        with conversation.pair() as (line, server):
-            line.begin(Message(sender, recipient, conversation.MIME, "", 1, NOW))
-            assert conversation.judged(line.result) == expected
+        with talk.pair() as (line, server):
+            line.begin(Message(sender, recipient, talk.MIME, "", 1, NOW))
+            assert talk.judged(line.result) == expected
             assert server.recv(1_000) == b""
 
 
@@ -145,8 +136,8 @@ HAPPENINGS = [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id", b"421-4.4.2 idle\r\n"
 
 
 @pytest.mark.parametrize("said", HAPPENINGS)
-def test_a_free_line_on_which_something_happens_is_closed(said):
-    with conversation.pair() as (line, server):
+def test_free_connection_is_closed_on_any_input(said):
+    with talk.pair() as (line, server):
         server.sendall(said)
         if not said:
             server.close()
@@ -154,9 +145,9 @@ def test_a_free_line_on_which_something_happens_is_closed(said):
         assert line.state == "closed"
 
 
-def test_a_line_that_was_idle_for_long_since_its_last_letter_is_not_trusted(monkeypatch):
+def test_connection_idle_for_long_is_closed(monkeypatch):
     monkeypatch.setattr(smtp_connection, "MAX_IDLE_SECONDS", 0.2)
-    with conversation.pair() as (line, server):
+    with talk.pair() as (line, server):
         time.sleep(0.15)
         used(line, server)
         time.sleep(0.1)
@@ -168,74 +159,62 @@ def test_a_line_that_was_idle_for_long_since_its_last_letter_is_not_trusted(monk
 
 
 def used(line, server):
-    line.begin(conversation.envelope(), conversation.MIME)
-    server.sendall(conversation.EXPECTED_CODES)
-    conversation.pump(line)
+    line.begin(talk.envelope(), talk.MIME)
+    talk.heard(line, server, talk.EXPECTED_CODES)
     line.finish()
-    server.sendall(b"250 ok\r\n")
-    conversation.pump(line)
+    talk.heard(line, server, b"250 ok\r\n")
     server.recv(65_536)
     assert line.result.status == "accepted"
 
 
-@pytest.mark.parametrize("said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id"])
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_used_line_that_was_closed_meanwhile_says_nothing_of_the_letter(said, when):
-    with conversation.pair() as (line, server):
+FAREWELLS = [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id"]
+CLOSED = ("deferred", "mail", "connection")
+
+
+@pytest.mark.parametrize("farewell", FAREWELLS)
+def test_reused_connection_closed_before_the_letter_blames_none(farewell):
+    with talk.pair() as (line, server):
         used(line, server)
-        if when == "after":
-            line.begin(conversation.envelope(), conversation.MIME)
-        server.sendall(said)
+        server.sendall(farewell)
         server.close()
-        if when == "before":
-            line.begin(conversation.envelope(), conversation.MIME)
-        conversation.pump(line)
-        assert conversation.judged(line.result) == ("deferred", "mail", "connection")
+        line.begin(talk.envelope(), talk.MIME)
+        talk.pump(line)
+        assert talk.judged(line.result) == CLOSED
 
 
 ANSWERS = [
-    (b"452 4.3.1 no space\r\n", "stays", ("deferred", "mail", "us")),
-    (b"550 no\r\n", "stays", ("deferred", "mail", "")),
-    (b"250 ok\r\n421 4.7.0 slow down\r\n", "stays", ("deferred", "rcpt", "provider")),
-    (b"250 ok\r\n", "hangs up", ("deferred", "rcpt", "")),
+    *((farewell, True, CLOSED) for farewell in FAREWELLS),
+    (b"452 4.3.1 no space\r\n", False, ("deferred", "mail", "us")),
+    (b"550 no\r\n", False, DEFERRED),
+    (b"250 ok\r\n421 4.7.0 slow down\r\n", False, ("deferred", "rcpt", "provider")),
+    (b"250 ok\r\n", True, ("deferred", "rcpt", "")),
+    (b"", False, DEFERRED),  # Silence.
 ]
 
 
-@pytest.mark.parametrize(("said", "then", "expected"), ANSWERS)
-def test_a_used_line_that_answers_says_something_of_the_letter(said, then, expected):
-    with conversation.pair() as (line, server):
+@pytest.mark.parametrize(("said", "hangs_up", "expected"), ANSWERS)
+def test_reply_on_a_reused_connection_counts(impatient, said, hangs_up, expected):
+    with talk.pair() as (line, server):
         used(line, server)
-        line.begin(conversation.envelope(), conversation.MIME)
-        server.sendall(said)
-        if then == "hangs up":
-            server.close()
-        conversation.pump(line)
-        assert conversation.judged(line.result) == expected
+        line.begin(talk.envelope(), talk.MIME)
+        assert talk.heard(line, server, said, hangs_up=hangs_up) == expected
 
 
-def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):
-    with conversation.pair() as (line, server):
-        used(line, server)
-        line.begin(conversation.envelope(), conversation.MIME)
-        conversation.pump(line)
-        assert conversation.judged(line.result) == ("deferred", "mail", "")
-
-
-def test_a_closed_line_stays_closed_and_its_letter_may_be_offered_again_at_once():
-    with conversation.pair() as (line, _):
+def test_closed_connection_stays_closed_and_defers_its_letter():
+    with talk.pair() as (line, _):
         line.connection.close()
-        line.begin(conversation.envelope(), conversation.MIME)
-        assert conversation.judged(line.result) == ("deferred", "mail", "connection")
+        line.begin(talk.envelope(), talk.MIME)
+        assert talk.judged(line.result) == ("deferred", "mail", "connection")
         line.connection.close()
         assert not line.connection.is_usable()
 
 
-def test_leave_is_taken_without_waiting(server, line):
+def test_quit_is_sent_without_waiting(server, line):
     server.replies["quit"] = b""
-    conversation.deliver(line)
+    talk.deliver(line)
     began = time.monotonic()
     line.close()
-    conversation.wait_for(lambda: b"QUIT\r\n" in server.heard)
+    talk.wait_for(lambda: b"QUIT\r\n" in server.heard)
     assert b"QUIT\r\n" in server.heard
     assert time.monotonic() - began < 1
 
@@ -243,44 +222,43 @@ def test_leave_is_taken_without_waiting(server, line):
 # ---- What each fault leaves of a letter
 
 
-@pytest.mark.parametrize("stage", conversation.STAGES)
-def test_4yz_is_for_later_and_5yz_for_ever(server, opened, stage):
+@pytest.mark.parametrize("stage", talk.STAGES)
+def test_codes_4yz_defer_and_5yz_refuse(server, opened, stage):
     refused = ("deferred", "mail", "") if stage == "mail" else ("refused", stage, "address")
     for code, expected in ((450, ("deferred", stage, "")), (550, refused)):
         line = opened(server)
-        assert conversation.judged(conversation.deliver(line, f"{code}-{stage}")) == expected
+        assert talk.judged(talk.deliver(line, f"{code}-{stage}")) == expected
         assert line.state == "closed"
     assert server.accepted == []
 
 
-@pytest.mark.parametrize("stage", conversation.STAGES)
-def test_silence_and_nonsense_make_a_letter_uncertain_only_after_the_dot(server, opened, stage):
+@pytest.mark.parametrize("stage", talk.STAGES)
+def test_lost_reply_is_unknown_only_after_the_dot(server, opened, stage):
     expected = "unknown" if stage == "dot" else "deferred"
     for how in ("drop", "reset", "garble", "204"):
         line = opened(server)
-        result = conversation.judged(conversation.deliver(line, f"{how}-{stage}"))
+        result = talk.judged(talk.deliver(line, f"{how}-{stage}"))
         assert (*result, line.state) == (expected, stage, "", "closed"), how
 
 
-@pytest.mark.parametrize("stage", conversation.STAGES)
-def test_a_silent_or_slow_server_gets_no_more_time(server, opened, stage, impatient, monkeypatch):
+@pytest.mark.parametrize("stage", talk.STAGES)
+def test_silent_or_slow_server_times_out(server, opened, stage, impatient, monkeypatch):
     monkeypatch.setattr("tests.servers.smtp.BYTE_SECONDS", 0.05)
     for how in ("silent", "slow"):
-        result = conversation.deliver(opened(server), f"{how}-{stage}")
+        result = talk.deliver(opened(server), f"{how}-{stage}")
         expected = "unknown" if stage == "dot" else "deferred"
-        assert conversation.judged(result) == (expected, stage, "")
+        assert talk.judged(result) == (expected, stage, "")
         assert result.reply == "the mail server did not answer in time"
 
 
-def test_an_answer_that_comes_a_byte_at_a_time_is_an_answer(server, line):
-    for stage in conversation.STAGES:
-        assert conversation.deliver(line, f"slow-{stage}").status == "accepted"
+def test_reply_in_single_bytes_is_understood(server, line):
+    for stage in talk.STAGES:
+        assert talk.deliver(line, f"slow-{stage}").status == "accepted"
 
 
-def test_each_answer_has_a_time_of_its_own_though_all_was_said_together(impatient):
-    with conversation.pair() as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME)
-        for reply in conversation.EXPECTED_CODES.splitlines(keepends=True):
+def test_each_pipelined_reply_has_its_own_time(impatient):
+    with talk.begun() as (line, server):
+        for reply in talk.EXPECTED_CODES.splitlines(keepends=True):
             time.sleep(0.1)  # Of the 0.15 seconds that each has.
             line.pump(0)
             assert line.state == "busy"
@@ -289,8 +267,8 @@ def test_each_answer_has_a_time_of_its_own_though_all_was_said_together(impatien
         assert line.state == "final_check"
 
 
-def test_the_time_that_a_letter_waits_at_the_final_check_is_not_the_servers(impatient):
-    with conversation.at_final_check() as (line, _):
+def test_time_at_the_final_check_is_not_the_servers(impatient):
+    with talk.at_final_check() as (line, _):
         fill(line.connection._sock)
         time.sleep(0.2)
         line.pump(0)
@@ -300,52 +278,50 @@ def test_the_time_that_a_letter_waits_at_the_final_check_is_not_the_servers(impa
         assert line.state == "answering"
 
 
-@pytest.mark.parametrize("stage", conversation.COMMANDS)
-def test_two_answers_to_one_command_end_the_conversation(server, line, stage):
-    assert conversation.deliver(line, f"glued-{stage}").status == "deferred"
+@pytest.mark.parametrize("stage", talk.COMMANDS)
+def test_two_replies_to_one_command_end_the_connection(server, line, stage):
+    assert talk.deliver(line, f"glued-{stage}").status == "deferred"
     assert line.state == "closed"
     assert server.accepted == []
 
 
-def test_answers_to_what_was_not_said_yet_end_the_conversation():
+def test_replies_ahead_of_their_command_end_the_connection():
     """Else an answer to RCPT that came late could be taken for one to the dot."""
-    with conversation.pair(frozenset()) as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME)
-        server.sendall(conversation.EXPECTED_CODES)
-        conversation.pump(line)
+    with talk.begun(frozenset()) as (line, server):
+        talk.heard(line, server, talk.EXPECTED_CODES)
         assert line.result.status == "deferred"
         assert server.recv(1_000).count(b"\r\n") == 1
 
 
-def test_the_first_answer_to_the_dot_counts_and_the_line_is_not_used_again(server, line):
-    assert conversation.deliver(line, "glued-dot").status == "accepted"
-    conversation.wait_for(lambda: not line.connection.is_usable())
+def test_first_reply_to_the_dot_counts_and_connection_closes(server, line):
+    assert talk.deliver(line, "glued-dot").status == "accepted"
+    talk.wait_for(lambda: not line.connection.is_usable())
     assert line.state == "closed"
 
 
 @pytest.mark.parametrize("how", ["early", "drop"])
-def test_an_answer_or_the_end_before_the_dot_is_no_acceptance(server, line, how):
-    line.begin(conversation.envelope(f"{how}-body"), conversation.MIME)
-    conversation.pump(line)
+def test_reply_or_end_before_the_dot_is_no_acceptance(server, line, how):
+    line.begin(talk.envelope(f"{how}-body"), talk.MIME)
+    talk.pump(line)
     time.sleep(0.05)
     line.finish()
-    assert conversation.judged(line.result) == ("deferred", "body", "")
+    assert talk.judged(line.result) == ("deferred", "body", "")
     assert server.accepted == []
 
 
-def test_half_an_answer_before_the_dot_is_no_acceptance():
-    with conversation.at_final_check() as (line, server):
+def test_half_a_reply_before_the_dot_is_no_acceptance():
+    with talk.at_final_check() as (line, server):
         server.sendall(b"250-early\r\n")
         line.finish()
-        assert conversation.judged(line.result) == ("deferred", "body", "")
+        assert talk.judged(line.result) == ("deferred", "body", "")
 
 
 EARLY_ANSWERS = [(250, "waits"), (250, "reads on"), (250, "hangs up"), (550, "reads on")]
 
 
 @pytest.mark.parametrize(("code", "then"), EARLY_ANSWERS)
-def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
-    with conversation.at_final_check() as (line, server):
+def test_reply_before_the_dot_leaves_us_is_no_acceptance(code, then):
+    with talk.at_final_check() as (line, server):
         fill(line.connection._sock)
         line.finish()
         assert line.state == "answering"
@@ -354,8 +330,8 @@ def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
             drain(server)
         elif then == "hangs up":
             server.close()
-        conversation.pump(line)
-        assert conversation.judged(line.result)[:2] == ("deferred", "dot")
+        talk.pump(line)
+        assert talk.judged(line.result)[:2] == ("deferred", "dot")
         assert line.result.reply == f"{code} what?"
         assert then == "hangs up" or not drain(server).endswith(b".\r\n")
 
@@ -367,28 +343,25 @@ def fill(sock):
             pass
 
 
-def test_a_recipient_may_be_taken_in_three_ways():
+def test_recipient_is_accepted_by_three_codes():
     for code in (250, 251, 252):
-        with conversation.pair() as (line, server):
-            line.begin(conversation.envelope(), conversation.MIME)
+        with talk.begun() as (line, server):
             server.sendall(b"250 ok\r\n%d ok\r\n354 go on\r\n" % code)
-            assert conversation.pump(line) == "final_check"
+            assert talk.pump(line) == "final_check"
 
 
-def test_a_server_that_reads_nothing_gets_no_more_time(impatient):
-    with conversation.pair() as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME * 10_000)
-        server.sendall(conversation.EXPECTED_CODES)
-        assert conversation.pump(line) == "closed"
-        assert conversation.judged(line.result) == ("deferred", "body", "")
+def test_server_that_reads_nothing_times_out(impatient):
+    with talk.begun(mime=talk.MIME * 10_000) as (line, server):
+        server.sendall(talk.EXPECTED_CODES)
+        assert talk.pump(line) == "closed"
+        assert talk.judged(line.result) == ("deferred", "body", "")
 
 
-def test_a_server_that_reads_on_gets_more_time(impatient):
-    with conversation.pair() as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME * 20_000)
-        server.sendall(conversation.EXPECTED_CODES)
+def test_server_that_reads_on_gets_more_time(impatient):
+    with talk.begun(mime=talk.MIME * 20_000) as (line, server):
+        server.sendall(talk.EXPECTED_CODES)
         for _ in range(4):
-            conversation.pump(line, seconds=0.05)
+            talk.pump(line, seconds=0.05)
             assert line.state == "busy"
             drain(server)
 
@@ -403,40 +376,22 @@ def drain(sock):
     return found
 
 
-def test_a_server_that_hangs_up_amid_the_body_is_heard_out():
-    with conversation.pair() as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME * 10_000)
-        server.sendall(conversation.EXPECTED_CODES)
-        conversation.pump(line, seconds=0.05)
-        server.sendall(b"552 5.3.4 too big\r\n")
-        server.close()
-        conversation.pump(line)
-        assert conversation.judged(line.result) == ("deferred", "body", "")
+def test_reply_counts_after_hanging_up_amid_the_body():
+    with talk.begun(mime=talk.MIME * 10_000) as (line, server):
+        server.sendall(talk.EXPECTED_CODES)
+        talk.pump(line, seconds=0.05)
+        assert talk.heard(line, server, b"552 5.3.4 too big\r\n", hangs_up=True) == (
+            "deferred",
+            "body",
+            "",
+        )
         assert line.result.reply == "552 5.3.4 too big"
 
 
-REFUSED_BODIES = [
-    (b"250 ok\r\n550 5.1.1 no\r\n354 go on\r\n", ("refused", "rcpt", "address")),
-    (b"250 ok\r\n550 5.1.1 no\r\n", ("refused", "rcpt", "address")),  # It may yet ask.
-    (b"450 no\r\n503 no\r\n354 go on\r\n", ("deferred", "mail", "")),
-]
-
-
-@pytest.mark.parametrize(("replies", "expected"), REFUSED_BODIES)
-def test_a_letter_is_refused_and_a_body_is_asked_for_all_the_same(replies, expected):
-    with conversation.pair() as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME)
-        server.recv(1_000)
-        server.sendall(replies)
-        conversation.pump(line)
-        assert conversation.judged(line.result) == expected
-        assert server.recv(1_000) == b""  # Not even QUIT, which would be the body.
-
-
-def test_a_line_that_is_closed_amid_a_letter_says_nothing_that_would_be_its_body():
-    with conversation.at_final_check() as (line, server):
+def test_connection_closed_amid_a_letter_sends_nothing_more():
+    with talk.at_final_check() as (line, server):
         line.close()
-        assert drain(server).endswith(b"DATA\r\n" + conversation.MIME)
+        assert drain(server).endswith(b"DATA\r\n" + talk.MIME)
 
 
 # Whatever is said
@@ -449,24 +404,21 @@ CHUNKS = st.binary(max_size=80) | st.lists(st.sampled_from(PIECES)).map(b"".join
 @settings(deadline=None, max_examples=300)
 @given(
     envelope_replies=st.just([b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"]) | st.lists(CHUNKS),
-    at_final_check=st.just(b"") | CHUNKS,
+    at_check=st.just(b"") | CHUNKS,
     at_dot=CHUNKS,
     pipelines=st.booleans(),
 )
-def test_no_letter_is_accepted_without_a_final_250(
-    envelope_replies, at_final_check, at_dot, pipelines
-):
-    with conversation.pair(frozenset({"pipelining"} if pipelines else ())) as (line, server):
-        line.begin(conversation.envelope(), conversation.MIME)
+def test_no_letter_is_accepted_without_a_final_250(envelope_replies, at_check, at_dot, pipelines):
+    with talk.begun(frozenset({"pipelining"} if pipelines else ())) as (line, server):
         for said in envelope_replies:
             hear(line, server, said)
-        hear(line, server, at_final_check)
+        hear(line, server, at_check)
         if line.state == "final_check":
             line.finish()
         was_asked = line.state == "answering"
         hear(line, server, at_dot)
         server.close()  # Heard at once, unless a process that is just begun has it open as well.
-        conversation.pump(line, until=("free", "closed"))
+        talk.pump(line, until=("free", "closed"))
         if line.result.status in ("accepted", "unknown"):
             assert was_asked
         if line.result.status == "accepted":

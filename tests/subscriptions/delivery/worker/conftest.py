@@ -17,7 +17,6 @@ def server(settings):
         server.says = lambda stage, whom, conversation: None
         settings.EMAIL_URL = f"{server.url}?connections=10"
         yield server
-        server.shutdown()
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ REPLIES = [
 ]
 
 
-def test_a_reply_about_one_letter_affects_that_letter_alone(server):
+def test_reply_about_one_letter_affects_that_letter_alone(server):
     due_digests.digests()
     said = {f"odd@{number}.example": answer[:2] for number, answer in enumerate(REPLIES)}
     letters = [due_digests.digest_to(email) for email in said]
@@ -40,11 +40,8 @@ def test_a_reply_about_one_letter_affects_that_letter_alone(server):
         return f"{reply}\r\n".encode() if at == stage else None
 
     server.says = says
-    assert (
-        due_digests.deliver()["accepted"]
-        == len(set(due_digests.recipients(server)) - set(said))
-        == due_digests.MANY
-    )
+    assert due_digests.deliver()["accepted"] == due_digests.MANY
+    assert len(set(due_digests.recipients(server)) - set(said)) == due_digests.MANY
     slowed = {f"odd@{name}" for name in Provider.objects.values_list("name", flat=True)}
     suppressed = set(Subscriber.objects.exclude(suppressed_at=None).values_list("email", flat=True))
     for letter, (stage, reply, state, then) in zip(letters, REPLIES, strict=True):
@@ -58,7 +55,7 @@ def test_a_reply_about_one_letter_affects_that_letter_alone(server):
     assert circuit_breaker.current().blocked_reason(NOW) == ""
 
 
-def test_whatever_is_said_to_quit_costs_no_letter(server):
+def test_any_reply_to_quit_costs_no_letter(server):
     for how in ("garble", "drop", "silent", "endless", "550"):
         due_digests.digest_to(f"{how}-quit@{how}.example")
     due_digests.digests()
@@ -72,11 +69,7 @@ def test_whatever_is_said_to_quit_costs_no_letter(server):
 # ---- Providers that want us slower, and those for which the operator does (fault 26)
 
 
-def recipients_at(server, domain):
-    return sum(one.endswith(f"@{domain}") for one in due_digests.recipients(server))
-
-
-def test_a_provider_that_wants_us_slower_is_paced_and_the_others_are_not(server):
+def test_only_the_complaining_provider_is_paced(server):
     due_digests.digests(count=30, domain="gmail.com")
     due_digests.digests(count=4, domain="example.org")
     taken = []
@@ -90,7 +83,7 @@ def test_a_provider_that_wants_us_slower_is_paced_and_the_others_are_not(server)
 
     server.says = limit
     due_digests.deliver()
-    assert recipients_at(server, "example.org") == 4
+    assert sum(to.endswith("@example.org") for to, _ in server.accepted) == 4
     assert len(taken) == 5
     row = Provider.objects.get()
     assert (row.name, row.complaints) == ("google", 1)
@@ -114,7 +107,7 @@ def test_a_provider_that_wants_us_slower_is_paced_and_the_others_are_not(server)
     assert not Letter.objects.exclude(stumbles=0).exists()
 
 
-def test_successes_are_not_recorded_where_a_claim_counts_providers(server, monkeypatch):
+def test_successes_are_not_recorded_while_a_claim_counts_providers(server, monkeypatch):
     """Both lock them: else two workers would wait for each other in a circle."""
     Provider.objects.create(name="google", pace=3_000, faster_at=NOW, counted_at=NOW)
     due_digests.digests(count=24, domain="gmail.com")
@@ -141,7 +134,7 @@ def test_successes_are_not_recorded_where_a_claim_counts_providers(server, monke
     assert "claim record_success" not in steps
 
 
-def test_a_provider_that_complains_is_left_alone_at_once(server):
+def test_complaining_provider_is_left_alone_at_once(server):
     """At most what was under way is refused besides, though a hundred wait."""
     due_digests.digests(count=100, domain="gmail.com")
     refused = []

@@ -54,7 +54,7 @@ def message_to(server, **fields):
     return letter
 
 
-def test_a_digest_is_posted_once_and_no_mail_server_gets_it(server, room):
+def test_digest_is_posted_once_and_not_emailed(server, room):
     letter = message_to(room)
     due_digests.digests(count=3)
     tasks.deliver_letters()
@@ -69,7 +69,7 @@ def test_a_digest_is_posted_once_and_no_mail_server_gets_it(server, room):
     assert status.describe(letter, NOW).startswith("The channel accepted it")
 
 
-def test_acceptances_are_recorded_after_a_round_that_failed_at_the_first(room, monkeypatch):
+def test_acceptances_are_recorded_after_a_failed_first_round(room, monkeypatch):
     fault = threading.Event()
     room.answers.append(lambda talk: talk.read() or (fault.wait(9) and talk.send(200, {}, b"")))
     message_to(room)
@@ -82,7 +82,7 @@ def test_acceptances_are_recorded_after_a_round_that_failed_at_the_first(room, m
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_channel_that_hangs_delays_no_email_and_no_other_channel(server, room):
+def test_hanging_channel_delays_no_email_or_other_channel(server, room):
     may_answer = threading.Event()
 
     def hang(talk):
@@ -102,7 +102,7 @@ def test_a_channel_that_hangs_delays_no_email_and_no_other_channel(server, room)
     assert due_digests.states() == {"accepted": len(messages) + 6}
 
 
-def test_a_mail_server_that_is_away_delays_no_post(settings, room):
+def test_mail_server_outage_delays_no_post(settings, room):
     settings.EMAIL_URL = f"smtp://127.0.0.1:{free_port()}"
     due_digests.digests(count=2)
     message_to(room)
@@ -113,7 +113,7 @@ def test_a_mail_server_that_is_away_delays_no_post(settings, room):
     assert circuit_breaker.current().failures == 1
 
 
-def test_a_stop_while_a_message_is_composed_withholds_it(room, monkeypatch):
+def test_stop_during_composing_withholds_the_message(room, monkeypatch):
     def stop_and_compose(letters, now):
         circuit_breaker.stop("Ada", NOW)
         return COMPOSER(letters, now)
@@ -127,7 +127,7 @@ def test_a_stop_while_a_message_is_composed_withholds_it(room, monkeypatch):
 
 @held_locks.on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_message_waits_while_another_session_locks_its_channel(room):
+def test_message_waits_while_its_channel_is_locked(room):
     letter = message_to(room)
     with held_locks.another_session() as session:
         session.execute("SELECT 1 FROM subscriptions_subscriber FOR UPDATE")
@@ -136,7 +136,7 @@ def test_a_message_waits_while_another_session_locks_its_channel(room):
 
 
 @pytest.mark.parametrize("mail", ["file:", None])
-def test_an_unknown_outcome_is_sent_again_once_and_counted(settings, server, room, data_dir, mail):
+def test_unknown_outcome_is_resent_once_and_counted(settings, server, room, data_dir, mail):
     """The folder of emails, in which a message to a channel has no file, proves nothing."""
     settings.EMAIL_URL = mail or settings.EMAIL_URL
     (data_dir / "outbox").mkdir()
@@ -153,7 +153,7 @@ def test_an_unknown_outcome_is_sent_again_once_and_counted(settings, server, roo
     assert Pick.objects.count() == 1
 
 
-def test_a_server_that_asks_to_wait_is_given_the_time(server, room):
+def test_retry_after_is_respected(server, room):
     letter = message_to(room)
     room.answers.append((429, {"Retry-After": "7200"}, b""))
     deliver()
@@ -162,7 +162,7 @@ def test_a_server_that_asks_to_wait_is_given_the_time(server, room):
     assert deliver(NOW + 2 * HOUR + SECOND)["accepted"] == 1
 
 
-def test_a_refusal_ends_the_message_and_its_papers_may_come_again(server, room):
+def test_refusal_fails_the_message_and_releases_its_papers(server, room):
     letter = message_to(room)
     room.answers.append((410, {}, b""))
     deliver()
@@ -172,7 +172,7 @@ def test_a_refusal_ends_the_message_and_its_papers_may_come_again(server, room):
     assert not Subscriber.objects.exclude(suppressed_at=None).exists()
 
 
-def test_trouble_with_channels_is_no_trouble_with_the_mail(server, room):
+def test_trouble_with_channels_does_not_open_the_breaker(server, room):
     for answer in [DOWN, (410, {}, b""), (429, {}, b"")] * 6:
         room.answers.append(answer)
         message_to(room)
@@ -181,7 +181,7 @@ def test_trouble_with_channels_is_no_trouble_with_the_mail(server, room):
     assert rejection_rate.describe_last_day(NOW) == ""
 
 
-def test_an_address_is_readable_after_a_rotation_of_the_key(settings, server, room, caplog):
+def test_channel_url_is_readable_after_a_key_rotation(settings, server, room, caplog):
     caplog.set_level(logging.DEBUG)
     letter = message_to(room)
     settings.SECRET_KEY, old = "another-key-that-is-long-enough", settings.SECRET_KEY
@@ -194,7 +194,7 @@ def test_an_address_is_readable_after_a_rotation_of_the_key(settings, server, ro
 
 
 @pytest.mark.parametrize("kind", ["confirm", "link"])
-def test_no_link_of_a_subscriber_goes_to_a_channel(server, room, kind):
+def test_subscriber_links_are_not_posted_to_a_channel(server, room, kind):
     letter = message_to(room, kind=kind, day=None)
     deliver()
     assert make.fresh(letter).reason == "not for a channel"
@@ -202,9 +202,7 @@ def test_no_link_of_a_subscriber_goes_to_a_channel(server, room, kind):
 
 
 @pytest.mark.parametrize("is_channel", [True, False])
-def test_what_is_for_a_channel_is_not_emailed_nor_the_reverse(
-    server, room, monkeypatch, is_channel
-):
+def test_content_is_not_sent_by_the_wrong_medium(server, room, monkeypatch, is_channel):
     email = render.Content.of("Papers", "Hi.\n", "<p>Hi.</p>", render.headers("digest", "http://x"))
     content = email if is_channel else render.Content("", (), (), (), payload=b"{}")
     monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(lambda letter, now: content))
@@ -214,7 +212,7 @@ def test_what_is_for_a_channel_is_not_emailed_nor_the_reverse(
     assert [*room.asked, *server.bodies] == []
 
 
-def test_a_new_channel_gets_a_message_that_it_is_connected_in_its_language(server, room):
+def test_new_channel_gets_a_welcome_in_its_language(server, room):
     letter = message_to(room, kind="welcome")
     Subscriber.objects.update(language="de")
     Pick.objects.all().delete()

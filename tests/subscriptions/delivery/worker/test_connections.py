@@ -34,7 +34,7 @@ def one_connection(server, settings):
 
 @pytest.mark.parametrize("how", ["stalls", "cut"])
 @pytest.mark.parametrize(("stage", "state"), [("rcpt", "planned"), ("dot", "uncertain")])
-def test_a_lost_connection_costs_one_letter(server, one_connection, monkeypatch, stage, state, how):
+def test_lost_connection_costs_one_letter(server, one_connection, monkeypatch, stage, state, how):
     scaled = {at: seconds / 1000 for at, seconds in smtp_connection.SECONDS.items()}
     monkeypatch.setattr(smtp_connection, "SECONDS", scaled)
 
@@ -54,7 +54,7 @@ def test_a_lost_connection_costs_one_letter(server, one_connection, monkeypatch,
         assert letters["odd"].last_reply == "the mail server did not answer in time"
 
 
-def test_a_server_that_thinks_long_about_one_letter_delays_no_other(server):
+def test_slow_letter_delays_no_other(server):
     letter = due_digests.digests("slow@elsewhere.example")
     others_done = threading.Event()
     waited = []
@@ -79,7 +79,7 @@ def test_a_server_that_thinks_long_about_one_letter_delays_no_other(server):
 # ---- Servers that let us have few
 
 
-def test_a_server_that_allows_few_connections_is_asked_again_later(server, monkeypatch):
+def test_server_with_few_connections_is_asked_again_later(server, monkeypatch):
     monkeypatch.setattr(connection_pool, "RECONNECT_SECONDS", 0.3)
     greeting, dots = server.at_connect, []
 
@@ -99,7 +99,7 @@ def test_a_server_that_allows_few_connections_is_asked_again_later(server, monke
     assert server.connected > 1 + connection_pool.OPENERS
 
 
-def test_where_no_connection_can_be_had_any_more_the_round_ends_and_the_breaker_opens(server):
+def test_breaker_opens_when_no_connection_is_available(server):
     def says(stage, whom, conversation):
         if stage == "rcpt":
             server.at_connect = b"421 4.3.2 shutting down\r\n"
@@ -113,7 +113,7 @@ def test_where_no_connection_can_be_had_any_more_the_round_ends_and_the_breaker_
     assert not Letter.objects.filter(state="claimed").exists()
 
 
-def test_no_more_letters_are_claimed_at_once_than_two_to_a_line(server, written):
+def test_at_most_two_letters_are_claimed_per_connection(server, written):
     """Others may have the rest, and the leases of those that wait for a line run on."""
     claimed = []
     written["all"] = lambda letter: claimed.append(Letter.objects.filter(state="claimed").count())
@@ -122,7 +122,7 @@ def test_no_more_letters_are_claimed_at_once_than_two_to_a_line(server, written)
     assert max(claimed) == worker.CLAIMS_PER_CONNECTION * 10
 
 
-def test_a_connection_that_opens_late_holds_nobody_up_and_is_closed_after_a_round(server):
+def test_late_connection_delays_nothing_and_is_closed(server):
     late, greeted = threading.Event(), []
 
     def says(stage, whom, conversation):
@@ -146,7 +146,7 @@ def test_a_connection_that_opens_late_holds_nobody_up_and_is_closed_after_a_roun
 # ---- Connections that are used again (fault 27)
 
 
-def test_all_letters_leave_over_one_connection_or_a_fresh_one_after_a_refusal(server, settings):
+def test_connection_is_reused_except_after_a_refusal(server, settings):
     settings.EMAIL_URL = f"{server.url}?connections=1"
     names = ("unasked", "first", "550-rcpt", "third", "fourth")
     _, *asked_for = [due_digests.digest_to(f"{name}@example.org").pk for name in names]
@@ -163,7 +163,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("connections", "letters", "at", "reply"), LIMITS)
-def test_a_limit_of_letters_costs_no_try(server, settings, connections, letters, at, reply):
+def test_limit_of_letters_costs_no_attempt(server, settings, connections, letters, at, reply):
     settings.EMAIL_URL = f"{server.url}?connections={connections}"
     due_digests.digests(count=30)
 
@@ -180,7 +180,7 @@ def test_a_limit_of_letters_costs_no_try(server, settings, connections, letters,
     assert circuit_breaker.current().failures == 0
 
 
-def test_a_relay_that_takes_no_recipient_at_all_trips_the_breaker_and_slows_no_provider(server):
+def test_relay_refusing_all_recipients_opens_the_breaker(server):
     due_digests.digests(count=30)
     server.says = lambda stage, *args: b"421 4.3.0 no\r\n" if stage == "rcpt" else None
     due_digests.deliver()
@@ -191,7 +191,7 @@ def test_a_relay_that_takes_no_recipient_at_all_trips_the_breaker_and_slows_no_p
     assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 30
 
 
-def test_a_relay_that_takes_so_many_letters_a_minute_slows_no_provider_and_costs_few_a_try(server):
+def test_relay_rate_limit_opens_the_breaker(server):
     """As Postfix's smtpd_client_message_rate_limit does, before it knows any recipient."""
     due_digests.digests(count=20)
     due_digests.digests(count=20, domain="example.net")
@@ -218,7 +218,7 @@ def test_a_relay_that_takes_so_many_letters_a_minute_slows_no_provider_and_costs
 # ---- The breaker (fault 16)
 
 
-def test_a_wrong_password_waits_for_the_operator_and_is_nobodys_fault(server, settings, caplog):
+def test_wrong_password_opens_the_breaker_and_blames_no_address(server, settings, caplog):
     host = server.url.removeprefix("smtp://")
     settings.EMAIL_URL = f"smtp://us:secret@{host}?connections=10"
     server.extensions = ("PIPELINING", "AUTH PLAIN")
@@ -246,7 +246,7 @@ def test_a_wrong_password_waits_for_the_operator_and_is_nobodys_fault(server, se
     assert (circuit_breaker.current().failures, circuit_breaker.current().trouble) == (0, "")
 
 
-def test_a_server_that_has_lost_its_tls_is_sent_nothing_and_marks_no_address(server, settings):
+def test_server_without_tls_is_sent_nothing(server, settings):
     settings.EMAIL_URL = f"{server.url}?connections=10&tls=starttls"
     due_digests.digests(count=12)
     due_digests.deliver()
@@ -259,7 +259,7 @@ def test_a_server_that_has_lost_its_tls_is_sent_nothing_and_marks_no_address(ser
 
 
 @pytest.mark.parametrize("stage", ["mail", "dot"])
-def test_a_required_login_stops_the_round_for_all_and_is_reported_once(server, stage, caplog):
+def test_required_login_stops_the_round_and_is_reported_once(server, stage, caplog):
     server.replies[stage] = b"530 5.7.0 authentication required\r\n"
     due_digests.digests(count=12)
 
@@ -286,7 +286,7 @@ def connected_at_rest(server):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("goes_away", [False, True])
-def test_a_server_that_takes_nothing_is_asked_more_seldom_each_time(server, goes_away):
+def test_server_accepting_nothing_is_retried_less_often(server, goes_away):
     """Also one that closes at the first letter and greets nobody any more."""
     greeting, trouble = server.at_connect, b"530 5.7.0 authentication required\r\n"
     if goes_away:
@@ -322,7 +322,7 @@ def test_a_server_that_takes_nothing_is_asked_more_seldom_each_time(server, goes
 # ---- The server is away (faults 24 and 25)
 
 
-def test_a_server_that_is_away_at_the_due_hour_costs_nobody_a_try(server, settings):
+def test_outage_at_the_due_hour_costs_no_attempt(server, settings):
     url, settings.EMAIL_URL = settings.EMAIL_URL, "smtp://127.0.0.1:1"
     due_digests.digests(count=12)
     for minute in range(37):
@@ -334,7 +334,7 @@ def test_a_server_that_is_away_at_the_due_hour_costs_nobody_a_try(server, settin
     assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
 
 
-def test_a_server_away_past_the_days_end_costs_the_day_and_no_paper(server, settings):
+def test_outage_past_the_days_end_loses_no_paper(server, settings):
     url, settings.EMAIL_URL = settings.EMAIL_URL, "smtp://127.0.0.1:1"
     for number in range(2):
         make.subscriber(f"reader-{number}@example.org", interests="graphs")
@@ -359,7 +359,7 @@ def test_a_server_away_past_the_days_end_costs_the_day_and_no_paper(server, sett
 # ---- The switch
 
 
-def test_a_stop_holds_letters_before_the_final_check_until_it_is_undone(server, monkeypatch):
+def test_stop_holds_letters_before_the_final_check(server, monkeypatch):
     due_digests.digests(count=30)
     stopped = []
     final_check = transitions.final_check

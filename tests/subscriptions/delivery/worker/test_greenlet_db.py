@@ -38,7 +38,7 @@ def done(database, job):
     return came_of[0]
 
 
-def test_other_tasks_go_on_while_the_database_works(database):
+def test_other_tasks_run_while_the_database_works(database):
     turns = []
 
     def count():
@@ -52,7 +52,7 @@ def test_other_tasks_go_on_while_the_database_works(database):
     assert database.is_free
 
 
-def test_one_job_is_done_after_the_other(database):
+def test_jobs_run_one_after_the_other(database):
     order = []
 
     def job(number):
@@ -65,7 +65,7 @@ def test_one_job_is_done_after_the_other(database):
     assert order == [1, 2, 3]
 
 
-def test_a_query_amid_a_job_raises_instead_of_waiting_for_ever(database):
+def test_query_during_a_job_raises(database):
     def ask():
         with pytest.raises(RuntimeError, match="Another task"):
             Volley.objects.count()
@@ -76,7 +76,7 @@ def test_a_query_amid_a_job_raises_instead_of_waiting_for_ever(database):
     assert Volley.objects.count() == 0
 
 
-def test_a_job_under_way_is_brought_to_its_end_when_all_other_tasks_are_killed(database):
+def test_running_job_is_finished_when_other_tasks_are_killed(database):
     def job():
         with transaction.atomic():
             Volley.objects.create(created_at=NOW, mime=b"")
@@ -91,7 +91,7 @@ def test_a_job_under_way_is_brought_to_its_end_when_all_other_tasks_are_killed(d
     assert Volley.objects.count() == 1
 
 
-def test_a_silent_database_is_waited_for_so_long_and_no_longer(database, monkeypatch):
+def test_silent_database_times_out(database, monkeypatch):
     monkeypatch.setattr("subscriptions.delivery.worker.greenlet_db.MAX_SILENCE_SECONDS", 0.2)
     began = time.monotonic()
     with pytest.raises(OperationalError, match="the database is silent"):
@@ -100,30 +100,30 @@ def test_a_silent_database_is_waited_for_so_long_and_no_longer(database, monkeyp
     assert run_sql("SELECT 1") == [(1,)]
 
 
-def test_a_database_that_says_something_now_and_then_is_not_silent(database, monkeypatch):
+def test_database_with_occasional_results_is_not_silent(database, monkeypatch):
     monkeypatch.setattr("subscriptions.delivery.worker.greenlet_db.MAX_SILENCE_SECONDS", 0.5)
     assert len(done(database, lambda: [run_sql("SELECT pg_sleep(0.2)") for _ in range(4)])) == 4
 
 
-def test_once_a_job_is_done_the_database_is_waited_for_as_ever(database):
+def test_queries_after_a_job_wait_without_polling(database):
     done(database, lambda: run_sql("SELECT 1"))
     began = time.thread_time()
     run_sql("SELECT pg_sleep(0.3)")
     assert time.thread_time() - began < 0.1
 
 
-def test_a_task_speaks_the_language_of_who_spawns_it(database):
+def test_task_has_the_language_of_its_parent(database):
     with translation.override("de"):
         assert done(database, translation.get_language) == "de"
 
 
-def test_what_breaks_a_job_is_what_came_of_it(database):
+def test_job_raises_its_error(database):
     with pytest.raises(DataError, match="division by zero"):
         done(database, lambda: run_sql(LONG) and run_sql("SELECT 1 / %s", [0]))
     assert run_sql("SELECT 1") == [(1,)]
 
 
-def test_a_session_that_is_ended_amid_a_job_breaks_that_job_alone(database):
+def test_session_ended_during_a_job_breaks_only_that_job(database):
     ((session,),) = run_sql("SELECT pg_backend_pid()")
 
     def end_session():
@@ -138,12 +138,12 @@ def test_a_session_that_is_ended_amid_a_job_breaks_that_job_alone(database):
 
 
 @pytest.mark.django_db
-def test_a_job_is_done_at_once_amid_a_transaction(hub):
+def test_job_within_a_transaction_runs_at_once(hub):
     assert Database(hub).do(lambda: run_sql("SELECT 1")) == [(1,)]
 
 
 @pytest.mark.django_db
-def test_numbers_are_looked_for_however_many_they_are():
+def test_in_ids_finds_any_number_of_rows():
     rows = [Volley.objects.create(created_at=NOW, mime=b"") for _ in range(3)]
     for some in ([], rows[:1], rows):
         its, numbers = in_ids(row.pk for row in some)
@@ -152,7 +152,7 @@ def test_numbers_are_looked_for_however_many_they_are():
         assert found == [(row.pk,) for row in some]
 
 
-def test_a_statement_is_planned_once_in_a_session(database):
+def test_statement_is_prepared_once_per_session(database):
     for number in (1, 2, 3):
         assert run_sql("SELECT CAST(%s AS bigint) + 1 AS planned_once", [number]) == [(number + 1,)]
     looked = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s"
@@ -173,14 +173,14 @@ def migrate(database):
     run_sql("DROP TABLE changing")
 
 
-def test_a_job_reads_on_when_a_migration_has_changed_what_it_reads(database, migrate):
+def test_job_survives_a_migration_of_its_columns(database, migrate):
     run_sql("SELECT number FROM changing")
     migrate()
     rows, _ = done(database, lambda: (run_sql("SELECT number FROM changing"), run_sql(LONG)))
     assert rows == [(7,)]
 
 
-def test_amid_a_transaction_a_migration_costs_that_transaction_alone(migrate):
+def test_migration_within_a_transaction_breaks_only_that(migrate):
     run_sql("SELECT number FROM changing")
     migrate()
     with pytest.raises(NotSupportedError), transaction.atomic():

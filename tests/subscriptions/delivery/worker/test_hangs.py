@@ -35,7 +35,7 @@ def make_all_uncertain():
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
 
 
-def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
+def test_slow_greeting_still_gets_its_trial(server, monkeypatch):
     due_digests.digests(count=5)
     circuit_breaker.open("unreachable", "away", NOW)
     # As if it had greeted after 5 seconds.
@@ -46,7 +46,7 @@ def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
 
 @pytest.mark.slow
 @held_locks.on_postgresql
-def test_a_held_row_delays_its_own_letter_alone(server):
+def test_locked_row_delays_its_own_letter_only(server):
     due_digests.digests(odd=due_digests.ODD, count=60)
     other = held_locks.another_session()
 
@@ -71,7 +71,7 @@ def test_a_held_row_delays_its_own_letter_alone(server):
 @pytest.mark.slow
 @held_locks.on_postgresql
 @pytest.mark.parametrize("stage", ["rcpt", "dot"])
-def test_a_row_that_is_held_when_its_letter_is_settled_costs_no_other_letter_its_dot(server, stage):
+def test_row_locked_at_settlement_costs_no_other_letter(server, stage):
     """Held from RCPT on, it waits at the final check; held from the dot on, it is accepted."""
     due_digests.digests(odd=due_digests.ODD, count=60)
     seen = []
@@ -88,7 +88,7 @@ def test_a_row_that_is_held_when_its_letter_is_settled_costs_no_other_letter_its
 
 
 @held_locks.on_postgresql
-def test_a_letter_that_somebody_is_changing_is_held_and_one_that_is_gone_is_not():
+def test_locked_letters_are_detected_but_not_deleted_ones():
     letter, other, gone = [
         due_digests.digest_to(f"{name}@example.org") for name in ("odd", "other", "gone")
     ]
@@ -99,7 +99,7 @@ def test_a_letter_that_somebody_is_changing_is_held_and_one_that_is_gone_is_not(
         assert letter_sql.locked_by_others(ids) == {letter.pk}
 
 
-def test_answers_while_the_database_was_away_are_recorded_later(server, monkeypatch):
+def test_answers_during_a_database_outage_are_recorded_later(server, monkeypatch):
     asked = []
 
     def away_at_first(letters, *_):
@@ -110,16 +110,15 @@ def test_answers_while_the_database_was_away_are_recorded_later(server, monkeypa
     before(monkeypatch, transitions, "accept", away_at_first)
     due_digests.digests(count=8)
     counts = due_digests.deliver(NOW + MINUTE)
-    counts += due_digests.deliver(
-        NOW + 2 * MINUTE
-    )  # Of those that were at the final check just then.
+    # Of those that were at the final check just then.
+    counts += due_digests.deliver(NOW + 2 * MINUTE)
     assert counts["accepted"] == len(server.accepted) == 8
     assert len(asked) > 1
     assert due_digests.states() == {"accepted": 8}
 
 
 @pytest.mark.parametrize("is_gone_amid", [False, True])
-def test_a_broken_journal_costs_no_letter(server, data_dir, monkeypatch, caplog, is_gone_amid):
+def test_broken_journal_costs_no_letter(server, data_dir, monkeypatch, caplog, is_gone_amid):
     def remove_folder(letters, *_):
         if letters:
             shutil.rmtree(data_dir / "journal", ignore_errors=True)
@@ -136,7 +135,7 @@ def test_a_broken_journal_costs_no_letter(server, data_dir, monkeypatch, caplog,
 
 @pytest.mark.slow
 @held_locks.on_postgresql
-def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_moment():
+def test_lock_is_waited_for_only_a_moment_when_recording():
     due_digests.digest_to(due_digests.ODD)
     Letter.objects.update(state="claimed")
     transactions = Transactions(clock.database_now, None)
@@ -153,7 +152,7 @@ def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_mo
     assert run_sql("SHOW lock_timeout") == usual != [("100ms",)]
 
 
-def test_an_unrecordable_or_locked_letter_delays_no_other(monkeypatch):
+def test_unrecordable_or_locked_letter_delays_no_other(monkeypatch):
     monkeypatch.setattr("subscriptions.delivery.worker.transactions.RECORDING_SECONDS", 10)
     for name in ("broken", "twice", "held", "last"):
         due_digests.digest_to(f"{name}@example.org")
@@ -184,7 +183,7 @@ def test_an_unrecordable_or_locked_letter_delays_no_other(monkeypatch):
 
 @pytest.mark.slow
 @held_locks.on_postgresql
-def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept():
+def test_locked_row_delays_no_other_letter_in_the_sweep():
     letter = due_digests.digests(odd=due_digests.ODD, count=4)
     Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
     note_in_a_dead_workers_journal(acceptance_of(letter))
@@ -200,7 +199,7 @@ def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept():
 
 @held_locks.on_postgresql
 @pytest.mark.parametrize("files", [1, 2])
-def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, monkeypatch):
+def test_locked_row_delays_no_other_journaled_acceptance(files, monkeypatch):
     """Else a letter that is known to have arrived would be sent again."""
     held = due_digests.digest_to(due_digests.ODD)
     other = due_digests.digest_to("reader@example.org")
@@ -218,7 +217,7 @@ def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, mon
 
 
 @held_locks.on_postgresql
-def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_letter():
+def test_acceptance_is_recorded_under_a_key_share_lock():
     """Whose row then must not be deleted, which keeps nobody from changing it."""
     letter = due_digests.digest_to(due_digests.ODD)
     make_all_uncertain()
@@ -229,7 +228,7 @@ def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_lett
         assert due_digests.states() == {"accepted": 1}
 
 
-def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(monkeypatch):
+def test_letter_locked_during_the_journal_read_is_not_judged(monkeypatch):
     letter = due_digests.digest_to(due_digests.ODD)
     make_all_uncertain()
     note_in_a_dead_workers_journal(acceptance_of(letter))
@@ -241,7 +240,7 @@ def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(mo
 
 
 @held_locks.on_postgresql
-def test_an_acceptance_is_recorded_though_its_letter_becomes_uncertain_in_that_moment():
+def test_acceptance_is_recorded_while_its_letter_becomes_uncertain():
     letter = due_digests.digest_to(due_digests.ODD)
     Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
     with held_locks.another_session() as other:
@@ -253,7 +252,7 @@ def test_an_acceptance_is_recorded_though_its_letter_becomes_uncertain_in_that_m
 
 @held_locks.on_postgresql
 @pytest.mark.parametrize("step", ["claim", "settle", "record"])
-def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
+def test_read_only_session_is_given_up(step):
     """As on a server from which another has taken over."""
     due_digests.digest_to(due_digests.ODD)
     transactions = Transactions(clock.database_now, None)
@@ -271,7 +270,7 @@ def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
     assert due_digests.states() == {became: 1}
 
 
-def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
+def test_lasting_database_outage_ends_the_round(server, monkeypatch):
     monkeypatch.setattr(batcher, "RECORD_SECONDS", 0.5)
     monkeypatch.setattr(batcher, "RETRY_SECONDS", 0.05)
     asked = []
@@ -289,7 +288,7 @@ def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
 
 
 @held_locks.on_postgresql
-def test_what_is_being_claimed_as_the_server_locks_us_out_is_let_go_of(server, monkeypatch):
+def test_claim_during_a_login_refusal_is_released(server, monkeypatch):
     claim, claimed, again = transitions.claim, [], threading.Event()
 
     def slow_claim(*args, **options):
@@ -331,7 +330,7 @@ def proxy(transactional_db):
 
 @pytest.mark.slow
 @held_locks.on_postgresql
-def test_a_silent_database_is_given_up_and_asked_anew(server, monkeypatch, caplog, proxy):
+def test_silent_database_is_reconnected(server, monkeypatch, caplog, proxy):
     monkeypatch.setattr(greenlet_db, "MAX_SILENCE_SECONDS", 0.5)
     due_digests.digests(count=60)
     silent = []

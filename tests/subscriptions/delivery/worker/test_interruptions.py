@@ -40,7 +40,7 @@ class Enough(Exception):
 
 
 @on_postgresql
-def test_a_broken_off_round_records_its_answers_and_leaves_no_uncertain_letter(server, monkeypatch):
+def test_interrupted_round_records_its_answers(server, monkeypatch):
     final_check, checking, seen = transitions.final_check, [], []
 
     def slow_check(*args):
@@ -69,7 +69,7 @@ def test_a_broken_off_round_records_its_answers_and_leaves_no_uncertain_letter(s
     assert set(emails_in("transmitting")) <= set(due_digests.recipients(server))
 
 
-def test_a_fault_of_ours_leaves_claims_to_their_leases_and_lets_go_of_what_awaits_its_dot(server):
+def test_internal_error_keeps_claims_and_releases_checked_letters(server):
     """One that is claimed may be at fault, and is found by its stumbles."""
 
     def is_stopping():
@@ -119,7 +119,7 @@ def when_written(monkeypatch):
     return instead
 
 
-def test_a_time_limit_while_rendering_ends_the_round_at_no_cost(server, when_written):
+def test_time_limit_while_rendering_costs_nothing(server, when_written):
     when_written[due_digests.ODD] = end_time
     due_digests.digests(odd=due_digests.ODD, count=30)
     deliver_in_time()
@@ -132,7 +132,7 @@ def test_a_time_limit_while_rendering_ends_the_round_at_no_cost(server, when_wri
     assert len(set(due_digests.recipients(server))) == len(due_digests.recipients(server))
 
 
-def test_an_endless_letter_is_blamed_for_the_time_limit(server, when_written, monkeypatch):
+def test_endless_letter_is_blamed_for_the_time_limit(server, when_written, monkeypatch):
     monkeypatch.setattr(worker, "MAX_RENDER_SECONDS", 0.05)
     monkeypatch.setattr(hooks, "COMPOSE_BATCH_SIZE", 5)  # Of those that are claimed with it.
     when_written[due_digests.ODD] = lambda letter: time.sleep(0.1) or end_time()
@@ -144,7 +144,7 @@ def test_an_endless_letter_is_blamed_for_the_time_limit(server, when_written, mo
     assert len(claimed) == hooks.COMPOSE_BATCH_SIZE
 
 
-def test_a_time_limit_while_recording_ends_the_round_and_loses_nothing(server, monkeypatch):
+def test_time_limit_while_recording_loses_nothing(server, monkeypatch):
     server.says = due_digests.to_one(due_digests.ODD, "rcpt", due_digests.LATER)
     seen = []
 
@@ -166,7 +166,7 @@ ANSWERS += [("dot", b"250 2.0.0 kept\r\n", "accepted")]
 
 
 @pytest.mark.parametrize(("stage", "reply", "state"), ANSWERS)
-def test_a_time_limit_leaves_no_answered_letter_open(server, monkeypatch, stage, reply, state):
+def test_time_limit_leaves_no_answered_letter_open(server, monkeypatch, stage, reply, state):
     server.says = due_digests.to_one(due_digests.ODD, stage, reply)
     last = []
 
@@ -184,7 +184,7 @@ def test_a_time_limit_leaves_no_answered_letter_open(server, monkeypatch, stage,
 
 
 @pytest.mark.parametrize("stage", ["rendered", "offered", "at the check"])
-def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, stage):
+def test_time_limit_releases_letters_without_a_dot(server, stage):
     def is_stopping():
         at_check = round_.worker and round_.worker.batcher.at_check
         if at_check if stage == "at the check" else letters_at(round_, stage):
@@ -200,7 +200,7 @@ def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, stage):
 
 @pytest.mark.slow
 @on_postgresql
-def test_a_row_locked_at_the_time_limit_keeps_no_other_letter(server, when_written):
+def test_row_locked_at_the_time_limit_delays_no_other(server, when_written):
     def hold_and_end_time(letter):
         held.append(another_session())
         held[0].execute(HOLD, ["early-0@example.org"])
@@ -217,7 +217,7 @@ def test_a_row_locked_at_the_time_limit_keeps_no_other_letter(server, when_writt
 
 @pytest.mark.slow
 @on_postgresql
-def test_a_time_limit_while_a_subscriber_is_locked_costs_their_letter_nothing(server):
+def test_time_limit_during_a_subscriber_lock_costs_nothing(server):
     due_digests.digests(odd=due_digests.ODD, count=5)
     with another_session() as other:
         hold_subscriber(other)
@@ -227,7 +227,7 @@ def test_a_time_limit_while_a_subscriber_is_locked_costs_their_letter_nothing(se
 
 
 @pytest.mark.slow
-def test_a_time_limit_amid_a_silent_servers_answers_makes_only_those_letters_uncertain(server):
+def test_time_limit_makes_only_unanswered_letters_uncertain(server):
     recipients = []
 
     def be_silent(recipient):
@@ -246,7 +246,7 @@ def test_a_time_limit_amid_a_silent_servers_answers_makes_only_those_letters_unc
 
 
 @pytest.mark.slow
-def test_what_waits_behind_a_silent_server_is_let_go_of_before_its_lease_ends(server, monkeypatch):
+def test_letters_behind_a_silent_server_are_released(server, monkeypatch):
     due_digests.digests(count=30)
     monkeypatch.setattr(transitions, "LEASE", 6 * SECOND)
     server.before_dot_reply = lambda recipient: time.sleep(7)
@@ -259,7 +259,7 @@ def test_what_waits_behind_a_silent_server_is_let_go_of_before_its_lease_ends(se
 
 @pytest.mark.slow
 @on_postgresql
-def test_a_worker_that_stops_lets_go_of_what_waits_though_its_server_is_silent(server):
+def test_stopping_worker_releases_letters_behind_a_silent_server(server):
     due_digests.digests(count=30)
     began_at, claimed = time.monotonic(), []
     server.before_dot_reply = lambda recipient: time.sleep(3)
@@ -276,7 +276,7 @@ def test_a_worker_that_stops_lets_go_of_what_waits_though_its_server_is_silent(s
 
 @pytest.mark.slow
 @on_postgresql
-def test_a_worker_that_stops_does_not_wait_for_a_locked_subscriber(server):
+def test_stopping_worker_does_not_wait_for_a_lock(server):
     due_digests.digests(odd=due_digests.ODD, count=5)
     began_at = time.monotonic()
     with another_session() as other:

@@ -27,7 +27,7 @@ UNWRITABLE = [
 
 
 @pytest.mark.parametrize(("what", "state", "reason"), UNWRITABLE)
-def test_a_letter_that_cannot_be_written_costs_itself_alone(server, written, what, state, reason):
+def test_unrenderable_letter_costs_itself_only(server, written, what, state, reason):
     if isinstance(what, str):
         headers = render.headers("digest", "http://x/")
         what = render.Content.of(what, "Hello.", "<p>Hello.</p>", headers)
@@ -39,7 +39,7 @@ def test_a_letter_that_cannot_be_written_costs_itself_alone(server, written, wha
     assert letter.stumbles == (1 if is_its_own_fault else 0)
 
 
-def test_letters_that_a_setting_keeps_from_being_written_wait_however_often(server, written):
+def test_letters_wait_without_limit_for_a_missing_setting(server, written):
     written["all"] = ImproperlyConfigured("a setting is missing")
     digests(count=5)
     now = NOW
@@ -51,7 +51,7 @@ def test_letters_that_a_setting_keeps_from_being_written_wait_however_often(serv
     assert deliver(now)["accepted"] == 5
 
 
-def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(server, monkeypatch):
+def test_letter_of_a_new_kind_waits_for_new_workers(server, monkeypatch):
     """While a new version is installed, old workers run on."""
     letter = digests(ODD)
     Letter.objects.filter(pk=letter.pk).update(kind="new")
@@ -65,7 +65,7 @@ def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(serve
     assert deliver(now)["accepted"] == 1
 
 
-def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(server):
+def test_crash_suspect_is_sent_first_and_alone(server):
     letter = digests(ODD)
     Letter.objects.filter(pk=letter.pk).update(stumbles=transitions.SUSPECT_AFTER)
     assert deliver()["accepted"] == MANY + 1
@@ -75,7 +75,7 @@ def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(
     assert its_end < min(others.values_list("at", flat=True))
 
 
-def test_what_a_letter_took_is_given_back_before_the_next_is_written():
+def test_failed_letters_memory_is_freed():
     """It may have been all memory, and the error remembers where it was."""
 
     class Hoard:

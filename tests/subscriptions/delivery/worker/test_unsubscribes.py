@@ -32,7 +32,7 @@ HELD = "held@elsewhere.example"
 @pytest.mark.slow
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_locked_subscriber_waits_at_the_final_check_and_the_others_pass(server, monkeypatch):
+def test_locked_subscriber_waits_at_the_final_check(server, monkeypatch):
     letter = digests(HELD)
     turns = []
     before(monkeypatch, transitions, "final_check", lambda found, *_: turns.append(letter in found))
@@ -74,7 +74,7 @@ def digests_taken(server, email):
 
 
 @pytest.mark.parametrize("is_written", [False, True])
-def test_leaving_before_the_letter_is_written_stops_it(server, client, written, is_written):
+def test_leaving_before_rendering_stops_the_letter(server, client, written, is_written):
     letter = digests(ODD)
     said = []
     if is_written:
@@ -89,7 +89,7 @@ def test_leaving_before_the_letter_is_written_stops_it(server, client, written, 
     assert states() == {"accepted": MANY, "skipped": 1}
 
 
-def test_leaving_past_the_final_check_says_that_one_may_still_arrive(server, client, monkeypatch):
+def test_leaving_after_the_final_check_announces_one_email(server, client, monkeypatch):
     letter = digests(ODD)
     said = []
     final_check = Batcher.final_check
@@ -107,7 +107,7 @@ def test_leaving_past_the_final_check_says_that_one_may_still_arrive(server, cli
     assert states() == {"accepted": MANY + 1}
 
 
-def test_who_unsubscribes_while_a_letter_is_uncertain_sees_so_and_is_sent_no_second(server, client):
+def test_leaving_with_an_uncertain_letter_prevents_its_resend(server, client):
     letter = digests("drop-dot@elsewhere.example")
     dots = []
     server.before_dot_reply = dots.append
@@ -123,9 +123,7 @@ def test_who_unsubscribes_while_a_letter_is_uncertain_sees_so_and_is_sent_no_sec
 @pytest.mark.slow
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_unsubscribing_waits_for_the_final_check_and_then_says_what_happened(
-    server, client, monkeypatch
-):
+def test_unsubscribing_waits_for_a_running_final_check(server, client, monkeypatch):
     """Their click comes between the final check's UPDATE and its COMMIT."""
     letter = digests(ODD)
     said, began = [], threading.Event()
@@ -157,7 +155,7 @@ def test_unsubscribing_waits_for_the_final_check_and_then_says_what_happened(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_people_who_leave_all_through_a_round_get_no_dot_after_their_answer(server):
+def test_unsubscribed_subscriber_gets_no_dot_afterwards(server):
     """A race: on SQLite its orders are few, on PostgreSQL many."""
     digests(count=20)
     dots, answered = {}, {}
