@@ -9,7 +9,7 @@ from digest.papers import venues
 from tests.factories.letter_data import material_of
 
 
-def test_a_letter_says_where_a_paper_is_from_in_a_word():
+def test_paper_origin_is_named():
     for identity, url, said in (
         ("2606.00001", "", "arXiv:2606.00001"),
         ("biorxiv:10.1101/1", "https://doi.org/10.1101/1", "bioRxiv"),
@@ -39,14 +39,14 @@ IN_DOUBT = (
 )
 
 
-def test_a_paper_is_accepted_where_its_authors_say_so_and_nowhere_in_doubt():
+def test_venue_is_named_only_when_accepted():
     for comments in (*ACCEPTED.split("|"), *IN_DOUBT.split("|")):
         venue = comments.partition("{")[2].partition("}")[0]
         said = venues.venue(Paper(comments=comments.replace("{", "").replace("}", "")))
         assert said == (f"accepted at {venue}" if venue else ""), comments
 
 
-def test_an_inbox_shows_the_overview_and_the_next_titles():
+def test_preheader_shows_overview_and_next_titles():
     for titles, said in [
         (["A"], "1 pick · We graph."),
         (["A", "B", "C"], "3 picks · B · C"),
@@ -54,7 +54,7 @@ def test_an_inbox_shows_the_overview_and_the_next_titles():
         assert compose.lines_of(material_of(titles))["preheader"] == said
 
 
-def test_sections_are_named_once_and_none_is_for_digests_that_are_not_sorted():
+def test_unsorted_digest_has_no_sections():
     material = material_of(["A", "B", "C"])
     assert [heading for heading, _ in wording.sections(material.picks)] == ["Graphs"]
     assert wording.overview([("Graphs", 2), ("Trees", 1), ("", 4)]) == "Graphs (2), Trees (1)"
@@ -66,7 +66,7 @@ def test_sections_are_named_once_and_none_is_for_digests_that_are_not_sorted():
     assert (heading, len(picks)) == ("", 3)
 
 
-def test_the_footer_says_in_the_subscribers_language_on_which_local_day_they_confirmed():
+def test_footer_has_local_confirmation_date():
     for language, zone, said in (
         ("en", "Asia/Tokyo", "confirmed this address on 2 June 2026"),
         ("de", "America/New_York", "am 1. Juni 2026"),
@@ -78,7 +78,7 @@ def test_the_footer_says_in_the_subscribers_language_on_which_local_day_they_con
         assert said in " ".join(compose.render(material).text.split())
 
 
-def test_a_letter_without_papers_says_what_was_looked_for():
+def test_empty_digest_names_what_was_searched():
     for topics, said in [([], "already received"), (["Graphs"], "none match your")]:
         material = material_of([])
         material.digest.considered, material.topics = 5, topics

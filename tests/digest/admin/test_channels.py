@@ -49,7 +49,7 @@ def press_test(panel, channel):
     return text_of(page(panel, channel))
 
 
-def test_a_new_channel_gets_its_first_papers_at_once(panel, server):
+def test_new_channel_gets_papers_at_once(panel, server):
     topic = make.topic("Graphs")
     make.paper("Graphs everywhere")
     follows = {"preferences-0-topic": topic.pk, "preferences-0-stance": "follow"}
@@ -68,7 +68,7 @@ def test_a_new_channel_gets_its_first_papers_at_once(panel, server):
     assert "1 sent, 0 unknown, 0 resent" in text_of(page(panel, channel))
 
 
-def test_a_new_channel_without_topics_gets_nothing_on_the_first_day(panel, server):
+def test_new_channel_without_topics_waits_a_day(panel, server):
     add(panel, server.secret)
     assert Channel.objects.get().next_due_at.date() == NOW.date() + timedelta(days=1)
 
@@ -78,7 +78,7 @@ def kept(channel):
     return list(rows.values_list("topic__kind", "topic__query", "stance", "weight"))
 
 
-def test_interests_of_a_channel_are_read_as_on_the_sign_up_page(panel, server):
+def test_channel_interests_are_parsed_as_at_sign_up(panel, server):
     make.topic("Sea ice")
     for _ in range(2):
         make.paper("Sea ice")
@@ -97,7 +97,7 @@ def test_interests_of_a_channel_are_read_as_on_the_sign_up_page(panel, server):
     assert sorted(shown["muted_interests"].splitlines()) == ["cs.RO", "fish"]
 
 
-def test_a_channel_that_is_saved_unchanged_keeps_its_interests(panel):
+def test_unchanged_channel_keeps_its_interests(panel):
     old = "We work on graphs, but not on fish\nsea ice, coral reefs\ncs.RO"
     topics = {"topics": [make.topic("Hidden", is_offered=False)], "muted": [make.topic("Bread")]}
     fields = {"channel": "json", "title": "Lab", "secret": encrypt("https://example.org/")}
@@ -141,7 +141,7 @@ def test_the_address_is_in_no_page_log_or_export(panel, server, caplog):
         *("https://example.org:22/T0KEN", "T0KEN", "https://[T0KEN", "https:///T0KEN"),
     ],
 )
-def test_an_address_that_is_not_allowed_is_refused_and_not_shown(panel, address):
+def test_forbidden_address_is_refused_and_not_shown(panel, address):
     sent = form_of(panel.get(ADD)) | {"title": "Lab", "channel": "json", "address": address}
     response = panel.post(ADD, sent)
     assert response.context["adminform"].form.errors["address"]
@@ -181,7 +181,7 @@ def test_upgrade_copies_the_chat_of_earlier_telegram_channels(panel, server):
     assert server.posted[0]["chat_id"] == "-1001"
 
 
-def test_a_test_message_shows_the_answer_with_what_to_do_and_stores_nothing(panel, server):
+def test_message_shows_response_and_stores_nothing(panel, server):
     add(panel, server.secret)
     channel = Channel.objects.get()
     assert "Test message sent: answered 200" in press_test(panel, channel)
@@ -193,7 +193,7 @@ def test_a_test_message_shows_the_answer_with_what_to_do_and_stores_nothing(pane
     assert not Letter.objects.exists()
 
 
-def test_a_channel_is_paused_and_erased_and_no_subscriber(panel, server):
+def test_channel_can_be_paused_and_erased(panel, server):
     add(panel, server.secret)
     channel = Channel.objects.get()
     letter = channel.letters.create(kind="digest", created_at=NOW, closes_at=NOW, last_reply="no!")

@@ -193,14 +193,14 @@ def walk(client):
         yield name, client.get(url), client.post(url)
 
 
-def test_every_address_of_the_panel_is_in_the_table_and_no_other():
+def test_table_lists_every_route():
     assert {name for name, _ in routes()} == set(TABLE)
 
 
 @pytest.mark.parametrize(
     "role", [*(pytest.param(one, marks=pytest.mark.slow) for one in "oc"), *"vn"]
 )
-def test_each_address_lets_in_whom_the_table_says(furnished, client, role):
+def test_each_route_admits_roles_in_table(furnished, client, role):
     """Who is no operator meets no subscriber, and changes nothing by an empty form."""
     client.force_login(make_user(role))
     User.objects.update(last_login=None)
@@ -229,7 +229,7 @@ def links_of(response):
 @pytest.mark.parametrize(
     "role", ["o", *(pytest.param(one, marks=pytest.mark.nightly) for one in "cvn")]
 )
-def test_each_link_of_a_page_leads_to_one_that_lets_the_same_person_in(furnished, client, role):
+def test_links_lead_only_to_permitted_pages(furnished, client, role):
     client.force_login(make_user(role))
     pages = [
         client.get(reverse(f"admin:{name}", kwargs=url_kwargs(name, route)))
@@ -241,7 +241,7 @@ def test_each_link_of_a_page_leads_to_one_that_lets_the_same_person_in(furnished
         assert client.get(link).status_code in (200, 302), link
 
 
-def test_a_visitor_gets_the_log_in_and_nothing_else(furnished, client):
+def test_visitor_reaches_only_log_in(furnished, client):
     found = {name for name, got, sent in walk(client) if is_let_in(got) or is_let_in(sent)}
     assert found == {"login", "logout"}
 
@@ -249,7 +249,7 @@ def test_a_visitor_gets_the_log_in_and_nothing_else(furnished, client):
 # ---- The roles themselves
 
 
-def test_a_migration_makes_the_roles_what_they_are_and_leaves_other_groups_alone():
+def test_migration_restores_roles_and_keeps_other_groups():
     others = Group.objects.create(name="others")
     right = Permission.objects.get(codename="delete_subscriber")
     for group in (Group.objects.get(name="viewer"), others):
@@ -278,7 +278,7 @@ def page_of(user, verb="change"):
     return reverse(f"admin:auth_user_{verb}", args=[user.pk])
 
 
-def test_an_operator_gives_a_role_to_a_new_account(client):
+def test_operator_assigns_role_to_new_account(client):
     client.force_login(make_user("o"))
     client.post(reverse("admin:auth_user_add"), {"username": "ada"} | WORDS)
     ada = User.objects.get(username="ada")
@@ -289,7 +289,7 @@ def test_an_operator_gives_a_role_to_a_new_account(client):
     assert (ada.is_staff, list(ada.groups.all())) == (True, [role])
 
 
-def test_an_operator_gives_no_single_rights_and_no_more_than_they_have(client):
+def test_operator_cannot_grant_more_than_own_rights(client):
     me, other = make_user("o"), make_user("v")
     client.force_login(me)
     every = list(Permission.objects.values_list("pk", flat=True))
@@ -326,7 +326,7 @@ def beyond():
         yield more
 
 
-def test_an_operator_changes_nobody_who_has_more_and_reads_no_password_hash(client):
+def test_operator_cannot_change_more_privileged_accounts(client):
     client.force_login(make_user("o"))
     for user in beyond():
         before = User.objects.filter(pk=user.pk).values().get()
@@ -342,7 +342,7 @@ def test_an_operator_changes_nobody_who_has_more_and_reads_no_password_hash(clie
         assert User.objects.filter(pk=user.pk).values().get() == before
 
 
-def test_who_did_something_can_be_locked_out_but_not_deleted_with_their_trail(furnished, client):
+def test_account_with_log_entries_cannot_be_deleted(furnished, client):
     client.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
     writer = User.objects.get(username="writer")
     assert client.post(page_of(writer, "delete"), {"post": "yes"}).status_code == 403
@@ -353,7 +353,7 @@ def test_who_did_something_can_be_locked_out_but_not_deleted_with_their_trail(fu
     assert list(User.objects.filter(username__in=["writer", "someone"])) == [writer]
 
 
-def test_the_first_page_and_the_menu_lead_to_what_one_may_see(furnished, client):
+def test_dashboard_and_menu_match_permissions(furnished, client):
     subscribers = reverse("admin:subscriptions_subscriber_changelist")
     for role in ROLES:
         client.force_login(make_user(role))

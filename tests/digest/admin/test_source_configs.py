@@ -48,7 +48,7 @@ def try_now(panel, name="biorxiv"):
     return text_of(panel.post(reverse("admin:digest_sourceconfig_try", args=[name])))
 
 
-def test_the_list_says_what_is_on_how_the_last_run_went_and_what_to_do(panel):
+def test_source_list_shows_state_and_last_run(panel):
     times = {"today": NOW.date(), "touched_at": NOW, "ended_at": NOW}
     Harvest.objects.create(
         source="arxiv", state="done", new=700, started_at=NOW - timedelta(days=1), **times
@@ -61,7 +61,7 @@ def test_the_list_says_what_is_on_how_the_last_run_went_and_what_to_do(panel):
     assert "bioRxiv Off None yet 0" in shown
 
 
-def test_switching_a_source_on_and_off_offers_and_withdraws_its_categories(panel):
+def test_switching_a_source_offers_its_categories(panel):
     assert not save(panel, source(), is_on="on")
     cells = Topic.objects.offered().get(slug="biorxiv-cell-biology")
     assert (cells.name, cells.categories) == ("bioRxiv: Cell biology", ["cell biology"])
@@ -75,9 +75,7 @@ def test_switching_a_source_on_and_off_offers_and_withdraws_its_categories(panel
     assert Topic.objects.offered().of_categories("biorxiv").count() == 27
 
 
-def test_what_is_switched_on_is_fetched_at_once(
-    panel, monkeypatch, django_capture_on_commit_callbacks
-):
+def test_enabled_source_is_fetched_at_once(panel, monkeypatch, django_capture_on_commit_callbacks):
     started = []
     for module in (source_configs, topics):
         monkeypatch.setattr(module, "enqueue", started.append)
@@ -93,7 +91,7 @@ def test_what_is_switched_on_is_fetched_at_once(
         assert started == [tasks.harvest_due_sources] * count
 
 
-def test_a_page_of_a_paper_links_its_category_to_the_topic_of_its_server(panel, client):
+def test_paper_page_links_category_of_its_server(panel, client):
     for name in ("biorxiv", "medrxiv"):
         save(panel, source(name), is_on="on")
         paper = make.paper(name, id=f"{name}:10.1101/1", categories=["epidemiology"])
@@ -101,7 +99,7 @@ def test_a_page_of_a_paper_links_its_category_to_the_topic_of_its_server(panel, 
         assert reverse("topic", args=[f"{name}-epidemiology"]) in shown
 
 
-def test_what_the_environment_fixes_cannot_be_changed(panel, settings):
+def test_settings_from_environment_cannot_be_changed(panel, settings):
     assert save(panel, source("arxiv"), categories="cs.lg") == {
         "categories": ["cs.lg is not an arXiv category: did you mean cs.LG?"]
     }
@@ -115,7 +113,7 @@ def test_what_the_environment_fixes_cannot_be_changed(panel, settings):
     assert (source("arxiv").is_on, source("arxiv").categories) == (True, ["cs", "math.GT"])
 
 
-def test_only_sources_that_were_never_tried_say_so(panel):
+def test_untried_sources_say_so(panel):
     said = "Not yet tried with the real service"
     assert [said in text_of(page(panel, source(name))) for name in ("arxiv", "medrxiv")] == [0, 1]
 
@@ -134,13 +132,13 @@ WRONG_ADDRESSES = [
 
 
 @pytest.mark.parametrize(("url", "error"), WRONG_ADDRESSES)
-def test_a_feed_needs_an_address_of_its_own_that_may_be_requested(panel, url, error):
+def test_feed_needs_an_allowed_unique_url(panel, url, error):
     add(panel, "https://journal.example/first")
     assert error in str(add(panel, url))
     assert SourceConfig.objects.exclude(feed_url="").count() == 1
 
 
-def test_the_address_of_a_feed_is_shown_only_to_those_who_may_change_it(panel, client):
+def test_feed_url_is_shown_only_to_editors(panel, client):
     add(panel, "https://journal.example/rss?token=secret")
     row = SourceConfig.objects.exclude(feed_url="").get()
     assert "secret" in page(panel, row).text
@@ -150,7 +148,7 @@ def test_the_address_of_a_feed_is_shown_only_to_those_who_may_change_it(panel, c
     assert "secret" not in page(client, row).text
 
 
-def test_a_feed_has_a_name_of_its_own_and_can_be_deleted_without_its_papers(panel, settings):
+def test_deleted_feed_keeps_its_papers(panel, settings):
     settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
     for number, title in enumerate(("medRxiv", "Journal of Long Names", "Journal of Long", "化学")):
         assert not add(panel, f"http://127.0.0.1/{number}", title)
@@ -165,13 +163,13 @@ def test_a_feed_has_a_name_of_its_own_and_can_be_deleted_without_its_papers(pane
     assert Paper.objects.filter(pk=paper.pk).exists()
 
 
-def test_a_feed_does_not_take_the_runs_of_a_deleted_one(panel):
+def test_new_feed_does_not_inherit_old_runs(panel):
     Harvest.objects.create(source="a-journal", today=NOW, started_at=NOW, touched_at=NOW)
     add(panel)
     assert SourceConfig.objects.exclude(feed_url="").get().name == "a-journal2"
 
 
-def test_a_trial_shows_papers_and_stores_none(panel, server, monkeypatch):
+def test_trial_shows_papers_and_stores_none(panel, server, monkeypatch):
     local = BuiltIn("bioRxiv", server.source)
     monkeypatch.setitem(registry.SOURCES, "biorxiv", local)
     assert "its list has no papers today" in try_now(panel)
@@ -192,7 +190,7 @@ FAILED_TRIALS = [
 
 
 @pytest.mark.parametrize(("answer", "said"), FAILED_TRIALS)
-def test_a_trial_says_what_is_wrong_and_what_to_do(panel, server, monkeypatch, answer, said):
+def test_failed_trial_is_explained(panel, server, monkeypatch, answer, said):
     monkeypatch.setitem(registry.SOURCES, "biorxiv", BuiltIn("bioRxiv", server.source))
     if answer:
         server.answers.extend([answer] * 9)
@@ -207,7 +205,7 @@ def test_a_trial_says_what_is_wrong_and_what_to_do(panel, server, monkeypatch, a
 FIELDS = reverse("admin:subscriptions_topic_use_fields")
 
 
-def test_today_asks_for_fields_until_they_are_chosen(panel):
+def test_dashboard_asks_for_fields_until_chosen(panel):
     starter_topics.make_topics()
     form = panel.get(reverse("admin:index")).context["steps"][0]["form"]
     assert not any(box.data["selected"] for box in form["chosen"])
@@ -217,7 +215,7 @@ def test_today_asks_for_fields_until_they_are_chosen(panel):
     assert "Use these fields" not in response.text
 
 
-def test_fields_bring_their_topics_and_sources_and_keep_what_somebody_uses(panel):
+def test_fields_add_topics_and_keep_used_ones(panel):
     starter_topics.make_topics()
     followed, muted, edited = Topic.objects.by_subject()[:3]
     make.subscriber(topics=[followed], muted=[muted])
@@ -239,7 +237,7 @@ def starter_slugs(*fields):
     return [topic.slug for field in fields for topic in starter_topics.topics_of(field)]
 
 
-def test_fields_leave_sources_that_the_environment_fixes(settings):
+def test_fields_keep_sources_from_environment(settings):
     settings.SOURCES = ["huggingface"]
     starter_topics.use_fields(["biology"])
     assert set(SourceConfig.objects.filter(is_on=True)) == {source("arxiv"), source("huggingface")}

@@ -30,12 +30,12 @@ def message(kind, post):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_digest_is_written_in_the_format_of_its_channel(kind):
+def test_digest_has_format_of_its_channel(kind):
     written = message(kind, post())
     assert written == json.loads((MESSAGES / f"{kind}.json").read_text())
 
 
-def test_a_long_digest_stays_within_every_limit_and_says_how_much_is_left_out():
+def test_long_digest_stays_within_limits():
     long = post(50, title="Ünïcödé 🧪 " * 36)
     slack, teams = message("slack", long), formats.payload("teams", long)
     text = message("telegram", long)["text"]
@@ -57,7 +57,7 @@ def test_slack_gets_fifty_blocks_at_most(count):
     assert (len(blocks) == count + 3) == (count <= 47)
 
 
-def test_a_title_mentions_nobody_and_changes_no_markup():
+def test_titles_are_escaped_without_mentions():
     slack = message("slack", post(1, title=TRAP))
     html = message("telegram", post(1, title=TRAP))["text"]
     for said in (slack["text"], slack["blocks"][2]["text"]["text"], html):

@@ -61,7 +61,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("answer", "status"), ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_says_whether_the_message_was_taken(server, caplog, answer, status):
+def test_response_determines_delivery_status(server, caplog, answer, status):
     caplog.set_level(logging.DEBUG)
     if answer:
         server.answers.append(answer)
@@ -95,7 +95,7 @@ def test_body_of_429_says_how_long_to_wait(server, body, seconds):
     assert post(server.secret).retry_after == seconds
 
 
-def test_what_surely_was_not_sent_is_deferred(server, monkeypatch):
+def test_connection_failure_is_deferred(server, monkeypatch):
     monkeypatch.setattr(webhooks, "MAX_SECONDS", 5)
     port = server.server_address[1]
     no_tls = post(f"https://127.0.0.1:{port}/T0KEN")
@@ -128,7 +128,7 @@ def test_private_addresses_get_no_request(settings, address):
     assert "T0KEN" not in result.reply
 
 
-def test_a_name_that_leads_to_a_private_address_is_refused(server, settings, monkeypatch):
+def test_name_resolving_to_private_address_is_refused(server, settings, monkeypatch):
     settings.ALLOWED_PRIVATE_HOSTS = frozenset()
     monkeypatch.setattr(addresses, "resolved", lambda host: ["127.0.0.1"])
     result = post("http://rooms.example.com:8080/T0KEN")
@@ -137,7 +137,7 @@ def test_a_name_that_leads_to_a_private_address_is_refused(server, settings, mon
 
 
 @pytest.mark.parametrize("error", [ValueError, client.Unavailable])
-def test_the_text_of_an_error_shows_nothing_of_the_address(monkeypatch, error):
+def test_error_text_hides_the_address(monkeypatch, error):
     def fail(address, body, **options):
         raise error("example.org" if error is client.Unavailable else address)
 

@@ -194,7 +194,7 @@ def test_a_stored_line_is_not_read_again():
     assert read("tea, cups\nlids", stored={"tea, cups": before}) == [before, Entry("words", "lids")]
 
 
-def test_a_pasted_paragraph_is_one_line_unlike_a_list_of_titles():
+def test_pasted_paragraph_is_one_line():
     wrapped = [
         "Kettles of old clay keep the heat of the water for a long time, and",
         "so the tea tastes of earth. We fill forty cups with water of many",

@@ -82,7 +82,7 @@ def test_wishes_and_lists_are_split_into_phrases(text, expected):
 
 
 @pytest.mark.parametrize("text", WHOLE)
-def test_titles_questions_statements_and_abstracts_stay_one_text(text):
+def test_titles_and_abstracts_stay_one_text(text):
     assert phrases(text) == [Phrase(text)]
 
 
@@ -138,7 +138,7 @@ def test_reading_takes_linear_time(part):
     assert time.process_time() - start < 0.5
 
 
-def test_a_single_word_has_the_first_phrase_as_its_context():
+def test_single_word_gets_context_of_first_phrase():
     found = phrases("I teach small robots to brew with clay cups, leaves")
     assert [(phrase.text, phrase.context) for phrase in found][1:] == [
         ("leaves", "small robots to brew")

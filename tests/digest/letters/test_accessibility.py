@@ -180,7 +180,7 @@ ROLES = {
 }
 
 
-def test_a_letter_says_by_ear_what_it_says_as_plain_text(browser, letter, settings, client):
+def test_screen_reader_text_equals_plain_text(browser, letter, settings, client):
     page = show(browser, letter.html)
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.title() == letter.subject
@@ -213,7 +213,7 @@ def test_a_letter_says_by_ear_what_it_says_as_plain_text(browser, letter, settin
 
 
 @pytest.mark.parametrize("letter", ["digest"], indirect=True)
-def test_groups_and_papers_are_headings_and_each_paper_has_three_links_that_steer(browser, letter):
+def test_papers_are_headings_with_three_links(browser, letter):
     nodes = Heard.all_of(show(browser, letter.html))
     said = {"More": "more", "Less": "less", "Save": "save"}
     steering = [one for one in nodes if one.role == "link" and STEERING.search(one.url)]
@@ -239,7 +239,7 @@ def test_groups_and_papers_are_headings_and_each_paper_has_three_links_that_stee
 # ---- To the eye
 
 
-def test_all_words_stand_out_from_what_is_behind_them_light_and_dark(browser, letter):
+def test_contrast_is_sufficient_in_light_and_dark(browser, letter):
     """As WCAG 2.2 has it in 1.4.6: more than 1.4.3 asks for."""
     services.require("axe")
     for scheme, ground in [("light", "rgb(251, 251, 249)"), ("dark", "rgb(21, 23, 26)")]:
@@ -282,7 +282,7 @@ def is_easy_to_hit(link, links):
     )
 
 
-def test_links_that_act_are_easy_to_hit_on_a_phone(browser, letter, settings):
+def test_action_links_are_large_enough_to_tap(browser, letter, settings):
     links = show(browser, letter.html, 360).evaluate(PLACES_OF_LINKS)
     acting = [link for link in links if re.match(f"{settings.SITE_URL}/.", link["url"])]
     assert acting

@@ -80,7 +80,7 @@ def shown(message):
     return " ".join(lxml.html.fromstring(html_of(message).encode()).text_content().split())
 
 
-def test_both_parts_list_each_paper_with_the_reason(digest):
+def test_both_parts_list_papers_with_reasons(digest):
     paper = make.paper(
         "Graphs that forget",
         "We let graphs forget.",
@@ -112,13 +112,13 @@ def test_both_parts_list_each_paper_with_the_reason(digest):
     assert "68T05" not in shown(letter)
 
 
-def test_links_are_percent_encoded_in_the_html_part_alone(digest):
+def test_links_are_percent_encoded_in_html_only(digest):
     letter = digest(make.paper(url="https://müller.example/ä"))
     assert 'href="https://m%C3%BCller.example/%C3%A4"' in html_of(letter)
     assert "    https://müller.example/ä\n" in text_of(letter)
 
 
-def test_latex_arrives_as_readable_characters_and_markup_as_text(digest):
+def test_latex_is_readable_and_markup_is_escaped(digest):
     row = {"id": "2606.00001", "title": r"When $\alpha<\beta$ & more"}
     row["abstract"] = r"Let $x \in X$."
     store.store([import_files.parse(json.dumps(row).encode())], now=NOW)
@@ -134,7 +134,7 @@ def test_latex_arrives_as_readable_characters_and_markup_as_text(digest):
     assert "<script" not in html_of(letter)
 
 
-def test_an_abstract_as_a_topic_leaves_room_for_words_that_count_and_for_others(digest):
+def test_long_topic_is_truncated(digest):
     abstract = "We study how agents that call tools learn to plan far ahead. " * 3
     letter = digest(make.paper("Graphs"), topics=[abstract.strip(), "Rye bread"])
     named = "We study how agents that call tools learn to plan far…"
@@ -143,7 +143,7 @@ def test_an_abstract_as_a_topic_leaves_room_for_words_that_count_and_for_others(
         assert named in said
 
 
-def test_control_characters_and_bidi_overrides_do_not_arrive(digest):
+def test_control_characters_are_removed(digest):
     letter = digest(make.paper("\U0001fffe"), make.paper("A\x1b bell\x07 \u202eright", "a\x0bb"))
     for part in (letter["Subject"], text_of(letter), html_of(letter)):
         assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]", part)
@@ -151,7 +151,7 @@ def test_control_characters_and_bidi_overrides_do_not_arrive(digest):
     assert "2. A bell right" in text_of(letter)
 
 
-def test_only_the_papers_of_the_text_part_are_numbered(digest):
+def test_only_papers_are_numbered_in_text(digest):
     papers = [
         make.paper("2. Another beginning", "1. We show this. 2. We show that.", authors=["3. Ada"]),
         make.paper(
@@ -165,7 +165,7 @@ def test_only_the_papers_of_the_text_part_are_numbered(digest):
     assert "\n1. 2. Another beginning\n    (3) Ada\n" in text
 
 
-def test_lines_of_the_text_part_are_short_but_for_addresses(digest):
+def test_text_lines_are_short_except_urls(digest):
     papers = [
         make.paper("Lange Wörter " * 30, "Donaudampfschifffahrt" * 30, authors=["Ada Example"] * 9),
         make.paper("图神经网络" * 60, "我们研究图" * 100),
@@ -178,7 +178,7 @@ def test_lines_of_the_text_part_are_short_but_for_addresses(digest):
     assert "\n\n\n" not in text
 
 
-def test_where_no_sentence_is_short_enough_both_parts_have_the_summary_of_hugging_face(digest):
+def test_hugging_face_summary_replaces_long_abstract(digest):
     theirs = {"summary": "Graphs < trees."}
     paper = make.paper("Graphs", "so it goes " * 40, hugging_face=theirs)
     letter = digest(paper, make.paper("Bare", id="title:0123456789"))
@@ -190,7 +190,7 @@ def test_where_no_sentence_is_short_enough_both_parts_have_the_summary_of_huggin
     assert 'href=""' not in html_of(letter)
 
 
-def test_the_headers_are_those_of_a_list_that_one_click_leaves(sent):
+def test_list_headers_allow_one_click_unsubscribe(sent):
     letter = digest_letter(make.paper("Graphs"))
     url = re.escape(tokens.unsubscribe_url(letter.subscriber).encode())
     head = sent(letter).partition(b"\r\n\r\n")[0]
@@ -205,7 +205,7 @@ def test_the_headers_are_those_of_a_list_that_one_click_leaves(sent):
 
 
 @pytest.mark.parametrize("count", [1, 2, 12])
-def test_the_subject_is_the_whole_title_of_the_best_paper(count):
+def test_subject_is_title_of_best_paper(count):
     titles = [f"{n} Flaschen süßen Weins {'und 图神经网络 ' * 20}".strip() for n in range(count)]
     content = compose.render(material_of(titles))
     rest = f" + {count - 1} more" if count > 1 else ""
@@ -213,7 +213,7 @@ def test_the_subject_is_the_whole_title_of_the_best_paper(count):
     assert parsed(mime_of(content))["Subject"] == content.subject
 
 
-def test_a_title_like_an_answers_subject_looks_like_none():
+def test_title_like_a_reply_is_quoted():
     for title in [
         "Re: Fwd: an old",
         "RE : zero",
@@ -227,7 +227,7 @@ def test_a_title_like_an_answers_subject_looks_like_none():
         )
 
 
-def test_one_without_topics_is_invited_to_choose_some(sent):
+def test_subscriber_without_topics_is_invited_to_choose(sent):
     letter = digest_letter(make.paper("Graphs"), topics=())
     message = parsed(sent(letter))
     assert "Choose your topics" in shown(message)
@@ -235,7 +235,7 @@ def test_one_without_topics_is_invited_to_choose_some(sent):
     assert text_of(message).count("/e/p") == 2  # To choose topics, and to change anything.
 
 
-def test_a_welcome_without_papers_says_so(digest):
+def test_welcome_without_papers_says_so(digest):
     message = digest(kind="welcome")
     assert message["Subject"] == "Welcome to Paperboy"
     assert "Nothing today." in shown(message)
@@ -243,14 +243,14 @@ def test_a_welcome_without_papers_says_so(digest):
     assert "List-Unsubscribe" in message
 
 
-def test_a_digest_whose_papers_are_gone_is_not_sent_and_can_be_looked_at_all_the_same():
+def test_digest_without_papers_is_not_sent():
     letter = digest_letter()
     assert not queue.deliver(letter.pk, NOW)
     assert Letter.objects.get().state_text == "not sent: its papers are gone"
     assert compose.preview(letter.digest, []).subject == "No new papers for you today"
 
 
-def test_a_sign_up_is_asked_to_confirm_and_a_subscriber_is_reminded_instead(sent):
+def test_repeated_sign_up_sends_reminder(sent):
     topics = TopicSelection(interests=["Buy at https://spam.example now"])
     request = signup.SignUpRequest(topics)
     letter = signup.subscribe("reader@example.org", request, source=CONSENT_SOURCE, now=NOW)
@@ -273,7 +273,7 @@ def test_a_sign_up_is_asked_to_confirm_and_a_subscriber_is_reminded_instead(sent
     assert tokens.preferences_url(letter.subscriber) in text_of(reminder)
 
 
-def test_rules_for_dark_mode_and_small_screens_survive_the_inlining(digest):
+def test_media_rules_survive_inlining(digest):
     page = lxml.html.fromstring(html_of(digest(make.paper("Graphs"))).encode())
     (style,) = page.iter("style")
     rules = re.findall(r"\.([a-z]+)[^{}]*\{([^{}]*)\}", style.text)
@@ -284,7 +284,7 @@ def test_rules_for_dark_mode_and_small_screens_survive_the_inlining(digest):
     assert all("!important" not in element.get("style", "") for element in page.iter("*"))
 
 
-def test_the_operators_text_in_an_email_never_looks_like_a_paper(digest, settings):
+def test_operator_text_is_never_numbered(digest, settings):
     settings.SITE_NAME, settings.POSTAL_ADDRESS = "7. Stock", "8. Haus\nHauptstr. 5\n2. Stock"
     letter = digest(make.paper("Graphs"))
     assert NUMBERED.findall(text_of(letter)) == ["1."]
@@ -293,7 +293,7 @@ def test_the_operators_text_in_an_email_never_looks_like_a_paper(digest, setting
     assert "Hauptstr. 5<br>" in html_of(letter)
 
 
-def test_a_letter_waits_while_an_address_is_wrong(settings):
+def test_letter_waits_while_sender_address_is_invalid(settings):
     letter = digest_letter(make.paper("Graphs"))
     settings.REPLY_TO_EMAIL = "nonsense"
     for attempt in range(1, 4):
@@ -305,7 +305,7 @@ def test_a_letter_waits_while_an_address_is_wrong(settings):
     assert queue.deliver(letter.pk, NOW)
 
 
-def test_fifty_long_papers_leave_room_for_the_news_of_saved_ones_each_a_paragraph():
+def test_fifty_long_papers_leave_room_for_news():
     material = material_of(["A long & winding title " * 40] * 50)
     for pick in material.picks:
         pick.paper.abstract = "Some words of it & more, " * 200
@@ -321,7 +321,7 @@ def test_fifty_long_papers_leave_room_for_the_news_of_saved_ones_each_a_paragrap
     assert [one.count("News") for one in paragraphs if "News" in one] == [1] * 20
 
 
-def test_every_paper_has_its_whole_sentence_authors_source_and_links(digest):
+def test_every_paper_has_sentence_authors_and_links(digest):
     sentence = "We present graph networks that tell which corals of forty reefs bleach next year, "
     sentence += "and which of them recover by themselves."
     papers = [

@@ -31,7 +31,7 @@ from tests.faults.ports import free_port
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("command", ["demo", "serve"])
-def test_the_port_is_taken_before_anything_is_made_and_kept_meanwhile(command, capsys, monkeypatch):
+def test_port_is_bound_before_setup(command, capsys, monkeypatch):
     port = free_port()
     refused = pytest.raises(CommandError, match=f"port {port} .* Choose another with --port")
     with socket.create_server(("127.0.0.1", port)), refused:
@@ -50,7 +50,7 @@ def test_the_port_is_taken_before_anything_is_made_and_kept_meanwhile(command, c
     wait_for(lambda: is_free(port), 10)  # Somebody else may happen to have got it for a moment.
 
 
-def test_a_stopping_service_lets_rounds_claim_nothing_more(monkeypatch):
+def test_stopping_service_claims_nothing_more(monkeypatch):
     seen = []
     service = SimpleNamespace(
         start=lambda: None,
@@ -88,7 +88,7 @@ def running(tmp_path, command, **environment):
 
 
 @pytest.mark.slow
-def test_serve_takes_a_visitor_from_sign_up_to_a_digest(tmp_path):
+def test_serve_delivers_from_sign_up_to_digest(tmp_path):
     """The embedded service as a process, with its own worker and beat, in real time."""
     email, name = "stranger@example.org", "Papers – 论文"  # Which no header can hold as it is.
     environment = {"SOURCES": "", "TRUSTED_PROXIES": "1", "SITE_NAME": name}
@@ -123,7 +123,7 @@ def test_gunicorn_refuses_odd_codecs(tmp_path):
         assert refuses_odd_codecs(port)
 
 
-def test_what_serve_answers_to_head_has_no_body_and_is_closed_all_the_same(rf):
+def test_head_response_has_no_body_and_is_closed(rf):
     closed = []
     response = HttpResponse("a page")
     response.close = lambda: closed.append(True)

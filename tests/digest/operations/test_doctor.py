@@ -54,12 +54,12 @@ def harvest(source, moment, **fields):
     Harvest.objects.create(source=source, **{"state": "done"} | moments | fields)
 
 
-def test_where_all_is_well_it_says_so():
+def test_healthy_installation_passes_all_checks():
     found = {one.what: one.grade for one in doctor.examine(NOW)}
     assert {what: found[what] for what in SETUP_CHECKS} == dict.fromkeys(SETUP_CHECKS, "ok")
 
 
-def test_a_postgresql_that_takes_no_writes_is_wrong_and_a_monitor_may_see_it(client):
+def test_read_only_postgresql_is_reported(client):
     if connection.vendor != "postgresql":
         pytest.skip("SQLite can't be on standby")
     with connection.cursor() as cursor:
@@ -72,7 +72,7 @@ def test_a_postgresql_that_takes_no_writes_is_wrong_and_a_monitor_may_see_it(cli
     assert "Nothing can be saved and no emails are sent now." in answer.json()["degraded"]
 
 
-def test_the_disk_is_reported_where_the_database_does_not_answer(monkeypatch):
+def test_disk_is_checked_without_database(monkeypatch):
     monkeypatch.setattr(doctor_environment, "database", lambda now: ("wrong", "disk I/O error"))
     assert [one.what for one in doctor.examine(NOW)] == ["settings", "data folder", "database"]
 
@@ -108,7 +108,7 @@ AMISS = [
 
 
 @pytest.mark.parametrize(("changed", "what", "grade", "said"), AMISS)
-def test_each_wrong_setting_is_reported_with_what_to_do(settings, changed, what, grade, said):
+def test_wrong_settings_are_reported_with_advice(settings, changed, what, grade, said):
     for name, value in changed.items():
         setattr(settings, name, value)
     found = check_result(what)
@@ -117,7 +117,7 @@ def test_each_wrong_setting_is_reported_with_what_to_do(settings, changed, what,
 
 
 @pytest.mark.parametrize("run", [tasks.watch, lambda: call_command("tick")])
-def test_a_key_that_was_left_out_is_missed_for_a_month(settings, run):
+def test_dropped_secret_key_is_reported_for_a_month(settings, run):
     run()
     fine = ("ok", "50 characters")
     assert check_result("secret key") == fine
@@ -133,7 +133,7 @@ def test_a_key_that_was_left_out_is_missed_for_a_month(settings, run):
     assert check_result("secret key") == fine
 
 
-def test_a_topic_of_stop_words_alone_is_named_and_one_of_categories_is_not():
+def test_topic_of_stop_words_is_reported():
     make.topic("Graphs")
     make.topic("Physics", query="", categories=["physics"])
     assert check_result("topics") == ("ok", "2 offered")
@@ -173,7 +173,7 @@ def test_a_disk_that_is_nearly_full_is_wrong(monkeypatch):
     assert "only 1.0 of 100 GB free" in said
 
 
-def test_sources_are_reported_with_the_moment_since_which_all_were_asked_or_failed(settings):
+def test_sources_are_reported_with_last_fetch(settings):
     settings.SOURCES = ["arxiv", "huggingface"]
     harvest("arxiv", NOW + HOUR)
     harvest("huggingface", NOW)
@@ -188,7 +188,7 @@ LAST_ADDRESSES = [("172.18.0.1", "note"), ("172.18.0.2", "ok"), ("93.184.216.34"
 
 
 @pytest.mark.parametrize(("last", "grade"), LAST_ADDRESSES)
-def test_a_proxy_that_is_not_named_is_seen_by_where_all_sign_up_from(last, grade):
+def test_unconfigured_proxy_is_detected_from_sign_ups(last, grade):
     """TRUSTED_PROXIES names others: all visitors share one limit, and nobody's address is kept."""
     proxy, subscriber = ("172.18.0.1" if last.startswith("172.") else last), make.subscriber()
     for address in [proxy] * (doctor_environment.SIGN_UPS - 1) + [last]:
@@ -205,7 +205,7 @@ PEERS = [
 
 
 @pytest.mark.parametrize(("seen", "peer", "grade"), PEERS)
-def test_too_many_proxies_are_wrong_and_logged_once(client, settings, caplog, seen, peer, grade):
+def test_too_many_trusted_proxies_are_reported(client, settings, caplog, seen, peer, grade):
     """All visitors who write nothing into X-Forwarded-For pass fewer than TRUSTED_PROXIES says."""
     client.defaults = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": seen}
     settings.ALLOWED_HOSTS = [".example.org", "testserver"]
@@ -238,7 +238,7 @@ def test_clocks_that_differ_are_reported(monkeypatch, seconds, grade):
     assert check_result("clocks")[0] == grade
 
 
-def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
+def test_database_without_durability_is_reported(monkeypatch):
     unsafe = {"SHOW fsync": "off", "PRAGMA synchronous": 1}
     monkeypatch.setattr(doctor_environment, "_query_value", lambda sql: unsafe.get(sql, "on"))
     grade, said = check_result("database")
@@ -246,12 +246,12 @@ def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
     assert ("switch on fsync" if connection.vendor == "postgresql" else "FULL") in said
 
 
-def test_a_pooler_that_database_url_does_not_mention_is_reported():
+def test_pooler_missing_in_database_url_is_reported():
     said = "FATAL: unsupported startup parameter in options: statement_timeout"
     assert "add ?pool_mode=transaction" in health.explain_error(OperationalError(said))
 
 
-def test_a_database_that_has_few_connections_or_no_timeouts_is_reported(monkeypatch):
+def test_database_limits_are_reported(monkeypatch):
     """What idle threads of a web server hold on to, a worker waits for. Behind a pooler, we can't
     say how long anything may take.
     """
@@ -270,7 +270,7 @@ def test_a_database_that_has_few_connections_or_no_timeouts_is_reported(monkeypa
 
 @pytest.mark.slow
 @pytest.mark.services
-def test_redis_that_refuses_or_evicts_messages_is_wrong(tmp_path, settings, monkeypatch):
+def test_redis_refusing_or_evicting_messages_is_reported(tmp_path, settings, monkeypatch):
     """Beat is then said to be dead, which it is not."""
     services.require("redis-server")
     with closing(Redis(tmp_path)) as redis:
@@ -297,7 +297,7 @@ MAIL_SERVERS = [
 
 
 @pytest.mark.parametrize(("address", "said", "mend"), MAIL_SERVERS)
-def test_a_mail_server_that_takes_nothing_is_wrong(settings, address, said, mend):
+def test_refusing_mail_server_is_reported(settings, address, said, mend):
     with MailServer((*EXTENSIONS, "AUTH PLAIN")) as server:
         server.replies["auth"] = b"535 5.7.8 bad credentials\r\n"
         settings.EMAIL_URL = address.format(server.url.removeprefix("smtp://"))
@@ -306,7 +306,7 @@ def test_a_mail_server_that_takes_nothing_is_wrong(settings, address, said, mend
     assert (grade, said in found, mend in found) == ("wrong", True, True)
 
 
-def test_an_alarm_can_be_sounded_to_see_who_hears_it(settings, capsys):
+def test_doctor_sends_test_alarm(settings, capsys):
     with Hook() as hook:
         for url, said in ((hook.url, "✓ test alarm:     acc"), ("", "✗ test alarm:     not acc")):
             settings.ALARM_WEBHOOK = url

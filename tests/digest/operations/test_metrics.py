@@ -63,7 +63,7 @@ def scraped(client, settings):
     return lambda said=f"Bearer {TOKEN}": client.get("/metrics", headers={"Authorization": said})
 
 
-def test_the_token_opens_the_figures_and_nothing_else_does(scraped, settings):
+def test_metrics_need_the_token(scraped, settings):
     response = scraped()
     assert response.status_code == 200
     assert response["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -84,14 +84,14 @@ def refuse(part=""):
     return connection.execute_wrapper(execute)
 
 
-def test_a_database_that_is_away_is_503(scraped):
+def test_unreachable_database_is_503(scraped):
     with refuse():
         response = scraped()
     assert response.status_code == 503
     assert response.content == b"No figures: OperationalError.\n"
 
 
-def test_an_installation_without_letters_has_metrics_too(settings, tmp_path):
+def test_new_installation_has_metrics(settings, tmp_path):
     settings.DATA_DIR = tmp_path / "not" / "yet"
     with current_app.connection_for_write() as broker:
         for queue in current_app.amqp.queues:  # Of what tests before this one hinted at.
@@ -108,7 +108,7 @@ def test_an_installation_without_letters_has_metrics_too(settings, tmp_path):
     assert "paperboy_papers_announced" not in found
 
 
-def test_the_figures_are_those_of_the_database(clock):
+def test_metrics_match_the_database(clock):
     make.paper("Graphs")
     late, later = make.subscriber(), make.subscriber()
     plan.plan(NOW)
@@ -166,7 +166,7 @@ def test_the_figures_are_those_of_the_database(clock):
     assert documented == METRICS
 
 
-def test_the_lag_and_uncertain_emails_of_a_day_are_measured():
+def test_lag_and_uncertain_emails_are_measured():
     assert ("paperboy_letter_lag_seconds", "0.99") not in figures()
     make.paper("Graph networks")
     for _ in range(3):
@@ -184,7 +184,7 @@ def test_the_lag_and_uncertain_emails_of_a_day_are_measured():
     assert found["paperboy_digest_letters_two_days", "accepted"] == 3
 
 
-def test_few_queries_are_asked_and_not_again_within_seconds(django_assert_max_num_queries, kept):
+def test_metrics_are_cached_and_need_few_queries(django_assert_max_num_queries, kept):
     make.paper("Graphs")
     for number in range(3):
         make.subscriber(f"someone{number}@example.org", interests="secrets")
@@ -197,7 +197,7 @@ def test_few_queries_are_asked_and_not_again_within_seconds(django_assert_max_nu
     assert "secrets" not in text
 
 
-def test_a_broker_that_says_nothing_is_asked_once(monkeypatch):
+def test_silent_broker_is_asked_once(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         app = Celery("mute", broker=url, set_as_current=False)
@@ -212,7 +212,7 @@ def test_a_broker_that_says_nothing_is_asked_once(monkeypatch):
             silent.accept()
 
 
-def test_a_question_that_takes_too_long_costs_itself_alone(caplog):
+def test_failing_query_costs_only_its_metric(caplog):
     with refuse("digest_feedback"):
         found = figures()
     assert ("paperboy_feedback_last_day", "more") not in found

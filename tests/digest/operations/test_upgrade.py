@@ -26,7 +26,7 @@ def postgresql(transactional_db, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_other(tmp_path):
+def test_concurrent_first_starts_set_up_once(tmp_path):
     """On SQLite; on PostgreSQL, `demo` finds the tables there."""
     (tmp_path / "data").mkdir(mode=0o755)
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path / "data"), "SOURCES": ""}
@@ -46,7 +46,7 @@ def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_othe
     assert [file.name for file in files if file.is_file() and file.stat().st_mode & 0o077] == []
 
 
-def test_nothing_is_migrated_through_a_pooler_that_would_keep_the_lock(db, monkeypatch):
+def test_upgrade_refuses_transaction_pooler(db, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
     monkeypatch.setattr(upgrade, "_migration_lock", None)  # Nobody asks for the lock.
     call_command("upgrade")  # A service begins where nothing is to be migrated.
@@ -73,7 +73,7 @@ def another(*statements):
         other.close()
 
 
-def test_a_table_in_use_is_tried_again_and_nobody_waits_for_long(postgresql, monkeypatch):
+def test_locked_table_is_retried_without_blocking_readers(postgresql, monkeypatch):
     """Whoever reads the table meanwhile stands behind the change in the queue."""
     said, waited = [], []
 
@@ -109,7 +109,7 @@ def test_a_table_in_use_is_tried_again_and_nobody_waits_for_long(postgresql, mon
             cursor.execute("ALTER TABLE subscriptions_letter DROP COLUMN IF EXISTS later")
 
 
-def test_two_upgrades_go_one_after_the_other(postgresql, monkeypatch):
+def test_concurrent_upgrades_are_serialized(postgresql, monkeypatch):
     said = []
     first = another(f"SELECT pg_advisory_lock({upgrade.NUMBER})")
     first.__enter__()
@@ -124,7 +124,7 @@ def test_two_upgrades_go_one_after_the_other(postgresql, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_no_matter_of_locks_is_raised_at_once(monkeypatch):
+def test_other_errors_are_raised_at_once(monkeypatch):
     def breaks(*args, **options):
         raise OperationalError("the disk is full")
 
@@ -134,7 +134,7 @@ def test_what_is_no_matter_of_locks_is_raised_at_once(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_upgrade_of_what_is_up_to_date_makes_the_topics_and_is_content(capsys):
+def test_repeated_upgrade_creates_starter_topics_once(capsys):
     call_command("upgrade")
     call_command("upgrade")
     assert capsys.readouterr().out.count("The database is up to date.") == 2

@@ -55,7 +55,7 @@ def unescaped(latex):
 # ---- BibTeX
 
 
-def test_a_paper_of_arxiv_is_a_misc_with_its_eprint():
+def test_arxiv_paper_is_misc_with_eprint():
     assert citations.bibtex([paper("Graphs of BERT", authors=["Ada Lovelace", "Jan de Wit"])]) == (
         "@misc{lovelace2026graphs,\n"
         "  title = {{Graphs of BERT}},\n"
@@ -69,7 +69,7 @@ def test_a_paper_of_arxiv_is_a_misc_with_its_eprint():
     )
 
 
-def test_a_paper_in_a_journal_is_an_article_and_a_withdrawn_one_says_so():
+def test_journal_paper_is_article_with_withdrawal_note():
     one = paper(journal_ref="Phys. Rev. D 76", doi="10.1103/x", is_withdrawn=True)
     (record,), found = records(one), entry(one)
     assert (found.type, found.fields["journal"]) == ("article", "Phys. Rev. D 76")
@@ -78,13 +78,13 @@ def test_a_paper_in_a_journal_is_an_article_and_a_withdrawn_one_says_so():
     assert [found.fields["note"]] == record["notes"] == ["Withdrawn by its authors"]
 
 
-def test_one_from_elsewhere_has_no_eprint_and_no_year_that_nobody_knows():
+def test_other_paper_has_no_eprint_or_estimated_year():
     found = entry(paper(identity="title:1f", url="https://example.org/x", day_is_estimate=True))
     assert (found.type, list(found.fields)) == ("misc", ["title", "url"])
     assert entry(paper(identity="title:1f")).fields["year"] == "2026"
 
 
-def test_a_preprint_names_its_server_until_a_journal_has_it():
+def test_preprint_names_server_until_published():
     fields = {"identity": "biorxiv:10.1101/2026.06.01.1", "categories": ["cell biology"]}
     fields |= {"doi": "10.1101/2026.06.01.1", "url": "https://doi.org/10.1101/2026.06.01.1"}
     found, (record,) = entry(paper(**fields)), records(paper(**fields))
@@ -97,7 +97,7 @@ def test_a_preprint_names_its_server_until_a_journal_has_it():
     assert "publisher" not in records(published)[0]
 
 
-def test_the_year_of_a_paper_of_arxiv_is_that_of_its_number():
+def test_arxiv_year_comes_from_its_id():
     """Not of the day on which it was first seen here, or on which a sample was laid."""
     for identity, year in (("1706.03762", "2017"), ("math/9912001", "1999")):
         for is_estimate in (True, False):
@@ -105,7 +105,7 @@ def test_the_year_of_a_paper_of_arxiv_is_that_of_its_number():
             assert entry(one).fields["year"] == records(one)[0]["year"] == year
 
 
-def test_no_text_breaks_a_file_and_none_is_lost():
+def test_hostile_text_is_escaped_without_loss():
     for text in HOSTILE:
         hostile = paper(text, authors=[text, "Ada Lovelace"], journal_ref=text, url=text, doi=text)
         hostile.abstract = text
@@ -133,7 +133,7 @@ def test_no_text_breaks_a_file_and_none_is_lost():
 @pytest.mark.slow
 @given(st.lists(st.text(), max_size=3), st.text(), st.text())
 @example(["{", "}"], "\\", "10.1234/\\}")
-def test_whatever_papers_say_each_is_an_entry_with_balanced_braces(texts, name, address):
+def test_any_paper_is_an_entry_with_balanced_braces(texts, name, address):
     papers = [paper(text, authors=[name], doi=address, url=address) for text in texts]
     written = citations.bibtex(papers)
     assert len(entries(*papers)) == len(papers)
@@ -144,7 +144,7 @@ def test_whatever_papers_say_each_is_an_entry_with_balanced_braces(texts, name, 
     written.encode()
 
 
-def test_a_name_of_which_it_is_sure_is_parted():
+def test_certain_names_are_split():
     for name in [
         *("Ada||Lovelace", "Jan|van der|Berg", "Leonardo|da|Vinci", "D. E.||Knuth"),
         *("J.R.R.||Tolkien", "J.-P.||Serre", "Mary J||Watson", "Jean-Paul||Müller-Łoś"),
@@ -215,7 +215,7 @@ def test_a_doi_is_one_or_left_out():
         assert records(paper(doi=url))[0].get("doi") == doi
 
 
-def test_an_address_is_left_as_it_is_but_for_what_has_no_place_in_one():
+def test_url_is_percent_encoded_where_needed():
     one = paper(url="https://example.org/a_b~c?d=%20{e}&f=ü#g")
     assert entry(one).fields["url"] == "https://example.org/a_b~c?d=%20%7Be%7D&f=%C3%BC#g"
 

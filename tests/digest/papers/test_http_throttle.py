@@ -22,7 +22,7 @@ def test_sources_do_not_wait_for_each_other():
     assert time.monotonic() - began < 1
 
 
-def test_a_worker_that_died_with_its_turn_does_not_keep_it_for_ever():
+def test_turn_of_dead_worker_expires():
     past = timezone.now() - timedelta(days=365 * 30)
     Turn.objects.create(source="arxiv", holder="11111111-1111-1111-1111-111111111111", free_at=past)
     with DatabaseGate("arxiv", 0, time.sleep).turn():

@@ -77,7 +77,7 @@ def test_what_names_no_paper_finds_none(client):
     assert "No paper matches 10.48550" in answer(client, subscriber, asked)
 
 
-def test_of_two_papers_with_one_title_the_newer_is_meant_and_a_short_one_is_asked_for_whole():
+def test_newest_paper_wins_among_equal_titles():
     make.paper("Knots", id="2606.00009", day=TODAY - DAY)
     newer = make.paper("Knots", id="2606.00001")
     assert identifiers.find_paper("KNOTS") == newer
@@ -149,7 +149,7 @@ def test_questions_in_bytes_that_are_no_text_are_answered(client):
         assert client.get(f"{url}?paper={raw}").status_code == 200
 
 
-def test_papers_and_topics_that_are_markup_stay_text_in_every_answer(client):
+def test_markup_is_escaped_in_every_answer(client):
     background_papers()
     hostile = "<script>alert(1)</script> graph networks"
     paper = make.paper(hostile)

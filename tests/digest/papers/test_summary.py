@@ -29,7 +29,7 @@ def test_a_text_is_parted_where_a_sentence_ends():
         ]
 
 
-def test_the_sentence_is_quoted_that_says_what_the_paper_does():
+def test_summary_quotes_the_contribution():
     for abstract, said in [
         (f"{BACKGROUND} {WE} Extensive experiments show its effectiveness.", WE),
         (f"{BACKGROUND} To address this, {WE[0].lower()}{WE[1:]}", WE),
@@ -65,7 +65,7 @@ def test_no_sentence_hangs_on_one_before_it(sentence):
     assert best_sentence("Corals", f"{sentence} Reefs were mapped.") == "Reefs were mapped."
 
 
-def test_the_sentence_is_quoted_that_says_what_a_subscriber_looks_for():
+def test_summary_prefers_sentence_with_subscribers_terms():
     abstract = f"{BACKGROUND} {WE} We prove bounds on the tides."
     assert best_sentence("Reefs", abstract) == best_sentence("Reefs", abstract, ["graph"]) == WE
     assert best_sentence("Reefs", abstract, ["tide", "bounds"]) == "We prove bounds on the tides."
@@ -73,7 +73,7 @@ def test_the_sentence_is_quoted_that_says_what_a_subscriber_looks_for():
 
 @pytest.mark.slow
 @given(TEXTS, st.lists(st.sampled_from([WE, BACKGROUND, "(", ", which ", "x" * 400]) | TEXTS))
-def test_a_summary_is_short_and_whole_whatever_is_said(title, said):
+def test_any_summary_is_short_and_verbatim(title, said):
     abstract = " ".join(said)
     short = best_sentence(title, abstract, title.split())
     assert len(short.split()) <= MAX_WORDS
@@ -81,7 +81,7 @@ def test_a_summary_is_short_and_whole_whatever_is_said(title, said):
     assert short[1:].removesuffix(".") in " ".join(abstract.split())
 
 
-def test_two_letters_quote_one_paper_each_for_its_own_reason():
+def test_letters_quote_sentence_for_their_reason():
     paper = Paper(id="2606.00001", title="Reefs", abstract=f"{WE} We prove bounds on the tides.")
     picks = [
         Pick(paper=paper, position=1, basis="topic", topic_name=words[0], terms=words)

@@ -62,7 +62,7 @@ def titles(digest):
     return [pick.paper.title for pick in digest.picks.whole()]
 
 
-def test_two_papers_on_one_idea_are_one_entry_and_the_second_is_a_row_without_a_place(alike):
+def test_relative_is_stored_without_position(alike):
     leader, relative = alike
     planned()
     first, second = Pick.objects.order_by("pk")
@@ -80,7 +80,7 @@ def test_two_papers_on_one_idea_are_one_entry_and_the_second_is_a_row_without_a_
             Pick.objects.filter(pk=pick.pk).update(**changes)
 
 
-def test_the_letter_and_its_web_copy_show_it_under_its_leader(client, alike, others, outbox):
+def test_letter_and_web_copy_show_relative_below_leader(client, alike, others, outbox):
     leader, relative = alike
     subscriber(size=3)  # Of which it takes no place.
     call_command("tick")
@@ -103,7 +103,7 @@ def test_the_letter_and_its_web_copy_show_it_under_its_leader(client, alike, oth
 
 
 @pytest.mark.parametrize("hostile", ["1)", "[2]", "4. We fold."])
-def test_a_folded_title_is_not_mistaken_for_a_listed_paper(alike, others, outbox, hostile):
+def test_relatives_title_is_not_numbered(alike, others, outbox, hostile):
     relative = alike[1]
     relative.title = f"{hostile} {RELATIVE}"
     relative.save()
@@ -115,7 +115,7 @@ def test_a_folded_title_is_not_mistaken_for_a_listed_paper(alike, others, outbox
     assert re.findall(r"^\s*\[?(\d+)[\].)]\s", text, re.MULTILINE) == ["1", "2", "3"]
 
 
-def test_a_folded_title_that_is_markup_is_text_everywhere(client, alike, outbox):
+def test_relatives_title_is_escaped(client, alike, outbox):
     relative = alike[1]
     relative.title = f"<script>alert(1)</script> & {RELATIVE}"
     relative.save()
@@ -130,7 +130,7 @@ def test_a_folded_title_that_is_markup_is_text_everywhere(client, alike, outbox)
 
 
 @pytest.mark.parametrize("is_planned", [False, True])
-def test_the_terminal_shows_it_under_its_leader(alike, others, capsys, is_planned, tmp_path):
+def test_terminal_shows_relative_below_leader(alike, others, capsys, is_planned, tmp_path):
     someone = subscriber()
     if is_planned:
         plan.plan(NOW)
@@ -145,7 +145,7 @@ def test_the_terminal_shows_it_under_its_leader(alike, others, capsys, is_planne
     assert Pick.objects.count() == (4 if is_planned else 0)
 
 
-def test_the_panel_shows_it_below_its_leader_and_in_its_previews(panel, alike, others):
+def test_panel_shows_relative_below_leader(panel, alike, others):
     planned()
     digest = Digest.objects.get()
     page = panel.get(reverse("admin:digest_digest_change", args=[digest.pk]))
@@ -162,7 +162,7 @@ def test_the_panel_shows_it_below_its_leader_and_in_its_previews(panel, alike, o
     assert f"And 1 on the same idea: {RELATIVE}" in " ".join(text.split())
 
 
-def test_who_had_one_of_them_gets_the_other_alone_and_who_had_none_gets_both(alike):
+def test_relative_comes_alone_after_sent_leader(alike):
     relative = alike[1]
     had = subscriber()
     plan_and_send(NOW)
@@ -176,7 +176,7 @@ def test_who_had_one_of_them_gets_the_other_alone_and_who_had_none_gets_both(ali
 
 
 @pytest.mark.parametrize("how", ["missed", "paused"])
-def test_a_letter_that_never_left_frees_both(alike, how):
+def test_unsent_letter_releases_leader_and_relative(alike, how):
     leader, relative = alike
     someone = planned()
     if how == "missed":
@@ -199,7 +199,7 @@ def many(alike):
     return [*alike, *more]
 
 
-def test_many_on_one_idea_are_one_entry_which_says_how_many(client, many, outbox):
+def test_many_relatives_are_counted(client, many, outbox):
     subscriber()
     call_command("tick")
     assert titles(Digest.objects.get()) == [LEADER]
@@ -214,7 +214,7 @@ def test_many_on_one_idea_are_one_entry_which_says_how_many(client, many, outbox
         assert paper.title in words(page)
 
 
-def test_showing_a_digest_asks_a_constant_number_of_queries(client, many, others):
+def test_web_copy_queries_do_not_grow_with_picks(client, many, others):
     someone = planned()
     url = web_copy_of(Digest.objects.get())
     counts = []

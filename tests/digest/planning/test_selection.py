@@ -44,7 +44,7 @@ def subscriber():
     return someone
 
 
-def test_papers_that_come_in_late_are_in_the_next_digest_once(subscriber):
+def test_late_papers_are_in_next_digest_once(subscriber):
     """Also a paper that was committed after planning, though it came in before."""
     late = [stored(f"Graph networks of {age}", NOW + HOUR, TODAY - age * DAY) for age in (1, 29)]
     late.append(stored("Graph networks of roads", NOW - HOUR, TODAY - 5 * DAY))
@@ -54,7 +54,7 @@ def test_papers_that_come_in_late_are_in_the_next_digest_once(subscriber):
     assert {pick.group for pick in Pick.objects.filter(paper__in=late)} == {"new"}
 
 
-def test_an_archive_that_is_imported_makes_no_old_paper_new(subscriber, settings):
+def test_imported_archive_makes_no_paper_new(subscriber, settings):
     settings.RANKING = {"cut": 0.05}  # So low that it would be missed, if it was new.
     old = stored("Graph networks of roads", NOW + HOUR, TODAY - 40 * DAY)
     recent = stored("Graph networks of cars", NOW + HOUR, TODAY - 20 * DAY)
@@ -113,7 +113,7 @@ def groups(settings, subscriber):
     return subscriber
 
 
-def test_what_was_passed_over_and_near_misses_follow_what_is_new(groups, outbox, client):
+def test_missed_papers_and_near_misses_follow_new(groups, outbox, client):
     plan_and_send(LATER)
     picks = Digest.objects.get(day=LATER.date()).picks.whole()
     assert [(pick.position, pick.group, pick.paper.title) for pick in picks] == [
@@ -138,7 +138,7 @@ def test_without_anything_new_nothing_is_sent(groups):
     assert not Pick.objects.exists()
 
 
-def test_near_misses_come_to_those_who_want_them_alone(groups, client):
+def test_near_misses_come_only_on_request(groups, client):
     address = tokens.preferences_url(groups)
     assert client.post(address, {"near": "no"}).status_code == 302
     plan.plan(LATER)
@@ -160,10 +160,7 @@ def test_a_pick_of_the_version_before_is_new(subscriber):
 # ---- Reasons
 
 
-# ---- What a paper must say
-
-
-def test_a_digest_has_the_papers_about_the_topic_and_says_which_words_weighed_most():
+def test_digest_has_matching_papers_with_reasons():
     papers_about("graph neural networks", 4)
     muted = make.paper("graph neural networks of molecules")
     make.subscriber(interests="graph neural networks", muted=[make.topic("molecule")])
@@ -195,7 +192,7 @@ def test_no_papers_at_all_break_nothing():
     assert len(model_store.current(NOW).days_) == 0
 
 
-def test_who_follows_nothing_gets_what_trends_most_upvotes_first():
+def test_trending_papers_come_without_topics():
     make.paper("Cold", upvotes=1)
     make.paper("Hot", upvotes=90)
     make.paper("Unknown")
@@ -215,7 +212,7 @@ def test_an_older_paper_needs_more_upvotes_to_trend():
     assert titles(digests()[0]) == ["Of today", "Of last week"]
 
 
-def test_a_paper_that_its_authors_have_withdrawn_goes_into_no_digest():
+def test_withdrawn_paper_is_not_selected():
     make.paper("Bread", make.about("the bread of bakers"), upvotes=9)
     gone = make.paper("Bread, withdrawn", upvotes=99, is_withdrawn=True)
     for interests in ("bread", ""):
@@ -226,7 +223,7 @@ def test_a_paper_that_its_authors_have_withdrawn_goes_into_no_digest():
     assert len(picks) == 2
 
 
-def test_a_reason_of_a_word_and_a_letter_or_number_is_the_topic_and_no_word_besides():
+def test_reason_with_letter_or_number_is_the_topic():
     background_papers()
     make.paper("T cells", make.about("the T cells of mice"))
     make.paper("Llama 3", make.about("Llama 3 (Llama3) and mice"))

@@ -137,7 +137,7 @@ def test_interests_of_a_groups_members_are_not_named():
     assert why(mailing_list, NOW) == f"Nothing today: {cause}."
 
 
-def test_while_too_many_others_rank_no_cause_is_given(monkeypatch):
+def test_no_cause_is_given_when_server_is_busy(monkeypatch):
     someone = planned(interests="asdkjh")
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
     with slots.slot(), slots.slot():

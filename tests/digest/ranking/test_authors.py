@@ -67,7 +67,7 @@ NOT_CALLED = """
 
 
 @pytest.mark.parametrize(("names", "are_the_same"), [(CALLED, True), (NOT_CALLED, False)])
-def test_a_name_is_the_set_of_its_words_and_initials_stand_for_them(names, are_the_same):
+def test_names_match_by_words_and_initials(names, are_the_same):
     for pair in names.replace("\n", ";").split(";"):
         if pair.strip():
             author, name = pair.split(" = ")
@@ -103,11 +103,11 @@ LINES = [
 
 
 @pytest.mark.parametrize(("said", "names"), LINES)
-def test_a_line_that_begins_with_author_asks_for_people(said, names):
+def test_author_line_names_people(said, names):
     assert list(queried_authors(said)) == names
 
 
-def test_who_follows_an_author_gets_their_papers_with_the_name_as_reason():
+def test_followed_author_is_the_reason():
     papers()
     picks = planned(make.subscriber(interests="author: Emmy Noether"))
     assert [pick.paper.authors for pick in picks] == [["Kurt Gödel", "Noether, E."]] * 2
@@ -116,7 +116,7 @@ def test_who_follows_an_author_gets_their_papers_with_the_name_as_reason():
         assert reason_of(picks[0]) == "Von Emmy Noether"
 
 
-def test_the_reason_names_the_author_of_the_paper_whatever_else_is_followed():
+def test_reason_names_author_among_other_interests():
     papers()
     theirs = make.topic("Our group", query="author: Emil Artin; Kurt Gödel", categories=["cs.LG"])
     group = make.subscriber(topics=[theirs], interests="author: Emmy Noether; Emil Artin")
@@ -136,7 +136,7 @@ def test_the_reason_names_the_author_of_the_paper_whatever_else_is_followed():
     assert lengths == {200}  # As many characters as have room.
 
 
-def test_few_papers_are_read_for_an_authors_name_and_none_of_theirs_is_missed(monkeypatch):
+def test_author_search_compares_few_names(monkeypatch):
     words = "emmy e a kurt noether n. wei-lin w.-l.".split()  # noqa: SIM905
     names = [" ".join(some) for length in (2, 3) for some in permutations(words, length)]
     followed = {
@@ -151,7 +151,7 @@ def test_few_papers_are_read_for_an_authors_name_and_none_of_theirs_is_missed(mo
     assert not looked_at
 
 
-def test_a_muted_author_wins_over_all_that_is_followed():
+def test_muted_author_wins_over_follows():
     background_papers()
     papers()
     muted = make.topic("author: Noether, Emmy")
@@ -160,7 +160,7 @@ def test_a_muted_author_wins_over_all_that_is_followed():
     assert not any("Noether, E." in pick.paper.authors for pick in picks)
 
 
-def test_an_authors_papers_come_whole_and_in_the_categories_alone():
+def test_author_papers_respect_categories():
     names = [["Emmy Noether"], ["E. Noether", "K. Gödel"], ["Fritz Noether"], []] * 6
     known = {"authors_of": lambda ids: names, "categories": [("a",)] * 12 + [("b",)] * 12}
     texts = [paper(f"Graph networks {word(n)}") for n in range(24)]
@@ -179,7 +179,7 @@ def test_an_authors_papers_come_whole_and_in_the_categories_alone():
     }
 
 
-def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
+def test_preview_finds_author_on_earlier_days():
     papers()
     # So that the papers of the last days don't begin where those of all days do.
     make.paper("Older", "Things.", authors=["Kurt Gödel"], day=NOW.date() - timedelta(9))
@@ -190,7 +190,7 @@ def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
     assert found == [0, 0, 0, 0, 1, 0, 0]
 
 
-def test_only_names_that_the_search_knows_lead_to_it(client):
+def test_only_indexed_names_link_to_search(client):
     names = [f"Ada Lovelace {a}{b}son" for a in "abcdefghijk" for b in "abcdefghij"]
     paper = make.paper("On vowels", authors=names)
     page = lxml.html.fromstring(client.get(paper.get_absolute_url()).content)
@@ -199,7 +199,7 @@ def test_only_names_that_the_search_knows_lead_to_it(client):
     assert len(byline.xpath("a")) == MAX_AUTHORS < len(names)
 
 
-def test_a_papers_page_links_its_authors_other_papers_and_following_them(client):
+def test_paper_page_links_its_authors(client):
     papers()
     long_name = "María de los Ángeles García de la Torre"
     paper = make.paper("On vowels", authors=["Kurt Gödel", "B & <i>Co", long_name])

@@ -17,7 +17,7 @@ TEXTS = corpora.library()[:300]
 # ---- What it learns
 
 
-def test_words_weigh_what_scikit_learn_says_and_rare_ones_more():
+def test_weights_equal_scikit_learns_tfidf():
     vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=text.terms, min_df=2).fit(TEXTS)
     vectorizer.idf_ = vectorizer.idf_**IDF_POWER
     fitted = TfidfModel().fit(TEXTS)
@@ -29,21 +29,21 @@ def test_words_weigh_what_scikit_learn_says_and_rare_ones_more():
     assert ours[:, order] / lengths == pytest.approx(theirs, abs=1e-5)
 
 
-def test_words_of_one_subject_are_near_in_the_latent_space():
+def test_latent_space_groups_subjects():
     bread, flour, galaxy = corpora.model().directions(
         np.array([word_column(term) for term in ("bread", "flour", "galaxi")])
     )
     assert bread @ flour > 5 * abs(bread @ galaxy)
 
 
-def test_counts_do_not_depend_on_a_model_and_are_cut_at_255():
+def test_counts_are_capped_at_255():
     assert sorted(counted([[["bread"] * 1_000, ["oven"]]]).data) == [1, 255, 255]
     fitted = TfidfModel().fit([f"{'bread ' * 1_000}oven", "bread oven"])
     again = TfidfModel.from_arrays(stored(fitted))
     assert fitted.documents_.max() == again.documents_.max() == 255
 
 
-def test_of_many_documents_some_are_learned_from_evenly_spread(monkeypatch):
+def test_large_corpus_is_sampled_evenly(monkeypatch):
     monkeypatch.setattr(ranking_model, "MAX_DOCUMENTS", 200)
     documents = [word(n // 20) for n in range(400)]
     fitted = TfidfModel().fit(documents, range(len(documents)))
@@ -90,7 +90,7 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("documents", STRANGE)
-def test_a_strange_corpus_makes_a_model_that_reads_stores_and_ranks(documents):
+def test_unusual_corpus_makes_a_working_model(documents):
     fitted = TfidfModel().fit(documents)
     again = TfidfModel.from_arrays(stored(fitted))
     new = [corpora.paper("Bread oven", "Bread", length=0), "", "the of", "\ud800"]
@@ -115,7 +115,7 @@ def stored(fitted):
         return dict(arrays)
 
 
-def test_fitting_again_learns_the_same_to_the_last_bit():
+def test_fitting_is_deterministic():
     ours, theirs = (TfidfModel().fit(TEXTS[:100]).to_arrays() for _ in range(2))
     assert {name: one.tobytes() for name, one in ours.items()} == {
         name: one.tobytes() for name, one in theirs.items()
@@ -123,7 +123,7 @@ def test_fitting_again_learns_the_same_to_the_last_bit():
     assert all(one.dtype.kind in "iufb" for one in ours.values())
 
 
-def test_a_stored_model_ranks_exactly_as_the_fitted_one():
+def test_stored_model_ranks_like_fitted_one():
     again = TfidfModel.from_arrays(stored(corpora.model()))
     new = [corpora.of_subject("baking", 10_000 + n) for n in range(20)]
     ours, theirs = corpora.model().read(new), again.read(new)

@@ -65,7 +65,7 @@ RIGHT = ["gauss", "BPSS", "four hours", "noise", "precise", "revise", "genre", "
 
 
 @pytest.mark.parametrize("said", RIGHT)
-def test_no_spelling_is_mended_that_is_right(said):
+def test_correct_spellings_are_unchanged(said):
     assert text.terms(said) == [text._stems._stem(word) for word in said.lower().split()]
 
 
@@ -81,7 +81,7 @@ WITHOUT_TERMS = [
 
 
 @pytest.mark.parametrize("said", WITHOUT_TERMS)
-def test_what_says_nothing_has_no_terms(said):
+def test_stop_words_have_no_terms(said):
     assert text.terms(said) == []
 
 
@@ -109,7 +109,7 @@ AS_WRITTEN = [
 
 
 @pytest.mark.parametrize(("said", "term", "word"), AS_WRITTEN)
-def test_a_term_is_shown_as_the_subscriber_wrote_it(said, term, word):
+def test_term_is_shown_as_written(said, term, word):
     assert text.as_written(said)[term] == word
 
 
@@ -120,7 +120,7 @@ LETTERS = st.sampled_from(
 
 @settings(max_examples=100)
 @given(st.one_of(st.text(max_size=40), st.lists(LETTERS, max_size=25).map("".join)))
-def test_every_term_of_any_text_maps_back_to_a_word(said):
+def test_every_term_maps_back_to_a_word(said):
     written = text.as_written(said)
     assert set(text.terms(said)) <= set(written)
     assert all(written.values())
@@ -142,13 +142,13 @@ def seconds(function, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_a_hostile_text_takes_no_longer_than_its_length(piece):
+def test_hostile_text_takes_linear_time(piece):
     said = piece * (100_000 // len(piece))
     for read in (text.terms, text.as_written):
         assert seconds(read, said) < 12  # Quadratic, it would take minutes.
 
 
-def test_threads_that_stem_at_once_do_not_mix_up_their_words():
+def test_concurrent_stemming_is_thread_safe():
     """A stemmer keeps the word that it is at: with one in Python, threads took each other's."""
     said = [[f"{corpora.word(n)}ations" for n in range(place, 2_000, 4)] for place in range(4)]
     interval = sys.getswitchinterval()

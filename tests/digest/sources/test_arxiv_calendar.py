@@ -10,7 +10,7 @@ from digest.sources.arxiv import calendar, taxonomy
 from digest.sources.arxiv.calendar import EASTERN, announcement_of, is_announcement_day
 
 
-def test_a_submission_is_listed_after_the_next_closing_time():
+def test_submission_is_listed_after_next_deadline():
     for submitted, listed in [
         ("2026-06-01 14:00", "2026-06-03"),  # Monday to Tuesday, 14:00: Tuesday evening.
         ("2026-06-02 13:59", "2026-06-03"),
@@ -57,7 +57,7 @@ LISTING_DAYS = ["2026-06-01", "2026-06-05", "2026-07-03", "2026-12-31"]  # Holid
 OTHER_DAYS = ["2026-06-06", "2026-06-07", "2026-01-02", "2026-01-20", "2026-06-22", "2026-11-27"]
 
 
-def test_there_is_no_listing_at_weekends_and_on_the_day_after_a_holiday():
+def test_no_listing_at_weekends_or_after_holidays():
     for day in LISTING_DAYS + OTHER_DAYS:
         assert is_announcement_day(date.fromisoformat(day)) == (day in LISTING_DAYS)
 
@@ -69,7 +69,7 @@ def test_the_latest_listing_on_a_sunday_is_fridays():
 
 @pytest.mark.slow
 @given(st.integers(0, 45 * 365 * 24 * 60))
-def test_every_submission_is_listed_on_a_listing_day_within_a_week(minutes):
+def test_every_submission_is_listed_within_a_week(minutes):
     submitted = datetime(1991, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
     day = announcement_of(submitted)
     assert is_announcement_day(day)
@@ -77,13 +77,13 @@ def test_every_submission_is_listed_on_a_listing_day_within_a_week(minutes):
     assert submitted + timedelta(hours=6) <= announced_at < submitted + timedelta(days=7)
 
 
-def test_there_are_155_categories_and_each_belongs_to_an_archive():
+def test_every_category_belongs_to_an_archive():
     assert len(taxonomy.CATEGORIES) == 155
     assert len(taxonomy.ARCHIVES) == 20
     assert {taxonomy.archive_of(name) for name in taxonomy.CATEGORIES} == set(taxonomy.ARCHIVES)
 
 
-def test_aliases_and_closed_archives_count_as_the_category_that_they_are():
+def test_aliases_and_closed_archives_are_canonicalized():
     assert set(taxonomy.ALIASES) | set(taxonomy.ALIASES.values()) <= set(taxonomy.CATEGORIES)
     assert set(taxonomy.CLOSED.values()) <= set(taxonomy.CATEGORIES)
     assert taxonomy.canonical("cs.SY") == "eess.SY"

@@ -54,7 +54,7 @@ def oai_page(inner):
 # RSS
 
 
-def test_a_new_paper_is_read_whole():
+def test_new_paper_is_read():
     license_ = "http://creativecommons.org/licenses/by/4.0/"
     record = in_feed(doi="10.1000/1", journal_ref="J. Bread 1 (2026)", license=license_)
     assert (record.id, record.version) == ("2606.00001", 1)
@@ -67,7 +67,7 @@ def test_a_new_paper_is_read_whole():
     assert record.url == "https://arxiv.org/abs/2606.00001"
 
 
-def test_the_day_of_an_older_paper_is_not_the_day_of_the_feed():
+def test_older_paper_has_no_announcement_day():
     for kind in ["cross", "replace", "replace-cross"]:
         body = feed(paper(id="math.GT/0309136", kind=kind, version=3))
         without_kind = body.replace(b"announce_type>", b"kind>")  # Its description has it too.
@@ -76,7 +76,7 @@ def test_the_day_of_an_older_paper_is_not_the_day_of_the_feed():
             assert (record.id, record.day) == ("math/0309136", None)
 
 
-def test_a_feed_counts_all_its_items_and_is_of_the_day_of_its_papers():
+def test_feed_has_day_of_its_papers():
     """Not of its building, but where it is empty."""
     papers = [
         paper(id=f"2606.0000{number}", kind=kind)
@@ -88,7 +88,7 @@ def test_a_feed_counts_all_its_items_and_is_of_the_day_of_its_papers():
         assert (parsed.items, len(parsed.records), parsed.day) == (len(some), len(some), day)
 
 
-def test_an_item_whose_day_is_far_from_that_of_its_feed_is_of_the_feeds_day():
+def test_item_with_distant_day_has_feed_day():
     for far in ["9999", "1926"]:
         body = feed(paper(id="2606.00001"), paper(id="2606.00002"), paper(id="2606.00003"))
         head, items = body.split(b"<item>", 1)
@@ -133,7 +133,7 @@ def test_a_record_with_its_versions_is_read():
     assert not record.is_withdrawn
 
 
-def test_a_paper_is_not_older_than_its_id_and_without_a_date_of_no_day():
+def test_paper_is_not_older_than_its_id():
     """As one that was checked for long."""
     assert in_list(id="2609.00001").day == date(2026, 9, 1)
     raw = arxiv.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
@@ -141,7 +141,7 @@ def test_a_paper_is_not_older_than_its_id_and_without_a_date_of_no_day():
     assert oai_page(f"<record>{header('2606.00001')}{raw}</record>").records[0].day is None
 
 
-def test_a_withdrawn_version_is_seen_by_its_flag_or_its_words():
+def test_withdrawn_version_is_recognized():
     assert in_list(2, withdrawn=True).is_withdrawn
     assert in_list(2, comments="This paper has been withdrawn by the authors").is_withdrawn
     assert not in_list(2, comments="Supersedes the withdrawn 2506.00001").is_withdrawn
@@ -162,12 +162,12 @@ NOT_WITHDRAWN = (
 )
 
 
-def test_a_paper_is_withdrawn_where_its_words_say_so():
+def test_withdrawal_is_recognized_in_text():
     for text in [*WITHDRAWN.split("|"), *NOT_WITHDRAWN.split("|")]:
         assert says_withdrawn(text) == (text in WITHDRAWN.split("|"))
 
 
-def test_one_bad_record_in_a_list_is_one_bad_record():
+def test_bad_oai_record_is_one_bad_record():
     good = arxiv.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
     page = oai_page(
         f"<record>{header('2606.00001')}{good}</record>"
@@ -182,7 +182,7 @@ def test_one_bad_record_in_a_list_is_one_bad_record():
     assert page.bad == ["2606.00002: no title", *without]
 
 
-def test_an_expired_token_and_an_empty_list_are_distinguished_from_other_errors():
+def test_expired_token_and_empty_list_are_distinguished():
     assert oai_pmh.parse(oai(arxiv.error("noRecordsMatch", "x")).encode()).records == []
     with pytest.raises(oai_pmh.ExpiredToken):
         oai_pmh.parse(oai(arxiv.error("badResumptionToken", "x")).encode())
@@ -190,7 +190,7 @@ def test_an_expired_token_and_an_empty_list_are_distinguished_from_other_errors(
         oai_pmh.parse(oai(arxiv.error("badArgument", "illegal")).encode())
 
 
-def test_only_a_sorted_page_shows_up_to_where_the_list_is_complete():
+def test_only_sorted_page_proves_completeness():
     def page(*stamps):
         return oai_page("".join(f"<record>{header('x', stamp)}</record>" for stamp in stamps))
 
@@ -202,7 +202,7 @@ def test_only_a_sorted_page_shows_up_to_where_the_list_is_complete():
 # The query API
 
 
-def test_an_entry_is_read_with_arxivs_own_categories():
+def test_api_entry_has_arxiv_categories():
     moments = [datetime(2026, 6, 1, 15, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)]
     row = Known(paper(comments="12 pages", doi="10.1000/1"), DAY, moments)
     (record,), bad = api.parse(arxiv.atom(arxiv.atom_entry(row), 1).encode())
@@ -213,20 +213,20 @@ def test_an_entry_is_read_with_arxivs_own_categories():
 
 
 @pytest.mark.parametrize(("name", "kept"), [("astro-ph", "astro-ph"), ("cmp-lg", "cs.CL")])
-def test_an_old_paper_keeps_the_category_of_its_archive(name, kept):
+def test_old_paper_keeps_category_of_its_archive(name, kept):
     old = paper(id=f"{name}/0601001", categories=[name])
     row = Known(old, DAY, [datetime(2006, 1, 2, 15, tzinfo=UTC)])
     (record,), _ = api.parse(arxiv.atom(arxiv.atom_entry(row), 1).encode())
     assert (record.id, record.categories) == (f"{name}/0601001", [kept])
 
 
-def test_an_error_in_the_shape_of_an_entry_is_an_error():
+def test_error_entry_is_an_error():
     body = arxiv.atom(arxiv.atom_error("incorrect id format for x"), 1)
     with pytest.raises(MalformedFeed, match="incorrect id format for x"):
         api.parse(body.encode())
 
 
-def test_ids_are_asked_for_by_the_hundred_and_only_arxivs():
+def test_arxiv_ids_are_requested_in_hundreds():
     ids = [f"2606.{number:05}" for number in range(150)]
     questions = api.requests_for([*ids, "2606.00001", "biorxiv:1", "title:0a"])
     assert [question["max_results"] for question in questions] == ["100", "50"]
@@ -240,7 +240,7 @@ def test_ids_are_asked_for_by_the_hundred_and_only_arxivs():
     [lambda body: rss.parse(body, "cs"), oai_pmh.parse, api.parse],
     ids=["rss", "oai", "api"],
 )
-def test_what_is_no_feed_is_refused_in_plain_words(parse):
+def test_invalid_feed_is_refused(parse):
     for body, why in (
         (b"", "broken"),
         (b"<rss><channel>", "broken"),
@@ -264,7 +264,7 @@ def test_a_bomb_is_refused_before_it_is_expanded():
     assert time.process_time() - begun < 1
 
 
-def test_what_xml_forbids_in_one_title_costs_neither_it_nor_the_others():
+def test_forbidden_xml_characters_are_removed():
     forbidden = (b"\x0c", b"\x00", b"&#x1;", b"&#55349;", b"&#xFFFF;")
     for written, read in (
         *((b"On%sbread" % one, "On bread") for one in forbidden),
@@ -278,7 +278,7 @@ def test_what_xml_forbids_in_one_title_costs_neither_it_nor_the_others():
 
 @pytest.mark.slow
 @given(st.binary(max_size=200), st.integers(0, 1_000))
-def test_no_damage_to_a_feed_does_more_than_spoil_it(noise, position):
+def test_damaged_feed_raises_only_malformed_feed(noise, position):
     body = feed(paper(), paper(id="2606.00002"))
     position %= len(body)
     damaged = body[:position] + noise + body[position + len(noise) // 2 :]

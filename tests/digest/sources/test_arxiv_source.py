@@ -48,7 +48,7 @@ def truth(server, day):
     return {paper["id"]: day for paper in server.days[day] if paper.get("kind", "new") == "new"}
 
 
-def test_a_day_has_its_papers_on_its_day_and_a_receipt_for_each_feed(server, run):
+def test_day_has_papers_and_receipts(server, run):
     batches = run()
     assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
     feeds = [batch for batch in batches if batch.category]
@@ -78,7 +78,7 @@ def test_since_a_day_the_list_alone_is_read(server, run):
     assert not any(batch.state for batch in batches)
 
 
-def test_one_category_asks_for_its_set(server, run):
+def test_category_is_requested_as_its_set(server, run):
     found = days_of(run(categories=("math.AG",), since=MONDAY))
     assert set(found) == {f"2606.{day:02}002" for day in (1, 2, 3)}
     assert "set=math%3Amath%3AAG" in server.paths("/oai")[0]
@@ -88,7 +88,7 @@ def test_one_category_asks_for_its_set(server, run):
 
 
 @pytest.mark.parametrize("since", [None, MONDAY])
-def test_cut_off_after_any_batch_the_same_papers_are_known(run, since):
+def test_interrupted_run_ends_with_same_papers(run, since):
     whole = run(since=since)
     for count in range(1, len(whole)):
         run.begin_web()
@@ -100,7 +100,7 @@ def test_cut_off_after_any_batch_the_same_papers_are_known(run, since):
         assert [batch.state for batch in rest] == [batch.state for batch in whole[count:]]
 
 
-def test_a_run_cut_off_yesterday_begins_with_todays_feeds_and_fills_the_gap(server, run):
+def test_run_interrupted_yesterday_fills_the_gap(server, run):
     server.today = TUESDAY
     cursor = run()[1].cursor
     server.today = THURSDAY
@@ -119,7 +119,7 @@ RUNS = [
 
 
 @pytest.mark.parametrize(("asked", "others"), RUNS)
-def test_a_cursor_of_another_kind_of_run_counts_as_none(run, asked, others):
+def test_cursor_of_another_run_is_ignored(run, asked, others):
     for cursor in (run(**others)[0].cursor, "what:is:this"):
         assert cursor
         assert days_of(run(**asked, cursor=cursor)) == days_of(run(**asked))
@@ -128,7 +128,7 @@ def test_a_cursor_of_another_kind_of_run_counts_as_none(run, asked, others):
 # Faults of the feeds
 
 
-def test_a_feed_cut_at_its_limit_is_completed_by_the_list(server, run, monkeypatch):
+def test_truncated_feed_is_completed_by_list(server, run, monkeypatch):
     monkeypatch.setattr(rss, "MAX_ITEMS", 5)
     server.feed_size = 5
     server.days = {WEDNESDAY: [paper(f"2606.{number:05}") for number in range(12)]}
@@ -155,7 +155,7 @@ def test_an_expired_token_begins_the_list_again(server, run):
     assert "from=2026-06-01" in server.asked[asked + 1].path
 
 
-def test_what_was_complete_is_not_asked_for_again_after_a_token_expired(server, run):
+def test_expired_token_repeats_only_incomplete_days(server, run):
     everything = tuple(taxonomy.ARCHIVES)
     cursor = run(categories=everything, since=MONDAY)[2].cursor  # In the middle of Tuesday.
     server.tokens.clear()
@@ -165,7 +165,7 @@ def test_what_was_complete_is_not_asked_for_again_after_a_token_expired(server, 
     assert set(days_of(rest)) == {p["id"] for day in (TUESDAY, WEDNESDAY) for p in server.days[day]}
 
 
-def test_a_server_that_refuses_its_own_tokens_is_not_asked_for_ever(server, run):
+def test_repeatedly_refused_tokens_end_the_run(server, run):
     server.after_page = lambda number: server.tokens.clear()
     server.next_token = lambda rows, skip, params: "<resumptionToken>x</resumptionToken>"
     with pytest.raises(MalformedFeed, match="refuses the tokens"):
@@ -180,7 +180,7 @@ CIRCLES = [
 
 
 @pytest.mark.parametrize(("skips", "tokens"), CIRCLES)
-def test_a_list_that_goes_round_ends_and_says_so(server, run, skips, tokens):
+def test_circular_list_is_ended(server, run, skips, tokens):
     def next_token(rows, skip, params):
         token = f"metadataPrefix=arXivRaw&from={MONDAY}&skip={skips.pop(0)}&x={tokens.pop(0)}"
         server.tokens.add(token)
@@ -194,7 +194,7 @@ def test_a_list_that_goes_round_ends_and_says_so(server, run, skips, tokens):
     assert batches[-1].cursor == ""
 
 
-def test_papers_that_change_between_pages_are_known_as_they_are_last(server, run):
+def test_paper_changed_between_pages_has_last_version(server, run):
     def replace(number):
         if number == 1:  # A paper of the first page moves to the end.
             news = paper("2606.01000", title="On cake", kind="replace", version=2)
@@ -213,7 +213,7 @@ def test_a_deleted_paper_is_noted(server, run):
 
 
 @pytest.mark.parametrize("fault", ["html", "cut"])
-def test_a_list_that_cannot_be_read_ends_the_run_after_the_feeds(server, run, fault):
+def test_unreadable_list_ends_run_after_feeds(server, run, fault):
     server.faults["oai"] = fault
     batches, error = run.cut_off()
     assert isinstance(error, MalformedFeed | Refused)
@@ -233,7 +233,7 @@ def test_single_papers_are_looked_up_once_a_day(server, run):
     assert len(server.paths("/api")) == 1
 
 
-def test_at_a_weekend_and_after_a_holiday_the_missing_listing_is_no_fault(server, run):
+def test_missing_listing_after_holiday_is_no_fault(server, run):
     friday = date(2026, 7, 3)  # Free: nothing closes, so there is no listing on Monday.
     server.days = {friday: [paper("2607.00001")], friday + timedelta(4): [paper("2607.00002")]}
     for days, state in [(0, "fresh"), (1, "empty"), (3, "empty"), (4, "fresh")]:

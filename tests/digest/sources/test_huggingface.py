@@ -25,7 +25,7 @@ def read(item):
     return batch
 
 
-def test_a_row_becomes_a_record():
+def test_row_becomes_a_record():
     authors = [{"name": "A. One"}, {"name": "B. Hidden", "hidden": True}, {"name": "C. Three"}]
     repository = {"githubRepo": "https://github.com/example/bread", "githubStars": 7}
     fields = {"authors": authors, "upvotes": 41} | repository
@@ -46,7 +46,7 @@ def test_a_row_becomes_a_record():
     ]
 
 
-def test_what_hugging_face_says_of_a_paper_is_kept_as_plain_text():
+def test_hugging_face_data_is_plain_text():
     for item, known in (
         ({"ai_summary": "It <b>rises</b>.\x07"}, {"summary": "It rises."}),
         ({"ai_summary": "Bread " * 500}, {"summary": "Bread " * 99 + "Bread…"}),
@@ -61,7 +61,7 @@ def test_what_hugging_face_says_of_a_paper_is_kept_as_plain_text():
         assert read([row(**item)]).records[0].hugging_face == known
 
 
-def test_a_field_of_a_row_is_read_or_left_out():
+def test_fields_are_read_or_omitted():
     for item, known in (
         ({"upvotes": 0}, {"upvotes": 0}),
         ({"upvotes": None}, {"upvotes": None}),
@@ -80,7 +80,7 @@ def test_a_field_of_a_row_is_read_or_left_out():
         assert record.day == TODAY
 
 
-def test_a_bad_row_is_one_bad_record():
+def test_bad_row_is_one_bad_record():
     place = "2026-06-03, page 1, row 2: "
     for spoilt, said in (
         (None, f"{place}it holds no paper"),
@@ -104,7 +104,7 @@ def test_a_bad_row_is_one_bad_record():
         assert (alone.records, alone.state, alone.note) == ([], "fresh", "")
 
 
-def test_a_number_of_thousands_of_digits_is_one_bad_record():
+def test_huge_number_is_one_bad_record():
     rows = json.dumps([row(upvotes=0), row(2)])
     batch = read(rows.replace('"upvotes": 0', f'"upvotes": {"9" * 9999}').encode())
     assert (batch.bad, len(batch.records)) == (["2606.00001: upvotes is no count"], 1)
@@ -115,7 +115,7 @@ def test_a_list_of_too_many_rows_is_refused(run):
     assert "5001 rows at once" in str(run.cut_off(since=TODAY)[1])
 
 
-def test_a_future_day_is_empty_and_a_refused_past_day_stops_the_run(server, run):
+def test_refused_past_day_stops_the_run(server, run):
     server.today = TODAY - DAY
     last = run(today=TODAY)[-1]
     assert (last.records, last.bad, last.state, last.cursor) == ([], [], "empty", "")
@@ -131,7 +131,7 @@ LINKS = (
 
 
 @pytest.mark.parametrize("link", LINKS.split())
-def test_a_next_page_that_is_elsewhere_or_not_the_next_is_not_asked_for(server, run, link):
+def test_wrong_next_link_is_not_followed(server, run, link):
     server.add(TODAY)
     server.has_next = lambda day, page: day != TODAY
     server.add(TODAY - DAY)
@@ -143,7 +143,7 @@ def test_a_next_page_that_is_elsewhere_or_not_the_next_is_not_asked_for(server, 
     assert len(server.asked) == 2
 
 
-def test_a_relative_link_is_followed_also_after_the_last_page(server, run):
+def test_relative_next_link_is_followed(server, run):
     server.add(TODAY)
     server.has_next = lambda day, page: True
     server.link = lambda day, page: f"?p={page + 1}"

@@ -36,7 +36,7 @@ WORK = {
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_item_of_each_format_becomes_a_record(server, run, kind):
+def test_item_of_each_format_becomes_a_record(server, run, kind):
     server.kind = kind
     server.add(title="Of H<sub>2</sub>O & <i>bread</i>")
     assert only(run()) == Record(
@@ -102,13 +102,13 @@ READ = [
 
 
 @pytest.mark.parametrize(("fields", "becomes"), READ)
-def test_what_publishers_write_is_understood(server, run, fields, becomes):
+def test_item_fields_are_read(server, run, fields, becomes):
     server.add(**fields)
     record = only(run())
     assert {name: getattr(record, name) for name in becomes} == becomes
 
 
-def test_front_matter_is_left_out_and_what_has_no_title_is_counted(server, run):
+def test_front_matter_is_skipped(server, run):
     titles = [
         "Issue Information",
         "Front Cover: Bread",
@@ -146,13 +146,13 @@ NO_FEEDS = [
 
 
 @pytest.mark.parametrize(("answer", "error"), NO_FEEDS)
-def test_what_is_no_feed_is_reported_in_plain_words(server, run, answer, error):
+def test_invalid_feed_is_reported(server, run, answer, error):
     server.answers.append(answer)
     assert error in str(run.cut_off()[1])
     assert server.asked == ["/feed"]
 
 
-def test_a_hostile_feed_is_read_at_once(server, run):
+def test_hostile_feed_is_read_in_linear_time(server, run):
     server.add(title="Bread" + "encoding='" * 2_000, doi="10.1000/" + "/" * 50_000 + "x")
     server.add(2, summary="<h4>" + " " * 50_000 + "x")
     server.answers.append((200, {}, b"<?xml version='1.0'?>" + server.feed().encode()))
@@ -161,7 +161,7 @@ def test_a_hostile_feed_is_read_at_once(server, run):
     assert time.process_time() - begun < 3
 
 
-def test_a_feed_says_that_it_has_its_latest_items_only(server, run):
+def test_feed_notes_that_only_latest_items_exist(server, run):
     server.add()
     assert run(since=TODAY)[0].note == "A feed has its latest items only."
 
@@ -169,7 +169,7 @@ def test_a_feed_says_that_it_has_its_latest_items_only(server, run):
 # ---- Crossref
 
 
-def test_crossref_completes_what_the_feed_leaves_out_and_is_asked_once(server, run):
+def test_crossref_completes_items_once(server, run):
     server.add(authors=[], summary="", day="")
     server.add(2)
     server.works[DOI] = WORK
@@ -195,7 +195,7 @@ CROSSREF_ANSWERS = [
 
 
 @pytest.mark.parametrize(("answer", "note", "asked"), CROSSREF_ANSWERS)
-def test_a_feed_is_read_whatever_crossref_answers(server, run, answer, note, asked):
+def test_feed_is_read_despite_crossref_errors(server, run, answer, note, asked):
     for number in (1, 2):
         server.add(number, summary="")
     server.works = {DOI: answer, "10.1000/bread.2": {}}
@@ -206,7 +206,7 @@ def test_a_feed_is_read_whatever_crossref_answers(server, run, answer, note, ask
     assert (len(server.asked) - 1, run.slept) == (asked, [])
 
 
-def test_crossref_is_asked_forty_times_a_run_at_most(server, run):
+def test_crossref_requests_are_limited_per_run(server, run):
     clock = count()
     run.web.now = lambda: NOW + timedelta(seconds=next(clock))
     for number in range(50):
@@ -221,7 +221,7 @@ PII = "S0000000026001234"
 SCIENCEDIRECT = {"doi": "", "link": f"https://www.sciencedirect.com/science/article/pii/{PII}?a=b"}
 
 
-def test_elseviers_id_gives_the_doi_and_europe_pmc_the_abstract(server, run):
+def test_elsevier_id_yields_doi_and_abstract(server, run):
     server.add(
         summary="<p>Publication date: June 2026</p><p>Author(s): A. Roe</p>", **SCIENCEDIRECT
     )
@@ -238,7 +238,7 @@ def test_elseviers_id_gives_the_doi_and_europe_pmc_the_abstract(server, run):
     assert server.searched == [f'DOI:"{DOI}"']
 
 
-def test_articles_with_elseviers_id_are_looked_up_twenty_at_a_time(server, run):
+def test_elsevier_ids_are_looked_up_in_batches(server, run):
     for number in range(45):
         server.add(number, **SCIENCEDIRECT | {"link": f"http://a.b/S0000-0000(26){number:05}-X"})
     server.works["S000000002600044X"] = {"DOI": DOI, "alternative-id": ["S000000002600044X"]}
@@ -249,7 +249,7 @@ def test_articles_with_elseviers_id_are_looked_up_twenty_at_a_time(server, run):
 @pytest.mark.parametrize(
     ("server_of", "note"), [("http://127.0.0.1:9", ""), ("ftp://a", "not https")]
 )
-def test_a_feed_is_read_without_europe_pmc(server, run, server_of, note):
+def test_feed_is_read_without_europe_pmc(server, run, server_of, note):
     server.add(summary="")
     server.abstracts_from = server_of
     batches = run(completes=True)
@@ -281,7 +281,7 @@ def journal(server, settings, monkeypatch, db):
     return harvested
 
 
-def test_a_journal_of_the_panel_is_read_every_six_hours(journal, server, settings):
+def test_journal_is_due_every_six_hours(journal, server, settings):
     settings.SOURCES = []
     server.add()
     assert harvest.due(NOW) == ["bread"]
@@ -292,7 +292,7 @@ def test_a_journal_of_the_panel_is_read_every_six_hours(journal, server, setting
         registry.source_named("butter")
 
 
-def test_an_issue_that_comes_again_with_new_dates_has_its_first_days(journal, server):
+def test_repeated_issue_keeps_first_dates(journal, server):
     server.add(1)
     server.add(2, day="")
     journal()
@@ -312,7 +312,7 @@ PREPRINTS = [
 
 
 @pytest.mark.parametrize(("identity", "doi", "relation"), PREPRINTS)
-def test_an_article_updates_its_preprint(journal, server, identity, doi, relation):
+def test_article_updates_its_preprint(journal, server, identity, doi, relation):
     make.paper("Before the referees", id=identity, doi=doi, authors=["Ada Roe"])
     server.add(summary="")
     rows = {kind: [{"id-type": t, "id": i} for t, i in ids] for kind, ids in relation.items()}
@@ -326,7 +326,7 @@ def test_an_article_updates_its_preprint(journal, server, identity, doi, relatio
     assert identifiers.find_paper(f"https://doi.org/{DOI}") == paper
 
 
-def test_a_preprint_that_comes_after_its_article_is_not_sent_again(journal, server):
+def test_preprint_after_its_article_is_not_resent(journal, server):
     subscriber = make.subscriber(interests="graph networks")
     server.add(title="Graph networks")
     journal()
@@ -337,7 +337,7 @@ def test_a_preprint_that_comes_after_its_article_is_not_sent_again(journal, serv
     assert [pick.paper_id for pick in subscriber.picks.all()] == [f"doi:{DOI}"]
 
 
-def test_an_article_is_shown_with_its_journal(journal, server, client):
+def test_article_is_shown_with_its_journal(journal, server, client):
     server.add()
     journal()
     paper = Paper.objects.get()
@@ -347,7 +347,7 @@ def test_an_article_is_shown_with_its_journal(journal, server, client):
     assert f'href="https://doi.org/{DOI}">Read at Journal of Bread' in page
 
 
-def test_two_feeds_wait_for_each_others_turns(db):
+def test_journal_feeds_share_a_gate(db):
     for name in ("bread", "butter"):
         SourceConfig.objects.create(name=name, title=name, feed_url=f"https://{name}.example/")
     gates = [harvest.web_for(registry.source_named(name)).gate for name in ("bread", "butter")]

@@ -138,7 +138,7 @@ MARKUP = [
 
 
 @pytest.mark.parametrize(("markup", "text"), MARKUP)
-def test_tags_part_words_as_the_letters_around_them_say(markup, text):
+def test_tags_separate_words_by_their_context(markup, text):
     assert " ".join(publishers.without_tags(markup).split()) == text
 
 

@@ -57,7 +57,7 @@ BOMBS = [
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=range(10))
-def test_no_text_takes_long_to_be_made_plain(bomb):
+def test_plain_text_takes_linear_time(bomb):
     begun = time.thread_time()
     assert len(plain(bomb, 50_000)) <= 50_000
     assert time.thread_time() - begun < 1  # Hundredths of a second; many seconds in the square.
@@ -75,7 +75,7 @@ def row(**fields):
     return json.dumps({"id": "2506.00001", "title": "A title"} | fields).encode()
 
 
-def test_a_field_of_a_row_is_read_or_left_out():
+def test_fields_are_read_or_omitted():
     for fields, known in (
         ({"date": "2025-06-07"}, {"day": date(2025, 6, 7)}),
         ({"upvotes": 3, "abstract": "About."}, {"upvotes": 3, "abstract": "About."}),
@@ -90,7 +90,7 @@ def test_a_field_of_a_row_is_read_or_left_out():
         assert import_files.parse(row(url=url)).url == ""
 
 
-def test_a_row_without_an_id_gets_one_from_its_title():
+def test_missing_id_is_made_from_title():
     titles = b"On  Bread", b"on bread!"
     first, second = (import_files.parse(b'{"title": "%s"}' % title) for title in titles)
     assert first.id == second.id
@@ -125,7 +125,7 @@ def test_a_line_of_arxivs_snapshot_is_read():
     assert record.categories == ["hep-ph", "hep-ex"]
 
 
-def test_a_snapshot_line_of_unknown_day_or_names_is_read():
+def test_snapshot_line_without_day_or_names_is_read():
     names = [[], ["Curie"], ["", "", ""], ["Curie", "Marie"]]
     line = {"id": "0704.0001", "title": "T", "categories": "hep-ph \x00", "authors_parsed": names}
     far = [f"Mon, 2 Apr {year} 19:18:42 GMT" for year in (99999, 9999)]
@@ -137,7 +137,7 @@ def test_a_snapshot_line_of_unknown_day_or_names_is_read():
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_bad_line_is_reported_by_number_and_the_rest_is_read(tmp_path, pack):
+def test_bad_line_is_reported_by_number(tmp_path, pack):
     path = tmp_path / "papers"
     path.write_bytes(pack(row() + b"\n{\n\n" + row(id="2506.00002")))
     bad = []
@@ -146,7 +146,7 @@ def test_a_bad_line_is_reported_by_number_and_the_rest_is_read(tmp_path, pack):
     assert bad == [2]
 
 
-def test_a_gzip_file_that_breaks_off_gives_what_came_before(tmp_path):
+def test_truncated_gzip_file_is_read_to_its_end(tmp_path):
     path = tmp_path / "papers.gz"
     lines = b"\n".join(row(id=f"2506.{n:05}", abstract=f"{n * 7919}" * 20) for n in range(3000))
     path.write_bytes(gzip.compress(lines)[:-2000])
@@ -156,7 +156,7 @@ def test_a_gzip_file_that_breaks_off_gives_what_came_before(tmp_path):
     assert len(got) > 100
 
 
-def test_a_line_of_many_megabytes_is_reported_as_too_long(tmp_path):
+def test_too_long_line_is_reported(tmp_path):
     path = tmp_path / "papers"
     path.write_bytes(row() + b"\n" + b"x" * 5_000_000 + b"\n" + row(id="2506.00002") + b"\n")
     bad = []
@@ -166,7 +166,7 @@ def test_a_line_of_many_megabytes_is_reported_as_too_long(tmp_path):
 
 
 @pytest.mark.slow
-def test_no_control_is_printable_so_that_printable_texts_need_not_be_searched_for_them():
+def test_no_control_character_is_printable():
     controls = records.CONTROLS.findall("".join(map(chr, range(0x110000))))
     assert controls
     assert not any(map(str.isprintable, controls))

@@ -28,7 +28,7 @@ def subscriber():
     return made
 
 
-def test_a_subscribers_feed_has_the_papers_of_their_digests(client, subscriber):
+def test_feed_has_papers_of_sent_digests(client, subscriber):
     assert not texts(feed_of(client, feed_path(subscriber)), "a:entry")  # Their letter comes first.
     Letter.objects.update(state="accepted", ended_at=NOW)
     feed = feed_of(client, feed_path(subscriber))
@@ -42,7 +42,7 @@ def test_a_subscribers_feed_has_the_papers_of_their_digests(client, subscriber):
     assert response["X-Robots-Tag"] == "noindex, nofollow"
 
 
-def test_a_subscribers_feed_does_not_change_with_their_hour(client, subscriber):
+def test_feed_does_not_change_with_hour(client, subscriber):
     Letter.objects.update(state="accepted", ended_at=NOW)
     before = client.get(feed_path(subscriber)).content
     preferences.change(subscriber, None, {"timezone": "Pacific/Honolulu", "hour": 23}, now=NOW)
@@ -51,7 +51,7 @@ def test_a_subscribers_feed_does_not_change_with_their_hour(client, subscriber):
     assert datetime.fromisoformat(updated) == NOW
 
 
-def test_each_subscribers_feed_has_an_id_of_its_own_that_opens_nothing(client, subscriber):
+def test_feed_id_is_unique_and_opens_nothing(client, subscriber):
     other = make.subscriber("other@example.org")
     ids = [texts(feed_of(client, feed_path(one)), "a:id/text()")[0] for one in (subscriber, other)]
     assert ids[0] != ids[1]
@@ -81,7 +81,7 @@ def pairs(subscriber):
     return [(path, f"{path}json/") for path in found]
 
 
-def test_a_json_feed_has_the_papers_of_the_atom_feed_with_the_same_ids(client, subscriber):
+def test_json_feed_equals_atom_feed(client, subscriber):
     make.topic("Graphs", description="Roads & more.")
     make.paper("Old graphs", day=NOW.date() - DAY, id="biorxiv:10.1101/1")
     Paper.objects.filter(title=ODD).update(authors=["Ada", "Bo"])
@@ -113,7 +113,7 @@ def test_a_json_feed_has_the_papers_of_the_atom_feed_with_the_same_ids(client, s
         assert odd["authors"] == [{"name": "Ada"}, {"name": "Bo"}]
 
 
-def test_a_json_feed_is_cached_limited_and_refused_as_the_atom_feed(client, subscriber):
+def test_json_feed_has_headers_of_atom_feed(client, subscriber):
     make.topic("Graphs")
     for atom, json in pairs(subscriber):
         asked = {"q": "graphs"} if "search" in atom else {}
@@ -131,7 +131,7 @@ def test_a_json_feed_is_cached_limited_and_refused_as_the_atom_feed(client, subs
     assert moved["Location"] == "/topics/graphs/feed/json/"
 
 
-def test_quotes_and_signs_of_a_paper_are_text_in_a_json_feed(client):
+def test_json_feed_escapes_special_characters(client):
     make.topic("Graphs")
     abstract = f'If a < b & c > d, "graphs" &amp; <b>. {make.about("graphs")}'
     make.paper(ODD, abstract)

@@ -43,7 +43,7 @@ def titles(text):
     return [one[0] for one in found if one]
 
 
-def test_the_form_is_over_the_newest_papers_and_the_days_before(client):
+def test_home_page_shows_form_above_papers(client):
     make.paper("Of today", "About bread.", upvotes=3, authors=["Ada"], github="https://x.test/c")
     for ago in (1, 3):
         make.paper(day=NOW.date() - ago * DAY)
@@ -55,7 +55,7 @@ def test_the_form_is_over_the_newest_papers_and_the_days_before(client):
     assert re.findall(r"/days/([\d-]+)/", text) == ["2026-05-31", "2026-05-29"]
 
 
-def test_a_visitor_sees_their_first_email_and_what_comes_then(client, papers):
+def test_preview_shows_first_email_and_frequency(client, papers):
     text = page(client, "/preview/", interests="graph networks")
     assert titles(text) == [f"Graph networks of {ago}" for ago in (0, 0, 2, 5, 2, 5)]
     assert "<mark>graph networks</mark>" in text
@@ -66,7 +66,7 @@ def test_a_visitor_sees_their_first_email_and_what_comes_then(client, papers):
     assert shown.count("On days without papers, no email is sent.") == 1
 
 
-def test_topics_and_words_stay_chosen_in_the_form_that_signs_up(client, papers):
+def test_chosen_interests_stay_in_form(client, papers):
     make.topic("Bread", slug="bread")
     text = page(client, interests="graph networks", topics="bread")
     part = page(client, "/preview/", interests="graph networks", topics="bread")
@@ -75,7 +75,7 @@ def test_topics_and_words_stay_chosen_in_the_form_that_signs_up(client, papers):
     assert ">\ngraph networks</textarea>" in text
 
 
-def test_show_me_leads_to_an_address_without_the_email_address_if_one_can_hold_it(client, papers):
+def test_preview_url_omits_email_address(client, papers):
     sent = {"email": "ada@example.org", "hour": "7", "topics": ["a", "b"], "interests": "x\ny"}
     response = client.post("/preview/", sent)
     assert response.status_code == 302
@@ -86,7 +86,7 @@ def test_show_me_leads_to_an_address_without_the_email_address_if_one_can_hold_i
     assert "Graph networks of 0" in response.content.decode()
 
 
-def test_the_part_that_the_script_asks_for_is_the_one_of_the_page(client, papers):
+def test_partial_preview_equals_part_of_page(client, papers):
     for sent in ({"interests": "graph networks"}, {}):
         part = page(client, "/preview/", **sent)
         assert "<html" not in part
@@ -117,7 +117,7 @@ ANSWERS = [
 ]
 
 
-def test_what_is_empty_absurd_or_huge_is_answered_kindly(client, papers):
+def test_unusual_interests_are_answered(client, papers):
     for sent, said in ANSWERS:
         text = page(client, **sent)
         assert said in text
@@ -125,7 +125,7 @@ def test_what_is_empty_absurd_or_huge_is_answered_kindly(client, papers):
         assert "Nothing to search for" not in text
 
 
-def test_earlier_papers_are_linked_where_the_week_has_none(client, papers):
+def test_older_papers_are_linked_when_week_has_none(client, papers):
     make.paper("Rye & spelt", day=NOW.date() - 30 * DAY, authors=["Emmy Noether"])
     index_store.renew(NOW)
 
@@ -140,7 +140,7 @@ def test_earlier_papers_are_linked_where_the_week_has_none(client, papers):
     assert links("author: Emy Noether") == []
 
 
-def test_shorter_phrases_and_topics_are_offered_where_the_week_has_none(client, papers):
+def test_shorter_phrases_are_offered_when_week_has_none(client, papers):
     make.topic("Roads", query="roads, motorways")
     make.topic("Bread", query="dough")
     part = lxml.html.fromstring(page(client, "/preview/", interests="networks of roads in 1803"))
@@ -155,12 +155,12 @@ def test_shorter_phrases_and_topics_are_offered_where_the_week_has_none(client, 
         assert f">\n{kept}</textarea>" in response.text
 
 
-def test_without_a_model_nothing_is_fitted_for_a_visitor(client):
+def test_preview_fits_no_model(client):
     make.paper("Graph networks")
     assert "Previews start a few minutes after" in page(client, interests="graph networks")
 
 
-def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, kept, monkeypatch):
+def test_repeated_preview_is_cached(client, papers, kept, monkeypatch):
     make.topic("Bread", slug="bread")
     first = page(client, "/preview/", interests="graph networks", topics="bread")
     monkeypatch.setattr(home, "_ranked_parts", None)
@@ -170,14 +170,14 @@ def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, ke
         page(client, "/preview/", interests="other networks", topics="bread")
 
 
-def test_when_too_many_try_it_at_once_the_others_are_asked_to_wait(client, papers, monkeypatch):
+def test_preview_asks_to_wait_when_server_is_busy(client, papers, monkeypatch):
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
     with slots.slot(), slots.slot():
         assert "The server is busy" in page(client, "/preview/", interests="graph networks")
     assert "Graph networks of 0" in page(client, "/preview/", interests="graph networks")
 
 
-def test_a_preview_is_nobody_elses_and_not_to_be_found(client, papers):
+def test_preview_is_private_and_not_indexed(client, papers):
     for path in ("/", "/preview/"):
         response = client.get(path, {"interests": "graph networks"})
         assert "private" in response["Cache-Control"]
@@ -187,7 +187,7 @@ def test_a_preview_is_nobody_elses_and_not_to_be_found(client, papers):
     assert not response.cookies
 
 
-def test_a_topic_may_be_chosen_by_the_address_of_the_form(client):
+def test_sign_up_url_may_select_topics(client):
     make.topic("Bread", slug="bread")
     make.topic("Withdrawn", slug="withdrawn", is_offered=False)
     make.topic("Graphs", slug="graphs")
@@ -198,13 +198,13 @@ def test_a_topic_may_be_chosen_by_the_address_of_the_form(client):
 
 
 @pytest.mark.slow
-def test_the_web_process_shows_a_preview_without_scikit_learn():
+def test_web_process_does_not_import_scikit_learn():
     code = "import digest.planning.preview, sys; sys.exit('sklearn' in sys.modules)"
     code = f"import django; django.setup(); {code}"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_home_page_has_an_example_of_a_real_digest(client, papers):
+def test_home_page_shows_an_example_digest(client, papers):
     for name in ("Rye", "Bread"):  # Nobody writes about rye.
         make.topic(name, query=name.lower() if name == "Rye" else "sour bread")
     for number in range(3):
@@ -216,7 +216,7 @@ def test_the_home_page_has_an_example_of_a_real_digest(client, papers):
     assert set(part.xpath("//mark/text()")) == {"Bread: sour bread"}
 
 
-def test_a_wrong_address_keeps_the_page_and_all_that_was_sent(client, papers):
+def test_invalid_email_keeps_form_content(client, papers):
     make.topic("Bread", slug="bread")
     sent = {"email": "nowhere", "interests": "graph networks", "topics": "bread", "hour": "9"}
     response = client.post("/", sent)
@@ -233,7 +233,7 @@ def test_a_wrong_address_keeps_the_page_and_all_that_was_sent(client, papers):
     assert Subscriber.objects.get().hour == 9
 
 
-def test_only_samples_are_called_samples_and_the_count_is_true(client):
+def test_only_samples_are_labelled_samples(client):
     make.paper(upvotes=1, is_sample=True)
     assert "Sample papers." in page(client)
     for number in range(12):

@@ -17,7 +17,7 @@ from tests.helpers.visits import DAY, TODAY, search, titles
 pytestmark = pytest.mark.django_db
 
 
-def test_a_search_finds_what_a_topic_means_and_marks_it(client):
+def test_search_finds_and_marks_words(client):
     make.paper("Graph-based networks", "Nothing. <b>Networks</b> of a graph. More.")
     make.paper("Bread", "Baked.")
     index_store.renew(NOW)
@@ -29,7 +29,7 @@ def test_a_search_finds_what_a_topic_means_and_marks_it(client):
     assert not page.xpath("//ol//b")
 
 
-def test_every_word_of_a_search_is_marked_however_it_is_written():
+def test_words_are_marked_in_any_spelling():
     for asked, text in [
         ("guided graph", "[Self-guided] x--[graphs]: [sub-graph-GUIDED]."),
         ("edema", "[Oedema] or [edema], [Œdema]?"),
@@ -56,7 +56,7 @@ def test_a_search_finds_authors(client):
     assert "Ada Example" in page.xpath("//ol//mark/text()")
 
 
-def test_who_pastes_an_id_gets_that_paper_first(client):
+def test_pasted_id_finds_paper_first(client):
     make.paper("Please", "Please, please.")
     make.paper("Of roads", id="2606.04235")
     make.paper("Bread", id="medrxiv:10.1101/2026.06.01.123456")
@@ -69,7 +69,7 @@ def test_who_pastes_an_id_gets_that_paper_first(client):
         assert titles(search(client, asked.replace("04235", "09999")))[0] == "Later"
 
 
-def test_a_search_says_which_of_its_words_nothing_obeys(client):
+def test_unsupported_operators_are_explained(client):
     index_store.renew(NOW)
     for asked, said in (
         ("bread OR rye", ["OR isn’t supported. Separate alternatives with a comma."]),
@@ -80,7 +80,7 @@ def test_a_search_says_which_of_its_words_nothing_obeys(client):
         assert [one.text_content() for one in notes][: len(said)] == said
 
 
-def test_a_search_names_the_words_that_no_paper_says(client):
+def test_unknown_words_are_named(client):
     make.paper("Rye bread of old ovens in the north", authors=["Emmy Noether"])
     index_store.renew(NOW)
     page = search(client, "rye braed")
@@ -93,7 +93,7 @@ def test_a_search_names_the_words_that_no_paper_says(client):
         assert search_page.find(asked).unknown_words == []
 
 
-def test_where_there_is_nothing_to_look_for_nothing_is_said_of_papers(client):
+def test_search_without_words_is_explained(client):
     make.paper("The roads of 2024")
     index_store.renew(NOW)
     for asked in ("the", "2024", "a,b;c", "%", "🦆"):
@@ -113,7 +113,7 @@ UNKNOWN_IDS = [
 
 
 @pytest.mark.parametrize(("asked", "led_to"), UNKNOWN_IDS)
-def test_an_id_that_is_not_here_is_said_to_be_so_with_the_way_to_it(client, asked, led_to):
+def test_unknown_id_links_elsewhere(client, asked, led_to):
     make.paper("Content of medrxiv")
     index_store.renew(NOW)
     page = search(client, asked)
@@ -124,7 +124,7 @@ def test_an_id_that_is_not_here_is_said_to_be_so_with_the_way_to_it(client, aske
     assert not led_to or not page.xpath("//main//a[contains(@href, 'interests')]")
 
 
-def test_who_follows_a_search_that_a_name_answered_follows_the_author(client):
+def test_name_search_offers_to_follow_author(client):
     make.paper("On rings", "Of David Hilbert.", authors=["Emmy Noether"])
     make.paper("Ideals", authors=["David Hilbert"])
     index_store.renew(NOW)
@@ -138,7 +138,7 @@ def test_who_follows_a_search_that_a_name_answered_follows_the_author(client):
         assert button.text == "Email me new matches"
 
 
-def test_who_types_a_title_gets_that_paper_first(client):
+def test_title_search_finds_paper_first(client):
     make.paper("Networks", "Networks and networks.", day=TODAY - DAY)
     for n in range(11):
         make.paper(f"Networks of networks {n}", "Networks, networks, networks.")
@@ -146,7 +146,7 @@ def test_who_types_a_title_gets_that_paper_first(client):
     assert titles(search(client, "networks"))[0] == "Networks"
 
 
-def test_who_searches_for_a_category_comes_to_its_papers(client):
+def test_category_search_redirects_to_its_topic(client):
     make.paper("Continual learning (CL) of cs things")
     index_store.renew(NOW)
     assert titles(search(client, "cs.CL")) == ["Continual learning (CL) of cs things"]
@@ -173,7 +173,7 @@ def test_a_search_has_pages_and_another_order(client):
     assert newest.xpath(links) == [start, f"{start}&order=new&page=2"]
 
 
-def test_the_last_page_of_a_search_says_that_it_found_more_than_it_shows(client, monkeypatch):
+def test_last_page_notes_omitted_results(client, monkeypatch):
     for n in range(21):
         make.paper(f"Graphs {n}")
     index_store.renew(NOW)
@@ -187,7 +187,7 @@ def test_the_last_page_of_a_search_says_that_it_found_more_than_it_shows(client,
     assert end in page
 
 
-def test_a_search_for_nothing_or_for_too_much_is_answered(client):
+def test_unusual_searches_are_answered(client):
     make.paper("Graphs of roads")
     index_store.renew(NOW)
     for asked in ("", " ", "xyzzy", '"', "x" * 10_000, "graph " * 5_000, "🦆", "\\", "'--"):
@@ -196,9 +196,7 @@ def test_a_search_for_nothing_or_for_too_much_is_answered(client):
         search(client, "graphs", page=number)
 
 
-def test_without_an_archive_the_newest_titles_are_looked_through_and_the_page_says_so(
-    client, monkeypatch
-):
+def test_newest_titles_are_searched_without_index(client, monkeypatch):
     monkeypatch.setattr(search_page, "MAX_TITLES", 2)
     for number in range(3):
         make.paper(f"Graphs of {number}", day=TODAY - number * DAY)
@@ -220,7 +218,7 @@ def test_a_paper_that_was_deleted_since_is_not_shown(client):
     assert titles(search(client, "graphs")) == []
 
 
-def test_a_misspelt_word_is_shown_with_the_one_that_papers_have(client):
+def test_misspelt_word_gets_a_suggestion(client):
     for n in range(3):
         make.paper(f"Bread {n} & butter", "Rye bread, baked.")
         make.paper(f"Beards {n}", "A beard.")
@@ -234,7 +232,7 @@ def test_a_misspelt_word_is_shown_with_the_one_that_papers_have(client):
 
 
 @pytest.mark.parametrize("newest", [False, True])
-def test_what_is_quoted_must_be_said_so_and_what_stands_beside_it_too(newest):
+def test_quoted_phrases_match_verbatim(newest):
     make.paper("Conformal predictions of roads")
     make.paper("Prediction that conforms", "The predictions of a conformal thing.")
     index_store.renew(NOW)

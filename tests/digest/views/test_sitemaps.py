@@ -41,7 +41,7 @@ def addresses(client, path):
     return document.xpath("//*[local-name()='loc']/text()")
 
 
-def test_each_paper_stands_once_in_the_sitemap_however_many_a_day_has(client, monkeypatch):
+def test_sitemap_lists_each_paper_once(client, monkeypatch):
     monkeypatch.setattr(sitemaps, "LIMIT", 4)
     papers = [
         make.paper(day=TODAY - n * DAY)
@@ -56,7 +56,7 @@ def test_each_paper_stands_once_in_the_sitemap_however_many_a_day_has(client, mo
     assert client.get("/sitemap-papers.xml?p=9").status_code == 404
 
 
-def test_papers_are_not_counted_for_each_page_of_the_sitemap(client, kept):
+def test_sitemap_pages_do_not_count_papers(client, kept):
     for n in range(3):
         make.paper(day=TODAY - n * DAY)
     paths = ["/sitemap.xml", "/sitemap-days.xml", "/sitemap-papers.xml"]
@@ -68,7 +68,7 @@ def test_papers_are_not_counted_for_each_page_of_the_sitemap(client, kept):
     ]
 
 
-def test_pages_for_everyone_say_what_they_are_called_elsewhere(client):
+def test_public_pages_have_canonical_urls(client):
     for path in ("/", "/topics/", "/search/", "/subscribe/", "/privacy/", "/embed/"):
         page = page_of(client, path)
         assert page.xpath("//link[@rel='canonical']/@href") == [f"http://127.0.0.1:8000{path}"]
@@ -78,7 +78,7 @@ def test_pages_for_everyone_say_what_they_are_called_elsewhere(client):
         assert not page.xpath("//meta[@name='robots']")
 
 
-def test_what_someone_asked_for_is_no_page_to_be_found(client):
+def test_result_pages_are_not_indexed(client):
     make.topic("graphs")
     for path in ("/?topics=graphs", "/?interests=graphs", "/search/?q=graphs"):
         page = page_of(client, path)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(("comes", "had"), [(False, 6), (True, 9)])
-def test_digests_wait_for_the_list_an_hour_at_most_and_keep_what_came(server, days, comes, had):
+def test_digests_wait_at_most_an_hour_for_list(server, days, comes, had):
     run(server, days[0])
     subscriber = make.subscriber(interests="graph networks", timezone="America/New_York", hour=7)
     plan.plan(at(days[0], 8))
@@ -37,7 +37,7 @@ def test_digests_wait_for_the_list_an_hour_at_most_and_keep_what_came(server, da
 
 
 @pytest.mark.parametrize(("ago", "letters"), [(10, 0), (11, 1)])
-def test_digests_wait_for_no_source_that_was_left_alone_for_long(server, days, ago, letters):
+def test_digests_do_not_wait_for_abandoned_source(server, days, ago, letters):
     run(server, days[0])
     make.subscriber(wants_quiet_days=True, timezone="America/New_York", hour=7)
     plan.plan(at(days[0], 8))
@@ -57,7 +57,7 @@ YEARS_ENDS = [  # The day of a first list, and the days in December without a li
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("first", "missing"), YEARS_ENDS)
-def test_an_unknown_free_day_at_the_years_end_delays_one_digest(server, settings, first, missing):
+def test_unknown_holiday_delays_one_digest(server, settings, first, missing):
     settings.SOURCES = ["arxiv"]
     every = [first + timedelta(days=n) for n in range(24)]
     days = [day for day in every if calendar.is_announcement_day(day)]
@@ -78,7 +78,7 @@ def test_an_unknown_free_day_at_the_years_end_delays_one_digest(server, settings
     assert said == []
 
 
-def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days):
+def test_first_digests_do_not_wait(server, days):
     make.paper("Graph networks", day=days[1])
     make.subscriber(interests="graph networks")
     assert plan.plan(at(days[1])).letters == 1
@@ -87,7 +87,7 @@ def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days)
     assert plan.plan(at(days[1])).letters == 1
 
 
-def test_news_of_saved_papers_leave_out_those_of_other_subscribers():
+def test_news_covers_only_own_saved_papers():
     one, other = make.subscriber(), make.subscriber()
     for whose, paper in ((one, make.paper("Roads")), (other, make.paper("Seas"))):
         feedback.record(whose, paper, "save", NOW)
@@ -98,7 +98,7 @@ def test_news_of_saved_papers_leave_out_those_of_other_subscribers():
     assert news.paper.title == "Roads"
 
 
-def test_news_of_saved_papers_are_sent_once_in_the_next_digest(server, days):
+def test_news_of_saved_papers_is_sent_once(server, days):
     run(server, days[0])
     subscriber = make.subscriber(interests="graph networks", size=2)
     Feedback.objects.create(
