@@ -6,7 +6,10 @@ from digest import wording
 from digest.letters import compose
 from digest.models import Paper
 from digest.papers import venues
+from tests.factories.cases import cases
 from tests.factories.letter_data import material_of
+
+CASES = cases("venues")
 
 
 def test_paper_origin_is_named():
@@ -21,26 +24,9 @@ def test_paper_origin_is_named():
         assert wording.origin(Paper(id=identity, url=url)) == said
 
 
-#: Comments of authors, with the venue in braces.
-ACCEPTED = (
-    "Accepted at {NeurIPS 2025}|10 pages, 5 figures. To appear in {ICML 2025}.|8 pages, {ICRA 2026}"
-    "|Accepted to {Findings of EMNLP 2025}; code at https://a.b|{CVPR 2025 (Oral)}"
-    "|accepted as a conference paper at {ICLR 2026}, 9 pages|Accepted by {AAAI 2026} as an oral"
-    "|Accepted for publication in {Physical Review D}|Accepted, {ICML 2025 Spotlight}"
-    "|Published in the {Journal of Bread and Rye} (JBR), 2025"
-)
-IN_DOUBT = (
-    "|12 pages, 3 figures|ICLR 2026 submission|Submitted to NeurIPS 2025|Under review at ICLR 2026"
-    "|Not accepted at ICML 2025|Accepted with minor revisions at JMLR|Accepted in March 2025"
-    "|Extended version of a paper accepted at ICML 2025|Previous version accepted at ICML 2025"
-    "|To appear in 2026|Accepted for publication|Accepted for Oral presentation|MSC 2020: 68T07"
-    "|Accepted to the main conference|Accepted by Phys. Rev. D|Accepted to Astrophys. J."
-    "|We thank ICML 2025 and all others"
-)
-
-
 def test_venue_is_named_only_when_accepted():
-    for comments in (*ACCEPTED.split("|"), *IN_DOUBT.split("|")):
+    """In the table, the venue is in braces."""
+    for comments in CASES["accepted"] + CASES["in_doubt"]:
         venue = comments.partition("{")[2].partition("}")[0]
         said = venues.venue(Paper(comments=comments.replace("{", "").replace("}", "")))
         assert said == (f"accepted at {venue}" if venue else ""), comments

@@ -14,3 +14,9 @@ def cases(name):
 def as_json(value):
     """Return a value as JSON has it: dates as ISO strings, tuples as lists."""
     return json.loads(json.dumps(value, default=str))
+
+
+def pairs(name):
+    """Return the lines "INPUT ⇒ EXPECTED" of tests/data/NAME.txt, as pairs."""
+    lines = (DATA / f"{name}.txt").read_text().splitlines()
+    return [line.split(" ⇒ ") for line in lines if " ⇒ " in line]

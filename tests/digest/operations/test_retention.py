@@ -2,6 +2,7 @@
 
 import os
 from contextlib import contextmanager
+from itertools import chain
 
 import pytest
 from django.apps import apps
@@ -25,6 +26,7 @@ from subscriptions.models import Letter, LetterEvent, Provider, Seal, Subscriber
 from subscriptions.security import suppression_list
 from tests.digest.admin.test_lists import letter
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import DAY, HOUR, NOW, TODAY
 from tests.helpers import invariants
 
@@ -209,36 +211,11 @@ def test_bisection_survives_concurrent_erasure(looks):
 
 # ---- All tables
 
-#: What keeps tables from growing for ever: a rule of their own, whatever they go with, or nothing.
-BY_RULE = {
-    "KEEP_LETTERS_DAYS after its end, but what the next is reckoned by": "subscriptions.Letter",
-    "KEEP_EVENTS_DAYS": "subscriptions.LetterEvent subscriptions.LetterFact",
-    "when the last of its letters has ended": "subscriptions.Volley",
-    "when it takes letters as fast as they come, or 30 days unused": "subscriptions.Provider",
-    "a day": "subscriptions.Attempt",
-    "90 days, or when either is no longer in their group": "digest.Recommendation",
-    "a row for each subscriber that operators invite": "subscriptions.Membership",
-    "a week, or for ever": "subscriptions.Move subscriptions.Seal",
-    "30 days, where nobody confirms": "subscriptions.Subscriber subscriptions.Consent",
-    "the last two": "digest.FittedModel digest.ArchiveFile",
-    "when they have expired": "sessions.Session",
-    "goes with its letter": "digest.Digest digest.Pick",
-    "goes with its topic": "digest.AddedPaper",
-    "goes with its reader": "digest.Feedback digest.LibraryPaper digest.LibraryUpload "
-    "digest.ReaderModel digest.ZoteroLibrary subscriptions.ApiToken subscriptions.Invitation "
-    "subscriptions.Topic subscriptions.TopicPreference",
-    "for ever, a few for each paper": "digest.Paper digest.PaperEmbedding digest.PaperEvent",
-    "for ever, a row for each day and measure": "digest.Tally",
-    "a few rows": "digest.Turn digest.Pulse subscriptions.Sending contenttypes.ContentType",
-    "by hand": "digest.SourceConfig subscriptions.Channel subscriptions.Group auth.User auth.Group "
-    "auth.Permission "
-    "auth.User_groups auth.User_user_permissions auth.Group_permissions",
-}
-
 
 def test_every_table_has_a_retention_rule():
     tables = {model._meta.label for model in apps.get_models(include_auto_created=True)}
-    listed = [one.table._meta.label for one in upkeep.BY_AGE] + " ".join(BY_RULE.values()).split()
+    listed = [rule.table._meta.label for rule in upkeep.BY_AGE]
+    listed += chain.from_iterable(cases("retention_rules").values())
     assert sorted(tables) == sorted(listed)
 
 

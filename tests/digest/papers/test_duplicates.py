@@ -15,9 +15,12 @@ from digest.ranking.profile import Interest, Profile
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Topic
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.planning import TOOK_OFF, crowd, observed
 from tests.helpers.tables import uses_index
+
+CASES = cases("author_pairs")
 
 pytestmark = pytest.mark.django_db
 
@@ -78,21 +81,7 @@ def test_work_by_same_authors_has_an_alias():
     assert aliases_of(Paper.objects.filter(pk=ON_ARXIV)) == {EARLIER: [ON_ARXIV]}
 
 
-AUTHORS = [
-    ("Ada Lovelace", "Lovelace, A.", True),
-    ("Ada B. Lovelace", "A Lovelace", True),
-    ("Florian Grötschla", "GROTSCHLA F", True),
-    ("Stanisław Łojasiewicz", "Lojasiewicz, S.", True),
-    ("OpenAI", "OpenAI", True),
-    ("王伟", "王伟", True),
-    ("Ada Lovelace", "Grace Hopper", False),
-    ("Ada Lovelace", "B. Lovelace", False),
-    ("王伟", "李娜", False),
-    ("-", "?", False),
-]
-
-
-@pytest.mark.parametrize(("one", "other", "are_same"), AUTHORS)
+@pytest.mark.parametrize(("one", "other", "are_same"), CASES["authors"])
 def test_aliases_share_an_author(one, other, are_same):
     earlier(authors=["Someone Else", one])
     on_arxiv(authors=[other])

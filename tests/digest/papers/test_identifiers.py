@@ -14,9 +14,12 @@ from digest.papers import identifiers
 from digest.planning import plan
 from digest.sources.records import MAX_TITLE
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.explanations import answer, ask, background_papers, token_of
 from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.tables import everything, uses_index
+
+CASES = cases("identifiers")
 
 pytestmark = pytest.mark.django_db
 
@@ -39,27 +42,10 @@ def test_a_paper_is_found_by_what_people_paste():
         assert identifiers.find_paper(asked) == paper
 
 
-ASKED_FOR = {
-    "math/0309136": (
-        "math/0309136 arXiv:math/0309136 https://arxiv.org/abs/math/0309136v1 Math.gt/0309136V2 "
-        "https://arxiv.org/pdf/math/0309136 https://arxiv.org/abs/math.GT/0309136"
-    ),
-    "medrxiv:10.1101/2026.06.01.123456": (
-        "10.1101/2026.06.01.123456 doi:10.1101/2026.06.01.123456 (10.1101/2026.06.01.123456). "
-        "medrxiv:10.1101/2026.06.01.123456 https://doi.org/10.1101/2026.06.01.123456 "
-        "https://www.medrxiv.org/content/10.1101/2026.06.01.123456v2 "
-        "https://www.medrxiv.org/content/10.1101/2026.06.01.123456v2.full.pdf "
-        "https://www.medrxiv.org/content/10.1101/2026.06.01.123456.full-text?x=1#y"
-    ),
-    "biorxiv:2025.01.01.123456": "biorxiv:2025.01.01.123456",
-    "title:0a1b2c": "title:0a1b2c",
-}
-
-
 def test_ids_of_each_kind_are_found():
-    for identity in (*ASKED_FOR, "hep-th/0309136", "biorxiv:10.1101/2026.06.01.12345"):
+    for identity in (*CASES["asked_for"], "hep-th/0309136", "biorxiv:10.1101/2026.06.01.12345"):
         make.paper("Bread", id=identity)
-    for identity, asked in ASKED_FOR.items():
+    for identity, asked in CASES["asked_for"].items():
         assert {identifiers.find_paper(one).pk for one in asked.split()} == {identity}
 
 

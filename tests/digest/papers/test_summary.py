@@ -9,7 +9,10 @@ from digest.letters.fragments import Density
 from digest.models import Paper, Pick
 from digest.papers.summary import MAX_LENGTH, MAX_WORDS, best_sentence, sentences
 from subscriptions.mail.byte_templates import EncodedBytes
+from tests.factories.cases import cases
 from tests.factories.letter_data import TEXTS
+
+CASES = cases("summaries")
 
 BACKGROUND = "Reefs are essential for the sea. However, corals bleach in recent years."
 WE = "We present graph networks that tell which corals bleach."
@@ -51,16 +54,7 @@ def test_summary_quotes_the_contribution():
         assert best_sentence("CoralNet: bleaching", abstract) == said
 
 
-HANGING = [
-    "The latter finds corals that bleach.",
-    "We also present graph networks for such corals.",
-    "We show that these networks find corals.",
-    "Alone it is competitive.",
-    "Corals are found by networks instead.",
-]
-
-
-@pytest.mark.parametrize("sentence", HANGING)
+@pytest.mark.parametrize("sentence", CASES["hanging"])
 def test_no_sentence_hangs_on_one_before_it(sentence):
     assert best_sentence("Corals", f"{sentence} Reefs were mapped.") == "Reefs were mapped."
 

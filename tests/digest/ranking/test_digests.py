@@ -10,6 +10,7 @@ from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.ranking import DEFAULT, choose, matches
 from digest.ranking.relevance_feedback import LearnedProfile, learn
+from tests.factories.cases import cases
 from tests.factories.corpora import EVERYTHING, model, of_subject, paper, word, words
 from tests.factories.rankings import (
     candidates_of,
@@ -19,6 +20,8 @@ from tests.factories.rankings import (
     papers_of,
     unmuted,
 )
+
+CASES = cases("mutes")
 
 BAKING, STARS = ([of_subject(one, 10_000 + n) for n in range(20)] for one in ("baking", "stars"))
 
@@ -107,19 +110,7 @@ def test_primary_category_papers_come_after_word_matches():
 # ---- Mutes
 
 
-MUTED_LINES = [
-    ("molecule", ["graph", "graphene", "molar graphs"]),
-    ("graph", ["molecular dynamics", "graphene"]),
-    ("graph molar", ["molecular dynamics", "graph", "graphene"]),
-    ("molecular, graph", ["graphene"]),
-    ('"dynamics molecular"', None),
-    ('"molecular dynamics"', ["graph", "graphene", "molar graphs"]),
-    ("the of", None),
-    ("GRÁPHS", ["molecular dynamics", "graphene"]),
-]
-
-
-@pytest.mark.parametrize(("mute", "left"), MUTED_LINES)
+@pytest.mark.parametrize(("mute", "left"), CASES["lines"])
 def test_mute_matches_all_words_or_prefix(mute, left):
     papers = ["molecular dynamics", "graph", "graphene", "molar graphs"]
     assert unmuted(papers, mute) == (papers if left is None else left)

@@ -11,31 +11,16 @@ from hypothesis import strategies as st
 
 from digest.ranking import text
 from tests.factories import corpora
+from tests.factories.cases import cases, pairs
 from tests.helpers.threads import at_once
 
-SAME = r"""
-    Schr\"odinger = Schrödinger; Schr{\"o}dinger = Schrodinger; Erd\H{o}s = Erdős
-    Poincar\'{e} = Poincaré; na\"{\i}ve = naive; fa\c{c}ade = façade; \L{}ojasiewicz = Łojasiewicz
-    \textbf{Graph} \emph{networks} = graph networks; $\alpha$-helix = alpha helix; CO$_2$ = CO2
-    ${\cal N}=4$ super Yang-Mills = N=4 super Yang-Mills; $\mathbb{Z}_2$-graded = Z2 graded
-    $L^2$ norm = L2 norm
-    Erdős–Rényi’s GRAPHS = erdos renyi graph; Ａｎｇｓｔｒöｍ ﬁne = angstrom fine; H₂O = H2O
-    α-helix and TNF-β = alpha helix and TNF beta; Λ = lambda; Łojasiewicz = Lojasiewicz
-    Bjørn = Bjorn
-    graph-based = graph based; pre-training = pretraining; Non-Abelian = nonabelian
-    e-mail = email; GPT-4 = GPT4; COVID-19 = COVID19; 3-D = 3D
-    real-time, data-driven = real time data driven
-    LLMs = LLM; PDEs = PDE
-    behaviour of tumours = behavior of tumors; fibre centre = fiber center; dialogue = dialog
-    optimisation, optimised = optimization, optimized; labelled modelling = labeled modeling
-    haemoglobin and oestrogen = hemoglobin and estrogen; realise = realize; analyse = analyze
-    paediatric anaesthesia = pediatric anesthesia; oedema, diarrhoea = edema, diarrhea
-    hypotheses and analyses = hypothesis and analysis
-"""
-PAIRS = [pair.split(" = ") for pair in SAME.replace("\n", ";").split(";") if pair.strip()]
+CASES = cases("terms")
 
-
-SPELLINGS = [*PAIRS, ("n\u0303 man\u0303ana", "ñ mañana"), ("pre\u2010training", "pretraining")]
+SPELLINGS = [
+    *pairs("spellings"),
+    ("n\u0303 man\u0303ana", "ñ mañana"),
+    ("pre\u2010training", "pretraining"),
+]
 
 
 @pytest.mark.parametrize(("one", "other"), SPELLINGS)
@@ -43,44 +28,17 @@ def test_two_ways_to_write_it_are_the_same_terms(one, other):
     assert text.terms(one) == text.terms(other) != []
 
 
-TERMS = [
-    ("k-means", ["kmean", "mean"]),
-    ("in-context learning", ["context", "learn"]),
-    ("U-Net", ["unet", "net"]),
-    ("GPT-4", ["gpt", "gpt4"]),
-    ("COVID-19", ["covid", "covid19"]),
-    ("graph-based networks", ["graph", "network"]),
-    (r"a \widetilde{graph}", ["widetild", "graph"]),
-    ("αβ", ["αβ"]),
-    ("Graphs of trees of graphs", ["graph", "tree", "graph"]),
-]
-
-
-@pytest.mark.parametrize(("said", "terms"), TERMS)
+@pytest.mark.parametrize(("said", "terms"), CASES["terms"])
 def test_these_are_the_terms(said, terms):
     assert text.terms(said) == terms
 
 
-RIGHT = ["gauss", "BPSS", "four hours", "noise", "precise", "revise", "genre", "poem", "require"]
-
-
-@pytest.mark.parametrize("said", RIGHT)
+@pytest.mark.parametrize("said", CASES["correct"])
 def test_correct_spellings_are_unchanged(said):
     assert text.terms(said) == [text._stems._stem(word) for word in said.lower().split()]
 
 
-WITHOUT_TERMS = [
-    "the of and about whether",
-    "In this paper we propose, and then we demonstrate, what is shown here",
-    "state of the art, state-of-the-art, State–of–the–Art",
-    "1 2024 7.5 x y",
-    "x" * 41,
-    r"$\left( \right)$ {} ~ ^ _",
-    "",
-]
-
-
-@pytest.mark.parametrize("said", WITHOUT_TERMS)
+@pytest.mark.parametrize("said", CASES["without_terms"])
 def test_stop_words_have_no_terms(said):
     assert text.terms(said) == []
 
@@ -93,22 +51,7 @@ def test_what_can_be_a_subject_is_no_stop_word(subject):
     assert text.terms(subject)
 
 
-AS_WRITTEN = [
-    ("Proteins folded", "fold", "folded"),
-    ("LLMs", "llm", "LLMs"),
-    ("Pre-Training", "pretrain", "Pre-Training"),
-    ("k-means of clusters", "kmean", "k-means"),
-    ("COVID-19", "covid19", "COVID-19"),
-    ("Schrödinger", "schroding", "Schrödinger"),
-    (r"Schr\"odinger", "schroding", "schrodinger"),
-    ("Tumours", "tumor", "Tumours"),
-    ("α-helix", "alpha", "α-helix"),
-    ("the λ", "lambda", "lambda"),
-    ("graphs and a graph", "graph", "graphs"),
-]
-
-
-@pytest.mark.parametrize(("said", "term", "word"), AS_WRITTEN)
+@pytest.mark.parametrize(("said", "term", "word"), CASES["as_written"])
 def test_term_is_shown_as_written(said, term, word):
     assert text.as_written(said)[term] == word
 

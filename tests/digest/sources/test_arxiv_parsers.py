@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from digest.sources.arxiv import api, oai_pmh, rss
 from digest.sources.arxiv.fields import author_names, says_withdrawn
 from digest.sources.base import MalformedFeed
+from tests.factories.cases import cases
 from tests.servers import arxiv
 from tests.servers.arxiv import BOMB, DEEP, WEB_PAGE, Known, oai, rss_channel, rss_item
+
+CASES = cases("arxiv_texts")
 
 DAY = date(2026, 6, 3)
 
@@ -147,24 +150,9 @@ def test_withdrawn_version_is_recognized():
     assert not in_list(2, comments="Supersedes the withdrawn 2506.00001").is_withdrawn
 
 
-WITHDRAWN = (
-    "Withdrawn|[withdrawn] On bread|Paper withdrawn due to an error in Lemma 2|"
-    "This paper has been withdrawn by the author(s) due to an error|"
-    "This submission is being withdrawn|The manuscript was temporarily withdrawn|"
-    "arXiv admin note: This article has been withdrawn|We withdraw this preprint.|"
-    "The author has withdrawn this paper due to a crucial error"
-)
-NOT_WITHDRAWN = (
-    "|On withdrawn papers|This paper studies withdrawn drugs|Withdrawal of bread|"
-    "This article supersedes a withdrawn one|We study why papers are withdrawn|"
-    "The drug rofecoxib was withdrawn in 2004 for its side effects|"
-    "This vaccine has been withdrawn from the market"
-)
-
-
 def test_withdrawal_is_recognized_in_text():
-    for text in [*WITHDRAWN.split("|"), *NOT_WITHDRAWN.split("|")]:
-        assert says_withdrawn(text) == (text in WITHDRAWN.split("|"))
+    for text in CASES["withdrawn"] + CASES["not_withdrawn"]:
+        assert says_withdrawn(text) == (text in CASES["withdrawn"])
 
 
 def test_bad_oai_record_is_one_bad_record():
@@ -290,13 +278,5 @@ def test_damaged_feed_raises_only_malformed_feed(noise, position):
 
 
 def test_a_line_of_authors_becomes_names():
-    for line, names in [
-        ("Ada One, Ben Two", ["Ada One", "Ben Two"]),
-        ("Ada One (MIT, Cambridge), Ben Two (ETH (Zürich))", ["Ada One", "Ben Two"]),
-        ("A. One (1), B. Two (2) and C. Three ((1) X, (2) Y)", ["A. One", "B. Two", "C. Three"]),
-        ("Ada One, Jr., Ben Two, III", ["Ada One Jr.", "Ben Two III"]),
-        ("Ada One (broken, Ben Two", ["Ada One broken", "Ben Two"]),
-        ("Paul Erd\\H{o}s", ["Paul Erdős"]),
-        ("", []),
-    ]:
+    for line, names in CASES["author_lines"]:
         assert author_names(line) == names

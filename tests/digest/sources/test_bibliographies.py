@@ -10,20 +10,12 @@ from hypothesis import strategies as st
 from digest.models import Paper
 from digest.papers import citations
 from digest.sources import bibliographies
+from tests.factories.cases import DATA, as_json, cases
 from tests.factories.libraries import BIBTEX
 
-RIS = """TY  - JOUR
-TI  - Soup,
-      and what is in it
-AB  - All of it.
-PY  - 2019/03/01
-ER  -
+CASES = cases("bibliographies")
 
-TY  - CONF
-T1  - Another soup
-UR  - https://arxiv.org/abs/2402.00001
-ER  -
-"""
+RIS, ISI, ENDNOTE_XML = ((DATA / f"soups.{kind}").read_text() for kind in ("ris", "isi", "xml"))
 
 
 def read(text):
@@ -59,14 +51,7 @@ def test_entries_with_same_key_are_both_read():
 
 
 def test_case_protecting_braces_are_removed():
-    for title, read_as in [
-        ("{{BERT}}: {{Pre-training}} of Soups", "BERT: Pre-training of Soups"),
-        ("{{{BERT}} on Soups}", "BERT on Soups"),
-        ("{L}earning {T}o {R}ank {{LSTM}}s", "Learning To Rank LSTMs"),
-        ("The {{L{\\'e}vy}} and {{$x_{i}^{2}$}} of {\\textbf{soups}}", "The Lévy and xᵢ² of soups"),
-        ("A set \\{ of {{soups}} \\}", "A set { of soups }"),
-        ("{Soups \\& breads at 5\\%}", "Soups & breads at 5%"),
-    ]:
+    for title, read_as in CASES["case_braces"]:
         (one,) = read(f"@misc{{k, title = {{{title}}}}}")
         assert one.title == read_as
 
@@ -80,39 +65,15 @@ def test_exported_papers_can_be_imported(written, title):
 
 
 def test_arxiv_id_is_found_in_any_field():
-    for said, identity in [
-        ("eprint = {arXiv:2104.00003v1 [cs.LG]}", "2104.00003"),
-        ("arxivId = {2104.00003}", "2104.00003"),
-        ("doi = {https://doi.org/10.48550/ARXIV.2104.00003}", "2104.00003"),
-        ("journal = {arXiv preprint arXiv:2104.00003}", "2104.00003"),
-        ("howpublished = {\\url{https://arxiv.org/pdf/2104.00003.pdf}}", "2104.00003"),
-        ("eprint = {12345678}", "title:"),
-        ("journal = {Nature 12, 2104}", "title:"),
-    ]:
+    for said, identity in CASES["arxiv_ids"]:
         (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
         assert one.id.startswith(identity)
 
 
 def test_unusual_fields_are_read():
-    for text, expected in [
-        ("@online{a, title = {On soups}, date = {2021-05-06}}", {"day": date(2021, 1, 1)}),
-        (
-            "@book{k, title = {On all soups}, subtitle = {And some {{Breads}}}}",
-            {"title": "On all soups: And some Breads"},
-        ),
-        (
-            "TY  - JOUR\nT1  - Soup\nTI  - Soup\nAB  - Hot.\nN2  - Hot.\nER  - \n",
-            {"title": "Soup", "abstract": "Hot."},
-        ),
-        (
-            "TY  - JOUR\nTI  - Soup\nL1  - https://x.example/a.pdf\nUR  - https://x.example\n"
-            "UR  - https://arxiv.org/abs/2402.00001\nUR  - https://y.example\nER  - \n",
-            {"id": "2402.00001"},
-        ),
-        ("TY  - BOOK\nBT  - All of the soups\nER  - \n", {"title": "All of the soups"}),
-    ]:
+    for text, expected in CASES["unusual"]:
         (one,) = read(text)
-        assert {name: getattr(one, name) for name in expected} == expected
+        assert as_json({name: getattr(one, name) for name in expected}) == expected
 
 
 def test_pubmed_format_is_read():
@@ -137,37 +98,6 @@ def test_endnote_format_is_read():
     assert one.abstract == "Of water."
     assert [other.title for other in others] == ["Bread", "Rye", "Spelt"]
     assert [other.id for other in others] == [f"2104.0000{number}" for number in (3, 4, 5)]
-
-
-ISI = """FN Clarivate Analytics Web of Science
-VR 1.0
-PT J
-AU Doe, J
-   Roe, R
-TI Soup, and
-   what is in it
-SO JOURNAL OF
-   SOUPS
-AB All of it.
-DI 10.1000/soup.1
-PY 2019
-ER
-
-PT J
-TI Another soup
-DI 10.48550/arXiv.2402.00001
-ER
-
-EF
-"""
-ENDNOTE_XML = """<?xml version="1.0" encoding="UTF-8"?><xml><records><record>
-<database name="a.enl">a.enl</database><ref-type name="Journal Article">17</ref-type>
-<titles><title><style face="normal">Soup, and </style><style face="italic">what</style> is in it
-</title><secondary-title>Journal of Soups</secondary-title></titles><dates><year>2019</year></dates>
-<abstract>All of it &amp; more.</abstract></record><record><ref-type name="Generic">13</ref-type>
-<titles><title>Another soup</title></titles><urls><related-urls><url>https://soups.example/1</url>
-<url>https://arxiv.org/abs/2402.00001</url></related-urls></urls></record></records></xml>
-"""
 
 
 @pytest.mark.parametrize("text", [ISI, ISI.replace("\n", "\r\n"), "\ufeff" + ENDNOTE_XML])
@@ -195,31 +125,7 @@ def test_eric_format_is_read():
     assert (one.title, one.abstract, two.title) == ("Soup", "Hot.", "Bread")
 
 
-REFUSED = [
-    ("PubMed XML", '<?xml version="1.0"?>\n<!DOCTYPE PubmedArticleSet><PubmedArticleSet>'),
-    ("MODS XML", "<?xml version='1.0'?><!-- Of soups --><mods:modsCollection>\n<mods:mods>"),
-    ("XML", "<rdf:RDF\n xmlns:rdf='urn:rdf'><rdf:li>On all the soups</rdf:li></rdf:RDF>"),
-    ("HTML", "<!DOCTYPE html>\n<html><style>\n@media (print) { }\n</style>"),
-    ("JSON", '[\n  {"title": "On all the soups"}]'),
-    ("CSV", "Authors,Source title,Title,Year\nDoe,On all the soups,2020"),
-    ("CSV", '"Key";"Item Type"\n"A";"On all the soups"'),
-    ("CSV", "PT\tAU\tTI\nJ\tDoe\tOn all the soups"),
-    ("Ovid", "\n<1. >\nVN  - Ovid Technologies\nTI  - On all the soups"),
-    ("Ovid", "<8>\nScore\n  *****\nTitle\n  On all the soups"),
-    ("RefWorks", "RT Journal Article\nSR Electronic(1)\nT1 On all the soups"),
-    ("MARC", "00714cam a2200205 a 450000100110000On all the soups"),
-    ("RTF", "{\\rtf1\\ansi On all the soups}"),
-    ("LaTeX", "% Mine\n\\begin{thebibliography}{9}\n\\bibitem{a} On all the soups"),
-    ("binary", "%PDF-1.7\nOn all the soups\n@misc{a, title = {On soups}}"),
-    ("binary", "PK\x03\x04 word/document.xml of all the soups"),
-    ("binary", "On all\0 the soups"),
-    ("", "--AU-- Doe\n--TI-- On all the soups\n--YP-- 2020"),
-    ("", "TI- On all the soups\nAU- Doe, Jane\nPY- Of a house\n"),
-    ("", "title: On all the soups\nauthors:\n  - name: Jane Doe\nyear: 2020"),
-]
-
-
-@pytest.mark.parametrize(("name", "text"), REFUSED)
+@pytest.mark.parametrize(("name", "text"), CASES["refused"])
 def test_other_formats_are_refused_by_name(name, text):
     with pytest.raises(bibliographies.UnreadableFormat) as refused:
         bibliographies.read(text)
@@ -323,12 +229,7 @@ def test_line_may_contain_several_ids():
 
 
 def test_first_unreadable_entries_are_named():
-    for text, unread in [
-        ("@misc{a, title = {On soups}}\n@misc{key2020, year = 2020}", ["key2020"]),
-        ("@misc{a, title = {On soups}}\n@misc{b, year = 1, year = 2}", ["b"]),
-        ("TY  - JOUR\nTI  - On soups\nER  -\nTY  - JOUR\nAU  - Ada\nPY  - 2020\n", ["Ada 2020"]),
-        ("On all the soups\n" + "".join(f"w{n}\n" for n in range(9)), ["w0", "w1", "w2"]),
-    ]:
+    for text, unread in CASES["unread"]:
         assert bibliographies.read(text).unread == unread
 
 

@@ -9,22 +9,13 @@ import pytest
 
 from digest.sources import import_files, records
 from digest.sources.records import BadRecord, canonical_id, id_from_title, plain
+from tests.factories.cases import cases
 
-IDS = {
-    "2506.04235": (
-        "2506.04235 2506.04235v3 arXiv:2506.04235v1 http://www.arxiv.org/abs/2506.04235v2 "
-        "https://arxiv.org/pdf/2506.04235v1.pdf arxiv.org/abs/2506.04235"
-    ),
-    "0704.0001": "https://arxiv.org/abs/0704.0001",
-    "math/0309136": "https://export.arxiv.org/abs/math.GT/0309136 math/0309136 math.GT/0309136v2",
-    "hep-th/9901001": "hep-th/9901001",
-    "biorxiv:10.1101/2024.01.01": "biorxiv:10.1101/2024.01.01",
-    "x:a..b/..c/d.": "x:a..b/..c/d.",
-}
+CASES = cases("record_ids")
 
 
 def test_an_id_is_kept_without_its_version():
-    for kept, written in IDS.items():
+    for kept, written in CASES["ids"].items():
         assert {canonical_id(one) for one in written.split()} == {kept}
 
 

@@ -17,7 +17,10 @@ from subscriptions import child_process
 from subscriptions.forms import InterestsForm
 from subscriptions.security import tokens
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import NOW
+
+CASES = cases("chips")
 
 pytestmark = pytest.mark.django_db
 
@@ -81,25 +84,7 @@ def test_capitalized_words_are_names_unless_papers_use_them(client, papers):
     assert [chip[1] for chip in shown(client, "Protein, Folding")[0]] == ["Protein", "Folding"]
 
 
-HINTS = [
-    ("protien folding", "Did you mean protein folding?", "protein folding"),
-    ("Computer vision", "One of our topics.", "words: Computer vision"),
-    ("Ada King", "Also the name of an author. Follow the author", "author: Ada King"),
-    ("Grace Hopper", "No recent paper mentions Grace Hopper.", "author: Grace Hopper"),
-    ("zzyzx", "No recent paper mentions zzyzx.", None),
-    ("Faltung der Proteine", "Papers are in English: try English words.", None),
-    ("Машинное обучение", "Papers are in English: try English words.", None),
-    ("author: Emy Noether", "No author named Emy.", None),
-    ("0000-0002-1825-0097", "Then choose yours in your preferences.", None),
-    ("10.1101/2024.01.01.123456", "Looked up once your address is confirmed", None),
-    ("PMID: 42", "Looked up once your address is confirmed", None),
-    ("mit.edu/~me", "We can’t read this page. Write author:Your Name", None),
-    ("author:", "after the colon: author:Emmy Noether.", None),
-    ("Bengio, Yoshua", "No author named Bengio Yoshua.", None),
-]
-
-
-@pytest.mark.parametrize(("typed", "said", "line"), HINTS, ids=[typed for typed, *_ in HINTS])
+@pytest.mark.parametrize(("typed", "said", "line"), CASES["hints"])
 def test_hint_offers_a_replacement_button(client, papers, typed, said, line):
     _read, (hint,), buttons = shown(client, f"roads\n{typed}")
     assert said in hint

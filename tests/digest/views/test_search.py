@@ -11,8 +11,11 @@ from digest.ranking import text as words
 from digest.topics import starter_topics
 from digest.views import search as search_page
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import NOW
 from tests.helpers.visits import DAY, TODAY, search, titles
+
+CASES = cases("search_marks")
 
 pytestmark = pytest.mark.django_db
 
@@ -30,16 +33,7 @@ def test_search_finds_and_marks_words(client):
 
 
 def test_words_are_marked_in_any_spelling():
-    for asked, text in [
-        ("guided graph", "[Self-guided] x--[graphs]: [sub-graph-GUIDED]."),
-        ("edema", "[Oedema] or [edema], [Œdema]?"),
-        ("etat", "L’[état], un [état] – no statement."),
-        ("alpha", "[5α-reductase] … for [α]"),
-        ("pretraining", "[Pre‐training]; [pre-training], re [pretraining]"),
-        ("kmeans", "[k-means]"),
-        ("4d", "A [4-D] [4D] 14D"),
-        ("graph the", "Subgraph of the theory"),
-    ]:
+    for asked, text in CASES["marked"]:
         terms, plain = frozenset(words.terms(asked)), re.sub(r"[][]", "", text)
         found = re.findall("<mark>(.*?)</mark>", search_page.marked(plain, terms))
         assert found == re.findall(r"\[(.*?)\]", text)
