@@ -15,11 +15,14 @@ from digest.ranking.query import lines
 from digest.topics import starter_topics
 from subscriptions.models import Topic
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.harvests import serving
 from tests.factories.make import NOW
 from tests.helpers.admin_pages import form_of, page
 from tests.helpers.pages import text_of
 from tests.servers.daily_lists import BioRxivServer
+
+CASES = cases("feed_urls")
 
 pytestmark = pytest.mark.django_db
 
@@ -118,20 +121,7 @@ def test_untried_sources_say_so(panel):
     assert [said in text_of(page(panel, source(name))) for name in ("arxiv", "medrxiv")] == [0, 1]
 
 
-WRONG_ADDRESSES = [
-    ("", "needs the address"),
-    ("file:///etc/passwd", "valid URL"),
-    ("ftp://journal.example/rss", "is not https"),
-    ("http://127.0.0.1/rss", "127.0.0.1 is not a public address"),
-    ("http://[::1]/rss", "is not a public address"),
-    ("http://localhost:8000/rss", "localhost is not a public address"),
-    ("https://journal.example:25/rss", "port 25 is not a port of web servers"),
-    ("https://me:secret@journal.example/rss", "user name or password"),
-    ("https://journal.example/first", "Another source has this feed"),
-]
-
-
-@pytest.mark.parametrize(("url", "error"), WRONG_ADDRESSES)
+@pytest.mark.parametrize(("url", "error"), CASES["wrong"])
 def test_feed_needs_an_allowed_unique_url(panel, url, error):
     add(panel, "https://journal.example/first")
     assert error in str(add(panel, url))

@@ -21,6 +21,7 @@ from digest.topics import starter_topics, topic_files
 from subscriptions.child_process import ParseError
 from subscriptions.models import Topic
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import NOW
 from tests.helpers.pages import text_of
 
@@ -310,25 +311,10 @@ def test_one_bad_topic_refuses_the_file():
         assert not Topic.objects.exists()
 
 
-BAD = {
-    "query: x": "A topic needs a slug",
-    "slug: a": "This field cannot be blank",
-    "{slug: a, name: A}": "A topic needs a query or categories",
-    "{slug: 3, name: A, query: a}": "'slug': ['This cannot be 3.']",
-    "{slug: a, name: no, query: a}": "'name': ['This cannot be False.']",
-    "{slug: a b, name: A, query: a}": "Enter a valid “slug”",
-    "{slug: a, name: A, query: [a]}": "This cannot be ['a'].",
-    "{slug: a, name: A, query: a, offered: maybe}": "This cannot be 'maybe'.",
-    "{slug: a, name: A, categories: [cs.XX]}": "There is no category called cs.XX",
-    "{slug: a, name: A, categories: [[cs.LG]]}": "There is no category called",
-    "{slug: a, name: A, query: a, owner: 1}": "A topic has no “owner”",
-    '{slug: a, name: "A\\nB", query: a}': "'name': ['This must be one line",
-    '{slug: a, name: A, query: "a\\0"}': "Null characters are not allowed",
-    '{slug: "a\\0", name: A, query: a}': "",
+BAD = cases("bad_topics") | {
     f"{{slug: a, name: {201 * 'A'}, query: a}}": "at most 200 characters",
     f"{{slug: {81 * 'a'}, name: A, query: a}}": "at most 80 characters",
     f"{{slug: a, name: A, query: {2001 * 'a'}}}": "more than 2000 characters",
-    "{slug: reefs, name: A, query: a}": "An earlier topic in the file has this slug",
 }
 
 

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from digest.http import addresses, client
 from digest.http.client import Entry, Refused, Unavailable
+from tests.factories.cases import cases
 from tests.factories.harvests import serving
 from tests.factories.make import DAY
 from tests.helpers.local_web import MemoryCache, OpenGate, web_of
 from tests.servers.hostile import BODY, HostileServer
+
+CASES = cases("http_addresses")
 
 NOW = datetime(2025, 6, 7, 12, 0, tzinfo=UTC)
 
@@ -297,50 +300,20 @@ def test_redirects_within_host_are_followed_with_limit(ask, server):
     assert len(server.asked) == 3 + 4
 
 
-ELSEWHERE = (
-    "http://169.254.169.254/latest/meta-data/ http://127.0.0.1:9/ http://127.0.0.1/ http://[::1]/ "
-    "http://localhost/ http://0/ http://2130706433/ //evil.example.org/ file:///etc/passwd "
-    "http://evil.example.org\\@127.0.0.1/ ftp://127.0.0.1/ http://[::1 http://a:99999999/"
-)
-
-
-@pytest.mark.parametrize("target", ELSEWHERE.split())
+@pytest.mark.parametrize("target", CASES["elsewhere"])
 def test_redirect_to_other_host_is_refused(ask, server, target):
     with pytest.raises(Refused):
         ask(f"/go+{target}")
     assert len(server.asked) == 1
 
 
-FORBIDDEN = [
-    ("", "https://arxiv.org.evil.example/"),
-    ("", "https://EXPORT.arxiv.org:444/"),
-    ("", "https://me:secret@export.arxiv.org/"),
-    ("", "x"),
-    ("https://export.arxiv.org/", "http://export.arxiv.org/"),
-    ("HTTPS://export.arxiv.org/", "http://export.arxiv.org/"),
-]
-
-
-@pytest.mark.parametrize(("start", "url"), FORBIDDEN)
+@pytest.mark.parametrize(("start", "url"), CASES["forbidden"])
 def test_only_allowed_https_hosts_are_requested(start, url):
     with pytest.raises(Refused):
         web_of({"export.arxiv.org"})._allowed(url, start or url)
 
 
-INSIDE = "127.0.0.1 10.0.0.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 ::1 fe80::1%eth0 fd00::1"
-
-
-INSIDE_ADDRESSES = [
-    *INSIDE.split(),
-    "::ffff:127.0.0.1",
-    "::127.0.0.1",
-    "fec0::1",
-    "64:ff9b::7f00:1",
-    "2002:7f00:1::",
-]
-
-
-@pytest.mark.parametrize("address", INSIDE_ADDRESSES)
+@pytest.mark.parametrize("address", CASES["private"])
 def test_name_resolving_to_private_address_is_refused(ask, server, address):
     """Even where a public address stands beside it: the next answer may have them swapped."""
     name = f"feeds.example.org:{server.server_address[1]}"

@@ -9,6 +9,9 @@ from digest.indexing import array_file
 from digest.indexing.index import FORMAT, MAX_AUTHORS, Index, arrays_of
 from digest.ranking import text
 from digest.ranking.model import WIDTH, counted, stems_of
+from tests.factories.cases import cases
+
+CASES = cases("index_searches")
 
 PAPERS = {
     "c": (3, "Graph networks for molecules\nThey predict molecules.", ["Émilie du Châtelet"]),
@@ -68,16 +71,7 @@ def test_deleted_paper_is_omitted():
     assert Index(made).ids_at(slice(None)) == ["b"]
 
 
-SEARCHES = [
-    ("graph", "dbc"),
-    ("graph network", "bc"),
-    ("graph zebra", ""),
-    ("the", ""),
-    ("2024", ""),
-]
-
-
-@pytest.mark.parametrize(("asked", "found"), SEARCHES)
+@pytest.mark.parametrize(("asked", "found"), CASES["searches"])
 def test_search_requires_all_words(index, asked, found):
     papers, scores = index.matching(text.terms(asked), all_of_them=True)
     assert index.ids_at(papers) == [*found]
@@ -92,19 +86,7 @@ def test_long_query_needs_only_enough_words(index):
     assert index.ids_at(papers[np.argsort(-scores)])[0] == "c"
 
 
-NAMES = [
-    ("wang", False, "b"),
-    ("emmy noether", False, "a"),
-    ("emmy noether", True, "ab"),
-    ("E. Noether", False, "ab"),
-    ("emilie du chatelet", False, "c"),
-    ("graph", False, ""),
-    ("E. N.", True, ""),
-    ("", False, ""),
-]
-
-
-@pytest.mark.parametrize(("name", "or_initials", "found"), NAMES)
+@pytest.mark.parametrize(("name", "or_initials", "found"), CASES["names"])
 def test_papers_are_found_by_author_names(index, name, or_initials, found):
     assert index.ids_at(index.named(name, or_initials=or_initials)) == [*found]
 

@@ -20,24 +20,17 @@ from subscriptions.delivery import circuit_breaker, queue
 from subscriptions.models import Letter, Subscriber, Topic
 from tests.config.environment import manage
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import NOW
 from tests.helpers import services
 from tests.servers.smtp import MailServer
 
+CASES = cases("command_errors")
+
 pytestmark = pytest.mark.django_db
 
 
-WRONG_ARGUMENTS = [
-    (["serve", "--port", "99999"], "not a port"),
-    (["demo", "--port", "0"], "not a port"),
-    (["doctor", "--send-to", "nobody"], "doesn’t look like an email address"),
-    (["import_papers", "some.jsonl", "--shift-to", "0001-01-01"], "from 1900 to 2999"),
-    (["digest", "you@example.org", "--date", "9999-12-31"], "from 1900 to 2999"),
-    (["tick", "--now", "0001-01-01T00:00Z"], "from 1900 to 2999"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "answer"), WRONG_ARGUMENTS)
+@pytest.mark.parametrize(("arguments", "answer"), CASES["wrong_arguments"])
 def test_invalid_arguments_are_explained(arguments, answer):
     with pytest.raises(CommandError, match=answer):
         call_command(*arguments)

@@ -11,6 +11,9 @@ from pybtex.database import parse_string
 
 from digest.models import Paper
 from digest.papers import citations
+from tests.factories.cases import DATA, cases
+
+CASES = cases("citations")
 
 DAY = date(2026, 6, 1)
 HOSTILE = [
@@ -57,15 +60,7 @@ def unescaped(latex):
 
 def test_arxiv_paper_is_misc_with_eprint():
     assert citations.bibtex([paper("Graphs of BERT", authors=["Ada Lovelace", "Jan de Wit"])]) == (
-        "@misc{lovelace2026graphs,\n"
-        "  title = {{Graphs of BERT}},\n"
-        "  author = {Lovelace, Ada and de Wit, Jan},\n"
-        "  year = {2026},\n"
-        "  eprint = {2606.00001},\n"
-        "  archiveprefix = {arXiv},\n"
-        "  primaryclass = {cs.LG},\n"
-        "  url = {https://arxiv.org/abs/2606.00001}\n"
-        "}\n"
+        (DATA / "paper.bib").read_text()
     )
 
 
@@ -157,15 +152,8 @@ def test_certain_names_are_split():
         assert (person.prelast_names, person.last_names) == (particles.split(), [family])
 
 
-NAMES = (
-    "Plato|van der Berg|ATLAS Collaboration|The LIGO Scientific Collaboration|Qwen Team|王小明|"
-    "Иван Петров|Gabriel García Márquez|LI Wei|Robert Downey Jr.|Lovelace, Ada|others|Muhammad A.|"
-    "Simon and Garfunkel|Nguyen Van Anh|DeepSeek-AI|IBM Research|Ada L0velace|Vincent van|X|and"
-)
-
-
 def test_any_other_name_stays_whole():
-    names = NAMES.split("|")
+    names = CASES["whole_names"]
     *people, last = entry(paper(authors=[*names, "Ada Lovelace"])).persons["author"]
     assert not any(person.first_names + person.prelast_names for person in people)
     assert [person.last_names for person in people] == [[f"{{{name}}}"] for name in names]
@@ -179,18 +167,10 @@ def test_a_paper_without_authors_has_none():
 
 
 def test_a_key_is_surname_year_and_first_word():
-    for author, title, key in (
-        ("Ada Lovelace", "The Graphs", "lovelace2026graphs"),
-        ("Jan van der Berg", "3D-Scenes", "vanderberg20263dscenes"),
-        ("Łukasz Müßig-Øre", "Éclat", "mussigore2026eclat"),
-        ("Gabriel García Márquez", "A Love", "marquez2026love"),
-        ("ATLAS Collaboration", "An x", "atlas2026x"),
-        ("Robert Downey Jr.", "Iron", "downey2026iron"),
-        ("王小明", "深度学习", "paper2026"),
-        ("", "α-stable", "paper2026stable"),
-        ("Ada Lovelace", "}{\\%", "lovelace2026"),
+    for author, title, key in [
+        *CASES["keys"],
         ("Ada Lovelace", "x" * 1000, f"lovelace2026{'x' * 48}"),
-    ):
+    ]:
         assert list(entries(paper(title, authors=[author] if author else []))) == [key]
 
 
@@ -227,17 +207,4 @@ def test_a_preprint_is_a_record_of_its_own_kind():
     one = paper(abstract="On roads.", authors=["Ada Lovelace", "ATLAS Collaboration"])
     sample = citations.ris([paper(is_sample=True, abstract="A summary.")])
     assert not {"DA", "AB"} & {line[:2] for line in sample.splitlines()}  # They are not its own.
-    assert citations.ris([one]) == (
-        "TY  - UNPB\r\n"
-        "TI  - Graphs of roads\r\n"
-        "AU  - Lovelace, Ada\r\n"
-        "AU  - ATLAS Collaboration\r\n"
-        "PY  - 2026\r\n"
-        "DA  - 2026/06/01\r\n"
-        "PB  - arXiv\r\n"
-        "AN  - arXiv:2606.00001\r\n"
-        "UR  - https://arxiv.org/abs/2606.00001\r\n"
-        "AB  - On roads.\r\n"
-        "KW  - cs.LG\r\n"
-        "ER  - \r\n"
-    )
+    assert citations.ris([one]) == ((DATA / "paper.ris").read_text().replace("\n", "\r\n"))

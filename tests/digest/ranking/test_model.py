@@ -10,7 +10,10 @@ from digest.ranking import model as ranking_model
 from digest.ranking import text
 from digest.ranking.model import IDF_POWER, TfidfModel, counted, word_column
 from tests.factories import corpora, rankings
+from tests.factories.cases import cases
 from tests.factories.corpora import word
+
+CASES = cases("model_words")
 
 TEXTS = corpora.library()[:300]
 
@@ -58,17 +61,7 @@ def test_the_background_is_what_is_older_or_everything():
     assert len(dated.background(1)) == len(dated.background()) == 19
 
 
-WRITTEN = [
-    (["networks", "networks", "network"], "network", "networks"),
-    (["A GNN", "GNN", "gnn"], "gnn", "GNN"),
-    (["DNA", "dna", "dna"], "dna", "dna"),
-    (["tumour", "tumour", "tumor"], "tumor", "tumour"),
-    (["GPT4", "GPT4", "GPT-3"], "gpt4", "GPT4"),
-    (["once"], "qqq", "qqq"),
-]
-
-
-@pytest.mark.parametrize(("said", "term", "word"), WRITTEN)
+@pytest.mark.parametrize(("said", "term", "word"), CASES["written"])
 def test_a_term_is_shown_as_the_most_frequent_word(said, term, word):
     assert TfidfModel().fit(said).word(term) == word
 

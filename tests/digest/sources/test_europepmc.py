@@ -13,11 +13,14 @@ from digest.sources.europepmc import EuropePmc
 from digest.sources.records import Record
 from subscriptions.models import TopicPreference
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.harvests import FixedAnswer, anything, found, harvesting, only, serving
 from tests.helpers.local_web import web_of
 from tests.servers.daily_lists import DAY, TODAY
 from tests.servers.europepmc import QUERY, EuropePmcServer, preprint, row
 from tests.servers.loopback import DOWN, USUAL, says, web_page
+
+CASES = cases("europepmc")
 
 server = serving(EuropePmcServer)
 run = harvesting(lambda server, phrases=("paper",): server.source(phrases))
@@ -38,17 +41,7 @@ def ids(batches):
 # ---- Queries
 
 
-CLAUSES = [
-    ("protein folding", "(TITLE_ABS:protein AND TITLE_ABS:folding)"),
-    ('safety "gene editing"', '(TITLE_ABS:safety AND TITLE_ABS:"gene editing")'),
-    ('"type 2|2 diabetes"', '((TITLE_ABS:"type 2" OR TITLE_ABS:"2 diabetes"))'),
-    ("bread OR SRC:x", "(TITLE_ABS:bread AND TITLE_ABS:or AND TITLE_ABS:src AND TITLE_ABS:x)"),
-    ('a") OR (b* \\', "(TITLE_ABS:a AND TITLE_ABS:or AND TITLE_ABS:b)"),
-    ('"x\\" [1 TO "y', '(TITLE_ABS:"x" AND TITLE_ABS:1 AND TITLE_ABS:to AND TITLE_ABS:y)'),
-]
-
-
-@pytest.mark.parametrize(("phrase", "clause"), CLAUSES)
+@pytest.mark.parametrize(("phrase", "clause"), CASES["clauses"])
 def test_query_contains_only_words_of_phrase(phrase, clause):
     (query,) = EuropePmc([phrase]).queries
     assert query == f"({clause}) AND (SRC:MED OR SRC:PPR)"
@@ -266,17 +259,7 @@ def test_paper_is_dated_by_addition_unless_old(published, day):
     assert only(read(row(firstPublicationDate=published))).day == day
 
 
-NOTICES = [
-    (["Published Erratum"], "Text.", []),
-    ("Retraction of Publication", "", []),
-    (["Editorial"], "", []),
-    (["Editorial"], "Text.", [False]),
-    (["Journal Article"], "", [False]),
-    (["Journal Article", "Retracted Publication"], "Text.", [True]),
-]
-
-
-@pytest.mark.parametrize(("kinds", "abstract", "outcome"), NOTICES)
+@pytest.mark.parametrize(("kinds", "abstract", "outcome"), CASES["notices"])
 def test_notices_are_skipped_and_retractions_marked(kinds, abstract, outcome):
     batches = read(row(abstractText=abstract, pubTypeList={"pubType": kinds}))
     assert [record.is_withdrawn for record in found(batches)] == outcome

@@ -7,10 +7,13 @@ import pytest
 from digest.http.client import Refused, Unavailable
 from digest.sources.base import MalformedFeed
 from digest.sources.zotero import path_of
+from tests.factories.cases import cases
 from tests.factories.harvests import serving
 from tests.helpers.local_web import MemoryCache, web_of
 from tests.servers.loopback import DOWN, says, web_page
 from tests.servers.zotero import PATH, ZoteroServer, item
+
+CASES = cases("zotero_addresses")
 
 server = serving(ZoteroServer)
 
@@ -27,17 +30,10 @@ def titles(library):
 # ---- Addresses
 
 
-GROUPS = ["https://www.zotero.org/groups/2373/soups", "http://zotero.org/Groups/2373?x=1"]
-GROUPS += [" groups/2373 ", "https://api.zotero.org/groups/2373/items"]
-NO_ADDRESSES = ["https://www.zotero.org/ada/library", "https://evil.example/groups/2373", ""]
-NO_ADDRESSES += ["https://zotero.org.evil.example/groups/2373", "groups/2373@evil.example"]
-NO_ADDRESSES += ["users/0", "users/12345678901", "users/٤٧", "http://127.0.0.1/groups/2373"]
-
-
 def test_address_yields_a_path_without_host():
-    assert {path_of(address) for address in GROUPS} == {"groups/2373"}
+    assert {path_of(address) for address in CASES["groups"]} == {"groups/2373"}
     assert path_of("475425") == "users/475425"
-    assert {path_of(address) for address in NO_ADDRESSES} == {""}
+    assert {path_of(address) for address in CASES["invalid"]} == {""}
 
 
 # ---- Pages and versions
