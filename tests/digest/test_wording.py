@@ -33,10 +33,7 @@ def test_venue_is_named_only_when_accepted():
 
 
 def test_preheader_shows_overview_and_next_titles():
-    for titles, said in [
-        (["A"], "1 pick · We graph."),
-        (["A", "B", "C"], "3 picks · B · C"),
-    ]:
+    for titles, said in [(["A"], "1 pick · We graph."), (["A", "B", "C"], "3 picks · B · C")]:
         assert compose.lines_of(material_of(titles))["preheader"] == said
 
 

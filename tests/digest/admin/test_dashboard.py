@@ -14,10 +14,13 @@ from digest.admin import charts
 from digest.models import Tally
 from digest.operations import daily_stats
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import NOW
 from tests.helpers import services
 from tests.helpers.pages import text_of
 from tests.test_pages import JUDGE, LARGE, SMALL, VISIBLE, open_browser
+
+CASES = cases("plots")
 
 pytestmark = pytest.mark.django_db
 
@@ -151,27 +154,7 @@ def test_uncounted_days_are_gaps(panel):
     assert len({one["stack"] for one in drawn}) == 1
 
 
-DRAWN = [
-    # Leavers are below the zero line.
-    (
-        "consents",
-        {"asked": 9, "confirmed": 3, "unsubscribed": 1},
-        "Sign-ups and unsubscribes",
-        [3, -1],
-    ),
-    # Bounces are listed by what they say of the address.
-    (
-        "facts",
-        {"hard bounced": 3, "soft bounced": 2, "delivered": 900, "complained": 1},
-        "Bounces and spam reports",
-        [3, 0, 2, 1],
-    ),
-    # A letter that asks whether an address is right is a letter as others.
-    ("letters", {"bounced accepted": 3, "digest missed": 1}, "Emails", [3, 0, 1]),
-]
-
-
-@pytest.mark.parametrize(("measure", "counts", "title", "values"), DRAWN)
+@pytest.mark.parametrize(("measure", "counts", "title", "values"), CASES["drawn"])
 def test_a_plot_draws_the_counts_of_its_measure(measure, counts, title, values):
     tally(measure, counts)
     drawn = json.loads(plot(title).data)["datasets"]

@@ -23,78 +23,18 @@ from subscriptions.delivery import transitions
 from subscriptions.models import Attempt, Letter, LetterFact, Sending, Subscriber, Topic
 from subscriptions.security import suppression_list
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import NOW
 from tests.helpers import services
 from tests.helpers.admin_pages import form_of
 from tests.helpers.tables import everything
 
+#: The roles that a GET, and an empty POST, of each route admits; n has no role.
+TABLE = cases("panel_roles")["routes"]
+
 pytestmark = [pytest.mark.django_db, services.once]
 
 ROLES = {"o": "operator", "c": "curator", "v": "viewer", "n": None}
-#: Whom a GET, and whom an empty POST, lets in: operator, curator, viewer, and n, who has no role.
-NOBODY, ALL = ("", ""), ("ocvn", "ocvn")
-SHOWN = {"changelist": "gp", "change": "g", "history": "gp", "add": "", "delete": ""}
-
-
-def pages(model, who, **others):
-    """Return the rows of a model's pages: seen by these roles, changed by none but `others`."""
-    table = {}
-    for verb, methods in SHOWN.items():
-        table[f"{model}_{verb}"] = tuple(who if method in methods else "" for method in "gp")
-    return table | {f"{model}_{verb}": (whose, whose) for verb, whose in others.items()}
-
-
-ACTS = [
-    *("pause", "resume", "ask_to_confirm", "send_link", "ask", "lift", "suppress"),
-    *("unsubscribe", "erase"),
-]
-CHANNEL_ACTS = ("test_message", "pause", "resume", "erase")
-TABLE = {
-    "index": ALL,
-    "login": ALL,
-    "logout": ("", "ocvn"),
-    "password_change": ALL,
-    "password_change_done": ("ocvn", ""),
-    "jsi18n": ("ocvn", ""),
-    "search": ALL,
-    "view_on_site": ALL,
-    "autocomplete": NOBODY,
-    "app_list": ("ocv", "ocv"),
-    **pages("digest_paper", "ocv"),
-    **pages("digest_harvest", "ocv"),
-    "digest_harvest_fetch": ("o", "o"),
-    **pages("digest_sourceconfig", "ocv", change="o", add="o", delete="o"),
-    "digest_sourceconfig_change": ("ocv", "o"),
-    "digest_sourceconfig_try": ("", "o"),
-    **pages("digest_coverage", "ocv"),
-    **pages("digest_fittedmodel", "ocv"),
-    **pages("digest_digest", "o"),
-    "digest_digest_preview": ("o", "o"),
-    **pages("subscriptions_topic", "oc", change="oc", add="oc", delete="oc"),
-    "subscriptions_topic_matches": ("", "oc"),
-    **{f"subscriptions_topic_{act}": ("oc", "oc") for act in ("readers", "import", "export")},
-    "subscriptions_topic_process_import": ("", "oc"),
-    "subscriptions_topic_use_fields": ("o", "o"),
-    **pages("subscriptions_subscriber", "o", change="o"),
-    **{f"subscriptions_subscriber_{act}": ("o", "o") for act in ACTS},
-    "subscriptions_subscriber_preview": ("o", ""),
-    **pages("subscriptions_group", "o", change="o", add="o", delete="o"),
-    "subscriptions_subscriber_invite": ("o", "o"),
-    "subscriptions_subscriber_export_csv": ("o", "o"),
-    **pages("subscriptions_channel", "o", change="o", add="o"),
-    **{f"subscriptions_channel_{act}": ("o", "o") for act in CHANNEL_ACTS},
-    **pages("subscriptions_letter", "o"),
-    **pages("subscriptions_letterfact", "o"),
-    **pages("subscriptions_seal", "o", delete="o"),
-    **pages("subscriptions_sending", "o"),
-    "subscriptions_sending_change": ALL,  # It leads to the list, which is the page.
-    "subscriptions_sending_stop": ("o", "o"),
-    "subscriptions_sending_resume": ("o", "o"),
-    "subscriptions_sending_test": ("o", "o"),
-    **pages("auth_user", "o", change="o", add="o", delete="o"),
-    "auth_user_password_change": ("o", "o"),
-    **pages("admin_logentry", "o"),
-}
 
 
 @pytest.fixture

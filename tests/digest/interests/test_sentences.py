@@ -23,18 +23,12 @@ def test_titles_and_abstracts_stay_one_text(text):
     assert phrases(text) == [Phrase(text)]
 
 
-@pytest.mark.parametrize(
-    ("text", "unwanted"),
-    CASES["negative"],
-)
+@pytest.mark.parametrize(("text", "unwanted"), CASES["negative"])
 def test_what_is_not_wanted_is_negative(text, unwanted):
     assert [phrase.text for phrase in phrases(text) if phrase.is_negative] == unwanted
 
 
-@pytest.mark.parametrize(
-    ("text", "context"),
-    CASES["roles"],
-)
+@pytest.mark.parametrize(("text", "context"), CASES["roles"])
 def test_the_field_of_a_role_is_the_context(text, context):
     (phrase,) = phrases(text)
     assert (phrase.text.lower(), phrase.context) == ("taste", context)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from digest.sources import records
 from digest.sources.biorxiv import jats_text
 from digest.sources.records import plain, readable
-from tests.factories.cases import pairs
+from tests.factories.cases import cases, pairs
+
+CASES = cases("jats_headings")
 
 # ---- LaTeX
 
@@ -127,22 +129,9 @@ def test_marks_of_the_typesetter_are_not_read():
 
 
 def test_a_heading_is_parted_from_its_sentence():
-    for written, said in (
-        ("BackgroundBread rises.\n\nResultsIt rose.", "Background: Bread rises. Results: It rose."),
-        ("BACKGROUNDBread rises.\nRESULTSIt rose.", "BACKGROUND: Bread rises. RESULTS: It rose."),
-        ("MethodsDNA was read.", "Methods: DNA was read."),
-        ("ABSTRACT BackgroundBread rises.", "Background: Bread rises."),
-        ("AbstractBread rises.", "Bread rises."),
-        ("Abstract\n\nBread rises.", "Bread rises."),
-    ):
+    for written, said in CASES["split"]:
         assert read(written) == said
-    for text in [
-        "ABSTRACTIONS rise.",
-        "Abstract algebra rises.",
-        "AIM2 is a gene. ResultsInside stays.",
-        "Results are good.",
-        "RESULTS: good.",
-    ]:
+    for text in CASES["unchanged"]:
         assert read(text) == text
 
 

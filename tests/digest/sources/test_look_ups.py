@@ -39,12 +39,7 @@ FOUND = {
     "doi:10.1000/2": Finding("On bread", f"Aim: {ABSTRACT}"),
     "pmid:42": Finding("On rice", f"Aim: {ABSTRACT}"),
     f"orcid:{ORCID}": Finding(
-        works=[
-            "On soups doi:10.1000/1",
-            "On tea arXiv:2001.00001",
-            "On salt pmid:7",
-            "On rice",
-        ]
+        works=["On soups doi:10.1000/1", "On tea arXiv:2001.00001", "On salt pmid:7", "On rice"]
     ),
 }
 

@@ -99,13 +99,7 @@ def test_key_is_sent_in_header_without_caching(server):
 
 @pytest.mark.parametrize(
     ("data", "identity"),
-    [
-        ({"DOI": "10.48550/arXiv.2401.01234"}, "2401.01234"),
-        ({"url": "http://arxiv.org/abs/2401.01234v2"}, "2401.01234"),
-        ({"archiveID": "arXiv:2401.01234"}, "2401.01234"),
-        ({"extra": "Citation Key: x\narXiv: 2401.01234 [cs]"}, "2401.01234"),
-        ({"extra": 7, "DOI": None, "url": ["x"]}, None),
-    ],
+    CASES["items"],
 )
 def test_an_item_becomes_a_record(server, data, identity):
     server.add(1, **data)

@@ -241,9 +241,7 @@ def test_token_survives_secret_rotation_with_fallback(subscriber, settings):
     refused(subscriber.token)
 
 
-def test_token_ends_with_address_change_or_erasure(
-    subscriber,
-):
+def test_token_ends_with_address_change_or_erasure(subscriber):
     signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
     assert call("/digest/", subscriber.token).json()["papers"]
     subscriber.refresh_from_db()

@@ -97,16 +97,7 @@ def test_search_without_words_is_explained(client):
         assert not page.xpath("//main//a[contains(@href, 'interests')]")  # No letter would come.
 
 
-UNKNOWN_IDS = [
-    ("10.1101/2026.06.01.123456", ["https://doi.org/10.1101/2026.06.01.123456"]),
-    ("https://www.medrxiv.org/content/10.1101/1v1", ["https://doi.org/10.1101/1"]),
-    ("arxiv.org/abs/2501.00001v2", ["https://arxiv.org/abs/2501.00001"]),
-    ("10.1175/1520-0442(2003)016<0663:ANSITP>2.0.CO;2", []),  # Half of it leads elsewhere.
-    (f"10.1101/{'2' * 91}", []),
-]
-
-
-@pytest.mark.parametrize(("asked", "led_to"), UNKNOWN_IDS)
+@pytest.mark.parametrize(("asked", "led_to"), CASES["unknown_ids"])
 def test_unknown_id_links_elsewhere(client, asked, led_to):
     make.paper("Content of medrxiv")
     index_store.renew(NOW)
