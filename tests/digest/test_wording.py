@@ -9,18 +9,11 @@ from digest.papers import venues
 from tests.factories.cases import cases
 from tests.factories.letter_data import material_of
 
-CASES = cases("venues")
+CASES = cases("wording")
 
 
 def test_paper_origin_is_named():
-    for identity, url, said in (
-        ("2606.00001", "", "arXiv:2606.00001"),
-        ("biorxiv:10.1101/1", "https://doi.org/10.1101/1", "bioRxiv"),
-        ("medrxiv:10.1101/1", "", "medRxiv"),
-        ("biorxiv:10.1101/1", "https://www.biorxiv.org/content/1", "www.biorxiv.org"),
-        ("other:1", "https://doi.org/10.1000/1", "doi.org"),
-        ("other:1", "", "other"),
-    ):
+    for identity, url, said in CASES["origins"]:
         assert wording.origin(Paper(id=identity, url=url)) == said
 
 

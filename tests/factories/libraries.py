@@ -5,21 +5,12 @@ import lxml.html
 from digest.indexing import model_store
 from digest.personalization import feedback, library
 from tests.factories import make
+from tests.factories.cases import DATA
 from tests.factories.feedback import address as feedback_address
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.themes import MOLECULES, ROADS, others, theme
 
-BIBTEX = r"""
-@string{nips = {Advances}}
-@article{one,
-  title = {{Sp{\"a}tzle} and the $\ell_1$ norm},
-  abstract = {On noodles, their \emph{shapes} and {50\%} of all.},
-  journal = nips,
-  year = 2021,
-}
-
-@misc{two, title = "A second work on noodles", eprint = {2401.01234v2}, archiveprefix = {arXiv}}
-"""
+BIBTEX = (DATA / "noodles.bib").read_text()
 
 
 def address(subscriber):

@@ -151,20 +151,6 @@ def test_control_characters_are_removed(digest):
     assert "2. A bell right" in text_of(letter)
 
 
-def test_only_papers_are_numbered_in_text(digest):
-    papers = [
-        make.paper("2. Another beginning", "1. We show this. 2. We show that.", authors=["3. Ada"]),
-        make.paper(
-            "A title that goes on until the line is full, as it was in the year of 2019. It"
-        ),
-        make.paper("Long", "It was said before " * 3 + "(1) and 12. " + "and in Table 3. We " * 40),
-        make.paper("x" * 90 + " 4. y", "z" * 200),
-    ]
-    text = text_of(digest(*papers, topics=["5. Ways of graphs"]))
-    assert NUMBERED.findall(text) == ["1.", "2.", "3.", "4."]
-    assert "\n1. 2. Another beginning\n    (3) Ada\n" in text
-
-
 def test_text_lines_are_short_except_urls(digest):
     papers = [
         make.paper("Lange Wörter " * 30, "Donaudampfschifffahrt" * 30, authors=["Ada Example"] * 9),

@@ -288,16 +288,6 @@ def test_unwritable_database_is_not_ready(client):
     assert client.get("/healthz/").status_code == 200
 
 
-def test_operators_see_alarm_details(panel):
-    beaten(HOUR)
-    alarm = alarms.ActiveAlarm("disk", "3 MB are left for /x on host-7.", "host-7", HOUR)
-    alarms.record([alarm], NOW)
-    page = panel.get("/admin/").content.decode()
-    assert "2 problems to fix" in page
-    assert "The scheduler last ran at 11:00 UTC on 1 June 2026" in page
-    assert "3 MB are left for /x on host-7." in page
-
-
 # ---- Raised, reported, ended
 
 

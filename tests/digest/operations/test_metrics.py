@@ -16,6 +16,7 @@ from subscriptions.delivery import circuit_breaker
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.helpers import services
 
@@ -132,32 +133,7 @@ def test_metrics_match_the_database(clock):
         source="arxiv", category="cs", day="2026-06-01", announced=9, had=8, checked_at=NOW
     )
     found = figures()
-    expected = {
-        ("paperboy_letters", "planned"): 2,  # Theirs, and a goodbye.
-        ("paperboy_letters", "uncertain"): 0,
-        "paperboy_oldest_due_letter_seconds": 120,
-        "paperboy_digests_due": 1,
-        "paperboy_planning_lag_seconds": 3600,
-        "paperboy_tick_age_seconds": 60,
-        "paperboy_sending_stopped": 0,
-        "paperboy_breaker_failures": 1,
-        ("paperboy_alarms", "beat"): 1,
-        ("paperboy_alarms", "disk"): 0,
-        ("paperboy_harvest_age_seconds", "arxiv"): 3 * 3600,
-        ("paperboy_harvest_failed", "arxiv"): 0,
-        "paperboy_papers_announced": 9,
-        "paperboy_papers_had": 8,
-        "paperboy_papers_verified": 0,
-        ("paperboy_subscribers", "active"): 4,
-        ("paperboy_subscribers", "paused"): 1,
-        ("paperboy_subscribers", "pending"): 1,
-        ("paperboy_subscribers", "unsubscribed"): 1,
-        ("paperboy_consents_last_day", "unsubscribed"): 1,
-        ("paperboy_feedback_last_day", "more"): 1,
-        ("paperboy_digest_letters_two_days", "accepted"): 1,
-        ("paperboy_letter_lag_seconds", "0.99"): 60,
-        "paperboy_letters_accepted_last_day": 1,
-    }
+    expected = {(name, label) if label else name: value for name, label, value in cases("metrics")}
     assert {key: found.get(key) for key in expected} == expected
     documented = {
         (one.name, one.type, ",".join({label for it in one.samples for label in it.labels}))

@@ -178,13 +178,7 @@ def test_keys_are_unique_and_another_paper_changes_none():
 
 
 def test_a_doi_is_one_or_left_out():
-    for url, doi in (
-        ("10.1103/PhysRevD.76.013009", "10.1103/PhysRevD.76.013009"),
-        ("10.1103/a_b, 10.1103/c", "10.1103/a_b"),
-        ("https://doi.org/10.1000/x;", "10.1000/x"),
-        ("10.1002/(SICI)1<1661::AID>3.0.CO;2-2", "10.1002/(SICI)1<1661::AID>3.0.CO;2-2"),
-        ("none", None),
-    ):
+    for url, doi in CASES["dois"]:
         assert entry(paper(doi=url)).fields.get("doi") == doi
         assert records(paper(doi=url))[0].get("doi") == doi
 

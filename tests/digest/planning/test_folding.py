@@ -102,19 +102,6 @@ def test_letter_and_web_copy_show_relative_below_leader(client, alike, others, o
     assert broken(NOW) == {}
 
 
-@pytest.mark.parametrize("hostile", ["1)", "[2]", "4. We fold."])
-def test_relatives_title_is_not_numbered(alike, others, outbox, hostile):
-    relative = alike[1]
-    relative.title = f"{hostile} {RELATIVE}"
-    relative.save()
-    subscriber()
-    call_command("tick")
-    assert Pick.objects.get(paper=relative).leader is not None
-    (letter,) = outbox()
-    text = letter.get_body(["plain"]).get_content().replace("\r\n", "\n")
-    assert re.findall(r"^\s*\[?(\d+)[\].)]\s", text, re.MULTILINE) == ["1", "2", "3"]
-
-
 def test_relatives_title_is_escaped(client, alike, outbox):
     relative = alike[1]
     relative.title = f"<script>alert(1)</script> & {RELATIVE}"

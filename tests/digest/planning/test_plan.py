@@ -21,21 +21,17 @@ from subscriptions.actions import signup
 from subscriptions.delivery import queue, suppress
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.factories.planning import digests, papers_about, plan_and_send, ranked, titles
 from tests.factories.simulation import subscriber
 from tests.helpers.threads import at_once, uncommitted
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
+CASES = cases("sqlite_statistics")
+
 #: What SQLite's ANALYZE says of tables and indexes: how many rows, and how many are alike.
-A_MONTH_OF_5_000_SUBSCRIBERS = [
-    ("digest_paper", "digest_paper_day_6071cc10", "9300 300"),
-    ("digest_paper", "sqlite_autoindex_digest_paper_1", "9300 1"),
-    ("digest_pick", "digest_pick_paper_id_ec391b08", "750000 84"),
-    ("digest_pick", "sqlite_autoindex_digest_pick_1", "750000 150 1"),
-    ("digest_pick", "sqlite_autoindex_digest_pick_2", "750000 5 1"),
-    ("digest_digest", "sqlite_autoindex_digest_digest_3", "150000 30 1"),
-]
+
 
 pytestmark = pytest.mark.django_db
 
@@ -95,7 +91,7 @@ def test_sqlite_reads_sent_papers_by_subscriber_after_analyze():
         cursor.execute("ANALYZE")
         cursor.execute("DELETE FROM sqlite_stat1")
         cursor.executemany(
-            "INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", A_MONTH_OF_5_000_SUBSCRIBERS
+            "INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", CASES["month_of_5_000_subscribers"]
         )
         cursor.execute("ANALYZE sqlite_schema")  # They are read again.
         with CaptureQueriesContext(connection) as queries:

@@ -133,15 +133,7 @@ def test_other_formats_are_refused_by_name(name, text):
 
 
 def test_titles_that_look_like_other_formats_are_titles():
-    titles = [
-        "BERT: On all the soups\nGPT: On all the breads\nCLIP: On all the rices",
-        "AI for all soups\nML for all breads\nQA for all rices",
-        "<i>E. coli</i> in all soups",
-        "[1] On all the soups",
-        "Paper, title, and abstract of soups",
-        "TI - On all soups\n" + "On all the breads of {}\n" * 3,
-        "PT symmetry of all soups",
-    ]
+    titles = CASES["titles"]
     for text in titles:
         assert bibliographies.read(text).records
 

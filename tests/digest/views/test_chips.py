@@ -17,7 +17,7 @@ from subscriptions import child_process
 from subscriptions.forms import InterestsForm
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.cases import cases
+from tests.factories.cases import DATA, cases
 from tests.factories.make import NOW
 
 CASES = cases("chips")
@@ -232,11 +232,7 @@ def test_paper_link_is_interest_in_similar_papers(client):
     assert {pick.basis for pick in picks} == {"added"}
 
 
-BIBTEX = """teas of Assam
-@article{a, title = {Roads of {asphalt} in the frost}, doi = {10.1000/1}, year = 2020}
-@misc{b, title = {Tar}, abstract = {How tar is made of coal.}}
-@misc{c, eprint = {%s}}
-"""
+BIBTEX = (DATA / "interests.bib").read_text()
 RIS = "TY  - JOUR\nTI  - Roads of asphalt in the frost\nDO  - 10.1000/1\nER  - \n"
 
 

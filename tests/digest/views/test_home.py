@@ -13,7 +13,10 @@ from digest.planning import slots
 from digest.views import home
 from subscriptions.models import Subscriber
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import NOW
+
+CASES = cases("unusual_interests")
 
 pytestmark = pytest.mark.django_db
 
@@ -99,26 +102,10 @@ def test_partial_preview_equals_part_of_page(client, papers):
             assert shown.text_content().split() == one.text_content().split()
 
 
-ANSWERS = [
-    ({"interests": "  \n "}, "Sour bread of 0"),
-    ({"interests": "zzyzx"}, "No matches in the last 7 days"),
-    ({"interests": "\n".join(map(str, range(51)))}, "Please keep to 50 interests."),
-    ({"interests": "x" * 2001}, "Please keep each line under 2000 characters."),
-    ({"interests": '",;"\\(\N{PILE OF POO}'}, "Too short or too general."),
-    ({"interests": "graph networks\n2506.04235"}, "Looked up once"),
-    ({"interests": "https://scholar.google.com/citations?user=x"}, "We can’t read this page."),
-    ({"interests": "<of the>"}, "can’t read: &lt;of the&gt;"),
-    ({"interests": "<script>alert(1)</script> graph networks"}, "&lt;script&gt;"),
-    ({"topics": "gone"}, "The topic “gone” no longer exists."),
-    (
-        {"interests": "\n".join(f"a{n} {'word' * 50}" for n in range(40))},
-        "Part of your first email",
-    ),
-]
-
-
 def test_unusual_interests_are_answered(client, papers):
-    for sent, said in ANSWERS:
+    too_many = {"interests": "\n".join(f"a{n} {'word' * 50}" for n in range(40))}
+    long = [[{"interests": "x" * 2001}, "under 2000 characters."], [too_many, "Part of your first"]]
+    for sent, said in CASES["answers"] + long:
         text = page(client, **sent)
         assert said in text
         assert "<script>alert" not in text

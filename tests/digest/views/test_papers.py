@@ -14,9 +14,12 @@ from digest.planning import plan
 from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.make import NOW
 from tests.helpers import atom_validator
 from tests.helpers.visits import DAY, ODD, TODAY, feed_of, page_of, search, texts, titles
+
+CASES = cases("paper_links")
 
 pytestmark = pytest.mark.django_db
 
@@ -69,13 +72,7 @@ def test_preprint_page_links_to_its_doi(client):
 
 
 def test_preprint_server_is_named_in_link(client):
-    for identity, url, named in (
-        ("2606.04235", "", "arXiv"),
-        ("2606.04236", "https://www.arxiv.org/abs/2606.04236", "arXiv"),
-        ("2606.04237", "https://example.org/roads", ""),
-        ("biorxiv:10.64898/1", "https://doi.org/10.64898/1", "bioRxiv"),
-        ("title:0a1b", "https://doi.org/10.1000/1", ""),
-    ):
+    for identity, url, named in CASES["servers"]:
         paper = make.paper("Graphs of roads", id=identity, url=url)
         (link, *_) = page_of(client, paper.get_absolute_url()).xpath("//main//a[@class='button']")
         assert link.text_content() == (f"Read at {named}" if named else "Read")
@@ -104,12 +101,7 @@ def test_paper_has_one_canonical_url(client):
 
 
 def test_unknown_paper_links_elsewhere(client):
-    for identity, elsewhere in (
-        ("2601.00001", ["https://arxiv.org/abs/2601.00001"]),
-        ("2601.00001v9", ["https://arxiv.org/abs/2601.00001"]),
-        ("biorxiv:10.1101/2026.01.01.123456", ["https://doi.org/10.1101/2026.01.01.123456"]),
-        *((identity, []) for identity in ("title:0123", "x", "a/b/c", "%3Cb%3E", "é")),
-    ):
+    for identity, elsewhere in CASES["unknown"]:
         page = page_of(client, f"/papers/{identity}/", status=404)
         assert page.xpath("//form[@role='search']")
         ways = page.xpath("//main//a[contains(@href, 'arxiv.org') or contains(@href, 'doi.org')]")
