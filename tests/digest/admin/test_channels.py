@@ -224,5 +224,5 @@ def test_a_channel_of_a_group_follows_no_topics(panel):
     assert "The lab" in text_of(shown)
 
 
-def test_the_panel_says_that_no_real_service_was_tried(panel):
+def test_panel_warns_of_untried_channel_kinds(panel):
     assert "No kind of channel has been tried" in text_of(panel.get(ADD))

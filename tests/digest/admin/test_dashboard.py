@@ -123,7 +123,7 @@ def test_today_shows_live_numbers(panel):
 
 
 @pytest.mark.parametrize(("asked", "columns"), [("90", 90), ("364", 52), ("x", 30)])
-def test_the_period_is_chosen_by_a_link(panel, asked, columns):
+def test_chart_period_is_chosen_by_link(panel, asked, columns):
     tally("feedback", {"more": 1})
     response = panel.get(reverse(INDEX), {"days": asked})
     assert len(figures(response)["Feedback"]) == columns + 1
@@ -155,7 +155,7 @@ def test_uncounted_days_are_gaps(panel):
 
 
 @pytest.mark.parametrize(("measure", "counts", "title", "values"), CASES["drawn"])
-def test_a_plot_draws_the_counts_of_its_measure(measure, counts, title, values):
+def test_plot_draws_counts_of_its_measure(measure, counts, title, values):
     tally(measure, counts)
     drawn = json.loads(plot(title).data)["datasets"]
     assert [one["data"][-1] for one in drawn] == values

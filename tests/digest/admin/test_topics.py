@@ -303,7 +303,7 @@ def test_own_and_merged_topics_are_not_exported():
     assert rows() == before
 
 
-def test_one_bad_topic_refuses_the_file():
+def test_file_with_one_bad_topic_is_refused():
     for topic, reason in BAD.items():
         result = load(f"{REEFS}\n- {topic}\n")
         assert reason in errors_of(result), topic
@@ -318,7 +318,7 @@ BAD = cases("bad_topics") | {
 }
 
 
-def test_an_invalid_file_of_topics_is_recognized():
+def test_invalid_topics_file_is_refused():
     for content, reason in {
         "": "holds no list",
         "slug: a": "holds no list",
@@ -333,7 +333,7 @@ def test_an_invalid_file_of_topics_is_recognized():
             load(content)
 
 
-def test_a_spreadsheet_runs_nothing():
+def test_csv_export_contains_no_formulas():
     make.topic("=HYPERLINK(1)", slug="a")
     assert "=" not in export("a.csv")
     assert "=HYPERLINK" in export("a.json")
@@ -432,7 +432,7 @@ def test_import_failing_at_confirmation_changes_nothing():
     assert not LogEntry.objects.exists()
 
 
-def test_all_or_the_selected_topics_are_exported():
+def test_all_or_selected_topics_are_exported():
     panel = panel_of("view_topic")
     make.subscriber(interests="bread")
     reefs, _ = make.topic("Reefs"), make.topic("Ice")

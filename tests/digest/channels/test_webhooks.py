@@ -61,7 +61,7 @@ def test_only_the_chat_id_is_added_to_a_message(server):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_server_says_how_long_to_wait(server, status):
+def test_retry_after_header_is_respected(server, status):
     server.answers.append((status, {"Retry-After": "120"}, b""))
     assert post(server.secret).retry_after == 120
 
@@ -71,7 +71,7 @@ WAITS += [({"retry_after": wait}, None) for wait in ("9", -1, True, float("nan")
 
 
 @pytest.mark.parametrize(("body", "seconds"), WAITS)
-def test_body_of_429_says_how_long_to_wait(server, body, seconds):
+def test_retry_after_in_body_is_respected(server, body, seconds):
     server.answers.append((429, {}, json.dumps(body).encode()))
     assert post(server.secret).retry_after == seconds
 

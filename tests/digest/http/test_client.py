@@ -249,7 +249,7 @@ def test_endless_body_is_cut_off(ask, server):
     assert server.sent < 30_000_000
 
 
-def test_a_body_may_be_as_large_as_the_cap(ask):
+def test_body_of_maximum_size_is_accepted(ask):
     assert ask("/200", max_bytes=len(BODY)).body == BODY
     with pytest.raises(Refused, match="larger"):
         ask("/200", max_bytes=len(BODY) - 1)

@@ -106,7 +106,7 @@ def test_model_is_downloaded_once_on_request(tmp_path, monkeypatch, real):
 
 
 @pytest.mark.services
-def test_another_model_has_another_identity(tmp_path, real):
+def test_changed_model_has_another_identity(tmp_path, real):
     folder = shutil.copytree(services.semantic_model(), tmp_path / "model")
     with (folder / "tokenizer.json").open("a") as file:
         file.write("\n")
@@ -156,7 +156,7 @@ def test_unsupported_model_is_refused(tmp_path, real, modules, pooling, refused)
 
 
 @pytest.mark.services
-def test_a_folder_without_a_model_is_refused_in_words(tmp_path, real):
+def test_folder_without_model_is_refused(tmp_path, real):
     with pytest.raises(EncoderError, match=r"No such file or directory: .*model\.onnx"):
         Encoder.load(str(tmp_path), tmp_path)
     for name in ("model.onnx", "tokenizer.json"):
@@ -181,7 +181,7 @@ def test_missing_packages_disable_embeddings(settings, monkeypatch, caplog):
         call_command("embed")
 
 
-def test_without_a_setting_nothing_is_loaded(caplog):
+def test_nothing_is_loaded_without_setting(caplog):
     make.paper()
     assert embeddings.vectors_of(["1", "2"]).shape == (2, 0)
     tasks.embed_new_papers()
@@ -196,7 +196,7 @@ def test_without_a_setting_nothing_is_loaded(caplog):
 # ---- Vectors of papers
 
 
-def test_the_newest_papers_of_the_corpus_window_come_first(fake, settings):
+def test_newest_papers_are_embedded_first(fake, settings):
     settings.CORPUS_DAYS = 3
     for ago in (1, 3, 0, 2):
         make.paper(f"{ago} days old", "Corals.", day=NOW.date() - ago * DAY)
@@ -245,7 +245,7 @@ def test_only_one_process_embeds(fake):
     assert embeddings.embed_missing(NOW) == 1
 
 
-def test_a_paper_that_changed_gets_a_new_vector(fake):
+def test_changed_paper_gets_a_new_vector(fake):
     paper = make.paper("Corals", "")
     embeddings.embed_missing(NOW)
     Paper.objects.update(title="Corals, revised", changed_at=NOW + DAY)
@@ -302,7 +302,7 @@ def test_command_embeds_all_and_doctor_counts(fake, capsys):
     assert capsys.readouterr().out == "1 paper embedded.\n"
 
 
-def test_the_command_may_be_interrupted(fake, monkeypatch):
+def test_embed_command_can_be_interrupted(fake, monkeypatch):
     make.paper()
 
     def interrupted(texts):

@@ -114,7 +114,7 @@ def test_similar_papers_share_rare_words(index):
     assert index.place_of("c") not in index.similar(index.place_of("c"), 9)
 
 
-def test_an_index_of_no_papers_is_one():
+def test_empty_index_can_be_searched():
     index = Index(arrays({})[0])
     assert len(index) == 0
     assert index.place_of("a") == -1

@@ -77,7 +77,7 @@ def test_process_notices_index_of_another(monkeypatch):
     assert found("molecule") == [paper.pk]
 
 
-def test_old_files_go_with_their_models():
+def test_old_index_files_are_deleted_with_models():
     make.paper("Graph networks")
     for n in range(5):
         make.paper(f"Paper {n}", now=NOW + n * DAY)

@@ -26,20 +26,20 @@ TITLE = "Steep, Pour and Wait: A Long Survey of Slow Green Tea for Small Kitchen
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES["readings"])
-def test_a_line_is_read_as_its_entries(text, expected):
+def test_line_is_read_as_its_entries(text, expected):
     entries = read(text, Papers())
     assert [[entry.kind, entry.text] for entry in entries] == expected
     assert not any(entry.is_muted for entry in entries)
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES["unwanted"])
-def test_what_is_not_wanted_is_muted(text, expected):
+def test_unwanted_entry_is_muted(text, expected):
     (entry,) = [entry for entry in read(text, Papers()) if entry.is_muted]
     assert [entry.kind, entry.text] == expected
 
 
 @pytest.mark.parametrize("link", CASES["links"])
-def test_links_and_numbers_are_unread_beside_words_too(link):
+def test_links_and_identifiers_are_unread(link):
     unread = Entry("unread", link)
     assert read(link) == [unread]
     assert read(f"green tea ({link}).") == [Entry("words", "green tea"), unread]
@@ -58,12 +58,12 @@ def test_researchers_of_all_fields_are_understood(text, expected):
     [text for text, _ in CASES["readings"] + CASES["unwanted"]]
     + ["words: Lei Li", "words: no tea"],
 )
-def test_a_written_entry_is_read_as_itself(text):
+def test_written_entry_is_read_as_itself(text):
     for entry in read(text, Papers()):
         assert read(written(entry, Papers()), Papers()) == [entry]
 
 
-def test_a_stored_line_is_not_read_again():
+def test_stored_line_is_not_parsed_again():
     before = Entry("", "tea, cups")
     assert read("tea, cups\nlids", stored={"tea, cups": before}) == [before, Entry("words", "lids")]
 
@@ -84,16 +84,16 @@ def test_pasted_paragraph_is_one_line():
     ("text", "lines"),
     CASES["old_lines"],
 )
-def test_entries_of_before_are_read_by_phrases_alone(text, lines):
+def test_legacy_entries_are_split_into_phrases(text, lines):
     assert list(lines_of("", text)) == lines
 
 
-def test_not_before_a_group_mutes_all_of_it():
+def test_not_before_a_group_mutes_the_group():
     found = [(entry.text, entry.is_muted) for entry in read("tea NOT (salt OR milk)")]
     assert found == [("tea", False), ("salt", True), ("milk", True)]
 
 
-def test_lines_with_a_prefix_are_no_paragraph():
+def test_prefixed_lines_are_not_joined():
     titles = [
         "Motility of bacteria in shallow microfluidic channels doi:10.1000/1",
         "Chemotaxis of E. coli under confinement in porous media doi:10.1000/2",

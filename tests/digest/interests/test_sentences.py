@@ -24,22 +24,22 @@ def test_titles_and_abstracts_stay_one_text(text):
 
 
 @pytest.mark.parametrize(("text", "unwanted"), CASES["negative"])
-def test_what_is_not_wanted_is_negative(text, unwanted):
+def test_unwanted_phrase_is_negative(text, unwanted):
     assert [phrase.text for phrase in phrases(text) if phrase.is_negative] == unwanted
 
 
 @pytest.mark.parametrize(("text", "context"), CASES["roles"])
-def test_the_field_of_a_role_is_the_context(text, context):
+def test_field_of_a_role_is_the_context(text, context):
     (phrase,) = phrases(text)
     assert (phrase.text.lower(), phrase.context) == ("taste", context)
 
 
-def test_the_field_is_the_interest_without_any_other():
+def test_field_is_the_interest_without_others():
     assert phrases("I'm a marine biologist.") == [Phrase("marine biology")]
     assert [p.text for p in phrases("postdoc in tea, cups, and lids")] == ["tea", "cups", "lids"]
 
 
-def test_papers_decide_whether_and_joins_two_words():
+def test_and_is_kept_in_phrases_used_by_papers():
     pairs = {("milk", "sugar"), ("soil", "water")}
 
     def read(text):

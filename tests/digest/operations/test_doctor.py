@@ -155,7 +155,7 @@ def test_missing_papers_are_reported_with_the_command_to_run(settings, days):
     assert check_result("papers") == ("wrong", f"{said}`manage.py import_papers FILE`.")
 
 
-def test_files_that_others_can_read_are_reported(data_dir):
+def test_world_readable_files_are_reported(data_dir):
     file = data_dir / "secret-key"
     file.write_text("k")
     file.chmod(0o640)
@@ -166,7 +166,7 @@ def test_files_that_others_can_read_are_reported(data_dir):
     assert check_result("data folder") == ("note", said)
 
 
-def test_a_disk_that_is_nearly_full_is_wrong(monkeypatch):
+def test_nearly_full_disk_is_reported(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 10**9))
     grade, said = check_result("data folder")
     assert grade == "wrong"
@@ -232,7 +232,7 @@ def test_alarms_are_reported_while_no_worker_runs():
 
 
 @pytest.mark.parametrize(("seconds", "grade"), [(4, "ok"), (20, "note"), (-90, "wrong")])
-def test_clocks_that_differ_are_reported(monkeypatch, seconds, grade):
+def test_clock_difference_is_reported(monkeypatch, seconds, grade):
     moment = NOW + seconds * SECOND
     monkeypatch.setattr("subscriptions.delivery.clock.database_now", lambda: moment)
     assert check_result("clocks")[0] == grade

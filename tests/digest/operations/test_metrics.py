@@ -197,7 +197,7 @@ def test_failing_query_costs_only_its_metric(caplog):
 
 
 @pytest.mark.services
-def test_messages_that_wait_in_redis_are_counted(monkeypatch):
+def test_queued_redis_messages_are_counted(monkeypatch):
     services.require("redis")
     app = Celery("here", broker="redis://127.0.0.1:6379/7", set_as_current=False)
     app.conf.broker_transport_options = {"global_keyprefix": f"test-{id(app)}:"}

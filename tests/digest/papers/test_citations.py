@@ -146,7 +146,7 @@ def test_certain_names_are_split():
         assert (person.prelast_names, person.last_names) == (particles.split(), [family])
 
 
-def test_any_other_name_stays_whole():
+def test_uncertain_names_stay_whole():
     names = CASES["whole_names"]
     *people, last = entry(paper(authors=[*names, "Ada Lovelace"])).persons["author"]
     assert not any(person.first_names + person.prelast_names for person in people)
@@ -160,7 +160,7 @@ def test_a_paper_without_authors_has_none():
     assert "AU" not in citations.ris([paper(authors=["\x00", ""])])
 
 
-def test_a_key_is_surname_year_and_first_word():
+def test_key_is_surname_year_and_first_word():
     for author, title, key in [
         *CASES["keys"],
         ("Ada Lovelace", "x" * 1000, f"lovelace2026{'x' * 48}"),
@@ -168,7 +168,7 @@ def test_a_key_is_surname_year_and_first_word():
         assert list(entries(paper(title, authors=[author] if author else []))) == [key]
 
 
-def test_keys_are_unique_and_another_paper_changes_none():
+def test_keys_are_unique_and_stable():
     alike = [paper(identity=f"2606.0000{number}") for number in range(3)]
     keys = [*["lovelace2026graphs", "lovelace2026graphs-260600001", "lovelace2026graphs-260600002"]]
     for count in range(4):
@@ -177,7 +177,7 @@ def test_keys_are_unique_and_another_paper_changes_none():
     assert len(entries(*odd)) == 4
 
 
-def test_a_doi_is_one_or_left_out():
+def test_only_valid_doi_is_exported():
     for url, doi in CASES["dois"]:
         assert entry(paper(doi=url)).fields.get("doi") == doi
         assert records(paper(doi=url))[0].get("doi") == doi
@@ -191,7 +191,7 @@ def test_url_is_percent_encoded_where_needed():
 # ---- RIS
 
 
-def test_a_preprint_is_a_record_of_its_own_kind():
+def test_preprint_is_an_unpublished_ris_record():
     one = paper(abstract="On roads.", authors=["Ada Lovelace", "ATLAS Collaboration"])
     sample = citations.ris([paper(is_sample=True, abstract="A summary.")])
     assert not {"DA", "AB"} & {line[:2] for line in sample.splitlines()}  # They are not its own.

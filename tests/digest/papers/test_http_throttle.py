@@ -29,14 +29,14 @@ def test_turn_of_dead_worker_expires():
         assert str(Turn.objects.get().holder) != "11111111-1111-1111-1111-111111111111"
 
 
-def test_a_request_that_breaks_gives_its_turn_back():
+def test_failed_request_releases_its_turn():
     gate = DatabaseGate("arxiv", 0, time.sleep)
     with pytest.raises(OSError, match="cut"), gate.turn():
         raise OSError("cut")
     assert Turn.objects.get().holder is None
 
 
-def test_an_answer_is_kept_as_it_came():
+def test_cached_response_is_returned_unchanged():
     cache = DatabaseCache()
     assert cache.get("https://example.org/a") is None
     for body in (b"\x00\xff first", b"second"):

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 # ---- Which paper is meant
 
 
-def test_a_paper_is_found_by_what_people_paste():
+def test_paper_is_found_by_any_pasted_form():
     title = "Roads of Schrödinger’s graphs: a survey"
     paper = make.paper(title, id="2506.04235")
     make.paper("Roads of others", id="2506.04236")
@@ -49,7 +49,7 @@ def test_ids_of_each_kind_are_found():
         assert {identifiers.find_paper(one).pk for one in asked.split()} == {identity}
 
 
-def test_what_names_no_paper_finds_none(client):
+def test_unknown_reference_finds_no_paper(client):
     make.paper("Roads of graphs", id="2506.04235")
     subscriber = make.subscriber()
     assert identifiers.find_paper("") is identifiers.find_paper("  ") is None
@@ -90,7 +90,7 @@ def test_titles_with_a_long_common_beginning_are_distinguished():
     assert identifiers.find_paper(f"{begins}: part three") is None
 
 
-def test_the_longest_title_has_room_in_the_index():
+def test_longest_title_fits_the_index():
     """PostgreSQL refuses a row that takes more than 2,700 bytes there, compressed."""
     signs = range(0x20000, 0x2A6DF)  # Of four bytes each.
     title = "".join(map(chr, random.Random(1).sample(signs, MAX_TITLE)))
@@ -110,7 +110,7 @@ HOSTILE = [
 ]
 
 
-def test_hostile_questions_are_answered_and_write_nothing(client):
+def test_hostile_queries_are_answered_and_write_nothing(client):
     background_papers(2)
     someone = make.subscriber(interests="graph networks")
     model_store.fit(NOW)
@@ -126,7 +126,7 @@ def test_hostile_questions_are_answered_and_write_nothing(client):
     assert everything() == before
 
 
-def test_questions_in_bytes_that_are_no_text_are_answered(client):
+def test_undecodable_queries_are_answered(client):
     url = reverse("why", args=[token_of(make.subscriber())])
     for raw in ("%00", "2506.04235%00"):
         assert client.get(f"{url}?paper={raw}").status_code == 400

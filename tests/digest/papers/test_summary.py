@@ -18,7 +18,7 @@ BACKGROUND = "Reefs are essential for the sea. However, corals bleach in recent 
 WE = "We present graph networks that tell which corals bleach."
 
 
-def test_a_text_is_parted_where_a_sentence_ends():
+def test_text_is_split_at_sentence_ends():
     for said in [
         "As Smith et al. (2020) say, e.g. in Fig. 2 and Eqs. 3, or i.e. there.|It rises 3.5 times.",
         "J. Smith of the U.S. Army has v2.0.|Good vs. Bad of type A.|We show it.|Of genus g.|In K.",
@@ -55,7 +55,7 @@ def test_summary_quotes_the_contribution():
 
 
 @pytest.mark.parametrize("sentence", CASES["hanging"])
-def test_no_sentence_hangs_on_one_before_it(sentence):
+def test_summary_needs_no_preceding_sentence(sentence):
     assert best_sentence("Corals", f"{sentence} Reefs were mapped.") == "Reefs were mapped."
 
 

@@ -159,7 +159,7 @@ def test_nothing_is_looked_up_for_inactive_subscribers(server):
     assert not server.asked
 
 
-def test_nothing_is_looked_up_where_that_is_switched_off(server, settings, client):
+def test_nothing_is_looked_up_when_disabled(server, settings, client):
     settings.LOOK_UPS = False
     adding("2001.00001")
     read(server)
@@ -203,7 +203,7 @@ def test_entry_removed_during_look_up_leaves_nothing(server):
     assert not AddedPaper.objects.exists()
 
 
-def test_what_was_looked_up_is_exported_and_erased(server):
+def test_looked_up_papers_are_exported_and_erased(server):
     server.arxiv["2001.00001"] = ROADS, "Asphalt."
     someone = adding("2001.00001")
     read(server)
@@ -221,7 +221,7 @@ def test_rows_without_topic_are_purged(server):
     assert not AddedPaper.objects.exists()
 
 
-def test_muted_papers_hide_those_like_them(papers):
+def test_muted_papers_hide_similar_ones(papers):
     soup = "Farmers salt soup in pots of clay, and taste it at home before dinner with guests."
     make.paper("Soup of asphalt farmers", soup)
     index_store.renew(NOW)
@@ -244,7 +244,7 @@ def test_feedback_and_reset_leave_added_papers_alone(server, papers, client):
     assert Pick.objects.filter(digest__subscriber=someone, basis="added").exists()
 
 
-def test_subscribers_with_one_paper_have_each_its_text(server):
+def test_same_added_paper_serves_several_subscribers(server):
     server.arxiv["2001.00001"] = ROADS, "Asphalt."
     first = adding("2001.00001")
     read(server)

@@ -86,7 +86,7 @@ def test_changes_and_deletions_are_synchronized(someone, server):
     assert ReaderModel.objects.get().said == said  # Nothing is learned anew.
 
 
-def test_missing_abstracts_come_from_papers_here(subscriber, server):
+def test_missing_abstracts_come_from_stored_papers(subscriber, server):
     make.paper("On noodles", "They are long.", id="2401.01234")
     server.add(1, title="Noodles", abstractNote="", DOI="10.48550/arXiv.2401.01234")
     server.add(2, title="On noodles", abstractNote="")

@@ -107,7 +107,7 @@ def test_trend_rank_is_shown_without_topics(client):
     assert explained(client, cold, interests="").startswith("Not a match.")
 
 
-def test_feedback_changes_the_answer(client):
+def test_feedback_changes_the_explanation(client):
     seasons = ("spring", "summer", "autumn")
     old = [
         make.paper(

@@ -253,7 +253,7 @@ def begin(settings, monkeypatch, clock):
 @pytest.mark.parametrize(
     "seed", [1, 2, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(3, 60))]
 )
-def test_whatever_happens_the_invariants_hold(seed, begin):
+def test_invariants_hold_through_random_events(seed, begin):
     life = begin(seed)
     for _ in range(60):
         life.go_on()

@@ -140,7 +140,7 @@ def test_near_misses_are_shown_where_nothing_matches():
     assert preview.preview_digests(following("graph networks"), NOW).near == []
 
 
-def test_no_model_is_fitted_for_a_page():
+def test_preview_fits_no_model():
     make.paper("Graph networks")
     with pytest.raises(model_store.NotFitted):
         preview.preview_digests(following("graph"), NOW)
@@ -152,7 +152,7 @@ def test_no_model_is_fitted_for_a_page():
         preview.preview_digests(following("graph"), NOW)
 
 
-def test_a_paper_that_comes_in_is_seen_at_once():
+def test_new_paper_is_seen_at_once():
     world(days=2)
     assert len(preview.preview_digests(following("soup"), NOW).first.picks) == 0
     make.paper("On graph soup", "A quantum soup.", now=NOW + DAY, day=TODAY)
@@ -254,7 +254,7 @@ def test_mute_wins_over_follow():
     assert Topic.objects.count() == 1
 
 
-def test_only_so_many_words_are_looked_at():
+def test_profile_is_truncated_by_word_count():
     few, is_cut = preview.bounded(Profile((Interest("a", "graph networks"),)))
     assert (len(few.follows), is_cut) == (1, False)
     many = tuple(Interest(f"{n}", ", ".join(f"word{n}x{m}" for m in range(40))) for n in range(50))

@@ -208,7 +208,7 @@ def test_first_observation_is_no_take_off():
     assert digest_of(someone) == []
 
 
-def test_the_digest_stays_within_its_size():
+def test_second_chance_stays_within_digest_size():
     older("Graph networks of roads", TOOK_OFF)
     for number in range(4):
         make.paper(f"Graph networks {number}")

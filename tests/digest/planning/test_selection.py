@@ -68,7 +68,7 @@ def test_imported_archive_makes_no_paper_new(subscriber, settings):
 
 
 @pytest.mark.parametrize("state", ["failed", "missed"])
-def test_days_that_failed_lose_no_paper(subscriber, state):
+def test_failed_days_lose_no_paper(subscriber, state):
     late = stored("Graph networks of roads", NOW + HOUR, TODAY - 9 * DAY)
     for days in (1, 2, 3):
         plan.plan(NOW + days * DAY)
@@ -80,7 +80,7 @@ def test_days_that_failed_lose_no_paper(subscriber, state):
 
 
 @pytest.mark.slow
-def test_a_week_brings_no_filler_and_no_paper_twice(subscriber, outbox):
+def test_week_of_digests_repeats_no_paper(subscriber, outbox):
     announced = {1: 4, 2: 12, 5: 3}
     for days in range(1, 8):
         now = NOW + days * DAY
@@ -130,7 +130,7 @@ def test_missed_papers_and_near_misses_follow_new(groups, outbox, client):
     assert [page.index(said) for said in order] == sorted(page.index(said) for said in order)
 
 
-def test_without_anything_new_nothing_is_sent(groups):
+def test_nothing_is_sent_without_new_papers(groups):
     Paper.objects.filter(title="Graph networks of roads").delete()
     plan.plan(LATER)
     assert Letter.objects.get(day=LATER.date()).reason == "nothing to say"
@@ -149,7 +149,7 @@ def test_near_misses_come_only_on_request(groups, client):
     assert client.post(address, {"near": "perhaps"}).status_code == 400
 
 
-def test_a_pick_of_the_version_before_is_new(subscriber):
+def test_legacy_pick_without_group_is_new(subscriber):
     Pick.objects.update(group="")
     pick = Pick.objects.first()
     ((heading, _),) = wording.sections([pick])
@@ -197,7 +197,7 @@ def test_trending_papers_come_without_topics():
     assert reason_of(digest.picks.first()) == "Trending: 90 upvotes"
 
 
-def test_an_older_paper_needs_more_upvotes_to_trend():
+def test_older_paper_needs_more_upvotes_to_trend():
     make.paper("Of last week", upvotes=20, day=TODAY - 6 * DAY)
     make.paper("Of today", upvotes=12)
     make.subscriber()

@@ -55,7 +55,7 @@ def test_large_corpus_is_sampled_evenly(monkeypatch):
     assert set(np.diff(fitted.days_)) <= {1, 2, 3}
 
 
-def test_the_background_is_what_is_older_or_everything():
+def test_background_is_older_papers_or_everything():
     dated = TfidfModel().fit(["bread oven"] * 19, [*[1] * 10, *[5] * 9])
     assert len(dated.background(5)) == 10
     assert len(dated.background(1)) == len(dated.background()) == 19

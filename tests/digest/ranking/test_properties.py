@@ -93,7 +93,7 @@ def test_block_size_does_not_change_digests(monkeypatch):
 
 @settings(max_examples=60)
 @given(drawn=subscribers())
-def test_a_digest_keeps_the_invariants(drawn):
+def test_any_digest_keeps_the_invariants(drawn):
     profile, seen, since = drawn
     (choices,) = chosen([drawn])
     listed = [number for one in choices for number in (one.paper, *one.relatives)]

@@ -92,7 +92,7 @@ def test_fillers_of_abstracts_are_not_learned():
     assert not {"rough", "obtain"} & set(learned.terms)
 
 
-def test_the_heaviest_terms_are_kept_and_no_more():
+def test_only_heaviest_terms_are_kept():
     texts = [f"{words(10 * n, 40)}\n{words(10 * n, 40)}" for n in range(60)] * 2
     learned = learn(TfidfModel().fit(texts), texts)
     assert len(learned.terms) == len(learned.weights) == MAX_TERMS

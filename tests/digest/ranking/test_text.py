@@ -24,12 +24,12 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize(("one", "other"), SPELLINGS)
-def test_two_ways_to_write_it_are_the_same_terms(one, other):
+def test_spelling_variants_have_the_same_terms(one, other):
     assert text.terms(one) == text.terms(other) != []
 
 
 @pytest.mark.parametrize(("said", "terms"), CASES["terms"])
-def test_these_are_the_terms(said, terms):
+def test_text_is_split_into_terms(said, terms):
     assert text.terms(said) == terms
 
 
@@ -47,7 +47,7 @@ SUBJECTS = ["system", "computer", "fire", "bill", "state", "art", "mill", "use",
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_what_can_be_a_subject_is_no_stop_word(subject):
+def test_possible_subjects_are_no_stop_words(subject):
     assert text.terms(subject)
 
 

@@ -140,7 +140,7 @@ def test_score_does_not_depend_on_other_papers():
     assert beside[30].score == pytest.approx(alone.score, abs=1e-4)
 
 
-def test_the_cut_is_a_setting():
+def test_cut_is_configurable():
     new = [of_subject("baking", 10_000 + n) for n in range(30)]
     subscriber, every = (
         follow("bread oven", size=30),

@@ -108,7 +108,7 @@ def test_one_bad_item_is_one_bad_record():
     assert parsed.items == 3
 
 
-def test_bytes_that_are_no_utf8_cost_one_record():
+def test_invalid_utf8_costs_one_record():
     good, bad = paper(), paper(id="2606.00002", title="Caf@")
     body = feed(good, bad).replace(b"Caf@", b"Caf\xe9")
     parsed = rss.parse(body, "cs")
@@ -116,7 +116,7 @@ def test_bytes_that_are_no_utf8_cost_one_record():
     assert parsed.bad == ["2606.00002v1: its text is not UTF-8"]
 
 
-def test_a_feed_that_reports_an_error_is_no_feed():
+def test_feed_reporting_an_error_is_refused():
     body = rss_channel("cs", DAY, []).replace("<title>cs updates", "<title>Feed error for query: x")
     with pytest.raises(MalformedFeed, match="arXiv answers"):
         rss.parse(body.encode(), "cs")

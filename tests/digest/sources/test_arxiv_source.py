@@ -60,7 +60,7 @@ def test_day_has_papers_and_receipts(server, run):
     assert batches[-1].cursor == ""
 
 
-def test_every_archive_is_read_where_none_is_named(server, run):
+def test_all_archives_are_read_by_default(server, run):
     source = ArXiv(**server.addresses)
     batches = list(source.harvest(run.web, today=WEDNESDAY, since=None, cursor=""))
     asked = server.paths("/rss/")
@@ -69,7 +69,7 @@ def test_every_archive_is_read_where_none_is_named(server, run):
     assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
 
 
-def test_since_a_day_the_list_alone_is_read(server, run):
+def test_backfill_reads_only_the_list(server, run):
     batches = run(since=TUESDAY)
     assert not server.paths("/rss")
     found = days_of(batches)

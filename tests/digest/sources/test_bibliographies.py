@@ -132,7 +132,7 @@ def test_other_formats_are_refused_by_name(name, text):
     assert str(refused.value) == name
 
 
-def test_titles_that_look_like_other_formats_are_titles():
+def test_titles_resembling_other_formats_are_read():
     titles = CASES["titles"]
     for text in titles:
         assert bibliographies.read(text).records

@@ -81,7 +81,7 @@ def test_repeated_page_ends_the_list(server, run):
     assert "repeats" in batch.note
 
 
-def test_a_list_without_an_end_is_stopped(server, run):
+def test_endless_list_is_stopped(server, run):
     server.page, most = 1, MAX_PAGES[type(server)]
     fill(server, most + 20)
     (batch,) = run(since=TODAY)

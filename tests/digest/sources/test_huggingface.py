@@ -94,7 +94,7 @@ def test_huge_number_is_one_bad_record():
     assert (batch.bad, len(batch.records)) == (["2606.00001: upvotes is no count"], 1)
 
 
-def test_a_list_of_too_many_rows_is_refused(run):
+def test_too_many_rows_are_refused(run):
     run.server.answers.append((200, {}, b"[" + b"0," * 5_000 + b"0]"))
     assert "5001 rows at once" in str(run.cut_off(since=TODAY)[1])
 

@@ -16,7 +16,7 @@ CASES = cases("latex")
 # ---- LaTeX
 
 
-def test_latex_is_written_as_in_an_email():
+def test_latex_becomes_readable_text():
     for latex, said in pairs("latex"):
         assert readable(latex) == said
 
@@ -34,7 +34,7 @@ def test_unbalanced_dollar_swallows_no_sentence():
 # ---- Typewriters and markup
 
 
-def test_a_typewriters_signs_become_a_printers():
+def test_typewriter_signs_become_typographic():
     for typed, said in [*pairs("typewriter"), ("a\u200bb\u202ec\x00d\ufdd1e", "a b c d e")]:
         assert readable(typed) == said
 
@@ -66,7 +66,7 @@ def test_any_text_becomes_one_stable_line(text):
     short.encode("utf-8")
 
 
-def test_markup_within_markup_without_end_is_left_out():
+def test_nested_entities_are_removed():
     line = readable("&" + "amp;" * 10 + "lt;i and more")
     assert readable(line) == line
     assert line.endswith("lt;i and more")
@@ -78,7 +78,7 @@ WORDS = st.from_regex(r"\A[A-Za-zÀ-ÖØ-öø-ÿ0-9]{1,9}([-'’/][A-Za-z]{1,5}|
 
 @pytest.mark.slow
 @given(st.lists(WORDS, min_size=1, max_size=20), st.sampled_from([" ", "  ", "\n", " \t"]))
-def test_prose_without_latex_is_left_alone(words, space):
+def test_prose_without_latex_is_unchanged(words, space):
     assert readable(space.join(words)) == " ".join(words)
 
 
@@ -102,7 +102,7 @@ def seconds_for(text):
     return time.process_time() - begun
 
 
-def test_latex_beyond_all_measure_loses_its_marks():
+def test_excessive_latex_is_stripped():
     assert readable(r"\emph{x}" * 400) == "emphx" * 400
 
 
@@ -118,23 +118,23 @@ def test_named_symbols_become_characters():
         assert read(written) == said
 
 
-def test_marks_of_the_typesetter_are_not_read():
+def test_typesetting_marks_are_removed():
     for written, said in pairs("jats_marks"):
         assert read(written) == said
 
 
-def test_a_heading_is_parted_from_its_sentence():
+def test_heading_is_separated_from_its_sentence():
     for written, said in CASES["split"]:
         assert read(written) == said
     for text in CASES["unchanged"]:
         assert read(text) == text
 
 
-def test_formulas_are_left_to_who_reads_latex():
+def test_formulas_are_left_to_latex_reader():
     assert jats_text.spelt("$x_{o} = y^{mu}$ of {mu}") == "$x_{o} = y^{mu}$ of μ"
 
 
-def test_no_text_takes_long():
+def test_abstracts_are_read_in_linear_time():
     marks = ["O_FIG", "O_FIGC_FIG", "{", "[", "{a", "Results", ":", "C_ST", "abstract "]
     for piece in (*marks, "\n", " "):
         start = time.perf_counter()

@@ -50,7 +50,7 @@ def test_each_kind_of_reference_is_looked_up(full, reference, expected):
 
 
 @pytest.mark.parametrize("reference", [*REFERENCES, "doi:10.1000/2"])
-def test_what_no_service_has_is_none(server, reference):
+def test_unknown_reference_is_none(server, reference):
     assert server.look_ups().find(reference) is None
 
 

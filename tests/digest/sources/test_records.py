@@ -14,12 +14,12 @@ from tests.factories.cases import as_json, cases
 CASES = cases("records")
 
 
-def test_an_id_is_kept_without_its_version():
+def test_id_is_stored_without_version():
     for kept, written in CASES["ids"].items():
         assert {canonical_id(one) for one in written.split()} == {kept}
 
 
-def test_what_is_no_id_is_refused():
+def test_invalid_id_is_refused():
     for text in [
         *["", "x", "2506", "../etc", "a b", "<script>", "a:b c", "é:1"],
         # In an address, browsers take these for the way to another page.
@@ -31,7 +31,7 @@ def test_what_is_no_id_is_refused():
             canonical_id(text)
 
 
-def test_tags_go_in_pairs_wherever_lines_end():
+def test_paired_tags_are_removed_across_lines():
     for marked, said in (
         ("<p>One <b>bold <b>twice</b></b> word</p>", "One bold twice word"),
         ("<jats:p>Not a<b>c but H<sub>2</sub>O", "<jats:p>Not a<b>c but H2O"),
@@ -54,7 +54,7 @@ def test_plain_text_takes_linear_time(bomb):
     assert time.thread_time() - begun < 1  # Hundredths of a second; many seconds in the square.
 
 
-def test_what_nobody_can_see_is_no_text():
+def test_invisible_characters_are_no_text():
     for unseen in ["\u2063", "\xad\u200e", "\u3164 \u2800", "\u200d\ufe0f", "\ue000"]:
         assert plain(unseen, 100) == ""
         for seen in ("∀", "\u2026", "\u221e"):

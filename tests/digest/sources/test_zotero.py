@@ -101,7 +101,7 @@ def test_key_is_sent_in_header_without_caching(server):
     ("data", "identity"),
     CASES["items"],
 )
-def test_an_item_becomes_a_record(server, data, identity):
+def test_item_becomes_a_record(server, data, identity):
     server.add(1, **data)
     ((key, at, record),) = read(server).papers
     assert (key, at) == ("KEY00001", datetime(2026, 5, 1, 0, 1, tzinfo=UTC))

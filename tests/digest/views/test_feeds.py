@@ -58,7 +58,7 @@ def test_feed_id_is_unique_and_opens_nothing(client, subscriber):
     assert tokens.token("feed", subscriber.public_id) not in ids[0]
 
 
-def test_a_feed_ends_when_its_subscriber_is_erased(client, subscriber):
+def test_feed_ends_when_subscriber_is_erased(client, subscriber):
     path = feed_path(subscriber)
     signup.unsubscribe(subscriber.public_id, source=signup.ConsentSource("test"), now=NOW)
     assert client.get(path).status_code == 200

@@ -53,7 +53,7 @@ def test_stale_page_is_served_during_rendering(client, kept, monkeypatch):
     assert seen == [first]
 
 
-def test_pages_that_differ_are_kept_apart(client, kept):
+def test_different_pages_are_cached_separately(client, kept):
     make.paper("Graphs of roads")
     index_store.renew(NOW)
     assert titles(search(client, "graphs"))

@@ -38,7 +38,7 @@ def test_preview_shows_difference_and_writes_nothing(client, subscriber):
     assert "0 added, 2 removed." in client.post(address(subscriber), sent).text
 
 
-def test_a_script_gets_the_difference_alone(client, subscriber):
+def test_script_gets_only_the_difference(client, subscriber):
     sent = {"action": "preview", "interests": "graph networks\nprotein folding"}
     part = client.post(address(subscriber) + "?part", sent).content.decode()
     assert "3 added, 0 removed." in part

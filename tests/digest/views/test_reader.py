@@ -22,7 +22,7 @@ from tests.helpers.pages import text_of, web_copy_of
 pytestmark = pytest.mark.django_db
 
 
-def test_the_topics_page_counts_who_follows(client):
+def test_topics_page_counts_followers(client):
     topic = make.topic("Bread")
     for fields in ({"topics": [topic]}, {"topics": [topic]}, {"muted": [topic]}):
         make.subscriber(**fields)

@@ -118,7 +118,7 @@ def test_empty_reading_list_explains_saving(client):
         assert (response.status_code, response.content) == (200, b"")
 
 
-def test_a_title_that_is_markup_is_shown_as_text(client):
+def test_markup_in_titles_is_escaped(client):
     subscriber = make.subscriber()
     hostile = make.paper("</li><script>alert(1)</script>")
     save(subscriber, hostile)

@@ -142,7 +142,7 @@ def test_category_search_redirects_to_its_topic(client):
     assert client.get("/search/", {"q": "graphs in cs.CL"}).status_code == 200
 
 
-def test_a_search_has_pages_and_another_order(client):
+def test_search_is_paginated_and_sortable(client):
     for n in range(20):
         make.paper(f"Graphs {n}", "Graphs. " * (n % 5), day=TODAY - n * DAY)
     index_store.renew(NOW)
@@ -196,7 +196,7 @@ def test_newest_titles_are_searched_without_index(client, monkeypatch):
     assert not search(client, "%").xpath("//ol")
 
 
-def test_a_paper_that_was_deleted_since_is_not_shown(client):
+def test_deleted_paper_is_not_shown(client):
     make.paper("Graphs of roads")
     index_store.renew(NOW)
     Paper.objects.all().delete()

@@ -13,7 +13,7 @@ from tests.helpers.visits import DAY, TODAY, page_of
 pytestmark = pytest.mark.django_db
 
 
-def test_the_sitemap_leads_to_every_paper_topic_and_day(client, settings):
+def test_sitemap_lists_papers_topics_and_days(client, settings):
     settings.SITE_URL = "https://papers.example.org"
     make.topic("Graph networks")
     make.topic("Not offered", is_offered=False)
