@@ -19,6 +19,7 @@ from subscriptions.mail import plaintext
 from subscriptions.models import Letter, Topic
 from subscriptions.security import tokens
 from tests.factories import make
+from tests.factories.cases import cases
 from tests.factories.letter_data import material_of, mime_of
 from tests.factories.make import NOW
 
@@ -81,19 +82,7 @@ def shown(message):
 
 
 def test_both_parts_list_papers_with_reasons(digest):
-    paper = make.paper(
-        "Graphs that forget",
-        "We let graphs forget.",
-        authors=["Ada Example", "Bo Example"],
-        categories=["cs.LG", "68T05"],
-        upvotes=12,
-        comments="Accepted at NeurIPS 2026",
-        hugging_face={
-            "summary": "Their words.",
-            "organization": "Bread & Co",
-            "project_page": "https://example.org/a?b&c",
-        },
-    )
+    paper = make.paper(**cases("papers")["accepted"])
     letter = digest(paper)
     for said in (
         "1. Graphs that forget",

@@ -16,16 +16,13 @@ CASES = cases("summaries")
 
 BACKGROUND = "Reefs are essential for the sea. However, corals bleach in recent years."
 WE = "We present graph networks that tell which corals bleach."
+#: What the abstracts of the table are made of.
+PARTS = {"background": BACKGROUND, "contribution": WE}
+PARTS |= {"continued": f"w{WE[1:]}", "stem": WE.removesuffix(".")}
 
 
 def test_text_is_split_at_sentence_ends():
-    for said in [
-        "As Smith et al. (2020) say, e.g. in Fig. 2 and Eqs. 3, or i.e. there.|It rises 3.5 times.",
-        "J. Smith of the U.S. Army has v2.0.|Good vs. Bad of type A.|We show it.|Of genus g.|In K.",
-        "“So it is.” |Really?|Yes!|1: 2. 3",
-        "图一。|我们。",
-        "We present scX.|scX is a method. of no kind",
-    ]:
+    for said in CASES["texts"]:
         pieces = said.split("|")
         assert [one.strip() for one in sentences(" ".join(pieces))] == [
             one.strip() for one in pieces
@@ -33,24 +30,8 @@ def test_text_is_split_at_sentence_ends():
 
 
 def test_summary_quotes_the_contribution():
-    for abstract, said in [
-        (f"{BACKGROUND} {WE} Extensive experiments show its effectiveness.", WE),
-        (f"{BACKGROUND} To address this, {WE[0].lower()}{WE[1:]}", WE),
-        (f"Background: {BACKGROUND} Methods: {WE}", WE),
-        (
-            f"{BACKGROUND} Bleaching is studied on forty reefs.",
-            "Bleaching is studied on forty reefs.",
-        ),
-        ("CoralNet is a network.", "CoralNet is a network."),
-        # Too long: what stands before a clause that it does without.
-        (f"{BACKGROUND} {WE[:-1]}, which {'and so on ' * 10}.", WE),
-        (f"{BACKGROUND} Since {'it is so ' * 10}, {WE[0].lower()}{WE[1:]}", WE),
-        # No clause may go: another sentence is quoted, or none.
-        (f"{WE[:-1]} {'and so on ' * 10}. Corals are tested.", "Corals are tested."),
-        (f"{WE[:-1]} {'and so on ' * 10}.", ""),
-        ("We show that for each n, which is so, " + "it is so " * 10, ""),
-        ("", ""),
-    ]:
+    for abstract, said in CASES["abstracts"]:
+        abstract, said = (text.format(**PARTS) for text in (abstract, said))
         assert best_sentence("CoralNet: bleaching", abstract) == said
 
 

@@ -29,17 +29,7 @@ pytestmark = pytest.mark.django_db
 
 def test_paper_page_shows_all_metadata(client):
     make.topic("cs.LG", slug="arxiv-cs-lg", categories=["cs.LG"], query="")
-    known = {"authors": ["Ada Example", "Bo Example"], "categories": ["cs.LG", "I.2.6"]}
-    known |= {"affiliations": ["Road Lab", "School of Roads", "Tar Works", "Bridge Office"]}
-    known |= {"journal_ref": "Journal of Roads 7", "doi": "10.1000/x?y", "version": 2}
-    known |= {"github": "https://github.com/example/roads", "upvotes": 1234}
-    known |= {"comments": "12 pages. Accepted at NeurIPS 2026", "id": "2606.04235"}
-    known["hugging_face"] = {"summary": "Roads <b>are</b> graphs.", "keywords": ["roads", "graphs"]}
-    known["hugging_face"] |= {
-        "organization": "Road Lab",
-        "project_page": "https://example.org/roads",
-    }
-    paper = make.paper("Graph networks of roads", "How roads are graphs.", **known)
+    paper = make.paper(**cases("papers")["with_all_fields"])
     PaperEvent.objects.create(paper=paper, kind="revised", note="version 2", at=NOW)
     PaperEvent.objects.create(paper=paper, kind="code", note=paper.github, at=NOW)
     page = page_of(client, "/papers/2606.04235/")
