@@ -5,15 +5,15 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from subprocess import PIPE, STDOUT
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection
 
 from digest.operations import health, upgrade
 from subscriptions.models import Letter, Topic
+from tests.subscriptions.delivery.worker.held_locks import another_session
 
 
 @pytest.fixture
@@ -58,21 +58,6 @@ def test_upgrade_refuses_transaction_pooler(db, monkeypatch):
         call_command("upgrade")
 
 
-@contextmanager
-def another(*statements):
-    """Run statements in a transaction of another connection, open until the block ends."""
-    other = connections.create_connection("default")
-    other.inc_thread_sharing()
-    try:
-        other.set_autocommit(False)
-        with other.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            yield cursor
-    finally:
-        other.close()
-
-
 def test_locked_table_is_retried_without_blocking_readers(postgresql, monkeypatch):
     """Whoever reads the table meanwhile stands behind the change in the queue."""
     said, waited = [], []
@@ -82,8 +67,8 @@ def test_locked_table_is_retried_without_blocking_readers(postgresql, monkeypatc
             cursor.execute("ALTER TABLE subscriptions_letter ADD COLUMN later integer NULL")
 
     monkeypatch.setattr(upgrade, "call_command", change)
-    in_use = another("LOCK TABLE subscriptions_letter IN ROW EXCLUSIVE MODE")
-    in_use.__enter__()
+    writer = another_session()
+    writer.execute("LOCK TABLE subscriptions_letter IN ROW EXCLUSIVE MODE")
 
     def read():
         began = time.monotonic()
@@ -94,7 +79,7 @@ def test_locked_table_is_retried_without_blocking_readers(postgresql, monkeypatc
     def tell(text):
         said.append(text)
         if len(said) == 2:
-            in_use.__exit__(None, None, None)
+            writer.close()
 
     changing = threading.Thread(target=upgrade.migrate, args=(tell,))
     changing.start()
@@ -111,12 +96,12 @@ def test_locked_table_is_retried_without_blocking_readers(postgresql, monkeypatc
 
 def test_concurrent_upgrades_are_serialized(postgresql, monkeypatch):
     said = []
-    first = another(f"SELECT pg_advisory_lock({upgrade.NUMBER})")
-    first.__enter__()
+    first = another_session()
+    first.execute("SELECT pg_advisory_lock(%s)", [upgrade.NUMBER])
 
     def tell(text):
         said.append(text)
-        first.__exit__(None, None, None)
+        first.close()
 
     monkeypatch.setattr(upgrade, "call_command", lambda *args, **options: said.append("done"))
     upgrade.migrate(tell)
