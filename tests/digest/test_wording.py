@@ -13,21 +13,21 @@ CASES = cases("wording")
 
 
 def test_paper_origin_is_named():
-    for identity, url, said in CASES["origins"]:
-        assert wording.origin(Paper(id=identity, url=url)) == said
+    for identity, url, origin in CASES["origins"]:
+        assert wording.origin(Paper(id=identity, url=url)) == origin
 
 
 def test_venue_is_named_only_when_accepted():
     """In the table, the venue is in braces."""
     for comments in CASES["accepted"] + CASES["in_doubt"]:
         venue = comments.partition("{")[2].partition("}")[0]
-        said = venues.venue(Paper(comments=comments.replace("{", "").replace("}", "")))
-        assert said == (f"accepted at {venue}" if venue else ""), comments
+        phrase = venues.venue(Paper(comments=comments.replace("{", "").replace("}", "")))
+        assert phrase == (f"accepted at {venue}" if venue else ""), comments
 
 
 def test_preheader_shows_overview_and_next_titles():
-    for titles, said in [(["A"], "1 pick · We graph."), (["A", "B", "C"], "3 picks · B · C")]:
-        assert compose.lines_of(material_of(titles))["preheader"] == said
+    for titles, preheader in [(["A"], "1 pick · We graph."), (["A", "B", "C"], "3 picks · B · C")]:
+        assert compose.lines_of(material_of(titles))["preheader"] == preheader
 
 
 def test_unsorted_digest_has_no_sections():
@@ -43,7 +43,7 @@ def test_unsorted_digest_has_no_sections():
 
 
 def test_footer_has_local_confirmation_date():
-    for language, zone, said in (
+    for language, zone, sentence in (
         ("en", "Asia/Tokyo", "confirmed this address on 2 June 2026"),
         ("de", "America/New_York", "am 1. Juni 2026"),
     ):
@@ -51,11 +51,11 @@ def test_footer_has_local_confirmation_date():
         subscriber = material.subscriber
         subscriber.language, subscriber.timezone = language, zone
         subscriber.confirmed_at = datetime(2026, 6, 1, 23, tzinfo=UTC)
-        assert said in " ".join(compose.render(material).text.split())
+        assert sentence in " ".join(compose.render(material).text.split())
 
 
 def test_empty_digest_names_what_was_searched():
-    for topics, said in [([], "already received"), (["Graphs"], "none match your")]:
+    for topics, phrase in [([], "already received"), (["Graphs"], "none match your")]:
         material = material_of([])
         material.digest.considered, material.topics = 5, topics
-        assert said in compose.lines_of(material)["quiet"]
+        assert phrase in compose.lines_of(material)["quiet"]

@@ -83,8 +83,8 @@ def test_every_panel_page_is_accessible(chromium, which, corners):
         page.answer = answer
         for corner, found in judged(page, reverse("admin:index"), corners):
             complaints += [
-                f"{name} {corner} {rule}: {where} {said}"
-                for rule, where, said in found
+                f"{name} {corner} {rule}: {where} {text}"
+                for rule, where, text in found
                 if not is_unfolds(rule, where)
             ]
     page.context.close()

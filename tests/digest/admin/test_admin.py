@@ -75,11 +75,11 @@ def test_state_filter_agrees_with_subscriber_state():
     for moment in [NOW, NOW.replace(hour=5), NOW.replace(hour=23)]:
         counts = dict.fromkeys(STATES, 0)
         for subscriber in Subscriber.objects.all():
-            said = subscriber.state_at(moment)
-            counts[said] += 1
+            state_now = subscriber.state_at(moment)
+            counts[state_now] += 1
             for state in STATES:
-                found = Subscriber.objects.in_state(state, moment).filter(pk=subscriber.pk)
-                assert found.exists() == (state == said)
+                matches = Subscriber.objects.in_state(state, moment).filter(pk=subscriber.pk)
+                assert matches.exists() == (state == state_now)
         assert Subscriber.objects.count_by_state(moment) == counts
 
 
@@ -132,24 +132,24 @@ def test_topic_page_shows_matching_papers_and_words(panel):
 
 def test_own_topic_is_read_only(panel):
     make.subscriber(interests="bread")
-    own = Topic.objects.get()
-    assert page(panel, own).status_code == 200
-    url = reverse("admin:subscriptions_topic_change", args=[own.pk])
+    topic = Topic.objects.get()
+    assert page(panel, topic).status_code == 200
+    url = reverse("admin:subscriptions_topic_change", args=[topic.pk])
     assert panel.post(url, {"name": "x", "query": "x"}).status_code == 403
-    data = {"action": "delete_selected", "_selected_action": [own.pk], "post": "yes"}
+    data = {"action": "delete_selected", "_selected_action": [topic.pk], "post": "yes"}
     panel.post(reverse("admin:subscriptions_topic_changelist") + "?owner=all", data)
     assert Topic.objects.get().name == "bread"
 
 
 def test_digest_page_shows_reason_words_once(panel):
     digest = planned_digest()
-    for said, fields in {
+    for reason, fields in {
         "Trees: graph, edge": {"topic_name": "Trees", "terms": ["graph", "edge"]},
         "Graphs": {"topic_name": "Graphs", "terms": ["graphs"]},
         "Trending: 0 upvotes (graphs)": {"basis": "trend", "terms": ["graphs"]},
     }.items():
         digest.picks.update(**fields)
-        assert f" {said} Email" in text_of(page(panel, digest))
+        assert f" {reason} Email" in text_of(page(panel, digest))
 
 
 def test_digest_page_shows_coverage(panel):

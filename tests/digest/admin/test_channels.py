@@ -92,9 +92,9 @@ def test_channel_interests_are_parsed_as_at_sign_up(panel, server):
         ("words", "graphs", "follow", 1.0),
     ]
     assert channel.next_due_at == NOW
-    shown = form_of(page(panel, channel))
-    assert shown["interests"] == "graphs\nauthor: Ada Example"
-    assert sorted(shown["muted_interests"].splitlines()) == ["cs.RO", "fish"]
+    form_data = form_of(page(panel, channel))
+    assert form_data["interests"] == "graphs\nauthor: Ada Example"
+    assert sorted(form_data["muted_interests"].splitlines()) == ["cs.RO", "fish"]
 
 
 def test_unchanged_channel_keeps_its_interests(panel):
@@ -126,9 +126,9 @@ def test_the_address_is_in_no_page_log_or_export(panel, server, caplog):
     save(panel, channel, title="Big room", address=f"{server.secret}-2")
     press_test(panel, channel)
     assert decrypt(make.fresh(channel).secret).endswith("-2")
-    shown = page(panel, channel).text + page(panel, channel, "history").text + panel.get(LIST).text
+    pages = page(panel, channel).text + page(panel, channel, "history").text + panel.get(LIST).text
     logged = [str(entry) + entry.get_change_message() for entry in LogEntry.objects.all()]
-    for text in (shown, caplog.text, str(logged), str(export(channel))):
+    for text in (pages, caplog.text, str(logged), str(export(channel))):
         assert "T0KEN" not in text
         assert channel.secret not in text
     assert "127.0.0.1, ending in om-2" in text_of(page(panel, channel))
@@ -212,16 +212,16 @@ def test_channel_can_be_paused_and_erased(panel, server):
 
 def test_a_channel_of_a_group_follows_no_topics(panel):
     channel = make.subscriber(channel="json", title="Lab", secret=encrypt("https://example.org/"))
-    own = Channel.objects.get()
-    assert "preferences-TOTAL_FORMS" in page(panel, own).text
+    row = Channel.objects.get()
+    assert "preferences-TOTAL_FORMS" in page(panel, row).text
     Group.objects.create(name="The lab", channel=channel)
     channel.preferences.create(topic=make.topic("Bread"))
-    shown = page(panel, own)
-    assert "preferences-TOTAL_FORMS" not in shown.text
-    assert "Interests" not in text_of(shown)
-    assert save(panel, own, hour=9).status_code == 302
+    response = page(panel, row)
+    assert "preferences-TOTAL_FORMS" not in response.text
+    assert "Interests" not in text_of(response)
+    assert save(panel, row, hour=9).status_code == 302
     assert (make.fresh(channel).hour, channel.preferences.count()) == (9, 1)
-    assert "The lab" in text_of(shown)
+    assert "The lab" in text_of(response)
 
 
 def test_panel_warns_of_untried_channel_kinds(panel):

@@ -261,9 +261,9 @@ def test_topic_deleted_during_submission_is_a_form_error(client, monkeypatch, fo
 
 def test_confirmation_survives_deleted_topic(client, monkeypatch):
     gone = make.topic("Reefs")
-    asked = {"topics": [gone.pk], "interests": [], "timezone": "UTC", "hour": 9}
+    requested = {"topics": [gone.pk], "interests": [], "timezone": "UTC", "hour": 9}
     left = {"unsubscribed_at": NOW, "confirmed_at": NOW - timedelta(days=1)}
-    subscriber = make.subscriber(**left, next_due_at=None, asked_for=asked)
+    subscriber = make.subscriber(**left, next_due_at=None, asked_for=requested)
     set_preferences, calls = signup.set_preferences, []
 
     def too_late(someone, wishes):

@@ -117,9 +117,9 @@ def test_today_shows_live_numbers(panel):
     for state in ("accepted", "skipped"):
         fields = {"kind": "link", "state": state, "created_at": NOW, "closes_at": NOW}
         subscriber.letters.create(**fields)
-    shown = figures(panel.get(reverse(INDEX)))
-    assert shown["Subscribers"][1] == ["1 Jun 2026", "1", "0", "0", "0", "0"]
-    assert shown["Emails"][1] == ["1 Jun 2026", "1", "0", "1"]
+    tables = figures(panel.get(reverse(INDEX)))
+    assert tables["Subscribers"][1] == ["1 Jun 2026", "1", "0", "0", "0", "0"]
+    assert tables["Emails"][1] == ["1 Jun 2026", "1", "0", "1"]
 
 
 @pytest.mark.parametrize(("asked", "columns"), [("90", 90), ("364", 52), ("x", 30)])

@@ -106,23 +106,23 @@ def fields_within(model, depth=2):
 def test_list_parameters_neither_break_nor_leak(visit, role, value):
     client = visit(role)
     for number, (page, request) in enumerate(lists(role)):
-        own = set(page.get_queryset(request).values_list("pk", flat=True))
+        visible_ids = set(page.get_queryset(request).values_list("pk", flat=True))
         # Django's own are alike in all lists.
         names = [*page.allowed_parameters(request), *(TAKEN if number == 0 else ())]
-        for asked in [*({name: value} for name in names), dict.fromkeys(TAKEN, value)]:
-            answer = client.get(address(page.model), asked)
-            assert answer.status_code < 500, (page, asked)
-            assert rows_of(answer) <= own, (page, asked)
+        for params in [*({name: value} for name in names), dict.fromkeys(TAKEN, value)]:
+            answer = client.get(address(page.model), params)
+            assert answer.status_code < 500, (page, params)
+            assert rows_of(answer) <= visible_ids, (page, params)
 
 
 @pytest.mark.slow
 @roles_and_values
 def test_no_page_breaks_on_extra_parameters(visit, role, value):
     client = visit(role)
-    asked = dict.fromkeys([*TAKEN, *ELSEWHERE], value)
-    del asked["_to_field"]  # Which is refused at once.
+    params = dict.fromkeys([*TAKEN, *ELSEWHERE], value)
+    del params["_to_field"]  # Which is refused at once.
     for name, url in addresses():
-        answer = client.get(url, asked)
+        answer = client.get(url, params)
         assert answer.status_code < 500, name
         assert role == "o" or b"@example.org" not in answer.content, name
 
@@ -175,27 +175,27 @@ def test_lists_allow_only_offered_lookups(role):
 
 def test_lookups_not_offered_are_refused(visit):
     client = visit()
-    for url, asked in [
+    for url, lookup in [
         ("digest_paper", "picks__digest__subscriber__email__startswith"),
         ("digest_paper", "picks"),
         ("auth_user", "password__startswith"),
         ("subscriptions_letter", "mime__contains"),
         ("subscriptions_seal", "seal__startswith"),
     ]:
-        answer = client.get(reverse(f"admin:{url}_changelist"), {asked: "1"})
-        assert answer.status_code == 400, asked
+        answer = client.get(reverse(f"admin:{url}_changelist"), {lookup: "1"})
+        assert answer.status_code == 400, lookup
 
 
 @pytest.mark.slow
 def test_too_long_search_shows_all_with_warning(visit):
-    client, longest, said = visit(), "a " * (MAX_SEARCH_LENGTH // 2), "Search for at most 400"
+    client, longest, warning = visit(), "a " * (MAX_SEARCH_LENGTH // 2), "Search for at most 400"
     for page, _ in lists("o"):
         if page.search_fields:
-            found, refused = (
+            longest_page, refused = (
                 client.get(address(page.model), {"q": words}) for words in (longest, longest + "a")
             )
-            assert said not in found.text, page
-            assert said in refused.text, page
+            assert warning not in longest_page.text, page
+            assert warning in refused.text, page
             assert rows_of(refused) == rows_of(client.get(address(page.model))), page
 
 

@@ -56,9 +56,9 @@ def test_long_list_is_capped_with_note(panel, monkeypatch):
     text = text_of(panel.get(reverse(SUBSCRIBERS)))
     assert "first 60 subscribers; use search or filters for others" in text
     assert "60 results" not in text_of(panel.get(reverse(SUBSCRIBERS), {"state": "active"}))
-    seen = [one.pk for page in (1, 2) for one in rows(panel, SUBSCRIBERS, p=page)]
-    assert seen == sorted(set(seen), reverse=True)
-    assert len(seen) == 60
+    listed_ids = [one.pk for page in (1, 2) for one in rows(panel, SUBSCRIBERS, p=page)]
+    assert listed_ids == sorted(set(listed_ids), reverse=True)
+    assert len(listed_ids) == 60
     for _ in range(2):
         Subscriber.objects.earliest("pk").delete()
     text = text_of(panel.get(reverse(SUBSCRIBERS)))
@@ -133,19 +133,19 @@ def test_papers_are_found_by_title_or_id(panel):
     make.paper("On graphs", id="2606.12")
     make.paper("Graphs that are sparse", id="math/0309136")
     make.paper("Of 50: robots", id="biorxiv:9")
-    for asked, found in CASES["found"].items():
-        papers = rows(panel, "admin:digest_paper_changelist", q=asked)
-        assert sorted(one.pk for one in papers) == found, asked
+    for query, expected in CASES["found"].items():
+        papers = rows(panel, "admin:digest_paper_changelist", q=query)
+        assert sorted(one.pk for one in papers) == expected, query
 
 
 def test_letters_are_filtered_by_day(panel):
     subscriber = make.subscriber()
     letters = [letter(subscriber, NOW + days * DAY) for days in range(-9, 1)]
     letter(subscriber, kind="confirm")
-    asked = {"day_from": "2026-05-25", "day_to": "2026-05-27"}
-    found = rows(panel, LETTERS, **asked)
-    assert found == [one for one in reversed(letters) if 25 <= one.day.day <= 27]
-    assert [one.letter for one in rows(panel, DIGESTS, **asked)] == found
+    day_range = {"day_from": "2026-05-25", "day_to": "2026-05-27"}
+    letters_in_range = rows(panel, LETTERS, **day_range)
+    assert letters_in_range == [one for one in reversed(letters) if 25 <= one.day.day <= 27]
+    assert [one.letter for one in rows(panel, DIGESTS, **day_range)] == letters_in_range
     assert rows(panel, LETTERS, day_from="2026-06-01") == [letters[-1]]
     assert rows(panel, LETTERS, day_to="2026-05-23") == [letters[0]]
     for rubbish in ("rubbish", "0001-01-01", "2026-02-31"):
@@ -188,8 +188,8 @@ def test_letters_are_found_by_their_state(panel):
 def test_bounce_range_includes_last_day(panel):
     subscriber = make.subscriber()
     facts = [fact(letter(subscriber, NOW + days * DAY), at=NOW + days * DAY) for days in range(4)]
-    asked = {"noted_at_from": "2026-06-02", "noted_at_to": "2026-06-03"}
-    assert rows(panel, FACTS, **asked) == [facts[2], facts[1]]
+    day_range = {"noted_at_from": "2026-06-02", "noted_at_to": "2026-06-03"}
+    assert rows(panel, FACTS, **day_range) == [facts[2], facts[1]]
     assert rows(panel, FACTS, noted_at_to="9999-12-31") == facts[::-1]
 
 
@@ -209,10 +209,10 @@ def test_rare_rows_are_found_by_index():
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_sort = off")
     letters, facts = Letter.objects.order_by("-pk"), LetterFact.objects
-    for found, index in [
+    for queryset, index in [
         (letters.exclude(reason=""), "letters_with_reason"),
         (letters.filter(kind="confirm"), "letters_but_digests"),
         (facts.filter(kind="complained"), "facts_but_deliveries"),
         (facts.filter(grade="policy"), "facts_by_grade"),
     ]:
-        assert index in found.values_list("pk")[:50].explain()
+        assert index in queryset.values_list("pk")[:50].explain()

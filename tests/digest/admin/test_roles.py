@@ -182,8 +182,8 @@ def test_links_lead_only_to_permitted_pages(furnished, client, role):
 
 
 def test_visitor_reaches_only_log_in(furnished, client):
-    found = {name for name, got, sent in walk(client) if is_let_in(got) or is_let_in(sent)}
-    assert found == {"login", "logout"}
+    admitted = {name for name, got, sent in walk(client) if is_let_in(got) or is_let_in(sent)}
+    assert admitted == {"login", "logout"}
 
 
 # ---- The roles themselves
@@ -299,9 +299,9 @@ def test_dashboard_and_menu_match_permissions(furnished, client):
         client.force_login(make_user(role))
         response = client.get(reverse("admin:index"))
         cards = ("sources", "subscribers", "letters", "papers", "ranking", "leavers")
-        shown = [response.context[name] for name in cards if name in response.context]
-        assert len(shown) == (0 if role == "n" else 6)
-        rows = [(row["url"], True) for card in shown for row in card["rows"] if row["url"]]
+        visible_cards = [response.context[name] for name in cards if name in response.context]
+        assert len(visible_cards) == (0 if role == "n" else 6)
+        rows = [(row["url"], True) for card in visible_cards for row in card["rows"] if row["url"]]
         menu = [one for group in response.context["sidebar_navigation"] for one in group["items"]]
         for url, may in set(rows) | {(str(one["link"]), one["has_permission"]) for one in menu}:
             assert is_let_in(client.get(url)) == may, (role, url)

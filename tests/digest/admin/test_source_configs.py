@@ -56,12 +56,12 @@ def test_source_list_shows_state_and_last_run(panel):
     Harvest.objects.create(
         source="arxiv", state="done", new=700, started_at=NOW - timedelta(days=1), **times
     )
-    said = "0 records read: 0 new papers. Failed: huggingface.co answered 503."
-    Harvest.objects.create(source="huggingface", state="failed", started_at=NOW, said=said, **times)
-    shown = text_of(panel.get(LIST))
-    assert "arXiv On Done 1 June 2026, 12:00 100" in shown
-    assert "Hugging Face On Failed 1 June 2026, 12:00 0 Huggingface.co answered 503. It is" in shown
-    assert "bioRxiv Off None yet 0" in shown
+    note = "0 records read: 0 new papers. Failed: huggingface.co answered 503."
+    Harvest.objects.create(source="huggingface", state="failed", started_at=NOW, said=note, **times)
+    text = text_of(panel.get(LIST))
+    assert "arXiv On Done 1 June 2026, 12:00 100" in text
+    assert "Hugging Face On Failed 1 June 2026, 12:00 0 Huggingface.co answered 503. It is" in text
+    assert "bioRxiv Off None yet 0" in text
 
 
 def test_switching_a_source_offers_its_categories(panel):
@@ -98,8 +98,8 @@ def test_paper_page_links_category_of_its_server(panel, client):
     for name in ("biorxiv", "medrxiv"):
         save(panel, source(name), is_on="on")
         paper = make.paper(name, id=f"{name}:10.1101/1", categories=["epidemiology"])
-        shown = client.get(paper.get_absolute_url()).text
-        assert reverse("topic", args=[f"{name}-epidemiology"]) in shown
+        html = client.get(paper.get_absolute_url()).text
+        assert reverse("topic", args=[f"{name}-epidemiology"]) in html
 
 
 def test_settings_from_environment_cannot_be_changed(panel, settings):
@@ -109,16 +109,16 @@ def test_settings_from_environment_cannot_be_changed(panel, settings):
     assert not save(panel, source("arxiv"), categories="cs, math.GT")
     assert registry.arxiv_categories() == ("cs", "math.GT")
     settings.SOURCES, settings.ARXIV_CATEGORIES = ["huggingface"], ["stat"]
-    shown = text_of(page(panel, source("arxiv")))
-    assert "Off Fixed by SOURCES in the environment." in shown
-    assert "stat. Fixed by ARXIV_CATEGORIES in the environment." in shown
+    text = text_of(page(panel, source("arxiv")))
+    assert "Off Fixed by SOURCES in the environment." in text
+    assert "stat. Fixed by ARXIV_CATEGORIES in the environment." in text
     save(panel, source("arxiv"), is_on="", categories="cs")
     assert (source("arxiv").is_on, source("arxiv").categories) == (True, ["cs", "math.GT"])
 
 
 def test_untried_sources_say_so(panel):
-    said = "Not yet tried with the real service"
-    assert [said in text_of(page(panel, source(name))) for name in ("arxiv", "medrxiv")] == [0, 1]
+    note = "Not yet tried with the real service"
+    assert [note in text_of(page(panel, source(name))) for name in ("arxiv", "medrxiv")] == [0, 1]
 
 
 @pytest.mark.parametrize(("url", "error"), CASES["wrong"])
@@ -165,8 +165,8 @@ def test_trial_shows_papers_and_stores_none(panel, server, monkeypatch):
     assert "its list has no papers today" in try_now(panel)
     for number in range(1, 8):
         server.add(NOW.date() - timedelta(days=2), number)
-    shown = try_now(panel)
-    assert [f"Paper {number}" in shown for number in range(1, 8)] == [1, 1, 1, 1, 1, 0, 0]
+    text = try_now(panel)
+    assert [f"Paper {number}" in text for number in range(1, 8)] == [1, 1, 1, 1, 1, 0, 0]
     assert not Paper.objects.exists()
     assert not Harvest.objects.exists()
 
@@ -179,14 +179,14 @@ FAILED_TRIALS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "said"), FAILED_TRIALS)
-def test_failed_trial_is_explained(panel, server, monkeypatch, answer, said):
+@pytest.mark.parametrize(("answer", "error"), FAILED_TRIALS)
+def test_failed_trial_is_explained(panel, server, monkeypatch, answer, error):
     monkeypatch.setitem(registry.SOURCES, "biorxiv", BuiltIn("bioRxiv", server.source))
     if answer:
         server.answers.extend([answer] * 9)
     else:
         server.close()
-    assert said in try_now(panel)
+    assert error in try_now(panel)
 
 
 # ---- Fields of research
@@ -212,8 +212,8 @@ def test_fields_add_topics_and_keep_used_ones(panel):
     Topic.objects.filter(pk=edited.pk).update(query="bread")
     sent = {"_form_submitted": "on", "chosen": ["biology", "chemistry"]}
     topics = panel.post(FIELDS, sent)["Location"]
-    shown = text_of(panel.get(topics))
-    assert "Created 24 topics, removed 13. Sources: bioRxiv, Europe PMC." in shown
+    text = text_of(panel.get(topics))
+    assert "Created 24 topics, removed 13. Sources: bioRxiv, Europe PMC." in text
     left = Topic.objects.by_subject().exclude(slug__in=starter_slugs("biology", "chemistry"))
     assert set(left) == {followed, muted, edited}
     assert not Topic.objects.offered().of_categories("arxiv").exists()

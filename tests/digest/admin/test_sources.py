@@ -58,8 +58,8 @@ def test_runs_are_found_by_source_state_and_day(panel):
 
 
 def test_run_is_summarized_in_list(panel):
-    said = f"1 records seen. <b>{'a long story ' * 20}</b> It broke off."
-    failed = run(state="failed", said=said, bad=3)
+    summary = f"1 records seen. <b>{'a long story ' * 20}</b> It broke off."
+    failed = run(state="failed", said=summary, bad=3)
     run(state="running", ago=timedelta(minutes=11), ended_at=None)
     run("huggingface", state="running", ago=timedelta(minutes=9), ended_at=None)
     in_list = panel.get(reverse(HARVESTS))

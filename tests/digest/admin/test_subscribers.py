@@ -45,25 +45,25 @@ def test_page_shows_zotero_problem_without_key(panel):
     ZoteroLibrary.objects.create(
         subscriber=subscriber, path="users/7", secret="s3cret", problem=problem, next_read_at=NOW
     )
-    said = page(panel, subscriber).text
-    assert (str(problem.label) in said, "s3cret" in said) == (True, False)
+    html = page(panel, subscriber).text
+    assert (str(problem.label) in html, "s3cret" in html) == (True, False)
 
 
 def test_page_shows_utc_and_no_related_links(panel):
     subscriber = make.subscriber(timezone="Asia/Tokyo", interests="sparse attention")
     response = page(panel, subscriber)
     assert "times in UTC" in text_of(response)
-    shown = lxml.html.fromstring(response.content)
-    assert shown.xpath("//select[@name='preferences-0-topic']")
-    assert not shown.xpath("//a[contains(@class, 'related-widget-wrapper-link')]")
+    tree = lxml.html.fromstring(response.content)
+    assert tree.xpath("//select[@name='preferences-0-topic']")
+    assert not tree.xpath("//a[contains(@class, 'related-widget-wrapper-link')]")
 
 
 def test_page_shows_kinds_of_own_interests(panel):
     subscriber = make.subscriber(interests="sea ice\ncs.RO\nbread", topics=[make.topic("Graphs")])
     for query, kind in (("sea ice", "text"), ("cs.RO", "category")):
         subscriber.own_topics.filter(query=query).update(kind=kind)
-    shown = lxml.html.fromstring(page(panel, subscriber).content)
-    chosen = shown.xpath("//select[starts-with(@name, 'preferences-')]/option[@selected]/text()")
+    tree = lxml.html.fromstring(page(panel, subscriber).content)
+    chosen = tree.xpath("//select[starts-with(@name, 'preferences-')]/option[@selected]/text()")
     own = ["sea ice (text)", "cs.RO (category)", "bread"]
     assert [name for name in chosen if name not in ("Follow", "Select value")] == ["Graphs", *own]
 
@@ -89,9 +89,9 @@ def test_topics_are_queried_once(panel):
     for size in (1, 4):
         subscriber = make.subscriber(topics=[make.topic() for _ in range(size)])
         page(panel, subscriber)
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             page(panel, subscriber)
-        counts.append(len(asked))
+        counts.append(len(queries))
     assert counts[0] == counts[1]
 
 
@@ -161,9 +161,9 @@ ACTS = [
 def test_each_action_is_confirmed_and_logged(panel, act, made, fields, noted):
     subscriber, other = made(), make.subscriber()
     data = {"action": f"{act}_selected", "_selected_action": [subscriber.pk]}
-    asked = text_of(panel.post(reverse(SUBSCRIBERS), data))
-    assert subscriber.email in asked
-    assert other.email not in asked
+    form = text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert subscriber.email in form
+    assert other.email not in form
     assert not LogEntry.objects.exists()
     assert ": 1. " in act_on(panel, subscriber, act, **fields)
     (entry,) = LogEntry.objects.all()
@@ -180,11 +180,11 @@ COLOURS = [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
 def test_only_destructive_actions_are_red(panel, act, colour):
     subscriber = make.subscriber()
     many = {"action": f"{act}_selected", "_selected_action": [subscriber.pk]}
-    for asked in (
+    for view in (
         panel.get(reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])),
         panel.post(reverse(SUBSCRIBERS), many),
     ):
-        (button,) = lxml.html.fromstring(asked.content).xpath(
+        (button,) = lxml.html.fromstring(view.content).xpath(
             "//form//button[contains(@class, '-600 ')]"
         )
         assert f"bg-{colour}-600" in button.get("class")
@@ -194,10 +194,10 @@ def test_incomplete_action_form_changes_nothing(panel):
     subscriber, missing = make.subscriber(), "Choose a future day|This field is required"
     for act, fields in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("suppress", {})]:
         url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
-        asked = panel.post(url, {"_form_submitted": "on"} | fields)
-        assert "HX-Redirect" not in asked
-        assert subscriber.email in text_of(asked)
-        assert re.search(missing, text_of(asked))
+        response = panel.post(url, {"_form_submitted": "on"} | fields)
+        assert "HX-Redirect" not in response
+        assert subscriber.email in text_of(response)
+        assert re.search(missing, text_of(response))
         assert re.search(missing, select(panel, act, [subscriber], **fields))
     assert not LogEntry.objects.exists()
     subscriber.refresh_from_db()

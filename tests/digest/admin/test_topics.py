@@ -84,7 +84,7 @@ def test_categories_are_comma_separated(panel, papers):
 
 
 def test_invalid_queries_are_explained(panel, papers):
-    for sent, said in [
+    for sent, message in [
         ({"query": "x" * 2001}, "at most 2000 characters (it has 2001)"),
         ({"query": "bread", "categories": "cs.XX, foo"}, "no category called cs.XX, foo"),
         ({"query": " ", "categories": ","}, "Enter a query or categories."),
@@ -94,7 +94,7 @@ def test_invalid_queries_are_explained(panel, papers):
         ({"query": "the of and"}, "This query matches nothing"),
         ({"query": "\0"}, "Null characters are not allowed."),
     ]:
-        assert said in text_of(panel.post(MATCHES, sent))
+        assert message in text_of(panel.post(MATCHES, sent))
 
 
 def test_topics_without_new_papers_are_listed(panel, papers):
@@ -157,7 +157,7 @@ def test_useless_topic_cannot_be_offered(panel):
     make.topic("Bread")
     topic = make.topic("Sparse attention")
     data = {"name": "Rye", "slug": "rye", "query": "rye", "categories": "", "is_offered": "on"}
-    for sent, said in [
+    for sent, message in [
         ({"slug": ""}, "This field is required."),
         ({"name": "BREAD"}, "Another offered topic has this name."),
         ({"query": "of the"}, "This query matches nothing"),
@@ -167,9 +167,9 @@ def test_useless_topic_cannot_be_offered(panel):
         ({"name": "Sparse attention"}, ""),  # What it is called already.
     ]:
         response = panel.post(change_page(topic), data | sent)
-        assert response.status_code == (200 if said else 302), sent
-        assert not said or said in text_of(response)
-        assert Topic.objects.filter(slug="rye").exists() is not bool(said)
+        assert response.status_code == (200 if message else 302), sent
+        assert not message or message in text_of(response)
+        assert Topic.objects.filter(slug="rye").exists() is not bool(message)
         topic.save()  # As it was.
 
 
@@ -196,9 +196,9 @@ def test_subscribers_of_a_topic_are_listed_in_few_queries(panel, django_assert_m
 def test_subscribers_and_own_topics_need_permission():
     topic = make.topic("Bread")
     subscriber = make.subscriber("reader@example.org", topics=[topic], interests="my own words")
-    own = Topic.objects.get(owner=subscriber)
+    own_topic = Topic.objects.get(owner=subscriber)
     followers, own_followers = (
-        reverse("admin:subscriptions_topic_readers", args=[one.pk]) for one in (topic, own)
+        reverse("admin:subscriptions_topic_readers", args=[one.pk]) for one in (topic, own_topic)
     )
     for rights, name in (
         (["view_topic"], f"No. {subscriber.pk}"),
@@ -209,7 +209,7 @@ def test_subscribers_and_own_topics_need_permission():
         assert f"{name} Active follow 1" in text
         assert ("reader@" in text) is is_shown
         assert ("my own words" in text_of(panel.get(TOPICS, {"owner": "all"}))) is is_shown
-        assert (panel.get(change_page(own)).status_code == 200) is is_shown
+        assert (panel.get(change_page(own_topic)).status_code == 200) is is_shown
         assert panel.get(own_followers).status_code == (200 if is_shown else 404)
     assert panel_of("view_paper").get(followers).status_code == 403
 
@@ -394,7 +394,7 @@ def test_name_without_own_slug_is_refused(name):
 
 def test_invalid_upload_is_explained():
     panel = panel_of()
-    for content, name, said in [
+    for content, name, message in [
         (b"", "a.yaml", "The submitted file is empty."),
         (b"\xff\xfe", "a.yaml", "decode byte 0xff"),
         (b"format = 1", "topics.toml", "TOML is no longer a format of topics: use YAML"),
@@ -405,7 +405,7 @@ def test_invalid_upload_is_explained():
         (b"slug\n", "a.csv", "No valid data to import"),
     ]:
         response = upload(panel, content, name)
-        assert said in text_of(response)
+        assert message in text_of(response)
         assert "confirm_form" not in response.context
     assert upload(panel, b"#" * 50_000_000).status_code == 413
 
@@ -475,7 +475,7 @@ def test_topics_command_exports_and_imports(tmp_path, capsys):
 
 def test_topics_command_explains_errors(tmp_path, capsys):
     file = tmp_path / "a.yaml"
-    for content, said in [
+    for content, message in [
         (None, "No such file"),
         ("#" * 600_000, "larger than 500,000 bytes"),
         ("- slug: {", "line 1, column 10"),
@@ -483,7 +483,7 @@ def test_topics_command_explains_errors(tmp_path, capsys):
     ]:
         if content is not None:
             file.write_text(content)
-        with pytest.raises(CommandError, match=said):
+        with pytest.raises(CommandError, match=message):
             call_command("topics", "import", str(file))
     assert "topic 2, name: This" in capsys.readouterr().err
     file = file.rename(tmp_path / "a.csv")

@@ -44,9 +44,9 @@ def test_long_digest_stays_within_limits():
     assert len(slack["text"].encode("utf-16-le")) <= 2 * 2_000
     assert len(text.encode("utf-16-le")) <= 2 * 4_096
     assert len(teams) <= 28_000
-    for said in (slack["text"], json.dumps(slack["blocks"]), text, teams.decode()):
-        assert "more" in said
-        assert "http://localhost:8000" in said
+    for part in (slack["text"], json.dumps(slack["blocks"]), text, teams.decode()):
+        assert "more" in part
+        assert "http://localhost:8000" in part
     assert len(message("json", long)["papers"]) == 50
 
 
@@ -60,8 +60,8 @@ def test_slack_gets_fifty_blocks_at_most(count):
 def test_titles_are_escaped_without_mentions():
     slack = message("slack", post(1, title=TRAP))
     html = message("telegram", post(1, title=TRAP))["text"]
-    for said in (slack["text"], slack["blocks"][2]["text"]["text"], html):
-        assert "&lt;!everyone&gt; @\u2060here &amp; @\u2060channel &lt;b&gt; [x]\u2060(http" in said
+    for part in (slack["text"], slack["blocks"][2]["text"]["text"], html):
+        assert "&lt;!everyone&gt; @\u2060here &amp; @\u2060channel &lt;b&gt; [x]\u2060(http" in part
 
 
 TITLES = [TRAP, "A [b](http://x/) _c_ *d* `e` ~f~ (g) \\", "<at>Ada</at> &lt;b&gt; <http://x/>"]
@@ -73,9 +73,9 @@ def test_teams_shows_titles_and_texts_as_they_are(text):
     sent = message("teams", post(1, title=text, text=text))
     blocks = sent["attachments"][0]["content"]["body"]
     assert {(block["type"], block["wrap"]) for block in blocks} == {("TextBlock", True)}
-    shown = " ".join(text.split()).replace("@", "@\u2060")
+    expected = " ".join(text.split()).replace("@", "@\u2060")
     url = "http://localhost:8000/papers/2606.1/"
-    for block, words in ((blocks[1], shown), (blocks[2], f"1. {shown}")):
+    for block, words in ((blocks[1], expected), (blocks[2], f"1. {expected}")):
         root = ElementTree.fromstring(MarkdownIt("commonmark").render(block["text"]))
         links = [link.get("href") for link in root.iter("a")]
         assert "".join(root.itertext()) == words

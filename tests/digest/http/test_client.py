@@ -75,8 +75,8 @@ def ask(server, wall):
 
 
 def test_page_has_headers_and_fetch_time(ask, server):
-    kept = {"content-type": "application/xml", "content-length": str(len(BODY))}
-    assert ask("/200") == Entry(BODY, kept, fetched_at=NOW)
+    headers = {"content-type": "application/xml", "content-length": str(len(BODY))}
+    assert ask("/200") == Entry(BODY, headers, fetched_at=NOW)
     assert ask("/etag").headers["link"] == "<a>; rel=x, <b>; rel=y"
 
 
@@ -191,9 +191,9 @@ UNAVAILABLE = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "said", "slept"), UNAVAILABLE)
-def test_host_is_unavailable_after_retries_or_long_pause(ask, wall, server, answer, said, slept):
-    with pytest.raises(Unavailable, match=said) as failure:
+@pytest.mark.parametrize(("answer", "error", "slept"), UNAVAILABLE)
+def test_host_is_unavailable_after_retries_or_long_pause(ask, wall, server, answer, error, slept):
+    with pytest.raises(Unavailable, match=error) as failure:
         ask(f"/{answer}")
     assert failure.value.retry_after in (601, 7)
     assert wall.slept == slept
@@ -230,9 +230,9 @@ NO_DATA = [
 ]
 
 
-@pytest.mark.parametrize(("path", "said"), NO_DATA)
-def test_response_without_data_is_not_retried(ask, server, wall, path, said):
-    with pytest.raises(Refused, match=said):
+@pytest.mark.parametrize(("path", "error"), NO_DATA)
+def test_response_without_data_is_not_retried(ask, server, wall, path, error):
+    with pytest.raises(Refused, match=error):
         ask(path)
     assert len(server.asked) == (path != "/\ud800")
     assert server.sent < 10_000_000  # What the sockets took before we hung up.

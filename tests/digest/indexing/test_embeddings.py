@@ -63,8 +63,8 @@ def titles(encoder):
 
 
 def doctor():
-    found = next(one for one in checkup.examine(NOW) if one.what == "embeddings")
-    return found.grade, found.said
+    result = next(one for one in checkup.examine(NOW) if one.what == "embeddings")
+    return result.grade, result.said
 
 
 # ---- The model
@@ -171,12 +171,12 @@ def test_missing_packages_disable_embeddings(settings, monkeypatch, caplog):
     assert embeddings.vectors_of(["1"]).shape == (1, 0)
     assert embeddings.encode_queries(["corals"]).shape == (1, 0)
     tasks.embed_new_papers()
-    said = "onnxruntime is not installed: run `uv sync --group semantic`."
+    advice = "onnxruntime is not installed: run `uv sync --group semantic`."
     assert [record.message for record in caplog.records] == [
-        f"Papers are ranked without embeddings: {said}"
+        f"Papers are ranked without embeddings: {advice}"
     ]
-    grade, found = doctor()
-    assert (grade, found.startswith(said)) == ("wrong", True)
+    grade, message = doctor()
+    assert (grade, message.startswith(advice)) == ("wrong", True)
     with pytest.raises(CommandError, match="uv sync --group semantic"):
         call_command("embed")
 

@@ -46,10 +46,10 @@ def test_papers_are_ordered_by_day(index):
 
 
 def test_counts_equal_those_of_a_model(index):
-    counts, known = index.counts_of(["c", "nobody's", "a"])
-    assert known.tolist() == [True, False, True]
+    counts, is_indexed = index.counts_of(["c", "nobody's", "a"])
+    assert is_indexed.tolist() == [True, False, True]
     assert counts.shape == (3, WIDTH)
-    expected = counted(stems_of(said) for said in (PAPERS["c"][1], "", PAPERS["a"][1]))
+    expected = counted(stems_of(document) for document in (PAPERS["c"][1], "", PAPERS["a"][1]))
     for name in ("data", "indices", "indptr"):
         assert np.array_equal(getattr(counts, name), getattr(expected, name))
 
@@ -71,10 +71,10 @@ def test_deleted_paper_is_omitted():
     assert Index(made).ids_at(slice(None)) == ["b"]
 
 
-@pytest.mark.parametrize(("asked", "found"), CASES["searches"])
-def test_search_requires_all_words(index, asked, found):
-    papers, scores = index.matching(text.terms(asked), all_of_them=True)
-    assert index.ids_at(papers) == [*found]
+@pytest.mark.parametrize(("query", "expected"), CASES["searches"])
+def test_search_requires_all_words(index, query, expected):
+    papers, scores = index.matching(text.terms(query), all_of_them=True)
+    assert index.ids_at(papers) == [*expected]
     assert ((scores > 0) & (scores < 1.5)).all()
 
 
@@ -86,9 +86,9 @@ def test_long_query_needs_only_enough_words(index):
     assert index.ids_at(papers[np.argsort(-scores)])[0] == "c"
 
 
-@pytest.mark.parametrize(("name", "or_initials", "found"), CASES["names"])
-def test_papers_are_found_by_author_names(index, name, or_initials, found):
-    assert index.ids_at(index.named(name, or_initials=or_initials)) == [*found]
+@pytest.mark.parametrize(("name", "or_initials", "expected"), CASES["names"])
+def test_papers_are_found_by_author_names(index, name, or_initials, expected):
+    assert index.ids_at(index.named(name, or_initials=or_initials)) == [*expected]
 
 
 def test_a_paper_is_found_by_its_whole_title(index):
@@ -98,8 +98,8 @@ def test_a_paper_is_found_by_its_whole_title(index):
 
 def test_known_words_and_names_are_reported(index):
     assert index.has_words(["graph", "zebra", "wang"]).tolist() == [True, False, False]
-    asked = ["Wang", "E.", "Wei-Noether", "graph", "Wei-Graph"]
-    assert [index.has_name(one) for one in asked] == [True, True, True, False, False]
+    names = ["Wang", "E.", "Wei-Noether", "graph", "Wei-Graph"]
+    assert [index.has_name(one) for one in names] == [True, True, True, False, False]
 
 
 def test_only_first_authors_are_indexed():

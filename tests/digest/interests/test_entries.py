@@ -80,17 +80,14 @@ def test_pasted_paragraph_is_one_line():
     assert list(paragraphs("\n".join(lines))) == lines
 
 
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    CASES["old_lines"],
-)
+@pytest.mark.parametrize(("text", "lines"), CASES["old_lines"])
 def test_legacy_entries_are_split_into_phrases(text, lines):
     assert list(lines_of("", text)) == lines
 
 
 def test_not_before_a_group_mutes_the_group():
-    found = [(entry.text, entry.is_muted) for entry in read("tea NOT (salt OR milk)")]
-    assert found == [("tea", False), ("salt", True), ("milk", True)]
+    entries = [(entry.text, entry.is_muted) for entry in read("tea NOT (salt OR milk)")]
+    assert entries == [("tea", False), ("salt", True), ("milk", True)]
 
 
 def test_prefixed_lines_are_not_joined():

@@ -60,8 +60,8 @@ def test_reading_takes_linear_time(part):
 
 
 def test_single_word_gets_context_of_first_phrase():
-    found = phrases("I teach small robots to brew with clay cups, leaves")
-    assert [(phrase.text, phrase.context) for phrase in found][1:] == [
+    all_phrases = phrases("I teach small robots to brew with clay cups, leaves")
+    assert [(phrase.text, phrase.context) for phrase in all_phrases][1:] == [
         ("leaves", "small robots to brew")
     ]
     assert {phrase.context for phrase in phrases("clay cups, leaves")} == {""}

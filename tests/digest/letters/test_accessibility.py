@@ -93,8 +93,8 @@ def of_endless_words():
     word = "Donaudampfschifffahrt" * 14
     paper = make.paper(word, word, authors=[word], github=f"https://github.example/{word}")
     topic = make.topic(word[:190])
-    said = {"basis": "topic", "topic_name": topic.name}
-    return write((paper, said, make.paper(word)), topics=[topic])
+    reason = {"basis": "topic", "topic_name": topic.name}
+    return write((paper, reason, make.paper(word)), topics=[topic])
 
 
 LETTERS = {
@@ -218,10 +218,10 @@ def test_screen_reader_text_equals_plain_text(browser, letter, settings, client)
 @pytest.mark.parametrize("letter", ["digest"], indirect=True)
 def test_papers_are_headings_with_three_links(browser, letter):
     nodes = Heard.all_of(show(browser, letter.html))
-    said = {"More": "more", "Less": "less", "Save": "save"}
+    values = {"More": "more", "Less": "less", "Save": "save"}
     steering = [one for one in nodes if one.role == "link" and STEERING.search(one.url)]
-    assert [STEERING.search(link.url)[1] for link in steering] == [*said.values()] * 6
-    assert all(link.url.endswith(f"value={said[link.name]}") for link in steering)
+    assert [STEERING.search(link.url)[1] for link in steering] == [*values.values()] * 6
+    assert all(link.url.endswith(f"value={values[link.name]}") for link in steering)
     headings = [[node.level, node.name] for node in nodes if node.role == "heading"]
     assert headings == CASES["headings"]
 

@@ -105,8 +105,8 @@ def test_letter_reflects_current_rows():
     Pick.objects.update(terms=["edge"])
     Digest.objects.update(considered=4321)
     (content,) = composed(letter)
-    for said in ("Graphs, second edition", "7 upvotes", "77 stars", "edge", "4,321"):
-        assert said in words(content.text), said
+    for fact in ("Graphs, second edition", "7 upvotes", "77 stars", "edge", "4,321"):
+        assert fact in words(content.text), fact
 
 
 def test_only_first_digest_welcomes():
@@ -141,8 +141,8 @@ def test_unreadable_letter_costs_only_itself():
     bad, good, gone = (stored([make.paper()]) for _ in range(3))
     Pick.objects.filter(digest__letter=bad).update(terms=5)  # No list of words.
     gone.digest.delete()
-    found = [type(one) for one in composed(bad, good, stored(), gone)]
-    assert found == [TypeError, render.Content, render.NoContent, Digest.DoesNotExist]
+    types = [type(one) for one in composed(bad, good, stored(), gone)]
+    assert types == [TypeError, render.Content, render.NoContent, Digest.DoesNotExist]
 
 
 def test_database_outage_fails_whole_batch(monkeypatch):
@@ -171,10 +171,10 @@ def test_batches_of_any_size_equal_single_letters(monkeypatch):
     monkeypatch.setattr(
         compose, "lines_of", lambda one: 1 / 0 if one.subscriber.public_id == bad else lines_of(one)
     )
-    found = composed(*letters)
-    assert type(found.pop(COMPOSE_BATCH_SIZE // 2)) is ZeroDivisionError
+    composed_again = composed(*letters)
+    assert type(composed_again.pop(COMPOSE_BATCH_SIZE // 2)) is ZeroDivisionError
     del together[COMPOSE_BATCH_SIZE // 2]
-    assert found == together
+    assert composed_again == together
 
 
 def test_links_are_for_one_purpose_and_subscriber():
@@ -182,15 +182,15 @@ def test_links_are_for_one_purpose_and_subscriber():
     letters = [stored([paper]), stored(subscriber=unread), stored([paper])]
     for letter, content in zip(letters, composed(*letters), strict=True):
         subscriber, digest = letter.subscriber.public_id, letter.digest.public_id
-        own = {("preferences", subscriber), ("unsubscribe", subscriber)}
+        expected = {("preferences", subscriber), ("unsubscribe", subscriber)}
         if letter.subscriber != unread:
-            own |= {("feedback", subscriber), ("digest", digest)}
+            expected |= {("feedback", subscriber), ("digest", digest)}
         header = dict(content.headers)["List-Unsubscribe"]
         for part in (content.html, header):
-            found = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
-            read = {(purpose, tokens.parse_token(purpose, token)[0]) for purpose, token in found}
-            assert read == ({("unsubscribe", subscriber)} if part is header else own)
-        shorts = {purpose[0] for purpose, _ in own} - {"u"}
+            pairs = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
+            read = {(purpose, tokens.parse_token(purpose, token)[0]) for purpose, token in pairs}
+            assert read == ({("unsubscribe", subscriber)} if part is header else expected)
+        shorts = {purpose[0] for purpose, _ in expected} - {"u"}
         assert set(re.findall("/e/([a-z])", content.text)) == shorts
 
 
@@ -247,10 +247,10 @@ def test_fifty_longest_papers_leave_footer_visible(moved_at):
         pick.topic_name = "&" * 200
     content = compose.render(material)
     assert len(content.html.encode()) < 80_000
-    shown = content.html.count("data-paper-id")
-    assert 0 < shown < 50
+    count = content.html.count("data-paper-id")
+    assert 0 < count < 50
     for part in (content.text, content.html):
-        assert f"{50 - shown} more papers are in the web version" in " ".join(part.split())
+        assert f"{50 - count} more papers are in the web version" in " ".join(part.split())
         assert tokens.unsubscribe_url(material.subscriber) in part
     numbered = re.findall(r"^(\d+)\. ", content.text, re.MULTILINE)
-    assert numbered == [str(number) for number in range(1, shown + 1)]
+    assert numbered == [str(number) for number in range(1, count + 1)]

@@ -57,10 +57,10 @@ def digest_letter(*papers, topics=("Graph learning",), kind="digest", **fields):
     digest = Digest.objects.create(
         subscriber=subscriber, day=NOW.date(), letter=letter, considered=400
     )
-    said = {"basis": "topic", "topic_name": topics[0]} if topics else {"basis": "new"}
-    said |= {"subscriber": subscriber, "score": 0.5, "terms": ["graph", "node"]}
+    reason = {"basis": "topic", "topic_name": topics[0]} if topics else {"basis": "new"}
+    reason |= {"subscriber": subscriber, "score": 0.5, "terms": ["graph", "node"]}
     for position, paper in enumerate(papers, start=1):
-        Pick.objects.create(digest=digest, paper=paper, position=position, **said)
+        Pick.objects.create(digest=digest, paper=paper, position=position, **reason)
     return letter
 
 
@@ -84,7 +84,7 @@ def shown(message):
 def test_both_parts_list_papers_with_reasons(digest):
     paper = make.paper(**cases("papers")["accepted"])
     letter = digest(paper)
-    for said in (
+    for text in (
         "1. Graphs that forget",
         "Ada Example, Bo Example",
         "Graph learning",
@@ -93,8 +93,8 @@ def test_both_parts_list_papers_with_reasons(digest):
         "cs.LG · 12 upvotes · accepted at NeurIPS 2026 · Bread & Co",
         "Project page",
     ):
-        assert said in " ".join(text_of(letter).split())
-        assert said in shown(letter)
+        assert text in " ".join(text_of(letter).split())
+        assert text in shown(letter)
     assert paper.link in text_of(letter)
     assert "Project page: https://example.org/a?b&c\n" in text_of(letter)
     assert "Their words" not in shown(letter)
@@ -114,11 +114,11 @@ def test_latex_is_readable_and_markup_is_escaped(digest):
     markup = "AT&T <script>alert(1)</script> {{ site_url }} {% now 'Y' %} 5 > 4"
     letter = digest(Paper.objects.get(), make.paper(markup), topics=[r"$\alpha$-stable graphs"])
     for part in (text_of(letter), shown(letter)):
-        said = " ".join(part.split())
-        assert "When α<β & more" in said
-        assert "Let x ∈ X." in said
-        assert "α-stable graphs" in said
-        assert markup in said
+        text = " ".join(part.split())
+        assert "When α<β & more" in text
+        assert "Let x ∈ X." in text
+        assert "α-stable graphs" in text
+        assert markup in text
     assert "AT&amp;T &lt;script&gt;" in html_of(letter)
     assert "<script" not in html_of(letter)
 
@@ -128,8 +128,8 @@ def test_long_topic_is_truncated(digest):
     letter = digest(make.paper("Graphs"), topics=[abstract.strip(), "Rye bread"])
     named = "We study how agents that call tools learn to plan far…"
     for part in (text_of(letter), shown(letter)):
-        said = " ".join(part.split())
-        assert named in said
+        text = " ".join(part.split())
+        assert named in text
 
 
 def test_control_characters_are_removed(digest):
@@ -154,8 +154,8 @@ def test_text_lines_are_short_except_urls(digest):
 
 
 def test_hugging_face_summary_replaces_long_abstract(digest):
-    theirs = {"summary": "Graphs < trees."}
-    paper = make.paper("Graphs", "so it goes " * 40, hugging_face=theirs)
+    data = {"summary": "Graphs < trees."}
+    paper = make.paper("Graphs", "so it goes " * 40, hugging_face=data)
     letter = digest(paper, make.paper("Bare", id="title:0123456789"))
     for part in (text_of(letter), shown(letter)):
         assert "Summary by Hugging Face: Graphs < trees." in part
@@ -229,13 +229,13 @@ def test_repeated_sign_up_sends_reminder(sent):
     topics = TopicSelection(interests=["Buy at https://spam.example now"])
     request = signup.SignUpRequest(topics)
     letter = signup.subscribe("reader@example.org", request, source=CONSENT_SOURCE, now=NOW)
-    asked, url = (
+    email, url = (
         parsed(sent(letter)),
         tokens.answer_url(letter.subscriber, "confirm", letter.subscriber.asked_at),
     )
-    assert html_of(asked).count(f'href="{url}"') == 2
-    assert f"\n{url}\n" in text_of(asked)
-    assert "spam" not in text_of(asked) + html_of(asked)  # Anyone may type anyone's address.
+    assert html_of(email).count(f'href="{url}"') == 2
+    assert f"\n{url}\n" in text_of(email)
+    assert "spam" not in text_of(email) + html_of(email)  # Anyone may type anyone's address.
 
     signup.confirm(letter.subscriber, letter.subscriber.asked_at, source=CONSENT_SOURCE, now=NOW)
     again = signup.subscribe(

@@ -40,11 +40,11 @@ def test_backup_during_write_is_complete_and_private(embedded, tmp_path):
 
 
 def test_backup_overwrites_no_file(embedded, tmp_path):
-    kept = tmp_path / "kept"
-    kept.write_text("kept")
+    existing = tmp_path / "kept"
+    existing.write_text("kept")
     with pytest.raises(CommandError, match="exists already"):
-        call_command("backup", str(kept))
-    assert kept.read_text() == "kept"
+        call_command("backup", str(existing))
+    assert existing.read_text() == "kept"
     with pytest.raises(CommandError, match=r"Cannot write .+: No such file or directory"):
         call_command("backup", str(tmp_path / "no" / "copy"))
 

@@ -51,8 +51,8 @@ def test_doctor_finds_no_problems_after_demo(capsys):
     number = Letter.objects.get(kind="digest").pk
     with pytest.raises(CommandError):
         call_command("doctor", check_promises=True)
-    said = f"✗ No email is resent more than once: violated by 1 row (letter {number})"
-    assert said in capsys.readouterr().out
+    violation = f"✗ No email is resent more than once: violated by 1 row (letter {number})"
+    assert violation in capsys.readouterr().out
 
 
 def test_commands_explain_unreachable_database(settings, capsys):
@@ -182,9 +182,9 @@ def test_dry_run_reports_and_writes_nothing(outbox, capsys):
     make.paper("Graphs")
     make.subscriber(interests="graphs")
     call_command("tick", now=NOW, dry_run=True)
-    said = capsys.readouterr().out
-    assert "1 digest due: 1 would be planned, 0 would have no matches." in said
-    assert "0 queued emails would be sent." in said
+    output = capsys.readouterr().out
+    assert "1 digest due: 1 would be planned, 0 would have no matches." in output
+    assert "0 queued emails would be sent." in output
     bread = make.subscriber(interests="bread")
     call_command("tick", now=NOW, dry_run=True)
     assert "2 digests due: 1 would be planned, 1 would" in capsys.readouterr().out
@@ -193,9 +193,9 @@ def test_dry_run_reports_and_writes_nothing(outbox, capsys):
     assert outbox() == []
     bread.delete()
     call_command("tick", now=NOW)
-    said = capsys.readouterr().out
-    assert "Planned 1 digest; 0 had no matches, 0 missed days.\n" in said
-    assert "Sent 1 of 1 due email.\n" in said
+    output = capsys.readouterr().out
+    assert "Planned 1 digest; 0 had no matches, 0 missed days.\n" in output
+    assert "Sent 1 of 1 due email.\n" in output
 
 
 def test_dry_run_reports_stopped_sending(capsys):
@@ -208,9 +208,9 @@ def test_dry_run_reports_stopped_sending(capsys):
     ]:
         halt()
         call_command("tick", now=NOW, dry_run=True)
-        said = capsys.readouterr().out
-        assert f"1 digest due: {planned}" in said
-        assert "1 queued email would wait." in said
+        output = capsys.readouterr().out
+        assert f"1 digest due: {planned}" in output
+        assert "1 queued email would wait." in output
 
 
 @services.once
@@ -279,10 +279,10 @@ def test_demo_delivers_a_digest(outbox, capsys, data_dir):
     for topic in subjects:
         assert matches(window.model, window.papers, Interest("", topic.query), 50), topic
     # They are made once, and never replace existing topics.
-    kept = ["arxiv-cs-lg", "graph-learning"]
-    Topic.objects.curated().exclude(slug__in=kept).delete()
+    slugs = ["arxiv-cs-lg", "graph-learning"]
+    Topic.objects.curated().exclude(slug__in=slugs).delete()
     run()
-    assert sorted(Topic.objects.curated().values_list("slug", flat=True)) == kept
+    assert sorted(Topic.objects.curated().values_list("slug", flat=True)) == slugs
 
 
 def test_demo_refuses_public_site_with_subscribers(settings):

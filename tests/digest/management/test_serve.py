@@ -51,10 +51,10 @@ def test_port_is_bound_before_setup(command, capsys, monkeypatch):
 
 
 def test_stopping_service_claims_nothing_more(monkeypatch):
-    seen = []
+    states = []
     service = SimpleNamespace(
         start=lambda: None,
-        stop=lambda **in_sighandler: seen.append(tasks.is_stopping()),
+        stop=lambda **in_sighandler: states.append(tasks.is_stopping()),
         join=lambda patience: None,
     )
     monkeypatch.setattr(tasks, "_stopping", threading.Event())
@@ -62,7 +62,7 @@ def test_stopping_service_claims_nothing_more(monkeypatch):
         monkeypatch.setattr(embedded_server, name, lambda *args, **options: service)
     with embedded_server.worker_and_beat():
         assert not tasks.is_stopping()
-    assert set(seen) == {True}
+    assert set(states) == {True}
 
 
 @contextmanager
@@ -110,10 +110,10 @@ def test_serve_delivers_from_sign_up_to_digest(tmp_path):
         assert "data-paper-id=" in digest.get_body(("html",)).get_content()
     assert email not in (tmp_path / "log").read_text()
     with closing(sqlite3.connect(tmp_path / "paperboy.sqlite3")) as database:
-        seen = database.execute(
+        addresses = database.execute(
             "SELECT DISTINCT ip FROM subscriptions_consent WHERE ip IS NOT NULL"
         )
-        assert seen.fetchall() == [("198.51.100.9",)]
+        assert addresses.fetchall() == [("198.51.100.9",)]
 
 
 @pytest.mark.slow

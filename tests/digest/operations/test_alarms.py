@@ -69,13 +69,13 @@ def test_minutely_checks_skip_ended_letters():
     if connection.vendor != "postgresql":
         pytest.skip("runs with the tests on PostgreSQL")
     make.subscriber()
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         alarms.check_all(NOW)
-    asked = [one["sql"] for one in asked if 'FROM "subscriptions_letter"' in one["sql"]]
-    assert len(asked) >= 3
+    queries = [one["sql"] for one in queries if 'FROM "subscriptions_letter"' in one["sql"]]
+    assert len(queries) >= 3
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        for sql in asked:
+        for sql in queries:
             cursor.execute(f"EXPLAIN {sql}")
             plan = "\n".join(line for (line,) in cursor.fetchall())
             assert "letters_under_way" in plan or "subscriber_id" in plan, plan
@@ -84,8 +84,8 @@ def test_minutely_checks_skip_ended_letters():
 def test_stale_tick_raises_alarm():
     beaten(5 * MINUTE)
     assert names() == []
-    (found,) = alarms.check_all(NOW + MINUTE)
-    assert (found.name, found.said) == (
+    (alarm,) = alarms.check_all(NOW + MINUTE)
+    assert (alarm.name, alarm.said) == (
         "beat",
         "The scheduler last ran at 11:55 UTC on 1 June 2026: `serve`, Celery beat or all workers "
         "are down, or their clocks are a minute apart.",
@@ -99,8 +99,8 @@ def test_stale_tick_alarm_names_hanging_mail_server():
     for minutes in (1, 4, 5):  # An answer that takes a minute keeps nobody from ticking.
         subscriber = make.subscriber(next_due_at=NOW + DAY)
         subscriber.letters.create(left_at=NOW - minutes * MINUTE, **hangs)
-    (found,) = (one for one in alarms.check_all(NOW) if one.name == "beat")
-    assert found.said == (
+    (alarm,) = (one for one in alarms.check_all(NOW) if one.name == "beat")
+    assert alarm.said == (
         "The scheduler last ran at 11:54 UTC on 1 June 2026: workers wait for the mail server's "
         "reply to 2 emails."
     )
@@ -128,8 +128,8 @@ def test_digest_hour_moved_to_past_is_not_late():
 def test_unplanned_digests_raise_alarm_after_fifteen_minutes():
     make.subscriber()
     assert names(NOW + 14 * MINUTE) == []
-    (found,) = alarms.check_all(NOW + 16 * MINUTE)
-    assert (found.name, found.said) == (
+    (alarm,) = alarms.check_all(NOW + 16 * MINUTE)
+    assert (alarm.name, alarm.said) == (
         "planning",
         "1 digest not planned, due since 12:00 UTC on 1 June 2026.",
     )
@@ -166,9 +166,9 @@ def test_backlog_clearing_during_count_is_reported_with_date(name, caplog):
         return answer
 
     with connection.execute_wrapper(see_to_it):
-        (found,) = alarms.check_all(NOW + HOUR)
-    assert found.name == name
-    assert found.said.endswith("since 12:00 UTC on 1 June 2026.")
+        (alarm,) = alarms.check_all(NOW + HOUR)
+    assert alarm.name == name
+    assert alarm.said.endswith("since 12:00 UTC on 1 June 2026.")
     assert caplog.records == []
 
 
@@ -213,7 +213,7 @@ def test_source_failing_for_hours_raises_alarm():
 
 
 def test_nearly_full_disk_raises_alarm(settings, tmp_path, monkeypatch):
-    settings.DATA_DIR, asked = tmp_path / "not" / "yet", []
+    settings.DATA_DIR, paths = tmp_path / "not" / "yet", []
     for total, free, alarm in [
         (10**12, 3 * 10**9, []),
         (10**12, 10**9, ["disk"]),
@@ -221,9 +221,9 @@ def test_nearly_full_disk_raises_alarm(settings, tmp_path, monkeypatch):
         (10**10, 4 * 10**8, ["disk"]),
     ]:
         usage = Usage(total, 0, free)
-        monkeypatch.setattr(shutil, "disk_usage", lambda path, of=usage: asked.append(path) or of)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, of=usage: paths.append(path) or of)
         assert names() == alarm
-    assert set(asked) == {tmp_path}
+    assert set(paths) == {tmp_path}
 
 
 def test_each_source_and_disk_has_its_own_alarm(monkeypatch):
@@ -283,8 +283,8 @@ def test_unwritable_database_is_not_ready(client):
         assert response.status_code == 200
         return
     assert response.status_code == 503
-    (said,) = response.json()["reasons"]
-    assert said == "Nothing can be saved and no emails are sent: File too large."
+    (reason,) = response.json()["reasons"]
+    assert reason == "Nothing can be saved and no emails are sent: File too large."
     assert client.get("/healthz/").status_code == 200
 
 
@@ -365,9 +365,9 @@ def test_concurrent_processes_report_alarm_once(hook, monkeypatch):
 
 
 def test_long_alarm_is_truncated():
-    for said in ("a" * 600, "b" * 600):
-        alarms.record([alarms.ActiveAlarm("source", said)], NOW)
-        assert Alarm.objects.get().said == said[:500]
+    for text in ("a" * 600, "b" * 600):
+        alarms.record([alarms.ActiveAlarm("source", text)], NOW)
+        assert Alarm.objects.get().said == text[:500]
 
 
 def test_alarm_raised_during_reporting_is_reported_next(hook, monkeypatch):
@@ -392,9 +392,9 @@ def test_each_broken_invariant_raises_its_own_alarm(monkeypatch):
     assert alarms.violated_invariants(NOW) == alarms.invariants_violated_earlier(NOW) == []
     Letter.objects.update(repeats=2)
     monkeypatch.setattr(invariants, "NEWEST", 1)
-    for found in (alarms.violated_invariants(NOW), alarms.invariants_violated_earlier(NOW)):
-        assert [(one.name, one.subject) for one in found] == [("promises", "once")]
-        assert "violated by 1 row (letter " in found[0].said
+    for raised in (alarms.violated_invariants(NOW), alarms.invariants_violated_earlier(NOW)):
+        assert [(one.name, one.subject) for one in raised] == [("promises", "once")]
+        assert "violated by 1 row (letter " in raised[0].said
 
 
 def test_rarely_checked_alarm_survives_frequent_checks():
@@ -411,10 +411,10 @@ def test_rarely_checked_alarm_survives_frequent_checks():
 
 
 def test_alarm_found_again_while_expiring_stands():
-    found = [alarms.ActiveAlarm("disk", "3 MB are left.")]
-    alarms.record(found, NOW)
+    active = [alarms.ActiveAlarm("disk", "3 MB are left.")]
+    alarms.record(active, NOW)
     later = NOW + 10 * MINUTE
-    with once_before('UPDATE "digest_alarm"', lambda: alarms.record(found, later)):
+    with once_before('UPDATE "digest_alarm"', lambda: alarms.record(active, later)):
         alarms.end_expired(later)
     assert Alarm.objects.standing().exists()
 
@@ -422,7 +422,7 @@ def test_alarm_found_again_while_expiring_stands():
 def test_heartbeat_from_the_future_hides_no_alarm():
     heartbeats.beat(heartbeats.TICK, NOW + 2 * DAY)
     heartbeats.beat(heartbeats.TICK, NOW)
-    assert [found.name for found in alarms.check_all(NOW + 10 * MINUTE)] == ["beat"]
+    assert [alarm.name for alarm in alarms.check_all(NOW + 10 * MINUTE)] == ["beat"]
 
 
 # ---- Beside the web server

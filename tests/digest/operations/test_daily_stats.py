@@ -87,8 +87,8 @@ def test_runs_are_summed_without_backfills():
     coverage(announced=300, had=298)
     coverage(category="math", announced=100, had=100)
     daily_stats.count(NOW)
-    seen = {"arxiv seen": 100, "arxiv new": 6, "arxiv changed": 2, "arxiv bad": 0}
-    assert counted("harvests") == seen
+    expected = {"arxiv seen": 100, "arxiv new": 6, "arxiv changed": 2, "arxiv bad": 0}
+    assert counted("harvests") == expected
     assert counted("coverage") == {"arxiv had": 398, "arxiv missing": 2}
 
 

@@ -55,8 +55,8 @@ def harvest(source, moment, **fields):
 
 
 def test_healthy_installation_passes_all_checks():
-    found = {one.what: one.grade for one in doctor.examine(NOW)}
-    assert {what: found[what] for what in SETUP_CHECKS} == dict.fromkeys(SETUP_CHECKS, "ok")
+    grades = {one.what: one.grade for one in doctor.examine(NOW)}
+    assert {what: grades[what] for what in SETUP_CHECKS} == dict.fromkeys(SETUP_CHECKS, "ok")
 
 
 def test_read_only_postgresql_is_reported(client):
@@ -64,9 +64,9 @@ def test_read_only_postgresql_is_reported(client):
         pytest.skip("SQLite can't be on standby")
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
-    grade, said = doctor_environment.database(NOW)
+    grade, message = doctor_environment.database(NOW)
     assert grade == "wrong"
-    assert said.startswith("PostgreSQL is read-only")
+    assert message.startswith("PostgreSQL is read-only")
     answer = client.get("/healthz/", headers={"host": "papers.example.org"})
     assert answer.status_code == 200  # Papers can be read, and searched.
     assert "Nothing can be saved and no emails are sent now." in answer.json()["degraded"]
@@ -107,13 +107,13 @@ AMISS = [
 ]
 
 
-@pytest.mark.parametrize(("changed", "what", "grade", "said"), AMISS)
-def test_wrong_settings_are_reported_with_advice(settings, changed, what, grade, said):
+@pytest.mark.parametrize(("changed", "what", "grade", "message"), AMISS)
+def test_wrong_settings_are_reported_with_advice(settings, changed, what, grade, message):
     for name, value in changed.items():
         setattr(settings, name, value)
-    found = check_result(what)
-    assert found[0] == grade
-    assert said in found[1]
+    result = check_result(what)
+    assert result[0] == grade
+    assert message in result[1]
 
 
 @pytest.mark.parametrize("run", [tasks.watch, lambda: call_command("tick")])
@@ -138,8 +138,8 @@ def test_topic_of_stop_words_is_reported():
     make.topic("Physics", query="", categories=["physics"])
     assert check_result("topics") == ("ok", "2 offered")
     make.topic("Of the", query="of the")
-    said = "3 offered. The words of these find no papers: Of the. Change or withdraw it."
-    assert check_result("topics") == ("note", said)
+    message = "3 offered. The words of these find no papers: Of the. Change or withdraw it."
+    assert check_result("topics") == ("note", message)
 
 
 @pytest.mark.parametrize("days", [None, 7])
@@ -149,39 +149,39 @@ def test_missing_papers_are_reported_with_the_command_to_run(settings, days):
     Paper.objects.all().delete()
     if days:
         make.paper(day=TODAY - days * DAY)
-    said = "none of the last 7 days, so digests are empty: run "
-    assert check_result("papers") == ("wrong", f"{said}`manage.py harvest`.")
+    message = "none of the last 7 days, so digests are empty: run "
+    assert check_result("papers") == ("wrong", f"{message}`manage.py harvest`.")
     settings.SOURCES = []
-    assert check_result("papers") == ("wrong", f"{said}`manage.py import_papers FILE`.")
+    assert check_result("papers") == ("wrong", f"{message}`manage.py import_papers FILE`.")
 
 
 def test_world_readable_files_are_reported(data_dir):
     file = data_dir / "secret-key"
     file.write_text("k")
     file.chmod(0o640)
-    said = f"other users of this machine can read {file}: run `chmod 600 {file}`."
-    assert check_result("secret key") == ("wrong", said)
+    message = f"other users of this machine can read {file}: run `chmod 600 {file}`."
+    assert check_result("secret key") == ("wrong", message)
     data_dir.chmod(0o755)
-    said = f"other users of this machine can read {data_dir}: run `chmod o= {data_dir}`."
-    assert check_result("data folder") == ("note", said)
+    message = f"other users of this machine can read {data_dir}: run `chmod o= {data_dir}`."
+    assert check_result("data folder") == ("note", message)
 
 
 def test_nearly_full_disk_is_reported(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 10**9))
-    grade, said = check_result("data folder")
+    grade, message = check_result("data folder")
     assert grade == "wrong"
-    assert "only 1.0 of 100 GB free" in said
+    assert "only 1.0 of 100 GB free" in message
 
 
 def test_sources_are_reported_with_last_fetch(settings):
     settings.SOURCES = ["arxiv", "huggingface"]
     harvest("arxiv", NOW + HOUR)
     harvest("huggingface", NOW)
-    said = "arxiv, huggingface; all fetched since 2026-06-01 12:00 UTC"
-    assert check_result("sources") == ("ok", said)
+    message = "arxiv, huggingface; all fetched since 2026-06-01 12:00 UTC"
+    assert check_result("sources") == ("ok", message)
     harvest("arxiv", NOW + 2 * HOUR, state="failed")
-    said = "arxiv not fetched: run `manage.py harvest`."
-    assert check_result("sources") == ("note", said)
+    message = "arxiv not fetched: run `manage.py harvest`."
+    assert check_result("sources") == ("note", message)
 
 
 LAST_ADDRESSES = [("172.18.0.1", "note"), ("172.18.0.2", "ok"), ("93.184.216.34", "ok")]
@@ -193,8 +193,8 @@ def test_unconfigured_proxy_is_detected_from_sign_ups(last, grade):
     proxy, subscriber = ("172.18.0.1" if last.startswith("172.") else last), make.subscriber()
     for address in [proxy] * (doctor_environment.SIGN_UPS - 1) + [last]:
         subscriber.consents.create(act="asked", at=NOW, via="sign-up form", ip=address)
-    found, said = check_result("proxies")
-    assert (found, proxy in said) == (grade, grade == "note")
+    found_grade, message = check_result("proxies")
+    assert (found_grade, proxy in message) == (grade, grade == "note")
 
 
 PEERS = [
@@ -204,10 +204,10 @@ PEERS = [
 ]
 
 
-@pytest.mark.parametrize(("seen", "peer", "grade"), PEERS)
-def test_too_many_trusted_proxies_are_reported(client, settings, caplog, seen, peer, grade):
+@pytest.mark.parametrize(("forwarded", "peer", "grade"), PEERS)
+def test_too_many_trusted_proxies_are_reported(client, settings, caplog, forwarded, peer, grade):
     """All visitors who write nothing into X-Forwarded-For pass fewer than TRUSTED_PROXIES says."""
-    client.defaults = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": seen}
+    client.defaults = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
     settings.ALLOWED_HOSTS = [".example.org", "testserver"]
     for number in range(2):
         client.post("/subscribe/", {"email": f"you-{number}@example.org"})
@@ -241,14 +241,14 @@ def test_clock_difference_is_reported(monkeypatch, seconds, grade):
 def test_database_without_durability_is_reported(monkeypatch):
     unsafe = {"SHOW fsync": "off", "PRAGMA synchronous": 1}
     monkeypatch.setattr(doctor_environment, "_query_value", lambda sql: unsafe.get(sql, "on"))
-    grade, said = check_result("database")
+    grade, message = check_result("database")
     assert grade == "wrong"
-    assert ("switch on fsync" if connection.vendor == "postgresql" else "FULL") in said
+    assert ("switch on fsync" if connection.vendor == "postgresql" else "FULL") in message
 
 
 def test_pooler_missing_in_database_url_is_reported():
-    said = "FATAL: unsupported startup parameter in options: statement_timeout"
-    assert "add ?pool_mode=transaction" in health.explain_error(OperationalError(said))
+    error = "FATAL: unsupported startup parameter in options: statement_timeout"
+    assert "add ?pool_mode=transaction" in health.explain_error(OperationalError(error))
 
 
 def test_database_limits_are_reported(monkeypatch):
@@ -259,13 +259,13 @@ def test_database_limits_are_reported(monkeypatch):
         pytest.skip("SQLite's connections are not counted, and its waits are its own")
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = 0")
-    grade, said = check_result("database")
+    grade, message = check_result("database")
     assert grade == "note"
-    assert "because lock_timeout is off" in said
+    assert "because lock_timeout is off" in message
     monkeypatch.setattr(doctor_environment, "MIN_CONNECTIONS", 10**6)
-    grade, said = check_result("database")
+    grade, message = check_result("database")
     assert grade == "wrong"
-    assert "free connections: workers without one plan and send nothing" in said
+    assert "free connections: workers without one plan and send nothing" in message
 
 
 @pytest.mark.slow
@@ -296,21 +296,21 @@ MAIL_SERVERS = [
 ]
 
 
-@pytest.mark.parametrize(("address", "said", "mend"), MAIL_SERVERS)
-def test_refusing_mail_server_is_reported(settings, address, said, mend):
+@pytest.mark.parametrize(("address", "error", "mend"), MAIL_SERVERS)
+def test_refusing_mail_server_is_reported(settings, address, error, mend):
     with MailServer((*EXTENSIONS, "AUTH PLAIN")) as server:
         server.replies["auth"] = b"535 5.7.8 bad credentials\r\n"
         settings.EMAIL_URL = address.format(server.url.removeprefix("smtp://"))
-        grade, found = check_result("mail server")
+        grade, message = check_result("mail server")
         server.shutdown()
-    assert (grade, said in found, mend in found) == ("wrong", True, True)
+    assert (grade, error in message, mend in message) == ("wrong", True, True)
 
 
 def test_doctor_sends_test_alarm(settings, capsys):
     with Hook() as hook:
-        for url, said in ((hook.url, "✓ test alarm:     acc"), ("", "✗ test alarm:     not acc")):
+        for url, output in ((hook.url, "✓ test alarm:     acc"), ("", "✗ test alarm:     not acc")):
             settings.ALARM_WEBHOOK = url
             with pytest.raises(CommandError):  # There are no papers, for one.
                 call_command("doctor", sound_alarm=True)
-            assert said in capsys.readouterr().out
+            assert output in capsys.readouterr().out
     assert hook.posted[0].endswith("[test] Nothing is wrong.")

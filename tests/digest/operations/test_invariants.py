@@ -300,10 +300,10 @@ def test_all_slices_are_checked_with_few_examples(sent, monkeypatch):
         beside(sent, state="skipped")
     for size in (1, 2, 100):
         monkeypatch.setattr(invariants, "RANGE_SIZE", size)
-        found = next(one for one in invariants.examine(NOW) if one.invariant.name == "reasons")
-        assert (found.count, len(found.examples)) == (8, invariants.MAX_EXAMPLES)
-        assert found.text.startswith("violated by 8 rows (letter ")
-        assert found.text.endswith(", …)")
+        violation = next(one for one in invariants.examine(NOW) if one.invariant.name == "reasons")
+        assert (violation.count, len(violation.examples)) == (8, invariants.MAX_EXAMPLES)
+        assert violation.text.startswith("violated by 8 rows (letter ")
+        assert violation.text.endswith(", …)")
 
 
 def test_frequent_check_skips_old_letters(sent):

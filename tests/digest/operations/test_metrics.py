@@ -48,13 +48,13 @@ def families():
 
 def figures():
     """Return each figure by its name, or by name and label."""
-    found = {}
+    stats = {}
     for family in families():
         assert family.documentation.endswith(".")
         for sample in family.samples:
             key = (sample.name, *sample.labels.values()) if sample.labels else sample.name
-            found[key] = sample.value
-    return found
+            stats[key] = sample.value
+    return stats
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_metrics_need_the_token(scraped, settings):
     assert response["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert b"\npaperboy_letters{" in response.content
     for settings.METRICS_TOKEN in (TOKEN, ""):
-        for said in ("", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ü"):
-            assert scraped(said).status_code == 404, said
+        for key in ("", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ü"):
+            assert scraped(key).status_code == 404, key
 
 
 def refuse(part=""):
@@ -97,16 +97,16 @@ def test_new_installation_has_metrics(settings, tmp_path):
     with current_app.connection_for_write() as broker:
         for queue in current_app.amqp.queues:  # Of what tests before this one hinted at.
             broker.default_channel.queue_purge(queue)
-    found = figures()
-    assert found["paperboy_letters", "planned"] == 0
-    assert found["paperboy_oldest_due_letter_seconds"] == 0
-    assert found["paperboy_planning_lag_seconds"] == 0
-    assert found["paperboy_alarms", "beat"] == 0
-    assert found["paperboy_broker_up"] == 1
-    assert [found["paperboy_queue_length", name] for name in ("tick", "send", "ingest")] == [0] * 3
-    assert found["paperboy_disk_free_bytes"] > 0
-    assert "paperboy_tick_age_seconds" not in found
-    assert "paperboy_papers_announced" not in found
+    stats = figures()
+    assert stats["paperboy_letters", "planned"] == 0
+    assert stats["paperboy_oldest_due_letter_seconds"] == 0
+    assert stats["paperboy_planning_lag_seconds"] == 0
+    assert stats["paperboy_alarms", "beat"] == 0
+    assert stats["paperboy_broker_up"] == 1
+    assert [stats["paperboy_queue_length", name] for name in ("tick", "send", "ingest")] == [0] * 3
+    assert stats["paperboy_disk_free_bytes"] > 0
+    assert "paperboy_tick_age_seconds" not in stats
+    assert "paperboy_papers_announced" not in stats
 
 
 def test_metrics_match_the_database(clock):
@@ -132,9 +132,9 @@ def test_metrics_match_the_database(clock):
     Coverage.objects.create(
         source="arxiv", category="cs", day="2026-06-01", announced=9, had=8, checked_at=NOW
     )
-    found = figures()
+    stats = figures()
     expected = {(name, label) if label else name: value for name, label, value in cases("metrics")}
-    assert {key: found.get(key) for key in expected} == expected
+    assert {key: stats.get(key) for key in expected} == expected
     documented = {
         (one.name, one.type, ",".join({label for it in one.samples for label in it.labels}))
         for one in families()
@@ -152,12 +152,12 @@ def test_lag_and_uncertain_emails_are_measured():
     slowest = Letter.objects.last()
     Letter.objects.filter(pk=slowest.pk).update(ended_at=NOW + 9 * MINUTE, repeats=1)
     slowest.events.create(at=NOW, was="transmitting", became="uncertain", attempt=1)
-    found = figures()
-    lags = [found["paperboy_letter_lag_seconds", quantile] for quantile in ("0.5", "0.99")]
+    stats = figures()
+    lags = [stats["paperboy_letter_lag_seconds", quantile] for quantile in ("0.5", "0.99")]
     assert lags == [60, 540]
     names = ("accepted", "doubted", "repeated", "unknown")
-    assert [found[f"paperboy_letters_{name}_last_day"] for name in names] == [3, 1, 1, 0]
-    assert found["paperboy_digest_letters_two_days", "accepted"] == 3
+    assert [stats[f"paperboy_letters_{name}_last_day"] for name in names] == [3, 1, 1, 0]
+    assert stats["paperboy_digest_letters_two_days", "accepted"] == 3
 
 
 def test_metrics_are_cached_and_need_few_queries(django_assert_max_num_queries, kept):
@@ -179,9 +179,9 @@ def test_silent_broker_is_asked_once(monkeypatch):
         app = Celery("mute", broker=url, set_as_current=False)
         monkeypatch.setattr(metrics, "current_app", app)
         monkeypatch.setattr(metrics, "BROKER_SECONDS", 0.2)
-        found = figures()
-        assert found["paperboy_broker_up"] == 0
-        assert ("paperboy_queue_length", "tick") not in found
+        stats = figures()
+        assert stats["paperboy_broker_up"] == 0
+        assert ("paperboy_queue_length", "tick") not in stats
         silent.setblocking(False)
         silent.accept()[0].close()
         with pytest.raises(BlockingIOError):
@@ -190,9 +190,9 @@ def test_silent_broker_is_asked_once(monkeypatch):
 
 def test_failing_query_costs_only_its_metric(caplog):
     with refuse("digest_feedback"):
-        found = figures()
-    assert ("paperboy_feedback_last_day", "more") not in found
-    assert found["paperboy_subscribers", "active"] == 0
+        stats = figures()
+    assert ("paperboy_feedback_last_day", "more") not in stats
+    assert stats["paperboy_subscribers", "active"] == 0
     assert "Metrics failed: last_day" in caplog.text
 
 

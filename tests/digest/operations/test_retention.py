@@ -267,8 +267,8 @@ def test_old_or_orphaned_recommendations_are_deleted():
 
 
 def test_unconfirmed_addresses_are_deleted_after_a_month():
-    asked = {"confirmed": False, "now": NOW - 31 * DAY}
-    make.subscriber("silent@example.org", interests="graphs", **asked)
+    fields = {"confirmed": False, "now": NOW - 31 * DAY}
+    make.subscriber("silent@example.org", interests="graphs", **fields)
     letter = Subscriber.objects.get().letters.create(
         kind="confirm", state="accepted", created_at=NOW, closes_at=NOW, ended_at=NOW
     )
@@ -277,10 +277,10 @@ def test_unconfirmed_addresses_are_deleted_after_a_month():
     left = make.subscriber("left@example.org", now=NOW - 99 * DAY, unsubscribed_at=NOW - 31 * DAY)
     signup.record_consent(left, "asked", signup.ConsentSource("a test"), NOW - 99 * DAY)
     # The link that ends a sign-up stands in the confirmation letter: nobody is kept by it.
-    make.subscriber("said-no@example.org", unsubscribed_at=NOW - 30 * DAY, **asked)
+    make.subscriber("said-no@example.org", unsubscribed_at=NOW - 30 * DAY, **fields)
     upkeep.purge(NOW)
-    kept = set(Subscriber.objects.values_list("email", flat=True))
-    assert {name.partition("@")[0] for name in kept} == {"yesterday", "reads", "left"}
+    emails = set(Subscriber.objects.values_list("email", flat=True))
+    assert {name.partition("@")[0] for name in emails} == {"yesterday", "reads", "left"}
     assert not Letter.objects.filter(pk=letter.pk).exists()
     assert not Seal.objects.exists()
     assert left.consents.exists()  # It is proof.
@@ -288,9 +288,9 @@ def test_unconfirmed_addresses_are_deleted_after_a_month():
 
 
 def test_suppressed_unconfirmed_address_stays_suppressed():
-    asked = {"confirmed": False, "now": NOW - 31 * DAY, "suppressed_at": NOW - DAY}
+    fields = {"confirmed": False, "now": NOW - 31 * DAY, "suppressed_at": NOW - DAY}
     for why in Subscriber.Suppression.values:
-        make.subscriber(f"{why}@example.org", suppressed_by=why, **asked)
+        make.subscriber(f"{why}@example.org", suppressed_by=why, **fields)
     upkeep.purge(NOW)
     assert not Subscriber.objects.exists()
     for why in Subscriber.Suppression.values:
@@ -299,8 +299,8 @@ def test_suppressed_unconfirmed_address_stays_suppressed():
 
 def test_unconfirmed_resubscription_is_forgotten_after_a_month():
     subscriber = make.subscriber(interests="bread", now=NOW - 9 * DAY, unsubscribed_at=NOW - DAY)
-    theirs, strangers = (signup.ConsentSource("x", ip=ip) for ip in ("192.0.2.1", "198.51.100.66"))
-    signup.record_consent(subscriber, "asked", theirs, NOW - 9 * DAY)
+    first, strangers = (signup.ConsentSource("x", ip=ip) for ip in ("192.0.2.1", "198.51.100.66"))
+    signup.record_consent(subscriber, "asked", first, NOW - 9 * DAY)
     request = signup.SignUpRequest(TopicSelection(interests=["cake"]))
     signup.subscribe(subscriber.email, request, source=strangers, now=NOW)
     for age, is_kept in [(29 * DAY, True), (31 * DAY, False)]:

@@ -35,12 +35,12 @@ def test_concurrent_first_starts_set_up_once(tmp_path):
         subprocess.Popen(command, env=environment, text=True, stdout=PIPE, stderr=STDOUT)
         for _ in range(2)
     ]
-    said = [one.communicate(timeout=120)[0] for one in both]
-    assert [one.returncode for one in both] == [0, 0], said
+    outputs = [one.communicate(timeout=120)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], outputs
     letters = [file.name.partition("-")[0] for file in (tmp_path / "data/outbox").iterdir()]
     assert sorted(letters) == ["confirm", "digest"]
     password = (tmp_path / "data/admin-password").read_text().strip()
-    assert all(f"password {password} " in one for one in said)
+    assert all(f"password {password} " in one for one in outputs)
     # Where DATA_DIR was there before, others on this machine may look into it.
     files = [file for file in (tmp_path / "data").rglob("*") if not file.match("data/files/*/*")]
     assert [file.name for file in files if file.is_file() and file.stat().st_mode & 0o077] == []
@@ -60,7 +60,7 @@ def test_upgrade_refuses_transaction_pooler(db, monkeypatch):
 
 def test_locked_table_is_retried_without_blocking_readers(postgresql, monkeypatch):
     """Whoever reads the table meanwhile stands behind the change in the queue."""
-    said, waited = [], []
+    messages, seconds = [], []
 
     def change(*args, **options):
         with connection.cursor() as cursor:
@@ -73,12 +73,12 @@ def test_locked_table_is_retried_without_blocking_readers(postgresql, monkeypatc
     def read():
         began = time.monotonic()
         Letter.objects.count()
-        waited.append(time.monotonic() - began)
+        seconds.append(time.monotonic() - began)
         connection.close()
 
     def tell(text):
-        said.append(text)
-        if len(said) == 2:
+        messages.append(text)
+        if len(messages) == 2:
             writer.close()
 
     changing = threading.Thread(target=upgrade.migrate, args=(tell,))
@@ -87,25 +87,25 @@ def test_locked_table_is_retried_without_blocking_readers(postgresql, monkeypatc
     read()
     changing.join()
     try:
-        assert said == ["A table is in use. Retrying."] * 2
-        assert waited[0] < 3
+        assert messages == ["A table is in use. Retrying."] * 2
+        assert seconds[0] < 3
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE subscriptions_letter DROP COLUMN IF EXISTS later")
 
 
 def test_concurrent_upgrades_are_serialized(postgresql, monkeypatch):
-    said = []
+    messages = []
     first = another_session()
     first.execute("SELECT pg_advisory_lock(%s)", [upgrade.NUMBER])
 
     def tell(text):
-        said.append(text)
+        messages.append(text)
         first.close()
 
-    monkeypatch.setattr(upgrade, "call_command", lambda *args, **options: said.append("done"))
+    monkeypatch.setattr(upgrade, "call_command", lambda *args, **options: messages.append("done"))
     upgrade.migrate(tell)
-    assert said == ["Another upgrade is running. Waiting.", "done"]
+    assert messages == ["Another upgrade is running. Waiting.", "done"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -30,8 +30,8 @@ def entries(*papers):
 
 
 def entry(*papers):
-    (found,) = entries(*papers).values()
-    return found
+    (only_entry,) = entries(*papers).values()
+    return only_entry
 
 
 def records(*papers):
@@ -60,25 +60,25 @@ def test_arxiv_paper_is_misc_with_eprint():
 
 def test_journal_paper_is_article_with_withdrawal_note():
     one = paper(journal_ref="Phys. Rev. D 76", doi="10.1103/x", is_withdrawn=True)
-    (record,), found = records(one), entry(one)
-    assert (found.type, found.fields["journal"]) == ("article", "Phys. Rev. D 76")
+    (record,), bibtex = records(one), entry(one)
+    assert (bibtex.type, bibtex.fields["journal"]) == ("article", "Phys. Rev. D 76")
     assert (record["type_of_reference"], record["secondary_title"]) == ("JOUR", "Phys. Rev. D 76")
-    assert found.fields["doi"] == record["doi"] == "10.1103/x"
-    assert [found.fields["note"]] == record["notes"] == ["Withdrawn by its authors"]
+    assert bibtex.fields["doi"] == record["doi"] == "10.1103/x"
+    assert [bibtex.fields["note"]] == record["notes"] == ["Withdrawn by its authors"]
 
 
 def test_other_paper_has_no_eprint_or_estimated_year():
-    found = entry(paper(identity="title:1f", url="https://example.org/x", day_is_estimate=True))
-    assert (found.type, list(found.fields)) == ("misc", ["title", "url"])
+    bibtex = entry(paper(identity="title:1f", url="https://example.org/x", day_is_estimate=True))
+    assert (bibtex.type, list(bibtex.fields)) == ("misc", ["title", "url"])
     assert entry(paper(identity="title:1f")).fields["year"] == "2026"
 
 
 def test_preprint_names_server_until_published():
     fields = {"identity": "biorxiv:10.1101/2026.06.01.1", "categories": ["cell biology"]}
     fields |= {"doi": "10.1101/2026.06.01.1", "url": "https://doi.org/10.1101/2026.06.01.1"}
-    found, (record,) = entry(paper(**fields)), records(paper(**fields))
-    assert (found.type, found.fields["publisher"]) == ("misc", "bioRxiv")
-    assert found.fields["doi"] == record["doi"] == "10.1101/2026.06.01.1"
+    bibtex, (record,) = entry(paper(**fields)), records(paper(**fields))
+    assert (bibtex.type, bibtex.fields["publisher"]) == ("misc", "bioRxiv")
+    assert bibtex.fields["doi"] == record["doi"] == "10.1101/2026.06.01.1"
     assert (record["publisher"], record["keywords"]) == ("bioRxiv", ["cell biology"])
     published = paper(**fields, journal_ref="Journal of Bread")
     assert entry(published).type == "article"

@@ -118,10 +118,10 @@ def test_same_doi_makes_aliases_across_sources(monkeypatch):
     for number, identity in enumerate(["2605.00001", "2605.00002", "doi:10.1/a", "biorxiv:1"]):
         make.paper(f"On {number}", id=identity, doi="10.1/A" if number % 2 else "10.1/a")
     make.paper("On bread", id="biorxiv:2")
-    found = {other: set(papers) for other, papers in same().items()}
-    assert found["doi:10.1/a"] == {"2605.00001", "2605.00002", "biorxiv:1"}
-    assert found["2605.00001"] == {"doi:10.1/a", "biorxiv:1"}
-    assert len(found) == 4
+    aliases = {other: set(papers) for other, papers in same().items()}
+    assert aliases["doi:10.1/a"] == {"2605.00001", "2605.00002", "biorxiv:1"}
+    assert aliases["2605.00001"] == {"doi:10.1/a", "biorxiv:1"}
+    assert len(aliases) == 4
 
 
 def test_titles_match_in_any_script():
@@ -245,5 +245,5 @@ def test_explanation_shows_first_of_two_sent_aliases():
     other = on_arxiv(title="Another title of graph networks")
     assert came() == {ON_ARXIV}
     Paper.objects.filter(pk=other.pk).update(title=TITLE)
-    for asked in (EARLIER, ON_ARXIV):
-        assert explain.explain(someone, asked, TODAY, NOW).pick.paper == paper
+    for paper_id in (EARLIER, ON_ARXIV):
+        assert explain.explain(someone, paper_id, TODAY, NOW).pick.paper == paper

@@ -33,34 +33,34 @@ def test_paper_is_found_by_any_pasted_form():
     make.paper("Roads of others", id="2506.04236")
     make.paper("Roads", id="2506.0423")
     for number in ("2506.04235", "2506.04235v1", "2506.04235v12", "2506.04235V2"):
-        for asked in ("%s", " %s ", "arXiv:%s", "ARXIV:%s [cs.LG] 5 Jun 2025", "(see %s)"):
-            assert identifiers.find_paper(asked % number) == paper
+        for query in ("%s", " %s ", "arXiv:%s", "ARXIV:%s [cs.LG] 5 Jun 2025", "(see %s)"):
+            assert identifiers.find_paper(query % number) == paper
         for address in ("arxiv.org/abs/", "arxiv.org/pdf/", "huggingface.co/papers/"):
             for end in ("", ".pdf", "?context=cs.LG", "#S3"):
                 assert identifiers.find_paper(f"https://{address}{number}{end}") == paper
-    for asked in (title, title.replace("graphs: a", "GRAPHS: A"), f" {title}\t", "Roads of  Schrö"):
-        assert identifiers.find_paper(asked) == paper
+    for query in (title, title.replace("graphs: a", "GRAPHS: A"), f" {title}\t", "Roads of  Schrö"):
+        assert identifiers.find_paper(query) == paper
 
 
 def test_ids_of_each_kind_are_found():
     for identity in (*CASES["asked_for"], "hep-th/0309136", "biorxiv:10.1101/2026.06.01.12345"):
         make.paper("Bread", id=identity)
-    for identity, asked in CASES["asked_for"].items():
-        assert {identifiers.find_paper(one).pk for one in asked.split()} == {identity}
+    for identity, queries in CASES["asked_for"].items():
+        assert {identifiers.find_paper(one).pk for one in queries.split()} == {identity}
 
 
 def test_unknown_reference_finds_no_paper(client):
     make.paper("Roads of graphs", id="2506.04235")
     subscriber = make.subscriber()
     assert identifiers.find_paper("") is identifiers.find_paper("  ") is None
-    for asked in (
+    for query in (
         *("2506.99999", "2506.0423", "12506.04235", "2506.042351"),  # Nor a part of an id,
         *("Roads", "s of graphs"),  # nor a few letters of a title.
         *("% of roads", "Roads%of%graphs", "Roads_of_graphs", "%" * 10, "_" * 10, "\\" * 20),
         *("' OR 1=1 --", "10.48550"),
     ):
-        assert identifiers.find_paper(asked) is None
-    assert "No paper matches 10.48550" in answer(client, subscriber, asked)
+        assert identifiers.find_paper(query) is None
+    assert "No paper matches 10.48550" in answer(client, subscriber, query)
 
 
 def test_newest_paper_wins_among_equal_titles():
@@ -70,11 +70,11 @@ def test_newest_paper_wins_among_equal_titles():
     assert identifiers.find_paper("Knot") is None
 
 
-@pytest.mark.parametrize("asked", ["Roads of graphs", "ROADS OF", "Nothing is called so", "Knots"])
-def test_a_title_is_found_by_an_index(asked):
+@pytest.mark.parametrize("title", ["Roads of graphs", "ROADS OF", "Nothing is called so", "Knots"])
+def test_a_title_is_found_by_an_index(title):
     make.paper("Roads of graphs")
     with CaptureQueriesContext(connection) as queries:
-        identifiers.find_paper(asked)
+        identifiers.find_paper(title)
     looked = [query["sql"] for query in queries if "title" in query["sql"].partition("WHERE")[2]]
     assert looked
     assert all(uses_index(sql, "papers_by_title") for sql in looked)
@@ -115,12 +115,12 @@ def test_hostile_queries_are_answered_and_write_nothing(client):
     someone = make.subscriber(interests="graph networks")
     model_store.fit(NOW)
     before = everything()
-    for asked in HOSTILE:
-        assert ask(client, someone, asked).status_code in (200, 400)
-    for asked in ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onfocus='x"):
-        page = ask(client, someone, asked).content.decode()
-        assert html.escape(asked) in page
-        assert asked not in page
+    for query in HOSTILE:
+        assert ask(client, someone, query).status_code in (200, 400)
+    for query in ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onfocus='x"):
+        page = ask(client, someone, query).content.decode()
+        assert html.escape(query) in page
+        assert query not in page
     url = reverse("why", args=[token_of(someone)])
     assert client.post(url, {"paper": "2506.04235"}).status_code == 200
     assert everything() == before

@@ -42,9 +42,9 @@ def test_repeated_records_change_nothing():
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("known", [True, False])
-def test_concurrent_imports_lose_nothing(known):
-    if known:
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_concurrent_imports_lose_nothing(is_stored):
+    if is_stored:
         store.store([RECORD], now=NOW)
 
     def tell_more():
@@ -81,25 +81,25 @@ def test_missing_fields_keep_stored_values():
 
 
 def test_supplementary_source_keeps_existing_texts():
-    said = Record("biorxiv:10.1101/1", "Bread", "Text", authors=["Ada One"], doi="10.1101/1")
+    record = Record("biorxiv:10.1101/1", "Bread", "Text", authors=["Ada One"], doi="10.1101/1")
     other = {"affiliations": ["Mill"], "journal_ref": "Oven", "doi": "10.1000/1"}
-    other = replace(said, title="Bread.", authors=["One A"], only_adds=True, **other)
-    store.store([said, other], now=NOW)
+    other = replace(record, title="Bread.", authors=["One A"], only_adds=True, **other)
+    store.store([record, other], now=NOW)
     paper = Paper.objects.get()
     assert (paper.title, paper.authors, paper.affiliations) == ("Bread", ["Ada One"], ["Mill"])
     assert (paper.journal_ref, paper.doi) == ("Oven", "10.1000/1")
-    assert store.store([said, other], now=NOW).changed == 0
+    assert store.store([record, other], now=NOW).changed == 0
 
 
 def test_hugging_face_data_survives_other_sources():
-    said = {"summary": "It rises.", "keywords": ["rye"]}
-    for first, second in ((said, None), (None, said)):
+    data = {"summary": "It rises.", "keywords": ["rye"]}
+    for first, second in ((data, None), (None, data)):
         records = (
             Record("2606.00001", "Bread", hugging_face=first),
             Record("2606.00002", "Rye", hugging_face=second),
         )
         store.store(records, now=NOW)
-    assert [paper.hugging_face for paper in Paper.objects.order_by("pk")] == [said, said]
+    assert [paper.hugging_face for paper in Paper.objects.order_by("pk")] == [data, data]
 
 
 def test_new_version_ends_withdrawal():
@@ -113,13 +113,13 @@ def test_new_version_ends_withdrawal():
 
 
 def test_paper_events_are_recorded_once():
-    known = replace(RECORD, version=2, upvotes=None)
+    stored_record = replace(RECORD, version=2, upvotes=None)
     fields = {"journal_ref": "Journal 1", "github": "https://github.com/a/b", "is_withdrawn": True}
-    store.store([replace(known, version=1)], now=NOW, is_sample=True)
-    for nothing_new in (known, RECORD, replace(known, version=1, **fields)):
+    store.store([replace(stored_record, version=1)], now=NOW, is_sample=True)
+    for nothing_new in (stored_record, RECORD, replace(stored_record, version=1, **fields)):
         store.store([nothing_new], now=NOW)
     assert not PaperEvent.objects.exists()
-    more = replace(known, version=3, **fields)
+    more = replace(stored_record, version=3, **fields)
     for record in (more, replace(more, journal_ref="J. 1, p. 7", github="https://github.com/b")):
         store.store([record], now=NOW, source="arxiv")
     assert set(PaperEvent.objects.values_list("kind", "note")) == {
@@ -213,14 +213,14 @@ def test_import_of_known_papers_keeps_model(tmp_path, capsys):
 
 def test_import_of_unusable_file_fails(tmp_path, capsys):
     path, packed = tmp_path / "notes.txt", gzip.compress(b'{"title": "Bread"}\n' * 9)
-    for octets, said in [
+    for octets, error in [
         (None, "There is no file"),
         (b"bread\nbutter\n", r"No papers in .*notes\.txt"),
         (packed[:-8], "Incomplete, damaged file"),
     ]:
         if octets is not None:
             path.write_bytes(octets)
-        with pytest.raises(CommandError, match=said):
+        with pytest.raises(CommandError, match=error):
             call_command("import_papers", str(path))
     assert "the gzip file is broken after line" in capsys.readouterr().err
     assert Paper.objects.get().title == "Bread"

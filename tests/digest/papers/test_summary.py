@@ -22,17 +22,17 @@ PARTS |= {"continued": f"w{WE[1:]}", "stem": WE.removesuffix(".")}
 
 
 def test_text_is_split_at_sentence_ends():
-    for said in CASES["texts"]:
-        pieces = said.split("|")
+    for text in CASES["texts"]:
+        pieces = text.split("|")
         assert [one.strip() for one in sentences(" ".join(pieces))] == [
             one.strip() for one in pieces
         ]
 
 
 def test_summary_quotes_the_contribution():
-    for abstract, said in CASES["abstracts"]:
-        abstract, said = (text.format(**PARTS) for text in (abstract, said))
-        assert best_sentence("CoralNet: bleaching", abstract) == said
+    for abstract, expected in CASES["abstracts"]:
+        abstract, expected = (text.format(**PARTS) for text in (abstract, expected))
+        assert best_sentence("CoralNet: bleaching", abstract) == expected
 
 
 @pytest.mark.parametrize("sentence", CASES["hanging"])
@@ -48,8 +48,8 @@ def test_summary_prefers_sentence_with_subscribers_terms():
 
 @pytest.mark.slow
 @given(TEXTS, st.lists(st.sampled_from([WE, BACKGROUND, "(", ", which ", "x" * 400]) | TEXTS))
-def test_any_summary_is_short_and_verbatim(title, said):
-    abstract = " ".join(said)
+def test_any_summary_is_short_and_verbatim(title, pieces):
+    abstract = " ".join(pieces)
     short = best_sentence(title, abstract, title.split())
     assert len(short.split()) <= MAX_WORDS
     assert len(short) <= MAX_LENGTH

@@ -79,8 +79,8 @@ def test_post_stores_and_confirms_feedback(client, paper, someone, value, headin
     response = client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
     assert heading in re.search(r"<h1>(.*?)</h1>", response.content.decode())[1]
     assert "Graphs of roads" in text_of(response)
-    said = Feedback.objects.get()
-    assert (said.subscriber, said.paper, said.value, said.at) == (someone, paper, value, NOW)
+    row = Feedback.objects.get()
+    assert (row.subscriber, row.paper, row.value, row.at) == (someone, paper, value, NOW)
     assert ReaderModel.objects.outdated(NOW).get().subscriber == someone
 
 
@@ -224,11 +224,11 @@ def test_new_feedback_replaces_old_and_repeats_are_ignored(client, paper, someon
 def test_inactive_subscribers_are_promised_no_digest(client):
     paper = make.paper()
     takes_account = "future digests will reflect this."
-    said = {"more": takes_account, "less": takes_account, "save": "Your digest will tell you"}
+    promises = {"more": takes_account, "less": takes_account, "save": "Your digest will tell you"}
     for state in ("active", "paused", "unsubscribed", "suppressed"):
         url = address("feedback", make.subscriber(**STATES[state]))
         comes = state in ("active", "paused")
-        for value, next_one in said.items():
+        for value, next_one in promises.items():
             page = text_of(client.post(url, {"paper": paper.pk, "value": value}))
             assert (next_one in page) is comes
             if value != "save":
@@ -335,11 +335,11 @@ def test_email_and_web_copy_offer_feedback(client, outbox):
     (letter,) = outbox()
     web_copy = client.get(web_copy_of(Digest.objects.get())).content.decode()
     html = letter.get_body(["html"]).get_content()
-    found = [url.replace("&amp;", "&") for url in re.findall(r'href="([^"]*/feedback/[^"]+)', html)]
-    assert [url.partition("?")[2] for url in found] == [
+    links = [url.replace("&amp;", "&") for url in re.findall(r'href="([^"]*/feedback/[^"]+)', html)]
+    assert [url.partition("?")[2] for url in links] == [
         f"paper={paper.pk}&value={value}" for value in ("more", "less", "save")
     ]
-    for url in found:
+    for url in links:
         assert client.get(url.removeprefix("http://127.0.0.1:8000")).status_code == 200
         assert feedback.feedback_on(someone, paper) is None
     (form,) = lxml.html.fromstring(web_copy).xpath("//form[@class='say']")
@@ -411,8 +411,10 @@ def test_feedback_shapes_only_its_subscribers_digest(world):
     taught(roads, "more", world["roads"][0])
     taught(molecules, "more", world["molecules"][0])
     plan.plan(NOW)
-    found = [themes(Digest.objects.get(subscriber=one).picks.whole()) for one in (roads, molecules)]
-    assert found == ["rrrrr", "mmmmm"]
+    results = [
+        themes(Digest.objects.get(subscriber=one).picks.whole()) for one in (roads, molecules)
+    ]
+    assert results == ["rrrrr", "mmmmm"]
 
 
 def test_model_is_refitted_only_when_stale(world):
@@ -446,9 +448,9 @@ def test_only_latest_feedback_is_learned(world, monkeypatch):
 
 
 def test_learning_survives_concurrently_deleted_paper(world):
-    gone, kept = world["roads"][:2]
+    gone, remaining = world["roads"][:2]
     someone = subscriber()
-    say(someone, "more", gone, kept)
+    say(someone, "more", gone, remaining)
     with once_before('FROM "digest_paper" WHERE "digest_paper"."id" IN', gone.delete):
         assert feedback.learn(NOW + DAY) == 1
     assert words_of(someone)
@@ -534,24 +536,24 @@ def test_tick_learns_before_planning_unless_dry(world, outbox):
 # ---- The profile of a subscriber: what they follow and mute, and what was learned
 
 
-@pytest.mark.parametrize("said", ["cs.LG", "  Cs.Lg "])
-def test_line_naming_a_category_follows_it(said):
+@pytest.mark.parametrize("line", ["cs.LG", "  Cs.Lg "])
+def test_line_naming_a_category_follows_it(line):
     inside = make.paper("Bread", categories=["cs.AI", "cs.LG"])
     make.paper("Cake", categories=["math.GT"])
     make.paper("On the words cs and LG", categories=["math.GT"])
     someone = make.subscriber()
-    preferences.change(someone, TopicSelection(interests=[said]), {}, now=NOW)
+    preferences.change(someone, TopicSelection(interests=[line]), {}, now=NOW)
     plan.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [inside]
     assert profiles_of([someone])[0].follows[0].categories == ("cs.LG",)
 
 
-@pytest.mark.parametrize("said", ["cs.LG", "cs.lg"])
-def test_muted_line_naming_a_category_mutes_it(said):
+@pytest.mark.parametrize("line", ["cs.LG", "cs.lg"])
+def test_muted_line_naming_a_category_mutes_it(line):
     make.paper("Graphs of roads", categories=["cs.AI", "cs.LG"])
     outside = make.paper("Graphs of cars", categories=["cs.AI"])
     someone = make.subscriber()
-    wishes = TopicSelection(interests=["graphs"], muted_interests=[said])
+    wishes = TopicSelection(interests=["graphs"], muted_interests=[line])
     preferences.change(someone, wishes, {}, now=NOW)
     plan.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [outside]
@@ -567,10 +569,10 @@ def test_category_alias_means_current_category():
 
 def test_phrase_containing_a_category_matches_as_words():
     make.paper("Bread", categories=["cs.LG"])
-    said = make.paper("Why cs.LG papers grow", categories=["cs.DL"])
+    matching = make.paper("Why cs.LG papers grow", categories=["cs.DL"])
     make.subscriber(interests='"cs.LG papers"')
     plan.plan(NOW)
-    assert [pick.paper for pick in Pick.objects.all()] == [said]
+    assert [pick.paper for pick in Pick.objects.all()] == [matching]
 
 
 def test_explicit_categories_override_category_in_query():

@@ -69,15 +69,15 @@ def test_removed_word_stays_removed(client, someone, clock, world):
 
 def test_learned_page_announces_each_change(client, someone):
     url = address("learned", someone)
-    for sent, said in (
+    for sent, message in (
         ({"remove": "road"}, "Removed. You can restore it below."),
         ({"restore": "road"}, "Restored."),
         ({"learning": "off"}, "Personalization is off."),
         ({"learning": "on"}, "Personalization is on."),
     ):
         page = lxml.html.fromstring(client.post(url, sent, follow=True).content)
-        assert [one.text for one in page.xpath("//main//*[@role='status']")] == [said]
-        assert page.findtext(".//title").startswith(said)
+        assert [one.text for one in page.xpath("//main//*[@role='status']")] == [message]
+        assert page.findtext(".//title").startswith(message)
     assert not client.get(f"{url}?done=x").content.count(b'role="status"')
 
 
@@ -231,9 +231,9 @@ def test_export_contains_learned_words_and_feedback(someone, world):
     assert weights == list(weights_of(someone).values())
     assert "vehicles" in learned
     assert "drug" not in learned
-    said = {"paper": world["roads"][0].pk, "value": "more", "at": "2026-06-01T12:00:00Z"}
-    said |= {"saved_at": None, "read_at": None, "note": "", "labels": ""}
-    assert exported["feedback"] == [said]
+    expected = {"paper": world["roads"][0].pk, "value": "more", "at": "2026-06-01T12:00:00Z"}
+    expected |= {"saved_at": None, "read_at": None, "note": "", "labels": ""}
+    assert exported["feedback"] == [expected]
 
 
 # ---- The page of what was learned
@@ -252,9 +252,9 @@ def test_each_feedback_has_an_undo_link(client):
     say(someone, "less", make.paper("Molecules of & at sea", id="bread:1/2"), now=NOW + SECOND)
     page = lxml.html.fromstring(client.get(address("learned", someone)).content)
     (link,) = page.xpath("//a[@aria-label='Undo: Molecules of & at sea']/@href")
-    asked = lxml.html.fromstring(client.get(link).content)
-    assert "Undo your feedback?" in asked.text_content()
-    button = asked.xpath("//form[.//button[text()='Undo feedback']]")[0]
+    page_of_link = lxml.html.fromstring(client.get(link).content)
+    assert "Undo your feedback?" in page_of_link.text_content()
+    button = page_of_link.xpath("//form[.//button[text()='Undo feedback']]")[0]
     client.post(link, dict(button.fields))
     assert list(someone.feedback.values_list("value", flat=True)) == ["more"]
 
@@ -265,15 +265,15 @@ def test_learned_page_sorts_words_by_weight(client, world):
     say(someone, "less", world["molecules"][0], now=NOW + SECOND)
     feedback.learn(NOW + SECOND)
     response = client.get(address("learned", someone))
-    shown = re.findall(
+    rows = re.findall(
         r'class="word" dir="auto">([^<]*)</span>\s*<span class="weight(?: against)?">([^<]*)<',
         response.content.decode(),
     )
     words = {one["word"]: round(one["weight"], 2) for one in feedback.learned_words(someone)}
-    weights = [float(weight.replace("\N{MINUS SIGN}", "-")) for _, weight in shown]
-    assert dict(zip([word for word, _ in shown], weights, strict=True)) == words
+    weights = [float(weight.replace("\N{MINUS SIGN}", "-")) for _, weight in rows]
+    assert dict(zip([word for word, _ in rows], weights, strict=True)) == words
     assert weights == sorted(weights, key=lambda weight: (weight < 0, -abs(weight)))
-    assert {weight[0] for _, weight in shown} == {"+", "\N{MINUS SIGN}"}
+    assert {weight[0] for _, weight in rows} == {"+", "\N{MINUS SIGN}"}
     assert "More like this: Graph neural networks: sensors" in text_of(response)
     assert "Less like this: Graph neural networks: message" in text_of(response)
 

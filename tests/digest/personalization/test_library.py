@@ -59,26 +59,27 @@ def test_binary_upload_is_refused_with_readable_formats(client, subscriber):
         for sent in ({}, {"add": "1"}):
             response = look(client, subscriber, text, **sent)
             assert response.status_code == 400
-            said = lxml.html.fromstring(response.content).get_element_by_id("said").text
-            assert said.startswith("This is not a text file. Export your references as BibTeX")
+            error = lxml.html.fromstring(response.content).get_element_by_id("said").text
+            assert error.startswith("This is not a text file. Export your references as BibTeX")
         part = client.post(f"{address(subscriber)}?part", {"text": text}).json()
-        assert part == {"problem": said}
+        assert part == {"problem": error}
     assert not subscriber.library.exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("<mods><titleInfo>", "This looks like MODS XML. Export your references as BibTeX or RIS"),
         ("--A-- a\n--TI-- On soup\n--AU-- b\n--PY-- 1", "This format cannot be read. Export your"),
     ],
 )
-def test_unreadable_formats_are_refused_with_export_advice(client, subscriber, text, said):
+def test_unreadable_formats_are_refused_with_export_advice(client, subscriber, text, error):
     for sent in ({}, {"add": "1"}):
         response = look(client, subscriber, text, **sent)
-        assert (response.status_code, said in words_of(response)) == (400, True)
+        assert (response.status_code, error in words_of(response)) == (400, True)
     assert (
-        client.post(f"{address(subscriber)}?part", {"text": text}).json()["problem"][:9] == said[:9]
+        client.post(f"{address(subscriber)}?part", {"text": text}).json()["problem"][:9]
+        == error[:9]
     )
 
 
@@ -206,10 +207,10 @@ def test_deleted_library_cannot_be_restored(subscriber, monkeypatch, forget):
 
 def test_repeated_paste_adds_nothing_and_keeps_undo(client, subscriber):
     paste(client, subscriber, BIBTEX)
-    said = ReaderModel.objects.get(subscriber=subscriber).said
+    mark = ReaderModel.objects.get(subscriber=subscriber).said
     assert "No new papers." in words_of(paste(client, subscriber, BIBTEX))
     assert subscriber.library.count() == 2
-    assert ReaderModel.objects.get(subscriber=subscriber).said == said  # Nothing is learned anew.
+    assert ReaderModel.objects.get(subscriber=subscriber).said == mark  # Nothing is learned anew.
     undo(client, subscriber)
     assert not subscriber.library.exists()
 
@@ -228,8 +229,8 @@ def test_stored_papers_complete_bibliography_entries(subscriber):
         subscriber, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999\narXiv:{ours.pk}", NOW
     )
     assert {paper.year for paper in subscriber.library.all()} == {ours.day.year}
-    kept = {paper.title: paper.abstract for paper in subscriber.library.all()}
-    assert kept == {
+    abstracts = {paper.title: paper.abstract for paper in subscriber.library.all()}
+    assert abstracts == {
         "on all the SOUPS": ours.abstract,
         "On bread": other.abstract[: bibliographies.MAX_ABSTRACT],
     }
@@ -279,9 +280,9 @@ def test_only_latest_papers_are_kept(client, subscriber, monkeypatch):
 def test_unread_entries_are_shortened_and_escaped(client):
     bad = ["<b>x", "y" * 200, "z", "w"]
     page = look(client, make.subscriber(), "\n".join(["On all the soups", *bad]))
-    said = lxml.html.fromstring(page.content).get_element_by_id("unread")
-    assert [one.text for one in said.iter("bdi")] == ["<b>x", "y" * 39 + "…", "z"]
-    assert said.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
+    element = lxml.html.fromstring(page.content).get_element_by_id("unread")
+    assert [one.text for one in element.iter("bdi")] == ["<b>x", "y" * 39 + "…", "z"]
+    assert element.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
 
 
 def test_unread_entries_are_in_no_url(client, subscriber):
@@ -347,21 +348,21 @@ def test_library_is_changed_only_by_its_subscribers_link(client):
         assert client.post(wrong, {"text": BIBTEX}).status_code == 404
     assert not LibraryPaper.objects.exists()
     personalization_library.add(subscriber, BIBTEX, NOW)
-    own = subscriber.library.get(title__startswith="Sp")
-    for sent in ({"undo": LibraryUpload.objects.get().pk}, {"paper": own.pk}):
+    paper = subscriber.library.get(title__startswith="Sp")
+    for sent in ({"undo": LibraryUpload.objects.get().pk}, {"paper": paper.pk}):
         client.post(address(other), sent)
     assert subscriber.library.count() == 2
-    client.post(address(subscriber), {"paper": own.pk})
+    client.post(address(subscriber), {"paper": paper.pk})
     assert known_to(subscriber) == ["A second work on noodles"]
 
 
 def test_library_changes_enqueue_learning(client, subscriber, monkeypatch):
-    asked = []
-    monkeypatch.setattr(library, "enqueue", asked.append)
+    enqueued = []
+    monkeypatch.setattr(library, "enqueue", enqueued.append)
     paste(client, subscriber, BIBTEX)
     undo(client, subscriber)
     client.post(address(subscriber), {"all": "forget"})
-    assert asked == [tasks.learn_from_feedback] * 3
+    assert enqueued == [tasks.learn_from_feedback] * 3
 
 
 def test_removing_papers_fails_when_subscriber_was_erased(subscriber):

@@ -41,9 +41,9 @@ def test_recommendation_has_senders_name_in_shared_group(pair):
     ada, bob = pair
     make.member(make.group("Readers"), "Dr. Lovelace", ada.subscriber)
     send(ada, bob, note="Read\r\nBcc: <b>eve</b>\u202e")
-    found = Recommendation.objects.valid().get()
-    assert (found.sender, found.receiver) == (ada.subscriber, bob.subscriber)
-    assert (found.sender_name, found.note) == ("Ada", "Read Bcc: <b>eve</b>")
+    recommendation = Recommendation.objects.valid().get()
+    assert (recommendation.sender, recommendation.receiver) == (ada.subscriber, bob.subscriber)
+    assert (recommendation.sender_name, recommendation.note) == ("Ada", "Read Bcc: <b>eve</b>")
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def post(client, sender, **sent):
 
 def test_page_reveals_nothing_about_receiver(client, pair):
     ada, bob = pair
-    had, new = digest_of(bob.subscriber).picks.get().paper, make.paper("Graphs")
+    sent_paper, new = digest_of(bob.subscriber).picks.get().paper, make.paper("Graphs")
     pages = []
-    for paper in (had, new):
+    for paper in (sent_paper, new):
         answer = post(client, ada, paper=paper.pk, to=bob.pk, note="For you")
         pages.append(client.get(answer["Location"]).text)
         for word in (paper.pk, paper.title):
@@ -170,12 +170,12 @@ def test_recommend_link_needs_colleague_and_preferences_token(client, pair):
     paper = ada.subscriber.picks.get().paper
     ada.subscriber.feedback.create(paper=paper, value="save", at=NOW)
     token = tokens.own_token("preferences", ada.subscriber)
-    found = f"/recommend/{token}/?paper={paper.pk}"
+    link = f"/recommend/{token}/?paper={paper.pk}"
     ada.subscriber.letters.update(state="accepted", ended_at=NOW)
     inside = [f"/{page}/{token}/" for page in ("me", "saved")] + [f"/why/{token}/?paper={paper.pk}"]
     outside = [url("digest", ada.subscriber)]
     outside.append(url("feedback", ada.subscriber) + f"?paper={paper.pk}")
-    assert [found in client.get(page).text for page in inside + outside] == [True] * 3 + [False] * 2
+    assert [link in client.get(page).text for page in inside + outside] == [True] * 3 + [False] * 2
     bob.delete()
     assert not any("recommend" in client.get(page).text for page in inside)
-    assert "nobody to recommend papers to" in client.get(found).text
+    assert "nobody to recommend papers to" in client.get(link).text

@@ -81,9 +81,9 @@ def test_changes_and_deletions_are_synchronized(someone, server):
     server.delete(2)
     read(server, NOW + DAY)
     assert known_to(someone) == ["Soups with bread"]
-    said = ReaderModel.objects.get().said
+    counter = ReaderModel.objects.get().said
     read(server, NOW + 2 * DAY)
-    assert ReaderModel.objects.get().said == said  # Nothing is learned anew.
+    assert ReaderModel.objects.get().said == counter  # Nothing is learned anew.
 
 
 def test_missing_abstracts_come_from_stored_papers(subscriber, server):
@@ -103,8 +103,8 @@ def test_latest_papers_are_kept_beside_uploaded_ones(subscriber, server):
     zotero.connect(subscriber, PATH, "", NOW)
     read(server)
     library.add(subscriber, "On all the breads", NOW)
-    kept = subscriber.library.exclude(zotero_key="").order_by("at")
-    assert (kept.count(), kept[0].title) == (300, "Soups of kind 4700")
+    from_zotero = subscriber.library.exclude(zotero_key="").order_by("at")
+    assert (from_zotero.count(), from_zotero[0].title) == (300, "Soups of kind 4700")
     assert subscriber.library.filter(zotero_key="").count() == 2
 
 
@@ -201,8 +201,8 @@ def test_reading_is_discarded_when_library_changed(subscriber, server, meanwhile
     server.add(1)
     row = state(subscriber)
     web = web_of(server.source().hosts)
-    found = server.source().read(web, PATH, "", 0, 300)
-    slow = SimpleNamespace(read=lambda *_: (meanwhile(subscriber), found)[1])
+    reading = server.source().read(web, PATH, "", 0, 300)
+    slow = SimpleNamespace(read=lambda *_: (meanwhile(subscriber), reading)[1])
     zotero.read(row, slow, web, NOW)
     assert not LibraryPaper.objects.exists()
     assert {row.version for row in ZoteroLibrary.objects.all()} <= {0}
@@ -230,11 +230,11 @@ def test_private_library_key_is_never_shown(client, subscriber, server, caplog):
         zotero.connect(subscriber, PATH, key, NOW)
         read(server)
         assert state(subscriber).problem == problem
-    shown = client.get(address(subscriber)).text
+    page = client.get(address(subscriber)).text
     assert "saved" in words_of(client.get(address(subscriber)))
     exported = str(export.export(subscriber))
     assert PATH in exported
-    for text in (shown, exported, caplog.text, state(subscriber).secret):
+    for text in (page, exported, caplog.text, state(subscriber).secret):
         assert KEY not in text
         assert text == state(subscriber).secret or state(subscriber).secret not in text
 
@@ -311,14 +311,14 @@ def test_library_can_be_connected_changed_and_disconnected(client, someone, serv
 
 
 def test_reads_on_request_are_rate_limited(client, monkeypatch):
-    asked = []
-    monkeypatch.setattr(page, "enqueue", asked.append)
+    enqueued = []
+    monkeypatch.setattr(page, "enqueue", enqueued.append)
     one, other = make.subscriber(), make.subscriber()
     responses = [post(client, one, zotero=PATH) for _ in range(11)]
     assert [response.status_code for response in responses] == [200] * 10 + [429]
     assert "You did this too often." in words_of(responses[-1])
     assert post(client, other, zotero=PATH).status_code == 200
-    assert asked == [tasks.read_zotero_libraries] * 11
+    assert enqueued == [tasks.read_zotero_libraries] * 11
 
 
 # ---- What is learned

@@ -67,9 +67,9 @@ def page_of(diagnosis):
 def test_query_stays_in_field_only_when_unknown(client):
     make.paper(id="2606.04235")
     someone = subscriber()
-    for asked, kept in (("2606.04235", ""), ("2606.99999", "2606.99999")):
-        page = ask(client, someone, asked).content.decode()
-        assert f'name="paper" value="{kept}"' in page
+    for query, expected in (("2606.04235", ""), ("2606.99999", "2606.99999")):
+        page = ask(client, someone, query).content.decode()
+        assert f'name="paper" value="{expected}"' in page
 
 
 def test_page_without_query_asks_for_one(client):
@@ -80,8 +80,8 @@ def test_page_without_query_asks_for_one(client):
 
 
 def test_unknown_paper_links_to_search(client):
-    said = answer(client, subscriber(), "2506.99999v2")
-    assert said.startswith("No paper matches 2506.99999v2 .")
+    explanation = answer(client, subscriber(), "2506.99999v2")
+    assert explanation.startswith("No paper matches 2506.99999v2 .")
     page = ask(client, subscriber(), "soups & stews").content.decode()
     assert '<a href="/search/?q=soups%20%26%20stews">Search all papers</a>' in page
 
@@ -92,8 +92,10 @@ def test_unknown_paper_links_to_search(client):
 def test_announced_paper_is_in_next_digest(client):
     paper = make.paper("Graph networks of roads")
     make.paper("Graph networks of cars and of roads and of towns and of lorries")
-    said = explained(client, paper)
-    assert said.startswith("Due in your next digest for “graph networks”, at #1 of 2 candidates.")
+    explanation = explained(client, paper)
+    assert explanation.startswith(
+        "Due in your next digest for “graph networks”, at #1 of 2 candidates."
+    )
     plan.plan(NOW)
     assert paper in [pick.paper for pick in Pick.objects.all()]
 
@@ -148,8 +150,8 @@ WITHOUT_DIGESTS += [{"paused_until": TODAY + 9 * DAY}]
 
 @pytest.mark.parametrize("state", WITHOUT_DIGESTS)
 def test_inactive_subscriber_is_told_so_first(client, state):
-    said = explained(client, make.paper("Graph networks of roads"), **state)
-    assert said.startswith(
+    explanation = explained(client, make.paper("Graph networks of roads"), **state)
+    assert explanation.startswith(
         "You don’t receive digests at the moment. If you did: Due in your next digest"
     )
 
@@ -158,10 +160,10 @@ def test_second_chance_is_explained(client):
     crowd()
     paper = older("Graph networks of roads", TOOK_OFF)
     make.paper("Graph networks of cars")
-    said = explained(client, paper)
+    explanation = explained(client, paper)
     plan.plan(NOW)
     assert Pick.objects.get(group="missed").paper == paper
-    assert said.startswith("Due in your next digest. It became popular")
+    assert explanation.startswith("Due in your next digest. It became popular")
 
 
 def test_paper_displaced_by_second_chance_is_not_announced(client):
@@ -169,18 +171,21 @@ def test_paper_displaced_by_second_chance_is_not_announced(client):
     older("Graph networks of roads", TOOK_OFF)
     make.paper("Graph networks")
     paper = make.paper("Graph networks of cars")
-    said = explained(client, paper, size=2)
+    explanation = explained(client, paper, size=2)
     plan.plan(NOW)
-    assert said.startswith("Due in your next digest") == Pick.objects.filter(paper=paper).exists()
+    assert (
+        explanation.startswith("Due in your next digest")
+        == Pick.objects.filter(paper=paper).exists()
+    )
 
 
 def test_new_paper_is_not_old_in_eastern_zones(client, clock):
     paper = make.paper("Graph networks of roads", day=TODAY - 6 * DAY)
     clock.now = datetime(2026, 6, 1, 19, 30, tzinfo=UTC)  # It is 07:30 of the 2nd in Auckland.
-    said = explained(client, paper, timezone="Pacific/Auckland", next_due_at=clock.now)
+    explanation = explained(client, paper, timezone="Pacific/Auckland", next_due_at=clock.now)
     plan.plan(clock.now)
     assert Pick.objects.get().paper == paper
-    assert said.startswith("Due in your next digest")
+    assert explanation.startswith("Due in your next digest")
 
 
 # ---- Papers that were in a digest
@@ -190,10 +195,10 @@ def test_sent_paper_is_explained_with_day_and_reason(client):
     paper = make.paper("Graph networks of roads")
     someone = subscriber()
     plan_and_send()
-    for asked in (paper.pk, f"https://arxiv.org/abs/{paper.pk}v2", "graph networks of roads"):
-        said = answer(client, someone, asked)
-        assert said.startswith("You received it on 1 June 2026 (#1): graph networks .")
-        assert "Papers are never sent twice." in said
+    for query in (paper.pk, f"https://arxiv.org/abs/{paper.pk}v2", "graph networks of roads"):
+        explanation = answer(client, someone, query)
+        assert explanation.startswith("You received it on 1 June 2026 (#1): graph networks .")
+        assert "Papers are never sent twice." in explanation
     Subscriber.objects.update(unsubscribed_at=NOW, next_due_at=None)
     assert answer(client, someone, paper).startswith("You received it on")
 
@@ -202,10 +207,10 @@ def test_picked_paper_is_not_received_before_delivery(client):
     paper = make.paper("Graph networks of roads")
     someone = subscriber()
     plan.plan(NOW)
-    said = "Picked. It’s in your digest of 1 June 2026, which is being sent."
+    explanation = "Picked. It’s in your digest of 1 June 2026, which is being sent."
     for state in Letter.OPEN:
         Letter.objects.update(state=state)
-        assert answer(client, someone, paper).startswith(said)
+        assert answer(client, someone, paper).startswith(explanation)
 
 
 def test_folded_paper_names_its_group_leader(client, alike):
@@ -214,11 +219,11 @@ def test_folded_paper_names_its_group_leader(client, alike):
     leader, relative = alike
     assert candidate_windows.announced(model_store.in_use(), TODAY).papers.places[leader.pk] == 0
     assert answer(client, someone, leader).startswith("Due in your next digest")
-    said = answer(client, someone, relative)
-    assert said.startswith(f"Grouped with “{leader.title}”, which covers the same idea")
+    explanation = answer(client, someone, relative)
+    assert explanation.startswith(f"Grouped with “{leader.title}”, which covers the same idea")
     plan_and_send()
-    said = answer(client, someone, relative)
-    assert said.startswith(f"You received it on 1 June 2026, grouped with “{leader.title}”")
+    explanation = answer(client, someone, relative)
+    assert explanation.startswith(f"You received it on 1 June 2026, grouped with “{leader.title}”")
 
 
 # ---- Papers that stay out
@@ -227,8 +232,8 @@ def test_folded_paper_names_its_group_leader(client, alike):
 def test_muted_paper_names_the_mute(client):
     paper = make.paper("Graph networks of molecules", categories=["q-bio.BM", "cs.LG"])
     chemistry, category = make.topic("Chemistry", query="molecule"), make.topic("cs.lg")
-    said = explained(client, paper, muted=[chemistry])
-    assert said.startswith("Muted. It matches “Chemistry”")
+    explanation = explained(client, paper, muted=[chemistry])
+    assert explanation.startswith("Muted. It matches “Chemistry”")
     someone = subscriber(muted=[category])
     assert answer(client, someone, paper).startswith("Muted. It matches “cs.lg”")
     muted_at = reverse("preferences", args=[token_of(someone)]) + "#never"
@@ -240,17 +245,17 @@ def test_crowded_out_paper_shows_its_rank(client):
     for number in range(4):
         make.paper(f"Graph networks {number}")
     paper = make.paper("Graph networks of roads and lorries and towns and harbours and rivers")
-    said = explained(client, paper, size=2)
-    assert said.startswith("Other papers rank higher. It is #5 of 5 candidates.")
-    assert "up to 2 papers" in said
+    explanation = explained(client, paper, size=2)
+    assert explanation.startswith("Other papers rank higher. It is #5 of 5 candidates.")
+    assert "up to 2 papers" in explanation
 
 
 def test_weak_match_names_missing_words(client):
     for number in range(3):
         make.paper(f"Graph networks {number}", "We study graph networks.")
-    said = explained(client, make.paper("Harbour graphs"))
-    assert said.startswith("Weak match. Your closest interest is “graph networks”")
-    assert "It doesn’t mention networks ." in said
+    explanation = explained(client, make.paper("Harbour graphs"))
+    assert explanation.startswith("Weak match. Your closest interest is “graph networks”")
+    assert "It doesn’t mention networks ." in explanation
 
 
 def test_long_topic_is_truncated():
@@ -262,8 +267,8 @@ def test_long_topic_is_truncated():
 def test_unrelated_paper_is_explained(client):
     paper = make.paper("Graph networks of roads", categories=["cs.LG"])
     for interests in ("medieval monasteries", "hep-th", "the of"):
-        said = explained(client, paper, interests=interests)
-        assert said.startswith("Not a match.")
+        explanation = explained(client, paper, interests=interests)
+        assert explanation.startswith("Not a match.")
 
 
 def test_disliked_paper_is_explained(client):
@@ -275,8 +280,8 @@ def test_disliked_paper_is_explained(client):
     feedback.record(someone, old, "less", NOW)
     feedback.learn(NOW)
     assert plan.preview(someone, TODAY, NOW)[1] == []
-    said = answer(client, someone, paper)
-    assert said.startswith("Lowered by your feedback.")
+    explanation = answer(client, someone, paper)
+    assert explanation.startswith("Lowered by your feedback.")
 
 
 def test_missing_quoted_phrase_is_not_explained_as_dislike(client):
@@ -292,19 +297,19 @@ def test_withdrawn_paper_is_explained_and_not_ranked(client, has_archive):
     model_store.fit(NOW)
     if has_archive:
         assert index_store.write(NOW)
-    found = candidate_windows.announced(model_store.in_use(), TODAY)
-    assert found.papers.withdrawn == {paper.pk}
+    window = candidate_windows.announced(model_store.in_use(), TODAY)
+    assert window.papers.withdrawn == {paper.pk}
     due = DueSubscriber(someone, TODAY)
-    selection.rank([due], found)
+    selection.rank([due], window)
     assert due.papers == []
     assert explain.explain(someone, paper.pk, TODAY, NOW).diagnosis is None
     assert "Withdrawn. The authors have withdrawn this paper." in answer(client, someone, paper)
 
 
 def test_old_paper_is_explained_with_its_day(client):
-    said = explained(client, make.paper("Graph networks", day=TODAY - 8 * DAY))
-    assert said.startswith("Not new. It was announced on 24 May 2026.")
-    assert "the last 7 days" in said
+    explanation = explained(client, make.paper("Graph networks", day=TODAY - 8 * DAY))
+    assert explanation.startswith("Not new. It was announced on 24 May 2026.")
+    assert "the last 7 days" in explanation
 
 
 def test_paper_announced_before_last_digest_is_explained():
@@ -357,11 +362,11 @@ def test_explaining_writes_nothing(client, alike):
     paper = make.paper("Graph networks")
     old = make.paper("Graph networks of old", day=TODAY - 30 * DAY)
     someone = subscriber(muted=[make.topic("rice")])
-    asked = [paper.pk, old.pk, alike[0].pk, alike[1].pk, "Cooking rice 1", "unknown", ""]
+    queries = [paper.pk, old.pk, alike[0].pk, alike[1].pk, "Cooking rice 1", "unknown", ""]
 
     def ask_all():
         before = everything()
-        for one in asked:
+        for one in queries:
             assert ask(client, someone, one).status_code == 200
             url = reverse("why", args=[token_of(someone)])
             assert client.head(url, {"paper": one}).status_code == 200

@@ -92,8 +92,8 @@ def test_letter_and_web_copy_show_relative_below_leader(client, alike, others, o
         (block,) = tree.cssselect(f'[data-paper-id="{leader.pk}"]')
         assert f"{ON_ONE_IDEA}{RELATIVE}" in " ".join(block.text_content().split())
         assert block.cssselect(f'a[href="{link}"]')
-        shown = [one.get("data-paper-id") for one in tree.cssselect("[data-paper-id]")]
-        assert sorted(shown) == sorted(one.pk for one in [leader, *others])
+        paper_ids = [one.get("data-paper-id") for one in tree.cssselect("[data-paper-id]")]
+        assert sorted(paper_ids) == sorted(one.pk for one in [leader, *others])
 
     text = letter.get_body(["plain"]).get_content().replace("\r\n", "\n")
     entry = text.partition(f"{LEADER}\n")[2]
@@ -123,11 +123,11 @@ def test_terminal_shows_relative_below_leader(alike, others, capsys, is_planned,
         plan.plan(NOW)
     file = tmp_path / "digest.eml"
     call_command("digest", someone.email, output=file)
-    shown = capsys.readouterr().out
-    assert "3 of 10 new papers picked" in shown
-    entry = shown.partition(f". {LEADER}\n")[2]
+    output = capsys.readouterr().out
+    assert "3 of 10 new papers picked" in output
+    entry = output.partition(f". {LEADER}\n")[2]
     assert f"     similar: {RELATIVE}\n" in entry.partition("\n\n")[0]
-    assert re.findall(r"^ *(\d)\. ", shown, re.MULTILINE) == ["1", "2", "3"]
+    assert re.findall(r"^ *(\d)\. ", output, re.MULTILINE) == ["1", "2", "3"]
     assert b"And 1 on the same idea" in file.read_bytes()
     assert Pick.objects.count() == (4 if is_planned else 0)
 
@@ -137,10 +137,10 @@ def test_panel_shows_relative_below_leader(panel, alike, others):
     digest = Digest.objects.get()
     page = panel.get(reverse("admin:digest_digest_change", args=[digest.pk]))
     (inline,) = page.context["inline_admin_formsets"]
-    shown = [form.instance for form in inline.formset.forms]
-    place = next(n for n, pick in enumerate(shown) if pick.leader is not None)
-    assert shown[place - 1] == shown[place].leader
-    assert [pick.position for pick in shown if pick.leader is None] == [1, 2, 3]
+    picks = [form.instance for form in inline.formset.forms]
+    place = next(n for n, pick in enumerate(picks) if pick.leader is not None)
+    assert picks[place - 1] == picks[place].leader
+    assert [pick.position for pick in picks if pick.leader is None] == [1, 2, 3]
     html, text = (
         panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, part])).content.decode()
         for part in ("html", "text")
@@ -151,13 +151,13 @@ def test_panel_shows_relative_below_leader(panel, alike, others):
 
 def test_relative_comes_alone_after_sent_leader(alike):
     relative = alike[1]
-    had = subscriber()
+    early = subscriber()
     plan_and_send(NOW)
     Pick.objects.filter(paper=relative).delete()
     Paper.objects.filter(pk=relative.pk).update(came_in_at=None)  # It came in late.
     fresh = make.subscriber(interests="graph networks", next_due_at=NOW + DAY)
     plan.plan(NOW + DAY)
-    (again,) = Pick.objects.filter(subscriber=had, digest__day=TODAY + DAY)
+    (again,) = Pick.objects.filter(subscriber=early, digest__day=TODAY + DAY)
     assert (again.paper, again.position) == (relative, 1)
     assert Pick.objects.filter(subscriber=fresh).count() == 2
 

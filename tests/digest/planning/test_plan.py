@@ -97,12 +97,12 @@ def test_sqlite_reads_sent_papers_by_subscriber_after_analyze():
         with CaptureQueriesContext(connection) as queries:
             dues = [DueSubscriber(Subscriber(pk=number), TODAY) for number in range(2_000)]
             selection._exclude(dues, window, (), TODAY)
-        said = ""
+        query_plans = ""
         for query in queries:
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-            said += str(cursor.fetchall())
-    assert "digest_paper_day" not in said
-    assert "(subscriber_id=? AND day>?)" in said  # However long their histories are.
+            query_plans += str(cursor.fetchall())
+    assert "digest_paper_day" not in query_plans
+    assert "(subscriber_id=? AND day>?)" in query_plans  # However long their histories are.
 
 
 ENDS = [

@@ -79,10 +79,10 @@ def test_previous_days_equal_planned_digests(settings):
     before = preview.preview_digests(profiles_of([subscriber])[0], NOW).before[::-1]
     assert [day.day for day in before] == [TODAY - ago * DAY for ago in range(7, 0, -1)]
     earlier = Paper.objects.filter(day__lt=before[0].day)
-    had = [Pick(paper=one, position=n, score=1, basis="topic") for n, one in enumerate(earlier, 1)]
-    for pick in had:
+    sent = [Pick(paper=one, position=n, score=1, basis="topic") for n, one in enumerate(earlier, 1)]
+    for pick in sent:
         pick.would_fold = []
-    remember(subscriber, preview.Day(TODAY - 8 * DAY, 0, picks=had))
+    remember(subscriber, preview.Day(TODAY - 8 * DAY, 0, picks=sent))
     future = Paper.objects.filter(day__gt=before[0].day)
     later = {paper.pk: paper.day for paper in future}
     future.update(day=TODAY + 30 * DAY)

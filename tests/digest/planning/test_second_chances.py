@@ -82,8 +82,8 @@ def test_letter_explains_second_chance_in_both_parts(outbox):
     assert text.count("300 upvotes") == 1
     html = lxml.html.fromstring(letter.get_body(["html"]).get_content())
     (block,) = html.cssselect(f'[data-paper-id="{paper.pk}"]')
-    for said in (text.partition("2. Graph networks of roads")[2], block.text_content()):
-        assert SECOND[1] in " ".join(said.split())
+    for part in (text.partition("2. Graph networks of roads")[2], block.text_content()):
+        assert SECOND[1] in " ".join(part.split())
     assert text.index("You may have missed") < text.index("2. Graph networks of roads")
     assert broken(NOW) == {}
 
@@ -120,15 +120,15 @@ def test_second_chance_follows_liked_papers():
 def test_sent_paper_gets_no_second_chance():
     paper = make.paper("Graph networks of roads", upvotes=300)
     came_at = NOW + 20 * DAY
-    had, late = subscriber(), subscriber(confirmed_at=came_at, next_due_at=came_at)
+    early, late = subscriber(), subscriber(confirmed_at=came_at, next_due_at=came_at)
     plan()
-    assert [title for title, _ in digest_of(had)] == ["Graph networks of roads"]
+    assert [title for title, _ in digest_of(early)] == ["Graph networks of roads"]
     Letter.objects.update(state="accepted", ended_at=NOW)
     observed(paper, {1: 5, 19: 300})
     for rice in Paper.objects.filter(title__startswith="Cooking"):
         observed(rice, {19: 130})
     plan(20)
-    assert digest_of(had, 20) == []
+    assert digest_of(early, 20) == []
     assert digest_of(late, 20) == [SECOND]
 
 
@@ -200,8 +200,8 @@ def test_second_chance_has_an_age_window():
 
 
 def test_first_observation_is_no_take_off():
-    said = {"day": TODAY - 20 * DAY, "upvotes": 300}
-    record = Record(id="2605.00001", title="Graph networks of roads", **said)
+    fields = {"day": TODAY - 20 * DAY, "upvotes": 300}
+    record = Record(id="2605.00001", title="Graph networks of roads", **fields)
     store.store([record], now=NOW, source="huggingface")
     someone = subscriber()
     plan()

@@ -161,8 +161,8 @@ def test_group_digest_covers_all_kinds_of_interests(lab):
     make.paper("forest soils", "Carbon storage in the soils of northern forests after fires")
     plan_and_send(NOW)
     for recipient in (lab.channel, lab.mailing_list):
-        found = {title.removesuffix(" of the north") for title in titles(picks_of(recipient))}
-        assert found == {*selections.values()}
+        names = {title.removesuffix(" of the north") for title in titles(picks_of(recipient))}
+        assert names == {*selections.values()}
 
 
 def test_only_active_members_shape_group_digest(lab):
@@ -220,7 +220,7 @@ def test_group_digest_names_no_added_paper(lab):
 def test_group_digest_hides_members_feedback(lab, client):
     """Neither the titles of what they chose, nor the words that were learned."""
     liked = papers(-20, 6, ["quantum annealing"])
-    found = papers(0, 2, ["quantum annealing"])
+    todays = papers(0, 2, ["quantum annealing"])
     papers(0, 6, ["rice cooking"])
     member, *_ = members_of(lab)
     member.preferences.all().delete()
@@ -236,7 +236,7 @@ def test_group_digest_hides_members_feedback(lab, client):
     lab.memberships.exclude(subscriber=member).delete()
     plan_and_send(NOW + HOUR)
     assert "learned" in {pick.basis for pick in picks_of(member)}  # As the member's own reason.
-    picks = picks_of(lab.mailing_list, paper__in=found)
+    picks = picks_of(lab.mailing_list, paper__in=todays)
     assert {(pick.basis, pick.topic_name, *pick.terms) for pick in picks} == {("group", "")}
     page = text_of(client.get(web_copy_of(picks[0].digest)))
     assert page.count("Similar to papers that members liked") >= 2
@@ -261,8 +261,8 @@ def test_group_paper_is_explained_by_members_topic(lab):
     paper, *_ = papers()
     make.fresh(lab.mailing_list)
     model_store.fit(NOW)
-    said = explain.explain(lab.mailing_list, paper.pk, TODAY, NOW).diagnosis
-    assert (said.what, said.interest) == ("chosen", "graph networks")
+    diagnosis = explain.explain(lab.mailing_list, paper.pk, TODAY, NOW).diagnosis
+    assert (diagnosis.what, diagnosis.interest) == ("chosen", "graph networks")
 
 
 def test_group_explanation_names_no_members_keyword(lab):
@@ -271,8 +271,8 @@ def test_group_explanation_names_no_members_keyword(lab):
     paper = make.paper("Startups and an avalanche", "On one avalanche and on startups.")
     make.fresh(lab.mailing_list)
     model_store.fit(NOW)
-    said = explain.explain(lab.mailing_list, paper.pk, TODAY, NOW).diagnosis
-    assert (said.what, said.interest, said.missing) == ("unasked", "", ())
+    diagnosis = explain.explain(lab.mailing_list, paper.pk, TODAY, NOW).diagnosis
+    assert (diagnosis.what, diagnosis.interest, diagnosis.missing) == ("unasked", "", ())
 
 
 # ---- Papers that groups share with a member
@@ -284,9 +284,9 @@ def test_shared_papers_follow_own_and_name_the_group(lab):
     papers(1)
     plan_and_send(NOW + DAY)
     member, *_ = members_of(lab)
-    *own, _, _, _, _ = picks = picks_of(member, 1)
-    assert {pick.topic_name for pick in own} == {"graph networks"}
-    assert {pick.group for pick in own} == {"new"}
+    *own_picks, _, _, _, _ = picks = picks_of(member, 1)
+    assert {pick.topic_name for pick in own_picks} == {"graph networks"}
+    assert {pick.group for pick in own_picks} == {"new"}
     assert [pick.position for pick in picks] == [*range(1, len(picks) + 1)]
     assert {(pick.basis, pick.topic_name) for pick in picks[-4:]} == {("group", "Robotics Lab")}
     assert wording.sections(picks)[-1] == ("Shared in your groups", picks[-4:])
@@ -412,8 +412,8 @@ def test_erased_sender_vanishes_from_receivers_digests(lab, pair):
     recommend(members_of(lab)[2], pair[1], old_paper("Soup"), "Hot", name="Bob")
     plan_and_send(NOW)
     erase.erase(pair[0], now=NOW)
-    said = [reason_of(pick) for pick in picks_of(pair[1], group="shared")]
-    assert said == ["Recommended by a colleague", "Recommended by Bob: “Hot”"]
+    reasons = [reason_of(pick) for pick in picks_of(pair[1], group="shared")]
+    assert reasons == ["Recommended by a colleague", "Recommended by Bob: “Hot”"]
 
 
 @pytest.mark.parametrize("end", [CASES["the sender left"], CASES["the sender was erased"]])
@@ -456,10 +456,10 @@ def test_muted_papers_are_shared_only_when_recommended(lab):
 
 
 def test_recommended_paper_keeps_own_reason_when_both_apply(lab, pair):
-    own = make.paper("protein folding of mice")
-    recommend(*pair, own)
+    paper = make.paper("protein folding of mice")
+    recommend(*pair, paper)
     plan.plan(NOW)
-    (pick,) = picks_of(pair[1], paper=own)
+    (pick,) = picks_of(pair[1], paper=paper)
     assert (pick.group, pick.basis) == ("new", "topic")
 
 
@@ -485,9 +485,9 @@ def test_hostile_note_stays_plain_text_on_one_line(lab, pair, client):
     html = content.html
     assert html.count("data-paper-id=") == 3
     page = client.get(web_copy_of(picks[0].digest)).content.decode()
-    for said in (html, page):
-        assert not any(bad in said for bad in ("<script>alert", "\u202e", "\x07"))
-        assert "word word" in said
+    for part in (html, page):
+        assert not any(bad in part for bad in ("<script>alert", "\u202e", "\x07"))
+        assert "word word" in part
 
 
 # ---- Costs and races

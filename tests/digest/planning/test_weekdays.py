@@ -61,10 +61,10 @@ def days_of(subscriber, *states):
     zone=st.sampled_from(["UTC", "Pacific/Auckland", "America/New_York"]),
 )
 def test_next_due_day_is_first_wanted_weekday(day, weekdays, zone):
-    found, moment = schedule.next_due(day, 7, ZoneInfo(zone), weekdays)
-    assert schedule.local_day(moment, ZoneInfo(zone)) == found
-    passed = [(day + n * DAY).weekday() for n in range((found - day).days)]
-    assert [weekdays >> one & 1 for one in [*passed, found.weekday()]] == [0] * len(passed) + [1]
+    due_day, moment = schedule.next_due(day, 7, ZoneInfo(zone), weekdays)
+    assert schedule.local_day(moment, ZoneInfo(zone)) == due_day
+    passed = [(day + n * DAY).weekday() for n in range((due_day - day).days)]
+    assert [weekdays >> one & 1 for one in [*passed, due_day.weekday()]] == [0] * len(passed) + [1]
 
 
 def test_skipped_calendar_day_moves_no_digest():
@@ -176,9 +176,9 @@ def test_digest_after_pause_has_best_of_gap(outbox, state, reason):
     assert [pick.paper for pick in digest.picks.all()] == [old]
     (letter,) = outbox()
     for kind in ("plain", "html"):
-        said = " ".join(letter.get_body([kind]).get_content().split())
+        text = " ".join(letter.get_body([kind]).get_content().split())
         # A day on which nothing was sent has no "last digest" that they would know of.
-        assert "These are the best of 13 papers from the past 12 days." in said
+        assert "These are the best of 13 papers from the past 12 days." in text
 
 
 @pytest.mark.parametrize("moves", [False, True])

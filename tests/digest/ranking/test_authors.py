@@ -59,9 +59,9 @@ def test_names_match_by_words_and_initials(table, are_same):
         assert is_called(author, name) is are_same, (author, name)
 
 
-@pytest.mark.parametrize(("said", "names"), CASES["lines"])
-def test_author_line_names_people(said, names):
-    assert list(queried_authors(said)) == names
+@pytest.mark.parametrize(("line", "names"), CASES["lines"])
+def test_author_line_names_people(line, names):
+    assert list(queried_authors(line)) == names
 
 
 def test_followed_author_is_the_reason():
@@ -75,8 +75,8 @@ def test_followed_author_is_the_reason():
 
 def test_reason_names_author_among_other_interests():
     papers()
-    theirs = make.topic("Our group", query="author: Emil Artin; Kurt Gödel", categories=["cs.LG"])
-    group = make.subscriber(topics=[theirs], interests="author: Emmy Noether; Emil Artin")
+    topic = make.topic("Our group", query="author: Emil Artin; Kurt Gödel", categories=["cs.LG"])
+    group = make.subscriber(topics=[topic], interests="author: Emmy Noether; Emil Artin")
     names = "; ".join(f"Ada Lovelace {letter}ite" for letter in "abcdefghijklm")
     many = make.subscriber(interests=f"author: {names}; Emmy Noether")
     dots = make.subscriber(interests=f"au:Emmy Noether{184 * '.'}")
@@ -101,10 +101,10 @@ def test_author_search_compares_few_names(monkeypatch):
     }
     looked_at, really = [], authors._is_called
     monkeypatch.setattr(authors, "_is_called", lambda *two: looked_at.append(two) or really(*two))
-    known = authors.Authors([[name] for name in names])
-    assert {name: known.by_author(name) for name in followed} == followed
+    index = authors.Authors([[name] for name in names])
+    assert {name: index.by_author(name) for name in followed} == followed
     looked_at.clear()
-    assert known.by_author(" ".join(words)) == []  # A line of words that many are called by.
+    assert index.by_author(" ".join(words)) == []  # A line of words that many are called by.
     assert not looked_at
 
 
@@ -119,18 +119,18 @@ def test_muted_author_wins_over_follows():
 
 def test_author_papers_respect_categories():
     names = [["Emmy Noether"], ["E. Noether", "K. Gödel"], ["Fritz Noether"], []] * 6
-    known = {"authors_of": lambda ids: names, "categories": [("a",)] * 12 + [("b",)] * 12}
+    facts = {"authors_of": lambda ids: names, "categories": [("a",)] * 12 + [("b",)] * 12}
     texts = [paper(f"Graph networks {word(n)}") for n in range(24)]
     followed = Interest("Followed", "", authors=("Emmy Noether", "K. Gödel"))
-    choices = choices_of(Profile((followed,), size=24), texts, **known)
+    choices = choices_of(Profile((followed,), size=24), texts, **facts)
     assert {one.paper for one in choices} == {n for n in range(24) if n % 4 < 2}
     assert len({one.score for one in choices}) == 1
     assert choices[0].score > 0.99
     assert {one.topic for one in choices} == {"Followed"}
     in_a = replace(followed, categories=("a",))
-    assert all(n < 12 for n in papers_of(Profile((in_a,), size=24), texts, **known))
+    assert all(n < 12 for n in papers_of(Profile((in_a,), size=24), texts, **facts))
     everything = Interest("all", "", categories=("a", "b"))
-    assert {n % 4 for n in papers_of(Profile((everything,), (followed,), 24), texts, **known)} == {
+    assert {n % 4 for n in papers_of(Profile((everything,), (followed,), 24), texts, **facts)} == {
         2,
         3,
     }
@@ -143,8 +143,8 @@ def test_preview_finds_author_on_earlier_days():
     make.paper("Invariant", "Variational", authors=["E Noether"], day=NOW.date() - timedelta(3))
     index_store.renew(NOW)
     profile = profile_for(TopicSelection(interests=["author: Emmy Noether"]), 10)
-    found = [len(day.picks) for day in reversed(preview.preview_digests(profile, NOW).before)]
-    assert found == [0, 0, 0, 0, 1, 0, 0]
+    counts = [len(day.picks) for day in reversed(preview.preview_digests(profile, NOW).before)]
+    assert counts == [0, 0, 0, 0, 1, 0, 0]
 
 
 def test_only_indexed_names_link_to_search(client):
@@ -165,8 +165,8 @@ def test_paper_page_links_its_authors(client):
     leads = {one.text: one.get("href") for one in page.xpath("//*[@class='byline']/a")}
     assert list(leads) == paper.authors
     assert search.find(f"author: {long_name}").count == 1
-    found = lxml.html.fromstring(client.get(leads["Kurt Gödel"]).content)
-    assert len(found.xpath("//ol/li")) == 3
-    (follow,) = found.xpath("//*[@class='follow']/a/@href")
+    page_of = lxml.html.fromstring(client.get(leads["Kurt Gödel"]).content)
+    assert len(page_of.xpath("//ol/li")) == 3
+    (follow,) = page_of.xpath("//*[@class='follow']/a/@href")
     form = lxml.html.fromstring(client.get(follow).content)
     assert form.xpath("string(//textarea[@name='interests'])").strip() == "author: Kurt Gödel"

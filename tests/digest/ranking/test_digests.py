@@ -42,8 +42,8 @@ def test_reason_has_words_and_phrases_of_paper(title, terms):
 
 
 def test_partial_match_names_only_present_words():
-    said = paper("Galaxy redshift", "Quasar and galaxy, redshift and nebula")
-    (first,) = choices_of(follow("galaxy redshift surveys of telescopes"), [said])
+    text = paper("Galaxy redshift", "Quasar and galaxy, redshift and nebula")
+    (first,) = choices_of(follow("galaxy redshift surveys of telescopes"), [text])
     assert first.terms == ("galaxy redshift",)
 
 
@@ -91,19 +91,19 @@ def test_weight_orders_topics_without_adding_papers():
 def test_topic_matches_equal_followers_picks():
     topic = Interest("Baking", "bread oven")
     candidates = candidates_of(BAKING)
-    shown = matches(model(), candidates, topic, 3)
-    assert [shown] == choose(model(), candidates, [Profile((topic,), size=3)], [()])
-    assert shown
+    choices = matches(model(), candidates, topic, 3)
+    assert [choices] == choose(model(), candidates, [Profile((topic,), size=3)], [()])
+    assert choices
 
 
 # ---- Categories
 
 
 def test_primary_category_papers_come_after_word_matches():
-    known = {"categories": [("x", "all") if n < 2 else ("all", "x") for n in range(20)]}
+    facts = {"categories": [("x", "all") if n < 2 else ("all", "x") for n in range(20)]}
     of_x = Interest("X", "", categories=("x",))
-    assert {*papers_of(Profile((of_x,), size=2), BAKING, **known)} == {0, 1}
-    both = choices_of(Profile((of_x, *follow("bread oven").follows), size=20), BAKING, **known)
+    assert {*papers_of(Profile((of_x,), size=2), BAKING, **facts)} == {0, 1}
+    both = choices_of(Profile((of_x, *follow("bread oven").follows), size=20), BAKING, **facts)
     assert (both[0].topic, len(both)) == ("bread oven", 20)
 
 
@@ -125,7 +125,7 @@ def test_mute_matches_other_spellings(mute, papers, left):
 
 
 def test_category_can_be_muted_with_or_without_words():
-    papers, known = ["bread", "bread oven", "oven"], {"categories": ["ax", "b", "a"]}
+    papers, facts = ["bread", "bread oven", "oven"], {"categories": ["ax", "b", "a"]}
     for mute, left in (
         (Interest("m", "", categories=("a",)), [1]),
         (Interest("m", "bread", categories=("a",)), [1, 2]),
@@ -133,7 +133,7 @@ def test_category_can_be_muted_with_or_without_words():
         (Interest("m", " "), [0, 1, 2]),
     ):
         everything = Interest("all", "", categories=("a", "b"))
-        assert sorted(papers_of(Profile((everything,), (mute,)), papers, **known)) == left
+        assert sorted(papers_of(Profile((everything,), (mute,)), papers, **facts)) == left
 
 
 def test_mutes_leave_room_for_other_papers():
@@ -186,11 +186,11 @@ def test_duplicates_leave_room_for_other_papers():
 
 
 def test_trends_are_relative_to_category():
-    known = {
+    facts = {
         "upvotes": [200 + n for n in range(30)] + [2] * 29 + [9],
         "categories": [("cs.CL",)] * 30 + [("math.AG",)] * 30,
     }
-    trends = candidates_of(BAKING * 3, **known).trends
+    trends = candidates_of(BAKING * 3, **facts).trends
     assert trends[59] == trends.max()
     assert (trends >= 0).all()
     assert (trends <= 1).all()
@@ -206,8 +206,8 @@ def test_trending_or_newest_papers_come_without_topics():
 
 def test_popularity_lifts_only_matching_papers():
     plain = papers_of(follow("bread oven", size=20), BAKING)
-    known = {"upvotes": [900 if n == plain[-1] else 1 for n in range(20)]}
-    lifted = papers_of(follow("bread oven", size=20), BAKING, **known)
+    facts = {"upvotes": [900 if n == plain[-1] else 1 for n in range(20)]}
+    lifted = papers_of(follow("bread oven", size=20), BAKING, **facts)
     assert set(lifted) == set(plain)
     assert lifted.index(plain[-1]) <= plain.index(plain[-1])
 
@@ -278,18 +278,18 @@ def test_muted_diagnosis_names_the_mute():
 
 
 def test_weak_diagnosis_names_missing_words():
-    found = diagnosis_of(
+    diagnosis = diagnosis_of(
         follow("qqq", "Planar graphs of Proteins"), 0, [paper("Planar sets", "Planar")]
     )
-    assert (found.what, found.interest) == ("weak", "Planar graphs of Proteins")
-    assert found.missing == ("graphs", "Proteins")
-    assert 0 < found.score < found.cut == DEFAULT.cut
+    assert (diagnosis.what, diagnosis.interest) == ("weak", "Planar graphs of Proteins")
+    assert diagnosis.missing == ("graphs", "Proteins")
+    assert 0 < diagnosis.score < diagnosis.cut == DEFAULT.cut
 
 
 @pytest.mark.parametrize("profile", [follow("the of"), Profile()])
 def test_unrelated_paper_is_unasked(profile):
-    found = diagnosis_of(profile, 0, [paper("Quarks"), paper("Bread")], upvotes=[0, 3])
-    assert (found.what, found.interest) == ("unasked", "")
+    diagnosis = diagnosis_of(profile, 0, [paper("Quarks"), paper("Bread")], upvotes=[0, 3])
+    assert (diagnosis.what, diagnosis.interest) == ("unasked", "")
 
 
 DISLIKED = LearnedProfile(("bread", "oven"), (-1.0, -1.0), 2)
@@ -303,18 +303,18 @@ CAUSES = [
 
 @pytest.mark.parametrize(("what", "profile", "since"), CAUSES)
 def test_paper_above_cut_has_another_diagnosis(what, profile, since):
-    said = paper("Bread oven", "Bread in the oven")
+    text = paper("Bread oven", "Bread in the oven")
     parameters = {"since": since, "categories": [("cs.LG",)]}
     if what in ("passed", "disliked"):  # A paper that is well above the cut would come.
-        said = paper("Bread cliques", "Of bread of a clique")
-        (line,) = choices_of(follow("bread oven"), [said])
+        text = paper("Bread cliques", "Of bread of a clique")
+        (line,) = choices_of(follow("bread oven"), [text])
         assert line.group == "new"
-    found = diagnosis_of(profile, 0, [said], **parameters)
-    assert (found.what, found.interest) == (what, profile.follows[0].name)
-    assert found.score >= found.cut
+    diagnosis = diagnosis_of(profile, 0, [text], **parameters)
+    assert (diagnosis.what, diagnosis.interest) == (what, profile.follows[0].name)
+    assert diagnosis.score >= diagnosis.cut
 
 
 def test_authors_paper_in_other_category_is_elsewhere():
-    known = {"authors_of": lambda ids: [["E. Noether"]] * len(ids), "categories": [("cs.LG",)]}
+    facts = {"authors_of": lambda ids: [["E. Noether"]] * len(ids), "categories": [("cs.LG",)]}
     group = Interest("Our group", "", 1.0, ("math.GT",), ("Emmy Noether",))
-    assert diagnosis_of(Profile((group,)), 0, [PAPERS[0]], **known).what == "elsewhere"
+    assert diagnosis_of(Profile((group,)), 0, [PAPERS[0]], **facts).what == "elsewhere"

@@ -28,8 +28,8 @@ def test_weights_equal_scikit_learns_tfidf():
     ours = fitted.known_words(fitted.read(TEXTS[:20]).features).toarray()
     order = [fitted.stems_.tolist().index(one) for one in vectorizer.get_feature_names_out()]
     lengths = np.linalg.norm(ours, axis=1, keepdims=True)  # Some words one document alone has.
-    theirs = vectorizer.transform(TEXTS[:20]).toarray()
-    assert ours[:, order] / lengths == pytest.approx(theirs, abs=1e-5)
+    expected = vectorizer.transform(TEXTS[:20]).toarray()
+    assert ours[:, order] / lengths == pytest.approx(expected, abs=1e-5)
 
 
 def test_latent_space_groups_subjects():
@@ -61,9 +61,9 @@ def test_background_is_older_papers_or_everything():
     assert len(dated.background(1)) == len(dated.background()) == 19
 
 
-@pytest.mark.parametrize(("said", "term", "word"), CASES["written"])
-def test_a_term_is_shown_as_the_most_frequent_word(said, term, word):
-    assert TfidfModel().fit(said).word(term) == word
+@pytest.mark.parametrize(("documents", "term", "word"), CASES["written"])
+def test_a_term_is_shown_as_the_most_frequent_word(documents, term, word):
+    assert TfidfModel().fit(documents).word(term) == word
 
 
 # ---- Corpora of any kind
@@ -109,9 +109,9 @@ def stored(fitted):
 
 
 def test_fitting_is_deterministic():
-    ours, theirs = (TfidfModel().fit(TEXTS[:100]).to_arrays() for _ in range(2))
+    ours, again = (TfidfModel().fit(TEXTS[:100]).to_arrays() for _ in range(2))
     assert {name: one.tobytes() for name, one in ours.items()} == {
-        name: one.tobytes() for name, one in theirs.items()
+        name: one.tobytes() for name, one in again.items()
     }
     assert all(one.dtype.kind in "iufb" for one in ours.values())
 
@@ -119,9 +119,9 @@ def test_fitting_is_deterministic():
 def test_stored_model_ranks_like_fitted_one():
     again = TfidfModel.from_arrays(stored(corpora.model()))
     new = [corpora.of_subject("baking", 10_000 + n) for n in range(20)]
-    ours, theirs = corpora.model().read(new), again.read(new)
-    assert (ours.features != theirs.features).nnz == 0
-    assert np.array_equal(ours.latent, theirs.latent)
+    ours, stored_vectors = corpora.model().read(new), again.read(new)
+    assert (ours.features != stored_vectors.features).nnz == 0
+    assert np.array_equal(ours.latent, stored_vectors.latent)
     profile = rankings.follow("bread oven", "LLM", wants_near=True)
     assert rankings.choices_of(profile, new, fitted=again) == rankings.choices_of(profile, new)
 

@@ -79,8 +79,8 @@ def nearly(choices):
 @settings(max_examples=60)
 @given(drawn=st.lists(subscribers(), min_size=1, max_size=5))
 def test_batch_ranking_equals_individual_ranking(drawn):
-    for one, theirs in zip(drawn, chosen(drawn), strict=True):
-        assert theirs == nearly(chosen([one], candidates_of(PAPERS, **KNOWN))[0])
+    for one, choices in zip(drawn, chosen(drawn), strict=True):
+        assert choices == nearly(chosen([one], candidates_of(PAPERS, **KNOWN))[0])
 
 
 def test_block_size_does_not_change_digests(monkeypatch):
@@ -104,11 +104,11 @@ def test_any_digest_keeps_the_invariants(drawn):
         ("new", "missed", "near").index(one.group) for one in choices
     )
     assert sum(one.group == "near" for one in choices) <= 3 * profile.wants_near
-    asked = {query.text for one in profile.follows for query in queries(one.query)}
+    followed = {query.text for one in profile.follows for query in queries(one.query)}
     for one in choices:
         assert 0 <= one.score <= 1
         assert (one.group == "missed") == (one.paper < since)
-        is_asked = one.topic in asked | {"math"} | {p.name for p in profile.follows}
+        is_asked = one.topic in followed | {"math"} | {p.name for p in profile.follows}
         assert is_asked == (one.basis == "topic")
         assert one.basis != "trend" or not profile.follows
     for mute in profile.mutes:
@@ -120,10 +120,10 @@ def test_any_digest_keeps_the_invariants(drawn):
 @given(drawn=subscribers(), order=st.permutations(range(len(PAPERS))))
 def test_paper_order_does_not_change_digests(drawn, order):
     profile, seen, _ = drawn
-    known = {name: [values[n] for n in order] for name, values in KNOWN.items()}
-    shuffled = candidates_of([PAPERS[n] for n in order], **known)
-    theirs = {place for place, number in enumerate(order) if number in seen}
-    (ours,), (other,) = chosen([(profile, seen, 0)]), chosen([(profile, theirs, 0)], shuffled)
+    facts = {name: [values[n] for n in order] for name, values in KNOWN.items()}
+    shuffled = candidates_of([PAPERS[n] for n in order], **facts)
+    seen_places = {place for place, number in enumerate(order) if number in seen}
+    (ours,), (other,) = chosen([(profile, seen, 0)]), chosen([(profile, seen_places, 0)], shuffled)
     assert [order[one.paper] for one in other] == [one.paper for one in ours]
     assert [one.terms for one in other] == [one.terms for one in ours]
     assert [one.score for one in other] == pytest.approx([one.score for one in ours], abs=1e-4)

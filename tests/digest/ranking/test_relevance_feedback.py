@@ -64,11 +64,11 @@ def test_more_likes_raise_the_odds():
 
 
 def test_library_papers_count_by_shares():
-    known = liked(6) + liked(6, "stars")
-    alike, same = (learn(model(), [], library=known, shares=of) for of in ([], [1.0] * 12))
+    papers = liked(6) + liked(6, "stars")
+    alike, same = (learn(model(), [], library=papers, shares=of) for of in ([], [1.0] * 12))
     assert alike == same
     shares = [1.0] * 6 + [0.1] * 6
-    assert set(ranked(learn(model(), [], library=known, shares=shares))[:6]) <= ARE_BAKING
+    assert set(ranked(learn(model(), [], library=papers, shares=shares))[:6]) <= ARE_BAKING
 
 
 def test_removed_term_is_in_no_weight_or_reason():

@@ -28,19 +28,19 @@ def test_spelling_variants_have_the_same_terms(one, other):
     assert text.terms(one) == text.terms(other) != []
 
 
-@pytest.mark.parametrize(("said", "terms"), CASES["terms"])
-def test_text_is_split_into_terms(said, terms):
-    assert text.terms(said) == terms
+@pytest.mark.parametrize(("document", "terms"), CASES["terms"])
+def test_text_is_split_into_terms(document, terms):
+    assert text.terms(document) == terms
 
 
-@pytest.mark.parametrize("said", CASES["correct"])
-def test_correct_spellings_are_unchanged(said):
-    assert text.terms(said) == [text._stems._stem(word) for word in said.lower().split()]
+@pytest.mark.parametrize("document", CASES["correct"])
+def test_correct_spellings_are_unchanged(document):
+    assert text.terms(document) == [text._stems._stem(word) for word in document.lower().split()]
 
 
-@pytest.mark.parametrize("said", CASES["without_terms"])
-def test_stop_words_have_no_terms(said):
-    assert text.terms(said) == []
+@pytest.mark.parametrize("document", CASES["without_terms"])
+def test_stop_words_have_no_terms(document):
+    assert text.terms(document) == []
 
 
 SUBJECTS = ["system", "computer", "fire", "bill", "state", "art", "mill", "use", "work", "interest"]
@@ -51,9 +51,9 @@ def test_possible_subjects_are_no_stop_words(subject):
     assert text.terms(subject)
 
 
-@pytest.mark.parametrize(("said", "term", "word"), CASES["as_written"])
-def test_term_is_shown_as_written(said, term, word):
-    assert text.as_written(said)[term] == word
+@pytest.mark.parametrize(("document", "term", "word"), CASES["as_written"])
+def test_term_is_shown_as_written(document, term, word):
+    assert text.as_written(document)[term] == word
 
 
 LETTERS = st.sampled_from(
@@ -63,9 +63,9 @@ LETTERS = st.sampled_from(
 
 @settings(max_examples=100)
 @given(st.one_of(st.text(max_size=40), st.lists(LETTERS, max_size=25).map("".join)))
-def test_every_term_maps_back_to_a_word(said):
-    written = text.as_written(said)
-    assert set(text.terms(said)) <= set(written)
+def test_every_term_maps_back_to_a_word(document):
+    written = text.as_written(document)
+    assert set(text.terms(document)) <= set(written)
     assert all(written.values())
 
 
@@ -86,19 +86,19 @@ def seconds(function, *arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_text_takes_linear_time(piece):
-    said = piece * (100_000 // len(piece))
+    document = piece * (100_000 // len(piece))
     for read in (text.terms, text.as_written):
-        assert seconds(read, said) < 12  # Quadratic, it would take minutes.
+        assert seconds(read, document) < 12  # Quadratic, it would take minutes.
 
 
 def test_concurrent_stemming_is_thread_safe():
     """A stemmer keeps the word that it is at: with one in Python, threads took each other's."""
-    said = [[f"{corpora.word(n)}ations" for n in range(place, 2_000, 4)] for place in range(4)]
+    documents = [[f"{corpora.word(n)}ations" for n in range(place, 2_000, 4)] for place in range(4)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        read = at_once(*[partial(text.stems, words) for words in said])
+        read = at_once(*[partial(text.stems, words) for words in documents])
     finally:
         sys.setswitchinterval(interval)
     alone = Stemmer.Stemmer("english").stemWords
-    assert read == [alone(words) for words in said]
+    assert read == [alone(words) for words in documents]

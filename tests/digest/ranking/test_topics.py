@@ -41,8 +41,8 @@ def test_urls_are_removed_from_queries(topic, terms):
 
 
 def test_equal_and_empty_lines_are_merged():
-    asked = queries("graph net, the, nets of graphs, graphs nets, 2024, rice")
-    assert [query.text for query in asked] == ["graph net", "nets of graphs", "rice"]
+    merged = queries("graph net, the, nets of graphs, graphs nets, 2024, rice")
+    assert [query.text for query in merged] == ["graph net", "nets of graphs", "rice"]
     assert len(queries('graph net, "graph net"')) == 2
 
 
@@ -62,9 +62,9 @@ STARS = paper("Redshifts of galaxies", "Quasars in a telescope")
 def test_phrase_scores_higher_than_separate_words():
     apart = paper("Spectral methods", "Clique and coloring. We see graphs of all kinds")
     papers = [apart, paper("Planar vertices", "Methods of spectral graph coloring and a clique")]
-    found = choices_of(follow("spectral graph coloring", wants_near=True), papers)
-    assert found[0].paper == 1
-    assert len(found) == 1 or found[0].score > found[1].score
+    choices = choices_of(follow("spectral graph coloring", wants_near=True), papers)
+    assert choices[0].paper == 1
+    assert len(choices) == 1 or choices[0].score > choices[1].score
 
 
 def test_title_words_count_more():
@@ -95,31 +95,31 @@ SPELLINGS += [("semi supervised", "semi-supervised")]
 SPELLINGS += [("multi-agent planning", "multi agent planning")]
 
 
-@pytest.mark.parametrize(("topic", "said"), SPELLINGS)
-def test_topic_finds_other_spellings(topic, said):
-    assert papers_of(follow(topic), [paper("Rice"), paper(f"On {said}", f"{said}")]) == [1]
+@pytest.mark.parametrize(("topic", "spelling"), SPELLINGS)
+def test_topic_finds_other_spellings(topic, spelling):
+    assert papers_of(follow(topic), [paper("Rice"), paper(f"On {spelling}", f"{spelling}")]) == [1]
 
 
-@pytest.mark.parametrize(("topic", "found"), CASES["quoted"])
-def test_quoted_phrase_matches_verbatim(topic, found):
+@pytest.mark.parametrize(("topic", "expected"), CASES["quoted"])
+def test_quoted_phrase_matches_verbatim(topic, expected):
     papers = [
         paper("Spectral coloring", "Of spectral colorings"),
         paper("Planar graphs", "The spectral-coloring of a planar graph: spectral coloring"),
         paper("Coloring is spectral", "Spectral graph coloring"),
     ]
-    assert sorted(papers_of(follow(topic), papers)) == found
+    assert sorted(papers_of(follow(topic), papers)) == expected
 
 
-@pytest.mark.parametrize(("topic", "found"), [('"GAS"', {0}), ('"GA"', {1}), ('"LLMs"', {2, 3})])
-def test_quoted_word_matches_singular_and_plural(topic, found):
+@pytest.mark.parametrize(("topic", "expected"), [('"GAS"', {0}), ('"GA"', {1}), ('"LLMs"', {2, 3})])
+def test_quoted_word_matches_singular_and_plural(topic, expected):
     papers = [paper(f"On {one}", f"Of {one}") for one in ("gas", "GA", "LLM", "LLMs")]
-    assert set(papers_of(follow(topic), papers)) == found
+    assert set(papers_of(follow(topic), papers)) == expected
 
 
-@pytest.mark.parametrize(("topic", "said", "found"), CASES["lone"])
-def test_lone_letter_needs_its_neighbour(topic, said, found):
-    papers = [paper(one, f"Of {one}") for one in said]
-    assert sorted(papers_of(follow(topic), papers)) == found
+@pytest.mark.parametrize(("topic", "titles", "expected"), CASES["lone"])
+def test_lone_letter_needs_its_neighbour(topic, titles, expected):
+    papers = [paper(one, f"Of {one}") for one in titles]
+    assert sorted(papers_of(follow(topic), papers)) == expected
 
 
 # ---- The cut
@@ -128,9 +128,9 @@ def test_lone_letter_needs_its_neighbour(topic, said, found):
 def test_unrelated_papers_are_cut():
     new = [of_subject("baking", 10_000 + n) for n in range(8)]
     new += [of_subject(subject, 10_000) for subject in ("stars", "graphs", *range(50))]
-    found = papers_of(follow("bread, yeast, flour", size=50), new)
-    assert len(found) >= 5
-    assert set(found) <= set(range(8))
+    chosen = papers_of(follow("bread, yeast, flour", size=50), new)
+    assert len(chosen) >= 5
+    assert set(chosen) <= set(range(8))
 
 
 def test_score_does_not_depend_on_other_papers():
@@ -218,14 +218,14 @@ def test_embeddings_find_papers_with_other_words():
     papers = [paper("Loaves", "Bread of the oven"), paper("Sourdough", "Bread"), STARS, BREAD]
     near = np.array([[0.0, 1], [1, 0], [0, 1], [0, 0]], np.float32)
     older = np.tile(near[:2], (MIN_OLDER // 2, 1))
-    known = {"embeddings": near, "encode": lambda texts: [np.array([1.0, 0])] * len(texts)}
-    assert choices_of(follow("bread oven"), papers, **known, older=older[1:]) == choices_of(
+    facts = {"embeddings": near, "encode": lambda texts: [np.array([1.0, 0])] * len(texts)}
+    assert choices_of(follow("bread oven"), papers, **facts, older=older[1:]) == choices_of(
         follow("bread oven"), papers
     )
-    known["older"] = older
+    facts["older"] = older
     profile = follow("bread oven", size=4)
     assert papers_of(profile, papers) == [3, 0]
-    assert papers_of(profile, papers, **known) == [3, 1]  # The first has no embedding.
+    assert papers_of(profile, papers, **facts) == [3, 1]  # The first has no embedding.
 
 
 # ---- Settings
@@ -239,8 +239,8 @@ def test_invalid_cut_is_refused(cut):
 
 
 def test_topic_categories_restrict_matches():
-    known = {"categories": [("cs.LG", "math.ST"), ("cs.CL",), ()]}
-    for categories, found in ((("math.ST",), [0]), (("cs.CL", "x"), [1]), ((), [0, 1, 2])):
+    facts = {"categories": [("cs.LG", "math.ST"), ("cs.CL",), ()]}
+    for categories, expected in ((("math.ST",), [0]), (("cs.CL", "x"), [1]), ((), [0, 1, 2])):
         profile = Profile((Interest("Baking", "bread oven", categories=categories),))
         copies = [f"{BREAD} {words(40 * n, 30)}" for n in range(3)]
-        assert sorted(papers_of(profile, copies, fitted=model(), **known)) == found
+        assert sorted(papers_of(profile, copies, fitted=model(), **facts)) == expected

@@ -200,12 +200,12 @@ def test_api_entry_has_arxiv_categories():
     assert (record.comments, record.doi, bad) == ("12 pages", "10.1000/1", [])
 
 
-@pytest.mark.parametrize(("name", "kept"), [("astro-ph", "astro-ph"), ("cmp-lg", "cs.CL")])
-def test_old_paper_keeps_category_of_its_archive(name, kept):
+@pytest.mark.parametrize(("name", "category"), [("astro-ph", "astro-ph"), ("cmp-lg", "cs.CL")])
+def test_old_paper_keeps_category_of_its_archive(name, category):
     old = paper(id=f"{name}/0601001", categories=[name])
     row = Known(old, DAY, [datetime(2006, 1, 2, 15, tzinfo=UTC)])
     (record,), _ = api.parse(arxiv.atom(arxiv.atom_entry(row), 1).encode())
-    assert (record.id, record.categories) == (f"{name}/0601001", [kept])
+    assert (record.id, record.categories) == (f"{name}/0601001", [category])
 
 
 def test_error_entry_is_an_error():

@@ -63,8 +63,8 @@ def test_day_has_papers_and_receipts(server, run):
 def test_all_archives_are_read_by_default(server, run):
     source = ArXiv(**server.addresses)
     batches = list(source.harvest(run.web, today=WEDNESDAY, since=None, cursor=""))
-    asked = server.paths("/rss/")
-    assert asked == [f"/rss/{archive}" for archive in taxonomy.ARCHIVES]
+    paths = server.paths("/rss/")
+    assert paths == [f"/rss/{archive}" for archive in taxonomy.ARCHIVES]
     assert "set=" not in "".join(server.paths("/oai"))
     assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
 
@@ -72,15 +72,15 @@ def test_all_archives_are_read_by_default(server, run):
 def test_backfill_reads_only_the_list(server, run):
     batches = run(since=TUESDAY)
     assert not server.paths("/rss")
-    found = days_of(batches)
-    assert found.items() >= (truth(server, TUESDAY) | truth(server, WEDNESDAY)).items()
-    assert not found.keys() & truth(server, MONDAY).keys()
+    days = days_of(batches)
+    assert days.items() >= (truth(server, TUESDAY) | truth(server, WEDNESDAY)).items()
+    assert not days.keys() & truth(server, MONDAY).keys()
     assert not any(batch.state for batch in batches)
 
 
 def test_category_is_requested_as_its_set(server, run):
-    found = days_of(run(categories=("math.AG",), since=MONDAY))
-    assert set(found) == {f"2606.{day:02}002" for day in (1, 2, 3)}
+    days = days_of(run(categories=("math.AG",), since=MONDAY))
+    assert set(days) == {f"2606.{day:02}002" for day in (1, 2, 3)}
     assert "set=math%3Amath%3AAG" in server.paths("/oai")[0]
 
 
@@ -93,10 +93,10 @@ def test_interrupted_run_ends_with_same_papers(run, since):
     for count in range(1, len(whole)):
         run.begin_web()
         batches = run.batches(since=since)
-        seen = [next(batches) for _ in range(count)]
+        read_batches = [next(batches) for _ in range(count)]
         batches.close()
-        rest = run(since=since, cursor=seen[-1].cursor)
-        assert days_of(seen + rest) == days_of(whole)
+        rest = run(since=since, cursor=read_batches[-1].cursor)
+        assert days_of(read_batches + rest) == days_of(whole)
         assert [batch.state for batch in rest] == [batch.state for batch in whole[count:]]
 
 
@@ -118,11 +118,11 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "others"), RUNS)
-def test_cursor_of_another_run_is_ignored(run, asked, others):
+@pytest.mark.parametrize(("options", "others"), RUNS)
+def test_cursor_of_another_run_is_ignored(run, options, others):
     for cursor in (run(**others)[0].cursor, "what:is:this"):
         assert cursor
-        assert days_of(run(**asked, cursor=cursor)) == days_of(run(**asked))
+        assert days_of(run(**options, cursor=cursor)) == days_of(run(**options))
 
 
 # Faults of the feeds
@@ -149,19 +149,19 @@ def test_an_expired_token_begins_the_list_again(server, run):
     whole = days_of(run(since=MONDAY))
     cursor = run(since=MONDAY)[0].cursor
     server.tokens.clear()
-    asked = len(server.asked)
+    request_count = len(server.asked)
     assert days_of(run(since=MONDAY, cursor=cursor)) == whole
-    assert "resumptionToken" in server.asked[asked].path
-    assert "from=2026-06-01" in server.asked[asked + 1].path
+    assert "resumptionToken" in server.asked[request_count].path
+    assert "from=2026-06-01" in server.asked[request_count + 1].path
 
 
 def test_expired_token_repeats_only_incomplete_days(server, run):
     everything = tuple(taxonomy.ARCHIVES)
     cursor = run(categories=everything, since=MONDAY)[2].cursor  # In the middle of Tuesday.
     server.tokens.clear()
-    asked = len(server.asked)
+    request_count = len(server.asked)
     rest = run(categories=everything, since=MONDAY, cursor=cursor)
-    assert "from=2026-06-02" in server.asked[asked + 1].path
+    assert "from=2026-06-02" in server.asked[request_count + 1].path
     assert set(days_of(rest)) == {p["id"] for day in (TUESDAY, WEDNESDAY) for p in server.days[day]}
 
 

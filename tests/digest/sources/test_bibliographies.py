@@ -65,8 +65,8 @@ def test_exported_papers_can_be_imported(written, title):
 
 
 def test_arxiv_id_is_found_in_any_field():
-    for said, identity in CASES["arxiv_ids"]:
-        (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
+    for field, identity in CASES["arxiv_ids"]:
+        (one,) = read(f"@misc{{k, title = {{Soups}}, {field}}}")
         assert one.id.startswith(identity)
 
 
@@ -182,8 +182,8 @@ def test_plain_lines_are_titles_or_arxiv_ids():
 @example("Costs of \\$5 and \\$6", "x\u2028TY  - JOUR", "")
 @example("", "TI  - Soup", "2402.00001")
 def test_records_survive_a_round_trip(title, abstract, number):
-    said = (("title", title), ("abstract", abstract), ("eprint", number))
-    entry = ", ".join(f"{name} = {{{value}}}" for name, value in said)
+    fields = (("title", title), ("abstract", abstract), ("eprint", number))
+    entry = ", ".join(f"{name} = {{{value}}}" for name, value in fields)
     records = read(f"@misc{{k, {entry}}}")
     assert read("".join(map(bibliographies.ris, records))) == records
 

@@ -117,7 +117,7 @@ def test_withdrawal_is_recognized():
 
 def test_bad_row_is_one_bad_record():
     doi, place = "10.64898/2026.06.03.000009: ", "2026-06-03, row 2: "
-    for spoilt, said in (
+    for spoilt, error in (
         (None, f"{place}it is no paper's row"),
         ([], f"{place}it is no paper's row"),
         ({}, f"{place}it has no DOI"),
@@ -130,7 +130,7 @@ def test_bad_row_is_one_bad_record():
         batch = read(row(1), spoilt, row(3))
         assert [record.title for record in batch.records] == ["Paper 1", "Paper 3"]
         assert (batch.state, batch.missing, len(batch.bad)) == ("fresh", 0, 1)
-        assert said in batch.bad[0]
+        assert error in batch.bad[0]
 
 
 # ---- Lists
@@ -162,14 +162,14 @@ def test_papers_without_message_are_read():
 
 
 def test_invalid_list_stops_the_run(server, harvests):
-    for answer, said in (
+    for answer, error in (
         ({"messages": [{"status": "ok"}]}, "no list of papers"),
         ({"messages": [{"status": "Both dates must be in <b>"}]}, "answers: Both dates must be"),
         ({"collection": [0] * 1001}, "1001 rows at once"),
     ):
         harvests.begin_web()
         server.answers.append(says(answer))
-        assert said in str(harvests.cut_off(since=TODAY)[1])
+        assert error in str(harvests.cut_off(since=TODAY)[1])
 
 
 @pytest.mark.parametrize("body", [b"", b"\n"])

@@ -97,12 +97,12 @@ NO_LISTS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "said"), NO_LISTS)
-def test_invalid_list_stops_run_and_keeps_previous(server, harvests, answer, said):
+@pytest.mark.parametrize(("answer", "error"), NO_LISTS)
+def test_invalid_list_stops_run_and_keeps_previous(server, harvests, answer, error):
     server.add(TODAY - DAY)
     server.answers.extend([USUAL, answer])
     batches, why = harvests.cut_off(since=TODAY - DAY)
-    assert said in str(why)
+    assert error in str(why)
     assert len(found(batches)) == 1
     assert batches[-1].cursor == "2026-06-03"
 

@@ -83,8 +83,8 @@ def test_phrases_come_from_most_followed_topics():
         *[(ada, "author: Ada Example", "follow"), (ada, "semi-supervised learning", "follow")],
         (ada, "salt water flour oven crust crumb butter", "follow"),
     ):
-        own = make.topic(query, query=query, owner=person, slug=None)
-        TopicPreference.objects.create(subscriber=person, topic=own, stance=stance)
+        topic = make.topic(query, query=query, owner=person, slug=None)
+        TopicPreference.objects.create(subscriber=person, topic=topic, stance=stance)
     phrases = topic_phrases.in_use()
     assert phrases[0] == 'cells "T cells"'
     assert set(phrases[1:-2]) == {"models yeast learn", "semi supervised learning"}
@@ -140,10 +140,10 @@ def test_too_long_list_is_cut_off(server, run, monkeypatch):
 def test_interrupted_run_continues_at_its_request(server, run, before):
     for day in (TODAY - DAY, TODAY):
         fill(server, 150, day)
-    asked = {"phrases": [f"paper {'x' * 1000}", f"paper {'y' * 1000}"], "since": TODAY - DAY}
+    options = {"phrases": [f"paper {'x' * 1000}", f"paper {'y' * 1000}"], "since": TODAY - DAY}
     server.answers.extend([USUAL] * before + [DOWN] * 4)
-    batches, _ = run.cut_off(**asked)
-    batches += run(cursor=batches[-1].cursor if batches else "", **asked)
+    batches, _ = run.cut_off(**options)
+    batches += run(cursor=batches[-1].cursor if batches else "", **options)
     assert (len(server.asked), len(batches)) == (8 + 4, 8)
     assert sum(len(batch.records) for batch in batches) == 600
 
@@ -176,11 +176,11 @@ NO_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("answers", "said", "slept"), NO_ANSWERS)
-def test_invalid_response_stops_the_run(server, run, answers, said, slept):
+@pytest.mark.parametrize(("answers", "error", "slept"), NO_ANSWERS)
+def test_invalid_response_stops_the_run(server, run, answers, error, slept):
     server.answers.extend(answers)
     _, why = run.cut_off(since=TODAY)
-    assert said in str(why)
+    assert error in str(why)
     assert len(run.slept) == slept
 
 

@@ -49,24 +49,24 @@ def test_row_becomes_a_record():
 
 
 def test_hugging_face_data_is_plain_text():
-    for item, known in CASES["hugging_face_fields"]:
-        assert read([row(**item)]).records[0].hugging_face == known
+    for item, expected in CASES["hugging_face_fields"]:
+        assert read([row(**item)]).records[0].hugging_face == expected
     (record,) = read([row(ai_summary="Bread " * 500)]).records
     assert record.hugging_face == {"summary": "Bread " * 99 + "Bread…"}
 
 
 def test_fields_are_read_or_omitted():
-    for item, known in CASES["fields"]:
+    for item, expected in CASES["fields"]:
         (record,) = read([row(**item)]).records
-        assert as_json({name: getattr(record, name) for name in known}) == known
-    for said in ("2026-06-04T00:00:00.000Z", "2019-01-01", "recently", None, 20260601):
-        (record,) = read([row(submittedOnDailyAt=said, publishedAt="2020-01-01")]).records
+        assert as_json({name: getattr(record, name) for name in expected}) == expected
+    for day in ("2026-06-04T00:00:00.000Z", "2019-01-01", "recently", None, 20260601):
+        (record,) = read([row(submittedOnDailyAt=day, publishedAt="2020-01-01")]).records
         assert record.day == TODAY
 
 
 def test_bad_row_is_one_bad_record():
     place = "2026-06-03, page 1, row 2: "
-    for spoilt, said in (
+    for spoilt, error in (
         (None, f"{place}it holds no paper"),
         ({"paper": []}, f"{place}it holds no paper"),
         ({"paper": {}}, f"{place}it has no title"),
@@ -83,7 +83,7 @@ def test_bad_row_is_one_bad_record():
     ):
         batch = read([row(1), spoilt, row(3)])
         assert [record.id for record in batch.records] == ["2606.00001", "2606.00003"]
-        assert batch.bad == [said]
+        assert batch.bad == [error]
         alone = read([spoilt])
         assert (alone.records, alone.state, alone.note) == ([], "fresh", "")
 

@@ -147,8 +147,8 @@ CROSSREF_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "note", "asked"), CROSSREF_ANSWERS)
-def test_feed_is_read_despite_crossref_errors(server, run, answer, note, asked):
+@pytest.mark.parametrize(("answer", "note", "requests"), CROSSREF_ANSWERS)
+def test_feed_is_read_despite_crossref_errors(server, run, answer, note, requests):
     for number in (1, 2):
         server.add(number, summary="")
     server.works = {DOI: answer, "10.1000/bread.2": {}}
@@ -156,7 +156,7 @@ def test_feed_is_read_despite_crossref_errors(server, run, answer, note, asked):
     assert [one.title for one in found(batches)] == ["Paper 1", "Paper 2"]
     assert note in batches[-1].note
     assert bool(batches[-1].note) == bool(note)
-    assert (len(server.asked) - 1, run.slept) == (asked, [])
+    assert (len(server.asked) - 1, run.slept) == (requests, [])
 
 
 def test_crossref_requests_are_limited_per_run(server, run):

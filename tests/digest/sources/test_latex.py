@@ -17,8 +17,8 @@ CASES = cases("latex")
 
 
 def test_latex_becomes_readable_text():
-    for latex, said in pairs("latex"):
-        assert readable(latex) == said
+    for latex, expected in pairs("latex"):
+        assert readable(latex) == expected
 
 
 def test_prices_are_no_mathematics():
@@ -35,8 +35,8 @@ def test_unbalanced_dollar_swallows_no_sentence():
 
 
 def test_typewriter_signs_become_typographic():
-    for typed, said in [*pairs("typewriter"), ("a\u200bb\u202ec\x00d\ufdd1e", "a b c d e")]:
-        assert readable(typed) == said
+    for typed, expected in [*pairs("typewriter"), ("a\u200bb\u202ec\x00d\ufdd1e", "a b c d e")]:
+        assert readable(typed) == expected
 
 
 # ---- Whatever is typed
@@ -114,18 +114,18 @@ def read(text):
 
 
 def test_named_symbols_become_characters():
-    for written, said in pairs("jats_symbols"):
-        assert read(written) == said
+    for written, expected in pairs("jats_symbols"):
+        assert read(written) == expected
 
 
 def test_typesetting_marks_are_removed():
-    for written, said in pairs("jats_marks"):
-        assert read(written) == said
+    for written, expected in pairs("jats_marks"):
+        assert read(written) == expected
 
 
 def test_heading_is_separated_from_its_sentence():
-    for written, said in CASES["split"]:
-        assert read(written) == said
+    for written, expected in CASES["split"]:
+        assert read(written) == expected
     for text in CASES["unchanged"]:
         assert read(text) == text
 

@@ -15,8 +15,8 @@ CASES = cases("records")
 
 
 def test_id_is_stored_without_version():
-    for kept, written in CASES["ids"].items():
-        assert {canonical_id(one) for one in written.split()} == {kept}
+    for identity, written in CASES["ids"].items():
+        assert {canonical_id(one) for one in written.split()} == {identity}
 
 
 def test_invalid_id_is_refused():
@@ -32,12 +32,12 @@ def test_invalid_id_is_refused():
 
 
 def test_paired_tags_are_removed_across_lines():
-    for marked, said in (
+    for marked, expected in (
         ("<p>One <b>bold <b>twice</b></b> word</p>", "One bold twice word"),
         ("<jats:p>Not a<b>c but H<sub>2</sub>O", "<jats:p>Not a<b>c but H2O"),
         ("over <b>two\n lines</b>: \\(\\alpha\n\\to x\\)", "over two lines: α → x"),
     ):
-        assert plain(marked, 100) == said
+        assert plain(marked, 100) == expected
 
 
 BOMBS = [
@@ -57,8 +57,8 @@ def test_plain_text_takes_linear_time(bomb):
 def test_invisible_characters_are_no_text():
     for unseen in ["\u2063", "\xad\u200e", "\u3164 \u2800", "\u200d\ufe0f", "\ue000"]:
         assert plain(unseen, 100) == ""
-        for seen in ("∀", "\u2026", "\u221e"):
-            assert plain(f"{unseen}{seen}", 100) == f"{unseen}{seen}"
+        for visible in ("∀", "\u2026", "\u221e"):
+            assert plain(f"{unseen}{visible}", 100) == f"{unseen}{visible}"
         assert records.names([unseen, "A. One"]) == ["A. One"]
 
 
@@ -67,9 +67,9 @@ def row(**fields):
 
 
 def test_fields_are_read_or_omitted():
-    for fields, known in CASES["fields"]:
+    for fields, expected in CASES["fields"]:
         record = import_files.parse(row(**fields))
-        assert as_json({name: getattr(record, name) for name in known}) == known
+        assert as_json({name: getattr(record, name) for name in expected}) == expected
     for url in ("javascript:alert(1)", "ftp://x", "//evil", "http://[", "a b", "http://a/\0"):
         assert import_files.parse(row(url=url)).url == ""
 

@@ -88,19 +88,16 @@ def test_key_is_sent_in_header_without_caching(server):
     server.add()
     server.key, cache = "secret", MemoryCache()
     assert titles(read(server, key="secret", cache=cache)) == ["Soups of kind 1"]
-    ((path, asked, headers),) = server.asked
+    ((path, params, headers),) = server.asked
     assert headers["zotero-api-key"] == "secret"
-    assert "secret" not in f"{path}{asked}"
+    assert "secret" not in f"{path}{params}"
     assert not cache
 
 
 # ---- Items
 
 
-@pytest.mark.parametrize(
-    ("data", "identity"),
-    CASES["items"],
-)
+@pytest.mark.parametrize(("data", "identity"), CASES["items"])
 def test_item_becomes_a_record(server, data, identity):
     server.add(1, **data)
     ((key, at, record),) = read(server).papers
@@ -163,8 +160,8 @@ def test_wrong_responses_raise_their_errors(server, answer, error, more):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize(("said", "wait"), [("120", 120), ("soon", 0), ("-5", 0)])
-def test_requested_pause_is_returned(server, said, wait):
+@pytest.mark.parametrize(("backoff", "wait"), [("120", 120), ("soon", 0), ("-5", 0)])
+def test_requested_pause_is_returned(server, backoff, wait):
     server.add()
-    server.backoff = said
+    server.backoff = backoff
     assert read(server).wait == read(server, known=1).wait == wait

@@ -53,10 +53,10 @@ def test_category_is_recognized_in_arxiv_notation():
     make.paper("Machines", "On learning (cs.DC) with stat.ML.", categories=["cs.CL"])
     make.paper("Clusters", categories=["cs.DC"])
     make.paper("Statistics", categories=["stat.ML"])
-    for said, papers in CASES["notations"].items():
-        titles, picks = picked(topics=[make.topic(said)])
+    for notation, papers in CASES["notations"].items():
+        titles, picks = picked(topics=[make.topic(notation)])
         assert sorted(titles) == papers
-        assert {reason_of(pick) for pick in picks} == {said}
+        assert {reason_of(pick) for pick in picks} == {notation}
 
 
 def test_categories_can_be_followed_and_muted(papers):

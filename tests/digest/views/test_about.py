@@ -94,8 +94,8 @@ def test_privacy_page_names_every_feedback_column(client):
     }
     columns = {field.name for field in ours.Feedback._meta.concrete_fields} - {"id"}
     assert named.keys() == columns
-    said = words(client.get("/privacy/"))
-    assert [word for word in named.values() if word not in said] == []
+    text = words(client.get("/privacy/"))
+    assert [word for word in named.values() if word not in text] == []
 
 
 @pytest.mark.parametrize(("language", "quotes"), [("en", "“([^”]+)”"), ("de", "„([^“]+)“")])
@@ -116,14 +116,14 @@ def test_privacy_page_uses_names_of_controls(client, language, quotes):
 
 
 def test_privacy_page_names_the_sources(client, settings):
-    for language, settings.SOURCES, said in (
+    for language, settings.SOURCES, sentence in (
         ("en", ["arxiv", "huggingface"], "from arXiv and Hugging Face."),
         ("de", ["arxiv", "huggingface"], "von arXiv und Hugging"),
         ("en", ["biorxiv", "medrxiv"], "from bioRxiv and medRxiv."),
         ("en", ["europepmc"], "Europe PMC is searched for the words of all topics together"),
         ("de", ["europepmc"], "wird nach den Wörtern aller Themen gemeinsam durchsucht"),
     ):
-        assert said in words(client.get("/privacy/", headers={"accept-language": language}))
+        assert sentence in words(client.get("/privacy/", headers={"accept-language": language}))
 
 
 def test_privacy_page_states_retention_periods(client, settings, monkeypatch):
@@ -136,7 +136,7 @@ def test_privacy_page_states_retention_periods(client, settings, monkeypatch):
     monkeypatch.setattr("subscriptions.bounces.unreadable.KEEP", days(5))
     monkeypatch.setattr("subscriptions.security.suppression_list.BOUNCED_FOR", days(6))
     parts = parts_of(client.get("/privacy/"))
-    for title, kept in {
+    for title, period in {
         "Email address and settings": "for 2 days if you never confirm",
         "Digests and emails": "for 333 days",
         "Delivery log": "for 1 day after the last entry; the file for 4 days",
@@ -144,7 +144,7 @@ def test_privacy_page_states_retention_periods(client, settings, monkeypatch):
         "Blocked addresses": "after bounces, for 6 days",
         "Changes by the operator": "for 7 days",
     }.items():
-        assert kept in parts[title]
+        assert period in parts[title]
 
 
 def test_visitor_searches_are_not_stored(client, data_dir):
@@ -160,14 +160,14 @@ def test_visitor_searches_are_not_stored(client, data_dir):
 
 def test_privacy_page_names_the_mail_provider(client, settings):
     mailgun = "smtp://postmaster:hush@smtp.mailgun.org:587"
-    for settings.EMAIL_URL, language, said in (
+    for settings.EMAIL_URL, language, sentence in (
         ("file:", "en", "writes emails to files"),
         ("smtp://127.0.0.1:25", "en", "The mail servers on the way"),
         (mailgun, "en", "Mailgun, which sends our emails"),
         (mailgun, "de", "Mailgun, das unsere E‑Mails"),
     ):
         page = words(client.get("/privacy/", headers={"accept-language": language}))
-        assert said in page
+        assert sentence in page
         assert ("writes emails to files" in page) is (settings.EMAIL_URL == "file:")
 
 
@@ -257,9 +257,9 @@ def test_embedded_form_signs_up(client, settings, language):
     answer = client.post("/subscribe/", fields(form), headers={"origin": "https://blog.example"})
     assert answer.status_code == 200
     subscriber = Subscriber.objects.get()
-    found = subscriber.preferences.values_list("topic__query", "topic__kind", "stance")
+    preferences = subscriber.preferences.values_list("topic__query", "topic__kind", "stance")
     follows = ("graph networks", "words", "follow"), ("bread", "words", "follow")
-    assert {*found} == {*follows, ("cake", "words", "mute")}
+    assert {*preferences} == {*follows, ("cake", "words", "mute")}
     assert subscriber.letters.get().kind == "confirm"
     consent = subscriber.consents.get()
     assert consent.via == "sign-up form on another site"

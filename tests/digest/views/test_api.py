@@ -62,20 +62,20 @@ PATHS = ("/digest/", "/search/?q=graph", "/papers/2606.1/", "/saved/", "/interes
 
 def test_digest_is_latest_sent_in_subscribers_language(subscriber):
     subscriber.picks.update(basis="learned", score=0.123456)
-    found = call("/digest/", subscriber.token).json()
-    papers = {paper["id"]: paper for paper in found["papers"]}
-    assert (found["day"], papers.keys()) == ("2026-06-01", {"2606.1", "biorxiv:10.1101/1"})
-    said = {"opinion": "more", "is_saved": True, "section": "new", "score": 0.1235}
-    assert papers["2606.1"].items() >= said.items()
+    digest = call("/digest/", subscriber.token).json()
+    papers = {paper["id"]: paper for paper in digest["papers"]}
+    assert (digest["day"], papers.keys()) == ("2026-06-01", {"2606.1", "biorxiv:10.1101/1"})
+    expected = {"opinion": "more", "is_saved": True, "section": "new", "score": 0.1235}
+    assert papers["2606.1"].items() >= expected.items()
     assert papers["2606.1"]["reason"].startswith("Ähnlich wie „graph networks“")
     subscriber.letters.update(state="planned", ended_at=None)
     assert call("/digest/", subscriber.token).json() == {"day": None, "papers": []}
 
 
 def test_search_finds_papers(subscriber):
-    found = call("/search/?q=+graph++networks", subscriber.token).json()
-    assert (found["query"], found["count"]) == ("graph networks", 2)
-    assert found["papers"][0]["title"] == "Graph networks"
+    results = call("/search/?q=+graph++networks", subscriber.token).json()
+    assert (results["query"], results["count"]) == ("graph networks", 2)
+    assert results["papers"][0]["title"] == "Graph networks"
     assert call("/search/?q=xyzzy", subscriber.token).json()["papers"] == []
     for nothing in ("", "?q=", "?q=%20"):
         assert call(f"/search/{nothing}", subscriber.token).status_code == 400
@@ -101,12 +101,12 @@ def test_saved_papers_are_paginated(subscriber, monkeypatch):
 
 
 def test_feedback_may_be_repeated(subscriber):
-    for value, *said in (
+    for value, *expected in (
         *(("less", "less", True), ("less", "less", True), ("unsave", "less", False)),
         *(("save", "less", True), ("clear", "", False)),
     ):
         answer = say(subscriber.token, value=value).json()
-        assert [answer["opinion"], answer["is_saved"]] == said
+        assert [answer["opinion"], answer["is_saved"]] == expected
     assert not Feedback.objects.exists()
 
 
@@ -323,8 +323,8 @@ ODD_LISTS = [
 @pytest.mark.parametrize("body", ODD_LISTS)
 def test_invalid_interests_are_refused_in_english(subscriber, body):
     answer = call("/interests/", subscriber.token, "post", body)
-    said = answer.json()["error"]
-    assert (answer.status_code, said[-1], "Bitte" in said) == (400, ".", False)
+    error = answer.json()["error"]
+    assert (answer.status_code, error[-1], "Bitte" in error) == (400, ".", False)
     assert subscriber.own_topics.get().query == "graph networks"
 
 

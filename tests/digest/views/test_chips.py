@@ -84,11 +84,11 @@ def test_capitalized_words_are_names_unless_papers_use_them(client, papers):
     assert [chip[1] for chip in shown(client, "Protein, Folding")[0]] == ["Protein", "Folding"]
 
 
-@pytest.mark.parametrize(("typed", "said", "line"), CASES["hints"])
-def test_hint_offers_a_replacement_button(client, papers, typed, said, line):
+@pytest.mark.parametrize(("typed", "hint_text", "line"), CASES["hints"])
+def test_hint_offers_a_replacement_button(client, papers, typed, hint_text, line):
     _read, (hint,), buttons = shown(client, f"roads\n{typed}")
-    assert said in hint
-    assert ("English" in hint) == ("English" in said)
+    assert hint_text in hint
+    assert ("English" in hint) == ("English" in hint_text)
     assert buttons == ([f"1:{line}"] if line else [])
 
 
@@ -138,8 +138,8 @@ def test_new_reading_is_applied_only_on_request(client, papers):
     path = f"/preferences/{tokens.token('preferences', subscriber.public_id)}/"
     page = lxml.html.fromstring(client.get(path).text)
     hints = page.xpath("//*[@id='entries_interests']//li[not(@data-line)]")
-    said = [" ".join(hint.text_content().split()) for hint in hints]
-    assert said == [
+    texts = [" ".join(hint.text_content().split()) for hint in hints]
+    assert texts == [
         "Computer vision: We would now read this as topic: Computer vision. Use",
         "Emmy Noether: We would now read this as by Emmy Noether. Use",
     ]
@@ -152,8 +152,8 @@ def test_new_reading_is_applied_only_on_request(client, papers):
         sent["interests"] = page.get_element_by_id("id_interests").value.strip()
     assert subscriber.preferences.filter(topic__slug=None).count() == 3
     client.post(path, sent)
-    own = subscriber.preferences.values_list("topic__query", "topic__kind")
-    assert {*own} == {
+    own_entries = subscriber.preferences.values_list("topic__query", "topic__kind")
+    assert {*own_entries} == {
         ("images, pixels", ""),
         ("protein folding", ""),
         ("author: Emmy Noether", "author"),

@@ -88,11 +88,11 @@ def test_json_feed_equals_atom_feed(client, subscriber):
     index_store.renew(NOW)
     Letter.objects.update(state="accepted", ended_at=NOW)
     for atom_path, json_path in pairs(subscriber):
-        asked = {"q": "graphs"} if "search" in atom_path else {}
-        atom = lxml.etree.fromstring(client.get(atom_path, asked).content)
-        response = client.get(json_path, asked)
+        params = {"q": "graphs"} if "search" in atom_path else {}
+        atom = lxml.etree.fromstring(client.get(atom_path, params).content)
+        response = client.get(json_path, params)
         assert response["Content-Type"] == "application/feed+json; charset=utf-8"
-        assert response["Last-Modified"] == client.get(atom_path, asked)["Last-Modified"]
+        assert response["Last-Modified"] == client.get(atom_path, params)["Last-Modified"]
         feed = response.json()
         assert feed.keys() == set(FEED.split())
         assert feed["version"] == "https://jsonfeed.org/version/1.1"
@@ -116,12 +116,12 @@ def test_json_feed_equals_atom_feed(client, subscriber):
 def test_json_feed_has_headers_of_atom_feed(client, subscriber):
     make.topic("Graphs")
     for atom, json in pairs(subscriber):
-        asked = {"q": "graphs"} if "search" in atom else {}
-        answers = [client.get(path, asked) for path in (atom, json)]
+        params = {"q": "graphs"} if "search" in atom else {}
+        answers = [client.get(path, params) for path in (atom, json)]
         for header in ("Cache-Control", "X-Robots-Tag", "Referrer-Policy"):
             assert len({answer.get(header) for answer in answers}) == 1, header
         if etag := answers[1].get("ETag"):
-            again = client.get(json, asked, headers={"If-None-Match": etag})
+            again = client.get(json, params, headers={"If-None-Match": etag})
             assert again.status_code == 304
         assert client.post(json).status_code == 405
     assert client.get("/search/feed/json/").status_code == 404

@@ -53,8 +53,8 @@ def test_home_page_shows_form_above_papers(client):
     text = page(client)
     assert "Get trending papers in your email inbox once a day" in text
     assert text.index('name="email"') < text.index("Of today")
-    for said in ("About bread.", "3 upvotes", "Ada", 'href="https://x.test/c"'):
-        assert said in text
+    for text_part in ("About bread.", "3 upvotes", "Ada", 'href="https://x.test/c"'):
+        assert text_part in text
     assert re.findall(r"/days/([\d-]+)/", text) == ["2026-05-31", "2026-05-29"]
 
 
@@ -64,9 +64,9 @@ def test_preview_shows_first_email_and_frequency(client, papers):
     assert "<mark>graph networks</mark>" in text
     assert "Your first email: 4 papers" in text
     assert "From 8 recent papers." in text
-    shown = " ".join(lxml.html.fromstring(text).text_content().split())
-    assert "Then about 2 a week: 30 May: 1, 27 May: 1" in shown
-    assert shown.count("On days without papers, no email is sent.") == 1
+    words = " ".join(lxml.html.fromstring(text).text_content().split())
+    assert "Then about 2 a week: 30 May: 1, 27 May: 1" in words
+    assert words.count("On days without papers, no email is sent.") == 1
 
 
 def test_chosen_interests_stay_in_form(client, papers):
@@ -98,16 +98,16 @@ def test_partial_preview_equals_part_of_page(client, papers):
             lxml.html.fromstring(page(client, **sent)),
         )
         for one in parts:
-            shown = whole.get_element_by_id(one.get("id"))
-            assert shown.text_content().split() == one.text_content().split()
+            element = whole.get_element_by_id(one.get("id"))
+            assert element.text_content().split() == one.text_content().split()
 
 
 def test_unusual_interests_are_answered(client, papers):
     too_many = {"interests": "\n".join(f"a{n} {'word' * 50}" for n in range(40))}
     long = [[{"interests": "x" * 2001}, "under 2000 characters."], [too_many, "Part of your first"]]
-    for sent, said in CASES["answers"] + long:
+    for sent, expected in CASES["answers"] + long:
         text = page(client, **sent)
-        assert said in text
+        assert expected in text
         assert "<script>alert" not in text
         assert "Nothing to search for" not in text
 
@@ -133,13 +133,13 @@ def test_shorter_phrases_are_offered_when_week_has_none(client, papers):
     part = lxml.html.fromstring(page(client, "/preview/", interests="networks of roads in 1803"))
     assert part.xpath("//*[@id='digest']//button/text()") == ["networks of roads", "Roads"]
     shorter, topic = part.xpath("//*[@id='digest']//button/@value")
-    for edit, kept in (
+    for edit, lines in (
         (shorter, "networks of roads"),
         (topic, "networks of roads in 1803\ntopic: Roads"),
     ):
         sent = {"interests": "networks of roads in 1803", "edit_interests": edit}
         response = client.post("/preview/", sent, follow=True)
-        assert f">\n{kept}</textarea>" in response.text
+        assert f">\n{lines}</textarea>" in response.text
 
 
 def test_preview_fits_no_model(client):
@@ -209,12 +209,12 @@ def test_invalid_email_keeps_form_content(client, papers):
     response = client.post("/", sent)
     assert response.status_code == 400
     assert "no-store" in response["Cache-Control"]
-    shown = lxml.html.fromstring(response.text)
-    (form,) = shown.xpath("//form[@data-preview]")
+    tree = lxml.html.fromstring(response.text)
+    (form,) = tree.xpath("//form[@data-preview]")
     assert sent.items() <= {name: text.strip() for name, text in form.form_values()}.items()
     assert titles(lxml.html.tostring(form, encoding="unicode"))[:2] == ["Graph networks of 0"] * 2
-    assert shown.xpath("//*[@autofocus]/@name") == ["email"]
-    assert len(shown.xpath("//*[contains(@class, 'errorlist')]")) == 1
+    assert tree.xpath("//*[@autofocus]/@name") == ["email"]
+    assert len(tree.xpath("//*[contains(@class, 'errorlist')]")) == 1
     assert not Subscriber.objects.exists()
     assert client.post("/", sent | {"email": "you@example.org"}).status_code == 200
     assert Subscriber.objects.get().hour == 9

@@ -42,15 +42,15 @@ def test_stale_page_is_served_during_rendering(client, kept, monkeypatch):
     Paper.objects.update(title="Graphs of rivers")
     later = time.monotonic() + 61
     monkeypatch.setattr("digest.views.page_cache.time.monotonic", lambda: later)
-    real, seen = citations.meta_tags, []
+    real, pages = citations.meta_tags, []
 
     def asked_again_meanwhile(paper):
-        seen.append(client.get(path).content)
+        pages.append(client.get(path).content)
         return real(paper)
 
     monkeypatch.setattr(citations, "meta_tags", asked_again_meanwhile)
     assert b"Graphs of rivers" in client.get(path).content
-    assert seen == [first]
+    assert pages == [first]
 
 
 def test_different_pages_are_cached_separately(client, kept):
@@ -73,8 +73,8 @@ def test_unchanged_feed_is_not_modified(client, kept):
     index_store.renew(NOW)
     path = "/topics/graph-networks/feed/"
     first = client.get(path)
-    for name, known in (("etag", "if-none-match"), ("last-modified", "if-modified-since")):
-        assert client.get(path, headers={known: first[name]}).status_code == 304
+    for name, header in (("etag", "if-none-match"), ("last-modified", "if-modified-since")):
+        assert client.get(path, headers={header: first[name]}).status_code == 304
 
 
 # ---- What search engines get
@@ -107,6 +107,6 @@ def test_page_queries_do_not_grow_with_content(client):
     }
     for path, count in most.items():
         client.get(path)
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             assert client.get(path).status_code == 200
-        assert len(asked) <= count, path
+        assert len(queries) <= count, path

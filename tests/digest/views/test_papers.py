@@ -33,12 +33,12 @@ def test_paper_page_shows_all_metadata(client):
     PaperEvent.objects.create(paper=paper, kind="revised", note="version 2", at=NOW)
     PaperEvent.objects.create(paper=paper, kind="code", note=paper.github, at=NOW)
     page = page_of(client, "/papers/2606.04235/")
-    said = " ".join(page.xpath("//main")[0].text_content().split())
-    assert "Bo Example Road Lab; School of Roads; Tar Works and 1 more" in said
+    text = " ".join(page.xpath("//main")[0].text_content().split())
+    assert "Bo Example Road Lab; School of Roads; Tar Works and 1 more" in text
     for fact in ("Ada Example, Bo Example", "1,234 upvotes", "has a new version: v2", "12 pages"):
-        assert fact in said
-    assert "Summary by Hugging Face Roads <b>are</b> graphs. Keywords: roads, graphs" in said
-    assert "accepted at NeurIPS 2026 Road Lab" in said
+        assert fact in text
+    assert "Summary by Hugging Face Roads <b>are</b> graphs. Keywords: roads, graphs" in text
+    assert "accepted at NeurIPS 2026 Road Lab" in text
     where = page.xpath("//main//@href")
     assert {
         "https://arxiv.org/abs/2606.04235",
@@ -49,7 +49,7 @@ def test_paper_page_shows_all_metadata(client):
         "/topics/arxiv-cs-lg/",
         f"/days/{TODAY}/",
     } <= set(where)
-    assert "I.2.6" not in said
+    assert "I.2.6" not in text
 
 
 def test_preprint_page_links_to_its_doi(client):
@@ -67,8 +67,8 @@ def test_preprint_server_is_named_in_link(client):
         (link, *_) = page_of(client, paper.get_absolute_url()).xpath("//main//a[@class='button']")
         assert link.text_content() == (f"Read at {named}" if named else "Read")
         day = page_of(client, f"/days/{TODAY}/")
-        (found,) = day.xpath(f"//*[@class='links']//a[@href='{paper.link}']")
-        assert found.text_content() == (f"Read at {named}" if named else "Read")
+        (link_of_day,) = day.xpath(f"//*[@class='links']//a[@href='{paper.link}']")
+        assert link_of_day.text_content() == (f"Read at {named}" if named else "Read")
 
 
 def test_paper_page_lists_similar_papers(client):
@@ -145,7 +145,7 @@ def test_lists_are_filtered_and_counted(client):
     old = make.paper("Graphs 4", categories=["cs.LG"], github=code, day=TODAY - 9 * DAY)
     index_store.renew(NOW)
     day, by_topic, query_of = f"/days/{TODAY}/?", f"/topics/{topic.slug}/?", "/search/?q=graphs&"
-    for path, query, found in (
+    for path, query, numbers in (
         (day, "field=cs.LG", "12"),
         (day, "field=cs.LG&code=1", "1"),
         (by_topic, "field=stat.ML", "23"),
@@ -154,9 +154,9 @@ def test_lists_are_filtered_and_counted(client):
         (query_of, "code=1&view=compact", "134"),
     ):
         page = page_of(client, path + query)
-        assert {title[-1] for title in titles(page)} == {*found}
+        assert {title[-1] for title in titles(page)} == {*numbers}
         count = page.xpath("//header//*[@role='status']")[0].text_content()
-        assert count.startswith(str(len(found)))
+        assert count.startswith(str(len(numbers)))
         assert "noindex" in page.xpath("//meta[@name='robots']/@content")[0]
     for path in (day, by_topic, query_of):
         page = page_of(client, f"{path}field=hep-th&code=2&since=x&view=x")
@@ -198,8 +198,8 @@ def test_empty_topic_page_says_so(client):
     make.topic("Graph networks")
     first = feed_of(client, "/topics/graph-networks/feed/")
     assert not texts(first, "a:entry")
-    for said in ("No papers yet.", "No papers on this topic in the past two weeks."):
-        assert said in client.get("/topics/graph-networks/").content.decode()
+    for message in ("No papers yet.", "No papers on this topic in the past two weeks."):
+        assert message in client.get("/topics/graph-networks/").content.decode()
         make.paper("Bread")
         index_store.renew(NOW)
 
@@ -212,7 +212,7 @@ def test_topic_feed_is_atom(client):
     index_store.renew(NOW)
     feed = feed_of(client, "/topics/graphs/feed/")
     assert len(texts(feed, "a:id/text() | a:updated/text() | a:author/a:name/text()")) == 3
-    for path, said in {
+    for path, expected in {
         "a:title/text()": ["Graph networks · Paperboy"],
         "a:link[@rel='self']/@href": ["http://127.0.0.1:8000/topics/graphs/feed/"],
         "a:entry/a:title/text()": [ODD],
@@ -222,7 +222,7 @@ def test_topic_feed_is_atom(client):
         "a:entry/a:category/@term": ["cs.LG"],
         "a:entry/a:summary[@type='html']/text()": [f"<p>{html.escape(abstract)}</p>"],
     }.items():
-        assert texts(feed, path) == said
+        assert texts(feed, path) == expected
 
 
 def test_search_feed_has_newest_papers(client):
@@ -286,14 +286,14 @@ def test_day_page_sorts_by_upvotes(client):
 
 
 def test_day_page_names_order_when_voted(client):
-    for day, votes, said in (
+    for day, votes, heading in (
         (TODAY, 3, "2 papers, most upvoted first"),
         (TODAY - DAY, None, "2 papers"),
     ):
         make.paper(day=day)
         make.paper(day=day, upvotes=votes)
         page = page_of(client, f"/days/{day}/")
-        assert page.xpath("//header/p[@class='small']")[0].text_content() == said
+        assert page.xpath("//header/p[@class='small']")[0].text_content() == heading
         assert "vot" not in page.xpath("//meta[@name='description']/@content")[0]
 
 

@@ -31,9 +31,9 @@ def test_preview_shows_difference_and_writes_nothing(client, subscriber):
     assert "3 added, 3 removed." in page.text
     assert subscriber.preferences.get().topic.query == "graph networks"
     assert not Digest.objects.exists()
-    for changed, said in (({}, "no change."), ({"size": "1"}, "0 added, 2 removed.")):
+    for changed, summary in (({}, "no change."), ({"size": "1"}, "0 added, 2 removed.")):
         sent = {"action": "preview", "interests": "graph networks"} | changed
-        assert said in client.post(address(subscriber), sent).text
+        assert summary in client.post(address(subscriber), sent).text
     sent = {"action": "preview_delivery", "size": "1"}
     assert "0 added, 2 removed." in client.post(address(subscriber), sent).text
 

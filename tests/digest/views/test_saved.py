@@ -84,8 +84,8 @@ def test_saved_papers_are_paginated(client, monkeypatch):
     assert (titles(first), titles(third)) == (["Roads 4", "Roads 3"], ["Roads 0"])
     assert first.xpath("//a[@rel='next']/@href") == ["?page=2"]
     assert third.xpath("//a[@rel='prev']/@href") == ["?page=2"]
-    for asked, shown in {"0": 3, "99": 3, "9" * 5000: 1, "x": 1, "": 1, "-1": 3}.items():
-        assert f"Page {shown} of 3" in page_of(client.get(url, {"page": asked})).text_content()
+    for asked, shown_page in {"0": 3, "99": 3, "9" * 5000: 1, "x": 1, "": 1, "-1": 3}.items():
+        assert f"Page {shown_page} of 3" in page_of(client.get(url, {"page": asked})).text_content()
 
 
 def test_saved_paper_shows_later_events(client):
@@ -167,7 +167,7 @@ def test_reading_list_is_filtered(client):
     page = page_of(press(client, page, "Mark as read"))
     assert titles(page) == ["Roads 1", "Roads 0"]
     assert page.xpath("//*[@role='status']/text()") == ["Marked as read."]
-    for asked, found in (
+    for filters, expected in (
         ({"state": "read"}, [new.title]),
         ({"label": "to cite"}, [old.title]),
         ({"q": "grösse CITE roads"}, [old.title]),
@@ -175,9 +175,9 @@ def test_reading_list_is_filtered(client):
         ({"q": "molecules"}, []),
         ({"state": "x", "label": ""}, ["Roads 2", "Roads 1", "Roads 0"]),
     ):
-        assert titles(page_of(client.get(address("saved", subscriber), asked))) == found
-        exported = client.get(address("saved-bibtex", subscriber), asked).content.decode()
-        assert exported.count("@misc") == len(found)
+        assert titles(page_of(client.get(address("saved", subscriber), filters))) == expected
+        exported = client.get(address("saved-bibtex", subscriber), filters).content.decode()
+        assert exported.count("@misc") == len(expected)
 
 
 def test_unknown_action_or_paper_is_rejected(client):

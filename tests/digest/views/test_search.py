@@ -33,12 +33,12 @@ def test_search_finds_and_marks_words(client):
 
 
 def test_words_are_marked_in_any_spelling():
-    for asked, text in CASES["marked"]:
-        terms, plain = frozenset(words.terms(asked)), re.sub(r"[][]", "", text)
-        found = re.findall("<mark>(.*?)</mark>", search_page.marked(plain, terms))
-        assert found == re.findall(r"\[(.*?)\]", text)
+    for query, text in CASES["marked"]:
+        terms, plain = frozenset(words.terms(query)), re.sub(r"[][]", "", text)
+        marked = re.findall("<mark>(.*?)</mark>", search_page.marked(plain, terms))
+        assert marked == re.findall(r"\[(.*?)\]", text)
         in_full = [w[0] for w in search_page.WORD.finditer(plain) if terms & {*words.terms(w[0])}]
-        assert found == in_full
+        assert marked == in_full
 
 
 def test_a_search_finds_authors(client):
@@ -56,22 +56,22 @@ def test_pasted_id_finds_paper_first(client):
     make.paper("Bread", id="medrxiv:10.1101/2026.06.01.123456")
     index_store.renew(NOW)
     make.paper("Later", id="2606.09999")  # Not in the archive yet.
-    for asked in ("10.1101/2026.06.01.123456", "medrxiv:10.1101/2026.06.01.123456"):
-        assert titles(search(client, asked)) == ["Bread"]
-    for asked in ("2606.04235", "https://arxiv.org/pdf/2606.04235v1.pdf", "2606.04235 please"):
-        assert titles(search(client, asked))[0] == "Of roads"
-        assert titles(search(client, asked.replace("04235", "09999")))[0] == "Later"
+    for query in ("10.1101/2026.06.01.123456", "medrxiv:10.1101/2026.06.01.123456"):
+        assert titles(search(client, query)) == ["Bread"]
+    for query in ("2606.04235", "https://arxiv.org/pdf/2606.04235v1.pdf", "2606.04235 please"):
+        assert titles(search(client, query))[0] == "Of roads"
+        assert titles(search(client, query.replace("04235", "09999")))[0] == "Later"
 
 
 def test_unsupported_operators_are_explained(client):
     index_store.renew(NOW)
-    for asked, said in (
+    for query, messages in (
         ("bread OR rye", ["OR isn’t supported. Separate alternatives with a comma."]),
         ("bread NOT rye", ["NOT isn’t supported. The words after it are searched for as well."]),
         ("bread, rye and or not", []),
     ):
-        notes = search(client, asked).xpath("//main//p[@class='small' and strong]")
-        assert [one.text_content() for one in notes][: len(said)] == said
+        notes = search(client, query).xpath("//main//p[@class='small' and strong]")
+        assert [one.text_content() for one in notes][: len(messages)] == messages
 
 
 def test_unknown_words_are_named(client):
@@ -83,25 +83,25 @@ def test_unknown_words_are_named(client):
     page = search(client, "rye bread of old ovens in the nroth")
     assert titles(page)
     assert "No paper mentions nroth. These results match the other words." in page.text_content()
-    for asked in ("rye bread", "Emmy Noether", "author: Emy Noether"):
-        assert search_page.find(asked).unknown_words == []
+    for query in ("rye bread", "Emmy Noether", "author: Emy Noether"):
+        assert search_page.find(query).unknown_words == []
 
 
 def test_search_without_words_is_explained(client):
     make.paper("The roads of 2024")
     index_store.renew(NOW)
-    for asked in ("the", "2024", "a,b;c", "%", "🦆"):
-        page = search(client, asked)
+    for query in ("the", "2024", "a,b;c", "%", "🦆"):
+        page = search(client, query)
         assert "no searchable words" in page.text_content()
         assert "No paper mentions" not in page.text_content()
         assert not page.xpath("//main//a[contains(@href, 'interests')]")  # No letter would come.
 
 
-@pytest.mark.parametrize(("asked", "led_to"), CASES["unknown_ids"])
-def test_unknown_id_links_elsewhere(client, asked, led_to):
+@pytest.mark.parametrize(("query", "led_to"), CASES["unknown_ids"])
+def test_unknown_id_links_elsewhere(client, query, led_to):
     make.paper("Content of medrxiv")
     index_store.renew(NOW)
-    page = search(client, asked)
+    page = search(client, query)
     ways = page.xpath("//main//a[contains(@href, 'doi.org') or contains(@href, 'arxiv.org')]")
     assert [way.get("href") for way in ways][:1] == led_to
     assert ("is not in this archive" in page.text_content()) == bool(led_to)
@@ -113,12 +113,12 @@ def test_name_search_offers_to_follow_author(client):
     make.paper("On rings", "Of David Hilbert.", authors=["Emmy Noether"])
     make.paper("Ideals", authors=["David Hilbert"])
     index_store.renew(NOW)
-    for asked, followed in (
+    for query, followed in (
         ("emmy noether", "author%3A+emmy+noether"),
         ("author: Noether", "author%3A+Noether"),
         ("Hilbert", "Hilbert"),  # A paper says it, so words bring it.
     ):
-        (button,) = search(client, asked).xpath("//*[@class='follow']/a")
+        (button,) = search(client, query).xpath("//*[@class='follow']/a")
         assert button.get("href") == f"/?interests={followed}"
         assert button.text == "Email me new matches"
 
@@ -136,8 +136,8 @@ def test_category_search_redirects_to_its_topic(client):
     index_store.renew(NOW)
     assert titles(search(client, "cs.CL")) == ["Continual learning (CL) of cs things"]
     starter_topics.make_topics()
-    for asked in ("cs.CL", " CS.cl ", "cat:cs.CL", "Computation and Language (cs.CL)"):
-        answer = client.get("/search/", {"q": asked})
+    for query in ("cs.CL", " CS.cl ", "cat:cs.CL", "Computation and Language (cs.CL)"):
+        answer = client.get("/search/", {"q": query})
         assert answer.headers["Location"] == "/topics/arxiv-cs-cl/"
     assert client.get("/search/", {"q": "graphs in cs.CL"}).status_code == 200
 
@@ -147,9 +147,9 @@ def test_search_is_paginated_and_sortable(client):
         make.paper(f"Graphs {n}", "Graphs. " * (n % 5), day=TODAY - n * DAY)
     index_store.renew(NOW)
     pages = [search(client, "graphs", page=page) for page in (1, 2, 3)]
-    found = [titles(page) for page in pages]
-    assert [len(one) for one in found] == [10, 10, 0]
-    assert len({*found[0], *found[1]}) == 20
+    titles_by_page = [titles(page) for page in pages]
+    assert [len(one) for one in titles_by_page] == [10, 10, 0]
+    assert len({*titles_by_page[0], *titles_by_page[1]}) == 20
     newest = search(client, "graphs", order="new")
     assert titles(newest) == [f"Graphs {n}" for n in range(10)]
     links = "//nav[@aria-label='Order']//a[not(@aria-current)]/@href | //a[@rel='next']/@href"
@@ -175,8 +175,8 @@ def test_last_page_notes_omitted_results(client, monkeypatch):
 def test_unusual_searches_are_answered(client):
     make.paper("Graphs of roads")
     index_store.renew(NOW)
-    for asked in ("", " ", "xyzzy", '"', "x" * 10_000, "graph " * 5_000, "🦆", "\\", "'--"):
-        assert search(client, asked).xpath("//input[@name='q']")
+    for query in ("", " ", "xyzzy", '"', "x" * 10_000, "graph " * 5_000, "🦆", "\\", "'--"):
+        assert search(client, query).xpath("//input[@name='q']")
     for number in ("0", "-1", "x", "9999999", "²"):
         search(client, "graphs", page=number)
 
@@ -212,8 +212,8 @@ def test_misspelt_word_gets_a_suggestion(client):
     assert link.text == "rye bread & butter"
     assert titles(search(client, "rye bread & butter"))
     assert link.get("href") == "/search/?q=rye%20bread%20%26%20butter"
-    for asked in ("rye bread", "xylophone"):
-        assert search_page.find(asked).suggestion == ""
+    for query in ("rye bread", "xylophone"):
+        assert search_page.find(query).suggestion == ""
 
 
 @pytest.mark.parametrize("newest", [False, True])
@@ -221,12 +221,12 @@ def test_quoted_phrases_match_verbatim(newest):
     make.paper("Conformal predictions of roads")
     make.paper("Prediction that conforms", "The predictions of a conformal thing.")
     index_store.renew(NOW)
-    for asked, count in (
+    for query, count in (
         ('"conformal prediction"', 1),
         ('"conformal prediction" roads', 1),
         ('"conformal prediction" rivers', 0),
         ("conformal prediction", 2),
     ):
-        results = search_page.find(asked, newest=newest).results
+        results = search_page.find(query, newest=newest).results
         assert len(results) == count
         assert count != 1 or results[0].paper.title == "Conformal predictions of roads"

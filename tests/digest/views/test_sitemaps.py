@@ -23,14 +23,14 @@ def test_sitemap_lists_papers_topics_and_days(client, settings):
         f"sitemap-{name}.xml" for name in ("pages", "topics", "days", "papers")
     ]
     paths = [place.removeprefix(settings.SITE_URL) for place in places]
-    found = {address for path in paths for address in addresses(client, path)}
+    urls = {address for path in paths for address in addresses(client, path)}
     assert {
         "https://papers.example.org/",
         "https://papers.example.org/topics/graph-networks/",
         f"https://papers.example.org/days/{TODAY}/",
         f"https://papers.example.org{paper.get_absolute_url()}",
-    } <= found
-    assert "https://papers.example.org/topics/not-offered/" not in found
+    } <= urls
+    assert "https://papers.example.org/topics/not-offered/" not in urls
     assert "Sitemap: https://papers.example.org/sitemap.xml" in client.get("/robots.txt").text
     for path in ("/sitemap-nothing.xml", "/sitemap-papers.xml?p=9", "/sitemap-papers.xml?p=x"):
         assert client.get(path).status_code == 404
@@ -51,8 +51,8 @@ def test_sitemap_lists_each_paper_once(client, monkeypatch):
     pages = [path for path in addresses(client, "/sitemap.xml") if "papers" in path]
     listed = [addresses(client, path.removeprefix("http://127.0.0.1:8000")) for path in pages]
     assert [len(page) for page in listed] == [1, 2, 4, 4, 1, 1, 3, 4]
-    found = sorted(path for page in listed for path in page)
-    assert found == sorted(f"http://127.0.0.1:8000{paper.get_absolute_url()}" for paper in papers)
+    urls = sorted(path for page in listed for path in page)
+    assert urls == sorted(f"http://127.0.0.1:8000{paper.get_absolute_url()}" for paper in papers)
     assert client.get("/sitemap-papers.xml?p=9").status_code == 404
 
 
@@ -61,10 +61,10 @@ def test_sitemap_pages_do_not_count_papers(client, kept):
         make.paper(day=TODAY - n * DAY)
     paths = ["/sitemap.xml", "/sitemap-days.xml", "/sitemap-papers.xml"]
     first = [addresses(client, path) for path in paths]
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         assert [addresses(client, path) for path in paths] == first
     assert not [
-        query for query in asked if "digest_paper" in query["sql"] and "COUNT(" in query["sql"]
+        query for query in queries if "digest_paper" in query["sql"] and "COUNT(" in query["sql"]
     ]
 
 

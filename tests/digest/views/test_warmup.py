@@ -51,12 +51,12 @@ def test_warmup_without_model_does_nothing(papers, caplog):
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize(("error", "said"), [(OperationalError, False), (ValueError, True)])
-def test_warmup_errors_are_not_raised(papers, monkeypatch, caplog, error, said):
+@pytest.mark.parametrize(("error", "is_logged"), [(OperationalError, False), (ValueError, True)])
+def test_warmup_errors_are_not_raised(papers, monkeypatch, caplog, error, is_logged):
     def broken(now):
         raise error
 
     index_store.renew(NOW)
     monkeypatch.setattr(preview, "windows", broken)
     assert warmup.warm() is None
-    assert ("Cannot load the ranking model" in caplog.text) is said
+    assert ("Cannot load the ranking model" in caplog.text) is is_logged

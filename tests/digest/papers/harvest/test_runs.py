@@ -67,14 +67,14 @@ def test_killed_run_resumes_with_same_result(server, days):
     for requests in range(1, 12, 2):
         for model in (Paper, Harvest, Coverage):
             model.objects.all().delete()
-        kept = web(source, lambda: at(days[1]))
-        kept.gate = DyingGate()
-        kept.gate.limit = requests
+        client = web(source, lambda: at(days[1]))
+        client.gate = DyingGate()
+        client.gate.limit = requests
         try:
-            row = harvest.run(source, kept, clock=lambda: at(days[1]))
+            row = harvest.run(source, client, clock=lambda: at(days[1]))
         except Killed:
-            kept.gate = OpenGate()
-            row = harvest.run(source, kept, clock=lambda: at(days[1]))
+            client.gate = OpenGate()
+            row = harvest.run(source, client, clock=lambda: at(days[1]))
         assert (row.state, Harvest.objects.count()) == ("done", 1), row.said
         assert stored() == expected_papers(server, days[1])
         assert coverage.is_verified(at(days[1]))
@@ -132,8 +132,8 @@ def test_votes_are_recorded_daily_per_source(monkeypatch):
             batch = Batch([Record("library:1", "On bread", upvotes=upvotes)])
             monkeypatch.setattr(Library, "harvest", lambda *_, batch=batch, **__: iter([batch]))
             harvest.run(Library(), None, clock=lambda day=day: at(day))
-    seen = Observation.objects.filter(source="library").values_list("day", "upvotes")
-    assert list(seen) == [(MONDAY, 7), (MONDAY.replace(day=2), 20)]
+    observations = Observation.objects.filter(source="library").values_list("day", "upvotes")
+    assert list(observations) == [(MONDAY, 7), (MONDAY.replace(day=2), 20)]
     assert Paper.objects.get().upvotes == 20
 
 
@@ -172,16 +172,16 @@ def test_owed_days_are_fetched_in_order_while_running(days):
         moments = dict.fromkeys(("started_at", "touched_at", "ended_at"), at(days[2], hour))
         fields = {"since": since, "today": days[2], "state": "failed"} | moments
         Harvest.objects.create(source="library", **fields)
-    seen = []
+    fetched = []
 
     class Slow(Library):
         def harvest(self, web, *, since, **others):
             row = Harvest.objects.get(since=since, today=days[2])
-            seen.append((since, harvest.is_running("library", at(days[2])), row.ended_at))
+            fetched.append((since, harvest.is_running("library", at(days[2])), row.ended_at))
             yield Batch([])
 
     harvest.run(Slow(), None, clock=lambda: at(days[2]))
-    assert seen == [(since, True, None) for since in (None, days[1], days[0])]
+    assert fetched == [(since, True, None) for since in (None, days[1], days[0])]
 
 
 def test_run_out_of_time_is_continued_later(server, days, monkeypatch):
@@ -223,10 +223,10 @@ def test_papers_from_other_sources_are_looked_up_at_arxiv(server, days):
     assert set(Paper.objects.filter(categories=[]).values_list("pk", flat=True)) == {
         *("2606.99999", "2606.00002", "2606.00005", "biorxiv:1")
     }
-    (asked,) = server.paths("/api")
-    assert asked.count("2606.") == 2
+    (path,) = server.paths("/api")
+    assert path.count("2606.") == 2
     run(server, days[4], since=days[3])
-    assert server.paths("/api") == [asked]
+    assert server.paths("/api") == [path]
 
 
 def test_newest_unlisted_papers_are_looked_up_first(days, monkeypatch):
@@ -236,8 +236,8 @@ def test_newest_unlisted_papers_are_looked_up_first(days, monkeypatch):
         storing.store([Record(id=f"2606.0000{n}", title=f"Listed {n}", day=day)], now=at(day))
     row = harvest.run(Library(), None, clock=lambda: at(days[3]))
     assert (row.state, row.seen) == ("done", 2), row.said
-    found = Paper.objects.exclude(categories=[]).values_list("pk", flat=True)
-    assert set(found) == {"2606.00002", "2606.00003"}
+    completed = Paper.objects.exclude(categories=[]).values_list("pk", flat=True)
+    assert set(completed) == {"2606.00002", "2606.00003"}
 
 
 def test_failed_look_up_leaves_day_complete(server, days):
