@@ -218,7 +218,7 @@ def test_documented_pipe_script_records_or_defers_a_bounce(tmp_path, has_setting
 # ---- From a bare Debian to a first digest
 
 #: Programs that install, or need a user that isn't here. The others are the real ones.
-STUBS = data_files.FOLDER / "install_stubs"
+STUBS = data_files.DATA / "install_stubs"
 NOT_HERE = ["apt-get", "pipx", "uv", "git", "adduser", "usermod", "chgrp", "postconf"]
 
 

@@ -7,54 +7,30 @@ from digest.letters import compose
 from digest.models import Paper
 from digest.papers import venues
 from tests.factories.letter_data import material_of
+from tests.helpers.data_files import cases
+
+CASES = cases("wording")
 
 
-def test_a_letter_says_where_a_paper_is_from_in_a_word():
-    for identity, url, said in (
-        ("2606.00001", "", "arXiv:2606.00001"),
-        ("biorxiv:10.1101/1", "https://doi.org/10.1101/1", "bioRxiv"),
-        ("medrxiv:10.1101/1", "", "medRxiv"),
-        ("biorxiv:10.1101/1", "https://www.biorxiv.org/content/1", "www.biorxiv.org"),
-        ("other:1", "https://doi.org/10.1000/1", "doi.org"),
-        ("other:1", "", "other"),
-    ):
-        assert wording.origin(Paper(id=identity, url=url)) == said
+def test_paper_origin_is_named():
+    for identity, url, origin in CASES["origins"]:
+        assert wording.origin(Paper(id=identity, url=url)) == origin
 
 
-#: Comments of authors, with the venue in braces.
-ACCEPTED = (
-    "Accepted at {NeurIPS 2025}|10 pages, 5 figures. To appear in {ICML 2025}.|8 pages, {ICRA 2026}"
-    "|Accepted to {Findings of EMNLP 2025}; code at https://a.b|{CVPR 2025 (Oral)}"
-    "|accepted as a conference paper at {ICLR 2026}, 9 pages|Accepted by {AAAI 2026} as an oral"
-    "|Accepted for publication in {Physical Review D}|Accepted, {ICML 2025 Spotlight}"
-    "|Published in the {Journal of Bread and Rye} (JBR), 2025"
-)
-IN_DOUBT = (
-    "|12 pages, 3 figures|ICLR 2026 submission|Submitted to NeurIPS 2025|Under review at ICLR 2026"
-    "|Not accepted at ICML 2025|Accepted with minor revisions at JMLR|Accepted in March 2025"
-    "|Extended version of a paper accepted at ICML 2025|Previous version accepted at ICML 2025"
-    "|To appear in 2026|Accepted for publication|Accepted for Oral presentation|MSC 2020: 68T07"
-    "|Accepted to the main conference|Accepted by Phys. Rev. D|Accepted to Astrophys. J."
-    "|We thank ICML 2025 and all others"
-)
-
-
-def test_a_paper_is_accepted_where_its_authors_say_so_and_nowhere_in_doubt():
-    for comments in (*ACCEPTED.split("|"), *IN_DOUBT.split("|")):
+def test_venue_is_named_only_when_accepted():
+    """In the table, the venue is in braces."""
+    for comments in CASES["accepted"] + CASES["in_doubt"]:
         venue = comments.partition("{")[2].partition("}")[0]
-        said = venues.venue(Paper(comments=comments.replace("{", "").replace("}", "")))
-        assert said == (f"accepted at {venue}" if venue else ""), comments
+        phrase = venues.venue(Paper(comments=comments.replace("{", "").replace("}", "")))
+        assert phrase == (f"accepted at {venue}" if venue else ""), comments
 
 
-def test_an_inbox_shows_the_overview_and_the_next_titles():
-    for titles, said in [
-        (["A"], "1 pick · We graph."),
-        (["A", "B", "C"], "3 picks · B · C"),
-    ]:
-        assert compose.lines_of(material_of(titles))["preheader"] == said
+def test_preheader_shows_overview_and_next_titles():
+    for titles, preheader in [(["A"], "1 pick · We graph."), (["A", "B", "C"], "3 picks · B · C")]:
+        assert compose.lines_of(material_of(titles))["preheader"] == preheader
 
 
-def test_sections_are_named_once_and_none_is_for_digests_that_are_not_sorted():
+def test_unsorted_digest_has_no_sections():
     material = material_of(["A", "B", "C"])
     assert [heading for heading, _ in wording.sections(material.picks)] == ["Graphs"]
     assert wording.overview([("Graphs", 2), ("Trees", 1), ("", 4)]) == "Graphs (2), Trees (1)"
@@ -66,8 +42,8 @@ def test_sections_are_named_once_and_none_is_for_digests_that_are_not_sorted():
     assert (heading, len(picks)) == ("", 3)
 
 
-def test_the_footer_says_in_the_subscribers_language_on_which_local_day_they_confirmed():
-    for language, zone, said in (
+def test_footer_has_local_confirmation_date():
+    for language, zone, sentence in (
         ("en", "Asia/Tokyo", "confirmed this address on 2 June 2026"),
         ("de", "America/New_York", "am 1. Juni 2026"),
     ):
@@ -75,11 +51,11 @@ def test_the_footer_says_in_the_subscribers_language_on_which_local_day_they_con
         subscriber = material.subscriber
         subscriber.language, subscriber.timezone = language, zone
         subscriber.confirmed_at = datetime(2026, 6, 1, 23, tzinfo=UTC)
-        assert said in " ".join(compose.render(material).text.split())
+        assert sentence in " ".join(compose.render(material).text.split())
 
 
-def test_a_letter_without_papers_says_what_was_looked_for():
-    for topics, said in [([], "already received"), (["Graphs"], "none match your")]:
+def test_empty_digest_names_what_was_searched():
+    for topics, phrase in [([], "already received"), (["Graphs"], "none match your")]:
         material = material_of([])
         material.digest.considered, material.topics = 5, topics
-        assert said in compose.lines_of(material)["quiet"]
+        assert phrase in compose.lines_of(material)["quiet"]

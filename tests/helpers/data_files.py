@@ -4,11 +4,11 @@ import json
 import tomllib
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 
 def text(name: str) -> str:
-    return (FOLDER / name).read_text("utf-8")
+    return (DATA / name).read_text("utf-8")
 
 
 def load(name: str):
@@ -19,3 +19,18 @@ def load(name: str):
         case "toml":
             return tomllib.loads(text(name))
     return [line for line in text(name).splitlines() if line and not line.startswith("# ")]
+
+
+def cases(name: str):
+    """Return the tables of tests/data/NAME.json by their names."""
+    return load(f"{name}.json")
+
+
+def as_json(value):
+    """Return a value as JSON has it: dates as ISO strings, tuples as lists."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def pairs(name: str) -> list[list[str]]:
+    """Return the lines "INPUT ⇒ EXPECTED" of tests/data/NAME.txt, as pairs."""
+    return [line.split(" ⇒ ") for line in text(f"{name}.txt").splitlines() if " ⇒ " in line]

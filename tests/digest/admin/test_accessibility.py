@@ -74,7 +74,7 @@ def ours(found):
 
 @services.once
 @in_corners(ours)
-def test_everyone_can_use_every_page_of_the_panel(chromium, which, corners):
+def test_every_panel_page_is_accessible(chromium, which, corners):
     services.require("axe")
     client = Client()
     client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
@@ -84,8 +84,8 @@ def test_everyone_can_use_every_page_of_the_panel(chromium, which, corners):
         page.answer = answer
         for corner, found in judged(page, reverse("admin:index"), corners):
             complaints += [
-                f"{name} {corner} {rule}: {where} {said}"
-                for rule, where, said in found
+                f"{name} {corner} {rule}: {where} {text}"
+                for rule, where, text in found
                 if not is_unfolds(rule, where)
             ]
     page.context.close()
@@ -126,7 +126,7 @@ def panel(chromium, live_server):
 
 
 @pytest.mark.parametrize("name", ["subscriber_change", "subscriber_changelist", "topic_add"])
-def test_where_the_keyboard_is_can_be_seen(panel, name):
+def test_keyboard_focus_is_visible(panel, name):
     args = [subscriber_id("reader")] if name.endswith("change") else []
     page = panel(f"subscriptions_{name}", LARGE, *args)
     page.keyboard.press("Tab")
@@ -136,7 +136,7 @@ def test_where_the_keyboard_is_can_be_seen(panel, name):
 
 
 @pytest.mark.parametrize(("width", "is_open"), [(1279, False), (1280, True), (1281, True)])
-def test_the_menu_is_open_where_there_is_room(panel, width, is_open):
+def test_menu_is_open_on_wide_screens(panel, width, is_open):
     page = panel("index", {"width": width, "height": 900})
     menu, states = page.locator("#nav-sidebar"), ["visible", "hidden"]
     first, then = states if is_open else reversed(states)
@@ -156,7 +156,7 @@ FIRST_COLUMN = """() => {
 
 
 @pytest.mark.parametrize(("size", "widest"), [(SMALL, 300), (LARGE, 900)], ids=["phone", "desk"])
-def test_a_word_without_an_end_pushes_no_column_out_of_a_table(panel, size, widest):
+def test_endless_word_widens_no_column(panel, size, widest):
     endless = make.topic("W" * 200)
     address = f"{'a' * 60}@{'.'.join('b' * 60 for _ in range(3))}.example"
     subscriber = make.subscriber(address, topics=[endless])
@@ -170,7 +170,7 @@ def test_a_word_without_an_end_pushes_no_column_out_of_a_table(panel, size, wide
     assert {name: width for name, width in widths.items() if width > widest} == {}
 
 
-def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(panel):
+def test_action_button_opens_a_confirmation_dialog(panel):
     services.require("axe")
     subscriber = Subscriber.objects.get(pk=subscriber_id("reader"))
     page = panel("subscriptions_subscriber_change", SMALL, subscriber.pk)
@@ -188,7 +188,7 @@ def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(panel):
     assert subscriber.suppressed_reason == "asked by phone"
 
 
-def test_no_word_pushes_a_form_sideways(panel, live_server):
+def test_endless_word_scrolls_no_form(panel, live_server):
     make.topic("W" * 200)
     page = panel("auth_user_change", SMALL, User.objects.get(username="you").pk)
     reset = page.get_by_role("link", name="Reset password").bounding_box()

@@ -25,7 +25,7 @@ LISTS += [f"digest_{name}" for name in ("paper", "digest", "fittedmodel", "harve
 LISTS += ["auth_user", "admin_logentry"]
 
 
-def test_a_list_asks_few_queries_for_many_rows(panel, django_assert_max_num_queries):
+def test_lists_need_few_queries(panel, django_assert_max_num_queries):
     topic = make.topic("Sparse attention")
     for n in range(14):  # More than the queries that a list may ask.
         make.paper(f"Sparse attention {n}")
@@ -41,7 +41,7 @@ def test_a_list_asks_few_queries_for_many_rows(panel, django_assert_max_num_quer
             assert panel.get(reverse(f"admin:{name}_changelist")).status_code == 200, name
 
 
-def test_an_empty_list_is_named_as_in_the_menu_and_offers_to_clear_only_what_is_set(panel):
+def test_empty_list_offers_to_clear_only_set_filters(panel):
     log = reverse("admin:admin_logentry_changelist")
     LogEntry.objects.all().delete()
     assert "<title> Audit log | Paperboy</title>" in panel.get(log).text
@@ -49,7 +49,7 @@ def test_an_empty_list_is_named_as_in_the_menu_and_offers_to_clear_only_what_is_
     assert "Clear search and filters" in panel.get(f"{log}?q=none").text
 
 
-def test_the_dashboard_counts_subscribers_letters_and_papers_of_today(panel):
+def test_dashboard_counts_todays_rows(panel):
     planned_digest()
     make.subscriber(confirmed=False)
     refused = make.subscriber().letters.create(
@@ -65,7 +65,7 @@ def test_the_dashboard_counts_subscribers_letters_and_papers_of_today(panel):
     assert text.count("its day ended first") == 1  # The reason says no more than the state.
 
 
-def test_the_state_filter_agrees_with_what_is_said_of_each_subscriber():
+def test_state_filter_agrees_with_subscriber_state():
     for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"]:
         for days in (-1, 0, 1, 2):
             make.subscriber(timezone=zone, paused_until=NOW.date() + timedelta(days=days))
@@ -75,22 +75,22 @@ def test_the_state_filter_agrees_with_what_is_said_of_each_subscriber():
     for moment in [NOW, NOW.replace(hour=5), NOW.replace(hour=23)]:
         counts = dict.fromkeys(STATES, 0)
         for subscriber in Subscriber.objects.all():
-            said = subscriber.state_at(moment)
-            counts[said] += 1
+            state_now = subscriber.state_at(moment)
+            counts[state_now] += 1
             for state in STATES:
-                found = Subscriber.objects.in_state(state, moment).filter(pk=subscriber.pk)
-                assert found.exists() == (state == said)
+                matches = Subscriber.objects.in_state(state, moment).filter(pk=subscriber.pk)
+                assert matches.exists() == (state == state_now)
         assert Subscriber.objects.count_by_state(moment) == counts
 
 
-def test_only_what_is_changed_here_leads_to_a_history(panel):
+def test_history_link_is_shown_only_for_editable_rows(panel):
     digest = planned_digest()
     for row, is_changed in [(digest.subscriber, True), (digest, False), (digest.letter, False)]:
         url = reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_history", args=[row.pk])
         assert (url in page(panel, row).content.decode()) == is_changed
 
 
-def test_an_address_is_found_however_its_domain_is_written(panel):
+def test_search_finds_international_domains(panel):
     make.subscriber("you@xn--bcher-kva.example")
     make.subscriber("other@example.org")
     text = text_of(panel.get(reverse(SUBSCRIBERS), {"q": "you@Bücher.example"}))
@@ -98,7 +98,7 @@ def test_an_address_is_found_however_its_domain_is_written(panel):
     assert "other@example.org" not in text
 
 
-def test_topics_are_listed_by_owner_curated_ones_first(panel):
+def test_topics_are_listed_by_owner(panel):
     followed = make.topic("Sparse attention")
     make.topic("Machine learning", slug="arxiv-cs-lg", categories=["cs.LG"])
     make.subscriber(topics=[followed], interests="bread")
@@ -118,7 +118,7 @@ def test_topics_are_listed_by_owner_curated_ones_first(panel):
         assert listed(owner=owner).keys() == {name}
 
 
-def test_a_topics_page_shows_which_new_papers_match_and_by_which_words(panel):
+def test_topic_page_shows_matching_papers_and_words(panel):
     make.paper("Attention that is sparse for <long> documents")
     make.paper("Sparse attention last month", day=date(2026, 5, 1))
     make.paper("Bread and butter")
@@ -130,36 +130,36 @@ def test_a_topics_page_shows_which_new_papers_match_and_by_which_words(panel):
     assert "Bread" not in html
 
 
-def test_a_subscribers_own_topic_can_be_seen_but_not_changed(panel):
+def test_own_topic_is_read_only(panel):
     make.subscriber(interests="bread")
-    own = Topic.objects.get()
-    assert page(panel, own).status_code == 200
-    url = reverse("admin:subscriptions_topic_change", args=[own.pk])
+    topic = Topic.objects.get()
+    assert page(panel, topic).status_code == 200
+    url = reverse("admin:subscriptions_topic_change", args=[topic.pk])
     assert panel.post(url, {"name": "x", "query": "x"}).status_code == 403
-    data = {"action": "delete_selected", "_selected_action": [own.pk], "post": "yes"}
+    data = {"action": "delete_selected", "_selected_action": [topic.pk], "post": "yes"}
     panel.post(reverse("admin:subscriptions_topic_changelist") + "?owner=all", data)
     assert Topic.objects.get().name == "bread"
 
 
-def test_a_digest_says_the_words_that_brought_a_paper_once(panel):
+def test_digest_page_shows_reason_words_once(panel):
     digest = planned_digest()
-    for said, fields in {
+    for reason, fields in {
         "Trees: graph, edge": {"topic_name": "Trees", "terms": ["graph", "edge"]},
         "Graphs": {"topic_name": "Graphs", "terms": ["graphs"]},
         "Trending: 0 upvotes (graphs)": {"basis": "trend", "terms": ["graphs"]},
     }.items():
         digest.picks.update(**fields)
-        assert f" {said} Email" in text_of(page(panel, digest))
+        assert f" {reason} Email" in text_of(page(panel, digest))
 
 
-def test_a_digest_says_how_much_of_the_days_list_it_had(panel):
+def test_digest_page_shows_coverage(panel):
     digest = planned_digest()
     digest.receipt = {"day": "2026-06-01", "announced": 1200, "had": 1150, "is_verified": False}
     digest.save()
     assert "1,150 of 1,200 stored" in text_of(page(panel, digest))
 
 
-def test_a_digest_shows_its_letter_shut_in_and_writes_nothing(panel):
+def test_digest_preview_is_sandboxed_and_writes_nothing(panel):
     digest = planned_digest()
     before = list(Letter.objects.values())
     html, text = (
@@ -179,7 +179,7 @@ def test_a_digest_shows_its_letter_shut_in_and_writes_nothing(panel):
     assert panel.get(html).status_code == 302
 
 
-def test_a_letters_page_has_the_moments_that_its_state_may_have(panel):
+def test_letter_page_shows_times_of_its_state(panel):
     letter = planned_digest().letter
     moments = dict.fromkeys(["next_try_at", "lease_until", "ended_at"], NOW)
     for states, moment in [
@@ -194,7 +194,7 @@ def test_a_letters_page_has_the_moments_that_its_state_may_have(panel):
             assert fields & moments.keys() == {moment}, state
 
 
-def test_a_letters_page_shows_what_happened(panel):
+def test_letter_page_shows_its_events(panel):
     digest = planned_digest()
     signup.unsubscribe(digest.subscriber.public_id, source=signup.ConsentSource("a test"), now=NOW)
     text = text_of(page(panel, digest.letter))

@@ -49,7 +49,7 @@ def press_test(panel, channel):
     return text_of(page(panel, channel))
 
 
-def test_a_new_channel_gets_its_first_papers_at_once(panel, server):
+def test_new_channel_gets_papers_at_once(panel, server):
     topic = make.topic("Graphs")
     make.paper("Graphs everywhere")
     follows = {"preferences-0-topic": topic.pk, "preferences-0-stance": "follow"}
@@ -68,7 +68,7 @@ def test_a_new_channel_gets_its_first_papers_at_once(panel, server):
     assert "1 sent, 0 unknown, 0 resent" in text_of(page(panel, channel))
 
 
-def test_a_new_channel_without_topics_gets_nothing_on_the_first_day(panel, server):
+def test_new_channel_without_topics_waits_a_day(panel, server):
     add(panel, server.secret)
     assert Channel.objects.get().next_due_at.date() == NOW.date() + timedelta(days=1)
 
@@ -78,7 +78,7 @@ def kept(channel):
     return list(rows.values_list("topic__kind", "topic__query", "stance", "weight"))
 
 
-def test_interests_of_a_channel_are_read_as_on_the_sign_up_page(panel, server):
+def test_channel_interests_are_parsed_as_at_sign_up(panel, server):
     make.topic("Sea ice")
     for _ in range(2):
         make.paper("Sea ice")
@@ -92,12 +92,12 @@ def test_interests_of_a_channel_are_read_as_on_the_sign_up_page(panel, server):
         ("words", "graphs", "follow", 1.0),
     ]
     assert channel.next_due_at == NOW
-    shown = form_of(page(panel, channel))
-    assert shown["interests"] == "graphs\nauthor: Ada Example"
-    assert sorted(shown["muted_interests"].splitlines()) == ["cs.RO", "fish"]
+    form_data = form_of(page(panel, channel))
+    assert form_data["interests"] == "graphs\nauthor: Ada Example"
+    assert sorted(form_data["muted_interests"].splitlines()) == ["cs.RO", "fish"]
 
 
-def test_a_channel_that_is_saved_unchanged_keeps_its_interests(panel):
+def test_unchanged_channel_keeps_its_interests(panel):
     old = "We work on graphs, but not on fish\nsea ice, coral reefs\ncs.RO"
     topics = {"topics": [make.topic("Hidden", is_offered=False)], "muted": [make.topic("Bread")]}
     fields = {"channel": "json", "title": "Lab", "secret": encrypt("https://example.org/")}
@@ -126,9 +126,9 @@ def test_the_address_is_in_no_page_log_or_export(panel, server, caplog):
     save(panel, channel, title="Big room", address=f"{server.secret}-2")
     press_test(panel, channel)
     assert decrypt(make.fresh(channel).secret).endswith("-2")
-    shown = page(panel, channel).text + page(panel, channel, "history").text + panel.get(LIST).text
+    pages = page(panel, channel).text + page(panel, channel, "history").text + panel.get(LIST).text
     logged = [str(entry) + entry.get_change_message() for entry in LogEntry.objects.all()]
-    for text in (shown, caplog.text, str(logged), str(export(channel))):
+    for text in (pages, caplog.text, str(logged), str(export(channel))):
         assert "T0KEN" not in text
         assert channel.secret not in text
     assert "127.0.0.1, ending in om-2" in text_of(page(panel, channel))
@@ -141,7 +141,7 @@ def test_the_address_is_in_no_page_log_or_export(panel, server, caplog):
         *("https://example.org:22/T0KEN", "T0KEN", "https://[T0KEN", "https:///T0KEN"),
     ],
 )
-def test_an_address_that_is_not_allowed_is_refused_and_not_shown(panel, address):
+def test_forbidden_address_is_refused_and_not_shown(panel, address):
     sent = form_of(panel.get(ADD)) | {"title": "Lab", "channel": "json", "address": address}
     response = panel.post(ADD, sent)
     assert response.context["adminform"].form.errors["address"]
@@ -181,7 +181,7 @@ def test_upgrade_copies_the_chat_of_earlier_telegram_channels(panel, server):
     assert server.posted[0]["chat_id"] == "-1001"
 
 
-def test_a_test_message_shows_the_answer_with_what_to_do_and_stores_nothing(panel, server):
+def test_message_shows_response_and_stores_nothing(panel, server):
     add(panel, server.secret)
     channel = Channel.objects.get()
     assert "Test message sent: answered 200" in press_test(panel, channel)
@@ -193,7 +193,7 @@ def test_a_test_message_shows_the_answer_with_what_to_do_and_stores_nothing(pane
     assert not Letter.objects.exists()
 
 
-def test_a_channel_is_paused_and_erased_and_no_subscriber(panel, server):
+def test_channel_can_be_paused_and_erased(panel, server):
     add(panel, server.secret)
     channel = Channel.objects.get()
     letter = channel.letters.create(kind="digest", created_at=NOW, closes_at=NOW, last_reply="no!")
@@ -212,13 +212,13 @@ def test_a_channel_is_paused_and_erased_and_no_subscriber(panel, server):
 
 def test_a_channel_of_a_group_follows_no_topics(panel):
     channel = make.subscriber(channel="json", title="Lab", secret=encrypt("https://example.org/"))
-    own = Channel.objects.get()
-    assert "preferences-TOTAL_FORMS" in page(panel, own).text
+    row = Channel.objects.get()
+    assert "preferences-TOTAL_FORMS" in page(panel, row).text
     Group.objects.create(name="The lab", channel=channel)
     channel.preferences.create(topic=make.topic("Bread"))
-    shown = page(panel, own)
-    assert "preferences-TOTAL_FORMS" not in shown.text
-    assert "Interests" not in text_of(shown)
-    assert save(panel, own, hour=9).status_code == 302
+    response = page(panel, row)
+    assert "preferences-TOTAL_FORMS" not in response.text
+    assert "Interests" not in text_of(response)
+    assert save(panel, row, hour=9).status_code == 302
     assert (make.fresh(channel).hour, channel.preferences.count()) == (9, 1)
-    assert "The lab" in text_of(shown)
+    assert "The lab" in text_of(response)

@@ -90,7 +90,7 @@ ACTS = {
 
 @rounds
 @pytest.mark.parametrize("act", ACTS)
-def test_one_operator_erases_a_subscriber_while_another_acts_on_them(ada, bob, act):
+def test_erasure_wins_over_concurrent_action(ada, bob, act):
     subscriber = make.subscriber("reader@example.org", interests="graphs")
     both(partial(ada.act, subscriber, act, **ACTS[act]), partial(bob.act, subscriber, "erase"))
     assert not Subscriber.objects.exists()
@@ -99,7 +99,7 @@ def test_one_operator_erases_a_subscriber_while_another_acts_on_them(ada, bob, a
 
 
 @pytest.mark.parametrize("is_before", [True, False])
-def test_who_was_erased_is_not_named_in_the_trail(ada, monkeypatch, is_before):
+def test_erased_subscriber_is_not_named_in_log(ada, monkeypatch, is_before):
     subscriber, pause = make.subscriber("reader@example.org"), preferences.pause
 
     def pause_and_erase(whom, until, *, now):
@@ -118,7 +118,7 @@ def test_who_was_erased_is_not_named_in_the_trail(ada, monkeypatch, is_before):
 
 
 @rounds
-def test_one_operator_suppresses_a_subscriber_whose_pause_another_ends(ada, bob):
+def test_suppression_survives_concurrent_resume(ada, bob):
     subscriber = make.subscriber(paused_until=NOW.date().replace(day=20))
     both(
         partial(ada.act, subscriber, "suppress", reason="asked by phone"),
@@ -142,7 +142,7 @@ SAME = {
 
 @rounds
 @pytest.mark.parametrize("act", SAME)
-def test_two_operators_do_the_same_to_a_subscriber_and_it_is_done_once(ada, bob, act):
+def test_concurrent_identical_actions_happen_once(ada, bob, act):
     fields, sent = SAME[act]
     subscriber = make.subscriber(**fields)
     signup.record_consent(subscriber, "asked", signup.ConsentSource("test"), NOW)
@@ -151,7 +151,7 @@ def test_two_operators_do_the_same_to_a_subscriber_and_it_is_done_once(ada, bob,
     assert Letter.objects.count() == (act in ("ask_to_confirm", "send_link", "ask"))
 
 
-def test_a_subscriber_who_is_erased_as_their_page_is_saved_is_gone_afterwards(ada, monkeypatch):
+def test_subscriber_erased_during_save_stays_erased(ada, monkeypatch):
     subscriber = make.subscriber("reader@example.org", interests="graphs")
     url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
     sent = form_of(ada.client.get(url)) | {"hour": "20"}
@@ -173,7 +173,7 @@ def test_a_subscriber_who_is_erased_as_their_page_is_saved_is_gone_afterwards(ad
 
 
 @rounds
-def test_a_subscriber_changes_topics_while_an_operator_saves_their_page(ada):
+def test_concurrent_topic_change_survives_operator_save(ada):
     kept = make.topic("Kept")
     subscriber = make.subscriber("reader@example.org", interests="graphs\nreefs", topics=[kept])
     url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
@@ -184,7 +184,7 @@ def test_a_subscriber_changes_topics_while_an_operator_saves_their_page(ada):
 
 
 @rounds
-def test_of_two_lists_that_operators_enter_at_once_the_last_is_the_groups(ada, bob):
+def test_last_concurrent_mailing_list_wins(ada, bob):
     group = make.group("Lab")
     url = reverse("admin:subscriptions_group_change", args=[group.pk])
     sent = form_of(ada.client.get(url))
@@ -195,14 +195,14 @@ def test_of_two_lists_that_operators_enter_at_once_the_last_is_the_groups(ada, b
 
 
 @rounds
-def test_two_take_the_same_pack_in_and_each_topic_is_there_once(ada, bob):
+def test_concurrent_imports_create_each_topic_once(ada, bob):
     both(*(partial(one.take_in, PACK) for one in (ada, bob)))
     assert sorted(Topic.objects.values_list("slug", flat=True)) == ["graphs", "reefs"]
     assert LogEntry.objects.count() == 2
 
 
 @rounds
-def test_two_take_in_packs_that_change_the_same_topics_the_other_way_round(ada, bob):
+def test_concurrent_imports_in_opposite_order_do_not_deadlock(ada, bob):
     for slug in ("reefs", "graphs"):
         make.topic(slug)
     other = "\n".join(reversed(PACK.splitlines())).replace("coral", "blue")
@@ -211,7 +211,7 @@ def test_two_take_in_packs_that_change_the_same_topics_the_other_way_round(ada, 
 
 
 @rounds
-def test_two_make_the_same_topic_and_it_is_there_once(ada, bob):
+def test_concurrent_identical_topics_are_created_once(ada, bob):
     sent = {"name": "Reefs", "slug": "reefs", "query": "coral reefs", "categories": ""}
     url = reverse("admin:subscriptions_topic_add")
     answers = at_once(*(partial(one.send, url, sent | {"is_offered": "on"}) for one in (ada, bob)))
@@ -220,7 +220,7 @@ def test_two_make_the_same_topic_and_it_is_there_once(ada, bob):
     assert LogEntry.objects.count() == 1
 
 
-def test_following_a_topic_as_it_is_deleted_breaks_nothing(ada, monkeypatch):
+def test_following_a_topic_during_deletion_succeeds(ada, monkeypatch):
     if connection.vendor == "sqlite":
         pytest.skip("there, who writes is alone")
     topic, subscriber, delete = make.topic("Reefs"), make.subscriber(), DeleteQuery.delete_batch
@@ -238,7 +238,7 @@ def test_following_a_topic_as_it_is_deleted_breaks_nothing(ada, monkeypatch):
 
 
 @pytest.mark.parametrize("form", [forms.SignUpForm, forms.InterestsForm])
-def test_a_topic_that_is_deleted_as_a_form_names_it_is_an_error(client, monkeypatch, form):
+def test_topic_deleted_during_submission_is_a_form_error(client, monkeypatch, form):
     """Of the form, nothing is kept then: the page asks again, with the topics that there are."""
     topic, subscriber, is_valid = make.topic("Reefs"), make.subscriber(), form.is_valid
     is_sign_up = form is forms.SignUpForm
@@ -259,11 +259,11 @@ def test_a_topic_that_is_deleted_as_a_form_names_it_is_an_error(client, monkeypa
     assert subscriber.hour == 7
 
 
-def test_confirming_works_as_an_asked_for_topic_is_deleted(client, monkeypatch):
+def test_confirmation_survives_deleted_topic(client, monkeypatch):
     gone = make.topic("Reefs")
-    asked = {"topics": [gone.pk], "interests": [], "timezone": "UTC", "hour": 9}
+    requested = {"topics": [gone.pk], "interests": [], "timezone": "UTC", "hour": 9}
     left = {"unsubscribed_at": NOW, "confirmed_at": NOW - timedelta(days=1)}
-    subscriber = make.subscriber(**left, next_due_at=None, asked_for=asked)
+    subscriber = make.subscriber(**left, next_due_at=None, asked_for=requested)
     set_preferences, calls = signup.set_preferences, []
 
     def too_late(someone, wishes):
@@ -281,7 +281,7 @@ def test_confirming_works_as_an_asked_for_topic_is_deleted(client, monkeypatch):
 
 
 @rounds
-def test_one_stops_all_letters_while_another_resumes_them(ada, bob):
+def test_concurrent_stop_and_resume_are_both_logged(ada, bob):
     stop, resume = (reverse(f"admin:subscriptions_sending_{act}") for act in ("stop", "resume"))
     sent = {"_form_submitted": "on"}
     both(partial(ada.send, stop, sent), partial(bob.send, resume, sent))

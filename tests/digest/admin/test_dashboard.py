@@ -16,8 +16,11 @@ from digest.operations import daily_stats
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import services
+from tests.helpers.data_files import cases
 from tests.helpers.pages import text_of
 from tests.test_pages import JUDGE, LARGE, SMALL, VISIBLE, open_browser
+
+CASES = cases("plots")
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +49,7 @@ def figures(response):
     }
 
 
-def test_a_fresh_installation_says_that_nothing_was_counted_yet(panel):
+def test_new_installation_has_empty_charts(panel):
     text = text_of(panel.get(reverse(INDEX)))
     assert "Nothing counted yet" in text
     assert text.count("No data in this period.") == len(charts.KINDS)
@@ -81,7 +84,7 @@ def test_first_steps_are_for_operators(client, role):
     assert "First steps" not in text_of(client.get(reverse(INDEX)))
 
 
-def test_each_plot_has_its_figures_as_a_table_and_in_words(panel):
+def test_each_plot_has_a_table_and_description(panel):
     tally("harvests", {"arxiv new": 1200, "biorxiv new": 3, "arxiv bad": 2})
     tally("harvests", {"arxiv new": 7}, TODAY - DAY)
     response = panel.get(reverse(INDEX))
@@ -99,7 +102,7 @@ def test_each_plot_has_its_figures_as_a_table_and_in_words(panel):
     ) in response.text
 
 
-def test_the_plots_of_what_was_really_counted_show_it(panel):
+def test_plots_show_counted_subscribers(panel):
     make.subscriber(now=NOW - 3 * DAY)
     make.subscriber(confirmed=False)
     daily_stats.count(NOW)
@@ -107,20 +110,20 @@ def test_the_plots_of_what_was_really_counted_show_it(panel):
     assert rows[1] == ["1 Jun 2026", "1", "0", "1", "0", "0"]
 
 
-def test_today_has_the_live_numbers_of_the_page(panel):
+def test_today_shows_live_numbers(panel):
     tally("subscribers", {"active": 9, "pending": 2})
     tally("letters", {"digest planned": 5})
     subscriber = make.subscriber()
     for state in ("accepted", "skipped"):
         fields = {"kind": "link", "state": state, "created_at": NOW, "closes_at": NOW}
         subscriber.letters.create(**fields)
-    shown = figures(panel.get(reverse(INDEX)))
-    assert shown["Subscribers"][1] == ["1 Jun 2026", "1", "0", "0", "0", "0"]
-    assert shown["Emails"][1] == ["1 Jun 2026", "1", "0", "1"]
+    tables = figures(panel.get(reverse(INDEX)))
+    assert tables["Subscribers"][1] == ["1 Jun 2026", "1", "0", "0", "0", "0"]
+    assert tables["Emails"][1] == ["1 Jun 2026", "1", "0", "1"]
 
 
 @pytest.mark.parametrize(("asked", "columns"), [("90", 90), ("364", 52), ("x", 30)])
-def test_the_period_is_chosen_by_a_link(panel, asked, columns):
+def test_chart_period_is_chosen_by_link(panel, asked, columns):
     tally("feedback", {"more": 1})
     response = panel.get(reverse(INDEX), {"days": asked})
     assert len(figures(response)["Feedback"]) == columns + 1
@@ -129,7 +132,7 @@ def test_the_period_is_chosen_by_a_link(panel, asked, columns):
     assert current == next(name for days, name, _ in charts.PERIODS if days == period)
 
 
-def test_a_year_is_shown_in_weeks_which_are_sums_and_of_levels_the_last_day():
+def test_year_is_aggregated_by_week():
     for back in range(8):
         tally("feedback", {"more": 1, "less": 2}, TODAY - back * DAY)
         tally("subscribers", {"active": 100 - back}, TODAY - back * DAY)
@@ -141,7 +144,7 @@ def test_a_year_is_shown_in_weeks_which_are_sums_and_of_levels_the_last_day():
     assert [week.values and week.values[0] for week in levels[-3:]] == [None, 93, 100]
 
 
-def test_days_that_nobody_counted_are_gaps_and_not_zeros(panel):
+def test_uncounted_days_are_gaps(panel):
     tally("feedback", {"more": 5})
     tally("feedback", {}, TODAY - 2 * DAY)
     rows = figures(panel.get(reverse(INDEX)))["Feedback"]
@@ -151,34 +154,14 @@ def test_days_that_nobody_counted_are_gaps_and_not_zeros(panel):
     assert len({one["stack"] for one in drawn}) == 1
 
 
-DRAWN = [
-    # Leavers are below the zero line.
-    (
-        "consents",
-        {"asked": 9, "confirmed": 3, "unsubscribed": 1},
-        "Sign-ups and unsubscribes",
-        [3, -1],
-    ),
-    # Bounces are listed by what they say of the address.
-    (
-        "facts",
-        {"hard bounced": 3, "soft bounced": 2, "delivered": 900, "complained": 1},
-        "Bounces and spam reports",
-        [3, 0, 2, 1],
-    ),
-    # A letter that asks whether an address is right is a letter as others.
-    ("letters", {"bounced accepted": 3, "digest missed": 1}, "Emails", [3, 0, 1]),
-]
-
-
-@pytest.mark.parametrize(("measure", "counts", "title", "values"), DRAWN)
-def test_a_plot_draws_the_counts_of_its_measure(measure, counts, title, values):
+@pytest.mark.parametrize(("measure", "counts", "title", "values"), CASES["drawn"])
+def test_plot_draws_counts_of_its_measure(measure, counts, title, values):
     tally(measure, counts)
     drawn = json.loads(plot(title).data)["datasets"]
     assert [one["data"][-1] for one in drawn] == values
 
 
-def test_a_plot_leads_to_a_list_that_one_may_see_and_to_no_other(client):
+def test_plots_link_only_to_permitted_lists(client):
     user = User.objects.create(username="curator", is_staff=True)
     rights = ("view_figures", "view_harvest")
     user.user_permissions.set(Permission.objects.filter(codename__in=rights))
@@ -200,7 +183,7 @@ def test_a_year_asks_no_more_queries_than_a_day(panel, django_assert_max_num_que
 @services.once
 @pytest.mark.services
 @pytest.mark.slow
-def test_everyone_can_read_the_plots_on_a_phone_and_in_the_dark(panel, chromium):
+def test_plots_are_accessible_on_phone_and_dark(panel, chromium):
     """axe-core finds nothing in them, and nothing scrolls sideways, also when all is open."""
     services.require("axe")
     for back in range(30):

@@ -103,33 +103,33 @@ def fields_within(model, depth=2):
 
 @pytest.mark.slow
 @roles_and_values
-def test_a_list_breaks_by_no_parameter_and_shows_no_row_of_another_subscriber(visit, role, value):
+def test_list_parameters_neither_break_nor_leak(visit, role, value):
     client = visit(role)
     for number, (page, request) in enumerate(lists(role)):
-        own = set(page.get_queryset(request).values_list("pk", flat=True))
+        visible_ids = set(page.get_queryset(request).values_list("pk", flat=True))
         # Django's own are alike in all lists.
         names = [*page.allowed_parameters(request), *(TAKEN if number == 0 else ())]
-        for asked in [*({name: value} for name in names), dict.fromkeys(TAKEN, value)]:
-            answer = client.get(address(page.model), asked)
-            assert answer.status_code < 500, (page, asked)
-            assert rows_of(answer) <= own, (page, asked)
+        for params in [*({name: value} for name in names), dict.fromkeys(TAKEN, value)]:
+            answer = client.get(address(page.model), params)
+            assert answer.status_code < 500, (page, params)
+            assert rows_of(answer) <= visible_ids, (page, params)
 
 
 @pytest.mark.slow
 @roles_and_values
-def test_no_page_breaks_by_what_its_address_asks_besides(visit, role, value):
+def test_no_page_breaks_on_extra_parameters(visit, role, value):
     client = visit(role)
-    asked = dict.fromkeys([*TAKEN, *ELSEWHERE], value)
-    del asked["_to_field"]  # Which is refused at once.
+    params = dict.fromkeys([*TAKEN, *ELSEWHERE], value)
+    del params["_to_field"]  # Which is refused at once.
     for name, url in addresses():
-        answer = client.get(url, asked)
+        answer = client.get(url, params)
         assert answer.status_code < 500, name
         assert role == "o" or b"@example.org" not in answer.content, name
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("value", [RUBBISH[1], MORE[0], *at_night(*zip(MORE[1:]))], ids=short)
-def test_no_page_breaks_by_a_row_that_is_none(visit, value):
+def test_no_page_breaks_on_invalid_ids(visit, value):
     client = visit()
     for name, url in addresses(object_id=value or "_"):
         for answer in (client.get(url), client.post(url, {"_form_submitted": "on"})):
@@ -152,7 +152,7 @@ SENT = [
     ["\0", pytest.param("", marks=services.once), *at_night(("a\0b",), *zip([*RUBBISH, *MORE]))],
     ids=short,
 )
-def test_no_page_breaks_by_what_a_form_sends(visit, value):
+def test_no_page_breaks_on_invalid_form_data(visit, value):
     client = visit()
     for name, url in addresses():
         with transaction.atomic():
@@ -162,7 +162,7 @@ def test_no_page_breaks_by_what_a_form_sends(visit, value):
 
 
 @pytest.mark.parametrize("role", ["o", "v"])
-def test_a_list_is_asked_by_nothing_that_it_does_not_offer(role):
+def test_lists_allow_only_offered_lookups(role):
     """Else a viewer finds out, letter by letter, what no page shows."""
     assert [
         page for page in admin.site._registry.values() if not isinstance(page, BaseModelAdmin)
@@ -173,36 +173,36 @@ def test_a_list_is_asked_by_nothing_that_it_does_not_offer(role):
         assert [one for one in names - offered if page.lookup_allowed(one, "x", request)] == []
 
 
-def test_what_a_list_does_not_offer_is_refused_and_not_ignored(visit):
+def test_lookups_not_offered_are_refused(visit):
     client = visit()
-    for url, asked in [
+    for url, lookup in [
         ("digest_paper", "picks__digest__subscriber__email__startswith"),
         ("digest_paper", "picks"),
         ("auth_user", "password__startswith"),
         ("subscriptions_letter", "mime__contains"),
         ("subscriptions_seal", "seal__startswith"),
     ]:
-        answer = client.get(reverse(f"admin:{url}_changelist"), {asked: "1"})
-        assert answer.status_code == 400, asked
+        answer = client.get(reverse(f"admin:{url}_changelist"), {lookup: "1"})
+        assert answer.status_code == 400, lookup
 
 
 @pytest.mark.slow
-def test_a_search_for_too_much_shows_all_and_says_so(visit):
-    client, longest, said = visit(), "a " * (MAX_SEARCH_LENGTH // 2), "Search for at most 400"
+def test_too_long_search_shows_all_with_warning(visit):
+    client, longest, warning = visit(), "a " * (MAX_SEARCH_LENGTH // 2), "Search for at most 400"
     for page, _ in lists("o"):
         if page.search_fields:
-            found, refused = (
+            longest_page, refused = (
                 client.get(address(page.model), {"q": words}) for words in (longest, longest + "a")
             )
-            assert said not in found.text, page
-            assert said in refused.text, page
+            assert warning not in longest_page.text, page
+            assert warning in refused.text, page
             assert rows_of(refused) == rows_of(client.get(address(page.model))), page
 
 
 # ---- What is said
 
 
-def test_a_page_of_a_list_that_is_not_there_is_the_first_and_it_is_said(visit):
+def test_missing_list_page_shows_first_with_warning(visit):
     client = visit()
     for number in range(51):
         make.subscriber(f"many{number}@example.org")
@@ -224,7 +224,7 @@ def test_a_page_of_a_list_that_is_not_there_is_the_first_and_it_is_said(visit):
 
 
 @pytest.mark.slow
-def test_an_act_on_what_is_no_row_does_nothing_and_says_so(visit):
+def test_action_on_missing_rows_does_nothing(visit):
     client, sent = visit("o"), {"confirmed": "yes", "until": "2026-06-20"}
     for act, number in [
         *(("pause_selected", one) for one in ["abc", "", "\0", "1, 2", "9" * 5000, "\u00b2"]),

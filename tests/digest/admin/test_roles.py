@@ -26,78 +26,15 @@ from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import services
 from tests.helpers.admin_pages import form_of
+from tests.helpers.data_files import cases
 from tests.helpers.tables import everything
+
+#: The roles that a GET, and an empty POST, of each route admits; n has no role.
+TABLE = cases("panel_roles")["routes"]
 
 pytestmark = [pytest.mark.django_db, services.once]
 
 ROLES = {"o": "operator", "c": "curator", "v": "viewer", "n": None}
-#: Whom a GET, and whom an empty POST, lets in: operator, curator, viewer, and n, who has no role.
-NOBODY, ALL = ("", ""), ("ocvn", "ocvn")
-SHOWN = {"changelist": "gp", "change": "g", "history": "gp", "add": "", "delete": ""}
-
-
-def pages(model, who, **others):
-    """Return the rows of a model's pages: seen by these roles, changed by none but `others`."""
-    table = {}
-    for verb, methods in SHOWN.items():
-        table[f"{model}_{verb}"] = tuple(who if method in methods else "" for method in "gp")
-    return table | {f"{model}_{verb}": (whose, whose) for verb, whose in others.items()}
-
-
-ACTS = [
-    *("pause", "resume", "ask_to_confirm", "send_link", "ask", "lift", "suppress"),
-    *("unsubscribe", "erase"),
-]
-CHANNEL_ACTS = ("test_message", "pause", "resume", "erase")
-TABLE = {
-    "index": ALL,
-    "login": ALL,
-    "logout": ("", "ocvn"),
-    "password_change": ALL,
-    "password_change_done": ("ocvn", ""),
-    "jsi18n": ("ocvn", ""),
-    "search": ALL,
-    "view_on_site": ALL,
-    "autocomplete": NOBODY,
-    "app_list": ("ocv", "ocv"),
-    **pages("digest_paper", "ocv"),
-    **pages("digest_harvest", "ocv"),
-    "digest_harvest_fetch": ("o", "o"),
-    **pages("digest_sourceconfig", "ocv", change="o", add="o", delete="o"),
-    "digest_sourceconfig_change": ("ocv", "o"),
-    "digest_sourceconfig_try": ("", "o"),
-    **pages("digest_coverage", "ocv"),
-    **pages("digest_fittedmodel", "ocv"),
-    **pages("digest_digest", "o"),
-    "digest_digest_preview": ("o", "o"),
-    **pages("subscriptions_topic", "oc", change="oc", add="oc", delete="oc"),
-    "subscriptions_topic_matches": ("", "oc"),
-    **{f"subscriptions_topic_{act}": ("oc", "oc") for act in ("readers", "import", "export")},
-    "subscriptions_topic_process_import": ("", "oc"),
-    "subscriptions_topic_use_fields": ("o", "o"),
-    **pages("subscriptions_subscriber", "o", change="o"),
-    **{f"subscriptions_subscriber_{act}": ("o", "o") for act in ACTS},
-    "subscriptions_subscriber_preview": ("o", ""),
-    **pages("subscriptions_group", "o", change="o", add="o", delete="o"),
-    "subscriptions_subscriber_invite": ("o", "o"),
-    "subscriptions_subscriber_export_csv": ("o", "o"),
-    **pages("subscriptions_message", "o"),
-    "subscriptions_message_write": ("o", "o"),
-    "subscriptions_message_stop": ("o", "o"),
-    **pages("subscriptions_channel", "o", change="o", add="o"),
-    **{f"subscriptions_channel_{act}": ("o", "o") for act in CHANNEL_ACTS},
-    **pages("subscriptions_letter", "o"),
-    **pages("subscriptions_letterfact", "o"),
-    **pages("subscriptions_seal", "o", delete="o"),
-    **pages("subscriptions_sending", "o"),
-    "subscriptions_sending_change": ALL,  # It leads to the list, which is the page.
-    "subscriptions_sending_stop": ("o", "o"),
-    "subscriptions_sending_resume": ("o", "o"),
-    "subscriptions_sending_test": ("o", "o"),
-    **pages("auth_user", "o", change="o", add="o", delete="o"),
-    "auth_user_password_change": ("o", "o"),
-    **pages("admin_logentry", "o"),
-}
 
 
 @pytest.fixture
@@ -197,14 +134,14 @@ def walk(client):
         yield name, client.get(url), client.post(url)
 
 
-def test_every_address_of_the_panel_is_in_the_table_and_no_other():
+def test_table_lists_every_route():
     assert {name for name, _ in routes()} == set(TABLE)
 
 
 @pytest.mark.parametrize(
     "role", [*(pytest.param(one, marks=pytest.mark.slow) for one in "oc"), *"vn"]
 )
-def test_each_address_lets_in_whom_the_table_says(furnished, client, role):
+def test_each_route_admits_roles_in_table(furnished, client, role):
     """Who is no operator meets no subscriber, and changes nothing by an empty form."""
     client.force_login(make_user(role))
     User.objects.update(last_login=None)
@@ -233,7 +170,7 @@ def links_of(response):
 @pytest.mark.parametrize(
     "role", ["o", *(pytest.param(one, marks=pytest.mark.nightly) for one in "cvn")]
 )
-def test_each_link_of_a_page_leads_to_one_that_lets_the_same_person_in(furnished, client, role):
+def test_links_lead_only_to_permitted_pages(furnished, client, role):
     client.force_login(make_user(role))
     pages = [
         client.get(reverse(f"admin:{name}", kwargs=url_kwargs(name, route)))
@@ -245,15 +182,15 @@ def test_each_link_of_a_page_leads_to_one_that_lets_the_same_person_in(furnished
         assert client.get(link).status_code in (200, 302), link
 
 
-def test_a_visitor_gets_the_log_in_and_nothing_else(furnished, client):
-    found = {name for name, got, sent in walk(client) if is_let_in(got) or is_let_in(sent)}
-    assert found == {"login", "logout"}
+def test_visitor_reaches_only_log_in(furnished, client):
+    admitted = {name for name, got, sent in walk(client) if is_let_in(got) or is_let_in(sent)}
+    assert admitted == {"login", "logout"}
 
 
 # ---- The roles themselves
 
 
-def test_a_migration_makes_the_roles_what_they_are_and_leaves_other_groups_alone():
+def test_migration_restores_roles_and_keeps_other_groups():
     others = Group.objects.create(name="others")
     right = Permission.objects.get(codename="delete_subscriber")
     for group in (Group.objects.get(name="viewer"), others):
@@ -282,7 +219,7 @@ def page_of(user, verb="change"):
     return reverse(f"admin:auth_user_{verb}", args=[user.pk])
 
 
-def test_an_operator_gives_a_role_to_a_new_account(client):
+def test_operator_assigns_role_to_new_account(client):
     client.force_login(make_user("o"))
     client.post(reverse("admin:auth_user_add"), {"username": "ada"} | WORDS)
     ada = User.objects.get(username="ada")
@@ -293,7 +230,7 @@ def test_an_operator_gives_a_role_to_a_new_account(client):
     assert (ada.is_staff, list(ada.groups.all())) == (True, [role])
 
 
-def test_an_operator_gives_no_single_rights_and_no_more_than_they_have(client):
+def test_operator_cannot_grant_more_than_own_rights(client):
     me, other = make_user("o"), make_user("v")
     client.force_login(me)
     every = list(Permission.objects.values_list("pk", flat=True))
@@ -330,7 +267,7 @@ def beyond():
         yield more
 
 
-def test_an_operator_changes_nobody_who_has_more_and_reads_no_password_hash(client):
+def test_operator_cannot_change_more_privileged_accounts(client):
     client.force_login(make_user("o"))
     for user in beyond():
         before = User.objects.filter(pk=user.pk).values().get()
@@ -346,7 +283,7 @@ def test_an_operator_changes_nobody_who_has_more_and_reads_no_password_hash(clie
         assert User.objects.filter(pk=user.pk).values().get() == before
 
 
-def test_who_did_something_can_be_locked_out_but_not_deleted_with_their_trail(furnished, client):
+def test_account_with_log_entries_cannot_be_deleted(furnished, client):
     client.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
     writer = User.objects.get(username="writer")
     assert client.post(page_of(writer, "delete"), {"post": "yes"}).status_code == 403
@@ -357,15 +294,15 @@ def test_who_did_something_can_be_locked_out_but_not_deleted_with_their_trail(fu
     assert list(User.objects.filter(username__in=["writer", "someone"])) == [writer]
 
 
-def test_the_first_page_and_the_menu_lead_to_what_one_may_see(furnished, client):
+def test_dashboard_and_menu_match_permissions(furnished, client):
     subscribers = reverse("admin:subscriptions_subscriber_changelist")
     for role in ROLES:
         client.force_login(make_user(role))
         response = client.get(reverse("admin:index"))
         cards = ("sources", "subscribers", "letters", "papers", "ranking", "leavers")
-        shown = [response.context[name] for name in cards if name in response.context]
-        assert len(shown) == (0 if role == "n" else 6)
-        rows = [(row["url"], True) for card in shown for row in card["rows"] if row["url"]]
+        visible_cards = [response.context[name] for name in cards if name in response.context]
+        assert len(visible_cards) == (0 if role == "n" else 6)
+        rows = [(row["url"], True) for card in visible_cards for row in card["rows"] if row["url"]]
         menu = [one for group in response.context["sidebar_navigation"] for one in group["items"]]
         for url, may in set(rows) | {(str(one["link"]), one["has_permission"]) for one in menu}:
             assert is_let_in(client.get(url)) == may, (role, url)

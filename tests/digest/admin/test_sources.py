@@ -57,9 +57,9 @@ def test_runs_are_found_by_source_state_and_day(panel):
     assert listed(panel, HARVESTS, **day) == [done, other]
 
 
-def test_a_run_says_how_it_went_in_short_in_the_list_and_in_full_on_its_page(panel):
-    said = f"1 records seen. <b>{'a long story ' * 20}</b> It broke off."
-    failed = run(state="failed", said=said, bad=3)
+def test_run_is_summarized_in_list(panel):
+    summary = f"1 records seen. <b>{'a long story ' * 20}</b> It broke off."
+    failed = run(state="failed", said=summary, bad=3)
     run(state="running", ago=timedelta(minutes=11), ended_at=None)
     run("huggingface", state="running", ago=timedelta(minutes=9), ended_at=None)
     in_list = panel.get(reverse(HARVESTS))
@@ -70,7 +70,7 @@ def test_a_run_says_how_it_went_in_short_in_the_list_and_in_full_on_its_page(pan
     assert re.search(r"huggingface (\S+ \S+ \S+ 11:51 ){2}Running", text_of(in_list))
 
 
-def test_coverage_is_listed_by_day_and_found_by_source_state_and_day(panel):
+def test_coverage_is_listed_and_filtered(panel):
     yesterday = covered(day=TODAY - timedelta(days=1), announced=1043, had=1043)
     stalled = covered("math", "stalled", note="The list is of <an> earlier day.")
     other = covered("all", source="huggingface")
@@ -83,7 +83,7 @@ def test_coverage_is_listed_by_day_and_found_by_source_state_and_day(panel):
     assert "Outdated list" in html
 
 
-def test_the_first_page_says_what_came_in_and_begins_with_what_did_not(panel, settings):
+def test_dashboard_shows_coverage_and_problems(panel, settings):
     def page():
         return text_of(panel.get(reverse(FIRST_PAGE)))
 
@@ -110,7 +110,7 @@ def test_the_first_page_says_what_came_in_and_begins_with_what_did_not(panel, se
     assert text.index("Fetch new papers") < text.index("announced")
 
 
-def test_the_first_page_shows_the_last_run_of_each_source_backfills_apart(panel):
+def test_dashboard_shows_last_run_without_backfills(panel):
     run(ago=timedelta(days=1))
     failed = run(state="failed", ago=timedelta(hours=2), new=1043)
     run(ago=timedelta(hours=1), since=TODAY - timedelta(days=90))
@@ -122,7 +122,7 @@ def test_the_first_page_shows_the_last_run_of_each_source_backfills_apart(panel)
     assert reverse("admin:digest_harvest_change", args=[failed.pk]) in response.content.decode()
 
 
-def test_a_papers_page_shows_how_its_popularity_changed_from_day_to_day(panel):
+def test_paper_page_shows_daily_popularity(panel):
     paper = make.paper()
 
     def observe(ago, upvotes, num_comments=None, github_stars=None, source="huggingface"):
@@ -148,7 +148,7 @@ def test_a_papers_page_shows_how_its_popularity_changed_from_day_to_day(panel):
     assert "22 May 2026" not in text
 
 
-def test_a_papers_page_shows_what_became_of_it(panel):
+def test_paper_page_shows_its_events(panel):
     text = text_of(page_of(panel, make.paper()))  # One without any fact.
     assert "Withdrawn no" in text
     assert "Updates At" not in text
@@ -168,7 +168,7 @@ def test_a_papers_page_shows_what_became_of_it(panel):
     assert "has a new version version 3" in text
 
 
-def test_healthz_is_degraded_but_ready_where_papers_did_not_come_in(client):
+def test_health_is_degraded_when_papers_are_missing(client):
     covered(day=TODAY - timedelta(days=3))
     run(state="failed", ago=timedelta(hours=2), said="It broke off: a secret of the network.")
     response = client.get("/healthz/")
@@ -193,7 +193,7 @@ def fetch(panel, **data):
     return text_of(panel.get(reverse(HARVESTS)))
 
 
-def test_a_fetch_by_hand_is_started_once_logged_and_not_too_often(panel, settings, monkeypatch):
+def test_manual_fetch_is_logged_and_rate_limited(panel, settings, monkeypatch):
     settings.SOURCES = ["arxiv", "huggingface", "biorxiv"]
     started = []
     monkeypatch.setattr(sources, "enqueue", lambda task, name: started.append((task.name, name)))

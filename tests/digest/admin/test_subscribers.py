@@ -27,7 +27,7 @@ from tests.helpers.tables import everything
 pytestmark = pytest.mark.django_db
 
 
-def test_another_hour_moves_the_next_digest_and_nothing_else(panel):
+def test_changed_hour_moves_only_next_digest(panel):
     subscriber = make.subscriber(topics=[make.topic()], interests="sparse attention", hour=7)
     subscriber.preferences.update(weight=2.5)
     response = page(panel, subscriber)
@@ -38,37 +38,37 @@ def test_another_hour_moves_the_next_digest_and_nothing_else(panel):
     assert list(subscriber.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
 
 
-def test_a_subscribers_page_says_why_their_zotero_library_was_not_read_and_has_no_key(panel):
+def test_page_shows_zotero_problem_without_key(panel):
     subscriber = make.subscriber()
     assert "Zotero" not in page(panel, subscriber).text
     problem = ZoteroLibrary.Problem.REFUSED
     ZoteroLibrary.objects.create(
         subscriber=subscriber, path="users/7", secret="s3cret", problem=problem, next_read_at=NOW
     )
-    said = page(panel, subscriber).text
-    assert (str(problem.label) in said, "s3cret" in said) == (True, False)
+    html = page(panel, subscriber).text
+    assert (str(problem.label) in html, "s3cret" in html) == (True, False)
 
 
-def test_a_subscribers_page_names_its_time_zone_and_no_button_leads_to_another_subscriber(panel):
+def test_page_shows_utc_and_no_related_links(panel):
     subscriber = make.subscriber(timezone="Asia/Tokyo", interests="sparse attention")
     response = page(panel, subscriber)
     assert "times in UTC" in text_of(response)
-    shown = lxml.html.fromstring(response.content)
-    assert shown.xpath("//select[@name='preferences-0-topic']")
-    assert not shown.xpath("//a[contains(@class, 'related-widget-wrapper-link')]")
+    tree = lxml.html.fromstring(response.content)
+    assert tree.xpath("//select[@name='preferences-0-topic']")
+    assert not tree.xpath("//a[contains(@class, 'related-widget-wrapper-link')]")
 
 
-def test_a_subscribers_page_names_the_kinds_of_their_own_interests(panel):
+def test_page_shows_kinds_of_own_interests(panel):
     subscriber = make.subscriber(interests="sea ice\ncs.RO\nbread", topics=[make.topic("Graphs")])
     for query, kind in (("sea ice", "text"), ("cs.RO", "category")):
         subscriber.own_topics.filter(query=query).update(kind=kind)
-    shown = lxml.html.fromstring(page(panel, subscriber).content)
-    chosen = shown.xpath("//select[starts-with(@name, 'preferences-')]/option[@selected]/text()")
+    tree = lxml.html.fromstring(page(panel, subscriber).content)
+    chosen = tree.xpath("//select[starts-with(@name, 'preferences-')]/option[@selected]/text()")
     own = ["sea ice (text)", "cs.RO (category)", "bread"]
     assert [name for name in chosen if name not in ("Follow", "Select value")] == ["Graphs", *own]
 
 
-def test_a_pause_calls_off_the_letter_that_waits(panel):
+def test_pause_cancels_queued_digest(panel):
     digest = planned_digest()
     response = page(panel, digest.subscriber)
     panel.post(response.request["PATH_INFO"], form_of(response) | {"paused_until": "2026-06-20"})
@@ -76,7 +76,7 @@ def test_a_pause_calls_off_the_letter_that_waits(panel):
     assert digest.letter.state_text == "not sent: paused"
 
 
-def test_a_subscribers_own_topic_is_deleted_when_its_row_is_removed(panel):
+def test_removed_own_topic_is_deleted(panel):
     subscriber = make.subscriber(interests="sparse attention")
     response = page(panel, subscriber)
     panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-DELETE": "on"})
@@ -84,18 +84,18 @@ def test_a_subscribers_own_topic_is_deleted_when_its_row_is_removed(panel):
     assert not Topic.objects.exists()
 
 
-def test_the_topics_are_asked_for_once_however_many_rows_offer_them(panel):
+def test_topics_are_queried_once(panel):
     counts = []
     for size in (1, 4):
         subscriber = make.subscriber(topics=[make.topic() for _ in range(size)])
         page(panel, subscriber)
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             page(panel, subscriber)
-        counts.append(len(asked))
+        counts.append(len(queries))
     assert counts[0] == counts[1]
 
 
-def test_unsubscribing_from_the_list_is_recorded_as_a_consent(panel):
+def test_unsubscribing_in_list_is_recorded(panel):
     subscriber = make.subscriber()
     select(panel, "unsubscribe", [subscriber])
     assert not Subscriber.objects.subscribed().exists()
@@ -117,7 +117,7 @@ def test_a_blocked_subscriber_has_no_next_digest(panel):
     assert "Next digest -" in text_of(page(panel, bouncing()))
 
 
-def test_only_those_whose_letters_came_back_are_asked(panel):
+def test_only_bounced_subscribers_are_asked(panel):
     subscribers = [bouncing(), make.subscriber(suppressed_at=NOW, suppressed_by="complained")]
     answered = select(panel, "ask", subscribers)
     assert Letter.objects.get().subscriber == subscribers[0]
@@ -126,7 +126,7 @@ def test_only_those_whose_letters_came_back_are_asked(panel):
     assert LogEntry.objects.get().object_id == str(subscribers[0].pk)
 
 
-def test_there_is_no_such_button_where_it_has_no_sense(panel):
+def test_inapplicable_actions_are_hidden_and_refused(panel):
     for act, fields in [
         ("ask", {}),
         ("ask", {"suppressed_at": NOW, "suppressed_by": "complained"}),
@@ -158,12 +158,12 @@ ACTS = [
 
 
 @pytest.mark.parametrize(("act", "made", "fields", "noted"), ACTS)
-def test_each_act_is_asked_first_done_once_and_logged(panel, act, made, fields, noted):
+def test_each_action_is_confirmed_and_logged(panel, act, made, fields, noted):
     subscriber, other = made(), make.subscriber()
     data = {"action": f"{act}_selected", "_selected_action": [subscriber.pk]}
-    asked = text_of(panel.post(reverse(SUBSCRIBERS), data))
-    assert subscriber.email in asked
-    assert other.email not in asked
+    form = text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert subscriber.email in form
+    assert other.email not in form
     assert not LogEntry.objects.exists()
     assert ": 1. " in act_on(panel, subscriber, act, **fields)
     (entry,) = LogEntry.objects.all()
@@ -177,34 +177,34 @@ COLOURS = [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
 
 
 @pytest.mark.parametrize(("act", "colour"), COLOURS)
-def test_what_takes_something_away_is_asked_in_red_and_nothing_else_is(panel, act, colour):
+def test_only_destructive_actions_are_red(panel, act, colour):
     subscriber = make.subscriber()
     many = {"action": f"{act}_selected", "_selected_action": [subscriber.pk]}
-    for asked in (
+    for view in (
         panel.get(reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])),
         panel.post(reverse(SUBSCRIBERS), many),
     ):
-        (button,) = lxml.html.fromstring(asked.content).xpath(
+        (button,) = lxml.html.fromstring(view.content).xpath(
             "//form//button[contains(@class, '-600 ')]"
         )
         assert f"bg-{colour}-600" in button.get("class")
 
 
-def test_what_is_missing_on_a_form_is_asked_for_and_nothing_is_done(panel):
+def test_incomplete_action_form_changes_nothing(panel):
     subscriber, missing = make.subscriber(), "Choose a future day|This field is required"
     for act, fields in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("suppress", {})]:
         url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
-        asked = panel.post(url, {"_form_submitted": "on"} | fields)
-        assert "HX-Redirect" not in asked
-        assert subscriber.email in text_of(asked)
-        assert re.search(missing, text_of(asked))
+        response = panel.post(url, {"_form_submitted": "on"} | fields)
+        assert "HX-Redirect" not in response
+        assert subscriber.email in text_of(response)
+        assert re.search(missing, text_of(response))
         assert re.search(missing, select(panel, act, [subscriber], **fields))
     assert not LogEntry.objects.exists()
     subscriber.refresh_from_db()
     assert subscriber.state_at(NOW) == "active"
 
 
-def test_a_mailbox_gets_no_more_letters_from_operators_than_from_strangers(panel, clock):
+def test_operator_emails_are_rate_limited(panel, clock):
     subscriber = make.subscriber()
     for _ in range(5):
         select(panel, "send_link", [subscriber])
@@ -212,7 +212,7 @@ def test_a_mailbox_gets_no_more_letters_from_operators_than_from_strangers(panel
     assert subscriber.letters.filter(kind="link").count() == 3
 
 
-def test_subscribers_for_whom_no_time_is_left_stay_unchanged_and_are_reported(panel, monkeypatch):
+def test_bulk_action_out_of_time_reports_the_rest(panel, monkeypatch):
     monkeypatch.setattr(subscriber_actions, "MAX_SECONDS", -1)
     subscribers = [make.subscriber(paused_until=date(2026, 6, 9)) for _ in range(3)]
     text = select(panel, "resume", subscribers)
@@ -227,7 +227,7 @@ def preview_of(panel, subscriber, part="next"):
     return panel.get(url, {"part": part} if part else {})
 
 
-def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel):
+def test_preview_writes_nothing_and_contains_no_tokens(panel):
     make.paper("Sparse attention for <long> documents")
     model_store.fit(NOW)
     for fields in ({}, {"confirmed": False}, {"unsubscribed_at": NOW}, {"suppressed_at": NOW}):
@@ -242,7 +242,7 @@ def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel):
         assert everything() == before
 
 
-def test_the_preview_of_a_day_that_was_planned_is_the_digest_that_was_planned(panel):
+def test_preview_of_planned_day_shows_planned_digest(panel):
     digest = planned_digest()
     text = preview_of(panel, digest.subscriber, "today").text
     assert "Sparse attention for &lt;long&gt; documents" in text
@@ -251,7 +251,7 @@ def test_the_preview_of_a_day_that_was_planned_is_the_digest_that_was_planned(pa
     assert "?part=today" in text
 
 
-def test_the_preview_says_why_there_is_none(panel):
+def test_empty_preview_is_explained(panel):
     make.paper("Bread")
     subscriber = make.subscriber(interests="graphs")
     assert "No ranking model yet." in preview_of(panel, subscriber, "").text
@@ -262,7 +262,7 @@ def test_the_preview_says_why_there_is_none(panel):
     assert "<iframe" not in text
 
 
-def test_the_preview_shows_emails_without_papers_that_are_sent(panel):
+def test_preview_shows_emails_without_papers(panel):
     make.paper("Bread")
     subscriber = make.subscriber(interests="graphs", wants_quiet_days=True)
     plan.plan(NOW)
@@ -271,7 +271,7 @@ def test_the_preview_shows_emails_without_papers_that_are_sent(panel):
     assert preview_of(panel, subscriber, "").text.count("<iframe") == 2
 
 
-def test_a_subscribers_page_shows_day_by_day_what_was_sent_and_why_nothing_was(panel):
+def test_page_shows_daily_history_with_reasons(panel):
     make.paper("Sparse attention for <long> documents")
     week = timedelta(days=7)
     subscriber = make.subscriber(

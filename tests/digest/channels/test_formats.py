@@ -31,12 +31,12 @@ def message(kind, post):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_digest_is_written_in_the_format_of_its_channel(kind):
+def test_digest_has_format_of_its_channel(kind):
     written = message(kind, post())
     assert written == json.loads((MESSAGES / f"{kind}.json").read_text())
 
 
-def test_a_long_digest_stays_within_every_limit_and_says_how_much_is_left_out():
+def test_long_digest_stays_within_limits():
     long = post(50, title="Ünïcödé 🧪 " * 36)
     slack, teams = message("slack", long), formats.payload("teams", long)
     text, apprise = message("telegram", long)["text"], message("apprise", long)["body"]
@@ -46,9 +46,9 @@ def test_a_long_digest_stays_within_every_limit_and_says_how_much_is_left_out():
     assert len(text.encode("utf-16-le")) <= 2 * 4_096
     assert len(teams) <= 28_000
     assert len(apprise.encode()) <= 4_000
-    for said in (slack["text"], json.dumps(slack["blocks"]), text, teams.decode(), apprise):
-        assert "more" in said
-        assert "http://localhost:8000" in said
+    for part in (slack["text"], json.dumps(slack["blocks"]), text, teams.decode(), apprise):
+        assert "more" in part
+        assert "http://localhost:8000" in part
     assert len(message("json", long)["papers"]) == 50
 
 
@@ -59,11 +59,11 @@ def test_slack_gets_fifty_blocks_at_most(count):
     assert (len(blocks) == count + 3) == (count <= 47)
 
 
-def test_a_title_mentions_nobody_and_changes_no_markup():
+def test_titles_are_escaped_without_mentions():
     slack = message("slack", post(1, title=TRAP))
     html = message("telegram", post(1, title=TRAP))["text"]
-    for said in (slack["text"], slack["blocks"][2]["text"]["text"], html):
-        assert "&lt;!everyone&gt; @\u2060here &amp; @\u2060channel &lt;b&gt; [x]\u2060(http" in said
+    for part in (slack["text"], slack["blocks"][2]["text"]["text"], html):
+        assert "&lt;!everyone&gt; @\u2060here &amp; @\u2060channel &lt;b&gt; [x]\u2060(http" in part
 
 
 def test_apprise_text_mentions_nobody_and_hides_no_link():
@@ -83,9 +83,9 @@ def test_teams_shows_titles_and_texts_as_they_are(text):
     sent = message("teams", post(1, title=text, text=text))
     blocks = sent["attachments"][0]["content"]["body"]
     assert {(block["type"], block["wrap"]) for block in blocks} == {("TextBlock", True)}
-    shown = " ".join(text.split()).replace("@", "@\u2060")
+    expected = " ".join(text.split()).replace("@", "@\u2060")
     url = "http://localhost:8000/papers/2606.1/"
-    for block, words in ((blocks[1], shown), (blocks[2], f"1. {shown}")):
+    for block, words in ((blocks[1], expected), (blocks[2], f"1. {expected}")):
         root = ElementTree.fromstring(MarkdownIt("commonmark").render(block["text"]))
         links = [link.get("href") for link in root.iter("a")]
         assert "".join(root.itertext()) == words

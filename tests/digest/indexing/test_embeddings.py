@@ -63,15 +63,15 @@ def titles(encoder):
 
 
 def doctor():
-    found = next(one for one in checkup.examine(NOW) if one.name == "embeddings")
-    return found.grade, found.text
+    result = next(one for one in checkup.examine(NOW) if one.name == "embeddings")
+    return result.grade, result.text
 
 
 # ---- The model
 
 
 @pytest.mark.services
-def test_texts_that_mean_the_same_are_nearer_than_others(real):
+def test_texts_of_similar_meaning_are_near(real):
     texts = ["Robots that talk with people", "Humanoid chatbots", "Proton decay in the early sun"]
     vectors = real.encode(texts)
     assert vectors.shape == (3, real.dimensions) == (3, 384)
@@ -81,7 +81,7 @@ def test_texts_that_mean_the_same_are_nearer_than_others(real):
 
 
 @pytest.mark.services
-def test_a_text_has_the_same_vector_alone_and_beside_others_and_is_cut_at_128_tokens(real):
+def test_vector_does_not_depend_on_batch(real):
     long = "a study of corals " * 100
     together = real.encode(["Corals", long, f"{long} and galaxies"])
     np.testing.assert_array_equal(together[:1], real.encode(["Corals"]))
@@ -90,7 +90,7 @@ def test_a_text_has_the_same_vector_alone_and_beside_others_and_is_cut_at_128_to
 
 
 @pytest.mark.services
-def test_a_named_model_is_downloaded_once_and_only_on_request(tmp_path, monkeypatch, real):
+def test_model_is_downloaded_once_on_request(tmp_path, monkeypatch, real):
     calls = []
 
     def snapshot_download(name, *, local_dir, allow_patterns):
@@ -106,7 +106,7 @@ def test_a_named_model_is_downloaded_once_and_only_on_request(tmp_path, monkeypa
 
 
 @pytest.mark.services
-def test_another_model_has_another_identity(tmp_path, real):
+def test_changed_model_has_another_identity(tmp_path, real):
     folder = shutil.copytree(services.semantic_model(), tmp_path / "model")
     with (folder / "tokenizer.json").open("a") as file:
         file.write("\n")
@@ -150,13 +150,13 @@ UNSUPPORTED = [
 
 @pytest.mark.services
 @pytest.mark.parametrize(("modules", "pooling", "refused"), UNSUPPORTED)
-def test_a_model_that_is_read_in_another_way_is_refused(tmp_path, real, modules, pooling, refused):
+def test_unsupported_model_is_refused(tmp_path, real, modules, pooling, refused):
     with pytest.raises(EncoderError, match=refused):
         model_with(tmp_path / "model", modules, pooling, {})
 
 
 @pytest.mark.services
-def test_a_folder_without_a_model_is_refused_in_words(tmp_path, real):
+def test_folder_without_model_is_refused(tmp_path, real):
     with pytest.raises(EncoderError, match=r"No such file or directory: .*model\.onnx"):
         Encoder.load(str(tmp_path), tmp_path)
     for name in ("model.onnx", "tokenizer.json"):
@@ -165,23 +165,23 @@ def test_a_folder_without_a_model_is_refused_in_words(tmp_path, real):
         Encoder.load(str(tmp_path), tmp_path)
 
 
-def test_missing_packages_are_reported_and_all_else_goes_on(settings, monkeypatch, caplog):
+def test_missing_packages_disable_embeddings(settings, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     settings.SEMANTIC_MODEL = "/srv/minilm"
     assert embeddings.vectors_of(["1"]).shape == (1, 0)
     assert embeddings.encode_queries(["corals"]).shape == (1, 0)
     tasks.embed_new_papers()
-    said = "onnxruntime is not installed: run `uv sync --group semantic`."
+    advice = "onnxruntime is not installed: run `uv sync --group semantic`."
     assert [record.message for record in caplog.records] == [
-        f"Papers are ranked without embeddings: {said}"
+        f"Papers are ranked without embeddings: {advice}"
     ]
-    grade, found = doctor()
-    assert (grade, found.startswith(said)) == ("wrong", True)
+    grade, message = doctor()
+    assert (grade, message.startswith(advice)) == ("wrong", True)
     with pytest.raises(CommandError, match="uv sync --group semantic"):
         call_command("embed")
 
 
-def test_without_a_setting_nothing_is_loaded(caplog):
+def test_nothing_is_loaded_without_setting(caplog):
     make.paper()
     assert embeddings.vectors_of(["1", "2"]).shape == (2, 0)
     tasks.embed_new_papers()
@@ -196,7 +196,7 @@ def test_without_a_setting_nothing_is_loaded(caplog):
 # ---- Vectors of papers
 
 
-def test_the_newest_papers_of_the_corpus_window_come_first(fake, settings):
+def test_newest_papers_are_embedded_first(fake, settings):
     settings.CORPUS_DAYS = 3
     for ago in (1, 3, 0, 2):
         make.paper(f"{ago} days old", "Corals.", day=NOW.date() - ago * DAY)
@@ -207,7 +207,7 @@ def test_the_newest_papers_of_the_corpus_window_come_first(fake, settings):
     assert embeddings.embed_missing(NOW, since=NOW.date() - 9 * DAY) == 1
 
 
-def test_papers_that_come_in_meanwhile_are_next(fake, monkeypatch):
+def test_newly_arrived_papers_are_embedded_next(fake, monkeypatch):
     monkeypatch.setattr(embeddings, "LIST_SIZE", 1)
     for ago in (2, 3):
         make.paper(f"{ago} days old", day=NOW.date() - ago * DAY)
@@ -216,7 +216,7 @@ def test_papers_that_come_in_meanwhile_are_next(fake, monkeypatch):
     assert titles(fake) == ["2 days old", "New", "3 days old"]
 
 
-def test_it_stops_after_so_many_seconds_or_when_it_is_killed_and_goes_on_later(fake, monkeypatch):
+def test_embedding_stops_on_time_and_resumes(fake, monkeypatch):
     monkeypatch.setattr(embeddings, "BATCH", 2)
     for _ in range(9):
         make.paper()
@@ -234,7 +234,7 @@ def test_it_stops_after_so_many_seconds_or_when_it_is_killed_and_goes_on_later(f
     assert len(set(titles(fake))) == 9
 
 
-def test_two_never_compute_at_once(fake):
+def test_only_one_process_embeds(fake):
     make.paper()
     other = Lease("embeddings", embeddings.LEASE)
     assert other.acquire()
@@ -245,7 +245,7 @@ def test_two_never_compute_at_once(fake):
     assert embeddings.embed_missing(NOW) == 1
 
 
-def test_a_paper_that_changed_gets_a_new_vector(fake):
+def test_changed_paper_gets_a_new_vector(fake):
     paper = make.paper("Corals", "")
     embeddings.embed_missing(NOW)
     Paper.objects.update(title="Corals, revised", changed_at=NOW + DAY)
@@ -255,7 +255,7 @@ def test_a_paper_that_changed_gets_a_new_vector(fake):
     np.testing.assert_allclose(embeddings.vectors_of([paper.pk])[0], expected, atol=1e-3)
 
 
-def test_vectors_are_read_in_the_order_of_their_papers_and_are_zeros_without(fake, monkeypatch):
+def test_vectors_follow_requested_order(fake, monkeypatch):
     monkeypatch.setattr(embeddings, "READ_BATCH", 2)
     papers = [make.paper("x" * number, "") for number in range(1, 6)]
     embeddings.embed_missing(NOW)
@@ -290,7 +290,7 @@ def test_a_query_is_encoded_once(fake):
 # ---- The command and the doctor
 
 
-def test_the_command_computes_all_and_the_doctor_counts(fake, capsys):
+def test_command_embeds_all_and_doctor_counts(fake, capsys):
     for ago in (0, 1, 200):
         make.paper(day=NOW.date() - ago * DAY)
     assert doctor()[0] == "note"
@@ -302,7 +302,7 @@ def test_the_command_computes_all_and_the_doctor_counts(fake, capsys):
     assert capsys.readouterr().out == "1 paper embedded.\n"
 
 
-def test_the_command_may_be_interrupted(fake, monkeypatch):
+def test_embed_command_can_be_interrupted(fake, monkeypatch):
     make.paper()
 
     def interrupted(texts):

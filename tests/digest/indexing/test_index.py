@@ -9,6 +9,9 @@ from digest.indexing import array_file
 from digest.indexing.index import FORMAT, MAX_AUTHORS, Index, arrays_of
 from digest.ranking import text
 from digest.ranking.model import WIDTH, counted, stems_of
+from tests.helpers.data_files import cases
+
+CASES = cases("index_searches")
 
 PAPERS = {
     "c": (3, "Graph networks for molecules\nThey predict molecules.", ["Émilie du Châtelet"]),
@@ -36,22 +39,22 @@ def index():
     return Index(arrays()[0])
 
 
-def test_papers_are_in_the_order_of_their_days_and_found_by_id(index):
+def test_papers_are_ordered_by_day(index):
     assert index.ids_at(slice(None)) == ["d", "a", "b", "c"]
     assert [index.place_of(one) for one in "dabc"] == [0, 1, 2, 3]
     assert {index.place_of(one) for one in ("", "e", "é", "aa", "dd")} == {-1}
 
 
-def test_counts_are_those_that_a_model_would_be_fitted_on(index):
-    counts, known = index.counts_of(["c", "nobody's", "a"])
-    assert known.tolist() == [True, False, True]
+def test_counts_equal_those_of_a_model(index):
+    counts, is_indexed = index.counts_of(["c", "nobody's", "a"])
+    assert is_indexed.tolist() == [True, False, True]
     assert counts.shape == (3, WIDTH)
-    expected = counted(stems_of(said) for said in (PAPERS["c"][1], "", PAPERS["a"][1]))
+    expected = counted(stems_of(document) for document in (PAPERS["c"][1], "", PAPERS["a"][1]))
     for name in ("data", "indices", "indptr"):
         assert np.array_equal(getattr(counts, name), getattr(expected, name))
 
 
-def test_what_was_read_is_not_read_again_and_the_rest_is_as_if_all_were_read_anew():
+def test_incremental_index_equals_full_index():
     before = Index(arrays({one: PAPERS[one] for one in "bcd"})[0])
     papers = PAPERS | {"c": (1, "Molecules\nAnother abstract.", ["Ada Byron"])}
     del papers["d"]
@@ -63,28 +66,19 @@ def test_what_was_read_is_not_read_again_and_the_rest_is_as_if_all_were_read_ane
         assert np.array_equal(made[name], array), name
 
 
-def test_a_paper_that_is_gone_when_it_is_read_is_left_out():
+def test_deleted_paper_is_omitted():
     made = arrays_of({"a": 1, "b": 2}, lambda ids: [("b", "Graphs", [])])
     assert Index(made).ids_at(slice(None)) == ["b"]
 
 
-SEARCHES = [
-    ("graph", "dbc"),
-    ("graph network", "bc"),
-    ("graph zebra", ""),
-    ("the", ""),
-    ("2024", ""),
-]
-
-
-@pytest.mark.parametrize(("asked", "found"), SEARCHES)
-def test_papers_are_found_that_have_all_of_the_words(index, asked, found):
-    papers, scores = index.matching(text.terms(asked), all_of_them=True)
-    assert index.ids_at(papers) == [*found]
+@pytest.mark.parametrize(("query", "expected"), CASES["searches"])
+def test_search_requires_all_words(index, query, expected):
+    papers, scores = index.matching(text.terms(query), all_of_them=True)
+    assert index.ids_at(papers) == [*expected]
     assert ((scores > 0) & (scores < 1.5)).all()
 
 
-def test_of_many_words_enough_will_do_and_who_says_them_more_is_better(index):
+def test_long_query_needs_only_enough_words(index):
     terms = text.terms("graph networks that predict the molecules of zebras")
     papers, scores = index.matching(terms, all_of_them=False)
     assert index.ids_at(papers) == ["c"]
@@ -92,21 +86,9 @@ def test_of_many_words_enough_will_do_and_who_says_them_more_is_better(index):
     assert index.ids_at(papers[np.argsort(-scores)])[0] == "c"
 
 
-NAMES = [
-    ("wang", False, "b"),
-    ("emmy noether", False, "a"),
-    ("emmy noether", True, "ab"),
-    ("E. Noether", False, "ab"),
-    ("emilie du chatelet", False, "c"),
-    ("graph", False, ""),
-    ("E. N.", True, ""),
-    ("", False, ""),
-]
-
-
-@pytest.mark.parametrize(("name", "or_initials", "found"), NAMES)
-def test_papers_are_found_by_the_words_of_their_authors_names(index, name, or_initials, found):
-    assert index.ids_at(index.named(name, or_initials=or_initials)) == [*found]
+@pytest.mark.parametrize(("name", "or_initials", "expected"), CASES["names"])
+def test_papers_are_found_by_author_names(index, name, or_initials, expected):
+    assert index.ids_at(index.named(name, or_initials=or_initials)) == [*expected]
 
 
 def test_a_paper_is_found_by_its_whole_title(index):
@@ -114,25 +96,25 @@ def test_a_paper_is_found_by_its_whole_title(index):
     assert [len(index.titled(one)) for one in ("Theory graph", "Graph", "")] == [0, 0, 0]
 
 
-def test_which_words_and_names_there_are(index):
+def test_known_words_and_names_are_reported(index):
     assert index.has_words(["graph", "zebra", "wang"]).tolist() == [True, False, False]
-    asked = ["Wang", "E.", "Wei-Noether", "graph", "Wei-Graph"]
-    assert [index.has_name(one) for one in asked] == [True, True, True, False, False]
+    names = ["Wang", "E.", "Wei-Noether", "graph", "Wei-Graph"]
+    assert [index.has_name(one) for one in names] == [True, True, True, False, False]
 
 
-def test_of_many_authors_the_first_are_found():
+def test_only_first_authors_are_indexed():
     names = [f"Ada {'abcdefghij'[n // 26]}{chr(97 + n % 26)}son" for n in range(MAX_AUTHORS + 1)]
     index = Index(arrays({"a": (1, "Graphs", names)})[0])
     assert index.has_name(names[-2])
     assert not index.has_name(names[-1])
 
 
-def test_a_paper_is_like_those_that_share_its_telling_words(index):
+def test_similar_papers_share_rare_words(index):
     assert index.ids_at(index.similar(index.place_of("c"), 1)) == ["b"]
     assert index.place_of("c") not in index.similar(index.place_of("c"), 9)
 
 
-def test_an_index_of_no_papers_is_one():
+def test_empty_index_can_be_searched():
     index = Index(arrays({})[0])
     assert len(index) == 0
     assert index.place_of("a") == -1
@@ -150,7 +132,7 @@ def content_of(some):
     return file.getvalue()
 
 
-def test_arrays_come_back_as_they_were_and_can_not_be_written_to():
+def test_arrays_are_restored_read_only():
     some = arrays()[0] | {"none": np.zeros((0, 3), np.float32)}
     read = array_file.read(content_of(some))
     assert read.keys() == some.keys()
@@ -161,7 +143,7 @@ def test_arrays_come_back_as_they_were_and_can_not_be_written_to():
     assert len(Index(read)) == len(PAPERS)
 
 
-def test_what_is_no_file_of_arrays_is_refused():
+def test_invalid_array_file_is_refused():
     whole = content_of(arrays()[0])
     objects = io.BytesIO()
     np.save(objects, np.array([{}], dtype=object))

@@ -38,7 +38,7 @@ def test_nothing_is_written_without_a_model():
     assert index_store.current() is None
 
 
-def test_a_new_paper_is_found_once_the_index_is_refreshed():
+def test_new_paper_is_found_after_refresh():
     first = make.paper("Graph networks")
     index_store.renew(NOW)
     assert found("graph") == [first.pk]
@@ -53,7 +53,7 @@ def test_a_new_paper_is_found_once_the_index_is_refreshed():
 
 
 @pytest.mark.parametrize("after", [DAY, -30 * MINUTE])
-def test_a_paper_that_changed_is_found_by_its_new_words(after):
+def test_changed_paper_is_found_by_new_words(after):
     """Also where the change was begun before the index, and committed after it."""
     paper = make.paper("Graph networks", "")
     index_store.renew(NOW)
@@ -63,7 +63,7 @@ def test_a_paper_that_changed_is_found_by_its_new_words(after):
     assert found("molecule") == [paper.pk]
 
 
-def test_a_process_notices_in_a_while_what_another_has_written(monkeypatch):
+def test_process_notices_index_of_another(monkeypatch):
     make.paper("Graph networks")
     index_store.renew(NOW)
     first = index_store.current()
@@ -77,7 +77,7 @@ def test_a_process_notices_in_a_while_what_another_has_written(monkeypatch):
     assert found("molecule") == [paper.pk]
 
 
-def test_old_files_go_with_their_models():
+def test_old_index_files_are_deleted_with_models():
     make.paper("Graph networks")
     for n in range(5):
         make.paper(f"Paper {n}", now=NOW + n * DAY)
@@ -87,7 +87,7 @@ def test_old_files_go_with_their_models():
     assert FittedModel.objects.count() <= index_store.MAX_FILES + 1
 
 
-def test_a_file_for_which_there_is_no_room_leaves_nothing_behind():
+def test_failed_write_leaves_no_file():
     """It would fill the disk with what is never read, and the next try with as much again."""
 
     class TooLarge(ContentFile):
@@ -100,7 +100,7 @@ def test_a_file_for_which_there_is_no_room_leaves_nothing_behind():
     assert default_storage.listdir("archives")[1] == []
 
 
-def test_a_file_that_no_row_names_goes_after_a_day():
+def test_orphaned_file_is_deleted_after_a_day():
     """Whoever wrote it was killed."""
     make.paper("Graph networks")
     index_store.renew(NOW)
@@ -113,7 +113,7 @@ def test_a_file_that_no_row_names_goes_after_a_day():
     assert found("graph")
 
 
-def test_two_do_not_write_it_at_once():
+def test_only_one_process_writes_the_index():
     make.paper("Graph networks")
     model_store.fit(NOW)
     other = Lease("archive", index_store.LEASE)
@@ -137,7 +137,7 @@ def replace(path):
     Path(path).write_bytes(b"\x80\x04cposix\nsystem\n.")
 
 
-def test_a_damaged_index_is_refused_reported_by_the_doctor_and_written_anew(caplog):
+def test_damaged_index_is_rejected_and_rewritten(caplog):
     def grade():
         return next(one for one in doctor.examine(NOW) if one.name == "search index").grade
 
@@ -161,7 +161,7 @@ def test_a_damaged_index_is_refused_reported_by_the_doctor_and_written_anew(capl
         assert found("graph") == [paper.pk]
 
 
-def test_the_last_but_one_is_used_where_the_last_is_damaged():
+def test_previous_index_is_used_when_last_is_damaged():
     paper = make.paper("Graph networks")
     index_store.renew(NOW)
     make.paper("Graphs", now=NOW + DAY)
@@ -171,7 +171,7 @@ def test_the_last_but_one_is_used_where_the_last_is_damaged():
 
 
 @pytest.mark.parametrize("had_index", [True, False])
-def test_a_model_that_is_refused_is_fitted_anew_by_the_worker(monkeypatch, had_index, caplog):
+def test_rejected_model_is_refitted_by_worker(monkeypatch, had_index, caplog):
     """After an upgrade that changed its form, or a backup that was restored without its files."""
     paper = make.paper("Graph networks")
     old = index_store.renew(NOW) if had_index else model_store.fit(NOW)
@@ -187,7 +187,7 @@ def test_a_model_that_is_refused_is_fitted_anew_by_the_worker(monkeypatch, had_i
     assert not caplog.text
 
 
-def test_a_model_whose_file_is_gone_is_stored_again_by_a_worker_that_still_has_it_in_memory():
+def test_lost_model_file_is_restored_from_memory():
     """Others may not: a web server that starts now finds none."""
     make.paper("Graph networks")
     os.remove(path_of(index_store.renew(NOW)))
@@ -197,7 +197,7 @@ def test_a_model_whose_file_is_gone_is_stored_again_by_a_worker_that_still_has_i
     assert index_store.is_current()
 
 
-def test_a_storage_that_is_no_folder_is_read_whole(settings):
+def test_non_filesystem_storage_is_supported(settings):
     in_memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
     settings.STORAGES = {**settings.STORAGES, "default": in_memory}
     paper = make.paper("Graph networks")
@@ -205,7 +205,7 @@ def test_a_storage_that_is_no_folder_is_read_whole(settings):
     assert found("graph") == [paper.pk]
 
 
-def test_a_file_of_the_version_before_is_refused_and_written_anew_from_the_papers(caplog):
+def test_index_of_old_format_is_rewritten(caplog):
     paper = make.paper("Graph networks")
     index_store.renew(NOW)
     row = ArchiveFile.objects.get()
@@ -230,7 +230,7 @@ def test_a_new_model_needs_no_new_index():
 # ---- The model: what it is fitted on, and that only what we stored is loaded
 
 
-def test_a_paper_of_the_future_does_not_shorten_the_corpus(settings, monkeypatch):
+def test_future_paper_does_not_shorten_corpus(settings, monkeypatch):
     settings.CORPUS_DAYS = 3
     monkeypatch.setattr(model_store, "MIN_DOCUMENTS", 1)
     for ago in range(3):
@@ -240,7 +240,7 @@ def test_a_paper_of_the_future_does_not_shorten_the_corpus(settings, monkeypatch
 
 
 @pytest.mark.parametrize(("fewest", "read"), [(1, 2), (3, 3), (9, 4)])
-def test_few_recent_papers_are_topped_up_with_older_ones(settings, monkeypatch, fewest, read):
+def test_few_recent_papers_are_topped_up(settings, monkeypatch, fewest, read):
     settings.CORPUS_DAYS = 3
     monkeypatch.setattr(model_store, "MIN_DOCUMENTS", fewest)
     for age in (0, 2, 3, 30):
@@ -248,7 +248,7 @@ def test_few_recent_papers_are_topped_up_with_older_ones(settings, monkeypatch, 
     assert model_store.fit(NOW).documents == read
 
 
-def test_the_corpus_is_in_the_order_of_its_days_and_each_title_counts_twice():
+def test_corpus_is_chronological_with_doubled_titles():
     for age in (0, 9, 3):
         make.paper(f"Graphs {age}", "Of\n bread.", day=TODAY - age * DAY)
     texts, days = model_store.corpus(NOW)
@@ -257,7 +257,7 @@ def test_the_corpus_is_in_the_order_of_its_days_and_each_title_counts_twice():
     assert model_store.corpus(NOW) == (texts, days)
 
 
-def test_a_damaged_model_is_reported_once_refused_and_fitted_anew(caplog):
+def test_damaged_model_is_reported_once_and_refitted(caplog):
     make.paper("Graphs")
     row = model_store.fit(NOW)
     Path(default_storage.path(row.name)).write_bytes(b"damaged")
@@ -270,7 +270,7 @@ def test_a_damaged_model_is_reported_once_refused_and_fitted_anew(caplog):
     assert FittedModel.objects.count() == 2
 
 
-def test_a_pickle_in_the_place_of_the_model_is_not_run_though_its_checksum_is_right(tmp_path):
+def test_pickled_model_is_never_executed(tmp_path):
     """Whoever can write files and rows still gets no code to run in a worker."""
 
     class Payload:

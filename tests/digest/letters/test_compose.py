@@ -52,14 +52,14 @@ def composed(*letters):
     return list(compose.compose(letters, NOW))
 
 
-def test_composing_asks_as_many_queries_for_many_letters_as_for_one(django_assert_num_queries):
+def test_composing_queries_do_not_grow_with_letters(django_assert_num_queries):
     letters = [stored([make.paper(), make.paper()]) for _ in range(11)]
     for some in (letters[:1], letters):
         with django_assert_num_queries(5):
             assert all(content.html for content in composed(*some))
 
 
-def test_the_digest_of_a_mailing_list_names_the_group_and_nobody_elses_does():
+def test_only_mailing_list_digest_names_group():
     letters = [stored([make.paper()]), stored([make.paper()])]
     make.group("Lab", mailing_list=letters[0].subscriber)
     of_list, of_person = composed(*letters)
@@ -67,7 +67,7 @@ def test_the_digest_of_a_mailing_list_names_the_group_and_nobody_elses_does():
     assert "“Lab”" not in words(of_person.text)
 
 
-def test_stored_letters_are_byte_for_byte_those_of_their_rows_rendered_alone():
+def test_batch_equals_letters_rendered_alone():
     shared = make.paper("Graphs & <b>", "We graph.", upvotes=12, github="https://github.com/a/b")
     for day, stars in ((NOW.date() - DAY, 99), (NOW.date(), 1234), (NOW.date() + DAY, None)):
         Observation.objects.create(paper=shared, source="hf", day=day, github_stars=stars)
@@ -85,7 +85,7 @@ def test_stored_letters_are_byte_for_byte_those_of_their_rows_rendered_alone():
     assert [dict(one.headers)["Content-Language"] for one in composed(*letters)] == ["en", "de"]
 
 
-def test_a_letter_names_its_papers_for_the_journal():
+def test_letter_lists_paper_ids_for_journal():
     first, second, folded = make.paper(), make.paper(), make.paper()
     letter = stored([first, second])
     pick(letter.digest, folded, leader=letter.digest.picks.get(position=1))
@@ -95,7 +95,7 @@ def test_a_letter_names_its_papers_for_the_journal():
     assert welcome.item_ids == []
 
 
-def test_each_letter_says_what_the_rows_say_at_that_moment():
+def test_letter_reflects_current_rows():
     paper = make.paper("Graphs")
     letter = stored([paper])
     composed(letter)
@@ -105,11 +105,11 @@ def test_each_letter_says_what_the_rows_say_at_that_moment():
     Pick.objects.update(terms=["edge"])
     Digest.objects.update(considered=4321)
     (content,) = composed(letter)
-    for said in ("Graphs, second edition", "7 upvotes", "77 stars", "edge", "4,321"):
-        assert said in words(content.text), said
+    for fact in ("Graphs, second edition", "7 upvotes", "77 stars", "edge", "4,321"):
+        assert fact in words(content.text), fact
 
 
-def test_the_first_digest_welcomes_and_no_later_one_does():
+def test_only_first_digest_welcomes():
     subscriber = make.subscriber(timezone="America/New_York", hour=6)
     letter = stored([make.paper()], subscriber=subscriber)
     (content,) = composed(letter)
@@ -128,7 +128,7 @@ def test_the_first_digest_welcomes_and_no_later_one_does():
 
 @pytest.mark.parametrize("kind", ["digest", "welcome"])
 @pytest.mark.parametrize("weekdays", [0b0000011, 0b1111111])
-def test_a_first_letter_announces_no_digest_on_unwanted_weekdays(kind, weekdays):
+def test_first_letter_announces_chosen_weekdays(kind, weekdays):
     papers = [make.paper()] if kind == "digest" else []
     (content,) = composed(stored(papers, kind, make.subscriber(weekdays=weekdays)))
     for part in (content.html, content.text):
@@ -137,15 +137,15 @@ def test_a_first_letter_announces_no_digest_on_unwanted_weekdays(kind, weekdays)
         assert ("on the days you chose, if there are new papers" in words(part)) != is_daily
 
 
-def test_a_letter_that_cannot_be_read_costs_itself_alone():
+def test_unreadable_letter_costs_only_itself():
     bad, good, gone = (stored([make.paper()]) for _ in range(3))
     Pick.objects.filter(digest__letter=bad).update(terms=5)  # No list of words.
     gone.digest.delete()
-    found = [type(one) for one in composed(bad, good, stored(), gone)]
-    assert found == [TypeError, render.Content, render.NoContent, Digest.DoesNotExist]
+    types = [type(one) for one in composed(bad, good, stored(), gone)]
+    assert types == [TypeError, render.Content, render.NoContent, Digest.DoesNotExist]
 
 
-def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
+def test_database_outage_fails_whole_batch(monkeypatch):
     tried = []
 
     def load(digests, kind):
@@ -158,7 +158,7 @@ def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
     assert tried == [3]
 
 
-def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(monkeypatch):
+def test_batches_of_any_size_equal_single_letters(monkeypatch):
     papers = [make.paper(f"Paper {number}") for number in range(3)]
     letters = [
         stored(papers[number % 3 :], day=TODAY - number % 2 * DAY)
@@ -171,26 +171,26 @@ def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(m
     monkeypatch.setattr(
         compose, "lines_of", lambda one: 1 / 0 if one.subscriber.public_id == bad else lines_of(one)
     )
-    found = composed(*letters)
-    assert type(found.pop(COMPOSE_BATCH_SIZE // 2)) is ZeroDivisionError
+    composed_again = composed(*letters)
+    assert type(composed_again.pop(COMPOSE_BATCH_SIZE // 2)) is ZeroDivisionError
     del together[COMPOSE_BATCH_SIZE // 2]
-    assert found == together
+    assert composed_again == together
 
 
-def test_each_link_of_a_letter_is_for_one_purpose_and_one_subscriber():
+def test_links_are_for_one_purpose_and_subscriber():
     paper, unread = make.paper(), make.subscriber(topics=[make.topic()], wants_quiet_days=True)
     letters = [stored([paper]), stored(subscriber=unread), stored([paper])]
     for letter, content in zip(letters, composed(*letters), strict=True):
         subscriber, digest = letter.subscriber.public_id, letter.digest.public_id
-        own = {("preferences", subscriber), ("unsubscribe", subscriber)}
+        expected = {("preferences", subscriber), ("unsubscribe", subscriber)}
         if letter.subscriber != unread:
-            own |= {("feedback", subscriber), ("digest", digest)}
+            expected |= {("feedback", subscriber), ("digest", digest)}
         header = dict(content.headers)["List-Unsubscribe"]
         for part in (content.html, header):
-            found = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
-            read = {(purpose, tokens.parse_token(purpose, token)[0]) for purpose, token in found}
-            assert read == ({("unsubscribe", subscriber)} if part is header else own)
-        shorts = {purpose[0] for purpose, _ in own} - {"u"}
+            pairs = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
+            read = {(purpose, tokens.parse_token(purpose, token)[0]) for purpose, token in pairs}
+            assert read == ({("unsubscribe", subscriber)} if part is header else expected)
+        shorts = {purpose[0] for purpose, _ in expected} - {"u"}
         assert set(re.findall("/e/([a-z])", content.text)) == shorts
 
 
@@ -233,12 +233,12 @@ def check(material):
 
 @services.once
 @pytest.mark.parametrize("effort", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
-def test_whatever_papers_and_subscribers_say_the_letter_is_as_rendered_alone_and_valid(effort):
+def test_any_letter_is_valid_and_equals_single_rendering(effort):
     effort(given(materials())(check))()
 
 
 @pytest.mark.parametrize("moved_at", [None, NOW])  # Who moved has longer links.
-def test_fifty_papers_of_the_longest_kind_leave_the_foot_in_sight(moved_at):
+def test_fifty_longest_papers_leave_footer_visible(moved_at):
     material = material_of(["&" * 500 for _ in range(50)])
     material.subscriber.moved_at = moved_at
     for pick in material.picks:
@@ -247,10 +247,10 @@ def test_fifty_papers_of_the_longest_kind_leave_the_foot_in_sight(moved_at):
         pick.topic_name = "&" * 200
     content = compose.render(material)
     assert len(content.html.encode()) < 80_000
-    shown = content.html.count("data-paper-id")
-    assert 0 < shown < 50
+    count = content.html.count("data-paper-id")
+    assert 0 < count < 50
     for part in (content.text, content.html):
-        assert f"{50 - shown} more papers are in the web version" in " ".join(part.split())
+        assert f"{50 - count} more papers are in the web version" in " ".join(part.split())
         assert tokens.unsubscribe_url(material.subscriber) in part
     numbered = re.findall(r"^(\d+)\. ", content.text, re.MULTILINE)
-    assert numbered == [str(number) for number in range(1, shown + 1)]
+    assert numbered == [str(number) for number in range(1, count + 1)]

@@ -25,7 +25,7 @@ def embedded():
         pytest.skip("PostgreSQL brings its own: tests/faults/test_backups.py")
 
 
-def test_a_copy_made_while_somebody_writes_is_whole_and_its_owners_alone(embedded, tmp_path):
+def test_backup_during_write_is_complete_and_private(embedded, tmp_path):
     heartbeats.beat("before", NOW)
     name, copy = connection.settings_dict["NAME"], tmp_path / "copy.sqlite3"
     with closing(sqlite3.connect(name, isolation_level=None)) as writer:
@@ -39,17 +39,17 @@ def test_a_copy_made_while_somebody_writes_is_whole_and_its_owners_alone(embedde
     assert copy.stat().st_mode & 0o777 == 0o600
 
 
-def test_nothing_is_written_over_nor_where_no_folder_is(embedded, tmp_path):
-    kept = tmp_path / "kept"
-    kept.write_text("kept")
+def test_backup_overwrites_no_file(embedded, tmp_path):
+    existing = tmp_path / "kept"
+    existing.write_text("kept")
     with pytest.raises(CommandError, match="exists already"):
-        call_command("backup", str(kept))
-    assert kept.read_text() == "kept"
+        call_command("backup", str(existing))
+    assert existing.read_text() == "kept"
     with pytest.raises(CommandError, match=r"Cannot write .+: No such file or directory"):
         call_command("backup", str(tmp_path / "no" / "copy"))
 
 
-def test_a_copy_that_fails_or_is_of_what_is_damaged_leaves_no_file(embedded, tmp_path, monkeypatch):
+def test_failed_backup_leaves_no_file(embedded, tmp_path, monkeypatch):
     """It would be copied page by page, and take the place of a good one."""
     broken, copy = tmp_path / "broken.sqlite3", tmp_path / "copy"
     monkeypatch.setitem(connection.settings_dict, "NAME", str(broken))
@@ -69,13 +69,13 @@ def test_a_copy_that_fails_or_is_of_what_is_damaged_leaves_no_file(embedded, tmp
     assert not copy.exists()
 
 
-def test_where_the_database_is_postgresql_it_says_what_to_do(tmp_path, monkeypatch):
+def test_backup_of_postgresql_names_pg_dump(tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "vendor", "postgresql")
     with pytest.raises(CommandError, match="pg_dump --format=custom"):
         call_command("backup", str(tmp_path / "copy"))
 
 
-def test_what_is_taken_out_of_one_database_goes_into_an_empty_one(tmp_path):
+def test_dumped_data_loads_into_empty_database(tmp_path):
     """As docs/install.md moves from SQLite to PostgreSQL: nobody's digest comes again."""
     make.paper("Graph networks")
     make.subscriber(interests="graph networks")

@@ -22,29 +22,22 @@ from tests.config.environment import manage
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import services
+from tests.helpers.data_files import cases
 from tests.servers.smtp import MailServer
+
+CASES = cases("command_errors")
 
 pytestmark = pytest.mark.django_db
 
 
-WRONG_ARGUMENTS = [
-    (["serve", "--port", "99999"], "not a port"),
-    (["demo", "--port", "0"], "not a port"),
-    (["doctor", "--send-to", "nobody"], "doesn’t look like an email address"),
-    (["import_papers", "some.jsonl", "--shift-to", "0001-01-01"], "from 1900 to 2999"),
-    (["digest", "you@example.org", "--date", "9999-12-31"], "from 1900 to 2999"),
-    (["tick", "--now", "0001-01-01T00:00Z"], "from 1900 to 2999"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "answer"), WRONG_ARGUMENTS)
-def test_an_argument_that_can_be_none_is_refused_with_a_sentence(arguments, answer):
+@pytest.mark.parametrize(("arguments", "answer"), CASES["wrong_arguments"])
+def test_invalid_arguments_are_explained(arguments, answer):
     with pytest.raises(CommandError, match=answer):
         call_command(*arguments)
 
 
 @pytest.mark.slow
-def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
+def test_doctor_finds_no_problems_after_demo(capsys):
     with pytest.raises(CommandError, match="1 problem found"):
         call_command("doctor")
     assert (
@@ -58,11 +51,11 @@ def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
     number = Letter.objects.get(kind="digest").pk
     with pytest.raises(CommandError):
         call_command("doctor", check_promises=True)
-    said = f"✗ No email is resent more than once: violated by 1 row (letter {number})"
-    assert said in capsys.readouterr().out
+    violation = f"✗ No email is resent more than once: violated by 1 row (letter {number})"
+    assert violation in capsys.readouterr().out
 
 
-def test_a_command_says_why_the_database_is_away(settings, capsys):
+def test_commands_explain_unreachable_database(settings, capsys):
     def refuse_all(*args):
         raise OperationalError('connection to server failed:\n\tdatabase "papers" does not exist')
 
@@ -76,7 +69,7 @@ def test_a_command_says_why_the_database_is_away(settings, capsys):
     assert 'failed: database "papers" does not exist).' in capsys.readouterr().out
 
 
-def test_the_doctor_sends_a_test_letter(settings, capsys, data_dir):
+def test_doctor_sends_test_email(settings, capsys, data_dir):
     with pytest.raises(CommandError):  # There are no papers, for one.
         call_command("doctor", send_to="you@example.org")
     (file,) = (data_dir / "outbox").glob("test-*.eml")
@@ -96,7 +89,7 @@ DAMAGED = r"The database is damaged \(file is not a database\).+docs/maintenance
 @services.once
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["doctor", "tick", "upgrade"])
-def test_a_database_that_no_command_can_use_is_reported_in_a_sentence(tmp_path, command):
+def test_unusable_database_file_is_reported(tmp_path, command):
     file = tmp_path / "paperboy.sqlite3"
     file.mkdir()
     for sentence in ("unable to open database file", DAMAGED):
@@ -122,7 +115,7 @@ DATABASE_ERRORS = [
 
 
 @pytest.mark.parametrize(("kind", "error", "sentence"), DATABASE_ERRORS)
-def test_a_database_that_fails_amid_a_command_is_reported(monkeypatch, kind, error, sentence):
+def test_database_failure_during_command_is_reported(monkeypatch, kind, error, sentence):
     def break_down(*args, **options):
         raise kind(error)
 
@@ -134,7 +127,7 @@ def test_a_database_that_fails_amid_a_command_is_reported(monkeypatch, kind, err
 # ---- One subscriber's digest, shown in the terminal or as a message
 
 
-def test_digest_shows_scores_and_reasons_and_sends_nothing(outbox, capsys, tmp_path):
+def test_digest_command_sends_nothing(outbox, capsys, tmp_path):
     make.paper("Graph [bold]networks[/bold]")
     make.subscriber("reader@example.org", interests="graph networks")
     target = tmp_path / "digest.eml"
@@ -151,7 +144,7 @@ def test_digest_shows_scores_and_reasons_and_sends_nothing(outbox, capsys, tmp_p
     assert "planned; email: sent" in capsys.readouterr().out  # What was planned is shown.
 
 
-def test_digest_says_whom_it_does_not_know_and_where_it_cannot_write(tmp_path):
+def test_digest_command_explains_errors(tmp_path):
     with pytest.raises(CommandError, match="No subscriber has this address"):
         call_command("digest", "nobody@example.org")
     make.subscriber("you@example.org")
@@ -163,7 +156,7 @@ def test_digest_says_whom_it_does_not_know_and_where_it_cannot_write(tmp_path):
 # ---- Tick: one pass by hand or by cron, at any moment, or only said
 
 
-def test_tick_with_a_moment_plans_and_sends_as_if_it_were_now(outbox):
+def test_tick_accepts_another_moment(outbox):
     later = NOW + timedelta(days=20)
     make.paper("Graphs", day=later.date())
     make.subscriber("reader@example.org", interests="graphs", next_due_at=later)
@@ -175,7 +168,7 @@ def test_tick_with_a_moment_plans_and_sends_as_if_it_were_now(outbox):
     assert timedelta(0) <= since < timedelta(minutes=1)  # The clock goes on while it imports.
 
 
-def test_tick_takes_up_letters_whose_worker_died(outbox):
+def test_tick_resumes_letters_of_dead_workers(outbox):
     make.paper("Graphs")
     make.subscriber(interests="graphs")
     call_command("tick", now=NOW)
@@ -185,13 +178,13 @@ def test_tick_takes_up_letters_whose_worker_died(outbox):
     assert Letter.objects.get().state == "accepted"
 
 
-def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
+def test_dry_run_reports_and_writes_nothing(outbox, capsys):
     make.paper("Graphs")
     make.subscriber(interests="graphs")
     call_command("tick", now=NOW, dry_run=True)
-    said = capsys.readouterr().out
-    assert "1 digest due: 1 would be planned, 0 would have no matches." in said
-    assert "0 queued emails would be sent." in said
+    output = capsys.readouterr().out
+    assert "1 digest due: 1 would be planned, 0 would have no matches." in output
+    assert "0 queued emails would be sent." in output
     bread = make.subscriber(interests="bread")
     call_command("tick", now=NOW, dry_run=True)
     assert "2 digests due: 1 would be planned, 1 would" in capsys.readouterr().out
@@ -200,12 +193,12 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
     assert outbox() == []
     bread.delete()
     call_command("tick", now=NOW)
-    said = capsys.readouterr().out
-    assert "Planned 1 digest; 0 had no matches, 0 missed days.\n" in said
-    assert "Sent 1 of 1 due email.\n" in said
+    output = capsys.readouterr().out
+    assert "Planned 1 digest; 0 had no matches, 0 missed days.\n" in output
+    assert "Sent 1 of 1 due email.\n" in output
 
 
-def test_while_nothing_can_be_sent_a_dry_run_delivers_nothing(capsys):
+def test_dry_run_reports_stopped_sending(capsys):
     make.paper("Graphs")
     make.subscriber(interests="graphs")
     write_confirmation()
@@ -215,22 +208,22 @@ def test_while_nothing_can_be_sent_a_dry_run_delivers_nothing(capsys):
     ]:
         halt()
         call_command("tick", now=NOW, dry_run=True)
-        said = capsys.readouterr().out
-        assert f"1 digest due: {planned}" in said
-        assert "1 queued email would wait." in said
+        output = capsys.readouterr().out
+        assert f"1 digest due: {planned}" in output
+        assert "1 queued email would wait." in output
 
 
 @services.once
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["tick", "reconcile"])
-def test_a_dry_run_makes_no_database(data_dir, command):
+def test_dry_run_creates_no_database(data_dir, command):
     refused = manage(command, "--dry-run", DATA_DIR=str(data_dir))
     assert refused.returncode == 1
     assert "There is no database yet: run `manage.py upgrade`." in refused.stderr
     assert [file.name for file in data_dir.iterdir()] == ["secret-key"]
 
 
-def test_tick_without_room_for_the_model_still_sends(settings, data_dir, capsys):
+def test_tick_sends_when_disk_is_full(settings, data_dir, capsys):
     make.paper("Graph networks")
     subscriber = make.subscriber(interests="graph networks")
     write_confirmation()
@@ -269,9 +262,7 @@ def run():
 
 
 @services.once
-def test_the_demo_delivers_a_confirmed_subscribers_digest_and_prints_where(
-    outbox, capsys, data_dir
-):
+def test_demo_delivers_a_digest(outbox, capsys, data_dir):
     run()
     confirm, digest = outbox()
     assert confirm["To"] == digest["To"] == "demo@paperboy.example"
@@ -288,13 +279,13 @@ def test_the_demo_delivers_a_confirmed_subscribers_digest_and_prints_where(
     for topic in subjects:
         assert matches(window.model, window.papers, Interest("", topic.query), 50), topic
     # They are made once, and never replace existing topics.
-    kept = ["arxiv-cs-lg", "graph-learning"]
-    Topic.objects.curated().exclude(slug__in=kept).delete()
+    slugs = ["arxiv-cs-lg", "graph-learning"]
+    Topic.objects.curated().exclude(slug__in=slugs).delete()
     run()
-    assert sorted(Topic.objects.curated().values_list("slug", flat=True)) == kept
+    assert sorted(Topic.objects.curated().values_list("slug", flat=True)) == slugs
 
 
-def test_the_demo_does_not_run_on_a_public_site_with_subscribers(settings):
+def test_demo_refuses_public_site_with_subscribers(settings):
     settings.IS_PUBLIC = True
     make.subscriber()
     with pytest.raises(CommandError, match="public site"):
@@ -304,7 +295,7 @@ def test_the_demo_does_not_run_on_a_public_site_with_subscribers(settings):
 
 @pytest.mark.slow
 @services.once
-def test_the_demo_resumes_where_it_was_killed_before_the_confirmation(outbox):
+def test_demo_resumes_before_confirmation(outbox):
     request = signup.SignUpRequest(TopicSelection(interests=demo.INTERESTS))
     signup.subscribe(demo.ADDRESS, request, source=demo.CONSENT_SOURCE, now=NOW)
     run()
@@ -313,7 +304,7 @@ def test_the_demo_resumes_where_it_was_killed_before_the_confirmation(outbox):
 
 
 @pytest.mark.slow
-def test_the_demo_again_sends_only_what_is_new(outbox, clock, capsys):
+def test_repeated_demo_sends_only_new_papers(outbox, clock, capsys):
     clock.now = NOW.replace(hour=23, minute=50)
     run()
     first = [letter["Message-ID"] for letter in outbox()]

@@ -31,7 +31,7 @@ from tests.faults.ports import free_port
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("command", ["demo", "serve"])
-def test_the_port_is_taken_before_anything_is_made_and_kept_meanwhile(command, capsys, monkeypatch):
+def test_port_is_bound_before_setup(command, capsys, monkeypatch):
     port = free_port()
     refused = pytest.raises(CommandError, match=f"port {port} .* Choose another with --port")
     with socket.create_server(("127.0.0.1", port)), refused:
@@ -50,11 +50,11 @@ def test_the_port_is_taken_before_anything_is_made_and_kept_meanwhile(command, c
     wait_for(lambda: is_free(port), 10)  # Somebody else may happen to have got it for a moment.
 
 
-def test_a_stopping_service_lets_rounds_claim_nothing_more(monkeypatch):
-    seen = []
+def test_stopping_service_claims_nothing_more(monkeypatch):
+    states = []
     service = SimpleNamespace(
         start=lambda: None,
-        stop=lambda **in_sighandler: seen.append(tasks.is_stopping()),
+        stop=lambda **in_sighandler: states.append(tasks.is_stopping()),
         join=lambda patience: None,
     )
     monkeypatch.setattr(tasks, "_stopping", threading.Event())
@@ -62,7 +62,7 @@ def test_a_stopping_service_lets_rounds_claim_nothing_more(monkeypatch):
         monkeypatch.setattr(embedded_server, name, lambda *args, **options: service)
     with embedded_server.worker_and_beat():
         assert not tasks.is_stopping()
-    assert set(seen) == {True}
+    assert set(states) == {True}
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def running(tmp_path, command, **environment):
 
 
 @pytest.mark.slow
-def test_serve_takes_a_visitor_from_sign_up_to_a_digest(tmp_path):
+def test_serve_delivers_from_sign_up_to_digest(tmp_path):
     """The embedded service as a process, with its own worker and beat, in real time."""
     email, name = "stranger@example.org", "Papers – 论文"  # Which no header can hold as it is.
     environment = {"SOURCES": "", "TRUSTED_PROXIES": "1", "SITE_NAME": name}
@@ -110,10 +110,10 @@ def test_serve_takes_a_visitor_from_sign_up_to_a_digest(tmp_path):
         assert "data-paper-id=" in digest.get_body(("html",)).get_content()
     assert email not in (tmp_path / "log").read_text()
     with closing(sqlite3.connect(tmp_path / "paperboy.sqlite3")) as database:
-        seen = database.execute(
+        addresses = database.execute(
             "SELECT DISTINCT ip FROM subscriptions_consent WHERE ip IS NOT NULL"
         )
-        assert seen.fetchall() == [("198.51.100.9",)]
+        assert addresses.fetchall() == [("198.51.100.9",)]
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_gunicorn_refuses_odd_codecs(tmp_path):
         assert refuses_odd_codecs(port)
 
 
-def test_what_serve_answers_to_head_has_no_body_and_is_closed_all_the_same(rf):
+def test_head_response_has_no_body_and_is_closed(rf):
     closed = []
     response = HttpResponse("a page")
     response.close = lambda: closed.append(True)

@@ -28,7 +28,7 @@ def coverage(day=TODAY, category="cs", **fields):
     return Coverage.objects.create(category=category, day=day, **defaults | fields)
 
 
-def test_subscribers_are_counted_by_their_state_at_the_end_of_the_day():
+def test_subscribers_are_counted_by_end_of_day_state():
     before = NOW - DAY
     make.subscriber(now=before)
     make.subscriber(now=before, paused_until=TODAY + 5 * DAY)
@@ -49,7 +49,7 @@ def test_subscribers_are_counted_by_their_state_at_the_end_of_the_day():
     assert counted("subscribers", TODAY + 2 * DAY)["unsubscribed"] == 0
 
 
-def test_letters_are_counted_by_kind_and_state_on_the_day_they_were_written():
+def test_letters_are_counted_by_kind_and_state():
     subscribers = [make.subscriber() for _ in range(3)]
     midnight = datetime(2026, 6, 1, tzinfo=UTC)
     letter(subscribers[1], midnight - timedelta(microseconds=1), state="missed")
@@ -80,19 +80,19 @@ def test_facts_feedback_and_consents_are_counted():
     assert counted("consents") == {"asked": 1, "confirmed": 1}
 
 
-def test_runs_and_what_they_covered_are_summed_up_without_backfills():
+def test_runs_are_summed_without_backfills():
     harvest(seen=90, new=5, changed=2)
     harvest(seen=10, new=1)
     harvest(seen=9_000, new=9_000, since=TODAY - 300 * DAY)
     coverage(announced=300, had=298)
     coverage(category="math", announced=100, had=100)
     daily_stats.count(NOW)
-    seen = {"arxiv seen": 100, "arxiv new": 6, "arxiv changed": 2, "arxiv bad": 0}
-    assert counted("harvests") == seen
+    expected = {"arxiv seen": 100, "arxiv new": 6, "arxiv changed": 2, "arxiv bad": 0}
+    assert counted("harvests") == expected
     assert counted("coverage") == {"arxiv had": 398, "arxiv missing": 2}
 
 
-def test_a_letter_that_ends_later_is_counted_as_it_ended_until_its_day_has_settled():
+def test_later_letter_states_are_counted_until_settled():
     one = letter(make.subscriber(), state="uncertain")
     daily_stats.count(NOW)
     Letter.objects.update(state="failed")
@@ -105,7 +105,7 @@ def test_a_letter_that_ends_later_is_counted_as_it_ended_until_its_day_has_settl
     assert daily_stats.count(NOW + 8 * DAY) == 1  # Today.
 
 
-def test_a_first_run_after_an_upgrade_counts_some_days_and_the_next_goes_on(monkeypatch):
+def test_first_run_counts_past_days_in_steps(monkeypatch):
     monkeypatch.setattr(daily_stats, "MAX_DAYS_PER_RUN", 5)
     letter(make.subscriber(), NOW - 11 * DAY)
     counts = [daily_stats.count(NOW) for _ in range(4)]
@@ -114,7 +114,7 @@ def test_a_first_run_after_an_upgrade_counts_some_days_and_the_next_goes_on(monk
     assert counted("letters", TODAY - 11 * DAY) == {"digest accepted": 1}
 
 
-def test_a_day_whose_rows_were_thrown_away_is_left_out_and_not_said_to_be_empty(settings):
+def test_purged_days_are_omitted(settings):
     settings.KEEP_EVENTS = settings.KEEP_HARVESTS = 9 * DAY
     letter(make.subscriber(now=NOW - 20 * DAY), NOW - 20 * DAY)
     daily_stats.count(NOW)
@@ -122,7 +122,7 @@ def test_a_day_whose_rows_were_thrown_away_is_left_out_and_not_said_to_be_empty(
     assert set(old) == {"subscribers", "consents", "letters", "feedback"}
 
 
-def test_what_was_counted_stays_when_its_rows_go(settings):
+def test_counts_survive_purged_rows(settings):
     subscriber = make.subscriber()
     letter(subscriber, reason="x", state="skipped", kind="confirm")
     harvest(seen=9)

@@ -54,25 +54,25 @@ def harvest(source, moment, **fields):
     Harvest.objects.create(source=source, **{"state": "done"} | moments | fields)
 
 
-def test_where_all_is_well_it_says_so():
-    found = {one.name: one.grade for one in doctor.examine(NOW)}
-    assert {what: found[what] for what in SETUP_CHECKS} == dict.fromkeys(SETUP_CHECKS, "ok")
+def test_healthy_installation_passes_all_checks():
+    grades = {one.name: one.grade for one in doctor.examine(NOW)}
+    assert {what: grades[what] for what in SETUP_CHECKS} == dict.fromkeys(SETUP_CHECKS, "ok")
 
 
-def test_a_postgresql_that_takes_no_writes_is_wrong_and_a_monitor_may_see_it(client):
+def test_read_only_postgresql_is_reported(client):
     if connection.vendor != "postgresql":
         pytest.skip("SQLite can't be on standby")
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
-    grade, said = doctor_environment.database(NOW)
+    grade, message = doctor_environment.database(NOW)
     assert grade == "wrong"
-    assert said.startswith("PostgreSQL is read-only")
+    assert message.startswith("PostgreSQL is read-only")
     answer = client.get("/healthz/", headers={"host": "papers.example.org"})
     assert answer.status_code == 200  # Papers can be read, and searched.
     assert "Nothing can be saved and no emails are sent now." in answer.json()["degraded"]
 
 
-def test_the_disk_is_reported_where_the_database_does_not_answer(monkeypatch):
+def test_disk_is_checked_without_database(monkeypatch):
     monkeypatch.setattr(doctor_environment, "database", lambda now: ("wrong", "disk I/O error"))
     assert [one.name for one in doctor.examine(NOW)] == ["settings", "data folder", "database"]
 
@@ -107,17 +107,17 @@ AMISS = [
 ]
 
 
-@pytest.mark.parametrize(("changed", "what", "grade", "said"), AMISS)
-def test_each_wrong_setting_is_reported_with_what_to_do(settings, changed, what, grade, said):
+@pytest.mark.parametrize(("changed", "what", "grade", "message"), AMISS)
+def test_wrong_settings_are_reported_with_advice(settings, changed, what, grade, message):
     for name, value in changed.items():
         setattr(settings, name, value)
-    found = check_result(what)
-    assert found[0] == grade
-    assert said in found[1]
+    result = check_result(what)
+    assert result[0] == grade
+    assert message in result[1]
 
 
 @pytest.mark.parametrize("run", [tasks.watch, lambda: call_command("tick")])
-def test_a_key_that_was_left_out_is_missed_for_a_month(settings, run):
+def test_dropped_secret_key_is_reported_for_a_month(settings, run):
     run()
     fine = ("ok", "50 characters")
     assert check_result("secret key") == fine
@@ -133,13 +133,13 @@ def test_a_key_that_was_left_out_is_missed_for_a_month(settings, run):
     assert check_result("secret key") == fine
 
 
-def test_a_topic_of_stop_words_alone_is_named_and_one_of_categories_is_not():
+def test_topic_of_stop_words_is_reported():
     make.topic("Graphs")
     make.topic("Physics", query="", categories=["physics"])
     assert check_result("topics") == ("ok", "2 offered")
     make.topic("Of the", query="of the")
-    said = "3 offered. The words of these find no papers: Of the. Change or withdraw it."
-    assert check_result("topics") == ("note", said)
+    message = "3 offered. The words of these find no papers: Of the. Change or withdraw it."
+    assert check_result("topics") == ("note", message)
 
 
 @pytest.mark.parametrize("days", [None, 7])
@@ -149,52 +149,52 @@ def test_missing_papers_are_reported_with_the_command_to_run(settings, days):
     Paper.objects.all().delete()
     if days:
         make.paper(day=TODAY - days * DAY)
-    said = "none of the last 7 days, so digests are empty: run "
-    assert check_result("papers") == ("wrong", f"{said}`manage.py harvest`.")
+    message = "none of the last 7 days, so digests are empty: run "
+    assert check_result("papers") == ("wrong", f"{message}`manage.py harvest`.")
     settings.SOURCES = []
-    assert check_result("papers") == ("wrong", f"{said}`manage.py import_papers FILE`.")
+    assert check_result("papers") == ("wrong", f"{message}`manage.py import_papers FILE`.")
 
 
-def test_files_that_others_can_read_are_reported(data_dir):
+def test_world_readable_files_are_reported(data_dir):
     file = data_dir / "secret-key"
     file.write_text("k")
     file.chmod(0o640)
-    said = f"other users of this machine can read {file}: run `chmod 600 {file}`."
-    assert check_result("secret key") == ("wrong", said)
+    message = f"other users of this machine can read {file}: run `chmod 600 {file}`."
+    assert check_result("secret key") == ("wrong", message)
     data_dir.chmod(0o755)
-    said = f"other users of this machine can read {data_dir}: run `chmod o= {data_dir}`."
-    assert check_result("data folder") == ("note", said)
+    message = f"other users of this machine can read {data_dir}: run `chmod o= {data_dir}`."
+    assert check_result("data folder") == ("note", message)
 
 
-def test_a_disk_that_is_nearly_full_is_wrong(monkeypatch):
+def test_nearly_full_disk_is_reported(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 10**9))
-    grade, said = check_result("data folder")
+    grade, message = check_result("data folder")
     assert grade == "wrong"
-    assert "only 1.0 of 100 GB free" in said
+    assert "only 1.0 of 100 GB free" in message
 
 
-def test_sources_are_reported_with_the_moment_since_which_all_were_asked_or_failed(settings):
+def test_sources_are_reported_with_last_fetch(settings):
     settings.SOURCES = ["arxiv", "huggingface"]
     harvest("arxiv", NOW + HOUR)
     harvest("huggingface", NOW)
-    said = "arxiv, huggingface; all fetched since 2026-06-01 12:00 UTC"
-    assert check_result("sources") == ("ok", said)
+    message = "arxiv, huggingface; all fetched since 2026-06-01 12:00 UTC"
+    assert check_result("sources") == ("ok", message)
     harvest("arxiv", NOW + 2 * HOUR, state="failed")
-    said = "arxiv not fetched: run `manage.py harvest`."
-    assert check_result("sources") == ("note", said)
+    message = "arxiv not fetched: run `manage.py harvest`."
+    assert check_result("sources") == ("note", message)
 
 
 LAST_ADDRESSES = [("172.18.0.1", "note"), ("172.18.0.2", "ok"), ("93.184.216.34", "ok")]
 
 
 @pytest.mark.parametrize(("last", "grade"), LAST_ADDRESSES)
-def test_a_proxy_that_is_not_named_is_seen_by_where_all_sign_up_from(last, grade):
+def test_unconfigured_proxy_is_detected_from_sign_ups(last, grade):
     """TRUSTED_PROXIES names others: all visitors share one limit, and nobody's address is kept."""
     proxy, subscriber = ("172.18.0.1" if last.startswith("172.") else last), make.subscriber()
     for address in [proxy] * (doctor_environment.SIGN_UPS - 1) + [last]:
         subscriber.consents.create(act="asked", at=NOW, via="sign-up form", ip=address)
-    found, said = check_result("proxies")
-    assert (found, proxy in said) == (grade, grade == "note")
+    found_grade, message = check_result("proxies")
+    assert (found_grade, proxy in message) == (grade, grade == "note")
 
 
 PEERS = [
@@ -204,10 +204,10 @@ PEERS = [
 ]
 
 
-@pytest.mark.parametrize(("seen", "peer", "grade"), PEERS)
-def test_too_many_proxies_are_wrong_and_logged_once(client, settings, caplog, seen, peer, grade):
+@pytest.mark.parametrize(("forwarded", "peer", "grade"), PEERS)
+def test_too_many_trusted_proxies_are_reported(client, settings, caplog, forwarded, peer, grade):
     """All visitors who write nothing into X-Forwarded-For pass fewer than TRUSTED_PROXIES says."""
-    client.defaults = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": seen}
+    client.defaults = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
     settings.ALLOWED_HOSTS = [".example.org", "testserver"]
     for number in range(2):
         client.post("/subscribe/", {"email": f"you-{number}@example.org"})
@@ -232,26 +232,26 @@ def test_alarms_are_reported_while_no_worker_runs():
 
 
 @pytest.mark.parametrize(("seconds", "grade"), [(4, "ok"), (20, "note"), (-90, "wrong")])
-def test_clocks_that_differ_are_reported(monkeypatch, seconds, grade):
+def test_clock_difference_is_reported(monkeypatch, seconds, grade):
     moment = NOW + seconds * SECOND
     monkeypatch.setattr("subscriptions.delivery.clock.database_now", lambda: moment)
     assert check_result("clocks")[0] == grade
 
 
-def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
+def test_database_without_durability_is_reported(monkeypatch):
     unsafe = {"SHOW fsync": "off", "PRAGMA synchronous": 1}
     monkeypatch.setattr(doctor_environment, "_query_value", lambda sql: unsafe.get(sql, "on"))
-    grade, said = check_result("database")
+    grade, message = check_result("database")
     assert grade == "wrong"
-    assert ("switch on fsync" if connection.vendor == "postgresql" else "FULL") in said
+    assert ("switch on fsync" if connection.vendor == "postgresql" else "FULL") in message
 
 
-def test_a_pooler_that_database_url_does_not_mention_is_reported():
-    said = "FATAL: unsupported startup parameter in options: statement_timeout"
-    assert "add ?pool_mode=transaction" in health.explain_error(OperationalError(said))
+def test_pooler_missing_in_database_url_is_reported():
+    error = "FATAL: unsupported startup parameter in options: statement_timeout"
+    assert "add ?pool_mode=transaction" in health.explain_error(OperationalError(error))
 
 
-def test_a_database_that_has_few_connections_or_no_timeouts_is_reported(monkeypatch):
+def test_database_limits_are_reported(monkeypatch):
     """What idle threads of a web server hold on to, a worker waits for. Behind a pooler, we can't
     say how long anything may take.
     """
@@ -259,18 +259,18 @@ def test_a_database_that_has_few_connections_or_no_timeouts_is_reported(monkeypa
         pytest.skip("SQLite's connections are not counted, and its waits are its own")
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = 0")
-    grade, said = check_result("database")
+    grade, message = check_result("database")
     assert grade == "note"
-    assert "because lock_timeout is off" in said
+    assert "because lock_timeout is off" in message
     monkeypatch.setattr(doctor_environment, "MIN_CONNECTIONS", 10**6)
-    grade, said = check_result("database")
+    grade, message = check_result("database")
     assert grade == "wrong"
-    assert "free connections: workers without one plan and send nothing" in said
+    assert "free connections: workers without one plan and send nothing" in message
 
 
 @pytest.mark.slow
 @pytest.mark.services
-def test_redis_that_refuses_or_evicts_messages_is_wrong(tmp_path, settings, monkeypatch):
+def test_redis_refusing_or_evicting_messages_is_reported(tmp_path, settings, monkeypatch):
     """Beat is then said to be dead, which it is not."""
     services.require("redis-server")
     with closing(Redis(tmp_path)) as redis:
@@ -296,21 +296,21 @@ MAIL_SERVERS = [
 ]
 
 
-@pytest.mark.parametrize(("address", "said", "mend"), MAIL_SERVERS)
-def test_a_mail_server_that_takes_nothing_is_wrong(settings, address, said, mend):
+@pytest.mark.parametrize(("address", "error", "mend"), MAIL_SERVERS)
+def test_refusing_mail_server_is_reported(settings, address, error, mend):
     with MailServer((*EXTENSIONS, "AUTH PLAIN")) as server:
         server.replies["auth"] = b"535 5.7.8 bad credentials\r\n"
         settings.EMAIL_URL = address.format(server.url.removeprefix("smtp://"))
-        grade, found = check_result("mail server")
+        grade, message = check_result("mail server")
         server.shutdown()
-    assert (grade, said in found, mend in found) == ("wrong", True, True)
+    assert (grade, error in message, mend in message) == ("wrong", True, True)
 
 
-def test_an_alarm_can_be_sounded_to_see_who_hears_it(settings, capsys):
+def test_doctor_sends_test_alarm(settings, capsys):
     with Hook() as hook:
-        for url, said in ((hook.url, "✓ test alarm:     acc"), ("", "✗ test alarm:     not acc")):
+        for url, output in ((hook.url, "✓ test alarm:     acc"), ("", "✗ test alarm:     not acc")):
             settings.ALARM_WEBHOOK = url
             with pytest.raises(CommandError):  # There are no papers, for one.
                 call_command("doctor", sound_alarm=True)
-            assert said in capsys.readouterr().out
+            assert output in capsys.readouterr().out
     assert hook.posted[0].endswith("[test] Nothing is wrong.")

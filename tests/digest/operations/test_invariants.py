@@ -70,13 +70,13 @@ def change(letter, **fields):
     Letter.objects.filter(pk=letter.pk).update(**fields)
 
 
-def test_all_are_kept_on_a_day_that_went_well(sent):
+def test_invariants_hold_on_a_normal_day(sent):
     make.subscriber(confirmed=False)
     leave(make.subscriber())
     assert broken(NOW) == {}
 
 
-def test_all_are_kept_through_a_silence_and_a_repeat():
+def test_invariants_hold_through_silence_and_resend():
     letter = past_the_final_check(planned())
     later = NOW + transitions.LEASE + MINUTE
     sweep.sweep(later)
@@ -91,7 +91,7 @@ def test_all_are_kept_through_a_silence_and_a_repeat():
 
 
 @pytest.mark.parametrize("waits_for_papers", [False, True])
-def test_who_is_due_and_has_no_letter_is_found_once_it_is_late(settings, waits_for_papers):
+def test_late_unplanned_subscriber_is_found(settings, waits_for_papers):
     grace = timedelta(0)
     if waits_for_papers:
         grace, day = settings.HARVEST_GRACE, NOW.date() - DAY
@@ -103,7 +103,7 @@ def test_who_is_due_and_has_no_letter_is_found_once_it_is_late(settings, waits_f
     assert broken(NOW + grace + timedelta(minutes=31)) == {"planned": [late.pk]}
 
 
-def test_who_is_due_may_wait_for_a_letter_that_is_sent_again(sent):
+def test_due_subscriber_may_wait_for_resend(sent):
     late = NOW + DAY + timedelta(minutes=31)
     Subscriber.objects.update(next_due_at=NOW + DAY)
     assert broken(late) == {"planned": [sent.subscriber_id]}
@@ -117,14 +117,14 @@ def test_who_is_due_may_wait_for_a_letter_that_is_sent_again(sent):
     assert broken(late)["planned"] == [sent.subscriber_id, other.pk]  # nor for what is no digest.
 
 
-def test_who_wants_digests_and_is_due_never_or_in_a_month_is_found_unless_paused():
+def test_subscriber_never_due_is_found_unless_paused():
     forgotten, far = (make.subscriber(next_due_at=due) for due in (None, NOW + 17 * DAY))
     make.subscriber(next_due_at=NOW + 15 * DAY)
     make.subscriber(next_due_at=NOW + 30 * DAY, paused_until=NOW.date() + 30 * DAY)
     assert broken(NOW) == {"due": [forgotten.pk, far.pk]}
 
 
-def test_an_open_letter_that_nobody_comes_back_to_or_of_a_day_that_is_over_is_found():
+def test_abandoned_open_letter_is_found():
     letter, ago = planned(), NOW - timedelta(minutes=11)
     for state, fields in [
         ("claimed", {"lease_until": ago}),
@@ -142,7 +142,7 @@ def test_an_open_letter_that_nobody_comes_back_to_or_of_a_day_that_is_over_is_fo
     assert broken(NOW) == {"ended": [letter.pk]}
 
 
-def test_a_row_that_can_not_be_is_found(sent):
+def test_impossible_rows_are_found(sent):
     for name, fields in [
         ("moments", {"ended_at": None}),
         ("moments", {"state": "planned"}),
@@ -168,7 +168,7 @@ def test_a_row_that_can_not_be_is_found(sent):
     assert broken(NOW) == {"days": [sent.pk]}
 
 
-def test_picks_of_a_letter_that_may_have_arrived_are_its_own(sent):
+def test_possibly_delivered_letter_may_keep_picks(sent):
     for reason in ["unknown: the mail server never answered", "refused: 550"]:
         change(sent, state="failed", reason=reason, repeats=1)
         assert "picks" not in broken(NOW)
@@ -177,7 +177,7 @@ def test_picks_of_a_letter_that_may_have_arrived_are_its_own(sent):
 
 
 @pytest.mark.parametrize("fields", [{}, {"repeats": 1}, {"stumbles": 1}])
-def test_a_try_after_a_silence_that_is_no_repeat_nor_stumble_is_found(sent, fields):
+def test_uncounted_retry_after_silence_is_found(sent, fields):
     change(sent, **fields)
     for _ in fields:
         LetterEvent.objects.create(**AFTER_SILENCE, letter=sent)
@@ -197,7 +197,7 @@ def next_day(sent):
     return Letter.objects.get(day=sent.day + DAY)
 
 
-def test_a_digest_that_leaves_too_soon_after_the_last_is_found(sent, next_day, monkeypatch):
+def test_digest_too_soon_after_last_is_found(sent, next_day, monkeypatch):
     assert next_day.left_at - sent.left_at == DAY
     assert broken(NOW + DAY) == {}
     monkeypatch.setattr(invariants, "RANGE_SIZE", 1)
@@ -209,7 +209,7 @@ def test_a_digest_that_leaves_too_soon_after_the_last_is_found(sent, next_day, m
     assert broken(NOW + DAY) == {"apart": [next_day.pk]}
 
 
-def test_digests_that_are_apart_may_have_their_dates_in_the_other_order(sent, next_day):
+def test_digests_far_apart_may_have_reversed_dates(sent, next_day):
     """They moved across the date line, left, and signed up anew on a date that was over before."""
     rest = schedule.MIN_GAP_AFTER_FIRST - MINUTE
     change(sent, left_at=next_day.left_at + rest)
@@ -223,7 +223,7 @@ def test_digests_that_are_apart_may_have_their_dates_in_the_other_order(sent, ne
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_digest_that_surely_did_not_arrive_is_none_too_soon(sent, next_day, which):
+def test_undelivered_digest_needs_no_gap(sent, next_day, which):
     change(sent, left_at=next_day.left_at - MINUTE)
     one = [sent, next_day][which]
     change(one, state="missed", reason="its day ended first")
@@ -232,14 +232,14 @@ def test_a_digest_that_surely_did_not_arrive_is_none_too_soon(sent, next_day, wh
     assert broken(NOW + DAY)["apart"] == [next_day.pk]
 
 
-def test_a_letter_that_can_not_be_sent_again_as_it_was_is_found():
+def test_letter_without_stored_bytes_is_found():
     letter = past_the_final_check(planned())
     assert broken(NOW) == {}
     Volley.objects.all().delete()
     assert broken(NOW) == {"bytes": [letter.pk]}
 
 
-def test_an_end_of_data_after_an_unsubscribe_is_found_unless_the_letter_is_exempt(sent):
+def test_digest_sent_after_unsubscribe_is_found(sent):
     Subscriber.objects.update(unsubscribed_at=NOW - timedelta(seconds=59), next_due_at=None)
     assert broken(NOW) == {}
     Subscriber.objects.update(unsubscribed_at=NOW - timedelta(seconds=61))
@@ -249,14 +249,14 @@ def test_an_end_of_data_after_an_unsubscribe_is_found_unless_the_letter_is_exemp
         assert broken(NOW) == {}
 
 
-def test_who_unsubscribes_after_a_tick_for_another_day_breaks_no_invariant(sent):
+def test_unsubscribe_with_earlier_clock_breaks_no_invariant(sent):
     leave(
         sent.subscriber, NOW - DAY
     )  # By the clock, the letter was sent before: tick was run for another day.
     assert broken(NOW) == {}
 
 
-def test_a_dot_after_a_goodbye_is_found(sent):
+def test_transmission_after_goodbye_is_found(sent):
     leave(sent.subscriber, NOW - DAY)
     checked = sent.events.get(became="transmitting")
     sent.events.filter(pk__gte=checked.pk).delete()
@@ -265,7 +265,7 @@ def test_a_dot_after_a_goodbye_is_found(sent):
     assert broken(NOW)["leavers"] == [sent.pk]
 
 
-def test_unsubscribing_twice_while_the_clock_is_set_back_breaks_no_invariant(sent):
+def test_repeated_unsubscribe_with_clock_change_is_valid(sent):
     subscriber, hour = sent.subscriber, timedelta(hours=1)
     leave(subscriber, NOW + hour)
     signup.confirm(
@@ -278,7 +278,7 @@ def test_unsubscribing_twice_while_the_clock_is_set_back_breaks_no_invariant(sen
     assert broken(NOW + hour) == {}
 
 
-def test_a_missing_step_is_found_unless_the_letter_was_found_out_to_have_arrived(sent):
+def test_missing_step_is_found_unless_reconciled(sent):
     sent.events.get(became="transmitting").delete()
     assert broken(NOW) == {"steps": [sent.pk], "proofs": [sent.pk]}
     sent.events.filter(became="claimed").delete()
@@ -288,34 +288,32 @@ def test_a_missing_step_is_found_unless_the_letter_was_found_out_to_have_arrived
     assert broken(NOW) == {}
 
 
-def test_events_are_not_asked_for_where_they_may_be_purged(sent, settings):
+def test_purged_events_break_no_invariant(sent, settings):
     LetterEvent.objects.all().delete()
     assert set(broken(NOW)) == {"claims", "states", "proofs"}
     Subscriber.objects.update(next_due_at=NOW + settings.KEEP_EVENTS + DAY)
     assert broken(NOW + settings.KEEP_EVENTS) == {}
 
 
-def test_slices_leave_no_letter_out_and_only_some_examples_are_reported(sent, monkeypatch):
+def test_all_slices_are_checked_with_few_examples(sent, monkeypatch):
     for _ in range(8):
         beside(sent, state="skipped")
     for size in (1, 2, 100):
         monkeypatch.setattr(invariants, "RANGE_SIZE", size)
-        found = next(one for one in invariants.examine(NOW) if one.invariant.name == "reasons")
-        assert (found.count, len(found.examples)) == (8, invariants.MAX_EXAMPLES)
-        assert found.text.startswith("violated by 8 rows (letter ")
-        assert found.text.endswith(", …)")
+        violation = next(one for one in invariants.examine(NOW) if one.invariant.name == "reasons")
+        assert (violation.count, len(violation.examples)) == (8, invariants.MAX_EXAMPLES)
+        assert violation.text.startswith("violated by 8 rows (letter ")
+        assert violation.text.endswith(", …)")
 
 
-def test_letters_of_long_ago_are_left_to_the_doctor(sent):
+def test_frequent_check_skips_old_letters(sent):
     change(sent, repeats=2, created_at=NOW - 3 * DAY)
     other = beside(sent, repeats=2)
     assert broken(NOW)["once"] == [sent.pk, other.pk]
     assert broken(NOW, NOW - invariants.RECENT)["once"] == [other.pk]
 
 
-def test_an_older_letter_that_breaks_an_invariant_is_found_within_the_hour(
-    sent, monkeypatch, clock
-):
+def test_hourly_check_finds_older_violations(sent, monkeypatch, clock):
     monkeypatch.setattr(invariants, "NEWEST", 1)
     change(sent, repeats=2)
     beside(sent)
@@ -331,7 +329,7 @@ def test_an_older_letter_that_breaks_an_invariant_is_found_within_the_hour(
     assert Alarm.objects.get().holds_until == alarm.holds_until
 
 
-def test_a_broken_invariant_is_logged_once_as_an_error_with_its_name(sent, caplog):
+def test_broken_invariant_is_logged_once(sent, caplog):
     change(sent, repeats=2)
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
@@ -341,7 +339,7 @@ def test_a_broken_invariant_is_logged_once_as_an_error_with_its_name(sent, caplo
     assert "@" not in record.getMessage()
 
 
-def test_the_panel_says_what_the_last_check_found_and_leads_to_the_rows(panel, sent):
+def test_panel_links_violations_to_rows(panel, sent):
     assert "Delivery invariants: not checked yet" in text_of(panel.get(INDEX))
     tasks.check_promises()
     text = text_of(panel.get(INDEX))

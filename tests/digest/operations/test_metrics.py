@@ -18,6 +18,7 @@ from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.helpers import services
+from tests.helpers.data_files import cases
 
 pytestmark = pytest.mark.django_db
 
@@ -47,13 +48,13 @@ def families():
 
 def figures():
     """Return each figure by its name, or by name and label."""
-    found = {}
+    stats = {}
     for family in families():
         assert family.documentation.endswith(".")
         for sample in family.samples:
             key = (sample.name, *sample.labels.values()) if sample.labels else sample.name
-            found[key] = sample.value
-    return found
+            stats[key] = sample.value
+    return stats
 
 
 @pytest.fixture
@@ -63,14 +64,14 @@ def scraped(client, settings):
     return lambda said=f"Bearer {TOKEN}": client.get("/metrics", headers={"Authorization": said})
 
 
-def test_the_token_opens_the_figures_and_nothing_else_does(scraped, settings):
+def test_metrics_need_the_token(scraped, settings):
     response = scraped()
     assert response.status_code == 200
     assert response["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert b"\npaperboy_letters{" in response.content
     for settings.METRICS_TOKEN in (TOKEN, ""):
-        for said in ("", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ü"):
-            assert scraped(said).status_code == 404, said
+        for key in ("", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ü"):
+            assert scraped(key).status_code == 404, key
 
 
 def refuse(part=""):
@@ -84,31 +85,31 @@ def refuse(part=""):
     return connection.execute_wrapper(execute)
 
 
-def test_a_database_that_is_away_is_503(scraped):
+def test_unreachable_database_is_503(scraped):
     with refuse():
         response = scraped()
     assert response.status_code == 503
     assert response.content == b"No figures: OperationalError.\n"
 
 
-def test_an_installation_without_letters_has_metrics_too(settings, tmp_path):
+def test_new_installation_has_metrics(settings, tmp_path):
     settings.DATA_DIR = tmp_path / "not" / "yet"
     with current_app.connection_for_write() as broker:
         for queue in current_app.amqp.queues:  # Of what tests before this one hinted at.
             broker.default_channel.queue_purge(queue)
-    found = figures()
-    assert found["paperboy_letters", "planned"] == 0
-    assert found["paperboy_oldest_due_letter_seconds"] == 0
-    assert found["paperboy_planning_lag_seconds"] == 0
-    assert found["paperboy_alarms", "beat"] == 0
-    assert found["paperboy_broker_up"] == 1
-    assert [found["paperboy_queue_length", name] for name in ("tick", "send", "ingest")] == [0] * 3
-    assert found["paperboy_disk_free_bytes"] > 0
-    assert "paperboy_tick_age_seconds" not in found
-    assert "paperboy_papers_announced" not in found
+    stats = figures()
+    assert stats["paperboy_letters", "planned"] == 0
+    assert stats["paperboy_oldest_due_letter_seconds"] == 0
+    assert stats["paperboy_planning_lag_seconds"] == 0
+    assert stats["paperboy_alarms", "beat"] == 0
+    assert stats["paperboy_broker_up"] == 1
+    assert [stats["paperboy_queue_length", name] for name in ("tick", "send", "ingest")] == [0] * 3
+    assert stats["paperboy_disk_free_bytes"] > 0
+    assert "paperboy_tick_age_seconds" not in stats
+    assert "paperboy_papers_announced" not in stats
 
 
-def test_the_figures_are_those_of_the_database(clock):
+def test_metrics_match_the_database(clock):
     make.paper("Graphs")
     late, later = make.subscriber(), make.subscriber()
     plan.plan(NOW)
@@ -131,34 +132,9 @@ def test_the_figures_are_those_of_the_database(clock):
     Coverage.objects.create(
         source="arxiv", category="cs", day="2026-06-01", announced=9, had=8, checked_at=NOW
     )
-    found = figures()
-    expected = {
-        ("paperboy_letters", "planned"): 2,  # Theirs, and a goodbye.
-        ("paperboy_letters", "uncertain"): 0,
-        "paperboy_oldest_due_letter_seconds": 120,
-        "paperboy_digests_due": 1,
-        "paperboy_planning_lag_seconds": 3600,
-        "paperboy_tick_age_seconds": 60,
-        "paperboy_sending_stopped": 0,
-        "paperboy_breaker_failures": 1,
-        ("paperboy_alarms", "beat"): 1,
-        ("paperboy_alarms", "disk"): 0,
-        ("paperboy_harvest_age_seconds", "arxiv"): 3 * 3600,
-        ("paperboy_harvest_failed", "arxiv"): 0,
-        "paperboy_papers_announced": 9,
-        "paperboy_papers_had": 8,
-        "paperboy_papers_verified": 0,
-        ("paperboy_subscribers", "active"): 4,
-        ("paperboy_subscribers", "paused"): 1,
-        ("paperboy_subscribers", "pending"): 1,
-        ("paperboy_subscribers", "unsubscribed"): 1,
-        ("paperboy_consents_last_day", "unsubscribed"): 1,
-        ("paperboy_feedback_last_day", "more"): 1,
-        ("paperboy_digest_letters_two_days", "accepted"): 1,
-        ("paperboy_letter_lag_seconds", "0.99"): 60,
-        "paperboy_letters_accepted_last_day": 1,
-    }
-    assert {key: found.get(key) for key in expected} == expected
+    stats = figures()
+    expected = {(name, label) if label else name: value for name, label, value in cases("metrics")}
+    assert {key: stats.get(key) for key in expected} == expected
     documented = {
         (one.name, one.type, ",".join({label for it in one.samples for label in it.labels}))
         for one in families()
@@ -166,7 +142,7 @@ def test_the_figures_are_those_of_the_database(clock):
     assert documented == METRICS
 
 
-def test_the_lag_and_uncertain_emails_of_a_day_are_measured():
+def test_lag_and_uncertain_emails_are_measured():
     assert ("paperboy_letter_lag_seconds", "0.99") not in figures()
     make.paper("Graph networks")
     for _ in range(3):
@@ -176,15 +152,15 @@ def test_the_lag_and_uncertain_emails_of_a_day_are_measured():
     slowest = Letter.objects.last()
     Letter.objects.filter(pk=slowest.pk).update(ended_at=NOW + 9 * MINUTE, repeats=1)
     slowest.events.create(at=NOW, was="transmitting", became="uncertain", attempt=1)
-    found = figures()
-    lags = [found["paperboy_letter_lag_seconds", quantile] for quantile in ("0.5", "0.99")]
+    stats = figures()
+    lags = [stats["paperboy_letter_lag_seconds", quantile] for quantile in ("0.5", "0.99")]
     assert lags == [60, 540]
     names = ("accepted", "doubted", "repeated", "unknown")
-    assert [found[f"paperboy_letters_{name}_last_day"] for name in names] == [3, 1, 1, 0]
-    assert found["paperboy_digest_letters_two_days", "accepted"] == 3
+    assert [stats[f"paperboy_letters_{name}_last_day"] for name in names] == [3, 1, 1, 0]
+    assert stats["paperboy_digest_letters_two_days", "accepted"] == 3
 
 
-def test_few_queries_are_asked_and_not_again_within_seconds(django_assert_max_num_queries, kept):
+def test_metrics_are_cached_and_need_few_queries(django_assert_max_num_queries, kept):
     make.paper("Graphs")
     for number in range(3):
         make.subscriber(f"someone{number}@example.org", interests="secrets")
@@ -197,31 +173,31 @@ def test_few_queries_are_asked_and_not_again_within_seconds(django_assert_max_nu
     assert "secrets" not in text
 
 
-def test_a_broker_that_says_nothing_is_asked_once(monkeypatch):
+def test_silent_broker_is_asked_once(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         app = Celery("mute", broker=url, set_as_current=False)
         monkeypatch.setattr(metrics, "current_app", app)
         monkeypatch.setattr(metrics, "BROKER_SECONDS", 0.2)
-        found = figures()
-        assert found["paperboy_broker_up"] == 0
-        assert ("paperboy_queue_length", "tick") not in found
+        stats = figures()
+        assert stats["paperboy_broker_up"] == 0
+        assert ("paperboy_queue_length", "tick") not in stats
         silent.setblocking(False)
         silent.accept()[0].close()
         with pytest.raises(BlockingIOError):
             silent.accept()
 
 
-def test_a_question_that_takes_too_long_costs_itself_alone(caplog):
+def test_failing_query_costs_only_its_metric(caplog):
     with refuse("digest_feedback"):
-        found = figures()
-    assert ("paperboy_feedback_last_day", "more") not in found
-    assert found["paperboy_subscribers", "active"] == 0
+        stats = figures()
+    assert ("paperboy_feedback_last_day", "more") not in stats
+    assert stats["paperboy_subscribers", "active"] == 0
     assert "Metrics failed: last_day" in caplog.text
 
 
 @pytest.mark.services
-def test_messages_that_wait_in_redis_are_counted(monkeypatch):
+def test_queued_redis_messages_are_counted(monkeypatch):
     services.require("redis")
     app = Celery("here", broker="redis://127.0.0.1:6379/7", set_as_current=False)
     app.conf.broker_transport_options = {"global_keyprefix": f"test-{id(app)}:"}

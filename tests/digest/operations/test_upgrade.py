@@ -5,15 +5,15 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from subprocess import PIPE, STDOUT
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection
 
 from digest.operations import health, upgrade
 from subscriptions.models import Letter, Topic
+from tests.subscriptions.delivery.worker.held_locks import another_session
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def postgresql(transactional_db, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_other(tmp_path):
+def test_concurrent_first_starts_set_up_once(tmp_path):
     """On SQLite; on PostgreSQL, `demo` finds the tables there."""
     (tmp_path / "data").mkdir(mode=0o755)
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path / "data"), "SOURCES": ""}
@@ -35,18 +35,18 @@ def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_othe
         subprocess.Popen(command, env=environment, text=True, stdout=PIPE, stderr=STDOUT)
         for _ in range(2)
     ]
-    said = [one.communicate(timeout=120)[0] for one in both]
-    assert [one.returncode for one in both] == [0, 0], said
+    outputs = [one.communicate(timeout=120)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], outputs
     letters = [file.name.partition("-")[0] for file in (tmp_path / "data/outbox").iterdir()]
     assert sorted(letters) == ["confirm", "digest"]
     password = (tmp_path / "data/admin-password").read_text().strip()
-    assert all(f"password {password} " in one for one in said)
+    assert all(f"password {password} " in one for one in outputs)
     # Where DATA_DIR was there before, others on this machine may look into it.
     files = [file for file in (tmp_path / "data").rglob("*") if not file.match("data/files/*/*")]
     assert [file.name for file in files if file.is_file() and file.stat().st_mode & 0o077] == []
 
 
-def test_nothing_is_migrated_through_a_pooler_that_would_keep_the_lock(db, monkeypatch):
+def test_upgrade_refuses_transaction_pooler(db, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
     monkeypatch.setattr(upgrade, "_migration_lock", None)  # Nobody asks for the lock.
     call_command("upgrade")  # A service begins where nothing is to be migrated.
@@ -58,43 +58,28 @@ def test_nothing_is_migrated_through_a_pooler_that_would_keep_the_lock(db, monke
         call_command("upgrade")
 
 
-@contextmanager
-def another(*statements):
-    """Run statements in a transaction of another connection, open until the block ends."""
-    other = connections.create_connection("default")
-    other.inc_thread_sharing()
-    try:
-        other.set_autocommit(False)
-        with other.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            yield cursor
-    finally:
-        other.close()
-
-
-def test_a_table_in_use_is_tried_again_and_nobody_waits_for_long(postgresql, monkeypatch):
+def test_locked_table_is_retried_without_blocking_readers(postgresql, monkeypatch):
     """Whoever reads the table meanwhile stands behind the change in the queue."""
-    said, waited = [], []
+    messages, seconds = [], []
 
     def change(*args, **options):
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE subscriptions_letter ADD COLUMN later integer NULL")
 
     monkeypatch.setattr(upgrade, "call_command", change)
-    in_use = another("LOCK TABLE subscriptions_letter IN ROW EXCLUSIVE MODE")
-    in_use.__enter__()
+    writer = another_session()
+    writer.execute("LOCK TABLE subscriptions_letter IN ROW EXCLUSIVE MODE")
 
     def read():
         began = time.monotonic()
         Letter.objects.count()
-        waited.append(time.monotonic() - began)
+        seconds.append(time.monotonic() - began)
         connection.close()
 
     def tell(text):
-        said.append(text)
-        if len(said) == 2:
-            in_use.__exit__(None, None, None)
+        messages.append(text)
+        if len(messages) == 2:
+            writer.close()
 
     changing = threading.Thread(target=upgrade.migrate, args=(tell,))
     changing.start()
@@ -102,29 +87,29 @@ def test_a_table_in_use_is_tried_again_and_nobody_waits_for_long(postgresql, mon
     read()
     changing.join()
     try:
-        assert said == ["A table is in use. Retrying."] * 2
-        assert waited[0] < 3
+        assert messages == ["A table is in use. Retrying."] * 2
+        assert seconds[0] < 3
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE subscriptions_letter DROP COLUMN IF EXISTS later")
 
 
-def test_two_upgrades_go_one_after_the_other(postgresql, monkeypatch):
-    said = []
-    first = another(f"SELECT pg_advisory_lock({upgrade.NUMBER})")
-    first.__enter__()
+def test_concurrent_upgrades_are_serialized(postgresql, monkeypatch):
+    messages = []
+    first = another_session()
+    first.execute("SELECT pg_advisory_lock(%s)", [upgrade.NUMBER])
 
     def tell(text):
-        said.append(text)
-        first.__exit__(None, None, None)
+        messages.append(text)
+        first.close()
 
-    monkeypatch.setattr(upgrade, "call_command", lambda *args, **options: said.append("done"))
+    monkeypatch.setattr(upgrade, "call_command", lambda *args, **options: messages.append("done"))
     upgrade.migrate(tell)
-    assert said == ["Another upgrade is running. Waiting.", "done"]
+    assert messages == ["Another upgrade is running. Waiting.", "done"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_no_matter_of_locks_is_raised_at_once(monkeypatch):
+def test_other_errors_are_raised_at_once(monkeypatch):
     def breaks(*args, **options):
         raise OperationalError("the disk is full")
 
@@ -134,7 +119,7 @@ def test_what_is_no_matter_of_locks_is_raised_at_once(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_upgrade_of_what_is_up_to_date_makes_the_topics_and_is_content(capsys):
+def test_repeated_upgrade_creates_starter_topics_once(capsys):
     call_command("upgrade")
     call_command("upgrade")
     assert capsys.readouterr().out.count("The database is up to date.") == 2

@@ -17,7 +17,10 @@ from subscriptions.models import Topic
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.planning import TOOK_OFF, crowd, observed
+from tests.helpers.data_files import cases
 from tests.helpers.tables import uses_index
+
+CASES = cases("author_pairs")
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +73,7 @@ def same():
 # ---- Which are one work
 
 
-def test_a_work_by_the_same_people_is_found_under_its_other_id():
+def test_work_by_same_authors_has_an_alias():
     earlier()
     on_arxiv()
     make.paper("Graph networks of rivers")
@@ -78,28 +81,14 @@ def test_a_work_by_the_same_people_is_found_under_its_other_id():
     assert aliases_of(Paper.objects.filter(pk=ON_ARXIV)) == {EARLIER: [ON_ARXIV]}
 
 
-AUTHORS = [
-    ("Ada Lovelace", "Lovelace, A.", True),
-    ("Ada B. Lovelace", "A Lovelace", True),
-    ("Florian Grötschla", "GROTSCHLA F", True),
-    ("Stanisław Łojasiewicz", "Lojasiewicz, S.", True),
-    ("OpenAI", "OpenAI", True),
-    ("王伟", "王伟", True),
-    ("Ada Lovelace", "Grace Hopper", False),
-    ("Ada Lovelace", "B. Lovelace", False),
-    ("王伟", "李娜", False),
-    ("-", "?", False),
-]
-
-
-@pytest.mark.parametrize(("one", "other", "are_same"), AUTHORS)
-def test_one_author_in_common_is_needed_however_the_name_is_written(one, other, are_same):
+@pytest.mark.parametrize(("one", "other", "are_same"), CASES["authors"])
+def test_aliases_share_an_author(one, other, are_same):
     earlier(authors=["Someone Else", one])
     on_arxiv(authors=[other])
     assert (EARLIER in same()) == are_same
 
 
-def test_where_no_authors_are_known_the_abstracts_are_compared():
+def test_abstracts_are_compared_without_authors():
     earlier(authors=[], id="title:0123")
     paper = on_arxiv(abstract=ABSTRACT.upper())
     assert same() == {"title:0123": [ON_ARXIV], ON_ARXIV: ["title:0123"]}
@@ -107,7 +96,7 @@ def test_where_no_authors_are_known_the_abstracts_are_compared():
     assert same() == {}
 
 
-def test_papers_with_dois_of_two_publishers_may_be_one_work():
+def test_dois_of_two_publishers_may_be_aliases():
     earlier(id="doi:10.21203/rs.1")
     on_arxiv(id="doi:10.1000/bread.1")
     assert set(same()) == {"doi:10.21203/rs.1", "doi:10.1000/bread.1"}
@@ -123,19 +112,19 @@ def test_a_source_distinguishes_its_own_works(ids):
     assert same() == {}
 
 
-def test_one_doi_is_one_work_unless_one_source_says_both(monkeypatch):
+def test_same_doi_makes_aliases_across_sources(monkeypatch):
     monkeypatch.setattr(duplicates, "BATCH", 1)
     make.paper("Another", id="doi:10.1/b", doi="10.1/b")
     for number, identity in enumerate(["2605.00001", "2605.00002", "doi:10.1/a", "biorxiv:1"]):
         make.paper(f"On {number}", id=identity, doi="10.1/A" if number % 2 else "10.1/a")
     make.paper("On bread", id="biorxiv:2")
-    found = {other: set(papers) for other, papers in same().items()}
-    assert found["doi:10.1/a"] == {"2605.00001", "2605.00002", "biorxiv:1"}
-    assert found["2605.00001"] == {"doi:10.1/a", "biorxiv:1"}
-    assert len(found) == 4
+    aliases = {other: set(papers) for other, papers in same().items()}
+    assert aliases["doi:10.1/a"] == {"2605.00001", "2605.00002", "biorxiv:1"}
+    assert aliases["2605.00001"] == {"doi:10.1/a", "biorxiv:1"}
+    assert len(aliases) == 4
 
 
-def test_a_title_is_the_same_in_any_script():
+def test_titles_match_in_any_script():
     titles = ["ΛCDM and its rivals", "Gauß sums", "Étude", "ﬁne-tuning", "100% \\ _ ' \" %s"]
     for number, title in enumerate(titles):
         earlier(title=title, id=f"{EARLIER}{number}")
@@ -160,7 +149,7 @@ OTHER_IDS = [(earlier, on_arxiv, 1), (on_arxiv, earlier, 20)]
 
 
 @pytest.mark.parametrize(("first", "then", "days"), OTHER_IDS)
-def test_a_work_that_was_sent_does_not_come_under_its_other_id(days, first, then):
+def test_sent_work_is_not_resent_under_alias(days, first, then):
     someone, paper = early_subscriber(days), first(day=TODAY - days * DAY)
     had(someone, paper, days)
     then(day=TODAY)
@@ -168,7 +157,7 @@ def test_a_work_that_was_sent_does_not_come_under_its_other_id(days, first, then
     assert came() == {"2606.1"}
 
 
-def test_a_work_in_the_library_does_not_come_under_its_other_id():
+def test_library_work_is_not_sent_under_alias():
     someone, paper = early_subscriber(1), earlier()
     bibliography = f"@misc{{a, title = {{{paper.title}}}}}\n@misc{{b, title = {{On bread}}}}"
     library.add(someone, bibliography, NOW - DAY)
@@ -179,7 +168,7 @@ def test_a_work_in_the_library_does_not_come_under_its_other_id():
 
 
 @pytest.mark.parametrize("third", [[], ["title:0123"]])
-def test_a_work_that_comes_under_all_its_ids_at_once_is_one_entry(third):
+def test_aliases_arriving_together_are_one_entry(third):
     """Also where one has next to no text, so that nothing but this shows that it is the same."""
     earlier(0, abstract="", upvotes=9)
     on_arxiv(upvotes=5)
@@ -190,7 +179,7 @@ def test_a_work_that_comes_under_all_its_ids_at_once_is_one_entry(third):
     assert Pick.objects.leading().count() == 1
 
 
-def test_a_letter_names_where_the_work_is_as_well_and_not_its_title_twice(outbox):
+def test_letter_lists_alias_without_repeating_title(outbox):
     earlier(0, url="https://doi.org/10.1101/2026.04.01.1")
     on_arxiv(abstract="")
     subscriber()
@@ -204,14 +193,14 @@ def test_a_letter_names_where_the_work_is_as_well_and_not_its_title_twice(outbox
 crowd = pytest.fixture(crowd)
 
 
-def test_a_paper_has_no_second_chance_after_it_was_sent_under_its_other_id(crowd):
+def test_sent_alias_gets_no_second_chance(crowd):
     someone, paper = early_subscriber(), earlier()
     had(someone, paper)
     observed(on_arxiv(day=TODAY - 15 * DAY), TOOK_OFF)
     assert came() == set()
 
 
-def test_what_took_off_has_no_second_chance_where_it_is_new_under_its_other_id(crowd):
+def test_alias_new_today_gets_no_second_chance(crowd):
     observed(earlier(), TOOK_OFF)
     on_arxiv()
     subscriber()
@@ -221,7 +210,7 @@ def test_what_took_off_has_no_second_chance_where_it_is_new_under_its_other_id(c
 # ---- What pages say
 
 
-def test_the_explanation_of_a_paper_names_the_day_on_which_it_was_sent():
+def test_explanation_names_day_alias_was_sent():
     someone, paper = early_subscriber(), earlier()
     had(someone, paper)
     on_arxiv()
@@ -232,7 +221,7 @@ def test_the_explanation_of_a_paper_names_the_day_on_which_it_was_sent():
     assert answer.pick.digest.day == TODAY - 20 * DAY
 
 
-def test_a_preview_of_eight_days_has_a_work_once():
+def test_preview_contains_a_work_once():
     earlier(3)
     on_arxiv()
     model_store.fit(NOW)
@@ -241,7 +230,7 @@ def test_a_preview_of_eight_days_has_a_work_once():
     assert [pick.paper.pk for day in result.before for pick in day.picks] == [EARLIER]
 
 
-def test_the_preview_of_a_change_has_no_work_that_was_sent_under_its_other_id():
+def test_change_preview_omits_sent_aliases():
     someone, paper = early_subscriber(30), earlier(30)
     had(someone, paper, 30)
     on_arxiv()
@@ -250,11 +239,11 @@ def test_the_preview_of_a_change_has_no_work_that_was_sent_under_its_other_id():
     assert preview.compare(someone, GRAPHS, NOW).added == []
 
 
-def test_who_had_both_before_they_were_one_work_sees_the_first():
+def test_explanation_shows_first_of_two_sent_aliases():
     someone, paper = early_subscriber(), earlier()
     had(someone, paper)
     other = on_arxiv(title="Another title of graph networks")
     assert came() == {ON_ARXIV}
     Paper.objects.filter(pk=other.pk).update(title=TITLE)
-    for asked in (EARLIER, ON_ARXIV):
-        assert explain.explain(someone, asked, TODAY, NOW).pick.paper == paper
+    for paper_id in (EARLIER, ON_ARXIV):
+        assert explain.explain(someone, paper_id, TODAY, NOW).pick.paper == paper

@@ -22,21 +22,21 @@ def test_sources_do_not_wait_for_each_other():
     assert time.monotonic() - began < 1
 
 
-def test_a_worker_that_died_with_its_turn_does_not_keep_it_for_ever():
+def test_turn_of_dead_worker_expires():
     past = timezone.now() - timedelta(days=365 * 30)
     Turn.objects.create(source="arxiv", holder="11111111-1111-1111-1111-111111111111", free_at=past)
     with DatabaseGate("arxiv", 0, time.sleep).turn():
         assert str(Turn.objects.get().holder) != "11111111-1111-1111-1111-111111111111"
 
 
-def test_a_request_that_breaks_gives_its_turn_back():
+def test_failed_request_releases_its_turn():
     gate = DatabaseGate("arxiv", 0, time.sleep)
     with pytest.raises(OSError, match="cut"), gate.turn():
         raise OSError("cut")
     assert Turn.objects.get().holder is None
 
 
-def test_an_answer_is_kept_as_it_came():
+def test_cached_response_is_returned_unchanged():
     cache = DatabaseCache()
     assert cache.get("https://example.org/a") is None
     for body in (b"\x00\xff first", b"second"):

@@ -16,7 +16,10 @@ from digest.sources.records import MAX_TITLE
 from tests.factories import make
 from tests.factories.explanations import answer, ask, background_papers, token_of
 from tests.factories.make import DAY, NOW, TODAY
+from tests.helpers.data_files import cases
 from tests.helpers.tables import everything, uses_index
+
+CASES = cases("identifiers")
 
 pytestmark = pytest.mark.django_db
 
@@ -24,71 +27,54 @@ pytestmark = pytest.mark.django_db
 # ---- Which paper is meant
 
 
-def test_a_paper_is_found_by_what_people_paste():
+def test_paper_is_found_by_any_pasted_form():
     title = "Roads of Schrödinger’s graphs: a survey"
     paper = make.paper(title, id="2506.04235")
     make.paper("Roads of others", id="2506.04236")
     make.paper("Roads", id="2506.0423")
     for number in ("2506.04235", "2506.04235v1", "2506.04235v12", "2506.04235V2"):
-        for asked in ("%s", " %s ", "arXiv:%s", "ARXIV:%s [cs.LG] 5 Jun 2025", "(see %s)"):
-            assert identifiers.find_paper(asked % number) == paper
+        for query in ("%s", " %s ", "arXiv:%s", "ARXIV:%s [cs.LG] 5 Jun 2025", "(see %s)"):
+            assert identifiers.find_paper(query % number) == paper
         for address in ("arxiv.org/abs/", "arxiv.org/pdf/", "huggingface.co/papers/"):
             for end in ("", ".pdf", "?context=cs.LG", "#S3"):
                 assert identifiers.find_paper(f"https://{address}{number}{end}") == paper
-    for asked in (title, title.replace("graphs: a", "GRAPHS: A"), f" {title}\t", "Roads of  Schrö"):
-        assert identifiers.find_paper(asked) == paper
-
-
-ASKED_FOR = {
-    "math/0309136": (
-        "math/0309136 arXiv:math/0309136 https://arxiv.org/abs/math/0309136v1 Math.gt/0309136V2 "
-        "https://arxiv.org/pdf/math/0309136 https://arxiv.org/abs/math.GT/0309136"
-    ),
-    "medrxiv:10.1101/2026.06.01.123456": (
-        "10.1101/2026.06.01.123456 doi:10.1101/2026.06.01.123456 (10.1101/2026.06.01.123456). "
-        "medrxiv:10.1101/2026.06.01.123456 https://doi.org/10.1101/2026.06.01.123456 "
-        "https://www.medrxiv.org/content/10.1101/2026.06.01.123456v2 "
-        "https://www.medrxiv.org/content/10.1101/2026.06.01.123456v2.full.pdf "
-        "https://www.medrxiv.org/content/10.1101/2026.06.01.123456.full-text?x=1#y"
-    ),
-    "biorxiv:2025.01.01.123456": "biorxiv:2025.01.01.123456",
-    "title:0a1b2c": "title:0a1b2c",
-}
+    for query in (title, title.replace("graphs: a", "GRAPHS: A"), f" {title}\t", "Roads of  Schrö"):
+        assert identifiers.find_paper(query) == paper
 
 
 def test_ids_of_each_kind_are_found():
-    for identity in (*ASKED_FOR, "hep-th/0309136", "biorxiv:10.1101/2026.06.01.12345"):
+    for identity in (*CASES["asked_for"], "hep-th/0309136", "biorxiv:10.1101/2026.06.01.12345"):
         make.paper("Bread", id=identity)
-    for identity, asked in ASKED_FOR.items():
-        assert {identifiers.find_paper(one).pk for one in asked.split()} == {identity}
+    for identity, queries in CASES["asked_for"].items():
+        assert {identifiers.find_paper(one).pk for one in queries.split()} == {identity}
 
 
-def test_what_names_no_paper_finds_none(client):
+def test_unknown_reference_finds_no_paper(client):
     make.paper("Roads of graphs", id="2506.04235")
     subscriber = make.subscriber()
     assert identifiers.find_paper("") is identifiers.find_paper("  ") is None
-    for asked in (
+    for query in (
         *("2506.99999", "2506.0423", "12506.04235", "2506.042351"),  # Nor a part of an id,
         *("Roads", "s of graphs"),  # nor a few letters of a title.
         *("% of roads", "Roads%of%graphs", "Roads_of_graphs", "%" * 10, "_" * 10, "\\" * 20),
         *("' OR 1=1 --", "10.48550"),
     ):
-        assert identifiers.find_paper(asked) is None
-    assert "No paper matches 10.48550" in answer(client, subscriber, asked)
+        assert identifiers.find_paper(query) is None
+    assert "No paper matches 10.48550" in answer(client, subscriber, query)
 
 
-def test_of_two_papers_with_one_title_the_newer_is_meant_and_a_short_one_is_asked_for_whole():
+def test_newest_paper_wins_among_equal_titles():
     make.paper("Knots", id="2606.00009", day=TODAY - DAY)
     newer = make.paper("Knots", id="2606.00001")
     assert identifiers.find_paper("KNOTS") == newer
     assert identifiers.find_paper("Knot") is None
 
 
-@pytest.mark.parametrize("asked", ["Roads of graphs", "ROADS OF", "Nothing is called so", "Knots"])
-def test_a_title_is_found_by_an_index(asked):
+@pytest.mark.parametrize("title", ["Roads of graphs", "ROADS OF", "Nothing is called so", "Knots"])
+def test_a_title_is_found_by_an_index(title):
     make.paper("Roads of graphs")
     with CaptureQueriesContext(connection) as queries:
-        identifiers.find_paper(asked)
+        identifiers.find_paper(title)
     looked = [query["sql"] for query in queries if "title" in query["sql"].partition("WHERE")[2]]
     assert looked
     assert all(uses_index(sql, "papers_by_title") for sql in looked)
@@ -104,7 +90,7 @@ def test_titles_with_a_long_common_beginning_are_distinguished():
     assert identifiers.find_paper(f"{begins}: part three") is None
 
 
-def test_the_longest_title_has_room_in_the_index():
+def test_longest_title_fits_the_index():
     """PostgreSQL refuses a row that takes more than 2,700 bytes there, compressed."""
     signs = range(0x20000, 0x2A6DF)  # Of four bytes each.
     title = "".join(map(chr, random.Random(1).sample(signs, MAX_TITLE)))
@@ -124,23 +110,23 @@ HOSTILE = [
 ]
 
 
-def test_hostile_questions_are_answered_and_write_nothing(client):
+def test_hostile_queries_are_answered_and_write_nothing(client):
     background_papers(2)
     someone = make.subscriber(interests="graph networks")
     model_store.fit(NOW)
     before = everything()
-    for asked in HOSTILE:
-        assert ask(client, someone, asked).status_code in (200, 400)
-    for asked in ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onfocus='x"):
-        page = ask(client, someone, asked).content.decode()
-        assert html.escape(asked) in page
-        assert asked not in page
+    for query in HOSTILE:
+        assert ask(client, someone, query).status_code in (200, 400)
+    for query in ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onfocus='x"):
+        page = ask(client, someone, query).content.decode()
+        assert html.escape(query) in page
+        assert query not in page
     url = reverse("why", args=[token_of(someone)])
     assert client.post(url, {"paper": "2506.04235"}).status_code == 200
     assert everything() == before
 
 
-def test_questions_in_bytes_that_are_no_text_are_answered(client):
+def test_undecodable_queries_are_answered(client):
     url = reverse("why", args=[token_of(make.subscriber())])
     for raw in ("%00", "2506.04235%00"):
         assert client.get(f"{url}?paper={raw}").status_code == 400
@@ -149,7 +135,7 @@ def test_questions_in_bytes_that_are_no_text_are_answered(client):
         assert client.get(f"{url}?paper={raw}").status_code == 200
 
 
-def test_papers_and_topics_that_are_markup_stay_text_in_every_answer(client):
+def test_markup_is_escaped_in_every_answer(client):
     background_papers()
     hostile = "<script>alert(1)</script> graph networks"
     paper = make.paper(hostile)

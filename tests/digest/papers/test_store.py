@@ -29,7 +29,7 @@ def rows():
     return list(Paper.objects.order_by("pk").values())
 
 
-def test_the_same_records_again_change_no_row():
+def test_repeated_records_change_nothing():
     records = [RECORD, replace(RECORD, id="2506.00002"), replace(RECORD, id="2506.00003")]
     store.store(records, now=NOW)
     before = rows()
@@ -42,9 +42,9 @@ def test_the_same_records_again_change_no_row():
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("known", [True, False])
-def test_two_imports_at_once_lose_nothing_of_either(known):
-    if known:
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_concurrent_imports_lose_nothing(is_stored):
+    if is_stored:
         store.store([RECORD], now=NOW)
 
     def tell_more():
@@ -62,7 +62,7 @@ def test_two_imports_at_once_lose_nothing_of_either(known):
     assert (paper.journal_ref, paper.github) == ("Journal 1", "https://github.com/a/b")
 
 
-def test_a_paper_listed_twice_in_one_run_is_one_paper_with_the_earlier_day():
+def test_duplicate_in_one_run_keeps_earlier_day():
     later = replace(RECORD, day=date(2025, 6, 9), upvotes=9)
     store.store([later, RECORD], now=NOW)
     paper = Paper.objects.get()
@@ -70,7 +70,7 @@ def test_a_paper_listed_twice_in_one_run_is_one_paper_with_the_earlier_day():
     assert store.store([later, RECORD], now=NOW).changed == 0
 
 
-def test_what_a_later_record_does_not_know_is_kept():
+def test_missing_fields_keep_stored_values():
     store.store([RECORD], now=NOW)
     later = NOW + timedelta(days=1)
     assert store.store([Record(RECORD.id, "New title")], now=later).changed == 1
@@ -80,29 +80,29 @@ def test_what_a_later_record_does_not_know_is_kept():
     assert (paper.day, paper.day_is_estimate) == (date(2025, 6, 7), False)
 
 
-def test_a_source_that_only_adds_leaves_the_texts_of_others():
-    said = Record("biorxiv:10.1101/1", "Bread", "Text", authors=["Ada One"], doi="10.1101/1")
+def test_supplementary_source_keeps_existing_texts():
+    record = Record("biorxiv:10.1101/1", "Bread", "Text", authors=["Ada One"], doi="10.1101/1")
     other = {"affiliations": ["Mill"], "journal_ref": "Oven", "doi": "10.1000/1"}
-    other = replace(said, title="Bread.", authors=["One A"], only_adds=True, **other)
-    store.store([said, other], now=NOW)
+    other = replace(record, title="Bread.", authors=["One A"], only_adds=True, **other)
+    store.store([record, other], now=NOW)
     paper = Paper.objects.get()
     assert (paper.title, paper.authors, paper.affiliations) == ("Bread", ["Ada One"], ["Mill"])
     assert (paper.journal_ref, paper.doi) == ("Oven", "10.1000/1")
-    assert store.store([said, other], now=NOW).changed == 0
+    assert store.store([record, other], now=NOW).changed == 0
 
 
-def test_what_hugging_face_says_is_kept_when_another_source_lists_the_paper():
-    said = {"summary": "It rises.", "keywords": ["rye"]}
-    for first, second in ((said, None), (None, said)):
+def test_hugging_face_data_survives_other_sources():
+    data = {"summary": "It rises.", "keywords": ["rye"]}
+    for first, second in ((data, None), (None, data)):
         records = (
             Record("2606.00001", "Bread", hugging_face=first),
             Record("2606.00002", "Rye", hugging_face=second),
         )
         store.store(records, now=NOW)
-    assert [paper.hugging_face for paper in Paper.objects.order_by("pk")] == [said, said]
+    assert [paper.hugging_face for paper in Paper.objects.order_by("pk")] == [data, data]
 
 
-def test_a_withdrawn_paper_that_comes_back_as_a_new_version_is_withdrawn_no_more():
+def test_new_version_ends_withdrawal():
     withdrawn = replace(RECORD, version=2, is_withdrawn=True)
     store.store([replace(RECORD, version=1), withdrawn], now=NOW)
     store.store([replace(RECORD, version=2)], now=NOW)  # As a feed tells it, without comments.
@@ -112,14 +112,14 @@ def test_a_withdrawn_paper_that_comes_back_as_a_new_version_is_withdrawn_no_more
     assert store.store([withdrawn], now=NOW).changed == 0
 
 
-def test_what_happens_to_a_known_paper_is_noted_once_and_an_earlier_version_adds_nothing():
-    known = replace(RECORD, version=2, upvotes=None)
+def test_paper_events_are_recorded_once():
+    stored_record = replace(RECORD, version=2, upvotes=None)
     fields = {"journal_ref": "Journal 1", "github": "https://github.com/a/b", "is_withdrawn": True}
-    store.store([replace(known, version=1)], now=NOW, is_sample=True)
-    for nothing_new in (known, RECORD, replace(known, version=1, **fields)):
+    store.store([replace(stored_record, version=1)], now=NOW, is_sample=True)
+    for nothing_new in (stored_record, RECORD, replace(stored_record, version=1, **fields)):
         store.store([nothing_new], now=NOW)
     assert not PaperEvent.objects.exists()
-    more = replace(known, version=3, **fields)
+    more = replace(stored_record, version=3, **fields)
     for record in (more, replace(more, journal_ref="J. 1, p. 7", github="https://github.com/b")):
         store.store([record], now=NOW, source="arxiv")
     assert set(PaperEvent.objects.values_list("kind", "note")) == {
@@ -135,13 +135,13 @@ REVISED = [("newsource:1", date(2026, 6, 1)), ("2501.00001", date(2025, 1, 1))]
 
 
 @pytest.mark.parametrize(("identity", "day"), REVISED)
-def test_a_revision_of_a_paper_that_we_never_had_is_not_new(identity, day):
+def test_revision_of_unknown_paper_is_not_new(identity, day):
     revised = Record(identity, "Title", announced_as="replace")
     store.store([revised], now=NOW + timedelta(days=9))
     assert Paper.objects.get().day == day
 
 
-def test_a_paper_of_unknown_day_has_the_day_it_was_stored_until_a_source_has_one():
+def test_undated_paper_has_its_storage_day():
     store.store([replace(RECORD, day=None)], now=NOW)
     assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (NOW.date(), True)
     store.store([replace(RECORD, day=None)], now=NOW + timedelta(days=3))
@@ -151,7 +151,7 @@ def test_a_paper_of_unknown_day_has_the_day_it_was_stored_until_a_source_has_one
         assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (RECORD.day, False)
 
 
-def test_samples_never_cover_real_papers_and_real_papers_replace_samples():
+def test_real_papers_replace_samples():
     for days in (0, 1):  # Laid out on one day, and on the next.
         moved = replace(RECORD, day=RECORD.day + timedelta(days))
         store.store([moved], now=NOW, is_sample=True, replaces_days=True)
@@ -163,7 +163,7 @@ def test_samples_never_cover_real_papers_and_real_papers_replace_samples():
     assert (paper.abstract, paper.is_sample, paper.day) == ("The real one", False, real.day)
 
 
-def test_the_samples_are_real_papers_over_ten_days_marked_as_samples():
+def test_samples_cover_ten_days_and_are_marked():
     count = samples.store_samples(NOW.date(), NOW)
     papers = Paper.objects.all()
     assert count == papers.count() >= 160
@@ -174,7 +174,7 @@ def test_the_samples_are_real_papers_over_ten_days_marked_as_samples():
     assert sum(bool(paper.authors and paper.categories) for paper in papers) >= 80
 
 
-def test_import_papers_moves_all_days_so_that_the_last_is_the_given_one(tmp_path):
+def test_import_shifts_days_to_given_date(tmp_path):
     path, row = tmp_path / "papers.jsonl", '{"title": "On %d", "date": "2025-06-0%d"}\n'
     path.write_text(row % (1, 1) + row % (2, 9))
     for shift_to, day in [("2026-06-09", 9), ("today", timezone.now().day)]:
@@ -183,7 +183,7 @@ def test_import_papers_moves_all_days_so_that_the_last_is_the_given_one(tmp_path
         assert (days[1].day, days[1] - days[0]) == (day, timedelta(8))
 
 
-def test_import_papers_reports_each_bad_line_by_number_and_stores_the_rest(tmp_path, capsys):
+def test_import_reports_bad_lines_and_stores_rest(tmp_path, capsys):
     path = tmp_path / "papers.jsonl"
     path.write_text('{"title": "One"}\n' + 2 * '{"title": "cut\n' + '{"title": "Three"}\n')
     call_command("import_papers", str(path))
@@ -194,7 +194,7 @@ def test_import_papers_reports_each_bad_line_by_number_and_stores_the_rest(tmp_p
     assert re.search(r"Stored in \d+\.\d s, [1-9][\d,]* papers per second\.\n", out)
 
 
-def test_a_file_with_nothing_new_leaves_the_ranking_as_it_is(tmp_path, capsys):
+def test_import_of_known_papers_keeps_model(tmp_path, capsys):
     path = tmp_path / "papers.jsonl"
     path.write_text('{"title": "Bread and ovens"}\n{"title": "Ovens"}\n')
     call_command("import_papers", path)
@@ -211,22 +211,22 @@ def test_a_file_with_nothing_new_leaves_the_ranking_as_it_is(tmp_path, capsys):
     assert index_store.is_current()
 
 
-def test_a_file_without_a_paper_or_a_whole_end_is_no_success(tmp_path, capsys):
+def test_import_of_unusable_file_fails(tmp_path, capsys):
     path, packed = tmp_path / "notes.txt", gzip.compress(b'{"title": "Bread"}\n' * 9)
-    for octets, said in [
+    for octets, error in [
         (None, "There is no file"),
         (b"bread\nbutter\n", r"No papers in .*notes\.txt"),
         (packed[:-8], "Incomplete, damaged file"),
     ]:
         if octets is not None:
             path.write_bytes(octets)
-        with pytest.raises(CommandError, match=said):
+        with pytest.raises(CommandError, match=error):
             call_command("import_papers", str(path))
     assert "the gzip file is broken after line" in capsys.readouterr().err
     assert Paper.objects.get().title == "Bread"
 
 
-def test_import_papers_says_where_the_ranking_cannot_be_kept(tmp_path, settings):
+def test_import_reports_unwritable_model_folder(tmp_path, settings):
     """As on a full disk. The papers are stored."""
     settings.MEDIA_ROOT = "/dev/null/files"
     (tmp_path / "papers.jsonl").write_text('{"title": "Bread", "abstract": "Of dough."}\n')

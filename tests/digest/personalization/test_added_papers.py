@@ -45,7 +45,7 @@ def read(server, now=NOW):
     return added_papers.read_due(server.look_ups(), lambda: now)
 
 
-def test_a_paper_is_looked_up_after_confirming_and_brings_the_first_digest(server, papers, client):
+def test_added_paper_is_looked_up_after_confirmation(server, papers, client):
     server.arxiv["2001.00001"] = ROADS, make.about(ROADS)
     sent = {"email": "ada@example.org", "interests": "https://arxiv.org/abs/2001.00001v2"}
     client.post("/subscribe/", sent)
@@ -64,13 +64,13 @@ def test_a_paper_is_looked_up_after_confirming_and_brings_the_first_digest(serve
     assert all(pick.paper.title.startswith("Asphalt") for pick in picks)
 
 
-def test_a_first_digest_waits_some_minutes_at_most(server, papers):
+def test_first_digest_waits_briefly_for_look_up(server, papers):
     adding("2001.00001", "asphalt roads", confirmed_at=NOW, next_due_at=NOW)
     assert plan.plan(NOW + MINUTE).letters == 0
     assert plan.plan(NOW + added_papers.WAIT + MINUTE).letters == 1
 
 
-def test_what_was_looked_up_is_no_paper_of_the_site(server, papers, client):
+def test_looked_up_paper_is_not_published(server, papers, client):
     server.arxiv["2001.00001"] = ROADS, make.about(ROADS)
     adding("2001.00001")
     count = Paper.objects.count()
@@ -82,7 +82,7 @@ def test_what_was_looked_up_is_no_paper_of_the_site(server, papers, client):
         assert ROADS not in client.get(address, follow=True).text
 
 
-def test_papers_of_the_site_and_with_an_abstract_are_not_looked_up(server, papers):
+def test_known_papers_are_not_looked_up(server, papers):
     stored = make.paper("Roads of old", "Asphalt.", day=NOW.date() - 300 * DAY)
     someone = adding(stored.pk, f"On roads | {make.about('roads')}", f"{ORCID[:-1]} asphalt roads")
     assert read(server) == 3
@@ -105,7 +105,7 @@ def examples(someone):
 
 
 @pytest.mark.parametrize("failure", [DOWN, web_page()])
-def test_a_failed_look_up_is_repeated_ever_later_and_then_given_up(server, failure):
+def test_failed_look_up_is_retried_with_backoff(server, failure):
     adding("2001.00001")
     now = NOW
     for tries in range(1, added_papers.MAX_TRIES + 1):
@@ -127,7 +127,7 @@ def hint(someone):
     return " ".join(page.get_element_by_id("entries_interests").text_content().split())
 
 
-def test_the_chip_says_what_became_of_a_look_up(server):
+def test_chip_shows_look_up_state(server):
     someone = adding("2001.00001")
     assert "Being looked up" in hint(someone)
     server.arxiv["2001.00001"] = ROADS, ""
@@ -151,7 +151,7 @@ def test_a_subscriber_has_twenty_look_ups_a_day(server):
     assert len(server.asked) == 26
 
 
-def test_no_subscriber_who_left_is_looked_up_for(server):
+def test_nothing_is_looked_up_for_inactive_subscribers(server):
     adding("2001.00001", unsubscribed_at=NOW)
     adding("2001.00002", email="b@example.org", suppressed_at=NOW)
     adding("2001.00003", email="c@example.org", confirmed_at=None)
@@ -159,7 +159,7 @@ def test_no_subscriber_who_left_is_looked_up_for(server):
     assert not server.asked
 
 
-def test_nothing_is_looked_up_where_that_is_switched_off(server, settings, client):
+def test_nothing_is_looked_up_when_disabled(server, settings, client):
     settings.LOOK_UPS = False
     adding("2001.00001")
     read(server)
@@ -170,7 +170,7 @@ def test_nothing_is_looked_up_where_that_is_switched_off(server, settings, clien
     assert "Crossref" not in client.get("/privacy/").text
 
 
-def test_the_papers_of_an_orcid_count_once_they_are_confirmed(server, papers, client):
+def test_orcid_papers_count_after_confirmation(server, papers, client):
     server.orcid[ORCID] = [work(ROADS, doi="10.1000/1"), work("Of asphalt & more")]
     someone = adding(ORCID, kind="orcid")
     read(server)
@@ -188,7 +188,7 @@ def test_the_papers_of_an_orcid_count_once_they_are_confirmed(server, papers, cl
     assert not Topic.objects.filter(kind="orcid").exists()
 
 
-def test_an_entry_that_is_removed_while_it_is_looked_up_leaves_nothing(server):
+def test_entry_removed_during_look_up_leaves_nothing(server):
     someone = adding("2001.00001")
     look_ups = server.look_ups()
     ask = look_ups.find
@@ -203,7 +203,7 @@ def test_an_entry_that_is_removed_while_it_is_looked_up_leaves_nothing(server):
     assert not AddedPaper.objects.exists()
 
 
-def test_what_was_looked_up_is_exported_and_erased(server):
+def test_looked_up_papers_are_exported_and_erased(server):
     server.arxiv["2001.00001"] = ROADS, "Asphalt."
     someone = adding("2001.00001")
     read(server)
@@ -212,7 +212,7 @@ def test_what_was_looked_up_is_exported_and_erased(server):
     assert not AddedPaper.objects.exists()
 
 
-def test_rows_whose_topic_an_earlier_version_deleted_are_purged(server):
+def test_rows_without_topic_are_purged(server):
     adding("2001.00001")
     read(server)
     TopicPreference.objects.all().delete()
@@ -221,7 +221,7 @@ def test_rows_whose_topic_an_earlier_version_deleted_are_purged(server):
     assert not AddedPaper.objects.exists()
 
 
-def test_muted_papers_hide_those_like_them(papers):
+def test_muted_papers_hide_similar_ones(papers):
     soup = "Farmers salt soup in pots of clay, and taste it at home before dinner with guests."
     make.paper("Soup of asphalt farmers", soup)
     index_store.renew(NOW)
@@ -244,7 +244,7 @@ def test_feedback_and_reset_leave_added_papers_alone(server, papers, client):
     assert Pick.objects.filter(digest__subscriber=someone, basis="added").exists()
 
 
-def test_subscribers_with_one_paper_have_each_its_text(server):
+def test_same_added_paper_serves_several_subscribers(server):
     server.arxiv["2001.00001"] = ROADS, "Asphalt."
     first = adding("2001.00001")
     read(server)
@@ -253,7 +253,7 @@ def test_subscribers_with_one_paper_have_each_its_text(server):
     assert [len(profile.follows[0].examples) for profile in profiles] == [1, 1]
 
 
-def test_an_orcid_alone_keeps_the_first_digest_until_its_papers_are_chosen(server, papers):
+def test_unconfirmed_orcid_delays_first_digest(server, papers):
     server.orcid[ORCID] = [work(ROADS)]
     someone = adding(ORCID, kind="orcid", confirmed_at=NOW - HOUR, next_due_at=NOW)
     read(server)
@@ -263,7 +263,7 @@ def test_an_orcid_alone_keeps_the_first_digest_until_its_papers_are_chosen(serve
     assert plan.plan(NOW).letters == 1
 
 
-def test_papers_with_known_texts_do_not_wait_for_a_service(server):
+def test_known_texts_do_not_wait_for_service(server):
     adding("2001.00001")
     adding(f"On roads | {ROADS}", email="b@example.org")
     server.answers.append(DOWN)

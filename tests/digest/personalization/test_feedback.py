@@ -24,7 +24,6 @@ from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.feedback import (
-    TOMORROW,
     address,
     picks_of,
     say,
@@ -37,7 +36,7 @@ from tests.factories.feedback import (
     words_of,
 )
 from tests.factories.make import DAY, NOW, SECOND, TODAY
-from tests.factories.themes import MOLECULES, ROADS, others, theme
+from tests.factories.themes import others
 from tests.helpers.pages import text_of, web_copy_of
 from tests.helpers.subscriber_pages import STATES
 from tests.helpers.tables import everything
@@ -60,7 +59,7 @@ def someone():
 
 @pytest.mark.parametrize("value", ["more", "clear", ""])
 @pytest.mark.parametrize("was", ["", "less"])
-def test_a_get_asks_what_to_say_and_changes_nothing(client, paper, someone, value, was):
+def test_get_shows_form_and_changes_nothing(client, paper, someone, value, was):
     if was:
         say(someone, was, paper)
     before = everything()
@@ -76,12 +75,12 @@ HEADINGS = [("more", "More like this"), ("less", "Less like this"), ("save", "Sa
 
 
 @pytest.mark.parametrize(("value", "heading"), HEADINGS)
-def test_a_post_stores_the_feedback_and_confirms_it(client, paper, someone, value, heading):
+def test_post_stores_and_confirms_feedback(client, paper, someone, value, heading):
     response = client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
     assert heading in re.search(r"<h1>(.*?)</h1>", response.content.decode())[1]
     assert "Graphs of roads" in text_of(response)
-    said = Feedback.objects.get()
-    assert (said.subscriber, said.paper, said.value, said.at) == (someone, paper, value, NOW)
+    row = Feedback.objects.get()
+    assert (row.subscriber, row.paper, row.value, row.at) == (someone, paper, value, NOW)
     assert ReaderModel.objects.outdated(NOW).get().subscriber == someone
 
 
@@ -89,7 +88,7 @@ def buttons(page):
     return lxml.html.fromstring(page.content).xpath("//main//button/@value")
 
 
-def test_a_link_without_a_value_or_a_paper_says_what_it_is_for(client, paper, someone):
+def test_link_without_value_or_paper_explains_itself(client, paper, someone):
     page = client.get(address("feedback", someone), {"paper": paper.pk})
     assert "<h1>Your feedback</h1>" in page.content.decode()
     assert buttons(page) == ["more", "less", "save"]
@@ -100,7 +99,7 @@ def test_a_link_without_a_value_or_a_paper_says_what_it_is_for(client, paper, so
 
 @pytest.mark.parametrize("value", ["more", "less", "save"])
 @pytest.mark.parametrize("was", ["more", "less", "save"])
-def test_a_link_with_another_value_asks_for_it(client, paper, someone, was, value):
+def test_link_with_another_value_asks_first(client, paper, someone, was, value):
     say(someone, was, paper)
     page = client.get(address("feedback", someone), {"paper": paper.pk, "value": value})
     heading = re.search(r"<h1>(.*?)</h1>", page.content.decode())[1]
@@ -110,7 +109,7 @@ def test_a_link_with_another_value_asks_for_it(client, paper, someone, was, valu
     assert ("mute it in your preferences" in text_of(page)) == (value == was == "less")
 
 
-def test_saving_and_opinion_are_kept_apart(client, paper, someone):
+def test_saving_and_opinion_are_independent(client, paper, someone):
     url = address("feedback", someone)
 
     def post(value):
@@ -130,7 +129,7 @@ def test_saving_and_opinion_are_kept_apart(client, paper, someone):
     assert post("clear") is None
 
 
-def test_a_paper_saved_before_opinions_were_kept_apart_stays_saved_since_then(paper, someone):
+def test_legacy_save_survives_later_opinion(paper, someone):
     someone.feedback.create(paper=paper, value="save", at=NOW)
     feedback.record(someone, paper, "more", NOW + SECOND)
     assert [row.saved_since for row in someone.feedback.saved()] == [NOW]
@@ -142,7 +141,7 @@ def undo(client, url, page):
     return client.post(url, dict(form.fields))
 
 
-def test_undo_leads_back_to_what_was(client, paper, someone):
+def test_undo_restores_previous_feedback(client, paper, someone):
     url = address("feedback", someone)
     for was, value in (("less", "more"), ("save", "more"), ("more", "save"), ("save", "unsave")):
         someone.feedback.all().delete()
@@ -162,9 +161,7 @@ def emailed(someone):
     return papers
 
 
-def test_a_link_posts_by_itself_only_when_its_email_is_five_minutes_old(
-    client, emailed, paper, someone
-):
+def test_link_submits_itself_only_when_email_is_old(client, emailed, paper, someone):
     url = address("feedback", someone)
 
     def posts_by_itself(paper, value):
@@ -182,7 +179,7 @@ def test_a_link_posts_by_itself_only_when_its_email_is_five_minutes_old(
     assert not posts_by_itself(one, "more")
 
 
-def test_the_page_shows_the_other_papers_of_the_digest_with_their_state(client, emailed, someone):
+def test_feedback_page_lists_other_papers_of_digest(client, emailed, someone):
     one, other = emailed
     say(someone, "less", other)
     page = client.post(address("feedback", someone), {"paper": one.pk, "value": "save"})
@@ -192,14 +189,14 @@ def test_the_page_shows_the_other_papers_of_the_digest_with_their_state(client, 
     assert other.title in second.text_content()
 
 
-def test_the_script_of_the_buttons_gets_no_page(client, paper, someone):
+def test_feedback_by_script_gets_empty_response(client, paper, someone):
     headers = {"Accept": "application/json"}
     sent = {"paper": paper.pk, "value": "more"}
     assert client.post(address("feedback", someone), sent, headers=headers).status_code == 204
     assert feedback.feedback_on(someone, paper).opinion == "more"
 
 
-def test_a_post_needs_no_cookie_and_no_csrf_token(paper, someone):
+def test_feedback_post_needs_no_cookie_or_csrf_token(paper, someone):
     strict = Client(enforce_csrf_checks=True)
     sent = {"paper": paper.pk, "value": "more"}
     response = strict.post(address("feedback", someone), sent, headers={"Origin": "https://x.test"})
@@ -210,7 +207,7 @@ def test_a_post_needs_no_cookie_and_no_csrf_token(paper, someone):
     assert not response.cookies
 
 
-def test_a_word_counts_once_and_another_replaces_it(client, paper, someone, clock):
+def test_new_feedback_replaces_old_and_repeats_are_ignored(client, paper, someone, clock):
     sent = {"paper": paper.pk, "value": "more"}
     client.post(address("feedback", someone), sent)
     feedback.learn(NOW)
@@ -224,21 +221,21 @@ def test_a_word_counts_once_and_another_replaces_it(client, paper, someone, cloc
     assert ReaderModel.objects.outdated(NOW + SECOND).exists()
 
 
-def test_who_gets_no_digests_sees_no_next_one(client):
+def test_inactive_subscribers_are_promised_no_digest(client):
     paper = make.paper()
     takes_account = "future digests will reflect this."
-    said = {"more": takes_account, "less": takes_account, "save": "Your digest will tell you"}
+    promises = {"more": takes_account, "less": takes_account, "save": "Your digest will tell you"}
     for state in ("active", "paused", "unsubscribed", "suppressed"):
         url = address("feedback", make.subscriber(**STATES[state]))
         comes = state in ("active", "paused")
-        for value, next_one in said.items():
+        for value, next_one in promises.items():
             page = text_of(client.post(url, {"paper": paper.pk, "value": value}))
             assert (next_one in page) is comes
             if value != "save":
                 assert ("You don’t receive digests at the moment" in page) is not comes
 
 
-def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
+def test_cleared_feedback_is_unlearned(client, clock, world):
     someone = taught(subscriber(), "less", world["molecules"][0])
     assert words_of(someone)
     clock.now = NOW + 2 * SECOND
@@ -251,7 +248,7 @@ def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
     assert themes_of(someone) == themes_of(subscriber())
 
 
-def test_all_feedback_can_be_taken_back_on_one_page_or_the_next(client, monkeypatch):
+def test_learned_page_is_paginated(client, monkeypatch):
     monkeypatch.setattr(views, "FEEDBACK_PAGE", 2)
     someone = subscriber()
     for number in range(3):
@@ -264,7 +261,7 @@ def test_all_feedback_can_be_taken_back_on_one_page_or_the_next(client, monkeypa
     assert 'rel="next" href="?page=2"' in first.content.decode()
 
 
-def test_what_was_never_said_can_not_be_taken_back(client, paper, someone):
+def test_clearing_absent_feedback_changes_nothing(client, paper, someone):
     before, sent = everything(), {"paper": paper.pk, "value": "clear"}
     page = text_of(client.get(address("feedback", someone), sent))
     assert "Your feedback" in page
@@ -272,7 +269,7 @@ def test_what_was_never_said_can_not_be_taken_back(client, paper, someone):
     assert everything() == before
 
 
-def test_no_such_paper_or_value_is_a_400_and_nothing_is_written(client):
+def test_unknown_paper_or_value_is_rejected(client):
     known, someone = make.paper().pk, subscriber()
     papers = ("2606.99999", "", "x" * 100_000, "%_", "2606\0.99999")
     values = ("most", "MORE", "x" * 100_000, "mo\0re")
@@ -284,7 +281,7 @@ def test_no_such_paper_or_value_is_a_400_and_nothing_is_written(client):
     assert everything() == before
 
 
-def test_a_token_opens_the_pages_of_its_purpose_alone(client, paper, someone):
+def test_token_opens_only_pages_of_its_purpose(client, paper, someone):
     sent = {"paper": paper.pk, "value": "more", "learning": "off", "action": "erase"}
     for page, *purposes in (
         ("feedback", "preferences", "digest", "unsubscribe"),
@@ -300,7 +297,7 @@ def test_a_token_opens_the_pages_of_its_purpose_alone(client, paper, someone):
     assert Subscriber.objects.get().learns
 
 
-def test_the_link_of_one_who_was_erased_answers(client, paper, someone):
+def test_links_of_erased_subscriber_are_not_found(client, paper, someone):
     say(someone, "more", paper)
     urls = [address(page, someone) for page in ("feedback", "learned", "why")]
     erase.erase(someone, now=NOW)
@@ -313,7 +310,7 @@ def test_the_link_of_one_who_was_erased_answers(client, paper, someone):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_is_erased_by_another_click_at_once_gets_an_answer(client, paper, someone):
+def test_feedback_during_erasure_gets_a_response(client, paper, someone):
     url = address("feedback", someone)
     with once_before('FROM "digest_paper"', lambda: erase.erase(someone, now=NOW)):
         response = client.post(url, {"paper": paper.pk, "value": "more"})
@@ -321,7 +318,7 @@ def test_who_is_erased_by_another_click_at_once_gets_an_answer(client, paper, so
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_word_that_was_half_written_is_learned_when_said_again(paper, someone):
+def test_repeated_feedback_is_learned_after_interrupted_write(paper, someone):
     def die():
         raise SystemExit
 
@@ -331,18 +328,18 @@ def test_a_word_that_was_half_written_is_learned_when_said_again(paper, someone)
     assert feedback.learn(NOW + SECOND) == 1
 
 
-def test_the_links_of_a_letter_and_of_its_web_copy_say_it(client, outbox):
+def test_email_and_web_copy_offer_feedback(client, outbox):
     someone = subscriber()
     paper = make.paper("Graph neural networks of roads")
     call_command("tick")
     (letter,) = outbox()
     web_copy = client.get(web_copy_of(Digest.objects.get())).content.decode()
     html = letter.get_body(["html"]).get_content()
-    found = [url.replace("&amp;", "&") for url in re.findall(r'href="([^"]*/feedback/[^"]+)', html)]
-    assert [url.partition("?")[2] for url in found] == [
+    links = [url.replace("&amp;", "&") for url in re.findall(r'href="([^"]*/feedback/[^"]+)', html)]
+    assert [url.partition("?")[2] for url in links] == [
         f"paper={paper.pk}&value={value}" for value in ("more", "less", "save")
     ]
-    for url in found:
+    for url in links:
         assert client.get(url.removeprefix("http://127.0.0.1:8000")).status_code == 200
         assert feedback.feedback_on(someone, paper) is None
     (form,) = lxml.html.fromstring(web_copy).xpath("//form[@class='say']")
@@ -353,27 +350,7 @@ def test_the_links_of_a_letter_and_of_its_web_copy_say_it(client, outbox):
 # ---- What is learned from what subscribers say of papers, and how it changes their digests
 
 
-def test_tomorrows_digest_has_more_of_what_got_more(world):
-    twin, someone = subscriber(size=10), subscriber(size=10)
-    plan.plan(NOW)
-    first = Digest.objects.get(subscriber=someone)
-    liked = [pick.paper for pick in first.picks.whole() if themes([pick]) == "r"]
-    assert 0 < len(liked) < 10, "The corpus is to have both themes in today's digest."
-    say(someone, "more", *liked[:3])
-    assert feedback.learn(NOW + 3 * SECOND) == 1
-    theme(MOLECULES, 0, 6, day=TODAY + DAY)
-    theme(ROADS, 0, 6, day=TODAY + DAY)
-    plan.plan(TOMORROW)
-
-    separate, twins = (
-        themes(Digest.objects.get(subscriber=one, day=TODAY + DAY).picks.whole())
-        for one in (someone, twin)
-    )
-    assert separate[:5] == "rrrrr"
-    assert "m" in twins[:5]
-
-
-def test_tomorrows_digest_has_less_of_what_got_less(world):
+def test_disliked_theme_is_rarer_in_digest(world):
     someone = subscriber()
     before = themes_of(someone)
     taught(someone, "less", world["molecules"][0])
@@ -382,14 +359,14 @@ def test_tomorrows_digest_has_less_of_what_got_less(world):
     assert themes_of(someone) == "rrrrr"
 
 
-def test_what_is_saved_teaches_like_more(world):
+def test_saving_teaches_like_more(world):
     saving = taught(subscriber(), "save", world["roads"][0])
     asking = taught(subscriber(), "more", world["roads"][0])
     assert words_of(saving) == words_of(asking) != []
     assert themes_of(saving) == themes_of(asking) == "rrrrr"
 
 
-def test_what_is_like_three_papers_comes_without_a_topic(world):
+def test_paper_like_three_liked_ones_needs_no_topic(world):
     three = make.subscriber(interests="medieval monasteries")
     taught(three, "more", *world["molecules"][:3])
     _, picks = plan.preview(three, TODAY, NOW)
@@ -400,7 +377,7 @@ def test_what_is_like_three_papers_comes_without_a_topic(world):
     assert set(themes(picks)) == {"m"}
 
 
-def test_a_word_of_two_terms_is_said_once():
+def test_learned_words_are_not_repeated():
     seasons = ("spring", "summer", "autumn", "winter")
     *liked, _ = [make.paper(f"GPT4 in {season}", "GPT4 writes verses.") for season in seasons]
     others(2)
@@ -412,7 +389,7 @@ def test_a_word_of_two_terms_is_said_once():
         assert len(set(words)) == len(words)
 
 
-def test_a_subscriber_without_feedback_gets_exactly_the_same_as_before(world):
+def test_digest_is_unchanged_without_learned_feedback(world):
     quiet, unlearned = subscriber(), subscriber()
     before = picks_of(quiet)
     assert before
@@ -429,16 +406,18 @@ def test_a_subscriber_without_feedback_gets_exactly_the_same_as_before(world):
     ] == before
 
 
-def test_feedback_of_one_subscriber_does_not_change_others_in_the_shard(world):
+def test_feedback_shapes_only_its_subscribers_digest(world):
     roads, molecules = subscriber(), subscriber()
     taught(roads, "more", world["roads"][0])
     taught(molecules, "more", world["molecules"][0])
     plan.plan(NOW)
-    found = [themes(Digest.objects.get(subscriber=one).picks.whole()) for one in (roads, molecules)]
-    assert found == ["rrrrr", "mmmmm"]
+    results = [
+        themes(Digest.objects.get(subscriber=one).picks.whole()) for one in (roads, molecules)
+    ]
+    assert results == ["rrrrr", "mmmmm"]
 
 
-def test_learning_is_done_once_and_again_when_it_is_old(world):
+def test_model_is_refitted_only_when_stale(world):
     someone = taught(subscriber(), "more", world["roads"][0])
     assert feedback.learn(NOW + DAY) == 0
     assert feedback.learn(NOW + ReaderModel.MAX_FIT_AGE + DAY) == 1
@@ -446,7 +425,7 @@ def test_learning_is_done_once_and_again_when_it_is_old(world):
     assert themes_of(someone) == "rrrrr"
 
 
-def test_learning_asks_a_constant_number_of_queries_a_subscriber(world):
+def test_learning_queries_do_not_grow_with_feedback(world):
     counts = []
     for papers in (1, 6):
         for _ in range(3):
@@ -457,7 +436,7 @@ def test_learning_asks_a_constant_number_of_queries_a_subscriber(world):
     assert counts[0] == counts[1]
 
 
-def test_the_latest_papers_are_remembered(world, monkeypatch):
+def test_only_latest_feedback_is_learned(world, monkeypatch):
     monkeypatch.setattr(feedback, "MAX_LEARNED", 2)
     someone = subscriber()
     say(someone, "more", *world["molecules"][:2])
@@ -468,16 +447,16 @@ def test_the_latest_papers_are_remembered(world, monkeypatch):
     assert "atom" not in words_of(someone)
 
 
-def test_a_paper_that_is_deleted_in_this_very_moment_keeps_nobody_from_learning(world):
-    gone, kept = world["roads"][:2]
+def test_learning_survives_concurrently_deleted_paper(world):
+    gone, remaining = world["roads"][:2]
     someone = subscriber()
-    say(someone, "more", gone, kept)
+    say(someone, "more", gone, remaining)
     with once_before('FROM "digest_paper" WHERE "digest_paper"."id" IN', gone.delete):
         assert feedback.learn(NOW + DAY) == 1
     assert words_of(someone)
 
 
-def test_a_word_said_while_fitting_is_learned_in_the_next_pass(world):
+def test_feedback_during_fit_is_learned_next_time(world):
     someone = subscriber()
     say(someone, "more", world["roads"][0])
 
@@ -492,7 +471,7 @@ def test_a_word_said_while_fitting_is_learned_in_the_next_pass(world):
     assert not ReaderModel.objects.outdated(NOW + SECOND).exists()
 
 
-def test_a_word_whose_moment_is_before_the_fit_that_missed_it_is_learned(world):
+def test_backdated_feedback_is_learned_after_fit(world):
     """Its request waited for the lock, or the worker's clock is ahead of the web server's."""
     someone = subscriber()
     say(someone, "more", world["roads"][0])
@@ -502,7 +481,7 @@ def test_a_word_whose_moment_is_before_the_fit_that_missed_it_is_learned(world):
     assert "atom" in words_of(someone)
 
 
-def test_a_ranking_fitted_anew_meanwhile_breaks_nothing(world):
+def test_learning_survives_concurrent_model_refit(world):
     someone = taught(subscriber(), "more", *world["roads"][:3])
     Paper.objects.exclude(day=TODAY).exclude(feedback__isnull=False).delete()
     say(someone, "less", world["roads"][0], now=NOW + 5 * SECOND)
@@ -513,7 +492,7 @@ def test_a_ranking_fitted_anew_meanwhile_breaks_nothing(world):
     assert Pick.objects.exists()
 
 
-def test_weights_are_shown_with_a_minus_as_wide_as_a_plus_in_the_language_of_the_page(client):
+def test_learned_weights_are_localized_with_minus_sign(client):
     someone = make.subscriber()
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
     ReaderModel.objects.create(subscriber=someone, **learned)
@@ -522,7 +501,7 @@ def test_weights_are_shown_with_a_minus_as_wide_as_a_plus_in_the_language_of_the
     assert [one.text for one in weights] == ["+0,50", "−0,25"]
 
 
-def test_papers_without_words_teach_nothing_and_break_nothing():
+def test_papers_without_words_teach_nothing():
     papers = [make.paper(text, text) for text in ("?", "the of and to", "")]
     someone = subscriber()
     for number, value in enumerate(("more", "less", "save")):
@@ -532,7 +511,7 @@ def test_papers_without_words_teach_nothing_and_break_nothing():
     assert plan.plan(NOW).letters == 1
 
 
-def test_the_task_learns_and_beat_asks_for_it(world):
+def test_scheduled_task_learns_from_feedback(world):
     someone = subscriber()
     say(someone, "more", world["roads"][0])
     tasks.learn_from_feedback()
@@ -542,7 +521,7 @@ def test_the_task_learns_and_beat_asks_for_it(world):
     assert tasks.learn_from_feedback.name in app.tasks.keys() & asked_for
 
 
-def test_a_tick_learns_before_it_plans_and_a_dry_tick_or_a_preview_learn_nothing(world, outbox):
+def test_tick_learns_before_planning_unless_dry(world, outbox):
     someone = subscriber()
     say(someone, "more", world["roads"][0])
     before = everything()
@@ -557,30 +536,30 @@ def test_a_tick_learns_before_it_plans_and_a_dry_tick_or_a_preview_learn_nothing
 # ---- The profile of a subscriber: what they follow and mute, and what was learned
 
 
-@pytest.mark.parametrize("said", ["cs.LG", "  Cs.Lg "])
-def test_a_line_that_names_a_category_follows_it(said):
+@pytest.mark.parametrize("line", ["cs.LG", "  Cs.Lg "])
+def test_line_naming_a_category_follows_it(line):
     inside = make.paper("Bread", categories=["cs.AI", "cs.LG"])
     make.paper("Cake", categories=["math.GT"])
     make.paper("On the words cs and LG", categories=["math.GT"])
     someone = make.subscriber()
-    preferences.change(someone, TopicSelection(interests=[said]), {}, now=NOW)
+    preferences.change(someone, TopicSelection(interests=[line]), {}, now=NOW)
     plan.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [inside]
     assert profiles_of([someone])[0].follows[0].categories == ("cs.LG",)
 
 
-@pytest.mark.parametrize("said", ["cs.LG", "cs.lg"])
-def test_a_muted_line_that_names_a_category_mutes_it(said):
+@pytest.mark.parametrize("line", ["cs.LG", "cs.lg"])
+def test_muted_line_naming_a_category_mutes_it(line):
     make.paper("Graphs of roads", categories=["cs.AI", "cs.LG"])
     outside = make.paper("Graphs of cars", categories=["cs.AI"])
     someone = make.subscriber()
-    wishes = TopicSelection(interests=["graphs"], muted_interests=[said])
+    wishes = TopicSelection(interests=["graphs"], muted_interests=[line])
     preferences.change(someone, wishes, {}, now=NOW)
     plan.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [outside]
 
 
-def test_the_other_name_of_a_category_and_a_closed_archive_mean_the_one_that_counts():
+def test_category_alias_means_current_category():
     systems = make.paper("Control", categories=["eess.SY", "cs.SY"])
     language = make.paper("Verbs", categories=["cs.CL"])
     make.subscriber(interests="cs.sy\ncmp-lg")
@@ -588,20 +567,20 @@ def test_the_other_name_of_a_category_and_a_closed_archive_mean_the_one_that_cou
     assert {pick.paper for pick in Pick.objects.all()} == {systems, language}
 
 
-def test_words_that_only_hold_a_category_are_words():
+def test_phrase_containing_a_category_matches_as_words():
     make.paper("Bread", categories=["cs.LG"])
-    said = make.paper("Why cs.LG papers grow", categories=["cs.DL"])
+    matching = make.paper("Why cs.LG papers grow", categories=["cs.DL"])
     make.subscriber(interests='"cs.LG papers"')
     plan.plan(NOW)
-    assert [pick.paper for pick in Pick.objects.all()] == [said]
+    assert [pick.paper for pick in Pick.objects.all()] == [matching]
 
 
-def test_a_topic_keeps_its_categories_though_its_words_name_another():
+def test_explicit_categories_override_category_in_query():
     topic = make.topic("Learning", query="cs.LG", categories=["math.GT"])
     assert to_interest(topic).categories == ("math.GT",)
 
 
-def test_profiles_ask_the_same_number_of_queries_however_many_they_are(world):
+def test_profile_queries_do_not_grow_with_subscribers(world):
     muted = make.topic("bread")
     counts = []
     for size in (1, 10, 20):
@@ -617,7 +596,7 @@ def test_profiles_ask_the_same_number_of_queries_however_many_they_are(world):
     assert counts == [3, 3, 3]
 
 
-def test_a_profile_leaves_out_what_was_learned_of_one_who_switched_it_off(world):
+def test_profile_omits_model_when_learning_is_off(world):
     on, off = (taught(subscriber(), "more", world["roads"][0]) for _ in range(2))
     Subscriber.objects.filter(pk=off.pk).update(learns=False)
     off.refresh_from_db()

@@ -46,7 +46,7 @@ def someone(world):
 # ---- What was learned, and how they change it
 
 
-def test_a_word_taken_out_is_out_at_once_and_stays_out(client, someone, clock, world):
+def test_removed_word_stays_removed(client, someone, clock, world):
     (heaviest, second, *_) = words_of(someone)
     displayed = feedback.learned_words(someone)[0]["word"]
     clock.now = NOW + 5 * SECOND
@@ -67,21 +67,21 @@ def test_a_word_taken_out_is_out_at_once_and_stays_out(client, someone, clock, w
     assert heaviest not in words_of(someone)
 
 
-def test_what_was_done_is_shown_where_reading_aloud_begins(client, someone):
+def test_learned_page_announces_each_change(client, someone):
     url = address("learned", someone)
-    for sent, said in (
+    for sent, message in (
         ({"remove": "road"}, "Removed. You can restore it below."),
         ({"restore": "road"}, "Restored."),
         ({"learning": "off"}, "Personalization is off."),
         ({"learning": "on"}, "Personalization is on."),
     ):
         page = lxml.html.fromstring(client.post(url, sent, follow=True).content)
-        assert [one.text for one in page.xpath("//main//*[@role='status']")] == [said]
-        assert page.findtext(".//title").startswith(said)
+        assert [one.text for one in page.xpath("//main//*[@role='status']")] == [message]
+        assert page.findtext(".//title").startswith(message)
     assert not client.get(f"{url}?done=x").content.count(b'role="status"')
 
 
-def test_a_word_taken_out_while_fitting_stays_out(world):
+def test_word_removed_during_fit_stays_removed(world):
     someone = subscriber()
     say(someone, "more", world["roads"][0])
     feedback.learn(NOW)
@@ -99,7 +99,7 @@ def test_a_word_taken_out_while_fitting_stays_out(world):
     assert word not in words_of(someone)
 
 
-def test_a_word_that_is_let_in_again_counts_again(client, someone, clock):
+def test_restored_word_counts_again(client, someone, clock):
     before = feedback.learned_words(someone)
     clock.now = NOW + 5 * SECOND
     client.post(address("learned", someone), {"remove": before[0]["term"]})
@@ -111,7 +111,7 @@ def test_a_word_that_is_let_in_again_counts_again(client, someone, clock):
     assert feedback.removed_words(someone) == []
 
 
-def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(client, clock, world):
+def test_switching_off_forgets_and_stops_learning(client, clock, world):
     someone, quiet = taught(subscriber(), "more", world["roads"][0]), subscriber()
     response = client.post(address("learned", someone), {"learning": "off"}, follow=True)
     assert "Personalization is off." in text_of(response)
@@ -129,7 +129,7 @@ def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(clie
     assert Feedback.objects.count() == 2, "The feedback is kept."
 
 
-def test_switched_off_nothing_is_left_and_switched_on_twice_all_is_kept(world):
+def test_switching_off_empties_the_model(world):
     someone = taught(subscriber(), "more", *world["roads"][:3])
     learned = ("terms", "words", "weights", "liked", "fitted_at", "learned")
     rows = ReaderModel.objects.filter(subscriber=someone).values(*learned)
@@ -142,7 +142,7 @@ def test_switched_off_nothing_is_left_and_switched_on_twice_all_is_kept(world):
     assert rows.get() == {name: getattr(nothing, name) for name in learned}
 
 
-def test_where_nothing_was_liked_no_paper_is_near_enough(world):
+def test_no_paper_is_near_when_nothing_was_liked(world):
     someone = taught(subscriber(), "less", world["roads"][0])
     (profile,) = profiles_of([someone])
     papers = candidate_windows.announced(model_store.in_use(), TODAY).papers
@@ -150,7 +150,7 @@ def test_where_nothing_was_liked_no_paper_is_near_enough(world):
     assert np.isneginf(odds).all()
 
 
-def test_switched_off_while_fitting_nothing_is_learned(world):
+def test_nothing_is_learned_when_switched_off_during_fit(world):
     someone = subscriber()
     say(someone, "more", world["roads"][0])
     with once_before('UPDATE "digest_readermodel"', lambda: feedback.set_learning(someone, False)):
@@ -158,7 +158,7 @@ def test_switched_off_while_fitting_nothing_is_learned(world):
     assert words_of(someone) == []
 
 
-def test_switched_on_again_it_learns_from_all_that_is_kept(client, someone, clock, world):
+def test_switching_on_learns_from_stored_feedback(client, someone, clock, world):
     client.post(address("learned", someone), {"learning": "off"})
     say(make.fresh(someone), "more", world["roads"][1], now=NOW + 5 * SECOND)
     clock.now = NOW + 10 * SECOND
@@ -170,7 +170,7 @@ def test_switched_on_again_it_learns_from_all_that_is_kept(client, someone, cloc
     assert themes_of(someone) == "rrrrr"
 
 
-def test_what_one_says_and_switches_off_is_nothing_to_another():
+def test_feedback_and_switches_affect_only_their_subscriber():
     one, other, paper = make.subscriber(), make.subscriber(), make.paper("Roads")
     feedback.record(other, paper, "more", NOW)
     model = ReaderModel.objects.filter(subscriber=other)
@@ -190,7 +190,7 @@ def test_what_one_says_and_switches_off_is_nothing_to_another():
     assert feedback.removed_words(other)
 
 
-def test_feedback_in_the_moment_of_switching_off_is_not_learned(world):
+def test_feedback_during_switching_off_is_not_learned(world):
     someone = subscriber()
     as_read_before = Subscriber.objects.get(pk=someone.pk)
     feedback.set_learning(someone, False)
@@ -199,7 +199,7 @@ def test_feedback_in_the_moment_of_switching_off_is_not_learned(world):
     assert not ReaderModel.objects.exclude(terms=[]).exists()
 
 
-def test_a_reset_forgets_all_and_the_digest_is_as_without(client, world):
+def test_reset_forgets_all_feedback(client, world):
     someone, quiet = subscriber(), subscriber()
     taught(someone, "more", *world["roads"][:3])
     feedback.remove_word(someone, words_of(someone)[0])
@@ -214,7 +214,7 @@ def test_a_reset_forgets_all_and_the_digest_is_as_without(client, world):
 
 
 @pytest.mark.parametrize("learns", [True, False])
-def test_before_all_is_forgotten_the_page_says_that_saved_papers_are_too(client, learns):
+def test_deleting_feedback_warns_about_reading_list(client, learns):
     someone = subscriber(learns=learns)
     say(someone, "save", make.paper("Graphs of roads"))
     page = lxml.html.fromstring(client.get(address("learned", someone)).content)
@@ -224,61 +224,61 @@ def test_before_all_is_forgotten_the_page_says_that_saved_papers_are_too(client,
     assert not Feedback.objects.exists()
 
 
-def test_what_was_learned_is_in_the_export(someone, world):
+def test_export_contains_learned_words_and_feedback(someone, world):
     taught(subscriber(), "more", world["molecules"][0])
     exported = json.loads(json.dumps(export.export(someone), cls=DjangoJSONEncoder))
     learned, weights = map(list, zip(*exported["learned"], strict=True))
     assert weights == list(weights_of(someone).values())
     assert "vehicles" in learned
     assert "drug" not in learned
-    said = {"paper": world["roads"][0].pk, "value": "more", "at": "2026-06-01T12:00:00Z"}
-    said |= {"saved_at": None, "read_at": None, "note": "", "labels": ""}
-    assert exported["feedback"] == [said]
+    expected = {"paper": world["roads"][0].pk, "value": "more", "at": "2026-06-01T12:00:00Z"}
+    expected |= {"saved_at": None, "read_at": None, "note": "", "labels": ""}
+    assert exported["feedback"] == [expected]
 
 
 # ---- The page of what was learned
 
 
-def test_the_page_says_that_nothing_was_learned_yet(client):
+def test_learned_page_explains_itself_when_empty(client):
     page = text_of(client.get(address("learned", subscriber())))
     assert "Nothing yet. Use More, Less and Save below papers" in page
     assert "Turn off personalization" in page
     assert "Delete my feedback" not in page
 
 
-def test_each_thing_that_was_said_can_be_taken_back_by_the_page(client):
+def test_each_feedback_has_an_undo_link(client):
     someone = subscriber()
     say(someone, "more", make.paper("Graphs of roads"))
     say(someone, "less", make.paper("Molecules of & at sea", id="bread:1/2"), now=NOW + SECOND)
     page = lxml.html.fromstring(client.get(address("learned", someone)).content)
     (link,) = page.xpath("//a[@aria-label='Undo: Molecules of & at sea']/@href")
-    asked = lxml.html.fromstring(client.get(link).content)
-    assert "Undo your feedback?" in asked.text_content()
-    button = asked.xpath("//form[.//button[text()='Undo feedback']]")[0]
+    page_of_link = lxml.html.fromstring(client.get(link).content)
+    assert "Undo your feedback?" in page_of_link.text_content()
+    button = page_of_link.xpath("//form[.//button[text()='Undo feedback']]")[0]
     client.post(link, dict(button.fields))
     assert list(someone.feedback.values_list("value", flat=True)) == ["more"]
 
 
-def test_the_page_shows_the_words_with_their_weights_for_and_against(client, world):
+def test_learned_page_sorts_words_by_weight(client, world):
     someone = subscriber()
     say(someone, "more", world["roads"][0])
     say(someone, "less", world["molecules"][0], now=NOW + SECOND)
     feedback.learn(NOW + SECOND)
     response = client.get(address("learned", someone))
-    shown = re.findall(
+    rows = re.findall(
         r'class="word" dir="auto">([^<]*)</span>\s*<span class="weight(?: against)?">([^<]*)<',
         response.content.decode(),
     )
     words = {one["word"]: round(one["weight"], 2) for one in feedback.learned_words(someone)}
-    weights = [float(weight.replace("\N{MINUS SIGN}", "-")) for _, weight in shown]
-    assert dict(zip([word for word, _ in shown], weights, strict=True)) == words
+    weights = [float(weight.replace("\N{MINUS SIGN}", "-")) for _, weight in rows]
+    assert dict(zip([word for word, _ in rows], weights, strict=True)) == words
     assert weights == sorted(weights, key=lambda weight: (weight < 0, -abs(weight)))
-    assert {weight[0] for _, weight in shown} == {"+", "\N{MINUS SIGN}"}
+    assert {weight[0] for _, weight in rows} == {"+", "\N{MINUS SIGN}"}
     assert "More like this: Graph neural networks: sensors" in text_of(response)
     assert "Less like this: Graph neural networks: message" in text_of(response)
 
 
-def test_however_much_is_liked_some_words_are_shown_that_count_against(world, monkeypatch):
+def test_some_negative_words_are_always_shown(world, monkeypatch):
     monkeypatch.setattr(feedback, "MAX_WORDS", 5)
     monkeypatch.setattr(feedback, "MIN_NEGATIVE_WORDS", 2)
     someone = subscriber()
@@ -291,7 +291,7 @@ def test_however_much_is_liked_some_words_are_shown_that_count_against(world, mo
     assert signs == [True, True, True, False, False]
 
 
-def test_the_panel_in_the_preferences_shows_each_state(client, world):
+def test_preferences_summarize_what_was_learned(client, world):
     someone = subscriber()
     url = address("preferences", someone)
     assert "Nothing learned yet" in text_of(client.get(url))
@@ -305,7 +305,7 @@ def test_the_panel_in_the_preferences_shows_each_state(client, world):
     assert "Turn on personalization" in text_of(client.get(address("learned", someone)))
 
 
-def test_an_unknown_action_or_term_changes_nothing(client, someone):
+def test_unknown_action_or_term_changes_nothing(client, someone):
     url, before = address("learned", someone), everything()
     wrong = ({}, {"remove": ""}, {"learning": "ON"}, {"action": "erase"}, {"delete": "road"})
     for sent in wrong:

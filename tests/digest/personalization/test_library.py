@@ -54,48 +54,49 @@ OTHERS = [
 ]
 
 
-def test_what_is_no_text_is_refused_with_the_formats_that_are_read(client, subscriber):
+def test_binary_upload_is_refused_with_readable_formats(client, subscriber):
     for text in OTHERS:
         for sent in ({}, {"add": "1"}):
             response = look(client, subscriber, text, **sent)
             assert response.status_code == 400
-            said = lxml.html.fromstring(response.content).get_element_by_id("said").text
-            assert said.startswith("This is not a text file. Export your references as BibTeX")
+            error = lxml.html.fromstring(response.content).get_element_by_id("said").text
+            assert error.startswith("This is not a text file. Export your references as BibTeX")
         part = client.post(f"{address(subscriber)}?part", {"text": text}).json()
-        assert part == {"problem": said}
+        assert part == {"problem": error}
     assert not subscriber.library.exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("<mods><titleInfo>", "This looks like MODS XML. Export your references as BibTeX or RIS"),
         ("--A-- a\n--TI-- On soup\n--AU-- b\n--PY-- 1", "This format cannot be read. Export your"),
     ],
 )
-def test_other_formats_are_refused_with_what_to_export(client, subscriber, text, said):
+def test_unreadable_formats_are_refused_with_export_advice(client, subscriber, text, error):
     for sent in ({}, {"add": "1"}):
         response = look(client, subscriber, text, **sent)
-        assert (response.status_code, said in words_of(response)) == (400, True)
+        assert (response.status_code, error in words_of(response)) == (400, True)
     assert (
-        client.post(f"{address(subscriber)}?part", {"text": text}).json()["problem"][:9] == said[:9]
+        client.post(f"{address(subscriber)}?part", {"text": text}).json()["problem"][:9]
+        == error[:9]
     )
 
 
-def test_the_parts_of_files_are_limited_for_an_hour(client, subscriber, monkeypatch):
+def test_file_parts_are_rate_limited(client, subscriber, monkeypatch):
     monkeypatch.setattr(library, "MAX_PARTS", 2)
     parts = [client.post(f"{address(subscriber)}?part", {"text": "On soups"}) for _ in range(3)]
     assert [part.status_code for part in parts] == [200, 200, 429]
 
 
-def test_a_nul_is_reported_by_what_stands_before_it(client):
+def test_null_character_is_reported_by_its_context(client):
     page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all\0 soups}}"))
     assert "an unreadable character after “@misc{a, title = {On all”" in page
     page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all the sou\x02ps}}"))
     assert "1 paper found" in page
 
 
-def test_a_text_that_would_not_go_through_the_preview_is_refused(client):
+def test_text_too_long_for_preview_is_refused(client):
     text = "On all the soups\n" * (library.MAX_TEXT // 17 + 1)
     response = look(client, make.subscriber(), text)
     assert response.status_code == 400
@@ -105,7 +106,7 @@ def test_a_text_that_would_not_go_through_the_preview_is_refused(client):
 # ---- The preview
 
 
-def test_a_preview_lists_what_would_be_added_and_adds_nothing(client, subscriber):
+def test_preview_lists_new_papers_and_adds_nothing(client, subscriber):
     page = lxml.html.fromstring(look(client, subscriber, BIBTEX).content)
     assert page.xpath("//h1")[0].text == "2 papers found"
     titles = [one.text for one in page.xpath("//main//li//*[@dir='auto']")]
@@ -120,7 +121,7 @@ def test_a_preview_lists_what_would_be_added_and_adds_nothing(client, subscriber
     assert known_to(subscriber) == titles
 
 
-def test_a_preview_shows_what_is_known_and_offers_to_add_what_is_new_alone(client, subscriber):
+def test_preview_offers_only_new_papers(client, subscriber):
     paste(client, subscriber, BIBTEX)
     page = words_of(look(client, subscriber, f"{BIBTEX}@misc{{c, title = {{A third one}}}}"))
     assert "2 are already in your library." in page
@@ -144,7 +145,7 @@ def rows_of(subscriber):
     return list(subscriber.library.values())
 
 
-def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, subscriber, monkeypatch):
+def test_undo_restores_papers_displaced_by_upload(client, subscriber, monkeypatch):
     monkeypatch.setattr(personalization_library, "MAX_PAPERS", 3)
     paste(client, subscriber, entries_of(2020, 2021, 2022))
     before = rows_of(subscriber)
@@ -156,7 +157,7 @@ def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, subscr
     assert "Undo" not in words_of(client.get(address(subscriber)))
 
 
-def test_an_upload_is_undone_once_and_no_other_one_instead(client, subscriber):
+def test_upload_is_undone_only_once(client, subscriber):
     ids = []
     for text in ("On all the soups", "On all the breads"):
         paste(client, subscriber, text)
@@ -170,7 +171,7 @@ def test_an_upload_is_undone_once_and_no_other_one_instead(client, subscriber):
     assert known_to(subscriber) == ["On all the soups"]
 
 
-def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client, subscriber):
+def test_removed_paper_stays_removed_after_undo(client, subscriber):
     paste(client, subscriber, "On all the soups\nOn all the breads")
     with_abstract = "@misc{{a, title = {{On all the {}}}, abstract = {{Hot.}}}}".format
     paste(client, subscriber, with_abstract("soups") + "\n" + with_abstract("breads"))
@@ -181,7 +182,7 @@ def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client, subscrib
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once(subscriber):
+def test_concurrent_uploads_are_both_kept(subscriber):
     add = partial(personalization_library.add, subscriber)
     adding = [partial(add, f"On all the {what}", NOW) for what in ("soups", "pies")]
     assert errors_of(at_once(*adding)) == []
@@ -192,7 +193,7 @@ def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once(subscriber)
 
 
 @pytest.mark.parametrize("forget", [personalization_library.forget, erase.reset])
-def test_a_library_that_is_forgotten_can_not_be_brought_back(subscriber, monkeypatch, forget):
+def test_deleted_library_cannot_be_restored(subscriber, monkeypatch, forget):
     monkeypatch.setattr(personalization_library, "MAX_PAPERS", 1)
     personalization_library.add(subscriber, entries_of(2020), NOW)
     personalization_library.add(subscriber, entries_of(2021), NOW)
@@ -204,38 +205,38 @@ def test_a_library_that_is_forgotten_can_not_be_brought_back(subscriber, monkeyp
 # ---- What is kept
 
 
-def test_what_is_pasted_again_is_there_once_and_the_upload_before_can_be_undone(client, subscriber):
+def test_repeated_paste_adds_nothing_and_keeps_undo(client, subscriber):
     paste(client, subscriber, BIBTEX)
-    said = ReaderModel.objects.get(subscriber=subscriber).said
+    mark = ReaderModel.objects.get(subscriber=subscriber).said
     assert "No new papers." in words_of(paste(client, subscriber, BIBTEX))
     assert subscriber.library.count() == 2
-    assert ReaderModel.objects.get(subscriber=subscriber).said == said  # Nothing is learned anew.
+    assert ReaderModel.objects.get(subscriber=subscriber).said == mark  # Nothing is learned anew.
     undo(client, subscriber)
     assert not subscriber.library.exists()
 
 
-def test_an_abstract_that_comes_later_is_taken(client, subscriber):
+def test_later_abstract_is_added(client, subscriber):
     paste(client, subscriber, "@misc{a, title = {On all soups}}")
     paste(client, subscriber, "@misc{a, title = {On all soups}, abstract = {They are hot.}}")
     paste(client, subscriber, "@misc{a, title = {On all soups}}")
     assert [paper.abstract for paper in subscriber.library.all()] == ["They are hot."]
 
 
-def test_our_papers_say_what_a_bibliography_does_not(subscriber):
+def test_stored_papers_complete_bibliography_entries(subscriber):
     ours = make.paper("On all the soups", "They are hot.")
     other = make.paper("On bread", "It is brown." + " So it is." * 400)
     personalization_library.add(
         subscriber, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999\narXiv:{ours.pk}", NOW
     )
     assert {paper.year for paper in subscriber.library.all()} == {ours.day.year}
-    kept = {paper.title: paper.abstract for paper in subscriber.library.all()}
-    assert kept == {
+    abstracts = {paper.title: paper.abstract for paper in subscriber.library.all()}
+    assert abstracts == {
         "on all the SOUPS": ours.abstract,
         "On bread": other.abstract[: bibliographies.MAX_ABSTRACT],
     }
 
 
-def test_what_is_in_the_library_is_not_sent_and_the_page_says_why(client):
+def test_library_papers_are_not_sent(client):
     by_id, by_title, new = (make.paper(title) for title in ("Soup", "On all soups", "Hot soup"))
     model_store.fit(NOW)
     subscriber = make.subscriber(interests="soup")
@@ -250,7 +251,7 @@ def test_what_is_in_the_library_is_not_sent_and_the_page_says_why(client):
     assert "It’s in your library" in words_of(client.get(why, {"paper": by_title.pk}))
 
 
-def test_of_an_id_that_is_not_here_the_title_is_asked_for(client, subscriber):
+def test_unknown_arxiv_ids_are_reported(client, subscriber):
     page = words_of(look(client, subscriber, "On all the soups\narXiv:2101.99999\nsoup"))
     assert "1 arXiv ID is unknown here: paste the title instead." in page
     assert "1 entry could not be read: soup" in page
@@ -261,7 +262,7 @@ def test_of_an_id_that_is_not_here_the_title_is_asked_for(client, subscriber):
     assert "No papers found" not in page
 
 
-def test_the_latest_papers_are_kept(client, subscriber, monkeypatch):
+def test_only_latest_papers_are_kept(client, subscriber, monkeypatch):
     for module in (personalization_library, library):
         monkeypatch.setattr(module, "MAX_PAPERS", 3)
     text = "@misc{a, title = {Of no year}}\n" + entries_of(*YEARS)
@@ -276,15 +277,15 @@ def test_the_latest_papers_are_kept(client, subscriber, monkeypatch):
     assert known_to(subscriber) == ["Soups of now", "Soups of 2024", "Soups of 2023"]
 
 
-def test_the_page_names_what_could_not_be_read_shortened_and_escaped(client):
+def test_unread_entries_are_shortened_and_escaped(client):
     bad = ["<b>x", "y" * 200, "z", "w"]
     page = look(client, make.subscriber(), "\n".join(["On all the soups", *bad]))
-    said = lxml.html.fromstring(page.content).get_element_by_id("unread")
-    assert [one.text for one in said.iter("bdi")] == ["<b>x", "y" * 39 + "…", "z"]
-    assert said.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
+    element = lxml.html.fromstring(page.content).get_element_by_id("unread")
+    assert [one.text for one in element.iter("bdi")] == ["<b>x", "y" * 39 + "…", "z"]
+    assert element.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
 
 
-def test_what_could_not_be_read_stands_in_no_address(client, subscriber):
+def test_unread_entries_are_in_no_url(client, subscriber):
     """Proxies keep addresses in their logs."""
     for text in ("On all the soups\nsecret", "secret", "On all the soups"):
         for answers in (look(client, subscriber, text), paste(client, subscriber, text)):
@@ -292,7 +293,7 @@ def test_what_could_not_be_read_stands_in_no_address(client, subscriber):
             assert not answers.cookies
 
 
-def test_the_script_imports_a_chunk_at_a_time_and_the_page_shows_the_total(client, subscriber):
+def test_chunked_import_shows_totals(client, subscriber):
     text = "On all the soups\nsoup\nstew"
     piece = client.post(f"{address(subscriber)}?part", {"text": text}).json()
     papers = [["TY  - GEN\nTI  - On all the soups\nER  - \n", ""]]
@@ -304,7 +305,7 @@ def test_the_script_imports_a_chunk_at_a_time_and_the_page_shows_the_total(clien
     assert "2 entries could not be read: soup, stew" in page
 
 
-def test_names_that_a_form_made_up_are_shortened_escaped_and_counted(client, subscriber):
+def test_forged_unread_names_are_shortened_and_escaped(client, subscriber):
     made_up = {"left": "x", "bad": 9, "unread": ["<b>" * 99, "b", "c", "d"]}
     page = look(client, subscriber, "On all the soups", **made_up)
     assert "<b>" not in page.content.decode()
@@ -313,7 +314,7 @@ def test_names_that_a_form_made_up_are_shortened_escaped_and_counted(client, sub
     assert "2 entries could not be read." in words_of(page)
 
 
-def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):
+def test_text_without_papers_stays_in_form(client):
     for text, sent in (("hello\nthere", {}), ("", {"bad": 2, "left": 0})):
         response = look(client, make.subscriber(), text, **sent)
         assert response.status_code == 400
@@ -322,7 +323,7 @@ def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):
         assert "No papers found" in page.xpath("//*[@role='alert']")[0].text
 
 
-def test_an_address_or_a_wish_that_was_made_up_changes_nothing(client):
+def test_forged_requests_change_nothing(client):
     subscriber, digits = taught(), "9" * 5_000
     url, count = address(subscriber), subscriber.library.count()
     for made_up in ("new=x", f"new={digits}", "new=-1", f"undone={digits}", "page=9"):
@@ -339,7 +340,7 @@ def test_an_address_or_a_wish_that_was_made_up_changes_nothing(client):
     assert feedback.learned_words(subscriber) == []
 
 
-def test_a_library_is_changed_by_the_link_of_its_subscriber_alone(client):
+def test_library_is_changed_only_by_its_subscribers_link(client):
     subscriber, other = make.subscriber(), make.subscriber()
     for purpose in ("feedback", "unsubscribe", "feed"):
         wrong = reverse("library", args=[tokens.token(purpose, subscriber.public_id)])
@@ -347,24 +348,24 @@ def test_a_library_is_changed_by_the_link_of_its_subscriber_alone(client):
         assert client.post(wrong, {"text": BIBTEX}).status_code == 404
     assert not LibraryPaper.objects.exists()
     personalization_library.add(subscriber, BIBTEX, NOW)
-    own = subscriber.library.get(title__startswith="Sp")
-    for sent in ({"undo": LibraryUpload.objects.get().pk}, {"paper": own.pk}):
+    paper = subscriber.library.get(title__startswith="Sp")
+    for sent in ({"undo": LibraryUpload.objects.get().pk}, {"paper": paper.pk}):
         client.post(address(other), sent)
     assert subscriber.library.count() == 2
-    client.post(address(subscriber), {"paper": own.pk})
+    client.post(address(subscriber), {"paper": paper.pk})
     assert known_to(subscriber) == ["A second work on noodles"]
 
 
-def test_changes_of_the_library_are_learned_from_soon(client, subscriber, monkeypatch):
-    asked = []
-    monkeypatch.setattr(library, "enqueue", asked.append)
+def test_library_changes_enqueue_learning(client, subscriber, monkeypatch):
+    enqueued = []
+    monkeypatch.setattr(library, "enqueue", enqueued.append)
     paste(client, subscriber, BIBTEX)
     undo(client, subscriber)
     client.post(address(subscriber), {"all": "forget"})
-    assert asked == [tasks.learn_from_feedback] * 3
+    assert enqueued == [tasks.learn_from_feedback] * 3
 
 
-def test_of_one_who_was_erased_no_paper_is_taken_out(subscriber):
+def test_removing_papers_fails_when_subscriber_was_erased(subscriber):
     personalization_library.add(subscriber, BIBTEX, NOW)
     papers = subscriber.library.all()
     erase.erase(Subscriber.objects.get(), now=NOW)
@@ -372,7 +373,7 @@ def test_of_one_who_was_erased_no_paper_is_taken_out(subscriber):
         personalization_library.remove(subscriber, papers)
 
 
-def test_removing_papers_stays_on_the_same_page(client, subscriber, monkeypatch):
+def test_removing_papers_keeps_the_page(client, subscriber, monkeypatch):
     monkeypatch.setattr(library, "PAGE", 2)
     personalization_library.add(
         subscriber, "\n".join(f"On the soups of {year}" for year in YEARS), NOW
@@ -384,7 +385,7 @@ def test_removing_papers_stays_on_the_same_page(client, subscriber, monkeypatch)
     assert answer.context["page"].number == 2
 
 
-def test_the_export_has_the_library_and_erasing_leaves_none_of_it(subscriber):
+def test_library_is_exported_and_erased(subscriber):
     personalization_library.add(subscriber, BIBTEX, NOW)
     (_, one) = export.export(subscriber)["library"][::-1]
     assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
@@ -392,7 +393,7 @@ def test_the_export_has_the_library_and_erasing_leaves_none_of_it(subscriber):
     assert not LibraryPaper.objects.exists()
 
 
-def test_the_version_before_libraries_can_erase_a_subscriber_who_has_one(subscriber):
+def test_old_version_can_erase_subscriber_with_library(subscriber):
     personalization_library.add(subscriber, BIBTEX, NOW)
     subscriber.reader_model.delete()
     subscriber.consents.all().delete()
@@ -406,7 +407,7 @@ def test_the_version_before_libraries_can_erase_a_subscriber_who_has_one(subscri
 # ---- What a library teaches: which new papers come, and which stay away
 
 
-def test_a_library_brings_its_like_without_any_topic():
+def test_library_brings_similar_papers_without_topics():
     subscriber = taught()
     (new,) = theme(MOLECULES, 12, 1)
     theme(ROADS, 6, 7)
@@ -416,7 +417,7 @@ def test_a_library_brings_its_like_without_any_topic():
     assert reason_of(pick).startswith("Like what you chose: ")
 
 
-def test_a_subscriber_with_a_library_gets_nothing_that_trends(outbox):
+def test_trending_papers_are_omitted_with_a_library(outbox):
     subscriber = taught(12)
     theme(MOLECULES, 12, 1)
     make.paper("Roads that trend", "Cars and roads.", upvotes=900)
@@ -426,27 +427,31 @@ def test_a_subscriber_with_a_library_gets_nothing_that_trends(outbox):
     assert "You follow no topic yet" not in outbox()[0].get_body(("plain",)).get_content()
 
 
-def test_three_papers_alone_are_not_enough_to_keep_out_what_trends():
-    subscriber = taught(3)
-    trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
-    plan.plan(NOW)
-    assert Pick.objects.filter(subscriber=subscriber, paper=trending).exists()
+def small_library():
+    return taught(3)
 
 
-def test_who_removed_all_words_of_their_library_gets_what_trends():
+def library_with_all_words_removed():
     subscriber = taught()
     for term in ReaderModel.objects.get(subscriber=subscriber).terms:
         feedback.remove_word(subscriber, term)
-    trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
-    plan.plan(NOW)
-    assert Pick.objects.filter(subscriber=subscriber, paper=trending).exists()
+    return subscriber
 
 
-def test_who_said_more_ten_times_and_brought_no_library_gets_what_trends_as_before():
+def feedback_without_library():
     subscriber = make.subscriber()
     others(day=TODAY - 20 * DAY)
     for paper in theme(MOLECULES, 0, 12, day=TODAY - 20 * DAY):
         feedback.record(subscriber, paper, "more", NOW)
+    return subscriber
+
+
+WITHOUT_USEFUL_LIBRARY = [small_library, library_with_all_words_removed, feedback_without_library]
+
+
+@pytest.mark.parametrize("make_subscriber", WITHOUT_USEFUL_LIBRARY)
+def test_trending_papers_come_without_a_useful_library(make_subscriber):
+    subscriber = make_subscriber()
     trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
     model_store.fit(NOW)
     feedback.learn(NOW)
@@ -454,7 +459,7 @@ def test_who_said_more_ten_times_and_brought_no_library_gets_what_trends_as_befo
     assert Pick.objects.filter(subscriber=subscriber, paper=trending).exists()
 
 
-def test_what_an_upload_taught_is_gone_when_it_is_undone():
+def test_undone_upload_is_unlearned():
     subscriber = taught()
     before = ReaderModel.objects.values("words", "weights", "liked").get()
     roads = theme(ROADS, 6, 6, day=TODAY - 20 * DAY)
@@ -466,7 +471,7 @@ def test_what_an_upload_taught_is_gone_when_it_is_undone():
     assert ReaderModel.objects.values("words", "weights", "liked").get() == before
 
 
-def test_the_preferences_say_what_was_learned_from_and_lead_to_the_library(client):
+def test_preferences_mention_the_library(client):
     subscriber = taught(12)
     page = words_of(client.get(tokens.preferences_url(subscriber)))
     assert "Learned from your feedback and your library." in page

@@ -37,13 +37,13 @@ def names_for(membership):
 # ---- To whom
 
 
-def test_a_recommendation_has_the_senders_name_in_the_group_of_the_receiver(pair):
+def test_recommendation_has_senders_name_in_shared_group(pair):
     ada, bob = pair
     make.member(make.group("Readers"), "Dr. Lovelace", ada.subscriber)
     send(ada, bob, note="Read\r\nBcc: <b>eve</b>\u202e")
-    found = Recommendation.objects.valid().get()
-    assert (found.sender, found.receiver) == (ada.subscriber, bob.subscriber)
-    assert (found.sender_name, found.note) == ("Ada", "Read Bcc: <b>eve</b>")
+    recommendation = Recommendation.objects.valid().get()
+    assert (recommendation.sender, recommendation.receiver) == (ada.subscriber, bob.subscriber)
+    assert (recommendation.sender_name, recommendation.note) == ("Ada", "Read Bcc: <b>eve</b>")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_members_without_recommendations_are_not_listed(pair, of, field, value):
     assert Recommendation.objects.count() == 1
 
 
-def test_who_has_not_joined_or_has_left_sees_no_colleagues(pair):
+def test_non_members_see_no_colleagues(pair):
     ada, bob = pair
     invited = make.member(ada.group)
     send(ada, bob)
@@ -85,7 +85,7 @@ def test_who_has_not_joined_or_has_left_sees_no_colleagues(pair):
 # ---- How many
 
 
-def test_five_a_day_are_stored_and_a_repetition_neither_counts_nor_changes_the_note(pair):
+def test_five_recommendations_a_day_are_stored(pair):
     ada, bob = pair
     first = make.paper()
     for number in range(MAX_A_DAY):
@@ -101,7 +101,7 @@ def test_five_a_day_are_stored_and_a_repetition_neither_counts_nor_changes_the_n
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_five_are_stored(pair):
+def test_concurrent_recommendations_respect_the_limit(pair):
     came_of = at_once(*(partial(send, *pair, make.paper()) for _ in range(9)))
     assert {type(error) for error in errors_of(came_of)} == {ValidationError}
     assert Recommendation.objects.count() == MAX_A_DAY
@@ -117,7 +117,7 @@ def test_notes_with_links_and_long_ones_are_refused(pair, note):
 # ---- Whose data it is
 
 
-def test_each_side_exports_what_is_theirs_and_erasing_either_deletes_it(pair):
+def test_recommendations_are_exported_and_erased_with_either_side(pair):
     ada, bob = pair
     send(ada, bob, make.paper(id="2606.1"), "For you")
     sent, received = (hooks.export(row.subscriber) for row in pair)
@@ -140,11 +140,11 @@ def post(client, sender, **sent):
     return client.post(f"/recommend/{token}/", sent)
 
 
-def test_the_page_stores_a_recommendation_and_says_nothing_about_the_receiver(client, pair):
+def test_page_reveals_nothing_about_receiver(client, pair):
     ada, bob = pair
-    had, new = digest_of(bob.subscriber).picks.get().paper, make.paper("Graphs")
+    sent_paper, new = digest_of(bob.subscriber).picks.get().paper, make.paper("Graphs")
     pages = []
-    for paper in (had, new):
+    for paper in (sent_paper, new):
         answer = post(client, ada, paper=paper.pk, to=bob.pk, note="For you")
         pages.append(client.get(answer["Location"]).text)
         for word in (paper.pk, paper.title):
@@ -154,7 +154,7 @@ def test_the_page_stores_a_recommendation_and_says_nothing_about_the_receiver(cl
     assert Recommendation.objects.count() == 2
 
 
-def test_the_page_says_why_it_refuses_and_keeps_what_was_typed(client, pair):
+def test_refused_recommendation_keeps_input(client, pair):
     ada, bob = pair
     answer = post(client, ada, paper=make.paper().pk, to=bob.pk, note="<b>www.x</b>")
     assert answer.status_code == 400
@@ -164,18 +164,18 @@ def test_the_page_says_why_it_refuses_and_keeps_what_was_typed(client, pair):
     assert post(client, ada, paper="\0", to=bob.pk).status_code == 400
 
 
-def test_pages_of_papers_lead_to_it_only_with_a_colleague_and_a_token_for_preferences(client, pair):
+def test_recommend_link_needs_colleague_and_preferences_token(client, pair):
     ada, bob = pair
     digest_of(ada.subscriber)
     paper = ada.subscriber.picks.get().paper
     ada.subscriber.feedback.create(paper=paper, value="save", at=NOW)
     token = tokens.own_token("preferences", ada.subscriber)
-    found = f"/recommend/{token}/?paper={paper.pk}"
+    link = f"/recommend/{token}/?paper={paper.pk}"
     ada.subscriber.letters.update(state="accepted", ended_at=NOW)
     inside = [f"/{page}/{token}/" for page in ("me", "saved")] + [f"/why/{token}/?paper={paper.pk}"]
     outside = [url("digest", ada.subscriber)]
     outside.append(url("feedback", ada.subscriber) + f"?paper={paper.pk}")
-    assert [found in client.get(page).text for page in inside + outside] == [True] * 3 + [False] * 2
+    assert [link in client.get(page).text for page in inside + outside] == [True] * 3 + [False] * 2
     bob.delete()
     assert not any("recommend" in client.get(page).text for page in inside)
-    assert "nobody to recommend papers to" in client.get(found).text
+    assert "nobody to recommend papers to" in client.get(link).text

@@ -66,7 +66,7 @@ def post(client, subscriber, **sent):
 # ---- In step
 
 
-def test_a_library_is_read_once_it_is_due_and_every_six_hours(someone, server):
+def test_library_is_read_every_six_hours(someone, server):
     assert known_to(someone) == ["Soups of kind 2", "Soups of kind 1"]
     assert (state(someone).version, state(someone).read_at, state(someone).problem) == (2, NOW, "")
     server.add(3)
@@ -76,17 +76,17 @@ def test_a_library_is_read_once_it_is_due_and_every_six_hours(someone, server):
     assert known_to(someone)[0] == "Soups of kind 3"
 
 
-def test_changed_and_deleted_papers_are_changed_and_deleted(someone, server):
+def test_changes_and_deletions_are_synchronized(someone, server):
     server.add(1, title="Soups with bread")
     server.delete(2)
     read(server, NOW + DAY)
     assert known_to(someone) == ["Soups with bread"]
-    said = ReaderModel.objects.get().said
+    counter = ReaderModel.objects.get().said
     read(server, NOW + 2 * DAY)
-    assert ReaderModel.objects.get().said == said  # Nothing is learned anew.
+    assert ReaderModel.objects.get().said == counter  # Nothing is learned anew.
 
 
-def test_missing_abstracts_come_from_papers_here(subscriber, server):
+def test_missing_abstracts_come_from_stored_papers(subscriber, server):
     make.paper("On noodles", "They are long.", id="2401.01234")
     server.add(1, title="Noodles", abstractNote="", DOI="10.48550/arXiv.2401.01234")
     server.add(2, title="On noodles", abstractNote="")
@@ -96,19 +96,19 @@ def test_missing_abstracts_come_from_papers_here(subscriber, server):
     assert (row.identity, row.abstract) == ("2401.01234", "They are long.")
 
 
-def test_the_latest_papers_are_kept_and_uploaded_ones_are_not_displaced(subscriber, server):
+def test_latest_papers_are_kept_beside_uploaded_ones(subscriber, server):
     library.add(subscriber, "On all the soups", NOW)
     server.items = {f"KEY{number:05}": item(number) for number in range(5_000)}
     server.version = 5_000
     zotero.connect(subscriber, PATH, "", NOW)
     read(server)
     library.add(subscriber, "On all the breads", NOW)
-    kept = subscriber.library.exclude(zotero_key="").order_by("at")
-    assert (kept.count(), kept[0].title) == (300, "Soups of kind 4700")
+    from_zotero = subscriber.library.exclude(zotero_key="").order_by("at")
+    assert (from_zotero.count(), from_zotero[0].title) == (300, "Soups of kind 4700")
     assert subscriber.library.filter(zotero_key="").count() == 2
 
 
-def test_a_paper_that_is_uploaded_as_well_is_there_once_and_comes_back_from_zotero(someone, server):
+def test_uploaded_paper_is_not_duplicated_by_zotero(someone, server):
     library.add(someone, "Soups of kind 1\nSoups of kind 3", NOW)
     server.add(3)
     read(server, NOW + DAY)
@@ -127,7 +127,7 @@ def test_a_paper_that_is_uploaded_as_well_is_there_once_and_comes_back_from_zote
 # ---- When, and by whom
 
 
-def test_a_library_of_one_who_unsubscribed_is_not_read(someone, server):
+def test_library_is_not_read_after_unsubscribing(someone, server):
     someone.unsubscribed_at = NOW
     someone.save()
     server.asked.clear()
@@ -139,7 +139,7 @@ def test_a_library_of_one_who_unsubscribed_is_not_read(someone, server):
     ("answer", "later"),
     [(USUAL, 6 * HOUR), ((429, {"Retry-After": "900000000"}, b""), DAY), ((429, {}, b""), HOUR)],
 )
-def test_a_pause_holds_for_all_libraries(someone, server, answer, later):
+def test_requested_pause_holds_for_all_libraries(someone, server, answer, later):
     server.backoff = "600"
     server.answers.append(answer)
     read(server, NOW + DAY)
@@ -151,7 +151,7 @@ def test_a_pause_holds_for_all_libraries(someone, server, answer, later):
     assert not server.asked
 
 
-def test_after_a_failure_it_is_read_an_hour_later_and_then_once_a_day(someone, server):
+def test_failed_reading_is_retried_with_backoff(someone, server):
     server.answers.extend([DOWN, DOWN, DOWN])
     now, waits = NOW + DAY, []
     for _ in range(3):
@@ -164,7 +164,7 @@ def test_after_a_failure_it_is_read_an_hour_later_and_then_once_a_day(someone, s
     assert len(known_to(someone)) == 2
 
 
-def test_a_library_that_breaks_the_reading_does_not_stop_the_others(someone, server, monkeypatch):
+def test_failing_library_does_not_stop_others(someone, server, monkeypatch):
     other, original = make.subscriber(), zotero.read
     zotero.connect(other, PATH, "", NOW + DAY)
     monkeypatch.setattr(
@@ -177,7 +177,7 @@ def test_a_library_that_breaks_the_reading_does_not_stop_the_others(someone, ser
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_workers_at_once_one_reads_and_asks_in_no_transaction(subscriber, server):
+def test_one_worker_reads_outside_transactions(subscriber, server):
     zotero.connect(subscriber, PATH, "", NOW)
     server.add(1)
     web, inside = web_of(server.source().hosts), []
@@ -196,19 +196,19 @@ def test_of_two_workers_at_once_one_reads_and_asks_in_no_transaction(subscriber,
         *(partial(zotero.connect, path=path, key=KEY, now=NOW) for path in ("groups/7", PATH)),
     ],
 )
-def test_what_was_read_is_discarded_if_the_library_changed(subscriber, server, meanwhile):
+def test_reading_is_discarded_when_library_changed(subscriber, server, meanwhile):
     zotero.connect(subscriber, PATH, "", NOW)
     server.add(1)
     row = state(subscriber)
     web = web_of(server.source().hosts)
-    found = server.source().read(web, PATH, "", 0, 300)
-    slow = SimpleNamespace(read=lambda *_: (meanwhile(subscriber), found)[1])
+    reading = server.source().read(web, PATH, "", 0, 300)
+    slow = SimpleNamespace(read=lambda *_: (meanwhile(subscriber), reading)[1])
     zotero.read(row, slow, web, NOW)
     assert not LibraryPaper.objects.exists()
     assert {row.version for row in ZoteroLibrary.objects.all()} <= {0}
 
 
-def test_the_task_has_no_arguments_and_beat_asks_for_it(monkeypatch):
+def test_reading_is_a_scheduled_task(monkeypatch):
     app.loader.import_default_modules()
     (entry,) = [one for one in app.conf.beat_schedule.values() if "zotero" in one["task"]]
     assert entry["task"] == tasks.read_zotero_libraries.name
@@ -222,9 +222,7 @@ def test_the_task_has_no_arguments_and_beat_asks_for_it(monkeypatch):
 # ---- Keys and failures, as the page tells them
 
 
-def test_a_private_library_needs_the_right_key_which_nothing_shows(
-    client, subscriber, server, caplog
-):
+def test_private_library_key_is_never_shown(client, subscriber, server, caplog):
     server.key = KEY
     server.add(1)
     assert "within minutes" in words_of(post(client, subscriber, zotero=PATH))
@@ -232,18 +230,16 @@ def test_a_private_library_needs_the_right_key_which_nothing_shows(
         zotero.connect(subscriber, PATH, key, NOW)
         read(server)
         assert state(subscriber).problem == problem
-    shown = client.get(address(subscriber)).text
+    page = client.get(address(subscriber)).text
     assert "saved" in words_of(client.get(address(subscriber)))
     exported = str(export.export(subscriber))
     assert PATH in exported
-    for text in (shown, exported, caplog.text, state(subscriber).secret):
+    for text in (page, exported, caplog.text, state(subscriber).secret):
         assert KEY not in text
         assert text == state(subscriber).secret or state(subscriber).secret not in text
 
 
-def test_a_key_is_read_after_a_rotation_and_asked_for_without_the_old_secret(
-    client, subscriber, server, settings
-):
+def test_key_survives_rotation_of_the_secret(client, subscriber, server, settings):
     server.key = KEY
     zotero.connect(subscriber, PATH, KEY, NOW)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", [settings.SECRET_KEY]
@@ -267,7 +263,7 @@ def test_a_key_is_read_after_a_rotation_and_asked_for_without_the_old_secret(
         (says({}), "Zotero’s answer could not be read."),
     ],
 )
-def test_the_page_says_what_went_wrong_and_keeps_the_papers(client, someone, server, answer, words):
+def test_failures_are_explained_and_papers_kept(client, someone, server, answer, words):
     server.answers.append(answer)
     read(server, NOW + DAY)
     response = client.get(address(someone))
@@ -288,9 +284,7 @@ def test_the_page_says_what_went_wrong_and_keeps_the_papers(client, someone, ser
         ({"zotero": PATH, "key": "a\r\nHost: x"}, "not a key of Zotero"),
     ],
 )
-def test_what_is_no_address_or_key_is_refused_and_stays_in_the_form(
-    client, subscriber, sent, words
-):
+def test_invalid_address_or_key_stays_in_form(client, subscriber, sent, words):
     response = client.post(address(subscriber), sent)
     assert response.status_code == 400
     assert words in words_of(response)
@@ -299,7 +293,7 @@ def test_what_is_no_address_or_key_is_refused_and_stays_in_the_form(
     assert not ZoteroLibrary.objects.exists()
 
 
-def test_a_library_is_connected_read_now_changed_and_disconnected(client, someone, server):
+def test_library_can_be_connected_changed_and_disconnected(client, someone, server):
     assert state(someone).next_read_at == NOW + 6 * HOUR
     post(client, someone, zotero=PATH)
     assert state(someone).next_read_at == NOW
@@ -316,23 +310,21 @@ def test_a_library_is_connected_read_now_changed_and_disconnected(client, someon
     assert not ZoteroLibrary.objects.exists()
 
 
-def test_a_subscriber_can_ask_for_ten_reads_an_hour(client, monkeypatch):
-    asked = []
-    monkeypatch.setattr(page, "enqueue", asked.append)
+def test_reads_on_request_are_rate_limited(client, monkeypatch):
+    enqueued = []
+    monkeypatch.setattr(page, "enqueue", enqueued.append)
     one, other = make.subscriber(), make.subscriber()
     responses = [post(client, one, zotero=PATH) for _ in range(11)]
     assert [response.status_code for response in responses] == [200] * 10 + [429]
     assert "You did this too often." in words_of(responses[-1])
     assert post(client, other, zotero=PATH).status_code == 200
-    assert asked == [tasks.read_zotero_libraries] * 11
+    assert enqueued == [tasks.read_zotero_libraries] * 11
 
 
 # ---- What is learned
 
 
-def test_the_latest_papers_of_zotero_count_most_and_uploaded_ones_all_the_same(
-    subscriber, server, monkeypatch
-):
+def test_latest_zotero_papers_weigh_most(subscriber, server, monkeypatch):
     for number in range(10):
         server.add(number)
     zotero.connect(subscriber, PATH, "", NOW)

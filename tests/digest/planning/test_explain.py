@@ -64,24 +64,24 @@ def page_of(diagnosis):
 # ---- The form
 
 
-def test_a_question_stays_in_the_field_only_where_it_has_to_be_corrected(client):
+def test_query_stays_in_field_only_when_unknown(client):
     make.paper(id="2606.04235")
     someone = subscriber()
-    for asked, kept in (("2606.04235", ""), ("2606.99999", "2606.99999")):
-        page = ask(client, someone, asked).content.decode()
-        assert f'name="paper" value="{kept}"' in page
+    for query, expected in (("2606.04235", ""), ("2606.99999", "2606.99999")):
+        page = ask(client, someone, query).content.decode()
+        assert f'name="paper" value="{expected}"' in page
 
 
-def test_the_page_without_a_question_asks_for_one(client):
+def test_page_without_query_asks_for_one(client):
     response = client.get(reverse("why", args=[token_of(subscriber())]))
     assert 'name="paper" value=""' in response.content.decode()
     assert 'role="status"' not in response.content.decode()
     assert "no-store" in response["Cache-Control"]
 
 
-def test_the_answer_on_an_unknown_paper_repeats_the_question_and_links_to_the_search(client):
-    said = answer(client, subscriber(), "2506.99999v2")
-    assert said.startswith("No paper matches 2506.99999v2 .")
+def test_unknown_paper_links_to_search(client):
+    explanation = answer(client, subscriber(), "2506.99999v2")
+    assert explanation.startswith("No paper matches 2506.99999v2 .")
     page = ask(client, subscriber(), "soups & stews").content.decode()
     assert '<a href="/search/?q=soups%20%26%20stews">Search all papers</a>' in page
 
@@ -89,16 +89,18 @@ def test_the_answer_on_an_unknown_paper_repeats_the_question_and_links_to_the_se
 # ---- Papers of the next digest
 
 
-def test_a_chosen_paper_will_be_there_and_then_is(client):
+def test_announced_paper_is_in_next_digest(client):
     paper = make.paper("Graph networks of roads")
     make.paper("Graph networks of cars and of roads and of towns and of lorries")
-    said = explained(client, paper)
-    assert said.startswith("Due in your next digest for “graph networks”, at #1 of 2 candidates.")
+    explanation = explained(client, paper)
+    assert explanation.startswith(
+        "Due in your next digest for “graph networks”, at #1 of 2 candidates."
+    )
     plan.plan(NOW)
     assert paper in [pick.paper for pick in Pick.objects.all()]
 
 
-def test_a_subscriber_without_topics_sees_where_a_paper_trends(client):
+def test_trend_rank_is_shown_without_topics(client):
     background_papers(3, upvotes=1)
     hot, cold = make.paper("Graph networks of roads", upvotes=90), make.paper("Graph networks")
     assert explained(client, hot, interests="", size=2).startswith(
@@ -107,7 +109,7 @@ def test_a_subscriber_without_topics_sees_where_a_paper_trends(client):
     assert explained(client, cold, interests="").startswith("Not a match.")
 
 
-def test_feedback_changes_the_answer(client):
+def test_feedback_changes_the_explanation(client):
     seasons = ("spring", "summer", "autumn")
     old = [
         make.paper(
@@ -125,7 +127,7 @@ def test_feedback_changes_the_answer(client):
     assert answer(client, someone, paper).startswith("Due in your next digest")
 
 
-def test_a_paper_that_the_index_does_not_have_yet_is_judged_by_its_text(client):
+def test_unindexed_paper_is_judged_by_its_text(client):
     index_store.renew(NOW)
     paper = make.paper("Graph networks")
     old = Paper.objects.filter(pk=Paper.objects.get(title="Cooking rice 1").pk)
@@ -134,7 +136,7 @@ def test_a_paper_that_the_index_does_not_have_yet_is_judged_by_its_text(client):
         assert answer(client, subscriber(), one).startswith("Due in your next digest")
 
 
-def test_a_paper_that_was_deleted_stands_for_no_other(client, alike):
+def test_deleted_paper_leads_no_group(client, alike):
     index_store.renew(NOW)
     leader, relative = alike
     leader.delete()
@@ -147,88 +149,91 @@ WITHOUT_DIGESTS += [{"paused_until": TODAY + 9 * DAY}]
 
 
 @pytest.mark.parametrize("state", WITHOUT_DIGESTS)
-def test_a_subscriber_who_gets_no_digest_is_announced_no_paper(client, state):
-    said = explained(client, make.paper("Graph networks of roads"), **state)
-    assert said.startswith(
+def test_inactive_subscriber_is_told_so_first(client, state):
+    explanation = explained(client, make.paper("Graph networks of roads"), **state)
+    assert explanation.startswith(
         "You don’t receive digests at the moment. If you did: Due in your next digest"
     )
 
 
-def test_a_second_chance_of_the_next_digest_is_explained(client):
+def test_second_chance_is_explained(client):
     crowd()
     paper = older("Graph networks of roads", TOOK_OFF)
     make.paper("Graph networks of cars")
-    said = explained(client, paper)
+    explanation = explained(client, paper)
     plan.plan(NOW)
     assert Pick.objects.get(group="missed").paper == paper
-    assert said.startswith("Due in your next digest. It became popular")
+    assert explanation.startswith("Due in your next digest. It became popular")
 
 
-def test_a_paper_that_gives_its_place_to_a_second_chance_is_not_announced(client):
+def test_paper_displaced_by_second_chance_is_not_announced(client):
     crowd()
     older("Graph networks of roads", TOOK_OFF)
     make.paper("Graph networks")
     paper = make.paper("Graph networks of cars")
-    said = explained(client, paper, size=2)
+    explanation = explained(client, paper, size=2)
     plan.plan(NOW)
-    assert said.startswith("Due in your next digest") == Pick.objects.filter(paper=paper).exists()
+    assert (
+        explanation.startswith("Due in your next digest")
+        == Pick.objects.filter(paper=paper).exists()
+    )
 
 
-def test_east_of_greenwich_a_paper_of_the_next_digest_is_not_explained_as_old(client, clock):
+def test_new_paper_is_not_old_in_eastern_zones(client, clock):
     paper = make.paper("Graph networks of roads", day=TODAY - 6 * DAY)
     clock.now = datetime(2026, 6, 1, 19, 30, tzinfo=UTC)  # It is 07:30 of the 2nd in Auckland.
-    said = explained(client, paper, timezone="Pacific/Auckland", next_due_at=clock.now)
+    explanation = explained(client, paper, timezone="Pacific/Auckland", next_due_at=clock.now)
     plan.plan(clock.now)
     assert Pick.objects.get().paper == paper
-    assert said.startswith("Due in your next digest")
+    assert explanation.startswith("Due in your next digest")
 
 
 # ---- Papers that were in a digest
 
 
-def test_a_paper_that_was_sent_is_explained_with_its_day_place_and_reason(client):
+def test_sent_paper_is_explained_with_day_and_reason(client):
     paper = make.paper("Graph networks of roads")
     someone = subscriber()
     plan_and_send()
-    for asked in (paper.pk, f"https://arxiv.org/abs/{paper.pk}v2", "graph networks of roads"):
-        said = answer(client, someone, asked)
-        assert said.startswith("You received it on 1 June 2026 (#1): graph networks .")
-        assert "Papers are never sent twice." in said
+    for query in (paper.pk, f"https://arxiv.org/abs/{paper.pk}v2", "graph networks of roads"):
+        explanation = answer(client, someone, query)
+        assert explanation.startswith("You received it on 1 June 2026 (#1): graph networks .")
+        assert "Papers are never sent twice." in explanation
     Subscriber.objects.update(unsubscribed_at=NOW, next_due_at=None)
     assert answer(client, someone, paper).startswith("You received it on")
 
 
-def test_a_paper_whose_letter_is_on_its_way_is_not_said_to_be_had(client):
+def test_picked_paper_is_not_received_before_delivery(client):
     paper = make.paper("Graph networks of roads")
     someone = subscriber()
     plan.plan(NOW)
-    said = "Picked. It’s in your digest of 1 June 2026, which is being sent."
+    explanation = "Picked. It’s in your digest of 1 June 2026, which is being sent."
     for state in Letter.OPEN:
         Letter.objects.update(state=state)
-        assert answer(client, someone, paper).startswith(said)
+        assert answer(client, someone, paper).startswith(explanation)
 
 
-def test_a_folded_paper_names_the_one_that_stands_for_it_before_and_after(client, alike):
+def test_folded_paper_names_its_group_leader(client, alike):
     someone = subscriber()
     model_store.fit(NOW)
     leader, relative = alike
     assert candidate_windows.announced(model_store.in_use(), TODAY).papers.places[leader.pk] == 0
     assert answer(client, someone, leader).startswith("Due in your next digest")
-    said = answer(client, someone, relative)
-    assert said.startswith(f"Grouped with “{leader.title}”, which covers the same idea")
+    explanation = answer(client, someone, relative)
+    assert explanation.startswith(f"Grouped with “{leader.title}”, which covers the same idea")
     plan_and_send()
-    said = answer(client, someone, relative)
-    assert said.startswith(f"You received it on 1 June 2026, grouped with “{leader.title}”")
+    explanation = answer(client, someone, relative)
+    assert explanation.startswith(f"You received it on 1 June 2026, grouped with “{leader.title}”")
 
 
 # ---- Papers that stay out
 
 
-def test_a_muted_paper_names_what_mutes_it(client):
+def test_muted_paper_names_the_mute(client):
     paper = make.paper("Graph networks of molecules", categories=["q-bio.BM", "cs.LG"])
     chemistry, category = make.topic("Chemistry", query="molecule"), make.topic("cs.lg")
-    said = explained(client, paper, muted=[chemistry])
-    assert said.startswith("Muted. It matches “Chemistry”")
+    explanation = explained(client, paper, muted=[chemistry])
+    assert explanation.startswith("Muted. It matches “Chemistry”")
     someone = subscriber(muted=[category])
     assert answer(client, someone, paper).startswith("Muted. It matches “cs.lg”")
     muted_at = reverse("preferences", args=[token_of(someone)]) + "#never"
@@ -236,51 +241,37 @@ def test_a_muted_paper_names_what_mutes_it(client):
     assert 'id="never"' in client.get(muted_at).content.decode()
 
 
-def test_a_paper_that_is_crowded_out_says_its_place(client):
+def test_crowded_out_paper_shows_its_rank(client):
     for number in range(4):
         make.paper(f"Graph networks {number}")
     paper = make.paper("Graph networks of roads and lorries and towns and harbours and rivers")
-    said = explained(client, paper, size=2)
-    assert said.startswith("Other papers rank higher. It is #5 of 5 candidates.")
-    assert "up to 2 papers" in said
+    explanation = explained(client, paper, size=2)
+    assert explanation.startswith("Other papers rank higher. It is #5 of 5 candidates.")
+    assert "up to 2 papers" in explanation
 
 
-def test_a_paper_that_is_too_weak_is_below_the_cut_and_says_what_it_lacks(client):
+def test_weak_match_names_missing_words(client):
     for number in range(3):
         make.paper(f"Graph networks {number}", "We study graph networks.")
-    said = explained(client, make.paper("Harbour graphs"))
-    assert said.startswith("Weak match. Your closest interest is “graph networks”")
-    assert "It doesn’t mention networks ." in said
+    explanation = explained(client, make.paper("Harbour graphs"))
+    assert explanation.startswith("Weak match. Your closest interest is “graph networks”")
+    assert "It doesn’t mention networks ." in explanation
 
 
-def test_a_whole_abstract_as_a_topic_is_named_by_its_beginning():
+def test_long_topic_is_truncated():
     abstract = "We study how agents that call tools learn to plan far ahead. " * 3
     diagnosis = explain.for_display(Diagnosis("weak", interest=abstract))
     assert diagnosis.interest == "We study how agents that call tools learn to plan far…"
 
 
-def test_a_paper_that_has_nothing_of_the_topics_is_explained(client):
+def test_unrelated_paper_is_explained(client):
     paper = make.paper("Graph networks of roads", categories=["cs.LG"])
     for interests in ("medieval monasteries", "hep-th", "the of"):
-        said = explained(client, paper, interests=interests)
-        assert said.startswith("Not a match.")
+        explanation = explained(client, paper, interests=interests)
+        assert explanation.startswith("Not a match.")
 
 
-def test_a_paper_outside_of_the_topics_categories_is_neither_weak_nor_disliked(client):
-    paper = make.paper("Graph networks of roads", categories=["math.CO"])
-    topic = make.topic("Graph networks", categories=["cs.LG"])
-    said = explained(client, paper, interests="", topics=[topic])
-    assert "wanted less of" not in said
-
-
-def test_a_paper_without_the_quoted_phrase_is_explained_by_its_words_being_apart(client):
-    paper = make.paper("Networks", "Of networks, and of no graph.")
-    said = explained(client, paper, interests='"graph networks"')
-    assert '“"graph networks"”' in said
-    assert "wanted less of" not in said
-
-
-def test_a_paper_like_one_that_got_less_is_explained(client):
+def test_disliked_paper_is_explained(client):
     text = "Trout spawn in rivers of graph networks."
     old = make.paper("Trout", text, day=TODAY - 9 * DAY)
     paper, someone = make.paper("Trout again", text), subscriber()
@@ -289,32 +280,39 @@ def test_a_paper_like_one_that_got_less_is_explained(client):
     feedback.record(someone, old, "less", NOW)
     feedback.learn(NOW)
     assert plan.preview(someone, TODAY, NOW)[1] == []
-    said = answer(client, someone, paper)
-    assert said.startswith("Lowered by your feedback.")
+    explanation = answer(client, someone, paper)
+    assert explanation.startswith("Lowered by your feedback.")
+
+
+def test_missing_quoted_phrase_is_not_explained_as_dislike(client):
+    paper = make.paper("Networks", "Of networks, and of no graph.")
+    explanation = explained(client, paper, interests='"graph networks"')
+    assert '“"graph networks"”' in explanation
+    assert "wanted less of" not in explanation
 
 
 @pytest.mark.parametrize("has_archive", [True, False])
-def test_a_withdrawn_paper_is_explained_and_not_previewed(client, has_archive):
+def test_withdrawn_paper_is_explained_and_not_ranked(client, has_archive):
     paper, someone = make.paper("Graph networks of roads", is_withdrawn=True), subscriber()
     model_store.fit(NOW)
     if has_archive:
         assert index_store.write(NOW)
-    found = candidate_windows.announced(model_store.in_use(), TODAY)
-    assert found.papers.withdrawn == {paper.pk}
+    window = candidate_windows.announced(model_store.in_use(), TODAY)
+    assert window.papers.withdrawn == {paper.pk}
     due = DueSubscriber(someone, TODAY)
-    selection.rank([due], found)
+    selection.rank([due], window)
     assert due.papers == []
     assert explain.explain(someone, paper.pk, TODAY, NOW).diagnosis is None
     assert "Withdrawn. The authors have withdrawn this paper." in answer(client, someone, paper)
 
 
-def test_a_paper_that_is_not_new_is_explained_with_its_day(client):
-    said = explained(client, make.paper("Graph networks", day=TODAY - 8 * DAY))
-    assert said.startswith("Not new. It was announced on 24 May 2026.")
-    assert "the last 7 days" in said
+def test_old_paper_is_explained_with_its_day(client):
+    explanation = explained(client, make.paper("Graph networks", day=TODAY - 8 * DAY))
+    assert explanation.startswith("Not new. It was announced on 24 May 2026.")
+    assert "the last 7 days" in explanation
 
 
-def test_a_paper_that_came_in_before_the_last_digest_is_explained():
+def test_paper_announced_before_last_digest_is_explained():
     someone = subscriber()
     plan_and_send()
     clock = NOW + 3 * DAY
@@ -330,13 +328,13 @@ def test_a_paper_that_came_in_before_the_last_digest_is_explained():
 # ---- The cost of a question
 
 
-def test_without_a_model_the_ranking_is_not_ready_and_none_is_made(client):
+def test_explaining_fits_no_model(client):
     paper = make.paper("Graph networks")
     assert answer(client, subscriber(), paper).startswith("The ranking isn’t ready yet")
     assert not FittedModel.objects.exists()
 
 
-def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
+def test_explaining_reads_no_texts_with_an_index(client, monkeypatch):
     paper, someone = make.paper("Graph networks"), subscriber()
     index_store.renew(NOW)
     read, stems_of = [], candidate_windows.stems_of
@@ -350,7 +348,7 @@ def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
     assert read == []
 
 
-def test_asking_asks_few_queries_however_much_was_sent(client, django_assert_max_num_queries):
+def test_explaining_needs_few_queries(client, django_assert_max_num_queries):
     background_papers(14)
     someone = subscriber(interests="rice", size=20)
     plan.plan(NOW)
@@ -360,15 +358,15 @@ def test_asking_asks_few_queries_however_much_was_sent(client, django_assert_max
         assert answer(client, someone, paper).startswith("Due in your next digest")
 
 
-def test_asking_writes_nothing_whatever_the_answer(client, alike):
+def test_explaining_writes_nothing(client, alike):
     paper = make.paper("Graph networks")
     old = make.paper("Graph networks of old", day=TODAY - 30 * DAY)
     someone = subscriber(muted=[make.topic("rice")])
-    asked = [paper.pk, old.pk, alike[0].pk, alike[1].pk, "Cooking rice 1", "unknown", ""]
+    queries = [paper.pk, old.pk, alike[0].pk, alike[1].pk, "Cooking rice 1", "unknown", ""]
 
     def ask_all():
         before = everything()
-        for one in asked:
+        for one in queries:
             assert ask(client, someone, one).status_code == 200
             url = reverse("why", args=[token_of(someone)])
             assert client.head(url, {"paper": one}).status_code == 200
@@ -381,7 +379,7 @@ def test_asking_writes_nothing_whatever_the_answer(client, alike):
         ask_all()
 
 
-def test_the_page_marks_words_and_offers_feedback(client):
+def test_page_marks_words_and_offers_feedback(client):
     paper = make.paper("Contrastive graph networks of molecules", ABSTRACT)
     someone = subscriber()
     plan_and_send()
@@ -391,7 +389,7 @@ def test_the_page_marks_words_and_offers_feedback(client):
     assert all(f'name="value" value="{value}"' in page.text for value in ("more", "less", "save"))
 
 
-def test_a_button_adds_papers_like_it_as_an_interest(client):
+def test_button_adds_similar_papers_as_interest(client):
     paper = make.paper("Rye bread", "Bread of rye is baked.")
     someone = subscriber()
     path = reverse("why", args=[token_of(someone)])

@@ -253,7 +253,7 @@ def begin(settings, monkeypatch, clock):
 @pytest.mark.parametrize(
     "seed", [1, 2, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(3, 60))]
 )
-def test_whatever_happens_the_invariants_hold(seed, begin):
+def test_invariants_hold_through_random_events(seed, begin):
     life = begin(seed)
     for _ in range(60):
         life.go_on()
@@ -272,7 +272,7 @@ IN_LOST_HOURS = ["wait", "paper", "zone", "hour", "weekdays", "pause", "resume",
 @pytest.mark.parametrize(
     "seed", [9, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(10, 40))]
 )
-def test_what_arrived_before_a_backup_was_restored_does_not_come_again(seed, begin, clock):
+def test_delivered_papers_are_not_resent_after_restore(seed, begin, clock):
     life = begin(seed)
     arrived = life.wire.arrived
     for _ in range(15):

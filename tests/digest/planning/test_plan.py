@@ -24,23 +24,19 @@ from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.factories.planning import digests, papers_about, plan_and_send, ranked, titles
 from tests.factories.simulation import subscriber
+from tests.helpers.data_files import cases
 from tests.helpers.threads import at_once, uncommitted
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
+CASES = cases("sqlite_statistics")
+
 #: What SQLite's ANALYZE says of tables and indexes: how many rows, and how many are alike.
-A_MONTH_OF_5_000_SUBSCRIBERS = [
-    ("digest_paper", "digest_paper_day_6071cc10", "9300 300"),
-    ("digest_paper", "sqlite_autoindex_digest_paper_1", "9300 1"),
-    ("digest_pick", "digest_pick_paper_id_ec391b08", "750000 84"),
-    ("digest_pick", "sqlite_autoindex_digest_pick_1", "750000 150 1"),
-    ("digest_pick", "sqlite_autoindex_digest_pick_2", "750000 5 1"),
-    ("digest_digest", "sqlite_autoindex_digest_digest_3", "150000 30 1"),
-]
+
 
 pytestmark = pytest.mark.django_db
 
 
-def test_delivery_can_begin_after_each_batch(monkeypatch):
+def test_delivery_begins_after_each_batch(monkeypatch):
     monkeypatch.setattr(planning, "BATCH", 1)
     for _ in range(3):
         make.subscriber()
@@ -55,7 +51,7 @@ def test_a_first_digest_without_papers_is_a_welcome():
     assert Letter.objects.get().kind == "welcome"
 
 
-def test_a_later_day_with_nothing_to_say_ends_with_that_reason():
+def test_digest_is_skipped_when_nothing_is_new():
     make.subscriber(interests="graphs")
     plan_and_send(NOW)
 
@@ -67,7 +63,7 @@ def test_a_later_day_with_nothing_to_say_ends_with_that_reason():
     assert letter.events.count() == 1
 
 
-def test_who_asked_for_it_gets_a_short_letter_on_a_quiet_day(outbox):
+def test_quiet_day_email_is_sent_on_request(outbox):
     make.paper("Bread")
     subscriber = make.subscriber(interests="graphs", wants_quiet_days=True)
     plan_and_send(NOW)
@@ -85,7 +81,7 @@ def test_who_asked_for_it_gets_a_short_letter_on_a_quiet_day(outbox):
     assert "/digests/" not in message.as_string()
 
 
-def test_sent_papers_are_read_by_subscriber_though_sqlite_has_statistics_of_its_tables():
+def test_sqlite_reads_sent_papers_by_subscriber_after_analyze():
     """Each paper would be sought for each subscriber, once an operator has let it ANALYZE."""
     if connection.vendor != "sqlite":
         pytest.skip("runs with the tests on SQLite")
@@ -95,18 +91,18 @@ def test_sent_papers_are_read_by_subscriber_though_sqlite_has_statistics_of_its_
         cursor.execute("ANALYZE")
         cursor.execute("DELETE FROM sqlite_stat1")
         cursor.executemany(
-            "INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", A_MONTH_OF_5_000_SUBSCRIBERS
+            "INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", CASES["month_of_5_000_subscribers"]
         )
         cursor.execute("ANALYZE sqlite_schema")  # They are read again.
         with CaptureQueriesContext(connection) as queries:
             dues = [DueSubscriber(Subscriber(pk=number), TODAY) for number in range(2_000)]
             selection._exclude(dues, window, (), TODAY)
-        said = ""
+        query_plans = ""
         for query in queries:
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-            said += str(cursor.fetchall())
-    assert "digest_paper_day" not in said
-    assert "(subscriber_id=? AND day>?)" in said  # However long their histories are.
+            query_plans += str(cursor.fetchall())
+    assert "digest_paper_day" not in query_plans
+    assert "(subscriber_id=? AND day>?)" in query_plans  # However long their histories are.
 
 
 ENDS = [
@@ -116,7 +112,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize("end", ENDS, ids=["unsubscribed", "complained"])
-def test_who_wants_it_no_more_once_the_ranking_ran_is_left_out(end):
+def test_subscriber_leaving_after_ranking_gets_no_digest(end):
     make.paper("Graphs")
     subscriber = make.subscriber(interests="graphs")
     dues = ranked(subscriber)
@@ -128,7 +124,7 @@ def test_who_wants_it_no_more_once_the_ranking_ran_is_left_out(end):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_unsubscribes_while_their_day_is_planned_is_left_out(monkeypatch):
+def test_subscriber_leaving_during_planning_gets_no_digest(monkeypatch):
     if connection.vendor != "postgresql":
         pytest.skip("on SQLite, writers come one after the other")
     make.paper("Graphs")
@@ -150,7 +146,7 @@ def test_who_unsubscribes_while_their_day_is_planned_is_left_out(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_paper_that_is_committed_late_is_in_the_next_digest_once():
+def test_late_committed_paper_is_in_next_digest_once():
     """Rows become visible in another order than they were numbered in (fault 48)."""
     if connection.vendor != "postgresql":
         pytest.skip("on SQLite, writers come one after the other")
@@ -169,7 +165,7 @@ def test_a_paper_that_is_committed_late_is_in_the_next_digest_once():
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_locked_subscriber_does_not_stop_the_planning_of_others():
+def test_locked_subscriber_does_not_block_others():
     held, other = make.subscriber(wants_quiet_days=True), make.subscriber(wants_quiet_days=True)
     with another_session() as session:
         session.execute("SELECT FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk])
@@ -190,14 +186,14 @@ UNWILLING = [
 
 
 @pytest.mark.parametrize("state", UNWILLING)
-def test_nothing_is_planned_for_who_does_not_want_it(state):
+def test_nothing_is_planned_for_inactive_subscribers(state):
     make.paper("Graphs")
     make.subscriber(interests="graphs", **state)
     planning.plan(NOW)
     assert not Digest.objects.exists()
 
 
-def test_days_on_which_nothing_ran_are_missed_and_only_the_last_is_planned():
+def test_days_without_planning_are_missed_except_the_last():
     make.paper("Graphs", day=TODAY + 4 * DAY)
     make.subscriber(interests="graphs")
 
@@ -209,7 +205,7 @@ def test_days_on_which_nothing_ran_are_missed_and_only_the_last_is_planned():
     assert [len(titles(digest)) for digest in digests()] == [0, 0, 0, 0, 1]
 
 
-def test_a_day_may_still_be_planned_in_the_grace_after_it():
+def test_day_is_planned_within_grace_period():
     make.paper("Graphs")
     make.subscriber(interests="graphs", hour=20)
     planning.plan(datetime(2026, 6, 2, 5, 59, tzinfo=UTC))
@@ -217,7 +213,7 @@ def test_a_day_may_still_be_planned_in_the_grace_after_it():
 
 
 @pytest.mark.parametrize("state", ["skipped", "missed"])
-def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_that_ended(state):
+def test_gap_applies_after_resent_digest(state):
     """It may have arrived."""
     subscriber = make.subscriber(confirmed_at=NOW - 9 * DAY)
     letter = Letter(subscriber=subscriber, day=TODAY, created_at=NOW, left_at=NOW, state=state)
@@ -234,7 +230,7 @@ CONFIRMED = [
 
 
 @pytest.mark.parametrize(("confirmed_at", "apart"), CONFIRMED)
-def test_a_digest_that_was_not_caused_by_a_confirmation_is_no_first_one(confirmed_at, apart):
+def test_first_digest_gap_applies_only_after_confirmation(confirmed_at, apart):
     """Who resubscribed, or changed their address."""
     subscriber = make.subscriber(hour=NOW.hour, confirmed_at=NOW + confirmed_at)
     letter = Letter(day=TODAY, created_at=NOW, left_at=NOW + 9 * HOUR)
@@ -245,13 +241,13 @@ def test_a_digest_that_was_not_caused_by_a_confirmation_is_no_first_one(confirme
 
 
 @pytest.mark.parametrize(("remaining", "planned"), [(DAY, 0), (-HOUR, 1)])
-def test_a_planner_leaves_all_to_another_until_that_ones_lease_runs_out(remaining, planned):
+def test_planner_waits_until_other_lease_expires(remaining, planned):
     subscriber()
     assert Lease("planning 0", remaining).acquire()
     assert planning.plan(NOW).letters == planned
 
 
-def test_a_planner_gives_its_lease_back_also_when_it_breaks(monkeypatch):
+def test_planner_releases_lease_after_error(monkeypatch):
     subscriber()
     with monkeypatch.context() as patch:
         patch.setattr(planning, "rank_due", cut)
@@ -261,7 +257,7 @@ def test_a_planner_gives_its_lease_back_also_when_it_breaks(monkeypatch):
     assert Turn.objects.get(source="planning 0").holder is None
 
 
-def test_planners_leave_to_another_the_part_of_the_subscribers_that_it_holds(settings):
+def test_planners_skip_partitions_leased_by_others(settings):
     settings.PLANNERS = 2
     for _ in range(4):
         subscriber()
@@ -276,7 +272,7 @@ def cut(*args):
     raise OSError("cut")
 
 
-def test_a_planner_that_lost_its_lease_stops(monkeypatch, django_assert_num_queries):
+def test_planner_stops_after_losing_lease(monkeypatch, django_assert_num_queries):
     monkeypatch.setattr(planning, "BATCH", 2)
     for _ in range(5):
         subscriber()
@@ -297,7 +293,7 @@ def test_a_planner_that_lost_its_lease_stops(monkeypatch, django_assert_num_quer
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_want_the_lease_at_once_one_gets_it():
+def test_one_concurrent_planner_gets_the_lease():
     def take():
         return Lease("planning 0", DAY).acquire()
 
@@ -305,7 +301,7 @@ def test_of_two_who_want_the_lease_at_once_one_gets_it():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_ranked_the_same_write_every_day_once():
+def test_concurrent_planners_write_each_digest_once():
     """As if a planner was paused until its lease ran out. Each row is locked by one of the two and
     skipped by the other, so they may share the rows.
     """
@@ -324,7 +320,7 @@ def test_two_who_ranked_the_same_write_every_day_once():
     assert Digest.objects.count() == Letter.objects.count() == Pick.objects.count() == 12
 
 
-def test_a_lease_is_renewed_given_back_and_taken_by_the_next():
+def test_lease_can_be_renewed_released_and_reacquired():
     first, second = Lease("planning", HOUR), Lease("planning", HOUR)
     assert first.acquire()
     assert not second.acquire()

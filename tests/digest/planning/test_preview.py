@@ -45,7 +45,7 @@ def papers_of(day):
     return [pick.paper.pk for pick in day.picks]
 
 
-def test_a_window_has_its_newest_papers_up_to_a_limit(monkeypatch):
+def test_window_has_newest_papers_up_to_limit(monkeypatch):
     monkeypatch.setattr(candidate_windows, "MAX_PAPERS", 3)
     days = 2, 0, 1, 3, 4
     papers = {ago: make.paper(day=TODAY - ago * DAY, came_in_at=NOW - ago * DAY) for ago in days}
@@ -56,7 +56,7 @@ def test_a_window_has_its_newest_papers_up_to_a_limit(monkeypatch):
         assert list(window.papers.ids) == newest
 
 
-def test_the_first_digest_is_that_of_planning_for_somebody_new():
+def test_first_preview_equals_first_digest():
     world()
     popular = Paper.objects.filter(day=TODAY - 12 * DAY).first()
     for ago, upvotes in ((9, 1), (1, 90)):  # It has a second chance.
@@ -72,17 +72,17 @@ def test_the_first_digest_is_that_of_planning_for_somebody_new():
     assert first.picks[-1].basis == "second"
 
 
-def test_the_days_before_have_the_papers_of_somebody_subscribed(settings):
+def test_previous_days_equal_planned_digests(settings):
     settings.RANKING = {"cut": 0.2}  # No paper is so near that the older ones decide.
     world()
     subscriber = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
     before = preview.preview_digests(profiles_of([subscriber])[0], NOW).before[::-1]
     assert [day.day for day in before] == [TODAY - ago * DAY for ago in range(7, 0, -1)]
     earlier = Paper.objects.filter(day__lt=before[0].day)
-    had = [Pick(paper=one, position=n, score=1, basis="topic") for n, one in enumerate(earlier, 1)]
-    for pick in had:
+    sent = [Pick(paper=one, position=n, score=1, basis="topic") for n, one in enumerate(earlier, 1)]
+    for pick in sent:
         pick.would_fold = []
-    remember(subscriber, preview.Day(TODAY - 8 * DAY, 0, picks=had))
+    remember(subscriber, preview.Day(TODAY - 8 * DAY, 0, picks=sent))
     future = Paper.objects.filter(day__gt=before[0].day)
     later = {paper.pk: paper.day for paper in future}
     future.update(day=TODAY + 30 * DAY)
@@ -140,7 +140,7 @@ def test_near_misses_are_shown_where_nothing_matches():
     assert preview.preview_digests(following("graph networks"), NOW).near == []
 
 
-def test_no_model_is_fitted_for_a_page():
+def test_preview_fits_no_model():
     make.paper("Graph networks")
     with pytest.raises(model_store.NotFitted):
         preview.preview_digests(following("graph"), NOW)
@@ -152,7 +152,7 @@ def test_no_model_is_fitted_for_a_page():
         preview.preview_digests(following("graph"), NOW)
 
 
-def test_a_paper_that_comes_in_is_seen_at_once():
+def test_new_paper_is_seen_at_once():
     world(days=2)
     assert len(preview.preview_digests(following("soup"), NOW).first.picks) == 0
     make.paper("On graph soup", "A quantum soup.", now=NOW + DAY, day=TODAY)
@@ -160,7 +160,7 @@ def test_a_paper_that_comes_in_is_seen_at_once():
     assert len(preview.preview_digests(following("soup"), NOW).first.picks) == 1
 
 
-def test_a_preview_asks_four_queries_however_much_there_is(django_assert_num_queries):
+def test_preview_needs_four_queries(django_assert_num_queries):
     world(days=4)
     index_store.write(NOW)
     preview.preview_digests(following("graph"), NOW)
@@ -168,7 +168,7 @@ def test_a_preview_asks_four_queries_however_much_there_is(django_assert_num_que
         preview.preview_digests(following("graph", "speech", "cs.LG"), NOW)
 
 
-def test_a_change_is_shown_by_the_papers_that_come_and_go():
+def test_change_is_shown_as_added_and_removed_papers():
     world()
     subscriber = make.subscriber(interests="graph\nrobot")
     changed = profile_for(TopicSelection(interests=["graph", "quantum"]), 10, subscriber)
@@ -182,7 +182,7 @@ def test_a_change_is_shown_by_the_papers_that_come_and_go():
     assert days[0] > days[-1]
 
 
-def test_saying_the_same_again_changes_nothing():
+def test_unchanged_interests_show_no_difference():
     world()
     topic = make.topic("graph")
     subscriber = make.subscriber(interests="robot", topics=[topic], size=7)
@@ -193,7 +193,7 @@ def test_saying_the_same_again_changes_nothing():
     assert (difference.added, difference.removed) == ([], [])
 
 
-def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
+def test_concurrently_deleted_paper_is_omitted(monkeypatch):
     world()
     ranked = preview._ranked
 
@@ -209,7 +209,7 @@ def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
     assert preview.compare(subscriber, following("quantum"), NOW).added
 
 
-def test_a_long_line_is_called_as_it_is_once_it_is_saved():
+def test_long_line_is_named_as_when_saved():
     subscriber, wishes = (
         make.subscriber(),
         TopicSelection(interests=["graph networks " * 20 + "end"]),
@@ -218,7 +218,7 @@ def test_a_long_line_is_called_as_it_is_once_it_is_saved():
     assert profile_for(wishes, 10, subscriber) == profiles_of([subscriber])[0]
 
 
-def test_papers_that_were_sent_within_the_days_are_not_left_out():
+def test_comparison_includes_papers_sent_within_days():
     world()
     subscriber = make.subscriber(interests="graph")
     for day in reversed(preview.preview_digests(profiles_of([subscriber])[0], NOW).before):
@@ -227,7 +227,7 @@ def test_papers_that_were_sent_within_the_days_are_not_left_out():
     assert len(preview.compare(subscriber, changed, NOW).removed) > 3
 
 
-def test_what_was_sent_before_the_days_is_hidden_on_both_sides():
+def test_comparison_omits_papers_sent_before():
     world()
     subscriber, other = (make.subscriber(interests="graph") for _ in range(2))
     robots = Paper.objects.filter(abstract__contains="robot", day__lt=TODAY - 7 * DAY)
@@ -243,7 +243,7 @@ def test_what_was_sent_before_the_days_is_hidden_on_both_sides():
         assert added.isdisjoint(robots) == is_hidden
 
 
-def test_muting_wins_over_following_as_it_does_when_saved():
+def test_mute_wins_over_follow():
     topic = make.topic("graph")
     profile = profile_for(
         TopicSelection(follow=[topic], mute=[topic], interests=["a"], muted_interests=["a", "b"]),
@@ -254,7 +254,7 @@ def test_muting_wins_over_following_as_it_does_when_saved():
     assert Topic.objects.count() == 1
 
 
-def test_only_so_many_words_are_looked_at():
+def test_profile_is_truncated_by_word_count():
     few, is_cut = preview.bounded(Profile((Interest("a", "graph networks"),)))
     assert (len(few.follows), is_cut) == (1, False)
     many = tuple(Interest(f"{n}", ", ".join(f"word{n}x{m}" for m in range(40))) for n in range(50))

@@ -58,7 +58,7 @@ def bases_of(subscriber):
 SECOND = ("Graph networks of roads", "Taken off since: 300 upvotes (graph networks)")
 
 
-def test_a_paper_that_took_off_comes_last_to_who_follows_its_topic_and_says_why():
+def test_paper_that_took_off_comes_last_with_reason():
     older("Graph networks of roads", TOOK_OFF)
     for number in range(3):
         make.paper(f"Graph networks {number}")
@@ -72,7 +72,7 @@ def test_a_paper_that_took_off_comes_last_to_who_follows_its_topic_and_says_why(
     assert (pick.topic_name, pick.leader) == ("graph networks", None)
 
 
-def test_the_letter_says_it_in_both_parts(outbox):
+def test_letter_explains_second_chance_in_both_parts(outbox):
     paper = older("Graph networks of roads", TOOK_OFF)
     make.paper("Graph networks of cars")
     subscriber()
@@ -82,8 +82,8 @@ def test_the_letter_says_it_in_both_parts(outbox):
     assert text.count("300 upvotes") == 1
     html = lxml.html.fromstring(letter.get_body(["html"]).get_content())
     (block,) = html.cssselect(f'[data-paper-id="{paper.pk}"]')
-    for said in (text.partition("2. Graph networks of roads")[2], block.text_content()):
-        assert SECOND[1] in " ".join(said.split())
+    for part in (text.partition("2. Graph networks of roads")[2], block.text_content()):
+        assert SECOND[1] in " ".join(part.split())
     assert text.index("You may have missed") < text.index("2. Graph networks of roads")
     assert broken(NOW) == {}
 
@@ -93,14 +93,14 @@ REASONS = [("cs.lg", [f"{TAKEN_OFF} (cs.lg)"]), ("", [TAKEN_OFF]), ("medieval mo
 
 
 @pytest.mark.parametrize(("interests", "why"), REASONS)
-def test_it_comes_to_who_follows_its_category_or_nothing_and_not_something_else(interests, why):
+def test_second_chance_needs_matching_category_or_no_topics(interests, why):
     older("Bread", TOOK_OFF, categories=["cs.LG"])
     someone = make.subscriber(interests=interests and f"{interests}\n{AUTHOR}")
     plan()
     assert [why for title, why in digest_of(someone) if title == "Bread"] == why
 
 
-def test_it_comes_to_who_chose_papers_like_it():
+def test_second_chance_follows_liked_papers():
     older("Trout in winter", TOOK_OFF, abstract=make.about("trout, which spawn in rivers"))
     seasons = ("spring", "summer", "autumn")
     chosen = [
@@ -117,23 +117,23 @@ def test_it_comes_to_who_chose_papers_like_it():
     assert digest_of(someone) == [("Trout in winter", "Taken off since: 300 upvotes")]
 
 
-def test_it_doesnt_come_to_who_had_it_when_it_was_new():
+def test_sent_paper_gets_no_second_chance():
     paper = make.paper("Graph networks of roads", upvotes=300)
     came_at = NOW + 20 * DAY
-    had, late = subscriber(), subscriber(confirmed_at=came_at, next_due_at=came_at)
+    early, late = subscriber(), subscriber(confirmed_at=came_at, next_due_at=came_at)
     plan()
-    assert [title for title, _ in digest_of(had)] == ["Graph networks of roads"]
+    assert [title for title, _ in digest_of(early)] == ["Graph networks of roads"]
     Letter.objects.update(state="accepted", ended_at=NOW)
     observed(paper, {1: 5, 19: 300})
     for rice in Paper.objects.filter(title__startswith="Cooking"):
         observed(rice, {19: 130})
     plan(20)
-    assert digest_of(had, 20) == []
+    assert digest_of(early, 20) == []
     assert digest_of(late, 20) == [SECOND]
 
 
 @pytest.mark.parametrize(("until", "comes"), [(20, False), (21, True)])
-def test_it_doesnt_come_to_who_may_have_had_it_in_an_email_that_a_backup_lacks(until, comes):
+def test_paper_possibly_sent_before_restore_is_not_resent(until, comes):
     older("Graph networks of roads", TOOK_OFF, age=20)
     someone = subscriber()
     for days, recovered in ((until, {"until": str(TODAY - until * DAY)}), (1, None)):
@@ -145,7 +145,7 @@ def test_it_doesnt_come_to_who_may_have_had_it_in_an_email_that_a_backup_lacks(u
     assert Pick.objects.filter(basis="second").exists() == comes
 
 
-def test_it_doesnt_come_to_who_muted_it():
+def test_muted_paper_gets_no_second_chance():
     older("Graph networks of roads", TOOK_OFF, categories=["cs.LG"])
     make.paper("Notes", authors=["Emmy Noether"])
     assert bases_of(subscriber()) == ["second"]
@@ -153,7 +153,7 @@ def test_it_doesnt_come_to_who_muted_it():
         assert bases_of(subscriber(muted=[make.topic(muted)])) == []
 
 
-def test_there_is_one_a_week_at_most_and_none_comes_twice():
+def test_second_chances_are_limited_to_one_a_week():
     older("Graph networks of roads", {-9: 5, -1: 300})
     older("Graph networks of cars", {-9: 5, -1: 250, 6: 900, 13: 3000})
     someone = subscriber()
@@ -165,7 +165,7 @@ def test_there_is_one_a_week_at_most_and_none_comes_twice():
     assert [title for title, _ in came[7]] == ["Graph networks of cars"]
 
 
-def test_what_did_not_take_off_doesnt_come():
+def test_paper_that_did_not_take_off_is_omitted():
     paper, someone = older("Graph networks of roads", {}), subscriber()
     make.paper("Notes", authors=["Emmy Noether"])
     for votes, comes in (
@@ -190,7 +190,7 @@ def test_what_did_not_take_off_doesnt_come():
         assert bases_of(someone) == ["second"] * comes, votes
 
 
-def test_it_is_older_than_what_is_new_and_not_too_old():
+def test_second_chance_has_an_age_window():
     paper, someone = older("Graph networks of roads", TOOK_OFF), subscriber()
     make.paper("Notes", authors=["Emmy Noether"])
     for age, bases in ((7, ["topic"]), (8, ["second"]), (60, ["second"]), (61, [])):
@@ -199,16 +199,16 @@ def test_it_is_older_than_what_is_new_and_not_too_old():
         assert bases_of(someone) == bases, age
 
 
-def test_what_was_looked_at_only_now_has_not_taken_off():
-    said = {"day": TODAY - 20 * DAY, "upvotes": 300}
-    record = Record(id="2605.00001", title="Graph networks of roads", **said)
+def test_first_observation_is_no_take_off():
+    fields = {"day": TODAY - 20 * DAY, "upvotes": 300}
+    record = Record(id="2605.00001", title="Graph networks of roads", **fields)
     store.store([record], now=NOW, source="huggingface")
     someone = subscriber()
     plan()
     assert digest_of(someone) == []
 
 
-def test_the_digest_stays_within_its_size():
+def test_second_chance_stays_within_digest_size():
     older("Graph networks of roads", TOOK_OFF)
     for number in range(4):
         make.paper(f"Graph networks {number}")
@@ -219,7 +219,7 @@ def test_the_digest_stays_within_its_size():
     assert [basis for _, basis in picks].index("second") == 2
 
 
-def test_it_waits_for_a_day_with_something_new(outbox):
+def test_second_chance_waits_for_new_papers(outbox):
     someone = subscriber()
     plan()
     older("Graph networks of roads", {-9: 5, 1: 300})
@@ -242,7 +242,7 @@ def test_new_observations_are_seen_at_once():
     assert reason_of(planning.preview(someone, TODAY, NOW)[1][1]) == SECOND[1]
 
 
-def test_a_shard_asks_a_constant_number_of_queries_for_all_that_steers_it():
+def test_queries_do_not_grow_with_subscribers():
     older("Graph networks of roads", TOOK_OFF)
     for number in range(6):
         make.paper(f"Graph networks {number}", "We train graph networks.")

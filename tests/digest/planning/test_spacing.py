@@ -39,7 +39,7 @@ ASLEEP = [(0, 23), *on_one_database((7, 17), (12, 2), (23, 26), (6, 72))]
 
 
 @pytest.mark.parametrize(("hour", "asleep"), ASLEEP)
-def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
+def test_digests_catch_up_without_burst_after_sleep(hour, asleep):
     one = subscriber(hour=hour, next_due_at=at(YESTERDAY, hour))
     woke = at(YESTERDAY, hour) + asleep * HOUR + 50 * MINUTE
     for hours in range(50):
@@ -54,7 +54,7 @@ def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
 
 
 @pytest.mark.parametrize("hours", [3, pytest.param(28, marks=pytest.mark.slow)])
-def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hours):
+def test_one_digest_with_all_papers_follows_stopped_sending(hours):
     """One digest of yesterday waited; another was not planned yet. No alarm is raised meanwhile."""
     make.paper("Graph networks", day=YESTERDAY)
     one = subscriber(hour=6, next_due_at=at(YESTERDAY, 6), interests="graph networks")
@@ -80,7 +80,7 @@ def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hour
     assert {result.text for result in invariants.examine(now + 12 * HOUR)} == {"OK"}
 
 
-def test_digests_that_are_due_after_sending_was_resumed_are_overdue_in_time():
+def test_overdue_digests_are_counted_from_resumption():
     subscriber(next_due_at=NOW)
     circuit_breaker.stop("Ada", NOW - HOUR)
     circuit_breaker.resume("Ada", NOW + HOUR)
@@ -88,7 +88,7 @@ def test_digests_that_are_due_after_sending_was_resumed_are_overdue_in_time():
     assert invariants.overdue(NOW + 75 * MINUTE, 15 * MINUTE).exists()
 
 
-def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():
+def test_unsent_digest_gives_papers_to_next_one():
     make.paper("Graph networks", day=YESTERDAY)
     one = subscriber(hour=0, next_due_at=at(YESTERDAY, 0), interests="graph networks")
     other = subscriber(hour=1, next_due_at=at(YESTERDAY, 0))
@@ -103,7 +103,7 @@ def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():
     assert Pick.objects.get(subscriber=one).digest.day == TODAY
 
 
-def test_one_whose_day_has_just_closed_gives_its_papers_to_the_next_as_well():
+def test_expired_digest_gives_papers_to_next_one():
     """The sweeper, which comes after, would give them back too late for that."""
     make.paper("Graph networks", day=YESTERDAY)
     one = planned_yesterday(6, interests="graph networks")
@@ -115,7 +115,7 @@ def test_one_whose_day_has_just_closed_gives_its_papers_to_the_next_as_well():
     assert list(states) == ["missed", "accepted"]
 
 
-def test_the_next_digest_waits_while_one_may_be_arriving_and_then_for_its_distance():
+def test_next_digest_waits_while_previous_may_be_arriving():
     one = planned_yesterday(0)
     late = one.letters.get()
     transitions.claim(at(YESTERDAY, 23, 55), 1)
@@ -130,7 +130,7 @@ def test_the_next_digest_waits_while_one_may_be_arriving_and_then_for_its_distan
 
 
 @pytest.mark.parametrize("hour", [9, 23])
-def test_what_goes_out_again_after_a_silence_is_not_overtaken(hour):
+def test_resent_digest_is_not_overtaken(hour):
     """It may have arrived: its papers stay its own, and the next digest comes after it, also where
     the first try was long ago.
     """
@@ -141,7 +141,7 @@ def test_what_goes_out_again_after_a_silence_is_not_overtaken(hour):
     assert [letter.state for letter in one.letters.all()] == ["planned"]
 
 
-def test_what_was_to_go_out_again_as_its_day_ended_is_kept_at_a_distance():
+def test_resend_expiring_with_its_day_keeps_gap():
     one = planned_yesterday(6)
     late = one.letters.get()
     one.letters.update(repeats=1, left_at=at(TODAY, 5, 40))
@@ -154,7 +154,7 @@ def test_what_was_to_go_out_again_as_its_day_ended_is_kept_at_a_distance():
 
 
 @pytest.mark.parametrize("state", ["transmitting", "uncertain"])
-def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state):
+def test_next_digest_waits_for_possible_resend(state):
     """As after a day without power: nobody has asked yet what became of it."""
     one = planned_yesterday(0)
     began, woke = at(YESTERDAY, 0, 1), at(TODAY, 0, 1)
@@ -172,7 +172,7 @@ def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state)
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
 @pytest.mark.django_db(transaction=True)
-def test_what_passes_the_final_check_as_its_day_ends_is_seen_by_who_plans_the_next(monkeypatch):
+def test_final_check_at_day_end_is_seen_by_planner(monkeypatch):
     one = planned_yesterday(6)
     closes_at = one.letters.get().closes_at
     assert closes_at == at(TODAY, 6)
@@ -198,7 +198,7 @@ def test_what_passes_the_final_check_as_its_day_ends_is_seen_by_who_plans_the_ne
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
 @pytest.mark.django_db(transaction=True)
-def test_what_somebody_is_at_in_this_moment_is_waited_for():
+def test_planner_waits_for_locked_letter():
     one = planned_yesterday(0)
     late = one.letters.get()
     thread, commit = uncommitted(lambda: letter_sql.locked_by_others([late.pk]))
@@ -208,7 +208,7 @@ def test_what_somebody_is_at_in_this_moment_is_waited_for():
     assert plan.plan(at(TODAY, 0)).letters == 1
 
 
-def test_a_planner_that_read_before_another_wrote_calls_nothing_off(monkeypatch):
+def test_planner_with_stale_reads_cancels_nothing(monkeypatch):
     one = subscriber(hour=0, next_due_at=at(TODAY, 0))
     read_before = [due_of(Subscriber.objects.get(), at(TODAY, 1))]
     plan.plan(at(TODAY, 0))
@@ -219,13 +219,13 @@ def test_a_planner_that_read_before_another_wrote_calls_nothing_off(monkeypatch)
 
 
 @pytest.mark.parametrize("state", ["planned", "missed"])
-def test_a_digest_that_was_put_off_by_the_server_to_the_end_keeps_nobody_waiting(state):
+def test_deferred_digest_does_not_delay_next_one(state):
     one = planned_yesterday(0)
     one.letters.update(left_at=at(YESTERDAY, 23, 58), attempt=3, state=state)
     assert plan.plan(at(TODAY, 0)).letters == 1
 
 
-def test_a_change_of_address_keeps_the_gap_after_a_late_digest():
+def test_address_change_keeps_gap_after_late_digest():
     """What they confirm then is an address: it makes that digest no first one."""
     one = planned_yesterday(6)
     rounds.deliver_due(lambda: at(YESTERDAY, 23))
@@ -241,7 +241,7 @@ def test_a_change_of_address_keeps_the_gap_after_a_late_digest():
 
 
 @pytest.mark.parametrize("changed", [{}, {"hour": 8}])
-def test_the_digest_after_a_first_one_in_the_evening_comes_at_the_subscribers_hour(changed):
+def test_second_digest_comes_at_chosen_hour_after_evening_signup(changed):
     """Also where they choose that hour after the first one."""
     one = make.subscriber(hour=7, wants_quiet_days=True, now=at(TODAY, 22))
     tick(at(TODAY, 22))
@@ -261,7 +261,7 @@ ON_ITS_WAY = [
 
 
 @pytest.mark.parametrize(("state", "left_at", "due_at"), ON_ITS_WAY)
-def test_after_a_change_the_next_digest_keeps_its_gap_to_one_on_its_way(state, left_at, due_at):
+def test_changed_hour_keeps_gap_to_digest_under_way(state, left_at, due_at):
     one = subscriber(hour=22, next_due_at=at(YESTERDAY, 22))
     plan.plan(at(YESTERDAY, 22))
     one.letters.update(state=state, left_at=left_at)
@@ -269,7 +269,7 @@ def test_after_a_change_the_next_digest_keeps_its_gap_to_one_on_its_way(state, l
     assert make.fresh(one).next_due_at == due_at
 
 
-def test_a_change_of_time_zone_across_the_date_line_repeats_no_date():
+def test_zone_change_across_date_line_repeats_no_date():
     """From the first zone of a date to the last and back, right after a digest."""
     one = had(YESTERDAY, at(YESTERDAY, 0), hour=14, timezone="Pacific/Kiritimati")
     preferences.change(one, None, {"timezone": "Pacific/Honolulu"}, now=at(YESTERDAY, 1))
@@ -278,7 +278,7 @@ def test_a_change_of_time_zone_across_the_date_line_repeats_no_date():
     assert arrivals()[1:] == [(TODAY, at(TODAY + DAY, 0)), (TODAY + DAY, at(TODAY + 2 * DAY, 0))]
 
 
-def test_after_a_change_of_time_zone_to_the_east_the_two_digests_after_a_first_one_are_apart():
+def test_eastward_zone_change_keeps_gaps_after_first_digest():
     """In the new zone, the day of the second digest is the one of the confirmation."""
     one = make.subscriber(hour=0, timezone="Pacific/Honolulu", wants_quiet_days=True)
     tick(NOW)
@@ -290,7 +290,7 @@ def test_after_a_change_of_time_zone_to_the_east_the_two_digests_after_a_first_o
     assert third - second >= schedule.MIN_GAP
 
 
-def test_the_digest_after_a_first_one_just_before_the_hour_comes_six_hours_later():
+def test_second_digest_keeps_minimum_gap_after_first():
     make.subscriber(hour=0, wants_quiet_days=True, now=at(TODAY, 23, 50))
     for hours in range(9):
         tick(at(TODAY, 23, 50) + hours * HOUR)
@@ -324,7 +324,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("zone", "hour", "night", "moments"), CHANGES)
-def test_each_local_date_has_one_digest_when_the_clocks_change(zone, hour, night, moments):
+def test_each_date_has_one_digest_when_clocks_change(zone, hour, night, moments):
     zone = ZoneInfo(zone)
     _, first = schedule.next_due(night - DAY, hour, zone)
     last = schedule.due_moment(night + DAY, hour, zone) + HOUR
@@ -372,7 +372,7 @@ RULES = [
 
 @pytest.mark.parametrize("planned_first", [True, False])
 @pytest.mark.parametrize(("old", "new", "hour"), RULES)
-def test_a_change_of_zone_rules_never_makes_two_letters(tmp_path, hour, planned_first, old, new):
+def test_changed_zone_rules_repeat_no_digest(tmp_path, hour, planned_first, old, new):
     name = "Europe/Berlin"
     before, after = rules(tmp_path / "old", name, old), rules(tmp_path / "new", name, new)
     with zones_of(before):
@@ -393,7 +393,7 @@ def test_a_change_of_zone_rules_never_makes_two_letters(tmp_path, hour, planned_
 
 
 @pytest.mark.parametrize("was_sent", [True, False])
-def test_a_clock_that_was_a_day_ahead_doubles_nothing(was_sent):
+def test_clock_ahead_by_a_day_repeats_no_digest(was_sent):
     """Today's is missed where its hour was still to come: by the clock, it was yesterday's."""
     one = had(YESTERDAY, at(YESTERDAY, 7), hour=7)
     if was_sent:
@@ -407,7 +407,7 @@ def test_a_clock_that_was_a_day_ahead_doubles_nothing(was_sent):
     assert one.letters.get(day=TODAY).state == ("accepted" if was_sent else "missed")
 
 
-def test_a_planner_whose_clock_is_ahead_of_the_database_sends_nothing_early():
+def test_planner_with_fast_clock_sends_nothing_early():
     one = had(YESTERDAY, at(YESTERDAY, 7), hour=7)
     plan.plan(at(TODAY, 7))  # By the database's clock, it is 06:50.
     assert rounds.deliver_due(lambda: at(TODAY, 6, 50))["accepted"] == 0
@@ -416,7 +416,7 @@ def test_a_planner_whose_clock_is_ahead_of_the_database_sends_nothing_early():
     assert arrivals()[-1] == (TODAY, at(TODAY, 7))
 
 
-def test_a_clock_that_steps_back_by_two_hours_doubles_nothing():
+def test_clock_stepping_back_repeats_no_digest():
     had(YESTERDAY, at(YESTERDAY, 7), hour=7)
     for now in (at(TODAY, 7), at(TODAY, 5), at(TODAY, 6), at(TODAY, 7), at(TODAY, 8)):
         tick(now)

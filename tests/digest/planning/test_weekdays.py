@@ -60,26 +60,26 @@ def days_of(subscriber, *states):
     weekdays=st.integers(1, schedule.EVERY_DAY),
     zone=st.sampled_from(["UTC", "Pacific/Auckland", "America/New_York"]),
 )
-def test_the_first_due_day_is_the_next_wanted_weekday_and_none_is_left_out(day, weekdays, zone):
-    found, moment = schedule.next_due(day, 7, ZoneInfo(zone), weekdays)
-    assert schedule.local_day(moment, ZoneInfo(zone)) == found
-    passed = [(day + n * DAY).weekday() for n in range((found - day).days)]
-    assert [weekdays >> one & 1 for one in [*passed, found.weekday()]] == [0] * len(passed) + [1]
+def test_next_due_day_is_first_wanted_weekday(day, weekdays, zone):
+    due_day, moment = schedule.next_due(day, 7, ZoneInfo(zone), weekdays)
+    assert schedule.local_day(moment, ZoneInfo(zone)) == due_day
+    passed = [(day + n * DAY).weekday() for n in range((due_day - day).days)]
+    assert [weekdays >> one & 1 for one in [*passed, due_day.weekday()]] == [0] * len(passed) + [1]
 
 
-def test_a_friday_that_never_was_is_not_waited_for_on_another_day():
+def test_skipped_calendar_day_moves_no_digest():
     apia = ZoneInfo("Pacific/Apia")
     friday = 0b0010000
     assert schedule.next_due(date(2011, 12, 28), 7, apia, friday)[0] == date(2012, 1, 6)
 
 
 @pytest.mark.parametrize("bits", [0, 128])
-def test_no_day_at_all_is_none_that_can_be_kept(bits):
+def test_database_refuses_empty_weekdays(bits):
     with pytest.raises(IntegrityError), transaction.atomic():
         make.subscriber(weekdays=bits)
 
 
-def test_digests_come_on_wanted_weekdays_and_the_others_break_no_invariant():
+def test_digests_come_only_on_wanted_weekdays():
     one = subscriber(weekdays=WORKDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
     live(TODAY, 9)
     assert days_of(one) == [TODAY + n * DAY for n in (0, 1, 2, 3, 4, 7, 8)]
@@ -87,7 +87,7 @@ def test_digests_come_on_wanted_weekdays_and_the_others_break_no_invariant():
     assert broken(at(TODAY + 9 * DAY, 0)) == {}
 
 
-def test_the_first_digest_comes_at_once_also_on_another_day():
+def test_first_digest_ignores_weekdays():
     one = make.subscriber(weekdays=WEEKENDS, wants_quiet_days=True, next_due_at=NOW)
     live(TODAY, 7)
     assert days_of(one) == [TODAY, date(2026, 6, 6), date(2026, 6, 7)]
@@ -101,14 +101,14 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("weekdays", "change", "due"), CHANGES)
-def test_after_new_days_or_a_pause_the_next_digest_is_on_a_chosen_day(weekdays, change, due):
+def test_settings_change_schedules_digest_on_wanted_weekday(weekdays, change, due):
     one = subscriber(weekdays=weekdays, next_due_at=at(TODAY + DAY, 7))
     had(one, TODAY)
     preferences.change(one, None, change, now=NOW)
     assert make.fresh(one).next_due_at == due
 
 
-def test_a_gap_that_ends_on_an_unwanted_weekday_ends_on_the_next_wanted_one():
+def test_minimum_gap_ends_on_wanted_weekday():
     """Sunday's left late, so Monday's would come twelve hours later: on Tuesday."""
     one = subscriber(weekdays=MONDAYS, hour=23, next_due_at=at(TODAY, 23))
     had(one, TODAY - DAY)
@@ -118,7 +118,7 @@ def test_a_gap_that_ends_on_an_unwanted_weekday_ends_on_the_next_wanted_one():
     assert days_of(one, "planned") == []
 
 
-def test_a_machine_that_was_asleep_on_unwanted_weekdays_has_missed_no_digest():
+def test_sleep_on_unwanted_weekdays_misses_no_digest():
     one = subscriber(weekdays=MONDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
     tick(at(TODAY, 7))
     tick(at(TODAY + 15 * DAY, 7))
@@ -129,7 +129,7 @@ def test_a_machine_that_was_asleep_on_unwanted_weekdays_has_missed_no_digest():
 # ---- What is new after days without a digest
 
 
-def test_a_weekly_subscriber_loses_no_paper_of_the_week():
+def test_weekly_digest_covers_whole_week():
     """Also those of their last digest's own day, which came in after it had left."""
     one = subscriber(weekdays=MONDAYS, next_due_at=at(TODAY, 7), size=50)
     had(one, TODAY - 7 * DAY)
@@ -143,7 +143,7 @@ def test_a_weekly_subscriber_loses_no_paper_of_the_week():
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Honolulu", "Pacific/Auckland"])
-def test_where_wanted_weekdays_have_no_papers_no_paper_of_a_pause_is_lost(zone):
+def test_paper_arriving_during_pause_is_not_lost(zone):
     """By their calendar six days lie between the two digests, and by UTC, seven."""
     one = subscriber(timezone=zone, hour=7, next_due_at=NOW)
     one.schedule_from(TODAY)
@@ -162,7 +162,7 @@ def test_where_wanted_weekdays_have_no_papers_no_paper_of_a_pause_is_lost(zone):
 
 
 @pytest.mark.parametrize(("state", "reason"), [("accepted", ""), ("skipped", "nothing to say")])
-def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, state, reason):
+def test_digest_after_pause_has_best_of_gap(outbox, state, reason):
     one = subscriber(interests="graph networks", next_due_at=at(TODAY - 12 * DAY, 7))
     had(one, TODAY - 13 * DAY)
     had(one, TODAY - 12 * DAY, state, reason)
@@ -176,13 +176,13 @@ def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, st
     assert [pick.paper for pick in digest.picks.all()] == [old]
     (letter,) = outbox()
     for kind in ("plain", "html"):
-        said = " ".join(letter.get_body([kind]).get_content().split())
+        text = " ".join(letter.get_body([kind]).get_content().split())
         # A day on which nothing was sent has no "last digest" that they would know of.
-        assert "These are the best of 13 papers from the past 12 days." in said
+        assert "These are the best of 13 papers from the past 12 days." in text
 
 
 @pytest.mark.parametrize("moves", [False, True])
-def test_who_pauses_before_their_first_digest_was_sent_loses_no_paper_either(moves):
+def test_pause_before_first_digest_loses_no_paper(moves):
     one = make.subscriber(now=at(TODAY - 12 * DAY), began_at=at(TODAY - 12 * DAY))
     plan.plan(at(TODAY - 12 * DAY))
     preferences.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
@@ -208,7 +208,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("state", "reason", "since"), ENDS)
-def test_a_digest_whose_papers_were_given_back_was_none(state, reason, since):
+def test_unsent_digest_does_not_shorten_the_gap(state, reason, since):
     one = subscriber(next_due_at=at(TODAY, 7))
     had(one, TODAY - 3 * DAY)
     had(one, TODAY - 2 * DAY, state, reason)
@@ -264,7 +264,7 @@ STORIES = [
 
 
 @pytest.mark.parametrize(("acts", "since"), STORIES)
-def test_who_unsubscribed_resubscribes_by_a_sign_up_and_by_nothing_else(acts, since):
+def test_only_new_sign_up_restarts_the_gap(acts, since):
     one, _ = paused_for_weeks()
     for number, act in enumerate(acts):
         act(one, TODAY - (len(acts) - number) * DAY)
@@ -273,7 +273,7 @@ def test_who_unsubscribed_resubscribes_by_a_sign_up_and_by_nothing_else(acts, si
     assert (first.since, first.picks.count()) == (since, 0 if since is None else 1)
 
 
-def test_subscribers_with_gaps_of_all_lengths_are_planned_together_and_share_editions(monkeypatch):
+def test_gaps_of_all_lengths_share_candidate_windows(monkeypatch):
     made, make_one = [], candidate_windows._make
     monkeypatch.setattr(
         candidate_windows, "_make", lambda *args: made.append(args[2]) or make_one(*args)
@@ -294,7 +294,7 @@ def test_subscribers_with_gaps_of_all_lengths_are_planned_together_and_share_edi
     assert set(counts.values()) == {min(gap + 1, 31) for gap in gaps}
 
 
-def test_a_second_chance_is_none_where_it_is_still_new():
+def test_still_new_paper_gets_no_second_chance():
     """UNIQUE(subscriber, paper) would cost the whole shard its day."""
     one = subscriber(interests="graph networks", next_due_at=at(TODAY, 7))
     had(one, TODAY - 12 * DAY)
@@ -306,7 +306,7 @@ def test_a_second_chance_is_none_where_it_is_still_new():
     assert (pick.paper, pick.basis) == (paper, "topic")
 
 
-def test_a_paper_that_was_sent_long_ago_and_comes_in_again_is_not_sent_again():
+def test_paper_sent_long_ago_is_not_resent():
     """As after a restored backup. Planning reads no more than the last digests at first."""
     one = subscriber(interests="graph networks", next_due_at=at(TODAY, 7))
     old, new = (make.paper(f"Graph networks of {what}") for what in ("roads", "cars"))
@@ -326,7 +326,7 @@ def save(client, subscriber, **sent):
     return response
 
 
-def test_days_are_chosen_by_name_kept_where_absent_and_shown(client):
+def test_weekdays_are_saved_kept_and_shown(client):
     one = subscriber(next_due_at=at(TODAY + DAY, 7))
     assert save(client, one, days=["", "wed", "sun"]).status_code == 302
     assert (one.weekdays, one.next_due_at) == (0b1000100, at(date(2026, 6, 3), 7))
@@ -337,7 +337,7 @@ def test_days_are_chosen_by_name_kept_where_absent_and_shown(client):
 
 
 @pytest.mark.parametrize("days", [[""], ["", "someday"], ["mon", "8"]])
-def test_no_day_and_no_such_day_are_refused(client, days):
+def test_invalid_weekdays_are_refused(client, days):
     one = subscriber(weekdays=MONDAYS)
     response = save(client, one, days=days, hour=9)
     assert response.status_code == 400

@@ -70,7 +70,7 @@ def test_the_mutes_that_hide_all_matches_are_named():
     assert why(someone, NOW) == "Nothing today: 2 matches, muted (Molecules)."
 
 
-def test_matches_that_feedback_lowers_are_counted():
+def test_matches_lowered_by_feedback_are_counted():
     text, long_ago = "Trout spawn in rivers of graph networks.", NOW - 9 * DAY
     old = make.paper("Trout", text, day=long_ago.date(), came_in_at=long_ago)
     make.paper("Trout again", text)
@@ -117,12 +117,12 @@ def test_only_papers_since_the_last_full_digest_count(client):
     )
 
 
-def test_without_papers_none_is_the_cause():
+def test_missing_papers_are_the_cause():
     Paper.objects.all().delete()
     assert why(planned(), NOW) == "Nothing today: no papers have come in yet."
 
 
-def test_a_digest_that_was_not_sent_is_the_cause():
+def test_unsent_digest_is_the_cause():
     someone = planned(interests="asdkjh")
     Letter.objects.update(state="failed", reason="refused: no such mailbox")
     assert why(someone, NOW) == "Nothing today: the digest of 1 June was not sent."
@@ -137,7 +137,7 @@ def test_interests_of_a_groups_members_are_not_named():
     assert why(mailing_list, NOW) == f"Nothing today: {cause}."
 
 
-def test_while_too_many_others_rank_no_cause_is_given(monkeypatch):
+def test_no_cause_is_given_when_server_is_busy(monkeypatch):
     someone = planned(interests="asdkjh")
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
     with slots.slot(), slots.slot():
@@ -158,7 +158,7 @@ def preferences_of(client, someone):
     return client.get(reverse("preferences", args=[token_of(someone)])).text
 
 
-def test_all_places_have_the_same_sentence(client, panel):
+def test_all_pages_show_the_same_cause(client, panel):
     someone = make.subscriber(interests="asdkjh & qwpoeiru")
     plan.plan(NOW)
     sentence = why(someone, NOW)
@@ -170,7 +170,7 @@ def test_all_places_have_the_same_sentence(client, panel):
     assert sentence == "Nothing today: no recent paper mentions asdkjh, qwpoeiru."
 
 
-def test_welcomes_and_pages_say_it_in_german(client):
+def test_cause_is_translated_to_german(client):
     someone = planned(interests="asdkjh", language="de")
     sentence = "Heute nichts: kein neuerer Artikel erwähnt asdkjh."
     assert all(sentence in part for part in welcome_to(someone))
@@ -189,7 +189,7 @@ STOPPED = [
 
 
 @pytest.mark.parametrize(("fields", "text"), STOPPED)
-def test_what_stops_all_digests_comes_first(client, panel, fields, text):
+def test_inactive_state_replaces_the_cause(client, panel, fields, text):
     someone = planned(interests="asdkjh")
     Subscriber.objects.update(**fields)
     panel_text = page(panel, someone).text

@@ -24,6 +24,9 @@ from tests.factories.corpora import paper, word
 from tests.factories.explanations import background_papers
 from tests.factories.make import NOW
 from tests.factories.rankings import choices_of, papers_of
+from tests.helpers.data_files import cases, pairs
+
+CASES = cases("author_lines")
 
 pytestmark = pytest.mark.django_db
 
@@ -49,65 +52,19 @@ def planned(subscriber):
     return list(Pick.objects.filter(subscriber=subscriber).leading().order_by("position"))
 
 
-CALLED = """
-    Emmy Noether = emmy noether; Noether, Emmy = Emmy Noether; E. Noether = Emmy Noether
-    E. A. Noether = Emmy Noether; Amalie Emmy Noether = Emmy Noether; Noether, E. = Emmy Noether
-    Amalie E. Noether = Amalie Noether; Amalie Noether = Amalie E. Noether
-    Petar Veličković = Velickovic; Jean-Baptiste Alayrac = J.-B. Alayrac; 王伟 = 王伟
-    Jean-Baptiste Alayrac = Jean Baptiste Alayrac; Ian J. Goodfellow = Ian Goodfellow
-    Patrick O’Neill = P. O'Neill
-"""
-#: A double name is had whole (Wei-Lin), and initials alone are anybody's.
-NOT_CALLED = """
-    Fritz Noether = Emmy Noether; F. Noether = Emmy Noether; A. Noether = A. E. Noether
-    Wei Lin Xu = Wei Lin Li; Emmy Noetherian = Emmy Noether; Wei-Lin Wang = Wei Wang
-    E. N. = Emmy Noether; Emmy Braun = Emmy Noether; Emmy N. Xu = Emmy Noether
-    Amalie Emmy Noether = N. Emmy; Noether = Emmy Noether
-"""
+@pytest.mark.parametrize(("table", "are_same"), [("same_names", True), ("different_names", False)])
+def test_names_match_by_words_and_initials(table, are_same):
+    """A double name is one word (Wei-Lin), and initials alone match nobody."""
+    for author, name in pairs(table):
+        assert is_called(author, name) is are_same, (author, name)
 
 
-@pytest.mark.parametrize(("names", "are_the_same"), [(CALLED, True), (NOT_CALLED, False)])
-def test_a_name_is_the_set_of_its_words_and_initials_stand_for_them(names, are_the_same):
-    for pair in names.replace("\n", ";").split(";"):
-        if pair.strip():
-            author, name = pair.split(" = ")
-            assert is_called(author.strip(), name) is are_the_same, pair
+@pytest.mark.parametrize(("line", "names"), CASES["lines"])
+def test_author_line_names_people(line, names):
+    assert list(queried_authors(line)) == names
 
 
-LINES = [
-    ("author: Emmy Noether", ["Emmy Noether"]),
-    (
-        " Authors :  Emmy   Noether, Kurt Gödel and Ada Lovelace",
-        ["Emmy Noether", "Kurt Gödel", "Ada Lovelace"],
-    ),
-    ("author: van der Waals, Johannes", ["van der Waals, Johannes"]),
-    ("Autorin: Noether, Emmy; Gödel, K.", ["Noether, Emmy", "Gödel, K."]),
-    ("au: Noether, E.", ["Noether, E."]),
-    (
-        "author: Emmy Noether, Kurt Gödel, and Ada Lovelace,",
-        ["Emmy Noether", "Kurt Gödel", "Ada Lovelace"],
-    ),
-    ("author: E. Noether, K. Gödel", ["E. Noether", "K. Gödel"]),
-    ("author: Noether, E., Gödel, K.", ["Noether, E.", "Gödel, K."]),
-    ("author: Noether, Gödel, Lovelace", ["Noether", "Gödel", "Lovelace"]),
-    ("author: Noether, Emmy, Jr.", ["Noether, Emmy, Jr."]),
-    ("author：Emmy Noether，Kurt Gödel", ["Emmy Noether", "Kurt Gödel"]),
-    ("author: 王伟、李娜", ["王伟", "李娜"]),
-    ("author: Emmy Noether OR Kurt Gödel", ["Emmy Noether", "Kurt Gödel"]),
-    ("author: Emmy Noether, Or Patashnik", ["Emmy Noether", "Or Patashnik"]),
-    ("authors of fake news", []),
-    ("author attribution: who wrote it", []),
-    ("author:", []),
-    ("author: E. N.", []),
-]
-
-
-@pytest.mark.parametrize(("said", "names"), LINES)
-def test_a_line_that_begins_with_author_asks_for_people(said, names):
-    assert list(queried_authors(said)) == names
-
-
-def test_who_follows_an_author_gets_their_papers_with_the_name_as_reason():
+def test_followed_author_is_the_reason():
     papers()
     picks = planned(make.subscriber(interests="author: Emmy Noether"))
     assert [pick.paper.authors for pick in picks] == [["Kurt Gödel", "Noether, E."]] * 2
@@ -116,10 +73,10 @@ def test_who_follows_an_author_gets_their_papers_with_the_name_as_reason():
         assert reason_of(picks[0]) == "Von Emmy Noether"
 
 
-def test_the_reason_names_the_author_of_the_paper_whatever_else_is_followed():
+def test_reason_names_author_among_other_interests():
     papers()
-    theirs = make.topic("Our group", query="author: Emil Artin; Kurt Gödel", categories=["cs.LG"])
-    group = make.subscriber(topics=[theirs], interests="author: Emmy Noether; Emil Artin")
+    topic = make.topic("Our group", query="author: Emil Artin; Kurt Gödel", categories=["cs.LG"])
+    group = make.subscriber(topics=[topic], interests="author: Emmy Noether; Emil Artin")
     names = "; ".join(f"Ada Lovelace {letter}ite" for letter in "abcdefghijklm")
     many = make.subscriber(interests=f"author: {names}; Emmy Noether")
     dots = make.subscriber(interests=f"au:Emmy Noether{184 * '.'}")
@@ -136,7 +93,7 @@ def test_the_reason_names_the_author_of_the_paper_whatever_else_is_followed():
     assert lengths == {200}  # As many characters as have room.
 
 
-def test_few_papers_are_read_for_an_authors_name_and_none_of_theirs_is_missed(monkeypatch):
+def test_author_search_compares_few_names(monkeypatch):
     words = "emmy e a kurt noether n. wei-lin w.-l.".split()  # noqa: SIM905
     names = [" ".join(some) for length in (2, 3) for some in permutations(words, length)]
     followed = {
@@ -144,14 +101,14 @@ def test_few_papers_are_read_for_an_authors_name_and_none_of_theirs_is_missed(mo
     }
     looked_at, really = [], authors._is_called
     monkeypatch.setattr(authors, "_is_called", lambda *two: looked_at.append(two) or really(*two))
-    known = authors.Authors([[name] for name in names])
-    assert {name: known.by_author(name) for name in followed} == followed
+    index = authors.Authors([[name] for name in names])
+    assert {name: index.by_author(name) for name in followed} == followed
     looked_at.clear()
-    assert known.by_author(" ".join(words)) == []  # A line of words that many are called by.
+    assert index.by_author(" ".join(words)) == []  # A line of words that many are called by.
     assert not looked_at
 
 
-def test_a_muted_author_wins_over_all_that_is_followed():
+def test_muted_author_wins_over_follows():
     background_papers()
     papers()
     muted = make.topic("author: Noether, Emmy")
@@ -160,37 +117,37 @@ def test_a_muted_author_wins_over_all_that_is_followed():
     assert not any("Noether, E." in pick.paper.authors for pick in picks)
 
 
-def test_an_authors_papers_come_whole_and_in_the_categories_alone():
+def test_author_papers_respect_categories():
     names = [["Emmy Noether"], ["E. Noether", "K. Gödel"], ["Fritz Noether"], []] * 6
-    known = {"authors_of": lambda ids: names, "categories": [("a",)] * 12 + [("b",)] * 12}
+    facts = {"authors_of": lambda ids: names, "categories": [("a",)] * 12 + [("b",)] * 12}
     texts = [paper(f"Graph networks {word(n)}") for n in range(24)]
     followed = Interest("Followed", "", authors=("Emmy Noether", "K. Gödel"))
-    choices = choices_of(Profile((followed,), size=24), texts, **known)
+    choices = choices_of(Profile((followed,), size=24), texts, **facts)
     assert {one.paper for one in choices} == {n for n in range(24) if n % 4 < 2}
     assert len({one.score for one in choices}) == 1
     assert choices[0].score > 0.99
     assert {one.topic for one in choices} == {"Followed"}
     in_a = replace(followed, categories=("a",))
-    assert all(n < 12 for n in papers_of(Profile((in_a,), size=24), texts, **known))
+    assert all(n < 12 for n in papers_of(Profile((in_a,), size=24), texts, **facts))
     everything = Interest("all", "", categories=("a", "b"))
-    assert {n % 4 for n in papers_of(Profile((everything,), (followed,), 24), texts, **known)} == {
+    assert {n % 4 for n in papers_of(Profile((everything,), (followed,), 24), texts, **facts)} == {
         2,
         3,
     }
 
 
-def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
+def test_preview_finds_author_on_earlier_days():
     papers()
     # So that the papers of the last days don't begin where those of all days do.
     make.paper("Older", "Things.", authors=["Kurt Gödel"], day=NOW.date() - timedelta(9))
     make.paper("Invariant", "Variational", authors=["E Noether"], day=NOW.date() - timedelta(3))
     index_store.renew(NOW)
     profile = profile_for(TopicSelection(interests=["author: Emmy Noether"]), 10)
-    found = [len(day.picks) for day in reversed(preview.preview_digests(profile, NOW).before)]
-    assert found == [0, 0, 0, 0, 1, 0, 0]
+    counts = [len(day.picks) for day in reversed(preview.preview_digests(profile, NOW).before)]
+    assert counts == [0, 0, 0, 0, 1, 0, 0]
 
 
-def test_only_names_that_the_search_knows_lead_to_it(client):
+def test_only_indexed_names_link_to_search(client):
     names = [f"Ada Lovelace {a}{b}son" for a in "abcdefghijk" for b in "abcdefghij"]
     paper = make.paper("On vowels", authors=names)
     page = lxml.html.fromstring(client.get(paper.get_absolute_url()).content)
@@ -199,7 +156,7 @@ def test_only_names_that_the_search_knows_lead_to_it(client):
     assert len(byline.xpath("a")) == MAX_AUTHORS < len(names)
 
 
-def test_a_papers_page_links_its_authors_other_papers_and_following_them(client):
+def test_paper_page_links_its_authors(client):
     papers()
     long_name = "María de los Ángeles García de la Torre"
     paper = make.paper("On vowels", authors=["Kurt Gödel", "B & <i>Co", long_name])
@@ -208,8 +165,8 @@ def test_a_papers_page_links_its_authors_other_papers_and_following_them(client)
     leads = {one.text: one.get("href") for one in page.xpath("//*[@class='byline']/a")}
     assert list(leads) == paper.authors
     assert search.find(f"author: {long_name}").count == 1
-    found = lxml.html.fromstring(client.get(leads["Kurt Gödel"]).content)
-    assert len(found.xpath("//ol/li")) == 3
-    (follow,) = found.xpath("//*[@class='follow']/a/@href")
+    page_of = lxml.html.fromstring(client.get(leads["Kurt Gödel"]).content)
+    assert len(page_of.xpath("//ol/li")) == 3
+    (follow,) = page_of.xpath("//*[@class='follow']/a/@href")
     form = lxml.html.fromstring(client.get(follow).content)
     assert form.xpath("string(//textarea[@name='interests'])").strip() == "author: Kurt Gödel"

@@ -19,6 +19,9 @@ from tests.factories.rankings import (
     papers_of,
     unmuted,
 )
+from tests.helpers.data_files import cases
+
+CASES = cases("mutes")
 
 BAKING, STARS = ([of_subject(one, 10_000 + n) for n in range(20)] for one in ("baking", "stars"))
 
@@ -32,15 +35,15 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("title", "terms"), REASONS)
-def test_a_reason_has_the_words_that_the_paper_says_and_phrases_as_one(title, terms):
+def test_reason_has_words_and_phrases_of_paper(title, terms):
     topic = "spectral graph coloring for the planar"
     (first,) = choices_of(follow(topic), [paper(title, title)])
     assert (first.basis, first.topic, first.terms) == ("topic", topic, terms)
 
 
-def test_a_partial_match_names_only_the_words_that_the_paper_has():
-    said = paper("Galaxy redshift", "Quasar and galaxy, redshift and nebula")
-    (first,) = choices_of(follow("galaxy redshift surveys of telescopes"), [said])
+def test_partial_match_names_only_present_words():
+    text = paper("Galaxy redshift", "Quasar and galaxy, redshift and nebula")
+    (first,) = choices_of(follow("galaxy redshift surveys of telescopes"), [text])
     assert first.terms == ("galaxy redshift",)
 
 
@@ -51,12 +54,12 @@ INTERESTS = [
 
 
 @pytest.mark.parametrize(("interest", "topic"), INTERESTS)
-def test_of_own_words_the_line_is_the_reason_and_of_a_named_topic_its_name(interest, topic):
+def test_reason_is_own_line_or_topic_name(interest, topic):
     (first, *_) = choices_of(Profile((interest,)), BAKING)
     assert first.topic == topic
 
 
-def test_papers_of_several_topics_name_the_one_that_scores_best():
+def test_reason_names_best_scoring_topic():
     choices = choices_of(follow("bread oven", "galaxy redshift", size=40), BAKING + STARS)
     assert {one.topic for one in choices if one.paper < 20} == {"bread oven"}
     assert {one.topic for one in choices if one.paper >= 20} == {"galaxy redshift"}
@@ -65,7 +68,7 @@ def test_papers_of_several_topics_name_the_one_that_scores_best():
 # ---- The choice
 
 
-def test_one_topic_does_not_crowd_out_the_others():
+def test_one_topic_does_not_crowd_out_others():
     few = paper("Nebulae and a nebula", "Nebulae of nebulae")
     profile = follow("bread, oven, flour", "nebulae", size=3)
     topics = [one.topic for one in choices_of(profile, [*BAKING, few])]
@@ -73,7 +76,7 @@ def test_one_topic_does_not_crowd_out_the_others():
     assert topics.count("nebulae") == 1
 
 
-def test_a_heavier_topic_comes_first_and_no_topic_is_heavy_enough_to_find_more():
+def test_weight_orders_topics_without_adding_papers():
     light, heavy = (
         choices_of(Profile((Interest("a", "bread oven", weight), *others), (), 40), BAKING + STARS)
         for weight in (0.2, 5.0)
@@ -85,65 +88,44 @@ def test_a_heavier_topic_comes_first_and_no_topic_is_heavy_enough_to_find_more()
     assert all(0 <= one.score <= 1 for one in heavy)
 
 
-def test_a_topic_shows_what_its_followers_would_get():
+def test_topic_matches_equal_followers_picks():
     topic = Interest("Baking", "bread oven")
     candidates = candidates_of(BAKING)
-    shown = matches(model(), candidates, topic, 3)
-    assert [shown] == choose(model(), candidates, [Profile((topic,), size=3)], [()])
-    assert shown
+    choices = matches(model(), candidates, topic, 3)
+    assert [choices] == choose(model(), candidates, [Profile((topic,), size=3)], [()])
+    assert choices
 
 
 # ---- Categories
 
 
-def test_a_category_brings_its_primary_papers_first_and_below_what_is_asked_for_in_words():
-    known = {"categories": [("x", "all") if n < 2 else ("all", "x") for n in range(20)]}
+def test_primary_category_papers_come_after_word_matches():
+    facts = {"categories": [("x", "all") if n < 2 else ("all", "x") for n in range(20)]}
     of_x = Interest("X", "", categories=("x",))
-    assert {*papers_of(Profile((of_x,), size=2), BAKING, **known)} == {0, 1}
-    both = choices_of(Profile((of_x, *follow("bread oven").follows), size=20), BAKING, **known)
+    assert {*papers_of(Profile((of_x,), size=2), BAKING, **facts)} == {0, 1}
+    both = choices_of(Profile((of_x, *follow("bread oven").follows), size=20), BAKING, **facts)
     assert (both[0].topic, len(both)) == ("bread oven", 20)
 
 
 # ---- Mutes
 
 
-MUTED_LINES = [
-    ("molecule", ["graph", "graphene", "molar graphs"]),
-    ("graph", ["molecular dynamics", "graphene"]),
-    ("graph molar", ["molecular dynamics", "graph", "graphene"]),
-    ("molecular, graph", ["graphene"]),
-    ('"dynamics molecular"', None),
-    ('"molecular dynamics"', ["graph", "graphene", "molar graphs"]),
-    ("the of", None),
-    ("GRÁPHS", ["molecular dynamics", "graphene"]),
-]
-
-
-@pytest.mark.parametrize(("mute", "left"), MUTED_LINES)
-def test_a_line_mutes_what_has_all_its_words_and_a_word_alone_what_it_begins(mute, left):
+@pytest.mark.parametrize(("mute", "left"), CASES["lines"])
+def test_mute_matches_all_words_or_prefix(mute, left):
     papers = ["molecular dynamics", "graph", "graphene", "molar graphs"]
     assert unmuted(papers, mute) == (papers if left is None else left)
 
 
-SPELLINGS = [
-    ("T cells", ["T cells", "the T-cell", "solar cells", "B cells"], ["solar cells", "B cells"]),
-    ("Llama 3", ["Llama 3", "Llama-3.1", "Llama3", "Llama 2", "Llama 31"], ["Llama 2", "Llama 31"]),
-    ("k-means", ["kmeans", "k-means", "means"], ["means"]),
-    ("semi supervised", ["semi-supervised", "supervised"], ["supervised"]),
-    ("multi-agent", ["multi agent", "multiagent", "agent"], ["agent"]),
-    ("GPU", ["GPUs", "graph"], ["graph"]),
-    ("zeugma", ["zeugmas of a graph", "graph"], ["graph"]),
-    (words(0, 60).replace(" ", ", "), [word(n) for n in range(60)] + ["graph"], ["graph"]),
-]
+MANY = (words(0, 60).replace(" ", ", "), [word(n) for n in range(60)] + ["graph"], ["graph"])
 
 
-@pytest.mark.parametrize(("mute", "papers", "left"), SPELLINGS)
-def test_a_mute_holds_however_it_is_spelt(mute, papers, left):
+@pytest.mark.parametrize(("mute", "papers", "left"), [*CASES["spellings"], MANY])
+def test_mute_matches_other_spellings(mute, papers, left):
     assert unmuted(papers, mute) == left
 
 
-def test_a_category_can_be_muted_whole_or_where_it_says_words():
-    papers, known = ["bread", "bread oven", "oven"], {"categories": ["ax", "b", "a"]}
+def test_category_can_be_muted_with_or_without_words():
+    papers, facts = ["bread", "bread oven", "oven"], {"categories": ["ax", "b", "a"]}
     for mute, left in (
         (Interest("m", "", categories=("a",)), [1]),
         (Interest("m", "bread", categories=("a",)), [1, 2]),
@@ -151,10 +133,10 @@ def test_a_category_can_be_muted_whole_or_where_it_says_words():
         (Interest("m", " "), [0, 1, 2]),
     ):
         everything = Interest("all", "", categories=("a", "b"))
-        assert sorted(papers_of(Profile((everything,), (mute,)), papers, **known)) == left
+        assert sorted(papers_of(Profile((everything,), (mute,)), papers, **facts)) == left
 
 
-def test_however_many_are_muted_the_others_come():
+def test_mutes_leave_room_for_other_papers():
     papers = [paper(f"Bread oven {word(n)}") for n in range(60)] + [paper("Bread and crust")]
     assert papers_of(follow("bread", mutes=["oven"], size=1), papers) == [60]
 
@@ -165,19 +147,19 @@ IDEA = f"Bread oven\nBread oven\n{words(0, 30)}"
 TWINS = [IDEA, f"{IDEA} {word(99)}", f"Bread oven\nBread oven\n{words(40, 30)}"]
 
 
-def test_near_duplicates_are_one_entry_with_its_relatives():
+def test_near_duplicates_are_folded():
     choices = choices_of(follow("bread oven"), TWINS, ages=[1, 1, 0])
     assert {one.paper: one.relatives for one in choices} == {0: (1,), 2: ()}
 
 
 @pytest.mark.parametrize("hide", [{"seen": [1]}, {"mutes": [word(99)]}])
-def test_what_must_not_be_shown_is_no_relative(hide):
+def test_seen_and_muted_papers_are_not_folded(hide):
     profile = follow("bread oven", mutes=hide.get("mutes", ()))
     choices = choices_of(profile, TWINS, seen=hide.get("seen", ()))
     assert {one.paper: one.relatives for one in choices} == {0: (), 2: ()}
 
 
-def test_short_texts_are_never_folded_but_for_one_work_under_two_ids():
+def test_short_texts_are_folded_only_as_aliases():
     papers = ["bread oven"] * 3
     groups = candidates_of(papers).ideas
     assert len(set(groups.tolist())) == 3
@@ -185,7 +167,7 @@ def test_short_texts_are_never_folded_but_for_one_work_under_two_ids():
     assert groups[0] == groups[2] != groups[1]
 
 
-def test_likeness_is_not_handed_on():
+def test_similarity_is_not_transitive():
     """A is like B and B like C, but C has an idea of its own."""
     one, two, three, four = (words(n, 12) for n in (0, 20, 40, 60))
     papers = [f"{one} {two} {three}", f"{two} {three} {four}", f"{three} {four} {words(80, 12)}"]
@@ -194,7 +176,7 @@ def test_likeness_is_not_handed_on():
         assert candidates_of(papers, fitted).ideas.tolist() == [0, 0, 2]
 
 
-def test_many_papers_on_one_idea_leave_room_for_the_others():
+def test_duplicates_leave_room_for_other_papers():
     papers = [f"{IDEA} {word(900 + n)}" for n in range(40)]
     papers += [f"bread oven {words(1_000 + 40 * n, 30)}" for n in range(9)]
     assert len(papers_of(Profile((EVERYTHING,), size=5), papers, ages=[0] * 40 + [1] * 9)) == 5
@@ -203,18 +185,18 @@ def test_many_papers_on_one_idea_leave_room_for_the_others():
 # ---- What trends
 
 
-def test_mathematics_trends_beside_language_models():
-    known = {
+def test_trends_are_relative_to_category():
+    facts = {
         "upvotes": [200 + n for n in range(30)] + [2] * 29 + [9],
         "categories": [("cs.CL",)] * 30 + [("math.AG",)] * 30,
     }
-    trends = candidates_of(BAKING * 3, **known).trends
+    trends = candidates_of(BAKING * 3, **facts).trends
     assert trends[59] == trends.max()
     assert (trends >= 0).all()
     assert (trends <= 1).all()
 
 
-def test_who_follows_nothing_gets_what_trends_or_what_is_newest():
+def test_trending_or_newest_papers_come_without_topics():
     (first, *_) = choices_of(Profile(), BAKING, upvotes=[3, 90] + [3] * 18)
     assert (first.paper, first.basis, first.topic) == (1, "trend", "")
     newest = choices_of(Profile(size=2), BAKING, ages=[9, 9, 0, 1] + [9] * 16)
@@ -222,10 +204,10 @@ def test_who_follows_nothing_gets_what_trends_or_what_is_newest():
     assert choices_of(Profile(is_known=True), BAKING, upvotes=[3, 90] + [3] * 18) == []
 
 
-def test_popularity_lifts_a_paper_of_a_topic_but_brings_none_in():
+def test_popularity_lifts_only_matching_papers():
     plain = papers_of(follow("bread oven", size=20), BAKING)
-    known = {"upvotes": [900 if n == plain[-1] else 1 for n in range(20)]}
-    lifted = papers_of(follow("bread oven", size=20), BAKING, **known)
+    facts = {"upvotes": [900 if n == plain[-1] else 1 for n in range(20)]}
+    lifted = papers_of(follow("bread oven", size=20), BAKING, **facts)
     assert set(lifted) == set(plain)
     assert lifted.index(plain[-1]) <= plain.index(plain[-1])
 
@@ -233,7 +215,7 @@ def test_popularity_lifts_a_paper_of_a_topic_but_brings_none_in():
 # ---- Edges
 
 
-def test_nobody_or_no_paper_is_no_problem():
+def test_empty_inputs_give_empty_digests():
     assert choose(model(), candidates_of([]), [follow("bread"), Profile()], [(), ()]) == [[], []]
     assert choose(model(), candidates_of(BAKING), [], []) == []
     assert choices_of(follow("bread oven", mutes=["x", '"a b"']), []) == []
@@ -267,7 +249,7 @@ PROFILES = [
 
 
 @pytest.mark.parametrize(("profile", "since"), PROFILES)
-def test_diagnoses_agree_with_what_is_chosen(profile, since):
+def test_diagnoses_agree_with_choices(profile, since):
     candidates, seen = candidates_of(PAPERS, **KNOWN), {4, 20}
     (chosen,) = choose_positions(model(), candidates, [profile], [seen], since=[since])
     excluded = {candidates.ids[place] for place in seen}
@@ -292,24 +274,24 @@ def test_diagnoses_agree_with_what_is_chosen(profile, since):
     assert {one.of for one in in_reach} <= {len(in_reach)}
 
 
-def test_what_is_muted_names_the_topic_that_mutes_it():
+def test_muted_diagnosis_names_the_mute():
     profile = follow("bread oven", mutes=["galaxies", "bread"])
     assert diagnosis_of(profile, 0, [paper("Bread oven")]) == Diagnosis("muted", interest="bread")
 
 
-def test_what_says_too_little_of_a_topic_is_weak_and_its_missing_words_are_named():
-    found = diagnosis_of(
+def test_weak_diagnosis_names_missing_words():
+    diagnosis = diagnosis_of(
         follow("qqq", "Planar graphs of Proteins"), 0, [paper("Planar sets", "Planar")]
     )
-    assert (found.outcome, found.interest) == ("weak", "Planar graphs of Proteins")
-    assert found.missing == ("graphs", "Proteins")
-    assert 0 < found.score < found.cut == DEFAULT.cut
+    assert (diagnosis.outcome, diagnosis.interest) == ("weak", "Planar graphs of Proteins")
+    assert diagnosis.missing == ("graphs", "Proteins")
+    assert 0 < diagnosis.score < diagnosis.cut == DEFAULT.cut
 
 
 @pytest.mark.parametrize("profile", [follow("the of"), Profile()])
-def test_what_nothing_followed_could_be_about_is_unasked(profile):
-    found = diagnosis_of(profile, 0, [paper("Quarks"), paper("Bread")], upvotes=[0, 3])
-    assert (found.outcome, found.interest) == ("unasked", "")
+def test_unrelated_paper_is_unasked(profile):
+    diagnosis = diagnosis_of(profile, 0, [paper("Quarks"), paper("Bread")], upvotes=[0, 3])
+    assert (diagnosis.outcome, diagnosis.interest) == ("unasked", "")
 
 
 DISLIKED = LearnedProfile(("bread", "oven"), (-1.0, -1.0), 2)
@@ -322,19 +304,19 @@ CAUSES = [
 
 
 @pytest.mark.parametrize(("what", "profile", "since"), CAUSES)
-def test_what_reaches_the_cut_and_is_not_chosen_has_another_cause(what, profile, since):
-    said = paper("Bread oven", "Bread in the oven")
+def test_paper_above_cut_has_another_diagnosis(what, profile, since):
+    text = paper("Bread oven", "Bread in the oven")
     parameters = {"since": since, "categories": [("cs.LG",)]}
     if what in ("passed", "disliked"):  # A paper that is well above the cut would come.
-        said = paper("Bread cliques", "Of bread of a clique")
-        (line,) = choices_of(follow("bread oven"), [said])
+        text = paper("Bread cliques", "Of bread of a clique")
+        (line,) = choices_of(follow("bread oven"), [text])
         assert line.group == "new"
-    found = diagnosis_of(profile, 0, [said], **parameters)
-    assert (found.outcome, found.interest) == (what, profile.follows[0].name)
-    assert found.score >= found.cut
+    diagnosis = diagnosis_of(profile, 0, [text], **parameters)
+    assert (diagnosis.outcome, diagnosis.interest) == (what, profile.follows[0].name)
+    assert diagnosis.score >= diagnosis.cut
 
 
-def test_an_authors_paper_in_other_categories_is_elsewhere():
-    known = {"authors_of": lambda ids: [["E. Noether"]] * len(ids), "categories": [("cs.LG",)]}
+def test_authors_paper_in_other_category_is_elsewhere():
+    facts = {"authors_of": lambda ids: [["E. Noether"]] * len(ids), "categories": [("cs.LG",)]}
     group = Interest("Our group", "", 1.0, ("math.GT",), ("Emmy Noether",))
-    assert diagnosis_of(Profile((group,)), 0, [PAPERS[0]], **known).outcome == "elsewhere"
+    assert diagnosis_of(Profile((group,)), 0, [PAPERS[0]], **facts).outcome == "elsewhere"

@@ -11,13 +11,16 @@ from digest.ranking import text
 from digest.ranking.model import IDF_POWER, TfidfModel, counted, word_column
 from tests.factories import corpora, rankings
 from tests.factories.corpora import word
+from tests.helpers.data_files import cases
+
+CASES = cases("model_words")
 
 TEXTS = corpora.library()[:300]
 
 # ---- What it learns
 
 
-def test_words_weigh_what_scikit_learn_says_and_rare_ones_more():
+def test_weights_equal_scikit_learns_tfidf():
     vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=text.terms, min_df=2).fit(TEXTS)
     vectorizer.idf_ = vectorizer.idf_**IDF_POWER
     fitted = TfidfModel().fit(TEXTS)
@@ -25,25 +28,25 @@ def test_words_weigh_what_scikit_learn_says_and_rare_ones_more():
     ours = fitted.known_words(fitted.read(TEXTS[:20]).features).toarray()
     order = [fitted.stems_.tolist().index(one) for one in vectorizer.get_feature_names_out()]
     lengths = np.linalg.norm(ours, axis=1, keepdims=True)  # Some words one document alone has.
-    theirs = vectorizer.transform(TEXTS[:20]).toarray()
-    assert ours[:, order] / lengths == pytest.approx(theirs, abs=1e-5)
+    expected = vectorizer.transform(TEXTS[:20]).toarray()
+    assert ours[:, order] / lengths == pytest.approx(expected, abs=1e-5)
 
 
-def test_words_of_one_subject_are_near_in_the_latent_space():
+def test_latent_space_groups_subjects():
     bread, flour, galaxy = corpora.model().directions(
         np.array([word_column(term) for term in ("bread", "flour", "galaxi")])
     )
     assert bread @ flour > 5 * abs(bread @ galaxy)
 
 
-def test_counts_do_not_depend_on_a_model_and_are_cut_at_255():
+def test_counts_are_capped_at_255():
     assert sorted(counted([[["bread"] * 1_000, ["oven"]]]).data) == [1, 255, 255]
     fitted = TfidfModel().fit([f"{'bread ' * 1_000}oven", "bread oven"])
     again = TfidfModel.from_arrays(stored(fitted))
     assert fitted.documents_.max() == again.documents_.max() == 255
 
 
-def test_of_many_documents_some_are_learned_from_evenly_spread(monkeypatch):
+def test_large_corpus_is_sampled_evenly(monkeypatch):
     monkeypatch.setattr(ranking_model, "MAX_DOCUMENTS", 200)
     documents = [word(n // 20) for n in range(400)]
     fitted = TfidfModel().fit(documents, range(len(documents)))
@@ -52,25 +55,15 @@ def test_of_many_documents_some_are_learned_from_evenly_spread(monkeypatch):
     assert set(np.diff(fitted.days_)) <= {1, 2, 3}
 
 
-def test_the_background_is_what_is_older_or_everything():
+def test_background_is_older_papers_or_everything():
     dated = TfidfModel().fit(["bread oven"] * 19, [*[1] * 10, *[5] * 9])
     assert len(dated.background(5)) == 10
     assert len(dated.background(1)) == len(dated.background()) == 19
 
 
-WRITTEN = [
-    (["networks", "networks", "network"], "network", "networks"),
-    (["A GNN", "GNN", "gnn"], "gnn", "GNN"),
-    (["DNA", "dna", "dna"], "dna", "dna"),
-    (["tumour", "tumour", "tumor"], "tumor", "tumour"),
-    (["GPT4", "GPT4", "GPT-3"], "gpt4", "GPT4"),
-    (["once"], "qqq", "qqq"),
-]
-
-
-@pytest.mark.parametrize(("said", "term", "word"), WRITTEN)
-def test_a_term_is_shown_as_the_most_frequent_word(said, term, word):
-    assert TfidfModel().fit(said).word(term) == word
+@pytest.mark.parametrize(("documents", "term", "word"), CASES["written"])
+def test_a_term_is_shown_as_the_most_frequent_word(documents, term, word):
+    assert TfidfModel().fit(documents).word(term) == word
 
 
 # ---- Corpora of any kind
@@ -90,7 +83,7 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("documents", STRANGE)
-def test_a_strange_corpus_makes_a_model_that_reads_stores_and_ranks(documents):
+def test_unusual_corpus_makes_a_working_model(documents):
     fitted = TfidfModel().fit(documents)
     again = TfidfModel.from_arrays(stored(fitted))
     new = [corpora.paper("Bread oven", "Bread", length=0), "", "the of", "\ud800"]
@@ -115,20 +108,20 @@ def stored(fitted):
         return dict(arrays)
 
 
-def test_fitting_again_learns_the_same_to_the_last_bit():
-    ours, theirs = (TfidfModel().fit(TEXTS[:100]).to_arrays() for _ in range(2))
+def test_fitting_is_deterministic():
+    ours, again = (TfidfModel().fit(TEXTS[:100]).to_arrays() for _ in range(2))
     assert {name: one.tobytes() for name, one in ours.items()} == {
-        name: one.tobytes() for name, one in theirs.items()
+        name: one.tobytes() for name, one in again.items()
     }
     assert all(one.dtype.kind in "iufb" for one in ours.values())
 
 
-def test_a_stored_model_ranks_exactly_as_the_fitted_one():
+def test_stored_model_ranks_like_fitted_one():
     again = TfidfModel.from_arrays(stored(corpora.model()))
     new = [corpora.of_subject("baking", 10_000 + n) for n in range(20)]
-    ours, theirs = corpora.model().read(new), again.read(new)
-    assert (ours.features != theirs.features).nnz == 0
-    assert np.array_equal(ours.latent, theirs.latent)
+    ours, stored_vectors = corpora.model().read(new), again.read(new)
+    assert (ours.features != stored_vectors.features).nnz == 0
+    assert np.array_equal(ours.latent, stored_vectors.latent)
     profile = rankings.follow("bread oven", "LLM", wants_near=True)
     assert rankings.choices_of(profile, new, fitted=again) == rankings.choices_of(profile, new)
 

@@ -78,12 +78,12 @@ def nearly(choices):
 @pytest.mark.slow
 @settings(max_examples=60)
 @given(drawn=st.lists(subscribers(), min_size=1, max_size=5))
-def test_subscribers_together_get_what_each_would_get_alone(drawn):
-    for one, theirs in zip(drawn, chosen(drawn), strict=True):
-        assert theirs == nearly(chosen([one], candidates_of(PAPERS, **KNOWN))[0])
+def test_batch_ranking_equals_individual_ranking(drawn):
+    for one, choices in zip(drawn, chosen(drawn), strict=True):
+        assert choices == nearly(chosen([one], candidates_of(PAPERS, **KNOWN))[0])
 
 
-def test_subscribers_are_ranked_in_blocks_and_get_the_same(monkeypatch):
+def test_block_size_does_not_change_digests(monkeypatch):
     drawn = [(follow(p, size=4, learned=taught()[n % 4]), {n}, n) for n, p in enumerate(PHRASES)]
     together = chosen(drawn)
     for count in (1, 3, len(drawn)):
@@ -93,7 +93,7 @@ def test_subscribers_are_ranked_in_blocks_and_get_the_same(monkeypatch):
 
 @settings(max_examples=60)
 @given(drawn=subscribers())
-def test_a_digest_keeps_the_invariants(drawn):
+def test_any_digest_keeps_the_invariants(drawn):
     profile, seen, since = drawn
     (choices,) = chosen([drawn])
     listed = [number for one in choices for number in (one.paper, *one.relatives)]
@@ -104,11 +104,11 @@ def test_a_digest_keeps_the_invariants(drawn):
         ("new", "missed", "near").index(one.group) for one in choices
     )
     assert sum(one.group == "near" for one in choices) <= 3 * profile.wants_near
-    asked = {query.text for one in profile.follows for query in queries(one.query)}
+    followed = {query.text for one in profile.follows for query in queries(one.query)}
     for one in choices:
         assert 0 <= one.score <= 1
         assert (one.group == "missed") == (one.paper < since)
-        is_asked = one.topic in asked | {"math"} | {p.name for p in profile.follows}
+        is_asked = one.topic in followed | {"math"} | {p.name for p in profile.follows}
         assert is_asked == (one.basis == "topic")
         assert one.basis != "trend" or not profile.follows
     for mute in profile.mutes:
@@ -118,18 +118,18 @@ def test_a_digest_keeps_the_invariants(drawn):
 @pytest.mark.slow
 @settings(max_examples=60)
 @given(drawn=subscribers(), order=st.permutations(range(len(PAPERS))))
-def test_the_order_of_the_papers_changes_nothing(drawn, order):
+def test_paper_order_does_not_change_digests(drawn, order):
     profile, seen, _ = drawn
-    known = {name: [values[n] for n in order] for name, values in KNOWN.items()}
-    shuffled = candidates_of([PAPERS[n] for n in order], **known)
-    theirs = {place for place, number in enumerate(order) if number in seen}
-    (ours,), (other,) = chosen([(profile, seen, 0)]), chosen([(profile, theirs, 0)], shuffled)
+    facts = {name: [values[n] for n in order] for name, values in KNOWN.items()}
+    shuffled = candidates_of([PAPERS[n] for n in order], **facts)
+    seen_places = {place for place, number in enumerate(order) if number in seen}
+    (ours,), (other,) = chosen([(profile, seen, 0)]), chosen([(profile, seen_places, 0)], shuffled)
     assert [order[one.paper] for one in other] == [one.paper for one in ours]
     assert [one.terms for one in other] == [one.terms for one in ours]
     assert [one.score for one in other] == pytest.approx([one.score for one in ours], abs=1e-4)
 
 
-def test_the_last_digits_of_a_score_change_no_digest(monkeypatch):
+def test_score_rounding_changes_no_digest(monkeypatch):
     rng = np.random.default_rng(1)
 
     def inexact(*arguments):
@@ -157,7 +157,7 @@ def test_the_last_digits_of_a_score_change_no_digest(monkeypatch):
     topic=st.text(max_size=60),
     mute=st.text(max_size=20),
 )
-def test_any_text_of_any_script_ranks_without_harm(papers, topic, mute):
+def test_text_in_any_script_is_ranked(papers, topic, mute):
     fitted = TfidfModel().fit(papers)
     candidates = candidates_of(papers, fitted)
     learned = learn(fitted, [topic] * 3, [mute])
@@ -186,7 +186,7 @@ LONG_TOPICS = [
 @pytest.mark.parametrize(
     "topic", LONG_TOPICS, ids=["words", "syntax", "list", "quotes", "latex", "lone", "beside"]
 )
-def test_a_topic_of_a_hundred_thousand_characters_is_only_long(topic):
+def test_long_topic_is_ranked_in_linear_time(topic):
     started = time.thread_time()
     both = [follow(topic), follow("bread oven", mutes=[topic])]
     choose(model(), candidates_of(PAPERS, **KNOWN), both, [(), ()])

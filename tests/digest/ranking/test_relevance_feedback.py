@@ -25,24 +25,24 @@ def ranked(learned=None):
     return papers_of(Profile((EVERYTHING,), (), len(PAPERS), learned), PAPERS)
 
 
-def test_what_is_liked_brings_its_like_to_the_front():
+def test_liked_papers_lift_similar_ones():
     assert set(ranked()[:12]) != ARE_BAKING
     assert set(ranked(learn(model(), liked(6)))[:12]) == ARE_BAKING
 
 
-def test_what_is_disliked_goes_and_the_rest_of_the_topic_stays():
+def test_disliked_papers_lower_similar_ones():
     left = set(ranked(learn(model(), [], liked(6))))
     assert len(left & ARE_BAKING) < 6
     assert left >= {*range(24)}
 
 
-def test_what_a_disliked_paper_shares_with_the_liked_ones_is_no_reason_against_it():
+def test_terms_shared_with_liked_papers_stay_positive():
     learned = learn(model(), [paper("Bread ovens")] * 3, [paper("Bread graphs", "A clique")])
     weights = dict(zip(learned.terms, learned.weights, strict=True))
     assert weights["cliqu"] < 0 < weights["bread"]
 
 
-def test_papers_like_the_liked_ones_come_without_a_topic_and_name_their_words():
+def test_learned_papers_come_without_topic_with_words():
     choices = choices_of(follow("qqq", learned=learn(model(), liked(3))), PAPERS)
     assert len(choices) >= 5
     assert {one.paper for one in choices} <= ARE_BAKING
@@ -52,26 +52,26 @@ def test_papers_like_the_liked_ones_come_without_a_topic_and_name_their_words():
         assert one.terms
 
 
-def test_papers_unlike_what_is_liked_do_not_come_on_a_week_without_any():
+def test_unlike_papers_are_omitted():
     learned = learn(model(), liked(10))
     assert papers_of(follow("qqq", learned=learned), OTHER + STARS) == []
 
 
-def test_the_more_papers_are_liked_the_likelier_are_those_like_them():
+def test_more_likes_raise_the_odds():
     few, many = (LearnedProfile(("bread",), (1.0,), count) for count in (1, 9))
     odds = likeness(np.full((2, len(PAPERS)), 0.2), candidates_of(PAPERS), [few, many])
     assert (odds[0] < odds[1]).all()
 
 
-def test_papers_of_a_library_count_by_their_shares():
-    known = liked(6) + liked(6, "stars")
-    alike, same = (learn(model(), [], library=known, shares=of) for of in ([], [1.0] * 12))
+def test_library_papers_count_by_shares():
+    papers = liked(6) + liked(6, "stars")
+    alike, same = (learn(model(), [], library=papers, shares=of) for of in ([], [1.0] * 12))
     assert alike == same
     shares = [1.0] * 6 + [0.1] * 6
-    assert set(ranked(learn(model(), [], library=known, shares=shares))[:6]) <= ARE_BAKING
+    assert set(ranked(learn(model(), [], library=papers, shares=shares))[:6]) <= ARE_BAKING
 
 
-def test_a_removed_term_is_out_of_weights_and_reasons():
+def test_removed_term_is_in_no_weight_or_reason():
     removed = {"bread", "flour"}
     whole, without = (learn(model(), liked(6), (), some) for some in ((), removed))
     assert removed <= set(whole.terms)
@@ -92,14 +92,14 @@ def test_fillers_of_abstracts_are_not_learned():
     assert not {"rough", "obtain"} & set(learned.terms)
 
 
-def test_the_heaviest_terms_are_kept_and_no_more():
+def test_only_heaviest_terms_are_kept():
     texts = [f"{words(10 * n, 40)}\n{words(10 * n, 40)}" for n in range(60)] * 2
     learned = learn(TfidfModel().fit(texts), texts)
     assert len(learned.terms) == len(learned.weights) == MAX_TERMS
 
 
 @pytest.mark.parametrize(("some", "others"), [([], []), (["qqq"], [""]), (["", "the of"], [])])
-def test_who_said_nothing_has_learned_nothing(some, others):
+def test_nothing_is_learned_without_feedback(some, others):
     learned = learn(model(), some, others)
     assert learned.terms == ()
     assert papers_of(follow("bread oven", learned=learned), PAPERS) == papers_of(
@@ -107,13 +107,13 @@ def test_who_said_nothing_has_learned_nothing(some, others):
     )
 
 
-def test_what_is_liked_comes_first_among_the_papers_of_a_topic():
+def test_liked_paper_comes_first_within_topic():
     papers = [paper(f"Bread oven {word(n)}", f"Bread {word(n)}") for n in range(30)]
     learned = learn(model(), [papers[29]])
     assert papers_of(follow("bread oven", size=9, learned=learned), papers)[0] == 29
 
 
-def test_words_of_an_older_model_that_this_one_does_not_know_do_no_harm():
+def test_terms_unknown_to_model_are_ignored():
     learned = LearnedProfile(("hyperkahl", "bread", "oven", "flour"), (0.9, 0.5, 0.5, 0.4), 5, 0.1)
     choices = choices_of(follow("qqq", learned=learned), PAPERS)
     assert {one.paper for one in choices} <= ARE_BAKING

@@ -11,106 +11,49 @@ from hypothesis import strategies as st
 
 from digest.ranking import text
 from tests.factories import corpora
+from tests.helpers.data_files import cases, pairs
 from tests.helpers.threads import at_once
 
-SAME = r"""
-    Schr\"odinger = Schrödinger; Schr{\"o}dinger = Schrodinger; Erd\H{o}s = Erdős
-    Poincar\'{e} = Poincaré; na\"{\i}ve = naive; fa\c{c}ade = façade; \L{}ojasiewicz = Łojasiewicz
-    \textbf{Graph} \emph{networks} = graph networks; $\alpha$-helix = alpha helix; CO$_2$ = CO2
-    ${\cal N}=4$ super Yang-Mills = N=4 super Yang-Mills; $\mathbb{Z}_2$-graded = Z2 graded
-    $L^2$ norm = L2 norm
-    Erdős–Rényi’s GRAPHS = erdos renyi graph; Ａｎｇｓｔｒöｍ ﬁne = angstrom fine; H₂O = H2O
-    α-helix and TNF-β = alpha helix and TNF beta; Λ = lambda; Łojasiewicz = Lojasiewicz
-    Bjørn = Bjorn
-    graph-based = graph based; pre-training = pretraining; Non-Abelian = nonabelian
-    e-mail = email; GPT-4 = GPT4; COVID-19 = COVID19; 3-D = 3D
-    real-time, data-driven = real time data driven
-    LLMs = LLM; PDEs = PDE
-    behaviour of tumours = behavior of tumors; fibre centre = fiber center; dialogue = dialog
-    optimisation, optimised = optimization, optimized; labelled modelling = labeled modeling
-    haemoglobin and oestrogen = hemoglobin and estrogen; realise = realize; analyse = analyze
-    paediatric anaesthesia = pediatric anesthesia; oedema, diarrhoea = edema, diarrhea
-    hypotheses and analyses = hypothesis and analysis
-"""
-PAIRS = [pair.split(" = ") for pair in SAME.replace("\n", ";").split(";") if pair.strip()]
+CASES = cases("terms")
 
-
-SPELLINGS = [*PAIRS, ("n\u0303 man\u0303ana", "ñ mañana"), ("pre\u2010training", "pretraining")]
+SPELLINGS = [
+    *pairs("spellings"),
+    ("n\u0303 man\u0303ana", "ñ mañana"),
+    ("pre\u2010training", "pretraining"),
+]
 
 
 @pytest.mark.parametrize(("one", "other"), SPELLINGS)
-def test_two_ways_to_write_it_are_the_same_terms(one, other):
+def test_spelling_variants_have_the_same_terms(one, other):
     assert text.terms(one) == text.terms(other) != []
 
 
-TERMS = [
-    ("k-means", ["kmean", "mean"]),
-    ("in-context learning", ["context", "learn"]),
-    ("U-Net", ["unet", "net"]),
-    ("GPT-4", ["gpt", "gpt4"]),
-    ("COVID-19", ["covid", "covid19"]),
-    ("graph-based networks", ["graph", "network"]),
-    (r"a \widetilde{graph}", ["widetild", "graph"]),
-    ("αβ", ["αβ"]),
-    ("Graphs of trees of graphs", ["graph", "tree", "graph"]),
-]
+@pytest.mark.parametrize(("document", "terms"), CASES["terms"])
+def test_text_is_split_into_terms(document, terms):
+    assert text.terms(document) == terms
 
 
-@pytest.mark.parametrize(("said", "terms"), TERMS)
-def test_these_are_the_terms(said, terms):
-    assert text.terms(said) == terms
+@pytest.mark.parametrize("document", CASES["correct"])
+def test_correct_spellings_are_unchanged(document):
+    assert text.terms(document) == [text._stems._stem(word) for word in document.lower().split()]
 
 
-RIGHT = ["gauss", "BPSS", "four hours", "noise", "precise", "revise", "genre", "poem", "require"]
-
-
-@pytest.mark.parametrize("said", RIGHT)
-def test_no_spelling_is_mended_that_is_right(said):
-    assert text.terms(said) == [text._stems._stem(word) for word in said.lower().split()]
-
-
-WITHOUT_TERMS = [
-    "the of and about whether",
-    "In this paper we propose, and then we demonstrate, what is shown here",
-    "state of the art, state-of-the-art, State–of–the–Art",
-    "1 2024 7.5 x y",
-    "x" * 41,
-    r"$\left( \right)$ {} ~ ^ _",
-    "",
-]
-
-
-@pytest.mark.parametrize("said", WITHOUT_TERMS)
-def test_what_says_nothing_has_no_terms(said):
-    assert text.terms(said) == []
+@pytest.mark.parametrize("document", CASES["without_terms"])
+def test_stop_words_have_no_terms(document):
+    assert text.terms(document) == []
 
 
 SUBJECTS = ["system", "computer", "fire", "bill", "state", "art", "mill", "use", "work", "interest"]
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_what_can_be_a_subject_is_no_stop_word(subject):
+def test_possible_subjects_are_no_stop_words(subject):
     assert text.terms(subject)
 
 
-AS_WRITTEN = [
-    ("Proteins folded", "fold", "folded"),
-    ("LLMs", "llm", "LLMs"),
-    ("Pre-Training", "pretrain", "Pre-Training"),
-    ("k-means of clusters", "kmean", "k-means"),
-    ("COVID-19", "covid19", "COVID-19"),
-    ("Schrödinger", "schroding", "Schrödinger"),
-    (r"Schr\"odinger", "schroding", "schrodinger"),
-    ("Tumours", "tumor", "Tumours"),
-    ("α-helix", "alpha", "α-helix"),
-    ("the λ", "lambda", "lambda"),
-    ("graphs and a graph", "graph", "graphs"),
-]
-
-
-@pytest.mark.parametrize(("said", "term", "word"), AS_WRITTEN)
-def test_a_term_is_shown_as_the_subscriber_wrote_it(said, term, word):
-    assert text.as_written(said)[term] == word
+@pytest.mark.parametrize(("document", "term", "word"), CASES["as_written"])
+def test_term_is_shown_as_written(document, term, word):
+    assert text.as_written(document)[term] == word
 
 
 LETTERS = st.sampled_from(
@@ -120,9 +63,9 @@ LETTERS = st.sampled_from(
 
 @settings(max_examples=100)
 @given(st.one_of(st.text(max_size=40), st.lists(LETTERS, max_size=25).map("".join)))
-def test_every_term_of_any_text_maps_back_to_a_word(said):
-    written = text.as_written(said)
-    assert set(text.terms(said)) <= set(written)
+def test_every_term_maps_back_to_a_word(document):
+    written = text.as_written(document)
+    assert set(text.terms(document)) <= set(written)
     assert all(written.values())
 
 
@@ -142,20 +85,20 @@ def seconds(function, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_a_hostile_text_takes_no_longer_than_its_length(piece):
-    said = piece * (100_000 // len(piece))
+def test_hostile_text_takes_linear_time(piece):
+    document = piece * (100_000 // len(piece))
     for read in (text.terms, text.as_written):
-        assert seconds(read, said) < 12  # Quadratic, it would take minutes.
+        assert seconds(read, document) < 12  # Quadratic, it would take minutes.
 
 
-def test_threads_that_stem_at_once_do_not_mix_up_their_words():
+def test_concurrent_stemming_is_thread_safe():
     """A stemmer keeps the word that it is at: with one in Python, threads took each other's."""
-    said = [[f"{corpora.word(n)}ations" for n in range(place, 2_000, 4)] for place in range(4)]
+    documents = [[f"{corpora.word(n)}ations" for n in range(place, 2_000, 4)] for place in range(4)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        read = at_once(*[partial(text.stems, words) for words in said])
+        read = at_once(*[partial(text.stems, words) for words in documents])
     finally:
         sys.setswitchinterval(interval)
     alone = Stemmer.Stemmer("english").stemWords
-    assert read == [alone(words) for words in said]
+    assert read == [alone(words) for words in documents]

@@ -8,42 +8,25 @@ from hypothesis import strategies as st
 
 from digest.sources.arxiv import calendar, taxonomy
 from digest.sources.arxiv.calendar import EASTERN, announcement_of, is_announcement_day
+from tests.helpers.data_files import cases
+
+CASES = cases("arxiv_calendar")
 
 
-def test_a_submission_is_listed_after_the_next_closing_time():
-    for submitted, listed in [
-        ("2026-06-01 14:00", "2026-06-03"),  # Monday to Tuesday, 14:00: Tuesday evening.
-        ("2026-06-02 13:59", "2026-06-03"),
-        ("2026-06-02 14:00", "2026-06-04"),
-        ("2026-06-04 14:00", "2026-06-08"),  # Thursday to Friday: Sunday evening.
-        ("2026-06-05 13:59", "2026-06-08"),
-        ("2026-06-05 14:00", "2026-06-09"),  # Friday to Monday: Monday evening.
-        ("2026-06-08 13:59", "2026-06-09"),
-        ("2026-09-07 09:00", "2026-09-09"),  # Labor Day: nothing closes on Monday.
-        ("2026-07-02 15:00", "2026-07-07"),  # Friday is free, so Sunday has nothing to announce.
-        ("2026-11-26 09:00", "2026-11-30"),  # Thanksgiving.
-        ("2026-12-30 15:00", "2027-01-05"),  # Thursday and Friday are free.
-    ]:
+def test_submission_is_listed_after_next_deadline():
+    for submitted, listed, _note in CASES["submissions"]:
         moment = datetime.fromisoformat(submitted).replace(tzinfo=EASTERN)
         assert announcement_of(moment) == date.fromisoformat(listed)
         assert announcement_of(moment.astimezone(UTC)) == date.fromisoformat(listed)
 
 
-HOLIDAYS = {  # As arXiv announced them; those of 2027 and later as the USA keep them.
-    2025: "01-01 01-20 06-19 07-04 09-01 11-27 12-25 12-30",
-    2026: "01-01 01-19 06-19 07-03 09-07 11-26 12-25 12-29 12-31",
-    2027: "01-01 01-18 06-18 07-05 09-06 11-25 12-24 12-31",
-    2028: "01-17 06-19 07-04 09-04 11-23 12-25",
-    2032: "01-01 01-19 06-18 07-05 09-06 11-25 12-24 12-31",
-}
-
-
-@pytest.mark.parametrize("year", HOLIDAYS)
+@pytest.mark.parametrize("year", [int(year) for year in CASES["holidays"]])
 def test_holidays_of_a_year_follow_the_rules(year):
+    """As arXiv announced them; from 2027 on, those of the USA."""
     days = [date(year, 1, 1) + timedelta(days=n) for n in range(366)]
     free = [day for day in days if day.year == year and day.weekday() < 5]
     free = [f"{day:%m-%d}" for day in free if calendar.is_holiday(day)]
-    assert " ".join(free) == HOLIDAYS[year]
+    assert " ".join(free) == CASES["holidays"][str(year)]
 
 
 def test_the_setting_adds_and_removes_holidays(monkeypatch):
@@ -57,7 +40,7 @@ LISTING_DAYS = ["2026-06-01", "2026-06-05", "2026-07-03", "2026-12-31"]  # Holid
 OTHER_DAYS = ["2026-06-06", "2026-06-07", "2026-01-02", "2026-01-20", "2026-06-22", "2026-11-27"]
 
 
-def test_there_is_no_listing_at_weekends_and_on_the_day_after_a_holiday():
+def test_no_listing_at_weekends_or_after_holidays():
     for day in LISTING_DAYS + OTHER_DAYS:
         assert is_announcement_day(date.fromisoformat(day)) == (day in LISTING_DAYS)
 
@@ -69,7 +52,7 @@ def test_the_latest_listing_on_a_sunday_is_fridays():
 
 @pytest.mark.slow
 @given(st.integers(0, 45 * 365 * 24 * 60))
-def test_every_submission_is_listed_on_a_listing_day_within_a_week(minutes):
+def test_every_submission_is_listed_within_a_week(minutes):
     submitted = datetime(1991, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
     day = announcement_of(submitted)
     assert is_announcement_day(day)
@@ -77,13 +60,13 @@ def test_every_submission_is_listed_on_a_listing_day_within_a_week(minutes):
     assert submitted + timedelta(hours=6) <= announced_at < submitted + timedelta(days=7)
 
 
-def test_there_are_155_categories_and_each_belongs_to_an_archive():
+def test_every_category_belongs_to_an_archive():
     assert len(taxonomy.CATEGORIES) == 155
     assert len(taxonomy.ARCHIVES) == 20
     assert {taxonomy.archive_of(name) for name in taxonomy.CATEGORIES} == set(taxonomy.ARCHIVES)
 
 
-def test_aliases_and_closed_archives_count_as_the_category_that_they_are():
+def test_aliases_and_closed_archives_are_canonicalized():
     assert set(taxonomy.ALIASES) | set(taxonomy.ALIASES.values()) <= set(taxonomy.CATEGORIES)
     assert set(taxonomy.CLOSED.values()) <= set(taxonomy.CATEGORIES)
     assert taxonomy.canonical("cs.SY") == "eess.SY"

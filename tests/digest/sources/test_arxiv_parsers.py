@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from digest.sources.arxiv import api, oai_pmh, rss
 from digest.sources.arxiv.fields import author_names, says_withdrawn
 from digest.sources.base import MalformedFeed
+from tests.helpers.data_files import cases
 from tests.servers import arxiv
 from tests.servers.arxiv import BOMB, DEEP, WEB_PAGE, Known, oai, rss_channel, rss_item
+
+CASES = cases("arxiv_texts")
 
 DAY = date(2026, 6, 3)
 
@@ -54,7 +57,7 @@ def oai_page(inner):
 # RSS
 
 
-def test_a_new_paper_is_read_whole():
+def test_new_paper_is_read():
     license_ = "http://creativecommons.org/licenses/by/4.0/"
     record = in_feed(doi="10.1000/1", journal_ref="J. Bread 1 (2026)", license=license_)
     assert (record.id, record.version) == ("2606.00001", 1)
@@ -67,7 +70,7 @@ def test_a_new_paper_is_read_whole():
     assert record.url == "https://arxiv.org/abs/2606.00001"
 
 
-def test_the_day_of_an_older_paper_is_not_the_day_of_the_feed():
+def test_older_paper_has_no_announcement_day():
     for kind in ["cross", "replace", "replace-cross"]:
         body = feed(paper(id="math.GT/0309136", kind=kind, version=3))
         without_kind = body.replace(b"announce_type>", b"kind>")  # Its description has it too.
@@ -76,7 +79,7 @@ def test_the_day_of_an_older_paper_is_not_the_day_of_the_feed():
             assert (record.id, record.day) == ("math/0309136", None)
 
 
-def test_a_feed_counts_all_its_items_and_is_of_the_day_of_its_papers():
+def test_feed_has_day_of_its_papers():
     """Not of its building, but where it is empty."""
     papers = [
         paper(id=f"2606.0000{number}", kind=kind)
@@ -88,7 +91,7 @@ def test_a_feed_counts_all_its_items_and_is_of_the_day_of_its_papers():
         assert (parsed.items, len(parsed.records), parsed.day) == (len(some), len(some), day)
 
 
-def test_an_item_whose_day_is_far_from_that_of_its_feed_is_of_the_feeds_day():
+def test_item_with_distant_day_has_feed_day():
     for far in ["9999", "1926"]:
         body = feed(paper(id="2606.00001"), paper(id="2606.00002"), paper(id="2606.00003"))
         head, items = body.split(b"<item>", 1)
@@ -105,7 +108,7 @@ def test_one_bad_item_is_one_bad_record():
     assert parsed.items == 3
 
 
-def test_bytes_that_are_no_utf8_cost_one_record():
+def test_invalid_utf8_costs_one_record():
     good, bad = paper(), paper(id="2606.00002", title="Caf@")
     body = feed(good, bad).replace(b"Caf@", b"Caf\xe9")
     parsed = rss.parse(body, "cs")
@@ -113,7 +116,7 @@ def test_bytes_that_are_no_utf8_cost_one_record():
     assert parsed.errors == ["2606.00002v1: its text is not UTF-8"]
 
 
-def test_a_feed_that_reports_an_error_is_no_feed():
+def test_feed_reporting_an_error_is_refused():
     body = rss_channel("cs", DAY, []).replace("<title>cs updates", "<title>Feed error for query: x")
     with pytest.raises(MalformedFeed, match="arXiv answers"):
         rss.parse(body.encode(), "cs")
@@ -133,7 +136,7 @@ def test_a_record_with_its_versions_is_read():
     assert not record.is_withdrawn
 
 
-def test_a_paper_is_not_older_than_its_id_and_without_a_date_of_no_day():
+def test_paper_is_not_older_than_its_id():
     """As one that was checked for long."""
     assert in_list(id="2609.00001").day == date(2026, 9, 1)
     raw = arxiv.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
@@ -141,33 +144,18 @@ def test_a_paper_is_not_older_than_its_id_and_without_a_date_of_no_day():
     assert oai_page(f"<record>{header('2606.00001')}{raw}</record>").records[0].day is None
 
 
-def test_a_withdrawn_version_is_seen_by_its_flag_or_its_words():
+def test_withdrawn_version_is_recognized():
     assert in_list(2, withdrawn=True).is_withdrawn
     assert in_list(2, comments="This paper has been withdrawn by the authors").is_withdrawn
     assert not in_list(2, comments="Supersedes the withdrawn 2506.00001").is_withdrawn
 
 
-WITHDRAWN = (
-    "Withdrawn|[withdrawn] On bread|Paper withdrawn due to an error in Lemma 2|"
-    "This paper has been withdrawn by the author(s) due to an error|"
-    "This submission is being withdrawn|The manuscript was temporarily withdrawn|"
-    "arXiv admin note: This article has been withdrawn|We withdraw this preprint.|"
-    "The author has withdrawn this paper due to a crucial error"
-)
-NOT_WITHDRAWN = (
-    "|On withdrawn papers|This paper studies withdrawn drugs|Withdrawal of bread|"
-    "This article supersedes a withdrawn one|We study why papers are withdrawn|"
-    "The drug rofecoxib was withdrawn in 2004 for its side effects|"
-    "This vaccine has been withdrawn from the market"
-)
+def test_withdrawal_is_recognized_in_text():
+    for text in CASES["withdrawn"] + CASES["not_withdrawn"]:
+        assert says_withdrawn(text) == (text in CASES["withdrawn"])
 
 
-def test_a_paper_is_withdrawn_where_its_words_say_so():
-    for text in [*WITHDRAWN.split("|"), *NOT_WITHDRAWN.split("|")]:
-        assert says_withdrawn(text) == (text in WITHDRAWN.split("|"))
-
-
-def test_one_bad_record_in_a_list_is_one_bad_record():
+def test_bad_oai_record_is_one_bad_record():
     good = arxiv.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
     page = oai_page(
         f"<record>{header('2606.00001')}{good}</record>"
@@ -182,7 +170,7 @@ def test_one_bad_record_in_a_list_is_one_bad_record():
     assert page.errors == ["2606.00002: no title", *without]
 
 
-def test_an_expired_token_and_an_empty_list_are_distinguished_from_other_errors():
+def test_expired_token_and_empty_list_are_distinguished():
     assert oai_pmh.parse(oai(arxiv.error("noRecordsMatch", "x")).encode()).records == []
     with pytest.raises(oai_pmh.ExpiredToken):
         oai_pmh.parse(oai(arxiv.error("badResumptionToken", "x")).encode())
@@ -190,7 +178,7 @@ def test_an_expired_token_and_an_empty_list_are_distinguished_from_other_errors(
         oai_pmh.parse(oai(arxiv.error("badArgument", "illegal")).encode())
 
 
-def test_only_a_sorted_page_shows_up_to_where_the_list_is_complete():
+def test_only_sorted_page_proves_completeness():
     def page(*stamps):
         return oai_page("".join(f"<record>{header('x', stamp)}</record>" for stamp in stamps))
 
@@ -202,7 +190,7 @@ def test_only_a_sorted_page_shows_up_to_where_the_list_is_complete():
 # The query API
 
 
-def test_an_entry_is_read_with_arxivs_own_categories():
+def test_api_entry_has_arxiv_categories():
     moments = [datetime(2026, 6, 1, 15, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)]
     row = Known(paper(comments="12 pages", doi="10.1000/1"), DAY, moments)
     (record,), bad = api.parse(arxiv.atom(arxiv.atom_entry(row), 1).encode())
@@ -212,21 +200,21 @@ def test_an_entry_is_read_with_arxivs_own_categories():
     assert (record.comments, record.doi, bad) == ("12 pages", "10.1000/1", [])
 
 
-@pytest.mark.parametrize(("name", "kept"), [("astro-ph", "astro-ph"), ("cmp-lg", "cs.CL")])
-def test_an_old_paper_keeps_the_category_of_its_archive(name, kept):
+@pytest.mark.parametrize(("name", "category"), [("astro-ph", "astro-ph"), ("cmp-lg", "cs.CL")])
+def test_old_paper_keeps_category_of_its_archive(name, category):
     old = paper(id=f"{name}/0601001", categories=[name])
     row = Known(old, DAY, [datetime(2006, 1, 2, 15, tzinfo=UTC)])
     (record,), _ = api.parse(arxiv.atom(arxiv.atom_entry(row), 1).encode())
-    assert (record.id, record.categories) == (f"{name}/0601001", [kept])
+    assert (record.id, record.categories) == (f"{name}/0601001", [category])
 
 
-def test_an_error_in_the_shape_of_an_entry_is_an_error():
+def test_error_entry_is_an_error():
     body = arxiv.atom(arxiv.atom_error("incorrect id format for x"), 1)
     with pytest.raises(MalformedFeed, match="incorrect id format for x"):
         api.parse(body.encode())
 
 
-def test_ids_are_asked_for_by_the_hundred_and_only_arxivs():
+def test_arxiv_ids_are_requested_in_hundreds():
     ids = [f"2606.{number:05}" for number in range(150)]
     questions = api.requests_for([*ids, "2606.00001", "biorxiv:1", "title:0a"])
     assert [question["max_results"] for question in questions] == ["100", "50"]
@@ -240,7 +228,7 @@ def test_ids_are_asked_for_by_the_hundred_and_only_arxivs():
     [lambda body: rss.parse(body, "cs"), oai_pmh.parse, api.parse],
     ids=["rss", "oai", "api"],
 )
-def test_what_is_no_feed_is_refused_in_plain_words(parse):
+def test_invalid_feed_is_refused(parse):
     for body, why in (
         (b"", "broken"),
         (b"<rss><channel>", "broken"),
@@ -264,7 +252,7 @@ def test_a_bomb_is_refused_before_it_is_expanded():
     assert time.process_time() - begun < 1
 
 
-def test_what_xml_forbids_in_one_title_costs_neither_it_nor_the_others():
+def test_forbidden_xml_characters_are_removed():
     forbidden = (b"\x0c", b"\x00", b"&#x1;", b"&#55349;", b"&#xFFFF;")
     for written, read in (
         *((b"On%sbread" % one, "On bread") for one in forbidden),
@@ -278,7 +266,7 @@ def test_what_xml_forbids_in_one_title_costs_neither_it_nor_the_others():
 
 @pytest.mark.slow
 @given(st.binary(max_size=200), st.integers(0, 1_000))
-def test_no_damage_to_a_feed_does_more_than_spoil_it(noise, position):
+def test_damaged_feed_raises_only_malformed_feed(noise, position):
     body = feed(paper(), paper(id="2606.00002"))
     position %= len(body)
     damaged = body[:position] + noise + body[position + len(noise) // 2 :]
@@ -290,13 +278,5 @@ def test_no_damage_to_a_feed_does_more_than_spoil_it(noise, position):
 
 
 def test_a_line_of_authors_becomes_names():
-    for line, names in [
-        ("Ada One, Ben Two", ["Ada One", "Ben Two"]),
-        ("Ada One (MIT, Cambridge), Ben Two (ETH (Zürich))", ["Ada One", "Ben Two"]),
-        ("A. One (1), B. Two (2) and C. Three ((1) X, (2) Y)", ["A. One", "B. Two", "C. Three"]),
-        ("Ada One, Jr., Ben Two, III", ["Ada One Jr.", "Ben Two III"]),
-        ("Ada One (broken, Ben Two", ["Ada One broken", "Ben Two"]),
-        ("Paul Erd\\H{o}s", ["Paul Erdős"]),
-        ("", []),
-    ]:
+    for line, names in CASES["author_lines"]:
         assert author_names(line) == names

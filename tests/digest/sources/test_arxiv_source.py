@@ -48,7 +48,7 @@ def truth(server, day):
     return {paper["id"]: day for paper in server.days[day] if paper.get("kind", "new") == "new"}
 
 
-def test_a_day_has_its_papers_on_its_day_and_a_receipt_for_each_feed(server, run):
+def test_day_has_papers_and_receipts(server, run):
     batches = run()
     assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
     feeds = [batch for batch in batches if batch.category]
@@ -60,27 +60,27 @@ def test_a_day_has_its_papers_on_its_day_and_a_receipt_for_each_feed(server, run
     assert batches[-1].cursor == ""
 
 
-def test_every_archive_is_read_where_none_is_named(server, run):
+def test_all_archives_are_read_by_default(server, run):
     source = ArXiv(**server.addresses)
     batches = list(source.harvest(run.web, today=WEDNESDAY, since=None, cursor=""))
-    asked = server.paths("/rss/")
-    assert asked == [f"/rss/{archive}" for archive in taxonomy.ARCHIVES]
+    paths = server.paths("/rss/")
+    assert paths == [f"/rss/{archive}" for archive in taxonomy.ARCHIVES]
     assert "set=" not in "".join(server.paths("/oai"))
     assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
 
 
-def test_since_a_day_the_list_alone_is_read(server, run):
+def test_backfill_reads_only_the_list(server, run):
     batches = run(since=TUESDAY)
     assert not server.paths("/rss")
-    found = days_of(batches)
-    assert found.items() >= (truth(server, TUESDAY) | truth(server, WEDNESDAY)).items()
-    assert not found.keys() & truth(server, MONDAY).keys()
+    days = days_of(batches)
+    assert days.items() >= (truth(server, TUESDAY) | truth(server, WEDNESDAY)).items()
+    assert not days.keys() & truth(server, MONDAY).keys()
     assert not any(batch.state for batch in batches)
 
 
-def test_one_category_asks_for_its_set(server, run):
-    found = days_of(run(categories=("math.AG",), since=MONDAY))
-    assert set(found) == {f"2606.{day:02}002" for day in (1, 2, 3)}
+def test_category_is_requested_as_its_set(server, run):
+    days = days_of(run(categories=("math.AG",), since=MONDAY))
+    assert set(days) == {f"2606.{day:02}002" for day in (1, 2, 3)}
     assert "set=math%3Amath%3AAG" in server.paths("/oai")[0]
 
 
@@ -88,19 +88,19 @@ def test_one_category_asks_for_its_set(server, run):
 
 
 @pytest.mark.parametrize("since", [None, MONDAY])
-def test_cut_off_after_any_batch_the_same_papers_are_known(run, since):
+def test_interrupted_run_ends_with_same_papers(run, since):
     whole = run(since=since)
     for count in range(1, len(whole)):
         run.begin_web()
         batches = run.batches(since=since)
-        seen = [next(batches) for _ in range(count)]
+        read_batches = [next(batches) for _ in range(count)]
         batches.close()
-        rest = run(since=since, cursor=seen[-1].cursor)
-        assert days_of(seen + rest) == days_of(whole)
+        rest = run(since=since, cursor=read_batches[-1].cursor)
+        assert days_of(read_batches + rest) == days_of(whole)
         assert [batch.state for batch in rest] == [batch.state for batch in whole[count:]]
 
 
-def test_a_run_cut_off_yesterday_begins_with_todays_feeds_and_fills_the_gap(server, run):
+def test_run_interrupted_yesterday_fills_the_gap(server, run):
     server.today = TUESDAY
     cursor = run()[1].cursor
     server.today = THURSDAY
@@ -118,17 +118,17 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "others"), RUNS)
-def test_a_cursor_of_another_kind_of_run_counts_as_none(run, asked, others):
+@pytest.mark.parametrize(("options", "others"), RUNS)
+def test_cursor_of_another_run_is_ignored(run, options, others):
     for cursor in (run(**others)[0].cursor, "what:is:this"):
         assert cursor
-        assert days_of(run(**asked, cursor=cursor)) == days_of(run(**asked))
+        assert days_of(run(**options, cursor=cursor)) == days_of(run(**options))
 
 
 # Faults of the feeds
 
 
-def test_a_feed_cut_at_its_limit_is_completed_by_the_list(server, run, monkeypatch):
+def test_truncated_feed_is_completed_by_list(server, run, monkeypatch):
     monkeypatch.setattr(rss, "MAX_ITEMS", 5)
     server.feed_size = 5
     server.days = {WEDNESDAY: [paper(f"2606.{number:05}") for number in range(12)]}
@@ -149,23 +149,23 @@ def test_an_expired_token_begins_the_list_again(server, run):
     whole = days_of(run(since=MONDAY))
     cursor = run(since=MONDAY)[0].cursor
     server.tokens.clear()
-    asked = len(server.asked)
+    request_count = len(server.asked)
     assert days_of(run(since=MONDAY, cursor=cursor)) == whole
-    assert "resumptionToken" in server.asked[asked].path
-    assert "from=2026-06-01" in server.asked[asked + 1].path
+    assert "resumptionToken" in server.asked[request_count].path
+    assert "from=2026-06-01" in server.asked[request_count + 1].path
 
 
-def test_what_was_complete_is_not_asked_for_again_after_a_token_expired(server, run):
+def test_expired_token_repeats_only_incomplete_days(server, run):
     everything = tuple(taxonomy.ARCHIVES)
     cursor = run(categories=everything, since=MONDAY)[2].cursor  # In the middle of Tuesday.
     server.tokens.clear()
-    asked = len(server.asked)
+    request_count = len(server.asked)
     rest = run(categories=everything, since=MONDAY, cursor=cursor)
-    assert "from=2026-06-02" in server.asked[asked + 1].path
+    assert "from=2026-06-02" in server.asked[request_count + 1].path
     assert set(days_of(rest)) == {p["id"] for day in (TUESDAY, WEDNESDAY) for p in server.days[day]}
 
 
-def test_a_server_that_refuses_its_own_tokens_is_not_asked_for_ever(server, run):
+def test_repeatedly_refused_tokens_end_the_run(server, run):
     server.after_page = lambda number: server.tokens.clear()
     server.next_token = lambda rows, skip, params: "<resumptionToken>x</resumptionToken>"
     with pytest.raises(MalformedFeed, match="refuses the tokens"):
@@ -180,7 +180,7 @@ CIRCLES = [
 
 
 @pytest.mark.parametrize(("skips", "tokens"), CIRCLES)
-def test_a_list_that_goes_round_ends_and_says_so(server, run, skips, tokens):
+def test_circular_list_is_ended(server, run, skips, tokens):
     def next_token(rows, skip, params):
         token = f"metadataPrefix=arXivRaw&from={MONDAY}&skip={skips.pop(0)}&x={tokens.pop(0)}"
         server.tokens.add(token)
@@ -194,7 +194,7 @@ def test_a_list_that_goes_round_ends_and_says_so(server, run, skips, tokens):
     assert batches[-1].cursor == ""
 
 
-def test_papers_that_change_between_pages_are_known_as_they_are_last(server, run):
+def test_paper_changed_between_pages_has_last_version(server, run):
     def replace(number):
         if number == 1:  # A paper of the first page moves to the end.
             news = paper("2606.01000", title="On cake", kind="replace", version=2)
@@ -213,7 +213,7 @@ def test_a_deleted_paper_is_noted(server, run):
 
 
 @pytest.mark.parametrize("fault", ["html", "cut"])
-def test_a_list_that_cannot_be_read_ends_the_run_after_the_feeds(server, run, fault):
+def test_unreadable_list_ends_run_after_feeds(server, run, fault):
     server.faults["oai"] = fault
     batches, error = run.cut_off()
     assert isinstance(error, MalformedFeed | Refused)
@@ -233,7 +233,7 @@ def test_single_papers_are_looked_up_once_a_day(server, run):
     assert len(server.paths("/api")) == 1
 
 
-def test_at_a_weekend_and_after_a_holiday_the_missing_listing_is_no_fault(server, run):
+def test_missing_listing_after_holiday_is_no_fault(server, run):
     friday = date(2026, 7, 3)  # Free: nothing closes, so there is no listing on Monday.
     server.days = {friday: [paper("2607.00001")], friday + timedelta(4): [paper("2607.00002")]}
     for days, state in [(0, "fresh"), (1, "empty"), (3, "empty"), (4, "fresh")]:

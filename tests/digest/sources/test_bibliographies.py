@@ -11,26 +11,18 @@ from digest.models import Paper
 from digest.papers import citations
 from digest.sources import bibliographies
 from tests.factories.libraries import BIBTEX
+from tests.helpers.data_files import DATA, as_json, cases
 
-RIS = """TY  - JOUR
-TI  - Soup,
-      and what is in it
-AB  - All of it.
-PY  - 2019/03/01
-ER  -
+CASES = cases("bibliographies")
 
-TY  - CONF
-T1  - Another soup
-UR  - https://arxiv.org/abs/2402.00001
-ER  -
-"""
+RIS, ISI, ENDNOTE_XML = ((DATA / f"soups.{kind}").read_text() for kind in ("ris", "isi", "xml"))
 
 
 def read(text):
     return bibliographies.read(text).records
 
 
-def test_bibtex_is_read_with_its_latex_made_plain():
+def test_bibtex_is_read_without_latex():
     one, two = read(BIBTEX)
     assert one.title == "Spätzle and the ℓ₁ norm"
     assert one.abstract == "On noodles, their shapes and 50% of all."
@@ -39,34 +31,27 @@ def test_bibtex_is_read_with_its_latex_made_plain():
     assert (two.id, two.day) == ("2401.01234", date(2024, 1, 1))
 
 
-def test_ris_is_read_over_several_lines():
+def test_ris_continuation_lines_are_read():
     one, two = read(RIS)
     assert (one.title, one.abstract) == ("Soup, and what is in it", "All of it.")
     assert one.day.year == 2019
     assert (two.id, two.title) == ("2402.00001", "Another soup")
 
 
-def test_a_broken_entry_costs_itself_alone():
+def test_broken_entry_costs_only_itself():
     broken = BIBTEX + "@article{three, title = {Never closed\n\n@article{four, title = {Third one}}"
     read_in = bibliographies.read(broken)
     assert [record.title for record in read_in.records][-1] == "Third one"
     assert (len(read_in.records), read_in.unread_count, read_in.unread) == (3, 1, ["three"])
 
 
-def test_two_entries_of_one_key_are_both_read():
+def test_entries_with_same_key_are_both_read():
     twice = "@book{a, title = {The first of two}}\n@book{a, title = {The second of two}}"
     assert [one.title for one in read(twice)] == ["The first of two", "The second of two"]
 
 
-def test_braces_that_keep_letters_large_are_not_read():
-    for title, read_as in [
-        ("{{BERT}}: {{Pre-training}} of Soups", "BERT: Pre-training of Soups"),
-        ("{{{BERT}} on Soups}", "BERT on Soups"),
-        ("{L}earning {T}o {R}ank {{LSTM}}s", "Learning To Rank LSTMs"),
-        ("The {{L{\\'e}vy}} and {{$x_{i}^{2}$}} of {\\textbf{soups}}", "The Lévy and xᵢ² of soups"),
-        ("A set \\{ of {{soups}} \\}", "A set { of soups }"),
-        ("{Soups \\& breads at 5\\%}", "Soups & breads at 5%"),
-    ]:
+def test_case_protecting_braces_are_removed():
+    for title, read_as in CASES["case_braces"]:
         (one,) = read(f"@misc{{k, title = {{{title}}}}}")
         assert one.title == read_as
 
@@ -79,43 +64,19 @@ def test_exported_papers_can_be_imported(written, title):
     assert (one.id, one.title) == (paper.pk, paper.title)
 
 
-def test_the_number_of_arxiv_is_found_where_programs_write_it():
-    for said, identity in [
-        ("eprint = {arXiv:2104.00003v1 [cs.LG]}", "2104.00003"),
-        ("arxivId = {2104.00003}", "2104.00003"),
-        ("doi = {https://doi.org/10.48550/ARXIV.2104.00003}", "2104.00003"),
-        ("journal = {arXiv preprint arXiv:2104.00003}", "2104.00003"),
-        ("howpublished = {\\url{https://arxiv.org/pdf/2104.00003.pdf}}", "2104.00003"),
-        ("eprint = {12345678}", "title:"),
-        ("journal = {Nature 12, 2104}", "title:"),
-    ]:
-        (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
+def test_arxiv_id_is_found_in_any_field():
+    for field, identity in CASES["arxiv_ids"]:
+        (one,) = read(f"@misc{{k, title = {{Soups}}, {field}}}")
         assert one.id.startswith(identity)
 
 
-def test_what_an_entry_says_in_odd_places_is_read():
-    for text, expected in [
-        ("@online{a, title = {On soups}, date = {2021-05-06}}", {"day": date(2021, 1, 1)}),
-        (
-            "@book{k, title = {On all soups}, subtitle = {And some {{Breads}}}}",
-            {"title": "On all soups: And some Breads"},
-        ),
-        (
-            "TY  - JOUR\nT1  - Soup\nTI  - Soup\nAB  - Hot.\nN2  - Hot.\nER  - \n",
-            {"title": "Soup", "abstract": "Hot."},
-        ),
-        (
-            "TY  - JOUR\nTI  - Soup\nL1  - https://x.example/a.pdf\nUR  - https://x.example\n"
-            "UR  - https://arxiv.org/abs/2402.00001\nUR  - https://y.example\nER  - \n",
-            {"id": "2402.00001"},
-        ),
-        ("TY  - BOOK\nBT  - All of the soups\nER  - \n", {"title": "All of the soups"}),
-    ]:
+def test_unusual_fields_are_read():
+    for text, expected in CASES["unusual"]:
         (one,) = read(text)
-        assert {name: getattr(one, name) for name in expected} == expected
+        assert as_json({name: getattr(one, name) for name in expected}) == expected
 
 
-def test_what_pubmed_saves_is_read():
+def test_pubmed_format_is_read():
     one, two = read(
         "PMID- 1\nOWN - NLM\nDP  - 2020 Dec\nTI  - Soup, and\n      what is in it.\n"
         "AB  - ALL: Of it.\n      GPT - too.\nFAU - Doe, Jane\n\n"
@@ -126,7 +87,7 @@ def test_what_pubmed_saves_is_read():
     assert (two.title, two.day.year) == ("Bread.", 2021)
 
 
-def test_what_endnote_and_google_scholar_save_is_read():
+def test_endnote_format_is_read():
     one, *others = read(
         "%0 Journal Article\n%T Soup, and\nwhat is in it\n%A Doe, Jane\n%D 2020\n%X Of water.\n\n"
         "%0 Generic\n%T Bread\n%J arXiv preprint arXiv:2104.00003\n%D 2021\n\n"
@@ -139,37 +100,6 @@ def test_what_endnote_and_google_scholar_save_is_read():
     assert [other.id for other in others] == [f"2104.0000{number}" for number in (3, 4, 5)]
 
 
-ISI = """FN Clarivate Analytics Web of Science
-VR 1.0
-PT J
-AU Doe, J
-   Roe, R
-TI Soup, and
-   what is in it
-SO JOURNAL OF
-   SOUPS
-AB All of it.
-DI 10.1000/soup.1
-PY 2019
-ER
-
-PT J
-TI Another soup
-DI 10.48550/arXiv.2402.00001
-ER
-
-EF
-"""
-ENDNOTE_XML = """<?xml version="1.0" encoding="UTF-8"?><xml><records><record>
-<database name="a.enl">a.enl</database><ref-type name="Journal Article">17</ref-type>
-<titles><title><style face="normal">Soup, and </style><style face="italic">what</style> is in it
-</title><secondary-title>Journal of Soups</secondary-title></titles><dates><year>2019</year></dates>
-<abstract>All of it &amp; more.</abstract></record><record><ref-type name="Generic">13</ref-type>
-<titles><title>Another soup</title></titles><urls><related-urls><url>https://soups.example/1</url>
-<url>https://arxiv.org/abs/2402.00001</url></related-urls></urls></record></records></xml>
-"""
-
-
 @pytest.mark.parametrize("text", [ISI, ISI.replace("\n", "\r\n"), "\ufeff" + ENDNOTE_XML])
 def test_web_of_science_and_endnote_xml_are_read(text):
     one, two = read(text)
@@ -179,7 +109,7 @@ def test_web_of_science_and_endnote_xml_are_read(text):
     assert bibliographies.read(text).unread_count == 0
 
 
-def test_a_broken_record_of_endnote_xml_costs_itself_alone():
+def test_broken_endnote_record_costs_only_itself():
     broken = ENDNOTE_XML.replace("<abstract>", "<abstract>&bomb;<b>", 1)
     read_in = bibliographies.read(broken)
     assert [one.title for one in read_in.records] == ["Another soup"]
@@ -190,70 +120,38 @@ def test_a_broken_record_of_endnote_xml_costs_itself_alone():
     assert bibliographies.read(deep * 3).unread_count == 3
 
 
-def test_what_eric_saves_is_read():
+def test_eric_format_is_read():
     one, two = read("OWN - ERIC\nTI  - Soup\nAB  - Hot.\nPT  - J\n\nOWN - ERIC\nTI  - Bread\n")
     assert (one.title, one.abstract, two.title) == ("Soup", "Hot.", "Bread")
 
 
-REFUSED = [
-    ("PubMed XML", '<?xml version="1.0"?>\n<!DOCTYPE PubmedArticleSet><PubmedArticleSet>'),
-    ("MODS XML", "<?xml version='1.0'?><!-- Of soups --><mods:modsCollection>\n<mods:mods>"),
-    ("XML", "<rdf:RDF\n xmlns:rdf='urn:rdf'><rdf:li>On all the soups</rdf:li></rdf:RDF>"),
-    ("HTML", "<!DOCTYPE html>\n<html><style>\n@media (print) { }\n</style>"),
-    ("JSON", '[\n  {"title": "On all the soups"}]'),
-    ("CSV", "Authors,Source title,Title,Year\nDoe,On all the soups,2020"),
-    ("CSV", '"Key";"Item Type"\n"A";"On all the soups"'),
-    ("CSV", "PT\tAU\tTI\nJ\tDoe\tOn all the soups"),
-    ("Ovid", "\n<1. >\nVN  - Ovid Technologies\nTI  - On all the soups"),
-    ("Ovid", "<8>\nScore\n  *****\nTitle\n  On all the soups"),
-    ("RefWorks", "RT Journal Article\nSR Electronic(1)\nT1 On all the soups"),
-    ("MARC", "00714cam a2200205 a 450000100110000On all the soups"),
-    ("RTF", "{\\rtf1\\ansi On all the soups}"),
-    ("LaTeX", "% Mine\n\\begin{thebibliography}{9}\n\\bibitem{a} On all the soups"),
-    ("binary", "%PDF-1.7\nOn all the soups\n@misc{a, title = {On soups}}"),
-    ("binary", "PK\x03\x04 word/document.xml of all the soups"),
-    ("binary", "On all\0 the soups"),
-    ("", "--AU-- Doe\n--TI-- On all the soups\n--YP-- 2020"),
-    ("", "TI- On all the soups\nAU- Doe, Jane\nPY- Of a house\n"),
-    ("", "title: On all the soups\nauthors:\n  - name: Jane Doe\nyear: 2020"),
-]
-
-
-@pytest.mark.parametrize(("name", "text"), REFUSED)
+@pytest.mark.parametrize(("name", "text"), CASES["refused"])
 def test_other_formats_are_refused_by_name(name, text):
     with pytest.raises(bibliographies.UnreadableFormat) as refused:
         bibliographies.read(text)
     assert str(refused.value) == name
 
 
-def test_titles_that_look_like_other_formats_are_titles():
-    titles = [
-        "BERT: On all the soups\nGPT: On all the breads\nCLIP: On all the rices",
-        "AI for all soups\nML for all breads\nQA for all rices",
-        "<i>E. coli</i> in all soups",
-        "[1] On all the soups",
-        "Paper, title, and abstract of soups",
-        "TI - On all soups\n" + "On all the breads of {}\n" * 3,
-        "PT symmetry of all soups",
-    ]
+def test_titles_resembling_other_formats_are_read():
+    titles = CASES["titles"]
     for text in titles:
         assert bibliographies.read(text).records
 
 
-def test_what_numbers_a_list_is_no_part_of_its_titles():
+def test_list_labels_are_removed_from_titles():
     for label in ["1. ", "[12] ", "(3) ", "- ", "* "]:
         title, number = read(f"{label}3D soups at home\n{label}arXiv:2104.00003 [cs.LG]")
         assert (title.title, number.id) == ("3D soups at home", "2104.00003")
 
 
-def test_of_two_entries_of_a_work_the_abstract_is_kept():
+def test_duplicate_entries_keep_the_abstract():
     (one,) = read(
         "@misc{a, title = {On soups}, abstract = {Hot.}}\n@misc{b, title = {On soups}, year = 2020}"
     )
     assert one.abstract == "Hot."
 
 
-def test_what_is_not_read_on_counts_as_unread(monkeypatch):
+def test_entries_beyond_limit_count_as_unread(monkeypatch):
     monkeypatch.setattr(bibliographies, "MAX_ENTRIES", 2)
     read_in = bibliographies.read(
         "".join(f"@misc{{k{n}, title = {{Soup {n}}}}}\n" for n in range(4))
@@ -265,7 +163,7 @@ def test_what_is_not_read_on_counts_as_unread(monkeypatch):
     assert [one.title for one in read(marked)] == ["Soup 0", "emph Soup 1"]
 
 
-def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
+def test_plain_lines_are_titles_or_arxiv_ids():
     read_in = bibliographies.read(
         "Attention and what it needs\n\nhttps://arxiv.org/abs/1706.03762v5\n"
         "10.48550/arXiv.2106.09685\nhello\n" + "x y z " * 100
@@ -283,14 +181,14 @@ def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
 )
 @example("Costs of \\$5 and \\$6", "x\u2028TY  - JOUR", "")
 @example("", "TI  - Soup", "2402.00001")
-def test_what_is_read_can_be_written_and_read_again(title, abstract, number):
-    said = (("title", title), ("abstract", abstract), ("eprint", number))
-    entry = ", ".join(f"{name} = {{{value}}}" for name, value in said)
+def test_records_survive_a_round_trip(title, abstract, number):
+    fields = (("title", title), ("abstract", abstract), ("eprint", number))
+    entry = ", ".join(f"{name} = {{{value}}}" for name, value in fields)
     records = read(f"@misc{{k, {entry}}}")
     assert read("".join(map(bibliographies.ris, records))) == records
 
 
-def test_ids_of_arxiv_before_between_and_behind_entries_of_any_format_are_read():
+def test_arxiv_ids_between_entries_are_read():
     for entry in [
         "@misc{a, title = {On soups}}\n",
         "% A comment\n@comment{of 2401.00001}\n@misc{a, title = {On soups}} and more\n",
@@ -308,7 +206,7 @@ def test_ids_of_arxiv_before_between_and_behind_entries_of_any_format_are_read()
             assert read_in.unread_count == 0
 
 
-def test_an_id_within_an_entry_is_a_part_of_it():
+def test_id_within_an_entry_belongs_to_it():
     """Addresses of the same paper on lines of their own, and an abstract that ends with an id."""
     ris = "TY  - JOUR\nTI  - On soups\nUR  - https://x.org\nhttps://arxiv.org/abs/2402.00001\n"
     bibtex = "@misc{a, title = {On soups}, abstract = {As in\n2402.00001\n}}"
@@ -316,29 +214,24 @@ def test_an_id_within_an_entry_is_a_part_of_it():
     assert [one.title for one in read(bibtex)] == ["On soups"]
 
 
-def test_a_line_may_name_several_ids_and_else_is_a_title_or_not_read():
+def test_line_may_contain_several_ids():
     read_in = bibliographies.read("1. 1706.03762 [cs.CL], 2106.09685\n2106.09686 and\n, ;\n[cs.CL]")
     assert [one.id for one in read_in.records] == ["1706.03762", "2106.09685"]
     assert read_in.unread == ["2106.09686 and", ", ;", "[cs.CL]"]
 
 
-def test_the_first_entries_that_cannot_be_read_are_named():
-    for text, unread in [
-        ("@misc{a, title = {On soups}}\n@misc{key2020, year = 2020}", ["key2020"]),
-        ("@misc{a, title = {On soups}}\n@misc{b, year = 1, year = 2}", ["b"]),
-        ("TY  - JOUR\nTI  - On soups\nER  -\nTY  - JOUR\nAU  - Ada\nPY  - 2020\n", ["Ada 2020"]),
-        ("On all the soups\n" + "".join(f"w{n}\n" for n in range(9)), ["w0", "w1", "w2"]),
-    ]:
+def test_first_unreadable_entries_are_named():
+    for text, unread in CASES["unread"]:
         assert bibliographies.read(text).unread == unread
 
 
 @pytest.mark.parametrize("before", ["\ufeff", "Exported by a program\n\n", "% a comment\n"])
 @pytest.mark.parametrize("text", [BIBTEX, RIS, RIS.replace("\n", "\r\n"), RIS.replace("  -", " -")])
-def test_what_programs_put_before_and_between_is_passed_over(before, text):
+def test_preambles_are_skipped(before, text):
     assert len(read(before + text)) == 2
 
 
-def test_what_cannot_be_read_fills_no_log(caplog):
+def test_unreadable_text_is_not_logged(caplog):
     bibliographies.read("@article{secret, title = {secret")
     assert not caplog.records
 
@@ -348,7 +241,7 @@ PIECES = ["@article{", "@a{b,\n", "@a{b, c = ", "{", '"', "\\", "TY  - \n", "xxx
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", PIECES)
-def test_rubbish_is_read_in_seconds(piece):
+def test_parsing_rubbish_takes_linear_time(piece):
     begun = time.thread_time()
     for head in ("", "@a{b, title = {", "TY  - JOUR\nAB  - "):
         read_in = bibliographies.read(head + piece * (20_000 // len(piece)))
@@ -356,7 +249,7 @@ def test_rubbish_is_read_in_seconds(piece):
     assert time.thread_time() - begun < 2
 
 
-def test_entries_and_other_lines_of_a_text_are_parted():
+def test_entries_are_separated_from_other_lines():
     bibtex = "@misc{a,\n title = {Sea {ice}}\n}"
     assert bibliographies.parted(f"tea\n{bibtex}\nsalt\n{bibtex}\nrice") == (
         f"{bibtex}\n{bibtex}",

@@ -44,12 +44,12 @@ CURSORS = [("2026-05-30", 5), ("", 3), ("2026-13-01", 3), ("2099-01-01", 3)]
 
 
 @pytest.mark.parametrize(("cursor", "days"), CURSORS)
-def test_reading_goes_on_at_the_cursor_or_begins_three_days_ago(server, run, cursor, days):
+def test_reading_starts_at_cursor_or_three_days_ago(server, run, cursor, days):
     run(cursor=cursor)
     assert days_asked(server) == [str(TODAY - ago * DAY) for ago in reversed(range(days))]
 
 
-def test_all_lists_since_a_day_are_read_in_order(server, run):
+def test_lists_since_a_day_are_read_in_order(server, run):
     fill(server, 9, days=9)
     batches = run(since=TODAY - 8 * DAY)
     assert [batch.day for batch in batches] == [record.day for record in found(batches)]
@@ -57,7 +57,7 @@ def test_all_lists_since_a_day_are_read_in_order(server, run):
 
 
 @pytest.mark.parametrize("size", [1, 30, 100])
-def test_a_long_list_is_read_to_its_end_however_long_its_pages_are(server, run, size):
+def test_long_list_is_read_to_its_end(server, run, size):
     server.page, count = size, 9 if size == 1 else 65
     fill(server, count)
     (batch,) = run(since=TODAY)
@@ -72,7 +72,7 @@ def test_a_day_without_papers_is_empty(run):
     assert (last.state, last.note) == ("empty", "Nothing is listed yet.")
 
 
-def test_a_page_that_comes_again_and_again_ends_the_list(server, run):
+def test_repeated_page_ends_the_list(server, run):
     fill(server, 90)
     server.page_of = lambda rows, start: rows[:30]
     (batch,) = run(since=TODAY)
@@ -81,7 +81,7 @@ def test_a_page_that_comes_again_and_again_ends_the_list(server, run):
     assert "repeats" in batch.note
 
 
-def test_a_list_without_an_end_is_stopped(server, run):
+def test_endless_list_is_stopped(server, run):
     server.page, most = 1, MAX_PAGES[type(server)]
     fill(server, most + 20)
     (batch,) = run(since=TODAY)
@@ -97,17 +97,17 @@ NO_LISTS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "said"), NO_LISTS)
-def test_what_is_no_list_stops_the_run_and_keeps_what_came_before(server, harvests, answer, said):
+@pytest.mark.parametrize(("answer", "error"), NO_LISTS)
+def test_invalid_list_stops_run_and_keeps_previous(server, harvests, answer, error):
     server.add(TODAY - DAY)
     server.answers.extend([USUAL, answer])
     batches, why = harvests.cut_off(since=TODAY - DAY)
-    assert said in str(why)
+    assert error in str(why)
     assert len(found(batches)) == 1
     assert batches[-1].cursor == "2026-06-03"
 
 
-def test_a_list_that_breaks_off_is_kept_and_read_again(server, harvests):
+def test_interrupted_list_is_kept_and_reread(server, harvests):
     fill(server, 60)
     server.answers.extend([USUAL, *[DOWN] * 4])
     (batch,), why = harvests.cut_off(since=TODAY)
@@ -117,7 +117,7 @@ def test_a_list_that_breaks_off_is_kept_and_read_again(server, harvests):
 
 
 @pytest.mark.parametrize("before", range(1, 6, 2))
-def test_a_run_that_is_cut_off_at_any_request_is_continued(server, run, harvests, before):
+def test_interrupted_run_is_continued(server, run, harvests, before):
     fill(server, 120, days=3)
     server.answers.extend([USUAL] * before + [DOWN] * 8)
     batches, _ = harvests.cut_off(since=TODAY - 2 * DAY)
@@ -138,7 +138,7 @@ rows = st.dictionaries(fields, anything | st.sampled_from(["2606.00001", "10.110
 
 @pytest.mark.slow
 @given(st.lists(anything | rows, max_size=5), anything)
-def test_any_row_is_a_record_or_a_bad_one(rows, total):
+def test_any_row_is_good_or_bad(rows, total):
     papers = [{"paper": row} for row in rows]
     list_of_biorxiv = {"messages": [{"status": "ok", "total": total}], "collection": rows}
     for source, body in [(huggingface.HuggingFace(), papers), (biorxiv.BioRxiv(), list_of_biorxiv)]:

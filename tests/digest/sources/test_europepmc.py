@@ -14,10 +14,13 @@ from digest.sources.records import Record
 from subscriptions.models import TopicPreference
 from tests.factories import make
 from tests.factories.harvests import FixedAnswer, anything, found, harvesting, only, serving
+from tests.helpers.data_files import cases
 from tests.helpers.local_web import web_of
 from tests.servers.daily_lists import DAY, TODAY
 from tests.servers.europepmc import QUERY, EuropePmcServer, preprint, row
 from tests.servers.loopback import DOWN, USUAL, says, web_page
+
+CASES = cases("europepmc")
 
 server = serving(EuropePmcServer)
 run = harvesting(lambda server, phrases=("paper",): server.source(phrases))
@@ -38,30 +41,20 @@ def ids(batches):
 # ---- Queries
 
 
-CLAUSES = [
-    ("protein folding", "(TITLE_ABS:protein AND TITLE_ABS:folding)"),
-    ('safety "gene editing"', '(TITLE_ABS:safety AND TITLE_ABS:"gene editing")'),
-    ('"type 2|2 diabetes"', '((TITLE_ABS:"type 2" OR TITLE_ABS:"2 diabetes"))'),
-    ("bread OR SRC:x", "(TITLE_ABS:bread AND TITLE_ABS:or AND TITLE_ABS:src AND TITLE_ABS:x)"),
-    ('a") OR (b* \\', "(TITLE_ABS:a AND TITLE_ABS:or AND TITLE_ABS:b)"),
-    ('"x\\" [1 TO "y', '(TITLE_ABS:"x" AND TITLE_ABS:1 AND TITLE_ABS:to AND TITLE_ABS:y)'),
-]
-
-
-@pytest.mark.parametrize(("phrase", "clause"), CLAUSES)
-def test_only_words_of_a_phrase_get_into_a_query(phrase, clause):
+@pytest.mark.parametrize(("phrase", "clause"), CASES["clauses"])
+def test_query_contains_only_words_of_phrase(phrase, clause):
     (query,) = EuropePmc([phrase]).queries
     assert query == f"({clause}) AND (SRC:MED OR SRC:PPR)"
 
 
 @pytest.mark.slow
 @given(st.lists(st.text(alphabet='ab1"|*\\()[]:-_ ORé', max_size=40), max_size=5))
-def test_no_text_breaks_out_of_its_quotes(phrases):
+def test_no_text_escapes_its_quotes(phrases):
     for query in EuropePmc(phrases).queries:
         assert QUERY.fullmatch(f"{query} AND CREATION_DATE:[2026-06-03 TO 2026-06-03]")
 
 
-def test_many_phrases_are_few_queries_and_a_paper_of_two_is_one(server, run):
+def test_many_phrases_are_few_queries(server, run):
     fill(server, 3)
     phrases = [f"paper {'x' * 30}{number}" for number in range(60)]
     batches = run(phrases=phrases, since=TODAY)
@@ -72,14 +65,14 @@ def test_many_phrases_are_few_queries_and_a_paper_of_two_is_one(server, run):
     assert len(ids(batches)) == 3
 
 
-def test_without_phrases_nothing_is_asked(server, run):
+def test_nothing_is_requested_without_phrases(server, run):
     (batch,) = run(phrases=["", '"-"'])
     assert "No topic" in batch.note
     assert not server.asked
 
 
 @pytest.mark.django_db
-def test_phrases_come_from_topics_in_use_the_most_followed_first():
+def test_phrases_come_from_most_followed_topics():
     make.topic("Offered", query="bread, sourdough fermentation")
     make.topic("arXiv", query="rye", categories=["q-bio.BM"])
     make.topic("Withdrawn", query="salt", is_offered=False)
@@ -90,8 +83,8 @@ def test_phrases_come_from_topics_in_use_the_most_followed_first():
         *[(ada, "author: Ada Example", "follow"), (ada, "semi-supervised learning", "follow")],
         (ada, "salt water flour oven crust crumb butter", "follow"),
     ):
-        own = make.topic(query, query=query, owner=person, slug=None)
-        TopicPreference.objects.create(subscriber=person, topic=own, stance=stance)
+        topic = make.topic(query, query=query, owner=person, slug=None)
+        TopicPreference.objects.create(subscriber=person, topic=topic, stance=stance)
     phrases = topic_phrases.in_use()
     assert phrases[0] == 'cells "T cells"'
     assert set(phrases[1:-2]) == {"models yeast learn", "semi supervised learning"}
@@ -101,7 +94,7 @@ def test_phrases_come_from_topics_in_use_the_most_followed_first():
 # ---- Pages
 
 
-def test_all_pages_of_three_days_are_read_and_late_additions_found(server, run):
+def test_three_days_are_read_with_late_additions(server, run):
     fill(server, 250)
     server.add(TODAY - DAY, 900)
     batches = run()
@@ -124,9 +117,7 @@ LAST_PAGES = [("mark100", 2), (None, 2), (7, 2), ("\0", 2), ("mark200", 3)]
 
 
 @pytest.mark.parametrize(("last", "pages"), LAST_PAGES)
-def test_a_list_ends_where_its_mark_repeats_or_is_missing_or_a_page_is_empty(
-    server, run, last, pages
-):
+def test_list_ends_at_repeated_or_missing_mark(server, run, last, pages):
     fill(server, 200)
     server.mark_of = lambda end, rows: last if end == 200 else f"mark{end}"
     server.total = lambda rows: 230
@@ -136,7 +127,7 @@ def test_a_list_ends_where_its_mark_repeats_or_is_missing_or_a_page_is_empty(
     assert last.note == f"Of 230 papers of {TODAY}, 30 were not read: they did not come"
 
 
-def test_a_list_that_is_too_long_is_cut_off_and_says_so(server, run, monkeypatch):
+def test_too_long_list_is_cut_off(server, run, monkeypatch):
     monkeypatch.setattr(europepmc, "MAX_PAPERS", 300)
     fill(server, 210, TODAY - DAY)
     phrases = [f"paper {letter * 1000}" for letter in "xy"]
@@ -146,18 +137,18 @@ def test_a_list_that_is_too_long_is_cut_off_and_says_so(server, run, monkeypatch
 
 
 @pytest.mark.parametrize("before", range(6))
-def test_a_run_that_is_cut_off_at_any_request_goes_on_there(server, run, before):
+def test_interrupted_run_continues_at_its_request(server, run, before):
     for day in (TODAY - DAY, TODAY):
         fill(server, 150, day)
-    asked = {"phrases": [f"paper {'x' * 1000}", f"paper {'y' * 1000}"], "since": TODAY - DAY}
+    options = {"phrases": [f"paper {'x' * 1000}", f"paper {'y' * 1000}"], "since": TODAY - DAY}
     server.answers.extend([USUAL] * before + [DOWN] * 4)
-    batches, _ = run.cut_off(**asked)
-    batches += run(cursor=batches[-1].cursor if batches else "", **asked)
+    batches, _ = run.cut_off(**options)
+    batches += run(cursor=batches[-1].cursor if batches else "", **options)
     assert (len(server.asked), len(batches)) == (8 + 4, 8)
     assert sum(len(batch.records) for batch in batches) == 600
 
 
-def test_a_cursor_of_other_topics_begins_anew(server, run):
+def test_cursor_of_other_topics_starts_over(server, run):
     fill(server, 150)
     first, *_ = run(since=TODAY)
     server.asked.clear()
@@ -165,7 +156,7 @@ def test_a_cursor_of_other_topics_begins_anew(server, run):
     assert len(found(run(since=TODAY, cursor=first.cursor))) == 50
 
 
-def test_after_an_old_mark_the_list_is_read_from_its_beginning(server, run):
+def test_expired_mark_starts_list_over(server, run):
     fill(server, 150)
     server.answers.extend([USUAL, NO_LIST, NO_LIST])
     batches, why = run.cut_off(since=TODAY)
@@ -185,15 +176,15 @@ NO_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("answers", "said", "slept"), NO_ANSWERS)
-def test_what_is_no_answer_stops_the_run(server, run, answers, said, slept):
+@pytest.mark.parametrize(("answers", "error", "slept"), NO_ANSWERS)
+def test_invalid_response_stops_the_run(server, run, answers, error, slept):
     server.answers.extend(answers)
     _, why = run.cut_off(since=TODAY)
-    assert said in str(why)
+    assert error in str(why)
     assert len(run.slept) == slept
 
 
-def test_an_answer_without_a_list_is_asked_for_again(server, run):
+def test_response_without_list_is_retried(server, run):
     fill(server, 1)
     server.answers.append(NO_LIST)
     assert len(found(run(since=TODAY))) == 1
@@ -207,7 +198,7 @@ def read(*rows):
     return list(EuropePmc(["paper"]).harvest(web, today=TODAY, since=TODAY, cursor=""))
 
 
-def test_a_row_becomes_a_record():
+def test_row_becomes_a_record():
     place = "Mill, Bread University. Electronic address: ada@bread.example."
     places = {"authorAffiliationDetailsList": {"authorAffiliation": [{"affiliation": place}]}}
     ada = {"fullName": "Example A", "firstName": "Ada", "lastName": "Example"} | places
@@ -241,11 +232,11 @@ IDENTITIES = [
 
 
 @pytest.mark.parametrize(("written", "identity"), IDENTITIES)
-def test_a_paper_has_the_id_that_other_sources_give_it(written, identity):
+def test_paper_has_same_id_as_other_sources(written, identity):
     assert only(read(written)).id == identity
 
 
-def test_a_preprint_names_its_journal_and_a_later_version_is_of_the_first_day():
+def test_preprint_has_journal_and_first_day():
     link = {"type": "Preprint of", "source": "MED", "id": "5"}
     link["reference"] = "Bread. 2026; doi: 10.1000/X.5."
     versions = {"version": [{"firstPublishDate": "2026-05-20"}, {"firstPublishDate": "2026-06-01"}]}
@@ -255,31 +246,13 @@ def test_a_preprint_names_its_journal_and_a_later_version_is_of_the_first_day():
     assert record.journal_ref == "Bread. 2026; doi: 10.1000/X.5."
 
 
-PUBLISHED = [
-    ("2026-04-20", TODAY),
-    ("2026-12-01", TODAY),
-    ("1951-01-01", date(1951, 1, 1)),
-    ("7", TODAY),
-]
+@pytest.mark.parametrize(("published", "day"), CASES["published"])
+def test_paper_is_dated_by_addition_unless_old(published, day):
+    assert str(only(read(row(firstPublicationDate=published))).day) == day
 
 
-@pytest.mark.parametrize(("published", "day"), PUBLISHED)
-def test_a_paper_is_new_when_it_is_added_unless_it_is_old(published, day):
-    assert only(read(row(firstPublicationDate=published))).day == day
-
-
-NOTICES = [
-    (["Published Erratum"], "Text.", []),
-    ("Retraction of Publication", "", []),
-    (["Editorial"], "", []),
-    (["Editorial"], "Text.", [False]),
-    (["Journal Article"], "", [False]),
-    (["Journal Article", "Retracted Publication"], "Text.", [True]),
-]
-
-
-@pytest.mark.parametrize(("kinds", "abstract", "outcome"), NOTICES)
-def test_notices_are_left_out_and_retracted_papers_are_withdrawn(kinds, abstract, outcome):
+@pytest.mark.parametrize(("kinds", "abstract", "outcome"), CASES["notices"])
+def test_notices_are_skipped_and_retractions_marked(kinds, abstract, outcome):
     batches = read(row(abstractText=abstract, pubTypeList={"pubType": kinds}))
     assert [record.is_withdrawn for record in found(batches)] == outcome
     assert not batches[0].errors
@@ -293,13 +266,13 @@ odd_rows = st.dictionaries(names, anything).map(lambda odd: row(**odd))
 
 @pytest.mark.slow
 @given(st.lists(anything | odd_rows, max_size=4))
-def test_any_row_is_a_record_or_a_bad_one(rows):
+def test_any_row_is_good_or_bad(rows):
     for batch in read(*rows):
         assert len(batch.records) + len(batch.errors) <= len(rows)
 
 
 @pytest.mark.parametrize("spoilt", [{"title": 7}, {"authorList": {"author": [{"fullName": [1]}]}}])
-def test_a_bad_row_is_one_bad_record(spoilt):
+def test_bad_row_is_one_bad_record(spoilt):
     (batch,) = read(row(1, **spoilt), row(2))
     assert (len(batch.records), len(batch.errors)) == (1, 1)
     assert batch.errors[0].startswith("'1'")
@@ -309,7 +282,7 @@ def test_a_bad_row_is_one_bad_record(spoilt):
 
 
 @pytest.mark.django_db
-def test_a_run_that_broke_off_is_continued_and_its_days_are_complete(server, monkeypatch):
+def test_interrupted_run_completes_its_days(server, monkeypatch):
     make.topic("Rye", query="rye")
     for number in range(150):
         server.add(TODAY, number, title=f"Rye {number}")

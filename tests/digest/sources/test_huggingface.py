@@ -1,7 +1,6 @@
 """Rows of Hugging Face's daily papers become records, and its links lead to no other place."""
 
 import json
-from datetime import date
 
 import pytest
 
@@ -9,7 +8,10 @@ from digest.http.client import Refused
 from digest.sources.huggingface import HuggingFace
 from digest.sources.records import Record
 from tests.factories.harvests import FixedAnswer, harvesting, serving
+from tests.helpers.data_files import as_json, cases
 from tests.servers.daily_lists import DAY, TODAY, HuggingFaceServer, hugging_face_row
+
+CASES = cases("hugging_face")
 
 server = serving(HuggingFaceServer)
 run = harvesting(lambda server: server.source())
@@ -25,7 +27,7 @@ def read(item):
     return batch
 
 
-def test_a_row_becomes_a_record():
+def test_row_becomes_a_record():
     authors = [{"name": "A. One"}, {"name": "B. Hidden", "hidden": True}, {"name": "C. Three"}]
     repository = {"githubRepo": "https://github.com/example/bread", "githubStars": 7}
     fields = {"authors": authors, "upvotes": 41} | repository
@@ -46,43 +48,25 @@ def test_a_row_becomes_a_record():
     ]
 
 
-def test_what_hugging_face_says_of_a_paper_is_kept_as_plain_text():
-    for item, known in (
-        ({"ai_summary": "It <b>rises</b>.\x07"}, {"summary": "It rises."}),
-        ({"ai_summary": "Bread " * 500}, {"summary": "Bread " * 99 + "Bread…"}),
-        ({"ai_keywords": ["rye", 7, " ", *"abcdefghij"]}, {"keywords": ["rye", *"abcdefghi"]}),
-        ({"ai_keywords": {"rye": 1}}, None),
-        ({"organization": {"name": "b", "fullname": "Bakers"}}, {"organization": "Bakers"}),
-        ({"organization": {"name": "bakers"}}, {"organization": "bakers"}),
-        ({"organization": "Bakers"}, None),
-        ({"projectPage": "https://example.org/~b"}, {"project_page": "https://example.org/~b"}),
-        ({"projectPage": "javascript:alert(1)"}, None),
-    ):
-        assert read([row(**item)]).records[0].hugging_face == known
+def test_hugging_face_data_is_plain_text():
+    for item, expected in CASES["hugging_face_fields"]:
+        assert read([row(**item)]).records[0].hugging_face == expected
+    (record,) = read([row(ai_summary="Bread " * 500)]).records
+    assert record.hugging_face == {"summary": "Bread " * 99 + "Bread…"}
 
 
-def test_a_field_of_a_row_is_read_or_left_out():
-    for item, known in (
-        ({"upvotes": 0}, {"upvotes": 0}),
-        ({"upvotes": None}, {"upvotes": None}),
-        ({"numComments": 4}, {"num_comments": 4}),  # Not beside the paper, but inside.
-        ({"withdrawnAt": "2026-06-03T01:02:03.000Z"}, {"is_withdrawn": True}),
-        ({"title": "<b>Bread</b>\x00 &amp; $\\alpha$"}, {"title": "Bread & α"}),
-        ({"summary": "\ud800\u202eabout"}, {"abstract": "about"}),
-        ({"githubRepo": "javascript:alert(1)"}, {"github": ""}),
-        # The day is that on which it was listed; some come at the weekend.
-        ({"submittedOnDailyAt": "2026-05-30T18:09:00.000Z"}, {"day": date(2026, 5, 30)}),
-    ):
+def test_fields_are_read_or_omitted():
+    for item, expected in CASES["fields"]:
         (record,) = read([row(**item)]).records
-        assert {name: getattr(record, name) for name in known} == known
-    for said in ("2026-06-04T00:00:00.000Z", "2019-01-01", "recently", None, 20260601):
-        (record,) = read([row(submittedOnDailyAt=said, publishedAt="2020-01-01")]).records
+        assert as_json({name: getattr(record, name) for name in expected}) == expected
+    for day in ("2026-06-04T00:00:00.000Z", "2019-01-01", "recently", None, 20260601):
+        (record,) = read([row(submittedOnDailyAt=day, publishedAt="2020-01-01")]).records
         assert record.day == TODAY
 
 
-def test_a_bad_row_is_one_bad_record():
+def test_bad_row_is_one_bad_record():
     place = "2026-06-03, page 1, row 2: "
-    for spoilt, said in (
+    for spoilt, error in (
         (None, f"{place}it holds no paper"),
         ({"paper": []}, f"{place}it holds no paper"),
         ({"paper": {}}, f"{place}it has no title"),
@@ -99,23 +83,23 @@ def test_a_bad_row_is_one_bad_record():
     ):
         batch = read([row(1), spoilt, row(3)])
         assert [record.id for record in batch.records] == ["2606.00001", "2606.00003"]
-        assert batch.errors == [said]
+        assert batch.errors == [error]
         alone = read([spoilt])
         assert (alone.records, alone.state, alone.note) == ([], "fresh", "")
 
 
-def test_a_number_of_thousands_of_digits_is_one_bad_record():
+def test_huge_number_is_one_bad_record():
     rows = json.dumps([row(upvotes=0), row(2)])
     batch = read(rows.replace('"upvotes": 0', f'"upvotes": {"9" * 9999}').encode())
     assert (batch.errors, len(batch.records)) == (["2606.00001: upvotes is no count"], 1)
 
 
-def test_a_list_of_too_many_rows_is_refused(run):
+def test_too_many_rows_are_refused(run):
     run.server.answers.append((200, {}, b"[" + b"0," * 5_000 + b"0]"))
     assert "5001 rows at once" in str(run.cut_off(since=TODAY)[1])
 
 
-def test_a_future_day_is_empty_and_a_refused_past_day_stops_the_run(server, run):
+def test_refused_past_day_stops_the_run(server, run):
     server.today = TODAY - DAY
     last = run(today=TODAY)[-1]
     assert (last.records, last.errors, last.state, last.cursor) == ([], [], "empty", "")
@@ -131,7 +115,7 @@ LINKS = (
 
 
 @pytest.mark.parametrize("link", LINKS.split())
-def test_a_next_page_that_is_elsewhere_or_not_the_next_is_not_asked_for(server, run, link):
+def test_wrong_next_link_is_not_followed(server, run, link):
     server.add(TODAY)
     server.has_next = lambda day, page: day != TODAY
     server.add(TODAY - DAY)
@@ -143,7 +127,7 @@ def test_a_next_page_that_is_elsewhere_or_not_the_next_is_not_asked_for(server, 
     assert len(server.asked) == 2
 
 
-def test_a_relative_link_is_followed_also_after_the_last_page(server, run):
+def test_relative_next_link_is_followed(server, run):
     server.add(TODAY)
     server.has_next = lambda day, page: True
     server.link = lambda day, page: f"?p={page + 1}"

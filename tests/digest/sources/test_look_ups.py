@@ -41,12 +41,7 @@ FOUND = {
     "pmid:42": Finding("On rice", f"Aim: {ABSTRACT}"),
     "pmcid:4242": Finding("On rice", f"Aim: {ABSTRACT}"),
     f"orcid:{ORCID}": Finding(
-        works=[
-            "On soups doi:10.1000/1",
-            "On tea arXiv:2001.00001",
-            "On salt pmid:7",
-            "On rice",
-        ]
+        works=["On soups doi:10.1000/1", "On tea arXiv:2001.00001", "On salt pmid:7", "On rice"]
     ),
 }
 
@@ -57,7 +52,7 @@ def test_each_kind_of_reference_is_looked_up(full, reference, expected):
 
 
 @pytest.mark.parametrize("reference", [*REFERENCES, "doi:10.1000/2"])
-def test_what_no_service_has_is_none(server, reference):
+def test_unknown_reference_is_none(server, reference):
     assert server.look_ups().find(reference) is None
 
 
@@ -65,7 +60,7 @@ def test_what_no_service_has_is_none(server, reference):
 @pytest.mark.parametrize(
     "answer", [DOWN, web_page(), says(b"{"), says({}), says([1]), says({"message": 1})]
 )
-def test_a_wrong_answer_raises_and_is_not_taken_for_none(full, reference, answer):
+def test_invalid_response_raises(full, reference, answer):
     full.answers.append(answer)
     with pytest.raises((MalformedFeed, Refused, Unavailable)):
         full.look_ups().find(reference)
@@ -92,13 +87,13 @@ class AnyAnswer(FixedAnswer):
         return super().get(url, params)
 
 
-def test_of_many_works_the_latest_are_kept_once_each(server):
+def test_latest_works_are_kept_once(server):
     server.orcid[ORCID] = [work(f"Soup {n % 40}", 1980 + n % 40) for n in range(10_000)]
     works = server.look_ups().find(f"orcid:{ORCID}").works
     assert works == [f"Soup {n}" for n in reversed(range(40 - MAX_WORKS, 40))]
 
 
-def test_requests_have_the_reference_alone_and_go_to_constant_hosts(full):
+def test_requests_contain_only_the_reference(full):
     for reference in [*REFERENCES, "doi:10.1000/2"]:
         full.look_ups().find(reference)
     assert [path for path, *_ in full.asked] == [

@@ -9,26 +9,17 @@ import pytest
 
 from digest.sources import import_files, records
 from digest.sources.records import BadRecord, canonical_id, id_from_title, plain
+from tests.helpers.data_files import as_json, cases
 
-IDS = {
-    "2506.04235": (
-        "2506.04235 2506.04235v3 arXiv:2506.04235v1 http://www.arxiv.org/abs/2506.04235v2 "
-        "https://arxiv.org/pdf/2506.04235v1.pdf arxiv.org/abs/2506.04235"
-    ),
-    "0704.0001": "https://arxiv.org/abs/0704.0001",
-    "math/0309136": "https://export.arxiv.org/abs/math.GT/0309136 math/0309136 math.GT/0309136v2",
-    "hep-th/9901001": "hep-th/9901001",
-    "biorxiv:10.1101/2024.01.01": "biorxiv:10.1101/2024.01.01",
-    "x:a..b/..c/d.": "x:a..b/..c/d.",
-}
+CASES = cases("records")
 
 
-def test_an_id_is_kept_without_its_version():
-    for kept, written in IDS.items():
-        assert {canonical_id(one) for one in written.split()} == {kept}
+def test_id_is_stored_without_version():
+    for identity, written in CASES["ids"].items():
+        assert {canonical_id(one) for one in written.split()} == {identity}
 
 
-def test_what_is_no_id_is_refused():
+def test_invalid_id_is_refused():
     for text in [
         *["", "x", "2506", "../etc", "a b", "<script>", "a:b c", "é:1"],
         # In an address, browsers take these for the way to another page.
@@ -40,13 +31,13 @@ def test_what_is_no_id_is_refused():
             canonical_id(text)
 
 
-def test_tags_go_in_pairs_wherever_lines_end():
-    for marked, said in (
+def test_paired_tags_are_removed_across_lines():
+    for marked, expected in (
         ("<p>One <b>bold <b>twice</b></b> word</p>", "One bold twice word"),
         ("<jats:p>Not a<b>c but H<sub>2</sub>O", "<jats:p>Not a<b>c but H2O"),
         ("over <b>two\n lines</b>: \\(\\alpha\n\\to x\\)", "over two lines: α → x"),
     ):
-        assert plain(marked, 100) == said
+        assert plain(marked, 100) == expected
 
 
 BOMBS = [
@@ -57,17 +48,17 @@ BOMBS = [
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=range(10))
-def test_no_text_takes_long_to_be_made_plain(bomb):
+def test_plain_text_takes_linear_time(bomb):
     begun = time.thread_time()
     assert len(plain(bomb, 50_000)) <= 50_000
     assert time.thread_time() - begun < 1  # Hundredths of a second; many seconds in the square.
 
 
-def test_what_nobody_can_see_is_no_text():
+def test_invisible_characters_are_no_text():
     for unseen in ["\u2063", "\xad\u200e", "\u3164 \u2800", "\u200d\ufe0f", "\ue000"]:
         assert plain(unseen, 100) == ""
-        for seen in ("∀", "\u2026", "\u221e"):
-            assert plain(f"{unseen}{seen}", 100) == f"{unseen}{seen}"
+        for visible in ("∀", "\u2026", "\u221e"):
+            assert plain(f"{unseen}{visible}", 100) == f"{unseen}{visible}"
         assert records.names([unseen, "A. One"]) == ["A. One"]
 
 
@@ -75,22 +66,15 @@ def row(**fields):
     return json.dumps({"id": "2506.00001", "title": "A title"} | fields).encode()
 
 
-def test_a_field_of_a_row_is_read_or_left_out():
-    for fields, known in (
-        ({"date": "2025-06-07"}, {"day": date(2025, 6, 7)}),
-        ({"upvotes": 3, "abstract": "About."}, {"upvotes": 3, "abstract": "About."}),
-        ({"authors": [None, {"name": "Ann"}, ["b"], 1, "A. One"]}, {"authors": ["A. One"]}),
-        ({"categories": [None, "cs.LG", {}]}, {"categories": ["cs.LG"]}),
-        ({"categories": "cs.LG stat.ML"}, {"categories": ["cs.LG", "stat.ML"]}),
-        ({"url": "https://example.org/p"}, {"url": "https://example.org/p"}),
-    ):
+def test_fields_are_read_or_omitted():
+    for fields, expected in CASES["fields"]:
         record = import_files.parse(row(**fields))
-        assert {name: getattr(record, name) for name in known} == known
+        assert as_json({name: getattr(record, name) for name in expected}) == expected
     for url in ("javascript:alert(1)", "ftp://x", "//evil", "http://[", "a b", "http://a/\0"):
         assert import_files.parse(row(url=url)).url == ""
 
 
-def test_a_row_without_an_id_gets_one_from_its_title():
+def test_missing_id_is_made_from_title():
     titles = b"On  Bread", b"on bread!"
     first, second = (import_files.parse(b'{"title": "%s"}' % title) for title in titles)
     assert first.id == second.id
@@ -125,7 +109,7 @@ def test_a_line_of_arxivs_snapshot_is_read():
     assert record.categories == ["hep-ph", "hep-ex"]
 
 
-def test_a_snapshot_line_of_unknown_day_or_names_is_read():
+def test_snapshot_line_without_day_or_names_is_read():
     names = [[], ["Curie"], ["", "", ""], ["Curie", "Marie"]]
     line = {"id": "0704.0001", "title": "T", "categories": "hep-ph \x00", "authors_parsed": names}
     far = [f"Mon, 2 Apr {year} 19:18:42 GMT" for year in (99999, 9999)]
@@ -137,7 +121,7 @@ def test_a_snapshot_line_of_unknown_day_or_names_is_read():
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_bad_line_is_reported_by_number_and_the_rest_is_read(tmp_path, pack):
+def test_bad_line_is_reported_by_number(tmp_path, pack):
     path = tmp_path / "papers"
     path.write_bytes(pack(row() + b"\n{\n\n" + row(id="2506.00002")))
     bad = []
@@ -146,7 +130,7 @@ def test_a_bad_line_is_reported_by_number_and_the_rest_is_read(tmp_path, pack):
     assert bad == [2]
 
 
-def test_a_gzip_file_that_breaks_off_gives_what_came_before(tmp_path):
+def test_truncated_gzip_file_is_read_to_its_end(tmp_path):
     path = tmp_path / "papers.gz"
     lines = b"\n".join(row(id=f"2506.{n:05}", abstract=f"{n * 7919}" * 20) for n in range(3000))
     path.write_bytes(gzip.compress(lines)[:-2000])
@@ -156,7 +140,7 @@ def test_a_gzip_file_that_breaks_off_gives_what_came_before(tmp_path):
     assert len(got) > 100
 
 
-def test_a_line_of_many_megabytes_is_reported_as_too_long(tmp_path):
+def test_too_long_line_is_reported(tmp_path):
     path = tmp_path / "papers"
     path.write_bytes(row() + b"\n" + b"x" * 5_000_000 + b"\n" + row(id="2506.00002") + b"\n")
     bad = []
@@ -166,7 +150,7 @@ def test_a_line_of_many_megabytes_is_reported_as_too_long(tmp_path):
 
 
 @pytest.mark.slow
-def test_no_control_is_printable_so_that_printable_texts_need_not_be_searched_for_them():
+def test_no_control_character_is_printable():
     controls = records.CONTROLS.findall("".join(map(chr, range(0x110000))))
     assert controls
     assert not any(map(str.isprintable, controls))

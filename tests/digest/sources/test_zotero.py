@@ -8,9 +8,12 @@ from digest.http.client import Refused, Unavailable
 from digest.sources.base import MalformedFeed
 from digest.sources.zotero import path_of
 from tests.factories.harvests import serving
+from tests.helpers.data_files import cases
 from tests.helpers.local_web import MemoryCache, web_of
 from tests.servers.loopback import DOWN, says, web_page
 from tests.servers.zotero import PATH, ZoteroServer, item
+
+CASES = cases("zotero_addresses")
 
 server = serving(ZoteroServer)
 
@@ -27,23 +30,16 @@ def titles(library):
 # ---- Addresses
 
 
-GROUPS = ["https://www.zotero.org/groups/2373/soups", "http://zotero.org/Groups/2373?x=1"]
-GROUPS += [" groups/2373 ", "https://api.zotero.org/groups/2373/items"]
-NO_ADDRESSES = ["https://www.zotero.org/ada/library", "https://evil.example/groups/2373", ""]
-NO_ADDRESSES += ["https://zotero.org.evil.example/groups/2373", "groups/2373@evil.example"]
-NO_ADDRESSES += ["users/0", "users/12345678901", "users/٤٧", "http://127.0.0.1/groups/2373"]
-
-
-def test_an_address_gives_a_path_and_never_a_host():
-    assert {path_of(address) for address in GROUPS} == {"groups/2373"}
+def test_address_yields_a_path_without_host():
+    assert {path_of(address) for address in CASES["groups"]} == {"groups/2373"}
     assert path_of("475425") == "users/475425"
-    assert {path_of(address) for address in NO_ADDRESSES} == {""}
+    assert {path_of(address) for address in CASES["invalid"]} == {""}
 
 
 # ---- Pages and versions
 
 
-def test_all_pages_are_read_and_the_last_added_comes_first(server):
+def test_all_pages_are_read_newest_first(server):
     for number in range(250):
         server.add(number)
     library = read(server)
@@ -53,26 +49,26 @@ def test_all_pages_are_read_and_the_last_added_comes_first(server):
 
 
 @pytest.mark.parametrize(("kind", "papers", "pages"), [("book", 300, 3), ("note", 0, 10)])
-def test_of_five_thousand_items_only_the_latest_are_asked_for(server, kind, papers, pages):
+def test_only_latest_items_are_requested(server, kind, papers, pages):
     server.items = {f"KEY{number:05}": item(number, itemType=kind) for number in range(5_000)}
     assert titles(read(server)) == [f"Soups of kind {4999 - n}" for n in range(papers)]
     assert len(server.asked) == pages
 
 
-def test_a_library_that_did_not_change_is_not_sent_again(server):
+def test_unchanged_library_is_not_transferred(server):
     server.add()
     assert read(server, known=1) == (1, None, 0)
     server.add(2)
     assert len(titles(read(server, known=1))) == 2
 
 
-def test_a_library_that_was_restored_to_an_older_version_is_read(server):
+def test_library_restored_to_older_version_is_read(server):
     server.add()
     assert read(server, known=9).version == 1
     assert len(server.asked) == 2
 
 
-def test_what_is_added_while_the_library_is_read_leaves_it_to_a_later_time(server):
+def test_library_changed_during_reading_is_postponed(server):
     for number in range(150):
         server.add(number)
     server.during.extend([lambda: None, lambda: server.add(999)])
@@ -80,7 +76,7 @@ def test_what_is_added_while_the_library_is_read_leaves_it_to_a_later_time(serve
         read(server)
 
 
-def test_a_page_that_is_sent_again_is_an_error(server):
+def test_repeated_page_is_an_error(server):
     page = [{"key": f"K{number}", "data": item(number)} for number in range(100)]
     headers = {"Last-Modified-Version": "3", "Total-Results": "200"}
     server.answers.extend([(200, headers, says(page)[2])] * 2)
@@ -88,30 +84,21 @@ def test_a_page_that_is_sent_again_is_an_error(server):
         read(server)
 
 
-def test_the_key_goes_in_a_header_and_no_answer_is_cached(server):
+def test_key_is_sent_in_header_without_caching(server):
     server.add()
     server.key, cache = "secret", MemoryCache()
     assert titles(read(server, key="secret", cache=cache)) == ["Soups of kind 1"]
-    ((path, asked, headers),) = server.asked
+    ((path, params, headers),) = server.asked
     assert headers["zotero-api-key"] == "secret"
-    assert "secret" not in f"{path}{asked}"
+    assert "secret" not in f"{path}{params}"
     assert not cache
 
 
 # ---- Items
 
 
-@pytest.mark.parametrize(
-    ("data", "identity"),
-    [
-        ({"DOI": "10.48550/arXiv.2401.01234"}, "2401.01234"),
-        ({"url": "http://arxiv.org/abs/2401.01234v2"}, "2401.01234"),
-        ({"archiveID": "arXiv:2401.01234"}, "2401.01234"),
-        ({"extra": "Citation Key: x\narXiv: 2401.01234 [cs]"}, "2401.01234"),
-        ({"extra": 7, "DOI": None, "url": ["x"]}, None),
-    ],
-)
-def test_an_item_becomes_a_record(server, data, identity):
+@pytest.mark.parametrize(("data", "identity"), CASES["items"])
+def test_item_becomes_a_record(server, data, identity):
     server.add(1, **data)
     ((key, at, record),) = read(server).papers
     assert (key, at) == ("KEY00001", datetime(2026, 5, 1, 0, 1, tzinfo=UTC))
@@ -120,7 +107,7 @@ def test_an_item_becomes_a_record(server, data, identity):
     assert record.id == identity or (identity is None and record.id.startswith("title:"))
 
 
-def test_notes_attachments_and_items_without_a_title_are_left_out(server):
+def test_items_without_title_are_omitted(server):
     for number, data in enumerate(
         [{"itemType": "attachment"}, {"itemType": "note"}, {"title": ""}]
     ):
@@ -164,7 +151,7 @@ COUNTED = {"Last-Modified-Version": "3", "Total-Results": "1"}
         ((200, COUNTED | {"Last-Modified-Version": "-1"}, b"[]"), MalformedFeed, {}),
     ],
 )
-def test_each_wrong_answer_is_an_error_of_its_kind(server, answer, error, more):
+def test_wrong_responses_raise_their_errors(server, answer, error, more):
     server.add()
     server.answers.append(answer)
     with pytest.raises(error) as failed:
@@ -173,8 +160,8 @@ def test_each_wrong_answer_is_an_error_of_its_kind(server, answer, error, more):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize(("said", "wait"), [("120", 120), ("soon", 0), ("-5", 0)])
-def test_a_pause_that_zotero_asks_for_is_passed_on(server, said, wait):
+@pytest.mark.parametrize(("backoff", "wait"), [("120", 120), ("soon", 0), ("-5", 0)])
+def test_requested_pause_is_returned(server, backoff, wait):
     server.add()
-    server.backoff = said
+    server.backoff = backoff
     assert read(server).wait == read(server, known=1).wait == wait

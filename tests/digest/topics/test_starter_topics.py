@@ -8,9 +8,9 @@ from digest.topics import starter_topics
 
 
 @pytest.mark.parametrize("field", starter_topics.FIELDS)
-def test_a_topic_is_a_list_of_phrases_and_no_wish_of_a_person(field):
+def test_starter_topic_is_a_list_of_phrases(field):
     for topic in starter_topics.topics_of(field):
-        asked = queries_of(to_interest(topic).lines)
-        assert asked == queries(topic.query)
-        assert asked or topic.categories
-        assert not any(query.is_text for query in asked)
+        topic_queries = queries_of(to_interest(topic).lines)
+        assert topic_queries == queries(topic.query)
+        assert topic_queries or topic.categories
+        assert not any(query.is_text for query in topic_queries)

@@ -76,7 +76,7 @@ def parts_of(page):
     return {one.findtext("dt"): one.findtext("dd[@class='small']") for one in kept}
 
 
-def test_every_table_has_its_sentence_on_the_privacy_page_or_knows_no_subscriber(client):
+def test_privacy_page_covers_every_personal_table(client):
     assert parts_of(client.get("/privacy/")).keys() == PARTS.keys() | {"Emails as files"}
     described = set().union(*PARTS.values())
     tables = {model for app in APPS for model in apps.get_app_config(app).get_models()}
@@ -86,7 +86,7 @@ def test_every_table_has_its_sentence_on_the_privacy_page_or_knows_no_subscriber
     assert subscribers <= described
 
 
-def test_every_column_of_feedback_is_named_on_the_privacy_page(client):
+def test_privacy_page_names_every_feedback_column(client):
     named = {
         **{"subscriber": "More, less and saved", "paper": "paper", "value": "more", "at": "time"},
         **{"saved_at": "saved papers", "read_at": "marked them as read"},
@@ -94,12 +94,12 @@ def test_every_column_of_feedback_is_named_on_the_privacy_page(client):
     }
     columns = {field.name for field in ours.Feedback._meta.concrete_fields} - {"id"}
     assert named.keys() == columns
-    said = words(client.get("/privacy/"))
-    assert [word for word in named.values() if word not in said] == []
+    text = words(client.get("/privacy/"))
+    assert [word for word in named.values() if word not in text] == []
 
 
 @pytest.mark.parametrize(("language", "quotes"), [("en", "“([^”]+)”"), ("de", "„([^“]+)“")])
-def test_the_privacy_page_calls_what_a_subscriber_can_do_by_its_name(client, language, quotes):
+def test_privacy_page_uses_names_of_controls(client, language, quotes):
     subscriber = make.subscriber(language=language)
     accept = {"accept-language": language}
     page = words(client.get("/privacy/", headers=accept))
@@ -115,18 +115,18 @@ def test_the_privacy_page_calls_what_a_subscriber_can_do_by_its_name(client, lan
     assert set(quoted) <= names
 
 
-def test_the_privacy_page_names_the_sources_in_a_sentence(client, settings):
-    for language, settings.SOURCES, said in (
+def test_privacy_page_names_the_sources(client, settings):
+    for language, settings.SOURCES, sentence in (
         ("en", ["arxiv", "huggingface"], "from arXiv and Hugging Face."),
         ("de", ["arxiv", "huggingface"], "von arXiv und Hugging"),
         ("en", ["biorxiv", "medrxiv"], "from bioRxiv and medRxiv."),
         ("en", ["europepmc"], "Europe PMC is searched for the words of all topics together"),
         ("de", ["europepmc"], "wird nach den Wörtern aller Themen gemeinsam durchsucht"),
     ):
-        assert said in words(client.get("/privacy/", headers={"accept-language": language}))
+        assert sentence in words(client.get("/privacy/", headers={"accept-language": language}))
 
 
-def test_the_privacy_page_names_the_days_of_each_part(client, settings, monkeypatch):
+def test_privacy_page_states_retention_periods(client, settings, monkeypatch):
     def days(count):
         return timedelta(days=count)
 
@@ -136,7 +136,7 @@ def test_the_privacy_page_names_the_days_of_each_part(client, settings, monkeypa
     monkeypatch.setattr("subscriptions.bounces.unreadable.KEEP", days(5))
     monkeypatch.setattr("subscriptions.security.suppression_list.BOUNCED_FOR", days(6))
     parts = parts_of(client.get("/privacy/"))
-    for title, kept in {
+    for title, period in {
         "Email address and settings": "for 2 days if you never confirm",
         "Digests and emails": "for 333 days",
         "Delivery log": "for 1 day after the last entry; the file for 4 days",
@@ -144,10 +144,10 @@ def test_the_privacy_page_names_the_days_of_each_part(client, settings, monkeypa
         "Blocked addresses": "after bounces, for 6 days",
         "Changes by the operator": "for 7 days",
     }.items():
-        assert kept in parts[title]
+        assert period in parts[title]
 
 
-def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client, data_dir):
+def test_visitor_searches_are_not_stored(client, data_dir):
     make.paper("Graph networks")
     index_store.renew(NOW)
     for path in ("/search/?q=zarquon", "/?interests=zarquon"):
@@ -158,20 +158,20 @@ def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client
     assert "stay in memory" in words(client.get("/privacy/"))
 
 
-def test_the_privacy_page_names_where_letters_go(client, settings):
+def test_privacy_page_names_the_mail_provider(client, settings):
     mailgun = "smtp://postmaster:hush@smtp.mailgun.org:587"
-    for settings.EMAIL_URL, language, said in (
+    for settings.EMAIL_URL, language, sentence in (
         ("file:", "en", "writes emails to files"),
         ("smtp://127.0.0.1:25", "en", "The mail servers on the way"),
         (mailgun, "en", "Mailgun, which sends our emails"),
         (mailgun, "de", "Mailgun, das unsere E‑Mails"),
     ):
         page = words(client.get("/privacy/", headers={"accept-language": language}))
-        assert said in page
+        assert sentence in page
         assert ("writes emails to files" in page) is (settings.EMAIL_URL == "file:")
 
 
-def test_the_privacy_page_says_what_the_operator_adds_and_how_to_reach_them(client, settings):
+def test_privacy_page_includes_operator_note_and_contact(client, settings):
     page = words(client.get("/privacy/"))
     assert "From the operator" not in page
     assert "Questions?" not in page
@@ -185,13 +185,13 @@ def test_the_privacy_page_says_what_the_operator_adds_and_how_to_reach_them(clie
 # ---- Imprint
 
 
-def test_without_an_operator_there_is_no_imprint_and_no_link_to_it(client):
+def test_imprint_is_missing_without_operator(client):
     assert client.get("/imprint/").status_code == 404
     assert b"/imprint/" not in client.get("/privacy/").content
     assert b"/privacy/" in client.get("/topics/").content
 
 
-def test_the_imprint_says_who_runs_the_site(client, settings):
+def test_imprint_names_the_operator(client, settings):
     settings.OPERATOR_NAME = "Example Library"
     settings.POSTAL_ADDRESS = "1 Shelf Street\n12345 Booktown"
     settings.CONTACT_EMAIL = "hello@papers.example.org"
@@ -204,7 +204,7 @@ def test_the_imprint_says_who_runs_the_site(client, settings):
         assert b'href="/imprint/"' in client.get(address).content
 
 
-def test_the_doctor_says_what_the_imprint_lacks(settings):
+def test_doctor_reports_missing_imprint_settings(settings):
     settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = settings.CONTACT_EMAIL = ""
 
     def finding():
@@ -222,7 +222,7 @@ def test_the_doctor_says_what_the_imprint_lacks(settings):
 
 
 @pytest.mark.parametrize("url", ["", "https://git.example.org/paperboy?branch=a&b"])
-def test_the_foot_of_each_page_leads_to_the_source_that_the_operator_names(client, settings, url):
+def test_footer_links_to_configured_source_code(client, settings, url):
     settings.SOURCE_URL = url
     for address in ("/", "/privacy/", "/nowhere/"):
         for language, label in (("en", "Source code"), ("de", "Quellcode")):
@@ -248,7 +248,7 @@ def fields(form):
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_the_form_for_other_sites_signs_up_by_what_it_sends(client, settings, language):
+def test_embedded_form_signs_up(client, settings, language):
     settings.SITE_URL = "https://papers.example.org"
     page = client.get("/embed/", headers={"accept-language": language})
     form = lxml.html.fromstring(lxml.html.fromstring(page.content).xpath("string(//pre)"))
@@ -257,22 +257,22 @@ def test_the_form_for_other_sites_signs_up_by_what_it_sends(client, settings, la
     answer = client.post("/subscribe/", fields(form), headers={"origin": "https://blog.example"})
     assert answer.status_code == 200
     subscriber = Subscriber.objects.get()
-    found = subscriber.preferences.values_list("topic__query", "topic__kind", "stance")
+    preferences = subscriber.preferences.values_list("topic__query", "topic__kind", "stance")
     follows = ("graph networks", "words", "follow"), ("bread", "words", "follow")
-    assert {*found} == {*follows, ("cake", "words", "mute")}
+    assert {*preferences} == {*follows, ("cake", "words", "mute")}
     assert subscriber.letters.get().kind == "confirm"
     consent = subscriber.consents.get()
     assert consent.via == "sign-up form on another site"
     assert consent.wording in form.text_content() or language == "de"
 
 
-def test_the_form_in_the_documentation_is_the_one_that_is_given_out(settings):
+def test_documentation_contains_current_embed_form(settings):
     settings.SITE_URL = "https://papers.example.org"
     text = (wired.BASE_DIR / "docs" / "site.md").read_text()
     assert re.search(r"```html\n(.*?)```", text, re.DOTALL)[1].strip() == about.snippet().strip()
 
 
-def test_the_page_of_the_form_lists_the_topics_zones_and_languages_it_may_name(client, settings):
+def test_embed_page_lists_allowed_values(client, settings):
     make.topic("Graph learning")
     settings.LANGUAGES = [*settings.LANGUAGES, ("fr", "Français")]
     page = words(client.get("/embed/"))
@@ -284,7 +284,7 @@ def test_the_page_of_the_form_lists_the_topics_zones_and_languages_it_may_name(c
 # ---- Icons
 
 
-def test_the_icons_that_browsers_ask_for_by_name_are_there(client):
+def test_default_icons_are_served(client):
     for name, kind, begin in (
         ("favicon.ico", "image/x-icon", b"\0\0\1\0\3\0\x10\x10"),
         ("apple-touch-icon.png", "image/png", b"\x89PNG"),

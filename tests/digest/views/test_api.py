@@ -60,35 +60,35 @@ PATHS = ("/digest/", "/search/?q=graph", "/papers/2606.1/", "/saved/", "/interes
 # ---- What it answers
 
 
-def test_the_digest_is_the_latest_that_was_sent_with_reasons_in_their_language(subscriber):
+def test_digest_is_latest_sent_in_subscribers_language(subscriber):
     subscriber.picks.update(basis="learned", score=0.123456)
-    found = call("/digest/", subscriber.token).json()
-    papers = {paper["id"]: paper for paper in found["papers"]}
-    assert (found["day"], papers.keys()) == ("2026-06-01", {"2606.1", "biorxiv:10.1101/1"})
-    said = {"opinion": "more", "is_saved": True, "section": "new", "score": 0.1235}
-    assert papers["2606.1"].items() >= said.items()
+    digest = call("/digest/", subscriber.token).json()
+    papers = {paper["id"]: paper for paper in digest["papers"]}
+    assert (digest["day"], papers.keys()) == ("2026-06-01", {"2606.1", "biorxiv:10.1101/1"})
+    expected = {"opinion": "more", "is_saved": True, "section": "new", "score": 0.1235}
+    assert papers["2606.1"].items() >= expected.items()
     assert papers["2606.1"]["reason"].startswith("Ähnlich wie „graph networks“")
     subscriber.letters.update(state="planned", ended_at=None)
     assert call("/digest/", subscriber.token).json() == {"day": None, "papers": []}
 
 
-def test_the_search_finds_what_the_page_finds(subscriber):
-    found = call("/search/?q=+graph++networks", subscriber.token).json()
-    assert (found["query"], found["count"]) == ("graph networks", 2)
-    assert found["papers"][0]["title"] == "Graph networks"
+def test_search_finds_papers(subscriber):
+    results = call("/search/?q=+graph++networks", subscriber.token).json()
+    assert (results["query"], results["count"]) == ("graph networks", 2)
+    assert results["papers"][0]["title"] == "Graph networks"
     assert call("/search/?q=xyzzy", subscriber.token).json()["papers"] == []
     for nothing in ("", "?q=", "?q=%20"):
         assert call(f"/search/{nothing}", subscriber.token).status_code == 400
 
 
-def test_a_paper_has_what_the_subscriber_said_of_it(subscriber):
+def test_paper_includes_subscribers_feedback(subscriber):
     other = call("/papers/biorxiv:10.1101/1/", subscriber.token).json()
     assert (other["authors"], other["opinion"], other["is_saved"]) == (["Ada Example"], "", False)
     assert call("/papers/2606.1/", subscriber.token).json()["opinion"] == "more"
     assert call("/papers/2606.9/", subscriber.token).status_code == 404
 
 
-def test_saved_papers_come_in_pages(subscriber, monkeypatch):
+def test_saved_papers_are_paginated(subscriber, monkeypatch):
     say(subscriber.token, "biorxiv:10.1101/1", "save")
     monkeypatch.setattr(api, "PAGE", 1)
     pages = [call(f"/saved/?page={n}", subscriber.token).json() for n in (1, 2, 9, "x")]
@@ -100,13 +100,13 @@ def test_saved_papers_come_in_pages(subscriber, monkeypatch):
     assert papers["2606.1"].items() >= noted.items()
 
 
-def test_feedback_is_that_of_the_links_and_may_be_repeated(subscriber):
-    for value, *said in (
+def test_feedback_may_be_repeated(subscriber):
+    for value, *expected in (
         *(("less", "less", True), ("less", "less", True), ("unsave", "less", False)),
         *(("save", "less", True), ("clear", "", False)),
     ):
         answer = say(subscriber.token, value=value).json()
-        assert [answer["opinion"], answer["is_saved"]] == said
+        assert [answer["opinion"], answer["is_saved"]] == expected
     assert not Feedback.objects.exists()
 
 
@@ -116,7 +116,7 @@ def lines_of(answer):
     return own | {name: [one["slug"] for one in answer[name]] for name in ("topics", "mute")}
 
 
-def test_interests_are_answered_with_kinds_and_the_lines_that_write_them(subscriber):
+def test_interests_are_returned_with_kinds_and_lines(subscriber):
     make.topic("Bread")
     lines = ["I work on sea ice and coral reefs, but not penguins", "author: Ada Example", "cs.RO"]
     answer = send(subscriber.token, interests=[*lines, "words: Sea ice, a review", "bread"]).json()
@@ -129,7 +129,7 @@ def test_interests_are_answered_with_kinds_and_the_lines_that_write_them(subscri
     assert call("/interests/", subscriber.token).json() == answer
 
 
-def test_interests_that_come_back_unchanged_stay_as_they_are_stored(subscriber):
+def test_interests_sent_back_unchanged_stay_stored(subscriber):
     old = "I work on bread, cake, but no surveys\nsea ice, coral reefs\nauthor: Ada Example\ncs.RO"
     hidden = make.topic("Hidden", is_offered=False)
     other = make.subscriber(interests=old, topics=[hidden], muted=[make.topic("cs.LG: Learning")])
@@ -143,7 +143,7 @@ def test_interests_that_come_back_unchanged_stay_as_they_are_stored(subscriber):
     assert before == after
 
 
-def test_a_list_that_is_not_sent_stays_and_an_empty_one_ends(subscriber):
+def test_omitted_list_stays_and_empty_list_clears(subscriber):
     topic = make.topic("Sea ice")
     subscriber.preferences.create(topic=topic, stance="mute", weight=2.5)
     answer = send(subscriber.token, interests=["bread"], muted_interests=["cake"]).json()
@@ -158,7 +158,7 @@ def test_a_list_that_is_not_sent_stays_and_an_empty_one_ends(subscriber):
 
 
 @pytest.mark.parametrize("path", PATHS[:-1])
-def test_a_get_changes_only_the_count_of_requests_and_sends_no_cors_headers(subscriber, path):
+def test_get_changes_nothing_and_sends_no_cors_headers(subscriber, path):
     before = everything()
     headers = {"origin": "https://elsewhere.example"}
     answer, head, asked = (
@@ -185,7 +185,7 @@ def refused(token, path="/digest/", **more):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_without_the_right_token_every_address_is_closed(subscriber, path):
+def test_wrong_token_opens_no_address(subscriber, path):
     before = everything()
     is_post = path == "/feedback/"
     sent = {"method": "post", "body": json.dumps({"paper": "2606.1", "value": "less"})}
@@ -208,13 +208,13 @@ def test_without_the_right_token_every_address_is_closed(subscriber, path):
     assert after == before
 
 
-def test_a_token_opens_nothing_but_the_api(client, subscriber):
+def test_token_opens_only_the_api(client, subscriber):
     for page in ("preferences", "me", "saved", "feeds", "feedback", "digests", "unsubscribe"):
         bearer = {"authorization": f"Bearer {subscriber.token}"}
         assert client.get(f"/{page}/{subscriber.token}/", headers=bearer).status_code == 404
 
 
-def test_another_subscribers_data_is_never_shown_or_changed(subscriber):
+def test_token_opens_only_its_subscribers_data(subscriber):
     other = make.subscriber(interests="bread")
     token = api_tokens.make(other, NOW)
     assert call("/digest/", token).json()["papers"] == []
@@ -224,7 +224,7 @@ def test_another_subscribers_data_is_never_shown_or_changed(subscriber):
     assert subscriber.feedback.get().opinion == "more"
 
 
-def test_a_new_token_replaces_the_old_and_a_revoked_one_opens_nothing(subscriber):
+def test_replaced_and_revoked_tokens_are_refused(subscriber):
     new = api_tokens.make(subscriber, NOW + HOUR)
     refused(subscriber.token)
     assert call("/digest/", new).status_code == 200
@@ -233,7 +233,7 @@ def test_a_new_token_replaces_the_old_and_a_revoked_one_opens_nothing(subscriber
     refused(new)
 
 
-def test_a_token_outlives_a_change_of_the_secret_while_the_old_one_is_listed(subscriber, settings):
+def test_token_survives_secret_rotation_with_fallback(subscriber, settings):
     old, settings.SECRET_KEY = settings.SECRET_KEY, "new" * 20
     settings.SECRET_KEY_FALLBACKS = [old]
     assert call("/digest/", subscriber.token).status_code == 200
@@ -241,9 +241,7 @@ def test_a_token_outlives_a_change_of_the_secret_while_the_old_one_is_listed(sub
     refused(subscriber.token)
 
 
-def test_a_token_ends_with_a_change_of_address_and_with_erasure_but_not_by_unsubscribing(
-    subscriber,
-):
+def test_token_ends_with_address_change_or_erasure(subscriber):
     signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
     assert call("/digest/", subscriber.token).json()["papers"]
     subscriber.refresh_from_db()
@@ -260,7 +258,7 @@ def test_a_token_ends_with_a_change_of_address_and_with_erasure_but_not_by_unsub
     assert not ApiToken.objects.exists()
 
 
-def test_the_token_is_in_no_log_and_no_table(subscriber, caplog):
+def test_token_is_neither_logged_nor_stored(subscriber, caplog):
     caplog.set_level(logging.DEBUG)
     for path in PATHS:
         call(path, subscriber.token)
@@ -269,9 +267,7 @@ def test_the_token_is_in_no_log_and_no_table(subscriber, caplog):
     assert subscriber.token[3:] not in repr(everything())
 
 
-def test_requests_of_a_subscriber_are_limited_by_the_hour_whatever_the_token(
-    subscriber, monkeypatch, clock
-):
+def test_requests_are_limited_per_subscriber(subscriber, monkeypatch, clock):
     monkeypatch.setattr(api, "MAX_REQUESTS_AN_HOUR", 2)
     assert [call(path, subscriber.token).status_code for path in PATHS[:3]] == [200, 200, 429]
     token = api_tokens.make(subscriber, NOW)
@@ -281,7 +277,7 @@ def test_requests_of_a_subscriber_are_limited_by_the_hour_whatever_the_token(
     assert call("/digest/", token).status_code == 200
 
 
-def test_wrong_tokens_of_a_network_are_limited_and_right_ones_still_open(subscriber, monkeypatch):
+def test_wrong_tokens_are_limited_per_network(subscriber, monkeypatch):
     monkeypatch.setattr(api, "MAX_BAD_TOKENS_AN_HOUR", 2)
     assert [call("/saved/", "pb_x").status_code for _ in range(3)] == [401, 401, 429]
     assert call("/saved/").status_code == 401
@@ -302,7 +298,7 @@ NO_PAPERS = ["2606.9", "", "2606.1\0", "\ud800", 2606.1, None, ["2606.1"], {}, T
 
 
 @pytest.mark.parametrize("body", ODD)
-def test_a_body_that_is_no_feedback_is_refused_in_words(subscriber, body):
+def test_invalid_feedback_is_refused(subscriber, body):
     answer = call("/feedback/", subscriber.token, "post", body)
     assert answer.status_code == 400
     assert answer.json()["error"].endswith(".")
@@ -310,7 +306,7 @@ def test_a_body_that_is_no_feedback_is_refused_in_words(subscriber, body):
 
 
 @pytest.mark.parametrize("paper", NO_PAPERS)
-def test_feedback_on_what_is_no_paper_is_answered_with_404(subscriber, paper):
+def test_feedback_on_unknown_paper_is_not_found(subscriber, paper):
     assert say(subscriber.token, paper).json() == {"error": "There is no such paper."}
 
 
@@ -325,10 +321,10 @@ ODD_LISTS = [
 
 
 @pytest.mark.parametrize("body", ODD_LISTS)
-def test_interests_that_cannot_be_read_are_refused_in_english(subscriber, body):
+def test_invalid_interests_are_refused_in_english(subscriber, body):
     answer = call("/interests/", subscriber.token, "post", body)
-    said = answer.json()["error"]
-    assert (answer.status_code, said[-1], "Bitte" in said) == (400, ".", False)
+    error = answer.json()["error"]
+    assert (answer.status_code, error[-1], "Bitte" in error) == (400, ".", False)
     assert subscriber.own_topics.get().query == "graph networks"
 
 
@@ -343,7 +339,7 @@ UNREAD = [("/search/?q=%00", 400), ("/papers/a%00b/", 400), ("/nowhere/", 404)]
         ("/digest/", 400, {"host": "elsewhere.example"}),
     ],
 )
-def test_what_is_refused_before_any_view_is_refused_in_json_too(subscriber, path, status, sent):
+def test_errors_before_views_are_json(subscriber, path, status, sent):
     answer = call(path, subscriber.token, **sent)
     assert (answer.status_code, answer["Content-Type"]) == (status, "application/json")
     assert answer.json().keys() == {"error"}
@@ -364,7 +360,7 @@ def no_writes(execute, sql, params, many, context):
     return execute(sql, params, many, context)
 
 
-def test_the_description_names_every_address_and_has_what_openapi_requires():
+def test_description_covers_every_route():
     included = get_resolver().url_patterns
     patterns = [each for one in included for each in getattr(one, "url_patterns", [one])]
     routes = [re.sub("<.*>", "{id}", str(pattern.pattern)) for pattern in patterns]
@@ -381,7 +377,7 @@ def test_the_description_names_every_address_and_has_what_openapi_requires():
     assert used == listed
 
 
-def test_real_answers_are_as_described(subscriber, monkeypatch):
+def test_responses_match_their_description(subscriber, monkeypatch):
     document, seen = described(), set()
 
     def check(path, *sent):

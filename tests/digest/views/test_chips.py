@@ -18,6 +18,9 @@ from subscriptions.forms import InterestsForm
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.helpers.data_files import DATA, cases
+
+CASES = cases("chips")
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +50,7 @@ def shown(client, text):
     return read, hints, entries.xpath(".//li[not(@data-line)]//button/@value")
 
 
-def test_each_kind_of_entry_has_a_chip_in_words(client, papers):
+def test_each_kind_of_entry_has_a_chip(client, papers):
     abstract = "We show that roads and images of cells fold as proteins do: a model of both learns "
     abstract += "shapes from pixels, angles and energies, without labels. Errors fall by a third."
     typed = f"protein folding\nEmmy Noether\ncs.LG\nComputer vision\nno surveys\n\n{abstract}"
@@ -62,7 +65,7 @@ def test_each_kind_of_entry_has_a_chip_in_words(client, papers):
     ]
 
 
-def test_a_topics_name_with_other_words_is_no_topic(client, papers):
+def test_topic_name_with_other_words_is_no_topic(client, papers):
     for typed in ("no more of computer vision", "computer vision 5"):
         assert "topic: " not in str(shown(client, typed)[0])
 
@@ -76,34 +79,16 @@ def test_the_same_interest_has_one_chip(client, papers):
     ]
 
 
-def test_two_words_with_capitals_are_a_name_only_if_no_paper_has_them(client, papers):
+def test_capitalized_words_are_names_unless_papers_use_them(client, papers):
     assert [chip[1] for chip in shown(client, "Bengio, Yoshua")[0]] == ["by Bengio, Yoshua"]
     assert [chip[1] for chip in shown(client, "Protein, Folding")[0]] == ["Protein", "Folding"]
 
 
-HINTS = [
-    ("protien folding", "Did you mean protein folding?", "protein folding"),
-    ("Computer vision", "One of our topics.", "words: Computer vision"),
-    ("Ada King", "Also the name of an author. Follow the author", "author: Ada King"),
-    ("Grace Hopper", "No recent paper mentions Grace Hopper.", "author: Grace Hopper"),
-    ("zzyzx", "No recent paper mentions zzyzx.", None),
-    ("Faltung der Proteine", "Papers are in English: try English words.", None),
-    ("Машинное обучение", "Papers are in English: try English words.", None),
-    ("author: Emy Noether", "No author named Emy.", None),
-    ("0000-0002-1825-0097", "Then choose yours in your preferences.", None),
-    ("10.1101/2024.01.01.123456", "Looked up once your address is confirmed", None),
-    ("PMID: 42", "Looked up once your address is confirmed", None),
-    ("mit.edu/~me", "We can’t read this page. Write author:Your Name", None),
-    ("author:", "after the colon: author:Emmy Noether.", None),
-    ("Bengio, Yoshua", "No author named Bengio Yoshua.", None),
-]
-
-
-@pytest.mark.parametrize(("typed", "said", "line"), HINTS, ids=[typed for typed, *_ in HINTS])
-def test_a_hint_says_what_to_do_and_its_button_writes_it(client, papers, typed, said, line):
+@pytest.mark.parametrize(("typed", "hint_text", "line"), CASES["hints"])
+def test_hint_offers_a_replacement_button(client, papers, typed, hint_text, line):
     _read, (hint,), buttons = shown(client, f"roads\n{typed}")
-    assert said in hint
-    assert ("English" in hint) == ("English" in said)
+    assert hint_text in hint
+    assert ("English" in hint) == ("English" in hint_text)
     assert buttons == ([f"1:{line}"] if line else [])
 
 
@@ -115,7 +100,7 @@ def test_plain_words_have_no_hint(client, papers):
 SENTENCE = "I work on protein folding and sour bread, but no surveys"
 
 
-def test_a_button_answers_with_the_lines_of_the_other_entries(client, papers):
+def test_edit_button_keeps_other_entries(client, papers):
     def text_after(edit):
         sent = {"interests": SENTENCE, "email": "you@example.org", "edit_interests": edit}
         page = client.post("/preview/", sent, follow=True)
@@ -134,7 +119,7 @@ def test_a_button_answers_with_the_lines_of_the_other_entries(client, papers):
         }
 
 
-def test_the_lines_of_chips_are_read_as_the_same_chips(client, papers):
+def test_chip_lines_are_read_as_same_chips(client, papers):
     typed = f"{SENTENCE}\nEmmy Noether, Ada King\nComputer vision\nwords: Computer vision\ncs.LG"
     read = shown(client, typed)[0]
     assert shown(client, "\n".join(line for line, *_ in read))[0] == read
@@ -148,13 +133,13 @@ def of_subscriber(subscriber, **sent):
     }
 
 
-def test_a_new_reading_of_an_old_entry_is_offered_and_used_on_request(client, papers):
+def test_new_reading_is_applied_only_on_request(client, papers):
     subscriber = make.subscriber(interests="Computer vision\nprotein folding\nEmmy Noether")
     path = f"/preferences/{tokens.token('preferences', subscriber.public_id)}/"
     page = lxml.html.fromstring(client.get(path).text)
     hints = page.xpath("//*[@id='entries_interests']//li[not(@data-line)]")
-    said = [" ".join(hint.text_content().split()) for hint in hints]
-    assert said == [
+    texts = [" ".join(hint.text_content().split()) for hint in hints]
+    assert texts == [
         "Computer vision: We would now read this as topic: Computer vision. Use",
         "Emmy Noether: We would now read this as by Emmy Noether. Use",
     ]
@@ -167,8 +152,8 @@ def test_a_new_reading_of_an_old_entry_is_offered_and_used_on_request(client, pa
         sent["interests"] = page.get_element_by_id("id_interests").value.strip()
     assert subscriber.preferences.filter(topic__slug=None).count() == 3
     client.post(path, sent)
-    own = subscriber.preferences.values_list("topic__query", "topic__kind")
-    assert {*own} == {
+    own_entries = subscriber.preferences.values_list("topic__query", "topic__kind")
+    assert {*own_entries} == {
         ("images, pixels", ""),
         ("protein folding", ""),
         ("author: Emmy Noether", "author"),
@@ -186,7 +171,7 @@ def test_muted_entries_have_chips_of_their_own(papers):
     assert not read["muted_interests"].xpath(".//li[not(@data-line)]")
 
 
-def test_entries_beyond_what_pages_rank_have_no_count(papers):
+def test_entries_beyond_limit_have_no_count(papers):
     many = "\n".join(" ".join(f"loaf{n}x{m}" for m in range(200)) for n in range(4))
     read = of_subscriber(make.subscriber(), interests=f"protein folding\n{many}")["interests"]
     counts = [len(chip.xpath("./span")) for chip in read.xpath(".//li[@data-line]")]
@@ -194,7 +179,7 @@ def test_entries_beyond_what_pages_rank_have_no_count(papers):
     assert counts[-1] == 0
 
 
-def test_chips_are_shown_without_a_model_and_without_an_index(client):
+def test_chips_are_shown_without_a_model(client):
     assert shown(client, "protein folding\nzzyzx")[0] == [
         ("protein folding", "protein folding"),
         ("zzyzx", "zzyzx"),
@@ -228,7 +213,7 @@ def test_undo_brings_back_the_only_entry(client, papers):
     assert button.get("value").endswith(":roads")
 
 
-def test_a_link_to_a_paper_is_an_interest_in_papers_like_it(client):
+def test_paper_link_is_interest_in_similar_papers(client):
     road = make.paper("Roads", make.about("how roads of asphalt age in the frost"))
     like = make.paper("Asphalt", make.about("how roads of asphalt crack in the frost"))
     other = make.paper("Tar", make.about("how roads of asphalt and tar age in the frost"))
@@ -247,15 +232,11 @@ def test_a_link_to_a_paper_is_an_interest_in_papers_like_it(client):
     assert {pick.basis for pick in picks} == {"added"}
 
 
-BIBTEX = """teas of Assam
-@article{a, title = {Roads of {asphalt} in the frost}, doi = {10.1000/1}, year = 2020}
-@misc{b, title = {Tar}, abstract = {How tar is made of coal.}}
-@misc{c, eprint = {%s}}
-"""
+BIBTEX = (DATA / "interests.bib").read_text()
 RIS = "TY  - JOUR\nTI  - Roads of asphalt in the frost\nDO  - 10.1000/1\nER  - \n"
 
 
-def test_a_bibliography_in_the_box_is_an_entry_for_each_paper(client):
+def test_bibliography_is_an_entry_per_paper(client):
     stored = make.paper("Stored", make.about("roads"))
     form = InterestsForm(
         QueryDict(urlencode({"interests": BIBTEX % stored.pk + "rice"})),
@@ -279,14 +260,14 @@ def test_a_bibliography_in_the_box_is_an_entry_for_each_paper(client):
     )
 
 
-def test_a_bibliography_comes_back_as_lines_without_scripts(client, papers):
+def test_bibliography_is_shown_as_lines_without_scripts(client, papers):
     sent = {"interests": BIBTEX % "2001.00001", "edit_interests": "0:"}
     page = lxml.html.fromstring(client.post("/preview/", sent, follow=True).text)
     lines = page.get_element_by_id("id_interests").value.strip().splitlines()
     assert lines[0] == "paper: Roads of asphalt in the frost doi:10.1000/1"
 
 
-def test_long_lists_of_papers_are_folded_and_longer_ones_refused(client, papers):
+def test_long_paper_lists_are_folded_or_refused(client, papers):
     many = "\n".join(f"@misc{{a{n}, title = {{Roads of the kind {n}}}}}" for n in range(51))
     page = client.post("/preview/", {"interests": many.partition("@misc{a30")[0]}, follow=True)
     read = lxml.html.fromstring(page.text).get_element_by_id("entries_interests")
@@ -296,7 +277,7 @@ def test_long_lists_of_papers_are_folded_and_longer_ones_refused(client, papers)
     assert "Please keep to 50 interests. A longer bibliography fits into your library" in text
 
 
-def test_a_bibliography_that_cannot_be_parsed_is_a_sentence(client, monkeypatch):
+def test_busy_parser_is_explained(client, monkeypatch):
     def busy(text):
         raise child_process.Busy
 

@@ -28,7 +28,7 @@ def subscriber():
     return made
 
 
-def test_a_subscribers_feed_has_the_papers_of_their_digests(client, subscriber):
+def test_feed_has_papers_of_sent_digests(client, subscriber):
     assert not texts(feed_of(client, feed_path(subscriber)), "a:entry")  # Their letter comes first.
     Letter.objects.update(state="accepted", ended_at=NOW)
     feed = feed_of(client, feed_path(subscriber))
@@ -42,7 +42,7 @@ def test_a_subscribers_feed_has_the_papers_of_their_digests(client, subscriber):
     assert response["X-Robots-Tag"] == "noindex, nofollow"
 
 
-def test_a_subscribers_feed_does_not_change_with_their_hour(client, subscriber):
+def test_feed_does_not_change_with_hour(client, subscriber):
     Letter.objects.update(state="accepted", ended_at=NOW)
     before = client.get(feed_path(subscriber)).content
     preferences.change(subscriber, None, {"timezone": "Pacific/Honolulu", "hour": 23}, now=NOW)
@@ -51,14 +51,14 @@ def test_a_subscribers_feed_does_not_change_with_their_hour(client, subscriber):
     assert datetime.fromisoformat(updated) == NOW
 
 
-def test_each_subscribers_feed_has_an_id_of_its_own_that_opens_nothing(client, subscriber):
+def test_feed_id_is_unique_and_opens_nothing(client, subscriber):
     other = make.subscriber("other@example.org")
     ids = [texts(feed_of(client, feed_path(one)), "a:id/text()")[0] for one in (subscriber, other)]
     assert ids[0] != ids[1]
     assert tokens.token("feed", subscriber.public_id) not in ids[0]
 
 
-def test_a_feed_ends_when_its_subscriber_is_erased(client, subscriber):
+def test_feed_ends_when_subscriber_is_erased(client, subscriber):
     path = feed_path(subscriber)
     signup.unsubscribe(subscriber.public_id, source=signup.ConsentSource("test"), now=NOW)
     assert client.get(path).status_code == 200
@@ -81,18 +81,18 @@ def pairs(subscriber):
     return [(path, f"{path}json/") for path in found]
 
 
-def test_a_json_feed_has_the_papers_of_the_atom_feed_with_the_same_ids(client, subscriber):
+def test_json_feed_equals_atom_feed(client, subscriber):
     make.topic("Graphs", description="Roads & more.")
     make.paper("Old graphs", day=NOW.date() - DAY, id="biorxiv:10.1101/1")
     Paper.objects.filter(title=ODD).update(authors=["Ada", "Bo"])
     index_store.renew(NOW)
     Letter.objects.update(state="accepted", ended_at=NOW)
     for atom_path, json_path in pairs(subscriber):
-        asked = {"q": "graphs"} if "search" in atom_path else {}
-        atom = lxml.etree.fromstring(client.get(atom_path, asked).content)
-        response = client.get(json_path, asked)
+        params = {"q": "graphs"} if "search" in atom_path else {}
+        atom = lxml.etree.fromstring(client.get(atom_path, params).content)
+        response = client.get(json_path, params)
         assert response["Content-Type"] == "application/feed+json; charset=utf-8"
-        assert response["Last-Modified"] == client.get(atom_path, asked)["Last-Modified"]
+        assert response["Last-Modified"] == client.get(atom_path, params)["Last-Modified"]
         feed = response.json()
         assert feed.keys() == set(FEED.split())
         assert feed["version"] == "https://jsonfeed.org/version/1.1"
@@ -113,15 +113,15 @@ def test_a_json_feed_has_the_papers_of_the_atom_feed_with_the_same_ids(client, s
         assert odd["authors"] == [{"name": "Ada"}, {"name": "Bo"}]
 
 
-def test_a_json_feed_is_cached_limited_and_refused_as_the_atom_feed(client, subscriber):
+def test_json_feed_has_headers_of_atom_feed(client, subscriber):
     make.topic("Graphs")
     for atom, json in pairs(subscriber):
-        asked = {"q": "graphs"} if "search" in atom else {}
-        answers = [client.get(path, asked) for path in (atom, json)]
+        params = {"q": "graphs"} if "search" in atom else {}
+        answers = [client.get(path, params) for path in (atom, json)]
         for header in ("Cache-Control", "X-Robots-Tag", "Referrer-Policy"):
             assert len({answer.get(header) for answer in answers}) == 1, header
         if etag := answers[1].get("ETag"):
-            again = client.get(json, asked, headers={"If-None-Match": etag})
+            again = client.get(json, params, headers={"If-None-Match": etag})
             assert again.status_code == 304
         assert client.post(json).status_code == 405
     assert client.get("/search/feed/json/").status_code == 404
@@ -131,7 +131,7 @@ def test_a_json_feed_is_cached_limited_and_refused_as_the_atom_feed(client, subs
     assert moved["Location"] == "/topics/graphs/feed/json/"
 
 
-def test_quotes_and_signs_of_a_paper_are_text_in_a_json_feed(client):
+def test_json_feed_escapes_special_characters(client):
     make.topic("Graphs")
     abstract = f'If a < b & c > d, "graphs" &amp; <b>. {make.about("graphs")}'
     make.paper(ODD, abstract)

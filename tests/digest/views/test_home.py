@@ -14,6 +14,9 @@ from digest.views import home
 from subscriptions.models import Subscriber
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.helpers.data_files import cases
+
+CASES = cases("unusual_interests")
 
 pytestmark = pytest.mark.django_db
 
@@ -43,30 +46,30 @@ def titles(text):
     return [one[0] for one in found if one]
 
 
-def test_the_form_is_over_the_newest_papers_and_the_days_before(client):
+def test_home_page_shows_form_above_papers(client):
     make.paper("Of today", "About bread.", upvotes=3, authors=["Ada"], github="https://x.test/c")
     for ago in (1, 3):
         make.paper(day=NOW.date() - ago * DAY)
     text = page(client)
     assert "Get trending papers in your email inbox once a day" in text
     assert text.index('name="email"') < text.index("Of today")
-    for said in ("About bread.", "3 upvotes", "Ada", 'href="https://x.test/c"'):
-        assert said in text
+    for text_part in ("About bread.", "3 upvotes", "Ada", 'href="https://x.test/c"'):
+        assert text_part in text
     assert re.findall(r"/days/([\d-]+)/", text) == ["2026-05-31", "2026-05-29"]
 
 
-def test_a_visitor_sees_their_first_email_and_what_comes_then(client, papers):
+def test_preview_shows_first_email_and_frequency(client, papers):
     text = page(client, "/preview/", interests="graph networks")
     assert titles(text) == [f"Graph networks of {ago}" for ago in (0, 0, 2, 5, 2, 5)]
     assert "<mark>graph networks</mark>" in text
     assert "Your first email: 4 papers" in text
     assert "From 8 recent papers." in text
-    shown = " ".join(lxml.html.fromstring(text).text_content().split())
-    assert "Then about 2 a week: 30 May: 1, 27 May: 1" in shown
-    assert shown.count("On days without papers, no email is sent.") == 1
+    words = " ".join(lxml.html.fromstring(text).text_content().split())
+    assert "Then about 2 a week: 30 May: 1, 27 May: 1" in words
+    assert words.count("On days without papers, no email is sent.") == 1
 
 
-def test_topics_and_words_stay_chosen_in_the_form_that_signs_up(client, papers):
+def test_chosen_interests_stay_in_form(client, papers):
     make.topic("Bread", slug="bread")
     text = page(client, interests="graph networks", topics="bread")
     part = page(client, "/preview/", interests="graph networks", topics="bread")
@@ -75,7 +78,7 @@ def test_topics_and_words_stay_chosen_in_the_form_that_signs_up(client, papers):
     assert ">\ngraph networks</textarea>" in text
 
 
-def test_show_me_leads_to_an_address_without_the_email_address_if_one_can_hold_it(client, papers):
+def test_preview_url_omits_email_address(client, papers):
     sent = {"email": "ada@example.org", "hour": "7", "topics": ["a", "b"], "interests": "x\ny"}
     response = client.post("/preview/", sent)
     assert response.status_code == 302
@@ -86,7 +89,7 @@ def test_show_me_leads_to_an_address_without_the_email_address_if_one_can_hold_i
     assert "Graph networks of 0" in response.content.decode()
 
 
-def test_the_part_that_the_script_asks_for_is_the_one_of_the_page(client, papers):
+def test_partial_preview_equals_part_of_page(client, papers):
     for sent in ({"interests": "graph networks"}, {}):
         part = page(client, "/preview/", **sent)
         assert "<html" not in part
@@ -95,37 +98,21 @@ def test_the_part_that_the_script_asks_for_is_the_one_of_the_page(client, papers
             lxml.html.fromstring(page(client, **sent)),
         )
         for one in parts:
-            shown = whole.get_element_by_id(one.get("id"))
-            assert shown.text_content().split() == one.text_content().split()
+            element = whole.get_element_by_id(one.get("id"))
+            assert element.text_content().split() == one.text_content().split()
 
 
-ANSWERS = [
-    ({"interests": "  \n "}, "Sour bread of 0"),
-    ({"interests": "zzyzx"}, "No matches in the last 7 days"),
-    ({"interests": "\n".join(map(str, range(51)))}, "Please keep to 50 interests."),
-    ({"interests": "x" * 2001}, "Please keep each line under 2000 characters."),
-    ({"interests": '",;"\\(\N{PILE OF POO}'}, "Too short or too general."),
-    ({"interests": "graph networks\n2506.04235"}, "Looked up once"),
-    ({"interests": "https://scholar.google.com/citations?user=x"}, "We can’t read this page."),
-    ({"interests": "<of the>"}, "can’t read: &lt;of the&gt;"),
-    ({"interests": "<script>alert(1)</script> graph networks"}, "&lt;script&gt;"),
-    ({"topics": "gone"}, "The topic “gone” no longer exists."),
-    (
-        {"interests": "\n".join(f"a{n} {'word' * 50}" for n in range(40))},
-        "Part of your first email",
-    ),
-]
-
-
-def test_what_is_empty_absurd_or_huge_is_answered_kindly(client, papers):
-    for sent, said in ANSWERS:
+def test_unusual_interests_are_answered(client, papers):
+    too_many = {"interests": "\n".join(f"a{n} {'word' * 50}" for n in range(40))}
+    long = [[{"interests": "x" * 2001}, "under 2000 characters."], [too_many, "Part of your first"]]
+    for sent, expected in CASES["answers"] + long:
         text = page(client, **sent)
-        assert said in text
+        assert expected in text
         assert "<script>alert" not in text
         assert "Nothing to search for" not in text
 
 
-def test_earlier_papers_are_linked_where_the_week_has_none(client, papers):
+def test_older_papers_are_linked_when_week_has_none(client, papers):
     make.paper("Rye & spelt", day=NOW.date() - 30 * DAY, authors=["Emmy Noether"])
     index_store.renew(NOW)
 
@@ -140,27 +127,27 @@ def test_earlier_papers_are_linked_where_the_week_has_none(client, papers):
     assert links("author: Emy Noether") == []
 
 
-def test_shorter_phrases_and_topics_are_offered_where_the_week_has_none(client, papers):
+def test_shorter_phrases_are_offered_when_week_has_none(client, papers):
     make.topic("Roads", query="roads, motorways")
     make.topic("Bread", query="dough")
     part = lxml.html.fromstring(page(client, "/preview/", interests="networks of roads in 1803"))
     assert part.xpath("//*[@id='digest']//button/text()") == ["networks of roads", "Roads"]
     shorter, topic = part.xpath("//*[@id='digest']//button/@value")
-    for edit, kept in (
+    for edit, lines in (
         (shorter, "networks of roads"),
         (topic, "networks of roads in 1803\ntopic: Roads"),
     ):
         sent = {"interests": "networks of roads in 1803", "edit_interests": edit}
         response = client.post("/preview/", sent, follow=True)
-        assert f">\n{kept}</textarea>" in response.text
+        assert f">\n{lines}</textarea>" in response.text
 
 
-def test_without_a_model_nothing_is_fitted_for_a_visitor(client):
+def test_preview_fits_no_model(client):
     make.paper("Graph networks")
     assert "Previews start a few minutes after" in page(client, interests="graph networks")
 
 
-def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, kept, monkeypatch):
+def test_repeated_preview_is_cached(client, papers, kept, monkeypatch):
     make.topic("Bread", slug="bread")
     first = page(client, "/preview/", interests="graph networks", topics="bread")
     monkeypatch.setattr(home, "_ranked_parts", None)
@@ -170,14 +157,14 @@ def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, ke
         page(client, "/preview/", interests="other networks", topics="bread")
 
 
-def test_when_too_many_try_it_at_once_the_others_are_asked_to_wait(client, papers, monkeypatch):
+def test_preview_asks_to_wait_when_server_is_busy(client, papers, monkeypatch):
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
     with slots.slot(), slots.slot():
         assert "The server is busy" in page(client, "/preview/", interests="graph networks")
     assert "Graph networks of 0" in page(client, "/preview/", interests="graph networks")
 
 
-def test_a_preview_is_nobody_elses_and_not_to_be_found(client, papers):
+def test_preview_is_private_and_not_indexed(client, papers):
     for path in ("/", "/preview/"):
         response = client.get(path, {"interests": "graph networks"})
         assert "private" in response["Cache-Control"]
@@ -187,7 +174,7 @@ def test_a_preview_is_nobody_elses_and_not_to_be_found(client, papers):
     assert not response.cookies
 
 
-def test_a_topic_may_be_chosen_by_the_address_of_the_form(client):
+def test_sign_up_url_may_select_topics(client):
     make.topic("Bread", slug="bread")
     make.topic("Withdrawn", slug="withdrawn", is_offered=False)
     make.topic("Graphs", slug="graphs")
@@ -198,13 +185,13 @@ def test_a_topic_may_be_chosen_by_the_address_of_the_form(client):
 
 
 @pytest.mark.slow
-def test_the_web_process_shows_a_preview_without_scikit_learn():
+def test_web_process_does_not_import_scikit_learn():
     code = "import digest.planning.preview, sys; sys.exit('sklearn' in sys.modules)"
     code = f"import django; django.setup(); {code}"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_home_page_has_an_example_of_a_real_digest(client, papers):
+def test_home_page_shows_an_example_digest(client, papers):
     for name in ("Rye", "Bread"):  # Nobody writes about rye.
         make.topic(name, query=name.lower() if name == "Rye" else "sour bread")
     for number in range(3):
@@ -216,24 +203,24 @@ def test_the_home_page_has_an_example_of_a_real_digest(client, papers):
     assert set(part.xpath("//mark/text()")) == {"Bread: sour bread"}
 
 
-def test_a_wrong_address_keeps_the_page_and_all_that_was_sent(client, papers):
+def test_invalid_email_keeps_form_content(client, papers):
     make.topic("Bread", slug="bread")
     sent = {"email": "nowhere", "interests": "graph networks", "topics": "bread", "hour": "9"}
     response = client.post("/", sent)
     assert response.status_code == 400
     assert "no-store" in response["Cache-Control"]
-    shown = lxml.html.fromstring(response.text)
-    (form,) = shown.xpath("//form[@data-preview]")
+    tree = lxml.html.fromstring(response.text)
+    (form,) = tree.xpath("//form[@data-preview]")
     assert sent.items() <= {name: text.strip() for name, text in form.form_values()}.items()
     assert titles(lxml.html.tostring(form, encoding="unicode"))[:2] == ["Graph networks of 0"] * 2
-    assert shown.xpath("//*[@autofocus]/@name") == ["email"]
-    assert len(shown.xpath("//*[contains(@class, 'errorlist')]")) == 1
+    assert tree.xpath("//*[@autofocus]/@name") == ["email"]
+    assert len(tree.xpath("//*[contains(@class, 'errorlist')]")) == 1
     assert not Subscriber.objects.exists()
     assert client.post("/", sent | {"email": "you@example.org"}).status_code == 200
     assert Subscriber.objects.get().hour == 9
 
 
-def test_only_samples_are_called_samples_and_the_count_is_true(client):
+def test_only_samples_are_labelled_samples(client):
     make.paper(upvotes=1, is_sample=True)
     assert "Sample papers." in page(client)
     for number in range(12):

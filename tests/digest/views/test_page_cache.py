@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 # ---- What is the same for all
 
 
-def test_a_page_is_made_once_for_all_who_ask_for_it(client, kept, django_assert_num_queries):
+def test_page_is_rendered_once_for_all_visitors(client, kept, django_assert_num_queries):
     paper = make.paper("Graphs of roads")
     path = paper.get_absolute_url()
     first = client.get(path)
@@ -35,25 +35,25 @@ def test_a_page_is_made_once_for_all_who_ask_for_it(client, kept, django_assert_
     assert [b'<html lang="de"' in page.content for page in (german, first)] == [True, False]
 
 
-def test_while_one_makes_a_page_anew_others_get_the_last_one(client, kept, monkeypatch):
+def test_stale_page_is_served_during_rendering(client, kept, monkeypatch):
     paper = make.paper("Graphs of roads")
     path = paper.get_absolute_url()
     first = client.get(path).content
     Paper.objects.update(title="Graphs of rivers")
     later = time.monotonic() + 61
     monkeypatch.setattr("digest.views.page_cache.time.monotonic", lambda: later)
-    real, seen = citations.meta_tags, []
+    real, pages = citations.meta_tags, []
 
     def asked_again_meanwhile(paper):
-        seen.append(client.get(path).content)
+        pages.append(client.get(path).content)
         return real(paper)
 
     monkeypatch.setattr(citations, "meta_tags", asked_again_meanwhile)
     assert b"Graphs of rivers" in client.get(path).content
-    assert seen == [first]
+    assert pages == [first]
 
 
-def test_pages_that_differ_are_kept_apart(client, kept):
+def test_different_pages_are_cached_separately(client, kept):
     make.paper("Graphs of roads")
     index_store.renew(NOW)
     assert titles(search(client, "graphs"))
@@ -67,20 +67,20 @@ def test_pages_that_differ_are_kept_apart(client, kept):
     assert "“graphs&page=2”" in search(client, "graphs&page=2").findtext(".//title")
 
 
-def test_a_feed_that_has_not_changed_is_not_sent_again(client, kept):
+def test_unchanged_feed_is_not_modified(client, kept):
     make.topic("Graph networks")
     make.paper("Graph networks")
     index_store.renew(NOW)
     path = "/topics/graph-networks/feed/"
     first = client.get(path)
-    for name, known in (("etag", "if-none-match"), ("last-modified", "if-modified-since")):
-        assert client.get(path, headers={known: first[name]}).status_code == 304
+    for name, header in (("etag", "if-none-match"), ("last-modified", "if-modified-since")):
+        assert client.get(path, headers={header: first[name]}).status_code == 304
 
 
 # ---- What search engines get
 
 
-def test_no_page_of_papers_asks_more_queries_where_there_is_more(client):
+def test_page_queries_do_not_grow_with_content(client):
     make.topic("Graphs", slug="graphs")
     make.topic("cs.LG", slug="arxiv-cs-lg", categories=["cs.LG"], query="")
     for n in range(15):
@@ -107,6 +107,6 @@ def test_no_page_of_papers_asks_more_queries_where_there_is_more(client):
     }
     for path, count in most.items():
         client.get(path)
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             assert client.get(path).status_code == 200
-        assert len(asked) <= count, path
+        assert len(queries) <= count, path

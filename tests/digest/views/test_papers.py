@@ -16,7 +16,10 @@ from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import atom_validator
+from tests.helpers.data_files import cases
 from tests.helpers.visits import DAY, ODD, TODAY, feed_of, page_of, search, texts, titles
+
+CASES = cases("paper_links")
 
 pytestmark = pytest.mark.django_db
 
@@ -24,28 +27,18 @@ pytestmark = pytest.mark.django_db
 # ---- One paper
 
 
-def test_the_page_of_a_paper_shows_all_that_is_known_of_it(client):
+def test_paper_page_shows_all_metadata(client):
     make.topic("cs.LG", slug="arxiv-cs-lg", categories=["cs.LG"], query="")
-    known = {"authors": ["Ada Example", "Bo Example"], "categories": ["cs.LG", "I.2.6"]}
-    known |= {"affiliations": ["Road Lab", "School of Roads", "Tar Works", "Bridge Office"]}
-    known |= {"journal_ref": "Journal of Roads 7", "doi": "10.1000/x?y", "version": 2}
-    known |= {"github": "https://github.com/example/roads", "upvotes": 1234}
-    known |= {"comments": "12 pages. Accepted at NeurIPS 2026", "id": "2606.04235"}
-    known["hugging_face"] = {"summary": "Roads <b>are</b> graphs.", "keywords": ["roads", "graphs"]}
-    known["hugging_face"] |= {
-        "organization": "Road Lab",
-        "project_page": "https://example.org/roads",
-    }
-    paper = make.paper("Graph networks of roads", "How roads are graphs.", **known)
+    paper = make.paper(**cases("papers")["with_all_fields"])
     PaperEvent.objects.create(paper=paper, kind="revised", note="version 2", at=NOW)
     PaperEvent.objects.create(paper=paper, kind="code", note=paper.github, at=NOW)
     page = page_of(client, "/papers/2606.04235/")
-    said = " ".join(page.xpath("//main")[0].text_content().split())
-    assert "Bo Example Road Lab; School of Roads; Tar Works and 1 more" in said
+    text = " ".join(page.xpath("//main")[0].text_content().split())
+    assert "Bo Example Road Lab; School of Roads; Tar Works and 1 more" in text
     for fact in ("Ada Example, Bo Example", "1,234 upvotes", "has a new version: v2", "12 pages"):
-        assert fact in said
-    assert "Summary by Hugging Face Roads <b>are</b> graphs. Keywords: roads, graphs" in said
-    assert "accepted at NeurIPS 2026 Road Lab" in said
+        assert fact in text
+    assert "Summary by Hugging Face Roads <b>are</b> graphs. Keywords: roads, graphs" in text
+    assert "accepted at NeurIPS 2026 Road Lab" in text
     where = page.xpath("//main//@href")
     assert {
         "https://arxiv.org/abs/2606.04235",
@@ -56,10 +49,10 @@ def test_the_page_of_a_paper_shows_all_that_is_known_of_it(client):
         "/topics/arxiv-cs-lg/",
         f"/days/{TODAY}/",
     } <= set(where)
-    assert "I.2.6" not in said
+    assert "I.2.6" not in text
 
 
-def test_the_page_of_a_preprint_names_its_field_and_leads_to_its_doi(client):
+def test_preprint_page_links_to_its_doi(client):
     doi = "10.64898/2026.06.01.123456"
     fields = {"doi": doi, "url": f"https://doi.org/{doi}", "categories": ["hiv/aids", "68T05"]}
     make.paper("Bread", id=f"biorxiv:{doi}", **fields)
@@ -68,23 +61,17 @@ def test_the_page_of_a_preprint_names_its_field_and_leads_to_its_doi(client):
     assert page.xpath("//main//a[@class='button']/@href")[0] == fields["url"]
 
 
-def test_a_link_to_a_preprint_server_has_its_name(client):
-    for identity, url, named in (
-        ("2606.04235", "", "arXiv"),
-        ("2606.04236", "https://www.arxiv.org/abs/2606.04236", "arXiv"),
-        ("2606.04237", "https://example.org/roads", ""),
-        ("biorxiv:10.64898/1", "https://doi.org/10.64898/1", "bioRxiv"),
-        ("title:0a1b", "https://doi.org/10.1000/1", ""),
-    ):
+def test_preprint_server_is_named_in_link(client):
+    for identity, url, named in CASES["servers"]:
         paper = make.paper("Graphs of roads", id=identity, url=url)
         (link, *_) = page_of(client, paper.get_absolute_url()).xpath("//main//a[@class='button']")
         assert link.text_content() == (f"Read at {named}" if named else "Read")
         day = page_of(client, f"/days/{TODAY}/")
-        (found,) = day.xpath(f"//*[@class='links']//a[@href='{paper.link}']")
-        assert found.text_content() == (f"Read at {named}" if named else "Read")
+        (link_of_day,) = day.xpath(f"//*[@class='links']//a[@href='{paper.link}']")
+        assert link_of_day.text_content() == (f"Read at {named}" if named else "Read")
 
 
-def test_others_like_a_paper_stand_beside_it(client):
+def test_paper_page_lists_similar_papers(client):
     paper = make.paper("Graph networks of roads", "Roads are graphs of junctions.")
     other = make.paper("Roads and their graphs", "Junctions of roads.")
     make.paper("Bread", "How to bake it.")
@@ -93,7 +80,7 @@ def test_others_like_a_paper_stand_beside_it(client):
     assert page.xpath("//*[@class='titles']//@href") == [other.get_absolute_url()]
 
 
-def test_a_paper_has_one_address_whatever_its_id(client):
+def test_paper_has_one_canonical_url(client):
     for identity in ("2606.04235", "math/0309136", "biorxiv:10.1101/2026.01.01", "title:0a1b"):
         paper = make.paper("Of roads", id=identity)
         page = page_of(client, f"/papers/{identity}/")
@@ -103,13 +90,8 @@ def test_a_paper_has_one_address_whatever_its_id(client):
     assert (response.status_code, response["Location"]) == (301, "/papers/2606.04235/")
 
 
-def test_a_paper_that_is_not_here_is_looked_for_elsewhere(client):
-    for identity, elsewhere in (
-        ("2601.00001", ["https://arxiv.org/abs/2601.00001"]),
-        ("2601.00001v9", ["https://arxiv.org/abs/2601.00001"]),
-        ("biorxiv:10.1101/2026.01.01.123456", ["https://doi.org/10.1101/2026.01.01.123456"]),
-        *((identity, []) for identity in ("title:0123", "x", "a/b/c", "%3Cb%3E", "é")),
-    ):
+def test_unknown_paper_links_elsewhere(client):
+    for identity, elsewhere in CASES["unknown"]:
         page = page_of(client, f"/papers/{identity}/", status=404)
         assert page.xpath("//form[@role='search']")
         ways = page.xpath("//main//a[contains(@href, 'arxiv.org') or contains(@href, 'doi.org')]")
@@ -117,7 +99,7 @@ def test_a_paper_that_is_not_here_is_looked_for_elsewhere(client):
         assert ("It may be older than this site" in page.text_content()) == bool(elsewhere)
 
 
-def test_what_search_engines_read_of_a_paper_ends_no_element(client):
+def test_structured_data_is_escaped(client):
     paper = make.paper(f"</script>{ODD}", "Of <b>roads</b>\u2028.", authors=["A </script> B"])
     page = page_of(client, paper.get_absolute_url())
     (metadata,) = page.xpath("//script[@type='application/ld+json']/text()")
@@ -129,7 +111,7 @@ def test_what_search_engines_read_of_a_paper_ends_no_element(client):
     assert page.xpath("//script/@src") == [static("copy.js"), static("shortcuts.js")]
 
 
-def test_a_paper_can_be_cited_and_followed(client):
+def test_paper_can_be_cited_and_followed(client):
     paper = make.paper(
         'On "graphs" & roads', "Roads.", id="2606.04235", authors=["Ada Example", "Bo van Dam"]
     )
@@ -154,7 +136,7 @@ def test_a_paper_can_be_cited_and_followed(client):
 # ---- Filters
 
 
-def test_lists_show_what_passes_their_filters_and_count_it(client):
+def test_lists_are_filtered_and_counted(client):
     topic = make.topic("Graphs")
     code = "https://github.com/example/roads"
     make.paper("Graphs 1", categories=["cs.LG"], github=code)
@@ -163,7 +145,7 @@ def test_lists_show_what_passes_their_filters_and_count_it(client):
     old = make.paper("Graphs 4", categories=["cs.LG"], github=code, day=TODAY - 9 * DAY)
     index_store.renew(NOW)
     day, by_topic, query_of = f"/days/{TODAY}/?", f"/topics/{topic.slug}/?", "/search/?q=graphs&"
-    for path, query, found in (
+    for path, query, numbers in (
         (day, "field=cs.LG", "12"),
         (day, "field=cs.LG&code=1", "1"),
         (by_topic, "field=stat.ML", "23"),
@@ -172,9 +154,9 @@ def test_lists_show_what_passes_their_filters_and_count_it(client):
         (query_of, "code=1&view=compact", "134"),
     ):
         page = page_of(client, path + query)
-        assert {title[-1] for title in titles(page)} == {*found}
+        assert {title[-1] for title in titles(page)} == {*numbers}
         count = page.xpath("//header//*[@role='status']")[0].text_content()
-        assert count.startswith(str(len(found)))
+        assert count.startswith(str(len(numbers)))
         assert "noindex" in page.xpath("//meta[@name='robots']/@content")[0]
     for path in (day, by_topic, query_of):
         page = page_of(client, f"{path}field=hep-th&code=2&since=x&view=x")
@@ -190,7 +172,7 @@ def test_lists_show_what_passes_their_filters_and_count_it(client):
 # ---- A topic
 
 
-def test_a_topic_shows_its_latest_papers_by_day(client):
+def test_topic_page_shows_latest_papers(client):
     topic = make.topic("Graph networks", description="Roads & more.")
     old = make.paper("Graph networks of old", day=TODAY - 2 * DAY)
     new = make.paper("Graph networks of today")
@@ -212,17 +194,17 @@ def test_a_topic_shows_its_latest_papers_by_day(client):
         assert client.get(path).status_code == 404
 
 
-def test_a_topic_without_papers_or_without_a_model_says_so(client):
+def test_empty_topic_page_says_so(client):
     make.topic("Graph networks")
     first = feed_of(client, "/topics/graph-networks/feed/")
     assert not texts(first, "a:entry")
-    for said in ("No papers yet.", "No papers on this topic in the past two weeks."):
-        assert said in client.get("/topics/graph-networks/").content.decode()
+    for message in ("No papers yet.", "No papers on this topic in the past two weeks."):
+        assert message in client.get("/topics/graph-networks/").content.decode()
         make.paper("Bread")
         index_store.renew(NOW)
 
 
-def test_the_feed_of_a_topic_is_atom(client):
+def test_topic_feed_is_atom(client):
     make.topic("Graph\x07 networks", slug="graphs", query="graph networks")
     fields = {"authors": ["Ada Example", "Bo"], "categories": ["cs.LG"], "upvotes": 3}
     abstract = make.about("a <b> of graph networks")
@@ -230,7 +212,7 @@ def test_the_feed_of_a_topic_is_atom(client):
     index_store.renew(NOW)
     feed = feed_of(client, "/topics/graphs/feed/")
     assert len(texts(feed, "a:id/text() | a:updated/text() | a:author/a:name/text()")) == 3
-    for path, said in {
+    for path, expected in {
         "a:title/text()": ["Graph networks · Paperboy"],
         "a:link[@rel='self']/@href": ["http://127.0.0.1:8000/topics/graphs/feed/"],
         "a:entry/a:title/text()": [ODD],
@@ -240,10 +222,10 @@ def test_the_feed_of_a_topic_is_atom(client):
         "a:entry/a:category/@term": ["cs.LG"],
         "a:entry/a:summary[@type='html']/text()": [f"<p>{html.escape(abstract)}</p>"],
     }.items():
-        assert texts(feed, path) == said
+        assert texts(feed, path) == expected
 
 
-def test_the_feed_of_a_search_has_its_newest_papers(client):
+def test_search_feed_has_newest_papers(client):
     for n in range(3):
         make.paper(f"Graph networks {n}", "Of roads.", day=TODAY - n * DAY)
     index_store.renew(NOW)
@@ -255,7 +237,7 @@ def test_the_feed_of_a_search_has_its_newest_papers(client):
     assert client.get("/search/feed/").status_code == 404
 
 
-def test_a_new_version_makes_an_entry_new_and_a_vote_does_not(client):
+def test_only_new_version_updates_feed_entry(client):
     make.topic("Graph networks")
     paper = make.paper("Graph networks")
     index_store.renew(NOW)
@@ -268,7 +250,7 @@ def test_a_new_version_makes_an_entry_new_and_a_vote_does_not(client):
     assert texts(feed, "a:entry/a:updated/text()") == [NOW.isoformat()]
 
 
-def test_no_character_that_anyone_has_written_breaks_a_feed(client):
+def test_control_characters_do_not_break_feeds(client):
     make.paper("Graph \x01networks", "On \ufffe graphs.\x0b", authors=["A\x08da"], id="x:1")
     topic = make.topic("Graph networks", description="All \x02 graphs")
     subscriber = make.subscriber(interests="graph \x1bnetworks")
@@ -285,7 +267,7 @@ def test_no_character_that_anyone_has_written_breaks_a_feed(client):
 # ---- A day
 
 
-def test_a_day_has_its_papers_most_upvoted_first_and_leads_to_others(client):
+def test_day_page_sorts_by_upvotes(client):
     make.paper("Two days ago", day=TODAY - 2 * DAY)
     few, none, many = (make.paper(f"{votes}", upvotes=votes) for votes in (3, None, 20))
     page = page_of(client, f"/days/{TODAY}/")
@@ -303,19 +285,19 @@ def test_a_day_has_its_papers_most_upvoted_first_and_leads_to_others(client):
     assert "on weekends" not in early
 
 
-def test_a_day_names_the_order_by_votes_where_there_are_any(client):
-    for day, votes, said in (
+def test_day_page_names_order_when_voted(client):
+    for day, votes, heading in (
         (TODAY, 3, "2 papers, most upvoted first"),
         (TODAY - DAY, None, "2 papers"),
     ):
         make.paper(day=day)
         make.paper(day=day, upvotes=votes)
         page = page_of(client, f"/days/{day}/")
-        assert page.xpath("//header/p[@class='small']")[0].text_content() == said
+        assert page.xpath("//header/p[@class='small']")[0].text_content() == heading
         assert "vot" not in page.xpath("//meta[@name='description']/@content")[0]
 
 
-def test_papers_of_a_list_keep_their_words_and_facts_apart(client):
+def test_listed_papers_escape_text_and_show_facts(client):
     odd = '100% <b>%(title)s</b> & "graphs"'
     make.paper(odd, odd, authors=[odd], github="https://example.org/?a=1&b=2", upvotes=1)
     make.paper("Plain", categories=["cs.LG"], upvotes=0)
@@ -329,7 +311,7 @@ def test_papers_of_a_list_keep_their_words_and_facts_apart(client):
     assert facts == ["cs.LG", "Read at arXiv", "Similar papers"]
 
 
-def test_a_day_that_cannot_be_is_a_404(client):
+def test_impossible_day_is_not_found(client):
     never = "2026-02-30 2026-1-1 20260101 2026-W01-1 0000-00-00 1000-01-01 x ²"
     for day in (*never.split(), TODAY + 2 * DAY):
         assert client.get(f"/days/{day}/").status_code == 404

@@ -24,21 +24,21 @@ def address(subscriber):
     return f"/preferences/{tokens.token('preferences', subscriber.public_id)}/"
 
 
-def test_a_change_is_shown_before_it_is_saved_and_nothing_is_written(client, subscriber):
+def test_preview_shows_difference_and_writes_nothing(client, subscriber):
     sent = {"action": "preview", "interests": "protein folding"}
     page = client.post(address(subscriber), sent)
     assert page.status_code == 200
     assert "3 added, 3 removed." in page.text
     assert subscriber.preferences.get().topic.query == "graph networks"
     assert not Digest.objects.exists()
-    for changed, said in (({}, "no change."), ({"size": "1"}, "0 added, 2 removed.")):
+    for changed, summary in (({}, "no change."), ({"size": "1"}, "0 added, 2 removed.")):
         sent = {"action": "preview", "interests": "graph networks"} | changed
-        assert said in client.post(address(subscriber), sent).text
+        assert summary in client.post(address(subscriber), sent).text
     sent = {"action": "preview_delivery", "size": "1"}
     assert "0 added, 2 removed." in client.post(address(subscriber), sent).text
 
 
-def test_a_script_gets_the_difference_alone(client, subscriber):
+def test_script_gets_only_the_difference(client, subscriber):
     sent = {"action": "preview", "interests": "graph networks\nprotein folding"}
     part = client.post(address(subscriber) + "?part", sent).content.decode()
     assert "3 added, 0 removed." in part
@@ -50,7 +50,7 @@ CUT = "This preview uses only your first keywords."
 MANY = [" ".join(f"loaf{n}x{m}" for m in range(200)) for n in range(4)]  # Some 6,300 characters.
 
 
-def test_where_not_all_words_are_tried_out_that_is_said(client, subscriber):
+def test_truncated_preview_says_so(client, subscriber):
     sent = {"action": "preview", "interests": "\n".join(["graph networks", *MANY])}
     page = client.post(address(subscriber), sent).content.decode()
     assert "no change." in page
@@ -63,11 +63,11 @@ def test_where_not_all_words_are_tried_out_that_is_said(client, subscriber):
     assert CUT not in client.post(address(other), sent).content.decode()
 
 
-def test_without_a_model_the_page_says_that_it_is_early(client):
+def test_preview_without_model_says_so(client):
     page = client.post(address(make.subscriber()), {"action": "preview", "interests": "graphs"})
     assert b"papers are ranked a few minutes after" in page.content
 
 
-def test_the_title_says_that_it_was_saved_since_that_is_what_is_read_out_first(client, subscriber):
+def test_page_title_announces_saving(client, subscriber):
     page = client.post(address(subscriber), {"interests": "bread"}, follow=True).content.decode()
     assert "<title>Saved. Preferences · Paperboy</title>" in page

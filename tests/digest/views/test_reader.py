@@ -22,7 +22,7 @@ from tests.helpers.pages import text_of, web_copy_of
 pytestmark = pytest.mark.django_db
 
 
-def test_the_topics_page_counts_who_follows(client):
+def test_topics_page_counts_followers(client):
     topic = make.topic("Bread")
     for fields in ({"topics": [topic]}, {"topics": [topic]}, {"muted": [topic]}):
         make.subscriber(**fields)
@@ -30,7 +30,7 @@ def test_the_topics_page_counts_who_follows(client):
     assert [t.followers for t in client.get("/topics/").context["subjects"]] == [2]
 
 
-def test_the_web_copy_has_the_papers_of_the_letter_and_their_reasons(client):
+def test_web_copy_has_papers_and_reasons(client):
     make.paper("Graph networks of roads <script>alert(1)</script>", "<img src=x onerror=alert(1)>")
     make.subscriber(interests="road networks of graphs, bread")
     plan.plan(NOW)
@@ -43,7 +43,7 @@ def test_the_web_copy_has_the_papers_of_the_letter_and_their_reasons(client):
     assert "no-store" in response["Cache-Control"]
 
 
-def test_each_link_of_a_paper_says_of_which_it_is_to_who_hears_the_links_alone(client):
+def test_links_of_papers_have_distinct_names(client):
     for name in ("Graph networks of roads", "Graph networks & rivers"):
         make.paper(name)
     make.subscriber(interests="graph networks")
@@ -73,9 +73,7 @@ def own_page(name, subscriber):
     return reverse(name, args=[tokens.own_token("preferences", subscriber)])
 
 
-def test_the_personal_page_has_the_latest_digest_that_was_sent_and_leads_to_the_others(
-    client, sent
-):
+def test_personal_page_shows_latest_sent_digest(client, sent):
     page = client.get(own_page("me", sent))
     assert "Roads 2" in text_of(page)
     assert "no-store" in page["Cache-Control"]
@@ -87,14 +85,14 @@ def test_the_personal_page_has_the_latest_digest_that_was_sent_and_leads_to_the_
     assert "Roads 2" in text_of(client.get(own_page("me", sent), {"day": "x"}))
 
 
-def test_without_a_digest_the_personal_pages_lead_to_the_interests(client):
+def test_personal_page_links_to_interests_without_digest(client):
     subscriber = make.subscriber()
     for name in ("me", "history"):
         page = lxml.html.fromstring(client.get(own_page(name, subscriber)).content)
         assert own_page("preferences", subscriber) in page.xpath("//main//a[@class='button']/@href")
 
 
-def test_the_link_of_a_digest_shows_no_link_of_the_personal_pages(client, sent):
+def test_digest_link_reveals_no_personal_page(client, sent):
     page = client.get(web_copy_of(Digest.objects.last())).content.decode()
     assert tokens.own_token("preferences", sent) not in page
     for name in ("me", "history"):
@@ -108,7 +106,7 @@ def test_healthz_is_ready_and_live(client):
     assert client.get("/healthz/live/").status_code == 200
 
 
-def test_healthz_says_503_and_why_where_migrations_wait(client, monkeypatch):
+def test_health_is_503_when_migrations_are_missing(client, monkeypatch):
     ours = health.migrations_of_this_version() | {("digest", "9999_of_the_next_version")}
     monkeypatch.setattr(health, "migrations_of_this_version", lambda: ours)
     response = client.get("/healthz/")
@@ -116,7 +114,7 @@ def test_healthz_says_503_and_why_where_migrations_wait(client, monkeypatch):
     assert response.json()["reasons"] == ["1 migration is missing: run `manage.py upgrade`."]
 
 
-def test_healthz_stays_well_while_the_next_version_is_fetched_beside_it(client, monkeypatch):
+def test_health_ignores_migrations_of_next_version(client, monkeypatch):
     client.get("/healthz/")
     load = MigrationLoader.load_disk
 
@@ -129,7 +127,7 @@ def test_healthz_stays_well_while_the_next_version_is_fetched_beside_it(client, 
     assert client.get("/healthz/").status_code == 200
 
 
-def test_healthz_says_503_and_why_where_the_database_is_gone_and_names_no_host(client):
+def test_health_is_503_without_naming_database_host(client):
     def refuse(*args):
         raise OperationalError("connection to server at 10.0.0.7 failed")
 

@@ -68,7 +68,7 @@ def press(client, page, name):
 # ---- The page
 
 
-def test_all_saved_papers_are_listed_the_last_saved_first_and_nothing_else(client):
+def test_saved_papers_are_listed_newest_first(client):
     subscriber, _ = saving(3)
     save(subscriber, make.paper("More of it"), value="more")
     save(make.subscriber(), make.paper("Another reader's"))
@@ -76,7 +76,7 @@ def test_all_saved_papers_are_listed_the_last_saved_first_and_nothing_else(clien
     assert titles(page) == ["Roads 2", "Roads 1", "Roads 0"]
 
 
-def test_a_page_has_so_many_and_any_number_leads_to_one(client, monkeypatch):
+def test_saved_papers_are_paginated(client, monkeypatch):
     monkeypatch.setattr("digest.views.saved.PAGE", 2)
     subscriber, _ = saving(5)
     url = address("saved", subscriber)
@@ -84,11 +84,11 @@ def test_a_page_has_so_many_and_any_number_leads_to_one(client, monkeypatch):
     assert (titles(first), titles(third)) == (["Roads 4", "Roads 3"], ["Roads 0"])
     assert first.xpath("//a[@rel='next']/@href") == ["?page=2"]
     assert third.xpath("//a[@rel='prev']/@href") == ["?page=2"]
-    for asked, shown in {"0": 3, "99": 3, "9" * 5000: 1, "x": 1, "": 1, "-1": 3}.items():
-        assert f"Page {shown} of 3" in page_of(client.get(url, {"page": asked})).text_content()
+    for asked, shown_page in {"0": 3, "99": 3, "9" * 5000: 1, "x": 1, "": 1, "-1": 3}.items():
+        assert f"Page {shown_page} of 3" in page_of(client.get(url, {"page": asked})).text_content()
 
 
-def test_each_paper_has_what_happened_since_it_was_saved(client):
+def test_saved_paper_shows_later_events(client):
     subscriber, (old, _) = saving(2)
     for at, kind, note in [
         (NOW - HOUR, "code", "https://github.com/example/roads"),
@@ -107,7 +107,7 @@ def test_each_paper_has_what_happened_since_it_was_saved(client):
     ]
 
 
-def test_without_saved_papers_the_page_says_how_to_save_and_the_files_are_empty(client):
+def test_empty_reading_list_explains_saving(client):
     subscriber = make.subscriber()
     page = page_of(client.get(address("saved", subscriber)))
     assert "Save papers to read them later." in page.text_content()
@@ -118,7 +118,7 @@ def test_without_saved_papers_the_page_says_how_to_save_and_the_files_are_empty(
         assert (response.status_code, response.content) == (200, b"")
 
 
-def test_a_title_that_is_markup_is_shown_as_text(client):
+def test_markup_in_titles_is_escaped(client):
     subscriber = make.subscriber()
     hostile = make.paper("</li><script>alert(1)</script>")
     save(subscriber, hostile)
@@ -132,7 +132,7 @@ def test_a_title_that_is_markup_is_shown_as_text(client):
 # ---- Changing one
 
 
-def test_a_paper_is_removed_and_undo_brings_back_its_note_labels_and_state(client, clock):
+def test_undo_restores_note_labels_and_state(client, clock):
     subscriber, (paper, _) = saving(2)
     reading_list.annotate(subscriber, paper, note="Section 4", labels="to cite")
     reading_list.mark_read(subscriber, paper, NOW)
@@ -148,7 +148,7 @@ def test_a_paper_is_removed_and_undo_brings_back_its_note_labels_and_state(clien
     assert titles(page) == ["Roads 0"]
 
 
-def test_a_note_and_labels_are_bounded_plain_text(client):
+def test_notes_and_labels_are_bounded_plain_text(client):
     subscriber, (paper,) = saving(1)
     sent = {"paper": paper.pk, "action": "note", "note": "<b>" + "x\n" * 300}
     sent["labels"] = ", ".join([f"{'l' * 40}", "b", " b ", "", "c", "d", "e", "f"])
@@ -160,14 +160,14 @@ def test_a_note_and_labels_are_bounded_plain_text(client):
     assert page_of(answer).xpath("//*[@role='status']/text()") == ["Saved."]
 
 
-def test_the_list_is_filtered_by_state_label_and_words(client):
+def test_reading_list_is_filtered(client):
     subscriber, (old, _, new) = saving(3)
     reading_list.annotate(subscriber, old, note="Größe der Straßen", labels="to cite")
     page = page_of(client.get(address("saved", subscriber), {"state": "unread"}))
     page = page_of(press(client, page, "Mark as read"))
     assert titles(page) == ["Roads 1", "Roads 0"]
     assert page.xpath("//*[@role='status']/text()") == ["Marked as read."]
-    for asked, found in (
+    for filters, expected in (
         ({"state": "read"}, [new.title]),
         ({"label": "to cite"}, [old.title]),
         ({"q": "grösse CITE roads"}, [old.title]),
@@ -175,12 +175,12 @@ def test_the_list_is_filtered_by_state_label_and_words(client):
         ({"q": "molecules"}, []),
         ({"state": "x", "label": ""}, ["Roads 2", "Roads 1", "Roads 0"]),
     ):
-        assert titles(page_of(client.get(address("saved", subscriber), asked))) == found
-        exported = client.get(address("saved-bibtex", subscriber), asked).content.decode()
-        assert exported.count("@misc") == len(found)
+        assert titles(page_of(client.get(address("saved", subscriber), filters))) == expected
+        exported = client.get(address("saved-bibtex", subscriber), filters).content.decode()
+        assert exported.count("@misc") == len(expected)
 
 
-def test_no_such_action_or_paper_is_a_400_and_other_papers_stay_as_they_are(client):
+def test_unknown_action_or_paper_is_rejected(client):
     subscriber, (paper,) = saving(1)
     unsaved = make.paper()
     feedback.record(subscriber, unsaved, "more", NOW)
@@ -194,7 +194,7 @@ def test_no_such_action_or_paper_is_a_400_and_other_papers_stay_as_they_are(clie
     )
 
 
-def test_the_link_of_a_letter_alone_does_not_lead_to_saved_papers(client):
+def test_feedback_link_does_not_open_reading_list(client):
     """A digest on the web may be passed on: its links say something for them, and show nothing."""
     subscriber, (paper,) = saving(1)
     token = tokens.token("preferences", subscriber.public_id)
@@ -226,7 +226,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("page", "kind", "name"), FILES)
-def test_the_files_have_all_papers_in_their_order_and_are_never_shown(client, page, kind, name):
+def test_export_files_have_all_papers_in_order(client, page, kind, name):
     subscriber, papers = saving(3)
     save(make.subscriber(), make.paper("Another reader's"))
     link = address(page, subscriber)
@@ -248,7 +248,7 @@ def test_the_files_have_all_papers_in_their_order_and_are_never_shown(client, pa
         assert re.findall(r"- \[ \] \[(.*?)\]", text) == [paper.title for paper in papers]
 
 
-def test_a_hostile_title_is_no_formula_and_no_markup_in_a_file(client):
+def test_export_files_escape_hostile_titles(client):
     subscriber = make.subscriber()
     save(subscriber, make.paper('=HYPERLINK("x") [a](b) *c*', comments="Accepted at ICML 2026"))
     assert client.get(address("saved-csv", subscriber)).content.count(b"\n") == 2

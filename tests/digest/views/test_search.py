@@ -12,12 +12,15 @@ from digest.topics import starter_topics
 from digest.views import search as search_page
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.helpers.data_files import cases
 from tests.helpers.visits import DAY, TODAY, search, titles
+
+CASES = cases("search_marks")
 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_search_finds_what_a_topic_means_and_marks_it(client):
+def test_search_finds_and_marks_words(client):
     make.paper("Graph-based networks", "Nothing. <b>Networks</b> of a graph. More.")
     make.paper("Bread", "Baked.")
     index_store.renew(NOW)
@@ -29,22 +32,13 @@ def test_a_search_finds_what_a_topic_means_and_marks_it(client):
     assert not page.xpath("//ol//b")
 
 
-def test_every_word_of_a_search_is_marked_however_it_is_written():
-    for asked, text in [
-        ("guided graph", "[Self-guided] x--[graphs]: [sub-graph-GUIDED]."),
-        ("edema", "[Oedema] or [edema], [Œdema]?"),
-        ("etat", "L’[état], un [état] – no statement."),
-        ("alpha", "[5α-reductase] … for [α]"),
-        ("pretraining", "[Pre‐training]; [pre-training], re [pretraining]"),
-        ("kmeans", "[k-means]"),
-        ("4d", "A [4-D] [4D] 14D"),
-        ("graph the", "Subgraph of the theory"),
-    ]:
-        terms, plain = frozenset(words.terms(asked)), re.sub(r"[][]", "", text)
-        found = re.findall("<mark>(.*?)</mark>", search_page.marked(plain, terms))
-        assert found == re.findall(r"\[(.*?)\]", text)
+def test_words_are_marked_in_any_spelling():
+    for query, text in CASES["marked"]:
+        terms, plain = frozenset(words.terms(query)), re.sub(r"[][]", "", text)
+        marked = re.findall("<mark>(.*?)</mark>", search_page.marked(plain, terms))
+        assert marked == re.findall(r"\[(.*?)\]", text)
         in_full = [w[0] for w in search_page.WORD.finditer(plain) if terms & {*words.terms(w[0])}]
-        assert found == in_full
+        assert marked == in_full
 
 
 def test_a_search_finds_authors(client):
@@ -56,31 +50,31 @@ def test_a_search_finds_authors(client):
     assert "Ada Example" in page.xpath("//ol//mark/text()")
 
 
-def test_who_pastes_an_id_gets_that_paper_first(client):
+def test_pasted_id_finds_paper_first(client):
     make.paper("Please", "Please, please.")
     make.paper("Of roads", id="2606.04235")
     make.paper("Bread", id="medrxiv:10.1101/2026.06.01.123456")
     index_store.renew(NOW)
     make.paper("Later", id="2606.09999")  # Not in the archive yet.
-    for asked in ("10.1101/2026.06.01.123456", "medrxiv:10.1101/2026.06.01.123456"):
-        assert titles(search(client, asked)) == ["Bread"]
-    for asked in ("2606.04235", "https://arxiv.org/pdf/2606.04235v1.pdf", "2606.04235 please"):
-        assert titles(search(client, asked))[0] == "Of roads"
-        assert titles(search(client, asked.replace("04235", "09999")))[0] == "Later"
+    for query in ("10.1101/2026.06.01.123456", "medrxiv:10.1101/2026.06.01.123456"):
+        assert titles(search(client, query)) == ["Bread"]
+    for query in ("2606.04235", "https://arxiv.org/pdf/2606.04235v1.pdf", "2606.04235 please"):
+        assert titles(search(client, query))[0] == "Of roads"
+        assert titles(search(client, query.replace("04235", "09999")))[0] == "Later"
 
 
-def test_a_search_says_which_of_its_words_nothing_obeys(client):
+def test_unsupported_operators_are_explained(client):
     index_store.renew(NOW)
-    for asked, said in (
+    for query, messages in (
         ("bread OR rye", ["OR isn’t supported. Separate alternatives with a comma."]),
         ("bread NOT rye", ["NOT isn’t supported. The words after it are searched for as well."]),
         ("bread, rye and or not", []),
     ):
-        notes = search(client, asked).xpath("//main//p[@class='small' and strong]")
-        assert [one.text_content() for one in notes][: len(said)] == said
+        notes = search(client, query).xpath("//main//p[@class='small' and strong]")
+        assert [one.text_content() for one in notes][: len(messages)] == messages
 
 
-def test_a_search_names_the_words_that_no_paper_says(client):
+def test_unknown_words_are_named(client):
     make.paper("Rye bread of old ovens in the north", authors=["Emmy Noether"])
     index_store.renew(NOW)
     page = search(client, "rye braed")
@@ -89,34 +83,25 @@ def test_a_search_names_the_words_that_no_paper_says(client):
     page = search(client, "rye bread of old ovens in the nroth")
     assert titles(page)
     assert "No paper mentions nroth. These results match the other words." in page.text_content()
-    for asked in ("rye bread", "Emmy Noether", "author: Emy Noether"):
-        assert search_page.find(asked).unknown_words == []
+    for query in ("rye bread", "Emmy Noether", "author: Emy Noether"):
+        assert search_page.find(query).unknown_words == []
 
 
-def test_where_there_is_nothing_to_look_for_nothing_is_said_of_papers(client):
+def test_search_without_words_is_explained(client):
     make.paper("The roads of 2024")
     index_store.renew(NOW)
-    for asked in ("the", "2024", "a,b;c", "%", "🦆"):
-        page = search(client, asked)
+    for query in ("the", "2024", "a,b;c", "%", "🦆"):
+        page = search(client, query)
         assert "no searchable words" in page.text_content()
         assert "No paper mentions" not in page.text_content()
         assert not page.xpath("//main//a[contains(@href, 'interests')]")  # No letter would come.
 
 
-UNKNOWN_IDS = [
-    ("10.1101/2026.06.01.123456", ["https://doi.org/10.1101/2026.06.01.123456"]),
-    ("https://www.medrxiv.org/content/10.1101/1v1", ["https://doi.org/10.1101/1"]),
-    ("arxiv.org/abs/2501.00001v2", ["https://arxiv.org/abs/2501.00001"]),
-    ("10.1175/1520-0442(2003)016<0663:ANSITP>2.0.CO;2", []),  # Half of it leads elsewhere.
-    (f"10.1101/{'2' * 91}", []),
-]
-
-
-@pytest.mark.parametrize(("asked", "led_to"), UNKNOWN_IDS)
-def test_an_id_that_is_not_here_is_said_to_be_so_with_the_way_to_it(client, asked, led_to):
+@pytest.mark.parametrize(("query", "led_to"), CASES["unknown_ids"])
+def test_unknown_id_links_elsewhere(client, query, led_to):
     make.paper("Content of medrxiv")
     index_store.renew(NOW)
-    page = search(client, asked)
+    page = search(client, query)
     ways = page.xpath("//main//a[contains(@href, 'doi.org') or contains(@href, 'arxiv.org')]")
     assert [way.get("href") for way in ways][:1] == led_to
     assert ("is not in this archive" in page.text_content()) == bool(led_to)
@@ -124,21 +109,21 @@ def test_an_id_that_is_not_here_is_said_to_be_so_with_the_way_to_it(client, aske
     assert not led_to or not page.xpath("//main//a[contains(@href, 'interests')]")
 
 
-def test_who_follows_a_search_that_a_name_answered_follows_the_author(client):
+def test_name_search_offers_to_follow_author(client):
     make.paper("On rings", "Of David Hilbert.", authors=["Emmy Noether"])
     make.paper("Ideals", authors=["David Hilbert"])
     index_store.renew(NOW)
-    for asked, followed in (
+    for query, followed in (
         ("emmy noether", "author%3A+emmy+noether"),
         ("author: Noether", "author%3A+Noether"),
         ("Hilbert", "Hilbert"),  # A paper says it, so words bring it.
     ):
-        (button,) = search(client, asked).xpath("//*[@class='follow']/a")
+        (button,) = search(client, query).xpath("//*[@class='follow']/a")
         assert button.get("href") == f"/?interests={followed}"
         assert button.text == "Email me new matches"
 
 
-def test_who_types_a_title_gets_that_paper_first(client):
+def test_title_search_finds_paper_first(client):
     make.paper("Networks", "Networks and networks.", day=TODAY - DAY)
     for n in range(11):
         make.paper(f"Networks of networks {n}", "Networks, networks, networks.")
@@ -146,25 +131,25 @@ def test_who_types_a_title_gets_that_paper_first(client):
     assert titles(search(client, "networks"))[0] == "Networks"
 
 
-def test_who_searches_for_a_category_comes_to_its_papers(client):
+def test_category_search_redirects_to_its_topic(client):
     make.paper("Continual learning (CL) of cs things")
     index_store.renew(NOW)
     assert titles(search(client, "cs.CL")) == ["Continual learning (CL) of cs things"]
     starter_topics.make_topics()
-    for asked in ("cs.CL", " CS.cl ", "cat:cs.CL", "Computation and Language (cs.CL)"):
-        answer = client.get("/search/", {"q": asked})
+    for query in ("cs.CL", " CS.cl ", "cat:cs.CL", "Computation and Language (cs.CL)"):
+        answer = client.get("/search/", {"q": query})
         assert answer.headers["Location"] == "/topics/arxiv-cs-cl/"
     assert client.get("/search/", {"q": "graphs in cs.CL"}).status_code == 200
 
 
-def test_a_search_has_pages_and_another_order(client):
+def test_search_is_paginated_and_sortable(client):
     for n in range(20):
         make.paper(f"Graphs {n}", "Graphs. " * (n % 5), day=TODAY - n * DAY)
     index_store.renew(NOW)
     pages = [search(client, "graphs", page=page) for page in (1, 2, 3)]
-    found = [titles(page) for page in pages]
-    assert [len(one) for one in found] == [10, 10, 0]
-    assert len({*found[0], *found[1]}) == 20
+    titles_by_page = [titles(page) for page in pages]
+    assert [len(one) for one in titles_by_page] == [10, 10, 0]
+    assert len({*titles_by_page[0], *titles_by_page[1]}) == 20
     newest = search(client, "graphs", order="new")
     assert titles(newest) == [f"Graphs {n}" for n in range(10)]
     links = "//nav[@aria-label='Order']//a[not(@aria-current)]/@href | //a[@rel='next']/@href"
@@ -173,7 +158,7 @@ def test_a_search_has_pages_and_another_order(client):
     assert newest.xpath(links) == [start, f"{start}&order=new&page=2"]
 
 
-def test_the_last_page_of_a_search_says_that_it_found_more_than_it_shows(client, monkeypatch):
+def test_last_page_notes_omitted_results(client, monkeypatch):
     for n in range(21):
         make.paper(f"Graphs {n}")
     index_store.renew(NOW)
@@ -187,18 +172,16 @@ def test_the_last_page_of_a_search_says_that_it_found_more_than_it_shows(client,
     assert end in page
 
 
-def test_a_search_for_nothing_or_for_too_much_is_answered(client):
+def test_unusual_searches_are_answered(client):
     make.paper("Graphs of roads")
     index_store.renew(NOW)
-    for asked in ("", " ", "xyzzy", '"', "x" * 10_000, "graph " * 5_000, "🦆", "\\", "'--"):
-        assert search(client, asked).xpath("//input[@name='q']")
+    for query in ("", " ", "xyzzy", '"', "x" * 10_000, "graph " * 5_000, "🦆", "\\", "'--"):
+        assert search(client, query).xpath("//input[@name='q']")
     for number in ("0", "-1", "x", "9999999", "²"):
         search(client, "graphs", page=number)
 
 
-def test_without_an_archive_the_newest_titles_are_looked_through_and_the_page_says_so(
-    client, monkeypatch
-):
+def test_newest_titles_are_searched_without_index(client, monkeypatch):
     monkeypatch.setattr(search_page, "MAX_TITLES", 2)
     for number in range(3):
         make.paper(f"Graphs of {number}", day=TODAY - number * DAY)
@@ -213,14 +196,14 @@ def test_without_an_archive_the_newest_titles_are_looked_through_and_the_page_sa
     assert not search(client, "%").xpath("//ol")
 
 
-def test_a_paper_that_was_deleted_since_is_not_shown(client):
+def test_deleted_paper_is_not_shown(client):
     make.paper("Graphs of roads")
     index_store.renew(NOW)
     Paper.objects.all().delete()
     assert titles(search(client, "graphs")) == []
 
 
-def test_a_misspelt_word_is_shown_with_the_one_that_papers_have(client):
+def test_misspelt_word_gets_a_suggestion(client):
     for n in range(3):
         make.paper(f"Bread {n} & butter", "Rye bread, baked.")
         make.paper(f"Beards {n}", "A beard.")
@@ -229,21 +212,21 @@ def test_a_misspelt_word_is_shown_with_the_one_that_papers_have(client):
     assert link.text == "rye bread & butter"
     assert titles(search(client, "rye bread & butter"))
     assert link.get("href") == "/search/?q=rye%20bread%20%26%20butter"
-    for asked in ("rye bread", "xylophone"):
-        assert search_page.find(asked).suggestion == ""
+    for query in ("rye bread", "xylophone"):
+        assert search_page.find(query).suggestion == ""
 
 
 @pytest.mark.parametrize("newest", [False, True])
-def test_what_is_quoted_must_be_said_so_and_what_stands_beside_it_too(newest):
+def test_quoted_phrases_match_verbatim(newest):
     make.paper("Conformal predictions of roads")
     make.paper("Prediction that conforms", "The predictions of a conformal thing.")
     index_store.renew(NOW)
-    for asked, count in (
+    for query, count in (
         ('"conformal prediction"', 1),
         ('"conformal prediction" roads', 1),
         ('"conformal prediction" rivers', 0),
         ("conformal prediction", 2),
     ):
-        results = search_page.find(asked, newest=newest).results
+        results = search_page.find(query, newest=newest).results
         assert len(results) == count
         assert count != 1 or results[0].paper.title == "Conformal predictions of roads"

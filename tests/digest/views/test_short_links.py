@@ -30,7 +30,7 @@ def links(digest):
     return [url[26:] for url in dict.fromkeys(urls)]
 
 
-def test_each_short_link_redirects_to_the_page_of_the_long_one(client, digest):
+def test_short_links_redirect_to_long_ones(client, digest):
     own = tokens.own_token
     subscriber = digest.subscriber
     feedback = f"/feedback/{own('feedback', subscriber)}/?paper="
@@ -48,7 +48,7 @@ def test_each_short_link_redirects_to_the_page_of_the_long_one(client, digest):
         assert client.get(response.url).status_code == 200
 
 
-def test_short_links_from_before_a_change_of_address_are_closed(client, digest):
+def test_short_links_end_with_address_change(client, digest):
     before = links(digest)
     moved = Subscriber.objects.filter(pk=digest.subscriber_id)
     moved.update(moved_at=NOW)
@@ -60,7 +60,7 @@ def test_short_links_from_before_a_change_of_address_are_closed(client, digest):
     assert {client.get(path, follow=True).status_code for path in after} == {404}
 
 
-def test_a_short_link_names_one_row_for_one_purpose_and_guesses_are_limited(client, digest):
+def test_short_link_guesses_are_rate_limited(client, digest):
     path = next(path for path in links(digest) if path.startswith("/e/p"))
     other = make.subscriber()
     token = tokens.short_token("preferences", other.pk, digest.subscriber.public_id)

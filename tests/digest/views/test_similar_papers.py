@@ -61,7 +61,7 @@ def words_of(part):
     return " ".join(part.text_content().split())
 
 
-def test_new_papers_like_liked_ones_are_shown_with_the_reason(client, clock, roads, subscriber):
+def test_similar_new_papers_are_shown_with_reason(client, clock, roads, subscriber):
     like(subscriber, *roads[:3])
     part = part_of(client, subscriber)
     assert are_new(titles_of(part), roads)
@@ -85,7 +85,7 @@ def test_one_liked_paper_is_enough(client, clock, roads, subscriber):
     assert are_new(titles_of(part_of(client, subscriber)), roads)
 
 
-def test_where_nothing_new_is_like_them_it_says_so_and_what_to_do(client, clock, roads, subscriber):
+def test_empty_list_is_explained(client, clock, roads, subscriber):
     for paper in roads[6:]:
         paper.delete()
     like(subscriber, *roads[:3])
@@ -94,7 +94,7 @@ def test_where_nothing_new_is_like_them_it_says_so_and_what_to_do(client, clock,
     assert not titles_of(part)
 
 
-def test_what_is_older_than_it_says_is_not_among_them(client, clock, roads, subscriber):
+def test_papers_older_than_a_week_are_omitted(client, clock, roads, subscriber):
     like(subscriber, *roads[:3])
     first, *_ = titles_of(part_of(client, subscriber))
     for days, is_there in ((6, True), (7, False)):
@@ -102,7 +102,7 @@ def test_what_is_older_than_it_says_is_not_among_them(client, clock, roads, subs
         assert (first in titles_of(part_of(client, subscriber))) == is_there
 
 
-def test_before_anything_was_learned_there_is_no_such_part(client, clock, roads, subscriber):
+def test_section_is_hidden_before_learning(client, clock, roads, subscriber):
     feedback.record(subscriber, roads[0], "more", NOW)
     assert part_of(client, subscriber) is None
     like(subscriber, *roads[:3])
@@ -110,9 +110,7 @@ def test_before_anything_was_learned_there_is_no_such_part(client, clock, roads,
     assert part_of(client, subscriber) is None
 
 
-def test_while_many_rankings_run_the_visitor_is_asked_to_come_again(
-    client, clock, roads, subscriber, monkeypatch
-):
+def test_section_asks_to_reload_when_server_is_busy(client, clock, roads, subscriber, monkeypatch):
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
     like(subscriber, *roads[:3])
     with slots.slot(), slots.slot():

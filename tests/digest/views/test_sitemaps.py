@@ -13,7 +13,7 @@ from tests.helpers.visits import DAY, TODAY, page_of
 pytestmark = pytest.mark.django_db
 
 
-def test_the_sitemap_leads_to_every_paper_topic_and_day(client, settings):
+def test_sitemap_lists_papers_topics_and_days(client, settings):
     settings.SITE_URL = "https://papers.example.org"
     make.topic("Graph networks")
     make.topic("Not offered", is_offered=False)
@@ -23,14 +23,14 @@ def test_the_sitemap_leads_to_every_paper_topic_and_day(client, settings):
         f"sitemap-{name}.xml" for name in ("pages", "topics", "days", "papers")
     ]
     paths = [place.removeprefix(settings.SITE_URL) for place in places]
-    found = {address for path in paths for address in addresses(client, path)}
+    urls = {address for path in paths for address in addresses(client, path)}
     assert {
         "https://papers.example.org/",
         "https://papers.example.org/topics/graph-networks/",
         f"https://papers.example.org/days/{TODAY}/",
         f"https://papers.example.org{paper.get_absolute_url()}",
-    } <= found
-    assert "https://papers.example.org/topics/not-offered/" not in found
+    } <= urls
+    assert "https://papers.example.org/topics/not-offered/" not in urls
     assert "Sitemap: https://papers.example.org/sitemap.xml" in client.get("/robots.txt").text
     for path in ("/sitemap-nothing.xml", "/sitemap-papers.xml?p=9", "/sitemap-papers.xml?p=x"):
         assert client.get(path).status_code == 404
@@ -41,7 +41,7 @@ def addresses(client, path):
     return document.xpath("//*[local-name()='loc']/text()")
 
 
-def test_each_paper_stands_once_in_the_sitemap_however_many_a_day_has(client, monkeypatch):
+def test_sitemap_lists_each_paper_once(client, monkeypatch):
     monkeypatch.setattr(sitemaps, "LIMIT", 4)
     papers = [
         make.paper(day=TODAY - n * DAY)
@@ -51,24 +51,24 @@ def test_each_paper_stands_once_in_the_sitemap_however_many_a_day_has(client, mo
     pages = [path for path in addresses(client, "/sitemap.xml") if "papers" in path]
     listed = [addresses(client, path.removeprefix("http://127.0.0.1:8000")) for path in pages]
     assert [len(page) for page in listed] == [1, 2, 4, 4, 1, 1, 3, 4]
-    found = sorted(path for page in listed for path in page)
-    assert found == sorted(f"http://127.0.0.1:8000{paper.get_absolute_url()}" for paper in papers)
+    urls = sorted(path for page in listed for path in page)
+    assert urls == sorted(f"http://127.0.0.1:8000{paper.get_absolute_url()}" for paper in papers)
     assert client.get("/sitemap-papers.xml?p=9").status_code == 404
 
 
-def test_papers_are_not_counted_for_each_page_of_the_sitemap(client, kept):
+def test_sitemap_pages_do_not_count_papers(client, kept):
     for n in range(3):
         make.paper(day=TODAY - n * DAY)
     paths = ["/sitemap.xml", "/sitemap-days.xml", "/sitemap-papers.xml"]
     first = [addresses(client, path) for path in paths]
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         assert [addresses(client, path) for path in paths] == first
     assert not [
-        query for query in asked if "digest_paper" in query["sql"] and "COUNT(" in query["sql"]
+        query for query in queries if "digest_paper" in query["sql"] and "COUNT(" in query["sql"]
     ]
 
 
-def test_pages_for_everyone_say_what_they_are_called_elsewhere(client):
+def test_public_pages_have_canonical_urls(client):
     for path in ("/", "/topics/", "/search/", "/subscribe/", "/privacy/", "/embed/"):
         page = page_of(client, path)
         assert page.xpath("//link[@rel='canonical']/@href") == [f"http://127.0.0.1:8000{path}"]
@@ -78,7 +78,7 @@ def test_pages_for_everyone_say_what_they_are_called_elsewhere(client):
         assert not page.xpath("//meta[@name='robots']")
 
 
-def test_what_someone_asked_for_is_no_page_to_be_found(client):
+def test_result_pages_are_not_indexed(client):
     make.topic("graphs")
     for path in ("/?topics=graphs", "/?interests=graphs", "/search/?q=graphs"):
         page = page_of(client, path)

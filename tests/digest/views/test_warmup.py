@@ -24,7 +24,7 @@ def papers():
     background_papers()
 
 
-def test_the_first_visitor_waits_for_nothing_that_could_have_been_ready(papers, monkeypatch):
+def test_warm_process_serves_first_visitor_from_memory(papers, monkeypatch):
     index_store.renew(NOW)
     made = warmup.warm()
     monkeypatch.setattr(index_store, "load", None)
@@ -33,7 +33,7 @@ def test_the_first_visitor_waits_for_nothing_that_could_have_been_ready(papers, 
     assert "Robots that grasp" in parts.digest
 
 
-def test_what_is_ready_is_made_once_and_made_anew_for_new_papers(papers, monkeypatch):
+def test_warmup_repeats_only_for_new_papers(papers, monkeypatch):
     index_store.renew(NOW)
     made, tried = warmup.warm(), []
     monkeypatch.setattr("digest.views.search.find", tried.append)
@@ -45,18 +45,18 @@ def test_what_is_ready_is_made_once_and_made_anew_for_new_papers(papers, monkeyp
     assert len(tried) == 1
 
 
-def test_without_a_model_nothing_is_made_and_nothing_is_wrong(papers, caplog):
+def test_warmup_without_model_does_nothing(papers, caplog):
     assert warmup.warm() is None
     assert not FittedModel.objects.exists()
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize(("error", "said"), [(OperationalError, False), (ValueError, True)])
-def test_nothing_that_breaks_here_reaches_anyone(papers, monkeypatch, caplog, error, said):
+@pytest.mark.parametrize(("error", "is_logged"), [(OperationalError, False), (ValueError, True)])
+def test_warmup_errors_are_not_raised(papers, monkeypatch, caplog, error, is_logged):
     def broken(now):
         raise error
 
     index_store.renew(NOW)
     monkeypatch.setattr(preview, "windows", broken)
     assert warmup.warm() is None
-    assert ("Cannot load the ranking model" in caplog.text) is said
+    assert ("Cannot load the ranking model" in caplog.text) is is_logged

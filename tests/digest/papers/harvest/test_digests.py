@@ -19,8 +19,8 @@ from tests.factories.make import NOW
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize(("comes", "had"), [(False, 6), (True, 9)])
-def test_digests_wait_for_the_list_an_hour_at_most_and_keep_what_came(server, days, comes, had):
+@pytest.mark.parametrize(("comes", "stored_count"), [(False, 6), (True, 9)])
+def test_digests_wait_at_most_an_hour_for_list(server, days, comes, stored_count):
     run(server, days[0])
     subscriber = make.subscriber(interests="graph networks", timezone="America/New_York", hour=7)
     plan.plan(at(days[0], 8))
@@ -33,11 +33,11 @@ def test_digests_wait_for_the_list_an_hour_at_most_and_keep_what_came(server, da
         run(server, days[1], hour=7)
     assert plan.plan(due + timedelta(minutes=59 if comes else 60)).letters == 1
     digest = Digest.objects.get(subscriber=subscriber, day=days[1])
-    assert (digest.receipt["had"], digest.receipt["is_verified"]) == (had, comes)
+    assert (digest.receipt["had"], digest.receipt["is_verified"]) == (stored_count, comes)
 
 
 @pytest.mark.parametrize(("ago", "letters"), [(10, 0), (11, 1)])
-def test_digests_wait_for_no_source_that_was_left_alone_for_long(server, days, ago, letters):
+def test_digests_do_not_wait_for_abandoned_source(server, days, ago, letters):
     run(server, days[0])
     make.subscriber(wants_quiet_days=True, timezone="America/New_York", hour=7)
     plan.plan(at(days[0], 8))
@@ -57,7 +57,7 @@ YEARS_ENDS = [  # The day of a first list, and the days in December without a li
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("first", "missing"), YEARS_ENDS)
-def test_an_unknown_free_day_at_the_years_end_delays_one_digest(server, settings, first, missing):
+def test_unknown_holiday_delays_one_digest(server, settings, first, missing):
     settings.SOURCES = ["arxiv"]
     every = [first + timedelta(days=n) for n in range(24)]
     days = [day for day in every if calendar.is_announcement_day(day)]
@@ -65,7 +65,7 @@ def test_an_unknown_free_day_at_the_years_end_delays_one_digest(server, settings
     run(server, first)
     make.subscriber(wants_quiet_days=True, timezone="America/New_York", hour=2, confirmed_at=NOW)
     plan.plan(at(first, 2))
-    late, said = [], []
+    late, raised = [], []
     for day, hour in product(every[1:], (1, 2, 3, 7)):
         now = at(day, hour)
         if harvest.due(now):
@@ -73,12 +73,12 @@ def test_an_unknown_free_day_at_the_years_end_delays_one_digest(server, settings
         due = Subscriber.objects.get().next_due_at
         if plan.plan(now).letters and now > due:
             late.append((due.day, now - due))
-        said += coverage.alarms(now)
+        raised += coverage.alarms(now)
     assert late == [(day, timedelta(hours=1)) for day in missing[:1]]
-    assert said == []
+    assert raised == []
 
 
-def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days):
+def test_first_digests_do_not_wait(server, days):
     make.paper("Graph networks", day=days[1])
     make.subscriber(interests="graph networks")
     assert plan.plan(at(days[1])).letters == 1
@@ -87,33 +87,33 @@ def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days)
     assert plan.plan(at(days[1])).letters == 1
 
 
-def test_news_of_saved_papers_leave_out_those_of_other_subscribers():
+def test_news_covers_only_own_saved_papers():
     one, other = make.subscriber(), make.subscriber()
     for whose, paper in ((one, make.paper("Roads")), (other, make.paper("Seas"))):
         feedback.record(whose, paper, "save", NOW)
         paper.events.create(kind="revised", note="version 2", at=NOW)
-    had = returned_mail.letter(other, left_at=NOW + timedelta(hours=1))
-    Digest.objects.create(subscriber=other, day=had.day, letter=had)
+    letter = returned_mail.letter(other, left_at=NOW + timedelta(hours=1))
+    Digest.objects.create(subscriber=other, day=letter.day, letter=letter)
     (news,) = hooks.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
     assert news.paper.title == "Roads"
 
 
-def test_news_of_saved_papers_are_sent_once_in_the_next_digest(server, days):
+def test_news_of_saved_papers_is_sent_once(server, days):
     run(server, days[0])
     subscriber = make.subscriber(interests="graph networks", size=2)
     Feedback.objects.create(
         subscriber=subscriber, paper_id="2606.00001", value="save", at=at(days[0])
     )
-    said = []
+    texts = []
     for day in days[:3]:
         run(server, day)
         moment = at(day, 9)
         plan.plan(moment)
         letter = Letter.objects.get(subscriber=subscriber, day=day)
-        said.append(make.composed(letter, moment).text)
+        texts.append(make.composed(letter, moment).text)
         letter.state, letter.frozen_at, letter.ended_at = "accepted", moment, moment
         letter.save()
         server.days[days[2]] = [p for p in server.days[days[2]] if p.get("kind") != "replace"]
-    assert "Papers you saved" not in said[0]
-    assert "Graph networks number 1 has a new version: v2." in " ".join(said[1].split())
-    assert "Papers you saved" not in said[2]
+    assert "Papers you saved" not in texts[0]
+    assert "Graph networks number 1 has a new version: v2." in " ".join(texts[1].split())
+    assert "Papers you saved" not in texts[2]

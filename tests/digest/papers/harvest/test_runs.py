@@ -43,7 +43,7 @@ pytestmark = pytest.mark.django_db
 # ---- Runs of sources: everything that was announced, each paper once
 
 
-def test_days_in_order_give_each_paper_once_with_its_announcement_day(server, days):
+def test_daily_runs_store_each_paper_once(server, days):
     for day in days[:6]:
         row = run(server, day)
         assert row.state == "done", row.said
@@ -53,7 +53,7 @@ def test_days_in_order_give_each_paper_once_with_its_announcement_day(server, da
     assert (receipt.announced, receipt.had, receipt.is_verified) == (9, 9, True)
 
 
-def test_killed_at_any_request_and_started_again_it_ends_the_same(server, days):
+def test_killed_run_resumes_with_same_result(server, days):
     class Killed(BaseException):
         pass
 
@@ -67,20 +67,20 @@ def test_killed_at_any_request_and_started_again_it_ends_the_same(server, days):
     for requests in range(1, 12, 2):
         for model in (Paper, Harvest, Coverage):
             model.objects.all().delete()
-        kept = web(source, lambda: at(days[1]))
-        kept.gate = DyingGate()
-        kept.gate.limit = requests
+        client = web(source, lambda: at(days[1]))
+        client.gate = DyingGate()
+        client.gate.limit = requests
         try:
-            row = harvest.run(source, kept, clock=lambda: at(days[1]))
+            row = harvest.run(source, client, clock=lambda: at(days[1]))
         except Killed:
-            kept.gate = OpenGate()
-            row = harvest.run(source, kept, clock=lambda: at(days[1]))
+            client.gate = OpenGate()
+            row = harvest.run(source, client, clock=lambda: at(days[1]))
         assert (row.state, Harvest.objects.count()) == ("done", 1), row.said
         assert stored() == expected_papers(server, days[1])
         assert coverage.is_verified(at(days[1]))
 
 
-def test_a_run_names_some_bad_records_and_counts_all(days, monkeypatch):
+def test_run_names_some_bad_records_and_counts_all(days, monkeypatch):
     bad = [f"row {number}: it has no title" for number in range(9)]
     monkeypatch.setattr(Library, "harvest", lambda *_, **__: iter([Batch([], bad, note="Cut.")]))
     row = harvest.run(Library(), None, clock=lambda: at(days[0]))
@@ -88,7 +88,7 @@ def test_a_run_names_some_bad_records_and_counts_all(days, monkeypatch):
     assert row.said.endswith("row 3: it has no title.")
 
 
-def test_a_backfill_has_all_papers_with_their_days_estimated(server, days):
+def test_backfill_estimates_announcement_days(server, days):
     row = run(server, days[7], since=days[0])
     assert row.state == "done", row.said
     assert stored().keys() == expected_papers(server, days[7]).keys()
@@ -96,14 +96,14 @@ def test_a_backfill_has_all_papers_with_their_days_estimated(server, days):
         assert abs((stored()[key] - day).days) <= 4
 
 
-def test_a_mistake_of_ours_is_in_the_log_and_its_name_in_the_run(days, monkeypatch, caplog):
+def test_programming_error_is_logged_and_named(days, monkeypatch, caplog):
     monkeypatch.setattr(Library, "harvest", lambda *_, **__: 1 / 0)
     row = harvest.run(Library(), None, clock=lambda: at(days[0]))
     assert (row.state, row.said.partition(". ")[2]) == ("failed", "Failed: ZeroDivisionError.")
     assert [one.exc_info[0] for one in caplog.records] == [ZeroDivisionError]
 
 
-def test_sources_are_asked_whatever_letters_call_us(days, settings):
+def test_non_ascii_sender_name_does_not_break_requests(days, settings):
     settings.DEFAULT_FROM_EMAIL = "Täglich Neues <digest@papers.example>"
     with closing(HuggingFaceServer(today=days[0])) as server:
         source = server.source()
@@ -111,7 +111,7 @@ def test_sources_are_asked_whatever_letters_call_us(days, settings):
     assert row.state == "done", row.said
 
 
-def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatch, capsys):
+def test_failing_source_does_not_stop_others(server, days, monkeypatch, capsys):
     hugging = HuggingFaceServer(today=days[0])
     hugging.answers.extend([too_many(900)] * 20)
     server.today = days[0]
@@ -125,19 +125,19 @@ def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatc
     assert not Coverage.objects.filter(source="huggingface").exists()  # Nothing waits for it.
 
 
-def test_votes_are_observed_day_by_day_from_the_source_that_has_them(monkeypatch):
+def test_votes_are_recorded_daily_per_source(monkeypatch):
     voted = {MONDAY: (3, 9, 7), MONDAY.replace(day=2): (20,)}  # Some were taken back.
     for day, votes in voted.items():
         for upvotes in votes:
             batch = Batch([Record("library:1", "On bread", upvotes=upvotes)])
             monkeypatch.setattr(Library, "harvest", lambda *_, batch=batch, **__: iter([batch]))
             harvest.run(Library(), None, clock=lambda day=day: at(day))
-    seen = Observation.objects.filter(source="library").values_list("day", "upvotes")
-    assert list(seen) == [(MONDAY, 7), (MONDAY.replace(day=2), 20)]
+    observations = Observation.objects.filter(source="library").values_list("day", "upvotes")
+    assert list(observations) == [(MONDAY, 7), (MONDAY.replace(day=2), 20)]
     assert Paper.objects.get().upvotes == 20
 
 
-def test_the_command_names_the_sources_that_it_knows(settings):
+def test_harvest_command_lists_known_sources(settings):
     with pytest.raises(CommandError, match=r"Unknown source: pubmed\. Choose from: arxiv"):
         call_command("harvest", "pubmed")
     settings.SOURCES = []
@@ -148,7 +148,7 @@ def test_the_command_names_the_sources_that_it_knows(settings):
 # ---- What could not be fetched is owed: it is gone on with, or fetched by a later run
 
 
-def test_days_without_a_run_are_owed_until_they_are_fetched(server, days):
+def test_missed_days_are_owed_until_fetched(server, days):
     run(server, days[0])
     server.answers["oai"].extend([None] * 8 + [unavailable()] * 4)
     run(server, days[9])
@@ -159,32 +159,32 @@ def test_days_without_a_run_are_owed_until_they_are_fetched(server, days):
     assert stored().keys() == expected_papers(server, days[9]).keys()
 
 
-def test_a_run_that_was_cut_off_yesterday_begins_anew_today(days):
+def test_interrupted_run_starts_over_the_next_day(days):
     last = {"started_at": at(days[0]), "touched_at": at(days[0]), "cursor": "2"}
     Harvest.objects.create(source="library", today=days[0], state="failed", **last)
     row = harvest.run(Library(), None, clock=lambda: at(days[1]))
     assert (row.today, Harvest.objects.count()) == (days[1], 2)
 
 
-def test_owed_days_are_fetched_in_the_order_of_their_runs_which_count_as_running(days):
+def test_owed_days_are_fetched_in_order_while_running(days):
     """Else another worker would fetch the same beside it."""
     for hour, since in enumerate((days[1], days[0])):
         moments = dict.fromkeys(("started_at", "touched_at", "ended_at"), at(days[2], hour))
         fields = {"since": since, "today": days[2], "state": "failed"} | moments
         Harvest.objects.create(source="library", **fields)
-    seen = []
+    fetched = []
 
     class Slow(Library):
         def harvest(self, web, *, since, **others):
             row = Harvest.objects.get(since=since, today=days[2])
-            seen.append((since, harvest.is_running("library", at(days[2])), row.ended_at))
+            fetched.append((since, harvest.is_running("library", at(days[2])), row.ended_at))
             yield Batch([])
 
     harvest.run(Slow(), None, clock=lambda: at(days[2]))
-    assert seen == [(since, True, None) for since in (None, days[1], days[0])]
+    assert fetched == [(since, True, None) for since in (None, days[1], days[0])]
 
 
-def test_a_run_that_has_no_time_left_says_so_and_is_gone_on_with(server, days, monkeypatch):
+def test_run_out_of_time_is_continued_later(server, days, monkeypatch):
     run(server, days[0])
     store, stores = storing.store, count()
 
@@ -209,7 +209,7 @@ def test_a_run_that_has_no_time_left_says_so_and_is_gone_on_with(server, days, m
 # ---- Papers that only other sources listed are looked up, in arXiv and wherever it can be done
 
 
-def test_papers_that_only_other_sources_listed_are_looked_up_at_arxiv(server, days):
+def test_papers_from_other_sources_are_looked_up_at_arxiv(server, days):
     listed = [Record(id=id, title="Listed", day=days[4]) for id in ("2606.00004", "2606.99999")]
     old = Record(id="2606.00002", title="Listed long ago", day=days[4] - harvest.MAX_UNLISTED_AGE)
     elsewhere = Record(id="biorxiv:1", title="Of another archive", day=days[4])
@@ -223,24 +223,24 @@ def test_papers_that_only_other_sources_listed_are_looked_up_at_arxiv(server, da
     assert set(Paper.objects.filter(categories=[]).values_list("pk", flat=True)) == {
         *("2606.99999", "2606.00002", "2606.00005", "biorxiv:1")
     }
-    (asked,) = server.paths("/api")
-    assert asked.count("2606.") == 2
+    (path,) = server.paths("/api")
+    assert path.count("2606.") == 2
     run(server, days[4], since=days[3])
-    assert server.paths("/api") == [asked]
+    assert server.paths("/api") == [path]
 
 
-def test_papers_known_from_others_only_are_asked_for_newest_first(days, monkeypatch):
+def test_newest_unlisted_papers_are_looked_up_first(days, monkeypatch):
     monkeypatch.setattr(harvest, "MAX_UNLISTED", 2)
     storing.store([Record(id="biorxiv:1", title="Listed", day=days[3])], now=at(days[3]))
     for n, day in enumerate(days[:4]):
         storing.store([Record(id=f"2606.0000{n}", title=f"Listed {n}", day=day)], now=at(day))
     row = harvest.run(Library(), None, clock=lambda: at(days[3]))
     assert (row.state, row.seen) == ("done", 2), row.said
-    found = Paper.objects.exclude(categories=[]).values_list("pk", flat=True)
-    assert set(found) == {"2606.00002", "2606.00003"}
+    completed = Paper.objects.exclude(categories=[]).values_list("pk", flat=True)
+    assert set(completed) == {"2606.00002", "2606.00003"}
 
 
-def test_a_day_is_whole_though_nothing_can_be_looked_up(server, days):
+def test_failed_look_up_leaves_day_complete(server, days):
     record = Record(id="2606.00004", title="Listed", day=days[4])
     storing.store([record], now=at(days[4]), source="huggingface")
     server.faults["api"] = "html"
@@ -254,7 +254,7 @@ def test_a_day_is_whole_though_nothing_can_be_looked_up(server, days):
 
 
 @pytest.mark.parametrize(("name", "day"), [("arxiv", 1), ("library", 2)])
-def test_the_day_of_arxivs_run_is_that_of_new_york(monkeypatch, name, day):
+def test_arxiv_run_uses_new_york_day(monkeypatch, name, day):
     monkeypatch.setattr(Library, "name", name)
     late = datetime(2026, 6, 2, 2, tzinfo=UTC)
     assert harvest.run(Library(), None, clock=lambda: late).today == date(2026, 6, day)
@@ -264,14 +264,14 @@ OTHER_RUNS = [("running", 9, False), ("running", 11, True), ("done", 1, True)]
 
 
 @pytest.mark.parametrize(("state", "minutes", "may"), OTHER_RUNS)
-def test_a_run_keeps_others_from_its_source_until_it_ends_or_is_dead(days, state, minutes, may):
+def test_running_harvest_blocks_its_source_until_dead(days, state, minutes, may):
     now = at(days[0])
     last = {"started_at": now, "touched_at": now - timedelta(minutes=minutes)}
     Harvest.objects.create(source="library", today=days[0], state=state, **last)
     assert harvest.try_start("library", now) is may
 
 
-def test_two_tasks_at_once_harvest_a_source_once(monkeypatch):
+def test_concurrent_tasks_harvest_source_once(monkeypatch):
     """As two beats tell them: neither run is there yet when the other looks."""
     begun = []
 
@@ -289,7 +289,7 @@ def test_two_tasks_at_once_harvest_a_source_once(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_and_three_sources_send_arxiv_one_request_at_a_time(server, days):
+def test_workers_send_arxiv_one_request_at_a_time(server, days):
     """In seconds a tenth as long as the real ones."""
     hugging = HuggingFaceServer(today=days[0])
     server.today = days[0]
@@ -312,7 +312,7 @@ def test_two_workers_and_three_sources_send_arxiv_one_request_at_a_time(server, 
     assert stored() == expected_papers(server, days[0])
 
 
-def test_others_are_asked_every_two_hours(days, settings):
+def test_other_sources_are_due_every_two_hours(days, settings):
     settings.SOURCES, begun = ["huggingface"], at(days[0])
     assert harvest.due(begun) == ["huggingface"]
     Harvest.objects.create(
@@ -322,7 +322,7 @@ def test_others_are_asked_every_two_hours(days, settings):
     assert harvest.due(begun + timedelta(minutes=121)) == ["huggingface"]
 
 
-def test_arxiv_is_asked_until_its_list_is_here_and_then_left_alone(server, days, settings):
+def test_arxiv_is_due_until_its_list_arrives(server, days, settings):
     settings.SOURCES = ["arxiv"]
     now = at(days[0])
     assert harvest.due(now) == ["arxiv"]
@@ -339,7 +339,7 @@ def test_arxiv_is_asked_until_its_list_is_here_and_then_left_alone(server, days,
 # ---- Proof that what was announced is here, and what is said where it isn't
 
 
-def test_yesterdays_list_with_a_fresh_date_is_not_todays(server, days):
+def test_stale_list_with_new_date_is_detected(server, days):
     run(server, days[0])
     server.faults["cs"] = "stale"
     assert "should show" in run(server, days[1], hour=2).said
@@ -354,14 +354,14 @@ def test_yesterdays_list_with_a_fresh_date_is_not_todays(server, days):
     assert expected_papers(server, days[1]).keys() == stored().keys()  # The list has them.
 
 
-def test_other_lists_than_arxivs_are_quiet_at_a_weekend():
+def test_empty_lists_are_quiet_at_weekends():
     for day in (5, 6, 7):
         coverage.record("huggingface", Batch([], day=date(2026, 6, day), state="empty"), NOW)
     states = Coverage.objects.order_by("day").values_list("state", flat=True)
     assert list(states) == ["waiting", "quiet", "quiet"]
 
 
-def test_a_list_is_here_where_it_has_papers_though_it_is_cut_off_and_names_its_category():
+def test_truncated_list_with_papers_counts_as_fresh():
     fields = {"records": [Record("2606.00001", "Title")], "day": MONDAY}
     coverage.record("arxiv", Batch(**fields, category="cs", state="incomplete"), NOW)
     coverage.record("arxiv", Batch(**fields, state="fresh"), NOW)
@@ -369,7 +369,7 @@ def test_a_list_is_here_where_it_has_papers_though_it_is_cut_off_and_names_its_c
 
 
 @pytest.mark.parametrize("fault", ["html", "cut", "not utf-8"])
-def test_an_invalid_feed_is_reported_in_plain_words_and_the_others_are_read(server, days, fault):
+def test_invalid_feed_does_not_stop_others(server, days, fault):
     server.faults["cs"] = fault
     row = run(server, days[0])
     assert row.said
@@ -381,7 +381,7 @@ def test_an_invalid_feed_is_reported_in_plain_words_and_the_others_are_read(serv
         assert state("cs", days[0]) == "failed"
 
 
-def test_a_broken_item_is_one_bad_record(server, days):
+def test_broken_item_is_one_bad_record(server, days):
     server.faults["cs"] = "broken item"
     row = run(server, days[0])
     assert row.bad >= 1
@@ -393,7 +393,7 @@ def test_a_broken_item_is_one_bad_record(server, days):
     assert stored().keys() == expected_papers(server, days[0]).keys()
 
 
-def test_the_day_for_which_there_was_no_time_says_why_it_is_not_here(server, days, monkeypatch):
+def test_day_without_time_left_states_the_reason(server, days, monkeypatch):
     def too_slow(*_, **__):
         raise SoftTimeLimitExceeded
 
@@ -403,7 +403,7 @@ def test_the_day_for_which_there_was_no_time_says_why_it_is_not_here(server, day
     assert Coverage.objects.get().note == harvest.OUT_OF_TIME
 
 
-def test_a_source_that_has_never_worked_is_not_said_to_have_stopped(server, days):
+def test_source_that_never_worked_raises_no_alarm(server, days):
     server.faults["rss"] = server.faults["oai"] = "html"
     row = run(server, days[1])
     assert row.state == "failed"
@@ -414,7 +414,7 @@ def test_a_source_that_has_never_worked_is_not_said_to_have_stopped(server, days
     assert not coverage.is_awaited(at(days[1]))
 
 
-def test_the_expected_list_follows_new_york_through_both_clock_changes():
+def test_expected_day_follows_new_york_clock_changes():
     for moment, day in (
         ("2026-11-01T12:00+00:00", "2026-10-30"),  # A Sunday; clocks went back.
         ("2026-11-02T05:29+00:00", "2026-10-30"),
