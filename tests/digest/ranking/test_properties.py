@@ -164,7 +164,8 @@ def test_text_in_any_script_is_ranked(papers, topic, mute):
     subscriber = follow(topic, mutes=[mute], wants_near=True, learned=learned)
     profiles = [subscriber, follow(mutes=[mute])]
     shut = set(np.flatnonzero(muted(fitted, candidates, Interest(mute, mute))))
-    for choices in choose_positions(fitted, candidates, profiles, [{0}, set()]):
+    seen = {0} if papers else set()
+    for choices in choose_positions(fitted, candidates, profiles, [seen, set()]):
         places = [one.paper for one in choices]
         assert len(places) == len(set(places))
         assert not shut & set(places)
