@@ -262,9 +262,9 @@ def test_german_page_explains_every_diagnosis():
     said |= {"crowded": "Platz 3 von 9", "weak": "Passt nur schwach", "disliked": "abgewertet"}
     said |= {"seen": "bekannt", "muted": "Stummgeschaltet", "passed": "Vor Ihrem letzten"}
     said |= {"unquoted": "Wortlaut", "elsewhere": "Kategorie", "unasked": "Passt nicht"}
-    for what, words in said.items():
+    for outcome, words in said.items():
         answer = {"paper": paper, "other": paper, "is_new": True}
-        assert words in why(answer | {"diagnosis": diagnosis | {"what": what}})
+        assert words in why(answer | {"diagnosis": diagnosis | {"outcome": outcome}})
     pick = {"digest": {"day": NOW.date()}, "position": 2, "score": 0.5}
     pick["reason"] = "topic", "Brot", (), 0, "", None
     for leader in (None, {"paper": {"title": "Brot"}}):
