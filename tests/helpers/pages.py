@@ -209,7 +209,7 @@ def samples() -> list[Sample]:
         *((f"/library/{preferences}/", {"text": text}) for text in [*pasted, "\0"]),
         (f"/library/{preferences}/", {"text": "Edges between nodes", "add": "1"}),
         (f"/library/{preferences}/", {"undo": "9"}),
-        ("/api/v1/feedback/", {}),
+        *(("/api/v1/feedback/", {}), ("/mcp", {})),
         *(
             (f"/preferences/{preferences}/", {"action": action})
             for action in ("token", "revoke_token", "export")

@@ -1,0 +1,201 @@
+"""MCP: the tools, by the official client and by hand, and what is refused."""
+
+import asyncio
+import json
+
+import pytest
+from django.test import Client
+
+from digest.indexing import index_store
+from digest.planning import plan
+from digest.views import api, mcp
+from subscriptions.models import Attempt
+from subscriptions.security import api_tokens
+from tests.factories import make
+from tests.factories.make import NOW
+from tests.helpers import services
+from tests.helpers.tables import everything
+
+pytestmark = pytest.mark.django_db
+VERSION_META = {
+    mcp.META_VERSION: mcp.VERSION,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+def make_reader():
+    """Return a subscriber with a token and a digest of two similar papers."""
+    make.paper("Graph networks", "On graphs.", id="2606.1")
+    make.paper("Networks of graphs", "On networks of graphs.", id="2606.2")
+    subscriber = make.subscriber("reader@example.org", interests="graph networks")
+    plan.plan(NOW)
+    subscriber.letters.update(state="accepted", ended_at=NOW)
+    index_store.renew(NOW)
+    subscriber.token = api_tokens.make(subscriber, NOW)
+    return subscriber
+
+
+@pytest.fixture
+def subscriber():
+    return make_reader()
+
+
+def post(token, body, **headers):
+    headers |= {"authorization": f"Bearer {token}"} if token else {}
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    return client.post("/mcp", body, content_type="application/json", headers=headers)
+
+
+def send(token, method, params=None, headers=None):
+    params = {"_meta": VERSION_META} | (params or {})
+    sent = {"mcp-protocol-version": mcp.VERSION, "mcp-method": method}
+    if method == "tools/call":
+        sent["mcp-name"] = str(params.get("name"))
+    message = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+    return post(token, json.dumps(message), **(sent | (headers or {})))
+
+
+def call(token, name, **arguments):
+    return send(token, "tools/call", {"name": name, "arguments": arguments})
+
+
+def test_each_tool_answers_as_the_api_does(subscriber):
+    found = call(subscriber.token, "get_digest").json()["result"]
+    assert json.loads(found["content"][0]["text"]) == found["structuredContent"]
+    assert {paper["id"] for paper in found["structuredContent"]["papers"]} == {"2606.1", "2606.2"}
+    for name, arguments, path in (
+        ("get_digest", {}, "digest/"),
+        ("search_papers", {"query": "graph", "newest": True}, "search/?q=graph&order=new"),
+        ("get_paper", {"paper": "2606.1"}, "papers/2606.1/"),
+    ):
+        headers = {"authorization": f"Bearer {subscriber.token}"}
+        same = Client().get(f"/api/v1/{path}", headers=headers).json()
+        assert (
+            call(subscriber.token, name, **arguments).json()["result"]["structuredContent"] == same
+        )
+    similar = call(subscriber.token, "similar_papers", paper="2606.1").json()["result"]
+    assert [paper["id"] for paper in similar["structuredContent"]["papers"]] == ["2606.2"]
+    call(subscriber.token, "give_feedback", paper="2606.1", value="less")
+    assert subscriber.feedback.get().opinion == "less"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("get_paper", {"paper": "2606.9"}, "There is no such paper."),
+        ("get_paper", {"paper": "a\0"}, "There is no such paper."),
+        ("search_papers", {"query": " "}, "Say what to search for in q."),
+        ("search_papers", {"query": "\ud800"}, "Say what to search for in q."),
+        ("give_feedback", {"paper": "2606.1", "value": "like"}, "The value must be one of"),
+    ],
+)
+def test_tool_says_what_is_wrong_with_its_arguments(subscriber, name, arguments, said):
+    result = call(subscriber.token, name, **arguments).json()["result"]
+    assert result["isError"]
+    assert result["content"][0]["text"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        *((body, mcp.PARSE_ERROR) for body in ("", "x", b"\xff", "[" * 100_000)),
+        *((body, mcp.INVALID_REQUEST) for body in ("[]", "1", "{}", '{"id": 1, "method": 2}')),
+        *(('{"id": [], "method": "ping"}', mcp.INVALID_REQUEST),),
+        *(('{"id": 1, "method": "ping", "params": []}', mcp.INVALID_PARAMS),),
+        ('{"id": 1, "method": "resources/list"}', mcp.METHOD_NOT_FOUND),
+        *(
+            (json.dumps({"id": 1, "method": "tools/call", "params": params}), mcp.INVALID_PARAMS)
+            for params in (
+                *({}, {"name": "x"}, {"name": ["get_digest"]}, {"name": "get_paper"}),
+                *({"name": "get_digest", "arguments": value} for value in ([1], {"paper": "x"})),
+                *({"name": "get_paper", "arguments": {"paper": value}} for value in (1, [], {})),
+            )
+        ),
+    ],
+)
+def test_malformed_request_is_refused_and_changes_nothing(subscriber, body, code):
+    before = everything()
+    answer = post(subscriber.token, body)
+    assert answer.json()["error"]["code"] == code
+    assert answer.status_code == (404 if code == mcp.METHOD_NOT_FOUND else 400)
+    after = everything()
+    assert {model for model in before if before[model] != after[model]} == {Attempt}
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"mcp-protocol-version": "2030-01-01"}, mcp.HEADER_MISMATCH),
+        ({"mcp-method": "tools/list"}, mcp.HEADER_MISMATCH),
+        ({"mcp-name": "get_digest"}, mcp.HEADER_MISMATCH),
+    ],
+)
+def test_request_is_refused_when_its_headers_contradict_it(subscriber, headers, code):
+    params = {"name": "get_paper", "arguments": {"paper": "2606.1"}}
+    answer = send(subscriber.token, "tools/call", params, headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+
+
+def test_unknown_version_is_answered_with_those_that_are_known(subscriber):
+    meta = {"_meta": {mcp.META_VERSION: "2030-01-01"}}
+    answer = send(subscriber.token, "ping", meta, {"mcp-protocol-version": "2030-01-01"})
+    assert answer.json()["error"]["code"] == mcp.UNSUPPORTED_VERSION
+    assert mcp.VERSION in answer.json()["error"]["data"]["supported"]
+
+
+@pytest.mark.parametrize("method", ["server/discover", "initialize", "tools/list", "tools/call"])
+def test_nothing_is_answered_without_a_valid_token(subscriber, method):
+    api_tokens.revoke(subscriber)
+    for token in ("", "pb_x", subscriber.token):
+        answer = send(token, method, {"name": "get_digest"})
+        assert (answer.status_code, answer.json().keys()) == (401, {"error"})
+
+
+def test_requests_count_for_the_limit_of_the_api(subscriber, monkeypatch):
+    monkeypatch.setattr(api, "MAX_REQUESTS_AN_HOUR", 3)
+    statuses = [call(subscriber.token, "get_digest").status_code for _ in range(20)]
+    assert [statuses.count(status) for status in (200, 429)] == [3, 17]
+
+
+def test_notification_is_accepted_and_other_methods_and_origins_are_refused(subscriber):
+    message = '{"jsonrpc": "2.0", "method": "notifications/initialized"}'
+    answer = post(subscriber.token, message)
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert "no-store" in answer["Cache-Control"]
+    foreign = send(subscriber.token, "ping", headers={"origin": "https://elsewhere.example"})
+    assert foreign.status_code == 403
+    assert Client().get("/mcp").status_code == 405
+
+
+async def ask(url, token, mode):
+    """Return the names of the tools, the digest and what feedback was answered with."""
+    import httpx2
+    from mcp.client import Client as McpClient
+    from mcp.client.streamable_http import streamable_http_client
+
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(headers=headers, trust_env=False) as http:
+        transport = streamable_http_client(f"{url}/mcp", http_client=http)
+        async with McpClient(transport, mode=mode) as client:
+            tools = await client.list_tools()
+            digest = await client.call_tool("get_digest", {})
+            paper = digest.structured_content["papers"][0]["id"]
+            said = await client.call_tool("give_feedback", {"paper": paper, "value": "save"})
+            return {tool.name for tool in tools.tools}, digest, said
+
+
+@pytest.mark.slow
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("mode", ["auto", "legacy", mcp.VERSION])
+def test_official_client_lists_tools_reads_digest_and_gives_feedback(live_server, mode):
+    services.require("mcp")
+    subscriber = make_reader()
+    tools, digest, said = asyncio.run(ask(live_server.url, subscriber.token, mode))
+    assert tools == mcp.TOOLS.keys()
+    assert len(digest.structured_content["papers"]) == 2
+    assert said.structured_content["is_saved"]
+    assert subscriber.feedback.get().saved_at == NOW
+    api_tokens.revoke(subscriber)
+    with pytest.RaisesGroup(Exception, flatten_subgroups=True):
+        asyncio.run(ask(live_server.url, subscriber.token, mode))
