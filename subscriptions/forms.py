@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from django import forms
+from django.conf import settings
 from django.core.validators import MaxValueValidator
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext
@@ -113,7 +114,8 @@ class LanguageField(forms.ChoiceField):
     }
 
     def __init__(self, **kwargs):
-        super().__init__(choices=languages, required=False, label=_("Language"), **kwargs)
+        usual = {"choices": languages, "required": False, "label": _("Language")}
+        super().__init__(**(usual | kwargs))
 
 
 class YesNoField(forms.TypedChoiceField):
@@ -275,8 +277,10 @@ class DeliveryForm(PageForm):
         "days": "weekdays",
         "quiet": "wants_quiet_days",
         "near": "wants_near",
+        "summaries": "summary_language",
         "pause_until": "paused_until",
     }
+    CAN_BE_EMPTY = ("pause_until", "summaries")
 
     hour = HourField(required=False, empty_value=None, label=_("Hour"))
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
@@ -305,6 +309,10 @@ class DeliveryForm(PageForm):
     )
     near = YesNoField(no=_("Leave them out"), yes=_("Show up to three"), label=_("Near misses"))
     language = LanguageField()
+    summaries = LanguageField(
+        choices=[("", _("Authors’ sentence")), *settings.SUMMARY_LANGUAGES],
+        label=_("Language of summaries"),
+    )
 
     def clean_timezone(self):
         text = self.cleaned_data["timezone"]
@@ -332,8 +340,8 @@ class DeliveryForm(PageForm):
         return {
             self.STORED_AS.get(name, name): value
             for name, value in self.cleaned_data.items()
-            # An empty day, if it was sent, ends the pause.
-            if value not in (None, "") or (name == "pause_until" and name in self.data)
+            # An empty day, if it was sent, ends the pause, and an empty language the summaries.
+            if value not in (None, "") or (name in self.CAN_BE_EMPTY and name in self.data)
         }
 
 

@@ -123,6 +123,7 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     def get_fieldsets(self, request, obj=None):
         fields = ["title", "channel", "address", "chat_id", *(STATUS if obj else [])]
         delivery = ["timezone", "hour", "days", "size", "language", "paused_until"]
+        delivery += ["summary_language"] if settings.LLM_URL else []
         about = TEXTS["untried"] if obj else f"{TEXTS['what']} {TEXTS['untried']}"
         what = {"fields": fields, "description": about}
         interests = [] if _is_of_group(obj) else [("Interests", {"fields": OWN})]

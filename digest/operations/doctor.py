@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from email.utils import parseaddr
 from typing import Literal
 from urllib.parse import urlsplit
@@ -19,10 +21,10 @@ from dns.resolver import Resolver
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from digest.models import ArchiveFile, FittedModel, Paper
+from digest.models import ArchiveFile, FittedModel, Paper, Summary
 from digest.numbers import counted
 from digest.operations import alarms, doctor_environment, heartbeats
-from digest.papers import registry
+from digest.papers import registry, summaries
 from subscriptions.bounces import mailboxes, unreadable
 from subscriptions.delivery import status, verp
 from subscriptions.delivery.authentication import dns_check
@@ -44,6 +46,7 @@ EXAMPLE_NAMES = (
     "example.net",
     "example.org",
 )
+MAX_REFUSED, WEEK = 0.2, timedelta(days=7)  # The share of summaries that is worth a note.
 #: Domains of private networks (RFC 8375, RFC 6762, and what ICANN has reserved).
 PRIVATE_NAMES = ("home.arpa", "local", "internal")
 
@@ -100,6 +103,7 @@ def _checks() -> list[tuple[str, Callable]]:
         ("model", _model),
         ("search index", _search_index),
         ("embeddings", _embeddings),
+        ("language model", _language_model),
         ("papers", _papers),
         ("topics", _topics),
         ("sources", doctor_environment.sources),
@@ -324,6 +328,22 @@ def _embeddings(now):
     if missing:
         return "note", f"{said}; workers add the others, or run `manage.py embed`."
     return "ok", said
+
+
+def _language_model(now):
+    if not settings.LLM_URL:
+        return "ok", "off: set LLM_URL to have papers summarised"
+    began, sample = time.monotonic(), ("Bread", "We bake bread in 3 ovens and find that it rises.")
+    try:
+        summaries.ask(*sample, "de")
+    except summaries.NoAnswer as error:
+        advice = "Check LLM_URL, LLM_MODEL and LLM_API_KEY. Emails have the authors' sentences."
+        return "wrong", f"{error or 'it took too long'}. {advice}"
+    seconds, recent = time.monotonic() - began, Summary.objects.filter(day__gt=now.date() - WEEK)
+    refused = recent.exclude(refused="").count()
+    ended = recent.exclude(text="").count() + refused
+    said = f"answers in {seconds:.1f} s; {refused:,} of {ended:,} answers of the last days refused"
+    return "note" if refused > MAX_REFUSED * ended else "ok", said
 
 
 def _papers(now):

@@ -31,6 +31,7 @@ from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick, Recommendation, b
 from digest.models.locks import Lease
 from digest.papers import coverage
 from digest.personalization import added_papers
+from digest.planning import summaries
 from digest.planning.due import (
     ONE_DAY,
     DueSubscriber,
@@ -195,7 +196,7 @@ def due_on(subscriber: Subscriber, day: date, now) -> tuple[DueSubscriber, date]
 
 def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
     """Write the letters, digests and picks of these dues in one transaction."""
-    letters, events, digests, planned = [], [], [], []
+    letters, events, digests, planned, waiting = [], [], [], [], []
     with transaction.atomic():
         locked = lock_days(dues, now)
         days = [(due, day) for due, lacking in locked for day in lacking]
@@ -219,11 +220,17 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
                     kind = Letter.Kind.WELCOME
                 elif not due.papers and not subscriber.wants_quiet_days:
                     state, reason, ended_at = State.SKIPPED, NOTHING_TO_SAY, now
+                elif due.papers and subscriber.summary_language and settings.LLM_URL:
+                    waiting.append(letter)
             closes_at = schedule.send_deadline(day, subscriber.zone)
             letters.append((letter, subscriber.pk, day, kind, state, reason, closes_at, ended_at))
             events.append((letter, state, reason))
             digests.append((digest, letter, subscriber.pk, day, uuid4(), *said))
         bulk_insert.insert(Letter, LETTER, letters, created_at=now, next_try_at=now)
+        if waiting:
+            own = Letter.objects.filter(bulk_insert.among("pk", waiting))
+            own = own.filter(closes_at__gt=now + summaries.MIN_LEFT)
+            own.update(next_try_at=now + summaries.WAIT)
         bulk_insert.insert(LetterEvent, ("letter_id", "became", "note"), events, at=now, attempt=0)
         bulk_insert.insert(Digest, DIGEST, digests)
         _save_picks(planned)

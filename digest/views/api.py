@@ -12,6 +12,7 @@ from functools import wraps
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
+from django.forms.models import model_to_dict
 from django.http import Http404, HttpResponseBase, JsonResponse
 from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
@@ -35,6 +36,7 @@ from subscriptions.tasks import enqueue
 MAX_REQUESTS_AN_HOUR = 300  # Of a subscriber.
 MAX_BAD_TOKENS_AN_HOUR = 30  # Of a network.
 PAGE = 50
+SUMMARY_FIELDS = ["language", "model", "title", "text"]
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
 UNAUTHORIZED = """\
 Send an API token as Authorization: Bearer TOKEN. Make one in the preferences, tab Data."""
@@ -109,6 +111,8 @@ def latest_digest(subscriber) -> dict:
             "section": pick.group or "new",
         }
         known["similar"] = [paper.pk for paper in pick.folded]
+        written = pick.paper.written
+        known["summary"] = written and model_to_dict(written, fields=SUMMARY_FIELDS)
         papers.append(_paper(pick.paper) | _said(pick.feedback) | known)
     return {"day": found and found.day, "papers": papers}
 

@@ -72,7 +72,7 @@ def change(subscriber: Subscriber, topics: TopicSelection | None, settings: dict
     """Replace the preferences, if topics are given, and set the given settings.
 
     `settings` has names of Subscriber's fields: timezone, hour, weekdays, size, language,
-    wants_quiet_days, wants_near, paused_until.
+    summary_language, wants_quiet_days, wants_near, paused_until.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()

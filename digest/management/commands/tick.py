@@ -1,5 +1,7 @@
 """`manage.py tick`: one pass of planning and delivery, for cron or by hand."""
 
+from django.conf import settings
+
 from digest.management import base
 from digest.models import ReaderModel
 from digest.numbers import counted
@@ -28,22 +30,25 @@ class Command(base.Command):
             feedback.learn(clock_now())
         queue.sweep(clock_now())  # First: letters that expire release their papers.
         try:
-            self._plan(clock_now())
+            self._plan(clock_now)
         except OSError:  # For example a full disk. Waiting emails are sent all the same.
             self._deliver(clock_now)
             raise
         self._deliver(clock_now)
 
-    def _plan(self, now):
+    def _plan(self, clock_now):
+        now = clock_now()
         if not Subscriber.objects.due(now).exists():
             wanting = Subscriber.objects.subscribed().filter(next_due_at__isnull=False)
             due = wanting.order_by("next_due_at").values_list("next_due_at", flat=True).first()
             then = f" The next one is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
             self.stdout.write(f"No digests due.{then}")
             return
-        from digest.planning import plan  # numpy, which an idle minute need not import.
+        from digest.planning import plan, summaries  # numpy, which an idle minute need not import.
 
         planned = plan.plan(now)
+        if settings.LLM_URL:
+            summaries.write_due(clock_now)
         self.stdout.write(
             f"Planned {counted(planned.letters, 'digest')}; {planned.quiet:,} had no matches, "
             f"{counted(planned.missed, 'missed day')}."

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from digest.indexing import index_store
+from digest.personalization.feedback import VALUES
 from digest.planning import plan
 from digest.views import api, mcp
 from subscriptions.models import Attempt
@@ -18,7 +19,7 @@ from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
 VERSION_META = {
-    mcp.META_VERSION: mcp.VERSION,
+    f"{mcp.META}/protocolVersion": mcp.VERSION,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 
@@ -57,6 +58,11 @@ def send(token, method, params=None, headers=None):
 
 def call(token, name, **arguments):
     return send(token, "tools/call", {"name": name, "arguments": arguments})
+
+
+def test_every_tool_is_described_with_its_values():
+    assert [tool["name"] for tool in mcp.TOOLS] == [*mcp.CALLS]
+    assert mcp.TOOLS[-1]["inputSchema"]["properties"]["value"]["enum"] == [*VALUES]
 
 
 def test_each_tool_answers_as_the_api_does(subscriber):
@@ -98,10 +104,10 @@ def test_tool_says_what_is_wrong_with_its_arguments(subscriber, name, arguments,
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        *((body, mcp.PARSE_ERROR) for body in ("", "x", b"\xff", "[" * 100_000)),
+        *((body, mcp.INVALID_REQUEST) for body in ("", "x", b"\xff", "[" * 100_000)),
         *((body, mcp.INVALID_REQUEST) for body in ("[]", "1", "{}", '{"id": 1, "method": 2}')),
         *(('{"id": [], "method": "ping"}', mcp.INVALID_REQUEST),),
-        *(('{"id": 1, "method": "ping", "params": []}', mcp.INVALID_PARAMS),),
+        *(('{"id": 1, "method": "ping", "params": []}', mcp.INVALID_REQUEST),),
         ('{"id": 1, "method": "resources/list"}', mcp.METHOD_NOT_FOUND),
         *(
             (json.dumps({"id": 1, "method": "tools/call", "params": params}), mcp.INVALID_PARAMS)
@@ -137,7 +143,7 @@ def test_request_is_refused_when_its_headers_contradict_it(subscriber, headers, 
 
 
 def test_unknown_version_is_answered_with_those_that_are_known(subscriber):
-    meta = {"_meta": {mcp.META_VERSION: "2030-01-01"}}
+    meta = {"_meta": {f"{mcp.META}/protocolVersion": "2030-01-01"}}
     answer = send(subscriber.token, "ping", meta, {"mcp-protocol-version": "2030-01-01"})
     assert answer.json()["error"]["code"] == mcp.UNSUPPORTED_VERSION
     assert mcp.VERSION in answer.json()["error"]["data"]["supported"]
@@ -192,7 +198,7 @@ def test_official_client_lists_tools_reads_digest_and_gives_feedback(live_server
     services.require("mcp")
     subscriber = make_reader()
     tools, digest, said = asyncio.run(ask(live_server.url, subscriber.token, mode))
-    assert tools == mcp.TOOLS.keys()
+    assert tools == mcp.CALLS.keys()
     assert len(digest.structured_content["papers"]) == 2
     assert said.structured_content["is_saved"]
     assert subscriber.feedback.get().saved_at == NOW

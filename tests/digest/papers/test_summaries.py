@@ -1,0 +1,131 @@
+"""Which answers of a language model are shown, and which are refused."""
+
+import json
+import random
+
+import pytest
+
+from digest.papers import summaries
+from tests.servers.language_model import LanguageModel, completion
+from tests.servers.loopback import DOWN, says, web_page
+
+TITLE = "GPT-4 reads 1,000 maps"
+ABSTRACT = "We find that 3.5% of 1,200 maps are wrong, in 2.1 m² each. Results hold for 95 models."
+GOOD = {"title": "GPT-4 liest 1.000 Karten", "sentence": "3,5 % von 1200 Karten sind falsch."}
+
+
+def checked(language="de", **changes):
+    return summaries.checked(json.dumps(GOOD | changes), TITLE, ABSTRACT, language)
+
+
+@pytest.mark.parametrize("fence", ["{}", "```json\n{}\n```", "```\n{}\n```\n", "  {}\n"])
+def test_answer_is_taken_with_numbers_as_its_language_writes_them(fence):
+    content = fence.replace("{}", json.dumps(GOOD))
+    assert summaries.checked(content, TITLE, ABSTRACT, "de") == tuple(GOOD.values())
+
+
+def test_answer_in_english_leaves_the_authors_title():
+    assert checked("en", sentence="3.5% are wrong.") == ("", "3.5% are wrong.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        *(({"sentence": text}, "too long") for text in ("wort " * 31, "w" * 321)),
+        *(({"title": text}, "not the JSON") for text in ("", " ", None, 1, ["x"])),
+        ({"note": "x"}, "not the JSON"),
+        ({"title": "x" * 101}, "title too long"),
+        *(
+            ({"sentence": f"Mehr: {text}"}, "a link or markup")
+            for text in (
+                *("https://evil.example", "www.evil.example", "evil.com", "evil.xyz/a", "a@b.xyz"),
+                *("<b>gut</b>", "<!-- x -->", "&amp;", "&#60;", "[hier](x)"),
+            )
+        ),
+        *(({"title": f"a{sign}b"}, "control") for sign in "\0\u202e\u200b\ud800\ue000"),
+        *(
+            ({"sentence": f"Es sind {number}."}, "a number")
+            for number in ("5", "35", "3.6", "12", "1.201", "m³", "½", "95,1", "３")
+        ),
+    ],
+)
+def test_answer_is_refused(changes, fault):
+    with pytest.raises(summaries.BadAnswer, match=fault):
+        checked(**changes)
+
+
+@pytest.mark.parametrize("content", ["", "x", "[]", "1", '"x"', "{}", "[" * 99_999, None, [], {}])
+def test_answer_is_refused_when_it_is_no_object(content):
+    with pytest.raises(summaries.BadAnswer, match="not the JSON"):
+        summaries.checked(content, TITLE, ABSTRACT, "de")
+
+
+def test_characters_are_counted_in_languages_without_spaces():
+    assert checked("ja", sentence="地" * 120)
+    with pytest.raises(summaries.BadAnswer, match="too long"):
+        checked("ja", sentence="地" * 121)
+
+
+def test_no_number_is_shown_that_the_abstract_lacks():
+    chance, taken = random.Random(1), 0
+    for _ in range(500):
+        number = (
+            f"{chance.choice([3, 35, 95, 1, 12])}{chance.choice(['', '.5', ',5', '.200', '%'])}"
+        )
+        try:
+            checked(sentence=f"Es sind {number}.")
+        except summaries.BadAnswer:
+            continue
+        taken += 1
+        assert number.rstrip("%") in ("3.5", "3,5", "95", "1.200")
+    assert taken
+
+
+@pytest.fixture
+def model(settings):
+    model = LanguageModel()
+    model.use(settings)
+    yield model
+    model.close()
+
+
+def test_request_has_the_paper_and_the_key_and_nothing_else(model):
+    assert summaries.ask(TITLE, ABSTRACT, "zh-hans")[1] == "Eine Aussage über Graphen."
+    ((path, headers, request),) = model.asked
+    assert (path, headers["authorization"]) == ("/v1/chat/completions", "Bearer k1")
+    assert request.keys() == {"model", "messages", "response_format"}
+    assert "Simplified Chinese" in request["messages"][0]["content"]
+    assert model.papers == [{"title": TITLE, "abstract": ABSTRACT}]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(DOWN, web_page(), (429, {"Retry-After": "9"}, b"{}"), (401, {}, b"{}"), says(b"")),
+        *(says({"choices": []}), says([]), (302, {"Location": "http://127.0.0.1/"}, b"")),
+        (200, {"Content-Length": "9999"}, b'{"choices": ['),
+    ],
+)
+def test_model_gives_no_answer(model, answer):
+    model.answers.append(answer)
+    with pytest.raises(summaries.NoAnswer) as failure:
+        summaries.ask(TITLE, ABSTRACT, "de")
+    assert not isinstance(failure.value, summaries.BadAnswer)
+
+
+def test_model_gives_no_answer_when_it_is_slow_or_away(model, settings, monkeypatch):
+    monkeypatch.setattr(summaries, "MAX_SECONDS", 0.1)
+    model.seconds = 0.3
+    with pytest.raises(summaries.NoAnswer):
+        summaries.ask(TITLE, ABSTRACT, "de")
+    settings.LLM_URL = "http://127.0.0.1:9/v1"
+    with pytest.raises(summaries.NoAnswer):
+        summaries.ask(TITLE, ABSTRACT, "de")
+
+
+def test_content_that_is_no_text_is_refused(model):
+    model.answers.append(completion(None))
+    model.answers.append(says({"choices": [{"message": {"content": None}}]}))
+    for _ in range(2):
+        with pytest.raises(summaries.BadAnswer):
+            summaries.ask(TITLE, ABSTRACT, "de")
