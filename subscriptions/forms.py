@@ -280,7 +280,6 @@ class DeliveryForm(PageForm):
         "summaries": "summary_language",
         "pause_until": "paused_until",
     }
-    CAN_BE_EMPTY = ("pause_until", "summaries")
 
     hour = HourField(required=False, empty_value=None, label=_("Hour"))
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
@@ -341,7 +340,8 @@ class DeliveryForm(PageForm):
             self.STORED_AS.get(name, name): value
             for name, value in self.cleaned_data.items()
             # An empty day, if it was sent, ends the pause, and an empty language the summaries.
-            if value not in (None, "") or (name in self.CAN_BE_EMPTY and name in self.data)
+            if value not in (None, "")
+            or (name in self.data and name in ("pause_until", "summaries"))
         }
 
 

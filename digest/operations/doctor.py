@@ -46,7 +46,6 @@ EXAMPLE_NAMES = (
     "example.net",
     "example.org",
 )
-MAX_REFUSED, WEEK = 0.2, timedelta(days=7)  # The share of summaries that is worth a note.
 #: Domains of private networks (RFC 8375, RFC 6762, and what ICANN has reserved).
 PRIVATE_NAMES = ("home.arpa", "local", "internal")
 
@@ -339,11 +338,12 @@ def _language_model(now):
     except summaries.NoAnswer as error:
         advice = "Check LLM_URL, LLM_MODEL and LLM_API_KEY. Emails have the authors' sentences."
         return "wrong", f"{error or 'it took too long'}. {advice}"
-    seconds, recent = time.monotonic() - began, Summary.objects.filter(day__gt=now.date() - WEEK)
+    seconds = time.monotonic() - began
+    recent = Summary.objects.filter(day__gt=now.date() - timedelta(days=7))
     refused = recent.exclude(refused="").count()
     ended = recent.exclude(text="").count() + refused
     said = f"answers in {seconds:.1f} s; {refused:,} of {ended:,} answers of the last days refused"
-    return "note" if refused > MAX_REFUSED * ended else "ok", said
+    return "note" if refused > ended / 5 else "ok", said
 
 
 def _papers(now):

@@ -6,7 +6,6 @@ asked for, and no number that the paper lacks.
 """
 
 import json
-import logging
 import re
 import time
 import unicodedata
@@ -37,8 +36,7 @@ MAX_SECONDS = 30.0  # Of a call.
 MAX_RUN_SECONDS = 75  # After which no further calls begin.
 AT_ONCE = 4
 MAX_BYTES = 200_000  # Of an answer, which may contain how the model reasoned.
-NO_SPACES = ("ja", "zh-hans")  # Their words are not counted, but their characters.
-MAX_LENGTH_WITHOUT_SPACES = 120
+MAX_LENGTHS = {"ja": 120, "zh-hans": 120}  # Characters, as there is no space between words.
 FENCE = re.compile(r"\A\s*```(?:json)?\s|\s```\s*\Z")
 #: A link, an email address, HTML or Markdown.
 MARKUP = re.compile(
@@ -47,8 +45,6 @@ MARKUP = re.compile(
 )
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
-
-logger = logging.getLogger(__name__)
 
 
 class NoAnswer(Exception):
@@ -102,7 +98,7 @@ def checked(content: str, title: str, abstract: str, language: str) -> tuple[str
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise BadAnswer("not the JSON that was asked for") from None
     known = set().union(*map(_forms, numbers(f"{title} {abstract}")))
-    max_length = MAX_LENGTH_WITHOUT_SPACES if language in NO_SPACES else MAX_LENGTH
+    max_length = MAX_LENGTHS.get(language, MAX_LENGTH)
     faults = {
         "not the JSON that was asked for": len(answer) > len(texts) or not all(texts),
         "too long": len(texts[1]) > max_length or len(texts[1].split()) > MAX_WORDS,
@@ -163,10 +159,8 @@ def _attempt(paper, language):
     answer = {"title": "", "text": "", "refused": ""}
     try:
         answer["title"], answer["text"] = ask(paper.title, paper.abstract, language)
-    except BadAnswer as error:
-        answer["refused"] = str(error)
     except NoAnswer as error:
-        logger.warning("The language model gave no answer: %s", error)
+        answer["refused"] = str(error) if isinstance(error, BadAnswer) else ""
     return answer
 
 

@@ -31,7 +31,6 @@ from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick, Recommendation, b
 from digest.models.locks import Lease
 from digest.papers import coverage
 from digest.personalization import added_papers
-from digest.planning import summaries
 from digest.planning.due import (
     ONE_DAY,
     DueSubscriber,
@@ -43,6 +42,7 @@ from digest.planning.due import (
 )
 from digest.planning.selection import PICK_FIELDS, chosen_ids, pick_values, rank, unsaved_pick
 from digest.planning.spacing import due_after_gap, expire_old, lock_days
+from digest.planning.summaries import MIN_LEFT, WAIT
 from subscriptions import schedule
 from subscriptions.delivery import circuit_breaker
 from subscriptions.models import Letter, LetterEvent, Subscriber
@@ -229,8 +229,7 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
         bulk_insert.insert(Letter, LETTER, letters, created_at=now, next_try_at=now)
         if waiting:
             own = Letter.objects.filter(bulk_insert.among("pk", waiting))
-            own = own.filter(closes_at__gt=now + summaries.MIN_LEFT)
-            own.update(next_try_at=now + summaries.WAIT)
+            own.filter(closes_at__gt=now + MIN_LEFT).update(next_try_at=now + WAIT)
         bulk_insert.insert(LetterEvent, ("letter_id", "became", "note"), events, at=now, attempt=0)
         bulk_insert.insert(Digest, DIGEST, digests)
         _save_picks(planned)

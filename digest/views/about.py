@@ -1,7 +1,5 @@
 """Pages about the service: privacy, imprint, and the form for other sites."""
 
-from urllib.parse import urlsplit
-
 from django.conf import settings
 from django.http import Http404
 from django.shortcuts import render
@@ -36,7 +34,7 @@ def privacy(request):
         "look_ups": [f"{name} ({host})" for name, one in SERVICES.items() for host in one.hosts]
         if settings.LOOK_UPS
         else [],
-        "llm": urlsplit(settings.LLM_URL).hostname,
+        "llm": settings.LLM_MODEL,
         "writes_files": settings.EMAIL_URL.startswith("file:"),
         "provider": esp.title if esp else "",
         "contact": settings.CONTACT_EMAIL,

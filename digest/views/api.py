@@ -111,8 +111,7 @@ def latest_digest(subscriber) -> dict:
             "section": pick.group or "new",
         }
         known["similar"] = [paper.pk for paper in pick.folded]
-        written = pick.paper.written
-        known["summary"] = written and model_to_dict(written, fields=SUMMARY_FIELDS)
+        known["summary"] = pick.paper.written and model_to_dict(pick.paper.written, SUMMARY_FIELDS)
         papers.append(_paper(pick.paper) | _said(pick.feedback) | known)
     return {"day": found and found.day, "papers": papers}
 

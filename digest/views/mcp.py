@@ -59,13 +59,12 @@ def _read(request):
     """Return the method, the parameters and the id, which notifications lack."""
     try:
         message = json.loads(request.body)
-        method, params, number = message["method"], message.get("params", {}), message.get("id")
-        is_valid = isinstance(method, str) and isinstance(params, dict)
+        parts = message["method"], message.get("params", {}), message.get("id")
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
-        is_valid = False
-    if not is_valid or not isinstance(number, int | str | None):
+        parts = None, None, None
+    if not all(map(isinstance, parts, (str, dict, int | str | None))):
         raise Fault(INVALID_REQUEST, "Send one JSON-RPC request.")
-    return method, params, number
+    return parts
 
 
 def _check_version(request, method, params) -> None:
@@ -87,16 +86,13 @@ def _check_version(request, method, params) -> None:
 
 
 def _result(method, params, subscriber, now) -> dict:
-    server = {"name": "paperboy", "title": settings.SITE_NAME, "version": "1"}
-    about = {"capabilities": {"tools": {}}, "serverInfo": server}
+    about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "paperboy", "version": "1"}}
     match method:
         case "server/discover":
             return about | CACHED | {"supportedVersions": [VERSION]}
         case "initialize":
             known, wanted = HANDSHAKE_VERSIONS, params.get("protocolVersion")
             return about | {"protocolVersion": wanted if wanted in known else known[0]}
-        case "ping":
-            return {}
         case "tools/list":
             return CACHED | {"tools": TOOLS}
         case "tools/call":

@@ -174,14 +174,8 @@ class Subscriber(models.Model):
     language = models.CharField(
         max_length=16, choices=languages, default="en", help_text="Language of emails."
     )
-    summary_language = models.CharField(
-        "language of summaries",
-        max_length=16,
-        choices=summary_languages,
-        blank=True,
-        default="",
-        db_default="",
-        help_text="In which LLM_MODEL summarises their papers. Empty: the authors' sentence.",
+    summary_language = models.CharField(  # Empty: the authors' sentences.
+        max_length=16, choices=summary_languages, blank=True, default="", db_default=""
     )
     wants_quiet_days = models.BooleanField(
         "note on days without matches",

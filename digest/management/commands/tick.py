@@ -30,14 +30,13 @@ class Command(base.Command):
             feedback.learn(clock_now())
         queue.sweep(clock_now())  # First: letters that expire release their papers.
         try:
-            self._plan(clock_now)
+            self._plan(clock_now())
         except OSError:  # For example a full disk. Waiting emails are sent all the same.
             self._deliver(clock_now)
             raise
         self._deliver(clock_now)
 
-    def _plan(self, clock_now):
-        now = clock_now()
+    def _plan(self, now):
         if not Subscriber.objects.due(now).exists():
             wanting = Subscriber.objects.subscribed().filter(next_due_at__isnull=False)
             due = wanting.order_by("next_due_at").values_list("next_due_at", flat=True).first()
@@ -48,7 +47,7 @@ class Command(base.Command):
 
         planned = plan.plan(now)
         if settings.LLM_URL:
-            summaries.write_due(clock_now)
+            summaries.write_due(lambda: now)
         self.stdout.write(
             f"Planned {counted(planned.letters, 'digest')}; {planned.quiet:,} had no matches, "
             f"{counted(planned.missed, 'missed day')}."

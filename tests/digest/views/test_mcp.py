@@ -18,16 +18,14 @@ from tests.helpers import services
 from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
-VERSION_META = {
-    f"{mcp.META}/protocolVersion": mcp.VERSION,
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
+META = {"_meta": {f"{mcp.META}/protocolVersion": mcp.VERSION}}
 
 
-def make_reader():
-    """Return a subscriber with a token and a digest of two similar papers."""
-    make.paper("Graph networks", "On graphs.", id="2606.1")
-    make.paper("Networks of graphs", "On networks of graphs.", id="2606.2")
+@pytest.fixture
+def subscriber():
+    """A subscriber with a token and a digest of two similar papers."""
+    for number in (1, 2):
+        make.paper("Graph networks" * number, "On graph networks.", id=f"2606.{number}")
     subscriber = make.subscriber("reader@example.org", interests="graph networks")
     plan.plan(NOW)
     subscriber.letters.update(state="accepted", ended_at=NOW)
@@ -36,24 +34,18 @@ def make_reader():
     return subscriber
 
 
-@pytest.fixture
-def subscriber():
-    return make_reader()
-
-
 def post(token, body, **headers):
-    headers |= {"authorization": f"Bearer {token}"} if token else {}
+    headers["authorization"] = f"Bearer {token}"
     client = Client(raise_request_exception=False, enforce_csrf_checks=True)
     return client.post("/mcp", body, content_type="application/json", headers=headers)
 
 
-def send(token, method, params=None, headers=None):
-    params = {"_meta": VERSION_META} | (params or {})
+def send(token, method, params=None, **headers):
+    params = META | (params or {})
     sent = {"mcp-protocol-version": mcp.VERSION, "mcp-method": method}
-    if method == "tools/call":
-        sent["mcp-name"] = str(params.get("name"))
+    sent["mcp-name"] = str(params.get("name"))
     message = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
-    return post(token, json.dumps(message), **(sent | (headers or {})))
+    return post(token, json.dumps(message), **(sent | headers))
 
 
 def call(token, name, **arguments):
@@ -66,9 +58,6 @@ def test_every_tool_is_described_with_its_values():
 
 
 def test_each_tool_answers_as_the_api_does(subscriber):
-    found = call(subscriber.token, "get_digest").json()["result"]
-    assert json.loads(found["content"][0]["text"]) == found["structuredContent"]
-    assert {paper["id"] for paper in found["structuredContent"]["papers"]} == {"2606.1", "2606.2"}
     for name, arguments, path in (
         ("get_digest", {}, "digest/"),
         ("search_papers", {"query": "graph", "newest": True}, "search/?q=graph&order=new"),
@@ -76,9 +65,8 @@ def test_each_tool_answers_as_the_api_does(subscriber):
     ):
         headers = {"authorization": f"Bearer {subscriber.token}"}
         same = Client().get(f"/api/v1/{path}", headers=headers).json()
-        assert (
-            call(subscriber.token, name, **arguments).json()["result"]["structuredContent"] == same
-        )
+        result = call(subscriber.token, name, **arguments).json()["result"]
+        assert result["structuredContent"] == json.loads(result["content"][0]["text"]) == same
     similar = call(subscriber.token, "similar_papers", paper="2606.1").json()["result"]
     assert [paper["id"] for paper in similar["structuredContent"]["papers"]] == ["2606.2"]
     call(subscriber.token, "give_feedback", paper="2606.1", value="less")
@@ -88,10 +76,8 @@ def test_each_tool_answers_as_the_api_does(subscriber):
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("get_paper", {"paper": "2606.9"}, "There is no such paper."),
-        ("get_paper", {"paper": "a\0"}, "There is no such paper."),
-        ("search_papers", {"query": " "}, "Say what to search for in q."),
-        ("search_papers", {"query": "\ud800"}, "Say what to search for in q."),
+        *(("get_paper", {"paper": one}, "There is no such paper.") for one in ("2606.9", "a\0")),
+        *(("search_papers", {"query": one}, "Say what to search for") for one in (" ", "\ud800")),
         ("give_feedback", {"paper": "2606.1", "value": "like"}, "The value must be one of"),
     ],
 )
@@ -101,50 +87,44 @@ def test_tool_says_what_is_wrong_with_its_arguments(subscriber, name, arguments,
     assert result["content"][0]["text"].startswith(said)
 
 
+NO_REQUESTS = [
+    *("", "x", b"\xff", "[" * 100_000, "[]", "1", "{}", '{"id": 1, "method": 2}'),
+    *('{"id": [], "method": "a"}', '{"id": 1, "method": "a", "params": []}'),
+]
+NO_CALLS = [
+    *({}, {"name": "x"}, {"name": ["get_digest"]}, {"name": "get_paper"}),
+    *({"name": "get_digest", "arguments": value} for value in ([1], {"paper": "x"})),
+    *({"name": "get_paper", "arguments": {"paper": value}} for value in (1, [], {})),
+]
+
+
 @pytest.mark.parametrize(
-    ("body", "code"),
+    ("body", "status", "code"),
     [
-        *((body, mcp.INVALID_REQUEST) for body in ("", "x", b"\xff", "[" * 100_000)),
-        *((body, mcp.INVALID_REQUEST) for body in ("[]", "1", "{}", '{"id": 1, "method": 2}')),
-        *(('{"id": [], "method": "ping"}', mcp.INVALID_REQUEST),),
-        *(('{"id": 1, "method": "ping", "params": []}', mcp.INVALID_REQUEST),),
-        ('{"id": 1, "method": "resources/list"}', mcp.METHOD_NOT_FOUND),
-        *(
-            (json.dumps({"id": 1, "method": "tools/call", "params": params}), mcp.INVALID_PARAMS)
-            for params in (
-                *({}, {"name": "x"}, {"name": ["get_digest"]}, {"name": "get_paper"}),
-                *({"name": "get_digest", "arguments": value} for value in ([1], {"paper": "x"})),
-                *({"name": "get_paper", "arguments": {"paper": value}} for value in (1, [], {})),
-            )
-        ),
+        *((body, 400, mcp.INVALID_REQUEST) for body in NO_REQUESTS),
+        *(({"method": "tools/call", "params": one}, 400, mcp.INVALID_PARAMS) for one in NO_CALLS),
+        ({"method": "resources/list"}, 404, mcp.METHOD_NOT_FOUND),
     ],
 )
-def test_malformed_request_is_refused_and_changes_nothing(subscriber, body, code):
+def test_malformed_request_is_refused_and_changes_nothing(subscriber, body, status, code):
     before = everything()
+    body = json.dumps({"id": 1} | body) if isinstance(body, dict) else body
     answer = post(subscriber.token, body)
-    assert answer.json()["error"]["code"] == code
-    assert answer.status_code == (404 if code == mcp.METHOD_NOT_FOUND else 400)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     after = everything()
     assert {model for model in before if before[model] != after[model]} == {Attempt}
 
 
-@pytest.mark.parametrize(
-    ("headers", "code"),
-    [
-        ({"mcp-protocol-version": "2030-01-01"}, mcp.HEADER_MISMATCH),
-        ({"mcp-method": "tools/list"}, mcp.HEADER_MISMATCH),
-        ({"mcp-name": "get_digest"}, mcp.HEADER_MISMATCH),
-    ],
-)
-def test_request_is_refused_when_its_headers_contradict_it(subscriber, headers, code):
-    params = {"name": "get_paper", "arguments": {"paper": "2606.1"}}
-    answer = send(subscriber.token, "tools/call", params, headers)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+@pytest.mark.parametrize("header", ["mcp-protocol-version", "mcp-method", "mcp-name"])
+def test_request_is_refused_when_a_header_contradicts_it(subscriber, header):
+    params = {"name": "get_digest"}
+    answer = send(subscriber.token, "tools/call", params, **{header: "other"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, mcp.HEADER_MISMATCH)
 
 
-def test_unknown_version_is_answered_with_those_that_are_known(subscriber):
-    meta = {"_meta": {f"{mcp.META}/protocolVersion": "2030-01-01"}}
-    answer = send(subscriber.token, "ping", meta, {"mcp-protocol-version": "2030-01-01"})
+def test_unknown_version_is_answered_with_the_known_ones(subscriber):
+    params = {"_meta": {f"{mcp.META}/protocolVersion": "2030-01-01"}}
+    answer = send(subscriber.token, "tools/list", params, **{"mcp-protocol-version": "2030-01-01"})
     assert answer.json()["error"]["code"] == mcp.UNSUPPORTED_VERSION
     assert mcp.VERSION in answer.json()["error"]["data"]["supported"]
 
@@ -164,17 +144,16 @@ def test_requests_count_for_the_limit_of_the_api(subscriber, monkeypatch):
 
 
 def test_notification_is_accepted_and_other_methods_and_origins_are_refused(subscriber):
-    message = '{"jsonrpc": "2.0", "method": "notifications/initialized"}'
-    answer = post(subscriber.token, message)
+    answer = post(subscriber.token, '{"method": "notifications/initialized"}')
     assert (answer.status_code, answer.content) == (202, b"")
     assert "no-store" in answer["Cache-Control"]
-    foreign = send(subscriber.token, "ping", headers={"origin": "https://elsewhere.example"})
+    foreign = send(subscriber.token, "tools/list", origin="https://elsewhere.example")
     assert foreign.status_code == 403
     assert Client().get("/mcp").status_code == 405
 
 
-async def ask(url, token, mode):
-    """Return the names of the tools, the digest and what feedback was answered with."""
+async def use_client(url, token, mode):
+    """Return the names of the tools, the digest, and what feedback is answered with."""
     import httpx2
     from mcp.client import Client as McpClient
     from mcp.client.streamable_http import streamable_http_client
@@ -185,8 +164,7 @@ async def ask(url, token, mode):
         async with McpClient(transport, mode=mode) as client:
             tools = await client.list_tools()
             digest = await client.call_tool("get_digest", {})
-            paper = digest.structured_content["papers"][0]["id"]
-            said = await client.call_tool("give_feedback", {"paper": paper, "value": "save"})
+            said = await client.call_tool("give_feedback", {"paper": "2606.1", "value": "save"})
             return {tool.name for tool in tools.tools}, digest, said
 
 
@@ -194,14 +172,13 @@ async def ask(url, token, mode):
 @pytest.mark.services
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("mode", ["auto", "legacy", mcp.VERSION])
-def test_official_client_lists_tools_reads_digest_and_gives_feedback(live_server, mode):
+def test_official_client_lists_tools_reads_digest_and_gives_feedback(live_server, subscriber, mode):
     services.require("mcp")
-    subscriber = make_reader()
-    tools, digest, said = asyncio.run(ask(live_server.url, subscriber.token, mode))
+    tools, digest, said = asyncio.run(use_client(live_server.url, subscriber.token, mode))
     assert tools == mcp.CALLS.keys()
     assert len(digest.structured_content["papers"]) == 2
     assert said.structured_content["is_saved"]
     assert subscriber.feedback.get().saved_at == NOW
     api_tokens.revoke(subscriber)
     with pytest.RaisesGroup(Exception, flatten_subgroups=True):
-        asyncio.run(ask(live_server.url, subscriber.token, mode))
+        asyncio.run(use_client(live_server.url, subscriber.token, mode))
