@@ -227,7 +227,8 @@ BY_RULE = {
     "goes with its reader": "digest.Feedback digest.LibraryPaper digest.LibraryUpload "
     "digest.ReaderModel digest.ZoteroLibrary subscriptions.ApiToken subscriptions.Invitation "
     "subscriptions.Topic subscriptions.TopicPreference",
-    "for ever, a few for each paper": "digest.Paper digest.PaperEmbedding digest.PaperEvent",
+    "for ever, a few for each paper": "digest.Paper digest.PaperEmbedding digest.PaperEvent "
+    "digest.Summary",
     "for ever, a row for each day and measure": "digest.Tally",
     "a few rows": "digest.Turn digest.Pulse subscriptions.Sending contenttypes.ContentType",
     "by hand": "digest.SourceConfig subscriptions.Channel subscriptions.Group auth.User auth.Group "

@@ -18,9 +18,9 @@ def checked(language="de", **changes):
     return summaries.checked(json.dumps(GOOD | changes), TITLE, ABSTRACT, language)
 
 
-@pytest.mark.parametrize("fence", ["{}", "```json\n{}\n```", "```\n{}\n```\n", "  {}\n"])
-def test_answer_is_taken_with_numbers_as_its_language_writes_them(fence):
-    content = fence.replace("{}", json.dumps(GOOD))
+@pytest.mark.parametrize("wrapping", ["{}", "```json\n{}\n```", "```\n{}\n```\n", "  {}\n"])
+def test_answer_is_taken_with_numbers_as_its_language_writes_them(wrapping):
+    content = wrapping.replace("{}", json.dumps(GOOD))
     assert summaries.checked(content, TITLE, ABSTRACT, "de") == tuple(GOOD.values())
 
 

@@ -32,7 +32,7 @@ def model(settings):
     model.close()
 
 
-def make_readers(*languages, papers=1):
+def make_subscribers(*languages, papers=1):
     for number in range(papers):
         make.paper(f"Graph networks {number}", f"{OWN} {INJECTED}", id=f"2606.{number}")
     return [make.subscriber(interests="graph", summary_language=code) for code in languages]
@@ -52,7 +52,7 @@ def body_of(message, kind="html"):
 
 
 def test_email_waits_for_the_summaries_and_shows_them(model, outbox, settings):
-    make_readers("de")
+    make_subscribers("de")
     plan.plan(NOW)
     assert [deliver(), summaries.write_due(lambda: NOW), deliver()] == [0, True, 1]
     (message,) = outbox()
@@ -68,14 +68,14 @@ def test_email_waits_for_the_summaries_and_shows_them(model, outbox, settings):
     assert text in body_of(message, "plain")
 
 
-def test_model_is_asked_once_a_paper_and_language_and_never_about_a_reader(model):
-    readers = make_readers(*["de"] * 5, "fr", "", papers=3)
+def test_model_is_asked_once_a_paper_and_language_and_never_about_a_person(model):
+    subscribers = make_subscribers(*["de"] * 5, "fr", "", papers=3)
     assert plan_and_write()
     assert (len(model.asked), Letter.objects.due(NOW).count()) == (6, 7)
-    for reader in readers:
-        assert reader.email not in json.dumps(model.asked)
-        assert str(reader.public_id) not in json.dumps(model.asked)
-    make_readers("de", papers=0)
+    for subscriber in subscribers:
+        assert subscriber.email not in json.dumps(model.asked)
+        assert str(subscriber.public_id) not in json.dumps(model.asked)
+    make_subscribers("de", papers=0)
     assert plan_and_write()
     assert len(model.asked) == 6
 
@@ -87,7 +87,7 @@ FAULTS += [completion({"title": "Graphen", "sentence": lie}) for lie in LIES]
 
 @pytest.mark.parametrize("fault", FAULTS, ids=range(len(FAULTS)))
 def test_email_has_the_authors_sentence_when_the_model_fails(model, outbox, fault):
-    make_readers("de", papers=2)
+    make_subscribers("de", papers=2)
     model.answers.extend([fault, fault])
     moment = NOW if plan_and_write() else NOW + summaries.WAIT
     assert [deliver(moment - SECOND), deliver(moment)] == [0, 1]
@@ -98,7 +98,7 @@ def test_email_has_the_authors_sentence_when_the_model_fails(model, outbox, faul
 
 def test_email_goes_without_summaries_when_the_model_is_slow(model, monkeypatch):
     monkeypatch.setattr(written, "MAX_SECONDS", 0.1)
-    make_readers("de", papers=9)
+    make_subscribers("de", papers=9)
     model.seconds = 0.3
     assert not plan_and_write()
     assert len(model.asked) == written.AT_ONCE
@@ -106,11 +106,11 @@ def test_email_goes_without_summaries_when_the_model_is_slow(model, monkeypatch)
 
 
 def test_failed_call_is_repeated_and_a_refused_answer_is_not(model):
-    make_readers("de")
+    make_subscribers("de")
     model.answers.extend([DOWN, completion("no JSON")])
     assert not plan_and_write()
     assert summaries.write_due(lambda: NOW + MINUTE)
-    make_readers("de", papers=0)
+    make_subscribers("de", papers=0)
     assert plan_and_write()
     row = Summary.objects.get()
     assert (row.calls, row.text, row.refused) == (2, "", "not the JSON that was asked for")
@@ -118,7 +118,7 @@ def test_failed_call_is_repeated_and_a_refused_answer_is_not(model):
 
 def test_calls_a_day_are_limited_and_counted(model, settings, panel):
     settings.LLM_CALLS_A_DAY = 5
-    make_readers("de", papers=8)
+    make_subscribers("de", papers=8)
     assert plan_and_write()
     assert (len(model.asked), written.calls_on(TODAY), deliver()) == (5, 5, 1)
     assert "5 of 5" in panel.get("/admin/").content.decode()
@@ -143,7 +143,7 @@ def test_paper_is_summarised_anew_after_a_change(model, settings, monkeypatch, c
 
 
 def test_email_does_not_wait_close_to_its_deadline(model):
-    make_readers("de")
+    make_subscribers("de")
     late = NOW + 17 * HOUR + 45 * MINUTE
     plan.plan(late)
     assert Letter.objects.due(late).exists()
@@ -152,7 +152,7 @@ def test_email_does_not_wait_close_to_its_deadline(model):
 def test_nothing_is_shown_or_queried_without_the_setting(
     model, outbox, settings, django_assert_num_queries
 ):
-    make_readers("de")
+    make_subscribers("de")
     written.write([("2606.0", "de")], lambda: NOW)
     settings.LLM_URL = ""
     plan.plan(NOW)
@@ -164,14 +164,14 @@ def test_nothing_is_shown_or_queried_without_the_setting(
 
 
 def test_page_feed_and_api_show_the_summary(model, client):
-    (reader,) = make_readers("de")
+    (subscriber,) = make_subscribers("de")
     plan_and_write()
     deliver()
-    token = tokens.own_token("digest", reader, reader.digests.get().public_id)
-    for address in (f"/digests/{token}/", feeds.url(reader)):
+    token = tokens.own_token("digest", subscriber, subscriber.digests.get().public_id)
+    for address in (f"/digests/{token}/", feeds.url(subscriber)):
         shown = client.get(address).content.decode()
         assert all(one in shown for one in (SUMMARY, "Summary by tiny", "Titel: Graph networks 0"))
-    headers = {"authorization": f"Bearer {api_tokens.make(reader, NOW)}"}
+    headers = {"authorization": f"Bearer {api_tokens.make(subscriber, NOW)}"}
     (paper,) = client.get("/api/v1/digest/", headers=headers).json()["papers"]
     summary = {"language": "de", "model": "tiny", "text": SUMMARY}
     assert paper["summary"] == summary | {"title": "Titel: Graph networks 0"}
@@ -179,19 +179,19 @@ def test_page_feed_and_api_show_the_summary(model, client):
 
 
 def test_language_is_offered_and_stored_where_there_is_a_model(client, settings, model):
-    reader = make.subscriber()
-    address = f"/preferences/{tokens.own_token('preferences', reader)}/"
+    subscriber = make.subscriber()
+    address = f"/preferences/{tokens.own_token('preferences', subscriber)}/"
     assert b'name="summaries"' in client.get(address).content
     for sent, stored in (({"summaries": "ja"}, "ja"), ({"size": 9}, "ja"), ({"summaries": ""}, "")):
         client.post(address, {"action": "save_delivery"} | sent)
-        assert make.fresh(reader).summary_language == stored
+        assert make.fresh(subscriber).summary_language == stored
     assert client.post(address, {"summaries": "xx", "save_delivery": "1"}).status_code == 400
     settings.LLM_URL = ""
     assert b'name="summaries"' not in client.get(address).content
 
 
 def test_doctor_says_whether_the_model_answers_well(model, settings):
-    make_readers(papers=2)
+    make_subscribers(papers=2)
     model.say = lambda **paper: "no JSON"
     written.write([("2606.0", "de"), ("2606.1", "de")], lambda: NOW)
     results = [doctor._language_model(NOW)]
