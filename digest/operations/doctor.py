@@ -338,12 +338,11 @@ def _language_model(now):
     except summaries.NoAnswer as error:
         advice = "Check LLM_URL, LLM_MODEL and LLM_API_KEY. Emails have the authors' sentences."
         return "wrong", f"{error or 'it took too long'}. {advice}"
-    seconds = time.monotonic() - began
-    recent = Summary.objects.filter(day__gt=now.date() - timedelta(days=7))
-    refused = recent.exclude(refused="").count()
-    ended = recent.exclude(text="").count() + refused
-    said = f"answers in {seconds:.1f} s; {refused:,} of {ended:,} answers of the last days refused"
-    return "note" if refused > ended / 5 else "ok", said
+    seconds, week = time.monotonic() - began, now.date() - timedelta(days=7)
+    recent = Summary.objects.filter(day__gt=week)
+    refused, shown = (recent.exclude(**{field: ""}).count() for field in ("refused", "text"))
+    said = f"answers in {seconds:.1f} s; in a week, {refused:,} answers refused and {shown:,} taken"
+    return "note" if refused > shown / 4 else "ok", said
 
 
 def _papers(now):

@@ -30,7 +30,7 @@ def write_due(clock: Callable[[], datetime]) -> bool:
         picks = Pick.objects.leading().filter(among("digest__letter", ids)).order_by("position")
         wanted = dict.fromkeys(picks.values_list("paper", "subscriber__summary_language"))
         if is_done := summaries.write(wanted, clock):
-            waiting.filter(among("pk", ids)).update(next_try_at=clock())
+            planned.filter(among("pk", ids)).update(next_try_at=clock())
     finally:
         lease.release()
     return is_done

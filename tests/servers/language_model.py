@@ -18,16 +18,6 @@ class LanguageModel(LoopbackServer):
         super().__init__(Conversation)
         self.say = translated
 
-    def use(self, settings, **more):
-        more = {"LLM_URL": f"{self.base}/v1", "LLM_MODEL": "tiny", "LLM_API_KEY": "k1"} | more
-        for name, value in more.items():
-            setattr(settings, name, value)
-
-    @property
-    def papers(self):
-        """The papers that were asked about, in order."""
-        return [json.loads(request["messages"][1]["content"]) for *_, request in self.asked]
-
 
 class Conversation(JsonConversation):
     def do_POST(self):
