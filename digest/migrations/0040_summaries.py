@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                         help_text="Hash of the title and the abstract.", max_length=32
                     ),
                 ),
-                ("model", models.CharField(max_length=100)),
+                ("model", models.TextField()),
                 ("prompt", models.PositiveSmallIntegerField(verbose_name="version of the prompt")),
                 ("title", models.TextField(blank=True)),
                 ("text", models.TextField(blank=True)),

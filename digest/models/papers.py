@@ -259,7 +259,7 @@ class Summary(models.Model):
     )
     language = models.CharField(max_length=16)
     source = models.CharField(max_length=32, help_text="Hash of the title and the abstract.")
-    model = models.CharField(max_length=100)
+    model = models.TextField()
     prompt = models.PositiveSmallIntegerField("version of the prompt")
     title = models.TextField(blank=True)
     text = models.TextField(blank=True)

@@ -33,6 +33,7 @@ BAD_VALUES = [
     ("ARXIV_HOLIDAYS", ["2027-05-20", "+2027-02-30", "+ -"], "ARXIV_HOLIDAYS must be like +2026-1"),
     ("RANKING", ["cut"], "RANKING must be like cut=0.5, not"),
     ("METRICS_TOKEN", ["short"], "METRICS_TOKEN is too short. Use at least 16 characters"),
+    ("LLM_URL", ["http://127.0.0.1/v1"], "LLM_URL and LLM_MODEL belong together. Set both"),
     ("DEBUG", ["maybe"], "DEBUG must be 1 or 0, not 'maybe'."),
     ("LIMITS", ["network=0", "network=1.5", "all=2000000000", "mail=5", "all=nan"], LIMITS),
     ("TRUSTED_PROXIES", ["nginx"], "TRUSTED_PROXIES must be a number or networks such as"),
