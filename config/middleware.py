@@ -137,7 +137,7 @@ def protect_token_pages(get_response):
 
     def middleware(request):
         response = get_response(request)
-        status, is_api = response.status_code, request.path.startswith("/api/")
+        status, is_api = response.status_code, request.path.startswith(("/api/", "/mcp"))
         # WhiteNoise's refusals of a method or a range have no content type.
         if is_api and status >= 400 and response.get("Content-Type") != "application/json":
             kept = {name: response[name] for name in ("Allow", "Content-Range") if name in response}

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.csp import CSP
@@ -214,6 +215,9 @@ STORAGES = {
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+# Of summaries by a language model.
+codes = ("de", "en", "es", "fr", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh-hans")
+SUMMARY_LANGUAGES = [(code, LANG_INFO[code]["name_local"]) for code in codes]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = ["config.formats"]
 
@@ -268,6 +272,14 @@ CORPUS_DAYS = env.whole_number("CORPUS_DAYS", 90)  # The model is fitted on so m
 RANKING = env.numbers("RANKING", example="cut=0.5")
 # The model of sentence embeddings: none, a folder, or a name on the Hugging Face Hub.
 SEMANTIC_MODEL = env.text("SEMANTIC_MODEL")
+
+# A language model that summarises picked papers: an API like OpenAI's. See docs/email.md.
+LLM_URL = env.web_address("LLM_URL").rstrip("/")
+LLM_MODEL = env.text("LLM_MODEL")
+LLM_API_KEY = env.text("LLM_API_KEY")
+LLM_CALLS_A_DAY = env.whole_number("LLM_CALLS_A_DAY", 1_000)
+if bool(LLM_URL) != bool(LLM_MODEL):
+    raise ImproperlyConfigured("LLM_URL and LLM_MODEL belong together. Set both, or none.")
 
 # ---- The sources
 

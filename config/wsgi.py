@@ -14,8 +14,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 with exit_on_bad_settings(GUNICORN_GIVES_UP):
     application = get_wsgi_application()
 
+from digest.management import warmup  # After Django is set up.
 from digest.operations import alarms
-from digest.views import warmup  # After Django is set up.
 
 alarms.start_watching()
 warmup.start_warming()

@@ -24,6 +24,17 @@ def plan_digests(number=1):
     now = clock.database_now()  # Workers' clocks may be ahead.
     heartbeats.beat(heartbeats.TICK, now)
     plan.plan(now, on_saved=deliver_due_letters.delay)
+    if settings.LLM_URL:
+        write_summaries.delay()
+
+
+@shared_task
+def write_summaries():
+    """Let the language model summarise what was planned, for two minutes at most."""
+    from digest.planning import summaries
+
+    if summaries.write_due(clock.database_now):
+        deliver_due_letters.delay()
 
 
 @shared_task

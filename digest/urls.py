@@ -2,7 +2,7 @@ from django.contrib.sitemaps import views as sitemaps
 from django.urls import path
 from django.views.decorators.cache import cache_control
 
-from digest.views import about, api, feeds, home, library, papers, reader, saved, system
+from digest.views import about, api, feeds, home, library, mcp, papers, reader, saved, system
 from digest.views.sitemaps import ALL
 from subscriptions.views.access import public_page
 
@@ -47,6 +47,7 @@ urlpatterns = [
     path("api/v1/saved/", api.saved),
     path("api/v1/feedback/", api.feedback),
     path("api/v1/interests/", api.entries),
+    path("mcp", mcp.answer),
     path("recommend/<str:token>/", reader.recommend, name="recommend"),
     path("privacy/", about.privacy, name="privacy"),
     path("imprint/", about.imprint, name="imprint"),

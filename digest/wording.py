@@ -60,11 +60,29 @@ def origin(paper) -> str:
     return host or (_("no link known") if kind == "title" else kind)
 
 
+def title(paper) -> str:
+    """Return the title, in the language of the summary if there is one."""
+    return (paper.written and paper.written.title) or paper.title
+
+
+def summary_by(paper) -> str:
+    """Return which language model wrote the summary, if one did."""
+    return _("Summary by %s") % paper.written.model if paper.written else ""
+
+
+def labelled_summary(paper) -> str:
+    """Return the summary by a language model on one line with its model, if there is one."""
+    return f"{paper.written.text} ({summary_by(paper)})" if paper.written else ""
+
+
 def summary(paper, interest: Sequence[str] = ()) -> str:
-    """Return a sentence of the abstract or, where none is short enough, Hugging Face's summary.
+    """Return the summary in the subscriber's language, or else a sentence of the abstract or,
+    where none is short enough, Hugging Face's summary.
 
     `interest` are the words that a subscriber looks for.
     """
+    if paper.written:
+        return paper.written.text
     sentence = best_sentence(paper.title, paper.abstract, interest)
     by_hugging_face = (paper.hugging_face or {}).get("summary", "")
     if by_hugging_face and not sentence:

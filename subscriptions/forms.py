@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from django import forms
+from django.conf import settings
 from django.core.validators import MaxValueValidator
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext
@@ -113,7 +114,8 @@ class LanguageField(forms.ChoiceField):
     }
 
     def __init__(self, **kwargs):
-        super().__init__(choices=languages, required=False, label=_("Language"), **kwargs)
+        usual = {"choices": languages, "required": False, "label": _("Language")}
+        super().__init__(**(usual | kwargs))
 
 
 class YesNoField(forms.TypedChoiceField):
@@ -277,6 +279,7 @@ class DeliveryForm(PageForm):
         "quiet": "wants_quiet_days",
         "near": "wants_near",
         "messages": "takes_messages",
+        "summaries": "summary_language",
         "pause_until": "paused_until",
     }
 
@@ -315,6 +318,10 @@ class DeliveryForm(PageForm):
         no=_("Don’t send them"), yes=_("Send them"), label=_("Messages from the operator")
     )
     language = LanguageField()
+    summaries = LanguageField(
+        choices=[("", _("Authors’ sentence")), *settings.SUMMARY_LANGUAGES],
+        label=_("Language of summaries"),
+    )
 
     def clean_timezone(self):
         text = self.cleaned_data["timezone"]
@@ -342,8 +349,9 @@ class DeliveryForm(PageForm):
         return {
             self.STORED_AS.get(name, name): value
             for name, value in self.cleaned_data.items()
-            # An empty day, if it was sent, ends the pause.
-            if value not in (None, "") or (name == "pause_until" and name in self.data)
+            # An empty day, if it was sent, ends the pause, and an empty language the summaries.
+            if value not in (None, "")
+            or (name in self.data and name in ("pause_until", "summaries"))
         }
 
 

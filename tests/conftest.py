@@ -127,6 +127,17 @@ def outbox(data_dir):
 
 
 @pytest.fixture
+def language_model(settings):
+    """The settings and the server of a language model on loopback."""
+    from tests.servers.language_model import LanguageModel
+
+    model = LanguageModel()
+    settings.LLM_URL, settings.LLM_MODEL, settings.LLM_API_KEY = f"{model.base}/v1", "tiny", "k1"
+    yield model
+    model.close()
+
+
+@pytest.fixture
 def panel(client):
     """The test client, logged in as an operator."""
     client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))

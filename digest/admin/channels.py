@@ -123,6 +123,7 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     def get_fieldsets(self, request, obj=None):
         fields = ["title", "channel", "address", "chat_id", *(STATUS if obj else [])]
         delivery = ["timezone", "hour", "days", "is_monthly", "size", "language", "paused_until"]
+        delivery += ["summary_language"] if settings.LLM_URL else []
         what = {"fields": fields, "description": "" if obj else TEXTS["what"]}
         interests = [] if _is_of_group(obj) else [("Interests", {"fields": OWN})]
         return [(None, what), ("Delivery", {"fields": delivery}), *interests]

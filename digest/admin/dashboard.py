@@ -21,7 +21,7 @@ from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
 from digest.models import Alarm, FittedModel, Harvest, Paper, Tally
 from digest.operations import alarms, health, heartbeats, invariants
 from digest.operations.doctor_environment import LOCAL_HOSTS
-from digest.papers import coverage, registry
+from digest.papers import coverage, registry, summaries
 from subscriptions import db
 from subscriptions.admin.sending import TEST_SENT
 from subscriptions.admin.widgets import TONES, badge
@@ -269,6 +269,9 @@ def _papers_card(today):
         _row("Today", of_today, f"{url}?day_from={today}&day_to={today}"),
         _row(f"Last {settings.NEW_DAYS} days", new, url),
     ]
+    if settings.LLM_URL:
+        calls = f"{summaries.calls_on(today):,} of {settings.LLM_CALLS_A_DAY:,}"
+        rows.append(_row("Calls of the language model today", calls))
     return {"said": f"Latest papers: {date_format(last) if last else 'none yet'}", "rows": rows}
 
 

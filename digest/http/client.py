@@ -255,8 +255,10 @@ def post(
     user_agent: str,
     now: Callable[[], datetime],
     max_seconds: float,
+    max_bytes: int = MAX_REPLY,
+    **headers: str,
 ) -> tuple[int, float | None, bytes]:
-    """Post JSON, once.
+    """Post JSON, once, with more headers.
 
     Return the status, the pause that the server asked for, in seconds, and the start of the body.
 
@@ -270,27 +272,28 @@ def post(
     wire = _Wire(
         addresses.resolved, time.monotonic() + max_seconds, parts.hostname in private_hosts
     )
-    headers = {"User-Agent": user_agent, "Content-Type": "application/json", "Connection": "close"}
+    headers |= {"User-Agent": user_agent, "Content-Type": "application/json", "Connection": "close"}
     try:
         with (
             httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire) as pool,
             pool.stream("POST", _url_of(parts, port), headers=headers, content=body) as response,
         ):
-            answer = _Answer(response.status, _headers(response), _start_of_body(response))
+            start = _start_of_body(response, max_bytes)
+            answer = _Answer(response.status, _headers(response), start)
     except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
         kind = Unanswered if wire.has_sent else Unavailable
         raise kind(str(error)) from None
     return answer.status, _retry_after(answer, now()), answer.body
 
 
-def _start_of_body(response) -> bytes:
+def _start_of_body(response, max_bytes) -> bytes:
     body = bytearray()
     with suppress(httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):
         for chunk in response.iter_stream():
             body += chunk
-            if len(body) >= MAX_REPLY:
+            if len(body) >= max_bytes:
                 break
-    return bytes(body[:MAX_REPLY])
+    return bytes(body[:max_bytes])
 
 
 def _url_of(parts, port) -> httpcore2.URL:

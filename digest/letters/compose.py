@@ -200,8 +200,9 @@ def lines_of(letter: LetterData) -> dict[str, str]:
     lines = {"because": _footer_reason(letter)}
     if picks:
         first_paper, *next_papers = [pick.paper for pick in picks[:4]]
-        texts = tuple([paper.title for paper in next_papers]) or (wording.summary(first_paper),)
-        lines["subject"] = say(wording.subject, first_paper.title, len(picks) - 1)
+        titles = tuple([wording.title(paper) for paper in next_papers])
+        texts = titles or (wording.summary(first_paper),)
+        lines["subject"] = say(wording.subject, wording.title(first_paper), len(picks) - 1)
         counts = [(heading, len(members)) for heading, members in letter.sections]
         lines["headline"] = say(wording.headline, len(picks), digest.considered)
         lines["overview"] = say(wording.overview, tuple(counts))
@@ -295,13 +296,19 @@ def _render_for_channel(letter) -> mail.Content:
         title = lines["headline"]
         names = ("quiet", "caught_up", "overview")
         text = " ".join(lines[name] for name in names if name in lines)
+
+    def notes(pick):
+        same_idea = wording.on_same_idea(len(pick.folded), 0)
+        lines = wording.labelled_summary(pick.paper), reason_of(pick), same_idea
+        return " · ".join(filter(None, lines))
+
     papers = [
         formats.MessagePaper(
             pick.paper_id,
-            shortened(pick.paper.title, MAX_CHANNEL_TITLE),
+            shortened(wording.title(pick.paper), MAX_CHANNEL_TITLE),
             settings.SITE_URL + pick.paper.get_absolute_url(),
             wording.authors(pick.paper.authors),
-            " · ".join(filter(None, (reason_of(pick), wording.on_same_idea(len(pick.folded), 0)))),
+            notes(pick),
         )
         for pick in letter.picks
     ]

@@ -3,15 +3,18 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, Subquery
 from django.utils import translation
 
 from digest import hooks, wording
 from digest.models import Digest, Feedback, Paper, Pick
+from digest.papers import summaries
 from subscriptions import db
 from subscriptions.models import Letter, Subscriber, TopicPreference
 
@@ -126,6 +129,9 @@ def load(
         papers = Paper.objects.with_stars().in_bulk({pick.paper_id for pick in unsaved_picks})
         for pick in unsaved_picks:
             pick.paper = papers.get(pick.paper_id, pick.paper)
+        for digest in digests:
+            some = [pick.paper for pick in picks.get(digest.subscriber_id, ())]
+            summaries.attach(some, digest.subscriber.summary_language)
     ids = [digest.subscriber_id for digest in digests]
     follow = TopicPreference.Stance.FOLLOW
     followed = TopicPreference.objects.filter(subscriber__in=ids, stance=follow).order_by("pk")
@@ -184,7 +190,24 @@ def _stored_picks(digests):
             picks[subscriber_id].append(StoredPick(*pick))
         else:
             relatives[leader_id].append(papers[paper_id])
+    if settings.LLM_URL:
+        _add_summaries(digests, picks)
     return picks
+
+
+def _add_summaries(digests, picks):
+    """Replace papers by copies with a summary in the subscriber's language: others share them."""
+    readers = defaultdict(list)
+    for digest in digests:
+        readers[digest.subscriber.summary_language].append(digest.subscriber_id)
+    for language, subscribers in readers.items():
+        of_language = [pick for pk in subscribers for pick in picks[pk]]
+        papers = {pick.paper_id: copy(pick.paper) for pick in of_language}
+        summaries.attach(papers.values(), language)
+        for paper in papers.values():
+            vars(paper).pop("printed", None)  # It was computed without the summary.
+        for pk in subscribers:
+            picks[pk] = [pick._replace(paper=papers[pick.paper_id]) for pick in picks[pk]]
 
 
 @lru_cache(10_000)

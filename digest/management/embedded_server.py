@@ -13,9 +13,9 @@ from celery.worker import WorkController
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from digest.management import warmup
 from digest.operations import alarms
 from digest.tasks import plan_digests
-from digest.views import warmup
 from subscriptions import tasks
 
 WEB_THREADS = 8

@@ -12,5 +12,5 @@ from digest.models.feedback import (
 from digest.models.harvests import Coverage, Harvest, Response, SourceConfig, Turn
 from digest.models.indexing import ArchiveFile, FittedModel
 from digest.models.operations import Alarm, Pulse, Tally
-from digest.models.papers import Observation, Paper, PaperEmbedding, PaperEvent, number_of
+from digest.models.papers import Observation, Paper, PaperEmbedding, PaperEvent, Summary, number_of
 from digest.models.sharing import Recommendation

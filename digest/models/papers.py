@@ -94,6 +94,8 @@ class Paper(models.Model):
 
     #: The latest number of GitHub stars, from the observations. Set where it is shown.
     stars = None
+    #: The summary in a subscriber's language. Set where it is shown.
+    written: "Summary | None" = None
 
     objects = PaperQuerySet.as_manager()
 
@@ -162,6 +164,8 @@ class Paper(models.Model):
         names, areas = tuple(self.authors), tuple(self.categories)
         counts = self.upvotes, self.stars, self.is_sample
         texts = self.pk, self.title, self.abstract, self.comments, str(self.hugging_face)
+        if self.written:
+            texts += self.written.title, self.written.text, self.written.model
         links = self.link, self.github, self.server
         return number_of((*texts, *links, names, areas, *counts))
 
@@ -241,3 +245,34 @@ class PaperEmbedding(models.Model):
 
     def __str__(self):
         return f"{self.paper_id} by {self.model}"
+
+
+class Summary(models.Model):
+    """What a language model wrote of a paper in one language: see digest/papers/summaries.py.
+
+    Without `text`, the model did not answer, or its answer was refused. `source`, `model` and
+    `prompt` say what it was made of: it is written anew when one of them changes.
+    """
+
+    paper = models.ForeignKey(
+        Paper, on_delete=models.DB_CASCADE, related_name="summaries", db_index=False
+    )
+    language = models.CharField(max_length=16)
+    source = models.CharField(max_length=32, help_text="Hash of the title and the abstract.")
+    model = models.TextField()
+    prompt = models.PositiveSmallIntegerField("version of the prompt")
+    title = models.TextField(blank=True)
+    text = models.TextField(blank=True)
+    refused = models.CharField(max_length=100, blank=True, help_text="Why it was not taken.")
+    day = models.DateField(db_index=True, help_text="Of the last call, in UTC.")
+    calls = models.PositiveIntegerField(help_text="On this day.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["paper", "language"], name="one_summary_a_paper_and_language"
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.paper_id} in {self.language} by {self.model}"

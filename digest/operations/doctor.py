@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,10 +21,10 @@ from dns.resolver import Resolver
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from digest.models import ArchiveFile, FittedModel, Paper
+from digest.models import ArchiveFile, FittedModel, Paper, Summary
 from digest.numbers import counted
 from digest.operations import alarms, doctor_environment, heartbeats
-from digest.papers import registry
+from digest.papers import registry, summaries
 from subscriptions.bounces import mailboxes, unreadable
 from subscriptions.db import first_since
 from subscriptions.delivery import status, verp
@@ -103,6 +104,7 @@ def _checks() -> list[tuple[str, Callable]]:
         ("model", _model),
         ("search index", _search_index),
         ("embeddings", _embeddings),
+        ("language model", _language_model),
         ("papers", _papers),
         ("topics", _topics),
         ("sources", doctor_environment.sources),
@@ -345,6 +347,22 @@ def _embeddings(now):
     if missing:
         return "note", f"{text}; workers add the others, or run `manage.py embed`."
     return "ok", text
+
+
+def _language_model(now):
+    if not settings.LLM_URL:
+        return "ok", "off: set LLM_URL to have papers summarised"
+    began, sample = time.monotonic(), ("Bread", "We bake bread in 3 ovens and find that it rises.")
+    try:
+        summaries.ask(*sample, "de")
+    except summaries.NoAnswer as error:
+        advice = "Check LLM_URL, LLM_MODEL and LLM_API_KEY. Emails have the authors' sentences."
+        return "wrong", f"{error or 'it took too long'}. {advice}"
+    seconds, week = time.monotonic() - began, now.date() - timedelta(days=7)
+    recent = Summary.objects.filter(day__gt=week)
+    refused, shown = (recent.exclude(**{field: ""}).count() for field in ("refused", "text"))
+    said = f"answers in {seconds:.1f} s; in a week, {refused:,} answers refused and {shown:,} taken"
+    return "note" if refused > shown / 4 else "ok", said
 
 
 def _papers(now):

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import F
 
 from digest.models import Feedback, LibraryPaper, Paper, ReaderModel
+from digest.papers import summaries
 from subscriptions.models import Subscriber
 
 BATCH = 200  # Subscribers whose models are fitted together.
@@ -64,11 +65,12 @@ def feedback_on(subscriber, paper) -> Feedback | None:
 
 
 def attach(subscriber, picks) -> list:
-    """Give each pick its `feedback`, or None. Return the picks."""
+    """Give each pick its `feedback`, or None, and its paper the summary. Return the picks."""
     rows = subscriber.feedback.filter(paper__in=[pick.paper_id for pick in picks])
     by_paper = {row.paper_id: row for row in rows}
     for pick in picks:
         pick.feedback = by_paper.get(pick.paper_id)
+    summaries.attach([pick.paper for pick in picks], subscriber.summary_language)
     return list(picks)
 
 

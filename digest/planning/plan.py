@@ -42,6 +42,7 @@ from digest.planning.due import (
 )
 from digest.planning.selection import PICK_FIELDS, chosen_ids, pick_values, rank, unsaved_pick
 from digest.planning.spacing import due_after_gap, expire_old, lock_days
+from digest.planning.summaries import MIN_LEFT, WAIT
 from subscriptions import schedule
 from subscriptions.delivery import circuit_breaker
 from subscriptions.models import Letter, LetterEvent, Subscriber
@@ -198,7 +199,7 @@ def due_on(subscriber: Subscriber, day: date, now) -> tuple[DueSubscriber, date]
 
 def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
     """Write the letters, digests and picks of these dues in one transaction."""
-    letters, events, digests, planned = [], [], [], []
+    letters, events, digests, planned, waiting = [], [], [], [], []
     with transaction.atomic():
         locked = lock_days(dues, now)
         days = [(due, day) for due, unplanned_days in locked for day in unplanned_days]
@@ -222,11 +223,16 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
                     kind = Letter.Kind.WELCOME
                 elif not due.papers and not subscriber.wants_quiet_days:
                     state, reason, ended_at = State.SKIPPED, NOTHING_TO_SAY, now
+                elif due.papers and subscriber.summary_language and settings.LLM_URL:
+                    waiting.append(letter)
             closes_at = schedule.send_deadline(day, subscriber.zone)
             letters.append((letter, subscriber.pk, day, kind, state, reason, closes_at, ended_at))
             events.append((letter, state, reason))
             digests.append((digest, letter, subscriber.pk, day, uuid4(), *fields))
         bulk_insert.insert(Letter, LETTER, letters, created_at=now, next_try_at=now)
+        if waiting:
+            own = Letter.objects.filter(bulk_insert.among("pk", waiting))
+            own.filter(closes_at__gt=now + MIN_LEFT).update(next_try_at=now + WAIT)
         bulk_insert.insert(LetterEvent, ("letter_id", "became", "note"), events, at=now, attempt=0)
         bulk_insert.insert(Digest, DIGEST, digests)
         _save_picks(planned)

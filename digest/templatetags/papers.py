@@ -38,7 +38,7 @@ def paper_card(
 
     All is computed here, once: in a template, each look-up takes longer.
     """
-    url, paper_title = paper.get_absolute_url(), conditional_escape(paper.title)
+    url, paper_title = paper.get_absolute_url(), conditional_escape(wording.title(paper))
     context = {
         "paper": paper,
         "paper_title": paper_title,
@@ -63,6 +63,8 @@ def paper_card(
     return context | {
         "byline": byline or paper.byline,
         "snippet": snippet or wording.summary(paper),
+        "summary_by": wording.summary_by(paper),
+        "is_translated": wording.title(paper) != paper.title,
         "relatives": relatives,
         "links": [link for link in links if link[0]],
         "feedback_token": feedback_token,

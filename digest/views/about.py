@@ -33,6 +33,7 @@ def privacy(request):
         "sources": get_text_list(list(registry.titles(registry.enabled()).values()), _("and")),
         "searches_by_topic": "europepmc" in registry.enabled(),
         "look_ups": [f"{name} ({host})" for name, service in services for host in service.hosts],
+        "llm": settings.LLM_MODEL,
         "writes_files": settings.EMAIL_URL.startswith("file:"),
         "provider": esp.title if esp else "",
         "contact": settings.CONTACT_EMAIL,

@@ -12,7 +12,8 @@ from functools import wraps
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
-from django.http import Http404, JsonResponse
+from django.forms.models import model_to_dict
+from django.http import Http404, HttpResponseBase, JsonResponse
 from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
 
@@ -35,13 +36,14 @@ from subscriptions.tasks import enqueue
 MAX_REQUESTS_AN_HOUR = 300  # Of a subscriber.
 MAX_BAD_TOKENS_AN_HOUR = 30  # Of a network.
 PAGE = 50
+SUMMARY_FIELDS = ["language", "model", "title", "text"]
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
 UNAUTHORIZED = """\
 Send an API token as Authorization: Bearer TOKEN. Make one in the preferences, tab Data."""
 
 
 def endpoint(*methods):
-    """Decorate a view that takes a subscriber and returns what is answered as JSON.
+    """Decorate a view that takes a subscriber and returns a response, or what is answered as JSON.
 
     It may raise BadRequest, Http404 or Subscriber.DoesNotExist.
     """
@@ -58,7 +60,8 @@ def endpoint(*methods):
             try:
                 subscriber = _authenticate(request, now)
                 with translation.override(subscriber.language_or_default):
-                    return JsonResponse(view(request, subscriber, now, **kwargs))
+                    found = view(request, subscriber, now, **kwargs)
+                    return found if isinstance(found, HttpResponseBase) else JsonResponse(found)
             except rate_limits.TooManyAttempts as refusal:
                 status = 503 if refusal.by == "store" else 429
                 sentence = f"Try again in {refusal.retry_after} seconds."
@@ -95,7 +98,11 @@ def _error(status, sentence, **headers):
 
 @endpoint("GET")
 def digest(request, subscriber, now):
-    """The latest digest that was sent, which is the one that the web shows."""
+    return latest_digest(subscriber)
+
+
+def latest_digest(subscriber) -> dict:
+    """Return the latest digest that was sent, which is the one that the web shows."""
     found, papers = sent_digests(subscriber).first(), []
     for pick in attach(subscriber, found.picks.whole()) if found else ():
         known = {
@@ -104,31 +111,49 @@ def digest(request, subscriber, now):
             "section": pick.group or "new",
         }
         known["similar"] = [paper.pk for paper in pick.folded]
+        known["summary"] = pick.paper.written and model_to_dict(pick.paper.written, SUMMARY_FIELDS)
         papers.append(_paper(pick.paper) | _said(pick.feedback) | known)
     return {"day": found and found.day, "papers": papers}
 
 
 @endpoint("GET")
 def search(request, subscriber, now):
-    """What the search page finds. As there, results are for everyone and kept for a minute."""
+    return results_of(request.GET.get("q", ""), newest=request.GET.get("order") == "new")
+
+
+def results_of(query: str, *, newest: bool) -> dict:
+    """Return what the search page finds, which is the same for everyone and kept for a minute."""
     from digest.views import search  # numpy, which only pages that rank import.
 
-    asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
-    if not asked.strip():
+    if not query.strip() or not _is_text(query):
         raise BadRequest("Say what to search for in q.")
 
     def find():
-        found = search.find(asked, newest=newest, size=MAX_PAPERS)
+        found = search.find(query, newest=newest, size=MAX_PAPERS)
         papers = [_paper(result.paper) for result in found.results]
         return {"query": found.asked, "count": found.count, "papers": papers}
 
-    return get_or_make(find, "api search", asked, newest)
+    return get_or_make(find, "api search", query, newest)
 
 
 @endpoint("GET")
 def paper(request, subscriber, now, identity):
-    found = _find(identity)
-    return _paper(found) | _said(feedback_on(subscriber, found))
+    return paper_for(subscriber, identity)
+
+
+def paper_for(subscriber, identity) -> dict:
+    """Return a paper with the subscriber's feedback on it. Raises Http404."""
+    paper = _find(identity)
+    return _paper(paper) | _said(feedback_on(subscriber, paper))
+
+
+def similar_to(identity) -> dict:
+    """Return the papers that the page of a paper lists as similar. Raises Http404."""
+    from digest.indexing import search
+
+    similar = [paper.pk for paper in search.similar(_find(identity))]
+    papers = Paper.objects.in_bulk(similar)
+    return {"papers": [_paper(papers[pk]) for pk in similar if pk in papers]}
 
 
 @endpoint("GET")
@@ -151,6 +176,11 @@ def feedback(request, subscriber, now):
         identity, value = sent["paper"], sent["value"]
     except (ValueError, RecursionError, TypeError, KeyError):
         raise BadRequest('Send JSON such as {"paper": "2501.00001", "value": "more"}.') from None
+    return store_feedback(subscriber, identity, value, now)
+
+
+def store_feedback(subscriber, identity, value, now) -> dict:
+    """Store feedback and return what holds then. Raises BadRequest or Http404."""
     if value not in VALUES:
         raise BadRequest(f"The value must be one of {', '.join(VALUES)}.")
     found = _find(identity)

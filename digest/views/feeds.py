@@ -23,7 +23,9 @@ from django.utils.http import http_date
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from digest import wording
 from digest.models import Paper, PaperEvent, Pick
+from digest.papers import summaries
 from digest.views.page_cache import same_for_all
 from digest.views.papers import MAX_PAPERS, latest
 from digest.wording import reason_of
@@ -88,7 +90,7 @@ def _response(feed_type, title: str, entries: Iterable[Entry], **channel) -> Htt
     )
     for paper, html, updated_at in entries:
         feed.add_item(
-            one_line(paper.title),
+            one_line(wording.title(paper)),
             settings.SITE_URL + paper.get_absolute_url(),
             html,
             unique_id=_identity(paper),
@@ -178,6 +180,10 @@ def url(subscriber: Subscriber, feed_type=Atom) -> str:
     return settings.SITE_URL + reverse(f"reader-feed{feed_type.suffix}", args=[token])
 
 
+def _text(paper):
+    return " ".join(filter(None, (wording.labelled_summary(paper), paper.abstract)))
+
+
 @require_safe
 @token_page
 def reader(request, token, feed_type=Atom):
@@ -196,7 +202,8 @@ def reader(request, token, feed_type=Atom):
     sent = picks.exclude(digest__letter__state__in=Letter.UNSENT)
     # The creation of the letter doesn't change with the subscriber's hour or time zone.
     dated = sent.annotate(updated_at=F("digest__letter__created_at"))
-    latest = dated.select_related("paper").order_by("-digest__day", "position")[:MAX_PICKS]
+    latest = list(dated.select_related("paper").order_by("-digest__day", "position")[:MAX_PICKS])
+    summaries.attach([pick.paper for pick in latest], subscriber.summary_language)
     html = "<p><strong>{}</strong></p><p>{}</p>"
     with translation.override(subscriber.language_or_default):
         subtitle = _("The papers in your digests, each with the reason it was picked.")
@@ -208,7 +215,7 @@ def reader(request, token, feed_type=Atom):
             (
                 (
                     p.paper,
-                    format_html(html, one_line(reason_of(p)), cleaned(p.paper.abstract)),
+                    format_html(html, one_line(reason_of(p)), cleaned(_text(p.paper))),
                     p.updated_at,
                 )
                 for p in latest

@@ -74,7 +74,7 @@ def change(
     """Replace the preferences, if topics are given, and set the given settings. Return the row.
 
     `settings` has names of Subscriber's fields: timezone, hour, weekdays, is_monthly, size,
-    language, wants_quiet_days, wants_near, takes_messages, paused_until.
+    language, summary_language, wants_quiet_days, wants_near, takes_messages, paused_until.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()

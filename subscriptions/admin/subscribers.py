@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
@@ -44,6 +45,7 @@ MAX_INTERESTS = 60  # Characters of a row.
 
 DIGESTS = ["next_digest", "last_digest"]
 DELIVERY = ["timezone", "hour", "days", "is_monthly", "size", "paused_until", "language"]
+DELIVERY += ["summary_language"] if settings.LLM_URL else []
 CHOICES = ["wants_quiet_days", "wants_near", "takes_messages", "learns"]
 HISTORY = ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "reports"]
 

@@ -57,6 +57,11 @@ def languages():
     return settings.LANGUAGES
 
 
+def summary_languages():
+    """Return the choices of languages of summaries, as `languages` does."""
+    return settings.SUMMARY_LANGUAGES
+
+
 class SubscriberQuerySet(models.QuerySet):
     def with_address(self, address):
         """Filter by address, ignoring case: at most one."""
@@ -175,6 +180,9 @@ class Subscriber(models.Model):
 
     language = models.CharField(
         max_length=16, choices=languages, default="en", help_text="Language of emails."
+    )
+    summary_language = models.CharField(  # Empty: the authors' sentences.
+        max_length=16, choices=summary_languages, blank=True, default="", db_default=""
     )
     wants_quiet_days = models.BooleanField(
         "note on days without matches",

@@ -253,6 +253,7 @@ def _preferences_page(
         ),
         "days": schedule.weekday_names(subscriber.weekdays),
         "today": schedule.local_day(now, subscriber.zone),
+        "has_summaries": bool(settings.LLM_URL),
         "address_works": ADDRESS_WORKS,
         "unsubscribe_url": tokens.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),

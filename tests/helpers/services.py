@@ -80,6 +80,7 @@ SERVICES = {
     "playwright": (lambda: find_spec("playwright"), "Playwright: uv sync --group browser"),
     "vnu": (lambda: program("java") and Path(vnu()).is_file(), "no vnu: see CONTRIBUTING.md"),
     "axe": (lambda: find_spec("axe_playwright_python"), "no axe-core: uv sync --group browser"),
+    "mcp": (lambda: find_spec("mcp"), "no client of MCP: uv sync --group assistants"),
     "semantic": (semantic, "no embeddings: uv sync --group semantic, and see .ci/test-model"),
     "postgresql": (postgresql, f"no PostgreSQL that trusts {POSTGRESQL}"),
     "redis": (redis, "no Redis at 127.0.0.1:6379"),

@@ -1,5 +1,7 @@
 """`manage.py tick`: one pass of planning and delivery, for cron or by hand."""
 
+from django.conf import settings
+
 from digest.management import base
 from digest.models import ReaderModel
 from digest.numbers import counted
@@ -42,9 +44,11 @@ class Command(base.Command):
             next_text = f" The next one is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
             self.stdout.write(f"No digests due.{next_text}")
             return
-        from digest.planning import plan  # numpy, which an idle minute need not import.
+        from digest.planning import plan, summaries  # numpy, which an idle minute need not import.
 
         planned = plan.plan(now)
+        if settings.LLM_URL:
+            summaries.write_due(lambda: now)
         self.stdout.write(
             f"Planned {counted(planned.letters, 'digest')}; {planned.quiet:,} had no matches, "
             f"{counted(planned.missed, 'missed day')}."

@@ -49,7 +49,7 @@ NOBODYS = {
     *(ours.Alarm, ours.ArchiveFile, ours.Coverage, ours.FittedModel, ours.Harvest),
     *(ours.SourceConfig, theirs.Channel),
     *(ours.Observation, ours.Paper, ours.PaperEmbedding, ours.PaperEvent, ours.Pulse),
-    *(ours.Response, ours.Tally, ours.Turn, theirs.Sending),
+    *(ours.Response, ours.Summary, ours.Tally, ours.Turn, theirs.Sending),
 }
 
 

@@ -5,10 +5,11 @@ from django.db import OperationalError
 from django.http import QueryDict
 
 from digest.indexing import index_store
+from digest.management import warmup
 from digest.models import FittedModel
 from digest.planning import preview
 from digest.topics import starter_topics
-from digest.views import home, warmup
+from digest.views import home
 from tests.factories import make
 from tests.factories.explanations import background_papers
 from tests.factories.make import NOW

@@ -1,0 +1,118 @@
+"""MCP: an assistant calls the API as tools, with the same token and limits.
+
+JSON-RPC over POST, without sessions: https://modelcontextprotocol.io/specification/2026-07-28.
+Clients of earlier versions begin with a handshake, which needs no state here either.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+
+from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpResponse, JsonResponse
+
+from digest.views import api
+
+VERSION = "2026-07-28"
+HANDSHAKE_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
+META = "io.modelcontextprotocol"
+CACHED = {"ttlMs": 3_600_000, "cacheScope": "public"}  # The same for everyone.
+INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32600, -32601, -32602
+HEADER_MISMATCH, UNSUPPORTED_VERSION = -32020, -32022
+
+TOOLS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["tools"]
+TYPES = {"string": str, "boolean": bool}
+#: Each takes the subscriber, the time and the tool's arguments.
+CALLS = {
+    "get_digest": lambda subscriber, now: api.latest_digest(subscriber),
+    "search_papers": lambda _, now, query, newest=False: api.results_of(query, newest=newest),
+    "get_paper": lambda subscriber, now, paper: api.paper_for(subscriber, paper),
+    "similar_papers": lambda subscriber, now, paper: api.similar_to(paper),
+    "give_feedback": lambda who, now, paper, value: api.store_feedback(who, paper, value, now),
+}
+
+
+class Fault(Exception):
+    """A request that is answered with a JSON-RPC error: its code, message and data, if any."""
+
+
+@api.endpoint("POST")
+def answer(request, subscriber, now):
+    if request.headers.get("Origin", settings.SITE_URL) != settings.SITE_URL:
+        return JsonResponse({"error": "Scripts of other sites cannot use MCP."}, status=403)
+    number = None
+    try:
+        method, params, number = _read(request)
+        if number is None:
+            return HttpResponse(status=202)  # A notification.
+        _check_version(request, method, params)
+        result = {"resultType": "complete"} | _result(method, params, subscriber, now)
+    except Fault as fault:
+        error = dict(zip(("code", "message", "data"), fault.args, strict=False))
+        status = 404 if error["code"] == METHOD_NOT_FOUND else 400
+        return JsonResponse({"jsonrpc": "2.0", "id": number, "error": error}, status=status)
+    return {"jsonrpc": "2.0", "id": number, "result": result}
+
+
+def _read(request):
+    """Return the method, the parameters and the id, which notifications lack."""
+    try:
+        message = json.loads(request.body)
+        parts = message["method"], message.get("params", {}), message.get("id")
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        parts = None, None, None
+    if not all(map(isinstance, parts, (str, dict, int | str | None))):
+        raise Fault(INVALID_REQUEST, "Send one JSON-RPC request.")
+    return parts
+
+
+def _check_version(request, method, params) -> None:
+    """Raise Fault for an unknown version, and for headers that differ from the body."""
+    version, meta = request.headers.get("Mcp-Protocol-Version", ""), params.get("_meta")
+    if version in HANDSHAKE_VERSIONS or not version:
+        return
+    expected = {"Mcp-Method": method, "Mcp-Protocol-Version": None}
+    if isinstance(meta, dict):
+        expected["Mcp-Protocol-Version"] = meta.get(f"{META}/protocolVersion")
+    if method == "tools/call":
+        expected["Mcp-Name"] = params.get("name")
+    for name, value in expected.items():
+        if request.headers.get(name) != value:
+            raise Fault(HEADER_MISMATCH, f"The header {name} differs from the request.")
+    if version != VERSION:
+        versions = {"supported": [VERSION, *HANDSHAKE_VERSIONS], "requested": version}
+        raise Fault(UNSUPPORTED_VERSION, "This version is not supported.", versions)
+
+
+def _result(method, params, subscriber, now) -> dict:
+    about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "paperboy", "version": "1"}}
+    match method:
+        case "server/discover":
+            return about | CACHED | {"supportedVersions": [VERSION]}
+        case "initialize":
+            known, wanted = HANDSHAKE_VERSIONS, params.get("protocolVersion")
+            return about | {"protocolVersion": wanted if wanted in known else known[0]}
+        case "tools/list":
+            return CACHED | {"tools": TOOLS}
+        case "tools/call":
+            return _call(params, subscriber, now)
+    raise Fault(METHOD_NOT_FOUND, "There is no such method.")
+
+
+def _call(params, subscriber, now) -> dict:
+    name, arguments = params.get("name"), params.get("arguments") or {}
+    schema = next((tool["inputSchema"] for tool in TOOLS if tool["name"] == name), None)
+    if schema is None or not isinstance(arguments, dict):
+        raise Fault(INVALID_PARAMS, "There is no such tool.")
+    types = {each: TYPES[kind["type"]] for each, kind in schema["properties"].items()}
+    if not set(schema["required"]) <= arguments.keys() <= types.keys() or not all(
+        isinstance(value, types[each]) for each, value in arguments.items()
+    ):
+        raise Fault(INVALID_PARAMS, f"The arguments must be {json.dumps(schema)}.")
+    try:
+        found = CALLS[name](subscriber, now, **arguments)
+    except (BadRequest, Http404) as error:  # For the assistant to read.
+        return {"content": [{"type": "text", "text": str(error)}], "isError": True}
+    text = JsonResponse(found).content.decode()
+    return {"content": [{"type": "text", "text": text}], "structuredContent": found}

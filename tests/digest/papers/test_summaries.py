@@ -1,0 +1,88 @@
+"""Which answers of a language model are shown, and which are refused."""
+
+import json
+from contextlib import suppress
+
+import pytest
+
+from digest.papers import summaries
+from tests.servers.loopback import says
+
+TITLE = "GPT-4 reads 1,000 maps"
+ABSTRACT = "We find that 3.5% of 1,200 maps are wrong, in 2.1 m² each. Results hold for 95 models."
+GOOD = {"title": "GPT-4 liest 1.000 Karten", "sentence": "3,5 % von 1200 Karten sind falsch."}
+
+
+def checked(language="de", **changes):
+    return summaries.checked(json.dumps(GOOD | changes), TITLE, ABSTRACT, language)
+
+
+@pytest.mark.parametrize("wrapping", ["{}", "```json\n{}\n```", "```\n{}\n```\n", "  {}\n"])
+def test_answer_is_taken_with_numbers_as_its_language_writes_them(wrapping):
+    content = wrapping.replace("{}", json.dumps(GOOD))
+    assert summaries.checked(content, TITLE, ABSTRACT, "de") == tuple(GOOD.values())
+
+
+def test_answer_in_english_leaves_the_authors_title():
+    assert checked("en", sentence="3.5% are wrong.") == ("", "3.5% are wrong.")
+
+
+LINKS = ["https://evil.example", "www.evil.example", "evil.com", "evil.xyz/a", "a@b.xyz", "&amp;"]
+LINKS += ["<b>gut</b>", "<!--x-->", "&#60;", "[hier](x)"]
+NUMBERS = ["5", "35", "3.6", "12", "1.201", "m³", "½", "95,1", "３"]
+REFUSED = [
+    *(("sentence", text, "too long") for text in ("wort " * 31, "w" * 321)),
+    *(("title", text, "not the JSON") for text in ("", " ", None, 1, ["x"])),
+    *(("note", "x", "not the JSON"), ("title", "x" * 101, "title too long")),
+    *(("sentence", f"Mehr: {text}", "a link or markup") for text in LINKS),
+    *(("title", f"a{sign}b", "control") for sign in "\0\u202e\u200b\ud800\ue000"),
+    *(("sentence", f"Es sind {number}.", "a number") for number in NUMBERS),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "fault"), REFUSED)
+def test_answer_is_refused(name, text, fault):
+    with pytest.raises(summaries.BadAnswer, match=fault):
+        checked(**{name: text})
+
+
+@pytest.mark.parametrize("content", ["", "x", "[]", "1", '"x"', "{}", "[" * 99_999, None, [], {}])
+def test_answer_is_refused_when_it_is_no_object(content):
+    with pytest.raises(summaries.BadAnswer, match="not the JSON"):
+        summaries.checked(content, TITLE, ABSTRACT, "de")
+
+
+def test_characters_are_counted_in_languages_without_spaces():
+    assert checked("ja", sentence="地" * 120)
+    with pytest.raises(summaries.BadAnswer, match="too long"):
+        checked("ja", sentence="地" * 121)
+
+
+def test_no_number_of_500_is_shown_that_the_abstract_lacks():
+    shown = []
+    for number in range(500):
+        with suppress(summaries.BadAnswer):
+            shown.append(checked(sentence=f"Es sind {number}.") and number)
+    assert shown == [4, 95]
+
+
+def test_request_has_the_paper_and_the_key_and_nothing_else(language_model):
+    assert summaries.ask(TITLE, ABSTRACT, "zh-hans")[1] == "Eine Aussage über Graphen."
+    ((path, headers, request),) = language_model.asked
+    assert (path, headers["authorization"]) == ("/v1/chat/completions", "Bearer k1")
+    assert request.keys() == {"model", "messages", "response_format"}
+    assert "Simplified Chinese" in request["messages"][0]["content"]
+    paper = json.loads(request["messages"][1]["content"])
+    assert paper == {"title": TITLE, "abstract": ABSTRACT}
+
+
+GAPS = [(401, {}, b"{}"), (302, {"Location": "http://127.0.0.1/"}, b""), says([]), says(b"")]
+CUT_OFF = 200, {"Content-Length": "9999"}, b'{"choices": ['
+
+
+@pytest.mark.parametrize("answer", [*GAPS, CUT_OFF, says({"choices": []})])
+def test_model_gives_no_answer(language_model, answer):
+    language_model.answers.append(answer)
+    with pytest.raises(summaries.NoAnswer) as failure:
+        summaries.ask(TITLE, ABSTRACT, "de")
+    assert not isinstance(failure.value, summaries.BadAnswer)
