@@ -32,7 +32,12 @@ MAX_NUMBER = 36_500  # A hundred years in days: Python's dates end at year 1.
 
 _SIGN = "Remove it and let the mail server sign, as docs/email.md explains."
 #: Variables of older versions, each with what to do instead.
-REMOVED = {"DKIM_KEY_FILE": _SIGN, "DKIM_SELECTOR": _SIGN, "DKIM_DOMAIN": _SIGN}
+REMOVED = {
+    "DKIM_KEY_FILE": _SIGN,
+    "DKIM_SELECTOR": _SIGN,
+    "DKIM_DOMAIN": _SIGN,
+    "ORACLE": "Write DELIVERY_LOOKUP=… with the same value.",
+}
 
 #: The exit code after which gunicorn does not start its workers again.
 GUNICORN_GIVES_UP = 3

@@ -187,7 +187,7 @@ def _delivery_lookup(now):
     if type(delivery_lookup) is lookup.DeliveryLookup:
         return "note", (
             "none: after a crash, an email may arrive twice. With Postfix on this machine, set "
-            "ORACLE=postfix:/var/log/mail.log."
+            "DELIVERY_LOOKUP=postfix:/var/log/mail.log."
         )
     if isinstance(delivery_lookup, lookup.PostfixLookup):
         path = delivery_lookup.path

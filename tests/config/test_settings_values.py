@@ -118,9 +118,12 @@ def test_api_url_is_refused_with_the_smtp_url(esp):
     assert esp_of(esp.email_url) is esp
 
 
-@pytest.mark.parametrize("name", ["DKIM_KEY_FILE", "DKIM_SELECTOR"])
-def test_removed_variable_is_refused(read_settings, name):
-    with pytest.raises(ImproperlyConfigured, match=f"^{name} is no longer read. Remove it"):
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("DKIM_KEY_FILE", "Remove it"), ("DKIM_SELECTOR", "Remove it"), ("ORACLE", "Write DELIVERY_")],
+)
+def test_removed_variable_is_refused(read_settings, name, advice):
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} is no longer read. {advice}"):
         read_settings(**{name: "x"})
     read_settings(**{name: ""})
 

@@ -29,7 +29,7 @@ def run(installation: Installation, people: int, seed: int) -> dict:
     """Send a message to so many people, and stop it. Return the figures; `wrong` must be empty."""
     chance, mail, digests = random.Random(seed), installation.mail, people // 10
     mail.log, mail.plan = installation.folder / "mail.log", lambda _: chance.choice(SLOW)
-    installation.environment["ORACLE"] = f"postfix:{mail.log}"
+    installation.environment["DELIVERY_LOOKUP"] = f"postfix:{mail.log}"
     installation.environment["EMAIL_URL"] = mail.address(connections=people // 125 or 2)
     installation.invite(digests)
     installation.ask(RELEASE, 1, 1)

@@ -62,7 +62,7 @@ def storm(
     installation = Installation(folder, postgres, template, mail)
     if has_lookup:
         mail.log = folder / "mail.log"
-        installation.environment["ORACLE"] = f"postfix:{mail.log}"
+        installation.environment["DELIVERY_LOOKUP"] = f"postfix:{mail.log}"
     try:
         _pass_over(installation, chance, weather, people)
     finally:

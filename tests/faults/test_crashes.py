@@ -66,7 +66,7 @@ def consult_log(installation):
     installation.mail.log.write_text(
         f"{yesterday.isoformat()} mail postfix/master[1]: daemon started\n"
     )
-    installation.environment["ORACLE"] = f"postfix:{installation.mail.log}"
+    installation.environment["DELIVERY_LOOKUP"] = f"postfix:{installation.mail.log}"
 
 
 def events(installation, became):

@@ -108,14 +108,14 @@ def _answer(letter, reading) -> Answer:
 
 
 def configured_lookup() -> DeliveryLookup:
-    """Return the lookup of the settings. Raises ImproperlyConfigured if ORACLE names none."""
-    scheme, _, path = settings.ORACLE.partition(":")
+    """Return the lookup that DELIVERY_LOOKUP names. Raises ImproperlyConfigured for another."""
+    scheme, _, path = settings.DELIVERY_LOOKUP.partition(":")
     if scheme == "postfix" and Path(path).is_absolute():
         return PostfixLookup(Path(path))
-    if settings.ORACLE:
+    if settings.DELIVERY_LOOKUP:
         raise ImproperlyConfigured(
-            f"ORACLE must be empty or like postfix:/var/log/mail.log, with the full path of "
-            f"Postfix's log, not {settings.ORACLE!r}."
+            "DELIVERY_LOOKUP must be empty or like postfix:/var/log/mail.log, with the full path "
+            f"of Postfix's log, not {settings.DELIVERY_LOOKUP!r}."
         )
     is_outbox = settings.EMAIL_URL.startswith("file:")
     return OutboxLookup(Path(settings.DATA_DIR) / "outbox") if is_outbox else DeliveryLookup()

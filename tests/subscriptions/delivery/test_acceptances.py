@@ -252,7 +252,7 @@ def test_outbox_file_has_the_exact_bytes(composed, data_dir):
 
 
 def test_repeat_overwrites_its_file_in_the_outbox(composed, data_dir, settings):
-    settings.ORACLE = "none"  # The outbox would say that the letter is there.
+    settings.DELIVERY_LOOKUP = "none"  # The outbox would say that the letter is there.
     letter = letter_to()
     mime = b"Subject: Papers\r\n\r\nHello.\r\n"
     assert pass_final_check(claim(letter), mime=mime)

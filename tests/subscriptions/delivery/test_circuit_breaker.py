@@ -246,13 +246,13 @@ def test_doctor_names_the_delivery_lookup(settings, tmp_path):
     grade, said = found("delivery lookup")
     assert grade == "note"
     assert "an email may arrive twice" in said
-    settings.ORACLE = f"postfix:{tmp_path / 'mail.log'}"
+    settings.DELIVERY_LOOKUP = f"postfix:{tmp_path / 'mail.log'}"
     grade, said = found("delivery lookup")
     assert grade == "wrong"
     assert "mail.log (No such file or directory): let Postfix write it" in said
     (tmp_path / "mail.log").touch()
     assert found("delivery lookup") == ("ok", f"Postfix log {tmp_path / 'mail.log'}")
-    settings.ORACLE = "delphi"
+    settings.DELIVERY_LOOKUP = "delphi"
     assert found("delivery lookup")[0] == "wrong"
 
 

@@ -355,11 +355,11 @@ def test_setting_names_the_lookup(settings):
     assert isinstance(lookup.configured_lookup(), lookup.OutboxLookup)
     settings.EMAIL_URL = "smtp://mail.example.org"
     assert type(lookup.configured_lookup()) is lookup.DeliveryLookup
-    settings.ORACLE = "postfix:/var/log/mail.log"
+    settings.DELIVERY_LOOKUP = "postfix:/var/log/mail.log"
     assert lookup.configured_lookup().path == Path("/var/log/mail.log")
     for name in ("delphi", "postfix", "postfix:", "postfix:mail.log", "exim:/mail.log"):
-        settings.ORACLE = name
-        with pytest.raises(ImproperlyConfigured, match="ORACLE"):
+        settings.DELIVERY_LOOKUP = name
+        with pytest.raises(ImproperlyConfigured, match="DELIVERY_LOOKUP"):
             lookup.configured_lookup()
 
 

@@ -144,7 +144,7 @@ def test_failed_resend_ends_as_the_lookup_says(
 def test_lookup_is_about_the_last_attempt(composed, settings, data_dir):
     """Of that its log may not tell yet, though it is complete from the first time on."""
     log = data_dir / "mail.log"
-    settings.ORACLE = f"postfix:{log}"
+    settings.DELIVERY_LOOKUP = f"postfix:{log}"
     letter, later = steps.past_the_final_check(), NOW + 120 * MINUTE
     transitions.put_back(letter, NOW)
     assert steps.pass_final_check(steps.claim(letter, later), later)
