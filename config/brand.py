@@ -33,7 +33,7 @@ def shades(color: str) -> dict[str, str]:
         )
     dark_tint = _mixed(color, DARK_GROUND, 0.8)
     lighter = (_mixed(color, WHITE, share / 20) for share in range(21))
-    accent = next(one for one in lighter if contrast(one, dark_tint) >= MIN_DARK_CONTRAST)
+    accent = next(shade for shade in lighter if contrast(shade, dark_tint) >= MIN_DARK_CONTRAST)
     light = (color, _mixed(color, BLACK, 0.25), tint)
     dark = (accent, _mixed(accent, WHITE, 0.4), dark_tint)
     return dict(zip(LIGHT + DARK, light + dark, strict=True))
@@ -44,15 +44,15 @@ def style(replaced: dict[str, str]) -> str:
     if not replaced:
         return ""
     light, dark = (
-        ";".join(f"{name}:{replaced[one]}" for name, one in zip(NAMES, defaults, strict=True))
+        ";".join(f"{name}:{replaced[shade]}" for name, shade in zip(NAMES, defaults, strict=True))
         for defaults in (LIGHT, DARK)
     )
     return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(foreground: str, background: str) -> float:
     """Return the contrast ratio of two colours, as WCAG defines it."""
-    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    darker, lighter = sorted((_luminance(foreground), _luminance(background)))
     return (lighter + 0.05) / (darker + 0.05)
 
 

@@ -29,9 +29,9 @@ class TolerantTask(Task):
     def __call__(self, *args, **kwargs):
         if self.request.called_directly:
             return super().__call__(*args, **kwargs)
-        known = inspect.signature(self.run).parameters
-        kwargs = {name: value for name, value in kwargs.items() if name in known}
-        return self.run(*args[: len(known)], **kwargs)
+        parameters = inspect.signature(self.run).parameters
+        kwargs = {name: value for name, value in kwargs.items() if name in parameters}
+        return self.run(*args[: len(parameters)], **kwargs)
 
 
 TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "config.redis_transport:Transport")

@@ -69,8 +69,8 @@ def text(name: str, default: str = "") -> str:
     try:
         value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not a text file"
-        raise ImproperlyConfigured(f"Cannot read {path} ({name}_FILE): {why}.") from None
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise ImproperlyConfigured(f"Cannot read {path} ({name}_FILE): {reason}.") from None
     if not value:
         raise ImproperlyConfigured(f"The file {path} ({name}_FILE) is empty.")
     return value
@@ -138,35 +138,35 @@ def numbers(name: str, example: str) -> dict[str, float]:
 
     `example` is shown in the error message. It is no default.
     """
-    found = {}
+    numbers_by_key = {}
     for item in items(name):
         key, _, number = item.partition("=")
         try:
-            found[key.strip()] = float(number)
+            numbers_by_key[key.strip()] = float(number)
         except ValueError:
             raise ImproperlyConfigured(f"{name} must be like {example}, not {item!r}.") from None
-    return found
+    return numbers_by_key
 
 
 def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
     """Return the defaults with the variable's changes: "network=50, all=5000"."""
-    given = numbers(name, ",".join(f"{key}={number}" for key, number in defaults.items()))
-    for key, number in given.items():
+    changes = numbers(name, ",".join(f"{key}={number}" for key, number in defaults.items()))
+    for key, number in changes.items():
         if key not in defaults or not number.is_integer() or not 1 <= number <= MAX_COUNT:
             raise ImproperlyConfigured(
                 f"{name} must be whole numbers from 1 to a billion for {', '.join(defaults)}, not "
                 f"{key}={number:g}."
             )
-    return defaults | {key: int(number) for key, number in given.items()}
+    return defaults | {key: int(number) for key, number in changes.items()}
 
 
 def day_changes(name: str) -> dict[date, bool]:
     """Return the days that the variable adds (True) or removes: "+2026-12-29 -2027-01-18"."""
-    given = text(name).replace(",", " ")
+    changes = text(name).replace(",", " ")
     try:
-        return {date.fromisoformat(day[1:]): bool("-+".index(day[0])) for day in given.split()}
+        return {date.fromisoformat(day[1:]): bool("-+".index(day[0])) for day in changes.split()}
     except ValueError:
-        message = f"{name} must be like +2026-12-29 -2027-01-18, not {given!r}."
+        message = f"{name} must be like +2026-12-29 -2027-01-18, not {changes!r}."
         raise ImproperlyConfigured(message) from None
 
 
@@ -179,8 +179,8 @@ def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str
     except ValueError:  # A wrong port, or an open bracket.
         is_good = False
     if address and not is_good:
-        given = "" if is_secret else f", not {address!r}"
-        raise ImproperlyConfigured(f"{name} must be an http(s) URL{given}.")
+        quote = "" if is_secret else f", not {address!r}"
+        raise ImproperlyConfigured(f"{name} must be an http(s) URL{quote}.")
     return address
 
 

@@ -30,9 +30,9 @@ def log_requests(get_response):
     """
 
     def middleware(request):
-        given = request.headers.get("X-Request-ID", "")
+        request_id = request.headers.get("X-Request-ID", "")
         # Kept until the thread's next request: Django logs errors after this middleware.
-        _request.set(given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+        _request.set(request_id if REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex)
         began = time.perf_counter()
         response = get_response(request)
         took = (time.perf_counter() - began) * 1000
@@ -81,8 +81,8 @@ class JsonFormatter(RedactingFormatter):
         }
         if record.exc_info:
             fields["trace"] = self.redacted(self.formatException(record.exc_info))
-        known = {key: value for key, value in fields.items() if value != ""}
-        return json.dumps(known, ensure_ascii=False)
+        present_fields = {key: value for key, value in fields.items() if value != ""}
+        return json.dumps(present_fields, ensure_ascii=False)
 
 
 #: By LOG_FORMAT.

@@ -73,10 +73,10 @@ def cut_content_type(environ, **kwargs):
     sent = environ.get("CONTENT_TYPE", "")
     media_type, semicolon, rest = sent[:MAX_CONTENT_TYPE_LENGTH].partition(";")
     parameters = semicolon + rest
-    kept = media_type.strip().lower()
-    if kept == "multipart/form-data" and (boundary := BOUNDARY.search(parameters)):
-        kept += boundary[0]
-    environ["CONTENT_TYPE"] = kept
+    content_type = media_type.strip().lower()
+    if content_type == "multipart/form-data" and (boundary := BOUNDARY.search(parameters)):
+        content_type += boundary[0]
+    environ["CONTENT_TYPE"] = content_type
     is_utf8 = all(map(UTF_8.fullmatch, CHARSET.findall(parameters)))
     environ[HAS_ODD_CHARSET] = len(sent) > MAX_CONTENT_TYPE_LENGTH or not is_utf8
 
@@ -140,9 +140,9 @@ def protect_token_pages(get_response):
         status, is_api = response.status_code, request.path.startswith(("/api/", "/mcp"))
         # WhiteNoise's refusals of a method or a range have no content type.
         if is_api and status >= 400 and response.get("Content-Type") != "application/json":
-            kept = {name: response[name] for name in ("Allow", "Content-Range") if name in response}
+            head = {name: response[name] for name in ("Allow", "Content-Range") if name in response}
             error = {"error": f"{response.reason_phrase}."}
-            response = JsonResponse(error, status=status, headers=kept)
+            response = JsonResponse(error, status=status, headers=head)
         if is_api or request.path.startswith("/admin/"):
             add_never_cache_headers(response)
         matched = request.resolver_match

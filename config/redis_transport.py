@@ -78,8 +78,8 @@ class Channel(redis.Channel):
             return True  # It was taken.
 
 
-def _log_dropped(why):
-    logger.error("Dropped an unreadable message: %s", why)
+def _log_dropped(reason):
+    logger.error("Dropped an unreadable message: %s", reason)
 
 
 class Transport(redis.Transport):

@@ -172,12 +172,12 @@ else:
     else:
         # No hanging query, lock or transaction delays others for ever. The driver needs ISO dates.
         # JIT compilation takes longer than our queries: a fifth of the time of the invariants'.
-        ours = (
+        session_options = (
             "-c statement_timeout=60s -c lock_timeout=5s "
             "-c idle_in_transaction_session_timeout=30s -c datestyle=ISO -c jit=off"
         )
         # Options of DATABASE_URL, such as a search_path, override these.
-        options["options"] = f"{ours} {options.get('options', '')}".rstrip()
+        options["options"] = f"{session_options} {options.get('options', '')}".rstrip()
     # For subscriptions/db.py. A pooler may not know the prepared statements of a session:
     # DATABASE_URL=…?prepare_threshold=none
     is_prepared = options.get("prepare_threshold") != "none"

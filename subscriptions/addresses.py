@@ -94,8 +94,8 @@ def mailbox(address: str) -> str:
     people, so this is never used to compare subscribers.
     """
     local, _, domain = address.lower().rpartition("@")
-    if found := SUBDOMAIN_ADDRESS.fullmatch(domain):
-        local, domain = found.groups()
+    if match := SUBDOMAIN_ADDRESS.fullmatch(domain):
+        local, domain = match.groups()
     domain = MAIN_DOMAINS.get(domain, domain)
     name = re.split("[+-]" if HYPHEN_TAGS.fullmatch(domain) else "[+]", local)[0]
     return f"{re.sub('[._-]', '', name) or local}@{domain}"

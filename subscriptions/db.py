@@ -80,11 +80,11 @@ class AddIndexConcurrently(AddIndex):
         with schema_editor.connection.cursor() as cursor:
             sql = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
             cursor.execute(sql, [schema_editor.quote_name(self.index.name)])
-            found = cursor.fetchone()
+            index_row = cursor.fetchone()
         model = to_state.apps.get_model(app_label, self.model_name)
-        if found == (False,):
+        if index_row == (False,):
             schema_editor.remove_index(model, self.index, concurrently=True)
-        if found != (True,):
+        if index_row != (True,):
             schema_editor.add_index(model, self.index, concurrently=True)
 
 
@@ -104,11 +104,11 @@ def first_since(model, field: str, moment) -> int:
     low, high = first[0], last[0] + 1
     while low < high:
         middle = (low + high) // 2
-        found = rows.filter(pk__gte=middle).first()
-        if found is None or found[1] >= moment:
+        row = rows.filter(pk__gte=middle).first()
+        if row is None or row[1] >= moment:
             high = middle
         else:
-            low = found[0] + 1
+            low = row[0] + 1
     return low
 
 

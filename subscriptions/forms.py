@@ -62,10 +62,10 @@ class DaysField(forms.MultipleChoiceField):
         super().__init__(choices=choices, required=False, **kwargs)
 
     def clean(self, value):
-        chosen = [name for name in value if name]
-        if value and not chosen:
+        days = [name for name in value if name]
+        if value and not days:
             raise forms.ValidationError(_("Please choose one day at least."))
-        names = super().clean(chosen)
+        names = super().clean(days)
         return sum({1 << schedule.WEEKDAY_NAMES.index(name) for name in names}) or None
 
     def prepare_value(self, value):
@@ -114,8 +114,8 @@ class LanguageField(forms.ChoiceField):
     }
 
     def __init__(self, **kwargs):
-        usual = {"choices": languages, "required": False, "label": _("Language")}
-        super().__init__(**(usual | kwargs))
+        defaults = {"choices": languages, "required": False, "label": _("Language")}
+        super().__init__(**(defaults | kwargs))
 
 
 class YesNoField(forms.TypedChoiceField):
@@ -210,8 +210,8 @@ class SignUpForm(TopicsForm, AddressForm):
     @classmethod
     def choosing(cls, sent):
         """Return the unbound form with the topics and queries of a URL."""
-        chosen = {"topics": sent.getlist("topics"), "interests": sent.get("interests", "")}
-        return cls(initial={"hour": 7, **chosen})
+        selection = {"topics": sent.getlist("topics"), "interests": sent.get("interests", "")}
+        return cls(initial={"hour": 7, **selection})
 
 
 class MoveForm(PageForm):
@@ -254,13 +254,13 @@ class InterestsForm(TopicsForm):
     @classmethod
     def showing(cls, subscriber: Subscriber):
         """Return the unbound form with the current interests."""
-        chosen: dict[str, list[str]] = {"follow": [], "mute": []}
+        slugs: dict[str, list[str]] = {"follow": [], "mute": []}
         curated = subscriber.preferences.filter(topic__owner=None)
         for preference in curated.select_related("topic__merged_into").order_by("pk"):
-            chosen[preference.stance].append(preference.topic.current.slug)
-        wanted, muted = hooks.stored_interests(subscriber)
-        initial = {"topics": chosen["follow"], "mute": chosen["mute"]}
-        initial |= {"interests": wanted, "muted_interests": muted}
+            slugs[preference.stance].append(preference.topic.current.slug)
+        interests, muted = hooks.stored_interests(subscriber)
+        initial = {"topics": slugs["follow"], "mute": slugs["mute"]}
+        initial |= {"interests": interests, "muted_interests": muted}
         return cls(initial=initial, subscriber=subscriber)
 
     @classmethod
@@ -367,11 +367,11 @@ def zone_named(text: str) -> str:
     """
     decomposed = unicodedata.normalize("NFKD", text)
     plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    wanted = "_".join(plain.split()).lower()
-    known = {name.lower(): name for name in zone_names()}
-    if wanted in known:
-        return known[wanted]
-    of_city = [name for name in zones() if name.rpartition("/")[2].lower() == wanted]
+    zone_name = "_".join(plain.split()).lower()
+    zones_by_name = {name.lower(): name for name in zone_names()}
+    if zone_name in zones_by_name:
+        return zones_by_name[zone_name]
+    of_city = [name for name in zones() if name.rpartition("/")[2].lower() == zone_name]
     if len(of_city) == 1:
         return of_city[0]
     known_zone(text)

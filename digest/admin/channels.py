@@ -31,14 +31,14 @@ from subscriptions.security.encryption import UnreadableSecret, decrypt, encrypt
 TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 OUTCOMES = {"accepted": "sent", "unknown": "perhaps sent"}
 STATUS = ["state", "stored_address", "group", "next_digest", "counts", "problem"]
-OWN = ["interests", "muted_interests"]
-VISIBLE = widgets.UnfoldAdminTextInputWidget()
-HIDDEN = widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+INTERESTS = ["interests", "muted_interests"]
+TEXT_INPUT = widgets.UnfoldAdminTextInputWidget()
+PASSWORD_INPUT = widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
 
 
 class ChannelForm(InterestsMixin, forms.ModelForm):
-    address = forms.CharField(label="Web address", required=False, widget=HIDDEN)
-    chat_id = forms.CharField(label="Chat ID", required=False, max_length=100, widget=VISIBLE)
+    address = forms.CharField(label="Web address", required=False, widget=PASSWORD_INPUT)
+    chat_id = forms.CharField(label="Chat ID", required=False, max_length=100, widget=TEXT_INPUT)
     days = DaysField(widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget)
     interests = QueriesField(widget=widgets.UnfoldAdminTextareaWidget)
     muted_interests = QueriesField(widget=widgets.UnfoldAdminTextareaWidget)
@@ -47,7 +47,7 @@ class ChannelForm(InterestsMixin, forms.ModelForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             self.subscriber = self.instance
-            for name, lines in zip(OWN, hooks.stored_interests(self.instance), strict=True):
+            for name, lines in zip(INTERESTS, hooks.stored_interests(self.instance), strict=True):
                 self.initial[name] = "\n".join(lines)
         self.fields["days"].initial = schedule.weekday_names(self.instance.weekdays)
         for name in TEXTS["help"].keys() & self.fields.keys():
@@ -107,7 +107,7 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     """A channel is confirmed by the operator who adds it."""
 
     form = ChannelForm
-    shown = ~Q(channel="")
+    row_filter = ~Q(channel="")
     list_display = ["title", "channel", "state", "hours", "next_digest", "last_digest", "problem"]
     search_fields = ["title"]
     search_help_text = "Title"
@@ -124,9 +124,9 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         fields = ["title", "channel", "address", "chat_id", *(STATUS if obj else [])]
         delivery = ["timezone", "hour", "days", "is_monthly", "size", "language", "paused_until"]
         delivery += ["summary_language"] if settings.LLM_URL else []
-        what = {"fields": fields, "description": "" if obj else TEXTS["what"]}
-        interests = [] if _is_of_group(obj) else [("Interests", {"fields": OWN})]
-        return [(None, what), ("Delivery", {"fields": delivery}), *interests]
+        options = {"fields": fields, "description": "" if obj else TEXTS["what"]}
+        interests = [] if _is_of_group(obj) else [("Interests", {"fields": INTERESTS})]
+        return [(None, options), ("Delivery", {"fields": delivery}), *interests]
 
     def get_inlines(self, request, obj):
         topics = [] if _is_of_group(obj) else [TopicInline]
@@ -137,15 +137,15 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         if not change:
             obj.weekdays = weekdays
             return moderation.add_channel(obj, source=SOURCE, now=now)
-        given = {name: form.cleaned_data[name] for name in form.changed_data if hasattr(obj, name)}
-        given |= {"weekdays": weekdays, "secret": obj.secret}
-        return preferences.change(obj, None, given, now=now)
+        fields = {name: form.cleaned_data[name] for name in form.changed_data if hasattr(obj, name)}
+        fields |= {"weekdays": weekdays, "secret": obj.secret}
+        return preferences.change(obj, None, fields, now=now)
 
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)
         channel = form.instance
         if not _is_of_group(channel):
-            lines = {name: form.cleaned_data[name] for name in OWN}
+            lines = {name: form.cleaned_data[name] for name in INTERESTS}
             read = InterestsForm.changing(channel, lines)
             read.full_clean()
             preferences.change(channel, read.topic_selection(), {}, now=timezone.now())
@@ -190,8 +190,8 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         failed = Q(state=Letter.State.FAILED, reason__startswith=Letter.UNKNOWN)
         sent = Count("pk", filter=Q(state=Letter.State.ACCEPTED))
         unknown, resent = Count("pk", filter=failed), Sum("repeats", default=0)
-        found = channel.letters.aggregate(sent=sent, unknown=unknown, resent=resent)
-        return ", ".join(f"{count} {name}" for name, count in found.items())
+        totals = channel.letters.aggregate(sent=sent, unknown=unknown, resent=resent)
+        return ", ".join(f"{count} {name}" for name, count in totals.items())
 
     @display(description="Last problem")
     def problem(self, channel):

@@ -151,8 +151,8 @@ def plots_of(days: int, today: date, live: dict[str, dict]) -> list[Plot]:
     """Return the charts of the last days. `live` has today's counts by measure, where known."""
     step = next(step for length, _, step in PERIODS if length == days)
     rows: dict[date, dict[str, dict]] = {}
-    found = Tally.objects.filter(day__gt=today - days * DAY, day__lte=today)
-    for day, measure, counts in found.values_list("day", "measure", "counts"):
+    tallies = Tally.objects.filter(day__gt=today - days * DAY, day__lte=today)
+    for day, measure, counts in tallies.values_list("day", "measure", "counts"):
         rows.setdefault(day, {})[measure] = counts
     rows[today] = rows.get(today, {}) | live
     lasts = [today - back * DAY for back in range(days - step, -1, -step)]

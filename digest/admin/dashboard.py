@@ -66,19 +66,19 @@ def dashboard(request, context):
         "papers": ("digest.view_paper", lambda: _papers_card(today)),
         "ranking": ("digest.view_fittedmodel", _ranking_card),
         "leavers": (figures, lambda: _leavers_card(now)),
-        "plots": (figures, lambda: _plots(request, today, shown)),
+        "plots": (figures, lambda: _plots(request, today, sections)),
     }
-    shown: dict[str, Any] = {}
+    sections: dict[str, Any] = {}
     for name, (permission, make) in parts.items():
         if request.user.has_perm(permission):
-            shown[name] = make()
-    for card in CARDS & shown.keys():
-        for row in shown[card]["rows"]:
+            sections[name] = make()
+    for card in CARDS & sections.keys():
+        for row in sections[card]["rows"]:
             row["url"] = if_allowed(request.user, row["url"])
     if request.user.has_perms(FIELDS_PERMISSIONS):
-        shown["steps"] = _first_steps(request)
-    plots = shown.pop("plots", {})
-    return context | {"title": "Today", "may_see": bool(shown)} | shown | plots
+        sections["steps"] = _first_steps(request)
+    plots = sections.pop("plots", {})
+    return context | {"title": "Today", "may_see": bool(sections)} | sections | plots
 
 
 def _first_steps(request):
@@ -121,37 +121,37 @@ def _first_steps(request):
     ]
     if all(is_done for _, is_done, *_ in steps):
         return []
-    shown = [
+    step_rows = [
         {"name": name, "is_done": is_done, "hint": hint, "words": words}
         | {"url": if_allowed(request.user, page and reverse(f"admin:{page}"))}
         | {"asks": not page.endswith("_invite")}  # Which is a page, and no dialog.
         for name, is_done, hint, words, page in steps
     ]
     if not has_fields:
-        shown[0]["form"] = FieldsForm(request, initial={"chosen": []})
-    return shown
+        step_rows[0]["form"] = FieldsForm(request, initial={"chosen": []})
+    return step_rows
 
 
 def _problems(user, now):
     """Return what is wrong, each with a button that the user may press, or a hint."""
     sending = status.sending_status(now)
-    found = [] if sending.grade == "on" else [("breaker", "", sending.said)]
-    others = [one for one in alarms.known(now) if one.name not in SHOWN_ELSEWHERE]
-    found += [(alarm.name, alarm.subject, alarm.said) for alarm in others]
+    problems = [] if sending.grade == "on" else [("breaker", "", sending.said)]
+    others = [alarm for alarm in alarms.known(now) if alarm.name not in SHOWN_ELSEWHERE]
+    problems += [(alarm.name, alarm.subject, alarm.said) for alarm in others]
     last = health.last_harvests()
     titles = registry.titles(last)
-    alarmed = {subject for name, subject, _ in found if name == "source"}
+    alarmed = {subject for name, subject, _ in problems if name == "source"}
     for source, run in last.items():
         if run and run.state == Harvest.State.FAILED and source not in alarmed:
-            said = f"The last import from {titles[source]} failed. {run.said}"
-            found.append(("source", source, said))
+            text = f"The last import from {titles[source]} failed. {run.said}"
+            problems.append(("source", source, text))
     if heartbeats.last(heartbeats.TICK) is None:
-        found.append(("beat", "", "Nothing is planned or sent yet: no worker has run."))
-    return [_problem(user, *problem) for problem in found]
+        problems.append(("beat", "", "Nothing is planned or sent yet: no worker has run."))
+    return [_problem(user, *problem) for problem in problems]
 
 
-def _problem(user, name, subject, said):
-    problem = {"said": said, "hint": HINTS.get(name, "")}
+def _problem(user, name, subject, text):
+    problem = {"said": text, "hint": HINTS.get(name, "")}
     words, page, *query = REMEDIES.get(name, ("", ""))
     if name == "source":
         words, query = "Retry", [f"source={subject}"]
@@ -171,7 +171,7 @@ def _invariants(user):
         if user.has_perm(f"subscriptions.view_{kind}"):
             rows = [(pk, reverse(url, args=[pk])) for pk in ids.split(", ")]
         violations[alarm.subject] = {"count": count, "kind": ROW_NAMES[kind], "rows": rows}
-    checks = [(one.sentence, violations.get(one.name)) for one in invariants.INVARIANTS]
+    checks = [(rule.sentence, violations.get(rule.name)) for rule in invariants.INVARIANTS]
     checks.sort(key=lambda check: check[1] is None)
     return {
         "checks": checks,
@@ -205,21 +205,21 @@ def _sources_card(now):
     last, receipt = health.last_harvests(), coverage.receipt(now)
     titles = registry.titles(last)
     rows = [_source_row(titles[source], run, now) for source, run in last.items()]
-    said = "Last run of each source"
+    summary = "Last run of each source"
     if receipt is not None:
         is_whole, day = receipt.is_verified, date_format(receipt.day)
         url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv"
         url += f"&day_from={receipt.day}&day_to={receipt.day}"
         state = badge("complete", "good") if is_whole else badge("incomplete", "held")
         rows.insert(0, _row(state, "Coverage", url))
-        said = f"arXiv, {day}: {receipt.announced:,} papers announced, {receipt.had:,} stored"
-        said += "" if is_whole else " so far"
+        summary = f"arXiv, {day}: {receipt.announced:,} papers announced, {receipt.had:,} stored"
+        summary += "" if is_whole else " so far"
         if not (receipt.announced or is_whole):  # Their number is unknown.
-            said = f"arXiv's list of {day} has not arrived"
+            summary = f"arXiv's list of {day} has not arrived"
     elif "arxiv" in registry.enabled():
-        said = f"arXiv's list of {date_format(coverage.expected_day(now))} was not fetched yet"
+        summary = f"arXiv's list of {date_format(coverage.expected_day(now))} was not fetched yet"
     entries = LogEntry.objects.filter(content_type=get_content_type_for_model(Harvest))
-    return {"said": said, "rows": rows, "fetched": entries.select_related("user").first()}
+    return {"said": summary, "rows": rows, "fetched": entries.select_related("user").first()}
 
 
 def _source_row(source, run, now):
@@ -233,10 +233,10 @@ def _source_row(source, run, now):
 def _subscribers_card(now):
     counts = Subscriber.objects.count_by_state(now)
     url = reverse("admin:subscriptions_subscriber_changelist") + "?state="
-    rows = [_row(badge(one, TONES[one]), count, url + one) for one, count in counts.items()]
+    rows = [_row(badge(state, TONES[state]), count, url + state) for state, count in counts.items()]
     count = sum(counts.values())
-    said = f"{count:,} address{'' if count == 1 else 'es'}"
-    return {"said": said, "rows": rows, "counts": counts}
+    summary = f"{count:,} address{'' if count == 1 else 'es'}"
+    return {"said": summary, "rows": rows, "counts": counts}
 
 
 def _letters_card(day):
@@ -256,8 +256,8 @@ def _letters_card(day):
         label = Letter.State(state).label
         note = "" if reason == label else reason
         rows.append(_row(badge(label, TONES[state]), count, f"{url}?state__exact={state}", note))
-    said = f"{counts.total():,} of all kinds since 00:00 UTC"
-    return {"said": said, "rows": rows, "counts": counts}
+    summary = f"{counts.total():,} of all kinds since 00:00 UTC"
+    return {"said": summary, "rows": rows, "counts": counts}
 
 
 def _papers_card(today):
@@ -293,8 +293,8 @@ def _leavers_card(now):
     labels = dict(Consent.Reason.choices)
     rows = []
     for via, reason, count in ways:
-        said = f"{via}: {labels[reason]}" if reason else via
-        rows.append(_row(said[:1].upper() + said[1:], count))
+        way = f"{via}: {labels[reason]}" if reason else via
+        rows.append(_row(way[:1].upper() + way[1:], count))
     url = reverse("admin:subscriptions_subscriber_changelist")
     blocked = Subscriber.objects.filter(suppressed_at__gte=since).order_by()
     for by, count in blocked.values_list("suppressed_by").annotate(Count("pk")):

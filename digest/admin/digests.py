@@ -113,8 +113,8 @@ class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
     @display(description="Announced papers")
     def list_then(self, digest):
         """Return how much of the newest list was stored when the digest was planned."""
-        said = "{had:,} of {announced:,} stored, arXiv's list of {day}"
-        return said.format(**digest.receipt) if digest.receipt else None
+        template = "{had:,} of {announced:,} stored, arXiv's list of {day}"
+        return template.format(**digest.receipt) if digest.receipt else None
 
     @display(description="Picks")
     def pick_count(self, digest):

@@ -34,16 +34,16 @@ def page(admin, request, topic_id):
     if topic is None:
         raise Http404
     preferences = topic.preferences.select_related("subscriber").order_by("pk")
-    shown = Paginator(preferences, PAGE).get_page(request.GET.get("page"))
+    preference_page = Paginator(preferences, PAGE).get_page(request.GET.get("page"))
     is_named = request.user.has_perm("subscriptions.view_subscriber")
     now = timezone.now()
-    rows = [_row(preference, is_named, now) for preference in shown]
+    rows = [_row(preference, is_named, now) for preference in preference_page]
     return admin.render_page(
         request,
         "admin/subscriptions/topic/followers.html",
         title=f"Followers of “{topic}”",
         original=topic,
-        page=shown,
+        page=preference_page,
         is_named=is_named,
         table={"headers": ["Subscriber", "State", "Stance", "Weight"], "rows": rows},
     )
@@ -51,10 +51,10 @@ def page(admin, request, topic_id):
 
 def _row(preference, is_named, now):
     subscriber = preference.subscriber
-    who = f"No. {subscriber.pk}"
+    name = f"No. {subscriber.pk}"
     if is_named:
         url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
-        who = link(url, subscriber)
+        name = link(url, subscriber)
     state = subscriber.state_at(now)
     stance = preference.get_stance_display().lower()
-    return [who, badge(state, TONES[state]), stance, f"{preference.weight:g}"]
+    return [name, badge(state, TONES[state]), stance, f"{preference.weight:g}"]

@@ -101,8 +101,8 @@ class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin)
     def get_search_results(self, request, queryset, search_term):
         """Find ids, whole ones first (SQLite has no index for beginnings), or words of titles."""
         if ID.fullmatch(identity := search_term.strip()):
-            whole = queryset.filter(pk=identity)
-            return whole if whole.exists() else queryset.filter(pk__startswith=identity), False
+            match = queryset.filter(pk=identity)
+            return match if match.exists() else queryset.filter(pk__startswith=identity), False
         for word in search_term.split():
             queryset = queryset.filter(title__icontains=word)
         return queryset, False

@@ -48,7 +48,7 @@ REMEDIES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 def with_remedy(error: str) -> str:
     """Return an error as a sentence, with what to do."""
-    remedy = next(remedy for said, remedy in REMEDIES.items() if re.search(said, error))
+    remedy = next(remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, error))
     return f"{error[:1].upper()}{error[1:].rstrip('.')}. {remedy}"
 
 

@@ -92,8 +92,8 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
         icon="download",
     )
     def fetch(self, request, form):
-        chosen, started = form.cleaned_data["source"], []
-        for name, title in registry.titles([chosen] if chosen else registry.enabled()).items():
+        source, started = form.cleaned_data["source"], []
+        for name, title in registry.titles([source] if source else registry.enabled()).items():
             if refusal := harvest.refuse_fetch(name, timezone.now()):
                 self.message_user(request, f"Not started: {title} {refusal}.", messages.WARNING)
                 continue

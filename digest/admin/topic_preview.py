@@ -72,8 +72,8 @@ def without_matches(topics) -> tuple[list[int], str]:
         rows = list(topics)
         interests = [to_interest(topic) for topic in rows]
         results = find(window.model, window.papers, interests, Parameters.of(settings.RANKING))
-        found = zip(rows, results, strict=True)
-        return {"quiet": [row.pk for row, result in found if not (result.margins >= 0).any()]}
+        pairs = zip(rows, results, strict=True)
+        return {"quiet": [row.pk for row, result in pairs if not (result.margins >= 0).any()]}
 
     answer = _with_window(rank)
     return answer.get("quiet", []), " ".join(answer.get("refused", []))
@@ -111,15 +111,16 @@ def _rank_matches(window, topic, saved):
     choices = matches(window.model, window.papers, interest, MAX_PAPERS, parameters)
     interests = [interest, to_interest(saved)] if saved else [interest]
     results = find(window.model, window.papers, interests, parameters)
-    found, *before = ([ids[paper] for paper in one.papers[one.margins >= 0]] for one in results)
+    hits = (result.papers[result.margins >= 0] for result in results)
+    new_ids, *old_ids = ([ids[paper] for paper in papers] for papers in hits)
     return {
         "table": _table(choices),
-        "count": len(found),
+        "count": len(new_ids),
         "has_no_terms": bool(interest.query.strip()) and not queries(interest.query),
         "ignored_operators": operators(interest.query),
         "considered": len(ids),
         "days": settings.NEW_DAYS,
-        "change": _change(found, before[0]) if before else None,
+        "change": _change(new_ids, old_ids[0]) if old_ids else None,
     }
 
 
@@ -130,16 +131,16 @@ def _table(choices):
         if (paper := papers.get(choice.paper)) is None:  # Deleted meanwhile.
             continue
         day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
-        why = ", ".join(choice.terms) or "its categories"
-        rows.append([link_to(paper), day, f"{choice.score:.2f}", why])
+        reason = ", ".join(choice.terms) or "its categories"
+        rows.append([link_to(paper), day, f"{choice.score:.2f}", reason])
     return {"headers": ["Paper", "Day", "Score", "Matched terms"], "rows": rows}
 
 
-def _change(found, before):
+def _change(new_ids, old_ids):
     """Return the papers that a change adds and removes, or None if there are none."""
-    old, new = set(before), set(found)
-    added = [paper for paper in found if paper not in old]
-    removed = [paper for paper in before if paper not in new]
+    old, new = set(old_ids), set(new_ids)
+    added = [paper for paper in new_ids if paper not in old]
+    removed = [paper for paper in old_ids if paper not in new]
     if not (added or removed):
         return None
     ids = [*added[:MAX_TITLES], *removed[:MAX_TITLES]]

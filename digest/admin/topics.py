@@ -218,12 +218,12 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     )
     def use_fields(self, request, form):
         created, removed = starter_topics.use_fields(form.cleaned_data["chosen"])
-        said = f"Created {counted(created, 'topic')}, removed {removed:,}. "
-        said += f"Sources: {', '.join(registry.titles(registry.enabled()).values()) or 'none'}. "
-        said += "New ones are fetched now."
+        message = f"Created {counted(created, 'topic')}, removed {removed:,}. "
+        message += f"Sources: {', '.join(registry.titles(registry.enabled()).values()) or 'none'}. "
+        message += "New ones are fetched now."
         transaction.on_commit(lambda: enqueue(tasks.harvest_due_sources))
-        self.log_change(request, Topic(name="Starter topics"), said)
-        self.message_user(request, said, messages.SUCCESS)
+        self.log_change(request, Topic(name="Starter topics"), message)
+        self.message_user(request, message, messages.SUCCESS)
         return hx_redirect("admin:subscriptions_topic_changelist")
 
     @action(description="Followers", permissions=["view"], url_path="followers", icon="group")

@@ -64,11 +64,11 @@ def _encoded(message):
 def _fitting[T](message, make: Callable[..., T], max_size: int, size: Callable[[T], int]) -> T:
     """Return what `make` makes of as many papers as fit, and of a line about the others."""
     for count in range(len(message.papers), -1, -1):
-        more = wording.and_more(len(message.papers), count) or settings.SITE_NAME
-        made = make([*enumerate(message.papers[:count], start=1)], more)
-        if size(made) <= max_size:
+        footer = wording.and_more(len(message.papers), count) or settings.SITE_NAME
+        body = make([*enumerate(message.papers[:count], start=1)], footer)
+        if size(body) <= max_size:
             break
-    return made
+    return body
 
 
 def _units(text):
@@ -94,19 +94,19 @@ def _json(message):
 def _slack(message):
     """Slack shows the blocks, and the others the text."""
 
-    def text(papers, more):
+    def text(papers, footer):
         entries = (f"{number}. {_inert(paper.title)}\n{paper.url}" for number, paper in papers)
-        link = f"{more}: {settings.SITE_URL}"
+        link = f"{footer}: {settings.SITE_URL}"
         parts = [_inert(message.title), _inert(message.text), *entries, link]
         return "\n\n".join(filter(None, parts))
 
-    def blocks(papers, more):
+    def blocks(papers, footer):
         texts = [_inert(message.text)]
         for number, paper in papers:
             title = f"*{number}. <{paper.url}|{_inert(paper.title)}>*"
-            about = filter(None, (_inert(paper.authors), _inert(paper.reason)))
-            texts.append("\n".join([title, *about]))
-        texts = filter(None, [*texts, f"<{settings.SITE_URL}|{_inert(more)}>"])
+            details = filter(None, (_inert(paper.authors), _inert(paper.reason)))
+            texts.append("\n".join([title, *details]))
+        texts = filter(None, [*texts, f"<{settings.SITE_URL}|{_inert(footer)}>"])
         parts = [{"type": "mrkdwn", "text": text, "verbatim": True} for text in texts]
         head = {"type": "header", "text": {"type": "plain_text", "text": message.title[:150]}}
         return [head, *({"type": "section", "text": part} for part in parts)]
@@ -131,14 +131,14 @@ def _teams(message):
             text = f"[{text}]({url.replace('(', '%28').replace(')', '%29')})"
         return {"type": "TextBlock", "text": text, "wrap": True, **look}
 
-    def card(papers, more):
+    def card(papers, footer):
         body = [block(_escaped(message.title), size="Large"), block(_escaped(message.text))]
         for number, paper in papers:
             title = f"{number}. {_escaped(paper.title)}"
             body.append(block(title, paper.url, weight="Bolder"))
-            about = " · ".join(filter(None, (paper.authors, paper.reason)))
-            body.append(block(_escaped(about), isSubtle=True))
-        body.append(block(_escaped(more), settings.SITE_URL))
+            details = " · ".join(filter(None, (paper.authors, paper.reason)))
+            body.append(block(_escaped(details), isSubtle=True))
+        body.append(block(_escaped(footer), settings.SITE_URL))
         content = {"$schema": CARD_SCHEMA, "type": "AdaptiveCard", "version": "1.4", "body": body}
         attachment = {"contentType": CARD_TYPE, "contentUrl": None, "content": content}
         return {"type": "message", "attachments": [attachment]}
@@ -152,13 +152,13 @@ def _telegram(message):
     def link(url, text):
         return f'<a href="{escape(url)}">{_inert(text)}</a>'
 
-    def text(papers, more):
+    def text(papers, footer):
         parts = [f"<b>{_inert(message.title)}</b>\n{_inert(message.text)}"]
         for number, paper in papers:
             authors = f"{_inert(paper.authors)}\n" if paper.authors else ""
             title = f"{number}. {link(paper.url, paper.title)}"
             parts.append(f"{title}\n{authors}<i>{_inert(paper.reason)}</i>")
-        return "\n\n".join([*parts, link(settings.SITE_URL, more)])
+        return "\n\n".join([*parts, link(settings.SITE_URL, footer)])
 
     looks = {"parse_mode": "HTML", "link_preview_options": {"is_disabled": True}}
     return {"text": _fitting(message, text, MAX_TELEGRAM, _units), **looks}
@@ -170,12 +170,12 @@ def _apprise(message):
     def plain(text):
         return _without_mentions(text).replace("<", "<\u2060")
 
-    def body(papers, more):
+    def body(papers, footer):
         parts = [plain(message.text)]
         for number, paper in papers:
-            about = filter(None, (paper.title, paper.authors, paper.reason))
-            parts.append(f"{number}. {plain('\n'.join(about))}\n{paper.url}")
-        return "\n\n".join(filter(None, [*parts, f"{more}: {settings.SITE_URL}"]))
+            details = filter(None, (paper.title, paper.authors, paper.reason))
+            parts.append(f"{number}. {plain('\n'.join(details))}\n{paper.url}")
+        return "\n\n".join(filter(None, [*parts, f"{footer}: {settings.SITE_URL}"]))
 
     text = _fitting(message, body, MAX_APPRISE, lambda text: len(text.encode()))
     return {"title": plain(message.title), "body": text, "type": "info", "format": "text"}

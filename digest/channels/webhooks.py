@@ -27,11 +27,11 @@ FAILURE = re.compile(
 NAMED_STATUS = re.compile(r"(?i)(?:error|status|code|http)[\W_a-z]{0,20}([45]\d\d)\b")
 PASSING = re.compile(r"(?i)too many|rate.?limit|throttl|tempora|try again|unavailable|busy")
 NOT_ALLOWED = "not a public web address. If the host is yours, add it to ALLOWED_PRIVATE_HOSTS."
-GONE = "the webhook was deleted, or its key is wrong. Make a new one and enter its address."
+DELETED = "the webhook was deleted, or its key is wrong. Make a new one and enter its address."
 NO_ANSWER = "no answer in time. Check whether the service runs, and whether the address is right."
 REMEDIES = {
     400: "it refuses the message. Check the kind of channel, and whether the room still exists.",
-    **dict.fromkeys((401, 403, 404, 410), GONE),
+    **dict.fromkeys((401, 403, 404, 410), DELETED),
     **dict.fromkeys((301, 302, 303, 307, 308), "a redirect. Enter the address that it leads to."),
     **dict.fromkeys((500, 502, 504), "a fault of the service, which may have taken the message."),
     424: "a service behind it failed. See its log, and give each channel a key of its own.",
@@ -61,8 +61,8 @@ def post(channel: Subscriber, body: bytes) -> DeliveryResult:
     except client.Refused:
         return DeliveryResult("refused", "post", NOT_ALLOWED)
     except client.Unavailable as failure:
-        why = str(failure).replace(urlsplit(address).hostname or address, "the host")
-        return DeliveryResult("deferred", "post", f"no connection ({why}). Check the network.")
+        reason = str(failure).replace(urlsplit(address).hostname or address, "the host")
+        return DeliveryResult("deferred", "post", f"no connection ({reason}). Check the network.")
     except client.Unanswered:
         return DeliveryResult("unknown", "post", NO_ANSWER)
     except Exception as error:  # Its text may have the address.

@@ -97,7 +97,7 @@ def checked(content: str, title: str, abstract: str, language: str) -> tuple[str
         texts = [" ".join(answer[name].split()) for name in ("title", "sentence")]
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise BadAnswer("not the JSON that was asked for") from None
-    known = set().union(*map(_forms, numbers(f"{title} {abstract}")))
+    source_numbers = set().union(*map(_forms, numbers(f"{title} {abstract}")))
     max_length = MAX_LENGTHS.get(language, MAX_LENGTH)
     faults = {
         "not the JSON that was asked for": len(answer) > len(texts) or not all(texts),
@@ -106,7 +106,7 @@ def checked(content: str, title: str, abstract: str, language: str) -> tuple[str
         "a link or markup": any(map(MARKUP.search, texts)),
         # Characters that are invisible, reverse the text, or cannot be stored.
         "control characters": any(unicodedata.category(sign)[0] == "C" for sign in "".join(texts)),
-        "a number that the abstract lacks": not known.issuperset(numbers(" ".join(texts))),
+        "a number that the abstract lacks": not source_numbers.issuperset(numbers(" ".join(texts))),
     }
     if fault := next((fault for fault, is_there in faults.items() if is_there), ""):
         raise BadAnswer(fault)
@@ -127,22 +127,22 @@ def _forms(number):
 # ---- Stored summaries
 
 
-def write(wanted: Collection[tuple[str, str]], clock: Callable[[], datetime]) -> bool:
+def write(pairs: Collection[tuple[str, str]], clock: Callable[[], datetime]) -> bool:
     """Store the summaries that are missing, of papers (ids) in languages.
 
     Return whether no more can be done now: False if the model does not answer, or is too slow.
     """
     end = time.monotonic() + MAX_RUN_SECONDS
-    papers = Paper.objects.exclude(abstract="").in_bulk({paper for paper, _ in wanted})
+    papers = Paper.objects.exclude(abstract="").in_bulk({paper for paper, _ in pairs})
     rows = Summary.objects.filter(paper__in=papers, model=settings.LLM_MODEL, prompt=PROMPT_VERSION)
-    ended = {(row.paper_id, row.language, row.source) for row in rows if row.text or row.refused}
-    lacking = [
+    outcomes = {(row.paper_id, row.language, row.source) for row in rows if row.text or row.refused}
+    missing_pairs = [
         (papers[paper], language)
-        for paper, language in wanted
-        if paper in papers and (paper, language, source_of(papers[paper])) not in ended
+        for paper, language in pairs
+        if paper in papers and (paper, language, source_of(papers[paper])) not in outcomes
     ]
     left = max(settings.LLM_CALLS_A_DAY - calls_on(clock().date()), 0)
-    for batch in batched(lacking[:left], AT_ONCE):
+    for batch in batched(missing_pairs[:left], AT_ONCE):
         if time.monotonic() > end:
             return False
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -186,7 +186,7 @@ def attach(papers: Collection[Paper], language: str) -> None:
     if not settings.LLM_URL or not language:
         return
     rows = Summary.objects.filter(language=language, paper__in=[paper.pk for paper in papers])
-    found = {row.paper_id: row for row in rows.exclude(text="")}
+    rows_by_paper = {row.paper_id: row for row in rows.exclude(text="")}
     for paper in papers:
-        row = found.get(paper.pk)
+        row = rows_by_paper.get(paper.pk)
         paper.written = row if row and row.source == source_of(paper) else None

@@ -28,8 +28,8 @@ def write_due(clock: Callable[[], datetime]) -> bool:
         return False
     try:
         picks = Pick.objects.leading().filter(among("digest__letter", ids)).order_by("position")
-        wanted = dict.fromkeys(picks.values_list("paper", "subscriber__summary_language"))
-        if is_done := summaries.write(wanted, clock):
+        pairs = dict.fromkeys(picks.values_list("paper", "subscriber__summary_language"))
+        if is_done := summaries.write(pairs, clock):
             planned.filter(among("pk", ids)).update(next_try_at=clock())
     finally:
         lease.release()

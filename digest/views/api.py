@@ -60,8 +60,8 @@ def endpoint(*methods):
             try:
                 subscriber = _authenticate(request, now)
                 with translation.override(subscriber.language_or_default):
-                    found = view(request, subscriber, now, **kwargs)
-                    return found if isinstance(found, HttpResponseBase) else JsonResponse(found)
+                    reply = view(request, subscriber, now, **kwargs)
+                    return reply if isinstance(reply, HttpResponseBase) else JsonResponse(reply)
             except rate_limits.TooManyAttempts as refusal:
                 status = 503 if refusal.by == "store" else 429
                 sentence = f"Try again in {refusal.retry_after} seconds."
@@ -103,17 +103,17 @@ def digest(request, subscriber, now):
 
 def latest_digest(subscriber) -> dict:
     """Return the latest digest that was sent, which is the one that the web shows."""
-    found, papers = sent_digests(subscriber).first(), []
-    for pick in attach(subscriber, found.picks.whole()) if found else ():
-        known = {
+    digest, papers = sent_digests(subscriber).first(), []
+    for pick in attach(subscriber, digest.picks.whole()) if digest else ():
+        fields = {
             "reason": reason_of(pick),
             "score": round(pick.score, 4),
             "section": pick.group or "new",
         }
-        known["similar"] = [paper.pk for paper in pick.folded]
-        known["summary"] = pick.paper.written and model_to_dict(pick.paper.written, SUMMARY_FIELDS)
-        papers.append(_paper(pick.paper) | _said(pick.feedback) | known)
-    return {"day": found and found.day, "papers": papers}
+        fields["similar"] = [paper.pk for paper in pick.folded]
+        fields["summary"] = pick.paper.written and model_to_dict(pick.paper.written, SUMMARY_FIELDS)
+        papers.append(_paper(pick.paper) | _said(pick.feedback) | fields)
+    return {"day": digest and digest.day, "papers": papers}
 
 
 @endpoint("GET")
@@ -129,9 +129,9 @@ def results_of(query: str, *, newest: bool) -> dict:
         raise BadRequest("Say what to search for in q.")
 
     def find():
-        found = search.find(query, newest=newest, size=MAX_PAPERS)
-        papers = [_paper(result.paper) for result in found.results]
-        return {"query": found.asked, "count": found.count, "papers": papers}
+        page = search.find(query, newest=newest, size=MAX_PAPERS)
+        papers = [_paper(result.paper) for result in page.results]
+        return {"query": page.asked, "count": page.count, "papers": papers}
 
     return get_or_make(find, "api search", query, newest)
 
@@ -162,9 +162,9 @@ def saved(request, subscriber, now):
     rows = Paginator(reading_list.saved(subscriber), PAGE)
     page, papers = rows.get_page(request.GET.get("page")), []
     for row in page:
-        known = {"saved_at": row.saved_since, "read_at": row.read_at}
-        known |= {"note": row.note, "labels": row.label_list}
-        papers.append(_paper(row.paper) | _said(row) | known)
+        fields = {"saved_at": row.saved_since, "read_at": row.read_at}
+        fields |= {"note": row.note, "labels": row.label_list}
+        papers.append(_paper(row.paper) | _said(row) | fields)
     return {"count": rows.count, "page": page.number, "pages": rows.num_pages, "papers": papers}
 
 
@@ -183,10 +183,10 @@ def store_feedback(subscriber, identity, value, now) -> dict:
     """Store feedback and return what holds then. Raises BadRequest or Http404."""
     if value not in VALUES:
         raise BadRequest(f"The value must be one of {', '.join(VALUES)}.")
-    found = _find(identity)
-    record(subscriber, found, value, now)
+    paper = _find(identity)
+    record(subscriber, paper, value, now)
     enqueue(tasks.learn_from_feedback)
-    return {"paper": found.pk} | _said(feedback_on(subscriber, found))
+    return {"paper": paper.pk} | _said(feedback_on(subscriber, paper))
 
 
 @endpoint("GET", "POST")
@@ -198,16 +198,16 @@ def entries(request, subscriber, now):
             form = InterestsForm.changing(subscriber, _sent_lists(request))
             if not form.is_valid():
                 wrong = form.errors.items()
-                raise BadRequest(" ".join(f"{name}: {' '.join(said)}" for name, said in wrong))
+                raise BadRequest(" ".join(f"{name}: {' '.join(errors)}" for name, errors in wrong))
         preferences.change(subscriber, form.topic_selection(), {}, now=now)
-    shown, own = InterestsForm.showing(subscriber).initial, interests.stored(subscriber)
+    initial, own_entries = InterestsForm.showing(subscriber).initial, interests.stored(subscriber)
     topics = Topic.objects.curated().values("slug", "name")
-    answer = {name: list(topics.filter(slug__in=shown[name])) for name in ("topics", "mute")}
+    answer = {name: list(topics.filter(slug__in=initial[name])) for name in ("topics", "mute")}
     for name, is_muted in (("interests", False), ("muted_interests", True)):
-        mine = [entry for entry in own if entry.is_muted == is_muted]
+        mine = [entry for entry in own_entries if entry.is_muted == is_muted]
         answer[name] = [
-            {"line": line, "kind": one.kind, "text": one.text}
-            for line, one in zip(shown[name], mine, strict=True)
+            {"line": line, "kind": entry.kind, "text": entry.text}
+            for line, entry in zip(initial[name], mine, strict=True)
         ]
     return answer
 
@@ -218,8 +218,8 @@ def _sent_lists(request):
         sent = json.loads(request.body)
         are_known = bool(sent) and sent.keys() <= InterestsForm.base_fields.keys()
         is_read = are_known and all(
-            isinstance(one, list) and len(one) <= MAX_LINES and all(map(_is_text, one))
-            for one in sent.values()
+            isinstance(lines, list) and len(lines) <= MAX_LINES and all(map(_is_text, lines))
+            for lines in sent.values()
         )
     except (ValueError, RecursionError, AttributeError):
         is_read = False
@@ -236,17 +236,17 @@ def _is_text(value):
 
 
 def _find(identity):
-    found = Paper.objects.filter(pk=identity).first() if _is_text(identity) else None
-    if found is None:
+    paper = Paper.objects.filter(pk=identity).first() if _is_text(identity) else None
+    if paper is None:
         raise Http404("There is no such paper.")
-    return found
+    return paper
 
 
 def _paper(paper):
-    known = {"id": paper.pk, "doi": citations.doi(paper), "title": paper.title, "day": paper.day}
-    known |= {"url": paper.link, "page": settings.SITE_URL + paper.get_absolute_url()}
-    known |= {"authors": paper.authors, "categories": paper.fields, "abstract": paper.abstract}
-    return known
+    details = {"id": paper.pk, "doi": citations.doi(paper), "title": paper.title, "day": paper.day}
+    details |= {"url": paper.link, "page": settings.SITE_URL + paper.get_absolute_url()}
+    details |= {"authors": paper.authors, "categories": paper.fields, "abstract": paper.abstract}
+    return details
 
 
 def _said(row):

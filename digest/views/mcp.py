@@ -29,7 +29,7 @@ CALLS = {
     "search_papers": lambda _, now, query, newest=False: api.results_of(query, newest=newest),
     "get_paper": lambda subscriber, now, paper: api.paper_for(subscriber, paper),
     "similar_papers": lambda subscriber, now, paper: api.similar_to(paper),
-    "give_feedback": lambda who, now, paper, value: api.store_feedback(who, paper, value, now),
+    "give_feedback": lambda owner, now, paper, value: api.store_feedback(owner, paper, value, now),
 }
 
 
@@ -86,13 +86,13 @@ def _check_version(request, method, params) -> None:
 
 
 def _result(method, params, subscriber, now) -> dict:
-    about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "paperboy", "version": "1"}}
+    server = {"capabilities": {"tools": {}}, "serverInfo": {"name": "paperboy", "version": "1"}}
     match method:
         case "server/discover":
-            return about | CACHED | {"supportedVersions": [VERSION]}
+            return server | CACHED | {"supportedVersions": [VERSION]}
         case "initialize":
-            known, wanted = HANDSHAKE_VERSIONS, params.get("protocolVersion")
-            return about | {"protocolVersion": wanted if wanted in known else known[0]}
+            versions, version = HANDSHAKE_VERSIONS, params.get("protocolVersion")
+            return server | {"protocolVersion": version if version in versions else versions[0]}
         case "tools/list":
             return CACHED | {"tools": TOOLS}
         case "tools/call":
@@ -105,14 +105,14 @@ def _call(params, subscriber, now) -> dict:
     schema = next((tool["inputSchema"] for tool in TOOLS if tool["name"] == name), None)
     if schema is None or not isinstance(arguments, dict):
         raise Fault(INVALID_PARAMS, "There is no such tool.")
-    types = {each: TYPES[kind["type"]] for each, kind in schema["properties"].items()}
+    types = {key: TYPES[kind["type"]] for key, kind in schema["properties"].items()}
     if not set(schema["required"]) <= arguments.keys() <= types.keys() or not all(
-        isinstance(value, types[each]) for each, value in arguments.items()
+        isinstance(value, types[key]) for key, value in arguments.items()
     ):
         raise Fault(INVALID_PARAMS, f"The arguments must be {json.dumps(schema)}.")
     try:
-        found = CALLS[name](subscriber, now, **arguments)
+        answer = CALLS[name](subscriber, now, **arguments)
     except (BadRequest, Http404) as error:  # For the assistant to read.
         return {"content": [{"type": "text", "text": str(error)}], "isError": True}
-    text = JsonResponse(found).content.decode()
-    return {"content": [{"type": "text", "text": text}], "structuredContent": found}
+    text = JsonResponse(answer).content.decode()
+    return {"content": [{"type": "text", "text": text}], "structuredContent": answer}

@@ -134,9 +134,9 @@ def purge(now) -> int:
 
 def _lock_both(subscriber, new_email) -> tuple[Subscriber, Subscriber | None]:
     """Lock the subscriber and another one with the new address, always in the same order."""
-    found = Subscriber.objects.alias(identity=Lower("email"))
-    found = found.filter(Q(pk=subscriber.pk) | Q(identity=new_email.lower()))
-    rows = {row.pk: row for row in found.select_for_update().order_by("pk")}
+    subscribers = Subscriber.objects.alias(identity=Lower("email"))
+    subscribers = subscribers.filter(Q(pk=subscriber.pk) | Q(identity=new_email.lower()))
+    rows = {row.pk: row for row in subscribers.select_for_update().order_by("pk")}
     locked = rows.pop(subscriber.pk, None)
     if locked is None:
         raise Subscriber.DoesNotExist

@@ -51,9 +51,9 @@ def forget_unanswered(before) -> None:
 
     That is the request and the network that it came from: a stranger may have typed it all.
     """
-    asked = Subscriber.objects.filter(unsubscribed_at__lt=F("asked_at"), asked_at__lt=before)
-    asked.exclude(asked_for={}).update(asked_for={})
-    consents = Consent.objects.filter(subscriber__in=asked, act=Consent.Act.ASKED)
+    subscribers = Subscriber.objects.filter(unsubscribed_at__lt=F("asked_at"), asked_at__lt=before)
+    subscribers.exclude(asked_for={}).update(asked_for={})
+    consents = Consent.objects.filter(subscriber__in=subscribers, act=Consent.Act.ASKED)
     consents.filter(at__gt=F("subscriber__unsubscribed_at")).delete()
 
 

@@ -12,11 +12,11 @@ def export(subscriber: models.Subscriber) -> dict:
     (data,) = rows(models.Subscriber.objects.filter(pk=subscriber.pk), without=("secret",))
     letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
     for name, model in (("events", models.LetterEvent), ("facts", models.LetterFact)):
-        found = defaultdict(list)
+        rows_by_letter = defaultdict(list)
         for row in rows(model.objects.filter(letter__subscriber=subscriber), "letter_id"):
-            found[row.pop("letter_id")].append(row)
+            rows_by_letter[row.pop("letter_id")].append(row)
         for letter in letters:
-            letter[name] = found[letter["pk"]]
+            letter[name] = rows_by_letter[letter["pk"]]
     for letter in letters:
         del letter["pk"]
     received = models.Message.objects.filter(letters__subscriber=subscriber).distinct()
@@ -39,14 +39,14 @@ def export(subscriber: models.Subscriber) -> dict:
     return data
 
 
-def rows(queryset: QuerySet, *more: str, without: tuple[str, ...] = (), **named) -> list[dict]:
+def rows(queryset: QuerySet, *extra: str, without: tuple[str, ...] = (), **named) -> list[dict]:
     """Return the rows in their order of creation, ready for JSON, without keys and relations.
 
-    `more` and `named` add fields of related rows, as for QuerySet.values.
+    `extra` and `named` add fields of related rows, as for QuerySet.values.
     """
     fields = [
         field.name
         for field in queryset.model._meta.concrete_fields
         if not field.is_relation and not field.primary_key and field.name not in without
     ]
-    return list(queryset.order_by("pk").values(*fields, *more, **named))
+    return list(queryset.order_by("pk").values(*fields, *extra, **named))

@@ -44,7 +44,7 @@ class Entry(NamedTuple):
     name: str = ""
     topics: tuple[str, ...] = ()
     interests: str = ""
-    chosen: TopicSelection = TopicSelection()
+    selection: TopicSelection = TopicSelection()
 
 
 def read_text(text: str) -> list[Entry]:
@@ -55,7 +55,7 @@ def read_text(text: str) -> list[Entry]:
 
 def read_csv(data: bytes) -> list[Entry]:
     """Return the entries of a CSV file. Raises ValidationError, which names the bad lines."""
-    known = {  # The code of a category is enough: cs.RO.
+    slugs_by_name = {  # The code of a category is enough: cs.RO.
         name.lower(): topic.slug
         for topic in Topic.objects.curated()
         for name in (topic.name.partition(": ")[0], topic.slug, topic.name)
@@ -72,13 +72,13 @@ def read_csv(data: bytes) -> list[Entry]:
         cells = dict(zip(headers, row, strict=True))
         names = SEPARATOR.split(cells.get("topics", "").lower())
         names = [name for name in map(str.strip, names) if name]
-        if unknown := [name for name in names if name not in known]:
+        if unknown := [name for name in names if name not in slugs_by_name]:
             problems.append(f"Line {number}: there is no topic “{unknown[0]:.100}”.")
-        topics = tuple(known[name] for name in names if name in known)
+        topics = tuple(slugs_by_name[name] for name in names if name in slugs_by_name)
         interests = SEPARATOR.sub("\n", cells.get("interests", ""))
         entries.append(Entry(cells["email"], cells.get("name", ""), topics, interests))
-    if more := problems[csv_files.MAX_LINES :]:
-        problems[csv_files.MAX_LINES :] = [f"And {len(more)} more."]
+    if excess := problems[csv_files.MAX_LINES :]:
+        problems[csv_files.MAX_LINES :] = [f"And {len(excess)} more."]
     if problems:
         raise ValidationError(problems)
     return entries
@@ -94,20 +94,20 @@ def invite(
     `choices` has names of Subscriber's fields: hour, timezone, language. Subscribers keep theirs:
     they are only invited to the group, without the note.
     """
-    results, seen = [], set()
+    results, emails = [], set()
     papers: dict[tuple[Topic, ...], list[dict]] = {}  # Many follow the same topics.
     for entry in entries:
         try:
             email = addresses.normalise(entry.address)
             reason = REASONS["repeated"]
-            if email.lower() not in seen:
-                topics = tuple(entry.chosen.follow)
+            if email.lower() not in emails:
+                topics = tuple(entry.selection.follow)
                 if topics not in papers:
                     papers[topics] = hooks.example_papers(topics, now) if topics else []
                 name = entry.name[: groups.MAX_NAME_LENGTH]
                 email_parts = {"name": name, "note": note, "papers": papers[topics]}
-                reason = _invite(email, email_parts, entry.chosen, choices, group, by, now)
-            seen.add(email.lower())
+                reason = _invite(email, email_parts, entry.selection, choices, group, by, now)
+            emails.add(email.lower())
         except ValidationError as error:
             reason = str(error.message)
         results.append((entry.address, reason))
@@ -116,7 +116,7 @@ def invite(
 
 @retry_on_integrity_error  # A concurrent sign-up or invitation of the same address.
 @transaction.atomic
-def _invite(email, email_parts, chosen, choices, group, by, now):
+def _invite(email, email_parts, selection, choices, group, by, now):
     subscriber = Subscriber.objects.select_for_update().with_address(email).first()
     state = subscriber.state_at(now) if subscriber else "new"
     if group and state in ("active", "paused"):
@@ -126,7 +126,7 @@ def _invite(email, email_parts, chosen, choices, group, by, now):
         return refusal
     if state == "new":
         subscriber = _create(email, by, now, email_parts, **choices)
-        set_preferences(subscriber, chosen)
+        set_preferences(subscriber, selection)
     if group:
         if groups.invite(group, subscriber, now) is None:
             return REASONS["recipient"]

@@ -37,35 +37,35 @@ class TopicSelection:
         """Return the selection of these topics, and of entries that `hooks.read_interests` read."""
         slugs = [entry.slug for entry in entries if entry.slug]
         named = {topic.slug: topic for topic in Topic.objects.curated().filter(slug__in=slugs)}
-        chosen: dict[bool, list[Topic]] = {False: [*follow], True: [*mute]}
+        curated: dict[bool, list[Topic]] = {False: [*follow], True: [*mute]}
         queries: dict[bool, list[str]] = {False: [], True: []}
         for entry in entries:
             if entry.slug in named:
-                chosen[entry.is_muted].append(named[entry.slug])
+                curated[entry.is_muted].append(named[entry.slug])
             else:
                 queries[entry.is_muted].append(entry.text)
-        chosen = {is_muted: list(dict.fromkeys(topics)) for is_muted, topics in chosen.items()}
+        curated = {is_muted: list(dict.fromkeys(topics)) for is_muted, topics in curated.items()}
         kinds = {entry.text: entry.kind for entry in entries if entry.kind}
-        return cls(chosen[False], chosen[True], queries[False], queries[True], kinds)
+        return cls(curated[False], curated[True], queries[False], queries[True], kinds)
 
     @classmethod
     def stored_by(cls, subscriber: Subscriber) -> Self:
         """Return what a subscriber follows and mutes."""
-        chosen = cls()
+        selection = cls()
         for preference in subscriber.preferences.select_related("topic").order_by("pk"):
             topic, is_muted = preference.topic, preference.stance == Stance.MUTE
             if topic.owner_id is None:
-                (chosen.mute if is_muted else chosen.follow).append(topic)
+                (selection.mute if is_muted else selection.follow).append(topic)
             else:
-                (chosen.muted_interests if is_muted else chosen.interests).append(topic.query)
-                chosen.kinds[topic.query] = topic.kind
-        return chosen
+                (selection.muted_interests if is_muted else selection.interests).append(topic.query)
+                selection.kinds[topic.query] = topic.kind
+        return selection
 
     def followed_and_muted(self, subscriber: Subscriber) -> list[int]:
         """Return the ids of topics that are both followed and muted here. Muting wins."""
         queries = set(self.interests) & set(self.muted_interests)
-        own = Topic.objects.filter(owner=subscriber, query__in=queries)
-        return [topic.pk for topic in {*self.follow} & {*self.mute} | {*own}]
+        own_topics = Topic.objects.filter(owner=subscriber, query__in=queries)
+        return [topic.pk for topic in {*self.follow} & {*self.mute} | {*own_topics}]
 
 
 def change(
@@ -98,15 +98,15 @@ def set_preferences(subscriber: Subscriber, topics: TopicSelection) -> None:
         (Stance.FOLLOW, topics.follow, topics.interests),
         (Stance.MUTE, topics.mute, topics.muted_interests),  # Muting wins: it comes last.
     ):
-        own = []
+        own_topics = []
         for query in queries:
-            known = {"name": query[:200], "kind": topics.kinds.get(query, "")}
-            topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=known)
-            if known["kind"] not in ("", topic.kind):
-                topic.kind = known["kind"]
+            defaults = {"name": query[:200], "kind": topics.kinds.get(query, "")}
+            topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=defaults)
+            if defaults["kind"] not in ("", topic.kind):
+                topic.kind = defaults["kind"]
                 topic.save(update_fields=["kind"])
-            own.append(topic)
-        stances |= {topic.pk: stance for topic in [*curated, *own]}
+            own_topics.append(topic)
+        stances |= {topic.pk: stance for topic in [*curated, *own_topics]}
     subscriber.preferences.exclude(topic__in=stances).delete()
     preferences = {preference.topic_id: preference for preference in subscriber.preferences.all()}
     for topic_id, stance in stances.items():
@@ -123,8 +123,8 @@ def follow(subscriber: Subscriber, query: str, kind: str) -> None:
     """Follow an own query. If it is followed or muted already, this changes nothing."""
     with transaction.atomic():
         subscriber = subscriber.locked()
-        known = {"name": query[:200], "kind": kind}
-        topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=known)
+        defaults = {"name": query[:200], "kind": kind}
+        topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=defaults)
         subscriber.preferences.get_or_create(topic=topic)
 
 

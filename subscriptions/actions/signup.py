@@ -57,19 +57,19 @@ class SignUpRequest:
         """
         if self.topics == TopicSelection():
             return {}
-        asked = {name: getattr(self.topics, name) for name in ("interests", "muted_interests")}
-        asked |= {"topics": [topic.pk for topic in self.topics.follow], "kinds": self.topics.kinds}
-        asked |= {"mute": [topic.pk for topic in self.topics.mute]}
-        return asked | {"timezone": self.timezone, "hour": self.hour}
+        fields = {name: getattr(self.topics, name) for name in ("interests", "muted_interests")}
+        fields |= {"topics": [topic.pk for topic in self.topics.follow], "kinds": self.topics.kinds}
+        fields |= {"mute": [topic.pk for topic in self.topics.mute]}
+        return fields | {"timezone": self.timezone, "hour": self.hour}
 
     @classmethod
-    def from_json(cls, asked: dict) -> "SignUpRequest":
+    def from_json(cls, fields: dict) -> "SignUpRequest":
         follow, mute = (
-            list(Topic.objects.current_for(asked.get(name, ()))) for name in ("topics", "mute")
+            list(Topic.objects.current_for(fields.get(name, ()))) for name in ("topics", "mute")
         )
-        muted, kinds = asked.get("muted_interests", []), asked.get("kinds", {})
-        selection = TopicSelection(follow, mute, asked["interests"], muted, kinds)
-        return cls(selection, asked["timezone"], asked["hour"])
+        muted, kinds = fields.get("muted_interests", []), fields.get("kinds", {})
+        selection = TopicSelection(follow, mute, fields["interests"], muted, kinds)
+        return cls(selection, fields["timezone"], fields["hour"])
 
 
 class UsedToken(ExpiredToken):
@@ -176,9 +176,9 @@ def confirm(subscriber, asked_at, *, source: ConsentSource, now, kind: str = Kin
                 subscriber.confirmed_at = now
                 subscriber.unsubscribed_at = subscriber.paused_until = None
                 subscriber.began_at = subscriber.next_due_at = clock.not_in_future(now)
-                asked, subscriber.asked_for = subscriber.asked_for, {}
-                if asked:
-                    SignUpRequest.from_json(asked).apply_to(subscriber)
+                fields, subscriber.asked_for = subscriber.asked_for, {}
+                if fields:
+                    SignUpRequest.from_json(fields).apply_to(subscriber)
                 if subscriber.had_digest_before_confirming():
                     subscriber.reschedule(now)
             case Kind.GOODBYE:

@@ -94,11 +94,11 @@ class LockingMixin:
     """Locks the row while its page is saved, so that concurrent changes wait."""
 
     def get_object(self, request, object_id, from_field=None):
-        found = super().get_object(request, object_id, from_field)
-        if found is None or request.method != "POST" or not connection.in_atomic_block:
-            return found
+        instance = super().get_object(request, object_id, from_field)
+        if instance is None or request.method != "POST" or not connection.in_atomic_block:
+            return instance
         rows = self.model._base_manager.select_for_update()
-        list(rows.filter(pk=found.pk).values_list("pk"))
+        list(rows.filter(pk=instance.pk).values_list("pk"))
         return super().get_object(request, object_id, from_field)
 
 

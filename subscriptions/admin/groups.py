@@ -77,8 +77,8 @@ class GroupAdmin(LockingMixin, BaseModelAdmin):
 
     @display(description="Members")
     def members(self, group):
-        joined = group.memberships.filter(joined_at__isnull=False).count()
-        return f"{joined} joined, {group.memberships.count()} invited"
+        joined_count = group.memberships.filter(joined_at__isnull=False).count()
+        return f"{joined_count} joined, {group.memberships.count()} invited"
 
     @display(description="Digest goes to")
     def recipients(self, group):

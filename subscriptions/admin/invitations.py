@@ -78,10 +78,10 @@ class InviteForm(TopicsForm):
         for entry in listed:
             form = form_of(entry.topics, entry.interests)
             if form.is_valid():
-                self.people.append(entry._replace(chosen=form.topic_selection()))
+                self.people.append(entry._replace(selection=form.topic_selection()))
             else:
-                said = " ".join(chain.from_iterable(form.errors.values()))
-                self.add_error("file", f"{entry.address}: {said}")
+                errors = " ".join(chain.from_iterable(form.errors.values()))
+                self.add_error("file", f"{entry.address}: {errors}")
         return data
 
 
@@ -93,8 +93,8 @@ class InvitationsMixin:
 
     @action(description="Invite", url_path="invite", permissions=["invite"], icon="person_add")
     def invite(self, request):
-        chosen = {"group": request.GET.get("group")}
-        form = InviteForm(request.POST or None, request.FILES or None, initial=chosen)
+        initial = {"group": request.GET.get("group")}
+        form = InviteForm(request.POST or None, request.FILES or None, initial=initial)
         context = {"back": resolve_url(LIST), "variant": "primary"} | TEXTS["invite"]
         context["question"] = context["question"].format(name=inviter(request.user))
         if not form.is_valid():
@@ -118,13 +118,14 @@ class InvitationsMixin:
         response["Content-Disposition"] = 'attachment; filename="subscribers.csv"'
         rows = csv.writer(response)
         rows.writerow(COLUMNS)
-        found = Subscriber.objects.people().order_by("pk")
-        found = found.prefetch_related("preferences__topic", "memberships__group")
-        for row in found.iterator(1_000):
-            followed = [one.topic.name for one in row.preferences.all() if one.stance == "follow"]
-            joined = [one.group.name for one in row.memberships.all() if one.joined_at]
+        subscribers = Subscriber.objects.people().order_by("pk")
+        subscribers = subscribers.prefetch_related("preferences__topic", "memberships__group")
+        for row in subscribers.iterator(1_000):
+            preferences, members = row.preferences.all(), row.memberships.all()
+            topics = [follow.topic.name for follow in preferences if follow.stance == "follow"]
+            groups = [member.group.name for member in members if member.joined_at]
             cells = [row.email, row.state_at(now), row.timezone, row.hour, row.confirmed_at or ""]
-            cells += ["|".join(followed), "|".join(joined)]
+            cells += ["|".join(topics), "|".join(groups)]
             # An apostrophe keeps a spreadsheet from computing a cell.
             texts = map(str, cells)
             rows.writerow(f"'{text}" if text[:1] in set("=+-@\t\r") else text for text in texts)

@@ -99,8 +99,8 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
         permissions=["switch"],
     )
     def test(self, request, form):
-        is_sent, said = probe.send_test_email(form.cleaned_data["email"], timezone.now())
-        words = TEST_SENT if is_sent else f"Test email not sent: {said}"
+        is_sent, reply = probe.send_test_email(form.cleaned_data["email"], timezone.now())
+        words = TEST_SENT if is_sent else f"Test email not sent: {reply}"
         row = Sending.objects.get_or_create(pk=1)[0]
         self.log_change(request, row, TEST_SENT if is_sent else "Test email not sent.")
         self.message_user(request, words, messages.SUCCESS if is_sent else messages.ERROR)
@@ -113,10 +113,10 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
             "stop": {"words": STOP["title"], "icon": "stop_circle", "variant": "danger"},
             "test": {"words": "Send test email", "icon": "forward_to_inbox", "variant": ""},
         }
-        shown = {"on": ["stop"], "tripped": ["resume", "stop"], "stopped": ["resume"]}[grade]
+        acts = {"on": ["stop"], "tripped": ["resume", "stop"], "stopped": ["resume"]}[grade]
         return [
             buttons[act] | {"url": reverse(f"admin:subscriptions_sending_{act}")}
-            for act in [*shown, "test"]
+            for act in [*acts, "test"]
         ]
 
     def _acted(self, request, words):

@@ -111,8 +111,8 @@ class SubscriberAction:
         if count:
             panel.message_user(request, f"{self.done}: {count}.", messages.SUCCESS)
         if reasons:
-            why = " ".join(dict.fromkeys(filter(None, reasons)))
-            text = f"Not {self.done[:1].lower()}{self.done[1:]}: {len(reasons)}. {why}"
+            reason_text = " ".join(dict.fromkeys(filter(None, reasons)))
+            text = f"Not {self.done[:1].lower()}{self.done[1:]}: {len(reasons)}. {reason_text}"
             panel.message_user(request, text.strip(), messages.WARNING)
         if late:
             text = f"Time ran out: {late} are unchanged. Select them again."
@@ -247,9 +247,9 @@ def ask(subscriber, data, now):
 
 @_action(_is("suppressed"))
 def lift(subscriber, data, now):
-    why = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
+    reason = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
     if moderation.unsuppress(subscriber, now=now):
-        return f"Unblocked. Was: {why}"
+        return f"Unblocked. Was: {reason}"
 
 
 @_action(

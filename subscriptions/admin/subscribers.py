@@ -135,7 +135,7 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     digest/admin/subscribers.py extends it.
     """
 
-    shown = Q(channel="")
+    row_filter = Q(channel="")
     list_display = ["address", "state", "signed_up", "interests", "hours", *DIGESTS]
     list_filter = [StateFilter, ("suppressed_by", BlockFilter)]
     list_filter_options = {"state": {"horizontal": True}, "suppressed_by": {"horizontal": True}}
@@ -162,7 +162,7 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
             super()
             .get_queryset(request)
             .select_related("invitation", "group_of_list")
-            .filter(self.shown)
+            .filter(self.row_filter)
             .prefetch_related(Prefetch("preferences", follows, to_attr="follows"))
             .annotate(last_sent_at=Subquery(sent.values("ended_at")[:1]))
         )
@@ -287,10 +287,10 @@ class SuppressedAddressAdmin(BaseModelAdmin):
         if not search_term:
             return queryset, False
         try:
-            found = suppression_list.entries_for(addresses.normalise(search_term))
+            entries = suppression_list.entries_for(addresses.normalise(search_term))
         except ValidationError:
-            found = Seal.objects.none()
-        return queryset.filter(pk__in=found.values("pk")), False
+            entries = Seal.objects.none()
+        return queryset.filter(pk__in=entries.values("pk")), False
 
     def has_add_permission(self, request):
         return False

@@ -46,10 +46,10 @@ class OperatorAdmin(UserAdmin, BaseModelAdmin):
 
     def get_fieldsets(self, request, obj=None):
         """Leave out rights that the user cannot give, and the hash that a read-only page shows."""
-        hidden = () if request.user.is_superuser else FOR_SUPERUSERS
+        absent_fields = () if request.user.is_superuser else FOR_SUPERUSERS
         if not self.has_change_permission(request, obj):
-            hidden = ("password",)
-        return exclude_fields(super().get_fieldsets(request, obj), hidden)
+            absent_fields = ("password",)
+        return exclude_fields(super().get_fieldsets(request, obj), absent_fields)
 
     def get_form(self, request, obj=None, **kwargs):
         form = super().get_form(request, obj, **kwargs)

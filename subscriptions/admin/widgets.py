@@ -85,8 +85,8 @@ class CappedPaginator(Paginator):
 
     def page(self, number):
         number = self.validate_number(number)
-        shown = self.numbers[: self.count][(number - 1) * self.per_page :][: self.per_page]
-        return self._get_page(self.object_list.filter(pk__in=shown), number, self)
+        ids = self.numbers[: self.count][(number - 1) * self.per_page :][: self.per_page]
+        return self._get_page(self.object_list.filter(pk__in=ids), number, self)
 
 
 class LargeChangeList(ChangeList):
@@ -152,13 +152,13 @@ class LetterStateFilter(ChoicesDropdownFilter):
     """Letters in a state. No index has the state, so add a condition that has an index."""
 
     def queryset(self, request, queryset):
-        found = super().queryset(request, queryset)
+        rows = super().queryset(request, queryset)
         letter, state = self.field_path.removesuffix("state"), self.value()
         if state in Letter.OPEN:
-            return found.filter(**{f"{letter}ended_at": None})
+            return rows.filter(**{f"{letter}ended_at": None})
         if state in (None, "", Letter.State.ACCEPTED):
-            return found
-        return found.exclude(**{f"{letter}reason": ""})
+            return rows
+        return rows.exclude(**{f"{letter}reason": ""})
 
 
 def filter_by_address(request, queryset, term, name="subscriber"):
@@ -169,9 +169,8 @@ def filter_by_address(request, queryset, term, name="subscriber"):
     """
     with suppress(ValidationError):  # A part of an address is searched as it is.
         term = addresses.normalise(term)
-    found = Subscriber.objects.filter(Q(email__icontains=term) | Q(title__icontains=term))
-    found = found.order_by("-pk")
-    ids = list(found.values_list("pk", flat=True)[: MAX_MATCHES + 1])
+    subscribers = Subscriber.objects.filter(Q(email__icontains=term) | Q(title__icontains=term))
+    ids = list(subscribers.order_by("-pk").values_list("pk", flat=True)[: MAX_MATCHES + 1])
     if len(ids) > MAX_MATCHES:
         text = f"More than {MAX_MATCHES} addresses match. Only the newest {MAX_MATCHES} are shown."
         messages.info(request, text)
@@ -206,13 +205,13 @@ def fact_badge(fact):
     return badge(fact.get_kind_display(), TONES[fact.kind])
 
 
-def with_day(who, letter):
+def with_day(subscriber, letter):
     """Return the subscriber, with the letter's kind and day beneath: a phone shows few columns."""
     beneath = letter.get_kind_display().capitalize()
     if letter.day:
         beneath += f", {date_format(letter.day)}"
     html = '{}<span class="block text-subtle whitespace-nowrap">{}</span>'
-    return format_html(html, who, beneath)
+    return format_html(html, subscriber, beneath)
 
 
 @display(description="Reason")
@@ -228,11 +227,11 @@ def min_width(words):
 
 def exclude_fields(fieldsets, absent):
     """Return fieldsets without the fields of these names. Leave out fieldsets without fields."""
-    shown = [
+    sections = [
         (title, options | {"fields": [name for name in options["fields"] if name not in absent]})
         for title, options in fieldsets
     ]
-    return [(title, options) for title, options in shown if options["fields"]]
+    return [(title, options) for title, options in sections if options["fields"]]
 
 
 def link(url, words):

@@ -111,8 +111,8 @@ class Resend(resend.ResendTrackingWebhookView):
             request.headers[f"svix-{part}"] for part in ("id", "timestamp", "signature")
         )
         signed = f"{name}.{timestamp}.".encode() + request.body
-        ours = b64encode(hmac.digest(self._key, signed, "sha256")).decode()
-        if not any(constant_time_compare(f"v1,{ours}", given) for given in signatures.split()):
+        expected = "v1," + b64encode(hmac.digest(self._key, signed, "sha256")).decode()
+        if not any(constant_time_compare(expected, text) for text in signatures.split()):
             raise AnymailWebhookValidationFailure("signature")
 
 
@@ -166,7 +166,7 @@ KINDS = {
 #: Rejections because of earlier letters, ours or of others.
 REJECTIONS = {RejectReason.SPAM: "complained", RejectReason.UNSUBSCRIBED: "unsubscribed"}
 #: Whether a provider's event says that the address does not exist.
-GONE = {
+IS_GONE = {
     "postmark": lambda event: event.get("Type") in ("HardBounce", "BadEmailAddress"),
     "mailgun": lambda event: event["event-data"].get("reason") in ("bounce", "suppress-bounce"),
     "sendgrid": lambda event: event.get("type") == "bounce",
@@ -188,8 +188,8 @@ def _report(event, esp) -> Report | None:
     message_id = message_id or str(event.message_id or "")
     if not message_ids.is_ours(message_id):  # Other senders may use such ids, too.
         letter_id, message_id = None, ""
-    own = event.event_id or f"{letter_id} {message_id} {event.message_id} {event.timestamp}"
-    name = f"{esp.name}\n{event.event_type}\n{own}".encode("utf-8", "replace")
+    event_id = event.event_id or f"{letter_id} {message_id} {event.message_id} {event.timestamp}"
+    name = f"{esp.name}\n{event.event_type}\n{event_id}".encode("utf-8", "replace")
     at = event.timestamp  # Some have no time zone.
     return Report(
         kind=kind,
@@ -209,6 +209,6 @@ def _grade(event, esp, reply) -> str:
     """Return the grade by the mail server's reply, or else by the provider's verdict."""
     is_rejected = event.event_type == EventType.REJECTED
     gone_before = event.reject_reason in (RejectReason.BOUNCED, RejectReason.INVALID)
-    is_gone = gone_before if is_rejected else GONE[esp.name](event.esp_event)
+    is_gone = gone_before if is_rejected else IS_GONE[esp.name](event.esp_event)
     verdict = "hard" if is_gone else "policy" if is_rejected else "soft"
     return grade_of(status_in(reply), reply, verdict)

@@ -205,8 +205,8 @@ class Imap:
         return server
 
     def messages(self):
-        found = self._do("SEARCH", self._server.uid("SEARCH", "UNDELETED"))
-        for uid in found[0].split()[:MAX_MESSAGES]:
+        response = self._do("SEARCH", self._server.uid("SEARCH", "UNDELETED"))
+        for uid in response[0].split()[:MAX_MESSAGES]:
             query = f"(BODY.PEEK[]<0.{MAX_OCTETS}>)"
             parts = self._do("FETCH", self._server.uid("FETCH", uid, query))
             bodies = [part[1] for part in parts if isinstance(part, tuple)]

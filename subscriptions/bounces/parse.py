@@ -304,8 +304,8 @@ def _text(message, name) -> str:
 
 def _texts(message, name) -> list[str]:
     """Return the fields of this name without decoding, which hostile values could break."""
-    found = [value for field, value in message.raw_items() if field.lower() == name.lower()]
-    return [" ".join(str(value)[:FIELD_CHARACTERS].split()) for value in found]
+    values = [value for field, value in message.raw_items() if field.lower() == name.lower()]
+    return [" ".join(str(value)[:FIELD_CHARACTERS].split()) for value in values]
 
 
 def _moment(text) -> datetime | None:

@@ -20,37 +20,37 @@ _SUBSCRIBERS = Subscriber._meta.db_table
 # ---- Changing
 
 
-def update_states(letters, same: Mapping, each: Sequence[Mapping], now, note: str) -> set[int]:
+def update_states(letters, fields: Mapping, rows: Sequence[Mapping], now, note: str) -> set[int]:
     """Update the rows whose state and attempt are as we read them, and insert their events.
 
     Return their ids. PostgreSQL does both at once. Only transitions.change_state may call this.
     """
     was = letters[0].state
-    update, values = _update(letters, was, same, each)
+    update, values = _update(letters, was, fields, rows)
     event = (
         f"INSERT INTO {_EVENTS} (letter_id, at, was, became, attempt, note) "
         f"SELECT id, %s, %s, %s, attempt, %s FROM "
     )
-    event_values = [_adapt(now), was, same["state"], note]
+    event_values = [_adapt(now), was, fields["state"], note]
     if connection.vendor == "postgresql":
-        both = f"WITH changed AS ({update}) {event} changed RETURNING letter_id"
-        return {pk for (pk,) in run_sql(both, [*values, *event_values])}
+        statement = f"WITH changed AS ({update}) {event} changed RETURNING letter_id"
+        return {pk for (pk,) in run_sql(statement, [*values, *event_values])}
     ids = {pk for pk, _ in run_sql(update, values)}
     condition, numbers = in_ids(ids)
     run_sql(f"{event} {_LETTERS} WHERE id {condition}", [*event_values, *numbers])
     return ids
 
 
-def _update(letters, was, same, each) -> tuple[str, list]:
+def _update(letters, was, fields, rows) -> tuple[str, list]:
     """Return the statement that changes the rows and returns (id, attempt), and its values."""
-    fixed = ", ".join(f"{column} = %s" for column in _columns(same))
-    names = ["id", "attempt", *each[0]]
+    fixed = ", ".join(f"{column} = %s" for column in _columns(fields))
+    names = ["id", "attempt", *rows[0]]
     columns = [
         [letter.id for letter in letters],
         [letter.attempt for letter in letters],
-        *([own[name] for own in each] for name in each[0]),
+        *([row[name] for row in rows] for name in rows[0]),
     ]
-    places = enumerate(_columns(each[0]), start=3)
+    places = enumerate(_columns(rows[0]), start=3)
     varied = "".join(f", {column} = new.column{place}" for place, column in places)
     source, source_values = _values_table(names, columns)
     statement = (
@@ -58,7 +58,7 @@ def _update(letters, was, same, each) -> tuple[str, list]:
         f"WHERE {_LETTERS}.id = new.column1 AND {_LETTERS}.attempt = new.column2 "
         f"AND {_LETTERS}.state = %s RETURNING {_LETTERS}.id, {_LETTERS}.attempt"
     )
-    return statement, [*map(_adapt, same.values()), *source_values, was]
+    return statement, [*map(_adapt, fields.values()), *source_values, was]
 
 
 def _values_table(names, columns) -> tuple[str, list]:

@@ -21,11 +21,10 @@ Kind, State = Letter.Kind, Letter.State
 
 def receivers(group: Group | None, now) -> QuerySet[Subscriber]:
     """Return the subscribers who get a message now. Mailing lists and channels get none."""
-    found = Subscriber.objects.people().in_state("active", now)
-    found = found.filter(takes_messages=True, group_of_list=None)
+    subscribers = Subscriber.objects.people().filter(takes_messages=True, group_of_list=None)
     if group is not None:
-        found = found.filter(pk__in=group.memberships.joined().values("subscriber"))
-    return found.order_by("pk")
+        subscribers = subscribers.filter(pk__in=group.memberships.joined().values("subscriber"))
+    return subscribers.in_state("active", now).order_by("pk")
 
 
 def schedule(message: Message, now) -> None:

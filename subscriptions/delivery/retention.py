@@ -38,17 +38,17 @@ def purge(now) -> None:
 
 def _purge_events(before) -> None:
     """Delete the events of letters that ended before then or were deleted."""
-    seen = 0
+    last_id = 0
     for _ in range(MAX_BATCHES):
-        events = LetterEvent.objects.filter(pk__gt=seen).order_by("pk")
+        events = LetterEvent.objects.filter(pk__gt=last_id).order_by("pk")
         events = list(events.values_list("pk", "letter_id", "at")[:EVENT_BATCH])
         if not events or events[0][2] >= before:
             break
-        letters = {letter_id for _, letter_id, _ in events}
-        kept = Letter.objects.filter(Q(ended_at=None) | Q(ended_at__gte=before), pk__in=letters)
-        ended = letters.difference(kept.values_list("pk", flat=True))
-        LetterEvent.objects.filter(letter__in=ended).delete()
-        seen = events[-1][0]
+        ids = {letter_id for _, letter_id, _ in events}
+        letters = Letter.objects.filter(Q(ended_at=None) | Q(ended_at__gte=before), pk__in=ids)
+        old_ids = ids.difference(letters.values_list("pk", flat=True))
+        LetterEvent.objects.filter(letter__in=old_ids).delete()
+        last_id = events[-1][0]
 
 
 def _purge_letters(before) -> None:
@@ -68,13 +68,13 @@ def _purge_letters(before) -> None:
     )
     old = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", before))
     old = old.filter(is_dispensable, ended_at__lt=before).order_by("pk")
-    seen = 0
+    last_id = 0
     for _ in range(MAX_BATCHES):
         with transaction.atomic():
             # Locked first, as erasing does. Rows that others have locked are left to the next hour.
-            found = old.filter(pk__gt=seen).select_for_update(of=("self",), skip_locked=True)
-            ids = list(found.values_list("pk", flat=True)[:BATCH])
+            letters = old.filter(pk__gt=last_id).select_for_update(of=("self",), skip_locked=True)
+            ids = list(letters.values_list("pk", flat=True)[:BATCH])
             Letter.objects.filter(pk__in=ids).delete()
         if len(ids) < BATCH:
             break
-        seen = ids[-1]
+        last_id = ids[-1]

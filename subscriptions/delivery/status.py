@@ -37,8 +37,8 @@ def sending_status(now: datetime) -> SendingStatus:
         return SendingStatus("on", "Sending is on.")
     often = f" ({row.failures} times in a row)" if row.failures > 1 else ""
     is_due = row.retry_at is None or row.retry_at <= now
-    then = "The next attempt is due." if is_due else f"Next attempt {_at(row.retry_at)}."
-    text = f"{TROUBLES[row.trouble]}{often}: {row.said.rstrip('.')}. {then}"
+    step = "The next attempt is due." if is_due else f"Next attempt {_at(row.retry_at)}."
+    text = f"{TROUBLES[row.trouble]}{often}: {row.said.rstrip('.')}. {step}"
     return SendingStatus("tripped", text)
 
 
@@ -60,7 +60,7 @@ def queues(now: datetime) -> list[Queue]:
         next=Min("next_try_at"),
         lease=Min("lease_until"),
     )
-    found = []
+    open_queues = []
     for row in sorted(rows, key=lambda row: Letter.OPEN.index(row["state"])):
         match row["state"]:
             case State.PLANNED if row["due"]:
@@ -71,13 +71,13 @@ def queues(now: datetime) -> list[Queue]:
                 text = f"the first is looked up {_at(row['next'])}"
             case _:
                 text = f"the first lease ends {_at(row['lease'])}"
-        found.append(Queue(row["state"], State(row["state"]).label, row["count"], text))
-    return found
+        open_queues.append(Queue(row["state"], State(row["state"]).label, row["count"], text))
+    return open_queues
 
 
 def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
     """Return the providers that get fewer letters, or none for now, each with a description."""
-    found = []
+    providers = []
     for row in Provider.objects.order_by("name"):
         parts = []
         if row.held_until is not None and row.held_until > now:
@@ -87,8 +87,8 @@ def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
         if parts and row.said:
             parts.append(f"its reply: {row.said}")
         if parts:
-            found.append((row, "; ".join(parts)))
-    return found
+            providers.append((row, "; ".join(parts)))
+    return providers
 
 
 def describe(letter: Letter, now: datetime) -> str:
@@ -107,13 +107,13 @@ def describe(letter: Letter, now: datetime) -> str:
         case State.UNCERTAIN:
             if letter.subscriber.channel:  # Nothing can be looked up there.
                 is_last = letter.repeats >= settings.MAX_REPEATS
-                then = "Delivery ends" if is_last else "The same message is posted once more"
-                return f"Nobody knows whether it arrived. {then} {_at(letter.next_try_at)}."
-            then = "If that does not tell, the same email is sent once more."
+                step = "Delivery ends" if is_last else "The same message is posted once more"
+                return f"Nobody knows whether it arrived. {step} {_at(letter.next_try_at)}."
+            step = "If that does not tell, the same email is sent once more."
             if letter.repeats >= settings.MAX_REPEATS:
-                then = "If that does not tell, delivery ends, and its papers are not sent again."
-            asked = f"it will be looked up {_at(letter.next_try_at)}"
-            return f"Nobody knows yet whether it arrived; {asked}. {then}"
+                step = "If that does not tell, delivery ends, and its papers are not sent again."
+            lookup = f"it will be looked up {_at(letter.next_try_at)}"
+            return f"Nobody knows yet whether it arrived; {lookup}. {step}"
         case State.ACCEPTED:
             return _accepted(letter, server)
         case State.SKIPPED:
@@ -139,8 +139,8 @@ def _planned(letter, now):
     if sending.grade == "tripped" and not letter.subscriber.channel:
         return f"It waits. {sending.said}"
     if letter.next_try_at > now:
-        again = "tried again" if letter.attempt else "tried"
-        return f"It will be {again} {_at(letter.next_try_at)}."
+        verb = "tried again" if letter.attempt else "tried"
+        return f"It will be {verb} {_at(letter.next_try_at)}."
     return f"It is due since {utc(letter.next_try_at)}, and waits for its turn."
 
 

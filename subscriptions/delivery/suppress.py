@@ -62,8 +62,8 @@ def after_complaint(subscriber_id: int, reply: str, now, *, left_at=None) -> Non
 
 
 def _lock(subscriber_id, *, skip_locked=False, **conditions) -> Subscriber | None:
-    found = Subscriber.objects.select_for_update(skip_locked=skip_locked)
-    return found.filter(pk=subscriber_id, **conditions).first()
+    subscribers = Subscriber.objects.select_for_update(skip_locked=skip_locked)
+    return subscribers.filter(pk=subscriber_id, **conditions).first()
 
 
 def _suppress(subscriber, by, reply, now):

@@ -101,8 +101,8 @@ def record_success(addresses: Iterable[str], now) -> None:
 def _limited(names, now) -> dict[str, Provider]:
     """Return the rows of limited providers, locked and refilled."""
     # In one order, or two workers would deadlock.
-    found = Provider.objects.select_for_update().filter(name__in=names).order_by("name")
-    rows = {row.name: row for row in found}
+    providers = Provider.objects.select_for_update().filter(name__in=names).order_by("name")
+    rows = {row.name: row for row in providers}
     for name in sorted((names & settings.PROVIDER_RATES.keys()) - rows.keys()):
         rows[name], _ = Provider.objects.get_or_create(name=name, defaults={"counted_at": now})
         rows[name].allowance = 1

@@ -59,24 +59,24 @@ def change_state(
     now: datetime,
     *,
     note: str = "",
-    each: Sequence[Mapping] | None = None,
-    **same,
+    rows: Sequence[Mapping] | None = None,
+    **fields,
 ) -> list[Letter]:
     """Move letters from one state, the same for all, to another. Return those that changed.
 
-    The others were changed by another worker since they were read. `same` are fields that all
-    letters get, `each` those that differ. A lease ends with the state that it was given for.
+    The others were changed by another worker since they were read. All letters get `fields`, and
+    each letter its mapping of `rows`. A lease ends with the state that it was given for.
     """
     if not letters:
         return []
-    same = {"state": to, "lease_until": None} | same
-    each = [{}] * len(letters) if each is None else each
+    fields = {"state": to, "lease_until": None} | fields
+    rows = [{}] * len(letters) if rows is None else rows
     with transaction.atomic(savepoint=False):
-        ids = letter_sql.update_states(letters, same, each, now, note[:300])
+        ids = letter_sql.update_states(letters, fields, rows, now, note[:300])
     changed = []
-    for letter, own in zip(letters, each, strict=True):
+    for letter, row in zip(letters, rows, strict=True):
         if letter.id in ids:
-            for name, value in {**same, **own}.items():
+            for name, value in {**fields, **row}.items():
                 setattr(letter, name, value)
             changed.append(letter)
     return changed
@@ -141,15 +141,15 @@ def crash_suspects(now: datetime, of: Q = Letter.EMAILS, limit: int = 10) -> lis
 
 def _claim(letters, now, postponed) -> list[Letter]:
     """Claim the locked letters that may be sent now; end or postpone the others."""
-    wanted = _wanted(letters, now)
+    sendable_letters = _sendable_letters(letters, now)
     if postponed is not None:
-        wanted, later = throttling.admit(wanted, now, postponed)
+        sendable_letters, later = throttling.admit(sendable_letters, now, postponed)
         Letter.objects.bulk_update(later, ["next_try_at"])
-    each = [{"attempt": letter.attempt + 1} for letter in wanted]
-    return change_state(wanted, State.CLAIMED, now, each=each, lease_until=now + LEASE)
+    rows = [{"attempt": letter.attempt + 1} for letter in sendable_letters]
+    return change_state(sendable_letters, State.CLAIMED, now, rows=rows, lease_until=now + LEASE)
 
 
-def _wanted(letters, now) -> list[Letter]:
+def _sendable_letters(letters, now) -> list[Letter]:
     """Return the locked letters that are still to be sent, and end the others."""
     if reported := reported_ids([letter.id for letter in letters if letter.repeats]):
         arrived = [letter for letter in letters if letter.id in reported]
@@ -157,14 +157,14 @@ def _wanted(letters, now) -> list[Letter]:
         letters = [letter for letter in letters if letter.id not in reported]
     late = [letter for letter in letters if letter.closes_at <= now]
     end(late, State.MISSED, "its day ended first", now)
-    wanted = []
+    sendable_letters = []
     for letter in letters:
         if letter.closes_at > now:
             if reason := skip_reason(letter, letter.subscriber, now):
                 end([letter], State.SKIPPED, reason, now)
             else:
-                wanted.append(letter)
-    return wanted
+                sendable_letters.append(letter)
+    return sendable_letters
 
 
 def skip_reason(letter: Letter, subscriber: Subscriber, now) -> str:
@@ -251,13 +251,13 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
         return passed
     mimes = [frozen[letter.id].mime for letter in new]
     volley = Volley.objects.create(created_at=now, mime=_compressed(b"".join(mimes)))
-    each, start = [], 0
+    rows, start = [], 0
     for letter, mime in zip(new, mimes, strict=True):
         message = frozen[letter.id]
         head = {"message_id": message.message_id, "frozen_at": message.frozen_at}
-        each.append(head | {"mime_at": start, "mime_size": len(mime)})
+        rows.append(head | {"mime_at": start, "mime_size": len(mime)})
         start += len(mime)
-    return passed + change_state(new, State.TRANSMITTING, now, each=each, volley=volley, **fields)
+    return passed + change_state(new, State.TRANSMITTING, now, rows=rows, volley=volley, **fields)
 
 
 def _compressed(mime) -> bytes:
@@ -287,9 +287,9 @@ def frozen_bytes(letter: Letter) -> bytes:
 
 def accept(letters: Sequence[Letter], replies: Sequence[str], now: datetime) -> list[Letter]:
     """End letters as accepted, with the server's replies. Return those that changed."""
-    each = [{"last_reply": reply[:300]} for reply in replies]
+    rows = [{"last_reply": reply[:300]} for reply in replies]
     facts = {"ended_at": now, "reason": "", "stage": "dot"}
-    return change_state(letters, State.ACCEPTED, now, each=each, **facts)
+    return change_state(letters, State.ACCEPTED, now, rows=rows, **facts)
 
 
 def end(
@@ -315,14 +315,14 @@ def end(
     facts |= {"note": reason, "reason": reason}
     with transaction.atomic(savepoint=False):
         doubtful = change_state(resent, State.UNCERTAIN, now, next_try_at=now, **facts)
-        ended = change_state(letters, state, now, ended_at=now, **facts)
-        never_left = [letter.id for letter in ended if is_sure and letter.repeats == 0]
+        ended_letters = change_state(letters, state, now, ended_at=now, **facts)
+        never_left = [letter.id for letter in ended_letters if is_sure and letter.repeats == 0]
         if never_left:
             for take_back in hooks.on_not_sent:
                 take_back(never_left)
             # By then, no letter is locked: others lock the subscriber first.
             transaction.on_commit(partial(_catch_up, never_left, now), robust=True)
-    return ended + doubtful
+    return ended_letters + doubtful
 
 
 def _catch_up(letter_ids, now):
@@ -383,15 +383,15 @@ def release(letters: Sequence[Letter], now: datetime, note: str) -> list[Letter]
     return change_state(letters, State.PLANNED, now, next_try_at=now, note=note)
 
 
-def record_failed_attempt(letter: Letter, now: datetime, why: str = "", **ending) -> None:
+def record_failed_attempt(letter: Letter, now: datetime, note: str = "", **ending) -> None:
     """Put back a letter whose attempt failed; after too many, end it. Raises ConcurrentUpdate.
 
     `ending` are further arguments of `end`.
     """
     failed_attempts = letter.stumbles + 1
     if failed_attempts < MAX_FAILED_ATTEMPTS:
-        return put_back(letter, now, stumbles=failed_attempts, note=why)
-    reason = f"{BROKEN}: {why or 'it could not be written'}"
+        return put_back(letter, now, stumbles=failed_attempts, note=note)
+    reason = f"{BROKEN}: {note or 'it could not be written'}"
     if not end([letter], State.FAILED, reason, now, **ending):
         raise ConcurrentUpdate
     logger.error("Email %s: given up after %s failed attempts", letter.id, MAX_FAILED_ATTEMPTS)

@@ -73,8 +73,8 @@ def letter_id_of(address: str, now: datetime) -> int | None:
     """Return the id of the letter whose envelope sender this is, or None if it is not ours."""
     base, extension, _ = _split(address)
     stamp, _, signature = extension.lower().rpartition(".")
-    valid = [known[:SIGNATURE_LENGTH] for known in known_hashes(PURPOSE, stamp)]
-    is_signed = any(constant_time_compare(signature, known) for known in valid)
+    valid = [valid_hash[:SIGNATURE_LENGTH] for valid_hash in known_hashes(PURPOSE, stamp)]
+    is_signed = any(constant_time_compare(signature, valid_hash) for valid_hash in valid)
     if not (base and stamp and is_signed):
         return None
     letter_id, _, day = stamp.partition(".")
@@ -112,8 +112,8 @@ def _owner(subscriber):
 def is_verp_address(address: str) -> bool:
     """Return whether an address has the form of ours, correctly signed or not."""
     base, extension, domain = _split(address)
-    ours = [bounce_address(kind).lower() for kind in ("digest", "confirm")]
-    return bool(base and extension) and f"{base}@{domain}".lower() in ours
+    own_addresses = [bounce_address(kind).lower() for kind in ("digest", "confirm")]
+    return bool(base and extension) and f"{base}@{domain}".lower() in own_addresses
 
 
 def _split(address):

@@ -80,10 +80,10 @@ class HoleTemplate:
     def of(cls, encoded: bytes, size: int) -> "HoleTemplate":
         """Return the template of an encoded part, without the spaces before its holes."""
         pairs, at = [], 0
-        for found in HOLE.finditer(encoded):
-            part = encoded[at : found.start()].rstrip(b" ")
-            pairs.append((part, found[found.lastindex].decode()))
-            at = found.end()
+        for hole in HOLE.finditer(encoded):
+            part = encoded[at : hole.start()].rstrip(b" ")
+            pairs.append((part, hole[hole.lastindex].decode()))
+            at = hole.end()
         return cls(tuple(pairs), encoded[at:], size)
 
     def join(self, values: Mapping[str, "EncodedBytes | list[bytes]"]) -> list[bytes]:

@@ -24,7 +24,7 @@ COMMENT = re.compile("{#.*?#}")
 TAG = re.compile(
     r"{%\s*block(?:trans|\s+small|\s+dark).*?{%\s*endblock.*?%}|{%.*?%}|{{.*?}}", re.DOTALL
 )
-HIDDEN = re.compile(r"@(\d+)@")
+TAG_NUMBER = re.compile(r"@(\d+)@")
 #: A start tag with a hidden tag, except in the quoted value of an attribute that no rule reads.
 TAG_IN_TAG = re.compile(
     r"""<[a-z](?!(?:\s(?!class=|style=)[\w-]+=(?:"[^"]*"|'[^']*')|[^<>@])*+>)[^<>]*>?""",
@@ -79,7 +79,7 @@ def inlined(template: str, css: str, name: str) -> str:
     page = TAG.sub(lambda _: f"@{next(numbers)}@", source)
 
     def restored(text):
-        return HIDDEN.sub(lambda number: tags[int(number[1])], text)
+        return TAG_NUMBER.sub(lambda number: tags[int(number[1])], text)
 
     if wrong := TAG_IN_TAG.search(page):
         raise TemplateSyntaxError(

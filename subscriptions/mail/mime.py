@@ -68,8 +68,8 @@ def header(name: str, value: str) -> bytes:
         # Django's policy makes encoded-words of 76 octets, where 75 are allowed. What looks like an
         # encoded-word is encoded, or it would be decoded for display.
         charset = "utf-8" if not value.isascii() or "=?" in value else None
-        folded = Header(value, charset, WIDTH, name).encode(linesep="\r\n")
-        return f"{name}: {folded}\r\n".encode("ascii")
+        folded_value = Header(value, charset, WIDTH, name).encode(linesep="\r\n")
+        return f"{name}: {folded_value}\r\n".encode("ascii")
     return POLICY.fold(*POLICY.header_store_parse(name, value)).encode("ascii")
 
 

@@ -91,19 +91,19 @@ def headers(
     See RFC 2369, 2919 and 8058 for the headers of a list, RFC 3834 for those that stop automatic
     replies, and docs/email.md for the others.
     """
-    found = [("From", str(from_address(kind)))]
+    pairs = [("From", str(from_address(kind)))]
     if settings.REPLY_TO_EMAIL:
-        found.append(("Reply-To", str(_address(settings.REPLY_TO_EMAIL, settings.SITE_NAME))))
+        pairs.append(("Reply-To", str(_address(settings.REPLY_TO_EMAIL, settings.SITE_NAME))))
     domain = settings.MAIL_DOMAIN
     if kinds.rules_of(kind).is_list:
         list_name = "Messages <messages" if kind == "message" else "Daily papers <daily"
-        found += [
+        pairs += [
             ("List-Id", f"{list_name}.{domain}>"),
             ("List-Unsubscribe", list_unsubscribe(unsubscribe_url, mailbox)),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         ]
     return (
-        *found,
+        *pairs,
         ("Feedback-ID", f"{campaign}:{kind}:{domain}:paperboy"),
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "All"),

@@ -91,5 +91,5 @@ class Membership(models.Model):
 
     def members(self) -> MembershipQuerySet:
         """Return what this member may see: those who joined, if they joined themselves."""
-        joined = self.group.memberships.joined().order_by("name", "pk")
-        return joined if joined.filter(pk=self.pk).exists() else joined.none()
+        memberships = self.group.memberships.joined().order_by("name", "pk")
+        return memberships if memberships.filter(pk=self.pk).exists() else memberships.none()

@@ -84,8 +84,8 @@ class SubscriberQuerySet(models.QuerySet):
         return self.alias(state=_state_at(now)).filter(state=state)
 
     def count_by_state(self, now) -> dict[str, int]:
-        found = self.people().order_by().values_list(_state_at(now)).annotate(Count("pk"))
-        return dict.fromkeys(STATES, 0) | dict(found)
+        counts = self.people().order_by().values_list(_state_at(now)).annotate(Count("pk"))
+        return dict.fromkeys(STATES, 0) | dict(counts)
 
 
 def _state_at(now):

@@ -23,14 +23,14 @@ BOUNCED_FOR = timedelta(days=7)
 Why = Seal.Why
 
 
-def add(address: str, why: str, now) -> None:
+def add(address: str, reason: str, now) -> None:
     """Add a normalised address. A reason that stays replaces a bounce."""
-    purpose = INVITED if why == Why.INVITED else PURPOSE
+    purpose = INVITED if reason == Why.INVITED else PURPOSE
     entry, is_new = Seal.objects.get_or_create(
-        seal=keyed_hash(purpose, address.lower()), defaults={"why": why, "at": now}
+        seal=keyed_hash(purpose, address.lower()), defaults={"why": reason, "at": now}
     )
     if not is_new and entry.why == Why.BOUNCED:
-        entry.why, entry.at = why, now
+        entry.why, entry.at = reason, now
         entry.save()
 
 

@@ -54,8 +54,8 @@ def token(purpose: str, public_id: uuid.UUID, asked_at: datetime | None = None) 
 
 def own_token(purpose: str, subscriber: Subscriber, public_id: uuid.UUID | None = None) -> str:
     """Return a token for the subscriber, or for a thing of theirs, until they change address."""
-    (own,) = tokens([purpose], [(public_id or subscriber.public_id, subscriber.moved_at)])
-    return own[purpose]
+    (by_purpose,) = tokens([purpose], [(public_id or subscriber.public_id, subscriber.moved_at)])
+    return by_purpose[purpose]
 
 
 def tokens(
@@ -102,9 +102,9 @@ def short_token(
 
 def parse_short(token: str) -> tuple[str, int]:
     """Return the purpose and the number of the row. Raises BadToken."""
-    if not (found := SHORT.fullmatch(token)):
+    if not (match := SHORT.fullmatch(token)):
         raise BadToken
-    return SHORT_PURPOSES[found[1]], base36_to_int(found[2])
+    return SHORT_PURPOSES[match[1]], base36_to_int(match[2])
 
 
 def long_of_short(
@@ -117,8 +117,8 @@ def long_of_short(
     purpose, _ = parse_short(short)
     for moved_at in (subscriber.moved_at, None):
         value = _short_value(public_id, moved_at)
-        known = map(_short_hash, hashing.known_hashes(f"short {purpose}", value))
-        if any([constant_time_compare(short[-16:], one) for one in known]):
+        valid_hashes = map(_short_hash, hashing.known_hashes(f"short {purpose}", value))
+        if any([constant_time_compare(short[-16:], valid_hash) for valid_hash in valid_hashes]):
             return tokens([purpose], [(long_id, moved_at)])[0][purpose]
     raise BadToken
 
@@ -212,13 +212,13 @@ def _parse_answer(purposes, token, now):
     """Return which of the purposes the token has, its id, and when it was asked."""
     for purpose in purposes:
         with suppress(BadToken):
-            public_id, asked = parse_token(purpose, token)
+            public_id, microseconds = parse_token(purpose, token)
             break
     else:
         raise BadToken
-    if not asked:
+    if not microseconds:
         raise BadToken
-    asked_at = EPOCH + timedelta(microseconds=asked)
+    asked_at = EPOCH + timedelta(microseconds=microseconds)
     if now - asked_at > timedelta(days=CONFIRM_DAYS):
         raise ExpiredToken
     return purpose, public_id, asked_at

@@ -88,13 +88,13 @@ def _submit(request, subscriber, token, action, tabs=tuple(TAB_FORMS)):
     if action == "save":
         change(subscriber, topics, settings, now=now)
         # At most 50: they must fit into a URL.
-        both = sorted(topics.followed_and_muted(subscriber))[:50] if topics else []
-        return _done(token, "save", tab=tabs[0] if len(tabs) == 1 else [], both=both)
+        both_ids = sorted(topics.followed_and_muted(subscriber))[:50] if topics else []
+        return _done(token, "save", tab=tabs[0] if len(tabs) == 1 else [], both=both_ids)
     parts = ((preview(subscriber, topics, settings, now),) for preview in hooks.previews)
     html = format_html_join("", "{}", parts)
     if "part" in request.GET:
-        shown = hooks.show_interests(sent["interests"], now) if topics else {}
-        parts = format_html_join("", '<div id="entries_{}">{}</div>', shown.items())
+        entry_lists = hooks.show_interests(sent["interests"], now) if topics else {}
+        parts = format_html_join("", '<div id="entries_{}">{}</div>', entry_lists.items())
         return HttpResponse(format_html('{}<div class="change">{}</div>', parts, html))
     return _preferences_page(request, subscriber, sent, preview=html)
 
@@ -170,9 +170,9 @@ def _revoke_token(request, subscriber, token):
 def _in_group(request, subscriber, token, action):
     """Join, leave, or switch recommendations on ("take") or off ("refuse")."""
     now, source = timezone.now(), consent_source(request, "preferences page")
-    own = subscriber.memberships.select_related("group")
+    memberships = subscriber.memberships.select_related("group")
     try:
-        membership = own.get(pk=request.POST.get("membership"))
+        membership = memberships.get(pk=request.POST.get("membership"))
         if action == "join":
             form = forms.JoinForm(membership, request.POST)
             if not form.is_valid():
@@ -182,7 +182,7 @@ def _in_group(request, subscriber, token, action):
         elif action == "leave":
             groups.leave(membership, source=source, now=now)
         else:
-            own.filter(pk=membership.pk).update(takes_recommendations=action == "take")
+            memberships.filter(pk=membership.pk).update(takes_recommendations=action == "take")
     except (ValueError, Membership.DoesNotExist):
         return bad_request(request, gettext("You are not invited to this group."))
     return _done(token, action if action in DONE else "save", tab="groups")
@@ -213,7 +213,7 @@ def _done(token, action, **params):
 
 
 def _preferences_page(
-    request, subscriber, sent=None, status=200, move_form=None, join_form=None, **more
+    request, subscriber, sent=None, status=200, move_form=None, join_form=None, **extra_context
 ):
     """Render all tabs. Open is the first with an error, or that was sent, or that is asked for."""
     now, sent = timezone.now(), sent or {}
@@ -224,16 +224,15 @@ def _preferences_page(
         for row in memberships
     ]
     tabs = {name: label for name, label in TABS.items() if name != "groups" or join_forms}
-    asked = "groups" if join_form else request.GET.get("tab")
-    tab = next(iter(wrong or sent), asked if asked in tabs else "interests")
+    requested_tab = "groups" if join_form else request.GET.get("tab")
+    tab = next(iter(wrong or sent), requested_tab if requested_tab in tabs else "interests")
     ids = [text for text in request.GET.getlist("both") if text.isascii() and text.isdecimal()]
     muted = subscriber.preferences.filter(
         stance=TopicPreference.Stance.MUTE, topic__in=[int(text) for text in ids if len(text) < 19]
     )
-    shown = {name: form.showing(subscriber) for name, form in TAB_FORMS.items() if name not in sent}
-    fields = shown | sent
+    fields = {name: sent.get(name) or form.showing(subscriber) for name, form in TAB_FORMS.items()}
     context = {
-        "tab": "data" if move_form or "api_token" in more else tab,
+        "tab": "data" if move_form or "api_token" in extra_context else tab,
         "tabs": tabs.items(),
         "join_forms": join_forms,
         "forms": fields,
@@ -259,6 +258,6 @@ def _preferences_page(
         "done": DONE.get(request.GET.get("done")),
         "both": list(muted.order_by("pk").values_list("topic__name", flat=True)),
         "panels": {name: [panel(subscriber) for panel in hooks.panels[name]] for name in TABS},
-        **more,  # `preview`, or a new `api_token`.
+        **extra_context,  # `preview`, or a new `api_token`.
     }
     return render(request, "subscriptions/preferences.html", context, status=status)

@@ -50,8 +50,8 @@ def subscribe(request):
     if request.bypassed_proxies:
         rate_limits.report_bypassed_proxy(now)
     email = form.cleaned_data["email"]
-    ours = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
-    is_ours = request.headers.get("Origin", settings.SITE_URL) in ours
+    own_origins = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
+    is_ours = request.headers.get("Origin", settings.SITE_URL) in own_origins
     via = "sign-up form" if is_ours else "sign-up form on another site"
     with transaction.atomic():  # One, so that each sign-up writes something.
         if rate_limits.check_mailbox("sign-up", email, now):
@@ -100,8 +100,8 @@ def confirm(request, token):
     is_first = has_confirmed and not subscriber.had_digest_before_confirming()
     first_digests = [get(subscriber) for get in hooks.first_digests] if is_first else []
     is_new = is_first and now - subscriber.confirmed_at < FIRST_DIGEST_WAIT
-    asked = signup.SignUpRequest.from_json(subscriber.asked_for) if subscriber.asked_for else None
-    selection = asked.topics if asked else TopicSelection.stored_by(subscriber)
+    choice = signup.SignUpRequest.from_json(subscriber.asked_for) if subscriber.asked_for else None
+    selection = choice.topics if choice else TopicSelection.stored_by(subscriber)
     context = {
         "subscriber": subscriber,
         "interests": hooks.list_interests(selection),

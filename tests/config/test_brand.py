@@ -16,7 +16,7 @@ def test_shades_are_readable_on_light_and_dark_pages(color):
         assert min(brand.contrast(words, ground) for words in dark) >= 4.5
 
 
-def test_policy_allows_the_style_and_the_logo_that_are_set(read_settings):
+def test_policy_allows_configured_style_and_logo(read_settings):
     settings = read_settings(ACCENT_COLOR="#7A0019", LOGO_URL="https://uni.example:8443/logo.svg")
     assert settings["SECURE_CSP"]["style-src"][-1].startswith("'sha256-")
     assert settings["SECURE_CSP"]["img-src"][-1] == "https://uni.example:8443"
@@ -24,7 +24,7 @@ def test_policy_allows_the_style_and_the_logo_that_are_set(read_settings):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("color", "logo"), [("", ""), ("#7a0019", "/logo.png")])
-def test_emails_and_pages_have_the_colour_and_the_logo_that_are_set(client, settings, color, logo):
+def test_emails_and_pages_have_configured_colour_and_logo(client, settings, color, logo):
     settings.BRAND_COLORS, settings.LOGO_URL = brand.shades(color), logo
     settings.BRAND_STYLE = brand.style(settings.BRAND_COLORS)
     (loader,) = engines["html"].engine.template_loaders

@@ -62,8 +62,8 @@ class DnsClient:
     def texts(self, name: str, pattern: re.Pattern) -> list[str]:
         """Return the TXT records that match, without control characters. Raises DNS_ERRORS."""
         records = (b"".join(record.strings) for record in self.ask(name, "TXT"))
-        found = (record.decode("utf-8", "replace") for record in records)
-        texts = ("".join(filter(str.isprintable, text)) for text in found)
+        texts = (record.decode("utf-8", "replace") for record in records)
+        texts = ("".join(filter(str.isprintable, text)) for text in texts)
         return [text for text in texts if pattern.match(text)]
 
 
@@ -125,9 +125,9 @@ def _describe(check: Callable, record: Record, dns_client: DnsClient) -> tuple[s
 
 
 def _not_one(texts, name):
-    many = f"{name} has {len(texts)} records, so receivers ignore all. Publish only one:"
+    conflict = f"{name} has {len(texts)} records, so receivers ignore all. Publish only one:"
     harm = f" ({MICROSOFT_REFUSES})" if name.startswith("_dmarc.") else ""
-    return "wrong", many if texts else f"{name} has no record{harm}. Publish:"
+    return "wrong", conflict if texts else f"{name} has no record{harm}. Publish:"
 
 
 # ---- SPF
@@ -187,16 +187,16 @@ def dmarc(domain: str) -> Record:
 
 def _check_dmarc(name, dns_client):
     """Check the policy of the domain, or else of its organisation: of the shortest parent."""
-    own, labels = name, name.split(".")
+    own_name, labels = name, name.split(".")
     parents = [".".join(["_dmarc", *labels[-count:]]) for count in range(2, len(labels) - 1)]
-    for name in (own, *parents):
+    for name in (own_name, *parents):
         if texts := dns_client.texts(name, IS_DMARC):
             break
     if len(texts) != 1:
-        return _not_one(texts, own)
+        return _not_one(texts, own_name)
     pairs = (pair.partition("=") for pair in texts[0].split(";") if "=" in pair)
     tags = {tag.strip().lower(): "".join(value.split()).lower() for tag, _, value in pairs}
-    policy = tags.get("p", "") if name == own else tags.get("sp", tags.get("p", ""))
+    policy = tags.get("p", "") if name == own_name else tags.get("sp", tags.get("p", ""))
     if policy not in ("none", "quarantine", "reject"):
         return "wrong", f"{name} has no valid policy (p=): “{texts[0]}”. Publish:"
     if policy == "none":

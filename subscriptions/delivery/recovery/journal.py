@@ -84,8 +84,8 @@ class Journal:
         if self._is_torn:
             lines = b"\n" + lines
         self._is_used = self._is_torn = True
-        if (written := os.write(self._descriptor, lines)) != len(lines):
-            raise OSError(f"{self.path.name}: {written} of {len(lines)} bytes were written")
+        if (byte_count := os.write(self._descriptor, lines)) != len(lines):
+            raise OSError(f"{self.path.name}: {byte_count} of {len(lines)} bytes were written")
         os.fsync(self._descriptor)
         self._is_torn = False
 

@@ -56,18 +56,18 @@ class OutboxLookup(DeliveryLookup):
             names = set(os.listdir(self.folder))
         except OSError:  # The disk may not be mounted.
             return super().look_up(letters)
-        files = {one.message_id: file_name(one.kind, one.frozen_at, one.pk) for one in letters}
+        files = {row.message_id: file_name(row.kind, row.frozen_at, row.pk) for row in letters}
         return {message_id: "yes" if file in names else "no" for message_id, file in files.items()}
 
     def accepted(self, message_ids, since):
-        first, found = stamp(since), {}
+        first, times = stamp(since), {}
         for file in self.folder.glob("*-*-*.eml"):
             if file.name.split("-")[1] >= first:
                 with file.open("rb") as letter:
                     headers = BytesHeaderParser().parse(letter)
                 if (message_id := (headers["Message-ID"] or "").strip()) in message_ids:
-                    found[message_id] = parsedate_to_datetime(headers["Date"])
-        return found
+                    times[message_id] = parsedate_to_datetime(headers["Date"])
+        return times
 
 
 class PostfixLookup(DeliveryLookup):

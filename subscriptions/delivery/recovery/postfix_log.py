@@ -36,7 +36,7 @@ LINE = re.compile(
     rb"\x00*(?P<stamp>[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+)"  # syslog's or ISO 8601
     rb" \S+ postfix[^\s\[]*/(?P<daemon>[\w-]+)\[(?P<pid>\d+)\]: (?P<text>.*)\n"
 )
-BEGUN = re.compile(rb"(\w+): client=")
+CLIENT = re.compile(rb"(\w+): client=")
 NAMED = re.compile(rb"(\w+): message-id=\s*(\S+)")
 QUEUED = re.compile(rb"(\w+): ")  # Any line about a queue file: see above.
 CANCELED = re.compile(rb"(\w+): removed \(canceled\)")
@@ -66,21 +66,21 @@ class Reading:
     def __init__(self, message_ids: Collection[str]):
         self.traces: dict[str, Trace] = defaultdict(Trace)
         self.begins_at, self.ends_at = NOTHING
-        self._wanted = {message_id.encode(): message_id for message_id in message_ids}
+        self._message_ids = {message_id.encode(): message_id for message_id in message_ids}
         self._traced: dict[bytes, Trace] = {}  # by queue file
         self._canceled: dict[bytes, datetime] = {}  # by queue file, also before its Message-ID
-        self._begun: dict[bytes, bytes] = {}  # the last queue file of each smtpd
+        self._last_queue_ids: dict[bytes, bytes] = {}  # the last queue file of each smtpd
 
     def take(self, line: re.Match, log: "LogFile") -> None:
         """Process one line of Postfix. Call in the order of writing."""
         text = line["text"]
         match line["daemon"]:
             case b"smtpd":
-                if begun := BEGUN.match(text):
-                    queue_id = self._begun[line["pid"]] = begun[1]
+                if client := CLIENT.match(text):
+                    queue_id = self._last_queue_ids[line["pid"]] = client[1]
                     self._traced.pop(queue_id, None)  # Ids of deleted files are reused.
                     self._canceled.pop(queue_id, None)
-                elif CUT.match(text) and (queue_id := self._begun.pop(line["pid"], None)):
+                elif CUT.match(text) and (queue_id := self._last_queue_ids.pop(line["pid"], None)):
                     self._cancel(queue_id, log.moment_of(line))
             case b"cleanup":
                 if canceled := CANCELED.match(text):
@@ -94,12 +94,12 @@ class Reading:
 
     def _name(self, queue_id, message_id):
         self._traced.pop(queue_id, None)
-        if name := self._wanted.get(message_id):
+        if name := self._message_ids.get(message_id):
             trace = self._traced[queue_id] = self.traces[name]
             trace.open.add(queue_id)
             self._cancel(queue_id, self._canceled.get(queue_id))
         elif not message_id.endswith(b">"):  # Cut off by the log: it may be one of these.
-            for full, name in self._wanted.items():
+            for full, name in self._message_ids.items():
                 if full.startswith(message_id):
                     self.traces[name].open.add(queue_id)
 

@@ -79,8 +79,8 @@ def reconcile(
         _create_missing({message_id: days[message_id] for message_id in lost}, lost, now)
         # Read again: searching takes long, and meanwhile days are planned and claims released.
         current = _waiting(since)
-        found = {**waiting, **lost}
-        _accept({name: current[name] for name in found if name in current}, now)
+        evidence_by_id = {**waiting, **lost}
+        _accept({name: current[name] for name in evidence_by_id if name in current}, now)
     unlisted = sum(evidence.item_ids is None for evidence in lost.values())
     return ReconcileReport(since, len(waiting), len(lost), unlisted, _goodbyes(since))
 
@@ -115,12 +115,12 @@ def _lost_days(since, now) -> dict[str, LostDay]:
     Includes subscribers who have unsubscribed: they may have done so since.
     """
     first = (since - 2 * SLACK).date()
-    known = set(Letter.objects.filter(day__gte=first).values_list("subscriber_id", "day"))
+    planned_days = set(Letter.objects.filter(day__gte=first).values_list("subscriber_id", "day"))
     return {
         message_ids.for_digest(subscriber.public_id, day): (subscriber, day)
         for subscriber in Subscriber.objects.only("public_id", "timezone").iterator()
         for day in _days(subscriber, since, now)
-        if (subscriber.pk, day) not in known
+        if (subscriber.pk, day) not in planned_days
     }
 
 
@@ -136,22 +136,22 @@ def _find_evidence(message_ids: Collection[str], since) -> dict[str, Evidence]:
     since -= SLACK
     times = delivery.reported_message_ids(message_ids, since)
     times |= lookup.configured_lookup().accepted(message_ids, since)
-    found = {message_id: Evidence(at) for message_id, at in times.items()}
+    evidence = {message_id: Evidence(at) for message_id, at in times.items()}
     for entry in journal.accepted(journal.folder_of_journals(), since):
         message_id = entry.message_id
         # The entry of a resend has no item ids.
-        is_better = message_id not in found or entry.item_ids is not None
+        is_better = message_id not in evidence or entry.item_ids is not None
         if message_id in message_ids and is_better:
-            found[message_id] = Evidence(datetime.fromisoformat(entry.at), entry.item_ids)
-    return found
+            evidence[message_id] = Evidence(datetime.fromisoformat(entry.at), entry.item_ids)
+    return evidence
 
 
 def _goodbyes(since) -> int:
     """Return how many goodbye letters are in the journal and not in the database."""
     accepted = journal.accepted_ids(journal.folder_of_journals(), since)
     ids = {id_ for id_ in accepted if id_.startswith(f"<{Letter.Kind.GOODBYE}.")}
-    known = Letter.objects.filter(kind=Letter.Kind.GOODBYE, message_id__in=ids)
-    return len(ids - set(known.values_list("message_id", flat=True)))
+    goodbyes = Letter.objects.filter(kind=Letter.Kind.GOODBYE, message_id__in=ids)
+    return len(ids - set(goodbyes.values_list("message_id", flat=True)))
 
 
 def _accept(waiting: dict[str, Letter], now) -> None:
@@ -161,20 +161,20 @@ def _accept(waiting: dict[str, Letter], now) -> None:
         for batch in batched(of_one_state, CHUNK, strict=False):
             letters = [letter for _, letter in batch]
             fields = [{"message_id": message_id} for message_id, _ in batch]
-            transitions.end(letters, State.ACCEPTED, REASON, now, each=fields)
+            transitions.end(letters, State.ACCEPTED, REASON, now, rows=fields)
 
 
-def _create_missing(lost: dict[str, LostDay], known: dict[str, Evidence], now) -> None:
+def _create_missing(lost: dict[str, LostDay], evidence: dict[str, Evidence], now) -> None:
     for batch in batched(lost.items(), CHUNK, strict=False):
-        _create_batch(dict(batch), known, now)
+        _create_batch(dict(batch), evidence, now)
 
 
 @transaction.atomic
-def _create_batch(lost, known, now):
+def _create_batch(lost, evidence, now):
     """Create letters of days that were not planned meanwhile. Planning takes the same lock."""
     ids = {subscriber.pk for subscriber, _ in lost.values()}
-    found = Subscriber.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-    existing = {subscriber.pk for subscriber in found}
+    subscribers = Subscriber.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+    existing = {subscriber.pk for subscriber in subscribers}
     planned = set(Letter.objects.filter(subscriber__in=ids).values_list("subscriber_id", "day"))
     letters = [
         Letter(
@@ -196,4 +196,4 @@ def _create_batch(lost, known, now):
     event = {"at": now, "became": State.ACCEPTED, "attempt": 0, "note": REASON}
     LetterEvent.objects.bulk_create(LetterEvent(letter=letter, **event) for letter in letters)
     for add in hooks.on_reconciled:
-        add(letters, known)
+        add(letters, evidence)

@@ -75,9 +75,8 @@ def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) 
     """
     with transaction.atomic():
         # The same lock as letter_sql's: it does not wait for inserts of delivery reports.
-        found = Letter.objects.select_for_update(of=("self",), no_key=True)
-        found = found.select_related("subscriber")
-        letter = found.filter(pk=letter_id).first()
+        letters = Letter.objects.select_for_update(of=("self",), no_key=True)
+        letter = letters.select_related("subscriber").filter(pk=letter_id).first()
         if letter is None:
             raise ConcurrentUpdate
         if message_id != (letter.message_id or message_ids.for_letter(letter)):
@@ -117,12 +116,12 @@ def _replay_journals(now) -> set[int]:
 
 def _chunks(letters: QuerySet) -> Iterator[list[Letter]]:
     """Yield these letters in chunks, without rows that others have locked."""
-    seen = 0
+    last_id = 0
     for _ in range(MAX_CHUNKS):
-        chunk = list(letters.filter(pk__gt=seen).order_by("pk")[:CHUNK])
+        chunk = list(letters.filter(pk__gt=last_id).order_by("pk")[:CHUNK])
         if not chunk:
             return
-        seen = chunk[-1].pk
+        last_id = chunk[-1].pk
         locked = _locked_by_others(letter.pk for letter in chunk)
         if free := [letter for letter in chunk if letter.pk not in locked]:
             yield free
@@ -135,7 +134,7 @@ def _locked_by_others(ids) -> set[int]:
 
 
 @contextmanager
-def _isolated(what: str):
+def _isolated(subject: str):
     """Log an error in the block instead of raising it, in a transaction.
 
     Otherwise each sweep would stop at the same letter, and never reach the letters after it.
@@ -148,7 +147,7 @@ def _isolated(what: str):
     except Exception as error:
         if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
             raise  # The database is down, or a row is locked.
-        logger.exception("%s: recovery failed", what)
+        logger.exception("%s: recovery failed", subject)
 
 
 def _end_late(letters: QuerySet, now):
@@ -202,8 +201,8 @@ def _resolve(answer, letter, now):
         state = State.FAILED if is_failure else State.SKIPPED
         transitions.end([letter], state, reason, now, is_surely_unsent=letter.repeats == 0)
     elif answer == "no":
-        why = "the mail server does not have it"
-        transitions.record_failed_attempt(letter, now, why, is_surely_unsent=letter.repeats == 0)
+        note = "the mail server does not have it"
+        transitions.record_failed_attempt(letter, now, note, is_surely_unsent=letter.repeats == 0)
     elif letter.repeats < settings.MAX_REPEATS and not reason:
         note = "nobody knows: sent again"
         transitions.change_state(

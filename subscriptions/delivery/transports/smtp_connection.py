@@ -190,8 +190,8 @@ class SmtpConnection:
         if reply.code < 400:
             return False
         count = REPLIES_AFTER.get(self._stage, 0) if self._has_pipelining else 0
-        further = [self._replies.take() for _ in range(count)]
-        return all(reply is not None and reply.code != 354 for reply in further)
+        replies = [self._replies.take() for _ in range(count)]
+        return all(reply is not None and reply.code != 354 for reply in replies)
 
     def _end_if_unsolicited(self):
         self._read()

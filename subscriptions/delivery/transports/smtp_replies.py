@@ -36,7 +36,7 @@ SERVER_PROBLEM = frozenset({451, 452})
 NOT_AUTHENTICATED = frozenset({530, 534, 535, 538})
 
 _RATE = r"\brates?\b|\blimit|\btoo (?:many|much|fast|quickly)\b|throttl|slow(?:ing)? down"
-_WHO = r"(?:local |e-?mail )?(?:user|recipient|mailbox|address|addressee|account|person|local part)"
+_USER = "(?:local |e-?mail )?(?:user|recipient|mailbox|address|addressee|account|person|local part)"
 #: What the status (RFC 3463, RFC 7505) and the words of a refusal say about the address. The first
 #: match counts: some servers give 5.1.1 or "user unknown" for blocks and limits, too. Others, such
 #: as 5.0.0 or "mailbox unavailable", may mean anything. A line is a regular expression.
@@ -58,9 +58,9 @@ REFUSALS = {
     ],
     "hard": [  # No such mailbox or domain, bad syntax, moved, accepts no mail, disabled.
         r"^5\.1\.(?:1|2|3|6|10) |^5\.2\.1 ",
-        rf"(?:no such|unknown|invalid|non-?existent|bad|not a valid) (?:host|domain|{_WHO})",
-        rf"{_WHO}.{{0,60}}\b(?:unknown|invalid|inactive|disabled|closed|deleted|no longer)\b",
-        rf"{_WHO}.{{0,60}}(?:not|n.t) (?:be )?(?:found|exist|known|valid|listed|recogni[sz]ed)",
+        rf"(?:no such|unknown|invalid|non-?existent|bad|not a valid) (?:host|domain|{_USER})",
+        rf"{_USER}.{{0,60}}\b(?:unknown|invalid|inactive|disabled|closed|deleted|no longer)\b",
+        rf"{_USER}.{{0,60}}(?:not|n.t) (?:be )?(?:found|exist|known|valid|listed|recogni[sz]ed)",
         r"no (?:mailbox|user|account).{0,6}by that name|not our user|unrouteable|find any host",
         r"does(?: not|n.t) have an? .{0,40} account|not accept (?:any )?mail|no SMTP service",
         r"(?:host|domain)\b.{0,60}\b(?:unknown|not found|not exist)",

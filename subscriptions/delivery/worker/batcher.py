@@ -62,7 +62,7 @@ class Batcher:
         self.is_probe = is_probe  # One letter shows whether the breaker can close.
         self.at_check: list[InFlightLetter] = []
         self.held: list[InFlightLetter] = []  # At the check; the subscriber or letter is locked.
-        self.ended: list[InFlightLetter] = []  # To be recorded together,
+        self.finished_letters: list[InFlightLetter] = []  # To be recorded together,
         self.outcomes: list[Outcome] = []  # and these one by one.
         self._is_more_coming = is_more_coming
         self._is_stopping = is_stopping
@@ -84,7 +84,7 @@ class Batcher:
 
     def record(self, item: InFlightLetter) -> None:
         """Queue the result of a letter."""
-        self.ended.append(item)
+        self.finished_letters.append(item)
 
     def record_render_error(self, letter: Letter, error: Exception) -> None:
         """Queue the error that prevented rendering."""
@@ -126,7 +126,7 @@ class Batcher:
         self._is_closed = True
 
     def _is_done(self):
-        return self._is_closed and not (self.ended or self.outcomes)
+        return self._is_closed and not (self.finished_letters or self.outcomes)
 
     def _has_just_failed(self):
         return time.monotonic() < self._database_retry_at
@@ -137,7 +137,7 @@ class Batcher:
         """Return whether there is enough to commit, and the database is free."""
         now = time.monotonic()
         is_held_due = bool(self.held) and now >= self._recheck_at
-        if not (self.ended or self.at_check or is_held_due):
+        if not (self.finished_letters or self.at_check or is_held_due):
             return False
         if not self.database.is_free or self._has_just_failed():
             return False
@@ -146,14 +146,15 @@ class Batcher:
     def _commit(self):
         if self.held and time.monotonic() >= self._recheck_at:
             self.at_check, self.held = self.at_check + self.held, []
-        ended, at_check = self.ended, self.at_check
-        self.ended, self.at_check = [], []
+        finished_letters, at_check = self.finished_letters, self.at_check
+        self.finished_letters, self.at_check = [], []
         commit = partial(self.transactions.commit_batch, is_probe=self.is_probe)
         try:
-            recorded, checked = self.database.do(lambda: commit(ended, at_check))
+            recorded, checked = self.database.do(lambda: commit(finished_letters, at_check))
         except BaseException as error:
             self._committed_at = time.monotonic()
-            self.ended, self.at_check = ended + self.ended, at_check + self.at_check
+            self.finished_letters = finished_letters + self.finished_letters
+            self.at_check = at_check + self.at_check
             if not isinstance(error, Error):
                 raise
             return self._handle_database_error(error)
@@ -162,7 +163,7 @@ class Batcher:
         self.counts["accepted"] += len(recorded)
         self.is_probe = self.is_probe and not recorded
         done = set(recorded)
-        self.record_each(item for item in ended if item not in done)
+        self.record_each(item for item in finished_letters if item not in done)
         if checked is None:
             self._withhold(at_check, "sending was stopped")
         else:
@@ -195,9 +196,9 @@ class Batcher:
 
     # ---- Record
 
-    def record_each(self, ended: Iterable[InFlightLetter]) -> None:
+    def record_each(self, finished_letters: Iterable[InFlightLetter]) -> None:
         """Queue these results to be recorded one by one."""
-        for item in ended:
+        for item in finished_letters:
             self.counts[item.result.status] += 1
             if item.result.scope == "provider":
                 self.transactions.is_counting = True
@@ -237,7 +238,7 @@ class Batcher:
         if now - self._failing_since >= RECORD_SECONDS:
             # Results are lost then, except those in the journal: such letters become uncertain when
             # their leases expire, and sweep.py looks for them.
-            for item in self.ended:
+            for item in self.finished_letters:
                 logger.error("Email %s: %s, not recorded", item.letter.id, item.result.status)
             raise error
         logger.warning("Not recorded yet: %s", error)

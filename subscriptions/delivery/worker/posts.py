@@ -24,10 +24,10 @@ PUT_BACK = partial(transitions.put_back, note="sending was stopped, or a row was
 def post_due(transactions: Transactions, may_claim: Callable[[], bool]) -> Counter[str]:
     """Post what is due, as long as `may_claim`. Return the number of letters by outcome."""
     counts, posting, is_claiming = Counter(), set(), True
-    ended, rare = [], []  # To be recorded together, and one by one.
+    finished_letters, rare = [], []  # To be recorded together, and one by one.
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="post")
     try:
-        while is_claiming or posting or ended or rare:
+        while is_claiming or posting or finished_letters or rare:
             at_check = []
             if is_claiming := is_claiming and may_claim():
                 claimed = transactions.claim(THREADS - len(posting))
@@ -37,13 +37,13 @@ def post_due(transactions: Transactions, may_claim: Callable[[], bool]) -> Count
                         rare.append((letter, partial(outcomes.record_render_error, error=frozen)))
                     else:
                         at_check.append(InFlightLetter(letter, frozen=frozen))
-            recorded, checked = transactions.commit_batch(ended, at_check)
+            recorded, checked = transactions.commit_batch(finished_letters, at_check)
             for item in at_check:
                 if checked and item.letter in checked.passed:
                     posting.add(threads.submit(_post, item))
                 elif not checked or item.letter in checked.waiting:
                     rare.append((item.letter, PUT_BACK))
-            for item in ended:
+            for item in finished_letters:
                 counts[item.result.status] += 1
                 if item not in recorded:
                     rare.append((item.letter, partial(outcomes.record, result=item.result)))
@@ -53,9 +53,9 @@ def post_due(transactions: Transactions, may_claim: Callable[[], bool]) -> Count
                 if not is_lock_timeout(error):
                     raise
             done, posting = wait(posting, return_when=FIRST_COMPLETED)
-            ended = [post.result() for post in done]
+            finished_letters = [post.result() for post in done]
     finally:  # After an error, the next sweep replays the journal.
-        unrecorded = [*ended, *(post.result() for post in posting)]
+        unrecorded = [*finished_letters, *(post.result() for post in posting)]
         threads.shutdown()
         transactions.journal_accepted(unrecorded)
         transactions.close(is_complete=not (unrecorded or rare))

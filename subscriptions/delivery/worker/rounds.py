@@ -136,9 +136,9 @@ class Round:
         """
         self.worker.abort()
         batcher = self.worker.batcher
-        self.transactions.journal_accepted(batcher.ended)
+        self.transactions.journal_accepted(batcher.finished_letters)
         if not isinstance(error, Error):
-            batcher.record_each(batcher.ended)
+            batcher.record_each(batcher.finished_letters)
         unsent = ["passed"]
         # A claimed letter may have caused an Exception. Claims are left to expire, which counts a
         # failed attempt of each. Other errors, such as a time limit, are no letter's fault.

@@ -103,7 +103,7 @@ class Transactions:
 
     def commit_batch(
         self,
-        ended: list[InFlightLetter],
+        finished_letters: list[InFlightLetter],
         at_check: list[InFlightLetter],
         *,
         is_probe: bool = False,
@@ -113,7 +113,7 @@ class Transactions:
         Returns the letters that were recorded, and the checks, or None if sending is stopped.
         Raises the database's Error after rolling back.
         """
-        accepted = self.journal_accepted(ended)
+        accepted = self.journal_accepted(finished_letters)
         with _close_on_error():
             try:
                 return self._commit_batch(accepted, at_check, is_probe)
@@ -145,9 +145,9 @@ class Transactions:
                 throttling.record_success([item.letter.recipient for item in recorded], now)
         return recorded, checked
 
-    def journal_accepted(self, ended: list[InFlightLetter]) -> list[InFlightLetter]:
+    def journal_accepted(self, finished_letters: list[InFlightLetter]) -> list[InFlightLetter]:
         """Write the accepted ones of these letters to the journal, and return them."""
-        accepted = [item for item in ended if item.result.status == "accepted"]
+        accepted = [item for item in finished_letters if item.result.status == "accepted"]
         self._write_journal(accepted)
         return accepted
 

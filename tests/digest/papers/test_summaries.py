@@ -18,7 +18,7 @@ def checked(language="de", **changes):
 
 
 @pytest.mark.parametrize("wrapping", ["{}", "```json\n{}\n```", "```\n{}\n```\n", "  {}\n"])
-def test_answer_is_taken_with_numbers_as_its_language_writes_them(wrapping):
+def test_answer_is_taken_with_localised_numbers(wrapping):
     content = wrapping.replace("{}", json.dumps(GOOD))
     assert summaries.checked(content, TITLE, ABSTRACT, "de") == tuple(GOOD.values())
 
@@ -58,7 +58,7 @@ def test_characters_are_counted_in_languages_without_spaces():
         checked("ja", sentence="地" * 121)
 
 
-def test_no_number_of_500_is_shown_that_the_abstract_lacks():
+def test_numbers_that_the_abstract_lacks_are_refused():
     shown = []
     for number in range(500):
         with suppress(summaries.BadAnswer):
@@ -66,7 +66,7 @@ def test_no_number_of_500_is_shown_that_the_abstract_lacks():
     assert shown == [4, 95]
 
 
-def test_request_has_the_paper_and_the_key_and_nothing_else(language_model):
+def test_request_has_only_the_paper_and_the_key(language_model):
     assert summaries.ask(TITLE, ABSTRACT, "zh-hans")[1] == "Eine Aussage über Graphen."
     ((path, headers, request),) = language_model.asked
     assert (path, headers["authorization"]) == ("/v1/chat/completions", "Bearer k1")

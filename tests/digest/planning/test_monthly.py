@@ -53,7 +53,7 @@ YEARS = [
 
 
 @pytest.mark.parametrize(("zone", "hour", "weekdays"), YEARS)
-def test_a_year_has_one_digest_a_month_and_loses_no_paper(zone, hour, weekdays):
+def test_year_of_monthly_digests_loses_no_paper(zone, hour, weekdays):
     """Of 28 to 31 days: February 2028 has 29."""
     one = monthly(timezone=zone, hour=hour, weekdays=weekdays, size=50)
     firsts = [date(2027 + n // 12, n % 12 + 1, 1) for n in range(6, 19)]
@@ -69,7 +69,7 @@ def test_a_year_has_one_digest_a_month_and_loses_no_paper(zone, hour, weekdays):
     assert {*Digest.objects.values_list("since", flat=True)} == {None}  # The usual gap.
 
 
-def test_changes_of_the_rhythm_give_no_second_digest_in_a_month():
+def test_settings_changes_give_no_second_digest_a_month():
     one = monthly(is_monthly=False)
     tick(at(TODAY, 7))
     changes = {"is_monthly": True}, {"hour": 9, "weekdays": MONDAYS}, {"is_monthly": False}
@@ -79,7 +79,7 @@ def test_changes_of_the_rhythm_give_no_second_digest_in_a_month():
 
 
 @pytest.mark.parametrize("until", [date(2026, 6, 20), date(2026, 7, 14), date(2026, 9, 30)])
-def test_a_pause_moves_the_digest_of_a_month_and_no_later_one(until):
+def test_pause_moves_only_the_digest_of_its_month(until):
     one, due = monthly(), max(until, JULY)  # June's was sent before the pause.
     tick(at(TODAY, 7))
     preferences.pause(one, until, now=at(TODAY + 4 * DAY))
@@ -97,7 +97,7 @@ def test_a_machine_that_was_asleep_sends_the_digest_later():
 
 
 @pytest.mark.parametrize("days", [1, 3])
-def test_a_digest_that_was_not_sent_comes_on_the_next_day(days, django_capture_on_commit_callbacks):
+def test_unsent_digest_comes_on_the_next_day(days, django_capture_on_commit_callbacks):
     one, paper, due = monthly(), make.paper(), TODAY + days * DAY
     plan.plan(at(TODAY, 7))
     with django_capture_on_commit_callbacks(execute=True):

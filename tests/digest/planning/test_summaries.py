@@ -60,7 +60,7 @@ def test_email_waits_for_the_summaries_and_shows_them(language_model, outbox, se
     assert text in body_of(message, "plain")
 
 
-def test_model_is_asked_once_a_paper_and_language_and_never_about_a_person(language_model):
+def test_model_is_called_once_per_paper_and_language(language_model):
     subscribers = make_subscribers(*["de"] * 5, "fr", "", papers=3)
     assert plan_and_write()
     assert (len(language_model.asked), Letter.objects.due(NOW).count()) == (6, 7)
@@ -97,7 +97,7 @@ def test_email_goes_without_summaries_when_the_model_is_slow(language_model, mon
     assert [deliver(), deliver(NOW + summaries.WAIT)] == [0, 1]
 
 
-def test_failed_call_is_repeated_and_a_refused_answer_is_not(language_model):
+def test_failed_call_is_repeated_but_no_refused_answer(language_model):
     make_subscribers("de")
     language_model.answers.extend([DOWN, completion("no JSON")])
     assert not plan_and_write()
@@ -181,7 +181,7 @@ def test_channel_gets_the_summary(language_model):
     assert f"{SUMMARY} (Summary by tiny)" in make.composed(letter, NOW).payload.decode()
 
 
-def test_language_is_offered_and_stored_where_there_is_a_model(client, settings, language_model):
+def test_language_is_offered_and_stored_with_a_model(client, settings, language_model):
     subscriber = make.subscriber()
     address = f"/preferences/{tokens.own_token('preferences', subscriber)}/"
     assert b'name="summaries"' in client.get(address).content

@@ -141,7 +141,7 @@ def test_requests_count_for_the_limit_of_the_api(subscriber, monkeypatch):
     assert [statuses.count(status) for status in (200, 429)] == [3, 17]
 
 
-def test_notification_is_accepted_and_other_methods_and_origins_are_refused(subscriber):
+def test_notification_is_accepted_but_other_origins_are_refused(subscriber):
     answer = post(subscriber.token, '{"method": "notifications/initialized"}')
     assert (answer.status_code, answer.content) == (202, b"")
     assert "no-store" in answer["Cache-Control"]

@@ -31,7 +31,7 @@ REASONS = invite.REASONS
 def invited(*emails, topics=(), group=None, by="head", now=NOW, **settings):
     """Invite these addresses. Return why each was not, by address."""
     chosen = TopicSelection([*topics])
-    entries = [invite.Entry(email, chosen=chosen) for email in emails or [ADA]]
+    entries = [invite.Entry(email, selection=chosen) for email in emails or [ADA]]
     return dict(invite.invite(entries, SETTINGS | settings, group, by=by, now=now))
 
 
@@ -102,7 +102,7 @@ def test_only_invited_addresses_that_confirm_get_a_digest():
         f"p{n}@lab.example;Person {n};Graphs\n" for n in range(10)
     )
     chosen = TopicSelection([make.topic("Graphs")])
-    entries = [entry._replace(chosen=chosen) for entry in invite.read_csv(data.encode())]
+    entries = [entry._replace(selection=chosen) for entry in invite.read_csv(data.encode())]
     results = invite.invite(entries, SETTINGS, None, by="head", now=NOW)
     assert [reason for _, reason in results] == [""] * 10
     sent_by(NOW)

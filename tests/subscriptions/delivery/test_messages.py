@@ -27,7 +27,7 @@ def written(**fields):
     return Letter.objects.select_related("subscriber").first()
 
 
-def test_message_goes_to_active_subscribers_or_members_who_take_messages():
+def test_message_goes_only_to_active_subscribers_or_members():
     lab = make.group("Lab", mailing_list=make.subscriber())
     active, joined = make.member(lab).subscriber, make.member(lab, "Ada").subscriber
     states = [{"paused_until": (NOW + 2 * DAY).date()}, {"unsubscribed_at": NOW}]
@@ -110,7 +110,7 @@ def test_stopped_message_creates_no_more_emails(monkeypatch, stop):
     assert Letter.objects.count() == 1
 
 
-def test_email_of_a_message_opts_out_of_messages_alone_in_one_click(client, outbox):
+def test_one_click_opts_out_of_messages_only(client, outbox):
     subscriber = written(text="Back <soon>: https://example.org/a?b&c\n\nAda").subscriber
     rounds.deliver_due(lambda: NOW)
     (mail,) = outbox()

@@ -36,7 +36,7 @@ REFUSED = [*STRANGERS, *((name, PROXY) for name in NAMES)]
 
 
 @pytest.mark.parametrize(("name", "peer"), REFUSED)
-def test_strangers_and_wrong_names_get_no_access_and_lose_a_session(client, name, peer):
+def test_strangers_and_wrong_names_lose_their_session(client, name, peer):
     for _ in range(2):
         assert ask(client, name, peer, forwarded=PROXY).status_code == 302
         assert "_auth_user_id" not in client.session

@@ -51,8 +51,8 @@ def test_interrupted_round_records_its_answers(server, monkeypatch):
         return checked
 
     def is_stopping():
-        if checking and round_.worker.batcher.ended:
-            seen.extend(round_.worker.batcher.ended)
+        if checking and round_.worker.batcher.finished_letters:
+            seen.extend(round_.worker.batcher.finished_letters)
             raise Enough
         return False
 
