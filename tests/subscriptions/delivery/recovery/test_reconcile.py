@@ -164,6 +164,18 @@ def test_new_papers_are_not_repeated_without_journaled_items(planned, data_dir):
     assert [pick.paper_id for pick in planned] == [new.pk]
 
 
+def test_day_without_papers_after_a_recovered_one_is_planned(sent, data_dir):
+    """The first paper was sent, and is older than what the recovered digest may have had."""
+    (subscriber,) = subscribers(1)
+    run()
+    keep_journal(data_dir, message_ids.for_digest(subscriber.public_id, date(2026, 6, 2)))
+    circuit_breaker.stop("the operator", NOW)
+    assert reconcile(NOW + DAY, BACKUP).unlisted == 1
+    circuit_breaker.resume("the operator", NOW)
+    plan.plan(NOW + 2 * DAY)
+    assert Digest.objects.get(day=date(2026, 6, 3)).considered == 0
+
+
 @pytest.mark.parametrize("lose", [lose_rows, lose_ends])
 def test_lost_day_keeps_its_papers_until_reconcile(sent, lose):
     (subscriber,) = subscribers(1)
