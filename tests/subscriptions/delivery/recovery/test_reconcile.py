@@ -296,6 +296,17 @@ def test_each_of_several_lost_days_is_found(sent):
     assert set(days) == {date(2026, 6, 1), date(2026, 6, 2)}
 
 
+def test_monthly_digest_of_lost_hours_is_the_only_one_of_its_month(sent):
+    (subscriber,) = subscribers(1, is_monthly=True)
+    run()
+    restore(lose_rows)
+    reconcile(NOW + 2 * DAY, BACKUP)
+    circuit_breaker.resume("the operator", NOW)
+    make.paper("Graphs again", day=(NOW + 2 * DAY).date())
+    run(NOW + 2 * DAY)
+    assert (sent(), make.fresh(subscriber).next_due_at.date()) == (1, date(2026, 7, 1))
+
+
 def test_lost_digest_is_found_after_a_change_of_zones(sent):
     (subscriber,) = subscribers(1, timezone="Pacific/Auckland")
     run()
