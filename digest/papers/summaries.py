@@ -130,9 +130,10 @@ def _forms(number):
 def write(pairs: Collection[tuple[str, str]], clock: Callable[[], datetime]) -> bool:
     """Store the summaries that are missing, of papers (ids) in languages.
 
-    Return whether no more can be done now: False if the model does not answer, or is too slow.
+    Return whether no more can be done now: False if the model does not answer, or is too slow. A
+    paper without an answer does not stop the others: some services refuse some texts.
     """
-    end = time.monotonic() + MAX_RUN_SECONDS
+    end, is_done = time.monotonic() + MAX_RUN_SECONDS, True
     papers = Paper.objects.exclude(abstract="").in_bulk({paper for paper, _ in pairs})
     rows = Summary.objects.filter(paper__in=papers, model=settings.LLM_MODEL, prompt=PROMPT_VERSION)
     outcomes = {(row.paper_id, row.language, row.source) for row in rows if row.text or row.refused}
@@ -149,9 +150,11 @@ def write(pairs: Collection[tuple[str, str]], clock: Callable[[], datetime]) -> 
             answers = list(pool.map(_attempt, *zip(*batch, strict=True)))
         for (paper, language), answer in zip(batch, answers, strict=True):
             _store(paper, language, answer, clock().date())
-        if not all(answer["text"] or answer["refused"] for answer in answers):
+        have_ended = [bool(answer["text"] or answer["refused"]) for answer in answers]
+        if not any(have_ended):
             return False
-    return True
+        is_done = is_done and all(have_ended)
+    return is_done
 
 
 def _attempt(paper, language):

@@ -180,8 +180,9 @@ def considered(window: Window, since: int, excluded: Iterable[str], stop: int | 
     """Return how many papers between two positions are neither excluded nor withdrawn."""
     span = slice(since, stop)
     first, last, _ = span.indices(len(window.papers))
-    excluded_count = sum(first <= place < last for place in window.papers.places_of(excluded))
-    return last - first - int(window.papers.is_withdrawn[span].sum()) - excluded_count
+    is_withdrawn, places = window.papers.is_withdrawn, window.papers.places_of(excluded)
+    excluded_count = sum(first <= place < last and not is_withdrawn[place] for place in places)
+    return last - first - int(is_withdrawn[span].sum()) - excluded_count
 
 
 def has_news(choices: Iterable[Choice]) -> bool:

@@ -21,7 +21,9 @@ def write_due(clock: Callable[[], datetime]) -> bool:
     answer, they wait on.
     """
     planned = Letter.objects.filter(ended_at=None, state=Letter.State.PLANNED, attempt=0)
-    waiting = planned.filter(kind=Letter.Kind.DIGEST, next_try_at__gt=clock())
+    # Older emails wait for another reason, such as a provider that asks for slower delivery.
+    waiting = planned.filter(kind=Letter.Kind.DIGEST, created_at__gt=clock() - WAIT)
+    waiting = waiting.filter(next_try_at__gt=clock())
     waiting = waiting.exclude(subscriber__summary_language="")
     ids, lease = list(waiting.values_list("pk", flat=True)), Lease("summaries", WAIT)
     if not ids or not lease.acquire():

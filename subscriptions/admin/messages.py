@@ -7,6 +7,7 @@ from pathlib import Path
 from django import forms
 from django.contrib import admin
 from django.contrib.messages import ERROR, SUCCESS
+from django.db import IntegrityError, transaction
 from django.http import Http404
 from django.shortcuts import redirect, resolve_url
 from django.utils import timezone
@@ -18,11 +19,11 @@ from unfold.enums import ActionVariant
 from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin, inviter
 from subscriptions.admin.confirm_dialog import confirm_first
-from subscriptions.db import retry_on_integrity_error
 from subscriptions.delivery import messages
 from subscriptions.models import Message
 from subscriptions.notices import compose, probe
 
+TEMPLATE = "admin/subscriptions/message/write.html"
 TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 ASKS_AGAIN_WITHIN = timedelta(days=1)
 TONES = {"scheduled": "open", "being sent": "open", "sent": "good", "stopped": "quiet"}
@@ -78,7 +79,6 @@ class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
         return message is not None and message.state_at(timezone.now()) not in ("sent", "stopped")
 
     @action(description="Write a message", url_path="write", permissions=["write"], icon="edit")
-    @retry_on_integrity_error
     def write(self, request):
         """Show the form; with it sent, a preview, a test email, or the start of the message."""
         form, now = MessageForm(request.POST or None), timezone.now()
@@ -96,11 +96,16 @@ class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
                 self._send_test(request, content, now)
             elif "send" in request.POST and form.is_confirmed(count, is_another=is_another):
                 message.receivers, message.written_by = count, inviter(request.user)
-                messages.schedule(message, now)
+                try:
+                    with transaction.atomic():
+                        messages.schedule(message, now)
+                except IntegrityError:
+                    form.add_error(None, TEXTS["errors"]["minute"])
+                    return self.render_page(request, TEMPLATE, **context)
                 words = f"Starts at {message.starts_at:%H:%M} UTC. Receivers: {count}. To: "
                 self.log_addition(request, message, f"{words}{self.to(message)}.")
                 return redirect(_page("change"), message.pk)
-        return self.render_page(request, "admin/subscriptions/message/write.html", **context)
+        return self.render_page(request, TEMPLATE, **context)
 
     def _send_test(self, request, content, now):
         is_sent, reply = False, TEXTS["errors"]["no_address"]

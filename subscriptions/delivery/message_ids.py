@@ -30,6 +30,8 @@ def for_letter(letter: Letter) -> str:
     key = f"{public_id} {letter.created_at.isoformat()}"
     if letter.to:  # A letter of the same moment may go to the subscriber's own address.
         key += f" {letter.to}"
+    if letter.operator_message_id:  # Emails of two messages may be created at the same moment.
+        key += f" {letter.operator_message_id}"
     return _build(letter.kind, key, f"{letter.created_at:%Y-%m-%d}")
 
 

@@ -52,8 +52,8 @@ class Loader(filesystem.Loader):
         """Return a template, if it is of an email with the operator's colours."""
         contents = super().get_contents(origin)
         colors = settings.BRAND_COLORS if origin.template_name.startswith("email/") else {}
-        for default, color in colors.items():
-            contents = contents.replace(default, color)
+        if colors:  # All at once: a shade may be the default of another.
+            contents = re.sub("|".join(colors), lambda default: colors[default[0]], contents)
         return contents
 
     def _rules(self, name):

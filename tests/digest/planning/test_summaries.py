@@ -108,6 +108,21 @@ def test_failed_call_is_repeated_but_no_refused_answer(language_model):
     assert (row.calls, row.text, row.refused) == (2, "", "not the JSON that was asked for")
 
 
+def test_paper_without_an_answer_keeps_no_other_from_its_summary(language_model):
+    make_subscribers("de", papers=9)
+    language_model.answers.append((400, {}, b"{}"))
+    assert not plan_and_write()
+    assert Summary.objects.exclude(text="").count() == 8
+
+
+def test_email_that_waits_for_its_provider_waits_on(language_model):
+    make_subscribers("de")
+    plan.plan(NOW)
+    Letter.objects.update(next_try_at=NOW + 5 * MINUTE)
+    assert not summaries.write_due(lambda: NOW + 3 * MINUTE)
+    assert Letter.objects.get().next_try_at == NOW + 5 * MINUTE
+
+
 def test_calls_a_day_are_limited_and_counted(language_model, settings, panel):
     settings.LLM_CALLS_A_DAY = 5
     make_subscribers("de", papers=8)

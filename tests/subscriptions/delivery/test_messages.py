@@ -7,13 +7,13 @@ from django.db import transaction
 
 from subscriptions import tasks
 from subscriptions.actions import preferences, signup
-from subscriptions.delivery import circuit_breaker, messages, queue, transitions
+from subscriptions.delivery import circuit_breaker, message_ids, messages, queue, transitions
 from subscriptions.delivery.recovery import reconcile, sweep
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, LetterEvent
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, NOW, SECOND
+from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, SECOND
 from tests.subscriptions.delivery.steps import claim, pass_final_check
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +54,14 @@ def test_each_receiver_gets_one_email_when_batches_are_interrupted(monkeypatch):
         rounds.deliver_due(lambda: NOW)
     assert [letter.subscriber_id for letter in Letter.objects.order_by("pk")] == expected
     assert messages.progress(make.fresh(message)) == {"sent": 5, "waiting": 0, "not sent": 0}
+
+
+def test_emails_of_two_messages_have_different_message_ids():
+    written()
+    make.message(starts_at=NOW - MINUTE)
+    messages.write_due(NOW)
+    letters = Letter.objects.select_related("subscriber")
+    assert len({message_ids.for_letter(letter) for letter in letters}) == 2
 
 
 def test_message_is_claimed_after_digests_and_awaited_emails():

@@ -164,6 +164,18 @@ def test_new_papers_are_not_repeated_without_journaled_items(planned, data_dir):
     assert [pick.paper_id for pick in planned] == [new.pk]
 
 
+def test_day_without_papers_after_a_recovered_one_is_planned(sent, data_dir):
+    """The first paper was sent, and is older than what the recovered digest may have had."""
+    (subscriber,) = subscribers(1)
+    run()
+    keep_journal(data_dir, message_ids.for_digest(subscriber.public_id, date(2026, 6, 2)))
+    circuit_breaker.stop("the operator", NOW)
+    assert reconcile(NOW + DAY, BACKUP).unlisted == 1
+    circuit_breaker.resume("the operator", NOW)
+    plan.plan(NOW + 2 * DAY)
+    assert Digest.objects.get(day=date(2026, 6, 3)).considered == 0
+
+
 @pytest.mark.parametrize("lose", [lose_rows, lose_ends])
 def test_lost_day_keeps_its_papers_until_reconcile(sent, lose):
     (subscriber,) = subscribers(1)
@@ -282,6 +294,17 @@ def test_each_of_several_lost_days_is_found(sent):
     assert reconcile(NOW + DAY, BACKUP).lost == 2
     days = Letter.objects.filter(subscriber=subscriber).values_list("day", flat=True)
     assert set(days) == {date(2026, 6, 1), date(2026, 6, 2)}
+
+
+def test_monthly_digest_of_lost_hours_is_the_only_one_of_its_month(sent):
+    (subscriber,) = subscribers(1, is_monthly=True)
+    run()
+    restore(lose_rows)
+    reconcile(NOW + 2 * DAY, BACKUP)
+    circuit_breaker.resume("the operator", NOW)
+    make.paper("Graphs again", day=(NOW + 2 * DAY).date())
+    run(NOW + 2 * DAY)
+    assert (sent(), make.fresh(subscriber).next_due_at.date()) == (1, date(2026, 7, 1))
 
 
 def test_lost_digest_is_found_after_a_change_of_zones(sent):
