@@ -196,7 +196,7 @@ def _create_batch(lost, evidence, now):
     event = {"at": now, "became": State.ACCEPTED, "attempt": 0, "note": REASON}
     LetterEvent.objects.bulk_create(LetterEvent(letter=letter, **event) for letter in letters)
     created = {letter.subscriber_id for letter in letters}
-    for subscriber in found:
+    for subscriber in subscribers:
         if subscriber.is_monthly and subscriber.pk in created:  # The month has its digest.
             subscriber.reschedule(now)
             subscriber.save(update_fields=["next_due_at"])

@@ -108,7 +108,7 @@ def test_failed_call_is_repeated_but_no_refused_answer(language_model):
     assert (row.calls, row.text, row.refused) == (2, "", "not the JSON that was asked for")
 
 
-def test_paper_without_an_answer_keeps_no_other_from_its_summary(language_model):
+def test_unanswered_paper_stops_no_other_summary(language_model):
     make_subscribers("de", papers=9)
     language_model.answers.append((400, {}, b"{}"))
     assert not plan_and_write()

@@ -54,7 +54,7 @@ def test_second_message_within_a_day_needs_a_tick(panel, clock):
     assert send(panel, "1", again="on").status_code == 302
 
 
-def test_second_message_of_a_minute_is_refused_with_the_reason(panel):
+def test_second_message_in_a_minute_is_refused(panel):
     make.subscriber()
     assert send(panel, "1").status_code == 302
     assert TEXTS["errors"]["minute"] in text_of(send(panel, "1", again="on"))

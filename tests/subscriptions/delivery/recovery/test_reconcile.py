@@ -296,7 +296,7 @@ def test_each_of_several_lost_days_is_found(sent):
     assert set(days) == {date(2026, 6, 1), date(2026, 6, 2)}
 
 
-def test_monthly_digest_of_lost_hours_is_the_only_one_of_its_month(sent):
+def test_recovered_monthly_digest_is_the_months_only_one(sent):
     (subscriber,) = subscribers(1, is_monthly=True)
     run()
     restore(lose_rows)
