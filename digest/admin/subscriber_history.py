@@ -49,7 +49,9 @@ def stopped(subscriber: Subscriber, day: date) -> str:
         return moment is not None and schedule.local_day(moment, subscriber.zone) <= day
 
     if since(subscriber.suppressed_at):
-        return f"Blocked: {subscriber.get_suppressed_by_display()}."
+        by_operator = subscriber.suppressed_by == Subscriber.Suppression.OPERATOR
+        reason = by_operator and subscriber.suppressed_reason.rstrip(".")
+        return f"Blocked: {reason or subscriber.get_suppressed_by_display()}."
     if since(subscriber.unsubscribed_at):
         return "Unsubscribed."
     if subscriber.confirmed_at is None:

@@ -54,14 +54,15 @@ class TopicResource(ModelResource):
 
     def before_import(self, dataset, **kwargs):
         self.slugs = set()
+        # Locked in one order, so that two imports don't deadlock. Before any error: rows are read
+        # even after one.
+        topics = Topic.objects.curated().select_for_update(no_key=True).order_by("pk")
+        self.slugs_by_name = {n.lower(): slug for n, slug in topics.values_list("name", "slug")}
         if unknown := set(dataset.headers or ()) - set(self.Meta.fields):
             columns = ", ".join(self.Meta.fields)
             raise ValueError(f"A topic has no “{min(map(str, unknown))}”; it has {columns}.")
         if dataset.headers and "slug" not in dataset.headers:
             dataset.append_col([""] * len(dataset), header="slug")
-        # Locked in one order, so that two imports don't deadlock.
-        topics = Topic.objects.curated().select_for_update(no_key=True).order_by("pk")
-        self.slugs_by_name = {n.lower(): slug for n, slug in topics.values_list("name", "slug")}
 
     def before_import_row(self, row, **kwargs):
         for column, value in list(row.items()):

@@ -35,7 +35,7 @@ class InviteForm(TopicsForm):
     file = forms.FileField(
         label="CSV file", required=False, widget=widgets.UnfoldAdminFileFieldWidget
     )
-    topics = TopicsField(Topic.objects.offered(), widget=ManyChoices)
+    topics = TopicsField(Topic.objects.offered(), widget=ManyChoices({"size": 12}))
     interests = QueriesField(widget=widgets.UnfoldAdminTextareaWidget)
     note = forms.CharField(
         required=False, max_length=1_000, widget=widgets.UnfoldAdminTextareaWidget

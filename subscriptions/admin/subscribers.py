@@ -144,7 +144,7 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     ordering = ["-pk"]
     sortable_by = ["address", "signed_up", "hours", "next_digest"]
     list_disable_select_all = True
-    change_form_outer_before_template = "admin/subscriptions/subscriber/actions.html"
+    change_form_outer_before_template = "admin/subscriptions/subscriber/buttons.html"
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_digest"]}),

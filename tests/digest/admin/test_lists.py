@@ -84,6 +84,7 @@ def test_subscribers_are_listed_with_sign_up_and_interests(panel):
     assert "23 May 2026 xxx" in text
     assert "x" * 60 not in text
     assert "Bread" not in text
+    assert "Select action Pause End pause" in text
     column = panel.get(reverse(SUBSCRIBERS)).context["cl"].list_display.index("signed_up")
     assert rows(panel, SUBSCRIBERS, o=column) == [old, new]
     assert rows(panel, SUBSCRIBERS, o=-column) == [new, old]

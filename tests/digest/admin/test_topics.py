@@ -307,6 +307,7 @@ def test_file_with_one_bad_topic_is_refused():
     for topic, reason in BAD.items():
         result = load(f"{REEFS}\n- {topic}\n")
         assert reason in errors_of(result), topic
+        assert "TopicResource" not in errors_of(result), topic
         assert result.has_errors() or result.has_validation_errors()
         assert not Topic.objects.exists()
 

@@ -180,10 +180,13 @@ def test_cause_is_translated_to_german(client):
         assert why(someone, NOW + DAY).startswith("Nichts seit dem 1. Juni: kein")
 
 
+BLOCKED = {"suppressed_at": NOW, "suppressed_by": "operator"}
 STOPPED = [
     ({"paused_until": TODAY + 9 * DAY}, "Paused until 10 Jun 2026."),
     ({"unsubscribed_at": NOW}, "Unsubscribed."),
     ({"suppressed_at": NOW, "suppressed_by": "bounced"}, "Blocked: bounced."),
+    (BLOCKED | {"suppressed_reason": "Asked by phone."}, "Blocked: Asked by phone."),
+    (BLOCKED, "Blocked: blocked by an operator."),
     ({"confirmed_at": None}, "Not confirmed yet."),
 ]
 

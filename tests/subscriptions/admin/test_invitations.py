@@ -39,6 +39,7 @@ def test_operator_invites_a_list_and_sees_refused_addresses(panel):
     make.subscriber("old@example.org")
     topic, group = make.topic("Graphs"), make.group("Lab")
     file = "email,name,topics\nb@example.org,Bo,Graphs\nnobody,,\n".encode("utf-8-sig")
+    assert 'size="12"' in panel.get(INVITE).text  # The list of topics.
     page = send(panel, "a@example.org, a@example.org", file, topics=[topic.slug], group=group.pk)
     said = text_of(page)
     assert "Invited: 2. Not invited: 2." in said
