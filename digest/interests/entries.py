@@ -38,6 +38,8 @@ BULLET = re.compile(r"\A(?:[-–—•*·]|\(?\d{1,2}[.)])\s+")
 #: "-robotics", as in a search engine, unless all lines are such: then these are bullets.
 HYPHEN = re.compile(r"-(?=[^\W\d])")
 BY = re.compile(r"(?i:(?:papers? |work )?(?:author|by) )(?=[^\W\d_a-z])")
+#: "LLM agents, author: Lei Li".
+BEFORE_AUTHOR = re.compile(r"\s*[,;]\s*(?=authors? ?:)", re.IGNORECASE)
 NAME = re.compile(r"[^\W\d_][^\d_!?:;()\"/]*")
 
 
@@ -187,6 +189,8 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
         return [Entry(AUTHOR, f"author: {name}") for name in names]
     if categories := category_names(line):
         return [Entry(CATEGORY, category) for category in categories]
+    if len(parts := BEFORE_AUTHOR.split(line)) > 1:
+        return [entry for part in parts if part for entry in _read_line(part, vocabulary)]
     if QUOTED.search(line) and not sentences.is_wish(QUOTED.sub("", line)):
         return [_entry(part, NO_VOCABULARY) for part in lines(line)]
     if not line.isupper() and (OR.search(line) or AND.search(line) or NOT.search(line)):
