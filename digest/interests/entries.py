@@ -35,7 +35,11 @@ GROUPED = re.compile(r"(?P<start>[^()]*?)\s+(?P<word>AND|NOT)\s+\((?P<group>[^()
 NOT = re.compile(r"(?:^|\s+)(?:AND\s+)?NOT\s+")
 PARENTHESES = str.maketrans("()", "  ")
 BULLET = re.compile(r"\A(?:[-–—•*·]|\(?\d{1,2}[.)])\s+")
+#: "-robotics", as in a search engine, unless all lines are such: then these are bullets.
+HYPHEN = re.compile(r"-(?=[^\W\d])")
 BY = re.compile(r"(?i:(?:papers? |work )?(?:author|by) )(?=[^\W\d_a-z])")
+#: "LLM agents, author: Lei Li".
+BEFORE_AUTHOR = re.compile(r"\s*[,;]\s*(?=authors? ?:)", re.IGNORECASE)
 NAME = re.compile(r"[^\W\d_][^\d_!?:;()\"/]*")
 
 
@@ -112,9 +116,16 @@ def read(
     """Return the entries of a text, each once. A line that is `stored` is that entry."""
     text = "".join(letter for letter in text if letter.isprintable() or letter.isspace())
     entries: list[Entry] = []
-    for line in paragraphs(text):
-        entry = (stored or {}).get(line)
-        entries += [entry] if entry else _read_line(BULLET.sub("", line), vocabulary)
+    all_lines = [*paragraphs(text)]
+    is_list = len(all_lines) > 1 and all(line.startswith("-") for line in all_lines)
+    for line in all_lines:
+        if entry := (stored or {}).get(line):
+            entries.append(entry)
+        elif match := HYPHEN.match(line):
+            read_line = _read_line if is_list else _muted
+            entries += read_line(line[match.end() :], vocabulary)
+        else:
+            entries += _read_line(BULLET.sub("", line), vocabulary)
     return list(dict.fromkeys(entries))
 
 
@@ -123,7 +134,7 @@ def written(entry: Entry, vocabulary: Vocabulary = NO_VOCABULARY) -> str:
     if entry.is_muted:
         return f"not: {written(replace(entry, is_muted=False), vocabulary)}"
     has_prefix = entry.kind in (WORDS, TEXT, PAPER)
-    if has_prefix and _read_line(entry.text, vocabulary) != [entry]:
+    if has_prefix and read(entry.text, vocabulary) != [entry]:
         return f"{entry.kind}: {entry.text}"
     return entry.text
 
@@ -178,6 +189,8 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
         return [Entry(AUTHOR, f"author: {name}") for name in names]
     if categories := category_names(line):
         return [Entry(CATEGORY, category) for category in categories]
+    if len(parts := BEFORE_AUTHOR.split(line)) > 1:
+        return [entry for part in parts if part for entry in _read_line(part, vocabulary)]
     if QUOTED.search(line) and not sentences.is_wish(QUOTED.sub("", line)):
         return [_entry(part, NO_VOCABULARY) for part in lines(line)]
     if not line.isupper() and (OR.search(line) or AND.search(line) or NOT.search(line)):

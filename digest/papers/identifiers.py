@@ -34,8 +34,10 @@ def find_paper(query: str) -> Paper | None:
     if (paper := paper_by_id(query)) or not query:
         return paper
     newest = _newest(title_lookup.called(Paper.objects.all(), query))
-    if newest is None and len(query) >= MIN_TITLE_LENGTH:
-        newest = _newest(title_lookup.beginning(Paper.objects.all(), query))
+    if newest is None:
+        # A few letters are no beginning of a title, unless they name what it is about: "LoRA: …".
+        text = query if len(query) >= MIN_TITLE_LENGTH else f"{query}:"
+        newest = _newest(title_lookup.beginning(Paper.objects.all(), text))
     return newest
 
 

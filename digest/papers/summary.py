@@ -48,6 +48,7 @@ HANGING = re.compile(
     r"|therefore|hence|consequently|however|nevertheless|second(?:ly)?|third(?:ly)?|finally"
     r"|then|next|specifically|as a (?:result|consequence)|for (?:example|instance)"
     r"|to (?:this|that) end|we (?:also|additionally|further|then|thus|therefore))\b"
+    r"|\w+ing (?:it|them)\b|.*\b(?:based|built|trained) (?:on|with) (?:it|them)\b"
     r"|at both|to \w+ its|in doing so|.*\b(?:instead|likewise|as well|too)\.$"
     rf"|.*\b(?:both (?:gaps|of the)|these|those|such(?! as| that)"
     rf"|this(?! (?:\w+ )?(?:{PAPER})\b))\b",

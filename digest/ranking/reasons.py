@@ -14,6 +14,15 @@ from digest.ranking.query import Query
 from digest.ranking.relevance_feedback import LearnedProfile
 
 MAX_WORDS = 3
+#: Words of abstracts that say nothing of why a paper was picked, unless it has no others.
+WEAK_WORDS = frozenset(
+    """
+    achieve achieves best better different effective effectively equal equally equals existing
+    extensive good high higher important improve improves improved introduce introduces large
+    less low lower need needs new novel outperform outperforms present presents prove proves recent
+    recently releases significant significantly various
+    """.split()  # noqa: SIM905, a list of quoted words is harder to read
+)
 
 
 def query_reason(
@@ -26,7 +35,14 @@ def query_reason(
     word_by_term = text.as_written(query.text)
     words = {term: word_by_term.get(term) or model.word(term) for term in query.distinct}
     weights = model.idf(np.array([*map(word_column, words)])).tolist()
-    return _heaviest(candidates.vectors.weights_of(paper), words, weights)
+    features = candidates.vectors.weights_of(paper)
+    telling = {
+        term: weight
+        for (term, word), weight in zip(words.items(), weights, strict=True)
+        if word.lower() not in WEAK_WORDS
+    }
+    strong = _heaviest(features, {term: words[term] for term in telling}, telling.values())
+    return strong or _heaviest(features, words, weights)
 
 
 def learned_reason(

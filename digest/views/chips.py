@@ -206,12 +206,15 @@ def broader(entries: Sequence[Entry], now, window) -> list[tuple[str, str]]:
     Each with the value of a button that follows it: a phrase instead of its entry, a topic beside
     the entries.
     """
+    reader = _Reader("interests")
     shorter: dict[Entry, int] = {}
     own_terms: set[str] = set()
     for position, entry in enumerate(entries):
         if entry.is_muted or entry.kind not in (WORDS, ""):
             continue
         own_terms.update(terms(entry.text))
+        if reader.knows_papers and reader.words.suggestion(entry.text):
+            continue  # Its chip offers the right spelling.
         words = entry.text.split()
         for part in (words[:-1], words[1:]):
             if text := trimmed(" ".join(part)):
@@ -221,7 +224,6 @@ def broader(entries: Sequence[Entry], now, window) -> list[tuple[str, str]]:
         topic.name: len(own_terms & {*terms(f"{topic.name} {topic.query}")})
         for topic in Topic.objects.offered().by_subject()
     }
-    reader = _Reader("interests")
     edits = [(phrase.text, f"{shorter[phrase]}:{reader.line(phrase)}") for phrase in _most(counts)]
     return [*edits, *((name, f"{len(entries)}:{TOPIC}: {name}") for name in _most(shared))]
 

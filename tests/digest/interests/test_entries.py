@@ -85,6 +85,18 @@ def test_legacy_entries_are_split_into_phrases(text, lines):
     assert list(lines_of("", text)) == lines
 
 
+@pytest.mark.parametrize(
+    ("text", "muted"),
+    [("-computer vision", [True]), ("tea\n-cups", [False, True]), ("-tea\n-cups", [False] * 2)],
+)
+def test_hyphen_mutes_unless_all_lines_have_one(text, muted):
+    entries = read(text, Papers())
+    assert [entry.is_muted for entry in entries] == muted
+    assert not any("-" in entry.text for entry in entries)
+    omics = Entry("words", "-omics")
+    assert read(written(omics)) == [omics]
+
+
 def test_not_before_a_group_mutes_the_group():
     entries = [(entry.text, entry.is_muted) for entry in read("tea NOT (salt OR milk)")]
     assert entries == [("tea", False), ("salt", True), ("milk", True)]

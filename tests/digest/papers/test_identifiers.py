@@ -40,6 +40,8 @@ def test_paper_is_found_by_any_pasted_form():
                 assert identifiers.find_paper(f"https://{address}{number}{end}") == paper
     for query in (title, title.replace("graphs: a", "GRAPHS: A"), f" {title}\t", "Roads of  Schrö"):
         assert identifiers.find_paper(query) == paper
+    short = make.paper("LoRA: Roads of few parameters")
+    assert identifiers.find_paper("lora") == short
 
 
 def test_ids_of_each_kind_are_found():

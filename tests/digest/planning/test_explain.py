@@ -386,6 +386,7 @@ def test_page_marks_words_and_offers_feedback(client):
     page = client.get(reverse("why", args=[token_of(someone)]), {"paper": paper.pk})
     assert "<mark>graph</mark> <mark>networks</mark>" in page.text
     assert "Estimated probability that it is about your interests" in page.text
+    assert "100%" not in page.text
     assert all(f'name="value" value="{value}"' in page.text for value in ("more", "less", "save"))
 
 

@@ -41,6 +41,12 @@ def test_reason_has_words_and_phrases_of_paper(title, terms):
     assert (first.basis, first.topic, first.terms) == ("topic", topic, terms)
 
 
+def test_reason_names_no_weak_words_beside_others():
+    text = paper("Galaxy redshift", "Recent galaxy, equal redshift and better nebula")
+    (first,) = choices_of(follow("recent galaxy surveys of the better nebula"), [text])
+    assert first.terms == ("galaxy", "nebula")
+
+
 def test_partial_match_names_only_present_words():
     text = paper("Galaxy redshift", "Quasar and galaxy, redshift and nebula")
     (first,) = choices_of(follow("galaxy redshift surveys of telescopes"), [text])

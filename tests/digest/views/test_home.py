@@ -142,6 +142,13 @@ def test_shorter_phrases_are_offered_when_week_has_none(client, papers):
         assert f">\n{lines}</textarea>" in response.text
 
 
+def test_misspelt_interest_has_one_correction_and_nothing_to_send(client, papers):
+    index_store.renew(NOW)
+    part = lxml.html.fromstring(page(client, "/preview/", interests="netwroks of graph"))
+    assert part.xpath("//*[@id='digest']//button | //*[@id='digest']//a[@href='#id_email']") == []
+    assert "Did you mean" in part.text_content()
+
+
 def test_preview_fits_no_model(client):
     make.paper("Graph networks")
     assert "Previews start a few minutes after" in page(client, interests="graph networks")
