@@ -306,6 +306,16 @@ def test_withdrawn_paper_is_explained_and_not_ranked(client, has_archive):
     assert "Withdrawn. The authors have withdrawn this paper." in answer(client, someone, paper)
 
 
+def test_paper_possibly_sent_before_restore_is_explained_as_sent():
+    paper, someone = make.paper("Graph networks of roads"), subscriber()
+    model_store.fit(NOW)
+    moments = dict.fromkeys(["created_at", "closes_at", "ended_at"], NOW - DAY)
+    letter = someone.letters.create(kind="digest", day=TODAY - DAY, state="accepted", **moments)
+    recovered = {"until": str(paper.day)}
+    Digest.objects.create(subscriber=someone, day=letter.day, letter=letter, recovered=recovered)
+    assert explain.explain(someone, paper.pk, TODAY, NOW).diagnosis == Diagnosis("seen")
+
+
 def test_old_paper_is_explained_with_its_day(client):
     explanation = explained(client, make.paper("Graph networks", day=TODAY - 8 * DAY))
     assert explanation.startswith("Not new. It was announced on 24 May 2026.")
