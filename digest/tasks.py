@@ -1,4 +1,7 @@
-"""Celery tasks of the digest app. Each calls one function."""
+"""Celery tasks of the digest app. Each calls one function.
+
+A renamed task keeps its registered name, which an older scheduler sends.
+"""
 
 from datetime import timedelta
 from functools import partial
@@ -59,8 +62,8 @@ def harvest_source(name):
         index_store.renew(timezone.now())
 
 
-@shared_task
-def keep_archive():
+@shared_task(name="digest.tasks.keep_archive")
+def update_search_index():
     """Add new papers to the search index."""
     from digest.indexing import index_store
 
@@ -114,9 +117,9 @@ def watch():
     alarms.watch(now)
 
 
-@shared_task
+@shared_task(name="digest.tasks.read_what_came_back")
 @in_time()
-def read_what_came_back():
+def read_bounces():
     """Read the bounce mailbox, and match earlier reports to their letters.
 
     One worker at a time: a run may take longer than the minute until the next.
@@ -133,23 +136,23 @@ def read_what_came_back():
         lease.release()
 
 
-@shared_task
-def check_promises():
+@shared_task(name="digest.tasks.check_promises")
+def check_invariants():
     """Check the invariants for the newest letters."""
     now = clock.database_now()
     alarms.record(alarms.violated_invariants(now), now)
     heartbeats.beat(heartbeats.INVARIANTS, now)
 
 
-@shared_task
-def check_older_promises():
-    """Check the invariants for the letters that check_promises leaves out."""
+@shared_task(name="digest.tasks.check_older_promises")
+def check_older_invariants():
+    """Check the invariants for the letters that check_invariants leaves out."""
     now = clock.database_now()
     alarms.record(alarms.invariants_violated_earlier(now), now)
 
 
-@shared_task
-def check_refusals():
+@shared_task(name="digest.tasks.check_refusals")
+def check_rejections():
     """Raise an alarm if many digests are refused."""
     now = clock.database_now()
     alarms.record(alarms.refused_digests(now), now)
@@ -167,7 +170,7 @@ def remind_invited():
     invite.remind(timezone.now())
 
 
-@shared_task
-def throw_old_away():
+@shared_task(name="digest.tasks.throw_old_away")
+def delete_old_rows():
     """Delete old rows."""
     retention.purge(timezone.now())

@@ -126,7 +126,7 @@ def test_field_gets_its_first_digest(field, world, panel, outbox, settings, monk
     monkeypatch.setattr(sources, "enqueue", lambda task, *args: task(*args))
     monkeypatch.setitem(harvest.run.__kwdefaults__, "clock", lambda: NOW)
     press(panel, "digest_harvest_fetch", _form_submitted="on")
-    assert not [run.said for run in Harvest.objects.exclude(state="done")]
+    assert not [run.result for run in Harvest.objects.exclude(state="done")]
 
     assert all(topic in panel.get("/subscribe/").text for topic in topics)
     sent = {"email": "you@example.org", "topics": topics, "interests": FIELDS[field]["keywords"]}

@@ -72,7 +72,7 @@ def test_old_changes_of_address_can_be_confirmed(side):
 
 @pytest.mark.django_db
 def test_suppressed_addresses_stay_suppressed():
-    Seal.objects.create(seal=FACTS["suppressed"], why=Seal.Why.COMPLAINED, at=ASKED_AT)
+    Seal.objects.create(seal=FACTS["suppressed"], reason=Seal.Reason.COMPLAINED, at=ASKED_AT)
     assert suppression_list.contains("Ada@Example.org", ASKED_AT)
     assert not suppression_list.contains("bob@example.org", ASKED_AT)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.urls import reverse
 from django.utils.formats import date_format
 
-from digest.models import Tally
+from digest.models import DailyCount
 
 DAY = timedelta(days=1)
 #: The periods to choose from: days, label, days in a column.
@@ -151,7 +151,7 @@ def plots_of(days: int, today: date, live: dict[str, dict]) -> list[Plot]:
     """Return the charts of the last days. `live` has today's counts by measure, where known."""
     step = next(step for length, _, step in PERIODS if length == days)
     rows: dict[date, dict[str, dict]] = {}
-    tallies = Tally.objects.filter(day__gt=today - days * DAY, day__lte=today)
+    tallies = DailyCount.objects.filter(day__gt=today - days * DAY, day__lte=today)
     for day, measure, counts in tallies.values_list("day", "measure", "counts"):
         rows.setdefault(day, {})[measure] = counts
     rows[today] = rows.get(today, {}) | live

@@ -18,7 +18,7 @@ from digest.admin import charts
 from digest.admin.links import if_allowed
 from digest.admin.sources import harvest_badge
 from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
-from digest.models import Alarm, FittedModel, Harvest, Paper, Tally
+from digest.models import Alarm, DailyCount, FittedModel, Harvest, Paper
 from digest.operations import alarms, health, heartbeats, invariants
 from digest.operations.doctor_environment import LOCAL_HOSTS
 from digest.papers import coverage, registry, summaries
@@ -137,13 +137,13 @@ def _problems(user, now):
     sending = status.sending_status(now)
     problems = [] if sending.grade == "on" else [("breaker", "", sending.said)]
     others = [alarm for alarm in alarms.known(now) if alarm.name not in SHOWN_ELSEWHERE]
-    problems += [(alarm.name, alarm.subject, alarm.said) for alarm in others]
+    problems += [(alarm.name, alarm.subject, alarm.text) for alarm in others]
     last = health.last_harvests()
     titles = registry.titles(last)
     alarmed = {subject for name, subject, _ in problems if name == "source"}
     for source, run in last.items():
         if run and run.state == Harvest.State.FAILED and source not in alarmed:
-            text = f"The last import from {titles[source]} failed. {run.said}"
+            text = f"The last import from {titles[source]} failed. {run.result}"
             problems.append(("source", source, text))
     if heartbeats.last(heartbeats.TICK) is None:
         problems.append(("beat", "", "Nothing is planned or sent yet: no worker has run."))
@@ -166,7 +166,7 @@ def _invariants(user):
     """Return the violated invariants, with links to rows that the user may see."""
     violations = {}
     for alarm in Alarm.objects.standing().filter(name="promises"):
-        count, kind, ids = invariants.VIOLATION_TEXT.search(alarm.said).groups()
+        count, kind, ids = invariants.VIOLATION_TEXT.search(alarm.text).groups()
         url, rows = f"admin:subscriptions_{kind}_change", []
         if user.has_perm(f"subscriptions.view_{kind}"):
             rows = [(pk, reverse(url, args=[pk])) for pk in ids.split(", ")]
@@ -196,7 +196,7 @@ def _plots(request, today, cards):
         "period": period,
         "chart_options": charts.OPTIONS,
         "today": today,
-        "counted_at": Tally.objects.aggregate(at=Max("counted_at"))["at"],
+        "counted_at": DailyCount.objects.aggregate(at=Max("counted_at"))["at"],
     }
 
 

@@ -172,7 +172,7 @@ class SourceConfigAdmin(BaseModelAdmin):
         run = _last_run(row)
         if run is None or run.state != Harvest.State.FAILED:
             return ""
-        return min_width(with_remedy(run.said.rpartition("Failed: ")[2]))
+        return min_width(with_remedy(run.result.rpartition("Failed: ")[2]))
 
 
 def _last_run(row):

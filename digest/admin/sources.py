@@ -74,8 +74,8 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
     date_hierarchy = "started_at"
     list_per_page = 50
     fieldsets = [
-        (None, {"fields": ["what", "state_said", "said"]}),
-        ("Papers", {"fields": ["seen", "new", "changed", "bad"]}),
+        (None, {"fields": ["what", "state_said", "result"]}),
+        ("Papers", {"fields": ["records", "new", "changed", "unreadable"]}),
         ("Run", {"fields": ["today", "started_at", "touched_at", "ended_at", "cursor"]}),
     ]
 
@@ -122,12 +122,12 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
 
     @display(description="Result")
     def short_said(self, run):
-        return min_width(Truncator(run.said).chars(120))
+        return min_width(Truncator(run.result).chars(120))
 
 
 @admin.register(Coverage)
 class CoverageAdmin(ReadOnlyMixin, BaseModelAdmin):
-    list_display = ["day", "what", "state_said", "announced", "had", "short_note"]
+    list_display = ["day", "what", "state_said", "announced", "stored", "short_note"]
     list_display_links = ["what"]
     list_filter = [SourceFilter, ("state", ChoicesDropdownFilter), ("day", RangeDateFilter)]
     list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
@@ -136,7 +136,8 @@ class CoverageAdmin(ReadOnlyMixin, BaseModelAdmin):
     search_help_text = "Category, or part of one"
     date_hierarchy = "day"
     list_per_page = 50
-    fields = ["day", "source", "category", "state_said", "announced", "had", "note", "checked_at"]
+    fields = ["day", "source", "category", "state_said"]
+    fields += ["announced", "stored", "note", "checked_at"]
 
     @display(description="List", ordering="category")
     def what(self, row):

@@ -9,8 +9,8 @@ from digest.models.feedback import (
     ReaderModel,
     ZoteroLibrary,
 )
-from digest.models.harvests import Coverage, Harvest, Response, SourceConfig, Turn
+from digest.models.harvests import Coverage, Harvest, Lock, Response, SourceConfig
 from digest.models.indexing import ArchiveFile, FittedModel
-from digest.models.operations import Alarm, Pulse, Tally
+from digest.models.operations import Alarm, DailyCount, Heartbeat
 from digest.models.papers import Observation, Paper, PaperEmbedding, PaperEvent, Summary, number_of
 from digest.models.sharing import Recommendation

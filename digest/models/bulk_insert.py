@@ -47,15 +47,16 @@ def reserve_ids(model: type[Model], count: int) -> Sequence[int]:
 
 
 def insert(model: type[Model], names: Sequence[str], rows: Iterable[tuple], **constants) -> None:
-    """Insert rows with values for the columns `names`, and `constants` in each of them, by COPY on
-    PostgreSQL. The other columns get their defaults.
+    """Insert rows with values for the fields `names`, and `constants` in each of them, by COPY on
+    PostgreSQL. The other fields get their defaults.
     """
     fields = {field.attname: field for field in model._meta.concrete_fields}
     for name, field in fields.items():
         if name not in names and not field.primary_key and not field.has_db_default():
             constants.setdefault(name, field.get_default())
-    names, quote = [*names, *constants], connection.ops.quote_name
-    table = f"{quote(model._meta.db_table)} ({', '.join(map(quote, names))})"
+    names = [*names, *constants]
+    columns = ", ".join(connection.ops.quote_name(fields[name].column) for name in names)
+    table = f"{connection.ops.quote_name(model._meta.db_table)} ({columns})"
     is_copied = connection.vendor == "postgresql"
     # Django adapts what the driver can't. (A DateTimeField is a DateField.)
     adapted = (JSONField,) if is_copied else (JSONField, DateField, UUIDField)

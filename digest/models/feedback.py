@@ -179,7 +179,7 @@ class ReaderModelQuerySet(models.QuerySet):
     def outdated(self, now):
         """Models to be fitted: there is new feedback, or the last fit is too old."""
         old = Q(fitted_at__lt=now - ReaderModel.MAX_FIT_AGE)
-        return self.filter(~Q(learned=F("said")) | old, subscriber__learns=True)
+        return self.filter(~Q(fitted_count=F("feedback_count")) | old, subscriber__learns=True)
 
 
 class ReaderModel(models.Model):
@@ -193,10 +193,12 @@ class ReaderModel(models.Model):
     subscriber = models.OneToOneField(
         Subscriber, on_delete=models.CASCADE, related_name="reader_model"
     )
-    said = models.PositiveIntegerField(
-        default=1, help_text="Number of feedback actions and removed words."
+    feedback_count = models.PositiveIntegerField(
+        db_column="said", default=1, help_text="Number of feedback actions and removed words."
     )
-    learned = models.PositiveIntegerField(default=0, help_text="How much of it is in these words.")
+    fitted_count = models.PositiveIntegerField(
+        db_column="learned", default=0, help_text="How much of it is in these words."
+    )
     fitted_at = models.DateTimeField(null=True, blank=True)
     terms = models.JSONField(
         default=list, blank=True, help_text="Stems, in the order in which they are shown."

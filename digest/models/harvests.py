@@ -45,11 +45,11 @@ class Harvest(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
     cursor = models.TextField(blank=True, help_text="Where the next run continues.")
-    seen = models.PositiveIntegerField("records", default=0)
+    records = models.PositiveIntegerField(db_column="seen", default=0)
     new = models.PositiveIntegerField("new papers", default=0)
     changed = models.PositiveIntegerField("changed papers", default=0)
-    bad = models.PositiveIntegerField("unreadable", default=0)
-    said = models.TextField("result", blank=True)
+    unreadable = models.PositiveIntegerField(db_column="bad", default=0)
+    result = models.TextField(db_column="said", blank=True)
 
     class Meta:
         verbose_name = "import"
@@ -74,7 +74,7 @@ class Coverage(models.Model):
     day = models.DateField(db_index=True)
     state = models.CharField(max_length=7, choices=State)
     announced = models.PositiveIntegerField(default=0)
-    had = models.PositiveIntegerField("stored", default=0)
+    stored = models.PositiveIntegerField(db_column="had", default=0)
     note = models.TextField(blank=True)
     checked_at = models.DateTimeField()
 
@@ -91,12 +91,15 @@ class Coverage(models.Model):
         return f"{self.source} {self.category} on {self.day}"
 
 
-class Turn(models.Model):
+class Lock(models.Model):
     """A lock that all workers share: see digest/models/locks.py."""
 
     source = models.CharField(primary_key=True, max_length=20)
     holder = models.UUIDField(null=True)
     free_at = models.DateTimeField(help_text="From then on, the next may ask.")
+
+    class Meta:
+        db_table = "digest_turn"
 
     def __str__(self):
         return self.source

@@ -22,7 +22,7 @@ class FittedModel(models.Model):
         return f"Model of {self.fitted_at:%Y-%m-%d %H:%M}"
 
     @property
-    def said(self) -> str:
+    def size_text(self) -> str:
         return f"{counted(self.documents, 'paper')}, {counted(self.terms, 'term')}"
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
-from digest.models import Turn
+from digest.models import Lock
 
 
 class Lease:
@@ -23,8 +23,8 @@ class Lease:
 
     def acquire(self) -> bool:
         """Acquire the lease unless another worker has it. Return whether it is ours."""
-        Turn.objects.get_or_create(source=self.name, defaults={"free_at": Now()})
-        free = Turn.objects.filter(source=self.name, free_at__lte=Now())
+        Lock.objects.get_or_create(source=self.name, defaults={"free_at": Now()})
+        free = Lock.objects.filter(source=self.name, free_at__lte=Now())
         return bool(free.update(holder=self.holder, free_at=Now() + self.length))
 
     def renew(self) -> bool:
@@ -37,4 +37,4 @@ class Lease:
         self._row().update(holder=None, free_at=Now() + pause if pause else Now())
 
     def _row(self):
-        return Turn.objects.filter(source=self.name, holder=self.holder)
+        return Lock.objects.filter(source=self.name, holder=self.holder)

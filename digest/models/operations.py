@@ -4,17 +4,20 @@ from django.db import models
 from django.db.models import Q
 
 
-class Pulse(models.Model):
+class Heartbeat(models.Model):
     """When a recurring job last ran."""
 
     name = models.CharField(primary_key=True, max_length=20)
     at = models.DateTimeField()
 
+    class Meta:
+        db_table = "digest_pulse"
+
     def __str__(self):
         return f"{self.name} at {self.at:%Y-%m-%d %H:%M:%S}"
 
 
-class Tally(models.Model):
+class DailyCount(models.Model):
     """The counts of one day (UTC) by one measure: see digest/operations/daily_stats.py."""
 
     day = models.DateField()
@@ -23,7 +26,7 @@ class Tally(models.Model):
     counted_at = models.DateTimeField()
 
     class Meta:
-        verbose_name_plural = "tallies"
+        db_table = "digest_tally"
         ordering = ["day", "measure"]
         constraints = [
             models.UniqueConstraint(fields=["day", "measure"], name="one_tally_a_day_and_measure"),
@@ -44,12 +47,13 @@ class Alarm(models.Model):
 
     name = models.CharField(max_length=20, help_text="The heading of its entry in the runbook.")
     subject = models.CharField(max_length=200, blank=True, help_text="Of several, which one.")
-    said = models.CharField(max_length=500)
+    text = models.CharField(db_column="said", max_length=500)
     raised_at = models.DateTimeField()
     holds_until = models.DateTimeField(help_text="It ends then, unless it is seen again.")
     ended_at = models.DateTimeField(null=True, blank=True)
-    told_at = models.DateTimeField(null=True, blank=True, help_text="That it began.")
-    end_told_at = models.DateTimeField(null=True, blank=True, help_text="That it ended.")
+    # Of its beginning.
+    notified_at = models.DateTimeField(db_column="told_at", null=True, blank=True)
+    end_notified_at = models.DateTimeField(db_column="end_told_at", null=True, blank=True)
 
     objects = AlarmQuerySet.as_manager()
 

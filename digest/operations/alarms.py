@@ -59,13 +59,13 @@ class ActiveAlarm:
     """Something that is wrong now.
 
     Attributes:
-        said: a sentence. Contains no email address, but may contain internals such as host names.
+        text: a sentence. Contains no email address, but may contain internals such as host names.
         subject: tells apart alarms of one name.
         holds_for: how long the alarm stands without being found again.
     """
 
     name: str
-    said: str
+    text: str
     subject: str = ""
     holds_for: timedelta = HOLDS_FOR
 
@@ -141,7 +141,7 @@ def _sources(now):
             failed = failed.filter(started_at__gt=done.started_at)
         first = failed.first()
         if first is not None and first.started_at < now - MAX_SOURCE_FAILURE:
-            text = f"{title} has failed since {utc(first.started_at)}. {runs[0].said}"
+            text = f"{title} has failed since {utc(first.started_at)}. {runs[0].result}"
             yield ActiveAlarm("source", text, source)
 
 
@@ -188,7 +188,7 @@ def known(now) -> list[ActiveAlarm]:
     keys = {(alarm.name, alarm.subject) for alarm in active}
     for row in Alarm.objects.standing().filter(name__in=LOCAL_ALARMS).order_by("raised_at"):
         if (row.name, row.subject) not in keys:
-            active.append(ActiveAlarm(row.name, row.said, row.subject))
+            active.append(ActiveAlarm(row.name, row.text, row.subject))
     return active
 
 
@@ -240,18 +240,18 @@ def watch(now) -> None:
 def record(active_alarms: Iterable[ActiveAlarm], now) -> None:
     """Store the alarms. One that stands already holds until the latest of the given times."""
     for active in active_alarms:
-        text, until = active.said[:500], now + active.holds_for
+        text, until = active.text[:500], now + active.holds_for
         alarm, is_new = Alarm.objects.get_or_create(
             name=active.name,
             subject=active.subject,
             ended_at=None,
-            defaults={"said": text, "raised_at": now, "holds_until": until},
+            defaults={"text": text, "raised_at": now, "holds_until": until},
         )
         if is_new:
             logger.error("[%s] %s", active.name, text)
         else:
             longest = Greatest("holds_until", Value(until))
-            Alarm.objects.standing().filter(pk=alarm.pk).update(said=text, holds_until=longest)
+            Alarm.objects.standing().filter(pk=alarm.pk).update(text=text, holds_until=longest)
 
 
 def end_expired(now) -> None:
@@ -259,7 +259,7 @@ def end_expired(now) -> None:
     for alarm in Alarm.objects.standing().filter(holds_until__lt=now):
         expired = Alarm.objects.standing().filter(pk=alarm.pk, holds_until__lt=now)
         if expired.update(ended_at=now):
-            logger.warning("[%s] Resolved: %s", alarm.name, alarm.said)
+            logger.warning("[%s] Resolved: %s", alarm.name, alarm.text)
 
 
 def notify(now) -> None:
@@ -267,20 +267,22 @@ def notify(now) -> None:
 
     What the webhook does not accept is posted again in a minute.
     """
-    pending = Alarm.objects.filter(Q(told_at=None) | Q(ended_at__isnull=False, end_told_at=None))
+    has_ended = Q(ended_at__isnull=False, end_notified_at=None)
+    pending = Alarm.objects.filter(has_ended | Q(notified_at=None))
     lease = Lease("alarms", LEASE_LENGTH)
     if not pending.exists() or not lease.acquire():
         return
     try:
         # Read under the lease: another process may just have posted all.
         rows = pending.order_by("pk")
-        new = [alarm for alarm in rows if alarm.told_at is None]
+        new = [alarm for alarm in rows if alarm.notified_at is None]
         resolved = [alarm for alarm in rows if alarm.ended_at is not None]
-        lines = [f"[{alarm.name}] {alarm.said}" for alarm in new]
-        lines += [f"[{alarm.name}] Resolved: {alarm.said}" for alarm in resolved]
+        lines = [f"[{alarm.name}] {alarm.text}" for alarm in new]
+        lines += [f"[{alarm.name}] Resolved: {alarm.text}" for alarm in resolved]
         if lines and send(lines):
-            Alarm.objects.filter(pk__in=[alarm.pk for alarm in new]).update(told_at=now)
-            Alarm.objects.filter(pk__in=[alarm.pk for alarm in resolved]).update(end_told_at=now)
+            Alarm.objects.filter(pk__in=[alarm.pk for alarm in new]).update(notified_at=now)
+            ended = Alarm.objects.filter(pk__in=[alarm.pk for alarm in resolved])
+            ended.update(end_notified_at=now)
     finally:
         lease.release()
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Count, F, Min, Q, Sum, Value
 from django.db.models.functions import Concat, Trim
 
-from digest.models import Coverage, Feedback, Harvest, Tally
+from digest.models import Coverage, DailyCount, Feedback, Harvest
 from subscriptions import db
 from subscriptions.models import Consent, Letter, LetterFact, Subscriber
 
@@ -56,8 +56,8 @@ def count(now: datetime) -> int:
 
     Days of the last year, back to the first day with any row.
     """
-    tallies = Tally.objects.filter(day__gt=now.date() - MAX_BACK)
-    counted_at = {(tally.day, tally.measure): tally.counted_at for tally in tallies.defer("counts")}
+    rows = DailyCount.objects.filter(day__gt=now.date() - MAX_BACK)
+    counted_at = {(row.day, row.measure): row.counted_at for row in rows.defer("counts")}
     days, today = 0, now.date()
     first = max(min(_beginnings(), default=today), today - MAX_BACK + DAY)
     for back in range((today - first).days + 1):
@@ -66,7 +66,7 @@ def count(now: datetime) -> int:
         for measure in due:
             counts = measure.count(begin_of(day), begin_of(day) + DAY)
             values = {"counts": counts, "counted_at": now}
-            Tally.objects.update_or_create(values, day=day, measure=measure.name)
+            DailyCount.objects.update_or_create(values, day=day, measure=measure.name)
         days += bool(due)
         if days == MAX_DAYS_PER_RUN:
             break
@@ -129,12 +129,14 @@ def _feedback(begin, end):
 def _harvests(begin, end):
     """Sum the papers of the day's runs by source, without backfills."""
     runs = Harvest.objects.filter(since=None, started_at__gte=begin, started_at__lt=end)
-    return _summed(runs, ("seen", "new", "changed", "bad"))
+    # The keys are stored, so they stay when a field is renamed.
+    return _summed(runs, seen="records", new="new", changed="changed", bad="unreadable")
 
 
 def _coverage(begin, end):
     """Sum the papers that were announced for this day, and those that are missing, by source."""
-    sums = _summed(Coverage.objects.filter(day=begin.date()), ("announced", "had"))
+    rows = Coverage.objects.filter(day=begin.date())
+    sums = _summed(rows, announced="announced", had="stored")
     for source in {key.split()[0] for key in sums}:
         announced, stored = sums.pop(f"{source} announced"), sums[f"{source} had"]
         sums[f"{source} missing"] = max(announced - stored, 0)
@@ -153,10 +155,10 @@ def _grouped(rows, name):
     return dict(rows.values_list(name).annotate(Count("pk")))
 
 
-def _summed(rows, names):
-    """Return the sums of these columns, by source and column."""
-    sums = rows.values("source").annotate(**{f"{name}_sum": Sum(name) for name in names})
-    return {f"{row['source']} {name}": row[f"{name}_sum"] for row in sums for name in names}
+def _summed(rows, **fields):
+    """Return the sums of these fields, by source and keyword."""
+    sums = rows.values("source").annotate(**{f"{key}_sum": Sum(fields[key]) for key in fields})
+    return {f"{row['source']} {key}": row[f"{key}_sum"] for row in sums for key in fields}
 
 
 MEASURES = [

@@ -313,7 +313,7 @@ def _model(now):
         model_store.load(row)
     except model_store.Damaged as reason:
         return "note", f"{reason}; a worker rebuilds it within ten minutes."
-    return "ok", f"{row.said}, fitted {row.fitted_at:%Y-%m-%d %H:%M} UTC"
+    return "ok", f"{row.size_text}, fitted {row.fitted_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _search_index(now):
@@ -394,7 +394,7 @@ def _topics(now):
 def _alarms(now):
     current = alarms.known(now)
     for alarm in current:
-        text = f"[{alarm.name}] {alarm.said} See `{alarm.name}` in docs/maintenance.md."
+        text = f"[{alarm.name}] {alarm.text} See `{alarm.name}` in docs/maintenance.md."
         yield CheckResult("alarm", "wrong", text)
     last = heartbeats.last(heartbeats.TICK)
     if last is None:

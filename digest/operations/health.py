@@ -125,7 +125,7 @@ def degradations(now: datetime) -> list[str]:
     active = alarms.known(now)
     names = {alarm.name for alarm in active}
     sentences = [] if is_writable() else ["Nothing can be saved and no emails are sent now."]
-    sentences += [alarm.said for alarm in active if alarm.name == "papers"]
+    sentences += [alarm.text for alarm in active if alarm.name == "papers"]
     last = last_harvests()
     titles = registry.titles(last)
     for source, run in last.items():

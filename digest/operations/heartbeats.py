@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from digest.models import Pulse
+from digest.models import Heartbeat
 from subscriptions.security.hashing import keyed_hash, known_hashes
 
 TICK = "tick"  # The minute's pass: a worker's, or cron's.
@@ -18,14 +18,14 @@ MAX_KEY_AGE = timedelta(days=30)  # Few open a link of an older email.
 def beat(name: str, now: datetime) -> None:
     """Record that a job ran. A later time stays, unless it is that of a clock that was ahead."""
     is_wrong = Q(at__gt=now + MAX_TASK_LENGTH)
-    if Pulse.objects.filter(Q(at__lte=now) | is_wrong, pk=name).update(at=now):
+    if Heartbeat.objects.filter(Q(at__lte=now) | is_wrong, pk=name).update(at=now):
         return
-    Pulse.objects.get_or_create(name=name, defaults={"at": now})
+    Heartbeat.objects.get_or_create(name=name, defaults={"at": now})
 
 
 def last(name: str) -> datetime | None:
     """Return when the job last ran, or None if it never did."""
-    return Pulse.objects.filter(pk=name).values_list("at", flat=True).first()
+    return Heartbeat.objects.filter(pk=name).values_list("at", flat=True).first()
 
 
 def record_key(now: datetime) -> None:
@@ -40,5 +40,5 @@ def record_key(now: datetime) -> None:
 def last_unknown_key(now: datetime) -> datetime | None:
     """Return when a key that is not set any more was last in use, or None if there is none."""
     current_keys = [KEY_PREFIX + key_hash[:16] for key_hash in known_hashes(KEY_SALT, "")]
-    keys = Pulse.objects.filter(pk__startswith=KEY_PREFIX, at__gte=now - MAX_KEY_AGE)
+    keys = Heartbeat.objects.filter(pk__startswith=KEY_PREFIX, at__gte=now - MAX_KEY_AGE)
     return keys.exclude(pk__in=current_keys).order_by("-at").values_list("at", flat=True).first()

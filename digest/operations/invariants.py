@@ -21,7 +21,7 @@ from digest.papers import coverage
 from subscriptions import db
 from subscriptions.delivery import circuit_breaker
 from subscriptions.mail import kinds
-from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
+from subscriptions.models import Letter, LetterEvent, MimeBatch, Subscriber
 from subscriptions.schedule import MIN_GAP_AFTER_FIRST
 
 RECENT = timedelta(days=2)
@@ -227,15 +227,15 @@ def _tried_uncounted(letters, now):
 
     Such an attempt is a resend, or a failed attempt if the mail server surely has nothing.
     """
-    tried = letters.events.filter(was=State.UNCERTAIN, became=State.PLANNED).values("letter")
-    counted = F("letter__repeats") + F("letter__stumbles")
-    uncounted = tried.annotate(again=Count("pk")).filter(again__gt=counted)
+    tried = letters.events.filter(old_state=State.UNCERTAIN, new_state=State.PLANNED)
+    counted = F("letter__repeats") + F("letter__failed_attempts")
+    uncounted = tried.values("letter").annotate(again=Count("pk")).filter(again__gt=counted)
     return letters.rows.filter(pk__in=uncounted.values("letter"))
 
 
 def _bytes_lost(_, now):
     # After the final check, a letter may have to be sent again with the same bytes.
-    is_stored = Exists(Volley.objects.filter(pk=OuterRef("volley")))
+    is_stored = Exists(MimeBatch.objects.filter(pk=OuterRef("mime_batch")))
     return Letter.objects.open().exclude(mime_size=0).filter(~is_stored)
 
 
@@ -272,7 +272,8 @@ def _sent_after_unsubscribe(letters, now):
         letter__kind=Kind.GOODBYE,
         letter__created_at=left_at,  # Not an earlier one, even if the clock was set back.
     )
-    late = letters.has_event(became=State.TRANSMITTING, at__gt=left_at + CLOCK_SKEW, pk__gt=goodbye)
+    after_goodbye = {"at__gt": left_at + CLOCK_SKEW, "pk__gt": goodbye}
+    late = letters.has_event(new_state=State.TRANSMITTING, **after_goodbye)
     first_goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
     of_leavers = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
     of_leavers = of_leavers.alias(goodbye=first_goodbye)
@@ -298,31 +299,31 @@ def _picks_of_none(letters, now):
 
 def _attempts_unclaimed(letters, now):
     # Claims are counted among the events alone: a join with all letters takes five times as long.
-    claims = letters.events.filter(became=State.CLAIMED).values("letter")
+    claims = letters.events.filter(new_state=State.CLAIMED).values("letter")
     claims = claims.annotate(claims=Count("pk"))
     miscounted = Q(pk__in=claims.exclude(claims=F("letter__attempt")).values("letter"))
-    never_claimed = Q(attempt__gt=0) & ~letters.has_event(became=State.CLAIMED)
+    never_claimed = Q(attempt__gt=0) & ~letters.has_event(new_state=State.CLAIMED)
     return letters.with_events(now).filter(miscounted | never_claimed)
 
 
 def _last_step_elsewhere(letters, now):
     steps = letters.events.filter(letter=OuterRef("pk")).order_by("-pk")
-    last = Coalesce(Subquery(steps.values("became")[:1]), Value("nowhere"))
+    last = Coalesce(Subquery(steps.values("new_state")[:1]), Value("nowhere"))
     return letters.with_events(now).annotate(last=last).filter(~Q(state=F("last")))
 
 
 def _steps_apart(letters, now):
     # The first event begins with no state, each other with that of the event before.
-    before = Window(Lag("became", default=Value("")), partition_by="letter", order_by="pk")
-    out_of_order = letters.events.annotate(before=before).exclude(was=F("before"))
+    before = Window(Lag("new_state", default=Value("")), partition_by="letter", order_by="pk")
+    out_of_order = letters.events.annotate(before=before).exclude(old_state=F("before"))
     return letters.rows.filter(pk__in=out_of_order.values("letter"))
 
 
 def _accepted_without_proof(letters, now):
     # An acceptance that a lookup found has a note in its event.
     no_reply = Q(last_reply="") | Q(message_id="") | Q(frozen_at=None)
-    unproved = no_reply | ~letters.has_event(became=State.TRANSMITTING)
-    accepted = letters.events.filter(letter=OuterRef("pk"), became=State.ACCEPTED)
+    unproved = no_reply | ~letters.has_event(new_state=State.TRANSMITTING)
+    accepted = letters.events.filter(letter=OuterRef("pk"), new_state=State.ACCEPTED)
     found_out = Exists(accepted.exclude(note=""))
     return letters.with_events(now).filter(unproved & ~found_out, state=State.ACCEPTED)
 

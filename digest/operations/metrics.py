@@ -151,7 +151,7 @@ def _deliveries(now):
     yield summary
     # With the bounds, or a database that has to guess them reads the whole table.
     since = db.first_since(Letter, "created_at", now - DAY - db.SLACK)
-    doubts = LetterEvent.objects.filter(letter__gte=since, became=State.UNCERTAIN)
+    doubts = LetterEvent.objects.filter(letter__gte=since, new_state=State.UNCERTAIN)
     unknown = left.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
     yield from _single("letters_accepted_last_day", accepted.count())
     doubted = left.filter(pk__in=doubts.values("letter"))

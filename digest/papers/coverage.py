@@ -55,7 +55,7 @@ def record(source: str, batch: Batch, now: datetime) -> None:
     """Store the state of a batch's day and category, if it has one."""
     if not batch.state or (source == "arxiv" and not batch.category):
         return
-    is_there = batch.state == "fresh" or (batch.state == "incomplete" and batch.records)
+    is_there = batch.state == "fresh" or (batch.state == "incomplete" and bool(batch.records))
     day, state = (batch.day, State.FRESH) if is_there else _missing(source, batch, now)
     # A cross-listed paper counts once, in the category that announces it as new.
     has_kinds = any(record.announced_as for record in batch.records)
@@ -71,8 +71,8 @@ def record(source: str, batch: Batch, now: datetime) -> None:
         day=day,
         defaults={
             "state": State.FAILED if batch.missing else state,
-            "announced": batch.offset + len(announced) + unreadable if is_there else 0,
-            "had": batch.offset + Paper.objects.filter(pk__in=announced).count() if is_there else 0,
+            "announced": is_there * (batch.offset + len(announced) + unreadable),
+            "stored": is_there * (batch.offset + Paper.objects.filter(pk__in=announced).count()),
             "note": note,
             "checked_at": now,
         },
@@ -128,10 +128,10 @@ def _states(day) -> list[str]:
 def receipt(now: datetime) -> Receipt | None:
     """Return the receipt of the newest list, or None if arXiv is not in use."""
     rows = Coverage.objects.filter(source="arxiv", day=expected_day(now))
-    sums = rows.aggregate(announced=Sum("announced"), had=Sum("had"))
+    sums = rows.aggregate(announced=Sum("announced"), stored=Sum("stored"))
     if sums["announced"] is None:
         return None
-    return Receipt(expected_day(now), sums["announced"], sums["had"], is_verified(now))
+    return Receipt(expected_day(now), sums["announced"], sums["stored"], is_verified(now))
 
 
 def receipt_to_keep(now: datetime) -> dict:

@@ -210,10 +210,10 @@ def _store(harvest, batch: Batch, problems, now):
     with transaction.atomic():
         store.store(batch.records, tally, now=now, source=harvest.source)
         coverage.record(harvest.source, batch, now)
-        harvest.seen += len(batch.records)
+        harvest.records += len(batch.records)
         harvest.new += tally.new
         harvest.changed += tally.changed
-        harvest.bad += len(batch.errors)
+        harvest.unreadable += len(batch.errors)
         harvest.cursor, harvest.touched_at = batch.cursor, now
         harvest.save()
     problems += batch.errors
@@ -223,13 +223,13 @@ def _store(harvest, batch: Batch, problems, now):
 
 def _end(harvest, state, problems, now, outcome):
     parts = [
-        f"{counted(harvest.seen, 'record')} read: {counted(harvest.new, 'new paper')}, "
+        f"{counted(harvest.records, 'record')} read: {counted(harvest.new, 'new paper')}, "
         f"{harvest.changed:,} changed."
     ]
-    if harvest.bad:
-        parts.append(f"{harvest.bad} could not be read.")
+    if harvest.unreadable:
+        parts.append(f"{harvest.unreadable} could not be read.")
     if problems:
         parts.append("; ".join(problem.rstrip(".") for problem in problems[:MAX_PROBLEMS]) + ".")
-    harvest.said = " ".join([*parts, outcome]).strip()
+    harvest.result = " ".join([*parts, outcome]).strip()
     harvest.state, harvest.ended_at, harvest.touched_at = state, now, now
     harvest.save()

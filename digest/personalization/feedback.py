@@ -83,7 +83,9 @@ def known_paper_ids(subscriber) -> set[str]:
 def request_learning(subscriber) -> None:
     """Mark the preference model as outdated."""
     ReaderModel.objects.update_or_create(
-        subscriber=subscriber, defaults={"said": F("said") + 1}, create_defaults={"said": 1}
+        subscriber=subscriber,
+        defaults={"feedback_count": F("feedback_count") + 1},
+        create_defaults={"feedback_count": 1},
     )
 
 
@@ -98,14 +100,14 @@ def set_learning(subscriber, learns: bool) -> None:
         Subscriber.objects.filter(pk=subscriber.pk).update(learns=learns)
         subscriber.learns = learns
         ReaderModel.objects.filter(subscriber=subscriber).update(
-            # A fit that is under way stores nothing, since `said` differs.
-            said=F("said") + 1,
+            # A fit that is under way stores nothing, since `feedback_count` differs.
+            feedback_count=F("feedback_count") + 1,
             terms=[],
             words=[],
             weights=[],
             liked=0,
             fitted_at=None,
-            learned=0,
+            fitted_count=0,
         )
 
 
@@ -142,7 +144,7 @@ def remove_word(subscriber, term: str) -> None:
     row.removed |= {term: word for term, row_word, _ in rows if row_word == word}
     rows_left = [columns for columns in rows if columns[1] != word]
     row.terms, row.words, row.weights = ([columns[n] for columns in rows_left] for n in range(3))
-    row.said += 1
+    row.feedback_count += 1
     row.save()
 
 
@@ -154,7 +156,7 @@ def restore_word(subscriber, term: str) -> None:
         return
     word = row.removed[term]
     row.removed = {key: value for key, value in row.removed.items() if value != word}
-    row.said += 1
+    row.feedback_count += 1
     row.save()
 
 
@@ -204,8 +206,8 @@ def _fit(rows, now):
             model, liked, disliked, list(row.removed), library, shares
         )
         # Not if there is more feedback since the rows were read.
-        fitted += ReaderModel.objects.filter(pk=row.pk, said=row.said).update(
-            learned=row.said,
+        fitted += ReaderModel.objects.filter(pk=row.pk, feedback_count=row.feedback_count).update(
+            fitted_count=row.feedback_count,
             fitted_at=now,
             terms=list(learned.terms),
             words=spelling.written(model, learned.terms),

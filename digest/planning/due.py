@@ -100,8 +100,8 @@ def last_completed(
     the address is no sign-up.
     """
     digests = Digest.objects.completed().filter(subscriber=OuterRef("pk"), day__lt=before)
-    began_at = Coalesce(OuterRef("began_at"), Value(datetime.min.replace(tzinfo=UTC)))
-    digests = digests.filter(letter__created_at__gte=began_at).order_by("-day")
+    subscribed_at = Coalesce(OuterRef("subscribed_at"), Value(datetime.min.replace(tzinfo=UTC)))
+    digests = digests.filter(letter__created_at__gte=subscribed_at).order_by("-day")
     # A subquery with a limit runs for each subscriber, by an index. With a join, PostgreSQL may
     # read all digests.
     rows = Subscriber.objects.filter(among("pk", (subscriber.pk for subscriber in subscribers)))
@@ -121,9 +121,10 @@ def new_after(subscriber: Subscriber, planned_at: datetime | None, now) -> datet
     `planned_at`: when their last completed day was planned; None before the first digest. If a
     first digest is later than NEW_DAYS, as after a pause, papers since the confirmation are new.
     """
-    began_at = subscriber.began_at or subscriber.confirmed_at
-    is_long_ago = began_at is not None and began_at < now - timedelta(days=settings.NEW_DAYS)
-    return began_at if planned_at is None and is_long_ago else planned_at
+    subscribed_at = subscriber.subscribed_at or subscriber.confirmed_at
+    new_since = now - timedelta(days=settings.NEW_DAYS)
+    is_long_ago = subscribed_at is not None and subscribed_at < new_since
+    return subscribed_at if planned_at is None and is_long_ago else planned_at
 
 
 def since_last(subscriber: Subscriber, last: date | None, day: date) -> date | None:

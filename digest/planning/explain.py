@@ -137,7 +137,7 @@ def why_nothing(subscriber, now) -> str:
 
     In the active language. Empty if the latest digest has papers, and before the first one.
     """
-    since = schedule.local_day(subscriber.began_at or subscriber.confirmed_at, subscriber.zone)
+    since = schedule.local_day(subscriber.subscribed_at or subscriber.confirmed_at, subscriber.zone)
     digests = Digest.objects.filter(subscriber=subscriber, day__gte=since).select_related("letter")
     has_picks = Exists(Pick.objects.filter(digest=OuterRef("pk")))
     last, full = digests.first(), digests.filter(has_picks | Q(recovered__isnull=False)).first()

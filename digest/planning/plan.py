@@ -10,6 +10,16 @@ lost by a pause, by days without digests, or by days that failed (see due.new_af
 
 Nobody gets two digests in a row: of several days on which nothing ran, only the last is planned,
 and spacing.py keeps a late digest and the next one apart.
+
+A subscriber gets no digest now for the first of these reasons:
+
+1. they are not subscribed, or `next_due_at`, which knows their hour, days and pause, is ahead;
+2. sending is stopped, or another planner has the lease of their part;
+3. papers that they added are still looked up, or arXiv's list is awaited (HARVEST_GRACE at most);
+4. their day is over (the digest is missed), or the previous one is not sent or too recent;
+5. their row is locked or has changed: the next pass plans them;
+6. no paper was chosen (the digest is skipped), or its summaries are awaited;
+7. a worker does not send it: transitions.skip_reason, throttling, circuit_breaker.
 """
 
 import logging
@@ -55,6 +65,7 @@ SAVE_BATCH = 500  # Subscribers in a transaction, which blocks other writers on 
 LEASE = timedelta(minutes=2)
 
 LETTER = "id", "subscriber_id", "day", "kind", "state", "reason", "closes_at", "ended_at"
+EVENT = "letter_id", "new_state", "note"
 DIGEST = "id", "letter_id", "subscriber_id", "day", "public_id", "considered", "since", "receipt"
 
 State = Letter.State
@@ -233,7 +244,7 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
         if waiting:
             own = Letter.objects.filter(bulk_insert.among("pk", waiting))
             own.filter(closes_at__gt=now + MIN_LEFT).update(next_try_at=now + WAIT)
-        bulk_insert.insert(LetterEvent, ("letter_id", "became", "note"), events, at=now, attempt=0)
+        bulk_insert.insert(LetterEvent, EVENT, events, at=now, attempt=0)
         bulk_insert.insert(Digest, DIGEST, digests)
         _save_picks(planned)
         _forget_senders(planned)

@@ -23,7 +23,7 @@ def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> bool:
         if subscriber is None:
             return False
         if for_good:
-            suppression_list.add(subscriber.email, suppression_list.Why.ASKED, now)
+            suppression_list.add(subscriber.email, suppression_list.Reason.ASKED, now)
         _erase(subscriber, now)
         transaction.on_commit(empty_log, robust=True)
         return True
@@ -52,7 +52,7 @@ def forget_unanswered(before) -> None:
     That is the request and the network that it came from: a stranger may have typed it all.
     """
     subscribers = Subscriber.objects.filter(unsubscribed_at__lt=F("asked_at"), asked_at__lt=before)
-    subscribers.exclude(asked_for={}).update(asked_for={})
+    subscribers.exclude(pending_settings={}).update(pending_settings={})
     consents = Consent.objects.filter(subscriber__in=subscribers, act=Consent.Act.ASKED)
     consents.filter(at__gt=F("subscriber__unsubscribed_at")).delete()
 
@@ -60,11 +60,11 @@ def forget_unanswered(before) -> None:
 def _erase(subscriber, now):
     if subscriber.suppressed_at is not None:  # Without a noted cause, an operator suppressed them.
         suppression_list.add(
-            subscriber.email, subscriber.suppressed_by or suppression_list.Why.COMPLAINED, now
+            subscriber.email, subscriber.suppressed_by or suppression_list.Reason.COMPLAINED, now
         )
     # Locked first, to avoid a deadlock with a worker that claims one of them.
     letters = subscriber.letters.select_for_update().order_by("pk")
-    transitions.erase_bytes(list(letters.only("volley", "mime_at", "mime_size")))
+    transitions.erase_bytes(list(letters.only("mime_batch", "mime_offset", "mime_size")))
     for eraser in hooks.erasers:
         eraser(subscriber)
     subscriber.delete()

@@ -10,7 +10,7 @@ from subscriptions import hooks, models, schedule
 def export(subscriber: models.Subscriber) -> dict:
     """Return all data about the subscriber by name, ready for JSON."""
     (data,) = rows(models.Subscriber.objects.filter(pk=subscriber.pk), without=("secret",))
-    letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
+    letters = rows(subscriber.letters, "pk", without=("mime_offset", "mime_size"))
     for name, model in (("events", models.LetterEvent), ("facts", models.LetterFact)):
         rows_by_letter = defaultdict(list)
         for row in rows(model.objects.filter(letter__subscriber=subscriber), "letter_id"):

@@ -157,7 +157,7 @@ def _create(email, by, now, email_parts, **choices) -> Subscriber:
     Invitation.objects.create(subscriber=subscriber, invited_by=by, at=now, **email_parts)
     source = signup.ConsentSource(f"invitation by {by}"[:60])
     signup.record_consent(subscriber, Consent.Act.ASKED, source, now)
-    suppression_list.add(email, suppression_list.Why.INVITED, now)
+    suppression_list.add(email, suppression_list.Reason.INVITED, now)
     return subscriber
 
 

@@ -81,7 +81,7 @@ def add_channel(channel: Channel, *, source: ConsentSource, now) -> None:
     with transaction.atomic():
         channel.email = f"post@{uuid.uuid4().hex}.channel.invalid"  # A provider of its own.
         channel.asked_at = channel.confirmed_at = now
-        channel.began_at = channel.next_due_at = clock.not_in_future(now)
+        channel.subscribed_at = channel.next_due_at = clock.not_in_future(now)
         channel.save()
         record_consent(channel, Consent.Act.CONFIRMED, source, now)
         for callback in hooks.on_confirmed:

@@ -101,7 +101,7 @@ def subscribe(email: str, request: SignUpRequest, *, source: ConsentSource, now)
                 request.apply_to(subscriber)
                 letter = _ask_to_confirm(subscriber, source, now, backs_off)
             case "unsubscribed":
-                subscriber.asked_for = request.to_json()  # Applied when they confirm.
+                subscriber.pending_settings = request.to_json()  # Applied when they confirm.
                 letter = _ask_to_confirm(subscriber, source, now, backs_off)
             case "active" | "paused":
                 letter = send.remind(subscriber, now, backs_off)
@@ -175,8 +175,8 @@ def confirm(subscriber, asked_at, *, source: ConsentSource, now, kind: str = Kin
             case Kind.CONFIRM:
                 subscriber.confirmed_at = now
                 subscriber.unsubscribed_at = subscriber.paused_until = None
-                subscriber.began_at = subscriber.next_due_at = clock.not_in_future(now)
-                fields, subscriber.asked_for = subscriber.asked_for, {}
+                subscriber.subscribed_at = subscriber.next_due_at = clock.not_in_future(now)
+                fields, subscriber.pending_settings = subscriber.pending_settings, {}
                 if fields:
                     SignUpRequest.from_json(fields).apply_to(subscriber)
                 if subscriber.had_digest_before_confirming():
@@ -184,7 +184,7 @@ def confirm(subscriber, asked_at, *, source: ConsentSource, now, kind: str = Kin
             case Kind.GOODBYE:
                 subscriber.confirmed_at = now  # Links of earlier sign-ups are used up, too.
                 subscriber.unsubscribed_at = None
-                subscriber.asked_for = {}  # Anyone may have typed it.
+                subscriber.pending_settings = {}  # Anyone may have typed it.
                 subscriber.reschedule(now)
             case Kind.BOUNCED:
                 subscriber.unsuppress(now)

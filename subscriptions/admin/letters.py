@@ -21,18 +21,18 @@ class EventInline(widgets.ReadOnlyInline):
 
     @display(description="State")
     def step(self, event):
-        return widgets.badge(Letter.State(event.became).label, widgets.TONES[event.became])
+        return widgets.badge(Letter.State(event.new_state).label, widgets.TONES[event.new_state])
 
 
 class FactInline(widgets.ReadOnlyInline):
     model = LetterFact
-    fields = ["noted_at", widgets.fact_badge, "grade", "status", "said", "via", "at"]
+    fields = ["noted_at", widgets.fact_badge, "grade", "status", "reply", "via", "at"]
     readonly_fields = [widgets.fact_badge]
     verbose_name_plural = "delivery reports"
 
 
 MOMENTS = ["created_at", "next_try_at", "lease_until", "left_at", "closes_at", "ended_at"]
-TRIES = ["attempt", "stumbles", "repeats", "stage", "last_reply"]
+TRIES = ["attempt", "failed_attempts", "repeats", "stage", "last_reply"]
 
 
 @admin.register(Letter)
@@ -98,7 +98,7 @@ class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
 class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
     """Delivery reports, also those whose email is not known."""
 
-    list_display = ["letter_to", widgets.fact_badge, "grade", "status", "said", "noted_at", "via"]
+    list_display = ["letter_to", widgets.fact_badge, "grade", "status", "reply", "noted_at", "via"]
     list_display_links = None
     list_filter = [
         ("kind", ChoicesDropdownFilter),
@@ -108,7 +108,7 @@ class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelA
     list_filter_options = {"kind": {"horizontal": True}, "grade": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["letter__subscriber"]
-    search_fields = ["said"]
+    search_fields = ["reply"]
     search_help_text = "Email address with @, or words of the server reply"
 
     def get_search_results(self, request, queryset, search_term):
@@ -117,7 +117,7 @@ class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelA
             name = "letter__subscriber"
             return widgets.filter_by_address(request, queryset, search_term, name), False
         if search_term:
-            queryset = queryset.exclude(grade="").filter(said__icontains=search_term)
+            queryset = queryset.exclude(grade="").filter(reply__icontains=search_term)
         return queryset, False
 
     @display(description="Email to")

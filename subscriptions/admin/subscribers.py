@@ -300,7 +300,7 @@ class SuppressedAddressAdmin(BaseModelAdmin):
 
     def has_delete_permission(self, request, obj=None):
         """An entry of an invitation stays, or an address could be invited again and again."""
-        is_invitation = obj is not None and obj.why == Seal.Why.INVITED
+        is_invitation = obj is not None and obj.reason == Seal.Reason.INVITED
         return not is_invitation and super().has_delete_permission(request, obj)
 
     @display(description="Hash")
@@ -309,7 +309,8 @@ class SuppressedAddressAdmin(BaseModelAdmin):
 
     @display(description="Reason")
     def reason(self, entry):
-        return format_html('<span class="inline-block min-w-32">{}</span>', entry.get_why_display())
+        text = entry.get_reason_display()
+        return format_html('<span class="inline-block min-w-32">{}</span>', text)
 
 
 def _history(subscriber):

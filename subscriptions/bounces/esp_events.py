@@ -199,7 +199,7 @@ def _report(event, esp) -> Report | None:
         via=esp.name,
         grade=_grade(event, esp, reply) if kind == "bounced" else "",
         status=status,
-        said=clean_reply(reply),
+        reply=clean_reply(reply),
         at=at and at.replace(tzinfo=at.tzinfo or UTC),
         letter_id=letter_id,
     )

@@ -84,7 +84,7 @@ class Report:
     via: str
     grade: str = ""
     status: str = ""
-    said: str = ""
+    reply: str = ""
     at: datetime | None = None
     letter_id: int | None = None
 
@@ -266,7 +266,7 @@ def _report(message, addresses, kind, reply, message_id="", at="", grade="", sta
         via="mail",
         grade=grade,
         status=status,
-        said=clean_reply(reply),
+        reply=clean_reply(reply),
         at=_moment(at or _text(message, "Date")),
     )
 

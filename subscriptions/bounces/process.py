@@ -28,7 +28,7 @@ MAX_UNMATCHED = 10_000
 BEFORE, AFTER = timedelta(days=2), timedelta(days=7)
 MAX_CLOCK_SKEW = timedelta(hours=1)
 #: The fields that a report and its row share.
-SAME_FIELDS = ("kind", "grade", "status", "said", "via")
+SAME_FIELDS = ("kind", "grade", "status", "reply", "via")
 BY_EMAIL = signup.ConsentSource(via="email")
 PROVIDERS_LINK = signup.ConsentSource(via="the mail provider's unsubscribe link")
 
@@ -153,9 +153,9 @@ def _apply(fact, letter, now):
     moved = Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to)
     if letter.to and not moved.exists():  # It says nothing about the subscriber's own address.
         if fact.kind in UNWANTED and letter.to != Letter.FORGOTTEN_ADDRESS:
-            suppression_list.add(letter.to, suppression_list.Why.COMPLAINED, now)
+            suppression_list.add(letter.to, suppression_list.Reason.COMPLAINED, now)
         return
-    reply = fact.said if fact.status in fact.said else f"{fact.status} {fact.said}".strip()
+    reply = fact.reply if fact.status in fact.reply else f"{fact.status} {fact.reply}".strip()
     match fact.kind:
         case Kind.BOUNCED if fact.grade == LetterFact.Grade.HARD:
             suppress.after_hard_bounce(letter, reply, now)

@@ -72,7 +72,7 @@ def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:
             return  # Another worker has recorded the same failure.
         row.failures += 1
         pauses = PAUSES[trouble]
-        row.trouble, row.said = trouble, reply[:300]
+        row.trouble, row.reply = trouble, reply[:300]
         row.retry_at = now + pauses[min(row.failures, len(pauses)) - 1]
     level = logging.ERROR if row.is_alarming else logging.WARNING
     logger.log(level, "No email is sent until %s: %s", f"{row.retry_at:%H:%M:%S}", reply)
@@ -88,7 +88,7 @@ def claim_probe(now) -> bool:
 def close() -> None:
     """Record that the mail server accepts letters again."""
     failing = Sending.objects.filter(pk=1).exclude(failures=0)
-    failing.update(trouble="", said="", failures=0, retry_at=None)
+    failing.update(trouble="", reply="", failures=0, retry_at=None)
 
 
 @contextmanager

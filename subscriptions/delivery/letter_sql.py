@@ -11,7 +11,7 @@ from functools import cache
 from django.db import connection
 
 from subscriptions.db import in_ids, run_sql
-from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
+from subscriptions.models import Letter, LetterEvent, MimeBatch, Subscriber
 
 _LETTERS, _EVENTS = Letter._meta.db_table, LetterEvent._meta.db_table
 _SUBSCRIBERS = Subscriber._meta.db_table
@@ -91,7 +91,7 @@ def _adapt(value):
     """Return a value as the database driver takes it."""
     if isinstance(value, datetime):
         return connection.ops.adapt_datetimefield_value(value)
-    return value.pk if isinstance(value, Volley) else value
+    return value.pk if isinstance(value, MimeBatch) else value
 
 
 # ---- Locking

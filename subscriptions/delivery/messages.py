@@ -69,7 +69,7 @@ def _write_batch(message, now):
         Letter(subscriber_id=pk, kind=Kind.MESSAGE, operator_message=message, **moments)
         for pk in ids
     )
-    event = {"at": now, "became": State.PLANNED, "attempt": 0}
+    event = {"at": now, "new_state": State.PLANNED, "attempt": 0}
     LetterEvent.objects.bulk_create(LetterEvent(letter=letter, **event) for letter in letters)
     message.last_subscriber = ids[-1] if ids else message.last_subscriber
     message.written_at = now if len(ids) < room else None

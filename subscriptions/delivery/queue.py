@@ -30,7 +30,7 @@ def create(subscriber: Subscriber, kind: str, *, now, closes_at, to: str = "") -
             next_try_at=clock.not_in_future(now),
             closes_at=closes_at,
         )
-        LetterEvent.objects.create(letter=letter, at=now, became=State.PLANNED, attempt=0)
+        LetterEvent.objects.create(letter=letter, at=now, new_state=State.PLANNED, attempt=0)
     return letter
 
 

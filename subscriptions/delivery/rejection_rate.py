@@ -41,7 +41,7 @@ def describe_last_day(now) -> str:
     letters = refused.select_related("subscriber").order_by("-pk")[:SAMPLE_SIZE]
     replies = [(provider_of(letter.recipient), letter.last_reply) for letter in letters]
     reports = bounced.filter(letter__in=digests).select_related("letter__subscriber")[:SAMPLE_SIZE]
-    replies += [(provider_of(report.letter.recipient), report.said) for report in reports]
+    replies += [(provider_of(report.letter.recipient), report.reply) for report in reports]
     provider = Counter(name for name, _ in replies).most_common(1)[0][0]
     reply = next(reply for name, reply in replies if name == provider)
     return (

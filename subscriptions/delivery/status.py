@@ -38,7 +38,7 @@ def sending_status(now: datetime) -> SendingStatus:
     often = f" ({row.failures} times in a row)" if row.failures > 1 else ""
     is_due = row.retry_at is None or row.retry_at <= now
     step = "The next attempt is due." if is_due else f"Next attempt {_at(row.retry_at)}."
-    text = f"{TROUBLES[row.trouble]}{often}: {row.said.rstrip('.')}. {step}"
+    text = f"{TROUBLES[row.trouble]}{often}: {row.reply.rstrip('.')}. {step}"
     return SendingStatus("tripped", text)
 
 
@@ -84,8 +84,8 @@ def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
             parts.append(f"nothing until {utc(row.held_until)}")
         if (limit := row.limit()) is not None:
             parts.append(f"{limit:,.0f} emails a minute")
-        if parts and row.said:
-            parts.append(f"its reply: {row.said}")
+        if parts and row.reply:
+            parts.append(f"its reply: {row.reply}")
         if parts:
             providers.append((row, "; ".join(parts)))
     return providers
@@ -149,7 +149,7 @@ def _accepted(letter, server):
     if letter.repeats:
         sentences += ["It was unknown whether an earlier attempt arrived: they may get it twice."]
     for fact in letter.facts.order_by("noted_at", "pk"):
-        reply = f": {fact.said.rstrip('.')}" if fact.said else ""
+        reply = f": {fact.reply.rstrip('.')}" if fact.reply else ""
         sentences.append(f"{FACTS[fact.kind]} {_at(fact.at or fact.noted_at)}{reply}.")
     return " ".join(sentences)
 

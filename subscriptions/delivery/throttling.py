@@ -81,7 +81,7 @@ def slow_down(name: str, reply: str, now) -> datetime:
         row.faster_at = row.held_until + MINUTE
         row.pace = max(MIN_PACE, (row.pace or INITIAL_PACE * 2) / 2)
         row.allowance, row.counted_at = 0, row.held_until
-        row.said = without_addresses(reply)[:300]
+        row.reply = without_addresses(reply)[:300]
         row.save()
     return row.held_until
 

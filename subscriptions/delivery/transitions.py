@@ -20,7 +20,7 @@ from django.db.models import Q
 from subscriptions import hooks
 from subscriptions.delivery import letter_sql, throttling
 from subscriptions.mail import kinds
-from subscriptions.models import Letter, Message, Subscriber, Volley
+from subscriptions.models import Letter, Message, MimeBatch, Subscriber
 from subscriptions.models.delivery import reported_ids
 from subscriptions.security import suppression_list
 
@@ -126,7 +126,7 @@ def _queues(ids, looks_for_awaited) -> list[Q]:
     is_message = Q(kind=Letter.Kind.MESSAGE)
     awaited = [Q(~is_message, day__isnull=True)] if looks_for_awaited else []
     queues = [*awaited, Q(day__isnull=False), Q(is_message, day__isnull=True)]
-    return [Q(queue, stumbles__lt=SUSPECT_AFTER) for queue in queues]
+    return [Q(queue, failed_attempts__lt=SUSPECT_AFTER) for queue in queues]
 
 
 def crash_suspects(now: datetime, of: Q = Letter.EMAILS, limit: int = 10) -> list[int]:
@@ -135,7 +135,7 @@ def crash_suspects(now: datetime, of: Q = Letter.EMAILS, limit: int = 10) -> lis
     Each must be claimed alone: rendering it may be what kills workers, and with them the attempts
     of other letters.
     """
-    due = Letter.objects.due(now).filter(of, stumbles__gte=SUSPECT_AFTER)
+    due = Letter.objects.due(now).filter(of, failed_attempts__gte=SUSPECT_AFTER)
     return list(due.order_by("next_try_at", "pk").values_list("pk", flat=True)[:limit])
 
 
@@ -250,14 +250,15 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     if not new:
         return passed
     mimes = [frozen[letter.id].mime for letter in new]
-    volley = Volley.objects.create(created_at=now, mime=_compressed(b"".join(mimes)))
+    batch = MimeBatch.objects.create(created_at=now, mime=_compressed(b"".join(mimes)))
     rows, start = [], 0
     for letter, mime in zip(new, mimes, strict=True):
         message = frozen[letter.id]
         head = {"message_id": message.message_id, "frozen_at": message.frozen_at}
-        rows.append(head | {"mime_at": start, "mime_size": len(mime)})
+        rows.append(head | {"mime_offset": start, "mime_size": len(mime)})
         start += len(mime)
-    return passed + change_state(new, State.TRANSMITTING, now, rows=rows, volley=volley, **fields)
+    fields["mime_batch"] = batch
+    return passed + change_state(new, State.TRANSMITTING, now, rows=rows, **fields)
 
 
 def _compressed(mime) -> bytes:
@@ -270,11 +271,11 @@ class DamagedBytes(Exception):
 
 def frozen_bytes(letter: Letter) -> bytes:
     """Return the bytes of a letter that passed the final check before. Raises DamagedBytes."""
-    volley = Volley.objects.filter(pk=letter.volley_id).first()
-    if volley is None:
+    batch = MimeBatch.objects.filter(pk=letter.mime_batch_id).first()
+    if batch is None:
         raise DamagedBytes("its bytes are gone")
     try:
-        mime = zstd.decompress(volley.mime)[letter.mime_at :][: letter.mime_size]
+        mime = zstd.decompress(batch.mime)[letter.mime_offset :][: letter.mime_size]
     except zstd.ZstdError as error:
         raise DamagedBytes(f"its bytes can't be read: {error}") from None
     if len(mime) != letter.mime_size:
@@ -341,8 +342,8 @@ def delete_unneeded_bytes() -> None:
 
     Bytes and letters are written in one transaction, so that no row is seen without its letters.
     """
-    needed = Letter.objects.open().exclude(volley=None).values("volley_id")
-    Volley.objects.exclude(pk__in=needed).delete()
+    needed = Letter.objects.open().exclude(mime_batch=None).values("mime_batch_id")
+    MimeBatch.objects.exclude(pk__in=needed).delete()
 
 
 def erase_bytes(letters: Collection[Letter]) -> None:
@@ -350,19 +351,19 @@ def erase_bytes(letters: Collection[Letter]) -> None:
 
     Bytes of other letters in the same rows stay: those letters may have to be sent again.
     """
-    volleys = {letter.volley_id for letter in letters if letter.mime_size}
-    for volley in Volley.objects.select_for_update().filter(pk__in=volleys).order_by("pk"):
+    batch_ids = {letter.mime_batch_id for letter in letters if letter.mime_size}
+    for batch in MimeBatch.objects.select_for_update().filter(pk__in=batch_ids).order_by("pk"):
         try:
-            mime = bytearray(zstd.decompress(volley.mime))
+            mime = bytearray(zstd.decompress(batch.mime))
         except zstd.ZstdError:  # Damaged: nothing in it can be sent again.
-            volley.delete()
+            batch.delete()
             continue
         for letter in letters:
-            if letter.volley_id == volley.pk:
-                end = letter.mime_at + letter.mime_size
-                mime[letter.mime_at : end] = bytes(letter.mime_size)
-        volley.mime = _compressed(mime)
-        volley.save(update_fields=["mime"])
+            if letter.mime_batch_id == batch.pk:
+                end = letter.mime_offset + letter.mime_size
+                mime[letter.mime_offset : end] = bytes(letter.mime_size)
+        batch.mime = _compressed(mime)
+        batch.save(update_fields=["mime"])
 
 
 # ---- Back to waiting
@@ -388,9 +389,9 @@ def record_failed_attempt(letter: Letter, now: datetime, note: str = "", **endin
 
     `ending` are further arguments of `end`.
     """
-    failed_attempts = letter.stumbles + 1
+    failed_attempts = letter.failed_attempts + 1
     if failed_attempts < MAX_FAILED_ATTEMPTS:
-        return put_back(letter, now, stumbles=failed_attempts, note=note)
+        return put_back(letter, now, failed_attempts=failed_attempts, note=note)
     reason = f"{BROKEN}: {note or 'it could not be written'}"
     if not end([letter], State.FAILED, reason, now, **ending):
         raise ConcurrentUpdate

@@ -3,7 +3,7 @@
 from subscriptions.models.consents import Consent, Move
 from subscriptions.models.delivery import LetterFact, Provider, Sending
 from subscriptions.models.groups import Group, Invitation, Membership
-from subscriptions.models.letters import Letter, LetterEvent, Volley
+from subscriptions.models.letters import Letter, LetterEvent, MimeBatch
 from subscriptions.models.messages import Message
 from subscriptions.models.security import ApiToken, Attempt, Seal
 from subscriptions.models.subscribers import Channel, Subscriber, known_zone, languages, zone_names

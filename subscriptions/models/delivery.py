@@ -45,7 +45,7 @@ class LetterFact(models.Model):
     kind = models.CharField(max_length=12, choices=Kind)
     grade = models.CharField("bounce type", max_length=6, choices=Grade, blank=True)
     status = models.CharField(max_length=15, blank=True, help_text="Such as 5.1.1 (RFC 3463).")
-    said = models.CharField("server reply", max_length=300, blank=True)
+    reply = models.CharField("server reply", db_column="said", max_length=300, blank=True)
     at = models.DateTimeField(null=True, blank=True, help_text="When it happened, as reported.")
     noted_at = models.DateTimeField("received at", db_index=True)
     via = models.CharField("source", max_length=20, help_text="Mail, or a provider's name.")
@@ -79,7 +79,7 @@ class LetterFact(models.Model):
         ]
 
     def __str__(self):
-        return ": ".join(filter(None, [self.get_kind_display(), self.status, self.said]))
+        return ": ".join(filter(None, [self.get_kind_display(), self.status, self.reply]))
 
 
 def reported_ids(letter_ids: Collection[int]) -> set[int]:
@@ -104,7 +104,7 @@ class Provider(models.Model):
     name = models.CharField(max_length=255, primary_key=True)
     held_until = models.DateTimeField(null=True, blank=True)
     complaints = models.PositiveIntegerField(default=0, help_text="In a row, without a success.")
-    said = models.CharField(max_length=300, blank=True)
+    reply = models.CharField(db_column="said", max_length=300, blank=True)
     pace = models.FloatField(null=True, blank=True, help_text="Letters a minute.")
     faster_at = models.DateTimeField(null=True, blank=True, help_text="When the pace may rise.")
     allowance = models.FloatField(default=0, help_text="How many may leave at once.")
@@ -142,7 +142,7 @@ class Sending(models.Model):
         null=True, blank=True, help_text="When letters might leave again, after they were stopped."
     )
     trouble = models.CharField(max_length=12, blank=True, help_text="What tripped the breaker.")
-    said = models.CharField(max_length=300, blank=True, help_text="In the mail server's words.")
+    reply = models.CharField(db_column="said", max_length=300, blank=True)
     failures = models.PositiveIntegerField(default=0, help_text="How often in a row.")
     retry_at = models.DateTimeField(null=True, blank=True, help_text="When one try is made again.")
 
@@ -164,5 +164,5 @@ class Sending(models.Model):
         if self.stopped_at:
             return f"stopped at {self.stopped_at:%Y-%m-%d %H:%M} UTC by {self.stopped_by}"
         if self.retry_at and self.retry_at > now:
-            return f"{self.said}; next attempt at {self.retry_at:%H:%M:%S} UTC"
+            return f"{self.reply}; next attempt at {self.retry_at:%H:%M:%S} UTC"
         return ""

@@ -9,7 +9,7 @@ from django.db.models import Q
 from subscriptions.mail import kinds
 
 
-class Volley(models.Model):
+class MimeBatch(models.Model):
     """The bytes of letters that passed the final check together, compressed as one.
 
     They share most of their text, so together they take a twentieth of the space. Deleted when the
@@ -20,10 +20,10 @@ class Volley(models.Model):
     mime = models.BinaryField(help_text="Zstandard with its checksum, one letter after the other.")
 
     class Meta:
-        verbose_name_plural = "volleys"
+        db_table = "subscriptions_volley"
 
     def __str__(self):
-        return f"Volley {self.pk}"
+        return f"Batch {self.pk}"
 
 
 class LetterState(models.TextChoices):
@@ -79,7 +79,7 @@ class Letter(models.Model):
     day = models.DateField(
         null=True, blank=True, help_text="The subscriber's local day, for a digest."
     )
-    # `message_id` is the Message-ID. No index and no constraint, as for the volley.
+    # `message_id` is the Message-ID. No index and no constraint, as for the batch.
     operator_message = models.ForeignKey(
         "subscriptions.Message",
         null=True,
@@ -99,8 +99,8 @@ class Letter(models.Model):
     attempt = models.PositiveIntegerField(
         "attempts", default=0, help_text="How often a worker took it."
     )
-    stumbles = models.PositiveIntegerField(
-        "failed attempts", default=0, help_text="Attempts that ended in a crash or an error."
+    failed_attempts = models.PositiveIntegerField(
+        db_column="stumbles", default=0, help_text="Attempts that ended in a crash or an error."
     )
     repeats = models.PositiveSmallIntegerField(
         "resends", default=0, help_text="How often the same email was sent again."
@@ -109,17 +109,18 @@ class Letter(models.Model):
     message_id = models.CharField("Message-ID", max_length=200, blank=True)
     frozen_at = models.DateTimeField("composed at", null=True, blank=True)
     # No index and no constraint: both would slow down every change of state.
-    volley = models.ForeignKey(
-        Volley,
+    mime_batch = models.ForeignKey(
+        MimeBatch,
         null=True,
         blank=True,
         on_delete=models.DO_NOTHING,
+        db_column="volley_id",
         db_constraint=False,
         db_index=False,
         help_text="Where its bytes are stored from handing over until it ends.",
     )
-    mime_at = models.PositiveIntegerField(
-        default=0, help_text="Where its bytes begin in the volley."
+    mime_offset = models.PositiveIntegerField(
+        db_column="mime_at", default=0, help_text="Where its bytes begin in the batch."
     )
     mime_size = models.PositiveIntegerField("size in bytes", default=0)
     left_at = models.DateTimeField("handed over at", null=True, blank=True)
@@ -190,8 +191,8 @@ class LetterEvent(models.Model):
         Letter, on_delete=models.CASCADE, related_name="events", db_constraint=False
     )
     at = models.DateTimeField()
-    was = models.CharField(max_length=12, blank=True)
-    became = models.CharField(max_length=12)
+    old_state = models.CharField(db_column="was", max_length=12, blank=True)
+    new_state = models.CharField(db_column="became", max_length=12)
     attempt = models.PositiveIntegerField()
     note = models.CharField(max_length=300, blank=True)
 
@@ -199,4 +200,4 @@ class LetterEvent(models.Model):
         ordering = ["pk"]
 
     def __str__(self):
-        return f"{self.was or 'created'} → {self.became}"
+        return f"{self.old_state or 'created'} → {self.new_state}"

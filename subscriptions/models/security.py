@@ -8,7 +8,7 @@ from subscriptions.models.subscribers import Subscriber
 class Seal(models.Model):
     """A suppressed address, as a keyed hash. See suppression_list.py."""
 
-    class Why(models.TextChoices):
+    class Reason(models.TextChoices):
         COMPLAINED = "complained", "spam report"
         BOUNCED = "bounced", "bounced"
         ASKED = "asked", "asked never to get email"
@@ -16,7 +16,7 @@ class Seal(models.Model):
         INVITED = "invited", "was invited"
 
     seal = models.CharField(max_length=64, primary_key=True, editable=False)
-    why = models.CharField(max_length=10, choices=Why)
+    reason = models.CharField(db_column="why", max_length=10, choices=Reason)
     at = models.DateTimeField()
 
     class Meta:
@@ -25,7 +25,7 @@ class Seal(models.Model):
         ordering = ["-at"]
 
     def __str__(self):
-        return f"{self.seal[:8]}…: {self.get_why_display()}"
+        return f"{self.seal[:8]}…: {self.get_reason_display()}"
 
 
 class Attempt(models.Model):

@@ -203,14 +203,15 @@ class Subscriber(models.Model):
     )
 
     asked_at = models.DateTimeField("signed up at", help_text="The latest sign-up.")
-    asked_for = models.JSONField(
+    pending_settings = models.JSONField(
+        db_column="asked_for",
         default=dict,
         blank=True,
         help_text="Settings of a new sign-up after unsubscribing, until confirmed.",
     )
     confirmed_at = models.DateTimeField(null=True, blank=True)
-    began_at = models.DateTimeField(
-        null=True, blank=True, help_text="When they last confirmed a sign-up."
+    subscribed_at = models.DateTimeField(
+        db_column="began_at", null=True, blank=True, help_text="When they last confirmed a sign-up."
     )
     paused_until = models.DateField(null=True, blank=True)
     unsubscribed_at = models.DateTimeField(null=True, blank=True)

@@ -33,7 +33,7 @@ LINK_LIFETIME = timedelta(days=1)
 NO_LETTER = 0
 
 Kind, State = Letter.Kind, Letter.State
-ANSWERS = ("began_at", "moved_at", "unsubscribed_at")
+ANSWERS = ("subscribed_at", "moved_at", "unsubscribed_at")
 NOT_SENT = (State.FAILED, State.SKIPPED, State.MISSED)
 
 

@@ -20,28 +20,28 @@ INVITED = "subscriptions.invitations"
 #: After a bounce, an address is on the list for so long. All other entries stay.
 BOUNCED_FOR = timedelta(days=7)
 
-Why = Seal.Why
+Reason = Seal.Reason
 
 
 def add(address: str, reason: str, now) -> None:
     """Add a normalised address. A reason that stays replaces a bounce."""
-    purpose = INVITED if reason == Why.INVITED else PURPOSE
+    purpose = INVITED if reason == Reason.INVITED else PURPOSE
     entry, is_new = Seal.objects.get_or_create(
-        seal=keyed_hash(purpose, address.lower()), defaults={"why": reason, "at": now}
+        seal=keyed_hash(purpose, address.lower()), defaults={"reason": reason, "at": now}
     )
-    if not is_new and entry.why == Why.BOUNCED:
-        entry.why, entry.at = reason, now
+    if not is_new and entry.reason == Reason.BOUNCED:
+        entry.reason, entry.at = reason, now
         entry.save()
 
 
 def contains(address: str, now) -> bool:
     """Return whether this normalised address is on the list, other than by an invitation."""
-    return entries_for(address).exclude(_expired(now) | Q(why=Why.INVITED)).exists()
+    return entries_for(address).exclude(_expired(now) | Q(reason=Reason.INVITED)).exists()
 
 
 def was_invited(address: str) -> bool:
     """Return whether this normalised address was ever invited."""
-    return entries_for(address).filter(why=Why.INVITED).exists()
+    return entries_for(address).filter(reason=Reason.INVITED).exists()
 
 
 def is_blocked(address: str, now) -> bool:
@@ -66,4 +66,4 @@ def entries_for(address: str) -> QuerySet[Seal]:
 
 
 def _expired(now):
-    return Q(why=Why.BOUNCED, at__lt=now - BOUNCED_FOR)
+    return Q(reason=Reason.BOUNCED, at__lt=now - BOUNCED_FOR)

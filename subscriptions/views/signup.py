@@ -100,8 +100,10 @@ def confirm(request, token):
     is_first = has_confirmed and not subscriber.had_digest_before_confirming()
     first_digests = [get(subscriber) for get in hooks.first_digests] if is_first else []
     is_new = is_first and now - subscriber.confirmed_at < FIRST_DIGEST_WAIT
-    choice = signup.SignUpRequest.from_json(subscriber.asked_for) if subscriber.asked_for else None
-    selection = choice.topics if choice else TopicSelection.stored_by(subscriber)
+    if pending := subscriber.pending_settings:
+        selection = signup.SignUpRequest.from_json(pending).topics
+    else:
+        selection = TopicSelection.stored_by(subscriber)
     context = {
         "subscriber": subscriber,
         "interests": hooks.list_interests(selection),

@@ -61,12 +61,12 @@ def measure(options):
 def timing(letters) -> str:
     """Tell the CPU that each part takes for the letters, a volley at a time, and the wall time.
 
-    Prints the median of the volleys and the best, which other work on the machine disturbs least.
+    Prints the median of the batches and the best, which other work on the machine disturbs least.
     """
     from digest.letters import compose
 
     gc.collect()
-    octets, volleys, began = 0, [], time.perf_counter()
+    octets, batches, began = 0, [], time.perf_counter()
     for volley in batched(letters, VOLLEY):
         moments = [time.process_time()]
         materials = compose.load_each(volley)
@@ -77,12 +77,12 @@ def timing(letters) -> str:
         moments.append(time.process_time())
         octets += sum(map(len, mimes))
         spent = [(after - before) / len(volley) * 1e6 for before, after in pairwise(moments)]
-        volleys.append(spent)
+        batches.append(spent)
     wall = (time.perf_counter() - began) / len(letters) * 1e6
-    parts = [statistics.median(spent) for spent in zip(*volleys, strict=True)]
+    parts = [statistics.median(spent) for spent in zip(*batches, strict=True)]
     return (
         f"{sum(parts):.0f} µs of CPU a letter (reading {parts[0]:.0f}, filling {parts[1]:.0f}, "
-        f"bytes {parts[2]:.0f}), best volley {min(map(sum, volleys)):.0f}, wall {wall:.0f}, "
+        f"bytes {parts[2]:.0f}), best volley {min(map(sum, batches)):.0f}, wall {wall:.0f}, "
         f"{octets // len(letters):,} octets each"
     )
 

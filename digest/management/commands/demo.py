@@ -79,7 +79,7 @@ class Command(base.Command):
         days = f"{samples.DAYS} days until today and {samples.DAYS_AHEAD} to come"
         self._say("Papers", f"{count} sample papers, of {days}")
         model = index_store.renew(now)
-        self._say("Ranking", f"fitted on {model.said}")
+        self._say("Ranking", f"fitted on {model.size_text}")
 
     def _subscribe(self, now):
         """Return the demo's subscriber, signed up and confirmed as a person would be."""

@@ -29,12 +29,12 @@ class Command(base.Command):
             self.stdout.write(f"Fetching from {name}. This may take minutes.")
             source = registry.source_named(name)
             row = harvest.run(source, harvest.web_for(source), since=since)
-            self.stdout.write(f"{name}: {row.said}")
+            self.stdout.write(f"{name}: {row.result}")
             new += row.new + row.changed
             if row.state != row.State.DONE:
                 failed.append(name)
         if new:
             model = index_store.renew(timezone.now())
-            self.stdout.write(f"Ranking model fitted on {model.said}.")
+            self.stdout.write(f"Ranking model fitted on {model.size_text}.")
         if failed:
             raise CommandError(f"Incomplete: {', '.join(failed)}. Run this again to continue.")

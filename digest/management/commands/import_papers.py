@@ -48,7 +48,7 @@ class Command(base.Command):
             self.stdout.write("Fitting the ranking model …")
             with base.writing(settings.MEDIA_ROOT):
                 row = index_store.renew(now)
-        self.stdout.write(f"Ranking model fitted on {row.said}.")
+        self.stdout.write(f"Ranking model fitted on {row.size_text}.")
         if broken:
             raise CommandError(f"Incomplete, damaged file: {', '.join(map(str, broken))}.")
         if self.foreign:

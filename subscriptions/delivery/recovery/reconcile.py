@@ -193,7 +193,7 @@ def _create_batch(lost, evidence, now):
         if subscriber.pk in existing and (subscriber.pk, day) not in planned
     ]
     Letter.objects.bulk_create(letters)
-    event = {"at": now, "became": State.ACCEPTED, "attempt": 0, "note": REASON}
+    event = {"at": now, "new_state": State.ACCEPTED, "attempt": 0, "note": REASON}
     LetterEvent.objects.bulk_create(LetterEvent(letter=letter, **event) for letter in letters)
     created = {letter.subscriber_id for letter in letters}
     for subscriber in subscribers:

@@ -263,7 +263,7 @@ def test_confirmation_survives_deleted_topic(client, monkeypatch):
     gone = make.topic("Reefs")
     requested = {"topics": [gone.pk], "interests": [], "timezone": "UTC", "hour": 9}
     left = {"unsubscribed_at": NOW, "confirmed_at": NOW - timedelta(days=1)}
-    subscriber = make.subscriber(**left, next_due_at=None, asked_for=requested)
+    subscriber = make.subscriber(**left, next_due_at=None, pending_settings=requested)
     set_preferences, calls = signup.set_preferences, []
 
     def too_late(someone, wishes):

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
 from digest.admin import charts
-from digest.models import Tally
+from digest.models import DailyCount
 from digest.operations import daily_stats
 from tests.factories import make
 from tests.factories.make import NOW
@@ -31,7 +31,7 @@ TEST_EMAIL = {"_form_submitted": "on", "email": "you@example.org"}
 
 
 def tally(measure, counts, day=TODAY):
-    return Tally.objects.create(day=day, measure=measure, counts=counts, counted_at=NOW)
+    return DailyCount.objects.create(day=day, measure=measure, counts=counts, counted_at=NOW)
 
 
 def plot(title, days=30):
@@ -171,8 +171,8 @@ def test_plots_link_only_to_permitted_lists(client):
 
 
 def test_a_year_asks_no_more_queries_than_a_day(panel, django_assert_max_num_queries):
-    Tally.objects.bulk_create(
-        Tally(day=TODAY - back * DAY, measure=measure, counted_at=NOW)
+    DailyCount.objects.bulk_create(
+        DailyCount(day=TODAY - back * DAY, measure=measure, counted_at=NOW)
         for back in range(365)
         for measure in {kind.measure for kind in charts.KINDS[:3]}
     )

@@ -166,9 +166,9 @@ def test_letter_created_far_from_its_day_is_found(panel, hours):
 
 
 def test_bounces_are_found_by_address_or_reply(panel):
-    first = fact(letter(make.subscriber("ada@example.org")), said="550 no such user")
-    other = fact(letter(make.subscriber("bob@example.org")), said="552 mailbox full")
-    fact(letter(make.subscriber()), kind="delivered", grade="", said="250 ok")
+    first = fact(letter(make.subscriber("ada@example.org")), reply="550 no such user")
+    other = fact(letter(make.subscriber("bob@example.org")), reply="552 mailbox full")
+    fact(letter(make.subscriber()), kind="delivered", grade="", reply="250 ok")
     assert rows(panel, FACTS, q="ada@") == [first]
     assert rows(panel, FACTS, q="mailbox full") == [other]
     assert rows(panel, FACTS, q="250 ok") == []

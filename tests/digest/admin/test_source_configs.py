@@ -57,7 +57,9 @@ def test_source_list_shows_state_and_last_run(panel):
         source="arxiv", state="done", new=700, started_at=NOW - timedelta(days=1), **times
     )
     note = "0 records read: 0 new papers. Failed: huggingface.co answered 503."
-    Harvest.objects.create(source="huggingface", state="failed", started_at=NOW, said=note, **times)
+    Harvest.objects.create(
+        source="huggingface", state="failed", started_at=NOW, result=note, **times
+    )
     text = text_of(panel.get(LIST))
     assert "arXiv On Done 1 June 2026, 12:00 100" in text
     assert "Hugging Face On Failed 1 June 2026, 12:00 0 Huggingface.co answered 503. It is" in text

@@ -59,7 +59,7 @@ def test_runs_are_found_by_source_state_and_day(panel):
 
 def test_run_is_summarized_in_list(panel):
     summary = f"1 records seen. <b>{'a long story ' * 20}</b> It broke off."
-    failed = run(state="failed", said=summary, bad=3)
+    failed = run(state="failed", result=summary, unreadable=3)
     run(state="running", ago=timedelta(minutes=11), ended_at=None)
     run("huggingface", state="running", ago=timedelta(minutes=9), ended_at=None)
     in_list = panel.get(reverse(HARVESTS))
@@ -71,7 +71,7 @@ def test_run_is_summarized_in_list(panel):
 
 
 def test_coverage_is_listed_and_filtered(panel):
-    yesterday = covered(day=TODAY - timedelta(days=1), announced=1043, had=1043)
+    yesterday = covered(day=TODAY - timedelta(days=1), announced=1043, stored=1043)
     stalled = covered("math", "stalled", note="The list is of <an> earlier day.")
     other = covered("all", source="huggingface")
     assert listed(panel, COVERAGE) == [stalled, other, yesterday]
@@ -98,11 +98,11 @@ def test_dashboard_shows_coverage_and_problems(panel, settings):
     assert "0 papers announced" not in page()
     Coverage.objects.update(state="quiet")
     assert "0 papers announced, 0 stored" in page()
-    Coverage.objects.update(state="fresh", announced=1000, had=1000)
+    Coverage.objects.update(state="fresh", announced=1000, stored=1000)
     assert "arXiv, 1 Jun 2026: 2,000 papers announced, 2,000 stored Complete" in page()
     assert "to fix" not in page()
     covered(day=TODAY - timedelta(days=3))
-    Coverage.objects.filter(category="math").update(state="stalled", announced=0, had=0)
+    Coverage.objects.filter(category="math").update(state="stalled", announced=0, stored=0)
     text = page()
     assert "arXiv, 1 Jun 2026: 1,000 papers announced, 1,000 stored so far Incomplete" in text
     assert "of Monday, 1 June is incomplete: math" in text
@@ -170,7 +170,7 @@ def test_paper_page_shows_its_events(panel):
 
 def test_health_is_degraded_when_papers_are_missing(client):
     covered(day=TODAY - timedelta(days=3))
-    run(state="failed", ago=timedelta(hours=2), said="It broke off: a secret of the network.")
+    run(state="failed", ago=timedelta(hours=2), result="It broke off: a secret of the network.")
     response = client.get("/healthz/")
     assert response.status_code == 200
     health = response.json()

@@ -185,7 +185,7 @@ def test_nothing_is_loaded_without_setting(caplog):
     make.paper()
     assert embeddings.vectors_of(["1", "2"]).shape == (2, 0)
     tasks.embed_new_papers()
-    tasks.throw_old_away()
+    tasks.delete_old_rows()
     assert not PaperEmbedding.objects.exists()
     assert doctor()[0] == "ok"
     assert not caplog.records

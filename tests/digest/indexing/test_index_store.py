@@ -44,7 +44,7 @@ def test_new_paper_is_found_after_refresh():
     assert found("graph") == [first.pk]
     assert index_store.refresh(NOW) is False
     second = make.paper("Graphs of xylophones", now=NOW + MINUTE)
-    tasks.keep_archive()
+    tasks.update_search_index()
     assert set(found("graph")) == {first.pk, second.pk}
     assert found("xylophone") == [second.pk]  # Which the model doesn't know.
     second.delete()
@@ -177,12 +177,12 @@ def test_rejected_model_is_refitted_by_worker(monkeypatch, had_index, caplog):
     old = index_store.renew(NOW) if had_index else model_store.fit(NOW)
     monkeypatch.setattr(ranking_model, "FORMAT", ranking_model.FORMAT + 1)
     model_store._loaded = index_store._loaded = None
-    tasks.keep_archive()
+    tasks.update_search_index()
     assert "is wanted" in caplog.text
     caplog.clear()
     assert found("graph") == [paper.pk]
     assert FittedModel.objects.first() != old
-    tasks.keep_archive()
+    tasks.update_search_index()
     assert FittedModel.objects.count() == 2
     assert not caplog.text
 
@@ -192,7 +192,7 @@ def test_lost_model_file_is_restored_from_memory():
     make.paper("Graph networks")
     os.remove(path_of(index_store.renew(NOW)))
     model_store.cached(FittedModel.objects.first())
-    tasks.keep_archive()
+    tasks.update_search_index()
     model_store.load(FittedModel.objects.first())
     assert index_store.is_current()
 
@@ -215,7 +215,7 @@ def test_index_of_old_format_is_rewritten(caplog):
     row.save()
     assert index_store.current() is None
     assert "format [1], where" in caplog.text
-    tasks.keep_archive()
+    tasks.update_search_index()
     assert found("graph") == [paper.pk]
 
 

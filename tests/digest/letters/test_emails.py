@@ -274,7 +274,7 @@ def test_letter_waits_while_sender_address_is_invalid(settings):
     for attempt in range(1, 4):
         queue.deliver(letter.pk, NOW)
         letter.refresh_from_db()
-        assert (letter.state, letter.attempt, letter.stumbles) == ("planned", attempt, 0)
+        assert (letter.state, letter.attempt, letter.failed_attempts) == ("planned", attempt, 0)
         Letter.objects.update(next_try_at=NOW)
     settings.REPLY_TO_EMAIL = "Editor <editor@paperboy.example>"
     assert queue.deliver(letter.pk, NOW)

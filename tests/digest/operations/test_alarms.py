@@ -10,7 +10,7 @@ from django.db import DatabaseError, InternalError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from digest import tasks
-from digest.models import Alarm, Harvest, Pulse
+from digest.models import Alarm, Harvest, Heartbeat
 from digest.models.locks import Lease
 from digest.operations import alarms, heartbeats, invariants
 from digest.planning import plan
@@ -85,7 +85,7 @@ def test_stale_tick_raises_alarm():
     beaten(5 * MINUTE)
     assert names() == []
     (alarm,) = alarms.check_all(NOW + MINUTE)
-    assert (alarm.name, alarm.said) == (
+    assert (alarm.name, alarm.text) == (
         "beat",
         "The scheduler last ran at 11:55 UTC on 1 June 2026: `serve`, Celery beat or all workers "
         "are down, or their clocks are a minute apart.",
@@ -100,7 +100,7 @@ def test_stale_tick_alarm_names_hanging_mail_server():
         subscriber = make.subscriber(next_due_at=NOW + DAY)
         subscriber.letters.create(left_at=NOW - minutes * MINUTE, **hangs)
     (alarm,) = (one for one in alarms.check_all(NOW) if one.name == "beat")
-    assert alarm.said == (
+    assert alarm.text == (
         "The scheduler last ran at 11:54 UTC on 1 June 2026: workers wait for the mail server's "
         "reply to 2 emails."
     )
@@ -110,7 +110,7 @@ def test_stale_tick_alarm_names_hanging_mail_server():
 def test_only_real_ticks_record_a_heartbeat(run):
     call_command("tick", "--now", "2026-06-01T12:00+00:00")
     call_command("tick", "--dry-run")
-    assert not Pulse.objects.exists()
+    assert not Heartbeat.objects.exists()
     run()
     beaten(HOUR)  # What comes late does not turn the clock back.
     assert heartbeats.last(heartbeats.TICK) == NOW
@@ -129,7 +129,7 @@ def test_unplanned_digests_raise_alarm_after_fifteen_minutes():
     make.subscriber()
     assert names(NOW + 14 * MINUTE) == []
     (alarm,) = alarms.check_all(NOW + 16 * MINUTE)
-    assert (alarm.name, alarm.said) == (
+    assert (alarm.name, alarm.text) == (
         "planning",
         "1 digest not planned, due since 12:00 UTC on 1 June 2026.",
     )
@@ -168,7 +168,7 @@ def test_backlog_clearing_during_count_is_reported_with_date(name, caplog):
     with connection.execute_wrapper(see_to_it):
         (alarm,) = alarms.check_all(NOW + HOUR)
     assert alarm.name == name
-    assert alarm.said.endswith("since 12:00 UTC on 1 June 2026.")
+    assert alarm.text.endswith("since 12:00 UTC on 1 June 2026.")
     assert caplog.records == []
 
 
@@ -367,7 +367,7 @@ def test_concurrent_processes_report_alarm_once(hook, monkeypatch):
 def test_long_alarm_is_truncated():
     for text in ("a" * 600, "b" * 600):
         alarms.record([alarms.ActiveAlarm("source", text)], NOW)
-        assert Alarm.objects.get().said == text[:500]
+        assert Alarm.objects.get().text == text[:500]
 
 
 def test_alarm_raised_during_reporting_is_reported_next(hook, monkeypatch):
@@ -394,7 +394,7 @@ def test_each_broken_invariant_raises_its_own_alarm(monkeypatch):
     monkeypatch.setattr(invariants, "NEWEST", 1)
     for raised in (alarms.violated_invariants(NOW), alarms.invariants_violated_earlier(NOW)):
         assert [(one.name, one.subject) for one in raised] == [("promises", "once")]
-        assert "violated by 1 row (letter " in raised[0].said
+        assert "violated by 1 row (letter " in raised[0].text
 
 
 def test_rarely_checked_alarm_survives_frequent_checks():

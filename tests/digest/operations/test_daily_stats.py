@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from digest.models import Coverage, Harvest, Tally
+from digest.models import Coverage, DailyCount, Harvest
 from digest.operations import daily_stats, retention
 from subscriptions.models import Letter, Subscriber
 from tests.digest.admin.test_lists import fact, letter
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def counted(measure, day=TODAY):
-    return Tally.objects.get(measure=measure, day=day).counts
+    return DailyCount.objects.get(measure=measure, day=day).counts
 
 
 def harvest(at=NOW, source="arxiv", **fields):
@@ -60,9 +60,9 @@ def test_letters_are_counted_by_kind_and_state():
     daily_stats.count(NOW)
     assert counted("letters") == {"digest accepted": 3, "confirm failed": 1}
     assert counted("letters", TODAY - DAY) == {"digest missed": 1}
-    rows = list(Tally.objects.values())
+    rows = list(DailyCount.objects.values())
     daily_stats.count(NOW)  # Again, which changes nothing and adds no row.
-    assert list(Tally.objects.values()) == rows
+    assert list(DailyCount.objects.values()) == rows
 
 
 def test_facts_feedback_and_consents_are_counted():
@@ -81,11 +81,11 @@ def test_facts_feedback_and_consents_are_counted():
 
 
 def test_runs_are_summed_without_backfills():
-    harvest(seen=90, new=5, changed=2)
-    harvest(seen=10, new=1)
-    harvest(seen=9_000, new=9_000, since=TODAY - 300 * DAY)
-    coverage(announced=300, had=298)
-    coverage(category="math", announced=100, had=100)
+    harvest(records=90, new=5, changed=2)
+    harvest(records=10, new=1)
+    harvest(records=9_000, new=9_000, since=TODAY - 300 * DAY)
+    coverage(announced=300, stored=298)
+    coverage(category="math", announced=100, stored=100)
     daily_stats.count(NOW)
     expected = {"arxiv seen": 100, "arxiv new": 6, "arxiv changed": 2, "arxiv bad": 0}
     assert counted("harvests") == expected
@@ -110,7 +110,7 @@ def test_first_run_counts_past_days_in_steps(monkeypatch):
     letter(make.subscriber(), NOW - 11 * DAY)
     counts = [daily_stats.count(NOW) for _ in range(4)]
     assert counts == [5, 5, 4, 1]
-    assert Tally.objects.filter(measure="letters").count() == 12
+    assert DailyCount.objects.filter(measure="letters").count() == 12
     assert counted("letters", TODAY - 11 * DAY) == {"digest accepted": 1}
 
 
@@ -118,14 +118,14 @@ def test_purged_days_are_omitted(settings):
     settings.KEEP_EVENTS = settings.KEEP_HARVESTS = 9 * DAY
     letter(make.subscriber(now=NOW - 20 * DAY), NOW - 20 * DAY)
     daily_stats.count(NOW)
-    old = Tally.objects.filter(day=TODAY - 20 * DAY).values_list("measure", flat=True)
+    old = DailyCount.objects.filter(day=TODAY - 20 * DAY).values_list("measure", flat=True)
     assert set(old) == {"subscribers", "consents", "letters", "feedback"}
 
 
 def test_counts_survive_purged_rows(settings):
     subscriber = make.subscriber()
     letter(subscriber, reason="x", state="skipped", kind="confirm")
-    harvest(seen=9)
+    harvest(records=9)
     daily_stats.count(NOW)
     daily_stats.count(NOW + 9 * DAY)
     retention.purge(NOW + 500 * DAY)
@@ -137,4 +137,4 @@ def test_counts_survive_purged_rows(settings):
 
 def test_nothing_is_counted_before_anything_has_happened():
     daily_stats.count(NOW)
-    assert set(Tally.objects.values_list("day", flat=True)) == {TODAY}
+    assert set(DailyCount.objects.values_list("day", flat=True)) == {TODAY}

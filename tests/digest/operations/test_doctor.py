@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 from digest import tasks
-from digest.models import Harvest, Paper, Pulse
+from digest.models import Harvest, Heartbeat, Paper
 from digest.operations import alarms, doctor, doctor_environment, health, heartbeats
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND, TODAY
@@ -221,13 +221,13 @@ def test_alarms_are_reported_while_no_worker_runs():
     """The doctor looks for those that each process can find, and reads those of other machines."""
     alarms.record([alarms.ActiveAlarm("disk", "3 MB are left.", "host")], NOW)
     make.subscriber(next_due_at=NOW - HOUR)
-    Harvest.objects.update(started_at=NOW - 4 * HOUR, state="failed", said="Failed: no answer.")
+    Harvest.objects.update(started_at=NOW - 4 * HOUR, state="failed", result="Failed: no answer.")
     results = [one for one in doctor.examine(NOW + 6 * MINUTE) if one.name == "alarm"]
     assert {result.grade for result in results} == {"wrong"}
     names = [result.text.split()[0] for result in results]
     assert names == ["[beat]", "[planning]", "[source]", "[disk]"]
     assert results[-1].text == "[disk] 3 MB are left. See `disk` in docs/maintenance.md."
-    Pulse.objects.all().delete()
+    Heartbeat.objects.all().delete()
     assert check_result("scheduler")[0] == "note"
 
 

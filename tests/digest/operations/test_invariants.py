@@ -16,7 +16,7 @@ from subscriptions.actions import signup
 from subscriptions.delivery import transitions
 from subscriptions.delivery.recovery import sweep
 from subscriptions.delivery.worker import rounds
-from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
+from subscriptions.models import Letter, LetterEvent, MimeBatch, Subscriber
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
 from tests.factories.planning import plan_and_send
@@ -49,7 +49,7 @@ def beside(letter, **fields):
     """Write another letter to the same subscriber, which waits."""
     written = {"kind": "confirm", "created_at": NOW, "closes_at": NOW + DAY, "next_try_at": NOW}
     other = letter.subscriber.letters.create(**written, **fields)
-    other.events.create(at=NOW, became="planned", attempt=0)
+    other.events.create(at=NOW, new_state="planned", attempt=0)
     return other
 
 
@@ -176,7 +176,7 @@ def test_possibly_delivered_letter_may_keep_picks(sent):
     assert "picks" not in broken(NOW)
 
 
-@pytest.mark.parametrize("fields", [{}, {"repeats": 1}, {"stumbles": 1}])
+@pytest.mark.parametrize("fields", [{}, {"repeats": 1}, {"failed_attempts": 1}])
 def test_uncounted_retry_after_silence_is_found(sent, fields):
     change(sent, **fields)
     for _ in fields:
@@ -186,7 +186,7 @@ def test_uncounted_retry_after_silence_is_found(sent, fields):
     assert broken(NOW)["counted"] == [sent.pk]
 
 
-AFTER_SILENCE = {"at": NOW, "attempt": 1, "was": "uncertain", "became": "planned"}
+AFTER_SILENCE = {"at": NOW, "attempt": 1, "old_state": "uncertain", "new_state": "planned"}
 
 
 @pytest.fixture
@@ -235,7 +235,7 @@ def test_undelivered_digest_needs_no_gap(sent, next_day, which):
 def test_letter_without_stored_bytes_is_found():
     letter = past_the_final_check(planned())
     assert broken(NOW) == {}
-    Volley.objects.all().delete()
+    MimeBatch.objects.all().delete()
     assert broken(NOW) == {"bytes": [letter.pk]}
 
 
@@ -258,7 +258,7 @@ def test_unsubscribe_with_earlier_clock_breaks_no_invariant(sent):
 
 def test_transmission_after_goodbye_is_found(sent):
     leave(sent.subscriber, NOW - DAY)
-    checked = sent.events.get(became="transmitting")
+    checked = sent.events.get(new_state="transmitting")
     sent.events.filter(pk__gte=checked.pk).delete()
     checked.pk = None
     checked.save(force_insert=True)
@@ -279,11 +279,11 @@ def test_repeated_unsubscribe_with_clock_change_is_valid(sent):
 
 
 def test_missing_step_is_found_unless_reconciled(sent):
-    sent.events.get(became="transmitting").delete()
+    sent.events.get(new_state="transmitting").delete()
     assert broken(NOW) == {"steps": [sent.pk], "proofs": [sent.pk]}
-    sent.events.filter(became="claimed").delete()
+    sent.events.filter(new_state="claimed").delete()
     assert broken(NOW)["claims"] == [sent.pk]
-    sent.events.filter(became="accepted").update(was="planned", note="found by reconcile")
+    sent.events.filter(new_state="accepted").update(old_state="planned", note="found by reconcile")
     change(sent, attempt=0, last_reply="", frozen_at=None)
     assert broken(NOW) == {}
 
@@ -317,15 +317,15 @@ def test_hourly_check_finds_older_violations(sent, monkeypatch, clock):
     monkeypatch.setattr(invariants, "NEWEST", 1)
     change(sent, repeats=2)
     beside(sent)
-    tasks.check_promises()
+    tasks.check_invariants()
     assert not Alarm.objects.exists()
-    tasks.check_older_promises()
+    tasks.check_older_invariants()
     alarm = Alarm.objects.get()
     assert alarm.subject == "once"
     assert alarm.holds_until > NOW + timedelta(hours=1)
     clock.now = NOW + MINUTE
     monkeypatch.setattr(invariants, "NEWEST", 2)
-    tasks.check_promises()  # Which finds it too, and would hold it for a shorter time.
+    tasks.check_invariants()  # Which finds it too, and would hold it for a shorter time.
     assert Alarm.objects.get().holds_until == alarm.holds_until
 
 
@@ -333,7 +333,7 @@ def test_broken_invariant_is_logged_once(sent, caplog):
     change(sent, repeats=2)
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
-            tasks.check_promises()
+            tasks.check_invariants()
     (record,) = caplog.records
     assert "Invariant “No email is resent more than once” (once)" in record.getMessage()
     assert "@" not in record.getMessage()
@@ -341,14 +341,14 @@ def test_broken_invariant_is_logged_once(sent, caplog):
 
 def test_panel_links_violations_to_rows(panel, sent):
     assert "Delivery invariants: not checked yet" in text_of(panel.get(INDEX))
-    tasks.check_promises()
+    tasks.check_invariants()
     text = text_of(panel.get(INDEX))
     count = len(invariants.INVARIANTS)
     assert f"Delivery invariants: {count}/{count} OK · checked 1 June 2026, 12:00 UTC" in text
     change(sent, repeats=2)
     late = make.subscriber(next_due_at=NOW - DAY)
     change(beside(sent), repeats=2)
-    tasks.check_promises()
+    tasks.check_invariants()
     answer = panel.get(INDEX)
     assert "No email is resent more than once : violated by 2 emails" in text_of(answer)
     assert "violated by 1 subscriber" in text_of(answer)

@@ -130,7 +130,7 @@ def test_metrics_match_the_database(clock):
         source="arxiv", state="done", today=NOW, started_at=NOW, touched_at=NOW - 3 * HOUR
     )
     Coverage.objects.create(
-        source="arxiv", category="cs", day="2026-06-01", announced=9, had=8, checked_at=NOW
+        source="arxiv", category="cs", day="2026-06-01", announced=9, stored=8, checked_at=NOW
     )
     stats = figures()
     expected = {(name, label) if label else name: value for name, label, value in cases("metrics")}
@@ -151,7 +151,7 @@ def test_lag_and_uncertain_emails_are_measured():
     rounds.deliver_due(lambda: NOW + MINUTE)
     slowest = Letter.objects.last()
     Letter.objects.filter(pk=slowest.pk).update(ended_at=NOW + 9 * MINUTE, repeats=1)
-    slowest.events.create(at=NOW, was="transmitting", became="uncertain", attempt=1)
+    slowest.events.create(at=NOW, old_state="transmitting", new_state="uncertain", attempt=1)
     stats = figures()
     lags = [stats["paperboy_letter_lag_seconds", quantile] for quantile in ("0.5", "0.99")]
     assert lags == [60, 540]

@@ -307,7 +307,7 @@ def test_unconfirmed_resubscription_is_forgotten_after_a_month():
     for age, is_kept in [(29 * DAY, True), (31 * DAY, False)]:
         upkeep.purge(NOW + age)
         subscriber.refresh_from_db()
-        assert bool(subscriber.asked_for) == is_kept
+        assert bool(subscriber.pending_settings) == is_kept
         assert [c.ip for c in subscriber.consents.all()] == ["192.0.2.1", strangers.ip][
             : 1 + is_kept
         ]

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from digest.http.client import Entry
-from digest.models import Turn
+from digest.models import Lock
 from digest.papers.http_throttle import DatabaseCache, DatabaseGate
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,16 +24,16 @@ def test_sources_do_not_wait_for_each_other():
 
 def test_turn_of_dead_worker_expires():
     past = timezone.now() - timedelta(days=365 * 30)
-    Turn.objects.create(source="arxiv", holder="11111111-1111-1111-1111-111111111111", free_at=past)
+    Lock.objects.create(source="arxiv", holder="11111111-1111-1111-1111-111111111111", free_at=past)
     with DatabaseGate("arxiv", 0, time.sleep).turn():
-        assert str(Turn.objects.get().holder) != "11111111-1111-1111-1111-111111111111"
+        assert str(Lock.objects.get().holder) != "11111111-1111-1111-1111-111111111111"
 
 
 def test_failed_request_releases_its_turn():
     gate = DatabaseGate("arxiv", 0, time.sleep)
     with pytest.raises(OSError, match="cut"), gate.turn():
         raise OSError("cut")
-    assert Turn.objects.get().holder is None
+    assert Lock.objects.get().holder is None
 
 
 def test_cached_response_is_returned_unchanged():

@@ -131,7 +131,7 @@ def test_switching_off_forgets_and_stops_learning(client, clock, world):
 
 def test_switching_off_empties_the_model(world):
     someone = taught(subscriber(), "more", *world["roads"][:3])
-    learned = ("terms", "words", "weights", "liked", "fitted_at", "learned")
+    learned = ("terms", "words", "weights", "liked", "fitted_at", "fitted_count")
     rows = ReaderModel.objects.filter(subscriber=someone).values(*learned)
     before = rows.get()
     assert all(before.values())

@@ -207,10 +207,12 @@ def test_deleted_library_cannot_be_restored(subscriber, monkeypatch, forget):
 
 def test_repeated_paste_adds_nothing_and_keeps_undo(client, subscriber):
     paste(client, subscriber, BIBTEX)
-    mark = ReaderModel.objects.get(subscriber=subscriber).said
+    mark = ReaderModel.objects.get(subscriber=subscriber).feedback_count
     assert "No new papers." in words_of(paste(client, subscriber, BIBTEX))
     assert subscriber.library.count() == 2
-    assert ReaderModel.objects.get(subscriber=subscriber).said == mark  # Nothing is learned anew.
+    assert (
+        ReaderModel.objects.get(subscriber=subscriber).feedback_count == mark
+    )  # Nothing is learned anew.
     undo(client, subscriber)
     assert not subscriber.library.exists()
 

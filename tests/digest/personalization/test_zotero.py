@@ -11,7 +11,7 @@ from django.db import connection
 from config.celery import app
 from digest import tasks
 from digest.indexing import model_store
-from digest.models import LibraryPaper, ReaderModel, Turn, ZoteroLibrary
+from digest.models import LibraryPaper, Lock, ReaderModel, ZoteroLibrary
 from digest.personalization import feedback, library, zotero
 from digest.ranking import relevance_feedback
 from digest.views import library as page
@@ -50,7 +50,7 @@ def someone(subscriber, server):
 def read(server, now=NOW, *, is_pause_over=True):
     """Read what is due, one request an attempt."""
     if is_pause_over:
-        Turn.objects.all().delete()
+        Lock.objects.all().delete()
     web = web_of(server.source().hosts, retries=1)
     zotero.read_due(server.source(), web, lambda: now)
 
@@ -81,9 +81,9 @@ def test_changes_and_deletions_are_synchronized(someone, server):
     server.delete(2)
     read(server, NOW + DAY)
     assert known_to(someone) == ["Soups with bread"]
-    counter = ReaderModel.objects.get().said
+    counter = ReaderModel.objects.get().feedback_count
     read(server, NOW + 2 * DAY)
-    assert ReaderModel.objects.get().said == counter  # Nothing is learned anew.
+    assert ReaderModel.objects.get().feedback_count == counter  # Nothing is learned anew.
 
 
 def test_missing_abstracts_come_from_stored_papers(subscriber, server):

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from digest.indexing import model_store
 from digest.indexing.candidate_windows import announced
-from digest.models import Digest, Pick, Turn
+from digest.models import Digest, Lock, Pick
 from digest.models.locks import Lease
 from digest.planning import plan as planning
 from digest.planning import selection, spacing
@@ -254,7 +254,7 @@ def test_planner_releases_lease_after_error(monkeypatch):
         with pytest.raises(OSError, match="cut"):
             planning.plan(NOW)
     assert planning.plan(NOW).letters == 1
-    assert Turn.objects.get(source="planning 0").holder is None
+    assert Lock.objects.get(source="planning 0").holder is None
 
 
 def test_planners_skip_partitions_leased_by_others(settings):
@@ -279,14 +279,14 @@ def test_planner_stops_after_losing_lease(monkeypatch, django_assert_num_queries
     rank = planning.rank_due
 
     def be_overtaken(*args):
-        Turn.objects.update(holder=uuid.uuid4())
+        Lock.objects.update(holder=uuid.uuid4())
         return rank(*args)
 
     monkeypatch.setattr(planning, "rank_due", be_overtaken)
     assert planning.plan(NOW).letters == 2
     assert Subscriber.objects.due(NOW).count() == 3
     monkeypatch.setattr(planning, "rank_due", rank)
-    Turn.objects.update(free_at=Now())
+    Lock.objects.update(free_at=Now())
     assert planning.plan(NOW).letters == 3
     with django_assert_num_queries(1):
         planning.plan(NOW)
@@ -329,4 +329,4 @@ def test_lease_can_be_renewed_released_and_reacquired():
     assert second.acquire()
     assert not first.renew()
     first.release()  # It is no longer ours to give.
-    assert Turn.objects.filter(source="planning", free_at__gt=Now()).exists()
+    assert Lock.objects.filter(source="planning", free_at__gt=Now()).exists()

@@ -183,7 +183,7 @@ def test_digest_after_pause_has_best_of_gap(outbox, state, reason):
 
 @pytest.mark.parametrize("moves", [False, True])
 def test_pause_before_first_digest_loses_no_paper(moves):
-    one = make.subscriber(now=at(TODAY - 12 * DAY), began_at=at(TODAY - 12 * DAY))
+    one = make.subscriber(now=at(TODAY - 12 * DAY), subscribed_at=at(TODAY - 12 * DAY))
     plan.plan(at(TODAY - 12 * DAY))
     preferences.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
     if moves:

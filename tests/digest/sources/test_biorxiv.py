@@ -281,7 +281,7 @@ def test_unreadable_journals_do_not_lose_papers(server, harvested, answer):
     server.of_journals = answer
     row = harvested()
     assert (row.state, row.new) == ("done", 1)
-    assert "What journals published can't be read" in row.said
+    assert "What journals published can't be read" in row.result
 
 
 def test_published_paper_is_noted_once(server, harvested):
@@ -302,7 +302,7 @@ def test_later_version_is_noted_once(server, harvested):
     server.add(TODAY, version="2", doi=biorxiv_doi(TODAY - DAY, 1), title="Better")
     for _ in range(2):
         row = harvested()
-        assert row.state == "done", row.said
+        assert row.state == "done", row.result
     paper, event = Paper.objects.get(), PaperEvent.objects.get()
     assert (paper.title, paper.version, paper.day) == ("Better", 2, TODAY - DAY)
     assert not paper.day_is_estimate
@@ -314,7 +314,7 @@ def test_complete_list_stays_fresh(server, harvested):
         server.add(TODAY, number, version="1" if number else "2")  # The first is a revision.
     server.lists[TODAY].append({"doi": "10.1101/1"})
     receipts = Coverage.objects.filter(source="biorxiv", category="all", day=TODAY)
-    receipt = receipts.values_list("state", "announced", "had")
+    receipt = receipts.values_list("state", "announced", "stored")
     server.total = lambda rows: len(rows) + 5
     harvested()
     assert receipt.get() == ("failed", 45, 39)
@@ -324,5 +324,5 @@ def test_complete_list_stays_fresh(server, harvested):
     server.answers.extend([DOWN] * 8)
     row = harvested()
     assert row.state == "failed"
-    assert row.said.endswith("Failed: 127.0.0.1 answered 500.")
+    assert row.result.endswith("Failed: 127.0.0.1 answered 500.")
     assert receipt.get() == ("fresh", 40, 39)

@@ -294,7 +294,7 @@ def test_interrupted_run_completes_its_days(server, monkeypatch):
     def outcome():
         row = harvest.run(source, web, clock=lambda: datetime(2026, 6, 3, 12, tzinfo=UTC))
         day = Coverage.objects.get(day=TODAY)
-        return row.state, Paper.objects.count(), (day.state, day.announced, day.had)
+        return row.state, Paper.objects.count(), (day.state, day.announced, day.stored)
 
     assert outcome() == ("failed", 100, ("failed", 150, 100))
     assert outcome() == ("done", 150, ("fresh", 150, 150))

@@ -228,7 +228,7 @@ def journal(server, settings, monkeypatch, db):
 
     def harvested(now=NOW):
         row = harvest.run(source, harvest.web_for(source), clock=lambda: now)
-        assert row.state == "done", row.said
+        assert row.state == "done", row.result
         return row
 
     return harvested

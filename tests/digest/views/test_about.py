@@ -31,7 +31,7 @@ PARTS = {
     "Digests and emails": {ours.Digest, ours.Pick, theirs.Letter, theirs.Message},
     "Delivery log": {theirs.LetterEvent},
     "Bounces and spam reports": {theirs.LetterFact},
-    "Text of emails": {theirs.Volley},
+    "Text of emails": {theirs.MimeBatch},
     "Rate-limited mailbox providers": {theirs.Provider},
     "Feedback and reading list": {ours.Feedback},
     "Library": {ours.LibraryPaper, ours.LibraryUpload, ours.ZoteroLibrary},
@@ -48,8 +48,8 @@ PARTS = {
 NOBODYS = {
     *(ours.Alarm, ours.ArchiveFile, ours.Coverage, ours.FittedModel, ours.Harvest),
     *(ours.SourceConfig, theirs.Channel),
-    *(ours.Observation, ours.Paper, ours.PaperEmbedding, ours.PaperEvent, ours.Pulse),
-    *(ours.Response, ours.Summary, ours.Tally, ours.Turn, theirs.Sending),
+    *(ours.Observation, ours.Paper, ours.PaperEmbedding, ours.PaperEvent, ours.Heartbeat),
+    *(ours.Response, ours.Summary, ours.DailyCount, ours.Lock, theirs.Sending),
 }
 
 

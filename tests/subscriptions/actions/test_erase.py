@@ -22,7 +22,7 @@ from subscriptions.bounces import inbound
 from subscriptions.delivery import queue, transitions
 from subscriptions.delivery.transitions import zstd
 from subscriptions.delivery.worker import rounds
-from subscriptions.models import Invitation, Letter, Seal, Subscriber, Volley
+from subscriptions.models import Invitation, Letter, MimeBatch, Seal, Subscriber
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make, returned_mail
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
@@ -37,7 +37,7 @@ INLINES = "preferences", "consents", "letters", "zotero_library"
 #: What is exported in other words, or is of use to the post office alone.
 EXPORTED_OTHERWISE = {
     "Subscriber": {"weekdays", "secret"},
-    "Letter": {"mime_at", "mime_size"},
+    "Letter": {"mime_offset", "mime_size"},
     "ApiToken": {"hash"},
     "ZoteroLibrary": {"secret"},
     "Message": {"written_by", "receivers", "last_subscriber"},
@@ -127,7 +127,7 @@ def rows_of(row, seen=None):
 def test_export_has_every_column_of_the_subscribers_rows(panel):
     """By their foreign keys, so that whoever adds a table adds it to the export."""
     a_life(panel)
-    Subscriber.objects.update(suppressed_reason="mailbox unknown", asked_for={"hour": 3})
+    Subscriber.objects.update(suppressed_reason="mailbox unknown", pending_settings={"hour": 3})
     response = act(panel, "export")
     assert response["Content-Disposition"].startswith("attachment")
     exported = response.json()
@@ -236,7 +236,7 @@ def test_erasing_removes_only_the_subscribers_email_from_a_volley():
     transitions.accept([arrived], ["250 ok"], NOW)
     transitions.put_back(waiting, NOW)
     erase.erase(arrived.subscriber, now=NOW)
-    assert ADDRESS.encode() not in zstd.decompress(Volley.objects.get().mime)
+    assert ADDRESS.encode() not in zstd.decompress(MimeBatch.objects.get().mime)
     assert transitions.frozen_bytes(waiting) == b"To: other@example.org\r\n"
 
 
@@ -257,7 +257,7 @@ def test_page_says_what_is_kept_and_erased(client, settings, url, stay):
 def erased(for_good=False, **fields):
     subscriber = make.subscriber(ADDRESS, **fields)
     erase.erase(subscriber, now=NOW, for_good=for_good)
-    return Seal.objects.values_list("why", flat=True).first()
+    return Seal.objects.values_list("reason", flat=True).first()
 
 
 def sign_up(address=ADDRESS, now=NOW + HOUR):
@@ -312,14 +312,14 @@ def test_bounced_address_is_tried_again_after_a_week():
 def test_permanent_suppression_is_not_replaced_by_a_temporary_one():
     for why in ("bounced", "asked", "bounced"):
         suppression_list.add(ADDRESS, why, NOW)
-    assert Seal.objects.get().why == "asked"
+    assert Seal.objects.get().reason == "asked"
 
 
 def test_expired_suppression_entry_is_deleted():
     suppression_list.add(ADDRESS, "bounced", NOW)
     suppression_list.add("other@example.org", "complained", NOW)
     retention.purge(NOW + 8 * DAY)
-    assert [kept.why for kept in Seal.objects.all()] == ["complained"]
+    assert [kept.reason for kept in Seal.objects.all()] == ["complained"]
 
 
 def test_suppression_entry_is_valid_while_its_secret_is_listed(

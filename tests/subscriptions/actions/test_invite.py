@@ -134,7 +134,7 @@ def test_reminder_is_sent_once_before_the_address_is_purged(clock, outbox):
     assert Subscriber.objects.exists()
     pass_days([31], clock)
     assert not Subscriber.objects.exists()
-    assert [entry.why for entry in Seal.objects.all()] == ["invited"]
+    assert [entry.reason for entry in Seal.objects.all()] == ["invited"]
 
 
 def test_links_of_both_emails_are_valid_for_seven_days(client, clock):

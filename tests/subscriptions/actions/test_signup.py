@@ -113,7 +113,7 @@ def bombed_days(email, days, *, start=NOW):
 def test_letters_back_off_until_the_address_answers(fields):
     make.subscriber("you@example.org", now=NOW - 40 * DAY, **fields)
     assert bombed_days("You@example.org", 58) == [0, 0, 0, 28, 56]
-    Subscriber.objects.update(began_at=NOW + 58 * DAY)
+    Subscriber.objects.update(subscribed_at=NOW + 58 * DAY)
     assert bombed_days("you@example.org", 2, start=NOW + 59 * DAY) == [0, 0, 0]
 
 
@@ -370,7 +370,7 @@ def test_undoing_applies_no_request_made_meanwhile():
     say_yes(goodbyes(subscriber).get(), now=NOW + 3 * MINUTE)
     subscriber.refresh_from_db()
     assert stances(subscriber) == {"bread": "follow"}
-    assert (subscriber.hour, subscriber.asked_for) == (20, {})
+    assert (subscriber.hour, subscriber.pending_settings) == (20, {})
 
 
 def test_undoing_lifts_no_suppression():

@@ -166,7 +166,7 @@ def empty(box):
 
 def test_mailbox_is_emptied_without_losing_human_replies(box, letter):
     box.put(report(address_of(letter)), answer("digest@paperboy.example"))
-    tasks.read_what_came_back()
+    tasks.read_bounces()
     assert letter.facts.count() == 1
     assert box.left() == []
     (kept,) = box.useless()
@@ -210,7 +210,7 @@ def test_message_stays_in_the_mailbox_after_a_timeout(box, letter, monkeypatch):
     monkeypatch.setattr(process, "record", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
     try:
         with pytest.raises(SoftTimeLimitExceeded):
-            tasks.read_what_came_back()
+            tasks.read_bounces()
     finally:
         signal.signal(signal.SIGUSR1, usual)
     assert len(box.left()) == 1
@@ -218,10 +218,10 @@ def test_message_stays_in_the_mailbox_after_a_timeout(box, letter, monkeypatch):
 
 def test_unreachable_mailbox_is_logged_without_its_password(settings, caplog):
     settings.BOUNCE_MAILBOX = ""
-    tasks.read_what_came_back()
+    tasks.read_bounces()
     assert not caplog.records
     settings.BOUNCE_MAILBOX = "imap://somebody:sesame@127.0.0.1:1/INBOX"
-    tasks.read_what_came_back()
+    tasks.read_bounces()
     assert "127.0.0.1" in caplog.text
     assert "sesame" not in caplog.text
 

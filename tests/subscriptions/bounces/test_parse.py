@@ -52,7 +52,7 @@ def test_report_is_graded_by_action_and_status(action, status, kind, grade):
 
 def test_unknown_action_is_graded_by_the_words(letter):
     assert receive(report(address_of(letter), group("vanished"))) == "recorded"
-    assert letter.facts.get().said == "It could not be delivered. 5.1.1"
+    assert letter.facts.get().reply == "It could not be delivered. 5.1.1"
     commented = report("x@x.example", group("failed (full)", "5.2.2"))
     assert parse.parse_report(commented).status == "5.2.2"
 
@@ -114,9 +114,9 @@ def test_server_reply_is_stored_without_addresses_and_control_characters(letter)
     said = "smtp; 550 5.7.1 <reader@example.org>\x00 \x1b[31m not\u202e here" + "!" * 400
     receive(report(address_of(letter), group(status="5.7.1", said=said)))
     fact = letter.facts.get()
-    assert "reader@" not in fact.said
-    assert fact.said.isprintable()
-    assert len(fact.said) <= 300
+    assert "reader@" not in fact.reply
+    assert fact.reply.isprintable()
+    assert len(fact.reply) <= 300
 
 
 # ---- Bounces that are no delivery reports, as of qmail and of some Exims, and what looks alike
@@ -145,7 +145,7 @@ def test_prose_bounce_suppresses_the_address(subscriber, letter, made):
     fact = LetterFact.objects.get()
     assert (fact.kind, fact.grade, fact.letter) == ("bounced", "hard", letter)
     assert state_of(subscriber) == "bounced"
-    assert "reader@" not in fact.said + subscriber.suppressed_reason
+    assert "reader@" not in fact.reply + subscriber.suppressed_reason
 
 
 def test_soft_prose_bounce_suppresses_nobody(subscriber, letter):
@@ -186,7 +186,7 @@ def test_bounce_is_read_from_any_mail_server_name(headers):
     said = "There was an error delivering your mail.\n\nHost mx.example.org says:\n550 Unknown user"
     read = parse.parse_report(bounce("x@y", "{said}\n\nMessage-Id: <1@x>\nspam", said, **headers))
     assert (read.kind, read.grade) == ("bounced", "hard")
-    assert read.said == "Host mx.example.org says: 550 Unknown user"
+    assert read.reply == "Host mx.example.org says: 550 Unknown user"
 
 
 def test_returned_letters_words_do_not_grade_a_bounce():
@@ -195,7 +195,7 @@ def test_returned_letters_words_do_not_grade_a_bounce():
         assert parse.parse_report(bounce("x@y", body, said)).grade == grade
     html = "<p>Error.</p><b>There is no <br>such user</b>".replace(" <br>", " ")
     read = parse.parse_report(bounce("x@y", html, Content_Type="text/html"))
-    assert (read.grade, read.said) == ("hard", "Error. There is no such user")
+    assert (read.grade, read.reply) == ("hard", "Error. There is no such user")
 
 
 UNSIGNED = [

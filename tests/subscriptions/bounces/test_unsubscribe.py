@@ -132,7 +132,7 @@ def test_a_thousand_emails_in_the_mailbox_unsubscribe_once(settings, subscriber,
         emails = [request(one) for one in [*others, *[subscriber] * 970]]
         server.folders["INBOX"] |= dict(enumerate(emails, start=1))
         settings.BOUNCE_MAILBOX = url_of(server)
-        tasks.read_what_came_back()
+        tasks.read_bounces()
     assert app.conf.beat_schedule["read bounces"]["schedule"].minute == set(range(60))
     assert all(map(has_left, others))
     assert subscriber.consents.count() == 1

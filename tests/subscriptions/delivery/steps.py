@@ -39,7 +39,7 @@ def pass_final_check(letter, now=NOW, mime=b"Subject: Papers\r\n\r\nHello.\r\n")
 
 
 def states(letter):
-    return [event.became for event in letter.events.all()]
+    return [event.new_state for event in letter.events.all()]
 
 
 def note_in_a_dead_workers_journal(*entries):

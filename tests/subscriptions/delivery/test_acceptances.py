@@ -11,7 +11,7 @@ from subscriptions.delivery.recovery.journal import Entry
 from subscriptions.delivery.transports.base import Message
 from subscriptions.delivery.transports.registry import hand_over, transport_for
 from subscriptions.delivery.worker import batcher, rounds
-from subscriptions.models import Letter, Volley
+from subscriptions.models import Letter, MimeBatch
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers.invariants import broken
@@ -142,8 +142,8 @@ def test_acceptances_of_lost_commits_are_not_sent_again(server, composed, lost):
             fields |= {"state": "planned", "attempt": 0, "lease_until": None}
         else:
             fields |= {"state": "claimed"}
-        Letter.objects.update(volley=None, **fields)
-        letter.events.filter(became__in=lost).delete()
+        Letter.objects.update(mime_batch=None, **fields)
+        letter.events.filter(new_state__in=lost).delete()
         connection.close()
 
     server.before_dot_reply = take_over
@@ -191,7 +191,7 @@ def test_letter_is_delivered_once_and_its_bytes_dropped(server, composed):
     assert letter.state == "accepted"
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
     queue.sweep(NOW)
-    assert not Volley.objects.exists()
+    assert not MimeBatch.objects.exists()
 
 
 def test_concurrent_deliveries_send_one_letter(server, composed, transactional_db):
@@ -209,7 +209,7 @@ def test_letter_deferred_at_the_dot_is_tried_later(server, composed):
     letter = letter_to("450-dot@example.org")
     queue.deliver(letter.pk, NOW)
 
-    assert (make.fresh(letter).state, letter.stage, letter.stumbles) == ("planned", "dot", 0)
+    assert (make.fresh(letter).state, letter.stage, letter.failed_attempts) == ("planned", "dot", 0)
     assert NOW + MINUTE <= letter.next_try_at <= NOW + 2 * MINUTE
     assert Pick.objects.count() == 1
     assert due(NOW) == []
@@ -276,7 +276,7 @@ def test_unwritable_outbox_defers_the_letter_without_limit(composed, data_dir):
         queue.deliver(letter.pk, now)
         now = make.fresh(letter).next_try_at
 
-    assert (letter.state, letter.stumbles) == ("planned", 0)
+    assert (letter.state, letter.failed_attempts) == ("planned", 0)
     assert letter.last_reply == "the outbox folder can't be written to: File exists"
     assert Pick.objects.count() == 1
 

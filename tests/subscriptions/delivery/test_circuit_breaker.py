@@ -75,12 +75,12 @@ def test_command_without_arguments_prints_the_state_only(capsys, settings):
     letter(state="uncertain", next_try_at=NOW + 15 * MINUTE)
     letter(state="claimed", lease_until=NOW + 14 * MINUTE)
     Provider.objects.create(
-        name="google", held_until=NOW + MINUTE, pace=60, said="421 slower", counted_at=NOW
+        name="google", held_until=NOW + MINUTE, pace=60, reply="421 slower", counted_at=NOW
     )
     settings.PROVIDER_RATES = {"example.org": 30}
     for name in ("example.org", "example.com"):
         Provider.objects.create(name=name, counted_at=NOW)
-    Provider.objects.create(name="yahoo", held_until=NOW, said="421 slower", counted_at=NOW)
+    Provider.objects.create(name="yahoo", held_until=NOW, reply="421 slower", counted_at=NOW)
     out = command(capsys)
     assert "Sending is on." in out
     assert "3 queued: 2 due, the first since 11:55 UTC on 1 June 2026" in out
@@ -318,5 +318,5 @@ def test_resuming_retries_without_waiting_for_the_breaker():
 
 def test_trouble_is_truncated_and_has_no_address(caplog):
     circuit_breaker.open("auth", "535 5.7.8 no such user <anna@example.org> " * 20, NOW)
-    assert len(circuit_breaker.current().said) == 300
-    assert "anna" not in circuit_breaker.current().said + caplog.text
+    assert len(circuit_breaker.current().reply) == 300
+    assert "anna" not in circuit_breaker.current().reply + caplog.text

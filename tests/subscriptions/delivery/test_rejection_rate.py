@@ -36,7 +36,7 @@ def test_rejected_digests_are_reported_by_provider_without_addresses():
 
 
 def test_later_bounces_count_as_rejections():
-    fact = {"kind": "bounced", "grade": "policy", "said": "5.7.1 not let in", "noted_at": NOW}
+    fact = {"kind": "bounced", "grade": "policy", "reply": "5.7.1 not let in", "noted_at": NOW}
     for letter in digests(5, domain="outlook.com"):
         LetterFact.objects.create(letter=letter, key=letter.pk, **fact)
     assert rejection_rate.describe_last_day(NOW) == (
@@ -62,7 +62,7 @@ def test_rejected_confirmations_are_no_alarm():
 
 def test_alarm_lasts_a_day_and_is_public_without_names():
     digests(5, state="failed", domain="gmail.com", said=BLOCKED)
-    tasks.check_refusals()
+    tasks.check_rejections()
     (row,) = Alarm.objects.standing()
     assert row.name == "refused"
     assert "Many emails are rejected." in health.degradations(NOW)

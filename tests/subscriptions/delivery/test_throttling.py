@@ -208,7 +208,7 @@ def test_message_id_does_not_reveal_the_subscriber(settings):
 
 def test_provider_reply_is_truncated_and_without_addresses():
     throttling.slow_down("example.org", "450 <reader@example.org>: " + "slower, " * 50, NOW)
-    said = Provider.objects.get().said
+    said = Provider.objects.get().reply
     assert said.startswith("450 <…>: slower, ")
     assert len(said) == 300
 

@@ -17,7 +17,7 @@ from subscriptions.db import run_sql
 from subscriptions.delivery import queue, throttling, transitions
 from subscriptions.delivery.clock import database_now
 from subscriptions.delivery.transitions import zstd
-from subscriptions.models import Letter, Subscriber, Volley
+from subscriptions.models import Letter, MimeBatch, Subscriber
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW, TODAY
 from tests.helpers.subscriber_pages import STATES
@@ -92,8 +92,8 @@ def test_claim_postpones_a_limited_number_of_letters(monkeypatch):
 
 
 def test_crash_suspects_are_claimed_alone():
-    suspect = steps.letter_to(stumbles=transitions.SUSPECT_AFTER)
-    well = steps.letter_to("well@example.org", stumbles=transitions.SUSPECT_AFTER - 1)
+    suspect = steps.letter_to(failed_attempts=transitions.SUSPECT_AFTER)
+    well = steps.letter_to("well@example.org", failed_attempts=transitions.SUSPECT_AFTER - 1)
     assert claimed_numbers(5) == [well.pk]
     assert transitions.crash_suspects(NOW) == [suspect.pk]
     assert steps.claim(suspect) == suspect
@@ -124,7 +124,7 @@ def test_replies_are_truncated_to_the_column():
     words = "not now, " * 50
     letter, other = steps.letter_to(), steps.letter_to("other@example.org")
     transitions.release([steps.claim(letter)], NOW, words)
-    assert letter.events.get(was="claimed", became="planned").note == words[:300]
+    assert letter.events.get(old_state="claimed", new_state="planned").note == words[:300]
     again = steps.claim(letter)
     assert steps.pass_final_check(again)
     assert transitions.accept([again], [words], NOW)
@@ -143,7 +143,7 @@ def test_bytes_are_dropped_once_the_letter_has_ended():
     assert transitions.frozen_bytes(letter).endswith(b"Hello.\r\n")
     transitions.end([letter], Letter.State.SKIPPED, "paused", hours[0])
     queue.sweep(hours[0])
-    assert not Volley.objects.exists()
+    assert not MimeBatch.objects.exists()
 
 
 DAMAGE = [
@@ -159,7 +159,7 @@ def test_damaged_bytes_are_neither_sent_nor_rewritten(server, composed, caplog, 
     letter = steps.past_the_final_check()
     for minute in (16, 32):
         queue.sweep(NOW + minute * MINUTE)
-    damage(Volley.objects.all())
+    damage(MimeBatch.objects.all())
     now = NOW + 32 * MINUTE
     for _ in range(transitions.MAX_FAILED_ATTEMPTS):
         queue.deliver(letter.pk, now)
@@ -230,7 +230,7 @@ def test_overtaken_worker_leaves_the_letter_on_an_error(monkeypatch, caplog):
     monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
     queue.deliver(letter.pk, NOW)
 
-    assert (make.fresh(letter).state, letter.attempt, letter.stumbles) == ("claimed", 2, 1)
+    assert (make.fresh(letter).state, letter.attempt, letter.failed_attempts) == ("claimed", 2, 1)
 
 
 def test_events_have_their_attempt_and_time(server, composed):
@@ -266,7 +266,7 @@ def test_clock_is_the_databases_within_a_transaction():
 #: What the claim and the final check change.
 CHANGED = {
     *("state", "attempt", "lease_until", "left_at"),
-    *("message_id", "frozen_at", "volley", "mime_at", "mime_size"),
+    *("message_id", "frozen_at", "mime_batch", "mime_offset", "mime_size"),
 }
 
 

@@ -82,7 +82,7 @@ def test_form_opened_before_the_merge_keeps_followers(old):
 
 def test_request_from_before_the_merge_follows_the_merged_topic(old):
     subscriber = make.subscriber(unsubscribed_at=NOW)
-    subscriber.asked_for = signup.SignUpRequest(TopicSelection([old])).to_json()
+    subscriber.pending_settings = signup.SignUpRequest(TopicSelection([old])).to_json()
     subscriber.save()
     later = NOW + MINUTE
     signup.confirm(subscriber, later, source=signup.ConsentSource("x"), now=later)

@@ -64,7 +64,7 @@ def test_sign_up_answer_is_the_same_for_every_state(client, state, lately):
     if state in STATES:
         subscribers = [make.subscriber(email, **STATES[state])]
     else:
-        suppression_list.add(email, suppression_list.Why.ASKED, NOW)
+        suppression_list.add(email, suppression_list.Reason.ASKED, NOW)
     if lately and subscribers:
         queue.create(subscribers[0], "confirm", now=NOW - MINUTE, closes_at=NOW + HOUR)
     sign_up(client, "warm@example.org")

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.django_db
 def test_daily_runs_store_each_paper_once(server, days):
     for day in days[:6]:
         row = run(server, day)
-        assert row.state == "done", row.said
+        assert row.state == "done", row.result
     assert stored() == expected_papers(server, days[5])
     assert not Paper.objects.filter(day_is_estimate=True).exists()
     receipt = coverage.receipt(at(days[5]))
@@ -75,7 +75,7 @@ def test_killed_run_resumes_with_same_result(server, days):
         except Killed:
             client.gate = OpenGate()
             row = harvest.run(source, client, clock=lambda: at(days[1]))
-        assert (row.state, Harvest.objects.count()) == ("done", 1), row.said
+        assert (row.state, Harvest.objects.count()) == ("done", 1), row.result
         assert stored() == expected_papers(server, days[1])
         assert coverage.is_verified(at(days[1]))
 
@@ -84,13 +84,13 @@ def test_run_names_some_bad_records_and_counts_all(days, monkeypatch):
     bad = [f"row {number}: it has no title" for number in range(9)]
     monkeypatch.setattr(Library, "harvest", lambda *_, **__: iter([Batch([], bad, note="Cut.")]))
     row = harvest.run(Library(), None, clock=lambda: at(days[0]))
-    assert "9 could not be read. Cut; row 0: it has no title; " in row.said
-    assert row.said.endswith("row 3: it has no title.")
+    assert "9 could not be read. Cut; row 0: it has no title; " in row.result
+    assert row.result.endswith("row 3: it has no title.")
 
 
 def test_backfill_estimates_announcement_days(server, days):
     row = run(server, days[7], since=days[0])
-    assert row.state == "done", row.said
+    assert row.state == "done", row.result
     assert stored().keys() == expected_papers(server, days[7]).keys()
     for key, day in expected_papers(server, days[7]).items():
         assert abs((stored()[key] - day).days) <= 4
@@ -99,7 +99,7 @@ def test_backfill_estimates_announcement_days(server, days):
 def test_programming_error_is_logged_and_named(days, monkeypatch, caplog):
     monkeypatch.setattr(Library, "harvest", lambda *_, **__: 1 / 0)
     row = harvest.run(Library(), None, clock=lambda: at(days[0]))
-    assert (row.state, row.said.partition(". ")[2]) == ("failed", "Failed: ZeroDivisionError.")
+    assert (row.state, row.result.partition(". ")[2]) == ("failed", "Failed: ZeroDivisionError.")
     assert [one.exc_info[0] for one in caplog.records] == [ZeroDivisionError]
 
 
@@ -108,7 +108,7 @@ def test_non_ascii_sender_name_does_not_break_requests(days, settings):
     with closing(HuggingFaceServer(today=days[0])) as server:
         source = server.source()
         row = harvest.run(source, harvest.web_for(source), clock=lambda: at(days[0]))
-    assert row.state == "done", row.said
+    assert row.state == "done", row.result
 
 
 def test_failing_source_does_not_stop_others(server, days, monkeypatch, capsys):
@@ -199,9 +199,9 @@ def test_run_out_of_time_is_continued_later(server, days, monkeypatch):
             run(server, days[3])
     late, owed = (Harvest.objects.get(today=days[3], since=since) for since in (None, days[0]))
     assert late.state == "failed"
-    assert late.said.endswith("it took too long. The next run continues from there.")
+    assert late.result.endswith("it took too long. The next run continues from there.")
     assert late.cursor
-    assert not owed.seen
+    assert not owed.records
     assert run(server, days[3]).state == "done"
     assert stored() == expected_papers(server, days[3])
 
@@ -217,7 +217,7 @@ def test_papers_from_other_sources_are_looked_up_at_arxiv(server, days):
     sample = replace(old, id="2606.00005", day=days[4])
     storing.store([sample], now=at(days[4]), is_sample=True)
     row = run(server, days[4])
-    assert row.state == "done", row.said
+    assert row.state == "done", row.result
     assert Paper.objects.get(pk="2606.00004").categories == ["cs.LG"]
     assert Paper.objects.get(pk="2606.00004").authors == ["A. One", "B. Two"]
     assert set(Paper.objects.filter(categories=[]).values_list("pk", flat=True)) == {
@@ -235,7 +235,7 @@ def test_newest_unlisted_papers_are_looked_up_first(days, monkeypatch):
     for n, day in enumerate(days[:4]):
         storing.store([Record(id=f"2606.0000{n}", title=f"Listed {n}", day=day)], now=at(day))
     row = harvest.run(Library(), None, clock=lambda: at(days[3]))
-    assert (row.state, row.seen) == ("done", 2), row.said
+    assert (row.state, row.records) == ("done", 2), row.result
     completed = Paper.objects.exclude(categories=[]).values_list("pk", flat=True)
     assert set(completed) == {"2606.00002", "2606.00003"}
 
@@ -246,7 +246,7 @@ def test_failed_look_up_leaves_day_complete(server, days):
     server.faults["api"] = "html"
     row = run(server, days[4])
     assert row.state == "done"
-    assert "could not be looked up" in row.said
+    assert "could not be looked up" in row.result
     assert coverage.is_verified(at(days[4]))
 
 
@@ -342,13 +342,13 @@ def test_arxiv_is_due_until_its_list_arrives(server, days, settings):
 def test_stale_list_with_new_date_is_detected(server, days):
     run(server, days[0])
     server.faults["cs"] = "stale"
-    assert "should show" in run(server, days[1], hour=2).said
+    assert "should show" in run(server, days[1], hour=2).result
     assert not coverage.is_verified(at(days[1], 2))
     assert state("cs", days[1]) == "waiting"
     run(server, days[1], hour=9)
     (alarm,) = alarms.check_all(at(days[1], 9))
     assert alarm.name == "papers"
-    assert "is incomplete: cs: outdated list" in alarm.said
+    assert "is incomplete: cs: outdated list" in alarm.text
     assert state("cs", days[1]) == "stalled"
     assert state("math", days[1]) == "fresh"
     assert expected_papers(server, days[1]).keys() == stored().keys()  # The list has them.
@@ -372,8 +372,8 @@ def test_truncated_list_with_papers_counts_as_fresh():
 def test_invalid_feed_does_not_stop_others(server, days, fault):
     server.faults["cs"] = fault
     row = run(server, days[0])
-    assert row.said
-    assert "Traceback" not in row.said
+    assert row.result
+    assert "Traceback" not in row.result
     assert state("math", days[0]) == "fresh"
     assert stored().keys() == expected_papers(server, days[0]).keys()
     if fault != "not utf-8":
@@ -384,11 +384,11 @@ def test_invalid_feed_does_not_stop_others(server, days, fault):
 def test_broken_item_is_one_bad_record(server, days):
     server.faults["cs"] = "broken item"
     row = run(server, days[0])
-    assert row.bad >= 1
-    assert f"{row.bad} could not be read." in row.said
+    assert row.unreadable >= 1
+    assert f"{row.unreadable} could not be read." in row.result
     receipt = coverage.receipt(at(days[0]))
     assert receipt.announced > receipt.had
-    (short,) = [one for one in Coverage.objects.all() if one.announced > one.had]
+    (short,) = [one for one in Coverage.objects.all() if one.announced > one.stored]
     assert (short.state, "could not be read: " in short.note) == ("fresh", True)
     assert stored().keys() == expected_papers(server, days[0]).keys()
 
@@ -409,7 +409,7 @@ def test_source_that_never_worked_raises_no_alarm(server, days):
     assert row.state == "failed"
     missing = Coverage.objects.all()
     assert {(one.day, one.state) for one in missing} == {(days[1], "failed")}
-    assert all(f"Failed: {one.note}." in row.said for one in missing)
+    assert all(f"Failed: {one.note}." in row.result for one in missing)
     assert coverage.alarms(at(days[1], 9)) == []
     assert not coverage.is_awaited(at(days[1]))
 

@@ -80,7 +80,7 @@ def lose_ends():
     Letter.objects.update(
         state="planned", attempt=0, message_id="", frozen_at=None, left_at=None, ended_at=None
     )
-    LetterEvent.objects.exclude(became="planned").delete()
+    LetterEvent.objects.exclude(new_state="planned").delete()
 
 
 def restore(lose):
@@ -123,7 +123,7 @@ def test_letters_with_lost_rows_are_not_sent_again(sent, since):
     assert not LetterEvent.objects.exists()
     found, again = reconcile(LATER, since), reconcile(LATER, since)
     assert (found.waiting, found.lost, again.waiting, again.lost) == (0, 2, 0, 0)
-    known = Letter.objects.values_list("state", "reason", "events__became")
+    known = Letter.objects.values_list("state", "reason", "events__new_state")
     assert list(known) == [("accepted", "found by reconcile", "accepted")] * 2
     resume()
     assert sent() == 4
@@ -228,7 +228,7 @@ def test_letter_given_up_before_reconcile_is_found(sent):
     subscribers(1)
     run()
     Letter.objects.update(state="transmitting", ended_at=None, lease_until=NOW)
-    LetterEvent.objects.filter(became="accepted").delete()
+    LetterEvent.objects.filter(new_state="accepted").delete()
     circuit_breaker.stop("the operator", NOW)
     for hours in (20, 21):
         sweep.sweep(NOW + hours * HOUR)

@@ -26,7 +26,7 @@ def test_error_in_the_sweep_affects_its_letter_only(composed, monkeypatch, caplo
     letters = [steps.letter_to(f"reader-{number}@example.org") for number in range(5)]
     late, stumbled, again, silent, doubted = [letter.pk for letter in letters]
     Letter.objects.filter(pk__in=[stumbled, again]).update(state="claimed", lease_until=NOW)
-    Letter.objects.filter(pk=stumbled).update(stumbles=transitions.MAX_FAILED_ATTEMPTS - 1)
+    Letter.objects.filter(pk=stumbled).update(failed_attempts=transitions.MAX_FAILED_ATTEMPTS - 1)
     Letter.objects.filter(pk=silent).update(state="transmitting", lease_until=NOW)
     Letter.objects.filter(pk=doubted).update(state="uncertain", next_try_at=NOW, message_id="<m>")
     Letter.objects.filter(pk=late).update(closes_at=NOW)
@@ -44,7 +44,7 @@ def test_dead_workers_letter_is_missed_after_its_lease(composed, minutes, state)
     letter = steps.claim(steps.letter_to())
     Letter.objects.update(closes_at=NOW + MINUTE)
     queue.sweep(NOW + minutes * MINUTE)
-    assert (make.fresh(letter).state, letter.stumbles) == (state, 0)
+    assert (make.fresh(letter).state, letter.failed_attempts) == (state, 0)
 
 
 @pytest.mark.parametrize("repeats", [1, 0])
@@ -90,9 +90,9 @@ GIVEN_UP += [(None, AT_LAST, "failed", "broken: the mail server does not have it
 
 
 @pytest.mark.parametrize("repeats", [0, 1])
-@pytest.mark.parametrize(("left_at", "stumbles", "state", "reason"), GIVEN_UP)
-def test_undelivered_letter_is_given_up(composed, repeats, left_at, stumbles, state, reason):
-    letter = doubted(repeats, stumbles=stumbles)
+@pytest.mark.parametrize(("left_at", "failed_attempts", "state", "reason"), GIVEN_UP)
+def test_undelivered_letter_is_given_up(composed, repeats, left_at, failed_attempts, state, reason):
+    letter = doubted(repeats, failed_attempts=failed_attempts)
     Subscriber.objects.update(unsubscribed_at=left_at)
     queue.sweep(NOW + 30 * MINUTE)
     assert (make.fresh(letter).state, letter.reason) == (state, reason)
@@ -108,7 +108,7 @@ def refuse(letter):
 
 
 def break_for_good(letter):
-    Letter.objects.update(stumbles=AT_LAST)
+    Letter.objects.update(failed_attempts=AT_LAST)
     transitions.record_failed_attempt(steps.claim(letter, AGAIN), AGAIN)
 
 
@@ -153,7 +153,7 @@ def test_lookup_is_about_the_last_attempt(composed, settings, data_dir):
     log.write_text("".join(lines))
     for minutes in (15, 30):
         queue.sweep(later + minutes * MINUTE)
-    assert (make.fresh(letter).state, letter.repeats, letter.stumbles) == ("planned", 1, 0)
+    assert (make.fresh(letter).state, letter.repeats, letter.failed_attempts) == ("planned", 1, 0)
 
 
 def test_possible_arrival_is_remembered_after_failed_attempts():

@@ -47,7 +47,7 @@ def test_reply_about_one_letter_affects_that_letter_alone(server):
     for letter, (stage, reply, state, then) in zip(letters, REPLIES, strict=True):
         letter.refresh_from_db()
         assert (letter.state, letter.stage, letter.attempt) == (state, stage, 1), reply
-        assert (letter.stumbles, letter.repeats) == (0, 0)
+        assert (letter.failed_attempts, letter.repeats) == (0, 0)
         assert reply in (letter.reason if state == "failed" else letter.last_reply)
         email = letter.subscriber.email
         follows = (email in slowed, email in suppressed)
@@ -104,7 +104,7 @@ def test_only_the_complaining_provider_is_paced(server):
     assert max(arrivals) <= 60  # A minute's worth of sixty a minute.
     assert len(arrivals) >= 3
     assert not Subscriber.objects.exclude(suppressed_at=None).exists()
-    assert not Letter.objects.exclude(stumbles=0).exists()
+    assert not Letter.objects.exclude(failed_attempts=0).exists()
 
 
 def test_successes_are_not_recorded_while_a_claim_counts_providers(server, monkeypatch):

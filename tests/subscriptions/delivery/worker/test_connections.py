@@ -228,7 +228,7 @@ def test_wrong_password_opens_the_breaker_and_blames_no_address(server, settings
     due_digests.deliver()
 
     current = circuit_breaker.current()
-    assert (current.trouble, current.said) == ("auth", "535 5.7.8 bad credentials")
+    assert (current.trouble, current.reply) == ("auth", "535 5.7.8 bad credentials")
     assert set(Letter.objects.values_list("state", "attempt")) == {("planned", 0)}
     assert not Subscriber.objects.exclude(suppressed_at=None).exists()
     assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1
@@ -266,7 +266,7 @@ def test_required_login_stops_the_round_and_is_reported_once(server, stage, capl
     due_digests.deliver()
 
     assert circuit_breaker.current().trouble == "auth"
-    assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
+    assert set(Letter.objects.values_list("state", "failed_attempts")) == {("planned", 0)}
     assert not Subscriber.objects.exclude(suppressed_at=None).exists()
     assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1
     assert max(Letter.objects.values_list("attempt", flat=True)) == 1
@@ -304,7 +304,7 @@ def test_server_accepting_nothing_is_retried_less_often(server, goes_away):
     failures, pauses, lines_tried, letters_tried, now = [], [], [], [], NOW
     for _ in range(3):
         server.at_connect = greeting
-        tried, claims = connected_at_rest(server), LetterEvent.objects.filter(became="claimed")
+        tried, claims = connected_at_rest(server), LetterEvent.objects.filter(new_state="claimed")
         before = claims.count()
         due_digests.deliver(now)
         letters_tried.append(claims.count() - before)
@@ -346,7 +346,7 @@ def test_outage_past_the_days_end_loses_no_paper(server, settings):
         sweep.sweep(NOW + hour * HOUR)
         due_digests.deliver(NOW + hour * HOUR)
     assert due_digests.states() == {"missed": 2}
-    missed = [letter.events.filter(became="missed").count() for letter in Letter.objects.all()]
+    missed = [letter.events.filter(new_state="missed").count() for letter in Letter.objects.all()]
     assert missed == [1] * 2
     assert not Pick.objects.exists()
 
@@ -376,8 +376,8 @@ def test_stop_holds_letters_before_the_final_check(server, monkeypatch):
     assert len(server.accepted) == stopped[0] < 30
     due_digests.deliver(NOW + MINUTE)
     assert due_digests.states() == {"accepted": stopped[0], "planned": 30 - stopped[0]}
-    assert not Letter.objects.exclude(stumbles=0).exists()
-    assert Letter.objects.filter(events__became="transmitting").count() == stopped[0]
+    assert not Letter.objects.exclude(failed_attempts=0).exists()
+    assert Letter.objects.filter(events__new_state="transmitting").count() == stopped[0]
     circuit_breaker.resume("Ada", NOW)
     due_digests.deliver(NOW + MINUTE)
     assert len(set(due_digests.recipients(server))) == len(server.accepted) == 30

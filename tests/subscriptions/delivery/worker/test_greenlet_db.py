@@ -9,7 +9,7 @@ from django.utils import translation
 from subscriptions.db import in_ids, run_sql
 from subscriptions.delivery.worker.greenlet_db import Database
 from subscriptions.delivery.worker.greenlets import Hub
-from subscriptions.models import Volley
+from subscriptions.models import MimeBatch
 from tests.factories.make import NOW
 from tests.subscriptions.delivery.worker.held_locks import another_session
 
@@ -68,18 +68,18 @@ def test_jobs_run_one_after_the_other(database):
 def test_query_during_a_job_raises(database):
     def ask():
         with pytest.raises(RuntimeError, match="Another task"):
-            Volley.objects.count()
+            MimeBatch.objects.count()
 
     database.hub.spawn(database.do, lambda: run_sql(LONG))
     database.hub.spawn(ask)
     database.hub.run()
-    assert Volley.objects.count() == 0
+    assert MimeBatch.objects.count() == 0
 
 
 def test_running_job_is_finished_when_other_tasks_are_killed(database):
     def job():
         with transaction.atomic():
-            Volley.objects.create(created_at=NOW, mime=b"")
+            MimeBatch.objects.create(created_at=NOW, mime=b"")
             run_sql(LONG)
 
     hub = database.hub
@@ -88,7 +88,7 @@ def test_running_job_is_finished_when_other_tasks_are_killed(database):
     hub.run(until=lambda: not database.is_free)
     hub.kill(but=database.worker)
     hub.run(until=lambda: database.is_free)
-    assert Volley.objects.count() == 1
+    assert MimeBatch.objects.count() == 1
 
 
 def test_silent_database_times_out(database, monkeypatch):
@@ -144,10 +144,10 @@ def test_job_within_a_transaction_runs_at_once(hub):
 
 @pytest.mark.django_db
 def test_in_ids_finds_any_number_of_rows():
-    rows = [Volley.objects.create(created_at=NOW, mime=b"") for _ in range(3)]
+    rows = [MimeBatch.objects.create(created_at=NOW, mime=b"") for _ in range(3)]
     for some in ([], rows[:1], rows):
         its, numbers = in_ids(row.pk for row in some)
-        table = Volley._meta.db_table
+        table = MimeBatch._meta.db_table
         found = run_sql(f"SELECT id FROM {table} WHERE id {its} ORDER BY id", numbers)
         assert found == [(row.pk,) for row in some]
 

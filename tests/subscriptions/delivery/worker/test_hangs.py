@@ -64,7 +64,7 @@ def test_locked_row_delays_its_own_letter_only(server):
     other.close()
     assert due_digests.states() == {"accepted": 60, "planned": 1}
     assert not Letter.objects.filter(attempt__gt=1).exists()
-    notes = LetterEvent.objects.filter(became="planned").values_list("note", flat=True)
+    notes = LetterEvent.objects.filter(new_state="planned").values_list("note", flat=True)
     assert list(notes) == ["450 4.2.0 not now"]
 
 

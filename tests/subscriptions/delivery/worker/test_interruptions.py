@@ -70,7 +70,7 @@ def test_interrupted_round_records_its_answers(server, monkeypatch):
 
 
 def test_internal_error_keeps_claims_and_releases_checked_letters(server):
-    """One that is claimed may be at fault, and is found by its stumbles."""
+    """One that is claimed may be at fault, and is found by its failed_attempts."""
 
     def is_stopping():
         if letters_at(round_, "passed"):
@@ -124,7 +124,7 @@ def test_time_limit_while_rendering_costs_nothing(server, when_written):
     due_digests.digests(odd=due_digests.ODD, count=30)
     deliver_in_time()
     assert set(due_digests.states()) <= {"accepted", "planned", "transmitting"}
-    assert set(Letter.objects.values_list("stumbles", flat=True)) == {0}
+    assert set(Letter.objects.values_list("failed_attempts", flat=True)) == {0}
     assert len(server.accepted) < 30
     when_written.clear()
     due_digests.deliver(NOW + 2 * MINUTE)
@@ -157,7 +157,7 @@ def test_time_limit_while_recording_loses_nothing(server, monkeypatch):
     due_digests.digests(odd=due_digests.ODD, count=30)
     deliver_in_time()
     odd = Letter.objects.get(subscriber__email=due_digests.ODD)
-    assert (set(seen), odd.state, odd.stumbles) == ({odd.pk}, "planned", 0)
+    assert (set(seen), odd.state, odd.failed_attempts) == ({odd.pk}, "planned", 0)
     assert odd.last_reply.startswith("450 4.2.0")
 
 
@@ -179,7 +179,7 @@ def test_time_limit_leaves_no_answered_letter_open(server, monkeypatch, stage, r
     due_digests.digests(odd=due_digests.ODD, count=30)
     deliver_in_time()
     odd = Letter.objects.get(subscriber__email=due_digests.ODD)
-    assert (odd.state, odd.stumbles) == (state, 0)
+    assert (odd.state, odd.failed_attempts) == (state, 0)
     assert odd.last_reply.encode() + b"\r\n" == reply
 
 
@@ -251,7 +251,7 @@ def test_letters_behind_a_silent_server_are_released(server, monkeypatch):
     monkeypatch.setattr(transitions, "LEASE", 6 * SECOND)
     server.before_dot_reply = lambda recipient: time.sleep(7)
     due_digests.deliver(NOW + MINUTE, seconds=1)
-    let_go = LetterEvent.objects.filter(became="planned").order_by("at")
+    let_go = LetterEvent.objects.filter(new_state="planned").order_by("at")
     assert {event.note for event in let_go} == {"it waited too long for a connection"}
     assert let_go[0].at < NOW + MINUTE + transitions.LEASE
     assert "claimed" not in due_digests.states()

@@ -36,7 +36,7 @@ def test_unrenderable_letter_costs_itself_only(server, written, what, state, rea
     assert deliver()["accepted"] == len(server.accepted) == MANY
     assert (make.fresh(letter).state, letter.reason) == (state, reason)
     is_its_own_fault = state == "planned" and not isinstance(what, ImproperlyConfigured)
-    assert letter.stumbles == (1 if is_its_own_fault else 0)
+    assert letter.failed_attempts == (1 if is_its_own_fault else 0)
 
 
 def test_letters_wait_without_limit_for_a_missing_setting(server, written):
@@ -46,7 +46,7 @@ def test_letters_wait_without_limit_for_a_missing_setting(server, written):
     for _ in range(transitions.MAX_FAILED_ATTEMPTS + 1):
         deliver(now)
         now += 80 * MINUTE
-    assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
+    assert set(Letter.objects.values_list("state", "failed_attempts")) == {("planned", 0)}
     written.clear()
     assert deliver(now)["accepted"] == 5
 
@@ -59,7 +59,7 @@ def test_letter_of_a_new_kind_waits_for_new_workers(server, monkeypatch):
     for _ in range(transitions.MAX_FAILED_ATTEMPTS + 2):
         deliver(now)
         now += 80 * MINUTE
-    assert (make.fresh(letter).state, letter.stumbles) == ("planned", 0)
+    assert (make.fresh(letter).state, letter.failed_attempts) == ("planned", 0)
     assert len(server.accepted) == MANY
     monkeypatch.setitem(hooks.composers, "new", hooks.composers["digest"])
     assert deliver(now)["accepted"] == 1
@@ -67,11 +67,11 @@ def test_letter_of_a_new_kind_waits_for_new_workers(server, monkeypatch):
 
 def test_crash_suspect_is_sent_first_and_alone(server):
     letter = digests(ODD)
-    Letter.objects.filter(pk=letter.pk).update(stumbles=transitions.SUSPECT_AFTER)
+    Letter.objects.filter(pk=letter.pk).update(failed_attempts=transitions.SUSPECT_AFTER)
     assert deliver()["accepted"] == MANY + 1
     assert server.accepted[0][0] == ODD
-    its_end = letter.events.get(became="accepted").at
-    others = LetterEvent.objects.filter(became="claimed").exclude(letter=letter)
+    its_end = letter.events.get(new_state="accepted").at
+    others = LetterEvent.objects.filter(new_state="claimed").exclude(letter=letter)
     assert its_end < min(others.values_list("at", flat=True))
 
 

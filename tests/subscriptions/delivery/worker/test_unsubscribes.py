@@ -84,7 +84,7 @@ def test_leaving_before_rendering_stops_the_letter(server, client, written, is_w
     deliver()
     assert said == [False]
     assert (make.fresh(letter).state, letter.reason) == ("skipped", "unsubscribed")
-    assert "transmitting" not in letter.events.values_list("became", flat=True)
+    assert "transmitting" not in letter.events.values_list("new_state", flat=True)
     assert digests_taken(server, ODD) == 0
     assert states() == {"accepted": MANY, "skipped": 1}
 
@@ -116,7 +116,7 @@ def test_leaving_with_an_uncertain_letter_prevents_its_resend(server, client):
     sweep.sweep(NOW + HOUR)
     deliver(NOW + HOUR)
     assert make.fresh(letter).state == "failed"
-    goodbyes = Letter.objects.filter(kind="goodbye", events__became="transmitting").count()
+    goodbyes = Letter.objects.filter(kind="goodbye", events__new_state="transmitting").count()
     assert dots.count("drop-dot@elsewhere.example") == 1 + goodbyes
 
 
