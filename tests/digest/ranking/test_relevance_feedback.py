@@ -25,17 +25,6 @@ def ranked(learned=None):
     return papers_of(Profile((EVERYTHING,), (), len(PAPERS), learned), PAPERS)
 
 
-def test_liked_papers_lift_similar_ones():
-    assert set(ranked()[:12]) != ARE_BAKING
-    assert set(ranked(learn(model(), liked(6)))[:12]) == ARE_BAKING
-
-
-def test_disliked_papers_lower_similar_ones():
-    left = set(ranked(learn(model(), [], liked(6))))
-    assert len(left & ARE_BAKING) < 6
-    assert left >= {*range(24)}
-
-
 def test_terms_shared_with_liked_papers_stay_positive():
     learned = learn(model(), [paper("Bread ovens")] * 3, [paper("Bread graphs", "A clique")])
     weights = dict(zip(learned.terms, learned.weights, strict=True))
@@ -96,15 +85,6 @@ def test_only_heaviest_terms_are_kept():
     texts = [f"{words(10 * n, 40)}\n{words(10 * n, 40)}" for n in range(60)] * 2
     learned = learn(TfidfModel().fit(texts), texts)
     assert len(learned.terms) == len(learned.weights) == MAX_TERMS
-
-
-@pytest.mark.parametrize(("some", "others"), [([], []), (["qqq"], [""]), (["", "the of"], [])])
-def test_nothing_is_learned_without_feedback(some, others):
-    learned = learn(model(), some, others)
-    assert learned.terms == ()
-    assert papers_of(follow("bread oven", learned=learned), PAPERS) == papers_of(
-        follow("bread oven"), PAPERS
-    )
 
 
 def test_liked_paper_comes_first_within_topic():

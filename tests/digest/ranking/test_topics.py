@@ -6,9 +6,8 @@ import pytest
 from digest.ranking.candidates import FULL, MIN_OLDER
 from digest.ranking.model import TfidfModel
 from digest.ranking.parameters import Parameters
-from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import MAX_LINES, MAX_TERMS, lines, queries
-from tests.factories.corpora import library, model, of_subject, paper, word, words
+from tests.factories.corpora import library, of_subject, paper, word, words
 from tests.factories.rankings import candidates_of, choices_of, follow, papers_of
 from tests.helpers.data_files import cases
 
@@ -205,12 +204,6 @@ def test_missed_papers_need_high_scores():
     assert not set(groups_of(follow("bread oven", size=40), since=20, seen=missed)) & missed
 
 
-def test_only_papers_in_range_are_chosen():
-    among = groups_of(follow("bread oven", size=40), among=slice(5, 25))
-    every = groups_of(follow("bread oven", size=40))
-    assert set(among) == {paper for paper in every if 5 <= paper < 25}
-
-
 # ---- Embeddings
 
 
@@ -236,11 +229,3 @@ def test_invalid_cut_is_refused(cut):
     assert Parameters.of({"cut": 0.5, "trend": 3}) == Parameters(cut=0.5)
     with pytest.raises(ValueError, match="cut must be a probability"):
         Parameters.of({"cut": cut})
-
-
-def test_topic_categories_restrict_matches():
-    facts = {"categories": [("cs.LG", "math.ST"), ("cs.CL",), ()]}
-    for categories, expected in ((("math.ST",), [0]), (("cs.CL", "x"), [1]), ((), [0, 1, 2])):
-        profile = Profile((Interest("Baking", "bread oven", categories=categories),))
-        copies = [f"{BREAD} {words(40 * n, 30)}" for n in range(3)]
-        assert sorted(papers_of(profile, copies, fitted=model(), **facts)) == expected
