@@ -9,7 +9,7 @@ from django.urls import reverse
 from digest.indexing import candidate_windows, index_store, model_store
 from digest.models import Digest, FittedModel, Paper, Pick
 from digest.personalization import feedback
-from digest.planning import explain, plan, selection
+from digest.planning import explain, plan
 from digest.planning.due import DueSubscriber
 from digest.ranking.diagnosis import Diagnosis
 from subscriptions.models import Letter, Subscriber
@@ -23,7 +23,7 @@ from tests.factories.explanations import (
     token_of,
 )
 from tests.factories.make import DAY, NOW, TODAY
-from tests.factories.planning import TOOK_OFF, crowd, older
+from tests.factories.planning import TOOK_OFF, crowd, older, past_digest
 from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
@@ -64,14 +64,6 @@ def page_of(diagnosis):
 # ---- The form
 
 
-def test_query_stays_in_field_only_when_unknown(client):
-    make.paper(id="2606.04235")
-    someone = subscriber()
-    for query, expected in (("2606.04235", ""), ("2606.99999", "2606.99999")):
-        page = ask(client, someone, query).content.decode()
-        assert f'name="paper" value="{expected}"' in page
-
-
 def test_page_without_query_asks_for_one(client):
     response = client.get(reverse("why", args=[token_of(subscriber())]))
     assert 'name="paper" value=""' in response.content.decode()
@@ -79,11 +71,13 @@ def test_page_without_query_asks_for_one(client):
     assert "no-store" in response["Cache-Control"]
 
 
-def test_unknown_paper_links_to_search(client):
+def test_unknown_paper_stays_in_field_and_links_to_search(client):
     explanation = answer(client, subscriber(), "2506.99999v2")
     assert explanation.startswith("No paper matches 2506.99999v2 .")
-    page = ask(client, subscriber(), "soups & stews").content.decode()
+    page = ask(client, subscriber(), "soups & stews").text
     assert '<a href="/search/?q=soups%20%26%20stews">Search all papers</a>' in page
+    assert 'name="paper" value="soups &amp; stews"' in page
+    assert 'name="paper" value=""' in ask(client, subscriber(), make.paper().pk).text
 
 
 # ---- Papers of the next digest
@@ -107,24 +101,6 @@ def test_trend_rank_is_shown_without_topics(client):
         "Due in your next digest at #1 of 4"
     )
     assert explained(client, cold, interests="").startswith("Not a match.")
-
-
-def test_feedback_changes_the_explanation(client):
-    seasons = ("spring", "summer", "autumn")
-    old = [
-        make.paper(
-            f"Trout in {one}", make.about("trout, which spawn in rivers"), day=TODAY - 9 * DAY
-        )
-        for one in seasons
-    ]
-    paper = make.paper("Trout in winter", make.about("trout, which spawn in rivers"))
-    someone = subscriber(interests="medieval monasteries")
-    model_store.fit(NOW)
-    assert answer(client, someone, paper).startswith("Not a match.")
-    for one in old:
-        feedback.record(someone, one, "more", NOW)
-    feedback.learn(NOW)
-    assert answer(client, someone, paper).startswith("Due in your next digest")
 
 
 def test_unindexed_paper_is_judged_by_its_text(client):
@@ -156,27 +132,15 @@ def test_inactive_subscriber_is_told_so_first(client, state):
     )
 
 
-def test_second_chance_is_explained(client):
+def test_second_chance_and_paper_it_displaces_are_explained(client):
     crowd()
-    paper = older("Graph networks of roads", TOOK_OFF)
-    make.paper("Graph networks of cars")
-    explanation = explained(client, paper)
-    plan.plan(NOW)
-    assert Pick.objects.get(group="missed").paper == paper
+    second = older("Graph networks of roads", TOOK_OFF)
+    first, last = make.paper("Graph networks"), make.paper("Graph networks of cars")
+    explanation = explained(client, second, size=2)
     assert explanation.startswith("Due in your next digest. It became popular")
-
-
-def test_paper_displaced_by_second_chance_is_not_announced(client):
-    crowd()
-    older("Graph networks of roads", TOOK_OFF)
-    make.paper("Graph networks")
-    paper = make.paper("Graph networks of cars")
-    explanation = explained(client, paper, size=2)
+    assert answer(client, Subscriber.objects.get(), last).startswith("Other papers rank higher.")
     plan.plan(NOW)
-    assert (
-        explanation.startswith("Due in your next digest")
-        == Pick.objects.filter(paper=paper).exists()
-    )
+    assert {pick.paper for pick in Pick.objects.all()} == {first, second}
 
 
 def test_new_paper_is_not_old_in_eastern_zones(client, clock):
@@ -296,22 +260,14 @@ def test_withdrawn_paper_is_explained_and_not_ranked(client, has_archive):
     model_store.fit(NOW)
     if has_archive:
         assert index_store.write(NOW)
-    window = candidate_windows.announced(model_store.in_use(), TODAY)
-    assert window.papers.withdrawn == {paper.pk}
-    due = DueSubscriber(someone, TODAY)
-    selection.rank([due], window)
-    assert due.papers == []
-    assert explain.explain(someone, paper.pk, TODAY, NOW).diagnosis is None
+    assert plan.preview(someone, TODAY, NOW)[1] == []
     assert "Withdrawn. The authors have withdrawn this paper." in answer(client, someone, paper)
 
 
 def test_paper_possibly_sent_before_restore_is_explained_as_sent():
     paper, someone = make.paper("Graph networks of roads"), subscriber()
     model_store.fit(NOW)
-    moments = dict.fromkeys(["created_at", "closes_at", "ended_at"], NOW - DAY)
-    letter = someone.letters.create(kind="digest", day=TODAY - DAY, state="accepted", **moments)
-    recovered = {"until": str(paper.day)}
-    Digest.objects.create(subscriber=someone, day=letter.day, letter=letter, recovered=recovered)
+    past_digest(someone, TODAY - DAY, recovered={"until": str(paper.day)})
     assert explain.explain(someone, paper.pk, TODAY, NOW).diagnosis == Diagnosis("seen")
 
 
@@ -335,12 +291,6 @@ def test_paper_announced_before_last_digest_is_explained():
 
 
 # ---- The cost of a question
-
-
-def test_explaining_fits_no_model(client):
-    paper = make.paper("Graph networks")
-    assert answer(client, subscriber(), paper).startswith("The ranking isn’t ready yet")
-    assert not FittedModel.objects.exists()
 
 
 def test_explaining_reads_no_texts_with_an_index(client, monkeypatch):
@@ -382,6 +332,7 @@ def test_explaining_writes_nothing(client, alike):
         assert everything() == before
 
     ask_all()
+    assert answer(client, someone, paper).startswith("The ranking isn’t ready yet")
     assert not FittedModel.objects.exists()
     for act in (model_store.fit, plan.plan):
         act(NOW)

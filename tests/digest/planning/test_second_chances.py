@@ -17,7 +17,7 @@ from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
-from tests.factories.planning import TOOK_OFF, crowd, observed, older, ranked
+from tests.factories.planning import TOOK_OFF, crowd, observed, older, past_digest, ranked
 from tests.helpers.invariants import broken
 
 pytestmark = pytest.mark.django_db
@@ -136,11 +136,9 @@ def test_sent_paper_gets_no_second_chance():
 def test_paper_possibly_sent_before_restore_is_not_resent(until, comes):
     older("Graph networks of roads", TOOK_OFF, age=20)
     someone = subscriber()
-    for days, recovered in ((until, {"until": str(TODAY - until * DAY)}), (1, None)):
-        day, at = TODAY - days * DAY, NOW - days * DAY
-        fields = {"created_at": at, "closes_at": at, "ended_at": at, "state": "accepted"}
-        letter = someone.letters.create(kind="digest", day=day, **fields)
-        Digest.objects.create(subscriber=someone, day=day, letter=letter, recovered=recovered)
+    recovered_day = TODAY - until * DAY
+    past_digest(someone, recovered_day, recovered={"until": str(recovered_day)})
+    past_digest(someone, TODAY - DAY)
     plan()
     assert Pick.objects.filter(basis="second").exists() == comes
 
