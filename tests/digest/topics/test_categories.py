@@ -52,6 +52,7 @@ def test_category_is_recognized_in_arxiv_notation():
     make.paper("Bread", categories=["q-bio.BM"])
     make.paper("Machines", "On learning (cs.DC) with stat.ML.", categories=["cs.CL"])
     make.paper("Clusters", categories=["cs.DC"])
+    make.paper("Control", categories=["eess.SY"])
     make.paper("Statistics", categories=["stat.ML"])
     for notation, papers in CASES["notations"].items():
         titles, picks = picked(topics=[make.topic(notation)])
