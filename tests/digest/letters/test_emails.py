@@ -84,15 +84,7 @@ def shown(message):
 def test_both_parts_list_papers_with_reasons(digest):
     paper = make.paper(**cases("papers")["accepted"])
     letter = digest(paper)
-    for text in (
-        "1. Graphs that forget",
-        "Ada Example, Bo Example",
-        "Graph learning",
-        "Matches: graph, node",
-        "We let graphs forget.",
-        "cs.LG · 12 upvotes · accepted at NeurIPS 2026 · Bread & Co",
-        "Project page",
-    ):
+    for text in cases("papers")["said_of_accepted"]:
         assert text in " ".join(text_of(letter).split())
         assert text in shown(letter)
     assert paper.link in text_of(letter)
@@ -188,18 +180,13 @@ def test_subject_is_title_of_best_paper(count):
     assert parsed(mime_of(content))["Subject"] == content.subject
 
 
-def test_title_like_a_reply_is_quoted():
-    for title in [
-        "Re: Fwd: an old",
-        "RE : zero",
-        "Aw: wieder",
-        "RE： x",
-        "Re[2]: x",
-        "\u200eSV: x",
-    ]:
-        assert compose.render(material_of([title])).subject.endswith(
-            f"{title.lstrip(chr(0x200E))}”"
-        )
+REPLIES = "Re: Fwd: an old", "RE : zero", "Aw: wieder", "RE： x", "Re[2]: x", "\u200eSV: x"
+
+
+@pytest.mark.parametrize("title", REPLIES)
+def test_title_like_a_reply_is_quoted(title):
+    subject = compose.render(material_of([title])).subject
+    assert subject.endswith(f"{title.removeprefix(chr(0x200E))}”")
 
 
 def test_subscriber_without_topics_is_invited_to_choose(sent):

@@ -10,7 +10,6 @@ from digest.personalization import added_papers
 from digest.personalization.profiles import profiles_of
 from digest.planning import plan
 from digest.wording import reason_of
-from subscriptions.actions import erase, export
 from subscriptions.models import Subscriber, Topic, TopicPreference
 from subscriptions.security import tokens
 from tests.factories import make
@@ -200,15 +199,6 @@ def test_entry_removed_during_look_up_leaves_nothing(server):
     look_ups.find = find
     server.arxiv["2001.00001"] = ROADS, ""
     added_papers.read_due(look_ups, lambda: NOW)
-    assert not AddedPaper.objects.exists()
-
-
-def test_looked_up_papers_are_exported_and_erased(server):
-    server.arxiv["2001.00001"] = ROADS, "Asphalt."
-    someone = adding("2001.00001")
-    read(server)
-    assert ROADS in str(export.export(someone))
-    erase.erase(someone, now=NOW)
     assert not AddedPaper.objects.exists()
 
 

@@ -5,15 +5,12 @@ import re
 from operator import attrgetter
 
 import lxml.html
-import numpy as np
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 
-from digest.indexing import candidate_windows, model_store
 from digest.models import Feedback, ReaderModel
 from digest.personalization import feedback
 from digest.personalization.profiles import profiles_of
-from digest.ranking.relevance_feedback import likeness
 from subscriptions.actions import erase, export
 from subscriptions.models import Subscriber
 from tests.factories import make
@@ -28,7 +25,7 @@ from tests.factories.feedback import (
     weights_of,
     words_of,
 )
-from tests.factories.make import DAY, NOW, SECOND, TODAY
+from tests.factories.make import DAY, NOW, SECOND
 from tests.helpers.pages import text_of
 from tests.helpers.tables import everything
 from tests.helpers.threads import once_before
@@ -114,6 +111,8 @@ def test_restored_word_counts_again(client, someone, clock):
 
 def test_switching_off_forgets_and_stops_learning(client, clock, world):
     someone, quiet = taught(subscriber(), "more", world["roads"][0]), subscriber()
+    client.post(address("learned", someone), {"learning": "on"})
+    assert words_of(someone)
     response = client.post(address("learned", someone), {"learning": "off"}, follow=True)
     assert "Personalization is off." in text_of(response)
     learned = "terms", "words", "weights", "liked", "fitted_at", "learned"
@@ -129,14 +128,6 @@ def test_switching_off_forgets_and_stops_learning(client, clock, world):
     assert words_of(someone) == []
     assert picks_of(someone) == picks_of(quiet)
     assert Feedback.objects.count() == 2, "The feedback is kept."
-
-
-def test_no_paper_is_near_when_nothing_was_liked(world):
-    someone = taught(subscriber(), "less", world["roads"][0])
-    (profile,) = profiles_of([someone])
-    papers = candidate_windows.announced(model_store.in_use(), TODAY).papers
-    odds = likeness(np.ones((1, len(papers))), papers, [profile.learned])
-    assert np.isneginf(odds).all()
 
 
 def test_nothing_is_learned_when_switched_off_during_fit(world):

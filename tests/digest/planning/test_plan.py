@@ -45,12 +45,6 @@ def test_delivery_begins_after_each_batch(monkeypatch):
     assert saved == [1, 2, 3]
 
 
-def test_a_first_digest_without_papers_is_a_welcome():
-    make.subscriber(interests="graphs")
-    assert planning.plan(NOW).letters == 1
-    assert Letter.objects.get().kind == "welcome"
-
-
 def test_digest_is_skipped_when_nothing_is_new():
     make.subscriber(interests="graphs")
     plan_and_send(NOW)

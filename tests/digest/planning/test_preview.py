@@ -138,14 +138,6 @@ def test_preview_fits_no_model():
         preview.preview_digests(following("graph"), NOW)
 
 
-def test_new_paper_is_seen_at_once():
-    world(days=2)
-    assert len(preview.preview_digests(following("soup"), NOW).first.picks) == 0
-    make.paper("On graph soup", "A quantum soup.", now=NOW + DAY, day=TODAY)
-    model_store.fit(NOW)
-    assert len(preview.preview_digests(following("soup"), NOW).first.picks) == 1
-
-
 def test_preview_needs_four_queries(django_assert_num_queries):
     world(days=4)
     index_store.write(NOW)
