@@ -241,9 +241,8 @@ def test_each_feedback_has_an_undo_link(client):
 
 def test_learned_page_sorts_words_by_weight(client, world):
     someone = subscriber()
-    say(someone, "more", world["roads"][0])
-    say(someone, "less", world["molecules"][0], now=NOW + SECOND)
-    feedback.learn(NOW + SECOND)
+    taught(someone, "more", world["roads"][0])
+    taught(someone, "less", world["molecules"][0])
     response = client.get(address("learned", someone))
     rows = re.findall(
         r'class="word" dir="auto">([^<]*)</span>\s*<span class="weight(?: against)?">([^<]*)<',
@@ -261,9 +260,7 @@ def test_learned_page_sorts_words_by_weight(client, world):
 def test_some_negative_words_are_always_shown(world, monkeypatch):
     monkeypatch.setattr(feedback, "MAX_WORDS", 5)
     monkeypatch.setattr(feedback, "MIN_NEGATIVE_WORDS", 2)
-    someone = subscriber()
-    say(someone, "less", world["molecules"][0])
-    feedback.learn(NOW)
+    someone = taught(subscriber(), "less", world["molecules"][0])
     assert len(feedback.learned_words(someone)) == 5
     say(someone, "more", *world["roads"][:3], now=NOW + SECOND)
     feedback.learn(NOW + SECOND)

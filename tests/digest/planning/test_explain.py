@@ -24,6 +24,7 @@ from tests.factories.explanations import (
 )
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.planning import TOOK_OFF, crowd, older, past_digest
+from tests.helpers.subscriber_pages import STATES
 from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
@@ -119,14 +120,9 @@ def test_deleted_paper_leads_no_group(client, alike):
     assert answer(client, subscriber(), relative).startswith("Due in your next digest")
 
 
-WITHOUT_DIGESTS = [{"unsubscribed_at": NOW, "next_due_at": None}, {"confirmed": False}]
-WITHOUT_DIGESTS += [{"suppressed_at": NOW, "suppressed_by": "bounced"}]
-WITHOUT_DIGESTS += [{"paused_until": TODAY + 9 * DAY}]
-
-
-@pytest.mark.parametrize("state", WITHOUT_DIGESTS)
+@pytest.mark.parametrize("state", sorted(STATES.keys() - {"active"}))
 def test_inactive_subscriber_is_told_so_first(client, state):
-    explanation = explained(client, make.paper("Graph networks of roads"), **state)
+    explanation = explained(client, make.paper("Graph networks of roads"), **STATES[state])
     assert explanation.startswith(
         "You don’t receive digests at the moment. If you did: Due in your next digest"
     )

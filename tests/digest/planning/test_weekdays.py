@@ -19,7 +19,7 @@ from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, NOW, TODAY
-from tests.factories.planning import past_digest
+from tests.factories.planning import TOOK_OFF, older, past_digest
 from tests.factories.simulation import at, tick
 from tests.helpers.invariants import broken
 
@@ -291,9 +291,7 @@ def test_still_new_paper_gets_no_second_chance():
     """UNIQUE(subscriber, paper) would cost the whole shard its day."""
     one = subscriber(interests="graph networks", next_due_at=at(TODAY, 7))
     past_digest(one, TODAY - 12 * DAY)
-    paper = make.paper("Graph networks", day=TODAY - 10 * DAY, upvotes=90)
-    for day, votes in ((TODAY - 9 * DAY, 5), (TODAY - DAY, 90)):
-        paper.observations.create(source="huggingface", day=day, upvotes=votes)
+    paper = older("Graph networks", TOOK_OFF, age=10)
     plan.plan(at(TODAY, 7))
     (pick,) = one.digests.get(day=TODAY).picks.all()
     assert (pick.paper, pick.basis) == (paper, "topic")

@@ -47,9 +47,10 @@ def test_unlike_papers_are_omitted():
 
 
 def test_more_likes_raise_the_odds():
-    few, many = (LearnedProfile(("bread",), (1.0,), count) for count in (1, 9))
-    odds = likeness(np.full((2, len(PAPERS)), 0.2), candidates_of(PAPERS), [few, many])
-    assert (odds[0] < odds[1]).all()
+    profiles = [LearnedProfile(("bread",), (1.0,), count) for count in (0, 1, 9)]
+    odds = likeness(np.full((3, len(PAPERS)), 0.2), candidates_of(PAPERS), profiles)
+    assert np.isneginf(odds[0]).all()
+    assert (odds[1] < odds[2]).all()
 
 
 def test_library_papers_count_by_shares():
