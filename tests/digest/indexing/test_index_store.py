@@ -123,18 +123,18 @@ def test_only_one_process_writes_the_index():
     assert index_store.write(NOW) is not None
 
 
-def cut(path):
-    os.truncate(path, os.path.getsize(path) // 2)
-
-
 def scribble(path):
     with open(path, "r+b") as file:
         file.seek(os.path.getsize(path) // 2)
         file.write(b"\xff" * 8)
 
 
-def replace(path):
-    Path(path).write_bytes(b"\x80\x04cposix\nsystem\n.")
+DAMAGES = [
+    os.remove,
+    scribble,
+    lambda path: os.truncate(path, os.path.getsize(path) // 2),
+    lambda path: Path(path).write_bytes(b"\x80\x04cposix\nsystem\n."),
+]
 
 
 def test_damaged_index_is_rejected_and_rewritten(caplog):
@@ -144,7 +144,7 @@ def test_damaged_index_is_rejected_and_rewritten(caplog):
     assert grade() == "note"
     paper = make.paper("Graph networks")
     index_store.renew(NOW)
-    for number, damage in enumerate((os.remove, cut, scribble, replace)):
+    for number, damage in enumerate(DAMAGES):
         row = ArchiveFile.objects.first()
         ArchiveFile.objects.exclude(pk=row.pk).delete()
         assert grade() == "ok"
@@ -265,15 +265,11 @@ def test_pickled_model_is_never_executed(tmp_path):
 
     make.paper("Graphs")
     row = model_store.fit(NOW)
-    for payload in (pickle.dumps(Payload()), _as_npz(np.array([Payload()], dtype=object))):
+    buffer = io.BytesIO()
+    np.savez(buffer, terms=np.array([Payload()], dtype=object))
+    for payload in (pickle.dumps(Payload()), buffer.getvalue()):
         Path(default_storage.path(row.name)).write_bytes(payload)
         row.sha256 = hashlib.sha256(payload).hexdigest()
         with pytest.raises(model_store.Damaged):
             model_store.load(row)
     assert not (tmp_path / "done").exists()
-
-
-def _as_npz(array):
-    buffer = io.BytesIO()
-    np.savez(buffer, terms=array)
-    return buffer.getvalue()

@@ -235,17 +235,6 @@ def move(one, day):
     one.refresh_from_db()
 
 
-def paused_for_weeks():
-    """Make a subscriber who had a digest twenty days ago, and a paper of their pause since then."""
-    day = TODAY - 20 * DAY
-    one = subscriber(interests="graph networks", hour=7, next_due_at=at(day, 7))
-    make.paper("Graph networks of before", day=day)
-    live(day, 1)
-    preferences.pause(one, TODAY + DAY, now=at(day, 20))
-    assert days_of(one) == [day]
-    return one, make.paper("Graph networks", day=TODAY - 10 * DAY)
-
-
 STORIES = [
     ([leave, undo], TODAY - 20 * DAY),
     ([move], TODAY - 20 * DAY),
@@ -258,11 +247,17 @@ STORIES = [
 
 @pytest.mark.parametrize(("acts", "since"), STORIES)
 def test_only_new_sign_up_restarts_the_gap(acts, since):
-    one, _ = paused_for_weeks()
+    day = TODAY - 20 * DAY
+    one = subscriber(interests="graph networks", hour=7, next_due_at=at(day, 7))
+    make.paper("Graph networks of before", day=day)
+    live(day, 1)
+    preferences.pause(one, TODAY + DAY, now=at(day, 20))
+    assert days_of(one) == [day]
+    make.paper("Graph networks", day=TODAY - 10 * DAY)
     for number, act in enumerate(acts):
         act(one, TODAY - (len(acts) - number) * DAY)
     live(TODAY, 2)
-    first = one.digests.completed().filter(day__gt=TODAY - 20 * DAY).earliest("day")
+    first = one.digests.completed().filter(day__gt=day).earliest("day")
     assert (first.since, first.picks.count()) == (since, 0 if since is None else 1)
 
 

@@ -33,11 +33,6 @@ def planned(now=NOW, **fields):
     return make.fresh(someone)
 
 
-def follow(someone, query):
-    topic = someone.own_topics.create(name=query, query=query)
-    someone.preferences.create(topic=topic)
-
-
 NO_MATCH = cases("why_nothing")["no_match"]
 
 
@@ -89,7 +84,8 @@ def test_matches_of_the_library_are_counted():
 def test_matches_of_changed_interests_wait_or_are_too_old():
     make.paper(MOLECULES, ABSTRACT)
     someone = planned(interests="asdkjh")
-    follow(someone, "graph networks")
+    topic = someone.own_topics.create(name="graph networks", query="graph networks")
+    someone.preferences.create(topic=topic)
     assert why(someone, NOW) == "Nothing today: 1 match, too old for the next digest."
     make.paper("Graph networks of roads", "Roads are built.")
     assert why(someone, NOW) == "Nothing today: 1 match, for the next digest."

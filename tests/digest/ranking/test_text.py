@@ -66,19 +66,14 @@ def test_every_term_maps_back_to_a_word(document):
     assert all(written.values())
 
 
-def seconds(function, *arguments):
-    """Return how long it takes by the clock of the thread, which others don't delay."""
-    started = time.thread_time()
-    function(*arguments)
-    return time.thread_time() - started
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", CASES["hostile"])
 def test_hostile_text_takes_linear_time(piece):
     document = piece * (100_000 // len(piece))
-    for read in (text.terms, text.as_written):
-        assert seconds(read, document) < 12  # Quadratic, it would take minutes.
+    started = time.thread_time()
+    text.terms(document)
+    text.as_written(document)
+    assert time.thread_time() - started < 24  # Quadratic, it would take minutes.
 
 
 def test_concurrent_stemming_is_thread_safe():
