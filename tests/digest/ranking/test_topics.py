@@ -65,11 +65,6 @@ def test_title_words_count_more():
     assert papers_of(follow("flour of bread"), papers)[0] == 1
 
 
-def test_one_shared_word_is_no_match():
-    papers = [paper("Coloring of bread", "The crust"), paper("Binding of books", "A grammar")]
-    assert papers_of(follow("graph coloring, ligand binding"), papers) == []
-
-
 def test_title_without_abstract_scores_lower():
     """A word that it shares with a line is a large part of it."""
     title = "Coloring\nColoring\n"
