@@ -118,10 +118,8 @@ def test_latex_is_readable_and_markup_is_escaped(digest):
 def test_long_topic_is_truncated(digest):
     abstract = "We study how agents that call tools learn to plan far ahead. " * 3
     letter = digest(make.paper("Graphs"), topics=[abstract.strip(), "Rye bread"])
-    named = "We study how agents that call tools learn to plan far…"
     for part in (text_of(letter), shown(letter)):
-        text = " ".join(part.split())
-        assert named in text
+        assert "We study how agents that call tools learn to plan far…" in " ".join(part.split())
 
 
 def test_control_characters_are_removed(digest):
@@ -216,10 +214,8 @@ def test_repeated_sign_up_sends_reminder(sent):
     topics = TopicSelection(interests=["Buy at https://spam.example now"])
     request = signup.SignUpRequest(topics)
     letter = signup.subscribe("reader@example.org", request, source=CONSENT_SOURCE, now=NOW)
-    email, url = (
-        parsed(sent(letter)),
-        tokens.answer_url(letter.subscriber, "confirm", letter.subscriber.asked_at),
-    )
+    email = parsed(sent(letter))
+    url = tokens.answer_url(letter.subscriber, "confirm", letter.subscriber.asked_at)
     assert html_of(email).count(f'href="{url}"') == 2
     assert f"\n{url}\n" in text_of(email)
     assert "spam" not in text_of(email) + html_of(email)  # Anyone may type anyone's address.

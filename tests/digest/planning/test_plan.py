@@ -28,10 +28,8 @@ from tests.helpers.data_files import cases
 from tests.helpers.threads import at_once, uncommitted
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
-CASES = cases("sqlite_statistics")
-
 #: What SQLite's ANALYZE says of tables and indexes: how many rows, and how many are alike.
-
+CASES = cases("sqlite_statistics")
 
 pytestmark = pytest.mark.django_db
 

@@ -125,11 +125,8 @@ def test_score_does_not_depend_on_other_papers():
 
 def test_cut_is_configurable():
     new = [of_subject("baking", 10_000 + n) for n in range(30)]
-    subscriber, every = (
-        follow("bread oven", size=30),
-        [Parameters(cut=cut) for cut in (0.0, 0.95, 0.9999)],
-    )
-    counts = [len(papers_of(subscriber, new, parameters=one)) for one in every]
+    profile, cuts = follow("bread oven", size=30), (0.0, 0.95, 0.9999)
+    counts = [len(papers_of(profile, new, parameters=Parameters(cut=cut))) for cut in cuts]
     assert counts[0] == 30 > counts[1] > counts[2] == 0
 
 
