@@ -393,10 +393,6 @@ def test_trending_papers_are_omitted_with_a_library(outbox):
     assert "You follow no topic yet" not in outbox()[0].get_body(("plain",)).get_content()
 
 
-def small_library():
-    return taught(3)
-
-
 def library_with_all_words_removed():
     subscriber = taught()
     for term in ReaderModel.objects.get(subscriber=subscriber).terms:
@@ -412,10 +408,10 @@ def feedback_without_library():
     return subscriber
 
 
-WITHOUT_USEFUL_LIBRARY = [small_library, library_with_all_words_removed, feedback_without_library]
+USELESS = [partial(taught, 3), library_with_all_words_removed, feedback_without_library]
 
 
-@pytest.mark.parametrize("make_subscriber", WITHOUT_USEFUL_LIBRARY)
+@pytest.mark.parametrize("make_subscriber", USELESS)
 def test_trending_papers_come_without_a_useful_library(make_subscriber):
     subscriber = make_subscriber()
     trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)

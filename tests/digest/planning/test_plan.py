@@ -3,6 +3,7 @@
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection
@@ -242,7 +243,7 @@ def test_planner_waits_until_other_lease_expires(remaining, planned):
 def test_planner_releases_lease_after_error(monkeypatch):
     subscriber()
     with monkeypatch.context() as patch:
-        patch.setattr(planning, "rank_due", cut)
+        patch.setattr(planning, "rank_due", Mock(side_effect=OSError("cut")))
         with pytest.raises(OSError, match="cut"):
             planning.plan(NOW)
     assert planning.plan(NOW).letters == 1
@@ -258,10 +259,6 @@ def test_planners_skip_partitions_leased_by_others(settings):
     assert planning.plan(NOW).letters == 2
     lease.release()
     assert planning.plan(NOW).letters == 2
-
-
-def cut(*args):
-    raise OSError("cut")
 
 
 def test_planner_stops_after_losing_lease(monkeypatch, django_assert_num_queries):

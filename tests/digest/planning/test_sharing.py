@@ -110,7 +110,7 @@ def test_merged_lists_fold_papers_on_one_idea():
     assert [(choice.paper, choice.relatives) for choice in merged] == [(0, (1, 2)), (3, ())]
 
 
-def test_reasons_from_feedback_are_not_shared():
+def test_topic_is_the_reason_beside_private_ones():
     (choice,) = sharing.merged([choices(1, basis="learned"), choices(1)], candidates(0, 1), 9)
     assert (choice.basis, choice.topic) == ("topic", "mine")
 
