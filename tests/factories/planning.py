@@ -6,6 +6,7 @@ from digest.planning.due import due_of
 from subscriptions.delivery.worker import rounds
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
+from tests.factories.simulation import at
 
 
 def papers_about(subject, count, **fields):
@@ -42,6 +43,14 @@ def crowd():
     for number in range(8):
         votes = {-8: 1, -1: 11 + number % 3, 6: 25 + number % 3, 13: 60 + number % 3}
         older(f"Cooking rice {number}", votes, age=9 + number % 3)
+
+
+def past_digest(subscriber, day, state="accepted", reason="", **fields):
+    """Write down that the subscriber's digest of a day was sent at 7, or how else it ended."""
+    moments = dict.fromkeys(("created_at", "ended_at", "left_at"), at(day, 7))
+    ended = {"state": state, "reason": reason, "closes_at": at(day, 7) + DAY} | moments
+    letter = subscriber.letters.create(kind="digest", day=day, **ended)
+    return Digest.objects.create(subscriber=subscriber, day=day, letter=letter, **fields)
 
 
 def plan_and_send(now):

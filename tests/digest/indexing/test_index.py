@@ -12,13 +12,8 @@ from digest.ranking.model import WIDTH, counted, stems_of
 from tests.helpers.data_files import cases
 
 CASES = cases("index_searches")
-
-PAPERS = {
-    "c": (3, "Graph networks for molecules\nThey predict molecules.", ["Émilie du Châtelet"]),
-    "b": (2, "Graph theory\nOf networks, and of a graph.", ["Wei Wang", "E. Noether"]),
-    "a": (2, "Agents that plan\nAgents plan with tools.", ["Emmy Noether"]),
-    "d": (1, "Diffusion\nOf proteins in a graph.", []),
-}
+#: By id: the day, the text and the authors.
+PAPERS = CASES["papers"]
 
 
 def arrays(papers=PAPERS, before=None, changed=frozenset()):

@@ -69,11 +69,7 @@ def test_stored_line_is_not_parsed_again():
 
 
 def test_pasted_paragraph_is_one_line():
-    wrapped = [
-        "Kettles of old clay keep the heat of the water for a long time, and",
-        "so the tea tastes of earth. We fill forty cups with water of many",
-        "kinds and let them stand.",
-    ]
+    wrapped = CASES["wrapped"]
     text = "tea\n" + "\n".join(wrapped) + "\n\ncups"
     assert list(paragraphs(text)) == ["tea", " ".join(wrapped), "cups"]
     lines = ["kettles of old clay that keep the heat of the water for a very long time", "tea"] * 2
@@ -103,10 +99,5 @@ def test_not_before_a_group_mutes_the_group():
 
 
 def test_prefixed_lines_are_not_joined():
-    titles = [
-        "Motility of bacteria in shallow microfluidic channels doi:10.1000/1",
-        "Chemotaxis of E. coli under confinement in porous media doi:10.1000/2",
-        "swimming of algae near surfaces and in crowded suspensions doi:10.1000/3",
-    ]
-    entries = read("\n".join(f"paper: {title}" for title in titles))
-    assert [entry.text for entry in entries] == titles
+    entries = read("\n".join(f"paper: {title}" for title in CASES["titles"]))
+    assert [entry.text for entry in entries] == CASES["titles"]

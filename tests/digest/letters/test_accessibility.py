@@ -17,7 +17,7 @@ from subscriptions.delivery import queue
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import services
-from tests.helpers.data_files import cases
+from tests.helpers.data_files import cases, text
 from tests.test_pages import JUDGE
 
 CASES = cases("letter_outline")
@@ -53,27 +53,21 @@ def write(*picks, kind="digest", **fields):
 
 def in_each_group():
     """Write a digest with a paper in each group, and with all that can be said of papers."""
-    plain = make.paper("Graphs", "We tell.", authors=["Ada Example"], categories=["cs.LG"])
-    rich = make.paper(
-        "Nodes & <edges>",
-        "Nodes are counted, and edges are not. " * 30,
-        authors=[f"Bo Example the {n}th" for n in range(9)],
-        categories=["cs.LG", "math.CO"],
-        github="https://github.example/nodes",
-        upvotes=1200,
-    )
+    papers = CASES["papers"]
+    authors = [f"Bo Example the {n}th" for n in range(9)]
+    abstract = "Nodes are counted, and edges are not. " * 30
+    rich = make.paper(**papers["rich"], abstract=abstract, authors=authors)
     Observation.objects.create(paper=rich, day=NOW.date(), github_stars=77)
     bare = make.paper("Known by its title", id="title:0123456789")
-    hebrew = make.paper("גרפים שוכחים 2.0", "图神经网络。" * 20, upvotes=40, is_sample=True)
     idea = [make.paper(f"The same idea, written {n} times") for n in range(3, 6)]
-    idea.insert(1, make.paper("An idea without a link", id="title:9876543210"))
+    idea.insert(1, make.paper(**papers["without a link"]))
     topic = {"basis": "topic", "topic_name": "Graph learning", "terms": ["node", "edge"]}
     letter = write(
-        (make.paper("A second look", "It rose.", upvotes=99), {"basis": "second"}),
-        (plain, topic),
+        (make.paper(**papers["second"]), {"basis": "second"}),
+        (make.paper(**papers["plain"]), topic),
         (rich, topic, *idea),
         (bare, {"basis": "learned", "terms": ["title"]}),
-        (hebrew, {"basis": "trend"}),
+        (make.paper(**papers["hebrew"], abstract="图神经网络。" * 20), {"basis": "trend"}),
         (make.paper("Genes", "A very long word: " + "x" * 300), {"basis": "new"}),
     )
     Feedback.objects.create(subscriber=letter.subscriber, paper=bare, value="save", at=NOW - DAY)
@@ -247,11 +241,7 @@ def test_no_letter_scrolls_sideways(browser, letter):
 
 TAP = 44  # Pixels, as WCAG 2.2 has it in 2.5.5.
 MADE_TO_BE_TAPPED = {"press", "say", "tap"}
-PLACES_OF_LINKS = """() => [...document.links].map(link => {
-  const {left, right, top, bottom} = link.getBoundingClientRect();
-  const link_of = {url: link.href, name: link.textContent, is: [...link.classList]};
-  return {...link_of, left, right, top, bottom};
-})"""
+PLACES_OF_LINKS = text("places_of_links.js")
 
 
 def is_easy_to_hit(link, links):

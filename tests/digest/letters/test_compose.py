@@ -158,23 +158,13 @@ def test_database_outage_fails_whole_batch(monkeypatch):
     assert tried == [3]
 
 
-def test_batches_of_any_size_equal_single_letters(monkeypatch):
+def test_batches_of_any_size_equal_single_letters():
     papers = [make.paper(f"Paper {number}") for number in range(3)]
     letters = [
         stored(papers[number % 3 :], day=TODAY - number % 2 * DAY)
         for number in range(COMPOSE_BATCH_SIZE + 3)
     ]
-    together = composed(*letters)
-    assert together == [one for letter in letters for one in composed(letter)]
-    bad = letters[COMPOSE_BATCH_SIZE // 2].subscriber.public_id
-    lines_of = compose.lines_of
-    monkeypatch.setattr(
-        compose, "lines_of", lambda one: 1 / 0 if one.subscriber.public_id == bad else lines_of(one)
-    )
-    composed_again = composed(*letters)
-    assert type(composed_again.pop(COMPOSE_BATCH_SIZE // 2)) is ZeroDivisionError
-    del together[COMPOSE_BATCH_SIZE // 2]
-    assert composed_again == together
+    assert composed(*letters) == [one for letter in letters for one in composed(letter)]
 
 
 def test_links_are_for_one_purpose_and_subscriber():

@@ -84,15 +84,7 @@ def shown(message):
 def test_both_parts_list_papers_with_reasons(digest):
     paper = make.paper(**cases("papers")["accepted"])
     letter = digest(paper)
-    for text in (
-        "1. Graphs that forget",
-        "Ada Example, Bo Example",
-        "Graph learning",
-        "Matches: graph, node",
-        "We let graphs forget.",
-        "cs.LG · 12 upvotes · accepted at NeurIPS 2026 · Bread & Co",
-        "Project page",
-    ):
+    for text in cases("papers")["said_of_accepted"]:
         assert text in " ".join(text_of(letter).split())
         assert text in shown(letter)
     assert paper.link in text_of(letter)
@@ -126,10 +118,8 @@ def test_latex_is_readable_and_markup_is_escaped(digest):
 def test_long_topic_is_truncated(digest):
     abstract = "We study how agents that call tools learn to plan far ahead. " * 3
     letter = digest(make.paper("Graphs"), topics=[abstract.strip(), "Rye bread"])
-    named = "We study how agents that call tools learn to plan far…"
     for part in (text_of(letter), shown(letter)):
-        text = " ".join(part.split())
-        assert named in text
+        assert "We study how agents that call tools learn to plan far…" in " ".join(part.split())
 
 
 def test_control_characters_are_removed(digest):
@@ -188,18 +178,13 @@ def test_subject_is_title_of_best_paper(count):
     assert parsed(mime_of(content))["Subject"] == content.subject
 
 
-def test_title_like_a_reply_is_quoted():
-    for title in [
-        "Re: Fwd: an old",
-        "RE : zero",
-        "Aw: wieder",
-        "RE： x",
-        "Re[2]: x",
-        "\u200eSV: x",
-    ]:
-        assert compose.render(material_of([title])).subject.endswith(
-            f"{title.lstrip(chr(0x200E))}”"
-        )
+REPLIES = "Re: Fwd: an old", "RE : zero", "Aw: wieder", "RE： x", "Re[2]: x", "\u200eSV: x"
+
+
+@pytest.mark.parametrize("title", REPLIES)
+def test_title_like_a_reply_is_quoted(title):
+    subject = compose.render(material_of([title])).subject
+    assert subject.endswith(f"{title.removeprefix(chr(0x200E))}”")
 
 
 def test_subscriber_without_topics_is_invited_to_choose(sent):
@@ -229,10 +214,8 @@ def test_repeated_sign_up_sends_reminder(sent):
     topics = TopicSelection(interests=["Buy at https://spam.example now"])
     request = signup.SignUpRequest(topics)
     letter = signup.subscribe("reader@example.org", request, source=CONSENT_SOURCE, now=NOW)
-    email, url = (
-        parsed(sent(letter)),
-        tokens.answer_url(letter.subscriber, "confirm", letter.subscriber.asked_at),
-    )
+    email = parsed(sent(letter))
+    url = tokens.answer_url(letter.subscriber, "confirm", letter.subscriber.asked_at)
     assert html_of(email).count(f'href="{url}"') == 2
     assert f"\n{url}\n" in text_of(email)
     assert "spam" not in text_of(email) + html_of(email)  # Anyone may type anyone's address.

@@ -10,10 +10,10 @@ from digest.personalization import added_papers
 from digest.personalization.profiles import profiles_of
 from digest.planning import plan
 from digest.wording import reason_of
-from subscriptions.actions import erase, export
 from subscriptions.models import Subscriber, Topic, TopicPreference
 from subscriptions.security import tokens
 from tests.factories import make
+from tests.factories.feedback import address
 from tests.factories.harvests import serving
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.servers.look_ups import LookUpServer, work
@@ -78,8 +78,8 @@ def test_looked_up_paper_is_not_published(server, papers, client):
     index_store.renew(NOW)
     assert Paper.objects.count() == count
     assert "/papers/2001.00001/" not in client.get("/search/", {"q": ROADS}).text
-    for address in ("/", "/papers/2001.00001/", f"/days/{NOW:%Y-%m-%d}/"):
-        assert ROADS not in client.get(address, follow=True).text
+    for page in ("/", "/papers/2001.00001/", f"/days/{NOW:%Y-%m-%d}/"):
+        assert ROADS not in client.get(page, follow=True).text
 
 
 def test_known_papers_are_not_looked_up(server, papers):
@@ -105,7 +105,7 @@ def examples(someone):
 
 
 @pytest.mark.parametrize("failure", [DOWN, web_page()])
-def test_failed_look_up_is_retried_with_backoff(server, failure):
+def test_failed_look_up_is_retried_with_backoff(server, client, failure):
     adding("2001.00001")
     now = NOW
     for tries in range(1, added_papers.MAX_TRIES + 1):
@@ -116,27 +116,24 @@ def test_failed_look_up_is_retried_with_backoff(server, failure):
         now += added_papers.RETRY * 2 ** (tries - 1)
     server.arxiv["2001.00001"] = ROADS, ""
     assert read(server, now + 30 * DAY) == 0
-    assert "Not found" in hint(Subscriber.objects.get())
+    assert "Not found" in hint(client, Subscriber.objects.get())
 
 
-def hint(someone):
-    address = tokens.preferences_url(someone).partition("//")[2].partition("/")[2]
-    from django.test import Client
-
-    page = lxml.html.fromstring(Client().get(f"/{address}").text)
+def hint(client, someone):
+    page = lxml.html.fromstring(client.get(address("preferences", someone)).text)
     return " ".join(page.get_element_by_id("entries_interests").text_content().split())
 
 
-def test_chip_shows_look_up_state(server):
+def test_chip_shows_look_up_state(server, client):
     someone = adding("2001.00001")
-    assert "Being looked up" in hint(someone)
+    assert "Being looked up" in hint(client, someone)
     server.arxiv["2001.00001"] = ROADS, ""
     read(server)
-    assert f"like “{ROADS}”" in hint(someone)
-    assert "looked up" not in hint(someone)
+    assert f"like “{ROADS}”" in hint(client, someone)
+    assert "looked up" not in hint(client, someone)
     other = adding("2001.00002", email="other@example.org")
     read(server)
-    assert "Not found. Paste the titles" in hint(other)
+    assert "Not found. Paste the titles" in hint(client, other)
 
 
 def test_a_subscriber_has_twenty_look_ups_a_day(server):
@@ -173,17 +170,19 @@ def test_nothing_is_looked_up_when_disabled(server, settings, client):
 def test_orcid_papers_count_after_confirmation(server, papers, client):
     server.orcid[ORCID] = [work(ROADS, doi="10.1000/1"), work("Of asphalt & more")]
     someone = adding(ORCID, kind="orcid")
+    url = address("preferences", someone)
     read(server)
     assert not examples(someone)
-    address = tokens.preferences_url(someone).partition("//")[2].partition("/")[2]
-    page = lxml.html.fromstring(client.get(f"/{address}").text)
+    page = lxml.html.fromstring(client.get(url).text)
     (button,) = page.xpath("//*[@id='entries_interests']//li//button[@class='plain']")
     assert "We found 2 papers." in button.getparent().text_content()
     assert button.getparent().xpath("./ol/li/text()") == [ROADS, "Of asphalt & more"]
     sent = {"interests": ORCID, button.get("name"): button.get("value")}
-    page = lxml.html.fromstring(client.post(f"/{address}", sent, follow=True).text)
+    page = lxml.html.fromstring(
+        client.post(address("preferences", someone), sent, follow=True).text
+    )
     text = page.get_element_by_id("id_interests").value
-    client.post(f"/{address}", {"action": "save_interests", "interests": text})
+    client.post(address("preferences", someone), {"action": "save_interests", "interests": text})
     assert [text.splitlines()[0] for text in examples(someone)] == [ROADS, "Of asphalt & more"]
     assert not Topic.objects.filter(kind="orcid").exists()
 
@@ -200,15 +199,6 @@ def test_entry_removed_during_look_up_leaves_nothing(server):
     look_ups.find = find
     server.arxiv["2001.00001"] = ROADS, ""
     added_papers.read_due(look_ups, lambda: NOW)
-    assert not AddedPaper.objects.exists()
-
-
-def test_looked_up_papers_are_exported_and_erased(server):
-    server.arxiv["2001.00001"] = ROADS, "Asphalt."
-    someone = adding("2001.00001")
-    read(server)
-    assert ROADS in str(export.export(someone))
-    erase.erase(someone, now=NOW)
     assert not AddedPaper.objects.exists()
 
 
@@ -238,8 +228,7 @@ def test_muted_papers_hide_similar_ones(papers):
 def test_feedback_and_reset_leave_added_papers_alone(server, papers, client):
     someone = adding(f"On roads | {make.about(ROADS)}", learns=False)
     read(server)
-    address = tokens.preferences_url(someone).partition("//")[2].partition("/")[2]
-    client.post(f"/{address}", {"action": "forget_feedback"})
+    client.post(address("preferences", someone), {"action": "forget_feedback"})
     plan.plan(NOW)
     assert Pick.objects.filter(digest__subscriber=someone, basis="added").exists()
 

@@ -2,17 +2,15 @@
 
 import json
 import re
+from operator import attrgetter
 
 import lxml.html
-import numpy as np
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 
-from digest.indexing import candidate_windows, model_store
 from digest.models import Feedback, ReaderModel
 from digest.personalization import feedback
 from digest.personalization.profiles import profiles_of
-from digest.ranking.relevance_feedback import likeness
 from subscriptions.actions import erase, export
 from subscriptions.models import Subscriber
 from tests.factories import make
@@ -27,7 +25,7 @@ from tests.factories.feedback import (
     weights_of,
     words_of,
 )
-from tests.factories.make import DAY, NOW, SECOND, TODAY
+from tests.factories.make import DAY, NOW, SECOND
 from tests.helpers.pages import text_of
 from tests.helpers.tables import everything
 from tests.helpers.threads import once_before
@@ -113,9 +111,12 @@ def test_restored_word_counts_again(client, someone, clock):
 
 def test_switching_off_forgets_and_stops_learning(client, clock, world):
     someone, quiet = taught(subscriber(), "more", world["roads"][0]), subscriber()
+    client.post(address("learned", someone), {"learning": "on"})
+    assert words_of(someone)
     response = client.post(address("learned", someone), {"learning": "off"}, follow=True)
     assert "Personalization is off." in text_of(response)
-    assert words_of(someone) == []
+    learned = "terms", "words", "weights", "liked", "fitted_at", "learned"
+    assert ReaderModel.objects.values_list(*learned).get() == attrgetter(*learned)(ReaderModel())
     assert picks_of(someone) == picks_of(quiet)
 
     clock.now = NOW + 10 * SECOND
@@ -127,27 +128,6 @@ def test_switching_off_forgets_and_stops_learning(client, clock, world):
     assert words_of(someone) == []
     assert picks_of(someone) == picks_of(quiet)
     assert Feedback.objects.count() == 2, "The feedback is kept."
-
-
-def test_switching_off_empties_the_model(world):
-    someone = taught(subscriber(), "more", *world["roads"][:3])
-    learned = ("terms", "words", "weights", "liked", "fitted_at", "fitted_count")
-    rows = ReaderModel.objects.filter(subscriber=someone).values(*learned)
-    before = rows.get()
-    assert all(before.values())
-    feedback.set_learning(someone, True)
-    assert rows.get() == before
-    feedback.set_learning(someone, False)
-    nothing = ReaderModel()
-    assert rows.get() == {name: getattr(nothing, name) for name in learned}
-
-
-def test_no_paper_is_near_when_nothing_was_liked(world):
-    someone = taught(subscriber(), "less", world["roads"][0])
-    (profile,) = profiles_of([someone])
-    papers = candidate_windows.announced(model_store.in_use(), TODAY).papers
-    odds = likeness(np.ones((1, len(papers))), papers, [profile.learned])
-    assert np.isneginf(odds).all()
 
 
 def test_nothing_is_learned_when_switched_off_during_fit(world):
@@ -261,9 +241,8 @@ def test_each_feedback_has_an_undo_link(client):
 
 def test_learned_page_sorts_words_by_weight(client, world):
     someone = subscriber()
-    say(someone, "more", world["roads"][0])
-    say(someone, "less", world["molecules"][0], now=NOW + SECOND)
-    feedback.learn(NOW + SECOND)
+    taught(someone, "more", world["roads"][0])
+    taught(someone, "less", world["molecules"][0])
     response = client.get(address("learned", someone))
     rows = re.findall(
         r'class="word" dir="auto">([^<]*)</span>\s*<span class="weight(?: against)?">([^<]*)<',
@@ -281,9 +260,7 @@ def test_learned_page_sorts_words_by_weight(client, world):
 def test_some_negative_words_are_always_shown(world, monkeypatch):
     monkeypatch.setattr(feedback, "MAX_WORDS", 5)
     monkeypatch.setattr(feedback, "MIN_NEGATIVE_WORDS", 2)
-    someone = subscriber()
-    say(someone, "less", world["molecules"][0])
-    feedback.learn(NOW)
+    someone = taught(subscriber(), "less", world["molecules"][0])
     assert len(feedback.learned_words(someone)) == 5
     say(someone, "more", *world["roads"][:3], now=NOW + SECOND)
     feedback.learn(NOW + SECOND)

@@ -17,7 +17,8 @@ from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
-from tests.factories.planning import TOOK_OFF, crowd, observed, older, ranked
+from tests.factories.planning import TOOK_OFF, crowd, observed, older, past_digest, ranked
+from tests.helpers.data_files import cases
 from tests.helpers.invariants import broken
 
 pytestmark = pytest.mark.django_db
@@ -136,11 +137,9 @@ def test_sent_paper_gets_no_second_chance():
 def test_paper_possibly_sent_before_restore_is_not_resent(until, comes):
     older("Graph networks of roads", TOOK_OFF, age=20)
     someone = subscriber()
-    for days, recovered in ((until, {"until": str(TODAY - until * DAY)}), (1, None)):
-        day, at = TODAY - days * DAY, NOW - days * DAY
-        fields = {"created_at": at, "closes_at": at, "ended_at": at, "state": "accepted"}
-        letter = someone.letters.create(kind="digest", day=day, **fields)
-        Digest.objects.create(subscriber=someone, day=day, letter=letter, recovered=recovered)
+    recovered_day = TODAY - until * DAY
+    past_digest(someone, recovered_day, recovered={"until": str(recovered_day)})
+    past_digest(someone, TODAY - DAY)
     plan()
     assert Pick.objects.filter(basis="second").exists() == comes
 
@@ -168,21 +167,11 @@ def test_second_chances_are_limited_to_one_a_week():
 def test_paper_that_did_not_take_off_is_omitted():
     paper, someone = older("Graph networks of roads", {}), subscriber()
     make.paper("Notes", authors=["Emmy Noether"])
-    for votes, comes in (
-        (TOOK_OFF, True),
-        ({-9: 200, -1: 300}, False),  # It didn't double,
-        ({-9: 300, -1: 300}, False),
-        ({-9: 300, -1: 200}, False),  # lost some,
-        ({-9: 300}, False),  # wasn't looked at lately,
-        ({-20: 5, -8: 300}, False),  # doubled weeks ago,
-        ({-9: 1, -1: 9}, False),  # gained a few,
-        ({-9: 1, -1: 12}, False),  # no more than all others,
-        ({-9: 5, 1: 300}, False),  # or only tomorrow.
-        ({}, False),
-    ):
+    assert bases_of(someone) == []
+    for name, votes in cases("second_chances").items():
         paper.observations.all().delete()
-        observed(paper, votes)
-        assert bases_of(someone) == ["second"] * comes, votes
+        observed(paper, {int(days): upvotes for days, upvotes in votes.items()})
+        assert bases_of(someone) == [], name
     Observation.objects.filter(day=TODAY - DAY).update(upvotes=2)
     for votes, comes in ((10, False), (11, True)):  # Few are nothing even beside fewer.
         paper.observations.all().delete()
@@ -206,17 +195,6 @@ def test_first_observation_is_no_take_off():
     someone = subscriber()
     plan()
     assert digest_of(someone) == []
-
-
-def test_second_chance_stays_within_digest_size():
-    older("Graph networks of roads", TOOK_OFF)
-    for number in range(4):
-        make.paper(f"Graph networks {number}")
-    subscriber(size=3)
-    plan()
-    picks = Pick.objects.order_by("position").values_list("position", "basis")
-    assert [position for position, _ in picks] == [1, 2, 3]
-    assert [basis for _, basis in picks].index("second") == 2
 
 
 def test_second_chance_waits_for_new_papers(outbox):

@@ -19,6 +19,7 @@ from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, NOW, TODAY
+from tests.factories.planning import TOOK_OFF, older, past_digest
 from tests.factories.simulation import at, tick
 from tests.helpers.invariants import broken
 
@@ -37,14 +38,6 @@ def live(first, days):
 def subscriber(**fields):
     """Make a subscriber of long standing."""
     return make.subscriber(**{"confirmed_at": NOW - 400 * DAY} | fields)
-
-
-def had(subscriber, day, state="accepted", reason=""):
-    """Write down that they had the digest of a day, or how else it ended."""
-    moments = dict.fromkeys(("created_at", "ended_at", "left_at"), at(day, 7))
-    ended = {"state": state, "reason": reason, "closes_at": at(day, 7) + DAY} | moments
-    letter = subscriber.letters.create(kind="digest", day=day, **ended)
-    return Digest.objects.create(subscriber=subscriber, day=day, letter=letter)
 
 
 def days_of(subscriber, *states):
@@ -103,7 +96,7 @@ CHANGES = [
 @pytest.mark.parametrize(("weekdays", "change", "due"), CHANGES)
 def test_settings_change_schedules_digest_on_wanted_weekday(weekdays, change, due):
     one = subscriber(weekdays=weekdays, next_due_at=at(TODAY + DAY, 7))
-    had(one, TODAY)
+    past_digest(one, TODAY)
     preferences.change(one, None, change, now=NOW)
     assert make.fresh(one).next_due_at == due
 
@@ -111,7 +104,7 @@ def test_settings_change_schedules_digest_on_wanted_weekday(weekdays, change, du
 def test_minimum_gap_ends_on_wanted_weekday():
     """Sunday's left late, so Monday's would come twelve hours later: on Tuesday."""
     one = subscriber(weekdays=MONDAYS, hour=23, next_due_at=at(TODAY, 23))
-    had(one, TODAY - DAY)
+    past_digest(one, TODAY - DAY)
     Letter.objects.update(left_at=at(TODAY, 14))
     plan.plan(at(TODAY, 23))
     assert make.fresh(one).next_due_at == at(TODAY + 7 * DAY, 23)
@@ -132,7 +125,7 @@ def test_sleep_on_unwanted_weekdays_misses_no_digest():
 def test_weekly_digest_covers_whole_week():
     """Also those of their last digest's own day, which came in after it had left."""
     one = subscriber(weekdays=MONDAYS, next_due_at=at(TODAY, 7), size=50)
-    had(one, TODAY - 7 * DAY)
+    past_digest(one, TODAY - 7 * DAY)
     days = [TODAY - n * DAY for n in range(16)]
     papers = [make.paper(f"Graphs {n.day}", day=n, came_in_at=at(n, 8)).pk for n in days]
     plan.plan(at(TODAY, 7))
@@ -164,8 +157,8 @@ def test_paper_arriving_during_pause_is_not_lost(zone):
 @pytest.mark.parametrize(("state", "reason"), [("accepted", ""), ("skipped", "nothing to say")])
 def test_digest_after_pause_has_best_of_gap(outbox, state, reason):
     one = subscriber(interests="graph networks", next_due_at=at(TODAY - 12 * DAY, 7))
-    had(one, TODAY - 13 * DAY)
-    had(one, TODAY - 12 * DAY, state, reason)
+    past_digest(one, TODAY - 13 * DAY)
+    past_digest(one, TODAY - 12 * DAY, state, reason)
     preferences.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY, 8))
     old = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
     for number in range(12):
@@ -210,9 +203,9 @@ ENDS = [
 @pytest.mark.parametrize(("state", "reason", "since"), ENDS)
 def test_unsent_digest_does_not_shorten_the_gap(state, reason, since):
     one = subscriber(next_due_at=at(TODAY, 7))
-    had(one, TODAY - 3 * DAY)
-    had(one, TODAY - 2 * DAY, state, reason)
-    had(one, TODAY - DAY, state, reason)
+    past_digest(one, TODAY - 3 * DAY)
+    past_digest(one, TODAY - 2 * DAY, state, reason)
+    past_digest(one, TODAY - DAY, state, reason)
     plan.plan(at(TODAY, 7))
     assert one.digests.get(day=TODAY).since == since
 
@@ -242,17 +235,6 @@ def move(one, day):
     one.refresh_from_db()
 
 
-def paused_for_weeks():
-    """Make a subscriber who had a digest twenty days ago, and a paper of their pause since then."""
-    day = TODAY - 20 * DAY
-    one = subscriber(interests="graph networks", hour=7, next_due_at=at(day, 7))
-    make.paper("Graph networks of before", day=day)
-    live(day, 1)
-    preferences.pause(one, TODAY + DAY, now=at(day, 20))
-    assert days_of(one) == [day]
-    return one, make.paper("Graph networks", day=TODAY - 10 * DAY)
-
-
 STORIES = [
     ([leave, undo], TODAY - 20 * DAY),
     ([move], TODAY - 20 * DAY),
@@ -265,11 +247,17 @@ STORIES = [
 
 @pytest.mark.parametrize(("acts", "since"), STORIES)
 def test_only_new_sign_up_restarts_the_gap(acts, since):
-    one, _ = paused_for_weeks()
+    day = TODAY - 20 * DAY
+    one = subscriber(interests="graph networks", hour=7, next_due_at=at(day, 7))
+    make.paper("Graph networks of before", day=day)
+    live(day, 1)
+    preferences.pause(one, TODAY + DAY, now=at(day, 20))
+    assert days_of(one) == [day]
+    make.paper("Graph networks", day=TODAY - 10 * DAY)
     for number, act in enumerate(acts):
         act(one, TODAY - (len(acts) - number) * DAY)
     live(TODAY, 2)
-    first = one.digests.completed().filter(day__gt=TODAY - 20 * DAY).earliest("day")
+    first = one.digests.completed().filter(day__gt=day).earliest("day")
     assert (first.since, first.picks.count()) == (since, 0 if since is None else 1)
 
 
@@ -283,7 +271,7 @@ def test_gaps_of_all_lengths_share_candidate_windows(monkeypatch):
         make.paper(f"Graph networks {number}", day=day, came_in_at=at(day, 8))
     gaps = (1, 6, 7, 8, 13, 14, 15, 29, 30, 35)
     for gap in gaps:
-        had(subscriber(interests="graph networks", size=50), TODAY - gap * DAY)
+        past_digest(subscriber(interests="graph networks", size=50), TODAY - gap * DAY)
     assert plan.plan(NOW).letters == len(gaps)
     assert [made.count(days) for days in (7, 14, 30)] == [1, 1, 1]
     assert (
@@ -297,10 +285,8 @@ def test_gaps_of_all_lengths_share_candidate_windows(monkeypatch):
 def test_still_new_paper_gets_no_second_chance():
     """UNIQUE(subscriber, paper) would cost the whole shard its day."""
     one = subscriber(interests="graph networks", next_due_at=at(TODAY, 7))
-    had(one, TODAY - 12 * DAY)
-    paper = make.paper("Graph networks", day=TODAY - 10 * DAY, upvotes=90)
-    for day, votes in ((TODAY - 9 * DAY, 5), (TODAY - DAY, 90)):
-        paper.observations.create(source="huggingface", day=day, upvotes=votes)
+    past_digest(one, TODAY - 12 * DAY)
+    paper = older("Graph networks", TOOK_OFF, age=10)
     plan.plan(at(TODAY, 7))
     (pick,) = one.digests.get(day=TODAY).picks.all()
     assert (pick.paper, pick.basis) == (paper, "topic")
@@ -311,8 +297,8 @@ def test_paper_sent_long_ago_is_not_resent():
     one = subscriber(interests="graph networks", next_due_at=at(TODAY, 7))
     old, new = (make.paper(f"Graph networks of {what}") for what in ("roads", "cars"))
     pick = {"subscriber": one, "paper": old, "position": 1, "score": 1, "basis": "topic"}
-    had(one, TODAY - 40 * DAY).picks.create(**pick)
-    had(one, TODAY - DAY)
+    past_digest(one, TODAY - 40 * DAY).picks.create(**pick)
+    past_digest(one, TODAY - DAY)
     assert plan.plan(at(TODAY, 7)).letters == 1
     assert [pick.paper for pick in one.digests.get(day=TODAY).picks.all()] == [new]
 

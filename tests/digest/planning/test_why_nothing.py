@@ -14,10 +14,10 @@ from tests.factories import make
 from tests.factories.explanations import ABSTRACT, background_papers, plan_and_send, token_of
 from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.admin_pages import page
+from tests.helpers.data_files import cases
 
 pytestmark = pytest.mark.django_db
 MOLECULES = "Contrastive graph networks of molecules"
-URL = "https://scholar.example/citations?user=x"
 why = explain.why_nothing
 
 
@@ -33,20 +33,10 @@ def planned(now=NOW, **fields):
     return make.fresh(someone)
 
 
-def follow(someone, query):
-    topic = someone.own_topics.create(name=query, query=query)
-    someone.preferences.create(topic=topic)
+NO_MATCH = cases("why_nothing")["no_match"]
 
 
-NO_MATCH = [
-    ("asdkjh\nrice of qwpoeiru", "no recent paper mentions asdkjh, qwpoeiru"),
-    ("author: Emmy Noether\ncs.CV", "no new paper matches Emmy Noether, cs.CV"),
-    (URL, f"we can’t read {URL}"),
-    ("2506.04235\nrice of qwpoeiru", "we can’t read 2506.04235; no recent paper mentions qwpoeiru"),
-]
-
-
-@pytest.mark.parametrize(("interests", "cause"), NO_MATCH)
+@pytest.mark.parametrize(("interests", "cause"), NO_MATCH.values(), ids=NO_MATCH)
 def test_interests_without_any_match_are_named(interests, cause, settings):
     settings.RANKING = {"cut": 0.999}
     someone = planned(interests=interests)
@@ -94,7 +84,8 @@ def test_matches_of_the_library_are_counted():
 def test_matches_of_changed_interests_wait_or_are_too_old():
     make.paper(MOLECULES, ABSTRACT)
     someone = planned(interests="asdkjh")
-    follow(someone, "graph networks")
+    topic = someone.own_topics.create(name="graph networks", query="graph networks")
+    someone.preferences.create(topic=topic)
     assert why(someone, NOW) == "Nothing today: 1 match, too old for the next digest."
     make.paper("Graph networks of roads", "Roads are built.")
     assert why(someone, NOW) == "Nothing today: 1 match, for the next digest."

@@ -1,6 +1,5 @@
 """Who follows an author gets that author's papers, and who mutes one gets none of them."""
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
 
@@ -15,15 +14,12 @@ from digest.personalization.profiles import profile_for
 from digest.planning import plan, preview
 from digest.ranking import authors
 from digest.ranking.authors import is_called, queried_authors
-from digest.ranking.profile import Interest, Profile
 from digest.views import search
 from digest.wording import reason_of
 from subscriptions.actions.preferences import TopicSelection
 from tests.factories import make
-from tests.factories.corpora import paper, word
 from tests.factories.explanations import background_papers
 from tests.factories.make import NOW
-from tests.factories.rankings import choices_of, papers_of
 from tests.helpers.data_files import cases, pairs
 
 CASES = cases("author_lines")
@@ -115,25 +111,6 @@ def test_muted_author_wins_over_follows():
     picks = planned(make.subscriber(interests="graph networks\nau: Kurt Gödel", muted=[muted]))
     assert len(picks) == len(SUBJECTS) - 2
     assert not any("Noether, E." in pick.paper.authors for pick in picks)
-
-
-def test_author_papers_respect_categories():
-    names = [["Emmy Noether"], ["E. Noether", "K. Gödel"], ["Fritz Noether"], []] * 6
-    facts = {"authors_of": lambda ids: names, "categories": [("a",)] * 12 + [("b",)] * 12}
-    texts = [paper(f"Graph networks {word(n)}") for n in range(24)]
-    followed = Interest("Followed", "", authors=("Emmy Noether", "K. Gödel"))
-    choices = choices_of(Profile((followed,), size=24), texts, **facts)
-    assert {one.paper for one in choices} == {n for n in range(24) if n % 4 < 2}
-    assert len({one.score for one in choices}) == 1
-    assert choices[0].score > 0.99
-    assert {one.topic for one in choices} == {"Followed"}
-    in_a = replace(followed, categories=("a",))
-    assert all(n < 12 for n in papers_of(Profile((in_a,), size=24), texts, **facts))
-    everything = Interest("all", "", categories=("a", "b"))
-    assert {n % 4 for n in papers_of(Profile((everything,), (followed,), 24), texts, **facts)} == {
-        2,
-        3,
-    }
 
 
 def test_preview_finds_author_on_earlier_days():

@@ -5,11 +5,11 @@ from unittest.mock import patch
 import pytest
 
 from digest.ranking import candidates
-from digest.ranking.diagnosis import Diagnosis, diagnose
+from digest.ranking.diagnosis import diagnose
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.ranking import DEFAULT, choose, matches
-from digest.ranking.relevance_feedback import LearnedProfile, learn
+from digest.ranking.ranking import choose, matches
+from digest.ranking.relevance_feedback import learn
 from tests.factories.corpora import EVERYTHING, model, of_subject, paper, word, words
 from tests.factories.rankings import (
     candidates_of,
@@ -22,35 +22,18 @@ from tests.factories.rankings import (
 from tests.helpers.data_files import cases
 
 CASES = cases("mutes")
+REASONS = cases("reasons")
 
 BAKING, STARS = ([of_subject(one, 10_000 + n) for n in range(20)] for one in ("baking", "stars"))
 
 # ---- Reasons
 
 
-REASONS = [
-    ("Planar things have spectral graph coloring", ("spectral graph coloring", "planar")),
-    ("Graph coloring notes: spectral tests of planar", ("spectral", "graph coloring", "planar")),
-]
-
-
-@pytest.mark.parametrize(("title", "terms"), REASONS)
-def test_reason_has_words_and_phrases_of_paper(title, terms):
-    topic = "spectral graph coloring for the planar"
-    (first,) = choices_of(follow(topic), [paper(title, title)])
-    assert (first.basis, first.topic, first.terms) == ("topic", topic, terms)
-
-
-def test_reason_names_no_weak_words_beside_others():
-    text = paper("Galaxy redshift", "Recent galaxy, equal redshift and better nebula")
-    (first,) = choices_of(follow("recent galaxy surveys of the better nebula"), [text])
-    assert first.terms == ("galaxy", "nebula")
-
-
-def test_partial_match_names_only_present_words():
-    text = paper("Galaxy redshift", "Quasar and galaxy, redshift and nebula")
-    (first,) = choices_of(follow("galaxy redshift surveys of telescopes"), [text])
-    assert first.terms == ("galaxy redshift",)
+@pytest.mark.parametrize("case", REASONS.values(), ids=REASONS)
+def test_reason_has_words_and_phrases_of_paper(case):
+    (first,) = choices_of(follow(case["topic"]), [paper(case["title"], case["abstract"])])
+    assert (first.basis, first.topic) == ("topic", case["topic"])
+    assert [*first.terms] == case["terms"]
 
 
 INTERESTS = [
@@ -130,18 +113,6 @@ def test_mute_matches_other_spellings(mute, papers, left):
     assert unmuted(papers, mute) == left
 
 
-def test_category_can_be_muted_with_or_without_words():
-    papers, facts = ["bread", "bread oven", "oven"], {"categories": ["ax", "b", "a"]}
-    for mute, left in (
-        (Interest("m", "", categories=("a",)), [1]),
-        (Interest("m", "bread", categories=("a",)), [1, 2]),
-        (Interest("m", "", categories=("x", "b")), [2]),
-        (Interest("m", " "), [0, 1, 2]),
-    ):
-        everything = Interest("all", "", categories=("a", "b"))
-        assert sorted(papers_of(Profile((everything,), (mute,)), papers, **facts)) == left
-
-
 def test_mutes_leave_room_for_other_papers():
     papers = [paper(f"Bread oven {word(n)}") for n in range(60)] + [paper("Bread and crust")]
     assert papers_of(follow("bread", mutes=["oven"], size=1), papers) == [60]
@@ -202,9 +173,7 @@ def test_trends_are_relative_to_category():
     assert (trends <= 1).all()
 
 
-def test_trending_or_newest_papers_come_without_topics():
-    (first, *_) = choices_of(Profile(), BAKING, upvotes=[3, 90] + [3] * 18)
-    assert (first.paper, first.basis, first.topic) == (1, "trend", "")
+def test_newest_papers_come_without_topics_and_upvotes():
     newest = choices_of(Profile(size=2), BAKING, ages=[9, 9, 0, 1] + [9] * 16)
     assert [(one.paper, one.basis) for one in newest] == [(2, "new"), (3, "new")]
     assert choices_of(Profile(is_known=True), BAKING, upvotes=[3, 90] + [3] * 18) == []
@@ -237,12 +206,6 @@ PAPERS += [f"{PAPERS[0]} {words(0, 1)}", paper("Bread ovens", "Galaxies")]
 COUNT = len(PAPERS)
 KNOWN = {"upvotes": [n % 4 for n in range(COUNT)], "categories": [("cs.LG", "all")] * COUNT}
 TAUGHT = learn(model(), PAPERS[:12:3], PAPERS[1:13:3])
-
-
-def diagnosis_of(profile, number, papers=PAPERS, *, seen=(), since=0, **known):
-    candidates = candidates_of(papers, **known)
-    excluded = {candidates.ids[place] for place in seen}
-    return diagnose(model(), candidates, profile, excluded, candidates.ids[number], since=since)
 
 
 PROFILES = [
@@ -280,49 +243,17 @@ def test_diagnoses_agree_with_choices(profile, since):
     assert {one.of for one in in_reach} <= {len(in_reach)}
 
 
-def test_muted_diagnosis_names_the_mute():
-    profile = follow("bread oven", mutes=["galaxies", "bread"])
-    assert diagnosis_of(profile, 0, [paper("Bread oven")]) == Diagnosis("muted", interest="bread")
-
-
-def test_weak_diagnosis_names_missing_words():
-    diagnosis = diagnosis_of(
-        follow("qqq", "Planar graphs of Proteins"), 0, [paper("Planar sets", "Planar")]
-    )
-    assert (diagnosis.outcome, diagnosis.interest) == ("weak", "Planar graphs of Proteins")
-    assert diagnosis.missing == ("graphs", "Proteins")
-    assert 0 < diagnosis.score < diagnosis.cut == DEFAULT.cut
-
-
-@pytest.mark.parametrize("profile", [follow("the of"), Profile()])
-def test_unrelated_paper_is_unasked(profile):
-    diagnosis = diagnosis_of(profile, 0, [paper("Quarks"), paper("Bread")], upvotes=[0, 3])
-    assert (diagnosis.outcome, diagnosis.interest) == ("unasked", "")
-
-
-DISLIKED = LearnedProfile(("bread", "oven"), (-1.0, -1.0), 2)
-CAUSES = [
-    ("unquoted", follow('"oven bread"'), 0),
-    ("elsewhere", Profile((Interest("b", "bread oven", 1.0, ("math.GT",)),)), 0),
+TOPOLOGY = {"categories": ("math.GT",)}
+OUTCOMES = [
     ("passed", follow("bread oven"), 1),
-    ("disliked", follow("bread oven", learned=DISLIKED), 0),
+    ("elsewhere", Profile((Interest("Bread", "bread oven", **TOPOLOGY),)), 0),
+    ("elsewhere", Profile((Interest("Lab", "", authors=("Emmy Noether",), **TOPOLOGY),)), 0),
 ]
 
 
-@pytest.mark.parametrize(("what", "profile", "since"), CAUSES)
-def test_paper_above_cut_has_another_diagnosis(what, profile, since):
-    text = paper("Bread oven", "Bread in the oven")
-    parameters = {"since": since, "categories": [("cs.LG",)]}
-    if what in ("passed", "disliked"):  # A paper that is well above the cut would come.
-        text = paper("Bread cliques", "Of bread of a clique")
-        (line,) = choices_of(follow("bread oven"), [text])
-        assert line.group == "new"
-    diagnosis = diagnosis_of(profile, 0, [text], **parameters)
-    assert (diagnosis.outcome, diagnosis.interest) == (what, profile.follows[0].name)
-    assert diagnosis.score >= diagnosis.cut
-
-
-def test_authors_paper_in_other_category_is_elsewhere():
-    facts = {"authors_of": lambda ids: [["E. Noether"]] * len(ids), "categories": [("cs.LG",)]}
-    group = Interest("Our group", "", 1.0, ("math.GT",), ("Emmy Noether",))
-    assert diagnosis_of(Profile((group,)), 0, [PAPERS[0]], **facts).outcome == "elsewhere"
+@pytest.mark.parametrize(("outcome", "profile", "since"), OUTCOMES)
+def test_paper_above_cut_is_passed_or_elsewhere(outcome, profile, since):
+    facts = {"authors_of": lambda ids: [["E. Noether"]], "categories": [("cs.LG",)]}
+    candidates = candidates_of([paper("Bread cliques", "Of bread of a clique")], **facts)
+    diagnosis = diagnose(model(), candidates, profile, (), candidates.ids[0], since=since)
+    assert (diagnosis.outcome, diagnosis.interest) == (outcome, profile.follows[0].name)

@@ -6,7 +6,7 @@ import pytest
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Profile
 from digest.ranking.relevance_feedback import MAX_TERMS, LearnedProfile, learn, likeness
-from tests.factories.corpora import EVERYTHING, library, model, of_subject, paper, word, words
+from tests.factories.corpora import EVERYTHING, library, model, of_subject, paper, words
 from tests.factories.rankings import candidates_of, choices_of, follow, papers_of
 
 BAKING, STARS, OTHER = (
@@ -18,22 +18,6 @@ ARE_BAKING = {*range(24, 36)}
 
 def liked(count, subject="baking"):
     return [of_subject(subject, 20_000 + n) for n in range(count)]
-
-
-def ranked(learned=None):
-    """Return all papers in the order of a subscriber who follows the category of them all."""
-    return papers_of(Profile((EVERYTHING,), (), len(PAPERS), learned), PAPERS)
-
-
-def test_liked_papers_lift_similar_ones():
-    assert set(ranked()[:12]) != ARE_BAKING
-    assert set(ranked(learn(model(), liked(6)))[:12]) == ARE_BAKING
-
-
-def test_disliked_papers_lower_similar_ones():
-    left = set(ranked(learn(model(), [], liked(6))))
-    assert len(left & ARE_BAKING) < 6
-    assert left >= {*range(24)}
 
 
 def test_terms_shared_with_liked_papers_stay_positive():
@@ -58,9 +42,10 @@ def test_unlike_papers_are_omitted():
 
 
 def test_more_likes_raise_the_odds():
-    few, many = (LearnedProfile(("bread",), (1.0,), count) for count in (1, 9))
-    odds = likeness(np.full((2, len(PAPERS)), 0.2), candidates_of(PAPERS), [few, many])
-    assert (odds[0] < odds[1]).all()
+    profiles = [LearnedProfile(("bread",), (1.0,), count) for count in (0, 1, 9)]
+    odds = likeness(np.full((3, len(PAPERS)), 0.2), candidates_of(PAPERS), profiles)
+    assert np.isneginf(odds[0]).all()
+    assert (odds[1] < odds[2]).all()
 
 
 def test_library_papers_count_by_shares():
@@ -68,7 +53,9 @@ def test_library_papers_count_by_shares():
     alike, same = (learn(model(), [], library=papers, shares=of) for of in ([], [1.0] * 12))
     assert alike == same
     shares = [1.0] * 6 + [0.1] * 6
-    assert set(ranked(learn(model(), [], library=papers, shares=shares))[:6]) <= ARE_BAKING
+    learned = learn(model(), [], library=papers, shares=shares)
+    profile = Profile((EVERYTHING,), (), len(PAPERS), learned)
+    assert {*papers_of(profile, PAPERS)[:6]} <= ARE_BAKING
 
 
 def test_removed_term_is_in_no_weight_or_reason():
@@ -96,21 +83,6 @@ def test_only_heaviest_terms_are_kept():
     texts = [f"{words(10 * n, 40)}\n{words(10 * n, 40)}" for n in range(60)] * 2
     learned = learn(TfidfModel().fit(texts), texts)
     assert len(learned.terms) == len(learned.weights) == MAX_TERMS
-
-
-@pytest.mark.parametrize(("some", "others"), [([], []), (["qqq"], [""]), (["", "the of"], [])])
-def test_nothing_is_learned_without_feedback(some, others):
-    learned = learn(model(), some, others)
-    assert learned.terms == ()
-    assert papers_of(follow("bread oven", learned=learned), PAPERS) == papers_of(
-        follow("bread oven"), PAPERS
-    )
-
-
-def test_liked_paper_comes_first_within_topic():
-    papers = [paper(f"Bread oven {word(n)}", f"Bread {word(n)}") for n in range(30)]
-    learned = learn(model(), [papers[29]])
-    assert papers_of(follow("bread oven", size=9, learned=learned), papers)[0] == 29
 
 
 def test_terms_unknown_to_model_are_ignored():

@@ -43,10 +43,7 @@ def test_stop_words_have_no_terms(document):
     assert text.terms(document) == []
 
 
-SUBJECTS = ["system", "computer", "fire", "bill", "state", "art", "mill", "use", "work", "interest"]
-
-
-@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize("subject", CASES["subjects"])
 def test_possible_subjects_are_no_stop_words(subject):
     assert text.terms(subject)
 
@@ -69,26 +66,14 @@ def test_every_term_maps_back_to_a_word(document):
     assert all(written.values())
 
 
-HOSTILE = [
-    *'aAéα1-\\${}",_~“ \n\u0301ﷺ',
-    *("a-", "-a", "1-", "a1-", "a_", "A1", "a graph ", "\\'", "\\'{", "\\u{", "\\text{", "\\a"),
-    *("state", "state ", "state of ", "of-the-", "state-of-the-"),
-]
-
-
-def seconds(function, *arguments):
-    """Return how long it takes by the clock of the thread, which others don't delay."""
-    started = time.thread_time()
-    function(*arguments)
-    return time.thread_time() - started
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("piece", HOSTILE)
+@pytest.mark.parametrize("piece", CASES["hostile"])
 def test_hostile_text_takes_linear_time(piece):
     document = piece * (100_000 // len(piece))
-    for read in (text.terms, text.as_written):
-        assert seconds(read, document) < 12  # Quadratic, it would take minutes.
+    started = time.thread_time()
+    text.terms(document)
+    text.as_written(document)
+    assert time.thread_time() - started < 24  # Quadratic, it would take minutes.
 
 
 def test_concurrent_stemming_is_thread_safe():
