@@ -115,7 +115,7 @@ def test_switching_off_forgets_and_stops_learning(client, clock, world):
     assert words_of(someone)
     response = client.post(address("learned", someone), {"learning": "off"}, follow=True)
     assert "Personalization is off." in text_of(response)
-    learned = "terms", "words", "weights", "liked", "fitted_at", "learned"
+    learned = "terms", "words", "weights", "liked", "fitted_at", "fitted_count"
     assert ReaderModel.objects.values_list(*learned).get() == attrgetter(*learned)(ReaderModel())
     assert picks_of(someone) == picks_of(quiet)
 
