@@ -11,6 +11,7 @@ from subscriptions.models import ApiToken, Subscriber, TopicPreference
 from subscriptions.security import api_tokens
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.helpers import data_files
 from tests.helpers.pages import text_of
 from tests.helpers.subscriber_pages import DAY, digest_of, stances, url
 from tests.helpers.tables import everything
@@ -223,17 +224,7 @@ def test_other_actions_do_not_change_wishes(client, action):
     assert subscriber.size == 3
 
 
-WRONG_SETTINGS = [
-    {"mute": "no-such-topic"},
-    {"size": "51"},
-    {"quiet": "maybe"},
-    {"pause_until": "2026-02-30"},
-    {"pause_until": "9999-12-31", "timezone": "Pacific/Honolulu", "hour": "23"},
-    {"action": "explode"},
-]
-
-
-@pytest.mark.parametrize("sent", WRONG_SETTINGS)
+@pytest.mark.parametrize("sent", data_files.load("sign_up_forms.toml")["invalid_preferences"])
 def test_invalid_setting_changes_nothing(client, sent):
     make.topic("Graph learning")
     subscriber = make.subscriber(interests="bread")

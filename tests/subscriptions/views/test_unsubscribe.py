@@ -9,6 +9,8 @@ from django.test import Client
 from subscriptions.models import Invitation
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.helpers import data_files
+from tests.helpers.pages import FORM
 from tests.helpers.subscriber_pages import DAY, STATES, url
 
 pytestmark = pytest.mark.django_db
@@ -31,20 +33,8 @@ def test_invitation_is_declined_on_the_unsubscribe_page(client):
     assert make.fresh(invited).unsubscribed_at
 
 
-FORM = "application/x-www-form-urlencoded"
-PART = (
-    '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
-)
-BODIES = [
-    ("List-Unsubscribe=One-Click", FORM),
-    (PART, "multipart/form-data; boundary=x"),
-    ("", FORM),
-    ("List-Unsubscribe=One-Click", "text/plain"),
-    ('{"List-Unsubscribe": "One-Click"}', "application/json"),
-    # In another charset, which says the same of letters from a to z.
-    ("List-Unsubscribe=One-Click", f"{FORM}; charset=ISO-8859-1"),
-    ("List-Unsubscribe=One-Click" + 2000 * "&x=", FORM),
-]
+LONG = ["List-Unsubscribe=One-Click" + 2000 * "&x=", FORM]
+BODIES = [*data_files.load("sign_up_forms.toml")["one_click"], LONG]
 
 
 @pytest.mark.parametrize(("body", "content_type"), BODIES)
