@@ -306,7 +306,9 @@ def test_dashboard_and_menu_match_permissions(furnished, client):
         menu = [one for group in response.context["sidebar_navigation"] for one in group["items"]]
         for url, may in set(rows) | {(str(one["link"]), one["has_permission"]) for one in menu}:
             assert is_let_in(client.get(url)) == may, (role, url)
+        rows += [(url, True) for _, url in response.context.get("plots", ()) if url]
         assert ("You have no role yet" in response.text) == (role == "n")
+        assert ("First steps" in response.text) == (role == "o")
         assert (subscribers in response.text) == (role == "o")
     response = client.get(subscribers)  # Who may not see it is led back.
     assert response.status_code == 403

@@ -68,14 +68,6 @@ def test_page_shows_kinds_of_own_interests(panel):
     assert [name for name in chosen if name not in ("Follow", "Select value")] == ["Graphs", *own]
 
 
-def test_pause_cancels_queued_digest(panel):
-    digest = planned_digest()
-    response = page(panel, digest.subscriber)
-    panel.post(response.request["PATH_INFO"], form_of(response) | {"paused_until": "2026-06-20"})
-    digest.letter.refresh_from_db()
-    assert digest.letter.state_text == "not sent: paused"
-
-
 def test_removed_own_topic_is_deleted(panel):
     subscriber = make.subscriber(interests="sparse attention")
     response = page(panel, subscriber)

@@ -58,6 +58,13 @@ def pass_days(days, clock):
         retention.purge(clock.now)
 
 
+@pytest.fixture
+def invitation():
+    """An invitation of Ada that was sent."""
+    invited()
+    sent_by(NOW)
+
+
 def test_invited_address_is_pending_with_the_invitations_settings():
     topic = make.topic("Graphs")
     assert invited(topics=[topic], by="a" * 150) == {ADA: ""}
@@ -88,9 +95,7 @@ def test_invitation_names_account_topics_and_group_and_confirms(client, outbox):
     assert not ada().memberships.get().joined_at
 
 
-def test_invitation_has_no_words_of_a_later_sign_up(clock, outbox):
-    invited()
-    sent_by(NOW)
+def test_invitation_has_no_words_of_a_later_sign_up(invitation, clock, outbox):
     subscribe(ADA, TopicSelection(interests=["win at evil.example"]), now=NOW + MINUTE)
     pass_days([6], clock)
     _, reminder = outbox()
@@ -100,13 +105,7 @@ def test_invitation_has_no_words_of_a_later_sign_up(clock, outbox):
 
 def test_only_invited_addresses_that_confirm_get_a_digest():
     make.paper("Graphs of graphs")
-    data = "email;name;topics\n" + "".join(
-        f"p{n}@lab.example;Person {n};Graphs\n" for n in range(10)
-    )
-    chosen = TopicSelection([make.topic("Graphs")])
-    entries = [entry._replace(selection=chosen) for entry in invite.read_csv(data.encode())]
-    results = invite.invite(entries, SETTINGS, None, by="head", now=NOW)
-    assert [reason for _, reason in results] == [""] * 10
+    invited(*(f"p{n}@lab.example" for n in range(10)), topics=[make.topic("Graphs")])
     sent_by(NOW)
     for subscriber in Subscriber.objects.order_by("pk")[:4]:
         confirm(subscriber)
@@ -117,18 +116,14 @@ def test_only_invited_addresses_that_confirm_get_a_digest():
 
 
 @pytest.mark.parametrize("again", [NOW + DAY, NOW + 40 * DAY, NOW + 4000 * DAY])
-def test_address_gets_one_invitation_and_one_reminder(clock, again):
-    invited()
-    sent_by(NOW)
+def test_address_gets_one_invitation_and_one_reminder(invitation, clock, again):
     pass_days(range(0, 45, 1), clock)
     assert not Subscriber.objects.exists()
     assert invited(ADA.upper(), by="other", now=again) == {ADA.upper(): REASONS["invited"]}
     assert not Letter.objects.exists()
 
 
-def test_reminder_is_sent_once_before_the_address_is_purged(clock, outbox):
-    invited()
-    sent_by(NOW)
+def test_reminder_is_sent_once_before_the_address_is_purged(invitation, clock, outbox):
     pass_days([4, 5, 6, 7, 12, 19, 29], clock)
     _, reminder = outbox()
     assert reminder["Subject"].startswith("Reminder: ")
@@ -139,9 +134,7 @@ def test_reminder_is_sent_once_before_the_address_is_purged(clock, outbox):
     assert [entry.why for entry in Seal.objects.all()] == ["invited"]
 
 
-def test_links_of_both_emails_are_valid_for_seven_days(client, clock):
-    invited()
-    sent_by(NOW)
+def test_links_of_both_emails_are_valid_for_seven_days(invitation, client, clock):
     pass_days([5], clock)
     first, reminder = letters().order_by("pk")
     for letter in (first, reminder):
@@ -174,9 +167,7 @@ def test_answered_or_unsent_invitation_gets_no_reminder(clock, answer):
     assert letters().count() == count
 
 
-def test_reminder_is_skipped_after_the_confirmation(outbox):
-    invited()
-    sent_by(NOW)
+def test_reminder_is_skipped_after_the_confirmation(invitation, outbox):
     invite.remind(NOW + 5 * DAY)
     confirm(ada(), now=NOW + 5 * DAY)
     sent_by(NOW + 5 * DAY)

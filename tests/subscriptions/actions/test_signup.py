@@ -323,17 +323,6 @@ def test_undoing_restores_the_subscription_as_it_was():
     assert [consent.act for consent in subscriber.consents.all()] == ["unsubscribed", "confirmed"]
 
 
-def test_next_digest_after_undoing_comes_at_the_hour():
-    early, late = make.subscriber(hour=7), make.subscriber(hour=20)
-    accepted(early, NOW.date(), at=NOW - 5 * HOUR)
-    for subscriber in (early, late):
-        unsubscribe(subscriber)
-        say_yes(goodbyes(subscriber).get(), now=NOW + HOUR)
-        subscriber.refresh_from_db()
-    assert early.next_due_at == datetime(2026, 6, 2, 7, tzinfo=UTC)
-    assert late.next_due_at == datetime(2026, 6, 1, 20, tzinfo=UTC)
-
-
 STORIES = [(["leave", "undo", "leave"], "undo"), (["bounce", "answer", "leave"], "answer")]
 STORIES += [(["leave", "sign up", "undo", "leave"], "confirm")]
 STORIES += [(["leave", "sign up", "confirm", "leave"], "undo")]

@@ -165,7 +165,7 @@ def test_checkbox_joins_the_group_with_consent(client):
     assert joined.wording in shown
 
 
-@pytest.mark.parametrize("name", ["", "  ", "www.spam.example", "x" * 61])
+@pytest.mark.parametrize("name", ["", "  ", "---", "\u202e\u200b", "www.spam.example", "x" * 61])
 def test_invalid_name_confirms_nothing_and_says_why(client, name):
     page = invited_page(client, join="on", name=name)
     assert page.status_code == 400
