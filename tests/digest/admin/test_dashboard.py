@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import timedelta
 
 import lxml.html
 import pytest
@@ -11,7 +10,7 @@ from django.urls import reverse
 from digest.admin import charts
 from digest.models import Tally
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers import services
 from tests.helpers.data_files import cases
 from tests.helpers.pages import text_of
@@ -21,8 +20,6 @@ CASES = cases("plots")
 
 pytestmark = pytest.mark.django_db
 
-DAY = timedelta(days=1)
-TODAY = NOW.date()
 INDEX = "admin:index"
 TEST_EMAIL = {"_form_submitted": "on", "email": "you@example.org"}
 

@@ -1,7 +1,6 @@
 """Who may do what in the panel: each of its addresses, asked by each role, against one table."""
 
 import re
-from datetime import timedelta
 from html import unescape
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -23,7 +22,7 @@ from subscriptions.delivery import transitions
 from subscriptions.models import Attempt, Letter, LetterFact, Sending, Subscriber, Topic
 from subscriptions.security import suppression_list
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers import services
 from tests.helpers.admin_pages import form_of
 from tests.helpers.data_files import cases
@@ -55,12 +54,12 @@ def furnished():
     LetterFact.objects.create(letter=failed, kind="delayed", noted_at=NOW, via="mail", key="x")
     LetterFact.objects.all().update(letter=Letter.objects.exclude(pk=failed.pk).get())
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
-    make.subscriber("away@example.org", paused_until=NOW.date() + timedelta(days=9))
+    make.subscriber("away@example.org", paused_until=TODAY + 9 * DAY)
     signup.record_consent(
         make.subscriber("new@example.org", confirmed=False), "asked", CONSENT_SOURCE, NOW
     )
     suppression_list.add("gone@example.org", "asked", NOW)
-    make.subscriber(channel="json", title="Lab room", paused_until=NOW.date() + timedelta(days=9))
+    make.subscriber(channel="json", title="Lab room", paused_until=TODAY + 9 * DAY)
     Sending.objects.create(pk=1)
     make.member(make.group("Lab"), "Ada")
     make.message()

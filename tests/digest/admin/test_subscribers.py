@@ -1,7 +1,7 @@
 """Subscribers in the panel: what is done for them is asked first, done once, and on record."""
 
 import re
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 
 import lxml.html
@@ -19,7 +19,7 @@ from subscriptions.admin import subscriber_actions
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers.admin_pages import SUBSCRIBERS, act_on, form_of, page, planned_digest
 from tests.helpers.pages import text_of
 from tests.helpers.tables import everything
@@ -143,6 +143,7 @@ ACTS = [
     ("ask_to_confirm", waiting_to_confirm, {}, "Confirmation email sent again."),
     ("send_link", make.subscriber, {}, "Settings link sent."),
     ("ask", bouncing, {}, "Asked to verify the address."),
+    ("lift", bouncing, {}, "Unblocked. Was: bounced: "),
     ("suppress", make.subscriber, {"reason": "x"}, "Blocked: x"),
     ("suppress", bouncing, {"reason": "x"}, "Blocked: x"),
     ("unsubscribe", make.subscriber, {}, "Unsubscribed."),
@@ -172,13 +173,10 @@ COLOURS = [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
 def test_only_destructive_actions_are_red(panel, act, colour):
     subscriber = make.subscriber()
     many = {"action": f"{act}_selected", "_selected_action": [subscriber.pk]}
-    for view in (
-        panel.get(reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])),
-        panel.post(reverse(SUBSCRIBERS), many),
-    ):
-        (button,) = lxml.html.fromstring(view.content).xpath(
-            "//form//button[contains(@class, '-600 ')]"
-        )
+    url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
+    for view in (panel.get(url), panel.post(reverse(SUBSCRIBERS), many)):
+        tree = lxml.html.fromstring(view.content)
+        (button,) = tree.xpath("//form//button[contains(@class, '-600 ')]")
         assert f"bg-{colour}-600" in button.get("class")
 
 
@@ -200,7 +198,7 @@ def test_operator_emails_are_rate_limited(panel, clock):
     subscriber = make.subscriber()
     for _ in range(5):
         select(panel, "send_link", [subscriber])
-        clock.now += timedelta(minutes=20)
+        clock.now += 20 * MINUTE
     assert subscriber.letters.filter(kind="link").count() == 3
 
 
@@ -265,7 +263,7 @@ def test_preview_shows_emails_without_papers(panel):
 
 def test_page_shows_daily_history_with_reasons(panel):
     make.paper("Sparse attention for <long> documents")
-    week = timedelta(days=7)
+    week = 7 * DAY
     subscriber = make.subscriber(
         topics=[make.topic("Sparse attention")], confirmed_at=NOW - week, weekdays=0b0000011
     )

@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import timedelta
 
 import pytest
 from django.conf import settings
@@ -21,7 +20,7 @@ from digest.topics import starter_topics, topic_files
 from subscriptions.child_process import ParseError
 from subscriptions.models import Topic
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers import data_files
 from tests.helpers.pages import text_of
 
@@ -49,7 +48,7 @@ def papers():
     for n in range(3):
         make.paper(f"Sparse attention {n}", make.about("attention"), categories=["cs.LG"])
     make.paper("Bread and butter", make.about("bread"), categories=["cs.CL"])
-    make.paper("Old bread", day=NOW.date() - timedelta(days=60))
+    make.paper("Old bread", day=TODAY - 60 * DAY)
     model_store.fit(NOW)
 
 

@@ -265,17 +265,12 @@ def sign_up(address=ADDRESS, now=NOW + HOUR):
     return signup.subscribe(address, request, source=CONSENT_SOURCE, now=now)
 
 
-SUPPRESSED_FOREVER = [
-    ({}, None),
-    ({"unsubscribed_at": NOW}, None),
-    ({"confirmed": False}, None),
-    ({"suppressed_at": NOW, "suppressed_by": "complained"}, "complained"),
-    ({"suppressed_at": NOW, "suppressed_by": "bounced"}, "bounced"),
-    ({"suppressed_at": NOW}, "complained"),
-    ({"suppressed_at": NOW, "suppressed_by": "operator"}, "operator"),
-    ({"for_good": True}, "asked"),
-    ({"for_good": True, "suppressed_at": NOW, "suppressed_by": "bounced"}, "asked"),
-]
+BOUNCED = {"suppressed_at": NOW, "suppressed_by": "bounced"}
+SUPPRESSED_FOREVER = [({}, None), ({"unsubscribed_at": NOW}, None), ({"confirmed": False}, None)]
+SUPPRESSORS = Subscriber.Suppression.values
+SUPPRESSED_FOREVER += [(BOUNCED | {"suppressed_by": by}, by) for by in SUPPRESSORS]
+SUPPRESSED_FOREVER += [({"suppressed_at": NOW}, "complained")]
+SUPPRESSED_FOREVER += [({"for_good": True} | fields, "asked") for fields in ({}, BOUNCED)]
 
 
 @pytest.mark.parametrize(("fields", "why"), SUPPRESSED_FOREVER)
@@ -322,9 +317,7 @@ def test_expired_suppression_entry_is_deleted():
     assert [kept.why for kept in Seal.objects.all()] == ["complained"]
 
 
-def test_suppression_entry_is_valid_while_its_secret_is_listed(
-    settings,
-):
+def test_suppression_entry_is_valid_while_its_secret_is_listed(settings):
     settings.SECRET_KEY = "old"
     suppression_list.add(ADDRESS, "asked", NOW)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]

@@ -9,7 +9,6 @@ from subscriptions.security import suppression_list
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, NOW
 from tests.helpers import data_files
-from tests.helpers.subscriber_pages import STATES
 
 pytestmark = pytest.mark.django_db
 TEXTS = data_files.load("member_texts.toml")
@@ -117,13 +116,6 @@ def test_mailing_list_is_asked_to_confirm_once():
     asked = recipient.asked_at
     signup.confirm(recipient, asked, source=CONSENT_SOURCE, now=NOW)
     assert make.fresh(recipient).state_at(NOW) == "active"
-
-
-@pytest.mark.parametrize("fields", STATES.values(), ids=STATES)
-def test_subscriber_address_is_refused_as_a_mailing_list(fields):
-    make.subscriber("ada@example.org", **fields)
-    with pytest.raises(ValidationError, match="belongs to a subscriber"):
-        set_list(make.group(), "ADA@example.org")
 
 
 def test_blocked_malformed_or_used_mailing_list_is_refused():

@@ -73,22 +73,11 @@ def test_interests_of_form_and_file_are_combined(panel, outbox):
     for _ in range(2):
         make.paper("Sea ice")
     index_store.renew(NOW)  # The reader's vocabulary.
-    file = b"""email,interests
-a@example.org,"I work on bread and cake, but not fish; author: Ada Example"
-b@example.org,Sea ice|cs.RO|graphs
-c@example.org,
-"""
+    file = LISTS["combined"]["file"].encode()
     assert "Invited: 3." in text_of(send(panel, "", file, interests="graphs\nno surveys"))
     found = TopicPreference.objects.order_by("pk")
     rows = found.values_list("subscriber__email", "topic__kind", "topic__query", "stance")
-    assert sorted((email[0], *row) for email, *row in rows) == [
-        *(("a", "author", "author: Ada Example", "follow"), ("a", "words", "bread", "follow")),
-        *(("a", "words", "cake", "follow"), ("a", "words", "fish", "mute")),
-        *(("a", "words", "graphs", "follow"), ("a", "words", "surveys", "mute")),
-        *(("b", "", "Sea ice", "follow"), ("b", "category", "cs.RO", "follow")),
-        *(("b", "words", "graphs", "follow"), ("b", "words", "surveys", "mute")),
-        *(("c", "words", "graphs", "follow"), ("c", "words", "surveys", "mute")),
-    ]
+    assert sorted([email[0], *row] for email, *row in rows) == LISTS["combined"]["rows"]
     queue.deliver(Letter.objects.get(subscriber__email="a@example.org").pk, NOW)
     (email,) = outbox()
     assert not re.search("bread|fish|graphs|Ada", email.get_body(("plain",)).get_content())

@@ -7,7 +7,7 @@ from django.urls import reverse
 from subscriptions.actions import signup
 from subscriptions.bounces import inbound
 from subscriptions.delivery import queue
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make, returned_mail
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, NOW
@@ -17,7 +17,6 @@ from tests.helpers.pages import text_of
 pytestmark = pytest.mark.django_db
 
 WEEK = 7 * DAY
-SUBSCRIBERS = "admin:subscriptions_subscriber_changelist"
 
 
 def suppressed(by="bounced", at=NOW, **fields):
@@ -139,21 +138,6 @@ def test_subscriber_page_shows_evidence_and_a_confirmed_unblock_button(panel):
     assert "bounced: 550 5.1.1" in LogEntry.objects.get().change_message
     assert url not in panel.get(page_of(subscriber)).text
     assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
-
-
-def test_selected_addresses_are_unblocked_from_the_list(panel):
-    """As after a provider that refused all of our letters for days."""
-    subscribers = [
-        make.subscriber(suppressed_at=NOW, suppressed_by=by) for by in ("bounced", "complained")
-    ]
-    listed = text_of(panel.get(reverse(SUBSCRIBERS), {"suppressed_by__exact": "bounced"}))
-    assert subscribers[0].email in listed
-    assert subscribers[1].email not in listed
-    data = {"action": "lift_selected", "_selected_action": [subscribers[0].pk]}
-    assert subscribers[0].email in text_of(panel.post(reverse(SUBSCRIBERS), data))
-    assert not Subscriber.objects.subscribed().exists()
-    panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"})
-    assert list(Subscriber.objects.subscribed()) == [subscribers[0]]
 
 
 def test_list_of_facts_has_a_constant_number_of_queries(

@@ -1,14 +1,12 @@
 """The panel's log-in: locked after guesses, for who guesses, and for a while."""
 
-from datetime import timedelta
-
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
 from subscriptions.models import Attempt
-from tests.factories.make import NOW
+from tests.factories.make import MINUTE, NOW
 from tests.helpers import data_files
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +38,7 @@ def test_right_password_is_refused_after_guesses(client, clock):
     assert (response.status_code, response["Retry-After"]) == (429, str(15 * 60))
     assert "Too many wrong passwords" in response.text
     assert client.get(PANEL).status_code == 302
-    clock.now = NOW + timedelta(minutes=15)
+    clock.now = NOW + 15 * MINUTE
     assert log_in(client)["Location"] == PANEL
     assert client.get(PANEL).status_code == 200
 

@@ -1,6 +1,6 @@
 """The page that confirms: once, on record, and with the moment of the next digest."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 from django.test import Client
@@ -11,7 +11,7 @@ from subscriptions.actions import invite
 from subscriptions.delivery.worker import rounds
 from subscriptions.models import Group, Membership, Subscriber
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, NOW, SECOND, TODAY
 from tests.helpers.subscriber_pages import BOUNCING, STATES, answer, url
 from tests.helpers.tables import everything
 from tests.subscriptions.actions.signup_steps import accepted
@@ -23,7 +23,7 @@ def test_second_confirmation_changes_nothing(client, clock):
     subscriber = make.subscriber(confirmed=False)
     assert client.post(url("confirm", subscriber)).status_code == 200
     before = everything()
-    clock.now = NOW + timedelta(hours=1)
+    clock.now = NOW + HOUR
     assert client.post(url("confirm", subscriber)).status_code == 200
     assert everything() == before
     assert make.fresh(subscriber).next_due_at == NOW
@@ -62,15 +62,15 @@ def test_preferences_explain_a_delayed_digest(client, due, is_delayed):
 
 RESUBSCRIBED = [
     ("goodbye", {"unsubscribed_at": NOW, "hour": 6, "timezone": "Asia/Tokyo"}, "08:00", True),
-    ("confirm", {"unsubscribed_at": NOW - timedelta(hours=2)}, "07:00", False),
+    ("confirm", {"unsubscribed_at": NOW - 2 * HOUR}, "07:00", False),
 ]
 
 
 @pytest.mark.parametrize(("kind", "fields", "hour", "is_late"), RESUBSCRIBED)
 def test_resubscribed_subscriber_is_announced_the_next_day(client, kind, fields, hour, is_late):
-    had = NOW - timedelta(hours=1)
-    subscriber = make.subscriber(confirmed_at=NOW - timedelta(days=1), next_due_at=None, **fields)
-    accepted(subscriber, NOW.date(), at=had)
+    had = NOW - HOUR
+    subscriber = make.subscriber(confirmed_at=NOW - DAY, next_due_at=None, **fields)
+    accepted(subscriber, TODAY, at=had)
     page = client.post(answer(kind, subscriber)).text
     assert "on its way" not in page
     assert f"Next digest: Tuesday, 2\u00a0June, {hour}" in page
@@ -105,7 +105,7 @@ def test_page_shows_the_first_digest_or_its_time(client, clock):
     pages = [url("confirm", one) for one in (subscriber, other)]
     for page in pages:
         assert "Preparing your first digest" in client.post(page).text
-    clock.now = NOW + timedelta(seconds=16)
+    clock.now = NOW + 16 * SECOND
     assert "Expect it in a few minutes" in client.get(pages[0]).text
     plan.plan(clock.now)
     before = everything()
