@@ -20,11 +20,10 @@ CASES = cases("paper_search")
 
 pytestmark = pytest.mark.django_db
 
-LETTERS, FACTS = (
-    "admin:subscriptions_letter_changelist",
-    "admin:subscriptions_letterfact_changelist",
+LETTERS, FACTS, SUBSCRIBERS = (
+    f"admin:subscriptions_{name}_changelist" for name in ("letter", "letterfact", "subscriber")
 )
-SUBSCRIBERS, DIGESTS = "admin:subscriptions_subscriber_changelist", "admin:digest_digest_changelist"
+DIGESTS = "admin:digest_digest_changelist"
 
 
 def letter(subscriber, at=NOW, state="accepted", kind="digest", **fields):
@@ -103,11 +102,8 @@ def test_letters_are_found_by_address_or_message_id(panel, settings):
     assert [one.letter for one in rows(panel, DIGESTS, q="bob")] == [also]
 
 
-FIRST_COLUMNS = [
-    (LETTERS, "digest", "Digest, 1 Jun 2026"),
-    (DIGESTS, "digest", "Digest, 1 Jun 2026"),
-    (LETTERS, "confirm", "Confirmation"),
-]
+FIRST_COLUMNS = [(name, "digest", "Digest, 1 Jun 2026") for name in (LETTERS, DIGESTS)]
+FIRST_COLUMNS += [(LETTERS, "confirm", "Confirmation")]
 
 
 @pytest.mark.parametrize(("name", "kind", "expected"), FIRST_COLUMNS)

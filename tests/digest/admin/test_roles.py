@@ -229,24 +229,25 @@ def test_operator_assigns_role_to_new_account(client):
     assert (ada.is_staff, list(ada.groups.all())) == (True, [role])
 
 
+def beyond_operators():
+    """Return a permission that operators don't have."""
+    return Permission.objects.get(codename="add_group", content_type__app_label="auth")
+
+
 def test_operator_cannot_grant_more_than_own_rights(client):
     me, other = make_user("o"), make_user("v")
     client.force_login(me)
     every = list(Permission.objects.values_list("pk", flat=True))
     for user in (me, other):
-        sent = form_of(client.get(page_of(user))) | {
-            "is_superuser": "on",
-            "user_permissions": every,
-        }
+        sent = form_of(client.get(page_of(user)))
+        sent |= {"is_superuser": "on", "user_permissions": every}
         sent |= {"groups": list(user.groups.values_list("pk", flat=True))}
         assert client.post(page_of(user), sent).status_code == 302
         user.refresh_from_db()
         assert not user.is_superuser
         assert not user.user_permissions.exists()
     more = Group.objects.create(name="more")
-    more.permissions.add(
-        Permission.objects.get(codename="add_group", content_type__app_label="auth")
-    )
+    more.permissions.add(beyond_operators())
     response = client.get(page_of(other))
     assert "more" not in dict(response.context["adminform"].form.fields["groups"].choices).values()
     answered = client.post(page_of(other), form_of(response) | {"groups": [more.pk]})
@@ -256,7 +257,7 @@ def test_operator_cannot_grant_more_than_own_rights(client):
 
 def beyond():
     """Yield accounts that have more than an operator, also locked out."""
-    right = Permission.objects.get(codename="add_group", content_type__app_label="auth")
+    right = beyond_operators()
     for is_active in (True, False):
         yield User.objects.create(
             username=f"root-{is_active}", password=HASH, is_superuser=True, is_active=is_active

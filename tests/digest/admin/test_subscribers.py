@@ -42,9 +42,8 @@ def test_page_shows_zotero_problem_without_key(panel):
     subscriber = make.subscriber()
     assert "Zotero" not in page(panel, subscriber).text
     problem = ZoteroLibrary.Problem.REFUSED
-    ZoteroLibrary.objects.create(
-        subscriber=subscriber, path="users/7", secret="s3cret", problem=problem, next_read_at=NOW
-    )
+    fields = {"secret": "s3cret", "problem": problem, "next_read_at": NOW}
+    ZoteroLibrary.objects.create(subscriber=subscriber, path="users/7", **fields)
     html = page(panel, subscriber).text
     assert (str(problem.label) in html, "s3cret" in html) == (True, False)
 

@@ -111,10 +111,8 @@ def test_chip_lines_are_read_as_same_chips(client, papers):
 
 def of_subscriber(subscriber, **sent):
     form = InterestsForm(QueryDict(urlencode(sent)), subscriber=subscriber)
-    return {
-        name: lxml.html.fromstring(f"<div>{html}</div>")
-        for name, html in chips.shown(form, NOW).items()
-    }
+    parts = chips.shown(form, NOW).items()
+    return {name: lxml.html.fromstring(f"<div>{html}</div>") for name, html in parts}
 
 
 def test_new_reading_is_applied_only_on_request(client, papers):

@@ -88,11 +88,8 @@ def test_partial_preview_equals_part_of_page(client, papers):
     for sent in ({"interests": "graph networks"}, {}):
         part = page(client, "/preview/", **sent)
         assert "<html" not in part
-        parts, whole = (
-            lxml.html.fragments_fromstring(part),
-            lxml.html.fromstring(page(client, **sent)),
-        )
-        for one in parts:
+        whole = lxml.html.fromstring(page(client, **sent))
+        for one in lxml.html.fragments_fromstring(part):
             element = whole.get_element_by_id(one.get("id"))
             assert element.text_content().split() == one.text_content().split()
 
@@ -128,10 +125,8 @@ def test_shorter_phrases_are_offered_when_week_has_none(client, papers):
     part = lxml.html.fromstring(page(client, "/preview/", interests="networks of roads in 1803"))
     assert part.xpath("//*[@id='digest']//button/text()") == ["networks of roads", "Roads"]
     shorter, topic = part.xpath("//*[@id='digest']//button/@value")
-    for edit, lines in (
-        (shorter, "networks of roads"),
-        (topic, "networks of roads in 1803\ntopic: Roads"),
-    ):
+    with_topic = "networks of roads in 1803\ntopic: Roads"
+    for edit, lines in ((shorter, "networks of roads"), (topic, with_topic)):
         sent = {"interests": "networks of roads in 1803", "edit_interests": edit}
         response = client.post("/preview/", sent, follow=True)
         assert f">\n{lines}</textarea>" in response.text

@@ -103,9 +103,8 @@ def test_structured_data_is_escaped(client):
 
 
 def test_paper_can_be_cited_and_followed(client):
-    paper = make.paper(
-        'On "graphs" & roads', "Roads.", id="2606.04235", authors=["Ada Example", "Bo van Dam"]
-    )
+    fields = {"id": "2606.04235", "authors": ["Ada Example", "Bo van Dam"]}
+    paper = make.paper('On "graphs" & roads', "Roads.", **fields)
     page = page_of(client, paper.get_absolute_url())
     (entry,) = page.xpath("//*[@id='bibtex']/text()")
     assert entry == citations.bibtex([paper]).strip()
@@ -270,10 +269,8 @@ def test_day_page_sorts_by_upvotes(client):
 
 
 def test_day_page_names_order_when_voted(client):
-    for day, votes, heading in (
-        (TODAY, 3, "2 papers, most upvoted first"),
-        (TODAY - DAY, None, "2 papers"),
-    ):
+    voted = (TODAY, 3, "2 papers, most upvoted first")
+    for day, votes, heading in (voted, (TODAY - DAY, None, "2 papers")):
         make.paper(day=day)
         make.paper(day=day, upvotes=votes)
         page = page_of(client, f"/days/{day}/")

@@ -87,16 +87,14 @@ def a_life(client):
         recommendations.recommend(sender.subscriber, **sent, now=NOW)
     client.post(tokens.unsubscribe_url(subscriber))
     goodbye = subscriber.letters.get(kind="goodbye")
-    signup.confirm(
-        subscriber, goodbye.created_at, kind="goodbye", source=CONSENT_SOURCE, now=NOW + 2 * HOUR
-    )
+    undo = {"kind": "goodbye", "source": CONSENT_SOURCE, "now": NOW + 2 * HOUR}
+    signup.confirm(subscriber, goodbye.created_at, **undo)
     said = f"450 4.2.1 <{ADDRESS}>: try again"
     subscriber.letters.filter(kind="digest").update(last_reply=said, message_id="<d.1@x>")
     letter = subscriber.letters.filter(kind="digest").first()
-    inbound.receive(
-        returned_mail.report(returned_mail.address_of(letter), returned_mail.group(status="4.2.2")),
-        NOW + 2 * HOUR,
-    )
+    group_of_report = returned_mail.group(status="4.2.2")
+    report = returned_mail.report(returned_mail.address_of(letter), group_of_report)
+    inbound.receive(report, NOW + 2 * HOUR)
     form = {f"{name}-{count}_FORMS": "0" for name in INLINES for count in ("TOTAL", "INITIAL")}
     form |= {"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"}
     client.post(reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk]), form)

@@ -65,9 +65,10 @@ def test_removed_membership_cannot_be_joined():
     assert not membership.subscriber.consents.exists()
 
 
-@pytest.mark.parametrize(
-    "fields", [{"unsubscribed_at": NOW}, {"suppressed_at": NOW}, {"confirmed": False}]
-)
+GONE = [{"unsubscribed_at": NOW}, {"suppressed_at": NOW}, {"confirmed": False}]
+
+
+@pytest.mark.parametrize("fields", GONE)
 def test_member_without_digests_is_hidden_and_sees_nobody(fields):
     group = make.group()
     gone = make.member(group, "Ada", make.subscriber(**fields))

@@ -88,10 +88,8 @@ def test_page_announces_the_next_digest(client, kind):
 @pytest.mark.parametrize(("weekdays", "is_daily"), [(0b0000001, False), (0b1111111, True)])
 def test_page_announces_chosen_weekdays(client, weekdays, is_daily):
     subscriber = make.subscriber(weekdays=weekdays, **STATES["unsubscribed"])
-    for page in (
-        client.post(answer("goodbye", subscriber)),
-        client.get(answer("goodbye", subscriber)),
-    ):
+    path = answer("goodbye", subscriber)
+    for page in (client.post(path), client.get(path)):
         assert ("every day at 07:00" in page.text) == is_daily
         assert ("on the days you chose, at 07:00" in page.text) != is_daily
 

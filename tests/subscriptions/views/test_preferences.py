@@ -177,9 +177,8 @@ def test_ended_pause_explains_a_delayed_digest(client):
 def test_ambiguous_pause_date_is_refused_in_every_language(client, language, day):
     """Which day 12/10 is depends on who writes it."""
     subscriber = make.subscriber()
-    page = client.post(
-        url("preferences", subscriber), {"pause_until": day}, headers={"accept-language": language}
-    )
+    path, headers = url("preferences", subscriber), {"accept-language": language}
+    page = client.post(path, {"pause_until": day}, headers=headers)
     assert page.status_code == 400
     assert make.fresh(subscriber).paused_until is None
 
