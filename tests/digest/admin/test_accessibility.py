@@ -12,7 +12,7 @@ from subscriptions.models import Subscriber
 from tests.digest.admin.test_lists import letter
 from tests.digest.admin.test_roles import furnished, routes, subscriber_id, url_kwargs  # noqa: F401
 from tests.factories import make
-from tests.helpers import services
+from tests.helpers import data_files, services
 from tests.test_pages import JUDGE, LARGE, SMALL, in_corners, judged, open_browser
 
 pytestmark = [
@@ -20,24 +20,10 @@ pytestmark = [
     *(pytest.mark.services, pytest.mark.slow),
 ]
 
-#: What axe-core finds of Unfold's and Django's own, by rule and by what stands in the element or in
-#: the way to it. All else is ours.
-UNFOLDS = [
-    ("landmark-one-main", "", "no page of its layout has a main"),
-    ("region", "", "nor a landmark beside the menu"),
-    ("scrollable-region-focusable", "formset-wrapper", "a table of rows without any link"),
-    ("scrollable-region-focusable", "lg\\:rounded-t-none", "a list in which nothing leads on"),
-    ("empty-table-header", "", "the column of its boxes to delete rows has no name"),
-]
+PAGES = data_files.load("panel_accessibility.toml")
 #: What the browser says of frames, in which letters stand: they are shut in, and here the page
 #: itself is what they get.
 OF_FRAMES = ("Blocked script execution", "Framing ")
-#: The pages with templates of our own. The night looks at all.
-OURS = ("admin_logentry_changelist", "auth_user_change", "digest_digest_change", "index")
-OURS += ("subscriptions_message_write", "subscriptions_sending_changelist")
-OURS += ("subscriptions_sending_stop",)
-OURS += tuple(f"subscriptions_subscriber_{name}" for name in ("change", "invite", "pause"))
-OURS += ("subscriptions_topic_change", "suppress_selected")
 
 
 class Files:
@@ -65,11 +51,11 @@ def shown(client):
 
 
 def is_unfolds(rule, where):
-    return any(rule == known and part in where for known, part, _ in UNFOLDS)
+    return any(rule == known and part in where for known, part, _ in PAGES["unfolds"])
 
 
 def ours(found):
-    return (page for page in found if page[0] in OURS)
+    return (page for page in found if page[0] in PAGES["ours"])
 
 
 @services.once
@@ -90,19 +76,6 @@ def test_every_panel_page_is_accessible(chromium, which, corners):
             ]
     page.context.close()
     assert [one for one in complaints if not one.startswith(OF_FRAMES)] == []
-
-
-#: What has the focus of the keyboard and looks as if it hadn't. A search's frame shows it instead.
-UNSEEN = """() => {
-    const all = [...document.querySelectorAll("a[href], button, input, select, [tabindex='0']")];
-    const reached = all.filter(one => one.checkVisibility() && one.tabIndex >= 0);
-    const unseen = reached.filter(one => {
-        one.focus();
-        const {outlineStyle, boxShadow} = getComputedStyle(one);
-        return document.activeElement === one && outlineStyle === "none" && boxShadow === "none";
-    });
-    return [reached.length, unseen.filter(one => one.name !== "q").map(one => one.outerHTML)];
-}"""
 
 
 @pytest.fixture
@@ -130,7 +103,7 @@ def test_keyboard_focus_is_visible(panel, name):
     args = [subscriber_id("reader")] if name.endswith("change") else []
     page = panel(f"subscriptions_{name}", LARGE, *args)
     page.keyboard.press("Tab")
-    reached, unseen = page.evaluate(UNSEEN)
+    reached, unseen = page.evaluate(data_files.text("unseen_focus.js"))
     assert reached > 10
     assert unseen == []
 

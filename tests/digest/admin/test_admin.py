@@ -1,6 +1,6 @@
 """The admin panel: what it lists and shows, and that looking changes nothing."""
 
-from datetime import date, timedelta
+from datetime import date
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -14,7 +14,7 @@ from subscriptions.actions import signup
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.models.subscribers import STATES
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.admin_pages import SUBSCRIBERS, page, planned_digest
 from tests.helpers.pages import text_of
 
@@ -33,7 +33,7 @@ def test_lists_need_few_queries(panel, django_assert_max_num_queries):
         make.subscriber(topics=[topic])
         User.objects.create(username=f"operator-{n}")
         Harvest.objects.create(source="arxiv", today=NOW, started_at=NOW, touched_at=NOW)
-        day = NOW.date() - timedelta(days=n)
+        day = TODAY - n * DAY
         Coverage.objects.create(source="arxiv", day=day, state="fresh", checked_at=NOW)
     plan.plan(NOW)
     for name in LISTS:
@@ -68,7 +68,7 @@ def test_dashboard_counts_todays_rows(panel):
 def test_state_filter_agrees_with_subscriber_state():
     for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"]:
         for days in (-1, 0, 1, 2):
-            make.subscriber(timezone=zone, paused_until=NOW.date() + timedelta(days=days))
+            make.subscriber(timezone=zone, paused_until=TODAY + days * DAY)
     make.subscriber(confirmed=False)
     make.subscriber(unsubscribed_at=NOW)
     make.subscriber(suppressed_at=NOW, unsubscribed_at=NOW)
@@ -141,8 +141,11 @@ def test_own_topic_is_read_only(panel):
     assert Topic.objects.get().name == "bread"
 
 
-def test_digest_page_shows_reason_words_once(panel):
+def test_digest_page_shows_coverage_and_reason_words_once(panel):
     digest = planned_digest()
+    digest.receipt = {"day": "2026-06-01", "announced": 1200, "had": 1150, "is_verified": False}
+    digest.save()
+    assert "1,150 of 1,200 stored" in text_of(page(panel, digest))
     for reason, fields in {
         "Trees: graph, edge": {"topic_name": "Trees", "terms": ["graph", "edge"]},
         "Graphs": {"topic_name": "Graphs", "terms": ["graphs"]},
@@ -150,13 +153,6 @@ def test_digest_page_shows_reason_words_once(panel):
     }.items():
         digest.picks.update(**fields)
         assert f" {reason} Email" in text_of(page(panel, digest))
-
-
-def test_digest_page_shows_coverage(panel):
-    digest = planned_digest()
-    digest.receipt = {"day": "2026-06-01", "announced": 1200, "had": 1150, "is_verified": False}
-    digest.save()
-    assert "1,150 of 1,200 stored" in text_of(page(panel, digest))
 
 
 def test_digest_preview_is_sandboxed_and_writes_nothing(panel):

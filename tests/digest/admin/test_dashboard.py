@@ -2,19 +2,15 @@
 
 import json
 import re
-from datetime import timedelta
 
 import lxml.html
 import pytest
-from django.contrib.auth.models import Group as Role
-from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
 from digest.admin import charts
 from digest.models import DailyCount
-from digest.operations import daily_stats
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers import services
 from tests.helpers.data_files import cases
 from tests.helpers.pages import text_of
@@ -24,8 +20,6 @@ CASES = cases("plots")
 
 pytestmark = pytest.mark.django_db
 
-DAY = timedelta(days=1)
-TODAY = NOW.date()
 INDEX = "admin:index"
 TEST_EMAIL = {"_form_submitted": "on", "email": "you@example.org"}
 
@@ -76,14 +70,6 @@ def test_first_steps_end_when_all_are_done(panel, settings):
     assert "First steps" not in text_of(panel.get(reverse(INDEX)))
 
 
-@pytest.mark.parametrize("role", ["curator", "viewer"])
-def test_first_steps_are_for_operators(client, role):
-    user = User.objects.create(username=role, is_staff=True)
-    user.groups.add(Role.objects.get(name=role))
-    client.force_login(user)
-    assert "First steps" not in text_of(client.get(reverse(INDEX)))
-
-
 def test_each_plot_has_a_table_and_description(panel):
     tally("harvests", {"arxiv new": 1200, "biorxiv new": 3, "arxiv bad": 2})
     tally("harvests", {"arxiv new": 7}, TODAY - DAY)
@@ -100,14 +86,6 @@ def test_each_plot_has_a_table_and_description(panel):
         'role="img" aria-label="Imports from 3 May 2026 to 1 Jun 2026, papers per day; '
         "today so far: new 1,203, changed 0, unreadable 2. The table below has all figures."
     ) in response.text
-
-
-def test_plots_show_counted_subscribers(panel):
-    make.subscriber(now=NOW - 3 * DAY)
-    make.subscriber(confirmed=False)
-    daily_stats.count(NOW)
-    rows = figures(panel.get(reverse(INDEX)))["Subscribers"]
-    assert rows[1] == ["1 Jun 2026", "1", "0", "1", "0", "0"]
 
 
 def test_today_shows_live_numbers(panel):
@@ -159,15 +137,6 @@ def test_plot_draws_counts_of_its_measure(measure, counts, title, values):
     tally(measure, counts)
     drawn = json.loads(plot(title).data)["datasets"]
     assert [one["data"][-1] for one in drawn] == values
-
-
-def test_plots_link_only_to_permitted_lists(client):
-    user = User.objects.create(username="curator", is_staff=True)
-    rights = ("view_figures", "view_harvest")
-    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
-    client.force_login(user)
-    links = {url for _, url in client.get(reverse(INDEX)).context["plots"] if url}
-    assert links == {reverse("admin:digest_harvest_changelist")}
 
 
 def test_a_year_asks_no_more_queries_than_a_day(panel, django_assert_max_num_queries):

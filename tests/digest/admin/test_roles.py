@@ -1,7 +1,6 @@
 """Who may do what in the panel: each of its addresses, asked by each role, against one table."""
 
 import re
-from datetime import timedelta
 from html import unescape
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -23,7 +22,7 @@ from subscriptions.delivery import transitions
 from subscriptions.models import Attempt, Letter, LetterFact, Sending, Subscriber, Topic
 from subscriptions.security import suppression_list
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers import services
 from tests.helpers.admin_pages import form_of
 from tests.helpers.data_files import cases
@@ -55,12 +54,12 @@ def furnished():
     LetterFact.objects.create(letter=failed, kind="delayed", noted_at=NOW, via="mail", key="x")
     LetterFact.objects.all().update(letter=Letter.objects.exclude(pk=failed.pk).get())
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
-    make.subscriber("away@example.org", paused_until=NOW.date() + timedelta(days=9))
+    make.subscriber("away@example.org", paused_until=TODAY + 9 * DAY)
     signup.record_consent(
         make.subscriber("new@example.org", confirmed=False), "asked", CONSENT_SOURCE, NOW
     )
     suppression_list.add("gone@example.org", "asked", NOW)
-    make.subscriber(channel="json", title="Lab room", paused_until=NOW.date() + timedelta(days=9))
+    make.subscriber(channel="json", title="Lab room", paused_until=TODAY + 9 * DAY)
     Sending.objects.create(pk=1)
     make.member(make.group("Lab"), "Ada")
     make.message()
@@ -230,24 +229,25 @@ def test_operator_assigns_role_to_new_account(client):
     assert (ada.is_staff, list(ada.groups.all())) == (True, [role])
 
 
+def beyond_operators():
+    """Return a permission that operators don't have."""
+    return Permission.objects.get(codename="add_group", content_type__app_label="auth")
+
+
 def test_operator_cannot_grant_more_than_own_rights(client):
     me, other = make_user("o"), make_user("v")
     client.force_login(me)
     every = list(Permission.objects.values_list("pk", flat=True))
     for user in (me, other):
-        sent = form_of(client.get(page_of(user))) | {
-            "is_superuser": "on",
-            "user_permissions": every,
-        }
+        sent = form_of(client.get(page_of(user)))
+        sent |= {"is_superuser": "on", "user_permissions": every}
         sent |= {"groups": list(user.groups.values_list("pk", flat=True))}
         assert client.post(page_of(user), sent).status_code == 302
         user.refresh_from_db()
         assert not user.is_superuser
         assert not user.user_permissions.exists()
     more = Group.objects.create(name="more")
-    more.permissions.add(
-        Permission.objects.get(codename="add_group", content_type__app_label="auth")
-    )
+    more.permissions.add(beyond_operators())
     response = client.get(page_of(other))
     assert "more" not in dict(response.context["adminform"].form.fields["groups"].choices).values()
     answered = client.post(page_of(other), form_of(response) | {"groups": [more.pk]})
@@ -257,7 +257,7 @@ def test_operator_cannot_grant_more_than_own_rights(client):
 
 def beyond():
     """Yield accounts that have more than an operator, also locked out."""
-    right = Permission.objects.get(codename="add_group", content_type__app_label="auth")
+    right = beyond_operators()
     for is_active in (True, False):
         yield User.objects.create(
             username=f"root-{is_active}", password=HASH, is_superuser=True, is_active=is_active
@@ -306,7 +306,9 @@ def test_dashboard_and_menu_match_permissions(furnished, client):
         menu = [one for group in response.context["sidebar_navigation"] for one in group["items"]]
         for url, may in set(rows) | {(str(one["link"]), one["has_permission"]) for one in menu}:
             assert is_let_in(client.get(url)) == may, (role, url)
+        rows += [(url, True) for _, url in response.context.get("plots", ()) if url]
         assert ("You have no role yet" in response.text) == (role == "n")
+        assert ("First steps" in response.text) == (role == "o")
         assert (subscribers in response.text) == (role == "o")
     response = client.get(subscribers)  # Who may not see it is led back.
     assert response.status_code == 403

@@ -1,9 +1,6 @@
 """The panel's page of sources: switches, trials, and feeds of journals."""
 
-from datetime import timedelta
-
 import pytest
-from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
 from digest import tasks
@@ -14,9 +11,10 @@ from digest.papers.registry import BuiltIn
 from digest.ranking.query import lines
 from digest.topics import starter_topics
 from subscriptions.models import Topic
+from tests.digest.admin.test_roles import make_user
 from tests.factories import make
 from tests.factories.harvests import serving
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.admin_pages import form_of, page
 from tests.helpers.data_files import cases
 from tests.helpers.pages import text_of
@@ -27,7 +25,7 @@ CASES = cases("feed_urls")
 pytestmark = pytest.mark.django_db
 
 LIST, ADD = reverse("admin:digest_sourceconfig_changelist"), "admin:digest_sourceconfig_add"
-server = serving(lambda: BioRxivServer(today=NOW.date()))
+server = serving(lambda: BioRxivServer(today=TODAY))
 
 
 def source(name="biorxiv"):
@@ -52,10 +50,8 @@ def try_now(panel, name="biorxiv"):
 
 
 def test_source_list_shows_state_and_last_run(panel):
-    times = {"today": NOW.date(), "touched_at": NOW, "ended_at": NOW}
-    Harvest.objects.create(
-        source="arxiv", state="done", new=700, started_at=NOW - timedelta(days=1), **times
-    )
+    times = {"today": TODAY, "touched_at": NOW, "ended_at": NOW}
+    Harvest.objects.create(source="arxiv", state="done", new=700, started_at=NOW - DAY, **times)
     note = "0 records read: 0 new papers. Failed: huggingface.co answered 503."
     Harvest.objects.create(
         source="huggingface", state="failed", started_at=NOW, result=note, **times
@@ -134,9 +130,7 @@ def test_feed_url_is_shown_only_to_editors(panel, client):
     add(panel, "https://journal.example/rss?token=secret")
     row = SourceConfig.objects.exclude(feed_url="").get()
     assert "secret" in page(panel, row).text
-    viewer = User.objects.create(username="viewer", is_staff=True)
-    viewer.groups.add(Group.objects.get(name="viewer"))
-    client.force_login(viewer)
+    client.force_login(make_user("v"))
     assert "secret" not in page(client, row).text
 
 
@@ -166,26 +160,19 @@ def test_trial_shows_papers_and_stores_none(panel, server, monkeypatch):
     monkeypatch.setitem(registry.SOURCES, "biorxiv", local)
     assert "its list has no papers today" in try_now(panel)
     for number in range(1, 8):
-        server.add(NOW.date() - timedelta(days=2), number)
+        server.add(TODAY - 2 * DAY, number)
     text = try_now(panel)
     assert [f"Paper {number}" in text for number in range(1, 8)] == [1, 1, 1, 1, 1, 0, 0]
     assert not Paper.objects.exists()
     assert not Harvest.objects.exists()
 
 
-FAILED_TRIALS = [
-    ((503, {}, b""), "answered 503. It is slow or has a fault. Try again later."),
-    ((200, {"Content-Type": "text/html"}, b"<html>"), "a web page instead of data. Enter"),
-    ((200, {}, b"{"), "format has changed: update Paperboy"),
-    (None, "firewall and DNS."),
-]
-
-
-@pytest.mark.parametrize(("answer", "error"), FAILED_TRIALS)
+@pytest.mark.parametrize(("answer", "error"), CASES["failed_trials"])
 def test_failed_trial_is_explained(panel, server, monkeypatch, answer, error):
     monkeypatch.setitem(registry.SOURCES, "biorxiv", BuiltIn("bioRxiv", server.source))
     if answer:
-        server.answers.extend([answer] * 9)
+        status, headers, body = answer
+        server.answers.extend([(status, headers, body.encode())] * 9)
     else:
         server.close()
     assert error in try_now(panel)

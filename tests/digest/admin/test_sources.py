@@ -1,7 +1,6 @@
 """What the panel and /healthz/ tell of the sources: runs, coverage, alarms, a paper's life."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -11,13 +10,12 @@ from digest.admin import sources
 from digest.models import Coverage, Harvest
 from digest.operations import heartbeats
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, MINUTE, NOW, TODAY
 from tests.helpers.admin_pages import page as page_of
 from tests.helpers.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
-TODAY = NOW.date()
 HARVESTS = "admin:digest_harvest_changelist"
 COVERAGE = "admin:digest_coverage_changelist"
 FIRST_PAGE = "admin:index"
@@ -28,7 +26,7 @@ def categories(settings):
     settings.ARXIV_CATEGORIES = ["cs", "math"]
 
 
-def run(source="arxiv", state="done", *, ago=timedelta(0), **fields):
+def run(source="arxiv", state="done", *, ago=0 * DAY, **fields):
     """Make a run that ended so long ago."""
     at = NOW - ago
     times = {"today": at.date(), "started_at": at, "touched_at": at, "ended_at": at}
@@ -47,9 +45,9 @@ def listed(panel, name, **asked):
 
 
 def test_runs_are_found_by_source_state_and_day(panel):
-    failed = run(state="failed", ago=timedelta(days=2))
+    failed = run(state="failed", ago=2 * DAY)
     done = run()
-    other = run("huggingface", ago=timedelta(hours=1))
+    other = run("huggingface", ago=HOUR)
     assert listed(panel, HARVESTS) == [done, other, failed]
     assert listed(panel, HARVESTS, source="arxiv") == [done, failed]
     assert listed(panel, HARVESTS, state__exact="failed") == [failed]
@@ -60,8 +58,8 @@ def test_runs_are_found_by_source_state_and_day(panel):
 def test_run_is_summarized_in_list(panel):
     summary = f"1 records seen. <b>{'a long story ' * 20}</b> It broke off."
     failed = run(state="failed", result=summary, unreadable=3)
-    run(state="running", ago=timedelta(minutes=11), ended_at=None)
-    run("huggingface", state="running", ago=timedelta(minutes=9), ended_at=None)
+    run(state="running", ago=11 * MINUTE, ended_at=None)
+    run("huggingface", state="running", ago=9 * MINUTE, ended_at=None)
     in_list = panel.get(reverse(HARVESTS))
     assert "&lt;b&gt;a long story" in in_list.text
     assert "It broke off." not in in_list.text
@@ -71,7 +69,7 @@ def test_run_is_summarized_in_list(panel):
 
 
 def test_coverage_is_listed_and_filtered(panel):
-    yesterday = covered(day=TODAY - timedelta(days=1), announced=1043, stored=1043)
+    yesterday = covered(day=TODAY - DAY, announced=1043, stored=1043)
     stalled = covered("math", "stalled", note="The list is of <an> earlier day.")
     other = covered("all", source="huggingface")
     assert listed(panel, COVERAGE) == [stalled, other, yesterday]
@@ -101,7 +99,7 @@ def test_dashboard_shows_coverage_and_problems(panel, settings):
     Coverage.objects.update(state="fresh", announced=1000, stored=1000)
     assert "arXiv, 1 Jun 2026: 2,000 papers announced, 2,000 stored Complete" in page()
     assert "to fix" not in page()
-    covered(day=TODAY - timedelta(days=3))
+    covered(day=TODAY - 3 * DAY)
     Coverage.objects.filter(category="math").update(state="stalled", announced=0, stored=0)
     text = page()
     assert "arXiv, 1 Jun 2026: 1,000 papers announced, 1,000 stored so far Incomplete" in text
@@ -111,10 +109,10 @@ def test_dashboard_shows_coverage_and_problems(panel, settings):
 
 
 def test_dashboard_shows_last_run_without_backfills(panel):
-    run(ago=timedelta(days=1))
-    failed = run(state="failed", ago=timedelta(hours=2), new=1043)
-    run(ago=timedelta(hours=1), since=TODAY - timedelta(days=90))
-    run("huggingface", ago=timedelta(hours=3))
+    run(ago=DAY)
+    failed = run(state="failed", ago=2 * HOUR, new=1043)
+    run(ago=HOUR, since=TODAY - 90 * DAY)
+    run("huggingface", ago=3 * HOUR)
     response = panel.get(reverse(FIRST_PAGE))
     text = text_of(response)
     assert "Failed arXiv, 1 Jun 2026, 10:00 1,043 new" in text
@@ -127,7 +125,7 @@ def test_paper_page_shows_daily_popularity(panel):
 
     def observe(ago, upvotes, num_comments=None, github_stars=None, source="huggingface"):
         facts = {"num_comments": num_comments, "github_stars": github_stars, "source": source}
-        day = TODAY - timedelta(days=ago)
+        day = TODAY - ago * DAY
         paper.observations.create(day=day, upvotes=upvotes, **facts)
 
     observe(0, 1043, 5, 7)
@@ -169,8 +167,8 @@ def test_paper_page_shows_its_events(panel):
 
 
 def test_health_is_degraded_when_papers_are_missing(client):
-    covered(day=TODAY - timedelta(days=3))
-    run(state="failed", ago=timedelta(hours=2), result="It broke off: a secret of the network.")
+    covered(day=TODAY - 3 * DAY)
+    run(state="failed", ago=2 * HOUR, result="It broke off: a secret of the network.")
     response = client.get("/healthz/")
     assert response.status_code == 200
     health = response.json()
@@ -181,8 +179,8 @@ def test_health_is_degraded_when_papers_are_missing(client):
         "The last import from arXiv failed, on 1 June 2026 at 10:00 UTC: see the admin panel."
     )
     Coverage.objects.all().delete()
-    run(ago=timedelta(hours=1))
-    run(state="failed", since=TODAY - timedelta(days=90))
+    run(ago=HOUR)
+    run(state="failed", since=TODAY - 90 * DAY)
     run("of-old", state="failed")
     assert client.get("/healthz/").json()["degraded"] == []
 
@@ -197,8 +195,8 @@ def test_manual_fetch_is_logged_and_rate_limited(panel, settings, monkeypatch):
     settings.SOURCES = ["arxiv", "huggingface", "biorxiv"]
     started = []
     monkeypatch.setattr(sources, "enqueue", lambda task, name: started.append((task.name, name)))
-    run(ago=timedelta(minutes=19))
-    run("biorxiv", state="failed", ago=timedelta(minutes=1))
+    run(ago=19 * MINUTE)
+    run("biorxiv", state="failed", ago=MINUTE)
     assert "Not started: arXiv was fetched at 11:41 UTC; again from 12:01 UTC." in fetch(panel)
     assert started == [("digest.tasks.harvest_source", name) for name in settings.SOURCES[1:]]
     (entry,) = LogEntry.objects.all()

@@ -1,7 +1,7 @@
 """Subscribers in the panel: what is done for them is asked first, done once, and on record."""
 
 import re
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 
 import lxml.html
@@ -19,7 +19,7 @@ from subscriptions.admin import subscriber_actions
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers.admin_pages import SUBSCRIBERS, act_on, form_of, page, planned_digest
 from tests.helpers.pages import text_of
 from tests.helpers.tables import everything
@@ -42,9 +42,8 @@ def test_page_shows_zotero_problem_without_key(panel):
     subscriber = make.subscriber()
     assert "Zotero" not in page(panel, subscriber).text
     problem = ZoteroLibrary.Problem.REFUSED
-    ZoteroLibrary.objects.create(
-        subscriber=subscriber, path="users/7", secret="s3cret", problem=problem, next_read_at=NOW
-    )
+    fields = {"secret": "s3cret", "problem": problem, "next_read_at": NOW}
+    ZoteroLibrary.objects.create(subscriber=subscriber, path="users/7", **fields)
     html = page(panel, subscriber).text
     assert (str(problem.label) in html, "s3cret" in html) == (True, False)
 
@@ -66,14 +65,6 @@ def test_page_shows_kinds_of_own_interests(panel):
     chosen = tree.xpath("//select[starts-with(@name, 'preferences-')]/option[@selected]/text()")
     own = ["sea ice (text)", "cs.RO (category)", "bread"]
     assert [name for name in chosen if name not in ("Follow", "Select value")] == ["Graphs", *own]
-
-
-def test_pause_cancels_queued_digest(panel):
-    digest = planned_digest()
-    response = page(panel, digest.subscriber)
-    panel.post(response.request["PATH_INFO"], form_of(response) | {"paused_until": "2026-06-20"})
-    digest.letter.refresh_from_db()
-    assert digest.letter.state_text == "not sent: paused"
 
 
 def test_removed_own_topic_is_deleted(panel):
@@ -151,6 +142,7 @@ ACTS = [
     ("ask_to_confirm", waiting_to_confirm, {}, "Confirmation email sent again."),
     ("send_link", make.subscriber, {}, "Settings link sent."),
     ("ask", bouncing, {}, "Asked to verify the address."),
+    ("lift", bouncing, {}, "Unblocked. Was: bounced: "),
     ("suppress", make.subscriber, {"reason": "x"}, "Blocked: x"),
     ("suppress", bouncing, {"reason": "x"}, "Blocked: x"),
     ("unsubscribe", make.subscriber, {}, "Unsubscribed."),
@@ -180,13 +172,10 @@ COLOURS = [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
 def test_only_destructive_actions_are_red(panel, act, colour):
     subscriber = make.subscriber()
     many = {"action": f"{act}_selected", "_selected_action": [subscriber.pk]}
-    for view in (
-        panel.get(reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])),
-        panel.post(reverse(SUBSCRIBERS), many),
-    ):
-        (button,) = lxml.html.fromstring(view.content).xpath(
-            "//form//button[contains(@class, '-600 ')]"
-        )
+    url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
+    for view in (panel.get(url), panel.post(reverse(SUBSCRIBERS), many)):
+        tree = lxml.html.fromstring(view.content)
+        (button,) = tree.xpath("//form//button[contains(@class, '-600 ')]")
         assert f"bg-{colour}-600" in button.get("class")
 
 
@@ -208,7 +197,7 @@ def test_operator_emails_are_rate_limited(panel, clock):
     subscriber = make.subscriber()
     for _ in range(5):
         select(panel, "send_link", [subscriber])
-        clock.now += timedelta(minutes=20)
+        clock.now += 20 * MINUTE
     assert subscriber.letters.filter(kind="link").count() == 3
 
 
@@ -273,7 +262,7 @@ def test_preview_shows_emails_without_papers(panel):
 
 def test_page_shows_daily_history_with_reasons(panel):
     make.paper("Sparse attention for <long> documents")
-    week = timedelta(days=7)
+    week = 7 * DAY
     subscriber = make.subscriber(
         topics=[make.topic("Sparse attention")], confirmed_at=NOW - week, weekdays=0b0000011
     )

@@ -13,6 +13,7 @@ from subscriptions.security.encryption import encrypt
 from tests.helpers.data_files import cases
 from tests.servers import channels
 
+CASES = cases("webhook_answers")
 BODY = b'{"text": "papers"}'
 
 
@@ -38,7 +39,7 @@ ANSWERS = {
     "cut after reading": (channels.cut_after_reading, "unknown"),
     "cut before reading": (channels.cut_before_reading, "unknown"),
 }
-for name, ((code, headers, body), status) in cases("webhook_answers").items():
+for name, ((code, headers, body), status) in CASES["answers"].items():
     ANSWERS[name] = (code, headers, body.encode()), status
 
 
@@ -55,14 +56,9 @@ def test_response_determines_delivery_status(server, caplog, answer, status):
         assert secret not in result.reply + (caplog.text if secret == "T0KEN" else "")
 
 
-SENT = b'{"error": null, "details": [["INFO", "2026-06-01", "Sent a notification to ntfy."]]}'
-APPRISE = [(200, SENT, "accepted", ""), (204, b"", "refused", "no services under this key")]
-APPRISE += [(424, b'{"error": "One or more could not be sent"}', "refused", "its log")]
-
-
-@pytest.mark.parametrize(("status", "body", "outcome", "advice"), APPRISE)
+@pytest.mark.parametrize(("status", "body", "outcome", "advice"), CASES["apprise"])
 def test_apprise_answer_decides_the_outcome(server, status, body, outcome, advice):
-    server.answers.append((status, {}, body))
+    server.answers.append((status, {}, body.encode()))
     result = post(server.secret, channel="apprise")
     assert (result.status, advice in result.reply) == (outcome, True)
 
@@ -73,19 +69,9 @@ def test_only_the_chat_id_is_added_to_a_message(server):
     assert server.posted == [{"chat_id": "-1001", "text": "papers"}, {"text": "papers"}]
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_header_is_respected(server, status):
-    server.answers.append((status, {"Retry-After": "120"}, b""))
-    assert post(server.secret).retry_after == 120
-
-
-WAITS = [({"parameters": {"retry_after": 35}}, 35), ({"retry_after": 0.5}, 0.5), ([], None)]
-WAITS += [({"retry_after": wait}, None) for wait in ("9", -1, True, float("nan"))]
-
-
-@pytest.mark.parametrize(("body", "seconds"), WAITS)
-def test_retry_after_in_body_is_respected(server, body, seconds):
-    server.answers.append((429, {}, json.dumps(body).encode()))
+@pytest.mark.parametrize(("status", "headers", "body", "seconds"), CASES["waits"])
+def test_retry_after_in_header_or_body_is_respected(server, status, headers, body, seconds):
+    server.answers.append((status, headers, json.dumps(body).encode()))
     assert post(server.secret).retry_after == seconds
 
 
@@ -103,18 +89,7 @@ def test_connection_failure_is_deferred(server, monkeypatch):
     assert "refused" in nobody.reply
 
 
-HIDDEN = [
-    *("127.0.0.1", "127.1", "2130706433", "0x7f000001", "localhost", "[::1]", "0.0.0.0"),
-    *("[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "169.254.169.254", "10.0.0.1", "[fe80::1]"),
-]
-REFUSED = [
-    *(f"http://{host}/T0KEN" for host in HIDDEN),
-    *("ftp://example.org/T0KEN", "https://example.org:22/T0KEN", "https://a:b@example.org/T0KEN"),
-    *("file:///etc/passwd", "T0KEN", "https://[T0KEN/"),
-]
-
-
-@pytest.mark.parametrize("address", REFUSED)
+@pytest.mark.parametrize("address", CASES["refused_addresses"])
 def test_private_addresses_get_no_request(settings, address):
     settings.ALLOWED_PRIVATE_HOSTS = frozenset()
     result = post(address)

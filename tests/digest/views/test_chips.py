@@ -1,6 +1,5 @@
 """How pages show the entries of the interests box, and the buttons that change them."""
 
-from datetime import timedelta
 from urllib.parse import urlencode
 
 import lxml.html
@@ -17,7 +16,7 @@ from subscriptions import child_process
 from subscriptions.forms import InterestsForm
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.data_files import DATA, cases
 
 CASES = cases("chips")
@@ -32,7 +31,7 @@ def papers():
         make.paper(f"Protein folding in cells {number}", "Proteins.", authors=["Emmy Noether"])
         said = make.about("images of roads by Ada King")
         make.paper(f"Images of the road {number}", said, authors=["Ada King"])
-    make.paper("Protein folding of old", "Folding.", day=NOW.date() - timedelta(days=8))
+    make.paper("Protein folding of old", "Folding.", day=TODAY - 8 * DAY)
     index_store.renew(NOW)
 
 
@@ -51,18 +50,10 @@ def shown(client, text):
 
 
 def test_each_kind_of_entry_has_a_chip(client, papers):
-    abstract = "We show that roads and images of cells fold as proteins do: a model of both learns "
-    abstract += "shapes from pixels, angles and energies, without labels. Errors fall by a third."
-    typed = f"protein folding\nEmmy Noether\ncs.LG\nComputer vision\nno surveys\n\n{abstract}"
-    read, _hints, _buttons = shown(client, typed)
-    assert [chip[1:] for chip in read] == [
-        ("protein folding", "3 last week"),
-        ("by Emmy Noether", "3 last week"),
-        ("papers of cs.LG: Machine Learning", "0 last week"),
-        ("topic: Computer vision", "3 last week"),
-        ("muted: surveys",),
-        (f"text: {abstract[:59]}…", read[-1][2]),
-    ]
+    typed = "\n".join(line for line, _ in CASES["kinds"])
+    *read, text = shown(client, f"{typed}\n\n{CASES['abstract']}")[0]
+    assert [[*parts] for _, *parts in read] == [parts for _, parts in CASES["kinds"]]
+    assert text[1] == f"text: {CASES['abstract'][:59]}…"
 
 
 def test_topic_name_with_other_words_is_no_topic(client, papers):
@@ -72,11 +63,8 @@ def test_topic_name_with_other_words_is_no_topic(client, papers):
 
 def test_the_same_interest_has_one_chip(client, papers):
     typed = "Roads\nroads\nComputer vision\ntopic: computer vision\nno roads"
-    assert [line for line, *_ in shown(client, typed)[0]] == [
-        "Roads",
-        "topic: Computer vision",
-        "not: roads",
-    ]
+    lines = [line for line, *_ in shown(client, typed)[0]]
+    assert lines == ["Roads", "topic: Computer vision", "not: roads"]
 
 
 def test_capitalized_words_are_names_unless_papers_use_them(client, papers):
@@ -111,12 +99,8 @@ def test_edit_button_keeps_other_entries(client, papers):
     assert text_after("2:") == ["protein folding", "sour bread"]
     assert text_after("1:rye") == ["protein folding", "rye", "not: surveys"]
     for nonsense in ("x:", "-1:", "99:", "", f"{'9' * 5000}:"):
-        assert {*text_after(nonsense)} <= {
-            SENTENCE,
-            "protein folding",
-            "sour bread",
-            "not: surveys",
-        }
+        lines = {SENTENCE, "protein folding", "sour bread", "not: surveys"}
+        assert {*text_after(nonsense)} <= lines
 
 
 def test_chip_lines_are_read_as_same_chips(client, papers):
@@ -127,10 +111,8 @@ def test_chip_lines_are_read_as_same_chips(client, papers):
 
 def of_subscriber(subscriber, **sent):
     form = InterestsForm(QueryDict(urlencode(sent)), subscriber=subscriber)
-    return {
-        name: lxml.html.fromstring(f"<div>{html}</div>")
-        for name, html in chips.shown(form, NOW).items()
-    }
+    parts = chips.shown(form, NOW).items()
+    return {name: lxml.html.fromstring(f"<div>{html}</div>") for name, html in parts}
 
 
 def test_new_reading_is_applied_only_on_request(client, papers):
@@ -180,10 +162,8 @@ def test_entries_beyond_limit_have_no_count(papers):
 
 
 def test_chips_are_shown_without_a_model(client):
-    assert shown(client, "protein folding\nzzyzx")[0] == [
-        ("protein folding", "protein folding"),
-        ("zzyzx", "zzyzx"),
-    ]
+    read, _hints, _buttons = shown(client, "protein folding\nzzyzx")
+    assert read == [("protein folding", "protein folding"), ("zzyzx", "zzyzx")]
 
 
 def test_no_email_is_announced_for_unread_interests(client, papers):
@@ -222,7 +202,7 @@ def test_paper_link_is_interest_in_similar_papers(client):
     read, _hints, _buttons = shown(client, f"https://arxiv.org/abs/{road.pk}v3")
     assert read == [(road.pk, "like “Roads”", "2 last week")]
     interests = f"{road.pk}\n{like.pk}"
-    someone = make.subscriber(interests=interests, confirmed_at=NOW - timedelta(days=1))
+    someone = make.subscriber(interests=interests, confirmed_at=NOW - DAY)
     someone.own_topics.update(kind="paper")
     plan.plan(NOW)
     picks = Pick.objects.filter(digest__subscriber=someone)
@@ -238,10 +218,8 @@ RIS = "TY  - JOUR\nTI  - Roads of asphalt in the frost\nDO  - 10.1000/1\nER  - \
 
 def test_bibliography_is_an_entry_per_paper(client):
     stored = make.paper("Stored", make.about("roads"))
-    form = InterestsForm(
-        QueryDict(urlencode({"interests": BIBTEX % stored.pk + "rice"})),
-        subscriber=make.subscriber(),
-    )
+    sent = QueryDict(urlencode({"interests": BIBTEX % stored.pk + "rice"}))
+    form = InterestsForm(sent, subscriber=make.subscriber())
     assert form.is_valid()
     assert [(entry.kind, entry.text) for entry in form.entries] == [
         ("words", "teas of Assam"),

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from datetime import timedelta
 
 import lxml.html
 import pytest
@@ -13,24 +12,20 @@ from digest.planning import slots
 from digest.views import home
 from subscriptions.models import Subscriber
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.data_files import cases
 
 CASES = cases("unusual_interests")
 
 pytestmark = pytest.mark.django_db
 
-DAY = timedelta(days=1)
-
 
 @pytest.fixture
 def papers():
     """Papers of today and of some days before, and a model that has read them."""
     for ago in (0, 0, 2, 5):
-        make.paper(f"Graph networks of {ago}", "Networks of roads.", day=NOW.date() - ago * DAY)
-        make.paper(
-            f"Sour bread of {ago}", make.about("dough and bread"), day=NOW.date() - ago * DAY
-        )
+        make.paper(f"Graph networks of {ago}", "Networks of roads.", day=TODAY - ago * DAY)
+        make.paper(f"Sour bread of {ago}", make.about("dough and bread"), day=TODAY - ago * DAY)
     model_store.fit(NOW)
 
 
@@ -49,7 +44,7 @@ def titles(text):
 def test_home_page_shows_form_above_papers(client):
     make.paper("Of today", "About bread.", upvotes=3, authors=["Ada"], github="https://x.test/c")
     for ago in (1, 3):
-        make.paper(day=NOW.date() - ago * DAY)
+        make.paper(day=TODAY - ago * DAY)
     text = page(client)
     assert "Get trending papers in your email inbox once a day" in text
     assert text.index('name="email"') < text.index("Of today")
@@ -93,11 +88,8 @@ def test_partial_preview_equals_part_of_page(client, papers):
     for sent in ({"interests": "graph networks"}, {}):
         part = page(client, "/preview/", **sent)
         assert "<html" not in part
-        parts, whole = (
-            lxml.html.fragments_fromstring(part),
-            lxml.html.fromstring(page(client, **sent)),
-        )
-        for one in parts:
+        whole = lxml.html.fromstring(page(client, **sent))
+        for one in lxml.html.fragments_fromstring(part):
             element = whole.get_element_by_id(one.get("id"))
             assert element.text_content().split() == one.text_content().split()
 
@@ -113,7 +105,7 @@ def test_unusual_interests_are_answered(client, papers):
 
 
 def test_older_papers_are_linked_when_week_has_none(client, papers):
-    make.paper("Rye & spelt", day=NOW.date() - 30 * DAY, authors=["Emmy Noether"])
+    make.paper("Rye & spelt", day=TODAY - 30 * DAY, authors=["Emmy Noether"])
     index_store.renew(NOW)
 
     def links(interests):
@@ -133,10 +125,8 @@ def test_shorter_phrases_are_offered_when_week_has_none(client, papers):
     part = lxml.html.fromstring(page(client, "/preview/", interests="networks of roads in 1803"))
     assert part.xpath("//*[@id='digest']//button/text()") == ["networks of roads", "Roads"]
     shorter, topic = part.xpath("//*[@id='digest']//button/@value")
-    for edit, lines in (
-        (shorter, "networks of roads"),
-        (topic, "networks of roads in 1803\ntopic: Roads"),
-    ):
+    with_topic = "networks of roads in 1803\ntopic: Roads"
+    for edit, lines in ((shorter, "networks of roads"), (topic, with_topic)):
         sent = {"interests": "networks of roads in 1803", "edit_interests": edit}
         response = client.post("/preview/", sent, follow=True)
         assert f">\n{lines}</textarea>" in response.text
@@ -202,7 +192,7 @@ def test_home_page_shows_an_example_digest(client, papers):
     for name in ("Rye", "Bread"):  # Nobody writes about rye.
         make.topic(name, query=name.lower() if name == "Rye" else "sour bread")
     for number in range(3):
-        make.paper(f"Sour bread of {number}", make.about("dough and bread"), day=NOW.date())
+        make.paper(f"Sour bread of {number}", make.about("dough and bread"), day=TODAY)
     model_store.fit(NOW)
     part = lxml.html.fromstring(page(client, "/preview/"))
     assert part.xpath("string(//h2)") == "Example: Bread"

@@ -14,10 +14,11 @@ from subscriptions.models import Attempt
 from subscriptions.security import api_tokens
 from tests.factories import make
 from tests.factories.make import NOW
-from tests.helpers import services
+from tests.helpers import data_files, services
 from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
+REFUSED = data_files.load("api_requests.toml")
 META = {"_meta": {f"{mcp.META}/protocolVersion": mcp.VERSION}}
 
 
@@ -72,42 +73,28 @@ def test_each_tool_answers_as_the_api_does(subscriber):
     assert subscriber.feedback.get().opinion == "less"
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "said"),
-    [
-        *(("get_paper", {"paper": one}, "There is no such paper.") for one in ("2606.9", "a\0")),
-        *(("search_papers", {"query": one}, "Say what to search for") for one in (" ", "\ud800")),
-        ("give_feedback", {"paper": "2606.1", "value": "like"}, "The value must be one of"),
-    ],
-)
+FAILED = [("get_paper", {"paper": id}, "There is no such paper.") for id in ("2606.9", "a\0")]
+FAILED += [("search_papers", {"query": q}, "Say what to search for") for q in (" ", "\ud800")]
+FAILED += [("give_feedback", {"paper": "2606.1", "value": "like"}, "The value must be one of")]
+
+
+@pytest.mark.parametrize(("name", "arguments", "said"), FAILED)
 def test_tool_says_what_is_wrong_with_its_arguments(subscriber, name, arguments, said):
     result = call(subscriber.token, name, **arguments).json()["result"]
     assert result["isError"]
     assert result["content"][0]["text"].startswith(said)
 
 
-NO_REQUESTS = [
-    *("", "x", b"\xff", "[" * 100_000, "[]", "1", "{}", '{"id": 1, "method": 2}'),
-    *('{"id": [], "method": "a"}', '{"id": 1, "method": "a", "params": []}'),
-]
-NO_CALLS = [
-    *({}, {"name": "x"}, {"name": ["get_digest"]}, {"name": "get_paper"}),
-    *({"name": "get_digest", "arguments": value} for value in ([1], {"paper": "x"})),
-    *({"name": "get_paper", "arguments": {"paper": value}} for value in (1, [], {})),
-]
+CALLS = [{"method": "tools/call", "params": params} for params in REFUSED["mcp_calls"]]
+MALFORMED = [(body, 400, mcp.INVALID_REQUEST) for body in [*REFUSED["mcp"], "[" * 100_000]]
+MALFORMED += [(call, 400, mcp.INVALID_PARAMS) for call in CALLS]
+MALFORMED += [({"method": "resources/list"}, 404, mcp.METHOD_NOT_FOUND)]
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        *((body, 400, mcp.INVALID_REQUEST) for body in NO_REQUESTS),
-        *(({"method": "tools/call", "params": one}, 400, mcp.INVALID_PARAMS) for one in NO_CALLS),
-        ({"method": "resources/list"}, 404, mcp.METHOD_NOT_FOUND),
-    ],
-)
+@pytest.mark.parametrize(("body", "status", "code"), MALFORMED)
 def test_malformed_request_is_refused_and_changes_nothing(subscriber, body, status, code):
     before = everything()
-    body = json.dumps({"id": 1} | body) if isinstance(body, dict) else body
+    body = json.dumps({"id": 1} | body) if isinstance(body, dict) else body.encode("latin-1")
     answer = post(subscriber.token, body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     after = everything()

@@ -84,9 +84,8 @@ def test_page_queries_do_not_grow_with_content(client):
     make.topic("Graphs", slug="graphs")
     make.topic("cs.LG", slug="arxiv-cs-lg", categories=["cs.LG"], query="")
     for n in range(15):
-        paper = make.paper(
-            f"Graphs of roads {n}", "Roads.", categories=["cs.LG"], authors=["Ada Example"]
-        )
+        fields = {"categories": ["cs.LG"], "authors": ["Ada Example"]}
+        paper = make.paper(f"Graphs of roads {n}", "Roads.", **fields)
         PaperEvent.objects.create(paper=paper, kind="revised", note=f"version {n}", at=NOW)
     index_store.renew(NOW)
     subscriber = make.subscriber(interests="graphs", size=15)

@@ -1,7 +1,6 @@
 """The pages that a subscriber's links open."""
 
 import re
-from datetime import timedelta
 
 import lxml.html
 import pytest
@@ -16,7 +15,7 @@ from digest.planning import plan
 from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW
 from tests.helpers.pages import text_of, web_copy_of
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +59,7 @@ def sent():
     """A subscriber with three digests that were sent, of which one has lost its paper."""
     subscriber = make.subscriber(interests="roads")
     for number in range(4):
-        moment = NOW + timedelta(days=number)
+        moment = NOW + number * DAY
         make.paper(f"Roads {number}", day=moment.date())
         plan.plan(moment)
         if number < 3:  # The last is not on its way yet.

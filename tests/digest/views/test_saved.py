@@ -2,7 +2,6 @@
 
 import csv
 import re
-from datetime import timedelta
 
 import lxml.html
 import pytest
@@ -14,11 +13,11 @@ from digest.models import PaperEvent
 from digest.personalization import feedback, reading_list
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, HOUR, NOW
+from tests.helpers.data_files import cases
 
 pytestmark = pytest.mark.django_db
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PAGES = ["saved", "saved-bibtex", "saved-ris", "saved-markdown", "saved-csv"]
 
 
@@ -161,20 +160,13 @@ def test_notes_and_labels_are_bounded_plain_text(client):
 
 
 def test_reading_list_is_filtered(client):
-    subscriber, (old, _, new) = saving(3)
+    subscriber, (old, *_) = saving(3)
     reading_list.annotate(subscriber, old, note="Größe der Straßen", labels="to cite")
     page = page_of(client.get(address("saved", subscriber), {"state": "unread"}))
     page = page_of(press(client, page, "Mark as read"))
     assert titles(page) == ["Roads 1", "Roads 0"]
     assert page.xpath("//*[@role='status']/text()") == ["Marked as read."]
-    for filters, expected in (
-        ({"state": "read"}, [new.title]),
-        ({"label": "to cite"}, [old.title]),
-        ({"q": "grösse CITE roads"}, [old.title]),
-        ({"q": "roads", "state": "unread"}, ["Roads 1", "Roads 0"]),
-        ({"q": "molecules"}, []),
-        ({"state": "x", "label": ""}, ["Roads 2", "Roads 1", "Roads 0"]),
-    ):
+    for filters, expected in cases("paper_search")["saved"]:
         assert titles(page_of(client.get(address("saved", subscriber), filters))) == expected
         exported = client.get(address("saved-bibtex", subscriber), filters).content.decode()
         assert exported.count("@misc") == len(expected)
@@ -189,9 +181,8 @@ def test_unknown_action_or_paper_is_rejected(client):
         assert client.post(url, sent).status_code == 400
     assert client.post(url, {"paper": unsaved.pk, "action": "read"}).status_code == 302
     assert not subscriber.feedback.exclude(read_at=None).exists()
-    assert (
-        client.post(address("saved", subscriber, "feedback"), {"action": "read"}).status_code == 404
-    )
+    feedback_page = address("saved", subscriber, "feedback")
+    assert client.post(feedback_page, {"action": "read"}).status_code == 404
 
 
 def test_feedback_link_does_not_open_reading_list(client):
@@ -199,14 +190,9 @@ def test_feedback_link_does_not_open_reading_list(client):
     subscriber, (paper,) = saving(1)
     token = tokens.token("preferences", subscriber.public_id)
     url = address("feedback", subscriber, "feedback")
+    feedback_token = tokens.token("feedback", subscriber.public_id)
     others = tokens.token("preferences", make.subscriber().public_id)
-    for back in (
-        "",
-        "x",
-        "https://evil.test/",
-        tokens.token("feedback", subscriber.public_id),
-        others,
-    ):
+    for back in ("", "x", "https://evil.test/", feedback_token, others):
         for value in ("more", "clear"):
             sent = {"paper": paper.pk, "value": value, "back": back, "page": "1"}
             for answer in (client.get(url, sent), client.post(url, sent)):
@@ -215,6 +201,19 @@ def test_feedback_link_does_not_open_reading_list(client):
 
 
 # ---- The files
+
+
+def titles_in(name, text):
+    """Return the titles in a file, as its readers find them."""
+    match name.rpartition(".")[2]:
+        case "bib":
+            entries = parse_string(text, "bibtex").entries.values()
+            return [entry.fields["title"].strip("{}") for entry in entries]
+        case "ris":
+            return [entry["title"] for entry in rispy.loads(text)]
+        case "csv":
+            return [row["title"] for row in csv.DictReader(text.splitlines())]
+    return re.findall(r"- \[ \] \[(.*?)\]", text)
 
 
 FILES = [
@@ -235,17 +234,7 @@ def test_export_files_have_all_papers_in_order(client, page, kind, name):
     assert response["Content-Type"] == kind
     assert response["Content-Disposition"] == f'attachment; filename="{name}"'
     assert response["X-Content-Type-Options"] == "nosniff"
-    text = response.content.decode()
-    if name.endswith("bib"):
-        ids = [one.fields["eprint"] for one in parse_string(text, "bibtex").entries.values()]
-        assert ids == [paper.pk for paper in papers]
-    elif name.endswith("ris"):
-        assert [one["title"] for one in rispy.loads(text)] == [paper.title for paper in papers]
-    elif name.endswith("csv"):
-        rows = list(csv.DictReader(text.splitlines()))
-        assert [row["title"] for row in rows] == [paper.title for paper in papers]
-    else:
-        assert re.findall(r"- \[ \] \[(.*?)\]", text) == [paper.title for paper in papers]
+    assert titles_in(name, response.text) == [paper.title for paper in papers]
 
 
 def test_export_files_escape_hostile_titles(client):

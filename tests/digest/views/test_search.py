@@ -65,11 +65,7 @@ def test_pasted_id_finds_paper_first(client):
 
 def test_unsupported_operators_are_explained(client):
     index_store.renew(NOW)
-    for query, messages in (
-        ("bread OR rye", ["OR isn’t supported. Separate alternatives with a comma."]),
-        ("bread NOT rye", ["NOT isn’t supported. The words after it are searched for as well."]),
-        ("bread, rye and or not", []),
-    ):
+    for query, messages in CASES["operators"]:
         notes = search(client, query).xpath("//main//p[@class='small' and strong]")
         assert [one.text_content() for one in notes][: len(messages)] == messages
 
@@ -221,12 +217,7 @@ def test_quoted_phrases_match_verbatim(newest):
     make.paper("Conformal predictions of roads")
     make.paper("Prediction that conforms", "The predictions of a conformal thing.")
     index_store.renew(NOW)
-    for query, count in (
-        ('"conformal prediction"', 1),
-        ('"conformal prediction" roads', 1),
-        ('"conformal prediction" rivers', 0),
-        ("conformal prediction", 2),
-    ):
+    for query, count in CASES["phrases"]:
         results = search_page.find(query, newest=newest).results
         assert len(results) == count
         assert count != 1 or results[0].paper.title == "Conformal predictions of roads"

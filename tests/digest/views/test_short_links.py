@@ -1,7 +1,6 @@
 """Short links of the text part: they open what the long ones open, as long as those do."""
 
 import re
-from datetime import timedelta
 from urllib.parse import unquote
 
 import pytest
@@ -11,7 +10,7 @@ from digest.views import reader
 from subscriptions.models import Subscriber
 from subscriptions.security import tokens
 from tests.factories import emails, make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +55,7 @@ def test_short_links_end_with_address_change(client, digest):
     after = links(digest)
     assert {client.get(path, follow=True).status_code for path in before} == {410}
     assert {client.get(path, follow=True).status_code for path in after} == {200}
-    moved.update(moved_at=NOW + timedelta(days=1))  # The links before the last are not known.
+    moved.update(moved_at=NOW + DAY)  # The links before the last are not known.
     assert {client.get(path, follow=True).status_code for path in after} == {404}
 
 

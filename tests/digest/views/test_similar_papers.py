@@ -1,7 +1,5 @@
 """New papers like those that the subscriber likes, on the page of what was learned."""
 
-from datetime import timedelta
-
 import lxml.html
 import pytest
 from django.urls import reverse
@@ -12,12 +10,12 @@ from digest.personalization import feedback, library
 from digest.planning import slots
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, MINUTE, NOW, SECOND, TODAY
 from tests.factories.themes import MOLECULES, ROADS, others, theme
 
 pytestmark = pytest.mark.django_db
 
-PAST = NOW.date() - timedelta(days=20)
+PAST = TODAY - 20 * DAY
 
 
 @pytest.fixture
@@ -38,8 +36,8 @@ def subscriber():
 
 def like(subscriber, *papers):
     for number, paper in enumerate(papers):
-        feedback.record(subscriber, paper, "more", NOW + number * timedelta(seconds=1))
-    feedback.learn(NOW + timedelta(minutes=1))
+        feedback.record(subscriber, paper, "more", NOW + number * SECOND)
+    feedback.learn(NOW + MINUTE)
 
 
 def part_of(client, subscriber):
@@ -61,7 +59,7 @@ def words_of(part):
     return " ".join(part.text_content().split())
 
 
-def test_similar_new_papers_are_shown_with_reason(client, clock, roads, subscriber):
+def test_similar_new_papers_are_shown_with_reason(client, roads, subscriber):
     like(subscriber, *roads[:3])
     part = part_of(client, subscriber)
     assert are_new(titles_of(part), roads)
@@ -70,7 +68,7 @@ def test_similar_new_papers_are_shown_with_reason(client, clock, roads, subscrib
     assert client.get(link.get("href")).status_code == 200
 
 
-def test_papers_with_feedback_are_not_new_to_the_subscriber(client, clock, roads, subscriber):
+def test_papers_with_feedback_are_not_new_to_the_subscriber(client, roads, subscriber):
     like(subscriber, *roads[:3])
     first, *_ = titles_of(part_of(client, subscriber))
     like(subscriber, Paper.objects.get(title=first))
@@ -80,12 +78,12 @@ def test_papers_with_feedback_are_not_new_to_the_subscriber(client, clock, roads
     assert titles_of(part_of(client, subscriber)) == {*others}
 
 
-def test_one_liked_paper_is_enough(client, clock, roads, subscriber):
+def test_one_liked_paper_is_enough(client, roads, subscriber):
     like(subscriber, roads[0])
     assert are_new(titles_of(part_of(client, subscriber)), roads)
 
 
-def test_empty_list_is_explained(client, clock, roads, subscriber):
+def test_empty_list_is_explained(client, roads, subscriber):
     for paper in roads[6:]:
         paper.delete()
     like(subscriber, *roads[:3])
@@ -94,15 +92,15 @@ def test_empty_list_is_explained(client, clock, roads, subscriber):
     assert not titles_of(part)
 
 
-def test_papers_older_than_a_week_are_omitted(client, clock, roads, subscriber):
+def test_papers_older_than_a_week_are_omitted(client, roads, subscriber):
     like(subscriber, *roads[:3])
     first, *_ = titles_of(part_of(client, subscriber))
     for days, is_there in ((6, True), (7, False)):
-        Paper.objects.filter(title=first).update(day=NOW.date() - timedelta(days=days))
+        Paper.objects.filter(title=first).update(day=TODAY - days * DAY)
         assert (first in titles_of(part_of(client, subscriber))) == is_there
 
 
-def test_section_is_hidden_before_learning(client, clock, roads, subscriber):
+def test_section_is_hidden_before_learning(client, roads, subscriber):
     feedback.record(subscriber, roads[0], "more", NOW)
     assert part_of(client, subscriber) is None
     like(subscriber, *roads[:3])
@@ -110,7 +108,7 @@ def test_section_is_hidden_before_learning(client, clock, roads, subscriber):
     assert part_of(client, subscriber) is None
 
 
-def test_section_asks_to_reload_when_server_is_busy(client, clock, roads, subscriber, monkeypatch):
+def test_section_asks_to_reload_when_server_is_busy(client, roads, subscriber, monkeypatch):
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
     like(subscriber, *roads[:3])
     with slots.slot(), slots.slot():

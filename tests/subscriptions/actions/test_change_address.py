@@ -20,18 +20,46 @@ from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.helpers.invariants import broken
 from tests.helpers.tables import everything
 from tests.helpers.threads import at_once, errors_of
-from tests.subscriptions.actions.change_address_steps import (
-    NEW,
-    OLD,
-    agree,
-    agree_both,
-    ask,
-    letters,
-    moved,
-    subscriber,
-)
 
 pytestmark = pytest.mark.django_db
+
+OLD, NEW = "old@example.org", "new@example.org"
+
+
+def subscriber(email=OLD, **fields):
+    return make.subscriber(email, **{"confirmed_at": NOW - 9 * DAY} | fields)
+
+
+def ask(client, subscriber, new_email=NEW, **request):
+    """Ask for the move on the page of preferences."""
+    sent = {"action": "move", "new_email": new_email}
+    return client.post(tokens.preferences_url(subscriber), sent, follow=True, **request)
+
+
+def agree(subscriber, side, *, asked_at=NOW, now=NOW + MINUTE):
+    return change_address.approve(subscriber, side, asked_at, source=CONSENT_SOURCE, now=now)
+
+
+def agree_both(subscriber, **when):
+    for side in ("old", "new"):
+        agree(subscriber, side, **when)
+
+
+def moved(subscriber):
+    subscriber.refresh_from_db()
+    return subscriber.email == NEW
+
+
+def letters():
+    return list(Letter.objects.order_by("pk").values_list("kind", "to", "state"))
+
+
+@pytest.fixture
+def mover():
+    """A subscriber who asked to move from OLD to NEW."""
+    mover = subscriber()
+    change_address.request(mover, NEW, now=NOW)
+    return mover
 
 
 # ---- Both addresses agree
@@ -42,31 +70,29 @@ def parts(message):
 
 
 def test_address_changes_after_both_addresses_agree(client, outbox):
-    one = subscriber(interests="bread", paused_until=None)
-    page = ask(client, one)
+    mover = subscriber(interests="bread", paused_until=None)
+    page = ask(client, mover)
     assert "Both must confirm" in page.text
     rounds.deliver_due(lambda: NOW)
     to_old, to_new = outbox()
     assert (to_old["To"], to_new["To"]) == (OLD, NEW)
     assert to_old["Message-ID"] != to_new["Message-ID"]
     for message, side in ((to_new, "new"), (to_old, "old")):
-        url = tokens.move_url(one, side, NOW)
+        url = tokens.move_url(mover, side, NOW)
         for part in parts(message):
             assert url in part
-        assert not moved(one)
+        assert not moved(mover)
         assert Client(enforce_csrf_checks=True).post(url).status_code == 200
-    assert moved(one)
-    assert [consent.act for consent in one.consents.all()] == ["moved", "moved"]
-    assert one.preferences.get().topic.query == "bread"
+    assert moved(mover)
+    assert [consent.act for consent in mover.consents.all()] == ["moved", "moved"]
+    assert mover.preferences.get().topic.query == "bread"
 
 
-def test_new_address_does_not_learn_the_old_one(client, outbox):
-    one = subscriber()
-    ask(client, one)
+def test_new_address_does_not_learn_the_old_one(client, mover, outbox):
     rounds.deliver_due(lambda: NOW)
     to_old, to_new = outbox()
-    pages = [client.get(tokens.move_url(one, side, NOW)).text for side in ("old", "new")]
-    pages += [client.post(tokens.move_url(one, "new", NOW)).text]
+    pages = [client.get(tokens.move_url(mover, side, NOW)).text for side in ("old", "new")]
+    pages += [client.post(tokens.move_url(mover, "new", NOW)).text]
     for said in (*parts(to_new), *pages[1:]):
         assert OLD not in said
         assert "/preferences/" not in said
@@ -76,11 +102,11 @@ def test_new_address_does_not_learn_the_old_one(client, outbox):
 
 def test_next_digest_goes_to_the_new_address_without_repeats(outbox):
     make.paper("Graph networks")
-    one = subscriber(interests="graph networks", next_due_at=NOW)
+    mover = subscriber(interests="graph networks", next_due_at=NOW)
     plan.plan(NOW)
-    change_address.request(one, NEW, now=NOW)
+    change_address.request(mover, NEW, now=NOW)
     rounds.deliver_due(lambda: NOW)
-    agree_both(one)
+    agree_both(mover)
     make.paper("Graph networks again", day=TODAY + DAY)
     for hours in (19, 24):
         plan.plan(NOW + hours * HOUR)
@@ -94,63 +120,57 @@ def test_next_digest_goes_to_the_new_address_without_repeats(outbox):
 # ---- The request
 
 
-def test_other_letters_wait_on_when_the_change_is_cancelled():
-    one = subscriber()
-    change_address.request(one, NEW, now=NOW)
-    correspondence.write(one, "link", NOW, NOW + DAY)
-    change_address.keep_address(one, now=NOW)
+def test_other_letters_wait_on_when_the_change_is_cancelled(mover):
+    correspondence.write(mover, "link", NOW, NOW + DAY)
+    change_address.keep_address(mover, now=NOW)
     forgotten = ("move", Letter.FORGOTTEN_ADDRESS, "skipped")
     assert letters() == [("move", "", "skipped"), forgotten, ("link", "", "planned")]
 
 
 def test_cancelling_a_change_affects_only_its_subscriber():
-    one, other = subscriber(), subscriber("other@example.org")
+    mover, other = subscriber(), subscriber("other@example.org")
     change_address.request(other, NEW, now=NOW)
-    assert change_address.pending(one) is None
-    change_address.request(one, "third@example.org", now=NOW)
-    change_address.request(one, "elsewhere@example.org", now=NOW)
-    change_address.keep_address(one, now=NOW)
-    signup.unsubscribe(one.public_id, source=CONSENT_SOURCE, now=NOW)
+    assert change_address.pending(mover) is None
+    change_address.request(mover, "third@example.org", now=NOW)
+    change_address.request(mover, "elsewhere@example.org", now=NOW)
+    change_address.keep_address(mover, now=NOW)
+    signup.unsubscribe(mover.public_id, source=CONSENT_SOURCE, now=NOW)
     assert change_address.pending(other).new_email == NEW
 
 
 def test_later_request_replaces_the_earlier_one(client, clock):
-    one = subscriber()
-    ask(client, one, "first@example.org")
+    mover = subscriber()
+    ask(client, mover, "first@example.org")
     clock.now = NOW + MINUTE
-    ask(client, one)
+    ask(client, mover)
     assert letters()[:2] == [("move", "", "skipped"), ("move", "elsewhere", "skipped")]
     assert letters()[2:] == [("move", "", "planned"), ("move", NEW, "planned")]
-    assert client.post(tokens.move_url(one, "new", NOW)).status_code == 410
-    agree_both(one, asked_at=clock.now)
-    assert moved(one)
+    assert client.post(tokens.move_url(mover, "new", NOW)).status_code == 410
+    agree_both(mover, asked_at=clock.now)
+    assert moved(mover)
 
 
-def test_address_of_a_cancelled_request_is_purged():
+def test_address_of_a_cancelled_request_is_purged(mover):
     """The address may be a stranger's, who never asked for anything."""
-    one = subscriber()
-    change_address.request(one, NEW, now=NOW)
     Letter.objects.filter(to=NEW).update(state=Letter.State.TRANSMITTING)
-    change_address.keep_address(one, now=NOW)
+    change_address.keep_address(mover, now=NOW)
     Letter.objects.filter(to=NEW).update(state=Letter.State.ACCEPTED, ended_at=NOW)
     retention.purge(NOW + 7 * DAY + MINUTE)
     assert NEW not in repr(everything())
 
 
 @pytest.mark.parametrize("is_old", [True, False])
-def test_expired_link_says_how_to_ask_again(client, clock, is_old):
-    one = subscriber()
-    ask(client, one)
-    shown = client.get(tokens.preferences_url(one)).text
+def test_expired_link_says_how_to_ask_again(client, mover, clock, is_old):
+    shown = client.get(tokens.preferences_url(mover)).text
     assert "change it to <strong>new@example.org</strong>" in shown
     if is_old:
         clock.now = NOW + 7 * DAY + MINUTE
     else:
-        client.post(tokens.preferences_url(one), {"action": "stay"})
+        client.post(tokens.preferences_url(mover), {"action": "stay"})
         assert {state for _, _, state in letters()} == {"skipped"}
-        assert "You asked to change it" not in client.get(tokens.preferences_url(one)).text
+        assert "You asked to change it" not in client.get(tokens.preferences_url(mover)).text
     for send in (client.get, client.post):
-        response = send(tokens.move_url(one, "new", NOW))
+        response = send(tokens.move_url(mover, "new", NOW))
         page = response.text
         assert response.status_code == 410
         assert "start again in your preferences" in page
@@ -158,35 +178,33 @@ def test_expired_link_says_how_to_ask_again(client, clock, is_old):
 
 
 @pytest.mark.parametrize("side", ["old", "new"])
-def test_unsubscribed_or_erased_subscriber_does_not_change_address(client, side):
-    one = subscriber()
-    ask(client, one)
-    agree(one, side)
-    signup.unsubscribe(one.public_id, source=CONSENT_SOURCE, now=NOW + MINUTE)
+def test_unsubscribed_or_erased_subscriber_does_not_change_address(client, mover, side):
+    agree(mover, side)
+    signup.unsubscribe(mover.public_id, source=CONSENT_SOURCE, now=NOW + MINUTE)
     assert not Move.objects.exists()
-    assert client.post(tokens.move_url(one, "old", NOW)).status_code == 410
+    assert client.post(tokens.move_url(mover, "old", NOW)).status_code == 410
     assert {state for kind, _, state in letters() if kind == "move"} == {"skipped"}
-    erase.erase(one, now=NOW)
-    assert client.post(tokens.move_url(one, "old", NOW)).status_code == 404
+    erase.erase(mover, now=NOW)
+    assert client.post(tokens.move_url(mover, "old", NOW)).status_code == 404
     assert not Move.objects.exists()
 
 
-NO_DIGESTS = [{"unsubscribed_at": NOW}, {"confirmed": False, "confirmed_at": None}]
-NO_DIGESTS += [{"suppressed_at": NOW}]
+PENDING = {"confirmed": False, "confirmed_at": None}
+NO_DIGESTS = [{"unsubscribed_at": NOW}, PENDING, {"suppressed_at": NOW}]
 
 
 @pytest.mark.parametrize("fields", NO_DIGESTS)
 def test_subscriber_without_digests_cannot_change_address(client, fields):
-    one = subscriber(**fields)
-    assert ask(client, one).status_code == 400
-    assert "New address" not in client.get(tokens.preferences_url(one)).text
+    mover = subscriber(**fields)
+    assert ask(client, mover).status_code == 400
+    assert "New address" not in client.get(tokens.preferences_url(mover)).text
     assert letters() == []
 
 
 @pytest.mark.parametrize("new_email", ["", "x", "ä@example.org", OLD])
 def test_invalid_or_unchanged_address_is_a_field_error(client, new_email):
-    one = subscriber(size=3)
-    page = ask(client, one, new_email)
+    mover = subscriber(size=3)
+    page = ask(client, mover, new_email)
     assert page.status_code == 400
     assert 'id="id_new_email_error"' in page.text
     assert 'name="size" value="3"' in page.text
@@ -195,8 +213,8 @@ def test_invalid_or_unchanged_address_is_a_field_error(client, new_email):
 
 def test_requests_are_limited_per_mailbox_and_network(client, settings):
     settings.LIMITS = settings.LIMITS | {"mailbox": 2}
-    one = subscriber()
-    statuses = [ask(client, one, f"new+{n}@example.org").status_code for n in range(3)]
+    mover = subscriber()
+    statuses = [ask(client, mover, f"new+{n}@example.org").status_code for n in range(3)]
     assert statuses == [200, 200, 400]
     assert len([to for _, to, _ in letters() if to]) == 2
     other = subscriber("other@example.org")
@@ -221,18 +239,18 @@ def test_unanswered_request_is_purged_with_its_address(client):
 
 
 def test_request_for_a_subscribed_address_discloses_nothing(client, outbox):
-    one, other = subscriber(), subscriber(NEW)
-    known = ask(client, one).text
+    mover, other = subscriber(), subscriber(NEW)
+    known = ask(client, mover).text
     rounds.deliver_due(lambda: NOW)
     assert [(message["To"], message["Subject"]) for message in outbox()] == [
         (OLD, "Change your email address at Paperboy?"),
         (NEW, "You’re already subscribed to Paperboy"),
     ]
-    page = client.post(tokens.move_url(one, "old", NOW)).text
+    page = client.post(tokens.move_url(mover, "old", NOW)).text
     assert "One step left" in page
     assert client.post(tokens.move_url(other, "new", NOW)).status_code == 410
-    change_address.keep_address(one, now=NOW)
-    assert ask(client, one, "nobody@example.org").text.replace("nobody@example.org", NEW) == known
+    change_address.keep_address(mover, now=NOW)
+    assert ask(client, mover, "nobody@example.org").text.replace("nobody@example.org", NEW) == known
 
 
 @pytest.mark.parametrize("reason", ["complained", "bounced", "asked"])
@@ -262,52 +280,44 @@ def test_address_blocked_while_its_letter_waits_gets_none(client, outbox, shut):
     assert letters() == [("move", "", "accepted"), ("move", NEW, "skipped")]
 
 
-@pytest.mark.parametrize(
-    "fields", [{"confirmed": False, "confirmed_at": None}, {"unsubscribed_at": NOW}]
-)
+@pytest.mark.parametrize("fields", NO_DIGESTS[:2])
 def test_pending_or_former_subscriber_gives_up_the_address(client, fields):
     other = subscriber(NEW, interests="cake", **fields)
-    one = subscriber(interests="bread")
+    mover = subscriber(interests="bread")
     spelt = "New@example.org"
-    ask(client, one, spelt)
+    ask(client, mover, spelt)
     assert letters() == [("move", "", "planned"), ("move", spelt, "planned")]
-    agree_both(one)
-    assert make.fresh(one).email == spelt
+    agree_both(mover)
+    assert make.fresh(mover).email == spelt
     assert not Subscriber.objects.filter(pk=other.pk).exists()
-    assert one.preferences.get().topic.query == "bread"
+    assert mover.preferences.get().topic.query == "bread"
 
 
-def test_address_is_kept_by_whoever_signed_up_meanwhile(client):
-    one = subscriber()
-    ask(client, one)
-    agree(one, "old")
+def test_address_is_kept_by_whoever_signed_up_meanwhile(client, mover):
+    agree(mover, "old")
     subscriber(NEW)
-    page = client.post(tokens.move_url(one, "new", NOW))
-    assert (page.status_code, moved(one)) == (200, False)
+    page = client.post(tokens.move_url(mover, "new", NOW))
+    assert (page.status_code, moved(mover)) == (200, False)
     assert "Address not changed" in page.text
     assert Subscriber.objects.count() == 2
 
 
-def test_address_blocked_meanwhile_is_not_taken(client):
-    one = subscriber()
-    ask(client, one)
-    agree(one, "old")
+def test_address_blocked_meanwhile_is_not_taken(mover):
+    agree(mover, "old")
     make.subscriber(NEW, confirmed=False, suppressed_at=NOW, suppressed_by="complained")
     with pytest.raises(change_address.AddressTaken):
-        agree(one, "new")
-    assert not moved(one)
+        agree(mover, "new")
+    assert not moved(mover)
 
 
-def test_address_is_kept_by_a_simultaneous_sign_up(client, monkeypatch):
-    one = subscriber()
-    ask(client, one)
-    agree(one, "old")
+def test_address_is_kept_by_a_simultaneous_sign_up(mover, monkeypatch):
+    agree(mover, "old")
     make.subscriber(NEW)
     locked = change_address._lock_both
     monkeypatch.setattr(change_address, "_lock_both", lambda *found: (locked(*found)[0], None))
     with pytest.raises(change_address.AddressTaken):
-        agree(one, "new")
-    assert not moved(one)
+        agree(mover, "new")
+    assert not moved(mover)
 
 
 CONCURRENT = [
@@ -317,20 +327,18 @@ CONCURRENT = [
 
 
 @pytest.mark.parametrize(("act", "refused"), CONCURRENT)
-def test_approval_waits_for_a_concurrent_replacement_or_erasure(act, refused, monkeypatch):
-    one = subscriber()
-    change_address.request(one, NEW, now=NOW)
+def test_approval_waits_for_a_concurrent_replacement_or_erasure(mover, act, refused, monkeypatch):
     locked = change_address._lock_both
 
     def lock_after_another(*found):
         monkeypatch.setattr(change_address, "_lock_both", locked)
-        act(one, now=NOW + MINUTE)
+        act(mover, now=NOW + MINUTE)
         return locked(*found)
 
     monkeypatch.setattr(change_address, "_lock_both", lock_after_another)
     with pytest.raises(refused):
-        agree(one, "new")
-    assert not one.consents.exists()
+        agree(mover, "new")
+    assert not mover.consents.exists()
 
 
 # ---- Bounces and complaints
@@ -341,9 +349,7 @@ def fact(letter, kind, grade=""):
     process._apply(LetterFact.objects.create(letter=letter, **made), letter, NOW)
 
 
-def test_bounced_new_address_does_not_block_the_old(client):
-    one = subscriber()
-    ask(client, one)
+def test_bounced_new_address_does_not_block_the_old(mover):
     letter = Letter.objects.get(to=NEW)
     (claimed,), _ = rounds.transitions.claim(NOW, 1, [letter.pk])
     for kind, grade in (("bounced", "hard"), ("bounced", "soft"), ("complained", "")):
@@ -351,33 +357,31 @@ def test_bounced_new_address_does_not_block_the_old(client):
         fact(letter, kind, grade)
     refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
     outcomes.record(claimed, NOW, refused)
-    assert make.fresh(one).suppressed_at is None
+    assert make.fresh(mover).suppressed_at is None
     assert make.fresh(letter).state == "failed"
     assert suppression_list.contains(NEW, NOW)  # Its owner reported the letter.
     assert not suppression_list.contains(OLD, NOW)
 
 
 @pytest.mark.parametrize("kind", ["complained", "unsubscribed"])
-def test_complaint_about_the_question_counts_after_the_change(client, kind):
-    one = subscriber()
-    ask(client, one)
+def test_complaint_about_the_question_counts_after_the_change(mover, kind):
     rounds.deliver_due(lambda: NOW)
-    agree_both(one)
+    agree_both(mover)
     fact(Letter.objects.get(to=NEW), kind)
-    one.refresh_from_db()
+    mover.refresh_from_db()
     state = {"complained": "suppressed", "unsubscribed": "unsubscribed"}[kind]
-    assert (one.email, one.state_at(NOW)) == (NEW, state)
+    assert (mover.email, mover.state_at(NOW)) == (NEW, state)
 
 
 def test_refused_old_address_does_not_block_the_new():
-    one = subscriber(next_due_at=NOW, wants_quiet_days=True)
+    mover = subscriber(next_due_at=NOW, wants_quiet_days=True)
     plan.plan(NOW)
     (claimed,), _ = rounds.transitions.claim(NOW, 1)
-    change_address.request(one, NEW, now=NOW)
-    agree_both(one)
+    change_address.request(mover, NEW, now=NOW)
+    agree_both(mover)
     refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
     outcomes.record(claimed, NOW + MINUTE, refused)
-    assert make.fresh(one).suppressed_at is None
+    assert make.fresh(mover).suppressed_at is None
     assert make.fresh(claimed).state == "failed"
 
 
@@ -385,14 +389,12 @@ def test_refused_old_address_does_not_block_the_new():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_concurrent_clicks_change_the_address_once():
-    one = subscriber()
-    change_address.request(one, NEW, now=NOW)
-    sides = [partial(agree, one, side) for side in ("old", "new")]
+def test_concurrent_clicks_change_the_address_once(mover):
+    sides = [partial(agree, mover, side) for side in ("old", "new")]
     raised = at_once(*5 * sides)
     assert errors_of(raised) == []
-    assert moved(one)
-    assert one.consents.count() == 2
+    assert moved(mover)
+    assert mover.consents.count() == 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -400,8 +402,8 @@ def test_subscribers_asking_for_each_others_address_are_both_answered():
     """Each writes a letter to the other, for which the other's row must not be held."""
     pair = [subscriber("one@example.org"), subscriber("two@example.org")]
     asks = [
-        partial(change_address.request, one, other.email, now=NOW)
-        for one, other in zip(pair, reversed(pair), strict=True)
+        partial(change_address.request, mover, other.email, now=NOW)
+        for mover, other in zip(pair, reversed(pair), strict=True)
     ]
     assert at_once(*asks) == [None, None]
     assert Letter.objects.filter(kind="confirm").count() == 2
@@ -410,20 +412,18 @@ def test_subscribers_asking_for_each_others_address_are_both_answered():
 @pytest.mark.django_db(transaction=True)
 def test_one_of_two_concurrent_requests_gets_the_address():
     pair = [subscriber("one@example.org"), subscriber("two@example.org")]
-    for one in pair:
-        change_address.request(one, NEW, now=NOW)
-        agree(one, "old")
-    at_once(*[partial(agree, one, "new") for one in pair])
+    for mover in pair:
+        change_address.request(mover, NEW, now=NOW)
+        agree(mover, "old")
+    at_once(*[partial(agree, mover, "new") for mover in pair])
     assert Subscriber.objects.filter(email=NEW).count() == 1
     assert Subscriber.objects.count() == 2
 
 
 @pytest.mark.django_db(transaction=True)
-def test_erasing_during_a_change_leaves_nothing():
-    one = subscriber()
-    change_address.request(one, NEW, now=NOW)
-    agree(one, "old")
-    agreeing, erasing = partial(agree, one, "new"), partial(erase.erase, one, now=NOW)
+def test_erasing_during_a_change_leaves_nothing(mover):
+    agree(mover, "old")
+    agreeing, erasing = partial(agree, mover, "new"), partial(erase.erase, mover, now=NOW)
     at_once(agreeing, erasing, partial(queue.sweep, NOW))
     assert not Subscriber.objects.exists()
     assert not Move.objects.exists()

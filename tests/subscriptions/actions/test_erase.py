@@ -87,16 +87,14 @@ def a_life(client):
         recommendations.recommend(sender.subscriber, **sent, now=NOW)
     client.post(tokens.unsubscribe_url(subscriber))
     goodbye = subscriber.letters.get(kind="goodbye")
-    signup.confirm(
-        subscriber, goodbye.created_at, kind="goodbye", source=CONSENT_SOURCE, now=NOW + 2 * HOUR
-    )
+    undo = {"kind": "goodbye", "source": CONSENT_SOURCE, "now": NOW + 2 * HOUR}
+    signup.confirm(subscriber, goodbye.created_at, **undo)
     said = f"450 4.2.1 <{ADDRESS}>: try again"
     subscriber.letters.filter(kind="digest").update(last_reply=said, message_id="<d.1@x>")
     letter = subscriber.letters.filter(kind="digest").first()
-    inbound.receive(
-        returned_mail.report(returned_mail.address_of(letter), returned_mail.group(status="4.2.2")),
-        NOW + 2 * HOUR,
-    )
+    group_of_report = returned_mail.group(status="4.2.2")
+    report = returned_mail.report(returned_mail.address_of(letter), group_of_report)
+    inbound.receive(report, NOW + 2 * HOUR)
     form = {f"{name}-{count}_FORMS": "0" for name in INLINES for count in ("TOTAL", "INITIAL")}
     form |= {"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"}
     client.post(reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk]), form)
@@ -265,17 +263,12 @@ def sign_up(address=ADDRESS, now=NOW + HOUR):
     return signup.subscribe(address, request, source=CONSENT_SOURCE, now=now)
 
 
-SUPPRESSED_FOREVER = [
-    ({}, None),
-    ({"unsubscribed_at": NOW}, None),
-    ({"confirmed": False}, None),
-    ({"suppressed_at": NOW, "suppressed_by": "complained"}, "complained"),
-    ({"suppressed_at": NOW, "suppressed_by": "bounced"}, "bounced"),
-    ({"suppressed_at": NOW}, "complained"),
-    ({"suppressed_at": NOW, "suppressed_by": "operator"}, "operator"),
-    ({"for_good": True}, "asked"),
-    ({"for_good": True, "suppressed_at": NOW, "suppressed_by": "bounced"}, "asked"),
-]
+BOUNCED = {"suppressed_at": NOW, "suppressed_by": "bounced"}
+SUPPRESSED_FOREVER = [({}, None), ({"unsubscribed_at": NOW}, None), ({"confirmed": False}, None)]
+SUPPRESSORS = Subscriber.Suppression.values
+SUPPRESSED_FOREVER += [(BOUNCED | {"suppressed_by": by}, by) for by in SUPPRESSORS]
+SUPPRESSED_FOREVER += [({"suppressed_at": NOW}, "complained")]
+SUPPRESSED_FOREVER += [({"for_good": True} | fields, "asked") for fields in ({}, BOUNCED)]
 
 
 @pytest.mark.parametrize(("fields", "why"), SUPPRESSED_FOREVER)
@@ -322,9 +315,7 @@ def test_expired_suppression_entry_is_deleted():
     assert [kept.reason for kept in Seal.objects.all()] == ["complained"]
 
 
-def test_suppression_entry_is_valid_while_its_secret_is_listed(
-    settings,
-):
+def test_suppression_entry_is_valid_while_its_secret_is_listed(settings):
     settings.SECRET_KEY = "old"
     suppression_list.add(ADDRESS, "asked", NOW)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]

@@ -1,6 +1,7 @@
 """Invitations: one email and one reminder at most to an address, whoever invites."""
 
 import re
+from functools import partial
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -16,6 +17,7 @@ from subscriptions.models import Invitation, Letter, Seal, Subscriber
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW
+from tests.helpers import data_files
 from tests.helpers.services import once
 from tests.helpers.subscriber_pages import STATES
 from tests.helpers.threads import at_once, errors_of
@@ -26,6 +28,7 @@ pytestmark = pytest.mark.django_db
 ADA = "ada@example.org"
 SETTINGS = {"hour": 9, "timezone": "Europe/Berlin", "language": "en"}
 REASONS = invite.REASONS
+LISTS = data_files.load("invitations.toml")
 
 
 def invited(*emails, topics=(), group=None, by="head", now=NOW, **settings):
@@ -54,6 +57,13 @@ def pass_days(days, clock):
         tasks.remind_invited()
         sent_by(clock.now)
         retention.purge(clock.now)
+
+
+@pytest.fixture
+def invitation():
+    """An invitation of Ada that was sent."""
+    invited()
+    sent_by(NOW)
 
 
 def test_invited_address_is_pending_with_the_invitations_settings():
@@ -86,9 +96,7 @@ def test_invitation_names_account_topics_and_group_and_confirms(client, outbox):
     assert not ada().memberships.get().joined_at
 
 
-def test_invitation_has_no_words_of_a_later_sign_up(clock, outbox):
-    invited()
-    sent_by(NOW)
+def test_invitation_has_no_words_of_a_later_sign_up(invitation, clock, outbox):
     subscribe(ADA, TopicSelection(interests=["win at evil.example"]), now=NOW + MINUTE)
     pass_days([6], clock)
     _, reminder = outbox()
@@ -98,13 +106,7 @@ def test_invitation_has_no_words_of_a_later_sign_up(clock, outbox):
 
 def test_only_invited_addresses_that_confirm_get_a_digest():
     make.paper("Graphs of graphs")
-    data = "email;name;topics\n" + "".join(
-        f"p{n}@lab.example;Person {n};Graphs\n" for n in range(10)
-    )
-    chosen = TopicSelection([make.topic("Graphs")])
-    entries = [entry._replace(selection=chosen) for entry in invite.read_csv(data.encode())]
-    results = invite.invite(entries, SETTINGS, None, by="head", now=NOW)
-    assert [reason for _, reason in results] == [""] * 10
+    invited(*(f"p{n}@lab.example" for n in range(10)), topics=[make.topic("Graphs")])
     sent_by(NOW)
     for subscriber in Subscriber.objects.order_by("pk")[:4]:
         confirm(subscriber)
@@ -115,18 +117,14 @@ def test_only_invited_addresses_that_confirm_get_a_digest():
 
 
 @pytest.mark.parametrize("again", [NOW + DAY, NOW + 40 * DAY, NOW + 4000 * DAY])
-def test_address_gets_one_invitation_and_one_reminder(clock, again):
-    invited()
-    sent_by(NOW)
+def test_address_gets_one_invitation_and_one_reminder(invitation, clock, again):
     pass_days(range(0, 45, 1), clock)
     assert not Subscriber.objects.exists()
     assert invited(ADA.upper(), by="other", now=again) == {ADA.upper(): REASONS["invited"]}
     assert not Letter.objects.exists()
 
 
-def test_reminder_is_sent_once_before_the_address_is_purged(clock, outbox):
-    invited()
-    sent_by(NOW)
+def test_reminder_is_sent_once_before_the_address_is_purged(invitation, clock, outbox):
     pass_days([4, 5, 6, 7, 12, 19, 29], clock)
     _, reminder = outbox()
     assert reminder["Subject"].startswith("Reminder: ")
@@ -137,9 +135,7 @@ def test_reminder_is_sent_once_before_the_address_is_purged(clock, outbox):
     assert [entry.reason for entry in Seal.objects.all()] == ["invited"]
 
 
-def test_links_of_both_emails_are_valid_for_seven_days(client, clock):
-    invited()
-    sent_by(NOW)
+def test_links_of_both_emails_are_valid_for_seven_days(invitation, client, clock):
     pass_days([5], clock)
     first, reminder = letters().order_by("pk")
     for letter in (first, reminder):
@@ -172,9 +168,7 @@ def test_answered_or_unsent_invitation_gets_no_reminder(clock, answer):
     assert letters().count() == count
 
 
-def test_reminder_is_skipped_after_the_confirmation(outbox):
-    invited()
-    sent_by(NOW)
+def test_reminder_is_skipped_after_the_confirmation(invitation, outbox):
     invite.remind(NOW + 5 * DAY)
     confirm(ada(), now=NOW + 5 * DAY)
     sent_by(NOW + 5 * DAY)
@@ -267,9 +261,8 @@ def test_invitations_to_spellings_of_one_mailbox_are_limited():
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_invitations_send_each_address_one_email():
     people = [f"{n}@example.org" for n in range(5)]
-    came_of = at_once(
-        lambda: invited(*people, by="one"), lambda: invited(*reversed(people), by="two")
-    )
+    orders = {"one": people, "two": people[::-1]}
+    came_of = at_once(*(partial(invited, *order, by=name) for name, order in orders.items()))
     assert not errors_of(came_of)
     assert Letter.objects.count() == Subscriber.objects.count() == 5
     assert sum(reason == "" for results in came_of for reason in results.values()) == 5
@@ -305,43 +298,28 @@ def test_category_is_found_by_its_code():
     assert entry.topics == ("arxiv-cs-ro",)
 
 
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"", "Line 1: the header has no column"),
-        (b"a@x.org\nb@x.org\n", "Line 1: the header has no column “email”"),
-        (b"email,name\na@x.org,A\nb@x.org,B,C\n", "Line 3: too many cells"),
-        (b"email,topics\na@x.org,Bread\n", "Line 2: there is no topic “bread”"),
-        (b'email\na@x.org\n"b@x.org\n', "Line 3: unexpected end of data"),
-        (b"email\na@x.org\nb\0@x.org\n", "Line 3 is not UTF-8"),
-        ("email,name\na@x.org,Zoë\n".encode("latin-1"), "Line 2 is not UTF-8"),
-        (b"\xff\xfe\x00", "Line 1 is not UTF-8"),
-        (b"PK\x03\x04\x00\x00\xff", "Line 1 is not UTF-8"),
-        (b"email\n" + b"x" * 200_000, "Line 2: field larger than"),
-    ],
-)
+LONG = ["email\n" + "x" * 200_000, "Line 2: field larger than"]
+
+
+@pytest.mark.parametrize(("data", "said"), [*LISTS["files"], LONG])
 def test_unreadable_file_is_refused_with_the_line(data, said):
     with pytest.raises(ValidationError) as refusal:
-        invite.read_csv(data)
+        invite.read_csv(data.encode("latin-1"))
     assert refusal.value.messages[0].startswith(said)
 
 
-@pytest.mark.parametrize(
-    ("row", "said"),
-    [
-        ("a@x.org,Bread", [f"Line {n}: there is no topic “bread”." for n in range(2, 12)]),
-        ("a@x.org,,x", ["Line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11: too many cells."]),
-    ],
-)
+BAD_ROWS = [("a@x.org,Bread", [f"Line {n}: there is no topic “bread”." for n in range(2, 12)])]
+BAD_ROWS += [("a@x.org,,x", ["Line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11: too many cells."])]
+
+
+@pytest.mark.parametrize(("row", "said"), BAD_ROWS)
 def test_file_is_refused_with_its_first_bad_lines(row, said):
     with pytest.raises(ValidationError) as refusal:
         invite.read_csv(f"email,topics\n{12 * f'{row}\n'}b@x.org,\n".encode())
     assert refusal.value.messages == [*said, "And 2 more."][: 11 if "Bread" in row else 1]
 
 
-@pytest.mark.parametrize(
-    "header", ["E-Mail", "e\u2011mail", "Mail", "Email address", "E-Mail-Adresse"]
-)
+@pytest.mark.parametrize("header", LISTS["headers"])
 def test_spellings_of_the_email_column_are_read(header):
     (entry,) = invite.read_csv(f"Name;{header}\nAda;a@x.org\n".encode())
     assert (entry.address, entry.name) == ("a@x.org", "Ada")

@@ -37,17 +37,13 @@ def test_removed_topics_are_deleted_and_others_keep_their_weight():
     assert Topic.objects.filter(pk=dropped.pk).exists()
 
 
-def test_later_hour_applies_today_before_todays_digest():
+@pytest.mark.parametrize("digests", [0, 1])
+def test_later_hour_applies_today_before_todays_digest(digests):
     subscriber = make.subscriber(next_due_at=NOW + 2 * HOUR, hour=14)
+    if digests:
+        accepted(subscriber, NOW.date(), at=NOW - 5 * HOUR)
     change(subscriber, hour=20)
-    assert subscriber.next_due_at == NOW + 8 * HOUR
-
-
-def test_later_hour_applies_tomorrow_after_todays_digest():
-    subscriber = make.subscriber()
-    accepted(subscriber, NOW.date(), at=NOW - 5 * HOUR)
-    change(subscriber, hour=20)
-    assert subscriber.next_due_at == NOW + DAY + 8 * HOUR
+    assert subscriber.next_due_at == NOW + digests * DAY + 8 * HOUR
 
 
 @settings(max_examples=25)

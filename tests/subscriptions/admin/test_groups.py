@@ -7,6 +7,7 @@ from subscriptions.models import Group, Subscriber
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.admin_pages import form_of, page
+from tests.helpers.subscriber_pages import STATES
 
 pytestmark = pytest.mark.django_db
 
@@ -34,9 +35,10 @@ def test_group_shows_joined_members_and_links_to_invitations(panel):
     assert f'<option value="{group.pk}" selected>' in panel.get(invite).text
 
 
-def test_subscribers_address_as_mailing_list_is_a_field_error(panel):
-    make.subscriber("ada@example.org")
-    sent = {"name": "The lab", "channel": "", "list_address": "ada@example.org"} | EMPTY
+@pytest.mark.parametrize("fields", STATES.values(), ids=STATES)
+def test_subscribers_address_as_mailing_list_is_a_field_error(panel, fields):
+    make.subscriber("ada@example.org", **fields)
+    sent = {"name": "The lab", "channel": "", "list_address": "ADA@example.org"} | EMPTY
     answer = panel.post(reverse("admin:subscriptions_group_add"), sent)
     assert "belongs to a subscriber" in answer.text
     assert not Group.objects.exists()

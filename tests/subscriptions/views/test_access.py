@@ -1,6 +1,5 @@
 """The pages of subscribers: looking changes nothing, posting acts, and a token is proof enough."""
 
-from datetime import timedelta
 from urllib.parse import urlencode
 
 import lxml.html
@@ -9,7 +8,7 @@ from django.urls import reverse
 
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import MINUTE, NOW, SECOND
 from tests.helpers.pages import FORM
 from tests.helpers.subscriber_pages import BOUNCING, DAY, STATES, answer, url
 from tests.helpers.tables import everything
@@ -111,7 +110,7 @@ LETTERS_THAT_ASK = [
 def test_expired_question_is_410_and_changes_nothing(client, clock, kind, fields):
     subscriber = make.subscriber(**fields)
     before = everything()
-    clock.now = NOW + 7 * DAY + timedelta(seconds=1)
+    clock.now = NOW + 7 * DAY + SECOND
     for send in (client.get, client.post):
         assert send(answer(kind, subscriber)).status_code == 410
     assert everything() == before
@@ -119,7 +118,7 @@ def test_expired_question_is_410_and_changes_nothing(client, clock, kind, fields
 
 @pytest.mark.parametrize("kind", tokens.ASKING)
 def test_link_from_before_an_unsubscribe_is_410(client, kind):
-    subscriber = make.subscriber(unsubscribed_at=NOW + timedelta(minutes=1))
+    subscriber = make.subscriber(unsubscribed_at=NOW + MINUTE)
     before = everything()
     for send in (client.get, client.post):
         assert send(answer(kind, subscriber)).status_code == 410

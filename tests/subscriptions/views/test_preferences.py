@@ -1,7 +1,6 @@
 """The preferences page: what it changes, what it refuses, and the subscriber's data."""
 
 import re
-from datetime import timedelta
 from urllib.parse import urlencode
 
 import lxml.html
@@ -10,7 +9,8 @@ import pytest
 from subscriptions.models import ApiToken, Subscriber, TopicPreference
 from subscriptions.security import api_tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import HOUR, NOW, TODAY
+from tests.helpers import data_files
 from tests.helpers.pages import text_of
 from tests.helpers.subscriber_pages import DAY, digest_of, stances, url
 from tests.helpers.tables import everything
@@ -74,18 +74,16 @@ def test_empty_form_drops_wishes_and_keeps_settings(client, sent):
     assert stances(subscriber) == {}
 
 
-RESUMED = [
-    ({"paused_until": (NOW + 9 * DAY).date()}, "resume"),
-    ({"suppressed_at": NOW - 9 * DAY, "suppressed_by": "bounced"}, "resume"),
-    ({"unsubscribed_at": NOW - DAY}, ""),
-    ({"confirmed": False}, ""),
-    ({"suppressed_at": NOW, "suppressed_by": "operator"}, ""),
-]
+RESUMED = {
+    "paused": ({"paused_until": (NOW + 9 * DAY).date()}, "resume"),
+    "bounced": ({"suppressed_at": NOW - 9 * DAY, "suppressed_by": "bounced"}, "resume"),
+    "gone": ({"unsubscribed_at": NOW - DAY}, ""),
+    "pending": ({"confirmed": False}, ""),
+    "kept from": ({"suppressed_at": NOW, "suppressed_by": "operator"}, ""),
+}
 
 
-@pytest.mark.parametrize(
-    ("fields", "done"), RESUMED, ids=["paused", "bounced", "gone", "pending", "kept from"]
-)
+@pytest.mark.parametrize(("fields", "done"), RESUMED.values(), ids=RESUMED)
 def test_resumed_subscriber_is_welcomed(client, fields, done):
     subscriber = make.subscriber(**fields)
     response = client.post(url("preferences", subscriber), {"action": "resume"})
@@ -168,7 +166,7 @@ def test_pause_can_be_ended(client, sent):
 
 def test_ended_pause_explains_a_delayed_digest(client):
     subscriber = make.subscriber(hour=NOW.hour + 1, paused_until=(NOW + 9 * DAY).date())
-    accepted(subscriber, NOW.date() - DAY, at=NOW)  # Late, so that the next is put off.
+    accepted(subscriber, TODAY - DAY, at=NOW)  # Late, so that the next is put off.
     said = text_of(client.post(url("preferences", subscriber), {"action": "resume"}, follow=True))
     assert "Welcome back." in said
     assert "That is later than your delivery time" in said
@@ -179,16 +177,15 @@ def test_ended_pause_explains_a_delayed_digest(client):
 def test_ambiguous_pause_date_is_refused_in_every_language(client, language, day):
     """Which day 12/10 is depends on who writes it."""
     subscriber = make.subscriber()
-    page = client.post(
-        url("preferences", subscriber), {"pause_until": day}, headers={"accept-language": language}
-    )
+    path, headers = url("preferences", subscriber), {"accept-language": language}
+    page = client.post(path, {"pause_until": day}, headers=headers)
     assert page.status_code == 400
     assert make.fresh(subscriber).paused_until is None
 
 
 def test_past_pause_date_is_refused_and_form_kept(client):
     subscriber, topic = make.subscriber(timezone="Asia/Tokyo"), make.topic("Chosen")
-    yesterday = str((NOW + timedelta(hours=9) - DAY).date())
+    yesterday = str((NOW + 9 * HOUR - DAY).date())
     sent = {"pause_until": yesterday, "interests": "bread", "topics": topic.slug, "size": "7"}
     before = everything()
     for action in ("save", "preview"):
@@ -223,17 +220,7 @@ def test_other_actions_do_not_change_wishes(client, action):
     assert subscriber.size == 3
 
 
-WRONG_SETTINGS = [
-    {"mute": "no-such-topic"},
-    {"size": "51"},
-    {"quiet": "maybe"},
-    {"pause_until": "2026-02-30"},
-    {"pause_until": "9999-12-31", "timezone": "Pacific/Honolulu", "hour": "23"},
-    {"action": "explode"},
-]
-
-
-@pytest.mark.parametrize("sent", WRONG_SETTINGS)
+@pytest.mark.parametrize("sent", data_files.load("sign_up_forms.toml")["invalid_preferences"])
 def test_invalid_setting_changes_nothing(client, sent):
     make.topic("Graph learning")
     subscriber = make.subscriber(interests="bread")

@@ -1,7 +1,6 @@
 """A lost link is sent again: to who reads here, and without telling who does."""
 
 import re
-from datetime import timedelta
 
 import pytest
 
@@ -11,7 +10,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.notices import send
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers import subscriber_pages
 from tests.helpers.invariants import broken
 from tests.helpers.subscriber_pages import BOUNCING
@@ -19,7 +18,6 @@ from tests.subscriptions.security.test_enumeration import count_queries
 
 pytestmark = pytest.mark.django_db
 
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 ADDRESS = "reader@example.org"
 STATES = subscriber_pages.STATES | {"unknown": None, "bounced": BOUNCING, "listed": None}
 GETS_IT = {"active", "paused", "unsubscribed"}

@@ -38,32 +38,14 @@ def test_sign_up_stores_wishes_and_asks_to_confirm(client):
     assert [letter.kind for letter in someone.letters.all()] == ["confirm"]
 
 
-LANGUAGES = [
-    ("tlh,en;q=0.1,de;q=0.2", {}, "de"),
-    ("tlh", {}, "en"),
-    ("\x00, ;q=x,,de-", {}, "en"),
-    ("de", {"language": "en"}, "en"),
-    ("en", {"language": "de"}, "de"),
-    ("de", {"language": ""}, "de"),
-]
-
-
-@pytest.mark.parametrize(("accepted", "sent", "becomes"), LANGUAGES)
+@pytest.mark.parametrize(("accepted", "sent", "becomes"), FORMS["languages"])
 def test_language_is_chosen_or_the_browsers(client, accepted, sent, becomes):
     headers = {"Accept-Language": accepted}
     client.post("/subscribe/", {"email": "you@example.org"} | sent, headers=headers)
     assert Subscriber.objects.get().language == becomes
 
 
-CITIES = [
-    ("europe/berlin", "Europe/Berlin"),
-    (" new  york ", "America/New_York"),
-    ("Zürich", "Europe/Zurich"),
-    ("São Paulo", "America/Sao_Paulo"),
-]
-
-
-@pytest.mark.parametrize(("typed", "zone"), CITIES)
+@pytest.mark.parametrize(("typed", "zone"), FORMS["cities"])
 def test_time_zone_is_found_by_its_city(client, typed, zone):
     subscriber = make.subscriber(timezone="UTC")
     assert client.post(url("preferences", subscriber), {"timezone": typed}).status_code == 302
@@ -132,15 +114,7 @@ def test_stopped_sending_is_announced_after_confirming(client):
     assert "on its way" not in page
 
 
-ORIGINS = [
-    ("http://127.0.0.1:8000", "sign-up form"),
-    ("http://testserver", "sign-up form"),  # Under another of its names.
-    ("https://testserver", "sign-up form on another site"),
-    ("null", "sign-up form on another site"),
-]
-
-
-@pytest.mark.parametrize(("origin", "via"), ORIGINS)
+@pytest.mark.parametrize(("origin", "via"), FORMS["origins"])
 def test_embedded_form_is_accepted_and_recorded(origin, via):
     client = Client(enforce_csrf_checks=True)
     headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
