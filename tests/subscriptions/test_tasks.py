@@ -5,6 +5,8 @@ import time
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from queue import Empty
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -70,13 +72,7 @@ def test_hanging_broker_delays_nobody_and_takes_few_threads():
 
 
 def test_refusing_broker_is_logged(caplog):
-    class RefusedTask:
-        name = "refused"
-
-        def delay(self):
-            raise ConnectionError
-
-    enqueue(RefusedTask())
+    enqueue(SimpleNamespace(name="refused", delay=Mock(side_effect=ConnectionError)))
     deadline = time.monotonic() + 5
     while "Cannot enqueue refused: ConnectionError" not in caplog.text:
         assert time.monotonic() < deadline
@@ -123,10 +119,7 @@ def hints_in_the_queue():
 @pytest.mark.django_db
 @pytest.mark.parametrize("channel", ["", "json"])
 def test_failing_sweep_stops_no_delivery(monkeypatch, channel):
-    def broken(now):
-        raise RuntimeError
-
-    monkeypatch.setattr("subscriptions.delivery.recovery.sweep.sweep", broken)
+    monkeypatch.setattr("subscriptions.delivery.recovery.sweep.sweep", lambda now: 1 / 0)
     hints_in_the_queue()
     Letter.objects.create(subscriber=make.subscriber(channel=channel), kind="confirm", **DUE)
     deliver_due_letters()

@@ -23,10 +23,3 @@ def letters_of_days(subscriber, count, now=NOW):
 def bounce_softly(letters, status="4.2.2"):
     for one in letters:
         receive(report(address_of(one), group(status=status)), now=NOW + HOUR)
-
-
-def make_suppressed(subscriber):
-    subscriber.suppressed_at, subscriber.suppressed_by = NOW, "bounced"
-    subscriber.suppressed_reason = "5.1.1 no"
-    subscriber.save()
-    return subscriber

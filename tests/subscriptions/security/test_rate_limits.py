@@ -1,5 +1,7 @@
 """How many attempts an endpoint accepts, from whom, and what is stored."""
 
+from unittest.mock import Mock
+
 import pytest
 from django.db import OperationalError
 from hypothesis import given, settings
@@ -90,9 +92,7 @@ def test_concurrent_attempts_respect_the_limit():
 
 
 def test_endpoints_close_when_attempts_cannot_be_counted(client, monkeypatch, caplog):
-    def fail(*args, **kwargs):
-        raise OperationalError("no such host you@example.org")
-
+    fail = Mock(side_effect=OperationalError("no such host you@example.org"))
     monkeypatch.setattr(Attempt.objects, "filter", fail)
     response = sign_up(client)
     assert (response.status_code, response["Retry-After"]) == (503, "60")

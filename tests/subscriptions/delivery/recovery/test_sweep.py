@@ -1,5 +1,7 @@
 """What was left lying: leases that ran out, letters of unknown fate, days that ended."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from digest.models import Pick
@@ -20,9 +22,6 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.django_db(transaction=True)
 def test_error_in_the_sweep_affects_its_letter_only(composed, monkeypatch, caplog):
-    def broken(letter_ids):
-        raise RuntimeError("a fault of ours")
-
     letters = [steps.letter_to(f"reader-{number}@example.org") for number in range(5)]
     late, stumbled, again, silent, doubted = [letter.pk for letter in letters]
     Letter.objects.filter(pk__in=[stumbled, again]).update(state="claimed", lease_until=NOW)
@@ -30,7 +29,7 @@ def test_error_in_the_sweep_affects_its_letter_only(composed, monkeypatch, caplo
     Letter.objects.filter(pk=silent).update(state="transmitting", lease_until=NOW)
     Letter.objects.filter(pk=doubted).update(state="uncertain", next_try_at=NOW, message_id="<m>")
     Letter.objects.filter(pk=late).update(closes_at=NOW)
-    monkeypatch.setattr(hooks, "on_not_sent", [broken])
+    monkeypatch.setattr(hooks, "on_not_sent", [Mock(side_effect=RuntimeError("a fault of ours"))])
     monkeypatch.setattr(sweep, "CHUNK", 1)
     queue.sweep(NOW)
     states = {late: "planned", stumbled: "claimed", again: "planned", silent: "uncertain"}
@@ -190,10 +189,7 @@ def test_journals_of_living_workers_are_read_once(composed, monkeypatch):
 def test_unreadable_journals_leave_the_question_to_other_lookups(composed, monkeypatch, caplog):
     """Or every letter would stay uncertain until a person looks."""
     letter = uncertain_letter("reader")
-
-    def unreadable(*args, **of):
-        raise PermissionError("not ours")
-
+    unreadable = Mock(side_effect=PermissionError("not ours"))
     monkeypatch.setattr(sweep.journal, "accepted_ids", unreadable)
     queue.sweep(NOW)
     assert (make.fresh(letter).state, letter.repeats) == ("planned", 1)

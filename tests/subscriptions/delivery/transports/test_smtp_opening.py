@@ -16,6 +16,7 @@ from django.utils import timezone
 from subscriptions.delivery.transports import smtp
 from subscriptions.delivery.transports.base import ConnectFailed
 from subscriptions.delivery.transports.smtp import SmtpServer, SmtpTransport, check, parse_server
+from tests.helpers import data_files
 from tests.servers.smtp import EXTENSIONS, GREETING, MailServer
 from tests.subscriptions.delivery.transports.conversation import MIME, deliver, transport
 
@@ -62,6 +63,7 @@ def tls_server(request, certificate):
 
 
 LONG = b"220 " + b"x" * 10_000 + b"\r\n"
+DATA = data_files.load("smtp_openings.toml")
 SECRET = {"user": "you", "password": "hush"}
 
 
@@ -120,13 +122,9 @@ def test_server_that_hangs_up_in_the_handshake_is_unreachable():
 
 def test_rejected_starttls_ends_the_connection(server):
     server.extensions = (*EXTENSIONS, "STARTTLS")
-    for reply, kind in {
-        b"454 4.7.0 TLS is away": "unreachable",
-        b"502 no": "tls",
-        b"220 go ahead\r\n250 and this is said in plain text": "unreachable",
-    }.items():
+    for reply, kind in DATA["starttls"]:
         server.heard.clear()
-        server.replies["starttls"] = reply + b"\r\n"
+        server.replies["starttls"] = reply.encode() + b"\r\n"
         assert refusal(server, tls="starttls", **SECRET).kind == kind
         assert b"hush" not in b"".join(server.heard)
         assert len(server.heard) == 2
@@ -135,14 +133,8 @@ def test_rejected_starttls_ends_the_connection(server):
 def test_refused_password_is_distinguished_from_a_busy_server(server):
     assert refusal(server, **SECRET).kind == "auth"  # It takes none.
     server.extensions = (*EXTENSIONS, "AUTH PLAIN")
-    for reply, kind in {
-        b"535 5.7.8 no": "auth",
-        b"534 5.7.9 mechanism too weak": "auth",
-        b"500 what?": "auth",
-        b"454 4.7.0 later": "unreachable",
-        b"\xff": "unreachable",
-    }.items():
-        server.replies["auth"] = reply + b"\r\n"
+    for reply, kind in DATA["auth"]:
+        server.replies["auth"] = reply.encode("latin-1") + b"\r\n"
         assert refusal(server, **SECRET).kind == kind
 
 
@@ -230,14 +222,7 @@ def test_server_is_read_from_its_url():
 
 
 def test_port_and_scheme_determine_tls():
-    for url, meant in {
-        "smtp://mail.example.org": (25, "none"),
-        "smtp://mail.example.org:587": (587, "starttls"),
-        "smtp://mail.example.org:465": (465, "implicit"),
-        "smtps://mail.example.org": (465, "implicit"),
-        "smtp://mail.example.org?tls=starttls": (587, "starttls"),
-        "smtp://mail.example.org:587?tls=none": (587, "none"),
-    }.items():
+    for url, *meant in DATA["urls"]:
         server = parse_server(url)
         assert (server.port, server.tls, server.connections) == (*meant, 20)
 

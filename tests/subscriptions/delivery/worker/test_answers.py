@@ -9,25 +9,12 @@ from subscriptions.delivery.recovery import sweep
 from subscriptions.delivery.worker.transactions import Transactions
 from subscriptions.models import Letter, Provider, Subscriber
 from tests.factories.make import HOUR, MINUTE, NOW, SECOND
+from tests.helpers import data_files
 from tests.subscriptions.delivery.worker import due_digests
 
 pytestmark = pytest.mark.django_db
 
-#: Stage, reply, the letter's state then, and what else follows.
-REPLIES = [
-    ("rcpt", "421 come back later", "planned", "slowed"),
-    ("data", "421 4.3.2 shutting down", "planned", "slowed"),
-    ("dot", "450 4.7.28 unusual rate of mail", "planned", "slowed"),
-    ("rcpt", "450 4.2.1 mailbox busy", "planned", ""),
-    ("rcpt", "451 4.7.1 greylisted, come back later", "planned", ""),
-    ("data", "451 4.3.0 not now", "planned", ""),
-    ("dot", "452 4.3.1 disk full", "planned", ""),
-    ("rcpt", "550 5.1.1 no such user", "failed", "suppressed"),
-    ("dot", "550 5.1.1 no such user", "failed", "suppressed"),
-    ("rcpt", "552 5.2.2 mailbox full", "failed", ""),
-    ("data", "554 5.3.0 no", "failed", ""),
-    ("dot", "554 5.7.1 looks like spam", "failed", ""),
-]
+REPLIES = data_files.load("smtp_replies.toml")["answers"]
 
 
 def test_reply_about_one_letter_affects_that_letter_alone(server):
