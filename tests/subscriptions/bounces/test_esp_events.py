@@ -20,6 +20,7 @@ from tests.factories import make, returned_mail
 from tests.factories.make import HOUR, MINUTE, NOW
 from tests.factories.provider_events import BASIC, EVENTS, KEYS, PASSWORD, headers_of, post
 from tests.helpers import data_files
+from tests.subscriptions.bounces.receiving import state_of
 
 pytestmark = pytest.mark.django_db
 
@@ -41,11 +42,6 @@ def use(settings):
     return use
 
 
-def state_of(letter):
-    letter.subscriber.refresh_from_db()
-    return letter.subscriber.suppressed_by or "written to"
-
-
 # ---- What they tell
 
 
@@ -59,7 +55,7 @@ def test_provider_event_is_recorded_and_suppresses_the_address(
     event = use(esp)[kind](letter)  # It may be sent again.
     assert [post(client, esp, event).status_code for _ in range(2)] == [200] * 2
     assert list(letter.facts.values_list("kind", "grade", "via")) == [(*one, esp) for one in facts]
-    assert state_of(letter) == state
+    assert state_of(letter.subscriber) == state
     if kind == "unsubscribed":
         assert letter.subscriber.unsubscribed_at == NOW
         assert "provider" in letter.subscriber.consents.get().via
@@ -129,7 +125,7 @@ def test_event_time_without_a_zone_is_utc(client, use, letter, esp, moment):
     event = use(esp)["gone"](letter) | {moment: time}
     assert post(client, esp, event).status_code == 200
     assert letter.facts.get().at.astimezone(UTC).isoformat() == f"{time}+00:00"
-    assert state_of(letter) == "bounced"
+    assert state_of(letter.subscriber) == "bounced"
 
 
 def test_sns_subscription_is_confirmed_at_amazon_only(client, use, monkeypatch):
@@ -157,7 +153,7 @@ def test_forged_event_changes_nothing(client, use, letter, esp):
         event |= {"Type": "SubscriptionConfirmation", "SubscribeURL": "https://sns.x.example/"}
         assert post(client, esp, event, headers={"Authorization": ""}).status_code == 403
     assert not LetterFact.objects.exists()
-    assert state_of(letter) == "written to"
+    assert state_of(letter.subscriber) == "written to"
 
 
 @pytest.mark.parametrize("esp", ["sendgrid", "resend"])

@@ -15,6 +15,7 @@ from tests.factories import make, returned_mail
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, NOW
 from tests.factories.returned_mail import address_of, answer, complaint, group, report
 from tests.helpers.threads import uncommitted
+from tests.subscriptions.actions.change_address_steps import agree_both
 from tests.subscriptions.bounces.receiving import (
     bounce_softly,
     letters_of_days,
@@ -303,8 +304,7 @@ def test_complaint_replaces_a_bounce(subscriber, letter):
 @pytest.mark.parametrize(("status", "by"), [("", "complained"), ("5.1.1", "bounced")])
 def test_report_from_the_former_mailbox_suppresses_nobody(subscriber, letter, status, by):
     change_address.request(subscriber, "new@example.org", now=NOW + HOUR)
-    for side in ("old", "new"):
-        change_address.approve(subscriber, side, NOW + HOUR, source=CONSENT_SOURCE, now=NOW + HOUR)
+    agree_both(subscriber, asked_at=NOW + HOUR, now=NOW + HOUR)
     to_the_new_one = returned_mail.letter(subscriber, left_at=NOW + DAY)
 
     def tell(one):

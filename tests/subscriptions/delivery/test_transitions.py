@@ -3,6 +3,7 @@
 import time
 from datetime import timedelta
 from functools import partial
+from operator import attrgetter
 
 import pytest
 from django.db import connection, models, transaction
@@ -156,9 +157,7 @@ DAMAGE = [
 @pytest.mark.parametrize(("damage", "why"), DAMAGE)
 def test_damaged_bytes_are_neither_sent_nor_rewritten(server, composed, caplog, damage, why):
     """They may have it already, as it was."""
-    letter = steps.past_the_final_check()
-    for minute in (16, 32):
-        queue.sweep(NOW + minute * MINUTE)
+    letter = steps.due_to_be_resent()
     damage(Volley.objects.all())
     now = NOW + 32 * MINUTE
     for _ in range(transitions.MAX_FAILED_ATTEMPTS):
@@ -287,10 +286,8 @@ def test_claimed_letter_equals_the_stored_row():
     stored = Letter.objects.select_related("subscriber").get()
     for one, other in ((claimed, stored), (claimed.subscriber, stored.subscriber)):
         assert one == other
-        fields = [field.attname for field in other._meta.concrete_fields]
-        assert {name: getattr(one, name) for name in fields} == {
-            name: getattr(other, name) for name in fields
-        }
+        values_of = attrgetter(*[field.attname for field in other._meta.concrete_fields])
+        assert values_of(one) == values_of(other)
         assert type(one._state) is ModelState
         assert (one._state.db, one._state.adding) == ("default", False)
 
@@ -336,9 +333,7 @@ def test_goodbye_is_skipped_after_a_new_subscription():
 
 
 def test_papers_of_a_resent_letter_stay_assigned_after_unsubscribing():
-    letter = steps.past_the_final_check()
-    for minute in (16, 32):
-        queue.sweep(NOW + minute * MINUTE)
+    letter = steps.due_to_be_resent()
     assert (make.fresh(letter).state, letter.repeats) == ("planned", 1)
     signup.unsubscribe(letter.subscriber.public_id, source=CONSENT_SOURCE, now=NOW + 32 * MINUTE)
     queue.sweep(NOW + 32 * MINUTE)

@@ -124,9 +124,7 @@ FAILED_RESENDS = [
 def test_failed_resend_ends_as_the_lookup_says(
     server, composed, monkeypatch, fail, state, why, answer, claims
 ):
-    letter = steps.past_the_final_check()
-    for minute in (15, 30):
-        queue.sweep(NOW + minute * MINUTE)
+    letter = steps.due_to_be_resent()
     fail(make.fresh(letter))
     if claims:
         assert steps.claim(letter, AGAIN) is None

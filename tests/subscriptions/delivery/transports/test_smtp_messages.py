@@ -13,6 +13,7 @@ from subscriptions.delivery.transports.base import Message
 from subscriptions.delivery.transports.registry import hand_over, transport_for
 from tests.factories.make import NOW
 from tests.helpers import data_files
+from tests.servers.postfix import wait_until
 from tests.subscriptions.delivery.transports import conversation as talk
 
 DATA = data_files.load("smtp_replies.toml")
@@ -90,7 +91,7 @@ def test_letter_withdrawn_before_its_dot_is_not_kept(server, line):
     time.sleep(0.05)
     assert (line.state, line.result) == ("final_check", None)
     line.connection.close()
-    talk.wait_for(lambda: server.bodies)
+    wait_until(lambda: server.bodies)
     assert server.bodies == [talk.MIME]
     assert server.accepted == []
 
@@ -196,8 +197,7 @@ def test_quit_is_sent_without_waiting(server, line):
     talk.deliver(line)
     began = time.monotonic()
     line.close()
-    talk.wait_for(lambda: b"QUIT\r\n" in server.heard)
-    assert b"QUIT\r\n" in server.heard
+    wait_until(lambda: b"QUIT\r\n" in server.heard)
     assert time.monotonic() - began < 1
 
 
@@ -277,7 +277,7 @@ def test_replies_ahead_of_their_command_end_the_connection():
 
 def test_first_reply_to_the_dot_counts_and_connection_closes(server, line):
     assert talk.deliver(line, "glued-dot").status == "accepted"
-    talk.wait_for(lambda: not line.connection.is_usable())
+    wait_until(lambda: not line.connection.is_usable())
     assert line.state == "closed"
 
 

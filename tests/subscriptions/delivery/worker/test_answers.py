@@ -10,6 +10,7 @@ from subscriptions.delivery.worker.transactions import Transactions
 from subscriptions.models import Letter, Provider, Subscriber
 from tests.factories.make import HOUR, MINUTE, NOW, SECOND
 from tests.helpers import data_files
+from tests.subscriptions.delivery.steps import before
 from tests.subscriptions.delivery.worker import due_digests
 
 pytestmark = pytest.mark.django_db
@@ -99,20 +100,10 @@ def test_successes_are_not_recorded_while_a_claim_counts_providers(server, monke
     Provider.objects.create(name="google", pace=3_000, faster_at=NOW, counted_at=NOW)
     due_digests.digests(count=24, domain="gmail.com")
     order = []
-
-    def watch(owner, name):
-        function = getattr(owner, name)
-
-        def watched(*args, **kwargs):
-            order.append(name)
-            return function(*args, **kwargs)
-
-        monkeypatch.setattr(owner, name, watched)
-
-    watch(throttling, "admit")
-    watch(throttling, "record_success")
-    watch(Transactions, "claim")
-    watch(Transactions, "commit_batch")
+    steps_of = {throttling: ["admit", "record_success"], Transactions: ["claim", "commit_batch"]}
+    for owner, names in steps_of.items():
+        for name in names:
+            before(monkeypatch, owner, name, lambda *_, name=name: order.append(name))
     due_digests.deliver(NOW + MINUTE)
     steps = " ".join(order)
     assert "claim admit" in steps
