@@ -10,7 +10,6 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, transaction
 
-from digest.operations import doctor
 from subscriptions.bounces import esp_events, process
 from subscriptions.delivery import rendering, transitions
 from subscriptions.delivery.recovery import sweep
@@ -20,7 +19,7 @@ from tests.factories import make, returned_mail
 from tests.factories.make import HOUR, MINUTE, NOW
 from tests.factories.provider_events import BASIC, EVENTS, KEYS, PASSWORD, headers_of, post
 from tests.helpers import data_files
-from tests.subscriptions.bounces.receiving import state_of
+from tests.subscriptions.bounces.receiving import doctor_on_bounces, state_of
 
 pytestmark = pytest.mark.django_db
 
@@ -278,7 +277,3 @@ def test_doctor_shows_last_event_and_missing_settings(client, use, letter, setti
     assert "http://127.0.0.1:8000/anymail/sendgrid/tracking/" in said
     LetterFact.objects.create(kind="delayed", via="mail", noted_at=NOW, key="1", message_id="1")
     assert doctor_on_bounces()[0] == "ok"  # By mail, which some providers forward.
-
-
-def doctor_on_bounces():
-    return doctor._bounces(NOW)

@@ -48,14 +48,6 @@ def test_unknown_action_is_graded_by_the_words(letter):
     assert parse.parse_report(commented).status == "5.2.2"
 
 
-@pytest.mark.parametrize("status", ["5.0.0", ""])
-def test_open_status_is_taken_from_the_servers_reply(subscriber, letter, status):
-    said = "smtp; 550-5.1.1 The account does not exist. See 5.7.1"
-    receive(report(address_of(letter), group(status=status, said=said)))
-    assert state_of(subscriber) == "bounced"
-    assert letter.facts.get().status == "5.1.1"
-
-
 @pytest.mark.parametrize(("groups", "expected"), DATA["recipients"])
 def test_worst_of_several_recipients_counts(groups, expected):
     read = parse.parse_report(report("x@x.example", *[group(**fields) for fields in groups]))
@@ -78,12 +70,6 @@ def test_bounce_cancels_waiting_letters_to_that_address_only(subscriber, letter)
     receive(report(address_of(letter)))
     for waiting, ended in ((theirs, ("skipped", "suppressed")), (another, ("planned", ""))):
         assert (make.fresh(waiting).state, waiting.reason) == ended
-
-
-def test_envelope_recipient_identifies_the_letter(subscriber, letter):
-    """Some servers address a report to nobody in particular."""
-    assert receive(report("postmaster@paperboy.example"), to=(address_of(letter),)) == "recorded"
-    assert state_of(subscriber) == "bounced"
 
 
 def test_server_reply_is_stored_without_addresses_and_control_characters(letter):

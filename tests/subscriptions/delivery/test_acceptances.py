@@ -199,15 +199,6 @@ def test_concurrent_deliveries_send_one_letter(server, composed, transactional_d
     assert Letter.objects.get().attempt == 1
 
 
-def test_refused_letter_fails_and_releases_its_papers(server, composed):
-    letter = letter_to("550-rcpt@example.org")
-    queue.deliver(letter.pk, NOW)
-
-    assert make.fresh(letter).state == "failed"
-    assert letter.state_text == "failed: refused: 550 5.1.1 no"
-    assert not Pick.objects.exists()
-
-
 ANSWERS = [
     # Else the panel speaks of a password that is right again, for as long as it greylists.
     ("451-rcpt", "", True),

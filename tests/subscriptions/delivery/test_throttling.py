@@ -34,13 +34,6 @@ def admitted(letters, now):
     return throttling.admit(letters, now, Counter())[0]
 
 
-def test_successes_create_no_provider_without_complaints():
-    letters = ten_for()
-    assert admitted(letters, NOW) == letters
-    throttling.record_success(["reader@gmail.com"], NOW)
-    assert not Provider.objects.exists()
-
-
 def test_each_complaint_doubles_the_hold_and_halves_the_pace():
     now, holds, paces = NOW, [], []
     for _ in range(60):

@@ -122,6 +122,13 @@ def test_second_change_closes_tokens_of_the_first(client, one, later):
     assert client.get(path("preferences", one)).status_code == 200
 
 
+def test_change_that_a_restored_backup_lacks_closes_no_token(client, one):
+    after = path("feedback", move(one))
+    for moved_at in (MOVED_AT - DAY, None):
+        Subscriber.objects.update(moved_at=moved_at)
+        assert client.get(after).status_code == 200
+
+
 def test_unfinished_change_closes_no_token(client, one):
     before = [path(page, one) for page in PAGE_PURPOSES]
     change_address.request(one, NEW, now=NOW)

@@ -41,24 +41,6 @@ def test_token_after_a_change_has_its_time(public_id, thing, moment):
         assert len(token) <= mime.WIDTH
 
 
-MOVES = [
-    (None, None, False),
-    (None, NOW, True),
-    (NOW, NOW, False),
-    (NOW, NOW + timedelta(seconds=1), True),
-    # As after a backup that doesn't know of their last move.
-    (NOW, NOW - timedelta(days=1), False),
-    (NOW, None, False),
-]
-
-
-@pytest.mark.parametrize(("since", "moved_at", "closed"), MOVES)
-def test_token_is_closed_by_the_next_change_only(since, moved_at, closed):
-    token = tokens.own_token("feed", Subscriber(moved_at=since))
-    _, since = tokens.parse_token("feed", token)
-    assert tokens.is_closed(Subscriber(moved_at=moved_at), since) == closed
-
-
 def test_closed_token_cannot_be_made_younger():
     subscriber = Subscriber(moved_at=NOW)
     older, younger = (

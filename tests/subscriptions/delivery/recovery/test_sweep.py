@@ -73,16 +73,6 @@ def test_silence_after_the_dot_is_held_then_maybe_repeated(server, composed, set
     assert Pick.objects.count() == 1  # It may have arrived: its papers are not sent again.
 
 
-def doubted(repeats, **fields):
-    """Return a letter whose hold is over, and which the lookup does not find in the outbox."""
-    message = Message("a@b.example", "c@d.example", b"", "link", 0, NOW)
-    transport_for("file:").connect().offer(message)
-    letter = steps.past_the_final_check()
-    queue.sweep(NOW + 15 * MINUTE)
-    Letter.objects.update(repeats=repeats, **fields)
-    return letter
-
-
 AT_LAST = transitions.MAX_FAILED_ATTEMPTS - 1
 GIVEN_UP = [(NOW, 0, "skipped", "unsubscribed")]
 GIVEN_UP += [(None, AT_LAST, "failed", "broken: the mail server does not have it")]
@@ -91,7 +81,12 @@ GIVEN_UP += [(None, AT_LAST, "failed", "broken: the mail server does not have it
 @pytest.mark.parametrize("repeats", [0, 1])
 @pytest.mark.parametrize(("left_at", "stumbles", "state", "reason"), GIVEN_UP)
 def test_undelivered_letter_is_given_up(composed, repeats, left_at, stumbles, state, reason):
-    letter = doubted(repeats, stumbles=stumbles)
+    # The lookup finds no letter like this one in the outbox.
+    message = Message("a@b.example", "c@d.example", b"", "link", 0, NOW)
+    transport_for("file:").connect().offer(message)
+    letter = steps.past_the_final_check()
+    queue.sweep(NOW + 15 * MINUTE)
+    Letter.objects.update(repeats=repeats, stumbles=stumbles)
     Subscriber.objects.update(unsubscribed_at=left_at)
     queue.sweep(NOW + 30 * MINUTE)
     assert (make.fresh(letter).state, letter.reason) == (state, reason)
