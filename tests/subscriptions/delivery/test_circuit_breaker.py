@@ -82,16 +82,7 @@ def test_command_without_arguments_prints_the_state_only(capsys, settings):
     for name in ("example.org", "example.com"):
         Provider.objects.create(name=name, counted_at=NOW)
     Provider.objects.create(name="yahoo", held_until=NOW, said="421 slower", counted_at=NOW)
-    out = command(capsys)
-    assert "Sending is on." in out
-    assert "3 queued: 2 due, the first since 11:55 UTC on 1 June 2026" in out
-    assert "1 being composed: the first lease ends on 1 June 2026 at 12:14 UTC" in out
-    assert "1 uncertain: the first is looked up on" in out
-    assert "google: nothing until 12:01 UTC on 1 June 2026; 60 emails a minute" in out
-    assert "its reply: 421 slower" in out
-    assert "example.org: 30 emails a minute" in out
-    assert "example.com" not in out
-    assert "yahoo" not in out  # It gets letters again.
+    assert command(capsys) == data_files.text("sending_state.txt")
     assert not Sending.objects.exists()
 
 
@@ -143,7 +134,6 @@ def test_resume_button_asks_in_a_dialog_with_htmx(panel, outbox):
 def test_viewer_has_no_buttons(client):
     user = User.objects.create(username="other", is_staff=True)
     client.force_login(user)
-    assert client.get(reverse(PAGE)).status_code == 403
     user.user_permissions.add(Permission.objects.get(codename="view_sending"))
     text = text_of(client.get(reverse(PAGE)))
     assert "Sending is on." in text

@@ -92,6 +92,14 @@ def test_claim_postpones_a_limited_number_of_letters(monkeypatch):
     assert len(due(NOW)) == 2
 
 
+def test_crash_suspects_are_claimed_alone():
+    suspect = steps.letter_to(stumbles=transitions.SUSPECT_AFTER)
+    well = steps.letter_to("well@example.org", stumbles=transitions.SUSPECT_AFTER - 1)
+    assert claimed_numbers(5) == [well.pk]
+    assert transitions.crash_suspects(NOW) == [suspect.pk]
+    assert steps.claim(suspect) == suspect
+
+
 def test_worker_past_its_lease_sends_nothing(server, composed):
     letter = steps.letter_to()
     asleep = steps.claim(letter)

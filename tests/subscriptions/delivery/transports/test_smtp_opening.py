@@ -1,17 +1,11 @@
 """How we get in: TLS, passwords, greetings, and what EMAIL_URL says of them."""
 
-import ipaddress
 import socket
 import ssl
 import time
-from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from django.utils import timezone
 
 from subscriptions.delivery.transports import smtp
 from subscriptions.delivery.transports.base import ConnectFailed
@@ -20,40 +14,18 @@ from tests.helpers import data_files
 from tests.servers.smtp import EXTENSIONS, GREETING, MailServer
 from tests.subscriptions.delivery.transports.conversation import MIME, deliver, transport
 
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that nobody but itself vouches for, and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.example.org")])
-    now = timezone.now()
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "mail.pem"
-    pem = serialization.Encoding.PEM
-    file.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + made.public_bytes(pem)
-    )
-    return file
+CERTIFICATE = data_files.DATA / "mail_server.pem"
 
 
 @pytest.fixture
-def trusted(certificate, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+def trusted(monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
 
 
 @pytest.fixture(params=["starttls", "implicit"])
-def tls_server(request, certificate):
+def tls_server(request):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(CERTIFICATE)
     extensions = (*EXTENSIONS, "AUTH PLAIN LOGIN")
     if request.param == "starttls":
         extensions += ("STARTTLS",)

@@ -57,6 +57,14 @@ def test_long_line_is_parsed_in_any_chunks():
         assert len(str(reply)) == smtp_replies.MAX_REPLY_LENGTH
 
 
+def test_incomplete_reply_is_kept():
+    for begun in (b"250 ok", b"250-ok\r\n", b"25"):
+        parser = ReplyParser()
+        parser.feed(begun)
+        assert parser.take() is None
+        assert parser.has_more()
+
+
 def test_malformed_reply_ends_the_conversation():
     for pieces in DATA["malformed"]:
         line = data_files.repeated(pieces)

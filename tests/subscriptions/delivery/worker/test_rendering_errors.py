@@ -64,7 +64,6 @@ def test_letter_of_a_new_kind_waits_for_new_workers(server, monkeypatch):
 
 def test_crash_suspect_is_sent_first_and_alone(server):
     letter = digests(ODD)
-    Letter.objects.update(stumbles=transitions.SUSPECT_AFTER - 1)
     Letter.objects.filter(pk=letter.pk).update(stumbles=transitions.SUSPECT_AFTER)
     assert deliver()["accepted"] == MANY + 1
     assert server.accepted[0][0] == ODD
