@@ -76,7 +76,7 @@ def test_address_outlives_changes_of_key_and_mailbox(settings, subscriber):
 
 # ---- What unsubscribes
 
-RUBBISH = "\n\udcff\x00--=_b\nContent-Type: multipart/report\n" + "\n\n" * 40_000
+RUBBISH = "\xff\x00--=_b\nContent-Type: multipart/report\n" + "\n\n" * 40_000
 EMAILS = data_files.load("unsubscribe_emails.toml")
 EMAILS |= {"empty": {"unsubscribes": True}, "rubbish": {"text": RUBBISH, "unsubscribes": True}}
 
@@ -84,7 +84,7 @@ EMAILS |= {"empty": {"unsubscribes": True}, "rubbish": {"text": RUBBISH, "unsubs
 @pytest.mark.parametrize("email", EMAILS.values(), ids=EMAILS)
 def test_emails_unsubscribe_unless_a_machine_answers(subscriber, email):
     is_valid = email["unsubscribes"]
-    text = email.get("text", "").encode(errors="surrogateescape")
+    text = email.get("text", "").encode("latin-1")
     mime = request(subscriber, b"\n\n" + text, **email.get("headers", {}))
     assert receive(mime) == ("recorded" if is_valid else "useless")
     assert has_left(subscriber) == is_valid

@@ -134,6 +134,7 @@ def test_resume_button_asks_in_a_dialog_with_htmx(panel, outbox):
 def test_viewer_has_no_buttons(client):
     user = User.objects.create(username="other", is_staff=True)
     client.force_login(user)
+    assert client.get(reverse(PAGE)).status_code == 403
     user.user_permissions.add(Permission.objects.get(codename="view_sending"))
     text = text_of(client.get(reverse(PAGE)))
     assert "Sending is on." in text

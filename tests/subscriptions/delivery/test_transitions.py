@@ -20,7 +20,7 @@ from subscriptions.delivery.clock import database_now
 from subscriptions.delivery.transitions import zstd
 from subscriptions.models import Letter, Subscriber, Volley
 from tests.factories import make
-from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW, TODAY
+from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.helpers.subscriber_pages import STATES
 from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.delivery import steps
@@ -137,13 +137,12 @@ def test_replies_are_truncated_to_the_column():
 
 def test_bytes_are_dropped_once_the_letter_has_ended():
     letter = steps.past_the_final_check()
-    hours = [NOW + timedelta(hours=hour) for hour in (2, 4)]
-    transitions.put_back(letter, NOW, until=hours[1])
-    queue.sweep(hours[0])
+    transitions.put_back(letter, NOW, until=NOW + 4 * HOUR)
+    queue.sweep(NOW + 2 * HOUR)
     letter.refresh_from_db()
     assert transitions.frozen_bytes(letter).endswith(b"Hello.\r\n")
-    transitions.end([letter], Letter.State.SKIPPED, "paused", hours[0])
-    queue.sweep(hours[0])
+    transitions.end([letter], Letter.State.SKIPPED, "paused", NOW + 2 * HOUR)
+    queue.sweep(NOW + 2 * HOUR)
     assert not Volley.objects.exists()
 
 
