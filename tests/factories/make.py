@@ -11,6 +11,7 @@ from django.utils.text import slugify
 from digest.models import Paper
 from subscriptions import hooks
 from subscriptions.actions.signup import ConsentSource
+from subscriptions.mail import render
 from subscriptions.models import Group, Message, Subscriber, Topic
 
 #: A Monday noon. The clock that the views read stands at it too (see conftest.py).
@@ -93,3 +94,9 @@ def composed(letter, now):
     if isinstance(content, Exception):
         raise content
     return content
+
+
+def content(subject="Papers"):
+    """Make the content of a digest in a word, which takes templates elsewhere."""
+    headers = render.headers("digest", "http://x/")
+    return render.Content.of(subject, "Hello.\n", "<p>Hello.</p>", headers)

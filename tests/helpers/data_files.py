@@ -34,3 +34,11 @@ def as_json(value):
 def pairs(name: str) -> list[list[str]]:
     """Return the lines "INPUT ⇒ EXPECTED" of tests/data/NAME.txt, as pairs."""
     return [line.split(" ⇒ ") for line in text(f"{name}.txt").splitlines() if " ⇒ " in line]
+
+
+def repeated(pieces: list) -> bytes:
+    """Return the bytes of pieces: a text or a list of pieces, and how often it is repeated."""
+    return b"".join(
+        (text.encode("latin-1") if isinstance(text, str) else repeated(text)) * count
+        for text, count in pieces
+    )

@@ -8,14 +8,6 @@ from hypothesis import strategies as st
 from subscriptions import addresses
 from tests.helpers import data_files
 
-SENTENCES = {
-    "invalid": "such as you@example.org",
-    "domain": "The part after the @",
-    "local_part": "letters from a to z",
-    "length": "too long",
-}
-
-
 DATA = data_files.load("addresses.toml")
 
 
@@ -29,7 +21,7 @@ def test_undeliverable_address_is_refused_with_a_sentence(typed, code):
     with pytest.raises(ValidationError) as refused:
         addresses.normalise(typed)
     assert refused.value.code == code
-    assert SENTENCES[code] in refused.value.message
+    assert DATA["sentences"][code] in refused.value.message
     assert refused.value.message.endswith(".")
 
 

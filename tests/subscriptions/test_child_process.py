@@ -1,7 +1,6 @@
 """Untrusted files are parsed in a child, which has limits and may end in any way."""
 
 import gc
-import json
 import random
 import signal
 import threading
@@ -16,6 +15,7 @@ from digest.topics import topic_files
 from subscriptions import child_process
 from subscriptions.actions import invite
 from subscriptions.child_process import Broken, Busy, TooLarge, TooSlow, run_limited
+from tests.helpers import data_files
 from tests.helpers.parsers import describe, eat_memory, end, fail, flood, recurse, sleep, spin
 
 LARGE = b"x" * 5_000
@@ -82,24 +82,9 @@ def test_endless_parser_is_ended_after_its_cpu_time():
 
 # ---- The four kinds of files
 
-VALID = {
-    "feed": b"<rss version='2.0'><channel>"
-    + b"<item><title>On bread</title><author>Ada Roe</author></item>" * 90
-    + b"</channel></rss>",
-    "bibliography": b"@article{a, title={On {B}read}, year=2020}\nTY  - JOUR\nTI  - Rye\nER  - \n"
-    * 70,
-    "topics.yaml": b"- {slug: a, name: Bread, query: rye, categories: [cs.LG]}\n" * 90,
-    "topics.json": json.dumps([{"slug": "a", "name": "Bread"}] * 150).encode(),
-    "topics.csv": b"slug,name,query\n" + b'a,Bread,"rye, wheat"\n' * 220,
-    "people.csv": b"email,name\n" + b'ada@example.org,"Roe, Ada"\n' * 180,
-}
-ODD = [
-    *(b"\0", b"\xff\xfe", b"{", b'"', b"<![CDATA[", b"[" * 2_000),
-    b"&x;",
-    b"@a{",
-    b"\r",
-    b"- &a *a",
-]
+FILES = data_files.load("untrusted_files.toml")
+VALID = {kind: data_files.repeated(pieces) for kind, pieces in FILES["valid"].items()}
+ODD = [piece.encode("latin-1") for piece in FILES["odd"]["pieces"]] + [b"[" * 2_000]
 
 
 def parse(kind, data):
@@ -139,18 +124,9 @@ def test_broken_files_end_with_a_sentence():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("kind", "data", "error"),
-    [
-        ("topics.csv", b"slug," * 40_000 + b"\n" + b"a\n" * 100_000, "more than 50 columns"),
-        ("people.csv", b"email," * 40_000 + b"\n" + b"a\n" * 100_000, "more than 50 columns"),
-        ("people.csv", b"email\n" + b"a\n" * 100_000, "more than 10,000 rows"),
-        ("topics.json", b"[" + b"{}," * 100_000 + b"{}]", "more than 2,000 topics"),
-        ("topics.json", b"[" * 200_000, "nested too deeply"),
-        ("topics.yaml", b"- {slug: &a x, name: [" + b"*a, " * 50_000, "alias"),
-        ("feed", VALID["feed"].decode().encode("utf-16"), "neither RSS nor Atom"),
-    ],
-)
-def test_hostile_file_is_refused_with_its_reason(kind, data, error):
-    with pytest.raises((child_process.ParseError, ValidationError), match=error):
-        parse(kind, data)
+@pytest.mark.parametrize("file", FILES["refused"].values(), ids=FILES["refused"])
+def test_hostile_file_is_refused_with_its_reason(file):
+    text = data_files.repeated(file["pieces"]).decode()
+    refusals = child_process.ParseError, ValidationError
+    with pytest.raises(refusals, match=file["error"]):
+        parse(file["kind"], text.encode(file.get("charset", "utf-8")))

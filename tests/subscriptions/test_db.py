@@ -43,6 +43,7 @@ def names():
 
 
 def test_index_is_built_and_dropped(operation):
+    assert not operation.atomic
     run(operation)
     assert NAME in names()
     run(operation, "database_backwards")
@@ -70,7 +71,3 @@ def test_invalid_index_is_rebuilt(operation):
     ((another, is_valid),) = numbers()
     assert is_valid
     assert another != number
-
-
-def test_operation_is_not_atomic(operation):
-    assert operation.atomic is False

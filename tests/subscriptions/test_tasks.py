@@ -5,6 +5,8 @@ import time
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from queue import Empty
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -18,6 +20,7 @@ from subscriptions.models import Letter
 from subscriptions.tasks import deliver_due_letters, enqueue
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.servers.postfix import wait_until
 
 DUE = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
 
@@ -65,22 +68,12 @@ def test_hanging_broker_delays_nobody_and_takes_few_threads():
     assert threading.active_count() - threads <= 8
     assert all(one.daemon for one in task.senders)  # No process that ends waits for them.
     task.is_over.set()
-    while threading.active_count() > threads:  # Then there is a slot for the next.
-        time.sleep(0.01)
+    wait_until(lambda: threading.active_count() <= threads)  # Then there are slots for the next.
 
 
 def test_refusing_broker_is_logged(caplog):
-    class RefusedTask:
-        name = "refused"
-
-        def delay(self):
-            raise ConnectionError
-
-    enqueue(RefusedTask())
-    deadline = time.monotonic() + 5
-    while "Cannot enqueue refused: ConnectionError" not in caplog.text:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    enqueue(SimpleNamespace(name="refused", delay=Mock(side_effect=ConnectionError)))
+    wait_until(lambda: "Cannot enqueue refused: ConnectionError" in caplog.text)
 
 
 @pytest.mark.django_db
@@ -123,10 +116,7 @@ def hints_in_the_queue():
 @pytest.mark.django_db
 @pytest.mark.parametrize("channel", ["", "json"])
 def test_failing_sweep_stops_no_delivery(monkeypatch, channel):
-    def broken(now):
-        raise RuntimeError
-
-    monkeypatch.setattr("subscriptions.delivery.recovery.sweep.sweep", broken)
+    monkeypatch.setattr("subscriptions.delivery.recovery.sweep.sweep", lambda now: 1 / 0)
     hints_in_the_queue()
     Letter.objects.create(subscriber=make.subscriber(channel=channel), kind="confirm", **DUE)
     deliver_due_letters()

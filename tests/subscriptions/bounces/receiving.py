@@ -1,5 +1,6 @@
 """Messages come in, letters come back day after day, and what is known of it then."""
 
+from digest.operations import doctor
 from subscriptions.bounces import inbound
 from tests.factories import returned_mail
 from tests.factories.make import DAY, HOUR, NOW
@@ -25,8 +26,5 @@ def bounce_softly(letters, status="4.2.2"):
         receive(report(address_of(one), group(status=status)), now=NOW + HOUR)
 
 
-def make_suppressed(subscriber):
-    subscriber.suppressed_at, subscriber.suppressed_by = NOW, "bounced"
-    subscriber.suppressed_reason = "5.1.1 no"
-    subscriber.save()
-    return subscriber
+def doctor_on_bounces():
+    return next((one.grade, one.text) for one in doctor.examine(NOW) if one.name == "bounces")

@@ -18,16 +18,19 @@ from django.core.management import CommandError, call_command
 from django.db import DataError, OperationalError, connection
 
 from digest import tasks
-from digest.operations import doctor, health
+from digest.operations import health
 from subscriptions.bounces import inbound, mailboxes, process
 from subscriptions.models import LetterFact
 from tests.factories import make, returned_mail
 from tests.factories.make import NOW
 from tests.factories.returned_mail import address_of, answer, report
+from tests.helpers import data_files
 from tests.servers.imap import ImapServer
+from tests.subscriptions.bounces.receiving import doctor_on_bounces
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db
+DATA = data_files.load("mailboxes.toml")
 
 
 def pipe(monkeypatch, mime, *args):
@@ -98,42 +101,38 @@ def test_message_that_the_database_rejects_is_set_aside(monkeypatch, letter, dat
 # ---- Mailboxes
 
 
-class OfMaildir:
-    def __init__(self, folder):
-        self.path = folder / "Maildir"
-        self.box = mailbox.Maildir(self.path)
-        self.url = f"maildir:{self.path}"
+class OfFiles:
+    """A mailbox of files: its format, its path, and that of the useless messages beside it."""
+
+    def __init__(self, format_, path, useless):
+        self.format, self.path, self.useless_path = format_, path, useless
+        self.url = f"{format_.__name__.lower()}:{path}"
+        self.put()
 
     def put(self, *messages):
-        for mime in messages:
-            self.box.add(mime)
+        with closing(self.format(self.path)) as box:
+            for mime in messages:
+                box.add(mime)
 
     def left(self):
-        return [self.box.get_bytes(key) for key in self.box.iterkeys()]
+        return self.messages_in(self.path)
 
     def useless(self):
-        beside = mailbox.Maildir(self.path / ".Useless")
-        return [beside.get_bytes(key) for key in beside.iterkeys()]
+        return self.messages_in(self.useless_path)
+
+    def messages_in(self, path):
+        with closing(self.format(path)) as box:
+            return [box.get_bytes(key) for key in box.iterkeys()]
 
 
-class OfMbox:
-    def __init__(self, folder):
-        self.path = folder / "bounces"
-        self.path.touch()
-        self.url = f"mbox:{self.path}"
+def maildir(folder):
+    path = folder / "Maildir"
+    return OfFiles(mailbox.Maildir, path, path / ".Useless")
 
-    def put(self, *messages):
-        box = mailbox.mbox(self.path)
-        for mime in messages:
-            box.add(mime)
-        box.close()
 
-    def left(self, name=""):
-        with closing(mailbox.mbox(f"{self.path}{name}")) as box:
-            return [message.as_bytes() for message in box]
-
-    def useless(self):
-        return self.left(".useless")
+def mbox(folder):
+    path = folder / "bounces"
+    return OfFiles(mailbox.mbox, path, folder / "bounces.useless")
 
 
 class OfImap:
@@ -151,7 +150,7 @@ class OfImap:
         return list(self.server.folders["Useless"].values())
 
 
-@pytest.fixture(params=[OfMaildir, OfMbox, OfImap])
+@pytest.fixture(params=[maildir, mbox, OfImap])
 def box(request, tmp_path, settings):
     made = request.param(tmp_path)
     settings.BOUNCE_MAILBOX = made.url
@@ -245,31 +244,20 @@ def test_imap_server_refusing_a_folder_is_reported(imap):
     assert len(imap.folders["INBOX"]) == 1
 
 
-REFUSED = "it refuses user or password"
-ACCOUNTS = [
-    (("what comes back", "sesame"), False, True, ""),
-    (("me@x", 's"esame'), False, False, REFUSED),
-    (("R\u00fcckl\u00e4ufer", "Gr\u00fc\u00dfe #1"), True, True, ""),
-    (("R\u00fcckl\u00e4ufer", 'Gr\u00fc\u00dfe s"esame'), True, False, REFUSED),
-    (("R\u00fcckl\u00e4ufer", 's"esame'), False, True, "user and password must be ASCII"),
-]
-
-
-@pytest.mark.parametrize(("account", "offers_plain", "is_ours", "trouble"), ACCOUNTS)
+@pytest.mark.parametrize(("account", "offers_plain", "is_ours", "trouble"), DATA["accounts"])
 def test_imap_login_works_with_any_accepted_account(imap, account, offers_plain, is_ours, trouble):
-    imap.account, imap.offers_plain = account, offers_plain
+    imap.account, imap.offers_plain = tuple(account), offers_plain
     box = mailboxes.mailbox_for(url_of(imap))
     if not is_ours:
         imap.account = "another", "account"
-    with (
-        pytest.raises(mailboxes.MailboxError, match=trouble) if trouble else nullcontext() as error
-    ):
+    error = pytest.raises(mailboxes.MailboxError, match=trouble) if trouble else nullcontext()
+    with error as refused:
         assert mailboxes.empty(box, NOW) == {}
-    assert "esame" not in str(error and error.value) + repr(box)
+    assert "esame" not in str(refused and refused.value) + repr(box)
 
 
 def test_maildir_is_read_in_new_and_cur(tmp_path, letter):
-    box = OfMaildir(tmp_path)
+    box = maildir(tmp_path)
     box.put(report(address_of(letter)))
     (file,) = (box.path / "new").iterdir()
     os.replace(file, box.path / "cur" / f"{file.name}:2,S")  # Somebody has read it.
@@ -283,7 +271,7 @@ def test_unreadable_mailbox_is_named_with_the_reason(settings):
 
 
 def test_locked_mbox_is_left_for_later(tmp_path):
-    box = OfMbox(tmp_path)
+    box = mbox(tmp_path)
     with closing(mailbox.mbox(box.path)) as other:
         other.lock()
         with pytest.raises(mailboxes.MailboxError):
@@ -291,11 +279,7 @@ def test_locked_mbox_is_left_for_later(tmp_path):
 
 
 def test_invalid_mailbox_url_is_refused():
-    for url in (
-        *("maildir:relative/path", "mbox:", "pop3://a:b@c/", "imaps://host/INBOX"),
-        "imaps://user:password@host/%C3%9Cnread",
-        "imap://user:password@mail.example.org/INBOX",
-    ):
+    for url in DATA["invalid_urls"]:
         with pytest.raises(ImproperlyConfigured) as error:
             mailboxes.mailbox_for(url)
         assert "password@" not in str(error.value).replace("user:password@", "")
@@ -304,34 +288,30 @@ def test_invalid_mailbox_url_is_refused():
 # ---- The doctor
 
 
-def doctor_on_mailboxes():
-    return next((one.grade, one.text) for one in doctor.examine(NOW) if one.name == "bounces")
-
-
 def test_doctor_reports_how_bounces_are_read(settings, letter, tmp_path, data_dir):
-    assert doctor_on_mailboxes()[0] == "ok"  # In the outbox, nothing comes back.
+    assert doctor_on_bounces()[0] == "ok"  # In the outbox, nothing comes back.
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
-    grade, said = doctor_on_mailboxes()
+    grade, said = doctor_on_bounces()
     assert grade == "note"
     assert "pipe this address into `manage.py inbound`, or set BOUNCE_MAILBOX" in said
     inbound.receive(report(address_of(letter)), NOW)
-    grade, said = doctor_on_mailboxes()
+    grade, said = doctor_on_bounces()
     assert (grade, said) == ("ok", "sent to digest@paperboy.example, the last on 2026-06-01")
     settings.BOUNCE_MAILBOX = f"maildir:{tmp_path}/none"
-    grade, said = doctor_on_mailboxes()
+    grade, said = doctor_on_bounces()
     assert grade == "wrong"
     assert said.startswith(f"cannot read BOUNCE_MAILBOX: {tmp_path}/none: No such file")
     (tmp_path / "none" / "new").mkdir(parents=True)
-    assert doctor_on_mailboxes()[0] == "ok"
+    assert doctor_on_bounces()[0] == "ok"
     (data_dir / "returned").mkdir()
     (data_dir / "returned" / "x.eml").touch()
-    assert "1 unreadable message: see" in doctor_on_mailboxes()[1]
+    assert "1 unreadable message: see" in doctor_on_bounces()[1]
 
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_locked_subscriber_does_not_delay_other_messages(tmp_path):
-    box = OfMaildir(tmp_path)
+    box = maildir(tmp_path)
     held, other = make.subscriber(), make.subscriber()
     for subscriber in (held, other):
         box.put(report(address_of(returned_mail.letter(subscriber))))

@@ -12,10 +12,14 @@ from subscriptions.models import Letter, LetterFact
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, NOW
 from tests.factories.returned_mail import address_of, complaint, group, report
+from tests.helpers import data_files
+from tests.helpers.data_files import repeated
 from tests.helpers.pages import text_of
 from tests.subscriptions.bounces.receiving import receive, state_of
 
 pytestmark = pytest.mark.django_db
+DATA = data_files.load("bounces.toml")
+MESSAGES = data_files.load("hostile_messages.toml")
 
 
 # ---- Reports of delivery: what is a bounce, how bad, and of which letter
@@ -31,20 +35,7 @@ def test_hard_bounce_suppresses_the_address(subscriber, letter):
     assert (fact.kind, fact.grade, fact.status) == ("bounced", "hard", "5.1.1")
 
 
-#: Action and status of a report, and what it says of the letter.
-NEWS = [
-    *(("failed", status, "bounced", "hard") for status in ("5.1.2", "5.1.6", "5.1.10", "5.2.1")),
-    # Policy, a full mailbox, a domain or a server that is away.
-    *(("failed", status, "bounced", "policy") for status in ("5.7.1", "5.7.26")),
-    *(("failed", s, "bounced", "soft") for s in ("5.2.2", "5.4.4", "4.4.1", "5.0.0", "4.2.2")),
-    ("delayed", "2.1.5", "delayed", ""),
-    ("delivered", "2.1.5", "delivered", ""),
-    ("relayed", "2.1.5", "relayed", ""),
-    ("expanded", "2.1.5", "relayed", ""),
-]
-
-
-@pytest.mark.parametrize(("action", "status", "kind", "grade"), NEWS)
+@pytest.mark.parametrize(("action", "status", "kind", "grade"), DATA["actions"])
 def test_report_is_graded_by_action_and_status(action, status, kind, grade):
     read = parse.parse_report(report("x@x.example", group(action, status)))
     assert (read.kind, read.grade) == (kind, grade)
@@ -57,33 +48,10 @@ def test_unknown_action_is_graded_by_the_words(letter):
     assert parse.parse_report(commented).status == "5.2.2"
 
 
-@pytest.mark.parametrize("status", ["5.0.0", ""])
-def test_open_status_is_taken_from_the_servers_reply(subscriber, letter, status):
-    said = "smtp; 550-5.1.1 The account does not exist. See 5.7.1"
-    receive(report(address_of(letter), group(status=status, said=said)))
-    assert state_of(subscriber) == "bounced"
-    assert letter.facts.get().status == "5.1.1"
-
-
-RECIPIENTS = [
-    # The status in the server's reply counts more, and the worst of several recipients.
-    ([group(status="5.7.1", said="smtp; 550 5.1.1 who?")], ("bounced", "hard", "5.1.1")),
-    ([group(status="5.1.1", said="smtp; 550 5.7.1 no")], ("bounced", "policy", "5.7.1")),
-    ([group(status="5.1.1", said="smtp; 550 5.0.0 no")], ("bounced", "hard", "5.1.1")),
-    ([group(status="5.0.0", said="")], ("bounced", "hard", "5.1.1")),  # By the text before it.
-    ([group(status="5.0.0", said="smtp; 550 no such user")], ("bounced", "hard", "5.0.0")),
-    ([group("delivered", "2.1.5"), group(status="4.2.2")], ("bounced", "soft", "4.2.2")),
-    ([group(status="4.2.2"), group(status="5.1.1")], ("bounced", "hard", "5.1.1")),
-    ([group(status="5.0.0", said="smtp; 421 4.2.1 later")], ("bounced", "soft", "4.2.1")),
-    # Of one behind a shared address.
-    ([group("delivered", "2.1.5"), group(recipient="o@x.y")], ("bounced", "soft", "5.1.1")),
-]
-
-
-@pytest.mark.parametrize(("groups", "expected"), RECIPIENTS)
+@pytest.mark.parametrize(("groups", "expected"), DATA["recipients"])
 def test_worst_of_several_recipients_counts(groups, expected):
-    read = parse.parse_report(report("x@x.example", *groups))
-    assert (read.kind, read.grade, read.status) == expected
+    read = parse.parse_report(report("x@x.example", *[group(**fields) for fields in groups]))
+    assert [read.kind, read.grade, read.status] == expected
 
 
 @pytest.mark.parametrize(
@@ -102,12 +70,6 @@ def test_bounce_cancels_waiting_letters_to_that_address_only(subscriber, letter)
     receive(report(address_of(letter)))
     for waiting, ended in ((theirs, ("skipped", "suppressed")), (another, ("planned", ""))):
         assert (make.fresh(waiting).state, waiting.reason) == ended
-
-
-def test_envelope_recipient_identifies_the_letter(subscriber, letter):
-    """Some servers address a report to nobody in particular."""
-    assert receive(report("postmaster@paperboy.example"), to=(address_of(letter),)) == "recorded"
-    assert state_of(subscriber) == "bounced"
 
 
 def test_server_reply_is_stored_without_addresses_and_control_characters(letter):
@@ -149,17 +111,11 @@ def test_prose_bounce_suppresses_the_address(subscriber, letter, made):
 
 
 def test_soft_prose_bounce_suppresses_nobody(subscriber, letter):
-    said = [
-        bounce("x@y", said="The mailbox is over its size. (#5.2.2)"),
-        bounce("x@y", said="I could not connect to the server. (#4.4.1)"),
-        bounce("x@y", said="550 5.7.1 Your message was taken for spam."),
-        bounce("x@y", said="The mailbox is full."),
-        exim("x@y", "retry timeout exceeded"),
-        exim("x@y", "it was refused"),
-    ]
-    grades = [parse.parse_report(mime).grade for mime in said]
-    assert grades == ["soft", "soft", "policy", "soft", "soft", "soft"]
-    assert receive(said[0], to=(address_of(letter),)) == "recorded"
+    makers = {"qmail": bounce, "exim": exim}
+    for server, said, grade in DATA["soft_words"]:
+        mime = makers[server]("x@y", said=said)
+        assert parse.parse_report(mime).grade == grade
+    assert receive(mime, to=(address_of(letter),)) == "recorded"
     assert state_of(subscriber) == "written to"
 
 
@@ -172,16 +128,7 @@ def test_block_list_reply_is_shown_and_suppresses_nobody(subscriber, letter, adm
     assert reply in text_of(admin_client.get(url))
 
 
-SENDERS = [
-    {"From": "MAILER-DAEMON <>"},
-    {"From": "Postmaster <>"},
-    {"From": "<>", "Return_Path": "<MAILER-DAEMON>"},
-    {"From": "Mail Delivery System <noreply@example.net>"},
-    {"From": "noreply@example.net", "Subject": "Undeliverable: Papers"},
-]
-
-
-@pytest.mark.parametrize("headers", SENDERS)
+@pytest.mark.parametrize("headers", DATA["senders"])
 def test_bounce_is_read_from_any_mail_server_name(headers):
     said = "There was an error delivering your mail.\n\nHost mx.example.org says:\n550 Unknown user"
     read = parse.parse_report(bounce("x@y", "{said}\n\nMessage-Id: <1@x>\nspam", said, **headers))
@@ -198,16 +145,10 @@ def test_returned_letters_words_do_not_grade_a_bounce():
     assert (read.grade, read.reply) == ("hard", "Error. There is no such user")
 
 
-UNSIGNED = [
-    ("bounces@paperboy.example", "about an email that is not ours"),
-    ("digest+1.927.0123456789abcdef@{}", "forged or old address"),
-]
-
-
-@pytest.mark.parametrize(("to", "why"), UNSIGNED)
+@pytest.mark.parametrize(("to", "why"), DATA["unsigned"])
 def test_prose_bounce_to_an_unsigned_address_is_refused(subscriber, letter, to, why, caplog):
     caplog.set_level("INFO")
-    mime = bounce(to.format(address_of(letter).partition("@")[2]))
+    mime = bounce(to.format(domain=address_of(letter).partition("@")[2]))
     mime = mime.replace(b"Subject: Papers", f"Message-ID: {letter.message_id}".encode())
     assert receive(mime) == "useless"
     assert why in caplog.text
@@ -215,17 +156,8 @@ def test_prose_bounce_to_an_unsigned_address_is_refused(subscriber, letter, to, 
 
 
 def test_message_that_is_no_bounce_changes_nothing(subscriber, letter):
-    odd = [
-        # Out of office, a challenge, and a list: all of them quote a bounce.
-        ("reader@example.org", "I am away. Of my old address, you hear:\n\n" + QMAIL),
-        ("reader@example.org", "Your mail message to the following\n\n<reader@example.org>: click"),
-        ("papers-owner@lists.example.org", QMAIL),
-        ("MAILER-DAEMON@example.org", "It could not be sent. It will be retried for a day."),
-        # A mail server that says what happened to nobody.
-        ("postmaster@example.org", "Your message to papers@example.org awaits approval."),
-        ("MAILER-DAEMON@example.org", "Your message is delayed: <reader@example.org>"),
-    ]
-    for sender, body in odd:
+    for sender, body in DATA["no_bounces"]:
+        body = body.format(bounce=QMAIL)
         mime = bounce(address_of(letter), body, From=sender, Subject="Re: returned mail")
         assert receive(mime) == "useless"
     assert state_of(subscriber) == "written to"
@@ -262,37 +194,15 @@ def nested(depth):
     return b"MIME-Version: 1.0\n" + b"".join(parts)
 
 
-HOSTILE = [
-    *(b"", b"\0" * 100, b"\xff\xfe" * 5000),
-    b"Content-Type: multipart/report; report-type=delivery-status\n\n--\n",
-    b"Content-Type: multipart/report; boundary=" + b"b" * 100_000 + b"\n\n",
-    b"Content-Type: message/delivery-status\n\nAction: failed\nStatus: 5.1.1\n",
-    b"Content-Type: message/feedback-report\n\n",
-    b"To: " + b"a@b," * 100_000 + b"\n\n",
-    b"To: " + b"<" * 200_000 + b"\nMessage-ID: [[[\n\n",
-    *(nested(40), nested(3000)),
-    b"Content-Type: multipart/report; boundary=b\n\n" + b"--b\n\nx\n" * 100_000,
-    b"Content-Type: text/plain; charset=nonsense\nContent-Transfer-Encoding: base64\n\n???",
-    b"Content-Type: text/plain" + b";" * 20_000 + b"\n\n",
-    b'Content-Type: multipart/report; boundary="' + b'"' * 20_000 + b"\n\n",
-    b"Content-Type: text/rfc822-headers; charset=punycode\n\n" + b"a9" * 100_000,
-    *(  # Bounces in words.
-        bounce("x@paperboy.example", body)
-        for body in (
-            "failed addresses follow:\n" + "a" * 1_000_000,
-            "failed addresses follow:\n" + ("a" * 300 + "\n") * 5_000,
-            "the following addresses had\n" + ("a@" * 150 + "\n") * 5_000,
-            "here is your list of failed recipients\n" + "<" * 1_000_000,
-            "Hi. This is the\n\n" + "<x>:\n" * 200_000,
-            *("-" * 1_000_000, "not a " * 200_000, "user host " * 100_000),
-            *("5.1." * 200_000, "warning " * 9_000),
-            "\n" * 20_000 + ">" * 1_000_000,
-        )
-    ),
-]
+HOSTILE = {name: repeated(pieces) for name, pieces in MESSAGES["rejected"].items()}
+HOSTILE |= {f"{depth} nested parts": nested(depth) for depth in (40, 3000)}
+HOSTILE |= {
+    name: bounce("x@paperboy.example", repeated(pieces).decode())
+    for name, pieces in MESSAGES["rejected_bodies"].items()
+}
 
 
-@pytest.mark.parametrize("mime", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("mime", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_messages_are_rejected_quickly(mime):
     begun = time.process_time()
     assert receive(mime) in ("useless", "aside")
@@ -300,17 +210,10 @@ def test_hostile_messages_are_rejected_quickly(mime):
     assert not LetterFact.objects.exists()
 
 
-MANY_PARTS = [
-    nested(60),
-    b"To: x@y\n" + b"\n--b\n\nx" * 2_000,
-    b"To: x@y\r" + b"\r--b\r\rx" * 2_000,
-    b"Content-Type: message/delivery-status\n\n" + b"x\n\n" * 300_000,
-]
+MANY_PARTS = {name: repeated(pieces) for name, pieces in MESSAGES["many_parts"].items()}
 
 
-@pytest.mark.parametrize(
-    "mime", MANY_PARTS, ids=["nested", "parts", "parts behind carriage returns", "groups of fields"]
-)
+@pytest.mark.parametrize("mime", [nested(60), *MANY_PARTS.values()], ids=["nested", *MANY_PARTS])
 def test_messages_with_too_many_parts_are_not_parsed(mime):
     """It would take seconds."""
     with pytest.raises(ValueError, match="more parts"):

@@ -20,6 +20,7 @@ from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, NOW
 from tests.factories.returned_mail import answer, report
+from tests.helpers import data_files
 from tests.servers.imap import ImapServer
 from tests.subscriptions.bounces.receiving import receive
 from tests.subscriptions.bounces.test_inbound import pipe, url_of
@@ -75,27 +76,17 @@ def test_address_outlives_changes_of_key_and_mailbox(settings, subscriber):
 
 # ---- What unsubscribes
 
-WORDS = b"\n\nPlease stop. Undelivered Mail: 550 5.1.1 no such user.\n"
-RUBBISH = b"\n\n\xff\x00--=_b\nContent-Type: multipart/report\n" + b"\n\n" * 40_000
-#: Headers and body, and whether the email unsubscribes.
-EMAILS = {
-    "empty": ({}, b"", True),
-    "rubbish": ({}, RUBBISH, True),
-    "by a program": ({"Auto_Submitted": "auto-generated"}, b"", True),
-    "by a person": ({"Auto_Submitted": "no", "In_Reply_To": "<a@b>"}, WORDS, True),
-    "forwarded": ({"Delivered_To": "me@provider.example", "From": "x@else.example"}, b"", True),
-    "auto-replied": ({"Auto_Submitted": "Auto-Replied"}, b"", False),
-    "out of office": ({"Auto_Submitted": "auto-generated", "In_Reply_To": "<a@b>"}, b"", False),
-    "vacation": ({"Precedence": "bulk"}, b"", False),
-    "autoreply": ({"X_Autoreply": "yes"}, b"", False),
-    "bounce": ({"Return_Path": "<>"}, WORDS, False),
-    "daemon": ({"From": "MAILER-DAEMON@mail.example.net"}, WORDS, False),
-}
+RUBBISH = "\xff\x00--=_b\nContent-Type: multipart/report\n" + "\n\n" * 40_000
+EMAILS = data_files.load("unsubscribe_emails.toml")
+EMAILS |= {"empty": {"unsubscribes": True}, "rubbish": {"text": RUBBISH, "unsubscribes": True}}
 
 
-@pytest.mark.parametrize(("headers", "body", "is_valid"), EMAILS.values(), ids=EMAILS)
-def test_emails_unsubscribe_unless_a_machine_answers(subscriber, headers, body, is_valid):
-    assert receive(request(subscriber, body, **headers)) == ("recorded" if is_valid else "useless")
+@pytest.mark.parametrize("email", EMAILS.values(), ids=EMAILS)
+def test_emails_unsubscribe_unless_a_machine_answers(subscriber, email):
+    is_valid = email["unsubscribes"]
+    text = email.get("text", "").encode("latin-1")
+    mime = request(subscriber, b"\n\n" + text, **email.get("headers", {}))
+    assert receive(mime) == ("recorded" if is_valid else "useless")
     assert has_left(subscriber) == is_valid
     assert [consent.via for consent in subscriber.consents.all()] == ["email"] * is_valid
 

@@ -3,7 +3,6 @@
 import pytest
 
 from subscriptions import hooks
-from subscriptions.mail import render
 from tests.factories import make
 from tests.servers.smtp import MailServer
 
@@ -22,8 +21,7 @@ def composed(monkeypatch):
 
     def compose(letter, now):
         calls.append(letter.pk)
-        headers = render.headers("digest", "http://x/")
-        return render.Content.of("Papers", "Hello.", "<p>Hello.</p>", headers)
+        return make.content()
 
     monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
     return calls

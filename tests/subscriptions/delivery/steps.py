@@ -3,11 +3,11 @@
 from django.db import transaction
 
 from digest.planning import plan
-from subscriptions.delivery import transitions
+from subscriptions.delivery import queue, transitions
 from subscriptions.delivery.recovery.journal import Journal, folder_of_journals
 from subscriptions.models import Letter
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import MINUTE, NOW
 
 
 def letter_to(email="reader@example.org", **fields):
@@ -54,6 +54,14 @@ def past_the_final_check():
     """Return a claimed letter that has just passed the final check."""
     letter = claim(letter_to())
     assert pass_final_check(letter)
+    return letter
+
+
+def due_to_be_resent():
+    """Return a letter whose worker died past the final check: to be resent half an hour later."""
+    letter = past_the_final_check()
+    for minutes in (15, 30):
+        queue.sweep(NOW + minutes * MINUTE)
     return letter
 
 

@@ -17,7 +17,7 @@ from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers.invariants import broken
 from tests.helpers.threads import at_once
 from tests.subscriptions.delivery import steps
-from tests.subscriptions.delivery.steps import claim, due, letter_to, pass_final_check, states
+from tests.subscriptions.delivery.steps import claim, letter_to, pass_final_check, states
 
 pytestmark = pytest.mark.django_db
 
@@ -25,11 +25,7 @@ pytestmark = pytest.mark.django_db
 def cut_the_database():
     """Return what closes this thread's connection to the database, from outside."""
     socket_or_file = connection.connection
-
-    def cut(recipient):
-        socket_or_file.close()
-
-    return cut
+    return lambda recipient: socket_or_file.close()
 
 
 CUTS = [("reader", "accepted"), ("450-dot", "planned"), ("550-dot", "failed")]
@@ -115,9 +111,7 @@ def test_acceptance_settles_a_letter_taken_for_lost(composed, minutes):
 
 @pytest.mark.parametrize("is_past_the_final_check", [False, True])
 def test_late_acceptance_stops_a_repeat_before_its_dot(composed, is_past_the_final_check):
-    letter = steps.past_the_final_check()
-    for minute in (15, 30):
-        queue.sweep(NOW + minute * MINUTE)
+    letter = steps.due_to_be_resent()
     now = NOW + 30 * MINUTE
     repeating = steps.claim(letter, now)
     if is_past_the_final_check:
@@ -205,26 +199,6 @@ def test_concurrent_deliveries_send_one_letter(server, composed, transactional_d
     assert Letter.objects.get().attempt == 1
 
 
-def test_letter_deferred_at_the_dot_is_tried_later(server, composed):
-    letter = letter_to("450-dot@example.org")
-    queue.deliver(letter.pk, NOW)
-
-    assert (make.fresh(letter).state, letter.stage, letter.failed_attempts) == ("planned", "dot", 0)
-    assert NOW + MINUTE <= letter.next_try_at <= NOW + 2 * MINUTE
-    assert Pick.objects.count() == 1
-    assert due(NOW) == []
-    assert due(letter.next_try_at) == [letter.pk]
-
-
-def test_refused_letter_fails_and_releases_its_papers(server, composed):
-    letter = letter_to("550-rcpt@example.org")
-    queue.deliver(letter.pk, NOW)
-
-    assert make.fresh(letter).state == "failed"
-    assert letter.state_text == "failed: refused: 550 5.1.1 no"
-    assert not Pick.objects.exists()
-
-
 ANSWERS = [
     # Else the panel speaks of a password that is right again, for as long as it greylists.
     ("451-rcpt", "", True),
@@ -241,14 +215,6 @@ def test_answer_about_a_recipient_closes_the_breaker(server, composed, name, at_
     letter_to(f"{name}@example.org")
     rounds.deliver_due(clock.running_from(NOW + MINUTE))
     assert (not circuit_breaker.current().trouble) == is_over
-
-
-def test_outbox_file_has_the_exact_bytes(composed, data_dir):
-    letter = letter_to()
-    queue.deliver(letter.pk, NOW)
-    (file,) = (data_dir / "outbox").iterdir()
-    assert file.name == f"digest-20260601T120000Z-{letter.pk}.eml"
-    assert b"\n" not in file.read_bytes().replace(b"\r\n", b"")
 
 
 def test_repeat_overwrites_its_file_in_the_outbox(composed, data_dir, settings):

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.template import Context, Engine, TemplateSyntaxError
 
 from subscriptions.mail import inlining
+from tests.helpers import data_files
 
 
 @pytest.fixture
@@ -48,16 +49,7 @@ def test_rules_of_an_email_and_head_are_combined(load):
     assert "<style>\n@media" in page
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        '<p{% if a %} class="lead"{% endif %}>b</p>',
-        '<p class="{{ a }}">b</p>',
-        "<p title='b' style='color: {{ a }}'>b</p>",
-        "<a href={{ a }}>b</a>",
-        '{% if a %}<p>{% else %}<p class="lead">{% endif %}b</p>',
-    ],
-)
+@pytest.mark.parametrize("source", data_files.load("unstylable_templates.txt"))
 def test_template_that_cannot_be_inlined_is_refused(source, load):
     with pytest.raises(TemplateSyntaxError, match=r"^email/_a\.html: .*(Write|must be closed)"):
         load("email/_a.html", f'<p title="{{ a }} > 1">c</p>{source}')

@@ -9,31 +9,20 @@ from subscriptions.models.subscribers import STATES, Subscriber
 from tests.factories import emails
 
 PARTS = {"subject.txt": "text", "body.txt": "text", "body.html": "html"}
+EXAMPLES = [*emails.NOTICES.values(), *emails.DIGESTS.values()]
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_kind_has_rules_of_states_and_predicates(kind):
-    assert set(KINDS[kind].states) <= set(STATES)
-    assert KINDS[kind].states
-    assert not KINDS[kind].condition or hasattr(Subscriber, KINDS[kind].condition)
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_kind_has_a_composer(kind):
+def test_kind_has_rules_composer_example_and_templates(kind):
+    rules = KINDS[kind]
+    assert rules.states
+    assert set(rules.states) <= set(STATES)
+    assert not rules.condition or hasattr(Subscriber, rules.condition)
     assert kind in hooks.composers
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_kind_has_an_example(kind):
-    examples = [*emails.NOTICES.values(), *emails.DIGESTS.values()]
-    assert kind in [example[0] for example in examples]
-
-
-@pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("part", PARTS)
-def test_kind_has_its_templates(kind, part):
-    if (kind, part) != ("digest", "subject.txt"):  # Its subject names papers: digest/wording.py.
-        get_template(f"email/{kind}/{part}", using=PARTS[part])
+    assert kind in [example[0] for example in EXAMPLES]
+    for part, engine in PARTS.items():
+        if (kind, part) != ("digest", "subject.txt"):  # Its subject names papers.
+            get_template(f"email/{kind}/{part}", using=engine)
 
 
 def test_no_composer_is_for_an_unknown_kind():

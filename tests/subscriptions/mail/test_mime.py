@@ -90,18 +90,9 @@ def test_any_one_line_subject_is_one_valid_header(text):
     assert " ".join(message["Subject"].split()) == subject
 
 
-def test_message_has_its_parts_in_order():
-    mime = wire.message(
-        [("From", "Päper <a@example.org>"), ("Subject", "Ünï")],
-        [wire.quoted("text"), b" =C3=BCnd"],
-        [wire.quoted("<p>html</p>")],
-        "=_mark",
-    )
+def test_message_encodes_names_and_joins_its_parts():
+    parts = [wire.quoted("text"), b" =C3=BCnd"], [wire.quoted("<p>html</p>")]
+    mime = wire.message([("From", "Päper <a@example.org>")], *parts, "=_mark")
     message = message_from_bytes(mime, policy=policy.default)
-    assert not message.defects
-    assert message.keys() == ["From", "Subject", "MIME-Version", "Content-Type"]
-    text, html = message.iter_parts()
-    assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
-    assert text.get_content() == "text ünd"
-    assert html.get_content() == "<p>html</p>"
     assert message["From"].addresses[0].display_name == "Päper"
+    assert [part.get_content() for part in message.iter_parts()] == ["text ünd", "<p>html</p>"]

@@ -15,36 +15,22 @@ from subscriptions.models import Move, Subscriber
 from subscriptions.notices import send as correspondence
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
+from tests.factories.make import DAY, MINUTE, NOW
+from tests.helpers import data_files
 from tests.helpers.invariants import broken
 from tests.helpers.subscriber_pages import digest_of
 from tests.helpers.tables import everything
+from tests.subscriptions.actions.change_address_steps import agree, agree_both
 
 pytestmark = pytest.mark.django_db
 
 OLD, NEW, THIRD = "old@example.org", "new@example.org", "third@example.org"
 MOVED_AT = NOW + 2 * MINUTE
 FEEDS = ("reader-feed", "reader-feed-json")
+DATA = data_files.load("token_pages.toml")
 #: What opens each page that a token opens; the others ask something, or let them leave.
-PAGE_PURPOSES = {
-    **dict.fromkeys(["preferences", "me", "history", "learned", "library"], "preferences"),
-    **dict.fromkeys(["saved", "saved-bibtex", "saved-ris", "saved-markdown"], "preferences"),
-    **dict.fromkeys(["saved-csv", "why", "recommend"], "preferences"),
-    **{"feedback": "feedback", "digest": "digest"},
-    **dict.fromkeys(FEEDS, "feed"),
-}
+PAGE_PURPOSES = DATA["purposes"]
 ANSWERED = {"confirm", "move", "unsubscribe", "opt-out", "short", "short-paper"}
-#: What a page is sent, where that is the subscriber's.
-SENT = {
-    "preferences": [{"action": action} for action in ("save", "export", "erase", "reset", "move")],
-    "learned": [{"learning": "off"}],
-    "library": [
-        *[{"text": "On graphs", "add": "1"}, {"all": "forget"}, {"undo": "1"}],
-        *[{"zotero": "users/7"}, {"all": "disconnect"}],
-    ],
-    "feedback": [{"paper": "2606.1", "value": "more"}],
-    "saved": [{"paper": "2606.1", "action": action} for action in ("note", "read", "remove")],
-}
 
 
 @pytest.fixture
@@ -60,8 +46,7 @@ def one():
 def move(subscriber, to=NEW, at=MOVED_AT):
     """Change the subscriber's address at this moment. Return the subscriber."""
     change_address.request(subscriber, to, now=at - MINUTE)
-    for side in ("old", "new"):
-        change_address.approve(subscriber, side, at - MINUTE, source=CONSENT_SOURCE, now=at)
+    agree_both(subscriber, asked_at=at - MINUTE, now=at)
     assert (make.fresh(subscriber).email, subscriber.moved_at) == (to, at)
     return subscriber
 
@@ -119,7 +104,7 @@ def test_token_from_before_the_change_opens_nothing(client, one, page):
         assert 'href="/lost/"' in said
         german = client.get(before, headers={"Accept-Language": "de"}).text
         assert "läuft jetzt über eine andere Adresse" in german
-    for sent in SENT.get(page, [{}]):
+    for sent in DATA["sent"].get(page, [{}]):
         response = client.post(before, sent)
         if response.status_code != 405:  # Some pages only show.
             check_closed(response, one)
@@ -131,17 +116,23 @@ def test_token_from_before_the_change_opens_nothing(client, one, page):
 def test_second_change_closes_tokens_of_the_first(client, one, later):
     second = path("preferences", move(one))
     change_address.request(one, THIRD, now=NOW)
-    for side in ("old", "new"):
-        change_address.approve(one, side, NOW, source=CONSENT_SOURCE, now=MOVED_AT + later)
+    agree_both(one, now=MOVED_AT + later)
     one.refresh_from_db()
     check_closed(client.get(second), one)
     assert client.get(path("preferences", one)).status_code == 200
 
 
+def test_change_that_a_restored_backup_lacks_closes_no_token(client, one):
+    after = path("feedback", move(one))
+    for moved_at in (MOVED_AT - DAY, None):
+        Subscriber.objects.update(moved_at=moved_at)
+        assert client.get(after).status_code == 200
+
+
 def test_unfinished_change_closes_no_token(client, one):
     before = [path(page, one) for page in PAGE_PURPOSES]
     change_address.request(one, NEW, now=NOW)
-    change_address.approve(one, "old", NOW, source=CONSENT_SOURCE, now=NOW)
+    agree(one, "old", now=NOW)
     one.refresh_from_db()
     assert [client.get(key).status_code for key in before] == [200] * len(before)
     assert [path(page, one) for page in PAGE_PURPOSES] == before
@@ -280,8 +271,7 @@ def test_only_links_of_the_new_mailbox_open(client, outbox, clock):
     rounds.deliver_due(lambda: NOW)
     change_address.request(one, NEW, now=NOW)
     rounds.deliver_due(lambda: NOW)
-    for side in ("old", "new"):
-        change_address.approve(one, side, NOW, source=CONSENT_SOURCE, now=MOVED_AT)
+    agree_both(one, now=MOVED_AT)
     one.refresh_from_db()
     clock.now = NOW + DAY
     make.paper("Graph networks again", day=clock.now.date())

@@ -14,6 +14,7 @@ import pytest
 from subscriptions.delivery.recovery import journal
 from subscriptions.delivery.recovery.journal import Entry, Journal, accepted_ids, purge, replay
 from tests.factories.make import DAY, NOW
+from tests.helpers import data_files
 from tests.helpers.threads import at_once
 from tests.subscriptions.delivery.steps import before
 
@@ -87,16 +88,8 @@ def test_torn_last_line_is_ignored(folder, caplog):
     assert "paperboy.example" not in caplog.text
 
 
-def line(**changed):
-    """Return the line of an entry of which something is changed."""
-    return json.dumps(vars(entry()) | changed).encode()
-
-
-NO_ENTRIES = [b"[]", b"null", b'"a text"', b"\xff\xfe", b'{"letter_id": 1}', b"[" * 100_000]
-NO_ENTRIES += [line(letter_id=number) for number in ("1", -1, True, 10**20)]
-NO_ENTRIES += [line(attempt=None), line(message_id=["1"]), line(reply=250), line(item_ids=[[1]])]
-NO_ENTRIES += [line(at=moment) for moment in ("yesterday", "2026-06-01T12:00:00")]
-NO_ENTRIES += [b'{"items": 1}', b'{"items": {"<digest.1@paperboy.example>": [1]}}']
+NO_ENTRIES = [line.encode() for line in data_files.load("journal_lines.txt")]
+NO_ENTRIES += [b"\xff\xfe", b"[" * 100_000]
 
 
 @pytest.mark.parametrize("line", NO_ENTRIES)

@@ -15,15 +15,15 @@ from subscriptions.delivery import circuit_breaker, message_ids, transitions
 from subscriptions.delivery.clock import running_from
 from subscriptions.delivery.recovery import reconcile as reconciling
 from subscriptions.delivery.recovery import sweep
-from subscriptions.delivery.recovery.journal import Entry, Journal
+from subscriptions.delivery.recovery.journal import Entry
 from subscriptions.delivery.recovery.reconcile import Evidence, Refused, reconcile
 from subscriptions.delivery.worker import rounds
-from subscriptions.mail import render
 from subscriptions.models import Letter, LetterEvent, LetterFact, Subscriber
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.helpers.invariants import broken
 from tests.servers.smtp import MailServer
+from tests.subscriptions.delivery.steps import note_in_a_dead_workers_journal
 
 pytestmark = pytest.mark.django_db
 
@@ -49,9 +49,8 @@ def composed(monkeypatch):
     """Compose in a word what takes templates elsewhere."""
 
     def compose(letter, now):
-        headers = render.headers("digest", "x")
-        content = render.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
-        return replace(content, item_ids=[pick.paper_id for pick in letter.digest.picks.all()])
+        ids = [pick.paper_id for pick in letter.digest.picks.all()]
+        return replace(make.content(), item_ids=ids)
 
     for kind in ("digest", "welcome"):
         monkeypatch.setitem(hooks.composers, kind, make.one_by_one(compose))
@@ -97,11 +96,10 @@ def planned(settings):
     return Letter.objects.get()
 
 
-def keep_journal(data_dir, message_id, number=1, attempt=1):
+def keep_journal(message_id, number=1, attempt=1):
     """Leave a journal that tells that a letter was accepted."""
-    journal = Journal(data_dir / "journal")
-    journal.write([Entry(number, attempt, message_id, "250 ok", NOW.isoformat())])
-    journal.abandon()
+    entry = Entry(number, attempt, message_id, "250 ok", NOW.isoformat())
+    note_in_a_dead_workers_journal(entry)
 
 
 def resume():
@@ -153,9 +151,9 @@ def test_papers_sent_in_lost_hours_are_not_sent_again(sent, lacks_papers, settin
     assert [pick.paper for pick in Pick.objects.filter(digest__day=new.day)] == [new, new]
 
 
-def test_new_papers_are_not_repeated_without_journaled_items(planned, data_dir):
+def test_new_papers_are_not_repeated_without_journaled_items(planned):
     """An older version wrote it."""
-    keep_journal(data_dir, message_ids.for_letter(planned))
+    keep_journal(message_ids.for_letter(planned))
     restore(lose_rows)
     assert reconcile(NOW + DAY, BACKUP).unlisted == 1
     assert Digest.objects.get().recovered == {"until": "2026-06-01"}
@@ -164,11 +162,11 @@ def test_new_papers_are_not_repeated_without_journaled_items(planned, data_dir):
     assert [pick.paper_id for pick in planned] == [new.pk]
 
 
-def test_day_without_papers_after_a_recovered_one_is_planned(sent, data_dir):
+def test_day_without_papers_after_a_recovered_one_is_planned(sent):
     """The first paper was sent, and is older than what the recovered digest may have had."""
     (subscriber,) = subscribers(1)
     run()
-    keep_journal(data_dir, message_ids.for_digest(subscriber.public_id, date(2026, 6, 2)))
+    keep_journal(message_ids.for_digest(subscriber.public_id, date(2026, 6, 2)))
     circuit_breaker.stop("the operator", NOW)
     assert reconcile(NOW + DAY, BACKUP).unlisted == 1
     circuit_breaker.resume("the operator", NOW)
@@ -213,11 +211,11 @@ def test_waiting_letter_stays_open_until_reconcile(sent):
     assert (sent(), Pick.objects.count()) == (1, 1)
 
 
-def test_letter_with_a_message_id_is_found_by_it(planned, data_dir):
+def test_letter_with_a_message_id_is_found_by_it(planned):
     """It was frozen under another domain, say."""
     name = "<digest.2026-06-01.1f3a@elsewhere.example>"
     Letter.objects.update(state="uncertain", message_id=name, frozen_at=NOW, left_at=NOW)
-    keep_journal(data_dir, name)
+    keep_journal(name)
     circuit_breaker.stop("the operator", NOW)
     assert reconcile(LATER, BACKUP).waiting == 1
     assert Letter.objects.get().state == "accepted"
@@ -238,9 +236,9 @@ def test_letter_given_up_before_reconcile_is_found(sent):
     assert reconcile(NOW + 23 * HOUR).waiting == 0
 
 
-def test_lost_journal_is_not_replayed_onto_another_letter(planned, data_dir):
+def test_lost_journal_is_not_replayed_onto_another_letter(planned):
     """The restored database gives the numbers of lost letters again."""
-    keep_journal(data_dir, "<digest.lost@paperboy.example>", planned.pk, 0)
+    keep_journal("<digest.lost@paperboy.example>", planned.pk, 0)
     sweep.sweep(LATER)
     assert make.fresh(planned).state == "planned"
 

@@ -1,5 +1,7 @@
 """What was left lying: leases that ran out, letters of unknown fate, days that ended."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from digest.models import Pick
@@ -20,9 +22,6 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.django_db(transaction=True)
 def test_error_in_the_sweep_affects_its_letter_only(composed, monkeypatch, caplog):
-    def broken(letter_ids):
-        raise RuntimeError("a fault of ours")
-
     letters = [steps.letter_to(f"reader-{number}@example.org") for number in range(5)]
     late, stumbled, again, silent, doubted = [letter.pk for letter in letters]
     Letter.objects.filter(pk__in=[stumbled, again]).update(state="claimed", lease_until=NOW)
@@ -30,7 +29,7 @@ def test_error_in_the_sweep_affects_its_letter_only(composed, monkeypatch, caplo
     Letter.objects.filter(pk=silent).update(state="transmitting", lease_until=NOW)
     Letter.objects.filter(pk=doubted).update(state="uncertain", next_try_at=NOW, message_id="<m>")
     Letter.objects.filter(pk=late).update(closes_at=NOW)
-    monkeypatch.setattr(hooks, "on_not_sent", [broken])
+    monkeypatch.setattr(hooks, "on_not_sent", [Mock(side_effect=RuntimeError("a fault of ours"))])
     monkeypatch.setattr(sweep, "CHUNK", 1)
     queue.sweep(NOW)
     states = {late: "planned", stumbled: "claimed", again: "planned", silent: "uncertain"}
@@ -74,16 +73,6 @@ def test_silence_after_the_dot_is_held_then_maybe_repeated(server, composed, set
     assert Pick.objects.count() == 1  # It may have arrived: its papers are not sent again.
 
 
-def doubted(repeats, **fields):
-    """Return a letter whose hold is over, and which the lookup does not find in the outbox."""
-    message = Message("a@b.example", "c@d.example", b"", "link", 0, NOW)
-    transport_for("file:").connect().offer(message)
-    letter = steps.past_the_final_check()
-    queue.sweep(NOW + 15 * MINUTE)
-    Letter.objects.update(repeats=repeats, **fields)
-    return letter
-
-
 AT_LAST = transitions.MAX_FAILED_ATTEMPTS - 1
 GIVEN_UP = [(NOW, 0, "skipped", "unsubscribed")]
 GIVEN_UP += [(None, AT_LAST, "failed", "broken: the mail server does not have it")]
@@ -92,7 +81,12 @@ GIVEN_UP += [(None, AT_LAST, "failed", "broken: the mail server does not have it
 @pytest.mark.parametrize("repeats", [0, 1])
 @pytest.mark.parametrize(("left_at", "failed_attempts", "state", "reason"), GIVEN_UP)
 def test_undelivered_letter_is_given_up(composed, repeats, left_at, failed_attempts, state, reason):
-    letter = doubted(repeats, failed_attempts=failed_attempts)
+    # The lookup finds no letter like this one in the outbox.
+    message = Message("a@b.example", "c@d.example", b"", "link", 0, NOW)
+    transport_for("file:").connect().offer(message)
+    letter = steps.past_the_final_check()
+    queue.sweep(NOW + 15 * MINUTE)
+    Letter.objects.update(repeats=repeats, failed_attempts=failed_attempts)
     Subscriber.objects.update(unsubscribed_at=left_at)
     queue.sweep(NOW + 30 * MINUTE)
     assert (make.fresh(letter).state, letter.reason) == (state, reason)
@@ -125,9 +119,7 @@ FAILED_RESENDS = [
 def test_failed_resend_ends_as_the_lookup_says(
     server, composed, monkeypatch, fail, state, why, answer, claims
 ):
-    letter = steps.past_the_final_check()
-    for minute in (15, 30):
-        queue.sweep(NOW + minute * MINUTE)
+    letter = steps.due_to_be_resent()
     fail(make.fresh(letter))
     if claims:
         assert steps.claim(letter, AGAIN) is None
@@ -190,10 +182,7 @@ def test_journals_of_living_workers_are_read_once(composed, monkeypatch):
 def test_unreadable_journals_leave_the_question_to_other_lookups(composed, monkeypatch, caplog):
     """Or every letter would stay uncertain until a person looks."""
     letter = uncertain_letter("reader")
-
-    def unreadable(*args, **of):
-        raise PermissionError("not ours")
-
+    unreadable = Mock(side_effect=PermissionError("not ours"))
     monkeypatch.setattr(sweep.journal, "accepted_ids", unreadable)
     queue.sweep(NOW)
     assert (make.fresh(letter).state, letter.repeats) == ("planned", 1)

@@ -131,9 +131,3 @@ def heard(line, server, replies=b"", *, hangs_up=False):
         server.close()
     pump(line)
     return line.result and judged(line.result)
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 3
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)

@@ -35,6 +35,7 @@ def test_connection_is_reusable_and_removes_its_draft_when_closed(outbox):
         assert connection.is_usable()
         assert connection.offer(MESSAGE) is None
         assert connection.finish().status == "accepted"
+        assert (outbox / NAME).read_bytes() == MIME
     connection.offer(MESSAGE)
     connection.close()
     assert [file.name for file in outbox.iterdir()] == [NAME]

@@ -1,58 +1,31 @@
 """How we get in: TLS, passwords, greetings, and what EMAIL_URL says of them."""
 
-import ipaddress
 import socket
 import ssl
 import time
-from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from django.utils import timezone
 
 from subscriptions.delivery.transports import smtp
 from subscriptions.delivery.transports.base import ConnectFailed
 from subscriptions.delivery.transports.smtp import SmtpServer, SmtpTransport, check, parse_server
+from tests.helpers import data_files
 from tests.servers.smtp import EXTENSIONS, GREETING, MailServer
 from tests.subscriptions.delivery.transports.conversation import MIME, deliver, transport
 
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that nobody but itself vouches for, and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.example.org")])
-    now = timezone.now()
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "mail.pem"
-    pem = serialization.Encoding.PEM
-    file.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + made.public_bytes(pem)
-    )
-    return file
+CERTIFICATE = data_files.DATA / "mail_server.pem"
 
 
 @pytest.fixture
-def trusted(certificate, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+def trusted(monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
 
 
 @pytest.fixture(params=["starttls", "implicit"])
-def tls_server(request, certificate):
+def tls_server(request):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(CERTIFICATE)
     extensions = (*EXTENSIONS, "AUTH PLAIN LOGIN")
     if request.param == "starttls":
         extensions += ("STARTTLS",)
@@ -62,6 +35,7 @@ def tls_server(request, certificate):
 
 
 LONG = b"220 " + b"x" * 10_000 + b"\r\n"
+DATA = data_files.load("smtp_openings.toml")
 SECRET = {"user": "you", "password": "hush"}
 
 
@@ -120,13 +94,9 @@ def test_server_that_hangs_up_in_the_handshake_is_unreachable():
 
 def test_rejected_starttls_ends_the_connection(server):
     server.extensions = (*EXTENSIONS, "STARTTLS")
-    for reply, kind in {
-        b"454 4.7.0 TLS is away": "unreachable",
-        b"502 no": "tls",
-        b"220 go ahead\r\n250 and this is said in plain text": "unreachable",
-    }.items():
+    for reply, kind in DATA["starttls"]:
         server.heard.clear()
-        server.replies["starttls"] = reply + b"\r\n"
+        server.replies["starttls"] = reply.encode() + b"\r\n"
         assert refusal(server, tls="starttls", **SECRET).kind == kind
         assert b"hush" not in b"".join(server.heard)
         assert len(server.heard) == 2
@@ -135,14 +105,8 @@ def test_rejected_starttls_ends_the_connection(server):
 def test_refused_password_is_distinguished_from_a_busy_server(server):
     assert refusal(server, **SECRET).kind == "auth"  # It takes none.
     server.extensions = (*EXTENSIONS, "AUTH PLAIN")
-    for reply, kind in {
-        b"535 5.7.8 no": "auth",
-        b"534 5.7.9 mechanism too weak": "auth",
-        b"500 what?": "auth",
-        b"454 4.7.0 later": "unreachable",
-        b"\xff": "unreachable",
-    }.items():
-        server.replies["auth"] = reply + b"\r\n"
+    for reply, kind in DATA["auth"]:
+        server.replies["auth"] = reply.encode("latin-1") + b"\r\n"
         assert refusal(server, **SECRET).kind == kind
 
 
@@ -230,14 +194,7 @@ def test_server_is_read_from_its_url():
 
 
 def test_port_and_scheme_determine_tls():
-    for url, meant in {
-        "smtp://mail.example.org": (25, "none"),
-        "smtp://mail.example.org:587": (587, "starttls"),
-        "smtp://mail.example.org:465": (465, "implicit"),
-        "smtps://mail.example.org": (465, "implicit"),
-        "smtp://mail.example.org?tls=starttls": (587, "starttls"),
-        "smtp://mail.example.org:587?tls=none": (587, "none"),
-    }.items():
+    for url, *meant in DATA["urls"]:
         server = parse_server(url)
         assert (server.port, server.tls, server.connections) == (*meant, 20)
 

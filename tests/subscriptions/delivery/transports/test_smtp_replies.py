@@ -43,11 +43,8 @@ def test_reply_has_a_code_a_status_and_words():
 
 
 def test_replies_are_parsed_in_any_chunks():
-    for whole, replies in {
-        b"250-2.1.0 one\r\n250-two\r\n250 three\r\n": ["250 2.1.0 one two three"],
-        b"250 ok\r\n550 no\r\n354\r\n250 \r\n": ["250 ok", "550 no", "354", "250"],
-        b"250-one\n250 two\n": ["250 one two"],
-    }.items():
+    for text, replies in DATA["parsed"]:
+        whole = text.encode()
         assert [str(reply).strip() for reply in read(whole)] == replies
         assert read(*(bytes([byte]) for byte in whole)) == read(whole)
 
@@ -69,11 +66,8 @@ def test_incomplete_reply_is_kept():
 
 
 def test_malformed_reply_ends_the_conversation():
-    for line in (
-        *(b"999 what", b"2x0 ok", b"250x ok", b"25 ok", b" 250 ok", b"150 ok", b""),
-        *(b"\xff\xfe\x00", b"HTTP/1.1 400 Bad Request", "２５０ ok".encode()),
-        *(b"250 " + b"x" * 10_000, b"x" * 10_000, b"250-fine\r\n550 no", b"250-more\r\n" * 1_000),
-    ):
+    for pieces in DATA["malformed"]:
+        line = data_files.repeated(pieces)
         (reply,) = read(line + b"\r\n250 ok\r\n", b"250 ok\r\n")
         assert reply.code == 0
         assert len(str(reply)) <= smtp_replies.MAX_REPLY_LENGTH
@@ -88,16 +82,8 @@ def test_endless_reply_fills_no_memory():
 
 
 def test_enhanced_status_is_read_after_the_code():
-    for text, status in {
-        "550 5.1.1 no": "5.1.1",
-        "550 5.1.10": "5.1.10",
-        "550 5.1.1: no": "5.1.1",
-        "550 no such user (5.1.1)": None,
-        "550 5.1.1.9 is blocked": None,
-        "450 5.1.1 no": None,  # RFC 2034: the class is the code's own.
-        "550": None,
-    }.items():
-        assert said(text).enhanced == status
+    for text, status in DATA["enhanced"]:
+        assert said(text).enhanced == (status or None)
 
 
 def test_only_250_at_the_dot_is_acceptance():

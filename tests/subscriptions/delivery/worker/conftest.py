@@ -3,7 +3,6 @@
 import pytest
 
 from subscriptions import hooks
-from subscriptions.mail import render
 from tests.factories import make
 from tests.servers.smtp import MailServer
 from tests.subscriptions.delivery.worker.due_digests import Scripted
@@ -32,8 +31,7 @@ def written(monkeypatch):
             what = what(letter)
         if isinstance(what, Exception):
             raise what
-        headers = render.headers("digest", "http://x/")
-        return what or render.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
+        return what or make.content()
 
     monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
     return instead

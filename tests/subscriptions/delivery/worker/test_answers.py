@@ -9,25 +9,13 @@ from subscriptions.delivery.recovery import sweep
 from subscriptions.delivery.worker.transactions import Transactions
 from subscriptions.models import Letter, Provider, Subscriber
 from tests.factories.make import HOUR, MINUTE, NOW, SECOND
+from tests.helpers import data_files
+from tests.subscriptions.delivery.steps import before
 from tests.subscriptions.delivery.worker import due_digests
 
 pytestmark = pytest.mark.django_db
 
-#: Stage, reply, the letter's state then, and what else follows.
-REPLIES = [
-    ("rcpt", "421 come back later", "planned", "slowed"),
-    ("data", "421 4.3.2 shutting down", "planned", "slowed"),
-    ("dot", "450 4.7.28 unusual rate of mail", "planned", "slowed"),
-    ("rcpt", "450 4.2.1 mailbox busy", "planned", ""),
-    ("rcpt", "451 4.7.1 greylisted, come back later", "planned", ""),
-    ("data", "451 4.3.0 not now", "planned", ""),
-    ("dot", "452 4.3.1 disk full", "planned", ""),
-    ("rcpt", "550 5.1.1 no such user", "failed", "suppressed"),
-    ("dot", "550 5.1.1 no such user", "failed", "suppressed"),
-    ("rcpt", "552 5.2.2 mailbox full", "failed", ""),
-    ("data", "554 5.3.0 no", "failed", ""),
-    ("dot", "554 5.7.1 looks like spam", "failed", ""),
-]
+REPLIES = data_files.load("smtp_replies.toml")["answers"]
 
 
 def test_reply_about_one_letter_affects_that_letter_alone(server):
@@ -112,20 +100,10 @@ def test_successes_are_not_recorded_while_a_claim_counts_providers(server, monke
     Provider.objects.create(name="google", pace=3_000, faster_at=NOW, counted_at=NOW)
     due_digests.digests(count=24, domain="gmail.com")
     order = []
-
-    def watch(owner, name):
-        function = getattr(owner, name)
-
-        def watched(*args, **kwargs):
-            order.append(name)
-            return function(*args, **kwargs)
-
-        monkeypatch.setattr(owner, name, watched)
-
-    watch(throttling, "admit")
-    watch(throttling, "record_success")
-    watch(Transactions, "claim")
-    watch(Transactions, "commit_batch")
+    steps_of = {throttling: ["admit", "record_success"], Transactions: ["claim", "commit_batch"]}
+    for owner, names in steps_of.items():
+        for name in names:
+            before(monkeypatch, owner, name, lambda *_, name=name: order.append(name))
     due_digests.deliver(NOW + MINUTE)
     steps = " ".join(order)
     assert "claim admit" in steps

@@ -30,14 +30,13 @@ DOWN = (500, {}, b"")
 
 
 @pytest.fixture
-def room(settings, monkeypatch, written):
+def room(settings, monkeypatch):
     settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
 
     def compose(letter, now):
-        emails = written.get("all") or render.Content.of("Papers", "Hi.\n", "<p>Hi.</p>", HEADERS)
-        return next(COMPOSER([letter], now)) if letter.subscriber.channel else emails
+        is_message = letter.subscriber.channel
+        return next(COMPOSER([letter], now)) if is_message else make.content()
 
-    HEADERS = render.headers("digest", "http://x/")
     monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
     with channels.ChannelServer() as server:
         yield server
@@ -203,8 +202,7 @@ def test_subscriber_links_are_not_posted_to_a_channel(server, room, kind):
 
 @pytest.mark.parametrize("is_channel", [True, False])
 def test_content_is_not_sent_by_the_wrong_medium(server, room, monkeypatch, is_channel):
-    email = render.Content.of("Papers", "Hi.\n", "<p>Hi.</p>", render.headers("digest", "http://x"))
-    content = email if is_channel else render.Content("", (), (), (), payload=b"{}")
+    content = make.content() if is_channel else render.Content("", (), (), (), payload=b"{}")
     monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(lambda letter, now: content))
     letter = message_to(room) if is_channel else due_digests.digest_to("reader@example.org")
     deliver()

@@ -6,7 +6,7 @@ import pytest
 from django.db import DataError, NotSupportedError, OperationalError, connection, transaction
 from django.utils import translation
 
-from subscriptions.db import in_ids, run_sql
+from subscriptions.db import run_sql
 from subscriptions.delivery.worker.greenlet_db import Database
 from subscriptions.delivery.worker.greenlets import Hub
 from subscriptions.models import MimeBatch
@@ -140,16 +140,6 @@ def test_session_ended_during_a_job_breaks_only_that_job(database):
 @pytest.mark.django_db
 def test_job_within_a_transaction_runs_at_once(hub):
     assert Database(hub).do(lambda: run_sql("SELECT 1")) == [(1,)]
-
-
-@pytest.mark.django_db
-def test_in_ids_finds_any_number_of_rows():
-    rows = [MimeBatch.objects.create(created_at=NOW, mime=b"") for _ in range(3)]
-    for some in ([], rows[:1], rows):
-        its, numbers = in_ids(row.pk for row in some)
-        table = MimeBatch._meta.db_table
-        found = run_sql(f"SELECT id FROM {table} WHERE id {its} ORDER BY id", numbers)
-        assert found == [(row.pk,) for row in some]
 
 
 def test_statement_is_prepared_once_per_session(database):

@@ -16,8 +16,8 @@ from subscriptions.delivery.recovery.journal import accepted_ids
 from subscriptions.delivery.worker import deliver as worker
 from subscriptions.delivery.worker.rounds import Round
 from subscriptions.delivery.worker.transactions import Transactions
-from subscriptions.mail import render
 from subscriptions.models import Letter, LetterEvent
+from tests.factories import make
 from tests.factories.make import MINUTE, NOW, SECOND
 from tests.subscriptions.delivery.steps import before
 from tests.subscriptions.delivery.worker import due_digests
@@ -110,8 +110,7 @@ def when_written(monkeypatch):
         for letter in letters:
             try:
                 instead.get(letter.subscriber.email, id)(letter)
-                headers = render.headers("digest", "http://x/")
-                yield render.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
+                yield make.content()
             except Exception as error:
                 yield error
 

@@ -28,10 +28,7 @@ UNWRITABLE = [
 
 @pytest.mark.parametrize(("what", "state", "reason"), UNWRITABLE)
 def test_unrenderable_letter_costs_itself_only(server, written, what, state, reason):
-    if isinstance(what, str):
-        headers = render.headers("digest", "http://x/")
-        what = render.Content.of(what, "Hello.", "<p>Hello.</p>", headers)
-    written[ODD] = what
+    written[ODD] = make.content(what) if isinstance(what, str) else what
     letter = digests(ODD)
     assert deliver()["accepted"] == len(server.accepted) == MANY
     assert (make.fresh(letter).state, letter.reason) == (state, reason)
