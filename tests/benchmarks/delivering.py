@@ -1,6 +1,7 @@
 """How fast a due day is delivered, next to the fastest that this machine's SMTP can be.
 
-    uv run python -m tests.benchmarks.delivering PAPERS.jsonl.gz [--letters 50000] [--profile]
+    uv run python -m tests.benchmarks.delivering PAPERS.jsonl.gz [--letters 50000]
+        [--connections 50] [--picks 5] [--new 800]
 
 PAPERS is a file as `import_papers` reads it; its last are the day's papers. Their digests are
 planned in a PostgreSQL database of their own. Then, in turn, `smtp-source -d` sends as many
@@ -11,10 +12,8 @@ connections. What the sink counts is the proof. Unsigned.
 Nothing else should run meanwhile: all of them share the cores. Fails where a check does.
 """
 
-import cProfile
 import multiprocessing
 import os
-import pstats
 import pwd
 import re
 import shutil
@@ -22,10 +21,9 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import django
 import psutil
@@ -36,14 +34,14 @@ from tests.servers.postfix import wait_until
 
 PICKS = 5  # A digest of so many papers takes about 23 kB.
 NEW = 800  # Papers of the day: about as many as arXiv announces. Each is rendered once.
-SAMPLE = 100  # Emails sent in the usual way.
+SAMPLE = 100  # Emails of which the size is the mean.
 WATCH_SECONDS = 0.05
 FLAT = 1.2  # So much may a worker grow between a fifth of the letters and the last.
 
 
 def main():
     options = due_day.options(
-        __doc__, "papers", letters=2_000, connections=50, picks=PICKS, new=NEW, profile=False
+        __doc__, "papers", letters=2_000, connections=50, picks=PICKS, new=NEW
     )
     with due_day.installation(BOUNCE_ADDRESS="bounces@papers.example.org") as folder:
         is_well = _compare(options, folder)
@@ -54,17 +52,14 @@ def _compare(options, folder) -> bool:
     """Run all that is compared, and tell. Return whether the checks hold."""
     _load(options)
     print_settings()
-    usual = sent_as_usual(folder)
-    load = options.letters, usual.octets, options.connections
+    load = options.letters, octets_of_emails(), options.connections
     before = source_rate(folder, *load)
-    run = delivered(folder, options.letters, options.connections, options.profile)
+    run = delivered(folder, options.letters, options.connections)
     after = source_rate(folder, *load)
     print_rates(
         {
             "smtp-source -d, before": before,
             "one worker": run.rate,
-            "  in its last four fifths": run.late_rate(),
-            "the usual way": usual.rate,
             "smtp-source -d, after": after,
         }
     )
@@ -161,43 +156,26 @@ def source_rate(folder, letters, size, connections) -> float:
     return letters / seconds
 
 
-def sent_as_usual(folder) -> SimpleNamespace:
-    """Render and send some digests one by one, as a Django project does. Return the rate,
-    and for each email the seconds of CPU and the octets that it has where the product sends it.
-    """
-    from django.core.mail import EmailMultiAlternatives
-    from django.core.mail.backends.smtp import EmailBackend
+def octets_of_emails() -> int:
+    """Return the mean size of some digests as the product sends them."""
     from django.utils import timezone
 
-    from digest.letters.compose import load_each
+    from digest.letters import compose
     from subscriptions.mail import render
     from subscriptions.models import Letter
-    from tests.factories.reference_letter import alone
 
     letters = Letter.objects.filter(kind="digest", digest__picks__position=1).order_by("-pk")
-    letters, made = list(letters.select_related("subscriber")[:SAMPLE]), []
-    with Sink(folder) as sink:
-        backend = EmailBackend(alias="usual", host="127.0.0.1", port=sink.port)
-        started, cpu = time.perf_counter(), time.process_time()
-        for letter in letters:
-            content, to = alone(*load_each([letter])), [letter.subscriber.email]
-            about = {"to": to, "headers": dict(content.headers)}
-            message = EmailMultiAlternatives(content.subject, content.text, **about)
-            message.attach_alternative(content.html, "text/html")
-            backend.send_messages([message])
-            made.append(content)
-        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-        assert sink.count() == len(letters)
+    letters = list(letters.select_related("subscriber")[:SAMPLE])
     about = {"to": "r@example.org", "message_id": "<1@example.org>", "date": timezone.now()}
-    octets = sum(len(render.as_bytes(content, **about)) for content in made) // len(made)
-    count = len(letters)
-    return SimpleNamespace(rate=count / seconds, cpu=cpu / count, octets=octets)
+    contents = compose.compose(letters, timezone.now())
+    sizes = [len(render.as_bytes(content, **about)) for content in contents]
+    return sum(sizes) // len(sizes)
 
 
 # ---- The worker
 
 
-def work(pipe, is_profiled):
+def work(pipe):
     """Be the worker: deliver on demand, and report how long it took."""
     django.setup()
     from subscriptions.delivery import clock
@@ -205,15 +183,10 @@ def work(pipe, is_profiled):
 
     pipe.send("ready")
     pipe.recv()
-    profile = cProfile.Profile() if is_profiled else nullcontext()
     started = time.perf_counter()
-    with profile:
-        rounds.deliver_due(clock.database_now)
+    rounds.deliver_due(clock.database_now)
     pipe.send(time.perf_counter() - started)
     pipe.recv()  # Until then, what this process and its database connection took can be read.
-    if is_profiled:
-        pstats.Stats(profile).sort_stats("tottime").print_stats(45)
-        pstats.Stats(profile).sort_stats("cumtime").print_stats(45)
 
 
 @dataclass
@@ -241,26 +214,18 @@ class Run:
 
     def grown(self):
         """Return what was resident at a fifth of the letters, and at most from there on."""
-        resident = [octets for _, _, octets in self._late()]
-        return resident[0], max(resident)
-
-    def late_rate(self):
-        """Return how many letters a second were taken from a fifth on, most blocks being known."""
-        (began, taken, _), (ended, all_taken, _) = self._late()[0], self.looks[-1]
-        return (all_taken - taken) / max(ended - began, WATCH_SECONDS)
-
-    def _late(self):
-        late = [look for look in self.looks if look[1] >= self.letters / 5]
-        return late or self.looks[-1:]  # It did not come so far.
+        late = [octets for _, taken, octets in self.looks if taken >= self.letters / 5]
+        late = late or [self.looks[-1][2]]  # It did not come so far.
+        return late[0], max(late)
 
 
-def delivered(folder, letters, connections, is_profiled=False) -> Run:
+def delivered(folder, letters, connections) -> Run:
     """Let one worker process deliver the day, and watch it."""
     spawn = multiprocessing.get_context("spawn")
     ours, its = spawn.Pipe()
     with Sink(folder, connections) as sink:
         os.environ["EMAIL_URL"] = f"smtp://127.0.0.1:{sink.port}?connections={connections}"
-        worker = spawn.Process(target=work, args=(its, is_profiled))
+        worker = spawn.Process(target=work, args=(its,))
         worker.start()
         its.close()
         ours.recv()
