@@ -452,24 +452,13 @@ def library_at(site):
     return f"{site}/library/{tokens.token('preferences', subscriber().public_id)}/"
 
 
-BIBTEX = "@article{k%s,\n  title = {Spätzle number %s},\n  abstract = {%s},\n}\n"
-LINES = "%.0sSpätzle number %s of all\n%s\n"  # The second one is no title.
-ENDNOTE = "%%0 Journal Article\n%%F k%s\n%%T Spätzle number %s\n%%X %s\n\n"
+ENTRIES = data_files.load("bibliography_entries.toml")
+BIBTEX = ENTRIES["bibtex"]
 
 
-ISI = "PT J\r\nUT k%s\r\nTI Spätzle number %s\r\nAB PT symmetry: %s\r\nER\r\n\r\n"
-XML = (
-    "<record><ref-type>1</ref-type><label>%s</label><titles><title>Spätzle number %s</title>"
-    "</titles><abstract>%s</abstract></record>"
-)
-
-BIBLIOGRAPHIES = [(BIBTEX, "cp1252"), *((entry, "utf-8") for entry in (ENDNOTE, ISI, XML, LINES))]
-
-
-@pytest.mark.parametrize(
-    ("entry", "encoding"), BIBLIOGRAPHIES, ids=["bibtex-of-old", "endnote", "isi", "xml", "lines"]
-)
-def test_bibliography_file_is_uploaded_in_parts(site, open_page, tmp_path, entry, encoding):
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_bibliography_file_is_uploaded_in_parts(site, open_page, tmp_path, kind):
+    entry, encoding = ENTRIES[kind], "cp1252" if kind == "bibtex" else "utf-8"
     abstract = "Noodles, as in Zürich. " * 250
     entries = [entry % (n, n, abstract) for n in range(200)]
     file = tmp_path / "library.txt"

@@ -227,27 +227,10 @@ def transcript(port, postfix, home: Path) -> str:
     chapter = INSTALL.partition("## Without Docker")[2].partition("### PostgreSQL")[0]
     blocks = re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL)
     script = "\n".join(block for block in blocks if "createsuperuser" not in block)
-    for theirs, ours in {
-        "/tmp/": f"{home}/",
-        "/opt/paperboy/.venv/bin/python": ".venv/bin/python",
-        "SECRET_KEY=unused .venv/bin/python manage.py collectstatic --noinput": "",  # As CI does.
-        ".venv/bin/python": sys.executable,
-        "manage.py serve": f"manage.py serve --port {port}",
-        "127.0.0.1:25": f"127.0.0.1:{postfix.port}",
-        "127.0.0.1:8000": f"127.0.0.1:{port}",
-        "install -m 640 -g adm /dev/null /var/log/mail.log": "",
-        "/var/log/mail.log": str(postfix.log),
-        "DATA_DIR=/var/lib/paperboy": f"DATA_DIR={home}/data\nSOURCES=",
-        "/var/lib/paperboy": f"{home}/data",
-        "/opt/paperboy": str(ROOT),
-        "/etc/paperboy": f"{home}/etc",
-        "/etc/systemd/system": str(home),
-        "/etc/logrotate.d": str(home),
-        "/usr/local/bin": f"{home}/bin",
-        "/var/mail/reader": f"{home}/mail",
-    }.items():
+    here = {"port": port, "postfix": postfix, "home": home, "root": ROOT, "python": sys.executable}
+    for theirs, ours in data_files.load("install_addresses.toml").items():
         assert theirs in script, theirs
-        script = script.replace(theirs, ours)
+        script = script.replace(theirs, ours.format(**here))
     return script
 
 

@@ -17,6 +17,7 @@ from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND, TODAY
 from tests.faults.cluster import Redis
 from tests.helpers import services
+from tests.helpers.data_files import cases
 from tests.servers.smtp import EXTENSIONS, MailServer
 from tests.servers.webhook import Hook
 
@@ -77,40 +78,11 @@ def test_disk_is_checked_without_database(monkeypatch):
     assert [one.name for one in doctor.examine(NOW)] == ["settings", "data folder", "database"]
 
 
-HERE, REDIS = "http://127.0.0.1:8000", "django.core.cache.backends.redis.RedisCache"
-AWAY = {"default": {"BACKEND": REDIS, "LOCATION": "redis://127.0.0.1:1/0"}}
-SLIP = [("DATABSE_URL", "DATABASE_URL")]
-HOME = "x@papers.home.arpa"
-
-
-AMISS = [
-    ({"MISSPELT_SETTINGS": SLIP}, "settings", "note", "Did you mean DATABASE_URL?"),
-    ({"RANKING": {"trend": 2.0, "cut": 0.5}}, "settings", "note", "Remove trend, which has no"),
-    ({"DATA_DIR": Path("/no/such")}, "data folder", "wrong", "(No such file or directory)"),
-    ({"SITE_URL": HERE}, "site", "wrong", "add it to ALLOWED_HOSTS"),
-    ({"ALLOWED_HOSTS": ["x.example"]}, "site", "wrong", "add it to ALLOWED_HOSTS"),
-    ({"ALLOWED_HOSTS": ["*"]}, "site", "note", "list your host names."),
-    ({"SITE_URL": HERE, "ALLOWED_HOSTS": ["127.0.0.1"]}, "site", "note", "on this machine"),
-    ({"IS_HTTPS": False}, "site", "note", "set up TLS"),
-    ({"TRUSTED_PROXIES": 0}, "proxies", "note", "all visitors seem to have"),
-    ({"SECRET_KEY": "short"}, "secret key", "note", "has 5 characters and can be guessed"),
-    ({"DEBUG": True}, "debug mode", "note", "show code and settings"),
-    ({"SOURCES": []}, "sources", "note", "none is on"),
-    ({"SOURCES": ["arxiv", "x"]}, "sources", "note", "x not fetched: run `manage.py harvest`"),
-    ({"ALARM_WEBHOOK": ""}, "alarm webhook", "note", "alarms are only logged"),
-    ({"METRICS_TOKEN": "x" * 16}, "metrics", "ok", "protected by METRICS_TOKEN"),
-    ({"CACHES": AWAY}, "cache", "wrong", "ConnectionError"),
-    (
-        {"DEFAULT_FROM_EMAIL": HOME, "TRANSACTIONAL_FROM_EMAIL": HOME},
-        *("DNS records", "note", "there are no records to publish"),
-    ),
-]
-
-
-@pytest.mark.parametrize(("changed", "what", "grade", "message"), AMISS)
+@pytest.mark.parametrize(("changed", "what", "grade", "message"), cases("doctor"))
 def test_wrong_settings_are_reported_with_advice(settings, changed, what, grade, message):
     for name, value in changed.items():
         setattr(settings, name, value)
+    settings.DATA_DIR = Path(settings.DATA_DIR)
     result = check_result(what)
     assert result[0] == grade
     assert message in result[1]

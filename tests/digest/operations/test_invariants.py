@@ -20,6 +20,7 @@ from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
 from tests.factories.planning import plan_and_send
+from tests.helpers.data_files import cases
 from tests.helpers.invariants import broken
 from tests.helpers.pages import text_of
 
@@ -143,27 +144,11 @@ def test_abandoned_open_letter_is_found():
 
 
 def test_impossible_rows_are_found(sent):
-    for name, fields in [
-        ("moments", {"ended_at": None}),
-        ("moments", {"state": "planned"}),
-        ("reasons", {"state": "skipped", "reason": ""}),
-        ("reasons", {"state": "failed", "reason": ""}),
-        ("reasons", {"state": "missed", "reason": ""}),
-        ("days", {"day": NOW.date() - DAY}),
-        ("days", {"day": None}),
-        ("once", {"repeats": 2}),
-        ("picks", {"state": "failed", "reason": "refused: 550"}),
-        ("picks", {"state": "skipped", "reason": "paused"}),
-        ("picks", {"state": "missed", "reason": "its day ended first"}),
-        ("claims", {"attempt": 2}),
-        ("states", {"state": "failed", "reason": "unknown"}),
-        ("proofs", {"last_reply": ""}),
-        ("proofs", {"message_id": ""}),
-        ("proofs", {"frozen_at": None}),
-    ]:
-        change(sent, **fields)
-        assert broken(NOW)[name] == [sent.pk], fields
-        sent.save()  # As it was.
+    for name, changes in cases("impossible_letters").items():
+        for fields in changes:
+            change(sent, **fields)
+            assert broken(NOW)[name] == [sent.pk], fields
+            sent.save()  # As it was.
     Digest.objects.all().delete()
     assert broken(NOW) == {"days": [sent.pk]}
 

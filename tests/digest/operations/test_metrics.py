@@ -24,22 +24,7 @@ pytestmark = pytest.mark.django_db
 
 TOKEN = "a-token-of-this-test"
 #: Name, type and label of each, on which operators' dashboards and alerts rely.
-METRICS = {("paperboy_letter_lag_seconds", "summary", "quantile")} | {
-    (f"paperboy_{name}", "gauge", label)
-    for label, names in {
-        "": "breaker_failures broker_up digests_due disk_free_bytes letters_accepted_last_day "
-        "letters_doubted_last_day letters_repeated_last_day letters_unknown_last_day "
-        "oldest_due_letter_seconds papers_announced papers_had papers_verified "
-        "planning_lag_seconds sending_stopped tick_age_seconds",
-        "act": "consents_last_day",
-        "name": "alarms",
-        "queue": "queue_length",
-        "source": "harvest_age_seconds harvest_failed",
-        "state": "digest_letters_two_days letters subscribers",
-        "value": "feedback_last_day",
-    }.items()
-    for name in names.split()
-}
+METRICS = {*map(tuple, cases("metric_names"))}
 
 
 def families():

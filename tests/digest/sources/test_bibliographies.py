@@ -11,11 +11,12 @@ from digest.models import Paper
 from digest.papers import citations
 from digest.sources import bibliographies
 from tests.factories.libraries import BIBTEX
-from tests.helpers.data_files import DATA, as_json, cases
+from tests.helpers import data_files
+from tests.helpers.data_files import as_json, cases
 
 CASES = cases("bibliographies")
 
-RIS, ISI, ENDNOTE_XML = ((DATA / f"soups.{kind}").read_text() for kind in ("ris", "isi", "xml"))
+RIS, ISI, ENDNOTE_XML = (data_files.text(f"soups.{kind}") for kind in ("ris", "isi", "xml"))
 
 
 def read(text):
@@ -77,23 +78,14 @@ def test_unusual_fields_are_read():
 
 
 def test_pubmed_format_is_read():
-    one, two = read(
-        "PMID- 1\nOWN - NLM\nDP  - 2020 Dec\nTI  - Soup, and\n      what is in it.\n"
-        "AB  - ALL: Of it.\n      GPT - too.\nFAU - Doe, Jane\n\n"
-        "PMID- 2\nDP  - 2021\nTI  - Bread.\n"
-    )
+    one, two = read(data_files.text("soups.nbib"))
     assert (one.title, one.day.year) == ("Soup, and what is in it.", 2020)
     assert one.abstract == "ALL: Of it. GPT - too."
     assert (two.title, two.day.year) == ("Bread.", 2021)
 
 
 def test_endnote_format_is_read():
-    one, *others = read(
-        "%0 Journal Article\n%T Soup, and\nwhat is in it\n%A Doe, Jane\n%D 2020\n%X Of water.\n\n"
-        "%0 Generic\n%T Bread\n%J arXiv preprint arXiv:2104.00003\n%D 2021\n\n"
-        "%0 Generic\n%T Rye\n%U http://arxiv.org/abs/2104.00004\n\n"
-        "%0 Generic\n%T Spelt\n%R 10.48550/arXiv.2104.00005\n"
-    )
+    one, *others = read(data_files.text("soups.enw"))
     assert (one.title, one.day.year) == ("Soup, and what is in it", 2020)
     assert one.abstract == "Of water."
     assert [other.title for other in others] == ["Bread", "Rye", "Spelt"]

@@ -62,14 +62,7 @@ def test_item_fields_are_read(server, run, fields, becomes):
 
 
 def test_front_matter_is_skipped(server, run):
-    titles = [
-        "Issue Information",
-        "Front Cover: Bread",
-        "Editorial",
-        "Contents",
-        "Retraction Note:",
-    ]
-    titles += ["Correction to “On bread”", "Author Correction: On bread", "Erratum", "", "<i>…</i>"]
+    titles = CASES["front_matter"]
     for number, title in enumerate([*titles, "Editorial boards of bakers", "On bread"]):
         server.add(number, title=title)
     server.add(11, title="On bread, once more")  # The same paper again.
@@ -256,15 +249,7 @@ def test_repeated_issue_keeps_first_dates(journal, server):
     assert dict(Paper.objects.values_list("pk", "day")) == days
 
 
-PREPRINTS = [
-    ("2506.04235", DOI.upper(), {}),
-    ("2506.04235", "", {"has-preprint": [("doi", "10.48550/arXiv.2506.04235")]}),
-    ("biorxiv:10.1101/123456", "", {"is-version-of": [("doi", "10.1101/123456v2")]}),
-    ("medrxiv:10.64898/2026.06.01.123456", DOI, {"has-preprint": [("uri", "http://a.b/")]}),
-]
-
-
-@pytest.mark.parametrize(("identity", "doi", "relation"), PREPRINTS)
+@pytest.mark.parametrize(("identity", "doi", "relation"), CASES["preprints"])
 def test_article_updates_its_preprint(journal, server, identity, doi, relation):
     make.paper("Before the referees", id=identity, doi=doi, authors=["Ada Roe"])
     server.add(summary="")

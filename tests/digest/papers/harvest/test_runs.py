@@ -32,6 +32,7 @@ from tests.factories.announcements import (
     web,
 )
 from tests.factories.make import NOW
+from tests.helpers.data_files import cases
 from tests.helpers.local_web import OpenGate
 from tests.helpers.threads import at_once
 from tests.servers.arxiv import unavailable
@@ -415,13 +416,7 @@ def test_source_that_never_worked_raises_no_alarm(server, days):
 
 
 def test_expected_day_follows_new_york_clock_changes():
-    for moment, day in (
-        ("2026-11-01T12:00+00:00", "2026-10-30"),  # A Sunday; clocks went back.
-        ("2026-11-02T05:29+00:00", "2026-10-30"),
-        ("2026-11-02T05:30+00:00", "2026-11-02"),  # 00:30 in New York, standard time.
-        ("2027-03-15T04:30+00:00", "2027-03-15"),  # The day after clocks went forward.
-        ("2026-11-27T12:00+00:00", "2026-11-26"),  # Nothing was announced on Thanksgiving.
-    ):
+    for moment, day, _note in cases("arxiv_calendar")["expected_days"]:
         assert str(coverage.expected_day(datetime.fromisoformat(moment))) == day
 
 
