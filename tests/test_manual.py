@@ -24,22 +24,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 from django.core.management import get_commands, load_command_class
 
 from digest.operations import alarms
 from digest.sources.base import MalformedFeed
+from tests.config.environment import ROOT, SERVICES
 from tests.digest.operations.test_metrics import METRICS
 from tests.faults.ports import free_port
 from tests.helpers import data_files, services
 from tests.servers.postfix import Pipe, Postfix, wait_until
 
 DAY = date(2026, 6, 1)
-ROOT = Path(__file__).resolve().parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 MANUAL = [*sorted(ROOT.glob("*.md")), *DOCS]
 INSTALL = (ROOT / "docs" / "install.md").read_text()
-SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 of_each_page = pytest.mark.parametrize("page", MANUAL, ids=lambda page: page.name)
 

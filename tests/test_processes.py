@@ -26,17 +26,16 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-import yaml
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from tests.config.environment import ROOT, SERVICES
 from tests.faults.ports import free_port
 from tests.helpers import services
 from tests.servers.postfix import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "digest" / "samples" / "computer-science.jsonl"
 PAPERS = [json.loads(line) for line in SAMPLES.read_text().splitlines()]
 SUBSCRIBER = "Reader+Of.Papers@example.org"
@@ -51,7 +50,6 @@ class Installation:
         self.folder = folder
         self.environment = environment
         self.addresses = addresses
-        self.services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
         self.running = {}
 
     def start(self, name):
@@ -87,7 +85,7 @@ class Installation:
 
     def is_healthy(self, name):
         """Ask as docker-compose.yml says that a service is to be asked."""
-        check = self.services[name]["healthcheck"]["test"]
+        check = SERVICES[name]["healthcheck"]["test"]
         command = check[1:] if isinstance(check, list) else ["sh", "-c", check.replace("$$", "$")]
         try:
             self.call(*map(self._here, command))
@@ -106,7 +104,7 @@ class Installation:
             print(f"\n==== {name}\n{text}")  # noqa: T201
 
     def _command(self, name):
-        command = shlex.split(self._here(self.services[name]["command"]))
+        command = shlex.split(self._here(SERVICES[name]["command"]))
         return [*command, *self._redis_options(name)]
 
     def _here(self, text):
@@ -123,7 +121,7 @@ class Installation:
 
     def _around(self, name):
         """Return where a service runs and with which variables: ours in place of its addresses."""
-        variables = {**self.services[name].get("environment", {}), **self.environment}
+        variables = {**SERVICES[name].get("environment", {}), **self.environment}
         assert not [value for value in variables.values() if "${" in value]
         return {"cwd": ROOT, "env": variables, "start_new_session": True}
 

@@ -1,7 +1,5 @@
 """What the doctor asks of the installation itself, each with what to do about it."""
 
-import shutil
-from collections import namedtuple
 from contextlib import closing
 from pathlib import Path
 
@@ -23,11 +21,9 @@ from tests.servers.webhook import Hook
 
 pytestmark = pytest.mark.django_db
 
-Usage = namedtuple("Usage", "total used free")
-
 
 @pytest.fixture(autouse=True)
-def sound(settings, monkeypatch):
+def sound(settings):
     """An installation in which all is well."""
     settings.SITE_URL, settings.IS_HTTPS = "https://papers.example.org", True
     settings.ALLOWED_HOSTS = [".example.org"]
@@ -35,9 +31,8 @@ def sound(settings, monkeypatch):
     settings.SECRET_KEY = "k" * 50
     settings.SOURCES = ["arxiv"]
     settings.ALARM_WEBHOOK = "https://hooks.example.org/x"
-    harvest("arxiv", NOW - HOUR)
+    make.harvest("arxiv", NOW - HOUR)
     heartbeats.beat(heartbeats.TICK, NOW)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 5 * 10**10))
 
 
 def check_result(what):
@@ -48,11 +43,6 @@ SETUP_CHECKS = [
     *("settings", "database", "clocks", "site", "proxies", "secret key", "debug mode"),
     *("data folder", "cache", "sources", "alarms", "alarm webhook", "metrics"),
 ]
-
-
-def harvest(source, moment, **fields):
-    moments = {"today": NOW, "started_at": moment, "touched_at": moment}
-    Harvest.objects.create(source=source, **{"state": "done"} | moments | fields)
 
 
 def test_healthy_installation_passes_all_checks():
@@ -138,8 +128,8 @@ def test_world_readable_files_are_reported(data_dir):
     assert check_result("data folder") == ("note", message)
 
 
-def test_nearly_full_disk_is_reported(monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 10**9))
+def test_nearly_full_disk_is_reported(disk_usage):
+    disk_usage.free = 10**9
     grade, message = check_result("data folder")
     assert grade == "wrong"
     assert "only 1.0 of 100 GB free" in message
@@ -147,11 +137,11 @@ def test_nearly_full_disk_is_reported(monkeypatch):
 
 def test_sources_are_reported_with_last_fetch(settings):
     settings.SOURCES = ["arxiv", "huggingface"]
-    harvest("arxiv", NOW + HOUR)
-    harvest("huggingface", NOW)
+    make.harvest("arxiv", NOW + HOUR)
+    make.harvest("huggingface", NOW)
     message = "arxiv, huggingface; all fetched since 2026-06-01 12:00 UTC"
     assert check_result("sources") == ("ok", message)
-    harvest("arxiv", NOW + 2 * HOUR, state="failed")
+    make.harvest("arxiv", NOW + 2 * HOUR, state="failed")
     message = "arxiv not fetched: run `manage.py harvest`."
     assert check_result("sources") == ("note", message)
 

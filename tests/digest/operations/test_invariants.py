@@ -126,16 +126,8 @@ def test_subscriber_never_due_is_found_unless_paused():
 
 
 def test_abandoned_open_letter_is_found():
-    letter, ago = planned(), NOW - timedelta(minutes=11)
-    for state, fields in [
-        ("claimed", {"lease_until": ago}),
-        ("claimed", {"lease_until": None}),
-        ("transmitting", {"lease_until": None}),
-        ("transmitting", {"lease_until": ago}),
-        ("uncertain", {"next_try_at": ago}),
-        ("uncertain", {"next_try_at": None}),
-        ("planned", {"next_try_at": None}),
-    ]:
+    letter = planned()
+    for state, fields in cases("abandoned_letters"):
         change(letter, **{"next_try_at": NOW, "lease_until": NOW} | fields, state=state)
         assert broken(NOW)["held"] == [letter.pk], (state, fields)
     change(letter, state="planned", next_try_at=NOW, lease_until=None)

@@ -7,7 +7,7 @@ from celery import Celery, current_app
 from django.db import OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
-from digest.models import Coverage, Harvest
+from digest.models import Coverage
 from digest.operations import alarms, heartbeats, metrics
 from digest.personalization import feedback
 from digest.planning import plan
@@ -111,9 +111,7 @@ def test_metrics_match_the_database(clock):
     heartbeats.beat(heartbeats.TICK, NOW - MINUTE)
     circuit_breaker.open("auth", "535", NOW)
     alarms.record([alarms.ActiveAlarm("beat", "dead")], NOW)
-    Harvest.objects.create(
-        source="arxiv", state="done", today=NOW, started_at=NOW, touched_at=NOW - 3 * HOUR
-    )
+    make.harvest(touched_at=NOW - 3 * HOUR)
     Coverage.objects.create(
         source="arxiv", category="cs", day="2026-06-01", announced=9, had=8, checked_at=NOW
     )

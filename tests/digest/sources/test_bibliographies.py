@@ -181,13 +181,7 @@ def test_records_survive_a_round_trip(title, abstract, number):
 
 
 def test_arxiv_ids_between_entries_are_read():
-    for entry in [
-        "@misc{a, title = {On soups}}\n",
-        "% A comment\n@comment{of 2401.00001}\n@misc{a, title = {On soups}} and more\n",
-        "TY  - JOUR\nTI  - On soups\nER  - \n",
-        "PMID- 1\nTI  - On soups\nAB  - They are\n      hot.\n\n",
-        "%0 Journal Article\n%T On soups\n%X They are hot.\n\n",
-    ]:
+    for entry in CASES["entries"]:
         ids = ("1706.03762v5\n", "- arXiv:2106.09685\n\n", "2201.00001, math/0309136; 2402.00002")
         bibtex = "@misc{b, title = {On bread}}\n"
         for first, second in ((entry, bibtex), (bibtex, entry)):

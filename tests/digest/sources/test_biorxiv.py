@@ -277,19 +277,6 @@ def test_published_paper_is_noted_once(server, harvested):
     assert event.note == "Journal of Bread"
 
 
-def test_later_version_is_noted_once(server, harvested):
-    server.add(TODAY - DAY)
-    harvested(TODAY - DAY)
-    server.add(TODAY, version="2", doi=biorxiv_doi(TODAY - DAY, 1), title="Better")
-    for _ in range(2):
-        row = harvested()
-        assert row.state == "done", row.said
-    paper, event = Paper.objects.get(), PaperEvent.objects.get()
-    assert (paper.title, paper.version, paper.day) == ("Better", 2, TODAY - DAY)
-    assert not paper.day_is_estimate
-    assert (event.kind, event.note) == ("revised", "version 2")
-
-
 def test_complete_list_stays_fresh(server, harvested):
     for number in range(40):
         server.add(TODAY, number, version="1" if number else "2")  # The first is a revision.

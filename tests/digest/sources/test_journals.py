@@ -82,7 +82,6 @@ NO_FEEDS = [
     ((200, {}, b"<rss version='2.0'><channel/></rss>"), "has no items"),
     ((200, {}, BOMB), "entities of its own"),
     ((200, {}, b"<rss><channel>" + b" " * 2_000_000), "larger than 2 MB"),
-    ((403, {}, b""), "answered 403"),
     ((404, {}, b""), "answered 404"),
     ((200, {}, b"\n" * 5_000 + b"<rss version='2.0'><item/></rss>"), "neither RSS nor Atom"),
     ((200, {}, b"<rss version='2.0'><a" + b" b='>'" * 2_000 + b"/></rss>"), "tag of the XML"),

@@ -1,6 +1,5 @@
 """What sources tell becomes plain records."""
 
-import gzip
 import json
 import time
 from datetime import date
@@ -104,26 +103,6 @@ def test_snapshot_line_without_day_or_names_is_read():
         record = import_files.parse(json.dumps(line).encode())
         assert (record.day, record.categories) == (date(2008, 11, 26), ["hep-ph"])
         assert record.authors == ["Curie", "Marie Curie"]
-
-
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_bad_line_is_reported_by_number(tmp_path, pack):
-    path = tmp_path / "papers"
-    path.write_bytes(pack(row() + b"\n{\n\n" + row(id="2506.00002")))
-    bad = []
-    read = list(import_files.read(path, lambda number, why: bad.append(number), lambda count: None))
-    assert [record.id for record in read] == ["2506.00001", "2506.00002"]
-    assert bad == [2]
-
-
-def test_truncated_gzip_file_is_read_to_its_end(tmp_path):
-    path = tmp_path / "papers.gz"
-    lines = b"\n".join(row(id=f"2506.{n:05}", abstract=f"{n * 7919}" * 20) for n in range(3000))
-    path.write_bytes(gzip.compress(lines)[:-2000])
-    read, got = import_files.read(path, lambda *why: None, lambda count: None), []
-    with pytest.raises(OSError, match="broken after line"):
-        got.extend(map(got.append, read))
-    assert len(got) > 100
 
 
 def test_too_long_line_is_reported(tmp_path):

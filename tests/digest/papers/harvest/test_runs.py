@@ -21,6 +21,7 @@ from digest.papers.http_throttle import DatabaseCache, DatabaseGate
 from digest.sources.base import Batch
 from digest.sources.huggingface import HuggingFace
 from digest.sources.records import Record
+from tests.factories import make
 from tests.factories.announcements import (
     MONDAY,
     Library,
@@ -161,8 +162,7 @@ def test_missed_days_are_owed_until_fetched(server, days):
 
 
 def test_interrupted_run_starts_over_the_next_day(days):
-    last = {"started_at": at(days[0]), "touched_at": at(days[0]), "cursor": "2"}
-    Harvest.objects.create(source="library", today=days[0], state="failed", **last)
+    make.harvest("library", at(days[0]), state="failed", cursor="2")
     row = harvest.run(Library(), None, clock=lambda: at(days[1]))
     assert (row.today, Harvest.objects.count()) == (days[1], 2)
 
@@ -170,9 +170,8 @@ def test_interrupted_run_starts_over_the_next_day(days):
 def test_owed_days_are_fetched_in_order_while_running(days):
     """Else another worker would fetch the same beside it."""
     for hour, since in enumerate((days[1], days[0])):
-        moments = dict.fromkeys(("started_at", "touched_at", "ended_at"), at(days[2], hour))
-        fields = {"since": since, "today": days[2], "state": "failed"} | moments
-        Harvest.objects.create(source="library", **fields)
+        moment = at(days[2], hour)
+        make.harvest("library", moment, since=since, state="failed", ended_at=moment)
     fetched = []
 
     class Slow(Library):
@@ -267,8 +266,7 @@ OTHER_RUNS = [("running", 9, False), ("running", 11, True), ("done", 1, True)]
 @pytest.mark.parametrize(("state", "minutes", "may"), OTHER_RUNS)
 def test_running_harvest_blocks_its_source_until_dead(days, state, minutes, may):
     now = at(days[0])
-    last = {"started_at": now, "touched_at": now - timedelta(minutes=minutes)}
-    Harvest.objects.create(source="library", today=days[0], state=state, **last)
+    make.harvest("library", now, state=state, touched_at=now - timedelta(minutes=minutes))
     assert harvest.try_start("library", now) is may
 
 
@@ -316,9 +314,7 @@ def test_workers_send_arxiv_one_request_at_a_time(server, days):
 def test_other_sources_are_due_every_two_hours(days, settings):
     settings.SOURCES, begun = ["huggingface"], at(days[0])
     assert harvest.due(begun) == ["huggingface"]
-    Harvest.objects.create(
-        source="huggingface", today=days[0], state="done", started_at=begun, touched_at=begun
-    )
+    make.harvest("huggingface", begun)
     assert harvest.due(begun + timedelta(minutes=119)) == []
     assert harvest.due(begun + timedelta(minutes=121)) == ["huggingface"]
 
