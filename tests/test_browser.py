@@ -426,9 +426,8 @@ def test_page_at_twice_the_size_does_not_scroll_sideways(site, open_page):
 
 def test_curator_previews_matches_while_editing_a_topic(site, open_page):
     page = open_page(f"{site}/admin/login/?next=/admin/subscriptions/topic/add/")
-    page.add_init_script(
-        data_files.text("early_typing.js")
-    )  # As who writes before the script is there.
+    # As who writes before the script is there.
+    page.add_init_script(data_files.text("early_typing.js"))
     User.objects.create_superuser("curator", password="a long secret")
     page.get_by_label("Username").fill("curator")
     page.get_by_label("Password").fill("a long secret")

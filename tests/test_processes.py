@@ -105,19 +105,16 @@ class Installation:
 
     def _command(self, name):
         command = shlex.split(self._here(SERVICES[name]["command"]))
-        return [*command, *self._redis_options(name)]
+        if name == "redis":
+            port = self.environment["CELERY_BROKER_URL"].rpartition(":")[2].partition("/")[0]
+            command += ["--bind", "127.0.0.1", "--port", port, "--dir", str(self.folder)]
+        return command
 
     def _here(self, text):
         """Return the text with the addresses and paths that hold in this test."""
         for address, ours in self.addresses.items():
             text = text.replace(address, ours)
         return text
-
-    def _redis_options(self, name):
-        if name != "redis":
-            return []
-        port = self.environment["CELERY_BROKER_URL"].rpartition(":")[2].partition("/")[0]
-        return ["--bind", "127.0.0.1", "--port", port, "--dir", str(self.folder)]
 
     def _around(self, name):
         """Return where a service runs and with which variables: ours in place of its addresses."""
@@ -215,7 +212,12 @@ def open_installation(tmp_path_factory, sink):
 
 def test_subscriber_gets_one_digest_after_signing_up(open_installation, sink):
     open_installation.start("beat")
-    confirm_url = sign_up(open_installation, sink)
+    subscribe = f"{open_installation.environment['SITE_URL']}/subscribe/"
+    post(subscribe, email=SUBSCRIBER, interests="graph neural networks")
+    wait_until(lambda: sink.arrived, 60)
+    [letter] = sink.letters("confirm")
+    text = letter.get_body(["plain"]).get_content()
+    confirm_url = re.search(r"http://127\.0\.0\.1:\d+/confirm/\S+/", text)[0]
     post(confirm_url)
     wait_until(lambda: sink.letters("digest"), 100)
 
@@ -262,18 +264,6 @@ def test_sign_up_without_redis_keeps_the_letter(open_installation, sink):
     wait_until(lambda: hinted(open_installation, "subscriptions.tasks.deliver_due_letters"), 10)
     wait_until(lambda: states(open_installation) == [*before, "accepted"], 60)
     assert sink.letters("confirm")[-1]["To"] == "second@example.org"
-
-
-def sign_up(installation, sink):
-    """Sign the subscriber up, and return the address in the letter that they get."""
-    interests = "graph neural networks"
-    post(
-        f"{installation.environment['SITE_URL']}/subscribe/", email=SUBSCRIBER, interests=interests
-    )
-    wait_until(lambda: sink.arrived, 60)
-    [letter] = sink.letters("confirm")
-    text = letter.get_body(["plain"]).get_content()
-    return re.search(r"http://127\.0\.0\.1:\d+/confirm/\S+/", text)[0]
 
 
 def request_every_page(installation, tokens):

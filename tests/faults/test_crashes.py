@@ -21,9 +21,7 @@ TIMES = cases("fault_times")["crashes"]
 PEOPLE = 5
 #: Where the worker strikes itself down, or the server does it, and whether that keeps the letter.
 BEFORE_THE_DOT = ["after_claim", "before_final_check", "K1"]
-NIGHTLY = [
-    pytest.param(point, marks=pytest.mark.nightly) for point in ("after_250", "K2", "K2-lose")
-]
+NIGHTLY = [pytest.param(one, marks=pytest.mark.nightly) for one in ("after_250", "K2", "K2-lose")]
 IN_DOUBT = ["after_final_check", "K3", *NIGHTLY]
 
 

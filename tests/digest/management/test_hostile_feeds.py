@@ -55,10 +55,8 @@ class Panel:
     """An operator's session."""
 
     def __init__(self, port):
-        self.base, self.opener = (
-            f"http://127.0.0.1:{port}",
-            build_opener(HTTPCookieProcessor(CookieJar())),
-        )
+        self.base = f"http://127.0.0.1:{port}"
+        self.opener = build_opener(HTTPCookieProcessor(CookieJar()))
         self.post("/admin/login/", username="a", password="b", next="/robots.txt")
 
     def get(self, path):

@@ -227,9 +227,8 @@ def test_digest_sent_after_unsubscribe_is_found(sent):
 
 
 def test_unsubscribe_with_earlier_clock_breaks_no_invariant(sent):
-    leave(
-        sent.subscriber, NOW - DAY
-    )  # By the clock, the letter was sent before: tick was run for another day.
+    # By the clock, the letter was sent before: tick was run for another day.
+    leave(sent.subscriber, NOW - DAY)
     assert broken(NOW) == {}
 
 

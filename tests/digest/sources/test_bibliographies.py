@@ -125,8 +125,7 @@ def test_other_formats_are_refused_by_name(name, text):
 
 
 def test_titles_resembling_other_formats_are_read():
-    titles = CASES["titles"]
-    for text in titles:
+    for text in CASES["titles"]:
         assert bibliographies.read(text).records
 
 
