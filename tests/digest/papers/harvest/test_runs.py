@@ -202,7 +202,6 @@ def test_run_out_of_time_is_continued_later(server, days, monkeypatch):
     assert late.said.endswith("it took too long. The next run continues from there.")
     assert late.cursor
     assert not owed.seen
-    assert Coverage.objects.filter(day=days[3], note=harvest.OUT_OF_TIME).exists()
     assert run(server, days[3]).state == "done"
     assert stored() == expected_papers(server, days[3])
 
@@ -389,6 +388,16 @@ def test_broken_item_is_one_bad_record(server, days):
     (short,) = [one for one in Coverage.objects.all() if one.announced > one.had]
     assert (short.state, "could not be read: " in short.note) == ("fresh", True)
     assert stored().keys() == expected_papers(server, days[0]).keys()
+
+
+def test_day_without_time_left_states_the_reason(server, days, monkeypatch):
+    def too_slow(*_, **__):
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(storing, "store", too_slow)
+    with pytest.raises(SoftTimeLimitExceeded):
+        run(server, days[0])
+    assert Coverage.objects.get().note == harvest.OUT_OF_TIME
 
 
 def test_source_that_never_worked_raises_no_alarm(server, days):
