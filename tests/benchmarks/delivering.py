@@ -1,7 +1,6 @@
 """How fast a due day is delivered, next to the fastest that this machine's SMTP can be.
 
-    uv run python -m tests.benchmarks.delivering PAPERS.jsonl.gz [--letters 50000]
-        [--connections 50] [--picks 5] [--new 800]
+    uv run python -m tests.benchmarks.delivering PAPERS.jsonl.gz [--letters 50000] [--profile]
 
 PAPERS is a file as `import_papers` reads it; its last are the day's papers. Their digests are
 planned in a PostgreSQL database of their own. Then, in turn, `smtp-source -d` sends as many
@@ -12,8 +11,10 @@ connections. What the sink counts is the proof. Unsigned.
 Nothing else should run meanwhile: all of them share the cores. Fails where a check does.
 """
 
+import cProfile
 import multiprocessing
 import os
+import pstats
 import pwd
 import re
 import shutil
@@ -21,9 +22,10 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import django
 import psutil
@@ -34,14 +36,14 @@ from tests.servers.postfix import wait_until
 
 PICKS = 5  # A digest of so many papers takes about 23 kB.
 NEW = 800  # Papers of the day: about as many as arXiv announces. Each is rendered once.
-SAMPLE = 100  # Emails of which the size is the mean.
+SAMPLE = 100  # Emails sent in the usual way.
 WATCH_SECONDS = 0.05
 FLAT = 1.2  # So much may a worker grow between a fifth of the letters and the last.
 
 
 def main():
     options = due_day.options(
-        __doc__, "papers", letters=2_000, connections=50, picks=PICKS, new=NEW
+        __doc__, "papers", letters=2_000, connections=50, picks=PICKS, new=NEW, profile=False
     )
     with due_day.installation(BOUNCE_ADDRESS="bounces@papers.example.org") as folder:
         is_well = _compare(options, folder)
@@ -52,14 +54,17 @@ def _compare(options, folder) -> bool:
     """Run all that is compared, and tell. Return whether the checks hold."""
     _load(options)
     print_settings()
-    load = options.letters, octets_of_emails(), options.connections
+    usual = sent_as_usual(folder)
+    load = options.letters, usual.octets, options.connections
     before = source_rate(folder, *load)
-    run = delivered(folder, options.letters, options.connections)
+    run = delivered(folder, options.letters, options.connections, options.profile)
     after = source_rate(folder, *load)
     print_rates(
         {
             "smtp-source -d, before": before,
             "one worker": run.rate,
+            "  in its last four fifths": run.late_rate(),
+            "the usual way": usual.rate,
             "smtp-source -d, after": after,
         }
     )
@@ -156,26 +161,43 @@ def source_rate(folder, letters, size, connections) -> float:
     return letters / seconds
 
 
-def octets_of_emails() -> int:
-    """Return the mean size of some digests as the product sends them."""
+def sent_as_usual(folder) -> SimpleNamespace:
+    """Render and send some digests one by one, as a Django project does. Return the rate,
+    and for each email the seconds of CPU and the octets that it has where the product sends it.
+    """
+    from django.core.mail import EmailMultiAlternatives
+    from django.core.mail.backends.smtp import EmailBackend
     from django.utils import timezone
 
-    from digest.letters import compose
+    from digest.letters.compose import load_each
     from subscriptions.mail import render
     from subscriptions.models import Letter
+    from tests.factories.reference_letter import alone
 
     letters = Letter.objects.filter(kind="digest", digest__picks__position=1).order_by("-pk")
-    letters = list(letters.select_related("subscriber")[:SAMPLE])
+    letters, made = list(letters.select_related("subscriber")[:SAMPLE]), []
+    with Sink(folder) as sink:
+        backend = EmailBackend(alias="usual", host="127.0.0.1", port=sink.port)
+        started, cpu = time.perf_counter(), time.process_time()
+        for letter in letters:
+            content, to = alone(*load_each([letter])), [letter.subscriber.email]
+            about = {"to": to, "headers": dict(content.headers)}
+            message = EmailMultiAlternatives(content.subject, content.text, **about)
+            message.attach_alternative(content.html, "text/html")
+            backend.send_messages([message])
+            made.append(content)
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        assert sink.count() == len(letters)
     about = {"to": "r@example.org", "message_id": "<1@example.org>", "date": timezone.now()}
-    contents = compose.compose(letters, timezone.now())
-    sizes = [len(render.as_bytes(content, **about)) for content in contents]
-    return sum(sizes) // len(sizes)
+    octets = sum(len(render.as_bytes(content, **about)) for content in made) // len(made)
+    count = len(letters)
+    return SimpleNamespace(rate=count / seconds, cpu=cpu / count, octets=octets)
 
 
 # ---- The worker
 
 
-def work(pipe):
+def work(pipe, is_profiled):
     """Be the worker: deliver on demand, and report how long it took."""
     django.setup()
     from subscriptions.delivery import clock
@@ -183,10 +205,15 @@ def work(pipe):
 
     pipe.send("ready")
     pipe.recv()
+    profile = cProfile.Profile() if is_profiled else nullcontext()
     started = time.perf_counter()
-    rounds.deliver_due(clock.database_now)
+    with profile:
+        rounds.deliver_due(clock.database_now)
     pipe.send(time.perf_counter() - started)
     pipe.recv()  # Until then, what this process and its database connection took can be read.
+    if is_profiled:
+        pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+        pstats.Stats(profile).sort_stats("cumtime").print_stats(45)
 
 
 @dataclass
@@ -214,18 +241,26 @@ class Run:
 
     def grown(self):
         """Return what was resident at a fifth of the letters, and at most from there on."""
-        late = [octets for _, taken, octets in self.looks if taken >= self.letters / 5]
-        late = late or [self.looks[-1][2]]  # It did not come so far.
-        return late[0], max(late)
+        resident = [octets for _, _, octets in self._late()]
+        return resident[0], max(resident)
+
+    def late_rate(self):
+        """Return how many letters a second were taken from a fifth on, most blocks being known."""
+        (began, taken, _), (ended, all_taken, _) = self._late()[0], self.looks[-1]
+        return (all_taken - taken) / max(ended - began, WATCH_SECONDS)
+
+    def _late(self):
+        late = [look for look in self.looks if look[1] >= self.letters / 5]
+        return late or self.looks[-1:]  # It did not come so far.
 
 
-def delivered(folder, letters, connections) -> Run:
+def delivered(folder, letters, connections, is_profiled=False) -> Run:
     """Let one worker process deliver the day, and watch it."""
     spawn = multiprocessing.get_context("spawn")
     ours, its = spawn.Pipe()
     with Sink(folder, connections) as sink:
         os.environ["EMAIL_URL"] = f"smtp://127.0.0.1:{sink.port}?connections={connections}"
-        worker = spawn.Process(target=work, args=(its,))
+        worker = spawn.Process(target=work, args=(its, is_profiled))
         worker.start()
         its.close()
         ours.recv()

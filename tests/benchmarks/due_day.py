@@ -57,18 +57,14 @@ def installation(site_url: str = "https://papers.example.org", url: str | None =
         yield Path(folder)
 
 
-def rows(path) -> list[dict]:
-    """Return the papers of a file as `import_papers` reads it."""
-    with gzip.open(path, "rt") as file:
-        return [json.loads(line) for line in file]
-
-
 def read(path) -> list:
-    """Return the papers of a file, without their days."""
+    """Return the papers of a file as `import_papers` reads it, without their days."""
     from digest.models import Paper
 
     names = ("id", "title", "abstract", "authors", "categories")
-    return [Paper(**{name: row[name] for name in names if name in row}) for row in rows(path)]
+    with gzip.open(path, "rt") as file:
+        rows = [json.loads(line) for line in file]
+    return [Paper(**{name: row[name] for name in names if name in row}) for row in rows]
 
 
 def laid_over_days(path, count: int, a_day: int, now: datetime) -> Iterator:

@@ -6,9 +6,10 @@ PAPERS is a file as `import_papers` reads it; its last are the day's papers. A t
 subscribers are new. The others have a digest of every day before, which PostgreSQL writes in bulk.
 Then beat, a planner (queue `tick`) and a worker (queue `send`) run as docker-compose.yml starts
 them, on a PostgreSQL and a Redis of their own, until Postfix's `smtp-sink` has the last email.
-`smtp-source -d` runs before and after. With --times, the day is removed and done again. --days is
-the length of the history, --picks the papers in a digest, --new the papers of the day. A run is
-broken off after --minutes.
+`smtp-source -d` runs before and after. A sample of earlier emails is sent in the usual way:
+rendered and sent one by one. With --times, the day is removed and done again. --days is the length
+of the history, --picks the papers in a digest, --new the papers of the day. A run is broken off
+after --minutes.
 
 Nothing else should run meanwhile: all of them share the cores. Fails where a check does.
 """
@@ -108,18 +109,20 @@ def _load(options) -> int:
 
 def _compare(options, folder, last) -> bool:
     """Run all that is compared, and tell. Return whether the checks hold."""
-    octets = delivering.octets_of_emails()
-    load = options.subscribers, octets, options.connections
+    usual = delivering.sent_as_usual(folder)
+    load = options.subscribers, usual.octets, options.connections
     before = delivering.source_rate(folder, *load)
     run = _run(options, folder, last)
     after = delivering.source_rate(folder, *load)
     delivering.print_rates(
         {
-            f"smtp-source -d, before, {octets:,} octets": before,
+            f"smtp-source -d, before, {usual.octets:,} octets": before,
             "subscribers, due to last email": options.subscribers / run.seconds,
+            "the usual way, without planning": usual.rate,
             "smtp-source -d, after": after,
         }
     )
+    run.cpu["the usual way"] = usual.cpu * run.accepted
     return _print(run, options.subscribers)
 
 

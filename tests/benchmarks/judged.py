@@ -10,6 +10,7 @@ without the answers. A paper of grade RELEVANT is relevant.
 """
 
 import argparse
+import gzip
 import json
 from datetime import date
 from itertools import pairwise
@@ -28,7 +29,6 @@ from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries_of
 from digest.ranking.ranking import choose
 from digest.ranking.relevance_feedback import learn
-from tests.benchmarks import due_day
 
 RELEVANT, DISLIKED, SIZE = 2, 0, 10
 BEST = 120  # Candidates of a profile that are fitted, beside the judged ones.
@@ -40,7 +40,9 @@ class Judged:
     """The papers, the profiles and their grades, and the vectors of the papers."""
 
     def __init__(self, papers: Path, folder: Path, semantic: str | None) -> None:
-        self.papers = sorted(due_day.rows(papers), key=lambda row: (row["date"], row["id"]))
+        with gzip.open(papers, "rt") as file:
+            rows = map(json.loads, file)
+            self.papers = sorted(rows, key=lambda row: (row["date"], row["id"]))
         self.days = [date.fromisoformat(row["date"]).toordinal() for row in self.papers]
         self.texts = {
             row["id"]: f"{row['title']}\n{row['title']}\n{row['abstract']}" for row in self.papers

@@ -1,10 +1,11 @@
 """How fast the panel's lists and its dashboard are, with 100,000 subscribers and a year of letters.
 
     uv run python -m tests.benchmarks.panel [--readers 100000] [--days 365] [--papers 100000]
-        [--pick-days 2] [--event-days 2] [--fact-days 30] [--times 10]
+        [--pick-days 2] [--event-days 2] [--fact-days 30] [--times 10] [--database URL]
 
 The rows are made in bulk by PostgreSQL, in a database of their own: 36 million letters and as many
 digests, which take some 40 GB and ten minutes, and of picks, events and facts the last days' alone.
+With `--database`, an empty database is filled and kept, and one that is full is only looked at.
 
 Then the web server is started by the command of docker-compose.yml, and one client, logged in, asks
 for each page ten times, one after the other: the whole way of a request, the page read to its end.
@@ -13,6 +14,7 @@ and of PostgreSQL for one page: about what it takes where nothing else runs. Fai
 of a list is above 200 ms, or that of the dashboard above 500.
 """
 
+import argparse
 import http.client
 import statistics
 import sys
@@ -26,18 +28,26 @@ from tests.benchmarks import due_day, panel_rows, site
 
 LIST, DASHBOARD = 0.2, 0.5  # Seconds.
 USUAL = {"readers": 100_000, "days": 365, "papers": 100_000, "times": 10}
-USUAL |= {"pick_days": 2, "event_days": 2, "fact_days": 30}
+USUAL |= {"pick-days": 2, "event-days": 2, "fact-days": 30}
 
 
 def main():
-    options = due_day.options(__doc__, **USUAL)
-    with due_day.installation(f"http://127.0.0.1:{site.PORT}", EMAIL_URL="file:"):
+    options = _options()
+    with due_day.installation(f"http://127.0.0.1:{site.PORT}", options.database, EMAIL_URL="file:"):
         cookie = log_in()
         load(options)
         paths = pages()
         with site.server() as process:
             slow = measure(paths, cookie, options.times, process)
     sys.exit(slow)
+
+
+def _options():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for name, usual in USUAL.items():
+        parser.add_argument(f"--{name}", type=int, default=usual)
+    parser.add_argument("--database", help="A PostgreSQL database that is kept.")
+    return parser.parse_args()
 
 
 # ---- What there is
@@ -47,10 +57,12 @@ def load(options):
     from django.utils import timezone
 
     from digest.operations import daily_stats
+    from subscriptions.models import Letter
 
     now = timezone.now()
-    midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
-    panel_rows.fill(options, now.date(), midnight)
+    if not Letter.objects.exists():
+        midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
+        panel_rows.fill(options, now.date(), midnight)
     started, days = time.perf_counter(), 0
     while (counted := daily_stats.count(now)) > 1:
         days += counted

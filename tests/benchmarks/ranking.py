@@ -1,20 +1,26 @@
 """How fast the ranking is, and how it grows.
 
-    uv run python -m tests.benchmarks.ranking PAPERS.jsonl.gz [--readers 1000000]
+    uv run python -m tests.benchmarks.ranking PAPERS.jsonl.gz [--readers 1000000] [--only fit]
 
 PAPERS is a file as `import_papers` reads it; its last days are the new ones. Subscribers have five
 topics each, drawn by Zipf's law from 5,000 query texts (openings and middles of titles); a tenth
 has an own model, learned from 20 papers. They are made shard by shard, as planning reads
 them, and ranked to the top ten with the topic and the three words behind each, by as many processes
-as there are cores, as workers do.
+as there are cores, as workers do. The usual way ranks a sample, subscriber by subscriber.
 """
 
+import argparse
+import gzip
+import json
 import multiprocessing
 import os
 import time
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.svm import LinearSVC
 
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
@@ -30,6 +36,7 @@ QUERIES = 5_000
 NEW = 2_000
 TOPICS = 5
 LIKED = 20
+SAMPLE, LEARNERS = 200, 20  # Subscribers who are ranked in the usual way.
 TASTES = 1_000  # Different sets of liked papers; each subscriber has their own weights.
 
 
@@ -41,6 +48,12 @@ class World:
     candidates: CandidateSet
     interests: list[Interest]
     tastes: list
+
+
+def read(path):
+    with gzip.open(path, "rt") as file:
+        papers = [json.loads(line) for line in file]
+    return [f"{p['title']}\n{p['title']}\n{p['abstract']}" for p in papers]
 
 
 def world_of(texts) -> World:
@@ -121,6 +134,26 @@ def peak():
     return private / 1024
 
 
+def usual(world, texts):
+    """Return the seconds a subscriber by cosine similarity, and by a LinearSVC."""
+    vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True)
+    corpus = vectorizer.fit_transform(texts[:-NEW][-20_000:])
+    new = vectorizer.transform(texts[-NEW:])
+    sample = next(shards(world, 0, SHARD))[:SAMPLE]
+    started = time.perf_counter()
+    for profile in sample:
+        queries = vectorizer.transform([interest.query for interest in profile.follows])
+        np.argsort(-cosine_similarity(queries, new).max(axis=0))[:10]
+    by_cosine = (time.perf_counter() - started) / SAMPLE
+    rng = np.random.default_rng(1)
+    started = time.perf_counter()
+    for _ in range(LEARNERS):
+        liked = np.zeros(corpus.shape[0], dtype=int)
+        liked[rng.choice(len(liked), LIKED, replace=False)] = 1
+        np.argsort(-LinearSVC(C=0.4).fit(corpus, liked).decision_function(new))[:10]
+    return by_cosine, (time.perf_counter() - started) / LEARNERS
+
+
 def fit(texts, count):
     """Fit over `count` abstracts: those that there are, repeated with variations."""
     rng = np.random.default_rng(2)
@@ -142,11 +175,17 @@ def fit(texts, count):
 
 
 def main():
-    options = due_day.options(__doc__, "papers", readers=1_000_000)
-    texts = [
-        f"{row['title']}\n{row['title']}\n{row['abstract']}" for row in due_day.rows(options.papers)
-    ]
-    fit(texts, 100_000)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("papers")
+    parser.add_argument("--readers", type=int, default=1_000_000)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--only", choices=["fit", "readers"])
+    options = parser.parse_args()
+    texts = read(options.papers)
+    if options.only != "readers":
+        fit(texts, 100_000)
+    if options.only == "fit":
+        return
     global WORLD
     WORLD = world_of(texts)
     started = time.perf_counter()
@@ -157,11 +196,18 @@ def main():
     )
     shared = due_day.peak_mb()
     for subscribers in (options.readers // 10, options.readers):
-        seconds, picks, mb = ranked(subscribers, os.cpu_count())
+        seconds, picks, mb = ranked(subscribers, options.processes)
         print(
             f"{subscribers:,} readers, {NEW:,} papers: {seconds:.1f} s, {picks:,} picks,"
             f" {mb + shared:,.0f} MB ({shared:,.0f} of them shared)"
         )
+    by_cosine, by_svc = usual(WORLD, texts)
+    own = seconds * options.processes / subscribers
+    print(
+        f"the usual way, a subscriber: {by_cosine * 1e3:.1f} ms by cosine_similarity "
+        f"({by_cosine / own:,.0f} times as long), {by_svc * 1e3:.0f} ms by a LinearSVC "
+        f"({by_svc / own:,.0f} times)"
+    )
 
 
 if __name__ == "__main__":
