@@ -17,10 +17,10 @@ from urllib.request import urlopen
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from tests.config.environment import ROOT
 from tests.faults.ports import free_port
 from tests.helpers import services
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "pictures"
 DESKTOP, PHONE = (1280, 800), (390, 844)
 COLOURS = 64  # Of a compressed picture.

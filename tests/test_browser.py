@@ -1,7 +1,6 @@
 """The pages in a real browser: at both widths, light and dark, with scripts and without."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from django.conf import settings
@@ -14,11 +13,9 @@ from digest.topics import starter_topics
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import NOW
+from tests.factories.make import MINUTE, NOW
 from tests.helpers import data_files
 from tests.helpers.pages import web_copy_of
-
-DAY = timedelta(days=1)
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -277,10 +274,10 @@ HIDDEN_PAGE = "Object.defineProperty(document, 'visibilityState', { value: 'hidd
 def test_email_link_acts_at_once_except_for_scanners(site, open_page):
     paper = Paper.objects.filter(title__startswith="Graph").first()
     link = f"{site}{own_path('feedback', 'feedback')}?paper={paper.pk}&value="
-    Letter.objects.update(state="accepted", ended_at=NOW - timedelta(minutes=4))
+    Letter.objects.update(state="accepted", ended_at=NOW - 4 * MINUTE)
     page = open_page(f"{link}save")
     page.get_by_role("heading", name="Save this paper?").wait_for()
-    Letter.objects.update(ended_at=NOW - timedelta(minutes=6))
+    Letter.objects.update(ended_at=NOW - 6 * MINUTE)
     page = open_page(f"{link}save", java_script_enabled=False)
     page.get_by_role("heading", name="Save this paper?").wait_for()
     page = open_page(site)
@@ -413,9 +410,8 @@ BURST = data_files.text("overflow.js")
 def test_page_at_twice_the_size_does_not_scroll_sideways(site, open_page):
     Paper.objects.update(upvotes=81)
     index_store.renew(NOW)  # A paper's page has others like it.
-    wishes = f"/preferences/{tokens.token('preferences', subscriber().public_id)}/"
-    paper = Paper.objects.filter(title__startswith="Graph").first()
-    for path in ("/", "/topics/", wishes, paper.get_absolute_url(), "/search/?q=graph"):
+    paper = Paper.objects.filter(title__startswith="Graph").first().get_absolute_url()
+    for path in ("/", "/topics/", own_path("preferences"), paper, "/search/?q=graph"):
         for language in ("en", "de"):
             page = open_page(site + path, size=(1280, 640), locale=language)
             page.evaluate("document.documentElement.style.fontSize = '200%'")
@@ -430,9 +426,8 @@ def test_page_at_twice_the_size_does_not_scroll_sideways(site, open_page):
 
 def test_curator_previews_matches_while_editing_a_topic(site, open_page):
     page = open_page(f"{site}/admin/login/?next=/admin/subscriptions/topic/add/")
-    page.add_init_script(
-        data_files.text("early_typing.js")
-    )  # As who writes before the script is there.
+    # As who writes before the script is there.
+    page.add_init_script(data_files.text("early_typing.js"))
     User.objects.create_superuser("curator", password="a long secret")
     page.get_by_label("Username").fill("curator")
     page.get_by_label("Password").fill("a long secret")
@@ -448,34 +443,19 @@ def test_curator_previews_matches_while_editing_a_topic(site, open_page):
     assert not Topic.objects.filter(query__in=["sour bread", "graph networks"], owner=None).exists()
 
 
-def library_at(site):
-    return f"{site}/library/{tokens.token('preferences', subscriber().public_id)}/"
+ENTRIES = data_files.load("bibliography_entries.toml")
+BIBTEX = ENTRIES["bibtex"]
 
 
-BIBTEX = "@article{k%s,\n  title = {Spätzle number %s},\n  abstract = {%s},\n}\n"
-LINES = "%.0sSpätzle number %s of all\n%s\n"  # The second one is no title.
-ENDNOTE = "%%0 Journal Article\n%%F k%s\n%%T Spätzle number %s\n%%X %s\n\n"
-
-
-ISI = "PT J\r\nUT k%s\r\nTI Spätzle number %s\r\nAB PT symmetry: %s\r\nER\r\n\r\n"
-XML = (
-    "<record><ref-type>1</ref-type><label>%s</label><titles><title>Spätzle number %s</title>"
-    "</titles><abstract>%s</abstract></record>"
-)
-
-BIBLIOGRAPHIES = [(BIBTEX, "cp1252"), *((entry, "utf-8") for entry in (ENDNOTE, ISI, XML, LINES))]
-
-
-@pytest.mark.parametrize(
-    ("entry", "encoding"), BIBLIOGRAPHIES, ids=["bibtex-of-old", "endnote", "isi", "xml", "lines"]
-)
-def test_bibliography_file_is_uploaded_in_parts(site, open_page, tmp_path, entry, encoding):
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_bibliography_file_is_uploaded_in_parts(site, open_page, tmp_path, kind):
+    entry, encoding = ENTRIES[kind], "cp1252" if kind == "bibtex" else "utf-8"
     abstract = "Noodles, as in Zürich. " * 250
     entries = [entry % (n, n, abstract) for n in range(200)]
     file = tmp_path / "library.txt"
     file.write_bytes(("Exported.\n" + "".join(entries)).encode(encoding))
     assert file.stat().st_size > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    page = open_page(library_at(site))
+    page = open_page(site + own_path("library"))
     page.locator("[type=file]").set_input_files(file)
     page.get_by_role("heading", name="200 papers found").wait_for()
     assert not subscriber().library.exists()
@@ -487,7 +467,7 @@ def test_bibliography_file_is_uploaded_in_parts(site, open_page, tmp_path, entry
 def test_bibliography_names_stay_out_of_urls_and_history(site, open_page, tmp_path):
     file = tmp_path / "library.bib"
     file.write_text((BIBTEX % (1, 1, "Noodles.")) + "@misc{secret, year = 2020}\n")
-    page = open_page(library_at(site))
+    page = open_page(site + own_path("library"))
     asked = []
     page.on("request", lambda request: asked.append((request.method, request.url)))
     page.locator("[type=file]").set_input_files(file)
@@ -507,7 +487,7 @@ def test_latest_papers_of_a_file_are_shown(site, open_page, tmp_path):
     entry = "TY  - JOUR\r\nTI  - Soups number {0}\r\nPY  - {0}\r\nAB  - {1}\r\nER  - \r\n"
     file = tmp_path / "library.ris"
     file.write_bytes("".join(entry.format(y, "Щи. " * 750) for y in range(1500, 1900)).encode())
-    page = open_page(library_at(site))
+    page = open_page(site + own_path("library"))
     page.locator("[type=file]").set_input_files(file)
     page.get_by_role("heading", name="400 papers found").wait_for()
     assert page.get_by_text("192 older papers are left out").is_visible()
@@ -527,7 +507,7 @@ def test_file_without_bibliography_is_refused(site, open_page, tmp_path):
         (b"On all the soups\n" * 600_000, "The file is too large: at most 10 MB."),
     ]:
         file.write_bytes(content)
-        page = open_page(library_at(site))
+        page = open_page(site + own_path("library"))
         page.locator("[type=file]").set_input_files(file)
         page.get_by_text(said).wait_for()
     assert not subscriber().library.exists()

@@ -1,10 +1,8 @@
 """Installations of five fields, from nothing to the first digest by the panel alone."""
 
 import re
-import tomllib
 from contextlib import ExitStack
 from itertools import cycle
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,7 +20,8 @@ from digest.sources.biorxiv.source import BioRxiv
 from digest.sources.europepmc import EuropePmc
 from digest.sources.huggingface import HuggingFace
 from digest.sources.journals import Journal
-from tests.factories.make import DAY, NOW
+from tests.factories.make import NOW, TODAY, YESTERDAY
+from tests.helpers import data_files
 from tests.helpers.pages import text_of
 from tests.servers.arxiv import ArxivServer
 from tests.servers.daily_lists import BioRxivServer, HuggingFaceServer
@@ -31,11 +30,9 @@ from tests.servers.journals import FORMATS, JournalServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
-TODAY = NOW.date()
 AUTHORS = ["Ada Roe", "Kay Doe"]
 MORE = "The article has the methods and all figures in full."
-YESTERDAY = TODAY - DAY
-FIELDS = tomllib.loads(Path(__file__).with_name("fields.toml").read_text())
+FIELDS = data_files.load("fields.toml")
 OTHERS = FIELDS.pop("others")
 
 

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from datetime import timedelta
 from types import SimpleNamespace
 
 import lxml.html
@@ -26,7 +25,6 @@ from tests.helpers import pages, services
 
 pytestmark = services.once  # Words are the same on every database.
 
-DAY = timedelta(days=1)
 LOCALE = settings.BASE_DIR / "locale"
 CATALOG = "de/LC_MESSAGES/django"
 GERMAN = {"Accept-Language": "de-DE,de;q=0.9,en;q=0.5"}
@@ -44,13 +42,10 @@ def read(path, how):
     """Return the messages of a catalog, each by its context and its texts."""
     with path.open("rb") as file:
         messages = [one for one in how(file) if one.id]
-    return {(_context(one), *each(one.id)): one for one in messages}
-
-
-def _context(message):
-    """Return the context of a message, which Babel leaves in bytes when it reads a .mo."""
-    context = message.context
-    return context.decode() if isinstance(context, bytes) else context
+    for one in messages:
+        if isinstance(one.context, bytes):  # As Babel reads a .mo.
+            one.context = one.context.decode()
+    return {(one.context, *each(one.id)): one for one in messages}
 
 
 def catalog():

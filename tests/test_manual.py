@@ -24,22 +24,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 from django.core.management import get_commands, load_command_class
 
 from digest.operations import alarms
 from digest.sources.base import MalformedFeed
+from tests.config.environment import ROOT, SERVICES
 from tests.digest.operations.test_metrics import METRICS
 from tests.faults.ports import free_port
 from tests.helpers import data_files, services
 from tests.servers.postfix import Pipe, Postfix, wait_until
 
 DAY = date(2026, 6, 1)
-ROOT = Path(__file__).resolve().parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 MANUAL = [*sorted(ROOT.glob("*.md")), *DOCS]
 INSTALL = (ROOT / "docs" / "install.md").read_text()
-SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 of_each_page = pytest.mark.parametrize("page", MANUAL, ids=lambda page: page.name)
 
@@ -227,27 +225,10 @@ def transcript(port, postfix, home: Path) -> str:
     chapter = INSTALL.partition("## Without Docker")[2].partition("### PostgreSQL")[0]
     blocks = re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL)
     script = "\n".join(block for block in blocks if "createsuperuser" not in block)
-    for theirs, ours in {
-        "/tmp/": f"{home}/",
-        "/opt/paperboy/.venv/bin/python": ".venv/bin/python",
-        "SECRET_KEY=unused .venv/bin/python manage.py collectstatic --noinput": "",  # As CI does.
-        ".venv/bin/python": sys.executable,
-        "manage.py serve": f"manage.py serve --port {port}",
-        "127.0.0.1:25": f"127.0.0.1:{postfix.port}",
-        "127.0.0.1:8000": f"127.0.0.1:{port}",
-        "install -m 640 -g adm /dev/null /var/log/mail.log": "",
-        "/var/log/mail.log": str(postfix.log),
-        "DATA_DIR=/var/lib/paperboy": f"DATA_DIR={home}/data\nSOURCES=",
-        "/var/lib/paperboy": f"{home}/data",
-        "/opt/paperboy": str(ROOT),
-        "/etc/paperboy": f"{home}/etc",
-        "/etc/systemd/system": str(home),
-        "/etc/logrotate.d": str(home),
-        "/usr/local/bin": f"{home}/bin",
-        "/var/mail/reader": f"{home}/mail",
-    }.items():
+    here = {"port": port, "postfix": postfix, "home": home, "root": ROOT, "python": sys.executable}
+    for theirs, ours in data_files.load("install_addresses.toml").items():
         assert theirs in script, theirs
-        script = script.replace(theirs, ours)
+        script = script.replace(theirs, ours.format(**here))
     return script
 
 

@@ -6,7 +6,6 @@ tokens of its emails, the others have the columns and rows of each table.
 
 import json
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -26,12 +25,12 @@ from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make
 from tests.factories.make import NOW
+from tests.helpers import data_files
 from tests.test_migrations import INSTALLED
 
 pytestmark = pytest.mark.django_db
 
-FILE = Path(__file__).parent / "data" / "installation-6bbade4.jsonl"
-FACTS, *LINES = map(json.loads, FILE.read_text(encoding="utf-8").splitlines())
+FACTS, *LINES = map(json.loads, data_files.text("installation-6bbade4.jsonl").splitlines())
 TOKENS = FACTS["tokens"]
 STATES = {
     **dict.fromkeys(["active", "german", "merged", "unmoved", "moving"], "active"),

@@ -26,17 +26,16 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-import yaml
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from tests.config.environment import ROOT, SERVICES
 from tests.faults.ports import free_port
 from tests.helpers import services
 from tests.servers.postfix import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "digest" / "samples" / "computer-science.jsonl"
 PAPERS = [json.loads(line) for line in SAMPLES.read_text().splitlines()]
 SUBSCRIBER = "Reader+Of.Papers@example.org"
@@ -51,7 +50,6 @@ class Installation:
         self.folder = folder
         self.environment = environment
         self.addresses = addresses
-        self.services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
         self.running = {}
 
     def start(self, name):
@@ -87,7 +85,7 @@ class Installation:
 
     def is_healthy(self, name):
         """Ask as docker-compose.yml says that a service is to be asked."""
-        check = self.services[name]["healthcheck"]["test"]
+        check = SERVICES[name]["healthcheck"]["test"]
         command = check[1:] if isinstance(check, list) else ["sh", "-c", check.replace("$$", "$")]
         try:
             self.call(*map(self._here, command))
@@ -106,8 +104,11 @@ class Installation:
             print(f"\n==== {name}\n{text}")  # noqa: T201
 
     def _command(self, name):
-        command = shlex.split(self._here(self.services[name]["command"]))
-        return [*command, *self._redis_options(name)]
+        command = shlex.split(self._here(SERVICES[name]["command"]))
+        if name == "redis":
+            port = self.environment["CELERY_BROKER_URL"].rpartition(":")[2].partition("/")[0]
+            command += ["--bind", "127.0.0.1", "--port", port, "--dir", str(self.folder)]
+        return command
 
     def _here(self, text):
         """Return the text with the addresses and paths that hold in this test."""
@@ -115,15 +116,9 @@ class Installation:
             text = text.replace(address, ours)
         return text
 
-    def _redis_options(self, name):
-        if name != "redis":
-            return []
-        port = self.environment["CELERY_BROKER_URL"].rpartition(":")[2].partition("/")[0]
-        return ["--bind", "127.0.0.1", "--port", port, "--dir", str(self.folder)]
-
     def _around(self, name):
         """Return where a service runs and with which variables: ours in place of its addresses."""
-        variables = {**self.services[name].get("environment", {}), **self.environment}
+        variables = {**SERVICES[name].get("environment", {}), **self.environment}
         assert not [value for value in variables.values() if "${" in value]
         return {"cwd": ROOT, "env": variables, "start_new_session": True}
 
@@ -217,7 +212,12 @@ def open_installation(tmp_path_factory, sink):
 
 def test_subscriber_gets_one_digest_after_signing_up(open_installation, sink):
     open_installation.start("beat")
-    confirm_url = sign_up(open_installation, sink)
+    subscribe = f"{open_installation.environment['SITE_URL']}/subscribe/"
+    post(subscribe, email=SUBSCRIBER, interests="graph neural networks")
+    wait_until(lambda: sink.arrived, 60)
+    [letter] = sink.letters("confirm")
+    text = letter.get_body(["plain"]).get_content()
+    confirm_url = re.search(r"http://127\.0\.0\.1:\d+/confirm/\S+/", text)[0]
     post(confirm_url)
     wait_until(lambda: sink.letters("digest"), 100)
 
@@ -264,18 +264,6 @@ def test_sign_up_without_redis_keeps_the_letter(open_installation, sink):
     wait_until(lambda: hinted(open_installation, "subscriptions.tasks.deliver_due_letters"), 10)
     wait_until(lambda: states(open_installation) == [*before, "accepted"], 60)
     assert sink.letters("confirm")[-1]["To"] == "second@example.org"
-
-
-def sign_up(installation, sink):
-    """Sign the subscriber up, and return the address in the letter that they get."""
-    interests = "graph neural networks"
-    post(
-        f"{installation.environment['SITE_URL']}/subscribe/", email=SUBSCRIBER, interests=interests
-    )
-    wait_until(lambda: sink.arrived, 60)
-    [letter] = sink.letters("confirm")
-    text = letter.get_body(["plain"]).get_content()
-    return re.search(r"http://127\.0\.0\.1:\d+/confirm/\S+/", text)[0]
 
 
 def request_every_page(installation, tokens):

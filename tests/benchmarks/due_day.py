@@ -106,11 +106,20 @@ def load(papers, letters: int, picks: int, now: datetime) -> float:
 def store(papers, subscribers: int, picks: int, now: datetime) -> None:
     """Store the papers, dated today, and so many subscribers who are due now."""
     from digest.models import Paper
+    from subscriptions.models import Subscriber
 
     for paper in papers:
         paper.day, paper.changed_at = now.date(), now
     Paper.objects.bulk_create(papers)
-    _subscribers(papers, subscribers, picks, now)
+    draw = random.Random(6)
+    domains = [f"mail{number}.example.org" for number in range(PROVIDERS)]
+    due = {"asked_at": now, "confirmed_at": now, "next_due_at": now, "hour": now.hour}
+    rows = [
+        Subscriber(email=f"reader{number}@{domain}", size=picks, **due)
+        for number, domain in enumerate(_by_zipf(draw, domains, subscribers))
+    ]
+    Subscriber.objects.bulk_create(rows, batch_size=BATCH)
+    _preferences(rows, papers, draw)
 
 
 def settle(table: str = "") -> None:
@@ -121,20 +130,6 @@ def settle(table: str = "") -> None:
     with connection.cursor() as cursor:
         for statement in on_postgresql if connection.vendor == "postgresql" else ("ANALYZE",):
             cursor.execute(statement)
-
-
-def _subscribers(papers, count, size, now):
-    from subscriptions.models import Subscriber
-
-    draw = random.Random(6)
-    domains = [f"mail{number}.example.org" for number in range(PROVIDERS)]
-    due = {"asked_at": now, "confirmed_at": now, "next_due_at": now, "hour": now.hour, "size": size}
-    subscribers = [
-        Subscriber(email=f"reader{number}@{domain}", **due)
-        for number, domain in enumerate(_by_zipf(draw, domains, count))
-    ]
-    Subscriber.objects.bulk_create(subscribers, batch_size=BATCH)
-    _preferences(subscribers, papers, draw)
 
 
 def _preferences(subscribers, papers, draw):

@@ -33,6 +33,7 @@ VOLATILE = [
 ]
 UNSTABLE_HEADERS = ("Content-Length", "ETag", "Last-Modified", "Expires")
 PAGES = Path(__file__).with_name("same_output_pages.txt").read_text().split()
+COMMANDS = Path(__file__).with_name("same_output_commands.txt").read_text().splitlines()
 BOUNCE = Path(__file__).with_name("same_output_bounce.eml").read_text()
 
 
@@ -133,16 +134,8 @@ def write_all(out: str) -> None:
     writer.page(english, "/subscribe/", email="demo@paperboy.example", timezone="UTC", hour="7")
     writer.emails()
     tomorrow = (timezone.now() + timedelta(days=1)).isoformat()
-    commands = [
-        "doctor",
-        "doctor --check-promises",
-        "sending",
-        "tick --dry-run",
-    ]
-    for words in map(
-        str.split, [*commands, f"tick --now {tomorrow}", "digest demo@paperboy.example"]
-    ):
-        writer.command(*words)
+    for command in COMMANDS:
+        writer.command(*command.replace("TOMORROW", tomorrow).split())
     writer.emails()
     panel = Client(headers={"accept-language": "en"})
     panel.force_login(User.objects.get(is_superuser=True))

@@ -25,15 +25,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import quote_plus
 
 import psutil
-import yaml
 
 from tests.benchmarks import due_day, panel_rows
+from tests.config.environment import ROOT, SERVICES
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 MOST, MOST_QUERIES = 0.1, 15  # Seconds at the 95th percentile, and queries of a page.
 PORT = 8765
 PERSONAL = {"digest", "preferences"}  # One subscriber's pages: printed, and not held to MOST.
@@ -188,8 +186,7 @@ def print_queries(kinds) -> int:
 @contextmanager
 def server():
     """Start the web server by the command of docker-compose.yml."""
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    command = shlex.split(services["web"]["command"])
+    command = shlex.split(SERVICES["web"]["command"])
     command[command.index("--bind") + 1] = f"127.0.0.1:{PORT}"
     process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, start_new_session=True)
     try:

@@ -14,23 +14,10 @@ from digest.ranking.profile import Profile
 from tests.benchmarks import evaluate
 from tests.factories.corpora import model, of_subject
 from tests.factories.rankings import candidates_of, choices_of, follow
+from tests.helpers.data_files import cases
 
-PAPERS = [
-    {"id": "old-1", "title": "Bread in ovens", "abstract": "Yeast and flour.", "new": False},
-    {"id": "old-2", "title": "Galaxies", "abstract": "Redshifts of quasars.", "new": False},
-    {"id": "old-3", "title": "Of rice", "abstract": "Bread, galaxies and rice.", "new": False},
-    {"id": "bread", "title": "Flour of bread", "abstract": "Yeast in ovens.", "new": True},
-    {"id": "stars", "abstract": "Redshifts of galaxies and quasars.", "doi": "x"},
-    {"id": "rice", "title": "Rice", "abstract": None},
-    {"id": 7, "title": None},
-]
-PEOPLE = [
-    {"id": "baker", "topics": ["bread"], "liked": [], "disliked": [], "relevant": {"bread": 1}},
-    {"id": "watcher", "topics": [], "liked": ["old-2", "gone"], "relevant": {"stars": 2}},
-    {"id": "picky", "topics": ["bread"], "candidates": ["stars", "rice"], "relevant": {"rice": 1}},
-    {"id": "old", "topics": ["bread"], "candidates": ["old-2", "gone", "old-1"], "relevant": None},
-    {"id": 5, "relevant": {"bread": 0}},
-]
+CASES = cases("evaluation")
+PAPERS, PEOPLE = CASES["papers"], CASES["readers"]
 
 
 def ranked(folder, papers=PAPERS, people=PEOPLE, *, packed=False):

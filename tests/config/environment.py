@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
+SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 PUBLIC = {
     "SITE_URL": "https://papers.example.org",
     "SECRET_KEY": "a secret of more than 32 characters",

@@ -25,12 +25,9 @@ def visitor():
 
 
 @pytest.mark.parametrize("parameters", ["", '; Charset="UTF8"', "; x*=y''z"])
-def test_multipart_form_is_read(visitor, parameters):
+def test_form_with_a_charset_is_read(visitor, parameters):
     assert visitor.generic("POST", "/subscribe/", **in_parts(parameters)).status_code == 200
     assert Subscriber.objects.get().email == "you@example.org"
-
-
-def test_form_with_a_charset_is_read(visitor):
     form = "application/x-www-form-urlencoded; charset=UTF-8"
     assert visitor.generic("POST", "/subscribe/", "email=you@example.org", form).status_code == 200
 

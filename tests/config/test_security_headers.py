@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import get_resolver
 
 from config.middleware import RedactingFormatter
-from tests.helpers import pages, services
+from tests.helpers import data_files, pages, services
 
 pytestmark = [services.once, pytest.mark.django_db]  # No database has a part in headers.
 
@@ -30,19 +30,7 @@ def test_malformed_token_page_is_secret(visitor, path):
     assert pages.is_secret(visitor.get(path, follow=False))
 
 
-EARLY = [
-    (404, {"path": "/nowhere/"}),
-    (405, {"path": "/confirm/nothing/", "method": "PUT"}),
-    (413, {"path": "/subscribe/", "method": "POST", "headers": {"content-length": "9999999"}}),
-    (400, {"path": "/subscribe/", "headers": {"content-type": "text/plain; charset=hex"}}),
-    (400, {"path": "/", "headers": {"host": "elsewhere.example"}}),
-    (400, {"path": "/subscribe/?%00=a"}),
-    (301, {"path": "/subscribe"}),
-    (200, {"path": "/static/paperboy.css"}),
-]
-
-
-@pytest.mark.parametrize(("status", "request_of"), EARLY)
+@pytest.mark.parametrize(("status", "request_of"), data_files.cases("early_refusals"))
 def test_early_refusal_has_every_header(visitor, status, request_of):
     request_of = {"method": "GET", **request_of}
     response = visitor.generic(**request_of)

@@ -6,10 +6,9 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from django.core.exceptions import ImproperlyConfigured
 
-from tests.config.environment import DATABASE, PUBLIC, ROOT, manage
+from tests.config.environment import DATABASE, PUBLIC, ROOT, SERVICES, manage
 
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
@@ -50,8 +49,7 @@ def test_command_with_bad_settings_prints_a_sentence(data_dir):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["web", "worker", "beat"])
 def test_service_with_bad_settings_prints_a_sentence(data_dir, name):
-    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]
-    command = service["command"].replace("0.0.0.0:8000", "127.0.0.1:0")
+    command = SERVICES[name]["command"].replace("0.0.0.0:8000", "127.0.0.1:0")
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir)}
     environment |= {"EMAIL_URL": "smtp://x?connections=no"}
     how = {"capture_output": True, "text": True, "timeout": 60, "check": False}
@@ -118,11 +116,6 @@ def database(read_settings):
     return read
 
 
-@pytest.mark.parametrize(("asked_for", "first"), [("", 0), ("?prepare_threshold=none", None)])
-def test_statements_are_prepared_unless_disabled(database, asked_for, first):
-    assert database(asked_for)["OPTIONS"]["prepare_threshold"] == first
-
-
 def test_transaction_pooler_gets_no_session_options(database):
     """PgBouncer refuses a client that sets a timeout as it comes, and knows no cursor later."""
     asked = database("?pool_mode=transaction")
@@ -135,28 +128,23 @@ def test_unknown_pooler_mode_is_refused(database):
         database("?pool_mode=statement")
 
 
-def test_database_options_of_the_url_are_kept(database):
-    """Else the tables of who keeps us in a schema of our own are looked for in another."""
-    options = database("?options=-c%20search_path=paperboy")["OPTIONS"]["options"]
-    assert options.startswith("-c statement_timeout=60s ")
-    assert options.endswith(" -c search_path=paperboy")
-
-
-@pytest.mark.parametrize(("asked_for", "seconds"), [("", 10), ("?connect_timeout=3", 3)])
-def test_unreachable_database_times_out(database, asked_for, seconds):
-    assert int(database(asked_for)["OPTIONS"]["connect_timeout"]) == seconds
-
-
 def test_postgresql_has_timeouts_and_iso_dates(database):
-    options = database()["OPTIONS"]["options"]
+    options = database()["OPTIONS"]
     limits = ("statement_timeout=60s", "lock_timeout=5s", "datestyle=ISO")
     for option in (*limits, "idle_in_transaction_session_timeout=30s"):
-        assert f"-c {option}" in options
-
-
-@pytest.mark.parametrize(("asked_for", "seconds"), [("", 30_000), ("?tcp_user_timeout=5000", 5000)])
-def test_lost_database_answer_times_out(database, asked_for, seconds):
-    options = database(asked_for)["OPTIONS"]
-    assert int(options["tcp_user_timeout"]) == seconds
+        assert f"-c {option}" in options["options"]
+    times = options["prepare_threshold"], options["connect_timeout"], options["tcp_user_timeout"]
+    assert times == (0, 10, 30_000)
     idle, every, count = (options[f"keepalives_{one}"] for one in ("idle", "interval", "count"))
     assert idle + every * count <= 60
+
+
+def test_database_options_of_the_url_are_kept(database):
+    """Else the tables of who keeps us in a schema of our own are looked for in another."""
+    more = "prepare_threshold=none&connect_timeout=3&tcp_user_timeout=5000"
+    options = database(f"?options=-c%20search_path=paperboy&{more}")["OPTIONS"]
+    assert options["options"].startswith("-c statement_timeout=60s ")
+    assert options["options"].endswith(" -c search_path=paperboy")
+    assert options["prepare_threshold"] is None
+    assert int(options["connect_timeout"]) == 3
+    assert int(options["tcp_user_timeout"]) == 5000

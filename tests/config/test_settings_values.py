@@ -41,16 +41,7 @@ def test_valid_value_is_accepted(read_settings, name, value):
 
 
 def test_secrets_are_read_from_files(read_settings, tmp_path):
-    secrets = {
-        **PUBLIC,
-        "SECRET_KEY_FALLBACKS": "an old one\nan older one\n",
-        "DATABASE_URL": "postgres://you:hush@db.example.org/papers",
-        "EMAIL_URL": "smtp://you:hush@mail.example.org:587",
-        "CELERY_BROKER_URL": "redis://:hush@redis.example.org/0",
-        "CACHE_URL": "redis://:hush@redis.example.org/1",
-        "SOURCES": "huggingface",
-        "RECIPIENT_DELIMITER": "-",
-    }
+    secrets = PUBLIC | DATA["secrets"]
     for name, said in secrets.items():
         (tmp_path / name).write_text(f"{said}\n")
     settings = read_settings(**{f"{name}_FILE": str(tmp_path / name) for name in secrets})

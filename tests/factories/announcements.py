@@ -20,6 +20,13 @@ def listing_days(count):
     return [day for day in days if calendar.is_announcement_day(day)][:count]
 
 
+def listed(identity="2606.00001", *categories, **fields):
+    """Return a paper as arXiv's lists have it."""
+    texts = {"title": f"On bread, part {identity}", "abstract": "We bake."}
+    lists = {"authors": ["Ada One", "Ben Two"], "categories": list(categories or ["cs.LG"])}
+    return {"id": identity} | texts | lists | fields
+
+
 def announcements(days, a_day=9):
     """Return what is announced on each day: new papers, and now and then a cross or a revision."""
     lists, number = {}, 0
@@ -27,15 +34,10 @@ def announcements(days, a_day=9):
         papers = []
         for n in range(a_day):
             number += 1
-            papers.append(
-                {
-                    "id": f"2606.{number:05}",
-                    "title": f"Graph networks number {number}",
-                    "abstract": f"On graphs & bread, part {number}.",
-                    "authors": ["A. One", "B. Two"],
-                    "categories": [["cs.LG"], ["math.CO", "cs.DM"], ["stat.ML"]][n % 3],
-                }
-            )
+            categories = [["cs.LG"], ["math.CO", "cs.DM"], ["stat.ML"]][n % 3]
+            fields = {"title": f"Graph networks number {number}", "authors": ["A. One", "B. Two"]}
+            fields["abstract"] = f"On graphs & bread, part {number}."
+            papers.append(listed(f"2606.{number:05}", *categories, **fields))
         if lists:
             first = next(iter(lists.values()))[0]
             papers.append(first | {"kind": "replace", "version": len(lists) + 1})

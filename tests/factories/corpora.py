@@ -5,18 +5,10 @@ from functools import cache
 
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest
+from tests.helpers.data_files import cases
 
 #: The words of each subject. A paper has some of its subject, and others that any paper may have.
-SUBJECTS = {
-    "baking": "bread flour yeast oven crust dough",
-    "stars": "galaxy redshift quasar supernova telescope nebula",
-    "graphs": "graph vertex clique spectral coloring planar",
-    "molecules": "molecular ligand enzyme peptide folding binding",
-    "language": "language translation grammar corpus dialogue speech",
-    "markets": "auction bidder price equity portfolio volatility",
-    "cells": "cell tumor antigen receptor cytokine immune",
-    "climate": "rainfall monsoon drought glacier aerosol ocean",
-}
+SUBJECTS = cases("subjects")
 N_OTHERS = 100  # Subjects of made-up words, that no test asks for.
 N_PAPERS = 3_200  # Enough that nothing of the rule for young installations is at work.
 DEFINITION = "large language models (LLMs)"

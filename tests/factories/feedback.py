@@ -12,8 +12,6 @@ from tests.factories import make
 from tests.factories.make import DAY, NOW, SECOND, TODAY
 from tests.factories.themes import MOLECULES, ROADS, others, theme
 
-TOMORROW = NOW + DAY
-
 
 def two_themes():
     """Papers of last month, and today's of two themes within one topic."""

@@ -8,7 +8,7 @@ from itertools import count
 
 from django.utils.text import slugify
 
-from digest.models import Paper
+from digest.models import Harvest, Paper
 from subscriptions import hooks
 from subscriptions.actions.signup import ConsentSource
 from subscriptions.mail import render
@@ -80,6 +80,12 @@ def paper(title=None, abstract=None, *, day=None, upvotes=None, now=NOW, **field
         abstract = about(title.lower())
     fields = defaults | fields
     return Paper.objects.create(title=title, abstract=abstract, upvotes=upvotes, **fields)
+
+
+def harvest(source="arxiv", at=NOW, **fields):
+    """Make a run of a source, which is done."""
+    moments = {"today": at.date(), "started_at": at, "touched_at": at}
+    return Harvest.objects.create(source=source, **{"state": "done"} | moments | fields)
 
 
 def fresh(row):

@@ -22,19 +22,12 @@ import django
 import psutil
 
 from config.celery import app
+from tests.helpers.data_files import cases
 
 __all__ = ["app"]
 
 #: What is shortened: the proportions stay those of the real ones.
-TIMES = {
-    "subscriptions.delivery.transitions:LEASE": 4,
-    "subscriptions.delivery.transitions:BACKOFF": [1, 2, 3],
-    "subscriptions.delivery.recovery.sweep:HOLD": 3,
-    "subscriptions.delivery.throttling:FIRST_HOLD": 1,
-    "subscriptions.delivery.recovery.lookup:SETTLED": 1,
-    "subscriptions.delivery.worker.batcher:RECORD_SECONDS": 20,
-    "subscriptions.tasks:CLAIM_SECONDS": 20,
-}
+TIMES = cases("fault_times")["usual"]
 FAST = 1.0  # Seconds between two ticks of beat.
 
 

@@ -68,12 +68,9 @@ class Postgres:
 
     def restore(self, file: Path) -> str:
         """Make a database of such a file, named after it. Return its name."""
-        command = [
-            self.bin / "pg_restore",
-            "--no-owner",
-            f"--dbname={self.make(file.stem, 'template0')}",
-        ]
-        subprocess.run([*command, file], check=True, timeout=60)
+        url = self.make(file.stem, "template0")
+        command = [self.bin / "pg_restore", "--no-owner", f"--dbname={url}", file]
+        subprocess.run(command, check=True, timeout=60)
         return file.stem
 
     def drop(self, database: str) -> None:

@@ -17,12 +17,12 @@ import psycopg
 from celery import Celery
 from django.test import override_settings
 
+from tests.config.environment import ROOT
 from tests.faults.cluster import Postgres, Redis
 from tests.faults.mailserver import MailServer
 from tests.faults.ports import free_port
 from tests.helpers.statements import statements
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PAPERS = 12
 PICKS = 3
 WORDS = ["graph", "protein", "galaxy", "market", "robot", "vaccine", "glacier", "grammar", "comet"]

@@ -74,11 +74,6 @@ class MailServer(smtp.MailServer):
         had = Counter((one.recipient, paper) for one in letters for paper in one.papers)
         return {pair for pair, count in had.items() if count > 1}
 
-    def order_for(self, recipient: str) -> str:
-        """Return what is to be done with the next letter to this recipient."""
-        order, plus, _ = recipient.partition("@")[0].rpartition("+")
-        return order if plus else self.plan(recipient)
-
     def strike(self, point: str, client_port: int, say: Callable = lambda: None) -> None:
         """Say something and, if that was asked for, kill the client before it can hear it."""
         with self._lock:
@@ -138,7 +133,8 @@ class Conversation(smtp.Conversation):
 
     def on_rcpt(self, line):
         recipient = line.partition(b"<")[2].partition(b">")[0].decode()
-        self.order = self.server.order_for(recipient)
+        order, plus, _ = recipient.partition("@")[0].rpartition("+")
+        self.order = order if plus else self.server.plan(recipient)
         super().on_rcpt(line)
 
     def orders(self, stage, recipient=""):

@@ -88,9 +88,8 @@ def _pass_over(installation, chance, weather, people):
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(leave, began, *leaver) for leaver in sorted(leavers)]
         _blow(installation, chance, weather)
-        installation.mail.plan = lambda recipient: (
-            ""
-        )  # The sun comes out: what is open comes to rest.
+        # The sun comes out: what is open comes to rest.
+        installation.mail.plan = lambda recipient: ""
         left = [answer.result() for answer in answers]
         installation.rest(120)
     weather.seconds = time.monotonic() - began

@@ -13,23 +13,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.faults.invariants import check
+from tests.helpers.data_files import cases
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
-TIMES = {
-    "subscriptions.delivery.transitions:LEASE": 1.5,
-    "subscriptions.delivery.transitions:BACKOFF": [0.2],
-    "subscriptions.delivery.recovery.sweep:HOLD": 1,
-    "subscriptions.delivery.recovery.lookup:SETTLED": 0.5,
-}
+TIMES = cases("fault_times")["crashes"]
 PEOPLE = 5
 #: Where the worker strikes itself down, or the server does it, and whether that keeps the letter.
 BEFORE_THE_DOT = ["after_claim", "before_final_check", "K1"]
-IN_DOUBT = [
-    "after_final_check",
-    "K3",
-    *(pytest.param(each, marks=pytest.mark.nightly) for each in ("after_250", "K2", "K2-lose")),
-]
+NIGHTLY = [pytest.param(one, marks=pytest.mark.nightly) for one in ("after_250", "K2", "K2-lose")]
+IN_DOUBT = ["after_final_check", "K3", *NIGHTLY]
 
 
 @pytest.fixture

@@ -6,19 +6,12 @@ import psycopg
 import pytest
 
 from tests.faults.invariants import check
+from tests.helpers import data_files
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 #: What a migration may do: see tests/test_migrations.py.
-NEXT_VERSION = [
-    "ALTER TABLE subscriptions_letter ADD COLUMN later integer NULL",
-    "ALTER TABLE subscriptions_letterevent ADD COLUMN later integer DEFAULT 3 NOT NULL",
-    "ALTER TABLE subscriptions_subscriber ADD COLUMN later text DEFAULT 'x' NOT NULL",
-    "ALTER TABLE subscriptions_volley ADD COLUMN later text DEFAULT 'x' NOT NULL",
-    "ALTER TABLE digest_digest ADD COLUMN later jsonb DEFAULT '[]' NOT NULL",
-    "CREATE TABLE later (id bigint PRIMARY KEY, letter bigint REFERENCES subscriptions_letter)",
-    "CREATE INDEX CONCURRENTLY letters_later ON subscriptions_letter (created_at)",
-]
+NEXT_VERSION = data_files.load("next_version.txt")
 
 
 def test_workers_run_on_with_the_next_versions_tables(installation, mail):

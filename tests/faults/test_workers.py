@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.faults.invariants import check
+from tests.helpers.data_files import cases
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -52,11 +53,7 @@ def test_fifty_hints_of_one_letter_make_one_claim(installation):
 
 # ---- Poison (fault 11)
 
-QUICK = {
-    "subscriptions.delivery.transitions:LEASE": 1,
-    "subscriptions.delivery.transitions:BACKOFF": [0.2],
-    "subscriptions.delivery.recovery.sweep:HOLD": 0.5,
-}
+QUICK = cases("fault_times")["poison"]
 GMAIL_CLIPS = 102_000  # Octets of HTML; the whole letter is shorter here.
 SICK = "reader@host-3.example.org"
 

@@ -24,15 +24,6 @@ START_SECONDS = 20
 #: As Debian's, without chroot, and with a log of its own.
 CONFIG = Path(__file__).with_name("postfix_config")
 
-#: A command's user may not be root, and no other may read all of a checkout: it passes on.
-PASS_ON = """\
-import socket, sys
-with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as way:
-    way.sendall(sys.argv[2].encode() + b"\\n" + sys.stdin.buffer.read())
-    way.shutdown(socket.SHUT_WR)
-    sys.exit(way.recv(1)[0])
-"""
-
 
 class Pipe:
     """Runs `command(recipient, message)` for each message that Postfix pipes, and lets it return
@@ -122,7 +113,6 @@ class Postfix:
         names |= {"transport": transport, "domain": domain, "port": self.port, "pipe": pipe}
         for file in CONFIG.iterdir():
             (self.home / "config" / file.name).write_text(file.read_text().format(**names))
-        (self.home / "pass_on.py").write_text(PASS_ON)
 
     def _run(self, command):
         command = ["postfix", "-c", self.home / "config", command]
@@ -141,9 +131,10 @@ class Postfix:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def wait_until(is_so, seconds: float = 10) -> None:
-    """Wait until it is so. Fails the test that waits in vain."""
+def wait_until(look, seconds: float = 10):
+    """Wait until `look` returns something, and return it. Fails the test that waits in vain."""
     give_up_at = time.monotonic() + seconds
-    while not is_so():
+    while not (found := look()):
         assert time.monotonic() < give_up_at, f"not so after {seconds} s"
         time.sleep(0.05)
+    return found

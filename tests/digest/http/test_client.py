@@ -17,7 +17,7 @@ from tests.helpers.data_files import cases
 from tests.helpers.local_web import MemoryCache, OpenGate, web_of
 from tests.servers.hostile import BODY, HostileServer
 
-CASES = cases("http_addresses")
+CASES, ANSWERS = cases("http_addresses"), cases("http_answers")
 
 NOW = datetime(2025, 6, 7, 12, 0, tzinfo=UTC)
 
@@ -167,13 +167,7 @@ def test_retry_delays_are_jittered(ask, wall):
     assert len(set(wall.slept)) > 1
 
 
-PAUSES = [
-    *("429+12", "503+12", "ratelimit+12", "429+Sat%2C 07 Jun 2025 12:00:12 GMT"),
-    "503+Sat%2C 07 Jun 2025 14:00:12 +0200",
-]
-
-
-@pytest.mark.parametrize("answer", PAUSES)
+@pytest.mark.parametrize("answer", ANSWERS["pauses"])
 def test_requested_pause_is_respected(ask, wall, answer):
     ask(f"/{answer},200")
     assert wall.slept == [12]
@@ -221,16 +215,7 @@ def test_impossible_host_name_is_refused(ask, host):
         ask(f"http://{host}/", hosts={host}, resolve=None)
 
 
-NO_DATA = [
-    *((f"/{status}", f"answered {status}") for status in (204, 206, 300, 304, 400, 403, 404)),
-    *((f"/html{kind}", "sent a web page instead of data") for kind in ("", "-as-xml")),
-    ("/brotli", "content encoding 'br'"),
-    ("/one-gigabyte", "larger than 20 MB"),
-    ("/\ud800", "not a URL"),
-]
-
-
-@pytest.mark.parametrize(("path", "error"), NO_DATA)
+@pytest.mark.parametrize(("path", "error"), [*ANSWERS["no_data"], ("/\ud800", "not a URL")])
 def test_response_without_data_is_not_retried(ask, server, wall, path, error):
     with pytest.raises(Refused, match=error):
         ask(path)

@@ -40,10 +40,8 @@ def test_invalid_arguments_are_explained(arguments, answer):
 def test_doctor_finds_no_problems_after_demo(capsys):
     with pytest.raises(CommandError, match="1 problem found"):
         call_command("doctor")
-    assert (
-        "papers:         none of the last 7 days, so digests are empty: run"
-        in capsys.readouterr().out
-    )
+    missing = "papers:         none of the last 7 days, so digests are empty: run"
+    assert missing in capsys.readouterr().out
     call_command("demo", no_serve=True)
     call_command("doctor", check_promises=True)
     assert "✗" not in capsys.readouterr().out

@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from tests.config.environment import ROOT
-from tests.digest.management.test_serve import running, wait_for
+from tests.digest.management.test_serve import running
 from tests.servers.journals import JournalServer
 from tests.servers.loopback import says
+from tests.servers.postfix import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -54,10 +55,8 @@ class Panel:
     """An operator's session."""
 
     def __init__(self, port):
-        self.base, self.opener = (
-            f"http://127.0.0.1:{port}",
-            build_opener(HTTPCookieProcessor(CookieJar())),
-        )
+        self.base = f"http://127.0.0.1:{port}"
+        self.opener = build_opener(HTTPCookieProcessor(CookieJar()))
         self.post("/admin/login/", username="a", password="b", next="/robots.txt")
 
     def get(self, path):
@@ -117,7 +116,7 @@ def test_hostile_feeds_delay_no_visitors(tmp_path):
                 feeds.answers += [says(make(size).encode())] * 2
                 add = "/admin/digest/sourceconfig/add/"
                 panel.post(add, title=name, feed_url=f"{feeds.base}/{name}", is_on="on")
-                (result,) = wait_for(lambda name=name: outcome(tmp_path, name), 90)
+                (result,) = wait_until(lambda name=name: outcome(tmp_path, name), 90)
                 page = f"/admin/digest/sourceconfig/{name}/"
                 tried = panel.post(f"{page}try/", f"{page}change/")
                 assert not re.search(r"Failed: \w+\.|failed with|is broken", result + tried), name

@@ -1,6 +1,5 @@
 """The whole service as one process: its port, its web server, and how it stops."""
 
-import email.policy
 import http.client
 import os
 import re
@@ -10,11 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 import urllib.parse
 import urllib.request
 from contextlib import ExitStack, closing, contextmanager
-from email.parser import BytesParser
 from types import SimpleNamespace
 
 import pytest
@@ -27,6 +24,7 @@ from subscriptions import tasks
 from subscriptions.models import Topic
 from tests.config.environment import ROOT
 from tests.faults.ports import free_port
+from tests.servers.postfix import wait_until
 
 
 @pytest.mark.django_db
@@ -47,7 +45,7 @@ def test_port_is_bound_before_setup(command, capsys, monkeypatch):
     monkeypatch.setattr(starter_topics, "make_topics", take_it)
     with pytest.raises(KeyboardInterrupt):
         call_command(command, port=port)
-    wait_for(lambda: is_free(port), 10)  # Somebody else may happen to have got it for a moment.
+    wait_until(lambda: is_free(port), 10)  # Somebody else may happen to have got it for a moment.
 
 
 def test_stopping_service_claims_nothing_more(monkeypatch):
@@ -76,7 +74,7 @@ def running(tmp_path, command, **environment):
             command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        wait_for(lambda: answers(port), 60)
+        wait_until(lambda: answers(port), 60)
         yield server, port
         os.kill(server.pid, signal.SIGTERM)
         assert server.wait(15) == 0
@@ -88,10 +86,14 @@ def running(tmp_path, command, **environment):
 
 
 @pytest.mark.slow
-def test_serve_delivers_from_sign_up_to_digest(tmp_path):
+def test_serve_delivers_from_sign_up_to_digest(tmp_path, outbox):
     """The embedded service as a process, with its own worker and beat, in real time."""
     email, name = "stranger@example.org", "Papers – 论文"  # Which no header can hold as it is.
     environment = {"SOURCES": "", "TRUSTED_PROXIES": "1", "SITE_NAME": name}
+
+    def received():
+        return [letter for letter in outbox() if letter["To"] == email]
+
     with running(tmp_path, "manage.py demo --port {port}", **environment) as (_, port):
         assert refuses_a_large_body(port)
         assert sends_no_body_for_head(port)
@@ -102,11 +104,11 @@ def test_serve_delivers_from_sign_up_to_digest(tmp_path):
                 head = b"POST /subscribe/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                 connection.sendall(head + b"Content-Length: 9\r\n\r\ne" * (n % 2))
             post(port, "/subscribe/", email=email, interests="graph neural networks")
-        (letter,) = wait_for(lambda: letters_to(tmp_path, email), 10)
+        (letter,) = wait_until(received, 10)
         text = letter.get_body(("plain",)).get_content()
         post(port, re.search(r"/confirm/\S+", text)[0])
-        wait_for(lambda: len(letters_to(tmp_path, email)) > 1, 10)
-        _, digest = letters_to(tmp_path, email)
+        wait_until(lambda: len(received()) > 1, 10)
+        _, digest = received()
         assert "data-paper-id=" in digest.get_body(("html",)).get_content()
     assert email not in (tmp_path / "log").read_text()
     with closing(sqlite3.connect(tmp_path / "paperboy.sqlite3")) as database:
@@ -139,14 +141,6 @@ def is_free(port):
     except OSError:
         return False
     return True
-
-
-def wait_for(look, seconds):
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing within {seconds} s"
-        time.sleep(0.2)
-    return found
 
 
 def answers(port):
@@ -205,10 +199,3 @@ def post(port, path, **fields):
     request = urllib.request.Request(url, data=body, headers=proxied, method="POST")
     with urllib.request.urlopen(request, timeout=5) as response:
         assert response.status == 200
-
-
-def letters_to(data_dir, address):
-    parser = BytesParser(policy=email.policy.default)
-    files = sorted((data_dir / "outbox").glob("*.eml"), key=lambda f: int(f.stem.split("-")[2]))
-    letters = [parser.parsebytes(file.read_bytes()) for file in files]
-    return [letter for letter in letters if letter["To"] == address]

@@ -2,7 +2,6 @@
 
 import resource
 import shutil
-from collections import namedtuple
 
 import pytest
 from django.core.management import call_command
@@ -20,12 +19,11 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.security import rate_limits
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
+from tests.helpers.data_files import cases
 from tests.helpers.threads import once_before
 from tests.servers.webhook import Hook
 
 pytestmark = pytest.mark.django_db
-
-Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.fixture
@@ -36,23 +34,9 @@ def hook(settings):
         yield hook
 
 
-@pytest.fixture(autouse=True)
-def disk_usage(monkeypatch):
-    """The disk has room, whatever this machine's has."""
-    usage = {"free": 50 * 10**9}
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, usage["free"]))
-    return usage
-
-
 def beaten(ago):
     """Let the last tick be so long ago."""
     heartbeats.beat(heartbeats.TICK, NOW - ago)
-
-
-def ran(state, ago, source="huggingface"):
-    moment = NOW - ago
-    moments = {"today": moment.date(), "started_at": moment, "touched_at": moment}
-    Harvest.objects.create(source=source, state=state, **moments)
 
 
 def names(now=NOW):
@@ -193,43 +177,34 @@ def test_form_closed_by_rate_limit_raises_alarm(settings):
 
 
 def test_source_failing_for_hours_raises_alarm():
-    for runs, alarm in [
-        ([("failed", 2)], []),
-        ([("failed", 4)], ["source"]),
-        ([("failed", 4), ("failed", 2), ("running", 0)], ["source"]),
-        ([("done", 30), ("failed", 2)], []),
-        ([("done", 30), ("failed", 4), ("failed", 2)], ["source"]),
-        ([("failed", 4), ("done", 2)], []),
-        ([("failed", 8), ("done", 6), ("failed", 1)], []),
-    ]:
+    for runs, alarm in cases("source_alarms"):  # Each with the hours since it began.
         Harvest.objects.all().delete()
         for state, hours in runs:
-            ran(state, hours * HOUR)
+            make.harvest("huggingface", NOW - hours * HOUR, state=state)
         assert names() == alarm, runs
     Harvest.objects.all().delete()
-    ran("failed", 4 * HOUR)
-    Harvest.objects.update(since=NOW.date() - 9 * DAY)  # A backfill that fails is no alarm.
+    # A backfill that fails is no alarm.
+    make.harvest("huggingface", NOW - 4 * HOUR, state="failed", since=NOW.date() - 9 * DAY)
     assert names() == []
 
 
-def test_nearly_full_disk_raises_alarm(settings, tmp_path, monkeypatch):
-    settings.DATA_DIR, paths = tmp_path / "not" / "yet", []
+def test_nearly_full_disk_raises_alarm(settings, tmp_path, disk_usage):
+    settings.DATA_DIR = tmp_path / "not" / "yet"
     for total, free, alarm in [
         (10**12, 3 * 10**9, []),
         (10**12, 10**9, ["disk"]),
         (10**10, 10**9, []),
         (10**10, 4 * 10**8, ["disk"]),
     ]:
-        usage = Usage(total, 0, free)
-        monkeypatch.setattr(shutil, "disk_usage", lambda path, of=usage: paths.append(path) or of)
+        disk_usage.total, disk_usage.free = total, free
         assert names() == alarm
-    assert set(paths) == {tmp_path}
+    assert set(disk_usage.paths) == {tmp_path}
 
 
-def test_each_source_and_disk_has_its_own_alarm(monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, 10**9))
+def test_each_source_and_disk_has_its_own_alarm(disk_usage):
+    disk_usage.free = 10**8
     for source in ("arxiv", "huggingface"):
-        ran("failed", 4 * HOUR, source)
+        make.harvest(source, NOW - 4 * HOUR, state="failed")
     alarms.record(alarms.check_all(NOW), NOW)
     assert sorted(one.name for one in alarms.known(NOW)) == ["disk", "source", "source"]
     alarms.end_expired(NOW + 15 * MINUTE)
@@ -257,7 +232,7 @@ def test_failing_check_does_not_stop_other_checks(monkeypatch, caplog):
 def test_health_page_hides_details_from_visitors(client, disk_usage):
     beaten(HOUR)
     make.subscriber("secret@example.org", next_due_at=NOW - HOUR)
-    disk_usage["free"] = 0
+    disk_usage.free = 0
     circuit_breaker.open("auth", "535 wrong password for secret-user", NOW)
     alarm = alarms.ActiveAlarm("promises", "Invariant “x” (once): 7.", "once", HOUR)
     alarms.record([alarm], NOW)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from digest.models import Coverage, DailyCount, Harvest
+from digest.models import Coverage, DailyCount
 from digest.operations import daily_stats, retention
 from subscriptions.models import Letter, Subscriber
 from tests.digest.admin.test_lists import fact, letter
@@ -16,11 +16,6 @@ pytestmark = pytest.mark.django_db
 
 def counted(measure, day=TODAY):
     return DailyCount.objects.get(measure=measure, day=day).counts
-
-
-def harvest(at=NOW, source="arxiv", **fields):
-    moments = {"started_at": at, "touched_at": at, "today": at.date()}
-    return Harvest.objects.create(source=source, state="done", **moments | fields)
 
 
 def coverage(day=TODAY, category="cs", **fields):
@@ -36,7 +31,7 @@ def test_subscribers_are_counted_by_end_of_day_state():
     make.subscriber(now=before, unsubscribed_at=NOW - timedelta(hours=1))
     make.subscriber(now=before, suppressed_at=before, unsubscribed_at=before)
     make.subscriber(now=NOW - timedelta(minutes=1))
-    harvest(before)
+    make.harvest(at=before)
     daily_stats.count(NOW)
     by_state = {"active": 2, "paused": 1, "pending": 1, "unsubscribed": 0, "suppressed": 1}
     assert counted("subscribers", TODAY - DAY) == by_state
@@ -81,9 +76,9 @@ def test_facts_feedback_and_consents_are_counted():
 
 
 def test_runs_are_summed_without_backfills():
-    harvest(records=90, new=5, changed=2)
-    harvest(records=10, new=1)
-    harvest(records=9_000, new=9_000, since=TODAY - 300 * DAY)
+    make.harvest(records=90, new=5, changed=2)
+    make.harvest(records=10, new=1)
+    make.harvest(records=9_000, new=9_000, since=TODAY - 300 * DAY)
     coverage(announced=300, stored=298)
     coverage(category="math", announced=100, stored=100)
     daily_stats.count(NOW)
@@ -125,7 +120,7 @@ def test_purged_days_are_omitted(settings):
 def test_counts_survive_purged_rows(settings):
     subscriber = make.subscriber()
     letter(subscriber, reason="x", state="skipped", kind="confirm")
-    harvest(records=9)
+    make.harvest(records=9)
     daily_stats.count(NOW)
     daily_stats.count(NOW + 9 * DAY)
     retention.purge(NOW + 500 * DAY)

@@ -1,7 +1,5 @@
 """What the doctor asks of the installation itself, each with what to do about it."""
 
-import shutil
-from collections import namedtuple
 from contextlib import closing
 from pathlib import Path
 
@@ -17,16 +15,15 @@ from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND, TODAY
 from tests.faults.cluster import Redis
 from tests.helpers import services
+from tests.helpers.data_files import cases
 from tests.servers.smtp import EXTENSIONS, MailServer
 from tests.servers.webhook import Hook
 
 pytestmark = pytest.mark.django_db
 
-Usage = namedtuple("Usage", "total used free")
-
 
 @pytest.fixture(autouse=True)
-def sound(settings, monkeypatch):
+def sound(settings):
     """An installation in which all is well."""
     settings.SITE_URL, settings.IS_HTTPS = "https://papers.example.org", True
     settings.ALLOWED_HOSTS = [".example.org"]
@@ -34,9 +31,8 @@ def sound(settings, monkeypatch):
     settings.SECRET_KEY = "k" * 50
     settings.SOURCES = ["arxiv"]
     settings.ALARM_WEBHOOK = "https://hooks.example.org/x"
-    harvest("arxiv", NOW - HOUR)
+    make.harvest("arxiv", NOW - HOUR)
     heartbeats.beat(heartbeats.TICK, NOW)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 5 * 10**10))
 
 
 def check_result(what):
@@ -47,11 +43,6 @@ SETUP_CHECKS = [
     *("settings", "database", "clocks", "site", "proxies", "secret key", "debug mode"),
     *("data folder", "cache", "sources", "alarms", "alarm webhook", "metrics"),
 ]
-
-
-def harvest(source, moment, **fields):
-    moments = {"today": NOW, "started_at": moment, "touched_at": moment}
-    Harvest.objects.create(source=source, **{"state": "done"} | moments | fields)
 
 
 def test_healthy_installation_passes_all_checks():
@@ -77,40 +68,11 @@ def test_disk_is_checked_without_database(monkeypatch):
     assert [one.name for one in doctor.examine(NOW)] == ["settings", "data folder", "database"]
 
 
-HERE, REDIS = "http://127.0.0.1:8000", "django.core.cache.backends.redis.RedisCache"
-AWAY = {"default": {"BACKEND": REDIS, "LOCATION": "redis://127.0.0.1:1/0"}}
-SLIP = [("DATABSE_URL", "DATABASE_URL")]
-HOME = "x@papers.home.arpa"
-
-
-AMISS = [
-    ({"MISSPELT_SETTINGS": SLIP}, "settings", "note", "Did you mean DATABASE_URL?"),
-    ({"RANKING": {"trend": 2.0, "cut": 0.5}}, "settings", "note", "Remove trend, which has no"),
-    ({"DATA_DIR": Path("/no/such")}, "data folder", "wrong", "(No such file or directory)"),
-    ({"SITE_URL": HERE}, "site", "wrong", "add it to ALLOWED_HOSTS"),
-    ({"ALLOWED_HOSTS": ["x.example"]}, "site", "wrong", "add it to ALLOWED_HOSTS"),
-    ({"ALLOWED_HOSTS": ["*"]}, "site", "note", "list your host names."),
-    ({"SITE_URL": HERE, "ALLOWED_HOSTS": ["127.0.0.1"]}, "site", "note", "on this machine"),
-    ({"IS_HTTPS": False}, "site", "note", "set up TLS"),
-    ({"TRUSTED_PROXIES": 0}, "proxies", "note", "all visitors seem to have"),
-    ({"SECRET_KEY": "short"}, "secret key", "note", "has 5 characters and can be guessed"),
-    ({"DEBUG": True}, "debug mode", "note", "show code and settings"),
-    ({"SOURCES": []}, "sources", "note", "none is on"),
-    ({"SOURCES": ["arxiv", "x"]}, "sources", "note", "x not fetched: run `manage.py harvest`"),
-    ({"ALARM_WEBHOOK": ""}, "alarm webhook", "note", "alarms are only logged"),
-    ({"METRICS_TOKEN": "x" * 16}, "metrics", "ok", "protected by METRICS_TOKEN"),
-    ({"CACHES": AWAY}, "cache", "wrong", "ConnectionError"),
-    (
-        {"DEFAULT_FROM_EMAIL": HOME, "TRANSACTIONAL_FROM_EMAIL": HOME},
-        *("DNS records", "note", "there are no records to publish"),
-    ),
-]
-
-
-@pytest.mark.parametrize(("changed", "what", "grade", "message"), AMISS)
+@pytest.mark.parametrize(("changed", "what", "grade", "message"), cases("doctor"))
 def test_wrong_settings_are_reported_with_advice(settings, changed, what, grade, message):
     for name, value in changed.items():
         setattr(settings, name, value)
+    settings.DATA_DIR = Path(settings.DATA_DIR)
     result = check_result(what)
     assert result[0] == grade
     assert message in result[1]
@@ -166,8 +128,8 @@ def test_world_readable_files_are_reported(data_dir):
     assert check_result("data folder") == ("note", message)
 
 
-def test_nearly_full_disk_is_reported(monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 10**9))
+def test_nearly_full_disk_is_reported(disk_usage):
+    disk_usage.free = 10**9
     grade, message = check_result("data folder")
     assert grade == "wrong"
     assert "only 1.0 of 100 GB free" in message
@@ -175,11 +137,11 @@ def test_nearly_full_disk_is_reported(monkeypatch):
 
 def test_sources_are_reported_with_last_fetch(settings):
     settings.SOURCES = ["arxiv", "huggingface"]
-    harvest("arxiv", NOW + HOUR)
-    harvest("huggingface", NOW)
+    make.harvest("arxiv", NOW + HOUR)
+    make.harvest("huggingface", NOW)
     message = "arxiv, huggingface; all fetched since 2026-06-01 12:00 UTC"
     assert check_result("sources") == ("ok", message)
-    harvest("arxiv", NOW + 2 * HOUR, state="failed")
+    make.harvest("arxiv", NOW + 2 * HOUR, state="failed")
     message = "arxiv not fetched: run `manage.py harvest`."
     assert check_result("sources") == ("note", message)
 

@@ -20,6 +20,7 @@ from subscriptions.models import Letter, LetterEvent, MimeBatch, Subscriber
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
 from tests.factories.planning import plan_and_send
+from tests.helpers.data_files import cases
 from tests.helpers.invariants import broken
 from tests.helpers.pages import text_of
 
@@ -125,16 +126,8 @@ def test_subscriber_never_due_is_found_unless_paused():
 
 
 def test_abandoned_open_letter_is_found():
-    letter, ago = planned(), NOW - timedelta(minutes=11)
-    for state, fields in [
-        ("claimed", {"lease_until": ago}),
-        ("claimed", {"lease_until": None}),
-        ("transmitting", {"lease_until": None}),
-        ("transmitting", {"lease_until": ago}),
-        ("uncertain", {"next_try_at": ago}),
-        ("uncertain", {"next_try_at": None}),
-        ("planned", {"next_try_at": None}),
-    ]:
+    letter = planned()
+    for state, fields in cases("abandoned_letters"):
         change(letter, **{"next_try_at": NOW, "lease_until": NOW} | fields, state=state)
         assert broken(NOW)["held"] == [letter.pk], (state, fields)
     change(letter, state="planned", next_try_at=NOW, lease_until=None)
@@ -143,27 +136,11 @@ def test_abandoned_open_letter_is_found():
 
 
 def test_impossible_rows_are_found(sent):
-    for name, fields in [
-        ("moments", {"ended_at": None}),
-        ("moments", {"state": "planned"}),
-        ("reasons", {"state": "skipped", "reason": ""}),
-        ("reasons", {"state": "failed", "reason": ""}),
-        ("reasons", {"state": "missed", "reason": ""}),
-        ("days", {"day": NOW.date() - DAY}),
-        ("days", {"day": None}),
-        ("once", {"repeats": 2}),
-        ("picks", {"state": "failed", "reason": "refused: 550"}),
-        ("picks", {"state": "skipped", "reason": "paused"}),
-        ("picks", {"state": "missed", "reason": "its day ended first"}),
-        ("claims", {"attempt": 2}),
-        ("states", {"state": "failed", "reason": "unknown"}),
-        ("proofs", {"last_reply": ""}),
-        ("proofs", {"message_id": ""}),
-        ("proofs", {"frozen_at": None}),
-    ]:
-        change(sent, **fields)
-        assert broken(NOW)[name] == [sent.pk], fields
-        sent.save()  # As it was.
+    for name, changes in cases("impossible_letters").items():
+        for fields in changes:
+            change(sent, **fields)
+            assert broken(NOW)[name] == [sent.pk], fields
+            sent.save()  # As it was.
     Digest.objects.all().delete()
     assert broken(NOW) == {"days": [sent.pk]}
 
@@ -250,9 +227,8 @@ def test_digest_sent_after_unsubscribe_is_found(sent):
 
 
 def test_unsubscribe_with_earlier_clock_breaks_no_invariant(sent):
-    leave(
-        sent.subscriber, NOW - DAY
-    )  # By the clock, the letter was sent before: tick was run for another day.
+    # By the clock, the letter was sent before: tick was run for another day.
+    leave(sent.subscriber, NOW - DAY)
     assert broken(NOW) == {}
 
 

@@ -7,7 +7,7 @@ from celery import Celery, current_app
 from django.db import OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
-from digest.models import Coverage, Harvest
+from digest.models import Coverage
 from digest.operations import alarms, heartbeats, metrics
 from digest.personalization import feedback
 from digest.planning import plan
@@ -24,22 +24,7 @@ pytestmark = pytest.mark.django_db
 
 TOKEN = "a-token-of-this-test"
 #: Name, type and label of each, on which operators' dashboards and alerts rely.
-METRICS = {("paperboy_letter_lag_seconds", "summary", "quantile")} | {
-    (f"paperboy_{name}", "gauge", label)
-    for label, names in {
-        "": "breaker_failures broker_up digests_due disk_free_bytes letters_accepted_last_day "
-        "letters_doubted_last_day letters_repeated_last_day letters_unknown_last_day "
-        "oldest_due_letter_seconds papers_announced papers_had papers_verified "
-        "planning_lag_seconds sending_stopped tick_age_seconds",
-        "act": "consents_last_day",
-        "name": "alarms",
-        "queue": "queue_length",
-        "source": "harvest_age_seconds harvest_failed",
-        "state": "digest_letters_two_days letters subscribers",
-        "value": "feedback_last_day",
-    }.items()
-    for name in names.split()
-}
+METRICS = {*map(tuple, cases("metric_names"))}
 
 
 def families():
@@ -126,9 +111,7 @@ def test_metrics_match_the_database(clock):
     heartbeats.beat(heartbeats.TICK, NOW - MINUTE)
     circuit_breaker.open("auth", "535", NOW)
     alarms.record([alarms.ActiveAlarm("beat", "dead")], NOW)
-    Harvest.objects.create(
-        source="arxiv", state="done", today=NOW, started_at=NOW, touched_at=NOW - 3 * HOUR
-    )
+    make.harvest(touched_at=NOW - 3 * HOUR)
     Coverage.objects.create(
         source="arxiv", category="cs", day="2026-06-01", announced=9, stored=8, checked_at=NOW
     )

@@ -112,14 +112,7 @@ def test_open_letters_without_day_are_kept(settings):
 
 def test_letters_needed_for_planning_are_kept(settings):
     subscriber = make.subscriber()
-    for states, kept in {
-        "accepted accepted accepted": [2],
-        "accepted skipped missed": [0, 1, 2],
-        "accepted skipped skipped": [0, 2],
-        "skipped accepted missed": [1, 2],
-        "missed missed missed": [2],
-        "failed failed accepted": [2],
-    }.items():
+    for states, kept in cases("kept_letters").items():
         subscriber.letters.all().delete()
         for days, state in enumerate(states.split()):
             letter(subscriber, NOW + days * DAY, state, reason="x")

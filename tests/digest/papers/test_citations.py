@@ -134,11 +134,7 @@ def test_any_paper_is_an_entry_with_balanced_braces(texts, name, address):
 
 
 def test_certain_names_are_split():
-    for name in [
-        *("Ada||Lovelace", "Jan|van der|Berg", "Leonardo|da|Vinci", "D. E.||Knuth"),
-        *("J.R.R.||Tolkien", "J.-P.||Serre", "Mary J||Watson", "Jean-Paul||Müller-Łoś"),
-        "Conan||O’Brien",
-    ]:
+    for name in CASES["split_names"]:
         given, particles, family = name.split("|")
         author = " ".join(name.replace("|", " ").split())
         (person,) = entry(paper(authors=[author])).persons["author"]

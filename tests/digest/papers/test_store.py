@@ -185,7 +185,7 @@ def test_import_shifts_days_to_given_date(tmp_path):
 
 def test_import_reports_bad_lines_and_stores_rest(tmp_path, capsys):
     path = tmp_path / "papers.jsonl"
-    path.write_text('{"title": "One"}\n' + 2 * '{"title": "cut\n' + '{"title": "Three"}\n')
+    path.write_text('{"title": "One"}\n' + 2 * '{"title": "cut\n' + '\n{"title": "Three"}\n')
     call_command("import_papers", str(path))
     out, err = capsys.readouterr()
     for number in (2, 3):

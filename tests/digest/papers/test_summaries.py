@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from digest.papers import summaries
+from tests.helpers.data_files import cases
 from tests.servers.loopback import says
 
 TITLE = "GPT-4 reads 1,000 maps"
@@ -27,20 +28,7 @@ def test_answer_in_english_leaves_the_authors_title():
     assert checked("en", sentence="3.5% are wrong.") == ("", "3.5% are wrong.")
 
 
-LINKS = ["https://evil.example", "www.evil.example", "evil.com", "evil.xyz/a", "a@b.xyz", "&amp;"]
-LINKS += ["<b>gut</b>", "<!--x-->", "&#60;", "[hier](x)"]
-NUMBERS = ["5", "35", "3.6", "12", "1.201", "m³", "½", "95,1", "３"]
-REFUSED = [
-    *(("sentence", text, "too long") for text in ("wort " * 31, "w" * 321)),
-    *(("title", text, "not the JSON") for text in ("", " ", None, 1, ["x"])),
-    *(("note", "x", "not the JSON"), ("title", "x" * 101, "title too long")),
-    *(("sentence", f"Mehr: {text}", "a link or markup") for text in LINKS),
-    *(("title", f"a{sign}b", "control") for sign in "\0\u202e\u200b\ud800\ue000"),
-    *(("sentence", f"Es sind {number}.", "a number") for number in NUMBERS),
-]
-
-
-@pytest.mark.parametrize(("name", "text", "fault"), REFUSED)
+@pytest.mark.parametrize(("name", "text", "fault"), cases("refused_summaries"))
 def test_answer_is_refused(name, text, fault):
     with pytest.raises(summaries.BadAnswer, match=fault):
         checked(**{name: text})

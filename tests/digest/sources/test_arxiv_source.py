@@ -8,6 +8,7 @@ from digest.http.client import Refused
 from digest.sources.arxiv import rss, taxonomy
 from digest.sources.arxiv.source import ArXiv, HarvestCursor
 from digest.sources.base import MalformedFeed
+from tests.factories.announcements import listed
 from tests.factories.harvests import harvesting, serving
 from tests.servers.arxiv import ArxivServer
 
@@ -15,19 +16,13 @@ MONDAY, TUESDAY, WEDNESDAY, THURSDAY = (date(2026, 6, number) for number in rang
 SOME = ("cs", "math", "hep-th")
 
 
-def paper(identity, *categories, **fields):
-    usual = {"id": identity, "title": f"On bread, part {identity}", "abstract": "We bake."}
-    lists = {"authors": ["Ada One", "Ben Two"], "categories": list(categories or ["cs.LG"])}
-    return usual | lists | fields
-
-
 def week():
     """Return the papers of four days: seven new ones each, and news of an older one."""
     shapes = [["cs.LG"], ["cs.NA", "math.NA"], ["math.AG"], ["hep-th", "math-ph"], ["hep-th"]]
     days = {}
     for day in (MONDAY, TUESDAY, WEDNESDAY, THURSDAY):
-        days[day] = [paper(f"2606.{day.day:02}{n:03}", *shapes[n % 5]) for n in range(7)]
-        days[day].append(paper(f"2401.0000{day.day}", "cs.CL", kind="replace"))
+        days[day] = [listed(f"2606.{day.day:02}{n:03}", *shapes[n % 5]) for n in range(7)]
+        days[day].append(listed(f"2401.0000{day.day}", "cs.CL", kind="replace"))
     return days
 
 
@@ -131,7 +126,7 @@ def test_cursor_of_another_run_is_ignored(run, options, others):
 def test_truncated_feed_is_completed_by_list(server, run, monkeypatch):
     monkeypatch.setattr(rss, "MAX_ITEMS", 5)
     server.feed_size = 5
-    server.days = {WEDNESDAY: [paper(f"2606.{number:05}") for number in range(12)]}
+    server.days = {WEDNESDAY: [listed(f"2606.{number:05}") for number in range(12)]}
     server.page_size = 12
     batches = run(categories=("cs",))
     assert (batches[0].state, len(batches[0].records)) == ("incomplete", 5)
@@ -197,7 +192,7 @@ def test_circular_list_is_ended(server, run, skips, tokens):
 def test_paper_changed_between_pages_has_last_version(server, run):
     def replace(number):
         if number == 1:  # A paper of the first page moves to the end.
-            news = paper("2606.01000", title="On cake", kind="replace", version=2)
+            news = listed("2606.01000", title="On cake", kind="replace", version=2)
             server.days[WEDNESDAY].append(news)
 
     server.after_page = replace
@@ -235,7 +230,7 @@ def test_single_papers_are_looked_up_once_a_day(server, run):
 
 def test_missing_listing_after_holiday_is_no_fault(server, run):
     friday = date(2026, 7, 3)  # Free: nothing closes, so there is no listing on Monday.
-    server.days = {friday: [paper("2607.00001")], friday + timedelta(4): [paper("2607.00002")]}
+    server.days = {friday: [listed("2607.00001")], friday + timedelta(4): [listed("2607.00002")]}
     for days, state in [(0, "fresh"), (1, "empty"), (3, "empty"), (4, "fresh")]:
         server.today = friday + timedelta(days)
         assert {batch.state for batch in run(categories=("cs",))} == {state, ""}

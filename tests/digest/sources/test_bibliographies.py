@@ -11,11 +11,12 @@ from digest.models import Paper
 from digest.papers import citations
 from digest.sources import bibliographies
 from tests.factories.libraries import BIBTEX
-from tests.helpers.data_files import DATA, as_json, cases
+from tests.helpers import data_files
+from tests.helpers.data_files import as_json, cases
 
 CASES = cases("bibliographies")
 
-RIS, ISI, ENDNOTE_XML = ((DATA / f"soups.{kind}").read_text() for kind in ("ris", "isi", "xml"))
+RIS, ISI, ENDNOTE_XML = (data_files.text(f"soups.{kind}") for kind in ("ris", "isi", "xml"))
 
 
 def read(text):
@@ -77,23 +78,14 @@ def test_unusual_fields_are_read():
 
 
 def test_pubmed_format_is_read():
-    one, two = read(
-        "PMID- 1\nOWN - NLM\nDP  - 2020 Dec\nTI  - Soup, and\n      what is in it.\n"
-        "AB  - ALL: Of it.\n      GPT - too.\nFAU - Doe, Jane\n\n"
-        "PMID- 2\nDP  - 2021\nTI  - Bread.\n"
-    )
+    one, two = read(data_files.text("soups.nbib"))
     assert (one.title, one.day.year) == ("Soup, and what is in it.", 2020)
     assert one.abstract == "ALL: Of it. GPT - too."
     assert (two.title, two.day.year) == ("Bread.", 2021)
 
 
 def test_endnote_format_is_read():
-    one, *others = read(
-        "%0 Journal Article\n%T Soup, and\nwhat is in it\n%A Doe, Jane\n%D 2020\n%X Of water.\n\n"
-        "%0 Generic\n%T Bread\n%J arXiv preprint arXiv:2104.00003\n%D 2021\n\n"
-        "%0 Generic\n%T Rye\n%U http://arxiv.org/abs/2104.00004\n\n"
-        "%0 Generic\n%T Spelt\n%R 10.48550/arXiv.2104.00005\n"
-    )
+    one, *others = read(data_files.text("soups.enw"))
     assert (one.title, one.day.year) == ("Soup, and what is in it", 2020)
     assert one.abstract == "Of water."
     assert [other.title for other in others] == ["Bread", "Rye", "Spelt"]
@@ -133,8 +125,7 @@ def test_other_formats_are_refused_by_name(name, text):
 
 
 def test_titles_resembling_other_formats_are_read():
-    titles = CASES["titles"]
-    for text in titles:
+    for text in CASES["titles"]:
         assert bibliographies.read(text).records
 
 
@@ -189,13 +180,7 @@ def test_records_survive_a_round_trip(title, abstract, number):
 
 
 def test_arxiv_ids_between_entries_are_read():
-    for entry in [
-        "@misc{a, title = {On soups}}\n",
-        "% A comment\n@comment{of 2401.00001}\n@misc{a, title = {On soups}} and more\n",
-        "TY  - JOUR\nTI  - On soups\nER  - \n",
-        "PMID- 1\nTI  - On soups\nAB  - They are\n      hot.\n\n",
-        "%0 Journal Article\n%T On soups\n%X They are hot.\n\n",
-    ]:
+    for entry in CASES["entries"]:
         ids = ("1706.03762v5\n", "- arXiv:2106.09685\n\n", "2201.00001, math/0309136; 2402.00002")
         bibtex = "@misc{b, title = {On bread}}\n"
         for first, second in ((entry, bibtex), (bibtex, entry)):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from digest.sources import records
 from digest.sources.biorxiv import jats_text
 from digest.sources.records import plain, readable
+from tests.helpers import data_files
 from tests.helpers.data_files import cases, pairs
 
 CASES = cases("latex")
@@ -41,13 +42,7 @@ def test_typewriter_signs_become_typographic():
 
 # ---- Whatever is typed
 
-FRAGMENTS = r"""
-    $ $$ \( \) \[ \] { } \ \\ \{ \} _ ^ _{ ^{ ~ -- --- `` ` '' ' * ** & &amp; &lt; &#36; % \%
-    \frac \frac{1}{2} \sqrt{ \sqrt[ \textbf{ \emph{a} \alpha \to \le \x \foo{b} \hat \bar{x} \'e \"
-    \cite{a} \href{ \url{b} \footnote{ \left( \right) \begin{equation} \end{equation} \begin{cases}
-    \end{cases} \text{ \mathbb{R} \log \unicode{x24} \u0024 \textbackslash <b> </b> <br> [a](http
-    http://a. {times} \, | ‖ = - + , . ; ( ) [ ] $5 a b1 x_1 x^2 α é
-""".split()  # noqa: SIM905
+FRAGMENTS = data_files.text("latex_fragments.txt").split()
 BLANKS_AND_CONTROLS = [" ", "\n", "\u0301", "\ufdd6", "\ud800", "\x00"]
 TYPED = st.lists(st.sampled_from(FRAGMENTS + BLANKS_AND_CONTROLS), max_size=25).map("".join)
 ANY = st.text(alphabet=st.characters(codec=None), max_size=200)
@@ -82,14 +77,11 @@ def test_prose_without_latex_is_unchanged(words, space):
     assert readable(space.join(words)) == " ".join(words)
 
 
-BOMBS = r"""
-    $ $$ \( \[ { } \{ \frac{ \textbf{ _{ ^{ `` ' **a ~ -- &amp; &#38; <b> [a](http://b \cite{ \hat \
-    \begin{equation} \begin{cases} $a_{ \sqrt[ \foo{ \' ⁰ x_ $\frac12
-""".split()  # noqa: SIM905
+BOMBS = [*data_files.text("latex_bombs.txt").split(), "$x$ ", " ,", "`a ", "*a ", "\\ "]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bomb", [*BOMBS, "$x$ ", " ,", "`a ", "*a ", "\\ "])
+@pytest.mark.parametrize("bomb", BOMBS)
 def test_long_latex_takes_linear_time(bomb):
     for end in ("", "}", "$", "\\)", " $x$"):
         text = (bomb * 40_000)[:40_000] + end

@@ -15,12 +15,13 @@ from django.utils import timezone
 from digest import tasks
 from digest.models import Coverage, Harvest, Observation, Paper
 from digest.operations import alarms
-from digest.papers import coverage, harvest, registry, store
+from digest.papers import coverage, harvest, registry
 from digest.papers import store as storing
 from digest.papers.http_throttle import DatabaseCache, DatabaseGate
 from digest.sources.base import Batch
 from digest.sources.huggingface import HuggingFace
 from digest.sources.records import Record
+from tests.factories import make
 from tests.factories.announcements import (
     MONDAY,
     Library,
@@ -32,6 +33,7 @@ from tests.factories.announcements import (
     web,
 )
 from tests.factories.make import NOW
+from tests.helpers.data_files import cases
 from tests.helpers.local_web import OpenGate
 from tests.helpers.threads import at_once
 from tests.servers.arxiv import unavailable
@@ -160,8 +162,7 @@ def test_missed_days_are_owed_until_fetched(server, days):
 
 
 def test_interrupted_run_starts_over_the_next_day(days):
-    last = {"started_at": at(days[0]), "touched_at": at(days[0]), "cursor": "2"}
-    Harvest.objects.create(source="library", today=days[0], state="failed", **last)
+    make.harvest("library", at(days[0]), state="failed", cursor="2")
     row = harvest.run(Library(), None, clock=lambda: at(days[1]))
     assert (row.today, Harvest.objects.count()) == (days[1], 2)
 
@@ -169,9 +170,8 @@ def test_interrupted_run_starts_over_the_next_day(days):
 def test_owed_days_are_fetched_in_order_while_running(days):
     """Else another worker would fetch the same beside it."""
     for hour, since in enumerate((days[1], days[0])):
-        moments = dict.fromkeys(("started_at", "touched_at", "ended_at"), at(days[2], hour))
-        fields = {"since": since, "today": days[2], "state": "failed"} | moments
-        Harvest.objects.create(source="library", **fields)
+        moment = at(days[2], hour)
+        make.harvest("library", moment, since=since, state="failed", ended_at=moment)
     fetched = []
 
     class Slow(Library):
@@ -266,8 +266,7 @@ OTHER_RUNS = [("running", 9, False), ("running", 11, True), ("done", 1, True)]
 @pytest.mark.parametrize(("state", "minutes", "may"), OTHER_RUNS)
 def test_running_harvest_blocks_its_source_until_dead(days, state, minutes, may):
     now = at(days[0])
-    last = {"started_at": now, "touched_at": now - timedelta(minutes=minutes)}
-    Harvest.objects.create(source="library", today=days[0], state=state, **last)
+    make.harvest("library", now, state=state, touched_at=now - timedelta(minutes=minutes))
     assert harvest.try_start("library", now) is may
 
 
@@ -315,9 +314,7 @@ def test_workers_send_arxiv_one_request_at_a_time(server, days):
 def test_other_sources_are_due_every_two_hours(days, settings):
     settings.SOURCES, begun = ["huggingface"], at(days[0])
     assert harvest.due(begun) == ["huggingface"]
-    Harvest.objects.create(
-        source="huggingface", today=days[0], state="done", started_at=begun, touched_at=begun
-    )
+    make.harvest("huggingface", begun)
     assert harvest.due(begun + timedelta(minutes=119)) == []
     assert harvest.due(begun + timedelta(minutes=121)) == ["huggingface"]
 
@@ -397,7 +394,7 @@ def test_day_without_time_left_states_the_reason(server, days, monkeypatch):
     def too_slow(*_, **__):
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(store, "store", too_slow)
+    monkeypatch.setattr(storing, "store", too_slow)
     with pytest.raises(SoftTimeLimitExceeded):
         run(server, days[0])
     assert Coverage.objects.get().note == harvest.OUT_OF_TIME
@@ -415,13 +412,7 @@ def test_source_that_never_worked_raises_no_alarm(server, days):
 
 
 def test_expected_day_follows_new_york_clock_changes():
-    for moment, day in (
-        ("2026-11-01T12:00+00:00", "2026-10-30"),  # A Sunday; clocks went back.
-        ("2026-11-02T05:29+00:00", "2026-10-30"),
-        ("2026-11-02T05:30+00:00", "2026-11-02"),  # 00:30 in New York, standard time.
-        ("2027-03-15T04:30+00:00", "2027-03-15"),  # The day after clocks went forward.
-        ("2026-11-27T12:00+00:00", "2026-11-26"),  # Nothing was announced on Thanksgiving.
-    ):
+    for moment, day, _note in cases("arxiv_calendar")["expected_days"]:
         assert str(coverage.expected_day(datetime.fromisoformat(moment))) == day
 
 
