@@ -20,6 +20,7 @@ from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.helpers.invariants import broken
 from tests.helpers.tables import everything
 from tests.helpers.threads import at_once, errors_of
+from tests.subscriptions.actions.change_address_steps import agree, agree_both
 
 pytestmark = pytest.mark.django_db
 
@@ -34,15 +35,6 @@ def ask(client, subscriber, new_email=NEW, **request):
     """Ask for the move on the page of preferences."""
     sent = {"action": "move", "new_email": new_email}
     return client.post(tokens.preferences_url(subscriber), sent, follow=True, **request)
-
-
-def agree(subscriber, side, *, asked_at=NOW, now=NOW + MINUTE):
-    return change_address.approve(subscriber, side, asked_at, source=CONSENT_SOURCE, now=now)
-
-
-def agree_both(subscriber, **when):
-    for side in ("old", "new"):
-        agree(subscriber, side, **when)
 
 
 def moved(subscriber):
