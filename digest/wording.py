@@ -20,7 +20,7 @@ from digest.papers.summary import best_sentence
 from digest.papers.venues import venue
 from digest.ranking.authors import queried_authors
 from digest.ranking.stopwords import STOP_WORDS
-from digest.sources.records import readable
+from digest.sources.records import readable_text
 from subscriptions.mail.plaintext import one_line, shortened, unnumbered
 from subscriptions.templatetags import dates
 
@@ -62,17 +62,17 @@ def origin(paper) -> str:
 
 def title(paper) -> str:
     """Return the title, in the language of the summary if there is one."""
-    return (paper.written and paper.written.title) or paper.title
+    return (paper.llm_summary and paper.llm_summary.title) or paper.title
 
 
 def summary_by(paper) -> str:
     """Return which language model wrote the summary, if one did."""
-    return _("Summary by %s") % paper.written.model if paper.written else ""
+    return _("Summary by %s") % paper.llm_summary.model if paper.llm_summary else ""
 
 
 def labelled_summary(paper) -> str:
     """Return the summary by a language model on one line with its model, if there is one."""
-    return f"{paper.written.text} ({summary_by(paper)})" if paper.written else ""
+    return f"{paper.llm_summary.text} ({summary_by(paper)})" if paper.llm_summary else ""
 
 
 def summary(paper, interest: Sequence[str] = ()) -> str:
@@ -81,8 +81,8 @@ def summary(paper, interest: Sequence[str] = ()) -> str:
 
     `interest` are the words that a subscriber looks for.
     """
-    if paper.written:
-        return paper.written.text
+    if paper.llm_summary:
+        return paper.llm_summary.text
     sentence = best_sentence(paper.title, paper.abstract, interest)
     by_hugging_face = (paper.hugging_face or {}).get("summary", "")
     if by_hugging_face and not sentence:
@@ -336,7 +336,7 @@ def _authors(topic):
 
 
 #: Subscribers write LaTeX as well: topics such as "$\alpha$-stable processes".
-_readable = lru_cache(10_000)(readable)
+_readable = lru_cache(10_000)(readable_text)
 
 
 def clock(hour: int, zone: str) -> str:

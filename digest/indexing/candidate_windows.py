@@ -27,7 +27,7 @@ from digest.models import ArchiveFile, Observation, Paper
 from digest.papers.duplicates import aliases_of
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import BACKGROUND, TfidfModel, counted, stems_of
-from digest.sources.arxiv.taxonomy import merged
+from digest.sources.arxiv.taxonomy import canonical_names
 
 ONE_DAY = timedelta(days=1)
 #: Days since a subscriber's last digest that a window may have. There are few lengths, so that many
@@ -245,7 +245,7 @@ def _make(model, day, days, papers, moment_of, gains=None):
         vectors=model.vectors(counts_of(ids)),
         ages=np.array([(day - row["day"]).days for row in rows], dtype=np.int64),
         upvotes=np.array([votes[row["pk"]] for row in rows], dtype=np.int64),
-        categories=[tuple(merged(row["categories"])) for row in rows],
+        categories=[tuple(canonical_names(row["categories"])) for row in rows],
         first_day=first.toordinal(),
         texts_of=index_store.texts_of,
         authors_of=index_store.authors_of,

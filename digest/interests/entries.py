@@ -60,7 +60,7 @@ class Vocabulary(Protocol):
 
     def paper(self, reference: str) -> str:
         """Return the id of the paper with this id or link, or what it or an ORCID can be looked up
-        by (`identifiers.reference`), or an empty string.
+        by (`identifiers.find_reference`), or an empty string.
         """
 
     def titled(self, title: str) -> str:
@@ -96,7 +96,7 @@ class Entry:
         saved before there were kinds.
     text : str
         As it was typed. Of an author, with "author:". Of a paper, its id, or its title and an
-        abstract or a reference: `added_papers.parts_of`.
+        abstract or a reference: `added_papers.parse_entry`.
     is_muted : bool
     slug : str
         Of a topic.

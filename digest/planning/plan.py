@@ -109,7 +109,7 @@ def _plan(lease, part, now, on_saved):
             break
         ready = due_after_gap(dues, now)
         rank_due(ready, now)
-        receipt, saved = coverage.receipt_to_keep(now), Plan()
+        receipt, saved = coverage.receipt_json(now), Plan()
         for batch in batched(ready, SAVE_BATCH):
             try:
                 saved += save_plan(batch, receipt, now)
@@ -128,7 +128,7 @@ def due_batches(now, part: int | None = None) -> Iterator[list[DueSubscriber]]:
 
     Until the day's papers have come in, all but first digests wait, HARVEST_GRACE at most.
     """
-    due = Subscriber.objects.due(now).exclude(added_papers.keeps_waiting(now)).order_by("pk")
+    due = Subscriber.objects.due(now).exclude(added_papers.waiting_condition(now)).order_by("pk")
     after = 0
     if part is not None:
         due = due.alias(part=Mod("pk", settings.PLANNERS)).filter(part=part)
