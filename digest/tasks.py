@@ -158,7 +158,7 @@ def check_refusals():
 @shared_task
 def count_days():
     """Store daily counts before the counted rows are deleted."""
-    daily_stats.count(timezone.now())
+    daily_stats.count_days(timezone.now())
 
 
 @shared_task

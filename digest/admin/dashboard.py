@@ -136,7 +136,7 @@ def _problems(user, now):
     """Return what is wrong, each with a button that the user may press, or a hint."""
     sending = status.sending_status(now)
     problems = [] if sending.grade == "on" else [("breaker", "", sending.said)]
-    others = [alarm for alarm in alarms.known(now) if alarm.name not in SHOWN_ELSEWHERE]
+    others = [alarm for alarm in alarms.known_alarms(now) if alarm.name not in SHOWN_ELSEWHERE]
     problems += [(alarm.name, alarm.subject, alarm.said) for alarm in others]
     last = health.last_harvests()
     titles = registry.titles(last)
@@ -145,7 +145,7 @@ def _problems(user, now):
         if run and run.state == Harvest.State.FAILED and source not in alarmed:
             text = f"The last import from {titles[source]} failed. {run.said}"
             problems.append(("source", source, text))
-    if heartbeats.last(heartbeats.TICK) is None:
+    if heartbeats.last_beat(heartbeats.TICK) is None:
         problems.append(("beat", "", "Nothing is planned or sent yet: no worker has run."))
     return [_problem(user, *problem) for problem in problems]
 
@@ -178,7 +178,7 @@ def _invariants(user):
         "count": len(checks),
         "kept": len(checks) - len(violations),
         "violated": len(violations),
-        "checked_at": heartbeats.last(heartbeats.INVARIANTS),
+        "checked_at": heartbeats.last_beat(heartbeats.INVARIANTS),
     }
 
 

@@ -105,7 +105,7 @@ def test_each_plot_has_a_table_and_description(panel):
 def test_plots_show_counted_subscribers(panel):
     make.subscriber(now=NOW - 3 * DAY)
     make.subscriber(confirmed=False)
-    daily_stats.count(NOW)
+    daily_stats.count_days(NOW)
     rows = figures(panel.get(reverse(INDEX)))["Subscribers"]
     assert rows[1] == ["1 Jun 2026", "1", "0", "1", "0", "0"]
 
