@@ -124,12 +124,12 @@ class SharedHeaders(NamedTuple):
 
     Attributes:
         site: the language and what the templates say of this installation.
-        before, after: the headers before and after List-Unsubscribe.
+        headers_before, headers_after: those before and after List-Unsubscribe.
     """
 
     site: fragments.LetterSite
-    before: tuple
-    after: tuple
+    headers_before: tuple
+    headers_after: tuple
 
     @classmethod
     def of(cls, language: str, day: date) -> "SharedHeaders":
@@ -140,7 +140,7 @@ class SharedHeaders(NamedTuple):
     def headers(self, tokens: dict[str, str], subscriber: Subscriber) -> tuple:
         url = _address("unsubscribe", tokens["unsubscribe"])
         value = mail.list_unsubscribe(url, unsubscribe_address(subscriber))
-        return *self.before, ("List-Unsubscribe", value), *self.after
+        return *self.headers_before, ("List-Unsubscribe", value), *self.headers_after
 
 
 def render(

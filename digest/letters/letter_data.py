@@ -176,7 +176,7 @@ def _why_nothing(digest):
     from digest.planning import explain  # numpy, which only processes that rank import.
 
     with translation.override(digest.subscriber.language_or_default):
-        return explain.why_nothing(digest.subscriber, digest.letter.created_at)
+        return explain.explain_empty_digests(digest.subscriber, digest.letter.created_at)
 
 
 def _stored_picks(digests):

@@ -18,7 +18,7 @@ from tests.helpers.admin_pages import page
 pytestmark = pytest.mark.django_db
 MOLECULES = "Contrastive graph networks of molecules"
 URL = "https://scholar.example/citations?user=x"
-why = explain.why_nothing
+why = explain.explain_empty_digests
 
 
 @pytest.fixture(autouse=True)
