@@ -42,10 +42,10 @@ VOTE_BASES = ("trend", "second")
 
 def authors(names: list[str]) -> str:
     """Return up to three authors; of more the first, the last, and how many they are."""
-    short = [shortened(name, AUTHOR_COLUMNS) for name in names]
-    if len(short) <= 3:
-        return ", ".join(short)
-    return f"{short[0]} … {short[-1]} ({len(short)})"
+    short_names = [shortened(name, AUTHOR_COLUMNS) for name in names]
+    if len(short_names) <= 3:
+        return ", ".join(short_names)
+    return f"{short_names[0]} … {short_names[-1]} ({len(short_names)})"
 
 
 def origin(paper) -> str:
@@ -93,17 +93,17 @@ def summary(paper, interest: Sequence[str] = ()) -> str:
 def facts(pick) -> str:
     """Return what an email says of a paper after its origin."""
     paper = pick.paper
-    parts = [", ".join(paper.fields[:2])]
+    details = [", ".join(paper.fields[:2])]
     if paper.upvotes and pick.basis not in VOTE_BASES:
-        parts.append(upvotes(paper.upvotes))
+        details.append(upvotes(paper.upvotes))
     if paper.stars:
-        parts.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
+        details.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
     if (published_in := venue(paper)) != origin(paper):
-        parts.append(published_in)
-    parts.append((paper.hugging_face or {}).get("organization"))
+        details.append(published_in)
+    details.append((paper.hugging_face or {}).get("organization"))
     if paper.is_sample:
-        parts.append(_("sample paper"))
-    return " · ".join(filter(None, parts))
+        details.append(_("sample paper"))
+    return " · ".join(filter(None, details))
 
 
 def card_facts(paper) -> list[str]:
@@ -119,11 +119,11 @@ def upvotes(count: int) -> str:
     return ngettext("%s upvote", "%s upvotes", count) % grouped(count)
 
 
-def on_same_idea(count: int, named: int) -> str:
-    """Return the text before the `named` of `count` papers that are folded into another."""
+def on_same_idea(count: int, named_count: int) -> str:
+    """Return the text before `named_count` of `count` papers that are folded into another."""
     if not count:
         return ""
-    if not named:
+    if not named_count:
         return ngettext("And %d on the same idea", "And %d on the same idea", count) % count
     return ngettext("And %d on the same idea:", "And %d on the same idea:", count) % count
 
@@ -296,14 +296,14 @@ def headline(count: int, considered: int) -> str:
 
 def overview(counts: Sequence[tuple[str, int]]) -> str:
     """Return how many picks each section has: "cryo-EM (5), Trending (1)". "" for one section."""
-    named = [f"{heading} ({count})" for heading, count in counts if heading]
-    return shortened(", ".join(named), TOPICS_COLUMNS) if len(counts) > 1 else ""
+    labels = [f"{heading} ({count})" for heading, count in counts if heading]
+    return shortened(", ".join(labels), TOPICS_COLUMNS) if len(counts) > 1 else ""
 
 
 def preheader(headline: str, overview: str, texts: Sequence[str]) -> str:
     """Return the text after the subject: the overview, and the next titles where there is room."""
-    first = f"{headline}: {overview}" if overview else headline
-    return shortened(" · ".join([first, *texts])[: 4 * PREHEADER_COLUMNS], PREHEADER_COLUMNS)
+    opening = f"{headline}: {overview}" if overview else headline
+    return shortened(" · ".join([opening, *texts])[: 4 * PREHEADER_COLUMNS], PREHEADER_COLUMNS)
 
 
 def event_context(event) -> dict:
