@@ -142,14 +142,12 @@ def and_more(count: int, named: int) -> str:
 
 def left_out(count: int) -> str:
     """Return the text about papers that an email is too long for."""
-    return (
-        ngettext(
-            "%d more paper is in the web version. Mail programs would cut off a longer email.",
-            "%d more papers are in the web version. Mail programs would cut off a longer email.",
-            count,
-        )
-        % count
+    text = ngettext(
+        "%d more paper is in the web version. Mail programs would cut off a longer email.",
+        "%d more papers are in the web version. Mail programs would cut off a longer email.",
+        count,
     )
+    return text % count
 
 
 def group(basis: str, topic: str, group: str | None) -> tuple[str, str]:
@@ -284,14 +282,12 @@ def headline(count: int, considered: int) -> str:
     values = {"count": count, "considered": grouped(considered)}
     if considered < count:  # It is not known.
         return ngettext("%(count)d pick", "%(count)d picks", count) % values
-    return (
-        ngettext(
-            "%(count)d pick from %(considered)s new papers",
-            "%(count)d picks from %(considered)s new papers",
-            count,
-        )
-        % values
+    text = ngettext(
+        "%(count)d pick from %(considered)s new papers",
+        "%(count)d picks from %(considered)s new papers",
+        count,
     )
+    return text % values
 
 
 def overview(counts: Sequence[tuple[str, int]]) -> str:

@@ -109,9 +109,7 @@ class Entry:
 
 
 def read(
-    text: str,
-    vocabulary: Vocabulary = NO_VOCABULARY,
-    stored: Mapping[str, Entry] | None = None,
+    text: str, vocabulary: Vocabulary = NO_VOCABULARY, stored: Mapping[str, Entry] | None = None
 ) -> list[Entry]:
     """Return the entries of a text, each once. A line that is `stored` is that entry."""
     text = "".join(letter for letter in text if letter.isprintable() or letter.isspace())

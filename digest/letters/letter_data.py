@@ -141,9 +141,8 @@ def load(
     not_missed = Digest.objects.not_missed().filter(subscriber=OuterRef("pk")).order_by("day")
     saved_papers = Feedback.objects.saved().filter(subscriber=OuterRef("pk"))
     rows = Subscriber.objects.filter(pk__in=ids)
-    rows = rows.values_list(
-        "pk", Subquery(not_missed.values("day")[:1]), Exists(saved_papers), "group_of_list__name"
-    )
+    day_query, has_saved = Subquery(not_missed.values("day")[:1]), Exists(saved_papers)
+    rows = rows.values_list("pk", day_query, has_saved, "group_of_list__name")
     first_days, savers, groups = {}, set(), {}
     for subscriber_id, first_day, has_saved, group in rows:
         first_days[subscriber_id], groups[subscriber_id] = first_day, group

@@ -39,13 +39,8 @@ from subscriptions.models import Letter, LetterFact, Topic
 
 #: Domains for examples (RFC 2606), which have no DNS records.
 EXAMPLE_NAMES = (
-    "example",
-    "invalid",
-    "test",
-    "localhost",
-    "example.com",
-    "example.net",
-    "example.org",
+    *("example", "invalid", "test", "localhost"),
+    *("example.com", "example.net", "example.org"),
 )
 #: Domains of private networks (RFC 8375, RFC 6762, and what ICANN has reserved).
 PRIVATE_NAMES = ("home.arpa", "local", "internal")
@@ -260,10 +255,8 @@ def _bounces(now):
             with mailboxes.mailbox_for(settings.BOUNCE_MAILBOX).open():
                 return "ok", f"sent to {address}, read from BOUNCE_MAILBOX"
         except mailboxes.MailboxError as error:
-            return (
-                "wrong",
-                f"cannot read BOUNCE_MAILBOX: {error}. Bounces and requests to unsubscribe wait.",
-            )
+            consequence = "Bounces and requests to unsubscribe wait."
+            return "wrong", f"cannot read BOUNCE_MAILBOX: {error}. {consequence}"
     event = LetterFact.objects.filter(via="mail").first()
     if event is None and (esp := esps.esp_of(settings.EMAIL_URL)):
         name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"

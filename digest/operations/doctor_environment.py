@@ -62,10 +62,8 @@ def _postgresql():
             f"{', '.join(unsafe_settings)}."
         )
     if not health.is_writable():
-        return (
-            "wrong",
-            "PostgreSQL is read-only: set DATABASE_URL to the primary, or free its disk.",
-        )
+        text = "PostgreSQL is read-only: set DATABASE_URL to the primary, or free its disk."
+        return "wrong", text
     if (free := max(0, _query_value(CONNECTIONS_LEFT))) < MIN_CONNECTIONS:
         return "wrong", (
             f"PostgreSQL has {free} free connections: workers without one plan and send nothing. "

@@ -59,9 +59,8 @@ def waiting_condition(now) -> Q:
     is_choosing = Q(Exists(own_topics.filter(kind=ORCID)))
     is_choosing &= ~Q(Exists(follows.exclude(topic__kind=ORCID)))
     is_choosing &= Q(confirmed_at__gt=now - timedelta(days=settings.NEW_DAYS))
-    return is_choosing | Q(
-        Exists(unread_topics().filter(owner=OuterRef("pk"))), confirmed_at__gt=now - WAIT
-    )
+    has_unread = Exists(unread_topics().filter(owner=OuterRef("pk")))
+    return is_choosing | Q(has_unread, confirmed_at__gt=now - WAIT)
 
 
 def texts_of(topics: Iterable[Topic]) -> dict[str, tuple[str, str]]:

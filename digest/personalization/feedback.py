@@ -97,16 +97,10 @@ def set_learning(subscriber, learns: bool) -> None:
     with transaction.atomic():
         Subscriber.objects.filter(pk=subscriber.pk).update(learns=learns)
         subscriber.learns = learns
-        ReaderModel.objects.filter(subscriber=subscriber).update(
-            # A fit that is under way stores nothing, since `said` differs.
-            said=F("said") + 1,
-            terms=[],
-            words=[],
-            weights=[],
-            liked=0,
-            fitted_at=None,
-            learned=0,
-        )
+        fields = {"terms": [], "words": [], "weights": [], "liked": 0, "fitted_at": None}
+        # A fit that is under way stores nothing, since `said` differs.
+        fields |= {"said": F("said") + 1, "learned": 0}
+        ReaderModel.objects.filter(subscriber=subscriber).update(**fields)
 
 
 def learned_words(subscriber) -> list[dict]:

@@ -72,12 +72,9 @@ def markdown(rows) -> str:
         paper = row.paper
         title = _escape_markdown(paper.title)
         link = f"[{title}](<{_escape_address(paper.link)}>)" if paper.link else title
-        details = [
-            _escape_markdown(part)
-            for part in (paper.byline, venues.venue(paper), citations.year(paper))
-            if part
-        ]
-        lines.append(f"- [{'x' if row.read_at else ' '}] {link}. {', '.join(details)}.")
+        details = paper.byline, venues.venue(paper), citations.year(paper)
+        details = ", ".join(map(_escape_markdown, filter(None, details)))
+        lines.append(f"- [{'x' if row.read_at else ' '}] {link}. {details}.")
         if row.labels:
             lines[-1] += f" *{_escape_markdown(row.labels)}*"
         if row.note:
@@ -95,13 +92,8 @@ def table(rows) -> str:
         paper = row.paper
         read_day = row.read_at.date() if row.read_at else ""
         cells = [paper.pk, paper.title, "; ".join(paper.authors), citations.year(paper)]
-        cells += [
-            venues.venue(paper),
-            citations.doi(paper),
-            paper.link,
-            row.saved_since.date(),
-            read_day,
-        ]
+        cells += [venues.venue(paper), citations.doi(paper), paper.link]
+        cells += [row.saved_since.date(), read_day]
         writer.writerow(map(_escape_cell, [*cells, row.labels, row.note]))
     return file.getvalue()
 

@@ -74,9 +74,8 @@ def explain(subscriber, reference: str, day: date, now) -> Explanation:
         return answer
     due, end_day = plan.due_on(subscriber, day, now)
     # The papers of a month would take too long for a page.
-    days = min(
-        candidate_windows.lookback_days(end_day, due.new_after), candidate_windows.LONG_LOOKBACKS[0]
-    )
+    days = candidate_windows.lookback_days(end_day, due.new_after)
+    days = min(days, candidate_windows.LONG_LOOKBACKS[0])
     try:
         window = candidate_windows.for_digests(model_store.in_use(), end_day, days)
     except model_store.NotFitted:
@@ -165,9 +164,8 @@ def _empty_cause(subscriber, last: Digest, full: Digest | None, now) -> str:
         return _("the digest of %s was not sent") % _format_day(last.day)
     today = schedule.local_day(now, UTC)
     # Without a full one, what is new is still what is new for a first digest.
-    window = candidate_windows.for_digests(
-        model_store.in_use(), today, settings.NEW_DAYS if full else 0
-    )
+    days = settings.NEW_DAYS if full else 0
+    window = candidate_windows.for_digests(model_store.in_use(), today, days)
     papers, start = window.papers, window.since(full.letter.created_at) if full else 0
     if start == len(papers):
         newest = Paper.objects.filter(day__lte=today).first()

@@ -239,9 +239,8 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
         _forget_senders(planned_digests)
         for due, _ in locked_dues:  # To the next digest day: after a missed one, in the same month.
             day, subscriber = due.day, due.subscriber
-            subscriber.schedule_from(
-                due.days[-1] + ONE_DAY if day is None else subscriber.first_day_after(day)
-            )
+            next_day = due.days[-1] + ONE_DAY if day is None else subscriber.first_day_after(day)
+            subscriber.schedule_from(next_day)
         set_next_due({due.subscriber.pk: due.subscriber.next_due_at for due, _ in locked_dues})
     states = Counter(state for _, state, _ in events)
     return Plan(states[State.PLANNED], states[State.SKIPPED], states[State.MISSED])

@@ -64,17 +64,16 @@ def find(
     missing = {key: interest for interest, key in keys.items() if key not in retrieved}
     queries = chain.from_iterable(interest.queries for interest in missing.values())
     relevances: dict[Query, Relevance] = {}
-    min_odds = parameters.least - max(parameters.near, LIFTABLE)
+    floor = parameters.least - max(parameters.near, LIFTABLE)
     for batch in batched(dict.fromkeys(queries), BLOCK):
-        relevances |= zip(batch, relevance(model, candidates, batch, min_odds), strict=True)
+        relevances |= zip(batch, relevance(model, candidates, batch, floor), strict=True)
     with_examples = [interest for interest in missing.values() if interest.examples]
-    hits_by_interest: dict[Interest, Retrieved] = {}
+    likes: dict[Interest, Retrieved] = {}
     for group in batched(with_examples, BLOCK // 4):
-        retrieved_group = _like(model, candidates, group, parameters.least, min_odds)
-        hits_by_interest |= zip(group, retrieved_group, strict=True)
+        likes |= zip(group, _like(model, candidates, group, parameters.least, floor), strict=True)
     for key, interest in missing.items():
         if interest.examples:
-            hits = hits_by_interest[interest]
+            hits = likes[interest]
         elif interest.authors:
             hits = _by_authors(candidates, interest.authors)
         elif interest.query.strip():
@@ -147,13 +146,12 @@ def _by_authors(candidates: CandidateSet, authors: Sequence[str]) -> Retrieved:
 
     All are equally sure: followers of an author want each paper.
     """
-    number_by_paper: dict[int, int] = {}
+    number_of: dict[int, int] = {}
     for number, name in enumerate(authors):
         for paper in candidates.by_author(name).tolist():
-            number_by_paper.setdefault(paper, number)
-    papers = np.array([*number_by_paper], np.int64)
-    numbers = np.array([*number_by_paper.values()], np.int64)
-    return _best_first(candidates, papers, np.full(len(number_by_paper), BY_AUTHOR), numbers)
+            number_of.setdefault(paper, number)
+    papers, numbers = np.array([*number_of], np.int64), np.array([*number_of.values()], np.int64)
+    return _best_first(candidates, papers, np.full(len(number_of), BY_AUTHOR), numbers)
 
 
 def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Retrieved:

@@ -13,18 +13,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import chain, islice
 
-from digest.sources import latex, xml
+from digest.sources import latex, records, xml
 from digest.sources.base import MalformedFeed
-from digest.sources.records import (
-    CONTROLS,
-    MAX_TITLE,
-    BadRecord,
-    Record,
-    canonical_id,
-    clean,
-    id_from_title,
-    month_of,
-)
+from digest.sources.records import MAX_TITLE, BadRecord, Record, clean, month_of
 from subscriptions import child_process
 
 MAX_ABSTRACT = 3_000  # Characters.
@@ -138,15 +129,15 @@ def read(text: str) -> Bibliography:
 def parse(data: bytes) -> dict:
     """Return the fields of the bibliography as JSON has them."""
     text = data.decode(errors="surrogatepass").lstrip("\ufeff")
-    records: dict[str, Record] = {}
+    by_id: dict[str, Record] = {}
     unread_count, unread_names = 0, []
     for name, record in records_of(reader_of(text)(text)):
         if record is None:
             unread_count += 1
             unread_names += [name] if unread_count <= MAX_UNREAD else []
-        elif record.abstract or not (record.id in records and records[record.id].abstract):
-            records[record.id] = record
-    return asdict(Bibliography([*records.values()], unread_count, unread_names))
+        elif record.abstract or not (record.id in by_id and by_id[record.id].abstract):
+            by_id[record.id] = record
+    return asdict(Bibliography([*by_id.values()], unread_count, unread_names))
 
 
 def records_of(entries: Iterable[Entry]) -> Iterator[tuple[str, Record | None]]:
@@ -311,7 +302,7 @@ def _line_entries(text):
 
 
 def _is_binary(text):
-    return "\0" in text or len(CONTROLS.findall(text)) > MAX_CONTROLS * len(text)
+    return "\0" in text or len(records.CONTROLS.findall(text)) > MAX_CONTROLS * len(text)
 
 
 def _is_labelled(text):
@@ -377,7 +368,7 @@ def _record(fields: Fields) -> Record | None:
     """Return the record of an entry, or None without a title and an arXiv id."""
     title = clean(fields.get("title", ""), MAX_TITLE)
     arxiv_ids = (_arxiv_id_in_field(fields.get(name, "")) for name in ID_FIELDS)
-    identity = next(filter(None, arxiv_ids), "") or (id_from_title(title) if title else "")
+    identity = next(filter(None, arxiv_ids), "") or (records.id_from_title(title) if title else "")
     if not identity:
         return None
     year_match = YEAR.search(fields.get("year", "") or fields.get("date", ""))
@@ -401,7 +392,7 @@ def _arxiv_id_in_field(text):
 def _arxiv_id(text):
     """Return the arXiv id of a URL, DOI or number, or an empty string."""
     try:
-        identity = canonical_id(DOI_OF_ARXIV.sub("", text.strip(), count=1))
+        identity = records.canonical_id(DOI_OF_ARXIV.sub("", text.strip(), count=1))
     except BadRecord:
         return ""
     return "" if ":" in identity else identity
