@@ -38,7 +38,7 @@ class DigestConfig(AppConfig):
         subscription_hooks.on_reset.append(hooks.forget_feedback)
         subscription_hooks.erasers.append(hooks.forget_recommendations)
         subscription_hooks.read_interests = interests.read
-        subscription_hooks.with_papers = interests.with_papers
+        subscription_hooks.with_papers = interests.expand_bibliography
         subscription_hooks.stored_interests = interests.stored_lines
         subscription_hooks.previews.append(preference_panels.difference)
         subscription_hooks.sign_up_parts = home.parts_for
@@ -62,7 +62,7 @@ def _check_settings():
             f"Choose from {', '.join(SOURCES)}."
         )
     try:
-        taxonomy.harvested(settings.ARXIV_CATEGORIES)
+        taxonomy.checked_names(settings.ARXIV_CATEGORIES)
     except ValueError as error:
         raise ImproperlyConfigured(f"ARXIV_CATEGORIES: {error}") from None
     try:

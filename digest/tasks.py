@@ -44,7 +44,7 @@ def write_summaries():
 def harvest_due_sources():
     from digest.papers import harvest
 
-    for name in harvest.due(timezone.now()):
+    for name in harvest.due_sources(timezone.now()):
         harvest_source.delay(name)
 
 
@@ -94,7 +94,7 @@ def read_added_papers():
     from digest.sources.look_ups import LookUps
 
     look_ups = LookUps(partial(harvest.web_for, retries=1, max_seconds=30))
-    if added_papers.read_due(look_ups, timezone.now):
+    if added_papers.read_due_papers(look_ups, timezone.now):
         plan_digests.delay()
 
 
@@ -105,7 +105,7 @@ def read_zotero_libraries():
     from digest.personalization import zotero
 
     source = zotero.Zotero()
-    zotero.read_due(source, harvest.web_for(source, retries=1, max_seconds=30), timezone.now)
+    zotero.read_libraries(source, harvest.web_for(source, retries=1, max_seconds=30), timezone.now)
 
 
 @shared_task
@@ -161,7 +161,7 @@ def check_rejections():
 @shared_task
 def count_days():
     """Store daily counts before the counted rows are deleted."""
-    daily_stats.count(timezone.now())
+    daily_stats.count_days(timezone.now())
 
 
 @shared_task

@@ -20,7 +20,7 @@ from digest.papers.summary import best_sentence
 from digest.papers.venues import venue
 from digest.ranking.authors import queried_authors
 from digest.ranking.stopwords import STOP_WORDS
-from digest.sources.records import readable
+from digest.sources.records import readable_text
 from subscriptions.mail.plaintext import one_line, shortened, unnumbered
 from subscriptions.templatetags import dates
 
@@ -42,10 +42,10 @@ VOTE_BASES = ("trend", "second")
 
 def authors(names: list[str]) -> str:
     """Return up to three authors; of more the first, the last, and how many they are."""
-    short = [shortened(name, AUTHOR_COLUMNS) for name in names]
-    if len(short) <= 3:
-        return ", ".join(short)
-    return f"{short[0]} … {short[-1]} ({len(short)})"
+    short_names = [shortened(name, AUTHOR_COLUMNS) for name in names]
+    if len(short_names) <= 3:
+        return ", ".join(short_names)
+    return f"{short_names[0]} … {short_names[-1]} ({len(short_names)})"
 
 
 def origin(paper) -> str:
@@ -62,17 +62,17 @@ def origin(paper) -> str:
 
 def title(paper) -> str:
     """Return the title, in the language of the summary if there is one."""
-    return (paper.written and paper.written.title) or paper.title
+    return (paper.llm_summary and paper.llm_summary.title) or paper.title
 
 
 def summary_by(paper) -> str:
     """Return which language model wrote the summary, if one did."""
-    return _("Summary by %s") % paper.written.model if paper.written else ""
+    return _("Summary by %s") % paper.llm_summary.model if paper.llm_summary else ""
 
 
 def labelled_summary(paper) -> str:
     """Return the summary by a language model on one line with its model, if there is one."""
-    return f"{paper.written.text} ({summary_by(paper)})" if paper.written else ""
+    return f"{paper.llm_summary.text} ({summary_by(paper)})" if paper.llm_summary else ""
 
 
 def summary(paper, interest: Sequence[str] = ()) -> str:
@@ -81,8 +81,8 @@ def summary(paper, interest: Sequence[str] = ()) -> str:
 
     `interest` are the words that a subscriber looks for.
     """
-    if paper.written:
-        return paper.written.text
+    if paper.llm_summary:
+        return paper.llm_summary.text
     sentence = best_sentence(paper.title, paper.abstract, interest)
     by_hugging_face = (paper.hugging_face or {}).get("summary", "")
     if by_hugging_face and not sentence:
@@ -93,17 +93,17 @@ def summary(paper, interest: Sequence[str] = ()) -> str:
 def facts(pick) -> str:
     """Return what an email says of a paper after its origin."""
     paper = pick.paper
-    parts = [", ".join(paper.fields[:2])]
+    details = [", ".join(paper.fields[:2])]
     if paper.upvotes and pick.basis not in VOTE_BASES:
-        parts.append(upvotes(paper.upvotes))
+        details.append(upvotes(paper.upvotes))
     if paper.stars:
-        parts.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
+        details.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
     if (published_in := venue(paper)) != origin(paper):
-        parts.append(published_in)
-    parts.append((paper.hugging_face or {}).get("organization"))
+        details.append(published_in)
+    details.append((paper.hugging_face or {}).get("organization"))
     if paper.is_sample:
-        parts.append(_("sample paper"))
-    return " · ".join(filter(None, parts))
+        details.append(_("sample paper"))
+    return " · ".join(filter(None, details))
 
 
 def card_facts(paper) -> list[str]:
@@ -119,11 +119,11 @@ def upvotes(count: int) -> str:
     return ngettext("%s upvote", "%s upvotes", count) % grouped(count)
 
 
-def on_same_idea(count: int, named: int) -> str:
-    """Return the text before the `named` of `count` papers that are folded into another."""
+def on_same_idea(count: int, named_count: int) -> str:
+    """Return the text before `named_count` of `count` papers that are folded into another."""
     if not count:
         return ""
-    if not named:
+    if not named_count:
         return ngettext("And %d on the same idea", "And %d on the same idea", count) % count
     return ngettext("And %d on the same idea:", "And %d on the same idea:", count) % count
 
@@ -142,14 +142,12 @@ def and_more(count: int, named: int) -> str:
 
 def left_out(count: int) -> str:
     """Return the text about papers that an email is too long for."""
-    return (
-        ngettext(
-            "%d more paper is in the web version. Mail programs would cut off a longer email.",
-            "%d more papers are in the web version. Mail programs would cut off a longer email.",
-            count,
-        )
-        % count
+    text = ngettext(
+        "%d more paper is in the web version. Mail programs would cut off a longer email.",
+        "%d more papers are in the web version. Mail programs would cut off a longer email.",
+        count,
     )
+    return text % count
 
 
 def group(basis: str, topic: str, group: str | None) -> tuple[str, str]:
@@ -284,26 +282,24 @@ def headline(count: int, considered: int) -> str:
     values = {"count": count, "considered": grouped(considered)}
     if considered < count:  # It is not known.
         return ngettext("%(count)d pick", "%(count)d picks", count) % values
-    return (
-        ngettext(
-            "%(count)d pick from %(considered)s new papers",
-            "%(count)d picks from %(considered)s new papers",
-            count,
-        )
-        % values
+    text = ngettext(
+        "%(count)d pick from %(considered)s new papers",
+        "%(count)d picks from %(considered)s new papers",
+        count,
     )
+    return text % values
 
 
 def overview(counts: Sequence[tuple[str, int]]) -> str:
     """Return how many picks each section has: "cryo-EM (5), Trending (1)". "" for one section."""
-    named = [f"{heading} ({count})" for heading, count in counts if heading]
-    return shortened(", ".join(named), TOPICS_COLUMNS) if len(counts) > 1 else ""
+    labels = [f"{heading} ({count})" for heading, count in counts if heading]
+    return shortened(", ".join(labels), TOPICS_COLUMNS) if len(counts) > 1 else ""
 
 
 def preheader(headline: str, overview: str, texts: Sequence[str]) -> str:
     """Return the text after the subject: the overview, and the next titles where there is room."""
-    first = f"{headline}: {overview}" if overview else headline
-    return shortened(" · ".join([first, *texts])[: 4 * PREHEADER_COLUMNS], PREHEADER_COLUMNS)
+    opening = f"{headline}: {overview}" if overview else headline
+    return shortened(" · ".join([opening, *texts])[: 4 * PREHEADER_COLUMNS], PREHEADER_COLUMNS)
 
 
 def event_context(event) -> dict:
@@ -336,7 +332,7 @@ def _authors(topic):
 
 
 #: Subscribers write LaTeX as well: topics such as "$\alpha$-stable processes".
-_readable = lru_cache(10_000)(readable)
+_readable = lru_cache(10_000)(readable_text)
 
 
 def clock(hour: int, zone: str) -> str:

@@ -136,7 +136,7 @@ def _problems(user, now):
     """Return what is wrong, each with a button that the user may press, or a hint."""
     sending = status.sending_status(now)
     problems = [] if sending.grade == "on" else [("breaker", "", sending.said)]
-    others = [alarm for alarm in alarms.known(now) if alarm.name not in SHOWN_ELSEWHERE]
+    others = [alarm for alarm in alarms.known_alarms(now) if alarm.name not in SHOWN_ELSEWHERE]
     problems += [(alarm.name, alarm.subject, alarm.text) for alarm in others]
     last = health.last_harvests()
     titles = registry.titles(last)
@@ -145,13 +145,13 @@ def _problems(user, now):
         if run and run.state == Harvest.State.FAILED and source not in alarmed:
             text = f"The last import from {titles[source]} failed. {run.result}"
             problems.append(("source", source, text))
-    if heartbeats.last(heartbeats.TICK) is None:
+    if heartbeats.last_beat(heartbeats.TICK) is None:
         problems.append(("beat", "", "Nothing is planned or sent yet: no worker has run."))
     return [_problem(user, *problem) for problem in problems]
 
 
 def _problem(user, name, subject, text):
-    problem = {"said": text, "hint": HINTS.get(name, "")}
+    problem = {"text": text, "hint": HINTS.get(name, "")}
     words, page, *query = REMEDIES.get(name, ("", ""))
     if name == "source":
         words, query = "Retry", [f"source={subject}"]
@@ -178,7 +178,7 @@ def _invariants(user):
         "count": len(checks),
         "kept": len(checks) - len(violations),
         "violated": len(violations),
-        "checked_at": heartbeats.last(heartbeats.INVARIANTS),
+        "checked_at": heartbeats.last_beat(heartbeats.INVARIANTS),
     }
 
 
@@ -219,7 +219,7 @@ def _sources_card(now):
     elif "arxiv" in registry.enabled():
         summary = f"arXiv's list of {date_format(coverage.expected_day(now))} was not fetched yet"
     entries = LogEntry.objects.filter(content_type=get_content_type_for_model(Harvest))
-    return {"said": summary, "rows": rows, "fetched": entries.select_related("user").first()}
+    return {"text": summary, "rows": rows, "fetched": entries.select_related("user").first()}
 
 
 def _source_row(source, run, now):
@@ -236,7 +236,7 @@ def _subscribers_card(now):
     rows = [_row(badge(state, TONES[state]), count, url + state) for state, count in counts.items()]
     count = sum(counts.values())
     summary = f"{count:,} address{'' if count == 1 else 'es'}"
-    return {"said": summary, "rows": rows, "counts": counts}
+    return {"text": summary, "rows": rows, "counts": counts}
 
 
 def _letters_card(day):
@@ -257,7 +257,7 @@ def _letters_card(day):
         note = "" if reason == label else reason
         rows.append(_row(badge(label, TONES[state]), count, f"{url}?state__exact={state}", note))
     summary = f"{counts.total():,} of all kinds since 00:00 UTC"
-    return {"said": summary, "rows": rows, "counts": counts}
+    return {"text": summary, "rows": rows, "counts": counts}
 
 
 def _papers_card(today):
@@ -272,17 +272,17 @@ def _papers_card(today):
     if settings.LLM_URL:
         calls = f"{summaries.calls_on(today):,} of {settings.LLM_CALLS_A_DAY:,}"
         rows.append(_row("Calls of the language model today", calls))
-    return {"said": f"Latest papers: {date_format(last) if last else 'none yet'}", "rows": rows}
+    return {"text": f"Latest papers: {date_format(last) if last else 'none yet'}", "rows": rows}
 
 
 def _ranking_card():
     url, model = reverse("admin:subscriptions_topic_changelist"), FittedModel.objects.first()
     topics = _row("Built-in topics", Topic.objects.curated().count(), url)
     if model is None:
-        return {"said": "No model yet. The first import makes one.", "rows": [topics]}
+        return {"text": "No model yet. The first import makes one.", "rows": [topics]}
     rows = [_row("Papers indexed", model.documents), _row("Terms", model.terms), topics]
     fitted = date_format(model.fitted_at, "DATETIME_FORMAT")
-    return {"said": f"Model fitted on {fitted}", "rows": rows}
+    return {"text": f"Model fitted on {fitted}", "rows": rows}
 
 
 def _leavers_card(now):
@@ -300,7 +300,7 @@ def _leavers_card(now):
     for by, count in blocked.values_list("suppressed_by").annotate(Count("pk")):
         label = Subscriber.Suppression(by).label
         rows.append(_row(badge(label, "bad"), count, f"{url}?suppressed_by__exact={by}"))
-    return {"said": f"Last {LEAVERS_DAYS} days, by reason", "rows": rows}
+    return {"text": f"Last {LEAVERS_DAYS} days, by reason", "rows": rows}
 
 
 def _row(name, count, url="", note=""):

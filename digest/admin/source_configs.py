@@ -53,7 +53,7 @@ def with_remedy(error: str) -> str:
 
 
 class ArchivesField(CategoriesField):
-    listed = staticmethod(taxonomy.harvested)
+    listed = staticmethod(taxonomy.checked_names)
 
 
 class SourceForm(forms.ModelForm):

@@ -77,7 +77,7 @@ def _why_nothing(subscriber, now) -> str:
         return "No ranking model yet. The first import of papers makes one."
     from digest.planning import explain  # The model and numpy, which only pages that rank load.
 
-    return explain.why_nothing(subscriber, now)
+    return explain.explain_empty_digests(subscriber, now)
 
 
 @email_view

@@ -24,7 +24,7 @@ class CategoriesField(forms.CharField):
     """Categories, separated by commas. Cleans to a list of their names."""
 
     widget = UnfoldAdminTextInputWidget
-    listed = staticmethod(registry.listed)
+    listed = staticmethod(registry.canonical_categories)
 
     def prepare_value(self, value):
         return ", ".join(value) if isinstance(value, list) else value

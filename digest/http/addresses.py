@@ -66,8 +66,8 @@ def is_address(host: str) -> bool:
     return True
 
 
-def is_public(text: str) -> bool:
-    address = ipaddress.ip_address(text)
+def is_public(ip: str) -> bool:
+    address = ipaddress.ip_address(ip)
     if any(address in net for net in IPV4_IN_IPV6):
         address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     is_unicast = address in UNICAST_IPV6 if address.version == 6 else not address.is_multicast

@@ -151,20 +151,20 @@ class Web:
     def retried[T](self, attempt: Callable[[], T], url: str, retries: int | None = None) -> T:
         """Return what `attempt` returns, tried again after growing pauses if it is Unavailable."""
         retries = retries or self.retries
-        for number in range(1, retries + 1):
+        for attempt_number in range(1, retries + 1):
             try:
                 return attempt()
             except Unavailable as failure:
                 delay = failure.retry_after or 0.0
-                if number == retries or delay > MAX_WAIT:
+                if attempt_number == retries or delay > MAX_WAIT:
                     raise
-                self.sleep(delay or _pause(url, number))
+                self.sleep(delay or _pause(url, attempt_number))
         raise AssertionError("retries must be at least 1")
 
     def _follow(self, url, conditions):
-        start = url
+        first_url = url
         for _ in range(MAX_REDIRECTS + 1):
-            target = self._allowed(url, start)
+            target = self._allowed(url, first_url)
             answer = self._exchange(target, conditions)
             if answer.status not in REDIRECTS or "location" not in answer.headers:
                 return self._validated(answer, target, bool(conditions))
@@ -194,15 +194,15 @@ class Web:
         with self.gate.turn():
             # An address in `hosts` was written by a programmer.
             is_trusted = host in self.private_hosts or (self.hosts and addresses.is_address(host))
-            wire = _Wire(self.resolve, time.monotonic() + self.max_seconds, bool(is_trusted))
-            pool = httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire)
-            has_begun = False
+            backend = _Wire(self.resolve, time.monotonic() + self.max_seconds, bool(is_trusted))
+            pool = httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=backend)
+            has_answered = False
             try:
                 with pool, pool.stream("GET", target, headers=headers) as response:
-                    has_begun = True
+                    has_answered = True
                     return self._read(response)
             except httpcore2.TimeoutException:
-                if has_begun:  # Too slow; it would be so again.
+                if has_answered:  # Too slow; it would be so again.
                     reason = f"{host} took longer than {self.max_seconds:g} seconds for one answer"
                     raise Refused(reason) from None
                 raise Unavailable(f"{host} did not answer in time") from None
@@ -223,10 +223,10 @@ class Web:
                 raise Refused(self._too_big())
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding in ("gzip", "x-gzip"):
-            unpacked = gzip.GzipFile(fileobj=BytesIO(body)).read(self.max_bytes + 1)
-            if len(unpacked) > self.max_bytes:  # A gzip bomb.
+            unzipped = gzip.GzipFile(fileobj=BytesIO(body)).read(self.max_bytes + 1)
+            if len(unzipped) > self.max_bytes:  # A gzip bomb.
                 raise Refused(self._too_big())
-            return _Answer(200, headers, unpacked)
+            return _Answer(200, headers, unzipped)
         if encoding != "identity":
             raise Refused(f"unexpected content encoding {encoding[:40]!r}")
         return _Answer(200, headers, bytes(body))
@@ -361,10 +361,10 @@ class _Stream(httpcore2.NetworkStream):
 
 def _left(deadline, too_late):
     """Return the seconds until the deadline. Raises `too_late`."""
-    left = deadline - time.monotonic()
-    if left <= 0:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         raise too_late("the time is over")
-    return left
+    return seconds
 
 
 _ssl_context = only_once(httpcore2.default_ssl_context)
@@ -390,14 +390,14 @@ def _conditions(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _retry_after(answer, now) -> float | None:
     """Return the pause that the server asked for, in seconds: as a number, a date or a limit."""
-    text = (answer.headers.get("retry-after") or answer.headers.get("backoff", "")).strip()
-    if not text:
-        spent = re.search(r"\br=0;\s*t=(\d{1,9})\b", answer.headers.get("ratelimit", ""))
-        return float(spent[1]) if spent else None
-    if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
+    pause = (answer.headers.get("retry-after") or answer.headers.get("backoff", "")).strip()
+    if not pause:
+        limit_match = re.search(r"\br=0;\s*t=(\d{1,9})\b", answer.headers.get("ratelimit", ""))
+        return float(limit_match[1]) if limit_match else None
+    if re.fullmatch(r"\d{1,9}", pause):
+        return float(pause)
     try:
-        moment = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(pause)
     except (ValueError, OverflowError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

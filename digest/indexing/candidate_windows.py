@@ -27,7 +27,7 @@ from digest.models import ArchiveFile, Observation, Paper
 from digest.papers.duplicates import aliases_of
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import BACKGROUND, TfidfModel, counted, stems_of
-from digest.sources.arxiv.taxonomy import merged
+from digest.sources.arxiv.taxonomy import canonical_names
 
 ONE_DAY = timedelta(days=1)
 #: Days since a subscriber's last digest that a window may have. There are few lengths, so that many
@@ -98,12 +98,12 @@ def record_arrivals(day: date, now) -> None:
 
     Locked rows are left to the next pass. Until then, their papers are new to all.
     """
-    first = day - timedelta(days=_lookbacks()[-1])
-    new = Paper.objects.filter(came_in_at=None, day__range=(first, day + ONE_DAY)).order_by("pk")
+    dates = day - timedelta(days=_lookbacks()[-1]), day + ONE_DAY
+    new_papers = Paper.objects.filter(came_in_at=None, day__range=dates).order_by("pk")
     while True:
         with transaction.atomic():
-            free = new.select_for_update(skip_locked=True, no_key=True)
-            batch = list(free.values_list("pk", flat=True)[:BATCH])
+            unlocked_papers = new_papers.select_for_update(skip_locked=True, no_key=True)
+            batch = list(unlocked_papers.values_list("pk", flat=True)[:BATCH])
             Paper.objects.filter(pk__in=batch).update(came_in_at=now)
         if len(batch) < BATCH:
             return
@@ -130,11 +130,11 @@ def for_digests(model: TfidfModel, day: date, days: int) -> Window:
     """
     if not days:
         return announced(model, day)
-    first = start_of(day - timedelta(days=days))
+    begin = start_of(day - timedelta(days=days))
     # For a past day, without papers that came in since.
-    came_in = Q(came_in_at__range=(first, first + timedelta(days=days + 2))) | Q(came_in_at=None)
-    dated = day - timedelta(days=max(days, _lookbacks()[-1])), day + ONE_DAY
-    rows = Paper.objects.filter(came_in, day__range=dated)
+    came_in = Q(came_in_at__range=(begin, begin + timedelta(days=days + 2))) | Q(came_in_at=None)
+    dates = day - timedelta(days=max(days, _lookbacks()[-1])), day + ONE_DAY
+    rows = Paper.objects.filter(came_in, day__range=dates)
     return _window(f"arrived in {days} days", model, day, days, rows, _came_in_at)
 
 
@@ -176,9 +176,10 @@ def second_chances(window: Window) -> Window:
 
     Their popularity is the recent gain. Runs two queries at most.
     """
-    first = window.day - timedelta(days=SECOND_DAYS)
-    old = first, window.day - timedelta(days=settings.NEW_DAYS)
-    observations = Observation.objects.filter(paper__day__range=old, day__range=(first, window.day))
+    begin = window.day - timedelta(days=SECOND_DAYS)
+    dates = begin, window.day - timedelta(days=settings.NEW_DAYS)
+    observations = Observation.objects.filter(paper__day__range=dates)
+    observations = observations.filter(day__range=(begin, window.day))
     state = observations.aggregate(count=Count("pk"), votes=Sum("upvotes"), last=Max("day"))
     key = (window.model, window.day, *state.values())
     return _cached("second", key, lambda: _find_second_chances(window, observations))
@@ -213,9 +214,9 @@ _making: defaultdict[str, Lock] = defaultdict(Lock)
 
 def _window(name, model, day, days, rows, moment_of) -> Window:
     state = Count("pk"), Count("embedding"), Max("changed_at"), Max("came_in_at")
-    count, embedded, changed, came_in = rows.aggregate(*state).values()
-    arrival = None if moment_of is _announced_at else came_in
-    key = model, day, count, changed, arrival, embedded * EMBEDDING_STEPS // max(count, 1)
+    count, embedding_count, changed_at, came_in_at = rows.aggregate(*state).values()
+    arrival = None if moment_of is _announced_at else came_in_at
+    key = model, day, count, changed_at, arrival, embedding_count * EMBEDDING_STEPS // max(count, 1)
     return _cached(name, key, lambda: _make(model, day, days, rows, moment_of))
 
 
@@ -237,22 +238,23 @@ def _make(model, day, days, papers, moment_of, gains=None):
     rows = rows[-MAX_PAPERS:]
     ids = [row["pk"] for row in rows]
     votes = gains or {row["pk"]: row["upvotes"] or 0 for row in rows}
-    vectors, first = embeddings.vectors_of(ids), day - timedelta(days=days)
-    older = Paper.objects.filter(day__lt=first).order_by("-day", "pk").values_list("pk", flat=True)
-    meanings = embeddings.vectors_of(list(older[:BACKGROUND]) if vectors.any() else [])
+    vectors, begin = embeddings.vectors_of(ids), day - timedelta(days=days)
+    older_papers = Paper.objects.filter(day__lt=begin).order_by("-day", "pk")
+    older_ids = older_papers.values_list("pk", flat=True)
+    older_vectors = embeddings.vectors_of(list(older_ids[:BACKGROUND]) if vectors.any() else [])
     candidates = CandidateSet(
         ids=ids,
         vectors=model.vectors(counts_of(ids)),
         ages=np.array([(day - row["day"]).days for row in rows], dtype=np.int64),
         upvotes=np.array([votes[row["pk"]] for row in rows], dtype=np.int64),
-        categories=[tuple(merged(row["categories"])) for row in rows],
-        first_day=first.toordinal(),
+        categories=[tuple(canonical_names(row["categories"])) for row in rows],
+        first_day=begin.toordinal(),
         texts_of=index_store.texts_of,
         authors_of=index_store.authors_of,
         withdrawn=frozenset(row["pk"] for row in rows if row["is_withdrawn"]),
         aliases=aliases_of(papers),
         embeddings=vectors if vectors.any() else None,
-        older=meanings[meanings.any(axis=1)],
+        older=older_vectors[older_vectors.any(axis=1)],
         encode=embeddings.encode_queries,
     )
     return Window(day, papers, model, candidates, np.array([*map(moment_of, rows)], dtype=float))
@@ -266,12 +268,12 @@ def counts_of(ids: list[str]) -> sparse.csr_matrix:
     index, must_read = index_store.current(), np.ones(len(ids), dtype=bool)
     if index is not None:
         indexed_until = ArchiveFile.objects.order_by("-pk").values("changed_at")[:1]
-        changed = Paper.objects.filter(changed_at__gt=Subquery(indexed_until))
-        changed = set(changed.values_list("pk", flat=True))
+        changed_papers = Paper.objects.filter(changed_at__gt=Subquery(indexed_until))
+        changed_ids = set(changed_papers.values_list("pk", flat=True))
         indexed_counts, is_indexed = index.counts_of(ids)
-        must_read = ~is_indexed | np.array([paper in changed for paper in ids], dtype=bool)
-    places = np.flatnonzero(must_read).tolist()
-    texts = index_store.texts_of([ids[place] for place in places])
+        must_read = ~is_indexed | np.array([paper in changed_ids for paper in ids], dtype=bool)
+    positions = np.flatnonzero(must_read).tolist()
+    texts = index_store.texts_of([ids[position] for position in positions])
     new_counts = counted(map(stems_of, texts))
     if index is None:
         return new_counts

@@ -75,17 +75,17 @@ def vectors_of(ids: Sequence[str]) -> np.ndarray:
     if model is None:
         return vectors
     embeddings = PaperEmbedding.objects.filter(model=model.identity)
-    for first, batch in zip(range(0, len(ids), READ_BATCH), batched(ids, READ_BATCH), strict=True):
+    for start, batch in zip(range(0, len(ids), READ_BATCH), batched(ids, READ_BATCH), strict=True):
         vector_by_id = dict(embeddings.filter(pk__in=batch).values_list("pk", "vector"))
-        places = [place for place, pk in enumerate(batch, first) if pk in vector_by_id]
-        vectors[places] = _decoded([vector_by_id[ids[place]] for place in places], model.dimensions)
+        rows = [row for row, pk in enumerate(batch, start) if pk in vector_by_id]
+        vectors[rows] = _decoded([vector_by_id[ids[row]] for row in rows], model.dimensions)
     return vectors
 
 
-def _decoded(stored: Iterable[bytes], dimensions: int) -> np.ndarray:
+def _decoded(stored_vectors: Iterable[bytes], dimensions: int) -> np.ndarray:
     """Return stored vectors as rows, zeros for invalid ones (wrong size or length, not finite)."""
     size = dimensions * STORED.itemsize
-    content = b"".join(vector if len(vector) == size else bytes(size) for vector in stored)
+    content = b"".join(vector if len(vector) == size else bytes(size) for vector in stored_vectors)
     with np.errstate(invalid="ignore"):  # Random bytes may be signalling NaNs.
         vectors = np.frombuffer(content, STORED).reshape(-1, dimensions).astype(np.float32)
         lengths = np.linalg.norm(vectors, axis=1)
@@ -119,8 +119,8 @@ def missing(model: Encoder, since: date) -> PaperQuerySet:
     state, newest first.
     """
     embeddings = PaperEmbedding.objects.filter(pk=OuterRef("pk"), model=model.identity)
-    current = embeddings.filter(changed_at=OuterRef("changed_at"))
-    return Paper.objects.filter(~Exists(current), day__gte=since).order_by("-day", "pk")
+    present_vectors = embeddings.filter(changed_at=OuterRef("changed_at"))
+    return Paper.objects.filter(~Exists(present_vectors), day__gte=since).order_by("-day", "pk")
 
 
 def embed_missing(

@@ -60,13 +60,14 @@ class StoredPapers(NoVocabulary):
     """The vocabulary while there is no index. See `Vocabulary`."""
 
     def paper(self, reference: str) -> str:
-        paper = identifiers.paper_by_id(reference)
-        return paper.pk if paper else identifiers.reference(reference) if settings.LOOK_UPS else ""
+        if paper := identifiers.paper_by_id(reference):
+            return paper.pk
+        return identifiers.find_reference(reference) if settings.LOOK_UPS else ""
 
     def titled(self, title: str) -> str:
         if not (len(title.split()) >= MIN_TITLE_WORDS and len(title) <= MAX_TITLE):
             return ""
-        papers = title_lookup.called(Paper.objects.order_by("pk"), title)
+        papers = title_lookup.with_title(Paper.objects.order_by("pk"), title)
         return papers.values_list("pk", flat=True).first() or ""
 
 

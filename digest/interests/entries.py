@@ -60,7 +60,7 @@ class Vocabulary(Protocol):
 
     def paper(self, reference: str) -> str:
         """Return the id of the paper with this id or link, or what it or an ORCID can be looked up
-        by (`identifiers.reference`), or an empty string.
+        by (`identifiers.find_reference`), or an empty string.
         """
 
     def titled(self, title: str) -> str:
@@ -96,7 +96,7 @@ class Entry:
         saved before there were kinds.
     text : str
         As it was typed. Of an author, with "author:". Of a paper, its id, or its title and an
-        abstract or a reference: `added_papers.parts_of`.
+        abstract or a reference: `added_papers.parse_entry`.
     is_muted : bool
     slug : str
         Of a topic.
@@ -109,9 +109,7 @@ class Entry:
 
 
 def read(
-    text: str,
-    vocabulary: Vocabulary = NO_VOCABULARY,
-    stored: Mapping[str, Entry] | None = None,
+    text: str, vocabulary: Vocabulary = NO_VOCABULARY, stored: Mapping[str, Entry] | None = None
 ) -> list[Entry]:
     """Return the entries of a text, each once. A line that is `stored` is that entry."""
     text = "".join(letter for letter in text if letter.isprintable() or letter.isspace())
@@ -156,21 +154,21 @@ def lines_of(kind: str, text: str) -> tuple[str, ...]:
 
 def paragraphs(text: str) -> Iterator[str]:
     """Yield the lines of a text, and a pasted paragraph of many lines as one."""
-    run: list[str] = []
+    open_lines: list[str] = []
     for line in [*map(str.strip, text.splitlines()), ""]:
-        is_wrapped = bool(run) and len(run[-1]) in WRAPPED
-        if run and not (line and is_wrapped and not PREFIX.match(line)):
-            for part in [" ".join(run)] if _is_paragraph(run) else run:
+        is_wrapped = bool(open_lines) and len(open_lines[-1]) in WRAPPED
+        if open_lines and not (line and is_wrapped and not PREFIX.match(line)):
+            for part in [" ".join(open_lines)] if _is_paragraph(open_lines) else open_lines:
                 yield " ".join(part.split())
-            run = []
-        run += [line] if line else []
+            open_lines = []
+        open_lines += [line] if line else []
 
 
-def _is_paragraph(run: list[str]) -> bool:
+def _is_paragraph(lines: list[str]) -> bool:
     """Return whether lines of the usual length are prose: sentences that go on in the next line."""
-    count = sum(line[0].islower() for line in run[1:])
-    is_prose = any(". " in line for line in run) and sum(map(len, run)) < MAX_PARAGRAPH
-    return is_prose and len(run) > 2 and 2 * count >= len(run) - 1
+    count = sum(line[0].islower() for line in lines[1:])
+    is_prose = any(". " in line for line in lines) and sum(map(len, lines)) < MAX_PARAGRAPH
+    return is_prose and len(lines) > 2 and 2 * count >= len(lines) - 1
 
 
 def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
@@ -250,8 +248,8 @@ def _read_operators(line: str, vocabulary: Vocabulary) -> list[Entry]:
         phrase, *muted_phrases = NOT.split(alternative)
         phrase = " ".join(AND.sub(" ", phrase).split())
         entries += [_entry(phrase, vocabulary)] if phrase else []
-        parts = filter(None, map(str.strip, muted_phrases))
-        entries += [entry for part in parts for entry in _muted(part, vocabulary)]
+        muted_texts = filter(None, map(str.strip, muted_phrases))
+        entries += [entry for part in muted_texts for entry in _muted(part, vocabulary)]
     return entries
 
 

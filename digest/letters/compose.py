@@ -66,13 +66,13 @@ def compose(letters: Sequence[Letter], now) -> Iterator[mail.Content | Exception
 
 
 def _render_batches(letters):
-    shared = cache(SharedHeaders.of)
+    shared_headers = cache(SharedHeaders.of)
     for batch in batched(letters, COMPOSE_BATCH_SIZE):
         contents = None
         with suppress(Exception):  # At least one letter can't be rendered.
-            contents = render_all(list(map(_checked, batch)), shared)
+            contents = render_all(list(map(_checked, batch)), shared_headers)
         # By now, nothing holds the exception: it may hold all memory.
-        yield from contents or [_render_alone(letter, shared) for letter in batch]
+        yield from contents or [_render_alone(letter, shared_headers) for letter in batch]
 
 
 def _render_alone(letter, shared) -> mail.Content | Exception:
@@ -124,12 +124,12 @@ class SharedHeaders(NamedTuple):
 
     Attributes:
         site: the language and what the templates say of this installation.
-        before, after: the headers before and after List-Unsubscribe.
+        headers_before, headers_after: those before and after List-Unsubscribe.
     """
 
     site: fragments.LetterSite
-    before: tuple
-    after: tuple
+    headers_before: tuple
+    headers_after: tuple
 
     @classmethod
     def of(cls, language: str, day: date) -> "SharedHeaders":
@@ -140,7 +140,7 @@ class SharedHeaders(NamedTuple):
     def headers(self, tokens: dict[str, str], subscriber: Subscriber) -> tuple:
         url = _address("unsubscribe", tokens["unsubscribe"])
         value = mail.list_unsubscribe(url, unsubscribe_address(subscriber))
-        return *self.before, ("List-Unsubscribe", value), *self.after
+        return *self.headers_before, ("List-Unsubscribe", value), *self.headers_after
 
 
 def render(
@@ -195,27 +195,27 @@ def lines_of(letter: LetterData) -> dict[str, str]:
 
     The subscriber's language must be active.
     """
-    say = partial(_line, letter.language)
+    format_line = partial(_line, letter.language)
     digest, picks, subscriber = letter.digest, letter.picks, letter.subscriber
     lines = {"because": _footer_reason(letter)}
     if picks:
         first_paper, *next_papers = [pick.paper for pick in picks[:4]]
         titles = tuple([wording.title(paper) for paper in next_papers])
-        texts = titles or (wording.summary(first_paper),)
-        lines["subject"] = say(wording.subject, wording.title(first_paper), len(picks) - 1)
+        preview_texts = titles or (wording.summary(first_paper),)
+        lines["subject"] = format_line(wording.subject, wording.title(first_paper), len(picks) - 1)
         counts = [(heading, len(members)) for heading, members in letter.sections]
-        lines["headline"] = say(wording.headline, len(picks), digest.considered)
-        lines["overview"] = say(wording.overview, tuple(counts))
-        lines["preheader"] = wording.preheader(lines["headline"], lines["overview"], texts)
+        lines["headline"] = format_line(wording.headline, len(picks), digest.considered)
+        lines["overview"] = format_line(wording.overview, tuple(counts))
+        lines["preheader"] = wording.preheader(lines["headline"], lines["overview"], preview_texts)
         if letter.is_first:
             schedule = subscriber.hour, subscriber.timezone, subscriber.is_daily
-            lines["welcome"] = say(wording.welcome, settings.SITE_NAME, *schedule)
+            lines["welcome"] = format_line(wording.welcome, settings.SITE_NAME, *schedule)
         if digest.since:
             days = (digest.day - digest.since).days
-            lines["caught_up"] = say(wording.catchup_text, days, digest.considered)
+            lines["caught_up"] = format_line(wording.catchup_text, days, digest.considered)
     else:
-        lines["subject"] = lines["headline"] = say(wording.quiet_subject)
-        lines["quiet"] = say(wording.empty_text, digest.considered, tuple(letter.topics))
+        lines["subject"] = lines["headline"] = format_line(wording.quiet_subject)
+        lines["quiet"] = format_line(wording.empty_text, digest.considered, tuple(letter.topics))
         lines["preheader"] = lines["quiet"]
     return {name: line for name, line in lines.items() if line}
 
@@ -238,13 +238,13 @@ def tokens_of(letters: Sequence[LetterData]) -> list[dict[str, str]]:
     """Return the tokens of each letter's links, by purpose."""
     subscribers = [(data.subscriber.public_id, data.subscriber.moved_at) for data in letters]
     tokens = link_tokens(("preferences", "unsubscribe"), subscribers)
-    with_picks = [n for n, letter in enumerate(letters) if letter.picks]
-    if with_picks:
-        digests = [(letters[n].digest.public_id, subscribers[n][1]) for n in with_picks]
-        feedback = link_tokens(["feedback"], [subscribers[n] for n in with_picks])
+    indices = [index for index, letter in enumerate(letters) if letter.picks]
+    if indices:
+        digests = [(letters[index].digest.public_id, subscribers[index][1]) for index in indices]
+        feedback = link_tokens(["feedback"], [subscribers[index] for index in indices])
         copies = link_tokens(["digest"], digests)
-        for n, feedback_token, copy_token in zip(with_picks, feedback, copies, strict=True):
-            tokens[n].update(feedback_token | copy_token)
+        for index, feedback_token, copy_token in zip(indices, feedback, copies, strict=True):
+            tokens[index].update(feedback_token | copy_token)
     return tokens
 
 
@@ -348,17 +348,17 @@ def _render_parts(letter, lines, tokens, site) -> tuple[list[bytes], list[bytes]
         return frame_context(slots, urls, links, is_open=letter.is_open)
 
     frame = fragments.frame("digest", site, (names, purposes, letter.is_open), context)
-    texts = {"unsubscribe": token_bytes["unsubscribe"]}
-    texts |= {name: encode_url(url) for name, url in short_urls.items()}
-    htmls = dict(token_bytes)
+    text_values = {"unsubscribe": token_bytes["unsubscribe"]}
+    text_values |= {name: encode_url(url) for name, url in short_urls.items()}
+    html_values = dict(token_bytes)
     for name, line in lines.items():
         if name in frame.text.names:
-            texts[name] = text_line(line)
+            text_values[name] = text_line(line)
         if name in frame.html.names:
-            htmls[name] = html_line(line)
+            html_values[name] = html_line(line)
     for name, (text, html) in parts.items():
-        texts[name], htmls[name] = text, html
-    return frame.text.join(texts), frame.html.join(htmls)
+        text_values[name], html_values[name] = text, html
+    return frame.text.join(text_values), frame.html.join(html_values)
 
 
 def _join_papers(letter, max_size, tokens, feedback_url, site):
@@ -376,13 +376,13 @@ def _join_papers(letter, max_size, tokens, feedback_url, site):
             break
     else:
         entries = entries[: sum(size <= max_size for size in accumulate(sizes))]
-    texts, htmls, remaining = [], [], iter(entries)
+    texts, htmls, unused_entries = [], [], iter(entries)
     for heading, section_picks in letter.sections:
         if heading:
-            part = fragments.heading(site)
-            texts += (BLANK_LINE, *part.text.join({"name": text_line(heading)}))
-            htmls += (NEXT_LINE, *part.html.join({"name": html_line(heading)}))
-        for pick, (paper, note) in zip(section_picks, remaining, strict=False):
+            fragment = fragments.heading(site)
+            texts += (BLANK_LINE, *fragment.text.join({"name": text_line(heading)}))
+            htmls += (NEXT_LINE, *fragment.html.join({"name": html_line(heading)}))
+        for pick, (paper, note) in zip(section_picks, unused_entries, strict=False):
             number = b"%d" % pick.position
             url = encode_url(f"{feedback_url}{pick.position}/", "    ")
             text_lines = {"note": text_line(note, "    "), "short_url": url}

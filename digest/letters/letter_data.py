@@ -130,20 +130,19 @@ def load(
         for pick in unsaved_picks:
             pick.paper = papers.get(pick.paper_id, pick.paper)
         for digest in digests:
-            some = [pick.paper for pick in picks.get(digest.subscriber_id, ())]
-            summaries.attach(some, digest.subscriber.summary_language)
+            shown_papers = [pick.paper for pick in picks.get(digest.subscriber_id, ())]
+            summaries.attach(shown_papers, digest.subscriber.summary_language)
     ids = [digest.subscriber_id for digest in digests]
     follow = TopicPreference.Stance.FOLLOW
-    followed = TopicPreference.objects.filter(subscriber__in=ids, stance=follow).order_by("pk")
+    preferences = TopicPreference.objects.filter(subscriber__in=ids, stance=follow).order_by("pk")
     topics = defaultdict(list)
-    for subscriber_id, name in followed.values_list("subscriber_id", "topic__name"):
+    for subscriber_id, name in preferences.values_list("subscriber_id", "topic__name"):
         topics[subscriber_id].append(name)
     not_missed = Digest.objects.not_missed().filter(subscriber=OuterRef("pk")).order_by("day")
-    saved = Feedback.objects.saved().filter(subscriber=OuterRef("pk"))
+    saved_papers = Feedback.objects.saved().filter(subscriber=OuterRef("pk"))
     rows = Subscriber.objects.filter(pk__in=ids)
-    rows = rows.values_list(
-        "pk", Subquery(not_missed.values("day")[:1]), Exists(saved), "group_of_list__name"
-    )
+    day_query, has_saved = Subquery(not_missed.values("day")[:1]), Exists(saved_papers)
+    rows = rows.values_list("pk", day_query, has_saved, "group_of_list__name")
     first_days, savers, groups = {}, set(), {}
     for subscriber_id, first_day, has_saved, group in rows:
         first_days[subscriber_id], groups[subscriber_id] = first_day, group
@@ -176,7 +175,7 @@ def _why_nothing(digest):
     from digest.planning import explain  # numpy, which only processes that rank import.
 
     with translation.override(digest.subscriber.language_or_default):
-        return explain.why_nothing(digest.subscriber, digest.letter.created_at)
+        return explain.explain_empty_digests(digest.subscriber, digest.letter.created_at)
 
 
 def _stored_picks(digests):
@@ -197,12 +196,12 @@ def _stored_picks(digests):
 
 def _add_summaries(digests, picks):
     """Replace papers by copies with a summary in the subscriber's language: others share them."""
-    readers = defaultdict(list)
+    ids_by_language = defaultdict(list)
     for digest in digests:
-        readers[digest.subscriber.summary_language].append(digest.subscriber_id)
-    for language, subscribers in readers.items():
-        of_language = [pick for pk in subscribers for pick in picks[pk]]
-        papers = {pick.paper_id: copy(pick.paper) for pick in of_language}
+        ids_by_language[digest.subscriber.summary_language].append(digest.subscriber_id)
+    for language, subscribers in ids_by_language.items():
+        shown_picks = [pick for pk in subscribers for pick in picks[pk]]
+        papers = {pick.paper_id: copy(pick.paper) for pick in shown_picks}
         summaries.attach(papers.values(), language)
         for paper in papers.values():
             vars(paper).pop("printed", None)  # It was computed without the summary.
@@ -222,8 +221,8 @@ def _paper(row):
 
 
 @lru_cache(100_000)
-def _terms(stored):
-    return tuple(json.loads(stored))
+def _terms(json_terms):
+    return tuple(json.loads(json_terms))
 
 
 def _rows(sql, ids):

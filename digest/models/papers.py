@@ -95,7 +95,7 @@ class Paper(models.Model):
     #: The latest number of GitHub stars, from the observations. Set where it is shown.
     stars = None
     #: The summary in a subscriber's language. Set where it is shown.
-    written: "Summary | None" = None
+    llm_summary: "Summary | None" = None
 
     objects = PaperQuerySet.as_manager()
 
@@ -164,8 +164,8 @@ class Paper(models.Model):
         names, areas = tuple(self.authors), tuple(self.categories)
         counts = self.upvotes, self.stars, self.is_sample
         texts = self.pk, self.title, self.abstract, self.comments, str(self.hugging_face)
-        if self.written:
-            texts += self.written.title, self.written.text, self.written.model
+        if self.llm_summary:
+            texts += self.llm_summary.title, self.llm_summary.text, self.llm_summary.model
         links = self.link, self.github, self.server
         return number_of((*texts, *links, names, areas, *counts))
 

@@ -25,20 +25,20 @@ class Beginning(Func):
         return self.as_sql(compiler, connection, template=template, **context)
 
 
-def called(papers: QuerySet, title: str) -> QuerySet:
+def with_title(papers: QuerySet, title: str) -> QuerySet:
     """Filter the papers with this title."""
     papers = papers.alias(beginning=Beginning("title"))
     return papers.filter(beginning=Beginning(Value(title)), title__iexact=title)
 
 
-def beginning(papers: QuerySet, text: str) -> QuerySet:
+def with_title_start(papers: QuerySet, text: str) -> QuerySet:
     """Filter the papers whose title begins with the text."""
     papers = papers.alias(beginning=Beginning("title"))
     as_indexed = Upper(Value(text[:LENGTH]))
     return papers.filter(beginning__startswith=as_indexed, title__istartswith=text)
 
 
-def shared(papers: QuerySet) -> QuerySet:
+def with_shared_title(papers: QuerySet) -> QuerySet:
     """Filter the papers whose titles other papers have as well."""
     title = OuterRef("title")
     others = papers.model.objects.order_by().exclude(pk=OuterRef("pk"))
@@ -48,7 +48,7 @@ def shared(papers: QuerySet) -> QuerySet:
     return papers.alias(namesake=Subquery(namesakes[:1])).filter(namesake__isnull=False)
 
 
-def alike(papers: QuerySet, titles: Iterable[str]) -> QuerySet:
+def with_similar_titles(papers: QuerySet, titles: Iterable[str]) -> QuerySet:
     """Filter the papers with these titles, or with titles that have the same beginning."""
     papers = papers.alias(beginning=Beginning("title"))
     return papers.filter(beginning__in=[Beginning(Value(title)) for title in titles])

@@ -45,7 +45,7 @@ HOLDS_FOR_RARE = timedelta(minutes=20)  # Checked every five minutes, or on one 
 HOLDS_FOR_HOURLY = timedelta(minutes=80)  # Checked every hour.
 LEASE_LENGTH = timedelta(minutes=1)  # Of the process that notifies.
 LOCAL_ALARMS = ("promises", "disk", "refused")  # Alarms that not every process can find.
-MAX_SILENCES = 2  # Checks in a row without an answer of the database.
+MAX_FAILURES = 2  # Checks in a row without an answer of the database.
 
 #: The names of all alarms: headings of docs/maintenance.md.
 NAMES = (
@@ -74,15 +74,15 @@ class ActiveAlarm:
 
 
 def _beat(now) -> Iterator[ActiveAlarm]:
-    last = heartbeats.last(heartbeats.TICK)
-    if last is None or last >= now - MAX_TICK_AGE:
+    last_tick = heartbeats.last_beat(heartbeats.TICK)
+    if last_tick is None or last_tick >= now - MAX_TICK_AGE:
         return
     cause = "`serve`, Celery beat or all workers are down, or their clocks are a minute apart"
     # A worker that waits for the mail server's reply does not tick.
     transmitting = Letter.objects.open().filter(state=Letter.State.TRANSMITTING)
     if count := transmitting.filter(left_at__lte=now - MAX_REPLY_TIME).count():
         cause = f"workers wait for the mail server's reply to {counted(count, 'email')}"
-    yield ActiveAlarm("beat", f"The scheduler last ran at {utc(last)}: {cause}.")
+    yield ActiveAlarm("beat", f"The scheduler last ran at {utc(last_tick)}: {cause}.")
 
 
 def _planning(now):
@@ -101,10 +101,10 @@ def _letters(now):
         yield ActiveAlarm("letters", text)
 
 
-def _count_since(rows, moment):
+def _count_since(rows, field):
     """Return the number of rows and the earliest moment, by one query: rows may go meanwhile."""
-    values = rows.aggregate(count=Count("pk"), since=Min(moment))
-    return values["count"], values["since"]
+    sums = rows.aggregate(count=Count("pk"), since=Min(field))
+    return sums["count"], sums["since"]
 
 
 def _uncertain(now):
@@ -135,13 +135,13 @@ def _sources(now):
     daily = Harvest.objects.filter(since=None)
     for source, title in registry.titles(registry.enabled()).items():
         runs = daily.filter(source=source)
-        done = runs.filter(state=Harvest.State.DONE).first()
-        failed = runs.filter(state=Harvest.State.FAILED).order_by("pk")
-        if done is not None:
-            failed = failed.filter(started_at__gt=done.started_at)
-        first = failed.first()
-        if first is not None and first.started_at < now - MAX_SOURCE_FAILURE:
-            text = f"{title} has failed since {utc(first.started_at)}. {runs[0].result}"
+        last_success = runs.filter(state=Harvest.State.DONE).first()
+        failures = runs.filter(state=Harvest.State.FAILED).order_by("pk")
+        if last_success is not None:
+            failures = failures.filter(started_at__gt=last_success.started_at)
+        first_failure = failures.first()
+        if first_failure is not None and first_failure.started_at < now - MAX_SOURCE_FAILURE:
+            text = f"{title} has failed since {utc(first_failure.started_at)}. {runs[0].result}"
             yield ActiveAlarm("source", text, source)
 
 
@@ -171,25 +171,25 @@ def check_all(now) -> list[ActiveAlarm]:
 
     Raises the database's Error.
     """
-    active = []
+    active_alarms = []
     for check in CHECKS:
         try:
-            active += check(now)
+            active_alarms += check(now)
         except Error:
             raise
         except Exception:
             logger.exception("Alarm check failed: %s", check.__name__.strip("_"))
-    return active
+    return active_alarms
 
 
-def known(now) -> list[ActiveAlarm]:
+def known_alarms(now) -> list[ActiveAlarm]:
     """Return what is wrong, with the alarms that only other processes can find."""
-    active = check_all(now)
-    keys = {(alarm.name, alarm.subject) for alarm in active}
+    alarms = check_all(now)
+    keys = {(alarm.name, alarm.subject) for alarm in alarms}
     for row in Alarm.objects.standing().filter(name__in=LOCAL_ALARMS).order_by("raised_at"):
         if (row.name, row.subject) not in keys:
-            active.append(ActiveAlarm(row.name, row.text, row.subject))
-    return active
+            alarms.append(ActiveAlarm(row.name, row.text, row.subject))
+    return alarms
 
 
 # ---- Checked by workers alone, since it takes longer
@@ -199,7 +199,7 @@ def violated_invariants(now) -> list[ActiveAlarm]:
     """Return the invariants that the newest letters of the last days violate."""
     since = now - invariants.RECENT
     results = invariants.examine(now, since, newest=invariants.NEWEST)
-    return _from_results(results, HOLDS_FOR_RARE)
+    return _violation_alarms(results, HOLDS_FOR_RARE)
 
 
 def refused_digests(now) -> list[ActiveAlarm]:
@@ -211,17 +211,18 @@ def refused_digests(now) -> list[ActiveAlarm]:
 def invariants_violated_earlier(now) -> list[ActiveAlarm]:
     """Return the invariants that the other letters of these days violate."""
     since = now - invariants.RECENT
-    return _from_results(invariants.examine_older(now, since, invariants.NEWEST), HOLDS_FOR_HOURLY)
+    results = invariants.examine_older(now, since, invariants.NEWEST)
+    return _violation_alarms(results, HOLDS_FOR_HOURLY)
 
 
-def _from_results(results, holds_for):
-    active = []
+def _violation_alarms(results, holds_for):
+    active_alarms = []
     for result in results:
         if result.count:
             name, sentence = result.invariant.name, result.invariant.sentence
             text = f"Invariant “{sentence}” ({name}): {result.text}."
-            active.append(ActiveAlarm("promises", text, name, holds_for))
-    return active
+            active_alarms.append(ActiveAlarm("promises", text, name, holds_for))
+    return active_alarms
 
 
 # ---- Raised, ended, notified
@@ -239,19 +240,19 @@ def watch(now) -> None:
 
 def record(active_alarms: Iterable[ActiveAlarm], now) -> None:
     """Store the alarms. One that stands already holds until the latest of the given times."""
-    for active in active_alarms:
-        text, until = active.text[:500], now + active.holds_for
+    for active_alarm in active_alarms:
+        sentence, holds_until = active_alarm.text[:500], now + active_alarm.holds_for
         alarm, is_new = Alarm.objects.get_or_create(
-            name=active.name,
-            subject=active.subject,
+            name=active_alarm.name,
+            subject=active_alarm.subject,
             ended_at=None,
-            defaults={"text": text, "raised_at": now, "holds_until": until},
+            defaults={"text": sentence, "raised_at": now, "holds_until": holds_until},
         )
         if is_new:
-            logger.error("[%s] %s", active.name, text)
+            logger.error("[%s] %s", active_alarm.name, sentence)
         else:
-            longest = Greatest("holds_until", Value(until))
-            Alarm.objects.standing().filter(pk=alarm.pk).update(text=text, holds_until=longest)
+            fields = {"text": sentence, "holds_until": Greatest("holds_until", Value(holds_until))}
+            Alarm.objects.standing().filter(pk=alarm.pk).update(**fields)
 
 
 def end_expired(now) -> None:
@@ -274,15 +275,15 @@ def notify(now) -> None:
         return
     try:
         # Read under the lease: another process may just have posted all.
-        rows = pending.order_by("pk")
-        new = [alarm for alarm in rows if alarm.notified_at is None]
-        resolved = [alarm for alarm in rows if alarm.ended_at is not None]
-        lines = [f"[{alarm.name}] {alarm.text}" for alarm in new]
-        lines += [f"[{alarm.name}] Resolved: {alarm.text}" for alarm in resolved]
+        alarms = pending.order_by("pk")
+        new_alarms = [alarm for alarm in alarms if alarm.notified_at is None]
+        ended_alarms = [alarm for alarm in alarms if alarm.ended_at is not None]
+        lines = [f"[{alarm.name}] {alarm.text}" for alarm in new_alarms]
+        lines += [f"[{alarm.name}] Resolved: {alarm.text}" for alarm in ended_alarms]
         if lines and send(lines):
-            Alarm.objects.filter(pk__in=[alarm.pk for alarm in new]).update(notified_at=now)
-            ended = Alarm.objects.filter(pk__in=[alarm.pk for alarm in resolved])
-            ended.update(end_notified_at=now)
+            new_ids, ended_ids = ([alarm.pk for alarm in row] for row in (new_alarms, ended_alarms))
+            Alarm.objects.filter(pk__in=new_ids).update(notified_at=now)
+            Alarm.objects.filter(pk__in=ended_ids).update(end_notified_at=now)
     finally:
         lease.release()
 
@@ -320,7 +321,7 @@ def _watch_forever():
     sleep(random.uniform(0, INTERVAL_SECONDS))  # noqa: S311, so that not all processes check at the same time.
     while True:
         sleep(INTERVAL_SECONDS)
-        watcher.look()
+        watcher.check()
 
 
 def is_database_failure(error: BaseException | None) -> bool:
@@ -339,23 +340,23 @@ class Watcher:
     """
 
     def __init__(self):
-        self.silences = 0
+        self.failure_count = 0
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Watch once. Raises nothing."""
         try:
             watch(clock.database_now())
         except Exception as error:
             if is_database_failure(error):
-                self.silences += 1
-                if self.silences == MAX_SILENCES:
+                self.failure_count += 1
+                if self.failure_count == MAX_FAILURES:
                     self._notify(f"The database does not answer ({type(error).__name__}).")
             else:
                 logger.exception("Alarm checks failed")
         else:
-            if self.silences >= MAX_SILENCES:
+            if self.failure_count >= MAX_FAILURES:
                 self._notify("Resolved: the database answers again.")
-            self.silences = 0
+            self.failure_count = 0
         finally:
             connection.close()
 

@@ -39,44 +39,44 @@ class Measure:
 
     def is_due(self, day: date, counted_at: datetime | None, now: datetime) -> bool:
         """Return whether a day that was counted at this time, or never, is to be counted."""
-        if self.retention and begin_of(day) <= now - getattr(settings, self.retention):
+        if self.retention and start_of_day(day) <= now - getattr(settings, self.retention):
             return False  # Some of its rows may be deleted.
-        end = begin_of(day) + DAY
+        end = start_of_day(day) + DAY
         if counted_at is None or now < end:
             return True
         return counted_at < end + self.settles and counted_at <= now - RECOUNT_AFTER
 
 
-def begin_of(day: date) -> datetime:
+def start_of_day(day: date) -> datetime:
     return datetime.combine(day, time.min, UTC)
 
 
-def count(now: datetime) -> int:
+def count_days(now: datetime) -> int:
     """Count the days that are due, the newest first. Return their number.
 
     Days of the last year, back to the first day with any row.
     """
     rows = DailyCount.objects.filter(day__gt=now.date() - MAX_BACK)
     counted_at = {(row.day, row.measure): row.counted_at for row in rows.defer("counts")}
-    days, today = 0, now.date()
-    first = max(min(_beginnings(), default=today), today - MAX_BACK + DAY)
-    for back in range((today - first).days + 1):
-        day = today - back * DAY
+    day_count, today = 0, now.date()
+    first_day = max(min(_first_days(), default=today), today - MAX_BACK + DAY)
+    for days_ago in range((today - first_day).days + 1):
+        day = today - days_ago * DAY
         due = [m for m in MEASURES if m.is_due(day, counted_at.get((day, m.name)), now)]
         for measure in due:
-            counts = measure.count(begin_of(day), begin_of(day) + DAY)
-            values = {"counts": counts, "counted_at": now}
-            DailyCount.objects.update_or_create(values, day=day, measure=measure.name)
-        days += bool(due)
-        if days == MAX_DAYS_PER_RUN:
+            counts = measure.count(start_of_day(day), start_of_day(day) + DAY)
+            defaults = {"counts": counts, "counted_at": now}
+            DailyCount.objects.update_or_create(defaults, day=day, measure=measure.name)
+        day_count += bool(due)
+        if day_count == MAX_DAYS_PER_RUN:
             break
-    return days
+    return day_count
 
 
-def _beginnings() -> Iterator[date]:
+def _first_days() -> Iterator[date]:
     """Yield the day of the first row of some tables."""
-    for model, name in [(Consent, "at"), (Letter, "created_at"), (Harvest, "started_at")]:
-        first = model.objects.order_by("pk").values_list(name, flat=True).first()
+    for model, field in [(Consent, "at"), (Letter, "created_at"), (Harvest, "started_at")]:
+        first = model.objects.order_by("pk").values_list(field, flat=True).first()
         if first is not None:
             yield first.date()
     first = Coverage.objects.aggregate(day=Min("day"))["day"]
@@ -92,70 +92,70 @@ def _subscribers(begin, end):
 
     For days before the first count, those who have resubscribed or were erased since are missing.
     """
-    suppressed, left = Q(suppressed_at__lt=end), Q(unsubscribed_at__lt=end)
+    suppressed, unsubscribed = Q(suppressed_at__lt=end), Q(unsubscribed_at__lt=end)
     confirmed, paused = Q(confirmed_at__lt=end), Q(paused_until__gt=begin.date())
-    stayed = ~suppressed & ~left
+    remains = ~suppressed & ~unsubscribed
     people = Subscriber.objects.people().filter(Q(asked_at__lt=end) | confirmed)
     return people.aggregate(
-        active=Count("pk", filter=stayed & confirmed & ~paused),
-        paused=Count("pk", filter=stayed & confirmed & paused),
-        pending=Count("pk", filter=stayed & ~confirmed),
-        unsubscribed=Count("pk", filter=~suppressed & left),
+        active=Count("pk", filter=remains & confirmed & ~paused),
+        paused=Count("pk", filter=remains & confirmed & paused),
+        pending=Count("pk", filter=remains & ~confirmed),
+        unsubscribed=Count("pk", filter=~suppressed & unsubscribed),
         suppressed=Count("pk", filter=suppressed),
     )
 
 
 def _consents(begin, end):
-    of_people = _numbered(Consent, "at", begin, end).filter(subscriber__channel="")
-    return _grouped(of_people, F("act"))
+    of_people = _rows_between(Consent, "at", begin, end).filter(subscriber__channel="")
+    return _count_by(of_people, F("act"))
 
 
 def _letters(begin, end):
     """Count the letters that were created on this day, by kind and state."""
-    created = _numbered(Letter, "created_at", begin, end)
-    return _grouped(created, Concat("kind", Value(" "), "state"))
+    created = _rows_between(Letter, "created_at", begin, end)
+    return _count_by(created, Concat("kind", Value(" "), "state"))
 
 
 def _facts(begin, end):
     """Count the delivery reports of this day, by grade and kind."""
     reports = LetterFact.objects.filter(noted_at__gte=begin, noted_at__lt=end)
-    return _grouped(reports, Trim(Concat("grade", Value(" "), "kind")))
+    return _count_by(reports, Trim(Concat("grade", Value(" "), "kind")))
 
 
 def _feedback(begin, end):
-    return _grouped(Feedback.objects.filter(at__gte=begin, at__lt=end), F("value"))
+    return _count_by(Feedback.objects.filter(at__gte=begin, at__lt=end), F("value"))
 
 
 def _harvests(begin, end):
     """Sum the papers of the day's runs by source, without backfills."""
     runs = Harvest.objects.filter(since=None, started_at__gte=begin, started_at__lt=end)
     # The keys are stored, so they stay when a field is renamed.
-    return _summed(runs, seen="records", new="new", changed="changed", bad="unreadable")
+    return _sum_by_source(runs, seen="records", new="new", changed="changed", bad="unreadable")
 
 
 def _coverage(begin, end):
     """Sum the papers that were announced for this day, and those that are missing, by source."""
     rows = Coverage.objects.filter(day=begin.date())
-    sums = _summed(rows, announced="announced", had="stored")
+    sums = _sum_by_source(rows, announced="announced", had="stored")
     for source in {key.split()[0] for key in sums}:
         announced, stored = sums.pop(f"{source} announced"), sums[f"{source} had"]
         sums[f"{source} missing"] = max(announced - stored, 0)
     return sums
 
 
-def _numbered(model, name, begin, end):
+def _rows_between(model, field, begin, end):
     """Return the rows from one moment to another, of a table whose ids are in this order."""
-    first = db.first_since(model, name, begin - db.SLACK)
-    last = db.first_since(model, name, end + db.SLACK)
-    moments = {f"{name}__gte": begin, f"{name}__lt": end}
-    return model.objects.filter(pk__gte=first, pk__lt=last, **moments)
+    first_id = db.first_since(model, field, begin - db.SLACK)
+    end_id = db.first_since(model, field, end + db.SLACK)
+    moments = {f"{field}__gte": begin, f"{field}__lt": end}
+    return model.objects.filter(pk__gte=first_id, pk__lt=end_id, **moments)
 
 
-def _grouped(rows, name):
-    return dict(rows.values_list(name).annotate(Count("pk")))
+def _count_by(rows, key):
+    return dict(rows.values_list(key).annotate(Count("pk")))
 
 
-def _summed(rows, **fields):
+def _sum_by_source(rows, **fields):
     """Return the sums of these fields, by source and keyword."""
     sums = rows.values("source").annotate(**{f"{key}_sum": Sum(fields[key]) for key in fields})
     return {f"{row['source']} {key}": row[f"{key}_sum"] for row in sums for key in fields}

@@ -39,13 +39,8 @@ from subscriptions.models import Letter, LetterFact, Topic
 
 #: Domains for examples (RFC 2606), which have no DNS records.
 EXAMPLE_NAMES = (
-    "example",
-    "invalid",
-    "test",
-    "localhost",
-    "example.com",
-    "example.net",
-    "example.org",
+    *("example", "invalid", "test", "localhost"),
+    *("example.com", "example.net", "example.org"),
 )
 #: Domains of private networks (RFC 8375, RFC 6762, and what ICANN has reserved).
 PRIVATE_NAMES = ("home.arpa", "local", "internal")
@@ -65,9 +60,9 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[CheckResult]:
 
     `resolver` replaces the machine's own for DNS.
     """
-    for name, check_part in _checks():
+    for name, run_check in _checks():
         try:
-            grade, text = check_part(now)
+            grade, text = run_check(now)
         except Exception as error:
             grade, text = _failure(error)
         yield CheckResult(name, grade, text)
@@ -215,30 +210,31 @@ def _journal(now):
 
 
 def _senders(now):
-    digests, transactional = (render.from_address(kind).addr_spec for kind in ("digest", "confirm"))
-    if digests == transactional:
+    digest_sender = render.from_address("digest").addr_spec
+    other_sender = render.from_address("confirm").addr_spec
+    if digest_sender == other_sender:
         return "note", (
-            f"all emails come from {digests}: set TRANSACTIONAL_FROM_EMAIL, so that complaints "
-            f"about digests do not affect confirmations."
+            f"all emails come from {digest_sender}: set TRANSACTIONAL_FROM_EMAIL, so that "
+            f"complaints about digests do not affect confirmations."
         )
-    return "ok", f"{digests} for digests, {transactional} for confirmations and links"
+    return "ok", f"{digest_sender} for digests, {other_sender} for confirmations and links"
 
 
 def _replies(now):
-    reader = parseaddr(settings.REPLY_TO_EMAIL)[1]
-    if not reader:
+    reply_address = parseaddr(settings.REPLY_TO_EMAIL)[1]
+    if not reply_address:
         sender = render.from_address("digest").addr_spec
         return "note", f"replies go to {sender}: if nobody reads it, set REPLY_TO_EMAIL."
-    return "ok", f"replies go to {reader}"
+    return "ok", f"replies go to {reply_address}"
 
 
 def _imprint(now):
     names = ("OPERATOR_NAME", "POSTAL_ADDRESS", "CONTACT_EMAIL")
-    missing = [name for name in names if not getattr(settings, name)]
-    if missing:
+    missing_names = [name for name in names if not getattr(settings, name)]
+    if missing_names:
         return "note", (
             f"many countries require a site and its emails to name the operator: set "
-            f"{get_text_list(missing, 'and')}."
+            f"{get_text_list(missing_names, 'and')}."
         )
     return "ok", f"names {settings.OPERATOR_NAME}"
 
@@ -248,35 +244,33 @@ def _bounces(now):
     if settings.EMAIL_URL.startswith("file:"):
         return "ok", "none: emails are written to files"
     if esp := _esp_with_events():
-        events_url, last = _events_address(esp), LetterFact.objects.filter(via=esp.name).first()
-        if last is None:
+        events_url, event = _events_address(esp), LetterFact.objects.filter(via=esp.name).first()
+        if event is None:
             return "note", f"no events from {esp.title} yet: let it post events to {events_url}."
-        return "ok", f"events from {esp.title}, the last on {last.noted_at:%Y-%m-%d}"
-    if unread := len(list(unreadable.folder().glob("*.eml"))):
-        return "note", f"{counted(unread, 'unreadable message')}: see {unreadable.folder()}."
+        return "ok", f"events from {esp.title}, the last on {event.noted_at:%Y-%m-%d}"
+    if unread_count := len(list(unreadable.folder().glob("*.eml"))):
+        return "note", f"{counted(unread_count, 'unreadable message')}: see {unreadable.folder()}."
     if settings.BOUNCE_MAILBOX:
         try:
             with mailboxes.mailbox_for(settings.BOUNCE_MAILBOX).open():
                 return "ok", f"sent to {address}, read from BOUNCE_MAILBOX"
         except mailboxes.MailboxError as error:
-            return (
-                "wrong",
-                f"cannot read BOUNCE_MAILBOX: {error}. Bounces and requests to unsubscribe wait.",
-            )
-    last = LetterFact.objects.filter(via="mail").first()
-    if last is None and (esp := esps.esp_of(settings.EMAIL_URL)):
+            consequence = "Bounces and requests to unsubscribe wait."
+            return "wrong", f"cannot read BOUNCE_MAILBOX: {error}. {consequence}"
+    event = LetterFact.objects.filter(via="mail").first()
+    if event is None and (esp := esps.esp_of(settings.EMAIL_URL)):
         name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"
         return "wrong", (
             f"not received: set {name}, and let {esp.title} post events to "
             f"{_events_address(esp)}. Until then, emails also go to dead addresses and to people "
             f"who reported them as spam."
         )
-    if last is None:
+    if event is None:
         return "note", (
             f"none received yet at {address}: pipe this address into `manage.py inbound`, or set "
             f"BOUNCE_MAILBOX. Until then, emails also go to dead addresses."
         )
-    return "ok", f"sent to {address}, the last on {last.noted_at:%Y-%m-%d}"
+    return "ok", f"sent to {address}, the last on {event.noted_at:%Y-%m-%d}"
 
 
 def _refusals(now):
@@ -352,17 +346,17 @@ def _embeddings(now):
 def _language_model(now):
     if not settings.LLM_URL:
         return "ok", "off: set LLM_URL to have papers summarised"
-    began, sample = time.monotonic(), ("Bread", "We bake bread in 3 ovens and find that it rises.")
+    start, sample = time.monotonic(), ("Bread", "We bake bread in 3 ovens and find that it rises.")
     try:
         summaries.ask(*sample, "de")
     except summaries.NoAnswer as error:
         advice = "Check LLM_URL, LLM_MODEL and LLM_API_KEY. Emails have the authors' sentences."
         return "wrong", f"{error or 'it took too long'}. {advice}"
-    seconds, week = time.monotonic() - began, now.date() - timedelta(days=7)
-    recent = Summary.objects.filter(day__gt=week)
+    seconds, week_ago = time.monotonic() - start, now.date() - timedelta(days=7)
+    recent = Summary.objects.filter(day__gt=week_ago)
     refused, shown = (recent.exclude(**{field: ""}).count() for field in ("refused", "text"))
-    said = f"answers in {seconds:.1f} s; in a week, {refused:,} answers refused and {shown:,} taken"
-    return "note" if refused > shown / 4 else "ok", said
+    text = f"answers in {seconds:.1f} s; in a week, {refused:,} answers refused and {shown:,} taken"
+    return "note" if refused > shown / 4 else "ok", text
 
 
 def _papers(now):
@@ -382,29 +376,29 @@ def _topics(now):
         return "note", "none offered: add some in the panel, or run `manage.py serve`."
     # The panel refuses queries of stop words alone; an import doesn't.
     topics = Topic.objects.offered().exclude(query="").values_list("name", "query", "categories")
-    names = [name for name, query, fields in topics if not fields and not queries(query)]
-    if names:
+    topic_names = [name for name, query, fields in topics if not fields and not queries(query)]
+    if topic_names:
         return "note", (
-            f"{count} offered. The words of these find no papers: {', '.join(names)}. Change or "
-            f"withdraw {'it' if len(names) == 1 else 'them'}."
+            f"{count} offered. The words of these find no papers: {', '.join(topic_names)}. Change "
+            f"or withdraw {'it' if len(topic_names) == 1 else 'them'}."
         )
     return "ok", f"{count} offered"
 
 
 def _alarms(now):
-    current = alarms.known(now)
-    for alarm in current:
+    active_alarms = alarms.known_alarms(now)
+    for alarm in active_alarms:
         text = f"[{alarm.name}] {alarm.text} See `{alarm.name}` in docs/maintenance.md."
         yield CheckResult("alarm", "wrong", text)
-    last = heartbeats.last(heartbeats.TICK)
-    if last is None:
+    tick = heartbeats.last_beat(heartbeats.TICK)
+    if tick is None:
         text = (
             "not running yet: start `manage.py serve`, or Celery beat and a worker, or run "
             "`manage.py tick` by cron."
         )
         yield CheckResult("scheduler", "note", text)
-    elif not current:
-        yield CheckResult("alarms", "ok", f"none; the scheduler last ran at {status.utc(last)}")
+    elif not active_alarms:
+        yield CheckResult("alarms", "ok", f"none; the scheduler last ran at {status.utc(tick)}")
 
 
 def _dns_records(resolver):
@@ -417,7 +411,7 @@ def _dns_records(resolver):
             yield CheckResult("DNS records", "note", f"DEFAULT_FROM_EMAIL {advice}")
             return
     resolver = resolver or dns_check.system_resolver()
-    yield from (CheckResult(*record) for record in dns_check.examine(resolver))
+    yield from (CheckResult(*result) for result in dns_check.examine(resolver))
     if settings.EMAIL_URL.startswith("smtp") and not _esp_with_events():
         domain = verp.bounce_address("digest").rpartition("@")[2]
         yield CheckResult("MX", *dns_check.check_bounce_domain(domain, resolver))

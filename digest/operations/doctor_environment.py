@@ -56,19 +56,17 @@ def database(now) -> Result:
 
 
 def _postgresql():
-    if unsafe := [name for name in DURABILITY if _query_value(f"SHOW {name}") == "off"]:
+    if unsafe_settings := [name for name in DURABILITY if _query_value(f"SHOW {name}") == "off"]:
         return "wrong", (
             f"PostgreSQL may lose committed data, so emails could be sent twice: switch on "
-            f"{', '.join(unsafe)}."
+            f"{', '.join(unsafe_settings)}."
         )
     if not health.is_writable():
-        return (
-            "wrong",
-            "PostgreSQL is read-only: set DATABASE_URL to the primary, or free its disk.",
-        )
-    if (left := max(0, _query_value(CONNECTIONS_LEFT))) < MIN_CONNECTIONS:
+        text = "PostgreSQL is read-only: set DATABASE_URL to the primary, or free its disk."
+        return "wrong", text
+    if (free := max(0, _query_value(CONNECTIONS_LEFT))) < MIN_CONNECTIONS:
         return "wrong", (
-            f"PostgreSQL has {left} free connections: workers without one plan and send nothing. "
+            f"PostgreSQL has {free} free connections: workers without one plan and send nothing. "
             f"Raise max_connections, or find what holds them (docs/install.md)."
         )
     if endless := [name for name in TIMEOUTS if _query_value(f"SHOW {name}") == "0"]:
@@ -125,10 +123,10 @@ def site(now) -> Result:
 
 def proxies(now) -> Result:
     sign_ups = Consent.objects.filter(act=Consent.Act.ASKED, ip__isnull=False).order_by("-pk")
-    last = list(sign_ups.values_list("ip", flat=True)[:SIGN_UPS])
-    if len(last) == SIGN_UPS and len(set(last)) == 1 and not ip_address(last[0]).is_global:
+    ips = list(sign_ups.values_list("ip", flat=True)[:SIGN_UPS])
+    if len(ips) == SIGN_UPS and len(set(ips)) == 1 and not ip_address(ips[0]).is_global:
         return "note", (
-            f"the last {SIGN_UPS} sign-ups all came from {last[0]}, which is not a public "
+            f"the last {SIGN_UPS} sign-ups all came from {ips[0]}, which is not a public "
             f"address: if it is your proxy, add it to TRUSTED_PROXIES (docs/security.md)."
         )
     if rate_limits.was_proxy_bypassed(now):
@@ -156,10 +154,10 @@ def secret_key(now) -> Result:
         )
     if file.exists() and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return "wrong", f"other users of this machine can read {file}: run `chmod 600 {file}`."
-    if last := heartbeats.last_unknown_key(now):
+    if used_at := heartbeats.last_unknown_key(now):
         return "note", (
-            f"another key was in use until {_at(last)}, and links in emails from then do not work: "
-            f"add it to SECRET_KEY_FALLBACKS unless it was stolen (docs/security.md)."
+            f"another key was in use until {_format_utc(used_at)}, and links in emails from then "
+            f"do not work: add it to SECRET_KEY_FALLBACKS unless it was stolen (docs/security.md)."
         )
     return "ok", f"{len(settings.SECRET_KEY)} characters"
 
@@ -203,12 +201,12 @@ def cache(now) -> Result:
 def sources(now) -> Result:
     if not registry.enabled():
         return "note", "none is on: switch one on in the panel, or run `manage.py import_papers`."
-    last = health.last_harvests()
-    missing = [name for name, run in last.items() if not run or run.state == Harvest.State.FAILED]
-    if missing:
-        return "note", f"{', '.join(missing)} not fetched: run `manage.py harvest`."
-    oldest = min(run.touched_at for run in last.values())
-    return "ok", f"{', '.join(last)}; all fetched since {_at(oldest)}"
+    runs = health.last_harvests()
+    failed = [name for name, run in runs.items() if not run or run.state == Harvest.State.FAILED]
+    if failed:
+        return "note", f"{', '.join(failed)} not fetched: run `manage.py harvest`."
+    oldest = min(run.touched_at for run in runs.values())
+    return "ok", f"{', '.join(runs)}; all fetched since {_format_utc(oldest)}"
 
 
 def webhook(now) -> Result:
@@ -224,5 +222,5 @@ def metrics(now) -> Result:
     return "ok", "at /metrics, protected by METRICS_TOKEN"
 
 
-def _at(moment: datetime) -> str:
+def _format_utc(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"

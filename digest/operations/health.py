@@ -33,14 +33,14 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         applied = MigrationRecorder(connection).applied_migrations()
-        waiting = migrations_of_this_version() - applied.keys()
+        missing_migrations = migrations_of_this_version() - applied.keys()
     except DatabaseError as error:
         if in_full:
             return [explain_error(error)]
         return [f"The database does not answer ({type(error).__name__})."]
-    if waiting:
-        missing = counted(len(waiting), "migration is", "migrations are")
-        return [f"{missing} missing: run `manage.py upgrade`."]
+    if missing_migrations:
+        count = counted(len(missing_migrations), "migration is", "migrations are")
+        return [f"{count} missing: run `manage.py upgrade`."]
     return []
 
 
@@ -122,16 +122,16 @@ PUBLIC_ALARMS = {
 
 def degradations(now: datetime) -> list[str]:
     """Return what is wrong while the service works. Visitors may read it: no causes."""
-    active = alarms.known(now)
+    active = alarms.known_alarms(now)
     names = {alarm.name for alarm in active}
     sentences = [] if is_writable() else ["Nothing can be saved and no emails are sent now."]
     sentences += [alarm.text for alarm in active if alarm.name == "papers"]
-    last = last_harvests()
-    titles = registry.titles(last)
-    for source, run in last.items():
+    last_runs = last_harvests()
+    titles = registry.titles(last_runs)
+    for source, run in last_runs.items():
         if run is not None and run.state == Harvest.State.FAILED:
-            when = f"{run.touched_at:%-d %B %Y at %H:%M} UTC"
-            text = f"The last import from {titles[source]} failed, on {when}: see the admin panel."
+            time = f"{run.touched_at:%-d %B %Y at %H:%M} UTC"
+            text = f"The last import from {titles[source]} failed, on {time}: see the admin panel."
             sentences.append(text)
     if circuit_breaker.current().blocked_reason(now):
         sentences.append("No emails are sent now: see the admin panel.")

@@ -17,13 +17,13 @@ MAX_KEY_AGE = timedelta(days=30)  # Few open a link of an older email.
 
 def beat(name: str, now: datetime) -> None:
     """Record that a job ran. A later time stays, unless it is that of a clock that was ahead."""
-    is_wrong = Q(at__gt=now + MAX_TASK_LENGTH)
-    if Heartbeat.objects.filter(Q(at__lte=now) | is_wrong, pk=name).update(at=now):
+    is_in_future = Q(at__gt=now + MAX_TASK_LENGTH)
+    if Heartbeat.objects.filter(Q(at__lte=now) | is_in_future, pk=name).update(at=now):
         return
     Heartbeat.objects.get_or_create(name=name, defaults={"at": now})
 
 
-def last(name: str) -> datetime | None:
+def last_beat(name: str) -> datetime | None:
     """Return when the job last ran, or None if it never did."""
     return Heartbeat.objects.filter(pk=name).values_list("at", flat=True).first()
 

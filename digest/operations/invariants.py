@@ -130,8 +130,8 @@ def examine(now, since=None, newest=None) -> list[InvariantResult]:
 
 def examine_older(now, since, newest) -> list[InvariantResult]:
     """Check the letters created since then that are not among the `newest`."""
-    older = range(_letter_ids(since).start, _letter_ids(since, newest).start)
-    return _examine_letters(older, now)
+    older_ids = range(_letter_ids(since).start, _letter_ids(since, newest).start)
+    return _examine_letters(older_ids, now)
 
 
 def _letter_ids(since, newest=None) -> range:
@@ -147,8 +147,8 @@ def _letter_ids(since, newest=None) -> range:
 
 def _examine_letters(ids, now) -> list[InvariantResult]:
     results = [InvariantResult(invariant) for invariant in INVARIANTS]
-    for low in range(ids.start, ids.stop, RANGE_SIZE):
-        letters = LetterRange(low, min(low + RANGE_SIZE, ids.stop) - 1)
+    for first_id in range(ids.start, ids.stop, RANGE_SIZE):
+        letters = LetterRange(first_id, min(first_id + RANGE_SIZE, ids.stop) - 1)
         for result in results:
             if not result.invariant.is_about_now:
                 result.add(result.invariant.violations(letters, now))
@@ -158,19 +158,19 @@ def _examine_letters(ids, now) -> list[InvariantResult]:
 # ---- Every day ends in a state
 
 
-def overdue(now, late: timedelta) -> QuerySet:
+def overdue(now, delay: timedelta) -> QuerySet:
     """Return the subscribers whose digest has been due for longer than `late`.
 
     Not those who may wait: for the day's papers, at most HARVEST_GRACE; or while the previous
     digest may be sent again. None while sending is stopped, since then nothing is planned.
     """
-    if not circuit_breaker.is_on_since(now - late):
+    if not circuit_breaker.is_on_since(now - delay):
         return Subscriber.objects.none()
-    wait = late + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
-    resendable = Letter.objects.open().filter(day__isnull=False, closes_at__gt=now)
-    resendable = resendable.exclude(state__in=Letter.UNSENT, repeats=0)
-    resendable = resendable.filter(subscriber=OuterRef("pk"))
-    return Subscriber.objects.due(now - wait).exclude(Exists(resendable))
+    wait = delay + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
+    resendable_letters = Letter.objects.open().filter(day__isnull=False, closes_at__gt=now)
+    resendable_letters = resendable_letters.exclude(state__in=Letter.UNSENT, repeats=0)
+    resendable_letters = resendable_letters.filter(subscriber=OuterRef("pk"))
+    return Subscriber.objects.due(now - wait).exclude(Exists(resendable_letters))
 
 
 def _not_planned(_, now):
@@ -191,13 +191,14 @@ def _open_too_long(_, now):
     return Letter.objects.open().filter(closes_at__lt=now - CLOSING_DELAY)
 
 
-def _forgotten(_, now):
+def _stuck(_, now):
     """Find letters with an expired lease, an overdue lookup, or no time for either."""
-    held = Q(state__in=[State.CLAIMED, State.TRANSMITTING])
-    held &= Q(lease_until=None) | Q(lease_until__lt=now - SWEEP_DELAY)
-    waiting = Q(state=State.PLANNED, next_try_at=None)
-    lookup = Q(state=State.UNCERTAIN) & (Q(next_try_at=None) | Q(next_try_at__lt=now - SWEEP_DELAY))
-    return Letter.objects.open().filter(held | waiting | lookup)
+    is_held = Q(state__in=[State.CLAIMED, State.TRANSMITTING])
+    is_held &= Q(lease_until=None) | Q(lease_until__lt=now - SWEEP_DELAY)
+    is_unscheduled = Q(state=State.PLANNED, next_try_at=None)
+    is_lost = Q(next_try_at=None) | Q(next_try_at__lt=now - SWEEP_DELAY)
+    is_lost &= Q(state=State.UNCERTAIN)
+    return Letter.objects.open().filter(is_held | is_unscheduled | is_lost)
 
 
 def _end_without_moment(letters, now):
@@ -210,27 +211,29 @@ def _end_without_reason(letters, now):
 
 
 def _day_without_digest(letters, now):
-    its_own = letters.digests.filter(letter=OuterRef("pk"))
-    has_none = Q(day__isnull=False) & ~Exists(its_own.filter(day=OuterRef("day")))
-    return letters.rows.filter(has_none | Q(day=None) & Exists(its_own))
+    own_digests = letters.digests.filter(letter=OuterRef("pk"))
+    lacks_digest = Q(day__isnull=False) & ~Exists(own_digests.filter(day=OuterRef("day")))
+    return letters.rows.filter(lacks_digest | Q(day=None) & Exists(own_digests))
 
 
 # ---- One letter
 
 
-def _repeated(letters, now):
+def _resent_twice(letters, now):
     return letters.rows.filter(repeats__gt=1)
 
 
-def _tried_uncounted(letters, now):
+def _uncounted_retries(letters, now):
     """Find letters with more attempts after an uncertain one than were counted.
 
     Such an attempt is a resend, or a failed attempt if the mail server surely has nothing.
     """
-    tried = letters.events.filter(old_state=State.UNCERTAIN, new_state=State.PLANNED)
-    counted = F("letter__repeats") + F("letter__failed_attempts")
-    uncounted = tried.values("letter").annotate(again=Count("pk")).filter(again__gt=counted)
-    return letters.rows.filter(pk__in=uncounted.values("letter"))
+    retries = letters.events.filter(old_state=State.UNCERTAIN, new_state=State.PLANNED).values(
+        "letter"
+    )
+    counted_retries = F("letter__repeats") + F("letter__failed_attempts")
+    uncounted_retries = retries.annotate(count=Count("pk")).filter(count__gt=counted_retries)
+    return letters.rows.filter(pk__in=uncounted_retries.values("letter"))
 
 
 def _bytes_lost(_, now):
@@ -242,7 +245,7 @@ def _bytes_lost(_, now):
 # ---- One digest a day
 
 
-def _too_near(letters, now):
+def _sent_too_soon(letters, now):
     """Find digests that were sent too soon before or after the digest of an earlier day.
 
     After a move to a time zone with an earlier date, the dates may be in the other order. The
@@ -251,11 +254,13 @@ def _too_near(letters, now):
     may_have_arrived = Q(left_at__isnull=False)
     may_have_arrived &= ~Q(state__in=[State.SKIPPED, State.MISSED], repeats=0)
     digests = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__lt=OuterRef("day"))
-    earlier = digests.filter(may_have_arrived)
-    before = Subquery(earlier.order_by("-day").values("left_at")[:1])
+    earlier_digests = digests.filter(may_have_arrived)
+    previous_left_at = Subquery(earlier_digests.order_by("-day").values("left_at")[:1])
     min_gap = MIN_GAP_AFTER_FIRST - CLOCK_SKEW
-    too_near = Q(left_at__lt=F("before") + min_gap, left_at__gt=F("before") - min_gap)
-    return letters.rows.alias(before=before).filter(may_have_arrived, too_near, day__isnull=False)
+    left_at = F("previous_left_at")
+    is_too_soon = Q(left_at__lt=left_at + min_gap, left_at__gt=left_at - min_gap)
+    digests = letters.rows.filter(day__isnull=False).alias(previous_left_at=previous_left_at)
+    return digests.filter(may_have_arrived, is_too_soon)
 
 
 # ---- No digest after an unsubscribe
@@ -266,32 +271,32 @@ def _sent_after_unsubscribe(letters, now):
 
     By time and, if the goodbye's events are kept, by their order: `tick --now` sets the time.
     """
-    left_at, goodbye = OuterRef("subscriber__unsubscribed_at"), OuterRef("goodbye")
+    unsubscribed_at, goodbye = OuterRef("subscriber__unsubscribed_at"), OuterRef("goodbye")
     goodbyes = LetterEvent.objects.filter(
         letter__subscriber=OuterRef("subscriber"),
         letter__kind=Kind.GOODBYE,
-        letter__created_at=left_at,  # Not an earlier one, even if the clock was set back.
+        letter__created_at=unsubscribed_at,  # Not an earlier one, even if the clock was set back.
     )
-    after_goodbye = {"at__gt": left_at + CLOCK_SKEW, "pk__gt": goodbye}
-    late = letters.has_event(new_state=State.TRANSMITTING, **after_goodbye)
+    begin = unsubscribed_at + CLOCK_SKEW
+    was_sent = letters.has_event(new_state=State.TRANSMITTING, at__gt=begin, pk__gt=goodbye)
     first_goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
-    of_leavers = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
-    of_leavers = of_leavers.alias(goodbye=first_goodbye)
-    return of_leavers.filter(late, kind__in=kinds.not_for("unsubscribed"))
+    candidates = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
+    candidates = candidates.alias(goodbye=first_goodbye)
+    return candidates.filter(was_sent, kind__in=kinds.not_for("unsubscribed"))
 
 
 # ---- No paper is lost (that none is sent twice is a constraint)
 
 
-def _picks_of_none(letters, now):
+def _unreleased_picks(letters, now):
     # A letter that was resent, or whose outcome is unknown, may have arrived: its picks stay.
-    never_left = Q(repeats=0) & (
+    was_never_sent = Q(repeats=0) & (
         Q(state__in=[State.SKIPPED, State.MISSED])
         | Q(state=State.FAILED) & ~Q(reason__startswith=Letter.UNKNOWN)
     )
     picks = Pick.objects.filter(digest=OuterRef("pk"))
     with_picks = letters.digests.filter(Exists(picks), letter=OuterRef("pk"))
-    return letters.rows.filter(never_left, Exists(with_picks))
+    return letters.rows.filter(was_never_sent, Exists(with_picks))
 
 
 # ---- Letters and their events agree
@@ -301,49 +306,51 @@ def _attempts_unclaimed(letters, now):
     # Claims are counted among the events alone: a join with all letters takes five times as long.
     claims = letters.events.filter(new_state=State.CLAIMED).values("letter")
     claims = claims.annotate(claims=Count("pk"))
-    miscounted = Q(pk__in=claims.exclude(claims=F("letter__attempt")).values("letter"))
-    never_claimed = Q(attempt__gt=0) & ~letters.has_event(new_state=State.CLAIMED)
-    return letters.with_events(now).filter(miscounted | never_claimed)
+    is_miscounted = Q(pk__in=claims.exclude(claims=F("letter__attempt")).values("letter"))
+    was_never_claimed = Q(attempt__gt=0) & ~letters.has_event(new_state=State.CLAIMED)
+    return letters.with_events(now).filter(is_miscounted | was_never_claimed)
 
 
-def _last_step_elsewhere(letters, now):
-    steps = letters.events.filter(letter=OuterRef("pk")).order_by("-pk")
-    last = Coalesce(Subquery(steps.values("new_state")[:1]), Value("nowhere"))
-    return letters.with_events(now).annotate(last=last).filter(~Q(state=F("last")))
+def _contradicting_last_step(letters, now):
+    events = letters.events.filter(letter=OuterRef("pk")).order_by("-pk")
+    last_state = Coalesce(Subquery(events.values("new_state")[:1]), Value("nowhere"))
+    return letters.with_events(now).annotate(last=last_state).filter(~Q(state=F("last")))
 
 
-def _steps_apart(letters, now):
+def _broken_sequences(letters, now):
     # The first event begins with no state, each other with that of the event before.
-    before = Window(Lag("new_state", default=Value("")), partition_by="letter", order_by="pk")
-    out_of_order = letters.events.annotate(before=before).exclude(old_state=F("before"))
-    return letters.rows.filter(pk__in=out_of_order.values("letter"))
+    lag = Lag("new_state", default=Value(""))
+    previous_state = Window(lag, partition_by="letter", order_by="pk")
+    events = letters.events.annotate(previous=previous_state)
+    misplaced_events = events.exclude(old_state=F("previous"))
+    return letters.rows.filter(pk__in=misplaced_events.values("letter"))
 
 
 def _accepted_without_proof(letters, now):
     # An acceptance that a lookup found has a note in its event.
     no_reply = Q(last_reply="") | Q(message_id="") | Q(frozen_at=None)
-    unproved = no_reply | ~letters.has_event(new_state=State.TRANSMITTING)
+    lacks_proof = no_reply | ~letters.has_event(new_state=State.TRANSMITTING)
     accepted = letters.events.filter(letter=OuterRef("pk"), new_state=State.ACCEPTED)
-    found_out = Exists(accepted.exclude(note=""))
-    return letters.with_events(now).filter(unproved & ~found_out, state=State.ACCEPTED)
+    was_looked_up = Exists(accepted.exclude(note=""))
+    return letters.with_events(now).filter(lacks_proof & ~was_looked_up, state=State.ACCEPTED)
 
 
 INVARIANTS = [
     Invariant("planned", "Digests are planned on time", _not_planned, True),
     Invariant("due", "Every active subscriber has a next digest date", _never_due, True),
     Invariant("ended", "No email stays open after its day", _open_too_long, True),
-    Invariant("held", "No email is stuck with a worker or a lookup", _forgotten, True),
+    Invariant("held", "No email is stuck with a worker or a lookup", _stuck, True),
     Invariant("moments", "Every finished email has an end time", _end_without_moment),
     Invariant("reasons", "Every unsent email has a reason", _end_without_reason),
     Invariant("days", "Every digest has one email of the same day", _day_without_digest),
-    Invariant("once", "No email is resent more than once", _repeated),
-    Invariant("counted", "Every resend is counted", _tried_uncounted),
-    Invariant("apart", "No duplicate digest within six hours", _too_near),
+    Invariant("once", "No email is resent more than once", _resent_twice),
+    Invariant("counted", "Every resend is counted", _uncounted_retries),
+    Invariant("apart", "No duplicate digest within six hours", _sent_too_soon),
     Invariant("bytes", "Every email that may be resent has its stored text", _bytes_lost, True),
     Invariant("leavers", "No email is sent after unsubscribing", _sent_after_unsubscribe),
-    Invariant("picks", "Unsent digests release their papers", _picks_of_none),
+    Invariant("picks", "Unsent digests release their papers", _unreleased_picks),
     Invariant("claims", "Every attempt was claimed by one worker", _attempts_unclaimed),
-    Invariant("steps", "The steps of every email form an unbroken sequence", _steps_apart),
-    Invariant("states", "The state of every email matches its last step", _last_step_elsewhere),
+    Invariant("steps", "The steps of every email form an unbroken sequence", _broken_sequences),
+    Invariant("states", "The state of every email matches its last step", _contradicting_last_step),
     Invariant("proofs", "Every sent email has the mail server's reply", _accepted_without_proof),
 ]

@@ -38,8 +38,8 @@ HELP = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 def _gauge(name, values: dict[str, float], label="") -> Metric:
     """Return a gauge, with one value for each value of its label."""
     metric = GaugeMetricFamily(f"paperboy_{name}", HELP[name], labels=[label] if label else [])
-    for value, number in values.items():
-        metric.add_metric([value] if label else [], number)
+    for label_value, value in values.items():
+        metric.add_metric([label_value] if label else [], value)
     return metric
 
 
@@ -61,19 +61,19 @@ def _letters(now):
 
 
 def _planning(now):
-    late = invariants.overdue(now, timedelta(0)).aggregate(count=Count("pk"), at=Min("next_due_at"))
-    yield from _single("digests_due", late["count"])
-    yield from _single("planning_lag_seconds", _seconds(now, late["at"]) if late["at"] else 0)
-    tick = heartbeats.last(heartbeats.TICK)
-    yield from _single("tick_age_seconds", _seconds(now, tick) if tick else None)
+    due = invariants.overdue(now, timedelta(0)).aggregate(count=Count("pk"), at=Min("next_due_at"))
+    yield from _single("digests_due", due["count"])
+    yield from _single("planning_lag_seconds", _seconds(now, due["at"]) if due["at"] else 0)
+    last_tick = heartbeats.last_beat(heartbeats.TICK)
+    yield from _single("tick_age_seconds", _seconds(now, last_tick) if last_tick else None)
 
 
 def _sources(now):
-    last = health.last_harvests()
-    done = Harvest.objects.filter(since=None, state=Harvest.State.DONE)
-    newest = {source: done.filter(source=source).first() for source in last}
-    ages = {name: _seconds(now, run.touched_at) for name, run in newest.items() if run}
-    failed = {name: run.state == Harvest.State.FAILED for name, run in last.items() if run}
+    last_runs = health.last_harvests()
+    successes = Harvest.objects.filter(since=None, state=Harvest.State.DONE)
+    last_successes = {source: successes.filter(source=source).first() for source in last_runs}
+    ages = {name: _seconds(now, run.touched_at) for name, run in last_successes.items() if run}
+    failed = {name: run.state == Harvest.State.FAILED for name, run in last_runs.items() if run}
     yield _gauge("harvest_age_seconds", ages, "source")
     yield _gauge("harvest_failed", failed, "source")
     if (receipt := coverage.receipt(now)) is not None:
@@ -128,36 +128,36 @@ def _last_day(now):
     yield _gauge("feedback_last_day", _counts(feedback, "value", Feedback.Value), "value")
 
 
-def _counts(rows, name, choices):
-    return dict.fromkeys(choices, 0) | dict(rows.values_list(name).annotate(Count("pk")))
+def _counts(rows, field, choices):
+    return dict.fromkeys(choices, 0) | dict(rows.values_list(field).annotate(Count("pk")))
 
 
 def _deliveries(now):
-    recent = db.rows_since(Letter, "created_at", now - 8 * DAY).filter(day__isnull=False)
-    newest_days = recent.order_by("-day").values_list("day", flat=True).distinct()[:2]
-    newest_letters = recent.order_by().filter(day__in=list(newest_days))
+    recent_letters = db.rows_since(Letter, "created_at", now - 8 * DAY).filter(day__isnull=False)
+    newest_days = recent_letters.order_by("-day").values_list("day", flat=True).distinct()[:2]
+    newest_letters = recent_letters.order_by().filter(day__in=list(newest_days))
     yield _gauge("digest_letters_two_days", _counts(newest_letters, "state", State), "state")
     letters = db.rows_since(Letter, "created_at", now - DAY).order_by()
-    accepted, left = letters.filter(state=State.ACCEPTED), letters.filter(left_at__isnull=False)
+    accepted, sent = letters.filter(state=State.ACCEPTED), letters.filter(left_at__isnull=False)
     lags = accepted.filter(day__isnull=False).annotate(lag=F("ended_at") - F("created_at"))
     lags, count = lags.order_by("lag").values_list("lag", flat=True), lags.count()
     summary = SummaryMetricFamily(  # No other type may have quantiles.
         "paperboy_letter_lag_seconds",
         "Time from planning to acceptance by the mail server, in 24 hours.",
     )
-    for quantile, place in {"0.5": count // 2, "0.99": count * 99 // 100}.items():
-        for lag in lags[place : place + 1]:
+    for quantile, index in {"0.5": count // 2, "0.99": count * 99 // 100}.items():
+        for lag in lags[index : index + 1]:
             summary.add_sample(summary.name, {"quantile": quantile}, lag.total_seconds())
     yield summary
     # With the bounds, or a database that has to guess them reads the whole table.
     since = db.first_since(Letter, "created_at", now - DAY - db.SLACK)
-    doubts = LetterEvent.objects.filter(letter__gte=since, new_state=State.UNCERTAIN)
-    unknown = left.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
+    uncertain_events = LetterEvent.objects.filter(letter__gte=since, new_state=State.UNCERTAIN)
+    unknown_letters = sent.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
     yield from _single("letters_accepted_last_day", accepted.count())
-    doubted = left.filter(pk__in=doubts.values("letter"))
-    yield from _single("letters_doubted_last_day", doubted.count())
-    yield from _single("letters_repeated_last_day", left.filter(repeats__gt=0).count())
-    yield from _single("letters_unknown_last_day", unknown.count())
+    uncertain_letters = sent.filter(pk__in=uncertain_events.values("letter"))
+    yield from _single("letters_doubted_last_day", uncertain_letters.count())
+    yield from _single("letters_repeated_last_day", sent.filter(repeats__gt=0).count())
+    yield from _single("letters_unknown_last_day", unknown_letters.count())
 
 
 # ---- Cache and text format
@@ -168,17 +168,17 @@ RARE = [_subscribers, _last_day, _deliveries]
 
 def _frequent() -> list[Metric]:
     now = clock.database_now()
-    return [metric for source in FREQUENT for metric in source(now)]
+    return [metric for collect in FREQUENT for metric in collect(now)]
 
 
 def _rare() -> list[Metric]:
     """Return these metrics, without those whose query failed."""
     now, metrics = clock.database_now(), []
-    for source in RARE:
+    for collect in RARE:
         try:
-            metrics += source(now)
+            metrics += collect(now)
         except Error:
-            logger.exception("Metrics failed: %s", source.__name__.strip("_"))
+            logger.exception("Metrics failed: %s", collect.__name__.strip("_"))
     return metrics
 
 

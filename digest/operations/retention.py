@@ -39,8 +39,8 @@ class Age:
     keep: str
 
     def purge(self, now) -> int:
-        before = now - getattr(settings, self.keep)
-        return self.table.objects.filter(**{f"{self.field}__lt": before}).delete()[0]
+        cutoff = now - getattr(settings, self.keep)
+        return self.table.objects.filter(**{f"{self.field}__lt": cutoff}).delete()[0]
 
 
 BY_AGE = [

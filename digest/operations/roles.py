@@ -25,18 +25,18 @@ OPERATED = [
 def update_groups(**kwargs) -> None:
     """Create the groups and set their permissions."""
     roles = {
-        OPERATOR: Q(content_type__app_label__in=APPS) | _named(OPERATED),
-        CURATOR: _named(VIEWED) | _named(CURATED),
-        VIEWER: _named(VIEWED),
+        OPERATOR: Q(content_type__app_label__in=APPS) | _permissions_named(OPERATED),
+        CURATOR: _permissions_named(VIEWED) | _permissions_named(CURATED),
+        VIEWER: _permissions_named(VIEWED),
     }
     for name, condition in roles.items():
         group, _ = Group.objects.get_or_create(name=name)
         group.permissions.set(Permission.objects.filter(condition))
 
 
-def _named(permissions) -> Q:
+def _permissions_named(permission_names) -> Q:
     condition = Q(pk__in=[])
-    for permission in permissions:
+    for permission in permission_names:
         app_label, codename = permission.split(".")
         condition |= Q(content_type__app_label=app_label, codename=codename)
     return condition

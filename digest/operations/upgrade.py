@@ -49,13 +49,13 @@ def migrate(write: Callable[[str], None]) -> None:
             )
         return
     with _migration_lock(write):
-        for number in range(1, MAX_TRIES + 1):
+        for attempt in range(1, MAX_TRIES + 1):
             try:
                 call_command("migrate", interactive=False, verbosity=1)
                 return
             except OperationalError as error:
                 code = getattr(error.__cause__, "sqlstate", "")
-                if number == MAX_TRIES or code not in NOT_FREE:
+                if attempt == MAX_TRIES or code not in NOT_FREE:
                     raise
                 write("A table is in use. Retrying.")
                 sleep(PAUSE_SECONDS)
@@ -96,22 +96,22 @@ def _move_followers() -> int:
     Older releases did this in the background, and may have left some. A subscriber with a stance on
     both topics keeps the stronger one: mute wins over follow, then the greater weight wins.
     """
-    moved = 0
+    moved_count = 0
     for topic in Topic.objects.merged():
-        stays = TopicPreference.objects.filter(topic=topic.merged_into_id)
+        kept = TopicPreference.objects.filter(topic=topic.merged_into_id)
         while ids := list(topic.preferences.values_list("subscriber", flat=True)[:BATCH]):
             with transaction.atomic():
-                locked = Subscriber.objects.filter(pk__in=ids).order_by("pk").select_for_update()
-                list(locked.values_list("pk", flat=True))
-                old = topic.preferences.filter(subscriber__in=ids)
-                of_subscriber = {"subscriber": OuterRef("subscriber")}
-                stronger = Q(stance=Stance.MUTE) & ~Q(stance=OuterRef("stance"))
-                stronger |= Q(stance=OuterRef("stance"), weight__gt=OuterRef("weight"))
-                stays.filter(Exists(old.filter(stronger, **of_subscriber))).delete()
-                old.filter(Exists(stays.filter(**of_subscriber))).delete()
-                old.update(topic=topic.merged_into_id)
-            moved += len(ids)
-    return moved
+                subscribers = Subscriber.objects.filter(pk__in=ids).order_by("pk")
+                list(subscribers.select_for_update().values_list("pk", flat=True))  # Locks them.
+                merged = topic.preferences.filter(subscriber__in=ids)
+                same_subscriber = {"subscriber": OuterRef("subscriber")}
+                is_stronger = Q(stance=Stance.MUTE) & ~Q(stance=OuterRef("stance"))
+                is_stronger |= Q(stance=OuterRef("stance"), weight__gt=OuterRef("weight"))
+                kept.filter(Exists(merged.filter(is_stronger, **same_subscriber))).delete()
+                merged.filter(Exists(kept.filter(**same_subscriber))).delete()
+                merged.update(topic=topic.merged_into_id)
+            moved_count += len(ids)
+    return moved_count
 
 
 @contextmanager

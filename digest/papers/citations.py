@@ -43,8 +43,8 @@ PARTICLES = frozenset(
     af av da das de del della den der di do dos du la le ten ter van von zu zum zur
     """.split()  # noqa: SIM905, a list of quoted words is harder to read
 )
-#: Words of names that are those of a group.
-BODIES = frozenset(
+#: Words in the names of groups.
+GROUP_WORDS = frozenset(
     """
     authors center centre collaboration committee community consortium foundation for group
     initiative institute lab laboratory labs network project research society survey team the
@@ -77,18 +77,18 @@ def bibtex(papers: Sequence[Paper]) -> str:
 def _fields(paper) -> Iterator[tuple[str, str]]:
     yield "title", f"{{{_latex(paper.title)}}}"  # Inner braces protect capitals from the style.
     # "family, given", or in braces, which keep BibTeX from splitting a name.
-    names = (parts(name) or [f"{{{_latex(name)}}}"] for name in _authors(paper))
-    yield "author", " and ".join(", ".join(name) for name in names)
+    authors = (split_name(name) or [f"{{{_latex(name)}}}"] for name in _authors(paper))
+    yield "author", " and ".join(", ".join(name_parts) for name_parts in authors)
     yield "journal", _latex(paper.journal_ref)
     yield "year", year(paper)
     if paper.is_arxiv:
-        yield "eprint", _address(paper.pk)
+        yield "eprint", _escaped_url(paper.pk)
         yield "archiveprefix", "arXiv"
         yield "primaryclass", "".join(paper.fields[:1])
     elif not paper.journal_ref:
         yield "publisher", paper.server
     yield "doi", doi(paper)
-    yield "url", _address(paper.link)
+    yield "url", _escaped_url(paper.link)
     yield "note", "Withdrawn by its authors" if paper.is_withdrawn else ""
 
 
@@ -96,26 +96,26 @@ def _latex(text):
     return one_line(text).translate(ESCAPES)
 
 
-def _address(text):
+def _escaped_url(text):
     return quote(one_line(text), safe=IN_ADDRESSES)
 
 
 def _key(paper: Paper, used_keys: Container[str]) -> str:
     """Return the key of an entry: surname, year and first word, with the id if that is taken."""
-    title = filter(None, map(_ascii, one_line(paper.title).split()))
-    first_word = next((word for word in title if word not in ARTICLES), "")
+    title_words = filter(None, map(_ascii, one_line(paper.title).split()))
+    first_word = next((word for word in title_words if word not in ARTICLES), "")
     words = [_surname(paper) or "paper", year(paper), first_word]
-    plain = "".join(words)[:MAX_KEY_LENGTH]
-    longer = f"{plain}-{_ascii(paper.pk)}"
-    keys = chain([plain, longer], (f"{longer}-{number}" for number in count(2)))
-    return next(key for key in keys if key not in used_keys)
+    short_key = "".join(words)[:MAX_KEY_LENGTH]
+    long_key = f"{short_key}-{_ascii(paper.pk)}"
+    candidates = chain([short_key, long_key], (f"{long_key}-{number}" for number in count(2)))
+    return next(key for key in candidates if key not in used_keys)
 
 
 def _surname(paper):
     for name in _authors(paper)[:1]:
-        if family_and_given := parts(name):
+        if family_and_given := split_name(name):
             return _ascii(family_and_given[0])
-        words = [word for word in name.split() if word.lower() not in BODIES | SUFFIXES]
+        words = [word for word in name.split() if word.lower() not in GROUP_WORDS | SUFFIXES]
         return _ascii("".join(words[-1:]))
     return ""
 
@@ -142,8 +142,8 @@ def ris(papers: Sequence[Paper]) -> str:
 def _ris_fields(paper) -> Iterator[tuple[str, str]]:
     yield "TY", "JOUR" if paper.journal_ref else "UNPB"
     yield "TI", paper.title
-    for name in _authors(paper):
-        yield "AU", ", ".join(parts(name) or [name])
+    for name in _inverted_authors(paper):
+        yield "AU", name
     yield "PY", year(paper)
     yield "DA", "" if paper.day_is_estimate or paper.is_sample else f"{paper.day:%Y/%m/%d}"
     yield "T2", paper.journal_ref
@@ -165,7 +165,7 @@ def meta_tags(paper: Paper) -> list[tuple[str, str]]:
     """Return the names and contents of a page's `citation_*` meta tags."""
     tags = [
         ("citation_title", one_line(paper.title)),
-        *(("citation_author", ", ".join(parts(name) or [name])) for name in _authors(paper)),
+        *(("citation_author", name) for name in _inverted_authors(paper)),
         ("citation_publication_date", _date(paper).replace("-", "/")),
         ("citation_journal_title", one_line(paper.journal_ref)),
         ("citation_publisher", "" if paper.journal_ref else paper.server),
@@ -179,7 +179,7 @@ def meta_tags(paper: Paper) -> list[tuple[str, str]]:
 
 def coins(paper: Paper) -> str:
     """Return the paper as an OpenURL context object: the title of a span of class Z3988 (COinS)."""
-    values = [
+    fields = [
         ("ctx_ver", "Z39.88-2004"),
         ("rft_val_fmt", "info:ofi/fmt:kev:mtx:dc"),
         ("rft.type", "journalArticle" if paper.journal_ref else "preprint"),
@@ -187,11 +187,11 @@ def coins(paper: Paper) -> str:
         ("rft.source", one_line(paper.journal_ref)),
         ("rft.publisher", paper.server),
         ("rft.date", _date(paper)),
-        ("rft.identifier", f"urn:doi:{number}" if (number := doi(paper)) else ""),
+        ("rft.identifier", f"urn:doi:{first_doi}" if (first_doi := doi(paper)) else ""),
         ("rft_id", paper.link),
-        *(("rft.au", ", ".join(parts(name) or [name])) for name in _authors(paper)[:MAX_AUTHORS]),
+        *(("rft.au", name) for name in _inverted_authors(paper)[:MAX_AUTHORS]),
     ]
-    return "&".join([f"{name}={quote_plus(value)}" for name, value in values if value])
+    return "&".join([f"{name}={quote_plus(value)}" for name, value in fields if value])
 
 
 def _date(paper):
@@ -201,12 +201,17 @@ def _date(paper):
 # ---- All of them
 
 
+def _inverted_authors(paper) -> list[str]:
+    """Return the authors as "family, given", or as they are if it isn't clear which is which."""
+    return [", ".join(split_name(name) or [name]) for name in _authors(paper)]
+
+
 def _authors(paper) -> list[str]:
     return [line for name in paper.authors if (line := one_line(name))]
 
 
 @lru_cache(20_000)
-def parts(name: str) -> tuple[str, str] | None:
+def split_name(name: str) -> tuple[str, str] | None:
     """Return the family name and the given name, or None if it isn't clear which is which.
 
     >>> parts("Jan van der Berg"), parts("D. E. Knuth"), parts("Gabriel García Márquez")
@@ -217,16 +222,16 @@ def parts(name: str) -> tuple[str, str] | None:
         return None
     while given_names and given_names[-1] in PARTICLES:
         family_name = f"{given_names.pop()} {family_name}"
-    begins_well = given_names and (_is_name(given_names[0]) or _are_initials(given_names[0]))
-    if not begins_well or not all(map(_are_initials, given_names[1:])):
+    has_given_name = given_names and (_is_name(given_names[0]) or _are_initials(given_names[0]))
+    if not has_given_name or not all(map(_are_initials, given_names[1:])):
         return None
     return family_name, " ".join(given_names)
 
 
 def _is_name(word):
     """Return whether a word may be a person's name. One in capitals may be anything."""
-    is_body = word.lower() in BODIES
-    return bool(NAME.fullmatch(word) and word[0].isupper() and not word.isupper() and not is_body)
+    is_group = word.lower() in GROUP_WORDS
+    return bool(NAME.fullmatch(word) and word[0].isupper() and not word.isupper() and not is_group)
 
 
 def _are_initials(word):

@@ -55,15 +55,14 @@ def record(source: str, batch: Batch, now: datetime) -> None:
     """Store the state of a batch's day and category, if it has one."""
     if not batch.state or (source == "arxiv" and not batch.category):
         return
-    is_there = batch.state == "fresh" or (batch.state == "incomplete" and bool(batch.records))
-    day, state = (batch.day, State.FRESH) if is_there else _missing(source, batch, now)
+    has_list = batch.state == "fresh" or (batch.state == "incomplete" and bool(batch.records))
+    day, state = (batch.day, State.FRESH) if has_list else _day_and_state(source, batch, now)
     # A cross-listed paper counts once, in the category that announces it as new.
     has_kinds = any(record.announced_as for record in batch.records)
-    new = [record for record in batch.records if record.announced_as == "new" or not has_kinds]
-    announced = {record.id for record in new}
+    new_ids = {r.id for r in batch.records if r.announced_as == "new" or not has_kinds}
     unreadable = len(batch.errors) + batch.missing
     note = batch.note
-    if is_there and batch.errors and not note:
+    if has_list and batch.errors and not note:
         note = f"{len(batch.errors)} of them could not be read: {batch.errors[0]}"
     Coverage.objects.update_or_create(
         source=source,
@@ -71,8 +70,8 @@ def record(source: str, batch: Batch, now: datetime) -> None:
         day=day,
         defaults={
             "state": State.FAILED if batch.missing else state,
-            "announced": is_there * (batch.offset + len(announced) + unreadable),
-            "stored": is_there * (batch.offset + Paper.objects.filter(pk__in=announced).count()),
+            "announced": has_list * (batch.offset + len(new_ids) + unreadable),
+            "stored": has_list * (batch.offset + Paper.objects.filter(pk__in=new_ids).count()),
             "note": note,
             "checked_at": now,
         },
@@ -83,11 +82,11 @@ def record_failure(source: str, error: str, now: datetime) -> None:
     """Store that arXiv could not be read for the day that is expected now."""
     if source != "arxiv":
         return  # Nothing waits for other sources.
-    day, failed = expected_day(now), {"state": State.FAILED, "note": error, "checked_at": now}
+    day, fields = expected_day(now), {"state": State.FAILED, "note": error, "checked_at": now}
     rows = Coverage.objects.filter(source=source, day=day)
-    rows.exclude(state__in=COMPLETE).update(**failed)
+    rows.exclude(state__in=COMPLETE).update(**fields)
     if not rows.exists():
-        Coverage.objects.create(source=source, category=ALL_CATEGORIES, day=day, **failed)
+        Coverage.objects.create(source=source, category=ALL_CATEGORIES, day=day, **fields)
 
 
 def is_verified(now: datetime) -> bool:
@@ -134,10 +133,10 @@ def receipt(now: datetime) -> Receipt | None:
     return Receipt(expected_day(now), sums["announced"], sums["stored"], is_verified(now))
 
 
-def receipt_to_keep(now: datetime) -> dict:
-    """Return the receipt as a digest stores it, or an empty dict."""
-    newest = receipt(now)
-    return asdict(newest) | {"day": newest.day.isoformat()} if newest else {}
+def receipt_json(now: datetime) -> dict:
+    """Return the receipt of the newest list as a digest stores it, or an empty dict."""
+    latest = receipt(now)
+    return asdict(latest) | {"day": latest.day.isoformat()} if latest else {}
 
 
 def alarms(now: datetime) -> list[str]:
@@ -150,12 +149,12 @@ def alarms(now: datetime) -> list[str]:
     by_state: dict[str, list[str]] = {}
     for row in rows:
         by_state.setdefault(row.get_state_display(), []).append(row.category)
-    parts = [f"{', '.join(categories)}: {state}" for state, categories in by_state.items()]
-    reasons = "; ".join(parts) or "not every category was fetched"
-    return [f"arXiv's list of {day:%A, %-d %B} is incomplete: {reasons}."]
+    problems = [f"{', '.join(categories)}: {state}" for state, categories in by_state.items()]
+    details = "; ".join(problems) or "not every category was fetched"
+    return [f"arXiv's list of {day:%A, %-d %B} is incomplete: {details}."]
 
 
-def _missing(source, batch, now):
+def _day_and_state(source, batch, now):
     """Return the day and state of a list that is empty, old or unreadable."""
     if source != "arxiv":
         if batch.state == "incomplete":

@@ -19,34 +19,36 @@ def aliases_of(papers: QuerySet[Paper]) -> dict[str, list[str]]:
 
     Runs two queries, one more if papers share a title, and one more for BATCH DOIs.
     """
-    aliases = defaultdict(list)
-    for other_id, paper_id in dict.fromkeys([*_of_one_title(papers), *_of_one_doi(papers)]):
-        aliases[other_id].append(paper_id)
-    return dict(aliases)
+    ids_by_alias = defaultdict(list)
+    for alias, paper_id in dict.fromkeys([*_title_pairs(papers), *_doi_pairs(papers)]):
+        ids_by_alias[alias].append(paper_id)
+    return dict(ids_by_alias)
 
 
-def _of_one_doi(papers):
-    by_doi = defaultdict(list)
-    for doi, paper in papers.order_by().filter(doi__gt="").values_list(Lower("doi"), "pk"):
-        by_doi[doi].append(paper)
-    for dois in batched(by_doi, BATCH):
-        others = Paper.objects.with_doi(dois).order_by().values_list("lower_doi", "pk")
-        for doi, other in others:
-            yield from ((other, pk) for pk in by_doi[doi] if _source(pk) != _source(other))
+def _doi_pairs(papers):
+    """Yield pairs of ids with one DOI: that of another paper, and that of one of the papers."""
+    ids_by_doi = defaultdict(list)
+    for doi, paper_id in papers.order_by().filter(doi__gt="").values_list(Lower("doi"), "pk"):
+        ids_by_doi[doi].append(paper_id)
+    for dois in batched(ids_by_doi, BATCH):
+        rows = Paper.objects.with_doi(dois).order_by().values_list("lower_doi", "pk")
+        for doi, alias in rows:
+            yield from ((alias, pk) for pk in ids_by_doi[doi] if _source(pk) != _source(alias))
 
 
-def _of_one_title(papers):
+def _title_pairs(papers):
+    """Yield the ids of works with one title like `_doi_pairs`."""
     fields = ("pk", "title", "abstract", "authors")
-    by_title = defaultdict(list)
-    for paper in title_lookup.shared(papers.order_by()).values(*fields):
-        by_title[paper["title"].casefold()].append(paper)
-    if not by_title:
+    group_by_title = defaultdict(list)
+    for paper in title_lookup.with_shared_title(papers.order_by()).values(*fields):
+        group_by_title[paper["title"].casefold()].append(paper)
+    if not group_by_title:
         return
     # With their capitals: a database may not know that "λcdm" is "ΛCDM".
-    spelled = {paper["title"] for group in by_title.values() for paper in group}
-    namesakes = title_lookup.alike(Paper.objects.order_by(), spelled)
+    titles = {paper["title"] for group in group_by_title.values() for paper in group}
+    namesakes = title_lookup.with_similar_titles(Paper.objects.order_by(), titles)
     for other in namesakes.values(*fields):
-        for paper in by_title.get(other["title"].casefold(), ()):
+        for paper in group_by_title.get(other["title"].casefold(), ()):
             if _is_one_work(paper, other):
                 yield other["pk"], paper["pk"]
 
@@ -59,29 +61,30 @@ def _is_one_work(paper, other):
     if _source(paper["pk"]) == _source(other["pk"]):
         return False
     if paper["authors"] and other["authors"]:
-        return not _people(paper["authors"]).isdisjoint(_people(other["authors"]))
+        return not _name_pairs(paper["authors"]).isdisjoint(_name_pairs(other["authors"]))
     words = _words(paper["abstract"])
     return bool(words) and words == _words(other["abstract"])
 
 
-def _source(identity):
+def _source(paper_id):
     """Return the prefix of an id, with the publisher's of a DOI. Those of arXiv have none."""
-    if identity.startswith("doi:"):
-        return identity.partition("/")[0]
-    return identity.rpartition(":")[0]
+    if paper_id.startswith("doi:"):
+        return paper_id.partition("/")[0]
+    return paper_id.rpartition(":")[0]
 
 
-def _people(names):
-    """Return what spellings of one name share, such as "Lovelace, A." and "Ada Lovelace".
+def _name_pairs(authors):
+    """Return the names as pairs of a word and an initial: ("lovelace", "a").
 
-    Looser than authors.is_called, because the title is the same already, and initials may lack a
-    hyphen ("Chen-Xiao Gao", "Gao, C.").
+    Spellings of one name share a pair, such as "Lovelace, A." and "Ada Lovelace". Looser than
+    authors.is_called, because the titles are equal, and initials may lack a hyphen ("Chen-Xiao
+    Gao", "Gao, C.").
     """
     people = set()
-    for name in names:
+    for name in authors:
         words = _words(name)[:MAX_NAME_WORDS]
-        pairs = {(word, other[0]) for word, other in permutations(words, 2) if len(word) > 1}
-        people |= pairs or {tuple(words)}
+        name_pairs = {(word, other[0]) for word, other in permutations(words, 2) if len(word) > 1}
+        people |= name_pairs or {tuple(words)}
     return people - {()}
 
 

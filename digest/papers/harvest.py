@@ -69,10 +69,10 @@ def first_batch(source: Source, now) -> Batch:
 
     Raises like `Source.harvest`.
     """
-    end = time.monotonic() + TRY_SECONDS
+    deadline = time.monotonic() + TRY_SECONDS
 
     def sleep(seconds):
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             raise Unavailable("another request to it is running")
         time.sleep(seconds)
 
@@ -84,7 +84,7 @@ def first_batch(source: Source, now) -> Batch:
     return Batch([])
 
 
-def due(now) -> list[str]:
+def due_sources(now) -> list[str]:
     """Return the sources to harvest now.
 
     arXiv until its newest list is verified, according to its calendar in US Eastern time. Others a
@@ -94,13 +94,13 @@ def due(now) -> list[str]:
 
 
 def _is_due(name, now):
-    last = Harvest.objects.filter(source=name, since=None).first()
-    if last is None:
+    last_run = Harvest.objects.filter(source=name, since=None).first()
+    if last_run is None:
         return True
     if name != "arxiv":
         interval = INTERVAL if name in registry.SOURCES else JOURNAL_INTERVAL
-        return last.touched_at < now - interval
-    return last.touched_at < now - ARXIV_INTERVAL and not coverage.is_verified(now)
+        return last_run.touched_at < now - interval
+    return last_run.touched_at < now - ARXIV_INTERVAL and not coverage.is_verified(now)
 
 
 def is_running(name: str, now) -> bool:
@@ -122,9 +122,9 @@ def refuse_fetch(name: str, now) -> str:
     """
     if is_running(name, now):
         return "is being fetched"
-    last = Harvest.objects.filter(source=name, since=None).first()
-    if last and last.state == State.DONE and (free_at := last.touched_at + ARXIV_INTERVAL) > now:
-        return f"was fetched at {last.touched_at:%H:%M} UTC; again from {free_at:%H:%M} UTC"
+    run = Harvest.objects.filter(source=name, since=None).first()
+    if run and run.state == State.DONE and (retry_at := run.touched_at + ARXIV_INTERVAL) > now:
+        return f"was fetched at {run.touched_at:%H:%M} UTC; again from {retry_at:%H:%M} UTC"
     if not Lease(f"fetch {name}"[:MAX_LEASE_NAME], FETCH_INTERVAL).acquire():
         return "was requested in the last 5 minutes"
     return ""
@@ -139,14 +139,14 @@ def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.n
     today = _today(source, clock())
     if since is not None:
         return _fetch(source, web, _begin(source.name, today, since, clock()), clock)
-    done = Harvest.objects.filter(source=source.name, state=State.DONE, since=None)
-    last = done.values_list("today", flat=True).first()
-    if last is not None and today - last > MAX_GAP:
-        _begin(source.name, today, last, clock())  # Owed from here on, whatever happens.
+    completed_runs = Harvest.objects.filter(source=source.name, state=State.DONE, since=None)
+    last_day = completed_runs.values_list("today", flat=True).first()
+    if last_day is not None and today - last_day > MAX_GAP:
+        _begin(source.name, today, last_day, clock())  # Owed from here on, whatever happens.
     harvest = _fetch(source, web, _begin(source.name, today, None, clock()), clock)
-    owed = Harvest.objects.filter(source=source.name, since__isnull=False)
-    for row in owed.exclude(state=State.DONE).order_by("pk"):
-        _fetch(source, web, _resume(row, clock()), clock)
+    backfills = Harvest.objects.filter(source=source.name, since__isnull=False)
+    for backfill in backfills.exclude(state=State.DONE).order_by("pk"):
+        _fetch(source, web, _resume(backfill, clock()), clock)
     return harvest
 
 
@@ -191,9 +191,9 @@ def _batches(source, web, harvest):
 
 def _begin(name, today, since, now):
     """Return a run to resume, or a new one."""
-    last = Harvest.objects.filter(source=name, since=since).first()
-    if last is not None and last.state != State.DONE and (since or last.today == today):
-        return _resume(last, now)
+    run = Harvest.objects.filter(source=name, since=since).first()
+    if run is not None and run.state != State.DONE and (since or run.today == today):
+        return _resume(run, now)
     fields = {"today": today, "started_at": now, "touched_at": now}
     return Harvest.objects.create(source=name, since=since, **fields)
 
@@ -222,14 +222,15 @@ def _store(harvest, batch: Batch, problems, now):
 
 
 def _end(harvest, state, problems, now, outcome):
-    parts = [
+    sentences = [
         f"{counted(harvest.records, 'record')} read: {counted(harvest.new, 'new paper')}, "
         f"{harvest.changed:,} changed."
     ]
     if harvest.unreadable:
-        parts.append(f"{harvest.unreadable} could not be read.")
+        sentences.append(f"{harvest.unreadable} could not be read.")
     if problems:
-        parts.append("; ".join(problem.rstrip(".") for problem in problems[:MAX_PROBLEMS]) + ".")
-    harvest.result = " ".join([*parts, outcome]).strip()
+        shown_problems = [problem.rstrip(".") for problem in problems[:MAX_PROBLEMS]]
+        sentences.append("; ".join(shown_problems) + ".")
+    harvest.result = " ".join([*sentences, outcome]).strip()
     harvest.state, harvest.ended_at, harvest.touched_at = state, now, now
     harvest.save()

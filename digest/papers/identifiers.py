@@ -33,11 +33,11 @@ def find_paper(query: str) -> Paper | None:
     query = " ".join(query.split())[:500]
     if (paper := paper_by_id(query)) or not query:
         return paper
-    newest = _newest(title_lookup.called(Paper.objects.all(), query))
+    newest = _newest(title_lookup.with_title(Paper.objects.all(), query))
     if newest is None:
         # A few letters are no beginning of a title, unless they name what it is about: "LoRA: …".
-        text = query if len(query) >= MIN_TITLE_LENGTH else f"{query}:"
-        newest = _newest(title_lookup.beginning(Paper.objects.all(), text))
+        beginning = query if len(query) >= MIN_TITLE_LENGTH else f"{query}:"
+        newest = _newest(title_lookup.with_title_start(Paper.objects.all(), beginning))
     return newest
 
 
@@ -47,40 +47,38 @@ def _newest(papers):
     Sorted here: the database might read all papers by their day instead.
     """
     rows = papers.order_by().values_list("pk", "day")
-    first = min(rows, key=lambda row: (-row[1].toordinal(), row[0]), default=None)
-    return Paper.objects.filter(pk=first[0]).first() if first else None
+    newest = min(rows, key=lambda row: (-row[1].toordinal(), row[0]), default=None)
+    return Paper.objects.filter(pk=newest[0]).first() if newest else None
 
 
 def paper_by_id(text: str) -> Paper | None:
     """Return the paper whose id or URL is in the text, or None."""
-    arxiv = arxiv_id(text)
-    is_other = ":" in text and " " not in text  # As all ids but arXiv's are.
-    ids = {arxiv, text[:100] if is_other else ""} - {""}
-    ref = reference(text)
-    ids |= {ref} - {""}
-    if number := doi(ref):
-        ids |= {f"{server}:{number}" for server in (*SERVERS, "doi")}
-        ids |= set(Paper.objects.with_doi([number]).values_list("pk", flat=True))
+    arxiv_id, reference = find_arxiv_id(text), find_reference(text)
+    is_prefixed_id = ":" in text and " " not in text  # As all ids but arXiv's are.
+    ids = {arxiv_id, reference, text[:100] if is_prefixed_id else ""} - {""}
+    if doi := find_doi(reference):
+        ids |= {f"{server}:{doi}" for server in (*SERVERS, "doi")}
+        ids |= set(Paper.objects.with_doi([doi]).values_list("pk", flat=True))
     papers = Paper.objects.filter(pk__in=ids) if ids else ()
-    return min(papers, key=lambda paper: paper.pk != arxiv, default=None)
+    return min(papers, key=lambda paper: paper.pk != arxiv_id, default=None)
 
 
-def papers_named(ids: Iterable[str]) -> dict[str, Paper]:
-    """Return the papers with these ids, by id: their titles and abstracts. No query without ids."""
+def papers_by_id(ids: Iterable[str]) -> dict[str, Paper]:
+    """Return the papers with these ids, with title and abstract. Without ids, runs no query."""
     ids = set(ids)
     return Paper.objects.only("title", "abstract").in_bulk(ids) if ids else {}
 
 
-def reference(text: str) -> str:
-    """Return by what can be looked up what a text names: an arXiv id, "doi:10.1000/1", "pmid:123",
-    "pmcid:1234" or "orcid:0000-0002-1825-0097". Empty if it names none.
+def find_reference(text: str) -> str:
+    """Return the first reference in a text: an arXiv id, "doi:10.1000/1", "pmid:123", "pmcid:1234"
+    or "orcid:0000-0002-1825-0097". Empty if there is none.
     """
     matches = ((pattern.match(text), template) for pattern, template in ADDRESSES)
-    number = doi(text) or next((match.expand(template) for match, template in matches if match), "")
-    if number and not number.startswith(ARXIV_DOI):
-        return f"doi:{number.lower()}"
-    if number := arxiv_id(text):
-        return number
+    doi = find_doi(text) or next((match.expand(doi) for match, doi in matches if match), "")
+    if doi and not doi.startswith(ARXIV_DOI):
+        return f"doi:{doi.lower()}"
+    if arxiv_id := find_arxiv_id(text):
+        return arxiv_id
     if match := PMID.search(text):
         return f"pmid:{match[1]}"
     if match := PMCID.search(text):
@@ -89,13 +87,13 @@ def reference(text: str) -> str:
     return f"orcid:{match[0].upper()}" if match else ""
 
 
-def arxiv_id(text: str) -> str:
+def find_arxiv_id(text: str) -> str:
     """Return the first arXiv id in the text, without its version, or an empty string."""
     match = ARXIV_ID.search(text)
     return canonical_id(SUBJECT_CLASS.sub("", match[0].lower())) if match else ""
 
 
-def doi(text: str) -> str:
+def find_doi(text: str) -> str:
     """Return the first DOI in the text, in lower case, or an empty string."""
     match = DOI.search(text.lower())
     return AFTER_DOI.sub("", match[0]) if match else ""

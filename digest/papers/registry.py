@@ -51,7 +51,7 @@ SOURCES = {
         name: BuiltIn(title, partial(BioRxiv, name), topics=TOPICS[name])
         for name, title in SERVERS.items()
     },
-    "europepmc": BuiltIn("Europe PMC", lambda: EuropePmc(topic_phrases.in_use())),
+    "europepmc": BuiltIn("Europe PMC", lambda: EuropePmc(topic_phrases.phrases_in_use())),
 }
 #: The categories of all sources, in lower case -> as their source writes them.
 CATEGORIES = taxonomy.NAMES | {name: name for topics in TOPICS.values() for name in topics}
@@ -85,14 +85,14 @@ def arxiv_categories() -> tuple[str, ...]:
     return tuple(settings.ARXIV_CATEGORIES or (row and row.categories) or taxonomy.ARCHIVES)
 
 
-def listed(names: list) -> list[str]:
+def canonical_categories(names: list) -> list[str]:
     """Return categories as their sources write them, each once. Raises ValueError for unknown ones.
 
-    >>> listed(["CS.lg", " Cell Biology", "cs.LG"])
+    >>> canonical_categories(["CS.lg", " Cell Biology", "cs.LG"])
     ['cs.LG', 'cell biology']
     """
     names = [name for name in (str(name).strip() for name in names) if name]
-    if unknown := [name for name in names if name.lower() not in CATEGORIES]:
-        text = ", ".join(unknown)[:100]
+    if unknown_names := [name for name in names if name.lower() not in CATEGORIES]:
+        text = ", ".join(unknown_names)[:100]
         raise ValueError(f"There is no category called {text}. They are like cs.LG, stat.ML.")
     return list(dict.fromkeys(CATEGORIES[name.lower()] for name in names))

@@ -72,37 +72,38 @@ def _store_batch(batch, tally, now, source, replaces_days, is_sample):
     papers = Paper.objects.select_for_update(no_key=True).order_by("pk")
     stored_papers = papers.in_bulk(sorted({record.id for record in batch}))
     old_values = {paper.pk: _values(paper) for paper in stored_papers.values()}
-    new, events = {}, []
+    new_papers, events = {}, []
     for record in batch:
-        paper = stored_papers.get(record.id) or new.get(record.id)
+        paper = stored_papers.get(record.id) or new_papers.get(record.id)
         if paper is None and record.announced_as == PUBLISHED:
             continue
         if paper is None:
-            new[record.id] = _paper(record, now, is_sample)
+            new_papers[record.id] = _new_paper(record, now, is_sample)
         else:
             events += _events(paper, record, now)
             _update(paper, record, source, replaces_days, is_sample)
-    changed = [paper for paper in stored_papers.values() if _values(paper) != old_values[paper.pk]]
-    for paper in changed:
+    changed_papers = [p for p in stored_papers.values() if _values(p) != old_values[p.pk]]
+    for paper in changed_papers:
         paper.changed_at = now
-    Paper.objects.bulk_create(new[identity] for identity in sorted(new))
-    Paper.objects.bulk_update(changed, FIELDS, batch_size=200)
+    Paper.objects.bulk_create(new_papers[identity] for identity in sorted(new_papers))
+    Paper.objects.bulk_update(changed_papers, FIELDS, batch_size=200)
     PaperEvent.objects.bulk_create(events, ignore_conflicts=True)
     if source:
         _observe(batch, source, now)
-    tally.new += len(new)
-    tally.changed += len(changed)
-    tally.unchanged += len(stored_papers) - len(changed)
+    tally.new += len(new_papers)
+    tally.changed += len(changed_papers)
+    tally.unchanged += len(stored_papers) - len(changed_papers)
 
 
 def _with_preprints(batch):
     """Return the batch, in which articles of stored preprints are publications of those."""
     article_dois = {r.doi for r in batch if r.id == f"doi:{r.doi}" and r.journal_ref}
     preprints = Paper.objects.with_doi(article_dois).exclude(id__startswith="doi:")
-    ids = dict(preprints.filter(is_sample=False).order_by("-pk").values_list("lower_doi", "pk"))
+    preprints = preprints.filter(is_sample=False).order_by("-pk")
+    preprint_ids = dict(preprints.values_list("lower_doi", "pk"))
     return [
-        records.publication(ids[record.doi], record.journal_ref, record.doi)
-        if record.doi in ids and record.id == f"doi:{record.doi}"
+        records.publication(preprint_ids[record.doi], record.journal_ref, record.doi)
+        if record.doi in preprint_ids and record.id == f"doi:{record.doi}"
         else record
         for record in batch
     ]
@@ -112,9 +113,9 @@ def _values(paper):
     return [getattr(paper, name) for name in FIELDS]
 
 
-def _paper(record, now, is_sample):
-    names = ("id", *FACTS, "day", "day_is_estimate", "upvotes", "version", "is_withdrawn")
-    values = {name: getattr(record, name) for name in names}
+def _new_paper(record, now, is_sample):
+    field_names = ("id", *FACTS, "day", "day_is_estimate", "upvotes", "version", "is_withdrawn")
+    values = {name: getattr(record, name) for name in field_names}
     paper = Paper(**values, is_sample=is_sample, changed_at=now)
     if paper.day is None:
         paper.day, paper.day_is_estimate = _first_seen(record, timezone.localdate(now)), True
@@ -142,8 +143,8 @@ def _update(paper, record, source, replaces_days, is_sample):
     if record.upvotes is not None:
         # A file may contain counts of any day.
         paper.upvotes = record.upvotes if source else max(record.upvotes, paper.upvotes or 0)
-    replaces = replaces_days or paper.is_sample != is_sample
-    if record.day is not None and (replaces or _knows_better(record, paper)):
+    replaces_day = replaces_days or paper.is_sample != is_sample
+    if record.day is not None and (replaces_day or _has_better_day(record, paper)):
         paper.day, paper.day_is_estimate = record.day, record.day_is_estimate
     paper.is_sample = is_sample
 
@@ -200,7 +201,7 @@ def _first_seen(record, today: date):
     return min(records.month_of(record.id) or today, today.replace(day=1))
 
 
-def _knows_better(record, paper):
+def _has_better_day(record, paper):
     """Return whether a day is better: an announcement before an estimate, then the earlier one."""
     if record.day_is_estimate != paper.day_is_estimate:
         return paper.day_is_estimate

@@ -95,27 +95,28 @@ def checked(content: str, title: str, abstract: str, language: str) -> tuple[str
     try:
         answer = json.loads(FENCE.sub("", content))
         texts = [" ".join(answer[name].split()) for name in ("title", "sentence")]
+        translated_title, sentence = texts
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise BadAnswer("not the JSON that was asked for") from None
     source_numbers = set().union(*map(_forms, numbers(f"{title} {abstract}")))
     max_length = MAX_LENGTHS.get(language, MAX_LENGTH)
     faults = {
         "not the JSON that was asked for": len(answer) > len(texts) or not all(texts),
-        "too long": len(texts[1]) > max_length or len(texts[1].split()) > MAX_WORDS,
-        "title too long": len(texts[0]) > max(2 * len(title), 100),
+        "too long": len(sentence) > max_length or len(sentence.split()) > MAX_WORDS,
+        "title too long": len(translated_title) > max(2 * len(title), 100),
         "a link or markup": any(map(MARKUP.search, texts)),
         # Characters that are invisible, reverse the text, or cannot be stored.
-        "control characters": any(unicodedata.category(sign)[0] == "C" for sign in "".join(texts)),
+        "control characters": any(unicodedata.category(char)[0] == "C" for char in "".join(texts)),
         "a number that the abstract lacks": not source_numbers.issuperset(numbers(" ".join(texts))),
     }
-    if fault := next((fault for fault, is_there in faults.items() if is_there), ""):
+    if fault := next((fault for fault, applies in faults.items() if applies), ""):
         raise BadAnswer(fault)
-    return texts[0] if language != "en" else "", texts[1]
+    return translated_title if language != "en" else "", sentence
 
 
 def numbers(text: str) -> list[str]:
     """Return the numbers in a text, with signs such as ½ and ²."""
-    return NUMBER.findall(text) + [sign for sign in text if unicodedata.category(sign) == "No"]
+    return NUMBER.findall(text) + [char for char in text if unicodedata.category(char) == "No"]
 
 
 def _forms(number):
@@ -133,7 +134,7 @@ def write(pairs: Collection[tuple[str, str]], clock: Callable[[], datetime]) -> 
     Return whether no more can be done now: False if the model does not answer, or is too slow. A
     paper without an answer does not stop the others: some services refuse some texts.
     """
-    end, is_done = time.monotonic() + MAX_RUN_SECONDS, True
+    deadline, is_done = time.monotonic() + MAX_RUN_SECONDS, True
     papers = Paper.objects.exclude(abstract="").in_bulk({paper for paper, _ in pairs})
     rows = Summary.objects.filter(paper__in=papers, model=settings.LLM_MODEL, prompt=PROMPT_VERSION)
     outcomes = {(row.paper_id, row.language, row.source) for row in rows if row.text or row.refused}
@@ -142,18 +143,18 @@ def write(pairs: Collection[tuple[str, str]], clock: Callable[[], datetime]) -> 
         for paper, language in pairs
         if paper in papers and (paper, language, source_of(papers[paper])) not in outcomes
     ]
-    left = max(settings.LLM_CALLS_A_DAY - calls_on(clock().date()), 0)
-    for batch in batched(missing_pairs[:left], AT_ONCE):
-        if time.monotonic() > end:
+    calls_left = max(settings.LLM_CALLS_A_DAY - calls_on(clock().date()), 0)
+    for batch in batched(missing_pairs[:calls_left], AT_ONCE):
+        if time.monotonic() > deadline:
             return False
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = list(pool.map(_attempt, *zip(*batch, strict=True)))
         for (paper, language), answer in zip(batch, answers, strict=True):
             _store(paper, language, answer, clock().date())
-        have_ended = [bool(answer["text"] or answer["refused"]) for answer in answers]
-        if not any(have_ended):
+        are_final = [bool(answer["text"] or answer["refused"]) for answer in answers]
+        if not any(are_final):
             return False
-        is_done = is_done and all(have_ended)
+        is_done = is_done and all(are_final)
     return is_done
 
 
@@ -169,8 +170,8 @@ def _attempt(paper, language):
 
 def _store(paper, language, answer, day):
     versions = {"source": source_of(paper), "model": settings.LLM_MODEL, "prompt": PROMPT_VERSION}
-    last = Summary.objects.filter(paper=paper, language=language, day=day).first()
-    fields = versions | answer | {"day": day, "calls": 1 + (last.calls if last else 0)}
+    last_row = Summary.objects.filter(paper=paper, language=language, day=day).first()
+    fields = versions | answer | {"day": day, "calls": 1 + (last_row.calls if last_row else 0)}
     Summary.objects.update_or_create(paper=paper, language=language, defaults=fields)
 
 
@@ -185,11 +186,11 @@ def calls_on(day: date) -> int:
 
 
 def attach(papers: Collection[Paper], language: str) -> None:
-    """Set `written` of the papers that have a summary of their present abstract in a language."""
+    """Set `llm_summary` of the papers whose present abstract has a summary in this language."""
     if not settings.LLM_URL or not language:
         return
     rows = Summary.objects.filter(language=language, paper__in=[paper.pk for paper in papers])
     rows_by_paper = {row.paper_id: row for row in rows.exclude(text="")}
     for paper in papers:
         row = rows_by_paper.get(paper.pk)
-        paper.written = row if row and row.source == source_of(paper) else None
+        paper.llm_summary = row if row and row.source == source_of(paper) else None

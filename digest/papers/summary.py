@@ -100,12 +100,12 @@ def best_sentence(title: str, abstract: str, interest: Iterable[str] = ()) -> st
 def _scored(title: str, abstract: str) -> list[Scored]:
     """Return the sentences that fit, each with its score and its terms."""
     title_terms, scored = frozenset(text.terms(title)), list[Scored]()
-    name, colon, _ = title.partition(":")
+    system_name, colon, _ = title.partition(":")
     for position, sentence in enumerate(sentences(" ".join(abstract[:MAX_READ].split()))):
         brief = _shortened(sentence.strip())
         if 0 < len(brief) <= MAX_LENGTH:
             terms = frozenset(text.terms(brief))
-            base = 2 if colon and name in brief else 0 if position else -3
+            base = 2 if colon and system_name in brief else 0 if position else -3
             score = 3 * len(terms & title_terms) / max(len(title_terms), 1) - 0.35 * position
             score += next((points for points, cue in CUES.items() if re.search(cue, brief)), base)
             score += min(len(brief.split()), 16) / 8 - 3 * bool(re.search(FAULTS, brief))
@@ -117,14 +117,14 @@ def _scored(title: str, abstract: str) -> list[Scored]:
 def _shortened(sentence: str) -> str:
     """Return the shortened sentence, or an empty string if it stays too long."""
     body = OPENING.sub("", sentence, count=1)
-    main = LEAD.sub("", body)
+    main_clause = LEAD.sub("", body)
     clauses = [
-        f"{head}."
-        for cut in CLAUSE.finditer(main)
-        if COMPLETE_CLAUSE.search(head := main[: cut.start()])
-        and not OPEN.search(head)
-        and not (cut[0] == " " and re.search(SUBORDINATE, head))
+        f"{clause}."
+        for break_match in CLAUSE.finditer(main_clause)
+        if COMPLETE_CLAUSE.search(clause := main_clause[: break_match.start()])
+        and not OPEN.search(clause)
+        and not (break_match[0] == " " and re.search(SUBORDINATE, clause))
     ]
-    fits = (part for part in (body, main, *reversed(clauses)) if len(part.split()) <= MAX_WORDS)
-    summary = next(fits, "")
+    candidates = (body, main_clause, *reversed(clauses))
+    summary = next((part for part in candidates if len(part.split()) <= MAX_WORDS), "")
     return summary if sentence.startswith(summary) else summary[:1].upper() + summary[1:]

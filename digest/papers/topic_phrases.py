@@ -1,5 +1,7 @@
 """The phrases of the topics in use, for sources that are searched."""
 
+from itertools import chain
+
 from django.db.models import Count
 
 from digest.interests.entries import ORCID, PAPER, UNREAD
@@ -11,7 +13,7 @@ MAX_PHRASES = 400
 MAX_WORDS = 6  # A line of more is a sentence, which no paper has all words of.
 
 
-def in_use() -> list[str]:
+def phrases_in_use() -> list[str]:
     """Return the phrases of topics that subscribers follow, the most followed first, and then of
     topics that are offered. Runs two queries.
 
@@ -21,15 +23,16 @@ def in_use() -> list[str]:
     plain = Topic.objects.filter(categories=[]).exclude(query="")
     plain = plain.exclude(kind__in=(PAPER, ORCID, UNREAD))  # Numbers, links and whole texts.
     followed = plain.followed().values_list("query").annotate(followers=Count("pk"))
-    queries = [topic for topic, _ in followed.order_by("-followers", "query")[:MAX_PHRASES]]
-    queries += plain.offered().order_by("pk").values_list("query", flat=True)[:MAX_PHRASES]
-    phrases = dict.fromkeys(phrase for topic in queries for phrase in _phrases(topic))
+    topic_queries = [text for text, _ in followed.order_by("-followers", "query")[:MAX_PHRASES]]
+    topic_queries += plain.offered().order_by("pk").values_list("query", flat=True)[:MAX_PHRASES]
+    phrases = dict.fromkeys(chain.from_iterable(map(_phrases, topic_queries)))
     return list(phrases)[:MAX_PHRASES]
 
 
-def _phrases(topic):
-    lines = {} if queried_authors(topic) else {q.text: q for q in reversed(query.queries(topic))}
-    for line in reversed(lines.values()):
+def _phrases(topic_query):
+    queries = [] if queried_authors(topic_query) else query.queries(topic_query)
+    lines_by_text = {line.text: line for line in reversed(queries)}
+    for line in reversed(lines_by_text.values()):
         # As they are written, because a hyphen separates words elsewhere.
         words = [word for word in text.WORD.findall(line.text.lower()) if text.stems([word])]
         if len(words) <= MAX_WORDS:

@@ -17,7 +17,7 @@ from digest.http.client import Refused, Unavailable
 from digest.interests.entries import ORCID, PAPER
 from digest.models import AddedPaper
 from digest.models.locks import Lease
-from digest.papers.identifiers import paper_by_id, papers_named, reference
+from digest.papers.identifiers import find_reference, paper_by_id, papers_by_id
 from digest.sources.base import MalformedFeed
 from digest.sources.look_ups import Finding, LookUps
 from subscriptions.models import Subscriber, Topic, TopicPreference
@@ -33,35 +33,34 @@ WAIT = timedelta(minutes=5)  # So long does a first digest wait for what is look
 REFERENCE = re.compile(r"(?:(?:^|\s)(?:https?://|doi:|arxiv:|pmid:)|^)\S+$", re.IGNORECASE)
 
 
-def parts_of(text: str) -> tuple[str, str, str]:
-    """Return the title, the abstract and the reference of a paper as its entry has them, or "".
+def parse_entry(text: str) -> tuple[str, str, str]:
+    """Return the title, the abstract and the reference in a paper's entry, each "" if absent.
 
     >>> parts_of("On soups doi:10.1000/1"), parts_of("On E. coli | We cook.")
     (('On soups', '', 'doi:10.1000/1'), ('On E. coli', 'We cook.', ''))
     """
     match = REFERENCE.search(text)
-    ref = reference(match[0]) if match else ""
-    title, _bar, abstract = (text[: match.start()] if ref else text).partition(" | ")
-    return title.strip(), abstract.strip(), ref
+    reference = find_reference(match[0]) if match else ""
+    title, _bar, abstract = (text[: match.start()] if reference else text).partition(" | ")
+    return title.strip(), abstract.strip(), reference
 
 
-def unread() -> QuerySet[Topic]:
+def unread_topics() -> QuerySet[Topic]:
     """Return the topics that stand for papers and have not been read or looked up."""
     return Topic.objects.filter(kind__in=(PAPER, ORCID), added_paper=None)
 
 
-def keeps_waiting(now) -> Q:
-    """Return the condition for subscribers whose first digest waits: for papers that are unread, or
-    who have to choose the papers of an ORCID and follow nothing else.
+def waiting_condition(now) -> Q:
+    """Return the condition for subscribers whose first digest waits: some of their papers are
+    unread, or they follow only an ORCID, whose papers they have to choose.
     """
     own_topics = Topic.objects.filter(owner=OuterRef("pk"))
     follows = TopicPreference.objects.filter(subscriber=OuterRef("pk"))
     is_choosing = Q(Exists(own_topics.filter(kind=ORCID)))
     is_choosing &= ~Q(Exists(follows.exclude(topic__kind=ORCID)))
     is_choosing &= Q(confirmed_at__gt=now - timedelta(days=settings.NEW_DAYS))
-    return is_choosing | Q(
-        Exists(unread().filter(owner=OuterRef("pk"))), confirmed_at__gt=now - WAIT
-    )
+    has_unread = Exists(unread_topics().filter(owner=OuterRef("pk")))
+    return is_choosing | Q(has_unread, confirmed_at__gt=now - WAIT)
 
 
 def texts_of(topics: Iterable[Topic]) -> dict[str, tuple[str, str]]:
@@ -70,18 +69,19 @@ def texts_of(topics: Iterable[Topic]) -> dict[str, tuple[str, str]]:
     queries = {topic.query for topic in topics}
     if not queries:
         return {}
-    rows = AddedPaper.objects.filter(topic__in=[t.pk for t in topics if t.pk]).exclude(title="")
+    topic_ids = [topic.pk for topic in topics if topic.pk]
+    rows = AddedPaper.objects.filter(topic__in=topic_ids).exclude(title="")
     texts = {row.topic.query: (row.title, row.abstract) for row in rows.select_related("topic")}
-    for query, paper in papers_named(queries - texts.keys()).items():
+    for query, paper in papers_by_id(queries - texts.keys()).items():
         texts[query] = paper.title, paper.abstract
     for query in queries - texts.keys():
-        title, abstract, _ref = parts_of(query)
+        title, abstract, _reference = parse_entry(query)
         if title:
             texts[query] = title, abstract
     return texts
 
 
-def read_due(look_ups: LookUps, clock: Callable) -> int:
+def read_due_papers(look_ups: LookUps, clock: Callable) -> int:
     """Store the texts of added papers, and the papers of ORCIDs. Return how many were found.
 
     One worker does so at a time. What fails is tried again later, MAX_TRIES times.
@@ -91,25 +91,25 @@ def read_due(look_ups: LookUps, clock: Callable) -> int:
         return 0
     now, pending, unavailable = clock(), [], set()
     failed_topics = Topic.objects.filter(added_paper__due_at__lte=now)
-    due_topics = (unread() | failed_topics).filter(owner__in=Subscriber.objects.subscribed())
+    due_topics = (unread_topics() | failed_topics).filter(owner__in=Subscriber.objects.subscribed())
     try:
         for topic in due_topics.order_by("pk"):  # First all those that no service is asked for.
-            finding, ref = _stored(topic)
-            if ref:
-                pending.append((topic, ref, finding))
+            finding, reference = _stored(topic)
+            if reference:
+                pending.append((topic, reference, finding))
             else:
                 count += _store(topic, finding)
-        for topic, ref, finding in pending:
+        for topic, reference, finding in pending:
             if time.monotonic() > deadline or not lease.renew():
                 break
-            kind = ref.rpartition(":")[0]  # Empty for arXiv.
+            kind = reference.rpartition(":")[0]  # Empty for arXiv.
             if kind in unavailable:
                 continue
             if not _may_look_up(topic, now):
                 _store(topic, finding, due_at=now + rate_limits.DAY)
                 continue
             try:
-                count += _store(topic, look_ups.find(ref) or finding, due_at=None)
+                count += _store(topic, look_ups.find(reference) or finding, due_at=None)
             except (MalformedFeed, Refused, Unavailable) as error:
                 unavailable |= {kind} if isinstance(error, Unavailable) else set()
                 _note_failure(topic, finding, now, getattr(error, "retry_after", None) or 0)
@@ -129,20 +129,19 @@ def _may_look_up(topic, now) -> bool:
 
 
 def _note_failure(topic, finding, now, retry_after) -> None:
-    tries = 1 + (
-        AddedPaper.objects.filter(topic=topic).values_list("tries", flat=True).first() or 0
-    )
+    rows = AddedPaper.objects.filter(topic=topic)
+    tries = 1 + (rows.values_list("tries", flat=True).first() or 0)
     wait = max(RETRY * 2 ** (tries - 1), timedelta(seconds=min(retry_after, 10**6)))
     due_at = now + wait if tries < MAX_TRIES else None
     _store(topic, finding, tries=tries, due_at=due_at)
 
 
 def _stored(topic) -> tuple[Finding, str]:
-    """Return what is known of a paper, and the reference by which to look up the rest, or ""."""
+    """Return what is stored of a paper, and the reference to look up the rest by, or ""."""
     if topic.kind == ORCID:
         return Finding(), f"{ORCID}:{topic.query}" if settings.LOOK_UPS else ""
-    title, abstract, ref = parts_of(topic.query)
-    if paper := papers_named([topic.query]).get(topic.query) or (ref and paper_by_id(ref)):
+    title, abstract, ref = parse_entry(topic.query)
+    if paper := papers_by_id([topic.query]).get(topic.query) or (ref and paper_by_id(ref)):
         return Finding(paper.title, paper.abstract), ""
     return Finding(title, abstract), ref if settings.LOOK_UPS and not abstract else ""
 

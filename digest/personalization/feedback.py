@@ -20,7 +20,7 @@ MIN_NEGATIVE_WORDS = 8  # Of these, reserved for words with a negative weight.
 VALUES = (*Feedback.Value, "neutral", "unsave", "clear")
 
 
-def after(value: str, opinion: str, saved_since, now) -> tuple:
+def apply_value(value: str, opinion: str, saved_since, now) -> tuple:
     """Return the opinion and when the paper was saved, after one of VALUES."""
     match value:
         case "more" | "less":
@@ -44,7 +44,7 @@ def record(subscriber, paper, value: str, now) -> None:
         subscriber.locked()
         row = feedback_on(subscriber, paper)
         old_state = (row.opinion, row.saved_since) if row else ("", None)
-        opinion, saved_since = after(value, *old_state, now)
+        opinion, saved_since = apply_value(value, *old_state, now)
         if (opinion, saved_since) == old_state:
             return
         if not opinion and not saved_since:
@@ -67,9 +67,9 @@ def feedback_on(subscriber, paper) -> Feedback | None:
 def attach(subscriber, picks) -> list:
     """Give each pick its `feedback`, or None, and its paper the summary. Return the picks."""
     rows = subscriber.feedback.filter(paper__in=[pick.paper_id for pick in picks])
-    by_paper = {row.paper_id: row for row in rows}
+    feedback_by_paper = {row.paper_id: row for row in rows}
     for pick in picks:
-        pick.feedback = by_paper.get(pick.paper_id)
+        pick.feedback = feedback_by_paper.get(pick.paper_id)
     summaries.attach([pick.paper for pick in picks], subscriber.summary_language)
     return list(picks)
 
@@ -99,16 +99,10 @@ def set_learning(subscriber, learns: bool) -> None:
     with transaction.atomic():
         Subscriber.objects.filter(pk=subscriber.pk).update(learns=learns)
         subscriber.learns = learns
-        ReaderModel.objects.filter(subscriber=subscriber).update(
-            # A fit that is under way stores nothing, since `feedback_count` differs.
-            feedback_count=F("feedback_count") + 1,
-            terms=[],
-            words=[],
-            weights=[],
-            liked=0,
-            fitted_at=None,
-            fitted_count=0,
-        )
+        fields = {"terms": [], "words": [], "weights": [], "liked": 0, "fitted_at": None}
+        # A fit that is under way stores nothing, since `feedback_count` differs.
+        fields |= {"feedback_count": F("feedback_count") + 1, "fitted_count": 0}
+        ReaderModel.objects.filter(subscriber=subscriber).update(**fields)
 
 
 def learned_words(subscriber) -> list[dict]:
@@ -119,11 +113,11 @@ def learned_words(subscriber) -> list[dict]:
     by_word = {}  # Several terms may have one word, such as "voice conversion".
     for term, word, weight in zip(row.terms, row.words, row.weights, strict=True):
         by_word.setdefault(word, {"term": term, "word": word, "weight": weight})
-    positive = [word for word in by_word.values() if word["weight"] >= 0]
-    negative = [word for word in by_word.values() if word["weight"] < 0]
+    positive_words = [word for word in by_word.values() if word["weight"] >= 0]
+    negative_words = [word for word in by_word.values() if word["weight"] < 0]
     # Negative words weigh less: without reserved places, "less" would seem to have no effect.
-    negative = negative[: max(MIN_NEGATIVE_WORDS, MAX_WORDS - len(positive))]
-    return positive[: MAX_WORDS - len(negative)] + negative
+    negative_words = negative_words[: max(MIN_NEGATIVE_WORDS, MAX_WORDS - len(positive_words))]
+    return positive_words[: MAX_WORDS - len(negative_words)] + negative_words
 
 
 def removed_words(subscriber) -> list[dict]:
@@ -142,8 +136,8 @@ def remove_word(subscriber, term: str) -> None:
     word = row.words[row.terms.index(term)]
     rows = list(zip(row.terms, row.words, row.weights, strict=True))
     row.removed |= {term: word for term, row_word, _ in rows if row_word == word}
-    rows_left = [columns for columns in rows if columns[1] != word]
-    row.terms, row.words, row.weights = ([columns[n] for columns in rows_left] for n in range(3))
+    kept_rows = [cells for cells in rows if cells[1] != word]
+    row.terms, row.words, row.weights = ([cells[n] for cells in kept_rows] for n in range(3))
     row.feedback_count += 1
     row.save()
 
@@ -185,32 +179,33 @@ def _fit(rows, now):
 
     model = model_store.current(now)
     feedback = _latest_feedback([row.subscriber_id for row in rows])
-    ids = {paper for values in feedback.values() for paper, _ in values}
-    papers = Paper.objects.filter(pk__in=ids).values_list("pk", "title", "abstract")
+    paper_ids = {paper for values in feedback.values() for paper, _ in values}
+    papers = Paper.objects.filter(pk__in=paper_ids).values_list("pk", "title", "abstract")
     texts = {pk: model_store.document(title, abstract) for pk, title, abstract in papers}
     fitted = 0
     for row in rows:
         values = feedback.get(row.subscriber_id, [])
         values = [(texts[paper], value) for paper, value in values if paper in texts]
-        disliked = [text for text, value in values if value == Feedback.Value.LESS]
-        liked = [text for text, value in values if value != Feedback.Value.LESS]
+        disliked_texts = [text for text, value in values if value == Feedback.Value.LESS]
+        liked_texts = [text for text, value in values if value != Feedback.Value.LESS]
         # One library at a time, to bound memory.
         papers = list(LibraryPaper.objects.filter(subscriber=row.subscriber_id))
-        library = [model_store.document(paper.title, paper.abstract) for paper in papers]
+        library_texts = [model_store.document(paper.title, paper.abstract) for paper in papers]
         # Of Zotero's papers, the latest count most: 1 / (1 + log10 n) for the n-th, the formula of
         # https://github.com/TideDra/zotero-arxiv-daily.
-        latest = sorted((p for p in papers if p.zotero_key), key=lambda p: p.at, reverse=True)
-        ranks = {paper.pk: n for n, paper in enumerate(latest, 1)}
-        shares = [1 / (1 + log10(ranks.get(paper.pk, 1))) for paper in papers]
+        zotero_papers = [paper for paper in papers if paper.zotero_key]
+        zotero_papers.sort(key=lambda paper: paper.at, reverse=True)
+        ranks = {paper.pk: rank for rank, paper in enumerate(zotero_papers, 1)}
+        library_weights = [1 / (1 + log10(ranks.get(paper.pk, 1))) for paper in papers]
         learned = relevance_feedback.learn(
-            model, liked, disliked, list(row.removed), library, shares
+            model, liked_texts, disliked_texts, list(row.removed), library_texts, library_weights
         )
         # Not if there is more feedback since the rows were read.
         fitted += ReaderModel.objects.filter(pk=row.pk, feedback_count=row.feedback_count).update(
             fitted_count=row.feedback_count,
             fitted_at=now,
             terms=list(learned.terms),
-            words=spelling.written(model, learned.terms),
+            words=spelling.spellings(model, learned.terms),
             weights=list(learned.weights),
             liked=learned.liked,
         )

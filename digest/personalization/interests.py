@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from digest.interests import entries
 from digest.interests.entries import PAPER, Entry, Vocabulary
 from digest.models import Paper
-from digest.papers.identifiers import reference
+from digest.papers.identifiers import find_reference
 from digest.personalization import library
 from digest.sources import bibliographies
 from digest.sources.records import Record
@@ -22,9 +22,9 @@ def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) 
     # numpy, which only processes that read interests import.
     from digest.indexing import vocabulary
 
-    vocab, stored_entries = vocabulary.current(), stored(subscriber) if subscriber else []
-    follows = {_line(entry, vocab): entry for entry in stored_entries if not entry.is_muted}
-    mutes = {_line(entry, vocab): entry for entry in stored_entries if entry.is_muted}
+    vocab, saved = vocabulary.current(), stored_entries(subscriber) if subscriber else []
+    follows = {_line(entry, vocab): entry for entry in saved if not entry.is_muted}
+    mutes = {_line(entry, vocab): entry for entry in saved if entry.is_muted}
     muted = [replace(entry, is_muted=True) for entry in entries.read(muted_text, vocab, mutes)]
     distinct: dict[tuple, Entry] = {}  # "Robots" and "robots" match the same papers.
     for entry in [*entries.read(text, vocab, follows), *muted]:
@@ -33,37 +33,37 @@ def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) 
     return [*distinct.values()]
 
 
-def with_papers(text: str) -> str:
+def expand_bibliography(text: str) -> str:
     """Return a text with a line for each paper of a bibliography that it contains.
 
     Raises ValidationError.
     """
-    entries_text, other_lines = bibliographies.parted(text)
+    entries_text, other_lines = bibliographies.split_entries(text)
     if not entries_text:
         return text
     try:
         bibliography = bibliographies.read(entries_text)
     except child_process.ParseError as error:
-        raise ValidationError(library.why_unparsed(error)) from error
+        raise ValidationError(library.parse_error_message(error)) from error
     if bibliography.unread_count:
-        names = ", ".join(bibliography.unread)
+        names = ", ".join(bibliography.unread_names)
         raise ValidationError(_("These entries could not be read: %s") % names)
     records = library.complete(bibliography.records)
     ids = [record.id for record in records]
     stored_ids = {*Paper.objects.filter(pk__in=ids).values_list("pk", flat=True)}
-    lines = [record.id if record.id in stored_ids else _described(record) for record in records]
+    lines = [record.id if record.id in stored_ids else _description(record) for record in records]
     return "\n".join([*other_lines, *(f"{PAPER}: {line}"[:MAX_QUERY_LENGTH] for line in lines)])
 
 
-def _described(record: Record) -> str:
+def _description(record: Record) -> str:
     """Return the title of a paper and its abstract, or by what that can be looked up."""
     if record.abstract:
         return f"{record.title} | {record.abstract}"
-    arxiv = f"arXiv:{record.id}" if reference(record.id) else ""
+    arxiv = f"arXiv:{record.id}" if find_reference(record.id) else ""
     return f"{record.title} {f'doi:{record.doi}' if record.doi else arxiv}".strip()
 
 
-def stored(subscriber: Subscriber) -> list[Entry]:
+def stored_entries(subscriber: Subscriber) -> list[Entry]:
     """Return the entries that a subscriber saved, in their order."""
     preferences = subscriber.preferences.filter(topic__owner=subscriber).order_by("pk")
     rows = preferences.values_list("topic__kind", "topic__query", "stance")
@@ -77,7 +77,7 @@ def stored_lines(subscriber: Subscriber) -> tuple[list[str], list[str]]:
     from digest.indexing import vocabulary
 
     vocab, lines = vocabulary.current(), ([], [])
-    for entry in stored(subscriber):
+    for entry in stored_entries(subscriber):
         lines[entry.is_muted].append(_line(entry, vocab))
     return lines
 

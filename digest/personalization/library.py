@@ -21,30 +21,30 @@ class Changes(NamedTuple):
 
     Attributes:
         paper_count: number of its papers.
-        new: rows to add, the latest first.
-        replaced: rows without an abstract that are replaced by `new` ones.
+        new_papers: rows to add, the latest first.
+        replaced: rows without an abstract that are replaced by `new_papers`.
         removed: rows that are no longer among the MAX_PAPERS latest.
         present_count: number of its papers that the library has.
-        left: number of its papers that are not among the MAX_PAPERS latest.
-        titleless: number of its papers that have only an arXiv id, which is unknown here.
+        excess_count: number of its papers that are not among the MAX_PAPERS latest.
+        titleless_count: number of its papers that have only an arXiv id, which is unknown here.
         unread_count: number of entries that could not be read.
-        unread: names of the first of these.
+        unread_names: names of the first of these.
     """
 
     paper_count: int
-    new: list[LibraryPaper]
+    new_papers: list[LibraryPaper]
     replaced: list[LibraryPaper]
     removed: list[LibraryPaper]
     present_count: int
-    left: int
-    titleless: int
+    excess_count: int
+    titleless_count: int
     unread_count: int
-    unread: list[str]
+    unread_names: list[str]
 
     @property
     def is_read(self) -> bool:
         """Whether any paper could be read."""
-        return bool(self.new or self.present_count or self.left)
+        return bool(self.new_papers or self.present_count or self.excess_count)
 
 
 def preview(subscriber, text: str, now) -> Changes:
@@ -58,17 +58,17 @@ def add(subscriber, text: str, now) -> Changes:
     Missing fields are taken from papers of the database. Adding the same again changes nothing.
     Raises Subscriber.DoesNotExist if the subscriber was erased meanwhile.
     """
-    read = _read(text)
+    parsed_text = _read(text)
     with transaction.atomic():
         subscriber.locked()
-        changes = _changes(subscriber, *read, now)
-        if changes.new:
+        changes = _changes(subscriber, *parsed_text, now)
+        if changes.new_papers:
             displaced = changes.replaced + changes.removed
-            added = [paper.identity for paper in changes.new]
+            added = [paper.identity for paper in changes.new_papers]
             subscriber.library.filter(pk__in=[paper.pk for paper in displaced]).delete()
             subscriber.library.filter(identity__in=added).delete()  # Zotero's become uploaded ones.
             # The first ones count as added last.
-            LibraryPaper.objects.bulk_create(reversed(changes.new))
+            LibraryPaper.objects.bulk_create(reversed(changes.new_papers))
             _forget_upload(subscriber)
             LibraryUpload.objects.create(
                 subscriber=subscriber,
@@ -133,7 +133,7 @@ def _forget_upload(subscriber):
     LibraryUpload.objects.filter(subscriber=subscriber).delete()
 
 
-def why_unparsed(error: child_process.ParseError) -> str:
+def parse_error_message(error: child_process.ParseError) -> str:
     """Return what to do about a bibliography that could not be parsed."""
     if isinstance(error, child_process.Busy):
         return _("Other texts are being read. Try again in a minute.")
@@ -141,8 +141,8 @@ def why_unparsed(error: child_process.ParseError) -> str:
 
 
 def _to_json(paper):
-    names = ("pk", "identity", "title", "abstract", "year")
-    return {name: getattr(paper, name) for name in names} | {"at": paper.at.isoformat()}
+    field_names = ("pk", "identity", "title", "abstract", "year")
+    return {name: getattr(paper, name) for name in field_names} | {"at": paper.at.isoformat()}
 
 
 def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
@@ -155,30 +155,30 @@ def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
 
 def _changes(subscriber, bibliography, completed, now):
     uploaded = {paper.identity: paper for paper in subscriber.library.filter(zotero_key="")}
-    titled = [record for record in completed if record.title]
-    new = []
-    for record in titled:
+    titled_records = [record for record in completed if record.title]
+    candidates = []
+    for record in titled_records:
         uploaded_paper = uploaded.get(record.id)
         if uploaded_paper is None or (record.abstract and not uploaded_paper.abstract):
-            new.append(row_of(subscriber, record, now))
-    replaced = [uploaded.pop(paper.identity) for paper in new if paper.identity in uploaded]
+            candidates.append(library_row(subscriber, record, now))
+    replaced = [uploaded.pop(paper.identity) for paper in candidates if paper.identity in uploaded]
     # In the order of the library: within a year, the last added is first.
-    latest = sorted([*new, *uploaded.values()], key=lambda paper: -(paper.year or 0))
+    latest = sorted([*candidates, *uploaded.values()], key=lambda paper: -(paper.year or 0))
     added = [paper for paper in latest[:MAX_PAPERS] if paper.pk is None]
     return Changes(
         paper_count=len(bibliography.records),
-        new=added,
+        new_papers=added,
         replaced=replaced,
         removed=[paper for paper in latest[MAX_PAPERS:] if paper.pk],
-        present_count=len(titled) - len(new),
-        left=max(len(bibliography.records) - MAX_PAPERS, 0) + len(new) - len(added),
-        titleless=len(completed) - len(titled),
+        present_count=len(titled_records) - len(candidates),
+        excess_count=max(len(bibliography.records) - MAX_PAPERS, 0) + len(candidates) - len(added),
+        titleless_count=len(completed) - len(titled_records),
         unread_count=bibliography.unread_count,
-        unread=bibliography.unread,
+        unread_names=bibliography.unread_names,
     )
 
 
-def row_of(subscriber, record: Record, at, zotero_key="") -> LibraryPaper:
+def library_row(subscriber, record: Record, at, zotero_key="") -> LibraryPaper:
     """Return an unsaved row of a library."""
     return LibraryPaper(
         subscriber=subscriber,
@@ -193,12 +193,13 @@ def row_of(subscriber, record: Record, at, zotero_key="") -> LibraryPaper:
 
 def complete(records: Iterable[Record]) -> list[Record]:
     """Return the records, with missing fields and ids of the papers in the database."""
-    by_id = Paper.objects.in_bulk([record.id for record in records])
-    same_titles = title_lookup.alike(Paper.objects.order_by(), {record.title for record in records})
-    by_title = {paper.title.casefold(): paper for paper in same_titles}
+    stored_by_id = Paper.objects.in_bulk([record.id for record in records])
+    titles = {record.title for record in records}
+    similar_papers = title_lookup.with_similar_titles(Paper.objects.order_by(), titles)
+    stored_by_title = {paper.title.casefold(): paper for paper in similar_papers}
     completed = []
     for record in records:
-        paper = by_id.get(record.id) or by_title.get(record.title.casefold())
+        paper = stored_by_id.get(record.id) or stored_by_title.get(record.title.casefold())
         if paper:
             record = Record(
                 paper.pk,

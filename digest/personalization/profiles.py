@@ -30,12 +30,12 @@ MIN_LIKED = 10
 
 def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     """Return what the ranking knows of each. Three queries, however many they are."""
-    of_subscribers = among("subscriber", (subscriber.pk for subscriber in subscribers))
-    preferences = TopicPreference.objects.filter(of_subscribers).order_by("pk")
+    is_theirs = among("subscriber", (subscriber.pk for subscriber in subscribers))
+    preferences = TopicPreference.objects.filter(is_theirs).order_by("pk")
     rows = list(preferences.values_list("subscriber_id", "stance", "topic_id", "weight"))
     topics = Topic.objects.in_bulk({topic for _, _, topic, _ in rows})
     examples = examples_of(topics.values())
-    interest = cache(lambda topic, *rest: to_interest(topics[topic], *rest, examples=examples))
+    interest = cache(lambda topic, *args: to_interest(topics[topic], *args, examples=examples))
     follows, mutes = defaultdict(list), defaultdict(list)
     for subscriber, stance, topic, weight in rows:
         is_muted = stance == TopicPreference.Stance.MUTE
@@ -43,7 +43,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
     learners = among("subscriber", (reader.pk for reader in subscribers if reader.learns))
     models = list(ReaderModel.objects.filter(learners).annotate(has_library=Exists(library)))
-    meanings = _meanings([row.subscriber_id for row in models])
+    meanings = _mean_embeddings([row.subscriber_id for row in models])
     learned_models = {}  # With whether the subscriber is known by it.
     for row in models:
         learned = None  # A model without words has nothing to say.
@@ -54,7 +54,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         learned_models[row.subscriber_id] = learned, is_known
     return [
         Profile(
-            _joined(follows[subscriber.pk]),
+            _combine_examples(follows[subscriber.pk]),
             tuple(mutes[subscriber.pk]),
             subscriber.size,
             *learned_models.get(subscriber.pk, (None, False)),
@@ -64,8 +64,10 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     ]
 
 
-def _meanings(subscribers: list[int]) -> dict[int, tuple[float, ...]]:
-    """Return the mean embedding of each one's liked papers. Empty without a semantic model."""
+def _mean_embeddings(subscribers: list[int]) -> dict[int, tuple[float, ...]]:
+    """Return the mean embedding of the papers that each subscriber (id) liked, or {} without a
+    semantic model.
+    """
     if embeddings.encoder() is None:
         return {}
     of_subscribers = among("subscriber", subscribers)
@@ -95,16 +97,17 @@ def profile_for(
     A `subscriber` who would change to it keeps their feedback and the weights of their topics, and
     without a selection, their topics.
     """
-    weights, stored = {}, Profile()
+    stored_weights, stored = {}, Profile()
     if subscriber is not None:
         (stored,) = profiles_of([subscriber])
-        weights = {
+        stored_weights = {
             (preference.topic.slug, preference.topic.query): preference.weight
             for preference in subscriber.preferences.select_related("topic")
         }
-    near = stored.wants_near if wants_near is None else wants_near
+    wants_near = stored.wants_near if wants_near is None else wants_near
+    stored = replace(stored, size=size, wants_near=wants_near)
     if selection is None:
-        return replace(stored, size=size, wants_near=near)
+        return stored
     stances: dict[tuple, tuple[Topic, bool]] = {}
     for topics, queries, is_muted in (
         (selection.follow, selection.interests, False),
@@ -115,9 +118,9 @@ def profile_for(
     examples = examples_of(topic for topic, _ in stances.values())
     follows, mutes = [], []
     for key, (topic, is_muted) in stances.items():
-        interest = to_interest(topic, weights.get(key, 1.0), is_muted, examples=examples)
+        interest = to_interest(topic, stored_weights.get(key, 1.0), is_muted, examples=examples)
         (mutes if is_muted else follows).append(interest)
-    return replace(stored, follows=_joined(follows), mutes=tuple(mutes), size=size, wants_near=near)
+    return replace(stored, follows=_combine_examples(follows), mutes=tuple(mutes))
 
 
 def own_topic(query: str, kinds: Mapping[str, str]) -> Topic:
@@ -129,26 +132,26 @@ def examples_of(topics: Iterable[Topic]) -> dict[str, Example]:
     """Return the papers that topics of the kind `paper` name, by their queries."""
     texts = added_papers.texts_of(topics)
     vectors = embeddings.vectors_of([*texts])
-    unknown = np.flatnonzero(~vectors.any(axis=1))
-    words = [*texts.values()]
-    vectors[unknown] = embeddings.encode_queries([paper_text(*words[n]) for n in unknown])
+    missing = np.flatnonzero(~vectors.any(axis=1))
+    pairs = [*texts.values()]
+    vectors[missing] = embeddings.encode_queries([paper_text(*pairs[row]) for row in missing])
     return {
         query: Example(query, title, model_store.document(title, abstract), tuple(vector.tolist()))
         for (query, (title, abstract)), vector in zip(texts.items(), vectors, strict=True)
     }
 
 
-def _joined(follows: Iterable[Interest]) -> tuple[Interest, ...]:
-    """Return the interests, with one for all examples of a weight: together they say more."""
+def _combine_examples(follows: Iterable[Interest]) -> tuple[Interest, ...]:
+    """Return the interests, with all examples of one weight in one interest."""
     examples: dict[float, tuple[Example, ...]] = {}
-    plain = []
+    other_interests = []
     for interest in follows:
         if interest.examples:
             examples[interest.weight] = examples.get(interest.weight, ()) + interest.examples
         else:
-            plain.append(interest)
+            other_interests.append(interest)
     combined = [Interest("", "", weight, examples=papers) for weight, papers in examples.items()]
-    return *plain, *combined
+    return *other_interests, *combined
 
 
 def to_interest(
@@ -167,13 +170,13 @@ def to_interest(
     if topic.kind in (PAPER, ORCID):  # One that is not found matches nothing.
         paper_examples = [examples[topic.query]] if topic.query in examples else []
         return Interest(topic.name, "", weight, examples=tuple(paper_examples))
-    categories = tuple(taxonomy.merged(topic.categories))
+    categories = tuple(taxonomy.canonical_names(topic.categories))
     text = topic.query.strip()
-    is_words = topic.kind in (WORDS, TEXT, UNREAD)
-    if not is_words and (authors := queried_authors(text)):
+    is_plain_text = topic.kind in (WORDS, TEXT, UNREAD)
+    if not is_plain_text and (authors := queried_authors(text)):
         return Interest(topic.name, "", weight, categories, authors)
-    if not is_words and not categories and (named_categories := taxonomy.categories_named(text)):
-        return Interest(topic.name, "", weight, named_categories)
-    is_read = topic.slug is None and (topic.kind or not is_muted)
-    lines = lines_of(topic.kind, text) if is_read else ()
+    if not is_plain_text and not categories and (named := taxonomy.categories_named(text)):
+        return Interest(topic.name, "", weight, named)
+    has_lines = topic.slug is None and (topic.kind or not is_muted)
+    lines = lines_of(topic.kind, text) if has_lines else ()
     return Interest(topic.name, topic.query, weight, categories, read_lines=lines)

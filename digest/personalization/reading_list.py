@@ -15,13 +15,13 @@ MAX_LABEL_LENGTH = 30
 STATES = ("unread", "read")
 
 
-def saved(subscriber) -> list[Feedback]:
+def saved_papers(subscriber) -> list[Feedback]:
     """Return the saved papers with their feedback, the latest first."""
     rows = subscriber.feedback.saved().select_related("paper")
     return sorted(rows, key=lambda row: (row.saved_since, row.pk), reverse=True)
 
 
-def matching(rows, state="", label="", q="") -> list[Feedback]:
+def filter_rows(rows, state="", label="", q="") -> list[Feedback]:
     """Filter saved papers. Each word of `q` must be in the title, the note or a label."""
     words = q.casefold().split()
     return [
@@ -33,7 +33,7 @@ def matching(rows, state="", label="", q="") -> list[Feedback]:
     ]
 
 
-def labels_of(text: str) -> str:
+def normalize_labels(text: str) -> str:
     """Return labels as they are stored, from text with commas.
 
     Duplicates and labels after the fifth are left out, longer ones are cut.
@@ -45,7 +45,7 @@ def labels_of(text: str) -> str:
 def annotate(subscriber, paper, *, note: str, labels: str) -> None:
     """Set the note and the labels of a saved paper. Ignores other papers."""
     subscriber.feedback.saved().filter(paper=paper).update(
-        note=one_line(note)[:MAX_NOTE_LENGTH], labels=labels_of(labels)
+        note=one_line(note)[:MAX_NOTE_LENGTH], labels=normalize_labels(labels)
     )
 
 
@@ -70,18 +70,15 @@ def markdown(rows) -> str:
     lines = []
     for row in rows:
         paper = row.paper
-        title = _markdown(paper.title)
-        link = f"[{title}](<{_address(paper.link)}>)" if paper.link else title
-        details = [
-            _markdown(part)
-            for part in (paper.byline, venues.venue(paper), citations.year(paper))
-            if part
-        ]
-        lines.append(f"- [{'x' if row.read_at else ' '}] {link}. {', '.join(details)}.")
+        title = _escape_markdown(paper.title)
+        link = f"[{title}](<{_escape_address(paper.link)}>)" if paper.link else title
+        details = paper.byline, venues.venue(paper), citations.year(paper)
+        details = ", ".join(map(_escape_markdown, filter(None, details)))
+        lines.append(f"- [{'x' if row.read_at else ' '}] {link}. {details}.")
         if row.labels:
-            lines[-1] += f" *{_markdown(row.labels)}*"
+            lines[-1] += f" *{_escape_markdown(row.labels)}*"
         if row.note:
-            lines.append(f"  {_markdown(row.note)}")
+            lines.append(f"  {_escape_markdown(row.note)}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -89,31 +86,26 @@ def table(rows) -> str:
     """Return the papers as CSV. Cells that a spreadsheet would compute begin with an apostrophe."""
     file = io.StringIO()
     writer = csv.writer(file)
-    head = ["id", "title", "authors", "year", "venue", "doi", "url", "saved", "read"]
-    writer.writerow([*head, "labels", "note"])
+    header = ["id", "title", "authors", "year", "venue", "doi", "url", "saved", "read"]
+    writer.writerow([*header, "labels", "note"])
     for row in rows:
         paper = row.paper
-        read = row.read_at.date() if row.read_at else ""
+        read_day = row.read_at.date() if row.read_at else ""
         cells = [paper.pk, paper.title, "; ".join(paper.authors), citations.year(paper)]
-        cells += [
-            venues.venue(paper),
-            citations.doi(paper),
-            paper.link,
-            row.saved_since.date(),
-            read,
-        ]
-        writer.writerow(map(_cell, [*cells, row.labels, row.note]))
+        cells += [venues.venue(paper), citations.doi(paper), paper.link]
+        cells += [row.saved_since.date(), read_day]
+        writer.writerow(map(_escape_cell, [*cells, row.labels, row.note]))
     return file.getvalue()
 
 
-def _cell(value):
+def _escape_cell(value):
     text = one_line(str(value or ""))
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _markdown(text):
+def _escape_markdown(text):
     return re.sub(r"([\\`*_\[\]<>#|~!&$])", r"\\\1", one_line(str(text)))
 
 
-def _address(url):
+def _escape_address(url):
     return one_line(url).replace("<", "%3C").replace(">", "%3E").replace("\\", "%5C")

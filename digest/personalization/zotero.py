@@ -9,7 +9,7 @@ from digest.http.client import Refused, Unavailable, Web
 from digest.models import LibraryPaper, ZoteroLibrary
 from digest.models.locks import Lease
 from digest.personalization import feedback
-from digest.personalization.library import MAX_PAPERS, complete, row_of
+from digest.personalization.library import MAX_PAPERS, complete, library_row
 from digest.sources.base import MalformedFeed
 from digest.sources.zotero import Library, Zotero
 from subscriptions.models import Subscriber
@@ -50,7 +50,7 @@ def disconnect(subscriber) -> None:
             feedback.request_learning(subscriber)
 
 
-def read_due(source: Zotero, web: Web, clock) -> None:
+def read_libraries(source: Zotero, web: Web, clock) -> None:
     """Read the libraries that are due, one after the other, until Zotero asks for a pause.
 
     One worker does so at a time, and none during a pause.
@@ -85,17 +85,17 @@ def read(row: ZoteroLibrary, source: Zotero, web: Web, now) -> float:
         pause = getattr(error, "retry_after", 0.0)
         library = library._replace(wait=PAUSE_SECONDS if pause is None else pause)
     wait = min(timedelta(seconds=library.wait), LONG_RETRY)
-    retry = LONG_RETRY if row.problem else RETRY
-    outcome = {"problem": problem, "next_read_at": now + max(retry if problem else INTERVAL, wait)}
+    delay = LONG_RETRY if row.problem else RETRY
+    outcome = {"problem": problem, "next_read_at": now + max(delay if problem else INTERVAL, wait)}
     if not problem:
         outcome |= {"read_at": now, "version": library.version}
     with transaction.atomic():
         Subscriber.objects.select_for_update().filter(pk=row.subscriber_id).first()
         # Not if it was changed or disconnected while it was read.
-        unchanged = ZoteroLibrary.objects.filter(
+        unchanged_rows = ZoteroLibrary.objects.filter(
             pk=row.pk, path=row.path, secret=row.secret, version=row.version
         )
-        if unchanged.update(**outcome) and library.papers is not None:
+        if unchanged_rows.update(**outcome) and library.papers is not None:
             _store(row.subscriber, library.papers)
     return wait.total_seconds()
 
@@ -103,9 +103,10 @@ def read(row: ZoteroLibrary, source: Zotero, web: Web, now) -> float:
 def _store(subscriber, papers):
     """Replace the papers of Zotero. One that the subscriber uploaded stays theirs."""
     uploaded = {*subscriber.library.filter(zotero_key="").values_list("identity", flat=True)}
+    completed_records = complete([record for _, _, record in papers])
     rows = {
-        record.id: row_of(subscriber, record, at, key)
-        for (key, at, _), record in zip(papers, complete([p[2] for p in papers]), strict=True)
+        record.id: library_row(subscriber, record, at, key)
+        for (key, at, _), record in zip(papers, completed_records, strict=True)
         if record.title and record.id not in uploaded
     }
     subscriber.library.exclude(zotero_key="").delete()

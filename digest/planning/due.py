@@ -77,8 +77,8 @@ def due_of(subscriber: Subscriber, now) -> DueSubscriber:
     """
     zone = subscriber.zone
     days = [schedule.local_day(subscriber.next_due_at, zone)]
-    while (following := _next_digest(days[-1] + ONE_DAY, subscriber))[1] <= now:
-        days.append(following[0])
+    while (next_digest := _next_digest(days[-1] + ONE_DAY, subscriber))[1] <= now:
+        days.append(next_digest[0])
     if subscriber.is_monthly:  # The digest of the month moves to the last of these days.
         days = sorted({days[0], days[-1]})
     if schedule.send_deadline(days[-1], zone) <= now:
@@ -92,14 +92,14 @@ def _next_digest(day, subscriber):
 
 
 def last_completed(
-    subscribers: Collection[Subscriber], before: date
+    subscribers: Collection[Subscriber], end_day: date
 ) -> dict[int, tuple[date, datetime]]:
     """Return the last completed day before a day, and when it was planned, by subscriber id.
 
     Days before the subscriber's latest sign-up don't count. Undoing an unsubscription or changing
     the address is no sign-up.
     """
-    digests = Digest.objects.completed().filter(subscriber=OuterRef("pk"), day__lt=before)
+    digests = Digest.objects.completed().filter(subscriber=OuterRef("pk"), day__lt=end_day)
     subscribed_at = Coalesce(OuterRef("subscribed_at"), Value(datetime.min.replace(tzinfo=UTC)))
     digests = digests.filter(letter__created_at__gte=subscribed_at).order_by("-day")
     # A subquery with a limit runs for each subscriber, by an index. With a join, PostgreSQL may
@@ -127,7 +127,7 @@ def new_after(subscriber: Subscriber, planned_at: datetime | None, now) -> datet
     return subscribed_at if planned_at is None and is_long_ago else planned_at
 
 
-def since_last(subscriber: Subscriber, last: date | None, day: date) -> date | None:
+def skipped_since(subscriber: Subscriber, last: date | None, day: date) -> date | None:
     """Return the day of the last digest, if there were digest days between it and this one."""
     if last is None:
         return None

@@ -72,13 +72,12 @@ def explain(subscriber, reference: str, day: date, now) -> Explanation:
     answer = Explanation(paper, pick, day=day)
     if pick is not None or paper.is_withdrawn:
         return answer
-    due, until = plan.due_on(subscriber, day, now)
+    due, end_day = plan.due_on(subscriber, day, now)
     # The papers of a month would take too long for a page.
-    days = min(
-        candidate_windows.lookback_days(until, due.new_after), candidate_windows.LONG_LOOKBACKS[0]
-    )
+    days = candidate_windows.lookback_days(end_day, due.new_after)
+    days = min(days, candidate_windows.LONG_LOOKBACKS[0])
     try:
-        window = candidate_windows.for_digests(model_store.in_use(), until, days)
+        window = candidate_windows.for_digests(model_store.in_use(), end_day, days)
     except model_store.NotFitted:
         return replace(answer, is_new=True)
     answer = replace(answer, is_new=paper.pk in window.papers.places)
@@ -132,49 +131,49 @@ def for_display(diagnosis: Diagnosis) -> Diagnosis:
 # ---- Digests without papers
 
 
-def why_nothing(subscriber, now) -> str:
+def explain_empty_digests(subscriber, now) -> str:
     """Return why the latest digests of a confirmed subscriber have no papers, in one sentence.
 
     In the active language. Empty if the latest digest has papers, and before the first one.
     """
-    since = schedule.local_day(subscriber.subscribed_at or subscriber.confirmed_at, subscriber.zone)
-    digests = Digest.objects.filter(subscriber=subscriber, day__gte=since).select_related("letter")
+    subscribed_at = subscriber.subscribed_at or subscriber.confirmed_at
+    first_day = schedule.local_day(subscribed_at, subscriber.zone)
+    digests = subscriber.digests.filter(day__gte=first_day).select_related("letter")
     has_picks = Exists(Pick.objects.filter(digest=OuterRef("pk")))
     last, full = digests.first(), digests.filter(has_picks | Q(recovered__isnull=False)).first()
     if last == full:  # Or none.
         return ""
-    since = full.day if full else since
-    is_today = since == schedule.local_day(now, subscriber.zone)
-    sentence = _("Nothing today") if is_today else _("Nothing since %s") % _in_words(since)
+    first_day = full.day if full else first_day
+    is_today = first_day == schedule.local_day(now, subscriber.zone)
+    sentence = _("Nothing today") if is_today else _("Nothing since %s") % _format_day(first_day)
     with suppress(model_store.NotFitted, slots.Busy):
-        sentence = f"{sentence}: {_cause(subscriber, last, full, now)}"
+        sentence = f"{sentence}: {_empty_cause(subscriber, last, full, now)}"
     return f"{sentence}."
 
 
-def _in_words(day: date) -> str:
+def _format_day(day: date) -> str:
     return date_format(day, _("j F"))
 
 
 @slots.slot()
-def _cause(subscriber, last: Digest, full: Digest | None, now) -> str:
+def _empty_cause(subscriber, last: Digest, full: Digest | None, now) -> str:
     """Return the first cause that holds for the empty digests after the full one, up to the last.
 
     Papers that came in more than NEW_DAYS ago are left out, so that many share the window.
     """
     if last.letter.ended_at and not Digest.objects.completed().filter(pk=last.pk).exists():
-        return _("the digest of %s was not sent") % _in_words(last.day)
+        return _("the digest of %s was not sent") % _format_day(last.day)
     today = schedule.local_day(now, UTC)
     # Without a full one, what is new is still what is new for a first digest.
-    window = candidate_windows.for_digests(
-        model_store.in_use(), today, settings.NEW_DAYS if full else 0
-    )
-    papers, first = window.papers, window.since(full.letter.created_at) if full else 0
-    if first == len(papers):
+    days = settings.NEW_DAYS if full else 0
+    window = candidate_windows.for_digests(model_store.in_use(), today, days)
+    papers, start = window.papers, window.since(full.letter.created_at) if full else 0
+    if start == len(papers):
         newest = Paper.objects.filter(day__lte=today).first()
         text = _("no new papers came in; the newest is of %s")
-        return text % _in_words(newest.day) if newest else _("no papers have come in yet")
+        return text % _format_day(newest.day) if newest else _("no papers have come in yet")
     due = DueSubscriber(subscriber, today)
-    selection.read([due], window)
+    selection.load_profiles([due], window)
     members = due.member_profiles
     if members is not None:  # Others must not see their interests.
         return _("no new paper matches the interests of the group’s members (%d)") % len(members)
@@ -187,51 +186,51 @@ def _cause(subscriber, last: Digest, full: Digest | None, now) -> str:
         *(window.model, papers, [profile, unmuted, untaught, untaught]),
         [excluded, excluded, excluded, set()],
         Parameters.of(settings.RANKING),
-        among=slice(first, None),
+        among=slice(start, None),
     )
     new_ids = [[match.paper for match in choices if match.group == "new"] for choices in ranked]
     if not any(new_ids):
         return _why_no_match(window, profile.follows, ranked[0])
     matches = next(filter(None, new_ids))
-    is_next = Q(came_in_at=None) | Q(came_in_at__gt=last.letter.created_at)
-    waiting = window.rows.filter(is_next, pk__in=new_ids[0]).count()
+    comes_next = Q(came_in_at=None) | Q(came_in_at__gt=last.letter.created_at)
+    next_count = window.rows.filter(comes_next, pk__in=new_ids[0]).count()
     places = [papers.places[paper_id] for paper_id in matches]
     mutes = [mute.name for mute in profile.mutes if muted(window.model, papers, mute)[places].any()]
     reason = [
-        _("for the next digest") if waiting else _("too old for the next digest"),
+        _("for the next digest") if next_count else _("too old for the next digest"),
         _("muted (%s)") % wording.names(mutes),
         _("too similar to papers marked “Less like this”"),
         _("sent before, or in the library"),
     ][new_ids.index(matches)]
-    count = waiting or len(matches)
+    count = next_count or len(matches)
     return f"{ngettext('%d match', '%d matches', count) % count}, {reason}"
 
 
 def _why_no_match(window: Window, follows: Sequence[Interest], near_misses) -> str:
-    def are_known(terms):
+    def have_papers(terms):
         columns = np.array([*map(word_column, terms)])
         return window.papers.vectors.columns.with_features(columns).any(axis=1)
 
-    own_lines, unreadable, parts = [], [], []
-    names = [*filter(None, (interest.name for interest in follows))]
+    own_lines, unreadable_names, reasons = [], [], []
+    interest_names = [*filter(None, (interest.name for interest in follows))]
     for interest in follows:
         if interest.examples:
-            names += [example.title for example in interest.examples]
+            interest_names += [example.title for example in interest.examples]
             continue
         queries = queries_of(interest.lines)
         if interest.is_own_words:
             own_lines += [query.text for query in queries if not query.is_text]
         if not (queries or interest.categories or interest.authors):
-            unreadable.append(interest.name)
-    if unreadable:
-        parts.append(_("we can’t read %s") % wording.names(unreadable))
-    if unknown := unknown_words(are_known, own_lines):
-        parts.append(_("no recent paper mentions %s") % wording.names(unknown))
+            unreadable_names.append(interest.name)
+    if unreadable_names:
+        reasons.append(_("we can’t read %s") % wording.names(unreadable_names))
+    if missing_words := unknown_words(have_papers, own_lines):
+        reasons.append(_("no recent paper mentions %s") % wording.names(missing_words))
     if near_misses:
         paper, line = near_misses[0].paper, near_misses[0].topic
         title = Paper.objects.filter(pk=paper).values_list("title", flat=True).first() or paper
         values = {"title": shortened(title, MAX_TITLE), "line": wording.names([line])}
-        parts.append(_("the best near miss was “%(title)s” (for %(line)s)") % values)
-    return "; ".join(parts) or _("no new paper matches %s") % (
-        wording.names(names) or _("the library")
+        reasons.append(_("the best near miss was “%(title)s” (for %(line)s)") % values)
+    return "; ".join(reasons) or _("no new paper matches %s") % (
+        wording.names(interest_names) or _("the library")
     )

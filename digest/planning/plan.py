@@ -48,7 +48,7 @@ from digest.planning.due import (
     last_completed,
     new_after,
     set_next_due,
-    since_last,
+    skipped_since,
 )
 from digest.planning.selection import PICK_FIELDS, chosen_ids, pick_values, rank, unsaved_pick
 from digest.planning.spacing import due_after_gap, expire_old, lock_days
@@ -118,18 +118,18 @@ def _plan(lease, part, now, on_saved):
         if not lease.renew():
             logger.warning("The planning lease expired; another worker has taken over")
             break
-        ready = due_after_gap(dues, now)
-        rank_due(ready, now)
-        receipt, saved = coverage.receipt_to_keep(now), Plan()
-        for batch in batched(ready, SAVE_BATCH):
+        ready_dues = due_after_gap(dues, now)
+        rank_due(ready_dues, now)
+        receipt, batch_plan = coverage.receipt_json(now), Plan()
+        for batch in batched(ready_dues, SAVE_BATCH):
             try:
-                saved += save_plan(batch, receipt, now)
+                batch_plan += save_plan(batch, receipt, now)
             except IntegrityError:  # A paper has come in again that was sent long ago.
                 rank_due(batch, now, recent_only=False)
-                saved += save_plan(batch, receipt, now)
-        if saved.letters:
+                batch_plan += save_plan(batch, receipt, now)
+        if batch_plan.letters:
             on_saved()
-        total += saved
+        total += batch_plan
     candidate_windows.drop_long_windows()
     return total
 
@@ -139,17 +139,17 @@ def due_batches(now, part: int | None = None) -> Iterator[list[DueSubscriber]]:
 
     Until the day's papers have come in, all but first digests wait, HARVEST_GRACE at most.
     """
-    due = Subscriber.objects.due(now).exclude(added_papers.keeps_waiting(now)).order_by("pk")
-    after = 0
+    due = Subscriber.objects.due(now).exclude(added_papers.waiting_condition(now)).order_by("pk")
+    last_id = 0
     if part is not None:
         due = due.alias(part=Mod("pk", settings.PLANNERS)).filter(part=part)
     if coverage.is_awaited(now):
         is_late = Q(next_due_at__lte=now - settings.HARVEST_GRACE)
         due = due.alias(any_digest=_any_of(Digest.objects.all()))
         due = due.filter(is_late | Q(any_digest=None))
-    while subscribers := list(due.filter(pk__gt=after)[:BATCH]):
+    while subscribers := list(due.filter(pk__gt=last_id)[:BATCH]):
         yield [due_of(subscriber, now) for subscriber in subscribers]
-        after = subscribers[-1].pk
+        last_id = subscribers[-1].pk
 
 
 def rank_due(dues: Sequence[DueSubscriber], now, *, may_store=True, recent_only=True) -> None:
@@ -167,7 +167,7 @@ def rank_due(dues: Sequence[DueSubscriber], now, *, may_store=True, recent_only=
     for due in planned:
         last_day, planned_at = last_days.get(due.subscriber.pk, (None, None))
         due.new_after = new_after(due.subscriber, planned_at, now)
-        due.since = since_last(due.subscriber, last_day, due.day)
+        due.since = skipped_since(due.subscriber, last_day, due.day)
         is_monthly = due.subscriber.is_monthly
         dues_by_days[lookback_days(today, due.new_after, is_monthly=is_monthly)].append(due)
     for days, batch in sorted(dues_by_days.items()):
@@ -203,20 +203,20 @@ def due_on(subscriber: Subscriber, day: date, now) -> tuple[DueSubscriber, date]
     """
     last_day, planned_at = last_completed([subscriber], day).get(subscriber.pk, (None, None))
     due = DueSubscriber(subscriber, day, new_after=new_after(subscriber, planned_at, now))
-    due.since = since_last(subscriber, last_day, day)
+    due.since = skipped_since(subscriber, last_day, day)
     is_today = day == schedule.local_day(now, subscriber.zone)
     return due, schedule.local_day(now, UTC) if is_today else day
 
 
 def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
     """Write the letters, digests and picks of these dues in one transaction."""
-    letters, events, digests, planned, waiting = [], [], [], [], []
+    letters, events, digests, planned_digests, waiting_ids = [], [], [], [], []
     with transaction.atomic():
-        locked = lock_days(dues, now)
-        days = [(due, day) for due, unplanned_days in locked for day in unplanned_days]
+        locked_dues = lock_days(dues, now)
+        days = [(due, day) for due, unplanned_days in locked_dues for day in unplanned_days]
         # Of those without papers, whoever had no digest yet gets a welcome.
-        empty = [due.subscriber.pk for due, day in days if day == due.day and not due.papers]
-        new = Subscriber.objects.filter(bulk_insert.among("pk", empty))
+        empty_ids = [due.subscriber.pk for due, day in days if day == due.day and not due.papers]
+        new = Subscriber.objects.filter(bulk_insert.among("pk", empty_ids))
         new = new.alias(any_digest=_any_of(Digest.objects.not_missed())).filter(any_digest=None)
         new_ids = set(new.values_list("pk", flat=True))
         letter_ids = bulk_insert.reserve_ids(Letter, len(days))
@@ -229,31 +229,30 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
                 state, reason, ended_at = State.MISSED, "its day ended first", now
             else:
                 fields = due.considered, due.since, receipt
-                planned.append((digest, due))
+                planned_digests.append((digest, due))
                 if subscriber.pk in new_ids:
                     kind = Letter.Kind.WELCOME
                 elif not due.papers and not subscriber.wants_quiet_days:
                     state, reason, ended_at = State.SKIPPED, NOTHING_TO_SAY, now
                 elif due.papers and subscriber.summary_language and settings.LLM_URL:
-                    waiting.append(letter)
+                    waiting_ids.append(letter)
             closes_at = schedule.send_deadline(day, subscriber.zone)
             letters.append((letter, subscriber.pk, day, kind, state, reason, closes_at, ended_at))
             events.append((letter, state, reason))
             digests.append((digest, letter, subscriber.pk, day, uuid4(), *fields))
         bulk_insert.insert(Letter, LETTER, letters, created_at=now, next_try_at=now)
-        if waiting:
-            own = Letter.objects.filter(bulk_insert.among("pk", waiting))
-            own.filter(closes_at__gt=now + MIN_LEFT).update(next_try_at=now + WAIT)
+        if waiting_ids:
+            waiting_letters = Letter.objects.filter(bulk_insert.among("pk", waiting_ids))
+            waiting_letters.filter(closes_at__gt=now + MIN_LEFT).update(next_try_at=now + WAIT)
         bulk_insert.insert(LetterEvent, EVENT, events, at=now, attempt=0)
         bulk_insert.insert(Digest, DIGEST, digests)
-        _save_picks(planned)
-        _forget_senders(planned)
-        for due, _ in locked:  # To the next digest day: after a missed one, in the same month.
+        _save_picks(planned_digests)
+        _forget_senders(planned_digests)
+        for due, _ in locked_dues:  # To the next digest day: after a missed one, in the same month.
             day, subscriber = due.day, due.subscriber
-            subscriber.schedule_from(
-                due.days[-1] + ONE_DAY if day is None else subscriber.first_day_after(day)
-            )
-        set_next_due({due.subscriber.pk: due.subscriber.next_due_at for due, _ in locked})
+            next_day = due.days[-1] + ONE_DAY if day is None else subscriber.first_day_after(day)
+            subscriber.schedule_from(next_day)
+        set_next_due({due.subscriber.pk: due.subscriber.next_due_at for due, _ in locked_dues})
     states = Counter(state for _, state, _ in events)
     return Plan(states[State.PLANNED], states[State.SKIPPED], states[State.MISSED])
 
@@ -264,8 +263,8 @@ def _forget_senders(planned):
     if ids:
         fields = {"paper": "paper", "receiver": "subscriber", "sender_name": "topic_name"}
         matches_pick = {name: OuterRef(field) for name, field in fields.items()}
-        advised = Pick.objects.filter(bulk_insert.among("digest", ids), basis=Pick.Basis.ADVICE)
-        ended_picks = advised.filter(~Exists(Recommendation.objects.valid().filter(**matches_pick)))
+        picks = Pick.objects.filter(bulk_insert.among("digest", ids), basis=Pick.Basis.ADVICE)
+        ended_picks = picks.filter(~Exists(Recommendation.objects.valid().filter(**matches_pick)))
         ended_picks.update(topic_name="", terms=[])
 
 
@@ -289,5 +288,5 @@ def _save_picks(digests):
     ids = bulk_insert.reserve_ids(Pick, len(rows))
     pairs = zip(ids, rows, strict=True)
     picks = ((pk, None if leader is None else ids[leader], *row) for pk, (leader, *row) in pairs)
-    names = ("id", "leader_id", "digest_id", "subscriber_id", *PICK_FIELDS)
-    bulk_insert.insert(Pick, names, picks)
+    columns = ("id", "leader_id", "digest_id", "subscriber_id", *PICK_FIELDS)
+    bulk_insert.insert(Pick, columns, picks)

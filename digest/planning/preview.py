@@ -20,7 +20,7 @@ from digest.indexing.candidate_windows import PREVIEW_DAYS, Window
 from digest.models import Paper, Pick
 from digest.personalization.profiles import profiles_of
 from digest.planning import selection
-from digest.planning.selection import chosen_ids, considered, has_news, in_sections, unsaved_pick
+from digest.planning.selection import chosen_ids, count_new, has_news, in_sections, unsaved_pick
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries_of
@@ -56,16 +56,16 @@ class PreviewResult:
     """What somebody new would get.
 
     Attributes:
-        first: their first digest.
-        before: the digests of the days before today, the latest first, of somebody subscribed.
-        near: near misses, if these have no papers.
+        first_digest: their first digest.
+        past_digests: of a subscriber on the days until yesterday, the latest first.
+        near_misses: near misses, if these have no papers.
         is_cut: some interests were left out, see MAX_CHARACTERS.
         window: the papers of the days.
     """
 
-    first: Day
-    before: list[Day]
-    near: list[Pick]
+    first_digest: Day
+    past_digests: list[Day]
+    near_misses: list[Pick]
     is_cut: bool
     window: Window
 
@@ -85,8 +85,8 @@ class PreviewDiff:
 def windows(now) -> tuple[Window, Window]:
     """Return the papers of a first digest, and at least those of the last week."""
     model, day = model_store.in_use(), schedule.local_day(now, UTC)
-    first, back = candidate_windows.announced(model, day), PREVIEW_DAYS - settings.NEW_DAYS
-    return first, candidate_windows.announced(model, day, back) if back > 0 else first
+    first, days = candidate_windows.announced(model, day), PREVIEW_DAYS - settings.NEW_DAYS
+    return first, candidate_windows.announced(model, day, days) if days > 0 else first
 
 
 def first_digest(
@@ -106,21 +106,21 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
 
     Runs at most six queries with a search index.
     """
-    profile, is_cut = bounded(profile)
+    profile, is_cut = limit_profile(profile)
     first_window, window = windows(now)
-    first = first_digest(profile, now, window=first_window)
-    begin = window.day - timedelta(days=PREVIEW_DAYS)
-    days = [begin + timedelta(days=offset) for offset in range(-1, PREVIEW_DAYS)]
+    first_day = first_digest(profile, now, window=first_window)
+    start_day = window.day - timedelta(days=PREVIEW_DAYS)
+    days = [start_day + timedelta(days=offset) for offset in range(-1, PREVIEW_DAYS)]
     # Earlier papers would have been sent before.
-    past_days = _ranked(profile, window, now, pairwise(days), (), window.begin(begin))[::-1]
+    past_days = _rank_days(profile, window, now, pairwise(days), (), window.begin(start_day))[::-1]
     near_day = Day(window.day, 0)
-    if not any(day.choices for day in (first, *past_days)):
+    if not any(day.choices for day in (first_day, *past_days)):
         profile = replace(profile, wants_near=True)
         parameters = replace(Parameters.of(settings.RANKING), near=NEAREST)
         (choices,) = choose(window.model, window.papers, [profile], [()], parameters)
         near_day.choices = choices
-    add_picks(first, *past_days, near_day)
-    return PreviewResult(first, past_days, near_day.picks, is_cut, window)
+    add_picks(first_day, *past_days, near_day)
+    return PreviewResult(first_day, past_days, near_day.picks, is_cut, window)
 
 
 def add_picks(*days: Day) -> None:
@@ -139,7 +139,7 @@ def match_counts(
     Interests beyond those that pages rank are left out.
     """
     window, parameters = window or windows(now)[1], Parameters.of(settings.RANKING)
-    follows = bounded(Profile(tuple(dict.fromkeys(interests))))[0].follows
+    follows = limit_profile(Profile(tuple(dict.fromkeys(interests))))[0].follows
     retrieved = find(window.model, window.papers, follows, parameters)
     is_recent = window.papers.ages < PREVIEW_DAYS
     counts = [int(is_recent[matches.papers[matches.margins >= 0]].sum()) for matches in retrieved]
@@ -147,7 +147,7 @@ def match_counts(
 
 
 def compare(
-    subscriber: Subscriber, changed: Profile, now, *, weekdays: int | None = None
+    subscriber: Subscriber, changed_profile: Profile, now, *, weekdays: int | None = None
 ) -> PreviewDiff:
     """Return what a changed profile, or other `weekdays`, would change in a subscriber's digests.
 
@@ -155,35 +155,35 @@ def compare(
     since are not, because they were picked for the current settings.
     """
     window = candidate_windows.for_pages(schedule.local_day(now, UTC))
-    first = window.day - timedelta(days=PREVIEW_DAYS)
-    picks = Pick.objects.filter(subscriber=subscriber, digest__day__lt=first)
-    is_recent = Q(paper__day__gte=first - timedelta(days=settings.NEW_DAYS))
+    first_day = window.day - timedelta(days=PREVIEW_DAYS)
+    picks = Pick.objects.filter(subscriber=subscriber, digest__day__lt=first_day)
+    is_recent = Q(paper__day__gte=first_day - timedelta(days=settings.NEW_DAYS))
     picks = picks.filter(is_recent | Q(paper__in=window.papers.aliases))
     sent_ids = set(picks.values_list("paper_id", flat=True))
     (profile,) = profiles_of([subscriber])
-    profile, is_cut = bounded(profile)
-    changed, also_cut = bounded(changed)
+    profile, is_cut = limit_profile(profile)
+    changed_profile, is_changed_cut = limit_profile(changed_profile)
     weekdays = weekdays or subscriber.weekdays
-    days = [first + timedelta(days=offset) for offset in range(-PREVIEW_DAYS, PREVIEW_DAYS + 1)]
+    days = [first_day + timedelta(days=offset) for offset in range(-PREVIEW_DAYS, PREVIEW_DAYS + 1)]
 
-    def ranked(profile, weekdays):
+    def ranked_days(profile, weekdays):
         digest_days = [day for day in days if schedule.is_digest_day(day, weekdays)]
-        pairs = [(last, day) for last, day in pairwise(digest_days) if day >= first]
-        return _ranked(profile, window, now, pairs, sent_ids)
+        pairs = [(previous, day) for previous, day in pairwise(digest_days) if day >= first_day]
+        return _rank_days(profile, window, now, pairs, sent_ids)
 
-    current_days = ranked(profile, subscriber.weekdays)
-    is_same = (changed, weekdays) == (profile, subscriber.weekdays)
-    changed_days = current_days if is_same else ranked(changed, weekdays)
+    current_days = ranked_days(profile, subscriber.weekdays)
+    is_unchanged = (changed_profile, weekdays) == (profile, subscriber.weekdays)
+    changed_days = current_days if is_unchanged else ranked_days(changed_profile, weekdays)
     added, removed = _only_in(changed_days, current_days), _only_in(current_days, changed_days)
     papers = Paper.objects.in_bulk([*added, *removed])
     return PreviewDiff(
         [unsaved_pick(choice, papers) for pk, choice in added.items() if pk in papers],
         [unsaved_pick(choice, papers) for pk, choice in removed.items() if pk in papers],
-        is_cut or also_cut,
+        is_cut or is_changed_cut,
     )
 
 
-def bounded(profile: Profile) -> tuple[Profile, bool]:
+def limit_profile(profile: Profile) -> tuple[Profile, bool]:
     """Return the profile with as many lines as pages rank, and whether any was left out."""
     characters, queries, terms = MAX_CHARACTERS, MAX_QUERIES, MAX_TERMS
 
@@ -193,41 +193,41 @@ def bounded(profile: Profile) -> tuple[Profile, bool]:
         if length > characters:  # Then it isn't even parsed.
             return False
         parsed = queries_of(interest.lines)
-        count = len(parsed) + len(interest.authors)
-        size = sum(len(query.distinct) for query in parsed)
+        query_count = len(parsed) + len(interest.authors)
+        term_count = sum(len(query.distinct) for query in parsed)
         characters -= length
-        if count > queries or size > terms:
+        if query_count > queries or term_count > terms:
             return False
-        queries, terms = queries - count, terms - size
+        queries, terms = queries - query_count, terms - term_count
         return True
 
     mutes = tuple(interest for interest in profile.mutes if fits(interest))
     follows = tuple(interest for interest in profile.follows if fits(interest))
-    cut = replace(profile, follows=follows, mutes=mutes)
-    return cut, cut != profile
+    bounded_profile = replace(profile, follows=follows, mutes=mutes)
+    return bounded_profile, bounded_profile != profile
 
 
-def _ranked(profile, window, now, days, sent_ids, earliest=0) -> list[Day]:
+def _rank_days(profile, window, now, days, sent_ids, earliest=0) -> list[Day]:
     """Rank days, each with the digest day before it, the earliest first.
 
     Papers before the position `earliest` are left out.
     """
-    parameters, sent_ids, ranked = Parameters.of(settings.RANKING), set(sent_ids), []
+    parameters, sent_ids, ranked_days = Parameters.of(settings.RANKING), set(sent_ids), []
     for previous, day in days:
         start = max(window.begin(day - timedelta(days=settings.NEW_DAYS)), earliest)
         # Tomorrow's papers are new today, but not on the days before: nobody had them yet.
-        stop = window.begin(day + timedelta(days=1)) if day < window.day else len(window.papers)
+        end = window.begin(day + timedelta(days=1)) if day < window.day else len(window.papers)
         since = max(window.since(now - (window.day - previous)), earliest)
         (choices,) = choose(
             *(window.model, window.papers, [profile], [sent_ids], parameters),
             since=[since],
-            among=slice(start, stop),
+            among=slice(start, end),
         )
-        count = considered(window, since, sent_ids, stop)
+        count = count_new(window, since, sent_ids, end)
         choices = in_sections(choices) if has_news(choices) else []
-        ranked.append(Day(day, count, choices))
+        ranked_days.append(Day(day, count, choices))
         sent_ids.update(chosen_ids(choices))
-    return ranked
+    return ranked_days
 
 
 def _only_in(days, other_days) -> dict[str, Choice]:

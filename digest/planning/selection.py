@@ -16,7 +16,7 @@ from digest.models import Digest, Feedback, LibraryPaper, Paper, Pick
 from digest.models.bulk_insert import among
 from digest.personalization.profiles import profiles_of
 from digest.planning.due import DueSubscriber
-from digest.planning.sharing import add_groups, merged, share
+from digest.planning.sharing import add_groups, add_shared_papers, merge
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Profile
 from digest.ranking.query import NAME
@@ -61,21 +61,21 @@ def rank(dues: Sequence[DueSubscriber], window: Window, *, recent_only: bool = F
     with the subscribers' histories. A paper that was sent before and came in again, as after a
     restored backup, is then chosen again: the constraint `no_paper_twice` refuses it.
     """
-    second = second_chances(window)
-    read(dues, window, second.papers.ids, recent_only=recent_only)
+    second_window = second_chances(window)
+    load_profiles(dues, window, second_window.papers.ids, recent_only=recent_only)
     dues_by_day = defaultdict(list)
     for due in dues:
         dues_by_day[due.sent_until].append(due)
     for sent_until, batch in dues_by_day.items():
-        _rank(batch, window.after(sent_until), second.after(sent_until))
+        _rank(batch, window.after(sent_until), second_window.after(sent_until))
     _name_likes(dues, window)
-    share(dues, window)
+    add_shared_papers(dues, window)
 
 
-def read(
+def load_profiles(
     dues: Sequence[DueSubscriber],
     window: Window,
-    others: Sequence[str] = (),
+    other_ids: Sequence[str] = (),
     *,
     recent_only: bool = False,
 ) -> None:
@@ -88,29 +88,29 @@ def read(
         due.profile = profile
     add_groups(dues)
     since = date.fromordinal(window.papers.first_day) - MAX_DAY_OFFSET if recent_only else date.min
-    _exclude(dues, window, others, since)
+    _exclude(dues, window, other_ids, since)
 
 
-def _exclude(dues, window, others, since) -> None:
+def _exclude(dues, window, other_ids, since) -> None:
     """Exclude the papers of digests from a day on, of libraries, and `others` of any digest.
 
     Papers with another id in the window are among the others.
     """
-    picks, others = _picks_since(dues, since), [*window.papers.aliases, *others]
-    of_subscribers = among("subscriber", (due.subscriber.pk for due in dues))
-    library = LibraryPaper.objects.filter(of_subscribers)
+    picks, other_ids = _picks_since(dues, since), [*window.papers.aliases, *other_ids]
+    is_theirs = among("subscriber", (due.subscriber.pk for due in dues))
+    library = LibraryPaper.objects.filter(is_theirs)
     # With EXISTS: with a join or a list, SQLite would search every paper for every subscriber after
     # an ANALYZE.
     in_window = library.filter(Exists(window.rows.filter(pk=OuterRef("identity"))))
-    rows = _pairs(in_window, "identity").union(
-        _pairs(library.filter(identity__in=others), "identity"),
-        _pairs(Pick.objects.filter(of_subscribers, paper__in=others), "paper_id"),
+    rows = _paper_pairs(in_window, "identity").union(
+        _paper_pairs(library.filter(identity__in=other_ids), "identity"),
+        _paper_pairs(Pick.objects.filter(is_theirs, paper__in=other_ids), "paper_id"),
         all=True,
     )
     excluded = defaultdict(set, {pk: {*papers} for pk, papers in picks.items()})
     for pk, paper_id in rows.order_by():  # A union can't have the model's order.
         excluded[pk].add(paper_id)
-    digests = Digest.objects.filter(of_subscribers, recovered__isnull=False).order_by("day")
+    digests = Digest.objects.filter(is_theirs, recovered__isnull=False).order_by("day")
     sent_until = {}
     for pk, recovered in digests.values_list("subscriber_id", "recovered"):
         excluded[pk].update(recovered.get("papers", ()))
@@ -121,7 +121,7 @@ def _exclude(dues, window, others, since) -> None:
         due.sent_until = sent_until.get(due.subscriber.pk)
 
 
-def _pairs(rows, paper):
+def _paper_pairs(rows, paper):
     return rows.order_by().values_list("subscriber_id", paper)
 
 
@@ -138,10 +138,10 @@ def _picks_since(dues, day, **filters):
     return {pk: papers.split() for pk, papers in rows if papers}
 
 
-def _rank(dues, window, second) -> None:
+def _rank(dues, window, second_window) -> None:
     """Set the papers of subscribers from these windows."""
     ages, places = window.papers.ages, window.papers.places
-    seconds = _second_chances(dues, window, second)
+    second_choices = _second_chances(dues, window, second_window)
     for due, choices in zip(dues, _choose(dues, window), strict=True):
         choices = [
             choice
@@ -149,8 +149,8 @@ def _rank(dues, window, second) -> None:
             # Nobody missed an older one: it is of an archive that was imported meanwhile.
             if choice.group != "missed" or ages[places[choice.paper]] <= settings.NEW_DAYS
         ]
-        due.papers = _filled(choices, seconds.get(due, []), due.profile.size)
-        due.considered = considered(window, window.since(due.new_after), due.excluded)
+        due.papers = _with_second_chances(choices, second_choices.get(due, []), due.profile.size)
+        due.considered = count_new(window, window.since(due.new_after), due.excluded)
 
 
 def _choose(dues, window) -> list[list[Choice]]:
@@ -158,25 +158,25 @@ def _choose(dues, window) -> list[list[Choice]]:
 
     The papers of a group's digest are ranked with the profiles of the members.
     """
-    readers = [
+    rankings = [
         (profile, due.excluded, window.since(due.new_after))
         for due in dues
         for profile in ([due.profile] if due.member_profiles is None else due.member_profiles)
     ]
-    if not readers:
+    if not rankings:
         return [[] for _ in dues]
-    profiles, excluded, since = map(list, zip(*readers, strict=True))
+    profiles, excluded, since = map(list, zip(*rankings, strict=True))
     parameters = Parameters.of(settings.RANKING)
     ranked = iter(choose(window.model, window.papers, profiles, excluded, parameters, since=since))
     return [
         next(ranked)
         if due.member_profiles is None
-        else merged(islice(ranked, len(due.member_profiles)), window.papers, due.subscriber.size)
+        else merge(islice(ranked, len(due.member_profiles)), window.papers, due.subscriber.size)
         for due in dues
     ]
 
 
-def considered(window: Window, since: int, excluded: Iterable[str], stop: int | None = None) -> int:
+def count_new(window: Window, since: int, excluded: Iterable[str], stop: int | None = None) -> int:
     """Return how many papers between two positions are neither excluded nor withdrawn."""
     span = slice(since, stop)
     first, last, _ = span.indices(len(window.papers))
@@ -193,11 +193,11 @@ def has_news(choices: Iterable[Choice]) -> bool:
     return any(choice.group == GROUPS[0] for choice in choices)
 
 
-def _filled(choices, seconds, size: int) -> list[Choice]:
+def _with_second_chances(choices, seconds, size: int) -> list[Choice]:
     """Return the papers of a digest in its order, with a second chance in the missed group."""
     if len(choices) == size:
-        shorter = choices[: size - len(seconds)]
-        choices = shorter if has_news(shorter) else choices
+        shortened = choices[: size - len(seconds)]
+        choices = shortened if has_news(shortened) else choices
     if not has_news(choices):
         return []
     return in_sections([*choices, *seconds[: size - len(choices)]])
@@ -206,14 +206,14 @@ def _filled(choices, seconds, size: int) -> list[Choice]:
 def in_sections(choices: Sequence[Choice]) -> list[Choice]:
     """Return ranked choices in the order of a digest: by section, the one with the best first."""
     sections = [wording.group(choice.basis, choice.topic, choice.group) for choice in choices]
-    first_place: dict[tuple[str, str], int] = {}
-    for place, section in enumerate(sections):
-        first_place.setdefault(section, place)
+    first_places: dict[tuple[str, str], int] = {}
+    for index, section in enumerate(sections):
+        first_places.setdefault(section, index)
     places = sorted(
         range(len(choices)),
-        key=lambda place: (GROUPS.index(choices[place].group), first_place[sections[place]]),
+        key=lambda index: (GROUPS.index(choices[index].group), first_places[sections[index]]),
     )
-    return [choices[place] for place in places]
+    return [choices[index] for index in places]
 
 
 # ---- Second chances
@@ -227,8 +227,8 @@ def _second_chances(dues, window, second) -> dict[DueSubscriber, list[Choice]]:
     """
     if not second.papers.ids:
         return {}
-    after = window.day - timedelta(days=SECOND_CHANCE_DAYS - 1)
-    recent_picks = _picks_since(dues, after, basis=Pick.Basis.SECOND)
+    first_day = window.day - timedelta(days=SECOND_CHANCE_DAYS - 1)
+    recent_picks = _picks_since(dues, first_day, basis=Pick.Basis.SECOND)
     individuals = [due for due in dues if due.member_profiles is None]
     eligible = [due for due in individuals if due.subscriber.pk not in recent_picks]
     profiles, excluded = [due.profile for due in eligible], [due.excluded for due in eligible]
@@ -237,13 +237,13 @@ def _second_chances(dues, window, second) -> dict[DueSubscriber, list[Choice]]:
 
 def _choose_again(profiles, excluded, window, second) -> list[list[Choice]]:
     """Return, for each profile, the paper with a second chance, or none."""
-    still_new = {second.papers.ids[n] for n in second.papers.places_of(window.papers.ids)}
-    excluded = [ids | still_new for ids in excluded]
+    new_ids = {second.papers.ids[n] for n in second.papers.places_of(window.papers.ids)}
+    excluded = [ids | new_ids for ids in excluded]
     single_profiles = [replace(profile, size=1, wants_near=False) for profile in profiles]
     parameters = Parameters.of(settings.RANKING)
     ranked = choose(second.model, second.papers, single_profiles, excluded, parameters)
-    of_second = {"group": "missed", "basis": Pick.Basis.SECOND.value}
-    return [[replace(choice, **of_second) for choice in choices] for choices in ranked]
+    second_fields = {"group": "missed", "basis": Pick.Basis.SECOND.value}
+    return [[replace(choice, **second_fields) for choice in choices] for choices in ranked]
 
 
 def first_digest(
@@ -252,10 +252,12 @@ def first_digest(
     """Return what `rank` sets for somebody new with this profile."""
     parameters = Parameters.of(settings.RANKING)
     (choices,) = choose(window.model, window.papers, [profile], [excluded], parameters)
-    second, seconds = second_chances(window), []
-    if second.papers.ids:
-        (seconds,) = _choose_again([profile], [excluded], window, second)
-    return _filled(choices, seconds, profile.size), considered(window, 0, excluded)
+    second_window, second_choices = second_chances(window), []
+    if second_window.papers.ids:
+        (second_choices,) = _choose_again([profile], [excluded], window, second_window)
+    return _with_second_chances(choices, second_choices, profile.size), count_new(
+        window, 0, excluded
+    )
 
 
 # ---- Reasons
@@ -265,15 +267,15 @@ def _name_likes(dues, window) -> None:
     """Set the topic of papers that the preference model chose to the title of the most similar
     saved or liked paper.
     """
-    learned = {}  # The places of these papers in each one's digest.
+    places_by_subscriber = {}  # The places of these papers in each one's digest.
     for due in dues:
         places = [place for place, choice in enumerate(due.papers) if choice.basis == "learned"]
         if places:
-            learned[due.subscriber.pk] = due.papers, places
-    if not learned:
+            places_by_subscriber[due.subscriber.pk] = due.papers, places
+    if not places_by_subscriber:
         return
     liked = defaultdict(list)
-    feedback = Feedback.objects.filter(subscriber__in=[*learned])
+    feedback = Feedback.objects.filter(subscriber__in=[*places_by_subscriber])
     feedback = feedback.exclude(value=Feedback.Value.LESS).order_by("-at", "-pk")
     for pk, paper, title in feedback.values_list("subscriber_id", "paper_id", "paper__title"):
         if len(liked[pk]) < MAX_LIKED:
@@ -282,9 +284,9 @@ def _name_likes(dues, window) -> None:
     rows = {paper: row for row, paper in enumerate(rows)}
     vectors = window.model.vectors(counts_of([*rows]))
     for pk, titles in liked.items():
-        papers, places = learned[pk]
+        papers, places = places_by_subscriber[pk]
         liked_vectors = vectors[np.array([rows[paper] for paper, _ in titles])]
         positions = np.array([window.papers.places[papers[place].paper] for place in places])
         nearest = liked_vectors.similarity(window.papers.vectors[positions]).argmax(axis=1)
-        for place, best in zip(places, nearest.tolist(), strict=True):
-            papers[place] = replace(papers[place], topic=titles[best][1])
+        for place, nearest_row in zip(places, nearest.tolist(), strict=True):
+            papers[place] = replace(papers[place], topic=titles[nearest_row][1])

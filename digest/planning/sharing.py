@@ -25,58 +25,58 @@ SHARED_DAYS = 7  # Days of a group's digests whose papers its members may get.
 
 def add_groups(dues: Sequence[DueSubscriber]) -> None:
     """Set the groups of subscribers. Runs one query. If there are groups, four more."""
-    due_of = {due.subscriber.pk: due for due in dues}
+    due_by_id = {due.subscriber.pk: due for due in dues}
     for due in dues:
         due.groups, due.member_profiles = [], None
     rows = Group.objects.order_by().values_list("pk", "channel", "mailing_list")
-    receivers = {group: [pk for pk in pks if pk in due_of] for group, *pks in rows}
+    receivers = {group: [pk for pk in pks if pk in due_by_id] for group, *pks in rows}
     if not receivers:
         return
     for pk in (pk for pks in receivers.values() for pk in pks):
-        due_of[pk].member_profiles = []
+        due_by_id[pk].member_profiles = []
     in_groups = among("group", (group for group, pks in receivers.items() if pks))
-    memberships = Membership.objects.joined().filter(in_groups | Q(among("subscriber", due_of)))
+    memberships = Membership.objects.joined().filter(in_groups | Q(among("subscriber", due_by_id)))
     memberships = list(memberships.select_related("subscriber", "group").order_by("pk"))
     profiles = profiles_of([membership.subscriber for membership in memberships])
     for membership, profile in zip(memberships, profiles, strict=True):
         group = membership.group
         for pk in receivers[group.pk]:
-            size = due_of[pk].subscriber.size
+            size = due_by_id[pk].subscriber.size
             profile_of_member = replace(profile, size=size, wants_near=False)
-            due_of[pk].member_profiles.append(profile_of_member)
-        if due := due_of.get(membership.subscriber_id):
+            due_by_id[pk].member_profiles.append(profile_of_member)
+        if due := due_by_id.get(membership.subscriber_id):
             receiver_ids = [pk for pk in (group.channel_id, group.mailing_list_id) if pk]
             due.groups.append((group.name, receiver_ids))
 
 
-def share(dues: Iterable[DueSubscriber], window: Window) -> None:
+def add_shared_papers(dues: Iterable[DueSubscriber], window: Window) -> None:
     """Add the papers that groups share to digests that have papers, at most MAX_SHARED to each.
 
     First those that members recommended, the oldest recommendation first, then those of the
     groups' digests, the latest first, except muted ones. Leaves out papers that the subscriber
     has had, has in the library or gets anyway, under any id.
     """
-    receivers = {
+    dues_by_id = {
         due.subscriber.pk: due
         for due in dues
         if due.groups and due.papers and due.member_profiles is None
     }
-    if not receivers:
+    if not dues_by_id:
         return
-    allowed, offers = {"paper__is_withdrawn": False}, []
-    valid = Recommendation.objects.valid().filter(among("receiver", receivers), **allowed)
+    not_withdrawn, offers = {"paper__is_withdrawn": False}, []
+    valid = Recommendation.objects.valid().filter(among("receiver", dues_by_id), **not_withdrawn)
     fields = "receiver", "paper", "paper__day", "sender_name", "note"
     for pk, paper, day, name, note in valid.order_by("at", "pk").values_list(*fields):
         terms = (note,) if note else ()
-        offers.append((receivers[pk], day, Choice(paper, 0.0, "advice", "shared", name, terms)))
+        offers.append((dues_by_id[pk], day, Choice(paper, 0.0, "advice", "shared", name, terms)))
     members = defaultdict(list)
-    for due in receivers.values():
+    for due in dues_by_id.values():
         for name, receiver_ids in due.groups:
             for pk in receiver_ids:
                 members[pk].append((due, name))
-    after = window.day - timedelta(days=SHARED_DAYS)
-    picks = Pick.objects.leading().filter(digest__subscriber__in=members, digest__day__gt=after)
-    picks = picks.filter(**allowed).order_by("-digest__day", "position")
+    first_day = window.day - timedelta(days=SHARED_DAYS)
+    picks = Pick.objects.leading().filter(digest__subscriber__in=members, digest__day__gt=first_day)
+    picks = picks.filter(**not_withdrawn).order_by("-digest__day", "position")
     for pk, paper, day in picks.values_list("subscriber", "paper", "paper__day"):
         for due, name in members[pk]:
             offers.append((due, day, Choice(paper, 0.0, "group", "shared", name)))
@@ -85,7 +85,7 @@ def share(dues: Iterable[DueSubscriber], window: Window) -> None:
     for alias, paper_ids in aliases_of(Paper.objects.filter(pk__in=works)).items():
         for paper in paper_ids:
             works[paper].add(alias)
-    known_ids = _known_among(offers, set().union(*works.values()))
+    known_ids = _known_ids(offers, set().union(*works.values()))
     limits = {due: len(due.papers) + MAX_SHARED for due, _ in offers}
     for due, choice in offers:
         ids = works[choice.paper]
@@ -96,22 +96,22 @@ def share(dues: Iterable[DueSubscriber], window: Window) -> None:
             known_ids[due] |= ids
 
 
-def _known_among(offers, ids) -> dict[DueSubscriber, set[str]]:
+def _known_ids(offers, ids) -> dict[DueSubscriber, set[str]]:
     """Return which of these papers each subscriber has had, has in the library, or gets."""
     known_ids = {
         due: due.excluded.union(*((choice.paper, *choice.relatives) for choice in due.papers))
         for due, _ in offers
     }
-    due_of = {due.subscriber.pk: due for due in known_ids}
-    of_subscribers = among("subscriber", due_of)
-    picks = Pick.objects.filter(of_subscribers, paper__in=ids).values_list("subscriber", "paper")
-    library = LibraryPaper.objects.filter(of_subscribers, identity__in=ids)
+    due_by_id = {due.subscriber.pk: due for due in known_ids}
+    is_theirs = among("subscriber", due_by_id)
+    picks = Pick.objects.filter(is_theirs, paper__in=ids).values_list("subscriber", "paper")
+    library = LibraryPaper.objects.filter(is_theirs, identity__in=ids)
     for pk, paper in [*picks, *library.values_list("subscriber", "identity")]:
-        known_ids[due_of[pk]].add(paper)
+        known_ids[due_by_id[pk]].add(paper)
     return known_ids
 
 
-def merged(of_members: Iterable[list[Choice]], papers: CandidateSet, size: int) -> list[Choice]:
+def merge(of_members: Iterable[list[Choice]], papers: CandidateSet, size: int) -> list[Choice]:
     """Return the papers of a group's digest, from those that each member would get, best first.
 
     The members take turns: the first paper of each, then the second of each, and so on. In a turn,

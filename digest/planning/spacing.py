@@ -7,6 +7,7 @@ After one that was sent late, the next is delayed until they are schedule.MIN_GA
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import date, timedelta
+from itertools import chain
 
 from django.db import transaction
 from django.db.models import Q
@@ -28,18 +29,19 @@ def due_after_gap(dues: list[DueSubscriber], now) -> list[DueSubscriber]:
 
     Others are delayed, or left to the next pass while the previous digest may still be sent.
     """
-    recent = _recent_letters(dues, now)
-    cancelled = _supersede([letter for letters in recent.values() for letter in letters], now)
-    ready, delayed = [], {}
+    by_subscriber = _recent_letters(dues, now)
+    cancelled_ids = _supersede(list(chain(*by_subscriber.values())), now)
+    ready_dues, delayed = [], {}
     for due in dues:
         subscriber = due.subscriber
-        letters = [letter for letter in recent.get(subscriber.pk, ()) if letter.pk not in cancelled]
+        letters = by_subscriber.get(subscriber.pk, ())
+        letters = [letter for letter in letters if letter.pk not in cancelled_ids]
         if any(letter.state in Letter.UNSENT for letter in letters):
             continue
-        ends = (gap_ends_at(letter, subscriber) for letter in letters)
-        gap_end = max(filter(None, ends), default=now)
+        gap_ends = (gap_ends_at(letter, subscriber) for letter in letters)
+        gap_end = max(filter(None, gap_ends), default=now)
         if gap_end <= now:
-            ready.append(due)
+            ready_dues.append(due)
         else:
             delayed[subscriber] = gap_end
     if delayed:
@@ -49,14 +51,14 @@ def due_after_gap(dues: list[DueSubscriber], now) -> list[DueSubscriber]:
                 subscriber.schedule_at(gap_end)
             moments = {subscriber.pk: subscriber.next_due_at for subscriber in delayed}
             set_next_due({pk: moments[pk] for pk in unchanged})
-    return ready
+    return ready_dues
 
 
 def expire_old(now) -> None:
     """End unsent digests of days before the recent ones, as after a week without sending."""
-    older = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.UNSENT)
+    old = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.UNSENT)
     last_pk = 0
-    while letters := list(older.filter(pk__gt=last_pk).order_by("pk")[:CHUNK]):
+    while letters := list(old.filter(pk__gt=last_pk).order_by("pk")[:CHUNK]):
         last_pk = letters[-1].pk
         _supersede(letters, now, "its day ended first")
 
@@ -68,19 +70,19 @@ def _recent_letters(dues, now):
     """
     days = {due.subscriber.pk: due.day for due in dues if due.day is not None}
     # By the index on subscriber and day, so that the cost doesn't grow with a history.
-    is_near = Q(state__in=Letter.UNSENT) | Q(left_at__gt=now - schedule.MIN_GAP)
-    recent = Letter.objects.filter(among("subscriber", days), day__gt=now.date() - RECENT)
-    letters = defaultdict(list)
-    for letter in recent.filter(is_near | Q(day__in={*days.values()})).order_by():
-        letters[letter.subscriber_id].append(letter)
-    planned_ids = {pk for pk in letters if days[pk] in [letter.day for letter in letters[pk]]}
-    return {pk: letters[pk] for pk in letters if pk not in planned_ids}
+    may_be_recent = Q(state__in=Letter.UNSENT) | Q(left_at__gt=now - schedule.MIN_GAP)
+    candidates = Letter.objects.filter(among("subscriber", days), day__gt=now.date() - RECENT)
+    by_id = defaultdict(list)
+    for letter in candidates.filter(may_be_recent | Q(day__in={*days.values()})).order_by():
+        by_id[letter.subscriber_id].append(letter)
+    planned_ids = {pk for pk in by_id if days[pk] in [letter.day for letter in by_id[pk]]}
+    return {pk: by_id[pk] for pk in by_id if pk not in planned_ids}
 
 
 def gap_ends_at(letter: Letter, subscriber):
     """Return when the next digest may be sent after this one, or None if it surely never left."""
-    surely_not = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
-    if surely_not or letter.left_at is None:
+    was_never_sent = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
+    if was_never_sent or letter.left_at is None:
         return None
     return letter.left_at + subscriber.min_gap_after(letter)
 
@@ -90,8 +92,8 @@ def _supersede(letters, now, reason="the next day's was due") -> set[int]:
 
     Letters that a worker holds stay, and so do resent ones, which may have arrived.
     """
-    unsent = (letter for letter in letters if letter.state in Letter.UNSENT)
-    unsent_ids = [letter.pk for letter in unsent if not letter.repeats]
+    unsent_letters = (letter for letter in letters if letter.state in Letter.UNSENT)
+    unsent_ids = [letter.pk for letter in unsent_letters if not letter.repeats]
     if not unsent_ids:
         return set()
     with transaction.atomic():
@@ -109,15 +111,15 @@ def lock_days(dues: Collection[DueSubscriber], now) -> list[tuple[DueSubscriber,
     Left to the next pass are subscribers who have changed since they were read, and those whose
     digest of another day may be sent, or has been sent, meanwhile.
     """
-    unchanged = lock_unchanged([due.subscriber for due in dues])
-    dues = {due.subscriber.pk: due for due in dues if due.subscriber.pk in unchanged}
+    unchanged_ids = lock_unchanged([due.subscriber for due in dues])
+    dues = {due.subscriber.pk: due for due in dues if due.subscriber.pk in unchanged_ids}
     days = {day for due in dues.values() for day in due.days}
-    may_leave = Q(state__in=Letter.OPEN, closes_at__gt=now) | Q(left_at__gte=now)
+    may_be_sent = Q(state__in=Letter.OPEN, closes_at__gt=now) | Q(left_at__gte=now)
     # In a statement of its own, which sees what was committed before the rows were locked.
-    first = min({*days, now.date() - RECENT})
-    letters = Letter.objects.filter(among("subscriber", unchanged), day__gte=first).order_by()
+    start = min({*days, now.date() - RECENT})
+    letters = Letter.objects.filter(among("subscriber", unchanged_ids), day__gte=start).order_by()
     planned_days, waiting_ids = set(), set()
-    rows = letters.filter(may_leave | Q(day__in=days)).annotate(is_on_its_way=may_leave)
+    rows = letters.filter(may_be_sent | Q(day__in=days)).annotate(is_on_its_way=may_be_sent)
     for pk, day, is_on_its_way in rows.values_list("subscriber_id", "day", "is_on_its_way"):
         planned_days.add((pk, day))
         if is_on_its_way and dues[pk].day not in (day, None):

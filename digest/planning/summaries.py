@@ -20,19 +20,19 @@ def write_due(clock: Callable[[], datetime]) -> bool:
     One worker does so at a time. Return whether emails may be sent now. While the model does not
     answer, they wait on.
     """
-    planned = Letter.objects.filter(ended_at=None, state=Letter.State.PLANNED, attempt=0)
+    planned_letters = Letter.objects.filter(ended_at=None, state=Letter.State.PLANNED, attempt=0)
     # Older emails wait for another reason, such as a provider that asks for slower delivery.
-    waiting = planned.filter(kind=Letter.Kind.DIGEST, created_at__gt=clock() - WAIT)
-    waiting = waiting.filter(next_try_at__gt=clock())
-    waiting = waiting.exclude(subscriber__summary_language="")
-    ids, lease = list(waiting.values_list("pk", flat=True)), Lease("summaries", WAIT)
+    waiting_letters = planned_letters.filter(kind=Letter.Kind.DIGEST, created_at__gt=clock() - WAIT)
+    waiting_letters = waiting_letters.filter(next_try_at__gt=clock())
+    waiting_letters = waiting_letters.exclude(subscriber__summary_language="")
+    ids, lease = list(waiting_letters.values_list("pk", flat=True)), Lease("summaries", WAIT)
     if not ids or not lease.acquire():
         return False
     try:
         picks = Pick.objects.leading().filter(among("digest__letter", ids)).order_by("position")
         pairs = dict.fromkeys(picks.values_list("paper", "subscriber__summary_language"))
         if is_done := summaries.write(pairs, clock):
-            planned.filter(among("pk", ids)).update(next_try_at=clock())
+            planned_letters.filter(among("pk", ids)).update(next_try_at=clock())
     finally:
         lease.release()
     return is_done

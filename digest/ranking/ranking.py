@@ -7,7 +7,7 @@ writing choices is done one by one.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import batched
+from itertools import batched, chain
 from math import log
 
 import numpy as np
@@ -202,7 +202,7 @@ class Ranking:
 
     def _collect(self) -> Picks:
         """Return the papers for the interests and preference models of each subscriber."""
-        followed = (interest for p in self.profiles for interest in p.follows[:MAX_INTERESTS])
+        followed = chain.from_iterable(profile.follows[:MAX_INTERESTS] for profile in self.profiles)
         # Subscribers share the objects of topics. An interest's hash takes longer than its id.
         self.interests = [*{id(interest): interest for interest in followed}.values()]
         source_of = {id(interest): FIRST_INTEREST + n for n, interest in enumerate(self.interests)}
@@ -294,13 +294,13 @@ class Ranking:
         ]
         if pairs:
             is_hidden |= np.isin(picks.owner * count + picks.paper, pairs)
-        row_of: dict[tuple[Interest, ...], int] = {(): 0}
-        rows = np.array([row_of.setdefault(p.mutes, len(row_of)) for p in self.profiles])
-        masks = np.zeros((len(row_of), count), dtype=bool)
-        for mutes, row in row_of.items():
+        row_by_mutes: dict[tuple[Interest, ...], int] = {(): 0}
+        rows = [row_by_mutes.setdefault(p.mutes, len(row_by_mutes)) for p in self.profiles]
+        masks = np.zeros((len(row_by_mutes), count), dtype=bool)
+        for mutes, row in row_by_mutes.items():
             for interest in mutes:
                 masks[row] |= muted(self.model, self.candidates, interest)
-        return is_hidden | masks[rows[picks.owner], picks.paper]
+        return is_hidden | masks[np.array(rows)[picks.owner], picks.paper]
 
     def _add_preferences(self, picks: Picks) -> Picks:
         """Add preference models to the margins. What falls below the cut is dropped.
@@ -340,7 +340,7 @@ class Ranking:
             relatives[key] = (*relatives.get(key, ()), int(picks.paper[follower]))
         picks = picks[np.sort(leaders)]
         # Added papers are one interest, of which each paper has its best.
-        has_examples = [False] * FIRST_INTEREST + [bool(i.examples) for i in self.interests]
+        has_examples = [False] * FIRST_INTEREST + [bool(each.examples) for each in self.interests]
         example = np.where(np.array(has_examples)[picks.source], picks.query, 0)
         best = np.unique((picks.owner << 36) + (picks.source << 8) + example, return_index=True)[1]
         is_best = np.zeros(len(picks), dtype=bool)
@@ -369,8 +369,8 @@ class Ranking:
             # In own keywords with several authors, only the one who matched explains the choice.
             name = interest.authors[query]
             is_own = bool(queried_authors(interest.name))
-            called = f"author: {name}"[:NAME] if is_own else interest.name
-            return "topic", called, () if is_own else (name,)
+            topic_name = f"author: {name}"[:NAME] if is_own else interest.name
+            return "topic", topic_name, () if is_own else (name,)
         cache = self.candidates.cached("reasons")
         key = interest.key, query, paper
         reason = cache.get(key)  # Looked up once: another thread may empty the cache.

@@ -64,16 +64,16 @@ def find(
     missing = {key: interest for interest, key in keys.items() if key not in retrieved}
     queries = chain.from_iterable(interest.queries for interest in missing.values())
     relevances: dict[Query, Relevance] = {}
-    least = parameters.least - max(parameters.near, LIFTABLE)
-    for block in batched(dict.fromkeys(queries), BLOCK):
-        relevances |= zip(block, relevance(model, candidates, block, least), strict=True)
+    floor = parameters.least - max(parameters.near, LIFTABLE)
+    for batch in batched(dict.fromkeys(queries), BLOCK):
+        relevances |= zip(batch, relevance(model, candidates, batch, floor), strict=True)
     with_examples = [interest for interest in missing.values() if interest.examples]
-    like: dict[Interest, Retrieved] = {}
+    likes: dict[Interest, Retrieved] = {}
     for group in batched(with_examples, BLOCK // 4):
-        like |= zip(group, _like(model, candidates, group, parameters.least, least), strict=True)
+        likes |= zip(group, _like(model, candidates, group, parameters.least, floor), strict=True)
     for key, interest in missing.items():
         if interest.examples:
-            hits = like[interest]
+            hits = likes[interest]
         elif interest.authors:
             hits = _by_authors(candidates, interest.authors)
         elif interest.query.strip():
@@ -95,8 +95,8 @@ def _merged(candidates: CandidateSet, relevances: Sequence[Relevance], least: fl
     papers, odds = map(np.concatenate, columns)
     numbers = np.repeat(np.arange(len(relevances)), [*map(len, relevances)])
     order = np.lexsort((numbers, -odds, papers))
-    first = order[np.flatnonzero(np.diff(papers[order], prepend=-1))]
-    return _best_first(candidates, papers[first], odds[first] - least, numbers[first])
+    best = order[np.flatnonzero(np.diff(papers[order], prepend=-1))]
+    return _best_first(candidates, papers[best], odds[best] - least, numbers[best])
 
 
 def _like(
@@ -146,12 +146,12 @@ def _by_authors(candidates: CandidateSet, authors: Sequence[str]) -> Retrieved:
 
     All are equally sure: followers of an author want each paper.
     """
-    author_of: dict[int, int] = {}
+    number_of: dict[int, int] = {}
     for number, name in enumerate(authors):
         for paper in candidates.by_author(name).tolist():
-            author_of.setdefault(paper, number)
-    papers, numbers = np.array([*author_of], np.int64), np.array([*author_of.values()], np.int64)
-    return _best_first(candidates, papers, np.full(len(author_of), BY_AUTHOR), numbers)
+            number_of.setdefault(paper, number)
+    papers, numbers = np.array([*number_of], np.int64), np.array([*number_of.values()], np.int64)
+    return _best_first(candidates, papers, np.full(len(number_of), BY_AUTHOR), numbers)
 
 
 def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Retrieved:

@@ -13,18 +13,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import chain, islice
 
-from digest.sources import latex, xml
+from digest.sources import latex, records, xml
 from digest.sources.base import MalformedFeed
-from digest.sources.records import (
-    CONTROLS,
-    MAX_TITLE,
-    BadRecord,
-    Record,
-    canonical_id,
-    id_from_title,
-    month_of,
-    plain,
-)
+from digest.sources.records import MAX_TITLE, BadRecord, Record, clean, month_of
 from subscriptions import child_process
 
 MAX_ABSTRACT = 3_000  # Characters.
@@ -117,12 +108,12 @@ class Bibliography:
     Attributes:
         records: each paper once; without a title if only the arXiv id is given. Days are estimates.
         unread_count: number of entries that could not be read.
-        unread: names of the first of these.
+        unread_names: names of the first of these.
     """
 
     records: list[Record]
     unread_count: int
-    unread: list[str]
+    unread_names: list[str]
 
 
 def read(text: str) -> Bibliography:
@@ -138,15 +129,15 @@ def read(text: str) -> Bibliography:
 def parse(data: bytes) -> dict:
     """Return the fields of the bibliography as JSON has them."""
     text = data.decode(errors="surrogatepass").lstrip("\ufeff")
-    records: dict[str, Record] = {}
-    unread_count, unread = 0, []
+    by_id: dict[str, Record] = {}
+    unread_count, unread_names = 0, []
     for name, record in records_of(reader_of(text)(text)):
         if record is None:
             unread_count += 1
-            unread += [name] if unread_count <= MAX_UNREAD else []
-        elif record.abstract or not (record.id in records and records[record.id].abstract):
-            records[record.id] = record
-    return asdict(Bibliography([*records.values()], unread_count, unread))
+            unread_names += [name] if unread_count <= MAX_UNREAD else []
+        elif record.abstract or not (record.id in by_id and by_id[record.id].abstract):
+            by_id[record.id] = record
+    return asdict(Bibliography([*by_id.values()], unread_count, unread_names))
 
 
 def records_of(entries: Iterable[Entry]) -> Iterator[tuple[str, Record | None]]:
@@ -184,19 +175,19 @@ def start_of_entries(text: str) -> int | None:
     return min((match.start() for match in matches if match), default=None)
 
 
-def parted(text: str) -> tuple[str, list[str]]:
+def split_entries(text: str) -> tuple[str, list[str]]:
     """Return the entries of a text, and the other lines: those between entries, and after them."""
     start, other_lines = start_of_entries(text), []
     if start is None:
         return "", text.splitlines()
     if ENDNOTE_XML.search(text):
-        first, last = text.index("<"), text.rindex(">") + 1
-        other_lines = [*text[:first].splitlines(), *text[last:].splitlines()]
-        return text[first:last], [line for line in other_lines if line.strip()]
+        start, end = text.index("<"), text.rindex(">") + 1
+        other_lines = [*text[:start].splitlines(), *text[end:].splitlines()]
+        return text[start:end], [line for line in other_lines if line.strip()]
     entry_lines, depth, is_inside, is_bibtex = [], 0, False, bool(BIBTEX.search(text))
     for line in text.splitlines():
-        begins = (BIBTEX if is_bibtex else RIS).match(line)
-        is_inside = is_inside or bool(begins)
+        entry_start = (BIBTEX if is_bibtex else RIS).match(line)
+        is_inside = is_inside or bool(entry_start)
         (entry_lines if is_inside else other_lines).append(line)
         if is_bibtex and is_inside:
             depth += line.count("{") - line.count("}")
@@ -208,13 +199,13 @@ def parted(text: str) -> tuple[str, list[str]]:
 
 def reader_of(text: str) -> Reader:
     """Return the function that parses a text, by its format. Raises UnreadableFormat."""
-    reader, name = next((reader, name) for is_it, reader, name in FORMATS if is_it(text))
+    reader, name = next((reader, name) for matches, reader, name in FORMATS if matches(text))
     if reader is None:
         raise UnreadableFormat(name)
     return reader
 
 
-def _of_bibtex(text):
+def _bibtex_entries(text):
     import bibtexparser  # Only one page needs it.
     from bibtexparser import model
 
@@ -226,21 +217,21 @@ def _of_bibtex(text):
             fields = {field.key.lower(): str(field.value) for field in block.fields}
             title_parts = filter(None, (fields.get("title"), fields.get("subtitle")))
             title, abstract = ": ".join(title_parts), fields.get("abstract", "")
-            ungrouped = {"title": _ungrouped(title), "abstract": _ungrouped(abstract)}
+            ungrouped = {"title": _strip_groups(title), "abstract": _strip_groups(abstract)}
             yield block.key, fields | ungrouped
         elif isinstance(block, model.ImplicitComment):
-            yield from _between(block.comment)
+            yield from _entries_between(block.comment)
         elif isinstance(block, model.ParsingFailedBlock):
             yield _key(block.raw or ""), {}
     if first_excess:
         yield _key(text[first_excess.start() :][:MAX_LINE]), {}
 
 
-def _between(text):
+def _entries_between(text):
     """Return the entries of other formats, or arXiv ids, between entries of BibTeX."""
     if RIS.search(text):
-        return _of_ris(text)
-    return chain.from_iterable(map(_of_ids, text.splitlines()))
+        return _ris_entries(text)
+    return chain.from_iterable(map(_arxiv_id_entries, text.splitlines()))
 
 
 def _key(entry):
@@ -248,34 +239,34 @@ def _key(entry):
     return BEGINNING.sub("", entry.strip()[:MAX_LINE], count=1).partition(",")[0]
 
 
-def _ungrouped(text):
+def _strip_groups(text):
     """Return the text without braces around words: {{BERT}}, {L}earning."""
     for _ in range(NESTED):
         text = GROUP.sub(lambda group: group[0] if group[1] is None else group[1], text)
     return text
 
 
-def _of_ris(text):
+def _ris_entries(text):
     line_pattern, end_tags = RIS_LINES[RIS.search(text)[0]]
     lines_by_tag: dict[str, list[str]] = {}
     tag, is_outside = "", False
     for line in text.splitlines():
         match = line_pattern.fullmatch(line.rstrip())
         is_outside = not match and (is_outside or not tag or not line.strip())
-        if is_outside and (ids := _of_ids(line)):
-            yield from ids
+        if is_outside and (entries := _arxiv_id_entries(line)):
+            yield from entries
         elif not match:  # It continues the line before.
             lines_by_tag.setdefault(tag, []).append(line)
         elif match[1] in end_tags:
-            yield from _of_tags(lines_by_tag)
+            yield from _tag_entries(lines_by_tag)
             lines_by_tag, tag = {}, ""
         else:
             tag = match[1]
             lines_by_tag.setdefault(tag, []).append(match[2] or "")
-    yield from _of_tags(lines_by_tag)
+    yield from _tag_entries(lines_by_tag)
 
 
-def _of_tags(lines_by_tag):
+def _tag_entries(lines_by_tag):
     """Yield an entry, if there are any tags."""
     if not lines_by_tag.keys() - {""}:
         return
@@ -289,21 +280,21 @@ def _of_tags(lines_by_tag):
     yield name, fields | {"url": " ".join(texts.get(tag, "") for tag in RIS_ADDRESSES)}
 
 
-def _of_endnote_xml(text):
+def _endnote_entries(text):
     """Yield the entries, each parsed by itself: a broken one, or a cut file, costs no others."""
-    for part in text.split("<record>", MAX_ENTRIES)[1:]:
-        body, fields = part.partition("</record>")[0].replace("</url>", " </url>"), {}
+    for element in text.split("<record>", MAX_ENTRIES)[1:]:
+        body, fields = element.partition("</record>")[0].replace("</url>", " </url>"), {}
         with suppress(BadRecord, MalformedFeed):
             record = xml.parse(f"<record>{body}</record>".encode(errors="replace"))
             fields = {name: xml.text(record, path) for name, path in XML_PATHS.items()}
-        yield plain(re.sub(r"<[^<>]*>", " ", body[:MAX_LINE]), MAX_LINE), fields
+        yield clean(re.sub(r"<[^<>]*>", " ", body[:MAX_LINE]), MAX_LINE), fields
 
 
-def _of_lines(text):
+def _line_entries(text):
     for line in filter(None, map(str.strip, text.splitlines())):
-        line = _unlabelled(line)
-        if ids := _of_ids(line):
-            yield from ids
+        line = _strip_label(line)
+        if entries := _arxiv_id_entries(line):
+            yield from entries
         elif len(line) <= MAX_LINE and _is_title(line):
             yield line, {"title": line}
         else:
@@ -311,7 +302,7 @@ def _of_lines(text):
 
 
 def _is_binary(text):
-    return "\0" in text or len(CONTROLS.findall(text)) > MAX_CONTROLS * len(text)
+    return "\0" in text or len(records.CONTROLS.findall(text)) > MAX_CONTROLS * len(text)
 
 
 def _is_labelled(text):
@@ -321,7 +312,8 @@ def _is_labelled(text):
     return len(set(labels)) >= 3 and len(labels) >= len(lines) / 3
 
 
-def _begins(pattern):
+def _starts(pattern):
+    """Return a function that matches a text whose beginning has this pattern."""
     match = re.compile(pattern, re.IGNORECASE).match
     return lambda text: match(text.lstrip()[:MAX_BEGINNING])
 
@@ -329,24 +321,24 @@ def _begins(pattern):
 #: How each format is recognised, its reader or None, and its name if it is refused. The first one
 #: that fits counts.
 FORMATS: list[tuple[Callable[[str], object], Reader | None, str]] = [
-    (_begins(r"%PDF-|PK\x03\x04|\xd0\xcf\x11\xe0"), None, BINARY),  # Also Word.
-    (_begins(r"\{\\rtf"), None, "RTF"),
-    (_begins(r"<(?:!doctype\s+(?:html|netscape)|html|head|body|meta)\b"), None, "HTML"),
-    (BIBTEX.search, _of_bibtex, ""),
-    (RIS.search, _of_ris, ""),
-    (ENDNOTE_XML.search, _of_endnote_xml, ""),
+    (_starts(r"%PDF-|PK\x03\x04|\xd0\xcf\x11\xe0"), None, BINARY),  # Also Word.
+    (_starts(r"\{\\rtf"), None, "RTF"),
+    (_starts(r"<(?:!doctype\s+(?:html|netscape)|html|head|body|meta)\b"), None, "HTML"),
+    (BIBTEX.search, _bibtex_entries, ""),
+    (RIS.search, _ris_entries, ""),
+    (ENDNOTE_XML.search, _endnote_entries, ""),
     (_is_binary, None, BINARY),
-    (_begins(rf"{PROLOG}<pubmed"), None, "PubMed XML"),
-    (_begins(rf"{PROLOG}<(?:\w+:)?mods"), None, "MODS XML"),
-    (_begins(rf"<[?!]|<(?!{INLINE_TAGS})[a-z][\w:.-]*[\s/>]"), None, "XML"),
-    (_begins(r"\{\s*\"|\[\s*[\[{\"]"), None, "JSON"),
-    (_begins(r"<\d+\.? ?>\s|VN {1,2}- Ovid|(?:score\s+\*+\s+)?accession number\s"), None, "Ovid"),
-    (_begins(r"(?-i:RT [A-Z]\w+.*\s+[A-Z][A-Z0-9] )|refworks export"), None, "RefWorks"),
-    (_begins(r"\d{5}.{5}22\d{5}"), None, "MARC"),
-    (_begins(TABLE), None, "CSV"),
-    (_begins(r"(?:%[^\n]*\n\s*)*\\(?:documentclass|begin|bibitem|usepackage)\b"), None, "LaTeX"),
+    (_starts(rf"{PROLOG}<pubmed"), None, "PubMed XML"),
+    (_starts(rf"{PROLOG}<(?:\w+:)?mods"), None, "MODS XML"),
+    (_starts(rf"<[?!]|<(?!{INLINE_TAGS})[a-z][\w:.-]*[\s/>]"), None, "XML"),
+    (_starts(r"\{\s*\"|\[\s*[\[{\"]"), None, "JSON"),
+    (_starts(r"<\d+\.? ?>\s|VN {1,2}- Ovid|(?:score\s+\*+\s+)?accession number\s"), None, "Ovid"),
+    (_starts(r"(?-i:RT [A-Z]\w+.*\s+[A-Z][A-Z0-9] )|refworks export"), None, "RefWorks"),
+    (_starts(r"\d{5}.{5}22\d{5}"), None, "MARC"),
+    (_starts(TABLE), None, "CSV"),
+    (_starts(r"(?:%[^\n]*\n\s*)*\\(?:documentclass|begin|bibitem|usepackage)\b"), None, "LaTeX"),
     (_is_labelled, None, ""),
-    (lambda text: True, _of_lines, ""),
+    (lambda text: True, _line_entries, ""),
 ]
 
 
@@ -356,42 +348,42 @@ def _is_title(line):
     return len(words) >= MIN_TITLE_WORDS and sum(map(len, words)) >= MIN_LETTERS * len(line)
 
 
-def _unlabelled(line):
+def _strip_label(line):
     label = LABEL.match(line)
     return line[label.end() :] if label else line
 
 
-def _of_ids(line) -> list[Entry]:
+def _arxiv_id_entries(line) -> list[Entry]:
     """Return the papers of a line with only arXiv ids."""
     entries = []
-    for word in filter(None, ID_SEPARATOR.split(_unlabelled(line))):
-        number = _arxiv_id(word)
-        if not number:
+    for word in filter(None, ID_SEPARATOR.split(_strip_label(line))):
+        arxiv_id = _arxiv_id(word)
+        if not arxiv_id:
             return []
-        entries.append((number, {"eprint": number}))
+        entries.append((arxiv_id, {"eprint": arxiv_id}))
     return entries
 
 
 def _record(fields: Fields) -> Record | None:
     """Return the record of an entry, or None without a title and an arXiv id."""
-    title = plain(fields.get("title", ""), MAX_TITLE)
-    arxiv_ids = (_number(fields.get(name, "")) for name in ID_FIELDS)
-    identity = next(filter(None, arxiv_ids), "") or (id_from_title(title) if title else "")
+    title = clean(fields.get("title", ""), MAX_TITLE)
+    arxiv_ids = (_arxiv_id_in_field(fields.get(name, "")) for name in ID_FIELDS)
+    identity = next(filter(None, arxiv_ids), "") or (records.id_from_title(title) if title else "")
     if not identity:
         return None
-    year = YEAR.search(fields.get("year", "") or fields.get("date", ""))
-    doi = DOI.search(fields.get("doi", "").lower())
+    year_match = YEAR.search(fields.get("year", "") or fields.get("date", ""))
+    doi_match = DOI.search(fields.get("doi", "").lower())
     return Record(
         identity,
         title,
-        plain(fields.get("abstract", ""), MAX_ABSTRACT),
-        doi=doi[0].rstrip(".,;") if doi else "",
-        day=date(int(year[0]), 1, 1) if year else month_of(identity),
+        clean(fields.get("abstract", ""), MAX_ABSTRACT),
+        doi=doi_match[0].rstrip(".,;") if doi_match else "",
+        day=date(int(year_match[0]), 1, 1) if year_match else month_of(identity),
         day_is_estimate=True,
     )
 
 
-def _number(text):
+def _arxiv_id_in_field(text):
     """Return the arXiv id in a field, or an empty string."""
     words = URL.sub("", text[:MAX_ID_FIELD]).split()
     return next(filter(None, map(_arxiv_id, words)), "")
@@ -400,7 +392,7 @@ def _number(text):
 def _arxiv_id(text):
     """Return the arXiv id of a URL, DOI or number, or an empty string."""
     try:
-        identity = canonical_id(DOI_OF_ARXIV.sub("", text.strip(), count=1))
+        identity = records.canonical_id(DOI_OF_ARXIV.sub("", text.strip(), count=1))
     except BadRecord:
         return ""
     return "" if ":" in identity else identity

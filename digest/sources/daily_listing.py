@@ -20,18 +20,18 @@ class Listing:
         self.day = day
         self.records: dict[str, Record] = {}
         self.errors: list[str] = []
-        self.pages = 0
+        self.page_count = 0
         self.problem = ""
 
     @property
     def pages_read(self) -> str:
-        return f"{self.pages} page{'s' if self.pages != 1 else ''}"
+        return f"{self.page_count} page{'s' if self.page_count != 1 else ''}"
 
-    def why_to_stop(self, is_again: bool, limit: int) -> str:
+    def stop_reason(self, is_repeated: bool, max_pages: int) -> str:
         """Return why the next page is not requested, or an empty string."""
-        if is_again:
+        if is_repeated:
             return f"The last of {self.pages_read} of {self.day} repeats those before."
-        if self.pages >= limit:
+        if self.page_count >= max_pages:
             return f"The list of {self.day} has no end; {self.pages_read} were read."
         return ""
 
@@ -49,7 +49,7 @@ class Listing:
         )
 
 
-def day_of(cursor: str, today: date) -> date | None:
+def cursor_day(cursor: str, today: date) -> date | None:
     """Return the day of a cursor, or None."""
     try:
         day = date.fromisoformat(cursor)
@@ -60,22 +60,22 @@ def day_of(cursor: str, today: date) -> date | None:
 
 def first_day(cursor: str, today: date, since: date | None) -> date:
     """Return the day with which a run begins or goes on."""
-    return day_of(cursor, today) or since or today - timedelta(days=REREAD_DAYS - 1)
+    return cursor_day(cursor, today) or since or today - timedelta(days=REREAD_DAYS - 1)
 
 
-def listed_on(value, day: date) -> date:
+def listing_day(date_text, day: date) -> date:
     """Return the day on which a paper was put on the list of this day.
 
     Monday's list has papers of Saturday. A day that is further off is a mistake.
     """
     try:
-        listed_day = date.fromisoformat(value[:10] if isinstance(value, str) else "")
+        listed_day = date.fromisoformat(date_text[:10] if isinstance(date_text, str) else "")
     except ValueError:
         return day
     return listed_day if day - ONE_WEEK <= listed_day <= day else day
 
 
-def from_json(body: bytes, sender: str):
+def parse_json(body: bytes, sender: str):
     """Return the parsed JSON. Raises MalformedFeed, which names the sender."""
     try:
         return json.loads(body.decode(), parse_int=_whole_number)

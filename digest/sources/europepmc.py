@@ -16,7 +16,7 @@ from digest.sources import records
 from digest.sources.arxiv import fields
 from digest.sources.base import Batch, MalformedFeed
 from digest.sources.biorxiv.source import LICENCES, MAX_VERSION, SERVERS, WITHDRAWAL
-from digest.sources.daily_listing import REREAD_DAYS, count_of, day_of, from_json
+from digest.sources.daily_listing import REREAD_DAYS, count_of, cursor_day, parse_json
 from digest.sources.records import BadRecord, Record
 
 BASE = "https://www.ebi.ac.uk"
@@ -61,47 +61,49 @@ class EuropePmc:
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
         """Yield a batch for each page of each query of each day.
 
-        A cursor names a page. One of other queries begins anew, and so does an unreadable list.
+        A cursor names a page: version, day, number of the query, papers read, Europe PMC's mark.
+        A cursor of other queries begins anew, and so does an unreadable list.
         """
         count = len(self.queries)
-        day, number, read, mark = since or today - timedelta(days=REREAD_DAYS - 1), 0, 0, "*"
+        day, number, read_count, mark = since or today - timedelta(days=REREAD_DAYS - 1), 0, 0, "*"
         if not count:
             yield Batch([], note="No topic in use has words to search for")
             return
         if cursor.startswith(self.version):
             *parts, mark = cursor.split(" ", 4)
-            day, number, read = date.fromisoformat(parts[1]), int(parts[2]), int(parts[3])
+            day, number, read_count = date.fromisoformat(parts[1]), int(parts[2]), int(parts[3])
         while day <= today:
             try:
                 rows, total, next_mark = self._page(web, day, number, mark, is_past=day < today)
             except MalformedFeed:
                 yield Batch([], cursor=f"{self.version} {day} {number} 0 *")
                 raise
-            list_day, category, offset, note = day, f"{number + 1}/{count}" * (count > 1), read, ""
-            read += len(rows)
-            missing = max(total - read, 0)
+            category = f"{number + 1}/{count}" if count > 1 else ""
+            list_day, offset, note = day, read_count, ""
+            read_count += len(rows)
+            missing = max(total - read_count, 0)
             is_end = not missing or len(rows) < self.page_size or next_mark in ("", mark)
-            if is_end or read >= self.limit:
+            if is_end or read_count >= self.limit:
                 if missing:
                     reason = "they did not come" if is_end else "they are too many"
                     note = f"Of {total:,} papers of {day}, {missing:,} were not read: {reason}"
                     missing *= is_end  # What is too much is left out on purpose.
-                number, read, next_mark = number + 1, 0, "*"
+                number, read_count, next_mark = number + 1, 0, "*"
                 if number == count:
                     day, number = day + timedelta(days=1), 0
             mark = next_mark
-            cursor = f"{self.version} {day} {number} {read} {mark}" if day <= today else ""
+            cursor = f"{self.version} {day} {number} {read_count} {mark}" if day <= today else ""
             state = "fresh" if offset or rows else "empty"
-            papers, errors = _parsed(rows, list_day)
+            papers, errors = _parse_rows(rows, list_day)
             yield Batch(papers, errors, cursor, list_day, category, state, note, missing, offset)
 
-    def _page(self, web, day, number, mark, is_past):
+    def _page(self, web, day, query_number, mark, is_past):
         """Return the rows of a page, how many rows there are in all, and the mark of the next."""
-        query = f"{self.queries[number]} AND CREATION_DATE:[{day} TO {day}]"
+        query = f"{self.queries[query_number]} AND CREATION_DATE:[{day} TO {day}]"
         params = {**PARAMS, "query": query, "pageSize": str(self.page_size), "cursorMark": mark}
         for cache_for in (CACHE if is_past else timedelta(0), timedelta(0)):
-            answer = web.get(self.address, params, cache_for=cache_for)
-            content = from_json(answer.body, "Europe PMC")
+            response = web.get(self.address, params, cache_for=cache_for)
+            content = parse_json(response.body, "Europe PMC")
             # Now and then, and after an old mark, an answer has nothing but its version.
             total = content.get("hitCount") if isinstance(content, dict) else None
             if isinstance(total, int) and 0 <= total < MAX_COUNT:
@@ -119,9 +121,9 @@ def abstracts(web: Web, dois: Iterable[str], base: str = BASE) -> dict[str, str]
     """
     query = " OR ".join(f'DOI:"{doi}"' for doi in dois)
     params = {**PARAMS, "query": query, "pageSize": str(PAGE_SIZE)}
-    answer = web.get(base + SEARCH, params, cache_for=CACHE, retries=1)
+    response = web.get(base + SEARCH, params, cache_for=CACHE, retries=1)
     abstracts_by_doi = {}
-    for row in _items(from_json(answer.body, "Europe PMC"), "resultList", "result"):
+    for row in _items(parse_json(response.body, "Europe PMC"), "resultList", "result"):
         try:
             doi, abstract = _doi(_text(row, "doi")), _abstract(row)
         except BadRecord:
@@ -131,11 +133,11 @@ def abstracts(web: Web, dois: Iterable[str], base: str = BASE) -> dict[str, str]
     return abstracts_by_doi
 
 
-def texts_of(result: object) -> Iterator[tuple[str, str]]:
+def titles_and_abstracts(result: object) -> Iterator[tuple[str, str]]:
     """Yield the title and the abstract of each paper of a result list."""
     for row in _items(result, "result"):
         with suppress(BadRecord):
-            if title := records.plain(_text(row, "title"), records.MAX_TITLE).removesuffix("."):
+            if title := records.clean(_text(row, "title"), records.MAX_TITLE).removesuffix("."):
                 yield title, _abstract(row)
 
 
@@ -156,14 +158,14 @@ def _queries(phrases: Iterable[str]) -> list[str]:
 
 
 def _clause(phrase):
-    parts = []
+    conditions = []
     for quoted, word in PHRASE_PART.findall(phrase):
-        texts = [" ".join(WORD.findall(way)) for way in quoted.split("|")]
-        ways = [f'TITLE_ABS:"{text}"' for text in texts if text]
-        ways += [f"TITLE_ABS:{word.lower()}"] * bool(word)
-        if ways:
-            parts.append(f"({' OR '.join(ways)})" if len(ways) > 1 else ways[0])
-    return f"({' AND '.join(parts)})" if parts else ""
+        alternatives = [" ".join(WORD.findall(part)) for part in quoted.split("|")]
+        terms = [f'TITLE_ABS:"{words}"' for words in alternatives if words]
+        terms += [f"TITLE_ABS:{word.lower()}"] * bool(word)
+        if terms:
+            conditions.append(f"({' OR '.join(terms)})" if len(terms) > 1 else terms[0])
+    return f"({' AND '.join(conditions)})" if conditions else ""
 
 
 # ---- A row
@@ -187,49 +189,49 @@ def _text(row, *names) -> str:
     return value
 
 
-def _parsed(rows, day):
+def _parse_rows(rows, day):
     """Return the records of rows, each paper once, and errors."""
     papers: dict[str, Record] = {}
     errors = []
     for row in rows:
         try:
             kinds = [str(kind).lower() for kind in _items(row, "pubTypeList", "pubType")]
-            left_out = NOTICES if _text(row, "abstractText") else NOTICES + OPINIONS
-            if not any(kind.startswith(left_out) for kind in kinds):
+            excluded_kinds = NOTICES if _text(row, "abstractText") else NOTICES + OPINIONS
+            if not any(kind.startswith(excluded_kinds) for kind in kinds):
                 record = _record(row, day, is_withdrawn="retracted publication" in kinds)
                 papers[record.id] = record
         except BadRecord as error:
-            errors.append(f"{records.plain(str(_items(row, 'id'))[1:60], 60)}: {error}")
+            errors.append(f"{records.clean(str(_items(row, 'id'))[1:60], 60)}: {error}")
     return list(papers.values()), errors
 
 
 def _record(row, day, is_withdrawn) -> Record:
-    title = records.plain(_text(row, "title"), records.MAX_TITLE).removesuffix(".")
+    title = records.clean(_text(row, "title"), records.MAX_TITLE).removesuffix(".")
     if not title:
         raise BadRecord("it has no title")
     abstract = _abstract(row)
     is_preprint = _text(row, "source") == "PPR"
     version = count_of(row, "versionNumber") if is_preprint else None
     doi = _doi(_text(row, "doi"))
-    journal = records.plain(_text(row, "journalInfo", "journal", "title"), 500)
-    journal_ref = _published(row) if is_preprint else journal
+    journal = records.clean(_text(row, "journalInfo", "journal", "title"), 500)
+    journal_ref = _journal_reference(row) if is_preprint else journal
     days = [_text(row, "firstPublicationDate")]
     days += [_text(item, "firstPublishDate") for item in _items(row, "versionList", "version")]
-    first = min(filter(None, (day_of(text, day) for text in days)), default=day)
-    is_new = (version or 1) < 2 and first > day - MAX_DELAY
+    first_day = min(filter(None, (cursor_day(text, day) for text in days)), default=day)
+    is_new = (version or 1) < 2 and first_day > day - MAX_DELAY
     authors = _items(row, "authorList", "author")
     page = f"europepmc.org/article/{_text(row, 'source')}/{_text(row, 'id')}"
     return Record(
         id=_identity(row, VERSION.sub("", doi) if is_preprint else doi, is_preprint),
         title=title,
         abstract=abstract,
-        day=day if is_new else first,
+        day=day if is_new else first_day,
         day_is_estimate=True,
-        authors=records.names([_author(author) for author in authors]),
-        affiliations=records.institutions(
-            _text(place, "affiliation")
+        authors=records.clean_names([_author(author) for author in authors]),
+        affiliations=records.clean_affiliations(
+            _text(affiliation, "affiliation")
             for author in authors
-            for place in _items(author, "authorAffiliationDetailsList", "authorAffiliation")
+            for affiliation in _items(author, "authorAffiliationDetailsList", "authorAffiliation")
         ),
         url=records.web_address(f"https://{f'doi.org/{doi}' if doi else page}"),
         version=version if version and version < MAX_VERSION else None,
@@ -244,7 +246,7 @@ def _record(row, day, is_withdrawn) -> Record:
 
 
 def _abstract(row) -> str:
-    return records.plain(HEADING.sub(r" \1: ", _text(row, "abstractText")), records.MAX_ABSTRACT)
+    return records.clean(HEADING.sub(r" \1: ", _text(row, "abstractText")), records.MAX_ABSTRACT)
 
 
 def _identity(row, doi, is_preprint):
@@ -264,11 +266,11 @@ def _author(author):
     return f"{given_name} {family_name}" if given_name and family_name else full_name
 
 
-def _published(row):
+def _journal_reference(row):
     """Return the reference of a preprint's journal publication, or an empty string."""
     for link in _items(row, "commentCorrectionList", "commentCorrection"):
         if _text(link, "type").lower() == "preprint of":
-            return records.plain(_text(link, "reference") or f"PubMed {_text(link, 'id')}", 500)
+            return records.clean(_text(link, "reference") or f"PubMed {_text(link, 'id')}", 500)
     return ""
 
 

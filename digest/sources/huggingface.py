@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 from digest.http.client import Entry, Refused, Unavailable, Web
 from digest.sources import daily_listing, records
 from digest.sources.base import Batch, MalformedFeed
-from digest.sources.daily_listing import Listing, count_of, first_day, from_json, listed_on, text_of
+from digest.sources.daily_listing import Listing, count_of, text_of
 from digest.sources.records import BadRecord, Record
 
 SENDER = "Hugging Face"
@@ -39,14 +39,14 @@ class HuggingFace:
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
         """Yield a batch for each day's list, all its pages in one. The cursor is the next day."""
-        day = first_day(cursor, today, since)
+        day = daily_listing.first_day(cursor, today, since)
         while day <= today:
             next_day = day + timedelta(days=1)
             listing = _Listing(day)
             try:
                 self._read_pages(listing, web, today)
             except (Refused, Unavailable, MalformedFeed):
-                if listing.pages:  # The day is read again later.
+                if listing.page_count:  # The day is read again later.
                     listing.problem = f"The list of {day} broke off after {listing.pages_read}."
                     yield listing.batch(cursor=str(day), today=today)
                 raise
@@ -55,14 +55,14 @@ class HuggingFace:
 
     def _read_pages(self, listing, web, today):
         while True:
-            answer = self._ask(web, listing.day, listing.pages, today)
-            sent = from_json(answer.body, SENDER) if answer else []
-            rows = daily_listing.rows_of(sent, SENDER, MAX_ROWS)
-            is_again = not listing.add(rows)
-            links = LINK.findall(answer.headers.get("link", "")) if rows else []
+            response = self._ask(web, listing.day, listing.page_count, today)
+            content = daily_listing.parse_json(response.body, SENDER) if response else []
+            rows = daily_listing.rows_of(content, SENDER, MAX_ROWS)
+            is_repeated = not listing.add(rows)
+            links = LINK.findall(response.headers.get("link", "")) if rows else []
             link = next((address for address, relation in links if IS_NEXT.search(relation)), "")
             if link:
-                listing.problem = self._problem(link, listing, is_again)
+                listing.problem = self._problem(link, listing, is_repeated)
             if not link or listing.problem:
                 return
 
@@ -71,13 +71,13 @@ class HuggingFace:
         params = {"date": day.isoformat(), "limit": str(PAGE_SIZE), "p": str(page)}
         try:
             return web.get(self.address, params)
-        except Refused as refused:
+        except Refused as error:
             # The response for a future day. Its clock may be behind ours.
-            if refused.status == 400 and day >= today and page == 0:
+            if error.status == 400 and day >= today and page == 0:
                 return None
             raise
 
-    def _problem(self, link, listing, is_again):
+    def _problem(self, link, listing, is_repeated):
         """Return why the next page is not requested, or an empty string.
 
         Only the page number of the link is used, so that no link leads to another address.
@@ -89,9 +89,9 @@ class HuggingFace:
             parts = None
         if not parts or parts[:3] != endpoint[:3]:
             return f"The next page of {listing.day} is said to be elsewhere: {link[:200]!r}."
-        if parse_qs(parts.query).get("p") != [str(listing.pages)]:
+        if parse_qs(parts.query).get("p") != [str(listing.page_count)]:
             return f"After {listing.pages_read} of {listing.day} comes a wrong one: {link[:200]!r}."
-        return listing.why_to_stop(is_again, MAX_PAGES)
+        return listing.stop_reason(is_repeated, MAX_PAGES)
 
 
 class _Listing(Listing):
@@ -103,9 +103,9 @@ class _Listing(Listing):
                 record = _record(row, self.day)
                 self.records[record.id] = record
             except BadRecord as error:
-                name = _name(row) or f"{self.day}, page {self.pages + 1}, row {number}"
+                name = _name(row) or f"{self.day}, page {self.page_count + 1}, row {number}"
                 self.errors.append(f"{name}: {error}")
-        self.pages += 1
+        self.page_count += 1
         return len(self.records) + len(self.errors) > previous_count
 
 
@@ -114,7 +114,7 @@ def _name(row):
         identity = row["paper"]["id"]
     except (KeyError, TypeError):
         return ""
-    return records.plain(identity, 60) if isinstance(identity, str) else ""
+    return records.clean(identity, 60) if isinstance(identity, str) else ""
 
 
 def _record(row, day) -> Record:
@@ -122,16 +122,16 @@ def _record(row, day) -> Record:
     if not isinstance(paper, dict):
         raise BadRecord("it holds no paper")
     title = text_of(paper, "title") or text_of(row, "title")
-    if not (title := records.plain(title, records.MAX_TITLE)):
+    if not (title := records.clean(title, records.MAX_TITLE)):
         raise BadRecord("it has no title")
     abstract = text_of(paper, "summary") or text_of(row, "summary")
     comments = count_of(row, "numComments")
     return Record(
         id=records.canonical_id(text_of(paper, "id")),
         title=title,
-        abstract=records.plain(abstract, records.MAX_ABSTRACT),
+        abstract=records.clean(abstract, records.MAX_ABSTRACT),
         # Not `publishedAt`, which was the list's time once and is arXiv's now.
-        day=listed_on(paper.get("submittedOnDailyAt"), day),
+        day=daily_listing.listing_day(paper.get("submittedOnDailyAt"), day),
         day_is_estimate=True,
         authors=_authors(paper),
         upvotes=count_of(paper, "upvotes"),
@@ -149,9 +149,9 @@ def _hugging_face_fields(paper, row) -> dict[str, str | list[str]]:
     organization = organization if isinstance(organization, dict) else {}
     name = text_of(organization, "fullname") or text_of(organization, "name")
     fields = {
-        "summary": records.plain(text_of(paper, "ai_summary"), MAX_SUMMARY),
-        "keywords": records.names(paper.get("ai_keywords"))[:MAX_KEYWORDS],
-        "organization": records.plain(name, MAX_NAME),
+        "summary": records.clean(text_of(paper, "ai_summary"), MAX_SUMMARY),
+        "keywords": records.clean_names(paper.get("ai_keywords"))[:MAX_KEYWORDS],
+        "organization": records.clean(name, MAX_NAME),
         "project_page": records.web_address(text_of(paper, "projectPage")),
     }
     return {name: value for name, value in fields.items() if value}
@@ -163,4 +163,4 @@ def _authors(paper):
     if not isinstance(authors, list) or not all(isinstance(author, dict) for author in authors):
         raise BadRecord("its authors are no list of authors")
     visible_authors = [author for author in authors if not author.get("hidden")]
-    return records.names([text_of(author, "name") for author in visible_authors])
+    return records.clean_names([text_of(author, "name") for author in visible_authors])

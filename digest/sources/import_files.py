@@ -23,13 +23,13 @@ def read(path: Path, on_bad_line: Callable[[int, str], None], on_bytes: Callable
 
     Raises OSError if the file can't be read, also after the records of an incomplete gzip file.
     """
-    for number, line in _lines(path, on_bytes):
+    for line_number, line in _lines(path, on_bytes):
         if not line.strip():
             continue
         try:
             yield parse(line)
         except BadRecord as error:
-            on_bad_line(number, str(error))
+            on_bad_line(line_number, str(error))
 
 
 def parse(line: bytes) -> Record:
@@ -42,7 +42,7 @@ def parse(line: bytes) -> Record:
         raise BadRecord("not JSON") from None
     if not isinstance(row, dict):
         raise BadRecord("not a JSON object")
-    title = records.plain(text_of(row, "title"), records.MAX_TITLE)
+    title = records.clean(text_of(row, "title"), records.MAX_TITLE)
     if not title:
         raise BadRecord("no title")
     identity = text_of(row, "id")  # A number such as 2506.04230 would lose its last digit.
@@ -51,22 +51,22 @@ def parse(line: bytes) -> Record:
     return Record(
         id=records.canonical_id(identity) if has_id else records.id_from_title(title),
         title=title,
-        abstract=records.plain(text_of(row, "abstract"), records.MAX_ABSTRACT),
-        **(_of_snapshot(row) if is_snapshot else _of_row(row)),
+        abstract=records.clean(text_of(row, "abstract"), records.MAX_ABSTRACT),
+        **(_snapshot_fields(row) if is_snapshot else _row_fields(row)),
     )
 
 
-def _of_row(row):
+def _row_fields(row):
     return {
         "day": _day(row.get("date")),
-        "authors": records.names(row.get("authors")),
+        "authors": records.clean_names(row.get("authors")),
         "categories": _categories(row.get("categories")),
         "upvotes": count_of(row, "upvotes"),
         "url": records.web_address(text_of(row, "url")),
     }
 
 
-def _of_snapshot(row):
+def _snapshot_fields(row):
     authors = row.get("authors_parsed") or []
     if not isinstance(authors, list):
         raise BadRecord("authors_parsed must be a list")
@@ -82,22 +82,22 @@ def _of_snapshot(row):
 
 def _categories(value):
     """Return the categories of a list, or of a text such as "cs.LG stat.ML"."""
-    return records.names(value.split() if isinstance(value, str) else value)
+    return records.clean_names(value.split() if isinstance(value, str) else value)
 
 
 def _first_version_day(row):
     try:
-        return _within_reason(parsedate_to_datetime(row["versions"][0]["created"]).date())
+        return _check_year(parsedate_to_datetime(row["versions"][0]["created"]).date())
     except (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError):
         return _day(row.get("update_date"))
 
 
-def _full_name(parts):
+def _full_name(name_parts):
     """Return ["Curie", "Marie", ""] as Marie Curie."""
-    if not isinstance(parts, list):
+    if not isinstance(name_parts, list):
         raise BadRecord("an author must be a list of names")
-    last, first, suffix, *_ = [str(part) for part in [*parts, "", "", ""]]
-    return records.plain(" ".join([first, last, suffix]), 200)
+    family_name, given_name, suffix, *_ = [str(part) for part in [*name_parts, "", "", ""]]
+    return records.clean(" ".join([given_name, family_name, suffix]), 200)
 
 
 def _day(value):
@@ -107,10 +107,10 @@ def _day(value):
         day = date.fromisoformat(str(value)[:10])
     except ValueError:
         raise BadRecord(f"{str(value)[:30]!r} is not a date like 2025-06-07") from None
-    return _within_reason(day)
+    return _check_year(day)
 
 
-def _within_reason(day):
+def _check_year(day):
     if not 1900 <= day.year < 2100:
         raise BadRecord(f"{day} cannot be the day of a paper")
     return day
@@ -122,17 +122,17 @@ def _lines(path, on_bytes) -> Iterator[tuple[int, bytes]]:
         is_gzip = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         file = gzip.GzipFile(fileobj=raw) if is_gzip else raw
-        before = 0
+        position = 0
         for number in range(1, 2**63):
             try:
                 line = file.readline(MAX_LINE + 1)
-                while line and not line.endswith(b"\n") and (rest := file.readline(MAX_LINE)):
-                    line = line[: MAX_LINE + 1] + rest[-1:]  # Too long; only its end matters.
+                while line and not line.endswith(b"\n") and (chunk := file.readline(MAX_LINE)):
+                    line = line[: MAX_LINE + 1] + chunk[-1:]  # Too long; only its end matters.
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 text = f"the gzip file is broken after line {number - 1}: {error}"
                 raise OSError(text) from error
             if not line:
                 return
-            on_bytes(raw.tell() - before)
-            before = raw.tell()
+            on_bytes(raw.tell() - position)
+            position = raw.tell()
             yield number, line

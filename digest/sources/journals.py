@@ -18,7 +18,7 @@ from digest.sources import europepmc, publishers, records
 from digest.sources.arxiv import fields
 from digest.sources.base import Batch, MalformedFeed
 from digest.sources.biorxiv.source import SERVERS, natural_order
-from digest.sources.daily_listing import from_json
+from digest.sources.daily_listing import parse_json
 from digest.sources.records import BadRecord, Record
 from subscriptions import child_process
 
@@ -67,7 +67,7 @@ class Journal:
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
         """Yield what became of preprints, then the items of the feed."""
         body = web.get(self.url).body
-        feed = web.retried(lambda: _read_apart(body, self.title, today), self.url)
+        feed = web.retried(lambda: _read_in_child_process(body, self.title, today), self.url)
         papers = {row["id"]: Record.from_json(row) for row in feed["records"]}
         notes = ["A feed has its latest items only."] if since else []
         if self.completes and (publications := self._complete(web, papers, today, notes)):
@@ -81,17 +81,17 @@ class Journal:
         Return the publications of their preprints. An error becomes a note.
         """
         started_at, num_requests, publications = web.now(), 0, []
-        for url, by_key in list(self._requests(papers)):
+        for url, records_by_key in list(self._requests(papers)):
             if num_requests == MAX_REQUESTS:
                 break
             try:
-                entry = web.get(url, cache_for=CROSSREF_CACHE, retries=1)
-                num_requests += entry.fetched_at >= started_at
-                completed, journal_papers = _completed(by_key, entry.body, today)
+                response = web.get(url, cache_for=CROSSREF_CACHE, retries=1)
+                num_requests += response.fetched_at >= started_at
+                completed, journal_papers = _complete_records(records_by_key, response.body, today)
                 papers |= completed
                 publications += journal_papers
             except MalformedFeed as error:
-                notes.append(f"Crossref cannot complete {next(iter(by_key))}: {error}.")
+                notes.append(f"Crossref cannot complete {next(iter(records_by_key))}: {error}.")
             except (Refused, Unavailable) as error:
                 num_requests += 1
                 if getattr(error, "status", None) != 404:  # Which is usual for new DOIs.
@@ -124,7 +124,7 @@ class Journal:
 # ---- The feed
 
 
-def _read_apart(body, title, today):
+def _read_in_child_process(body, title, today):
     """Return what `read` returns, in a child process. Raises MalformedFeed or Unavailable."""
     try:
         return child_process.run_limited(read, body, title, today)
@@ -177,7 +177,7 @@ def _items(body):
 def _record(item, journal, today) -> Record | None:
     """Return the record of an item, or None for front matter, corrections and news."""
     item = {name: value for name, value in item.items() if value}
-    title = records.plain(publishers.without_tags(item.get("title", "")), records.MAX_TITLE)
+    title = records.clean(publishers.strip_tags(item.get("title", "")), records.MAX_TITLE)
     title = publishers.BEFORE_TITLE.sub("", title, count=1)
     if any(map(publishers.FRONT_MATTER.match, (title, item.get("prism_section", "")))):
         return None
@@ -187,26 +187,28 @@ def _record(item, journal, today) -> Record | None:
     abstracts, field_sets = zip(*(publishers.read(text, title) for text in texts), strict=True)
     extra_fields = dict(chain(*(values.items() for values in field_sets)))
     addresses = [item.get(name, "") for name in ("prism_doi", "dc_identifier", "id", "link")]
-    ends = [pattern.sub(doi, addresses[-1]) for pattern, doi in publishers.ADDRESSES]
-    doi = _doi(*addresses, extra_fields.get("doi", ""), *ends)
+    link_dois = [pattern.sub(doi, addresses[-1]) for pattern, doi in publishers.ADDRESSES]
+    doi = _doi(*addresses, extra_fields.get("doi", ""), *link_dois)
     if publishers.NEWS_DOI.match(doi):
         return None
-    names = ("prism_publicationname", "prism_publicationtitle", "dc_source", "journal")
-    journals = [publishers.journal(text, title) for text in map((item | extra_fields).get, names)]
+    journal_fields = ("prism_publicationname", "prism_publicationtitle", "dc_source", "journal")
+    journals = [
+        publishers.journal(text, title) for text in map((item | extra_fields).get, journal_fields)
+    ]
     publication = next(filter(None, journals), journal)
-    arxiv, is_preprint = ARXIV_DOI.fullmatch(doi), bool(_ids_of_preprint(doi))
+    arxiv_match, is_preprint = ARXIV_DOI.fullmatch(doi), bool(_preprint_ids(doi))
     link = f"https://doi.org/{doi}" if doi else item.get("link", "")
     dates = [item.get("published_parsed"), item.get("updated_parsed")]
-    days = [strftime("%Y-%m-%d", moment) for moment in dates if moment]
+    days = [strftime("%Y-%m-%d", parsed_date) for parsed_date in dates if parsed_date]
     return Record(
-        id=arxiv[1] if arxiv else _identity(doi, title),
+        id=arxiv_match[1] if arxiv_match else _identity(doi, title),
         title=title,
         abstract=max(reversed(abstracts), key=lambda text: len(text.replace(" ", ""))),
-        day=_recent([*days, item.get("prism_publicationdate", "")], today),
+        day=_recent_day([*days, item.get("prism_publicationdate", "")], today),
         authors=_authors(item, extra_fields.get("authors", ""), {journal, publication}),
-        url="" if arxiv else records.web_address(link),
+        url="" if arxiv_match else records.web_address(link),
         journal_ref="" if is_preprint else publication,
-        doi="" if arxiv or len(doi) > fields.MAX_FIELD else doi,
+        doi="" if arxiv_match or len(doi) > fields.MAX_FIELD else doi,
     )
 
 
@@ -223,7 +225,7 @@ def _identity(doi, title) -> str:
         return records.id_from_title(title)
 
 
-def _ids_of_preprint(doi) -> list[str]:
+def _preprint_ids(doi) -> list[str]:
     """Return the ids that a preprint with this DOI may have. None for other DOIs."""
     if match := ARXIV_DOI.fullmatch(doi):
         return [match[1]]
@@ -231,9 +233,9 @@ def _ids_of_preprint(doi) -> list[str]:
     return [f"{server}:{match[1]}" for server in SERVERS] if match else []
 
 
-def _recent(dates, today) -> date | None:
+def _recent_day(date_texts, today) -> date | None:
     """Return the first of the dates that may be a day of publication, or None."""
-    for text in dates:
+    for text in date_texts:
         try:
             day = date.fromisoformat(text[:10])
         except ValueError:
@@ -249,42 +251,42 @@ def _authors(item, author_line, journals) -> list[str]:
     if isinstance(authors, str):  # An element of this name, which is no author of the format's.
         authors = [{"name": authors}]
     names = [author.get("name") or "" for author in authors]
-    names = [publishers.without_tags(name) for name in names if "@" not in name]
+    names = [publishers.strip_tags(name) for name in names if "@" not in name]
     names = [name for name in names if name.strip() not in journals] or [author_line]
     names = [publishers.ET_AL.sub("", name) for name in names]
     if len(names) == 1 and not INVERTED.search(names[0]):
         return fields.author_names(names[0])
     names = [part for name in names for part in re.split(r"[;\n\f]", name[: fields.MAX_AUTHORS])]
-    return records.names(list(map(natural_order, names)))
+    return records.clean_names(list(map(natural_order, names)))
 
 
 # ---- Crossref
 
 
-def _completed(by_key, body, today) -> tuple[dict[str, Record], list[Record]]:
+def _complete_records(by_key, body, today) -> tuple[dict[str, Record], list[Record]]:
     """Return records with Crossref's fields, by their ids before, and publications of preprints.
 
     Raises MalformedFeed.
     """
-    answer = from_json(body, "Crossref")
+    content = parse_json(body, "Crossref")
     completed, publications = {}, []
     try:
-        message = answer["message"]
+        message = content["message"]
         is_list = "items" in message
         for work in message["items"] if is_list else [message | {"alternative-id": [*by_key]}]:
             for record in filter(None, map(by_key.get, work.get("alternative-id") or [])):
-                completed[record.id], dois = _with_work(record, work, today)
+                completed[record.id], dois = _merge_work(record, work, today)
                 record = completed[record.id]
                 publications += [
                     records.publication(identity, record.journal_ref, record.doi)
-                    for identity in chain(*(_ids_of_preprint(_doi(text)) for text in dois))
+                    for identity in chain(*(_preprint_ids(_doi(text)) for text in dois))
                 ]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise MalformedFeed("Crossref sent JSON, but no work") from None
     return completed, publications
 
 
-def _with_work(record, work, today) -> tuple[Record, list[str]]:
+def _merge_work(record, work, today) -> tuple[Record, list[str]]:
     """Return the record with the fields of a work of Crossref, and the DOIs of its preprints."""
     names = [
         f"{author.get('given') or ''} {author.get('family') or author.get('name') or ''}"
@@ -301,7 +303,7 @@ def _with_work(record, work, today) -> tuple[Record, list[str]]:
     return replace(
         record,
         abstract=record.abstract or publishers.read(work.get("abstract") or "", record.title)[0],
-        day=record.day or _recent([day], today),
-        authors=record.authors or records.names(names),
-        journal_ref=records.plain(publishers.without_tags(journals[0]), 300) or record.journal_ref,
+        day=record.day or _recent_day([day], today),
+        authors=record.authors or records.clean_names(names),
+        journal_ref=records.clean(publishers.strip_tags(journals[0]), 300) or record.journal_ref,
     ), [row["id"] for row in chain(*preprint_rows) if row["id-type"] == "doi"]

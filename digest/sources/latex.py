@@ -59,7 +59,7 @@ def _argument(node, l2tobj, index=-1):
     return l2tobj.node_arg_to_text(node, index).strip()
 
 
-def _as(pattern, text):
+def _parenthesize(pattern, text):
     """Put the text in parentheses unless it matches."""
     return text if re.fullmatch(pattern, text) else f"({text})"
 
@@ -72,21 +72,21 @@ def _script(node, l2tobj):
         return sign + text  # As in a file's name.
     if sign == "^" and text in RAISED:
         return RAISED[text]
-    raised = text.translate(HIGH if sign == "^" else LOW)
-    if not re.search(r"[^\W\d_]{3}", text) and not set(raised) & set(text):
-        return raised
+    shifted = text.translate(HIGH if sign == "^" else LOW)
+    if not re.search(r"[^\W\d_]{3}", text) and not set(shifted) & set(text):
+        return shifted
     word = r"(?:[^\W_][\u0300-\u036f*′]*)+" if sign == "_" else r"[^\W\d_]{3,}|\w[*′]?"
-    return sign + _as(rf"{word}|\d+\.\d+|[^\w\s]|\([^()]*\)", text)
+    return sign + _parenthesize(rf"{word}|\d+\.\d+|[^\w\s]|\([^()]*\)", text)
 
 
 def _fraction(node, l2tobj):
-    above, below = _argument(node, l2tobj, 0), _argument(node, l2tobj, 1)
-    return f"{_as(PRODUCT, above)}/{_as(FACTOR, below)}"
+    numerator, denominator = _argument(node, l2tobj, 0), _argument(node, l2tobj, 1)
+    return f"{_parenthesize(PRODUCT, numerator)}/{_parenthesize(FACTOR, denominator)}"
 
 
 def _root(node, l2tobj):
-    degree, inside = _argument(node, l2tobj, 0), _as(FACTOR, _argument(node, l2tobj))
-    return f"{inside}^(1/{degree})" if degree else f"√{inside}"
+    degree, radicand = _argument(node, l2tobj, 0), _parenthesize(FACTOR, _argument(node, l2tobj))
+    return f"{radicand}^(1/{degree})" if degree else f"√{radicand}"
 
 
 def _styled(node, l2tobj):
@@ -149,24 +149,25 @@ class _Reader(LatexNodes2Text):
         pieces, fractions = [], []
         for node, next_node in zip_longest(nodelist, nodelist[1:]):
             is_bare = isinstance(node, LatexMacroNode) and not node.nodeargs
-            is_own = is_bare and not self.latex_context.get_macro_spec(node.macroname).macroname
-            if is_own and isinstance(next_node, LatexGroupNode) and next_node.nodelist:
+            is_unknown = is_bare and not self.latex_context.get_macro_spec(node.macroname).macroname
+            if is_unknown and isinstance(next_node, LatexGroupNode) and next_node.nodelist:
                 continue  # An author's own command: what it holds matters.
             text = self.node_to_text(node)
-            follower = getattr(next_node, "chars", getattr(next_node, "specials_chars", "a"))[:1]
+            next_char = getattr(next_node, "chars", getattr(next_node, "specials_chars", "a"))[:1]
             if getattr(node, "macroname", "").endswith("frac"):
                 fractions.append(len(pieces))
             elif is_formula and is_bare and WORD.fullmatch(text):
                 text = f" {text} " if pieces or text.isascii() else text
-            elif is_formula and follower.isalnum():
+            elif is_formula and next_char.isalnum():
                 text += " " if text[:1] in ("√", "_", "^") else ""
             elif is_bare and text and not "À" <= text < "ɐ":
                 text += node.macro_post_space  # In prose, not after letters: S\o ren.
             pieces.append(text)
-        for at in fractions:
-            left, right = "".join(pieces[:at]).rstrip(), "".join(pieces[at + 1 :]).lstrip()
-            if re.search(r"[\w)\]}′‖]$", left) or re.match(r"[\w√∇∑∫(‖]", right):
-                pieces[at] = f"({pieces[at]})"
+        for position in fractions:
+            preceding = "".join(pieces[:position]).rstrip()
+            following = "".join(pieces[position + 1 :]).lstrip()
+            if re.search(r"[\w)\]}′‖]$", preceding) or re.match(r"[\w√∇∑∫(‖]", following):
+                pieces[position] = f"({pieces[position]})"
         return NO_SPACE.sub("", "".join(pieces)) if is_formula else "".join(pieces)
 
 

@@ -15,7 +15,7 @@ from digest.http.client import Refused, Unavailable, Web
 from digest.sources import europepmc, publishers, records
 from digest.sources.arxiv import api
 from digest.sources.base import MalformedFeed
-from digest.sources.daily_listing import from_json
+from digest.sources.daily_listing import parse_json
 
 MAX_WORKS = 30  # Of an ORCID, the latest.
 #: Keeps answers out of the cache of responses: they belong to a subscriber.
@@ -72,36 +72,36 @@ class LookUps:
 
         Raises Unavailable, Refused or MalformedFeed.
         """
-        kind, _colon, name = reference.rpartition(":")
+        kind, _colon, identifier = reference.rpartition(":")
         try:
             match kind:
                 case "doi":
-                    return self._doi(name)
+                    return self._find_by_doi(identifier)
                 case "pmid":
-                    return self._europe_pmc(f"EXT_ID:{name} AND SRC:MED")
+                    return self._search_europe_pmc(f"EXT_ID:{identifier} AND SRC:MED")
                 case "pmcid":
-                    return self._europe_pmc(f"PMCID:PMC{name}")
+                    return self._search_europe_pmc(f"PMCID:PMC{identifier}")
                 case "orcid":
-                    return self._orcid(name)
+                    return self._find_orcid_works(identifier)
                 case _:
-                    return self._arxiv(name)
+                    return self._find_on_arxiv(identifier)
         except Refused as error:
             if error.status in (400, 404, 410):
                 return None
             raise
 
-    def _arxiv(self, name: str) -> Finding | None:
-        for params in api.requests_for([name]):
+    def _find_on_arxiv(self, arxiv_id: str) -> Finding | None:
+        for params in api.requests_for([arxiv_id]):
             web, url = self.web_for(self.arxiv), f"{self.arxiv.base}/api/query"
             for record in api.parse(web.get(url, params, headers=ATOM).body)[0]:
                 return Finding(record.title, record.abstract)
         return None
 
-    def _doi(self, name: str) -> Finding | None:
+    def _find_by_doi(self, doi: str) -> Finding | None:
         finding = Finding()
         try:
-            work = self._json(self.crossref, f"/works/{quote(name, safe='')}", "message")
-            title = records.plain(publishers.without_tags(work["title"][0]), records.MAX_TITLE)
+            work = self._json(self.crossref, f"/works/{quote(doi, safe='')}", "message")
+            title = records.clean(publishers.strip_tags(work["title"][0]), records.MAX_TITLE)
             finding = Finding(title, publishers.read(work.get("abstract") or "", title)[0])
         except Refused as error:
             if error.status != 404:
@@ -111,7 +111,7 @@ class LookUps:
         if finding.abstract:
             return finding
         try:
-            alternative = self._europe_pmc(f'DOI:"{name}"')
+            alternative = self._search_europe_pmc(f'DOI:"{doi}"')
         except (MalformedFeed, Refused, Unavailable):
             if not finding.title:
                 raise
@@ -120,20 +120,20 @@ class LookUps:
             return finding._replace(abstract=alternative.abstract if alternative else "")
         return alternative
 
-    def _europe_pmc(self, query: str) -> Finding | None:
+    def _search_europe_pmc(self, query: str) -> Finding | None:
         params = {**europepmc.PARAMS, "query": query, "pageSize": "1"}
         rows = self._json(self.europe_pmc, europepmc.SEARCH, "resultList", params)
-        return next((Finding(*texts) for texts in europepmc.texts_of(rows)), None)
+        return next((Finding(*texts) for texts in europepmc.titles_and_abstracts(rows)), None)
 
-    def _orcid(self, name: str) -> Finding | None:
+    def _find_orcid_works(self, orcid: str) -> Finding | None:
         works = []
         try:
-            for group in self._json(self.orcid, f"/v3.0/{name}/works", "group"):
+            for group in self._json(self.orcid, f"/v3.0/{orcid}/works", "group"):
                 row = group["work-summary"][0]
                 ids = (group.get("external-ids") or {}).get("external-id") or []
                 year = (row.get("publication-date") or {}).get("year") or {}
                 title_element = (row.get("title") or {}).get("title") or {}
-                title = records.plain(title_element.get("value") or "", records.MAX_TITLE)
+                title = records.clean(title_element.get("value") or "", records.MAX_TITLE)
                 if title:
                     works.append((str(year.get("value") or ""), f"{title} {_reference(ids)}"))
         except (AttributeError, IndexError, KeyError, TypeError):
@@ -142,19 +142,19 @@ class LookUps:
         latest = list(dict.fromkeys(line.strip() for _, line in works))[:MAX_WORKS]
         return Finding(works=latest) if latest else None
 
-    def _json(self, service, path, name, params=None):
-        answer = self.web_for(service).get(f"{service.base}{path}", params, headers=JSON)
-        content = from_json(answer.body, service.base)
-        if not isinstance(content, dict) or name not in content:
-            raise MalformedFeed(f"{service.base} sent JSON without {name}")
-        return content[name]
+    def _json(self, service, path, key, params=None):
+        response = self.web_for(service).get(f"{service.base}{path}", params, headers=JSON)
+        content = parse_json(response.body, service.base)
+        if not isinstance(content, dict) or key not in content:
+            raise MalformedFeed(f"{service.base} sent JSON without {key}")
+        return content[key]
 
 
 def _reference(ids: list[dict]) -> str:
     """Return the reference among the ids of a work of ORCID, or an empty string."""
     values = {row["external-id-type"]: str(row["external-id-value"]) for row in ids}
-    if number := re.fullmatch(r"(?:arxiv:)?([\w.-]+(?:/\d{7})?)", values.get("arxiv", ""), re.I):
-        return f"arXiv:{number[1]}"
+    if match := re.fullmatch(r"(?:arxiv:)?([\w.-]+(?:/\d{7})?)", values.get("arxiv", ""), re.I):
+        return f"arXiv:{match[1]}"
     if doi := europepmc.DOI.search(values.get("doi", "").lower()):
         return f"doi:{doi[0]}"
     return f"pmid:{values['pmid']}" if values.get("pmid", "").isdecimal() else ""

@@ -54,7 +54,7 @@ ET_AL = re.compile(r"(?<![\s,;])[\s,;]*+\b(?:et\.? ?al\b|and others$).*", re.IGN
 
 def journal(text: str | None, title: str) -> str:
     """Return the name of a journal, or an empty string if it repeats the title or is none."""
-    name = AFTER_JOURNAL.sub("", records.plain(without_tags(text or ""), 300))
+    name = AFTER_JOURNAL.sub("", records.clean(strip_tags(text or ""), 300))
     return "" if "://" in name or _words(name) == _words(title) else name
 
 
@@ -163,40 +163,40 @@ SHORT_WORD = re.compile(
 
 def read(markup: str, title: str = "") -> tuple[str, dict[str, str]]:
     """Return the abstract in a description, and the fields authors, doi and journal beside it."""
-    text = without_tags(markup[: 4 * records.MAX_ABSTRACT])
+    text = strip_tags(markup[: 4 * records.MAX_ABSTRACT])
     text = LOST_BREAK.sub("\\g<0>\f", text if "\f" in text else text.replace("\n", "\f"))
-    parts = [part for text in html.unescape(text).split("\f") if (part := text.strip())]
-    heading = next((n for n, part in enumerate(parts) if IS_HEADING.match(part)), 0)
+    paragraphs = list(filter(None, map(str.strip, html.unescape(text).split("\f"))))
+    heading = next((n for n, part in enumerate(paragraphs) if IS_HEADING.match(part)), 0)
     fields: dict[str, str] = {}
-    for part in parts[:heading]:
+    for part in paragraphs[:heading]:
         fields = (_fields(part, BEFORE_ABSTRACT, title) or {}) | fields
-    parts = parts[heading:]
+    paragraphs = paragraphs[heading:]
     for rules in (BEFORE_ABSTRACT, AFTER_ABSTRACT):
-        parts.reverse()
-        while parts and (part_fields := _fields(parts[-1], rules, title)) is not None:
+        paragraphs.reverse()
+        while paragraphs and (part_fields := _fields(paragraphs[-1], rules, title)) is not None:
             fields = part_fields | fields
-            parts.pop()
-    text = "\n".join(" ".join(part.split()) for part in parts)
-    text = records.plain(jats_text.abstract(text), records.MAX_ABSTRACT)
-    count = len(text.split()) + len(UNSPACED.findall(text)) // 2
-    is_none = count < MIN_WORDS or (count < MAX_CITATION and CITES.search(text))
-    return "" if is_none or _words(text) == _words(title) else text, fields
+            paragraphs.pop()
+    text = "\n".join(" ".join(part.split()) for part in paragraphs)
+    text = records.clean(jats_text.clean_abstract(text), records.MAX_ABSTRACT)
+    word_count = len(text.split()) + len(UNSPACED.findall(text)) // 2
+    is_missing = word_count < MIN_WORDS or (word_count < MAX_CITATION and CITES.search(text))
+    return "" if is_missing or _words(text) == _words(title) else text, fields
 
 
-def _fields(part, rules, title) -> dict[str, str] | None:
+def _fields(paragraph, rules, title) -> dict[str, str] | None:
     """Return the fields in a paragraph beside the abstract, or None if it is of the abstract."""
-    for match in filter(None, (rule.fullmatch(part) for rule in rules)):
+    for match in filter(None, (rule.fullmatch(paragraph) for rule in rules)):
         values = {name: value for name, value in match.groupdict().items() if value is not None}
         if IS_CITED.search(values.pop("cited", "doi")):
             return values
-    return {} if _words(BEFORE_TITLE.sub("", part, count=1)) in ([], _words(title)) else None
+    return {} if _words(BEFORE_TITLE.sub("", paragraph, count=1)) in ([], _words(title)) else None
 
 
 def _words(text) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-def without_tags(markup: str) -> str:
+def strip_tags(markup: str) -> str:
     """Return a text without the tags of HTML, MathML and JATS.
 
     Headings end with a colon, paragraphs with a form feed.
@@ -213,28 +213,30 @@ def _space(match, loses_spaces) -> str:
     Some deposits are indented, so that each tag has a line, others have lost the spaces at tags.
     """
     tags, start, end = match[0], match.start(), match.end()
-    before, after = match.string[max(start - 30, 0) : start], match.string[end : end + 60]
+    preceding, following = match.string[max(start - 30, 0) : start], match.string[end : end + 60]
     if OF_MATHS.fullmatch(tags):
         return ""
-    gaps = ANY_TAG.sub("", tags)
-    if " " in gaps:
+    whitespace = ANY_TAG.sub("", tags)
+    if " " in whitespace:
         return " "
     opens_script = OPENS_SCRIPT.search(tags)
-    if gaps:
-        joins = (opens_script and SCRIPT.match(after)) or NO_SPACE.search(f"{before}\0{after}")
-        return "" if joins else "\n"
+    if whitespace:
+        is_joined = (opens_script and SCRIPT.match(following)) or NO_SPACE.search(
+            f"{preceding}\0{following}"
+        )
+        return "" if is_joined else "\n"
     if opens_script or not STYLES.search(tags):
         return ""
-    left, right = LETTERS_BEFORE.search(before)[0], LETTERS.match(after)[0]
-    is_word, after_number = len(right) > 1, re.search(r"\d\Z", before)
+    word_end, word_start = LETTERS_BEFORE.search(preceding)[0], LETTERS.match(following)[0]
+    is_word, after_number = len(word_start) > 1, re.search(r"\d\Z", preceding)
     if tags.rpartition("<")[2].startswith("/"):
-        after_number = after_number or ("sup>" in tags and re.search(r"[+−–-]\Z", before))
-        lost = after_number or len(left) > 1 or before[-1:] in ".,;:)"
-        needs_space = SHORT_WORD.match(right) or (loses_spaces and is_word and lost)
-        needs_space = needs_space or (after_number and len(right) > 3 and right.islower())
-    elif len(left) > 1:
-        needs_space = right and left[-1].islower()
+        after_number = after_number or ("sup>" in tags and re.search(r"[+−–-]\Z", preceding))
+        lost_space = after_number or len(word_end) > 1 or preceding[-1:] in ".,;:)"
+        needs_space = SHORT_WORD.match(word_start) or (loses_spaces and is_word and lost_space)
+        needs_space = needs_space or (after_number and len(word_start) > 3 and word_start.islower())
+    elif len(word_end) > 1:
+        needs_space = word_start and word_end[-1].islower()
     else:
-        lost = after_number or re.search(r"(?:\b[aA]|\))\Z", before)
-        needs_space = is_word and (before[-1:] in ".,;:" or (loses_spaces and lost))
+        lost_space = after_number or re.search(r"(?:\b[aA]|\))\Z", preceding)
+        needs_space = is_word and (preceding[-1:] in ".,;:" or (loses_spaces and lost_space))
     return " " if needs_space else ""

@@ -97,9 +97,9 @@ class Record:
         return cls(**row | {"day": row["day"] and date.fromisoformat(row["day"])})
 
 
-def publication(identity: str, journal_ref: str, doi: str) -> Record:
+def publication(paper_id: str, journal_ref: str, doi: str) -> Record:
     """Return the record of a journal's publication of a paper."""
-    return Record(identity, "", announced_as=PUBLISHED, journal_ref=journal_ref, doi=doi)
+    return Record(paper_id, "", announced_as=PUBLISHED, journal_ref=journal_ref, doi=doi)
 
 
 def canonical_id(text: str) -> str:
@@ -140,22 +140,22 @@ def id_from_title(title: str) -> str:
     return f"title:{hashlib.sha256(words.encode()).hexdigest()[:20]}"
 
 
-def plain(text: str, limit: int) -> str:
+def clean(text: str, limit: int) -> str:
     """Return untrusted text as one line of readable characters, or "" if all are invisible."""
     if len(text) > limit or not text.isprintable() or READ.search(text):
-        text = readable(text[: 2 * limit])
+        text = readable_text(text[: 2 * limit])
     else:
         text = unicodedata.normalize("NFC", " ".join(text.split()))  # Most are clean already.
-    if not (text.isascii() or any(map(_is_seen, text))):
+    if not (text.isascii() or any(map(_is_visible, text))):
         return ""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def _is_seen(character):
+def _is_visible(character):
     return unicodedata.category(character)[0] in "LNPS" and character not in BLANK
 
 
-def readable(text: str) -> str:
+def readable_text(text: str) -> str:
     """Return a text as one line without LaTeX and markup. Idempotent.
 
     For the texts of papers, and for subscribers' words that others read.
@@ -164,16 +164,16 @@ def readable(text: str) -> str:
     'α-stable processes'
     """
     for _ in range(ROUNDS):
-        result = _read(text)
-        if result == text or not READ.search(result):
-            return result
-        text = result
+        cleaned_text = _strip_markup(text)
+        if cleaned_text == text or not READ.search(cleaned_text):
+            return cleaned_text
+        text = cleaned_text
     # Too deeply nested: only its words.
     words = MARKS.sub(" ", text).replace("](", "] (").split()
     return " ".join(typeset(" ".join(words)).split())
 
 
-def _read(text):
+def _strip_markup(text):
     if not text.isprintable():  # Then it may have control characters, whose pattern is slow.
         text = CONTROLS.sub(" ", text)
     if "&" in text:
@@ -189,39 +189,39 @@ def _read(text):
 
 def _without_tags(text):
     """Remove tags in pairs. Others stay: `a<b>c` is mathematics."""
-    open_tags, cuts = {}, []
+    open_tags, tag_spans = {}, []
     for tag in TAG.finditer(text):
         is_end, name = tag.groups()
         if not is_end:
             open_tags.setdefault(name, []).append(tag.span())
         elif open_tags.get(name):
-            cuts += [open_tags[name].pop(), tag.span()]
-    return "".join(between(text, sorted(cuts)))
+            tag_spans += [open_tags[name].pop(), tag.span()]
+    return "".join(parts_outside(text, sorted(tag_spans)))
 
 
-def between(text: str, cuts: Iterable[tuple[int, int]]) -> list[str]:
+def parts_outside(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
     """Return the parts of a text that are not in these spans, which are sorted."""
     parts, position = [], 0
-    for start, end in cuts:
+    for start, end in spans:
         parts.append(text[position:start])
         position = end
     return [*parts, text[position:]]
 
 
-def names(values) -> list[str]:
+def clean_names(values) -> list[str]:
     """Return authors or categories as a list of plain, short texts."""
     if isinstance(values, str):
         values = [values]
     if not isinstance(values, list):
         return []
-    texts = (value for value in values[:MAX_NAMES] if isinstance(value, str))
-    return [name for text in texts if (name := plain(text, 200))]
+    strings = (value for value in values[:MAX_NAMES] if isinstance(value, str))
+    return [name for text in strings if (name := clean(text, 200))]
 
 
-def institutions(values: Iterable[str]) -> list[str]:
+def clean_affiliations(values: Iterable[str]) -> list[str]:
     """Return affiliations as plain texts, without repeats and email addresses."""
     texts = dict.fromkeys(value[:MAX_AFFILIATION_READ] for value in islice(values, MAX_NAMES))
-    affiliations = [plain(EMAIL.sub("", text), 200).strip(" .,;") for text in texts]
+    affiliations = [clean(EMAIL.sub("", text), 200).strip(" .,;") for text in texts]
     return list(dict.fromkeys(filter(None, affiliations)))[:MAX_AFFILIATIONS]
 
 
@@ -231,7 +231,7 @@ def web_address(text: str) -> str:
     if len(text) > 500 or not text.isprintable() or " " in text:
         return ""
     try:
-        parts = urlsplit(text)
-        return text if parts.scheme in ("http", "https") and parts.hostname else ""
+        split_url = urlsplit(text)
+        return text if split_url.scheme in ("http", "https") and split_url.hostname else ""
     except ValueError:
         return ""

@@ -70,6 +70,6 @@ def _typeset(piece):
     return piece
 
 
-def _link(link):
-    text, address = link.groups()
+def _link(match):
+    text, address = match.groups()
     return address if text.startswith(("http", "www.")) else f"{text} ({address})"

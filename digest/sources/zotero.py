@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from digest.http.client import Unavailable, Web
 from digest.sources import bibliographies
 from digest.sources.base import MalformedFeed
-from digest.sources.daily_listing import from_json
+from digest.sources.daily_listing import parse_json
 from digest.sources.records import Record
 
 MAX_PAGES = 10  # Of 100 items, the most that the API allows.
@@ -73,47 +73,52 @@ class Zotero:
         condition = {"If-Modified-Since-Version": str(old_version)} if old_version else {}
         params = {"format": "json", "sort": "dateAdded", "direction": "desc", "limit": "100"}
         item_keys: set[str] = set()
-        added: dict[str, datetime] = {}
+        added_at: dict[str, datetime] = {}
         entries: list[bibliographies.Entry] = []
         version, wait = 0, 0.0
         for _ in range(MAX_PAGES):
             page = params | {"start": str(len(item_keys))}
-            answer = web.get(f"{self.base}/{path}/items/top", page, headers=headers | condition)
+            url = f"{self.base}/{path}/items/top"
+            response = web.get(url, page, headers=headers | condition)
             condition = {}
-            pause = answer.headers.get("backoff", "")
+            pause = response.headers.get("backoff", "")
             wait = max(wait, float(pause) if re.fullmatch(r"[0-9]{1,9}", pause) else 0.0)
             try:
-                if answer.status == 304:
-                    if int(answer.headers.get("last-modified-version", old_version)) >= old_version:
+                if response.status == 304:
+                    current = int(response.headers.get("last-modified-version", old_version))
+                    if current >= old_version:
                         return Library(old_version, None, wait)
                     continue  # It was restored to an older version.
-                rows = {str(row["key"])[:16]: row["data"] for row in from_json(answer.body, "")}
-                current = int(answer.headers["last-modified-version"])
-                total = int(answer.headers["total-results"])
-                new = {key: _fields(data) for key, data in rows.items() if key not in item_keys}
-                times = {k: datetime.fromisoformat(fields["added"]) for k, fields in new.items()}
-                added |= {k: at.astimezone(UTC) for k, at in times.items()}
-                if not 0 <= current <= MAX_VERSION or (total > len(item_keys) and not new):
+                rows = {str(row["key"])[:16]: row["data"] for row in parse_json(response.body, "")}
+                current = int(response.headers["last-modified-version"])
+                total = int(response.headers["total-results"])
+                new_keys = rows.keys() - item_keys
+                new_items = {key: _fields(data) for key, data in rows.items() if key in new_keys}
+                for key, fields in new_items.items():
+                    added_at[key] = datetime.fromisoformat(fields["added"]).astimezone(UTC)
+                if not 0 <= current <= MAX_VERSION or (total > len(item_keys) and not new_keys):
                     raise ValueError
             except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
                 raise MalformedFeed("Zotero sent something else than a list of items") from None
             if current != (version or current):
                 raise Unavailable("the library changed while it was read")
-            version, item_keys = current, item_keys | new.keys()
-            entries += (item for item in new.items() if item[1]["type"] not in NON_PAPER_TYPES)
+            version, item_keys = current, item_keys | new_keys
+            entries += (
+                item for item in new_items.items() if item[1]["type"] not in NON_PAPER_TYPES
+            )
             if len(item_keys) >= total or len(entries) >= limit:
                 break
         # Together, because the LaTeX of one call is limited.
         records = bibliographies.records_of(entries[:limit])
-        papers = [(key, added[key], record) for key, record in records if record]
+        papers = [(key, added_at[key], record) for key, record in records if record]
         return Library(version, papers, wait)
 
 
 def _fields(data: dict) -> bibliographies.Fields:
     """Return an item's fields by BibTeX's names, its type, and when it was added."""
     texts = {name: value for name, value in data.items() if isinstance(value, str)}
-    number = ARXIV_ID.search(f"{texts.get('archiveID')}\n{texts.get('extra')}")
+    arxiv_match = ARXIV_ID.search(f"{texts.get('archiveID')}\n{texts.get('extra')}")
     fields = {
         name: texts.get(key, "")[: bibliographies.MAX_ABSTRACT] for name, key in FIELDS.items()
     }
-    return fields | {"eprint": number[1] if number else ""}
+    return fields | {"eprint": arxiv_match[1] if arxiv_match else ""}

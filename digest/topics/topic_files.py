@@ -28,7 +28,7 @@ CONVERT = "docs/configuration.md says how to convert one that came from elsewher
 
 class CategoriesWidget(Widget):
     def clean(self, value, row=None, **kwargs):
-        return registry.listed(value.split(",") if isinstance(value, str) else value)
+        return registry.canonical_categories(value.split(",") if isinstance(value, str) else value)
 
     def render(self, value, **kwargs):
         return ", ".join(value or [])

@@ -111,7 +111,8 @@ def latest_digest(subscriber) -> dict:
             "section": pick.group or "new",
         }
         fields["similar"] = [paper.pk for paper in pick.folded]
-        fields["summary"] = pick.paper.written and model_to_dict(pick.paper.written, SUMMARY_FIELDS)
+        summary = pick.paper.llm_summary
+        fields["summary"] = summary and model_to_dict(summary, SUMMARY_FIELDS)
         papers.append(_paper(pick.paper) | _said(pick.feedback) | fields)
     return {"day": digest and digest.day, "papers": papers}
 
@@ -159,7 +160,7 @@ def similar_to(identity) -> dict:
 @endpoint("GET")
 def saved(request, subscriber, now):
     """A page of the reading list, the latest first."""
-    rows = Paginator(reading_list.saved(subscriber), PAGE)
+    rows = Paginator(reading_list.saved_papers(subscriber), PAGE)
     page, papers = rows.get_page(request.GET.get("page")), []
     for row in page:
         fields = {"saved_at": row.saved_since, "read_at": row.read_at}
@@ -200,7 +201,8 @@ def entries(request, subscriber, now):
                 wrong = form.errors.items()
                 raise BadRequest(" ".join(f"{name}: {' '.join(errors)}" for name, errors in wrong))
         preferences.change(subscriber, form.topic_selection(), {}, now=now)
-    initial, own_entries = InterestsForm.showing(subscriber).initial, interests.stored(subscriber)
+    initial = InterestsForm.showing(subscriber).initial
+    own_entries = interests.stored_entries(subscriber)
     topics = Topic.objects.curated().values("slug", "name")
     answer = {name: list(topics.filter(slug__in=initial[name])) for name in ("topics", "mute")}
     for name, is_muted in (("interests", False), ("muted_interests", True)):

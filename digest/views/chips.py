@@ -30,9 +30,9 @@ from digest.interests.entries import (
     Entry,
 )
 from digest.interests.sentences import trimmed
-from digest.papers.identifiers import reference
+from digest.papers.identifiers import find_reference
 from digest.personalization import interests
-from digest.personalization.added_papers import parts_of, texts_of
+from digest.personalization.added_papers import parse_entry, texts_of
 from digest.planning.slots import Busy, slot
 from digest.ranking.authors import SUFFIXES, queried_authors
 from digest.ranking.query import ADDRESS, NAME
@@ -350,7 +350,7 @@ def _look_up(topic: Topic) -> Hint:
     """Return what is known of a paper or an ORCID that has to be looked up."""
     row = getattr(topic, "added_paper", None)
     if row and row.works:
-        titles = [parts_of(work)[0] for work in row.works]
+        titles = [parse_entry(work)[0] for work in row.works]
         message = ngettext("We found %d paper.", "We found %d papers.", len(titles)) % len(titles)
         lines = "\n".join(f"{PAPER}: {work}" for work in row.works)
         return Hint(message, _("These are mine: add them"), lines, titles)
@@ -377,7 +377,7 @@ def _matching(entries):
 def _why_unread(text):
     if text.endswith(":"):
         return _("Write what you look for after the colon: author:Emmy Noether.")
-    if reference(text):
+    if find_reference(text):
         return _("We don’t have this paper. Paste its title and abstract instead.")
     if ADDRESS.search(text):
         return _("We can’t read this page. Write author:Your Name, or paste titles of papers.")

@@ -90,7 +90,7 @@ def example(now) -> str:
                 break
             if len(day.choices) >= MIN_PICKS:
                 preview.add_picks(day)
-                return _preview(first=day, example=topic)
+                return _preview(first_digest=day, example=topic)
         return _preview(is_empty=True)
 
     try:
@@ -161,14 +161,14 @@ def _ranked_parts(entries, selection, now):
         except model_store.NotFitted:
             return Parts(_chips(entries), _preview(is_early=True))
         counts = chips.counted(entries, now, result.window)
-        total = sum(len(day.picks) for day in result.before)
-        is_empty = not (result.first.picks or total)
+        total = sum(len(day.picks) for day in result.past_digests)
+        is_empty = not (result.first_digest.picks or total)
         broader = chips.broader(entries, now, result.window) if is_empty else []
     context = {
         "total": total,
         "is_readable": bool(selection.follow) or any(entry.kind != UNREAD for entry in entries),
-        "a_day": round(total / len(result.before)),
-        "sent": [day for day in result.before if day.picks],
+        "a_day": round(total / len(result.past_digests)),
+        "sent": [day for day in result.past_digests if day.picks],
         "broader": broader,
         "earlier": chips.searches(entries)[:MAX_SEARCHES] if is_empty else [],
     }
@@ -289,7 +289,7 @@ def first_digest(subscriber) -> str:
         "subscriber": subscriber,
         "digest": digest,
         "picks": digest.picks.whole(),
-        "why": explain.why_nothing(subscriber, timezone.now()),
+        "why": explain.explain_empty_digests(subscriber, timezone.now()),
         "feedback_token": tokens.own_token("feedback", subscriber),
         "digest_token": tokens.own_token("digest", subscriber, digest.public_id),
     }

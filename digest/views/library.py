@@ -17,10 +17,10 @@ from digest.personalization.library import (
     MAX_PAPERS,
     add,
     forget,
+    parse_error_message,
     preview,
     remove,
     undo,
-    why_unparsed,
 )
 from digest.sources import bibliographies
 from digest.sources.zotero import KEY, path_of
@@ -53,7 +53,7 @@ def page(request, token):
     try:
         return _posted(request, subscriber, token)
     except child_process.ParseError as error:
-        problem = why_unparsed(error)
+        problem = parse_error_message(error)
         if "part" in request.GET:
             return JsonResponse({"problem": problem})
         return _page(request, subscriber, token, problem, request.POST["text"])
@@ -70,13 +70,14 @@ def _posted(request, subscriber, token):
                 return JsonResponse({"problem": problem})
             bibliography = bibliographies.read(sent["text"])
             papers = [[bibliographies.ris(r), str(r.day or "")] for r in bibliography.records]
-            errors = {"bad": bibliography.unread_count, "unread": _shortened(bibliography.unread)}
+            unread = _shortened(bibliography.unread_names)
+            errors = {"bad": bibliography.unread_count, "unread": unread}
             return JsonResponse({"papers": papers} | errors)
         if problem:
             return _page(request, subscriber, token, problem)
         if "add" not in sent:
             return _preview(request, subscriber, token)
-        query = {"new": len(add(subscriber, sent["text"], timezone.now()).new)}
+        query = {"new": len(add(subscriber, sent["text"], timezone.now()).new_papers)}
     elif upload_id := _number(sent.get("undo")):
         query = {"undone": int(undo(subscriber, upload_id))}
     elif paper_id := _number(sent.get("paper")):
@@ -116,23 +117,24 @@ def _preview(request, subscriber, token):
     sent = request.POST
     changes = preview(subscriber, sent["text"], timezone.now())
     cut_count, unread_count = _number(sent.get("left")) or 0, _number(sent.get("bad")) or 0
+    unread_names = [*changes.unread_names, *sent.getlist("unread")][: bibliographies.MAX_UNREAD]
     changes = changes._replace(
         paper_count=changes.paper_count + cut_count,
-        left=changes.left + cut_count,
+        excess_count=changes.excess_count + cut_count,
         unread_count=changes.unread_count + unread_count,
-        unread=_shortened([*changes.unread, *sent.getlist("unread")][: bibliographies.MAX_UNREAD]),
+        unread_names=_shortened(unread_names),
     )
     if not changes.is_read:
         return _page(request, subscriber, token, _unreadable(changes), sent["text"])
-    unread = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread))
-    if unread and changes.unread_count > len(changes.unread):
+    unread = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread_names))
+    if unread and changes.unread_count > len(changes.unread_names):
         unread = format_html("{}, …", unread)
     context = {
         "token": token,
         "changes": changes,
         "unread": unread,
-        "shown": changes.new[:SHOWN_TITLES],
-        "more": changes.new[SHOWN_TITLES:],
+        "shown": changes.new_papers[:SHOWN_TITLES],
+        "more": changes.new_papers[SHOWN_TITLES:],
         "text": sent["text"],
         "most": MAX_PAPERS,
     }
@@ -169,13 +171,13 @@ def _why_unreadable(text, name):
 
 
 def _unreadable(changes):
-    if changes.unread_count or not changes.titleless:
+    if changes.unread_count or not changes.titleless_count:
         return _("No papers found. Paste BibTeX, RIS, or one title or arXiv ID per line.")
     return ngettext(
         "%(number)s arXiv ID is unknown here: paste the title instead.",
         "%(number)s arXiv IDs are unknown here: paste the titles instead.",
-        changes.titleless,
-    ) % {"number": changes.titleless}
+        changes.titleless_count,
+    ) % {"number": changes.titleless_count}
 
 
 def _number(text) -> int | None:

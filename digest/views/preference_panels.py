@@ -70,7 +70,7 @@ def why_nothing_panel(subscriber) -> str:
 
     now = timezone.now()
     is_active = subscriber.state_at(now) == "active"
-    reason = explain.why_nothing(subscriber, now) if is_active else ""
+    reason = explain.explain_empty_digests(subscriber, now) if is_active else ""
     return format_html('<p class="notice" dir="auto">{}</p>', reason) if reason else ""
 
 

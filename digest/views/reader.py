@@ -22,7 +22,7 @@ from digest.papers.identifiers import find_paper
 from digest.personalization import recommendations
 from digest.personalization.feedback import (
     VALUES,
-    after,
+    apply_value,
     attach,
     feedback_on,
     learned_words,
@@ -164,7 +164,7 @@ def feedback(request, token):
             return HttpResponse(status=204)
     current = feedback_on(subscriber, paper)
     state = (current.opinion, current.saved_since) if current else ("", None)
-    asks = bool(value) and after(value, *state, now) != state
+    asks = bool(value) and apply_value(value, *state, now) != state
     is_done = bool(value) and not asks and (is_post or value in ("more", "less", "save"))
     question, button, done = TEXTS.get(value, ("", "", ""))
     pick = Pick.objects.filter(subscriber=subscriber, paper=paper)

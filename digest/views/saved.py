@@ -46,8 +46,8 @@ def page(request, token):
             return redirect(f"{url}#{_anchor(paper)}")
         enqueue(tasks.learn_from_feedback)
         removed = old_feedback if old_feedback and old_feedback.saved_since else None
-    saved = reading_list.saved(subscriber)
-    saved_page = Paginator(reading_list.matching(saved, **filters), PAGE)
+    saved = reading_list.saved_papers(subscriber)
+    saved_page = Paginator(reading_list.filter_rows(saved, **filters), PAGE)
     saved_page = saved_page.get_page(request.GET.get("page"))
     changed = request.GET.get("paper") if request.GET.get("done") in DONE else None
     events = defaultdict(list)
@@ -58,7 +58,7 @@ def page(request, token):
         row.anchor, row.is_changed = _anchor(row.paper), row.paper_id == changed
         news = (event for event in events[row.paper_id] if event.at > row.saved_since)
         row.news = [{"at": event.at} | wording.event_context(event) for event in news]
-    unread = len(reading_list.matching(saved, state="unread"))
+    unread = len(reading_list.filter_rows(saved, state="unread"))
     context = {
         "token": token,
         "subscriber": subscriber,
@@ -142,6 +142,6 @@ def file(request, token, kind):
     """Return a file of the saved papers that the page would show, the earliest first."""
     write, content_type, suffix = FILES[kind]
     subscriber = tokens.subscriber_of("preferences", token)
-    rows = reading_list.matching(reading_list.saved(subscriber), **_filters(request))
+    rows = reading_list.filter_rows(reading_list.saved_papers(subscriber), **_filters(request))
     headers = {"Content-Disposition": f'attachment; filename="saved-papers.{suffix}"'}
     return HttpResponse(write(rows[::-1]), f"{content_type}; charset=utf-8", headers=headers)

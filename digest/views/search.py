@@ -104,8 +104,8 @@ def find(
     if not query:
         return Results(query)
     exact_match = identifiers.paper_by_id(query)
-    arxiv_id = identifiers.arxiv_id(query)
-    doi = "" if arxiv_id else identifiers.doi(query)
+    arxiv_id = identifiers.find_arxiv_id(query)
+    doi = "" if arxiv_id else identifiers.find_doi(query)
     if (arxiv_id or doi) and " " not in query:
         papers = [exact_match] if exact_match else []
         return Results(query, _results(papers, query), len(papers), arxiv_id=arxiv_id, doi=doi)

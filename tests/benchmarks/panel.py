@@ -64,7 +64,7 @@ def load(options):
         midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
         panel_rows.fill(options, now.date(), midnight)
     started, days = time.perf_counter(), 0
-    while (counted := daily_stats.count(now)) > 1:
+    while (counted := daily_stats.count_days(now)) > 1:
         days += counted
     print(f"{days} days counted in {time.perf_counter() - started:.0f} s", flush=True)
 

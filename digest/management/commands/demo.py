@@ -64,7 +64,7 @@ class Command(base.Command):
             self._prepare(now)
             subscriber = self._subscribe(now)
             self._deliver(subscriber, now)
-            daily_stats.count(now)  # For the panel's plots.
+            daily_stats.count_days(now)  # For the panel's plots.
             self._say("Preferences", tokens.preferences_url(subscriber))
             self._say("Admin panel", f"{settings.SITE_URL}/admin/, {how_to_log_in()}")
 

@@ -19,8 +19,8 @@ def requests_for(ids: list[str]) -> list[dict[str, str]]:
 
     Other ids than arXiv's are left out: the API would refuse the whole request.
     """
-    forms = (records.NEW_ID, records.OLD_ID)
-    arxiv_ids = sorted({text for text in ids if any(form.fullmatch(text) for form in forms)})
+    id_patterns = (records.NEW_ID, records.OLD_ID)
+    arxiv_ids = sorted({text for text in ids if any(p.fullmatch(text) for p in id_patterns)})
     return [
         {"id_list": ",".join(batch), "max_results": str(len(batch))}
         for batch in batched(arxiv_ids, MAX_IDS)
@@ -36,25 +36,25 @@ def parse(body: bytes) -> tuple[list[Record], list[str]]:
     for entry in root.iterfind(f"{ATOM}entry"):
         url = entry.findtext(f"{ATOM}id", "").strip()
         if "arxiv.org/api/errors" in url:
-            message = records.plain(entry.findtext(f"{ATOM}summary", ""), 200)
+            message = records.clean(entry.findtext(f"{ATOM}summary", ""), 200)
             raise MalformedFeed(f"arXiv's API answers: {message}")
         try:
             papers.append(_record(entry))
         except BadRecord as error:
-            errors.append(f"{records.plain(url, 80).rpartition('/abs/')[2]}: {error}")
+            errors.append(f"{records.clean(url, 80).rpartition('/abs/')[2]}: {error}")
     return papers, errors
 
 
 def _record(entry: Element) -> Record:
-    def text(name, space=ATOM):
-        return xml.text(entry, f"{space}{name}")
+    def text(name, namespace=ATOM):
+        return xml.text(entry, f"{namespace}{name}")
 
     authors = [xml.text(author, f"{ATOM}name") for author in entry.iterfind(f"{ATOM}author")]
     # The primary category first. The terms include classes of ACM and MSC.
     elements = [*entry.iterfind(f"{ARXIV}primary_category"), *entry.iterfind(f"{ATOM}category")]
-    terms = taxonomy.merged([element.get("term", "") for element in elements])
+    terms = taxonomy.canonical_names([element.get("term", "") for element in elements])
     try:
-        day = calendar.announcement_of(datetime.fromisoformat(text("published").strip()))
+        day = calendar.announcement_day(datetime.fromisoformat(text("published").strip()))
     except (ValueError, OverflowError):
         day = None
     return fields.record(
@@ -64,7 +64,7 @@ def _record(entry: Element) -> Record:
         [term for term in terms if term in taxonomy.HARVESTED],
         day=day,
         day_is_estimate=True,
-        authors=records.names(authors),
+        authors=records.clean_names(authors),
         comments=text("comment", ARXIV),
         journal_ref=text("journal_ref", ARXIV),
         doi=text("doi", ARXIV),

@@ -45,7 +45,7 @@ def latest_announcement_day(day: date) -> date:
     return day
 
 
-def announcement_of(submitted: datetime) -> date:
+def announcement_day(submitted: datetime) -> date:
     """Return the listing day of a submission that passes the checks at once. Naive is UTC."""
     moment = (submitted if submitted.tzinfo else submitted.replace(tzinfo=UTC)).astimezone(EASTERN)
     day = moment.date()
@@ -62,16 +62,16 @@ def _holidays(year):
     fixed = {date(year, *day) for day in ((1, 1), (6, 19), (7, 4), (12, 25))}
     observed = {day + OBSERVED.get(day.weekday(), 0) * ONE_DAY for day in fixed}
     return observed | {
-        _nth(3, MONDAY, year, 1),
-        _nth(1, MONDAY, year, 9),
-        _nth(4, THURSDAY, year, 11),
+        _nth_weekday(3, MONDAY, year, 1),
+        _nth_weekday(1, MONDAY, year, 9),
+        _nth_weekday(4, THURSDAY, year, 11),
     }
 
 
-def _nth(number, weekday, year, month):
+def _nth_weekday(number, weekday, year, month):
     """Return the first, second, … such day of the month."""
-    first = date(year, month, 1)
-    return first + ((weekday - first.weekday()) % 7 + 7 * (number - 1)) * ONE_DAY
+    first_of_month = date(year, month, 1)
+    return first_of_month + ((weekday - first_of_month.weekday()) % 7 + 7 * (number - 1)) * ONE_DAY
 
 
 def _is_weekday(day):

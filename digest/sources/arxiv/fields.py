@@ -40,23 +40,23 @@ def record(
 ) -> Record:
     """Return a record with these texts, which are cleaned. Raises BadRecord."""
     identity = records.canonical_id(versioned_id)
-    title = records.plain(title, records.MAX_TITLE)
+    title = records.clean(title, records.MAX_TITLE)
     if not title:
         raise BadRecord("no title")
-    abstract = records.plain(abstract, records.MAX_ABSTRACT)
-    comments, license = records.plain(comments, 2_000), records.web_address(license)
+    abstract = records.clean(abstract, records.MAX_ABSTRACT)
+    comments, license = records.clean(comments, 2_000), records.web_address(license)
     version = VERSION.search(versioned_id.strip())
     return Record(
         id=identity,
         title=title,
         abstract=abstract,
-        categories=taxonomy.merged(records.names(categories)),
+        categories=taxonomy.canonical_names(records.clean_names(categories)),
         url=f"https://arxiv.org/abs/{identity}",
         version=int(version[1]) if version else None,
         is_withdrawn=is_withdrawn or says_withdrawn(title, comments, abstract),
         comments=comments,
-        journal_ref=records.plain(journal_ref, 1_000),
-        doi=records.plain(doi, MAX_FIELD),
+        journal_ref=records.clean(journal_ref, 1_000),
+        doi=records.clean(doi, MAX_FIELD),
         license=license if len(license) <= MAX_FIELD else "",
         **values,
     )
@@ -71,21 +71,21 @@ def author_names(line: str) -> list[str]:
             names[-1] += f" {name}"
         elif name:
             names.append(name.removeprefix("and "))
-    return records.names(names)
+    return records.clean_names(names)
 
 
 def _without_affiliations(line):
     """Remove text in parentheses, also nested, and unbalanced parentheses."""
-    starts, cuts = [], []
-    for sign in re.finditer(r"[()]", line):
-        if sign[0] == "(":
-            starts.append(sign.start())
-        elif starts:
-            start = starts.pop()
-            while cuts and cuts[-1][0] > start:  # Those within.
-                cuts.pop()
-            cuts.append((start, sign.end()))
-    return re.sub(r"[()]", " ", " ".join(records.between(line, cuts)))
+    open_positions, spans = [], []
+    for parenthesis in re.finditer(r"[()]", line):
+        if parenthesis[0] == "(":
+            open_positions.append(parenthesis.start())
+        elif open_positions:
+            start = open_positions.pop()
+            while spans and spans[-1][0] > start:  # Those within.
+                spans.pop()
+            spans.append((start, parenthesis.end()))
+    return re.sub(r"[()]", " ", " ".join(records.parts_outside(line, spans)))
 
 
 def says_withdrawn(*texts: str) -> bool:

@@ -44,10 +44,10 @@ def params(begin: date, category: str, token: str) -> dict[str, str]:
     if token:
         return {"verb": "ListRecords", "resumptionToken": token}
     query = {"verb": "ListRecords", "metadataPrefix": "arXivRaw", "from": begin.isoformat()}
-    return query | ({"set": set_of(category)} if category else {})
+    return query | ({"set": oai_set(category)} if category else {})
 
 
-def set_of(category: str) -> str:
+def oai_set(category: str) -> str:
     """Return `cs:cs:LG` for cs.LG, `physics:hep-th` for hep-th, `cs:cs` for cs."""
     return f"{taxonomy.group_of(category)}:{category.replace('.', ':')}"
 
@@ -63,7 +63,7 @@ def parse(body: bytes) -> Page:
             return Page()
         if code == "badResumptionToken":
             raise ExpiredToken(message)
-        raise MalformedFeed(f"OAI-PMH answers {code}: {records.plain(message, 200)}")
+        raise MalformedFeed(f"OAI-PMH answers {code}: {records.clean(message, 200)}")
     record_list = root.find(f"{OAI}ListRecords")
     if record_list is None:
         raise MalformedFeed("this OAI-PMH answer holds no list")
@@ -75,19 +75,19 @@ def parse(body: bytes) -> Page:
 
 def _read(element: Element, page: Page) -> None:
     header = element.find(f"{OAI}header")
-    name = header.findtext(f"{OAI}identifier", "") if header is not None else ""
-    name = records.plain(name.replace(xml.BROKEN, "?"), 80)
-    name = name.removeprefix("oai:arXiv.org:") or "a record"
+    record_name = header.findtext(f"{OAI}identifier", "") if header is not None else ""
+    record_name = records.clean(record_name.replace(xml.BROKEN, "?"), 80)
+    record_name = record_name.removeprefix("oai:arXiv.org:") or "a record"
     try:
         if header is not None and header.get("status") == "deleted":
-            page.deleted.append(records.canonical_id(name))
+            page.deleted.append(records.canonical_id(record_name))
         else:
             page.records.append(_record(element))
     except BadRecord as error:
-        page.errors.append(f"{name}: {error}")
+        page.errors.append(f"{record_name}: {error}")
     with suppress(ValueError, AttributeError):
-        stamp = header.findtext(f"{OAI}datestamp", "").strip()[:10]
-        page.datestamps.append(date.fromisoformat(stamp))
+        date_text = header.findtext(f"{OAI}datestamp", "").strip()[:10]
+        page.datestamps.append(date.fromisoformat(date_text))
 
 
 def _record(element: Element) -> Record:
@@ -99,17 +99,17 @@ def _record(element: Element) -> Record:
         return xml.text(raw, f"{RAW}{name}")
 
     versions = raw.findall(f"{RAW}version")
-    last = versions[-1] if versions else raw
+    last_version = versions[-1] if versions else raw
     identity, comments = records.canonical_id(text("id")), text("comments")
     return fields.record(
-        f"{identity}{last.get('version', '')}",
+        f"{identity}{last_version.get('version', '')}",
         text("title"),
         text("abstract"),
         text("categories").split(),
         day=_listing_day(xml.text(versions[0], f"{RAW}date"), identity) if versions else None,
         day_is_estimate=True,
         authors=fields.author_names(text("authors")),
-        is_withdrawn=_is_withdrawn(last, comments),
+        is_withdrawn=_is_withdrawn(last_version, comments),
         comments=comments,
         journal_ref=text("journal-ref"),
         doi=text("doi"),
@@ -123,7 +123,7 @@ def _listing_day(submitted, identity):
     Not before the month in its id, which is that of the announcement.
     """
     try:
-        day = calendar.announcement_of(parsedate_to_datetime(submitted))
+        day = calendar.announcement_day(parsedate_to_datetime(submitted))
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return max(day, records.month_of(identity) or day)

@@ -38,7 +38,7 @@ def parse(body: bytes, category: str) -> Feed:
     if root.tag != "rss" or channel is None:
         raise MalformedFeed("this is XML, but no RSS feed")
     if channel.findtext("title", "").startswith("Feed error"):
-        message = records.plain(channel.findtext("description", ""), 200)
+        message = records.clean(channel.findtext("description", ""), 200)
         raise MalformedFeed(f"arXiv answers: {message}")
     items = channel.findall("item")
     # The day of most items.
@@ -50,21 +50,21 @@ def parse(body: bytes, category: str) -> Feed:
             papers.append(_record(item, feed_day))
         except BadRecord as error:
             name = item.findtext("guid") or item.findtext("link") or "an item"
-            name = records.plain(name.replace(xml.BROKEN, "?"), 80)
+            name = records.clean(name.replace(xml.BROKEN, "?"), 80)
             errors.append(f"{name.removeprefix('oai:arXiv.org:')}: {error}")
     return Feed(category, feed_day, papers, errors, len(items))
 
 
 def _record(item: Element, feed_day: date | None) -> Record:
-    versioned = xml.text(item, "guid") or xml.text(item, "link")
-    versioned = versioned.strip().removeprefix("oai:arXiv.org:")
+    versioned_id = xml.text(item, "guid") or xml.text(item, "link")
+    versioned_id = versioned_id.strip().removeprefix("oai:arXiv.org:")
     kind = _kind(item)
     # Cross-lists and revisions were announced earlier; the feed has the day of the change.
     day = _day(xml.text(item, "pubDate")) if kind == "new" else None
     if kind == "new" and not (day and feed_day and abs(day - feed_day) <= ONE_WEEK):
         day = feed_day  # A day far from the feed's is a mistake.
     return fields.record(
-        versioned,
+        versioned_id,
         xml.text(item, "title"),
         xml.text(item, "description").partition("Abstract:")[2],
         [category.text or "" for category in item.findall("category")],

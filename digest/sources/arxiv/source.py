@@ -117,13 +117,13 @@ class ArXiv:
     def _position_today(self, today, position):
         """Return the position of today's run. Its list includes what an earlier run left out."""
         last_day = calendar.latest_announcement_day(today)
-        day_before = calendar.latest_announcement_day(last_day - timedelta(days=1))
+        list_start = calendar.latest_announcement_day(last_day - timedelta(days=1))
         if position and position.run == today.isoformat():
             return position
         if position and position.run != "since":
-            day_before = min(day_before, position.start)
-        first = self.categories[0]
-        return HarvestCursor("rss", today.isoformat(), day_before, day_before, first)
+            list_start = min(list_start, position.start)
+        first_category = self.categories[0]
+        return HarvestCursor("rss", today.isoformat(), list_start, list_start, first_category)
 
     def _is_behind(self, category, position):
         if position.step == "oai" or position.category not in self.categories:
@@ -177,7 +177,7 @@ class ArXiv:
 
     def _pages(self, web, position) -> Iterator[tuple[Page, HarvestCursor | None]]:
         """Yield each page with the position after it, or None if the list repeats itself."""
-        tokens, previous_ids, restarted_from = set(), None, set()
+        used_tokens, previous_ids, restarted_from = set(), None, set()
         while True:
             try:
                 params = oai_pmh.params(position.begin, position.category, position.token)
@@ -186,11 +186,11 @@ class ArXiv:
                 if not position.token or position.begin in restarted_from:
                     raise MalformedFeed("OAI-PMH refuses the tokens that it gives") from None
                 restarted_from.add(position.begin)
-                tokens, previous_ids, position = set(), None, replace(position, token="")
+                used_tokens, previous_ids, position = set(), None, replace(position, token="")
                 continue
             ids = {record.id for record in page.records}
-            tokens.add(position.token)
-            if page.token and (page.token in tokens or ids == previous_ids):
+            used_tokens.add(position.token)
+            if page.token and (page.token in used_tokens or ids == previous_ids):
                 yield page, None
                 return
             previous_ids = ids
@@ -214,12 +214,12 @@ def _state_of(feed, expected_day):
 
 def _list_batch(page, feed_ids, expected_day, cursor, is_circular):
     """Return a page of the list as a batch, with a note on papers missing in the feeds."""
-    of_day = [record for record in page.records if expected_day and record.day == expected_day]
-    missing = [record.id for record in of_day if record.id not in feed_ids]
+    day_records = [record for record in page.records if expected_day and record.day == expected_day]
+    missing_ids = [record.id for record in day_records if record.id not in feed_ids]
     notes = []
-    if missing:
-        examples = ", ".join(missing[:5]) + ("…" if len(missing) > 5 else "")
-        notes.append(f"Not in the feeds of {expected_day}: {len(missing)} ({examples}).")
+    if missing_ids:
+        examples = ", ".join(missing_ids[:5]) + ("…" if len(missing_ids) > 5 else "")
+        notes.append(f"Not in the feeds of {expected_day}: {len(missing_ids)} ({examples}).")
     if page.deleted:
         notes.append(f"Deleted at arXiv: {', '.join(page.deleted[:5])}.")
     if is_circular:
@@ -228,7 +228,7 @@ def _list_batch(page, feed_ids, expected_day, cursor, is_circular):
         page.records,
         page.errors,
         cursor=cursor,
-        day=expected_day if of_day else None,
-        state="incomplete" if missing or is_circular else "",
+        day=expected_day if day_records else None,
+        state="incomplete" if missing_ids or is_circular else "",
         note=" ".join(notes),
     )

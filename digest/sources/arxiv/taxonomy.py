@@ -47,22 +47,22 @@ def canonical(category: str) -> str:
     return ALIASES.get(category) or CLOSED.get(category) or category
 
 
-def merged(categories: list[str]) -> list[str]:
+def canonical_names(categories: list[str]) -> list[str]:
     """Return the categories by their canonical names, each once, in their order."""
     return list(dict.fromkeys(map(canonical, categories)))
 
 
-def named(text: str) -> str:
+def category_named(text: str) -> str:
     """Return the category with this name, such as "cs.lg", or an empty string."""
     return canonical(NAMES.get(text.strip().lower(), ""))
 
 
-def harvested(names: list[str]) -> list[str]:
+def checked_names(names: list[str]) -> list[str]:
     """Return the archives and categories, each once. Raises ValueError for an unknown one."""
     names = list(filter(None, map(str.strip, names)))
     for name in names:
         if name not in HARVESTED:
-            suggestion = nearest(name)
+            suggestion = nearest_name(name)
             examples = "they are like cs.LG, and archives like cs."
             hint = f"did you mean {suggestion}?" if suggestion else examples
             raise ValueError(f"{name} is not an arXiv category: {hint}")
@@ -71,7 +71,7 @@ def harvested(names: list[str]) -> list[str]:
 
 def categories_named(text: str) -> tuple[str, ...]:
     """Return the categories that a text names, by their canonical names. See `category_names`."""
-    return tuple(merged([*category_names(text)]))
+    return tuple(canonical_names([*category_names(text)]))
 
 
 def category_names(text: str) -> tuple[str, ...]:
@@ -88,12 +88,12 @@ def category_names(text: str) -> tuple[str, ...]:
     >>> category_names("q-fin.EC"), categories_named("q-fin.EC")
     (('q-fin.EC',), ('econ.GN',))
     """
-    titles = [*TITLED.finditer(text)] if "(" in text else []  # Called for each topic.
-    for title in reversed(titles):  # They have commas.
-        name = CATEGORIES.get(named(title[1]), "")
-        prefix = text[: title.start()]
+    title_matches = [*TITLED.finditer(text)] if "(" in text else []  # Called for each topic.
+    for title_match in reversed(title_matches):  # They have commas.
+        name = CATEGORIES.get(category_named(title_match[1]), "")
+        prefix = text[: title_match.start()]
         if name and prefix.lower().endswith(name.lower()):
-            text = prefix[: -len(name)] + title[1] + text[title.end() :]
+            text = prefix[: -len(name)] + title_match[1] + text[title_match.end() :]
     names = [PREFIX.sub("", name) for name in SEPARATOR.split(text.strip()) if name]
     categories = [_categories_of(name) for name in names]
     return tuple(dict.fromkeys(chain.from_iterable(categories))) if all(categories) else ()
@@ -106,7 +106,7 @@ def _categories_of(name: str) -> tuple[str, ...]:
     return (NAMES[archive],) if archive in NAMES else ()
 
 
-def nearest(text: str) -> str:
+def nearest_name(text: str) -> str:
     """Return the archive or category with the most similar name, or an empty string.
 
     >>> nearest("cs.lg"), nearest("cmp-lg"), nearest("quant-phy"), nearest("bread")

@@ -56,7 +56,7 @@ OF_ABSTRACT = re.compile(
 )
 
 
-def spelt(text: str) -> str:
+def replace_marks(text: str) -> str:
     """Return a text with symbols instead of names, and without marks.
 
     >>> spelt("TGF-{beta} rose by [~]5 {+/-} 1, in AO_SCPLOWTPC_SCPLOW too")
@@ -70,13 +70,13 @@ def spelt(text: str) -> str:
     return NAME.sub(_sign, text)
 
 
-def abstract(text: str) -> str:
+def clean_abstract(text: str) -> str:
     """Return a cleaned abstract with separated headings, and without the heading "Abstract".
 
     >>> abstract("ABSTRACTBread rises."), abstract("BackgroundBread rises.")
     ('Bread rises.', 'Background: Bread rises.')
     """
-    text = spelt(text)
+    text = replace_marks(text)
     heading = OF_ABSTRACT.match(text)
     return HEADING.sub(r"\1: ", text[heading.end() :] if heading else text)
 

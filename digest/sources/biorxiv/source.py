@@ -18,7 +18,7 @@ from digest.sources import daily_listing, records
 from digest.sources.arxiv import fields
 from digest.sources.base import Batch, MalformedFeed
 from digest.sources.biorxiv import jats_text
-from digest.sources.daily_listing import Listing, day_of, first_day, from_json, listed_on, text_of
+from digest.sources.daily_listing import Listing, text_of
 from digest.sources.records import BadRecord, Record
 
 #: The servers with their names.
@@ -79,13 +79,15 @@ class BioRxiv:
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
         """Yield a batch for each day's list, then for each day's list of journal papers."""
-        first = since or today - timedelta(days=JOURNAL_DAYS - 1)
+        journal_day = since or today - timedelta(days=JOURNAL_DAYS - 1)
         if cursor.startswith(JOURNALS_CURSOR):
-            first = day_of(cursor.removeprefix(JOURNALS_CURSOR), today) or first
+            day_text = cursor.removeprefix(JOURNALS_CURSOR)
+            journal_day = daily_listing.cursor_day(day_text, today) or journal_day
         else:
-            begin = first_day(cursor, today, since)
-            yield from self._posted(web, begin, today, end_cursor=f"{JOURNALS_CURSOR}{first}")
-        yield from self._published(web, first, today)
+            posted_day = daily_listing.first_day(cursor, today, since)
+            end_cursor = f"{JOURNALS_CURSOR}{journal_day}"
+            yield from self._posted(web, posted_day, today, end_cursor)
+        yield from self._published(web, journal_day, today)
 
     def _posted(self, web, day, today, end_cursor):
         """Yield the posted papers. The cursor after the last day is `end_cursor`.
@@ -99,8 +101,8 @@ class BioRxiv:
             try:
                 self._read_pages(listing, web, "details")
             except (Refused, Unavailable, MalformedFeed) as error:
-                pages = listing.pages_read
-                listing.problem = f"The list of {day} broke off after {pages}: {error}."
+                pages_read = listing.pages_read
+                listing.problem = f"The list of {day} broke off after {pages_read}: {error}."
                 yield listing.batch(cursor=str(skipped_day or day), today=today)
                 if skipped_day or day == today:
                     raise
@@ -129,7 +131,7 @@ class BioRxiv:
     def _read_pages(self, listing, web, kind, cache_for=timedelta(0)):
         """Read all pages of a day's list."""
         while not (listing.is_read or listing.problem):
-            path = f"{self.name}/{listing.day}/{listing.day}/{listing.rows}"
+            path = f"{self.name}/{listing.day}/{listing.day}/{listing.row_count}"
             page = web.get(f"{self.base}/{kind}/{path}/json", cache_for=cache_for)
             if not page.body.strip():  # It does not mean that there are no papers.
                 raise Unavailable("bioRxiv sent an empty answer")
@@ -148,7 +150,7 @@ class _Listing(Listing):
         self.parse = parse
         self.keys: set[str] = set()
         self.total: int | None = None
-        self.rows = 0
+        self.row_count = 0
         self.is_read = False
 
     @property
@@ -157,18 +159,20 @@ class _Listing(Listing):
 
     def add(self, rows: list, position: int | None, total: int | None) -> None:
         """Add a page: its rows, the number of the first, and the number of all rows."""
-        key_count, first_row = len(self.keys), self.rows
+        previous_count, first_row = len(self.keys), self.row_count
         for row in rows:
-            self.rows += 1
+            self.row_count += 1
             self._add(row)
-        self.pages += 1
+        self.page_count += 1
         if total is not None:
             self.total = total
         # A request beyond the last row would be an error.
         is_short = len(rows) < MIN_ROWS
-        is_all = is_short if self.total is None else self.rows >= self.total
-        self.is_read = is_all or not rows
-        self.problem = self._problem(position, first_row, is_again=len(self.keys) == key_count)
+        is_complete = is_short if self.total is None else self.row_count >= self.total
+        self.is_read = is_complete or not rows
+        self.problem = self._problem(
+            position, first_row, is_repeated=len(self.keys) == previous_count
+        )
 
     def _add(self, row):
         key = _key(row)
@@ -180,21 +184,21 @@ class _Listing(Listing):
                 raise BadRecord("it is no paper's row")
             record = self.parse(row)
         except BadRecord as error:
-            self.errors.append(f"{_name(row) or f'{self.day}, row {self.rows}'}: {error}")
+            self.errors.append(f"{_name(row) or f'{self.day}, row {self.row_count}'}: {error}")
             return
         earlier_version = self.records.get(record.id)
         self.records[record.id] = _merge(earlier_version, record) if earlier_version else record
 
-    def _problem(self, position, first_row, is_again):
+    def _problem(self, position, first_row, is_repeated):
         """Return why the list is incomplete, or an empty string."""
         if position not in (None, first_row):
             return f"Of {self.day}, row {first_row} was asked for, and came from row {position}."
         if self.missing and self.is_read:
             return f"Of {self.total} rows of {self.day}, {self.missing} did not come."
         if self.is_read:
-            is_proven = self.total is not None or not self.rows
-            return "" if is_proven else f"How long the list of {self.day} is, was not said."
-        return self.why_to_stop(is_again, MAX_PAGES)
+            is_certain = self.total is not None or not self.row_count
+            return "" if is_certain else f"How long the list of {self.day} is, was not said."
+        return self.stop_reason(is_repeated, MAX_PAGES)
 
     def batch(self, *, cursor, today) -> Batch:
         batch = super().batch(cursor=cursor, today=today)
@@ -212,7 +216,7 @@ def _merge(*versions: Record) -> Record:
 
 def _answer(body) -> tuple[list, int | None, int | None]:
     """Return the arguments of `_Listing.add`."""
-    content = from_json(body, "bioRxiv")
+    content = daily_listing.parse_json(body, "bioRxiv")
     if not isinstance(content, dict):
         raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
     messages = content.get("messages")
@@ -222,7 +226,7 @@ def _answer(body) -> tuple[list, int | None, int | None]:
     if NOTHING.match(status):
         return [], None, _count(message.get("total"))
     if status.lower() != "ok":
-        raise MalformedFeed(f"bioRxiv answers: {records.plain(status, 200)}")
+        raise MalformedFeed(f"bioRxiv answers: {records.clean(status, 200)}")
     rows = daily_listing.rows_of(content.get("collection"), "bioRxiv", MAX_ROWS)
     return rows, _count(message.get("cursor")), _count(message.get("total"))
 
@@ -235,13 +239,13 @@ def _count(value) -> int | None:
 
 def _key(row) -> str:
     """Return a key that is equal for equal rows."""
-    names = ("doi", "version") if isinstance(row, dict) and row.get("doi") else ()
-    return repr([row.get(name) for name in names] or row)
+    key_fields = ("doi", "version") if isinstance(row, dict) and row.get("doi") else ()
+    return repr([row.get(name) for name in key_fields] or row)
 
 
 def _name(row):
     doi = row.get("doi") if isinstance(row, dict) else None
-    return records.plain(doi, 60) if isinstance(doi, str) else ""
+    return records.clean(doi, 60) if isinstance(doi, str) else ""
 
 
 # ---- A row
@@ -251,24 +255,25 @@ def _record(row, server, day) -> Record:
     doi = _doi(text_of(row, "doi"))
     if not doi:
         raise BadRecord("it has no DOI")
-    title = records.plain(jats_text.spelt(text_of(row, "title")), records.MAX_TITLE)
+    title = records.clean(jats_text.replace_marks(text_of(row, "title")), records.MAX_TITLE)
     if not title:
         raise BadRecord("it has no title")
-    abstract = records.plain(jats_text.abstract(text_of(row, "abstract")), records.MAX_ABSTRACT)
+    abstract = jats_text.clean_abstract(text_of(row, "abstract"))
+    abstract = records.clean(abstract, records.MAX_ABSTRACT)
     version = _count(row.get("version"))
     is_first = version in (None, 0, 1)
-    posted = listed_on(row.get("date"), day)
+    posted_day = daily_listing.listing_day(row.get("date"), day)
     authors = text_of(row, "authors")[: fields.MAX_AUTHORS]
-    category = records.plain(text_of(row, "category"), 100).lower().replace("_", " ")
+    category = records.clean(text_of(row, "category"), 100).lower().replace("_", " ")
     return Record(
         id=records.canonical_id(f"{server}:{doi}"),
         title=title,
         abstract=abstract,
-        day=posted if is_first else min(_accepted_on(doi), posted),
+        day=posted_day if is_first else min(_accepted_on(doi), posted_day),
         day_is_estimate=not is_first,
         # A line such as `Roe, K. L.; van der Berg, J.`
-        authors=records.names([natural_order(name) for name in authors.split(";")]),
-        affiliations=records.institutions([text_of(row, "author_corresponding_institution")]),
+        authors=records.clean_names([natural_order(name) for name in authors.split(";")]),
+        affiliations=records.clean_affiliations([text_of(row, "author_corresponding_institution")]),
         categories=[category] if category not in ("", "na") else [],
         url=f"https://doi.org/{doi}",
         version=version if version and version < MAX_VERSION else None,
@@ -287,7 +292,7 @@ def _publication(row, server) -> Record:
     doi, journal_doi = _doi(text_of(row, "preprint_doi")), _doi(text_of(row, "published_doi"))
     if not doi or not journal_doi:
         raise BadRecord("it has not both DOIs")
-    journal = records.plain(text_of(row, "published_journal"), 500)
+    journal = records.clean(text_of(row, "published_journal"), 500)
     journal = journal if journal not in ("", "NA") else f"doi:{journal_doi}"
     return records.publication(records.canonical_id(f"{server}:{doi}"), journal, journal_doi)
 

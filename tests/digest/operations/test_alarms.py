@@ -97,7 +97,7 @@ def test_only_real_ticks_record_a_heartbeat(run):
     assert not Heartbeat.objects.exists()
     run()
     beaten(HOUR)  # What comes late does not turn the clock back.
-    assert heartbeats.last(heartbeats.TICK) == NOW
+    assert heartbeats.last_beat(heartbeats.TICK) == NOW
 
 
 def test_digest_hour_moved_to_past_is_not_late():
@@ -206,7 +206,7 @@ def test_each_source_and_disk_has_its_own_alarm(disk_usage):
     for source in ("arxiv", "huggingface"):
         make.harvest(source, NOW - 4 * HOUR, state="failed")
     alarms.record(alarms.check_all(NOW), NOW)
-    assert sorted(one.name for one in alarms.known(NOW)) == ["disk", "source", "source"]
+    assert sorted(one.name for one in alarms.known_alarms(NOW)) == ["disk", "source", "source"]
     alarms.end_expired(NOW + 15 * MINUTE)
     assert [one.name for one in Alarm.objects.standing()] == ["disk"]
 
@@ -415,13 +415,13 @@ def test_database_outage_is_reported_by_any_process(hook, monkeypatch, error):
         patch.setattr(alarms.clock, "database_now", refuse)
         patch.setattr(connection, "close", lambda: None)  # The test's transaction is in it.
         for _ in range(5):
-            watcher.look()
+            watcher.check()
     assert [text.splitlines()[1:] for text in hook.posted] == [
         [f"[database] The database does not answer ({error.__name__})."]
     ]
     monkeypatch.setattr(connection, "close", lambda: None)
-    watcher.look()
-    watcher.look()
+    watcher.check()
+    watcher.check()
     assert hook.posted[1].splitlines()[1:] == ["[database] Resolved: the database answers again."]
     assert len(hook.posted) == 2
 
@@ -436,6 +436,6 @@ def test_short_database_outage_is_not_reported(hook, monkeypatch):
     for _ in range(2):
         with monkeypatch.context() as patch:
             patch.setattr(alarms, "watch", fail)
-            watcher.look()
-        watcher.look()
+            watcher.check()
+        watcher.check()
     assert hook.posted == []

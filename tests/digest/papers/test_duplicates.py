@@ -226,8 +226,8 @@ def test_preview_contains_a_work_once():
     on_arxiv()
     model_store.fit(NOW)
     result = preview.preview_digests(GRAPHS, NOW)
-    assert [pick.paper.pk for pick in result.first.picks] == [ON_ARXIV]
-    assert [pick.paper.pk for day in result.before for pick in day.picks] == [EARLIER]
+    assert [pick.paper.pk for pick in result.first_digest.picks] == [ON_ARXIV]
+    assert [pick.paper.pk for day in result.past_digests for pick in day.picks] == [EARLIER]
 
 
 def test_change_preview_omits_sent_aliases():

@@ -42,7 +42,7 @@ def adding(*texts, kind="paper", **fields):
 
 
 def read(server, now=NOW):
-    return added_papers.read_due(server.look_ups(), lambda: now)
+    return added_papers.read_due_papers(server.look_ups(), lambda: now)
 
 
 def test_added_paper_is_looked_up_after_confirmation(server, papers, client):
@@ -143,7 +143,7 @@ def test_a_subscriber_has_twenty_look_ups_a_day(server):
     assert AddedPaper.objects.filter(topic__owner=other).count() == 1
     read(server, NOW + HOUR)
     assert len(server.asked) == added_papers.MAX_A_DAY + 1
-    assert not added_papers.unread().exists()  # No digest waits for the others.
+    assert not added_papers.unread_topics().exists()  # No digest waits for the others.
     read(server, NOW + DAY + HOUR)
     assert len(server.asked) == 26
 
@@ -198,7 +198,7 @@ def test_entry_removed_during_look_up_leaves_nothing(server):
 
     look_ups.find = find
     server.arxiv["2001.00001"] = ROADS, ""
-    added_papers.read_due(look_ups, lambda: NOW)
+    added_papers.read_due_papers(look_ups, lambda: NOW)
     assert not AddedPaper.objects.exists()
 
 

@@ -52,7 +52,7 @@ def read(server, now=NOW, *, is_pause_over=True):
     if is_pause_over:
         Lock.objects.all().delete()
     web = web_of(server.source().hosts, retries=1)
-    zotero.read_due(server.source(), web, lambda: now)
+    zotero.read_libraries(server.source(), web, lambda: now)
 
 
 def state(subscriber):
@@ -183,7 +183,7 @@ def test_one_worker_reads_outside_transactions(subscriber, server):
     web, inside = web_of(server.source().hosts), []
     get = web.get
     web.get = lambda *args, **more: inside.append(connection.in_atomic_block) or get(*args, **more)
-    reading = partial(zotero.read_due, server.source(), web, lambda: NOW)
+    reading = partial(zotero.read_libraries, server.source(), web, lambda: NOW)
     assert errors_of(at_once(reading, reading)) == []
     assert inside == [False]
     assert known_to(subscriber) == ["Soups of kind 1"]
@@ -214,7 +214,7 @@ def test_reading_is_a_scheduled_task(monkeypatch):
     assert entry["task"] == tasks.read_zotero_libraries.name
     assert "args" not in entry
     read = []
-    monkeypatch.setattr(zotero, "read_due", lambda source, web, clock: read.append(web))
+    monkeypatch.setattr(zotero, "read_libraries", lambda source, web, clock: read.append(web))
     tasks.read_zotero_libraries()
     assert (read[0].hosts, read[0].retries) == ({"api.zotero.org"}, 1)
 

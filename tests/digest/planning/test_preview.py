@@ -60,7 +60,7 @@ def test_first_preview_equals_first_digest():
     for size in (5, 50):
         words = "graph networks\nquantum\ncs.LG\nspeech\nrobot\nvision"
         subscriber = make.subscriber(interests=words, size=size)
-        first = preview.preview_digests(profiles_of([subscriber])[0], NOW).first
+        first = preview.preview_digests(profiles_of([subscriber])[0], NOW).first_digest
         plan.plan(NOW)
         digest = Digest.objects.get(subscriber=subscriber)
         assert described(digest.picks.whole()) == described(first.picks)
@@ -72,7 +72,7 @@ def test_previous_days_equal_planned_digests(settings):
     settings.RANKING = {"cut": 0.2}  # No paper is so near that the older ones decide.
     world()
     subscriber = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
-    before = preview.preview_digests(profiles_of([subscriber])[0], NOW).before[::-1]
+    before = preview.preview_digests(profiles_of([subscriber])[0], NOW).past_digests[::-1]
     assert [day.day for day in before] == [TODAY - ago * DAY for ago in range(7, 0, -1)]
     earlier = Paper.objects.filter(day__lt=before[0].day)
     sent = [Pick(paper=one, position=n, score=1, basis="topic") for n, one in enumerate(earlier, 1)]
@@ -114,18 +114,18 @@ def test_a_day_without_anything_new_is_empty():
     make.paper("Graph networks", day=TODAY - 7 * DAY)
     model_store.fit(NOW)
     result = preview.preview_digests(following("graph"), NOW)
-    assert [len(day.picks) for day in result.before] == [0] * 6 + [1]
-    assert [day.considered for day in result.before] == [0] * 6 + [1]
-    assert len(result.first.picks) == 1
+    assert [len(day.picks) for day in result.past_digests] == [0] * 6 + [1]
+    assert [day.considered for day in result.past_digests] == [0] * 6 + [1]
+    assert len(result.first_digest.picks) == 1
 
 
 def test_near_misses_are_shown_where_nothing_matches():
     world()
-    near = preview.preview_digests(following("graph networks of wine"), NOW).near
+    near = preview.preview_digests(following("graph networks of wine"), NOW).near_misses
     assert [reason_of(pick) for pick in near] == [
         "Close to graph networks of wine: graph networks"
     ] * 3
-    assert preview.preview_digests(following("graph networks"), NOW).near == []
+    assert preview.preview_digests(following("graph networks"), NOW).near_misses == []
 
 
 def test_preview_fits_no_model():
@@ -169,15 +169,15 @@ def test_unchanged_interests_show_no_difference():
 
 def test_concurrently_deleted_paper_is_omitted(monkeypatch):
     world()
-    ranked = preview._ranked
+    ranked = preview._rank_days
 
     def then_gone(*args, **how):
         days = ranked(*args, **how)
         Paper.objects.filter(pk__in=[one.paper for day in days for one in day.choices[:1]]).delete()
         return days
 
-    monkeypatch.setattr(preview, "_ranked", then_gone)
-    day = preview.preview_digests(following("graph"), NOW).first
+    monkeypatch.setattr(preview, "_rank_days", then_gone)
+    day = preview.preview_digests(following("graph"), NOW).first_digest
     assert [pick.position for pick in day.picks] == [*range(1, len(day.picks) + 1)]
     subscriber = make.subscriber(interests="robot")
     assert preview.compare(subscriber, following("quantum"), NOW).added
@@ -193,7 +193,7 @@ def test_long_line_is_named_as_when_saved():
 def test_comparison_includes_papers_sent_within_days():
     world()
     subscriber = make.subscriber(interests="graph")
-    for day in reversed(preview.preview_digests(profiles_of([subscriber])[0], NOW).before):
+    for day in reversed(preview.preview_digests(profiles_of([subscriber])[0], NOW).past_digests):
         remember(subscriber, day)
     changed = profile_for(TopicSelection(interests=["robot"]), 10, subscriber)
     assert len(preview.compare(subscriber, changed, NOW).removed) > 3
@@ -227,12 +227,12 @@ def test_mute_wins_over_follow():
 
 
 def test_profile_is_truncated_by_word_count():
-    few, is_cut = preview.bounded(Profile((Interest("a", "graph networks"),)))
+    few, is_cut = preview.limit_profile(Profile((Interest("a", "graph networks"),)))
     assert (len(few.follows), is_cut) == (1, False)
     many = tuple(Interest(f"{n}", ", ".join(f"word{n}x{m}" for m in range(40))) for n in range(50))
-    cut, is_cut = preview.bounded(Profile(many))
+    cut, is_cut = preview.limit_profile(Profile(many))
     assert (len(cut.follows), is_cut) == (2, True)
     short = Interest("short", "graph networks")
-    assert preview.bounded(Profile((*many, short))) == (Profile((*cut.follows, short)), True)
+    assert preview.limit_profile(Profile((*many, short))) == (Profile((*cut.follows, short)), True)
     people = Interest("many", "", authors=tuple(f"Ada Lovelace {n}" for n in range(60)))
-    assert preview.bounded(Profile((people, people))) == (Profile((people,)), True)
+    assert preview.limit_profile(Profile((people, people))) == (Profile((people,)), True)

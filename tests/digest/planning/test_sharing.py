@@ -99,19 +99,19 @@ def candidates(*ideas):
 
 def test_merged_lists_alternate_members_and_prefer_shared_papers():
     lists = [choices(1, 2, 3), choices(4, 5, score=0.9), choices(6, 2, score=0.1), choices(6)]
-    merged = sharing.merged(lists, candidates(*range(10)), 10)
+    merged = sharing.merge(lists, candidates(*range(10)), 10)
     assert [choice.paper for choice in merged] == [6, 4, 1, 2, 5, 3]
-    assert sharing.merged(lists, candidates(*range(10)), 4) == merged[:4]
+    assert sharing.merge(lists, candidates(*range(10)), 4) == merged[:4]
 
 
 def test_merged_lists_fold_papers_on_one_idea():
     first = [Choice(0, 0.5, "topic", relatives=(1,))]
-    merged = sharing.merged([first, choices(2, 3, score=0.4)], candidates(0, 0, 0, 3), 10)
+    merged = sharing.merge([first, choices(2, 3, score=0.4)], candidates(0, 0, 0, 3), 10)
     assert [(choice.paper, choice.relatives) for choice in merged] == [(0, (1, 2)), (3, ())]
 
 
 def test_topic_is_the_reason_beside_private_ones():
-    (choice,) = sharing.merged([choices(1, basis="learned"), choices(1)], candidates(0, 1), 9)
+    (choice,) = sharing.merge([choices(1, basis="learned"), choices(1)], candidates(0, 1), 9)
     assert (choice.basis, choice.topic) == ("topic", "mine")
 
 

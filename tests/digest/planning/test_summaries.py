@@ -140,7 +140,7 @@ def test_paper_is_summarised_anew_after_a_change(language_model, settings, monke
     if change == "abstract":
         Paper.objects.update(abstract=f"{OWN} Revised.")
         written.attach([make.fresh(paper)], "de")
-        assert paper.written is None
+        assert paper.llm_summary is None
     settings.LLM_MODEL = "large" if change == "model" else "tiny"
     monkeypatch.setattr(written, "PROMPT_VERSION", 2 if change == "prompt" else 1)
     written.write([(paper.pk, "de")], lambda: NOW)

@@ -18,7 +18,7 @@ from tests.helpers.data_files import cases
 
 pytestmark = pytest.mark.django_db
 MOLECULES = "Contrastive graph networks of molecules"
-why = explain.why_nothing
+why = explain.explain_empty_digests
 
 
 @pytest.fixture(autouse=True)

@@ -120,7 +120,9 @@ def test_preview_finds_author_on_earlier_days():
     make.paper("Invariant", "Variational", authors=["E Noether"], day=NOW.date() - timedelta(3))
     index_store.renew(NOW)
     profile = profile_for(TopicSelection(interests=["author: Emmy Noether"]), 10)
-    counts = [len(day.picks) for day in reversed(preview.preview_digests(profile, NOW).before)]
+    counts = [
+        len(day.picks) for day in reversed(preview.preview_digests(profile, NOW).past_digests)
+    ]
     assert counts == [0, 0, 0, 0, 1, 0, 0]
 
 

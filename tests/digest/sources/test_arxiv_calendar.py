@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest.sources.arxiv import calendar, taxonomy
-from digest.sources.arxiv.calendar import EASTERN, announcement_of, is_announcement_day
+from digest.sources.arxiv.calendar import EASTERN, announcement_day, is_announcement_day
 from tests.helpers.data_files import cases
 
 CASES = cases("arxiv_calendar")
@@ -16,8 +16,8 @@ CASES = cases("arxiv_calendar")
 def test_submission_is_listed_after_next_deadline():
     for submitted, listed, _note in CASES["submissions"]:
         moment = datetime.fromisoformat(submitted).replace(tzinfo=EASTERN)
-        assert announcement_of(moment) == date.fromisoformat(listed)
-        assert announcement_of(moment.astimezone(UTC)) == date.fromisoformat(listed)
+        assert announcement_day(moment) == date.fromisoformat(listed)
+        assert announcement_day(moment.astimezone(UTC)) == date.fromisoformat(listed)
 
 
 @pytest.mark.parametrize("year", [int(year) for year in CASES["holidays"]])
@@ -54,7 +54,7 @@ def test_the_latest_listing_on_a_sunday_is_fridays():
 @given(st.integers(0, 45 * 365 * 24 * 60))
 def test_every_submission_is_listed_within_a_week(minutes):
     submitted = datetime(1991, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
-    day = announcement_of(submitted)
+    day = announcement_day(submitted)
     assert is_announcement_day(day)
     announced_at = datetime.combine(day - timedelta(days=1), time(20), EASTERN)
     assert submitted + timedelta(hours=6) <= announced_at < submitted + timedelta(days=7)
@@ -74,4 +74,4 @@ def test_aliases_and_closed_archives_are_canonicalized():
     assert taxonomy.canonical("cs.LG") == "cs.LG"
     for name in [*taxonomy.CATEGORIES, *taxonomy.CLOSED, "what.is"]:
         assert taxonomy.canonical(taxonomy.canonical(name)) == taxonomy.canonical(name)
-    assert taxonomy.merged(["math.NA", "cs.LG", "cs.NA"]) == ["math.NA", "cs.LG"]
+    assert taxonomy.canonical_names(["math.NA", "cs.LG", "cs.NA"]) == ["math.NA", "cs.LG"]

@@ -43,7 +43,7 @@ def test_broken_entry_costs_only_itself():
     broken = BIBTEX + "@article{three, title = {Never closed\n\n@article{four, title = {Third one}}"
     read_in = bibliographies.read(broken)
     assert [record.title for record in read_in.records][-1] == "Third one"
-    assert (len(read_in.records), read_in.unread_count, read_in.unread) == (3, 1, ["three"])
+    assert (len(read_in.records), read_in.unread_count, read_in.unread_names) == (3, 1, ["three"])
 
 
 def test_entries_with_same_key_are_both_read():
@@ -105,7 +105,7 @@ def test_broken_endnote_record_costs_only_itself():
     broken = ENDNOTE_XML.replace("<abstract>", "<abstract>&bomb;<b>", 1)
     read_in = bibliographies.read(broken)
     assert [one.title for one in read_in.records] == ["Another soup"]
-    assert (read_in.unread_count, "Soup, and what" in read_in.unread[0]) == (1, True)
+    assert (read_in.unread_count, "Soup, and what" in read_in.unread_names[0]) == (1, True)
     cut = ENDNOTE_XML[ENDNOTE_XML.index("<record><ref") :]
     assert [one.title for one in read(cut)] == ["Another soup"]
     deep = "<record><titles><title>" + "<i>" * 100_000
@@ -148,7 +148,7 @@ def test_entries_beyond_limit_count_as_unread(monkeypatch):
         "".join(f"@misc{{k{n}, title = {{Soup {n}}}}}\n" for n in range(4))
     )
     assert [one.title for one in read_in.records] == ["Soup 0", "Soup 1"]
-    assert (read_in.unread_count, read_in.unread) == (1, ["k2"])
+    assert (read_in.unread_count, read_in.unread_names) == (1, ["k2"])
     monkeypatch.setattr(bibliographies, "MAX_MARKS", 3)
     marked = "".join(f"@misc{{k{n}, title = {{\\emph{{Soup}} {n}}}}}\n" for n in range(2))
     assert [one.title for one in read(marked)] == ["Soup 0", "emph Soup 1"]
@@ -163,7 +163,7 @@ def test_plain_lines_are_titles_or_arxiv_ids():
     assert read_in.records[0].title == "Attention and what it needs"
     assert ids[1:] == ["1706.03762", "2106.09685"]
     assert read_in.unread_count == 2
-    assert read_in.unread == ["hello", "x y z " * 50]
+    assert read_in.unread_names == ["hello", "x y z " * 50]
 
 
 @pytest.mark.slow
@@ -202,12 +202,12 @@ def test_id_within_an_entry_belongs_to_it():
 def test_line_may_contain_several_ids():
     read_in = bibliographies.read("1. 1706.03762 [cs.CL], 2106.09685\n2106.09686 and\n, ;\n[cs.CL]")
     assert [one.id for one in read_in.records] == ["1706.03762", "2106.09685"]
-    assert read_in.unread == ["2106.09686 and", ", ;", "[cs.CL]"]
+    assert read_in.unread_names == ["2106.09686 and", ", ;", "[cs.CL]"]
 
 
 def test_first_unreadable_entries_are_named():
     for text, unread in CASES["unread"]:
-        assert bibliographies.read(text).unread == unread
+        assert bibliographies.read(text).unread_names == unread
 
 
 @pytest.mark.parametrize("before", ["\ufeff", "Exported by a program\n\n", "% a comment\n"])
@@ -236,12 +236,12 @@ def test_parsing_rubbish_takes_linear_time(piece):
 
 def test_entries_are_separated_from_other_lines():
     bibtex = "@misc{a,\n title = {Sea {ice}}\n}"
-    assert bibliographies.parted(f"tea\n{bibtex}\nsalt\n{bibtex}\nrice") == (
+    assert bibliographies.split_entries(f"tea\n{bibtex}\nsalt\n{bibtex}\nrice") == (
         f"{bibtex}\n{bibtex}",
         ["tea", "salt", "rice"],
     )
     ris = "TY  - JOUR\nTI  - Roads of {asphalt}\nAB  - We weigh it.\nER  - "
-    assert bibliographies.parted(f"tea\n{ris}\nrice") == (ris, ["tea", "rice"])
+    assert bibliographies.split_entries(f"tea\n{ris}\nrice") == (ris, ["tea", "rice"])
     endnote = "<xml><records><record><rec-number>1</rec-number></record></records></xml>"
-    assert bibliographies.parted(f"tea\n{endnote}\nrice") == (endnote, ["tea", "rice"])
-    assert bibliographies.parted("tea") == ("", ["tea"])
+    assert bibliographies.split_entries(f"tea\n{endnote}\nrice") == (endnote, ["tea", "rice"])
+    assert bibliographies.split_entries("tea") == ("", ["tea"])

@@ -85,7 +85,7 @@ def test_phrases_come_from_most_followed_topics():
     ):
         topic = make.topic(query, query=query, owner=person, slug=None)
         TopicPreference.objects.create(subscriber=person, topic=topic, stance=stance)
-    phrases = topic_phrases.in_use()
+    phrases = topic_phrases.phrases_in_use()
     assert phrases[0] == 'cells "T cells"'
     assert set(phrases[1:-2]) == {"models yeast learn", "semi supervised learning"}
     assert phrases[-2:] == ["bread", "sourdough fermentation"]

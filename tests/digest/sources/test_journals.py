@@ -229,10 +229,10 @@ def journal(server, settings, monkeypatch, db):
 def test_journal_is_due_every_six_hours(journal, server, settings):
     settings.SOURCES = []
     server.add()
-    assert harvest.due(NOW) == ["bread"]
+    assert harvest.due_sources(NOW) == ["bread"]
     assert journal().new == 1
-    assert harvest.due(NOW + timedelta(minutes=359)) == []
-    assert harvest.due(NOW + timedelta(minutes=361)) == ["bread"]
+    assert harvest.due_sources(NOW + timedelta(minutes=359)) == []
+    assert harvest.due_sources(NOW + timedelta(minutes=361)) == ["bread"]
     with pytest.raises(SourceConfig.DoesNotExist):
         registry.source_named("butter")
 

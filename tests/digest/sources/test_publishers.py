@@ -48,7 +48,7 @@ def test_news_covers_and_back_matter_are_left_out(server, run):
 
 @pytest.mark.parametrize(("markup", "text"), CASES["markup"])
 def test_tags_separate_words_by_their_context(markup, text):
-    assert " ".join(publishers.without_tags(markup).split()) == text
+    assert " ".join(publishers.strip_tags(markup).split()) == text
 
 
 def test_chinese_abstracts_are_kept():

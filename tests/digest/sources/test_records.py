@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from digest.sources import import_files, records
-from digest.sources.records import BadRecord, canonical_id, id_from_title, plain
+from digest.sources.records import BadRecord, canonical_id, clean, id_from_title
 from tests.helpers.data_files import as_json, cases
 
 CASES = cases("records")
@@ -27,7 +27,7 @@ def test_invalid_id_is_refused():
 
 def test_paired_tags_are_removed_across_lines():
     for marked, expected in CASES["paired_tags"]:
-        assert plain(marked, 100) == expected
+        assert clean(marked, 100) == expected
 
 
 BOMBS = [
@@ -40,16 +40,16 @@ BOMBS = [
 @pytest.mark.parametrize("bomb", BOMBS, ids=range(10))
 def test_plain_text_takes_linear_time(bomb):
     begun = time.thread_time()
-    assert len(plain(bomb, 50_000)) <= 50_000
+    assert len(clean(bomb, 50_000)) <= 50_000
     assert time.thread_time() - begun < 1  # Hundredths of a second; many seconds in the square.
 
 
 def test_invisible_characters_are_no_text():
     for unseen in ["\u2063", "\xad\u200e", "\u3164 \u2800", "\u200d\ufe0f", "\ue000"]:
-        assert plain(unseen, 100) == ""
+        assert clean(unseen, 100) == ""
         for visible in ("∀", "\u2026", "\u221e"):
-            assert plain(f"{unseen}{visible}", 100) == f"{unseen}{visible}"
-        assert records.names([unseen, "A. One"]) == ["A. One"]
+            assert clean(f"{unseen}{visible}", 100) == f"{unseen}{visible}"
+        assert records.clean_names([unseen, "A. One"]) == ["A. One"]
 
 
 def row(**fields):

@@ -313,24 +313,24 @@ def test_workers_send_arxiv_one_request_at_a_time(server, days):
 
 def test_other_sources_are_due_every_two_hours(days, settings):
     settings.SOURCES, begun = ["huggingface"], at(days[0])
-    assert harvest.due(begun) == ["huggingface"]
+    assert harvest.due_sources(begun) == ["huggingface"]
     make.harvest("huggingface", begun)
-    assert harvest.due(begun + timedelta(minutes=119)) == []
-    assert harvest.due(begun + timedelta(minutes=121)) == ["huggingface"]
+    assert harvest.due_sources(begun + timedelta(minutes=119)) == []
+    assert harvest.due_sources(begun + timedelta(minutes=121)) == ["huggingface"]
 
 
 def test_arxiv_is_due_until_its_list_arrives(server, days, settings):
     settings.SOURCES = ["arxiv"]
     now = at(days[0])
-    assert harvest.due(now) == ["arxiv"]
+    assert harvest.due_sources(now) == ["arxiv"]
     server.faults["cs"] = "empty"
     run(server, days[0])
-    assert harvest.due(now + timedelta(minutes=19)) == []
-    assert harvest.due(now + timedelta(minutes=21)) == ["arxiv"]
+    assert harvest.due_sources(now + timedelta(minutes=19)) == []
+    assert harvest.due_sources(now + timedelta(minutes=21)) == ["arxiv"]
     server.faults.clear()
     run(server, days[0])
-    assert harvest.due(now + timedelta(hours=5)) == []
-    assert harvest.due(at(days[1], 1)) == ["arxiv"]
+    assert harvest.due_sources(now + timedelta(hours=5)) == []
+    assert harvest.due_sources(at(days[1], 1)) == ["arxiv"]
 
 
 # ---- Proof that what was announced is here, and what is said where it isn't
