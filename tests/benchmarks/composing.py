@@ -24,7 +24,7 @@ from tests.benchmarks import due_day
 
 NOW = datetime(2026, 6, 1, 7, tzinfo=UTC)
 DAY = NOW.date()
-PAPERS, VOLLEY, SAMPLE = 500, 50, 50
+PAPERS, BATCH, SAMPLE = 500, 50, 50
 
 
 def main():
@@ -59,7 +59,7 @@ def measure(options):
 
 
 def timing(letters) -> str:
-    """Tell the CPU that each part takes for the letters, a volley at a time, and the wall time.
+    """Tell the CPU that each part takes for the letters, a batch at a time, and the wall time.
 
     Prints the median of the batches and the best, which other work on the machine disturbs least.
     """
@@ -67,22 +67,22 @@ def timing(letters) -> str:
 
     gc.collect()
     octets, batches, began = 0, [], time.perf_counter()
-    for volley in batched(letters, VOLLEY):
+    for batch in batched(letters, BATCH):
         moments = [time.process_time()]
-        materials = compose.load_each(volley)
+        materials = compose.load_each(batch)
         moments.append(time.process_time())
         contents = [compose.render(one) for one in materials]
         moments.append(time.process_time())
-        mimes = [mime(*pair) for pair in zip(volley, contents, strict=True)]
+        mimes = [mime(*pair) for pair in zip(batch, contents, strict=True)]
         moments.append(time.process_time())
         octets += sum(map(len, mimes))
-        spent = [(after - before) / len(volley) * 1e6 for before, after in pairwise(moments)]
+        spent = [(after - before) / len(batch) * 1e6 for before, after in pairwise(moments)]
         batches.append(spent)
     wall = (time.perf_counter() - began) / len(letters) * 1e6
     parts = [statistics.median(spent) for spent in zip(*batches, strict=True)]
     return (
         f"{sum(parts):.0f} µs of CPU a letter (reading {parts[0]:.0f}, filling {parts[1]:.0f}, "
-        f"bytes {parts[2]:.0f}), best volley {min(map(sum, batches)):.0f}, wall {wall:.0f}, "
+        f"bytes {parts[2]:.0f}), best batch {min(map(sum, batches)):.0f}, wall {wall:.0f}, "
         f"{octets // len(letters):,} octets each"
     )
 

@@ -88,7 +88,7 @@ def test_letter_that_kills_its_worker_is_given_up(installation):
 
 
 def test_letter_exhausting_memory_costs_itself_only(installation):
-    """Fault 10: it meets the limit amid a volley, and the others need what it gives back."""
+    """Fault 10: it meets the limit amid a batch, and the others need what it gives back."""
     installation.environment |= {"FAULT_POISON": f"of-{SICK}:eats", "FAULT_MEMORY": "1000"}
     # To eat takes longer than the short leases last, on a busy machine.
     minutes = {"BACKOFF": [60], "LEASE": 60}

@@ -224,7 +224,7 @@ def test_write_ahead_log_is_truncated_by_the_hourly_purge():
     assert not files_with(ADDRESS, file.parent)
 
 
-def test_erasing_removes_only_the_subscribers_email_from_a_volley():
+def test_erasing_removes_only_the_subscribers_email_from_a_batch():
     letters = [claim(letter_to(email)) for email in (ADDRESS, "other@example.org")]
     mimes = {one.pk: b"To: %s\r\n" % one.subscriber.email.encode() for one in letters}
     freeze = transitions.FrozenMessage

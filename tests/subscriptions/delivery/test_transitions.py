@@ -180,7 +180,7 @@ def test_overtaken_worker_releases_no_papers():
     assert Pick.objects.count() == 1
 
 
-def test_each_letter_of_a_volley_keeps_its_bytes():
+def test_each_letter_of_a_batch_keeps_its_bytes():
     again = steps.past_the_final_check()
     first = transitions.frozen_bytes(again)
     later = NOW + 10 * MINUTE
