@@ -129,7 +129,7 @@ def of_subscriber(subscriber, **sent):
     form = InterestsForm(QueryDict(urlencode(sent)), subscriber=subscriber)
     return {
         name: lxml.html.fromstring(f"<div>{html}</div>")
-        for name, html in chips.shown(form, NOW).items()
+        for name, html in chips.chips_of_form(form, NOW).items()
     }
 
 
