@@ -128,7 +128,7 @@ def read_what_came_back():
         return
     try:
         mailboxes.empty_configured(timezone.now())
-        process.match_again(timezone.now())
+        process.match_unmatched(timezone.now())
     finally:
         lease.release()
 

@@ -276,7 +276,7 @@ def _sent_after_unsubscribe(letters, now):
     first_goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
     of_leavers = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
     of_leavers = of_leavers.alias(goodbye=first_goodbye)
-    return of_leavers.filter(late, kind__in=kinds.not_for("unsubscribed"))
+    return of_leavers.filter(late, kind__in=kinds.kinds_excluding("unsubscribed"))
 
 
 # ---- No paper is lost (that none is sent twice is a constraint)

@@ -63,7 +63,7 @@ def endpoint(*methods):
                     reply = view(request, subscriber, now, **kwargs)
                     return reply if isinstance(reply, HttpResponseBase) else JsonResponse(reply)
             except rate_limits.TooManyAttempts as refusal:
-                status = 503 if refusal.by == "store" else 429
+                status = 503 if refusal.kind == "store" else 429
                 message = f"Try again in {refusal.retry_after} seconds."
                 return _error_response(status, message, **{"Retry-After": str(refusal.retry_after)})
             except Subscriber.DoesNotExist:  # Or erased meanwhile.
@@ -195,12 +195,12 @@ def entries(request, subscriber, now):
     """Return the subscriber's interests. POST replaces the lists that are sent."""
     if request.method == "POST":
         with translation.override("en"):
-            form = InterestsForm.changing(subscriber, _sent_lists(request))
+            form = InterestsForm.with_changes(subscriber, _sent_lists(request))
             if not form.is_valid():
                 lines = [f"{name}: {' '.join(errors)}" for name, errors in form.errors.items()]
                 raise BadRequest(" ".join(lines))
         preferences.change(subscriber, form.topic_selection(), {}, now=now)
-    initial, own_entries = InterestsForm.showing(subscriber).initial, interests.stored(subscriber)
+    initial, own_entries = InterestsForm.of(subscriber).initial, interests.stored(subscriber)
     topics = Topic.objects.curated().values("slug", "name")
     answer = {name: list(topics.filter(slug__in=initial[name])) for name in ("topics", "mute")}
     for name, is_muted in (("interests", False), ("muted_interests", True)):

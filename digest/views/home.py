@@ -241,7 +241,7 @@ def _home(request, params, sign_up_form=None):
     curated_params = _with_topics(params, [slug for slug in slugs if slug in curated_slugs])
     now, has_errors = timezone.now(), sign_up_form is not None
     context = {
-        "form": sign_up_form or SignUpForm.choosing(params),
+        "form": sign_up_form or SignUpForm.with_choices(params),
         "consent": signup.CONSENT,
         **Topic.objects.offered_with(slugs).grouped(),
         "gone": [slug for slug in slugs if slug not in curated_slugs and not has_errors],

@@ -95,8 +95,7 @@ def _json_ld(paper):
         "identifier": paper.pk,
         "isPartOf": paper.journal_ref,
     }
-    present = {name: value for name, value in fields.items() if value}
-    script = json.dumps(present, ensure_ascii=False)
+    script = json.dumps({key: value for key, value in fields.items() if value}, ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         script = script.replace(character, f"\\u{ord(character):04x}")
     return mark_safe(script)  # noqa: S308, nothing in it ends the element

@@ -66,11 +66,11 @@ MAX_BAD_LINKS_AN_HOUR = 30  # Of short links, for each network in an hour.
 @token_page
 def digest(request, token):
     """A digest on the web. Its link allows feedback for the subscriber, but nothing else."""
-    public_id, since = tokens.parse_token("digest", token)
+    public_id, bound_at = tokens.parse_token("digest", token)
     digest = Digest.objects.select_related("subscriber").filter(public_id=public_id).first()
     if digest is None:
         raise tokens.BadToken
-    tokens.raise_if_closed(digest.subscriber, since)
+    tokens.raise_if_closed(digest.subscriber, bound_at)
     return _digest_page(request, digest.subscriber, digest)
 
 

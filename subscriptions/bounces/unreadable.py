@@ -28,8 +28,8 @@ def keep(mime: bytes, now: datetime) -> None:
         old.unlink(missing_ok=True)
 
 
-def purge(before: datetime) -> None:
+def purge(cutoff: datetime) -> None:
     """Delete the messages that came before then."""
     for path in folder().glob("*.eml"):
-        if path.name < f"{before.astimezone(UTC):%Y%m%dT%H%M%SZ}":
+        if path.name < f"{cutoff.astimezone(UTC):%Y%m%dT%H%M%SZ}":
             path.unlink(missing_ok=True)

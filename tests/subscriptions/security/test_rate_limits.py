@@ -62,7 +62,7 @@ def test_refusal_gives_the_seconds_to_wait():
     rate_limits.hit("an endpoint", [limit], NOW + 10 * MINUTE)
     with pytest.raises(TooManyAttempts) as refusal:
         rate_limits.hit("an endpoint", [limit], NOW + 30 * MINUTE + SECOND / 2)
-    assert (refusal.value.by, refusal.value.retry_after) == ("network", 30 * 60)
+    assert (refusal.value.kind, refusal.value.retry_after) == ("network", 30 * 60)
     assert is_let_in(limit, now=NOW + HOUR)
 
 
