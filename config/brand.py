@@ -44,7 +44,7 @@ def style(shades: dict[str, str]) -> str:
     if not shades:
         return ""
     light, dark = (
-        ";".join(f"{name}:{shades[old]}" for name, old in zip(VARIABLES, defaults, strict=True))
+        ";".join(f"{name}:{shades[shade]}" for name, shade in zip(VARIABLES, defaults, strict=True))
         for defaults in (LIGHT_DEFAULTS, DARK_DEFAULTS)
     )
     return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"

@@ -51,10 +51,10 @@ def normalise(text: str) -> str:
     (Subscriber.Meta.constraints). Raises ValidationError.
     """
     address = unicodedata.normalize("NFKC", text).strip()
-    local, at, domain = address.rpartition("@")
+    local, at_sign, domain = address.rpartition("@")
     # Nobody has these: a quoted local part can hide blanks and controls, and "=?" begins an
     # encoded word (RFC 2047), which a header would show as something else.
-    if not at or '"' in local or "=?" in local:
+    if not at_sign or '"' in local or "=?" in local:
         raise ValidationError(is_address.message, code="invalid")
     if not local.isascii():
         raise ValidationError(

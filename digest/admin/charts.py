@@ -86,7 +86,7 @@ class Plot(NamedTuple):
 
     kind: Kind
     columns: list[Column]
-    step: int
+    column_days: int
 
     @property
     def legend(self) -> list[tuple[Series, str]]:
@@ -98,7 +98,7 @@ class Plot(NamedTuple):
         """Return what is counted, and over how many days."""
         if self.kind.is_level:
             return f"{self.kind.unit} at the end of the day; latest count"
-        if self.step == 1:
+        if self.column_days == 1:
             return f"{self.kind.unit} per day; today so far"
         return f"{self.kind.unit} per week; last 7 days so far"
 
@@ -139,7 +139,7 @@ class Plot(NamedTuple):
     def table(self) -> dict:
         """Return all figures for a table, the newest first."""
         rows = [[column.name, *self._figures(column)] for column in reversed(self.columns)]
-        period = "Day" if self.step == 1 else "Week"
+        period = "Day" if self.column_days == 1 else "Week"
         return {"headers": [period, *(series.name for series in self.kind.series)], "rows": rows}
 
     def _figures(self, column) -> list[str]:

@@ -122,10 +122,10 @@ def _first_steps(request):
     if all(is_done for _, is_done, *_ in steps):
         return []
     step_rows = [
-        {"name": name, "is_done": is_done, "hint": hint, "words": words}
+        {"name": name, "is_done": is_done, "hint": hint, "words": button}
         | {"url": url_if_allowed(request.user, page and reverse(f"admin:{page}"))}
         | {"asks": not page.endswith("_invite")}  # Which is a page, and no dialog.
-        for name, is_done, hint, words, page in steps
+        for name, is_done, hint, button, page in steps
     ]
     if not has_fields:
         step_rows[0]["form"] = FieldsForm(request, initial={"chosen": []})

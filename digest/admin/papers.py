@@ -61,12 +61,12 @@ class ObservationInline(widgets.ReadOnlyInline):
 
 def _with_change(observation, field):
     """Return a count with its change, and over how many days if more than one."""
-    count, previous = getattr(observation, field), getattr(observation, f"{field}_before")
+    count, previous_count = getattr(observation, field), getattr(observation, f"{field}_before")
     if count is None:
         return None
-    if previous is None:
+    if previous_count is None:
         return f"{count:,}"
-    change = f"{count - previous:+,}" if count != previous else "±0"
+    change = f"{count - previous_count:+,}" if count != previous_count else "±0"
     day_count = (observation.day - observation.day_before).days
     if day_count > 1:
         change += f" in {day_count} days"

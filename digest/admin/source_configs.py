@@ -146,8 +146,8 @@ class SourceConfigAdmin(BaseModelAdmin):
     @display(description="State")
     def state(self, row):
         is_on = row.name in registry.enabled()
-        fixed = "" if settings.SOURCES is None or row.feed_url else FIXED_TEXT.format("SOURCES")
-        return format_html("{} {}", badge("on", "good") if is_on else badge("off", "quiet"), fixed)
+        note = "" if settings.SOURCES is None or row.feed_url else FIXED_TEXT.format("SOURCES")
+        return format_html("{} {}", badge("on", "good") if is_on else badge("off", "quiet"), note)
 
     @display(description="Categories")
     def fixed_categories(self, row):

@@ -25,10 +25,10 @@ def difference_panel(subscriber, selection, settings, now) -> str:
     from digest.planning import preview
 
     size, wants_near = settings.get("size", subscriber.size), settings.get("wants_near")
-    changed = profile_for(selection, size, subscriber, wants_near=wants_near)
+    new_profile = profile_for(selection, size, subscriber, wants_near=wants_near)
     try:
         with slots.slot():
-            diff = preview.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
+            diff = preview.compare(subscriber, new_profile, now, weekdays=settings.get("weekdays"))
     except model_store.NotFitted:
         return render_to_string("digest/_preview_diff.html", {"is_early": True})
     except slots.Busy:

@@ -156,14 +156,14 @@ def feedback(request, token):
     value = params.get("value", "")  # Emails with one link for each paper have none.
     if paper is None or not (value in VALUES or not (value or is_post)):
         return bad_request(request, _("There is no such paper, or no such value."))
-    now, previous = timezone.now(), feedback_on(subscriber, paper)
+    now, old_feedback = timezone.now(), feedback_on(subscriber, paper)
     if is_post:
         record(subscriber, paper, value, now)
         enqueue(tasks.learn_from_feedback)
         if request.headers.get("Accept") == "application/json":  # The script of the buttons.
             return HttpResponse(status=204)
-    current = feedback_on(subscriber, paper)
-    state = (current.opinion, current.saved_since) if current else ("", None)
+    stored = feedback_on(subscriber, paper)
+    state = (stored.opinion, stored.saved_since) if stored else ("", None)
     needs_post = bool(value) and after(value, *state, now) != state
     is_done = bool(value) and not needs_post and (is_post or value in ("more", "less", "save"))
     question, button, done_text = FEEDBACK_TEXTS.get(value, ("", "", ""))
@@ -174,12 +174,12 @@ def feedback(request, token):
     context = {
         "paper": paper,
         "value": value,
-        "feedback": current,
+        "feedback": stored,
         "asks": needs_post,
         "done": is_done,
         "heading": question if needs_post else done_text if is_done else "",
         "button": button if needs_post else "",
-        "undo": _undo_value(value, previous if is_post else current) if is_done else "",
+        "undo": _undo_value(value, old_feedback if is_post else stored) if is_done else "",
         "posts_now": needs_post
         and value in ("more", "less", "save")
         and letter is not None
@@ -193,18 +193,17 @@ def feedback(request, token):
     return render(request, "digest/feedback.html", context)
 
 
-def _undo_value(value, previous) -> str:
-    """Return the value that undoes this one, if any. `previous`: the earlier feedback, or None."""
+def _undo_value(value, earlier) -> str:
+    """Return the value that undoes this one, if any. `earlier`: the former feedback, or None."""
     match value:
         case "save":
             return "unsave"
         case "unsave":
-            return "save" if previous and previous.saved_since else ""
+            return "save" if earlier and earlier.saved_since else ""
         case "more" | "less":
-            opinion = previous.opinion if previous else ""
-            return opinion if opinion not in ("", value) else "neutral"
+            return earlier.opinion if earlier and earlier.opinion not in ("", value) else "neutral"
         case _:
-            return previous.value if previous else ""
+            return earlier.value if earlier else ""
 
 
 @token_page
@@ -252,7 +251,7 @@ def why(request, token):
     """Why one paper is, or is not, in a subscriber's digest. POST adds it as an interest."""
     # The model and numpy, which only pages that rank import.
     from digest.planning import explain
-    from digest.views.search import marked  # Imports numpy.
+    from digest.views.search import mark_terms  # Imports numpy.
 
     subscriber = tokens.subscriber_of("preferences", token)
     query = request.GET.get("paper", "").strip()
@@ -275,8 +274,8 @@ def why(request, token):
         marked_terms = frozenset(terms(" ".join(_words_of(answer))))
         preferences = subscriber.preferences.filter(topic__owner=subscriber, topic__query=paper.pk)
         context |= {
-            "title": marked(paper.title, marked_terms),
-            "abstract": marked(paper.abstract, marked_terms),
+            "title": mark_terms(paper.title, marked_terms),
+            "abstract": mark_terms(paper.abstract, marked_terms),
             "feedback_token": tokens.own_token("feedback", subscriber),
             "is_added": preferences.exists(),
             "score": answer.pick.score if answer.pick and answer.pick.basis in SURE else None,

@@ -37,7 +37,7 @@ def reset(subscriber: Subscriber) -> None:
 
 
 def forget_unconfirmed(cutoff, now) -> None:
-    """Erase subscribers who signed up before then and never confirmed."""
+    """Erase subscribers who signed up before `cutoff` and never confirmed."""
     unconfirmed = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=cutoff)
     for pk in list(unconfirmed.order_by("asked_at").values_list("pk", flat=True)[:MAX_ERASED]):
         with transaction.atomic():  # Under a lock, since they may have signed up again.
@@ -47,7 +47,7 @@ def forget_unconfirmed(cutoff, now) -> None:
 
 
 def forget_unanswered(cutoff) -> None:
-    """Delete sign-ups of before then that unsubscribed addresses never confirmed.
+    """Delete sign-ups before `cutoff` that unsubscribed addresses never confirmed.
 
     That is the request and the network that it came from: a stranger may have typed it all.
     """

@@ -85,7 +85,7 @@ def read_csv(data: bytes) -> list[Entry]:
 
 
 def invite(
-    entries: list[Entry], settings: dict, group: Group | None, *, by: str, note: str = "", now
+    entries: list[Entry], settings: dict, group: Group | None, *, inviter: str, note: str = "", now
 ) -> list[tuple[str, str]]:
     """Invite each address in the name of a person, with their note.
 
@@ -105,8 +105,8 @@ def invite(
                 if topics not in papers_by_topics:
                     papers_by_topics[topics] = hooks.example_papers(topics, now) if topics else []
                 name = entry.name[: groups.MAX_NAME_LENGTH]
-                email_parts = {"name": name, "note": note, "papers": papers_by_topics[topics]}
-                reason = _invite(email, email_parts, entry.selection, settings, group, by, now)
+                parts = {"name": name, "note": note, "papers": papers_by_topics[topics]}
+                reason = _invite(email, parts, entry.selection, settings, group, inviter, now)
             seen_emails.add(email.lower())
         except ValidationError as error:
             reason = str(error.message)
@@ -116,7 +116,7 @@ def invite(
 
 @retry_on_integrity_error  # A concurrent sign-up or invitation of the same address.
 @transaction.atomic
-def _invite(email, email_parts, selection, settings, group, by, now):
+def _invite(email, email_parts, selection, settings, group, inviter, now):
     subscriber = Subscriber.objects.select_for_update().with_address(email).first()
     state = subscriber.state_at(now) if subscriber else "new"
     if group and state in ("active", "paused"):
@@ -125,7 +125,7 @@ def _invite(email, email_parts, selection, settings, group, by, now):
     if refusal := _check_and_count(email, state, now):
         return refusal
     if state == "new":
-        subscriber = _create(email, by, now, email_parts, **settings)
+        subscriber = _create(email, inviter, now, email_parts, **settings)
         set_preferences(subscriber, selection)
     if group:
         if groups.invite(group, subscriber, now) is None:
@@ -151,11 +151,11 @@ def _check_and_count(email, state, now) -> str:
     return ""
 
 
-def _create(email, by, now, email_parts, **settings) -> Subscriber:
+def _create(email, inviter, now, email_parts, **settings) -> Subscriber:
     """Return a new subscriber who was asked. The caller writes the letter."""
     subscriber = Subscriber.objects.create(email=email, asked_at=now, **settings)
-    Invitation.objects.create(subscriber=subscriber, invited_by=by, at=now, **email_parts)
-    source = signup.ConsentSource(f"invitation by {by}"[:60])
+    Invitation.objects.create(subscriber=subscriber, invited_by=inviter, at=now, **email_parts)
+    source = signup.ConsentSource(f"invitation by {inviter}"[:60])
     signup.record_consent(subscriber, Consent.Act.ASKED, source, now)
     suppression_list.add(email, suppression_list.Why.INVITED, now)
     return subscriber
@@ -177,19 +177,19 @@ def check_list(group: Group, text: str, now) -> str:
     return address
 
 
-def set_list(group: Group, address: str, *, by: str, now) -> None:
+def set_list(group: Group, address: str, *, inviter: str, now) -> None:
     """Ask the list to confirm as any subscriber, and unsubscribe the former list, if any.
 
-    `address` is one that `check_list` returned; `by`, the operator's account, is named to the list.
+    `address` is one that `check_list` returned; `inviter`, the operator's account, is named to it.
     """
     former_list = group.mailing_list
     if address == (former_list.email if former_list else ""):
         return
     with transaction.atomic():
         if former_list:
-            source = signup.ConsentSource(f"removed from a group by {by}"[:60])
+            source = signup.ConsentSource(f"removed from a group by {inviter}"[:60])
             signup.unsubscribe(former_list.public_id, source=source, now=now)
-        group.mailing_list = _create(address, by, now, {}) if address else None
+        group.mailing_list = _create(address, inviter, now, {}) if address else None
         if address:
             send.write_confirm(group.mailing_list, now, since=now)
         group.save()
@@ -197,7 +197,7 @@ def set_list(group: Group, address: str, *, by: str, now) -> None:
 
 def remind(now) -> None:
     """Remind each invited person who did not answer, once."""
-    due = Invitation.objects.filter(
+    due_invitations = Invitation.objects.filter(
         reminded_at=None,
         at__gt=now - REMIND_BEFORE,
         at__lte=now - REMIND_AFTER,
@@ -206,8 +206,8 @@ def remind(now) -> None:
         subscriber__unsubscribed_at=None,
         subscriber__suppressed_at=None,
     ).exclude(subscriber__in=Letter.objects.open().values("subscriber"))
-    for pk in list(due.values_list("subscriber", flat=True)):
+    for pk in list(due_invitations.values_list("subscriber", flat=True)):
         with transaction.atomic():
             subscriber = Subscriber.objects.select_for_update().filter(pk=pk).first()
-            if subscriber and due.filter(subscriber=pk).update(reminded_at=now):
+            if subscriber and due_invitations.filter(subscriber=pk).update(reminded_at=now):
                 send.write_confirm(subscriber, now, since=now)

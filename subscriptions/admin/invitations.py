@@ -101,7 +101,7 @@ class InvitationsMixin:
             return self.render_page(request, form=form, **context)
         settings = {name: form.cleaned_data[name] for name in ("hour", "timezone", "language")}
         group, note = form.cleaned_data["group"], form.cleaned_data["note"]
-        options = {"by": inviter(request.user), "note": note, "now": timezone.now()}
+        options = {"inviter": inviter(request.user), "note": note, "now": timezone.now()}
         results = invite.invite(form.entries, settings, group, **options)
         context["refused"] = [result for result in results if result[1]]
         context["count"] = len(results) - len(context["refused"])
@@ -118,7 +118,7 @@ class InvitationsMixin:
         response["Content-Disposition"] = 'attachment; filename="subscribers.csv"'
         writer = csv.writer(response)
         writer.writerow(COLUMNS)
-        subscribers = Subscriber.objects.entries().order_by("pk")
+        subscribers = Subscriber.objects.people().order_by("pk")
         subscribers = subscribers.prefetch_related("preferences__topic", "memberships__group")
         for row in subscribers.iterator(1_000):
             preferences, memberships = row.preferences.all(), row.memberships.all()

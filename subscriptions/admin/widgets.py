@@ -153,12 +153,12 @@ class LetterStateFilter(ChoicesDropdownFilter):
 
     def queryset(self, request, queryset):
         rows = super().queryset(request, queryset)
-        letter, state = self.field_path.removesuffix("state"), self.value()
+        prefix, state = self.field_path.removesuffix("state"), self.value()
         if state in Letter.OPEN:
-            return rows.filter(**{f"{letter}ended_at": None})
+            return rows.filter(**{f"{prefix}ended_at": None})
         if state in (None, "", Letter.State.ACCEPTED):
             return rows
-        return rows.exclude(**{f"{letter}reason": ""})
+        return rows.exclude(**{f"{prefix}reason": ""})
 
 
 def filter_by_address(request, queryset, term, name="subscriber"):

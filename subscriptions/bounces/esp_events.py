@@ -190,7 +190,7 @@ def _report(event, esp) -> Report | None:
         letter_id, message_id = None, ""
     event_id = event.event_id or f"{letter_id} {message_id} {event.message_id} {event.timestamp}"
     identity = f"{esp.name}\n{event.event_type}\n{event_id}".encode("utf-8", "replace")
-    at = event.timestamp  # Some have no time zone.
+    moment = event.timestamp  # Some have no time zone.
     return Report(
         kind=kind,
         addresses=(),
@@ -200,7 +200,7 @@ def _report(event, esp) -> Report | None:
         grade=_grade(event, esp, reply) if kind == "bounced" else "",
         status=status,
         said=clean_reply(reply),
-        at=at and at.replace(tzinfo=at.tzinfo or UTC),
+        at=moment and moment.replace(tzinfo=moment.tzinfo or UTC),
         letter_id=letter_id,
     )
 

@@ -174,7 +174,7 @@ class Imap:
             self._server = self._connect()
             try:
                 self._log_in()
-                self._checked("SELECT", self._server.select(_quoted(self.folder)))
+                self._data_of("SELECT", self._server.select(_quoted(self.folder)))
                 yield self
                 self._server.expunge()
             finally:
@@ -205,16 +205,16 @@ class Imap:
         return server
 
     def messages(self):
-        response = self._checked("SEARCH", self._server.uid("SEARCH", "UNDELETED"))
+        response = self._data_of("SEARCH", self._server.uid("SEARCH", "UNDELETED"))
         for uid in response[0].split()[:MAX_MESSAGES]:
-            item = f"(BODY.PEEK[]<0.{MAX_OCTETS}>)"
-            parts = self._checked("FETCH", self._server.uid("FETCH", uid, item))
+            query = f"(BODY.PEEK[]<0.{MAX_OCTETS}>)"
+            parts = self._data_of("FETCH", self._server.uid("FETCH", uid, query))
             bodies = [part[1] for part in parts if isinstance(part, tuple)]
             if bodies:  # Else it was removed at this moment.
                 yield uid, bodies[0]
 
     def remove(self, uid):
-        self._checked("STORE", self._server.uid("STORE", uid, "+FLAGS.SILENT", r"(\Deleted)"))
+        self._data_of("STORE", self._server.uid("STORE", uid, "+FLAGS.SILENT", r"(\Deleted)"))
 
     def set_aside(self, uid):
         for folder in (USELESS, f"INBOX.{USELESS}", f"INBOX/{USELESS}"):
@@ -223,7 +223,7 @@ class Imap:
                 return self.remove(uid)
         raise MailboxError(f"{self.host}: create a folder {USELESS} beside {self.folder}")
 
-    def _checked(self, command, response):
+    def _data_of(self, command, response):
         status, data = response
         if status != "OK":
             raise MailboxError(f"{self.host}: {command} was answered {status}")

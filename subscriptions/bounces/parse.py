@@ -172,8 +172,8 @@ def _delivery_report(message, groups, letter_copy, addresses, reply) -> Report:
     grade = _grade(worst) if kind == "bounced" else ""
     if grade == "hard" and any(_action(group) in ARRIVALS for group in groups):
         grade = "soft"  # One member of a shared address is gone: no reason to stop.
-    at, message_id = _field(worst, "Last-Attempt-Date"), _field(letter_copy, "Message-ID")
-    return _report(message, addresses, kind, _diagnosis(worst), message_id, at, grade, status)
+    date, message_id = _field(worst, "Last-Attempt-Date"), _field(letter_copy, "Message-ID")
+    return _report(message, addresses, kind, _diagnosis(worst), message_id, date, grade, status)
 
 
 def _action(group) -> str:
@@ -249,14 +249,14 @@ def _complaint(message, part, letter_copy, addresses) -> Report:
         raise NoReport("no report")
     addresses += _addresses(fields, ["Original-Mail-From"])
     addresses += _addresses(letter_copy, ["Return-Path"])
-    reply, at = _field(fields, "Feedback-Type"), _field(fields, "Arrival-Date")
-    return _report(message, addresses, "complained", reply, _field(letter_copy, "Message-ID"), at)
+    reply, date = _field(fields, "Feedback-Type"), _field(fields, "Arrival-Date")
+    return _report(message, addresses, "complained", reply, _field(letter_copy, "Message-ID"), date)
 
 
 # ---- Shared
 
 
-def _report(message, addresses, kind, reply, message_id="", at="", grade="", status="") -> Report:
+def _report(message, addresses, kind, reply, message_id="", date="", grade="", status="") -> Report:
     # The same if the report comes again.
     identity = "\n".join([_field(message, "Message-ID") or _field(message, "Date"), kind, status])
     return Report(
@@ -268,7 +268,7 @@ def _report(message, addresses, kind, reply, message_id="", at="", grade="", sta
         grade=grade,
         status=status,
         said=clean_reply(reply),
-        at=_parse_date(at or _field(message, "Date")),
+        at=_parse_date(date or _field(message, "Date")),
     )
 
 

@@ -116,9 +116,9 @@ def locked_by_others(ids: Iterable[int]) -> set[int]:
     """Lock the rows of letters that are free. Return the ids of those that others have locked."""
     condition, id_values = in_ids(ids)
     select = f"SELECT id FROM {_LETTERS} WHERE id {condition}"
-    existing = {pk for (pk,) in run_sql(select, id_values)}
+    existing_ids = {pk for (pk,) in run_sql(select, id_values)}
     free_rows = run_sql(f"{select} {_skip_locked()}", id_values)
-    return existing - {pk for (pk,) in free_rows}
+    return existing_ids - {pk for (pk,) in free_rows}
 
 
 def _skip_locked() -> str:

@@ -37,7 +37,7 @@ def purge(now) -> None:
 
 
 def _purge_events(cutoff) -> None:
-    """Delete the events of letters that ended before then or were deleted."""
+    """Delete the events of letters that ended before `cutoff` or were deleted."""
     last_id = 0
     for _ in range(MAX_BATCHES):
         events = LetterEvent.objects.filter(pk__gt=last_id).order_by("pk")
@@ -52,7 +52,7 @@ def _purge_events(cutoff) -> None:
 
 
 def _purge_letters(cutoff) -> None:
-    """Delete letters that ended before then and that no next digest is planned from.
+    """Delete letters that ended before `cutoff` and that no next digest is planned from.
 
     These are letters without a day, and digests that have a successor. A subscriber's last day is
     planned from. Their last digest that was not missed shows that they are not new. The last one
@@ -65,13 +65,13 @@ def _purge_letters(cutoff) -> None:
         | Q(Exists(later.exclude(state=State.MISSED)), state__in=[State.SKIPPED, State.FAILED])
         | Q(Exists(later), state=State.MISSED)
     )
-    old = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", cutoff))
-    old = old.filter(is_dispensable, ended_at__lt=cutoff).order_by("pk")
+    ended = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", cutoff))
+    ended = ended.filter(is_dispensable, ended_at__lt=cutoff).order_by("pk")
     last_id = 0
     for _ in range(MAX_BATCHES):
         with transaction.atomic():
             # Locked first, as erasing does. Rows that others have locked are left to the next hour.
-            letters = old.filter(pk__gt=last_id).select_for_update(of=("self",), skip_locked=True)
+            letters = ended.filter(pk__gt=last_id).select_for_update(of=("self",), skip_locked=True)
             ids = list(letters.values_list("pk", flat=True)[:BATCH])
             Letter.objects.filter(pk__in=ids).delete()
         if len(ids) < BATCH:

@@ -328,10 +328,10 @@ def end(
 def _catch_up(letter_ids, now):
     """Let subscribers whose monthly digest was not sent get it on their next digest day."""
     digests = Letter.objects.filter(pk__in=letter_ids, day__isnull=False)
-    monthly = Subscriber.objects.subscribed().filter(is_monthly=True)
-    monthly = monthly.filter(pk__in=digests.values("subscriber")).order_by("pk")
+    subscribers = Subscriber.objects.subscribed().filter(is_monthly=True)
+    subscribers = subscribers.filter(pk__in=digests.values("subscriber")).order_by("pk")
     with transaction.atomic():
-        for subscriber in monthly.select_for_update():
+        for subscriber in subscribers.select_for_update():
             subscriber.reschedule(now)
             subscriber.save(update_fields=["next_due_at"])
 

@@ -120,9 +120,9 @@ def _wrap_words(body, first_indent, next_indent):
 def _pieces(word):
     """Split a word that is longer than a line, unless it is a URL."""
     width = COLUMNS - len(HANGING_INDENT)
-    is_address = "://" in word
+    is_url = "://" in word
     # Of an endless word, look only at what a line could hold.
-    while not is_address and (end := fitting_length(word[: width + 1], width)) < len(word):
+    while not is_url and (end := fitting_length(word[: width + 1], width)) < len(word):
         yield word[:end]
         word = unnumbered(word[end:].lstrip(NO_BREAK))
     yield word

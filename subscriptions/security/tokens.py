@@ -46,10 +46,10 @@ class ClosedToken(Exception):
 
 def token(purpose: str, public_id: uuid.UUID, asked_at: datetime | None = None) -> str:
     """Return a token. With `asked_at`, it answers the question of that moment."""
-    value = _encode(public_id)
+    payload = _encode(public_id)
     if asked_at is not None:
-        value += f"~{(asked_at - EPOCH) // timedelta(microseconds=1):x}"
-    return _signer(purpose).sign(value)
+        payload += f"~{(asked_at - EPOCH) // timedelta(microseconds=1):x}"
+    return _signer(purpose).sign(payload)
 
 
 def own_token(purpose: str, subscriber: Subscriber, public_id: uuid.UUID | None = None) -> str:
@@ -65,13 +65,13 @@ def tokens(
     `moved_at`.
     """
     signers = {purpose: _signer(purpose) for purpose in purposes}
-    result = []
+    token_dicts = []
     for public_id, moved_at in owned:
-        value = _encode(public_id)
+        payload = _encode(public_id)
         if moved_at is not None:  # In seconds: a longer token would not fit on a line of an email.
-            value += f"~{_seconds(moved_at):x}"
-        result.append({purpose: signer.sign(value) for purpose, signer in signers.items()})
-    return result
+            payload += f"~{_seconds(moved_at):x}"
+        token_dicts.append({purpose: signer.sign(payload) for purpose, signer in signers.items()})
+    return token_dicts
 
 
 def parse_token(purpose: str, token: str) -> tuple[uuid.UUID, int]:
@@ -80,9 +80,9 @@ def parse_token(purpose: str, token: str) -> tuple[uuid.UUID, int]:
     Raises BadToken.
     """
     try:
-        value = _signer(purpose).unsign(token)
-        encoded, _, bound = value.partition("~")
-        return uuid.UUID(bytes=urlsafe_b64decode(encoded + "==")), int(bound or "0", 16)
+        payload = _signer(purpose).unsign(token)
+        encoded_id, _, hex_moment = payload.partition("~")
+        return uuid.UUID(bytes=urlsafe_b64decode(encoded_id + "==")), int(hex_moment or "0", 16)
     except (signing.BadSignature, ValueError) as error:
         raise BadToken from error
 

@@ -110,7 +110,7 @@ def furnish() -> None:
     make.member(lab, "Ada <b>", subscriber)
     make.member(lab, "Bob", of("settled"))
     make.member(other, of=subscriber)
-    invite.invite([invite.Entry("guest@example.org")], {}, lab, by="head", now=NOW)
+    invite.invite([invite.Entry("guest@example.org")], {}, lab, inviter="head", now=NOW)
     index_store.renew(NOW)
     plan.plan(NOW)
     pick, saved = Digest.objects.get(subscriber=subscriber).picks.leading()[:2]

@@ -43,5 +43,5 @@ class Command(base.Command):
         except KeyboardInterrupt:
             raise CommandError("Interrupted. Run this again to continue.") from None
         self.stdout.write(f"{counted(count, 'paper')} embedded.")
-        if left := missing_papers.count():
-            raise CommandError(f"Another process embeds {left} more. Run this again to check.")
+        if remaining := missing_papers.count():
+            raise CommandError(f"Another process embeds {remaining} more. Run this again to check.")

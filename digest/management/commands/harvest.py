@@ -24,7 +24,7 @@ class Command(base.Command):
             raise CommandError(f"Unknown source: {unknown_names}. Choose from: {all_names}.")
         if not (sources := sources or registry.enabled()):
             raise CommandError(f"No source is on. Name one: {all_names}.")
-        failed, change_count = [], 0
+        incomplete, change_count = [], 0
         for name in sources:
             self.stdout.write(f"Fetching from {name}. This may take minutes.")
             source = registry.source_named(name)
@@ -32,9 +32,9 @@ class Command(base.Command):
             self.stdout.write(f"{name}: {run.said}")
             change_count += run.new + run.changed
             if run.state != run.State.DONE:
-                failed.append(name)
+                incomplete.append(name)
         if change_count:
             model = index_store.renew(timezone.now())
             self.stdout.write(f"Ranking model fitted on {model.said}.")
-        if failed:
-            raise CommandError(f"Incomplete: {', '.join(failed)}. Run this again to continue.")
+        if incomplete:
+            raise CommandError(f"Incomplete: {', '.join(incomplete)}. Run this again to continue.")

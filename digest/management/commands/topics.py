@@ -13,10 +13,10 @@ class Command(base.Command):
     help = "Export the built-in topics to a file (YAML, JSON or CSV), or import topics from one."
 
     def add_arguments(self, parser):
-        verbs = parser.add_subparsers(dest="verb", required=True)
-        exporter = verbs.add_parser("export", help="Write all built-in topics to a new file.")
+        subparsers = parser.add_subparsers(dest="verb", required=True)
+        exporter = subparsers.add_parser("export", help="Write all built-in topics to a new file.")
         exporter.add_argument("file", type=Path)
-        importer = verbs.add_parser("import", help="Add and change topics from a file.")
+        importer = subparsers.add_parser("import", help="Add and change topics from a file.")
         importer.add_argument("file", type=Path)
         importer.add_argument("--dry-run", action="store_true", help="Only say what would change.")
 

@@ -152,7 +152,7 @@ def accepted_entries(
 
 
 def purge(folder: Path, cutoff: datetime) -> None:
-    """Delete the replayed files that were last changed before then."""
+    """Delete the replayed files that were last changed before `cutoff`."""
     for path in [*folder.glob(f"*{REPLAYED}"), *folder.glob(f"*{STARTING}")]:
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < cutoff.timestamp():

@@ -53,11 +53,11 @@ class OutboxLookup(DeliveryLookup):
 
     def look_up(self, letters):
         try:
-            names = set(os.listdir(self.folder))
+            file_names = set(os.listdir(self.folder))
         except OSError:  # The disk may not be mounted.
             return super().look_up(letters)
         files = {row.message_id: file_name(row.kind, row.frozen_at, row.pk) for row in letters}
-        return {message_id: "yes" if file in names else "no" for message_id, file in files.items()}
+        return {name: "yes" if file in file_names else "no" for name, file in files.items()}
 
     def accepted(self, message_ids, since):
         first_stamp, times = stamp(since), {}

@@ -85,8 +85,8 @@ class Reading:
             case b"cleanup":
                 if canceled := CANCELED.match(text):
                     self._cancel(canceled[1], log.moment_of(line))
-                elif named := MESSAGE_ID.match(text):
-                    self._trace(*named.groups())
+                elif match := MESSAGE_ID.match(text):
+                    self._trace(*match.groups())
             case b"qmgr" | b"nqmgr" | b"oqmgr":
                 if (queued := QUEUED.match(text)) and (trace := self._by_queue_id.get(queued[1])):
                     trace.is_queued = True

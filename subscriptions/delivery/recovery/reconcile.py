@@ -78,9 +78,9 @@ def reconcile(
         Message.objects.unwritten(now).update(stopped_at=now)
         _create_missing({message_id: days[message_id] for message_id in lost}, lost, now)
         # Read again: searching takes long, and meanwhile days are planned and claims released.
-        current = _unresolved_letters(since)
+        unresolved = _unresolved_letters(since)
         evidence_by_id = {**waiting, **lost}
-        _accept({name: current[name] for name in evidence_by_id if name in current}, now)
+        _accept({name: unresolved[name] for name in evidence_by_id if name in unresolved}, now)
     unlisted = sum(evidence.item_ids is None for evidence in lost.values())
     return ReconcileReport(since, len(waiting), len(lost), unlisted, _count_goodbyes(since))
 
@@ -136,7 +136,7 @@ def _find_evidence(message_ids: Collection[str], since) -> dict[str, Evidence]:
     since -= SLACK
     times = delivery.reported_message_ids(message_ids, since)
     times |= lookup.configured_lookup().accepted(message_ids, since)
-    evidence = {message_id: Evidence(at) for message_id, at in times.items()}
+    evidence = {message_id: Evidence(rendered_at) for message_id, rendered_at in times.items()}
     for entry in journal.accepted_entries(journal.folder_of_journals(), since):
         message_id = entry.message_id
         # The entry of a resend has no item ids.
@@ -149,9 +149,9 @@ def _find_evidence(message_ids: Collection[str], since) -> dict[str, Evidence]:
 def _count_goodbyes(since) -> int:
     """Return how many goodbye letters are in the journal and not in the database."""
     accepted_ids = journal.accepted_ids(journal.folder_of_journals(), since)
-    ids = {id_ for id_ in accepted_ids if id_.startswith(f"<{Letter.Kind.GOODBYE}.")}
-    goodbyes = Letter.objects.filter(kind=Letter.Kind.GOODBYE, message_id__in=ids)
-    return len(ids - set(goodbyes.values_list("message_id", flat=True)))
+    goodbye_ids = {id_ for id_ in accepted_ids if id_.startswith(f"<{Letter.Kind.GOODBYE}.")}
+    goodbyes = Letter.objects.filter(kind=Letter.Kind.GOODBYE, message_id__in=goodbye_ids)
+    return len(goodbye_ids - set(goodbyes.values_list("message_id", flat=True)))
 
 
 def _accept(waiting: dict[str, Letter], now) -> None:

@@ -96,22 +96,22 @@ def _replay_journals(now) -> set[int]:
 
     Return the ids of accepted letters that could not be recorded, since others lock their rows.
     """
-    unrecorded = set()
+    unrecorded_ids = set()
 
     def record(entries):
         for batch in batched(entries, CHUNK, strict=False):
-            unrecorded.update(_locked_by_others(entry.letter_id for entry in batch))
+            unrecorded_ids.update(_locked_by_others(entry.letter_id for entry in batch))
             for entry in batch:
-                if entry.letter_id not in unrecorded:
+                if entry.letter_id not in unrecorded_ids:
                     with _logged_errors(f"letter {entry.letter_id}"):
                         accept_late(
                             entry.letter_id, entry.attempt, entry.message_id, entry.reply, now
                         )
-        if count := sum(entry.letter_id in unrecorded for entry in entries):
+        if count := sum(entry.letter_id in unrecorded_ids for entry in entries):
             raise journal.NotAllRecorded(f"the rows of {count} letters are held")
 
     journal.replay(folder_of_journals(), record)
-    return unrecorded
+    return unrecorded_ids
 
 
 def _chunks(letters: QuerySet) -> Iterator[list[Letter]]:

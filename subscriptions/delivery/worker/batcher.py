@@ -136,8 +136,8 @@ class Batcher:
     def _can_commit(self):
         """Return whether there is enough to commit, and the database is free."""
         now = time.monotonic()
-        is_held_due = bool(self.locked_queue) and now >= self._recheck_at
-        if not (self.finished_letters or self.check_queue or is_held_due):
+        is_recheck_due = bool(self.locked_queue) and now >= self._recheck_at
+        if not (self.finished_letters or self.check_queue or is_recheck_due):
             return False
         if not self.database.is_free or self._has_just_failed():
             return False

@@ -51,15 +51,15 @@ class Worker:
         )
         #: Letters by their ids, from the claim to the result.
         self.in_flight: dict[int, InFlightLetter] = {}
-        self._claimed = Queue(self.hub)  # To be rendered.
+        self._claimed_queue = Queue(self.hub)  # To be rendered.
         self._is_rendering = False
-        self._rendered = Queue(self.hub)
+        self._rendered_queue = Queue(self.hub)
         self._is_claiming = True
         self._stop_reason = ""  # Why no more letters are offered.
         self.pool = ConnectionPool(
             self.hub,
             transport,
-            self._rendered,
+            self._rendered_queue,
             self.deliver,
             is_over=self._is_over,
             stop_claiming=self.stop_claiming,
@@ -87,7 +87,7 @@ class Worker:
             flight.result = connection.finish()  # End of data: from here on it may have arrived.
         if flight.result.scope == "connection":  # A reused one was closed: try another.
             flight.stage = "rendered"
-            self._rendered.put_back(flight)
+            self._rendered_queue.put_back(flight)
             return
         flight.stage = "ended"
         self.batcher.record(flight)
@@ -112,7 +112,7 @@ class Worker:
                 continue
             self._is_claiming = self._is_claiming and not claimed.is_exhausted
             self.in_flight |= {letter.id: InFlightLetter(letter) for letter in claimed.letters}
-            self._claimed.put(claimed)
+            self._claimed_queue.put(claimed)
             if self._stop_reason:  # Set while the claim ran.
                 self.stop_claiming(self._stop_reason)
 
@@ -130,13 +130,13 @@ class Worker:
 
     def _render(self):
         """Render claimed letters, in batches, as connections need them."""
-        while (claimed := self._claimed.get()) is not None:
+        while (claimed := self._claimed_queue.get()) is not None:
             self._is_rendering = True
             while (batch := self.hub.in_main(partial(self._render_batch, claimed))) is not None:
                 for letter, rendered in batch:
                     self._add_rendered(letter, rendered)
                 self.hub.pause()
-                self.hub.wait_until(lambda: len(self._rendered) < self.pool.capacity())
+                self.hub.wait_until(lambda: len(self._rendered_queue) < self.pool.capacity())
                 if self._stop_reason:
                     return
             self._is_rendering = False
@@ -172,7 +172,7 @@ class Worker:
             letter_id=letter.id,
             frozen_at=rendered.frozen_at,
         )
-        self._rendered.put(flight)
+        self._rendered_queue.put(flight)
 
     def stop_claiming(self, reason: str) -> None:
         """Claim no more letters, and release those that were not offered yet."""
@@ -189,8 +189,8 @@ class Worker:
                 min_lease = self.transactions.now() + transitions.LEASE / 3
                 stale = [flight for flight in waiting if flight.letter.lease_until < min_lease]
                 self._release(stale, "it waited too long for a connection")
-        self._claimed.close()
-        self._rendered.close()
+        self._claimed_queue.close()
+        self._rendered_queue.close()
         self.batcher.close()
 
     def _is_to_stop(self):
@@ -206,13 +206,14 @@ class Worker:
     def _release(self, unoffered, reason):
         for flight in unoffered:
             self._forget(flight)
-        self._rendered.filter(lambda flight: flight.letter.id in self.in_flight)
+        self._rendered_queue.filter(lambda flight: flight.letter.id in self.in_flight)
         self.batcher.release([flight.letter for flight in unoffered], reason)
 
     def _is_more_coming(self) -> bool:
         """Return whether a letter will soon need its final check, or have a result."""
         waiting = len(self.batcher.check_queue) + len(self.batcher.locked_queue)
-        return self.pool.busy_count() > waiting or bool(self._rendered.idle and self._is_rendering)
+        is_coming = bool(self._rendered_queue.idle and self._is_rendering)
+        return self.pool.busy_count() > waiting or is_coming
 
     # ---- The round
 

@@ -50,15 +50,15 @@ class Database:
 def _waiting_in_hub(driver, hub):
     """Let the hub run other tasks while the connection waits."""
 
-    def wait(reply, *_, **__):
+    def wait(generator, *_, **__):
         try:
-            events = next(reply)
+            events = next(generator)
             while True:
                 if not (ready := hub.wait_for(driver.pgconn.socket, events, MAX_SILENCE_SECONDS)):
                     # The network lost data, or the server hangs: no error would be raised.
                     connection.close()
                     raise OperationalError("the database is silent")
-                events = reply.send(ready)
+                events = generator.send(ready)
         except StopIteration as end:
             return end.value
 

@@ -158,8 +158,8 @@ def deliver_due(
 ) -> Counter[str]:
     """Deliver all due letters, or the due ones of `ids`. Return the number of letters by outcome.
 
-    `media` names sorts of letters. Without it, emails come first, then posts. Letters that may have
-    crashed earlier rounds get a round of their own, before the others.
+    `media` are Letter.EMAILS or Letter.POSTS, by default first the one, then the other. Letters
+    that may have crashed earlier rounds get a round of their own, before the others.
     """
     limits["claim_deadline"] = time.monotonic() + seconds
     counts: Counter[str] = Counter()

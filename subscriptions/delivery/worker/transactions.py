@@ -106,18 +106,18 @@ class Transactions:
         Returns the letters that were recorded, and the checks, or None if sending is stopped.
         Raises the database's Error after rolling back.
         """
-        accepted = self.journal_accepted(finished_letters)
+        accepted_flights = self.journal_accepted(finished_letters)
         with _close_on_error():
             try:
-                return self._commit_batch(accepted, check_queue, is_probe)
+                return self._commit_batch(accepted_flights, check_queue, is_probe)
             except OperationalError as error:
                 if self._checks_locks or not is_lock_timeout(error):
                     raise
             self._checks_locks = True
-            return self._commit_batch(accepted, check_queue, is_probe)
+            return self._commit_batch(accepted_flights, check_queue, is_probe)
 
-    def _commit_batch(self, accepted, check_queue, is_probe):
-        letters = [flight.letter for flight in (*accepted, *check_queue)]
+    def _commit_batch(self, accepted_flights, check_queue, is_probe):
+        letters = [flight.letter for flight in (*accepted_flights, *check_queue)]
         with _restore_on_error(letters), transaction.atomic():
             now = self._read_clock()
             is_stopped = circuit_breaker.is_stopped()
@@ -125,11 +125,11 @@ class Transactions:
             if self._checks_locks:  # From the first lock timeout until no row is locked.
                 locked_ids = letter_sql.locked_by_others(letter.id for letter in letters)
                 self._checks_locks = bool(locked_ids)
-            unlocked = [flight for flight in accepted if flight.letter.id not in locked_ids]
+            unlocked = [flight for flight in accepted_flights if flight.letter.id not in locked_ids]
             replies = [flight.result.reply for flight in unlocked]
             letters = transitions.accept([flight.letter for flight in unlocked], replies, now)
-            ids = {letter.id for letter in letters}
-            recorded = [flight for flight in unlocked if flight.letter.id in ids]
+            accepted_ids = {letter.id for letter in letters}
+            recorded = [flight for flight in unlocked if flight.letter.id in accepted_ids]
             check = None if is_stopped else self._final_check(check_queue, locked_ids, now)
             if is_probe and recorded:
                 circuit_breaker.close()
@@ -194,15 +194,15 @@ class Transactions:
         self.is_counting = throttling.is_counting()
         return True
 
-    def _write_journal(self, accepted):
+    def _write_journal(self, flights):
         is_outbox = settings.EMAIL_URL.startswith("file:") and self.medium == Letter.EMAILS
-        if not accepted or is_outbox:  # Which is its own journal.
+        if not flights or is_outbox:  # Which is its own journal.
             return
         try:
             if self._journal is None:
                 self._journal = Journal(journal.folder_of_journals())
-            moment = self._clock_time.isoformat()
-            self._journal.write([_entry(flight, moment) for flight in accepted])
+            accepted_at = self._clock_time.isoformat()
+            self._journal.write([_entry(flight, accepted_at) for flight in flights])
         except OSError as error:  # The database may still record them.
             logger.error("Cannot write the journal: %s", error)
 

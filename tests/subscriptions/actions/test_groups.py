@@ -111,7 +111,7 @@ def test_unreadable_name_or_link_as_name_is_refused(name):
 
 def set_list(group, address, now=NOW):
     address = invite.check_list(group, address, now)
-    invite.set_list(group, address, by="root", now=now)
+    invite.set_list(group, address, inviter="root", now=now)
     return make.fresh(group).mailing_list
 
 
